@@ -1,0 +1,27 @@
+/*
+ * decimal: exact decimals between text and md_decimal.
+ *
+ * Threads  Pure functions.
+ * Units    The exponent is minus the number of digits after the point in the text, so that
+ *          what was "0.35130000" is written "0.35130000" again.
+ */
+#ifndef RINGCAST_CODEC_DECIMAL_H
+#define RINGCAST_CODEC_DECIMAL_H
+
+#include "codec/md.h"
+
+#define DECIMAL_TEXT_BYTES_MAX 24 /* sign, 19 digits, point, leading "0." */
+
+/* Sign, digits, optional point and digits; no exponent, no blanks; at least one digit.
+ * false: not of that form, over 18 digits after the point, or the mantissa overflows
+ * (INT64_MIN itself is refused); *decimal_out is untouched. */
+bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out);
+
+/* Writes at most DECIMAL_TEXT_BYTES_MAX bytes, no terminator; returns how many. The decimal
+ * must be given (not MD_NONE) and its exponent within -18 to 0. */
+size_t decimal_format(char *text, struct md_decimal decimal);
+
+/* Decimal digits of an unsigned integer: at most 20 bytes; returns how many. */
+size_t decimal_format_u64(char *text, uint64_t value);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * ws_decoder: bytes from a peer into WebSocket messages (RFC 6455 sections 5 and 7.4.1, 8.1).
+ *
+ * Owner    The caller owns the decoder, its message buffer and the bytes.
+ * Threads  One decoder, one thread.
+ * Memory   No allocation. Payloads are unmasked in place; an unfragmented message that lies
+ *          whole in the given bytes is handed out where it lies. Only what must wait for more
+ *          bytes is copied, into decoder->buffer; a caller may therefore decode with a
+ *          decoder on its stack and keep it (and give it a buffer) only if ws_decoder_is_idle()
+ *          is false afterwards.
+ * Errors   enum ws_status; a fault is final for the connection and has a close code.
+ */
+#ifndef RINGCAST_CODEC_WS_DECODER_H
+#define RINGCAST_CODEC_WS_DECODER_H
+
+#include "codec/ws_frame.h"
+
+enum ws_status {
+    WS_OK,        /* *message_out is complete. */
+    WS_NEED_MORE, /* Not a fault: all bytes are consumed; call again when more have arrived. */
+    WS_NEED_BUFFER, /* Not a fault: set decoder->buffer (message_bytes_max bytes) and call
+                       again with the bytes that were not consumed. */
+    WS_NOT_MASKED,      /* A client's frame without mask, or a server's with one. */
+    WS_RESERVED_BIT,    /* RSV1-3 without an extension. */
+    WS_BAD_OPCODE,      /* Reserved opcode. */
+    WS_BAD_CONTROL,     /* A control frame that is fragmented or over 125 bytes. */
+    WS_BAD_CONTINUATION,/* Continuation without a start, or a new message inside one. */
+    WS_BAD_LENGTH,      /* Not minimal, or the top bit of a 64-bit length is set. */
+    WS_BAD_CLOSE,       /* A Close payload of 1 byte, or with a code that may not be sent. */
+    WS_BAD_UTF8,
+    WS_TOO_LONG,        /* Over message_bytes_max. */
+    WS_STATUS_COUNT,
+};
+
+struct ws_message {
+    enum ws_opcode opcode; /* WS_TEXT, WS_BINARY, WS_CLOSE, WS_PING or WS_PONG */
+    uint8_t *payload;      /* Valid until the next call. Not terminated. */
+    size_t payload_bytes;
+};
+
+struct ws_decoder {
+    /* Set by ws_decoder_init. */
+    uint32_t message_bytes_max;
+    bool expect_mask; /* true in a server */
+    uint8_t *buffer;  /* message_bytes_max bytes, or NULL */
+
+    /* Private. */
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    uint8_t header_bytes; /* collected so far */
+    uint8_t control[WS_CONTROL_BYTES_MAX];
+    uint8_t control_bytes;
+    bool in_payload;
+    bool in_message;      /* Between the first and the last fragment. */
+    uint8_t message_opcode;
+    uint8_t frame_opcode;
+    bool frame_final;
+    uint8_t mask[4];
+    uint64_t frame_bytes; /* payload of the current frame */
+    uint64_t frame_offset;
+    uint32_t message_bytes; /* collected in buffer */
+    uint32_t utf8_state;  /* of a text message whose fragments are checked as they come */
+};
+
+void ws_decoder_init(struct ws_decoder *decoder, uint32_t message_bytes_max, bool expect_mask,
+                     uint8_t *buffer);
+
+/* Consumes bytes up to the end of the first complete message (control frames are messages of
+ * their own, also between fragments). *consumed_out is always set, faults included. */
+enum ws_status ws_decode(struct ws_decoder *decoder, uint8_t *bytes, size_t bytes_count,
+                         size_t *consumed_out, struct ws_message *message_out);
+
+/* No byte of an incomplete frame or message is held. */
+bool ws_decoder_is_idle(const struct ws_decoder *decoder);
+
+/* 1002, 1007 or 1009 for faults; 0 for the others. */
+uint16_t ws_close_code(enum ws_status status);
+
+/* A short English phrase, for the Close reason and the log. */
+const char *ws_status_text(enum ws_status status);
+
+#endif

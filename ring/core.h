@@ -1,0 +1,160 @@
+/*
+ * core: one thread, one ring, its listeners, its conns and their subscriptions.
+ *
+ * Owner    src creates cores before their threads start, and destroys them after they joined.
+ * Threads  core_run: the core's own thread, which everything else named core_conn_* and
+ *          core_subscribe etc. belongs to as well (they are called from the ops below).
+ *          core_wake, core_stop: any thread.
+ * Memory   Sized and touched at creation from the limits; subscriptions, control bytes and the
+ *          halves of messages come from bounded pools that are touched when first used.
+ * Units    Times are CLOCK_MONOTONIC nanoseconds, unless their name says wall_ns.
+ * Errors   0 or a negative errno.
+ *
+ * A conn is named by its index, which is reused after ops.on_close. It knows channel numbers and
+ * groups (a frame's group is its data type), never symbols.
+ */
+#ifndef RINGCAST_RING_CORE_H
+#define RINGCAST_RING_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/ws_decoder.h"
+#include "ring/counters.h"
+#include "ring/frame_log.h"
+
+#define CORE_GROUPS_MAX 8
+#define CORE_LISTENERS_MAX 4
+#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message; told in WELCOME */
+#define CORE_PEER_TEXT_BYTES_MAX 64
+
+struct core;
+
+enum lag_policy {
+    LAG_SKIP,       /* Jump to live; GAP says what was lost. */
+    LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
+    LAG_DISCONNECT, /* Close with 4108. */
+};
+
+/* Reasons a conn ended, for the log. */
+struct core_conn_end {
+    uint16_t close_code;  /* sent or received; 1006 when there was none */
+    const char *text;     /* "reset by peer", "no pong", ... */
+    uint64_t frames_sent, frames_lost, frames_conflated;
+    uint64_t open_ns;     /* how long it was open */
+};
+
+/* What src is told. All are called on the core's thread. */
+struct core_ops {
+    /* The upgrade is answered; the WELCOME is to be sent. peer is "127.0.0.1:5123",
+     * "[::1]:5123" or "unix". */
+    void (*on_open)(void *context, struct core *core, uint32_t conn, const char *peer,
+                    uint64_t now_ns);
+    /* A whole text or binary message; payload may be changed in place. */
+    void (*on_message)(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
+                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns);
+    /* For conns that were opened only. The index may be reused afterwards. */
+    void (*on_close)(void *context, struct core *core, uint32_t conn,
+                     const struct core_conn_end *end);
+    /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
+    void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* A channel that the core has not seen before, before its first frame is fanned out. */
+    void (*on_channel)(void *context, struct core *core, uint32_t channel);
+    /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
+     * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
+    size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
+                        uint64_t to_seq, const char *reason);
+    /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
+     * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
+    uint64_t (*publish)(void *context, uint64_t now_ns);
+    /* The number of channels that exist (acquire). */
+    uint32_t (*channel_count)(void *context);
+    /* A line for the log; never blocks. level: 0 debug, 1 info, 2 warning, 3 error. */
+    void (*log)(void *context, struct core *core, int level, const char *text);
+};
+
+/* A listening socket: made by src on the main thread (listener.h), used by one core. */
+struct core_listener {
+    int fd;
+    bool is_unix;
+};
+
+struct core_options {
+    uint32_t index;      /* of the core: its reader number in the log */
+    int cpu;             /* to pin the thread to; -1: not pinned */
+    uint32_t conn_count_max;        /* global limit: the slab holds them all */
+    _Atomic uint32_t *conn_count;   /* shared by all cores */
+    uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
+    uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
+    uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
+    uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
+    bool busy_poll;
+    struct core_listener listeners[CORE_LISTENERS_MAX];
+    uint32_t listener_count;
+    struct frame_log *log;
+    struct core_counters *counters;
+    const struct core_ops *ops;
+    void *context;
+};
+
+/* error_out: on failure, what forbids it and what to do. */
+int core_create(struct core **core_out, const struct core_options *options, char *error_out,
+                size_t error_bytes);
+void core_destroy(struct core *core);
+
+/* Runs until core_stop; conns then get a Close frame with 1001 and at most 500 ms. */
+int core_run(struct core *core);
+void core_stop(struct core *core);
+
+/* Tells a core that the log's head moved. The caller has published the head before. Returns
+ * whether the core slept (and was woken). waker: an engine of the calling thread. */
+struct engine;
+bool core_wake(struct core *core, struct engine *waker);
+
+/* ---- For the ops, on the core's thread ---- */
+
+/* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
+ * pool is closed with 4108. */
+void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
+
+/* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */
+void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);
+
+/* 0: subscribed. 1: it was already, and nothing is changed. snapshot: the newest frame, if it is
+ * a full image, is sent before live ones. tag: a byte of the caller's, kept with it.
+ * -ENOSPC: the core's subscriptions are used up. */
+int core_subscribe(struct core *core, uint32_t conn, uint32_t channel, uint32_t group,
+                   enum lag_policy policy, bool snapshot, uint8_t tag);
+/* 0, or -ENOENT. */
+int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
+/* The tag of a subscription to this very channel, or -ENOENT. */
+int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
+/* Changes a subscription that exists. */
+void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
+                           enum lag_policy policy, uint8_t tag);
+
+/* The same for every channel of a group, present and future. A channel subscribed both ways has
+ * the exact subscription's policy and its frames come once. */
+int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group,
+                         enum lag_policy policy, bool snapshot);
+int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
+
+/* The seq of the next live frame of a channel, as seen by this core. */
+uint64_t core_next_seq(struct core *core, uint32_t channel);
+
+/* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves
+ * *turn on (0 at the start; wraps). Returns how many. */
+uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
+                            uint32_t *channels_out, uint32_t max);
+
+struct core_conn_stats {
+    uint64_t frames_sent, frames_lost, frames_conflated;
+    uint32_t subscription_count; /* exact ones and groups */
+    uint32_t round_trip_us;      /* of the last ping; 0: not known */
+};
+void core_conn_stats(struct core *core, uint32_t conn, struct core_conn_stats *stats_out);
+
+uint32_t core_index(const struct core *core);
+
+#endif

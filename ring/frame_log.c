@@ -1,0 +1,318 @@
+#include "ring/frame_log.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+
+static int frame_log_map_bytes(struct frame_log *log)
+{
+    int error;
+    size_t bytes = log->capacity_bytes;
+    int memfd = memfd_create("ringcast-frame-log", MFD_CLOEXEC);
+    if (memfd < 0) {
+        return -errno;
+    }
+    if (ftruncate(memfd, (off_t)bytes) < 0) {
+        error = -errno;
+        goto close_memfd;
+    }
+    /* Reserve twice the room first, so that the two views are sure to lie side by side. */
+    uint8_t *base = mmap(NULL, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) {
+        error = -errno;
+        goto close_memfd;
+    }
+    for (int view = 0; view < 2; view++) {
+        void *at = mmap(base + (size_t)view * bytes, bytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_FIXED | MAP_POPULATE, memfd, 0);
+        if (at == MAP_FAILED) {
+            error = -errno;
+            goto unmap;
+        }
+    }
+    log->bytes = base;
+    log->memfd = memfd;
+    return 0;
+
+unmap:
+    munmap(base, 2 * bytes);
+close_memfd:
+    close(memfd);
+    return error;
+}
+
+static void *frame_log_map_array(size_t bytes, int extra_flags)
+{
+    void *array = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
+    return array == MAP_FAILED ? NULL : array;
+}
+
+static size_t frame_log_desc_bytes(const struct frame_log *log)
+{
+    return (log->desc_mask + 1) * sizeof(struct frame_desc);
+}
+
+static size_t frame_log_channel_bytes(const struct frame_log *log)
+{
+    return log->channel_count_max * sizeof(struct frame_log_channel);
+}
+
+int frame_log_create(struct frame_log **log_out, const struct frame_log_options *options)
+{
+    size_t segment_bytes = options->capacity_bytes / FRAME_LOG_SEGMENTS;
+    if (!bytes_is_power_of_two(options->capacity_bytes) ||
+        options->capacity_bytes < FRAME_LOG_BYTES_MIN || options->frame_bytes_max == 0 ||
+        options->frame_bytes_max > segment_bytes || options->channel_count_max == 0 ||
+        options->reader_count > FRAME_LOG_READERS_MAX) {
+        return -EINVAL;
+    }
+    struct frame_log *log = aligned_alloc(CACHE_LINE_BYTES, sizeof *log);
+    if (log == NULL) {
+        return -ENOMEM;
+    }
+    memset(log, 0, sizeof *log);
+    log->capacity_bytes = options->capacity_bytes;
+    log->bytes_mask = options->capacity_bytes - 1;
+    log->desc_mask = options->capacity_bytes / FRAME_LOG_BYTES_PER_DESC - 1;
+    log->frame_bytes_max = options->frame_bytes_max;
+    log->channel_count_max = options->channel_count_max;
+    log->reader_count = options->reader_count;
+    /* The first turn of the ring overwrites nothing. */
+    log->reserved_position = log->capacity_bytes;
+    log->reserved_index = log->desc_mask + 1;
+    for (uint32_t reader = 0; reader < FRAME_LOG_READERS_MAX; reader++) {
+        atomic_init(&log->pins[reader].index, FRAME_LOG_NOT_PINNED);
+    }
+
+    int error = frame_log_map_bytes(log);
+    if (error < 0) {
+        goto free_log;
+    }
+    error = -ENOMEM;
+    log->descs = frame_log_map_array(frame_log_desc_bytes(log), MAP_POPULATE);
+    if (log->descs == NULL) {
+        goto unmap_bytes;
+    }
+    log->channels = frame_log_map_array(frame_log_channel_bytes(log), 0);
+    if (log->channels == NULL) {
+        goto unmap_descs;
+    }
+    for (uint32_t channel = 0; channel < log->channel_count_max; channel++) {
+        log->channels[channel].next_seq = 1;
+    }
+    *log_out = log;
+    return 0;
+
+unmap_descs:
+    munmap(log->descs, frame_log_desc_bytes(log));
+unmap_bytes:
+    munmap(log->bytes, 2 * log->capacity_bytes);
+    close(log->memfd);
+free_log:
+    free(log);
+    return error;
+}
+
+void frame_log_destroy(struct frame_log *log)
+{
+    for (uint32_t channel = 0; channel < log->channel_count_max; channel++) {
+        free(log->channels[channel].saved[0]);
+        free(log->channels[channel].saved[1]);
+    }
+    munmap(log->channels, frame_log_channel_bytes(log));
+    munmap(log->descs, frame_log_desc_bytes(log));
+    munmap(log->bytes, 2 * log->capacity_bytes);
+    close(log->memfd);
+    free(log);
+}
+
+/* Copies a channel's newest frame out, into the buffer that no reader can still be reading: one
+ * may have begun in the other buffer, and the writer waits for its pin before it comes here
+ * again. Without memory the frame is not saved; a late subscriber then waits for the next one. */
+static void frame_log_save(struct frame_log *log, struct frame_log_channel *channel,
+                           const struct frame_desc *desc)
+{
+    uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_relaxed);
+    uint32_t next = current == 1 ? 1 : 0;
+    if (channel->saved_capacity[next] < desc->frame_bytes) {
+        uint32_t capacity = (uint32_t)bytes_round_up(desc->frame_bytes, CACHE_LINE_BYTES);
+        uint8_t *grown = realloc(channel->saved[next], capacity);
+        if (grown == NULL) {
+            atomic_store_explicit(&channel->saved_current, 0, memory_order_release);
+            return;
+        }
+        channel->saved[next] = grown;
+        channel->saved_capacity[next] = capacity;
+    }
+    memcpy(channel->saved[next], frame_log_at(log, desc->position), desc->frame_bytes);
+    channel->saved_bytes[next] = desc->frame_bytes;
+    atomic_store_explicit(&channel->saved_current, next + 1, memory_order_release);
+    log->saved_count++;
+}
+
+static void frame_log_drop(struct frame_log *log, uint64_t index)
+{
+    const struct frame_desc *desc = frame_log_desc(log, index);
+    struct frame_log_channel *channel = &log->channels[desc->channel];
+    atomic_store_explicit(&channel->dropped_seq, desc->seq, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
+    if (last == index + 1 && (desc->flags & FRAME_FULL_IMAGE) != 0) {
+        frame_log_save(log, channel, desc);
+    }
+}
+
+static void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
+{
+    /* Pairs with the fence in frame_log_pin: either the reader sees the new tail, or we see its
+     * pin. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
+        uint32_t spins = 0;
+        while (atomic_load_explicit(&log->pins[reader].index, memory_order_acquire) < tail) {
+            log->waited_count += spins == 0;
+            if (++spins % 64 == 0) {
+                sched_yield(); /* The reader's CPU may have been taken away inside submit. */
+            } else {
+                __builtin_ia32_pause();
+            }
+        }
+    }
+}
+
+/* Moves the tail until frame_bytes_max bytes and one descriptor may be overwritten. */
+static void frame_log_take_back(struct frame_log *log)
+{
+    uint64_t desc_count = log->desc_mask + 1;
+    while (log->write_position + log->frame_bytes_max > log->reserved_position) {
+        log->reserved_position += log->capacity_bytes / FRAME_LOG_SEGMENTS;
+    }
+    while (log->write_index >= log->reserved_index) {
+        log->reserved_index += desc_count / FRAME_LOG_SEGMENTS;
+    }
+    uint64_t tail = atomic_load_explicit(&log->tail, memory_order_relaxed);
+    uint64_t old_tail = tail;
+    while (tail < log->write_index &&
+           (tail + desc_count < log->reserved_index ||
+            frame_log_desc(log, tail)->position + log->capacity_bytes < log->reserved_position)) {
+        frame_log_drop(log, tail);
+        tail++;
+    }
+    if (tail != old_tail) {
+        atomic_store_explicit(&log->tail, tail, memory_order_release);
+        frame_log_wait_for_pins(log, tail);
+    }
+}
+
+uint8_t *frame_log_reserve(struct frame_log *log)
+{
+    if (__builtin_expect(log->write_position + log->frame_bytes_max > log->reserved_position ||
+                             log->write_index >= log->reserved_index,
+                         0)) {
+        frame_log_take_back(log);
+    }
+    return log->bytes + (log->write_position & log->bytes_mask);
+}
+
+void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t group, uint8_t flags,
+                      uint32_t frame_bytes, uint64_t ts_pub_ns)
+{
+    assert_always(frame_bytes <= log->frame_bytes_max);
+    assert_always(channel_number < log->channel_count_max);
+
+    struct frame_log_channel *channel = &log->channels[channel_number];
+    uint64_t index = log->write_index;
+    uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
+    uint64_t distance = last == 0 ? 0 : index + 1 - last;
+    log->descs[index & log->desc_mask] = (struct frame_desc){
+        .position = log->write_position,
+        .seq = channel->next_seq,
+        .ts_pub_ns = ts_pub_ns,
+        .channel = channel_number,
+        .frame_bytes = frame_bytes,
+        .previous_distance = distance > log->desc_mask ? 0 : (uint32_t)distance,
+        .group = group,
+        .flags = flags,
+    };
+    channel->next_seq++;
+    /* Readers may see it before the head; frame_log_seek steps back over what is too new. */
+    atomic_store_explicit(&channel->last_index_plus_1, index + 1, memory_order_release);
+    log->write_index = index + 1;
+    log->write_position += frame_bytes;
+}
+
+bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index)
+{
+    _Atomic uint64_t *pin = &log->pins[reader].index;
+    uint64_t pinned = atomic_load_explicit(pin, memory_order_relaxed);
+    if (pinned <= index) {
+        return true;
+    }
+    atomic_store_explicit(pin, index, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (frame_log_tail(log) <= index) {
+        return true;
+    }
+    atomic_store_explicit(pin, pinned, memory_order_release);
+    return false;
+}
+
+uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)
+{
+    uint64_t pinned = atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);
+    uint64_t tail;
+    do {
+        /* The writer moves at most a segment between two rounds, so this ends. */
+        tail = frame_log_tail(log);
+        if (pinned <= tail) {
+            return tail;
+        }
+    } while (!frame_log_pin(log, reader, tail));
+    return tail;
+}
+
+static void frame_log_found_behind_tail(const struct frame_log_channel *channel,
+                                        struct frame_log_found *found)
+{
+    uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_acquire);
+    if (current != 0) {
+        found->saved = channel->saved[current - 1];
+        found->saved_bytes = channel->saved_bytes[current - 1];
+    }
+}
+
+void frame_log_seek(const struct frame_log *log, uint32_t channel_number, uint64_t before_index,
+                    struct frame_log_found *found)
+{
+    const struct frame_log_channel *channel = &log->channels[channel_number];
+    uint64_t tail = frame_log_tail(log);
+    uint64_t next = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
+    uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
+    *found = (struct frame_log_found){.next_seq = 1};
+
+    while (next > tail) {
+        const struct frame_desc *desc = frame_log_desc(log, next - 1);
+        if (next - 1 < before_index) {
+            found->in_log = true;
+            found->index = next - 1;
+            found->next_seq = desc->seq + 1;
+            return;
+        }
+        newer_seq = desc->seq;
+        if (desc->previous_distance == 0) {
+            break;
+        }
+        next -= desc->previous_distance;
+    }
+    uint64_t dropped_seq = atomic_load_explicit(&channel->dropped_seq, memory_order_relaxed);
+    found->next_seq = newer_seq != 0 ? newer_seq : dropped_seq + 1;
+    if (found->next_seq == dropped_seq + 1 && dropped_seq != 0) {
+        frame_log_found_behind_tail(channel, found);
+    }
+}

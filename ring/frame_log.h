@@ -1,0 +1,177 @@
+/*
+ * frame_log: encoded frames, written once by one writer and read by every core.
+ *
+ *   bytes        ... | frame | frame | frame | <- head            one memfd mapped twice, so that
+ *   descriptors  ... |   i   |  i+1  |  i+2  | <- head            no extent ever wraps
+ *                ^ tail: the oldest frame that may still be read
+ *
+ * Owner    src creates it before the first core starts, destroys it after the last has joined.
+ * Threads  reserve, commit, publish: the writer's only. The others: any reader, by its number.
+ * Memory   All mapped and touched at creation, but for the saved frames: two buffers a channel,
+ *          allocated when the last full image of a quiet channel is first about to be lapped.
+ * Units    An index counts frames since creation, a position bytes; both only grow.
+ * Errors   0 or a negative errno. No function logs.
+ *
+ * Pins. The writer takes back room one segment (an eighth of the log) at a time: it moves the tail
+ * past the frames in it, then waits for readers that still pin one of those. A reader pins the
+ * oldest index it is about to touch, and that of the sends it submits, until submit has returned;
+ * a pin that comes too late fails, and the frame counts as lapped. Without pins frames are torn
+ * (tests/test_frame_log.c shows it).
+ */
+#ifndef RINGCAST_RING_FRAME_LOG_H
+#define RINGCAST_RING_FRAME_LOG_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/base/units.h"
+
+#define FRAME_LOG_READERS_MAX 64
+#define FRAME_LOG_SEGMENTS 8
+#define FRAME_LOG_BYTES_MIN (1 * MIB)
+#define FRAME_LOG_NOT_PINNED UINT64_MAX
+/* The descriptor ring has one descriptor for so many bytes of the log. */
+#define FRAME_LOG_BYTES_PER_DESC 128
+
+enum frame_flags {
+    FRAME_FULL_IMAGE = 1, /* A newer frame of the channel replaces it (quotes, bars). */
+};
+
+struct frame_desc {
+    uint64_t position;
+    uint64_t seq;
+    uint64_t ts_pub_ns;
+    uint32_t channel;
+    uint32_t frame_bytes;
+    uint32_t previous_distance; /* Frames back to the channel's previous one; 0: none in reach. */
+    uint8_t group;              /* What src sorts channels by: the data type. */
+    uint8_t flags;
+};
+static_assert(sizeof(struct frame_desc) == 40, "the walk of a flush reads these one by one");
+
+/* Written by the writer only. */
+struct frame_log_channel {
+    _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
+    uint64_t next_seq;                  /* The writer's own; readers learn it from descriptors. */
+    _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
+    uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
+    uint32_t saved_bytes[2];
+    uint32_t saved_capacity[2];
+    _Atomic uint32_t saved_current;     /* 0: none saved, else 1 + which of the two */
+};
+
+struct frame_log_pin {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t index; /* Written by one reader. */
+};
+
+struct frame_log_options {
+    size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
+    uint32_t frame_bytes_max; /* At most a segment. */
+    uint32_t channel_count_max;
+    uint32_t reader_count; /* At most FRAME_LOG_READERS_MAX. */
+};
+
+struct frame_log {
+    /* Set at creation, then constant. */
+    uint8_t *bytes; /* capacity_bytes, mapped twice */
+    struct frame_desc *descs;
+    struct frame_log_channel *channels;
+    uint64_t capacity_bytes;
+    uint64_t bytes_mask;
+    uint64_t desc_mask;
+    uint32_t frame_bytes_max;
+    uint32_t channel_count_max;
+    uint32_t reader_count;
+    int memfd;
+
+    /* Written by the writer, read by every core. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t head; /* index of the next frame */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t tail; /* index of the oldest readable frame */
+
+    /* The writer's own. */
+    _Alignas(CACHE_LINE_BYTES) uint64_t write_index;
+    uint64_t write_position;
+    uint64_t reserved_position; /* Bytes below it may be written. */
+    uint64_t reserved_index;
+    uint64_t saved_count;    /* frames copied out at the tail */
+    uint64_t waited_count;   /* times the writer waited for a pin */
+
+    /* Written by one reader each. */
+    struct frame_log_pin pins[FRAME_LOG_READERS_MAX];
+};
+
+/* -EINVAL: an option is out of range. -ENOMEM and others: no mapping. *log_out is then
+ * untouched. */
+int frame_log_create(struct frame_log **log_out, const struct frame_log_options *options);
+void frame_log_destroy(struct frame_log *log);
+
+/* Room for one frame of up to frame_bytes_max bytes; may wait for a pin (see above). */
+uint8_t *frame_log_reserve(struct frame_log *log);
+
+/* The next seq of a channel, from 1: what the frame that is about to be encoded bears. */
+static inline uint64_t frame_log_next_seq(const struct frame_log *log, uint32_t channel)
+{
+    return log->channels[channel].next_seq;
+}
+
+/* Takes the frame that was written at frame_log_reserve() in; readers see it after publish. */
+void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, uint8_t flags,
+                      uint32_t frame_bytes, uint64_t ts_pub_ns);
+
+/* Shows all committed frames to the readers. */
+static inline void frame_log_publish(struct frame_log *log)
+{
+    atomic_store_explicit(&log->head, log->write_index, memory_order_release);
+}
+
+static inline uint64_t frame_log_head(const struct frame_log *log)
+{
+    return atomic_load_explicit(&log->head, memory_order_acquire);
+}
+
+static inline uint64_t frame_log_tail(const struct frame_log *log)
+{
+    return atomic_load_explicit(&log->tail, memory_order_acquire);
+}
+
+/* The frame must be pinned, or newer than one that is. */
+static inline const struct frame_desc *frame_log_desc(const struct frame_log *log, uint64_t index)
+{
+    return &log->descs[index & log->desc_mask];
+}
+
+static inline const uint8_t *frame_log_at(const struct frame_log *log, uint64_t position)
+{
+    return log->bytes + (position & log->bytes_mask);
+}
+
+/* Makes sure that frames from index on stay, until unpin. An older pin is left as it is. false:
+ * the frame is behind the tail; the pin is as it was. */
+bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index);
+
+/* Pins the oldest frame there is and returns its index. */
+uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader);
+
+static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
+{
+    atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
+}
+
+/* The newest frame of a channel before an index. */
+struct frame_log_found {
+    uint64_t next_seq;    /* 1 + its seq; 1 when the channel had no frame before the index. */
+    uint64_t index;       /* Where its descriptor is, when in_log. */
+    bool in_log;
+    const uint8_t *saved; /* Else, where it was saved (full images only), or NULL. Valid while
+                             the reader's pin is held. */
+    uint32_t saved_bytes;
+};
+
+/* The caller holds frame_log_pin_oldest(). */
+void frame_log_seek(const struct frame_log *log, uint32_t channel, uint64_t before_index,
+                    struct frame_log_found *found_out);
+
+#endif

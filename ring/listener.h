@@ -1,0 +1,29 @@
+/*
+ * listener: listening sockets, made on the main thread before the cores start.
+ *
+ * Owner    The caller closes the descriptors (and unlinks the path of a Unix socket).
+ * Errors   A negative errno with error_out saying what is wrong and what to do.
+ */
+#ifndef RINGCAST_RING_LISTENER_H
+#define RINGCAST_RING_LISTENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct listener_options {
+    const char *host; /* "0.0.0.0", "::", a name or an address */
+    uint16_t port;    /* 0: any free one */
+    uint32_t send_buffer_bytes;
+    uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
+};
+
+/* fds_out: count sockets on the same port by SO_REUSEPORT, after an exclusive bind has shown
+ * that the port is free; *port_out is the port. -EADDRINUSE, also when another ringcast has it. */
+int listener_open_tcp(const struct listener_options *options, int *fds_out, uint32_t count,
+                      uint16_t *port_out, char *error_out, size_t error_bytes);
+
+/* One socket that all cores accept from. A path that is left from a dead process is replaced;
+ * one that answers is -EADDRINUSE. */
+int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t error_bytes);
+
+#endif

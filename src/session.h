@@ -1,0 +1,34 @@
+/*
+ * session: what the client protocol knows about a conn: its number, limits and subscriptions.
+ *
+ * Owner    main creates one table per core, before the core.
+ * Threads  The core's thread only, through the ops.
+ * Memory   A slab indexed by conn; a subscription's text is allocated when it is asked for.
+ * Source   docs/protocol.md.
+ */
+#ifndef RINGCAST_SRC_SESSION_H
+#define RINGCAST_SRC_SESSION_H
+
+#include "ring/core.h"
+#include "src/channels.h"
+#include "src/publisher.h"
+
+struct sessions;
+
+struct session_options {
+    uint32_t conn_count_max;
+    uint32_t subscription_count_max; /* per client; a pattern counts once per type */
+    uint64_t heartbeat_interval_ns;  /* told in WELCOME */
+    uint64_t idle_timeout_ns;        /* told in WELCOME */
+    const struct channels *channels;
+    struct publisher *inline_publisher; /* NULL: on a thread of its own */
+    char epoch[17];                     /* hex, random, one per run */
+};
+
+int sessions_create(struct sessions **sessions_out, const struct session_options *options);
+void sessions_destroy(struct sessions *sessions);
+
+/* What core_options.ops and .context are to be (context: the struct sessions). */
+extern const struct core_ops session_ops;
+
+#endif

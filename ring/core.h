@@ -80,6 +80,14 @@ struct core_listener {
     bool is_unix;
 };
 
+struct core_time {
+    uint64_t now_ns;  /* CLOCK_MONOTONIC */
+    uint64_t wall_ns; /* CLOCK_REALTIME */
+};
+
+struct engine;
+struct engine_options;
+
 struct core_options {
     uint32_t index;      /* of the core: its reader number in the log */
     int cpu;             /* to pin the thread to; -1: not pinned */
@@ -96,6 +104,10 @@ struct core_options {
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;
+    /* For tests; NULL: io_uring and the real clocks. */
+    int (*open_engine)(struct engine *engine, const struct engine_options *options,
+                       char *error_out);
+    void (*clock)(void *context, struct core_time *time_out);
 };
 
 /* error_out: on failure, what forbids it and what to do. */
@@ -109,7 +121,6 @@ void core_stop(struct core *core);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
  * whether the core slept (and was woken). waker: an engine of the calling thread. */
-struct engine;
 bool core_wake(struct core *core, struct engine *waker);
 
 /* ---- For the ops, on the core's thread ---- */

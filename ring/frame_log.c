@@ -153,6 +153,7 @@ static void frame_log_save(struct frame_log *log, struct frame_log_channel *chan
     }
     memcpy(channel->saved[next], frame_log_at(log, desc->position), desc->frame_bytes);
     channel->saved_bytes[next] = desc->frame_bytes;
+    channel->saved_seq[next] = desc->seq;
     atomic_store_explicit(&channel->saved_current, next + 1, memory_order_release);
     log->saved_count++;
 }
@@ -277,11 +278,14 @@ uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)
     return tail;
 }
 
-static void frame_log_found_behind_tail(const struct frame_log_channel *channel,
-                                        struct frame_log_found *found)
+/* The channel's frames before the index, if any, are all behind the tail. */
+static void frame_log_seek_saved(const struct frame_log_channel *channel, uint64_t newer_seq,
+                                 struct frame_log_found *found)
 {
+    uint64_t dropped_seq = atomic_load_explicit(&channel->dropped_seq, memory_order_acquire);
+    found->next_seq = newer_seq != 0 ? newer_seq : dropped_seq + 1;
     uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_acquire);
-    if (current != 0) {
+    if (current != 0 && channel->saved_seq[current - 1] + 1 == found->next_seq) {
         found->saved = channel->saved[current - 1];
         found->saved_bytes = channel->saved_bytes[current - 1];
     }
@@ -291,28 +295,27 @@ void frame_log_seek(const struct frame_log *log, uint32_t channel_number, uint64
                     struct frame_log_found *found)
 {
     const struct frame_log_channel *channel = &log->channels[channel_number];
-    uint64_t tail = frame_log_tail(log);
-    uint64_t next = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
-    uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
-    *found = (struct frame_log_found){.next_seq = 1};
-
-    while (next > tail) {
-        const struct frame_desc *desc = frame_log_desc(log, next - 1);
-        if (next - 1 < before_index) {
-            found->in_log = true;
-            found->index = next - 1;
-            found->next_seq = desc->seq + 1;
-            return;
+    uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
+    uint64_t last_again = last;
+    /* Again, when a frame came while the dropped ones were looked at: it is then within reach of
+     * our pin, so that the second round finds it in the log. */
+    do {
+        last = last_again;
+        uint64_t tail = frame_log_tail(log);
+        uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
+        *found = (struct frame_log_found){.next_seq = 1};
+        for (uint64_t next = last; next > tail;) {
+            const struct frame_desc *desc = frame_log_desc(log, next - 1);
+            if (next - 1 < before_index) {
+                found->in_log = true;
+                found->index = next - 1;
+                found->next_seq = desc->seq + 1;
+                return;
+            }
+            newer_seq = desc->seq;
+            next = desc->previous_distance == 0 ? 0 : next - desc->previous_distance;
         }
-        newer_seq = desc->seq;
-        if (desc->previous_distance == 0) {
-            break;
-        }
-        next -= desc->previous_distance;
-    }
-    uint64_t dropped_seq = atomic_load_explicit(&channel->dropped_seq, memory_order_relaxed);
-    found->next_seq = newer_seq != 0 ? newer_seq : dropped_seq + 1;
-    if (found->next_seq == dropped_seq + 1 && dropped_seq != 0) {
-        frame_log_found_behind_tail(channel, found);
-    }
+        frame_log_seek_saved(channel, newer_seq, found);
+        last_again = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
+    } while (last_again != last);
 }

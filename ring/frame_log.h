@@ -58,6 +58,7 @@ struct frame_log_channel {
     uint64_t next_seq;                  /* The writer's own; readers learn it from descriptors. */
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
     uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
+    uint64_t saved_seq[2];
     uint32_t saved_bytes[2];
     uint32_t saved_capacity[2];
     _Atomic uint32_t saved_current;     /* 0: none saved, else 1 + which of the two */

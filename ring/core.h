@@ -24,7 +24,7 @@
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 
-#define CORE_GROUPS_MAX 8
+#define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message; told in WELCOME */
 #define CORE_PEER_TEXT_BYTES_MAX 64
@@ -39,10 +39,10 @@ enum lag_policy {
 
 /* Reasons a conn ended, for the log. */
 struct core_conn_end {
-    uint16_t close_code;  /* sent or received; 1006 when there was none */
-    const char *text;     /* "reset by peer", "no pong", ... */
+    uint16_t close_code; /* sent or received; 1006 when there was none */
+    const char *text;    /* "reset by peer", "no pong", ... */
     uint64_t frames_sent, frames_lost, frames_conflated;
-    uint64_t open_ns;     /* how long it was open */
+    uint64_t open_ns; /* how long it was open */
 };
 
 /* What src is told. All are called on the core's thread. */
@@ -89,8 +89,8 @@ struct engine;
 struct engine_options;
 
 struct core_options {
-    uint32_t index;      /* of the core: its reader number in the log */
-    int cpu;             /* to pin the thread to; -1: not pinned */
+    uint32_t index;                 /* of the core: its reader number in the log */
+    int cpu;                        /* to pin the thread to; -1: not pinned */
     uint32_t conn_count_max;        /* global limit: the slab holds them all */
     _Atomic uint32_t *conn_count;   /* shared by all cores */
     uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
@@ -147,8 +147,8 @@ void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
 
 /* The same for every channel of a group, present and future. A channel subscribed both ways has
  * the exact subscription's policy and its frames come once. */
-int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group,
-                         enum lag_policy policy, bool snapshot);
+int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum lag_policy policy,
+                         bool snapshot);
 int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 
 /* The seq of the next live frame of a channel, as seen by this core. */

@@ -37,8 +37,7 @@ int counters_open(struct counters **counters_out, const char *path, uint32_t cor
         }
         flags = MAP_SHARED;
     }
-    struct counters *counters =
-        mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, flags, fd, 0);
+    struct counters *counters = mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, flags, fd, 0);
     int error = counters == MAP_FAILED ? -errno : 0;
     if (fd >= 0) {
         close(fd);

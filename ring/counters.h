@@ -49,24 +49,24 @@ struct core_counters {
     counter refused_handshake; /* any other refusal */
     counter accept_paused;     /* times accept waited at EMFILE or max_connections */
     counter closed;
-    counter closed_slow;    /* 4108 */
-    counter closed_silent;  /* 4109 */
-    counter closed_idle;    /* 4114 */
-    counter closed_protocol;/* 1002, 1007, 1009 and failed handshakes */
-    counter closed_reset;   /* by the peer or an error, without a Close frame */
-    counter subscriptions;  /* gauge */
+    counter closed_slow;     /* 4108 */
+    counter closed_silent;   /* 4109 */
+    counter closed_idle;     /* 4114 */
+    counter closed_protocol; /* 1002, 1007, 1009 and failed handshakes */
+    counter closed_reset;    /* by the peer or an error, without a Close frame */
+    counter subscriptions;   /* gauge */
     counter messages_in;
     counter bytes_in;
-    counter frames_out;     /* data frames handed to the kernel whole */
+    counter frames_out; /* data frames handed to the kernel whole */
     counter bytes_out;
-    counter control_out;    /* control frames */
-    counter sends;          /* send operations that succeeded whole */
+    counter control_out; /* control frames */
+    counter sends;       /* send operations that succeeded whole */
     counter sends_short;
-    counter sends_full;     /* -EAGAIN */
+    counter sends_full; /* -EAGAIN */
     counter sends_failed;
-    counter send_enters;    /* enters that submitted sends */
-    counter enters;         /* every entry into the kernel by enter() */
-    counter frames_lost;    /* told by GAP */
+    counter send_enters; /* enters that submitted sends */
+    counter enters;      /* every entry into the kernel by enter() */
+    counter frames_lost; /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
     counter laps;           /* conns passed by the writer */
@@ -74,7 +74,7 @@ struct core_counters {
     counter recv_no_buffer; /* -ENOBUFS */
     counter cq_overflow;    /* a bug counter: must stay 0 */
     counter log_lines_lost;
-    counter position;       /* gauge: index of the next frame to fan out */
+    counter position; /* gauge: index of the next frame to fan out */
     /* Time from ts_pub to the end of the flush that sent it, per turn: bucket b counts
      * latencies under 2^(b+10) ns. */
     counter flush_latency[COUNTERS_LATENCY_BUCKETS];
@@ -84,18 +84,18 @@ struct core_counters {
 /* Written by the publisher. */
 struct publisher_counters {
     _Alignas(CACHE_LINE_BYTES) counter ticks; /* published */
-    counter tick_bytes;       /* frame bytes published */
-    counter ticks_refused;    /* could not be encoded within frame_bytes_max or no channel */
-    counter channels;         /* gauge */
-    counter wakes;            /* sleeping cores woken */
+    counter tick_bytes;                       /* frame bytes published */
+    counter ticks_refused; /* could not be encoded within frame_bytes_max or no channel */
+    counter channels;      /* gauge */
+    counter wakes;         /* sleeping cores woken */
     counter feed_skipped;
     counter feed_malformed;
     counter feed_holes;
     counter feed_passes;
-    counter log_waits;        /* times the writer waited for a core inside submit */
-    counter log_saved;        /* last frames saved before they were lapped */
-    counter late_ns;          /* gauge: how late the newest tick was published (ts_pub - ts_event
-                                 of simulated ticks, ts_pub - ts_recv of others) */
+    counter log_waits; /* times the writer waited for a core inside submit */
+    counter log_saved; /* last frames saved before they were lapped */
+    counter late_ns;   /* gauge: how late the newest tick was published (ts_pub - ts_event
+                          of simulated ticks, ts_pub - ts_recv of others) */
 };
 
 struct counters {

@@ -49,8 +49,8 @@ close_memfd:
 
 static void *frame_log_map_array(size_t bytes, int extra_flags)
 {
-    void *array = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
+    void *array =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
     return array == MAP_FAILED ? NULL : array;
 }
 

@@ -61,7 +61,7 @@ struct frame_log_channel {
     uint64_t saved_seq[2];
     uint32_t saved_bytes[2];
     uint32_t saved_capacity[2];
-    _Atomic uint32_t saved_current;     /* 0: none saved, else 1 + which of the two */
+    _Atomic uint32_t saved_current; /* 0: none saved, else 1 + which of the two */
 };
 
 struct frame_log_pin {
@@ -97,8 +97,8 @@ struct frame_log {
     uint64_t write_position;
     uint64_t reserved_position; /* Bytes below it may be written. */
     uint64_t reserved_index;
-    uint64_t saved_count;    /* frames copied out at the tail */
-    uint64_t waited_count;   /* times the writer waited for a pin */
+    uint64_t saved_count;  /* frames copied out at the tail */
+    uint64_t waited_count; /* times the writer waited for a pin */
 
     /* Written by one reader each. */
     struct frame_log_pin pins[FRAME_LOG_READERS_MAX];
@@ -163,8 +163,8 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
 
 /* The newest frame of a channel before an index. */
 struct frame_log_found {
-    uint64_t next_seq;    /* 1 + its seq; 1 when the channel had no frame before the index. */
-    uint64_t index;       /* Where its descriptor is, when in_log. */
+    uint64_t next_seq; /* 1 + its seq; 1 when the channel had no frame before the index. */
+    uint64_t index;    /* Where its descriptor is, when in_log. */
     bool in_log;
     const uint8_t *saved; /* Else, where it was saved (full images only), or NULL. Valid while
                              the reader's pin is held. */

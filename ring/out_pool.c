@@ -60,9 +60,8 @@ int out_chain_append(struct out_pool *pool, struct out_chain *chain, const void 
                      size_t count)
 {
     const uint8_t *from = bytes;
-    size_t room = chain->last == OUT_NONE
-                      ? 0
-                      : OUT_BLOCK_PAYLOAD - pool->blocks[chain->last].used_bytes;
+    size_t room =
+        chain->last == OUT_NONE ? 0 : OUT_BLOCK_PAYLOAD - pool->blocks[chain->last].used_bytes;
     size_t blocks_needed =
         count > room ? (count - room + OUT_BLOCK_PAYLOAD - 1) / OUT_BLOCK_PAYLOAD : 0;
     if (blocks_needed > pool->free_count) {

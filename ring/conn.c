@@ -1,0 +1,564 @@
+/* One connection's life: handshake, messages, deadlines, end. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+#include "ring/core_state.h"
+
+#define TO(state) (1u << CONN_##state)
+static const uint8_t conn_next_states[] = {
+    [CONN_FREE] = TO(HANDSHAKING),
+    [CONN_HANDSHAKING] = TO(STREAMING) | TO(CLOSING) | TO(DRAINING),
+    [CONN_STREAMING] = TO(CLOSING) | TO(DRAINING),
+    [CONN_CLOSING] = TO(DRAINING),
+    [CONN_DRAINING] = TO(FREE),
+};
+
+static void conn_enter(struct core *core, struct conn *conn, enum conn_state next)
+{
+    assert_always((conn_next_states[conn->state] & (1u << next)) != 0);
+    assert_always(next != CONN_FREE || (!conn->recv_armed && !conn->writable_armed));
+    PROBE3(conn_state, conn_index(core, conn), conn->state, next);
+    conn->state = (uint8_t)next;
+}
+
+/* ---- Receiving ---- */
+
+static void conn_arm_recv(struct core *core, struct conn *conn)
+{
+    struct io_uring_sqe *sqe = core_sqe(core);
+    io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    io_uring_sqe_set_data64(sqe, core_tag(OP_RECV, conn->generation, conn_index(core, conn)));
+    conn->recv_armed = true;
+}
+
+static void conn_cancel_operations(struct core *core, struct conn *conn)
+{
+    struct io_uring_sqe *sqe = core_sqe(core);
+    io_uring_prep_cancel_fd(sqe, conn->fd, IORING_ASYNC_CANCEL_ALL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+}
+
+/* A client whose answers pile up is not read from until they have gone. */
+static void conn_pause_recv(struct core *core, struct conn *conn)
+{
+    if (conn->out.bytes > CORE_OUT_PAUSE_BYTES && !conn->recv_paused && conn->recv_armed) {
+        conn->recv_paused = true;
+        struct io_uring_sqe *sqe = core_sqe(core);
+        io_uring_prep_cancel64(sqe, core_tag(OP_RECV, conn->generation, conn_index(core, conn)), 0);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+        io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+    }
+}
+
+static void conn_resume_recv(struct core *core, struct conn *conn)
+{
+    if (conn->recv_paused && conn->out.bytes <= CORE_OUT_PAUSE_BYTES) {
+        conn->recv_paused = false;
+        if (!conn->recv_armed && conn_is_open(conn)) {
+            conn_arm_recv(core, conn);
+        }
+    }
+}
+
+/* ---- Half requests and messages ---- */
+
+static void conn_release_input(struct core *core, struct conn *conn)
+{
+    if (conn->input != CONN_NONE) {
+        list_remove(&core->inputs[conn->input].age_link);
+        core->free_inputs[core->free_input_count++] = conn->input;
+        conn->input = CONN_NONE;
+    }
+}
+
+static struct core_input *conn_take_input(struct core *core, struct conn *conn)
+{
+    assert_always(conn->input == CONN_NONE);
+    if (core->free_input_count == 0) {
+        /* Half-sent requests must not starve the others: the oldest makes room. */
+        struct core_input *oldest =
+            container_of(core->inputs_in_use.next, struct core_input, age_link);
+        conn_abort(core, core_conn(core, oldest->conn), "half a message for too long");
+    }
+    assert_always(core->free_input_count > 0);
+    conn->input = core->free_inputs[--core->free_input_count];
+    struct core_input *input = &core->inputs[conn->input];
+    input->conn = conn_index(core, conn);
+    input->handshake_bytes = 0;
+    input->since_ns = core->time.now_ns;
+    list_append(&core->inputs_in_use, &input->age_link);
+    return input;
+}
+
+/* ---- Opening ---- */
+
+static void conn_peer_text(const struct conn *conn, char *text, size_t text_bytes)
+{
+    struct sockaddr_storage address;
+    socklen_t address_bytes = sizeof address;
+    char host[INET6_ADDRSTRLEN];
+    if (conn->is_unix) {
+        snprintf(text, text_bytes, "unix");
+    } else if (getpeername(conn->fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+        snprintf(text, text_bytes, "unknown");
+    } else if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(text, text_bytes, "%s:%u", host, ntohs(in->sin_port));
+    } else {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(text, text_bytes, "[%s]:%u", host, ntohs(in6->sin6_port));
+    }
+}
+
+/* Without a free conn (far over the limit): one word and good-bye, without reading. */
+static void conn_refuse_at_once(struct core *core, int fd)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t answer_bytes = handshake_refuse(answer, HANDSHAKE_BUSY);
+    (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+    counter_add(&core->counters->refused_busy, 1);
+}
+
+void conn_open(struct core *core, int fd, bool is_unix)
+{
+    counter_add(&core->counters->accepted, 1);
+    if (core->free_conn_count == 0) {
+        conn_refuse_at_once(core, fd);
+        core_pause_accept(core);
+        return;
+    }
+    uint32_t others = atomic_fetch_add(core->options.conn_count, 1);
+    if (others + 1 >= core->options.conn_count_max + CORE_SPARE_CONNS) {
+        core_pause_accept(core);
+    }
+    uint32_t index = core->free_conns[--core->free_conn_count];
+    struct conn *conn = core_conn(core, index);
+    uint32_t generation = conn->generation;
+    bool is_ready = conn->is_ready;             /* It may still be on these lists; */
+    bool is_pull_queued = conn->is_pull_queued; /* they skip what has nothing to do. */
+    memset(conn, 0, sizeof *conn);
+    conn->generation = generation;
+    conn->is_ready = is_ready;
+    conn->is_pull_queued = is_pull_queued;
+    conn->fd = fd;
+    conn->is_unix = is_unix;
+    conn->is_spare = others >= core->options.conn_count_max;
+    conn->extent_first = CONN_NONE;
+    conn->input = CONN_NONE;
+    conn->opened_ns = core->time.now_ns;
+    conn->last_frame_ns = core->time.now_ns;
+    conn->last_message_ns = core->time.now_ns;
+    out_chain_init(&conn->out);
+    timer_init(&conn->timer);
+    conn_enter(core, conn, CONN_HANDSHAKING);
+    if (is_unix) {
+        int bytes = (int)core->options.send_buffer_bytes;
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    }
+    conn_arm_recv(core, conn);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_HANDSHAKE_NS);
+    counter_add(&core->counters->conns_open, 1);
+}
+
+static void conn_refuse(struct core *core, struct conn *conn, enum handshake_status status)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t answer_bytes = handshake_refuse(answer, status);
+    counter_add(status == HANDSHAKE_BUSY ? &core->counters->refused_busy
+                                         : &core->counters->refused_handshake,
+                1);
+    conn->close_text = handshake_status_text(status);
+    core_log(core, 0, "handshake refused: %s", conn->close_text);
+    conn_release_input(core, conn);
+    conn_queue(core, conn, answer, answer_bytes);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_enter(core, conn, CONN_CLOSING);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_CLOSE_NS);
+    }
+}
+
+static void conn_start_streaming(struct core *core, struct conn *conn,
+                                 const struct handshake_request *request)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    char peer[CORE_PEER_TEXT_BYTES_MAX];
+    size_t answer_bytes = handshake_accept(answer, request);
+    conn_queue(core, conn, answer, answer_bytes);
+    if (conn->state != CONN_HANDSHAKING) {
+        return;
+    }
+    conn_enter(core, conn, CONN_STREAMING);
+    conn->was_opened = true;
+    conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
+    counter_add(&core->counters->conns_streaming, 1);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_QUIET_NS);
+    conn_peer_text(conn, peer, sizeof peer);
+    core->options.ops->on_open(core->options.context, core, conn_index(core, conn), peer,
+                               core->time.now_ns);
+}
+
+/* Returns how many bytes were the request's, or 0: not complete, or refused. */
+static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint8_t *bytes,
+                                size_t count)
+{
+    struct handshake_request request;
+    enum handshake_status status = handshake_parse(bytes, count, &request);
+    if (status == HANDSHAKE_NEED_MORE) {
+        return 0;
+    }
+    if (status == HANDSHAKE_OK && conn->is_spare) {
+        status = HANDSHAKE_BUSY;
+    }
+    if (status != HANDSHAKE_OK) {
+        conn_refuse(core, conn, status);
+        return 0;
+    }
+    conn_start_streaming(core, conn, &request);
+    return request.head_bytes;
+}
+
+/* ---- Messages ---- */
+
+static void conn_on_pong(struct core *core, struct conn *conn, const struct ws_message *message)
+{
+    uint64_t sent_ns;
+    if (message->payload_bytes != sizeof sent_ns) {
+        return;
+    }
+    memcpy(&sent_ns, message->payload, sizeof sent_ns);
+    if (sent_ns == conn->ping_sent_ns && sent_ns != 0) {
+        conn->round_trip_us = (uint32_t)((core->time.now_ns - sent_ns) / NS_PER_US);
+    }
+}
+
+static void conn_on_close_frame(struct core *core, struct conn *conn,
+                                const struct ws_message *message)
+{
+    uint16_t code = message->payload_bytes >= 2 ? bytes_load_be16(message->payload) : 1000;
+    conn->close_received = true;
+    conn_close(core, conn, code, "", "closed by the client");
+}
+
+static void conn_on_message(struct core *core, struct conn *conn, const struct ws_message *message)
+{
+    counter_add(&core->counters->messages_in, 1);
+    switch (message->opcode) {
+    case WS_PING:
+        conn_queue_frame(core, conn, WS_PONG, message->payload, message->payload_bytes);
+        break;
+    case WS_PONG:
+        conn_on_pong(core, conn, message);
+        break;
+    case WS_CLOSE:
+        conn_on_close_frame(core, conn, message);
+        break;
+    default:
+        conn->last_message_ns = core->time.now_ns;
+        core->options.ops->on_message(core->options.context, core, conn_index(core, conn),
+                                      message->opcode, message->payload, message->payload_bytes,
+                                      core->time.now_ns);
+        break;
+    }
+}
+
+static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status status)
+{
+    counter_add(&core->counters->closed_protocol, 1);
+    conn_close(core, conn, ws_close_code(status), ws_status_text(status), ws_status_text(status));
+}
+
+/* All bytes are consumed, unless the conn ends on the way. */
+static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
+{
+    struct ws_decoder fresh;
+    struct ws_decoder *decoder = &fresh;
+    if (conn->input != CONN_NONE) {
+        decoder = &core->inputs[conn->input].decoder;
+    } else {
+        ws_decoder_init(&fresh, CORE_MESSAGE_BYTES_MAX, true, NULL);
+    }
+    /* Ends: each round consumes bytes, or is the last. */
+    while (conn->state == CONN_STREAMING) {
+        struct ws_message message;
+        size_t consumed;
+        enum ws_status status = ws_decode(decoder, bytes, count, &consumed, &message);
+        bytes += consumed;
+        count -= consumed;
+        if (status == WS_OK) {
+            conn_on_message(core, conn, &message);
+        } else if (status == WS_NEED_BUFFER ||
+                   (status == WS_NEED_MORE && decoder == &fresh && !ws_decoder_is_idle(decoder))) {
+            struct core_input *input = conn_take_input(core, conn);
+            input->decoder = fresh;
+            input->decoder.buffer = input->bytes;
+            decoder = &input->decoder;
+        } else if (status == WS_NEED_MORE) {
+            break;
+        } else {
+            conn_on_fault(core, conn, status);
+        }
+    }
+    if (conn->input != CONN_NONE && conn->state == CONN_STREAMING && ws_decoder_is_idle(decoder)) {
+        conn_release_input(core, conn);
+    }
+}
+
+static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes,
+                                   size_t count)
+{
+    struct core_input *input = &core->inputs[conn->input];
+    /* One byte more than the limit is enough for the parser to refuse it. */
+    size_t room = sizeof input->bytes - input->handshake_bytes;
+    size_t taken = count < room ? count : room;
+    memcpy(input->bytes + input->handshake_bytes, bytes, taken);
+    input->handshake_bytes += (uint32_t)taken;
+    size_t head_bytes = conn_on_handshake(core, conn, input->bytes, input->handshake_bytes);
+    if (head_bytes > 0) {
+        /* What follows the head in this very piece are the first frames. */
+        size_t before = input->handshake_bytes - taken;
+        assert_always(head_bytes >= before);
+        conn_release_input(core, conn);
+        conn_decode(core, conn, bytes + (head_bytes - before), count - (head_bytes - before));
+    }
+}
+
+static void conn_on_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
+{
+    conn->missed_pongs = 0;
+    counter_add(&core->counters->bytes_in, count);
+    if (conn->state == CONN_STREAMING) {
+        conn_decode(core, conn, bytes, count);
+    } else if (conn->state == CONN_HANDSHAKING && conn->input != CONN_NONE) {
+        conn_collect_handshake(core, conn, bytes, count);
+    } else if (conn->state == CONN_HANDSHAKING) {
+        size_t head_bytes = conn_on_handshake(core, conn, bytes, count);
+        if (head_bytes > 0) {
+            conn_decode(core, conn, bytes + head_bytes, count - head_bytes);
+        } else if (conn->state == CONN_HANDSHAKING) {
+            struct core_input *input = conn_take_input(core, conn);
+            memcpy(input->bytes, bytes, count);
+            input->handshake_bytes = (uint32_t)count;
+        }
+    }
+    /* In CONN_CLOSING what still comes is read and forgotten, lest a reset overtakes our words. */
+}
+
+void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe)
+{
+    bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    conn->recv_armed = more;
+    if (cqe->res > 0) {
+        uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        uint8_t *bytes =
+            core->engine.recv_buffers + (size_t)buffer * core->engine.recv_buffer_bytes;
+        if (conn_is_open(conn)) {
+            conn_on_bytes(core, conn, bytes, (size_t)cqe->res);
+        }
+        io_uring_buf_ring_add(core->engine.recv_ring, bytes, core->engine.recv_buffer_bytes,
+                              (unsigned short)buffer,
+                              io_uring_buf_ring_mask(core->engine.recv_buffer_count), 0);
+        io_uring_buf_ring_advance(core->engine.recv_ring, 1);
+    } else if (cqe->res == 0) {
+        conn_abort(core, conn, "closed by the peer");
+    } else if (cqe->res == -ENOBUFS) {
+        counter_add(&core->counters->recv_no_buffer, 1);
+    } else if (cqe->res != -ECANCELED) {
+        conn_abort(core, conn, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
+    }
+    if (!more && conn_is_open(conn) && !conn->recv_paused && !conn->recv_armed) {
+        conn_arm_recv(core, conn);
+    }
+    conn_on_operation_ended(core, conn);
+}
+
+/* ---- Sending of its own ---- */
+
+void conn_queue(struct core *core, struct conn *conn, const void *bytes, size_t count)
+{
+    if (!conn_is_open(conn)) {
+        return;
+    }
+    if (out_chain_append(&core->out_pool, &conn->out, bytes, count) < 0) {
+        conn->close_code = 4108;
+        counter_add(&core->counters->closed_slow, 1);
+        conn_abort(core, conn, "too slow: no room for its control frames");
+        return;
+    }
+    conn_pause_recv(core, conn);
+    sender_mark_ready(core, conn);
+}
+
+void conn_queue_frame(struct core *core, struct conn *conn, enum ws_opcode opcode,
+                      const void *payload, size_t payload_bytes)
+{
+    uint8_t header[WS_HEADER_BYTES_MAX];
+    size_t header_bytes = ws_frame_header(header, opcode, payload_bytes);
+    counter_add(&core->counters->control_out, 1);
+    conn_queue(core, conn, header, header_bytes);
+    conn_queue(core, conn, payload, payload_bytes);
+}
+
+void conn_on_sent(struct core *core, struct conn *conn)
+{
+    conn_resume_recv(core, conn);
+    if (conn->state != CONN_CLOSING || conn->out.bytes > 0) {
+        return;
+    }
+    if (conn->close_received) {
+        conn_abort(core, conn, conn->close_text);
+    } else if (!conn->write_shut) {
+        conn->write_shut = true;
+        struct io_uring_sqe *sqe = core_sqe(core);
+        io_uring_prep_shutdown(sqe, conn->fd, SHUT_WR);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+        io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+    }
+}
+
+/* ---- Deadlines ---- */
+
+static void conn_send_ping(struct core *core, struct conn *conn)
+{
+    conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
+    if (conn->missed_pongs >= CORE_MISSED_PONGS_MAX) {
+        counter_add(&core->counters->closed_silent, 1);
+        conn_close(core, conn, 4109, "no pong", "no pong");
+        return;
+    }
+    conn->missed_pongs++;
+    conn->ping_sent_ns = core->time.now_ns;
+    conn_queue_frame(core, conn, WS_PING, &conn->ping_sent_ns, sizeof conn->ping_sent_ns);
+}
+
+static void conn_check_deadlines(struct core *core, struct conn *conn)
+{
+    uint64_t now_ns = core->time.now_ns;
+    if (conn->input != CONN_NONE &&
+        now_ns >= core->inputs[conn->input].since_ns + CORE_HALF_MESSAGE_NS) {
+        counter_add(&core->counters->closed_protocol, 1);
+        conn_close(core, conn, 4005, "half a message for 10 s", "half a message for 10 s");
+    } else if (conn->sub_count == 0 && conn->group_mask == 0 &&
+               now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
+        counter_add(&core->counters->closed_idle, 1);
+        conn_close(core, conn, 4114, "idle", "idle");
+    } else if (now_ns >= conn->next_ping_ns) {
+        conn_send_ping(core, conn);
+    } else if (conn->mode == CONN_PUSHED && now_ns >= conn->last_frame_ns + CORE_QUIET_NS) {
+        core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn), now_ns);
+    }
+}
+
+void conn_on_timer(struct core *core, struct timer *timer)
+{
+    struct conn *conn = container_of(timer, struct conn, timer);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_abort(core, conn, "no complete request within 5 s");
+        return;
+    }
+    if (conn->state == CONN_CLOSING) {
+        conn_abort(core, conn, conn->close_text);
+        return;
+    }
+    assert_always(conn->state == CONN_STREAMING);
+    if (conn->mode == CONN_STUCK) {
+        conn->mode = CONN_PULLING;
+        puller_enqueue(core, conn);
+    }
+    conn_check_deadlines(core, conn);
+    if (conn->state == CONN_STREAMING) {
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_QUIET_NS);
+    }
+}
+
+/* ---- The end ---- */
+
+void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason,
+                const char *text)
+{
+    uint8_t payload[WS_CONTROL_BYTES_MAX];
+    if (conn->state != CONN_STREAMING) {
+        return;
+    }
+    sender_settle(core, conn);
+    if (conn->state != CONN_STREAMING) {
+        return;
+    }
+    conn->close_code = code;
+    conn->close_text = text;
+    core_drop_subscriptions(core, conn);
+    conn_release_input(core, conn);
+    size_t payload_bytes = ws_close_payload(payload, code, reason);
+    conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
+    if (conn->state == CONN_STREAMING) {
+        conn_enter(core, conn, CONN_CLOSING);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_CLOSE_NS);
+    }
+}
+
+static void conn_tell_end(struct core *core, struct conn *conn, const char *text)
+{
+    struct core_conn_end end = {
+        .close_code = conn->close_code != 0 ? conn->close_code : 1006,
+        .text = conn->close_text != NULL ? conn->close_text : text,
+        .frames_sent = conn->frames_sent,
+        .frames_lost = conn->frames_lost,
+        .frames_conflated = conn->frames_conflated,
+        .open_ns = core->time.now_ns - conn->opened_ns,
+    };
+    if (conn->close_code == 0) {
+        counter_add(&core->counters->closed_reset, 1);
+    }
+    counter_add(&core->counters->closed, 1);
+    counter_add(&core->counters->conns_streaming, (uint64_t)-1);
+    core->options.ops->on_close(core->options.context, core, conn_index(core, conn), &end);
+}
+
+void conn_abort(struct core *core, struct conn *conn, const char *text)
+{
+    if (!conn_is_open(conn)) {
+        return;
+    }
+    core_drop_subscriptions(core, conn);
+    sender_forget_due(conn);
+    puller_release(core, conn);
+    conn_release_input(core, conn);
+    out_chain_clear(&core->out_pool, &conn->out);
+    timer_disarm(&core->wheel, &conn->timer);
+    conn_enter(core, conn, CONN_DRAINING);
+    if (conn->was_opened) {
+        conn_tell_end(core, conn, text);
+    }
+    if (conn->recv_armed || conn->writable_armed) {
+        conn_cancel_operations(core, conn);
+    }
+    conn_on_operation_ended(core, conn);
+}
+
+void conn_on_operation_ended(struct core *core, struct conn *conn)
+{
+    if (conn->state != CONN_DRAINING || conn->recv_armed || conn->writable_armed) {
+        return;
+    }
+    struct io_uring_sqe *sqe = core_sqe(core);
+    io_uring_prep_close(sqe, conn->fd);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, core_tag(OP_CLOSE, conn->generation, conn_index(core, conn)));
+    conn->generation++;
+    conn->fd = -1;
+    conn_enter(core, conn, CONN_FREE);
+    core->free_conns[core->free_conn_count++] = conn_index(core, conn);
+    atomic_fetch_sub(core->options.conn_count, 1);
+    counter_add(&core->counters->conns_open, (uint64_t)-1);
+}

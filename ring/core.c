@@ -1,0 +1,484 @@
+#include "ring/core.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ring/core_state.h"
+
+#define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
+#define CORE_LOG_BYTES_MAX 256
+
+void core_log(struct core *core, int level, const char *format, ...)
+{
+    char text[CORE_LOG_BYTES_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    core->options.ops->log(core->options.context, core, level, text);
+}
+
+uint32_t core_index(const struct core *core)
+{
+    return core->options.index;
+}
+
+static void core_real_clock(void *context, struct core_time *time_out)
+{
+    struct timespec mono;
+    struct timespec wall;
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    time_out->now_ns = (uint64_t)mono.tv_sec * NS_PER_SECOND + (uint64_t)mono.tv_nsec;
+    time_out->wall_ns = (uint64_t)wall.tv_sec * NS_PER_SECOND + (uint64_t)wall.tv_nsec;
+}
+
+/* Room for an SQE of its own; sends have theirs submitted in the batch they belong to. */
+struct io_uring_sqe *core_sqe(struct core *core)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&core->engine.ring);
+    while (sqe == NULL) {
+        counter_add(&core->counters->enters, 1);
+        int error = core->engine.enter(&core->engine, 0);
+        assert_always(error == 0);
+        sqe = io_uring_get_sqe(&core->engine.ring);
+    }
+    return sqe;
+}
+
+/* ---- Accepting ---- */
+
+static void core_arm_accept(struct core *core)
+{
+    if (core->stopping_began) {
+        return;
+    }
+    for (uint32_t i = 0; i < core->options.listener_count; i++) {
+        if (core->accept_armed[i]) {
+            continue;
+        }
+        struct io_uring_sqe *sqe = core_sqe(core);
+        io_uring_prep_multishot_accept(sqe, core->options.listeners[i].fd, NULL, NULL,
+                                       SOCK_CLOEXEC);
+        io_uring_sqe_set_data64(sqe, core_tag(OP_ACCEPT, 0, i));
+        core->accept_armed[i] = true;
+    }
+}
+
+static void core_cancel_accept(struct core *core)
+{
+    for (uint32_t i = 0; i < core->options.listener_count; i++) {
+        if (core->accept_armed[i]) {
+            struct io_uring_sqe *sqe = core_sqe(core);
+            io_uring_prep_cancel64(sqe, core_tag(OP_ACCEPT, 0, i), 0);
+            sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+            io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, 0, 0));
+        }
+    }
+}
+
+/* At the limit, or out of descriptors: who comes now waits in the backlog. */
+void core_pause_accept(struct core *core)
+{
+    if (core->accept_paused) {
+        return;
+    }
+    core->accept_paused = true;
+    counter_add(&core->counters->accept_paused, 1);
+    core_cancel_accept(core);
+    timer_arm(&core->wheel, &core->accept_timer, core->time.now_ns + CORE_ACCEPT_RETRY_NS);
+}
+
+static void core_on_accept_timer(struct core *core)
+{
+    uint32_t limit = core->options.conn_count_max + CORE_SPARE_CONNS;
+    if (atomic_load(core->options.conn_count) >= limit) {
+        timer_arm(&core->wheel, &core->accept_timer, core->time.now_ns + CORE_ACCEPT_RETRY_NS);
+        return;
+    }
+    core->accept_paused = false;
+    core_arm_accept(core);
+}
+
+static void core_on_accept(struct core *core, const struct io_uring_cqe *cqe)
+{
+    uint32_t listener = (uint32_t)cqe->user_data;
+    assert_always(listener < core->options.listener_count);
+    core->accept_armed[listener] = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    if (cqe->res >= 0) {
+        conn_open(core, cqe->res, core->options.listeners[listener].is_unix);
+    } else if (cqe->res == -EMFILE || cqe->res == -ENFILE || cqe->res == -ENOMEM ||
+               cqe->res == -ENOBUFS) {
+        if (!core->accept_paused && core->time.now_ns >= core->accept_complaint_ns) {
+            core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
+            core_log(core, 3,
+                     "cannot accept: %s; new clients wait until one leaves (raise "
+                     "`ulimit -n` or LimitNOFILE=)",
+                     strerror(-cqe->res));
+        }
+        core_pause_accept(core);
+    }
+    if (!core->accept_paused) {
+        core_arm_accept(core);
+    }
+}
+
+/* ---- Completions ---- */
+
+static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe)
+{
+    enum core_op op = (enum core_op)(cqe->user_data >> 56);
+    uint32_t generation = (uint32_t)(cqe->user_data >> 32) & 0xffffff;
+    if (op == OP_ACCEPT) {
+        core_on_accept(core, cqe);
+        return;
+    }
+    if (op != OP_RECV && op != OP_WRITABLE) {
+        return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
+    }
+    struct conn *conn = core_conn(core, (uint32_t)cqe->user_data);
+    assert_always((conn->generation & 0xffffff) == generation);
+    if (op == OP_RECV) {
+        conn_on_recv(core, conn, cqe);
+    } else {
+        sender_on_writable(core, conn);
+    }
+}
+
+void core_reap(struct core *core)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_peek_cqe(&core->engine.ring, &cqe) == 0 && cqe != NULL) {
+        struct io_uring_cqe copy = *cqe;
+        /* First, since what is done about it may look through the queue. */
+        io_uring_cqe_seen(&core->engine.ring, cqe);
+        core_on_completion(core, &copy);
+    }
+}
+
+/* ---- Creation ---- */
+
+static void *core_map(size_t bytes, int flags)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void core_unmap(void *memory, size_t bytes)
+{
+    if (memory != NULL) {
+        munmap(memory, bytes);
+    }
+}
+
+static void core_unmap_all(struct core *core)
+{
+    size_t conns = core->slab_count;
+    core_unmap(core->conns, conns * sizeof *core->conns);
+    core_unmap(core->free_conns, conns * sizeof *core->free_conns);
+    core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
+    core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
+    core_unmap(core->channels, core->log->channel_count_max * sizeof *core->channels);
+    core_unmap(core->extents, CORE_EXTENTS_MAX * sizeof *core->extents);
+    core_unmap(core->batch, sizeof *core->batch);
+    core_unmap(core->inputs, CORE_INPUTS_MAX * sizeof *core->inputs);
+    core_unmap(core->free_inputs, CORE_INPUTS_MAX * sizeof *core->free_inputs);
+}
+
+/* The slab of conns is touched now; what grows with use is not. */
+static int core_map_all(struct core *core)
+{
+    size_t conns = core->slab_count;
+    core->conns = core_map(conns * sizeof *core->conns, MAP_POPULATE);
+    core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
+    core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
+    core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
+    core->channels = core_map(core->log->channel_count_max * sizeof *core->channels, 0);
+    core->extents = core_map(CORE_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
+    core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
+    core->inputs = core_map(CORE_INPUTS_MAX * sizeof *core->inputs, MAP_NORESERVE);
+    core->free_inputs = core_map(CORE_INPUTS_MAX * sizeof *core->free_inputs, 0);
+    if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
+        core->pulls.conns == NULL || core->channels == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL) {
+        core_unmap_all(core);
+        return -ENOMEM;
+    }
+    core->ready.capacity = core->slab_count;
+    core->pulls.capacity = core->slab_count;
+    for (uint32_t i = 0; i < core->slab_count; i++) {
+        core->free_conns[i] = core->slab_count - 1 - i;
+    }
+    core->free_conn_count = core->slab_count;
+    for (uint32_t i = 0; i < CORE_INPUTS_MAX; i++) {
+        core->free_inputs[i] = CORE_INPUTS_MAX - 1 - i;
+    }
+    core->free_input_count = CORE_INPUTS_MAX;
+    list_init(&core->inputs_in_use);
+    return 0;
+}
+
+static int core_open_engine(struct core *core, char *error_out, size_t error_bytes)
+{
+    char words[ENGINE_ERROR_BYTES_MAX] = "";
+    struct engine_options options = {
+        .sq_entries = CORE_SQ_ENTRIES,
+        .cq_entries = CORE_CQ_ENTRIES,
+        .recv_buffer_count = CORE_RECV_BUFFERS,
+        .recv_buffer_bytes = CORE_RECV_BUFFER_BYTES,
+    };
+    int error = core->options.open_engine(&core->engine, &options, words);
+    if (error < 0) {
+        snprintf(error_out, error_bytes, "%s", words);
+    }
+    return error;
+}
+
+int core_create(struct core **core_out, const struct core_options *options, char *error_out,
+                size_t error_bytes)
+{
+    snprintf(error_out, error_bytes, "core %u: not enough memory", options->index);
+    struct core *core = aligned_alloc(CACHE_LINE_BYTES, sizeof *core);
+    if (core == NULL) {
+        return -ENOMEM;
+    }
+    memset(core, 0, sizeof *core);
+    core->options = *options;
+    core->log = options->log;
+    core->counters = options->counters;
+    core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
+    if (core->options.open_engine == NULL) {
+        core->options.open_engine = engine_uring_open;
+    }
+    if (core->options.clock == NULL) {
+        core->options.clock = core_real_clock;
+    }
+    core->options.clock(core->options.context, &core->time);
+    timer_wheel_init(&core->wheel, core->time.now_ns);
+    timer_init(&core->accept_timer);
+
+    int error = core_map_all(core);
+    if (error < 0) {
+        goto free_core;
+    }
+    error = subs_init(&core->subs, core->log->channel_count_max);
+    if (error < 0) {
+        goto unmap;
+    }
+    error = out_pool_init(&core->out_pool, CORE_OUT_POOL_BYTES);
+    if (error < 0) {
+        goto deinit_subs;
+    }
+    error = core_open_engine(core, error_out, error_bytes);
+    if (error < 0) {
+        goto deinit_out_pool;
+    }
+    *core_out = core;
+    return 0;
+
+deinit_out_pool:
+    out_pool_deinit(&core->out_pool);
+deinit_subs:
+    subs_deinit(&core->subs);
+unmap:
+    core_unmap_all(core);
+free_core:
+    free(core);
+    return error;
+}
+
+void core_destroy(struct core *core)
+{
+    core->engine.close(&core->engine);
+    for (uint32_t index = 0; index < core->slab_count; index++) {
+        if (core->conns[index].state != CONN_FREE) {
+            close(core->conns[index].fd);
+            free(core->conns[index].group_seqs);
+        }
+    }
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+        free(core->groups[group].entries);
+    }
+    out_pool_deinit(&core->out_pool);
+    subs_deinit(&core->subs);
+    core_unmap_all(core);
+    free(core);
+}
+
+/* ---- The loop ---- */
+
+void core_see_channels(struct core *core)
+{
+    uint32_t count = core->options.ops->channel_count(core->options.context);
+    while (core->channel_count < count) {
+        uint32_t channel = core->channel_count++;
+        core->options.ops->on_channel(core->options.context, core, channel);
+    }
+}
+
+static void core_on_timer(void *context, struct timer *timer)
+{
+    struct core *core = context;
+    if (timer == &core->accept_timer) {
+        core_on_accept_timer(core);
+    } else {
+        conn_on_timer(core, timer);
+    }
+}
+
+static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
+{
+    uint64_t due_ns = timer_wheel_next_ns(&core->wheel);
+    due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
+    if (core->ready.count > 0 || core->pulls.count > 0 || due_ns <= core->time.now_ns) {
+        return 0;
+    }
+    uint64_t wait_ns = due_ns - core->time.now_ns;
+    return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
+}
+
+static void core_enter(struct core *core, uint64_t wait_ns)
+{
+    counter_add(&core->counters->enters, 1);
+    int error = core->engine.enter(&core->engine, wait_ns);
+    assert_always(error == 0);
+    if ((*core->engine.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0) {
+        counter_add(&core->counters->cq_overflow, 1);
+    }
+}
+
+/* Sleeps, unless the head has moved: the publisher stores the head, then reads armed; we store
+ * armed, then read the head again. One of the two sees the other. */
+static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsewhere)
+{
+    /* A sleeping core costs its waker and itself tens of us, so it lingers after work. */
+    bool linger = publisher_elsewhere && core->time.now_ns < core->worked_ns + CORE_SPIN_NS;
+    if (wait_ns == 0 || linger || core->options.busy_poll) {
+        core_enter(core, 0);
+        return;
+    }
+    atomic_store_explicit(&core->armed, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    core_enter(core, frame_log_head(core->log) == core->position ? wait_ns : 0);
+    atomic_store_explicit(&core->armed, 0, memory_order_relaxed);
+}
+
+bool core_wake(struct core *core, struct engine *waker)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&core->armed, memory_order_relaxed) == 0 ||
+        atomic_exchange_explicit(&core->armed, 0, memory_order_relaxed) == 0) {
+        return false;
+    }
+    struct io_uring_sqe *sqe = engine_sqe(waker);
+    io_uring_prep_msg_ring(sqe, core->engine.ring.ring_fd, 0, core_tag(OP_WAKE, 0, 0), 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    return true;
+}
+
+static void core_begin_stop(struct core *core)
+{
+    core->stopping_began = true;
+    core->stop_deadline_ns = core->time.now_ns + CORE_STOP_NS;
+    timer_disarm(&core->wheel, &core->accept_timer);
+    core_cancel_accept(core);
+    for (uint32_t index = 0; index < core->slab_count; index++) {
+        struct conn *conn = core_conn(core, index);
+        if (conn->state == CONN_STREAMING) {
+            conn_close(core, conn, 1001, "server stopping", "server stopping");
+        } else if (conn->state == CONN_HANDSHAKING) {
+            conn_abort(core, conn, "server stopping");
+        }
+    }
+}
+
+/* true: all conns are gone, or their time is up. */
+static bool core_has_stopped(struct core *core)
+{
+    if (!core->stopping_began) {
+        if (atomic_load_explicit(&core->stopping, memory_order_acquire) == 0) {
+            return false;
+        }
+        core_begin_stop(core);
+    }
+    if (core->free_conn_count == core->slab_count) {
+        return true;
+    }
+    if (core->time.now_ns < core->stop_deadline_ns) {
+        return false;
+    }
+    for (uint32_t index = 0; index < core->slab_count; index++) {
+        conn_abort(core, core_conn(core, index), "server stopping");
+    }
+    return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
+}
+
+static void core_turn(struct core *core)
+{
+    uint64_t next_publish_ns = UINT64_MAX;
+    core->options.clock(core->options.context, &core->time);
+    if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
+        next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
+        core->options.clock(core->options.context, &core->time);
+    }
+    bool worked = sender_fan_out(core);
+    if (worked) {
+        core->worked_ns = core->time.now_ns;
+    }
+    puller_run(core);
+    sender_flush_ready(core);
+    timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
+    core_sleep(core, worked ? 0 : core_wait_ns(core, next_publish_ns),
+               next_publish_ns == UINT64_MAX);
+    core->options.clock(core->options.context, &core->time);
+    core_reap(core);
+}
+
+static int core_pin_thread(const struct core *core)
+{
+    cpu_set_t cpus;
+    if (core->options.cpu < 0) {
+        return 0;
+    }
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)core->options.cpu, &cpus);
+    return -pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+}
+
+int core_run(struct core *core)
+{
+    int error = core_pin_thread(core);
+    if (error < 0) {
+        core_log(core, 2, "core %u cannot be pinned to CPU %d: %s", core->options.index,
+                 core->options.cpu, strerror(-error));
+    }
+    if (core->options.open_engine == engine_uring_open) {
+        error = engine_uring_enable(&core->engine);
+        if (error < 0) {
+            core_log(core, 3, "core %u: io_uring cannot be enabled: %s", core->options.index,
+                     strerror(-error));
+            return error;
+        }
+    }
+    core->options.clock(core->options.context, &core->time);
+    core_arm_accept(core);
+    while (!core_has_stopped(core)) {
+        core_turn(core);
+    }
+    return 0;
+}
+
+void core_stop(struct core *core)
+{
+    atomic_store_explicit(&core->stopping, 1, memory_order_release);
+}

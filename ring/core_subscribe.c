@@ -1,0 +1,236 @@
+/* What src may ask of a core for one of its conns: subscriptions, words, numbers. */
+#include <errno.h>
+
+#include "ring/core_state.h"
+
+void core_send_text(struct core *core, uint32_t index, const char *payload, size_t payload_bytes)
+{
+    struct conn *conn = core_conn(core, index);
+    if (conn->state == CONN_STREAMING) {
+        conn_queue_frame(core, conn, WS_TEXT, payload, payload_bytes);
+    }
+}
+
+void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
+{
+    conn_close(core, core_conn(core, index), code, reason, "closed by the server");
+}
+
+uint64_t core_next_seq(struct core *core, uint32_t channel)
+{
+    return core->channels[channel].last_seq + 1;
+}
+
+/* ---- Single channels ---- */
+
+int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t group,
+                   enum lag_policy policy, bool snapshot, uint8_t tag)
+{
+    struct conn *conn = core_conn(core, index);
+    uint32_t sub;
+    sender_settle(core, conn);
+    if (conn->state != CONN_STREAMING) {
+        return -ENOSPC;
+    }
+    if (subs_find(&core->subs, index, channel) != SUB_NONE) {
+        return 1;
+    }
+    int error = subs_add(&core->subs, index, channel, &conn->sub_first, &sub);
+    if (error < 0) {
+        return error;
+    }
+    uint64_t last_seq = core->channels[channel].last_seq;
+    struct sub *record = &core->subs.records[sub];
+    record->group = (uint8_t)group;
+    record->policy = (uint8_t)policy;
+    record->tag = tag;
+    record->next_seq = last_seq + 1;
+    conn->sub_count++;
+    counter_add(&core->counters->subscriptions, 1);
+    if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
+        if (conn->mode == CONN_PUSHED) {
+            puller_start(core, conn, core->position);
+        }
+        if (conn->state != CONN_STREAMING) {
+            return -ENOSPC;
+        }
+        core->subs.records[sub].next_seq |= SEQ_SNAPSHOT_DUE;
+        puller_sweep(core, conn);
+    }
+    return 0;
+}
+
+static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
+{
+    if (conn->sweep_sub == sub) {
+        conn->sweep_sub = core->subs.records[sub].conn_next;
+    }
+    subs_remove(&core->subs, sub, &conn->sub_first);
+    conn->sub_count--;
+    counter_add(&core->counters->subscriptions, (uint64_t)-1);
+}
+
+int core_unsubscribe(struct core *core, uint32_t index, uint32_t channel)
+{
+    struct conn *conn = core_conn(core, index);
+    sender_settle(core, conn);
+    uint32_t sub = subs_find(&core->subs, index, channel);
+    if (sub == SUB_NONE) {
+        return -ENOENT;
+    }
+    core_remove_sub(core, conn, sub);
+    return 0;
+}
+
+int core_subscription_tag(struct core *core, uint32_t index, uint32_t channel)
+{
+    uint32_t sub = subs_find(&core->subs, index, channel);
+    return sub == SUB_NONE ? -ENOENT : core->subs.records[sub].tag;
+}
+
+void core_set_subscription(struct core *core, uint32_t index, uint32_t channel,
+                           enum lag_policy policy, uint8_t tag)
+{
+    uint32_t sub = subs_find(&core->subs, index, channel);
+    if (sub != SUB_NONE) {
+        core->subs.records[sub].policy = (uint8_t)policy;
+        core->subs.records[sub].tag = tag;
+    }
+}
+
+/* ---- Groups ---- */
+
+/* The seqs of a group that a pulling conn takes on; its exact subscriptions have theirs. */
+static void core_take_over_group(struct core *core, struct conn *conn, uint32_t group,
+                                 bool snapshot)
+{
+    for (uint32_t channel = 0; channel < core->channel_count; channel++) {
+        const struct core_channel *known = &core->channels[channel];
+        if (known->last_seq == 0 || known->group != group) {
+            continue;
+        }
+        uint64_t *seq = puller_group_seq(core, conn, channel);
+        if (seq == NULL) {
+            return;
+        }
+        uint32_t sub = subs_find(&core->subs, conn_index(core, conn), channel);
+        if (sub != SUB_NONE) {
+            *seq = core->subs.records[sub].next_seq;
+        } else {
+            *seq = (known->last_seq + 1) | (snapshot ? SEQ_SNAPSHOT_DUE : 0);
+        }
+    }
+}
+
+int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum lag_policy policy,
+                         bool snapshot)
+{
+    struct conn *conn = core_conn(core, index);
+    assert_always(group < CORE_GROUPS_MAX);
+    sender_settle(core, conn);
+    if (conn->state != CONN_STREAMING) {
+        return -ENOSPC;
+    }
+    conn->group_policy[group] = (uint8_t)policy;
+    if ((conn->group_mask & (1u << group)) != 0) {
+        return 1;
+    }
+    struct sub_entry entry = {.conn = index, .sub = SUB_NONE};
+    int error = sub_list_add(&core->groups[group], entry, &conn->group_place[group]);
+    if (error < 0) {
+        return error;
+    }
+    if (snapshot && conn->mode == CONN_PUSHED) {
+        puller_start(core, conn, core->position);
+    }
+    if (conn->state != CONN_STREAMING) {
+        return -ENOSPC;
+    }
+    conn->group_mask |= (uint8_t)(1u << group);
+    counter_add(&core->counters->subscriptions, 1);
+    if (conn->mode != CONN_PUSHED) {
+        core_take_over_group(core, conn, group, snapshot);
+        puller_sweep(core, conn);
+    }
+    return 0;
+}
+
+static void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
+{
+    struct sub_entry moved = sub_list_remove(&core->groups[group], conn->group_place[group]);
+    if (moved.conn != UINT32_MAX) {
+        core_conn(core, moved.conn)->group_place[group] = conn->group_place[group];
+    }
+    conn->group_mask &= (uint8_t) ~(1u << group);
+    counter_add(&core->counters->subscriptions, (uint64_t)-1);
+}
+
+int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
+{
+    struct conn *conn = core_conn(core, index);
+    sender_settle(core, conn);
+    if ((conn->group_mask & (1u << group)) == 0) {
+        return -ENOENT;
+    }
+    /* A pulling conn's exact subscriptions go on where the group was. */
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
+        struct sub *record = &core->subs.records[sub];
+        if (record->group == group && record->channel < conn->group_seqs_count) {
+            record->next_seq = conn->group_seqs[record->channel];
+        }
+    }
+    core_remove_group(core, conn, group);
+    return 0;
+}
+
+void core_drop_subscriptions(struct core *core, struct conn *conn)
+{
+    while (conn->sub_first != SUB_NONE) {
+        core_remove_sub(core, conn, conn->sub_first);
+    }
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+        if ((conn->group_mask & (1u << group)) != 0) {
+            core_remove_group(core, conn, group);
+        }
+    }
+    conn->sweeping = false;
+}
+
+/* ---- Numbers ---- */
+
+uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *turn,
+                            uint32_t *channels_out, uint32_t max)
+{
+    const struct conn *conn = core_conn(core, index);
+    uint32_t place = 0;
+    uint32_t count = 0;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE && count < max;
+         sub = core->subs.records[sub].conn_next) {
+        const struct sub *record = &core->subs.records[sub];
+        if ((conn->group_mask & (1u << record->group)) == 0 && place++ >= *turn) {
+            channels_out[count++] = record->channel;
+        }
+    }
+    for (uint32_t channel = 0;
+         conn->group_mask != 0 && channel < core->channel_count && count < max; channel++) {
+        const struct core_channel *known = &core->channels[channel];
+        if (known->last_seq > 0 && (conn->group_mask & (1u << known->group)) != 0 &&
+            place++ >= *turn) {
+            channels_out[count++] = channel;
+        }
+    }
+    *turn = count == max ? *turn + count : 0;
+    return count;
+}
+
+void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *stats_out)
+{
+    const struct conn *conn = core_conn(core, index);
+    *stats_out = (struct core_conn_stats){
+        .frames_sent = conn->frames_sent,
+        .frames_lost = conn->frames_lost,
+        .frames_conflated = conn->frames_conflated,
+        .subscription_count = conn->sub_count + (uint32_t)__builtin_popcount(conn->group_mask),
+        .round_trip_us = conn->round_trip_us,
+    };
+}

@@ -1,0 +1,477 @@
+/* Conns that are behind: they read the log at their own pace, each with a cursor. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ring/core_state.h"
+
+#define PULLER_GAP_BYTES_MAX 256
+
+/* ---- What a pulling conn is to get next ---- */
+
+static uint32_t puller_seqs_capacity(uint32_t channel_count)
+{
+    uint32_t capacity = 64;
+    while (capacity < channel_count) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+static void puller_out_of_room(struct core *core, struct conn *conn)
+{
+    counter_add(&core->counters->closed_slow, 1);
+    conn->close_code = 4108;
+    conn_abort(core, conn, "too slow: no room for its positions");
+}
+
+/* Room for the next seq of each channel; false: the conn has been ended. */
+static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_t channel_count)
+{
+    if (channel_count <= conn->group_seqs_count) {
+        return true;
+    }
+    uint32_t capacity = puller_seqs_capacity(channel_count);
+    uint64_t grown_bytes = (capacity - conn->group_seqs_count) * sizeof *conn->group_seqs;
+    uint64_t *seqs = NULL;
+    if (core->group_seqs_bytes + grown_bytes <= CORE_GROUP_SEQS_BYTES_MAX) {
+        seqs = realloc(conn->group_seqs, capacity * sizeof *seqs);
+    }
+    if (seqs == NULL) {
+        puller_out_of_room(core, conn);
+        return false;
+    }
+    /* A table that grows does so for channels that are new since: all of theirs is to be got. */
+    bool is_new = conn->group_seqs_count == 0;
+    for (uint32_t channel = conn->group_seqs_count; channel < capacity; channel++) {
+        seqs[channel] = is_new ? core->channels[channel].last_seq + 1 : 1;
+    }
+    conn->group_seqs = seqs;
+    conn->group_seqs_count = capacity;
+    core->group_seqs_bytes += grown_bytes;
+    return true;
+}
+
+uint64_t *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel)
+{
+    return puller_grow_group_seqs(core, conn, channel + 1) ? &conn->group_seqs[channel] : NULL;
+}
+
+void puller_release(struct core *core, struct conn *conn)
+{
+    core->group_seqs_bytes -= conn->group_seqs_count * sizeof *conn->group_seqs;
+    free(conn->group_seqs);
+    conn->group_seqs = NULL;
+    conn->group_seqs_count = 0;
+    conn->sweeping = false;
+    if (conn->mode == CONN_BLOCKED) {
+        counter_add(&core->counters->conns_blocked, (uint64_t)-1);
+    }
+    conn->mode = CONN_PUSHED;
+}
+
+/* How one channel stands with a conn: a view of the sub or the group that covers it. */
+struct puller_entry {
+    uint64_t *seq; /* may bear SEQ_SNAPSHOT_DUE */
+    struct sub *sub;
+    enum lag_policy policy;
+};
+
+/* false: the conn does not subscribe to the channel, or had to be ended. */
+static bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
+                        struct puller_entry *entry)
+{
+    uint32_t sub =
+        conn->sub_count > 0 ? subs_find(&core->subs, conn_index(core, conn), channel) : SUB_NONE;
+    bool by_group = (conn->group_mask & (1u << group)) != 0;
+    if (sub == SUB_NONE && !by_group) {
+        return false;
+    }
+    entry->sub = sub == SUB_NONE ? NULL : &core->subs.records[sub];
+    entry->policy = entry->sub != NULL ? entry->sub->policy : conn->group_policy[group];
+    entry->seq = by_group ? puller_group_seq(core, conn, channel) : &entry->sub->next_seq;
+    return entry->seq != NULL;
+}
+
+/* ---- Entering and leaving ---- */
+
+void puller_enqueue(struct core *core, struct conn *conn)
+{
+    if (!conn->is_pull_queued) {
+        conn->is_pull_queued = true;
+        conn_queue_push(&core->pulls, conn_index(core, conn));
+    }
+}
+
+void puller_start(struct core *core, struct conn *conn, uint64_t cursor)
+{
+    assert_always(conn->mode == CONN_PUSHED);
+    assert_always(cursor <= core->position);
+    sender_forget_due(conn);
+    conn->mode = CONN_PULLING;
+    conn->cursor = cursor;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
+        struct sub *record = &core->subs.records[sub];
+        record->next_seq = core->channels[record->channel].last_seq + 1;
+    }
+    if (conn->group_mask != 0 && !puller_grow_group_seqs(core, conn, core->channel_count)) {
+        return;
+    }
+    for (uint64_t index = core->position; index > cursor; index--) {
+        const struct frame_desc *desc = frame_log_desc(core->log, index - 1);
+        struct puller_entry entry;
+        if (puller_find(core, conn, desc->channel, desc->group, &entry)) {
+            *entry.seq = desc->seq;
+        }
+    }
+    puller_enqueue(core, conn);
+}
+
+void puller_sweep(struct core *core, struct conn *conn)
+{
+    (void)core;
+    conn->sweeping = true;
+    conn->sweep_sub = conn->sub_first;
+    conn->sweep_channel = 0;
+}
+
+static void puller_settle_mode(struct core *core, struct conn *conn)
+{
+    if (conn->cursor == core->position && !conn->sweeping) {
+        puller_release(core, conn);
+        if (conn->out.bytes > 0) {
+            sender_mark_ready(core, conn);
+        }
+    } else {
+        puller_enqueue(core, conn);
+    }
+}
+
+void puller_on_sent(struct core *core, struct conn *conn, uint64_t to)
+{
+    conn->cursor = to;
+    puller_settle_mode(core, conn);
+}
+
+static bool puller_is_conflated(const struct core *core, const struct puller_entry *entry,
+                                const struct frame_desc *desc, uint64_t index)
+{
+    return entry->policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0 &&
+           core->channels[desc->channel].last_index_plus_1 > index + 1;
+}
+
+/* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
+ * told stays told: its text is already queued. */
+void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to)
+{
+    conn->cursor = index;
+    for (uint64_t back = to; back > index; back--) {
+        const struct frame_desc *desc = frame_log_desc(core->log, back - 1);
+        struct puller_entry entry;
+        if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
+            desc->seq >= (*entry.seq & ~SEQ_SNAPSHOT_DUE)) {
+            continue;
+        }
+        if (puller_is_conflated(core, &entry, desc, back - 1)) {
+            conn->frames_conflated--;
+            counter_add(&core->counters->frames_conflated, (uint64_t)-1);
+        }
+        *entry.seq = desc->seq;
+    }
+}
+
+/* ---- Losses ---- */
+
+static void puller_count_conflated(struct core *core, struct conn *conn, uint64_t count)
+{
+    conn->frames_conflated += count;
+    counter_add(&core->counters->frames_conflated, count);
+}
+
+static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t channel,
+                            uint64_t from_seq, uint64_t to_seq)
+{
+    char text[PULLER_GAP_BYTES_MAX];
+    size_t bytes = core->options.ops->write_gap(core->options.context, text, channel, from_seq,
+                                                to_seq, conn->lag_exceeded ? "lag" : "overrun");
+    uint64_t count = to_seq - from_seq + 1;
+    conn->frames_lost += count;
+    counter_add(&core->counters->frames_lost, count);
+    counter_add(&core->counters->gaps_sent, 1);
+    conn_queue_frame(core, conn, WS_TEXT, text, bytes);
+}
+
+static void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
+                             uint32_t frame_bytes)
+{
+    conn_queue(core, conn, frame, frame_bytes);
+    conn->frames_sent++;
+    counter_add(&core->counters->frames_out, 1);
+}
+
+/* The newest full image of a channel, from the log or from where it was saved; false: none. */
+static bool puller_send_newest(struct core *core, struct conn *conn, uint32_t channel)
+{
+    struct frame_log_found found;
+    frame_log_pin_oldest(core->log, core->options.index);
+    frame_log_seek(core->log, channel, core->position, &found);
+    if (found.in_log) {
+        const struct frame_desc *desc = frame_log_desc(core->log, found.index);
+        if ((desc->flags & FRAME_FULL_IMAGE) == 0) {
+            return false;
+        }
+        puller_send_copy(core, conn, frame_log_at(core->log, desc->position), desc->frame_bytes);
+        return true;
+    }
+    if (found.saved == NULL) {
+        return false;
+    }
+    puller_send_copy(core, conn, found.saved, found.saved_bytes);
+    return true;
+}
+
+/* Brings one channel up to core->position, where the cursor is. */
+static void puller_bring_up(struct core *core, struct conn *conn, uint32_t channel,
+                            const struct puller_entry *entry)
+{
+    uint64_t now_seq = core->channels[channel].last_seq + 1;
+    bool snapshot_due = (*entry->seq & SEQ_SNAPSHOT_DUE) != 0;
+    uint64_t seq = *entry->seq & ~SEQ_SNAPSHOT_DUE;
+    *entry->seq = now_seq;
+    if (snapshot_due && seq == now_seq) {
+        puller_send_newest(core, conn, channel);
+    } else if (seq < now_seq) {
+        if (entry->policy == LAG_CONFLATE && puller_send_newest(core, conn, channel)) {
+            puller_count_conflated(core, conn, now_seq - seq - 1);
+        } else {
+            puller_tell_gap(core, conn, channel, seq, now_seq - 1);
+        }
+    }
+}
+
+static bool puller_sweep_is_full(const struct conn *conn)
+{
+    return conn->out.bytes >= CORE_SWEEP_BYTES || !conn_is_open(conn);
+}
+
+/* A piece of the sweep: until enough is queued, or it is done. */
+static void puller_sweep_on(struct core *core, struct conn *conn)
+{
+    while (conn->sweep_sub != SUB_NONE && !puller_sweep_is_full(conn)) {
+        struct sub *sub = &core->subs.records[conn->sweep_sub];
+        conn->sweep_sub = sub->conn_next;
+        struct puller_entry entry;
+        if (puller_find(core, conn, sub->channel, sub->group, &entry)) {
+            puller_bring_up(core, conn, sub->channel, &entry);
+        }
+    }
+    while (conn->sweep_channel < core->channel_count && !puller_sweep_is_full(conn)) {
+        uint32_t channel = conn->sweep_channel++;
+        struct puller_entry entry;
+        if (core->channels[channel].last_seq > 0 && conn->group_mask != 0 &&
+            puller_find(core, conn, channel, core->channels[channel].group, &entry)) {
+            puller_bring_up(core, conn, channel, &entry);
+        }
+    }
+    if (conn_is_open(conn)) {
+        conn->sweeping = conn->sweep_sub != SUB_NONE || conn->sweep_channel < core->channel_count;
+    }
+}
+
+static bool puller_must_disconnect(struct core *core, const struct conn *conn)
+{
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+        if ((conn->group_mask & (1u << group)) != 0 &&
+            conn->group_policy[group] == LAG_DISCONNECT) {
+            return true;
+        }
+    }
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
+        if (core->subs.records[sub].policy == LAG_DISCONNECT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Too far behind: on with live frames. What lies between is told, channel by channel, before the
+ * channel's next frame, or by the sweep when it has none. */
+static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
+{
+    counter_add(&core->counters->laps, 1);
+    if (puller_must_disconnect(core, conn)) {
+        counter_add(&core->counters->closed_slow, 1);
+        conn_close(core, conn, 4108, "slow;cause=client", "too slow");
+        return;
+    }
+    conn->lag_exceeded = lag_exceeded;
+    conn->cursor = core->position;
+    puller_sweep(core, conn);
+}
+
+/* ---- A turn ---- */
+
+/* Looks at one frame; false: it does not go out. */
+static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
+                        const struct frame_desc *desc)
+{
+    struct puller_entry entry;
+    if (!puller_find(core, conn, desc->channel, desc->group, &entry)) {
+        return false;
+    }
+    uint64_t seq = *entry.seq & ~SEQ_SNAPSHOT_DUE;
+    if (desc->seq < seq) {
+        return false; /* From before it subscribed. */
+    }
+    *entry.seq = desc->seq + 1;
+    bool can_conflate = entry.policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0;
+    if (desc->seq > seq && can_conflate) {
+        puller_count_conflated(core, conn, desc->seq - seq);
+    } else if (desc->seq > seq) {
+        puller_tell_gap(core, conn, desc->channel, seq, desc->seq - 1);
+    }
+    if (puller_is_conflated(core, &entry, desc, index)) {
+        puller_count_conflated(core, conn, 1);
+        return false;
+    }
+    return true;
+}
+
+/* Gathers what the conn gets in this turn; returns the index after the last frame looked at. */
+static uint64_t puller_collect(struct core *core, struct conn *conn, struct iovec *iov,
+                               uint32_t *iov_count_out, uint32_t *frames_out)
+{
+    uint64_t bytes = 0;
+    uint64_t joined_end = UINT64_MAX;
+    uint64_t index = conn->cursor;
+    uint32_t iov_count = 0;
+    uint64_t end = core->position - index > CORE_PULL_FRAMES_MAX ? index + CORE_PULL_FRAMES_MAX
+                                                                 : core->position;
+    while (index < end && bytes < CORE_PULL_BYTES_MAX && iov_count < CORE_PULL_IOVS_MAX &&
+           !puller_sweep_is_full(conn)) {
+        const struct frame_desc *desc = frame_log_desc(core->log, index);
+        if (puller_take(core, conn, index, desc)) {
+            if (desc->position == joined_end) {
+                iov[iov_count - 1].iov_len += desc->frame_bytes;
+            } else {
+                iov[iov_count++] = (struct iovec){
+                    .iov_base = (void *)(uintptr_t)frame_log_at(core->log, desc->position),
+                    .iov_len = desc->frame_bytes,
+                };
+            }
+            joined_end = desc->position + desc->frame_bytes;
+            bytes += desc->frame_bytes;
+            (*frames_out)++;
+        }
+        index++;
+    }
+    *iov_count_out = iov_count;
+    return index;
+}
+
+static void puller_check_lag(struct core *core, struct conn *conn)
+{
+    if (conn->cursor == core->position || conn->state != CONN_STREAMING) {
+        return;
+    }
+    if (!frame_log_pin(core->log, core->options.index, conn->cursor)) {
+        puller_jump(core, conn, false);
+        return;
+    }
+    uint64_t ts_pub_ns = frame_log_desc(core->log, conn->cursor)->ts_pub_ns;
+    if (core->options.max_lag_ns != 0 &&
+        core->time.wall_ns > ts_pub_ns + core->options.max_lag_ns) {
+        puller_jump(core, conn, true);
+    }
+}
+
+static void puller_turn(struct core *core, struct conn *conn)
+{
+    struct iovec iov[CORE_PULL_IOVS_MAX];
+    uint32_t iov_count = 0;
+    uint32_t frames = 0;
+    uint64_t to = conn->cursor;
+    if (conn->out.bytes < CORE_SWEEP_BYTES) {
+        puller_check_lag(core, conn);
+        if (conn->state == CONN_STREAMING) {
+            to = puller_collect(core, conn, iov, &iov_count, &frames);
+        }
+        if (conn->state == CONN_STREAMING && to == core->position && conn->sweeping) {
+            puller_sweep_on(core, conn);
+        }
+    }
+    if (!conn_is_open(conn)) {
+        return;
+    }
+    if (conn->state != CONN_STREAMING) {
+        to = core->position; /* Only its last words are left. */
+    }
+    if (conn->out.bytes == 0 && iov_count == 0) {
+        puller_on_sent(core, conn, to);
+        return;
+    }
+    struct core_send *send = sender_open_slot(core, conn, CORE_SEND_IOVS_MAX);
+    send->is_pull = true;
+    send->from = conn->cursor;
+    send->to = to;
+    send->frames = frames;
+    sender_add_out(core, conn, send);
+    /* The chain is short (CORE_SWEEP_BYTES and one message), or there are no frames. */
+    assert_always(send->out_bytes == conn->out.bytes || iov_count == 0);
+    memcpy(&core->batch->iovs[send->iov_first + send->iov_count], iov, iov_count * sizeof *iov);
+    send->iov_count += iov_count;
+    for (uint32_t i = 0; i < iov_count; i++) {
+        send->total_bytes += iov[i].iov_len;
+    }
+    sender_queue_slot(core, send);
+}
+
+void puller_run(struct core *core)
+{
+    uint32_t turns = core->pulls.count;
+    if (turns == 0) {
+        return;
+    }
+    turns = turns < CORE_PULLS_PER_TURN ? turns : CORE_PULLS_PER_TURN;
+    for (; turns > 0; turns--) {
+        struct conn *conn = core_conn(core, conn_queue_pop(&core->pulls));
+        conn->is_pull_queued = false;
+        if (conn->mode == CONN_PULLING && conn_is_open(conn)) {
+            puller_turn(core, conn);
+        }
+    }
+    sender_submit(core);
+    frame_log_unpin(core->log, core->options.index);
+    counter_set(&core->counters->conns_pulling, core->pulls.count);
+}
+
+/* ---- The core itself was passed ---- */
+
+/* Every conn is then behind at the core's old position, which its own turn will find lapped. */
+void puller_resync_core(struct core *core)
+{
+    counter_add(&core->counters->core_laps, 1);
+    core_log(core, 2, "performance: core %u was passed by the writer: its clients get GAPs",
+             core->options.index);
+    for (uint32_t index = 0; index < core->slab_count; index++) {
+        struct conn *conn = core_conn(core, index);
+        if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED) {
+            puller_start(core, conn, core->position);
+        }
+    }
+    frame_log_pin_oldest(core->log, core->options.index);
+    core->position = frame_log_head(core->log);
+    core->turn_first = core->position;
+    core_see_channels(core);
+    for (uint32_t channel = 0; channel < core->channel_count; channel++) {
+        struct frame_log_found found;
+        frame_log_seek(core->log, channel, core->position, &found);
+        struct core_channel *known = &core->channels[channel];
+        known->last_seq = found.next_seq - 1;
+        if (found.in_log) {
+            known->last_index_plus_1 = found.index + 1;
+            known->group = frame_log_desc(core->log, found.index)->group;
+        }
+    }
+    frame_log_unpin(core->log, core->options.index);
+}

@@ -1,0 +1,474 @@
+/* The fan-out of new frames, and the batches of sends that carry everything out. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "codec/base/check.h"
+#include "ring/core_state.h"
+
+#define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
+
+/* ---- What is due ---- */
+
+void sender_mark_ready(struct core *core, struct conn *conn)
+{
+    if (conn->mode == CONN_PULLING) {
+        puller_enqueue(core, conn);
+    } else if (conn->mode == CONN_PUSHED && !conn->is_ready) {
+        conn->is_ready = true;
+        conn_queue_push(&core->ready, conn_index(core, conn));
+    }
+}
+
+void sender_forget_due(struct conn *conn)
+{
+    conn->due_frames = 0;
+    conn->extent_first = CONN_NONE;
+}
+
+/* The stretch noted so far ends; a new one will begin elsewhere in the log. */
+static void sender_end_extent(struct core *core, struct conn *conn)
+{
+    assert_always(core->extent_count < CORE_EXTENTS_MAX);
+    uint32_t index = core->extent_count++;
+    core->extents[index] = (struct core_extent){
+        .start = conn->due_start,
+        .bytes = (uint32_t)(conn->due_end - conn->due_start),
+        .next = CONN_NONE,
+    };
+    if (conn->extent_first == CONN_NONE) {
+        conn->extent_first = index;
+    } else {
+        core->extents[conn->extent_last].next = index;
+    }
+    conn->extent_last = index;
+}
+
+static inline void sender_note(struct core *core, struct conn *conn, uint64_t position,
+                               uint64_t end)
+{
+    if (conn->mode != CONN_PUSHED) {
+        return;
+    }
+    if (conn->due_frames == 0) {
+        conn->due_start = position;
+        sender_mark_ready(core, conn);
+    } else if (conn->due_end != position) {
+        sender_end_extent(core, conn);
+        conn->due_start = position;
+    }
+    conn->due_end = end;
+    conn->due_frames++;
+}
+
+/* The walk begins at another place each time, so that nobody is always last. */
+static inline uint32_t sender_walk_start(const struct sub_list *list, uint64_t seq)
+{
+    return list->count == 0 ? 0 : (uint32_t)(seq % list->count);
+}
+
+static void sender_note_frame(struct core *core, const struct frame_desc *desc)
+{
+    uint64_t end = desc->position + desc->frame_bytes;
+    const struct sub_list *group = &core->groups[desc->group];
+    uint32_t at = sender_walk_start(group, desc->seq);
+    for (uint32_t left = group->count; left > 0; left--) {
+        __builtin_prefetch(&core->conns[group->entries[(at + 8) % group->count].conn], 1);
+        sender_note(core, &core->conns[group->entries[at].conn], desc->position, end);
+        at = at + 1 == group->count ? 0 : at + 1;
+    }
+    const struct sub_list *list = &core->subs.channels[desc->channel];
+    at = sender_walk_start(list, desc->seq);
+    for (uint32_t left = list->count; left > 0; left--) {
+        __builtin_prefetch(&core->conns[list->entries[(at + 8) % list->count].conn], 1);
+        struct conn *conn = &core->conns[list->entries[at].conn];
+        if ((conn->group_mask & (1u << desc->group)) == 0) {
+            sender_note(core, conn, desc->position, end);
+        }
+        at = at + 1 == list->count ? 0 : at + 1;
+    }
+}
+
+static bool sender_has_extents_for(const struct core *core, const struct frame_desc *desc)
+{
+    uint64_t subscribers =
+        (uint64_t)core->groups[desc->group].count + core->subs.channels[desc->channel].count;
+    return core->extent_count + subscribers <= CORE_EXTENTS_MAX;
+}
+
+/* ---- Batches ---- */
+
+struct core_send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count)
+{
+    struct core_batch *batch = core->batch;
+    if (batch->send_count == CORE_BATCH_SENDS_MAX ||
+        batch->iov_count + iov_count > CORE_BATCH_IOVS_MAX) {
+        sender_submit(core);
+    }
+    struct core_send *send = &batch->sends[batch->send_count++];
+    *send = (struct core_send){.conn = conn_index(core, conn), .iov_first = batch->iov_count};
+    return send;
+}
+
+void sender_add_out(struct core *core, struct conn *conn, struct core_send *send)
+{
+    size_t bytes = 0;
+    struct iovec *iov = &core->batch->iovs[send->iov_first];
+    send->iov_count =
+        out_chain_gather(&core->out_pool, &conn->out, iov, CORE_SEND_IOVS_MAX / 2, &bytes);
+    send->out_iov_count = send->iov_count;
+    send->out_bytes = (uint32_t)bytes;
+    send->total_bytes = bytes;
+}
+
+static void sender_add_extent(struct core *core, struct core_send *send, uint64_t position,
+                              uint32_t bytes)
+{
+    struct iovec *iov = &core->batch->iovs[send->iov_first + send->iov_count];
+    *iov = (struct iovec){
+        .iov_base = (void *)(uintptr_t)frame_log_at(core->log, position),
+        .iov_len = bytes,
+    };
+    send->iov_count++;
+    send->total_bytes += bytes;
+}
+
+void sender_cancel_slot(struct core *core, struct core_send *send)
+{
+    assert_always(send == &core->batch->sends[core->batch->send_count - 1]);
+    core->batch->send_count--;
+}
+
+void sender_queue_slot(struct core *core, struct core_send *send)
+{
+    struct core_batch *batch = core->batch;
+    struct conn *conn = core_conn(core, send->conn);
+    struct iovec *iov = &batch->iovs[send->iov_first];
+    uint32_t slot = (uint32_t)(send - batch->sends);
+    assert_always(send->iov_count > 0 && send->iov_count <= CORE_SEND_IOVS_MAX);
+
+    struct io_uring_sqe *sqe = core_sqe(core);
+    if (send->iov_count == 1) {
+        io_uring_prep_send(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS);
+    } else {
+        send->message = (struct msghdr){.msg_iov = iov, .msg_iovlen = send->iov_count};
+        io_uring_prep_sendmsg(sqe, conn->fd, &send->message, SENDER_FLAGS);
+    }
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, core_tag(OP_SEND, batch->number, slot));
+    send->result = (int64_t)send->total_bytes; /* Only what falls short posts a completion. */
+    batch->iov_count += send->iov_count;
+}
+
+/* ---- What a send's end means ---- */
+
+/* The frame that holds a byte, among those from index from to before to. */
+static uint64_t sender_find_frame(const struct frame_log *log, uint64_t from, uint64_t to,
+                                  uint64_t position)
+{
+    while (to - from > 1) {
+        uint64_t middle = from + (to - from) / 2;
+        if (frame_log_desc(log, middle)->position <= position) {
+            from = middle;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, const void *at)
+{
+    uint64_t base = frame_log_desc(log, from)->position;
+    uint64_t offset = (uint64_t)((const uint8_t *)at - log->bytes);
+    return base + ((offset - base) & log->bytes_mask);
+}
+
+/* Where a short send stopped, data_bytes into what it carried of the log. Returns the index of
+ * the first frame of which nothing was sent; the rest of one that was cut is queued, so that it
+ * is finished first. *frames_out: how many left, the cut one included. */
+static uint64_t sender_find_cut(struct core *core, struct conn *conn, const struct core_send *send,
+                                uint64_t data_bytes, uint32_t *frames_out)
+{
+    const struct frame_log *log = core->log;
+    const struct iovec *iov = &core->batch->iovs[send->iov_first];
+    for (uint32_t i = send->out_iov_count; i < send->iov_count; i++) {
+        uint64_t start = sender_position_of(log, send->from, iov[i].iov_base);
+        uint64_t first = sender_find_frame(log, send->from, send->to, start);
+        if (data_bytes >= iov[i].iov_len) {
+            uint64_t last = sender_find_frame(log, first, send->to, start + iov[i].iov_len - 1);
+            *frames_out += (uint32_t)(last - first + 1);
+            data_bytes -= iov[i].iov_len;
+            continue;
+        }
+        uint64_t cut = sender_find_frame(log, first, send->to, start + data_bytes);
+        const struct frame_desc *desc = frame_log_desc(log, cut);
+        *frames_out += (uint32_t)(cut - first);
+        uint64_t sent_of_it = start + data_bytes - desc->position;
+        if (sent_of_it == 0) {
+            return cut;
+        }
+        *frames_out += 1;
+        conn_queue(core, conn, frame_log_at(log, desc->position + sent_of_it),
+                   desc->frame_bytes - sent_of_it);
+        return cut + 1;
+    }
+    return send->to;
+}
+
+static void sender_count_frames(struct core *core, struct conn *conn, uint32_t frames)
+{
+    if (frames > 0) {
+        conn->frames_sent += frames;
+        conn->last_frame_ns = core->time.now_ns;
+        counter_add(&core->counters->frames_out, frames);
+    }
+}
+
+static void sender_on_whole(struct core *core, struct conn *conn, const struct core_send *send)
+{
+    counter_add(&core->counters->sends, 1);
+    counter_add(&core->counters->bytes_out, send->total_bytes);
+    sender_count_frames(core, conn, send->frames);
+    out_chain_consume(&core->out_pool, &conn->out, send->out_bytes);
+    conn->woken = false;
+    if (send->is_pull) {
+        puller_on_sent(core, conn, send->to);
+    } else {
+        sender_forget_due(conn);
+    }
+    if (conn->out.bytes > 0) {
+        sender_mark_ready(core, conn); /* More than one send could take. */
+    }
+    conn_on_sent(core, conn);
+}
+
+static void sender_wait_writable(struct core *core, struct conn *conn, bool progress)
+{
+    if (conn->woken && !progress) {
+        /* Writable, and yet nothing went: memory is short. Ask again later, never in a circle. */
+        conn->mode = CONN_STUCK;
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_STUCK_NS);
+        return;
+    }
+    conn->mode = CONN_BLOCKED;
+    conn->woken = false;
+    counter_add(&core->counters->conns_blocked, 1);
+    if (!conn->writable_armed) {
+        struct io_uring_sqe *sqe = core_sqe(core);
+        io_uring_prep_poll_add(sqe, conn->fd, POLLOUT);
+        io_uring_sqe_set_data64(sqe,
+                                core_tag(OP_WRITABLE, conn->generation, conn_index(core, conn)));
+        conn->writable_armed = true;
+    }
+}
+
+static void sender_on_short(struct core *core, struct conn *conn, const struct core_send *send)
+{
+    uint64_t sent = send->result > 0 ? (uint64_t)send->result : 0;
+    uint64_t out_sent = sent < send->out_bytes ? sent : send->out_bytes;
+    uint32_t frames = 0;
+    counter_add(sent > 0 ? &core->counters->sends_short : &core->counters->sends_full, 1);
+    counter_add(&core->counters->bytes_out, sent);
+    out_chain_consume(&core->out_pool, &conn->out, out_sent);
+    uint64_t cut = send->to;
+    if (send->iov_count > send->out_iov_count) {
+        cut = sender_find_cut(core, conn, send, sent - out_sent, &frames);
+        if (!conn_is_open(conn)) {
+            return; /* The pool had no room for the rest of the cut frame. */
+        }
+    }
+    sender_count_frames(core, conn, frames);
+    if (send->is_pull) {
+        puller_on_cut(core, conn, cut, send->to);
+    } else {
+        puller_start(core, conn, cut);
+    }
+    if (conn_is_open(conn)) {
+        sender_wait_writable(core, conn, sent > 0);
+    }
+}
+
+static void sender_finish(struct core *core, const struct core_send *send)
+{
+    struct conn *conn = core_conn(core, send->conn);
+    if (!conn_is_open(conn)) {
+        return;
+    }
+    if (send->result == (int64_t)send->total_bytes) {
+        sender_on_whole(core, conn, send);
+    } else if (send->result >= 0 || send->result == -EAGAIN) {
+        sender_on_short(core, conn, send);
+    } else {
+        counter_add(&core->counters->sends_failed, 1);
+        conn_abort(core, conn, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
+    }
+}
+
+/* The sends that fell short have posted completions when enter() returns; they are read here,
+ * ahead of the others that wait in the queue. */
+static void sender_collect(struct core *core)
+{
+    struct core_batch *batch = core->batch;
+    struct io_uring_cqe *cqe;
+    uint32_t head;
+    io_uring_for_each_cqe(&core->engine.ring, head, cqe)
+    {
+        if (cqe->user_data >> 56 == OP_SEND &&
+            (cqe->user_data >> 32 & 0xffffff) == (batch->number & 0xffffff)) {
+            uint32_t slot = (uint32_t)cqe->user_data;
+            assert_always(slot < batch->send_count);
+            batch->sends[slot].result = cqe->res;
+        }
+    }
+}
+
+void sender_submit(struct core *core)
+{
+    struct core_batch *batch = core->batch;
+    if (batch->send_count == 0) {
+        return;
+    }
+    counter_add(&core->counters->send_enters, 1);
+    /* Until the kernel has taken all: an SQE left behind would count as sent. */
+    do {
+        counter_add(&core->counters->enters, 1);
+        int error = core->engine.enter(&core->engine, 0);
+        assert_always(error == 0);
+    } while (io_uring_sq_ready(&core->engine.ring) > 0);
+    sender_collect(core);
+    PROBE2(batch_submitted, core->options.index, batch->send_count);
+    uint32_t send_count = batch->send_count;
+    batch->send_count = 0;
+    batch->iov_count = 0;
+    batch->number++;
+    for (uint32_t slot = 0; slot < send_count; slot++) {
+        sender_finish(core, &batch->sends[slot]);
+    }
+}
+
+/* ---- Flushing ---- */
+
+static void sender_add_due(struct core *core, struct conn *conn)
+{
+    if (conn->mode != CONN_PUSHED || !conn_is_open(conn) ||
+        (conn->due_frames == 0 && conn->out.bytes == 0)) {
+        return;
+    }
+    /* Frames that do not lie side by side have others between them, so that a turn has at most
+     * half as many extents as frames. */
+    struct core_send *send = sender_open_slot(core, conn, CORE_SEND_IOVS_MAX);
+    send->from = core->turn_first;
+    send->to = core->position;
+    sender_add_out(core, conn, send);
+    if (send->out_bytes < conn->out.bytes && conn->due_frames > 0) {
+        /* Too much of its own to add frames; it gets them from the log. */
+        sender_cancel_slot(core, send);
+        puller_start(core, conn, core->turn_first);
+        return;
+    }
+    if (conn->due_frames > 0) {
+        for (uint32_t i = conn->extent_first; i != CONN_NONE; i = core->extents[i].next) {
+            sender_add_extent(core, send, core->extents[i].start, core->extents[i].bytes);
+        }
+        sender_add_extent(core, send, conn->due_start, (uint32_t)(conn->due_end - conn->due_start));
+        send->frames = conn->due_frames;
+    }
+    sender_queue_slot(core, send);
+}
+
+void sender_settle(struct core *core, struct conn *conn)
+{
+    if (conn->due_frames > 0 && conn->mode == CONN_PUSHED) {
+        sender_add_due(core, conn);
+        sender_submit(core);
+    }
+}
+
+/* Batches of 64, the first of 16; between them completions are reaped, so that pings and control
+ * messages do not wait for a long scatter. Who becomes ready meanwhile is served in the next go. */
+void sender_flush_ready(struct core *core)
+{
+    uint32_t batch_limit = CORE_FIRST_BATCH_SENDS;
+    for (uint32_t left = core->ready.count; left > 0; left--) {
+        struct conn *conn = core_conn(core, conn_queue_pop(&core->ready));
+        conn->is_ready = false;
+        sender_add_due(core, conn);
+        if (core->batch->send_count >= batch_limit) {
+            sender_submit(core);
+            core_reap(core);
+            batch_limit = CORE_BATCH_SENDS_MAX;
+        }
+    }
+    sender_submit(core);
+    core->extent_count = 0;
+}
+
+static void sender_count_latency(struct core *core, const struct frame_desc *desc)
+{
+    struct core_time time;
+    core->options.clock(core->options.context, &time);
+    core->time = time;
+    uint64_t latency_ns = time.wall_ns > desc->ts_pub_ns ? time.wall_ns - desc->ts_pub_ns : 0;
+    uint32_t bits = latency_ns == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(latency_ns);
+    uint32_t bucket = bits <= 10 ? 0 : bits - 10;
+    if (bucket >= COUNTERS_LATENCY_BUCKETS) {
+        bucket = COUNTERS_LATENCY_BUCKETS - 1;
+    }
+    counter_add(&core->counters->flush_latency[bucket], 1);
+    counter_add(&core->counters->flush_latency_sum_ns, latency_ns);
+}
+
+bool sender_fan_out(struct core *core)
+{
+    struct frame_log *log = core->log;
+    uint64_t head = frame_log_head(log);
+    if (core->position == head) {
+        return false;
+    }
+    /* After the head: a channel exists before its first frame is published. */
+    core_see_channels(core);
+    /* The whole turn is pinned, so that a conn whose socket fills up can tell exactly what it
+     * did not get. */
+    if (!frame_log_pin(log, core->options.index, core->position)) {
+        puller_resync_core(core);
+        return true;
+    }
+    uint64_t bytes = 0;
+    const struct frame_desc *desc = NULL;
+    core->turn_first = core->position;
+    while (core->position < head && core->position - core->turn_first < CORE_TURN_FRAMES_MAX &&
+           bytes < CORE_TURN_BYTES_MAX) {
+        desc = frame_log_desc(log, core->position);
+        if (core->position > core->turn_first && !sender_has_extents_for(core, desc)) {
+            break;
+        }
+        sender_note_frame(core, desc);
+        core->position++;
+        bytes += desc->frame_bytes;
+        core->channels[desc->channel] = (struct core_channel){
+            .last_seq = desc->seq,
+            .last_index_plus_1 = core->position,
+            .group = desc->group,
+        };
+    }
+    PROBE3(turn, core->options.index, core->position - core->turn_first, core->ready.count);
+    sender_flush_ready(core);
+    sender_count_latency(core, frame_log_desc(log, core->position - 1));
+    core->turn_first = core->position;
+    frame_log_unpin(log, core->options.index);
+    counter_set(&core->counters->position, core->position);
+    return true;
+}
+
+void sender_on_writable(struct core *core, struct conn *conn)
+{
+    conn->writable_armed = false;
+    if (conn->mode == CONN_BLOCKED && conn_is_open(conn)) {
+        counter_add(&core->counters->conns_blocked, (uint64_t)-1);
+        conn->woken = true;
+        conn->mode = CONN_PULLING;
+        puller_enqueue(core, conn);
+    }
+    conn_on_operation_ended(core, conn);
+}

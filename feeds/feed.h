@@ -54,7 +54,8 @@ struct feed;
 struct feed_ops {
     const char *name; /* "sim" */
     const char *help; /* keys and defaults, one per line, for --help */
-    /* -EINVAL and others: error_out says which key is wrong and what is valid. */
+    /* spec: what follows the name and its colon, or "". -EINVAL and others: error_out says which
+     * key is wrong and what is valid. */
     int (*open)(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
                 uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
     /* Hands over what is due at now_ns, at most sink->room() ticks. Returns when it wants to be
@@ -86,14 +87,23 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
 struct feed_key {
     const char *name;
     enum { FEED_KEY_U64, FEED_KEY_TEXT, FEED_KEY_BOOL, FEED_KEY_DECIMAL } kind;
-    void *value; /* uint64_t *, char[FEED_TEXT_BYTES_MAX], bool *, double * */
+    void *value;       /* uint64_t *, char[FEED_TEXT_BYTES_MAX], bool *, double * */
     uint64_t min, max; /* for U64 */
 };
 #define FEED_TEXT_BYTES_MAX 4096
 int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_key *keys,
                     size_t key_count, char error_out[FEED_ERROR_BYTES_MAX]);
 
-/* The entry of names nearest to text (edit distance of at most 3), or NULL. */
+/* For implementations: writes the message and returns error (a negative errno). */
+int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* For implementations: one line for the operator, cut at FEED_ERROR_BYTES_MAX. */
+void feed_log(const struct feed *feed, enum feed_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The entry of names nearest to text (edit distance of at most 3, and less than its length), or
+ * NULL. */
 const char *feed_nearest(const char *text, const char *const *names, size_t name_count);
 
 #endif

@@ -1,0 +1,254 @@
+#include "feeds/feed.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "codec/base/check.h"
+
+#define FEED_NAME_BYTES_MAX 31 /* of feeds and of keys */
+#define FEED_DISTANCE_MAX 3
+#define FEED_KEYS_MAX 32
+#define FEED_NUMBER_BYTES_MAX 24
+
+static const struct feed_ops *const feed_registry[] = {&feed_sim, &feed_replay};
+
+#define FEED_REGISTRY_COUNT (sizeof feed_registry / sizeof feed_registry[0])
+
+int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *format, ...)
+{
+    assert_always(error < 0);
+
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error_out, FEED_ERROR_BYTES_MAX, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+void feed_log(const struct feed *feed, enum feed_level level, const char *format, ...)
+{
+    char text[FEED_ERROR_BYTES_MAX];
+
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    feed->sink->log(feed->sink->context, level, text);
+}
+
+/* Levenshtein's, one row at a time. Both are at most FEED_NAME_BYTES_MAX long. */
+static size_t feed_edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
+{
+    size_t row[FEED_NAME_BYTES_MAX + 1];
+    assert_always(a_bytes <= FEED_NAME_BYTES_MAX);
+    assert_always(b_bytes <= FEED_NAME_BYTES_MAX);
+
+    for (size_t j = 0; j <= b_bytes; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= a_bytes; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_bytes; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            row[j] = best;
+        }
+    }
+    return row[b_bytes];
+}
+
+const char *feed_nearest(const char *text, const char *const *names, size_t name_count)
+{
+    const char *nearest = NULL;
+    size_t nearest_distance = FEED_DISTANCE_MAX + 1;
+    size_t text_bytes = strnlen(text, FEED_NAME_BYTES_MAX + 1);
+    if (text_bytes > FEED_NAME_BYTES_MAX) {
+        return NULL;
+    }
+    for (size_t i = 0; i < name_count; i++) {
+        size_t name_bytes = strlen(names[i]);
+        size_t distance = feed_edit_distance(text, text_bytes, names[i], name_bytes);
+        if (distance < nearest_distance && distance < name_bytes) {
+            nearest_distance = distance;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+/* Writes: unknown WHAT "TEXT"; did you mean "NEAR"? Valid: A, B, C. */
+static int feed_fail_unknown(char error_out[FEED_ERROR_BYTES_MAX], const char *prefix,
+                             const char *what, const char *text, const char *const *names,
+                             size_t name_count)
+{
+    const char *nearest = feed_nearest(text, names, name_count);
+    int length = snprintf(
+        error_out, FEED_ERROR_BYTES_MAX, "%sunknown %s \"%.64s\"%s%s%s; valid: ", prefix, what,
+        text, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    for (size_t i = 0; i < name_count && length < FEED_ERROR_BYTES_MAX; i++) {
+        length += snprintf(error_out + length, (size_t)(FEED_ERROR_BYTES_MAX - length), "%s%s",
+                           i == 0 ? "" : ", ", names[i]);
+    }
+    return -EINVAL;
+}
+
+int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
+              uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
+{
+    const char *names[FEED_REGISTRY_COUNT];
+    char name[FEED_NAME_BYTES_MAX + 2]; /* One more, so that too long a name matches none. */
+    size_t name_bytes = strcspn(spec, ":");
+    snprintf(name, sizeof name, "%.*s", (int)(name_bytes < 1000 ? name_bytes : 1000), spec);
+
+    for (size_t i = 0; i < FEED_REGISTRY_COUNT; i++) {
+        names[i] = feed_registry[i]->name;
+        if (strcmp(names[i], name) == 0) {
+            const char *keys = spec + name_bytes + (spec[name_bytes] == ':');
+            return feed_registry[i]->open(feed_out, keys, sink, now_ns, error_out);
+        }
+    }
+    return feed_fail_unknown(error_out, "", "feed", name, names, FEED_REGISTRY_COUNT);
+}
+
+static bool feed_parse_u64(const char *text, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    if (*text == '\0') {
+        return false;
+    }
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || __builtin_mul_overflow(value, UINT64_C(10), &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value)) {
+            return false;
+        }
+    }
+    *value_out = value;
+    return true;
+}
+
+/* Digits with an optional point; strtod alone would also take "inf", "0x1p3" and "1e300". */
+static bool feed_parse_decimal(const char *text, double *value_out)
+{
+    size_t bytes = strlen(text);
+    size_t digit_count = 0;
+    size_t point_count = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        digit_count += text[i] >= '0' && text[i] <= '9';
+        point_count += text[i] == '.';
+    }
+    if (digit_count == 0 || point_count > 1 || digit_count + point_count != bytes ||
+        bytes > FEED_NUMBER_BYTES_MAX) {
+        return false;
+    }
+    *value_out = strtod(text, NULL);
+    return true;
+}
+
+static bool feed_parse_bool(const char *text, bool *value_out)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1"};
+    static const char *const no[] = {"no", "false", "off", "0"};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+            *value_out = strcasecmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int feed_set_key(const char *feed_name, const struct feed_key *key, const char *text,
+                        char error_out[FEED_ERROR_BYTES_MAX])
+{
+    uint64_t number;
+    switch (key->kind) {
+    case FEED_KEY_U64:
+        if (!feed_parse_u64(text, &number) || number < key->min || number > key->max) {
+            return feed_fail(error_out, -EINVAL, "%s: %s=%.64s is not an integer from %llu to %llu",
+                             feed_name, key->name, text, (unsigned long long)key->min,
+                             (unsigned long long)key->max);
+        }
+        *(uint64_t *)key->value = number;
+        return 0;
+    case FEED_KEY_TEXT:
+        if (*text == '\0') {
+            return feed_fail(error_out, -EINVAL, "%s: %s= is empty", feed_name, key->name);
+        }
+        snprintf(key->value, FEED_TEXT_BYTES_MAX, "%s", text);
+        return 0;
+    case FEED_KEY_BOOL:
+        if (!feed_parse_bool(text, key->value)) {
+            return feed_fail(error_out, -EINVAL, "%s: %s=%.64s is neither yes nor no", feed_name,
+                             key->name, text);
+        }
+        return 0;
+    case FEED_KEY_DECIMAL:
+        if (!feed_parse_decimal(text, key->value)) {
+            return feed_fail(error_out, -EINVAL, "%s: %s=%.64s is not a number like 1, 0.5 or 100",
+                             feed_name, key->name, text);
+        }
+        return 0;
+    }
+    assert_always(false);
+    return -EINVAL;
+}
+
+/* pair: "key=value", terminated, is cut at its '='. */
+static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_key *keys,
+                           size_t key_count, uint32_t *seen, char error_out[FEED_ERROR_BYTES_MAX])
+{
+    const char *names[FEED_KEYS_MAX];
+    char prefix[FEED_NAME_BYTES_MAX + 3];
+    char *equals = strchr(pair, '=');
+    if (equals == NULL) {
+        return feed_fail(error_out, -EINVAL, "%s: \"%.64s\" is not key=value", feed_name, pair);
+    }
+    *equals = '\0';
+    for (size_t i = 0; i < key_count; i++) {
+        names[i] = keys[i].name;
+        if (strcmp(keys[i].name, pair) != 0) {
+            continue;
+        }
+        if (*seen & UINT32_C(1) << i) {
+            return feed_fail(error_out, -EINVAL, "%s: %s is given twice", feed_name, pair);
+        }
+        *seen |= UINT32_C(1) << i;
+        return feed_set_key(feed_name, &keys[i], equals + 1, error_out);
+    }
+    snprintf(prefix, sizeof prefix, "%s: ", feed_name);
+    return feed_fail_unknown(error_out, prefix, "key", pair, names, key_count);
+}
+
+int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_key *keys,
+                    size_t key_count, char error_out[FEED_ERROR_BYTES_MAX])
+{
+    char pair[FEED_TEXT_BYTES_MAX + FEED_NAME_BYTES_MAX];
+    uint32_t seen = 0; /* a bit for each key */
+    assert_always(key_count <= FEED_KEYS_MAX);
+
+    while (*spec != '\0') {
+        size_t bytes = strcspn(spec, ",");
+        if (bytes >= FEED_TEXT_BYTES_MAX) {
+            return feed_fail(error_out, -EINVAL, "%s: \"%.32s...\" is longer than %d bytes",
+                             feed_name, spec, FEED_TEXT_BYTES_MAX - 1);
+        }
+        memcpy(pair, spec, bytes);
+        pair[bytes] = '\0';
+        int error = feed_parse_pair(feed_name, pair, keys, key_count, &seen, error_out);
+        if (error < 0) {
+            return error;
+        }
+        spec += bytes;
+        if (*spec == ',' && *++spec == '\0') {
+            return feed_fail(error_out, -EINVAL, "%s: a comma at the end", feed_name);
+        }
+    }
+    return 0;
+}

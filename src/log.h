@@ -32,11 +32,11 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* A line from a thread that must not block. producer: 0 is the publisher, 1 + k core k. */
 void log_post(uint32_t producer, enum log_level level, const char *text);
 
-/* Writes what was posted; returns how many lines. The main thread calls it while it waits. */
+/* Writes what was posted, oldest first; returns how many lines. The main thread calls it about
+ * ten times a second: nothing wakes it, so that a post costs its producer no system call. */
 uint32_t log_drain(void);
-uint64_t log_lost_count(void);
 
-/* Readable when something was posted: the main thread polls it. */
-int log_event_fd(void);
+/* Lines that found their ring full, since log_open. Any thread. */
+uint64_t log_lost_count(void);
 
 #endif

@@ -1,0 +1,38 @@
+/*
+ * admin: the HTTP server for health, statistics and metrics.
+ *
+ *   GET /health /livez    200 while the process runs
+ *   GET /ready /readyz    200 while clients are welcome; 503 before the cores run and while
+ * draining GET /stats            numbers as JSON GET /metrics          numbers as Prometheus text
+ *
+ * Owner    main starts it after the cores and stops it before their counters go.
+ * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.
+ * Memory   At most ADMIN_CONNECTIONS_MAX connections of 32 KiB, and the page being sent to each.
+ * Errors   A negative errno with error_out saying what is wrong and what to do.
+ */
+#ifndef RINGCAST_SRC_ADMIN_H
+#define RINGCAST_SRC_ADMIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/metrics.h"
+
+#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_TIMEOUT_SECONDS 10
+
+struct admin;
+
+struct admin_options {
+    const char *host;
+    uint16_t port; /* 0: any free one */
+    struct metrics *metrics;
+};
+
+int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
+                size_t error_bytes);
+void admin_stop(struct admin *admin);
+
+uint16_t admin_port(const struct admin *admin);
+
+#endif

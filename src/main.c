@@ -1,0 +1,630 @@
+/*
+ * main: sets the broadcaster up, waits for signals, and takes it down again.
+ *
+ * Set-up is a table of steps; each builds on those before it and says in one line what went wrong.
+ * server_close() takes down whatever has been set up, in the opposite order.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/units.h"
+#include "ring/core.h"
+#include "ring/listener.h"
+#include "src/admin.h"
+#include "src/channels.h"
+#include "src/log.h"
+#include "src/metrics.h"
+#include "src/options.h"
+#include "src/publisher.h"
+#include "src/session.h"
+
+#define MAIN_FRAME_BYTES_MAX (64 * KIB)
+#define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
+#define MAIN_STOP_INTERVAL_MS 10
+#define MAIN_STOP_NS (2 * NS_PER_SECOND)
+#define MAIN_SPARE_FDS 64 /* beside clients: rings, listeners, files of feeds, admin */
+#define MAIN_USER_TIMEOUT_MS_MIN 10000
+#define MAIN_COUNTERS_DIRECTORY "/dev/shm"
+#define MAIN_COUNTERS_PREFIX "ringcast-"
+#define MAIN_ERROR_BYTES_MAX 512
+#define MAIN_EXIT_FAILED 1
+#define MAIN_EXIT_USAGE 2
+
+struct server;
+
+/* A core's thread, or the publisher's. */
+struct server_thread {
+    struct server *server;
+    struct core *core; /* NULL: the publisher */
+    pthread_t thread;
+};
+
+struct server {
+    struct options options;
+    char epoch[17];
+    int signal_fd; /* -1: none */
+    int exit_status;
+
+    struct channels *channels;
+    struct frame_log *log;
+    struct counters *counters;
+    char counters_path[64]; /* empty: in memory only */
+    struct publisher *publisher;
+    struct metrics *metrics;
+    struct admin *admin;
+
+    uint16_t port;
+    int tcp_fds[COUNTERS_CORES_MAX];
+    uint32_t tcp_fd_count;
+    int unix_fd; /* -1: none */
+
+    _Atomic uint32_t conn_count; /* shared by the cores */
+    struct sessions *sessions[COUNTERS_CORES_MAX];
+    struct core *cores[COUNTERS_CORES_MAX];
+    uint32_t core_count; /* created so far */
+
+    struct server_thread threads[COUNTERS_CORES_MAX + 1];
+    uint32_t thread_count;
+    _Atomic uint32_t ended_count; /* threads that have returned */
+    _Atomic bool failed;          /* one of them with an error */
+};
+
+static uint64_t main_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Set-up ---- */
+
+/* Says why a step failed and what to do about it. */
+static int server_fail(int error, const char *what, const char *remedy)
+{
+    log_write(LOG_LEVEL_ERROR, "%s: %s; %s", what, strerror(-error), remedy);
+    return error;
+}
+
+static int server_open_signals(struct server *server)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    /* Before any thread: all of them inherit the mask, and main alone gets the signals. */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return server->signal_fd < 0 ? server_fail(-errno, "signals", "is the descriptor limit 0?") : 0;
+}
+
+static int server_raise_limits(struct server *server)
+{
+    struct rlimit limit;
+    uint64_t needed = (uint64_t)server->options.connections_max + MAIN_SPARE_FDS +
+                      8 * (uint64_t)server->options.core_count;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 0;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
+        log_write(
+            LOG_LEVEL_WARNING,
+            "the limit of open files is %" PRIu64 ", but --max-connections %u needs %" PRIu64
+            ": further clients will wait; raise it with ulimit -n, or LimitNOFILE= of systemd",
+            (uint64_t)limit.rlim_max, server->options.connections_max, needed);
+    }
+    return 0;
+}
+
+static int server_choose_epoch(struct server *server)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return server_fail(-errno, "random number for the epoch", "getrandom(2) is needed");
+    }
+    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, random);
+    return 0;
+}
+
+static int server_create_channels(struct server *server)
+{
+    int error = channels_create(&server->channels);
+    return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
+}
+
+static int server_create_log(struct server *server)
+{
+    struct frame_log_options options = {
+        .capacity_bytes = server->options.frame_log_bytes,
+        .frame_bytes_max = MAIN_FRAME_BYTES_MAX,
+        .channel_count_max = CHANNELS_MAX,
+        .reader_count = server->options.core_count,
+    };
+    int error = frame_log_create(&server->log, &options);
+    if (error < 0) {
+        char what[64];
+        snprintf(what, sizeof what, "frame log of %" PRIu64 " bytes",
+                 server->options.frame_log_bytes);
+        return server_fail(error, what, "free some memory or give a smaller --frame-log-bytes");
+    }
+    return 0;
+}
+
+/* Removes counters of our own dead processes. Where several PID namespaces share one /dev/shm a
+ * living process of another one may lose its file; it keeps counting in its mapping. */
+static void server_remove_stale_counters(void)
+{
+    DIR *directory = opendir(MAIN_COUNTERS_DIRECTORY);
+    if (directory == NULL) {
+        return;
+    }
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        size_t prefix_bytes = sizeof MAIN_COUNTERS_PREFIX - 1;
+        if (strncmp(entry->d_name, MAIN_COUNTERS_PREFIX, prefix_bytes) != 0) {
+            continue;
+        }
+        char *end;
+        long pid = strtol(entry->d_name + prefix_bytes, &end, 10);
+        struct stat status;
+        if (pid > 0 && *end == '\0' && kill((pid_t)pid, 0) < 0 && errno == ESRCH &&
+            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_uid == geteuid()) {
+            (void)unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+    closedir(directory);
+}
+
+static int server_open_counters(struct server *server)
+{
+    char path[sizeof server->counters_path];
+    server_remove_stale_counters();
+    snprintf(path, sizeof path, "%s/%s%ld", MAIN_COUNTERS_DIRECTORY, MAIN_COUNTERS_PREFIX,
+             (long)getpid());
+    int error = counters_open(&server->counters, path, server->options.core_count);
+    if (error == 0) {
+        memcpy(server->counters_path, path, sizeof path);
+    } else {
+        log_write(LOG_LEVEL_WARNING,
+                  "%s: %s; counters are kept in memory, other programs do not "
+                  "see them",
+                  path, strerror(-error));
+        error = counters_open(&server->counters, NULL, server->options.core_count);
+    }
+    if (error < 0) {
+        return server_fail(error, "counters", "free some memory");
+    }
+    server->counters->started_ns = main_clock_ns(CLOCK_REALTIME);
+    return 0;
+}
+
+static int server_create_publisher(struct server *server)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "no memory";
+    struct publisher_options options = {
+        .channels = server->channels,
+        .log = server->log,
+        .counters = &server->counters->publisher,
+        .feed_specs = server->options.feed_specs,
+        .feed_count = server->options.feed_count,
+    };
+    int error = publisher_create(&server->publisher, &options, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "--feed: %s", text);
+        server->exit_status = error == -EINVAL ? MAIN_EXIT_USAGE : MAIN_EXIT_FAILED;
+    }
+    return error;
+}
+
+static int server_open_listeners(struct server *server)
+{
+    char text[MAIN_ERROR_BYTES_MAX] = "";
+    uint64_t timeout_ms = 3 * server->options.heartbeat_interval_ns / NS_PER_MS;
+    struct listener_options options = {
+        .host = server->options.host,
+        .port = (uint16_t)server->options.port,
+        .send_buffer_bytes = server->options.send_buffer_bytes,
+        .user_timeout_ms =
+            (uint32_t)(timeout_ms < MAIN_USER_TIMEOUT_MS_MIN ? MAIN_USER_TIMEOUT_MS_MIN
+                                                             : timeout_ms),
+    };
+    int error = listener_open_tcp(&options, server->tcp_fds, server->options.core_count,
+                                  &server->port, text, sizeof text);
+    if (error == 0) {
+        server->tcp_fd_count = server->options.core_count;
+    }
+    if (error == 0 && server->options.unix_path != NULL) {
+        error = listener_open_unix(server->options.unix_path, &server->unix_fd, text, sizeof text);
+    }
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "%s", text);
+    }
+    return error;
+}
+
+static int server_create_session_table(struct server *server, uint32_t index)
+{
+    bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
+    struct session_options options = {
+        .conn_count_max = server->options.connections_max,
+        .subscription_count_max = server->options.subscriptions_max,
+        .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
+        .idle_timeout_ns = server->options.idle_timeout_ns,
+        .channels = server->channels,
+        .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
+    };
+    memcpy(options.epoch, server->epoch, sizeof options.epoch);
+    int error = sessions_create(&server->sessions[index], &options);
+    return error == 0 ? 0 : server_fail(error, "sessions", "give a smaller --max-connections");
+}
+
+static int server_create_core(struct server *server, uint32_t index)
+{
+    char text[MAIN_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
+    struct core_options options = {
+        .index = index,
+        .cpu = server->options.cpus[index],
+        .conn_count_max = server->options.connections_max,
+        .conn_count = &server->conn_count,
+        .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
+        .idle_timeout_ns = server->options.idle_timeout_ns,
+        .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
+        .send_buffer_bytes = server->options.send_buffer_bytes,
+        .busy_poll = server->options.busy_poll,
+        .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
+        .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .log = server->log,
+        .counters = &server->counters->cores[index],
+        .ops = &session_ops,
+        .context = server->sessions[index],
+    };
+    int error = core_create(&server->cores[index], &options, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "core %u: %s", index, text);
+        return error;
+    }
+    server->core_count = index + 1;
+    return 0;
+}
+
+static int server_create_cores(struct server *server)
+{
+    struct core_counters *counters[COUNTERS_CORES_MAX];
+    for (uint32_t i = 0; i < server->options.core_count; i++) {
+        int error = server_create_session_table(server, i);
+        if (error == 0) {
+            error = server_create_core(server, i);
+        }
+        if (error < 0) {
+            return error;
+        }
+        counters[i] = &server->counters->cores[i];
+    }
+    publisher_set_cores(server->publisher, server->cores, counters, server->core_count);
+    return 0;
+}
+
+/* Before the threads: an admin port that is taken must not cost anybody a connection. */
+static int server_start_admin(struct server *server)
+{
+    char text[MAIN_ERROR_BYTES_MAX];
+    struct metrics_options source = {
+        .counters = server->counters,
+        .log = server->log,
+        .options = &server->options,
+        .epoch = server->epoch,
+    };
+    int error = metrics_create(&server->metrics, &source);
+    if (error < 0) {
+        return server_fail(error, "metrics", "free some memory");
+    }
+    metrics_tick(server->metrics, main_clock_ns(CLOCK_MONOTONIC));
+    struct admin_options options = {
+        .host = server->options.admin_host,
+        .port = (uint16_t)server->options.admin_port,
+        .metrics = server->metrics,
+    };
+    error = admin_start(&server->admin, &options, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "%s", text);
+    }
+    return error;
+}
+
+static void *server_run_thread(void *argument)
+{
+    struct server_thread *self = argument;
+    struct server *server = self->server;
+    int error = self->core == NULL ? publisher_run(server->publisher) : core_run(self->core);
+    if (error < 0) {
+        uint32_t producer = self->core == NULL ? 0 : 1 + core_index(self->core);
+        char text[LOG_LINE_BYTES_MAX / 2];
+        snprintf(text, sizeof text, "a thread ended: %s", strerror(-error));
+        log_post(producer, LOG_LEVEL_CRITICAL, text);
+        atomic_store(&server->failed, true);
+    }
+    atomic_fetch_add(&server->ended_count, 1);
+    return NULL;
+}
+
+static int server_start_thread(struct server *server, struct core *core, const char *name)
+{
+    struct server_thread *thread = &server->threads[server->thread_count];
+    thread->server = server;
+    thread->core = core;
+    int error = -pthread_create(&thread->thread, NULL, server_run_thread, thread);
+    if (error < 0) {
+        return server_fail(error, name, "raise the limit of threads (ulimit -u)");
+    }
+    (void)pthread_setname_np(thread->thread, name);
+    server->thread_count++;
+    return 0;
+}
+
+static int server_start_threads(struct server *server)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < server->core_count && error == 0; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "core-%u", i);
+        error = server_start_thread(server, server->cores[i], name);
+    }
+    if (error == 0 && server->options.publisher == OPTIONS_PUBLISHER_THREAD) {
+        error = server_start_thread(server, NULL, "publisher");
+    }
+    return error;
+}
+
+static int (*const server_steps[])(struct server *server) = {
+    server_open_signals, server_raise_limits,  server_choose_epoch,     server_create_channels,
+    server_create_log,   server_open_counters, server_create_publisher, server_open_listeners,
+    server_create_cores, server_start_admin,   server_start_threads,
+};
+
+static int server_open(struct server *server)
+{
+    for (size_t i = 0; i < sizeof server_steps / sizeof server_steps[0]; i++) {
+        int error = server_steps[i](server);
+        if (error < 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+/* ---- Running ---- */
+
+static void server_announce(const struct server *server)
+{
+    const struct options *options = &server->options;
+    char feeds[LOG_LINE_BYTES_MAX / 2] = "";
+    for (uint32_t i = 0; i < options->feed_count; i++) {
+        size_t used = strlen(feeds);
+        snprintf(feeds + used, sizeof feeds - used, "%s%s", i == 0 ? "" : " ",
+                 options->feed_specs[i]);
+    }
+    bool is_ipv6 = strchr(options->host, ':') != NULL;
+    bool is_admin_ipv6 = strchr(options->admin_host, ':') != NULL;
+    log_write(LOG_LEVEL_INFO, "ringcast %s listening on %s%s%s:%u, admin on %s%s%s:%u",
+              RINGCAST_VERSION, is_ipv6 ? "[" : "", options->host, is_ipv6 ? "]" : "", server->port,
+              is_admin_ipv6 ? "[" : "", options->admin_host, is_admin_ipv6 ? "]" : "",
+              admin_port(server->admin));
+    if (options->unix_path != NULL) {
+        log_write(LOG_LEVEL_INFO, "listening on unix:%s", options->unix_path);
+    }
+    log_write(LOG_LEVEL_INFO,
+              "engine io_uring, %u core(s), publisher %s, frame log %" PRIu64
+              " MiB, at most %u clients, epoch %s, feeds: %s",
+              server->core_count,
+              options->publisher == OPTIONS_PUBLISHER_INLINE ? "inline" : "thread",
+              options->frame_log_bytes / MIB, options->connections_max, server->epoch, feeds);
+}
+
+/* For who starts it by hand: what to do next. */
+static void server_greet(const struct server *server)
+{
+    const char *newcomer = getenv("RINGCAST_NEWCOMER");
+    if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
+        return;
+    }
+    printf("Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
+           "quote\n"
+           "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
+           "Stop:         Ctrl-C\n",
+           server->port, server->options.admin_host, admin_port(server->admin));
+    fflush(stdout);
+}
+
+/* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came. */
+static bool server_wait(struct server *server, int timeout_ms)
+{
+    struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
+    (void)poll(&poll_fd, 1, timeout_ms);
+    log_drain();
+    struct signalfd_siginfo info;
+    if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
+        return false;
+    }
+    log_write(LOG_LEVEL_INFO, "%s received", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    return true;
+}
+
+/* Returns when a signal has come or a thread has ended by itself. */
+static void server_run(struct server *server)
+{
+    uint64_t tick_ns = main_clock_ns(CLOCK_MONOTONIC);
+    bool stop = false;
+    while (!stop && atomic_load(&server->ended_count) == 0) {
+        stop = server_wait(server, MAIN_DRAIN_INTERVAL_MS);
+        uint64_t now_ns = main_clock_ns(CLOCK_MONOTONIC);
+        if (now_ns - tick_ns >= NS_PER_SECOND) {
+            tick_ns = now_ns;
+            metrics_tick(server->metrics, now_ns);
+        }
+    }
+}
+
+/* ---- The end ---- */
+
+/* Nothing more can be waited for: the kernel gives everything back. */
+_Noreturn static void server_exit_now(struct server *server, enum log_level level, const char *why)
+{
+    log_drain();
+    log_write(level, "%s", why);
+    if (server->counters_path[0] != '\0') {
+        unlink(server->counters_path);
+    }
+    if (server->unix_fd >= 0) {
+        unlink(server->options.unix_path);
+    }
+    _exit(MAIN_EXIT_FAILED);
+}
+
+/* Tells every thread to end, and joins them within MAIN_STOP_NS. */
+static void server_stop_threads(struct server *server)
+{
+    uint64_t deadline_ns = main_clock_ns(CLOCK_MONOTONIC) + MAIN_STOP_NS;
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        core_stop(server->cores[i]);
+    }
+    if (server->publisher != NULL) {
+        publisher_stop(server->publisher);
+    }
+    while (atomic_load(&server->ended_count) < server->thread_count) {
+        if (server_wait(server, MAIN_STOP_INTERVAL_MS)) {
+            server_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
+        }
+        if (main_clock_ns(CLOCK_MONOTONIC) > deadline_ns) {
+            server_exit_now(server, LOG_LEVEL_CRITICAL,
+                            "threads did not end within 2 s: ending without them");
+        }
+    }
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        pthread_join(server->threads[i].thread, NULL);
+    }
+    server->thread_count = 0;
+}
+
+static void server_close_listeners(struct server *server)
+{
+    for (uint32_t i = 0; i < server->tcp_fd_count; i++) {
+        close(server->tcp_fds[i]);
+    }
+    if (server->unix_fd >= 0) {
+        close(server->unix_fd);
+        unlink(server->options.unix_path);
+    }
+}
+
+/* Releases what server_open() got to. */
+static void server_close(struct server *server)
+{
+    if (server->metrics != NULL) {
+        metrics_set_state(server->metrics, METRICS_DRAINING);
+    }
+    server_stop_threads(server);
+    if (server->admin != NULL) {
+        admin_stop(server->admin);
+    }
+    if (server->metrics != NULL) {
+        metrics_destroy(server->metrics);
+    }
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        core_destroy(server->cores[i]);
+    }
+    for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
+        sessions_destroy(server->sessions[i]);
+    }
+    server_close_listeners(server);
+    if (server->publisher != NULL) {
+        publisher_destroy(server->publisher);
+    }
+    if (server->counters != NULL) {
+        counters_close(server->counters,
+                       server->counters_path[0] == '\0' ? NULL : server->counters_path);
+    }
+    if (server->log != NULL) {
+        frame_log_destroy(server->log);
+    }
+    if (server->channels != NULL) {
+        channels_destroy(server->channels);
+    }
+    if (server->signal_fd >= 0) {
+        close(server->signal_fd);
+    }
+}
+
+static int server_main(struct server *server)
+{
+    server->signal_fd = -1;
+    server->unix_fd = -1;
+    server->exit_status = MAIN_EXIT_FAILED;
+    for (uint32_t i = 0; i < server->options.ignored_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
+                  server->options.ignored_variables[i]);
+    }
+    if (server_open(server) < 0) {
+        server_close(server);
+        return server->exit_status;
+    }
+    metrics_set_state(server->metrics, METRICS_READY);
+    server_announce(server);
+    server_greet(server);
+    server_run(server);
+    log_write(LOG_LEVEL_INFO, "stopping: clients are told, which takes at most 2 s");
+    server_close(server);
+    log_drain();
+    log_write(LOG_LEVEL_INFO, "stopped");
+    return atomic_load(&server->failed) ? MAIN_EXIT_FAILED : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct server server;
+    char text[OPTIONS_ERROR_BYTES_MAX];
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
+        CPU_ZERO(&cpus);
+        CPU_SET(0, &cpus);
+    }
+    struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
+    if (options_parse(&server.options, &input, text) < 0) {
+        fprintf(stderr, "ringcast: %s\n", text);
+        return MAIN_EXIT_USAGE;
+    }
+    if (server.options.action == OPTIONS_ACTION_HELP) {
+        options_print_help(stdout);
+        return 0;
+    }
+    if (server.options.action == OPTIONS_ACTION_VERSION) {
+        options_print_version(stdout);
+        return 0;
+    }
+    if (log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
+                 1 + server.options.core_count) < 0) {
+        fprintf(stderr, "ringcast: log: no memory\n");
+        return MAIN_EXIT_FAILED;
+    }
+    int status = server_main(&server);
+    log_close();
+    return status;
+}

@@ -10,18 +10,24 @@
 
 #include "codec/md.h"
 
-#define DECIMAL_TEXT_BYTES_MAX 24 /* sign, 19 digits, point, leading "0." */
+#define DECIMAL_PLACES_MAX 18 /* digits after the point */
 
-/* Sign, digits, optional point and digits; no exponent, no blanks; at least one digit.
- * false: not of that form, over 18 digits after the point, or the mantissa overflows
+/* A text has at most 21 bytes (sign, 19 digits, point); digits are stored eight at a time. */
+#define DECIMAL_TEXT_BYTES_MAX 32
+#define DECIMAL_U64_BYTES_MAX 20
+
+/* Sign (- or +, optional), digits, optional point and digits; no exponent, no blanks; at least
+ * one digit, on either side of the point. false: not of that form, over 18 digits after the point, or the mantissa overflows
  * (INT64_MIN itself is refused); *decimal_out is untouched. */
 bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out);
 
-/* Writes at most DECIMAL_TEXT_BYTES_MAX bytes, no terminator; returns how many. The decimal
- * must be given (not MD_NONE) and its exponent within -18 to 0. */
+/* Returns the length of the text, no terminator; may scribble behind it, within
+ * DECIMAL_TEXT_BYTES_MAX. The decimal must be given (not MD_NONE) and its exponent within -18
+ * to 0. */
 size_t decimal_format(char *text, struct md_decimal decimal);
 
-/* Decimal digits of an unsigned integer: at most 20 bytes; returns how many. */
+/* Decimal digits of an unsigned integer; returns how many; may scribble behind them, within
+ * DECIMAL_U64_BYTES_MAX. */
 size_t decimal_format_u64(char *text, uint64_t value);
 
 #endif

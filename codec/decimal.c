@@ -1,0 +1,186 @@
+#include "codec/decimal.h"
+
+#include <string.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+
+#define DECIMAL_1E8 UINT64_C(100000000)
+#define DECIMAL_ASCII_ZEROS UINT64_C(0x3030303030303030)
+
+static const uint64_t decimal_powers[DECIMAL_PLACES_MAX + 1] = {
+    UINT64_C(1),
+    UINT64_C(10),
+    UINT64_C(100),
+    UINT64_C(1000),
+    UINT64_C(10000),
+    UINT64_C(100000),
+    UINT64_C(1000000),
+    UINT64_C(10000000),
+    UINT64_C(100000000),
+    UINT64_C(1000000000),
+    UINT64_C(10000000000),
+    UINT64_C(100000000000),
+    UINT64_C(1000000000000),
+    UINT64_C(10000000000000),
+    UINT64_C(100000000000000),
+    UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000),
+    UINT64_C(100000000000000000),
+    UINT64_C(1000000000000000000),
+};
+
+bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out)
+{
+    size_t at = 0;
+    bool negative = text_bytes > 0 && text[0] == '-';
+    if (negative || (text_bytes > 0 && text[0] == '+')) {
+        at++;
+    }
+    int64_t mantissa = 0;
+    int places = 0;
+    bool any_digit = false;
+    bool after_point = false;
+    for (; at < text_bytes; at++) {
+        if (text[at] == '.' && !after_point) {
+            after_point = true;
+            continue;
+        }
+        int digit = text[at] - '0';
+        if (digit < 0 || digit > 9 || mantissa > (INT64_MAX - digit) / 10) {
+            return false;
+        }
+        mantissa = mantissa * 10 + digit;
+        any_digit = true;
+        places += after_point;
+        if (places > DECIMAL_PLACES_MAX) {
+            return false;
+        }
+    }
+    if (!any_digit) {
+        return false;
+    }
+    *decimal_out = (struct md_decimal){
+        .mantissa = negative ? -mantissa : mantissa,
+        .exponent = (int8_t)-places,
+    };
+    return true;
+}
+
+/*
+ * The eight digits of a value below 10^8, one in each byte, the most significant in the lowest:
+ * the value is halved into four, two and one digits, all lanes of a step in one multiplication.
+ * 10486 / 2^20 is 1/100 exactly enough below 10^4, and 103 / 2^10 is 1/10 below 100.
+ */
+static inline uint64_t decimal_eight_digits(uint64_t value)
+{
+    uint64_t fours = value / 10000 | (value % 10000) << 32;
+    uint64_t hundreds = (fours * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
+    uint64_t pairs = hundreds | (fours - hundreds * 100) << 16;
+    uint64_t tens = (pairs * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (pairs - tens * 10) << 8;
+}
+
+static inline void decimal_store(char *text, uint64_t eight_characters)
+{
+    memcpy(text, &eight_characters, sizeof eight_characters);
+}
+
+/* Leading zeros of eight digits that need not be written if digit_count_min (1 to 8) must be. */
+static inline unsigned decimal_leading_zeros(uint64_t eight_digits, unsigned digit_count_min)
+{
+    uint64_t stop = UINT64_C(1) << 8 * (8 - digit_count_min);
+    return (unsigned)__builtin_ctzll(eight_digits | stop) / 8;
+}
+
+/* value < 10^8. Stores eight bytes, of which as many count as are returned. */
+static inline size_t decimal_put_short(char *text, uint64_t value)
+{
+    uint64_t digits = decimal_eight_digits(value);
+    unsigned leading = decimal_leading_zeros(digits, 1);
+    decimal_store(text, (digits | DECIMAL_ASCII_ZEROS) >> 8 * leading);
+    return 8 - leading;
+}
+
+size_t decimal_format_u64(char *text, uint64_t value)
+{
+    if (value < DECIMAL_1E8) {
+        return decimal_put_short(text, value);
+    }
+    size_t count = 0;
+    if (value >= DECIMAL_1E8 * DECIMAL_1E8) {
+        count = decimal_put_short(text, value / (DECIMAL_1E8 * DECIMAL_1E8));
+        value %= DECIMAL_1E8 * DECIMAL_1E8;
+        decimal_store(text + count,
+                      decimal_eight_digits(value / DECIMAL_1E8) | DECIMAL_ASCII_ZEROS);
+        count += 8;
+    } else {
+        count = decimal_put_short(text, value / DECIMAL_1E8);
+    }
+    decimal_store(text + count, decimal_eight_digits(value % DECIMAL_1E8) | DECIMAL_ASCII_ZEROS);
+    return count + 8;
+}
+
+/* value < 10^8, places 0 to 7: one register holds all digits. */
+static inline size_t decimal_put_word(char *text, uint64_t value, unsigned places)
+{
+    uint64_t digits = decimal_eight_digits(value);
+    unsigned leading = decimal_leading_zeros(digits, places + 1);
+    uint64_t characters = (digits | DECIMAL_ASCII_ZEROS) >> 8 * leading;
+    decimal_store(text, characters);
+    if (places == 0) {
+        return 8 - leading;
+    }
+    unsigned whole = 8 - leading - places;
+    text[whole] = '.';
+    decimal_store(text + whole + 1, characters >> 8 * whole);
+    return 9 - leading;
+}
+
+/* places 1 to 8: what comes after the point lies in the last eight digits, thus in a register. */
+static inline size_t decimal_put_two_words(char *text, uint64_t value, unsigned places)
+{
+    uint64_t last = decimal_eight_digits(value % DECIMAL_1E8) | DECIMAL_ASCII_ZEROS;
+    size_t count = decimal_format_u64(text, value / DECIMAL_1E8);
+    decimal_store(text + count, last);
+    count += 8;
+
+    size_t whole = count - places;
+    text[whole] = '.';
+    decimal_store(text + whole + 1, last >> 8 * (8 - places));
+    return count + 1;
+}
+
+/* places 9 to 18, rare. */
+static size_t decimal_put_long(char *text, uint64_t value, unsigned places)
+{
+    size_t whole = decimal_format_u64(text, value / decimal_powers[places]);
+    uint64_t rest = value % decimal_powers[places];
+    text[whole] = '.';
+    for (size_t at = whole + places; at > whole; at--) {
+        text[at] = (char)('0' + rest % 10);
+        rest /= 10;
+    }
+    return whole + 1 + places;
+}
+
+size_t decimal_format(char *text, struct md_decimal decimal)
+{
+    unsigned places = (unsigned)-decimal.exponent;
+    assert_always(places <= DECIMAL_PLACES_MAX);
+
+    size_t sign = decimal.mantissa < 0;
+    uint64_t value = sign ? -(uint64_t)decimal.mantissa : (uint64_t)decimal.mantissa;
+    *text = '-';
+    text += sign;
+    if (value < DECIMAL_1E8 && places < 8) {
+        return sign + decimal_put_word(text, value, places);
+    }
+    if (places == 0) {
+        return sign + decimal_format_u64(text, value);
+    }
+    if (places <= 8) {
+        return sign + decimal_put_two_words(text, value, places);
+    }
+    return sign + decimal_put_long(text, value, places);
+}

@@ -24,6 +24,7 @@
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 
+#define CORE_SPARE_CONNS 64 /* beyond conn_count_max, to answer 503: indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message; told in WELCOME */

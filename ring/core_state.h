@@ -23,7 +23,6 @@
 #include "ring/subs.h"
 #include "ring/timer_wheel.h"
 
-#define CORE_SPARE_CONNS 64       /* beyond conn_count_max, to answer 503 */
 #define CORE_BATCH_SENDS_MAX 64   /* SQEs a flush submits at once ... */
 #define CORE_FIRST_BATCH_SENDS 16 /* ... but for the first, so that the first bytes leave early */
 #define CORE_BATCH_IOVS_MAX 4096

@@ -6,6 +6,7 @@
 #include "codec/base/check.h"
 #include "ring/core_state.h"
 
+#define SENDER_PREFETCH 8 /* conns ahead */
 #define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
 
 /* ---- What is due ---- */
@@ -61,32 +62,30 @@ static inline void sender_note(struct core *core, struct conn *conn, uint64_t po
     conn->due_frames++;
 }
 
-/* The walk begins at another place each time, so that nobody is always last. */
-static inline uint32_t sender_walk_start(const struct sub_list *list, uint64_t seq)
+/* Notes a frame for a list's conns but those with a bit of skip_groups. The walk begins at another
+ * place each time, so that nobody is always last. */
+static void sender_walk(struct core *core, const struct sub_list *list, uint8_t skip_groups,
+                        const struct frame_desc *desc)
 {
-    return list->count == 0 ? 0 : (uint32_t)(seq % list->count);
+    uint64_t end = desc->position + desc->frame_bytes;
+    uint32_t count = list->count;
+    uint32_t at = count == 0 ? 0 : (uint32_t)(desc->seq % count);
+    uint32_t ahead = count <= SENDER_PREFETCH ? 0 : (at + SENDER_PREFETCH) % count;
+    for (uint32_t left = count; left > 0; left--) {
+        struct conn *conn = &core->conns[list->entries[at].conn];
+        __builtin_prefetch(&core->conns[list->entries[ahead].conn], 1);
+        if ((conn->group_mask & skip_groups) == 0) {
+            sender_note(core, conn, desc->position, end);
+        }
+        at = at + 1 == count ? 0 : at + 1;
+        ahead = ahead + 1 == count ? 0 : ahead + 1;
+    }
 }
 
 static void sender_note_frame(struct core *core, const struct frame_desc *desc)
 {
-    uint64_t end = desc->position + desc->frame_bytes;
-    const struct sub_list *group = &core->groups[desc->group];
-    uint32_t at = sender_walk_start(group, desc->seq);
-    for (uint32_t left = group->count; left > 0; left--) {
-        __builtin_prefetch(&core->conns[group->entries[(at + 8) % group->count].conn], 1);
-        sender_note(core, &core->conns[group->entries[at].conn], desc->position, end);
-        at = at + 1 == group->count ? 0 : at + 1;
-    }
-    const struct sub_list *list = &core->subs.channels[desc->channel];
-    at = sender_walk_start(list, desc->seq);
-    for (uint32_t left = list->count; left > 0; left--) {
-        __builtin_prefetch(&core->conns[list->entries[(at + 8) % list->count].conn], 1);
-        struct conn *conn = &core->conns[list->entries[at].conn];
-        if ((conn->group_mask & (1u << desc->group)) == 0) {
-            sender_note(core, conn, desc->position, end);
-        }
-        at = at + 1 == list->count ? 0 : at + 1;
-    }
+    sender_walk(core, &core->groups[desc->group], 0, desc);
+    sender_walk(core, &core->subs.channels[desc->channel], (uint8_t)(1u << desc->group), desc);
 }
 
 static bool sender_has_extents_for(const struct core *core, const struct frame_desc *desc)

@@ -32,7 +32,7 @@ static const char *const ws_status_texts[WS_STATUS_COUNT] = {
     [WS_OK] = "ok",
     [WS_NEED_MORE] = "more bytes needed",
     [WS_NEED_BUFFER] = "message buffer needed",
-    [WS_NOT_MASKED] = "frame masked in the wrong direction",
+    [WS_NOT_MASKED] = "client frames must be masked, server frames must not",
     [WS_RESERVED_BIT] = "reserved bit set",
     [WS_BAD_OPCODE] = "reserved opcode",
     [WS_BAD_CONTROL] = "control frame fragmented or over 125 bytes",
@@ -309,7 +309,8 @@ static enum ws_status ws_decoder_take_part(struct ws_decoder *decoder,
                                            struct ws_decoder_input *input, size_t available,
                                            struct ws_message *message_out)
 {
-    if (!decoder->in_message) {
+    /* A frame of which nothing was given may still come whole and needs no buffer then. */
+    if (!decoder->in_message && (available > 0 || !decoder->frame_final)) {
         decoder->in_message = true;
         decoder->message_opcode = decoder->frame_opcode;
     }
@@ -361,9 +362,8 @@ enum ws_status ws_decode(struct ws_decoder *decoder, uint8_t *bytes, size_t byte
     struct ws_decoder_input input = {.bytes = bytes, .bytes_count = bytes_count};
     enum ws_status status = WS_NEED_MORE;
     message_out->payload = NULL;
-    /* Each turn consumes a whole header or ends the loop; a frame without payload needs no byte
-     * after its header. */
-    while (input.at < bytes_count || decoder->in_payload) {
+    /* Each turn consumes at least one byte or ends the loop. */
+    while (input.at < bytes_count) {
         if (!decoder->in_payload) {
             status = ws_decoder_take_header(decoder, &input);
             if (status != WS_OK) {

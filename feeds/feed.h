@@ -46,7 +46,7 @@ struct feed_counters {
     uint64_t skipped;   /* well-formed input that is no tick */
     uint64_t malformed; /* input that does not parse */
     uint64_t holes;     /* missing stretches in the source's own sequence */
-    uint64_t passes;    /* completed passes of a looping replay */
+    uint64_t passes;    /* completed passes of a replay */
 };
 
 struct feed;

@@ -80,7 +80,7 @@ static uint16_t sim_market_lots(uint64_t *state)
     return (uint16_t)(1 + sim_market_below(state, SIM_MARKET_LOTS_MAX));
 }
 
-static void sim_instrument_init(struct sim_instrument *instrument, uint64_t seed)
+static void sim_market_init_instrument(struct sim_instrument *instrument, uint64_t seed)
 {
     uint64_t *random = &instrument->random;
     *random = seed;
@@ -109,7 +109,7 @@ int sim_market_create(struct sim_market **market_out, const struct sim_market_op
     market->symbol_count = options->symbol_count;
     market->short_quotes = options->short_quotes;
     for (uint32_t i = 0; i < options->symbol_count; i++) {
-        sim_instrument_init(&market->instruments[i], sim_market_random(&seeds));
+        sim_market_init_instrument(&market->instruments[i], sim_market_random(&seeds));
     }
     *market_out = market;
     return 0;
@@ -137,7 +137,7 @@ static struct md_level sim_market_level(int64_t cents, uint32_t lots)
 }
 
 /* Yesterday's close bounds today's prices, so a day that never ended would never move on. */
-static void sim_instrument_begin_day(struct sim_instrument *instrument)
+static void sim_market_begin_day(struct sim_instrument *instrument)
 {
     instrument->prev_close = instrument->last;
     instrument->open = instrument->last;
@@ -148,7 +148,7 @@ static void sim_instrument_begin_day(struct sim_instrument *instrument)
 }
 
 /* Puts aside the bar of a minute that is over and begins the one of ts_event_ns. */
-static void sim_instrument_turn_bar(struct sim_instrument *instrument, uint64_t ts_event_ns)
+static void sim_market_turn_bar(struct sim_instrument *instrument, uint64_t ts_event_ns)
 {
     uint64_t start_ns = ts_event_ns - ts_event_ns % SIM_MARKET_MINUTE_NS;
     struct sim_bar *bar = &instrument->bar;
@@ -169,7 +169,7 @@ static void sim_instrument_turn_bar(struct sim_instrument *instrument, uint64_t 
 }
 
 /* Somebody takes from the best level: the day and the minute count it. */
-static void sim_instrument_trade(struct sim_instrument *instrument)
+static void sim_market_trade(struct sim_instrument *instrument)
 {
     bool buys = sim_market_random(&instrument->random) >> 63;
     int64_t price = buys ? instrument->bid + SIM_MARKET_SPREAD_CENTS : instrument->bid;
@@ -177,7 +177,7 @@ static void sim_instrument_trade(struct sim_instrument *instrument)
     struct sim_bar *bar = &instrument->bar;
 
     if (instrument->turnover >= SIM_MARKET_DAY_CENTS) {
-        sim_instrument_begin_day(instrument);
+        sim_market_begin_day(instrument);
     }
     if (instrument->volume == 0) {
         instrument->open = instrument->high = instrument->low = price;
@@ -202,7 +202,7 @@ static void sim_instrument_trade(struct sim_instrument *instrument)
 }
 
 /* -1, 0 or 1 cent: half of the time the book stays where it is. */
-static int sim_instrument_direction(struct sim_instrument *instrument)
+static int sim_market_direction(struct sim_instrument *instrument)
 {
     int64_t reach = instrument->prev_close / 10;
     uint32_t chance = sim_market_below(&instrument->random, 4);
@@ -220,8 +220,8 @@ static int sim_instrument_direction(struct sim_instrument *instrument)
 /* One side of the book when its best price goes away from the other side (a level is taken) or
  * comes nearer (a level is set). levels_out: the two levels that change; prices are
  * best + outward * i for i from 0 to LEVELS - 1. */
-static void sim_instrument_shift(uint16_t *lots, int64_t best, int outward, bool away,
-                                 uint16_t new_lots, struct md_level levels_out[2])
+static void sim_market_shift(uint16_t *lots, int64_t best, int outward, bool away,
+                             uint16_t new_lots, struct md_level levels_out[2])
 {
     if (away) {
         memmove(lots, lots + 1, (LEVELS - 1) * sizeof *lots);
@@ -240,7 +240,7 @@ static void sim_instrument_shift(uint16_t *lots, int64_t best, int outward, bool
 static void sim_market_step_book(struct sim_market *market, struct sim_instrument *instrument,
                                  struct md_depth *depth)
 {
-    int direction = sim_instrument_direction(instrument);
+    int direction = sim_market_direction(instrument);
     int64_t ask = instrument->bid + SIM_MARKET_SPREAD_CENTS;
     uint16_t bid_lots = sim_market_lots(&instrument->random);
     uint16_t ask_lots = sim_market_lots(&instrument->random);
@@ -256,9 +256,9 @@ static void sim_market_step_book(struct sim_market *market, struct sim_instrumen
         depth->bid_count = depth->ask_count = 1;
         return;
     }
-    sim_instrument_shift(instrument->bid_lots, instrument->bid, -1, direction < 0, bid_lots,
-                         market->bids);
-    sim_instrument_shift(instrument->ask_lots, ask, 1, direction > 0, ask_lots, market->asks);
+    sim_market_shift(instrument->bid_lots, instrument->bid, -1, direction < 0, bid_lots,
+                     market->bids);
+    sim_market_shift(instrument->ask_lots, ask, 1, direction > 0, ask_lots, market->asks);
     instrument->bid += direction;
     depth->bid_count = depth->ask_count = 2;
 }
@@ -347,13 +347,13 @@ void sim_market_tick(struct sim_market *market, uint32_t symbol_index, enum md_t
 
     /* Where trades (or book changes) are published, only those that are published take place:
      * a client can then add them up. Otherwise every tick brings some. */
-    sim_instrument_turn_bar(instrument, ts_event_ns);
+    sim_market_turn_bar(instrument, ts_event_ns);
     if (!(market->types & TYPE_BIT(MD_DEPTH))) {
         struct md_depth unseen;
         sim_market_step_book(market, instrument, &unseen);
     }
     if (type == MD_TRADE || !(market->types & TYPE_BIT(MD_TRADE))) {
-        sim_instrument_trade(instrument);
+        sim_market_trade(instrument);
     }
 
     *update_out = (struct md_update){.type = type, .ts_event_ns = ts_event_ns};

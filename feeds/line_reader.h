@@ -1,0 +1,55 @@
+/*
+ * line_reader: the lines of a regular file, in bounded memory.
+ *
+ * Reads by read(2) in blocks, not by mmap: a file that is cut while it is read must not end the
+ * process by SIGBUS.
+ *
+ * Owner    The caller. Threads: one at a time.
+ * Memory   One buffer for the longest line, allocated by open; a line is borrowed until the next.
+ * Units    Line numbers count from 1.
+ * Errors   0 or a negative errno; a line that is too long is a status, not an error.
+ */
+#ifndef RINGCAST_FEEDS_LINE_READER_H
+#define RINGCAST_FEEDS_LINE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/base/units.h"
+
+#define LINE_READER_LINE_BYTES_MAX MIB
+
+enum line_status {
+    LINE_READER_LINE,     /* text and text_bytes: without its LF or CRLF; the last may have none. */
+    LINE_READER_TOO_LONG, /* A line over the limit has been passed over. */
+    LINE_READER_AGAIN,    /* Nothing yet, in the middle of such a line: call again. */
+    LINE_READER_END,      /* Nothing is left. */
+    LINE_READER_FAILED,   /* error is a negative errno. */
+};
+
+struct line_reader {
+    int fd;
+    int error;
+
+    const char *text; /* of the line just read */
+    size_t text_bytes;
+    uint64_t line_number;
+
+    char *buffer;
+    size_t begin, end;   /* what is buffered and not yet told */
+    size_t searched;     /* From begin, so many bytes hold no line feed. */
+    bool is_discarding;  /* The rest of a line that is too long is passed over. */
+    bool is_at_file_end; /* read has returned 0. */
+};
+
+/* -EISDIR, or -EINVAL for what else is no regular file; else as open(2) and -ENOMEM. */
+int line_reader_open(struct line_reader *reader, const char *path);
+void line_reader_close(struct line_reader *reader);
+
+enum line_status line_reader_next(struct line_reader *reader);
+
+/* Back to line 1. */
+int line_reader_rewind(struct line_reader *reader);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * replay_file: a recording as a sequence of timed items, whatever its format.
+ *
+ *   captures  lines "<seconds>: <JSON>" as recorded from a venue's WebSocket; the time of an item
+ *             is when the line was recorded; connection lines and what was sent carry no data
+ *   csv       rows of csv_ticks.h; the time of an item is the tick's
+ *
+ * Owner    feed_replay. Threads: one at a time.
+ * Memory   Allocated at open; jansson allocates while a line is decoded.
+ * Errors   open: a negative errno with a message that says what to do. Bad lines are a status.
+ */
+#ifndef RINGCAST_FEEDS_REPLAY_FILE_H
+#define RINGCAST_FEEDS_REPLAY_FILE_H
+
+#include "feeds/feed.h"
+
+struct replay_file_options {
+    const char *path;
+    const char *format; /* "auto", "coinbase", "binance", "csv" */
+    const char *suffix; /* after the last dot of every symbol; NULL: as it is */
+    const struct feed_sink *sink;
+    struct feed_counters *counters; /* ticks, skipped, malformed and holes are counted here. */
+};
+
+enum replay_file_status {
+    REPLAY_FILE_READY,     /* An item: its time is known; deliver it when that has come. */
+    REPLAY_FILE_TICK,      /* It has been delivered. */
+    REPLAY_FILE_NOTHING,   /* A line, or the item just delivered, was no tick. */
+    REPLAY_FILE_AGAIN,     /* In the middle of too long a line: call again, soon. */
+    REPLAY_FILE_MALFORMED, /* See replay_file_fault. */
+    REPLAY_FILE_END,
+    REPLAY_FILE_FAILED, /* The file cannot be read: see replay_file_error. */
+};
+
+struct replay_file;
+
+/* Finds out the format and refuses a file without a good line among its first 100. */
+int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,
+                     char error_out[FEED_ERROR_BYTES_MAX]);
+void replay_file_close(struct replay_file *file);
+
+/* Reads on by one line. After REPLAY_FILE_READY: *ts_ns_out is the item's time. */
+enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_ns_out);
+
+/* Decodes the item that is ready and hands it to the sink: TICK, NOTHING or MALFORMED. */
+enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns);
+
+/* Back to the first line; sequences of the venue begin anew. */
+int replay_file_rewind(struct replay_file *file);
+
+size_t replay_file_line_bytes(const struct replay_file *file); /* of the line just read */
+uint64_t replay_file_line_number(const struct replay_file *file);
+const char *replay_file_fault(const struct replay_file *file); /* a sentence that never changes */
+int replay_file_error(const struct replay_file *file);         /* a negative errno */
+
+/* "9923 ticks (9719 l2update, ..), 13 skipped (10 last_match, ..), 0 malformed, 0 holes" */
+void replay_file_summary(const struct replay_file *file, char *text, size_t text_bytes);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * time_text: times as files and venues write them, to nanoseconds since the Unix epoch.
+ *
+ * Threads  Pure functions.
+ * Units    Digits beyond the nanosecond are cut off. Years 1970 to 2261 (63 bits).
+ * Errors   false: not of that form; *ns_out is untouched.
+ */
+#ifndef RINGCAST_FEEDS_TIME_TEXT_H
+#define RINGCAST_FEEDS_TIME_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* 2021-04-17T16:43:37.075687Z: a 'T' or a blank between, any digits after the point, then Z or an
+ * offset (+08:00, +0800). A local time without either is refused: it could be any. */
+bool time_text_parse_iso(const char *text, size_t text_bytes, uint64_t *ns_out);
+
+/* 1618677817.061845: seconds with or without a fraction. */
+bool time_text_parse_seconds(const char *text, size_t text_bytes, uint64_t *ns_out);
+
+/* Either of the above or an integer whose digits tell its unit: 10 seconds (also with a
+ * fraction), 13 milliseconds, 16 microseconds, 19 nanoseconds: right from 2001 on. */
+bool time_text_parse(const char *text, size_t text_bytes, uint64_t *ns_out);
+
+/* Digits only, at most INT64_MAX. */
+bool time_text_parse_ns(const char *text, size_t text_bytes, uint64_t *ns_out);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * raw_server: accepts, upgrades, answers SUBSCRIBE: just enough for ringcast-bench.
+ *
+ * Owner    The caller. Threads: one.
+ * Memory   16 bytes per peer; 16 KiB more until it is subscribed.
+ * Errors   0 or a negative errno. A peer that does anything unexpected is closed.
+ */
+#ifndef RINGCAST_BENCH_RAW_SERVER_H
+#define RINGCAST_BENCH_RAW_SERVER_H
+
+#include <stdint.h>
+
+struct raw_server;
+
+struct raw_server_options {
+    const char *unix_path; /* NULL: TCP on 127.0.0.1 */
+    uint16_t port;
+    uint32_t send_buffer_bytes;
+};
+
+int raw_server_create(struct raw_server **server_out, const struct raw_server_options *options);
+void raw_server_destroy(struct raw_server *server);
+
+/* Handles what peers want, for at most timeout_ns. */
+void raw_server_poll(struct raw_server *server, uint64_t timeout_ns);
+
+/* Peers are numbered from 0; the count grows only. */
+uint32_t raw_server_count(const struct raw_server *server);
+
+/* -1: closed, or not subscribed yet. */
+int raw_server_fd(const struct raw_server *server, uint32_t peer_index);
+void raw_server_close(struct raw_server *server, uint32_t peer_index);
+
+#endif

@@ -1,0 +1,281 @@
+#include "tools/bench_conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "tools/bench_frames.h"
+#include "tools/bench_thread.h"
+
+#define CONNS_PER_SOURCE 5000 /* Ports of one pair of addresses: 28 000, TIME_WAIT included. */
+
+#define TO(state) (1u << BENCH_CONN_##state)
+static const uint8_t bench_conn_next_states[] = {
+    [BENCH_CONN_NEW] = TO(CONNECTING) | TO(CLOSED),
+    [BENCH_CONN_CONNECTING] = TO(UPGRADING) | TO(CLOSED),
+    [BENCH_CONN_UPGRADING] = TO(SUBSCRIBING) | TO(CLOSED),
+    [BENCH_CONN_SUBSCRIBING] = TO(STREAMING) | TO(STALLED) | TO(CLOSED),
+    [BENCH_CONN_STREAMING] = TO(CLOSED),
+    [BENCH_CONN_STALLED] = TO(STREAMING) | TO(CLOSED),
+    [BENCH_CONN_CLOSED] = 0,
+};
+
+static void bench_conn_enter(struct bench_thread *thread, struct bench_conn *conn,
+                             enum bench_conn_state next)
+{
+    bool was_in_flight = conn->state < BENCH_CONN_STREAMING;
+    assert_always(bench_conn_next_states[conn->state] & (1u << next));
+
+    if (was_in_flight && next >= BENCH_CONN_STREAMING) {
+        assert_always(thread->in_flight > 0);
+        thread->in_flight--;
+    }
+    conn->state = (uint8_t)next;
+}
+
+/* Many connections from one machine: loopback has addresses enough for all their ports. */
+static void bench_conn_bind_source(const struct bench_thread *thread, uint32_t conn_index, int fd)
+{
+    const struct sockaddr_in *peer = (const void *)&thread->options->address.address;
+    int one = 1;
+    if (peer->sin_family != AF_INET || ntohl(peer->sin_addr.s_addr) >> 24 != 127) {
+        return;
+    }
+    uint32_t run = (uint32_t)getpid() % 250 + 1;
+    uint32_t host = conn_index / CONNS_PER_SOURCE % 250 + 2;
+    struct sockaddr_in source = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(127u << 24 | run << 8 | host),
+    };
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    (void)bind(fd, (const struct sockaddr *)&source, sizeof source); /* else the kernel's choice */
+}
+
+static void bench_conn_fail(struct bench_thread *thread, struct bench_conn *conn, int error)
+{
+    thread->totals.connect_errors++;
+    thread->totals.last_error = error;
+    bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
+}
+
+bool bench_conn_start(struct bench_thread *thread, struct bench_conn *conn, uint64_t now_ns)
+{
+    const struct bench_options *options = thread->options;
+    int one = 1;
+    int buffer_bytes =
+        (int)(conn->is_stalled ? options->stalled_buffer_bytes : options->receive_buffer_bytes);
+    thread->in_flight++;
+    conn->started_ns = now_ns;
+    conn->fd = socket(options->address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0) {
+        bench_conn_fail(thread, conn, -errno);
+        return false;
+    }
+    if (buffer_bytes > 0) {
+        setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
+    }
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    uint32_t index = bench_thread_index_of(thread, conn);
+    bench_conn_bind_source(thread, thread->first_conn_index + index, conn->fd);
+
+    struct io_uring_sqe *sqe = bench_thread_sqe(thread);
+    io_uring_prep_connect(sqe, conn->fd, (const struct sockaddr *)&options->address.address,
+                          options->address.address_bytes);
+    io_uring_sqe_set_data64(sqe, (uint64_t)BENCH_OP_CONNECT << 32 | index);
+    bench_conn_enter(thread, conn, BENCH_CONN_CONNECTING);
+    return true;
+}
+
+void bench_conn_on_connected(struct bench_thread *thread, struct bench_conn *conn, int error)
+{
+    if (error == 0) {
+        ssize_t sent =
+            send(conn->fd, thread->request, thread->request_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        error = sent == (ssize_t)thread->request_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
+    }
+    if (error != 0) {
+        close(conn->fd);
+        conn->fd = -1;
+        bench_conn_fail(thread, conn, error);
+        return;
+    }
+    bench_conn_enter(thread, conn, BENCH_CONN_UPGRADING);
+    bench_thread_arm(thread, conn);
+}
+
+void bench_conn_send(struct bench_thread *thread, struct bench_conn *conn, int opcode,
+                     const void *payload, size_t payload_bytes)
+{
+    uint8_t frame[WS_CLIENT_FRAME_BYTES_MAX];
+    uint8_t mask[4];
+    assert_always(payload_bytes <= WS_CLIENT_MESSAGE_BYTES_MAX);
+
+    thread->random = thread->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    memcpy(mask, (const uint8_t *)&thread->random + 4, sizeof mask);
+    size_t frame_bytes =
+        ws_client_frame(frame, (enum ws_opcode)opcode, payload, payload_bytes, mask);
+    ssize_t sent = send(conn->fd, frame, frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0 && sent < (ssize_t)frame_bytes) {
+        shutdown(conn->fd, SHUT_RDWR); /* A torn frame: the stream is of no use any more. */
+    }
+}
+
+void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *conn, uint64_t now_ns)
+{
+    histogram_record(&thread->connect_time,
+                     now_ns > conn->started_ns ? now_ns - conn->started_ns : 0);
+    thread->totals.last_subscribed_ns = now_ns;
+    atomic_fetch_add_explicit(&thread->subscribed_now, 1, memory_order_relaxed);
+    bench_conn_enter(thread, conn, conn->is_stalled ? BENCH_CONN_STALLED : BENCH_CONN_STREAMING);
+}
+
+void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn)
+{
+    bench_conn_enter(thread, conn, BENCH_CONN_STREAMING);
+    bench_thread_arm(thread, conn);
+}
+
+void bench_conn_shut(struct bench_thread *thread, struct bench_conn *conn, uint16_t code)
+{
+    if (conn->state == BENCH_CONN_CLOSED) {
+        return;
+    }
+    bench_frames_count_close(conn->is_stalled ? &thread->totals.stalled : &thread->totals.readers,
+                             code, 1);
+    conn->close_is_counted = true;
+    shutdown(conn->fd, SHUT_RDWR);
+    bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
+}
+
+void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error)
+{
+    if (error < 0 && conn->state < BENCH_CONN_STREAMING) {
+        thread->totals.last_error = error;
+    }
+    bench_conn_shut(thread, conn, 0);
+    close(conn->fd);
+    conn->fd = -1;
+}
+
+static void bench_conn_carry_release(struct bench_thread *thread, struct bench_conn *conn)
+{
+    if (conn->carry_capacity == BENCH_CARRY_BLOCK_BYTES) {
+        memcpy(conn->carry, &thread->carry_free, sizeof thread->carry_free);
+        thread->carry_free = conn->carry;
+    } else {
+        free(conn->carry);
+    }
+    conn->carry = NULL;
+    conn->carry_capacity = 0;
+    conn->carry_bytes = 0;
+}
+
+static bool bench_conn_carry_reserve(struct bench_thread *thread, struct bench_conn *conn,
+                                     size_t bytes)
+{
+    if (bytes <= conn->carry_capacity) {
+        return true;
+    }
+    size_t capacity = BENCH_CARRY_BLOCK_BYTES;
+    while (capacity < bytes) {
+        capacity *= 2;
+    }
+    uint8_t *carry = NULL;
+    if (capacity == BENCH_CARRY_BLOCK_BYTES && thread->carry_free != NULL) {
+        carry = thread->carry_free;
+        memcpy(&thread->carry_free, carry, sizeof thread->carry_free);
+    } else {
+        carry = malloc(capacity);
+    }
+    if (carry == NULL) {
+        return false;
+    }
+    if (conn->carry != NULL) {
+        uint32_t kept_bytes = conn->carry_bytes;
+        memcpy(carry, conn->carry, kept_bytes);
+        bench_conn_carry_release(thread, conn);
+        conn->carry_bytes = kept_bytes;
+    }
+    conn->carry = carry;
+    conn->carry_capacity = (uint32_t)capacity;
+    return true;
+}
+
+static void bench_conn_carry_append(struct bench_thread *thread, struct bench_conn *conn,
+                                    const uint8_t *bytes, size_t bytes_count)
+{
+    if (!bench_conn_carry_reserve(thread, conn, conn->carry_bytes + bytes_count)) {
+        bench_conn_shut(thread, conn, 0);
+        return;
+    }
+    memcpy(conn->carry + conn->carry_bytes, bytes, bytes_count);
+    conn->carry_bytes += (uint32_t)bytes_count;
+}
+
+/* The answer's head; returns its length, 0: more is needed, or the conn is closed. */
+static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_conn *conn,
+                                    const uint8_t *bytes, size_t bytes_count)
+{
+    size_t head_bytes = 0;
+    enum handshake_status status =
+        handshake_check_response(bytes, bytes_count, thread->key, &head_bytes);
+    if (status == HANDSHAKE_OK) {
+        bench_conn_enter(thread, conn, BENCH_CONN_SUBSCRIBING);
+        bench_conn_send(thread, conn, WS_TEXT, thread->subscribe_text,
+                        strlen(thread->subscribe_text));
+        return head_bytes;
+    }
+    if (status != HANDSHAKE_NEED_MORE) {
+        thread->totals.last_error = -EPROTO;
+        bench_conn_shut(thread, conn, 0);
+    }
+    return 0;
+}
+
+/* Handles what is complete at the beginning; returns how many bytes that was. */
+static size_t bench_conn_consume(struct bench_thread *thread, struct bench_conn *conn,
+                                 const uint8_t *bytes, size_t bytes_count)
+{
+    size_t used = 0;
+    if (conn->state == BENCH_CONN_UPGRADING) {
+        used = bench_conn_on_upgrade(thread, conn, bytes, bytes_count);
+        if (used == 0) {
+            return 0;
+        }
+    }
+    return used + bench_frames_consume(thread, conn, bytes + used, bytes_count - used);
+}
+
+void bench_conn_on_bytes(struct bench_thread *thread, struct bench_conn *conn, const uint8_t *bytes,
+                         size_t bytes_count)
+{
+    while (conn->carry_bytes > 0 && bytes_count > 0 && conn->state != BENCH_CONN_CLOSED) {
+        size_t take = bytes_count;
+        if (conn->state != BENCH_CONN_UPGRADING) {
+            take = bench_frames_needed(conn->carry, conn->carry_bytes) - conn->carry_bytes;
+            take = take < bytes_count ? take : bytes_count;
+        }
+        bench_conn_carry_append(thread, conn, bytes, take);
+        bytes += take;
+        bytes_count -= take;
+        size_t used = bench_conn_consume(thread, conn, conn->carry, conn->carry_bytes);
+        conn->carry_bytes -= (uint32_t)used;
+        if (conn->carry_bytes == 0) {
+            bench_conn_carry_release(thread, conn);
+        } else if (used > 0) {
+            memmove(conn->carry, conn->carry + used, conn->carry_bytes);
+        }
+    }
+    if (conn->state == BENCH_CONN_CLOSED || bytes_count == 0) {
+        return;
+    }
+    size_t used = bench_conn_consume(thread, conn, bytes, bytes_count);
+    if (used < bytes_count && conn->state != BENCH_CONN_CLOSED) {
+        bench_conn_carry_append(thread, conn, bytes + used, bytes_count - used);
+    }
+}

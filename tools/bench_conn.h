@@ -1,0 +1,74 @@
+/*
+ * bench_conn: one connection of the load: connect, upgrade, SUBSCRIBE, then frames.
+ *
+ * Owner    Its thread (struct bench_thread), in one array.
+ * Threads  That one only.
+ * Memory   80 bytes; the seqs of its channels (8 bytes each); and, while a frame is split between
+ *          two receives, a block from the thread's pool (1 KiB, more for longer frames).
+ * Units    Times: CLOCK_REALTIME nanoseconds, since they are compared with ts_pub.
+ */
+#ifndef RINGCAST_TOOLS_BENCH_CONN_H
+#define RINGCAST_TOOLS_BENCH_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
+#define BENCH_CARRY_BLOCK_BYTES 1024
+
+struct bench_thread;
+
+enum bench_conn_state {
+    BENCH_CONN_NEW,         /* No socket yet. */
+    BENCH_CONN_CONNECTING,  /* connect(2) is under way. */
+    BENCH_CONN_UPGRADING,   /* The request is sent. */
+    BENCH_CONN_SUBSCRIBING, /* Upgraded; SUBSCRIBE is sent. */
+    BENCH_CONN_STREAMING,   /* SUBSCRIBED has come. */
+    BENCH_CONN_STALLED,     /* The same, but nothing is read. */
+    BENCH_CONN_CLOSED,      /* Shut down; the last completion may still come. */
+};
+
+struct bench_conn {
+    int fd;
+    uint8_t state;   /* enum bench_conn_state, changed by bench_conn_enter only */
+    bool is_stalled; /* One of --stalled: counted apart, also after it reads again. */
+    bool is_silent;  /* One of --stalled-silent. */
+    bool close_is_counted;
+    bool rearm_due; /* In thread->rearm. */
+    uint32_t next_seq_count;
+    uint32_t carry_bytes;
+    uint32_t carry_capacity;
+    uint8_t *carry;      /* The beginning of a frame (or answer head); NULL: none. */
+    uint64_t *next_seqs; /* By the thread's channel index; 0: no frame yet. */
+    uint64_t started_ns;
+};
+
+/* Opens the socket and queues the connect. false: it failed and is counted. */
+bool bench_conn_start(struct bench_thread *thread, struct bench_conn *conn, uint64_t now_ns);
+
+/* The connect's result: sends the upgrade and begins to read. */
+void bench_conn_on_connected(struct bench_thread *thread, struct bench_conn *conn, int error);
+
+/* Bytes from the peer, in order. They are the caller's again afterwards. */
+void bench_conn_on_bytes(struct bench_thread *thread, struct bench_conn *conn, const uint8_t *bytes,
+                         size_t bytes_count);
+
+/* The end of the stream: 0 or a negative errno. */
+void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error);
+
+/* SUBSCRIBED: from now on it counts as a subscriber. */
+void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *conn,
+                              uint64_t now_ns);
+
+/* A stalled one begins to read again. */
+void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn);
+
+/* Counts the close under its code (0: no Close frame came) and shuts the socket down. */
+void bench_conn_shut(struct bench_thread *thread, struct bench_conn *conn, uint16_t code);
+
+/* Sends a small masked frame; a full socket loses it, which the peer will tell. */
+void bench_conn_send(struct bench_thread *thread, struct bench_conn *conn, int opcode,
+                     const void *payload, size_t payload_bytes);
+
+#endif

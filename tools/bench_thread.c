@@ -1,0 +1,361 @@
+#include "tools/bench_thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "tools/bench_frames.h"
+
+#define SQ_ENTRIES 4096
+#define CQ_ENTRIES 32768
+#define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
+#define BUFFER_GROUP 0
+#define REST_ROUNDS_MAX 50 /* of 10 ms, for the silent conns at the end */
+
+static uint64_t bench_thread_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&thread->ring);
+    if (sqe == NULL) {
+        io_uring_submit(&thread->ring);
+        sqe = io_uring_get_sqe(&thread->ring);
+    }
+    assert_always(sqe != NULL);
+    return sqe;
+}
+
+/* Stalled conns read piecewise until they are subscribed, so that they can stop at will. */
+void bench_thread_arm(struct bench_thread *thread, struct bench_conn *conn)
+{
+    struct io_uring_sqe *sqe = bench_thread_sqe(thread);
+    if (conn->is_stalled && conn->state != BENCH_CONN_STREAMING) {
+        io_uring_prep_recv(sqe, conn->fd, NULL, BENCH_RECV_BUFFER_BYTES, 0);
+    } else {
+        io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
+    }
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    io_uring_sqe_set_data64(sqe,
+                            (uint64_t)BENCH_OP_RECV << 32 | bench_thread_index_of(thread, conn));
+}
+
+static void bench_thread_return_buffer(struct bench_thread *thread, uint16_t buffer_id, int offset)
+{
+    io_uring_buf_ring_add(
+        thread->buffer_ring, thread->buffers + (size_t)buffer_id * BENCH_RECV_BUFFER_BYTES,
+        BENCH_RECV_BUFFER_BYTES, buffer_id, io_uring_buf_ring_mask(BENCH_RECV_BUFFERS), offset);
+}
+
+/* Returns whether a buffer was taken from the ring (and queued to be given back). */
+static bool bench_thread_on_recv(struct bench_thread *thread, struct bench_conn *conn,
+                                 const struct io_uring_cqe *cqe, int returned_count)
+{
+    bool took_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+    thread->totals.receives++;
+    if (took_buffer) {
+        uint16_t buffer_id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+        if (cqe->res > 0) {
+            thread->now_ns = bench_thread_now_ns();
+            bench_conn_on_bytes(thread, conn,
+                                thread->buffers + (size_t)buffer_id * BENCH_RECV_BUFFER_BYTES,
+                                (size_t)cqe->res);
+        }
+        bench_thread_return_buffer(thread, buffer_id, returned_count);
+    }
+    if ((cqe->flags & IORING_CQE_F_MORE) != 0) {
+        return took_buffer;
+    }
+    if (cqe->res > 0 || cqe->res == -ENOBUFS || cqe->res == -EINTR) {
+        thread->totals.no_buffer += cqe->res == -ENOBUFS;
+        if (conn->state != BENCH_CONN_STALLED && !conn->rearm_due) {
+            conn->rearm_due = true;
+            thread->rearm[thread->rearm_count++] = bench_thread_index_of(thread, conn);
+        }
+    } else {
+        bench_conn_on_end(thread, conn, cqe->res);
+    }
+    return took_buffer;
+}
+
+/* Handles the completions that are there. */
+static void bench_thread_reap(struct bench_thread *thread)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    unsigned count = 0;
+    int returned_count = 0;
+    io_uring_for_each_cqe(&thread->ring, head, cqe)
+    {
+        uint64_t tag = io_uring_cqe_get_data64(cqe);
+        struct bench_conn *conn = &thread->conns[(uint32_t)tag];
+        count++;
+        if (tag >> 32 == BENCH_OP_CONNECT) {
+            bench_conn_on_connected(thread, conn, cqe->res);
+        } else if (bench_thread_on_recv(thread, conn, cqe, returned_count)) {
+            returned_count++;
+        }
+    }
+    if (returned_count > 0) {
+        io_uring_buf_ring_advance(thread->buffer_ring, returned_count);
+    }
+    io_uring_cq_advance(&thread->ring, count);
+    for (uint32_t i = 0; i < thread->rearm_count; i++) {
+        struct bench_conn *conn = &thread->conns[thread->rearm[i]];
+        conn->rearm_due = false;
+        bench_thread_arm(thread, conn);
+    }
+    thread->rearm_count = 0;
+}
+
+static void bench_thread_resume_stalled(struct bench_thread *thread)
+{
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        struct bench_conn *conn = &thread->conns[i];
+        if (conn->state == BENCH_CONN_STALLED && !conn->is_silent) {
+            bench_conn_resume(thread, conn);
+        }
+    }
+    thread->has_resumed = true;
+}
+
+/* Tells main how far things are. */
+static void bench_thread_tell(struct bench_thread *thread)
+{
+    const struct bench_totals *totals = &thread->totals;
+    uint32_t failed = totals->connect_errors;
+    for (uint32_t i = 0; i < totals->readers.close_code_count; i++) {
+        failed += totals->readers.closes[i].count;
+    }
+    for (uint32_t i = 0; i < totals->stalled.close_code_count; i++) {
+        failed += totals->stalled.closes[i].count;
+    }
+    atomic_store_explicit(&thread->failed_now, failed, memory_order_relaxed);
+    atomic_store_explicit(&thread->frames_now, totals->readers.frames, memory_order_relaxed);
+    atomic_store_explicit(&thread->bytes_now, totals->readers.bytes, memory_order_relaxed);
+    atomic_store_explicit(&thread->window_frames_now, totals->window_frames, memory_order_relaxed);
+}
+
+static void bench_thread_start_conns(struct bench_thread *thread)
+{
+    while (thread->started_count < thread->conn_count &&
+           thread->in_flight < thread->in_flight_max) {
+        uint64_t now_ns = bench_thread_now_ns();
+        if (thread->started_count == 0) {
+            thread->totals.first_started_ns = now_ns;
+        }
+        bench_conn_start(thread, &thread->conns[thread->started_count], now_ns);
+        thread->started_count++;
+    }
+}
+
+static void *bench_thread_run(void *argument)
+{
+    struct bench_thread *thread = argument;
+    struct bench_control *control = thread->control;
+    struct __kernel_timespec wait = {.tv_nsec = WAIT_NS};
+    /* liburing 2.3 forgets to export io_uring_enable_rings(). */
+    io_uring_register((unsigned)thread->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    while (!atomic_load_explicit(&control->stop, memory_order_relaxed)) {
+        struct io_uring_cqe *cqe;
+        bench_thread_start_conns(thread);
+        io_uring_submit_and_wait_timeout(&thread->ring, &cqe, 1, &wait, NULL);
+        uint64_t window_ns = atomic_load_explicit(&control->window_ns, memory_order_acquire);
+        thread->window_start_ns =
+            atomic_load_explicit(&control->window_start_ns, memory_order_relaxed);
+        thread->window_ns = window_ns;
+        bench_thread_reap(thread);
+        if (!thread->has_resumed && atomic_load_explicit(&control->resume, memory_order_relaxed)) {
+            bench_thread_resume_stalled(thread);
+        }
+        bench_thread_tell(thread);
+    }
+    return NULL;
+}
+
+static int bench_thread_open_ring(struct bench_thread *thread)
+{
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
+        .cq_entries = CQ_ENTRIES,
+    };
+    size_t ring_bytes = BENCH_RECV_BUFFERS * sizeof(struct io_uring_buf);
+    int error = io_uring_queue_init_params(SQ_ENTRIES, &thread->ring, &params);
+    if (error != 0) {
+        return error;
+    }
+    thread->buffer_ring =
+        mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    thread->buffers = mmap(NULL, (size_t)BENCH_RECV_BUFFERS * BENCH_RECV_BUFFER_BYTES,
+                           PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (thread->buffer_ring == MAP_FAILED || thread->buffers == MAP_FAILED) {
+        return -ENOMEM;
+    }
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)thread->buffer_ring,
+        .ring_entries = BENCH_RECV_BUFFERS,
+        .bgid = BUFFER_GROUP,
+    };
+    error = io_uring_register_buf_ring(&thread->ring, &registration, 0);
+    if (error != 0) {
+        return error;
+    }
+    io_uring_buf_ring_init(thread->buffer_ring);
+    for (int i = 0; i < BENCH_RECV_BUFFERS; i++) {
+        bench_thread_return_buffer(thread, (uint16_t)i, i);
+    }
+    io_uring_buf_ring_advance(thread->buffer_ring, BENCH_RECV_BUFFERS);
+    return 0;
+}
+
+/* Connection number k (over all threads) is stalled when it is among the last ones. */
+static void bench_thread_mark_stalled(struct bench_thread *thread)
+{
+    const struct bench_options *options = thread->options;
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        uint32_t from_end = options->connection_count - (thread->first_conn_index + i);
+        thread->conns[i].is_stalled = from_end <= options->stalled_count;
+        thread->conns[i].is_silent = from_end <= options->silent_count;
+    }
+}
+
+static int bench_thread_prepare(struct bench_thread *thread)
+{
+    const struct bench_options *options = thread->options;
+    struct ws_client_subscription subscription = {
+        .symbols = options->symbols,
+        .types = options->types,
+        .snapshot = options->snapshot,
+        .tell_losses = true,
+    };
+    uint8_t random[16];
+    if (getrandom(random, sizeof random, 0) != sizeof random) {
+        return -EIO;
+    }
+    memcpy(&thread->random, random, sizeof thread->random);
+    ws_client_key(thread->key, random);
+    thread->request_bytes = ws_client_request(&options->url, thread->key, thread->request);
+    thread->subscribe_text = ws_client_subscribe_text(&subscription);
+    thread->conns = calloc(thread->conn_count, sizeof *thread->conns);
+    thread->rearm = calloc(thread->conn_count, sizeof *thread->rearm);
+    thread->channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread->channels);
+    thread->channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread->channel_indexes);
+    if (thread->conns == NULL || thread->rearm == NULL || thread->channels == NULL ||
+        thread->channel_indexes == NULL) {
+        return -ENOMEM;
+    }
+    if (thread->request_bytes == 0 || thread->subscribe_text == NULL ||
+        strlen(thread->subscribe_text) > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        return -EMSGSIZE;
+    }
+    bench_thread_mark_stalled(thread);
+    return 0;
+}
+
+int bench_thread_create(struct bench_thread **thread_out, const struct bench_options *options,
+                        struct bench_control *control, uint32_t thread_index)
+{
+    struct bench_thread *thread = calloc(1, sizeof *thread);
+    if (thread == NULL) {
+        return -ENOMEM;
+    }
+    uint64_t count = options->connection_count;
+    uint64_t first = count * thread_index / options->thread_count;
+    uint64_t end = count * (thread_index + 1) / options->thread_count;
+    thread->options = options;
+    thread->control = control;
+    thread->thread_index = thread_index;
+    thread->first_conn_index = (uint32_t)first;
+    thread->conn_count = (uint32_t)(end - first);
+    thread->in_flight_max = options->in_flight_max / options->thread_count + 1;
+    int error = bench_thread_prepare(thread);
+    if (error == 0) {
+        error = bench_thread_open_ring(thread);
+    }
+    if (error != 0) {
+        return error; /* main exits: nothing is worth undoing */
+    }
+    *thread_out = thread;
+    return 0;
+}
+
+int bench_thread_start(struct bench_thread *thread)
+{
+    return -pthread_create(&thread->pthread, NULL, bench_thread_run, thread);
+}
+
+void bench_thread_join(struct bench_thread *thread)
+{
+    pthread_join(thread->pthread, NULL);
+}
+
+/* Returns whether the stream is still open. */
+static bool bench_thread_read_silent(struct bench_thread *thread, struct bench_conn *conn)
+{
+    uint8_t *bytes = thread->buffers;
+    for (;;) {
+        ssize_t got = recv(conn->fd, bytes, BENCH_RECV_BUFFER_BYTES, MSG_DONTWAIT);
+        if (got < 0 && errno == EAGAIN) {
+            return true;
+        }
+        if (got <= 0) {
+            bench_conn_on_end(thread, conn, got < 0 ? -errno : 0);
+            return false;
+        }
+        bench_conn_on_bytes(thread, conn, bytes, (size_t)got);
+    }
+}
+
+void bench_thread_read_rest(struct bench_thread *thread)
+{
+    struct timespec pause = {.tv_nsec = 10 * (long)NS_PER_MS};
+    bool any_open = thread->options->silent_count > 0;
+    for (uint32_t round = 0; any_open && round < REST_ROUNDS_MAX; round++) {
+        any_open = false;
+        for (uint32_t i = 0; i < thread->conn_count; i++) {
+            struct bench_conn *conn = &thread->conns[i];
+            if (conn->is_silent && conn->fd > 0) {
+                any_open |= bench_thread_read_silent(thread, conn);
+            }
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+void bench_thread_destroy(struct bench_thread *thread)
+{
+    io_uring_queue_exit(&thread->ring);
+    for (uint32_t i = 0; i < thread->conn_count; i++) {
+        struct bench_conn *conn = &thread->conns[i];
+        if (conn->fd > 0) {
+            close(conn->fd);
+        }
+        free(conn->next_seqs);
+        free(conn->carry);
+    }
+    while (thread->carry_free != NULL) {
+        void *block = thread->carry_free;
+        memcpy(&thread->carry_free, block, sizeof thread->carry_free);
+        free(block);
+    }
+    munmap(thread->buffers, (size_t)BENCH_RECV_BUFFERS * BENCH_RECV_BUFFER_BYTES);
+    free(thread->subscribe_text);
+    free(thread->conns);
+    free(thread->rearm);
+    free(thread->channels);
+    free(thread->channel_indexes);
+    free(thread);
+}

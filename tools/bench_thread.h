@@ -1,0 +1,152 @@
+/*
+ * bench_thread: one thread of the load: a ring, its connections, what they have received.
+ *
+ * Owner    main creates all threads, starts them, stops and joins them, then reads and destroys.
+ * Threads  Fields of struct bench_totals and everything without "atomic": the thread's own until
+ *          it is joined. The atomics: written by the side that is named.
+ * Memory   At creation: conns, the ring, 16 MiB of receive buffers. Later: bench_conn.h.
+ * Errors   0 or a negative errno.
+ */
+#ifndef RINGCAST_TOOLS_BENCH_THREAD_H
+#define RINGCAST_TOOLS_BENCH_THREAD_H
+
+#include <liburing.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tools/bench_conn.h"
+#include "tools/bench_options.h"
+#include "tools/histogram.h"
+#include "tools/tick_scan.h"
+
+#define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
+#define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */
+#define BENCH_CLOSE_CODES_MAX 16
+#define BENCH_RECV_BUFFERS 1024
+#define BENCH_RECV_BUFFER_BYTES 16384
+
+/* Written by main, read by all threads. */
+struct bench_control {
+    _Atomic uint64_t window_start_ns;
+    _Atomic uint64_t window_ns; /* 0: not begun. Set last. */
+    _Atomic bool resume;        /* The stalled (but the silent) read again. */
+    _Atomic bool stop;
+};
+
+struct bench_close_count {
+    uint32_t code; /* 0: the stream ended without a Close frame */
+    uint32_t count;
+};
+
+/* What is counted apart for readers and for stalled connections. */
+struct bench_stream_totals {
+    uint64_t frames;
+    uint64_t bytes; /* headers included */
+    uint64_t holes; /* jumps of a channel's seq that no GAP told */
+    uint64_t hole_frames;
+    uint64_t gaps;       /* GAP frames */
+    uint64_t gap_frames; /* what they told */
+    uint64_t gaps_wrong; /* of them: not beginning at the next seq */
+    uint64_t duplicates; /* a seq that had been before */
+    struct bench_close_count closes[BENCH_CLOSE_CODES_MAX];
+    uint32_t close_code_count;
+};
+
+struct bench_totals {
+    struct bench_stream_totals readers;
+    struct bench_stream_totals stalled;
+    uint64_t window_frames; /* Of readers, with ts_pub inside the window. */
+    uint64_t malformed;
+    uint64_t control_frames;
+    uint64_t pings;
+    uint64_t refusals; /* SUBSCRIBED with a failed entry, ERROR */
+    uint64_t receives;
+    uint64_t no_buffer;
+    uint32_t connect_errors;
+    int last_error;         /* of connect_errors */
+    char refusal_text[160]; /* The first one. */
+    uint64_t first_started_ns;
+    uint64_t last_subscribed_ns;
+};
+
+/* The frames of a channel with ts_pub inside the window that any reader received. */
+struct bench_channel {
+    uint64_t channel;
+    uint64_t first_seq; /* UINT64_MAX: none */
+    uint64_t last_seq;
+};
+
+struct bench_thread {
+    /* Set before the thread starts, then constant. */
+    const struct bench_options *options;
+    struct bench_control *control;
+    uint32_t thread_index;
+    uint32_t conn_count;
+    uint32_t first_conn_index; /* Counted over all threads. */
+    uint32_t in_flight_max;
+    char key[WS_CLIENT_KEY_BYTES + 1];
+    char request[WS_CLIENT_REQUEST_BYTES_MAX];
+    size_t request_bytes;
+    char *subscribe_text;
+
+    /* The thread's own. */
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffer_ring;
+    uint8_t *buffers;
+    struct bench_conn *conns;
+    uint32_t started_count;
+    uint32_t in_flight;
+    uint32_t rearm_count;
+    uint32_t *rearm; /* Conns whose receive must be armed again. */
+    bool has_resumed;
+    void *carry_free; /* Free blocks of BENCH_CARRY_BLOCK_BYTES, linked by their first word. */
+    uint64_t random;
+    uint64_t now_ns; /* Of the completion that is being handled. */
+    uint64_t window_start_ns;
+    uint64_t window_ns;
+    struct tick_scan scan;
+    uint32_t *channel_indexes; /* By channel number: index + 1. */
+    struct bench_channel *channels;
+    uint32_t channel_count;
+    struct bench_totals totals;
+    struct histogram latency;
+    struct histogram connect_time;
+
+    /* Written by the thread, read by main. */
+    _Atomic uint64_t frames_now; /* of readers */
+    _Atomic uint64_t bytes_now;
+    _Atomic uint64_t window_frames_now;
+    _Atomic uint32_t subscribed_now;
+    _Atomic uint32_t failed_now;
+
+    pthread_t pthread;
+};
+
+int bench_thread_create(struct bench_thread **thread_out, const struct bench_options *options,
+                        struct bench_control *control, uint32_t thread_index);
+int bench_thread_start(struct bench_thread *thread);
+void bench_thread_join(struct bench_thread *thread);
+/* After the join: reads what waits for the silent conns, so that their closes are counted. */
+void bench_thread_read_rest(struct bench_thread *thread);
+void bench_thread_destroy(struct bench_thread *thread);
+
+/* For bench_conn: queues a receive, one-shot or multishot. */
+void bench_thread_arm(struct bench_thread *thread, struct bench_conn *conn);
+
+/* A free SQE. */
+struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread);
+
+static inline uint32_t bench_thread_index_of(const struct bench_thread *thread,
+                                             const struct bench_conn *conn)
+{
+    return (uint32_t)(conn - thread->conns);
+}
+
+/* What the operations of a conn carry as user_data. */
+enum bench_op {
+    BENCH_OP_CONNECT,
+    BENCH_OP_RECV,
+    BENCH_OP_COUNT,
+};
+
+#endif

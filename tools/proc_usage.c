@@ -1,0 +1,77 @@
+#include "tools/proc_usage.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/base/units.h"
+
+static uint64_t proc_usage_tick_ns(void)
+{
+    long hz = sysconf(_SC_CLK_TCK);
+    return NS_PER_SECOND / (uint64_t)(hz > 0 ? hz : 100);
+}
+
+int proc_usage_read(int pid, struct proc_usage *usage_out)
+{
+    char path[64];
+    char line[1024];
+    uint64_t user = 0, system_ticks = 0, threads = 0, rss_pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return -errno;
+    }
+    size_t bytes = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[bytes] = 0;
+    /* proc(5): the name in parentheses may hold anything; fields 14, 15, 20 and 24. */
+    const char *rest = strrchr(line, ')');
+    if (rest == NULL || sscanf(rest + 1,
+                               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+                               " %*d %*d %*d %*d %" SCNu64 " %*d %*u %*u %" SCNu64,
+                               &user, &system_ticks, &threads, &rss_pages) != 4) {
+        return -EIO;
+    }
+    *usage_out = (struct proc_usage){
+        .user_ns = user * proc_usage_tick_ns(),
+        .system_ns = system_ticks * proc_usage_tick_ns(),
+        .rss_bytes = rss_pages * (uint64_t)sysconf(_SC_PAGESIZE),
+        .thread_count = threads,
+    };
+    return 0;
+}
+
+int core_usage_read(int cpu, struct core_usage *usage_out)
+{
+    char line[512];
+    char name[16];
+    uint64_t user, nice, system_ticks, idle, iowait, irq, softirq, steal;
+    size_t name_bytes = (size_t)snprintf(name, sizeof name, "cpu%d ", cpu);
+    FILE *file = fopen("/proc/stat", "re");
+    int error = -ENOENT;
+    if (file == NULL) {
+        return -errno;
+    }
+    while (error != 0 && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, name_bytes) != 0) {
+            continue;
+        }
+        if (sscanf(line + name_bytes,
+                   "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                   " %" SCNu64 " %" SCNu64,
+                   &user, &nice, &system_ticks, &idle, &iowait, &irq, &softirq, &steal) != 8) {
+            break;
+        }
+        *usage_out = (struct core_usage){
+            .busy_ns = (user + nice + system_ticks + irq + softirq) * proc_usage_tick_ns(),
+            .idle_ns = (idle + iowait) * proc_usage_tick_ns(),
+            .steal_ns = steal * proc_usage_tick_ns(),
+        };
+        error = 0;
+    }
+    fclose(file);
+    return error;
+}

@@ -1,0 +1,29 @@
+/*
+ * proc_usage: what a process and a core have used, as the kernel tells it under /proc.
+ *
+ * Owner    The caller. Threads: no state. Memory: nothing is allocated.
+ * Units    CPU time in nanoseconds (the kernel's resolution is 10 ms), sizes in bytes.
+ * Errors   0 or a negative errno: -ENOENT when there is no such process or core.
+ */
+#ifndef RINGCAST_TOOLS_PROC_USAGE_H
+#define RINGCAST_TOOLS_PROC_USAGE_H
+
+#include <stdint.h>
+
+struct proc_usage {
+    uint64_t user_ns;
+    uint64_t system_ns;
+    uint64_t rss_bytes;
+    uint64_t thread_count;
+};
+
+struct core_usage {
+    uint64_t busy_ns; /* Everything but idle, iowait and steal; softirqs are in it. */
+    uint64_t idle_ns;
+    uint64_t steal_ns;
+};
+
+int proc_usage_read(int pid, struct proc_usage *usage_out);
+int core_usage_read(int cpu, struct core_usage *usage_out);
+
+#endif

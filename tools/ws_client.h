@@ -1,0 +1,77 @@
+/*
+ * ws_client: what every client program of ours needs to reach a ringcast: its address, the
+ * upgrade request, masked frames, the SUBSCRIBE message.
+ *
+ * Owner    The caller owns all memory.
+ * Threads  No state of its own; ws_client_resolve and ws_client_open may block.
+ * Memory   ws_client_subscribe_text allocates; everything else writes where it is told.
+ * Units    Timeouts in milliseconds, as poll(2) takes them.
+ * Errors   0 or a negative errno; functions with error_out say there what is wrong.
+ */
+#ifndef RINGCAST_TOOLS_WS_CLIENT_H
+#define RINGCAST_TOOLS_WS_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "codec/ws_frame.h"
+#include "codec/ws_handshake.h"
+
+#define WS_CLIENT_KEY_BYTES 24
+#define WS_CLIENT_ERROR_BYTES_MAX 256
+#define WS_CLIENT_REQUEST_BYTES_MAX 2048
+#define WS_CLIENT_MESSAGE_BYTES_MAX 16384 /* docs/protocol.md: the longest client message */
+#define WS_CLIENT_FRAME_BYTES_MAX (WS_CLIENT_MESSAGE_BYTES_MAX + WS_HEADER_BYTES_MAX)
+
+struct ws_client_url {
+    bool is_unix;
+    char host[254];        /* Without brackets; "localhost" for a Unix socket. */
+    char port[6];          /* "8765" when the URL names none. */
+    char path[1024];       /* The request's target, with its query. */
+    char socket_path[108]; /* Unix only. */
+};
+
+struct ws_client_address {
+    struct sockaddr_storage address;
+    socklen_t address_bytes;
+};
+
+struct ws_client_subscription {
+    const char *symbols; /* "A,B" or patterns such as "*" */
+    const char *types;   /* "quote,trade" */
+    bool snapshot;       /* Ask for the newest frame first. */
+    bool tell_losses;    /* on_lag skip: every loss is told by GAP, nothing is conflated. */
+};
+
+/* ws://host[:port][/path], [v6] in brackets, or unix:///path. -EINVAL, -EPROTONOSUPPORT (wss). */
+int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
+                        char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
+
+/* The first address of the host; -EHOSTUNREACH when it has none. */
+int ws_client_resolve(const struct ws_client_url *url, struct ws_client_address *address_out,
+                      char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
+
+/* A key of the handshake from 16 random bytes; terminated. */
+void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[16]);
+
+/* The upgrade request; returns its length, 0: the URL is too long. */
+size_t ws_client_request(const struct ws_client_url *url, const char *key,
+                         char out[WS_CLIENT_REQUEST_BYTES_MAX]);
+
+/* A masked, unfragmented frame; out holds payload_bytes + WS_HEADER_BYTES_MAX. Returns its
+ * length. */
+size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
+                       size_t payload_bytes, const uint8_t mask[4]);
+
+/* The SUBSCRIBE message with id 1, to be freed; NULL: out of memory, or no symbol or type. */
+char *ws_client_subscribe_text(const struct ws_client_subscription *subscription);
+
+/* Connects, upgrades and waits for the answer, at most timeout_ms. *fd_out is non-blocking then;
+ * what came after the answer's head (WELCOME) is in rest_out (HANDSHAKE_BYTES_MAX bytes). */
+int ws_client_open(const struct ws_client_url *url, const struct ws_client_address *address,
+                   int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
+                   char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
+
+#endif

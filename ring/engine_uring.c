@@ -192,5 +192,6 @@ int engine_uring_open(struct engine *engine, const struct engine_options *option
 
 int engine_uring_enable(struct engine *engine)
 {
-    return io_uring_enable_rings(&engine->ring);
+    /* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
+    return io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }

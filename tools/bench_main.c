@@ -99,9 +99,9 @@ static struct bench_sample bench_main_sample(const struct bench_options *options
     return sample;
 }
 
-/* Until every connection is subscribed or has failed. */
-static void bench_main_await_connections(const struct bench_options *options,
-                                         struct bench_thread *const *threads)
+/* Until every connection is subscribed or has failed; returns how many are subscribed. */
+static uint32_t bench_main_await_connections(const struct bench_options *options,
+                                             struct bench_thread *const *threads)
 {
     uint64_t deadline_ns = bench_main_now_ns() + options->connect_timeout_ns;
     struct bench_progress progress = {0};
@@ -114,6 +114,7 @@ static void bench_main_await_connections(const struct bench_options *options,
         fprintf(stderr, "ringcast-bench: %u of %u connections are subscribed, %u have failed\n",
                 progress.subscribed, options->connection_count, progress.failed);
     }
+    return progress.subscribed;
 }
 
 /* What was published inside the window and is still under way. */
@@ -188,8 +189,9 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    bench_main_await_connections(&options, threads);
-    bench_main_measure(&options, &control, threads, &result);
+    if (bench_main_await_connections(&options, threads) > 0) {
+        bench_main_measure(&options, &control, threads, &result);
+    }
     atomic_store(&control.stop, true);
     for (uint32_t i = 0; i < options.thread_count; i++) {
         bench_thread_join(threads[i]);

@@ -228,6 +228,21 @@ static int core_map_all(struct core *core)
     return 0;
 }
 
+/* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
+ * the first client's time. */
+static void core_warm_up(void)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    struct handshake_request parsed;
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    enum handshake_status status =
+        handshake_parse((const uint8_t *)request, sizeof request - 1, &parsed);
+    assert_always(status == HANDSHAKE_OK);
+    (void)handshake_accept(answer, &parsed);
+}
+
 static int core_open_engine(struct core *core, char *error_out, size_t error_bytes)
 {
     char words[ENGINE_ERROR_BYTES_MAX] = "";
@@ -266,6 +281,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     core->options.clock(core->options.context, &core->time);
     timer_wheel_init(&core->wheel, core->time.now_ns);
     timer_init(&core->accept_timer);
+    core_warm_up();
 
     int error = core_map_all(core);
     if (error < 0) {

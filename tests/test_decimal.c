@@ -1,0 +1,228 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/decimal.h"
+#include "tests/guard_page.h"
+
+#define TEST_SEED UINT64_C(0x5eed0dec1a1)
+#define TEST_ROUNDS 200000
+
+struct decimal_case {
+    const char *text;
+    int64_t mantissa;
+    int8_t exponent;
+};
+
+/* Texts that are written as they were read. */
+static const struct decimal_case decimal_exact[] = {
+    {"0", 0, 0},
+    {"7", 7, 0},
+    {"0.0", 0, -1},
+    {"12.30", 1230, -2},
+    {"12.34", 1234, -2},
+    {"-0.5", -5, -1},
+    {"-12", -12, 0},
+    {"0.00001305", 1305, -8},
+    {"0.35130000", 35130000, -8},
+    {"1.0000000", 10000000, -7},
+    {"99999999", 99999999, 0},
+    {"100000000", 100000000, 0},
+    {"9999999.9", 99999999, -1},
+    {"10000000.0", 100000000, -1},
+    {"65432.12345678", 6543212345678, -8},
+    {"1523456.78", 152345678, -2},
+    {"9999999999999999", 9999999999999999, 0},
+    {"10000000000000000", 10000000000000000, 0},
+    {"9223372036854775807", INT64_MAX, 0},
+    {"-9223372036854775807", -INT64_MAX, 0},
+    {"922337203685477580.7", INT64_MAX, -1},
+    {"-92233720368.54775807", -INT64_MAX, -8},
+    {"9223372036.854775807", INT64_MAX, -9},
+    {"-9.223372036854775807", -INT64_MAX, -18},
+    {"0.000000000000000001", 1, -18},
+    {"0.000000000", 0, -9},
+};
+
+static const struct decimal_case decimal_loose[] = {
+    {"+1.5", 15, -1}, {"007", 7, 0}, {".5", 5, -1}, {"-.25", -25, -2}, {"5.", 5, 0}, {"-0", 0, 0},
+};
+
+static const char *const decimal_refused[] = {
+    "",
+    "-",
+    "+",
+    ".",
+    "-.",
+    " 1",
+    "1 ",
+    "1e5",
+    "1.2.3",
+    "--1",
+    "+-1",
+    "1,5",
+    "0x10",
+    "NaN",
+    "12a",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "92233720368547758070",
+    "0.0000000000000000001",
+    "1.0000000000000000000",
+};
+
+static void assert_formats(int64_t mantissa, int8_t exponent, const char *expected)
+{
+    char text[DECIMAL_TEXT_BYTES_MAX + 1];
+    memset(text, '~', sizeof text);
+    size_t bytes = decimal_format(text, (struct md_decimal){mantissa, exponent});
+    assert_int_equal(text[DECIMAL_TEXT_BYTES_MAX], '~');
+    text[bytes] = '\0';
+    assert_string_equal(text, expected);
+}
+
+static void assert_parses(const char *text, int64_t mantissa, int8_t exponent)
+{
+    struct md_decimal decimal = md_none;
+    assert_true(decimal_parse(text, strlen(text), &decimal));
+    assert_true(decimal.mantissa == mantissa);
+    assert_int_equal(decimal.exponent, exponent);
+}
+
+static void texts_are_written_as_they_were_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof decimal_exact / sizeof decimal_exact[0]; i++) {
+        const struct decimal_case *exact = &decimal_exact[i];
+        assert_parses(exact->text, exact->mantissa, exact->exponent);
+        assert_formats(exact->mantissa, exact->exponent, exact->text);
+    }
+}
+
+static void signs_zeros_and_bare_points_are_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof decimal_loose / sizeof decimal_loose[0]; i++) {
+        assert_parses(decimal_loose[i].text, decimal_loose[i].mantissa, decimal_loose[i].exponent);
+    }
+}
+
+static void what_is_no_decimal_is_refused_and_leaves_the_result_alone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof decimal_refused / sizeof decimal_refused[0]; i++) {
+        struct md_decimal decimal = {.mantissa = 77, .exponent = -7};
+        assert_false(decimal_parse(decimal_refused[i], strlen(decimal_refused[i]), &decimal));
+        assert_int_equal(decimal.mantissa, 77);
+        assert_int_equal(decimal.exponent, -7);
+    }
+}
+
+static void parsing_stops_at_the_end_of_the_text(void **state)
+{
+    (void)state;
+    struct guard_page guard;
+    guard_page_init(&guard, 64);
+    for (size_t i = 0; i < sizeof decimal_exact / sizeof decimal_exact[0]; i++) {
+        size_t bytes = strlen(decimal_exact[i].text);
+        for (size_t part = 0; part <= bytes; part++) {
+            const uint8_t *copy = guard_page_copy(&guard, decimal_exact[i].text, part);
+            struct md_decimal decimal;
+            bool parsed = decimal_parse((const char *)copy, part, &decimal);
+            assert_true(parsed || part < bytes);
+        }
+    }
+    guard_page_deinit(&guard);
+}
+
+static void integers_are_written_within_twenty_bytes(void **state)
+{
+    (void)state;
+    static const uint64_t edges[] = {0,          9,         10,         99999999,      100000000,
+                                     UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 1};
+    struct guard_page guard;
+    guard_page_init(&guard, DECIMAL_U64_BYTES_MAX);
+    char *text = (char *)guard_page_tail(&guard, DECIMAL_U64_BYTES_MAX);
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        char expected[32];
+        int expected_bytes = snprintf(expected, sizeof expected, "%" PRIu64, edges[i]);
+        assert_int_equal(decimal_format_u64(text, edges[i]), expected_bytes);
+        assert_memory_equal(text, expected, (size_t)expected_bytes);
+    }
+    guard_page_deinit(&guard);
+}
+
+static uint64_t test_random(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+/* The same text by way of printf and moving characters. */
+static void reference_format(char *text, struct md_decimal decimal)
+{
+    char digits[48];
+    uint64_t value =
+        decimal.mantissa < 0 ? -(uint64_t)decimal.mantissa : (uint64_t)decimal.mantissa;
+    int places = -decimal.exponent;
+    int count = snprintf(digits, sizeof digits, "%0*" PRIu64, places + 1, value);
+    const char *sign = decimal.mantissa < 0 ? "-" : "";
+    if (places == 0) {
+        sprintf(text, "%s%s", sign, digits);
+    } else {
+        sprintf(text, "%s%.*s.%s", sign, count - places, digits, digits + count - places);
+    }
+}
+
+static void random_decimals_agree_with_printf_and_survive_the_round_trip(void **state)
+{
+    (void)state;
+    uint64_t seed = TEST_SEED;
+    for (int i = 0; i < TEST_ROUNDS; i++) {
+        uint64_t bits = test_random(&seed) >> (test_random(&seed) % 64);
+        struct md_decimal decimal = {
+            .mantissa = (int64_t)(bits & INT64_MAX) * (test_random(&seed) & 1 ? -1 : 1),
+            .exponent = (int8_t) - (int)(test_random(&seed) % (DECIMAL_PLACES_MAX + 1)),
+        };
+        char expected[64];
+        reference_format(expected, decimal);
+        assert_formats(decimal.mantissa, decimal.exponent, expected);
+        assert_parses(expected, decimal.mantissa, decimal.exponent);
+    }
+}
+
+static void random_integers_agree_with_printf(void **state)
+{
+    (void)state;
+    uint64_t seed = TEST_SEED;
+    for (int i = 0; i < TEST_ROUNDS; i++) {
+        uint64_t value = test_random(&seed) >> (test_random(&seed) % 64);
+        char text[DECIMAL_U64_BYTES_MAX + 1];
+        char expected[32];
+        snprintf(expected, sizeof expected, "%" PRIu64, value);
+        text[decimal_format_u64(text, value)] = '\0';
+        assert_string_equal(text, expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_written_as_they_were_read),
+        cmocka_unit_test(signs_zeros_and_bare_points_are_read),
+        cmocka_unit_test(what_is_no_decimal_is_refused_and_leaves_the_result_alone),
+        cmocka_unit_test(parsing_stops_at_the_end_of_the_text),
+        cmocka_unit_test(integers_are_written_within_twenty_bytes),
+        cmocka_unit_test(random_decimals_agree_with_printf_and_survive_the_round_trip),
+        cmocka_unit_test(random_integers_agree_with_printf),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

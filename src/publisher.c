@@ -1,0 +1,471 @@
+#include "src/publisher.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "codec/base/check.h"
+#include "codec/ws_frame.h"
+#include "ring/engine.h"
+#include "src/log.h"
+
+#define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
+#define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
+#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
+#define PUBLISHER_STOP_NS (100 * NS_PER_MS)  /* how soon publisher_stop is seen */
+#define PUBLISHER_SPIN_NS (50 * NS_PER_US)   /* a sleep would take longer */
+#define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
+#define PUBLISHER_SQ_ENTRIES COUNTERS_CORES_MAX /* one wake-up for each core */
+#define PUBLISHER_CQ_ENTRIES (2 * PUBLISHER_SQ_ENTRIES)
+
+struct publisher_feed {
+    struct publisher *publisher;
+    struct feed_sink sink;
+    struct feed *feed;
+    bool is_simulated;    /* Its ts_event is when it should have been published. */
+    uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
+    uint64_t polled_ns;
+};
+
+struct publisher {
+    /* Set before the first poll, then constant. */
+    struct channels *channels;
+    struct frame_log *log;
+    struct publisher_counters *counters;
+    struct core *cores[COUNTERS_CORES_MAX];
+    const struct core_counters *core_counters[COUNTERS_CORES_MAX];
+    uint32_t core_count;
+    uint32_t feed_count;
+    size_t payload_bytes_max;
+    bool is_inline; /* false: publisher_run */
+
+    /* The publisher's thread only. */
+    struct publisher_feed feeds[PUBLISHER_FEEDS_MAX];
+    uint32_t first_feed;   /* whose turn it is to be polled first */
+    uint32_t room;         /* ticks that the feed being polled may still hand over */
+    uint32_t hidden_count; /* ticks behind the published head */
+    uint32_t newest_bytes; /* length of the newest frame */
+    bool engine_failed;
+    bool engine_is_open;
+    bool table_full_told;
+    struct engine engine;
+    uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */
+
+    /* Any thread. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
+};
+
+static uint64_t publisher_clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Waking ---- */
+
+static int publisher_open_engine(struct publisher *publisher)
+{
+    char text[ENGINE_ERROR_BYTES_MAX];
+    struct engine_options options = {
+        .sq_entries = PUBLISHER_SQ_ENTRIES,
+        .cq_entries = PUBLISHER_CQ_ENTRIES,
+    };
+    int error = engine_uring_open(&publisher->engine, &options, text);
+    if (error < 0) {
+        log_post(0, LOG_LEVEL_ERROR, text);
+        return error;
+    }
+    error = engine_uring_enable(&publisher->engine);
+    if (error < 0) {
+        log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
+        publisher->engine.close(&publisher->engine);
+        return error;
+    }
+    publisher->engine_is_open = true;
+    return 0;
+}
+
+static void publisher_enter(struct publisher *publisher, uint64_t timeout_ns)
+{
+    struct io_uring *ring = &publisher->engine.ring;
+    publisher->engine.enter(&publisher->engine, timeout_ns);
+    /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
+    io_uring_cq_advance(ring, io_uring_cq_ready(ring));
+}
+
+/* An inline publisher has only the other cores to wake: its own is running it. */
+static void publisher_wake_cores(struct publisher *publisher)
+{
+    uint32_t first = publisher->is_inline ? 1 : 0;
+    if (first >= publisher->core_count || publisher->engine_failed) {
+        return;
+    }
+    if (!publisher->engine_is_open && publisher_open_engine(publisher) < 0) {
+        publisher->engine_failed = true; /* The cores find the head when they wake by themselves. */
+        return;
+    }
+    uint32_t woken = 0;
+    for (uint32_t i = first; i < publisher->core_count; i++) {
+        woken += core_wake(publisher->cores[i], &publisher->engine);
+    }
+    if (woken > 0) {
+        publisher_enter(publisher, 0);
+        counter_add(&publisher->counters->wakes, woken);
+    }
+}
+
+static void publisher_show(struct publisher *publisher)
+{
+    if (publisher->hidden_count == 0) {
+        return;
+    }
+    publisher->hidden_count = 0;
+    frame_log_publish(publisher->log);
+    publisher_wake_cores(publisher);
+}
+
+/* ---- What a feed is given ---- */
+
+static uint32_t publisher_open_channel(void *context, const char *symbol, size_t symbol_bytes,
+                                       enum md_type type)
+{
+    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    uint32_t channel = channels_open(publisher->channels, symbol, symbol_bytes, type);
+    uint32_t count = channels_count(publisher->channels);
+    counter_set(&publisher->counters->channels, count);
+    if (channel == CHANNEL_NONE && count == CHANNELS_MAX && !publisher->table_full_told) {
+        publisher->table_full_told = true;
+        log_post(0, LOG_LEVEL_ERROR,
+                 "the channel table is full: ticks of further symbols are refused and counted");
+    }
+    return channel;
+}
+
+/* How many ticks an elastic feed may add before the slowest core is half a log behind. */
+static uint32_t publisher_elastic_room(const struct publisher *publisher)
+{
+    const struct frame_log *log = publisher->log;
+    uint64_t head = log->write_index;
+    uint64_t slowest = head;
+    for (uint32_t i = 0; i < publisher->core_count; i++) {
+        uint64_t position = counter_get(&publisher->core_counters[i]->position);
+        slowest = position < slowest ? position : slowest;
+    }
+    if (slowest < frame_log_tail(log)) {
+        return 0;
+    }
+    uint64_t lag_frames = head - slowest;
+    uint64_t lag_bytes = 0;
+    if (lag_frames > 0) {
+        /* Only we overwrite descriptors, so this one needs no pin. */
+        lag_bytes = log->write_position - frame_log_desc(log, slowest)->position;
+    }
+    uint64_t half_frames = (log->desc_mask + 1) / 2;
+    if (lag_frames >= half_frames || lag_bytes >= log->capacity_bytes / 2) {
+        return 0;
+    }
+    uint64_t by_bytes = (log->capacity_bytes / 2 - lag_bytes) / log->frame_bytes_max;
+    uint64_t by_frames = half_frames - lag_frames;
+    uint64_t room = by_bytes < by_frames ? by_bytes : by_frames;
+    return room < PUBLISHER_POLL_TICKS_MAX ? (uint32_t)room : PUBLISHER_POLL_TICKS_MAX;
+}
+
+static uint32_t publisher_room(void *context)
+{
+    const struct publisher_feed *feed = context;
+    uint32_t room = feed->publisher->room;
+    if (feed->feed != NULL && feed->feed->elastic) {
+        uint32_t elastic_room = publisher_elastic_room(feed->publisher);
+        room = elastic_room < room ? elastic_room : room;
+    }
+    return room;
+}
+
+static void publisher_refuse(struct publisher *publisher, uint32_t channel)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    counter_add(&publisher->counters->ticks_refused, 1);
+    if (channel >= channels_count(publisher->channels)) {
+        return; /* Told when the channel was refused. */
+    }
+    uint64_t *word = &publisher->refused_channels[channel / 64];
+    uint64_t bit = UINT64_C(1) << (channel % 64);
+    if ((*word & bit) != 0) {
+        return;
+    }
+    *word |= bit;
+    const struct channel *known = channels_get(publisher->channels, channel);
+    snprintf(text, sizeof text,
+             "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
+             "refused and counted",
+             md_type_name((enum md_type)known->type), known->symbol,
+             publisher->log->frame_bytes_max);
+    log_post(0, LOG_LEVEL_WARNING, text);
+}
+
+/* A quote or bar replaces the one before it. */
+static uint8_t publisher_flags(enum md_type type)
+{
+    return type == MD_QUOTE || type == MD_BAR ? FRAME_FULL_IMAGE : 0;
+}
+
+static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
+                                uint64_t ts_pub_ns)
+{
+    uint64_t since_ns = feed->is_simulated ? update->ts_event_ns : update->ts_recv_ns;
+    bool is_late = since_ns != 0 && ts_pub_ns > since_ns;
+    counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
+}
+
+static void publisher_publish(void *context, const struct md_update *update)
+{
+    struct publisher_feed *feed = context;
+    struct publisher *publisher = feed->publisher;
+    struct frame_log *log = publisher->log;
+    uint32_t channel = update->channel;
+
+    publisher->room -= publisher->room > 0;
+    if (channel >= channels_count(publisher->channels) || channel >= log->channel_count_max) {
+        publisher_refuse(publisher, channel);
+        return;
+    }
+    uint64_t ts_pub_ns = publisher_clock_ns(CLOCK_REALTIME);
+    uint8_t *frame = frame_log_reserve(log);
+    size_t payload_bytes =
+        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         &channels_get(publisher->channels, channel)->json_head, update,
+                         frame_log_next_seq(log, channel), ts_pub_ns);
+    if (payload_bytes == 0) {
+        publisher_refuse(publisher, channel);
+        return;
+    }
+    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
+    frame_log_commit(log, channel, (uint8_t)update->type, publisher_flags(update->type),
+                     frame_bytes, ts_pub_ns);
+    publisher->newest_bytes = frame_bytes;
+    publisher->hidden_count++;
+
+    counter_add(&publisher->counters->ticks, 1);
+    counter_add(&publisher->counters->tick_bytes, frame_bytes);
+    publisher_note_late(feed, update, ts_pub_ns);
+    if (publisher->hidden_count == PUBLISHER_SHOW_TICKS) {
+        publisher_show(publisher);
+    }
+}
+
+static void publisher_log(void *context, enum feed_level level, const char *text)
+{
+    static const enum log_level levels[] = {
+        [FEED_INFO] = LOG_LEVEL_INFO,
+        [FEED_WARNING] = LOG_LEVEL_WARNING,
+        [FEED_ERROR] = LOG_LEVEL_ERROR,
+    };
+    (void)context;
+    log_post(0, levels[level], text);
+}
+
+/* ---- Creation ---- */
+
+static int publisher_open_feed(struct publisher *publisher, const char *spec, char *error_out,
+                               size_t error_bytes)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "";
+    struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
+    feed->publisher = publisher;
+    feed->sink = (struct feed_sink){
+        .context = feed,
+        .open_channel = publisher_open_channel,
+        .publish = publisher_publish,
+        .room = publisher_room,
+        .log = publisher_log,
+    };
+    int error = feed_open(&feed->feed, spec, &feed->sink, publisher_clock_ns(CLOCK_REALTIME), text);
+    if (error < 0) {
+        snprintf(error_out, error_bytes, "%s", text);
+        return error;
+    }
+    feed->is_simulated = feed->feed->ops == &feed_sim;
+    publisher->feed_count++;
+    return 0;
+}
+
+int publisher_create(struct publisher **publisher_out, const struct publisher_options *options,
+                     char *error_out, size_t error_bytes)
+{
+    if (options->feed_count > PUBLISHER_FEEDS_MAX) {
+        snprintf(error_out, error_bytes, "at most %d feeds", PUBLISHER_FEEDS_MAX);
+        return -EINVAL;
+    }
+    struct publisher *publisher = aligned_alloc(CACHE_LINE_BYTES, sizeof *publisher);
+    if (publisher == NULL) {
+        snprintf(error_out, error_bytes, "not enough memory");
+        return -ENOMEM;
+    }
+    memset(publisher, 0, sizeof *publisher);
+    publisher->channels = options->channels;
+    publisher->log = options->log;
+    publisher->counters = options->counters;
+    publisher->is_inline = true;
+    assert_always(options->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
+    publisher->payload_bytes_max = options->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
+    if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
+        publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
+    }
+    for (uint32_t i = 0; i < options->feed_count; i++) {
+        int error = publisher_open_feed(publisher, options->feed_specs[i], error_out, error_bytes);
+        if (error < 0) {
+            publisher_destroy(publisher);
+            return error;
+        }
+    }
+    *publisher_out = publisher;
+    return 0;
+}
+
+void publisher_destroy(struct publisher *publisher)
+{
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        struct feed *feed = publisher->feeds[i].feed;
+        feed->ops->close(feed);
+    }
+    if (publisher->engine_is_open) {
+        publisher->engine.close(&publisher->engine);
+    }
+    free(publisher);
+}
+
+void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
+                         struct core_counters *const *core_counters, uint32_t core_count)
+{
+    assert_always(core_count <= COUNTERS_CORES_MAX);
+    for (uint32_t i = 0; i < core_count; i++) {
+        publisher->cores[i] = cores[i];
+        publisher->core_counters[i] = core_counters[i];
+    }
+    publisher->core_count = core_count;
+}
+
+/* ---- Polling ---- */
+
+/* Feeds share a poll's ticks. An inline publisher hands its core no more than that core fans out
+ * in one turn: it would only overtake it, while a feed that is late catches up. */
+static uint32_t publisher_poll_ticks(const struct publisher *publisher)
+{
+    uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
+    if (publisher->is_inline && publisher->newest_bytes > 0 &&
+        PUBLISHER_INLINE_BYTES / publisher->newest_bytes < ticks) {
+        ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->newest_bytes);
+    }
+    ticks /= publisher->feed_count;
+    return ticks > 0 ? ticks : 1;
+}
+
+static uint64_t publisher_wait_ns(uint64_t due_wall_ns, uint64_t wall_ns)
+{
+    if (due_wall_ns == FEED_NEVER) {
+        return UINT64_MAX;
+    }
+    if (due_wall_ns <= wall_ns) {
+        return 0;
+    }
+    uint64_t wait_ns = due_wall_ns - wall_ns;
+    return wait_ns < PUBLISHER_SLEEP_NS_MAX ? wait_ns : PUBLISHER_SLEEP_NS_MAX;
+}
+
+/* Returns how long the feed may be left alone. It is polled once a second at least, so that it
+ * sees the wall clock being set. */
+static uint64_t publisher_poll_feed(struct publisher *publisher, struct publisher_feed *feed,
+                                    uint64_t now_ns, uint64_t wall_ns)
+{
+    bool is_due = feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
+    if (feed->due_wall_ns == FEED_NEVER || !is_due) {
+        return publisher_wait_ns(feed->due_wall_ns, wall_ns);
+    }
+    publisher->room = publisher_poll_ticks(publisher);
+    if (feed->feed->elastic && publisher_elastic_room(publisher) == 0) {
+        return PUBLISHER_ELASTIC_NS;
+    }
+    feed->polled_ns = now_ns;
+    feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
+    publisher_show(publisher);
+    return publisher_wait_ns(feed->due_wall_ns, wall_ns);
+}
+
+static void publisher_count_feeds(struct publisher *publisher)
+{
+    struct feed_counters sums = {0};
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        const struct feed_counters *counters = &publisher->feeds[i].feed->counters;
+        sums.skipped += counters->skipped;
+        sums.malformed += counters->malformed;
+        sums.holes += counters->holes;
+        sums.passes += counters->passes;
+    }
+    counter_set(&publisher->counters->feed_skipped, sums.skipped);
+    counter_set(&publisher->counters->feed_malformed, sums.malformed);
+    counter_set(&publisher->counters->feed_holes, sums.holes);
+    counter_set(&publisher->counters->feed_passes, sums.passes);
+    counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
+    counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
+}
+
+uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
+{
+    uint64_t wall_ns = publisher_clock_ns(CLOCK_REALTIME);
+    uint64_t wait_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        uint32_t place = (publisher->first_feed + i) % publisher->feed_count;
+        uint64_t feed_wait_ns =
+            publisher_poll_feed(publisher, &publisher->feeds[place], now_ns, wall_ns);
+        wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
+    }
+    publisher->first_feed++;
+    publisher_count_feeds(publisher);
+    return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;
+}
+
+/* ---- The thread ---- */
+
+static bool publisher_is_stopping(const struct publisher *publisher)
+{
+    return atomic_load_explicit(&publisher->stopping, memory_order_relaxed);
+}
+
+static void publisher_sleep(struct publisher *publisher, uint64_t due_ns)
+{
+    uint64_t now_ns = publisher_clock_ns(CLOCK_MONOTONIC);
+    if (due_ns <= now_ns) {
+        return;
+    }
+    uint64_t wait_ns = due_ns - now_ns;
+    if (wait_ns < PUBLISHER_SPIN_NS) {
+        while (publisher_clock_ns(CLOCK_MONOTONIC) < due_ns) {
+            __builtin_ia32_pause();
+        }
+        return;
+    }
+    publisher_enter(publisher, wait_ns < PUBLISHER_STOP_NS ? wait_ns : PUBLISHER_STOP_NS);
+}
+
+int publisher_run(struct publisher *publisher)
+{
+    publisher->is_inline = false;
+    int error = publisher_open_engine(publisher);
+    if (error < 0) {
+        return error;
+    }
+    while (!publisher_is_stopping(publisher)) {
+        uint64_t due_ns = publisher_poll(publisher, publisher_clock_ns(CLOCK_MONOTONIC));
+        publisher_sleep(publisher, due_ns);
+    }
+    return 0;
+}
+
+void publisher_stop(struct publisher *publisher)
+{
+    atomic_store_explicit(&publisher->stopping, true, memory_order_relaxed);
+}

@@ -1,0 +1,88 @@
+/*
+ * request: a client's message, checked.
+ *
+ * Owner    The caller: request_deinit after every request_parse, also after a fault.
+ * Threads  The caller's. Pure but for allocation (jansson's).
+ * Memory   The parsed JSON, until request_deinit; symbols are borrowed from it.
+ * Errors   A protocol code with the path of the field and a message that says what is valid.
+ * Source   docs/protocol.md.
+ */
+#ifndef RINGCAST_SRC_REQUEST_H
+#define RINGCAST_SRC_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/md.h"
+#include "ring/core.h"
+
+#define REQUEST_ID_BYTES_MAX 64 /* of a string; as JSON it may be 6 times as long */
+#define REQUEST_ID_TEXT_BYTES_MAX (6 * REQUEST_ID_BYTES_MAX + 3)
+#define REQUEST_T0_TEXT_BYTES_MAX 64
+#define REQUEST_SYMBOLS_MAX 1000
+#define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
+#define REQUEST_PATTERN_STARS_MAX 4
+/* A longer one could only match symbols that are too long. */
+#define REQUEST_PATTERN_BYTES_MAX (MD_SYMBOL_BYTES_MAX + REQUEST_PATTERN_STARS_MAX)
+
+enum protocol_code {
+    PROTOCOL_OK = 0,
+    PROTOCOL_INTERNAL = 100,
+    PROTOCOL_UNAUTHORIZED = 101,
+    PROTOCOL_FORBIDDEN = 103,
+    PROTOCOL_UNKNOWN_TYPE = 104,
+    PROTOCOL_LIMIT_EXCEEDED = 106,
+    PROTOCOL_BAD_REQUEST = 107,
+    PROTOCOL_NOT_AVAILABLE = 108,
+    PROTOCOL_TOKEN_EXPIRED = 109,
+    PROTOCOL_TOO_MANY_REQUESTS = 111,
+    PROTOCOL_UNRECOVERABLE = 112,
+    PROTOCOL_UNKNOWN_SYMBOL = 120,
+    PROTOCOL_UNKNOWN_DATA_TYPE = 121,
+    PROTOCOL_SUBSCRIPTION_LIMIT = 122,
+    PROTOCOL_NOT_OFFERED = 123,
+    PROTOCOL_RANGE_GONE = 124,
+};
+
+enum request_type {
+    REQUEST_NONE, /* There was a fault. */
+    REQUEST_SUBSCRIBE,
+    REQUEST_UNSUBSCRIBE,
+    REQUEST_LIST,
+    REQUEST_PING,
+};
+
+struct request_error {
+    enum protocol_code code;
+    char field[48];    /* "data.symbols[3]"; "" when it is about the whole message */
+    char message[160]; /* UTF-8 */
+};
+
+struct request {
+    enum request_type type;
+    char id[REQUEST_ID_TEXT_BYTES_MAX]; /* JSON text to echo; "" for none. Set also at a fault
+                                           that came after it. */
+    char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
+    uint32_t types;                     /* bit mask of enum md_type; 0: not given */
+    uint32_t symbol_count;              /* 0: not given */
+    bool has_policy;
+    enum lag_policy policy; /* when has_policy */
+    bool snapshot;
+
+    void *root;    /* The parsed JSON. */
+    void *symbols; /* An array or one string, in it. */
+};
+
+/* true, or false and the fault in *error_out. */
+bool request_parse(struct request *request, const uint8_t *payload, size_t payload_bytes,
+                   struct request_error *error_out);
+void request_deinit(struct request *request);
+
+/* The symbol or pattern at index; valid until request_deinit. */
+const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out);
+
+/* The word that on_lag uses for a policy. */
+const char *request_policy_name(enum lag_policy policy);
+
+#endif

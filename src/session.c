@@ -1,0 +1,304 @@
+#include "src/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "src/log.h"
+#include "src/options.h"
+#include "src/session_state.h"
+
+#define SESSION_HEARTBEAT_CHANNELS_MAX 1000
+#define SESSION_LINE_BYTES_MAX 256
+#define SESSION_NUMBER_TEXT_BYTES_MAX 32
+#define SESSION_GAP_BYTES_MAX 256 /* as core_ops.write_gap says */
+
+uint64_t session_wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+int sessions_create(struct sessions **sessions_out, const struct session_options *options)
+{
+    struct sessions *sessions = calloc(1, sizeof *sessions);
+    if (sessions == NULL) {
+        return -ENOMEM;
+    }
+    sessions->options = *options;
+    sessions->slab_count = options->conn_count_max + SESSION_SPARE_CONNS;
+    sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
+    sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
+    if (sessions->slab == NULL || sessions->pattern_conns == NULL) {
+        sessions_destroy(sessions);
+        return -ENOMEM;
+    }
+    *sessions_out = sessions;
+    return 0;
+}
+
+void sessions_destroy(struct sessions *sessions)
+{
+    for (uint32_t i = 0; sessions->slab != NULL && i < sessions->slab_count; i++) {
+        free(sessions->slab[i].patterns);
+    }
+    free(sessions->slab);
+    free(sessions->pattern_conns);
+    reply_deinit(&sessions->reply);
+    reply_deinit(&sessions->failed);
+    free(sessions);
+}
+
+/* ---- Words to the client ---- */
+
+void session_send_error(struct sessions *sessions, struct core *core, uint32_t conn, const char *id,
+                        const struct request_error *error)
+{
+    struct reply *reply = &sessions->reply;
+    bool retry = error->code == PROTOCOL_INTERNAL;
+    reply_begin(reply, "ERROR", id, session_wall_ns());
+    reply_print(reply, "{\"code\":%d,\"message\":", (int)error->code);
+    reply_string(reply, error->message, strlen(error->message));
+    if (error->field[0] != '\0') {
+        reply_print(reply, ",\"field\":");
+        reply_string(reply, error->field, strlen(error->field));
+    }
+    reply_print(reply, ",\"retry\":%s}", retry ? "true" : "false");
+    reply_end(reply);
+    if (!reply->failed) {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+}
+
+void session_send_reply(struct session_call *call)
+{
+    struct reply *reply = &call->sessions->reply;
+    if (!reply->failed && !call->sessions->failed.failed) {
+        core_send_text(call->core, call->conn, reply->text, reply->bytes);
+    } else {
+        static const struct request_error error = {
+            .code = PROTOCOL_INTERNAL,
+            .message = "no memory for the answer; LIST tells what is subscribed",
+        };
+        session_send_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    }
+    reply_trim(reply);
+    reply_trim(&call->sessions->failed);
+}
+
+/* ---- Opening and closing ---- */
+
+/* Unique in a run: the core, and a number that grows. */
+static void session_write_id(const struct session *session, const struct core *core,
+                             char text[SESSION_NUMBER_TEXT_BYTES_MAX])
+{
+    snprintf(text, SESSION_NUMBER_TEXT_BYTES_MAX, "%" PRIu32 "-%" PRIu64, core_index(core),
+             session->number);
+}
+
+static void session_send_welcome(struct sessions *sessions, struct core *core, uint32_t conn,
+                                 const char *id)
+{
+    const struct session_options *options = &sessions->options;
+    struct reply *reply = &sessions->reply;
+    uint64_t wall_ns = session_wall_ns();
+    reply_begin(reply, "WELCOME", "", wall_ns);
+    reply_print(reply, "{\"session\":\"%s\",\"epoch\":\"%s\",\"server_time\":%" PRIu64, id,
+                options->epoch, wall_ns);
+    reply_print(reply, ",\"version\":\"" RINGCAST_VERSION "\",\"encodings\":[\"md.json.v1\"]");
+    reply_print(reply, ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64,
+                options->heartbeat_interval_ns / NS_PER_MS, options->idle_timeout_ns / NS_PER_MS);
+    reply_print(reply,
+                ",\"limits\":{\"max_message_bytes\":%d,\"max_subscriptions\":%" PRIu32
+                ",\"max_patterns\":%d,\"max_symbols_per_message\":%d}}",
+                CORE_MESSAGE_BYTES_MAX, options->subscription_count_max, SESSION_PATTERNS_MAX,
+                REQUEST_SYMBOLS_MAX);
+    reply_end(reply);
+    if (!reply->failed) {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+}
+
+static void session_on_open(void *context, struct core *core, uint32_t conn, const char *peer,
+                            uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    struct session *session = session_of(sessions, conn);
+    char id[SESSION_NUMBER_TEXT_BYTES_MAX];
+    char line[SESSION_LINE_BYTES_MAX];
+    (void)now_ns;
+    assert_always(session->number == 0);
+
+    *session = (struct session){.number = ++sessions->newest_number};
+    session_write_id(session, core, id);
+    snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
+    log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    session_send_welcome(sessions, core, conn, id);
+}
+
+static void session_on_close(void *context, struct core *core, uint32_t conn,
+                             const struct core_conn_end *end)
+{
+    struct sessions *sessions = context;
+    struct session *session = session_of(sessions, conn);
+    char id[SESSION_NUMBER_TEXT_BYTES_MAX];
+    char line[SESSION_LINE_BYTES_MAX];
+    assert_always(session->number != 0);
+
+    session_write_id(session, core, id);
+    snprintf(line, sizeof line,
+             "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64 ", open %.1fs",
+             id, end->text, end->close_code, end->frames_sent, end->frames_lost,
+             (double)end->open_ns / (double)NS_PER_SECOND);
+    log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    session_free_patterns(sessions, session);
+    *session = (struct session){.number = 0};
+}
+
+/* ---- Messages ---- */
+
+static void session_pong(struct session_call *call, uint64_t received_ns)
+{
+    struct reply *reply = &call->sessions->reply;
+    uint64_t wall_ns = session_wall_ns();
+    reply_begin(reply, "PONG", call->request->id, wall_ns);
+    reply_put(reply, "{", 1);
+    if (call->request->t0[0] != '\0') {
+        reply_print(reply, "\"t0\":%s,", call->request->t0);
+    }
+    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64 "}", received_ns, wall_ns);
+    reply_end(reply);
+    session_send_reply(call);
+}
+
+static void session_answer(struct session_call *call, uint64_t received_ns)
+{
+    switch (call->request->type) {
+    case REQUEST_SUBSCRIBE:
+        session_subscribe(call);
+        break;
+    case REQUEST_UNSUBSCRIBE:
+        session_unsubscribe(call);
+        break;
+    case REQUEST_LIST:
+        session_list(call);
+        break;
+    case REQUEST_PING:
+        session_pong(call, received_ns);
+        break;
+    case REQUEST_NONE:
+        break;
+    }
+}
+
+static void session_on_message(void *context, struct core *core, uint32_t conn,
+                               enum ws_opcode opcode, uint8_t *payload, size_t payload_bytes,
+                               uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    uint64_t received_ns = session_wall_ns();
+    struct request request;
+    struct request_error error = {
+        .code = PROTOCOL_BAD_REQUEST,
+        .message = "binary messages are not understood; send JSON as text",
+    };
+    (void)now_ns;
+    if (opcode != WS_TEXT) {
+        session_send_error(sessions, core, conn, "", &error);
+        return;
+    }
+    if (request_parse(&request, payload, payload_bytes, &error)) {
+        struct session_call call = {
+            .sessions = sessions,
+            .session = session_of(sessions, conn),
+            .core = core,
+            .conn = conn,
+            .request = &request,
+        };
+        session_answer(&call, received_ns);
+    } else {
+        session_send_error(sessions, core, conn, request.id, &error);
+    }
+    request_deinit(&request);
+}
+
+/* ---- Events of the core ---- */
+
+static void session_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    struct reply *reply = &sessions->reply;
+    struct core_conn_stats stats;
+    uint32_t channels[SESSION_HEARTBEAT_CHANNELS_MAX];
+    uint32_t count = core_conn_channels(core, conn, &session_of(sessions, conn)->heartbeat_turn,
+                                        channels, SESSION_HEARTBEAT_CHANNELS_MAX);
+    (void)now_ns;
+    core_conn_stats(core, conn, &stats);
+    reply_begin(reply, "HEARTBEAT", "", session_wall_ns());
+    reply_print(reply, "{\"next_seq\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        reply_print(reply, "%s\"%" PRIu32 "\":%" PRIu64, i == 0 ? "" : ",", channels[i],
+                    core_next_seq(core, channels[i]));
+    }
+    reply_print(reply, "},\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64 "}",
+                stats.frames_sent, stats.frames_lost, stats.frames_conflated);
+    reply_end(reply);
+    if (!reply->failed) {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+    reply_trim(reply);
+}
+
+static void session_on_channel(void *context, struct core *core, uint32_t channel)
+{
+    session_cover_channel(context, core, channel);
+}
+
+static size_t session_write_gap(void *context, char *out, uint32_t channel, uint64_t from_seq,
+                                uint64_t to_seq, const char *reason)
+{
+    (void)context;
+    int length = snprintf(out, SESSION_GAP_BYTES_MAX,
+                          "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
+                          ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"}}",
+                          session_wall_ns(), channel, from_seq, to_seq, reason);
+    assert_always(length > 0 && length < SESSION_GAP_BYTES_MAX);
+    return (size_t)length;
+}
+
+static uint64_t session_publish(void *context, uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    struct publisher *publisher = sessions->options.inline_publisher;
+    return publisher == NULL ? UINT64_MAX : publisher_poll(publisher, now_ns);
+}
+
+static uint32_t session_channel_count(void *context)
+{
+    return channels_count(((struct sessions *)context)->options.channels);
+}
+
+static void session_log(void *context, struct core *core, int level, const char *text)
+{
+    static const enum log_level levels[] = {LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING,
+                                            LOG_LEVEL_ERROR};
+    (void)context;
+    assert_always(level >= 0 && level <= 3);
+    log_post(1 + core_index(core), levels[level], text);
+}
+
+const struct core_ops session_ops = {
+    .on_open = session_on_open,
+    .on_message = session_on_message,
+    .on_close = session_on_close,
+    .on_quiet = session_on_quiet,
+    .on_channel = session_on_channel,
+    .write_gap = session_write_gap,
+    .publish = session_publish,
+    .channel_count = session_channel_count,
+    .log = session_log,
+};

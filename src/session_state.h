@@ -1,0 +1,99 @@
+/*
+ * session_state: the inside of sessions, shared by session.c and session_subscribe.c and by nobody
+ * else.
+ *
+ * Threads  The core's that the table belongs to.
+ */
+#ifndef RINGCAST_SRC_SESSION_STATE_H
+#define RINGCAST_SRC_SESSION_STATE_H
+
+#include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "src/reply.h"
+#include "src/request.h"
+#include "src/session.h"
+
+#define SESSION_SPARE_CONNS 64   /* A core has so many beyond conn_count_max, to answer 503. */
+#define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
+
+static_assert(MD_TYPE_COUNT <= CORE_GROUPS_MAX, "a channel's group is its type");
+
+/* The tag of a subscription in the core: who asked for it, and with what policy. */
+enum session_tag {
+    SESSION_BY_PATTERN = 0,
+    SESSION_EXACT = 1,
+    SESSION_POLICY_SHIFT = 1,
+};
+
+/* Any pattern but "*", which is a subscription of a whole group in the core. */
+struct session_pattern {
+    uint8_t type;   /* enum md_type */
+    uint8_t policy; /* enum lag_policy */
+    uint8_t bytes;
+    char text[REQUEST_PATTERN_BYTES_MAX];
+};
+
+/* Exact subscriptions are kept by the core alone. */
+struct session {
+    uint64_t number;                  /* from 1; 0: not open */
+    struct session_pattern *patterns; /* In the order they came: the first that covers a channel
+                                         gives it its policy. NULL when there are none. */
+    uint32_t exact_count;
+    uint32_t heartbeat_turn;
+    uint32_t pattern_place; /* in sessions->pattern_conns */
+    uint16_t pattern_count;
+    uint8_t star_types; /* bit mask of the types subscribed by "*" */
+    uint8_t star_policies[MD_TYPE_COUNT];
+};
+static_assert(sizeof(struct session) <= CACHE_LINE_BYTES, "counted per client");
+
+struct sessions {
+    struct session_options options;
+    struct session *slab; /* by conn */
+    uint32_t slab_count;
+    uint64_t newest_number;
+    uint32_t *pattern_conns; /* conns that have patterns, in no order */
+    uint32_t pattern_conn_count;
+    struct reply reply;
+    struct reply failed; /* The second list of a reply, until it is appended. */
+};
+
+/* A client's message while it is being answered. The core may close the conn within any call, so
+ * that session->patterns may be gone afterwards. */
+struct session_call {
+    struct sessions *sessions;
+    struct session *session;
+    struct core *core;
+    uint32_t conn;
+    const struct request *request;
+};
+
+/* A symbol or pattern, and a type. */
+struct session_name {
+    const char *text;
+    size_t bytes;
+    enum md_type type;
+};
+
+static inline struct session *session_of(struct sessions *sessions, uint32_t conn)
+{
+    assert_always(conn < sessions->slab_count);
+    return &sessions->slab[conn];
+}
+
+/* session.c */
+uint64_t session_wall_ns(void);
+/* Sends what was written to sessions->reply, and gives back unusual memory. */
+void session_send_reply(struct session_call *call);
+void session_send_error(struct sessions *sessions, struct core *core, uint32_t conn, const char *id,
+                        const struct request_error *error);
+
+/* session_subscribe.c */
+void session_subscribe(struct session_call *call);
+void session_unsubscribe(struct session_call *call);
+void session_list(struct session_call *call);
+/* A channel has appeared. */
+void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
+void session_free_patterns(struct sessions *sessions, struct session *session);
+
+#endif

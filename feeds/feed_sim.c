@@ -77,10 +77,11 @@ static int feed_sim_parse_types(struct feed_sim *sim, const char *text,
         size_t bytes = strcspn(text, "+");
         enum md_type type = md_type_by_name(text, bytes);
         if (type != MD_QUOTE && type != MD_TRADE && type != MD_BAR && type != MD_DEPTH) {
-            return feed_fail(error_out, -EINVAL,
-                             "sim: types=...%.*s... is not quote, trade, bar or depth, or several "
-                             "of them joined by +",
-                             (int)(bytes < 64 ? bytes : 64), text);
+            return feed_fail(
+                error_out, -EINVAL,
+                "sim: \"%.*s\" in types is not quote, trade, bar or depth; several are "
+                "joined by +",
+                (int)(bytes < 64 ? bytes : 64), text);
         }
         if (seen & UINT32_C(1) << type) {
             return feed_fail(error_out, -EINVAL, "sim: types names %s twice", md_type_name(type));

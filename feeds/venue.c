@@ -26,6 +26,7 @@ int venue_create(struct venue **venue_out, const struct venue_ops *ops, const ch
     venue->ops = ops;
     venue->sink = sink;
     venue->counters = counters;
+    venue->stream = 1;
     strcpy(venue->suffix, suffix);
     venue->bids = calloc(VENUE_LEVELS_MAX, sizeof *venue->bids);
     venue->asks = calloc(VENUE_LEVELS_MAX, sizeof *venue->asks);
@@ -70,9 +71,7 @@ enum venue_status venue_decode(struct venue *venue, const char *text, size_t tex
 
 void venue_forget_sequences(struct venue *venue)
 {
-    for (uint32_t i = 0; i < VENUE_SLOT_COUNT; i++) {
-        venue->symbols[i].has_sequence = false;
-    }
+    venue->stream++; /* Sequences of another stream count for nothing. */
 }
 
 enum venue_status venue_fault(struct venue *venue, const char *fault)

@@ -28,10 +28,10 @@ enum venue_status {
 };
 
 struct venue_symbol {
-    uint8_t name_bytes; /* 0: a free slot */
-    bool has_sequence;
+    uint8_t name_bytes;             /* 0: a free slot */
     char name[MD_SYMBOL_BYTES_MAX]; /* NKNUSDT.BINANCE */
-    uint64_t sequence;              /* the venue's own, of the newest book update */
+    uint64_t sequence;              /* the venue's own, of the newest book update ... */
+    uint64_t sequence_stream;       /* ... in this stream; 0: none yet */
     uint32_t channels[MD_TYPE_COUNT];
 };
 
@@ -52,6 +52,7 @@ struct venue {
     struct feed_counters *counters;
     char suffix[VENUE_SUFFIX_BYTES_MAX + 1];
 
+    uint64_t stream; /* How often the stream has begun: 1 and more. */
     struct kind_counts ticks;
     struct kind_counts skipped;
     const char *fault; /* of the last malformed message: a sentence that never changes */

@@ -14,11 +14,11 @@ static bool venue_binance_sequence(struct venue *venue, struct venue_symbol *sym
         (has_before && !venue_integer(data, "pu", &before))) {
         return false;
     }
-    if (symbol->has_sequence) {
+    if (symbol->sequence_stream == venue->stream) {
         bool continues = has_before ? before == symbol->sequence : first == symbol->sequence + 1;
         venue->counters->holes += !continues;
     }
-    symbol->has_sequence = true;
+    symbol->sequence_stream = venue->stream;
     symbol->sequence = last;
     return true;
 }

@@ -486,9 +486,10 @@ json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out)
     assert_always(EVP_DigestFinal_ex(whole, digest, NULL) == 1);
     EVP_MD_CTX_free(whole);
     tap_verify_hex(digest, hex);
-    bool is_one = is_whole && verify->differing == 0 && verify->not_compared == 0;
+    bool is_same = is_whole && verify->differing == 0 && verify->not_compared == 0;
+    bool is_one = is_same && verify->told_frames + verify->untold_frames == 0;
     *is_complete_out =
-        is_one && verify->frames > 0 && verify->untold_frames == 0 && verify->faults == 0;
+        is_same && verify->frames > 0 && verify->untold_frames == 0 && verify->faults == 0;
     return json_pack(
         "{s:s,s:s,s:i,s:I,s:I,s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O,s:b}", "type",
         "CERTIFICATE", "epoch", verify->epoch, "readers", (int)verify->reader_count, "frames",

@@ -1,0 +1,274 @@
+"""Starts and stops a ringcast for a test, reads its log, and sees to it that nothing is left behind.
+
+Programs come from RINGCAST_BIN_DIR, or zig-out/bin of this checkout. Every server listens on ports
+the kernel chose, on loopback, and is a process group of its own that dies with the tests.
+"""
+import atexit
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+BIN_DIR = pathlib.Path(os.environ.get("RINGCAST_BIN_DIR", CHECKOUT / "zig-out" / "bin"))
+SHARED_DATA = pathlib.Path(
+    os.environ.get("RINGCAST_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+
+START_SECONDS = 20
+STOP_SECONDS = 10
+READY_LINE = re.compile(r"listening on (\S+):(\d+), admin on (\S+):(\d+)")
+SANITIZER_WORDS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "MemorySanitizer",
+                   "UndefinedBehaviorSanitizer", "runtime error:", "assertion")
+
+_processes = set()
+
+
+def _kill_group(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+@atexit.register
+def _kill_all():
+    for process in list(_processes):
+        _kill_group(process)
+
+
+def program(name):
+    path = BIN_DIR / name
+    if not path.exists():
+        raise unittest.SkipTest(f"{path} does not exist: build first, or set RINGCAST_BIN_DIR")
+    return str(path)
+
+
+def spawn(arguments, **options):
+    """A Popen in a process group of its own that does not outlive the tests."""
+    process = subprocess.Popen(arguments, start_new_session=True, **options)
+    _processes.add(process)
+    return process
+
+
+def reap(process):
+    _kill_group(process)
+    process.wait()
+    _processes.discard(process)
+
+
+def run(arguments, seconds=30, **options):
+    """Like subprocess.run with captured text output, but kills the whole group at a time-out."""
+    process = spawn(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    stdin=subprocess.DEVNULL, text=True, **options)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        out, err = process.communicate()
+        raise AssertionError(f"{arguments} did not end within {seconds} s\n{out}\n{err}") from None
+    finally:
+        reap(process)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def clean_environment(extra=None):
+    """Ours, without the variables that ringcast reads."""
+    names = ("WEBSOCKET_HOST", "WEBSOCKET_PORT", "MAX_CONNECTIONS", "MAX_SUBSCRIPTIONS_PER_CLIENT",
+             "LOG_LEVEL", "REDIS_HOST", "CONSUL_HOST", "ENVIRONMENT")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    environment.update(extra or {})
+    return environment
+
+
+def wait_until(condition, seconds=10, step=0.02):
+    """Polls; returns the first true value, or the last false one when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(step)
+
+
+class Server:
+    """One running ringcast.
+
+    options: further command line arguments. prefix: what to run it under (prlimit, setpriv, ...).
+    """
+
+    def __init__(self, *options, prefix=(), env=None, ports=True, host="127.0.0.1", port=0,
+                 binary=None, pass_fds=()):
+        arguments = [*prefix, binary or program("ringcast")]
+        if ports:
+            arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
+        self.arguments = [*arguments, *map(str, options)]
+        self.env = clean_environment(env)
+        self.pass_fds = pass_fds
+        self.lines = []
+        self.changed = threading.Condition()
+        self.process = None
+        self.port = self.admin_port = None
+
+    # ---- Start and stop ----
+
+    def start(self, wait=True):
+        self.process = spawn(self.arguments, env=self.env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             pass_fds=self.pass_fds)
+        self.reader = threading.Thread(target=self._read_log, daemon=True)
+        self.reader.start()
+        if not wait:
+            return self
+        line = self.wait_for_line(READY_LINE, START_SECONDS)
+        if line is None:
+            reap(self.process)
+            self.reader.join(5)
+            raise AssertionError(f"no ready line from {self.arguments}:\n{self.log()}")
+        match = READY_LINE.search(line)
+        self.port, self.admin_port = int(match[2]), int(match[4])
+        return self
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.stop() if kind is None else self.kill()
+        self.kill()
+
+    def _read_log(self):
+        for raw in self.process.stderr:
+            with self.changed:
+                self.lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
+                self.changed.notify_all()
+        self.process.stderr.close()
+        with self.changed:
+            self.lines.append(None)
+            self.changed.notify_all()
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self, seconds=STOP_SECONDS):
+        """Returns the exit code; every line of the log is read then."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            log = self.log()
+            self.kill()
+            raise AssertionError(f"ringcast did not end within {seconds} s:\n{log}") from None
+        self.reader.join(5)
+        return code
+
+    def stop(self):
+        """Ends it with SIGTERM, and checks that it ended well and left nothing behind."""
+        self.signal(signal.SIGTERM)
+        code = self.wait()
+        self.check_sanitizers()
+        if code != 0:
+            raise AssertionError(f"exit code {code} after SIGTERM:\n{self.log()}")
+        if self.counters_path().exists():
+            raise AssertionError(f"{self.counters_path()} was left behind")
+
+    def kill(self):
+        reap(self.process)
+        self.reader.join(5)
+
+    def check_sanitizers(self):
+        for line in self.log_lines():
+            if any(word in line for word in SANITIZER_WORDS):
+                raise AssertionError(f"sanitizer or assertion output:\n{self.log()}")
+
+    @property
+    def pid(self):
+        """Of ringcast itself: a prefix that does not exec is its parent."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        try:
+            comm = pathlib.Path(f"/proc/{self.process.pid}/comm").read_text().strip()
+            if comm != "ringcast" and children.read_text().split():
+                return int(children.read_text().split()[0])
+        except OSError:
+            pass
+        return self.process.pid
+
+    def counters_path(self):
+        return pathlib.Path(f"/dev/shm/ringcast-{self.process.pid}")
+
+    # ---- The log ----
+
+    def log_lines(self):
+        with self.changed:
+            return [line for line in self.lines if line is not None]
+
+    def log(self):
+        lines = self.log_lines()
+        skipped = [f"... {len(lines) - 200} lines ..."] if len(lines) > 200 else []
+        return "\n".join(skipped + lines[-200:])
+
+    def wait_for_line(self, pattern, seconds=10, after=0):
+        """The first line from number `after` on that matches, or None."""
+        pattern = re.compile(pattern)
+        deadline = time.monotonic() + seconds
+        index = after
+        with self.changed:
+            while True:
+                for line in self.lines[index:]:
+                    index += 1
+                    if line is None:
+                        return None
+                    if pattern.search(line):
+                        return line
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self.changed.wait(left)
+
+    # ---- The admin server ----
+
+    def admin(self, path, method="GET", seconds=10):
+        """(status, headers, body)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
+                return answer.status, answer.headers, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.headers, answer.read().decode()
+
+    def stats(self):
+        status, _, body = self.admin("/stats")
+        assert status == 200, (status, body)
+        return json.loads(body)
+
+    def core_sum(self, key):
+        return sum(core[key] for core in self.stats()["cores"])
+
+    def url(self, path="/"):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+
+class ServerTestCase(unittest.TestCase):
+    """A test class with one server for all of its tests."""
+    options = ("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth")
+    server_settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(*cls.options, **cls.server_settings).start()
+        cls.addClassCleanup(cls._stop_server)
+
+    @classmethod
+    def _stop_server(cls):
+        try:
+            if cls.server.process.poll() is not None:
+                raise AssertionError(f"the server ended by itself, exit code "
+                                     f"{cls.server.wait()}:\n{cls.server.log()}")
+            cls.server.stop()
+        finally:
+            cls.server.kill()

@@ -1,0 +1,164 @@
+"""The admin server: health, readiness, statistics, metrics, and a real Prometheus that reads them."""
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+from clients import HealthyClient, RawClient
+from server import ServerTestCase, reap, run, spawn, wait_until
+
+
+class Admin(ServerTestCase):
+    def json_of(self, path, status=200):
+        got, headers, body = self.server.admin(path)
+        self.assertEqual(got, status, body)
+        self.assertIn("application/json", headers["Content-Type"])
+        return json.loads(body)
+
+    def test_health_and_livez_answer_ok(self):
+        for path in ("/health", "/livez"):
+            self.assertEqual(self.json_of(path)["status"], "ok")
+
+    def test_ready_and_readyz_answer_yes(self):
+        for path in ("/ready", "/readyz"):
+            self.assertIs(self.json_of(path)["ready"], True)
+
+    def test_curl_gets_health_and_stats(self):
+        for path in ("/health", "/stats"):
+            result = run(["curl", "-sS", "-f", f"http://127.0.0.1:{self.server.admin_port}{path}"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            json.loads(result.stdout)
+
+    def test_stats_has_the_keys_that_scripts_use(self):
+        with RawClient(self.server.port) as one, RawClient(self.server.port):
+            one.subscribe(["*"], ["quote", "trade"])
+            stats = self.json_of("/stats")
+            for key in ("connections", "message_queue", "memory"):
+                self.assertIsInstance(stats[key], dict)
+            self.assertEqual(stats["connections"]["active_connections"], 2)
+            self.assertEqual(stats["connections"]["subscriptions"], 2)
+            self.assertGreater(stats["message_queue"]["frames_published"], 0)
+            self.assertGreater(stats["memory"]["resident_bytes"], 0)
+            for key in ("timestamp", "cpu_percent", "memory_percent", "memory_used_mb",
+                        "memory_available_mb", "disk_usage_percent", "disk_free_gb",
+                        "network_bytes_sent", "network_bytes_recv", "active_connections",
+                        "load_average"):
+                self.assertIn(key, stats["system"])
+            for key in ("active_users", "total_messages", "messages_per_minute",
+                        "response_time_avg", "error_rate"):
+                self.assertIn(key, stats["application"])
+        self.assertTrue(wait_until(
+            lambda: self.json_of("/stats")["connections"]["active_connections"] == 0))
+        self.assertEqual(self.json_of("/stats")["connections"]["subscriptions"], 0)
+
+    def test_stats_add_up(self):
+        def sums():
+            stats = self.json_of("/stats")
+            connections = stats["connections"]
+            return connections["accepted"], connections["closed"], stats["cores"][0]["frames_out"]
+        accepted, closed, frames = sums()
+        with HealthyClient(self.server.url()) as healthy:
+            healthy.check(self, frames=100)
+        self.assertTrue(wait_until(lambda: sums()[1] == closed + 1))
+        after = sums()
+        self.assertEqual(after[0], accepted + 1)
+        self.assertGreaterEqual(after[2] - frames, healthy.tracker.frames)
+        self.assertEqual(self.json_of("/stats")["message_queue"]["frames_lost"], 0)
+
+    def test_an_unknown_path_is_404_and_another_method_405(self):
+        self.assertEqual(self.server.admin("/nothing")[0], 404)
+        status, headers, _ = self.server.admin("/health", method="POST")
+        self.assertEqual(status, 405)
+        self.assertIn("GET", headers["Allow"])
+
+    def test_a_browser_that_goes_to_the_wrong_port_is_told_so(self):
+        result = run(["curl", "-s", f"http://127.0.0.1:{self.server.port}/"])
+        self.assertIn("WebSocket", result.stdout)
+
+    def test_promtool_finds_nothing_wrong_with_metrics(self):
+        if shutil.which("promtool") is None:
+            self.skipTest("SKIPPED LOUDLY: promtool (package prometheus) is not installed")
+        status, headers, body = self.server.admin("/metrics?aliases=no")
+        self.assertEqual(status, 200)
+        self.assertIn("text/plain", headers["Content-Type"])
+        result = subprocess.run(["promtool", "check", "metrics"], input=body, text=True,
+                                capture_output=True, timeout=30)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+
+    def test_metrics_have_the_names_that_alert_rules_use(self):
+        body = self.server.admin("/metrics")[2]
+        for name in ("cpu_usage_percent", "memory_usage_mb", "active_connections", "error_rate",
+                     "ringcast_frames_sent_total", "ringcast_connections_active",
+                     "process_open_fds"):
+            self.assertRegex(body, rf"(?m)^{name}[ {{]")
+
+    def test_a_client_of_the_admin_port_that_sends_nothing_blocks_nobody(self):
+        silent = [socket.create_connection(("127.0.0.1", self.server.admin_port))
+                  for _ in range(5)]
+        try:
+            for _ in range(5):
+                self.assertEqual(self.server.admin("/health", seconds=5)[0], 200)
+        finally:
+            for client in silent:
+                client.close()
+
+    def test_prometheus_scrapes_it_and_answers_queries(self):
+        prometheus = shutil.which("prometheus")
+        if prometheus is None:
+            self.skipTest("SKIPPED LOUDLY: prometheus is not installed")
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
+                HealthyClient(self.server.url()) as healthy:
+            config = pathlib.Path(folder, "prometheus.yml")
+            config.write_text(
+                "global: {scrape_interval: 1s}\n"
+                "scrape_configs:\n"
+                "  - job_name: ringcast\n"
+                "    static_configs:\n"
+                f"      - targets: ['127.0.0.1:{self.server.admin_port}']\n")
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            process = spawn([prometheus, f"--config.file={config}",
+                             f"--storage.tsdb.path={folder}/data",
+                             f"--web.listen-address=127.0.0.1:{port}"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                def query(expression):
+                    try:
+                        with urllib.request.urlopen(
+                                f"http://127.0.0.1:{port}/api/v1/query?" +
+                                urllib.parse.urlencode({"query": expression}), timeout=5) as answer:
+                            result = json.load(answer)["data"]["result"]
+                    except OSError:
+                        return None
+                    return float(result[0]["value"][1]) if result else None
+                self.assertEqual(wait_until(lambda: query("active_connections"), 40, 0.2), 1)
+                self.assertEqual(query('up{job="ringcast"}'), 1)
+                first = query("sum(ringcast_frames_sent_total)")
+                self.assertGreater(first, 0)
+                self.assertTrue(wait_until(
+                    lambda: query("sum(ringcast_frames_sent_total)") > first, 20, 0.2))
+                healthy.check(self)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    pass
+                reap(process)
+
+    def test_metrics_are_cheap_enough_to_ask_often(self):
+        begin = time.monotonic()
+        for _ in range(20):
+            self.server.admin("/metrics")
+            self.server.admin("/stats")
+        self.assertLess(time.monotonic() - begin, 20)
+
+
+if __name__ == "__main__":
+    unittest.main()

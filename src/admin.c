@@ -26,6 +26,7 @@ struct admin {
 
 /* A page: what to send, or body NULL when there was no memory for it. */
 struct admin_page {
+    struct MHD_Connection *connection;
     unsigned int status;
     const char *content_type;
     char *body; /* malloc */
@@ -299,11 +300,15 @@ static void admin_page_stats(struct admin *admin, struct admin_page *page)
     admin_page_json(page, MHD_HTTP_OK, admin_stats(admin->metrics));
 }
 
+/* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
 static void admin_page_metrics(struct admin *admin, struct admin_page *page)
 {
+    const char *aliases =
+        MHD_lookup_connection_value(page->connection, MHD_GET_ARGUMENT_KIND, "aliases");
+    bool with_aliases = aliases == NULL || strcmp(aliases, "no") != 0;
     page->status = MHD_HTTP_OK;
     page->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page->body = metrics_write_prometheus(admin->metrics, &page->body_bytes);
+    page->body = metrics_write_prometheus(admin->metrics, with_aliases, &page->body_bytes);
 }
 
 static const struct admin_route {
@@ -335,7 +340,7 @@ static void admin_page_not_found(struct admin_page *page)
                     json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
 }
 
-static enum MHD_Result admin_send(struct MHD_Connection *connection, const struct admin_page *page)
+static enum MHD_Result admin_send(const struct admin_page *page)
 {
     struct MHD_Response *response =
         page->body == NULL
@@ -350,7 +355,7 @@ static enum MHD_Result admin_send(struct MHD_Connection *connection, const struc
     if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     }
-    enum MHD_Result result = MHD_queue_response(connection, page->status, response);
+    enum MHD_Result result = MHD_queue_response(page->connection, page->status, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -361,7 +366,7 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
 {
     static int seen; /* Its address marks a request whose headers have been read. */
     struct admin *admin = context;
-    struct admin_page page = {0};
+    struct admin_page page = {.connection = connection};
     (void)version;
     (void)upload;
     if (*request == NULL) {
@@ -383,7 +388,7 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
     } else {
         route->write(admin, &page);
     }
-    return admin_send(connection, &page);
+    return admin_send(&page);
 }
 
 /* ---- Life cycle ---- */

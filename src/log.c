@@ -12,6 +12,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "codec/utf8.h"
 
 #define LOG_SLOTS 1024 /* lines a producer may post between two drains; a power of two */
 #define LOG_PREFIX_BYTES_MAX 96
@@ -102,23 +103,39 @@ static size_t log_format_time(char *out, size_t out_bytes, uint64_t wall_ns)
     return length + (size_t)more;
 }
 
-/* One log line is one line: control characters of a peer's text become '?' or \uXXXX. The rest
- * is passed on as it is; session.c lets only valid UTF-8 through. */
+/* How many bytes the character at text has; 0: it is not UTF-8, or was cut off. */
+static size_t log_character_bytes(const char *text)
+{
+    unsigned char first = (unsigned char)*text;
+    size_t bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    bool is_whole = strnlen(text, bytes) == bytes;
+    return is_whole && utf8_is_valid((const uint8_t *)text, bytes) ? bytes : 0;
+}
+
+/* A line stays one line of valid UTF-8, whatever a peer sent: other bytes become '?', and
+ * control characters '?' or \uXXXX. */
 static size_t log_escape(char *out, const char *text)
 {
     size_t length = 0;
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (!log_state.json) {
-            out[length++] = byte < 0x20 || byte == 0x7f ? '?' : *text;
-        } else if (byte == '"' || byte == '\\') {
-            out[length++] = '\\';
-            out[length++] = *text;
-        } else if (byte < 0x20) {
-            length += (size_t)sprintf(out + length, "\\u%04x", byte);
-        } else {
-            out[length++] = *text;
+    while (*text != '\0') {
+        size_t bytes = log_character_bytes(text);
+        bool is_control = (unsigned char)*text < 0x20 || *text == 0x7f;
+        if (bytes == 0 || (is_control && !log_state.json)) {
+            out[length++] = '?';
+            text++;
+            continue;
         }
+        if (is_control) {
+            length += (size_t)sprintf(out + length, "\\u%04x", *text);
+            text++;
+            continue;
+        }
+        if (log_state.json && (*text == '"' || *text == '\\')) {
+            out[length++] = '\\';
+        }
+        memcpy(out + length, text, bytes);
+        length += bytes;
+        text += bytes;
     }
     return length;
 }
@@ -233,7 +250,7 @@ static void log_report_lost(void)
     if (now_ns - log_state.lost_reported_ns < LOG_LOST_REPORT_NS) {
         return;
     }
-    log_write(LOG_LEVEL_WARNING, "%llu log lines were lost: more were written than stderr took",
+    log_write(LOG_LEVEL_WARNING, "%llu log lines were lost: more came at once than fit",
               (unsigned long long)(lost - log_state.lost_reported));
     log_state.lost_reported = lost;
     log_state.lost_reported_ns = now_ns;

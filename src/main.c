@@ -37,6 +37,8 @@
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
 #define MAIN_STOP_INTERVAL_MS 10
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
+/* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
+#define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
 #define MAIN_SPARE_FDS 64 /* beside clients: rings, listeners, files of feeds, admin */
 #define MAIN_USER_TIMEOUT_MS_MIN 10000
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"
@@ -51,6 +53,7 @@ struct server;
 struct server_thread {
     struct server *server;
     struct core *core; /* NULL: the publisher */
+    char name[16];
     pthread_t thread;
 };
 
@@ -111,7 +114,9 @@ static int server_open_signals(struct server *server)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
     server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return server->signal_fd < 0 ? server_fail(-errno, "signals", "is the descriptor limit 0?") : 0;
+    return server->signal_fd < 0
+               ? server_fail(-errno, "signals", "raise the limit of open files (ulimit -n)")
+               : 0;
 }
 
 static int server_raise_limits(struct server *server)
@@ -158,11 +163,15 @@ static int server_create_log(struct server *server)
         .channel_count_max = CHANNELS_MAX,
         .reader_count = server->options.core_count,
     };
-    int error = frame_log_create(&server->log, &options);
+    struct metrics_system system;
+    metrics_read_system(&system);
+    /* It is touched at once: what does not fit would wake the kernel's OOM killer. */
+    bool fits = system.memory_available_bytes == 0 ||
+                options.capacity_bytes < system.memory_available_bytes;
+    int error = fits ? frame_log_create(&server->log, &options) : -ENOMEM;
     if (error < 0) {
         char what[64];
-        snprintf(what, sizeof what, "frame log of %" PRIu64 " bytes",
-                 server->options.frame_log_bytes);
+        snprintf(what, sizeof what, "frame log of %zu bytes", options.capacity_bytes);
         return server_fail(error, what, "free some memory or give a smaller --frame-log-bytes");
     }
     return 0;
@@ -354,11 +363,12 @@ static void *server_run_thread(void *argument)
 {
     struct server_thread *self = argument;
     struct server *server = self->server;
+    (void)pthread_setname_np(pthread_self(), self->name);
     int error = self->core == NULL ? publisher_run(server->publisher) : core_run(self->core);
     if (error < 0) {
         uint32_t producer = self->core == NULL ? 0 : 1 + core_index(self->core);
         char text[LOG_LINE_BYTES_MAX / 2];
-        snprintf(text, sizeof text, "a thread ended: %s", strerror(-error));
+        snprintf(text, sizeof text, "thread %s ended: %s", self->name, strerror(-error));
         log_post(producer, LOG_LEVEL_CRITICAL, text);
         atomic_store(&server->failed, true);
     }
@@ -366,16 +376,20 @@ static void *server_run_thread(void *argument)
     return NULL;
 }
 
-static int server_start_thread(struct server *server, struct core *core, const char *name)
+static int server_start_thread(struct server *server, struct core *core)
 {
     struct server_thread *thread = &server->threads[server->thread_count];
     thread->server = server;
     thread->core = core;
+    if (core == NULL) {
+        snprintf(thread->name, sizeof thread->name, "publisher");
+    } else {
+        snprintf(thread->name, sizeof thread->name, "core-%u", core_index(core));
+    }
     int error = -pthread_create(&thread->thread, NULL, server_run_thread, thread);
     if (error < 0) {
-        return server_fail(error, name, "raise the limit of threads (ulimit -u)");
+        return server_fail(error, thread->name, "raise the limit of threads (ulimit -u)");
     }
-    (void)pthread_setname_np(thread->thread, name);
     server->thread_count++;
     return 0;
 }
@@ -384,12 +398,10 @@ static int server_start_threads(struct server *server)
 {
     int error = 0;
     for (uint32_t i = 0; i < server->core_count && error == 0; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "core-%u", i);
-        error = server_start_thread(server, server->cores[i], name);
+        error = server_start_thread(server, server->cores[i]);
     }
     if (error == 0 && server->options.publisher == OPTIONS_PUBLISHER_THREAD) {
-        error = server_start_thread(server, NULL, "publisher");
+        error = server_start_thread(server, NULL);
     }
     return error;
 }
@@ -502,7 +514,7 @@ _Noreturn static void server_exit_now(struct server *server, enum log_level leve
 /* Tells every thread to end, and joins them within MAIN_STOP_NS. */
 static void server_stop_threads(struct server *server)
 {
-    uint64_t deadline_ns = main_clock_ns(CLOCK_MONOTONIC) + MAIN_STOP_NS;
+    uint64_t stop_ns = main_clock_ns(CLOCK_MONOTONIC);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_stop(server->cores[i]);
     }
@@ -510,10 +522,12 @@ static void server_stop_threads(struct server *server)
         publisher_stop(server->publisher);
     }
     while (atomic_load(&server->ended_count) < server->thread_count) {
-        if (server_wait(server, MAIN_STOP_INTERVAL_MS)) {
+        bool is_signalled = server_wait(server, MAIN_STOP_INTERVAL_MS);
+        uint64_t past_ns = main_clock_ns(CLOCK_MONOTONIC) - stop_ns;
+        if (is_signalled && past_ns > MAIN_SAME_SIGNAL_NS) {
             server_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
         }
-        if (main_clock_ns(CLOCK_MONOTONIC) > deadline_ns) {
+        if (past_ns > MAIN_STOP_NS) {
             server_exit_now(server, LOG_LEVEL_CRITICAL,
                             "threads did not end within 2 s: ending without them");
         }

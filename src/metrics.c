@@ -555,7 +555,7 @@ static void metrics_write_aliases(FILE *out, struct metrics *metrics,
                         rates.error_rate);
 }
 
-char *metrics_write_prometheus(struct metrics *metrics, size_t *bytes_out)
+char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_t *bytes_out)
 {
     const struct counters *counters = metrics->options.counters;
     struct metrics_process process;
@@ -581,7 +581,9 @@ char *metrics_write_prometheus(struct metrics *metrics, size_t *bytes_out)
     metrics_write_counter(out, "ringcast_log_lines_lost_total", "Log lines that found no room.",
                           (double)log_lost_count());
     metrics_write_process(out, metrics, &process);
-    metrics_write_aliases(out, metrics, &process);
+    if (with_aliases) {
+        metrics_write_aliases(out, metrics, &process);
+    }
     if (fclose(out) != 0) {
         free(text);
         return NULL;

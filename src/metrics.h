@@ -104,7 +104,8 @@ static inline uint64_t metrics_field_get(const struct metrics_field *field, cons
 /* The sum of a counter over all cores. */
 uint64_t metrics_sum(const struct counters *counters, size_t offset);
 
-/* The page of /metrics, to be freed; NULL: no memory. */
-char *metrics_write_prometheus(struct metrics *metrics, size_t *bytes_out);
+/* The page of /metrics, to be freed; NULL: no memory. with_aliases: also the four names of
+ * requirement S79, of which promtool dislikes one (memory_usage_mb: an abbreviated unit). */
+char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_t *bytes_out);
 
 #endif

@@ -564,5 +564,10 @@ void options_print_version(FILE *out)
 #else
     const char *assertions = "with debug assertions";
 #endif
-    fprintf(out, "ringcast %s\ncompiled by %s, %s\n", RINGCAST_VERSION, __VERSION__, assertions);
+#ifdef __clang__
+    const char *compiler = __VERSION__; /* begins with its name */
+#else
+    const char *compiler = "gcc " __VERSION__;
+#endif
+    fprintf(out, "ringcast %s\ncompiled by %s, %s\n", RINGCAST_VERSION, compiler, assertions);
 }

@@ -1,0 +1,47 @@
+/* No request or answer makes the parsers read out of bounds, and no verdict on a beginning
+ * differs from that on the whole. Input: the bytes of a head. */
+#include <stdint.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/ws_handshake.h"
+
+#define FUZZ_KEY "dGhlIHNhbXBsZSBub25jZQ=="
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_ws_handshake_answer(enum handshake_status status,
+                                     const struct handshake_request *request)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    if (status == HANDSHAKE_OK) {
+        assert_always(request->head_bytes <= HANDSHAKE_BYTES_MAX);
+        size_t answer_bytes = handshake_accept(answer, request);
+        char key[25] = {0};
+        memcpy(key, request->key, 24);
+        size_t head_bytes = 0;
+        assert_always(handshake_check_response((const uint8_t *)answer, answer_bytes, key,
+                                               &head_bytes) == HANDSHAKE_OK);
+        assert_always(head_bytes == answer_bytes);
+    } else if (status != HANDSHAKE_NEED_MORE) {
+        assert_always(handshake_refuse(answer, status) > 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct handshake_request request = {0};
+    enum handshake_status verdict = handshake_parse(data, size, &request);
+    fuzz_ws_handshake_answer(verdict, &request);
+
+    size_t step = 1 + size / 16;
+    for (size_t count = 0; count < size; count += step) {
+        struct handshake_request part;
+        enum handshake_status status = handshake_parse(data, count, &part);
+        assert_always(status == HANDSHAKE_NEED_MORE || status == verdict);
+    }
+    size_t head_bytes;
+    enum handshake_status status = handshake_check_response(data, size, FUZZ_KEY, &head_bytes);
+    assert_always(status != HANDSHAKE_OK || head_bytes <= size);
+    return 0;
+}

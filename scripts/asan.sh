@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Compiles the unit tests with gcc's AddressSanitizer (zig's clang has none) into DIR/tests.
+set -eu -o pipefail
+out=${1:?usage: scripts/asan.sh DIR}
+flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Itests -Wall -Wextra -Wno-tsan
+    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+libraries=(-luring -ljansson -lmicrohttpd -lcrypto -lcmocka -lpthread -lm)
+mkdir -p "$out/objects" "$out/tests"
+
+# Objects whose source or any header is newer are made again.
+headers=$(find codec ring feeds src tools bench tests -name '*.h' -newer "$out/objects/stamp" \
+    -print -quit 2>/dev/null || echo none yet)
+compile() {
+    local object=$out/objects/${1//\//_}.o
+    if [ -n "$headers" ] || [ ! "$object" -nt "$1" ]; then
+        gcc "${flags[@]}" -c "$1" -o "$object"
+    fi
+}
+export -f compile
+export out headers
+export flags_text="${flags[*]}"
+printf '%s\n' codec/*.c ring/*.c feeds/*.c src/*.c tools/*.c tests/sim_*.c |
+    grep -v -E '/(main|tap_main|bench_main|sim_core)\.c$' |
+    xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
+touch "$out/objects/stamp"
+
+rm -f "$out"/*.a
+ar rcs "$out/ring.a" "$out"/objects/ring_*.o
+ar rcs "$out/others.a" "$out"/objects/{codec,feeds,src,tools}_*.o
+for source in tests/test_*.c tests/sim_core.c; do
+    program=$out/tests/$(basename "$source" .c)
+    others=("$out/others.a" "$out/ring.a" "$out/others.a")
+    extra=()
+    case $source in
+    tests/test_session.c) others=("$out/others.a") ;; # brings a core of its own
+    tests/sim_core.c) extra=("$out"/objects/tests_sim_*.o) ;;
+    esac
+    echo "gcc ${flags[*]} $source ${extra[*]:-} ${others[*]} ${libraries[*]} -o $program"
+done | xargs -P "$(nproc)" -I{} bash -c '{}'

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Installs what is missing: Debian packages by apt, and the Zig toolchain, pinned, in .toolchain/.
+#
+#   scripts/setup.sh run      what building and running need
+#   scripts/setup.sh test     that, and what the tests need
+#
+# Does nothing, and needs no network, when all is there. Prints nothing then.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+zig_version=0.16.0
+declare -A zig_sha256=(
+    [x86_64]=9fcda73f62b851dd72a54b710ad40a209896db14cfb13649e62191243556342b
+)
+zig=.toolchain/zig-$zig_version
+
+run_packages=(
+    gcc              # the C library's start files and headers
+    libc6-dev
+    liburing-dev     # io_uring
+    libjemalloc-dev  # the allocator
+    libmicrohttpd-dev # health, statistics and metrics over HTTP
+    libjansson-dev   # JSON that comes in
+    libssl-dev       # SHA-1 of the WebSocket handshake
+    systemtap-sdt-dev # probes for bpftrace
+    python3          # unpacks the toolchain
+    python3-pip      # fetches it
+)
+test_packages=(
+    libcmocka-dev    # unit tests
+    clang-format     # the format of the sources
+    python3-websockets # a real client
+    curl             # another
+    prometheus       # scrapes the metrics, and checks them
+    procps           # finds processes
+    util-linux       # prlimit, setpriv: the limits the tests set
+    strace           # counts system calls
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+missing_packages() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            echo "$package"
+    done
+}
+
+install_packages() {
+    local missing as_root=()
+    mapfile -t missing < <(missing_packages "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "these Debian packages are needed, and there is no apt-get here: ${missing[*]}"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "not root, and there is no sudo: have an administrator run
+    apt-get install -y --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing Debian packages to build${1:+ and test} ringcast: ${missing[*]}"
+    "${as_root[@]}" apt-get -q update >/dev/null ||
+        fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
+    # A policy of 101 keeps packages (prometheus) from starting services.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get install failed, see above; when it is mended, run this again"
+}
+
+install_zig() {
+    [ -x "$zig/zig" ] && return 0
+    local machine wheel unpacked=.toolchain/unpacked download=.toolchain/download
+    machine=$(uname -m)
+    [ -n "${zig_sha256[$machine]:-}" ] ||
+        fail "no pinned Zig for $machine: put Zig $zig_version at $zig/zig yourself"
+    say "installing the Zig $zig_version toolchain (98 MB, from PyPI's ziglang) into .toolchain/"
+    rm -rf "$unpacked" "$download"
+    mkdir -p "$download"
+    python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" \
+        "ziglang==$zig_version" || fail "pip could not download ziglang $zig_version: is there a network?"
+    wheel=$(echo "$download"/ziglang-*.whl)
+    echo "${zig_sha256[$machine]}  $wheel" | sha256sum --check --status ||
+        fail "$wheel is not the file that was pinned; nothing of it was run"
+    python3 -m zipfile -e "$wheel" "$unpacked"
+    chmod +x "$unpacked/ziglang/zig"
+    rm -rf "$zig"
+    mv "$unpacked/ziglang" "$zig"
+    rm -rf "$unpacked" "$download"
+}
+
+case ${1:-} in
+run) install_packages "${run_packages[@]}" ;;
+test) install_packages "${run_packages[@]}" "${test_packages[@]}" ;;
+*) fail "usage: scripts/setup.sh run|test" ;;
+esac
+install_zig

@@ -13,11 +13,15 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
+import urllib.request
 
 BENCH_DIR = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH_DIR)
 START_SECONDS_MAX = 10
+QUIET_BUSY_MAX = 0.03  # of the server's core, by others, before a measurement
+QUIET_SECONDS_MAX = 60
 
 
 class Setup:
@@ -58,8 +62,9 @@ class Server:
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/"
         if kind == "ringcast":
+            self.admin_port = free_port()
             command = [setup.program("ringcast"), "--host", "127.0.0.1", "--port", str(self.port),
-                       "--admin-port", "0", "--log-level", "ERROR", *arguments]
+                       "--admin-port", str(self.admin_port), "--log-level", "ERROR", *arguments]
         else:
             command = [setup.program("raw_send"), "--port", str(self.port), *arguments]
             command += ["--uring", "64"] if kind == "uring" else []
@@ -70,22 +75,25 @@ class Server:
         self.is_unix = unix
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(self.command, stderr=self.log)
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                raise SystemExit(f"{' '.join(self.command)}:\n{self.process.communicate()[1]}")
+                self.log.seek(0)
+                raise SystemExit(f"{' '.join(self.command)}:\n{self.log.read()}")
             time.sleep(0.05)
         return self
 
     def __exit__(self, *_):
         self.process.terminate()
         try:
-            self.process.communicate(timeout=15)
+            self.process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        self.log.close()
 
     def _answers(self):
         family = socket.AF_UNIX if self.is_unix else socket.AF_INET
@@ -97,16 +105,57 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
 
-    def load(self, *arguments, seconds=None):
+    def metric(self, name):
+        """The sum over cores of a metric of ringcast."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines
+                   if line.startswith((name + "{", name + " ")))
+
+    def watch(self, name):
+        """Samples a metric until the server stops; the highest is in self.highest."""
+        self.highest = 0
+
+        def sample():
+            while self.process.poll() is None:
+                try:
+                    self.highest = max(self.highest, self.metric(name))
+                except OSError:
+                    return
+                time.sleep(0.5)
+        threading.Thread(target=sample, daemon=True).start()
+
+    def load(self, *arguments, seconds=None, warmup=None):
         """One run of ringcast-bench; its report."""
+        noise = await_quiet(self.setup.server_cpu, 0 if self.setup.small else QUIET_SECONDS_MAX)
         command = ["taskset", "-c", str(self.setup.load_cpu), self.setup.program("ringcast-bench"),
                    "--json", "-d", str(seconds or self.setup.seconds), "-w",
-                   str(self.setup.warmup), "-p", str(self.process.pid), "--cpu",
+                   str(warmup or self.setup.warmup), "-p", str(self.process.pid), "--cpu",
                    str(self.setup.server_cpu), *map(str, arguments), self.url]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if not done.stdout:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-        return json.loads(done.stdout)
+        return {**json.loads(done.stdout), "core_busy_before": noise}
+
+
+def core_times(cpu):
+    """Busy and whole time of a core since the start, in clock ticks."""
+    with open("/proc/stat") as stat:
+        fields = next(line.split() for line in stat if line.startswith(f"cpu{cpu} "))
+    ticks = [int(field) for field in fields[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def await_quiet(cpu, seconds_max):
+    """Waits until nobody else uses the core; returns the share that was busy at last."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        busy, whole = core_times(cpu)
+        time.sleep(0.5)
+        busy_now, whole_now = core_times(cpu)
+        share = (busy_now - busy) / max(1, whole_now - whole)
+        if share <= QUIET_BUSY_MAX or time.monotonic() > deadline:
+            return share
 
 
 def interleave(setup, variants, measure):
@@ -124,10 +173,12 @@ def interleave(setup, variants, measure):
 
 def describe(report):
     latency = report["latency_ns"]
+    verdict = "valid" if report["valid"] else f"INVALID {report['exit_code']}"
+    if report["core_busy_before"] > QUIET_BUSY_MAX:
+        verdict += f", core {report['core_busy_before']:.0%} busy before"
     return (f"{report['frames_per_second']:12,.0f} frames/s  "
             f"{report['server']['core_ns_per_frame']:9.1f} core ns/frame  "
-            f"p50 {latency['p50'] / 1e3:9.1f}  p99 {latency['p99'] / 1e3:9.1f} us  "
-            f"{'valid' if report['valid'] else 'INVALID ' + str(report['exit_code'])}")
+            f"p50 {latency['p50'] / 1e3:9.1f}  p99 {latency['p99'] / 1e3:9.1f} us  {verdict}")
 
 
 def median(reports, *keys):
@@ -148,6 +199,7 @@ def summary(reports):
         "frames_per_second": median(reports, "frames_per_second"),
         "latency_ns": {name: median(reports, "latency_ns", name)
                        for name in ("p50", "p90", "p99", "p99.9", "max")},
+        "core_busy_before_max": max(r["core_busy_before"] for r in reports),
         "rss_bytes": median(reports, "server", "rss_bytes_end"),
     }
 

@@ -137,11 +137,10 @@ def stalled_latency(setup, count):
         with Server(setup, "ringcast", arguments) as server:
             if variant == "without":
                 return server.load("-c", count)
-            # Blocked before the window: the kernel holds less than 300 frames for each.
-            setup.warmup, kept = max(setup.warmup, 5), setup.warmup
-            report = server.load("-c", 2 * count, "--stalled", count)
-            setup.warmup = kept
-            return report
+            # Blocked before the window: the kernel holds less than 500 frames for each.
+            server.watch("ringcast_connections_blocked")
+            report = server.load("-c", 2 * count, "--stalled", count, warmup=5)
+            return {**report, "blocked": server.highest}
 
     return interleave(setup, ["without", "stalled"], measure)
 
@@ -169,6 +168,8 @@ def stalled(setup):
                               "variants": {k: summary(v) for k, v in reports.items()}})
     holds = check(f"p99 beside {count} stalled clients {ratio:.2f} of that without (1.2 or less)",
                   ratio <= 1.2 and all(r["valid"] for r in reports["stalled"]))
+    blocked = min(r["blocked"] for r in reports["stalled"])
+    holds &= check(f"{blocked:.0f} of {count} stalled clients were blocked", blocked >= count)
     holds &= check(f"RSS grew by {growth} bytes (at most 1 MiB)", growth <= 1 << 20)
     holds &= check(f"{count - silent} resumed: {told['gaps']} GAPs, {told['gaps_wrong']} wrong, "
                    f"{told['holes']} holes not told", told["gaps"] >= count - silent and

@@ -104,12 +104,12 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     }
 }
 
-/* HEARTBEAT's "next": an object of channel numbers and their next seqs. */
+/* HEARTBEAT's next_seq: an object of channel numbers and their next seqs. */
 static void tap_reader_on_heartbeat(struct tap_reader *reader, const struct control_reply *reply)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(reply->data, "next"), key, value)
+    json_object_foreach(json_object_get(reply->data, "next_seq"), key, value)
     {
         char *end;
         uint64_t channel = strtoull(key, &end, 10);

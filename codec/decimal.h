@@ -17,8 +17,8 @@
 #define DECIMAL_U64_BYTES_MAX 20
 
 /* Sign (- or +, optional), digits, optional point and digits; no exponent, no blanks; at least
- * one digit, on either side of the point. false: not of that form, over 18 digits after the point, or the mantissa overflows
- * (INT64_MIN itself is refused); *decimal_out is untouched. */
+ * one digit, on either side of the point. false: not of that form, over 18 digits after the point,
+ * or the mantissa overflows (INT64_MIN itself is refused); *decimal_out is untouched. */
 bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out);
 
 /* Returns the length of the text, no terminator; may scribble behind it, within

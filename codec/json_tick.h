@@ -24,8 +24,9 @@ struct json_tick_head {
 void json_tick_head_init(struct json_tick_head *head, enum md_type type, const char *symbol,
                          size_t symbol_bytes, uint32_t channel);
 
-/* Writes the payload of one tick and returns its length; 0: it does not fit in out_bytes, or
- * (with pad_bytes) what must be said is longer than pad_bytes; out is then undefined. */
+/* Writes the payload of one tick and returns its length; may scribble behind it, within
+ * out_bytes. 0: it does not fit in out_bytes, or (with pad_bytes) what must be said is longer
+ * than pad_bytes; out is then undefined. A padded quote says its last price only. */
 size_t json_tick_encode(uint8_t *out, size_t out_bytes, const struct json_tick_head *head,
                         const struct md_update *update, uint64_t seq, uint64_t ts_pub_ns);
 

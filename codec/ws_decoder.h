@@ -16,19 +16,19 @@
 #include "codec/ws_frame.h"
 
 enum ws_status {
-    WS_OK,        /* *message_out is complete. */
-    WS_NEED_MORE, /* Not a fault: all bytes are consumed; call again when more have arrived. */
-    WS_NEED_BUFFER, /* Not a fault: set decoder->buffer (message_bytes_max bytes) and call
-                       again with the bytes that were not consumed. */
-    WS_NOT_MASKED,      /* A client's frame without mask, or a server's with one. */
-    WS_RESERVED_BIT,    /* RSV1-3 without an extension. */
-    WS_BAD_OPCODE,      /* Reserved opcode. */
-    WS_BAD_CONTROL,     /* A control frame that is fragmented or over 125 bytes. */
-    WS_BAD_CONTINUATION,/* Continuation without a start, or a new message inside one. */
-    WS_BAD_LENGTH,      /* Not minimal, or the top bit of a 64-bit length is set. */
-    WS_BAD_CLOSE,       /* A Close payload of 1 byte, or with a code that may not be sent. */
+    WS_OK,           /* *message_out is complete. */
+    WS_NEED_MORE,    /* Not a fault: all bytes are consumed; call again when more have arrived. */
+    WS_NEED_BUFFER,  /* Not a fault: set decoder->buffer (message_bytes_max bytes) and call
+                        again with the bytes that were not consumed. */
+    WS_NOT_MASKED,   /* A client's frame without mask, or a server's with one. */
+    WS_RESERVED_BIT, /* RSV1-3 without an extension. */
+    WS_BAD_OPCODE,   /* Reserved opcode. */
+    WS_BAD_CONTROL,  /* A control frame that is fragmented or over 125 bytes. */
+    WS_BAD_CONTINUATION, /* Continuation without a start, or a new message inside one. */
+    WS_BAD_LENGTH,       /* Not minimal, or the top bit of a 64-bit length is set. */
+    WS_BAD_CLOSE,        /* A Close payload of 1 byte, or with a code that may not be sent. */
     WS_BAD_UTF8,
-    WS_TOO_LONG,        /* Over message_bytes_max. */
+    WS_TOO_LONG, /* Over message_bytes_max. */
     WS_STATUS_COUNT,
 };
 
@@ -50,7 +50,7 @@ struct ws_decoder {
     uint8_t control[WS_CONTROL_BYTES_MAX];
     uint8_t control_bytes;
     bool in_payload;
-    bool in_message;      /* Between the first and the last fragment. */
+    bool in_message; /* Between the first and the last fragment. */
     uint8_t message_opcode;
     uint8_t frame_opcode;
     bool frame_final;
@@ -58,7 +58,7 @@ struct ws_decoder {
     uint64_t frame_bytes; /* payload of the current frame */
     uint64_t frame_offset;
     uint32_t message_bytes; /* collected in buffer */
-    uint32_t utf8_state;  /* of a text message whose fragments are checked as they come */
+    uint32_t utf8_state;    /* of a text message whose fragments are checked as they come */
 };
 
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t message_bytes_max, bool expect_mask,

@@ -19,8 +19,8 @@ enum ws_opcode {
     WS_PONG = 0xa,
 };
 
-#define WS_HEADER_BYTES_MAX 14       /* client to server, 64-bit length */
-#define WS_CONTROL_BYTES_MAX 125     /* RFC 6455 section 5.5 */
+#define WS_HEADER_BYTES_MAX 14   /* client to server, 64-bit length */
+#define WS_CONTROL_BYTES_MAX 125 /* RFC 6455 section 5.5 */
 #define WS_CLOSE_REASON_BYTES_MAX 123
 
 /* The header of an unmasked, unfragmented frame: 2, 4 or 10 bytes; returns how many. */

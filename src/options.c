@@ -37,7 +37,7 @@ static const struct option_spec options_specs[] = {
      "Port of the admin HTTP server; 0: any free one, told in the log."},
     {"feed", "SPEC", "sim", NULL, OPTION_FEED, 0, 0, 0, NULL,
      "Source of ticks, NAME or NAME:key=value,...; may be given up to 16 times."},
-    {"cores", "N|LIST", "1", NULL, OPTION_CORES, 0, 0, 0, NULL,
+    {"cores", "CORES", "1", NULL, OPTION_CORES, 0, 0, 0, NULL,
      "Threads that serve clients: how many, or the CPUs to pin them to (0,3 or 2-5)."},
     {"publisher", "WHERE", "auto", NULL, OPTION_CHOICE, AT(publisher), 0, 0, options_publishers,
      "Where ticks are encoded: in core 0 or on a thread of its own; auto: inline with one core."},

@@ -9,6 +9,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/base/cpu.h"
 
 static int frame_log_map_bytes(struct frame_log *log)
 {
@@ -181,7 +182,7 @@ static void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
             if (++spins % 64 == 0) {
                 sched_yield(); /* The reader's CPU may have been taken away inside submit. */
             } else {
-                __builtin_ia32_pause();
+                cpu_relax();
             }
         }
     }

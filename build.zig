@@ -74,21 +74,22 @@ const programs = [_]Program{
 };
 
 const test_names = [_][]const u8{
-    "bench_frames",  "channels",      "counters",     "csv_ticks",   "decimal",     "engine_uring", "feed",
-    "feed_replay",   "feed_sim",      "frame_log",    "histogram",   "json_tick",   "line_reader",  "listener",
-    "log",           "md",            "metrics",      "options",     "out_pool",    "publisher",    "request",
-    "session",       "subs",          "tap_verify",   "tick_scan",   "time_text",   "timer_wheel",  "utf8",
-    "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder",  "ws_frame",    "ws_handshake",
+    "bench_frames",  "channels",       "counters",   "csv_ticks",  "decimal",   "engine_uring", "feed",
+    "feed_replay",   "feed_sim",       "frame_log",  "histogram",  "json_tick", "line_reader",  "listener",
+    "log",           "md",             "metrics",    "options",    "out_pool",  "publisher",    "request",
+    "session",       "subs",           "tap_verify", "tick_scan",  "time_text", "timer_wheel",  "utf8",
+    "venue_binance", "venue_coinbase", "ws_client",  "ws_decoder", "ws_frame",  "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.
 const tests_without_ring = [_][]const u8{"session"};
 const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
+const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
 const bench_names = [_][]const u8{ "json_tick", "ws_decoder" };
 const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
-    "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c",  "codec/ws_decoder.c",
-    "codec/ws_frame.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",   "ring/frame_log.c",
+    "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
+    "codec/ws_frame.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",  "ring/frame_log.c",
     "ring/out_pool.c",  "ring/timer_wheel.c",
 };
 
@@ -355,18 +356,26 @@ const Context = struct {
     }
 
     fn addProgram(c: *Context, variant: Variant, program: Program) *std.Build.Step.Compile {
-        const made = c.addMain(variant, program.name, program.main, program.sees, program.links);
+        const made = c.addMain(variant, program.name, &.{program.main}, program.sees, program.links);
         if (variant.jemalloc and std.mem.eql(u8, program.name, "ringcast")) {
             c.link(made.root_module, &.{"jemalloc"});
         }
         return made;
     }
 
-    fn addMain(c: *Context, variant: Variant, name: []const u8, main: []const u8, sees: []const []const u8, links: []const Folder) *std.Build.Step.Compile {
-        const key = c.b.fmt("{s}-{s}", .{ main, variant.name });
+    /// The same program for all steps that ask for it.
+    fn addMain(
+        c: *Context,
+        variant: Variant,
+        name: []const u8,
+        sources: []const []const u8,
+        sees: []const []const u8,
+        links: []const Folder,
+    ) *std.Build.Step.Compile {
+        const key = c.b.fmt("{s}-{s}", .{ name, variant.name });
         if (c.made.get(key)) |made| return made;
         const made = c.b.addExecutable(.{ .name = name, .root_module = c.module(variant, sees) });
-        made.root_module.addCSourceFile(.{ .file = c.b.path(main), .flags = &base_flags });
+        made.root_module.addCSourceFiles(.{ .files = sources, .flags = &base_flags });
         for (links) |folder| made.root_module.linkLibrary(c.archive(variant, folder));
         c.link(made.root_module, &libraries);
         c.made.put(key, made) catch @panic("OOM");
@@ -381,27 +390,24 @@ const Context = struct {
             } else false;
             if (!without) links.append(c.b.allocator, folder) catch @panic("OOM");
         }
-        const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), c.b.fmt("tests/test_{s}.c", .{name}), tests_see, links.items);
+        const source = c.b.fmt("tests/test_{s}.c", .{name});
+        const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), &.{source}, tests_see, links.items);
         c.link(made.root_module, &.{"cmocka"});
         return made;
     }
 
     fn addSimulation(c: *Context, variant: Variant) *std.Build.Step.Compile {
-        const made = c.addMain(variant, "sim_core", "tests/sim_core.c", tests_see, &.{ ring, codec });
-        for (sim_sources) |source| {
-            made.root_module.addCSourceFile(.{ .file = c.b.path(source), .flags = &base_flags });
-        }
-        return made;
+        return c.addMain(variant, "sim_core", &simulation_sources, tests_see, &.{ ring, codec });
     }
 
     fn addBench(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {
-        return c.addMain(variant, c.b.fmt("bench_{s}", .{name}), c.b.fmt("bench/bench_{s}.c", .{name}), tests_see, &.{ src, feeds, ring, codec });
+        const source = c.b.fmt("bench/bench_{s}.c", .{name});
+        return c.addMain(variant, c.b.fmt("bench_{s}", .{name}), &.{source}, tests_see, &.{ src, feeds, ring, codec });
     }
 
     fn addFuzz(c: *Context, name: []const u8) *std.Build.Step.Compile {
-        const made = c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), c.b.fmt("tests/fuzz_{s}.c", .{name}), tests_see, &.{ src, feeds, ring, codec });
-        made.root_module.addCSourceFile(.{ .file = c.b.path("tests/fuzz_driver.c"), .flags = &base_flags });
-        return made;
+        const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
+        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ src, feeds, ring, codec });
     }
 
     fn addPortable(c: *Context) *std.Build.Step.Compile {
@@ -419,5 +425,3 @@ const Context = struct {
         return made;
     }
 };
-
-const sim_sources = [_][]const u8{"tests/sim_engine.c"};

@@ -1,0 +1,266 @@
+"""Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
+import json
+import pathlib
+import tempfile
+import time
+import unittest
+
+from clients import (CLOSE, PING, PONG, TEXT, HealthyClient, RawClient, Tracker, close_of, frame,
+                     subscribe_message)
+from server import Server, wait_until
+
+SMALL = ("--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576")
+
+
+def stalled_client(server, types, symbols=("*",), **data):
+    """Has subscribed, and will not read before it is told to."""
+    client = RawClient(server.port, receive_buffer=4096, timeout=30)
+    client.send_text(subscribe_message(symbols, types, **data))
+    return client
+
+
+def read_on(client, tracker, done, seconds=30):
+    """Reads until done(tracker) holds; a torn stream raises in the parser."""
+    deadline = time.monotonic() + seconds
+    while not done(tracker):
+        if time.monotonic() > deadline:
+            return False
+        client.next_message(tracker=tracker, timeout=seconds)
+    return True
+
+
+class Bursts(unittest.TestCase):
+    """A capture that is quiet, then brings 24 000 frames (many times the log), then ends: so it is
+    known exactly what every channel's last frame is, and how many there were."""
+    SYMBOLS = 20
+    ROUNDS = 600
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.path = pathlib.Path(folder.name, "burst.ws.log")
+        with open(cls.path, "w", encoding="ascii") as out:
+            out.write("wss://ws-feed.pro.coinbase.com <-> 1618677816.0\n")
+            for i in range(cls.SYMBOLS):
+                out.write(cls.ticker(10, i, 0) + cls.match(10, i, 0))
+            for turn in range(1, cls.ROUNDS):
+                for i in range(cls.SYMBOLS):
+                    second = 14 + turn / cls.ROUNDS
+                    out.write(cls.ticker(second, i, turn) + cls.match(second, i, turn))
+
+    @staticmethod
+    def ticker(second, i, turn):
+        return (f'{second:.6f}: {{"type":"ticker","product_id":"S{i}-X","price":"{turn + 1}.{i:02}",'
+                f'"open_24h":"1","volume_24h":"2","low_24h":"1","high_24h":"3","best_bid":"1",'
+                f'"best_ask":"2"}}\n')
+
+    @staticmethod
+    def match(second, i, turn):
+        return (f'{second:.6f}: {{"type":"match","trade_id":{turn},"side":"buy","size":"1",'
+                f'"price":"{turn + 1}","product_id":"S{i}-X","time":"2021-04-17T16:43:37.0Z"}}\n')
+
+    def run_burst(self, clients_of):
+        """Starts, lets clients subscribe, waits for the end of the burst; then they read."""
+        with Server(*SMALL, "--feed", f"replay:path={self.path}") as server:
+            self.assertTrue(wait_until(
+                lambda: server.stats()["publisher"]["channels"] == 2 * self.SYMBOLS))
+            clients = clients_of(server)
+            time.sleep(0.3)
+            with HealthyClient(server.url()) as healthy:
+                self.assertIsNotNone(server.wait_for_line("after pass 1", 30), server.log())
+                total = 2 * self.SYMBOLS * self.ROUNDS
+                self.assertEqual(server.stats()["publisher"]["ticks"], total)
+                yield server, clients, healthy
+                wait_until(lambda: healthy.tracker.frames >= total, 20)
+                self.assertEqual(healthy.tracker.faults + healthy.tracker.gaps, [])
+                self.assertTrue(all(seq == self.ROUNDS + 1
+                                    for seq in healthy.tracker.next_seq.values()))
+
+    def test_trades_are_skipped_with_exact_gaps_and_quotes_conflated_to_the_newest(self):
+        def subscribe(server):
+            return {"trade": stalled_client(server, ["trade"]),
+                    "quote": stalled_client(server, ["quote"]),
+                    "exact": stalled_client(server, ["trade"],
+                                            [f"S{i}-X.COINBASE" for i in range(self.SYMBOLS)]),
+                    "skipped quotes": stalled_client(server, ["quote"],
+                                                     delivery={"on_lag": "skip"}),
+                    "both": stalled_client(server, ["quote", "trade"]),
+                    "pattern": stalled_client(server, ["quote", "trade"], ["S*.COINBASE"])}
+        channels = {"both": 2 * self.SYMBOLS, "pattern": 2 * self.SYMBOLS}
+        for server, clients, _ in self.run_burst(subscribe):
+            for name, client in clients.items():
+                with self.subTest(name):
+                    conflated = () if name == "skipped quotes" else ("quote",)
+                    tracker = Tracker(conflated_types=conflated)
+                    count = channels.get(name, self.SYMBOLS)
+                    read_on(client, tracker, lambda it: len(it.next_seq) == count and all(
+                        seq == self.ROUNDS + 1 for seq in it.next_seq.values()))
+                    self.assertEqual(tracker.faults, [])
+                    self.assertEqual(set(tracker.next_seq.values()), {self.ROUNDS + 1})
+                    for channel, seq in tracker.next_seq.items():
+                        # published = sent + lost + conflated
+                        self.assertEqual(
+                            seq - tracker.first_seq[channel],
+                            tracker.counts[channel] + tracker.lost[channel]
+                            + tracker.passed_over[channel], tracker.names.get(channel))
+                    lost, passed = sum(tracker.lost.values()), sum(tracker.passed_over.values())
+                    if name in ("trade", "exact", "skipped quotes"):
+                        self.assertGreater(lost, 1000)
+                        self.assertEqual(passed, 0)
+                        self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"overrun"})
+                    elif name == "quote":
+                        self.assertEqual(lost, 0)
+                        self.assertGreater(passed, 1000)
+                    # HEARTBEAT then says the same.
+                    beat = client.next_message(("HEARTBEAT",), tracker=tracker)["data"]
+                    self.assertEqual(beat["lost"], lost)
+                    self.assertEqual(set(beat["next_seq"].values()), {self.ROUNDS + 1})
+                    self.assertEqual(beat["sent"], tracker.frames)
+                    self.assertEqual(beat["conflated"], passed)
+                    client.close()
+            stats = server.stats()["message_queue"]
+            self.assertGreaterEqual(stats["connection_laps"], 6)
+            self.assertEqual(stats["core_laps"], 0)
+
+    def test_a_newest_quote_is_the_very_last_one(self):
+        for _, clients, _ in self.run_burst(lambda server: [stalled_client(server, ["quote"])]):
+            last = {}
+            tracker = Tracker(conflated_types=("quote",))
+            while len(last) < self.SYMBOLS or min(tracker.next_seq.values()) <= self.ROUNDS:
+                message = clients[0].next_message(("quote",), tracker=tracker)
+                last[message["symbol"]] = message["data"]["last"]
+            self.assertEqual(last, {f"S{i}-X.COINBASE": float(f"{self.ROUNDS}.{i:02}")
+                                    for i in range(self.SYMBOLS)})
+            clients[0].close()
+
+    def test_on_lag_disconnect_closes_with_4108(self):
+        for _, clients, _ in self.run_burst(lambda server: [
+                stalled_client(server, ["trade"], delivery={"on_lag": "disconnect"})]):
+            tracker = Tracker()
+            while True:
+                got = clients[0].next_frame()
+                self.assertIsNotNone(got, "a Close frame says why")
+                if got[0] == CLOSE:
+                    break
+                tracker.on_text(got[1])
+            code, reason = close_of(got[1])
+            self.assertEqual(code, 4108)
+            self.assertIn("slow", reason)
+            self.assertEqual(tracker.faults + tracker.gaps, [])
+
+
+class FastSim(unittest.TestCase):
+    def test_a_client_that_reads_again_is_whole_again(self):
+        with Server(*SMALL, "--feed", "sim:symbols=4,rate=10000,types=trade+depth") as server, \
+                HealthyClient(server.url()) as healthy:
+            client = stalled_client(server, ["trade", "depth"])
+            tracker = Tracker()
+            for _ in range(3):
+                laps = server.stats()["message_queue"]["connection_laps"]
+                time.sleep(1.2)
+                gaps = len(tracker.gaps)
+                self.assertTrue(read_on(client, tracker, lambda it: len(it.gaps) >= gaps + 8))
+                live = time.time_ns()
+                # It catches up: frames published after now arrive.
+                self.assertTrue(read_on(
+                    client, tracker,
+                    lambda it: it.latencies and time.time_ns() - it.latencies[-1] > live))
+                self.assertEqual(tracker.faults, [])
+                self.assertGreater(server.stats()["message_queue"]["connection_laps"], laps)
+            healthy.check(self, frames=1000)
+            client.close()
+
+    def test_max_lag_skips_before_the_log_is_used_up_and_says_lag(self):
+        with Server("--max-lag-ms", "300", "--send-buffer-bytes", "64k",
+                    "--feed", "sim:symbols=4,rate=4000,types=trade") as server:
+            client = stalled_client(server, ["trade"])
+            tracker = Tracker()
+            time.sleep(1.5)
+            self.assertTrue(read_on(client, tracker, lambda it: len(it.gaps) >= 4))
+            self.assertEqual(tracker.faults, [])
+            self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"lag"})
+            client.close()
+
+    def test_a_slow_reader_that_keeps_up_within_the_log_loses_nothing(self):
+        with Server("--send-buffer-bytes", "16k",
+                    "--feed", "sim:symbols=4,rate=3000,types=trade") as server:
+            client = stalled_client(server, ["trade"])
+            tracker = Tracker()
+            for _ in range(4):
+                time.sleep(0.4)
+                frames = tracker.frames
+                self.assertTrue(read_on(client, tracker, lambda it: it.frames > frames + 800))
+            self.assertEqual(tracker.faults + tracker.gaps, [])
+            client.close()
+
+
+class Silence(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(*SMALL, "--heartbeat-interval", "1", "--idle-timeout", "3", "--feed",
+                            "sim:symbols=4,rate=4000,types=trade").start()
+        cls.addClassCleanup(cls.server.kill)
+
+    def test_a_client_that_never_reads_and_stays_silent_is_closed_with_4109(self):
+        dropped = self.server.stats()["connections"]["dropped"]["silent"]
+        with HealthyClient(self.server.url(), types=("trade",)) as healthy:
+            client = stalled_client(self.server, ["trade"])
+            self.assertTrue(wait_until(lambda: self.server.stats()["connections"]["dropped"][
+                "silent"] == dropped + 1, 20), self.server.stats())
+            self.assertIsNotNone(self.server.wait_for_line("disconnected: no pong, code 4109"))
+            healthy.check(self, frames=500)
+            client.close()
+
+    def test_a_client_that_reads_but_never_answers_a_ping_sees_4109(self):
+        client = RawClient(self.server.port, timeout=20)
+        client.subscribe(["*"], ["trade"])
+        begin = time.monotonic()
+        code, reason = client.wait_for_close(20)
+        self.assertEqual((code, reason), (4109, "no pong"))
+        self.assertGreater(time.monotonic() - begin, 1.5, "two answers may be missed")
+        client.close()
+
+    def test_a_client_that_answers_pings_stays(self):
+        client = RawClient(self.server.port, timeout=20)
+        client.subscribe(["*"], ["trade"])
+        pings = 0
+        deadline = time.monotonic() + 20
+        while pings < 5 and time.monotonic() < deadline:
+            opcode, payload = client.next_frame()
+            self.assertNotEqual(opcode, CLOSE)
+            if opcode == PING:
+                pings += 1
+                client.send(frame(PONG, payload))
+        self.assertEqual(pings, 5)
+        client.close()
+
+    def test_any_byte_counts_as_life(self):
+        client = RawClient(self.server.port, timeout=20)
+        deadline = time.monotonic() + 4.5
+        while time.monotonic() < deadline:
+            client.send_text(json.dumps({"type": "PING"}))
+            time.sleep(0.25)
+        while True:
+            opcode, payload = client.next_frame()
+            self.assertNotEqual(opcode, CLOSE, payload)
+            if not client.frames:
+                break
+        client.close()
+
+    def test_a_client_without_subscription_and_message_is_closed_with_4114(self):
+        client = RawClient(self.server.port, timeout=20)
+        begin = time.monotonic()
+        while True:
+            opcode, payload = client.next_frame()
+            if opcode == PING:
+                client.send(frame(PONG, payload))
+            elif opcode == CLOSE:
+                break
+        self.assertEqual(close_of(payload)[0], 4114)
+        self.assertGreater(time.monotonic() - begin, 2.5)
+        client.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,62 @@
+/* No message may make the request parser read out of bounds or hand on what is not within its
+ * limits, and what is echoed is JSON. Input: a client's message. */
+#include <jansson.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/utf8.h"
+#include "src/request.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* "" or one JSON value. */
+static void fuzz_request_check_echo(const char *text, size_t text_bytes_max)
+{
+    size_t bytes = strnlen(text, text_bytes_max);
+    assert_always(bytes < text_bytes_max);
+    if (bytes > 0) {
+        json_t *value = json_loadb(text, bytes, JSON_DECODE_ANY, NULL);
+        assert_always(value != NULL);
+        json_decref(value);
+    }
+}
+
+static void fuzz_request_check_accepted(const struct request *request)
+{
+    assert_always(request->type != REQUEST_NONE);
+    assert_always(request->symbol_count <= REQUEST_SYMBOLS_MAX);
+    assert_always(request->types < 1u << MD_TYPE_COUNT);
+    assert_always(!request->has_policy || (unsigned)request->policy <= LAG_DISCONNECT);
+    if (request->type == REQUEST_SUBSCRIBE) {
+        assert_always(request->symbol_count > 0);
+        assert_always(request->types != 0);
+    }
+    for (uint32_t i = 0; i < request->symbol_count; i++) {
+        size_t bytes;
+        const char *symbol = request_symbol(request, i, &bytes);
+        assert_always(strlen(symbol) == bytes);
+        assert_always(utf8_is_valid((const uint8_t *)symbol, bytes));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct request request;
+    struct request_error error;
+    if (size > CORE_MESSAGE_BYTES_MAX) {
+        return 0;
+    }
+    if (request_parse(&request, data, size, &error)) {
+        fuzz_request_check_accepted(&request);
+    } else {
+        assert_always(request.type == REQUEST_NONE);
+        assert_always(error.code != PROTOCOL_OK);
+        assert_always(utf8_is_valid((const uint8_t *)error.message, strlen(error.message)));
+        assert_always(error.message[0] != '\0');
+    }
+    fuzz_request_check_echo(request.id, sizeof request.id);
+    fuzz_request_check_echo(request.t0, sizeof request.t0);
+    request_deinit(&request);
+    return 0;
+}

@@ -1,0 +1,211 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/channels.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static int set_up(void **state)
+{
+    return channels_create((struct channels **)state);
+}
+
+static int tear_down(void **state)
+{
+    channels_destroy(*state);
+    return 0;
+}
+
+static uint32_t open_text(struct channels *channels, const char *symbol, enum md_type type)
+{
+    return channels_open(channels, symbol, strlen(symbol), type);
+}
+
+static uint32_t find_text(const struct channels *channels, const char *symbol, enum md_type type)
+{
+    return channels_find(channels, symbol, strlen(symbol), type);
+}
+
+static bool matches(const char *pattern, const char *symbol)
+{
+    return channels_pattern_matches(pattern, strlen(pattern), symbol, strlen(symbol));
+}
+
+static void a_pair_of_symbol_and_type_has_one_number_for_ever(void **state)
+{
+    struct channels *channels = *state;
+    assert_int_equal(open_text(channels, "000001.SZ", MD_QUOTE), 0);
+    assert_int_equal(open_text(channels, "000001.SZ", MD_TRADE), 1);
+    assert_int_equal(open_text(channels, "600000.SH", MD_QUOTE), 2);
+    assert_int_equal(open_text(channels, "000001.SZ", MD_QUOTE), 0);
+    assert_int_equal(channels_count(channels), 3);
+    assert_int_equal(find_text(channels, "000001.SZ", MD_TRADE), 1);
+    assert_string_equal(channels_get(channels, 2)->symbol, "600000.SH");
+    assert_int_equal(channels_get(channels, 2)->symbol_bytes, 9);
+    assert_int_equal(channels_get(channels, 1)->type, MD_TRADE);
+}
+
+static void a_symbol_that_no_feed_opened_is_not_found(void **state)
+{
+    struct channels *channels = *state;
+    open_text(channels, "000001.SZ", MD_QUOTE);
+    assert_int_equal(find_text(channels, "000001.SZ", MD_BAR), CHANNEL_NONE);
+    assert_int_equal(find_text(channels, "000001.S", MD_QUOTE), CHANNEL_NONE);
+    assert_int_equal(find_text(channels, "000001.SZ ", MD_QUOTE), CHANNEL_NONE);
+    assert_int_equal(find_text(channels, "", MD_QUOTE), CHANNEL_NONE);
+    assert_int_equal(find_text(channels, "a symbol that is longer than all of them", MD_QUOTE),
+                     CHANNEL_NONE);
+}
+
+static void a_symbol_is_1_to_32_bytes_of_utf8(void **state)
+{
+    static const char *const bad[] = {
+        "",     "123456789012345678901234567890123", "A\x01", "A\x7f", "A*", "A\"", "\xff", "A\xc3",
+        "A\nB",
+    };
+    static const char *const good[] = {"A", "12345678901234567890123456789012", "A B", "\\",
+                                       "\xe5\xb9\xb3\xe5\xae\x89"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_int_equal(open_text(*state, bad[i], MD_QUOTE), CHANNEL_NONE);
+    }
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_int_equal(open_text(*state, good[i], MD_QUOTE), i);
+    }
+}
+
+static void the_table_takes_exactly_its_maximum(void **state)
+{
+    struct channels *channels = *state;
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    for (uint32_t i = 0; i < CHANNELS_MAX; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        assert_int_equal(open_text(channels, symbol, MD_QUOTE), i);
+    }
+    assert_int_equal(open_text(channels, "ONE MORE", MD_QUOTE), CHANNEL_NONE);
+    assert_int_equal(channels_count(channels), CHANNELS_MAX);
+    for (uint32_t i = 0; i < CHANNELS_MAX; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        assert_int_equal(find_text(channels, symbol, MD_QUOTE), i);
+        assert_int_equal(open_text(channels, symbol, MD_QUOTE), i);
+    }
+    assert_int_equal(find_text(channels, "ONE MORE", MD_QUOTE), CHANNEL_NONE);
+}
+
+struct reader {
+    struct channels *channels;
+    _Atomic bool stopping;
+    _Atomic uint32_t opened; /* Set after channels_open has returned. */
+    uint64_t faults;
+};
+
+static void *read_all_the_time(void *context)
+{
+    struct reader *reader = context;
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    for (uint32_t round = 0; !atomic_load(&reader->stopping); round++) {
+        uint32_t wanted = round % 20000;
+        snprintf(symbol, sizeof symbol, "S%u", wanted);
+        uint32_t opened = atomic_load(&reader->opened);
+        uint32_t channel = find_text(reader->channels, symbol, MD_QUOTE);
+        if (channel == CHANNEL_NONE) {
+            reader->faults += wanted < opened; /* It was there before we looked. */
+            continue;
+        }
+        reader->faults += channel != wanted;
+        reader->faults += channels_count(reader->channels) <= channel;
+        reader->faults += strcmp(channels_get(reader->channels, channel)->symbol, symbol) != 0;
+    }
+    return NULL;
+}
+
+static void a_reader_sees_whole_channels_while_they_are_opened(void **state)
+{
+    struct reader reader = {.channels = *state};
+    pthread_t thread;
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    assert_int_equal(pthread_create(&thread, NULL, read_all_the_time, &reader), 0);
+    for (uint32_t i = 0; i < 20000; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        assert_int_equal(open_text(reader.channels, symbol, MD_QUOTE), i);
+        atomic_store(&reader.opened, i + 1);
+    }
+    atomic_store(&reader.stopping, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(reader.faults, 0);
+}
+
+static void a_star_stands_for_any_run_of_bytes(void **state)
+{
+    (void)state;
+    assert_true(matches("*", "000001.SZ"));
+    assert_true(matches("*.SZ", "000001.SZ"));
+    assert_true(matches("000001*", "000001.SZ"));
+    assert_true(matches("000001.SZ*", "000001.SZ"));
+    assert_true(matches("6*.SH", "600000.SH"));
+    assert_true(matches("*0*0*1*.SZ", "000001.SZ"));
+    assert_true(matches("a*ab", "aabab"));
+    assert_true(matches("*a*b*a*", "xxabxa"));
+    assert_true(matches("**", "x"));
+    assert_false(matches("*.SZ", "600000.SH"));
+    assert_false(matches("6*.SH", "000001.SH"));
+    assert_false(matches("a*b", "abc"));
+    assert_false(matches("aa*a", "aa"));
+    assert_false(matches("*ab*ab", "ab"));
+    assert_false(matches("abc", "abcd"));
+}
+
+/* Every split of the symbol among the stars, tried in turn. */
+static bool matches_simply(const char *pattern, const char *symbol)
+{
+    if (*pattern == '\0') {
+        return *symbol == '\0';
+    }
+    if (*pattern == '*') {
+        return matches_simply(pattern + 1, symbol) ||
+               (*symbol != '\0' && matches_simply(pattern, symbol + 1));
+    }
+    return *pattern == *symbol && matches_simply(pattern + 1, symbol + 1);
+}
+
+static void matching_agrees_with_trying_every_split(void **state)
+{
+    static const char letters[] = "ab*";
+    (void)state;
+    for (uint32_t p = 0; p < 729; p++) { /* 3^6 patterns x 2^6 symbols */
+        char pattern[7] = {0};
+        for (uint32_t i = 0, rest = p; i < 6; i++, rest /= 3) {
+            pattern[i] = letters[rest % 3];
+        }
+        for (uint32_t s = 0; s < 64; s++) {
+            char symbol[7] = {0};
+            for (uint32_t i = 0; i < 6; i++) {
+                symbol[i] = letters[s >> i & 1];
+            }
+            assert_int_equal(matches(pattern, symbol), matches_simply(pattern, symbol));
+            assert_int_equal(matches(pattern, symbol + 3), matches_simply(pattern, symbol + 3));
+        }
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_pair_of_symbol_and_type_has_one_number_for_ever),
+        TEST(a_symbol_that_no_feed_opened_is_not_found),
+        TEST(a_symbol_is_1_to_32_bytes_of_utf8),
+        TEST(the_table_takes_exactly_its_maximum),
+        TEST(a_reader_sees_whole_channels_while_they_are_opened),
+        cmocka_unit_test(a_star_stands_for_any_run_of_bytes),
+        cmocka_unit_test(matching_agrees_with_trying_every_split),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

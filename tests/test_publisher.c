@@ -1,0 +1,534 @@
+/* The publisher over a feed that the test moves by hand, a real frame log, and cores that only note
+ * that they were woken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "src/log.h"
+#include "src/publisher.h"
+
+#define FRAME_BYTES_MAX 1024
+#define LEVELS 40
+
+/* ---- Doubles ---- */
+
+struct fake_feed {
+    struct feed feed;
+    const struct feed_sink *sink;
+    uint32_t channel;
+    uint32_t wanted; /* ticks it would hand over */
+    uint32_t handed; /* since the test looked */
+    uint32_t polls;
+    uint32_t level_count;  /* of each side of its quotes */
+    uint64_t next_wall_ns; /* what poll returns; 0: at once while it wants to hand over */
+    bool is_closed;
+};
+
+static struct fake_feed fakes[3];
+static uint32_t fake_count;
+static uint64_t woken[2];
+static uint32_t line_count;
+static char last_line[LOG_LINE_BYTES_MAX];
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void fake_publish(struct fake_feed *fake, enum md_type type)
+{
+    static struct md_level levels[LEVELS];
+    struct md_update update = {
+        .type = type,
+        .channel = fake->channel,
+        .ts_event_ns = 5,
+        .ts_recv_ns = clock_ns(CLOCK_REALTIME) - NS_PER_MS,
+    };
+    for (uint32_t i = 0; i < LEVELS; i++) {
+        levels[i] = (struct md_level){{.mantissa = 123456789012345678}, {.mantissa = 1}};
+    }
+    if (type == MD_QUOTE) {
+        update.quote = (struct md_quote){
+            {.mantissa = 1234, .exponent = -2},
+            md_none,
+            md_none,
+            md_none,
+            md_none,
+            md_none,
+            md_none,
+            levels,
+            levels,
+            fake->level_count,
+            fake->level_count,
+            NULL,
+        };
+    } else {
+        update.trade = (struct md_trade){.price = {.mantissa = 5}, .size = {.mantissa = 7}};
+    }
+    fake->sink->publish(fake->sink->context, &update);
+}
+
+static uint64_t fake_poll(struct feed *feed, uint64_t now_ns)
+{
+    struct fake_feed *fake = (struct fake_feed *)(void *)feed;
+    uint32_t room = fake->sink->room(fake->sink->context);
+    fake->polls++;
+    for (; room > 0 && fake->wanted > 0; room--) {
+        fake_publish(fake, MD_QUOTE);
+        fake->wanted--;
+        fake->handed++;
+    }
+    return fake->next_wall_ns == 0 || fake->wanted > 0 ? now_ns : fake->next_wall_ns;
+}
+
+static void fake_close(struct feed *feed)
+{
+    ((struct fake_feed *)(void *)feed)->is_closed = true;
+}
+
+static const struct feed_ops fake_ops = {.name = "fake", .poll = fake_poll, .close = fake_close};
+const struct feed_ops feed_sim = {.name = "sim"};
+
+int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
+              uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
+{
+    (void)now_ns;
+    if (strcmp(spec, "bad") == 0) {
+        snprintf(error_out, FEED_ERROR_BYTES_MAX, "unknown feed \"bad\"");
+        return -EINVAL;
+    }
+    struct fake_feed *fake = &fakes[fake_count++];
+    *fake = (struct fake_feed){.feed.ops = &fake_ops, .sink = sink, .next_wall_ns = FEED_NEVER};
+    fake->feed.elastic = strcmp(spec, "elastic") == 0;
+    fake->channel = sink->open_channel(sink->context, spec, strlen(spec), MD_QUOTE);
+    *feed_out = &fake->feed;
+    return 0;
+}
+
+void log_post(uint32_t producer, enum log_level level, const char *text)
+{
+    (void)level;
+    assert_int_equal(producer, 0);
+    line_count++;
+    snprintf(last_line, sizeof last_line, "%s", text);
+}
+
+struct core {
+    uint32_t number;
+};
+static struct core cores[2] = {{0}, {1}};
+
+bool core_wake(struct core *core, struct engine *waker)
+{
+    assert_non_null(waker);
+    woken[core->number]++;
+    return false;
+}
+
+/* ---- Helpers ---- */
+
+static struct channels *channels;
+static struct frame_log *frames;
+static struct counters *counters;
+static struct publisher *publisher;
+static uint64_t mono_ns;
+
+static int create(const char *const *specs, uint32_t count)
+{
+    char error[FEED_ERROR_BYTES_MAX] = "";
+    struct publisher_options options = {
+        .channels = channels,
+        .log = frames,
+        .counters = &counters->publisher,
+        .feed_specs = specs,
+        .feed_count = count,
+    };
+    return publisher_create(&publisher, &options, error, sizeof error);
+}
+
+static int set_up(void **state)
+{
+    struct frame_log_options options = {
+        .capacity_bytes = MIB,
+        .frame_bytes_max = FRAME_BYTES_MAX,
+        .channel_count_max = CHANNELS_MAX,
+        .reader_count = 1,
+    };
+    (void)state;
+    fake_count = 0;
+    line_count = 0;
+    mono_ns = 100 * NS_PER_SECOND;
+    memset(woken, 0, sizeof woken);
+    assert_int_equal(channels_create(&channels), 0);
+    assert_int_equal(frame_log_create(&frames, &options), 0);
+    assert_int_equal(counters_open(&counters, NULL, 2), 0);
+    publisher = NULL;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (publisher != NULL) {
+        publisher_destroy(publisher);
+    }
+    counters_close(counters, NULL);
+    frame_log_destroy(frames);
+    channels_destroy(channels);
+    return 0;
+}
+
+static void create_with(const char *spec)
+{
+    const char *specs[] = {spec};
+    assert_int_equal(create(specs, 1), 0);
+}
+
+static void set_cores(uint32_t count)
+{
+    struct core *pointers[] = {&cores[0], &cores[1]};
+    struct core_counters *core_counters[] = {&counters->cores[0], &counters->cores[1]};
+    publisher_set_cores(publisher, pointers, core_counters, count);
+}
+
+static uint64_t poll_once(void)
+{
+    return publisher_poll(publisher, mono_ns);
+}
+
+static uint64_t ticks(void)
+{
+    return counter_get(&counters->publisher.ticks);
+}
+
+/* The payload of a frame that is shorter than 64 KiB. */
+static json_t *payload_of(uint64_t index)
+{
+    const struct frame_desc *desc = frame_log_desc(frames, index);
+    const uint8_t *frame = frame_log_at(frames, desc->position);
+    assert_int_equal(frame[0], 0x81);
+    size_t header_bytes = frame[1] == 126 ? 4 : 2;
+    size_t payload_bytes = frame[1] == 126 ? (size_t)(frame[2] << 8 | frame[3]) : frame[1];
+    assert_int_equal(desc->frame_bytes, header_bytes + payload_bytes);
+    json_t *payload = json_loadb((const char *)frame + header_bytes, payload_bytes, 0, NULL);
+    assert_non_null(payload);
+    return payload;
+}
+
+static long long number_of(const json_t *object, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(object, key)));
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* ---- Tests ---- */
+
+static void a_tick_becomes_a_frame_with_seq_and_times(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].wanted = 3;
+    uint64_t before_ns = clock_ns(CLOCK_REALTIME);
+    poll_once();
+    assert_int_equal(frame_log_head(frames), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct frame_desc *desc = frame_log_desc(frames, i);
+        json_t *payload = payload_of(i);
+        assert_string_equal(json_string_value(json_object_get(payload, "type")), "quote");
+        assert_string_equal(json_string_value(json_object_get(payload, "symbol")), "A");
+        assert_int_equal(number_of(payload, "ch"), 0);
+        assert_int_equal(number_of(payload, "seq"), i + 1);
+        assert_int_equal(desc->seq, i + 1);
+        assert_int_equal(desc->group, MD_QUOTE);
+        assert_true(number_of(payload, "ts_pub") == (long long)desc->ts_pub_ns);
+        assert_true(desc->ts_pub_ns >= before_ns);
+        json_decref(payload);
+    }
+    assert_int_equal(ticks(), 3);
+    assert_int_equal(counter_get(&counters->publisher.tick_bytes), frames->write_position);
+    assert_in_range(counter_get(&counters->publisher.late_ns), NS_PER_MS, 100 * NS_PER_MS);
+}
+
+static void quotes_are_full_images_and_trades_are_not(void **state)
+{
+    (void)state;
+    create_with("A");
+    fake_publish(&fakes[0], MD_QUOTE);
+    fakes[0].channel = fakes[0].sink->open_channel(fakes[0].sink->context, "A", 1, MD_TRADE);
+    fake_publish(&fakes[0], MD_TRADE);
+    assert_int_equal(frame_log_desc(frames, 0)->flags, FRAME_FULL_IMAGE);
+    assert_int_equal(frame_log_desc(frames, 1)->flags, 0);
+    assert_int_equal(frame_log_desc(frames, 1)->group, MD_TRADE);
+    assert_int_equal(counter_get(&counters->publisher.channels), 2);
+}
+
+static void a_tick_that_does_not_fit_is_counted_and_told_once(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].level_count = LEVELS;
+    fakes[0].wanted = 5;
+    poll_once();
+    assert_int_equal(counter_get(&counters->publisher.ticks_refused), 5);
+    assert_int_equal(line_count, 1);
+    assert_non_null(strstr(last_line, "quote of A"));
+    assert_int_equal(frame_log_head(frames), 0);
+    fakes[0].level_count = 1;
+    fakes[0].wanted = 1;
+    mono_ns += 2 * NS_PER_SECOND;
+    fakes[0].next_wall_ns = 0;
+    fakes[0].polls = 0;
+    fake_publish(&fakes[0], MD_QUOTE);
+    assert_int_equal(ticks(), 1); /* Its seq is 1: what was refused left no hole. */
+    assert_int_equal(frame_log_desc(frames, 0)->seq, 1);
+}
+
+static void a_tick_without_channel_is_counted(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].channel = CHANNEL_NONE;
+    fakes[0].wanted = 2;
+    poll_once();
+    assert_int_equal(counter_get(&counters->publisher.ticks_refused), 2);
+    assert_int_equal(ticks(), 0);
+}
+
+static void a_feed_that_cannot_be_opened_ends_the_creation(void **state)
+{
+    static const char *const specs[] = {"A", "bad"};
+    (void)state;
+    assert_int_equal(create(specs, 2), -EINVAL);
+    assert_true(fakes[0].is_closed);
+}
+
+static void the_next_poll_is_when_the_first_feed_wants_it(void **state)
+{
+    static const char *const specs[] = {"A", "B"};
+    (void)state;
+    assert_int_equal(create(specs, 2), 0);
+    assert_true(poll_once() == UINT64_MAX); /* Both have ended. */
+    publisher_destroy(publisher);
+    fake_count = 0;
+    assert_int_equal(create(specs, 2), 0);
+    fakes[0].next_wall_ns = clock_ns(CLOCK_REALTIME) + 500 * NS_PER_MS;
+    fakes[1].next_wall_ns = clock_ns(CLOCK_REALTIME) + 200 * NS_PER_MS;
+    assert_in_range(poll_once() - mono_ns, 100 * NS_PER_MS, 200 * NS_PER_MS);
+    poll_once();
+    assert_int_equal(fakes[1].polls, 1); /* It is not polled before it is due. */
+}
+
+static void no_sleep_is_longer_than_a_second_lest_the_clock_be_set(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].next_wall_ns = clock_ns(CLOCK_REALTIME) + 3600 * NS_PER_SECOND;
+    assert_int_equal(poll_once(), mono_ns + NS_PER_SECOND);
+    mono_ns += NS_PER_SECOND;
+    poll_once();
+    assert_int_equal(fakes[0].polls, 2);
+}
+
+static void a_feed_that_has_ended_is_left_alone(void **state)
+{
+    (void)state;
+    create_with("A");
+    poll_once();
+    mono_ns += 5 * NS_PER_SECOND;
+    poll_once();
+    assert_int_equal(fakes[0].polls, 1);
+}
+
+static void an_inline_poll_ends_with_what_its_core_fans_out_in_a_turn(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].wanted = 1;
+    fakes[0].next_wall_ns = 0;
+    poll_once();
+    fakes[0].wanted = 100000;
+    assert_int_equal(poll_once(), mono_ns);
+    uint32_t frame_bytes = frame_log_desc(frames, 0)->frame_bytes;
+    assert_int_equal(ticks(), 1 + 64 * KIB / frame_bytes);
+}
+
+static void feeds_share_a_poll_and_take_turns(void **state)
+{
+    static const char *const specs[] = {"A", "B", "C"};
+    (void)state;
+    assert_int_equal(create(specs, 3), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        fakes[i].wanted = 100000;
+    }
+    for (uint32_t round = 0; round < 3; round++) {
+        uint64_t first = frame_log_head(frames);
+        poll_once();
+        assert_int_equal(frame_log_desc(frames, first)->channel, round);
+    }
+    assert_int_equal(fakes[0].handed, fakes[1].handed + (fakes[0].handed - fakes[1].handed));
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_in_range(fakes[i].handed, 300, 3 * PUBLISHER_POLL_TICKS_MAX);
+    }
+}
+
+static void an_elastic_feed_stays_within_half_a_log_of_the_slowest_core(void **state)
+{
+    (void)state;
+    create_with("elastic");
+    set_cores(2);
+    fakes[0].wanted = 1000000;
+    fakes[0].level_count = 5;
+    for (int i = 0; i < 1000; i++) {
+        poll_once();
+    }
+    uint64_t stuck_at = ticks();
+    assert_in_range(frames->write_position, MIB / 4, MIB / 2);
+    assert_true(poll_once() > mono_ns); /* It waits a little, and does not spin. */
+    assert_int_equal(ticks(), stuck_at);
+
+    counter_set(&counters->cores[0].position, stuck_at);
+    poll_once();
+    assert_int_equal(ticks(), stuck_at); /* The other core has not moved. */
+    counter_set(&counters->cores[1].position, stuck_at / 2);
+    poll_once();
+    assert_true(ticks() > stuck_at);
+}
+
+static void an_elastic_feed_of_small_frames_is_held_by_descriptors(void **state)
+{
+    (void)state;
+    create_with("elastic");
+    set_cores(1);
+    fakes[0].wanted = 1000000;
+    for (int i = 0; i < 1000; i++) {
+        poll_once();
+    }
+    assert_in_range(ticks(), 1, (frames->desc_mask + 1) / 2);
+}
+
+static void other_feeds_are_polled_however_slow_a_core_is(void **state)
+{
+    (void)state;
+    create_with("A");
+    set_cores(2);
+    fakes[0].wanted = 20000;
+    fakes[0].next_wall_ns = 0;
+    for (int i = 0; i < 1000; i++) {
+        poll_once();
+    }
+    assert_int_equal(ticks(), 20000);
+    assert_true(frame_log_tail(frames) > 0);
+}
+
+static void an_inline_publisher_wakes_the_other_cores_only(void **state)
+{
+    (void)state;
+    create_with("A");
+    set_cores(2);
+    fakes[0].wanted = 1;
+    poll_once();
+    assert_int_equal(woken[0], 0);
+    assert_int_equal(woken[1], 1);
+}
+
+static void no_more_than_64_ticks_wait_for_the_head(void **state)
+{
+    (void)state;
+    create_with("A");
+    for (uint32_t i = 0; i < 200; i++) {
+        fake_publish(&fakes[0], MD_QUOTE);
+        assert_true(frames->write_index - frame_log_head(frames) < 64);
+    }
+}
+
+static void *run(void *context)
+{
+    return (void *)(intptr_t)publisher_run(context);
+}
+
+static void the_thread_publishes_wakes_every_core_and_stops(void **state)
+{
+    pthread_t thread;
+    void *result;
+    (void)state;
+    create_with("A");
+    set_cores(2);
+    fakes[0].wanted = 10000;
+    fakes[0].next_wall_ns = 0;
+    assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + 10 * NS_PER_SECOND;
+    while (frame_log_head(frames) < 10000 && clock_ns(CLOCK_MONOTONIC) < deadline_ns) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    publisher_stop(publisher);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_null(result);
+    assert_int_equal(frame_log_head(frames), 10000);
+    assert_true(woken[0] >= 10000 / 64);
+    assert_int_equal(woken[0], woken[1]);
+}
+
+static void a_sleeping_thread_stops_within_a_fifth_of_a_second(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    create_with("A");
+    assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+    publisher_stop(publisher);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(clock_ns(CLOCK_MONOTONIC) - began_ns < 5 * NS_PER_SECOND);
+}
+
+static void the_counters_of_all_feeds_are_added_up(void **state)
+{
+    static const char *const specs[] = {"A", "B"};
+    (void)state;
+    assert_int_equal(create(specs, 2), 0);
+    fakes[0].feed.counters = (struct feed_counters){.skipped = 1, .malformed = 2, .holes = 3};
+    fakes[1].feed.counters = (struct feed_counters){.skipped = 10, .passes = 4};
+    poll_once();
+    assert_int_equal(counter_get(&counters->publisher.feed_skipped), 11);
+    assert_int_equal(counter_get(&counters->publisher.feed_malformed), 2);
+    assert_int_equal(counter_get(&counters->publisher.feed_holes), 3);
+    assert_int_equal(counter_get(&counters->publisher.feed_passes), 4);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_tick_becomes_a_frame_with_seq_and_times),
+        TEST(quotes_are_full_images_and_trades_are_not),
+        TEST(a_tick_that_does_not_fit_is_counted_and_told_once),
+        TEST(a_tick_without_channel_is_counted),
+        TEST(a_feed_that_cannot_be_opened_ends_the_creation),
+        TEST(the_next_poll_is_when_the_first_feed_wants_it),
+        TEST(no_sleep_is_longer_than_a_second_lest_the_clock_be_set),
+        TEST(a_feed_that_has_ended_is_left_alone),
+        TEST(an_inline_poll_ends_with_what_its_core_fans_out_in_a_turn),
+        TEST(feeds_share_a_poll_and_take_turns),
+        TEST(an_elastic_feed_stays_within_half_a_log_of_the_slowest_core),
+        TEST(an_elastic_feed_of_small_frames_is_held_by_descriptors),
+        TEST(other_feeds_are_polled_however_slow_a_core_is),
+        TEST(an_inline_publisher_wakes_the_other_cores_only),
+        TEST(no_more_than_64_ticks_wait_for_the_head),
+        TEST(the_thread_publishes_wakes_every_core_and_stops),
+        TEST(a_sleeping_thread_stops_within_a_fifth_of_a_second),
+        TEST(the_counters_of_all_feeds_are_added_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,342 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/request.h"
+#include "tests/guard_page.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static struct request request;
+static struct request_error error;
+
+static bool parse(const char *text)
+{
+    return request_parse(&request, (const uint8_t *)text, strlen(text), &error);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    request_deinit(&request);
+    return 0;
+}
+
+/* What is refused, with the code and field of the verdict. */
+struct fault {
+    const char *text;
+    int code;
+    const char *field;
+};
+
+static void check_faults(const struct fault *faults, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (parse(faults[i].text)) {
+            fail_msg("was accepted: %s", faults[i].text);
+        }
+        if ((int)error.code != faults[i].code || strcmp(error.field, faults[i].field) != 0) {
+            fail_msg("%s: %d \"%s\", not %d \"%s\"", faults[i].text, (int)error.code, error.field,
+                     faults[i].code, faults[i].field);
+        }
+        assert_true(error.message[0] != '\0');
+        assert_int_equal(request.type, REQUEST_NONE);
+        request_deinit(&request);
+    }
+}
+
+static void the_short_form_is_understood(void **state)
+{
+    size_t bytes;
+    (void)state;
+    assert_true(parse("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\"],"
+                      "\"data_types\":[\"quote\"]}}"));
+    assert_int_equal(request.type, REQUEST_SUBSCRIBE);
+    assert_string_equal(request.id, "");
+    assert_int_equal(request.types, 1u << MD_QUOTE);
+    assert_int_equal(request.symbol_count, 1);
+    assert_string_equal(request_symbol(&request, 0, &bytes), "000001.SZ");
+    assert_int_equal(bytes, 9);
+    assert_true(request.snapshot);
+    assert_false(request.has_policy);
+}
+
+static void every_field_is_understood(void **state)
+{
+    size_t bytes;
+    (void)state;
+    assert_true(
+        parse("{\"type\":\"subscribe\",\"id\":-7,\"extra\":[{}],\"data\":{\"symbols\":"
+              "[\"A\",\"*.SZ\"],\"data_types\":[\"Quote\",\"BAR\",\"quote\"],\"snapshot\":"
+              "false,\"more\":1,\"delivery\":{\"mode\":\"all\",\"on_lag\":\"conflate\"}}}"));
+    assert_string_equal(request.id, "-7");
+    assert_int_equal(request.types, 1u << MD_QUOTE | 1u << MD_BAR);
+    assert_string_equal(request_symbol(&request, 1, &bytes), "*.SZ");
+    assert_false(request.snapshot);
+    assert_true(request.has_policy);
+    assert_int_equal(request.policy, LAG_CONFLATE);
+}
+
+static void one_string_stands_for_a_list_of_one(void **state)
+{
+    size_t bytes;
+    (void)state;
+    assert_true(parse("{\"type\":\"UNSUBSCRIBE\",\"data\":{\"symbols\":\"A\","
+                      "\"data_types\":\"depth\"}}"));
+    assert_int_equal(request.type, REQUEST_UNSUBSCRIBE);
+    assert_int_equal(request.symbol_count, 1);
+    assert_string_equal(request_symbol(&request, 0, &bytes), "A");
+    assert_int_equal(request.types, 1u << MD_DEPTH);
+}
+
+static void unsubscribe_and_list_need_no_data(void **state)
+{
+    (void)state;
+    assert_true(parse("{\"type\":\"UNSUBSCRIBE\"}"));
+    assert_int_equal(request.symbol_count, 0);
+    assert_int_equal(request.types, 0);
+    request_deinit(&request);
+    assert_true(parse("{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":[\"trade\"]}}"));
+    assert_int_equal(request.types, 1u << MD_TRADE);
+    request_deinit(&request);
+    assert_true(parse("{\"type\":\"List\",\"data\":null}"));
+    assert_int_equal(request.type, REQUEST_LIST);
+}
+
+static void an_id_is_echoed_as_it_came(void **state)
+{
+    static const char *const ids[][2] = {
+        {"7", "7"},
+        {"9223372036854775807", "9223372036854775807"},
+        {"\"abc\"", "\"abc\""},
+        {"\"\"", "\"\""},
+        {"\"a\\\"b\\\\c\\u0001\"", "\"a\\\"b\\\\c\\u0001\""},
+        {"\"\xe5\xb9\xb3\"", "\"\xe5\xb9\xb3\""},
+        {"null", ""},
+    };
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        snprintf(text, sizeof text, "{\"id\":%s,\"type\":\"LIST\"}", ids[i][0]);
+        assert_true(parse(text));
+        assert_string_equal(request.id, ids[i][1]);
+        request_deinit(&request);
+    }
+}
+
+static void the_longest_id_fits_however_it_is_escaped(void **state)
+{
+    char text[1024] = "{\"type\":\"LIST\",\"id\":\"";
+    (void)state;
+    for (int i = 0; i < REQUEST_ID_BYTES_MAX; i++) {
+        strcat(text, "\\u0001");
+    }
+    char *end = text + strlen(text);
+    strcpy(end, "\"}");
+    assert_true(parse(text));
+    assert_int_equal(strlen(request.id), 6 * REQUEST_ID_BYTES_MAX + 2);
+    request_deinit(&request);
+    strcpy(end, "x\"}");
+    assert_false(parse(text));
+    assert_string_equal(error.field, "id");
+    assert_string_equal(request.id, "");
+}
+
+static void a_fault_after_the_id_keeps_the_id(void **state)
+{
+    (void)state;
+    assert_false(parse("{\"type\":\"NONSENSE\",\"id\":\"x\"}"));
+    assert_string_equal(request.id, "\"x\"");
+}
+
+static void ping_keeps_t0_as_it_came(void **state)
+{
+    (void)state;
+    assert_true(parse("{\"type\":\"PING\",\"data\":{\"t0\":1732078800123456789}}"));
+    assert_string_equal(request.t0, "1732078800123456789");
+    request_deinit(&request);
+    assert_true(parse("{\"type\":\"PING\",\"t0\":\"abc\"}"));
+    assert_string_equal(request.t0, "\"abc\"");
+    request_deinit(&request);
+    assert_true(parse("{\"type\":\"PING\"}"));
+    assert_string_equal(request.t0, "");
+}
+
+static void what_is_no_message_is_a_bad_request(void **state)
+{
+    static const struct fault faults[] = {
+        {"", 107, ""},
+        {"hello", 107, ""},
+        {"[]", 107, ""},
+        {"7", 107, ""},
+        {"{\"type\":\"LIST\"", 107, ""},
+        {"{\"type\":\"LIST\"} x", 107, ""},
+        {"{\"type\":\"LIST\",\"type\":\"LIST\"}", 107, ""},
+        {"{\"type\":\"LIST\",\"x\":\"a\\u0000b\"}", 107, ""},
+        {"{\"type\":\"LIST\",\"x\":\"\xff\"}", 107, ""},
+        {"{\"type\":\"LIST\",\"x\":99999999999999999999}", 107, ""},
+        {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", 107, ""},
+        {"{}", 107, "type"},
+        {"{\"type\":7}", 107, "type"},
+        {"{\"type\":\"LIST\",\"id\":1.5}", 107, "id"},
+        {"{\"type\":\"LIST\",\"id\":[1]}", 107, "id"},
+        {"{\"type\":\"LIST\",\"data\":[]}", 107, "data"},
+        {"{\"type\":\"PING\",\"data\":{\"t0\":{}}}", 107, "data.t0"},
+        {"{\"type\":\"PING\",\"t0\":[]}", 107, "t0"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+static void brackets_in_a_string_are_no_depth(void **state)
+{
+    (void)state;
+    assert_true(parse("{\"type\":\"LIST\",\"x\":\"\\\"[[[[[[[[[[[[[[[[[[[[[\"}"));
+}
+
+static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"modify\"}", 108, "type"},
+        {"{\"type\":\"SNAPSHOT\"}", 108, "type"},   {"{\"type\":\"RESUME\"}", 108, "type"},
+        {"{\"type\":\"REPLAY\"}", 108, "type"},     {"{\"type\":\"STATUS\"}", 108, "type"},
+        {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
+        {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+#define SUBSCRIBE(rest) "{\"type\":\"SUBSCRIBE\",\"data\":{" rest "}}"
+#define NAMES "\"symbols\":[\"A\"],\"data_types\":[\"quote\"]"
+
+static void a_fault_in_subscribe_names_its_field(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"SUBSCRIBE\"}", 107, "data"},
+        {SUBSCRIBE(""), 107, "data.symbols"},
+        {SUBSCRIBE("\"data_types\":[\"quote\"]"), 107, "data.symbols"},
+        {SUBSCRIBE("\"symbols\":[],\"data_types\":[\"quote\"]"), 107, "data.symbols"},
+        {SUBSCRIBE("\"symbols\":{},\"data_types\":[\"quote\"]"), 107, "data.symbols"},
+        {SUBSCRIBE("\"symbols\":[\"A\",7],\"data_types\":[\"quote\"]"), 107, "data.symbols[1]"},
+        {SUBSCRIBE("\"symbols\":[\"A\"]"), 107, "data.data_types"},
+        {SUBSCRIBE("\"symbols\":[\"A\"],\"data_types\":[]"), 107, "data.data_types"},
+        {SUBSCRIBE("\"symbols\":[\"A\"],\"data_types\":7"), 107, "data.data_types"},
+        {SUBSCRIBE("\"symbols\":[\"A\"],\"data_types\":\"tick\""), 121, "data.data_types"},
+        {SUBSCRIBE("\"symbols\":[\"A\"],\"data_types\":[\"bar\",\"tick\"]"), 121,
+         "data.data_types[1]"},
+        {SUBSCRIBE("\"symbols\":[\"A\"],\"data_types\":[null]"), 107, "data.data_types[0]"},
+        {SUBSCRIBE(NAMES ",\"snapshot\":1"), 107, "data.snapshot"},
+        {SUBSCRIBE(NAMES ",\"delivery\":\"skip\""), 107, "data.delivery"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"on_lag\":\"drop\"}"), 107, "data.delivery.on_lag"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"on_lag\":7}"), 107, "data.delivery.on_lag"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"some\"}"), 107, "data.delivery.mode"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":1}"), 107, "data.delivery.mode"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+static void what_is_not_offered_yet_is_refused_and_never_ignored(void **state)
+{
+    static const struct fault faults[] = {
+        {SUBSCRIBE(NAMES ",\"depth\":5"), 123, "data.depth"},
+        {SUBSCRIBE(NAMES ",\"bar\":\"1m\""), 123, "data.bar"},
+        {SUBSCRIBE(NAMES ",\"since\":{\"epoch\":\"x\",\"seq\":1}"), 108, "data.since"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"conflated\"}"), 108, "data.delivery.mode"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"interval_ms\":100}"), 108, "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"max_lag_ms\":250}"), 108, "data.delivery.max_lag_ms"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+static void unsubscribe_of_symbols_needs_their_types(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"UNSUBSCRIBE\",\"data\":{\"symbols\":[\"A\"]}}", 107, "data.data_types"},
+        {"{\"type\":\"UNSUBSCRIBE\",\"data\":{\"symbols\":[],\"data_types\":[\"bar\"]}}", 107,
+         "data.symbols"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+static void a_message_has_at_most_1000_symbols(void **state)
+{
+    char *text = malloc(CORE_MESSAGE_BYTES_MAX);
+    (void)state;
+    for (int count = 1000; count <= 1001; count++) {
+        char *at = text + sprintf(text, "{\"type\":\"SUBSCRIBE\",\"data\":{\"data_types\":"
+                                        "[\"quote\"],\"symbols\":[\"A\"");
+        for (int i = 1; i < count; i++) {
+            at += sprintf(at, ",\"%06d.SZ\"", i);
+        }
+        strcpy(at, "]}}");
+        assert_true(strlen(text) <= CORE_MESSAGE_BYTES_MAX);
+        assert_int_equal(parse(text), count == 1000);
+        request_deinit(&request);
+    }
+    assert_int_equal(error.code, 106);
+    assert_string_equal(error.field, "data.symbols");
+    free(text);
+}
+
+static void nothing_is_read_behind_the_message(void **state)
+{
+    static const char text[] = SUBSCRIBE(NAMES ",\"snapshot\":true");
+    (void)state;
+    struct guard_page guard;
+    guard_page_init(&guard, sizeof text);
+    for (size_t bytes = 0; bytes < sizeof text; bytes++) {
+        bool is_whole = bytes == sizeof text - 1;
+        uint8_t *copy = guard_page_copy(&guard, text, bytes);
+        assert_int_equal(request_parse(&request, copy, bytes, &error), is_whole);
+        request_deinit(&request);
+    }
+    guard_page_deinit(&guard);
+}
+
+static void what_a_fault_quotes_is_ascii(void **state)
+{
+    char text[300] = "{\"type\": \"\xe5\xb9\xb3\" ";
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        strcat(text, "\xe5\xb9\xb3");
+    }
+    assert_false(parse(text));
+    for (const char *at = error.message; *at != '\0'; at++) {
+        assert_in_range((unsigned char)*at, ' ', '~');
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_short_form_is_understood),
+        TEST(every_field_is_understood),
+        TEST(one_string_stands_for_a_list_of_one),
+        TEST(unsubscribe_and_list_need_no_data),
+        TEST(an_id_is_echoed_as_it_came),
+        TEST(the_longest_id_fits_however_it_is_escaped),
+        TEST(a_fault_after_the_id_keeps_the_id),
+        TEST(ping_keeps_t0_as_it_came),
+        TEST(what_is_no_message_is_a_bad_request),
+        TEST(brackets_in_a_string_are_no_depth),
+        TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
+        TEST(a_fault_in_subscribe_names_its_field),
+        TEST(what_is_not_offered_yet_is_refused_and_never_ignored),
+        TEST(unsubscribe_of_symbols_needs_their_types),
+        TEST(a_message_has_at_most_1000_symbols),
+        TEST(nothing_is_read_behind_the_message),
+        TEST(what_a_fault_quotes_is_ascii),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

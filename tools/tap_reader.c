@@ -51,6 +51,14 @@ int tap_reader_subscribe(struct tap_reader *reader, const char *text)
     return tap_reader_send(reader, WS_TEXT, text, strlen(text));
 }
 
+static void tap_reader_say_goodbye(struct tap_reader *reader)
+{
+    uint8_t payload[2];
+    bytes_store_be16(payload, 1000);
+    (void)tap_reader_send(reader, WS_CLOSE, payload, sizeof payload);
+    tap_reader_end(reader);
+}
+
 static void tap_reader_fault(struct tap_reader *reader, const char *what)
 {
     if (reader->sink->verify != NULL) {
@@ -101,6 +109,9 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
             control_reply_u64(item, "next_seq", &next_seq)) {
             tap_verify_on_next_seq(verify, reader->index, channel, next_seq);
         }
+    }
+    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
+        tap_reader_say_goodbye(reader); /* Nothing will ever come. */
     }
 }
 
@@ -238,10 +249,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
 void tap_reader_deinit(struct tap_reader *reader)
 {
     if (reader->fd >= 0) {
-        uint8_t payload[2];
-        bytes_store_be16(payload, 1000);
-        (void)tap_reader_send(reader, WS_CLOSE, payload, sizeof payload);
+        tap_reader_say_goodbye(reader);
     }
-    tap_reader_end(reader);
     free(reader->buffer);
 }

@@ -13,7 +13,8 @@
 #include "src/channels.h"
 
 #define PUBLISHER_FEEDS_MAX 16
-#define PUBLISHER_POLL_TICKS_MAX 1024 /* a poll ends after so many, so that the cores get theirs */
+/* A poll ends after so many, of all feeds together, so that the cores get their turn. */
+#define PUBLISHER_POLL_TICKS_MAX 1024
 
 struct publisher;
 

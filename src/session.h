@@ -3,7 +3,8 @@
  *
  * Owner    main creates one table per core, before the core.
  * Threads  The core's thread only, through the ops.
- * Memory   A slab indexed by conn; a subscription's text is allocated when it is asked for.
+ * Memory   A slab of 40 bytes a conn; patterns are allocated as they are asked for, exact
+ *          subscriptions are kept by the core alone. One buffer for answers.
  * Source   docs/protocol.md.
  */
 #ifndef RINGCAST_SRC_SESSION_H

@@ -45,7 +45,7 @@ struct session {
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
 };
-static_assert(sizeof(struct session) <= CACHE_LINE_BYTES, "counted per client");
+static_assert(sizeof(struct session) == 40, "counted per client");
 
 struct sessions {
     struct session_options options;

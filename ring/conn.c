@@ -279,6 +279,18 @@ static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status s
     conn_close(core, conn, ws_close_code(status), ws_status_text(status), ws_status_text(status));
 }
 
+/* What is held from here on belongs to a new message, whose time begins now. A control frame in
+ * the middle of a message renews nothing. */
+static void conn_renew_input(struct core *core, struct conn *conn, enum ws_opcode opcode)
+{
+    if (conn->input != CONN_NONE && (opcode == WS_TEXT || opcode == WS_BINARY)) {
+        struct core_input *input = &core->inputs[conn->input];
+        input->since_ns = core->time.now_ns;
+        list_remove(&input->age_link);
+        list_append(&core->inputs_in_use, &input->age_link);
+    }
+}
+
 /* All bytes are consumed, unless the conn ends on the way. */
 static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
 {
@@ -298,6 +310,7 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
         count -= consumed;
         if (status == WS_OK) {
             conn_on_message(core, conn, &message);
+            conn_renew_input(core, conn, message.opcode);
         } else if (status == WS_NEED_BUFFER ||
                    (status == WS_NEED_MORE && decoder == &fresh && !ws_decoder_is_idle(decoder))) {
             struct core_input *input = conn_take_input(core, conn);

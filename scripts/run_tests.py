@@ -72,7 +72,7 @@ def commands(label, directory, names):
     if label == "integration":
         for script in sorted((ROOT / "tests/integration").glob("test_*.py")):
             yield script.stem, ["/usr/bin/python3", "-B", "-m", "unittest", "-v",
-                                f"tests.integration.{script.stem}"]
+                                script.stem]
         return
     for program in sorted(pathlib.Path(directory).iterdir()):
         if os.access(program, os.X_OK) and program.is_file():
@@ -82,7 +82,7 @@ def commands(label, directory, names):
 def run_label(label, directory, names):
     print(f"{label}:", flush=True)
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="stdout", RINGCAST_BIN_DIR=directory,
-                       PYTHONDONTWRITEBYTECODE="1",
+                       PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(ROOT / "tests/integration"),
                        TSAN_OPTIONS="halt_on_error=1", UBSAN_OPTIONS="print_stacktrace=1")
     environment.setdefault("RINGCAST_SHARED_DATA", str(ROOT.parent / "shared/data"))
     total = [0, 0, 0]

@@ -90,6 +90,35 @@ void session_send_reply(struct session_call *call)
     reply_trim(&call->sessions->failed);
 }
 
+void session_begin_entry(struct reply *reply, const struct session_name *name)
+{
+    if (reply->bytes > 0 && reply->text[reply->bytes - 1] != '[') {
+        reply_put(reply, ",", 1);
+    }
+    reply_print(reply, "{\"symbol\":");
+    reply_string(reply, name->text, name->bytes);
+    reply_print(reply, ",\"type\":\"%s\"", md_type_name(name->type));
+}
+
+void session_begin_verdicts(struct session_call *call, const char *type)
+{
+    struct reply *reply = &call->sessions->reply;
+    reply_begin(reply, type, call->request->id, session_wall_ns());
+    reply_print(reply, "{\"epoch\":\"%s\",\"ok\":[", call->sessions->options.epoch);
+    reply_put(&call->sessions->failed, "[", 1);
+}
+
+void session_end_verdicts(struct session_call *call)
+{
+    struct reply *reply = &call->sessions->reply;
+    const struct reply *failed = &call->sessions->failed;
+    reply_print(reply, "],\"failed\":");
+    reply_put(reply, failed->text, failed->bytes);
+    reply_print(reply, "]}");
+    reply_end(reply);
+    session_send_reply(call);
+}
+
 /* ---- Opening and closing ---- */
 
 /* Unique in a run: the core, and a number that grows. */

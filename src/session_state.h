@@ -87,6 +87,12 @@ uint64_t session_wall_ns(void);
 void session_send_reply(struct session_call *call);
 void session_send_error(struct sessions *sessions, struct core *core, uint32_t conn, const char *id,
                         const struct request_error *error);
+/* An entry of a list, without its closing brace. */
+void session_begin_entry(struct reply *reply, const struct session_name *name);
+/* Verdicts go into two lists, ok in sessions->reply and failed in sessions->failed; the end
+ * appends the second and sends the answer. */
+void session_begin_verdicts(struct session_call *call, const char *type);
+void session_end_verdicts(struct session_call *call);
 
 /* session_subscribe.c */
 void session_subscribe(struct session_call *call);

@@ -8,17 +8,22 @@
 
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
-/* ---- Lists of verdicts ---- */
+/* ---- Entries ---- */
 
-/* An entry of a list, without its closing brace. */
-static void session_begin_entry(struct reply *reply, const struct session_name *name)
+static struct session_name session_channel_name(const struct channel *channel)
 {
-    if (reply->bytes > 0 && reply->text[reply->bytes - 1] != '[') {
-        reply_put(reply, ",", 1);
-    }
-    reply_print(reply, "{\"symbol\":");
-    reply_string(reply, name->text, name->bytes);
-    reply_print(reply, ",\"type\":\"%s\"", md_type_name(name->type));
+    return (struct session_name){channel->symbol, channel->symbol_bytes,
+                                 (enum md_type)channel->type};
+}
+
+static struct session_name session_pattern_name(const struct session_pattern *pattern)
+{
+    return (struct session_name){pattern->text, pattern->bytes, (enum md_type)pattern->type};
+}
+
+static struct session_name session_star_name(enum md_type type)
+{
+    return (struct session_name){"*", 1, type};
 }
 
 static void session_refuse(struct session_call *call, const struct session_name *name,
@@ -29,26 +34,6 @@ static void session_refuse(struct session_call *call, const struct session_name 
     session_begin_entry(failed, name);
     reply_print(failed, ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}", (int)code, message,
                 retry ? "true" : "false");
-}
-
-/* Verdicts go into two lists, ok and failed; the second is kept apart until the end. */
-static void session_begin_verdicts(struct session_call *call, const char *type)
-{
-    struct reply *reply = &call->sessions->reply;
-    reply_begin(reply, type, call->request->id, session_wall_ns());
-    reply_print(reply, "{\"epoch\":\"%s\",\"ok\":[", call->sessions->options.epoch);
-    reply_put(&call->sessions->failed, "[", 1);
-}
-
-static void session_end_verdicts(struct session_call *call)
-{
-    struct reply *reply = &call->sessions->reply;
-    const struct reply *failed = &call->sessions->failed;
-    reply_print(reply, "],\"failed\":");
-    reply_put(reply, failed->text, failed->bytes);
-    reply_print(reply, "]}");
-    reply_end(reply);
-    session_send_reply(call);
 }
 
 /* ---- Patterns ---- */
@@ -129,9 +114,10 @@ static int session_subscribe_covered(struct core *core, uint32_t conn, uint32_t 
                           snapshot, SESSION_BY_PATTERN);
 }
 
-/* Subscribes what the pattern covers; where it is the first to cover, its policy holds. Returns
- * how many channels it covers, or -ENOSPC. */
-static int64_t session_apply_pattern(struct session_call *call, uint32_t place)
+/* Subscribes what the pattern covers. What another pattern covers already has its policy from that
+ * one, which came first; with_policy: where this is the first after all, its policy has changed.
+ * Returns how many channels it covers, or -ENOSPC. */
+static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool with_policy)
 {
     struct session *session = call->session;
     struct session_pattern pattern = session->patterns[place];
@@ -148,7 +134,7 @@ static int64_t session_apply_pattern(struct session_call *call, uint32_t place)
             if (error < 0) {
                 return error;
             }
-        } else if (tag == SESSION_BY_PATTERN && place < session->pattern_count &&
+        } else if (with_policy && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
                    session_first_cover(session, channel) == &session->patterns[place]) {
             core_set_subscription(call->core, call->conn, i, (enum lag_policy)pattern.policy,
                                   SESSION_BY_PATTERN);
@@ -344,10 +330,11 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
-    if (!is_new && call->request->has_policy) {
+    bool with_policy = !is_new && call->request->has_policy;
+    if (with_policy) {
         session->patterns[place].policy = (uint8_t)call->request->policy;
     }
-    int64_t covered = session_apply_pattern(call, place);
+    int64_t covered = session_apply_pattern(call, place, with_policy);
     if (covered < 0) {
         session_remove_pattern(call, place);
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
@@ -473,36 +460,49 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
     }
 }
 
-/* Every entry of the given types. Patterns first, so that no channel falls back to one. */
-static void session_unsubscribe_all(struct session_call *call, uint32_t types)
+/* Takes the patterns of the types out of the list; the channels are seen to afterwards. */
+static void session_drop_patterns(struct session_call *call, uint32_t types)
 {
     struct session *session = call->session;
-    for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
-        if ((types & (1u << type)) != 0 && session_unsubscribe_star(call, (enum md_type)type)) {
-            struct session_name name = {.text = "*", .bytes = 1, .type = (enum md_type)type};
-            session_accept_removal(call, &name);
-        }
-    }
-    for (uint32_t place = session->pattern_count; place-- > 0;) {
-        if (place >= session->pattern_count ||
-            (types & (1u << session->patterns[place].type)) == 0) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < session->pattern_count; i++) {
+        struct session_pattern *pattern = &session->patterns[i];
+        if ((types & (1u << pattern->type)) == 0) {
+            session->patterns[kept++] = *pattern;
             continue;
         }
-        struct session_pattern pattern = session->patterns[place];
-        struct session_name name = {
-            .text = pattern.text, .bytes = pattern.bytes, .type = (enum md_type)pattern.type};
-        session_remove_pattern(call, place);
+        struct session_name name = session_pattern_name(pattern);
         session_accept_removal(call, &name);
     }
-    uint32_t channel_count = channels_count(call->sessions->options.channels);
-    for (uint32_t i = 0; i < channel_count && session->exact_count > 0; i++) {
-        const struct channel *channel = channels_get(call->sessions->options.channels, i);
-        if ((types & (1u << channel->type)) != 0 && session_unsubscribe_exact(call, i)) {
-            struct session_name name = {.text = channel->symbol,
-                                        .bytes = channel->symbol_bytes,
-                                        .type = (enum md_type)channel->type};
+    session->pattern_count = (uint16_t)kept;
+    if (kept == 0) {
+        session_free_patterns(call->sessions, session);
+    }
+}
+
+/* Every entry of the given types: no other can cover what they covered. */
+static void session_unsubscribe_all(struct session_call *call, uint32_t types)
+{
+    for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
+        if ((types & (1u << type)) != 0 && session_unsubscribe_star(call, (enum md_type)type)) {
+            struct session_name name = session_star_name((enum md_type)type);
             session_accept_removal(call, &name);
         }
+    }
+    session_drop_patterns(call, types);
+    uint32_t channel_count = channels_count(call->sessions->options.channels);
+    for (uint32_t i = 0; i < channel_count && call->session->number != 0; i++) {
+        const struct channel *channel = channels_get(call->sessions->options.channels, i);
+        int tag = core_subscription_tag(call->core, call->conn, i);
+        if (tag < 0 || (types & (1u << channel->type)) == 0) {
+            continue;
+        }
+        if ((tag & SESSION_EXACT) != 0) {
+            struct session_name name = session_channel_name(channel);
+            call->session->exact_count--;
+            session_accept_removal(call, &name);
+        }
+        core_unsubscribe(call->core, call->conn, i);
     }
 }
 
@@ -534,14 +534,13 @@ static void session_list_patterns(struct session_call *call)
     const struct session *session = call->session;
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         if ((session->star_types & (1u << type)) != 0) {
-            struct session_name name = {.text = "*", .bytes = 1, .type = (enum md_type)type};
+            struct session_name name = session_star_name((enum md_type)type);
             session_list_pattern(call, &name, (enum lag_policy)session->star_policies[type]);
         }
     }
     for (uint32_t i = 0; i < session->pattern_count; i++) {
         const struct session_pattern *pattern = &session->patterns[i];
-        struct session_name name = {
-            .text = pattern->text, .bytes = pattern->bytes, .type = (enum md_type)pattern->type};
+        struct session_name name = session_pattern_name(pattern);
         session_list_pattern(call, &name, (enum lag_policy)pattern->policy);
     }
 }
@@ -558,9 +557,7 @@ static void session_list_exact(struct session_call *call)
         }
         left--;
         const struct channel *channel = channels_get(call->sessions->options.channels, i);
-        struct session_name name = {.text = channel->symbol,
-                                    .bytes = channel->symbol_bytes,
-                                    .type = (enum md_type)channel->type};
+        struct session_name name = session_channel_name(channel);
         session_begin_entry(reply, &name);
         reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64 ",\"on_lag\":\"%s\"}", i,
                     core_next_seq(call->core, i),

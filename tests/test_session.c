@@ -760,6 +760,20 @@ static void unsubscribe_without_symbols_drops_all(void **state)
     assert_int_equal(count_of(data, "ok"), 0);
 }
 
+static void dropping_a_type_keeps_the_patterns_of_others(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"*.SZ\",\"0*\"", "\"quote\",\"trade\",\"bar\""), "SUBSCRIBED");
+    const json_t *data =
+        ask("{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":\"trade\"}}", "UNSUBSCRIBED");
+    assert_int_equal(count_of(data, "ok"), 2);
+    assert_string_equal(table(0), "cc...s");
+    open_channel("000003.SZ", MD_TRADE);
+    open_channel("000003.SZ", MD_BAR);
+    assert_string_equal(table(0), "cc...s.s");
+    assert_int_equal(number_of(ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS"), "count"), 4);
+}
+
 static void list_tells_every_entry_with_its_settings(void **state)
 {
     (void)state;
@@ -904,6 +918,7 @@ int main(void)
         TEST(a_conn_may_end_in_the_middle_of_its_message),
         TEST(conns_with_patterns_may_end_while_a_channel_appears),
         TEST(unsubscribe_without_symbols_drops_all),
+        TEST(dropping_a_type_keeps_the_patterns_of_others),
         TEST(list_tells_every_entry_with_its_settings),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),

@@ -156,13 +156,15 @@ def stalled(setup):
     heartbeat = 4
     small_log = ["--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576",
                  "--heartbeat-interval", str(heartbeat)]
-    # The log holds 4 000 frames: at 1 000/s the stalled are lapped before they read again.
-    with Server(setup, "ringcast", sim(rate=1000) + small_log + room(2 * count)) as server:
+    # The log holds 4 000 frames: at 1 000/s the stalled are lapped before they read again. They
+    # come 50 at a time, so that the server and the load have time for everybody.
+    feed = sim(rate=1000, burst=50)
+    with Server(setup, "ringcast", feed + small_log + room(2 * count)) as server:
         resumed = server.load("-c", 2 * count, "--stalled", count, "--stalled-silent", silent,
                               "--stalled-resume", "5", "--allow-gaps",
                               seconds=max(setup.seconds, 4 * heartbeat))
     told = resumed["stalled"]
-    print(f"  resumed: {told}")
+    print(f"  resumed: {told}\n  readers: {harness.describe(resumed)}")
     closed = sum(told["closes"].values())
     record("stalled", setup, {"p99_ratio": ratio, "rss_growth_bytes": growth, "resumed": told,
                               "variants": {k: summary(v) for k, v in reports.items()}})
@@ -174,6 +176,9 @@ def stalled(setup):
     holds &= check(f"{count - silent} resumed: {told['gaps']} GAPs, {told['gaps_wrong']} wrong, "
                    f"{told['holes']} holes not told", told["gaps"] >= count - silent and
                    told["gaps_wrong"] == 0 and told["holes"] == 0)
+    readers = resumed["readers"]
+    holds &= check(f"the readers missed nothing meanwhile: {readers['gaps']} GAPs, "
+                   f"{readers['holes']} holes", readers["gaps"] + readers["holes"] == 0)
     return holds & check(f"{closed} of {silent} silent ones were closed", closed == silent)
 
 

@@ -14,6 +14,8 @@
 
 #define CONNS_PER_SOURCE 5000 /* Ports of one pair of addresses: 28 000, TIME_WAIT included. */
 
+#define RESUMED_BUFFER_BYTES (256 * 1024)
+
 #define TO(state) (1u << BENCH_CONN_##state)
 static const uint8_t bench_conn_next_states[] = {
     [BENCH_CONN_NEW] = TO(CONNECTING) | TO(CLOSED),
@@ -136,6 +138,13 @@ void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *co
 
 void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn)
 {
+    /* With the window of the small buffer it would read, but hardly faster than it stalled: each
+     * window update waits, and Linux counts a peer whose window never holds the sender's first
+     * segment as silent (TCP_USER_TIMEOUT). The scale was fixed at SYN: 64 KiB is the most. */
+    int buffer_bytes = RESUMED_BUFFER_BYTES;
+    int window_bytes = UINT16_MAX;
+    setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &window_bytes, sizeof window_bytes);
     bench_conn_enter(thread, conn, BENCH_CONN_STREAMING);
     bench_thread_arm(thread, conn);
 }

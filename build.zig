@@ -74,11 +74,10 @@ const programs = [_]Program{
 };
 
 const test_names = [_][]const u8{
-    "bench_frames",  "channels",       "counters",   "csv_ticks",  "decimal",   "engine_uring", "feed",
-    "feed_replay",   "feed_sim",       "frame_log",  "histogram",  "json_tick", "line_reader",  "listener",
-    "log",           "md",             "metrics",    "options",    "out_pool",  "publisher",    "request",
-    "session",       "subs",           "tap_verify", "tick_scan",  "time_text", "timer_wheel",  "utf8",
-    "venue_binance", "venue_coinbase", "ws_client",  "ws_decoder", "ws_frame",  "ws_handshake",
+    "bench_frames", "channels",    "control_reply", "proc_usage",    "counters",       "csv_ticks",   "decimal",    "engine_uring", "feed",
+    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
+    "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
+    "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.
 const tests_without_ring = [_][]const u8{"session"};

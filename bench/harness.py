@@ -43,6 +43,8 @@ class Setup:
 
     def program(self, name):
         path = os.path.join(self.bin_dir, name)
+        if not os.path.exists(path):
+            path = os.path.join(self.bin_dir, os.pardir, "bench", name)
         if not os.access(path, os.X_OK):
             raise SystemExit(f"{path} is not there: build first, or name its folder by --bin")
         return path

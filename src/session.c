@@ -30,7 +30,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
         return -ENOMEM;
     }
     sessions->options = *options;
-    sessions->slab_count = options->conn_count_max + SESSION_SPARE_CONNS;
+    sessions->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
     sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
     if (sessions->slab == NULL || sessions->pattern_conns == NULL) {

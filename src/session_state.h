@@ -13,7 +13,6 @@
 #include "src/request.h"
 #include "src/session.h"
 
-#define SESSION_SPARE_CONNS 64   /* A core has so many beyond conn_count_max, to answer 503. */
 #define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
 
 static_assert(MD_TYPE_COUNT <= CORE_GROUPS_MAX, "a channel's group is its type");

@@ -83,7 +83,7 @@ class Admin(ServerTestCase):
 
     def test_promtool_finds_nothing_wrong_with_metrics(self):
         if shutil.which("promtool") is None:
-            self.skipTest("SKIPPED LOUDLY: promtool (package prometheus) is not installed")
+            self.skipTest("SKIPPED: promtool (package prometheus) is not installed")
         status, headers, body = self.server.admin("/metrics?aliases=no")
         self.assertEqual(status, 200)
         self.assertIn("text/plain", headers["Content-Type"])
@@ -111,7 +111,7 @@ class Admin(ServerTestCase):
     def test_prometheus_scrapes_it_and_answers_queries(self):
         prometheus = shutil.which("prometheus")
         if prometheus is None:
-            self.skipTest("SKIPPED LOUDLY: prometheus is not installed")
+            self.skipTest("SKIPPED: prometheus is not installed")
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
                 HealthyClient(self.server.url()) as healthy:
             config = pathlib.Path(folder, "prometheus.yml")

@@ -590,7 +590,7 @@ class FullServers(unittest.TestCase):
 
     def test_out_of_descriptors_clients_wait_in_the_backlog_and_get_in_when_others_leave(self):
         if shutil.which("prlimit") is None:
-            self.skipTest("SKIPPED LOUDLY: prlimit is not installed")
+            self.skipTest("SKIPPED: prlimit is not installed")
         with Server("--feed", "sim:types=quote+trade+bar+depth",
                     prefix=("prlimit", "--nofile=64:64")) as server:
             self.assertIsNotNone(server.wait_for_line("limit of open files is 64"))

@@ -19,7 +19,7 @@ from test_lifecycle import PORTS, refuse
 def capture(name):
     path = SHARED_DATA / name
     if not path.exists():
-        raise unittest.SkipTest(f"SKIPPED LOUDLY: {path} is missing; set RINGCAST_SHARED_DATA")
+        raise unittest.SkipTest(f"SKIPPED: {path} is missing; set RINGCAST_SHARED_DATA")
     return path
 
 

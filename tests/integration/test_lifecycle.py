@@ -176,9 +176,9 @@ class HostLimits(unittest.TestCase):
 
     def test_little_lockable_memory_as_an_ordinary_user_works_or_says_what_to_do(self):
         if os.geteuid() != 0:
-            self.skipTest("SKIPPED LOUDLY: only root can become an ordinary user with setpriv")
+            self.skipTest("SKIPPED: only root can become an ordinary user with setpriv")
         if shutil.which("setpriv") is None or shutil.which("prlimit") is None:
-            self.skipTest("SKIPPED LOUDLY: setpriv or prlimit is not installed")
+            self.skipTest("SKIPPED: setpriv or prlimit is not installed")
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
             os.chmod(folder, 0o755)
             binary = shutil.copy(program("ringcast"), folder)
@@ -363,7 +363,7 @@ class WaysToRun(unittest.TestCase):
 
     def test_two_cores_serve_all(self):
         if len(os.sched_getaffinity(0)) < 2:
-            self.skipTest("SKIPPED LOUDLY: this machine has one CPU")
+            self.skipTest("SKIPPED: this machine has one CPU")
         stats = self.serve_all("--cores", "2", clients=8)
         self.assertEqual(len(stats["cores"]), 2)
 

@@ -467,7 +467,7 @@ class AThousandClients(unittest.TestCase):
     def setUpClass(cls):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard < 3 * cls.COUNT:
-            raise unittest.SkipTest(f"SKIPPED LOUDLY: the limit of open files is {hard}")
+            raise unittest.SkipTest(f"SKIPPED: the limit of open files is {hard}")
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         cls.addClassCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 

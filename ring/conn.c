@@ -50,7 +50,7 @@ static void conn_cancel_operations(struct core *core, struct conn *conn)
 /* A client whose answers pile up is not read from until they have gone. */
 static void conn_pause_recv(struct core *core, struct conn *conn)
 {
-    if (conn->out.bytes > CORE_OUT_PAUSE_BYTES && !conn->recv_paused && conn->recv_armed) {
+    if (conn->out.bytes > CONN_OUT_PAUSE_BYTES && !conn->recv_paused && conn->recv_armed) {
         conn->recv_paused = true;
         struct io_uring_sqe *sqe = core_sqe(core);
         io_uring_prep_cancel64(sqe, core_tag(OP_RECV, conn->generation, conn_index(core, conn)), 0);
@@ -61,7 +61,7 @@ static void conn_pause_recv(struct core *core, struct conn *conn)
 
 static void conn_resume_recv(struct core *core, struct conn *conn)
 {
-    if (conn->recv_paused && conn->out.bytes <= CORE_OUT_PAUSE_BYTES) {
+    if (conn->recv_paused && conn->out.bytes <= CONN_OUT_PAUSE_BYTES) {
         conn->recv_paused = false;
         if (!conn->recv_armed && conn_is_open(conn)) {
             conn_arm_recv(core, conn);
@@ -80,18 +80,18 @@ static void conn_release_input(struct core *core, struct conn *conn)
     }
 }
 
-static struct core_input *conn_take_input(struct core *core, struct conn *conn)
+static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
 {
     assert_always(conn->input == CONN_NONE);
     if (core->free_input_count == 0) {
         /* Half-sent requests must not starve the others: the oldest makes room. */
-        struct core_input *oldest =
-            container_of(core->inputs_in_use.next, struct core_input, age_link);
+        struct conn_input *oldest =
+            container_of(core->inputs_in_use.next, struct conn_input, age_link);
         conn_abort(core, core_conn(core, oldest->conn), "half a message for too long");
     }
     assert_always(core->free_input_count > 0);
     conn->input = core->free_inputs[--core->free_input_count];
-    struct core_input *input = &core->inputs[conn->input];
+    struct conn_input *input = &core->inputs[conn->input];
     input->conn = conn_index(core, conn);
     input->handshake_bytes = 0;
     input->since_ns = core->time.now_ns;
@@ -168,7 +168,7 @@ void conn_open(struct core *core, int fd, bool is_unix)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
     conn_arm_recv(core, conn);
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_HANDSHAKE_NS);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_HANDSHAKE_NS);
     counter_add(&core->counters->conns_open, 1);
 }
 
@@ -185,7 +185,7 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
     conn_queue(core, conn, answer, answer_bytes);
     if (conn->state == CONN_HANDSHAKING) {
         conn_enter(core, conn, CONN_CLOSING);
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_CLOSE_NS);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_CLOSE_NS);
     }
 }
 
@@ -203,7 +203,7 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     conn->was_opened = true;
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
     counter_add(&core->counters->conns_streaming, 1);
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_QUIET_NS);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_QUIET_NS);
     conn_peer_text(conn, peer, sizeof peer);
     core->options.ops->on_open(core->options.context, core, conn_index(core, conn), peer,
                                core->time.now_ns);
@@ -284,7 +284,7 @@ static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status s
 static void conn_renew_input(struct core *core, struct conn *conn, enum ws_opcode opcode)
 {
     if (conn->input != CONN_NONE && (opcode == WS_TEXT || opcode == WS_BINARY)) {
-        struct core_input *input = &core->inputs[conn->input];
+        struct conn_input *input = &core->inputs[conn->input];
         input->since_ns = core->time.now_ns;
         list_remove(&input->age_link);
         list_append(&core->inputs_in_use, &input->age_link);
@@ -313,7 +313,7 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
             conn_renew_input(core, conn, message.opcode);
         } else if (status == WS_NEED_BUFFER ||
                    (status == WS_NEED_MORE && decoder == &fresh && !ws_decoder_is_idle(decoder))) {
-            struct core_input *input = conn_take_input(core, conn);
+            struct conn_input *input = conn_take_input(core, conn);
             input->decoder = fresh;
             input->decoder.buffer = input->bytes;
             decoder = &input->decoder;
@@ -331,7 +331,7 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
 static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes,
                                    size_t count)
 {
-    struct core_input *input = &core->inputs[conn->input];
+    struct conn_input *input = &core->inputs[conn->input];
     /* One byte more than the limit is enough for the parser to refuse it. */
     size_t room = sizeof input->bytes - input->handshake_bytes;
     size_t taken = count < room ? count : room;
@@ -360,7 +360,7 @@ static void conn_on_bytes(struct core *core, struct conn *conn, uint8_t *bytes, 
         if (head_bytes > 0) {
             conn_decode(core, conn, bytes + head_bytes, count - head_bytes);
         } else if (conn->state == CONN_HANDSHAKING) {
-            struct core_input *input = conn_take_input(core, conn);
+            struct conn_input *input = conn_take_input(core, conn);
             memcpy(input->bytes, bytes, count);
             input->handshake_bytes = (uint32_t)count;
         }
@@ -445,7 +445,7 @@ void conn_on_sent(struct core *core, struct conn *conn)
 static void conn_send_ping(struct core *core, struct conn *conn)
 {
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
-    if (conn->missed_pongs >= CORE_MISSED_PONGS_MAX) {
+    if (conn->missed_pongs >= CONN_MISSED_PONGS_MAX) {
         counter_add(&core->counters->closed_silent, 1);
         conn_close(core, conn, 4109, "no pong", "no pong");
         return;
@@ -459,7 +459,7 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
 {
     uint64_t now_ns = core->time.now_ns;
     if (conn->input != CONN_NONE &&
-        now_ns >= core->inputs[conn->input].since_ns + CORE_HALF_MESSAGE_NS) {
+        now_ns >= core->inputs[conn->input].since_ns + CONN_HALF_MESSAGE_NS) {
         counter_add(&core->counters->closed_protocol, 1);
         conn_close(core, conn, 4005, "half a message for 10 s", "half a message for 10 s");
     } else if (conn->sub_count == 0 && conn->group_mask == 0 &&
@@ -468,7 +468,7 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
         conn_close(core, conn, 4114, "idle", "idle");
     } else if (now_ns >= conn->next_ping_ns) {
         conn_send_ping(core, conn);
-    } else if (conn->mode == CONN_PUSHED && now_ns >= conn->last_frame_ns + CORE_QUIET_NS) {
+    } else if (conn->mode == CONN_PUSHED && now_ns >= conn->last_frame_ns + CONN_QUIET_NS) {
         core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn), now_ns);
     }
 }
@@ -491,7 +491,7 @@ void conn_on_timer(struct core *core, struct timer *timer)
     }
     conn_check_deadlines(core, conn);
     if (conn->state == CONN_STREAMING) {
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_QUIET_NS);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_QUIET_NS);
     }
 }
 
@@ -516,7 +516,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
     if (conn->state == CONN_STREAMING) {
         conn_enter(core, conn, CONN_CLOSING);
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_CLOSE_NS);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_CLOSE_NS);
     }
 }
 

@@ -189,7 +189,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
     core_unmap(core->channels, core->log->channel_count_max * sizeof *core->channels);
-    core_unmap(core->extents, CORE_EXTENTS_MAX * sizeof *core->extents);
+    core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
     core_unmap(core->inputs, CORE_INPUTS_MAX * sizeof *core->inputs);
     core_unmap(core->free_inputs, CORE_INPUTS_MAX * sizeof *core->free_inputs);
@@ -204,7 +204,7 @@ static int core_map_all(struct core *core)
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
     core->channels = core_map(core->log->channel_count_max * sizeof *core->channels, 0);
-    core->extents = core_map(CORE_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
+    core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
     core->inputs = core_map(CORE_INPUTS_MAX * sizeof *core->inputs, MAP_NORESERVE);
     core->free_inputs = core_map(CORE_INPUTS_MAX * sizeof *core->free_inputs, 0);

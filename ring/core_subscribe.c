@@ -54,7 +54,7 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
         if (conn->state != CONN_STREAMING) {
             return -ENOSPC;
         }
-        core->subs.records[sub].next_seq |= SEQ_SNAPSHOT_DUE;
+        core->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
         puller_sweep(core, conn);
     }
     return 0;
@@ -117,7 +117,7 @@ static void core_take_over_group(struct core *core, struct conn *conn, uint32_t 
         if (sub != SUB_NONE) {
             *seq = core->subs.records[sub].next_seq;
         } else {
-            *seq = (known->last_seq + 1) | (snapshot ? SEQ_SNAPSHOT_DUE : 0);
+            *seq = (known->last_seq + 1) | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
         }
     }
 }

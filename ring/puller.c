@@ -34,7 +34,7 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     uint32_t capacity = puller_seqs_capacity(channel_count);
     uint64_t grown_bytes = (capacity - conn->group_seqs_count) * sizeof *conn->group_seqs;
     uint64_t *seqs = NULL;
-    if (core->group_seqs_bytes + grown_bytes <= CORE_GROUP_SEQS_BYTES_MAX) {
+    if (core->group_seqs_bytes + grown_bytes <= PULLER_SEQS_BYTES_MAX) {
         seqs = realloc(conn->group_seqs, capacity * sizeof *seqs);
     }
     if (seqs == NULL) {
@@ -72,7 +72,7 @@ void puller_release(struct core *core, struct conn *conn)
 
 /* How one channel stands with a conn: a view of the sub or the group that covers it. */
 struct puller_entry {
-    uint64_t *seq; /* may bear SEQ_SNAPSHOT_DUE */
+    uint64_t *seq; /* may bear PULLER_SNAPSHOT_DUE */
     struct sub *sub;
     enum lag_policy policy;
 };
@@ -169,7 +169,7 @@ void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_
         const struct frame_desc *desc = frame_log_desc(core->log, back - 1);
         struct puller_entry entry;
         if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
-            desc->seq >= (*entry.seq & ~SEQ_SNAPSHOT_DUE)) {
+            desc->seq >= (*entry.seq & ~PULLER_SNAPSHOT_DUE)) {
             continue;
         }
         if (puller_is_conflated(core, &entry, desc, back - 1)) {
@@ -235,8 +235,8 @@ static void puller_bring_up(struct core *core, struct conn *conn, uint32_t chann
                             const struct puller_entry *entry)
 {
     uint64_t now_seq = core->channels[channel].last_seq + 1;
-    bool snapshot_due = (*entry->seq & SEQ_SNAPSHOT_DUE) != 0;
-    uint64_t seq = *entry->seq & ~SEQ_SNAPSHOT_DUE;
+    bool snapshot_due = (*entry->seq & PULLER_SNAPSHOT_DUE) != 0;
+    uint64_t seq = *entry->seq & ~PULLER_SNAPSHOT_DUE;
     *entry->seq = now_seq;
     if (snapshot_due && seq == now_seq) {
         puller_send_newest(core, conn, channel);
@@ -251,7 +251,7 @@ static void puller_bring_up(struct core *core, struct conn *conn, uint32_t chann
 
 static bool puller_sweep_is_full(const struct conn *conn)
 {
-    return conn->out.bytes >= CORE_SWEEP_BYTES || !conn_is_open(conn);
+    return conn->out.bytes >= PULLER_SWEEP_BYTES || !conn_is_open(conn);
 }
 
 /* A piece of the sweep: until enough is queued, or it is done. */
@@ -319,7 +319,7 @@ static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
     if (!puller_find(core, conn, desc->channel, desc->group, &entry)) {
         return false;
     }
-    uint64_t seq = *entry.seq & ~SEQ_SNAPSHOT_DUE;
+    uint64_t seq = *entry.seq & ~PULLER_SNAPSHOT_DUE;
     if (desc->seq < seq) {
         return false; /* From before it subscribed. */
     }
@@ -345,9 +345,9 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
     uint64_t joined_end = UINT64_MAX;
     uint64_t index = conn->cursor;
     uint32_t iov_count = 0;
-    uint64_t end = core->position - index > CORE_PULL_FRAMES_MAX ? index + CORE_PULL_FRAMES_MAX
-                                                                 : core->position;
-    while (index < end && bytes < CORE_PULL_BYTES_MAX && iov_count < CORE_PULL_IOVS_MAX &&
+    uint64_t end =
+        core->position - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : core->position;
+    while (index < end && bytes < PULLER_BYTES_MAX && iov_count < PULLER_IOVS_MAX &&
            !puller_sweep_is_full(conn)) {
         const struct frame_desc *desc = frame_log_desc(core->log, index);
         if (puller_take(core, conn, index, desc)) {
@@ -387,11 +387,11 @@ static void puller_check_lag(struct core *core, struct conn *conn)
 
 static void puller_turn(struct core *core, struct conn *conn)
 {
-    struct iovec iov[CORE_PULL_IOVS_MAX];
+    struct iovec iov[PULLER_IOVS_MAX];
     uint32_t iov_count = 0;
     uint32_t frames = 0;
     uint64_t to = conn->cursor;
-    if (conn->out.bytes < CORE_SWEEP_BYTES) {
+    if (conn->out.bytes < PULLER_SWEEP_BYTES) {
         puller_check_lag(core, conn);
         if (conn->state == CONN_STREAMING) {
             to = puller_collect(core, conn, iov, &iov_count, &frames);
@@ -410,13 +410,13 @@ static void puller_turn(struct core *core, struct conn *conn)
         puller_on_sent(core, conn, to);
         return;
     }
-    struct core_send *send = sender_open_slot(core, conn, CORE_SEND_IOVS_MAX);
+    struct send *send = sender_open_slot(core, conn, SENDER_IOVS_MAX);
     send->is_pull = true;
     send->from = conn->cursor;
     send->to = to;
     send->frames = frames;
     sender_add_out(core, conn, send);
-    /* The chain is short (CORE_SWEEP_BYTES and one message), or there are no frames. */
+    /* The chain is short (PULLER_SWEEP_BYTES and one message), or there are no frames. */
     assert_always(send->out_bytes == conn->out.bytes || iov_count == 0);
     memcpy(&core->batch->iovs[send->iov_first + send->iov_count], iov, iov_count * sizeof *iov);
     send->iov_count += iov_count;
@@ -432,7 +432,7 @@ void puller_run(struct core *core)
     if (turns == 0) {
         return;
     }
-    turns = turns < CORE_PULLS_PER_TURN ? turns : CORE_PULLS_PER_TURN;
+    turns = turns < PULLER_CONNS_PER_TURN ? turns : PULLER_CONNS_PER_TURN;
     for (; turns > 0; turns--) {
         struct conn *conn = core_conn(core, conn_queue_pop(&core->pulls));
         conn->is_pull_queued = false;

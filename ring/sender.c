@@ -30,9 +30,9 @@ void sender_forget_due(struct conn *conn)
 /* The stretch noted so far ends; a new one will begin elsewhere in the log. */
 static void sender_end_extent(struct core *core, struct conn *conn)
 {
-    assert_always(core->extent_count < CORE_EXTENTS_MAX);
+    assert_always(core->extent_count < SENDER_EXTENTS_MAX);
     uint32_t index = core->extent_count++;
-    core->extents[index] = (struct core_extent){
+    core->extents[index] = (struct send_extent){
         .start = conn->due_start,
         .bytes = (uint32_t)(conn->due_end - conn->due_start),
         .next = CONN_NONE,
@@ -92,35 +92,35 @@ static bool sender_has_extents_for(const struct core *core, const struct frame_d
 {
     uint64_t subscribers =
         (uint64_t)core->groups[desc->group].count + core->subs.channels[desc->channel].count;
-    return core->extent_count + subscribers <= CORE_EXTENTS_MAX;
+    return core->extent_count + subscribers <= SENDER_EXTENTS_MAX;
 }
 
 /* ---- Batches ---- */
 
-struct core_send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count)
+struct send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count)
 {
-    struct core_batch *batch = core->batch;
-    if (batch->send_count == CORE_BATCH_SENDS_MAX ||
-        batch->iov_count + iov_count > CORE_BATCH_IOVS_MAX) {
+    struct send_batch *batch = core->batch;
+    if (batch->send_count == SENDER_BATCH_MAX ||
+        batch->iov_count + iov_count > SENDER_BATCH_IOVS_MAX) {
         sender_submit(core);
     }
-    struct core_send *send = &batch->sends[batch->send_count++];
-    *send = (struct core_send){.conn = conn_index(core, conn), .iov_first = batch->iov_count};
+    struct send *send = &batch->sends[batch->send_count++];
+    *send = (struct send){.conn = conn_index(core, conn), .iov_first = batch->iov_count};
     return send;
 }
 
-void sender_add_out(struct core *core, struct conn *conn, struct core_send *send)
+void sender_add_out(struct core *core, struct conn *conn, struct send *send)
 {
     size_t bytes = 0;
     struct iovec *iov = &core->batch->iovs[send->iov_first];
     send->iov_count =
-        out_chain_gather(&core->out_pool, &conn->out, iov, CORE_SEND_IOVS_MAX / 2, &bytes);
+        out_chain_gather(&core->out_pool, &conn->out, iov, SENDER_IOVS_MAX / 2, &bytes);
     send->out_iov_count = send->iov_count;
     send->out_bytes = (uint32_t)bytes;
     send->total_bytes = bytes;
 }
 
-static void sender_add_extent(struct core *core, struct core_send *send, uint64_t position,
+static void sender_add_extent(struct core *core, struct send *send, uint64_t position,
                               uint32_t bytes)
 {
     struct iovec *iov = &core->batch->iovs[send->iov_first + send->iov_count];
@@ -132,19 +132,19 @@ static void sender_add_extent(struct core *core, struct core_send *send, uint64_
     send->total_bytes += bytes;
 }
 
-void sender_cancel_slot(struct core *core, struct core_send *send)
+void sender_cancel_slot(struct core *core, struct send *send)
 {
     assert_always(send == &core->batch->sends[core->batch->send_count - 1]);
     core->batch->send_count--;
 }
 
-void sender_queue_slot(struct core *core, struct core_send *send)
+void sender_queue_slot(struct core *core, struct send *send)
 {
-    struct core_batch *batch = core->batch;
+    struct send_batch *batch = core->batch;
     struct conn *conn = core_conn(core, send->conn);
     struct iovec *iov = &batch->iovs[send->iov_first];
     uint32_t slot = (uint32_t)(send - batch->sends);
-    assert_always(send->iov_count > 0 && send->iov_count <= CORE_SEND_IOVS_MAX);
+    assert_always(send->iov_count > 0 && send->iov_count <= SENDER_IOVS_MAX);
 
     struct io_uring_sqe *sqe = core_sqe(core);
     if (send->iov_count == 1) {
@@ -186,7 +186,7 @@ static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, c
 /* Where a short send stopped, data_bytes into what it carried of the log. Returns the index of
  * the first frame of which nothing was sent; the rest of one that was cut is queued, so that it
  * is finished first. *frames_out: how many left, the cut one included. */
-static uint64_t sender_find_cut(struct core *core, struct conn *conn, const struct core_send *send,
+static uint64_t sender_find_cut(struct core *core, struct conn *conn, const struct send *send,
                                 uint64_t data_bytes, uint32_t *frames_out)
 {
     const struct frame_log *log = core->log;
@@ -224,7 +224,7 @@ static void sender_count_frames(struct core *core, struct conn *conn, uint32_t f
     }
 }
 
-static void sender_on_whole(struct core *core, struct conn *conn, const struct core_send *send)
+static void sender_on_whole(struct core *core, struct conn *conn, const struct send *send)
 {
     counter_add(&core->counters->sends, 1);
     counter_add(&core->counters->bytes_out, send->total_bytes);
@@ -247,7 +247,7 @@ static void sender_wait_writable(struct core *core, struct conn *conn, bool prog
     if (conn->woken && !progress) {
         /* Writable, and yet nothing went: memory is short. Ask again later, never in a circle. */
         conn->mode = CONN_STUCK;
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CORE_STUCK_NS);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + SENDER_STUCK_NS);
         return;
     }
     conn->mode = CONN_BLOCKED;
@@ -262,7 +262,7 @@ static void sender_wait_writable(struct core *core, struct conn *conn, bool prog
     }
 }
 
-static void sender_on_short(struct core *core, struct conn *conn, const struct core_send *send)
+static void sender_on_short(struct core *core, struct conn *conn, const struct send *send)
 {
     uint64_t sent = send->result > 0 ? (uint64_t)send->result : 0;
     uint64_t out_sent = sent < send->out_bytes ? sent : send->out_bytes;
@@ -288,7 +288,7 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct c
     }
 }
 
-static void sender_finish(struct core *core, const struct core_send *send)
+static void sender_finish(struct core *core, const struct send *send)
 {
     struct conn *conn = core_conn(core, send->conn);
     if (!conn_is_open(conn)) {
@@ -308,7 +308,7 @@ static void sender_finish(struct core *core, const struct core_send *send)
  * ahead of the others that wait in the queue. */
 static void sender_collect(struct core *core)
 {
-    struct core_batch *batch = core->batch;
+    struct send_batch *batch = core->batch;
     struct io_uring_cqe *cqe;
     uint32_t head;
     io_uring_for_each_cqe(&core->engine.ring, head, cqe)
@@ -324,7 +324,7 @@ static void sender_collect(struct core *core)
 
 void sender_submit(struct core *core)
 {
-    struct core_batch *batch = core->batch;
+    struct send_batch *batch = core->batch;
     if (batch->send_count == 0) {
         return;
     }
@@ -356,7 +356,7 @@ static void sender_add_due(struct core *core, struct conn *conn)
     }
     /* Frames that do not lie side by side have others between them, so that a turn has at most
      * half as many extents as frames. */
-    struct core_send *send = sender_open_slot(core, conn, CORE_SEND_IOVS_MAX);
+    struct send *send = sender_open_slot(core, conn, SENDER_IOVS_MAX);
     send->from = core->turn_first;
     send->to = core->position;
     sender_add_out(core, conn, send);
@@ -388,7 +388,7 @@ void sender_settle(struct core *core, struct conn *conn)
  * messages do not wait for a long scatter. Who becomes ready meanwhile is served in the next go. */
 void sender_flush_ready(struct core *core)
 {
-    uint32_t batch_limit = CORE_FIRST_BATCH_SENDS;
+    uint32_t batch_limit = SENDER_FIRST_BATCH;
     for (uint32_t left = core->ready.count; left > 0; left--) {
         struct conn *conn = core_conn(core, conn_queue_pop(&core->ready));
         conn->is_ready = false;
@@ -396,7 +396,7 @@ void sender_flush_ready(struct core *core)
         if (core->batch->send_count >= batch_limit) {
             sender_submit(core);
             core_reap(core);
-            batch_limit = CORE_BATCH_SENDS_MAX;
+            batch_limit = SENDER_BATCH_MAX;
         }
     }
     sender_submit(core);
@@ -436,8 +436,8 @@ bool sender_fan_out(struct core *core)
     uint64_t bytes = 0;
     const struct frame_desc *desc = NULL;
     core->turn_first = core->position;
-    while (core->position < head && core->position - core->turn_first < CORE_TURN_FRAMES_MAX &&
-           bytes < CORE_TURN_BYTES_MAX) {
+    while (core->position < head && core->position - core->turn_first < SENDER_TURN_FRAMES_MAX &&
+           bytes < SENDER_TURN_BYTES_MAX) {
         desc = frame_log_desc(log, core->position);
         if (core->position > core->turn_first && !sender_has_extents_for(core, desc)) {
             break;

@@ -1,0 +1,139 @@
+/*
+ * conn: one connection's fixed-size state, its life, and what is queued for it alone.
+ *
+ * Owner    A core, which has a slab of them. Threads: the core's own.
+ * Memory   The slab; out chains, inputs and group_seqs come from the core's bounded pools.
+ * Errors   None are returned: a conn that cannot go on ends itself. After any of these calls the
+ *          caller looks at conn->state again.
+ *
+ * A conn gets data in one of two ways. While it keeps up it is *pushed*: the fan-out notes for it
+ * what is due, and one send takes all (sender.h). When its socket is full, or when it has to be
+ * brought up to date first, it *pulls* (puller.h).
+ */
+#ifndef RINGCAST_RING_CONN_H
+#define RINGCAST_RING_CONN_H
+
+#include "codec/base/list.h"
+#include "codec/ws_handshake.h"
+#include "ring/core.h"
+#include "ring/out_pool.h"
+#include "ring/subs.h"
+#include "ring/timer_wheel.h"
+
+#define CONN_NONE UINT32_MAX
+#define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
+#define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
+#define CONN_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
+#define CONN_CLOSE_NS (2 * NS_PER_SECOND)
+#define CONN_QUIET_NS NS_PER_SECOND
+#define CONN_MISSED_PONGS_MAX 2
+
+struct io_uring_cqe;
+
+enum conn_state {
+    CONN_FREE,        /* In the pool; the descriptor is closed. */
+    CONN_HANDSHAKING, /* Reading the upgrade request. */
+    CONN_STREAMING,   /* Upgraded; the log is followed. */
+    CONN_CLOSING,     /* Close (or a refusal) is queued; the peer's end is awaited. */
+    CONN_DRAINING,    /* Operations are cancelled; their completions are awaited. */
+};
+
+enum conn_mode {
+    CONN_PUSHED,  /* Gets what the fan-out notes. */
+    CONN_PULLING, /* Runnable: on core->pulls. */
+    CONN_BLOCKED, /* The socket is full: OP_WRITABLE is armed. */
+    CONN_STUCK,   /* Writable, yet nothing could be sent: waits for its timer. */
+};
+
+struct conn {
+    /* The fan-out's line. */
+    _Alignas(CACHE_LINE_BYTES) uint8_t state;
+    uint8_t mode;
+    uint8_t group_mask; /* groups subscribed as a whole */
+    uint8_t missed_pongs;
+    bool is_ready; /* on core->ready */
+    bool is_unix;
+    bool recv_armed;
+    bool writable_armed;
+    uint32_t due_frames;
+    uint32_t extent_first; /* earlier extents, in core->extents; CONN_NONE: none */
+    uint64_t due_start;    /* the newest extent, by position */
+    uint64_t due_end;
+    uint32_t extent_last;
+    int32_t fd;
+    uint32_t generation;
+    uint32_t sub_first;
+    struct out_chain out; /* 16 bytes */
+
+    /* Pulling. */
+    uint64_t cursor;      /* index of the next frame to look at */
+    uint64_t *group_seqs; /* per channel, for group_mask; NULL while pushed */
+    uint32_t group_seqs_count;
+    uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
+    uint32_t sweep_channel; /* then the groups' channels */
+    bool sweeping;
+    bool recv_paused;
+    uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
+    bool was_opened;                       /* ops.on_open was called */
+    bool is_spare;                         /* beyond conn_count_max: is answered 503 */
+    bool close_received;
+    bool write_shut;
+    bool is_pull_queued; /* on core->pulls */
+    bool woken;          /* writable, and nothing was sent since */
+    bool lag_exceeded;   /* the reason of its last jump: max_lag, else a lap */
+    uint32_t group_place[CORE_GROUPS_MAX];
+
+    struct timer timer;
+    uint32_t sub_count;
+    uint32_t input; /* half a request or message; CONN_NONE: none */
+    uint32_t round_trip_us;
+    uint16_t close_code;
+    uint64_t frames_sent;
+    uint64_t frames_lost;
+    uint64_t frames_conflated;
+    uint64_t opened_ns;
+    uint64_t last_frame_ns;
+    uint64_t last_message_ns;
+    uint64_t next_ping_ns;
+    uint64_t ping_sent_ns;
+    const char *close_text;
+};
+static_assert(sizeof(struct conn) == 256, "counted per connection, and a stride of whole lines");
+static_assert(offsetof(struct conn, cursor) == CACHE_LINE_BYTES, "the fan-out touches one line");
+
+static inline bool conn_is_open(const struct conn *conn)
+{
+    return conn->state == CONN_STREAMING || conn->state == CONN_HANDSHAKING ||
+           conn->state == CONN_CLOSING;
+}
+
+/* A request or message that is not complete. */
+struct conn_input {
+    struct list_link age_link; /* In core->inputs_in_use, oldest first, while used. */
+    uint32_t conn;
+    uint32_t handshake_bytes;
+    uint64_t since_ns;
+    struct ws_decoder decoder;
+    uint8_t bytes[CORE_MESSAGE_BYTES_MAX];
+};
+static_assert(CORE_MESSAGE_BYTES_MAX >= HANDSHAKE_BYTES_MAX, "one kind of block serves both");
+
+void conn_open(struct core *core, int fd, bool is_unix);
+void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
+void conn_on_timer(struct core *core, struct timer *timer);
+/* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
+void conn_queue(struct core *core, struct conn *conn, const void *bytes, size_t count);
+void conn_queue_frame(struct core *core, struct conn *conn, enum ws_opcode opcode,
+                      const void *payload, size_t payload_bytes);
+/* Queues Close and goes to CONN_CLOSING. reason goes to the peer; text, a constant string, to
+ * the log. */
+void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason,
+                const char *text);
+/* Ends it without another word. text: a constant string. */
+void conn_abort(struct core *core, struct conn *conn, const char *text);
+/* After all that waited to be sent has gone. */
+void conn_on_sent(struct core *core, struct conn *conn);
+/* After one of its operations has ended. */
+void conn_on_operation_ended(struct core *core, struct conn *conn);
+
+#endif

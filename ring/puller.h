@@ -1,0 +1,38 @@
+/*
+ * puller: conns that are behind. Each reads the log at its own pace, from its cursor, and knows
+ * for each subscription the seq it is to get next; from that follow GAPs, conflation and the
+ * newest frames that a new subscription begins with.
+ *
+ * Owner    A core. Threads: its own.
+ * Memory   A conn that pulls whole groups has a table of seqs, PULLER_SEQS_BYTES_MAX for all.
+ */
+#ifndef RINGCAST_RING_PULLER_H
+#define RINGCAST_RING_PULLER_H
+
+#include "ring/conn.h"
+
+#define PULLER_FRAMES_MAX 4096 /* looked at for one conn and turn, */
+#define PULLER_BYTES_MAX (128 * KIB)
+#define PULLER_IOVS_MAX 256
+#define PULLER_CONNS_PER_TURN 64
+#define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued */
+#define PULLER_SEQS_BYTES_MAX (64 * MIB)
+#define PULLER_SNAPSHOT_DUE (UINT64_C(1) << 63) /* a bit of a seq: the newest frame is wanted */
+
+/* From push mode: the conn goes on at cursor; frames from there up to core->position (which are
+ * pinned) were not sent. */
+void puller_start(struct core *core, struct conn *conn, uint64_t cursor);
+/* Brings each subscription up to date (its newest frame, or its loss) once the cursor is. */
+void puller_sweep(struct core *core, struct conn *conn);
+void puller_enqueue(struct core *core, struct conn *conn);
+void puller_run(struct core *core);
+/* A pull was sent as a whole, or but for the frames from index on. */
+void puller_on_sent(struct core *core, struct conn *conn, uint64_t to);
+void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to);
+void puller_release(struct core *core, struct conn *conn);
+/* The seq a pulling conn is to get next of a channel that a group of its covers. */
+uint64_t *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
+/* The writer has passed the whole core. */
+void puller_resync_core(struct core *core);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * sender: the fan-out of new frames, and the batches of sends that carry everything out.
+ *
+ * Owner    A core. Threads: its own. Memory: what the core mapped at creation.
+ *
+ * A batch is built, submitted, and its outcome dealt with before anything else happens: sends end
+ * inside submit (docs/architecture.md), so that no buffer and no order has to be kept.
+ */
+#ifndef RINGCAST_RING_SENDER_H
+#define RINGCAST_RING_SENDER_H
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "ring/conn.h"
+
+#define SENDER_BATCH_MAX 64   /* SQEs submitted at once ... */
+#define SENDER_FIRST_BATCH 16 /* ... but for a flush's first, so that its first bytes leave early  \
+                               */
+#define SENDER_BATCH_IOVS_MAX 4096
+#define SENDER_IOVS_MAX 1024        /* in one send: UIO_MAXIOV */
+#define SENDER_TURN_FRAMES_MAX 1024 /* fanned out before conns are flushed, */
+/* and bytes: half of a pull's, so that who pulls catches up. */
+#define SENDER_TURN_BYTES_MAX (64 * KIB)
+#define SENDER_EXTENTS_MAX 65536 /* noted at once, all conns together */
+#define SENDER_STUCK_NS (10 * NS_PER_MS)
+
+struct send_extent {
+    uint64_t start; /* position in the log */
+    uint32_t bytes;
+    uint32_t next;
+};
+
+struct send {
+    uint32_t conn;
+    uint32_t iov_first;
+    uint32_t iov_count;
+    uint32_t out_iov_count; /* The first ones are the conn's own chain. */
+    uint32_t out_bytes;
+    uint64_t total_bytes;
+    int64_t result;
+    uint32_t frames;
+    bool is_pull;
+    uint64_t from; /* index of the first frame looked at, */
+    uint64_t to;   /* and after the last: where the cursor is when all is sent */
+    struct msghdr message;
+};
+
+struct send_batch {
+    struct send sends[SENDER_BATCH_MAX];
+    struct iovec iovs[SENDER_BATCH_IOVS_MAX];
+    uint32_t send_count;
+    uint32_t iov_count;
+    uint32_t number; /* tells its completions from an older batch's */
+};
+
+/* Has what is queued for a conn sent before the core sleeps. */
+void sender_mark_ready(struct core *core, struct conn *conn);
+/* Fans out a turn's worth of frames; false: there are none. */
+bool sender_fan_out(struct core *core);
+void sender_flush_ready(struct core *core);
+/* Sends what is due to a conn now, before its subscriptions change. */
+void sender_settle(struct core *core, struct conn *conn);
+void sender_on_writable(struct core *core, struct conn *conn);
+void sender_forget_due(struct conn *conn);
+/* A slot of the batch with room for iov_count entries; may submit what is there first. */
+struct send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count);
+/* Begins the send with what waits in the conn's own chain. */
+void sender_add_out(struct core *core, struct conn *conn, struct send *send);
+/* Nothing to send: gives the slot back. */
+void sender_cancel_slot(struct core *core, struct send *send);
+void sender_queue_slot(struct core *core, struct send *send);
+void sender_submit(struct core *core);
+
+#endif

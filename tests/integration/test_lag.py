@@ -1,14 +1,18 @@
 """Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
 import json
+import os
 import pathlib
 import socket
+import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
+from chaos import ChaosClient
 from clients import (CLOSE, PING, PONG, TEXT, HealthyClient, RawClient, Tracker, close_of, frame,
                      subscribe_message)
-from server import Server, wait_until
+from server import Server, program, reap, spawn, wait_until
 
 SMALL = ("--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576")
 
@@ -198,6 +202,42 @@ class FastSim(unittest.TestCase):
                 self.assertTrue(read_on(client, tracker, lambda it: it.frames > frames + 800))
             self.assertEqual(tracker.faults + tracker.gaps, [])
             client.close()
+
+
+class Chaos(unittest.TestCase):
+    SYMBOLS = ["000001.SZ", "600519.SH", "300750.SZ", "AAPL.US", "MSFT.US", "NVDA.US"] + \
+        [f"SIM{i:05}.SIM" for i in range(6, 30)]
+
+    def run_chaos(self, *options, seconds=6, seed=None):
+        seed = seed or int(os.environ.get("RINGCAST_CHAOS_SEED", time.time()))
+        with Server(*SMALL, "--feed", "sim:symbols=30,rate=5000,types=quote+trade",
+                    *options) as server:
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 60))
+            # In a process of its own: Python threads starve each other.
+            tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types",
+                         "quote,trade", "--duration", str(seconds), server.url()],
+                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            clients = [ChaosClient(server.port, self.SYMBOLS, seed + i) for i in range(5)]
+            threads = [threading.Thread(target=client.run, args=(seconds,)) for client in clients]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(90)
+            certificate = tap.communicate(timeout=30)[0]
+            reap(tap)
+            for i, client in enumerate(clients):
+                self.assertEqual(client.faults, [], f"RINGCAST_CHAOS_SEED={seed}, client {i}")
+                self.assertIsNone(client.closed, f"RINGCAST_CHAOS_SEED={seed}\n{server.log()}")
+            self.assertGreater(sum(client.gaps for client in clients), 0, "nobody was ever lapped")
+            self.assertEqual(tap.returncode, 0, certificate)
+            self.assertTrue(wait_until(
+                lambda: server.stats()["connections"]["subscriptions"] == 0), server.stats())
+
+    def test_whatever_a_client_subscribes_and_leaves_while_lagging_its_stream_is_right(self):
+        self.run_chaos()
+
+    def test_on_two_cores_its_stream_is_right_too(self):
+        self.run_chaos("--cores", "2")
 
 
 class Silence(unittest.TestCase):

@@ -15,8 +15,7 @@ declare -A zig_sha256=(
 zig=.toolchain/zig-$zig_version
 
 run_packages=(
-    gcc              # the C library's start files and headers
-    libc6-dev
+    libc6-dev        # the C library's headers
     liburing-dev     # io_uring
     libjemalloc-dev  # the allocator
     libmicrohttpd-dev # health, statistics and metrics over HTTP
@@ -28,6 +27,8 @@ run_packages=(
 )
 test_packages=(
     libcmocka-dev    # unit tests
+    gcc              # AddressSanitizer, which zig's compiler lacks
+    git              # lists the sources for the style's checks
     clang-format     # the format of the sources
     python3-websockets # a real client
     curl             # another
@@ -52,7 +53,8 @@ missing_packages() {
 }
 
 install_packages() {
-    local missing as_root=()
+    local purpose=$1 missing as_root=()
+    shift
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
@@ -62,7 +64,7 @@ install_packages() {
     apt-get install -y --no-install-recommends ${missing[*]}"
         as_root=(sudo)
     fi
-    say "installing Debian packages to build${1:+ and test} ringcast: ${missing[*]}"
+    say "installing the Debian packages that are missing to $purpose: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
         fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
     # A policy of 101 keeps packages (prometheus) from starting services.
@@ -93,8 +95,8 @@ install_zig() {
 }
 
 case ${1:-} in
-run) install_packages "${run_packages[@]}" ;;
-test) install_packages "${run_packages[@]}" "${test_packages[@]}" ;;
+run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
+test) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
 *) fail "usage: scripts/setup.sh run|test" ;;
 esac
 install_zig

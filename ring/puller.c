@@ -462,6 +462,7 @@ void puller_resync_core(struct core *core)
     frame_log_pin_oldest(core->log, core->options.index);
     core->position = frame_log_head(core->log);
     core->turn_first = core->position;
+    counter_set(&core->counters->position, core->position);
     core_see_channels(core);
     for (uint32_t channel = 0; channel < core->channel_count; channel++) {
         struct frame_log_found found;

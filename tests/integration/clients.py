@@ -375,7 +375,8 @@ class HealthyClient(threading.Thread):
         case.assertIsNone(self.ended, "the healthy client was disturbed")
         case.assertEqual(self.tracker.faults, [], "the healthy client was disturbed")
         case.assertEqual(self.tracker.gaps, [], "the healthy client lost frames")
-        case.assertGreaterEqual(self.tracker.frames, goal, "the healthy client was starved")
+        case.assertGreaterEqual(self.tracker.frames, goal,
+                                f"the healthy client was starved: {self.latency_text()}")
 
     def latency_text(self):
         latencies = sorted(self.tracker.latencies)

@@ -1,4 +1,5 @@
 """Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -208,7 +209,7 @@ class Chaos(unittest.TestCase):
     SYMBOLS = ["000001.SZ", "600519.SH", "300750.SZ", "AAPL.US", "MSFT.US", "NVDA.US"] + \
         [f"SIM{i:05}.SIM" for i in range(6, 30)]
 
-    def run_chaos(self, *options, seconds=6, seed=None):
+    def run_chaos(self, *options, seconds=5, seed=None):
         seed = seed or int(os.environ.get("RINGCAST_CHAOS_SEED", time.time()))
         with Server(*SMALL, "--feed", "sim:symbols=30,rate=5000,types=quote+trade",
                     *options) as server:
@@ -241,70 +242,104 @@ class Chaos(unittest.TestCase):
 
 
 class Silence(unittest.TestCase):
+    """All clients are silent at the same time; each test waits for its own."""
+
     @classmethod
     def setUpClass(cls):
         cls.server = Server(*SMALL, "--heartbeat-interval", "1", "--idle-timeout", "3", "--feed",
-                            "sim:symbols=4,rate=4000,types=trade").start()
+                            "sim:symbols=4,rate=2000,types=trade").start()
         cls.addClassCleanup(cls.server.kill)
+        cls.pool = concurrent.futures.ThreadPoolExecutor(8)
+        cls.addClassCleanup(cls.pool.shutdown)
+        cls.results = {name: cls.pool.submit(getattr(cls, name))
+                       for name in dir(cls) if name.startswith("run_")}
+
+    def result(self, name):
+        return self.results["run_" + name].result(60)
+
+    @classmethod
+    def run_never_reads(cls):
+        client = stalled_client(cls.server, ["trade"])
+        line = cls.server.wait_for_line(r"disconnected: no pong, code 4109, sent \d+, lost", 20)
+        client.close()
+        return line
 
     def test_a_client_that_never_reads_and_stays_silent_is_closed_with_4109(self):
-        dropped = self.server.stats()["connections"]["dropped"]["silent"]
-        with HealthyClient(self.server.url(), types=("trade",)) as healthy:
-            client = stalled_client(self.server, ["trade"])
-            self.assertTrue(wait_until(lambda: self.server.stats()["connections"]["dropped"][
-                "silent"] == dropped + 1, 20), self.server.stats())
-            self.assertIsNotNone(self.server.wait_for_line("disconnected: no pong, code 4109"))
-            healthy.check(self, frames=500)
-            client.close()
+        self.assertIsNotNone(self.result("never_reads"), self.server.log())
+        self.result("never_answers")
+        self.assertGreaterEqual(self.server.stats()["connections"]["dropped"]["silent"], 2)
+
+    @classmethod
+    def run_never_answers(cls):
+        client = RawClient(cls.server.port, timeout=20)
+        client.subscribe(["*"], ["trade"])
+        begin = time.monotonic()
+        closed = client.wait_for_close(20)
+        client.close()
+        return closed, time.monotonic() - begin
 
     def test_a_client_that_reads_but_never_answers_a_ping_sees_4109(self):
-        client = RawClient(self.server.port, timeout=20)
-        client.subscribe(["*"], ["trade"])
-        begin = time.monotonic()
-        code, reason = client.wait_for_close(20)
-        self.assertEqual((code, reason), (4109, "no pong"))
-        self.assertGreater(time.monotonic() - begin, 1.5, "two answers may be missed")
-        client.close()
+        closed, seconds = self.result("never_answers")
+        self.assertEqual(closed, (4109, "no pong"))
+        self.assertGreater(seconds, 1.5, "two answers may be missed")
+
+    @classmethod
+    def run_answers(cls):
+        with RawClient(cls.server.port, timeout=20) as client:
+            client.subscribe(["*"], ["trade"])
+            pings = 0
+            deadline = time.monotonic() + 30
+            while pings < 5 and time.monotonic() < deadline:
+                opcode, payload = client.next_frame()
+                if opcode == CLOSE:
+                    return pings, close_of(payload)
+                if opcode == PING:
+                    pings += 1
+                    client.send(frame(PONG, payload))
+            return pings, None
 
     def test_a_client_that_answers_pings_stays(self):
-        client = RawClient(self.server.port, timeout=20)
-        client.subscribe(["*"], ["trade"])
-        pings = 0
-        deadline = time.monotonic() + 20
-        while pings < 5 and time.monotonic() < deadline:
-            opcode, payload = client.next_frame()
-            self.assertNotEqual(opcode, CLOSE)
-            if opcode == PING:
-                pings += 1
-                client.send(frame(PONG, payload))
-        self.assertEqual(pings, 5)
-        client.close()
+        self.assertEqual(self.result("answers"), (5, None))
+
+    @classmethod
+    def run_speaks(cls):
+        with RawClient(cls.server.port, timeout=20) as client:
+            deadline = time.monotonic() + 4.5
+            while time.monotonic() < deadline:
+                client.send_text(json.dumps({"type": "PING"}))
+                time.sleep(0.25)
+            while True:
+                opcode, payload = client.next_frame()
+                if opcode == CLOSE or not client.frames:
+                    return opcode
 
     def test_any_byte_counts_as_life(self):
-        client = RawClient(self.server.port, timeout=20)
-        deadline = time.monotonic() + 4.5
-        while time.monotonic() < deadline:
-            client.send_text(json.dumps({"type": "PING"}))
-            time.sleep(0.25)
-        while True:
-            opcode, payload = client.next_frame()
-            self.assertNotEqual(opcode, CLOSE, payload)
-            if not client.frames:
-                break
-        client.close()
+        self.assertNotEqual(self.result("speaks"), CLOSE)
+
+    @classmethod
+    def run_idle(cls):
+        with RawClient(cls.server.port, timeout=20) as client:
+            begin = time.monotonic()
+            while True:
+                opcode, payload = client.next_frame()
+                if opcode == PING:
+                    client.send(frame(PONG, payload))
+                elif opcode == CLOSE:
+                    return close_of(payload)[0], time.monotonic() - begin
 
     def test_a_client_without_subscription_and_message_is_closed_with_4114(self):
-        client = RawClient(self.server.port, timeout=20)
-        begin = time.monotonic()
-        while True:
-            opcode, payload = client.next_frame()
-            if opcode == PING:
-                client.send(frame(PONG, payload))
-            elif opcode == CLOSE:
-                break
-        self.assertEqual(close_of(payload)[0], 4114)
-        self.assertGreater(time.monotonic() - begin, 2.5)
-        client.close()
+        code, seconds = self.result("idle")
+        self.assertEqual(code, 4114)
+        self.assertGreater(seconds, 2.5)
+
+    @classmethod
+    def run_healthy(cls):
+        with HealthyClient(cls.server.url(), types=("trade",)) as healthy:
+            time.sleep(5)
+            return healthy.ended, healthy.tracker.faults + healthy.tracker.gaps
+
+    def test_a_healthy_client_notices_none_of_them(self):
+        self.assertEqual(self.result("healthy"), (None, []))
 
 
 if __name__ == "__main__":

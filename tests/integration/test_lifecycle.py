@@ -370,6 +370,60 @@ class WaysToRun(unittest.TestCase):
     def test_busy_poll_serves_all(self):
         self.serve_all("--busy-poll")
 
+    def test_max_connections_holds_for_all_cores_together(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("SKIPPED: this machine has one CPU")
+        with Server(*FEED, "--cores", "2", "--max-connections", "4") as server:
+            guests = [RawClient(server.port) for _ in range(4)]
+            for _ in range(6):
+                with self.assertRaisesRegex(ConnectionError, "503"):
+                    RawClient(server.port)
+            for guest in guests:
+                guest.close()
+            self.assertTrue(wait_until(lambda: server.stats()["connections"]["open"] == 0))
+            for guest in [RawClient(server.port) for _ in range(4)]:
+                guest.close()
+
+    def test_ipv6_is_served(self):
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:
+            self.skipTest("SKIPPED: this machine has no IPv6")
+        with Server(*FEED, host="::1") as server:
+            with HealthyClient(f"ws://[::1]:{server.port}/") as healthy:
+                healthy.check(self, frames=50)
+
+    def test_a_feed_without_end_at_full_speed_keeps_nobody_from_being_heard(self):
+        for options in (("--feed", "sim:symbols=1000,rate=100000000"),
+                        ("--feed", "sim:symbols=1000,rate=100000000", "--publisher", "thread")):
+            with self.subTest(options), Server(*options) as server:
+                with RawClient(server.port) as client:
+                    client.send_text(subscribe_message(["*"], ["quote"]))
+                    client.next_message(("quote",))
+                    with RawClient(server.port) as other:
+                        other.ask({"type": "PING"}, ("PONG",))
+                    self.assertEqual(server.admin("/health")[0], 200)
+                begin = time.monotonic()
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(), 0)
+                self.assertLess(time.monotonic() - begin, 2)
+
+    def test_two_thousand_connections_one_after_the_other_leave_no_memory_behind(self):
+        def resident():
+            return server.stats()["memory"]["resident_bytes"]
+
+        def come_and_go(count):
+            for _ in range(count):
+                with RawClient(server.port) as client:
+                    client.send_text(subscribe_message(["*", "*.SZ", "AAPL.US"], ["quote", "trade"]))
+                    client.next_message(("SUBSCRIBED",))
+            self.assertTrue(wait_until(lambda: server.stats()["connections"]["open"] == 0))
+        with Server(*FEED, "--frame-log-bytes", "1m") as server:
+            come_and_go(300)
+            before = resident()
+            come_and_go(2000)
+            self.assertLess(resident() - before, 2 << 20)
+
     def test_a_unix_socket_has_the_same_frames_as_tcp(self):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
             path = f"{folder}/feed.sock"

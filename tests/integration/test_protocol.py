@@ -210,7 +210,7 @@ class Requests(ProtocolTestCase):
         self.assertEqual([(item["symbol"], item["type"]) for item in answer["data"]["ok"]],
                          [("AAPL.US", "quote")])
         self.assertEqual([item["symbol"] for item in answer["data"]["failed"]], ["XXXX"])
-        for _ in range(60):
+        for _ in range(24):
             message = client.next_message(DATA_TYPES)
             self.assertNotEqual((message["symbol"], message["type"]), ("AAPL.US", "quote"))
         answer = client.ask({"type": "UNSUBSCRIBE"}, ("UNSUBSCRIBED",))

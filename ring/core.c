@@ -363,7 +363,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-static void core_enter(struct core *core, uint64_t wait_ns)
+void core_enter(struct core *core, uint64_t wait_ns)
 {
     counter_add(&core->counters->enters, 1);
     int error = core->engine.enter(&core->engine, wait_ns);

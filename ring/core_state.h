@@ -131,6 +131,7 @@ static inline uint32_t conn_index(const struct core *core, const struct conn *co
 void core_log(struct core *core, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_reap(struct core *core);
+void core_enter(struct core *core, uint64_t wait_ns);
 void core_see_channels(struct core *core);
 void core_drop_subscriptions(struct core *core, struct conn *conn);
 void core_pause_accept(struct core *core);

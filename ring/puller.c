@@ -410,7 +410,7 @@ static void puller_turn(struct core *core, struct conn *conn)
         puller_on_sent(core, conn, to);
         return;
     }
-    struct send *send = sender_open_slot(core, conn, SENDER_IOVS_MAX);
+    struct send *send = sender_open_slot(core, conn);
     send->is_pull = true;
     send->from = conn->cursor;
     send->to = to;
@@ -433,7 +433,8 @@ void puller_run(struct core *core)
         return;
     }
     turns = turns < PULLER_CONNS_PER_TURN ? turns : PULLER_CONNS_PER_TURN;
-    for (; turns > 0; turns--) {
+    for (; turns > 0 && core->pulls.count > 0; turns--) {
+        sender_begin(core, SENDER_BATCH_MAX);
         struct conn *conn = core_conn(core, conn_queue_pop(&core->pulls));
         conn->is_pull_queued = false;
         if (conn->mode == CONN_PULLING && conn_is_open(conn)) {

@@ -97,13 +97,38 @@ static bool sender_has_extents_for(const struct core *core, const struct frame_d
 
 /* ---- Batches ---- */
 
-struct send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count)
+/* Completions of a batch are looked for in the queue, so they must not overflow it: they are the
+ * first that a submit posts, and half of the queue is free for them. */
+static void sender_make_room(struct core *core)
+{
+    struct io_uring *ring = &core->engine.ring;
+    while (io_uring_cq_ready(ring) > CORE_CQ_ENTRIES / 2 ||
+           (*ring->sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0) {
+        core_reap(core);
+        core_enter(core, 0);
+    }
+}
+
+bool sender_begin(struct core *core, uint32_t batch_limit)
 {
     struct send_batch *batch = core->batch;
-    if (batch->send_count == SENDER_BATCH_MAX ||
-        batch->iov_count + iov_count > SENDER_BATCH_IOVS_MAX) {
+    bool is_full = batch->send_count >= batch_limit ||
+                   batch->iov_count + SENDER_IOVS_MAX > SENDER_BATCH_IOVS_MAX;
+    if (is_full) {
         sender_submit(core);
+        core_reap(core);
     }
+    if (batch->send_count == 0) {
+        sender_make_room(core);
+    }
+    return is_full;
+}
+
+struct send *sender_open_slot(struct core *core, struct conn *conn)
+{
+    struct send_batch *batch = core->batch;
+    assert_always(batch->send_count < SENDER_BATCH_MAX);
+    assert_always(batch->iov_count + SENDER_IOVS_MAX <= SENDER_BATCH_IOVS_MAX);
     struct send *send = &batch->sends[batch->send_count++];
     *send = (struct send){.conn = conn_index(core, conn), .iov_first = batch->iov_count};
     return send;
@@ -356,7 +381,7 @@ static void sender_add_due(struct core *core, struct conn *conn)
     }
     /* Frames that do not lie side by side have others between them, so that a turn has at most
      * half as many extents as frames. */
-    struct send *send = sender_open_slot(core, conn, SENDER_IOVS_MAX);
+    struct send *send = sender_open_slot(core, conn);
     send->from = core->turn_first;
     send->to = core->position;
     sender_add_out(core, conn, send);
@@ -379,8 +404,7 @@ static void sender_add_due(struct core *core, struct conn *conn)
 void sender_settle(struct core *core, struct conn *conn)
 {
     if (conn->due_frames > 0 && conn->mode == CONN_PUSHED) {
-        sender_add_due(core, conn);
-        sender_submit(core);
+        puller_start(core, conn, core->turn_first);
     }
 }
 
@@ -390,14 +414,12 @@ void sender_flush_ready(struct core *core)
 {
     uint32_t batch_limit = SENDER_FIRST_BATCH;
     for (uint32_t left = core->ready.count; left > 0; left--) {
+        if (sender_begin(core, batch_limit)) {
+            batch_limit = SENDER_BATCH_MAX;
+        }
         struct conn *conn = core_conn(core, conn_queue_pop(&core->ready));
         conn->is_ready = false;
         sender_add_due(core, conn);
-        if (core->batch->send_count >= batch_limit) {
-            sender_submit(core);
-            core_reap(core);
-            batch_limit = SENDER_BATCH_MAX;
-        }
     }
     sender_submit(core);
     core->extent_count = 0;

@@ -14,9 +14,10 @@
 
 #include "ring/conn.h"
 
-#define SENDER_BATCH_MAX 64   /* SQEs submitted at once ... */
-#define SENDER_FIRST_BATCH 16 /* ... but for a flush's first, so that its first bytes leave early  \
-                               */
+#define SENDER_BATCH_MAX 64 /* SQEs submitted at once ... */
+#define SENDER_FIRST_BATCH                                                                         \
+    16 /* ... but for a flush's first, so that its first bytes leave early                         \
+        */
 #define SENDER_BATCH_IOVS_MAX 4096
 #define SENDER_IOVS_MAX 1024        /* in one send: UIO_MAXIOV */
 #define SENDER_TURN_FRAMES_MAX 1024 /* fanned out before conns are flushed, */
@@ -59,12 +60,15 @@ void sender_mark_ready(struct core *core, struct conn *conn);
 /* Fans out a turn's worth of frames; false: there are none. */
 bool sender_fan_out(struct core *core);
 void sender_flush_ready(struct core *core);
-/* Sends what is due to a conn now, before its subscriptions change. */
+/* Before the subscriptions of a conn change: it will pull what is due to it. */
 void sender_settle(struct core *core, struct conn *conn);
 void sender_on_writable(struct core *core, struct conn *conn);
 void sender_forget_due(struct conn *conn);
-/* A slot of the batch with room for iov_count entries; may submit what is there first. */
-struct send *sender_open_slot(struct core *core, struct conn *conn, uint32_t iov_count);
+/* Before a slot is opened, with no conn in hand: submits a batch that has reached the limit and
+ * reaps, which may change any conn; says whether it did. */
+bool sender_begin(struct core *core, uint32_t batch_limit);
+/* A slot of the batch, with room for SENDER_IOVS_MAX entries. */
+struct send *sender_open_slot(struct core *core, struct conn *conn);
 /* Begins the send with what waits in the conn's own chain. */
 void sender_add_out(struct core *core, struct conn *conn, struct send *send);
 /* Nothing to send: gives the slot back. */

@@ -181,6 +181,27 @@ class FastSim(unittest.TestCase):
             healthy.check(self, frames=1000)
             client.close()
 
+    def test_a_subscription_made_while_behind_begins_at_the_next_seq_of_its_verdict(self):
+        with Server("--send-buffer-bytes", "16k",
+                    "--feed", "sim:symbols=30,rate=6000,types=quote+trade") as server:
+            names = [f"SIM{i:05}.SIM" for i in range(6, 30)]
+            for kind in ("trade", "quote"):
+                client = stalled_client(server, [kind], names[:12], delivery={"on_lag": "skip"})
+                time.sleep(1)
+                client.send_text(subscribe_message(names[12:], [kind], id=2, snapshot=False,
+                                                   delivery={"on_lag": "skip"}))
+                time.sleep(0.3)
+                due = None
+                late = {}
+                while due is None or len(late) < 12:
+                    message = client.next_message()  # with its small window: sends are often cut
+                    if message.get("id") == 2:
+                        due = {item["ch"]: item["next_seq"] for item in message["data"]["ok"]}
+                    elif message["type"] == kind and message["symbol"] in names[12:]:
+                        late.setdefault(message["ch"], message["seq"])
+                self.assertEqual(late, due, kind)
+                client.close()
+
     def test_max_lag_skips_before_the_log_is_used_up_and_says_lag(self):
         with Server("--max-lag-ms", "300", "--send-buffer-bytes", "64k",
                     "--feed", "sim:symbols=4,rate=4000,types=trade") as server:

@@ -1,0 +1,381 @@
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <time.h>
+
+#include "codec/base/check.h"
+#include "ring/frame_log.h"
+
+/* A race on purpose is no test under ThreadSanitizer. */
+#if defined(__SANITIZE_THREAD__)
+#define HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_TSAN 1
+#endif
+#endif
+
+#define LOG_BYTES (1 * MIB)
+#define FRAME_BYTES 1000
+#define CHANNELS 16
+#define READS 2000
+#define TEAR_NS_MAX (10 * NS_PER_SECOND)
+
+static struct frame_log *make_log(void)
+{
+    struct frame_log *log;
+    struct frame_log_options options = {
+        .capacity_bytes = LOG_BYTES,
+        .frame_bytes_max = 64 * KIB,
+        .channel_count_max = CHANNELS,
+        .reader_count = 2,
+    };
+    assert_int_equal(frame_log_create(&log, &options), 0);
+    return log;
+}
+
+/* Every byte of a frame is the same function of its index. */
+static uint8_t fill_of(uint64_t index)
+{
+    return (uint8_t)(index * 37 + index / 251);
+}
+
+static void append(struct frame_log *log, uint32_t channel, uint8_t flags, uint32_t bytes)
+{
+    memset(frame_log_reserve(log), fill_of(log->write_index), bytes);
+    frame_log_commit(log, channel, 0, flags, bytes, log->write_index);
+}
+
+/* Appends until every frame before an index is behind the tail. */
+static void append_until_tail(struct frame_log *log, uint32_t channel, uint64_t index)
+{
+    while (frame_log_tail(log) <= index) {
+        append(log, channel, 0, FRAME_BYTES);
+    }
+    frame_log_publish(log);
+}
+
+static void options_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct frame_log *log;
+    const struct frame_log_options good = {
+        .capacity_bytes = LOG_BYTES,
+        .frame_bytes_max = 4096,
+        .channel_count_max = 1,
+        .reader_count = 1,
+    };
+    struct frame_log_options bad = good;
+    bad.capacity_bytes = LOG_BYTES + 1;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad = good;
+    bad.capacity_bytes = LOG_BYTES / 2;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad = good;
+    bad.frame_bytes_max = LOG_BYTES / FRAME_LOG_SEGMENTS + 1;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad = good;
+    bad.reader_count = FRAME_LOG_READERS_MAX + 1;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+}
+
+static void a_frame_is_seen_when_it_is_published_and_not_before(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    append(log, 3, 0, 100);
+    assert_int_equal(frame_log_head(log), 0);
+    frame_log_publish(log);
+    assert_int_equal(frame_log_head(log), 1);
+    const struct frame_desc *desc = frame_log_desc(log, 0);
+    assert_int_equal(desc->channel, 3);
+    assert_int_equal(desc->seq, 1);
+    assert_int_equal(desc->frame_bytes, 100);
+    assert_int_equal(desc->previous_distance, 0);
+    frame_log_destroy(log);
+}
+
+static void each_channel_counts_for_itself_and_is_linked_to_its_previous_frame(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    for (uint32_t i = 0; i < 30; i++) {
+        append(log, i % 3, 0, 50);
+    }
+    for (uint64_t index = 3; index < 30; index++) {
+        assert_int_equal(frame_log_desc(log, index)->previous_distance, 3);
+        assert_int_equal(frame_log_desc(log, index)->seq, index / 3 + 1);
+    }
+    frame_log_destroy(log);
+}
+
+static void frames_lie_side_by_side_also_where_the_ring_wraps(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    for (uint32_t i = 0; i < 5000; i++) {
+        append(log, 0, 0, 777);
+        const struct frame_desc *desc = frame_log_desc(log, log->write_index - 1);
+        const uint8_t *bytes = frame_log_at(log, desc->position);
+        for (uint32_t at = 0; at < 777; at += 97) {
+            assert_int_equal(bytes[at], fill_of(i));
+        }
+        assert_int_equal(bytes[776], fill_of(i));
+        if (i > 0) {
+            assert_int_equal(frame_log_desc(log, i - 1)->position + 777, desc->position);
+        }
+    }
+    frame_log_destroy(log);
+}
+
+static void the_tail_keeps_at_least_seven_eighths_less_a_frame(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    for (uint32_t i = 0; i < 20000; i++) {
+        append(log, i % CHANNELS, 0, 100 + i % 900);
+        uint64_t tail = frame_log_tail(log);
+        uint64_t kept = log->write_position - frame_log_desc(log, tail)->position;
+        assert_true(kept <= LOG_BYTES);
+        assert_true(tail == 0 ||
+                    kept + LOG_BYTES / FRAME_LOG_SEGMENTS + 64 * KIB + 1000 >= LOG_BYTES);
+    }
+    frame_log_destroy(log);
+}
+
+static void small_frames_lap_by_descriptors(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    uint64_t descs = log->desc_mask + 1;
+    for (uint64_t i = 0; i < 3 * descs; i++) {
+        append(log, 0, 0, 20);
+        assert_true(log->write_index - frame_log_tail(log) <= descs);
+    }
+    frame_log_destroy(log);
+}
+
+static void a_pin_behind_the_tail_fails_and_leaves_the_older_one(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    append_until_tail(log, 0, 10);
+    uint64_t tail = frame_log_tail(log);
+    assert_false(frame_log_pin(log, 0, tail - 1));
+    assert_int_equal(atomic_load(&log->pins[0].index), FRAME_LOG_NOT_PINNED);
+    assert_true(frame_log_pin(log, 0, tail + 5));
+    assert_false(frame_log_pin(log, 0, tail - 1));
+    assert_int_equal(atomic_load(&log->pins[0].index), tail + 5);
+    assert_true(frame_log_pin(log, 0, tail));
+    assert_true(frame_log_pin(log, 0, tail + 9)); /* The older pin covers it. */
+    assert_int_equal(atomic_load(&log->pins[0].index), tail);
+    frame_log_unpin(log, 0);
+    assert_int_equal(frame_log_pin_oldest(log, 1), tail);
+    frame_log_unpin(log, 1);
+    frame_log_destroy(log);
+}
+
+static void seek_finds_the_newest_frame_before_an_index(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    struct frame_log_found found;
+    frame_log_seek(log, 2, 0, &found);
+    assert_false(found.in_log);
+    assert_int_equal(found.next_seq, 1);
+    for (uint32_t i = 0; i < 40; i++) {
+        append(log, i % 4, 0, 60); /* Channel 2 at 2, 6, 10, ... */
+    }
+    frame_log_seek(log, 2, 40, &found);
+    assert_true(found.in_log);
+    assert_int_equal(found.index, 38);
+    assert_int_equal(found.next_seq, 11);
+    frame_log_seek(log, 2, 11, &found);
+    assert_int_equal(found.index, 10);
+    assert_int_equal(found.next_seq, 4);
+    frame_log_seek(log, 2, 2, &found);
+    assert_false(found.in_log);
+    assert_null(found.saved);
+    assert_int_equal(found.next_seq, 1);
+    frame_log_destroy(log);
+}
+
+static void a_quiet_channels_last_full_image_is_saved_when_it_is_lapped(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    struct frame_log_found found;
+    append(log, 1, FRAME_FULL_IMAGE, 300);
+    append(log, 1, FRAME_FULL_IMAGE, 200);
+    append(log, 2, 0, 250); /* Not a full image: only its seq is remembered. */
+    append_until_tail(log, 0, 3);
+    frame_log_pin_oldest(log, 0);
+    frame_log_seek(log, 1, frame_log_head(log), &found);
+    assert_false(found.in_log);
+    assert_int_equal(found.next_seq, 3);
+    assert_int_equal(found.saved_bytes, 200);
+    assert_int_equal(found.saved[0], fill_of(1));
+    assert_int_equal(found.saved[199], fill_of(1));
+    frame_log_seek(log, 2, frame_log_head(log), &found);
+    assert_null(found.saved);
+    assert_int_equal(found.next_seq, 2);
+    frame_log_unpin(log, 0);
+    assert_int_equal(log->saved_count, 1);
+
+    append(log, 1, FRAME_FULL_IMAGE, 400);
+    uint64_t index = log->write_index - 1;
+    append_until_tail(log, 0, index);
+    frame_log_pin_oldest(log, 0);
+    frame_log_seek(log, 1, frame_log_head(log), &found);
+    assert_int_equal(found.saved_bytes, 400);
+    assert_int_equal(found.saved[399], fill_of(index));
+    assert_int_equal(found.next_seq, 4);
+    frame_log_unpin(log, 0);
+    frame_log_destroy(log);
+}
+
+static void next_seq_is_exact_when_all_frames_before_the_index_are_lapped(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    struct frame_log_found found;
+    for (uint32_t i = 0; i < 8000; i++) {
+        append(log, i % 5, 0, 900);
+    }
+    frame_log_publish(log);
+    uint64_t tail = frame_log_pin_oldest(log, 0);
+    for (uint32_t channel = 0; channel < 5; channel++) {
+        frame_log_seek(log, channel, tail, &found);
+        assert_false(found.in_log);
+        /* Frames of the channel at indices channel, channel + 5, ... below the tail. */
+        assert_int_equal(found.next_seq, (tail + 4 - channel) / 5 + 1);
+    }
+    frame_log_unpin(log, 0);
+    frame_log_destroy(log);
+}
+
+/* ---- Tearing ---- */
+
+struct tear {
+    struct frame_log *log;
+    _Atomic bool stop;
+};
+
+static void *write_flat_out(void *argument)
+{
+    struct tear *tear = argument;
+    while (!atomic_load_explicit(&tear->stop, memory_order_relaxed)) {
+        for (uint32_t i = 0; i < 16; i++) {
+            append(tear->log, 0, 0, FRAME_BYTES);
+        }
+        frame_log_publish(tear->log);
+    }
+    return NULL;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Copies a frame as a kernel would that is taken off its CPU half-way: the writer gets up to 1 ms
+ * to come round meanwhile. Returns whether the copy is of one frame. */
+static bool copy_is_whole(struct frame_log *log, uint64_t index)
+{
+    uint8_t copy[FRAME_BYTES];
+    const uint8_t *frame = frame_log_at(log, frame_log_desc(log, index)->position);
+    memcpy(copy, frame, FRAME_BYTES / 2);
+    uint64_t deadline = now_ns() + NS_PER_MS;
+    while (frame_log_head(log) < index + 2 * LOG_BYTES / FRAME_BYTES && now_ns() < deadline) {
+        sched_yield();
+    }
+    memcpy(copy + FRAME_BYTES / 2, frame + FRAME_BYTES / 2, FRAME_BYTES / 2);
+    for (size_t at = 0; at < FRAME_BYTES; at++) {
+        if (copy[at] != fill_of(index)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t start_writer(struct tear *tear, pthread_t *thread)
+{
+    tear->log = make_log();
+    atomic_init(&tear->stop, false);
+    assert_int_equal(pthread_create(thread, NULL, write_flat_out, tear), 0);
+    while (frame_log_tail(tear->log) == 0) {
+        sched_yield();
+    }
+    return now_ns();
+}
+
+static void stop_writer(struct tear *tear, pthread_t thread)
+{
+    atomic_store(&tear->stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    frame_log_destroy(tear->log);
+}
+
+static void a_pinned_frame_is_never_torn_however_fast_the_writer(void **state)
+{
+    (void)state;
+    struct tear tear;
+    pthread_t thread;
+    uint64_t began_ns = start_writer(&tear, &thread);
+    uint32_t reads = 0;
+    while (reads < READS && now_ns() < began_ns + TEAR_NS_MAX) {
+        uint64_t index = frame_log_pin_oldest(tear.log, 0);
+        assert_true(copy_is_whole(tear.log, index));
+        frame_log_unpin(tear.log, 0);
+        reads++;
+    }
+    assert_true(reads > 0);
+    stop_writer(&tear, thread);
+}
+
+#ifndef HAS_TSAN
+static void without_a_pin_frames_are_torn(void **state)
+{
+    (void)state;
+    struct tear tear;
+    pthread_t thread;
+    uint64_t began_ns = start_writer(&tear, &thread);
+    bool torn = false;
+    while (!torn && now_ns() < began_ns + TEAR_NS_MAX) {
+        torn = !copy_is_whole(tear.log, frame_log_tail(tear.log));
+    }
+    assert_true(torn);
+    stop_writer(&tear, thread);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_out_of_range_are_refused),
+        cmocka_unit_test(a_frame_is_seen_when_it_is_published_and_not_before),
+        cmocka_unit_test(each_channel_counts_for_itself_and_is_linked_to_its_previous_frame),
+        cmocka_unit_test(frames_lie_side_by_side_also_where_the_ring_wraps),
+        cmocka_unit_test(the_tail_keeps_at_least_seven_eighths_less_a_frame),
+        cmocka_unit_test(small_frames_lap_by_descriptors),
+        cmocka_unit_test(a_pin_behind_the_tail_fails_and_leaves_the_older_one),
+        cmocka_unit_test(seek_finds_the_newest_frame_before_an_index),
+        cmocka_unit_test(a_quiet_channels_last_full_image_is_saved_when_it_is_lapped),
+        cmocka_unit_test(next_seq_is_exact_when_all_frames_before_the_index_are_lapped),
+        cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
+#ifndef HAS_TSAN
+        cmocka_unit_test(without_a_pin_frames_are_torn),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

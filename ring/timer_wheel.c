@@ -72,14 +72,13 @@ void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns,
                          void (*on_timer)(void *context, struct timer *timer), void *context)
 {
     uint64_t now_tick = now_ns >> TIMER_WHEEL_SHIFT;
-    /* After a long sleep one turn sees every slot. */
-    uint64_t slots_left = TIMER_WHEEL_SLOTS;
-    while (wheel->tick <= now_tick && slots_left-- > 0) {
+    /* After a long sleep the last turn sees every slot; what is armed meanwhile lies after it. */
+    if (wheel->tick + TIMER_WHEEL_SLOTS <= now_tick) {
+        wheel->tick = now_tick - TIMER_WHEEL_SLOTS + 1;
+    }
+    while (wheel->tick <= now_tick) {
         uint64_t tick = wheel->tick++;
         timer_wheel_run_slot(wheel, timer_wheel_slot(wheel, tick), now_ns, on_timer, context);
-    }
-    if (wheel->tick <= now_tick) {
-        wheel->tick = now_tick + 1;
     }
 }
 

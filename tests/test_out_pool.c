@@ -6,22 +6,23 @@
 #include <cmocka.h>
 /* clang-format on */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ring/out_pool.h"
 
-#define POOL_BYTES OUT_POOL_BYTES_TOUCHED
-#define CHAINS 40
-#define REFERENCE_BYTES_MAX 60000
-#define STEPS 20000
+#define IOV_MAX_USED 64
+#define REFERENCE_BYTES 4096
 
 static struct out_pool pool;
+static uint8_t reference[REFERENCE_BYTES]; /* Byte i of a chain's stream. */
 
 static int set_up(void **state)
 {
     (void)state;
-    return out_pool_init(&pool, POOL_BYTES);
+    for (uint32_t i = 0; i < REFERENCE_BYTES; i++) {
+        reference[i] = (uint8_t)(i * 31 + i / 256);
+    }
+    return out_pool_init(&pool, OUT_POOL_BYTES_TOUCHED);
 }
 
 static int tear_down(void **state)
@@ -31,125 +32,189 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Copies what a chain holds; returns how much. */
-static size_t read_chain(const struct out_chain *chain, uint8_t *out)
+static uint32_t blocks_for(size_t bytes)
 {
-    static struct iovec iovs[1024];
-    size_t bytes;
-    size_t at = 0;
-    uint32_t count = out_chain_gather(&pool, chain, iovs, 1024, &bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(out + at, iovs[i].iov_base, iovs[i].iov_len);
-        at += iovs[i].iov_len;
-    }
-    assert_int_equal(at, bytes);
-    return bytes;
+    return (uint32_t)((bytes + OUT_BLOCK_PAYLOAD - 1) / OUT_BLOCK_PAYLOAD);
 }
 
-static void what_was_appended_comes_out_in_order_whatever_is_consumed(void **state)
+/* The chain holds exactly the bytes [from, to) of the reference. */
+static void assert_holds(const struct out_chain *chain, size_t from, size_t to)
 {
-    (void)state;
-    uint8_t bytes[1000];
-    uint8_t out[1000];
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        bytes[i] = (uint8_t)(i * 7 + i / 256);
-    }
-    for (size_t consumed = 0; consumed <= sizeof bytes; consumed++) {
-        struct out_chain chain;
-        out_chain_init(&chain);
-        assert_int_equal(out_chain_append(&pool, &chain, bytes, 300), 0);
-        assert_int_equal(out_chain_append(&pool, &chain, bytes + 300, 700), 0);
-        out_chain_consume(&pool, &chain, consumed);
-        assert_int_equal(chain.bytes, sizeof bytes - consumed);
-        assert_int_equal(read_chain(&chain, out), sizeof bytes - consumed);
-        assert_memory_equal(out, bytes + consumed, sizeof bytes - consumed);
-        out_chain_clear(&pool, &chain);
-    }
-    assert_int_equal(pool.free_count, pool.block_count);
-}
-
-static void an_empty_pool_refuses_and_leaves_the_chain_as_it_was(void **state)
-{
-    (void)state;
-    static uint8_t much[POOL_BYTES];
-    struct out_chain first;
-    struct out_chain second;
-    out_chain_init(&first);
-    out_chain_init(&second);
-    size_t all = (size_t)pool.block_count * OUT_BLOCK_PAYLOAD;
-    assert_int_equal(out_chain_append(&pool, &first, "abc", 3), 0);
-    assert_int_equal(out_chain_append(&pool, &first, much, all), -ENOBUFS);
-    assert_int_equal(first.bytes, 3);
-    assert_int_equal(out_chain_append(&pool, &first, much, all - 3), 0);
-    assert_int_equal(pool.free_count, 0);
-    assert_int_equal(out_chain_append(&pool, &second, "x", 1), -ENOBUFS);
-    out_chain_consume(&pool, &first, OUT_BLOCK_PAYLOAD);
-    assert_int_equal(out_chain_append(&pool, &second, "x", 1), 0);
-    out_chain_clear(&pool, &first);
-    out_chain_clear(&pool, &second);
-    assert_int_equal(pool.free_count, pool.block_count);
-}
-
-static void a_vector_that_is_too_short_covers_what_it_can(void **state)
-{
-    (void)state;
-    uint8_t bytes[OUT_BLOCK_PAYLOAD * 3] = {0};
-    struct iovec iovs[2];
-    struct out_chain chain;
+    struct iovec iov[IOV_MAX_USED];
     size_t covered;
+    size_t at = from;
+    assert_int_equal(chain->bytes, to - from);
+    uint32_t count = out_chain_gather(&pool, chain, iov, IOV_MAX_USED, &covered);
+    assert_int_equal(covered, to - from);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(iov[i].iov_len > 0);
+        assert_true(at + iov[i].iov_len <= to);
+        assert_memory_equal(iov[i].iov_base, reference + at, iov[i].iov_len);
+        at += iov[i].iov_len;
+    }
+    assert_int_equal(at, to);
+}
+
+static void an_empty_chain_holds_no_block_and_gathers_nothing(void **state)
+{
+    (void)state;
+    struct out_chain chain;
     out_chain_init(&chain);
-    assert_int_equal(out_chain_append(&pool, &chain, bytes, sizeof bytes), 0);
+    assert_holds(&chain, 0, 0);
+    assert_int_equal(out_chain_append(&pool, &chain, "", 0), 0);
+    out_chain_consume(&pool, &chain, 0);
+    out_chain_clear(&pool, &chain);
+    assert_int_equal(pool.free_count, pool.block_count);
+}
+
+static void bytes_come_out_as_they_went_in_at_every_split_of_append_and_consume(void **state)
+{
+    (void)state;
+    const size_t total = 3 * OUT_BLOCK_PAYLOAD + 5;
+    struct out_chain chain;
+    out_chain_init(&chain);
+    for (size_t append_split = 0; append_split <= total; append_split++) {
+        for (size_t consume_split = 0; consume_split <= total; consume_split += 7) {
+            assert_int_equal(out_chain_append(&pool, &chain, reference, append_split), 0);
+            assert_int_equal(
+                out_chain_append(&pool, &chain, reference + append_split, total - append_split), 0);
+            assert_int_equal(pool.block_count - pool.free_count, blocks_for(total));
+            assert_holds(&chain, 0, total);
+            out_chain_consume(&pool, &chain, consume_split);
+            assert_holds(&chain, consume_split, total);
+            out_chain_consume(&pool, &chain, total - consume_split);
+            assert_int_equal(pool.free_count, pool.block_count);
+        }
+    }
+}
+
+static void any_count_may_be_appended_between_partial_sends(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece <= 2 * OUT_BLOCK_PAYLOAD + 1; piece++) {
+        struct out_chain chain;
+        size_t from = 0;
+        size_t to = 0;
+        out_chain_init(&chain);
+        while (to + piece <= REFERENCE_BYTES) {
+            assert_int_equal(out_chain_append(&pool, &chain, reference + to, piece), 0);
+            to += piece;
+            size_t sent = (to - from) * 2 / 3;
+            out_chain_consume(&pool, &chain, sent);
+            from += sent;
+            assert_holds(&chain, from, to);
+        }
+        out_chain_clear(&pool, &chain);
+        assert_int_equal(pool.free_count, pool.block_count);
+    }
+}
+
+static void gather_stops_at_the_iovecs_it_is_given(void **state)
+{
+    (void)state;
+    struct iovec iov[3];
+    size_t covered;
+    struct out_chain chain;
+    out_chain_init(&chain);
+    assert_int_equal(out_chain_append(&pool, &chain, reference, REFERENCE_BYTES), 0);
     out_chain_consume(&pool, &chain, 10);
-    assert_int_equal(out_chain_gather(&pool, &chain, iovs, 2, &covered), 2);
-    assert_int_equal(covered, 2 * OUT_BLOCK_PAYLOAD - 10);
+    assert_int_equal(out_chain_gather(&pool, &chain, iov, 3, &covered), 3);
+    assert_int_equal(covered, 3 * OUT_BLOCK_PAYLOAD - 10);
+    assert_memory_equal(iov[0].iov_base, reference + 10, iov[0].iov_len);
+    assert_memory_equal(iov[2].iov_base, reference + 2 * OUT_BLOCK_PAYLOAD, OUT_BLOCK_PAYLOAD);
+    assert_int_equal(out_chain_gather(&pool, &chain, iov, 0, &covered), 0);
+    assert_int_equal(covered, 0);
     out_chain_clear(&pool, &chain);
 }
 
-static void a_random_history_agrees_with_plain_bytes(void **state)
+static void an_empty_pool_is_enobufs_and_the_chain_is_as_it_was(void **state)
 {
     (void)state;
-    static struct out_chain chains[CHAINS];
-    static uint8_t references[CHAINS][REFERENCE_BYTES_MAX];
-    static size_t counts[CHAINS];
-    static uint8_t out[REFERENCE_BYTES_MAX];
-    for (uint32_t i = 0; i < CHAINS; i++) {
+    struct out_chain small;
+    struct out_chain large;
+    out_chain_init(&small);
+    out_chain_init(&large);
+    assert_int_equal(out_chain_append(&pool, &small, reference, 100), 0);
+    while (pool.free_count > 2) {
+        assert_int_equal(out_chain_append(&pool, &large, reference, OUT_BLOCK_PAYLOAD), 0);
+    }
+    /* One byte more than the room in the last block and in the two that are free. */
+    size_t room = 3 * OUT_BLOCK_PAYLOAD - 100;
+    struct out_chain before = small;
+    assert_int_equal(out_chain_append(&pool, &small, reference + 100, room + 1), -ENOBUFS);
+    assert_memory_equal(&small, &before, sizeof small);
+    assert_int_equal(pool.free_count, 2);
+    assert_holds(&small, 0, 100);
+    assert_int_equal(out_chain_append(&pool, &small, reference + 100, room), 0);
+    assert_holds(&small, 0, 100 + room);
+    assert_int_equal(pool.free_count, 0);
+    assert_int_equal(out_chain_append(&pool, &small, reference, 1), -ENOBUFS);
+
+    out_chain_clear(&pool, &large);
+    assert_int_equal(out_chain_append(&pool, &small, reference + 100 + room, 1), 0);
+    assert_holds(&small, 0, 101 + room);
+    out_chain_clear(&pool, &small);
+    assert_int_equal(pool.free_count, pool.block_count);
+}
+
+static void blocks_that_came_back_are_used_before_fresh_ones(void **state)
+{
+    (void)state;
+    struct out_chain chain;
+    out_chain_init(&chain);
+    for (uint32_t round = 0; round < 3 * pool.block_count; round++) {
+        assert_int_equal(out_chain_append(&pool, &chain, reference, OUT_BLOCK_PAYLOAD + 1), 0);
+        out_chain_clear(&pool, &chain);
+    }
+    assert_int_equal(pool.fresh, 2);
+    assert_int_equal(pool.free_count, pool.block_count);
+}
+
+static void the_chains_of_many_conns_do_not_mix(void **state)
+{
+    (void)state;
+    struct out_chain chains[50];
+    size_t from[50] = {0};
+    size_t to[50] = {0};
+    uint64_t seed = 7;
+    for (uint32_t i = 0; i < 50; i++) {
         out_chain_init(&chains[i]);
     }
-    srand(1);
-    for (uint32_t step = 0; step < STEPS; step++) {
-        uint32_t i = (uint32_t)rand() % CHAINS;
-        size_t piece = (size_t)rand() % 2000;
-        if (rand() % 2 == 0 && counts[i] + piece <= REFERENCE_BYTES_MAX) {
-            uint8_t *end = references[i] + counts[i];
-            memset(end, rand() % 256, piece);
-            assert_int_equal(out_chain_append(&pool, &chains[i], end, piece), 0);
-            counts[i] += piece;
-        } else {
-            piece = counts[i] == 0 ? 0 : (size_t)rand() % (counts[i] + 1);
-            out_chain_consume(&pool, &chains[i], piece);
-            memmove(references[i], references[i] + piece, counts[i] - piece);
-            counts[i] -= piece;
+    for (uint32_t round = 0; round < 20000; round++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        uint32_t i = (uint32_t)(seed >> 40) % 50;
+        size_t count = (size_t)(seed >> 50) % 700;
+        if (to[i] + count <= REFERENCE_BYTES) {
+            assert_int_equal(out_chain_append(&pool, &chains[i], reference + to[i], count), 0);
+            to[i] += count;
         }
-        assert_int_equal(read_chain(&chains[i], out), counts[i]);
-        assert_memory_equal(out, references[i], counts[i]);
-        if (counts[i] > REFERENCE_BYTES_MAX / 3) {
-            out_chain_clear(&pool, &chains[i]);
-            counts[i] = 0;
+        size_t sent = (size_t)(seed >> 33) % (to[i] - from[i] + 1);
+        out_chain_consume(&pool, &chains[i], sent);
+        from[i] += sent;
+        assert_holds(&chains[i], from[i], to[i]);
+        if (from[i] == to[i]) {
+            from[i] = 0;
+            to[i] = 0;
         }
     }
-    for (uint32_t i = 0; i < CHAINS; i++) {
+    for (uint32_t i = 0; i < 50; i++) {
         out_chain_clear(&pool, &chains[i]);
     }
     assert_int_equal(pool.free_count, pool.block_count);
 }
 
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_appended_comes_out_in_order_whatever_is_consumed),
-        cmocka_unit_test(an_empty_pool_refuses_and_leaves_the_chain_as_it_was),
-        cmocka_unit_test(a_vector_that_is_too_short_covers_what_it_can),
-        cmocka_unit_test(a_random_history_agrees_with_plain_bytes),
+        TEST(an_empty_chain_holds_no_block_and_gathers_nothing),
+        TEST(bytes_come_out_as_they_went_in_at_every_split_of_append_and_consume),
+        TEST(any_count_may_be_appended_between_partial_sends),
+        TEST(gather_stops_at_the_iovecs_it_is_given),
+        TEST(an_empty_pool_is_enobufs_and_the_chain_is_as_it_was),
+        TEST(blocks_that_came_back_are_used_before_fresh_ones),
+        TEST(the_chains_of_many_conns_do_not_mix),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,22 +5,23 @@
 #include <stdint.h>
 #include <cmocka.h>
 /* clang-format on */
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "ring/subs.h"
 
+#define CHANNELS 40
 #define CONNS 60
-#define CHANNELS 80
-#define STEPS 60000
 
 static struct subs subs;
-static uint32_t firsts[CONNS];
+static uint32_t conn_first[CONNS];
+static bool reference[CONNS][CHANNELS];
 
 static int set_up(void **state)
 {
     (void)state;
-    memset(firsts, 0, sizeof firsts);
+    memset(conn_first, 0, sizeof conn_first);
+    memset(reference, 0, sizeof reference);
     return subs_init(&subs, CHANNELS);
 }
 
@@ -31,81 +32,189 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void a_subscription_is_found_by_channel_by_conn_and_by_both(void **state)
+static uint32_t add(uint32_t conn, uint32_t channel)
 {
-    (void)state;
-    uint32_t sub;
-    assert_int_equal(subs_find(&subs, 7, 9), SUB_NONE);
-    assert_int_equal(subs_add(&subs, 7, 9, &firsts[7], &sub), 0);
-    assert_int_equal(subs_find(&subs, 7, 9), sub);
-    assert_int_equal(subs_find(&subs, 9, 7), SUB_NONE);
-    assert_int_equal(firsts[7], sub);
-    assert_int_equal(subs.channels[9].count, 1);
-    assert_int_equal(subs.channels[9].entries[0].conn, 7);
-    subs_remove(&subs, sub, &firsts[7]);
-    assert_int_equal(subs_find(&subs, 7, 9), SUB_NONE);
-    assert_int_equal(firsts[7], SUB_NONE);
-    assert_int_equal(subs.channels[9].count, 0);
+    uint32_t sub = SUB_NONE;
+    assert_int_equal(subs_add(&subs, conn, channel, &conn_first[conn], &sub), 0);
+    assert_int_not_equal(sub, SUB_NONE);
+    return sub;
 }
 
-static void check_against(bool (*reference)[CHANNELS])
+/* Every way to find a subscription says what the reference says. */
+static void assert_matches_reference(void)
 {
     uint32_t total = 0;
     for (uint32_t conn = 0; conn < CONNS; conn++) {
-        uint32_t listed = 0;
-        uint32_t expected = 0;
+        uint32_t wanted = 0;
         for (uint32_t channel = 0; channel < CHANNELS; channel++) {
             uint32_t sub = subs_find(&subs, conn, channel);
+            wanted += reference[conn][channel];
             assert_int_equal(sub != SUB_NONE, reference[conn][channel]);
-            expected += reference[conn][channel];
+            if (sub != SUB_NONE) {
+                const struct sub *record = &subs.records[sub];
+                assert_true(record->place < subs.channels[channel].count);
+                assert_int_equal(subs.channels[channel].entries[record->place].sub, sub);
+                assert_int_equal(subs.channels[channel].entries[record->place].conn, conn);
+            }
         }
-        for (uint32_t sub = firsts[conn]; sub != SUB_NONE; sub = subs.records[sub].conn_next) {
-            const struct sub *record = &subs.records[sub];
-            assert_int_equal(record->conn, conn);
-            const struct sub_entry *entry = &subs.channels[record->channel].entries[record->place];
-            assert_int_equal(entry->conn, conn);
-            assert_int_equal(entry->sub, sub);
+        uint32_t listed = 0;
+        uint32_t previous = SUB_NONE;
+        for (uint32_t sub = conn_first[conn]; sub != SUB_NONE; sub = subs.records[sub].conn_next) {
+            assert_int_equal(subs.records[sub].conn, conn);
+            assert_true(reference[conn][subs.records[sub].channel]);
+            assert_int_equal(subs.records[sub].conn_prev, previous);
+            previous = sub;
             listed++;
         }
-        assert_int_equal(listed, expected);
-        total += expected;
+        assert_int_equal(listed, wanted);
+        total += wanted;
     }
+    uint32_t in_channels = 0;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        in_channels += subs.channels[channel].count;
+    }
+    assert_int_equal(in_channels, total);
     assert_int_equal(subs.count, total);
 }
 
-static void a_random_history_agrees_with_a_plain_table(void **state)
+static void nothing_is_found_in_an_empty_table(void **state)
 {
     (void)state;
-    static bool reference[CONNS][CHANNELS];
-    srand(1);
-    for (uint32_t step = 0; step < STEPS; step++) {
-        uint32_t conn = (uint32_t)rand() % CONNS;
-        uint32_t channel = (uint32_t)rand() % CHANNELS;
+    assert_matches_reference();
+    assert_int_equal(subs_find(&subs, UINT32_MAX, UINT32_MAX), SUB_NONE);
+}
+
+static void a_new_record_is_blank_but_for_its_pair(void **state)
+{
+    (void)state;
+    uint32_t sub = add(7, 3);
+    subs.records[sub].next_seq = 99;
+    subs.records[sub].tag = 5;
+    subs_remove(&subs, sub, &conn_first[7]);
+    assert_int_equal(conn_first[7], SUB_NONE);
+    assert_int_equal(add(8, 4), sub); /* The record is used again. */
+    assert_int_equal(subs.records[sub].next_seq, 0);
+    assert_int_equal(subs.records[sub].tag, 0);
+    assert_int_equal(subs.records[sub].conn, 8);
+    assert_int_equal(subs.records[sub].channel, 4);
+    assert_int_equal(subs_find(&subs, 7, 3), SUB_NONE);
+    assert_int_equal(subs_find(&subs, 8, 4), sub);
+}
+
+static void the_entry_that_moves_into_a_freed_place_knows_its_place(void **state)
+{
+    (void)state;
+    uint32_t numbers[3];
+    for (uint32_t conn = 0; conn < 3; conn++) {
+        numbers[conn] = add(conn, 5);
+        assert_int_equal(subs.records[numbers[conn]].place, conn);
+    }
+    subs_remove(&subs, numbers[0], &conn_first[0]);
+    assert_int_equal(subs.records[numbers[2]].place, 0);
+    assert_int_equal(subs.channels[5].entries[0].conn, 2);
+    assert_int_equal(subs.records[numbers[1]].place, 1);
+    subs_remove(&subs, numbers[1], &conn_first[1]); /* The last: nothing moves. */
+    assert_int_equal(subs.channels[5].count, 1);
+    assert_int_equal(subs.records[numbers[2]].place, 0);
+}
+
+static void random_adds_and_removes_match_a_plain_matrix(void **state)
+{
+    (void)state;
+    uint64_t seed = 4242;
+    for (uint32_t round = 0; round < 60000; round++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        uint32_t conn = (uint32_t)(seed >> 33) % CONNS;
+        uint32_t channel = (uint32_t)(seed >> 45) % CHANNELS;
         uint32_t sub = subs_find(&subs, conn, channel);
-        /* Fills up in the first half, so that the hash grows, and empties in the second. */
-        bool add = rand() % 10 < (step < STEPS / 2 ? 8 : 2);
-        if (add && sub == SUB_NONE) {
-            assert_int_equal(subs_add(&subs, conn, channel, &firsts[conn], &sub), 0);
-            reference[conn][channel] = true;
-        } else if (!add && sub != SUB_NONE) {
-            subs_remove(&subs, sub, &firsts[conn]);
-            reference[conn][channel] = false;
+        assert_int_equal(sub != SUB_NONE, reference[conn][channel]);
+        if (sub == SUB_NONE) {
+            add(conn, channel);
+        } else {
+            subs_remove(&subs, sub, &conn_first[conn]);
         }
-        if (step % 5000 == 0) {
-            check_against(reference);
+        reference[conn][channel] = !reference[conn][channel];
+        if (round % 500 == 0) {
+            assert_matches_reference();
         }
     }
-    check_against(reference);
-    assert_true(subs.hash_mask + 1 > 1024);
+    assert_matches_reference();
 }
+
+static void a_conn_that_leaves_takes_all_of_its_subscriptions_along(void **state)
+{
+    (void)state;
+    for (uint32_t conn = 0; conn < CONNS; conn++) {
+        for (uint32_t channel = conn % 3; channel < CHANNELS; channel += 3) {
+            add(conn, channel);
+            reference[conn][channel] = true;
+        }
+    }
+    for (uint32_t conn = 0; conn < CONNS; conn += 2) {
+        while (conn_first[conn] != SUB_NONE) {
+            subs_remove(&subs, conn_first[conn], &conn_first[conn]);
+        }
+        memset(reference[conn], 0, sizeof reference[conn]);
+        assert_matches_reference();
+    }
+}
+
+static void the_hash_grows_and_still_finds_every_pair(void **state)
+{
+    (void)state;
+    const uint32_t conns = 20000;
+    uint32_t start_mask = subs.hash_mask;
+    for (uint32_t conn = 0; conn < conns; conn++) {
+        uint32_t first = SUB_NONE;
+        uint32_t sub;
+        for (uint32_t channel = 0; channel < 10; channel++) {
+            assert_int_equal(subs_add(&subs, conn, channel, &first, &sub), 0);
+        }
+    }
+    assert_true(subs.hash_mask > start_mask);
+    assert_true((uint64_t)subs.count * 2 <= (uint64_t)subs.hash_mask + 1);
+    for (uint32_t conn = 0; conn < conns; conn++) {
+        for (uint32_t channel = 0; channel < 10; channel++) {
+            uint32_t sub = subs_find(&subs, conn, channel);
+            assert_int_not_equal(sub, SUB_NONE);
+            assert_int_equal(subs.records[sub].conn, conn);
+            assert_int_equal(subs.records[sub].channel, channel);
+        }
+        assert_int_equal(subs_find(&subs, conn, 10), SUB_NONE);
+    }
+}
+
+static void a_list_tells_which_entry_moved(void **state)
+{
+    (void)state;
+    struct sub_list *list = &subs.channels[0]; /* Freed by deinit. */
+    for (uint32_t i = 0; i < 9; i++) {
+        uint32_t place;
+        struct sub_entry entry = {.conn = 100 + i, .sub = SUB_NONE};
+        assert_int_equal(sub_list_add(list, entry, &place), 0);
+        assert_int_equal(place, i);
+    }
+    assert_int_equal(sub_list_remove(list, 2).conn, 108);
+    assert_int_equal(list->entries[2].conn, 108);
+    assert_int_equal(sub_list_remove(list, 7).conn, UINT32_MAX);
+    assert_int_equal(list->count, 7);
+    while (list->count > 0) {
+        sub_list_remove(list, 0);
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_subscription_is_found_by_channel_by_conn_and_by_both,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_random_history_agrees_with_a_plain_table, set_up,
-                                        tear_down),
+        TEST(nothing_is_found_in_an_empty_table),
+        TEST(a_new_record_is_blank_but_for_its_pair),
+        TEST(the_entry_that_moves_into_a_freed_place_knows_its_place),
+        TEST(random_adds_and_removes_match_a_plain_matrix),
+        TEST(a_conn_that_leaves_takes_all_of_its_subscriptions_along),
+        TEST(the_hash_grows_and_still_finds_every_pair),
+        TEST(a_list_tells_which_entry_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

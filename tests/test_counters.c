@@ -8,78 +8,157 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "ring/counters.h"
 
-static char path[64];
+static char directory[64];
+static char path[128];
 
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(path, sizeof path, "/tmp/ringcast-test-counters-%d", (int)getpid());
+    snprintf(directory, sizeof directory, "/tmp/ringcast-counters-XXXXXX");
+    if (mkdtemp(directory) == NULL) {
+        return -1;
+    }
+    snprintf(path, sizeof path, "%s/counters", directory);
     return 0;
 }
 
-static void another_process_sees_what_is_counted(void **state)
+static int tear_down(void **state)
 {
     (void)state;
-    struct counters *counters;
-    assert_int_equal(counters_open(&counters, path, 2), 0);
-    counter_add(&counters->cores[1].frames_out, 41);
-    counter_add(&counters->cores[1].frames_out, 1);
-    int fd = open(path, O_RDONLY);
+    unlink(path);
+    return rmdir(directory);
+}
+
+/* What a second process sees. */
+static const struct counters *map_again(void)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    const struct counters *seen = mmap(NULL, sizeof *seen, PROT_READ, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(seen, MAP_FAILED);
-    assert_true(seen->magic == COUNTERS_MAGIC);
-    assert_int_equal(seen->version, COUNTERS_VERSION);
-    assert_int_equal(seen->core_count, 2);
-    assert_int_equal(counter_get(&seen->cores[1].frames_out), 42);
-    munmap((void *)(uintptr_t)seen, sizeof *seen);
+    void *mapped = mmap(NULL, sizeof(struct counters), PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(mapped != MAP_FAILED);
     close(fd);
+    return mapped;
+}
+
+static void the_file_says_what_it_is_and_is_as_long_as_the_struct(void **state)
+{
+    (void)state;
+    struct counters *counters = NULL;
+    struct stat status;
+    assert_int_equal(counters_open(&counters, path, 3), 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, sizeof(struct counters));
+    assert_int_equal(status.st_mode & 0777, 0600);
+    const struct counters *seen = map_again();
+    assert_memory_equal(&seen->magic, "ringcst1", 8);
+    assert_int_equal(seen->version, COUNTERS_VERSION);
+    assert_int_equal(seen->core_count, 3);
+    assert_int_equal(seen->pid, getpid());
+    munmap((void *)(uintptr_t)seen, sizeof *seen);
+    counters_close(counters, path);
+}
+
+static void a_count_is_seen_through_another_mapping(void **state)
+{
+    (void)state;
+    struct counters *counters = NULL;
+    assert_int_equal(counters_open(&counters, path, COUNTERS_CORES_MAX), 0);
+    const struct counters *seen = map_again();
+    struct core_counters *last = &counters->cores[COUNTERS_CORES_MAX - 1];
+    counter_add(&last->frames_out, 5);
+    counter_add(&last->frames_out, 7);
+    counter_set(&last->conns_open, 3);
+    counter_add(&last->conns_open, (uint64_t)-1); /* Gauges go down so. */
+    assert_int_equal(counter_get(&seen->cores[COUNTERS_CORES_MAX - 1].frames_out), 12);
+    assert_int_equal(counter_get(&seen->cores[COUNTERS_CORES_MAX - 1].conns_open), 2);
+    assert_int_equal(counter_get(&seen->publisher.ticks), 0);
+    munmap((void *)(uintptr_t)seen, sizeof *seen);
+    counters_close(counters, path);
+}
+
+static void close_removes_the_file(void **state)
+{
+    (void)state;
+    struct counters *counters = NULL;
+    assert_int_equal(counters_open(&counters, path, 1), 0);
     counters_close(counters, path);
     assert_int_equal(access(path, F_OK), -1);
 }
 
-static void only_the_owner_may_read_the_file(void **state)
+static void a_file_that_was_left_is_replaced_and_a_link_is_not_followed(void **state)
 {
     (void)state;
-    struct counters *counters;
-    struct stat status;
+    struct counters *counters = NULL;
+    char target[160];
+    snprintf(target, sizeof target, "%s/target", directory);
+    int fd = open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "precious", 8), 8);
+    close(fd);
+    assert_int_equal(symlink(target, path), 0);
     assert_int_equal(counters_open(&counters, path, 1), 0);
-    assert_int_equal(stat(path, &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0600);
+    assert_int_equal(counter_get(&counters->cores[0].accepted), 0);
     counters_close(counters, path);
+    struct stat status;
+    assert_int_equal(stat(target, &status), 0);
+    assert_int_equal(status.st_size, 8);
+    unlink(target);
 }
 
-static void a_path_that_cannot_be_made_is_an_error(void **state)
+static void without_a_path_the_counters_are_in_memory(void **state)
 {
     (void)state;
-    struct counters *counters;
-    assert_int_equal(counters_open(&counters, "/nowhere/at/all", 1), -ENOENT);
-    assert_int_equal(counters_open(&counters, NULL, COUNTERS_CORES_MAX + 1), -EINVAL);
-}
-
-static void without_a_path_they_are_in_memory_only(void **state)
-{
-    (void)state;
-    struct counters *counters;
-    assert_int_equal(counters_open(&counters, NULL, 1), 0);
-    counter_set(&counters->publisher.ticks, 7);
-    assert_int_equal(counter_get(&counters->publisher.ticks), 7);
+    struct counters *counters = NULL;
+    assert_int_equal(counters_open(&counters, NULL, 2), 0);
+    assert_int_equal(counters->core_count, 2);
+    counter_add(&counters->cores[1].sends, 1);
+    assert_int_equal(counter_get(&counters->cores[1].sends), 1);
     counters_close(counters, NULL);
 }
+
+static void a_path_that_cannot_be_created_is_an_error_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct counters *counters = NULL;
+    char missing[160];
+    snprintf(missing, sizeof missing, "%s/missing/counters", directory);
+    assert_int_equal(counters_open(&counters, missing, 1), -ENOENT);
+    assert_null(counters);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(counters_open(&counters, path, 1), -EEXIST);
+    assert_null(counters);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(counters_open(&counters, path, COUNTERS_CORES_MAX + 1), -EINVAL);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void each_core_writes_cache_lines_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(offsetof(struct counters, publisher) % CACHE_LINE_BYTES, 0);
+    assert_int_equal(offsetof(struct counters, cores) % CACHE_LINE_BYTES, 0);
+    assert_int_equal(sizeof(struct core_counters) % CACHE_LINE_BYTES, 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(another_process_sees_what_is_counted),
-        cmocka_unit_test(only_the_owner_may_read_the_file),
-        cmocka_unit_test(a_path_that_cannot_be_made_is_an_error),
-        cmocka_unit_test(without_a_path_they_are_in_memory_only),
+        TEST(the_file_says_what_it_is_and_is_as_long_as_the_struct),
+        TEST(a_count_is_seen_through_another_mapping),
+        TEST(close_removes_the_file),
+        TEST(a_file_that_was_left_is_replaced_and_a_link_is_not_followed),
+        TEST(without_a_path_the_counters_are_in_memory),
+        TEST(a_path_that_cannot_be_created_is_an_error_and_changes_nothing),
+        TEST(each_core_writes_cache_lines_of_its_own),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

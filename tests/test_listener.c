@@ -8,10 +8,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,166 +22,332 @@
 
 #define LISTENERS 4
 
+static struct listener_options options;
 static char words[512];
+static char directory[64];
+static char path[96];
 
-static struct listener_options options_of(uint16_t port)
+static int set_up(void **state)
 {
-    return (struct listener_options){
+    (void)state;
+    options = (struct listener_options){
         .host = "127.0.0.1",
-        .port = port,
         .send_buffer_bytes = 65536,
-        .user_timeout_ms = 30000,
+        .user_timeout_ms = 4000,
     };
+    words[0] = '\0';
+    snprintf(directory, sizeof directory, "/tmp/ringcast-listener-XXXXXX");
+    if (mkdtemp(directory) == NULL) {
+        return -1;
+    }
+    snprintf(path, sizeof path, "%s/socket", directory);
+    return 0;
 }
 
-/* A listener of somebody else's; returns its port. */
-static uint16_t take_port(bool reuse_port, int *fd_out)
+static int tear_down(void **state)
 {
-    int one = 1;
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
+    (void)state;
+    unlink(path);
+    return rmdir(directory);
+}
+
+static int open_tcp(int *fds, uint32_t count, uint16_t *port)
+{
+    return listener_open_tcp(&options, fds, count, port, words, sizeof words);
+}
+
+static int open_unix(const char *at, int *fd)
+{
+    return listener_open_unix(at, fd, words, sizeof words);
+}
+
+static void assert_words_say(const char *text)
+{
+    if (strstr(words, text) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", words, text);
+    }
+}
+
+/* A listener of somebody else, on a free port that is put into the options. */
+static int somebody_listens(bool share_port)
+{
+    int yes = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t bytes = sizeof address;
-    *fd_out = socket(AF_INET, SOCK_STREAM, 0);
-    if (reuse_port) {
-        setsockopt(*fd_out, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    if (share_port) {
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), 0);
     }
-    assert_int_equal(bind(*fd_out, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(*fd_out, 1), 0);
-    getsockname(*fd_out, (struct sockaddr *)&address, &bytes);
-    return ntohs(address.sin_port);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    options.port = ntohs(address.sin_port);
+    return fd;
 }
 
-static void port_0_is_any_free_one_and_several_listeners_share_it(void **state)
+/* A descriptor, or -1: nobody accepts there. */
+static int connect_to(const char *host, uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 address6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    bool is_6 = inet_pton(AF_INET6, host, &address6.sin6_addr) == 1;
+    if (!is_6) {
+        assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
+    }
+    int fd = socket(is_6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int error = is_6 ? connect(fd, (struct sockaddr *)&address6, sizeof address6)
+                     : connect(fd, (struct sockaddr *)&address, sizeof address);
+    if (error < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int option_of(int fd, int level, int option)
+{
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    assert_int_equal(getsockopt(fd, level, option, &value, &bytes), 0);
+    return value;
+}
+
+static void a_port_that_another_program_has_is_refused(void **state)
 {
     (void)state;
-    int fds[LISTENERS];
-    uint16_t port = 0;
-    struct listener_options options = options_of(0);
-    assert_int_equal(listener_open_tcp(&options, fds, LISTENERS, &port, words, sizeof words), 0);
-    assert_true(port > 0);
-    for (int i = 0; i < LISTENERS; i++) {
-        struct sockaddr_in address;
-        socklen_t bytes = sizeof address;
-        assert_int_equal(getsockname(fds[i], (struct sockaddr *)&address, &bytes), 0);
-        assert_int_equal(ntohs(address.sin_port), port);
-        close(fds[i]);
-    }
+    int fd = -2;
+    uint16_t port = 77;
+    int other = somebody_listens(false);
+    assert_int_equal(open_tcp(&fd, 1, &port), -EADDRINUSE);
+    assert_int_equal(port, 77);
+    assert_words_say("127.0.0.1");
+    assert_words_say("another program");
+    close(other);
 }
 
-static void a_port_that_is_taken_is_refused_with_what_to_do(void **state)
+static void a_port_that_another_ringcast_shares_is_refused(void **state)
 {
     (void)state;
-    for (int reuse_port = 0; reuse_port < 2; reuse_port++) {
-        int theirs;
-        int ours;
-        uint16_t port = take_port(reuse_port, &theirs);
-        struct listener_options options = options_of(port);
-        assert_int_equal(listener_open_tcp(&options, &ours, 1, &port, words, sizeof words),
-                         -EADDRINUSE);
-        assert_non_null(strstr(words, "choose another port"));
-        close(theirs);
-    }
+    int fd = -2;
+    uint16_t port;
+    int other = somebody_listens(true);
+    assert_int_equal(open_tcp(&fd, 1, &port), -EADDRINUSE);
+    assert_words_say("another ringcast");
+    close(other);
 }
 
-static void the_port_of_another_ringcast_is_refused_although_both_share_ports(void **state)
+static void port_0_is_any_free_one(void **state)
 {
     (void)state;
     int fds[2];
-    int ours;
-    uint16_t port;
-    struct listener_options options = options_of(0);
-    assert_int_equal(listener_open_tcp(&options, fds, 2, &port, words, sizeof words), 0);
-    options.port = port;
-    assert_int_equal(listener_open_tcp(&options, &ours, 1, &port, words, sizeof words),
-                     -EADDRINUSE);
+    uint16_t ports[2] = {0, 0};
+    assert_int_equal(open_tcp(&fds[0], 1, &ports[0]), 0);
+    assert_int_equal(open_tcp(&fds[1], 1, &ports[1]), 0);
+    assert_int_not_equal(ports[0], 0);
+    assert_int_not_equal(ports[1], 0);
+    assert_int_not_equal(ports[0], ports[1]);
+    int client = connect_to("127.0.0.1", ports[0]);
+    assert_true(client >= 0);
+    close(client);
     close(fds[0]);
     close(fds[1]);
 }
 
-static void a_host_that_is_none_of_ours_is_refused_with_what_to_do(void **state)
+static void all_listeners_share_one_port_and_each_gets_clients(void **state)
 {
     (void)state;
-    int fd;
+    int fds[LISTENERS];
+    int clients[200];
     uint16_t port;
-    struct listener_options options = options_of(0);
-    options.host = "192.0.2.1"; /* TEST-NET-1, RFC 5737 */
-    assert_int_equal(listener_open_tcp(&options, &fd, 1, &port, words, sizeof words),
-                     -EADDRNOTAVAIL);
-    assert_non_null(strstr(words, "192.0.2.1"));
-    options.host = "not a host";
-    assert_int_equal(listener_open_tcp(&options, &fd, 1, &port, words, sizeof words), -EINVAL);
-    assert_non_null(strstr(words, "not a host"));
+    uint32_t accepted = 0;
+    assert_int_equal(open_tcp(fds, LISTENERS, &port), 0);
+    for (uint32_t i = 0; i < 200; i++) {
+        clients[i] = connect_to("127.0.0.1", port);
+        assert_true(clients[i] >= 0);
+    }
+    for (uint32_t i = 0; i < LISTENERS; i++) {
+        struct timeval soon = {.tv_usec = 50000};
+        uint32_t mine = 0;
+        int fd;
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+        while ((fd = accept(fds[i], NULL, NULL)) >= 0) {
+            mine++;
+            close(fd);
+        }
+        assert_true(mine > 0);
+        accepted += mine;
+    }
+    assert_int_equal(accepted, 200);
+    for (uint32_t i = 0; i < 200; i++) {
+        close(clients[i]);
+    }
+    for (uint32_t i = 0; i < LISTENERS; i++) {
+        close(fds[i]);
+    }
 }
 
-static void ipv6_works_where_the_kernel_has_it(void **state)
+static void accepted_sockets_inherit_the_options(void **state)
+{
+    (void)state;
+    int listener;
+    uint16_t port;
+    assert_int_equal(open_tcp(&listener, 1, &port), 0);
+    int client = connect_to("127.0.0.1", port);
+    int server = accept(listener, NULL, NULL);
+    assert_true(server >= 0);
+    assert_int_equal(option_of(server, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 4000);
+    assert_int_equal(option_of(server, SOL_SOCKET, SO_SNDBUF), 2 * 65536); /* socket(7) */
+    close(server);
+    close(client);
+    close(listener);
+}
+
+static void the_port_is_free_again_after_a_failure_and_after_close(void **state)
+{
+    (void)state;
+    int fds[2];
+    uint16_t port;
+    int other = somebody_listens(false);
+    assert_int_equal(open_tcp(fds, 2, &port), -EADDRINUSE);
+    close(other);
+    assert_int_equal(open_tcp(fds, 2, &port), 0);
+    assert_int_equal(port, options.port);
+    /* The server's side goes first: its connection waits in TIME_WAIT on the port. */
+    int client = connect_to("127.0.0.1", port);
+    close(fds[0]);
+    close(fds[1]);
+    close(client);
+    assert_int_equal(open_tcp(fds, 2, &port), 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_host_that_is_none_is_refused_in_words(void **state)
 {
     (void)state;
     int fd;
     uint16_t port;
-    struct listener_options options = options_of(0);
+    options.host = "a..b";
+    assert_int_equal(open_tcp(&fd, 1, &port), -EINVAL);
+    assert_words_say("a..b");
+    options.host = "192.0.2.1"; /* RFC 5737: of nobody's machine */
+    assert_int_equal(open_tcp(&fd, 1, &port), -EADDRNOTAVAIL);
+    assert_words_say("not an address of this machine");
+}
+
+static void ipv6_takes_clients_where_the_machine_has_it(void **state)
+{
+    (void)state;
+    int fds[2];
+    uint16_t port;
     options.host = "::1";
-    int error = listener_open_tcp(&options, &fd, 1, &port, words, sizeof words);
+    int error = open_tcp(fds, 2, &port);
     if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT || error == -EINVAL) {
-        print_message("SKIPPED: no IPv6 here\n");
         skip();
     }
     assert_int_equal(error, 0);
+    assert_int_not_equal(port, 0);
+    int client = connect_to("::1", port);
+    assert_true(client >= 0);
+    close(client);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static int connect_unix(const char *at)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, at, strlen(at) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void a_unix_path_that_was_left_by_the_dead_is_replaced(void **state)
+{
+    (void)state;
+    int fd;
+    assert_int_equal(open_unix(path, &fd), 0);
+    close(fd); /* The path stays, as after a kill. */
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(open_unix(path, &fd), 0);
+    close(connect_unix(path));
     close(fd);
 }
 
-static void a_unix_path_left_by_a_dead_process_is_taken_over_and_a_live_one_refused(void **state)
+static void a_unix_path_where_somebody_answers_is_refused(void **state)
 {
     (void)state;
-    char path[64];
-    int first;
-    int second;
-    snprintf(path, sizeof path, "/tmp/ringcast-test-unix-%d", (int)getpid());
-    assert_int_equal(listener_open_unix(path, &first, words, sizeof words), 0);
-    assert_int_equal(listener_open_unix(path, &second, words, sizeof words), -EADDRINUSE);
-    assert_non_null(strstr(words, path));
-    close(first); /* The path stays, as after kill -9. */
-    assert_int_equal(listener_open_unix(path, &second, words, sizeof words), 0);
-    close(second);
-    unlink(path);
+    int fd;
+    int second = -2;
+    assert_int_equal(open_unix(path, &fd), 0);
+    assert_int_equal(open_unix(path, &second), -EADDRINUSE);
+    assert_int_equal(second, -2);
+    assert_words_say(path);
+    assert_words_say("another program answers there");
+    close(connect_unix(path)); /* The first is as it was. */
+    close(fd);
 }
 
-static void a_file_that_is_no_socket_is_never_removed(void **state)
+static void a_plain_file_at_the_unix_path_is_left_alone(void **state)
 {
     (void)state;
-    char path[64];
     int fd;
-    snprintf(path, sizeof path, "/tmp/ringcast-test-file-%d", (int)getpid());
     FILE *file = fopen(path, "w");
-    assert_non_null(file);
+    fputs("precious", file);
     fclose(file);
-    assert_int_equal(listener_open_unix(path, &fd, words, sizeof words), -EADDRINUSE);
-    assert_int_equal(access(path, F_OK), 0);
-    unlink(path);
+    assert_int_equal(open_unix(path, &fd), -EADDRINUSE);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_size, 8);
 }
 
-static void a_unix_path_that_is_too_long_is_refused(void **state)
+static void a_unix_path_is_at_most_107_bytes_long(void **state)
 {
     (void)state;
-    char path[sizeof((struct sockaddr_un *)0)->sun_path + 1];
     int fd;
-    memset(path, 'x', sizeof path - 1);
-    path[sizeof path - 1] = '\0';
-    assert_int_equal(listener_open_unix(path, &fd, words, sizeof words), -ENAMETOOLONG);
+    char at[128];
+    int length = snprintf(at, sizeof at, "%s/", directory);
+    memset(at + length, 'x', sizeof at - (size_t)length);
+    at[108] = '\0';
+    assert_int_equal(open_unix(at, &fd), -ENAMETOOLONG);
+    assert_words_say("at most 107 bytes");
+    at[107] = '\0';
+    assert_int_equal(open_unix(at, &fd), 0);
+    close(connect_unix(at));
+    close(fd);
+    unlink(at);
 }
+
+static void a_unix_path_in_no_directory_is_refused_in_words(void **state)
+{
+    (void)state;
+    int fd;
+    assert_int_equal(open_unix("/tmp/ringcast-no-such-directory/socket", &fd), -ENOENT);
+    assert_words_say("/tmp/ringcast-no-such-directory/socket");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(port_0_is_any_free_one_and_several_listeners_share_it),
-        cmocka_unit_test(a_port_that_is_taken_is_refused_with_what_to_do),
-        cmocka_unit_test(the_port_of_another_ringcast_is_refused_although_both_share_ports),
-        cmocka_unit_test(a_host_that_is_none_of_ours_is_refused_with_what_to_do),
-        cmocka_unit_test(ipv6_works_where_the_kernel_has_it),
-        cmocka_unit_test(a_unix_path_left_by_a_dead_process_is_taken_over_and_a_live_one_refused),
-        cmocka_unit_test(a_file_that_is_no_socket_is_never_removed),
-        cmocka_unit_test(a_unix_path_that_is_too_long_is_refused),
+        TEST(a_port_that_another_program_has_is_refused),
+        TEST(a_port_that_another_ringcast_shares_is_refused),
+        TEST(port_0_is_any_free_one),
+        TEST(all_listeners_share_one_port_and_each_gets_clients),
+        TEST(accepted_sockets_inherit_the_options),
+        TEST(the_port_is_free_again_after_a_failure_and_after_close),
+        TEST(a_host_that_is_none_is_refused_in_words),
+        TEST(ipv6_takes_clients_where_the_machine_has_it),
+        TEST(a_unix_path_that_was_left_by_the_dead_is_replaced),
+        TEST(a_unix_path_where_somebody_answers_is_refused),
+        TEST(a_plain_file_at_the_unix_path_is_left_alone),
+        TEST(a_unix_path_is_at_most_107_bytes_long),
+        TEST(a_unix_path_in_no_directory_is_refused_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

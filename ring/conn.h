@@ -29,6 +29,7 @@
 #define CONN_MISSED_PONGS_MAX 2
 
 struct io_uring_cqe;
+struct puller_seq;
 
 enum conn_state {
     CONN_FREE,        /* In the pool; the descriptor is closed. */
@@ -66,8 +67,8 @@ struct conn {
     struct out_chain out; /* 16 bytes */
 
     /* Pulling. */
-    uint64_t cursor;      /* index of the next frame to look at */
-    uint64_t *group_seqs; /* per channel, for group_mask; NULL while pushed */
+    uint64_t cursor;               /* index of the next frame to look at */
+    struct puller_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
     uint32_t group_seqs_count;
     uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
     uint32_t sweep_channel; /* then the groups' channels */

@@ -45,6 +45,7 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     record->policy = (uint8_t)policy;
     record->tag = tag;
     record->next_seq = last_seq + 1;
+    record->first_seq = last_seq + 1;
     conn->sub_count++;
     counter_add(&core->counters->subscriptions, 1);
     if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
@@ -109,15 +110,17 @@ static void core_take_over_group(struct core *core, struct conn *conn, uint32_t 
         if (known->last_seq == 0 || known->group != group) {
             continue;
         }
-        uint64_t *seq = puller_group_seq(core, conn, channel);
+        struct puller_seq *seq = puller_group_seq(core, conn, channel);
         if (seq == NULL) {
             return;
         }
         uint32_t sub = subs_find(&core->subs, conn_index(core, conn), channel);
         if (sub != SUB_NONE) {
-            *seq = core->subs.records[sub].next_seq;
+            seq->next = core->subs.records[sub].next_seq;
+            seq->first = core->subs.records[sub].first_seq;
         } else {
-            *seq = (known->last_seq + 1) | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
+            seq->first = known->last_seq + 1;
+            seq->next = seq->first | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
         }
     }
 }
@@ -176,7 +179,8 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
     for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
         struct sub *record = &core->subs.records[sub];
         if (record->group == group && record->channel < conn->group_seqs_count) {
-            record->next_seq = conn->group_seqs[record->channel];
+            record->next_seq = conn->group_seqs[record->channel].next;
+            record->first_seq = conn->group_seqs[record->channel].first;
         }
     }
     core_remove_group(core, conn, group);

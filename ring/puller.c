@@ -33,7 +33,7 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     }
     uint32_t capacity = puller_seqs_capacity(channel_count);
     uint64_t grown_bytes = (capacity - conn->group_seqs_count) * sizeof *conn->group_seqs;
-    uint64_t *seqs = NULL;
+    struct puller_seq *seqs = NULL;
     if (core->group_seqs_bytes + grown_bytes <= PULLER_SEQS_BYTES_MAX) {
         seqs = realloc(conn->group_seqs, capacity * sizeof *seqs);
     }
@@ -44,7 +44,10 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     /* A table that grows does so for channels that are new since: all of theirs is to be got. */
     bool is_new = conn->group_seqs_count == 0;
     for (uint32_t channel = conn->group_seqs_count; channel < capacity; channel++) {
-        seqs[channel] = is_new ? core->channels[channel].last_seq + 1 : 1;
+        seqs[channel] = (struct puller_seq){
+            .next = is_new ? core->channels[channel].last_seq + 1 : 1,
+            .first = 1,
+        };
     }
     conn->group_seqs = seqs;
     conn->group_seqs_count = capacity;
@@ -52,7 +55,7 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     return true;
 }
 
-uint64_t *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel)
+struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel)
 {
     return puller_grow_group_seqs(core, conn, channel + 1) ? &conn->group_seqs[channel] : NULL;
 }
@@ -73,6 +76,7 @@ void puller_release(struct core *core, struct conn *conn)
 /* How one channel stands with a conn: a view of the sub or the group that covers it. */
 struct puller_entry {
     uint64_t *seq; /* may bear PULLER_SNAPSHOT_DUE */
+    uint64_t first_seq;
     struct sub *sub;
     enum lag_policy policy;
 };
@@ -89,8 +93,18 @@ static bool puller_find(struct core *core, struct conn *conn, uint32_t channel, 
     }
     entry->sub = sub == SUB_NONE ? NULL : &core->subs.records[sub];
     entry->policy = entry->sub != NULL ? entry->sub->policy : conn->group_policy[group];
-    entry->seq = by_group ? puller_group_seq(core, conn, channel) : &entry->sub->next_seq;
-    return entry->seq != NULL;
+    if (!by_group) {
+        entry->seq = &entry->sub->next_seq;
+        entry->first_seq = entry->sub->first_seq;
+        return true;
+    }
+    struct puller_seq *seq = puller_group_seq(core, conn, channel);
+    if (seq == NULL) {
+        return false;
+    }
+    entry->seq = &seq->next;
+    entry->first_seq = seq->first;
+    return true;
 }
 
 /* ---- Entering and leaving ---- */
@@ -169,7 +183,7 @@ void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_
         const struct frame_desc *desc = frame_log_desc(core->log, back - 1);
         struct puller_entry entry;
         if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
-            desc->seq >= (*entry.seq & ~PULLER_SNAPSHOT_DUE)) {
+            desc->seq < entry.first_seq || desc->seq >= (*entry.seq & ~PULLER_SNAPSHOT_DUE)) {
             continue;
         }
         if (puller_is_conflated(core, &entry, desc, back - 1)) {

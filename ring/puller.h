@@ -19,6 +19,12 @@
 #define PULLER_SEQS_BYTES_MAX (64 * MIB)
 #define PULLER_SNAPSHOT_DUE (UINT64_C(1) << 63) /* a bit of a seq: the newest frame is wanted */
 
+/* As next_seq and first_seq of struct sub, for a channel that a group covers. */
+struct puller_seq {
+    uint64_t next;
+    uint64_t first;
+};
+
 /* From push mode: the conn goes on at cursor; frames from there up to core->position (which are
  * pinned) were not sent. */
 void puller_start(struct core *core, struct conn *conn, uint64_t cursor);
@@ -30,8 +36,9 @@ void puller_run(struct core *core);
 void puller_on_sent(struct core *core, struct conn *conn, uint64_t to);
 void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to);
 void puller_release(struct core *core, struct conn *conn);
-/* The seq a pulling conn is to get next of a channel that a group of its covers. */
-uint64_t *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
+/* What a pulling conn is to get next of a channel that a group of its covers; NULL: there is no
+ * room, and it has been ended. */
+struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
 /* The writer has passed the whole core. */
 void puller_resync_core(struct core *core);
 

@@ -29,9 +29,10 @@ struct sub {
     uint8_t group;
     uint8_t policy; /* enum lag_policy */
     uint8_t tag;
-    uint64_t next_seq; /* What the conn is to get next; kept only while it pulls. */
+    uint64_t next_seq;  /* What the conn is to get next; kept only while it pulls. */
+    uint64_t first_seq; /* Frames before it are from before it subscribed. */
 };
-static_assert(sizeof(struct sub) == 32, "counted per subscription");
+static_assert(sizeof(struct sub) == 40, "counted per subscription");
 
 struct sub_entry {
     uint32_t conn;

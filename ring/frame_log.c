@@ -163,7 +163,8 @@ static void frame_log_drop(struct frame_log *log, uint64_t index)
 {
     const struct frame_desc *desc = frame_log_desc(log, index);
     struct frame_log_channel *channel = &log->channels[desc->channel];
-    atomic_store_explicit(&channel->dropped_seq, desc->seq, memory_order_relaxed);
+    /* Release: who reads it sees the channel's later frames, too, and seeks again. */
+    atomic_store_explicit(&channel->dropped_seq, desc->seq, memory_order_release);
     uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
     if (last == index + 1 && (desc->flags & FRAME_FULL_IMAGE) != 0) {
         frame_log_save(log, channel, desc);
@@ -279,7 +280,7 @@ uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)
     return tail;
 }
 
-/* The channel's frames before the index, if any, are all behind the tail. */
+/* The channel's frames before the index, if any, are all older than the pin. */
 static void frame_log_seek_saved(const struct frame_log_channel *channel, uint64_t newer_seq,
                                  struct frame_log_found *found)
 {
@@ -292,9 +293,11 @@ static void frame_log_seek_saved(const struct frame_log_channel *channel, uint64
     }
 }
 
-void frame_log_seek(const struct frame_log *log, uint32_t channel_number, uint64_t before_index,
-                    struct frame_log_found *found)
+void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t channel_number,
+                    uint64_t before_index, struct frame_log_found *found)
 {
+    /* Not the tail: it may be past before_index already, the writer waiting for us. */
+    uint64_t pinned = atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);
     const struct frame_log_channel *channel = &log->channels[channel_number];
     uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
     uint64_t last_again = last;
@@ -302,10 +305,9 @@ void frame_log_seek(const struct frame_log *log, uint32_t channel_number, uint64
      * our pin, so that the second round finds it in the log. */
     do {
         last = last_again;
-        uint64_t tail = frame_log_tail(log);
         uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
         *found = (struct frame_log_found){.next_seq = 1};
-        for (uint64_t next = last; next > tail;) {
+        for (uint64_t next = last; next > pinned;) {
             const struct frame_desc *desc = frame_log_desc(log, next - 1);
             if (next - 1 < before_index) {
                 found->in_log = true;

@@ -171,8 +171,8 @@ struct frame_log_found {
     uint32_t saved_bytes;
 };
 
-/* The caller holds frame_log_pin_oldest(). */
-void frame_log_seek(const struct frame_log *log, uint32_t channel, uint64_t before_index,
-                    struct frame_log_found *found_out);
+/* The reader holds frame_log_pin_oldest(). Exact when that is not newer than before_index. */
+void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t channel,
+                    uint64_t before_index, struct frame_log_found *found_out);
 
 #endif

@@ -228,7 +228,7 @@ static bool puller_send_newest(struct core *core, struct conn *conn, uint32_t ch
 {
     struct frame_log_found found;
     frame_log_pin_oldest(core->log, core->options.index);
-    frame_log_seek(core->log, channel, core->position, &found);
+    frame_log_seek(core->log, core->options.index, channel, core->position, &found);
     if (found.in_log) {
         const struct frame_desc *desc = frame_log_desc(core->log, found.index);
         if ((desc->flags & FRAME_FULL_IMAGE) == 0) {
@@ -481,7 +481,7 @@ void puller_resync_core(struct core *core)
     core_see_channels(core);
     for (uint32_t channel = 0; channel < core->channel_count; channel++) {
         struct frame_log_found found;
-        frame_log_seek(core->log, channel, core->position, &found);
+        frame_log_seek(core->log, core->options.index, channel, core->position, &found);
         struct core_channel *known = &core->channels[channel];
         known->last_seq = found.next_seq - 1;
         if (found.in_log) {

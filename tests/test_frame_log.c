@@ -66,7 +66,7 @@ static void append_until_tail(struct frame_log *log, uint32_t channel, uint64_t 
 static void options_out_of_range_are_refused(void **state)
 {
     (void)state;
-    struct frame_log *log;
+    struct frame_log *log = NULL;
     const struct frame_log_options good = {
         .capacity_bytes = LOG_BYTES,
         .frame_bytes_max = 4096,
@@ -85,6 +85,13 @@ static void options_out_of_range_are_refused(void **state)
     bad = good;
     bad.reader_count = FRAME_LOG_READERS_MAX + 1;
     assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad = good;
+    bad.frame_bytes_max = 0;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad = good;
+    bad.channel_count_max = 0;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    assert_null(log);
 }
 
 static void a_frame_is_seen_when_it_is_published_and_not_before(void **state)
@@ -133,6 +140,24 @@ static void frames_lie_side_by_side_also_where_the_ring_wraps(void **state)
             assert_int_equal(frame_log_desc(log, i - 1)->position + 777, desc->position);
         }
     }
+    frame_log_destroy(log);
+}
+
+static void a_frame_at_the_wrap_goes_on_in_the_second_view(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    const struct frame_desc *desc;
+    uint64_t start;
+    do {
+        append(log, 0, 0, 777);
+        desc = frame_log_desc(log, log->write_index - 1);
+        start = desc->position & log->bytes_mask;
+    } while (start + desc->frame_bytes <= LOG_BYTES);
+    size_t behind = start + desc->frame_bytes - LOG_BYTES;
+    assert_true(behind > 0 && behind < 777);
+    assert_memory_equal(log->bytes, log->bytes + LOG_BYTES, behind);
+    assert_int_equal(log->bytes[behind - 1], fill_of(log->write_index - 1));
     frame_log_destroy(log);
 }
 
@@ -188,20 +213,21 @@ static void seek_finds_the_newest_frame_before_an_index(void **state)
     (void)state;
     struct frame_log *log = make_log();
     struct frame_log_found found;
-    frame_log_seek(log, 2, 0, &found);
+    assert_int_equal(frame_log_pin_oldest(log, 0), 0);
+    frame_log_seek(log, 0, 2, 0, &found);
     assert_false(found.in_log);
     assert_int_equal(found.next_seq, 1);
     for (uint32_t i = 0; i < 40; i++) {
         append(log, i % 4, 0, 60); /* Channel 2 at 2, 6, 10, ... */
     }
-    frame_log_seek(log, 2, 40, &found);
+    frame_log_seek(log, 0, 2, 40, &found);
     assert_true(found.in_log);
     assert_int_equal(found.index, 38);
     assert_int_equal(found.next_seq, 11);
-    frame_log_seek(log, 2, 11, &found);
+    frame_log_seek(log, 0, 2, 11, &found);
     assert_int_equal(found.index, 10);
     assert_int_equal(found.next_seq, 4);
-    frame_log_seek(log, 2, 2, &found);
+    frame_log_seek(log, 0, 2, 2, &found);
     assert_false(found.in_log);
     assert_null(found.saved);
     assert_int_equal(found.next_seq, 1);
@@ -218,13 +244,13 @@ static void a_quiet_channels_last_full_image_is_saved_when_it_is_lapped(void **s
     append(log, 2, 0, 250); /* Not a full image: only its seq is remembered. */
     append_until_tail(log, 0, 3);
     frame_log_pin_oldest(log, 0);
-    frame_log_seek(log, 1, frame_log_head(log), &found);
+    frame_log_seek(log, 0, 1, frame_log_head(log), &found);
     assert_false(found.in_log);
     assert_int_equal(found.next_seq, 3);
     assert_int_equal(found.saved_bytes, 200);
     assert_int_equal(found.saved[0], fill_of(1));
     assert_int_equal(found.saved[199], fill_of(1));
-    frame_log_seek(log, 2, frame_log_head(log), &found);
+    frame_log_seek(log, 0, 2, frame_log_head(log), &found);
     assert_null(found.saved);
     assert_int_equal(found.next_seq, 2);
     frame_log_unpin(log, 0);
@@ -234,7 +260,7 @@ static void a_quiet_channels_last_full_image_is_saved_when_it_is_lapped(void **s
     uint64_t index = log->write_index - 1;
     append_until_tail(log, 0, index);
     frame_log_pin_oldest(log, 0);
-    frame_log_seek(log, 1, frame_log_head(log), &found);
+    frame_log_seek(log, 0, 1, frame_log_head(log), &found);
     assert_int_equal(found.saved_bytes, 400);
     assert_int_equal(found.saved[399], fill_of(index));
     assert_int_equal(found.next_seq, 4);
@@ -253,12 +279,169 @@ static void next_seq_is_exact_when_all_frames_before_the_index_are_lapped(void *
     frame_log_publish(log);
     uint64_t tail = frame_log_pin_oldest(log, 0);
     for (uint32_t channel = 0; channel < 5; channel++) {
-        frame_log_seek(log, channel, tail, &found);
+        frame_log_seek(log, 0, channel, tail, &found);
         assert_false(found.in_log);
         /* Frames of the channel at indices channel, channel + 5, ... below the tail. */
         assert_int_equal(found.next_seq, (tail + 4 - channel) / 5 + 1);
     }
     frame_log_unpin(log, 0);
+    frame_log_destroy(log);
+}
+
+/* ---- Seek against a plain list of all frames ---- */
+
+#define HISTORY 40000
+
+struct history {
+    uint8_t channel[HISTORY];
+    uint8_t flags[HISTORY];
+    uint16_t bytes[HISTORY];
+    uint64_t seq[HISTORY];
+    uint64_t newest[CHANNELS]; /* index + 1 */
+};
+
+static void assert_seek_matches(struct frame_log *log, const struct history *history,
+                                uint32_t channel, uint64_t before)
+{
+    struct frame_log_found found;
+    uint64_t at = before;
+    while (at > 0 && history->channel[at - 1] != channel) {
+        at--;
+    }
+    frame_log_pin_oldest(log, 0);
+    frame_log_seek(log, 0, channel, before, &found);
+    if (at == 0) {
+        assert_int_equal(found.next_seq, 1);
+        assert_false(found.in_log);
+        assert_null(found.saved);
+    } else {
+        uint64_t index = at - 1;
+        bool is_full = history->flags[index] == FRAME_FULL_IMAGE;
+        assert_int_equal(found.next_seq, history->seq[index] + 1);
+        assert_int_equal(found.in_log, index >= frame_log_tail(log));
+        if (found.in_log) {
+            assert_int_equal(found.index, index);
+        } else if (found.saved != NULL) {
+            assert_true(is_full);
+            assert_int_equal(found.saved_bytes, history->bytes[index]);
+            assert_int_equal(found.saved[0], fill_of(index));
+            assert_int_equal(found.saved[found.saved_bytes - 1], fill_of(index));
+        } else {
+            /* Without a newer frame it had to be saved. */
+            assert_true(!is_full || history->newest[channel] != index + 1);
+        }
+    }
+    frame_log_unpin(log, 0);
+}
+
+static void seek_agrees_with_a_plain_list_at_every_index_in_the_log(void **state)
+{
+    (void)state;
+    static struct history history;
+    struct frame_log *log = make_log();
+    uint64_t seqs[CHANNELS] = {0};
+    uint64_t seed = 99;
+    for (uint64_t index = 0; index < HISTORY; index++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        /* Channel n comes half as often as channel n - 1; the last ones are quiet for laps. */
+        uint32_t channel = (uint32_t)__builtin_ctz((uint32_t)(seed >> 40) | 1u << (CHANNELS - 2));
+        history.channel[index] = (uint8_t)channel;
+        history.flags[index] = channel % 3 == 0 ? 0 : FRAME_FULL_IMAGE;
+        history.bytes[index] = (uint16_t)(1 + (seed >> 33) % 1500);
+        history.seq[index] = ++seqs[channel];
+        history.newest[channel] = index + 1;
+        assert_int_equal(frame_log_next_seq(log, channel), seqs[channel]);
+        append(log, channel, history.flags[index], history.bytes[index]);
+        if (index % 37 == 0) {
+            uint64_t tail = frame_log_tail(log);
+            uint64_t before = tail + (seed >> 20) % (index + 2 - tail);
+            for (uint32_t wanted = 0; wanted < CHANNELS; wanted++) {
+                assert_seek_matches(log, &history, wanted, before);
+                assert_seek_matches(log, &history, wanted, tail);
+                assert_seek_matches(log, &history, wanted, index + 1);
+            }
+        }
+    }
+    assert_true(log->saved_count > 0);
+    frame_log_destroy(log);
+}
+
+/* ---- A writer that waits for a pin ---- */
+
+struct waiting {
+    struct frame_log *log;
+    uint32_t frames;
+    _Atomic bool done;
+};
+
+static void *write_some(void *argument)
+{
+    struct waiting *waiting = argument;
+    for (uint32_t i = 0; i < waiting->frames; i++) {
+        append(waiting->log, 0, 0, FRAME_BYTES);
+        frame_log_publish(waiting->log);
+    }
+    atomic_store(&waiting->done, true);
+    return NULL;
+}
+
+/* Starts a writer and returns when it has moved the tail past our pin and waits. */
+static void start_waiting_writer(struct waiting *waiting, pthread_t *thread)
+{
+    uint64_t tail = frame_log_tail(waiting->log);
+    assert_int_equal(pthread_create(thread, NULL, write_some, waiting), 0);
+    while (frame_log_tail(waiting->log) == tail) {
+        sched_yield();
+    }
+}
+
+static void the_writer_waits_for_a_pin_and_the_pinned_frames_stay(void **state)
+{
+    (void)state;
+    struct waiting waiting = {.log = make_log(), .frames = 3 * LOG_BYTES / FRAME_BYTES};
+    struct frame_log *log = waiting.log;
+    pthread_t thread;
+    append(log, 1, 0, FRAME_BYTES);
+    append(log, 1, 0, FRAME_BYTES);
+    frame_log_publish(log);
+    assert_true(frame_log_pin(log, 1, 1));
+    start_waiting_writer(&waiting, &thread);
+    const struct timespec while_it_waits = {.tv_nsec = 20 * 1000 * 1000};
+    nanosleep(&while_it_waits, NULL);
+    assert_false(atomic_load(&waiting.done));
+    for (uint64_t index = 1; index < frame_log_head(log); index++) {
+        const struct frame_desc *desc = frame_log_desc(log, index);
+        assert_int_equal(*frame_log_at(log, desc->position), fill_of(index));
+        assert_int_equal(frame_log_at(log, desc->position)[FRAME_BYTES - 1], fill_of(index));
+    }
+    frame_log_unpin(log, 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(log->waited_count, 1);
+    assert_true(frame_log_tail(log) > 1);
+    frame_log_destroy(log);
+}
+
+static void seek_counts_no_frame_from_the_index_on_while_the_writer_waits(void **state)
+{
+    (void)state;
+    struct waiting waiting = {.log = make_log(), .frames = 3 * LOG_BYTES / FRAME_BYTES};
+    struct frame_log *log = waiting.log;
+    struct frame_log_found found;
+    pthread_t thread;
+    append(log, 2, FRAME_FULL_IMAGE, 100);
+    append(log, 1, FRAME_FULL_IMAGE, 100);
+    append(log, 2, FRAME_FULL_IMAGE, 100);
+    frame_log_publish(log);
+    /* We are at index 1: of channel 1 nothing has been, of channel 2 one frame. */
+    assert_true(frame_log_pin(log, 0, 0));
+    start_waiting_writer(&waiting, &thread);
+    frame_log_seek(log, 0, 1, 1, &found);
+    assert_int_equal(found.next_seq, 1);
+    assert_null(found.saved);
+    frame_log_seek(log, 0, 2, 1, &found);
+    assert_int_equal(found.next_seq, 2);
+    frame_log_unpin(log, 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
     frame_log_destroy(log);
 }
 
@@ -372,6 +555,10 @@ int main(void)
         cmocka_unit_test(seek_finds_the_newest_frame_before_an_index),
         cmocka_unit_test(a_quiet_channels_last_full_image_is_saved_when_it_is_lapped),
         cmocka_unit_test(next_seq_is_exact_when_all_frames_before_the_index_are_lapped),
+        cmocka_unit_test(a_frame_at_the_wrap_goes_on_in_the_second_view),
+        cmocka_unit_test(seek_agrees_with_a_plain_list_at_every_index_in_the_log),
+        cmocka_unit_test(the_writer_waits_for_a_pin_and_the_pinned_frames_stay),
+        cmocka_unit_test(seek_counts_no_frame_from_the_index_on_while_the_writer_waits),
         cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),

@@ -1,3 +1,4 @@
+/* The behaviour of io_uring on which the senders stand, one row a test; and the engine itself. */
 /* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,242 +8,453 @@
 /* clang-format on */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/base/units.h"
 #include "ring/engine.h"
 
-/* What the fan-out stands on: sends that end inside submit, and post only what fell short. */
-#define FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
-#define MUCH (8 * MIB)
+#define SEND_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL) /* As in ring/sender.c. */
+#define BIG_BYTES (8 * MIB)
+#define NO_CQE INT32_MAX
+#define SHORT_NS (20 * NS_PER_MS)
+
+enum kind { UNIX_SEND, UNIX_SENDMSG, TCP_SEND, TCP_SENDMSG, KINDS };
+
+struct pair {
+    int ours;
+    int peer;
+    struct iovec iov[3];
+    struct msghdr message;
+};
 
 static struct engine engine;
-static char words[ENGINE_ERROR_BYTES_MAX];
-static uint8_t much[MUCH];
+static uint8_t *big;
 
 static int set_up(void **state)
 {
     (void)state;
-    struct engine_options options = {
+    char words[ENGINE_ERROR_BYTES_MAX];
+    const struct engine_options options = {
         .sq_entries = 64,
-        .cq_entries = 1024,
-        .recv_buffer_count = 8,
-        .recv_buffer_bytes = 512,
+        .cq_entries = 256,
+        .recv_buffer_count = 4,
+        .recv_buffer_bytes = 64,
     };
-    int error = engine_uring_open(&engine, &options, words);
-    return error < 0 ? error : engine_uring_enable(&engine);
+    big = calloc(1, BIG_BYTES);
+    if (engine_uring_open(&engine, &options, words) < 0) {
+        print_error("%s\n", words);
+        return -1;
+    }
+    return engine_uring_enable(&engine);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     engine.close(&engine);
+    free(big);
     return 0;
 }
 
-static void make_pair(int fds[2])
+static uint64_t now_ns(void)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static struct pair make_pair(enum kind kind)
+{
+    struct pair pair = {0};
+    if (kind == UNIX_SEND || kind == UNIX_SENDMSG) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        pair.ours = fds[0];
+        pair.peer = fds[1];
+        return pair;
+    }
+    struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t bytes = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
     assert_int_equal(listen(listener, 1), 0);
-    getsockname(listener, (struct sockaddr *)&address, &bytes);
-    fds[1] = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fds[1], (struct sockaddr *)&address, sizeof address), 0);
-    fds[0] = accept(listener, NULL, NULL);
-    assert_true(fds[0] >= 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    pair.peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(pair.peer, (struct sockaddr *)&address, bytes), 0);
+    pair.ours = accept(listener, NULL, NULL);
+    assert_true(pair.ours >= 0);
     close(listener);
+    return pair;
 }
 
-static void close_pair(const int fds[2])
+static void close_pair(struct pair *pair)
 {
-    close(fds[0]);
-    close(fds[1]);
+    close(pair->ours);
+    if (pair->peer >= 0) {
+        close(pair->peer);
+    }
 }
 
-static void queue_send(int fd, const void *bytes, size_t count, uint64_t tag)
-{
-    struct io_uring_sqe *sqe = engine_sqe(&engine);
-    io_uring_prep_send(sqe, fd, bytes, count, FLAGS);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, tag);
-}
-
-static void queue_sendmsg(int fd, struct msghdr *message, uint64_t tag)
+/* Queues one send of so many bytes; SENDMSG: as three iovecs. */
+static void queue_send(struct pair *pair, enum kind kind, size_t bytes, uint64_t tag)
 {
     struct io_uring_sqe *sqe = engine_sqe(&engine);
-    io_uring_prep_sendmsg(sqe, fd, message, FLAGS);
+    if (kind == UNIX_SEND || kind == TCP_SEND) {
+        io_uring_prep_send(sqe, pair->ours, big, bytes, SEND_FLAGS);
+    } else {
+        size_t third = bytes / 3;
+        pair->iov[0] = (struct iovec){.iov_base = big, .iov_len = third};
+        pair->iov[1] = (struct iovec){.iov_base = big + third, .iov_len = third};
+        pair->iov[2] = (struct iovec){.iov_base = big + 2 * third, .iov_len = bytes - 2 * third};
+        pair->message = (struct msghdr){.msg_iov = pair->iov, .msg_iovlen = 3};
+        io_uring_prep_sendmsg(sqe, pair->ours, &pair->message, SEND_FLAGS);
+    }
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, tag);
+    sqe->user_data = tag;
 }
 
-/* The one completion there must be. */
-static int only_result(uint64_t tag)
+/* Submits; gathers each tag's result, NO_CQE where none came. */
+static void submit_and_reap(int32_t *results, uint32_t count)
 {
     struct io_uring_cqe *cqe;
+    for (uint32_t i = 0; i < count; i++) {
+        results[i] = NO_CQE;
+    }
     assert_int_equal(engine.enter(&engine, 0), 0);
-    assert_int_equal(io_uring_sq_ready(&engine.ring), 0);
-    assert_int_equal(io_uring_cq_ready(&engine.ring), 1);
+    assert_int_equal(engine.enter(&engine, SHORT_NS), 0); /* Would show a late one. */
+    while (io_uring_peek_cqe(&engine.ring, &cqe) == 0) {
+        assert_true(cqe->user_data < count);
+        assert_int_equal(results[cqe->user_data], NO_CQE); /* One at most. */
+        results[cqe->user_data] = cqe->res;
+        io_uring_cqe_seen(&engine.ring, cqe);
+    }
+}
+
+static int32_t send_one(struct pair *pair, enum kind kind, size_t bytes)
+{
+    int32_t result;
+    queue_send(pair, kind, bytes, 0);
+    submit_and_reap(&result, 1);
+    return result;
+}
+
+static size_t bytes_at_peer(const struct pair *pair)
+{
+    static uint8_t drain[65536];
+    size_t total = 0;
+    ssize_t got;
+    struct timeval soon = {.tv_usec = 20000};
+    setsockopt(pair->peer, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+    while ((got = recv(pair->peer, drain, sizeof drain, 0)) > 0) {
+        total += (size_t)got;
+    }
+    return total;
+}
+
+static void fill(const struct pair *pair)
+{
+    struct timespec moment = {.tv_nsec = 1000 * 1000};
+    for (uint32_t quiet = 0; quiet < 5;) { /* TCP moves bytes over to the peer for a while. */
+        if (send(pair->ours, big, 65536, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+            quiet = 0;
+        } else {
+            quiet++;
+            nanosleep(&moment, NULL);
+        }
+    }
+}
+
+static void a_send_that_succeeds_whole_leaves_no_cqe(void **state)
+{
+    (void)state;
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        struct pair pair = make_pair(kind);
+        assert_int_equal(send_one(&pair, kind, 3000), NO_CQE);
+        assert_int_equal(bytes_at_peer(&pair), 3000);
+        close_pair(&pair);
+    }
+}
+
+static void a_send_of_more_than_fits_tells_how_much_went(void **state)
+{
+    (void)state;
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        struct pair pair = make_pair(kind);
+        int32_t sent = send_one(&pair, kind, BIG_BYTES);
+        assert_in_range(sent, 1, BIG_BYTES - 1);
+        assert_int_equal(bytes_at_peer(&pair), sent);
+        close_pair(&pair);
+    }
+}
+
+static void a_send_into_a_full_socket_is_eagain_at_once(void **state)
+{
+    (void)state;
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        struct pair pair = make_pair(kind);
+        fill(&pair);
+        assert_int_equal(send_one(&pair, kind, 3000), -EAGAIN);
+        close_pair(&pair);
+    }
+}
+
+static void a_send_to_a_dead_peer_is_an_error_and_no_signal(void **state)
+{
+    (void)state;
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        struct pair pair = make_pair(kind);
+        struct linger now = {.l_onoff = 1};
+        setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* TCP: a reset. */
+        close(pair.peer);
+        pair.peer = -1;
+        int32_t result = send_one(&pair, kind, 3000);
+        assert_true(result == -EPIPE || result == -ECONNRESET);
+        assert_int_equal(send_one(&pair, kind, 3000), -EPIPE);
+        close_pair(&pair);
+    }
+}
+
+static void the_others_of_a_batch_are_not_touched_by_one_that_fails(void **state)
+{
+    (void)state;
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        struct pair pairs[5];
+        int32_t results[5];
+        for (uint32_t i = 0; i < 5; i++) {
+            pairs[i] = make_pair(kind);
+        }
+        close(pairs[1].peer);
+        pairs[1].peer = -1;
+        shutdown(pairs[1].ours, SHUT_WR);
+        fill(&pairs[2]);
+        for (uint32_t i = 0; i < 5; i++) {
+            queue_send(&pairs[i], kind, i == 3 ? BIG_BYTES : 300, i);
+        }
+        submit_and_reap(results, 5);
+        assert_int_equal(results[0], NO_CQE);
+        assert_int_equal(results[1], -EPIPE);
+        assert_int_equal(results[2], -EAGAIN);
+        assert_in_range(results[3], 1, BIG_BYTES - 1);
+        assert_int_equal(results[4], NO_CQE);
+        assert_int_equal(bytes_at_peer(&pairs[0]), 300);
+        assert_int_equal(bytes_at_peer(&pairs[4]), 300);
+        for (uint32_t i = 0; i < 5; i++) {
+            close_pair(&pairs[i]);
+        }
+    }
+}
+
+static void sends_to_one_socket_leave_in_the_order_of_the_queue(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(TCP_SEND);
+    int32_t results[60];
+    uint8_t got[60];
+    for (uint32_t i = 0; i < 60; i++) {
+        big[i] = (uint8_t)i;
+        struct io_uring_sqe *sqe = engine_sqe(&engine);
+        io_uring_prep_send(sqe, pair.ours, big + i, 1, SEND_FLAGS);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+        sqe->user_data = i;
+    }
+    submit_and_reap(results, 60);
+    assert_int_equal(recv(pair.peer, got, sizeof got, MSG_WAITALL), 60);
+    assert_memory_equal(got, big, 60);
+    close_pair(&pair);
+}
+
+static void enter_waits_for_its_timeout_and_no_longer(void **state)
+{
+    (void)state;
+    uint64_t began = now_ns();
+    assert_int_equal(engine.enter(&engine, 0), 0);
+    assert_true(now_ns() - began < NS_PER_SECOND);
+    began = now_ns();
+    assert_int_equal(engine.enter(&engine, SHORT_NS), 0);
+    assert_in_range(now_ns() - began, SHORT_NS, NS_PER_SECOND);
+}
+
+static void *wake_from_another_ring(void *argument)
+{
+    struct engine second;
+    char words[ENGINE_ERROR_BYTES_MAX];
+    const struct engine_options options = {.sq_entries = 8, .cq_entries = 16};
+    const struct timespec while_it_sleeps = {.tv_nsec = 30 * 1000 * 1000};
+    struct io_uring_cqe *cqe;
+    (void)argument;
+    if (engine_uring_open(&second, &options, words) < 0 || engine_uring_enable(&second) < 0) {
+        return (void *)1;
+    }
+    nanosleep(&while_it_sleeps, NULL);
+    struct io_uring_sqe *sqe = engine_sqe(&second);
+    io_uring_prep_msg_ring(sqe, engine.ring.ring_fd, 0, 4711, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    int error = second.enter(&second, 0);
+    error |= second.enter(&second, SHORT_NS);
+    bool silent = io_uring_peek_cqe(&second.ring, &cqe) != 0;
+    second.close(&second);
+    return error == 0 && silent ? NULL : (void *)1;
+}
+
+static void a_message_from_another_ring_ends_the_wait(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct io_uring_cqe *cqe;
+    void *failed;
+    assert_int_equal(pthread_create(&thread, NULL, wake_from_another_ring, NULL), 0);
+    uint64_t began = now_ns();
+    assert_int_equal(engine.enter(&engine, 10 * NS_PER_SECOND), 0);
+    assert_true(now_ns() - began < 5 * NS_PER_SECOND);
     assert_int_equal(io_uring_peek_cqe(&engine.ring, &cqe), 0);
-    assert_true(cqe->user_data == tag);
-    int result = cqe->res;
+    assert_int_equal(cqe->user_data, 4711);
+    assert_int_equal(cqe->res, 0);
+    io_uring_cqe_seen(&engine.ring, cqe);
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+}
+
+/* The next completion of the receive; returns its result. */
+static int32_t next_recv(char *text, bool *more)
+{
+    struct io_uring_cqe *cqe;
+    if (io_uring_peek_cqe(&engine.ring, &cqe) != 0) {
+        assert_int_equal(engine.enter(&engine, NS_PER_SECOND), 0);
+        assert_int_equal(io_uring_peek_cqe(&engine.ring, &cqe), 0);
+    }
+    int32_t result = cqe->res;
+    *more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    if (result > 0) {
+        assert_true((cqe->flags & IORING_CQE_F_BUFFER) != 0);
+        uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        assert_true(buffer < engine.recv_buffer_count);
+        memcpy(text, engine.recv_buffers + (size_t)buffer * engine.recv_buffer_bytes,
+               (size_t)result);
+        text[result] = '\0';
+    }
     io_uring_cqe_seen(&engine.ring, cqe);
     return result;
 }
 
-static void a_send_that_went_whole_posts_nothing(void **state)
+static void arm_recv(int fd)
 {
-    (void)state;
-    int fds[2];
-    char seen[16];
-    struct iovec iovs[3] = {{"one ", 4}, {"two ", 4}, {"three", 5}};
-    struct msghdr message = {.msg_iov = iovs, .msg_iovlen = 3};
-    make_pair(fds);
-    queue_send(fds[0], "abc", 3, 1);
-    queue_sendmsg(fds[0], &message, 2);
-    assert_int_equal(engine.enter(&engine, 0), 0);
-    assert_int_equal(io_uring_cq_ready(&engine.ring), 0);
-    assert_int_equal(recv(fds[1], seen, sizeof seen, 0), 16);
-    assert_memory_equal(seen, "abcone two three", 16);
-    close_pair(fds);
-}
-
-static void a_send_that_did_not_fit_posts_how_much_did_and_then_nothing_fits(void **state)
-{
-    (void)state;
-    int fds[2];
-    make_pair(fds);
-    queue_send(fds[0], much, MUCH, 7);
-    int sent = only_result(7);
-    assert_true(sent > 0 && (size_t)sent < MUCH);
-    queue_send(fds[0], much, MUCH, 8);
-    assert_int_equal(only_result(8), -EAGAIN);
-    close_pair(fds);
-}
-
-static void a_vector_that_did_not_fit_posts_how_much_did_and_then_nothing_fits(void **state)
-{
-    (void)state;
-    int fds[2];
-    struct iovec iovs[64];
-    for (size_t i = 0; i < 64; i++) {
-        iovs[i] = (struct iovec){much + i * (MUCH / 64), MUCH / 64};
-    }
-    struct msghdr message = {.msg_iov = iovs, .msg_iovlen = 64};
-    make_pair(fds);
-    queue_sendmsg(fds[0], &message, 9);
-    int sent = only_result(9);
-    assert_true(sent > 0 && (size_t)sent < MUCH);
-    queue_sendmsg(fds[0], &message, 10);
-    assert_int_equal(only_result(10), -EAGAIN);
-    close_pair(fds);
-}
-
-static void a_dead_peer_is_an_error_and_the_rest_of_the_batch_is_unharmed(void **state)
-{
-    (void)state;
-    int dead[2];
-    int alive[2];
-    char seen[4];
-    make_pair(dead);
-    make_pair(alive);
-    struct linger at_once = {.l_onoff = 1};
-    setsockopt(dead[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    close(dead[1]); /* With a reset. */
-    queue_send(alive[0], "ab", 2, 1);
-    queue_send(dead[0], "ab", 2, 2);
-    queue_send(alive[0], "cd", 2, 3);
-    int error = only_result(2);
-    assert_true(error == -EPIPE || error == -ECONNRESET);
-    assert_int_equal(recv(alive[1], seen, sizeof seen, MSG_WAITALL), 4);
-    assert_memory_equal(seen, "abcd", 4);
-    close(dead[0]);
-    close_pair(alive);
-}
-
-static void a_multishot_receive_hands_out_buffers_until_there_are_none(void **state)
-{
-    (void)state;
-    int fds[2];
-    struct io_uring_cqe *cqe;
-    make_pair(fds);
     struct io_uring_sqe *sqe = engine_sqe(&engine);
-    io_uring_prep_recv_multishot(sqe, fds[0], NULL, 0, 0);
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    assert_int_equal(send(fds[1], much, 8 * 512 + 100, 0), 8 * 512 + 100);
-    uint32_t received = 0;
-    for (uint32_t round = 0; round < 20 && received <= 8; round++) {
-        assert_int_equal(engine.enter(&engine, 10 * NS_PER_MS), 0);
-        while (io_uring_peek_cqe(&engine.ring, &cqe) == 0) {
-            bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
-            assert_int_equal(cqe->res, received < 8 ? 512 : -ENOBUFS);
-            assert_true(received < 8 || !more);
-            received++;
-            io_uring_cqe_seen(&engine.ring, cqe);
-        }
-    }
-    assert_int_equal(received, 9);
-    close_pair(fds);
+    sqe->buf_group = 0;
+    assert_int_equal(engine.enter(&engine, 0), 0);
 }
 
-static void one_ring_wakes_another(void **state)
+static void one_receive_hands_out_buffers_until_the_peer_is_gone(void **state)
 {
     (void)state;
-    struct engine waker;
-    struct engine_options options = {.sq_entries = 8, .cq_entries = 16};
-    assert_int_equal(engine_uring_open(&waker, &options, words), 0);
-    assert_int_equal(engine_uring_enable(&waker), 0);
-    struct io_uring_sqe *sqe = engine_sqe(&waker);
-    io_uring_prep_msg_ring(sqe, engine.ring.ring_fd, 0, 99, 0);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    assert_int_equal(waker.enter(&waker, 0), 0);
-    assert_int_equal(engine.enter(&engine, NS_PER_SECOND), 0);
-    struct io_uring_cqe *cqe;
-    assert_int_equal(io_uring_peek_cqe(&engine.ring, &cqe), 0);
-    assert_true(cqe->user_data == 99);
-    io_uring_cqe_seen(&engine.ring, cqe);
-    assert_int_equal(io_uring_cq_ready(&waker.ring), 0);
-    waker.close(&waker);
+    struct pair pair = make_pair(TCP_SEND);
+    char text[65];
+    bool more;
+    arm_recv(pair.ours);
+    for (uint32_t i = 0; i < 3; i++) { /* Of four buffers; none is given back. */
+        char sent[16];
+        int bytes = snprintf(sent, sizeof sent, "message %u", i);
+        assert_int_equal(send(pair.peer, sent, (size_t)bytes, 0), bytes);
+        assert_int_equal(next_recv(text, &more), bytes);
+        assert_string_equal(text, sent);
+        assert_true(more);
+    }
+    close(pair.peer);
+    pair.peer = -1;
+    assert_int_equal(next_recv(text, &more), 0);
+    assert_false(more);
+    close_pair(&pair);
 }
 
-static void what_forbids_io_uring_is_said_with_what_to_do(void **state)
+static void without_a_buffer_the_receive_ends_with_enobufs_and_loses_nothing(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(UNIX_SEND);
+    char text[65];
+    bool more;
+    size_t total = 0;
+    arm_recv(pair.ours);
+    assert_int_equal(send(pair.peer, big, 4 * 64 + 10, 0), 4 * 64 + 10);
+    int32_t result;
+    while ((result = next_recv(text, &more)) > 0) {
+        total += (size_t)result;
+    }
+    assert_int_equal(result, -ENOBUFS);
+    assert_false(more);
+    assert_int_equal(total, 4 * 64);
+    io_uring_buf_ring_add(engine.recv_ring, engine.recv_buffers, engine.recv_buffer_bytes, 0,
+                          io_uring_buf_ring_mask(engine.recv_buffer_count), 0);
+    io_uring_buf_ring_advance(engine.recv_ring, 1);
+    arm_recv(pair.ours);
+    assert_int_equal(next_recv(text, &more), 10);
+    close_pair(&pair);
+}
+
+static void an_engine_says_in_which_mode_it_runs(void **state)
+{
+    (void)state;
+    assert_non_null(engine.mode);
+    assert_string_not_equal(engine.mode, "");
+    assert_int_equal(engine.recv_buffer_count, 4);
+}
+
+static void every_errno_of_the_set_up_is_explained_in_words(void **state)
 {
     (void)state;
     static const struct {
         int error;
-        const char *word;
+        const char *says;
     } cases[] = {
         {-EPERM, "kernel.io_uring_disabled"},
         {-EPERM, "seccomp"},
-        {-ENOSYS, "Linux 6.1"},
+        {-ENOSYS, "6.1"},
+        {-ENOSYS, "seccomp"},
+        {-ENOMEM, "LimitMEMLOCK"},
         {-ENOMEM, "ulimit -l"},
-        {-EINVAL, "Linux 6.1"},
+        {-EINVAL, "6.1"},
         {-EMFILE, "ulimit -n"},
+        {-ENFILE, "ulimit -n"},
+        {-EIO, "unexpected"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        engine_uring_explain(cases[i].error, words, sizeof words);
-        assert_non_null(strstr(words, cases[i].word));
+        char text[ENGINE_ERROR_BYTES_MAX];
+        engine_uring_explain(cases[i].error, text, sizeof text);
+        assert_non_null(strstr(text, "io_uring"));
+        assert_non_null(strstr(text, strerror(-cases[i].error)));
+        if (strstr(text, cases[i].says) == NULL) {
+            fail_msg("\"%s\" does not say \"%s\"", text, cases[i].says);
+        }
+        assert_true(strlen(text) + 1 < sizeof text);
     }
 }
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_send_that_went_whole_posts_nothing),
-        cmocka_unit_test(a_send_that_did_not_fit_posts_how_much_did_and_then_nothing_fits),
-        cmocka_unit_test(a_vector_that_did_not_fit_posts_how_much_did_and_then_nothing_fits),
-        cmocka_unit_test(a_dead_peer_is_an_error_and_the_rest_of_the_batch_is_unharmed),
-        cmocka_unit_test(one_ring_wakes_another),
-        cmocka_unit_test(a_multishot_receive_hands_out_buffers_until_there_are_none),
-        cmocka_unit_test(what_forbids_io_uring_is_said_with_what_to_do),
+        TEST(an_engine_says_in_which_mode_it_runs),
+        cmocka_unit_test(every_errno_of_the_set_up_is_explained_in_words),
+        TEST(a_send_that_succeeds_whole_leaves_no_cqe),
+        TEST(a_send_of_more_than_fits_tells_how_much_went),
+        TEST(a_send_into_a_full_socket_is_eagain_at_once),
+        TEST(a_send_to_a_dead_peer_is_an_error_and_no_signal),
+        TEST(the_others_of_a_batch_are_not_touched_by_one_that_fails),
+        TEST(sends_to_one_socket_leave_in_the_order_of_the_queue),
+        TEST(enter_waits_for_its_timeout_and_no_longer),
+        TEST(a_message_from_another_ring_ends_the_wait),
+        TEST(one_receive_hands_out_buffers_until_the_peer_is_gone),
+        TEST(without_a_buffer_the_receive_ends_with_enobufs_and_loses_nothing),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -526,6 +526,61 @@ static void a_pinned_frame_is_never_torn_however_fast_the_writer(void **state)
     stop_writer(&tear, thread);
 }
 
+#define QUIET_CHANNEL 7
+#define QUIET_EVERY 4096 /* frames: four laps */
+
+static void *write_with_a_quiet_channel(void *argument)
+{
+    struct tear *tear = argument;
+    while (!atomic_load_explicit(&tear->stop, memory_order_relaxed)) {
+        bool quiet = tear->log->write_index % QUIET_EVERY == QUIET_EVERY - 1;
+        append(tear->log, quiet ? QUIET_CHANNEL : 0, FRAME_FULL_IMAGE, FRAME_BYTES);
+        frame_log_publish(tear->log);
+    }
+    return NULL;
+}
+
+/* Returns whether the frame itself was to be had. */
+static bool seek_is_exact(const struct frame_log *log, uint64_t before)
+{
+    struct frame_log_found found;
+    uint64_t count = before / QUIET_EVERY;
+    frame_log_seek(log, 0, QUIET_CHANNEL, before, &found);
+    assert_int_equal(found.next_seq, count + 1);
+    if (!found.in_log && found.saved == NULL) {
+        return false;
+    }
+    const uint8_t *frame =
+        found.in_log ? frame_log_at(log, frame_log_desc(log, found.index)->position) : found.saved;
+    assert_int_equal(frame[0], fill_of(count * QUIET_EVERY - 1));
+    assert_int_equal(frame[FRAME_BYTES - 1], fill_of(count * QUIET_EVERY - 1));
+    return true;
+}
+
+static void a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer(void **state)
+{
+    (void)state;
+    struct tear tear = {.log = make_log()};
+    pthread_t thread;
+    uint64_t seed = 5;
+    uint32_t had = 0;
+    assert_int_equal(pthread_create(&thread, NULL, write_with_a_quiet_channel, &tear), 0);
+    uint64_t began_ns = now_ns();
+    while (now_ns() < began_ns + NS_PER_SECOND) {
+        uint64_t pinned = frame_log_pin_oldest(tear.log, 0);
+        uint64_t head = frame_log_head(tear.log);
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        if (head >= pinned) {
+            had += seek_is_exact(tear.log, pinned + (seed >> 33) % (head - pinned + 1));
+            had += seek_is_exact(tear.log, pinned);
+            had += seek_is_exact(tear.log, head);
+        }
+        frame_log_unpin(tear.log, 0);
+    }
+    assert_true(had > 0);
+    stop_writer(&tear, thread);
+}
+
 #ifndef HAS_TSAN
 static void without_a_pin_frames_are_torn(void **state)
 {
@@ -560,6 +615,7 @@ int main(void)
         cmocka_unit_test(the_writer_waits_for_a_pin_and_the_pinned_frames_stay),
         cmocka_unit_test(seek_counts_no_frame_from_the_index_on_while_the_writer_waits),
         cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
+        cmocka_unit_test(a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),
 #endif

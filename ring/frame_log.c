@@ -244,6 +244,7 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
         .flags = flags,
     };
     channel->next_seq++;
+    atomic_store_explicit(&channel->group, group, memory_order_relaxed);
     /* Readers may see it before the head; frame_log_seek steps back over what is too new. */
     atomic_store_explicit(&channel->last_index_plus_1, index + 1, memory_order_release);
     log->write_index = index + 1;
@@ -306,7 +307,10 @@ void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t chann
     do {
         last = last_again;
         uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
-        *found = (struct frame_log_found){.next_seq = 1};
+        *found = (struct frame_log_found){
+            .next_seq = 1,
+            .group = atomic_load_explicit(&channel->group, memory_order_relaxed),
+        };
         for (uint64_t next = last; next > pinned;) {
             const struct frame_desc *desc = frame_log_desc(log, next - 1);
             if (next - 1 < before_index) {

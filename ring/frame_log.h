@@ -56,6 +56,7 @@ static_assert(sizeof(struct frame_desc) == 40, "the walk of a flush reads these 
 struct frame_log_channel {
     _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
     uint64_t next_seq;                  /* The writer's own; readers learn it from descriptors. */
+    _Atomic uint8_t group;              /* Of all its frames; set with the first. */
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
     uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
     uint64_t saved_seq[2];
@@ -165,6 +166,7 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
 struct frame_log_found {
     uint64_t next_seq; /* 1 + its seq; 1 when the channel had no frame before the index. */
     uint64_t index;    /* Where its descriptor is, when in_log. */
+    uint8_t group;     /* of the channel, when next_seq is over 1 */
     bool in_log;
     const uint8_t *saved; /* Else, where it was saved (full images only), or NULL. Valid while
                              the reader's pin is held. */

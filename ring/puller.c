@@ -484,9 +484,9 @@ void puller_resync_core(struct core *core)
         frame_log_seek(core->log, core->options.index, channel, core->position, &found);
         struct core_channel *known = &core->channels[channel];
         known->last_seq = found.next_seq - 1;
+        known->group = found.group;
         if (found.in_log) {
             known->last_index_plus_1 = found.index + 1;
-            known->group = frame_log_desc(core->log, found.index)->group;
         }
     }
     frame_log_unpin(core->log, core->options.index);

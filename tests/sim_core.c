@@ -1,0 +1,613 @@
+/*
+ * sim_core: a whole core on a simulated kernel, with clients that check every byte.
+ *
+ * Run  sim_core [SEED [COUNT]]     (without: 150 seeds from 1)
+ *
+ * Each seed is one history of clients that connect, subscribe, stall, leave and are cut off, while
+ * frames are published in bursts that lap the slow ones. Each client knows what it may be sent:
+ * frames exactly as they were published, each channel in order, nothing twice, every loss told by a
+ * GAP before the next frame or allowed by conflation. After the noise all of them must be up to
+ * date, and the core must hold nothing any more.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/ws_decoder.h"
+#include "codec/ws_handshake.h"
+#include "ring/core_state.h"
+#include "tests/sim_engine.h"
+
+#define CHANNELS 12
+#define GROUPS 3 /* channel % 3; 0 and 2 are full images */
+#define CLIENTS 24
+#define FRAME_BYTES_MAX 4096
+#define NOISE_NS (3 * NS_PER_SECOND)
+#define CALM_NS (6 * NS_PER_SECOND)
+#define MESSAGE_BYTES_MAX 65536
+#define SEEDS_DEFAULT 150
+#define NOT_EXPECTED 0
+
+enum client_state {
+    CLIENT_AWAY,
+    CLIENT_SHAKING,
+    CLIENT_READY,
+};
+
+struct expected {
+    uint64_t next; /* NOT_EXPECTED: not subscribed */
+    /* Conflated at some time since its last frame: what was passed over then is told by no GAP. */
+    bool conflated;
+    bool snapshot; /* the newest frame, next - 1, may come first */
+};
+
+struct client {
+    enum client_state state;
+    uint32_t conn; /* told by WELCOME */
+    struct sim_socket *socket;
+    char key[25];
+    uint8_t head[1024];
+    size_t head_bytes;
+    struct ws_decoder decoder;
+    uint8_t message[MESSAGE_BYTES_MAX];
+    uint64_t stalled_until_ns;
+    size_t read_max;
+    struct expected channels[CHANNELS];
+    uint8_t group_mask;
+    bool group_conflates[GROUPS];
+    bool exact[CHANNELS];
+    bool exact_conflates[CHANNELS];
+    bool asked; /* A request is under way. */
+    bool closed_by_server;
+    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
+    uint64_t received, lost, conflated;
+};
+
+static struct {
+    struct core *core;
+    struct frame_log *log;
+    struct core_counters counters;
+    struct client clients[CLIENTS];
+    uint64_t published[CHANNELS];
+    uint64_t began_ns;
+    char fault[256];             /* empty: none */
+    const struct client *client; /* whose bytes are looked at */
+    uint64_t gaps, frames, laps;
+} world;
+
+static void fail(const char *what)
+{
+    if (world.fault[0] == '\0') {
+        snprintf(world.fault, sizeof world.fault, "%s (client %d, %llu us)", what,
+                 world.client == NULL ? -1 : (int)(world.client - world.clients),
+                 (unsigned long long)(sim.now_ns - world.began_ns) / 1000);
+        if (getenv("SIM_TRACE") != NULL) {
+            abort();
+        }
+    }
+}
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fail(#condition);                                                                      \
+        }                                                                                          \
+    } while (0)
+
+static bool is_full_image(uint32_t channel)
+{
+    return channel % GROUPS != 1;
+}
+
+/* ---- What is published ---- */
+
+static size_t frame_payload(char *out, uint32_t channel, uint64_t seq)
+{
+    int head = sprintf(out, "D %u %llu ", channel, (unsigned long long)seq);
+    size_t filler = (channel * 7919 + seq * 104729) % (FRAME_BYTES_MAX - 200);
+    filler = filler % 5 == 0 ? filler : filler % 200; /* Mostly short. */
+    memset(out + head, 'a' + (int)((channel + seq) % 26), filler);
+    return (size_t)head + filler;
+}
+
+static void publish_one(uint32_t channel)
+{
+    uint8_t *frame = frame_log_reserve(world.log);
+    uint64_t seq = frame_log_next_seq(world.log, channel);
+    size_t bytes = frame_payload((char *)frame + WS_FRAME_FINISH_GAP, channel, seq);
+    bytes = ws_frame_finish(frame, WS_TEXT, bytes);
+    frame_log_commit(world.log, channel, (uint8_t)(channel % GROUPS),
+                     is_full_image(channel) ? FRAME_FULL_IMAGE : 0, (uint32_t)bytes,
+                     sim.now_ns + UINT64_C(1700000000000000000));
+    world.published[channel] = seq;
+}
+
+static uint64_t on_publish(void *context, uint64_t now_ns)
+{
+    (void)context;
+    if (now_ns > world.began_ns + NOISE_NS + CALM_NS) {
+        core_stop(world.core);
+        return UINT64_MAX;
+    }
+    if (now_ns > world.began_ns + NOISE_NS) {
+        sim.calm = true;
+        return now_ns + 10 * NS_PER_MS;
+    }
+    uint64_t burst = sim_random(200) == 0 ? 3000 : sim_random(20);
+    for (uint64_t i = 0; i < burst; i++) {
+        /* Low channels often, the last one rarely: its last frame is lapped. */
+        uint64_t channel = sim_random(CHANNELS);
+        channel = sim_random(channel + 1);
+        if (channel + 1 < CHANNELS || sim_random(20) == 0) {
+            publish_one((uint32_t)channel);
+        }
+    }
+    frame_log_publish(world.log);
+    return now_ns + sim_random(4 * NS_PER_MS);
+}
+
+/* ---- The server's side of the little protocol ---- */
+
+static void on_open(void *context, struct core *core, uint32_t conn, const char *peer,
+                    uint64_t now_ns)
+{
+    char text[64];
+    (void)context, (void)peer, (void)now_ns;
+    core_send_text(core, conn, text, (size_t)sprintf(text, "W %u", conn));
+}
+
+static void reply(struct core *core, uint32_t conn, const char *command)
+{
+    char text[64 + CHANNELS * 24];
+    int length = sprintf(text, "R %s", command);
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        length += sprintf(text + length, " %llu", (unsigned long long)core_next_seq(core, channel));
+    }
+    core_send_text(core, conn, text, (size_t)length);
+}
+
+/* "S ch policy snapshot", "U ch", "G group policy snapshot", "V group" */
+static void on_message(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
+                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns)
+{
+    char text[64] = "";
+    unsigned what, policy, snapshot;
+    (void)context, (void)opcode, (void)now_ns;
+    assert_always(payload_bytes < sizeof text);
+    memcpy(text, payload, payload_bytes);
+    if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
+        EXPECT(core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1) == 0);
+    } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
+        EXPECT(core_subscribe_group(core, conn, what, policy, snapshot) == 0);
+    } else if (sscanf(text, "U %u", &what) == 1) {
+        EXPECT(core_unsubscribe(core, conn, what) == 0);
+    } else if (sscanf(text, "V %u", &what) == 1) {
+        EXPECT(core_unsubscribe_group(core, conn, what) == 0);
+    } else {
+        fail("a message arrived that nobody sent");
+    }
+    reply(core, conn, text);
+}
+
+static void on_close(void *context, struct core *core, uint32_t conn,
+                     const struct core_conn_end *end)
+{
+    (void)context, (void)core, (void)conn, (void)end;
+}
+
+static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)now_ns;
+    core_send_text(core, conn, "H", 1);
+}
+
+static void on_channel(void *context, struct core *core, uint32_t channel)
+{
+    (void)context, (void)core, (void)channel;
+}
+
+static size_t write_gap(void *context, char *out, uint32_t channel, uint64_t from_seq,
+                        uint64_t to_seq, const char *reason)
+{
+    (void)context, (void)reason;
+    return (size_t)sprintf(out, "X %u %llu %llu", channel, (unsigned long long)from_seq,
+                           (unsigned long long)to_seq);
+}
+
+static uint32_t channel_count(void *context)
+{
+    (void)context;
+    return CHANNELS;
+}
+
+static void on_log(void *context, struct core *core, int level, const char *text)
+{
+    (void)context, (void)core, (void)level, (void)text;
+}
+
+static const struct core_ops ops = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_close = on_close,
+    .on_quiet = on_quiet,
+    .on_channel = on_channel,
+    .write_gap = write_gap,
+    .publish = on_publish,
+    .channel_count = channel_count,
+    .log = on_log,
+};
+
+/* ---- Clients ---- */
+
+static void client_send(struct client *client, enum ws_opcode opcode, const void *payload,
+                        size_t count)
+{
+    uint8_t frame[WS_HEADER_BYTES_MAX + 128];
+    uint8_t mask[4] = {(uint8_t)sim_random(256), 7, 1, 3};
+    size_t header = ws_frame_client_header(frame, opcode, count, mask);
+    memcpy(frame + header, payload, count);
+    ws_mask(frame + header, count, mask, 0);
+    sim_client_send(client->socket, frame, header + count);
+}
+
+static void client_leave(struct client *client, bool with_reset)
+{
+    sim_client_close(client->socket, with_reset);
+    client->state = CLIENT_AWAY;
+}
+
+static void client_connect(struct client *client)
+{
+    char request[512];
+    memset(client, 0, sizeof *client);
+    client->socket = sim_connect(2000 + sim_random(60000));
+    if (client->socket == NULL) {
+        return;
+    }
+    memcpy(client->key, "dGhlIHNhbXBsZSBub25jZQ==", sizeof client->key);
+    size_t count = handshake_client_request(request, sizeof request, "sim", "/", client->key, NULL);
+    sim_client_send(client->socket, request, count);
+    ws_decoder_init(&client->decoder, sizeof client->message, false, client->message);
+    client->read_max = 200 + sim_random(60000);
+    client->state = CLIENT_SHAKING;
+}
+
+static bool client_is_covered(const struct client *client, uint32_t channel)
+{
+    return client->exact[channel] || (client->group_mask & 1u << channel % GROUPS) != 0;
+}
+
+/* Something random that makes sense; policy 0 skips, 1 conflates. */
+static void client_ask(struct client *client)
+{
+    char text[64];
+    uint32_t channel = (uint32_t)sim_random(CHANNELS);
+    uint32_t group = (uint32_t)sim_random(GROUPS);
+    unsigned policy = (unsigned)sim_random(2);
+    unsigned snapshot = (unsigned)sim_random(2);
+    int length;
+    if (sim_random(4) > 0) {
+        length = client->exact[channel] ? sprintf(text, "U %u", channel)
+                                        : sprintf(text, "S %u %u %u", channel, policy, snapshot);
+    } else {
+        length = (client->group_mask & 1u << group) != 0
+                     ? sprintf(text, "V %u", group)
+                     : sprintf(text, "G %u %u %u", group, policy, snapshot);
+    }
+    client->asked = true;
+    client_send(client, WS_TEXT, text, (size_t)length);
+}
+
+static void client_begin(struct client *client, uint32_t channel, uint64_t next, unsigned snapshot)
+{
+    struct expected *expected = &client->channels[channel];
+    if (expected->next == NOT_EXPECTED) {
+        *expected = (struct expected){
+            .next = next,
+            .snapshot = snapshot && next > 1 && is_full_image(channel),
+        };
+    }
+}
+
+static bool client_conflates(const struct client *client, uint32_t channel)
+{
+    bool conflates = client->exact[channel] ? client->exact_conflates[channel]
+                                            : client->group_conflates[channel % GROUPS];
+    return conflates && is_full_image(channel);
+}
+
+static void client_on_reply(struct client *client, const char *text)
+{
+    unsigned what, policy = 0, snapshot = 0;
+    uint64_t next[CHANNELS];
+    char command = text[2];
+    client->asked = false;
+    int fields = sscanf(text + 3, "%u", &what);
+    const char *at = strchr(text + 4, ' ');
+    if (command == 'S' || command == 'G') {
+        fields += sscanf(at, "%u %u", &policy, &snapshot);
+        at = strchr(strchr(at + 1, ' ') + 1, ' ');
+    }
+    EXPECT(fields == (command == 'S' || command == 'G' ? 3 : 1));
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        char *end;
+        next[channel] = strtoull(at, &end, 10);
+        at = end;
+    }
+    if (command == 'S') {
+        client_begin(client, what, next[what], snapshot);
+        client->exact[what] = true;
+        client->exact_conflates[what] = policy == LAG_CONFLATE;
+    } else if (command == 'U') {
+        client->exact[what] = false;
+    }
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (command == 'G' && channel % GROUPS == what && !client->exact[channel]) {
+            client_begin(client, channel, next[channel], snapshot);
+        }
+    }
+    if (command == 'G') {
+        client->group_mask |= (uint8_t)(1u << what);
+        client->group_conflates[what] = policy == LAG_CONFLATE;
+    } else if (command == 'V') {
+        client->group_mask &= (uint8_t) ~(1u << what);
+    }
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (!client_is_covered(client, channel)) {
+            client->left_conflated |= client->channels[channel].conflated;
+            client->channels[channel].next = NOT_EXPECTED;
+        }
+        client->channels[channel].conflated |= client_conflates(client, channel);
+    }
+}
+
+static void client_on_frame(struct client *client, const char *text, size_t count)
+{
+    static char published[FRAME_BYTES_MAX];
+    unsigned channel;
+    unsigned long long seq;
+    world.frames++;
+    if (sscanf(text, "D %u %llu", &channel, &seq) != 2 || channel >= CHANNELS) {
+        fail("a data frame that was never published");
+        return;
+    }
+    struct expected *expected = &client->channels[channel];
+    EXPECT(seq <= world.published[channel]);
+    EXPECT(frame_payload(published, channel, seq) == count);
+    EXPECT(memcmp(published, text, count) == 0);
+    EXPECT(expected->next != NOT_EXPECTED);
+    client->received++;
+    if (expected->snapshot && seq + 1 == expected->next) {
+        expected->snapshot = false;
+        return;
+    }
+    expected->snapshot = false;
+    EXPECT(seq >= expected->next);
+    EXPECT(seq == expected->next || expected->conflated);
+    client->conflated += seq - expected->next;
+    expected->next = seq + 1;
+    expected->conflated = client_conflates(client, channel);
+}
+
+static void client_on_gap(struct client *client, const char *text)
+{
+    unsigned channel;
+    unsigned long long from, to;
+    world.gaps++;
+    EXPECT(sscanf(text, "X %u %llu %llu", &channel, &from, &to) == 3);
+    struct expected *expected = &client->channels[channel % CHANNELS];
+    EXPECT(from == expected->next || (from > expected->next && expected->conflated));
+    client->conflated += from - expected->next;
+    EXPECT(to >= from && to <= world.published[channel % CHANNELS]);
+    expected->next = to + 1;
+    expected->snapshot = false;
+    client->lost += to - from + 1;
+}
+
+static void client_on_message(struct client *client, const struct ws_message *message)
+{
+    static char text[MESSAGE_BYTES_MAX + 1];
+    memcpy(text, message->payload, message->payload_bytes);
+    text[message->payload_bytes] = '\0';
+    if (message->opcode == WS_PING) {
+        client_send(client, WS_PONG, text, message->payload_bytes);
+    } else if (message->opcode == WS_CLOSE) {
+        client->closed_by_server = true;
+    } else if (text[0] == 'W') {
+        client->conn = (uint32_t)strtoul(text + 2, NULL, 10);
+    } else if (text[0] == 'R') {
+        client_on_reply(client, text);
+    } else if (text[0] == 'X') {
+        client_on_gap(client, text);
+    } else if (text[0] == 'D') {
+        client_on_frame(client, text, message->payload_bytes);
+    } else {
+        EXPECT(text[0] == 'H');
+    }
+}
+
+static void client_decode(struct client *client, uint8_t *bytes, size_t count)
+{
+    while (world.fault[0] == '\0') {
+        struct ws_message message;
+        size_t consumed;
+        enum ws_status status = ws_decode(&client->decoder, bytes, count, &consumed, &message);
+        bytes += consumed;
+        count -= consumed;
+        if (status == WS_NEED_MORE) {
+            return;
+        }
+        if (status != WS_OK) {
+            fail(ws_status_text(status));
+            return;
+        }
+        client_on_message(client, &message);
+    }
+}
+
+static void client_read(struct client *client)
+{
+    static uint8_t bytes[MESSAGE_BYTES_MAX];
+    size_t max = sim.calm ? sizeof bytes : client->read_max;
+    size_t count = sim_client_read(client->socket, bytes, max);
+    size_t taken = 0;
+    if (client->state == CLIENT_SHAKING) {
+        taken = count < sizeof client->head - client->head_bytes
+                    ? count
+                    : sizeof client->head - client->head_bytes;
+        memcpy(client->head + client->head_bytes, bytes, taken);
+        size_t before = client->head_bytes;
+        client->head_bytes += taken;
+        size_t head_bytes;
+        enum handshake_status status =
+            handshake_check_response(client->head, client->head_bytes, client->key, &head_bytes);
+        if (status != HANDSHAKE_OK) {
+            EXPECT(status == HANDSHAKE_NEED_MORE);
+            return;
+        }
+        client->state = CLIENT_READY;
+        taken = head_bytes - before;
+    }
+    client_decode(client, bytes + taken, count - taken);
+}
+
+static void client_step(struct client *client)
+{
+    if (client->state == CLIENT_AWAY) {
+        if (!sim.calm && sim_random(300) == 0) {
+            client_connect(client);
+        }
+        return;
+    }
+    if (client->socket->server_closed || client->closed_by_server) {
+        client_leave(client, false);
+        return;
+    }
+    if (!sim.calm && sim_random(4000) == 0) {
+        client_leave(client, sim_random(2) == 0);
+        return;
+    }
+    if (!sim.calm && sim_random(1500) == 0) {
+        client->stalled_until_ns = sim.now_ns + sim_random(900 * NS_PER_MS);
+    }
+    if (sim.now_ns >= client->stalled_until_ns || sim.calm) {
+        client_read(client);
+    }
+    if (client->state == CLIENT_READY && !client->asked && !sim.calm && sim_random(150) == 0) {
+        client_ask(client);
+    }
+}
+
+static void world_step(void *context)
+{
+    (void)context;
+    for (uint32_t i = 0; i < CLIENTS && world.fault[0] == '\0'; i++) {
+        world.client = &world.clients[i];
+        client_step(&world.clients[i]);
+    }
+    if (world.fault[0] != '\0') {
+        core_stop(world.core);
+    }
+    /* What every client must have reached, shortly before the end. */
+    if (sim.now_ns > world.began_ns + NOISE_NS + CALM_NS - NS_PER_SECOND / 2) {
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            const struct client *client = &world.clients[i];
+            if (client->state != CLIENT_READY || client->asked) {
+                continue;
+            }
+            struct core_conn_stats stats;
+            core_conn_stats(world.core, client->conn, &stats);
+            EXPECT(stats.frames_lost == client->lost);
+            EXPECT(stats.frames_sent == client->received);
+            EXPECT(client->left_conflated || stats.frames_conflated == client->conflated);
+            for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+                const struct expected *expected = &client->channels[channel];
+                EXPECT(expected->next == NOT_EXPECTED ||
+                       expected->next == world.published[channel] + 1);
+            }
+        }
+    }
+}
+
+static void check_core_is_empty(void)
+{
+    EXPECT(counter_get(&world.counters.conns_open) == 0);
+    EXPECT(counter_get(&world.counters.conns_streaming) == 0);
+    EXPECT(counter_get(&world.counters.conns_blocked) == 0);
+    EXPECT(counter_get(&world.counters.subscriptions) == 0);
+    EXPECT(world.core->out_pool.free_count == world.core->out_pool.block_count);
+    EXPECT(world.core->free_input_count == CORE_INPUTS_MAX);
+    EXPECT(world.core->group_seqs_bytes == 0);
+    EXPECT(world.core->subs.count == 0);
+    EXPECT(atomic_load(&world.log->pins[0].index) == FRAME_LOG_NOT_PINNED);
+}
+
+static bool run_seed(uint64_t seed)
+{
+    char error[512];
+    static _Atomic uint32_t conn_count;
+    memset(&world, 0, sizeof world);
+    atomic_store(&conn_count, 0);
+    struct frame_log_options log_options = {
+        .capacity_bytes = 1 * MIB,
+        .frame_bytes_max = FRAME_BYTES_MAX,
+        .channel_count_max = CHANNELS,
+        .reader_count = 1,
+    };
+    assert_always(frame_log_create(&world.log, &log_options) == 0);
+    sim_open(seed, world_step, NULL);
+    world.began_ns = sim.now_ns;
+    struct core_options options = {
+        .cpu = -1,
+        .conn_count_max = CLIENTS + 8,
+        .conn_count = &conn_count,
+        .heartbeat_interval_ns = NS_PER_SECOND,
+        .idle_timeout_ns = 3600 * NS_PER_SECOND,
+        .max_lag_ns = seed % 3 == 0 ? 200 * NS_PER_MS : 0,
+        .listeners = {{.fd = 3}},
+        .listener_count = 1,
+        .log = world.log,
+        .counters = &world.counters,
+        .ops = &ops,
+        .open_engine = sim_engine_open,
+        .clock = sim_clock,
+    };
+    assert_always(core_create(&world.core, &options, error, sizeof error) == 0);
+    EXPECT(core_run(world.core) == 0);
+    if (world.fault[0] == '\0') {
+        check_core_is_empty();
+    }
+    if (world.fault[0] != '\0') {
+        printf("seed %llu: %s; again with: sim_core %llu 1\n", (unsigned long long)seed,
+               world.fault, (unsigned long long)seed);
+    }
+    core_destroy(world.core);
+    frame_log_destroy(world.log);
+    sim_close();
+    return world.fault[0] == '\0';
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
+    uint64_t passed = 0;
+    uint64_t frames = 0, gaps = 0, laps = 0, cuts = 0, full = 0;
+    printf("seeds %llu to %llu\n", (unsigned long long)seed,
+           (unsigned long long)(seed + count - 1));
+    for (uint64_t i = 0; i < count; i++) {
+        passed += run_seed(seed + i);
+        frames += world.frames;
+        gaps += world.gaps;
+        laps += counter_get(&world.counters.laps);
+        cuts += sim.cut_count;
+        full += sim.full_count;
+    }
+    printf("%llu frames received, %llu GAPs, %llu laps, %llu sends cut, %llu full\n",
+           (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
+           (unsigned long long)cuts, (unsigned long long)full);
+    printf("%llu passed, %llu failed\n", (unsigned long long)passed,
+           (unsigned long long)(count - passed));
+    return passed == count ? 0 : 1;
+}

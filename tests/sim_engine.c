@@ -1,0 +1,383 @@
+#include "tests/sim_engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+
+#define SIM_QUEUE_BYTES (1u << 20)
+#define SIM_WALL_NS UINT64_C(1700000000000000000)
+
+struct sim sim;
+
+/* The ring's memory, which the kernel would share. */
+static struct {
+    unsigned sq_head, sq_flags, sq_mask, cq_head, cq_tail, cq_flags;
+    struct io_uring_sqe *sqes;
+    struct io_uring_cqe *cqes;
+    uint16_t buffer_head; /* of the receive ring */
+    bool accept_armed;
+    uint64_t accept_tag;
+} kernel;
+
+uint64_t sim_random(uint64_t below)
+{
+    sim.random ^= sim.random << 13;
+    sim.random ^= sim.random >> 7;
+    sim.random ^= sim.random << 17;
+    return below == 0 ? 0 : sim.random % below;
+}
+
+/* One in so many, while things may go wrong. */
+static bool sim_mishap(uint64_t one_in)
+{
+    return !sim.calm && sim_random(one_in) == 0;
+}
+
+void sim_open(uint64_t seed, void (*step)(void *context), void *context)
+{
+    memset(&sim, 0, sizeof sim);
+    sim.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    sim.now_ns = UINT64_C(1000000000000);
+    sim.step = step;
+    sim.context = context;
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+        sim.sockets[i].to_client = malloc(SIM_QUEUE_BYTES);
+        sim.sockets[i].to_server = malloc(SIM_QUEUE_BYTES);
+        assert_always(sim.sockets[i].to_client != NULL && sim.sockets[i].to_server != NULL);
+    }
+}
+
+void sim_close(void)
+{
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+        free(sim.sockets[i].to_client);
+        free(sim.sockets[i].to_server);
+    }
+}
+
+void sim_clock(void *context, struct core_time *time_out)
+{
+    (void)context;
+    time_out->now_ns = sim.now_ns;
+    time_out->wall_ns = SIM_WALL_NS + sim.now_ns;
+}
+
+/* ---- The client's side ---- */
+
+struct sim_socket *sim_connect(size_t send_buffer_bytes)
+{
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+        struct sim_socket *socket = &sim.sockets[i];
+        if (!socket->is_open) {
+            struct sim_socket fresh = {
+                .is_open = true,
+                .to_client = socket->to_client,
+                .to_server = socket->to_server,
+                .to_client_room = send_buffer_bytes,
+            };
+            *socket = fresh;
+            return socket;
+        }
+    }
+    return NULL;
+}
+
+void sim_client_send(struct sim_socket *socket, const void *bytes, size_t count)
+{
+    assert_always(socket->to_server_bytes + count <= SIM_QUEUE_BYTES);
+    memcpy(socket->to_server + socket->to_server_bytes, bytes, count);
+    socket->to_server_bytes += count;
+}
+
+size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
+{
+    size_t count = socket->to_client_bytes < max ? socket->to_client_bytes : max;
+    memcpy(out, socket->to_client, count);
+    memmove(socket->to_client, socket->to_client + count, socket->to_client_bytes - count);
+    socket->to_client_bytes -= count;
+    return count;
+}
+
+static void sim_release(struct sim_socket *socket)
+{
+    if (socket->client_closed && (socket->server_closed || !socket->accepted)) {
+        socket->is_open = false;
+    }
+}
+
+void sim_client_close(struct sim_socket *socket, bool with_reset)
+{
+    socket->client_closed = true;
+    socket->reset = with_reset;
+    sim_release(socket);
+}
+
+/* ---- Completions ---- */
+
+static void sim_post(uint64_t tag, int result, uint32_t flags)
+{
+    assert_always(kernel.cq_tail - kernel.cq_head < 16384);
+    struct io_uring_cqe *cqe = &kernel.cqes[kernel.cq_tail & 16383];
+    cqe->user_data = tag;
+    cqe->res = result;
+    cqe->flags = flags;
+    kernel.cq_tail++;
+}
+
+static struct sim_socket *sim_socket_of(int fd)
+{
+    assert_always(fd >= SIM_FD_FIRST && fd < SIM_FD_FIRST + SIM_SOCKETS_MAX);
+    return &sim.sockets[fd - SIM_FD_FIRST];
+}
+
+/* ---- Operations ---- */
+
+static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, size_t iov_count)
+{
+    struct sim_socket *socket = sim_socket_of(sqe->fd);
+    size_t total = 0;
+    assert_always((sqe->msg_flags & (MSG_DONTWAIT | MSG_WAITALL)) == (MSG_DONTWAIT | MSG_WAITALL));
+    assert_always((sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0);
+    for (size_t i = 0; i < iov_count; i++) {
+        total += iovs[i].iov_len;
+    }
+    if (socket->client_closed) {
+        sim_post(sqe->user_data, socket->reset ? -ECONNRESET : -EPIPE, 0);
+        return;
+    }
+    assert_always(!socket->server_shut);
+    size_t room = socket->to_client_room - socket->to_client_bytes;
+    if (sim_mishap(12)) {
+        room = sim_random(room < total ? room + 1 : total + 1);
+        sim.cut_count += room < total;
+    }
+    size_t sent = total < room ? total : room;
+    sim.full_count += sent == 0;
+    size_t left = sent;
+    for (size_t i = 0; i < iov_count && left > 0; i++) {
+        size_t piece = iovs[i].iov_len < left ? iovs[i].iov_len : left;
+        memcpy(socket->to_client + socket->to_client_bytes, iovs[i].iov_base, piece);
+        socket->to_client_bytes += piece;
+        left -= piece;
+    }
+    if (sent < total) {
+        sim_post(sqe->user_data, sent == 0 ? -EAGAIN : (int)sent, 0);
+    }
+}
+
+static void sim_cancel(const struct io_uring_sqe *sqe)
+{
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+        struct sim_socket *socket = &sim.sockets[i];
+        bool by_fd = (sqe->cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
+        if (by_fd && sqe->fd != (int)(SIM_FD_FIRST + i)) {
+            continue;
+        }
+        if (socket->recv_armed && (by_fd || socket->recv_tag == sqe->addr)) {
+            socket->recv_armed = false;
+            sim_post(socket->recv_tag, -ECANCELED, 0);
+        }
+        if (socket->writable_armed && (by_fd || socket->writable_tag == sqe->addr)) {
+            socket->writable_armed = false;
+            sim_post(socket->writable_tag, -ECANCELED, 0);
+        }
+    }
+    if (kernel.accept_armed && kernel.accept_tag == sqe->addr) {
+        kernel.accept_armed = false;
+        sim_post(kernel.accept_tag, -ECANCELED, 0);
+    }
+}
+
+static void sim_close_socket(int fd)
+{
+    struct sim_socket *socket = sim_socket_of(fd);
+    assert_always(!socket->recv_armed && !socket->writable_armed);
+    socket->server_closed = true;
+    socket->server_shut = true;
+    sim_release(socket);
+}
+
+static void sim_execute(const struct io_uring_sqe *sqe)
+{
+    struct sim_socket *socket;
+    switch (sqe->opcode) {
+    case IORING_OP_SEND: {
+        struct iovec iov = {(void *)(uintptr_t)sqe->addr, sqe->len};
+        sim_send(sqe, &iov, 1);
+        break;
+    }
+    case IORING_OP_SENDMSG: {
+        const struct msghdr *message = (const struct msghdr *)(uintptr_t)sqe->addr;
+        sim_send(sqe, message->msg_iov, message->msg_iovlen);
+        break;
+    }
+    case IORING_OP_RECV:
+        socket = sim_socket_of(sqe->fd);
+        assert_always(!socket->recv_armed);
+        socket->recv_armed = true;
+        socket->recv_tag = sqe->user_data;
+        break;
+    case IORING_OP_POLL_ADD:
+        socket = sim_socket_of(sqe->fd);
+        assert_always(!socket->writable_armed);
+        socket->writable_armed = true;
+        socket->writable_tag = sqe->user_data;
+        break;
+    case IORING_OP_ACCEPT:
+        kernel.accept_armed = true;
+        kernel.accept_tag = sqe->user_data;
+        break;
+    case IORING_OP_ASYNC_CANCEL:
+        sim_cancel(sqe);
+        break;
+    case IORING_OP_SHUTDOWN:
+        sim_socket_of(sqe->fd)->server_shut = true;
+        break;
+    case IORING_OP_CLOSE:
+        sim_close_socket(sqe->fd);
+        break;
+    default:
+        assert_always(!"an operation that is not simulated");
+    }
+}
+
+/* ---- What becomes ready ---- */
+
+static void sim_deliver_accepts(void)
+{
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX && kernel.accept_armed; i++) {
+        struct sim_socket *socket = &sim.sockets[i];
+        if (!socket->is_open || socket->accepted) {
+            continue;
+        }
+        if (sim_mishap(20)) {
+            kernel.accept_armed = false;
+            sim_post(kernel.accept_tag, -EMFILE, 0);
+            return;
+        }
+        socket->accepted = true;
+        sim_post(kernel.accept_tag, (int)(SIM_FD_FIRST + i), IORING_CQE_F_MORE);
+    }
+}
+
+static void sim_end_recv(struct sim_socket *socket, int result)
+{
+    socket->recv_armed = false;
+    sim_post(socket->recv_tag, result, 0);
+}
+
+static void sim_deliver_bytes(struct engine *engine, struct sim_socket *socket)
+{
+    struct io_uring_buf_ring *ring = engine->recv_ring;
+    if (kernel.buffer_head == ring->tail || sim_mishap(40)) {
+        sim_end_recv(socket, -ENOBUFS);
+        return;
+    }
+    uint32_t mask = engine->recv_buffer_count - 1;
+    const struct io_uring_buf *buffer = &ring->bufs[kernel.buffer_head++ & mask];
+    size_t most = socket->to_server_bytes < buffer->len ? socket->to_server_bytes : buffer->len;
+    size_t count = 1 + sim_random(sim_random(3) == 0 ? 16 : most);
+    count = count < most ? count : most;
+    memcpy((void *)(uintptr_t)buffer->addr, socket->to_server, count);
+    memmove(socket->to_server, socket->to_server + count, socket->to_server_bytes - count);
+    socket->to_server_bytes -= count;
+    bool more = !sim_mishap(30);
+    socket->recv_armed = more;
+    sim_post(socket->recv_tag, (int)count,
+             (more ? IORING_CQE_F_MORE : 0) | IORING_CQE_F_BUFFER |
+                 (uint32_t)buffer->bid << IORING_CQE_BUFFER_SHIFT);
+}
+
+static void sim_deliver(struct engine *engine, struct sim_socket *socket)
+{
+    if (socket->recv_armed && socket->client_closed && socket->reset) {
+        sim_end_recv(socket, -ECONNRESET);
+    } else if (socket->recv_armed && socket->to_server_bytes > 0) {
+        sim_deliver_bytes(engine, socket);
+    } else if (socket->recv_armed && socket->client_closed) {
+        sim_end_recv(socket, 0);
+    }
+    bool has_room = socket->to_client_bytes < socket->to_client_room / 3 * 2;
+    bool spurious = socket->writable_armed && !has_room && sim_mishap(50);
+    sim.spurious_count += spurious;
+    if (socket->writable_armed && (has_room || socket->client_closed || spurious)) {
+        socket->writable_armed = false;
+        sim_post(socket->writable_tag, 4, 0);
+    }
+}
+
+static int sim_enter(struct engine *engine, uint64_t timeout_ns)
+{
+    struct io_uring_sq *sq = &engine->ring.sq;
+    while (kernel.sq_head != sq->sqe_tail) {
+        sim_execute(&sq->sqes[kernel.sq_head & sq->ring_mask]);
+        kernel.sq_head++;
+    }
+    sim.now_ns += sim_random(50 * NS_PER_US);
+    if (timeout_ns > 0) {
+        uint64_t most = timeout_ns < 5 * NS_PER_MS ? timeout_ns : 5 * NS_PER_MS;
+        sim.now_ns += sim_random(most + 1);
+    }
+    sim.step(sim.context);
+    sim_deliver_accepts();
+    /* Beginning anywhere, and some of them only the next time. */
+    uint32_t first = (uint32_t)sim_random(SIM_SOCKETS_MAX);
+    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+        struct sim_socket *socket = &sim.sockets[(first + i) % SIM_SOCKETS_MAX];
+        if (socket->accepted && !socket->server_closed && !sim_mishap(4)) {
+            sim_deliver(engine, socket);
+        }
+    }
+    return 0;
+}
+
+static void sim_engine_close(struct engine *engine)
+{
+    free(kernel.sqes);
+    free(kernel.cqes);
+    free(engine->recv_ring);
+    free(engine->recv_buffers);
+}
+
+int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out)
+{
+    (void)error_out;
+    memset(&kernel, 0, sizeof kernel);
+    assert_always(options->cq_entries == 16384);
+    kernel.sq_mask = options->sq_entries - 1;
+    kernel.sqes = calloc(options->sq_entries, sizeof *kernel.sqes);
+    kernel.cqes = calloc(options->cq_entries, sizeof *kernel.cqes);
+    *engine = (struct engine){.enter = sim_enter, .close = sim_engine_close};
+    engine->ring.sq = (struct io_uring_sq){
+        .khead = &kernel.sq_head,
+        .kflags = &kernel.sq_flags,
+        .sqes = kernel.sqes,
+        .ring_mask = options->sq_entries - 1,
+        .ring_entries = options->sq_entries,
+        .kring_mask = &kernel.sq_mask,
+    };
+    engine->ring.cq = (struct io_uring_cq){
+        .khead = &kernel.cq_head,
+        .ktail = &kernel.cq_tail,
+        .kflags = &kernel.cq_flags,
+        .cqes = kernel.cqes,
+        .ring_mask = options->cq_entries - 1,
+        .ring_entries = options->cq_entries,
+    };
+    engine->ring.features = IORING_FEAT_EXT_ARG;
+    uint32_t count = options->recv_buffer_count;
+    engine->recv_ring = calloc(count + 1, sizeof(struct io_uring_buf));
+    engine->recv_buffers = malloc((size_t)count * options->recv_buffer_bytes);
+    engine->recv_buffer_count = count;
+    engine->recv_buffer_bytes = options->recv_buffer_bytes;
+    assert_always(engine->recv_ring != NULL && engine->recv_buffers != NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        io_uring_buf_ring_add(
+            engine->recv_ring, engine->recv_buffers + (size_t)i * options->recv_buffer_bytes,
+            options->recv_buffer_bytes, (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+    }
+    io_uring_buf_ring_advance(engine->recv_ring, (int)count);
+    return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * sim_engine: a simulated kernel behind the seam of ring/engine.h.
+ *
+ * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
+ * what may: sends that are cut at any byte, full sockets, POLLOUT with no room behind it, resets,
+ * receives in pieces, buffers that run out, multishots that end, accepts without descriptors.
+ *
+ * Owner    A simulation; one at a time. Threads: one. Units: simulated nanoseconds.
+ */
+#ifndef RINGCAST_TESTS_SIM_ENGINE_H
+#define RINGCAST_TESTS_SIM_ENGINE_H
+
+#include "ring/core.h"
+#include "ring/engine.h"
+
+#define SIM_SOCKETS_MAX 64
+#define SIM_FD_FIRST 1000
+
+/* What a simulated client sees of its connection. */
+struct sim_socket {
+    bool is_open; /* from the client's connect until both ends are closed */
+    bool accepted;
+    bool server_closed; /* close(2) by the core */
+    bool server_shut;   /* shutdown(2) for writing, or closed */
+    bool client_closed; /* the core sees the end of the stream after what is queued */
+    bool reset;         /* the core sees an error */
+    uint8_t *to_client; /* sent by the core, not yet read by the client */
+    size_t to_client_bytes;
+    size_t to_client_room; /* of the kernel's send buffer */
+    uint8_t *to_server;
+    size_t to_server_bytes;
+    bool recv_armed;
+    uint64_t recv_tag;
+    bool writable_armed;
+    uint64_t writable_tag;
+};
+
+struct sim {
+    uint64_t random;
+    uint64_t now_ns;
+    bool calm; /* Nothing goes wrong any more. */
+    struct sim_socket sockets[SIM_SOCKETS_MAX];
+    /* Once per enter(): the world outside moves on. */
+    void (*step)(void *context);
+    void *context;
+    uint64_t cut_count, full_count, spurious_count; /* what was injected */
+};
+
+extern struct sim sim;
+
+void sim_open(uint64_t seed, void (*step)(void *context), void *context);
+void sim_close(void);
+uint64_t sim_random(uint64_t below);
+
+/* For core_options. */
+int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out);
+void sim_clock(void *context, struct core_time *time_out);
+
+/* The client's side. */
+struct sim_socket *sim_connect(size_t send_buffer_bytes);
+void sim_client_send(struct sim_socket *socket, const void *bytes, size_t count);
+/* At most max bytes; returns how many. */
+size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max);
+void sim_client_close(struct sim_socket *socket, bool with_reset);
+
+#endif

@@ -1,7 +1,7 @@
 /*
  * sim_core: a whole core on a simulated kernel, with clients that check every byte.
  *
- * Run  sim_core [SEED [COUNT]]     (without: 150 seeds from 1)
+ * Run  sim_core [SEED [COUNT]]     (without: 40 seeds from 1)
  *
  * Each seed is one history of clients that connect, subscribe, stall, leave and are cut off, while
  * frames are published in bursts that lap the slow ones. Each client knows what it may be sent:
@@ -23,10 +23,10 @@
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
 #define FRAME_BYTES_MAX 4096
-#define NOISE_NS (3 * NS_PER_SECOND)
+#define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
 #define MESSAGE_BYTES_MAX 65536
-#define SEEDS_DEFAULT 150
+#define SEEDS_DEFAULT 40
 #define NOT_EXPECTED 0
 
 enum client_state {

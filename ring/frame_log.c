@@ -208,6 +208,8 @@ static void frame_log_take_back(struct frame_log *log)
         tail++;
     }
     if (tail != old_tail) {
+        /* What was committed is complete: the tail never passes the head that readers see. */
+        frame_log_publish(log);
         atomic_store_explicit(&log->tail, tail, memory_order_release);
         frame_log_wait_for_pins(log, tail);
     }

@@ -3,6 +3,7 @@
 
   run_tests.py LABEL DIRECTORY [NAME...]   unit, tsan, asan: every program in DIRECTORY;
                                            integration: tests/integration with DIRECTORY's programs
+                                           server: those of them that exercise its threads
   run_tests.py total                       adds up what the labels left in zig-out/test-results
 
 NAME: only what has it in its name. Exit code 1 when a test failed, or none ran.
@@ -68,7 +69,14 @@ def run_one(name, command, environment):
     return passed, failed, skipped
 
 
+THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos")
+
+
 def commands(label, directory, names):
+    if label == "server":
+        for name in THREADED:
+            yield name, ["/usr/bin/python3", "-B", "-m", "unittest", "-v", name]
+        return
     if label == "integration":
         for script in sorted((ROOT / "tests/integration").glob("test_*.py")):
             yield script.stem, ["/usr/bin/python3", "-B", "-m", "unittest", "-v",

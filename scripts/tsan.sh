@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Compiles the server with gcc's ThreadSanitizer into DIR (under zig's it does not start), beside
+# the ordinary tools.
+set -eu -o pipefail
+out=${1:?usage: scripts/tsan.sh DIR}
+mkdir -p "$out"
+gcc -std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Wall -Wextra -Wno-tsan -fsanitize=thread \
+    codec/*.c ring/*.c feeds/*.c src/*.c -o "$out/ringcast" \
+    -luring -ljansson -lmicrohttpd -lcrypto -lpthread -lm
+ln -sf ../../bin/ringcast-tap ../../bin/ringcast-bench "$out"

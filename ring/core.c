@@ -491,6 +491,10 @@ int core_run(struct core *core)
     while (!core_has_stopped(core)) {
         core_turn(core);
     }
+    /* The last conns' descriptors are yet to be closed. */
+    while (io_uring_sq_ready(&core->engine.ring) > 0) {
+        core_enter(core, 0);
+    }
     return 0;
 }
 

@@ -99,6 +99,17 @@ static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
     return input;
 }
 
+/* Waits for what is queued to leave and for the peer's end. A conn that is stuck is tried again
+ * meanwhile. */
+static void conn_begin_closing(struct core *core, struct conn *conn)
+{
+    conn_enter(core, conn, CONN_CLOSING);
+    conn->next_ping_ns = core->time.now_ns + CONN_CLOSE_NS;
+    bool is_stuck = conn->mode == CONN_STUCK;
+    timer_arm(&core->wheel, &conn->timer,
+              is_stuck ? core->time.now_ns + SENDER_STUCK_NS : conn->next_ping_ns);
+}
+
 /* ---- Opening ---- */
 
 static void conn_peer_text(const struct conn *conn, char *text, size_t text_bytes)
@@ -184,8 +195,7 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
     conn_release_input(core, conn);
     conn_queue(core, conn, answer, answer_bytes);
     if (conn->state == CONN_HANDSHAKING) {
-        conn_enter(core, conn, CONN_CLOSING);
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_CLOSE_NS);
+        conn_begin_closing(core, conn);
     }
 }
 
@@ -480,15 +490,19 @@ void conn_on_timer(struct core *core, struct timer *timer)
         conn_abort(core, conn, "no complete request within 5 s");
         return;
     }
-    if (conn->state == CONN_CLOSING) {
+    if (conn->state == CONN_CLOSING && core->time.now_ns >= conn->next_ping_ns) {
         conn_abort(core, conn, conn->close_text);
         return;
     }
-    assert_always(conn->state == CONN_STREAMING);
     if (conn->mode == CONN_STUCK) {
         conn->mode = CONN_PULLING;
         puller_enqueue(core, conn);
     }
+    if (conn->state == CONN_CLOSING) {
+        timer_arm(&core->wheel, &conn->timer, conn->next_ping_ns);
+        return;
+    }
+    assert_always(conn->state == CONN_STREAMING);
     conn_check_deadlines(core, conn);
     if (conn->state == CONN_STREAMING) {
         timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_QUIET_NS);
@@ -515,8 +529,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     size_t payload_bytes = ws_close_payload(payload, code, reason);
     conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
     if (conn->state == CONN_STREAMING) {
-        conn_enter(core, conn, CONN_CLOSING);
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_CLOSE_NS);
+        conn_begin_closing(core, conn);
     }
 }
 

@@ -95,7 +95,7 @@ struct conn {
     uint64_t opened_ns;
     uint64_t last_frame_ns;
     uint64_t last_message_ns;
-    uint64_t next_ping_ns;
+    uint64_t next_ping_ns; /* In CONN_CLOSING: when it ends, whatever still waits. */
     uint64_t ping_sent_ns;
     const char *close_text;
 };

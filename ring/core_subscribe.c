@@ -143,14 +143,15 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     if (error < 0) {
         return error;
     }
+    /* Before what may end the conn, which takes it off the lists its mask names. */
+    conn->group_mask |= (uint8_t)(1u << group);
+    counter_add(&core->counters->subscriptions, 1);
     if (snapshot && conn->mode == CONN_PUSHED) {
         puller_start(core, conn, core->position);
     }
     if (conn->state != CONN_STREAMING) {
         return -ENOSPC;
     }
-    conn->group_mask |= (uint8_t)(1u << group);
-    counter_add(&core->counters->subscriptions, 1);
     if (conn->mode != CONN_PUSHED) {
         core_take_over_group(core, conn, group, snapshot);
         puller_sweep(core, conn);

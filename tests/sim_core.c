@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/ws_decoder.h"
 #include "codec/ws_handshake.h"
@@ -22,6 +23,7 @@
 #define CHANNELS 12
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
+#define SOCKETS 64 /* A client may be back before its old one is closed. */
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
@@ -60,8 +62,17 @@ struct client {
     bool exact_conflates[CHANNELS];
     bool asked; /* A request is under way. */
     bool closed_by_server;
-    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
+    bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
+    bool asked_for_close; /* by 4000 */
+    bool left_conflated;  /* What was passed over when it unsubscribed, it cannot count. */
     uint64_t received, lost, conflated;
+};
+
+/* What a client had got when it read a Close frame. */
+struct told {
+    bool is_known;
+    uint16_t code;
+    uint64_t received, lost;
 };
 
 static struct {
@@ -73,7 +84,13 @@ static struct {
     uint64_t began_ns;
     char fault[256];             /* empty: none */
     const struct client *client; /* whose bytes are looked at */
-    uint64_t gaps, frames, laps;
+    struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
+    bool publishes_elsewhere; /* while the core is inside enter() */
+    bool is_scarce;           /* The core's pools are so small that clients are cut off. */
+    uint32_t out_block_count;
+    uint64_t seqs_bytes;
+    uint64_t next_publish_ns;
+    uint64_t gaps, frames, closes, ends;
 } world;
 
 static void fail(const char *what)
@@ -123,6 +140,15 @@ static void publish_one(uint32_t channel)
     world.published[channel] = seq;
 }
 
+/* For a pin of the core. Nobody would take that back: there is one thread only. */
+static bool writer_would_wait(void)
+{
+    const struct frame_log *log = world.log;
+    return atomic_load(&log->pins[0].index) != FRAME_LOG_NOT_PINNED &&
+           (log->write_position + log->frame_bytes_max > log->reserved_position ||
+            log->write_index >= log->reserved_index);
+}
+
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context;
@@ -135,7 +161,7 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
         return now_ns + 10 * NS_PER_MS;
     }
     uint64_t burst = sim_random(200) == 0 ? 3000 : sim_random(20);
-    for (uint64_t i = 0; i < burst; i++) {
+    for (uint64_t i = 0; i < burst && !writer_would_wait(); i++) {
         /* Low channels often, the last one rarely: its last frame is lapped. */
         uint64_t channel = sim_random(CHANNELS);
         channel = sim_random(channel + 1);
@@ -167,33 +193,45 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     core_send_text(core, conn, text, (size_t)length);
 }
 
-/* "S ch policy snapshot", "U ch", "G group policy snapshot", "V group" */
+/* "S ch policy snapshot", "P ch policy", "U ch", "G group policy snapshot", "V group", "K" */
 static void on_message(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
                        uint8_t *payload, size_t payload_bytes, uint64_t now_ns)
 {
     char text[64] = "";
     unsigned what, policy, snapshot;
+    int result = 0;
     (void)context, (void)opcode, (void)now_ns;
     assert_always(payload_bytes < sizeof text);
     memcpy(text, payload, payload_bytes);
     if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
-        EXPECT(core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1) == 0);
+        result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
     } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
-        EXPECT(core_subscribe_group(core, conn, what, policy, snapshot) == 0);
+        result = core_subscribe_group(core, conn, what, policy, snapshot);
+    } else if (sscanf(text, "P %u %u", &what, &policy) == 2) {
+        core_set_subscription(core, conn, what, policy, 1);
+    } else if (text[0] == 'K') {
+        core_close(core, conn, 4000, "asked for");
     } else if (sscanf(text, "U %u", &what) == 1) {
-        EXPECT(core_unsubscribe(core, conn, what) == 0);
+        result = core_unsubscribe(core, conn, what);
     } else if (sscanf(text, "V %u", &what) == 1) {
-        EXPECT(core_unsubscribe_group(core, conn, what) == 0);
+        result = core_unsubscribe_group(core, conn, what);
     } else {
         fail("a message arrived that nobody sent");
     }
+    EXPECT(result == 0 || world.is_scarce);
     reply(core, conn, text);
 }
 
 static void on_close(void *context, struct core *core, uint32_t conn,
                      const struct core_conn_end *end)
 {
-    (void)context, (void)core, (void)conn, (void)end;
+    struct told *told = &world.told[conn];
+    (void)context, (void)core;
+    world.ends++;
+    EXPECT(!told->is_known || end->close_code == told->code);
+    EXPECT(!told->is_known || end->frames_sent == told->received);
+    EXPECT(!told->is_known || end->frames_lost == told->lost);
+    told->is_known = false;
 }
 
 static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
@@ -226,7 +264,7 @@ static void on_log(void *context, struct core *core, int level, const char *text
     (void)context, (void)core, (void)level, (void)text;
 }
 
-static const struct core_ops ops = {
+static struct core_ops ops = {
     .on_open = on_open,
     .on_message = on_message,
     .on_close = on_close,
@@ -278,16 +316,22 @@ static bool client_is_covered(const struct client *client, uint32_t channel)
     return client->exact[channel] || (client->group_mask & 1u << channel % GROUPS) != 0;
 }
 
-/* Something random that makes sense; policy 0 skips, 1 conflates. */
+/* Something random that makes sense. */
 static void client_ask(struct client *client)
 {
     char text[64];
     uint32_t channel = (uint32_t)sim_random(CHANNELS);
     uint32_t group = (uint32_t)sim_random(GROUPS);
-    unsigned policy = (unsigned)sim_random(2);
+    unsigned policy = (unsigned)sim_random(sim_random(10) == 0 ? 3 : 2);
     unsigned snapshot = (unsigned)sim_random(2);
     int length;
-    if (sim_random(4) > 0) {
+    client->may_be_cut |= policy == LAG_DISCONNECT;
+    if (sim_random(100) == 0) {
+        length = sprintf(text, "K");
+        client->asked_for_close = true;
+    } else if (client->exact[channel] && sim_random(2) == 0) {
+        length = sprintf(text, "P %u %u", channel, policy);
+    } else if (sim_random(4) > 0) {
         length = client->exact[channel] ? sprintf(text, "U %u", channel)
                                         : sprintf(text, "S %u %u %u", channel, policy, snapshot);
     } else {
@@ -329,7 +373,11 @@ static void client_on_reply(struct client *client, const char *text)
         fields += sscanf(at, "%u %u", &policy, &snapshot);
         at = strchr(strchr(at + 1, ' ') + 1, ' ');
     }
-    EXPECT(fields == (command == 'S' || command == 'G' ? 3 : 1));
+    if (command == 'P') {
+        fields += sscanf(at, "%u", &policy);
+        at = strchr(at + 1, ' ');
+    }
+    EXPECT(fields == (command == 'S' || command == 'G' ? 3 : command == 'P' ? 2 : 1));
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
         char *end;
         next[channel] = strtoull(at, &end, 10);
@@ -338,6 +386,8 @@ static void client_on_reply(struct client *client, const char *text)
     if (command == 'S') {
         client_begin(client, what, next[what], snapshot);
         client->exact[what] = true;
+        client->exact_conflates[what] = policy == LAG_CONFLATE;
+    } else if (command == 'P') {
         client->exact_conflates[what] = policy == LAG_CONFLATE;
     } else if (command == 'U') {
         client->exact[what] = false;
@@ -405,15 +455,36 @@ static void client_on_gap(struct client *client, const char *text)
     client->lost += to - from + 1;
 }
 
+static bool core_is_stopping(void)
+{
+    return sim.now_ns > world.began_ns + NOISE_NS + CALM_NS;
+}
+
+static void client_on_close(struct client *client, const struct ws_message *message)
+{
+    uint16_t code = message->payload_bytes >= 2 ? bytes_load_be16(message->payload) : 0;
+    EXPECT((code == 4000 && client->asked_for_close) || (code == 4108 && client->may_be_cut) ||
+           (code == 1001 && core_is_stopping()));
+    client->closed_by_server = true;
+    world.closes++;
+    world.told[client->conn] = (struct told){
+        .is_known = true,
+        .code = code,
+        .received = client->received,
+        .lost = client->lost,
+    };
+}
+
 static void client_on_message(struct client *client, const struct ws_message *message)
 {
     static char text[MESSAGE_BYTES_MAX + 1];
     memcpy(text, message->payload, message->payload_bytes);
     text[message->payload_bytes] = '\0';
+    EXPECT(!client->closed_by_server);
     if (message->opcode == WS_PING) {
         client_send(client, WS_PONG, text, message->payload_bytes);
     } else if (message->opcode == WS_CLOSE) {
-        client->closed_by_server = true;
+        client_on_close(client, message);
     } else if (text[0] == 'W') {
         client->conn = (uint32_t)strtoul(text + 2, NULL, 10);
     } else if (text[0] == 'R') {
@@ -480,7 +551,10 @@ static void client_step(struct client *client)
         }
         return;
     }
-    if (client->socket->server_closed || client->closed_by_server) {
+    const struct sim_socket *socket = client->socket;
+    if (client->closed_by_server || (socket->server_closed && socket->to_client_bytes == 0)) {
+        EXPECT(client->closed_by_server || client->state == CLIENT_SHAKING || world.is_scarce ||
+               core_is_stopping());
         client_leave(client, false);
         return;
     }
@@ -502,6 +576,9 @@ static void client_step(struct client *client)
 static void world_step(void *context)
 {
     (void)context;
+    if (world.publishes_elsewhere && sim.now_ns >= world.next_publish_ns) {
+        world.next_publish_ns = on_publish(NULL, sim.now_ns);
+    }
     for (uint32_t i = 0; i < CLIENTS && world.fault[0] == '\0'; i++) {
         world.client = &world.clients[i];
         client_step(&world.clients[i]);
@@ -536,11 +613,25 @@ static void check_core_is_empty(void)
     EXPECT(counter_get(&world.counters.conns_streaming) == 0);
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);
-    EXPECT(world.core->out_pool.free_count == world.core->out_pool.block_count);
+    EXPECT(world.core->out_pool.free_count == world.out_block_count);
     EXPECT(world.core->free_input_count == CORE_INPUTS_MAX);
-    EXPECT(world.core->group_seqs_bytes == 0);
+    EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+        EXPECT(world.core->groups[group].count == 0);
+    }
     EXPECT(world.core->subs.count == 0);
     EXPECT(atomic_load(&world.log->pins[0].index) == FRAME_LOG_NOT_PINNED);
+    for (uint32_t i = 0; i < SOCKETS; i++) {
+        EXPECT(!sim.sockets[i].accepted || sim.sockets[i].server_closed);
+    }
+}
+
+/* As if others had all but the last of what the core's pools hold. */
+static void make_scarce(struct core *core)
+{
+    world.is_scarce = true;
+    core->out_pool.free_count = (uint32_t)(20 + sim_random(200));
+    core->group_seqs_bytes = PULLER_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
 static bool run_seed(uint64_t seed)
@@ -556,8 +647,10 @@ static bool run_seed(uint64_t seed)
         .reader_count = 1,
     };
     assert_always(frame_log_create(&world.log, &log_options) == 0);
-    sim_open(seed, world_step, NULL);
+    sim_open(seed, SOCKETS, world_step, NULL);
     world.began_ns = sim.now_ns;
+    world.publishes_elsewhere = seed % 2 == 0;
+    ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {
         .cpu = -1,
         .conn_count_max = CLIENTS + 8,
@@ -574,6 +667,11 @@ static bool run_seed(uint64_t seed)
         .clock = sim_clock,
     };
     assert_always(core_create(&world.core, &options, error, sizeof error) == 0);
+    if (seed % 5 == 0) {
+        make_scarce(world.core);
+    }
+    world.out_block_count = world.core->out_pool.free_count;
+    world.seqs_bytes = world.core->group_seqs_bytes;
     EXPECT(core_run(world.core) == 0);
     if (world.fault[0] == '\0') {
         check_core_is_empty();
@@ -593,7 +691,7 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
-    uint64_t frames = 0, gaps = 0, laps = 0, cuts = 0, full = 0;
+    uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -601,12 +699,13 @@ int main(int argc, char **argv)
         frames += world.frames;
         gaps += world.gaps;
         laps += counter_get(&world.counters.laps);
+        closes += world.closes;
         cuts += sim.cut_count;
         full += sim.full_count;
     }
-    printf("%llu frames received, %llu GAPs, %llu laps, %llu sends cut, %llu full\n",
+    printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
-           (unsigned long long)cuts, (unsigned long long)full);
+           (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

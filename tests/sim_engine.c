@@ -35,14 +35,16 @@ static bool sim_mishap(uint64_t one_in)
     return !sim.calm && sim_random(one_in) == 0;
 }
 
-void sim_open(uint64_t seed, void (*step)(void *context), void *context)
+void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context), void *context)
 {
+    assert_always(socket_count <= SIM_SOCKETS_MAX);
     memset(&sim, 0, sizeof sim);
+    sim.socket_count = socket_count;
     sim.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
     sim.now_ns = UINT64_C(1000000000000);
     sim.step = step;
     sim.context = context;
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+    for (uint32_t i = 0; i < socket_count; i++) {
         sim.sockets[i].to_client = malloc(SIM_QUEUE_BYTES);
         sim.sockets[i].to_server = malloc(SIM_QUEUE_BYTES);
         assert_always(sim.sockets[i].to_client != NULL && sim.sockets[i].to_server != NULL);
@@ -51,7 +53,7 @@ void sim_open(uint64_t seed, void (*step)(void *context), void *context)
 
 void sim_close(void)
 {
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
         free(sim.sockets[i].to_client);
         free(sim.sockets[i].to_server);
     }
@@ -68,7 +70,7 @@ void sim_clock(void *context, struct core_time *time_out)
 
 struct sim_socket *sim_connect(size_t send_buffer_bytes)
 {
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
         if (!socket->is_open) {
             struct sim_socket fresh = {
@@ -128,7 +130,7 @@ static void sim_post(uint64_t tag, int result, uint32_t flags)
 
 static struct sim_socket *sim_socket_of(int fd)
 {
-    assert_always(fd >= SIM_FD_FIRST && fd < SIM_FD_FIRST + SIM_SOCKETS_MAX);
+    assert_always(fd >= SIM_FD_FIRST && fd < SIM_FD_FIRST + (int)sim.socket_count);
     return &sim.sockets[fd - SIM_FD_FIRST];
 }
 
@@ -169,7 +171,8 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
 
 static void sim_cancel(const struct io_uring_sqe *sqe)
 {
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
+    unsigned posted = kernel.cq_tail;
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
         bool by_fd = (sqe->cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
         if (by_fd && sqe->fd != (int)(SIM_FD_FIRST + i)) {
@@ -187,6 +190,9 @@ static void sim_cancel(const struct io_uring_sqe *sqe)
     if (kernel.accept_armed && kernel.accept_tag == sqe->addr) {
         kernel.accept_armed = false;
         sim_post(kernel.accept_tag, -ECANCELED, 0);
+    }
+    if (kernel.cq_tail == posted && (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) == 0) {
+        sim_post(sqe->user_data, -ENOENT, 0);
     }
 }
 
@@ -233,7 +239,11 @@ static void sim_execute(const struct io_uring_sqe *sqe)
         sim_cancel(sqe);
         break;
     case IORING_OP_SHUTDOWN:
-        sim_socket_of(sqe->fd)->server_shut = true;
+        socket = sim_socket_of(sqe->fd);
+        socket->server_shut = true;
+        if (socket->client_closed && socket->reset) {
+            sim_post(sqe->user_data, -ENOTCONN, 0);
+        }
         break;
     case IORING_OP_CLOSE:
         sim_close_socket(sqe->fd);
@@ -247,7 +257,7 @@ static void sim_execute(const struct io_uring_sqe *sqe)
 
 static void sim_deliver_accepts(void)
 {
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX && kernel.accept_armed; i++) {
+    for (uint32_t i = 0; i < sim.socket_count && kernel.accept_armed; i++) {
         struct sim_socket *socket = &sim.sockets[i];
         if (!socket->is_open || socket->accepted) {
             continue;
@@ -311,7 +321,9 @@ static void sim_deliver(struct engine *engine, struct sim_socket *socket)
 static int sim_enter(struct engine *engine, uint64_t timeout_ns)
 {
     struct io_uring_sq *sq = &engine->ring.sq;
-    while (kernel.sq_head != sq->sqe_tail) {
+    /* A submit may take only some. */
+    unsigned left = sim_mishap(50) ? (unsigned)sim_random(8) : UINT32_MAX;
+    for (; kernel.sq_head != sq->sqe_tail && left > 0; left--) {
         sim_execute(&sq->sqes[kernel.sq_head & sq->ring_mask]);
         kernel.sq_head++;
     }
@@ -323,9 +335,9 @@ static int sim_enter(struct engine *engine, uint64_t timeout_ns)
     sim.step(sim.context);
     sim_deliver_accepts();
     /* Beginning anywhere, and some of them only the next time. */
-    uint32_t first = (uint32_t)sim_random(SIM_SOCKETS_MAX);
-    for (uint32_t i = 0; i < SIM_SOCKETS_MAX; i++) {
-        struct sim_socket *socket = &sim.sockets[(first + i) % SIM_SOCKETS_MAX];
+    uint32_t first = (uint32_t)sim_random(sim.socket_count);
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
+        struct sim_socket *socket = &sim.sockets[(first + i) % sim.socket_count];
         if (socket->accepted && !socket->server_closed && !sim_mishap(4)) {
             sim_deliver(engine, socket);
         }

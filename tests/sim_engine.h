@@ -2,8 +2,9 @@
  * sim_engine: a simulated kernel behind the seam of ring/engine.h.
  *
  * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
- * what may: sends that are cut at any byte, full sockets, POLLOUT with no room behind it, resets,
- * receives in pieces, buffers that run out, multishots that end, accepts without descriptors.
+ * what may: sends that are cut at any byte, submits that take only some, full sockets, POLLOUT
+ * with no room behind it, resets, receives in pieces, buffers that run out, multishots that end,
+ * accepts without descriptors.
  *
  * Owner    A simulation; one at a time. Threads: one. Units: simulated nanoseconds.
  */
@@ -13,7 +14,7 @@
 #include "ring/core.h"
 #include "ring/engine.h"
 
-#define SIM_SOCKETS_MAX 64
+#define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000
 
 /* What a simulated client sees of its connection. */
@@ -39,6 +40,7 @@ struct sim {
     uint64_t random;
     uint64_t now_ns;
     bool calm; /* Nothing goes wrong any more. */
+    uint32_t socket_count;
     struct sim_socket sockets[SIM_SOCKETS_MAX];
     /* Once per enter(): the world outside moves on. */
     void (*step)(void *context);
@@ -48,7 +50,7 @@ struct sim {
 
 extern struct sim sim;
 
-void sim_open(uint64_t seed, void (*step)(void *context), void *context);
+void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context), void *context);
 void sim_close(void);
 uint64_t sim_random(uint64_t below);
 

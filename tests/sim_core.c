@@ -15,19 +15,17 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
-#include "codec/ws_decoder.h"
-#include "codec/ws_handshake.h"
 #include "ring/core_state.h"
-#include "tests/sim_engine.h"
+#include "tests/sim_peer.h"
 
-#define CHANNELS 12
+#define CHANNELS 80 /* More than the first table of a conn that pulls groups has. */
+#define CHANNELS_AT_FIRST 12
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
 #define SOCKETS 64 /* A client may be back before its old one is closed. */
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
-#define MESSAGE_BYTES_MAX 65536
 #define SEEDS_DEFAULT 40
 #define NOT_EXPECTED 0
 
@@ -47,12 +45,7 @@ struct expected {
 struct client {
     enum client_state state;
     uint32_t conn; /* told by WELCOME */
-    struct sim_socket *socket;
-    char key[25];
-    uint8_t head[1024];
-    size_t head_bytes;
-    struct ws_decoder decoder;
-    uint8_t message[MESSAGE_BYTES_MAX];
+    struct sim_peer peer;
     uint64_t stalled_until_ns;
     size_t read_max;
     struct expected channels[CHANNELS];
@@ -81,6 +74,7 @@ static struct {
     struct core_counters counters;
     struct client clients[CLIENTS];
     uint64_t published[CHANNELS];
+    uint32_t channel_count; /* Others come as time goes by. */
     uint64_t began_ns;
     char fault[256];             /* empty: none */
     const struct client *client; /* whose bytes are looked at */
@@ -160,12 +154,13 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
         sim.calm = true;
         return now_ns + 10 * NS_PER_MS;
     }
-    uint64_t burst = sim_random(200) == 0 ? 3000 : sim_random(20);
+    world.channel_count += world.channel_count < CHANNELS && sim_random(20) == 0;
+    uint64_t burst = sim_random(200) == 0 ? 8000 : sim_random(50);
     for (uint64_t i = 0; i < burst && !writer_would_wait(); i++) {
-        /* Low channels often, the last one rarely: its last frame is lapped. */
-        uint64_t channel = sim_random(CHANNELS);
+        /* Low channels often, high ones rarely: their last frames are lapped. */
+        uint64_t channel = sim_random(world.channel_count);
         channel = sim_random(channel + 1);
-        if (channel + 1 < CHANNELS || sim_random(20) == 0) {
+        if (channel < CHANNELS_AT_FIRST - 1 || sim_random(20) == 0) {
             publish_one((uint32_t)channel);
         }
     }
@@ -256,7 +251,7 @@ static size_t write_gap(void *context, char *out, uint32_t channel, uint64_t fro
 static uint32_t channel_count(void *context)
 {
     (void)context;
-    return CHANNELS;
+    return world.channel_count;
 }
 
 static void on_log(void *context, struct core *core, int level, const char *text)
@@ -278,35 +273,19 @@ static struct core_ops ops = {
 
 /* ---- Clients ---- */
 
-static void client_send(struct client *client, enum ws_opcode opcode, const void *payload,
-                        size_t count)
-{
-    uint8_t frame[WS_HEADER_BYTES_MAX + 128];
-    uint8_t mask[4] = {(uint8_t)sim_random(256), 7, 1, 3};
-    size_t header = ws_frame_client_header(frame, opcode, count, mask);
-    memcpy(frame + header, payload, count);
-    ws_mask(frame + header, count, mask, 0);
-    sim_client_send(client->socket, frame, header + count);
-}
-
 static void client_leave(struct client *client, bool with_reset)
 {
-    sim_client_close(client->socket, with_reset);
+    sim_client_close(client->peer.socket, with_reset);
     client->state = CLIENT_AWAY;
 }
 
 static void client_connect(struct client *client)
 {
-    char request[512];
     memset(client, 0, sizeof *client);
-    client->socket = sim_connect(2000 + sim_random(60000));
-    if (client->socket == NULL) {
+    if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
         return;
     }
-    memcpy(client->key, "dGhlIHNhbXBsZSBub25jZQ==", sizeof client->key);
-    size_t count = handshake_client_request(request, sizeof request, "sim", "/", client->key, NULL);
-    sim_client_send(client->socket, request, count);
-    ws_decoder_init(&client->decoder, sizeof client->message, false, client->message);
+    sim_peer_request(&client->peer, SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
     client->state = CLIENT_SHAKING;
 }
@@ -320,7 +299,7 @@ static bool client_is_covered(const struct client *client, uint32_t channel)
 static void client_ask(struct client *client)
 {
     char text[64];
-    uint32_t channel = (uint32_t)sim_random(CHANNELS);
+    uint32_t channel = (uint32_t)sim_random(world.channel_count);
     uint32_t group = (uint32_t)sim_random(GROUPS);
     unsigned policy = (unsigned)sim_random(sim_random(10) == 0 ? 3 : 2);
     unsigned snapshot = (unsigned)sim_random(2);
@@ -340,7 +319,7 @@ static void client_ask(struct client *client)
                      : sprintf(text, "G %u %u %u", group, policy, snapshot);
     }
     client->asked = true;
-    client_send(client, WS_TEXT, text, (size_t)length);
+    sim_peer_send(&client->peer, WS_TEXT, text, (size_t)length, SIZE_MAX);
 }
 
 static void client_begin(struct client *client, uint32_t channel, uint64_t next, unsigned snapshot)
@@ -475,14 +454,15 @@ static void client_on_close(struct client *client, const struct ws_message *mess
     };
 }
 
-static void client_on_message(struct client *client, const struct ws_message *message)
+static void client_on_message(void *context, const struct ws_message *message)
 {
-    static char text[MESSAGE_BYTES_MAX + 1];
+    struct client *client = context;
+    static char text[SIM_PEER_MESSAGE_BYTES_MAX + 1];
     memcpy(text, message->payload, message->payload_bytes);
     text[message->payload_bytes] = '\0';
     EXPECT(!client->closed_by_server);
     if (message->opcode == WS_PING) {
-        client_send(client, WS_PONG, text, message->payload_bytes);
+        sim_peer_send(&client->peer, WS_PONG, text, message->payload_bytes, SIZE_MAX);
     } else if (message->opcode == WS_CLOSE) {
         client_on_close(client, message);
     } else if (text[0] == 'W') {
@@ -498,49 +478,16 @@ static void client_on_message(struct client *client, const struct ws_message *me
     }
 }
 
-static void client_decode(struct client *client, uint8_t *bytes, size_t count)
-{
-    while (world.fault[0] == '\0') {
-        struct ws_message message;
-        size_t consumed;
-        enum ws_status status = ws_decode(&client->decoder, bytes, count, &consumed, &message);
-        bytes += consumed;
-        count -= consumed;
-        if (status == WS_NEED_MORE) {
-            return;
-        }
-        if (status != WS_OK) {
-            fail(ws_status_text(status));
-            return;
-        }
-        client_on_message(client, &message);
-    }
-}
-
 static void client_read(struct client *client)
 {
-    static uint8_t bytes[MESSAGE_BYTES_MAX];
-    size_t max = sim.calm ? sizeof bytes : client->read_max;
-    size_t count = sim_client_read(client->socket, bytes, max);
-    size_t taken = 0;
-    if (client->state == CLIENT_SHAKING) {
-        taken = count < sizeof client->head - client->head_bytes
-                    ? count
-                    : sizeof client->head - client->head_bytes;
-        memcpy(client->head + client->head_bytes, bytes, taken);
-        size_t before = client->head_bytes;
-        client->head_bytes += taken;
-        size_t head_bytes;
-        enum handshake_status status =
-            handshake_check_response(client->head, client->head_bytes, client->key, &head_bytes);
-        if (status != HANDSHAKE_OK) {
-            EXPECT(status == HANDSHAKE_NEED_MORE);
-            return;
-        }
-        client->state = CLIENT_READY;
-        taken = head_bytes - before;
+    size_t max = sim.calm ? SIZE_MAX : client->read_max;
+    const char *fault = sim_peer_read(&client->peer, max, client_on_message, client);
+    if (fault != NULL) {
+        fail(fault);
     }
-    client_decode(client, bytes + taken, count - taken);
+    if (client->peer.is_open) {
+        client->state = CLIENT_READY;
+    }
 }
 
 static void client_step(struct client *client)
@@ -551,7 +498,7 @@ static void client_step(struct client *client)
         }
         return;
     }
-    const struct sim_socket *socket = client->socket;
+    const struct sim_socket *socket = client->peer.socket;
     if (client->closed_by_server || (socket->server_closed && socket->to_client_bytes == 0)) {
         EXPECT(client->closed_by_server || client->state == CLIENT_SHAKING || world.is_scarce ||
                core_is_stopping());
@@ -568,7 +515,7 @@ static void client_step(struct client *client)
     if (sim.now_ns >= client->stalled_until_ns || sim.calm) {
         client_read(client);
     }
-    if (client->state == CLIENT_READY && !client->asked && !sim.calm && sim_random(150) == 0) {
+    if (client->state == CLIENT_READY && !client->asked && !sim.calm && sim_random(60) == 0) {
         client_ask(client);
     }
 }
@@ -602,6 +549,7 @@ static void world_step(void *context)
                 const struct expected *expected = &client->channels[channel];
                 EXPECT(expected->next == NOT_EXPECTED ||
                        expected->next == world.published[channel] + 1);
+                EXPECT(expected->next == NOT_EXPECTED || !expected->snapshot);
             }
         }
     }
@@ -649,6 +597,7 @@ static bool run_seed(uint64_t seed)
     assert_always(frame_log_create(&world.log, &log_options) == 0);
     sim_open(seed, SOCKETS, world_step, NULL);
     world.began_ns = sim.now_ns;
+    world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {

@@ -1,6 +1,7 @@
 #include "tests/sim_engine.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 #define SIM_QUEUE_BYTES (1u << 20)
 #define SIM_WALL_NS UINT64_C(1700000000000000000)
+#define SIM_PAUSE_NS (5 * NS_PER_MS) /* The core waits 10, by a clock of its own. */
 
 struct sim sim;
 
@@ -136,6 +138,15 @@ static struct sim_socket *sim_socket_of(int fd)
 
 /* ---- Operations ---- */
 
+/* Who is told that it may write, and then may not, must not ask again and again. */
+static void sim_note_progress(struct sim_socket *socket, bool progress)
+{
+    assert_always(socket->futile_ns == 0 || sim.now_ns >= socket->futile_ns + SIM_PAUSE_NS);
+    bool is_futile = socket->told_writable && !progress;
+    socket->futile_ns = is_futile ? sim.now_ns : 0;
+    socket->told_writable = is_futile;
+}
+
 static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, size_t iov_count)
 {
     struct sim_socket *socket = sim_socket_of(sqe->fd);
@@ -157,6 +168,7 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
     }
     size_t sent = total < room ? total : room;
     sim.full_count += sent == 0;
+    sim_note_progress(socket, sent > 0);
     size_t left = sent;
     for (size_t i = 0; i < iov_count && left > 0; i++) {
         size_t piece = iovs[i].iov_len < left ? iovs[i].iov_len : left;
@@ -314,7 +326,8 @@ static void sim_deliver(struct engine *engine, struct sim_socket *socket)
     sim.spurious_count += spurious;
     if (socket->writable_armed && (has_room || socket->client_closed || spurious)) {
         socket->writable_armed = false;
-        sim_post(socket->writable_tag, 4, 0);
+        socket->told_writable = true;
+        sim_post(socket->writable_tag, POLLOUT, 0);
     }
 }
 

@@ -34,6 +34,8 @@ struct sim_socket {
     uint64_t recv_tag;
     bool writable_armed;
     uint64_t writable_tag;
+    bool told_writable; /* and nothing was sent since */
+    uint64_t futile_ns; /* when it was told, and then nothing could be sent */
 };
 
 struct sim {

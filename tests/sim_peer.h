@@ -1,0 +1,106 @@
+/*
+ * sim_peer: a WebSocket client on a simulated socket: its request, its frames, what it reads.
+ *
+ * Owner    Whoever simulates the client. Threads: one. Memory: the struct.
+ * Errors   sim_peer_read returns what was wrong with the server's bytes, or NULL.
+ */
+#ifndef RINGCAST_TESTS_SIM_PEER_H
+#define RINGCAST_TESTS_SIM_PEER_H
+
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/ws_decoder.h"
+#include "codec/ws_handshake.h"
+#include "tests/sim_engine.h"
+
+#define SIM_PEER_MESSAGE_BYTES_MAX 65536
+#define SIM_PEER_KEY "dGhlIHNhbXBsZSBub25jZQ=="
+
+struct sim_peer {
+    struct sim_socket *socket;
+    bool is_open; /* The upgrade was answered with 101. */
+    uint8_t head[1024];
+    size_t head_bytes;
+    struct ws_decoder decoder;
+    uint8_t message[SIM_PEER_MESSAGE_BYTES_MAX];
+};
+
+typedef void sim_peer_reader(void *context, const struct ws_message *message);
+
+/* false: there is no free socket. */
+static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_bytes)
+{
+    peer->socket = sim_connect(send_buffer_bytes);
+    peer->is_open = false;
+    peer->head_bytes = 0;
+    ws_decoder_init(&peer->decoder, sizeof peer->message, false, peer->message);
+    return peer->socket != NULL;
+}
+
+/* The upgrade request, or the first bytes of it. */
+static inline void sim_peer_request(struct sim_peer *peer, size_t bytes_max)
+{
+    char request[512];
+    size_t count =
+        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, NULL);
+    assert_always(count > 0);
+    sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
+}
+
+/* A masked frame, or the first bytes of it. */
+static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, const void *payload,
+                                 size_t count, size_t bytes_max)
+{
+    static uint8_t frame[WS_HEADER_BYTES_MAX + SIM_PEER_MESSAGE_BYTES_MAX];
+    uint8_t mask[4] = {(uint8_t)sim_random(256), 7, 1, 3};
+    assert_always(count <= SIM_PEER_MESSAGE_BYTES_MAX);
+    size_t header = ws_frame_client_header(frame, opcode, count, mask);
+    memcpy(frame + header, payload, count);
+    ws_mask(frame + header, count, mask, 0);
+    sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
+}
+
+/* How many of the bytes belong to the answer of the upgrade; *fault_out: what is wrong with it. */
+static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *bytes, size_t count,
+                                        const char **fault_out)
+{
+    size_t room = sizeof peer->head - peer->head_bytes;
+    size_t before = peer->head_bytes;
+    size_t head_bytes;
+    memcpy(peer->head + before, bytes, count < room ? count : room);
+    peer->head_bytes += count < room ? count : room;
+    enum handshake_status status =
+        handshake_check_response(peer->head, peer->head_bytes, SIM_PEER_KEY, &head_bytes);
+    if (status == HANDSHAKE_OK) {
+        peer->is_open = true;
+        return head_bytes - before;
+    }
+    *fault_out = status == HANDSHAKE_NEED_MORE ? NULL : handshake_status_text(status);
+    return count;
+}
+
+/* Reads at most max bytes, and hands each whole message on. */
+static inline const char *sim_peer_read(struct sim_peer *peer, size_t max, sim_peer_reader *reader,
+                                        void *context)
+{
+    static uint8_t bytes[SIM_PEER_MESSAGE_BYTES_MAX];
+    const char *fault = NULL;
+    size_t count = sim_client_read(peer->socket, bytes, max < sizeof bytes ? max : sizeof bytes);
+    size_t taken = peer->is_open ? 0 : sim_peer_take_head(peer, bytes, count, &fault);
+    while (taken < count && fault == NULL) {
+        struct ws_message message;
+        size_t consumed;
+        enum ws_status status =
+            ws_decode(&peer->decoder, bytes + taken, count - taken, &consumed, &message);
+        taken += consumed;
+        if (status == WS_OK) {
+            reader(context, &message);
+        } else if (status != WS_NEED_MORE) {
+            fault = ws_status_text(status);
+        }
+    }
+    return fault;
+}
+
+#endif

@@ -19,10 +19,15 @@ static const uint8_t conn_next_states[] = {
     [CONN_DRAINING] = TO(FREE),
 };
 
+static bool conn_has_operations(const struct conn *conn)
+{
+    return conn->recv_armed || conn->writable_armed || conn->shutdown_armed;
+}
+
 static void conn_enter(struct core *core, struct conn *conn, enum conn_state next)
 {
     assert_always((conn_next_states[conn->state] & (1u << next)) != 0);
-    assert_always(next != CONN_FREE || (!conn->recv_armed && !conn->writable_armed));
+    assert_always(next != CONN_FREE || !conn_has_operations(conn));
     PROBE3(conn_state, conn_index(core, conn), conn->state, next);
     conn->state = (uint8_t)next;
 }
@@ -445,8 +450,11 @@ void conn_on_sent(struct core *core, struct conn *conn)
         conn->write_shut = true;
         struct io_uring_sqe *sqe = core_sqe(core);
         io_uring_prep_shutdown(sqe, conn->fd, SHUT_WR);
-        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-        io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+        io_uring_sqe_set_data64(sqe,
+                                core_tag(OP_SHUTDOWN, conn->generation, conn_index(core, conn)));
+        /* The kernel does it on a worker thread, which looks the descriptor up then: until it has,
+         * the number must not become another conn's. */
+        conn->shutdown_armed = true;
     }
 }
 
@@ -574,7 +582,7 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
 
 void conn_on_operation_ended(struct core *core, struct conn *conn)
 {
-    if (conn->state != CONN_DRAINING || conn->recv_armed || conn->writable_armed) {
+    if (conn->state != CONN_DRAINING || conn_has_operations(conn)) {
         return;
     }
     struct io_uring_sqe *sqe = core_sqe(core);

@@ -79,6 +79,7 @@ struct conn {
     bool is_spare;                         /* beyond conn_count_max: is answered 503 */
     bool close_received;
     bool write_shut;
+    bool shutdown_armed;
     bool is_pull_queued; /* on core->pulls */
     bool woken;          /* writable, and nothing was sent since */
     bool lag_exceeded;   /* the reason of its last jump: max_lag, else a lap */

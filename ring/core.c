@@ -142,13 +142,16 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
         core_on_accept(core, cqe);
         return;
     }
-    if (op != OP_RECV && op != OP_WRITABLE) {
+    if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
         return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
     }
     struct conn *conn = core_conn(core, (uint32_t)cqe->user_data);
     assert_always((conn->generation & 0xffffff) == generation);
     if (op == OP_RECV) {
         conn_on_recv(core, conn, cqe);
+    } else if (op == OP_SHUTDOWN) {
+        conn->shutdown_armed = false;
+        conn_on_operation_ended(core, conn);
     } else {
         sender_on_writable(core, conn);
     }

@@ -31,6 +31,7 @@ enum core_op {
     OP_SEND, /* conn: slot of the batch */
     OP_WRITABLE,
     OP_CANCEL,
+    OP_SHUTDOWN,
     OP_CLOSE,
     OP_WAKE,
 };

@@ -253,9 +253,7 @@ static void sim_execute(const struct io_uring_sqe *sqe)
     case IORING_OP_SHUTDOWN:
         socket = sim_socket_of(sqe->fd);
         socket->server_shut = true;
-        if (socket->client_closed && socket->reset) {
-            sim_post(sqe->user_data, -ENOTCONN, 0);
-        }
+        sim_post(sqe->user_data, socket->client_closed && socket->reset ? -ENOTCONN : 0, 0);
         break;
     case IORING_OP_CLOSE:
         sim_close_socket(sqe->fd);

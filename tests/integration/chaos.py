@@ -18,10 +18,13 @@ PATTERNS = ("*", "*.SZ", "S*", "*.US", "SIM*1*")
 
 
 class ChaosClient:
-    def __init__(self, address, symbols, seed):
+    def __init__(self, address, symbols, seed, until_lapped=None):
+        """until_lapped: if given, a call that returns once a client that does not read is lapped;
+        this one begins by subscribing to all trades and not reading for so long."""
         self.random = random.Random(seed)
-        self.client = RawClient(address, receive_buffer=self.random.choice((4096, 65536, 1 << 20)),
-                                timeout=30)
+        self.until_lapped = until_lapped
+        receive_buffer = 4096 if until_lapped else self.random.choice((4096, 65536, 1 << 20))
+        self.client = RawClient(address, receive_buffer=receive_buffer, timeout=30)
         self.symbols = symbols
         self.entries = set()  # (text, type) as the server has confirmed them
         self.due = {}         # (symbol, type) -> the next seq, or None: not known yet
@@ -41,6 +44,13 @@ class ChaosClient:
             self.faults.append(text)
 
     # ---- What it does ----
+
+    def stall(self):
+        self.newest_id += 1
+        self.pending.append(self.newest_id)
+        self.client.send_text(subscribe_message(["*"], ["trade"], id=self.newest_id,
+                                                snapshot=False))
+        self.until_lapped()
 
     def act(self):
         self.newest_id += 1
@@ -157,6 +167,8 @@ class ChaosClient:
             self.client.frames.extend(self.client.parser.feed(data))
 
     def run(self, seconds):
+        if self.until_lapped:
+            self.stall()
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.closed is None:
             for _ in range(self.random.randint(1, 4)):

@@ -230,6 +230,13 @@ class Chaos(unittest.TestCase):
     SYMBOLS = ["000001.SZ", "600519.SH", "300750.SZ", "AAPL.US", "MSFT.US", "NVDA.US"] + \
         [f"SIM{i:05}.SIM" for i in range(6, 30)]
 
+    @staticmethod
+    def log_was_used_up(server):
+        def published():
+            return server.stats()["publisher"]["tick_bytes"]
+        enough = published() + 3 * int(SMALL[3])
+        assert wait_until(lambda: published() > enough, 60), server.stats()["publisher"]
+
     def run_chaos(self, *options, seconds=5, seed=None):
         seed = seed or int(os.environ.get("RINGCAST_CHAOS_SEED", time.time()))
         with Server(*SMALL, "--feed", "sim:symbols=30,rate=5000,types=quote+trade",
@@ -239,7 +246,9 @@ class Chaos(unittest.TestCase):
             tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types",
                          "quote,trade", "--duration", str(seconds), server.url()],
                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            clients = [ChaosClient(server.port, self.SYMBOLS, seed + i) for i in range(5)]
+            clients = [ChaosClient(server.port, self.SYMBOLS, seed + i) for i in range(4)]
+            clients.append(ChaosClient(server.port, self.SYMBOLS, seed + 4,
+                                       until_lapped=lambda: self.log_was_used_up(server)))
             threads = [threading.Thread(target=client.run, args=(seconds,)) for client in clients]
             for thread in threads:
                 thread.start()

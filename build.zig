@@ -53,9 +53,10 @@ const tools = Folder{
     .name = "tools",
     .sees = &.{ "codec", "ring", "tools" },
     .sources = &.{
-        "bench_conn.c",    "bench_frames.c", "bench_options.c", "bench_report.c", "bench_thread.c",
-        "control_reply.c", "histogram.c",    "proc_usage.c",    "tap_print.c",    "tap_reader.c",
-        "tap_verify.c",    "tick_scan.c",    "ws_client.c",
+        "bench_conn.c",   "bench_files.c",  "bench_frames.c", "bench_load.c",    "bench_nats.c", "bench_options.c",
+        "bench_report.c", "bench_result.c", "bench_roles.c",  "bench_thread.c",  "bench_ticks.c", "control_reply.c",
+        "histogram.c",    "pattern_scan.c", "proc_usage.c",   "tap_print.c",     "tap_reader.c", "tap_verify.c",
+        "tick_scan.c",    "ws_client.c",
     },
 };
 const bench = Folder{
@@ -95,7 +96,7 @@ const portable_sources = [_][]const u8{
 const base_flags = [_][]const u8{
     "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fno-omit-frame-pointer",
 };
-const libraries = [_][]const u8{ "uring", "jansson", "microhttpd", "crypto", "m" };
+const libraries = [_][]const u8{ "uring", "jansson", "microhttpd", "crypto", "z", "m" };
 
 const Folder = struct { name: []const u8, sees: []const []const u8, sources: []const []const u8 };
 const Program = struct {

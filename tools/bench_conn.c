@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,8 @@
 
 #include "codec/base/check.h"
 #include "tools/bench_frames.h"
+#include "tools/bench_nats.h"
+#include "tools/bench_roles.h"
 #include "tools/bench_thread.h"
 
 #define CONNS_PER_SOURCE 5000 /* Ports of one pair of addresses: 28 000, TIME_WAIT included. */
@@ -19,12 +22,13 @@
 #define TO(state) (1u << BENCH_CONN_##state)
 static const uint8_t bench_conn_next_states[] = {
     [BENCH_CONN_NEW] = TO(CONNECTING) | TO(CLOSED),
-    [BENCH_CONN_CONNECTING] = TO(UPGRADING) | TO(CLOSED),
+    [BENCH_CONN_CONNECTING] = TO(UPGRADING) | TO(WAITING) | TO(CLOSED),
     [BENCH_CONN_UPGRADING] = TO(SUBSCRIBING) | TO(CLOSED),
-    [BENCH_CONN_SUBSCRIBING] = TO(STREAMING) | TO(STALLED) | TO(CLOSED),
+    [BENCH_CONN_SUBSCRIBING] = TO(STREAMING) | TO(STALLED) | TO(WAITING) | TO(CLOSED),
     [BENCH_CONN_STREAMING] = TO(CLOSED),
     [BENCH_CONN_STALLED] = TO(STREAMING) | TO(CLOSED),
-    [BENCH_CONN_CLOSED] = 0,
+    [BENCH_CONN_WAITING] = TO(CLOSED),
+    [BENCH_CONN_CLOSED] = TO(NEW),
 };
 
 static void bench_conn_enter(struct bench_thread *thread, struct bench_conn *conn,
@@ -40,39 +44,58 @@ static void bench_conn_enter(struct bench_thread *thread, struct bench_conn *con
     conn->state = (uint8_t)next;
 }
 
-/* Many connections from one machine: loopback has addresses enough for all their ports. */
+/* Many connections from one machine: the given addresses in turn; and loopback has addresses
+ * enough for all their ports. */
 static void bench_conn_bind_source(const struct bench_thread *thread, uint32_t conn_index, int fd)
 {
-    const struct sockaddr_in *peer = (const void *)&thread->options->address.address;
+    const struct bench_options *options = thread->options;
+    const struct sockaddr_in *peer = (const void *)&options->address.address;
     int one = 1;
-    if (peer->sin_family != AF_INET || ntohl(peer->sin_addr.s_addr) >> 24 != 127) {
+    struct ws_client_address source = {.address_bytes = sizeof(struct sockaddr_in)};
+    if (options->source_count > 0) {
+        source = options->sources[conn_index % options->source_count];
+    } else if (peer->sin_family == AF_INET && ntohl(peer->sin_addr.s_addr) >> 24 == 127) {
+        uint32_t run = (uint32_t)getpid() % 250 + 1;
+        uint32_t host = conn_index / CONNS_PER_SOURCE % 250 + 2;
+        struct sockaddr_in *in = (struct sockaddr_in *)&source.address;
+        in->sin_family = AF_INET;
+        in->sin_addr.s_addr = htonl(127u << 24 | run << 8 | host);
+    } else {
         return;
     }
-    uint32_t run = (uint32_t)getpid() % 250 + 1;
-    uint32_t host = conn_index / CONNS_PER_SOURCE % 250 + 2;
-    struct sockaddr_in source = {
-        .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(127u << 24 | run << 8 | host),
-    };
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    (void)bind(fd, (const struct sockaddr *)&source, sizeof source); /* else the kernel's choice */
+    if (bind(fd, (const struct sockaddr *)&source.address, source.address_bytes) < 0 &&
+        options->source_count > 0 && !thread->control->source_fault_told) {
+        thread->control->source_fault_told = true;
+        fprintf(stderr, "ringcast-bench: --source: %s; the kernel chooses\n", strerror(errno));
+    }
 }
 
 static void bench_conn_fail(struct bench_thread *thread, struct bench_conn *conn, int error)
 {
-    thread->totals.connect_errors++;
+    thread->totals.connect_errors += conn->role <= BENCH_SLOW;
+    thread->totals.streams[conn->role].refused++;
     thread->totals.last_error = error;
     bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
+    bench_roles_on_ended(thread, conn);
 }
 
 bool bench_conn_start(struct bench_thread *thread, struct bench_conn *conn, uint64_t now_ns)
 {
     const struct bench_options *options = thread->options;
     int one = 1;
+    bool is_small = conn->role == BENCH_STALLED || conn->role == BENCH_SLOW;
     int buffer_bytes =
-        (int)(conn->is_stalled ? options->stalled_buffer_bytes : options->receive_buffer_bytes);
+        (int)(is_small ? options->stalled_buffer_bytes : options->receive_buffer_bytes);
+    if (conn->state == BENCH_CONN_CLOSED) {
+        bench_conn_enter(thread, conn, BENCH_CONN_NEW);
+        conn->is_back = true;
+    }
     thread->in_flight++;
+    conn->close_is_counted = false;
+    conn->is_upgraded = false;
     conn->started_ns = now_ns;
+    conn->phase_ns = now_ns;
     conn->fd = socket(options->address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (conn->fd < 0) {
         bench_conn_fail(thread, conn, -errno);
@@ -93,12 +116,36 @@ bool bench_conn_start(struct bench_thread *thread, struct bench_conn *conn, uint
     return true;
 }
 
+/* Notes how long a phase took, and begins the next one. */
+static void bench_conn_end_phase(struct bench_thread *thread, struct bench_conn *conn,
+                                 enum bench_phase phase, uint64_t now_ns)
+{
+    if (conn->role == BENCH_READER) {
+        histogram_record(&thread->phases[phase],
+                         now_ns > conn->phase_ns ? now_ns - conn->phase_ns : 0);
+    }
+    conn->phase_ns = now_ns;
+}
+
+/* 0 or a negative errno. */
+static int bench_conn_send_request(struct bench_thread *thread, struct bench_conn *conn)
+{
+    char request[WS_CLIENT_REQUEST_BYTES_MAX];
+    size_t bytes = bench_thread_request(thread, conn, request);
+    if (bytes == 0) {
+        return -EMSGSIZE;
+    }
+    ssize_t sent = send(conn->fd, request, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent == (ssize_t)bytes ? 0 : sent < 0 ? -errno : -EPIPE;
+}
+
 void bench_conn_on_connected(struct bench_thread *thread, struct bench_conn *conn, int error)
 {
+    bool is_done = false;
     if (error == 0) {
-        ssize_t sent =
-            send(conn->fd, thread->request, thread->request_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-        error = sent == (ssize_t)thread->request_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
+        bench_conn_end_phase(thread, conn, BENCH_PHASE_TCP, thread->now_ns);
+        is_done = bench_roles_on_connected(thread, conn);
+        error = is_done ? 0 : bench_conn_send_request(thread, conn);
     }
     if (error != 0) {
         close(conn->fd);
@@ -106,8 +153,16 @@ void bench_conn_on_connected(struct bench_thread *thread, struct bench_conn *con
         bench_conn_fail(thread, conn, error);
         return;
     }
-    bench_conn_enter(thread, conn, BENCH_CONN_UPGRADING);
+    if (!is_done) {
+        bench_conn_enter(thread, conn, BENCH_CONN_UPGRADING);
+    }
     bench_thread_arm(thread, conn);
+}
+
+void bench_conn_wait(struct bench_thread *thread, struct bench_conn *conn)
+{
+    bench_conn_enter(thread, conn, BENCH_CONN_WAITING);
+    thread->totals.streams[conn->role].sessions++;
 }
 
 void bench_conn_send(struct bench_thread *thread, struct bench_conn *conn, int opcode,
@@ -117,8 +172,8 @@ void bench_conn_send(struct bench_thread *thread, struct bench_conn *conn, int o
     uint8_t mask[4];
     assert_always(payload_bytes <= WS_CLIENT_MESSAGE_BYTES_MAX);
 
-    thread->random = thread->random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-    memcpy(mask, (const uint8_t *)&thread->random + 4, sizeof mask);
+    uint64_t random = bench_thread_random(thread);
+    memcpy(mask, (const uint8_t *)&random + 4, sizeof mask);
     size_t frame_bytes =
         ws_client_frame(frame, (enum ws_opcode)opcode, payload, payload_bytes, mask);
     ssize_t sent = send(conn->fd, frame, frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -127,13 +182,42 @@ void bench_conn_send(struct bench_thread *thread, struct bench_conn *conn, int o
     }
 }
 
+void bench_conn_send_subscribe(struct bench_thread *thread, struct bench_conn *conn,
+                               bool unsubscribe)
+{
+    size_t bytes;
+    char *text = bench_thread_subscribe_text(thread, conn, unsubscribe, &bytes);
+    if (text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        thread->totals.last_error = text == NULL ? -ENOMEM : -EMSGSIZE;
+        bench_conn_shut(thread, conn, 0);
+    } else {
+        int opcode = thread->options->protocol == BENCH_NATS ? WS_BINARY : WS_TEXT;
+        bench_conn_send(thread, conn, opcode, text, bytes);
+    }
+    if (text != thread->subscribe_text) {
+        free(text);
+    }
+}
+
 void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *conn, uint64_t now_ns)
 {
-    histogram_record(&thread->connect_time,
-                     now_ns > conn->started_ns ? now_ns - conn->started_ns : 0);
-    thread->totals.last_subscribed_ns = now_ns;
-    atomic_fetch_add_explicit(&thread->subscribed_now, 1, memory_order_relaxed);
-    bench_conn_enter(thread, conn, conn->is_stalled ? BENCH_CONN_STALLED : BENCH_CONN_STREAMING);
+    bench_conn_end_phase(thread, conn, BENCH_PHASE_SUBSCRIBED, now_ns);
+    thread->totals.streams[conn->role].sessions++;
+    if (!conn->is_back && conn->role <= BENCH_SLOW) {
+        histogram_record(&thread->connect_time,
+                         now_ns > conn->started_ns ? now_ns - conn->started_ns : 0);
+        thread->totals.last_subscribed_ns = now_ns;
+        atomic_fetch_add_explicit(&thread->subscribed_now, 1, memory_order_relaxed);
+    }
+    bench_conn_enter(thread, conn,
+                     conn->role == BENCH_STALLED ? BENCH_CONN_STALLED : BENCH_CONN_STREAMING);
+    bench_roles_on_subscribed(thread, conn);
+}
+
+void bench_conn_on_first_tick(struct bench_thread *thread, struct bench_conn *conn)
+{
+    bench_conn_end_phase(thread, conn, BENCH_PHASE_FIRST_TICK, thread->now_ns);
+    conn->phase_ns = 0;
 }
 
 void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn)
@@ -154,21 +238,24 @@ void bench_conn_shut(struct bench_thread *thread, struct bench_conn *conn, uint1
     if (conn->state == BENCH_CONN_CLOSED) {
         return;
     }
-    bench_frames_count_close(conn->is_stalled ? &thread->totals.stalled : &thread->totals.readers,
-                             code, 1);
+    bench_frames_count_close(&thread->totals.streams[conn->role], code, 1);
     conn->close_is_counted = true;
     shutdown(conn->fd, SHUT_RDWR);
     bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
 }
 
-void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error)
+void bench_conn_leave(struct bench_thread *thread, struct bench_conn *conn, bool by_reset)
 {
-    if (error < 0 && conn->state < BENCH_CONN_STREAMING) {
-        thread->totals.last_error = error;
+    static const uint8_t going_away[] = {1001 >> 8, 1001 & 0xff};
+    struct linger linger = {.l_onoff = 1};
+    if (by_reset) {
+        setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        shutdown(conn->fd, SHUT_RD); /* Ends our receive; the peer sees nothing before the close. */
+    } else {
+        bench_conn_send(thread, conn, WS_CLOSE, going_away, sizeof going_away);
+        shutdown(conn->fd, SHUT_RDWR);
     }
-    bench_conn_shut(thread, conn, 0);
-    close(conn->fd);
-    conn->fd = -1;
+    bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
 }
 
 static void bench_conn_carry_release(struct bench_thread *thread, struct bench_conn *conn)
@@ -182,6 +269,31 @@ static void bench_conn_carry_release(struct bench_thread *thread, struct bench_c
     conn->carry = NULL;
     conn->carry_capacity = 0;
     conn->carry_bytes = 0;
+}
+
+/* What it had received belongs to a life that is over. */
+static void bench_conn_forget(struct bench_thread *thread, struct bench_conn *conn)
+{
+    if (conn->carry != NULL) {
+        bench_conn_carry_release(thread, conn);
+    }
+    if (conn->next_seqs != NULL) {
+        memset(conn->next_seqs, 0, conn->next_seq_count * sizeof *conn->next_seqs);
+    }
+    bench_nats_destroy(conn->nats);
+    conn->nats = NULL;
+}
+
+void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error)
+{
+    if (error < 0 && conn->state < BENCH_CONN_STREAMING) {
+        thread->totals.last_error = error;
+    }
+    bench_conn_shut(thread, conn, 0);
+    close(conn->fd);
+    conn->fd = -1;
+    bench_conn_forget(thread, conn);
+    bench_roles_on_ended(thread, conn);
 }
 
 static bool bench_conn_carry_reserve(struct bench_thread *thread, struct bench_conn *conn,
@@ -233,17 +345,42 @@ static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_co
     size_t head_bytes = 0;
     enum handshake_status status =
         handshake_check_response(bytes, bytes_count, thread->key, &head_bytes);
-    if (status == HANDSHAKE_OK) {
-        bench_conn_enter(thread, conn, BENCH_CONN_SUBSCRIBING);
-        bench_conn_send(thread, conn, WS_TEXT, thread->subscribe_text,
-                        strlen(thread->subscribe_text));
-        return head_bytes;
+    if (status == HANDSHAKE_NEED_MORE) {
+        return 0;
     }
-    if (status != HANDSHAKE_NEED_MORE) {
+    if (status != HANDSHAKE_OK) {
         thread->totals.last_error = -EPROTO;
         bench_conn_shut(thread, conn, 0);
+        return 0;
     }
-    return 0;
+    bench_conn_enter(thread, conn, BENCH_CONN_SUBSCRIBING);
+    conn->is_upgraded = true;
+    bench_conn_end_phase(thread, conn, BENCH_PHASE_UPGRADED, thread->now_ns);
+    if (bench_roles_on_upgraded(thread, conn)) {
+        return head_bytes;
+    }
+    if (thread->options->protocol != BENCH_PLAIN) {
+        bench_conn_send_subscribe(thread, conn, false);
+        return head_bytes;
+    }
+    const char *text = thread->options->send_text;
+    if (text != NULL) {
+        bench_conn_send(thread, conn, WS_TEXT, text, strlen(text));
+    }
+    bench_conn_on_subscribed(thread, conn, thread->now_ns);
+    return head_bytes;
+}
+
+/* "HTTP/1.1 400 ...": the answer to what was no proper request, counted as its close. */
+static void bench_conn_on_refusal(struct bench_thread *thread, struct bench_conn *conn,
+                                  const uint8_t *bytes, size_t bytes_count)
+{
+    char head[16] = "";
+    unsigned status;
+    memcpy(head, bytes, bytes_count < sizeof head ? bytes_count : sizeof head - 1);
+    if (sscanf(head, "HTTP/1.1 %3u", &status) == 1) {
+        bench_conn_shut(thread, conn, (uint16_t)status);
+    }
 }
 
 /* Handles what is complete at the beginning; returns how many bytes that was. */
@@ -251,6 +388,10 @@ static size_t bench_conn_consume(struct bench_thread *thread, struct bench_conn 
                                  const uint8_t *bytes, size_t bytes_count)
 {
     size_t used = 0;
+    if (conn->state == BENCH_CONN_WAITING && !conn->is_upgraded) {
+        bench_conn_on_refusal(thread, conn, bytes, bytes_count);
+        return bytes_count;
+    }
     if (conn->state == BENCH_CONN_UPGRADING) {
         used = bench_conn_on_upgrade(thread, conn, bytes, bytes_count);
         if (used == 0) {

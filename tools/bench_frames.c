@@ -5,14 +5,18 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "tools/bench_nats.h"
+#include "tools/bench_roles.h"
 #include "tools/control_reply.h"
+#include "tools/tick_scan.h"
 
 #define FRAME_FINAL_TEXT 0x81
+#define FRAME_FINAL_BINARY 0x82
 
 static struct bench_stream_totals *bench_frames_totals(struct bench_thread *thread,
                                                        const struct bench_conn *conn)
 {
-    return conn->is_stalled ? &thread->totals.stalled : &thread->totals.readers;
+    return &thread->totals.streams[conn->role];
 }
 
 void bench_frames_count_close(struct bench_stream_totals *totals, uint32_t code, uint32_t count)
@@ -31,15 +35,37 @@ void bench_frames_count_close(struct bench_stream_totals *totals, uint32_t code,
     totals->closes[i].count += count;
 }
 
-/* UINT32_MAX: the number is out of range, or there are too many channels. */
-static uint32_t bench_frames_new_channel(struct bench_thread *thread, uint64_t channel)
+/* Which symbol of the load a channel is, from its first tick, so that it is known who is due it. */
+static uint32_t bench_frames_symbol(const struct bench_thread *thread, const uint8_t *payload,
+                                    size_t payload_bytes)
 {
-    if (channel >= BENCH_CHANNEL_NUMBER_MAX || thread->channel_count == BENCH_CHANNELS_MAX) {
+    const char *pattern = thread->options->symbol_pattern;
+    const uint8_t *end = payload + payload_bytes;
+    const uint8_t *at = memmem(payload, payload_bytes, pattern, strlen(pattern));
+    if (at == NULL) {
+        return BENCH_SYMBOL_NONE;
+    }
+    at += strlen(pattern);
+    const uint8_t *quote = memchr(at, '"', (size_t)(end - at));
+    return quote == NULL
+               ? BENCH_SYMBOL_NONE
+               : bench_load_find(thread->control->load, (const char *)at, (size_t)(quote - at));
+}
+
+/* UINT32_MAX: the number is out of range, or there are too many channels. */
+static uint32_t bench_frames_new_channel(struct bench_thread *thread, uint64_t number)
+{
+    if (number >= BENCH_CHANNEL_NUMBER_MAX || thread->channel_count == BENCH_CHANNELS_MAX) {
         return UINT32_MAX;
     }
     uint32_t index = thread->channel_count++;
-    thread->channels[index] = (struct bench_channel){.channel = channel, .first_seq = UINT64_MAX};
-    thread->channel_indexes[channel] = index + 1;
+    thread->channels[index] = (struct bench_channel){
+        .channel = number,
+        .first_seq = UINT64_MAX,
+        .symbol = BENCH_SYMBOL_NONE,
+        .readers = thread->conn_count,
+    };
+    thread->channel_indexes[number] = index + 1;
     return index;
 }
 
@@ -75,6 +101,57 @@ static inline uint64_t *bench_frames_next_seq(struct bench_thread *thread, struc
     return &conn->next_seqs[index];
 }
 
+/* Who got it when, and whether it is what the others got. */
+static void bench_frames_note(struct bench_thread *thread, struct bench_conn *conn,
+                              struct bench_channel *channel, uint64_t seq, const uint8_t *payload,
+                              size_t payload_bytes)
+{
+    struct bench_tick *tick = bench_ticks_at(&channel->ticks, seq);
+    if (tick == NULL) {
+        return;
+    }
+    uint64_t hash = bench_ticks_hash(payload, payload_bytes);
+    if (tick->count == 0) {
+        tick->first_ns = thread->now_ns;
+        tick->hash = hash;
+    } else if (tick->hash != hash) {
+        thread->totals.differing++;
+    }
+    if (channel->readers > 1) {
+        conn->place_sum += (double)tick->count / (double)(channel->readers - 1);
+        conn->place_count++;
+    }
+    tick->last_ns = thread->now_ns;
+    tick->count++;
+}
+
+static void bench_frames_measure(struct bench_thread *thread, const struct pattern_values *values,
+                                 size_t payload_bytes)
+{
+    uint64_t latency_ns = thread->now_ns > values->time_ns ? thread->now_ns - values->time_ns : 0;
+    thread->totals.window_frames++;
+    histogram_record(&thread->latency, latency_ns);
+    if (thread->intervals != NULL) {
+        uint64_t place = (values->time_ns - thread->window_start_ns) / thread->control->interval_ns;
+        if (place < thread->control->interval_count) {
+            struct bench_interval *interval = &thread->intervals[place];
+            histogram_record(&interval->latency, latency_ns);
+            interval->frames++;
+            interval->bytes += payload_bytes;
+        }
+    }
+}
+
+/* The channel's first tick that any conn of this thread got. */
+static void bench_frames_identify(struct bench_thread *thread, struct bench_channel *channel,
+                                  const uint8_t *payload, size_t payload_bytes)
+{
+    uint32_t first = thread->first_conn_index;
+    channel->symbol = bench_frames_symbol(thread, payload, payload_bytes);
+    channel->readers = bench_load_readers(thread->control->load, channel->symbol, first,
+                                          first + thread->conn_count);
+}
+
 /* seq is not the next one: returns whether it is new. */
 static bool bench_frames_on_jump(struct bench_stream_totals *totals, uint64_t next_seq,
                                  uint64_t seq)
@@ -88,33 +165,42 @@ static bool bench_frames_on_jump(struct bench_stream_totals *totals, uint64_t ne
     return true;
 }
 
-static void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
-                                 const uint8_t *payload, size_t payload_bytes)
+void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
+                          const uint8_t *payload, size_t payload_bytes)
 {
-    struct tick_fields fields;
+    struct pattern_values values;
     struct bench_stream_totals *totals = bench_frames_totals(thread, conn);
     uint32_t index;
     uint64_t *next_seq;
-    if (!tick_scan(&thread->scan, payload, payload_bytes, &fields) ||
-        (next_seq = bench_frames_next_seq(thread, conn, fields.channel, &index)) == NULL) {
+    if (!pattern_scan(&thread->scan, payload, payload_bytes, &values) ||
+        (next_seq = bench_frames_next_seq(thread, conn, values.channel, &index)) == NULL) {
         thread->totals.malformed++;
         return;
     }
     totals->frames++;
-    if (fields.seq != *next_seq && *next_seq != 0 &&
-        !bench_frames_on_jump(totals, *next_seq, fields.seq)) {
+    if (values.seq != *next_seq && *next_seq != 0 && thread->has_seqs &&
+        !bench_frames_on_jump(totals, *next_seq, values.seq)) {
         return;
     }
-    *next_seq = fields.seq + 1;
-    if (conn->is_stalled || fields.ts_pub_ns - thread->window_start_ns >= thread->window_ns) {
+    *next_seq = values.seq + 1;
+    if (conn->phase_ns != 0) {
+        bench_conn_on_first_tick(thread, conn);
+    }
+    if (conn->role != BENCH_READER ||
+        values.time_ns - thread->window_start_ns >= thread->window_ns) {
+        return;
+    }
+    bench_frames_measure(thread, &values, payload_bytes);
+    if (!thread->has_seqs) {
         return;
     }
     struct bench_channel *channel = &thread->channels[index];
-    channel->first_seq = fields.seq < channel->first_seq ? fields.seq : channel->first_seq;
-    channel->last_seq = fields.seq > channel->last_seq ? fields.seq : channel->last_seq;
-    thread->totals.window_frames++;
-    histogram_record(&thread->latency,
-                     thread->now_ns > fields.ts_pub_ns ? thread->now_ns - fields.ts_pub_ns : 0);
+    if (channel->first_seq == UINT64_MAX) {
+        bench_frames_identify(thread, channel, payload, payload_bytes);
+    }
+    channel->first_seq = values.seq < channel->first_seq ? values.seq : channel->first_seq;
+    channel->last_seq = values.seq > channel->last_seq ? values.seq : channel->last_seq;
+    bench_frames_note(thread, conn, channel, values.seq, payload, payload_bytes);
 }
 
 static void bench_frames_on_gap(struct bench_thread *thread, struct bench_conn *conn,
@@ -135,8 +221,7 @@ static void bench_frames_on_gap(struct bench_thread *thread, struct bench_conn *
     *next_seq = reply->to + 1;
 }
 
-static void bench_frames_refused(struct bench_thread *thread, const uint8_t *payload,
-                                 size_t payload_bytes)
+void bench_frames_refused(struct bench_thread *thread, const uint8_t *payload, size_t payload_bytes)
 {
     struct bench_totals *totals = &thread->totals;
     if (totals->refusals == 0) {
@@ -165,6 +250,11 @@ static void bench_frames_on_reply(struct bench_thread *thread, struct bench_conn
         bench_conn_shut(thread, conn, 1000);
     } else if (reply.type == CONTROL_SUBSCRIBED && conn->state == BENCH_CONN_SUBSCRIBING) {
         bench_conn_on_subscribed(thread, conn, thread->now_ns);
+    } else if (reply.type == CONTROL_SUBSCRIBED && conn->role == BENCH_RESUBSCRIBER) {
+        bench_frames_totals(thread, conn)->sessions++;
+        bench_roles_on_subscribed(thread, conn);
+    } else if (strcmp(reply.name, "UNSUBSCRIBED") == 0) {
+        bench_roles_on_unsubscribed(thread, conn);
     }
     control_reply_free(&reply);
 }
@@ -173,7 +263,7 @@ static void bench_frames_on_reply(struct bench_thread *thread, struct bench_conn
 static void bench_frames_on_other(struct bench_thread *thread, struct bench_conn *conn,
                                   uint8_t first, const uint8_t *payload, size_t payload_bytes)
 {
-    if (first == FRAME_FINAL_TEXT) {
+    if (first == FRAME_FINAL_TEXT && thread->options->protocol == BENCH_RINGCAST) {
         bench_frames_on_reply(thread, conn, payload, payload_bytes);
     } else if (first == (0x80 | WS_PING) && payload_bytes <= WS_CONTROL_BYTES_MAX) {
         thread->totals.pings++;
@@ -185,6 +275,23 @@ static void bench_frames_on_other(struct bench_thread *thread, struct bench_conn
     } else if (first != (0x80 | WS_PONG)) {
         thread->totals.malformed++;
         bench_conn_shut(thread, conn, 1002);
+    }
+}
+
+static void bench_frames_on_frame(struct bench_thread *thread, struct bench_conn *conn,
+                                  uint8_t first, const uint8_t *payload, size_t payload_bytes)
+{
+    bool is_message = first == FRAME_FINAL_TEXT || first == FRAME_FINAL_BINARY;
+    enum bench_protocol protocol = thread->options->protocol;
+    if (protocol == BENCH_RINGCAST && first == FRAME_FINAL_TEXT &&
+        tick_scan_is_data(payload, payload_bytes)) {
+        bench_frames_on_data(thread, conn, payload, payload_bytes);
+    } else if (protocol == BENCH_PLAIN && is_message) {
+        bench_frames_on_data(thread, conn, payload, payload_bytes);
+    } else if (protocol == BENCH_NATS && is_message) {
+        bench_nats_on_message(thread, conn, payload, payload_bytes);
+    } else {
+        bench_frames_on_other(thread, conn, first, payload, payload_bytes);
     }
 }
 
@@ -231,13 +338,9 @@ size_t bench_frames_consume(struct bench_thread *thread, struct bench_conn *conn
             break;
         }
         const uint8_t *payload = frame + header_bytes;
-        if (frame[0] == FRAME_FINAL_TEXT && tick_scan_is_data(payload, payload_bytes)) {
-            bench_frames_on_data(thread, conn, payload, payload_bytes);
-        } else {
-            bench_frames_on_other(thread, conn, frame[0], payload, payload_bytes);
-            if (conn->state == BENCH_CONN_CLOSED) {
-                return bytes_count;
-            }
+        bench_frames_on_frame(thread, conn, frame[0], payload, payload_bytes);
+        if (conn->state == BENCH_CONN_CLOSED) {
+            return bytes_count;
         }
         used += header_bytes + payload_bytes;
     }

@@ -1,6 +1,7 @@
 #include "tools/bench_thread.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,10 +13,13 @@
 #include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "tools/bench_frames.h"
+#include "tools/bench_nats.h"
+#include "tools/bench_roles.h"
 
 #define SQ_ENTRIES 4096
 #define CQ_ENTRIES 32768
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
+#define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */
 #define BUFFER_GROUP 0
 #define REST_ROUNDS_MAX 50 /* of 10 ms, for the silent conns at the end */
 
@@ -37,15 +41,37 @@ struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread)
     return sqe;
 }
 
-/* Stalled conns read piecewise until they are subscribed, so that they can stop at will. */
+static uint64_t bench_thread_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bench_thread_random(struct bench_thread *thread)
+{
+    thread->random ^= thread->random << 13;
+    thread->random ^= thread->random >> 7;
+    thread->random ^= thread->random << 17;
+    return thread->random;
+}
+
+/* Stalled conns read piecewise until they are subscribed, so that they can stop at will; slow ones
+ * always. */
 void bench_thread_arm(struct bench_thread *thread, struct bench_conn *conn)
 {
     struct io_uring_sqe *sqe = bench_thread_sqe(thread);
-    if (conn->is_stalled && conn->state != BENCH_CONN_STREAMING) {
+    if (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING) {
+        uint32_t bytes = thread->options->slow_bytes_per_second / 10;
+        io_uring_prep_recv(sqe, conn->fd, NULL,
+                           bytes < BENCH_RECV_BUFFER_BYTES ? bytes : BENCH_RECV_BUFFER_BYTES, 0);
+    } else if (conn->role == BENCH_SLOW ||
+               (conn->role == BENCH_STALLED && conn->state != BENCH_CONN_STREAMING)) {
         io_uring_prep_recv(sqe, conn->fd, NULL, BENCH_RECV_BUFFER_BYTES, 0);
     } else {
         io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
     }
+    conn->recv_armed = true;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     io_uring_sqe_set_data64(sqe,
@@ -78,9 +104,12 @@ static bool bench_thread_on_recv(struct bench_thread *thread, struct bench_conn 
     if ((cqe->flags & IORING_CQE_F_MORE) != 0) {
         return took_buffer;
     }
+    conn->recv_armed = false;
     if (cqe->res > 0 || cqe->res == -ENOBUFS || cqe->res == -EINTR) {
         thread->totals.no_buffer += cqe->res == -ENOBUFS;
-        if (conn->state != BENCH_CONN_STALLED && !conn->rearm_due) {
+        bool waits = conn->state == BENCH_CONN_STALLED ||
+                     (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING);
+        if (!waits && !conn->rearm_due) {
             conn->rearm_due = true;
             thread->rearm[thread->rearm_count++] = bench_thread_index_of(thread, conn);
         }
@@ -103,6 +132,7 @@ static void bench_thread_reap(struct bench_thread *thread)
         struct bench_conn *conn = &thread->conns[(uint32_t)tag];
         count++;
         if (tag >> 32 == BENCH_OP_CONNECT) {
+            thread->now_ns = bench_thread_now_ns();
             bench_conn_on_connected(thread, conn, cqe->res);
         } else if (bench_thread_on_recv(thread, conn, cqe, returned_count)) {
             returned_count++;
@@ -135,16 +165,17 @@ static void bench_thread_resume_stalled(struct bench_thread *thread)
 static void bench_thread_tell(struct bench_thread *thread)
 {
     const struct bench_totals *totals = &thread->totals;
+    const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
     uint32_t failed = totals->connect_errors;
-    for (uint32_t i = 0; i < totals->readers.close_code_count; i++) {
-        failed += totals->readers.closes[i].count;
-    }
-    for (uint32_t i = 0; i < totals->stalled.close_code_count; i++) {
-        failed += totals->stalled.closes[i].count;
+    for (uint32_t role = BENCH_READER; role <= BENCH_SLOW; role++) {
+        const struct bench_stream_totals *stream = &totals->streams[role];
+        for (uint32_t i = 0; i < stream->close_code_count; i++) {
+            failed += stream->closes[i].count;
+        }
     }
     atomic_store_explicit(&thread->failed_now, failed, memory_order_relaxed);
-    atomic_store_explicit(&thread->frames_now, totals->readers.frames, memory_order_relaxed);
-    atomic_store_explicit(&thread->bytes_now, totals->readers.bytes, memory_order_relaxed);
+    atomic_store_explicit(&thread->frames_now, readers->frames, memory_order_relaxed);
+    atomic_store_explicit(&thread->bytes_now, readers->bytes, memory_order_relaxed);
     atomic_store_explicit(&thread->window_frames_now, totals->window_frames, memory_order_relaxed);
 }
 
@@ -161,26 +192,56 @@ static void bench_thread_start_conns(struct bench_thread *thread)
     }
 }
 
+/* Once at each end of the window: what of this thread's CPU time was spent inside it. */
+static void bench_thread_watch_window(struct bench_thread *thread)
+{
+    uint64_t now_ns = bench_thread_now_ns();
+    if (thread->window_ns == 0 || thread->cpu_ns != 0 || now_ns < thread->window_start_ns) {
+        return;
+    }
+    if (thread->cpu_begin_ns == 0) {
+        thread->cpu_begin_ns = bench_thread_cpu_ns();
+    } else if (now_ns >= thread->window_start_ns + thread->window_ns) {
+        thread->cpu_ns = bench_thread_cpu_ns() - thread->cpu_begin_ns;
+    }
+}
+
+static void bench_thread_turn(struct bench_thread *thread)
+{
+    struct bench_control *control = thread->control;
+    struct io_uring_cqe *cqe;
+    struct __kernel_timespec wait = {.tv_nsec = WAIT_NS};
+    bench_thread_start_conns(thread);
+    if (thread->options->spin) {
+        io_uring_submit_and_get_events(&thread->ring);
+    } else {
+        io_uring_submit_and_wait_timeout(&thread->ring, &cqe, 1, &wait, NULL);
+    }
+    uint64_t window_ns = atomic_load_explicit(&control->window_ns, memory_order_acquire);
+    thread->window_start_ns = atomic_load_explicit(&control->window_start_ns, memory_order_relaxed);
+    thread->window_ns = window_ns;
+    bench_thread_reap(thread);
+    if (!thread->has_resumed && atomic_load_explicit(&control->resume, memory_order_relaxed)) {
+        bench_thread_resume_stalled(thread);
+    }
+    bench_thread_watch_window(thread);
+    if (thread->first_bad_conn < thread->conn_count) {
+        thread->now_ns = bench_thread_now_ns();
+        if (thread->now_ns - thread->acted_ns >= ACT_NS) {
+            thread->acted_ns = thread->now_ns;
+            bench_roles_act(thread, thread->now_ns);
+        }
+    }
+    bench_thread_tell(thread);
+}
+
 static void *bench_thread_run(void *argument)
 {
     struct bench_thread *thread = argument;
-    struct bench_control *control = thread->control;
-    struct __kernel_timespec wait = {.tv_nsec = WAIT_NS};
     /* liburing 2.3 forgets to export io_uring_enable_rings(). */
     io_uring_register((unsigned)thread->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-    while (!atomic_load_explicit(&control->stop, memory_order_relaxed)) {
-        struct io_uring_cqe *cqe;
-        bench_thread_start_conns(thread);
-        io_uring_submit_and_wait_timeout(&thread->ring, &cqe, 1, &wait, NULL);
-        uint64_t window_ns = atomic_load_explicit(&control->window_ns, memory_order_acquire);
-        thread->window_start_ns =
-            atomic_load_explicit(&control->window_start_ns, memory_order_relaxed);
-        thread->window_ns = window_ns;
-        bench_thread_reap(thread);
-        if (!thread->has_resumed && atomic_load_explicit(&control->resume, memory_order_relaxed)) {
-            bench_thread_resume_stalled(thread);
-        }
-        bench_thread_tell(thread);
+    while (!atomic_load_explicit(&thread->control->stop, memory_order_relaxed)) {
+        bench_thread_turn(thread);
     }
     return NULL;
 }
@@ -221,34 +282,112 @@ static int bench_thread_open_ring(struct bench_thread *thread)
     return 0;
 }
 
-/* Connection number k (over all threads) is stalled when it is among the last ones. */
-static void bench_thread_mark_stalled(struct bench_thread *thread)
+static void bench_thread_assign_roles(struct bench_thread *thread)
 {
     const struct bench_options *options = thread->options;
-    for (uint32_t i = 0; i < thread->conn_count; i++) {
-        uint32_t from_end = options->connection_count - (thread->first_conn_index + i);
-        thread->conns[i].is_stalled = from_end <= options->stalled_count;
-        thread->conns[i].is_silent = from_end <= options->silent_count;
+    thread->first_bad_conn = thread->conn_count;
+    for (uint32_t i = thread->conn_count; i-- > 0;) {
+        uint32_t conn_index = thread->first_conn_index + i;
+        struct bench_conn *conn = &thread->conns[i];
+        conn->fd = -1;
+        conn->role = (uint8_t)bench_load_role(thread->control->load, conn_index);
+        conn->misdeeds = (uint8_t)conn_index;
+        if (conn->role != BENCH_READER) {
+            thread->first_bad_conn = i;
+        }
+        /* The last of the stalled ones. */
+        uint32_t stalled_end =
+            options->role_counts[BENCH_READER] + options->role_counts[BENCH_STALLED];
+        conn->is_silent =
+            conn->role == BENCH_STALLED && stalled_end - conn_index <= options->silent_count;
     }
+}
+
+size_t bench_thread_request(const struct bench_thread *thread, const struct bench_conn *conn,
+                            char out[WS_CLIENT_REQUEST_BYTES_MAX])
+{
+    static const char place[] = "{symbols}";
+    const struct bench_options *options = thread->options;
+    const char *protocol = options->protocol == BENCH_RINGCAST ? "md.json.v1" : NULL;
+    struct ws_client_url url = options->url;
+    const char *found = strstr(options->url.path, place);
+    if (found != NULL) {
+        uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
+        char *symbols = bench_load_text(thread->control->load, conn_index);
+        int head_bytes = (int)(found - options->url.path);
+        int bytes = symbols == NULL
+                        ? -1
+                        : snprintf(url.path, sizeof url.path, "%.*s%s%s", head_bytes,
+                                   options->url.path, symbols, found + sizeof place - 1);
+        free(symbols);
+        if (bytes < 0 || (size_t)bytes >= sizeof url.path) {
+            return 0;
+        }
+    }
+    return ws_client_request(&url, thread->key, protocol, out);
+}
+
+char *bench_thread_subscribe_text(const struct bench_thread *thread, const struct bench_conn *conn,
+                                  bool unsubscribe, size_t *bytes_out)
+{
+    static const char everything[] = "{\"type\":\"UNSUBSCRIBE\",\"id\":2}";
+    const struct bench_options *options = thread->options;
+    if (unsubscribe) {
+        *bytes_out = sizeof everything - 1;
+        return strdup(everything);
+    }
+    if (thread->subscribe_text != NULL) {
+        *bytes_out = thread->subscribe_bytes;
+        return thread->subscribe_text;
+    }
+    uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
+    char *symbols = bench_load_text(thread->control->load, conn_index);
+    char *text = NULL;
+    if (symbols != NULL && options->protocol == BENCH_NATS) {
+        text = bench_nats_subscribe_text(symbols, bytes_out);
+    } else if (symbols != NULL) {
+        struct ws_client_subscription subscription = {
+            .symbols = symbols,
+            .types = options->types,
+            .snapshot = options->snapshot,
+            .tell_losses = true,
+        };
+        text = ws_client_subscribe_text(&subscription);
+        *bytes_out = text == NULL ? 0 : strlen(text);
+    }
+    free(symbols);
+    return text;
+}
+
+static int bench_thread_set_patterns(struct bench_thread *thread)
+{
+    const struct bench_options *options = thread->options;
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_SECOND}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(options->time_unit, units[i].name) == 0) {
+            thread->scan.time_unit_ns = units[i].ns;
+        }
+    }
+    thread->has_seqs = options->seq_pattern[0] != 0;
+    bool fits = pattern_scan_set(&thread->scan, PATTERN_TIME, options->time_pattern) &&
+                pattern_scan_set(&thread->scan, PATTERN_SEQ, options->seq_pattern) &&
+                pattern_scan_set(&thread->scan, PATTERN_CHANNEL, options->channel_pattern);
+    return fits ? 0 : -EMSGSIZE;
 }
 
 static int bench_thread_prepare(struct bench_thread *thread)
 {
-    const struct bench_options *options = thread->options;
-    struct ws_client_subscription subscription = {
-        .symbols = options->symbols,
-        .types = options->types,
-        .snapshot = options->snapshot,
-        .tell_losses = true,
-    };
+    const struct bench_control *control = thread->control;
     uint8_t random[16];
     if (getrandom(random, sizeof random, 0) != sizeof random) {
         return -EIO;
     }
     memcpy(&thread->random, random, sizeof thread->random);
+    thread->random |= 1; /* xorshift must not begin with 0 */
     ws_client_key(thread->key, random);
-    thread->request_bytes = ws_client_request(&options->url, thread->key, thread->request);
-    thread->subscribe_text = ws_client_subscribe_text(&subscription);
     thread->conns = calloc(thread->conn_count, sizeof *thread->conns);
     thread->rearm = calloc(thread->conn_count, sizeof *thread->rearm);
     thread->channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread->channels);
@@ -257,12 +396,22 @@ static int bench_thread_prepare(struct bench_thread *thread)
         thread->channel_indexes == NULL) {
         return -ENOMEM;
     }
-    if (thread->request_bytes == 0 || thread->subscribe_text == NULL ||
-        strlen(thread->subscribe_text) > WS_CLIENT_MESSAGE_BYTES_MAX) {
-        return -EMSGSIZE;
+    if (control->interval_count > 0) {
+        thread->intervals = calloc(control->interval_count, sizeof *thread->intervals);
+        if (thread->intervals == NULL) {
+            return -ENOMEM;
+        }
     }
-    bench_thread_mark_stalled(thread);
-    return 0;
+    bench_thread_assign_roles(thread);
+    if (bench_load_is_common(control->load)) {
+        size_t bytes = 0;
+        thread->subscribe_text = bench_thread_subscribe_text(thread, thread->conns, false, &bytes);
+        thread->subscribe_bytes = bytes;
+        if (thread->subscribe_text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
+            return -EMSGSIZE;
+        }
+    }
+    return bench_thread_set_patterns(thread);
 }
 
 int bench_thread_create(struct bench_thread **thread_out, const struct bench_options *options,
@@ -327,7 +476,7 @@ void bench_thread_read_rest(struct bench_thread *thread)
         any_open = false;
         for (uint32_t i = 0; i < thread->conn_count; i++) {
             struct bench_conn *conn = &thread->conns[i];
-            if (conn->is_silent && conn->fd > 0) {
+            if (conn->is_silent && conn->fd >= 0) {
                 any_open |= bench_thread_read_silent(thread, conn);
             }
         }
@@ -340,11 +489,12 @@ void bench_thread_destroy(struct bench_thread *thread)
     io_uring_queue_exit(&thread->ring);
     for (uint32_t i = 0; i < thread->conn_count; i++) {
         struct bench_conn *conn = &thread->conns[i];
-        if (conn->fd > 0) {
+        if (conn->fd >= 0) {
             close(conn->fd);
         }
         free(conn->next_seqs);
         free(conn->carry);
+        bench_nats_destroy(conn->nats);
     }
     while (thread->carry_free != NULL) {
         void *block = thread->carry_free;
@@ -355,6 +505,10 @@ void bench_thread_destroy(struct bench_thread *thread)
     free(thread->subscribe_text);
     free(thread->conns);
     free(thread->rearm);
+    for (uint32_t i = 0; i < thread->channel_count; i++) {
+        bench_ticks_deinit(&thread->channels[i].ticks);
+    }
+    free(thread->intervals);
     free(thread->channels);
     free(thread->channel_indexes);
     free(thread);

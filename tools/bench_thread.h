@@ -15,18 +15,34 @@
 #include <stdatomic.h>
 
 #include "tools/bench_conn.h"
+#include "tools/bench_load.h"
 #include "tools/bench_options.h"
+#include "tools/bench_ticks.h"
 #include "tools/histogram.h"
-#include "tools/tick_scan.h"
+#include "tools/pattern_scan.h"
 
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
 #define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */
 #define BENCH_CLOSE_CODES_MAX 16
 #define BENCH_RECV_BUFFERS 1024
 #define BENCH_RECV_BUFFER_BYTES 16384
+#define BENCH_INTERVALS_MAX 600 /* A longer window has longer intervals than a second. */
+
+/* The phases of a reader's coming. */
+enum bench_phase {
+    BENCH_PHASE_TCP,        /* connect(2) */
+    BENCH_PHASE_UPGRADED,   /* from there to the 101 */
+    BENCH_PHASE_SUBSCRIBED, /* to the answer to its subscription */
+    BENCH_PHASE_FIRST_TICK, /* to the first tick */
+    BENCH_PHASES,
+};
 
 /* Written by main, read by all threads. */
 struct bench_control {
+    const struct bench_load *load;
+    uint32_t interval_count; /* 0: intervals are not wanted */
+    uint64_t interval_ns;
+    _Atomic bool source_fault_told; /* by the first thread that sees it */
     _Atomic uint64_t window_start_ns;
     _Atomic uint64_t window_ns; /* 0: not begun. Set last. */
     _Atomic bool resume;        /* The stalled (but the silent) read again. */
@@ -38,8 +54,11 @@ struct bench_close_count {
     uint32_t count;
 };
 
-/* What is counted apart for readers and for stalled connections. */
+/* What is counted apart for each role. */
 struct bench_stream_totals {
+    uint64_t sessions; /* times one came to be subscribed, or to do its misdeed */
+    uint64_t refused;  /* connects that failed */
+    uint64_t ignored;  /* misdeeds that the server did not answer by closing */
     uint64_t frames;
     uint64_t bytes; /* headers included */
     uint64_t holes; /* jumps of a channel's seq that no GAP told */
@@ -53,9 +72,9 @@ struct bench_stream_totals {
 };
 
 struct bench_totals {
-    struct bench_stream_totals readers;
-    struct bench_stream_totals stalled;
-    uint64_t window_frames; /* Of readers, with ts_pub inside the window. */
+    struct bench_stream_totals streams[BENCH_ROLES];
+    uint64_t window_frames; /* Of readers, with a time inside the window. */
+    uint64_t differing;     /* of them: other bytes than somebody else got */
     uint64_t malformed;
     uint64_t control_frames;
     uint64_t pings;
@@ -69,11 +88,21 @@ struct bench_totals {
     uint64_t last_subscribed_ns;
 };
 
-/* The frames of a channel with ts_pub inside the window that any reader received. */
+/* The frames of a channel with a time inside the window that any reader received. */
 struct bench_channel {
     uint64_t channel;
     uint64_t first_seq; /* UINT64_MAX: none */
     uint64_t last_seq;
+    uint32_t symbol;  /* in the load's list, or BENCH_SYMBOL_NONE */
+    uint32_t readers; /* of this thread */
+    struct bench_ticks ticks;
+};
+
+/* What ticks of a part of the window met. */
+struct bench_interval {
+    struct histogram latency;
+    uint64_t frames;
+    uint64_t bytes;
 };
 
 struct bench_thread {
@@ -83,11 +112,11 @@ struct bench_thread {
     uint32_t thread_index;
     uint32_t conn_count;
     uint32_t first_conn_index; /* Counted over all threads. */
+    uint32_t first_bad_conn;   /* Of this thread's; those before it are readers. */
     uint32_t in_flight_max;
     char key[WS_CLIENT_KEY_BYTES + 1];
-    char request[WS_CLIENT_REQUEST_BYTES_MAX];
-    size_t request_bytes;
-    char *subscribe_text;
+    char *subscribe_text; /* The same for all; NULL: each has its own. */
+    size_t subscribe_bytes;
 
     /* The thread's own. */
     struct io_uring ring;
@@ -101,22 +130,27 @@ struct bench_thread {
     bool has_resumed;
     void *carry_free; /* Free blocks of BENCH_CARRY_BLOCK_BYTES, linked by their first word. */
     uint64_t random;
-    uint64_t now_ns; /* Of the completion that is being handled. */
+    uint64_t acted_ns;
+    uint64_t cpu_begin_ns, cpu_ns; /* CPU time at the window's begin; used inside it */
+    uint64_t now_ns;               /* Of the completion that is being handled. */
     uint64_t window_start_ns;
     uint64_t window_ns;
-    struct tick_scan scan;
+    struct pattern_scan scan;
+    bool has_seqs;             /* in its ticks */
     uint32_t *channel_indexes; /* By channel number: index + 1. */
     struct bench_channel *channels;
     uint32_t channel_count;
     struct bench_totals totals;
     struct histogram latency;
     struct histogram connect_time;
+    struct histogram phases[BENCH_PHASES];
+    struct bench_interval *intervals; /* NULL: not wanted */
 
     /* Written by the thread, read by main. */
     _Atomic uint64_t frames_now; /* of readers */
     _Atomic uint64_t bytes_now;
     _Atomic uint64_t window_frames_now;
-    _Atomic uint32_t subscribed_now;
+    _Atomic uint32_t subscribed_now; /* readers, stalled and slow ones; so are the failed */
     _Atomic uint32_t failed_now;
 
     pthread_t pthread;
@@ -135,6 +169,17 @@ void bench_thread_arm(struct bench_thread *thread, struct bench_conn *conn);
 
 /* A free SQE. */
 struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread);
+
+/* The upgrade request of a conn; 0: it is too long. */
+size_t bench_thread_request(const struct bench_thread *thread, const struct bench_conn *conn,
+                            char out[WS_CLIENT_REQUEST_BYTES_MAX]);
+
+/* The message that subscribes or unsubscribes; to be freed unless it is thread->subscribe_text.
+ * NULL: out of memory. */
+char *bench_thread_subscribe_text(const struct bench_thread *thread, const struct bench_conn *conn,
+                                  bool unsubscribe, size_t *bytes_out);
+
+uint64_t bench_thread_random(struct bench_thread *thread);
 
 static inline uint32_t bench_thread_index_of(const struct bench_thread *thread,
                                              const struct bench_conn *conn)

@@ -1,5 +1,6 @@
 #include "tools/proc_usage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,34 @@ static uint64_t proc_usage_tick_ns(void)
 {
     long hz = sysconf(_SC_CLK_TCK);
     return NS_PER_SECOND / (uint64_t)(hz > 0 ? hz : 100);
+}
+
+/* Adds up the threads: /proc/PID/status tells of the first one only. */
+static void proc_usage_add_switches(int pid, struct proc_usage *usage)
+{
+    char path[128];
+    char line[256];
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    const struct dirent *task;
+    while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+        uint64_t count;
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/status", pid, task->d_name);
+        FILE *file = task->d_name[0] == '.' ? NULL : fopen(path, "re");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            if (sscanf(line, "voluntary_ctxt_switches: %" SCNu64, &count) == 1) {
+                usage->voluntary_switches += count;
+            } else if (sscanf(line, "nonvoluntary_ctxt_switches: %" SCNu64, &count) == 1) {
+                usage->forced_switches += count;
+            }
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
 }
 
 int proc_usage_read(int pid, struct proc_usage *usage_out)
@@ -41,6 +70,7 @@ int proc_usage_read(int pid, struct proc_usage *usage_out)
         .rss_bytes = rss_pages * (uint64_t)sysconf(_SC_PAGESIZE),
         .thread_count = threads,
     };
+    proc_usage_add_switches(pid, usage_out);
     return 0;
 }
 

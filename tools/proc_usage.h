@@ -15,6 +15,8 @@ struct proc_usage {
     uint64_t system_ns;
     uint64_t rss_bytes;
     uint64_t thread_count;
+    uint64_t voluntary_switches; /* of its threads that live: it waited for something */
+    uint64_t forced_switches;    /* somebody else got the core */
 };
 
 struct core_usage {

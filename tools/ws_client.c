@@ -163,14 +163,14 @@ void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[1
     memcpy(key_out + 22, "==", 3);
 }
 
-size_t ws_client_request(const struct ws_client_url *url, const char *key,
+size_t ws_client_request(const struct ws_client_url *url, const char *key, const char *protocol,
                          char out[WS_CLIENT_REQUEST_BYTES_MAX])
 {
     char host[sizeof url->host + sizeof url->port + 3];
     bool is_v6 = strchr(url->host, ':') != NULL;
     snprintf(host, sizeof host, is_v6 ? "[%s]:%s" : "%s:%s", url->host, url->port);
     return handshake_client_request(out, WS_CLIENT_REQUEST_BYTES_MAX, host, url->path, key,
-                                    "md.json.v1");
+                                    protocol);
 }
 
 size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
@@ -316,7 +316,7 @@ int ws_client_open(const struct ws_client_url *url, const struct ws_client_addre
         goto close_socket;
     }
     ws_client_key(key, random);
-    size_t request_bytes = ws_client_request(url, key, request);
+    size_t request_bytes = ws_client_request(url, key, "md.json.v1", request);
     if (request_bytes == 0 ||
         send(fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
         error = ws_client_fail(error_out, -EPIPE, "cannot send the upgrade request", "");

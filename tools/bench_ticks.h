@@ -1,0 +1,44 @@
+/*
+ * bench_ticks: for each tick of the window, when the first and when the last connection got it, how
+ * many did, and whether all got the same bytes.
+ *
+ * Owner    A thread's channels, one struct bench_ticks each; merged by main after the join.
+ * Threads  One at a time.
+ * Memory   32 bytes a tick, doubling as they come; at most BENCH_TICKS_MAX a channel, after which
+ *          ticks are not noted (their latencies are).
+ * Units    Nanoseconds of CLOCK_REALTIME.
+ */
+#ifndef RINGCAST_TOOLS_BENCH_TICKS_H
+#define RINGCAST_TOOLS_BENCH_TICKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_TICKS_MAX (1u << 22)
+#define BENCH_TICKS_BEFORE 64 /* A connection may be so many behind the first one at the start. */
+
+struct bench_tick {
+    uint64_t first_ns; /* 0: none has got it */
+    uint64_t last_ns;
+    uint64_t hash; /* of the first one's bytes */
+    uint32_t count;
+};
+
+struct bench_ticks {
+    uint64_t base_seq;
+    uint32_t count;
+    struct bench_tick *ticks;
+};
+
+/* The tick's place; NULL: it is not noted. */
+struct bench_tick *bench_ticks_at(struct bench_ticks *ticks, uint64_t seq);
+void bench_ticks_deinit(struct bench_ticks *ticks);
+
+/* 64 bits of a tick's payload: made for accidents, not against forgery. */
+uint64_t bench_ticks_hash(const uint8_t *bytes, size_t count);
+
+/* Takes up what another thread noted; returns how many differ in their bytes. */
+uint64_t bench_ticks_merge(struct bench_ticks *into, const struct bench_ticks *from);
+
+#endif

@@ -113,8 +113,7 @@ static uint64_t bench_batch(const struct json_tick_head *head, struct md_update 
 
 int main(int argument_count, char **arguments)
 {
-    bool is_full = argument_count > 1 && strcmp(arguments[1], sizes[1].name) == 0;
-    const struct bench_size *size = &sizes[is_full];
+    const struct bench_size *size = &sizes[bench_is_full(argument_count, arguments)];
     for (int i = 0; i < LEVELS_MAX; i++) {
         bench_levels[i] = (struct md_level){D(1233 + i, -2), D(100 * (i % 50 + 1), 0)};
     }
@@ -138,7 +137,7 @@ int main(int argument_count, char **arguments)
             bench_samples_print(&samples, bench_ticks[i].name);
         }
     }
-    printf("checksum %llu\n", (unsigned long long)checksum);
+    bench_print_checksum(checksum);
     bench_samples_deinit(&samples);
     return 0;
 }

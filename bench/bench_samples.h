@@ -109,7 +109,7 @@ static inline void bench_samples_print(struct bench_samples *samples, const char
                "\"p999_ns\": %.1f, \"max_ns\": %.1f, \"samples\": %zu}\n",
                bench_name(), name, p50, p99, p999, max, samples->count);
     } else {
-        printf("%-36s p50 %8.1f  p99 %8.1f  p99.9 %8.1f  max %8.1f ns\n", name, p50, p99, p999,
+        printf("%-48s p50 %8.1f  p99 %8.1f  p99.9 %8.1f  max %8.1f ns\n", name, p50, p99, p999,
                max);
     }
     samples->count = 0;

@@ -1,0 +1,315 @@
+/*
+ * Question  What does user space spend per subscriber on fanning ticks out?
+ * Method    A core as the server makes it, in its own loop (core_run), on a kernel that does
+ *           nothing (bench_null_engine.h). Clients connect and are subscribed; then the core's
+ *           inline publisher appends a burst of FRAME_BYTES frames a turn. A sample is the time
+ *           from the end of one publish to the begin of the next, that is a whole turn without the
+ *           publishing, divided by the frames delivered, and by the sends made. Sort; report p50,
+ *           p99, p99.9, max.
+ * Run       zig build bench -- fanout           (full)
+ *           zig build test                      (small: proves it still works)
+ *           bench_fanout full|small CASE        (only cases that have CASE in their name)
+ *           valgrind --tool=callgrind --toggle-collect=sender_fan_out bench_fanout small CASE
+ *           perf record bench_fanout full CASE
+ */
+#include "bench/bench_null_engine.h"
+#include "bench/bench_samples.h"
+#include "ring/core_state.h"
+
+#define FRAME_BYTES 256
+#define LOG_BYTES (64 * MIB)
+#define WARM_UP_TURNS 5
+#define CLOCK_STEP_NS NS_PER_SECOND /* when the core is to stop: nobody's end is awaited */
+
+static const struct bench_size {
+    const char *name;
+    uint32_t turn_divisor;
+} sizes[] = {
+    {.name = "small", .turn_divisor = 200},
+    {.name = "full", .turn_divisor = 1},
+};
+
+/* How often a kind of turn is run makes its case a second or so. */
+static const struct bench_case {
+    const char *name;
+    uint32_t conn_count;
+    uint32_t channel_count;
+    uint32_t channels_per_conn; /* 0: the whole group */
+    uint32_t burst;             /* frames a turn */
+    bool is_burst_of_one;       /* all of one channel; otherwise each of another */
+    bool is_shuffled;           /* subscribed in another order than connected */
+    uint32_t turn_count;
+} bench_cases[] = {
+    {"1000 conns, 1 frame", 1000, 1, 1, 1, true, false, 20000},
+    {"10000 conns, 1 frame", 10000, 1, 1, 1, true, false, 2000},
+    {"10000 conns shuffled, 1 frame", 10000, 1, 1, 1, true, true, 2000},
+    {"1000 conns, 32 frames of 1", 1000, 1, 1, 32, true, false, 5000},
+    {"1000 conns, 32 frames of a group", 1000, 200, 0, 32, false, false, 5000},
+    {"1000 conns at 20/200, 50 frames", 1000, 200, 20, 50, false, false, 5000},
+};
+
+struct bench_world {
+    const struct bench_case *test;
+    struct core *core;
+    struct frame_log *log;
+    struct core_counters counters;
+    uint32_t opened_count;
+    uint32_t turn_count; /* with the warm-up */
+    uint32_t turn;
+    uint32_t next_channel;
+    uint64_t random;
+    uint64_t clock_ahead_ns;
+    bool is_settled;
+    bool is_over;
+    /* Of the turn under way. */
+    uint64_t start_ns;
+    uint64_t frames_before, sends_before;
+    uint64_t frames_expected;
+    struct bench_samples per_frame, per_send;
+};
+
+static uint8_t bench_frame[FRAME_BYTES];
+
+static uint64_t bench_random(struct bench_world *world, uint64_t below)
+{
+    world->random ^= world->random << 13;
+    world->random ^= world->random >> 7;
+    world->random ^= world->random << 17;
+    return world->random % below;
+}
+
+static void bench_clock(void *context, struct core_time *time_out)
+{
+    struct bench_world *world = context;
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    time_out->now_ns = bench_now_ns() + world->clock_ahead_ns;
+    time_out->wall_ns = (uint64_t)wall.tv_sec * NS_PER_SECOND + (uint64_t)wall.tv_nsec;
+    world->clock_ahead_ns += world->is_over ? CLOCK_STEP_NS : 0;
+}
+
+/* ---- Clients ---- */
+
+static void bench_subscribe_conn(struct bench_world *world, uint32_t conn)
+{
+    const struct bench_case *test = world->test;
+    if (test->channels_per_conn == 0) {
+        int error = core_subscribe_group(world->core, conn, 0, LAG_SKIP, false);
+        assert_always(error == 0);
+    }
+    /* Different ones for each conn, and as many for each channel on average. */
+    for (uint32_t count = 0; count < test->channels_per_conn;) {
+        uint32_t channel = (uint32_t)bench_random(world, test->channel_count);
+        int error = core_subscribe(world->core, conn, channel, 0, LAG_SKIP, false, 0);
+        assert_always(error >= 0);
+        count += error == 0;
+    }
+}
+
+static void bench_subscribe_all(struct bench_world *world)
+{
+    uint32_t conn_count = world->test->conn_count;
+    uint32_t *conns = calloc(conn_count, sizeof *conns);
+    assert_always(conns != NULL);
+    for (uint32_t i = 0; i < conn_count; i++) {
+        uint32_t other = world->test->is_shuffled ? (uint32_t)bench_random(world, i + 1) : i;
+        conns[i] = conns[other];
+        conns[other] = i;
+    }
+    for (uint32_t i = 0; i < conn_count; i++) {
+        bench_subscribe_conn(world, conns[i]);
+    }
+    free(conns);
+}
+
+/* ---- Turns ---- */
+
+static void bench_publish(struct bench_world *world)
+{
+    const struct core *core = world->core;
+    struct core_time time;
+    bench_clock(world, &time);
+    world->frames_expected = 0;
+    for (uint32_t i = 0; i < world->test->burst; i++) {
+        memcpy(frame_log_reserve(world->log), bench_frame, FRAME_BYTES);
+        frame_log_commit(world->log, world->next_channel, 0, FRAME_FULL_IMAGE, FRAME_BYTES,
+                         time.wall_ns);
+        world->frames_expected +=
+            core->groups[0].count + core->subs.channels[world->next_channel].count;
+        if (!world->test->is_burst_of_one) {
+            world->next_channel = (world->next_channel + 1) % world->test->channel_count;
+        }
+    }
+    frame_log_publish(world->log);
+}
+
+static void bench_end_turn(struct bench_world *world, uint64_t end_ns)
+{
+    uint64_t frames = counter_get(&world->counters.frames_out) - world->frames_before;
+    uint64_t sends = counter_get(&world->counters.sends) - world->sends_before;
+    if (world->turn > WARM_UP_TURNS) {
+        double elapsed_ns = (double)(end_ns - world->start_ns);
+        assert_always(frames == world->frames_expected);
+        bench_samples_add(&world->per_frame, elapsed_ns / (double)frames);
+        bench_samples_add(&world->per_send, elapsed_ns / (double)sends);
+    }
+    world->frames_before += frames;
+    world->sends_before += sends;
+}
+
+/* The core calls it once a turn, first of all. */
+static uint64_t bench_on_publish(void *context, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct bench_world *world = context;
+    uint64_t end_ns = bench_now_ns();
+    if (world->opened_count < world->test->conn_count) {
+        return 0;
+    }
+    if (!world->is_settled) {
+        bench_null_engine_settle(&world->core->engine);
+        bench_subscribe_all(world);
+        world->is_settled = true;
+    }
+    bench_end_turn(world, end_ns);
+    if (world->turn == world->turn_count) {
+        world->is_over = true;
+        core_stop(world->core);
+        return UINT64_MAX;
+    }
+    world->turn++;
+    bench_publish(world);
+    world->start_ns = bench_now_ns();
+    return 0;
+}
+
+/* ---- What else a core asks for ---- */
+
+static void bench_on_open(void *context, struct core *core, uint32_t conn, const char *peer,
+                          uint64_t now_ns)
+{
+    struct bench_world *world = context;
+    (void)core, (void)conn, (void)peer, (void)now_ns;
+    world->opened_count++;
+}
+
+static void bench_on_close(void *context, struct core *core, uint32_t conn,
+                           const struct core_conn_end *end)
+{
+    (void)context, (void)core, (void)conn, (void)end;
+}
+
+static void bench_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns;
+}
+
+static void bench_on_channel(void *context, struct core *core, uint32_t channel)
+{
+    (void)context, (void)core, (void)channel;
+}
+
+static uint32_t bench_channel_count(void *context)
+{
+    const struct bench_world *world = context;
+    return world->test->channel_count;
+}
+
+static void bench_log(void *context, struct core *core, int level, const char *text)
+{
+    (void)context, (void)core;
+    if (level >= 2) {
+        fprintf(stderr, "%s\n", text);
+    }
+}
+
+static const struct core_ops bench_ops = {
+    .on_open = bench_on_open,
+    .on_close = bench_on_close,
+    .on_quiet = bench_on_quiet,
+    .on_channel = bench_on_channel,
+    .publish = bench_on_publish,
+    .channel_count = bench_channel_count,
+    .log = bench_log,
+};
+
+/* ---- Cases ---- */
+
+static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_t *conn_count)
+{
+    char error[ENGINE_ERROR_BYTES_MAX];
+    struct core *core;
+    struct core_options options = {
+        .cpu = -1,
+        .conn_count_max = world->test->conn_count,
+        .conn_count = conn_count,
+        .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
+        .idle_timeout_ns = 3600 * NS_PER_SECOND,
+        .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
+        .listener_count = 1,
+        .log = world->log,
+        .counters = &world->counters,
+        .ops = &bench_ops,
+        .context = world,
+        .open_engine = bench_null_engine_open,
+        .clock = bench_clock,
+    };
+    bench_null_engine_expect(world->test->conn_count);
+    assert_always(core_create(&core, &options, error, sizeof error) == 0);
+    return core;
+}
+
+static void bench_print(struct bench_world *world)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s: a delivery", world->test->name);
+    bench_samples_print(&world->per_frame, name);
+    snprintf(name, sizeof name, "%s: a send", world->test->name);
+    bench_samples_print(&world->per_send, name);
+}
+
+/* Returns a checksum. */
+static uint64_t bench_run_case(const struct bench_case *test, const struct bench_size *size)
+{
+    struct bench_world world = {
+        .test = test,
+        .turn_count = WARM_UP_TURNS + test->turn_count / size->turn_divisor,
+        .random = UINT64_C(0x9e3779b97f4a7c15),
+    };
+    struct frame_log_options log_options = {
+        .capacity_bytes = LOG_BYTES,
+        .frame_bytes_max = 64 * KIB,
+        .channel_count_max = test->channel_count,
+        .reader_count = 1,
+    };
+    _Atomic uint32_t conn_count = 0;
+    assert_always(test->burst * FRAME_BYTES < SENDER_TURN_BYTES_MAX); /* One turn takes it. */
+    bench_samples_init(&world.per_frame, world.turn_count);
+    bench_samples_init(&world.per_send, world.turn_count);
+    assert_always(frame_log_create(&world.log, &log_options) == 0);
+    world.core = bench_create_core(&world, &conn_count);
+    assert_always(core_run(world.core) == 0);
+    assert_always(counter_get(&world.counters.sends_short) == 0);
+    bench_print(&world);
+    uint64_t checksum = counter_get(&world.counters.bytes_out);
+    core_destroy(world.core);
+    frame_log_destroy(world.log);
+    bench_samples_deinit(&world.per_frame);
+    bench_samples_deinit(&world.per_send);
+    return checksum;
+}
+
+int main(int argument_count, char **arguments)
+{
+    const struct bench_size *size = &sizes[bench_is_full(argument_count, arguments)];
+    const char *wanted = argument_count > 2 ? arguments[2] : "";
+    uint64_t checksum = 0;
+    memset(bench_frame, 'x', sizeof bench_frame);
+    for (size_t i = 0; i < sizeof bench_cases / sizeof bench_cases[0]; i++) {
+        if (strstr(bench_cases[i].name, wanted) != NULL) {
+            checksum += bench_run_case(&bench_cases[i], size);
+        }
+    }
+    bench_print_checksum(checksum);
+    return 0;
+}

@@ -1,0 +1,245 @@
+/*
+ * Question  How long until a core on another CPU has a new frame: one that sleeps in its ring, and
+ *           one that polls? What does waking it cost the publisher?
+ * Method    A core of the server's, with real io_uring and nobody connected, pinned to one CPU; the
+ *           publisher here, pinned to another. Each op rests PAUSE_US (and until the core sleeps),
+ *           publishes a frame and wakes the core as the publisher does. "seen" is the core's own
+ *           figure of latency: from ts_pub until the turn that fanned the frame out has ended.
+ *           "the call" is core_wake and the submit after it. Sort; report p50, p99, p99.9, max.
+ * Run       zig build bench -- wake             (full)
+ *           zig build test                      (small: proves it still works)
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "bench/bench_samples.h"
+#include "codec/base/cpu.h"
+#include "ring/core_state.h"
+
+#define BATCH_OPS 64
+#define FRAME_BYTES 256
+#define PAUSE_US 200
+#define ANSWER_NS_MAX (5 * NS_PER_SECOND) /* A core that takes longer is broken. */
+
+static const struct bench_size {
+    const char *name;
+    size_t op_count;
+} sizes[] = {
+    {.name = "small", .op_count = 50},
+    {.name = "full", .op_count = 5000},
+};
+
+static struct core_counters bench_counters;
+
+static uint64_t bench_wall_ns(void)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (uint64_t)wall.tv_sec * NS_PER_SECOND + (uint64_t)wall.tv_nsec;
+}
+
+/* ---- The core ---- */
+
+static void bench_on_channel(void *context, struct core *core, uint32_t channel)
+{
+    (void)context, (void)core, (void)channel;
+}
+
+static uint32_t bench_channel_count(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+static void bench_log(void *context, struct core *core, int level, const char *text)
+{
+    (void)context, (void)core, (void)level;
+    fprintf(stderr, "%s\n", text);
+}
+
+static const struct core_ops bench_ops = {
+    .on_channel = bench_on_channel,
+    .channel_count = bench_channel_count,
+    .log = bench_log,
+};
+
+static void *bench_run_core(void *core)
+{
+    assert_always(core_run(core) == 0);
+    return NULL;
+}
+
+/* ---- Waking it ---- */
+
+static void bench_await_sleep(const struct core *core)
+{
+    usleep(PAUSE_US);
+    uint64_t deadline_ns = bench_now_ns() + ANSWER_NS_MAX;
+    while (!core->options.busy_poll && atomic_load(&core->armed) == 0) {
+        assert_always(bench_now_ns() < deadline_ns);
+        usleep(PAUSE_US);
+    }
+}
+
+/* Until the core has said how old the frame was. */
+static uint64_t bench_await_latency(uint64_t sum_before)
+{
+    uint64_t deadline_ns = bench_now_ns() + ANSWER_NS_MAX;
+    for (;;) {
+        uint64_t sum = counter_get(&bench_counters.flush_latency_sum_ns);
+        if (sum != sum_before) {
+            return sum - sum_before;
+        }
+        assert_always(bench_now_ns() < deadline_ns);
+        cpu_relax();
+    }
+}
+
+static void bench_publish(struct frame_log *log)
+{
+    uint8_t *room = frame_log_reserve(log);
+    memset(room, 'x', FRAME_BYTES);
+    frame_log_commit(log, 0, 0, 0, FRAME_BYTES, bench_wall_ns());
+    frame_log_publish(log);
+}
+
+static uint64_t bench_wake_often(struct core *core, struct engine *waker, size_t op_count)
+{
+    struct bench_samples seen, call;
+    uint64_t woken_count = 0;
+    bench_samples_init(&seen, op_count);
+    bench_samples_init(&call, op_count);
+    for (size_t op = 0; op < op_count; op++) {
+        bench_await_sleep(core);
+        uint64_t sum = counter_get(&bench_counters.flush_latency_sum_ns);
+        bench_publish(core->log);
+        uint64_t start_ns = bench_now_ns();
+        bool is_woken = core_wake(core, waker);
+        if (is_woken) {
+            assert_always(waker->enter(waker, 0) == 0);
+        }
+        uint64_t elapsed_ns = bench_now_ns() - start_ns;
+        bench_samples_add(&seen, (double)bench_await_latency(sum));
+        bench_samples_add(&call, (double)elapsed_ns);
+        woken_count += is_woken;
+    }
+    bool is_polling = core->options.busy_poll;
+    bench_samples_print(&seen, is_polling ? "core polls: seen" : "core sleeps: seen");
+    if (!is_polling) {
+        bench_samples_print(&call, "core sleeps: the call");
+    }
+    bench_samples_deinit(&seen);
+    bench_samples_deinit(&call);
+    return woken_count;
+}
+
+/* A call that finds the core awake is shorter than reading the clock. */
+static void bench_wake_in_vain(struct core *core, struct engine *waker, size_t op_count)
+{
+    struct bench_samples call;
+    bench_samples_init(&call, op_count);
+    for (size_t batch = 0; batch < op_count; batch++) {
+        uint64_t start_ns = bench_now_ns();
+        for (int op = 0; op < BATCH_OPS; op++) {
+            assert_always(!core_wake(core, waker));
+        }
+        bench_samples_add(&call, (double)(bench_now_ns() - start_ns) / BATCH_OPS);
+    }
+    bench_samples_print(&call, "core polls: the call");
+    bench_samples_deinit(&call);
+}
+
+/* ---- Set-up ---- */
+
+/* The first two CPUs this program may use; false: there is one only. */
+static bool bench_pick_cpus(int *core_cpu_out, int *own_cpu_out)
+{
+    cpu_set_t cpus;
+    int found[2];
+    int count = 0;
+    assert_always(sched_getaffinity(0, sizeof cpus, &cpus) == 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < 2; cpu++) {
+        if (CPU_ISSET((size_t)cpu, &cpus)) {
+            found[count++] = cpu;
+        }
+    }
+    if (count < 2) {
+        return false;
+    }
+    *core_cpu_out = found[0];
+    *own_cpu_out = found[1];
+    return true;
+}
+
+static void bench_pin(int cpu)
+{
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)cpu, &cpus);
+    assert_always(sched_setaffinity(0, sizeof cpus, &cpus) == 0);
+}
+
+/* Returns a checksum. */
+static uint64_t bench_with_core(struct frame_log *log, struct engine *waker, int cpu,
+                                bool busy_poll, size_t op_count)
+{
+    char error[ENGINE_ERROR_BYTES_MAX];
+    static _Atomic uint32_t conn_count;
+    struct core *core;
+    pthread_t thread;
+    struct core_options options = {
+        .cpu = cpu,
+        .conn_count_max = 1,
+        .conn_count = &conn_count,
+        .heartbeat_interval_ns = NS_PER_SECOND,
+        .busy_poll = busy_poll,
+        .log = log,
+        .counters = &bench_counters,
+        .ops = &bench_ops,
+    };
+    assert_always(core_create(&core, &options, error, sizeof error) == 0);
+    core->position = frame_log_head(log); /* What the core before it has seen is old. */
+    assert_always(pthread_create(&thread, NULL, bench_run_core, core) == 0);
+    uint64_t checksum = bench_wake_often(core, waker, op_count);
+    assert_always(busy_poll ? checksum == 0 : checksum > 0);
+    if (busy_poll) {
+        bench_wake_in_vain(core, waker, op_count);
+    }
+    core_stop(core);
+    pthread_join(thread, NULL);
+    core_destroy(core);
+    return checksum;
+}
+
+int main(int argument_count, char **arguments)
+{
+    const struct bench_size *size = &sizes[bench_is_full(argument_count, arguments)];
+    char error[ENGINE_ERROR_BYTES_MAX] = "the publisher's ring cannot be enabled";
+    int core_cpu, own_cpu;
+    if (!bench_pick_cpus(&core_cpu, &own_cpu)) {
+        bench_print_skipped("waking another CPU needs two of them");
+        return 0;
+    }
+    bench_pin(own_cpu);
+    struct engine waker;
+    struct engine_options options = {.sq_entries = 8, .cq_entries = 64};
+    if (engine_uring_open(&waker, &options, error) < 0 || engine_uring_enable(&waker) < 0) {
+        bench_print_skipped(error);
+        return 0;
+    }
+    struct frame_log *log;
+    struct frame_log_options log_options = {
+        .capacity_bytes = FRAME_LOG_BYTES_MIN,
+        .frame_bytes_max = FRAME_BYTES,
+        .channel_count_max = 1,
+        .reader_count = 1,
+    };
+    assert_always(frame_log_create(&log, &log_options) == 0);
+    uint64_t checksum = bench_with_core(log, &waker, core_cpu, false, size->op_count);
+    checksum += bench_with_core(log, &waker, core_cpu, true, size->op_count);
+    bench_print_checksum(checksum);
+    frame_log_destroy(log);
+    waker.close(&waker);
+    return 0;
+}

@@ -5,7 +5,9 @@
  * Owner    The benchmark: one engine at a time. Threads: one. Memory: from open to close.
  *
  * Until bench_null_engine_settle() an enter() accepts the clients that are to come, and each
- * receive that is armed gets the client's upgrade request. Sends always succeed whole.
+ * receive that is armed gets the client's upgrade request. Sends always succeed whole. A real
+ * kernel also uses the caches for sockets of its own: with touched_bytes, each send writes to so
+ * many bytes of the client's; the time that takes is in bench_null.spent_ns.
  */
 #ifndef RINGCAST_BENCH_BENCH_NULL_ENGINE_H
 #define RINGCAST_BENCH_BENCH_NULL_ENGINE_H
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/bench_samples.h"
 #include "codec/base/check.h"
 #include "codec/ws_handshake.h"
 #include "ring/engine.h"
@@ -33,13 +36,17 @@ static struct {
     uint32_t requested_count;
     char request[BENCH_NULL_REQUEST_BYTES_MAX];
     size_t request_bytes;
+    uint8_t *sockets; /* touched_bytes for each client */
+    size_t touched_bytes;
+    uint64_t spent_ns;
 } bench_null;
 
 /* For the clients of the next engine that is opened. */
-static inline void bench_null_engine_expect(uint32_t client_count)
+static inline void bench_null_engine_expect(uint32_t client_count, size_t touched_bytes)
 {
     memset(&bench_null, 0, sizeof bench_null);
     bench_null.client_count = client_count;
+    bench_null.touched_bytes = touched_bytes;
     bench_null.request_bytes =
         handshake_client_request(bench_null.request, sizeof bench_null.request, "bench", "/",
                                  "dGhlIHNhbXBsZSBub25jZQ==", NULL);
@@ -104,9 +111,27 @@ static inline int bench_null_connect_enter(struct engine *engine, uint64_t timeo
     return 0;
 }
 
+static inline void bench_null_touch(const struct io_uring_sq *sq)
+{
+    uint64_t start_ns = bench_now_ns();
+    for (; bench_null.sq_head != sq->sqe_tail; bench_null.sq_head++) {
+        uint32_t client =
+            (uint32_t)sq->sqes[bench_null.sq_head & sq->ring_mask].fd - BENCH_NULL_FD_FIRST;
+        uint8_t *socket = bench_null.sockets + client * bench_null.touched_bytes;
+        for (size_t at = 0; client < bench_null.client_count && at < bench_null.touched_bytes;
+             at += CACHE_LINE_BYTES) {
+            socket[at]++;
+        }
+    }
+    bench_null.spent_ns += bench_now_ns() - start_ns;
+}
+
 static inline int bench_null_enter(struct engine *engine, uint64_t timeout_ns)
 {
     (void)timeout_ns;
+    if (bench_null.touched_bytes > 0) {
+        bench_null_touch(&engine->ring.sq);
+    }
     bench_null.sq_head = engine->ring.sq.sqe_tail;
     return 0;
 }
@@ -120,6 +145,7 @@ static inline void bench_null_engine_settle(struct engine *engine)
 
 static inline void bench_null_engine_close(struct engine *engine)
 {
+    free(bench_null.sockets);
     free(bench_null.sqes);
     free(bench_null.cqes);
     free(engine->recv_ring);
@@ -146,9 +172,11 @@ static inline int bench_null_engine_open(struct engine *engine,
 {
     (void)error_out;
     bench_null.sq_mask = options->sq_entries - 1;
+    bench_null.sockets = calloc(bench_null.client_count + 1, bench_null.touched_bytes + 1);
     bench_null.sqes = calloc(options->sq_entries, sizeof *bench_null.sqes);
     bench_null.cqes = calloc(options->cq_entries, sizeof *bench_null.cqes);
     assert_always(bench_null.sqes != NULL && bench_null.cqes != NULL);
+    assert_always(bench_null.sockets != NULL);
     *engine = (struct engine){.enter = bench_null_connect_enter, .close = bench_null_engine_close};
     engine->ring.sq = (struct io_uring_sq){
         .khead = &bench_null.sq_head,

@@ -174,7 +174,6 @@ void conn_open(struct core *core, int fd, bool is_unix)
     conn->extent_first = CONN_NONE;
     conn->input = CONN_NONE;
     conn->opened_ns = core->time.now_ns;
-    conn->last_frame_ns = core->time.now_ns;
     conn->last_message_ns = core->time.now_ns;
     out_chain_init(&conn->out);
     timer_init(&conn->timer);
@@ -218,7 +217,7 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     conn->was_opened = true;
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
     counter_add(&core->counters->conns_streaming, 1);
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_QUIET_NS);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
     conn_peer_text(conn, peer, sizeof peer);
     core->options.ops->on_open(core->options.context, core, conn_index(core, conn), peer,
                                core->time.now_ns);
@@ -486,9 +485,10 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
         conn_close(core, conn, 4114, "idle", "idle");
     } else if (now_ns >= conn->next_ping_ns) {
         conn_send_ping(core, conn);
-    } else if (conn->mode == CONN_PUSHED && now_ns >= conn->last_frame_ns + CONN_QUIET_NS) {
+    } else if (conn->mode == CONN_PUSHED && conn->frames_sent == conn->frames_at_tick) {
         core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn), now_ns);
     }
+    conn->frames_at_tick = conn->frames_sent;
 }
 
 void conn_on_timer(struct core *core, struct timer *timer)
@@ -513,7 +513,7 @@ void conn_on_timer(struct core *core, struct timer *timer)
     assert_always(conn->state == CONN_STREAMING);
     conn_check_deadlines(core, conn);
     if (conn->state == CONN_STREAMING) {
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_QUIET_NS);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
     }
 }
 

@@ -25,7 +25,7 @@
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
 #define CONN_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
-#define CONN_QUIET_NS NS_PER_SECOND
+#define CONN_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define CONN_MISSED_PONGS_MAX 2
 
 struct io_uring_cqe;
@@ -47,42 +47,43 @@ enum conn_mode {
 };
 
 struct conn {
-    /* The fan-out's line. */
+    /* What the fan-out and a whole send touch, and nothing else. */
     _Alignas(CACHE_LINE_BYTES) uint8_t state;
     uint8_t mode;
     uint8_t group_mask; /* groups subscribed as a whole */
-    uint8_t missed_pongs;
-    bool is_ready; /* on core->ready */
-    bool is_unix;
+    bool is_ready;      /* on core->ready */
+    bool woken;         /* writable, and nothing was sent since */
+    bool recv_paused;
     bool recv_armed;
     bool writable_armed;
     uint32_t due_frames;
     uint32_t extent_first; /* earlier extents, in core->extents; CONN_NONE: none */
     uint64_t due_start;    /* the newest extent, by position */
-    uint64_t due_end;
+    uint32_t due_bytes;
     uint32_t extent_last;
     int32_t fd;
     uint32_t generation;
-    uint32_t sub_first;
     struct out_chain out; /* 16 bytes */
+    uint64_t frames_sent;
 
     /* Pulling. */
     uint64_t cursor;               /* index of the next frame to look at */
     struct puller_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
     uint32_t group_seqs_count;
+    uint32_t sub_first;
     uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
     uint32_t sweep_channel; /* then the groups' channels */
     bool sweeping;
-    bool recv_paused;
+    bool lag_exceeded;   /* why it jumped last: max_lag, else a lap */
+    bool is_pull_queued; /* on core->pulls */
+    bool is_unix;
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
     bool is_spare;                         /* beyond conn_count_max: is answered 503 */
     bool close_received;
     bool write_shut;
     bool shutdown_armed;
-    bool is_pull_queued; /* on core->pulls */
-    bool woken;          /* writable, and nothing was sent since */
-    bool lag_exceeded;   /* the reason of its last jump: max_lag, else a lap */
+    uint8_t missed_pongs;
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -90,11 +91,10 @@ struct conn {
     uint32_t input; /* half a request or message; CONN_NONE: none */
     uint32_t round_trip_us;
     uint16_t close_code;
-    uint64_t frames_sent;
     uint64_t frames_lost;
     uint64_t frames_conflated;
+    uint64_t frames_at_tick; /* frames_sent, when its timer came last */
     uint64_t opened_ns;
-    uint64_t last_frame_ns;
     uint64_t last_message_ns;
     uint64_t next_ping_ns; /* In CONN_CLOSING: when it ends, whatever still waits. */
     uint64_t ping_sent_ns;

@@ -60,6 +60,13 @@ static inline uint32_t conn_queue_pop(struct conn_queue *queue)
     return conn;
 }
 
+/* The one that place pops from now would return. */
+static inline uint32_t conn_queue_peek(const struct conn_queue *queue, uint32_t place)
+{
+    uint32_t at = queue->first + place;
+    return queue->conns[at < queue->capacity ? at : at - queue->capacity];
+}
+
 /* What the core knows of a channel at core->position. */
 struct core_channel {
     uint64_t last_seq;          /* 0: none yet */

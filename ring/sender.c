@@ -34,7 +34,7 @@ static void sender_end_extent(struct core *core, struct conn *conn)
     uint32_t index = core->extent_count++;
     core->extents[index] = (struct send_extent){
         .start = conn->due_start,
-        .bytes = (uint32_t)(conn->due_end - conn->due_start),
+        .bytes = conn->due_bytes,
         .next = CONN_NONE,
     };
     if (conn->extent_first == CONN_NONE) {
@@ -45,54 +45,121 @@ static void sender_end_extent(struct core *core, struct conn *conn)
     conn->extent_last = index;
 }
 
-static inline void sender_note(struct core *core, struct conn *conn, uint64_t position,
-                               uint64_t end)
+/* A run of frames that lie side by side in the log, and all go to the same list of conns. */
+struct sender_run {
+    uint64_t start;
+    uint32_t bytes;
+    uint32_t frames;
+};
+
+static inline void sender_note(struct core *core, struct conn *conn, const struct sender_run *run)
 {
     if (conn->mode != CONN_PUSHED) {
         return;
     }
     if (conn->due_frames == 0) {
-        conn->due_start = position;
+        conn->due_start = run->start;
+        conn->due_bytes = 0;
         sender_mark_ready(core, conn);
-    } else if (conn->due_end != position) {
+    } else if (conn->due_start + conn->due_bytes != run->start) {
         sender_end_extent(core, conn);
-        conn->due_start = position;
+        conn->due_start = run->start;
+        conn->due_bytes = 0;
     }
-    conn->due_end = end;
-    conn->due_frames++;
+    conn->due_bytes += run->bytes;
+    conn->due_frames += run->frames;
 }
 
-/* Notes a frame for a list's conns but those with a bit of skip_groups. The walk begins at another
- * place each time, so that nobody is always last. */
+/* Notes a run for a list's conns but those with a bit of skip_groups. The walk begins at another
+ * place each time, so that nobody is always last: multiples of the golden ratio spread best. */
 static void sender_walk(struct core *core, const struct sub_list *list, uint8_t skip_groups,
-                        const struct frame_desc *desc)
+                        const struct sender_run *run, uint64_t index)
 {
-    uint64_t end = desc->position + desc->frame_bytes;
     uint32_t count = list->count;
-    uint32_t at = count == 0 ? 0 : (uint32_t)(desc->seq % count);
+    if (count == 0) {
+        return;
+    }
+    uint32_t turn = (uint32_t)index * UINT32_C(2654435769);
+    uint32_t at = (uint32_t)((uint64_t)turn * count >> 32);
     uint32_t ahead = count <= SENDER_PREFETCH ? 0 : (at + SENDER_PREFETCH) % count;
     for (uint32_t left = count; left > 0; left--) {
         struct conn *conn = &core->conns[list->entries[at].conn];
         __builtin_prefetch(&core->conns[list->entries[ahead].conn], 1);
         if ((conn->group_mask & skip_groups) == 0) {
-            sender_note(core, conn, desc->position, end);
+            sender_note(core, conn, run);
         }
         at = at + 1 == count ? 0 : at + 1;
         ahead = ahead + 1 == count ? 0 : ahead + 1;
     }
 }
 
-static void sender_note_frame(struct core *core, const struct frame_desc *desc)
+static struct sender_run sender_run_of(const struct core *core, uint64_t from, uint64_t to)
 {
-    sender_walk(core, &core->groups[desc->group], 0, desc);
-    sender_walk(core, &core->subs.channels[desc->channel], (uint8_t)(1u << desc->group), desc);
+    const struct frame_desc *first = frame_log_desc(core->log, from);
+    const struct frame_desc *last = frame_log_desc(core->log, to - 1);
+    return (struct sender_run){
+        .start = first->position,
+        .bytes = (uint32_t)(last->position + last->frame_bytes - first->position),
+        .frames = (uint32_t)(to - from),
+    };
 }
 
-static bool sender_has_extents_for(const struct core *core, const struct frame_desc *desc)
+/* The frames of one group: its list is walked once for all of them, a channel's list once for each
+ * run of the channel. A conn gets a group's frames by one of the two only, so their order holds. */
+static void sender_note_group(struct core *core, uint64_t from, uint64_t to)
 {
-    uint64_t subscribers =
-        (uint64_t)core->groups[desc->group].count + core->subs.channels[desc->channel].count;
-    return core->extent_count + subscribers <= SENDER_EXTENTS_MAX;
+    uint32_t group = frame_log_desc(core->log, from)->group;
+    struct sender_run run = sender_run_of(core, from, to);
+    sender_walk(core, &core->groups[group], 0, &run, from);
+    for (uint64_t next = from; next < to;) {
+        uint32_t channel = frame_log_desc(core->log, next)->channel;
+        uint64_t first = next;
+        do {
+            next++;
+        } while (next < to && frame_log_desc(core->log, next)->channel == channel);
+        run = sender_run_of(core, first, next);
+        sender_walk(core, &core->subs.channels[channel], (uint8_t)(1u << group), &run, first);
+    }
+}
+
+/* Each conn that a frame goes to may need one more extent. */
+static uint64_t sender_extents_for(const struct core *core, const struct frame_desc *desc)
+{
+    return (uint64_t)core->groups[desc->group].count + core->subs.channels[desc->channel].count;
+}
+
+/* Notes a turn's worth of frames from core->position on, and moves it. */
+static void sender_note_turn(struct core *core, uint64_t head)
+{
+    const struct frame_log *log = core->log;
+    uint64_t bytes = 0;
+    uint64_t noted = core->position; /* frames from there on wait to be noted together, */
+    uint64_t wanted = 0;             /* which takes so many extents at most */
+    while (core->position < head && core->position - core->turn_first < SENDER_TURN_FRAMES_MAX &&
+           bytes < SENDER_TURN_BYTES_MAX) {
+        const struct frame_desc *desc = frame_log_desc(log, core->position);
+        uint64_t more = sender_extents_for(core, desc);
+        if (core->position > noted && (desc->group != frame_log_desc(log, noted)->group ||
+                                       core->extent_count + wanted + more > SENDER_EXTENTS_MAX)) {
+            sender_note_group(core, noted, core->position);
+            noted = core->position;
+            wanted = 0;
+        }
+        if (core->position > core->turn_first && core->extent_count + more > SENDER_EXTENTS_MAX) {
+            break;
+        }
+        wanted += more;
+        core->position++;
+        bytes += desc->frame_bytes;
+        core->channels[desc->channel] = (struct core_channel){
+            .last_seq = desc->seq,
+            .last_index_plus_1 = core->position,
+            .group = desc->group,
+        };
+    }
+    if (core->position > noted) {
+        sender_note_group(core, noted, core->position);
+    }
 }
 
 /* ---- Batches ---- */
@@ -130,7 +197,10 @@ struct send *sender_open_slot(struct core *core, struct conn *conn)
     assert_always(batch->send_count < SENDER_BATCH_MAX);
     assert_always(batch->iov_count + SENDER_IOVS_MAX <= SENDER_BATCH_IOVS_MAX);
     struct send *send = &batch->sends[batch->send_count++];
-    *send = (struct send){.conn = conn_index(core, conn), .iov_first = batch->iov_count};
+    send->conn = conn_index(core, conn);
+    send->iov_first = batch->iov_count;
+    send->frames = 0;
+    send->is_pull = false;
     return send;
 }
 
@@ -138,6 +208,11 @@ void sender_add_out(struct core *core, struct conn *conn, struct send *send)
 {
     size_t bytes = 0;
     struct iovec *iov = &core->batch->iovs[send->iov_first];
+    if (__builtin_expect(conn->out.bytes == 0, 1)) {
+        send->iov_count = send->out_iov_count = send->out_bytes = 0;
+        send->total_bytes = 0;
+        return;
+    }
     send->iov_count =
         out_chain_gather(&core->out_pool, &conn->out, iov, SENDER_IOVS_MAX / 2, &bytes);
     send->out_iov_count = send->iov_count;
@@ -244,7 +319,6 @@ static void sender_count_frames(struct core *core, struct conn *conn, uint32_t f
 {
     if (frames > 0) {
         conn->frames_sent += frames;
-        conn->last_frame_ns = core->time.now_ns;
         counter_add(&core->counters->frames_out, frames);
     }
 }
@@ -254,7 +328,9 @@ static void sender_on_whole(struct core *core, struct conn *conn, const struct s
     counter_add(&core->counters->sends, 1);
     counter_add(&core->counters->bytes_out, send->total_bytes);
     sender_count_frames(core, conn, send->frames);
-    out_chain_consume(&core->out_pool, &conn->out, send->out_bytes);
+    if (send->out_bytes > 0) {
+        out_chain_consume(&core->out_pool, &conn->out, send->out_bytes);
+    }
     conn->woken = false;
     if (send->is_pull) {
         puller_on_sent(core, conn, send->to);
@@ -395,7 +471,7 @@ static void sender_add_due(struct core *core, struct conn *conn)
         for (uint32_t i = conn->extent_first; i != CONN_NONE; i = core->extents[i].next) {
             sender_add_extent(core, send, core->extents[i].start, core->extents[i].bytes);
         }
-        sender_add_extent(core, send, conn->due_start, (uint32_t)(conn->due_end - conn->due_start));
+        sender_add_extent(core, send, conn->due_start, conn->due_bytes);
         send->frames = conn->due_frames;
     }
     sender_queue_slot(core, send);
@@ -418,6 +494,10 @@ void sender_flush_ready(struct core *core)
             batch_limit = SENDER_BATCH_MAX;
         }
         struct conn *conn = core_conn(core, conn_queue_pop(&core->ready));
+        if (left > SENDER_PREFETCH) {
+            uint32_t ahead = conn_queue_peek(&core->ready, SENDER_PREFETCH - 1);
+            __builtin_prefetch(core_conn(core, ahead), 1);
+        }
         conn->is_ready = false;
         sender_add_due(core, conn);
     }
@@ -455,24 +535,8 @@ bool sender_fan_out(struct core *core)
         puller_resync_core(core);
         return true;
     }
-    uint64_t bytes = 0;
-    const struct frame_desc *desc = NULL;
     core->turn_first = core->position;
-    while (core->position < head && core->position - core->turn_first < SENDER_TURN_FRAMES_MAX &&
-           bytes < SENDER_TURN_BYTES_MAX) {
-        desc = frame_log_desc(log, core->position);
-        if (core->position > core->turn_first && !sender_has_extents_for(core, desc)) {
-            break;
-        }
-        sender_note_frame(core, desc);
-        core->position++;
-        bytes += desc->frame_bytes;
-        core->channels[desc->channel] = (struct core_channel){
-            .last_seq = desc->seq,
-            .last_index_plus_1 = core->position,
-            .group = desc->group,
-        };
-    }
+    sender_note_turn(core, head);
     PROBE3(turn, core->options.index, core->position - core->turn_first, core->ready.count);
     sender_flush_ready(core);
     sender_count_latency(core, frame_log_desc(log, core->position - 1));

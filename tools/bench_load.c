@@ -10,9 +10,8 @@
 
 #define SYMBOL_BYTES_MAX 64
 #define TRIES_MAX 64 /* to draw what is not drawn yet; then the most popular one left is taken */
-* /
 
-    struct bench_load {
+struct bench_load {
     const struct bench_options *options;
     char **symbols;
     uint32_t symbol_count;

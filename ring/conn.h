@@ -77,6 +77,7 @@ struct conn {
     bool lag_exceeded;   /* why it jumped last: max_lag, else a lap */
     bool is_pull_queued; /* on core->pulls */
     bool is_unix;
+    bool copies; /* the kernel copies what it is lent for this conn: nothing is lent any more */
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
     bool is_spare;                         /* beyond conn_count_max: is answered 503 */

@@ -142,6 +142,10 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
         core_on_accept(core, cqe);
         return;
     }
+    if (op == OP_LEND) {
+        sender_on_loan(core, cqe);
+        return;
+    }
     if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
         return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
     }
@@ -194,6 +198,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->channels, core->log->channel_count_max * sizeof *core->channels);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
+    core_unmap(core->loans, FRAME_LOG_HOLDS_MAX * sizeof *core->loans);
     core_unmap(core->inputs, CORE_INPUTS_MAX * sizeof *core->inputs);
     core_unmap(core->free_inputs, CORE_INPUTS_MAX * sizeof *core->free_inputs);
 }
@@ -209,11 +214,13 @@ static int core_map_all(struct core *core)
     core->channels = core_map(core->log->channel_count_max * sizeof *core->channels, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
+    core->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *core->loans, 0);
     core->inputs = core_map(CORE_INPUTS_MAX * sizeof *core->inputs, MAP_NORESERVE);
     core->free_inputs = core_map(CORE_INPUTS_MAX * sizeof *core->free_inputs, 0);
     if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
         core->pulls.conns == NULL || core->channels == NULL || core->extents == NULL ||
-        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL) {
+        core->batch == NULL || core->loans == NULL || core->inputs == NULL ||
+        core->free_inputs == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }

@@ -98,6 +98,7 @@ struct core_options {
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
     uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
+    uint32_t zero_copy_bytes;       /* longer stretches of the log are lent; 0: none */
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;

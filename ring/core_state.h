@@ -29,6 +29,7 @@ enum core_op {
     OP_ACCEPT, /* conn: the listener's number */
     OP_RECV,
     OP_SEND, /* conn: slot of the batch */
+    OP_LEND, /* a send without a copy; conn: slot << 16 | hold */
     OP_WRITABLE,
     OP_CANCEL,
     OP_SHUTDOWN,
@@ -66,6 +67,13 @@ static inline uint32_t conn_queue_peek(const struct conn_queue *queue, uint32_t 
     uint32_t at = queue->first + place;
     return queue->conns[at < queue->capacity ? at : at - queue->capacity];
 }
+
+/* A stretch of the log that the kernel was given without a copy; by its hold's number. */
+struct core_loan {
+    uint32_t conn;
+    uint32_t generation;
+    uint32_t bytes;
+};
 
 /* What the core knows of a channel at core->position. */
 struct core_channel {
@@ -105,6 +113,7 @@ struct core {
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;
+    struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
     uint64_t group_seqs_bytes;
 
     struct conn_input *inputs;

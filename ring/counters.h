@@ -64,9 +64,13 @@ struct core_counters {
     counter sends_short;
     counter sends_full; /* -EAGAIN */
     counter sends_failed;
-    counter send_enters; /* enters that submitted sends */
-    counter enters;      /* every entry into the kernel by enter() */
-    counter frames_lost; /* told by GAP */
+    counter lent_sends;        /* sends without a copy, of which these bytes ... */
+    counter lent_bytes;        /* ... the kernel did not copy, */
+    counter lent_bytes_copied; /* ... it copied after all, */
+    counter lent_bytes_held;   /* gauge: ... it still refers to */
+    counter send_enters;       /* enters that submitted sends */
+    counter enters;            /* every entry into the kernel by enter() */
+    counter frames_lost;       /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
     counter laps;           /* conns passed by the writer */
@@ -92,10 +96,11 @@ struct publisher_counters {
     counter feed_malformed;
     counter feed_holes;
     counter feed_passes;
-    counter log_waits; /* times the writer waited for a core inside submit */
-    counter log_saved; /* last frames saved before they were lapped */
-    counter late_ns;   /* gauge: how late the newest tick was published (ts_pub - ts_event
-                          of simulated ticks, ts_pub - ts_recv of others) */
+    counter log_waits;          /* times the writer waited for a core inside submit */
+    counter log_saved;          /* last frames saved before they were lapped */
+    counter log_replaced_bytes; /* pages given away, since the kernel still read them */
+    counter late_ns;            /* gauge: how late the newest tick was published (ts_pub - ts_event
+                                   of simulated ticks, ts_pub - ts_recv of others) */
 };
 
 struct counters {
@@ -108,7 +113,7 @@ struct counters {
     struct core_counters cores[COUNTERS_CORES_MAX];
 };
 
-#define COUNTERS_VERSION 1
+#define COUNTERS_VERSION 2
 
 /* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
  * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */

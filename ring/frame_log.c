@@ -1,6 +1,7 @@
 #include "ring/frame_log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,8 @@ static int frame_log_map_bytes(struct frame_log *log)
             error = -errno;
             goto unmap;
         }
+        /* A hole in a huge page would be zeroed in place, under the eyes of who holds it. */
+        madvise(at, bytes, MADV_NOHUGEPAGE);
     }
     log->bytes = base;
     log->memfd = memfd;
@@ -65,6 +68,22 @@ static size_t frame_log_channel_bytes(const struct frame_log *log)
     return log->channel_count_max * sizeof(struct frame_log_channel);
 }
 
+static size_t frame_log_holds_bytes(const struct frame_log *log)
+{
+    return (log->reader_count + (size_t)1) * sizeof(struct frame_log_holds);
+}
+
+static void frame_log_init_holds(struct frame_log *log)
+{
+    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
+        struct frame_log_holds *holds = &log->holds[reader];
+        for (uint32_t hold = 0; hold < FRAME_LOG_HOLDS_MAX; hold++) {
+            holds->free[hold] = FRAME_LOG_HOLDS_MAX - 1 - hold;
+            atomic_init(&holds->slots[hold].start, UINT64_MAX);
+        }
+    }
+}
+
 int frame_log_create(struct frame_log **log_out, const struct frame_log_options *options)
 {
     size_t segment_bytes = options->capacity_bytes / FRAME_LOG_SEGMENTS;
@@ -81,6 +100,8 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
     memset(log, 0, sizeof *log);
     log->capacity_bytes = options->capacity_bytes;
     log->bytes_mask = options->capacity_bytes - 1;
+    log->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    assert_always(log->page_bytes <= FRAME_LOG_BYTES_MIN / FRAME_LOG_SEGMENTS);
     log->desc_mask = options->capacity_bytes / FRAME_LOG_BYTES_PER_DESC - 1;
     log->frame_bytes_max = options->frame_bytes_max;
     log->channel_count_max = options->channel_count_max;
@@ -97,9 +118,14 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
         goto free_log;
     }
     error = -ENOMEM;
+    log->holds = frame_log_map_array(frame_log_holds_bytes(log), 0);
+    if (log->holds == NULL) {
+        goto unmap_bytes;
+    }
+    frame_log_init_holds(log);
     log->descs = frame_log_map_array(frame_log_desc_bytes(log), MAP_POPULATE);
     if (log->descs == NULL) {
-        goto unmap_bytes;
+        goto unmap_holds;
     }
     log->channels = frame_log_map_array(frame_log_channel_bytes(log), 0);
     if (log->channels == NULL) {
@@ -113,6 +139,8 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
 
 unmap_descs:
     munmap(log->descs, frame_log_desc_bytes(log));
+unmap_holds:
+    munmap(log->holds, frame_log_holds_bytes(log));
 unmap_bytes:
     munmap(log->bytes, 2 * log->capacity_bytes);
     close(log->memfd);
@@ -129,6 +157,7 @@ void frame_log_destroy(struct frame_log *log)
     }
     munmap(log->channels, frame_log_channel_bytes(log));
     munmap(log->descs, frame_log_desc_bytes(log));
+    munmap(log->holds, frame_log_holds_bytes(log));
     munmap(log->bytes, 2 * log->capacity_bytes);
     close(log->memfd);
     free(log);
@@ -189,10 +218,54 @@ static void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
     }
 }
 
+/* Puts fresh pages in the place of those from position start to end, which are nobody's any more
+ * but the kernel's. Both are page boundaries. */
+static void frame_log_replace(struct frame_log *log, uint64_t start, uint64_t end)
+{
+    while (start < end) {
+        uint64_t offset = start & log->bytes_mask;
+        uint64_t bytes = end - start;
+        if (offset + bytes > log->capacity_bytes) {
+            bytes = log->capacity_bytes - offset;
+        }
+        int result;
+        do {
+            result = fallocate(log->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               (off_t)offset, (off_t)bytes);
+        } while (result < 0 && errno == EINTR);
+        assert_always(result == 0); /* Going on would overwrite what is still to be sent. */
+        log->replaced_bytes += bytes;
+        start += bytes;
+    }
+}
+
+/* The bytes from position start to end are about to be overwritten. */
+static void frame_log_replace_held(struct frame_log *log, uint64_t start, uint64_t end)
+{
+    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
+        struct frame_log_holds *holds = &log->holds[reader];
+        if (atomic_load_explicit(&holds->count, memory_order_acquire) == 0) {
+            continue;
+        }
+        for (uint32_t hold = 0; hold < FRAME_LOG_HOLDS_MAX; hold++) {
+            struct frame_log_hold *slot = &holds->slots[hold];
+            uint64_t held_start = atomic_load_explicit(&slot->start, memory_order_acquire);
+            uint64_t held_end = atomic_load_explicit(&slot->end, memory_order_relaxed);
+            if (held_start >= end || held_end <= start) {
+                continue;
+            }
+            uint64_t from = held_start & ~(log->page_bytes - 1);
+            uint64_t to = bytes_round_up(held_end, log->page_bytes);
+            frame_log_replace(log, from > start ? from : start, to < end ? to : end);
+        }
+    }
+}
+
 /* Moves the tail until frame_bytes_max bytes and one descriptor may be overwritten. */
 static void frame_log_take_back(struct frame_log *log)
 {
     uint64_t desc_count = log->desc_mask + 1;
+    uint64_t old_position = log->reserved_position;
     while (log->write_position + log->frame_bytes_max > log->reserved_position) {
         log->reserved_position += log->capacity_bytes / FRAME_LOG_SEGMENTS;
     }
@@ -213,6 +286,8 @@ static void frame_log_take_back(struct frame_log *log)
         atomic_store_explicit(&log->tail, tail, memory_order_release);
         frame_log_wait_for_pins(log, tail);
     }
+    frame_log_replace_held(log, old_position - log->capacity_bytes,
+                           log->reserved_position - log->capacity_bytes);
 }
 
 uint8_t *frame_log_reserve(struct frame_log *log)
@@ -267,6 +342,31 @@ bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index)
     }
     atomic_store_explicit(pin, pinned, memory_order_release);
     return false;
+}
+
+uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes)
+{
+    struct frame_log_holds *holds = &log->holds[reader];
+    uint32_t count = atomic_load_explicit(&holds->count, memory_order_relaxed);
+    if (count == FRAME_LOG_HOLDS_MAX) {
+        return FRAME_LOG_NO_HOLD;
+    }
+    uint32_t hold = holds->free[FRAME_LOG_HOLDS_MAX - 1 - count];
+    /* The writer reads them after it has seen our pin go. */
+    atomic_store_explicit(&holds->slots[hold].end, position + bytes, memory_order_relaxed);
+    atomic_store_explicit(&holds->slots[hold].start, position, memory_order_release);
+    atomic_store_explicit(&holds->count, count + 1, memory_order_release);
+    return hold;
+}
+
+void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold)
+{
+    struct frame_log_holds *holds = &log->holds[reader];
+    uint32_t count = atomic_load_explicit(&holds->count, memory_order_relaxed);
+    assert_always(count > 0 && hold < FRAME_LOG_HOLDS_MAX);
+    atomic_store_explicit(&holds->slots[hold].start, UINT64_MAX, memory_order_relaxed);
+    holds->free[FRAME_LOG_HOLDS_MAX - count] = hold;
+    atomic_store_explicit(&holds->count, count - 1, memory_order_relaxed);
 }
 
 uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)

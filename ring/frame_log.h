@@ -17,6 +17,12 @@
  * oldest index it is about to touch, and that of the sends it submits, until submit has returned;
  * a pin that comes too late fails, and the frame counts as lapped. Without pins frames are torn
  * (tests/test_frame_log.c shows it).
+ *
+ * Holds. What is sent without a copy, the kernel reads again until the peer has acknowledged it,
+ * which a peer may put off for ever. A reader notes such bytes as held. When the writer takes back
+ * a segment with held bytes it gives their pages away: a hole in the memfd puts fresh ones in their
+ * place, and the kernel keeps the old ones, unchanged, for as long as it refers to them. So no peer
+ * makes the writer wait, and nothing held is ever overwritten.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H
@@ -33,6 +39,8 @@
 #define FRAME_LOG_SEGMENTS 8
 #define FRAME_LOG_BYTES_MIN (1 * MIB)
 #define FRAME_LOG_NOT_PINNED UINT64_MAX
+#define FRAME_LOG_HOLDS_MAX 1024 /* of one reader at a time */
+#define FRAME_LOG_NO_HOLD UINT32_MAX
 /* The descriptor ring has one descriptor for so many bytes of the log. */
 #define FRAME_LOG_BYTES_PER_DESC 128
 
@@ -69,6 +77,18 @@ struct frame_log_pin {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t index; /* Written by one reader. */
 };
 
+/* Bytes that the kernel may still read. Written by one reader, read by the writer. */
+struct frame_log_hold {
+    _Atomic uint64_t start; /* UINT64_MAX: free */
+    _Atomic uint64_t end;
+};
+
+struct frame_log_holds {
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count;
+    uint32_t free[FRAME_LOG_HOLDS_MAX]; /* the reader's own: the last ones are taken first */
+    struct frame_log_hold slots[FRAME_LOG_HOLDS_MAX];
+};
+
 struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
     uint32_t frame_bytes_max; /* At most a segment. */
@@ -81,8 +101,10 @@ struct frame_log {
     uint8_t *bytes; /* capacity_bytes, mapped twice */
     struct frame_desc *descs;
     struct frame_log_channel *channels;
+    struct frame_log_holds *holds; /* by reader */
     uint64_t capacity_bytes;
     uint64_t bytes_mask;
+    uint64_t page_bytes;
     uint64_t desc_mask;
     uint32_t frame_bytes_max;
     uint32_t channel_count_max;
@@ -98,8 +120,9 @@ struct frame_log {
     uint64_t write_position;
     uint64_t reserved_position; /* Bytes below it may be written. */
     uint64_t reserved_index;
-    uint64_t saved_count;  /* frames copied out at the tail */
-    uint64_t waited_count; /* times the writer waited for a pin */
+    uint64_t saved_count;    /* frames copied out at the tail */
+    uint64_t waited_count;   /* times the writer waited for a pin */
+    uint64_t replaced_bytes; /* of pages given away, since they were held */
 
     /* Written by one reader each. */
     struct frame_log_pin pins[FRAME_LOG_READERS_MAX];
@@ -161,6 +184,11 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
 {
     atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
 }
+
+/* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
+ * the hold's number, or FRAME_LOG_NO_HOLD: there are too many. */
+uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);
+void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
 
 /* The newest frame of a channel before an index. */
 struct frame_log_found {

@@ -399,6 +399,18 @@ static void puller_check_lag(struct core *core, struct conn *conn)
     }
 }
 
+/* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
+ * so long that it may be lent. */
+static bool puller_sends_own_first(const struct core *core, const struct conn *conn)
+{
+    if (conn->out.bytes == 0 || conn->cursor == core->position) {
+        return false;
+    }
+    uint64_t start = frame_log_desc(core->log, conn->cursor)->position;
+    uint64_t end = frame_log_desc(core->log, core->position - 1)->position;
+    return sender_may_lend(core, conn, end - start);
+}
+
 static void puller_turn(struct core *core, struct conn *conn)
 {
     struct iovec iov[PULLER_IOVS_MAX];
@@ -407,7 +419,7 @@ static void puller_turn(struct core *core, struct conn *conn)
     uint64_t to = conn->cursor;
     if (conn->out.bytes < PULLER_SWEEP_BYTES) {
         puller_check_lag(core, conn);
-        if (conn->state == CONN_STREAMING) {
+        if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
             to = puller_collect(core, conn, iov, &iov_count, &frames);
         }
         if (conn->state == CONN_STREAMING && to == core->position && conn->sweeping) {

@@ -9,6 +9,10 @@
 #define SENDER_PREFETCH 8 /* conns ahead */
 #define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
 
+/* Newer than the headers of Debian 12. */
+#define SENDER_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
+#define SENDER_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
+
 /* ---- What is due ---- */
 
 void sender_mark_ready(struct core *core, struct conn *conn)
@@ -201,6 +205,7 @@ struct send *sender_open_slot(struct core *core, struct conn *conn)
     send->iov_first = batch->iov_count;
     send->frames = 0;
     send->is_pull = false;
+    send->is_lent = false;
     return send;
 }
 
@@ -238,6 +243,65 @@ void sender_cancel_slot(struct core *core, struct send *send)
     core->batch->send_count--;
 }
 
+/* ---- Loans ---- */
+
+static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, const void *at)
+{
+    uint64_t base = frame_log_desc(log, from)->position;
+    uint64_t offset = (uint64_t)((const uint8_t *)at - log->bytes);
+    return base + ((offset - base) & log->bytes_mask);
+}
+
+bool sender_may_lend(const struct core *core, const struct conn *conn, uint64_t bytes)
+{
+    uint32_t bytes_min = core->options.zero_copy_bytes;
+    return bytes_min != 0 && bytes >= bytes_min && !conn->copies && !conn->is_unix;
+}
+
+/* Notes the one stretch of a send as held; FRAME_LOG_NO_HOLD: it is to be copied. */
+static uint32_t sender_try_hold(struct core *core, const struct conn *conn, const struct send *send)
+{
+    const struct iovec *iov = &core->batch->iovs[send->iov_first];
+    if (send->out_iov_count > 0 || !sender_may_lend(core, conn, iov->iov_len)) {
+        return FRAME_LOG_NO_HOLD;
+    }
+    uint64_t position = sender_position_of(core->log, send->from, iov->iov_base);
+    uint32_t hold = frame_log_hold(core->log, core->options.index, position, iov->iov_len);
+    if (hold != FRAME_LOG_NO_HOLD) {
+        core->loans[hold] = (struct core_loan){
+            .conn = send->conn,
+            .generation = conn->generation,
+            .bytes = (uint32_t)iov->iov_len,
+        };
+        counter_add(&core->counters->lent_sends, 1);
+        counter_add(&core->counters->lent_bytes_held, iov->iov_len);
+    }
+    return hold;
+}
+
+static void sender_end_loan(struct core *core, uint32_t hold)
+{
+    counter_add(&core->counters->lent_bytes_held, -(uint64_t)core->loans[hold].bytes);
+    frame_log_release(core->log, core->options.index, hold);
+}
+
+void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
+{
+    uint32_t hold = (uint32_t)cqe->user_data & 0xffff;
+    const struct core_loan *loan = &core->loans[hold];
+    if ((cqe->flags & IORING_CQE_F_NOTIF) == 0) {
+        return;
+    }
+    struct conn *conn = core_conn(core, loan->conn);
+    bool was_copied = ((uint32_t)cqe->res & SENDER_USAGE_COPIED) != 0;
+    counter_add(was_copied ? &core->counters->lent_bytes_copied : &core->counters->lent_bytes,
+                loan->bytes);
+    if (was_copied && conn->generation == loan->generation) {
+        conn->copies = true;
+    }
+    sender_end_loan(core, hold);
+}
+
 void sender_queue_slot(struct core *core, struct send *send)
 {
     struct send_batch *batch = core->batch;
@@ -246,7 +310,17 @@ void sender_queue_slot(struct core *core, struct send *send)
     uint32_t slot = (uint32_t)(send - batch->sends);
     assert_always(send->iov_count > 0 && send->iov_count <= SENDER_IOVS_MAX);
 
+    send->result = (int64_t)send->total_bytes; /* Only what falls short posts a completion, */
     struct io_uring_sqe *sqe = core_sqe(core);
+    uint32_t hold = send->iov_count == 1 ? sender_try_hold(core, conn, send) : FRAME_LOG_NO_HOLD;
+    if (hold != FRAME_LOG_NO_HOLD) { /* or what is lent, which cannot skip it. */
+        send->is_lent = true;
+        io_uring_prep_send_zc(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS,
+                              SENDER_REPORT_USAGE);
+        io_uring_sqe_set_data64(sqe, core_tag(OP_LEND, batch->number, slot << 16 | hold));
+        batch->iov_count++;
+        return;
+    }
     if (send->iov_count == 1) {
         io_uring_prep_send(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS);
     } else {
@@ -255,7 +329,6 @@ void sender_queue_slot(struct core *core, struct send *send)
     }
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(sqe, core_tag(OP_SEND, batch->number, slot));
-    send->result = (int64_t)send->total_bytes; /* Only what falls short posts a completion. */
     batch->iov_count += send->iov_count;
 }
 
@@ -274,13 +347,6 @@ static uint64_t sender_find_frame(const struct frame_log *log, uint64_t from, ui
         }
     }
     return from;
-}
-
-static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, const void *at)
-{
-    uint64_t base = frame_log_desc(log, from)->position;
-    uint64_t offset = (uint64_t)((const uint8_t *)at - log->bytes);
-    return base + ((offset - base) & log->bytes_mask);
 }
 
 /* Where a short send stopped, data_bytes into what it carried of the log. Returns the index of
@@ -389,6 +455,13 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     }
 }
 
+/* The kernel, the socket or the limit on locked memory does not allow a loan. */
+static bool sender_is_refusal(int64_t error)
+{
+    return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOMEM || error == -ENOBUFS ||
+           error == -EPERM;
+}
+
 static void sender_finish(struct core *core, const struct send *send)
 {
     struct conn *conn = core_conn(core, send->conn);
@@ -399,6 +472,9 @@ static void sender_finish(struct core *core, const struct send *send)
         sender_on_whole(core, conn, send);
     } else if (send->result >= 0 || send->result == -EAGAIN) {
         sender_on_short(core, conn, send);
+    } else if (send->is_lent && sender_is_refusal(send->result)) {
+        conn->copies = true;
+        sender_on_short(core, conn, send); /* Nothing went; it is tried again as a copy. */
     } else {
         counter_add(&core->counters->sends_failed, 1);
         conn_abort(core, conn, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
@@ -414,12 +490,20 @@ static void sender_collect(struct core *core)
     uint32_t head;
     io_uring_for_each_cqe(&core->engine.ring, head, cqe)
     {
-        if (cqe->user_data >> 56 == OP_SEND &&
-            (cqe->user_data >> 32 & 0xffffff) == (batch->number & 0xffffff)) {
-            uint32_t slot = (uint32_t)cqe->user_data;
-            assert_always(slot < batch->send_count);
-            batch->sends[slot].result = cqe->res;
+        uint32_t op = (uint32_t)(cqe->user_data >> 56);
+        uint32_t slot = (uint32_t)cqe->user_data;
+        if ((op != OP_SEND && op != OP_LEND) || (cqe->flags & IORING_CQE_F_NOTIF) != 0 ||
+            (cqe->user_data >> 32 & 0xffffff) != (batch->number & 0xffffff)) {
+            continue;
         }
+        if (op == OP_LEND) {
+            if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+                sender_end_loan(core, slot & 0xffff); /* No notification will come. */
+            }
+            slot >>= 16;
+        }
+        assert_always(slot < batch->send_count);
+        batch->sends[slot].result = cqe->res;
     }
 }
 

@@ -5,6 +5,11 @@
  *
  * A batch is built, submitted, and its outcome dealt with before anything else happens: sends end
  * inside submit (docs/architecture.md), so that no buffer and no order has to be kept.
+ *
+ * A long stretch of the log is lent to the kernel (SEND_ZC), which sends from it without a copy,
+ * and tells later when it has done with it. It is held until then (frame_log.h). A conn for which
+ * the kernel says that it copied after all (to loopback, say) is lent nothing any more. Linux 6.2,
+ * for IORING_SEND_ZC_REPORT_USAGE; before, the first try fails, and the conn is sent copies.
  */
 #ifndef RINGCAST_RING_SENDER_H
 #define RINGCAST_RING_SENDER_H
@@ -42,6 +47,7 @@ struct send {
     int64_t result;
     uint32_t frames;
     bool is_pull;
+    bool is_lent;
     uint64_t from; /* index of the first frame looked at, */
     uint64_t to;   /* and after the last: where the cursor is when all is sent */
     struct msghdr message;
@@ -62,6 +68,10 @@ bool sender_fan_out(struct core *core);
 void sender_flush_ready(struct core *core);
 /* Before the subscriptions of a conn change: it will pull what is due to it. */
 void sender_settle(struct core *core, struct conn *conn);
+/* Whether so many bytes of the log, side by side and with nothing else, would go without a copy. */
+bool sender_may_lend(const struct core *core, const struct conn *conn, uint64_t bytes);
+/* A completion of a send without a copy: its result (which was seen to), or the loan's end. */
+void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe);
 void sender_on_writable(struct core *core, struct conn *conn);
 void sender_forget_due(struct conn *conn);
 /* Before a slot is opened, with no conn in hand: submits a batch that has reached the limit and

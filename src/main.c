@@ -298,6 +298,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
         .send_buffer_bytes = server->options.send_buffer_bytes,
+        .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,

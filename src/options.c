@@ -55,6 +55,10 @@ static const struct option_spec options_specs[] = {
      "Size of the frame log, from which slow clients catch up; a power of two."},
     {"send-buffer-bytes", "BYTES", "131072", NULL, OPTION_BYTES, AT(send_buffer_bytes), 4 * KIB,
      64 * MIB, NULL, "What the kernel holds for one client that reads slowly."},
+    {"zero-copy-bytes", "BYTES", "16384", NULL, OPTION_BYTES, AT(zero_copy_bytes), 0, 64 * MIB,
+     NULL,
+     "Stretches of the log so long and longer are sent without a copy, to whom the kernel need not "
+     "copy; 0: never."},
     {"heartbeat-interval", "SECONDS", "30", NULL, OPTION_SECONDS, AT(heartbeat_interval_ns), 100,
      86400 * 1000, NULL, "Time between WebSocket pings; two missed answers close with 4109."},
     {"idle-timeout", "SECONDS", "300", NULL, OPTION_SECONDS, AT(idle_timeout_ns), 100,

@@ -60,6 +60,7 @@ struct options {
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
     uint32_t send_buffer_bytes;
+    uint32_t zero_copy_bytes;
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
     uint32_t lag_ms_max; /* 0: none */

@@ -411,6 +411,7 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->feed_passes, sums.passes);
     counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
     counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
+    counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
 }
 
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)

@@ -85,6 +85,7 @@ static struct {
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
     uint64_t gaps, frames, closes, ends;
+    uint64_t replaced_bytes;
 } world;
 
 static void fail(const char *what)
@@ -569,6 +570,7 @@ static void check_core_is_empty(void)
     }
     EXPECT(world.core->subs.count == 0);
     EXPECT(atomic_load(&world.log->pins[0].index) == FRAME_LOG_NOT_PINNED);
+    EXPECT(atomic_load(&world.log->holds[0].count) == sim_loans_open());
     for (uint32_t i = 0; i < SOCKETS; i++) {
         EXPECT(!sim.sockets[i].accepted || sim.sockets[i].server_closed);
     }
@@ -607,6 +609,7 @@ static bool run_seed(uint64_t seed)
         .heartbeat_interval_ns = NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = seed % 3 == 0 ? 200 * NS_PER_MS : 0,
+        .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
         .listeners = {{.fd = 3}},
         .listener_count = 1,
         .log = world.log,
@@ -629,6 +632,7 @@ static bool run_seed(uint64_t seed)
         printf("seed %llu: %s; again with: sim_core %llu 1\n", (unsigned long long)seed,
                world.fault, (unsigned long long)seed);
     }
+    world.replaced_bytes = world.log->replaced_bytes;
     core_destroy(world.core);
     frame_log_destroy(world.log);
     sim_close();
@@ -641,6 +645,7 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
+    uint64_t loans = 0, replaced_bytes = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -651,10 +656,14 @@ int main(int argc, char **argv)
         closes += world.closes;
         cuts += sim.cut_count;
         full += sim.full_count;
+        loans += sim.loan_count;
+        replaced_bytes += world.replaced_bytes;
     }
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
            (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
+    printf("%llu loans, %llu bytes replaced under them\n", (unsigned long long)loans,
+           (unsigned long long)replaced_bytes);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

@@ -1,9 +1,12 @@
 #include "tests/sim_engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 
@@ -55,6 +58,12 @@ void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context),
 
 void sim_close(void)
 {
+    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
+        if (sim.loans[i].is_used && !sim.loans[i].is_read) {
+            close(sim.loans[i].pipe[0]);
+            close(sim.loans[i].pipe[1]);
+        }
+    }
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         free(sim.sockets[i].to_client);
         free(sim.sockets[i].to_server);
@@ -95,8 +104,33 @@ void sim_client_send(struct sim_socket *socket, const void *bytes, size_t count)
     socket->to_server_bytes += count;
 }
 
+/* The bytes of a loan, from the pages as they are now. */
+static void sim_read_loan(struct sim_loan *loan)
+{
+    uint8_t *out = loan->socket->to_client + loan->offset;
+    for (size_t done = 0; done < loan->bytes;) {
+        ssize_t got = read(loan->pipe[0], out + done, loan->bytes - done);
+        assert_always(got > 0);
+        done += (size_t)got;
+    }
+    close(loan->pipe[0]);
+    close(loan->pipe[1]);
+    loan->is_read = true;
+}
+
+static void sim_read_loans(const struct sim_socket *socket)
+{
+    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
+        struct sim_loan *loan = &sim.loans[i];
+        if (loan->is_used && !loan->is_read && loan->socket == socket) {
+            sim_read_loan(loan);
+        }
+    }
+}
+
 size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
 {
+    sim_read_loans(socket);
     size_t count = socket->to_client_bytes < max ? socket->to_client_bytes : max;
     memcpy(out, socket->to_client, count);
     memmove(socket->to_client, socket->to_client + count, socket->to_client_bytes - count);
@@ -106,6 +140,7 @@ size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
 
 static void sim_release(struct sim_socket *socket)
 {
+    sim_read_loans(socket);
     if (socket->client_closed && (socket->server_closed || !socket->accepted)) {
         socket->is_open = false;
     }
@@ -147,12 +182,58 @@ static void sim_note_progress(struct sim_socket *socket, bool progress)
     socket->told_writable = is_futile;
 }
 
+static struct sim_loan *sim_free_loan(void)
+{
+    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
+        if (!sim.loans[i].is_used) {
+            return &sim.loans[i];
+        }
+    }
+    return NULL;
+}
+
+/* Keeps the pages, not the bytes. */
+static void sim_lend(struct sim_loan *loan, struct sim_socket *socket, const void *bytes,
+                     size_t count, uint64_t tag)
+{
+    *loan = (struct sim_loan){
+        .is_used = true,
+        .is_copied = sim_random(4) == 0,
+        .socket = socket,
+        .offset = socket->to_client_bytes,
+        .bytes = count,
+        .tag = tag,
+    };
+    assert_always(pipe(loan->pipe) == 0);
+    assert_always(fcntl(loan->pipe[1], F_SETPIPE_SZ, 1 << 20) >= (int)count);
+    struct iovec iov = {(void *)(uintptr_t)bytes, count};
+    while (iov.iov_len > 0) {
+        ssize_t taken = vmsplice(loan->pipe[1], &iov, 1, 0);
+        assert_always(taken > 0);
+        iov.iov_base = (uint8_t *)iov.iov_base + taken;
+        iov.iov_len -= (size_t)taken;
+    }
+    sim.loan_count++;
+}
+
+static void sim_copy(struct sim_socket *socket, const struct iovec *iovs, size_t iov_count,
+                     size_t left)
+{
+    for (size_t i = 0; i < iov_count && left > 0; i++) {
+        size_t piece = iovs[i].iov_len < left ? iovs[i].iov_len : left;
+        memcpy(socket->to_client + socket->to_client_bytes, iovs[i].iov_base, piece);
+        socket->to_client_bytes += piece;
+        left -= piece;
+    }
+}
+
 static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, size_t iov_count)
 {
     struct sim_socket *socket = sim_socket_of(sqe->fd);
     size_t total = 0;
+    bool lends = sqe->opcode == IORING_OP_SEND_ZC;
     assert_always((sqe->msg_flags & (MSG_DONTWAIT | MSG_WAITALL)) == (MSG_DONTWAIT | MSG_WAITALL));
-    assert_always((sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0);
+    assert_always(((sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0) == !lends);
     for (size_t i = 0; i < iov_count; i++) {
         total += iovs[i].iov_len;
     }
@@ -161,6 +242,12 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
         return;
     }
     assert_always(!socket->server_shut);
+    struct sim_loan *loan = lends ? sim_free_loan() : NULL;
+    if (lends && (loan == NULL || sim_mishap(8))) {
+        sim_post(sqe->user_data, -ENOMEM, 0);
+        sim_note_progress(socket, false);
+        return;
+    }
     size_t room = socket->to_client_room - socket->to_client_bytes;
     if (sim_mishap(12)) {
         room = sim_random(room < total ? room + 1 : total + 1);
@@ -169,15 +256,16 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
     size_t sent = total < room ? total : room;
     sim.full_count += sent == 0;
     sim_note_progress(socket, sent > 0);
-    size_t left = sent;
-    for (size_t i = 0; i < iov_count && left > 0; i++) {
-        size_t piece = iovs[i].iov_len < left ? iovs[i].iov_len : left;
-        memcpy(socket->to_client + socket->to_client_bytes, iovs[i].iov_base, piece);
-        socket->to_client_bytes += piece;
-        left -= piece;
+    if (!lends) {
+        sim_copy(socket, iovs, iov_count, sent);
+    } else if (sent > 0) {
+        sim_lend(loan, socket, iovs[0].iov_base, sent, sqe->user_data);
+        socket->to_client_bytes += sent;
     }
-    if (sent < total) {
-        sim_post(sqe->user_data, sent == 0 ? -EAGAIN : (int)sent, 0);
+    if (sent < total || lends) {
+        /* Nothing sent may, or may not, be notified. */
+        sim_post(sqe->user_data, sent == 0 ? -EAGAIN : (int)sent,
+                 lends && sent > 0 ? IORING_CQE_F_MORE : 0);
     }
 }
 
@@ -221,6 +309,7 @@ static void sim_execute(const struct io_uring_sqe *sqe)
 {
     struct sim_socket *socket;
     switch (sqe->opcode) {
+    case IORING_OP_SEND_ZC:
     case IORING_OP_SEND: {
         struct iovec iov = {(void *)(uintptr_t)sqe->addr, sqe->len};
         sim_send(sqe, &iov, 1);
@@ -329,6 +418,33 @@ static void sim_deliver(struct engine *engine, struct sim_socket *socket)
     }
 }
 
+/* Some of the loans that are read are told to be over; one in 16 never is. */
+static void sim_notify(void)
+{
+    uint32_t first = (uint32_t)sim_random(SIM_LOANS_MAX);
+    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
+        struct sim_loan *loan = &sim.loans[(first + i) % SIM_LOANS_MAX];
+        if (!loan->is_used || !loan->is_read || sim_mishap(2)) {
+            continue;
+        }
+        loan->is_used = false;
+        if (sim_mishap(16)) {
+            sim.lost_count++;
+        } else {
+            sim_post(loan->tag, loan->is_copied ? INT32_MIN : 0, IORING_CQE_F_NOTIF);
+        }
+    }
+}
+
+uint64_t sim_loans_open(void)
+{
+    uint64_t count = sim.lost_count;
+    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
+        count += sim.loans[i].is_used;
+    }
+    return count;
+}
+
 static int sim_enter(struct engine *engine, uint64_t timeout_ns)
 {
     struct io_uring_sq *sq = &engine->ring.sq;
@@ -344,6 +460,7 @@ static int sim_enter(struct engine *engine, uint64_t timeout_ns)
         sim.now_ns += sim_random(most + 1);
     }
     sim.step(sim.context);
+    sim_notify();
     sim_deliver_accepts();
     /* Beginning anywhere, and some of them only the next time. */
     uint32_t first = (uint32_t)sim_random(sim.socket_count);

@@ -4,7 +4,9 @@
  * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
  * what may: sends that are cut at any byte, submits that take only some, full sockets, POLLOUT
  * with no room behind it, resets, receives in pieces, buffers that run out, multishots that end,
- * accepts without descriptors.
+ * accepts without descriptors. What is sent without a copy it reads from the sender's pages only
+ * when the client does (they are in a pipe meanwhile, by vmsplice(2)); that it has done with them
+ * it tells late, in any order, or never.
  *
  * Owner    A simulation; one at a time. Threads: one. Units: simulated nanoseconds.
  */
@@ -16,6 +18,7 @@
 
 #define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000
+#define SIM_LOANS_MAX 256 /* at one time */
 
 /* What a simulated client sees of its connection. */
 struct sim_socket {
@@ -38,6 +41,18 @@ struct sim_socket {
     uint64_t futile_ns; /* when it was told, and then nothing could be sent */
 };
 
+/* Pages that a socket's data lies in still, and not in its to_client. */
+struct sim_loan {
+    bool is_used;
+    bool is_read; /* its bytes are in to_client; the notification is due */
+    bool is_copied;
+    struct sim_socket *socket;
+    size_t offset; /* of its bytes in to_client */
+    size_t bytes;
+    int pipe[2];
+    uint64_t tag;
+};
+
 struct sim {
     uint64_t random;
     uint64_t now_ns;
@@ -48,6 +63,8 @@ struct sim {
     void (*step)(void *context);
     void *context;
     uint64_t cut_count, full_count, spurious_count; /* what was injected */
+    struct sim_loan loans[SIM_LOANS_MAX];
+    uint64_t loan_count, lost_count; /* of them: notifications that never came */
 };
 
 extern struct sim sim;
@@ -55,6 +72,9 @@ extern struct sim sim;
 void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context), void *context);
 void sim_close(void);
 uint64_t sim_random(uint64_t below);
+
+/* Loans of which the core was not told the end. */
+uint64_t sim_loans_open(void);
 
 /* For core_options. */
 int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out);

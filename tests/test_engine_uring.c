@@ -283,6 +283,98 @@ static void enter_waits_for_its_timeout_and_no_longer(void **state)
     assert_in_range(now_ns() - began, SHORT_NS, NS_PER_SECOND);
 }
 
+/* ---- Sends without a copy ---- */
+
+static void queue_loan(const struct pair *pair, size_t bytes, uint64_t tag)
+{
+    struct io_uring_sqe *sqe = engine_sqe(&engine);
+    io_uring_prep_send_zc(sqe, pair->ours, big, bytes, SEND_FLAGS, 1u << 3 /* REPORT_USAGE */);
+    sqe->user_data = tag;
+}
+
+struct completion {
+    uint64_t user_data;
+    int32_t res;
+    uint32_t flags;
+};
+
+/* The next completion within some time; its flags are 0 and its result NO_CQE when none comes. */
+static struct completion next_cqe(void)
+{
+    struct io_uring_cqe *cqe;
+    struct completion copy = {.res = NO_CQE};
+    if (io_uring_peek_cqe(&engine.ring, &cqe) != 0) {
+        assert_int_equal(engine.enter(&engine, 5 * SHORT_NS), 0);
+    }
+    if (io_uring_peek_cqe(&engine.ring, &cqe) == 0) {
+        copy = (struct completion){cqe->user_data, cqe->res, cqe->flags};
+        io_uring_cqe_seen(&engine.ring, cqe);
+    }
+    return copy;
+}
+
+static void a_loan_tells_its_result_inside_submit_and_its_end_when_the_peer_has_all(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(TCP_SEND);
+    queue_loan(&pair, 30000, 7);
+    assert_int_equal(engine.enter(&engine, 0), 0);
+    assert_true(io_uring_cq_ready(&engine.ring) >= 1);
+    struct completion result = next_cqe();
+    if (result.res == -EINVAL) {
+        print_message("SKIPPED: this kernel does not report whether it copied (Linux 6.2 does)\n");
+        close_pair(&pair);
+        skip();
+    }
+    assert_int_equal(result.res, 30000);
+    assert_int_equal(result.user_data, 7);
+    assert_true((result.flags & IORING_CQE_F_MORE) != 0);
+    assert_int_equal(bytes_at_peer(&pair), 30000);
+    struct completion end = next_cqe();
+    assert_true((end.flags & IORING_CQE_F_NOTIF) != 0);
+    assert_int_equal(end.user_data, 7);
+    assert_true(((uint32_t)end.res & 1u << 31) != 0); /* Loopback copies. */
+    close_pair(&pair);
+}
+
+static void a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_read(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(TCP_SEND);
+    queue_loan(&pair, BIG_BYTES, 7);
+    assert_int_equal(engine.enter(&engine, 0), 0);
+    struct completion result = next_cqe();
+    if (result.res == -EINVAL) {
+        close_pair(&pair);
+        skip();
+    }
+    assert_in_range(result.res, 1, BIG_BYTES - 1);
+    assert_true((result.flags & IORING_CQE_F_MORE) != 0);
+    assert_int_equal(next_cqe().res, NO_CQE); /* The peer does not read. */
+    assert_int_equal(bytes_at_peer(&pair), result.res);
+    assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
+    close_pair(&pair);
+}
+
+static void a_loan_that_fails_ends_as_its_result_says(void **state)
+{
+    (void)state;
+    for (enum kind kind = UNIX_SEND; kind <= TCP_SEND; kind += TCP_SEND - UNIX_SEND) {
+        struct pair pair = make_pair(kind);
+        fill(&pair);
+        queue_loan(&pair, 30000, 7);
+        assert_int_equal(engine.enter(&engine, 0), 0);
+        struct completion result = next_cqe();
+        assert_true(result.res < 0);
+        assert_true(kind != TCP_SEND || result.res == -EAGAIN || result.res == -EINVAL);
+        if ((result.flags & IORING_CQE_F_MORE) != 0) {
+            assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
+        }
+        assert_int_equal(next_cqe().res, NO_CQE);
+        close_pair(&pair);
+    }
+}
+
 static void *wake_from_another_ring(void *argument)
 {
     struct engine second;
@@ -451,6 +543,9 @@ int main(void)
         TEST(a_send_to_a_dead_peer_is_an_error_and_no_signal),
         TEST(the_others_of_a_batch_are_not_touched_by_one_that_fails),
         TEST(sends_to_one_socket_leave_in_the_order_of_the_queue),
+        TEST(a_loan_tells_its_result_inside_submit_and_its_end_when_the_peer_has_all),
+        TEST(a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_read),
+        TEST(a_loan_that_fails_ends_as_its_result_says),
         TEST(enter_waits_for_its_timeout_and_no_longer),
         TEST(a_message_from_another_ring_ends_the_wait),
         TEST(one_receive_hands_out_buffers_until_the_peer_is_gone),

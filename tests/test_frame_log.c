@@ -6,10 +6,14 @@
 #include <cmocka.h>
 /* clang-format on */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 #include "ring/frame_log.h"
@@ -581,6 +585,116 @@ static void a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer
     stop_writer(&tear, thread);
 }
 
+/* ---- Holds ---- */
+
+#define HELD_FRAMES 50
+#define HELD_BYTES ((size_t)HELD_FRAMES * FRAME_BYTES)
+
+/* A pipe that refers to the pages of the log's newest HELD_FRAMES frames, as a socket would. */
+static void refer_to_newest(const struct frame_log *log, int *pipe_out, uint8_t *bytes_out)
+{
+    uint64_t position = log->write_position - HELD_BYTES;
+    const uint8_t *at = frame_log_at(log, position);
+    memcpy(bytes_out, at, HELD_BYTES);
+    assert_int_equal(pipe(pipe_out), 0);
+    assert_true(fcntl(pipe_out[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    struct iovec iov = {(void *)(uintptr_t)at, HELD_BYTES};
+    assert_int_equal(vmsplice(pipe_out[1], &iov, 1, 0), HELD_BYTES);
+}
+
+/* Whether what the pipe refers to is still what it was. */
+static bool is_unchanged(int *pipe_fds, const uint8_t *bytes)
+{
+    uint8_t *now = malloc(HELD_BYTES);
+    for (size_t done = 0; done < HELD_BYTES;) {
+        ssize_t got = read(pipe_fds[0], now + done, HELD_BYTES - done);
+        assert_true(got > 0);
+        done += (size_t)got;
+    }
+    bool same = memcmp(now, bytes, HELD_BYTES) == 0;
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    free(now);
+    return same;
+}
+
+/* Overwrites all of the log; the frames it has then are whole. */
+static void lap(struct frame_log *log)
+{
+    uint64_t end = log->write_position + LOG_BYTES;
+    while (log->write_position < end) {
+        append(log, 1, 0, FRAME_BYTES);
+    }
+    frame_log_publish(log);
+    for (uint64_t index = frame_log_tail(log); index < frame_log_head(log); index++) {
+        const struct frame_desc *desc = frame_log_desc(log, index);
+        const uint8_t *frame = frame_log_at(log, desc->position);
+        assert_int_equal(frame[0], fill_of(index));
+        assert_memory_equal(frame, frame + 1, desc->frame_bytes - 1);
+    }
+}
+
+static void held_bytes_outlive_the_lap_wherever_they_lie(void **state)
+{
+    (void)state;
+    static uint8_t bytes[HELD_BYTES];
+    struct frame_log *log = make_log();
+    uint64_t held_bytes = 0;
+    for (uint32_t round = 0; round < 60; round++) { /* Also across segments and the ring's end. */
+        int pipe_fds[2];
+        for (uint32_t i = 0; i < HELD_FRAMES + round % 7; i++) {
+            append(log, 0, 0, FRAME_BYTES);
+        }
+        refer_to_newest(log, pipe_fds, bytes);
+        uint32_t hold =
+            frame_log_hold(log, round % 2, log->write_position - HELD_BYTES, HELD_BYTES);
+        assert_int_not_equal(hold, FRAME_LOG_NO_HOLD);
+        lap(log);
+        assert_true(is_unchanged(pipe_fds, bytes));
+        frame_log_release(log, round % 2, hold);
+        held_bytes += HELD_BYTES;
+        assert_in_range(log->replaced_bytes, held_bytes, held_bytes * 6 / 5);
+    }
+    frame_log_destroy(log);
+}
+
+static void what_is_not_held_any_more_is_overwritten(void **state)
+{
+    (void)state;
+    static uint8_t bytes[HELD_BYTES];
+    struct frame_log *log = make_log();
+    int pipe_fds[2];
+    for (uint32_t i = 0; i < HELD_FRAMES; i++) {
+        append(log, 0, 0, FRAME_BYTES);
+    }
+    refer_to_newest(log, pipe_fds, bytes);
+    uint32_t hold = frame_log_hold(log, 0, 0, HELD_BYTES);
+    frame_log_release(log, 0, hold);
+    lap(log);
+    assert_int_equal(log->replaced_bytes, 0);
+    assert_false(is_unchanged(pipe_fds, bytes)); /* So the test above can fail. */
+    frame_log_destroy(log);
+}
+
+static void there_are_so_many_holds_and_no_more(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    static bool seen[FRAME_LOG_HOLDS_MAX];
+    for (uint32_t i = 0; i < FRAME_LOG_HOLDS_MAX; i++) {
+        uint32_t hold = frame_log_hold(log, 0, i, 1);
+        assert_in_range(hold, 0, FRAME_LOG_HOLDS_MAX - 1);
+        assert_false(seen[hold]);
+        seen[hold] = true;
+    }
+    assert_int_equal(frame_log_hold(log, 0, 0, 1), FRAME_LOG_NO_HOLD);
+    assert_int_not_equal(frame_log_hold(log, 1, 0, 1), FRAME_LOG_NO_HOLD);
+    frame_log_release(log, 0, 77);
+    assert_int_equal(frame_log_hold(log, 0, 5, 1), 77);
+    assert_int_equal(frame_log_hold(log, 0, 0, 1), FRAME_LOG_NO_HOLD);
+    frame_log_destroy(log);
+}
+
 #ifndef HAS_TSAN
 static void without_a_pin_frames_are_torn(void **state)
 {
@@ -616,6 +730,9 @@ int main(void)
         cmocka_unit_test(seek_counts_no_frame_from_the_index_on_while_the_writer_waits),
         cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
         cmocka_unit_test(a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer),
+        cmocka_unit_test(held_bytes_outlive_the_lap_wherever_they_lie),
+        cmocka_unit_test(what_is_not_held_any_more_is_overwritten),
+        cmocka_unit_test(there_are_so_many_holds_and_no_more),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),
 #endif

@@ -1,4 +1,5 @@
 """Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
+import collections
 import concurrent.futures
 import json
 import os
@@ -226,6 +227,78 @@ class FastSim(unittest.TestCase):
             client.close()
 
 
+class Loans(unittest.TestCase):
+    """Sends without a copy: the kernel refers to the log until the peer has acknowledged."""
+
+    def test_a_peer_that_stops_acknowledging_gets_the_very_bytes_long_after_the_log_was_lapped(self):
+        with Server(*SMALL, "--zero-copy-bytes", "4096", "--feed",
+                    "sim:symbols=1,rate=6000,types=trade") as server:
+            reference = {}
+            healthy = RawClient(server.port, timeout=30)
+            healthy.subscribe(["*"], ["trade"], snapshot=False)
+            client = stalled_client(server, ["trade"])
+            keeper = threading.Thread(target=self.keep, args=(healthy, reference), daemon=True)
+            keeper.start()
+            time.sleep(0.4)  # long enough to fill its socket, and too short to be lapped
+            # Its socket is full. It reads a little: what it is lent then it leaves unread.
+            kept = []
+            client.socket.settimeout(10)
+            while server.core_sum("lent_bytes_held") < 8192:
+                kept.append(client.socket.recv(4096))
+            self.assertTrue(wait_until(
+                lambda: server.stats()["publisher"]["log_replaced_bytes"] > 0, 30), server.stats())
+            self.assertGreater(server.core_sum("lent_bytes_held"), 0)
+            Chaos.log_was_used_up(server)
+            frames = 0
+            deadline = time.monotonic() + 30
+            gap = None
+            payloads = collections.deque()
+            for data in kept:
+                payloads.extend(client.parser.feed(data))
+            while gap is None and time.monotonic() < deadline:
+                while payloads:
+                    opcode, payload = payloads.popleft()
+                    message = json.loads(payload) if opcode == TEXT else {"type": ""}
+                    if message["type"] == "trade":
+                        self.assertTrue(wait_until(lambda: message["seq"] in reference))
+                        self.assertEqual(payload, reference[message["seq"]])
+                        frames += 1
+                    elif message["type"] == "GAP":
+                        gap = message["data"]
+                payloads.extend(client.parser.feed(client.socket.recv(1 << 16)))
+            self.assertIsNotNone(gap, frames)
+            self.assertGreater(frames, 300)
+            # All of it has been acknowledged, and nothing is lent any more: loopback copies.
+            self.assertTrue(wait_until(lambda: server.core_sum("lent_bytes_held") == 0))
+            self.assertGreater(server.core_sum("lent_bytes_copied"), 0)
+            client.close()
+            healthy.socket.shutdown(socket.SHUT_RDWR)
+            keeper.join(10)
+
+    @staticmethod
+    def keep(client, reference):
+        while True:
+            try:
+                data = client.socket.recv(1 << 18)
+            except OSError:
+                return
+            if not data:
+                return
+            for opcode, payload in client.parser.feed(data):
+                if opcode == TEXT and b'"type":"trade"' in payload[:20]:
+                    reference[json.loads(payload)["seq"]] = payload
+
+    def test_none_are_made_when_they_are_not_wanted(self):
+        with Server(*SMALL, "--zero-copy-bytes", "0", "--feed",
+                    "sim:symbols=1,rate=6000,types=trade") as server:
+            client = stalled_client(server, ["trade"])
+            time.sleep(1)
+            tracker = Tracker()
+            self.assertTrue(read_on(client, tracker, lambda it: it.frames > 3000))
+            self.assertEqual(server.core_sum("lent_sends"), 0)
+            client.close()
+
+
 class Chaos(unittest.TestCase):
     SYMBOLS = ["000001.SZ", "600519.SH", "300750.SZ", "AAPL.US", "MSFT.US", "NVDA.US"] + \
         [f"SIM{i:05}.SIM" for i in range(6, 30)]
@@ -268,7 +341,7 @@ class Chaos(unittest.TestCase):
         self.run_chaos()
 
     def test_on_two_cores_its_stream_is_right_too(self):
-        self.run_chaos("--cores", "2")
+        self.run_chaos("--cores", "2", "--zero-copy-bytes", "200")
 
 
 class Silence(unittest.TestCase):

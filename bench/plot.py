@@ -92,8 +92,9 @@ def bars(label, names, medians, rounds):
 
 def percentiles(label, names, curves):
     """Latencies in microseconds, a curve for each variant: {variant: [value for each name]}."""
-    body = [f"set title \"{plain(label)}\"", "set logscale y", "set format y '%.0f'", "set ylabel 'us'",
-            f"set xrange [-0.3:{len(names) - 0.7}]", f"set xtics {labels(names)}"]
+    body = [f"set title \"{plain(label)}\"", "set logscale y", "set format y '%.0f'",
+            "set ylabel 'us'", f"set xrange [-0.3:{len(names) - 0.7}]",
+            f"set xtics {labels(names)}"]
     drawn = []
     for i, (variant, values) in enumerate(curves.items()):
         body += block(f"curve{i}", ((x, y) for x, y in enumerate(values) if y > 0))

@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""compare: is commit B worse than commit A? Both are built and measured now, in turn.
+
+  bench/compare.py HEAD~5 HEAD                     fanout, 10 rounds of 5 s
+  bench/compare.py main WORKTREE --scenario burst  this checkout as it is, changes included
+
+Only the servers are of the commits; the load is this checkout's ringcast-bench. What is compared
+is the ratio B/A within each round. Exit code 1: B's CPU per frame or p99.9 is worse by more than
+--max-worse, or B loses frames; 2: it could not be measured; 0: neither.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+
+import harness
+import run
+
+WORKTREE = "WORKTREE"
+ROUNDS_MIN = 6  # With fewer, all ratios lie on one side of 1 by chance too often.
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+NO_DIFFERENCE = "no difference that can be seen"
+FIGURES = {  # name: where it is in a report of ringcast-bench; less is better
+    "core ns/frame": ("server", "core_ns_per_frame"),
+    "p50 ns": ("latency_ns", "p50"),
+    "p99 ns": ("latency_ns", "p99"),
+    "p99.9 ns": ("latency_ns", "p99.9"),
+    "RSS bytes": ("server", "rss_bytes_end"),
+}
+JUDGED = ("core ns/frame", "p99.9 ns")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    about: str
+    connections: int
+    feed: dict
+    server: tuple = ()
+    unix: bool = False
+
+
+SCENARIOS = {
+    "fanout": Scenario("1 000 x 256 B x 100/s", 1000, {"rate": 100}),
+    "many": Scenario("10 000 x 256 B x 10/s", 10_000, {"rate": 10}),
+    "unix": Scenario("1 000 x 256 B x 100/s, Unix-domain", 1000, {"rate": 100}, unix=True),
+    "burst": Scenario("1 000 x 32 frames at one instant x 50/s", 1000,
+                      {"symbols": 32, "rate": 1600, "burst": 32}),
+    # A small log, so that RSS is the connections' and not the log's.
+    "memory": Scenario("10 000 connections, almost idle", 10_000, {"rate": 1},
+                       ("--frame-log-bytes", "1048576")),
+}
+
+
+class CannotMeasure(Exception):
+    pass
+
+
+# ---- Statistics ----
+
+def ratios_of(reports_a, reports_b, keys):
+    """B/A within each round in which both runs were valid and the figure is there."""
+    ratios = []
+    for pair in zip(reports_a, reports_b):
+        if not all(report["valid"] for report in pair):
+            continue
+        a, b = (report[keys[0]].get(keys[1]) or 0 for report in pair)
+        if a > 0 and b > 0:
+            ratios.append(b / a)
+    return ratios
+
+
+def bootstrap_interval(ratios, seed=1):
+    """Where the median of the ratios lies, by resampling them."""
+    chance = random.Random(seed)
+    medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios)))
+                     for _ in range(RESAMPLES))
+    tail = round(RESAMPLES * (1 - CONFIDENCE) / 2)
+    return medians[tail], medians[-1 - tail]
+
+
+def verdict(ratios, interval):
+    low, high = interval
+    if len(ratios) < ROUNDS_MIN or low <= 1 <= high:
+        return NO_DIFFERENCE
+    return "worse" if low > 1 else "better"
+
+
+def is_too_bad(ratios, interval, percent_max):
+    return (verdict(ratios, interval) == "worse"
+            and statistics.median(ratios) > 1 + percent_max / 100)
+
+
+# ---- Building ----
+
+def git(*arguments):
+    done = subprocess.run(["git", "-C", harness.ROOT, *arguments], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise CannotMeasure(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def zig_path():
+    with open(os.path.join(harness.ROOT, "scripts", "setup.sh"), encoding="utf8") as setup:
+        version = re.search(r"^zig_version=(\S+)", setup.read(), re.M)[1]
+    path = os.path.join(harness.ROOT, ".toolchain", f"zig-{version}", "zig")
+    if not os.access(path, os.X_OK):
+        raise CannotMeasure(f"{path} is not there: run scripts/setup.sh run first")
+    return path
+
+
+def run_to_end(command, directory):
+    """The exit code. Interrupted, nothing of it goes on writing into what is then removed."""
+    process = subprocess.Popen(command, cwd=directory, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+class Builds:
+    """Releases of commits in a temporary directory; a context manager that removes it."""
+
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="ringcast-compare-")
+        self.worktrees = []
+        self.bin_dirs = {}
+        return self
+
+    def __exit__(self, *_):
+        with uninterrupted():
+            for worktree in self.worktrees:
+                with contextlib.suppress(CannotMeasure):
+                    git("worktree", "remove", "--force", worktree)
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def resolve(self, name):
+        if name == WORKTREE:
+            return name
+        return git("rev-parse", "--verify", "--end-of-options", name + "^{commit}")
+
+    def build(self, name):
+        """The folder with the programs of a commit, or of this checkout for WORKTREE."""
+        revision = self.resolve(name)
+        if revision not in self.bin_dirs:
+            print(f"building {name} ({revision[:12]})", flush=True)
+            prefix = os.path.join(self.directory, f"built-{len(self.bin_dirs)}")
+            self._zig_build(self._sources(revision), prefix, name)
+            self.bin_dirs[revision] = os.path.join(prefix, "bin")
+        return self.bin_dirs[revision]
+
+    def _sources(self, revision):
+        if revision == WORKTREE:
+            return harness.ROOT
+        path = os.path.join(self.directory, f"source-{len(self.worktrees)}")
+        self.worktrees.append(path)
+        git("worktree", "add", "--detach", path, revision)
+        return path
+
+    def _zig_build(self, sources, prefix, name):
+        command = [zig_path(), "build", "--cache-dir", os.path.join(self.directory, "cache"),
+                   "--prefix", prefix]
+        if run_to_end(command, sources) != 0:
+            raise CannotMeasure(f"{name} does not build")
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Cleaning up is not cut short by another Ctrl-C."""
+    before = {number: signal.signal(number, signal.SIG_IGN)
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ---- Measuring ----
+
+class Setup(harness.Setup):
+    """The server is of the commit that is measured; all else is this checkout's."""
+    server_bin_dir = None
+
+    def program(self, name):
+        if name == "ringcast":
+            return os.path.join(self.server_bin_dir, name)
+        return super().program(name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(os.path.dirname(self.socket_path), ignore_errors=True)
+
+
+class Server(harness.Server):
+    def __enter__(self):
+        try:
+            return super().__enter__()
+        except BaseException:  # Interrupted before it answered: nobody else would end it.
+            if getattr(self, "process", None):
+                self.process.kill()
+                self.process.wait()
+            raise
+
+
+def measure(setup, scenario, bin_dirs):
+    """{"A": [report of each round], "B": [...]}"""
+    connections = scenario.connections // (10 if setup.small else 1)
+    arguments = [*run.sim(**scenario.feed), *run.room(connections), *scenario.server]
+
+    def once(variant):
+        setup.server_bin_dir = bin_dirs[variant]
+        with Server(setup, "ringcast", arguments, unix=scenario.unix) as server:
+            return server.load("-c", connections)
+
+    return harness.interleave(setup, list(bin_dirs), once)
+
+
+# ---- Telling ----
+
+def print_rounds(reports):
+    print("B/A within each round:")
+    for number, (a, b) in enumerate(zip(reports["A"], reports["B"]), 1):
+        cells = []
+        for name, keys in FIGURES.items():
+            ratios = ratios_of([a], [b], keys)
+            cells.append(f"{name} {ratios[0]:.3f}" if ratios else f"{name} -")
+        print(f"  round {number:2}  " + "  ".join(cells))
+
+
+def print_figures(reports, percent_max):
+    """Prints the table; returns the names of the figures that are too bad."""
+    too_bad = []
+    print(f"\n{'':14}{'A':>15}{'B':>15}{'B/A':>8}   95 % interval   verdict")
+    for name, keys in FIGURES.items():
+        ratios = ratios_of(reports["A"], reports["B"], keys)
+        if not ratios:
+            raise CannotMeasure(f"{name}: no round in which both runs were valid")
+        interval = bootstrap_interval(ratios)
+        middle = [harness.median([r for r in reports[side] if r["valid"]], *keys)
+                  for side in "AB"]
+        print(f"{name:14}{middle[0]:15,.0f}{middle[1]:15,.0f}{statistics.median(ratios):8.3f}   "
+              f"{interval[0]:.3f} .. {interval[1]:.3f}  {verdict(ratios, interval)}")
+        if name in JUDGED and is_too_bad(ratios, interval, percent_max):
+            too_bad.append(name)
+    return too_bad
+
+
+def judge(reports, percent_max):
+    """Prints what was found; the exit code."""
+    print_rounds(reports)
+    lossy = {side: sum(not report["valid"] for report in reports[side]) for side in "AB"}
+    if any(lossy.values()):
+        print(f"invalid runs, which do not count: A {lossy['A']}, B {lossy['B']}")
+    if lossy["B"] and not lossy["A"]:
+        print("WORSE: only B loses frames")
+        return 1
+    too_bad = print_figures(reports, percent_max)
+    if len(ratios_of(reports["A"], reports["B"], FIGURES[JUDGED[0]])) < ROUNDS_MIN:
+        print(f"fewer than {ROUNDS_MIN} valid rounds: no difference is called one")
+    if too_bad:
+        print(f"WORSE by more than {percent_max:g} %: {', '.join(too_bad)}")
+        return 1
+    print(f"not worse by more than {percent_max:g} %: {', '.join(JUDGED)}")
+    return 0
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("commit_a", metavar="COMMIT_A")
+    parser.add_argument("commit_b", metavar="COMMIT_B", help="or WORKTREE: this checkout as it is")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="fanout",
+                        help="; ".join(f"{name}: {s.about}" for name, s in SCENARIOS.items()))
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=5, help="each measurement's window")
+    parser.add_argument("--warmup", type=float, default=1)
+    parser.add_argument("--max-worse", type=float, default=5, metavar="PERCENT")
+    parser.add_argument("--server-cpu", type=int, default=0)
+    parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument("--seed", type=int, help="of the order within the rounds")
+    parser.add_argument("--small", action="store_true",
+                        help="a tenth of the connections, one round: does it work at all?")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or options.seconds <= 0:
+        parser.error("at least one round, of more than 0 s")
+    if options.small:
+        options.rounds, options.seconds = 1, min(options.seconds, 2)
+    return options
+
+
+def compare(options):
+    scenario = SCENARIOS[options.scenario]
+    with Builds() as builds:
+        bin_dirs = {"A": builds.build(options.commit_a), "B": builds.build(options.commit_b)}
+        options.bin = builds.build(WORKTREE)
+        options.connections = scenario.connections
+        with Setup(options) as setup:
+            print(f"A {options.commit_a}, B {options.commit_b}, {options.scenario}: "
+                  f"{scenario.about}, {setup.rounds} rounds of {setup.seconds} s", flush=True)
+            reports = measure(setup, scenario, bin_dirs)
+    return judge(reports, options.max_worse)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    options = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return compare(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    except (CannotMeasure, SystemExit) as error:  # SystemExit: harness, a server does not start.
+        print(error, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -55,7 +55,7 @@ SCENARIOS = {
     "unix": Scenario("1 000 x 256 B x 100/s, Unix-domain", 1000, {"rate": 100}, unix=True),
     "burst": Scenario("1 000 x 32 frames at one instant x 50/s", 1000,
                       {"symbols": 32, "rate": 1600, "burst": 32}),
-    # A small log, so that RSS is the connections' and not the log's.
+    # A small log, so that its pages do not hide what the connections need.
     "memory": Scenario("10 000 connections, almost idle", 10_000, {"rate": 1},
                        ("--frame-log-bytes", "1048576")),
 }
@@ -286,7 +286,8 @@ def parse(arguments):
     parser.add_argument("commit_b", metavar="COMMIT_B", help="or WORKTREE: this checkout as it is")
     parser.add_argument("--scenario", choices=SCENARIOS, default="fanout",
                         help="; ".join(f"{name}: {s.about}" for name, s in SCENARIOS.items()))
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=10,
+                        help=f"{ROUNDS_MIN} or more; the interval is nearest to 95 %% if even")
     parser.add_argument("--seconds", type=float, default=5, help="each measurement's window")
     parser.add_argument("--warmup", type=float, default=1)
     parser.add_argument("--max-worse", type=float, default=5, metavar="PERCENT")

@@ -103,8 +103,8 @@ static inline uint64_t *bench_frames_next_seq(struct bench_thread *thread, struc
 
 /* Who got it when, and whether it is what the others got. */
 static void bench_frames_note(struct bench_thread *thread, struct bench_conn *conn,
-                              struct bench_channel *channel, uint64_t seq, const uint8_t *payload,
-                              size_t payload_bytes)
+                              struct bench_channel *channel, uint64_t seq, uint64_t time_ns,
+                              const uint8_t *payload, size_t payload_bytes)
 {
     struct bench_tick *tick = bench_ticks_at(&channel->ticks, seq);
     if (tick == NULL) {
@@ -113,26 +113,27 @@ static void bench_frames_note(struct bench_thread *thread, struct bench_conn *co
     uint64_t hash = bench_ticks_hash(payload, payload_bytes);
     if (tick->count == 0) {
         tick->first_ns = thread->now_ns;
+        tick->time_ns = time_ns;
         tick->hash = hash;
     } else if (tick->hash != hash) {
         thread->totals.differing++;
     }
     if (channel->readers > 1) {
-        conn->place_sum += (double)tick->count / (double)(channel->readers - 1);
+        conn->place_sum += (double)tick->count * channel->place_unit;
         conn->place_count++;
     }
     tick->last_ns = thread->now_ns;
     tick->count++;
 }
 
-static void bench_frames_measure(struct bench_thread *thread, const struct pattern_values *values,
+static void bench_frames_measure(struct bench_thread *thread, uint64_t time_ns,
                                  size_t payload_bytes)
 {
-    uint64_t latency_ns = thread->now_ns > values->time_ns ? thread->now_ns - values->time_ns : 0;
+    uint64_t latency_ns = thread->now_ns > time_ns ? thread->now_ns - time_ns : 0;
     thread->totals.window_frames++;
     histogram_record(&thread->latency, latency_ns);
     if (thread->intervals != NULL) {
-        uint64_t place = (values->time_ns - thread->window_start_ns) / thread->control->interval_ns;
+        uint64_t place = (time_ns - thread->window_start_ns) / thread->control->interval_ns;
         if (place < thread->control->interval_count) {
             struct bench_interval *interval = &thread->intervals[place];
             histogram_record(&interval->latency, latency_ns);
@@ -150,6 +151,7 @@ static void bench_frames_identify(struct bench_thread *thread, struct bench_chan
     channel->symbol = bench_frames_symbol(thread, payload, payload_bytes);
     channel->readers = bench_load_readers(thread->control->load, channel->symbol, first,
                                           first + thread->conn_count);
+    channel->place_unit = channel->readers > 1 ? 1.0 / (double)(channel->readers - 1) : 0.0;
 }
 
 /* seq is not the next one: returns whether it is new. */
@@ -165,42 +167,61 @@ static bool bench_frames_on_jump(struct bench_stream_totals *totals, uint64_t ne
     return true;
 }
 
+/* Not in the window: UINT64_MAX. A tick that another conn of this thread has got is known to be. */
+static uint64_t bench_frames_window_time(struct bench_thread *thread,
+                                         const struct bench_channel *channel,
+                                         const struct pattern_place *place, const uint8_t *payload,
+                                         size_t payload_bytes)
+{
+    uint64_t time_ns;
+    const struct bench_tick *tick =
+        thread->has_seqs ? bench_ticks_find(&channel->ticks, place->seq) : NULL;
+    if (tick != NULL) {
+        return tick->time_ns;
+    }
+    if (!pattern_scan_time(&thread->scan, payload, payload_bytes, place, &time_ns)) {
+        thread->totals.malformed++;
+        return UINT64_MAX;
+    }
+    return time_ns - thread->window_start_ns < thread->window_ns ? time_ns : UINT64_MAX;
+}
+
 void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
                           const uint8_t *payload, size_t payload_bytes)
 {
-    struct pattern_values values;
+    struct pattern_place place;
     struct bench_stream_totals *totals = bench_frames_totals(thread, conn);
     uint32_t index;
     uint64_t *next_seq;
-    if (!pattern_scan(&thread->scan, payload, payload_bytes, &values) ||
-        (next_seq = bench_frames_next_seq(thread, conn, values.channel, &index)) == NULL) {
+    if (!pattern_scan_place(&thread->scan, payload, payload_bytes, &place) ||
+        (next_seq = bench_frames_next_seq(thread, conn, place.channel, &index)) == NULL) {
         thread->totals.malformed++;
         return;
     }
     totals->frames++;
-    if (values.seq != *next_seq && *next_seq != 0 && thread->has_seqs &&
-        !bench_frames_on_jump(totals, *next_seq, values.seq)) {
+    if (place.seq != *next_seq && *next_seq != 0 && thread->has_seqs &&
+        !bench_frames_on_jump(totals, *next_seq, place.seq)) {
         return;
     }
-    *next_seq = values.seq + 1;
+    *next_seq = place.seq + 1;
     if (conn->phase_ns != 0) {
         bench_conn_on_first_tick(thread, conn);
     }
-    if (conn->role != BENCH_READER ||
-        values.time_ns - thread->window_start_ns >= thread->window_ns) {
+    struct bench_channel *channel = &thread->channels[index];
+    uint64_t time_ns = bench_frames_window_time(thread, channel, &place, payload, payload_bytes);
+    if (conn->role != BENCH_READER || time_ns == UINT64_MAX) {
         return;
     }
-    bench_frames_measure(thread, &values, payload_bytes);
+    bench_frames_measure(thread, time_ns, payload_bytes);
     if (!thread->has_seqs) {
         return;
     }
-    struct bench_channel *channel = &thread->channels[index];
     if (channel->first_seq == UINT64_MAX) {
         bench_frames_identify(thread, channel, payload, payload_bytes);
     }
-    channel->first_seq = values.seq < channel->first_seq ? values.seq : channel->first_seq;
-    channel->last_seq = values.seq > channel->last_seq ? values.seq : channel->last_seq;
-    bench_frames_note(thread, conn, channel, values.seq, payload, payload_bytes);
+    channel->first_seq = place.seq < channel->first_seq ? place.seq : channel->first_seq;
+    channel->last_seq = place.seq > channel->last_seq ? place.seq : channel->last_seq;
+    bench_frames_note(thread, conn, channel, place.seq, time_ns, payload, payload_bytes);
 }
 
 static void bench_frames_on_gap(struct bench_thread *thread, struct bench_conn *conn,

@@ -4,7 +4,7 @@
  * Owner    main creates all threads, starts them, stops and joins them, then reads and destroys.
  * Threads  Fields of struct bench_totals and everything without "atomic": the thread's own until
  *          it is joined. The atomics: written by the side that is named.
- * Memory   At creation: conns, the ring, 16 MiB of receive buffers. Later: bench_conn.h.
+ * Memory   At creation: conns, the ring, 8 MiB of receive buffers. Later: bench_conn.h.
  * Errors   0 or a negative errno.
  */
 #ifndef RINGCAST_TOOLS_BENCH_THREAD_H
@@ -24,8 +24,8 @@
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
 #define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */
 #define BENCH_CLOSE_CODES_MAX 16
-#define BENCH_RECV_BUFFERS 1024
-#define BENCH_RECV_BUFFER_BYTES 16384
+#define BENCH_RECV_BUFFERS 256 /* used in turn: few, so that they stay in the cache */
+#define BENCH_RECV_BUFFER_BYTES 32768
 #define BENCH_INTERVALS_MAX 600 /* A longer window has longer intervals than a second. */
 
 /* The phases of a reader's coming. */
@@ -93,8 +93,9 @@ struct bench_channel {
     uint64_t channel;
     uint64_t first_seq; /* UINT64_MAX: none */
     uint64_t last_seq;
-    uint32_t symbol;  /* in the load's list, or BENCH_SYMBOL_NONE */
-    uint32_t readers; /* of this thread */
+    uint32_t symbol;   /* in the load's list, or BENCH_SYMBOL_NONE */
+    uint32_t readers;  /* of this thread */
+    double place_unit; /* from one receipt to the next: 1 / (readers - 1) */
     struct bench_ticks ticks;
 };
 

@@ -4,7 +4,7 @@
  *
  * Owner    A thread's channels, one struct bench_ticks each; merged by main after the join.
  * Threads  One at a time.
- * Memory   32 bytes a tick, doubling as they come; at most BENCH_TICKS_MAX a channel, after which
+ * Memory   40 bytes a tick, doubling as they come; at most BENCH_TICKS_MAX a channel, after which
  *          ticks are not noted (their latencies are).
  * Units    Nanoseconds of CLOCK_REALTIME.
  */
@@ -21,7 +21,8 @@
 struct bench_tick {
     uint64_t first_ns; /* 0: none has got it */
     uint64_t last_ns;
-    uint64_t hash; /* of the first one's bytes */
+    uint64_t time_ns; /* in the tick */
+    uint64_t hash;    /* of the first one's bytes */
     uint32_t count;
 };
 
@@ -30,6 +31,14 @@ struct bench_ticks {
     uint32_t count;
     struct bench_tick *ticks;
 };
+
+/* A tick that somebody has got; NULL: there is none. */
+static inline const struct bench_tick *bench_ticks_find(const struct bench_ticks *ticks,
+                                                        uint64_t seq)
+{
+    uint64_t place = seq - ticks->base_seq; /* wraps before the base */
+    return place < ticks->count && ticks->ticks[place].count > 0 ? &ticks->ticks[place] : NULL;
+}
 
 /* The tick's place; NULL: it is not noted. */
 struct bench_tick *bench_ticks_at(struct bench_ticks *ticks, uint64_t seq);

@@ -41,6 +41,28 @@ static bool pattern_scan_number(const uint8_t **at, const uint8_t *end, uint64_t
     return tick_scan_number(at, value_out);
 }
 
+/* As memcmp() == 0, but inline for what patterns mostly are: 5 to 16 bytes. */
+static inline bool pattern_scan_is_at(const struct pattern_field *field, const uint8_t *at)
+{
+    uint32_t bytes = field->text_bytes;
+    if (bytes > 16 || bytes < 4) {
+        return memcmp(at, field->text, bytes) == 0;
+    }
+    uint64_t first = 0, last = 0, wanted_first = 0, wanted_last = 0;
+    if (bytes >= 8) {
+        memcpy(&first, at, 8);
+        memcpy(&last, at + bytes - 8, 8);
+        memcpy(&wanted_first, field->text, 8);
+        memcpy(&wanted_last, field->text + bytes - 8, 8);
+    } else {
+        memcpy(&first, at, 4);
+        memcpy(&last, at + bytes - 4, 4);
+        memcpy(&wanted_first, field->text, 4);
+        memcpy(&wanted_last, field->text + bytes - 4, 4);
+    }
+    return ((first ^ wanted_first) | (last ^ wanted_last)) == 0;
+}
+
 /* Where the field's number begins; *at is the end of the field before. NULL: nowhere. */
 static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8_t *payload,
                                         const uint8_t *at, const uint8_t *end)
@@ -49,7 +71,7 @@ static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8
     size_t place = before + (size_t)(int64_t)field->distance; /* wraps where it is negative */
     size_t payload_bytes = (size_t)(end - payload);
     if (place < payload_bytes && payload_bytes - place >= field->text_bytes &&
-        memcmp(payload + place, field->text, field->text_bytes) == 0) {
+        pattern_scan_is_at(field, payload + place)) {
         return payload + place + field->text_bytes;
     }
     const uint8_t *found = memmem(payload, payload_bytes, field->text, field->text_bytes);
@@ -61,8 +83,8 @@ static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8
 }
 
 /* A time in seconds may have a fraction; so may any other unit. */
-static uint64_t pattern_scan_time(uint64_t whole, uint64_t unit_ns, const uint8_t *at,
-                                  const uint8_t *end)
+static uint64_t pattern_scan_fraction(uint64_t whole, uint64_t unit_ns, const uint8_t *at,
+                                      const uint8_t *end)
 {
     uint64_t time_ns = whole * unit_ns;
     if (at < end && *at == '.') {
@@ -74,33 +96,48 @@ static uint64_t pattern_scan_time(uint64_t whole, uint64_t unit_ns, const uint8_
     return time_ns;
 }
 
-bool pattern_scan(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
-                  struct pattern_values *values)
+/* Moves *at over the field. */
+static bool pattern_scan_field(struct pattern_field *field, const uint8_t *payload,
+                               const uint8_t *end, const uint8_t **at, uint64_t *number_out)
 {
-    uint64_t numbers[PATTERN_FIELDS] = {0};
+    const uint8_t *found = pattern_scan_find(field, payload, *at, end);
+    if (found == NULL) {
+        return false;
+    }
+    *at = found;
+    return pattern_scan_number(at, end, number_out);
+}
+
+bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                        struct pattern_place *place)
+{
     const uint8_t *at = payload;
     const uint8_t *end = payload + payload_bytes;
-    for (uint32_t i = 0; i < PATTERN_FIELDS; i++) {
-        struct pattern_field *field = &scan->fields[i];
-        if (field->text_bytes == 0) {
-            continue;
-        }
-        const uint8_t *found = pattern_scan_find(field, payload, at, end);
-        if (found == NULL) {
-            return false;
-        }
-        at = found;
-        if (!pattern_scan_number(&at, end, &numbers[i])) {
-            return false;
-        }
+    struct pattern_field *channel = &scan->fields[PATTERN_CHANNEL];
+    struct pattern_field *seq = &scan->fields[PATTERN_SEQ];
+    *place = (struct pattern_place){0};
+    if (channel->text_bytes > 0 &&
+        !pattern_scan_field(channel, payload, end, &at, &place->channel)) {
+        return false;
     }
-    *values = (struct pattern_values){
-        .channel = numbers[PATTERN_CHANNEL],
-        .seq = numbers[PATTERN_SEQ],
-        .time_ns = numbers[PATTERN_TIME],
-    };
-    if (scan->time_unit_ns != 1) {
-        values->time_ns = pattern_scan_time(values->time_ns, scan->time_unit_ns, at, end);
+    if (seq->text_bytes > 0 && !pattern_scan_field(seq, payload, end, &at, &place->seq)) {
+        return false;
     }
+    place->end = (size_t)(at - payload);
+    return true;
+}
+
+bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                       const struct pattern_place *place, uint64_t *time_ns_out)
+{
+    uint64_t number;
+    const uint8_t *at = payload + place->end;
+    const uint8_t *end = payload + payload_bytes;
+    if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {
+        return false;
+    }
+    *time_ns_out = scan->time_unit_ns == 1
+                       ? number
+                       : pattern_scan_fraction(number, scan->time_unit_ns, at, end);
     return true;
 }

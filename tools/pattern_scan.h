@@ -36,17 +36,21 @@ struct pattern_scan {
     uint64_t time_unit_ns;
 };
 
-struct pattern_values {
+struct pattern_place {
     uint64_t channel; /* 0 when there is no such field; seq, too */
     uint64_t seq;
-    uint64_t time_ns;
+    size_t end; /* of them in the payload */
 };
 
 /* false: the pattern is too long. */
 bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, const char *text);
 
-/* false: a field is missing or is no number of at most 19 digits. */
-bool pattern_scan(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
-                  struct pattern_values *values_out);
+/* Which tick it is. false: a field is missing or is no number of at most 19 digits. */
+bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                        struct pattern_place *place_out);
+
+/* Its time; apart, since a tick that many connections receive has but one. false: as above. */
+bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                       const struct pattern_place *place, uint64_t *time_ns_out);
 
 #endif

@@ -1,0 +1,126 @@
+"""peer_websockets: a broadcaster on Python's websockets.
+
+  --mode broadcast   its broadcast(), a call per tick: what its documentation advises
+  --mode joined      frames are encoded once; a client's frames of an instant are one write to
+                     its transport, around the library's own framing
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import time
+
+from websockets.asyncio.server import broadcast, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
+
+import ticks
+
+INSTANTS_MAX = 16  # made up at once, so that clients get a turn
+LAG_BYTES_MAX = 8 << 20  # of a client's write buffer, before it is dropped
+
+
+class Broadcaster:
+    def __init__(self, spec, mode):
+        self.spec = spec
+        self.send = self.send_broadcast if mode == "broadcast" else self.send_joined
+        self.index = {ticks.symbol_name(i): i for i in range(spec["symbols"])}
+        self.subscribers = [set() for _ in range(spec["symbols"])]
+        self.groups = {}  # clients by the symbols they have: theirs is the same data
+        self.connections = set()
+
+    def wanted(self, message):
+        symbols = json.loads(message)["data"]["symbols"]
+        if symbols == ["*"]:
+            return frozenset(self.index.values())
+        return frozenset(self.index[name] for name in symbols if name in self.index)
+
+    def add(self, connection, wanted):
+        for symbol in wanted:
+            self.subscribers[symbol].add(connection)
+        self.groups.setdefault(wanted, set()).add(connection)
+        self.connections.add(connection)
+
+    def remove(self, connection, wanted):
+        for symbol in wanted:
+            self.subscribers[symbol].discard(connection)
+        group = self.groups.get(wanted, set())
+        group.discard(connection)
+        if not group:
+            self.groups.pop(wanted, None)
+        self.connections.discard(connection)
+
+    async def serve_client(self, connection):
+        wanted = frozenset()
+        try:
+            async for message in connection:
+                self.remove(connection, wanted)
+                wanted |= self.wanted(message)
+                await connection.send(json.dumps(
+                    {"type": "SUBSCRIBED", "id": json.loads(message).get("id"),
+                     "data": {"ok": [], "failed": []}}, separators=(",", ":")))
+                self.add(connection, wanted)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.remove(connection, wanted)
+
+    def send_broadcast(self, made):
+        for symbol, text in made:
+            broadcast(self.subscribers[symbol], text)
+
+    def send_joined(self, made):
+        frames = [(symbol, Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+                  for symbol, text in made]
+        for wanted, connections in self.groups.items():
+            data = b"".join([frame for symbol, frame in frames if symbol in wanted])
+            if data:
+                for connection in connections:
+                    connection.transport.write(data)
+
+    async def publish(self):
+        source = ticks.Ticks(self.spec)
+        while True:
+            await asyncio.sleep(max(0, source.due() - time.monotonic()))
+            made = []
+            for _ in range(INSTANTS_MAX):
+                if source.due() > time.monotonic():
+                    break
+                made += source.instant()
+            self.send(made)
+
+    async def drop_laggards(self):
+        while True:
+            await asyncio.sleep(1)
+            for connection in list(self.connections):
+                if connection.transport.get_write_buffer_size() > LAG_BYTES_MAX:
+                    connection.transport.abort()
+
+
+async def run(options):
+    broadcaster = Broadcaster(options.spec, options.mode)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    # asyncio sets TCP_NODELAY.
+    async with serve(broadcaster.serve_client, "127.0.0.1", options.port, compression=None,
+                     ping_interval=None, backlog=4096, close_timeout=0.1):
+        tasks = [asyncio.create_task(broadcaster.publish()),
+                 asyncio.create_task(broadcaster.drop_laggards())]
+        await ended.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=9100)
+    parser.add_argument("--spec", type=ticks.parse, default=dict(ticks.DEFAULTS))
+    parser.add_argument("--mode", choices=["broadcast", "joined"], default="broadcast")
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

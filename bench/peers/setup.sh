@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Sets up the peers that ringcast is measured beside: Debian packages by apt, Python's websockets in
+# .toolchain/peers/, and the C programs of this folder in zig-out/bench/.
+#
+# Does nothing, and needs no network, when all is there. Prints nothing then.
+set -eu -o pipefail
+cd "$(dirname "$0")/../.."
+
+zig=.toolchain/zig-0.16.0/zig
+venv=.toolchain/peers/venv
+out=zig-out/bench
+packages=(
+    nginx               # the server around nchan
+    libnginx-mod-nchan
+    nats-server
+    nodejs
+    node-ws
+    libwebsockets-dev
+    libjansson-dev      # SUBSCRIBE, in the libwebsockets peer
+    python3-venv
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+missing_packages() {
+    local package
+    for package in "${packages[@]}"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            echo "$package"
+    done
+}
+
+install_packages() {
+    local missing as_root=()
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "these Debian packages are needed, and there is no apt-get here: ${missing[*]}"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "not root, and there is no sudo: have an administrator run
+    apt-get install -y --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing the Debian packages that are missing for the peers: ${missing[*]}"
+    "${as_root[@]}" apt-get -q update >/dev/null ||
+        fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
+    # A policy of 101 keeps packages (nginx, nats-server) from starting services.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get install failed, see above; when it is mended, run this again"
+}
+
+install_websockets() {
+    "$venv/bin/python3" -c 'import websockets' 2>/dev/null && return 0
+    say "installing PyPI's newest websockets into $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || fail "python3 -m venv $venv failed, see above"
+    "$venv/bin/pip" install -q --disable-pip-version-check websockets ||
+        fail "pip could not install websockets: is there a network?"
+}
+
+# compile PROGRAM LIBRARY... -- SOURCE...: unless it is newer than all that it is made of.
+compile() {
+    local program=$out/$1 libraries=()
+    shift
+    while [ "$1" != -- ]; do
+        libraries+=("$1")
+        shift
+    done
+    shift
+    if [ -x "$program" ] && [ -z "$(find "$@" bench/peers/*.h -newer "$program")" ]; then
+        return 0
+    fi
+    mkdir -p "$out"
+    "$zig" cc -O3 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -I. \
+        -o "$program" "$@" "${libraries[@]}" || fail "$program does not compile"
+}
+
+install_packages
+scripts/setup.sh run
+install_websockets
+compile peer_publish -- bench/peers/publish.c bench/peers/peer_ticks.c
+compile peer_lws -lwebsockets -ljansson -- bench/peers/peer_lws.c bench/peers/peer_ticks.c

@@ -201,7 +201,8 @@ static int lws_client_subscribe(struct lws_client *client)
         }
         size_t i;
         json_t *symbol;
-        json_array_foreach (symbols, i, symbol) {
+        json_array_foreach(symbols, i, symbol)
+        {
             lws_client_want_name(client, json_is_string(symbol) ? json_string_value(symbol) : "");
         }
     }

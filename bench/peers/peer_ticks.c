@@ -111,11 +111,11 @@ uint32_t peer_ticks_make(struct peer_ticks *ticks, char *out)
     char name[PEER_NAME_BYTES_MAX];
     char head[PEER_PAD_MIN];
     peer_symbol_name(symbol, name);
-    int bytes = snprintf(head, sizeof head,
-                         "{\"type\":\"quote\",\"symbol\":\"%s\",\"ch\":%" PRIu32 ",\"seq\":%" PRIu64
-                         ",\"ts_event\":%" PRIu64 ",\"ts_pub\":%" PRIu64 ",\"filler\":\"",
-                         name, symbol, ++ticks->seqs[symbol], event_ns,
-                         peer_now_ns(CLOCK_REALTIME));
+    int bytes =
+        snprintf(head, sizeof head,
+                 "{\"type\":\"quote\",\"symbol\":\"%s\",\"ch\":%" PRIu32 ",\"seq\":%" PRIu64
+                 ",\"ts_event\":%" PRIu64 ",\"ts_pub\":%" PRIu64 ",\"filler\":\"",
+                 name, symbol, ++ticks->seqs[symbol], event_ns, peer_now_ns(CLOCK_REALTIME));
     ticks->made++;
     size_t end = ticks->spec.pad - 2;
     memcpy(out, head, (size_t)bytes);

@@ -189,6 +189,8 @@ class Nchan(Brokered):
 
     def configured(self):
         files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # A new subscriber of several channels is sent what is kept of them: a little, then.
+        kept = 16 + 2 * (self.spec["burst"] // self.spec["symbols"])
         temporary = "".join(f"  {name}_temp_path {self.work_dir}/{name};\n"
                             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         path = self.write("nginx.conf", f"""\
@@ -209,7 +211,7 @@ http {{
   keepalive_requests 1000000000;
   keepalive_timeout 3600;
   nchan_shared_memory_size 256M;
-  nchan_message_buffer_length 20000;
+  nchan_message_buffer_length {kept};
   nchan_message_timeout 5s;
   server {{
     listen 127.0.0.1:{self.port} backlog=4096;

@@ -119,7 +119,8 @@ static ssize_t publish_nchan_answer(struct publish *publish, const char *text, s
 
 static const struct publish_target publish_targets[] = {
     {.name = "nats",
-     .hello = "CONNECT {\"verbose\":false,\"pedantic\":false,\"name\":\"peer_publish\"}\r\nPING\r\n",
+     .hello =
+         "CONNECT {\"verbose\":false,\"pedantic\":false,\"name\":\"peer_publish\"}\r\nPING\r\n",
      .head = publish_nats_head,
      .tail = "\r\n",
      .answer = publish_nats_answer},

@@ -275,8 +275,11 @@ static int lws_peer_on_event(struct lws *wsi, enum lws_callback_reasons reason, 
     }
 }
 
+/* The library refuses clients that offer a subprotocol it does not know: ringcast's name. */
+#define SUBPROTOCOL "md.json.v1"
+
 static const struct lws_protocols lws_peer_protocols[] = {
-    {.name = "quotes",
+    {.name = SUBPROTOCOL,
      .callback = lws_peer_on_event,
      .per_session_data_size = sizeof(struct lws_client),
      .rx_buffer_size = 4096,
@@ -323,13 +326,14 @@ static int lws_peer_init(int port, const char *spec_text)
         .gid = -1,
         .uid = -1,
         .vhost_name = "peer",
+        .options = LWS_SERVER_OPTION_DISABLE_IPV6,
     };
     peer.context = lws_create_context(&info);
     peer.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     lws_sock_file_fd_type timer = {.filefd = peer.timer_fd};
     if (peer.context == NULL ||
         lws_adopt_descriptor_vhost(lws_get_vhost_by_name(peer.context, "peer"),
-                                   LWS_ADOPT_RAW_FILE_DESC, timer, "quotes", NULL) == NULL) {
+                                   LWS_ADOPT_RAW_FILE_DESC, timer, SUBPROTOCOL, NULL) == NULL) {
         return -EIO;
     }
     peer_ticks_start(&peer.ticks);

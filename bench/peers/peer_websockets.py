@@ -8,6 +8,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import signal
 import time
 
@@ -77,7 +78,8 @@ class Broadcaster:
             data = b"".join([frame for symbol, frame in frames if symbol in wanted])
             if data:
                 for connection in connections:
-                    connection.transport.write(data)
+                    if not connection.transport.is_closing():
+                        connection.transport.write(data)
 
     async def publish(self):
         source = ticks.Ticks(self.spec)
@@ -99,6 +101,7 @@ class Broadcaster:
 
 
 async def run(options):
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # It warns of each client that is gone.
     broadcaster = Broadcaster(options.spec, options.mode)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

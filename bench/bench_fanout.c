@@ -191,11 +191,10 @@ static uint64_t bench_on_publish(void *context, uint64_t now_ns)
 
 /* ---- What else a core asks for ---- */
 
-static void bench_on_open(void *context, struct core *core, uint32_t conn, const char *peer,
-                          uint64_t now_ns)
+static void bench_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     struct bench_world *world = context;
-    (void)core, (void)conn, (void)peer, (void)now_ns;
+    (void)core, (void)conn, (void)now_ns;
     world->opened_count++;
 }
 

@@ -11,7 +11,9 @@ import random
 import resource
 import socket
 import statistics
+import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,7 +21,13 @@ import urllib.request
 
 BENCH_DIR = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH_DIR)
+sys.path.insert(0, os.path.join(BENCH_DIR, "peers"))
+import peers
+import ticks
+
 START_SECONDS_MAX = 10
+RATE_SHARE_MIN = 0.95  # of the ticks that a server was to send; some symbols may have no subscriber
+INTENDED = ["--time-pattern", '"ts_event":']  # latencies from when a tick was due
 QUIET_BUSY_MAX = 0.03  # of the server's core, by others, before a measurement
 QUIET_SECONDS_MAX = 60
 
@@ -37,9 +45,13 @@ class Setup:
         self.warmup = options.warmup
         self.small = options.small
         self.random = random.Random(options.seed)
-        self.socket_path = os.path.join(tempfile.mkdtemp(prefix="ringcast-bench-"), "socket")
+        self.work_dir = tempfile.mkdtemp(prefix="ringcast-bench-")
+        self.socket_path = os.path.join(self.work_dir, "socket")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def close(self):
+        shutil.rmtree(self.work_dir, ignore_errors=True)
 
     def program(self, name):
         path = os.path.join(self.bin_dir, name)
@@ -57,45 +69,78 @@ def free_port():
 
 
 class Server:
-    """A running server; a context manager. kind: ringcast, send or uring."""
+    """A running server; a context manager.
 
-    def __init__(self, setup, kind, arguments, unix=False):
+    kind: ringcast, send, uring, or a peer's name (then spec says what it broadcasts).
+    """
+
+    def __init__(self, setup, kind, arguments=(), unix=False, spec=None, cpus=None):
         self.setup = setup
         self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/"
+        self.is_unix = unix
+        self.spec = spec
+        self.work_dir = None
+        self.load_options = []
+        self.cpus = str(setup.server_cpu) if cpus is None else cpus
+        if kind in peers.PEERS:
+            self.work_dir = tempfile.mkdtemp(prefix="ringcast-peer-")
+            self.commands = self._peer_commands(kind)
+        else:
+            self.commands = [self._own_command(kind, list(arguments))]
+
+    def _own_command(self, kind, arguments):
+        setup = self.setup
         if kind == "ringcast":
             self.admin_port = free_port()
             command = [setup.program("ringcast"), "--host", "127.0.0.1", "--port", str(self.port),
                        "--admin-port", str(self.admin_port), "--log-level", "ERROR", *arguments]
+            if self.spec:
+                command += ["--feed", "sim:" + ticks.text(self.spec)]
         else:
             command = [setup.program("raw_send"), "--port", str(self.port), *arguments]
             command += ["--uring", "64"] if kind == "uring" else []
-        if unix:
+        if self.is_unix:
             command += ["--unix", setup.socket_path]
             self.url = "unix://" + setup.socket_path
-        self.command = ["taskset", "-c", str(setup.server_cpu), *command]
-        self.is_unix = unix
+        return self.cpus, command, None
+
+    def _peer_commands(self, kind):
+        peer = peers.PEERS[kind](ROOT, self.port, self.spec, self.work_dir)
+        self.url = peer.url(["{symbols}"]) if kind == "nchan" else peer.url(["*"])
+        self.load_options = peer.load_options()
+        return [(self.cpus if role == "server" else str(self.setup.load_cpu), command, environment)
+                for role, command, environment in peer.commands()]
 
     def __enter__(self):
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(self.command, stderr=self.log)
+        self.processes = [subprocess.Popen(["taskset", "-c", cpus, *command], env=environment,
+                                           stdout=self.log, stderr=self.log)
+                          for cpus, command, environment in self.commands]
+        self.process = self.processes[0]
         deadline = time.monotonic() + START_SECONDS_MAX
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                self.log.seek(0)
-                raise SystemExit(f"{' '.join(self.command)}:\n{self.log.read()}")
-            time.sleep(0.05)
+        try:
+            while not self._answers():
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.log.seek(0)
+                    raise SystemExit(f"{' '.join(self.commands[0][1])}:\n{self.log.read()}")
+                time.sleep(0.05)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.log.close()
+        if self.work_dir:
+            shutil.rmtree(self.work_dir, ignore_errors=True)
 
     def _answers(self):
         family = socket.AF_UNIX if self.is_unix else socket.AF_INET
@@ -127,17 +172,38 @@ class Server:
                 time.sleep(0.5)
         threading.Thread(target=sample, daemon=True).start()
 
-    def load(self, *arguments, seconds=None, warmup=None):
+    def load(self, *arguments, seconds=None, warmup=None, cpus=None):
         """One run of ringcast-bench; its report."""
         noise = await_quiet(self.setup.server_cpu, 0 if self.setup.small else QUIET_SECONDS_MAX)
-        command = ["taskset", "-c", str(self.setup.load_cpu), self.setup.program("ringcast-bench"),
+        command = ["taskset", "-c", cpus or str(self.setup.load_cpu),
+                   self.setup.program("ringcast-bench"),
                    "--json", "-d", str(seconds or self.setup.seconds), "-w",
                    str(warmup or self.setup.warmup), "-p", str(self.process.pid), "--cpu",
-                   str(self.setup.server_cpu), *map(str, arguments), self.url]
+                   str(self.setup.server_cpu), *self.load_options, *map(str, arguments), self.url]
+        idle = softirq_ns()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if not done.stdout:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-        return {**json.loads(done.stdout), "core_busy_before": noise}
+        report = {**json.loads(done.stdout), "core_busy_before": noise,
+                  "ksoftirqd_ns": softirq_ns() - idle}
+        if self.spec and report["ticks_per_second"] < RATE_SHARE_MIN * self.spec["rate"]:
+            report["valid"], report["exit_code"] = False, "too slow"
+        return report
+
+
+def softirq_ns():
+    """CPU time of all ksoftirqd since the start."""
+    total = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                line = stat.read()
+        except OSError:
+            continue
+        if line.partition("(")[2].startswith("ksoftirqd/"):
+            fields = line.rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) * 10_000_000
+    return total
 
 
 def core_times(cpu):
@@ -200,17 +266,37 @@ def summary(reports):
         "core_ns_per_frame_all": [r["server"]["core_ns_per_frame"] for r in reports],
         "frames_per_second": median(reports, "frames_per_second"),
         "latency_ns": {name: median(reports, "latency_ns", name)
-                       for name in ("p50", "p90", "p99", "p99.9", "max")},
+                       for name in ("p50", "p90", "p99", "p99.9", "p99.99", "max")},
+        "load_busy": median(reports, "load_busy"),
         "core_busy_before_max": max(r["core_busy_before"] for r in reports),
         "rss_bytes": median(reports, "server", "rss_bytes_end"),
     }
 
 
-def cost_ratio(reports, variant, base):
+def ratio(reports, variant, base, *keys):
     """Median over rounds of the ratio within a round: drift of the machine cancels out."""
-    pairs = zip(reports[variant], reports[base])
-    return statistics.median(a["server"]["core_ns_per_frame"] / b["server"]["core_ns_per_frame"]
-                             for a, b in pairs)
+    def pick(report):
+        for key in keys:
+            report = report[key]
+        return report
+    return statistics.median(pick(a) / max(pick(b), 1e-9)
+                             for a, b in zip(reports[variant], reports[base]))
+
+
+def cost_ratio(reports, variant, base):
+    return ratio(reports, variant, base, "server", "core_ns_per_frame")
+
+
+def available_peers(names):
+    """Those of the peers that are set up; says which are not."""
+    found = []
+    for name in names:
+        peer = peers.PEERS[name](ROOT, 1, dict(ticks.DEFAULTS), "")
+        is_available, reason = peer.available()
+        found += [name] if is_available else []
+        if not is_available:
+            print(f"  without {name}: {reason}")
+    return found
 
 
 def machine():

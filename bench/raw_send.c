@@ -110,15 +110,17 @@ static int raw_send_parse(struct raw_send_options *options, int argc, char **arg
     return is_valid && optind == argc ? 0 : -EINVAL;
 }
 
-/* One burst, back to back; returns its bytes. Each frame has its channel's next seq. */
+/* One burst, back to back; returns its bytes. Each frame has its channel's next seq, and the time
+ * late_ns ago, when it was due, as its event's. */
 static size_t raw_send_encode(const struct raw_send_options *options,
-                              const struct json_tick_head *heads, uint64_t seq, uint8_t *out)
+                              const struct json_tick_head *heads, uint64_t seq, uint64_t late_ns,
+                              uint8_t *out)
 {
     size_t used = 0;
     uint64_t now_ns = raw_send_now_ns(CLOCK_REALTIME);
     struct md_update update = {
         .type = MD_QUOTE,
-        .ts_event_ns = now_ns,
+        .ts_event_ns = now_ns - late_ns,
         .ts_recv_ns = now_ns,
         .pad_bytes = options->payload_bytes,
         .quote = {.last = {1234, -2},
@@ -163,8 +165,8 @@ static int raw_send_run(const struct raw_send_options *options, struct raw_serve
             raw_server_poll(server, due_ns > now_ns ? due_ns - now_ns : 0);
             now_ns = raw_send_now_ns(CLOCK_MONOTONIC);
         } while (now_ns < due_ns && !interrupted);
+        size_t bytes = raw_send_encode(options, heads, seq, now_ns - due_ns, frames);
         due_ns = options->rate == 0 ? now_ns : due_ns + interval_ns;
-        size_t bytes = raw_send_encode(options, heads, seq, frames);
         if (bytes == 0) {
             fprintf(stderr, "raw_send: the payload is too short for a tick\n");
             return 1;

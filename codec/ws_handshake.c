@@ -1,5 +1,7 @@
 #include "codec/ws_handshake.h"
 
+/* SHA1() looks the algorithm up for each call, which takes longer than the digest. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -412,7 +414,10 @@ static void handshake_accept_key(char *out, const char *key)
     uint8_t digest[SHA_DIGEST_LENGTH];
     memcpy(text, key, HANDSHAKE_KEY_BYTES);
     memcpy(text + HANDSHAKE_KEY_BYTES, HANDSHAKE_GUID, sizeof HANDSHAKE_GUID - 1);
-    SHA1((const uint8_t *)text, sizeof text, digest);
+    SHA_CTX context;
+    SHA1_Init(&context);
+    SHA1_Update(&context, text, sizeof text);
+    SHA1_Final(digest, &context);
     int bytes = EVP_EncodeBlock((uint8_t *)out, digest, sizeof digest);
     assert_always(bytes == HANDSHAKE_ACCEPT_BYTES);
 }

@@ -117,8 +117,10 @@ static void conn_begin_closing(struct core *core, struct conn *conn)
 
 /* ---- Opening ---- */
 
-static void conn_peer_text(const struct conn *conn, char *text, size_t text_bytes)
+void core_conn_peer(struct core *core, uint32_t conn_number, char text[CORE_PEER_TEXT_BYTES_MAX])
 {
+    const struct conn *conn = core_conn(core, conn_number);
+    const size_t text_bytes = CORE_PEER_TEXT_BYTES_MAX;
     struct sockaddr_storage address;
     socklen_t address_bytes = sizeof address;
     char host[INET6_ADDRSTRLEN];
@@ -207,7 +209,6 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
                                  const struct handshake_request *request)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    char peer[CORE_PEER_TEXT_BYTES_MAX];
     size_t answer_bytes = handshake_accept(answer, request);
     conn_queue(core, conn, answer, answer_bytes);
     if (conn->state != CONN_HANDSHAKING) {
@@ -218,8 +219,7 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
     counter_add(&core->counters->conns_streaming, 1);
     timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
-    conn_peer_text(conn, peer, sizeof peer);
-    core->options.ops->on_open(core->options.context, core, conn_index(core, conn), peer,
+    core->options.ops->on_open(core->options.context, core, conn_index(core, conn),
                                core->time.now_ns);
 }
 

@@ -48,10 +48,8 @@ struct core_conn_end {
 
 /* What src is told. All are called on the core's thread. */
 struct core_ops {
-    /* The upgrade is answered; the WELCOME is to be sent. peer is "127.0.0.1:5123",
-     * "[::1]:5123" or "unix". */
-    void (*on_open)(void *context, struct core *core, uint32_t conn, const char *peer,
-                    uint64_t now_ns);
+    /* The upgrade is answered; the WELCOME is to be sent. */
+    void (*on_open)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
     /* A whole text or binary message; payload may be changed in place. */
     void (*on_message)(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
                        uint8_t *payload, size_t payload_bytes, uint64_t now_ns);
@@ -160,6 +158,9 @@ uint64_t core_next_seq(struct core *core, uint32_t channel);
  * *turn on (0 at the start; wraps). Returns how many. */
 uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
                             uint32_t *channels_out, uint32_t max);
+
+/* "127.0.0.1:5123", "[::1]:5123" or "unix"; a system call. */
+void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TEXT_BYTES_MAX]);
 
 struct core_conn_stats {
     uint64_t frames_sent, frames_lost, frames_conflated;

@@ -1,6 +1,7 @@
 /* The fan-out of new frames, and the batches of sends that carry everything out. */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "codec/base/check.h"
@@ -302,6 +303,14 @@ void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
     sender_end_loan(core, hold);
 }
 
+static void sender_join(uint8_t *out, const struct iovec *iov, uint32_t iov_count)
+{
+    for (uint32_t i = 0; i < iov_count; i++) {
+        memcpy(out, iov[i].iov_base, iov[i].iov_len);
+        out += iov[i].iov_len;
+    }
+}
+
 void sender_queue_slot(struct core *core, struct send *send)
 {
     struct send_batch *batch = core->batch;
@@ -323,6 +332,9 @@ void sender_queue_slot(struct core *core, struct send *send)
     }
     if (send->iov_count == 1) {
         io_uring_prep_send(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS);
+    } else if (send->total_bytes <= SENDER_JOINED_BYTES_MAX) {
+        sender_join(batch->joined[slot], iov, send->iov_count);
+        io_uring_prep_send(sqe, conn->fd, batch->joined[slot], send->total_bytes, SENDER_FLAGS);
     } else {
         send->message = (struct msghdr){.msg_iov = iov, .msg_iovlen = send->iov_count};
         io_uring_prep_sendmsg(sqe, conn->fd, &send->message, SENDER_FLAGS);

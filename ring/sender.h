@@ -24,8 +24,9 @@
     16 /* ... but for a flush's first, so that its first bytes leave early                         \
         */
 #define SENDER_BATCH_IOVS_MAX 4096
-#define SENDER_IOVS_MAX 1024        /* in one send: UIO_MAXIOV */
-#define SENDER_TURN_FRAMES_MAX 1024 /* fanned out before conns are flushed, */
+#define SENDER_IOVS_MAX 1024         /* in one send: UIO_MAXIOV */
+#define SENDER_JOINED_BYTES_MAX 4096 /* a shorter vector is joined by copying, which costs less */
+#define SENDER_TURN_FRAMES_MAX 1024  /* fanned out before conns are flushed, */
 /* and bytes: half of a pull's, so that who pulls catches up. */
 #define SENDER_TURN_BYTES_MAX (64 * KIB)
 #define SENDER_EXTENTS_MAX 65536 /* noted at once, all conns together */
@@ -56,6 +57,7 @@ struct send {
 struct send_batch {
     struct send sends[SENDER_BATCH_MAX];
     struct iovec iovs[SENDER_BATCH_IOVS_MAX];
+    uint8_t joined[SENDER_BATCH_MAX][SENDER_JOINED_BYTES_MAX]; /* by slot */
     uint32_t send_count;
     uint32_t iov_count;
     uint32_t number; /* tells its completions from an older batch's */

@@ -174,6 +174,11 @@ static void log_put(const char *bytes, size_t byte_count)
     }
 }
 
+bool log_wants(enum log_level level)
+{
+    return level >= log_state.level;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
     if (level < log_state.level) {

@@ -26,6 +26,9 @@ enum log_level {
 int log_open(enum log_level level, bool json, uint32_t producer_count);
 void log_close(void);
 
+/* Whether lines of a level are written. Any thread. */
+bool log_wants(enum log_level level);
+
 /* A line at once. Threads: those that may block. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

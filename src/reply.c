@@ -1,10 +1,11 @@
 #include "src/reply.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "codec/decimal.h"
 
 #define REPLY_FIRST_BYTES 4096
 #define REPLY_ESCAPE_BYTES_MAX 6 /* \u001f */
@@ -53,6 +54,17 @@ void reply_put(struct reply *reply, const char *bytes, size_t bytes_count)
         memcpy(at, bytes, bytes_count);
         reply->bytes += bytes_count;
     }
+}
+
+void reply_text(struct reply *reply, const char *text)
+{
+    reply_put(reply, text, strlen(text));
+}
+
+void reply_u64(struct reply *reply, uint64_t value)
+{
+    char text[DECIMAL_U64_BYTES_MAX];
+    reply_put(reply, text, decimal_format_u64(text, value));
 }
 
 void reply_print(struct reply *reply, const char *format, ...)
@@ -104,12 +116,16 @@ void reply_begin(struct reply *reply, const char *type, const char *id, uint64_t
 {
     reply->bytes = 0;
     reply->failed = false;
-    reply_print(reply, "{\"type\":\"%s\"", type);
+    reply_text(reply, "{\"type\":\"");
+    reply_text(reply, type);
+    reply_text(reply, "\"");
     if (id[0] != '\0') {
-        reply_put(reply, ",\"id\":", 6);
-        reply_put(reply, id, strlen(id));
+        reply_text(reply, ",\"id\":");
+        reply_text(reply, id);
     }
-    reply_print(reply, ",\"ts\":%" PRIu64 ",\"data\":", wall_ns);
+    reply_text(reply, ",\"ts\":");
+    reply_u64(reply, wall_ns);
+    reply_text(reply, ",\"data\":");
 }
 
 void reply_end(struct reply *reply)

@@ -23,6 +23,22 @@ uint64_t session_wall_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* What WELCOME says to everybody. */
+static void session_write_welcome_rest(struct sessions *sessions)
+{
+    const struct session_options *options = &sessions->options;
+    int bytes = snprintf(
+        sessions->welcome_rest, sizeof sessions->welcome_rest,
+        ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION "\",\"encodings\":[\"md.json.v1\"]"
+        ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
+        ",\"limits\":{\"max_message_bytes\":%d,\"max_subscriptions\":%" PRIu32
+        ",\"max_patterns\":%d,\"max_symbols_per_message\":%d}}",
+        options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
+        options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
+        options->subscription_count_max, SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX);
+    assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
+}
+
 int sessions_create(struct sessions **sessions_out, const struct session_options *options)
 {
     struct sessions *sessions = calloc(1, sizeof *sessions);
@@ -37,6 +53,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
         sessions_destroy(sessions);
         return -ENOMEM;
     }
+    session_write_welcome_rest(sessions);
     *sessions_out = sessions;
     return 0;
 }
@@ -95,16 +112,20 @@ void session_begin_entry(struct reply *reply, const struct session_name *name)
     if (reply->bytes > 0 && reply->text[reply->bytes - 1] != '[') {
         reply_put(reply, ",", 1);
     }
-    reply_print(reply, "{\"symbol\":");
+    reply_text(reply, "{\"symbol\":");
     reply_string(reply, name->text, name->bytes);
-    reply_print(reply, ",\"type\":\"%s\"", md_type_name(name->type));
+    reply_text(reply, ",\"type\":\"");
+    reply_text(reply, md_type_name(name->type));
+    reply_text(reply, "\"");
 }
 
 void session_begin_verdicts(struct session_call *call, const char *type)
 {
     struct reply *reply = &call->sessions->reply;
     reply_begin(reply, type, call->request->id, session_wall_ns());
-    reply_print(reply, "{\"epoch\":\"%s\",\"ok\":[", call->sessions->options.epoch);
+    reply_text(reply, "{\"epoch\":\"");
+    reply_text(reply, call->sessions->options.epoch);
+    reply_text(reply, "\",\"ok\":[");
     reply_put(&call->sessions->failed, "[", 1);
 }
 
@@ -112,9 +133,9 @@ void session_end_verdicts(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;
     const struct reply *failed = &call->sessions->failed;
-    reply_print(reply, "],\"failed\":");
+    reply_text(reply, "],\"failed\":");
     reply_put(reply, failed->text, failed->bytes);
-    reply_print(reply, "]}");
+    reply_text(reply, "]}");
     reply_end(reply);
     session_send_reply(call);
 }
@@ -132,40 +153,37 @@ static void session_write_id(const struct session *session, const struct core *c
 static void session_send_welcome(struct sessions *sessions, struct core *core, uint32_t conn,
                                  const char *id)
 {
-    const struct session_options *options = &sessions->options;
     struct reply *reply = &sessions->reply;
     uint64_t wall_ns = session_wall_ns();
     reply_begin(reply, "WELCOME", "", wall_ns);
-    reply_print(reply, "{\"session\":\"%s\",\"epoch\":\"%s\",\"server_time\":%" PRIu64, id,
-                options->epoch, wall_ns);
-    reply_print(reply, ",\"version\":\"" RINGCAST_VERSION "\",\"encodings\":[\"md.json.v1\"]");
-    reply_print(reply, ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64,
-                options->heartbeat_interval_ns / NS_PER_MS, options->idle_timeout_ns / NS_PER_MS);
-    reply_print(reply,
-                ",\"limits\":{\"max_message_bytes\":%d,\"max_subscriptions\":%" PRIu32
-                ",\"max_patterns\":%d,\"max_symbols_per_message\":%d}}",
-                CORE_MESSAGE_BYTES_MAX, options->subscription_count_max, SESSION_PATTERNS_MAX,
-                REQUEST_SYMBOLS_MAX);
+    reply_text(reply, "{\"session\":\"");
+    reply_text(reply, id);
+    reply_text(reply, "\",\"server_time\":");
+    reply_u64(reply, wall_ns);
+    reply_text(reply, sessions->welcome_rest);
     reply_end(reply);
     if (!reply->failed) {
         core_send_text(core, conn, reply->text, reply->bytes);
     }
 }
 
-static void session_on_open(void *context, struct core *core, uint32_t conn, const char *peer,
-                            uint64_t now_ns)
+static void session_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     struct sessions *sessions = context;
     struct session *session = session_of(sessions, conn);
     char id[SESSION_NUMBER_TEXT_BYTES_MAX];
+    char peer[CORE_PEER_TEXT_BYTES_MAX];
     char line[SESSION_LINE_BYTES_MAX];
     (void)now_ns;
     assert_always(session->number == 0);
 
     *session = (struct session){.number = ++sessions->newest_number};
     session_write_id(session, core, id);
-    snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
-    log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    if (log_wants(LOG_LEVEL_INFO)) {
+        core_conn_peer(core, conn, peer);
+        snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
+        log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    }
     session_send_welcome(sessions, core, conn, id);
 }
 

@@ -46,6 +46,8 @@ struct session {
 };
 static_assert(sizeof(struct session) == 40, "counted per client");
 
+#define SESSION_WELCOME_BYTES_MAX 512
+
 struct sessions {
     struct session_options options;
     struct session *slab; /* by conn */
@@ -55,6 +57,7 @@ struct sessions {
     uint32_t pattern_conn_count;
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
+    char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
 /* A client's message while it is being answered. The core may close the conn within any call, so

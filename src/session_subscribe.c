@@ -239,8 +239,11 @@ static void session_accept(struct session_call *call, const struct session_name 
 {
     struct reply *reply = &call->sessions->reply;
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64 "}", channel,
-                core_next_seq(call->core, channel));
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, channel);
+    reply_text(reply, ",\"next_seq\":");
+    reply_u64(reply, core_next_seq(call->core, channel));
+    reply_text(reply, "}");
 }
 
 static void session_accept_pattern(struct session_call *call, const struct session_name *name,

@@ -171,11 +171,10 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
 
 /* ---- The server's side of the little protocol ---- */
 
-static void on_open(void *context, struct core *core, uint32_t conn, const char *peer,
-                    uint64_t now_ns)
+static void on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     char text[64];
-    (void)context, (void)peer, (void)now_ns;
+    (void)context, (void)now_ns;
     core_send_text(core, conn, text, (size_t)sprintf(text, "W %u", conn));
 }
 

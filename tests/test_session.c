@@ -59,6 +59,12 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     return now_ns + 5;
 }
 
+void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])
+{
+    (void)self, (void)conn;
+    strcpy(text, "127.0.0.1:5123");
+}
+
 uint32_t core_index(const struct core *self)
 {
     (void)self;
@@ -193,7 +199,7 @@ static void forget_texts(void)
 
 static void open_conn(uint32_t conn)
 {
-    session_ops.on_open(core->sessions, core, conn, "127.0.0.1:5123", 0);
+    session_ops.on_open(core->sessions, core, conn, 0);
 }
 
 static int set_up_with(uint32_t subscription_count_max)

@@ -242,6 +242,8 @@ static json_t *bench_report_usage_json(const struct bench_result *result)
     if (result->options->cpu >= 0) {
         uint64_t busy_ns = end->core.busy_ns - begin->core.busy_ns;
         bench_report_set(usage, "core_busy_ns", busy_ns);
+        bench_report_set(usage, "core_connect_busy_ns",
+                         result->connect_end.core.busy_ns - result->connect_begin.core.busy_ns);
         bench_report_set(usage, "core_idle_ns", end->core.idle_ns - begin->core.idle_ns);
         bench_report_set(usage, "core_steal_ns", end->core.steal_ns - begin->core.steal_ns);
         json_object_set_new(usage, "core_ns_per_frame",

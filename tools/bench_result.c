@@ -413,8 +413,8 @@ static int bench_result_prepare_intervals(struct bench_result *result,
     return result->intervals != NULL && result->interval_ends != NULL ? 0 : -ENOMEM;
 }
 
-static int bench_result_start(const struct bench_options *options, struct bench_control *control,
-                              struct bench_thread **threads)
+static int bench_result_create_threads(const struct bench_options *options,
+                                       struct bench_control *control, struct bench_thread **threads)
 {
     for (uint32_t i = 0; i < options->thread_count; i++) {
         int error = bench_thread_create(&threads[i], options, control, i);
@@ -423,6 +423,12 @@ static int bench_result_start(const struct bench_options *options, struct bench_
             return 1;
         }
     }
+    return 0;
+}
+
+static int bench_result_start_threads(const struct bench_options *options,
+                                      struct bench_thread *const *threads)
+{
     for (uint32_t i = 0; i < options->thread_count; i++) {
         if (bench_thread_start(threads[i]) != 0) {
             fprintf(stderr, "ringcast-bench: no thread can be made\n");
@@ -452,10 +458,16 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
         fprintf(stderr, "ringcast-bench: out of memory\n");
         return 1;
     }
-    if (bench_result_start(options, &control, threads) != 0) {
+    if (bench_result_create_threads(options, &control, threads) != 0) {
         return 1; /* main exits: nothing is worth undoing */
     }
-    if (bench_result_await_connections(options, threads)) {
+    result->connect_begin = bench_result_sample(options, threads);
+    if (bench_result_start_threads(options, threads) != 0) {
+        return 1;
+    }
+    bool any = bench_result_await_connections(options, threads);
+    result->connect_end = bench_result_sample(options, threads);
+    if (any) {
         bench_result_measure(result, &control, threads);
     }
     atomic_store(&control.stop, true);

@@ -32,6 +32,7 @@ struct bench_places {
 
 struct bench_result {
     const struct bench_options *options;
+    struct bench_sample connect_begin, connect_end;
     struct bench_sample begin, end;
     struct bench_totals totals; /* of all threads */
     struct histogram latency;

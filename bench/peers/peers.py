@@ -135,9 +135,6 @@ class Brokered(Peer):
         """Writes the configuration; the arguments that name it."""
         raise NotImplementedError
 
-    def load_options(self):
-        return ["--protocol", self.target]
-
     def available(self):
         if not os.access(self.built("peer_publish"), os.X_OK):
             return False, "peer_publish is not there: run bench/peers/setup.sh"
@@ -146,6 +143,9 @@ class Brokered(Peer):
 
 class Nats(Brokered):
     target = "nats"
+
+    def load_options(self):
+        return ["--protocol", "nats"]
 
     def program(self):
         return ["nats-server"]
@@ -178,7 +178,11 @@ class Nchan(Brokered):
             return False, "nchan is not there: run bench/peers/setup.sh"
         return super().available()
 
+    def load_options(self):
+        return ["--protocol", "plain"]
+
     def url(self, symbols):
+        """["{symbols}"]: those that ringcast-bench draws for each connection."""
         if symbols == ["*"]:
             symbols = [ticks.symbol_name(i) for i in range(self.spec["symbols"])]
         if len(symbols) > CHANNELS_MAX:

@@ -203,29 +203,19 @@ class Setup(harness.Setup):
         return self
 
     def __exit__(self, *_):
-        shutil.rmtree(os.path.dirname(self.socket_path), ignore_errors=True)
-
-
-class Server(harness.Server):
-    def __enter__(self):
-        try:
-            return super().__enter__()
-        except BaseException:  # Interrupted before it answered: nobody else would end it.
-            if getattr(self, "process", None):
-                self.process.kill()
-                self.process.wait()
-            raise
+        self.close()
 
 
 def measure(setup, scenario, bin_dirs):
     """{"A": [report of each round], "B": [...]}"""
     connections = scenario.connections // (10 if setup.small else 1)
-    arguments = [*run.sim(**scenario.feed), *run.room(connections), *scenario.server]
+    arguments = [*run.room(connections), *scenario.server]
 
     def once(variant):
         setup.server_bin_dir = bin_dirs[variant]
-        with Server(setup, "ringcast", arguments, unix=scenario.unix) as server:
-            return server.load("-c", connections)
+        with harness.Server(setup, "ringcast", arguments, unix=scenario.unix,
+                    spec=run.spec(**scenario.feed)) as server:
+            return server.load("-c", connections, *harness.INTENDED)
 
     return harness.interleave(setup, list(bin_dirs), once)
 

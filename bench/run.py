@@ -180,22 +180,30 @@ def best_of(reports, peers, pick):
 
 
 def sparse(setup):
+    """Each client gets 5 of each 50 ticks on average. The floor is a bare loop with one send of 5
+    frames to each client at the same instants: as many sends and bytes, and no server."""
     connections = 100 if setup.small else 1000
     ticks = spec(symbols=200, rate=5000, burst=50)
     peers = harness.available_peers(PEERS)
 
     def measure(kind):
+        if kind == "floor":
+            with Server(setup, "uring", raw(500, 5)) as server:
+                return server.load("-c", connections, *INTENDED)
         with Server(setup, kind, room(connections) if kind == "ringcast" else (),
                     spec=ticks) as server:
             return server.load("-c", connections, "-s", symbol_list(200), "--subscriptions", 20,
                                "--zipf", 1, *INTENDED, warmup=max(setup.warmup, 2))
 
-    reports = interleave(setup, ["ringcast", *peers], measure)
+    reports = interleave(setup, ["ringcast", "floor", *peers], measure)
     best = best_of(reports, peers, lambda runs: median(runs, "server", "core_ns_per_frame"))
     if best is None:
         return check("no peer that delivers everything is set up: bench/peers/setup.sh", False)
     cost = harness.cost_ratio(reports, "ringcast", best)
-    record("sparse", setup, {"ratio_to_best_peer": cost, "best_peer": best,
+    floor = harness.cost_ratio(reports, "ringcast", "floor")
+    print(f"  {floor:.2f} of what the bare loop needs for as many sends; the loop needs "
+          f"{harness.cost_ratio(reports, 'floor', best):.2f} of {best}")
+    record("sparse", setup, {"ratio_to_best_peer": cost, "best_peer": best, "ratio_to_floor": floor,
                              "variants": summaries(reports)})
     return check(f"CPU per frame {cost:.3f} of the best peer's, {best} (0.5 or less, aim 0.3)",
                  cost <= 0.5 and are_valid(reports, "ringcast"))

@@ -37,6 +37,7 @@ test_packages=(
     procps           # finds processes
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
+    gnuplot-nox      # plots of the benchmarks
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }

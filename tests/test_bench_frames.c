@@ -12,15 +12,38 @@
 
 #define STREAM_BYTES_MAX 8192
 
-/* A thread without a ring, and one connection that is streaming. */
+/* A thread without a ring, and one connection that is streaming; another may be. */
+static struct bench_options options;
+static struct bench_control control;
+static struct bench_load *load;
 static struct bench_thread thread;
 static struct bench_conn conn;
 static uint8_t stream[STREAM_BYTES_MAX];
 static size_t stream_bytes;
 
+static void set_pattern(enum pattern_field_name name, const char *text)
+{
+    assert_true(pattern_scan_set(&thread.scan, name, text));
+}
+
 static void begin(void)
 {
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    options = (struct bench_options){
+        .symbols = "*", .symbol_pattern = "\"symbol\":\"", .connection_count = 2};
+    options.role_counts[BENCH_READER] = 2;
+    assert_int_equal(bench_load_create(&load, &options, error), 0);
+    control = (struct bench_control){.load = load};
     memset(&thread, 0, sizeof thread);
+    thread.options = &options;
+    thread.control = &control;
+    thread.conn_count = 2;
+    thread.conns = &conn;
+    thread.has_seqs = true;
+    thread.scan.time_unit_ns = 1;
+    set_pattern(PATTERN_CHANNEL, "\"ch\":");
+    set_pattern(PATTERN_SEQ, "\"seq\":");
+    set_pattern(PATTERN_TIME, "\"ts_pub\":");
     thread.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.channels);
     thread.channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.channel_indexes);
     thread.window_start_ns = 1000;
@@ -30,12 +53,21 @@ static void begin(void)
     stream_bytes = 0;
 }
 
+static void end_conn(struct bench_conn *ended)
+{
+    free(ended->next_seqs);
+    free(ended->carry);
+}
+
 static void end(void)
 {
+    for (uint32_t i = 0; i < thread.channel_count; i++) {
+        bench_ticks_deinit(&thread.channels[i].ticks);
+    }
     free(thread.channels);
     free(thread.channel_indexes);
-    free(conn.next_seqs);
-    free(conn.carry);
+    end_conn(&conn);
+    bench_load_destroy(load);
     while (thread.carry_free != NULL) {
         void *block = thread.carry_free;
         memcpy(&thread.carry_free, block, sizeof thread.carry_free);
@@ -64,9 +96,15 @@ static void add_tick(uint32_t channel, uint64_t seq, uint64_t ts_pub_ns)
     add_text(text);
 }
 
+static void feed_conn(struct bench_conn *fed)
+{
+    bench_conn_on_bytes(&thread, fed, stream, stream_bytes);
+    stream_bytes = 0;
+}
+
 static void feed(void)
 {
-    bench_conn_on_bytes(&thread, &conn, stream, stream_bytes);
+    feed_conn(&conn);
 }
 
 static void frames_count_once_wherever_they_are_split(void **state)
@@ -80,9 +118,9 @@ static void frames_count_once_wherever_they_are_split(void **state)
         size_t first = split < stream_bytes ? split : stream_bytes;
         bench_conn_on_bytes(&thread, &conn, stream, first);
         bench_conn_on_bytes(&thread, &conn, stream + first, stream_bytes - first);
-        assert_int_equal(thread.totals.readers.frames, 6);
-        assert_int_equal(thread.totals.readers.bytes, stream_bytes);
-        assert_int_equal(thread.totals.readers.holes, 0);
+        assert_int_equal(thread.totals.streams[BENCH_READER].frames, 6);
+        assert_int_equal(thread.totals.streams[BENCH_READER].bytes, stream_bytes);
+        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
         assert_int_equal(thread.totals.malformed, 0);
         assert_int_equal(conn.carry_bytes, 0);
         end();
@@ -99,8 +137,8 @@ static void frames_that_come_byte_by_byte_count(void **state)
     for (size_t i = 0; i < stream_bytes; i++) {
         bench_conn_on_bytes(&thread, &conn, stream + i, 1);
     }
-    assert_int_equal(thread.totals.readers.frames, 6);
-    assert_int_equal(thread.totals.readers.bytes, stream_bytes);
+    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 6);
+    assert_int_equal(thread.totals.streams[BENCH_READER].bytes, stream_bytes);
     assert_null(conn.carry);
     end();
 }
@@ -131,8 +169,8 @@ static void a_jump_of_seq_is_a_hole_per_channel(void **state)
     add_tick(7, 2, 1500);
     add_tick(9, 54, 1500);
     feed();
-    assert_int_equal(thread.totals.readers.holes, 1);
-    assert_int_equal(thread.totals.readers.hole_frames, 3);
+    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].hole_frames, 3);
     end();
 }
 
@@ -145,7 +183,7 @@ static void a_seq_that_comes_twice_is_a_duplicate(void **state)
     add_tick(7, 2, 1500);
     add_tick(7, 3, 1500);
     feed();
-    assert_int_equal(thread.totals.readers.duplicates, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 1);
     assert_int_equal(thread.totals.window_frames, 3);
     end();
 }
@@ -160,10 +198,10 @@ static void a_gap_covers_exactly_what_it_tells(void **state)
     add_tick(7, 10, 1500);
     add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":12,\"to\":12}}");
     feed();
-    assert_int_equal(thread.totals.readers.holes, 0);
-    assert_int_equal(thread.totals.readers.gaps, 2);
-    assert_int_equal(thread.totals.readers.gap_frames, 9);
-    assert_int_equal(thread.totals.readers.gaps_wrong, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
+    assert_int_equal(thread.totals.streams[BENCH_READER].gaps, 2);
+    assert_int_equal(thread.totals.streams[BENCH_READER].gap_frames, 9);
+    assert_int_equal(thread.totals.streams[BENCH_READER].gaps_wrong, 1);
     end();
 }
 
@@ -171,11 +209,11 @@ static void stalled_connections_are_counted_apart(void **state)
 {
     (void)state;
     begin();
-    conn.is_stalled = true;
+    conn.role = BENCH_STALLED;
     add_tick(7, 1, 1500);
     feed();
-    assert_int_equal(thread.totals.stalled.frames, 1);
-    assert_int_equal(thread.totals.readers.frames, 0);
+    assert_int_equal(thread.totals.streams[BENCH_STALLED].frames, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 0);
     assert_int_equal(thread.totals.window_frames, 0);
     end();
 }
@@ -203,10 +241,139 @@ static void a_close_frame_is_counted_under_its_code(void **state)
     memcpy(stream, "\x88\x02\x10\x0c", 4); /* 4108 */
     stream_bytes = 4;
     feed();
-    assert_int_equal(thread.totals.readers.close_code_count, 1);
-    assert_int_equal(thread.totals.readers.closes[0].code, 4108);
+    assert_int_equal(thread.totals.streams[BENCH_READER].close_code_count, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].closes[0].code, 4108);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     end();
+}
+
+static void the_same_bytes_for_all_are_no_difference(void **state)
+{
+    (void)state;
+    begin();
+    struct bench_conn other = {.fd = -1, .state = BENCH_CONN_STREAMING};
+    add_tick(7, 1, 1500);
+    feed();
+    thread.now_ns += 300;
+    add_tick(7, 1, 1500);
+    feed_conn(&other);
+    struct bench_tick *tick = bench_ticks_at(&thread.channels[0].ticks, 1);
+    assert_int_equal(thread.totals.differing, 0);
+    assert_int_equal(tick->count, 2);
+    assert_int_equal(tick->last_ns - tick->first_ns, 300);
+    assert_true(conn.place_sum == 0.0 && other.place_sum == 1.0);
+    end_conn(&other);
+    end();
+}
+
+static void one_other_byte_is_a_difference(void **state)
+{
+    (void)state;
+    begin();
+    struct bench_conn other = {.fd = -1, .state = BENCH_CONN_STREAMING};
+    add_tick(7, 1, 1500);
+    feed();
+    add_tick(7, 1, 1500);
+    stream[stream_bytes - 3] ^= 1;
+    feed_conn(&other);
+    assert_int_equal(thread.totals.differing, 1);
+    assert_int_equal(thread.totals.window_frames, 2);
+    end_conn(&other);
+    end();
+}
+
+static void a_tick_without_its_fields_is_malformed(void **state)
+{
+    (void)state;
+    begin();
+    add_text("{\"type\":\"quote\",\"ch\":1,\"seq\":2}");
+    add_text("{\"type\":\"quote\",\"ch\":1,\"seq\":,\"ts_pub\":3}");
+    add_tick(BENCH_CHANNEL_NUMBER_MAX, 1, 1500);
+    feed();
+    assert_int_equal(thread.totals.malformed, 3);
+    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 0);
+    assert_int_equal(conn.state, BENCH_CONN_STREAMING);
+    end();
+}
+
+static void a_plain_server_may_send_anything_with_a_time(void **state)
+{
+    (void)state;
+    begin();
+    options.protocol = BENCH_PLAIN;
+    thread.has_seqs = false;
+    set_pattern(PATTERN_CHANNEL, "");
+    set_pattern(PATTERN_SEQ, "");
+    set_pattern(PATTERN_TIME, "at=");
+    add_text("at=1500");
+    add_text("at=1500 again, which is no duplicate without numbers");
+    stream[stream_bytes] = 0x82; /* binary */
+    memcpy(stream + stream_bytes + 1,
+           "\x07"
+           "at=1600",
+           8);
+    stream_bytes += 9;
+    feed();
+    assert_int_equal(thread.totals.window_frames, 3);
+    assert_int_equal(thread.totals.malformed, 0);
+    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 0);
+    end();
+}
+
+static void a_message_in_fragments_is_malformed(void **state)
+{
+    (void)state;
+    begin();
+    options.protocol = BENCH_PLAIN;
+    memcpy(stream, "\x01\x02{}", 4);
+    stream_bytes = 4;
+    feed();
+    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    end();
+}
+
+static void a_refused_symbol_is_told_and_ends_the_connection(void **state)
+{
+    (void)state;
+    begin();
+    conn.state = BENCH_CONN_SUBSCRIBING;
+    thread.in_flight = 1;
+    add_text("{\"type\":\"SUBSCRIBED\",\"data\":{\"ok\":[],\"failed\":[{\"symbol\":\"X\"}]}}");
+    feed();
+    assert_int_equal(thread.totals.refusals, 1);
+    assert_non_null(strstr(thread.totals.refusal_text, "\"X\""));
+    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    assert_int_equal(thread.in_flight, 0);
+    end();
+}
+
+static void more_close_codes_than_are_kept_do_no_harm(void **state)
+{
+    (void)state;
+    struct bench_stream_totals totals = {0};
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t code = 0; code < 2 * BENCH_CLOSE_CODES_MAX; code++) {
+            bench_frames_count_close(&totals, 4000 + code, 1);
+        }
+    }
+    assert_int_equal(totals.close_code_count, BENCH_CLOSE_CODES_MAX);
+    assert_int_equal(totals.closes[0].count, 2);
+    assert_int_equal(totals.closes[BENCH_CLOSE_CODES_MAX - 1].count, 2);
+}
+
+static void what_a_frame_needs_is_told_by_its_header(void **state)
+{
+    (void)state;
+    static const uint8_t longest[] = {0x81, 127, 0, 0, 0, 0, 0, 0x10, 0, 0};
+    static const uint8_t too_long[] = {0x81, 127, 0, 0, 0, 0, 0, 0x10, 0, 1};
+    assert_int_equal(bench_frames_needed((const uint8_t *)"\x81", 1), 2);
+    assert_int_equal(bench_frames_needed((const uint8_t *)"\x81\x05", 2), 7);
+    assert_int_equal(bench_frames_needed((const uint8_t *)"\x81\x7e\x01", 3), 4);
+    assert_int_equal(bench_frames_needed((const uint8_t *)"\x81\x7e\x01\x00", 4), 4 + 256);
+    assert_int_equal(bench_frames_needed(longest, 9), 10);
+    assert_int_equal(bench_frames_needed(longest, 10), 10 + BENCH_FRAME_BYTES_MAX);
+    assert_int_equal(bench_frames_needed(too_long, 10), 10);
 }
 
 int main(void)
@@ -221,6 +388,14 @@ int main(void)
         cmocka_unit_test(stalled_connections_are_counted_apart),
         cmocka_unit_test(a_masked_frame_ends_the_connection),
         cmocka_unit_test(a_close_frame_is_counted_under_its_code),
+        cmocka_unit_test(the_same_bytes_for_all_are_no_difference),
+        cmocka_unit_test(one_other_byte_is_a_difference),
+        cmocka_unit_test(a_tick_without_its_fields_is_malformed),
+        cmocka_unit_test(a_plain_server_may_send_anything_with_a_time),
+        cmocka_unit_test(a_message_in_fragments_is_malformed),
+        cmocka_unit_test(a_refused_symbol_is_told_and_ends_the_connection),
+        cmocka_unit_test(more_close_codes_than_are_kept_do_no_harm),
+        cmocka_unit_test(what_a_frame_needs_is_told_by_its_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,10 +82,13 @@ static void the_server_side_accepts_the_request(void **state)
     char error[WS_CLIENT_ERROR_BYTES_MAX];
     char text[WS_CLIENT_REQUEST_BYTES_MAX];
     assert_int_equal(ws_client_parse_url(&url, "ws://[::1]:9000/v1", error), 0);
-    size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", "md.json.v1", text);
-    assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
-    assert_int_equal(request.head_bytes, bytes);
-    assert_true(request.protocol_offered);
+    for (int offers = 0; offers < 2; offers++) {
+        const char *protocol = offers ? "md.json.v1" : NULL;
+        size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", protocol, text);
+        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
+        assert_int_equal(request.head_bytes, bytes);
+        assert_int_equal(request.protocol_offered, offers);
+    }
 }
 
 static void a_server_decodes_our_frames(void **state)

@@ -9,6 +9,7 @@
 #include "codec/base/check.h"
 
 #define SYMBOL_BYTES_MAX 64
+#define RANGE_DIGITS_MAX 9
 #define TRIES_MAX 64 /* to draw what is not drawn yet; then the most popular one left is taken */
 
 struct bench_load {
@@ -46,19 +47,27 @@ static int bench_load_add(struct bench_load *load, const char *text, size_t text
 static int bench_load_add_range(struct bench_load *load, const char *text, size_t text_bytes,
                                 const char *brace)
 {
+    static const char digits[] = "0123456789";
     char name[2 * SYMBOL_BYTES_MAX];
-    unsigned first, last;
-    int digits_begin = 0, digits_end = 0, end = 0;
     size_t head_bytes = (size_t)(brace - text);
-    if (sscanf(brace, "{%n%u%n..%u}%n", &digits_begin, &first, &digits_end, &last, &end) != 2 ||
-        end == 0 || last < first || head_bytes > SYMBOL_BYTES_MAX || digits_end > 12) {
+    const char *first = brace + 1;
+    size_t first_digits = strspn(first, digits);
+    const char *last = first + first_digits + 2;
+    size_t last_digits = strncmp(first + first_digits, "..", 2) == 0 ? strspn(last, digits) : 0;
+    if (head_bytes > SYMBOL_BYTES_MAX || first_digits == 0 || first_digits > RANGE_DIGITS_MAX ||
+        last_digits == 0 || last_digits > RANGE_DIGITS_MAX || last[last_digits] != '}') {
         return -EINVAL;
     }
-    const char *tail = brace + end;
-    size_t tail_bytes = text_bytes - head_bytes - (size_t)end;
-    for (unsigned number = first; number <= last; number++) {
-        int bytes = snprintf(name, sizeof name, "%.*s%0*u%.*s", (int)head_bytes, text,
-                             digits_end - digits_begin, number, (int)tail_bytes, tail);
+    const char *tail = last + last_digits + 1;
+    size_t tail_bytes = text_bytes - (size_t)(tail - text);
+    unsigned long end = strtoul(last, NULL, 10);
+    unsigned long number = strtoul(first, NULL, 10);
+    if (end < number || memchr(tail, '{', tail_bytes) != NULL) {
+        return -EINVAL;
+    }
+    for (; number <= end; number++) {
+        int bytes = snprintf(name, sizeof name, "%.*s%0*lu%.*s", (int)head_bytes, text,
+                             (int)first_digits, number, (int)tail_bytes, tail);
         int error = bench_load_add(load, name, (size_t)bytes);
         if (error != 0) {
             return error;

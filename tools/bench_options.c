@@ -11,7 +11,6 @@
 #include "codec/base/units.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define LINE_BYTES_MAX 4096
 
 const char *const bench_role_names[BENCH_ROLES] = {
     "readers", "stalled", "slow", "half_open", "churn", "storm", "malformed", "resubscribers",
@@ -266,7 +265,8 @@ static bool bench_options_take_line(struct bench_options *options, char *line)
 
 static bool bench_options_load(struct bench_options *options, const char *path)
 {
-    char line[LINE_BYTES_MAX];
+    char *line = NULL;
+    size_t line_capacity = 0;
     unsigned number = 0;
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -274,10 +274,11 @@ static bool bench_options_load(struct bench_options *options, const char *path)
         return false;
     }
     bool good = true;
-    while (good && fgets(line, sizeof line, file) != NULL) {
+    while (good && getline(&line, &line_capacity, file) >= 0) {
         number++;
         good = bench_options_take_line(options, line);
     }
+    free(line);
     fclose(file);
     if (!good) {
         fprintf(stderr, "ringcast-bench: in %s, line %u\n", path, number);
@@ -423,6 +424,9 @@ static int bench_options_finish(struct bench_options *options)
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
         !bench_options_sources(options) || !bench_options_crowds(options)) {
         return 1;
+    }
+    if (options->duration_ns == 0) {
+        return bench_options_fail("--duration: it measures nothing in no time%s", "");
     }
     options->publish_rate = rate == NULL ? 0.0 : strtod(rate + 5, NULL);
     if (options->thread_count > options->connection_count) {

@@ -1,0 +1,255 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tools/bench_nats.h"
+#include "tools/bench_thread.h"
+
+/* A thread without a ring, and one connection with a socket whose other end is the test's. */
+static struct bench_options options;
+static struct bench_control control;
+static struct bench_load *load;
+static struct bench_thread thread;
+static struct bench_conn conn;
+static int server_fd;
+
+static void begin(void)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    int fds[2];
+    options = (struct bench_options){.symbols = "A,B.C",
+                                     .symbol_pattern = "\"symbol\":\"",
+                                     .protocol = BENCH_NATS,
+                                     .connection_count = 1};
+    options.role_counts[BENCH_READER] = 1;
+    assert_int_equal(bench_load_create(&load, &options, error), 0);
+    control = (struct bench_control){.load = load};
+    memset(&thread, 0, sizeof thread);
+    thread.options = &options;
+    thread.control = &control;
+    thread.conn_count = 1;
+    thread.conns = &conn;
+    thread.has_seqs = true;
+    thread.scan.time_unit_ns = 1;
+    assert_true(pattern_scan_set(&thread.scan, PATTERN_SEQ, "\"seq\":"));
+    assert_true(pattern_scan_set(&thread.scan, PATTERN_TIME, "\"ts_pub\":"));
+    thread.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.channels);
+    thread.channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.channel_indexes);
+    thread.window_start_ns = 1000;
+    thread.window_ns = 1000;
+    thread.now_ns = 5000;
+    thread.random = 1;
+    thread.in_flight = 1;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    server_fd = fds[1];
+    conn = (struct bench_conn){.fd = fds[0], .state = BENCH_CONN_SUBSCRIBING};
+}
+
+static void end(void)
+{
+    for (uint32_t i = 0; i < thread.channel_count; i++) {
+        bench_ticks_deinit(&thread.channels[i].ticks);
+    }
+    free(thread.channels);
+    free(thread.channel_indexes);
+    free(conn.next_seqs);
+    bench_nats_destroy(conn.nats);
+    bench_load_destroy(load);
+    close(conn.fd);
+    close(server_fd);
+}
+
+/* A WebSocket message, in a block of just its size. */
+static void feed(const char *bytes, size_t count)
+{
+    uint8_t *copy = malloc(count > 0 ? count : 1);
+    assert_non_null(copy);
+    memcpy(copy, bytes, count);
+    bench_nats_on_message(&thread, &conn, copy, count);
+    free(copy);
+}
+
+/* What the client sends next, unmasked and NUL-terminated; returns its bytes. */
+static size_t next_message(char *out, size_t out_bytes)
+{
+    uint8_t frame[256];
+    ssize_t got = recv(server_fd, frame, sizeof frame, MSG_DONTWAIT);
+    if (got < 6) {
+        return 0;
+    }
+    size_t bytes = frame[1] & 0x7f;
+    assert_int_equal(frame[0], 0x80 | WS_BINARY);
+    assert_true(bytes < 126 && bytes < out_bytes && (size_t)got >= 6 + bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        out[i] = (char)(frame[6 + i] ^ frame[2 + i % 4]);
+    }
+    out[bytes] = 0;
+    return bytes;
+}
+
+#define TICK_1 "{\"symbol\":\"A\",\"seq\":1,\"ts_pub\":1500}"
+#define TICK_2 "{\"symbol\":\"A\",\"seq\":2,\"ts_pub\":1501}"
+#define TICK_3 "{\"seq\":3,\"MSG a 1 2\r\n\",\"ts_pub\":1502,\"PING\r\n\":0}"
+
+static const char dialogue[] = "INFO {\"server_id\":\"X\",\"max_payload\":1048576}\r\n"
+                               "+OK\r\n"
+                               "PONG\r\n"
+                               "MSG md.A 1 36\r\n" TICK_1 "\r\n"
+                               "MSG md.A 1 _INBOX.7.8 36\r\n" TICK_2 "\r\n"
+                               "PING\r\n"
+                               "MSG md.A 1 48\r\n" TICK_3 "\r\n";
+
+static void expect_all(void)
+{
+    char sent[64] = "";
+    assert_int_equal(conn.state, BENCH_CONN_STREAMING);
+    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 3);
+    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
+    assert_int_equal(thread.totals.window_frames, 3);
+    assert_int_equal(thread.totals.malformed, 0);
+    assert_int_equal(thread.totals.pings, 1);
+    assert_true(next_message(sent, sizeof sent) > 0);
+    assert_string_equal(sent, "PONG\r\n");
+    assert_int_equal(next_message(sent, sizeof sent), 0);
+}
+
+static void the_protocol_is_understood_at_every_cut(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut < sizeof dialogue; cut++) {
+        begin();
+        feed(dialogue, cut);
+        feed(dialogue + cut, sizeof dialogue - 1 - cut);
+        expect_all();
+        end();
+    }
+}
+
+static void the_protocol_is_understood_in_pieces_of_any_size(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < sizeof dialogue; piece++) {
+        begin();
+        for (size_t at = 0; at < sizeof dialogue - 1; at += piece) {
+            size_t left = sizeof dialogue - 1 - at;
+            feed(dialogue + at, left < piece ? left : piece);
+        }
+        expect_all();
+        end();
+    }
+}
+
+static void pong_says_that_it_is_subscribed(void **state)
+{
+    (void)state;
+    begin();
+    feed("+OK\r\n", 5);
+    assert_int_equal(conn.state, BENCH_CONN_SUBSCRIBING);
+    feed("PONG\r\n", 6);
+    assert_int_equal(conn.state, BENCH_CONN_STREAMING);
+    assert_int_equal(thread.subscribed_now, 1);
+    feed("PONG\r\n", 6);
+    assert_int_equal(thread.subscribed_now, 1);
+    end();
+}
+
+static void an_error_ends_the_connection_and_is_told(void **state)
+{
+    (void)state;
+    begin();
+    static const char text[] = "-ERR 'Authorization Violation'\r\nPONG\r\n";
+    feed(text, sizeof text - 1);
+    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    assert_int_equal(thread.totals.refusals, 1);
+    assert_string_equal(thread.totals.refusal_text, "-ERR 'Authorization Violation'");
+    assert_int_equal(thread.subscribed_now, 0);
+    end();
+}
+
+static void a_tick_without_its_fields_is_malformed(void **state)
+{
+    (void)state;
+    begin();
+    static const char text[] =
+        "PONG\r\nMSG md.A 1 2\r\n{}\r\nMSG md.A 1 0\r\n\r\nMSG md.A 1 36\r\n" TICK_1 "\r\n";
+    feed(text, sizeof text - 1);
+    assert_int_equal(thread.totals.malformed, 2);
+    assert_int_equal(thread.totals.window_frames, 1);
+    end();
+}
+
+static void a_message_that_never_ends_is_not_held_for_ever(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"MSG md.A 1 99999999999999999999999999\r\n", "INFO "};
+    static char piece[65536];
+    memset(piece, 'x', sizeof piece);
+    for (size_t i = 0; i < 2; i++) {
+        begin();
+        feed(heads[i], strlen(heads[i]));
+        for (size_t fed = 0; conn.state != BENCH_CONN_CLOSED; fed += sizeof piece) {
+            assert_true(fed <= BENCH_NATS_HELD_MAX);
+            feed(piece, sizeof piece);
+        }
+        assert_int_equal(thread.totals.malformed, 1);
+        end();
+    }
+}
+
+static void subscribing_names_each_subject(void **state)
+{
+    (void)state;
+    size_t bytes = 0;
+    char *text = bench_nats_subscribe_text("A,600519.SH,*", &bytes);
+    assert_non_null(text);
+    assert_int_equal(strlen(text), bytes);
+    assert_memory_equal(text, "CONNECT {", 9);
+    const char *after = strstr(text, "\r\n");
+    assert_non_null(after);
+    assert_string_equal(after, "\r\nSUB md.A 1\r\nSUB md.600519_SH 2\r\nSUB md.* 3\r\nPING\r\n");
+    free(text);
+}
+
+static void subscribing_to_many_fits(void **state)
+{
+    (void)state;
+    enum { SYMBOLS = 1000, SYMBOL_BYTES = 64 };
+    size_t bytes = 0;
+    char *symbols = calloc(SYMBOLS, SYMBOL_BYTES + 1);
+    memset(symbols, 'a', (size_t)SYMBOLS * (SYMBOL_BYTES + 1) - 1);
+    for (size_t i = 1; i < SYMBOLS; i++) {
+        symbols[i * (SYMBOL_BYTES + 1) - 1] = ',';
+    }
+    char *text = bench_nats_subscribe_text(symbols, &bytes);
+    assert_non_null(text);
+    assert_int_equal(strlen(text), bytes);
+    assert_string_equal(text + bytes - 12, "1000\r\nPING\r\n");
+    free(text);
+    free(symbols);
+    text = bench_nats_subscribe_text("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z", &bytes);
+    assert_int_equal(strlen(text), bytes);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_protocol_is_understood_at_every_cut),
+        cmocka_unit_test(the_protocol_is_understood_in_pieces_of_any_size),
+        cmocka_unit_test(pong_says_that_it_is_subscribed),
+        cmocka_unit_test(an_error_ends_the_connection_and_is_told),
+        cmocka_unit_test(a_tick_without_its_fields_is_malformed),
+        cmocka_unit_test(a_message_that_never_ends_is_not_held_for_ever),
+        cmocka_unit_test(subscribing_names_each_subject),
+        cmocka_unit_test(subscribing_to_many_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,348 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/base/units.h"
+#include "tools/bench_options.h"
+
+#define URL "ws://127.0.0.1:9/"
+#define WORDS_MAX 16
+
+static struct bench_options options;
+static char said[4096]; /* on standard error and output, by the last parse */
+static char scenario_path[64];
+
+/* Parses words, with the URL behind them; returns what bench_options_parse does. */
+static int parse_words(char **words, int count)
+{
+    FILE *capture = tmpfile();
+    assert_non_null(capture);
+    fflush(stdout);
+    fflush(stderr);
+    int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+    dup2(fileno(capture), STDOUT_FILENO);
+    dup2(fileno(capture), STDERR_FILENO);
+    optind = 0; /* getopt begins anew */
+    int result = bench_options_parse(&options, count, words);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    close(out);
+    close(err);
+    rewind(capture);
+    said[fread(said, 1, sizeof said - 1, capture)] = 0;
+    fclose(capture);
+    return result;
+}
+
+#define PARSE(...)                                                                                 \
+    ({                                                                                             \
+        static char *words[] = {"ringcast-bench", ##__VA_ARGS__, URL};                             \
+        char *copy[sizeof words / sizeof words[0] + 1] = {0};                                      \
+        memcpy(copy, words, sizeof words);                                                         \
+        parse_words(copy, sizeof words / sizeof words[0]);                                         \
+    })
+
+static void expect_said(const char *text)
+{
+    if (strstr(said, text) == NULL) {
+        fail_msg("'%s' is not in: %s", text, said);
+    }
+}
+
+static void write_scenario(const char *text)
+{
+    FILE *file = fopen(scenario_path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static int make_scenario(void **state)
+{
+    (void)state;
+    strcpy(scenario_path, "/tmp/test_bench_options.XXXXXX");
+    int fd = mkstemp(scenario_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_scenario(void **state)
+{
+    (void)state;
+    return unlink(scenario_path);
+}
+
+static void nothing_said_means_the_defaults(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(), -1);
+    assert_int_equal(options.connection_count, 10);
+    assert_int_equal(options.role_counts[BENCH_READER], 10);
+    assert_int_equal(options.duration_ns, 10 * NS_PER_SECOND);
+    assert_int_equal(options.protocol, BENCH_RINGCAST);
+    assert_string_equal(options.symbols, "*");
+    assert_true(options.until_percent == 0.0);
+    assert_string_equal(said, "");
+}
+
+static void options_are_set_by_both_names(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-c", "20", "--threads", "3", "-d", "2.5", "--zipf=1.25", "--json",
+                           "--protocol", "nats", "--publish", "symbols=3,rate=500"),
+                     -1);
+    assert_int_equal(options.connection_count, 20);
+    assert_int_equal(options.thread_count, 3);
+    assert_int_equal(options.duration_ns, 2500 * NS_PER_MS);
+    assert_true(options.zipf == 1.25);
+    assert_true(options.json);
+    assert_int_equal(options.protocol, BENCH_NATS);
+    assert_true(options.publish_rate == 500.0);
+}
+
+static void bad_values_name_their_option(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-c", "0"), 1);
+    expect_said("--connections: '0'");
+    assert_int_equal(PARSE("-c", "12x"), 1);
+    expect_said("--connections: '12x'");
+    assert_int_equal(PARSE("-c", "-1"), 1);
+    expect_said("--connections: '-1'");
+    assert_int_equal(PARSE("-d", "nan"), 1);
+    expect_said("--duration: 'nan'");
+    assert_int_equal(PARSE("-d", "-1"), 1);
+    expect_said("--duration: '-1'");
+    assert_int_equal(PARSE("--zipf", "11"), 1);
+    expect_said("--zipf");
+    assert_int_equal(PARSE("--protocol", "stomp"), 1);
+    expect_said("'stomp'");
+    assert_int_equal(PARSE("--time-unit", "min"), 1);
+    expect_said("'min'");
+    assert_int_equal(PARSE("--time-pattern", ""), 1);
+    expect_said("--time-pattern");
+    assert_int_equal(PARSE("--seq-pattern", "0123456789012345678901234567890123"), 1);
+    expect_said("--seq-pattern");
+    assert_int_equal(PARSE("--no-such"), 1);
+    expect_said("no-such");
+    assert_int_equal(PARSE("another-url"), 1);
+    expect_said("exactly one URL");
+}
+
+static void a_window_of_no_time_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-d", "0"), 1);
+    expect_said("--duration");
+    assert_int_equal(PARSE("-w", "0"), -1);
+}
+
+static void until_is_a_percentile_and_a_time(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--until", "p99=5ms"), -1);
+    assert_true(options.until_percent == 99.0);
+    assert_int_equal(options.until_ns, 5 * NS_PER_MS);
+    assert_int_equal(PARSE("--until", "p99.9=250us"), -1);
+    assert_true(options.until_percent == 99.9);
+    assert_int_equal(options.until_ns, 250 * NS_PER_US);
+    assert_int_equal(PARSE("--until", "max=1.5s"), -1);
+    assert_true(options.until_percent == 100.0);
+    assert_int_equal(options.until_ns, 1500 * NS_PER_MS);
+    assert_int_equal(PARSE("--until", "p50=90000ns"), -1);
+    assert_int_equal(options.until_ns, 90000);
+}
+
+static void other_forms_of_until_are_refused(void **state)
+{
+    (void)state;
+    static char *bad[] = {"p99",     "p99=",     "p99=5",    "99=5ms",  "p=5ms",    "p0=5ms",
+                          "p-1=5ms", "p101=5ms", "p99=5min", "p99=ms",  "p99=-5ms", "p99=0ms",
+                          "max",     "max5ms",   "min=5ms",  "p99 5ms", "",         "p99=5ms "};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char *words[] = {"ringcast-bench", "--until", bad[i], URL, NULL};
+        if (parse_words(words, 4) != 1) {
+            fail_msg("accepted: '%s'", bad[i]);
+        }
+        expect_said("--until");
+    }
+}
+
+static void crowds_are_a_part_of_the_connections(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-c", "10", "--churn", "4", "--storm", "5"), -1);
+    assert_int_equal(options.role_counts[BENCH_READER], 1);
+    assert_int_equal(PARSE("-c", "10", "--churn", "4", "--storm", "6"), -1);
+    assert_int_equal(options.role_counts[BENCH_READER], 0);
+    assert_int_equal(PARSE("-c", "10", "--churn", "5", "--storm", "6"), 1);
+    expect_said("part of -c");
+    assert_int_equal(PARSE("--churn", "1000000", "--storm", "1000000", "--slow", "1000000",
+                           "--stalled", "1000000", "--malformed", "1000000"),
+                     1);
+    assert_int_equal(PARSE("--stalled", "2", "--stalled-silent", "3"), 1);
+    assert_int_equal(PARSE("--protocol", "plain", "--resubscribers", "1"), 1);
+    expect_said("--resubscribers");
+    assert_int_equal(PARSE("--until", "p99=5ms", "--churn", "1"), 1);
+    expect_said("--until");
+}
+
+static void sources_are_addresses(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--source", "127.0.0.2,::1"), -1);
+    assert_int_equal(options.source_count, 2);
+    assert_int_equal(options.sources[0].address.ss_family, AF_INET);
+    assert_int_equal(options.sources[1].address.ss_family, AF_INET6);
+    assert_int_equal(PARSE("--source", "127.0.0.2,localhost"), 1);
+    expect_said("'localhost'");
+}
+
+static void more_threads_than_connections_are_not_made(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-c", "2", "-t", "8"), -1);
+    assert_int_equal(options.thread_count, 2);
+}
+
+static int parse_scenario(const char *text)
+{
+    write_scenario(text);
+    char *words[] = {"ringcast-bench", "--scenario", scenario_path, URL, NULL};
+    return parse_words(words, 4);
+}
+
+static void a_scenario_file_has_an_option_a_line(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_scenario("# a comment\n"
+                                    "\n"
+                                    "connections 1000\n"
+                                    "  symbols   S{000..199}   # all of them\n"
+                                    "subscriptions=20\n"
+                                    "zipf = 1.0\r\n"
+                                    "\tjson\n"
+                                    "time-pattern \"ts_event\":\n"
+                                    "send a#b \"c d\"\n"
+                                    "duration 1.5"),
+                     -1);
+    assert_int_equal(options.connection_count, 1000);
+    assert_string_equal(options.symbols, "S{000..199}");
+    assert_int_equal(options.subscription_count, 20);
+    assert_true(options.zipf == 1.0);
+    assert_true(options.json);
+    assert_string_equal(options.time_pattern, "\"ts_event\":");
+    assert_string_equal(options.send_text, "a#b \"c d\"");
+    assert_int_equal(options.duration_ns, 1500 * NS_PER_MS);
+}
+
+static void a_fault_in_a_scenario_is_told_with_its_line(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_scenario("connections 10\n# one\n\nconections 20\nthreads 2\n"), 1);
+    expect_said("'conections'");
+    expect_said("line 4");
+    expect_said(scenario_path);
+    assert_int_equal(parse_scenario("connections\n"), 1);
+    expect_said("'connections' needs a value");
+    expect_said("line 1");
+    assert_int_equal(parse_scenario("threads 2\njson yes\n"), 1);
+    expect_said("'json' takes no value");
+    expect_said("line 2");
+    assert_int_equal(parse_scenario("threads many\n"), 1);
+    expect_said("'many'");
+    expect_said("line 1");
+    assert_int_equal(parse_scenario("scenario other\n"), 1);
+    expect_said("'scenario'");
+    assert_int_equal(parse_scenario("--threads 2\n"), 1);
+    expect_said("'--threads'");
+}
+
+static void a_scenario_that_is_not_there_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--scenario", "/nonexistent/scenario"), 1);
+    expect_said("/nonexistent/scenario");
+}
+
+/* 2 000 names are 12 000 bytes. */
+static void a_long_line_of_a_scenario_is_one_line(void **state)
+{
+    (void)state;
+    static char text[65536] = "threads 2\nsymbols ";
+    size_t used = strlen(text), head = used;
+    for (int i = 0; i < 2000; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%sS%04d", i > 0 ? "," : "", i);
+    }
+    size_t symbols_bytes = used - head;
+    snprintf(text + used, sizeof text - used, "\nthreads x\n");
+    assert_int_equal(parse_scenario(text), 1);
+    expect_said("line 3");
+    text[used] = 0;
+    assert_int_equal(parse_scenario(text), -1);
+    assert_int_equal(strlen(options.symbols), symbols_bytes);
+}
+
+static void what_comes_last_holds(void **state)
+{
+    (void)state;
+    write_scenario("connections 20\nthreads 2\nthreads 3\n");
+    char *before[] = {"ringcast-bench", "-c", "5", "--scenario", scenario_path, URL, NULL};
+    assert_int_equal(parse_words(before, 6), -1);
+    assert_int_equal(options.connection_count, 20);
+    assert_int_equal(options.thread_count, 3);
+    char *after[] = {"ringcast-bench", "--scenario", scenario_path, "-c", "5", URL, NULL};
+    assert_int_equal(parse_words(after, 6), -1);
+    assert_int_equal(options.connection_count, 5);
+}
+
+static void help_lists_every_option_and_ends_well(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--help"), 0);
+    expect_said("--connections N");
+    expect_said("Exit code");
+}
+
+static void a_bad_url_is_told(void **state)
+{
+    (void)state;
+    char *words[] = {"ringcast-bench", "http://127.0.0.1/", NULL};
+    assert_int_equal(parse_words(words, 2), 1);
+    expect_said("http://127.0.0.1/");
+    char *none[] = {"ringcast-bench", NULL};
+    assert_int_equal(parse_words(none, 1), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_said_means_the_defaults),
+        cmocka_unit_test(options_are_set_by_both_names),
+        cmocka_unit_test(bad_values_name_their_option),
+        cmocka_unit_test(a_window_of_no_time_is_refused),
+        cmocka_unit_test(until_is_a_percentile_and_a_time),
+        cmocka_unit_test(other_forms_of_until_are_refused),
+        cmocka_unit_test(crowds_are_a_part_of_the_connections),
+        cmocka_unit_test(sources_are_addresses),
+        cmocka_unit_test(more_threads_than_connections_are_not_made),
+        cmocka_unit_test(a_scenario_file_has_an_option_a_line),
+        cmocka_unit_test(a_fault_in_a_scenario_is_told_with_its_line),
+        cmocka_unit_test(a_scenario_that_is_not_there_is_told),
+        cmocka_unit_test(a_long_line_of_a_scenario_is_one_line),
+        cmocka_unit_test(what_comes_last_holds),
+        cmocka_unit_test(help_lists_every_option_and_ends_well),
+        cmocka_unit_test(a_bad_url_is_told),
+    };
+    return cmocka_run_group_tests(tests, make_scenario, remove_scenario);
+}

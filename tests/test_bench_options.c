@@ -31,7 +31,8 @@ static int parse_words(char **words, int count)
     int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
     dup2(fileno(capture), STDOUT_FILENO);
     dup2(fileno(capture), STDERR_FILENO);
-    optind = 0; /* getopt begins anew */
+    optind = 0;                     /* getopt begins anew */
+    bench_options_deinit(&options); /* of the parse before */
     int result = bench_options_parse(&options, count, words);
     fflush(stdout);
     fflush(stderr);

@@ -46,6 +46,12 @@ struct core {
 static struct core *core;
 static struct channels *channels;
 
+bool log_wants(enum log_level level)
+{
+    (void)level;
+    return true;
+}
+
 void log_post(uint32_t producer, enum log_level level, const char *text)
 {
     assert_int_equal(producer, 1);

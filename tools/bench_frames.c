@@ -167,23 +167,18 @@ static bool bench_frames_on_jump(struct bench_stream_totals *totals, uint64_t ne
     return true;
 }
 
-/* Not in the window: UINT64_MAX. A tick that another conn of this thread has got is known to be. */
-static uint64_t bench_frames_window_time(struct bench_thread *thread,
-                                         const struct bench_channel *channel,
-                                         const struct pattern_place *place, const uint8_t *payload,
-                                         size_t payload_bytes)
+/* A tick's time. One that another conn of this thread has got is known. */
+static bool bench_frames_time(struct bench_thread *thread, const struct bench_channel *channel,
+                              const struct pattern_place *place, const uint8_t *payload,
+                              size_t payload_bytes, uint64_t *time_ns_out)
 {
-    uint64_t time_ns;
     const struct bench_tick *tick =
         thread->has_seqs ? bench_ticks_find(&channel->ticks, place->seq) : NULL;
-    if (tick != NULL) {
-        return tick->time_ns;
+    if (tick == NULL) {
+        return pattern_scan_time(&thread->scan, payload, payload_bytes, place, time_ns_out);
     }
-    if (!pattern_scan_time(&thread->scan, payload, payload_bytes, place, &time_ns)) {
-        thread->totals.malformed++;
-        return UINT64_MAX;
-    }
-    return time_ns - thread->window_start_ns < thread->window_ns ? time_ns : UINT64_MAX;
+    *time_ns_out = tick->time_ns;
+    return true;
 }
 
 void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
@@ -193,8 +188,11 @@ void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
     struct bench_stream_totals *totals = bench_frames_totals(thread, conn);
     uint32_t index;
     uint64_t *next_seq;
+    uint64_t time_ns;
     if (!pattern_scan_place(&thread->scan, payload, payload_bytes, &place) ||
-        (next_seq = bench_frames_next_seq(thread, conn, place.channel, &index)) == NULL) {
+        (next_seq = bench_frames_next_seq(thread, conn, place.channel, &index)) == NULL ||
+        !bench_frames_time(thread, &thread->channels[index], &place, payload, payload_bytes,
+                           &time_ns)) {
         thread->totals.malformed++;
         return;
     }
@@ -207,11 +205,10 @@ void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
     if (conn->phase_ns != 0) {
         bench_conn_on_first_tick(thread, conn);
     }
-    struct bench_channel *channel = &thread->channels[index];
-    uint64_t time_ns = bench_frames_window_time(thread, channel, &place, payload, payload_bytes);
-    if (conn->role != BENCH_READER || time_ns == UINT64_MAX) {
+    if (conn->role != BENCH_READER || time_ns - thread->window_start_ns >= thread->window_ns) {
         return;
     }
+    struct bench_channel *channel = &thread->channels[index];
     bench_frames_measure(thread, time_ns, payload_bytes);
     if (!thread->has_seqs) {
         return;

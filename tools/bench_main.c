@@ -93,8 +93,10 @@ int main(int argc, char **argv)
 {
     static struct bench_options options;
     int exit_code = bench_options_parse(&options, argc, argv);
-    if (exit_code >= 0) {
-        return exit_code;
+    if (exit_code < 0) {
+        exit_code =
+            options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);
     }
-    return options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);
+    bench_options_deinit(&options);
+    return exit_code;
 }

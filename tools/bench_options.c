@@ -259,8 +259,13 @@ static bool bench_options_take_line(struct bench_options *options, char *line)
                            name);
         return false;
     }
-    char *kept = strdup(value);
-    return kept != NULL && bench_options_set(options, row, kept);
+    char *kept = options->kept_text_count < BENCH_KEPT_TEXTS_MAX ? strdup(value) : NULL;
+    if (kept == NULL) {
+        bench_options_fail("no room for '%s'", name);
+        return false;
+    }
+    options->kept_texts[options->kept_text_count++] = kept;
+    return bench_options_set(options, row, kept);
 }
 
 static bool bench_options_load(struct bench_options *options, const char *path)
@@ -479,6 +484,14 @@ static void bench_options_defaults(struct bench_options *options)
         .until_max = BENCH_CONNECTIONS_MAX,
         .cpu = -1,
     };
+}
+
+void bench_options_deinit(struct bench_options *options)
+{
+    for (uint32_t i = 0; i < options->kept_text_count; i++) {
+        free(options->kept_texts[i]);
+    }
+    options->kept_text_count = 0;
 }
 
 int bench_options_parse(struct bench_options *options_out, int argc, char **argv)

@@ -10,7 +10,7 @@
  *
  * Owner    main fills it once; constant afterwards (but for connection_count between the steps of
  *          --until), read by all threads.
- * Memory   Texts of a scenario file are allocated and stay.
+ * Memory   Texts of scenario files, until bench_options_deinit.
  * Errors   bench_options_parse prints what is wrong and returns the exit code, or -1: go on.
  */
 #ifndef RINGCAST_TOOLS_BENCH_OPTIONS_H
@@ -25,6 +25,7 @@
 #define BENCH_CONNECTIONS_MAX 1000000
 #define BENCH_THREADS_MAX 64
 #define BENCH_SOURCES_MAX 256
+#define BENCH_KEPT_TEXTS_MAX 256 /* lines of scenario files */
 
 enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
@@ -106,8 +107,13 @@ struct bench_options {
     const char *csv_path;
     const char *hdr_path;
     const char *plot_path;
+
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files */
+    uint32_t kept_text_count;
 };
 
 int bench_options_parse(struct bench_options *options_out, int argc, char **argv);
+/* After any parse. */
+void bench_options_deinit(struct bench_options *options);
 
 #endif

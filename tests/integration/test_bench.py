@@ -1,0 +1,519 @@
+"""ringcast-bench from end to end: against servers of any kind, it tells what was wrong with them and nothing else."""
+import asyncio
+import base64
+import collections
+import csv
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+import xml.etree.ElementTree
+import zlib
+
+import websockets
+
+from server import Server, ServerTestCase, program, reap, run, spawn, wait_until
+
+PLAIN = ("--protocol", "plain", "--time-pattern", '"t": ', "--time-unit", "s", "--seq-pattern", '"n": ',
+         "--channel-pattern", "")
+FAULT_TICKS = 200  # from the first tick that all clients get to the one that is tampered with
+VALID, CONNECTIONS_FAILED, NOT_DELIVERED = 0, 2, 3
+
+
+class PlainServer:
+    """Sends {"t": seconds, "n": 1, 2, ...} to every client, 250 times a second.
+
+    tamper(text) gives what the client that came last is sent instead, once: a list of texts, or None to
+    close it. It is done when `clients` clients have been there for FAULT_TICKS ticks.
+    """
+
+    def __init__(self, clients=0, tamper=None):
+        self.clients, self.tamper = clients, tamper
+        self.peers, self.paths, self.received = [], [], []
+        self.open = []
+
+    def __enter__(self):
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
+        self.thread.start()
+        assert self.ready.wait(10), "the Python server did not start"
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.stop.set)
+        self.thread.join(10)
+
+    async def serve(self):
+        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
+        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=None) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            self.ready.set()
+            await self.publish()
+
+    async def on_client(self, client):
+        self.peers.append(client.remote_address[0])
+        self.paths.append(client.path)
+        self.open.append(client)
+        try:
+            async for message in client:
+                self.received.append(message)
+        except websockets.ConnectionClosedError:
+            pass
+        finally:
+            self.open.remove(client)
+
+    async def publish(self):
+        number = 0
+        ticks_to_fault = FAULT_TICKS
+        while not self.stop.is_set():
+            number += 1
+            text = json.dumps({"t": round(time.time(), 6), "n": number, "last": 12.34})
+            texts = {client: [text] for client in self.open}
+            if self.clients and len(texts) == self.clients:
+                ticks_to_fault -= 1
+                if ticks_to_fault == 0:
+                    texts[self.open[-1]] = self.tamper(text)
+            for client, its_texts in texts.items():
+                try:
+                    for its_text in its_texts or ():
+                        await client.send(its_text)
+                    if its_texts is None:
+                        await client.close(4000, "enough")
+                except websockets.ConnectionClosed:
+                    pass
+            await asyncio.sleep(0.004)
+
+    def url(self, path="/"):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+
+def bench(*arguments, seconds=40):
+    return run([program("ringcast-bench"), *map(str, arguments)], seconds=seconds)
+
+
+class BenchTestCase(unittest.TestCase):
+    def report(self, *arguments, code=VALID):
+        """The JSON of a run that ends with this exit code."""
+        result = bench("--json", *arguments)
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["exit_code"], code)
+        self.assertEqual(report["valid"], code == VALID)
+        return report
+
+    def folder(self):
+        folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        self.addCleanup(folder.cleanup)
+        return pathlib.Path(folder.name)
+
+
+class OtherServers(BenchTestCase):
+    """A server of Python's websockets that knows nothing of ringcast."""
+
+    def plain(self, server, *arguments, code=VALID, path="/", duration=2):
+        return self.report(*PLAIN, "-c", 4, "-d", duration, "-w", 0.2, *arguments, server.url(path), code=code)
+
+    def test_a_server_that_sends_all_to_all_is_valid(self):
+        with PlainServer() as server:
+            report = self.plain(server, "-t", 2)
+        self.assertEqual(report["received"], report["due"])
+        self.assertEqual(report["received"], 4 * report["published"])
+        self.assertGreater(report["published"], 100)
+        self.assertEqual(report["channels"], 1)
+        self.assertEqual(report["latency_ns"]["count"], report["received"])
+        self.assertLess(report["latency_ns"]["p50"], 1e9)
+        self.assertGreater(report["latency_ns"]["p50"], 1e3)
+        self.assertEqual(report["spread_ns"]["count"], report["published"])
+        for phase in ("tcp", "upgrade", "subscribe", "first_tick"):
+            self.assertEqual(report["phases_ns"][phase]["count"], 4, phase)
+
+    def test_a_server_without_numbers_is_measured_without_reach(self):
+        with PlainServer() as server:
+            report = self.plain(server, "--seq-pattern", "")
+        self.assertEqual(report["received"], report["due"])
+        self.assertGreater(report["latency_ns"]["count"], 400)
+
+    def tampered(self, tamper, code=NOT_DELIVERED):
+        with PlainServer(4, tamper) as server:
+            report = self.plain(server, code=code)
+        self.assertEqual(report["due"], 4 * report["published"])
+        return report
+
+    def test_a_lost_message_is_a_hole(self):
+        report = self.tampered(lambda text: [])
+        self.assertEqual((report["readers"]["holes"], report["readers"]["hole_frames"]), (1, 1))
+        self.assertEqual(report["received"], report["due"] - 1)
+        self.assertEqual((report["malformed"], report["differing"], report["readers"]["duplicates"]), (0, 0, 0))
+
+    def test_a_message_that_comes_twice_is_a_duplicate(self):
+        report = self.tampered(lambda text: [text, text])
+        self.assertEqual(report["readers"]["duplicates"], 1)
+        self.assertEqual(report["received"], report["due"])
+        self.assertEqual((report["malformed"], report["differing"], report["readers"]["holes"]), (0, 0, 0))
+
+    def test_another_digit_for_one_client_is_a_difference(self):
+        report = self.tampered(lambda text: [text.replace("12.34", "12.35")])
+        # All that came after it in its thread differ, when it came first.
+        self.assertIn(report["differing"], (1, 2, 3))
+        self.assertEqual(report["received"], report["due"])
+        self.assertEqual((report["malformed"], report["readers"]["holes"], report["readers"]["duplicates"]),
+                         (0, 0, 0))
+
+    def test_a_message_without_its_fields_is_malformed(self):
+        report = self.tampered(lambda text: [text.replace('"t": ', '"T": ')])
+        self.assertEqual(report["malformed"], 1)
+        self.assertEqual((report["readers"]["holes"], report["readers"]["hole_frames"]), (1, 1))
+        self.assertEqual(report["received"], report["due"] - 1)
+
+    def test_a_client_that_is_closed_is_told_with_its_code(self):
+        report = self.tampered(lambda text: None, code=CONNECTIONS_FAILED)
+        self.assertEqual(report["readers"]["closes"], {"4000": 1})
+        self.assertEqual(report["readers"]["holes"], 0)
+        self.assertLess(report["received"], report["due"])
+
+    def test_what_goes_wrong_may_be_allowed(self):
+        with PlainServer(4, lambda text: []) as server:
+            report = self.plain(server, "--allow-gaps")
+        self.assertEqual(report["readers"]["holes"], 1)
+
+    def test_the_text_tells_what_was_wrong(self):
+        with PlainServer(4, lambda text: [text, text]) as server:
+            result = bench(*PLAIN, "-c", 4, "-d", 2, "-w", 0.2, server.url())
+        self.assertEqual(result.returncode, NOT_DELIVERED)
+        self.assertIn("; 1 DUPLICATES", result.stdout)
+        self.assertIn("INVALID: not everything was delivered as it should be", result.stdout)
+
+    def test_connections_come_from_the_addresses_that_are_named(self):
+        with PlainServer() as server:
+            self.plain(server, "-t", 2, "--source", "127.0.0.2,127.0.0.3", duration=0.5)
+            self.assertEqual(collections.Counter(server.peers), {"127.0.0.2": 2, "127.0.0.3": 2})
+
+    def test_an_address_that_is_not_ours_is_told_once(self):
+        with PlainServer() as server:
+            result = bench(*PLAIN, "-c", 4, "-d", 0.5, "-w", 0.2, "--source", "192.0.2.1", server.url())
+        self.assertEqual(result.stderr.count("--source: Cannot assign requested address"), 1, result.stderr)
+        self.assertEqual(result.returncode, VALID, result.stdout)
+
+    def test_the_path_names_the_symbols_of_each_connection(self):
+        with PlainServer() as server:
+            self.plain(server, "--symbols", "A,B,C", duration=0.5, path="/sub/{symbols}?x=1")
+            self.assertEqual(server.paths, ["/sub/A,B,C?x=1"] * 4)
+            server.paths.clear()
+            self.report(*PLAIN, "-c", 30, "-d", 0.5, "-w", 0.2, "--seq-pattern", "", "--symbols", "S{000..199}",
+                        "--subscriptions", 3, server.url("/sub/{symbols}"))
+            drawn = [path.removeprefix("/sub/").split(",") for path in server.paths]
+        self.assertEqual([len(set(symbols)) for symbols in drawn], [3] * 30)
+        self.assertGreater(len({tuple(symbols) for symbols in drawn}), 25)
+        self.assertTrue(all(name[0] == "S" and 0 <= int(name[1:]) < 200 for names in drawn for name in names))
+
+    def test_a_message_may_be_sent_first(self):
+        with PlainServer() as server:
+            self.plain(server, "--send", '{"op":"subscribe"}', duration=0.5)
+            self.assertEqual(server.received, ['{"op":"subscribe"}'] * 4)
+
+    def test_ctrl_c_ends_the_window_and_still_reports(self):
+        with PlainServer() as server:
+            process = spawn([program("ringcast-bench"), "--json", *PLAIN, "-c", "4", "-d", "60", "-w", "0.2",
+                             server.url()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                self.assertTrue(wait_until(lambda: len(server.open) == 4))
+                time.sleep(1.5)
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=10)
+            finally:
+                reap(process)
+        report = json.loads(out)
+        self.assertEqual(process.returncode, VALID, out + err)
+        self.assertTrue(report["interrupted"])
+        self.assertLess(report["seconds"], 10)
+        self.assertGreater(report["received"], 100)
+        self.assertEqual(report["received"], report["due"])
+
+
+class Nobody(BenchTestCase):
+    def test_a_port_where_nobody_listens_is_told_at_once(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # not listening, and nobody else's
+            url = f"ws://127.0.0.1:{taken.getsockname()[1]}/"
+            began = time.monotonic()
+            result = bench("-c", 5, "-d", 1, url)
+            self.assertLess(time.monotonic() - began, 10)
+            self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+            self.assertIn("0 of 5 connections are subscribed, 5 have failed", result.stderr)
+            self.assertIn("5, the last: Connection refused", result.stdout)
+            report = self.report("-c", 5, "-d", 1, url, code=CONNECTIONS_FAILED)
+            self.assertEqual((report["subscribed"], report["connect_errors"]), (0, 5))
+
+    def test_a_server_that_does_not_answer_is_given_up(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            result = bench("-c", 5, "-d", 1, "--connect-timeout", 0.5,
+                           f"ws://127.0.0.1:{silent.getsockname()[1]}/")
+        self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+        self.assertIn("0 of 5 connections are subscribed", result.stderr)
+
+    def test_a_server_that_speaks_something_else_is_told(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            def answer():
+                for _ in range(3):
+                    client, _ = other.accept()
+                    client.recv(4096)
+                    client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    client.close()
+            threading.Thread(target=answer, daemon=True).start()
+            result = bench("-c", 3, "-d", 1, f"ws://127.0.0.1:{other.getsockname()[1]}/")
+        self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+        self.assertIn("Protocol error", result.stdout)
+
+
+class Ringcast(ServerTestCase, BenchTestCase):
+    options = ("--feed", "sim:symbols=200,rate=1000", "--max-connections", "500")
+
+    def test_drawn_subscriptions_have_an_exact_reach(self):
+        report = self.report("-c", 60, "-t", 2, "-d", 2, "-w", 0.3, "--symbols", "S{00000..00199}",
+                             "--subscriptions", 10, "--zipf", 1, "--pid", self.server.pid, "--cpu", 0,
+                             "--publish", "symbols=200,rate=1000", self.server.url())
+        self.assertEqual(report["received"], report["due"])
+        self.assertLess(report["received"], 60 * report["published"])
+        self.assertGreater(report["published"], 500)
+        self.assertGreater(report["channels"], 100)
+        self.assertEqual(report["refusals"], 0)
+        self.assertEqual(report["places"]["connections"], 60)
+        self.assertGreater(report["server"]["rss_bytes_end"], 1 << 20)
+        self.assertGreater(report["server"]["core_busy_ns"] + report["server"]["core_idle_ns"], 10**9)
+
+    def test_a_symbol_that_is_not_there_is_told(self):
+        result = bench("-c", 3, "-d", 1, "--symbols", "NO SUCH", self.server.url())
+        self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+        self.assertIn("refused     3, the first: {", result.stdout)
+        self.assertIn("NO SUCH", result.stdout)
+
+    def test_the_text_has_its_lines(self):
+        result = bench("-c", 5, "-d", 1, "-w", 0.2, "--pid", self.server.pid, "--cpu", 0, "--publish",
+                       "rate=1000000", "--slow", 1, self.server.url())
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        starts = [line[2:].split()[0] for line in result.stdout.splitlines()[1:]]
+        self.assertEqual(starts, ["connect", "frames", "us", "tcp", "upgrade", "subscribe", "first_tick",
+                                  "latency", "spread", "reach", "slow", "server", "core", "load", "publisher",
+                                  "VALID"])
+        self.assertIn("BEHIND", result.stdout)
+
+    def test_latency_may_be_counted_from_the_intended_time(self):
+        report = self.report("-c", 5, "-d", 1, "-w", 0.2, "--time-pattern", '"ts_event":', self.server.url())
+        self.assertEqual(report["received"], report["due"])
+        self.assertLess(report["latency_ns"]["p50"], 1e9)
+
+    def test_until_ends_with_an_answer(self):
+        result = bench("--json", "--until", "p99=5s", "-c", 4, "--until-max", 9, "-d", 0.5, "-w", 0.1,
+                       self.server.url())
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        *steps, answer = map(json.loads, result.stdout.splitlines())
+        self.assertEqual([(step["connections"], step["holds"]) for step in steps],
+                         [(4, True), (8, True), (9, True)])
+        self.assertTrue(all(0 < step["value_ns"] <= step["limit_ns"] == 5 * 10**9 for step in steps))
+        self.assertEqual(answer, {"until": "p99=5s", "connections_served": 9, "connections_too_many": 0})
+
+    def test_until_that_nobody_fulfils_ends_with_an_answer(self):
+        result = bench("--until", "p50=1ns", "-c", 3, "-d", 0.4, "-w", 0.1, self.server.url())
+        self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout + result.stderr)
+        lines = result.stdout.splitlines()
+        self.assertTrue(all("over the limit" in line for line in lines[:-1]), result.stdout)
+        self.assertEqual(lines[-1], "0 connections are served with p50=1ns; 1 are too many")
+
+    def test_until_does_not_begin_above_its_most(self):
+        result = bench("--json", "--until", "p99=5s", "-c", 8, "--until-max", 3, "-d", 0.4, "-w", 0.1,
+                       self.server.url())
+        steps = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        self.assertEqual([step.get("connections") for step in steps], [3, None])
+        self.assertEqual(steps[-1]["connections_served"], 3)
+
+    def test_a_scenario_file_is_a_run(self):
+        path = self.folder() / "scenario"
+        path.write_text("# a small one\nconnections 12\nthreads 2\nduration 0.5\nwarmup 0.1\n"
+                        "symbols S{00000..00019}\nsubscriptions 5  # each\njson\n")
+        result = bench("--scenario", path, "-c", 6, self.server.url())
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual((report["connections"], report["threads"], report["subscribed"]), (6, 2, 6))
+
+    def test_a_misspelt_key_is_named_with_its_line(self):
+        path = self.folder() / "scenario"
+        path.write_text("connections 12\n\nduraton 1\n")
+        result = bench("--scenario", path, self.server.url())
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("'duraton'", result.stderr)
+        self.assertIn(f"{path}, line 3", result.stderr)
+
+
+class Misbehaviour(BenchTestCase):
+    def test_readers_beside_every_bad_role_lose_nothing(self):
+        crowds = {"churn": 4, "storm": 4, "malformed": 6, "half-open": 3, "resubscribers": 2, "slow": 2,
+                  "stalled": 2}
+        arguments = [word for name, count in crowds.items() for word in (f"--{name}", count)]
+        with Server("--feed", "sim:symbols=20,rate=1000", "--max-connections", "100") as server:
+            report = self.report("-c", 10 + sum(crowds.values()), "-t", 2, "-d", 4, "-w", 0.2, "--churn-life",
+                                 0.3, "--storm-every", 0.7, "--stalled-silent", 1, *arguments, server.url())
+            self.assertEqual(server.wait_for_line("ERROR|CRITICAL", 0.1), None)
+        self.assertEqual(report["received"], report["due"])
+        self.assertEqual(report["received"], 10 * report["published"])
+        self.assertEqual(report["readers"]["closes"], {})
+        for name, count in crowds.items():
+            role = report[name.replace("-", "_")]
+            self.assertGreaterEqual(role["sessions"], count, name)
+            self.assertEqual((role["ignored"], role["refused"]), (0, 0), name)
+            self.assertEqual((role["holes"], role["duplicates"], role["gaps_wrong"]), (0, 0, 0), name)
+        for name in ("churn", "storm"):
+            self.assertGreaterEqual(report[name]["sessions"], 3 * crowds[name], name)
+            self.assertEqual(report[name]["closes"], {}, name)
+        self.assertGreater(report["resubscribers"]["sessions"], 100)
+        # Every misdeed but those that are under way is answered, each in its way.
+        malformed = report["malformed_connections"] if "malformed_connections" in report else None
+        self.check_malformed(malformed or report["malformed"], crowds["malformed"])
+
+    def check_malformed(self, role, count):
+        self.assertGreaterEqual(role["sessions"], 5 * count)
+        self.assertGreaterEqual(sum(role["closes"].values()), role["sessions"] - count)
+        self.assertGreater(role["closes"].get("400", 0), 0, role)
+        self.assertGreater(role["closes"].get("1002", 0), 0, role)
+        self.assertGreater(role["closes"].get("1007", 0), 0, role)
+
+    def test_half_open_connections_are_closed_by_the_server(self):
+        with Server("--feed", "sim:symbols=5,rate=100") as server:
+            report = self.report("-c", 8, "--half-open", 6, "-d", 1, server.url())
+        self.assertEqual(report["half_open"]["ignored"], 0)
+        self.assertEqual(report["half_open"]["sessions"], 6)
+
+
+SUB_BUCKETS = 256  # of an HdrHistogram with 2 significant digits
+
+
+def decode_hdr(text):
+    """[(lowest, highest, count)] of a V2 compressed histogram, by the format's description."""
+    packed = base64.b64decode(text)
+    cookie, packed_bytes = struct.unpack_from(">II", packed)
+    assert cookie & ~0xf0 == 0x1c849304, hex(cookie)
+    assert packed_bytes == len(packed) - 8
+    plain = zlib.decompress(packed[8:])
+    cookie, count_bytes, offset, digits, lowest, highest, ratio = struct.unpack_from(">IIiiqqd", plain)
+    assert cookie & ~0xf0 == 0x1c849303, hex(cookie)
+    assert (offset, digits, lowest, ratio) == (0, 2, 1, 1.0), (offset, digits, lowest, ratio)
+    counts = plain[40:]
+    assert len(counts) == count_bytes
+    found, index, at = [], 0, 0
+    while at < len(counts):
+        value = 0
+        for i in range(9):
+            byte = counts[at]
+            at += 1
+            value |= (byte if i == 8 else byte & 0x7f) << 7 * i
+            if byte < 0x80:
+                break
+        value = (value >> 1) ^ -(value & 1)
+        if value < 0:
+            index += -value
+            continue
+        bucket, sub = index // (SUB_BUCKETS // 2) - 1, index % (SUB_BUCKETS // 2) + SUB_BUCKETS // 2
+        if bucket < 0:
+            bucket, sub = 0, sub - SUB_BUCKETS // 2
+        found.append((sub << bucket, ((sub + 1) << bucket) - 1, value))
+        assert found[-1][1] <= highest
+        index += 1
+    return found
+
+
+class Files(ServerTestCase, BenchTestCase):
+    options = ("--feed", "sim:symbols=20,rate=1000")
+
+    def test_the_csv_has_a_row_a_second_that_add_up(self):
+        path = self.folder() / "seconds.csv"
+        report = self.report("-c", 10, "-t", 2, "-d", 3, "-w", 0.2, "--csv", path, "--pid", self.server.pid,
+                             self.server.url())
+        with open(path, newline="", encoding="ascii") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([float(row["second"]) for row in rows], [0.0, 1.0, 2.0])
+        self.assertEqual(sum(int(row["frames"]) for row in rows), report["received"])
+        self.assertEqual(max(int(row["max_ns"]) for row in rows), report["latency_ns"]["max"])
+        for row in rows:
+            values = [int(row[f"{name}_ns"]) for name in ("p50", "p90", "p99", "p99.9", "p99.99", "max")]
+            self.assertEqual(values, sorted(values))
+            self.assertGreater(int(row["payload_bytes"]), 100 * int(row["frames"]))
+            self.assertGreater(int(row["server_rss_bytes"]), 1 << 20)
+
+    def test_a_part_of_a_second_has_its_row(self):
+        path = self.folder() / "seconds.csv"
+        report = self.report("-c", 4, "-d", 1.5, "-w", 0.2, "--csv", path, self.server.url())
+        with open(path, newline="", encoding="ascii") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 2)
+        self.assertEqual(sum(int(row["frames"]) for row in rows), report["received"])
+        self.assertGreater(int(rows[1]["frames"]), 0)
+
+    def test_the_hdr_log_holds_every_latency(self):
+        path = self.folder() / "latency.hlog"
+        report = self.report("-c", 10, "-t", 2, "-d", 2, "-w", 0.2, "--hdr-log", path, self.server.url())
+        lines = path.read_text(encoding="ascii").splitlines()
+        comments = [line for line in lines if line.startswith("#[")]
+        self.assertIn("#[Histogram log format version 1.2]", comments)
+        self.assertTrue(any(line.startswith("#[StartTime: ") for line in comments), comments)
+        self.assertEqual(lines[len(comments)], '"StartTimestamp","Interval_Length","Interval_Max",'
+                                               '"Interval_Compressed_Histogram"')
+        rows = [line.split(",") for line in lines[len(comments) + 1:]]
+        self.assertEqual([row[:2] for row in rows], [["0.000", "1.000"], ["1.000", "1.000"]])
+        total = collections.Counter()
+        for row in rows:
+            buckets = decode_hdr(row[3])
+            total.update({(low, high): count for low, high, count in buckets if count})
+            highest = max(high for low, high, count in buckets if count)
+            lowest_of_highest = max(low for low, high, count in buckets if count)
+            self.assertTrue(lowest_of_highest <= round(float(row[2]) * 1e6) <= highest)
+        latency = report["latency_ns"]
+        self.assertEqual(sum(total.values()), latency["count"])
+        self.assertEqual(max(round(float(row[2]) * 1e6) for row in rows), latency["max"])
+        for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)):
+            left = share * latency["count"]
+            for (low, high), count in sorted(total.items()):
+                left -= count
+                if left <= 1e-6:
+                    self.assertEqual(latency[name], min(high, latency["max"]), name)
+                    break
+
+    def test_the_picture_is_well_formed(self):
+        if shutil.which("gnuplot") is None:
+            raise unittest.SkipTest("SKIPPED: gnuplot is not installed")
+        path = self.folder() / "it's a picture.svg"
+        self.report("-c", 5, "-d", 2, "-w", 0.2, "--plot", path, self.server.url())
+        root = xml.etree.ElementTree.parse(path).getroot()
+        self.assertEqual(root.tag, "{http://www.w3.org/2000/svg}svg")
+        text = "".join(root.itertext())
+        for word in ("5 connections", "99.9%", "p99", "latency by percentile"):
+            self.assertIn(word, text)
+
+    def test_a_file_that_cannot_be_written_is_named(self):
+        for option in ("--csv", "--hdr-log", "--plot"):
+            if option == "--plot" and shutil.which("gnuplot") is None:
+                continue
+            result = bench("--json", "-c", 2, "-d", 1, "-w", 0.1, option, "/nonexistent/file.svg",
+                           self.server.url())
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn("/nonexistent/file.svg", result.stderr)
+            self.assertTrue(json.loads(result.stdout)["valid"])
+
+    def test_a_full_disk_is_told(self):
+        if not pathlib.Path("/dev/full").exists():
+            raise unittest.SkipTest("SKIPPED: there is no /dev/full")
+        for option in ("--csv", "--hdr-log"):
+            result = bench("-c", 2, "-d", 0.5, "-w", 0.1, option, "/dev/full", self.server.url())
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn("/dev/full", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

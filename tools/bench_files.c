@@ -206,18 +206,39 @@ static void bench_files_plot_data(FILE *gnuplot, const struct bench_result *resu
     fprintf(gnuplot, "END\n");
 }
 
+/* In single quotes, where gnuplot knows but one special character. */
+static void bench_files_plot_output(FILE *gnuplot, const char *path)
+{
+    fprintf(gnuplot, "set output '");
+    for (; *path != 0; path++) {
+        fputs(*path == '\'' ? "'" : "", gnuplot);
+        fputc(*path, gnuplot);
+    }
+    fprintf(gnuplot, "'\n");
+}
+
 static int bench_files_plot(const struct bench_result *result, const char *path)
 {
     size_t path_bytes = strlen(path);
     bool is_png = path_bytes > 4 && strcmp(path + path_bytes - 4, ".png") == 0;
+    FILE *file;
+    int error = bench_files_open(path, &file);
+    if (error == 0) {
+        error = bench_files_close(path, file);
+    }
+    if (error != 0) {
+        return error; /* gnuplot would draw on standard output. */
+    }
+    fflush(stdout);
     FILE *gnuplot = popen("gnuplot", "we");
     if (gnuplot == NULL) {
         fprintf(stderr, "ringcast-bench: --plot: gnuplot cannot be started\n");
         return -errno;
     }
     bench_files_plot_data(gnuplot, result);
+    fprintf(gnuplot, "set terminal %s size 1000,700\n", is_png ? "pngcairo" : "svg");
+    bench_files_plot_output(gnuplot, path);
     fprintf(gnuplot,
-            "set terminal %s size 1000,700\nset output '%s'\n"
             "set multiplot layout 2,1 title 'ringcast-bench: %u connections, %.0f frames/s'\n"
             "set grid\nset ylabel 'us'\nset logscale xy\nset key top left\n"
             "set xtics ('50%%%%' 2, '90%%%%' 10, '99%%%%' 100, '99.9%%%%' 1e3,"
@@ -228,7 +249,7 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
             " '' using 1:3 with linespoints title 'p99',"
             " '' using 1:2 with linespoints title 'p50'\n"
             "unset multiplot\n",
-            is_png ? "pngcairo" : "svg", path, result->options->connection_count,
+            result->options->connection_count,
             (double)result->totals.window_frames / bench_result_seconds(result));
     if (pclose(gnuplot) != 0) {
         fprintf(stderr, "ringcast-bench: --plot %s: gnuplot failed (Debian: gnuplot-nox)\n", path);

@@ -61,7 +61,8 @@ static int bench_main_steps(struct bench_options *options)
     uint32_t threads = options->thread_count;
     uint32_t good = 0;
     uint32_t bad = 0; /* 0: none yet */
-    uint32_t next = options->connection_count;
+    uint32_t next = options->connection_count < options->until_max ? options->connection_count
+                                                                   : options->until_max;
     while (!bench_result_is_interrupted()) {
         options->thread_count = threads < next ? threads : next;
         int holds = bench_main_step(options, next);

@@ -378,7 +378,8 @@ static void bench_result_collect(struct bench_result *result, const struct bench
             result->intervals[k].frames += thread->intervals[k].frames;
             result->intervals[k].bytes += thread->intervals[k].bytes;
         }
-        double busy = (double)thread->cpu_ns / (double)result->options->duration_ns;
+        double busy =
+            thread->cpu_ns == 0 ? 0.0 : (double)thread->cpu_ns / (double)thread->window_ns;
         result->load_busy = busy > result->load_busy ? busy : result->load_busy;
         result->subscribed += atomic_load(&thread->subscribed_now);
     }

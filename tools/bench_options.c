@@ -13,7 +13,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
-    "readers", "stalled", "slow", "half_open", "churn", "storm", "malformed", "resubscribers",
+    "readers", "stalled", "slow", "half_open", "churn", "storm", "breakers", "resubscribers",
 };
 
 enum bench_option_kind { KIND_FLAG, KIND_U32, KIND_INT, KIND_SECONDS, KIND_REAL, KIND_TEXT };

@@ -166,11 +166,17 @@ class OtherServers(BenchTestCase):
         self.assertEqual((report["malformed"], report["readers"]["holes"], report["readers"]["duplicates"]),
                          (0, 0, 0))
 
-    def test_a_message_without_its_fields_is_malformed(self):
-        report = self.tampered(lambda text: [text.replace('"t": ', '"T": ')])
+    def test_a_message_without_its_number_is_malformed(self):
+        report = self.tampered(lambda text: [text.replace('"n": ', '"N": ')])
         self.assertEqual(report["malformed"], 1)
         self.assertEqual((report["readers"]["holes"], report["readers"]["hole_frames"]), (1, 1))
         self.assertEqual(report["received"], report["due"] - 1)
+
+    def test_a_message_without_its_time_is_malformed_or_differs(self):
+        # Once a tick has been seen its time is known: only its bytes can still tell.
+        report = self.tampered(lambda text: [text.replace('"t": ', '"T": ')])
+        self.assertEqual(report["malformed"] + report["differing"], 1)
+        self.assertEqual(report["received"], report["due"] - report["malformed"])
 
     def test_a_client_that_is_closed_is_told_with_its_code(self):
         report = self.tampered(lambda text: None, code=CONNECTIONS_FAILED)

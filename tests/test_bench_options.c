@@ -80,6 +80,7 @@ static int make_scenario(void **state)
 static int remove_scenario(void **state)
 {
     (void)state;
+    bench_options_deinit(&options);
     return unlink(scenario_path);
 }
 
@@ -216,13 +217,6 @@ static void more_threads_than_connections_are_not_made(void **state)
     assert_int_equal(options.thread_count, 2);
 }
 
-/* The texts of a file stay: main has but one. */
-static void forget(const char **text)
-{
-    free((char *)(uintptr_t)*text);
-    *text = NULL;
-}
-
 static int parse_scenario(const char *text)
 {
     write_scenario(text);
@@ -252,9 +246,6 @@ static void a_scenario_file_has_an_option_a_line(void **state)
     assert_string_equal(options.time_pattern, "\"ts_event\":");
     assert_string_equal(options.send_text, "a#b \"c d\"");
     assert_int_equal(options.duration_ns, 1500 * NS_PER_MS);
-    forget(&options.symbols);
-    forget(&options.time_pattern);
-    forget(&options.send_text);
 }
 
 static void a_fault_in_a_scenario_is_told_with_its_line(void **state)
@@ -299,11 +290,9 @@ static void a_long_line_of_a_scenario_is_one_line(void **state)
     snprintf(text + used, sizeof text - used, "\nthreads x\n");
     assert_int_equal(parse_scenario(text), 1);
     expect_said("line 3");
-    forget(&options.symbols);
     text[used] = 0;
     assert_int_equal(parse_scenario(text), -1);
     assert_int_equal(strlen(options.symbols), symbols_bytes);
-    forget(&options.symbols);
 }
 
 static void what_comes_last_holds(void **state)

@@ -142,6 +142,42 @@ static void fields_that_frames_do_not_have_are_zero(void **state)
     expect(&no_channel, "t=17 n=4", 0, 4, 17);
 }
 
+static void which_tick_it_is_needs_no_time(void **state)
+{
+    (void)state;
+    struct pattern_scan scan = scan_of_ticks();
+    struct pattern_place place;
+    uint64_t time_ns;
+    static const char *const texts[] = {"{\"ch\":7,\"seq\":12}",
+                                        "{\"ch\":7,\"ts_pub\":,\"seq\":12}"};
+    for (size_t i = 0; i < 2; i++) {
+        const uint8_t *text = (const uint8_t *)texts[i];
+        assert_true(pattern_scan_place(&scan, text, strlen(texts[i]), &place));
+        assert_true(place.channel == 7 && place.seq == 12);
+        assert_false(pattern_scan_time(&scan, text, strlen(texts[i]), &place, &time_ns));
+    }
+}
+
+static void patterns_of_every_length_are_found_and_told_apart(void **state)
+{
+    (void)state;
+    char pattern[PATTERN_SCAN_BYTES_MAX + 1] = "", payload[256], other[256];
+    for (size_t bytes = 1; bytes <= PATTERN_SCAN_BYTES_MAX; bytes++) {
+        pattern[bytes - 1] = (char)('A' + bytes % 26);
+        struct pattern_scan scan = scan_of("", "", pattern, 1);
+        snprintf(payload, sizeof payload, "{%s42}", pattern);
+        expect(&scan, payload, 0, 0, 42);
+        expect(&scan, payload, 0, 0, 42);
+        for (size_t at = 0; at < bytes; at++) {
+            struct values values;
+            strcpy(other, payload);
+            other[1 + at] = '_';
+            assert_false(scan_exact(&scan, other, &values));
+        }
+        expect(&scan, payload, 0, 0, 42);
+    }
+}
+
 static void patterns_have_a_longest(void **state)
 {
     (void)state;

@@ -57,6 +57,7 @@ struct bench_world {
     const struct bench_case *test;
     struct core *core;
     struct frame_log *log;
+    struct core_encoding encoding; /* of the log */
     struct core_counters counters;
     uint32_t opened_count;
     uint32_t turn_count; /* with the warm-up */
@@ -252,7 +253,8 @@ static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
         .listener_count = 1,
-        .log = world->log,
+        .encodings = &world->encoding,
+        .encoding_count = 1,
         .counters = &world->counters,
         .ops = &bench_ops,
         .context = world,
@@ -292,6 +294,8 @@ static uint64_t bench_run_case(const struct bench_case *test, const struct bench
     bench_samples_init(&world.per_frame, world.turn_count);
     bench_samples_init(&world.per_send, world.turn_count);
     assert_always(frame_log_create(&world.log, &log_options) == 0);
+    world.encoding.log = world.log;
+    atomic_store(&world.encoding.run, 1);
     world.core = bench_create_core(&world, &conn_count);
     assert_always(core_run(world.core) == 0);
     assert_always(counter_get(&world.counters.sends_short) == 0);

@@ -11,7 +11,6 @@
 #include "codec/base/check.h"
 
 #define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
-#define HANDSHAKE_PROTOCOL "md.json.v1"
 #define HANDSHAKE_KEY_BYTES 24
 #define HANDSHAKE_ACCEPT_BYTES 28
 #define HANDSHAKE_METHOD_BYTES_MAX 32
@@ -45,7 +44,7 @@ struct handshake_seen {
     bool has_body;
     bool has_extensions;
     bool protocols_offered;
-    bool protocol_found;
+    enum handshake_protocol protocol;
     struct handshake_slice host, key, version, accept, user_agent;
 };
 
@@ -68,7 +67,7 @@ static const struct handshake_answer {
     [HANDSHAKE_BAD_VERSION] = {"426 Upgrade Required",
                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
                                "send Sec-WebSocket-Version: 13"},
-    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "", "offer the subprotocol md.json.v1, or none"},
+    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "", "offer the subprotocol md.json.v1 or md.sbe.v1, or none"},
     [HANDSHAKE_URI_TOO_LONG] = {"414 URI Too Long", "",
                                 "keep the request target within 2048 bytes"},
     [HANDSHAKE_TOO_LONG] = {"431 Request Header Fields Too Large", "",
@@ -237,12 +236,19 @@ static enum handshake_status handshake_read_field(struct handshake_reader *reade
     return handshake_expect(reader, "\r\n", HANDSHAKE_BAD_REQUEST);
 }
 
+static const char *const handshake_protocols[] = {
+    [HANDSHAKE_JSON] = "md.json.v1",
+    [HANDSHAKE_SBE] = "md.sbe.v1",
+};
+
 static void handshake_see_protocols(struct handshake_seen *seen, struct handshake_slice list)
 {
     struct handshake_slice element;
     while (handshake_next_element(&list, &element)) {
         seen->protocols_offered |= element.bytes > 0;
-        seen->protocol_found |= handshake_equal(element, HANDSHAKE_PROTOCOL);
+        for (unsigned i = HANDSHAKE_JSON; seen->protocol == 0 && i <= HANDSHAKE_SBE; i++) {
+            seen->protocol = handshake_equal(element, handshake_protocols[i]) ? i : 0;
+        }
     }
 }
 
@@ -356,7 +362,7 @@ static enum handshake_status handshake_judge(const struct handshake_line *line,
     if (seen->key_count != 1 || !handshake_key_is_valid(seen->key)) {
         return HANDSHAKE_BAD_KEY;
     }
-    if (seen->protocols_offered && !seen->protocol_found) {
+    if (seen->protocols_offered && seen->protocol == HANDSHAKE_NO_PROTOCOL) {
         return HANDSHAKE_BAD_PROTOCOL;
     }
     return HANDSHAKE_OK;
@@ -400,7 +406,7 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
     *request_out = (struct handshake_request){
         .head_bytes = (size_t)(reader.at - (const char *)bytes),
         .key = seen.key.text,
-        .protocol_offered = seen.protocol_found,
+        .protocol = seen.protocol,
         .user_agent = seen.user_agent.text,
         .user_agent_bytes = seen.user_agent.bytes,
     };
@@ -426,15 +432,16 @@ size_t handshake_accept(char *out, const struct handshake_request *request)
 {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
     handshake_accept_key(accept, request->key);
+    bool is_chosen = request->protocol != HANDSHAKE_NO_PROTOCOL;
     int bytes = snprintf(
         out, HANDSHAKE_RESPONSE_BYTES_MAX,
         "HTTP/1.1 101 Switching Protocols\r\n"
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"
         "Sec-WebSocket-Accept: %s\r\n"
-        "%s\r\n",
-        accept,
-        request->protocol_offered ? "Sec-WebSocket-Protocol: " HANDSHAKE_PROTOCOL "\r\n" : "");
+        "%s%s%s\r\n",
+        accept, is_chosen ? "Sec-WebSocket-Protocol: " : "",
+        is_chosen ? handshake_protocols[request->protocol] : "", is_chosen ? "\r\n" : "");
     assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
     return (size_t)bytes;
 }

@@ -33,10 +33,17 @@ enum handshake_status {
     HANDSHAKE_STATUS_COUNT,
 };
 
+/* The client's first that we know. */
+enum handshake_protocol {
+    HANDSHAKE_NO_PROTOCOL, /* none was offered: as md.json.v1 */
+    HANDSHAKE_JSON,        /* md.json.v1 */
+    HANDSHAKE_SBE,         /* md.sbe.v1 */
+};
+
 struct handshake_request {
     size_t head_bytes;      /* What follows in the bytes is the client's first frame. */
     const char *key;        /* 24 characters */
-    bool protocol_offered;  /* md.json.v1 was offered and is to be echoed */
+    enum handshake_protocol protocol;
     const char *user_agent; /* NULL or a slice */
     size_t user_agent_bytes;
 };
@@ -55,7 +62,7 @@ size_t handshake_refuse(char *out, enum handshake_status status);
 const char *handshake_status_text(enum handshake_status status);
 
 /* Client side: a GET with the given 24-character key; returns its length, 0 if it does not fit.
- * protocol: NULL or "md.json.v1". */
+ * protocol: NULL, "md.json.v1" or "md.sbe.v1". */
 size_t handshake_client_request(char *out, size_t out_bytes, const char *host, const char *path,
                                 const char *key, const char *protocol);
 

@@ -223,7 +223,22 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
                                core->time.now_ns);
 }
 
-/* Returns how many bytes were the request's, or 0: not complete, or refused. */
+/* Whether its frames are being written; the writer sees by conn_count that they are to be. */
+static bool conn_choose_encoding(struct core *core, struct conn *conn, uint32_t encoding)
+{
+    if (!conn->has_encoding) {
+        conn->has_encoding = true;
+        conn->encoding = (uint8_t)encoding;
+        atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
+    }
+    if (core_follow_run(core, core_stream(core, conn))) {
+        return true;
+    }
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_ENCODING_NS);
+    return false;
+}
+
+/* Returns how many bytes were the request's, or 0: not complete, it waits, or was refused. */
 static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint8_t *bytes,
                                 size_t count)
 {
@@ -235,8 +250,16 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
     if (status == HANDSHAKE_OK && conn->is_spare) {
         status = HANDSHAKE_BUSY;
     }
+    uint32_t encoding = CORE_ENCODING_JSON;
+    if (status == HANDSHAKE_OK && request.protocol == HANDSHAKE_SBE) {
+        encoding = CORE_ENCODING_SBE;
+        status = encoding < core->options.encoding_count ? status : HANDSHAKE_BAD_PROTOCOL;
+    }
     if (status != HANDSHAKE_OK) {
         conn_refuse(core, conn, status);
+        return 0;
+    }
+    if (!conn_choose_encoding(core, conn, encoding)) {
         return 0;
     }
     conn_start_streaming(core, conn, &request);
@@ -353,11 +376,15 @@ static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t
     input->handshake_bytes += (uint32_t)taken;
     size_t head_bytes = conn_on_handshake(core, conn, input->bytes, input->handshake_bytes);
     if (head_bytes > 0) {
-        /* What follows the head in this very piece are the first frames. */
-        size_t before = input->handshake_bytes - taken;
-        assert_always(head_bytes >= before);
+        /* What follows the head are the first frames. */
+        uint8_t rest[CORE_MESSAGE_BYTES_MAX];
+        size_t rest_bytes = input->handshake_bytes - head_bytes;
+        memcpy(rest, input->bytes + head_bytes, rest_bytes);
         conn_release_input(core, conn);
-        conn_decode(core, conn, bytes + (head_bytes - before), count - (head_bytes - before));
+        conn_decode(core, conn, rest, rest_bytes);
+        conn_decode(core, conn, bytes + taken, count - taken);
+    } else if (taken < count) {
+        conn_abort(core, conn, "too many bytes before the handshake was answered");
     }
 }
 
@@ -491,11 +518,23 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
     conn->frames_at_tick = conn->frames_sent;
 }
 
+static void conn_on_handshake_timer(struct core *core, struct conn *conn)
+{
+    if (core->time.now_ns >= conn->opened_ns + CONN_HANDSHAKE_NS) {
+        conn_abort(core, conn,
+                   conn->has_encoding ? "its encoding did not begin within 5 s"
+                                         : "no complete request within 5 s");
+        return;
+    }
+    uint8_t nothing[1];
+    conn_collect_handshake(core, conn, nothing, 0);
+}
+
 void conn_on_timer(struct core *core, struct timer *timer)
 {
     struct conn *conn = container_of(timer, struct conn, timer);
     if (conn->state == CONN_HANDSHAKING) {
-        conn_abort(core, conn, "no complete request within 5 s");
+        conn_on_handshake_timer(core, conn);
         return;
     }
     if (conn->state == CONN_CLOSING && core->time.now_ns >= conn->next_ping_ns) {
@@ -568,6 +607,9 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
     sender_forget_due(conn);
     puller_release(core, conn);
     conn_release_input(core, conn);
+    if (conn->has_encoding) {
+        atomic_fetch_sub(&core_stream(core, conn)->encoding->conn_count, 1);
+    }
     out_chain_clear(&core->out_pool, &conn->out);
     timer_disarm(&core->wheel, &conn->timer);
     conn_enter(core, conn, CONN_DRAINING);

@@ -23,6 +23,7 @@
 #define CONN_NONE UINT32_MAX
 #define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
+#define CONN_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
 #define CONN_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
 #define CONN_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
@@ -53,8 +54,8 @@ struct conn {
     uint8_t group_mask; /* groups subscribed as a whole */
     bool is_ready;      /* on core->ready */
     bool woken;         /* writable, and nothing was sent since */
+    uint8_t encoding;   /* Which of core->streams it gets; 0 until it is chosen. */
     bool recv_paused;
-    bool recv_armed;
     bool writable_armed;
     uint32_t due_frames;
     uint32_t extent_first; /* earlier extents, in core->extents; CONN_NONE: none */
@@ -80,9 +81,11 @@ struct conn {
     bool copies; /* the kernel copies what it is lent for this conn: nothing is lent any more */
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
+    bool has_encoding; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
     bool is_spare;                         /* beyond conn_count_max: is answered 503 */
     bool close_received;
     bool write_shut;
+    bool recv_armed;
     bool shutdown_armed;
     uint8_t missed_pongs;
     uint32_t group_place[CORE_GROUPS_MAX];

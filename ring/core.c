@@ -195,10 +195,8 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->free_conns, conns * sizeof *core->free_conns);
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
-    core_unmap(core->channels, core->log->channel_count_max * sizeof *core->channels);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
-    core_unmap(core->loans, FRAME_LOG_HOLDS_MAX * sizeof *core->loans);
     core_unmap(core->inputs, CORE_INPUTS_MAX * sizeof *core->inputs);
     core_unmap(core->free_inputs, CORE_INPUTS_MAX * sizeof *core->free_inputs);
 }
@@ -211,16 +209,13 @@ static int core_map_all(struct core *core)
     core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
-    core->channels = core_map(core->log->channel_count_max * sizeof *core->channels, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
-    core->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *core->loans, 0);
     core->inputs = core_map(CORE_INPUTS_MAX * sizeof *core->inputs, MAP_NORESERVE);
     core->free_inputs = core_map(CORE_INPUTS_MAX * sizeof *core->free_inputs, 0);
     if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
-        core->pulls.conns == NULL || core->channels == NULL || core->extents == NULL ||
-        core->batch == NULL || core->loans == NULL || core->inputs == NULL ||
-        core->free_inputs == NULL) {
+        core->pulls.conns == NULL || core->extents == NULL || core->batch == NULL ||
+        core->inputs == NULL || core->free_inputs == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -236,6 +231,55 @@ static int core_map_all(struct core *core)
     core->free_input_count = CORE_INPUTS_MAX;
     list_init(&core->inputs_in_use);
     return 0;
+}
+
+static void core_close_streams(struct core *core)
+{
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        struct core_stream *stream = &core->streams[i];
+        for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+            free(stream->groups[group].entries);
+        }
+        subs_deinit(&stream->subs);
+        core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
+        core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+    }
+}
+
+/* What an encoding takes is touched when it is used. */
+static int core_open_stream(struct core_stream *stream, struct core_encoding *encoding)
+{
+    struct frame_log *log = encoding->log;
+    stream->encoding = encoding;
+    stream->log = log;
+    stream->run = atomic_load(&encoding->run);
+    stream->channels = core_map(log->channel_count_max * sizeof *stream->channels, 0);
+    stream->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
+    int error = subs_init(&stream->subs, log->channel_count_max);
+    return stream->channels == NULL || stream->loans == NULL ? -ENOMEM : error;
+}
+
+static int core_open_streams(struct core *core)
+{
+    int error = 0;
+    assert_always(core->options.encoding_count <= CORE_ENCODINGS_MAX);
+    for (uint32_t i = 0; i < core->options.encoding_count && error == 0; i++) {
+        error = core_open_stream(&core->streams[i], &core->options.encodings[i]);
+    }
+    if (error < 0) {
+        core_close_streams(core);
+    }
+    return error;
+}
+
+bool core_follow_run(struct core *core, struct core_stream *stream)
+{
+    uint32_t run = atomic_load_explicit(&stream->encoding->run, memory_order_acquire);
+    if (__builtin_expect(run != stream->run && core_encoding_is_written(run), 0)) {
+        stream->run = run;
+        puller_resync(core, stream);
+    }
+    return core_encoding_is_written(run);
 }
 
 /* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
@@ -279,7 +323,6 @@ int core_create(struct core **core_out, const struct core_options *options, char
     }
     memset(core, 0, sizeof *core);
     core->options = *options;
-    core->log = options->log;
     core->counters = options->counters;
     core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     if (core->options.open_engine == NULL) {
@@ -297,13 +340,13 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto free_core;
     }
-    error = subs_init(&core->subs, core->log->channel_count_max);
+    error = core_open_streams(core);
     if (error < 0) {
         goto unmap;
     }
     error = out_pool_init(&core->out_pool, CORE_OUT_POOL_BYTES);
     if (error < 0) {
-        goto deinit_subs;
+        goto close_streams;
     }
     error = core_open_engine(core, error_out, error_bytes);
     if (error < 0) {
@@ -314,8 +357,8 @@ int core_create(struct core **core_out, const struct core_options *options, char
 
 deinit_out_pool:
     out_pool_deinit(&core->out_pool);
-deinit_subs:
-    subs_deinit(&core->subs);
+close_streams:
+    core_close_streams(core);
 unmap:
     core_unmap_all(core);
 free_core:
@@ -332,11 +375,8 @@ void core_destroy(struct core *core)
             free(core->conns[index].group_seqs);
         }
     }
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        free(core->groups[group].entries);
-    }
     out_pool_deinit(&core->out_pool);
-    subs_deinit(&core->subs);
+    core_close_streams(core);
     core_unmap_all(core);
     free(core);
 }
@@ -395,7 +435,9 @@ static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsew
     }
     atomic_store_explicit(&core->armed, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    core_enter(core, frame_log_head(core->log) == core->position ? wait_ns : 0);
+    /* The writer publishes the first encoding last. */
+    const struct core_stream *stream = &core->streams[0];
+    core_enter(core, frame_log_head(stream->log) == stream->position ? wait_ns : 0);
     atomic_store_explicit(&core->armed, 0, memory_order_relaxed);
 }
 

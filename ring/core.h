@@ -27,6 +27,7 @@
 #define CORE_SPARE_CONNS 64 /* beyond conn_count_max, to answer 503: indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 4
+#define CORE_ENCODINGS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message; told in WELCOME */
 #define CORE_PEER_TEXT_BYTES_MAX 64
 
@@ -84,6 +85,28 @@ struct core_time {
     uint64_t wall_ns; /* CLOCK_REALTIME */
 };
 
+enum core_encoding_number {
+    CORE_ENCODING_JSON,
+    CORE_ENCODING_SBE,
+    CORE_ENCODING_JSON_DEFLATE,
+};
+
+/* How frames are written: each encoding has a log of its own, and each conn one encoding. All but
+ * the first are written only while there are conns for them: a conn that asks for one that is not
+ * waits with its handshake until it is. */
+struct core_encoding {
+    struct frame_log *log;
+    _Atomic uint32_t conn_count; /* Conns that have it or wait for it. Written by the cores. */
+    /* Grows when the writer begins and when it ends: odd while frames are written. The log was
+     * cleared before it begins (frame_log_clear). */
+    _Atomic uint32_t run;
+};
+
+static inline bool core_encoding_is_written(uint32_t run)
+{
+    return run % 2 == 1;
+}
+
 struct engine;
 struct engine_options;
 
@@ -100,7 +123,8 @@ struct core_options {
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
-    struct frame_log *log;
+    struct core_encoding *encodings; /* shared by all cores; the first is always written */
+    uint32_t encoding_count;
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;
@@ -151,8 +175,8 @@ int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum 
                          bool snapshot);
 int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 
-/* The seq of the next live frame of a channel, as seen by this core. */
-uint64_t core_next_seq(struct core *core, uint32_t channel);
+/* The seq of the next live frame of a channel, as seen by this core for that conn. */
+uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
 
 /* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves
  * *turn on (0 at the start; wraps). Returns how many. */

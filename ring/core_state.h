@@ -29,7 +29,7 @@ enum core_op {
     OP_ACCEPT, /* conn: the listener's number */
     OP_RECV,
     OP_SEND, /* conn: slot of the batch */
-    OP_LEND, /* a send without a copy; conn: slot << 16 | hold */
+    OP_LEND, /* a send without a copy; conn: slot << 16 | encoding << 12 | hold */
     OP_WRITABLE,
     OP_CANCEL,
     OP_SHUTDOWN,
@@ -82,6 +82,20 @@ struct core_channel {
     uint8_t group;              /* once there was a frame */
 };
 
+/* One encoding: its log, how far the core has come in it, and who subscribes to what. A conn has
+ * exactly one, for life. */
+struct core_stream {
+    struct frame_log *log;
+    struct core_encoding *encoding;
+    uint32_t run;        /* of the encoding, when the rest was brought up to it */
+    uint64_t position;   /* index of the next frame to fan out */
+    uint64_t turn_first; /* where the turn began whose frames are due */
+    struct core_channel *channels;
+    struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
+    struct subs subs;
+    struct sub_list groups[CORE_GROUPS_MAX];
+};
+
 struct core {
     /* Read or written by other threads. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
@@ -93,27 +107,21 @@ struct core {
 
     /* The core's own. */
     struct engine engine;
-    struct frame_log *log;
     struct core_counters *counters;
     struct conn *conns;
     uint32_t *free_conns;
     uint32_t free_conn_count;
-    struct core_channel *channels;
+    struct core_stream streams[CORE_ENCODINGS_MAX];
     uint32_t channel_count;
-    struct subs subs;
-    struct sub_list groups[CORE_GROUPS_MAX];
     struct out_pool out_pool;
     struct timer_wheel wheel;
     struct core_time time;
 
-    uint64_t position;       /* index of the next frame to fan out */
-    uint64_t turn_first;     /* where the turn began whose frames are due */
     struct conn_queue ready; /* conns with something to send */
     struct conn_queue pulls; /* conns that pull */
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;
-    struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
     uint64_t group_seqs_bytes;
 
     struct conn_input *inputs;
@@ -145,11 +153,18 @@ static inline uint32_t conn_index(const struct core *core, const struct conn *co
     return (uint32_t)(conn - core->conns);
 }
 
+static inline struct core_stream *core_stream(struct core *core, const struct conn *conn)
+{
+    return &core->streams[conn->encoding];
+}
+
 void core_log(struct core *core, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_reap(struct core *core);
 void core_enter(struct core *core, uint64_t wait_ns);
 void core_see_channels(struct core *core);
+/* Brings a stream up to an encoding that was begun since; false: it is not being written. */
+bool core_follow_run(struct core *core, struct core_stream *stream);
 void core_drop_subscriptions(struct core *core, struct conn *conn);
 void core_pause_accept(struct core *core);
 struct io_uring_sqe *core_sqe(struct core *core);

@@ -16,9 +16,9 @@ void core_close(struct core *core, uint32_t index, uint16_t code, const char *re
     conn_close(core, core_conn(core, index), code, reason, "closed by the server");
 }
 
-uint64_t core_next_seq(struct core *core, uint32_t channel)
+uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
 {
-    return core->channels[channel].last_seq + 1;
+    return core_stream(core, core_conn(core, index))->channels[channel].last_seq + 1;
 }
 
 /* ---- Single channels ---- */
@@ -27,20 +27,21 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
                    enum lag_policy policy, bool snapshot, uint8_t tag)
 {
     struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
     uint32_t sub;
     sender_settle(core, conn);
     if (conn->state != CONN_STREAMING) {
         return -ENOSPC;
     }
-    if (subs_find(&core->subs, index, channel) != SUB_NONE) {
+    if (subs_find(&stream->subs, index, channel) != SUB_NONE) {
         return 1;
     }
-    int error = subs_add(&core->subs, index, channel, &conn->sub_first, &sub);
+    int error = subs_add(&stream->subs, index, channel, &conn->sub_first, &sub);
     if (error < 0) {
         return error;
     }
-    uint64_t last_seq = core->channels[channel].last_seq;
-    struct sub *record = &core->subs.records[sub];
+    uint64_t last_seq = stream->channels[channel].last_seq;
+    struct sub *record = &stream->subs.records[sub];
     record->group = (uint8_t)group;
     record->policy = (uint8_t)policy;
     record->tag = tag;
@@ -50,12 +51,12 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     counter_add(&core->counters->subscriptions, 1);
     if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
         if (conn->mode == CONN_PUSHED) {
-            puller_start(core, conn, core->position);
+            puller_start(core, conn, stream->position);
         }
         if (conn->state != CONN_STREAMING) {
             return -ENOSPC;
         }
-        core->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
+        stream->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
         puller_sweep(core, conn);
     }
     return 0;
@@ -63,10 +64,11 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
 
 static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
 {
+    struct core_stream *stream = core_stream(core, conn);
     if (conn->sweep_sub == sub) {
-        conn->sweep_sub = core->subs.records[sub].conn_next;
+        conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
-    subs_remove(&core->subs, sub, &conn->sub_first);
+    subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
 }
@@ -75,7 +77,7 @@ int core_unsubscribe(struct core *core, uint32_t index, uint32_t channel)
 {
     struct conn *conn = core_conn(core, index);
     sender_settle(core, conn);
-    uint32_t sub = subs_find(&core->subs, index, channel);
+    uint32_t sub = subs_find(&core_stream(core, conn)->subs, index, channel);
     if (sub == SUB_NONE) {
         return -ENOENT;
     }
@@ -85,17 +87,19 @@ int core_unsubscribe(struct core *core, uint32_t index, uint32_t channel)
 
 int core_subscription_tag(struct core *core, uint32_t index, uint32_t channel)
 {
-    uint32_t sub = subs_find(&core->subs, index, channel);
-    return sub == SUB_NONE ? -ENOENT : core->subs.records[sub].tag;
+    const struct core_stream *stream = core_stream(core, core_conn(core, index));
+    uint32_t sub = subs_find(&stream->subs, index, channel);
+    return sub == SUB_NONE ? -ENOENT : stream->subs.records[sub].tag;
 }
 
 void core_set_subscription(struct core *core, uint32_t index, uint32_t channel,
                            enum lag_policy policy, uint8_t tag)
 {
-    uint32_t sub = subs_find(&core->subs, index, channel);
+    struct core_stream *stream = core_stream(core, core_conn(core, index));
+    uint32_t sub = subs_find(&stream->subs, index, channel);
     if (sub != SUB_NONE) {
-        core->subs.records[sub].policy = (uint8_t)policy;
-        core->subs.records[sub].tag = tag;
+        stream->subs.records[sub].policy = (uint8_t)policy;
+        stream->subs.records[sub].tag = tag;
     }
 }
 
@@ -105,8 +109,9 @@ void core_set_subscription(struct core *core, uint32_t index, uint32_t channel,
 static void core_take_over_group(struct core *core, struct conn *conn, uint32_t group,
                                  bool snapshot)
 {
+    const struct core_stream *stream = core_stream(core, conn);
     for (uint32_t channel = 0; channel < core->channel_count; channel++) {
-        const struct core_channel *known = &core->channels[channel];
+        const struct core_channel *known = &stream->channels[channel];
         if (known->last_seq == 0 || known->group != group) {
             continue;
         }
@@ -114,10 +119,10 @@ static void core_take_over_group(struct core *core, struct conn *conn, uint32_t 
         if (seq == NULL) {
             return;
         }
-        uint32_t sub = subs_find(&core->subs, conn_index(core, conn), channel);
+        uint32_t sub = subs_find(&stream->subs, conn_index(core, conn), channel);
         if (sub != SUB_NONE) {
-            seq->next = core->subs.records[sub].next_seq;
-            seq->first = core->subs.records[sub].first_seq;
+            seq->next = stream->subs.records[sub].next_seq;
+            seq->first = stream->subs.records[sub].first_seq;
         } else {
             seq->first = known->last_seq + 1;
             seq->next = seq->first | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
@@ -129,6 +134,7 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
                          bool snapshot)
 {
     struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
     assert_always(group < CORE_GROUPS_MAX);
     sender_settle(core, conn);
     if (conn->state != CONN_STREAMING) {
@@ -139,7 +145,7 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
         return 1;
     }
     struct sub_entry entry = {.conn = index, .sub = SUB_NONE};
-    int error = sub_list_add(&core->groups[group], entry, &conn->group_place[group]);
+    int error = sub_list_add(&stream->groups[group], entry, &conn->group_place[group]);
     if (error < 0) {
         return error;
     }
@@ -147,7 +153,7 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     conn->group_mask |= (uint8_t)(1u << group);
     counter_add(&core->counters->subscriptions, 1);
     if (snapshot && conn->mode == CONN_PUSHED) {
-        puller_start(core, conn, core->position);
+        puller_start(core, conn, stream->position);
     }
     if (conn->state != CONN_STREAMING) {
         return -ENOSPC;
@@ -161,7 +167,8 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
 
 static void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
 {
-    struct sub_entry moved = sub_list_remove(&core->groups[group], conn->group_place[group]);
+    struct core_stream *stream = core_stream(core, conn);
+    struct sub_entry moved = sub_list_remove(&stream->groups[group], conn->group_place[group]);
     if (moved.conn != UINT32_MAX) {
         core_conn(core, moved.conn)->group_place[group] = conn->group_place[group];
     }
@@ -172,13 +179,14 @@ static void core_remove_group(struct core *core, struct conn *conn, uint32_t gro
 int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
 {
     struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
     sender_settle(core, conn);
     if ((conn->group_mask & (1u << group)) == 0) {
         return -ENOENT;
     }
     /* A pulling conn's exact subscriptions go on where the group was. */
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
-        struct sub *record = &core->subs.records[sub];
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+        struct sub *record = &stream->subs.records[sub];
         if (record->group == group && record->channel < conn->group_seqs_count) {
             record->next_seq = conn->group_seqs[record->channel].next;
             record->first_seq = conn->group_seqs[record->channel].first;
@@ -207,18 +215,19 @@ uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *turn,
                             uint32_t *channels_out, uint32_t max)
 {
     const struct conn *conn = core_conn(core, index);
+    const struct core_stream *stream = core_stream(core, conn);
     uint32_t place = 0;
     uint32_t count = 0;
     for (uint32_t sub = conn->sub_first; sub != SUB_NONE && count < max;
-         sub = core->subs.records[sub].conn_next) {
-        const struct sub *record = &core->subs.records[sub];
+         sub = stream->subs.records[sub].conn_next) {
+        const struct sub *record = &stream->subs.records[sub];
         if ((conn->group_mask & (1u << record->group)) == 0 && place++ >= *turn) {
             channels_out[count++] = record->channel;
         }
     }
     for (uint32_t channel = 0;
          conn->group_mask != 0 && channel < core->channel_count && count < max; channel++) {
-        const struct core_channel *known = &core->channels[channel];
+        const struct core_channel *known = &stream->channels[channel];
         if (known->last_seq > 0 && (conn->group_mask & (1u << known->group)) != 0 &&
             place++ >= *turn) {
             channels_out[count++] = channel;

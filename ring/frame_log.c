@@ -12,7 +12,7 @@
 #include "codec/base/check.h"
 #include "codec/base/cpu.h"
 
-static int frame_log_map_bytes(struct frame_log *log)
+static int frame_log_map_bytes(struct frame_log *log, int populate)
 {
     int error;
     size_t bytes = log->capacity_bytes;
@@ -32,7 +32,7 @@ static int frame_log_map_bytes(struct frame_log *log)
     }
     for (int view = 0; view < 2; view++) {
         void *at = mmap(base + (size_t)view * bytes, bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_FIXED | MAP_POPULATE, memfd, 0);
+                        MAP_SHARED | MAP_FIXED | populate, memfd, 0);
         if (at == MAP_FAILED) {
             error = -errno;
             goto unmap;
@@ -113,7 +113,8 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
         atomic_init(&log->pins[reader].index, FRAME_LOG_NOT_PINNED);
     }
 
-    int error = frame_log_map_bytes(log);
+    int populate = options->is_lazy ? 0 : MAP_POPULATE;
+    int error = frame_log_map_bytes(log, populate);
     if (error < 0) {
         goto free_log;
     }
@@ -123,7 +124,7 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
         goto unmap_bytes;
     }
     frame_log_init_holds(log);
-    log->descs = frame_log_map_array(frame_log_desc_bytes(log), MAP_POPULATE);
+    log->descs = frame_log_map_array(frame_log_desc_bytes(log), populate);
     if (log->descs == NULL) {
         goto unmap_holds;
     }
@@ -184,6 +185,7 @@ static void frame_log_save(struct frame_log *log, struct frame_log_channel *chan
     memcpy(channel->saved[next], frame_log_at(log, desc->position), desc->frame_bytes);
     channel->saved_bytes[next] = desc->frame_bytes;
     channel->saved_seq[next] = desc->seq;
+    channel->saved_ts_pub_ns[next] = desc->ts_pub_ns;
     atomic_store_explicit(&channel->saved_current, next + 1, memory_order_release);
     log->saved_count++;
 }
@@ -298,6 +300,64 @@ uint8_t *frame_log_reserve(struct frame_log *log)
         frame_log_take_back(log);
     }
     return log->bytes + (log->write_position & log->bytes_mask);
+}
+
+void frame_log_clear(struct frame_log *log)
+{
+    uint64_t segment_bytes = log->capacity_bytes / FRAME_LOG_SEGMENTS;
+    frame_log_publish(log);
+    atomic_store_explicit(&log->tail, log->write_index, memory_order_release);
+    frame_log_wait_for_pins(log, log->write_index);
+    /* From the next whole segment on: it begins with a page. */
+    log->write_position = bytes_round_up(log->write_position, segment_bytes);
+    log->reserved_position = log->write_position + log->capacity_bytes;
+    log->reserved_index = log->write_index + log->desc_mask + 1;
+    frame_log_replace(log, log->write_position, log->reserved_position);
+    madvise(log->descs, frame_log_desc_bytes(log), MADV_DONTNEED);
+    for (uint32_t number = 0; number < log->channel_count_max; number++) {
+        struct frame_log_channel *channel = &log->channels[number];
+        if (channel->next_seq > 1) {
+            atomic_store_explicit(&channel->last_index_plus_1, 0, memory_order_relaxed);
+            atomic_store_explicit(&channel->saved_current, 0, memory_order_relaxed);
+        }
+    }
+}
+
+void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t group,
+                            uint64_t next_seq)
+{
+    struct frame_log_channel *channel = &log->channels[number];
+    channel->next_seq = next_seq;
+    atomic_store_explicit(&channel->group, group, memory_order_relaxed);
+    atomic_store_explicit(&channel->dropped_seq, next_seq - 1, memory_order_release);
+}
+
+bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
+                            struct frame_log_image *image_out)
+{
+    const struct frame_log_channel *channel = &log->channels[number];
+    uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
+    uint32_t saved = atomic_load_explicit(&channel->saved_current, memory_order_relaxed);
+    if (last > frame_log_tail(log)) {
+        const struct frame_desc *desc = frame_log_desc(log, last - 1);
+        *image_out = (struct frame_log_image){
+            .frame = frame_log_at(log, desc->position),
+            .frame_bytes = desc->frame_bytes,
+            .seq = desc->seq,
+            .ts_pub_ns = desc->ts_pub_ns,
+        };
+        return (desc->flags & FRAME_FULL_IMAGE) != 0;
+    }
+    if (saved == 0 || channel->saved_seq[saved - 1] + 1 != channel->next_seq) {
+        return false;
+    }
+    *image_out = (struct frame_log_image){
+        .frame = channel->saved[saved - 1],
+        .frame_bytes = channel->saved_bytes[saved - 1],
+        .seq = channel->saved_seq[saved - 1],
+        .ts_pub_ns = channel->saved_ts_pub_ns[saved - 1],
+    };
+    return true;
 }
 
 void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t group, uint8_t flags,

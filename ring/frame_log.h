@@ -7,7 +7,7 @@
  *
  * Owner    src creates it before the first core starts, destroys it after the last has joined.
  * Threads  reserve, commit, publish: the writer's only. The others: any reader, by its number.
- * Memory   All mapped and touched at creation, but for the saved frames: two buffers a channel,
+ * Memory   All mapped and touched at creation (unless it is lazy), but for the saved frames: two buffers a channel,
  *          allocated when the last full image of a quiet channel is first about to be lapped.
  * Units    An index counts frames since creation, a position bytes; both only grow.
  * Errors   0 or a negative errno. No function logs.
@@ -68,6 +68,7 @@ struct frame_log_channel {
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
     uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
     uint64_t saved_seq[2];
+    uint64_t saved_ts_pub_ns[2];
     uint32_t saved_bytes[2];
     uint32_t saved_capacity[2];
     _Atomic uint32_t saved_current; /* 0: none saved, else 1 + which of the two */
@@ -94,6 +95,7 @@ struct frame_log_options {
     uint32_t frame_bytes_max; /* At most a segment. */
     uint32_t channel_count_max;
     uint32_t reader_count; /* At most FRAME_LOG_READERS_MAX. */
+    bool is_lazy;          /* Touched as it is written, not at creation. */
 };
 
 struct frame_log {
@@ -145,6 +147,31 @@ static inline uint64_t frame_log_next_seq(const struct frame_log *log, uint32_t 
 /* Takes the frame that was written at frame_log_reserve() in; readers see it after publish. */
 void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, uint8_t flags,
                       uint32_t frame_bytes, uint64_t ts_pub_ns);
+
+/* Forgets all frames, and gives their memory back. Readers find it lapped. */
+void frame_log_clear(struct frame_log *log);
+
+/* The writer's own: a channel's newest frame, from the log or from where it was saved, if it is a
+ * full image. The bytes stay until the next reserve. */
+struct frame_log_image {
+    const uint8_t *frame;
+    uint32_t frame_bytes;
+    uint64_t seq;
+    uint64_t ts_pub_ns;
+};
+bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
+                            struct frame_log_image *image_out);
+
+/* The writer's own: whether there was one since the last clear. */
+static inline bool frame_log_has_frames(const struct frame_log *log, uint32_t channel)
+{
+    return atomic_load_explicit(&log->channels[channel].last_index_plus_1, memory_order_relaxed) >
+           0;
+}
+
+/* Of a channel without a frame since the last clear: as if its frames had begun before. */
+void frame_log_set_next_seq(struct frame_log *log, uint32_t channel, uint8_t group,
+                            uint64_t next_seq);
 
 /* Shows all committed frames to the readers. */
 static inline void frame_log_publish(struct frame_log *log)

@@ -31,6 +31,7 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     if (channel_count <= conn->group_seqs_count) {
         return true;
     }
+    struct core_stream *stream = core_stream(core, conn);
     uint32_t capacity = puller_seqs_capacity(channel_count);
     uint64_t grown_bytes = (capacity - conn->group_seqs_count) * sizeof *conn->group_seqs;
     struct puller_seq *seqs = NULL;
@@ -45,7 +46,7 @@ static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_
     bool is_new = conn->group_seqs_count == 0;
     for (uint32_t channel = conn->group_seqs_count; channel < capacity; channel++) {
         seqs[channel] = (struct puller_seq){
-            .next = is_new ? core->channels[channel].last_seq + 1 : 1,
+            .next = is_new ? stream->channels[channel].last_seq + 1 : 1,
             .first = 1,
         };
     }
@@ -85,13 +86,14 @@ struct puller_entry {
 static bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
                         struct puller_entry *entry)
 {
+    struct core_stream *stream = core_stream(core, conn);
     uint32_t sub =
-        conn->sub_count > 0 ? subs_find(&core->subs, conn_index(core, conn), channel) : SUB_NONE;
+        conn->sub_count > 0 ? subs_find(&stream->subs, conn_index(core, conn), channel) : SUB_NONE;
     bool by_group = (conn->group_mask & (1u << group)) != 0;
     if (sub == SUB_NONE && !by_group) {
         return false;
     }
-    entry->sub = sub == SUB_NONE ? NULL : &core->subs.records[sub];
+    entry->sub = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
     entry->policy = entry->sub != NULL ? entry->sub->policy : conn->group_policy[group];
     if (!by_group) {
         entry->seq = &entry->sub->next_seq;
@@ -119,20 +121,21 @@ void puller_enqueue(struct core *core, struct conn *conn)
 
 void puller_start(struct core *core, struct conn *conn, uint64_t cursor)
 {
+    struct core_stream *stream = core_stream(core, conn);
     assert_always(conn->mode == CONN_PUSHED);
-    assert_always(cursor <= core->position);
+    assert_always(cursor <= stream->position);
     sender_forget_due(conn);
     conn->mode = CONN_PULLING;
     conn->cursor = cursor;
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
-        struct sub *record = &core->subs.records[sub];
-        record->next_seq = core->channels[record->channel].last_seq + 1;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+        struct sub *record = &stream->subs.records[sub];
+        record->next_seq = stream->channels[record->channel].last_seq + 1;
     }
     if (conn->group_mask != 0 && !puller_grow_group_seqs(core, conn, core->channel_count)) {
         return;
     }
-    for (uint64_t index = core->position; index > cursor; index--) {
-        const struct frame_desc *desc = frame_log_desc(core->log, index - 1);
+    for (uint64_t index = stream->position; index > cursor; index--) {
+        const struct frame_desc *desc = frame_log_desc(stream->log, index - 1);
         struct puller_entry entry;
         if (puller_find(core, conn, desc->channel, desc->group, &entry)) {
             *entry.seq = desc->seq;
@@ -151,7 +154,7 @@ void puller_sweep(struct core *core, struct conn *conn)
 
 static void puller_settle_mode(struct core *core, struct conn *conn)
 {
-    if (conn->cursor == core->position && !conn->sweeping) {
+    if (conn->cursor == core_stream(core, conn)->position && !conn->sweeping) {
         puller_release(core, conn);
         if (conn->out.bytes > 0) {
             sender_mark_ready(core, conn);
@@ -167,26 +170,27 @@ void puller_on_sent(struct core *core, struct conn *conn, uint64_t to)
     puller_settle_mode(core, conn);
 }
 
-static bool puller_is_conflated(const struct core *core, const struct puller_entry *entry,
+static bool puller_is_conflated(const struct core_stream *stream, const struct puller_entry *entry,
                                 const struct frame_desc *desc, uint64_t index)
 {
     return entry->policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0 &&
-           core->channels[desc->channel].last_index_plus_1 > index + 1;
+           stream->channels[desc->channel].last_index_plus_1 > index + 1;
 }
 
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
  * told stays told: its text is already queued. */
 void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to)
 {
+    struct core_stream *stream = core_stream(core, conn);
     conn->cursor = index;
     for (uint64_t back = to; back > index; back--) {
-        const struct frame_desc *desc = frame_log_desc(core->log, back - 1);
+        const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
         struct puller_entry entry;
         if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
             desc->seq < entry.first_seq || desc->seq >= (*entry.seq & ~PULLER_SNAPSHOT_DUE)) {
             continue;
         }
-        if (puller_is_conflated(core, &entry, desc, back - 1)) {
+        if (puller_is_conflated(stream, &entry, desc, back - 1)) {
             conn->frames_conflated--;
             counter_add(&core->counters->frames_conflated, (uint64_t)-1);
         }
@@ -226,15 +230,16 @@ static void puller_send_copy(struct core *core, struct conn *conn, const uint8_t
 /* The newest full image of a channel, from the log or from where it was saved; false: none. */
 static bool puller_send_newest(struct core *core, struct conn *conn, uint32_t channel)
 {
+    struct core_stream *stream = core_stream(core, conn);
     struct frame_log_found found;
-    frame_log_pin_oldest(core->log, core->options.index);
-    frame_log_seek(core->log, core->options.index, channel, core->position, &found);
+    frame_log_pin_oldest(stream->log, core->options.index);
+    frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
     if (found.in_log) {
-        const struct frame_desc *desc = frame_log_desc(core->log, found.index);
+        const struct frame_desc *desc = frame_log_desc(stream->log, found.index);
         if ((desc->flags & FRAME_FULL_IMAGE) == 0) {
             return false;
         }
-        puller_send_copy(core, conn, frame_log_at(core->log, desc->position), desc->frame_bytes);
+        puller_send_copy(core, conn, frame_log_at(stream->log, desc->position), desc->frame_bytes);
         return true;
     }
     if (found.saved == NULL) {
@@ -244,11 +249,11 @@ static bool puller_send_newest(struct core *core, struct conn *conn, uint32_t ch
     return true;
 }
 
-/* Brings one channel up to core->position, where the cursor is. */
+/* Brings one channel up to stream->position, where the cursor is. */
 static void puller_bring_up(struct core *core, struct conn *conn, uint32_t channel,
                             const struct puller_entry *entry)
 {
-    uint64_t now_seq = core->channels[channel].last_seq + 1;
+    uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
     bool snapshot_due = (*entry->seq & PULLER_SNAPSHOT_DUE) != 0;
     uint64_t seq = *entry->seq & ~PULLER_SNAPSHOT_DUE;
     *entry->seq = now_seq;
@@ -271,8 +276,9 @@ static bool puller_sweep_is_full(const struct conn *conn)
 /* A piece of the sweep: until enough is queued, or it is done. */
 static void puller_sweep_on(struct core *core, struct conn *conn)
 {
+    struct core_stream *stream = core_stream(core, conn);
     while (conn->sweep_sub != SUB_NONE && !puller_sweep_is_full(conn)) {
-        struct sub *sub = &core->subs.records[conn->sweep_sub];
+        struct sub *sub = &stream->subs.records[conn->sweep_sub];
         conn->sweep_sub = sub->conn_next;
         struct puller_entry entry;
         if (puller_find(core, conn, sub->channel, sub->group, &entry)) {
@@ -282,8 +288,8 @@ static void puller_sweep_on(struct core *core, struct conn *conn)
     while (conn->sweep_channel < core->channel_count && !puller_sweep_is_full(conn)) {
         uint32_t channel = conn->sweep_channel++;
         struct puller_entry entry;
-        if (core->channels[channel].last_seq > 0 && conn->group_mask != 0 &&
-            puller_find(core, conn, channel, core->channels[channel].group, &entry)) {
+        if (stream->channels[channel].last_seq > 0 && conn->group_mask != 0 &&
+            puller_find(core, conn, channel, stream->channels[channel].group, &entry)) {
             puller_bring_up(core, conn, channel, &entry);
         }
     }
@@ -294,14 +300,15 @@ static void puller_sweep_on(struct core *core, struct conn *conn)
 
 static bool puller_must_disconnect(struct core *core, const struct conn *conn)
 {
+    const struct core_stream *stream = core_stream(core, conn);
     for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
         if ((conn->group_mask & (1u << group)) != 0 &&
             conn->group_policy[group] == LAG_DISCONNECT) {
             return true;
         }
     }
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = core->subs.records[sub].conn_next) {
-        if (core->subs.records[sub].policy == LAG_DISCONNECT) {
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+        if (stream->subs.records[sub].policy == LAG_DISCONNECT) {
             return true;
         }
     }
@@ -319,7 +326,7 @@ static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
         return;
     }
     conn->lag_exceeded = lag_exceeded;
-    conn->cursor = core->position;
+    conn->cursor = core_stream(core, conn)->position;
     puller_sweep(core, conn);
 }
 
@@ -329,6 +336,7 @@ static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
 static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
                         const struct frame_desc *desc)
 {
+    const struct core_stream *stream = core_stream(core, conn);
     struct puller_entry entry;
     if (!puller_find(core, conn, desc->channel, desc->group, &entry)) {
         return false;
@@ -344,7 +352,7 @@ static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
     } else if (desc->seq > seq) {
         puller_tell_gap(core, conn, desc->channel, seq, desc->seq - 1);
     }
-    if (puller_is_conflated(core, &entry, desc, index)) {
+    if (puller_is_conflated(stream, &entry, desc, index)) {
         puller_count_conflated(core, conn, 1);
         return false;
     }
@@ -355,21 +363,22 @@ static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
 static uint64_t puller_collect(struct core *core, struct conn *conn, struct iovec *iov,
                                uint32_t *iov_count_out, uint32_t *frames_out)
 {
+    const struct core_stream *stream = core_stream(core, conn);
     uint64_t bytes = 0;
     uint64_t joined_end = UINT64_MAX;
     uint64_t index = conn->cursor;
     uint32_t iov_count = 0;
     uint64_t end =
-        core->position - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : core->position;
+        stream->position - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : stream->position;
     while (index < end && bytes < PULLER_BYTES_MAX && iov_count < PULLER_IOVS_MAX &&
            !puller_sweep_is_full(conn)) {
-        const struct frame_desc *desc = frame_log_desc(core->log, index);
+        const struct frame_desc *desc = frame_log_desc(stream->log, index);
         if (puller_take(core, conn, index, desc)) {
             if (desc->position == joined_end) {
                 iov[iov_count - 1].iov_len += desc->frame_bytes;
             } else {
                 iov[iov_count++] = (struct iovec){
-                    .iov_base = (void *)(uintptr_t)frame_log_at(core->log, desc->position),
+                    .iov_base = (void *)(uintptr_t)frame_log_at(stream->log, desc->position),
                     .iov_len = desc->frame_bytes,
                 };
             }
@@ -385,14 +394,15 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
 
 static void puller_check_lag(struct core *core, struct conn *conn)
 {
-    if (conn->cursor == core->position || conn->state != CONN_STREAMING) {
+    const struct core_stream *stream = core_stream(core, conn);
+    if (conn->cursor == stream->position || conn->state != CONN_STREAMING) {
         return;
     }
-    if (!frame_log_pin(core->log, core->options.index, conn->cursor)) {
+    if (!frame_log_pin(stream->log, core->options.index, conn->cursor)) {
         puller_jump(core, conn, false);
         return;
     }
-    uint64_t ts_pub_ns = frame_log_desc(core->log, conn->cursor)->ts_pub_ns;
+    uint64_t ts_pub_ns = frame_log_desc(stream->log, conn->cursor)->ts_pub_ns;
     if (core->options.max_lag_ns != 0 &&
         core->time.wall_ns > ts_pub_ns + core->options.max_lag_ns) {
         puller_jump(core, conn, true);
@@ -401,18 +411,20 @@ static void puller_check_lag(struct core *core, struct conn *conn)
 
 /* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
  * so long that it may be lent. */
-static bool puller_sends_own_first(const struct core *core, const struct conn *conn)
+static bool puller_sends_own_first(struct core *core, const struct conn *conn)
 {
-    if (conn->out.bytes == 0 || conn->cursor == core->position) {
+    const struct core_stream *stream = core_stream(core, conn);
+    if (conn->out.bytes == 0 || conn->cursor == stream->position) {
         return false;
     }
-    uint64_t start = frame_log_desc(core->log, conn->cursor)->position;
-    uint64_t end = frame_log_desc(core->log, core->position - 1)->position;
+    uint64_t start = frame_log_desc(stream->log, conn->cursor)->position;
+    uint64_t end = frame_log_desc(stream->log, stream->position - 1)->position;
     return sender_may_lend(core, conn, end - start);
 }
 
 static void puller_turn(struct core *core, struct conn *conn)
 {
+    const struct core_stream *stream = core_stream(core, conn);
     struct iovec iov[PULLER_IOVS_MAX];
     uint32_t iov_count = 0;
     uint32_t frames = 0;
@@ -422,7 +434,7 @@ static void puller_turn(struct core *core, struct conn *conn)
         if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
             to = puller_collect(core, conn, iov, &iov_count, &frames);
         }
-        if (conn->state == CONN_STREAMING && to == core->position && conn->sweeping) {
+        if (conn->state == CONN_STREAMING && to == stream->position && conn->sweeping) {
             puller_sweep_on(core, conn);
         }
     }
@@ -430,7 +442,7 @@ static void puller_turn(struct core *core, struct conn *conn)
         return;
     }
     if (conn->state != CONN_STREAMING) {
-        to = core->position; /* Only its last words are left. */
+        to = stream->position; /* Only its last words are left. */
     }
     if (conn->out.bytes == 0 && iov_count == 0) {
         puller_on_sent(core, conn, to);
@@ -468,38 +480,40 @@ void puller_run(struct core *core)
         }
     }
     sender_submit(core);
-    frame_log_unpin(core->log, core->options.index);
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        frame_log_unpin(core->streams[i].log, core->options.index);
+    }
     counter_set(&core->counters->conns_pulling, core->pulls.count);
 }
 
-/* ---- The core itself was passed ---- */
+/* ---- The core itself is behind ---- */
 
 /* Every conn is then behind at the core's old position, which its own turn will find lapped. */
-void puller_resync_core(struct core *core)
+void puller_resync(struct core *core, struct core_stream *stream)
 {
-    counter_add(&core->counters->core_laps, 1);
-    core_log(core, 2, "performance: core %u was passed by the writer: its clients get GAPs",
-             core->options.index);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         struct conn *conn = core_conn(core, index);
-        if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED) {
-            puller_start(core, conn, core->position);
+        if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED &&
+            core_stream(core, conn) == stream) {
+            puller_start(core, conn, stream->position);
         }
     }
-    frame_log_pin_oldest(core->log, core->options.index);
-    core->position = frame_log_head(core->log);
-    core->turn_first = core->position;
-    counter_set(&core->counters->position, core->position);
+    frame_log_pin_oldest(stream->log, core->options.index);
+    stream->position = frame_log_head(stream->log);
+    stream->turn_first = stream->position;
+    if (stream == core->streams) {
+        counter_set(&core->counters->position, stream->position);
+    }
     core_see_channels(core);
     for (uint32_t channel = 0; channel < core->channel_count; channel++) {
         struct frame_log_found found;
-        frame_log_seek(core->log, core->options.index, channel, core->position, &found);
-        struct core_channel *known = &core->channels[channel];
+        frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
+        struct core_channel *known = &stream->channels[channel];
         known->last_seq = found.next_seq - 1;
         known->group = found.group;
         if (found.in_log) {
             known->last_index_plus_1 = found.index + 1;
         }
     }
-    frame_log_unpin(core->log, core->options.index);
+    frame_log_unpin(stream->log, core->options.index);
 }

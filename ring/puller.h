@@ -11,6 +11,8 @@
 
 #include "ring/conn.h"
 
+struct core_stream;
+
 #define PULLER_FRAMES_MAX 4096 /* looked at for one conn and turn, */
 #define PULLER_BYTES_MAX (128 * KIB)
 #define PULLER_IOVS_MAX 256
@@ -25,7 +27,7 @@ struct puller_seq {
     uint64_t first;
 };
 
-/* From push mode: the conn goes on at cursor; frames from there up to core->position (which are
+/* From push mode: the conn goes on at cursor; frames from there up to stream->position (which are
  * pinned) were not sent. */
 void puller_start(struct core *core, struct conn *conn, uint64_t cursor);
 /* Brings each subscription up to date (its newest frame, or its loss) once the cursor is. */
@@ -39,7 +41,7 @@ void puller_release(struct core *core, struct conn *conn);
 /* What a pulling conn is to get next of a channel that a group of its covers; NULL: there is no
  * room, and it has been ended. */
 struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
-/* The writer has passed the whole core. */
-void puller_resync_core(struct core *core);
+/* The writer has passed the core, or an encoding has begun anew: on with live frames. */
+void puller_resync(struct core *core, struct core_stream *stream);
 
 #endif

@@ -14,6 +14,11 @@
 #define SENDER_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
 #define SENDER_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
 
+#define SENDER_HOLD_BITS 12 /* of a loan's number; above them, its stream's */
+#define SENDER_HOLD_MASK ((1u << SENDER_HOLD_BITS) - 1)
+static_assert(FRAME_LOG_HOLDS_MAX <= 1u << SENDER_HOLD_BITS, "");
+static_assert(CORE_ENCODINGS_MAX <= 1u << (16 - SENDER_HOLD_BITS), "");
+
 /* ---- What is due ---- */
 
 void sender_mark_ready(struct core *core, struct conn *conn)
@@ -98,10 +103,10 @@ static void sender_walk(struct core *core, const struct sub_list *list, uint8_t 
     }
 }
 
-static struct sender_run sender_run_of(const struct core *core, uint64_t from, uint64_t to)
+static struct sender_run sender_run_of(const struct core_stream *stream, uint64_t from, uint64_t to)
 {
-    const struct frame_desc *first = frame_log_desc(core->log, from);
-    const struct frame_desc *last = frame_log_desc(core->log, to - 1);
+    const struct frame_desc *first = frame_log_desc(stream->log, from);
+    const struct frame_desc *last = frame_log_desc(stream->log, to - 1);
     return (struct sender_run){
         .start = first->position,
         .bytes = (uint32_t)(last->position + last->frame_bytes - first->position),
@@ -111,59 +116,59 @@ static struct sender_run sender_run_of(const struct core *core, uint64_t from, u
 
 /* The frames of one group: its list is walked once for all of them, a channel's list once for each
  * run of the channel. A conn gets a group's frames by one of the two only, so their order holds. */
-static void sender_note_group(struct core *core, uint64_t from, uint64_t to)
+static void sender_note_group(struct core *core, const struct core_stream *stream, uint64_t from, uint64_t to)
 {
-    uint32_t group = frame_log_desc(core->log, from)->group;
-    struct sender_run run = sender_run_of(core, from, to);
-    sender_walk(core, &core->groups[group], 0, &run, from);
+    uint32_t group = frame_log_desc(stream->log, from)->group;
+    struct sender_run run = sender_run_of(stream, from, to);
+    sender_walk(core, &stream->groups[group], 0, &run, from);
     for (uint64_t next = from; next < to;) {
-        uint32_t channel = frame_log_desc(core->log, next)->channel;
+        uint32_t channel = frame_log_desc(stream->log, next)->channel;
         uint64_t first = next;
         do {
             next++;
-        } while (next < to && frame_log_desc(core->log, next)->channel == channel);
-        run = sender_run_of(core, first, next);
-        sender_walk(core, &core->subs.channels[channel], (uint8_t)(1u << group), &run, first);
+        } while (next < to && frame_log_desc(stream->log, next)->channel == channel);
+        run = sender_run_of(stream, first, next);
+        sender_walk(core, &stream->subs.channels[channel], (uint8_t)(1u << group), &run, first);
     }
 }
 
 /* Each conn that a frame goes to may need one more extent. */
-static uint64_t sender_extents_for(const struct core *core, const struct frame_desc *desc)
+static uint64_t sender_extents_for(const struct core_stream *stream, const struct frame_desc *desc)
 {
-    return (uint64_t)core->groups[desc->group].count + core->subs.channels[desc->channel].count;
+    return (uint64_t)stream->groups[desc->group].count + stream->subs.channels[desc->channel].count;
 }
 
-/* Notes a turn's worth of frames from core->position on, and moves it. */
-static void sender_note_turn(struct core *core, uint64_t head)
+/* Notes a turn's worth of frames from stream->position on, and moves it. */
+static void sender_note_turn(struct core *core, struct core_stream *stream, uint64_t head)
 {
-    const struct frame_log *log = core->log;
+    const struct frame_log *log = stream->log;
     uint64_t bytes = 0;
-    uint64_t noted = core->position; /* frames from there on wait to be noted together, */
+    uint64_t noted = stream->position; /* frames from there on wait to be noted together, */
     uint64_t wanted = 0;             /* which takes so many extents at most */
-    while (core->position < head && core->position - core->turn_first < SENDER_TURN_FRAMES_MAX &&
+    while (stream->position < head && stream->position - stream->turn_first < SENDER_TURN_FRAMES_MAX &&
            bytes < SENDER_TURN_BYTES_MAX) {
-        const struct frame_desc *desc = frame_log_desc(log, core->position);
-        uint64_t more = sender_extents_for(core, desc);
-        if (core->position > noted && (desc->group != frame_log_desc(log, noted)->group ||
+        const struct frame_desc *desc = frame_log_desc(log, stream->position);
+        uint64_t more = sender_extents_for(stream, desc);
+        if (stream->position > noted && (desc->group != frame_log_desc(log, noted)->group ||
                                        core->extent_count + wanted + more > SENDER_EXTENTS_MAX)) {
-            sender_note_group(core, noted, core->position);
-            noted = core->position;
+            sender_note_group(core, stream, noted, stream->position);
+            noted = stream->position;
             wanted = 0;
         }
-        if (core->position > core->turn_first && core->extent_count + more > SENDER_EXTENTS_MAX) {
+        if (stream->position > stream->turn_first && core->extent_count + more > SENDER_EXTENTS_MAX) {
             break;
         }
         wanted += more;
-        core->position++;
+        stream->position++;
         bytes += desc->frame_bytes;
-        core->channels[desc->channel] = (struct core_channel){
+        stream->channels[desc->channel] = (struct core_channel){
             .last_seq = desc->seq,
-            .last_index_plus_1 = core->position,
+            .last_index_plus_1 = stream->position,
             .group = desc->group,
         };
     }
-    if (core->position > noted) {
-        sender_note_group(core, noted, core->position);
+    if (stream->position > noted) {
+        sender_note_group(core, stream, noted, stream->position);
     }
 }
 
@@ -226,16 +231,16 @@ void sender_add_out(struct core *core, struct conn *conn, struct send *send)
     send->total_bytes = bytes;
 }
 
-static void sender_add_extent(struct core *core, struct send *send, uint64_t position,
-                              uint32_t bytes)
+static void sender_add_extent(struct core *core, const struct frame_log *log, struct send *send,
+                              const struct send_extent *extent)
 {
     struct iovec *iov = &core->batch->iovs[send->iov_first + send->iov_count];
     *iov = (struct iovec){
-        .iov_base = (void *)(uintptr_t)frame_log_at(core->log, position),
-        .iov_len = bytes,
+        .iov_base = (void *)(uintptr_t)frame_log_at(log, extent->start),
+        .iov_len = extent->bytes,
     };
     send->iov_count++;
-    send->total_bytes += bytes;
+    send->total_bytes += extent->bytes;
 }
 
 void sender_cancel_slot(struct core *core, struct send *send)
@@ -266,10 +271,11 @@ static uint32_t sender_try_hold(struct core *core, const struct conn *conn, cons
     if (send->out_iov_count > 0 || !sender_may_lend(core, conn, iov->iov_len)) {
         return FRAME_LOG_NO_HOLD;
     }
-    uint64_t position = sender_position_of(core->log, send->from, iov->iov_base);
-    uint32_t hold = frame_log_hold(core->log, core->options.index, position, iov->iov_len);
+    struct core_stream *stream = core_stream(core, conn);
+    uint64_t position = sender_position_of(stream->log, send->from, iov->iov_base);
+    uint32_t hold = frame_log_hold(stream->log, core->options.index, position, iov->iov_len);
     if (hold != FRAME_LOG_NO_HOLD) {
-        core->loans[hold] = (struct core_loan){
+        stream->loans[hold] = (struct core_loan){
             .conn = send->conn,
             .generation = conn->generation,
             .bytes = (uint32_t)iov->iov_len,
@@ -280,16 +286,20 @@ static uint32_t sender_try_hold(struct core *core, const struct conn *conn, cons
     return hold;
 }
 
-static void sender_end_loan(struct core *core, uint32_t hold)
+/* loan: as OP_LEND bears it, without the slot. */
+static void sender_end_loan(struct core *core, uint32_t loan)
 {
-    counter_add(&core->counters->lent_bytes_held, -(uint64_t)core->loans[hold].bytes);
-    frame_log_release(core->log, core->options.index, hold);
+    struct core_stream *stream = &core->streams[loan >> SENDER_HOLD_BITS];
+    uint32_t hold = loan & SENDER_HOLD_MASK;
+    counter_add(&core->counters->lent_bytes_held, -(uint64_t)stream->loans[hold].bytes);
+    frame_log_release(stream->log, core->options.index, hold);
 }
 
 void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
 {
-    uint32_t hold = (uint32_t)cqe->user_data & 0xffff;
-    const struct core_loan *loan = &core->loans[hold];
+    uint32_t number = (uint32_t)cqe->user_data & 0xffff;
+    const struct core_loan *loan =
+        &core->streams[number >> SENDER_HOLD_BITS].loans[number & SENDER_HOLD_MASK];
     if ((cqe->flags & IORING_CQE_F_NOTIF) == 0) {
         return;
     }
@@ -300,7 +310,7 @@ void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
     if (was_copied && conn->generation == loan->generation) {
         conn->copies = true;
     }
-    sender_end_loan(core, hold);
+    sender_end_loan(core, number);
 }
 
 static void sender_join(uint8_t *out, const struct iovec *iov, uint32_t iov_count)
@@ -323,10 +333,11 @@ void sender_queue_slot(struct core *core, struct send *send)
     struct io_uring_sqe *sqe = core_sqe(core);
     uint32_t hold = send->iov_count == 1 ? sender_try_hold(core, conn, send) : FRAME_LOG_NO_HOLD;
     if (hold != FRAME_LOG_NO_HOLD) { /* or what is lent, which cannot skip it. */
+        uint32_t loan = (uint32_t)conn->encoding << SENDER_HOLD_BITS | hold;
         send->is_lent = true;
         io_uring_prep_send_zc(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS,
                               SENDER_REPORT_USAGE);
-        io_uring_sqe_set_data64(sqe, core_tag(OP_LEND, batch->number, slot << 16 | hold));
+        io_uring_sqe_set_data64(sqe, core_tag(OP_LEND, batch->number, slot << 16 | loan));
         batch->iov_count++;
         return;
     }
@@ -367,7 +378,7 @@ static uint64_t sender_find_frame(const struct frame_log *log, uint64_t from, ui
 static uint64_t sender_find_cut(struct core *core, struct conn *conn, const struct send *send,
                                 uint64_t data_bytes, uint32_t *frames_out)
 {
-    const struct frame_log *log = core->log;
+    const struct frame_log *log = core_stream(core, conn)->log;
     const struct iovec *iov = &core->batch->iovs[send->iov_first];
     for (uint32_t i = send->out_iov_count; i < send->iov_count; i++) {
         uint64_t start = sender_position_of(log, send->from, iov[i].iov_base);
@@ -551,23 +562,25 @@ static void sender_add_due(struct core *core, struct conn *conn)
         (conn->due_frames == 0 && conn->out.bytes == 0)) {
         return;
     }
+    const struct core_stream *stream = core_stream(core, conn);
     /* Frames that do not lie side by side have others between them, so that a turn has at most
      * half as many extents as frames. */
     struct send *send = sender_open_slot(core, conn);
-    send->from = core->turn_first;
-    send->to = core->position;
+    send->from = stream->turn_first;
+    send->to = stream->position;
     sender_add_out(core, conn, send);
     if (send->out_bytes < conn->out.bytes && conn->due_frames > 0) {
         /* Too much of its own to add frames; it gets them from the log. */
         sender_cancel_slot(core, send);
-        puller_start(core, conn, core->turn_first);
+        puller_start(core, conn, stream->turn_first);
         return;
     }
     if (conn->due_frames > 0) {
         for (uint32_t i = conn->extent_first; i != CONN_NONE; i = core->extents[i].next) {
-            sender_add_extent(core, send, core->extents[i].start, core->extents[i].bytes);
+            sender_add_extent(core, stream->log, send, &core->extents[i]);
         }
-        sender_add_extent(core, send, conn->due_start, conn->due_bytes);
+        struct send_extent newest = {.start = conn->due_start, .bytes = conn->due_bytes};
+        sender_add_extent(core, stream->log, send, &newest);
         send->frames = conn->due_frames;
     }
     sender_queue_slot(core, send);
@@ -576,7 +589,7 @@ static void sender_add_due(struct core *core, struct conn *conn)
 void sender_settle(struct core *core, struct conn *conn)
 {
     if (conn->due_frames > 0 && conn->mode == CONN_PUSHED) {
-        puller_start(core, conn, core->turn_first);
+        puller_start(core, conn, core_stream(core, conn)->turn_first);
     }
 }
 
@@ -616,30 +629,47 @@ static void sender_count_latency(struct core *core, const struct frame_desc *des
     counter_add(&core->counters->flush_latency_sum_ns, latency_ns);
 }
 
-bool sender_fan_out(struct core *core)
+static bool sender_fan_out_stream(struct core *core, struct core_stream *stream)
 {
-    struct frame_log *log = core->log;
+    struct frame_log *log = stream->log;
     uint64_t head = frame_log_head(log);
-    if (core->position == head) {
+    if (stream->position == head) {
+        return false;
+    }
+    if (!core_follow_run(core, stream)) {
         return false;
     }
     /* After the head: a channel exists before its first frame is published. */
     core_see_channels(core);
     /* The whole turn is pinned, so that a conn whose socket fills up can tell exactly what it
      * did not get. */
-    if (!frame_log_pin(log, core->options.index, core->position)) {
-        puller_resync_core(core);
+    if (!frame_log_pin(log, core->options.index, stream->position)) {
+        counter_add(&core->counters->core_laps, 1);
+        core_log(core, 2, "performance: core %u was passed by the writer: its clients get GAPs",
+                 core->options.index);
+        puller_resync(core, stream);
         return true;
     }
-    core->turn_first = core->position;
-    sender_note_turn(core, head);
-    PROBE3(turn, core->options.index, core->position - core->turn_first, core->ready.count);
+    stream->turn_first = stream->position;
+    sender_note_turn(core, stream, head);
+    PROBE3(turn, core->options.index, stream->position - stream->turn_first, core->ready.count);
     sender_flush_ready(core);
-    sender_count_latency(core, frame_log_desc(log, core->position - 1));
-    core->turn_first = core->position;
+    sender_count_latency(core, frame_log_desc(log, stream->position - 1));
+    stream->turn_first = stream->position;
     frame_log_unpin(log, core->options.index);
-    counter_set(&core->counters->position, core->position);
+    if (stream == core->streams) {
+        counter_set(&core->counters->position, stream->position);
+    }
     return true;
+}
+
+bool sender_fan_out(struct core *core)
+{
+    bool worked = false;
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        worked |= sender_fan_out_stream(core, &core->streams[i]);
+    }
+    return worked;
 }
 
 void sender_on_writable(struct core *core, struct conn *conn)

@@ -64,7 +64,7 @@ struct server {
     int exit_status;
 
     struct channels *channels;
-    struct frame_log *log;
+    struct encodings *encodings;
     struct counters *counters;
     char counters_path[64]; /* empty: in memory only */
     struct publisher *publisher;
@@ -155,23 +155,24 @@ static int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
-static int server_create_log(struct server *server)
+static int server_create_encodings(struct server *server)
 {
-    struct frame_log_options options = {
-        .capacity_bytes = server->options.frame_log_bytes,
-        .frame_bytes_max = MAIN_FRAME_BYTES_MAX,
-        .channel_count_max = CHANNELS_MAX,
-        .reader_count = server->options.core_count,
+    struct encodings_options options = {
+        .channels = server->channels,
+        .log = {.capacity_bytes = server->options.frame_log_bytes,
+                .frame_bytes_max = MAIN_FRAME_BYTES_MAX,
+                .channel_count_max = CHANNELS_MAX,
+                .reader_count = server->options.core_count},
     };
     struct metrics_system system;
     metrics_read_system(&system);
     /* It is touched at once: what does not fit would wake the kernel's OOM killer. */
     bool fits = system.memory_available_bytes == 0 ||
-                options.capacity_bytes < system.memory_available_bytes;
-    int error = fits ? frame_log_create(&server->log, &options) : -ENOMEM;
+                options.log.capacity_bytes < system.memory_available_bytes;
+    int error = fits ? encodings_create(&server->encodings, &options) : -ENOMEM;
     if (error < 0) {
         char what[64];
-        snprintf(what, sizeof what, "frame log of %zu bytes", options.capacity_bytes);
+        snprintf(what, sizeof what, "frame log of %zu bytes", options.log.capacity_bytes);
         return server_fail(error, what, "free some memory or give a smaller --frame-log-bytes");
     }
     return 0;
@@ -231,7 +232,7 @@ static int server_create_publisher(struct server *server)
     char text[FEED_ERROR_BYTES_MAX] = "no memory";
     struct publisher_options options = {
         .channels = server->channels,
-        .log = server->log,
+        .encodings = server->encodings,
         .counters = &server->counters->publisher,
         .feed_specs = server->options.feed_specs,
         .feed_count = server->options.feed_count,
@@ -289,6 +290,8 @@ static int server_create_session_table(struct server *server, uint32_t index)
 static int server_create_core(struct server *server, uint32_t index)
 {
     char text[MAIN_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
+    uint32_t encoding_count;
+    struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
     struct core_options options = {
         .index = index,
         .cpu = server->options.cpus[index],
@@ -302,7 +305,8 @@ static int server_create_core(struct server *server, uint32_t index)
         .busy_poll = server->options.busy_poll,
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,
-        .log = server->log,
+        .encodings = encodings,
+        .encoding_count = encoding_count,
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
@@ -339,7 +343,7 @@ static int server_start_admin(struct server *server)
     char text[MAIN_ERROR_BYTES_MAX];
     struct metrics_options source = {
         .counters = server->counters,
-        .log = server->log,
+        .log = encodings_json_log(server->encodings),
         .options = &server->options,
         .epoch = server->epoch,
     };
@@ -409,7 +413,7 @@ static int server_start_threads(struct server *server)
 
 static int (*const server_steps[])(struct server *server) = {
     server_open_signals, server_raise_limits,  server_choose_epoch,     server_create_channels,
-    server_create_log,   server_open_counters, server_create_publisher, server_open_listeners,
+    server_create_encodings,   server_open_counters, server_create_publisher, server_open_listeners,
     server_create_cores, server_start_admin,   server_start_threads,
 };
 
@@ -577,8 +581,8 @@ static void server_close(struct server *server)
         counters_close(server->counters,
                        server->counters_path[0] == '\0' ? NULL : server->counters_path);
     }
-    if (server->log != NULL) {
-        frame_log_destroy(server->log);
+    if (server->encodings != NULL) {
+        encodings_destroy(server->encodings);
     }
     if (server->channels != NULL) {
         channels_destroy(server->channels);

@@ -33,7 +33,8 @@ struct publisher_feed {
 struct publisher {
     /* Set before the first poll, then constant. */
     struct channels *channels;
-    struct frame_log *log;
+    struct encodings *encodings;
+    struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
     struct core *cores[COUNTERS_CORES_MAX];
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
@@ -124,6 +125,7 @@ static void publisher_show(struct publisher *publisher)
         return;
     }
     publisher->hidden_count = 0;
+    encodings_publish(publisher->encodings);
     frame_log_publish(publisher->log);
     publisher_wake_cores(publisher);
 }
@@ -234,18 +236,32 @@ static void publisher_publish(void *context, const struct md_update *update)
         return;
     }
     uint64_t ts_pub_ns = publisher_clock_ns(CLOCK_REALTIME);
+    uint64_t seq = frame_log_next_seq(log, channel);
     uint8_t *frame = frame_log_reserve(log);
     size_t payload_bytes =
         json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         &channels_get(publisher->channels, channel)->json_head, update,
-                         frame_log_next_seq(log, channel), ts_pub_ns);
+                         &channels_get(publisher->channels, channel)->json_head, update, seq,
+                         ts_pub_ns);
     if (payload_bytes == 0) {
         publisher_refuse(publisher, channel);
         return;
     }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
-    frame_log_commit(log, channel, (uint8_t)update->type, publisher_flags(update->type),
-                     frame_bytes, ts_pub_ns);
+    uint8_t flags = publisher_flags(update->type);
+    frame_log_commit(log, channel, (uint8_t)update->type, flags, frame_bytes, ts_pub_ns);
+    if (encodings_are_written(publisher->encodings)) {
+        struct encodings_tick tick = {
+            .channel = channel,
+            .group = (uint8_t)update->type,
+            .flags = flags,
+            .update = update,
+            .frame = frame,
+            .frame_bytes = frame_bytes,
+            .seq = seq,
+            .ts_pub_ns = ts_pub_ns,
+        };
+        encodings_write(publisher->encodings, &tick);
+    }
     publisher->newest_bytes = frame_bytes;
     publisher->hidden_count++;
 
@@ -307,11 +323,12 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     }
     memset(publisher, 0, sizeof *publisher);
     publisher->channels = options->channels;
-    publisher->log = options->log;
+    publisher->encodings = options->encodings;
+    publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
     publisher->is_inline = true;
-    assert_always(options->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
-    publisher->payload_bytes_max = options->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
+    assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
+    publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
     if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
         publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
     }
@@ -426,6 +443,7 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     }
     publisher->first_feed++;
     publisher_count_feeds(publisher);
+    wait_ns = encodings_poll(publisher->encodings, now_ns) ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;
 }
 

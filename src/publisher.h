@@ -11,6 +11,7 @@
 #include "feeds/feed.h"
 #include "ring/core.h"
 #include "src/channels.h"
+#include "src/encodings.h"
 
 #define PUBLISHER_FEEDS_MAX 16
 /* A poll ends after so many, of all feeds together, so that the cores get their turn. */
@@ -20,7 +21,7 @@ struct publisher;
 
 struct publisher_options {
     struct channels *channels;
-    struct frame_log *log;
+    struct encodings *encodings;
     struct publisher_counters *counters;
     const char *const *feed_specs;
     uint32_t feed_count;

@@ -289,7 +289,7 @@ static void session_on_quiet(void *context, struct core *core, uint32_t conn, ui
     reply_print(reply, "{\"next_seq\":{");
     for (uint32_t i = 0; i < count; i++) {
         reply_print(reply, "%s\"%" PRIu32 "\":%" PRIu64, i == 0 ? "" : ",", channels[i],
-                    core_next_seq(core, channels[i]));
+                    core_next_seq(core, conn, channels[i]));
     }
     reply_print(reply, "},\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64 "}",
                 stats.frames_sent, stats.frames_lost, stats.frames_conflated);

@@ -242,7 +242,7 @@ static void session_accept(struct session_call *call, const struct session_name 
     reply_text(reply, ",\"ch\":");
     reply_u64(reply, channel);
     reply_text(reply, ",\"next_seq\":");
-    reply_u64(reply, core_next_seq(call->core, channel));
+    reply_u64(reply, core_next_seq(call->core, call->conn, channel));
     reply_text(reply, "}");
 }
 
@@ -563,7 +563,7 @@ static void session_list_exact(struct session_call *call)
         struct session_name name = session_channel_name(channel);
         session_begin_entry(reply, &name);
         reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64 ",\"on_lag\":\"%s\"}", i,
-                    core_next_seq(call->core, i),
+                    core_next_seq(call->core, call->conn, i),
                     request_policy_name((enum lag_policy)(tag >> SESSION_POLICY_SHIFT)));
     }
 }

@@ -22,6 +22,7 @@
 #define CHANNELS_AT_FIRST 12
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
+#define ENCODINGS 2 /* The second begins and ends as clients come and go. */
 #define SOCKETS 64 /* A client may be back before its old one is closed. */
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
@@ -45,6 +46,7 @@ struct expected {
 struct client {
     enum client_state state;
     uint32_t conn; /* told by WELCOME */
+    uint32_t encoding;
     struct sim_peer peer;
     uint64_t stalled_until_ns;
     size_t read_max;
@@ -70,7 +72,7 @@ struct told {
 
 static struct {
     struct core *core;
-    struct frame_log *log;
+    struct core_encoding encodings[ENCODINGS];
     struct core_counters counters;
     struct client clients[CLIENTS];
     uint64_t published[CHANNELS];
@@ -84,7 +86,7 @@ static struct {
     uint32_t out_block_count;
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
-    uint64_t gaps, frames, closes, ends;
+    uint64_t gaps, frames, closes, ends, runs;
     uint64_t replaced_bytes;
 } world;
 
@@ -114,34 +116,85 @@ static bool is_full_image(uint32_t channel)
 
 /* ---- What is published ---- */
 
-static size_t frame_payload(char *out, uint32_t channel, uint64_t seq)
+static size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint64_t seq)
 {
-    int head = sprintf(out, "D %u %llu ", channel, (unsigned long long)seq);
+    int head = sprintf(out, "%c %u %llu ", "DE"[encoding], channel, (unsigned long long)seq);
     size_t filler = (channel * 7919 + seq * 104729) % (FRAME_BYTES_MAX - 200);
     filler = filler % 5 == 0 ? filler : filler % 200; /* Mostly short. */
     memset(out + head, 'a' + (int)((channel + seq) % 26), filler);
     return (size_t)head + filler;
 }
 
-static void publish_one(uint32_t channel)
+static bool is_written(uint32_t encoding)
 {
-    uint8_t *frame = frame_log_reserve(world.log);
-    uint64_t seq = frame_log_next_seq(world.log, channel);
-    size_t bytes = frame_payload((char *)frame + WS_FRAME_FINISH_GAP, channel, seq);
+    return core_encoding_is_written(atomic_load(&world.encodings[encoding].run));
+}
+
+static void write_frame(uint32_t encoding, uint32_t channel)
+{
+    struct frame_log *log = world.encodings[encoding].log;
+    uint8_t *frame = frame_log_reserve(log);
+    uint64_t seq = frame_log_next_seq(log, channel);
+    size_t bytes = frame_payload((char *)frame + WS_FRAME_FINISH_GAP, encoding, channel, seq);
     bytes = ws_frame_finish(frame, WS_TEXT, bytes);
-    frame_log_commit(world.log, channel, (uint8_t)(channel % GROUPS),
+    frame_log_commit(log, channel, (uint8_t)(channel % GROUPS),
                      is_full_image(channel) ? FRAME_FULL_IMAGE : 0, (uint32_t)bytes,
                      sim.now_ns + UINT64_C(1700000000000000000));
-    world.published[channel] = seq;
+}
+
+static void publish_one(uint32_t channel)
+{
+    world.published[channel] = frame_log_next_seq(world.encodings[0].log, channel);
+    write_frame(0, channel);
+    if (is_written(1)) {
+        write_frame(1, channel);
+    }
+}
+
+static bool is_pinned(const struct frame_log *log)
+{
+    return atomic_load(&log->pins[0].index) != FRAME_LOG_NOT_PINNED;
 }
 
 /* For a pin of the core. Nobody would take that back: there is one thread only. */
 static bool writer_would_wait(void)
 {
-    const struct frame_log *log = world.log;
-    return atomic_load(&log->pins[0].index) != FRAME_LOG_NOT_PINNED &&
-           (log->write_position + log->frame_bytes_max > log->reserved_position ||
-            log->write_index >= log->reserved_index);
+    for (uint32_t i = 0; i < ENCODINGS; i++) {
+        const struct frame_log *log = world.encodings[i].log;
+        if (is_pinned(log) && (log->write_position + log->frame_bytes_max > log->reserved_position ||
+                               log->write_index >= log->reserved_index)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With the newest images, as src/encodings.c does. */
+static void begin_encoding(struct core_encoding *encoding)
+{
+    for (uint32_t channel = 0; channel < world.channel_count; channel++) {
+        bool has_image = is_full_image(channel) && world.published[channel] > 0;
+        frame_log_set_next_seq(encoding->log, channel, (uint8_t)(channel % GROUPS),
+                               world.published[channel] + !has_image);
+        if (has_image) {
+            write_frame(1, channel);
+        }
+    }
+    frame_log_publish(encoding->log);
+    atomic_fetch_add(&encoding->run, 1);
+    world.runs++;
+}
+
+static void begin_or_end_encoding(void)
+{
+    struct core_encoding *encoding = &world.encodings[1];
+    bool is_wanted = atomic_load(&encoding->conn_count) > 0;
+    if (is_wanted && !is_written(1) && sim_random(3) == 0) {
+        begin_encoding(encoding);
+    } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log) && sim_random(5) == 0) {
+        atomic_fetch_add(&encoding->run, 1);
+        frame_log_clear(encoding->log);
+    }
 }
 
 static uint64_t on_publish(void *context, uint64_t now_ns)
@@ -155,6 +208,7 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
         sim.calm = true;
         return now_ns + 10 * NS_PER_MS;
     }
+    begin_or_end_encoding();
     world.channel_count += world.channel_count < CHANNELS && sim_random(20) == 0;
     uint64_t burst = sim_random(200) == 0 ? 8000 : sim_random(50);
     for (uint64_t i = 0; i < burst && !writer_would_wait(); i++) {
@@ -165,7 +219,9 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
             publish_one((uint32_t)channel);
         }
     }
-    frame_log_publish(world.log);
+    for (uint32_t i = ENCODINGS; i-- > 0;) {
+        frame_log_publish(world.encodings[i].log);
+    }
     return now_ns + sim_random(4 * NS_PER_MS);
 }
 
@@ -183,7 +239,8 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     char text[64 + CHANNELS * 24];
     int length = sprintf(text, "R %s", command);
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        length += sprintf(text + length, " %llu", (unsigned long long)core_next_seq(core, channel));
+        length += sprintf(text + length, " %llu", 
+                          (unsigned long long)core_next_seq(core, conn, channel));
     }
     core_send_text(core, conn, text, (size_t)length);
 }
@@ -285,7 +342,8 @@ static void client_connect(struct client *client)
     if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
         return;
     }
-    sim_peer_request(&client->peer, SIZE_MAX);
+    client->encoding = sim_random(4) == 0;
+    sim_peer_request(&client->peer, client->encoding == 1 ? "md.sbe.v1" : NULL, SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
     client->state = CLIENT_SHAKING;
 }
@@ -397,13 +455,13 @@ static void client_on_frame(struct client *client, const char *text, size_t coun
     unsigned channel;
     unsigned long long seq;
     world.frames++;
-    if (sscanf(text, "D %u %llu", &channel, &seq) != 2 || channel >= CHANNELS) {
+    if (sscanf(text + 1, " %u %llu", &channel, &seq) != 2 || channel >= CHANNELS) {
         fail("a data frame that was never published");
         return;
     }
     struct expected *expected = &client->channels[channel];
     EXPECT(seq <= world.published[channel]);
-    EXPECT(frame_payload(published, channel, seq) == count);
+    EXPECT(frame_payload(published, client->encoding, channel, seq) == count);
     EXPECT(memcmp(published, text, count) == 0);
     EXPECT(expected->next != NOT_EXPECTED);
     client->received++;
@@ -471,7 +529,7 @@ static void client_on_message(void *context, const struct ws_message *message)
         client_on_reply(client, text);
     } else if (text[0] == 'X') {
         client_on_gap(client, text);
-    } else if (text[0] == 'D') {
+    } else if (text[0] == 'D' || text[0] == 'E') {
         client_on_frame(client, text, message->payload_bytes);
     } else {
         EXPECT(text[0] == 'H');
@@ -564,12 +622,18 @@ static void check_core_is_empty(void)
     EXPECT(world.core->out_pool.free_count == world.out_block_count);
     EXPECT(world.core->free_input_count == CORE_INPUTS_MAX);
     EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        EXPECT(world.core->groups[group].count == 0);
+    uint32_t hold_count = 0;
+    for (uint32_t i = 0; i < ENCODINGS; i++) {
+        const struct core_stream *stream = &world.core->streams[i];
+        for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+            EXPECT(stream->groups[group].count == 0);
+        }
+        EXPECT(stream->subs.count == 0);
+        EXPECT(!is_pinned(stream->log));
+        EXPECT(atomic_load(&stream->encoding->conn_count) == 0);
+        hold_count += atomic_load(&stream->log->holds[0].count);
     }
-    EXPECT(world.core->subs.count == 0);
-    EXPECT(atomic_load(&world.log->pins[0].index) == FRAME_LOG_NOT_PINNED);
-    EXPECT(atomic_load(&world.log->holds[0].count) == sim_loans_open());
+    EXPECT(hold_count == sim_loans_open());
     for (uint32_t i = 0; i < SOCKETS; i++) {
         EXPECT(!sim.sockets[i].accepted || sim.sockets[i].server_closed);
     }
@@ -595,7 +659,11 @@ static bool run_seed(uint64_t seed)
         .channel_count_max = CHANNELS,
         .reader_count = 1,
     };
-    assert_always(frame_log_create(&world.log, &log_options) == 0);
+    for (uint32_t i = 0; i < ENCODINGS; i++) {
+        log_options.is_lazy = i > 0;
+        assert_always(frame_log_create(&world.encodings[i].log, &log_options) == 0);
+    }
+    atomic_store(&world.encodings[0].run, 1);
     sim_open(seed, SOCKETS, world_step, NULL);
     world.began_ns = sim.now_ns;
     world.channel_count = CHANNELS_AT_FIRST;
@@ -611,7 +679,8 @@ static bool run_seed(uint64_t seed)
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
         .listeners = {{.fd = 3}},
         .listener_count = 1,
-        .log = world.log,
+        .encodings = world.encodings,
+        .encoding_count = ENCODINGS,
         .counters = &world.counters,
         .ops = &ops,
         .open_engine = sim_engine_open,
@@ -631,9 +700,11 @@ static bool run_seed(uint64_t seed)
         printf("seed %llu: %s; again with: sim_core %llu 1\n", (unsigned long long)seed,
                world.fault, (unsigned long long)seed);
     }
-    world.replaced_bytes = world.log->replaced_bytes;
+    world.replaced_bytes = world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
-    frame_log_destroy(world.log);
+    for (uint32_t i = 0; i < ENCODINGS; i++) {
+        frame_log_destroy(world.encodings[i].log);
+    }
     sim_close();
     return world.fault[0] == '\0';
 }

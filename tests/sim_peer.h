@@ -39,11 +39,12 @@ static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_by
 }
 
 /* The upgrade request, or the first bytes of it. */
-static inline void sim_peer_request(struct sim_peer *peer, size_t bytes_max)
+/* protocol: NULL, or the subprotocol that is offered. */
+static inline void sim_peer_request(struct sim_peer *peer, const char *protocol, size_t bytes_max)
 {
     char request[512];
     size_t count =
-        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, NULL);
+        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, protocol);
     assert_always(count > 0);
     sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
 }

@@ -140,7 +140,8 @@ bool core_wake(struct core *core, struct engine *waker)
 /* ---- Helpers ---- */
 
 static struct channels *channels;
-static struct frame_log *frames;
+static struct encodings *encodings;
+static struct frame_log *frames; /* JSON's */
 static struct counters *counters;
 static struct publisher *publisher;
 static uint64_t mono_ns;
@@ -150,7 +151,7 @@ static int create(const char *const *specs, uint32_t count)
     char error[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_options options = {
         .channels = channels,
-        .log = frames,
+        .encodings = encodings,
         .counters = &counters->publisher,
         .feed_specs = specs,
         .feed_count = count,
@@ -160,19 +161,21 @@ static int create(const char *const *specs, uint32_t count)
 
 static int set_up(void **state)
 {
-    struct frame_log_options options = {
-        .capacity_bytes = MIB,
-        .frame_bytes_max = FRAME_BYTES_MAX,
-        .channel_count_max = CHANNELS_MAX,
-        .reader_count = 1,
-    };
     (void)state;
     fake_count = 0;
     line_count = 0;
     mono_ns = 100 * NS_PER_SECOND;
     memset(woken, 0, sizeof woken);
     assert_int_equal(channels_create(&channels), 0);
-    assert_int_equal(frame_log_create(&frames, &options), 0);
+    struct encodings_options options = {
+        .channels = channels,
+        .log = {.capacity_bytes = MIB,
+                .frame_bytes_max = FRAME_BYTES_MAX,
+                .channel_count_max = CHANNELS_MAX,
+                .reader_count = 1},
+    };
+    assert_int_equal(encodings_create(&encodings, &options), 0);
+    frames = encodings_json_log(encodings);
     assert_int_equal(counters_open(&counters, NULL, 2), 0);
     publisher = NULL;
     return 0;
@@ -185,7 +188,7 @@ static int tear_down(void **state)
         publisher_destroy(publisher);
     }
     counters_close(counters, NULL);
-    frame_log_destroy(frames);
+    encodings_destroy(encodings);
     channels_destroy(channels);
     return 0;
 }

@@ -156,9 +156,9 @@ int core_unsubscribe_group(struct core *self, uint32_t conn, uint32_t group)
     return 0;
 }
 
-uint64_t core_next_seq(struct core *self, uint32_t channel)
+uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
-    (void)self;
+    (void)self, (void)conn;
     return 100 + channel;
 }
 

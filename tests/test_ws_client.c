@@ -87,7 +87,7 @@ static void the_server_side_accepts_the_request(void **state)
         size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", protocol, text);
         assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol_offered, offers);
+        assert_int_equal(request.protocol, offers ? HANDSHAKE_JSON : HANDSHAKE_NO_PROTOCOL);
     }
 }
 

@@ -79,7 +79,7 @@ static void conn_resume_recv(struct core *core, struct conn *conn)
 static void conn_release_input(struct core *core, struct conn *conn)
 {
     if (conn->input != CONN_NONE) {
-        list_remove(&core->inputs[conn->input].age_link);
+        list_remove(&core_input(core, conn->input)->age_link);
         core->free_inputs[core->free_input_count++] = conn->input;
         conn->input = CONN_NONE;
     }
@@ -96,7 +96,7 @@ static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
     }
     assert_always(core->free_input_count > 0);
     conn->input = core->free_inputs[--core->free_input_count];
-    struct conn_input *input = &core->inputs[conn->input];
+    struct conn_input *input = core_input(core, conn->input);
     input->conn = conn_index(core, conn);
     input->handshake_bytes = 0;
     input->since_ns = core->time.now_ns;
@@ -206,9 +206,15 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
 }
 
 static void conn_start_streaming(struct core *core, struct conn *conn,
-                                 const struct handshake_request *request)
+                                 struct handshake_request *request)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    const struct core_ops *ops = core->options.ops;
+    if (request->offers.count > 0 && ops->on_offers != NULL) {
+        request->deflate =
+            ops->on_offers(core->options.context, core, conn_index(core, conn), &request->offers);
+        conn->inflates = request->deflate.is_on;
+    }
     size_t answer_bytes = handshake_accept(answer, request);
     conn_queue(core, conn, answer, answer_bytes);
     if (conn->state != CONN_HANDSHAKING) {
@@ -219,8 +225,7 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
     counter_add(&core->counters->conns_streaming, 1);
     timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
-    core->options.ops->on_open(core->options.context, core, conn_index(core, conn),
-                               core->time.now_ns);
+    ops->on_open(core->options.context, core, conn_index(core, conn), core->time.now_ns);
 }
 
 /* Returns how many bytes were the request's, or 0: not complete, or refused. */
@@ -298,11 +303,18 @@ static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status s
 static void conn_renew_input(struct core *core, struct conn *conn, enum ws_opcode opcode)
 {
     if (conn->input != CONN_NONE && (opcode == WS_TEXT || opcode == WS_BINARY)) {
-        struct conn_input *input = &core->inputs[conn->input];
+        struct conn_input *input = core_input(core, conn->input);
         input->since_ns = core->time.now_ns;
         list_remove(&input->age_link);
         list_append(&core->inputs_in_use, &input->age_link);
     }
+}
+
+static enum ws_status conn_inflate(struct core *core, struct conn *conn, struct ws_message *message)
+{
+    struct ws_inflate *inflate =
+        core->options.ops->inflate_of(core->options.context, core, conn_index(core, conn));
+    return ws_inflate_message(inflate, message, core->inflated, core->options.message_bytes_max);
 }
 
 /* All bytes are consumed, unless the conn ends on the way. */
@@ -311,9 +323,10 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
     struct ws_decoder fresh;
     struct ws_decoder *decoder = &fresh;
     if (conn->input != CONN_NONE) {
-        decoder = &core->inputs[conn->input].decoder;
+        decoder = &core_input(core, conn->input)->decoder;
     } else {
-        ws_decoder_init(&fresh, CORE_MESSAGE_BYTES_MAX, true, NULL);
+        ws_decoder_init(&fresh, core->options.message_bytes_max, true, NULL);
+        fresh.inflates = conn->inflates;
     }
     /* Ends: each round consumes bytes, or is the last. */
     while (conn->state == CONN_STREAMING) {
@@ -322,6 +335,9 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
         enum ws_status status = ws_decode(decoder, bytes, count, &consumed, &message);
         bytes += consumed;
         count -= consumed;
+        if (status == WS_OK && message.is_compressed) {
+            status = conn_inflate(core, conn, &message);
+        }
         if (status == WS_OK) {
             conn_on_message(core, conn, &message);
             conn_renew_input(core, conn, message.opcode);
@@ -345,9 +361,9 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
 static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes,
                                    size_t count)
 {
-    struct conn_input *input = &core->inputs[conn->input];
-    /* One byte more than the limit is enough for the parser to refuse it. */
-    size_t room = sizeof input->bytes - input->handshake_bytes;
+    struct conn_input *input = core_input(core, conn->input);
+    /* A head that fills it is refused by the parser. */
+    size_t room = core->options.message_bytes_max - input->handshake_bytes;
     size_t taken = count < room ? count : room;
     memcpy(input->bytes + input->handshake_bytes, bytes, taken);
     input->handshake_bytes += (uint32_t)taken;
@@ -476,9 +492,9 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
 {
     uint64_t now_ns = core->time.now_ns;
     if (conn->input != CONN_NONE &&
-        now_ns >= core->inputs[conn->input].since_ns + CONN_HALF_MESSAGE_NS) {
+        now_ns >= core_input(core, conn->input)->since_ns + core->options.half_message_ns) {
         counter_add(&core->counters->closed_protocol, 1);
-        conn_close(core, conn, 4005, "half a message for 10 s", "half a message for 10 s");
+        conn_close(core, conn, 4005, "half a message for too long", "half a message for too long");
     } else if (conn->sub_count == 0 && conn->group_mask == 0 &&
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);

@@ -278,6 +278,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .subscription_count_max = server->options.subscriptions_max,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
+        .compression = server->options.compression != 0,
         .channels = server->channels,
         .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
     };

@@ -45,8 +45,8 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c", "channels.c", "log.c",     "metrics.c",           "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_subscribe.c",
+        "admin.c",        "channels.c", "config.c",    "log.c",   "metrics.c", "options.c",
+        "publisher.c", "reply.c",  "request.c", "session.c", "session_subscribe.c",
     },
 };
 const tools = Folder{
@@ -75,7 +75,7 @@ const programs = [_]Program{
 };
 
 const test_names = [_][]const u8{
-    "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
+    "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "config", "pattern_scan",
     "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
     "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
@@ -86,7 +86,7 @@ const tests_without_ring = [_][]const u8{"session"};
 const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
 const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
 const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder" };
-const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
+const fuzz_names = [_][]const u8{ "config", "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
     "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
@@ -97,7 +97,7 @@ const portable_sources = [_][]const u8{
 const base_flags = [_][]const u8{
     "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fno-omit-frame-pointer",
 };
-const libraries = [_][]const u8{ "uring", "jansson", "microhttpd", "crypto", "z", "m" };
+const libraries = [_][]const u8{ "uring", "jansson", "microhttpd", "crypto", "yaml", "z", "m" };
 
 const Folder = struct { name: []const u8, sees: []const []const u8, sources: []const []const u8 };
 const Program = struct {

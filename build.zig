@@ -45,8 +45,8 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c",        "channels.c", "config.c",    "log.c",   "metrics.c", "options.c",
-        "publisher.c", "reply.c",  "request.c", "session.c", "session_subscribe.c",
+        "admin.c",        "channels.c", "config.c",    "log.c",   "metrics.c", "option_value.c",      "options.c",
+        "options_file.c", "publisher.c", "reply.c",  "request.c", "session.c", "session_subscribe.c",
     },
 };
 const tools = Folder{

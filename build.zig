@@ -23,7 +23,7 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{ "crc32c.c", "decimal.c", "json_tick.c", "json_tick_read.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
 };
 const ring = Folder{
     .name = "ring",
@@ -76,7 +76,7 @@ const programs = [_]Program{
 
 const test_names = [_][]const u8{
     "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
-    "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
+    "json_tick_read", "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
     "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
@@ -89,7 +89,7 @@ const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wh
 const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
-    "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
+    "codec/crc32c.c",   "codec/decimal.c",  "codec/json_tick.c",  "codec/json_tick_read.c", "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
     "codec/ws_frame.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",  "ring/frame_log.c",
     "ring/out_pool.c",  "ring/timer_wheel.c",
 };

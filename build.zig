@@ -45,8 +45,8 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c", "channels.c", "log.c",     "metrics.c",           "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_subscribe.c",
+        "admin.c", "bar_builder.c", "book.c",  "channels.c", "derived.c",           "log.c",     "metrics.c", "options.c",
+        "publisher.c", "reply.c",   "request.c", "session.c", "session_subscribe.c", "variant.c",
     },
 };
 const tools = Folder{
@@ -76,7 +76,7 @@ const programs = [_]Program{
 
 const test_names = [_][]const u8{
     "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
-    "json_tick_read", "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
+    "bar_builder", "book", "derived", "json_tick_read", "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
     "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",

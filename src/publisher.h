@@ -19,7 +19,7 @@
 struct publisher;
 
 struct publisher_options {
-    struct channels *channels;
+    struct channels *channels; /* It makes what sessions wish for there (derived.h). */
     struct frame_log *log;
     struct publisher_counters *counters;
     const char *const *feed_specs;

@@ -21,7 +21,7 @@ struct session_options {
     uint32_t subscription_count_max; /* per client; a pattern counts once per type */
     uint64_t heartbeat_interval_ns;  /* told in WELCOME */
     uint64_t idle_timeout_ns;        /* told in WELCOME */
-    const struct channels *channels;
+    struct channels *channels;
     struct publisher *inline_publisher; /* NULL: on a thread of its own */
     char epoch[17];                     /* hex, random, one per run */
 };

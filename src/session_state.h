@@ -15,7 +15,7 @@
 
 #define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
 
-static_assert(MD_TYPE_COUNT <= CORE_GROUPS_MAX, "a channel's group is its type");
+static_assert(CHANNELS_VARIANTS_GROUP < CORE_GROUPS_MAX, "types, and the variants of all of them");
 
 /* The tag of a subscription in the core: who asked for it, and with what policy. */
 enum session_tag {
@@ -70,11 +70,12 @@ struct session_call {
     const struct request *request;
 };
 
-/* A symbol or pattern, and a type. */
+/* A symbol or pattern, a type and a variant of it. */
 struct session_name {
     const char *text;
     size_t bytes;
     enum md_type type;
+    struct variant variant;
 };
 
 static inline struct session *session_of(struct sessions *sessions, uint32_t conn)

@@ -13,17 +13,18 @@
 static struct session_name session_channel_name(const struct channel *channel)
 {
     return (struct session_name){channel->symbol, channel->symbol_bytes,
-                                 (enum md_type)channel->type};
+                                 (enum md_type)channel->type, channel->variant};
 }
 
 static struct session_name session_pattern_name(const struct session_pattern *pattern)
 {
-    return (struct session_name){pattern->text, pattern->bytes, (enum md_type)pattern->type};
+    return (struct session_name){
+        .text = pattern->text, .bytes = pattern->bytes, .type = (enum md_type)pattern->type};
 }
 
 static struct session_name session_star_name(enum md_type type)
 {
-    return (struct session_name){"*", 1, type};
+    return (struct session_name){.text = "*", .bytes = 1, .type = type};
 }
 
 static void session_refuse(struct session_call *call, const struct session_name *name,
@@ -38,9 +39,10 @@ static void session_refuse(struct session_call *call, const struct session_name 
 
 /* ---- Patterns ---- */
 
+/* A variant's group is no type: no pattern covers it. */
 static bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
 {
-    return pattern->type == channel->type &&
+    return pattern->type == channel->group &&
            channels_pattern_matches(pattern->text, pattern->bytes, channel->symbol,
                                     channel->symbol_bytes);
 }
@@ -199,18 +201,36 @@ static bool session_is_good_pattern(const struct session_name *name)
     return stars <= REQUEST_PATTERN_STARS_MAX && name->bytes <= REQUEST_PATTERN_BYTES_MAX;
 }
 
-/* A quote or bar is a full image: the newest tells all. What another type loses is told. */
-static bool session_is_full_image(enum md_type type)
+/* What the message asks for of this type. */
+static struct variant session_variant(const struct session_call *call, enum md_type type)
 {
-    return type == MD_QUOTE || type == MD_BAR;
+    struct variant wanted = call->request->variant;
+    return (struct variant){
+        .interval_ms = wanted.interval_ms,
+        .depth = type == MD_DEPTH ? wanted.depth : 0,
+        .bar = type == MD_BAR ? wanted.bar : 0,
+    };
 }
 
-static enum lag_policy session_policy(const struct session_call *call, enum md_type type)
+/* Only the newest image in an interval would corrupt trades, bars and the deltas of a book. */
+static bool session_can_conflate(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || (name->type == MD_DEPTH && name->variant.depth != 0);
+}
+
+/* The newest frame tells all. What another one loses is told. */
+static bool session_is_full_image(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || name->type == MD_BAR || name->variant.interval_ms != 0;
+}
+
+static enum lag_policy session_policy(const struct session_call *call,
+                                      const struct session_name *name)
 {
     if (call->request->has_policy) {
         return call->request->policy;
     }
-    return type == MD_QUOTE ? LAG_CONFLATE : LAG_SKIP;
+    return name->type == MD_BAR || !session_is_full_image(name) ? LAG_SKIP : LAG_CONFLATE;
 }
 
 static uint8_t session_exact_tag(enum lag_policy policy)
@@ -254,14 +274,46 @@ static void session_accept_pattern(struct session_call *call, const struct sessi
     reply_print(reply, ",\"channels\":%" PRId64 "}", channel_count);
 }
 
+/* Whether a feed gives what a variant is computed from. */
+static bool session_has_source(const struct session_call *call, const struct session_name *name)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    return channels_find(channels, name->text, name->bytes, name->type) != CHANNEL_NONE ||
+           (name->type == MD_BAR &&
+            channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
+}
+
+/* The channel, made when it is a variant's that nobody has wished for yet; CHANNEL_NONE: refused.
+ */
+static uint32_t session_open_channel(struct session_call *call, const struct session_name *name)
+{
+    struct channels *channels = call->sessions->options.channels;
+    uint32_t channel =
+        channels_find_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel != CHANNEL_NONE) {
+        return channel;
+    }
+    if (variant_is_none(name->variant) || !session_has_source(call, name)) {
+        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        return CHANNEL_NONE;
+    }
+    if (session_is_full(call, name)) {
+        return CHANNEL_NONE;
+    }
+    channel = channels_open_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel == CHANNEL_NONE) {
+        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
+                       "the server has as many depths, bars and intervals as it can");
+    }
+    return channel;
+}
+
 static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
 {
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     uint8_t new_tag = session_exact_tag(policy);
-    uint32_t channel =
-        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    uint32_t channel = session_open_channel(call, name);
     if (channel == CHANNEL_NONE) {
-        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
         return;
     }
     int tag = core_subscription_tag(call->core, call->conn, channel);
@@ -270,10 +322,14 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
         return;
     }
     if (tag == -ENOENT) {
-        if (core_subscribe(call->core, call->conn, channel, name->type, policy,
-                           call->request->snapshot, new_tag) < 0) {
+        uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
+        if (core_subscribe(call->core, call->conn, channel, group, policy, call->request->snapshot,
+                           new_tag) < 0) {
             session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
             return;
+        }
+        if (call->request->snapshot) {
+            channels_ask_snapshot(call->sessions->options.channels, channel);
         }
     } else if (is_new || call->request->has_policy) {
         core_set_subscription(call->core, call->conn, channel, policy, new_tag);
@@ -290,7 +346,7 @@ static int64_t session_count_channels(const struct session_call *call,
     int64_t count = 0;
     for (uint32_t i = 0; i < channel_count; i++) {
         const struct channel *channel = channels_get(channels, i);
-        count += channel->type == (uint8_t)name->type &&
+        count += channel->group == (uint8_t)name->type &&
                  channels_pattern_matches(name->text, name->bytes, channel->symbol,
                                           channel->symbol_bytes);
     }
@@ -300,7 +356,7 @@ static int64_t session_count_channels(const struct session_call *call,
 static void session_subscribe_star(struct session_call *call, const struct session_name *name)
 {
     struct session *session = call->session;
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     bool is_new = (session->star_types & (1u << name->type)) == 0;
     if (is_new && session_is_full(call, name)) {
         return;
@@ -329,7 +385,7 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many patterns");
         return;
     }
-    if (is_new && session_add_pattern(call, name, session_policy(call, name->type)) < 0) {
+    if (is_new && session_add_pattern(call, name, session_policy(call, name)) < 0) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
@@ -354,8 +410,13 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
                        "a pattern has at most 4 '*' and 36 bytes");
     } else if (!is_pattern && (name->bytes == 0 || name->bytes > MD_SYMBOL_BYTES_MAX)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST, "a symbol has 1 to 32 bytes");
-    } else if (session_policy(call, name->type) == LAG_CONFLATE &&
-               !session_is_full_image(name->type)) {
+    } else if (is_pattern && !variant_is_none(name->variant)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "depth, bar and interval_ms are offered for symbols, not for patterns");
+    } else if (name->variant.interval_ms != 0 && !session_can_conflate(name)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "only quote, and depth with a number of levels, can have interval_ms");
+    } else if (session_policy(call, name) == LAG_CONFLATE && !session_is_full_image(name)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
     } else if (session_is_star(name)) {
         session_subscribe_star(call, name);
@@ -372,11 +433,12 @@ static void session_for_each_name(struct session_call *call,
                                                 const struct session_name *name))
 {
     for (uint32_t i = 0; i < call->request->symbol_count; i++) {
-        struct session_name name;
+        struct session_name name = {0};
         name.text = request_symbol(call->request, i, &name.bytes);
         for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
             if ((call->request->types & (1u << type)) != 0 && call->session->number != 0) {
                 name.type = (enum md_type)type;
+                name.variant = session_variant(call, name.type);
                 visit(call, &name);
             }
         }
@@ -452,8 +514,8 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
         removed = place < call->session->pattern_count;
         session_remove_pattern(call, place);
     } else {
-        uint32_t channel =
-            channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+        uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                                 name->bytes, name->type, name->variant);
         removed = channel != CHANNEL_NONE && session_unsubscribe_exact(call, channel);
     }
     if (removed) {

@@ -29,7 +29,7 @@ const ring = Folder{
     .name = "ring",
     .sees = &.{ "codec", "ring" },
     .sources = &.{
-        "conn.c",     "core.c",     "core_subscribe.c", "counters.c", "engine_uring.c", "frame_log.c",
+        "conn.c",     "core.c",     "core_subscribe.c", "counters.c", "engine_uring.c", "frame_log.c", "history.c",
         "listener.c", "out_pool.c", "puller.c",         "sender.c",   "subs.c",         "timer_wheel.c",
     },
 };

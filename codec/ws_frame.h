@@ -19,6 +19,7 @@ enum ws_opcode {
     WS_PONG = 0xa,
 };
 
+#define WS_COMPRESSED_BIT 0x40   /* RSV1 of a message's first frame: RFC 7692 section 6 */
 #define WS_HEADER_BYTES_MAX 14   /* client to server, 64-bit length */
 #define WS_CONTROL_BYTES_MAX 125 /* RFC 6455 section 5.5 */
 #define WS_CLOSE_REASON_BYTES_MAX 123

@@ -17,6 +17,7 @@
 
 #include "codec/base/units.h"
 #include "codec/md.h"
+#include "codec/ws_deflate.h"
 #include "ring/core.h"
 #include "src/channels.h"
 
@@ -27,7 +28,9 @@ struct encodings;
 
 struct encodings_options {
     const struct channels *channels;
-    struct frame_log_options log; /* of each */
+    struct frame_log_options log;  /* of each */
+    bool compresses;               /* JSON may be had with permessage-deflate, */
+    uint32_t compressed_bytes_min; /* payloads so long and longer */
 };
 
 int encodings_create(struct encodings **encodings_out, const struct encodings_options *options);

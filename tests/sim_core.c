@@ -952,7 +952,7 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0;
+    uint64_t loans = 0, replaced_bytes = 0, runs = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
@@ -965,6 +965,7 @@ int main(int argc, char **argv)
         cuts += sim.cut_count;
         full += sim.full_count;
         loans += sim.loan_count;
+        runs += world.runs;
         replaced_bytes += world.replaced_bytes;
         resumed += world.resumed;
         in_part += world.resumed_in_part;
@@ -974,8 +975,8 @@ int main(int argc, char **argv)
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
            (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
-    printf("%llu loans, %llu bytes replaced under them\n", (unsigned long long)loans,
-           (unsigned long long)replaced_bytes);
+    printf("%llu loans, %llu bytes replaced under them; the second encoding began %llu times\n",
+           (unsigned long long)loans, (unsigned long long)replaced_bytes, (unsigned long long)runs);
     printf(
         "%llu channels resumed whole, %llu with a GAP, %llu frames of the past, %llu snapshots\n",
         (unsigned long long)resumed, (unsigned long long)in_part, (unsigned long long)past_frames,

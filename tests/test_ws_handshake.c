@@ -54,7 +54,7 @@ static void the_example_of_the_rfc_is_accepted(void **state)
         HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof rfc_request - 1);
     assert_memory_equal(request.key, KEY, 24);
-    assert_true(request.protocol_offered);
+    assert_int_equal(request.protocol, HANDSHAKE_JSON);
     assert_int_equal(request.user_agent_bytes, 13);
     assert_memory_equal(request.user_agent, "curl/8 (test)", 13);
 
@@ -77,12 +77,34 @@ static void the_first_frame_may_follow_the_head_at_once(void **state)
     assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
                      HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof text - 1 - 6);
-    assert_false(request.protocol_offered);
+    assert_int_equal(request.protocol, HANDSHAKE_NO_PROTOCOL);
     assert_null(request.user_agent);
 
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     answer[handshake_accept(answer, &request)] = '\0';
     assert_null(strstr(answer, "WebSocket-Protocol"));
+}
+
+static void what_was_agreed_on_is_in_the_answer(void **state)
+{
+    (void)state;
+    static const struct ws_deflate_policy policy = {.server_window_bits_min = 8};
+    static const char text[] = LINE FIELDS "Sec-WebSocket-Extensions: x\r\n"
+                                           "Sec-WebSocket-Extensions: permessage-deflate; "
+                                           "server_max_window_bits=9\r\n" END;
+    static const char expected[] =
+        "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n\r\n";
+    struct handshake_request request;
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
+                     HANDSHAKE_OK);
+    assert_int_equal(request.offers.count, 1);
+    assert_false(request.deflate.is_on);
+    answer[handshake_accept(answer, &request)] = '\0';
+    assert_null(strstr(answer, "Extensions"));
+    request.deflate = ws_deflate_negotiate(&request.offers, &policy);
+    answer[handshake_accept(answer, &request)] = '\0';
+    assert_string_equal(strstr(answer, "\r\nSec-WebSocket-Extensions"), expected);
 }
 
 struct handshake_case {
@@ -104,6 +126,8 @@ static const struct handshake_case handshake_cases[] = {
     {LINE FIELDS "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b,md.json.v1\r\n" END,
      HANDSHAKE_OK},
     {LINE FIELDS "Sec-WebSocket-Protocol:\r\n" END, HANDSHAKE_OK},
+    {LINE FIELDS "Sec-WebSocket-Extensions: a; b=\"c\", permessage-deflate; d\r\n" END,
+     HANDSHAKE_OK},
 
     {"\x16\x03\x01\x02", HANDSHAKE_NOT_HTTP}, /* TLS */
     {"\r\n" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
@@ -175,6 +199,9 @@ static const struct handshake_case handshake_cases[] = {
      HANDSHAKE_BAD_VERSION},
     {LINE FIELDS "Sec-WebSocket-Protocol: chat\r\n" END, HANDSHAKE_BAD_PROTOCOL},
     {LINE FIELDS "Sec-WebSocket-Protocol: MD.JSON.V1\r\n" END, HANDSHAKE_BAD_PROTOCOL},
+    {LINE FIELDS "Sec-WebSocket-Extensions: permessage-deflate;\r\n" END, HANDSHAKE_BAD_EXTENSIONS},
+    {LINE "Sec-WebSocket-Extensions: =\r\nSec-WebSocket-Extensions: x\r\n" FIELDS END,
+     HANDSHAKE_BAD_EXTENSIONS},
 };
 
 static void each_request_gets_its_verdict(void **state)
@@ -313,6 +340,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_BAD_METHOD, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n"},
         {HANDSHAKE_BAD_VERSION, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n"},
         {HANDSHAKE_BAD_PROTOCOL, "HTTP/1.1 400 ", "md.json.v1"},
+        {HANDSHAKE_BAD_EXTENSIONS, "HTTP/1.1 400 ", "Sec-WebSocket-Extensions"},
         {HANDSHAKE_URI_TOO_LONG, "HTTP/1.1 414 ", ""},
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
         {HANDSHAKE_BUSY, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
@@ -340,7 +368,13 @@ static void every_refusal_says_what_to_do(void **state)
 static void a_client_request_is_accepted_by_the_server(void **state)
 {
     (void)state;
-    static const char *const protocols[] = {NULL, "md.json.v1"};
+    static const char *const protocols[] = {NULL, "md.json.v1", "md.sbe.v1"};
+    static const char sbe_first[] = LINE FIELDS
+        "Sec-WebSocket-Protocol: other, md.sbe.v1\r\nSec-WebSocket-Protocol: md.json.v1\r\n" END;
+    struct handshake_request both;
+    assert_int_equal(handshake_parse((const uint8_t *)sbe_first, sizeof sbe_first - 1, &both),
+                     HANDSHAKE_OK);
+    assert_int_equal(both.protocol, HANDSHAKE_SBE); /* The client's first that is known. */
     for (size_t i = 0; i < COUNT(protocols); i++) {
         char text[512];
         size_t bytes =
@@ -349,7 +383,7 @@ static void a_client_request_is_accepted_by_the_server(void **state)
         struct handshake_request request;
         assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol_offered, protocols[i] != NULL);
+        assert_int_equal(request.protocol, i);
         assert_int_equal(
             handshake_client_request(text, bytes, "localhost:8765", "/ws", KEY, protocols[i]), 0);
 
@@ -360,6 +394,8 @@ static void a_client_request_is_accepted_by_the_server(void **state)
             handshake_check_response((uint8_t *)answer, answer_bytes, KEY, &head_bytes),
             HANDSHAKE_OK);
         assert_int_equal(head_bytes, answer_bytes);
+        answer[answer_bytes] = '\0';
+        assert_true(protocols[i] == NULL || strstr(answer, protocols[i]) != NULL);
     }
 }
 
@@ -405,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_of_the_rfc_is_accepted),
         cmocka_unit_test(the_first_frame_may_follow_the_head_at_once),
+        cmocka_unit_test(what_was_agreed_on_is_in_the_answer),
         cmocka_unit_test(each_request_gets_its_verdict),
         cmocka_unit_test(a_verdict_never_changes_with_more_bytes),
         cmocka_unit_test(a_zero_byte_is_refused_anywhere),

@@ -46,7 +46,7 @@ const src = Folder{
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
         "admin.c", "channels.c", "encodings.c", "log.c", "metrics.c", "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_subscribe.c",
+        "reply.c", "request.c",  "session.c", "session_history.c", "session_subscribe.c",
     },
 };
 const tools = Folder{

@@ -175,6 +175,7 @@ void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
 void core_set_max_lag(struct core *core, uint32_t conn, uint32_t channel, uint16_t max_lag_ms);
 void core_set_group_max_lag(struct core *core, uint32_t conn, uint32_t group, uint16_t max_lag_ms);
 uint16_t core_max_lag(struct core *core, uint32_t conn, uint32_t channel);
+uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
 
 /* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
  * is in the log, and will be sent before live ones (and once: whatever the policy, what the log

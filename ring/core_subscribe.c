@@ -201,6 +201,13 @@ void core_set_group_max_lag(struct core *core, uint32_t index, uint32_t group, u
     core_history(core, conn)->group_max_lag_ms[group] = max_lag_ms;
 }
 
+uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
+{
+    const struct conn *conn = core_conn(core, index);
+    bool has_limit = (conn->group_lag_mask & (1u << group)) != 0;
+    return has_limit ? core_history(core, conn)->group_max_lag_ms[group] : 0;
+}
+
 static void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
 {
     struct core_stream *stream = core_stream(core, conn);

@@ -16,8 +16,9 @@
 
 #include "ring/core_state.h"
 
-#define HISTORY_STEPS_MAX 512 /* for one conn and turn, each to a descriptor somewhere in memory   \
-                               */
+#define HISTORY_STEPS_MAX                                                                          \
+    512 /* for one conn and turn, each to a descriptor somewhere in memory                         \
+         */
 /* A snapshot of a channel that the conn has not all of yet is found within so many frames. */
 #define HISTORY_SNAPSHOT_STEPS_MAX 64
 

@@ -434,8 +434,7 @@ static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_
         if ((conn->group_mask & (1u << group)) == 0) {
             continue;
         }
-        bool has_limit = (conn->group_lag_mask & (1u << group)) != 0;
-        uint32_t limit = has_limit ? core_history(core, conn)->group_max_lag_ms[group] : 0;
+        uint32_t limit = core_group_max_lag(core, conn_index(core, conn), group);
         bool is_over = puller_is_over_limit(core, conn, limit, conn->group_policy[group], lag_ns);
         if (is_over) {
             puller_pass_over_group(core, conn, group);

@@ -70,6 +70,7 @@ const tests_see = &.{ "codec", "ring", "feeds", "src", "tools", "bench", "tests"
 const programs = [_]Program{
     .{ .name = "ringcast", .main = "src/main.c", .sees = src.sees, .links = &.{ src, feeds, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo_main.c", .sees = tools.sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench.sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };

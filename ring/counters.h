@@ -99,8 +99,12 @@ struct publisher_counters {
     counter log_waits;          /* times the writer waited for a core inside submit */
     counter log_saved;          /* last frames saved before they were lapped */
     counter log_replaced_bytes; /* pages given away, since the kernel still read them */
-    counter late_ns;            /* gauge: how late the newest tick was published (ts_pub - ts_event
-                                   of simulated ticks, ts_pub - ts_recv of others) */
+    counter sbe_frames;         /* in the log of md.sbe.v1 */
+    counter sbe_bytes;
+    counter deflate_frames; /* in the log of JSON with permessage-deflate */
+    counter deflate_bytes;
+    counter late_ns; /* gauge: how late the newest tick was published (ts_pub - ts_event
+                        of simulated ticks, ts_pub - ts_recv of others) */
 };
 
 struct counters {
@@ -113,7 +117,7 @@ struct counters {
     struct core_counters cores[COUNTERS_CORES_MAX];
 };
 
-#define COUNTERS_VERSION 2
+#define COUNTERS_VERSION 3
 
 /* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
  * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */

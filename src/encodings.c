@@ -28,6 +28,7 @@ struct encodings {
     struct encodings_options options;
     struct core_encoding table[CORE_ENCODINGS_MAX];
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
+    struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
     uint32_t written_mask; /* of those not idle, but for JSON */
     size_t payload_bytes_max;
@@ -99,6 +100,11 @@ struct frame_log *encodings_json_log(const struct encodings *encodings)
     return encodings->table[CORE_ENCODING_JSON].log;
 }
 
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding)
+{
+    return encodings->counts[encoding];
+}
+
 bool encodings_are_written(const struct encodings *encodings)
 {
     return encodings->written_mask != 0;
@@ -153,6 +159,8 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
         frame_bytes = tick->frame_bytes;
         memcpy(frame, tick->frame, frame_bytes);
     }
+    encodings->counts[encoding].frames++;
+    encodings->counts[encoding].bytes += frame_bytes;
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
     frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
                      tick->ts_pub_ns);

@@ -59,6 +59,13 @@ void encodings_write(struct encodings *encodings, const struct encodings_tick *t
 /* Whether there is any to write into. */
 bool encodings_are_written(const struct encodings *encodings);
 
+/* How many an encoding has had so far. */
+struct encodings_count {
+    uint64_t frames;
+    uint64_t bytes;
+};
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
+
 /* Shows what was written. To be called before the JSON log's own publish. */
 void encodings_publish(struct encodings *encodings);
 

@@ -126,7 +126,6 @@ void session_resume(struct session_call *call)
     }
     reply_text(&sessions->reply, "],\"gaps\":");
     reply_put(&sessions->reply, sessions->gaps.text, sessions->gaps.bytes);
-    sessions->reply.bytes--; /* Its bracket, which the end of the verdicts brings. */
     sessions->reply.failed |= sessions->gaps.failed;
     session_end_verdicts(call);
     reply_trim(&sessions->gaps);

@@ -199,17 +199,18 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     uint64_t from_seq = resume->is_same_epoch ? resume->seq + 1 : 1;
     *entry.first = from_seq;
     *entry.next = from_seq;
-    int result = 0;
-    if (from_seq < now_seq && (!resume->is_same_epoch || from_seq <= dropped_seq)) {
-        puller_lose(&entry, from_seq, now_seq,
+    /* What the log has passed the core may not have seen yet: it will find itself passed, too. */
+    uint64_t next_seq = now_seq > dropped_seq ? now_seq : dropped_seq + 1;
+    bool is_lost = !resume->is_same_epoch || from_seq <= dropped_seq;
+    if (is_lost && from_seq < next_seq) {
+        puller_lose(&entry, from_seq, next_seq,
                     resume->is_same_epoch ? PULLER_OVERRUN : PULLER_RESTART);
         puller_sweep(core, conn);
-        result = 1;
     } else if (from_seq < now_seq) {
         *entry.next |= PULLER_SOUGHT;
     }
     history_begin(core, conn, end);
-    return result;
+    return (*entry.first & PULLER_GAP_DUE) != 0;
 }
 
 /* ---- Newest frames ---- */
@@ -248,6 +249,9 @@ static int history_find_newest(const struct core *core, const struct core_stream
     struct frame_log_found found;
     frame_log_seek(stream->log, core->options.index, snapshot->channel, stream->position, &found);
     snapshot->as_of = found.next_seq - 1;
+    if (snapshot->as_of != stream->channels[snapshot->channel].last_seq) {
+        return -EAGAIN; /* The writer has passed the core, which will see it soon. */
+    }
     if (found.in_log) {
         const struct frame_desc *desc = frame_log_desc(stream->log, found.index);
         snapshot->frame = frame_log_at(stream->log, desc->position);

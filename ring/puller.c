@@ -260,6 +260,9 @@ static const uint8_t *puller_newest_image(struct core *core, struct conn *conn, 
     struct frame_log_found found;
     frame_log_pin_oldest(stream->log, core->options.index);
     frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
+    if (found.next_seq != stream->channels[channel].last_seq + 1) {
+        return NULL; /* The writer has passed the core: what is found is newer. */
+    }
     if (found.in_log) {
         const struct frame_desc *desc = frame_log_desc(stream->log, found.index);
         *bytes_out = desc->frame_bytes;
@@ -278,12 +281,15 @@ static void puller_bring_up(struct core *core, struct conn *conn, uint32_t chann
     uint64_t seq = *entry->next & PULLER_SEQ_MASK;
     bool snapshot_due = (*entry->next & PULLER_SNAPSHOT_DUE) != 0;
     bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
+    if (seq > now_seq) {
+        return; /* It goes on with what the core has not seen yet. */
+    }
     enum puller_reason reason = gap_due ? puller_due_reason(entry) : puller_reason(conn);
     if (gap_due) {
         seq = *entry->first & PULLER_SEQ_MASK;
         *entry->first = now_seq;
     }
-    if (seq > now_seq || (seq == now_seq && !snapshot_due)) {
+    if (seq == now_seq && !snapshot_due) {
         return;
     }
     *entry->next = now_seq;

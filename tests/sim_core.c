@@ -542,6 +542,7 @@ static void client_on_resumed(struct client *client, const char *text)
     for (text += used;
          sscanf(text, "%u %llu %d %llu%n", &channel, &seq, &result, &newest, &used) == 4;
          text += used) {
+        EXPECT(result <= 0 || newest > seq || client->epoch != world.epoch);
         if (result < 0) {
             continue;
         }
@@ -551,7 +552,7 @@ static void client_on_resumed(struct client *client, const char *text)
         *expected = (struct expected){
             .next = is_same_epoch ? seq + 1 : 1,
             .past_seq = newest,
-            .restart_due = !is_same_epoch && newest > 0,
+            .restart_due = !is_same_epoch && result == 1,
         };
         client->exact[channel] = true;
         client->exact_conflates[channel] = policy == LAG_CONFLATE;

@@ -87,7 +87,8 @@ struct conn {
     bool recv_armed;
     bool shutdown_armed;
     uint8_t missed_pongs;
-    bool inflates; /* permessage-deflate was agreed on */
+    bool inflates;   /* permessage-deflate was agreed on */
+    bool in_history; /* struct conn_history counts; it stays in pull mode */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -95,6 +96,8 @@ struct conn {
     uint32_t input; /* half a request or message; CONN_NONE: none */
     uint32_t round_trip_us;
     uint16_t close_code;
+    uint8_t group_lag_mask; /* groups with a max_lag_ms, in struct conn_history */
+    bool has_lag_limit;     /* a subscription of its has, or had, a max_lag_ms */
     uint64_t frames_lost;
     uint64_t frames_conflated;
     uint64_t frames_at_tick; /* frames_sent, when its timer came last */
@@ -106,6 +109,17 @@ struct conn {
 };
 static_assert(sizeof(struct conn) == 256, "counted per connection, and a stride of whole lines");
 static_assert(offsetof(struct conn, cursor) == CACHE_LINE_BYTES, "the fan-out touches one line");
+
+/* What few conns need; by conn, in core->histories, and touched when it is first used. */
+struct conn_history {
+    /* While conn->in_history. */
+    uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
+    uint64_t first;    /* The oldest frame that was found to be wanted, */
+    uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
+    uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
+    /* Where conn->group_lag_mask says so. */
+    uint16_t group_max_lag_ms[CORE_GROUPS_MAX];
+};
 
 static inline bool conn_is_open(const struct conn *conn)
 {

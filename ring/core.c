@@ -193,6 +193,7 @@ static void core_unmap_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core_unmap(core->conns, conns * sizeof *core->conns);
+    core_unmap(core->histories, conns * sizeof *core->histories);
     core_unmap(core->free_conns, conns * sizeof *core->free_conns);
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
@@ -208,6 +209,7 @@ static int core_map_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core->conns = core_map(conns * sizeof *core->conns, MAP_POPULATE);
+    core->histories = core_map(conns * sizeof *core->histories, MAP_NORESERVE);
     core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
@@ -216,9 +218,10 @@ static int core_map_all(struct core *core)
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
     core->free_inputs = core_map(core->input_count * sizeof *core->free_inputs, 0);
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
-    if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
-        core->pulls.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
+    if (core->conns == NULL || core->histories == NULL || core->free_conns == NULL ||
+        core->ready.conns == NULL || core->pulls.conns == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
+        core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }

@@ -32,6 +32,7 @@
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_PEER_TEXT_BYTES_MAX 64
+#define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
 
 struct core;
 
@@ -187,8 +188,46 @@ int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
 void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
                            enum lag_policy policy, uint8_t tag);
 
-/* The same for every channel of a group, present and future. A channel subscribed both ways has
- * the exact subscription's policy and its frames come once. */
+/* How far behind a conn may be before the policy of a subscription that exists is applied, lap or
+ * not; 0: any. Of a policy that conflates it changes nothing. */
+void core_set_max_lag(struct core *core, uint32_t conn, uint32_t channel, uint16_t max_lag_ms);
+void core_set_group_max_lag(struct core *core, uint32_t conn, uint32_t group, uint16_t max_lag_ms);
+uint16_t core_max_lag(struct core *core, uint32_t conn, uint32_t channel);
+uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
+
+/* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
+ * is in the log, and will be sent before live ones (and once: whatever the policy, what the log
+ * passes meanwhile is told by GAP). 1: not all is there; GAP tells the hole, and the newest frame
+ * follows it if it is a full image. -ERANGE: nobody can have got that seq. -ENOSPC: no room. */
+struct core_resume {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy;
+    uint8_t tag;
+    bool is_same_epoch; /* false: seq means nothing; GAP begins with 1 */
+    uint64_t seq;
+};
+int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
+
+/* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
+ * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too
+ * much waits for this conn. They are valid until core_send_snapshots, which is to follow, with what
+ * core_find_snapshots returned; the answer may be sent in between. */
+struct core_snapshot {
+    uint32_t channel;
+    uint32_t group;
+    int error;
+    uint32_t frame_bytes;
+    uint64_t as_of; /* its seq */
+    const uint8_t *frame;
+};
+uint64_t core_find_snapshots(struct core *core, uint32_t conn, struct core_snapshot *snapshots,
+                             uint32_t count);
+void core_send_snapshots(struct core *core, uint32_t conn, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned);
+
+/* A subscription to every channel of a group, present and future. A channel subscribed both ways
+ * has the exact subscription's policy and its frames come once. */
 int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum lag_policy policy,
                          bool snapshot);
 int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);

@@ -108,6 +108,7 @@ struct core {
     struct engine engine;
     struct core_counters *counters;
     struct conn *conns;
+    struct conn_history *histories; /* by conn */
     uint32_t *free_conns;
     uint32_t free_conn_count;
     struct core_stream streams[CORE_ENCODINGS_MAX];
@@ -148,6 +149,11 @@ static inline uint64_t core_tag(enum core_op op, uint32_t generation, uint32_t c
 static inline struct conn *core_conn(struct core *core, uint32_t index)
 {
     return &core->conns[index];
+}
+
+static inline struct conn_history *core_history(const struct core *core, const struct conn *conn)
+{
+    return &core->histories[conn - core->conns];
 }
 
 static inline struct conn_input *core_input(struct core *core, uint32_t index)

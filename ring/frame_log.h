@@ -212,10 +212,27 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
     atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
 }
 
+/* For who pins for a moment only: what is pinned now (or FRAME_LOG_NOT_PINNED), and back to it. */
+static inline uint64_t frame_log_pinned(const struct frame_log *log, uint32_t reader)
+{
+    return atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);
+}
+
+static inline void frame_log_pin_again(struct frame_log *log, uint32_t reader, uint64_t pinned)
+{
+    atomic_store_explicit(&log->pins[reader].index, pinned, memory_order_release);
+}
+
 /* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
  * the hold's number, or FRAME_LOG_NO_HOLD: there are too many. */
 uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);
 void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
+
+/* A channel's frames after this seq are in the log, for a reader that pinned the oldest before. */
+static inline uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel)
+{
+    return atomic_load_explicit(&log->channels[channel].dropped_seq, memory_order_acquire);
+}
 
 /* The newest frame of a channel before an index. */
 struct frame_log_found {

@@ -70,6 +70,7 @@ void sessions_destroy(struct sessions *sessions)
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     reply_deinit(&sessions->definitions);
+    reply_deinit(&sessions->gaps);
     free(sessions);
 }
 
@@ -269,6 +270,15 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
         break;
     case REQUEST_PING:
         session_pong(call, received_ns);
+        break;
+    case REQUEST_MODIFY:
+        session_modify(call);
+        break;
+    case REQUEST_SNAPSHOT:
+        session_snapshot(call);
+        break;
+    case REQUEST_RESUME:
+        session_resume(call);
         break;
     case REQUEST_NONE:
         break;

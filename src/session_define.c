@@ -27,7 +27,7 @@ void session_send_definitions(struct sessions *sessions, struct core *core, uint
     reply_trim(reply);
 }
 
-static void session_define(struct sessions *sessions, uint32_t i)
+void session_define(struct sessions *sessions, uint32_t i)
 {
     struct reply *reply = &sessions->definitions;
     struct session_name name = session_channel_name(channels_get(sessions->options.channels, i));

@@ -1,6 +1,6 @@
 /*
- * session_state: the inside of sessions, shared by session.c and session_subscribe.c and by nobody
- * else.
+ * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
+ * session_history.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -29,6 +29,7 @@ struct session_pattern {
     uint8_t type;   /* enum md_type */
     uint8_t policy; /* enum lag_policy */
     uint8_t bytes;
+    uint16_t max_lag_ms; /* 0: none */
     char text[REQUEST_PATTERN_BYTES_MAX];
 };
 
@@ -59,6 +60,7 @@ struct sessions {
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
+    struct reply gaps; /* The third one of RESUMED. */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
@@ -70,6 +72,7 @@ struct session_call {
     struct core *core;
     uint32_t conn;
     const struct request *request;
+    struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
 };
 
 /* A symbol or pattern, a type and a variant of it. */
@@ -103,6 +106,7 @@ void session_end_verdicts(struct session_call *call);
  * of. Frames leave after the request has been answered, so that it comes first. */
 bool session_has_definitions(const struct session_call *call);
 void session_begin_definitions(struct sessions *sessions);
+void session_define(struct sessions *sessions, uint32_t i);
 void session_define_name(struct session_call *call, const struct session_name *name);
 void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn);
 void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i);
@@ -111,12 +115,33 @@ void session_define_new_channel(struct sessions *sessions, struct core *core, ui
 
 /* session_subscribe.c */
 struct session_name session_channel_name(const struct channel *channel);
+void session_refuse(struct session_call *call, const struct session_name *name,
+                    enum protocol_code code, const char *message);
 bool session_is_pattern(const struct session_name *name);
+/* The policy that the request asks for, or its type's own. */
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
+/* Whether that cannot be; the entry is refused then. */
+bool session_refuses_policy(struct session_call *call, const struct session_name *name);
+/* Refuses the entry when there are as many subscriptions as there may be. */
+bool session_is_full(struct session_call *call, const struct session_name *name);
+uint8_t session_exact_tag(enum lag_policy policy);
+/* For each symbol and data type of the request, until the conn ends. */
+void session_for_each_name(struct session_call *call,
+                           void (*visit)(struct session_call *call,
+                                         const struct session_name *name));
 void session_subscribe(struct session_call *call);
 void session_unsubscribe(struct session_call *call);
+void session_modify(struct session_call *call);
 void session_list(struct session_call *call);
 /* A channel has appeared. */
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
 void session_free_patterns(struct sessions *sessions, struct session *session);
+
+/* session_history.c */
+void session_resume(struct session_call *call);
+/* SUBSCRIBE with since. */
+void session_subscribe_since(struct session_call *call, const struct session_name *name,
+                             uint32_t channel);
+void session_snapshot(struct session_call *call);
 
 #endif

@@ -1,4 +1,4 @@
-/* SUBSCRIBE, UNSUBSCRIBE and LIST. */
+/* SUBSCRIBE, UNSUBSCRIBE, MODIFY and LIST. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,11 +27,12 @@ static struct session_name session_star_name(enum md_type type)
     return (struct session_name){.text = "*", .bytes = 1, .type = type};
 }
 
-static void session_refuse(struct session_call *call, const struct session_name *name,
-                           enum protocol_code code, const char *message)
+void session_refuse(struct session_call *call, const struct session_name *name,
+                    enum protocol_code code, const char *message)
 {
     struct reply *failed = &call->sessions->failed;
-    bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED;
+    bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
+                 code == PROTOCOL_NOT_AVAILABLE;
     session_begin_entry(failed, name);
     reply_print(failed, ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}", (int)code, message,
                 retry ? "true" : "false");
@@ -112,14 +113,26 @@ void session_free_patterns(struct sessions *sessions, struct session *session)
 static int session_subscribe_covered(struct core *core, uint32_t conn, uint32_t channel,
                                      const struct session_pattern *pattern, bool snapshot)
 {
-    return core_subscribe(core, conn, channel, pattern->type, (enum lag_policy)pattern->policy,
-                          snapshot, SESSION_BY_PATTERN);
+    int result = core_subscribe(core, conn, channel, pattern->type,
+                                (enum lag_policy)pattern->policy, snapshot, SESSION_BY_PATTERN);
+    if (result == 0 && pattern->max_lag_ms != 0) {
+        core_set_max_lag(core, conn, channel, pattern->max_lag_ms);
+    }
+    return result;
+}
+
+static void session_set_covered(struct session_call *call, uint32_t channel,
+                                const struct session_pattern *pattern)
+{
+    core_set_subscription(call->core, call->conn, channel, (enum lag_policy)pattern->policy,
+                          SESSION_BY_PATTERN);
+    core_set_max_lag(call->core, call->conn, channel, pattern->max_lag_ms);
 }
 
 /* Subscribes what the pattern covers. What another pattern covers already has its policy from that
- * one, which came first; with_policy: where this is the first after all, its policy has changed.
+ * one, which came first; is_changed: where this is the first after all, its settings have changed.
  * Returns how many channels it covers, or -ENOSPC. */
-static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool with_policy)
+static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool is_changed)
 {
     struct session *session = call->session;
     struct session_pattern pattern = session->patterns[place];
@@ -136,10 +149,9 @@ static int64_t session_apply_pattern(struct session_call *call, uint32_t place, 
             if (error < 0) {
                 return error;
             }
-        } else if (with_policy && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
+        } else if (is_changed && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
                    session_first_cover(session, channel) == &session->patterns[place]) {
-            core_set_subscription(call->core, call->conn, i, (enum lag_policy)pattern.policy,
-                                  SESSION_BY_PATTERN);
+            session_set_covered(call, i, &pattern);
         }
         covered++;
     }
@@ -154,8 +166,7 @@ static void session_release_channel(struct session_call *call, uint32_t i)
     if (cover == NULL) {
         core_unsubscribe(call->core, call->conn, i);
     } else {
-        core_set_subscription(call->core, call->conn, i, (enum lag_policy)cover->policy,
-                              SESSION_BY_PATTERN);
+        session_set_covered(call, i, cover);
     }
 }
 
@@ -224,8 +235,7 @@ static bool session_is_full_image(const struct session_name *name)
     return name->type == MD_QUOTE || name->type == MD_BAR || name->variant.interval_ms != 0;
 }
 
-static enum lag_policy session_policy(const struct session_call *call,
-                                      const struct session_name *name)
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name)
 {
     if (call->request->has_policy) {
         return call->request->policy;
@@ -233,7 +243,7 @@ static enum lag_policy session_policy(const struct session_call *call,
     return name->type == MD_BAR || !session_is_full_image(name) ? LAG_SKIP : LAG_CONFLATE;
 }
 
-static uint8_t session_exact_tag(enum lag_policy policy)
+uint8_t session_exact_tag(enum lag_policy policy)
 {
     return (uint8_t)(SESSION_EXACT | (unsigned)policy << SESSION_POLICY_SHIFT);
 }
@@ -244,7 +254,7 @@ static uint32_t session_subscription_count(const struct session *session)
            (uint32_t)__builtin_popcount(session->star_types);
 }
 
-static bool session_is_full(struct session_call *call, const struct session_name *name)
+bool session_is_full(struct session_call *call, const struct session_name *name)
 {
     if (session_subscription_count(call->session) <
         call->sessions->options.subscription_count_max) {
@@ -252,6 +262,44 @@ static bool session_is_full(struct session_call *call, const struct session_name
     }
     session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
     return true;
+}
+
+/* What LIST tells of an entry, and MODIFIED. */
+struct session_settings {
+    enum lag_policy policy;
+    uint16_t max_lag_ms;
+};
+
+static struct session_settings session_pattern_settings(const struct session_pattern *pattern)
+{
+    return (struct session_settings){(enum lag_policy)pattern->policy, pattern->max_lag_ms};
+}
+
+static struct session_settings session_star_settings(const struct session_call *call,
+                                                     enum md_type type)
+{
+    return (struct session_settings){
+        .policy = (enum lag_policy)call->session->star_policies[type],
+        .max_lag_ms = core_group_max_lag(call->core, call->conn, type),
+    };
+}
+
+static struct session_settings session_exact_settings(const struct session_call *call,
+                                                      uint32_t channel)
+{
+    int tag = core_subscription_tag(call->core, call->conn, channel);
+    return (struct session_settings){
+        .policy = tag < 0 ? LAG_SKIP : (enum lag_policy)(tag >> SESSION_POLICY_SHIFT),
+        .max_lag_ms = core_max_lag(call->core, call->conn, channel),
+    };
+}
+
+static void session_put_settings(struct reply *reply, struct session_settings settings)
+{
+    reply_print(reply, ",\"on_lag\":\"%s\"", request_policy_name(settings.policy));
+    if (settings.max_lag_ms != 0) {
+        reply_print(reply, ",\"max_lag_ms\":%u", settings.max_lag_ms);
+    }
 }
 
 static void session_accept(struct session_call *call, const struct session_name *name,
@@ -263,15 +311,22 @@ static void session_accept(struct session_call *call, const struct session_name 
     reply_u64(reply, channel);
     reply_text(reply, ",\"next_seq\":");
     reply_u64(reply, core_next_seq(call->core, call->conn, channel));
+    if (call->request->type == REQUEST_MODIFY) {
+        session_put_settings(reply, session_exact_settings(call, channel));
+    }
     reply_text(reply, "}");
 }
 
 static void session_accept_pattern(struct session_call *call, const struct session_name *name,
-                                   int64_t channel_count)
+                                   int64_t channel_count, struct session_settings settings)
 {
     struct reply *reply = &call->sessions->reply;
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"channels\":%" PRId64 "}", channel_count);
+    reply_print(reply, ",\"channels\":%" PRId64, channel_count);
+    if (call->request->type == REQUEST_MODIFY) {
+        session_put_settings(reply, settings);
+    }
+    reply_text(reply, "}");
 }
 
 /* Whether a feed gives what a variant is computed from. */
@@ -318,6 +373,10 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
     }
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag == -ENOENT || (tag & SESSION_EXACT) == 0;
+    if (call->request->epoch != NULL) {
+        session_subscribe_since(call, name, channel);
+        return;
+    }
     if (is_new && session_is_full(call, name)) {
         return;
     }
@@ -333,6 +392,9 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
         }
     } else if (is_new || call->request->has_policy) {
         core_set_subscription(call->core, call->conn, channel, policy, new_tag);
+    }
+    if (is_new || call->request->has_max_lag) {
+        core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
     }
     call->session->exact_count += is_new;
     session_accept(call, name, channel);
@@ -370,7 +432,11 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
         session->star_types |= (uint8_t)(1u << name->type);
         session->star_policies[name->type] = (uint8_t)policy;
     }
-    session_accept_pattern(call, name, session_count_channels(call, name));
+    if (is_new || call->request->has_max_lag) {
+        core_set_group_max_lag(call->core, call->conn, name->type, call->request->max_lag_ms);
+    }
+    struct session_settings settings = session_star_settings(call, name->type);
+    session_accept_pattern(call, name, session_count_channels(call, name), settings);
 }
 
 static void session_subscribe_pattern(struct session_call *call, const struct session_name *name)
@@ -389,17 +455,31 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
-    bool with_policy = !is_new && call->request->has_policy;
-    if (with_policy) {
-        session->patterns[place].policy = (uint8_t)call->request->policy;
+    bool is_changed = !is_new && (call->request->has_policy || call->request->has_max_lag);
+    struct session_pattern *pattern = &session->patterns[place];
+    if (!is_new && call->request->has_policy) {
+        pattern->policy = (uint8_t)call->request->policy;
     }
-    int64_t covered = session_apply_pattern(call, place, with_policy);
+    if (is_new || call->request->has_max_lag) {
+        pattern->max_lag_ms = call->request->max_lag_ms;
+    }
+    struct session_settings settings = session_pattern_settings(pattern);
+    int64_t covered = session_apply_pattern(call, place, is_changed);
     if (covered < 0) {
         session_remove_pattern(call, place);
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
-    session_accept_pattern(call, name, covered);
+    session_accept_pattern(call, name, covered, settings);
+}
+
+bool session_refuses_policy(struct session_call *call, const struct session_name *name)
+{
+    if (session_policy(call, name) != LAG_CONFLATE || session_is_full_image(name)) {
+        return false;
+    }
+    session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
+    return true;
 }
 
 static void session_subscribe_one(struct session_call *call, const struct session_name *name)
@@ -416,8 +496,8 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
     } else if (name->variant.interval_ms != 0 && !session_can_conflate(name)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED,
                        "only quote, and depth with a number of levels, can have interval_ms");
-    } else if (session_policy(call, name) == LAG_CONFLATE && !session_is_full_image(name)) {
-        session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
+    } else if (session_refuses_policy(call, name)) {
+        return;
     } else if (session_is_star(name)) {
         session_subscribe_star(call, name);
     } else if (is_pattern) {
@@ -427,10 +507,9 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
     }
 }
 
-/* For each symbol and data type of the request, until the conn ends. */
-static void session_for_each_name(struct session_call *call,
-                                  void (*visit)(struct session_call *call,
-                                                const struct session_name *name))
+void session_for_each_name(struct session_call *call,
+                           void (*visit)(struct session_call *call,
+                                         const struct session_name *name))
 {
     for (uint32_t i = 0; i < call->request->symbol_count; i++) {
         struct session_name name = {0};
@@ -596,15 +675,47 @@ void session_unsubscribe(struct session_call *call)
     session_end_verdicts(call);
 }
 
+/* ---- MODIFY ---- */
+
+/* As SUBSCRIBE does it to what is subscribed. */
+static void session_modify_one(struct session_call *call, const struct session_name *name)
+{
+    const struct session *session = call->session;
+    uint32_t channel =
+        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    int tag =
+        channel == CHANNEL_NONE ? -ENOENT : core_subscription_tag(call->core, call->conn, channel);
+    if (session_refuses_policy(call, name)) {
+        return;
+    }
+    if (session_is_star(name) && (session->star_types & (1u << name->type)) != 0) {
+        session_subscribe_star(call, name);
+    } else if (session_find_pattern(session, name) < session->pattern_count) {
+        session_subscribe_pattern(call, name);
+    } else if (tag >= 0 && (tag & SESSION_EXACT) != 0) {
+        session_subscribe_exact(call, name);
+    } else {
+        session_refuse(call, name, PROTOCOL_BAD_REQUEST, "not subscribed");
+    }
+}
+
+void session_modify(struct session_call *call)
+{
+    session_begin_verdicts(call, "MODIFIED");
+    session_for_each_name(call, session_modify_one);
+    session_end_verdicts(call);
+}
+
 /* ---- LIST ---- */
 
 static void session_list_pattern(struct session_call *call, const struct session_name *name,
-                                 enum lag_policy policy)
+                                 struct session_settings settings)
 {
     struct reply *reply = &call->sessions->reply;
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"channels\":%" PRId64 ",\"on_lag\":\"%s\"}",
-                session_count_channels(call, name), request_policy_name(policy));
+    reply_print(reply, ",\"channels\":%" PRId64, session_count_channels(call, name));
+    session_put_settings(reply, settings);
+    reply_text(reply, "}");
 }
 
 static void session_list_patterns(struct session_call *call)
@@ -613,13 +724,13 @@ static void session_list_patterns(struct session_call *call)
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         if ((session->star_types & (1u << type)) != 0) {
             struct session_name name = session_star_name((enum md_type)type);
-            session_list_pattern(call, &name, (enum lag_policy)session->star_policies[type]);
+            session_list_pattern(call, &name, session_star_settings(call, (enum md_type)type));
         }
     }
     for (uint32_t i = 0; i < session->pattern_count; i++) {
         const struct session_pattern *pattern = &session->patterns[i];
         struct session_name name = session_pattern_name(pattern);
-        session_list_pattern(call, &name, (enum lag_policy)pattern->policy);
+        session_list_pattern(call, &name, session_pattern_settings(pattern));
     }
 }
 
@@ -637,9 +748,10 @@ static void session_list_exact(struct session_call *call)
         const struct channel *channel = channels_get(call->sessions->options.channels, i);
         struct session_name name = session_channel_name(channel);
         session_begin_entry(reply, &name);
-        reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64 ",\"on_lag\":\"%s\"}", i,
-                    core_next_seq(call->core, call->conn, i),
-                    request_policy_name((enum lag_policy)(tag >> SESSION_POLICY_SHIFT)));
+        reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64, i,
+                    core_next_seq(call->core, call->conn, i));
+        session_put_settings(reply, session_exact_settings(call, i));
+        reply_text(reply, "}");
     }
 }
 

@@ -1,13 +1,18 @@
 """SBE frames against the schema alone: the decoder of examples/ knows nothing of ringcast's encoder."""
+import asyncio
 import decimal
 import json
 import re
 import struct
+import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree
 
-from server import BIN_DIR, CHECKOUT, ServerTestCase, run, wait_until
+import websockets
+
+from clients import RawClient
+from server import BIN_DIR, CHECKOUT, ServerTestCase, reap, run, spawn, wait_until
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import python_sbe  # noqa: E402
@@ -230,6 +235,62 @@ class Served(ServerTestCase):
         after = self.server.stats()["connections"]
         for key in ("refused_handshake", "refused_busy", "closed", "active_connections"):
             self.assertEqual(after[key], before[key], key)
+
+
+class Live(ServerTestCase):
+    options = ("--feed", "sim:symbols=5,rate=500,types=quote+trade+bar+depth")
+    FRAMES = 400
+
+    async def follow(self, protocol):
+        """{(ch, seq): (type, values)} of FRAMES frames."""
+        found = {}
+        async with websockets.connect(self.server.url(), subprotocols=[protocol]) as client:
+            await client.send(json.dumps({"type": "SUBSCRIBE", "data": {
+                "symbols": ["*"], "data_types": list(BLOCKS), "snapshot": False}}))
+            async for frame in client:
+                if isinstance(frame, bytes):
+                    name, values, end = SCHEMA.decode(frame)
+                    self.assertEqual(end, len(frame))
+                    found[values["ch"], values["seq"]] = (name, of_sbe(name, values))
+                else:
+                    message = json.loads(frame, parse_float=decimal.Decimal)
+                    if message["type"] in BLOCKS:
+                        found[message["ch"], message["seq"]] = (message["type"], {
+                            key: value for key, value in of_json(message).items()
+                            if value is not None})
+                if len(found) >= self.FRAMES:
+                    return found
+
+    async def both(self):
+        return await asyncio.wait_for(asyncio.gather(
+            self.follow("md.sbe.v1"), self.follow("md.json.v1")), 30)
+
+    def setUp(self):
+        try:
+            RawClient(self.server.port, extra="Sec-WebSocket-Protocol: md.sbe.v1\r\n").close()
+        except ConnectionError:
+            self.skipTest("SKIPPED: this server does not take md.sbe.v1")
+
+    def test_the_same_seq_has_the_same_values_in_both_encodings(self):
+        sbe, other = asyncio.run(self.both())
+        shared = sbe.keys() & other.keys()
+        self.assertGreater(len(shared), self.FRAMES // 4)
+        self.assertGreaterEqual({sbe[key][0] for key in shared}, {"quote", "trade", "depth"})
+        for key in shared:
+            self.assertEqual(sbe[key], other[key], key)
+
+    def test_the_example_prints_what_it_follows(self):
+        example = spawn(["/usr/bin/python3", "-u", str(CHECKOUT / "examples/python_sbe.py"),
+                         self.server.url(), "000001.SZ", "quote"],
+                        stdout=subprocess.PIPE, text=True)
+        try:
+            lines = [example.stdout.readline() for _ in range(20)]
+        finally:
+            reap(example)
+            example.stdout.close()
+        quotes = [line for line in lines if line.startswith("quote {")]
+        self.assertGreater(len(quotes), 10, lines)
+        self.assertRegex(quotes[0], r"'last': '\d+\.\d+'")
 
 
 if __name__ == "__main__":

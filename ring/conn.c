@@ -205,6 +205,27 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
     }
 }
 
+/* Whether the request was for the document, and is answered. */
+static bool conn_serve_document(struct core *core, struct conn *conn,
+                                const struct handshake_request *request)
+{
+    char head[HANDSHAKE_RESPONSE_BYTES_MAX];
+    const struct core_document *document = &core->options.document;
+    if (document->path == NULL || strlen(document->path) != request->path_bytes ||
+        memcmp(document->path, request->path, request->path_bytes) != 0) {
+        return false;
+    }
+    size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
+    conn->close_text = "a document was served";
+    conn_release_input(core, conn);
+    conn_queue(core, conn, head, head_bytes);
+    conn_queue(core, conn, document->bytes, document->bytes_count);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_begin_closing(core, conn);
+    }
+    return true;
+}
+
 static void conn_start_streaming(struct core *core, struct conn *conn,
                                  const struct handshake_request *request)
 {
@@ -269,6 +290,9 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
     struct handshake_request request;
     enum handshake_status status = handshake_parse(bytes, count, &request);
     if (status == HANDSHAKE_NEED_MORE) {
+        return 0;
+    }
+    if (status == HANDSHAKE_NOT_FOUND && conn_serve_document(core, conn, &request)) {
         return 0;
     }
     uint32_t encoding = 0;

@@ -92,6 +92,14 @@ struct core_listener {
     bool is_unix;
 };
 
+/* What a plain GET of its path is answered with; its bytes are copied. */
+struct core_document {
+    const char *path; /* NULL: none */
+    const char *content_type;
+    const char *bytes;
+    size_t bytes_count;
+};
+
 struct core_time {
     uint64_t now_ns;  /* CLOCK_MONOTONIC */
     uint64_t wall_ns; /* CLOCK_REALTIME */
@@ -138,6 +146,7 @@ struct core_options {
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
+    struct core_document document;
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;

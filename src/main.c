@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/sbe_schema.h"
 #include "ring/core.h"
 #include "ring/listener.h"
 #include "src/admin.h"
@@ -308,12 +309,14 @@ static int server_create_core(struct server *server, uint32_t index)
         .busy_poll = server->options.busy_poll,
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .encodings = encodings,
         .encoding_count = encoding_count,
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
     };
+    options.document.bytes = sbe_schema_text(&options.document.bytes_count);
     int error = core_create(&server->cores[index], &options, text, sizeof text);
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "core %u: %s", index, text);

@@ -228,8 +228,9 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
 }
 
 /* One frame into the log; returns its ts_pub, 0: it was refused. */
-static uint64_t publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                                const struct md_update *update)
+static inline __attribute__((always_inline)) uint64_t
+publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                const struct md_update *update)
 {
     struct frame_log *log = publisher->log;
     const struct channel *channel = channels_get(publisher->channels, number);

@@ -244,6 +244,12 @@ static void a_fault_in_subscribe_names_its_field(void **state)
 #define ALL_NAMES "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"bar\",\"depth\"]"
 #define CONFLATED(interval) ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":" interval "}"
 
+static bool parse_anew(const char *text)
+{
+    request_deinit(&request);
+    return parse(text);
+}
+
 static void depths_bars_and_intervals_are_those_that_are_offered(void **state)
 {
     static const int depths[] = {5, 10, 20, 50};
@@ -253,22 +259,22 @@ static void depths_bars_and_intervals_are_those_that_are_offered(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(depths); i++) {
         snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"depth\":%d"), depths[i]);
-        assert_true(parse(text));
+        assert_true(parse_anew(text));
         assert_int_equal(request.variant.depth, depths[i]);
     }
     for (size_t i = 0; i < COUNT(intervals); i++) {
         snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES CONFLATED("%d")), intervals[i]);
-        assert_true(parse(text));
+        assert_true(parse_anew(text));
         assert_int_equal(request.variant.interval_ms, intervals[i]);
     }
     for (size_t i = 0; i < COUNT(bars); i++) {
         snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"bar\":\"%s\""), bars[i]);
-        assert_true(parse(text));
+        assert_true(parse_anew(text));
         assert_int_equal(request.variant.bar, i + 1);
     }
-    assert_true(parse(SUBSCRIBE(ALL_NAMES ",\"delivery\":{\"mode\":\"all\"}")));
+    assert_true(parse_anew(SUBSCRIBE(ALL_NAMES ",\"delivery\":{\"mode\":\"all\"}")));
     assert_true(variant_is_none(request.variant));
-    assert_true(parse("{\"type\":\"UNSUBSCRIBE\",\"data\":{" ALL_NAMES ",\"depth\":20}}"));
+    assert_true(parse_anew("{\"type\":\"UNSUBSCRIBE\",\"data\":{" ALL_NAMES ",\"depth\":20}}"));
     assert_int_equal(request.variant.depth, 20);
 }
 

@@ -319,8 +319,8 @@ class Requests(ProtocolTestCase):
                 (subscribe(**names, snapshot="yes"), 107, "data.snapshot"),
                 (subscribe(**names, delivery={"on_lag": "panic"}), 107, "data.delivery.on_lag"),
                 (subscribe(**names, delivery=7), 107, "data.delivery"),
-                (subscribe(**names, depth=5), 123, "data.depth"),
-                (subscribe(**names, bar="1m"), 123, "data.bar"),
+                (subscribe(**names, depth=5), 107, "data.depth"),
+                (subscribe(**names, bar="1m"), 107, "data.bar"),
                 (subscribe(**names, since={"epoch": "x", "seq": 1}), 108, "data.since")):
             with self.subTest(message=message):
                 self.assert_error(client, {**message, "id": 4}, code, field)

@@ -17,6 +17,11 @@
 
 /* ---- Compressing ---- */
 
+/* For frames that are compressed once for everybody (bench/bench_ws_deflate.c, JSON full of
+ * numbers): 2 KiB take 27 us and 42 % of them are left; at level 4 32 us and 41 %, at level 6 50 us
+ * and 40 %. 256 bytes take 8 us, 16 KiB 180 us. Smaller hash tables or windows gain nothing. */
+#define WS_DEFLATE_LEVEL 1
+
 struct ws_deflate;
 
 struct ws_deflate_options {

@@ -122,4 +122,4 @@ python2 -c 'from autobahntestsuite.wstest import run; run()' -m fuzzingclient -s
     tail -5 "$out/wstest.log" >&2
     fail "the suite itself failed, see $out/wstest.log"
 }
-exec python3 scripts/autobahn_report.py "$out/report/index.json"
+python3 scripts/autobahn_report.py "$out/report/index.json"

@@ -9,8 +9,6 @@
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
-#define ENCODINGS_DEFLATE_LEVEL 1 /* higher ones cost more than they save: bench_ws_deflate */
-
 #define ENCODINGS_LEVELS_MAX 64 /* of one side, in an image that is carried over */
 
 enum encodings_state {
@@ -69,7 +67,7 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     int error = encodings_create_logs(encodings);
     if (error == 0 && options->compresses) {
         struct ws_deflate_options deflate = {
-            .level = ENCODINGS_DEFLATE_LEVEL,
+            .level = WS_DEFLATE_LEVEL,
             .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
             .payload_bytes_min = options->compressed_bytes_min,
         };

@@ -31,6 +31,12 @@ size_t ws_frame_header(uint8_t *out, enum ws_opcode opcode, uint64_t payload_byt
 size_t ws_frame_client_header(uint8_t *out, enum ws_opcode opcode, uint64_t payload_bytes,
                               const uint8_t mask[4]);
 
+/* Where the payload of an unmasked frame begins. */
+static inline size_t ws_frame_payload_at(const uint8_t *frame)
+{
+    return frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : 10;
+}
+
 /* XORs bytes in place; offset is the position of bytes[0] in the payload. */
 void ws_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset);
 

@@ -79,6 +79,7 @@ struct core_loan {
 struct core_channel {
     uint64_t last_seq;          /* 0: none yet */
     uint64_t last_index_plus_1; /* 0: none yet */
+    uint64_t hash;              /* running, of its frames up to last_seq */
     uint8_t group;              /* once there was a frame */
 };
 

@@ -510,6 +510,7 @@ void puller_resync(struct core *core, struct core_stream *stream)
         frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
         struct core_channel *known = &stream->channels[channel];
         known->last_seq = found.next_seq - 1;
+        known->hash = found.hash;
         known->group = found.group;
         if (found.in_log) {
             known->last_index_plus_1 = found.index + 1;

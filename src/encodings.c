@@ -6,6 +6,7 @@
 
 #include "codec/base/check.h"
 #include "codec/json_tick_reader.h"
+#include "codec/running_hash.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
@@ -109,6 +110,18 @@ static uint32_t encodings_encode(struct encodings *encodings, uint8_t *frame,
     return tick->frame_bytes;
 }
 
+/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
+static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
+                               uint32_t channel, const uint8_t *frame, uint32_t frame_bytes)
+{
+    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
+        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
+    }
+    size_t payload_at = ws_frame_payload_at(frame);
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + payload_at, frame_bytes - payload_at));
+}
+
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
                                 const struct encodings_tick *tick)
 {
@@ -116,6 +129,8 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     uint8_t *frame = frame_log_reserve(log);
     uint32_t frame_bytes = encodings_encode(encodings, frame, tick);
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel,
+                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
     frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
 }
 
@@ -138,6 +153,9 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
         uint8_t group = channels_get(encodings->options.channels, channel)->type;
+        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        frame_log_set_hash(log, channel,
+                           is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
     }
     encodings->written_mask |= 1u << encoding;

@@ -23,7 +23,7 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
 };
 const ring = Folder{
     .name = "ring",
@@ -45,7 +45,7 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c", "channels.c", "log.c",     "metrics.c",           "options.c", "publisher.c",
+        "admin.c", "channels.c", "encodings.c", "log.c", "metrics.c", "options.c", "publisher.c",
         "reply.c", "request.c",  "session.c", "session_subscribe.c",
     },
 };
@@ -76,8 +76,8 @@ const programs = [_]Program{
 
 const test_names = [_][]const u8{
     "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
-    "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
-    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
+    "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "encodings", "engine_uring", "feed",
+    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
 };

@@ -139,13 +139,14 @@ def saturation(setup):
     """Bursts of 128 at rising rates, each rate of ringcast beside the same of the bare loop."""
     connections = 100 if setup.small else 1000
     best, runs = {"ringcast": 0.0, "uring": 0.0}, []
-    for millions in (2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16):
+    failures = 0
+    for millions in (4, 6, 7, 8, 9, 10, 12, 14, 16):
         rate = millions * 1_000_000 // connections // 128 * 128
         good = False
         for kind in best:
             with start(setup, kind, spec(128, rate, 128), connections) as server:
                 report = max((server.load("-c", connections, *INTENDED)
-                              for _ in range(1 if setup.small else 2)),
+                              for _ in range(1 if setup.small else 3)),
                              key=lambda it: (it["valid"], -it["latency_ns"]["p99"]))
             holds = report["valid"] and report["latency_ns"]["p99"] <= P99_NS_MAX and \
                 report["ticks_per_second"] >= harness.RATE_SHARE_MIN * rate
@@ -158,7 +159,8 @@ def saturation(setup):
             if holds:
                 best[kind] = max(best[kind], report["frames_per_second"])
                 good = True
-        if not good:
+        failures = 0 if good else failures + 1
+        if failures == 2: # One may be the machine's.
             break
     record("saturation", setup, {"frames_per_second": best["ringcast"],
                                  "uring_frames_per_second": best["uring"], "runs": runs})

@@ -135,9 +135,9 @@ static bool json_tick_read_quote_field(struct json_tick_reader *reader,
     struct md_quote *quote = &reader->update.quote;
     struct json_tick_text filler;
     const struct json_tick_decimal_field fields[] = {
-        {"last", &quote->last},     {"open", &quote->open},
-        {"high", &quote->high},     {"low", &quote->low},
-        {"volume", &quote->volume}, {"prev_close", &quote->prev_close},
+        {"last", &quote->last},         {"open", &quote->open},
+        {"high", &quote->high},         {"low", &quote->low},
+        {"volume", &quote->volume},     {"prev_close", &quote->prev_close},
         {"turnover", &quote->turnover},
     };
     if (json_tick_is(name, "bids")) {

@@ -67,7 +67,8 @@ static const struct handshake_answer {
     [HANDSHAKE_BAD_VERSION] = {"426 Upgrade Required",
                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
                                "send Sec-WebSocket-Version: 13"},
-    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "", "offer the subprotocol md.json.v1 or md.sbe.v1, or none"},
+    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "",
+                                "offer the subprotocol md.json.v1 or md.sbe.v1, or none"},
     [HANDSHAKE_URI_TOO_LONG] = {"414 URI Too Long", "",
                                 "keep the request target within 2048 bytes"},
     [HANDSHAKE_TOO_LONG] = {"431 Request Header Fields Too Large", "",
@@ -433,15 +434,15 @@ size_t handshake_accept(char *out, const struct handshake_request *request)
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
     handshake_accept_key(accept, request->key);
     bool is_chosen = request->protocol != HANDSHAKE_NO_PROTOCOL;
-    int bytes = snprintf(
-        out, HANDSHAKE_RESPONSE_BYTES_MAX,
-        "HTTP/1.1 101 Switching Protocols\r\n"
-        "Upgrade: websocket\r\n"
-        "Connection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: %s\r\n"
-        "%s%s%s\r\n",
-        accept, is_chosen ? "Sec-WebSocket-Protocol: " : "",
-        is_chosen ? handshake_protocols[request->protocol] : "", is_chosen ? "\r\n" : "");
+    int bytes =
+        snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                 "HTTP/1.1 101 Switching Protocols\r\n"
+                 "Upgrade: websocket\r\n"
+                 "Connection: Upgrade\r\n"
+                 "Sec-WebSocket-Accept: %s\r\n"
+                 "%s%s%s\r\n",
+                 accept, is_chosen ? "Sec-WebSocket-Protocol: " : "",
+                 is_chosen ? handshake_protocols[request->protocol] : "", is_chosen ? "\r\n" : "");
     assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
     return (size_t)bytes;
 }

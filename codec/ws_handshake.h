@@ -41,8 +41,8 @@ enum handshake_protocol {
 };
 
 struct handshake_request {
-    size_t head_bytes;      /* What follows in the bytes is the client's first frame. */
-    const char *key;        /* 24 characters */
+    size_t head_bytes; /* What follows in the bytes is the client's first frame. */
+    const char *key;   /* 24 characters */
     enum handshake_protocol protocol;
     const char *user_agent; /* NULL or a slice */
     size_t user_agent_bytes;

@@ -523,7 +523,7 @@ static void conn_on_handshake_timer(struct core *core, struct conn *conn)
     if (core->time.now_ns >= conn->opened_ns + CONN_HANDSHAKE_NS) {
         conn_abort(core, conn,
                    conn->has_encoding ? "its encoding did not begin within 5 s"
-                                         : "no complete request within 5 s");
+                                      : "no complete request within 5 s");
         return;
     }
     uint8_t nothing[1];

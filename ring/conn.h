@@ -82,7 +82,7 @@ struct conn {
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
     bool has_encoding; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
-    bool is_spare;                         /* beyond conn_count_max: is answered 503 */
+    bool is_spare;     /* beyond conn_count_max: is answered 503 */
     bool close_received;
     bool write_shut;
     bool recv_armed;

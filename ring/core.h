@@ -175,6 +175,14 @@ int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum 
                          bool snapshot);
 int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 
+/* enum core_encoding_number; chosen before ops.on_open. */
+uint32_t core_conn_encoding(struct core *core, uint32_t conn);
+
+/* Who subscribes to a whole group in an encoding: places count from 0, and change when one leaves.
+ */
+uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
+uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
+
 /* The seq of the next live frame of a channel, as seen by this core for that conn. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
 

@@ -185,7 +185,8 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
         return -ENOENT;
     }
     /* A pulling conn's exact subscriptions go on where the group was. */
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+         sub = stream->subs.records[sub].conn_next) {
         struct sub *record = &stream->subs.records[sub];
         if (record->group == group && record->channel < conn->group_seqs_count) {
             record->next_seq = conn->group_seqs[record->channel].next;
@@ -210,6 +211,22 @@ void core_drop_subscriptions(struct core *core, struct conn *conn)
 }
 
 /* ---- Numbers ---- */
+
+uint32_t core_conn_encoding(struct core *core, uint32_t index)
+{
+    return core_conn(core, index)->encoding;
+}
+
+uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group)
+{
+    return encoding < core->options.encoding_count ? core->streams[encoding].groups[group].count
+                                                   : 0;
+}
+
+uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place)
+{
+    return core->streams[encoding].groups[group].entries[place].conn;
+}
 
 uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *turn,
                             uint32_t *channels_out, uint32_t max)

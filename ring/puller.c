@@ -127,7 +127,8 @@ void puller_start(struct core *core, struct conn *conn, uint64_t cursor)
     sender_forget_due(conn);
     conn->mode = CONN_PULLING;
     conn->cursor = cursor;
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+         sub = stream->subs.records[sub].conn_next) {
         struct sub *record = &stream->subs.records[sub];
         record->next_seq = stream->channels[record->channel].last_seq + 1;
     }
@@ -307,7 +308,8 @@ static bool puller_must_disconnect(struct core *core, const struct conn *conn)
             return true;
         }
     }
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE; sub = stream->subs.records[sub].conn_next) {
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+         sub = stream->subs.records[sub].conn_next) {
         if (stream->subs.records[sub].policy == LAG_DISCONNECT) {
             return true;
         }

@@ -116,7 +116,8 @@ static struct sender_run sender_run_of(const struct core_stream *stream, uint64_
 
 /* The frames of one group: its list is walked once for all of them, a channel's list once for each
  * run of the channel. A conn gets a group's frames by one of the two only, so their order holds. */
-static void sender_note_group(struct core *core, const struct core_stream *stream, uint64_t from, uint64_t to)
+static void sender_note_group(struct core *core, const struct core_stream *stream, uint64_t from,
+                              uint64_t to)
 {
     uint32_t group = frame_log_desc(stream->log, from)->group;
     struct sender_run run = sender_run_of(stream, from, to);
@@ -144,18 +145,20 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
     const struct frame_log *log = stream->log;
     uint64_t bytes = 0;
     uint64_t noted = stream->position; /* frames from there on wait to be noted together, */
-    uint64_t wanted = 0;             /* which takes so many extents at most */
-    while (stream->position < head && stream->position - stream->turn_first < SENDER_TURN_FRAMES_MAX &&
+    uint64_t wanted = 0;               /* which takes so many extents at most */
+    while (stream->position < head &&
+           stream->position - stream->turn_first < SENDER_TURN_FRAMES_MAX &&
            bytes < SENDER_TURN_BYTES_MAX) {
         const struct frame_desc *desc = frame_log_desc(log, stream->position);
         uint64_t more = sender_extents_for(stream, desc);
         if (stream->position > noted && (desc->group != frame_log_desc(log, noted)->group ||
-                                       core->extent_count + wanted + more > SENDER_EXTENTS_MAX)) {
+                                         core->extent_count + wanted + more > SENDER_EXTENTS_MAX)) {
             sender_note_group(core, stream, noted, stream->position);
             noted = stream->position;
             wanted = 0;
         }
-        if (stream->position > stream->turn_first && core->extent_count + more > SENDER_EXTENTS_MAX) {
+        if (stream->position > stream->turn_first &&
+            core->extent_count + more > SENDER_EXTENTS_MAX) {
             break;
         }
         wanted += more;

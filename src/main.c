@@ -412,9 +412,9 @@ static int server_start_threads(struct server *server)
 }
 
 static int (*const server_steps[])(struct server *server) = {
-    server_open_signals, server_raise_limits,  server_choose_epoch,     server_create_channels,
-    server_create_encodings,   server_open_counters, server_create_publisher, server_open_listeners,
-    server_create_cores, server_start_admin,   server_start_threads,
+    server_open_signals,     server_raise_limits,  server_choose_epoch,     server_create_channels,
+    server_create_encodings, server_open_counters, server_create_publisher, server_open_listeners,
+    server_create_cores,     server_start_admin,   server_start_threads,
 };
 
 static int server_open(struct server *server)

@@ -247,10 +247,9 @@ static void publisher_publish(void *context, const struct md_update *update)
     uint64_t ts_pub_ns = publisher_clock_ns(CLOCK_REALTIME);
     uint64_t seq = frame_log_next_seq(log, channel);
     uint8_t *frame = frame_log_reserve(log);
-    size_t payload_bytes =
-        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         &channels_get(publisher->channels, channel)->json_head, update, seq,
-                         ts_pub_ns);
+    size_t payload_bytes = json_tick_encode(
+        frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+        &channels_get(publisher->channels, channel)->json_head, update, seq, ts_pub_ns);
     if (payload_bytes == 0) {
         publisher_refuse(publisher, channel);
         return;

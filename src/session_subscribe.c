@@ -6,6 +6,7 @@
 
 #include "src/session_state.h"
 
+#define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
 /* ---- Entries ---- */
@@ -383,8 +384,81 @@ static void session_for_each_name(struct session_call *call,
     }
 }
 
+/* ---- DEFINITION ---- */
+
+static void session_begin_definitions(struct reply *reply)
+{
+    reply_begin(reply, "DEFINITION", "", session_wall_ns());
+    reply_text(reply, "{\"channels\":[");
+}
+
+/* Nothing is sent when there is none. */
+static void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->reply;
+    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
+        reply_text(reply, "]}");
+        reply_end(reply);
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+    reply_trim(reply);
+}
+
+static void session_define(struct reply *reply, const struct channel *channel, uint32_t i)
+{
+    struct session_name name = session_channel_name(channel);
+    session_begin_entry(reply, &name);
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, i);
+    reply_text(reply, "}");
+}
+
+/* What the request may subscribe: an SBE frame has a number where JSON has a symbol. */
+static void session_define_name(struct session_call *call, const struct session_name *name)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    struct reply *reply = &call->sessions->reply;
+    for (uint32_t i = 0; session_is_pattern(name) && i < channels_count(channels); i++) {
+        const struct channel *channel = channels_get(channels, i);
+        if (channel->type != (uint8_t)name->type ||
+            !channels_pattern_matches(name->text, name->bytes, channel->symbol,
+                                      channel->symbol_bytes)) {
+            continue;
+        }
+        if (reply->bytes > SESSION_DEFINITION_BYTES) {
+            session_send_definitions(call->sessions, call->core, call->conn);
+            session_begin_definitions(reply);
+        }
+        session_define(reply, channel, i);
+    }
+    uint32_t exact = channels_find(channels, name->text, name->bytes, name->type);
+    if (exact != CHANNEL_NONE) {
+        session_define(reply, channels_get(channels, exact), exact);
+    }
+}
+
+/* For who subscribes to the whole type. */
+static void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
+{
+    const struct channel *channel = channels_get(sessions->options.channels, i);
+    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, channel->type);
+         place-- > 0;) {
+        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, channel->type)) {
+            session_begin_definitions(&sessions->reply);
+            session_define(&sessions->reply, channel, i);
+            session_send_definitions(
+                sessions, core, core_group_conn(core, CORE_ENCODING_SBE, channel->type, place));
+        }
+    }
+}
+
 void session_subscribe(struct session_call *call)
 {
+    if (core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE) {
+        session_begin_definitions(&call->sessions->reply);
+        session_for_each_name(call, session_define_name);
+        session_send_definitions(call->sessions, call->core, call->conn);
+    }
     session_begin_verdicts(call, "SUBSCRIBED");
     session_for_each_name(call, session_subscribe_one);
     session_end_verdicts(call);
@@ -393,6 +467,7 @@ void session_subscribe(struct session_call *call)
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t i)
 {
     const struct channel *channel = channels_get(sessions->options.channels, i);
+    session_define_new_channel(sessions, core, i);
     /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
     for (uint32_t place = sessions->pattern_conn_count; place-- > 0;) {
         if (place >= sessions->pattern_conn_count) {
@@ -401,7 +476,16 @@ void session_cover_channel(struct sessions *sessions, struct core *core, uint32_
         uint32_t conn = sessions->pattern_conns[place];
         const struct session_pattern *cover =
             session_first_cover(session_of(sessions, conn), channel);
-        if (cover == NULL || session_subscribe_covered(core, conn, i, cover, false) >= 0) {
+        if (cover == NULL) {
+            continue;
+        }
+        struct session_pattern pattern = *cover; /* The conn may end on the way. */
+        if (core_conn_encoding(core, conn) == CORE_ENCODING_SBE) {
+            session_begin_definitions(&sessions->reply);
+            session_define(&sessions->reply, channel, i);
+            session_send_definitions(sessions, core, conn);
+        }
+        if (session_subscribe_covered(core, conn, i, &pattern, false) >= 0) {
             continue;
         }
         static const struct request_error error = {

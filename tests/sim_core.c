@@ -23,7 +23,7 @@
 #define GROUPS 3 /* channel % 3; 0 and 2 are full images */
 #define CLIENTS 24
 #define ENCODINGS 2 /* The second begins and ends as clients come and go. */
-#define SOCKETS 64 /* A client may be back before its old one is closed. */
+#define SOCKETS 64  /* A client may be back before its old one is closed. */
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
@@ -161,8 +161,9 @@ static bool writer_would_wait(void)
 {
     for (uint32_t i = 0; i < ENCODINGS; i++) {
         const struct frame_log *log = world.encodings[i].log;
-        if (is_pinned(log) && (log->write_position + log->frame_bytes_max > log->reserved_position ||
-                               log->write_index >= log->reserved_index)) {
+        if (is_pinned(log) &&
+            (log->write_position + log->frame_bytes_max > log->reserved_position ||
+             log->write_index >= log->reserved_index)) {
             return true;
         }
     }
@@ -239,8 +240,8 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     char text[64 + CHANNELS * 24];
     int length = sprintf(text, "R %s", command);
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        length += sprintf(text + length, " %llu", 
-                          (unsigned long long)core_next_seq(core, conn, channel));
+        length +=
+            sprintf(text + length, " %llu", (unsigned long long)core_next_seq(core, conn, channel));
     }
     core_send_text(core, conn, text, (size_t)length);
 }

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -695,6 +696,107 @@ static void there_are_so_many_holds_and_no_more(void **state)
     frame_log_destroy(log);
 }
 
+/* ---- Beginning anew ---- */
+
+static uint32_t resident_pages(const struct frame_log *log)
+{
+    static unsigned char pages[LOG_BYTES / 4096];
+    uint32_t count = 0;
+    assert_int_equal(mincore(log->bytes, LOG_BYTES, pages), 0);
+    for (size_t i = 0; i < sizeof pages; i++) {
+        count += pages[i] & 1;
+    }
+    return count;
+}
+
+static void a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back(void **state)
+{
+    (void)state;
+    struct frame_log *log;
+    struct frame_log_options options = {
+        .capacity_bytes = LOG_BYTES,
+        .frame_bytes_max = 64 * KIB,
+        .channel_count_max = CHANNELS,
+        .reader_count = 1,
+        .is_lazy = true,
+    };
+    assert_int_equal(frame_log_create(&log, &options), 0);
+    assert_int_equal(resident_pages(log), 0);
+    for (uint32_t i = 0; i < 100; i++) {
+        append(log, 0, 0, FRAME_BYTES);
+    }
+    assert_in_range(resident_pages(log), 20, 30);
+    frame_log_clear(log);
+    assert_int_equal(resident_pages(log), 0);
+    frame_log_destroy(log);
+}
+
+/* However often, wherever it stands, and whoever held what was there. */
+static void after_clear_the_log_goes_on_with_the_seqs_it_is_given(void **state)
+{
+    (void)state;
+    static uint8_t bytes[HELD_BYTES];
+    struct frame_log *log = make_log();
+    for (uint64_t round = 1; round < 40; round++) {
+        struct frame_log_found found;
+        int pipe_fds[2];
+        for (uint32_t i = 0; i < HELD_FRAMES + 97 * round; i++) {
+            append(log, i % 3, i % 3 == 0 ? FRAME_FULL_IMAGE : 0, FRAME_BYTES);
+        }
+        frame_log_publish(log);
+        refer_to_newest(log, pipe_fds, bytes);
+        uint64_t position = log->write_position - HELD_BYTES;
+        uint32_t hold = frame_log_hold(log, 0, position, HELD_BYTES);
+        frame_log_clear(log);
+        assert_int_equal(frame_log_tail(log), frame_log_head(log));
+        assert_false(frame_log_pin(log, 0, frame_log_head(log) - 1));
+        assert_false(frame_log_has_frames(log, 0));
+        frame_log_set_next_seq(log, 0, 2, 1000 * round);
+        frame_log_pin_oldest(log, 0);
+        frame_log_seek(log, 0, 0, frame_log_head(log), &found);
+        assert_true(!found.in_log && found.saved == NULL);
+        assert_int_equal(found.next_seq, 1000 * round);
+        assert_int_equal(found.group, 2);
+        frame_log_unpin(log, 0);
+
+        append(log, 0, FRAME_FULL_IMAGE, FRAME_BYTES);
+        frame_log_publish(log);
+        assert_true(frame_log_has_frames(log, 0));
+        frame_log_pin_oldest(log, 0);
+        frame_log_seek(log, 0, 0, frame_log_head(log), &found);
+        assert_true(found.in_log);
+        assert_int_equal(frame_log_desc(log, found.index)->seq, 1000 * round);
+        assert_int_equal(frame_log_desc(log, found.index)->previous_distance, 0);
+        frame_log_unpin(log, 0);
+        lap(log);
+        assert_true(is_unchanged(pipe_fds, bytes));
+        frame_log_release(log, 0, hold);
+    }
+    frame_log_destroy(log);
+}
+
+static void the_writer_finds_the_newest_image_in_the_log_and_behind_it(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    struct frame_log_image image;
+    assert_false(frame_log_newest_image(log, 0, &image));
+    append(log, 0, FRAME_FULL_IMAGE, 100);
+    append(log, 2, 0, 100);
+    uint64_t index = log->write_index;
+    append(log, 0, FRAME_FULL_IMAGE, 200);
+    for (int round = 0; round < 2; round++) {
+        assert_true(frame_log_newest_image(log, 0, &image));
+        assert_int_equal(image.seq, 2);
+        assert_int_equal(image.frame_bytes, 200);
+        assert_int_equal(image.ts_pub_ns, index);
+        assert_int_equal(image.frame[0], fill_of(index));
+        assert_false(frame_log_newest_image(log, 2, &image)); /* It is no image. */
+        append_until_tail(log, 1, index);                     /* Now it is saved. */
+    }
+    frame_log_destroy(log);
+}
+
 #ifndef HAS_TSAN
 static void without_a_pin_frames_are_torn(void **state)
 {
@@ -733,6 +835,9 @@ int main(void)
         cmocka_unit_test(held_bytes_outlive_the_lap_wherever_they_lie),
         cmocka_unit_test(what_is_not_held_any_more_is_overwritten),
         cmocka_unit_test(there_are_so_many_holds_and_no_more),
+        cmocka_unit_test(a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back),
+        cmocka_unit_test(after_clear_the_log_goes_on_with_the_seqs_it_is_given),
+        cmocka_unit_test(the_writer_finds_the_newest_image_in_the_log_and_behind_it),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),
 #endif

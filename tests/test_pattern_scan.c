@@ -304,6 +304,8 @@ int main(void)
         cmocka_unit_test(numbers_may_grow_and_shrink),
         cmocka_unit_test(what_is_missing_or_no_number_is_refused),
         cmocka_unit_test(fields_that_frames_do_not_have_are_zero),
+        cmocka_unit_test(which_tick_it_is_needs_no_time),
+        cmocka_unit_test(patterns_of_every_length_are_found_and_told_apart),
         cmocka_unit_test(patterns_have_a_longest),
         cmocka_unit_test(times_are_nanoseconds_whatever_their_unit),
         cmocka_unit_test(nothing_beyond_the_payload_is_read),

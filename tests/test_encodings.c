@@ -1,0 +1,251 @@
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/json_tick.h"
+#include "codec/ws_frame.h"
+#include "src/encodings.h"
+
+#define FRAME_BYTES_MAX 4096
+#define SYMBOLS 600 /* more than are carried over in one poll */
+#define WALL_NS UINT64_C(1700000000000000000)
+
+static struct channels *channels;
+static struct encodings *encodings;
+static struct core_encoding *table;
+static uint64_t now_ns;
+
+static int set_up(void **state)
+{
+    (void)state;
+    now_ns = NS_PER_SECOND;
+    assert_int_equal(channels_create(&channels), 0);
+    struct encodings_options options = {
+        .channels = channels,
+        .log = {.capacity_bytes = MIB,
+                .frame_bytes_max = FRAME_BYTES_MAX,
+                .channel_count_max = CHANNELS_MAX,
+                .reader_count = 1},
+    };
+    uint32_t count;
+    assert_int_equal(encodings_create(&encodings, &options), 0);
+    table = encodings_table(encodings, &count);
+    assert_true(count > CORE_ENCODING_SBE);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    encodings_destroy(encodings);
+    channels_destroy(channels);
+    return 0;
+}
+
+static uint32_t open_channel(uint32_t number, enum md_type type)
+{
+    char symbol[16];
+    int bytes = snprintf(symbol, sizeof symbol, "S%05u", number);
+    return channels_open(channels, symbol, (size_t)bytes, type);
+}
+
+/* As the publisher does. */
+static void publish(uint32_t channel, int64_t price)
+{
+    struct frame_log *log = encodings_json_log(encodings);
+    const struct channel *known = channels_get(channels, channel);
+    struct md_update update = {.type = (enum md_type)known->type, .channel = channel};
+    if (update.type == MD_QUOTE) {
+        update.quote = (struct md_quote){
+            .last = {price, -2},
+            .open = md_none,
+            .high = md_none,
+            .low = md_none,
+            .prev_close = md_none,
+            .volume = md_none,
+            .turnover = md_none,
+        };
+    } else {
+        update.trade = (struct md_trade){.price = {price, -2}, .size = {1, 0}};
+    }
+    uint64_t seq = frame_log_next_seq(log, channel);
+    uint8_t *frame = frame_log_reserve(log);
+    size_t bytes =
+        json_tick_encode(frame + WS_FRAME_FINISH_GAP, FRAME_BYTES_MAX - WS_FRAME_FINISH_GAP,
+                         &known->json_head, &update, seq, WALL_NS + now_ns);
+    bytes = ws_frame_finish(frame, WS_TEXT, bytes);
+    uint8_t flags = update.type == MD_QUOTE ? FRAME_FULL_IMAGE : 0;
+    frame_log_commit(log, channel, known->type, flags, (uint32_t)bytes, WALL_NS + now_ns);
+    struct encodings_tick tick = {
+        .channel = channel,
+        .group = known->type,
+        .flags = flags,
+        .update = &update,
+        .frame = frame,
+        .frame_bytes = (uint32_t)bytes,
+        .seq = seq,
+        .ts_pub_ns = WALL_NS + now_ns,
+    };
+    encodings_write(encodings, &tick);
+    encodings_publish(encodings);
+    frame_log_publish(log);
+}
+
+static bool is_written(void)
+{
+    return core_encoding_is_written(atomic_load(&table[CORE_ENCODING_SBE].run));
+}
+
+static void poll_until_done(void)
+{
+    uint32_t polls = 0;
+    while (encodings_poll(encodings, now_ns)) {
+        assert_true(++polls <= SYMBOLS);
+    }
+}
+
+static void a_client_comes(void)
+{
+    atomic_fetch_add(&table[CORE_ENCODING_SBE].conn_count, 1);
+}
+
+static void a_client_goes(void)
+{
+    atomic_fetch_sub(&table[CORE_ENCODING_SBE].conn_count, 1);
+}
+
+/* The seq and ts_pub of each frame in a log, in order. */
+static void expect_same_ticks(uint64_t json_first)
+{
+    struct frame_log *json = encodings_json_log(encodings);
+    struct frame_log *log = table[CORE_ENCODING_SBE].log;
+    uint64_t index = frame_log_head(log);
+    for (uint64_t other = frame_log_head(json); other > json_first; other--) {
+        const struct frame_desc *one = frame_log_desc(json, other - 1);
+        const struct frame_desc *two = frame_log_desc(log, --index);
+        assert_int_equal(one->channel, two->channel);
+        assert_int_equal(one->seq, two->seq);
+        assert_int_equal(one->ts_pub_ns, two->ts_pub_ns);
+        assert_int_equal(one->flags, two->flags);
+        assert_int_equal(one->group, two->group);
+    }
+}
+
+static void what_nobody_asks_for_is_not_written(void **state)
+{
+    (void)state;
+    publish(open_channel(1, MD_QUOTE), 100);
+    assert_false(encodings_poll(encodings, now_ns));
+    assert_false(encodings_are_written(encodings));
+    assert_false(is_written());
+    assert_int_equal(frame_log_head(table[CORE_ENCODING_SBE].log), 0);
+    assert_int_equal(frame_log_head(encodings_json_log(encodings)), 1);
+}
+
+static void it_begins_with_the_newest_image_of_each_channel(void **state)
+{
+    (void)state;
+    struct frame_log *log = table[CORE_ENCODING_SBE].log;
+    for (uint32_t i = 0; i < SYMBOLS; i++) {
+        uint32_t quote = open_channel(i, MD_QUOTE);
+        uint32_t trade = open_channel(i, MD_TRADE);
+        for (uint32_t tick = 0; tick <= i % 3; tick++) {
+            publish(quote, 100 + tick);
+            publish(trade, 100 + tick);
+        }
+    }
+    uint32_t empty = open_channel(SYMBOLS, MD_QUOTE);
+    a_client_comes();
+    assert_true(encodings_poll(encodings, now_ns)); /* There is more than one poll's worth. */
+    assert_false(is_written());
+    uint32_t last = SYMBOLS * 2 - 2;
+    publish(last, 900); /* Its newest image is not the one of before. */
+    poll_until_done();
+    assert_true(is_written());
+    assert_int_equal(frame_log_head(log), SYMBOLS);
+    for (uint64_t index = 0; index < SYMBOLS; index++) {
+        const struct frame_desc *desc = frame_log_desc(log, index);
+        assert_int_equal(desc->group, MD_QUOTE);
+        assert_int_equal(desc->seq,
+                         desc->channel == last ? (SYMBOLS - 1) % 3 + 2 : desc->channel / 2 % 3 + 1);
+    }
+    /* From here on all channels go on where JSON's are. */
+    uint64_t json_first = frame_log_head(encodings_json_log(encodings));
+    for (uint32_t i = 0; i <= empty; i++) {
+        publish(i, 7);
+    }
+    publish(open_channel(SYMBOLS + 1, MD_TRADE), 8);
+    expect_same_ticks(json_first);
+}
+
+static void it_ends_long_after_its_last_client(void **state)
+{
+    (void)state;
+    uint32_t channel = open_channel(1, MD_QUOTE);
+    publish(channel, 1);
+    a_client_comes();
+    poll_until_done();
+    a_client_goes();
+    encodings_poll(encodings, now_ns);
+    now_ns += ENCODINGS_LINGER_NS - 1;
+    encodings_poll(encodings, now_ns);
+    assert_true(is_written());
+    a_client_comes();
+    encodings_poll(encodings, now_ns);
+    now_ns += ENCODINGS_LINGER_NS;
+    encodings_poll(encodings, now_ns);
+    a_client_goes();
+    encodings_poll(encodings, now_ns);
+    now_ns += ENCODINGS_LINGER_NS - 1;
+    encodings_poll(encodings, now_ns);
+    assert_true(is_written()); /* Its time began anew. */
+    now_ns += 1;
+    encodings_poll(encodings, now_ns);
+    assert_false(is_written());
+    assert_false(encodings_are_written(encodings));
+    uint64_t head = frame_log_head(table[CORE_ENCODING_SBE].log);
+    publish(channel, 2);
+    assert_int_equal(frame_log_head(table[CORE_ENCODING_SBE].log), head);
+    assert_int_equal(frame_log_tail(table[CORE_ENCODING_SBE].log), head);
+}
+
+static void it_may_begin_again(void **state)
+{
+    (void)state;
+    struct frame_log *log = table[CORE_ENCODING_SBE].log;
+    uint32_t channel = open_channel(1, MD_QUOTE);
+    for (uint32_t round = 0; round < 5; round++) {
+        publish(channel, round);
+        a_client_comes();
+        poll_until_done();
+        uint64_t head = frame_log_head(log);
+        assert_int_equal(frame_log_tail(log), head - 1);
+        assert_int_equal(frame_log_desc(log, head - 1)->seq, 2 * round + 1);
+        publish(channel, round);
+        assert_int_equal(frame_log_desc(log, head)->seq, 2 * round + 2);
+        assert_int_equal(atomic_load(&table[CORE_ENCODING_SBE].run), 2 * round + 1);
+        a_client_goes();
+        encodings_poll(encodings, now_ns);
+        now_ns += ENCODINGS_LINGER_NS;
+        encodings_poll(encodings, now_ns);
+        assert_int_equal(atomic_load(&table[CORE_ENCODING_SBE].run), 2 * round + 2);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_nobody_asks_for_is_not_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_begins_with_the_newest_image_of_each_channel, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(it_ends_long_after_its_last_client, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -23,13 +23,13 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "running_hash.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
 };
 const ring = Folder{
     .name = "ring",
     .sees = &.{ "codec", "ring" },
     .sources = &.{
-        "conn.c",     "core.c",     "core_subscribe.c", "counters.c", "engine_uring.c", "frame_log.c",
+        "conn.c",     "core.c",     "core_subscribe.c", "core_drain.c", "lag.c", "counters.c", "engine_uring.c", "frame_log.c",
         "listener.c", "out_pool.c", "puller.c",         "sender.c",   "subs.c",         "timer_wheel.c",
     },
 };
@@ -46,7 +46,7 @@ const src = Folder{
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
         "admin.c", "channels.c", "encodings.c", "log.c", "metrics.c", "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_subscribe.c",
+        "reply.c", "request.c",  "session.c", "session_status.c", "session_subscribe.c",
     },
 };
 const tools = Folder{
@@ -77,8 +77,8 @@ const programs = [_]Program{
 const test_names = [_][]const u8{
     "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
     "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "encodings", "engine_uring", "feed",
-    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "line_reader", "listener",   "log",          "md",
-    "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
+    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "line_reader", "lag", "listener",   "log",          "md",
+    "metrics",      "options",     "out_pool",      "publisher",     "request", "running_hash",        "session",     "subs",       "tap_verify",   "tick_scan",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.

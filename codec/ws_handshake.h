@@ -30,6 +30,7 @@ enum handshake_status {
     HANDSHAKE_URI_TOO_LONG, /* 414 */
     HANDSHAKE_TOO_LONG,     /* 431 */
     HANDSHAKE_BUSY,         /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_STOPPING,     /* likewise */
     HANDSHAKE_STATUS_COUNT,
 };
 

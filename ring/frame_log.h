@@ -228,6 +228,12 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
     atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
 }
 
+static inline bool frame_log_is_pinned(const struct frame_log *log, uint32_t reader)
+{
+    return atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed) !=
+           FRAME_LOG_NOT_PINNED;
+}
+
 /* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
  * the hold's number, or FRAME_LOG_NO_HOLD: there are too many. */
 uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);

@@ -1,5 +1,7 @@
 /* Conns that are behind: they read the log at their own pace, each with a cursor. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +70,7 @@ void puller_release(struct core *core, struct conn *conn)
     conn->group_seqs = NULL;
     conn->group_seqs_count = 0;
     conn->sweeping = false;
+    conn->lag_told = false;
     if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
     }
@@ -317,14 +320,24 @@ static bool puller_must_disconnect(struct core *core, const struct conn *conn)
     return false;
 }
 
+static void puller_disconnect(struct core *core, struct conn *conn)
+{
+    struct core_lag lag;
+    char reason[WS_CONTROL_BYTES_MAX];
+    lag_measure(core, conn, &lag);
+    snprintf(reason, sizeof reason, "slow;cause=%s;lag_ms=%" PRIu64, lag_cause_text(lag.cause),
+             lag.ms);
+    counter_add(&core->counters->closed_slow, 1);
+    conn_close(core, conn, 4108, reason, "too slow");
+}
+
 /* Too far behind: on with live frames. What lies between is told, channel by channel, before the
  * channel's next frame, or by the sweep when it has none. */
 static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
 {
     counter_add(&core->counters->laps, 1);
     if (puller_must_disconnect(core, conn)) {
-        counter_add(&core->counters->closed_slow, 1);
-        conn_close(core, conn, 4108, "slow;cause=client", "too slow");
+        puller_disconnect(core, conn);
         return;
     }
     conn->lag_exceeded = lag_exceeded;
@@ -405,9 +418,11 @@ static void puller_check_lag(struct core *core, struct conn *conn)
         return;
     }
     uint64_t ts_pub_ns = frame_log_desc(stream->log, conn->cursor)->ts_pub_ns;
-    if (core->options.max_lag_ns != 0 &&
-        core->time.wall_ns > ts_pub_ns + core->options.max_lag_ns) {
+    uint64_t behind_ns = core->time.wall_ns > ts_pub_ns ? core->time.wall_ns - ts_pub_ns : 0;
+    if (core->options.max_lag_ns != 0 && behind_ns > core->options.max_lag_ns) {
         puller_jump(core, conn, true);
+    } else {
+        lag_check(core, conn, behind_ns);
     }
 }
 

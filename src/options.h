@@ -63,6 +63,7 @@ struct options {
     uint32_t zero_copy_bytes;
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
+    uint64_t drain_timeout_ns;
     uint32_t lag_ms_max; /* 0: none */
     int log_level;       /* enum log_level */
     int log_format;      /* 0: text, 1: json */

@@ -126,7 +126,8 @@ static const struct request_name request_names[] = {
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
     {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_NONE},
     {"SNAPSHOT", REQUEST_NONE},       {"RESUME", REQUEST_NONE},
-    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_NONE},
+    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_STATUS},
+    {"HEARTBEAT", REQUEST_HEARTBEAT},
 };
 
 static bool request_read_type(struct request *request, struct request_error *error)
@@ -147,7 +148,8 @@ static bool request_read_type(struct request *request, struct request_error *err
         return true;
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
-                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, LIST, PING");
+                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, LIST, PING, STATUS, "
+                        "HEARTBEAT");
 }
 
 /* ---- Symbols and types ---- */

@@ -51,6 +51,8 @@ enum request_type {
     REQUEST_UNSUBSCRIBE,
     REQUEST_LIST,
     REQUEST_PING,
+    REQUEST_STATUS,
+    REQUEST_HEARTBEAT,
 };
 
 struct request_error {

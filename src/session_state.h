@@ -1,6 +1,6 @@
 /*
- * session_state: the inside of sessions, shared by session.c and session_subscribe.c and by nobody
- * else.
+ * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
+ * session_status.c and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -83,6 +83,13 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
     return &sessions->slab[conn];
 }
 
+/* Entries, as the limit counts them. */
+static inline uint32_t session_subscription_count(const struct session *session)
+{
+    return session->exact_count + session->pattern_count +
+           (uint32_t)__builtin_popcount(session->star_types);
+}
+
 /* session.c */
 uint64_t session_wall_ns(void);
 /* Sends what was written to sessions->reply, and gives back unusual memory. */
@@ -103,5 +110,13 @@ void session_list(struct session_call *call);
 /* A channel has appeared. */
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
 void session_free_patterns(struct sessions *sessions, struct session *session);
+
+/* session_status.c */
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
+void session_status(struct session_call *call);
+void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                 const struct core_lag *lag);
+void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
+                   uint64_t end_ns);
 
 #endif

@@ -205,7 +205,7 @@ static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **sta
     static const struct fault faults[] = {
         {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"modify\"}", 108, "type"},
         {"{\"type\":\"SNAPSHOT\"}", 108, "type"},   {"{\"type\":\"RESUME\"}", 108, "type"},
-        {"{\"type\":\"REPLAY\"}", 108, "type"},     {"{\"type\":\"STATUS\"}", 108, "type"},
+        {"{\"type\":\"REPLAY\"}", 108, "type"},     {"{\"type\":\"LAG\"}", 104, "type"},
         {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
         {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };

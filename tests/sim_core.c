@@ -757,7 +757,7 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0, lags = 0, drained = 0;
+    uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -769,6 +769,7 @@ int main(int argc, char **argv)
         cuts += sim.cut_count;
         full += sim.full_count;
         loans += sim.loan_count;
+        runs += world.runs;
         lags += world.lags;
         drained += counter_get(&world.counters.closed_drain);
         replaced_bytes += world.replaced_bytes;
@@ -778,8 +779,8 @@ int main(int argc, char **argv)
            (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
     printf("%llu LAGs, %llu closed by a drain\n", (unsigned long long)lags,
            (unsigned long long)drained);
-    printf("%llu loans, %llu bytes replaced under them\n", (unsigned long long)loans,
-           (unsigned long long)replaced_bytes);
+    printf("%llu loans, %llu bytes replaced under them; the second encoding began %llu times\n",
+           (unsigned long long)loans, (unsigned long long)replaced_bytes, (unsigned long long)runs);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

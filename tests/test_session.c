@@ -39,6 +39,7 @@ struct core {
     bool is_behind;
     uint32_t room;     /* subscriptions that are still accepted */
     uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
+    uint32_t encoding; /* of every conn */
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX];
@@ -157,6 +158,31 @@ int core_unsubscribe_group(struct core *self, uint32_t conn, uint32_t group)
     assert_true(self->groups[conn][group].on);
     self->groups[conn][group].on = false;
     return 0;
+}
+
+uint32_t core_conn_encoding(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return self->encoding;
+}
+
+uint32_t core_group_conn_count(struct core *self, uint32_t encoding, uint32_t group)
+{
+    uint32_t count = 0;
+    for (uint32_t conn = 0; encoding == self->encoding && conn < CONNS; conn++) {
+        count += self->groups[conn][group].on;
+    }
+    return count;
+}
+
+uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, uint32_t place)
+{
+    uint32_t conn = 0;
+    assert_int_equal(encoding, self->encoding);
+    while (!self->groups[conn][group].on || place-- > 0) {
+        conn++;
+    }
+    return conn;
 }
 
 uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
@@ -478,6 +504,51 @@ static void what_cannot_be_a_symbol_is_refused_and_echoed_as_it_came(void **stat
     assert_int_equal(failure(data, "", "quote"), 107);
     assert_int_equal(failure(data, "123456789012345678901234567890123", "quote"), 107);
     assert_int_equal(failure(data, "a\"b\\\x01\x7f", "quote"), 120);
+}
+
+/* The channels of the DEFINITION that came as text number i, as "0 3 5". */
+static const char *defined(uint32_t i)
+{
+    static char text[64];
+    size_t index;
+    const json_t *entry;
+    assert_true(i < core->text_count);
+    assert_string_equal(text_of(core->texts[i], "type"), "DEFINITION");
+    text[0] = '\0';
+    json_array_foreach(json_object_get(json_object_get(core->texts[i], "data"), "channels"), index,
+                       entry)
+    {
+        long long ch = number_of(entry, "ch");
+        const struct channel *channel = channels_get(channels, (uint32_t)ch);
+        assert_string_equal(text_of(entry, "symbol"), channel->symbol);
+        assert_string_equal(text_of(entry, "type"), md_type_name((enum md_type)channel->type));
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", index == 0 ? "" : " ",
+                 ch);
+    }
+    return text;
+}
+
+static void who_gets_sbe_is_told_what_the_numbers_stand_for_first(void **state)
+{
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    say(0, SUBSCRIBE("\"000001.SZ\",\"XXXX\"", "\"quote\",\"trade\""));
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(defined(0), "0 3");
+    assert_string_equal(text_of(core->texts[1], "type"), "SUBSCRIBED");
+    forget_texts();
+    say(0, SUBSCRIBE("\"*.SZ\",\"*\"", "\"quote\""));
+    assert_string_equal(defined(0), "0 1 0 1 2");
+    forget_texts();
+    open_channel("000003.SZ", MD_QUOTE); /* By the pattern and by "*". */
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(defined(0), "6");
+    assert_string_equal(defined(1), "6");
+    forget_texts();
+    open_channel("601398.SH", MD_TRADE); /* By none. */
+    assert_int_equal(core->text_count, 0);
+    say(0, SUBSCRIBE("\"XXXX\"", "\"quote\""));
+    assert_int_equal(core->text_count, 1); /* There is nothing to define. */
 }
 
 static void the_id_is_echoed_in_answers_and_errors(void **state)
@@ -1037,6 +1108,7 @@ int main(void)
         TEST(the_short_form_subscribes_byte_for_byte),
         TEST(each_symbol_and_type_gets_its_verdict),
         TEST(what_cannot_be_a_symbol_is_refused_and_echoed_as_it_came),
+        TEST(who_gets_sbe_is_told_what_the_numbers_stand_for_first),
         TEST(the_id_is_echoed_in_answers_and_errors),
         TEST(each_type_has_its_default_policy),
         TEST(on_lag_is_as_asked),

@@ -54,7 +54,7 @@ static void the_example_of_the_rfc_is_accepted(void **state)
         HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof rfc_request - 1);
     assert_memory_equal(request.key, KEY, 24);
-    assert_true(request.protocol_offered);
+    assert_int_equal(request.protocol, HANDSHAKE_JSON);
     assert_int_equal(request.user_agent_bytes, 13);
     assert_memory_equal(request.user_agent, "curl/8 (test)", 13);
 
@@ -77,7 +77,7 @@ static void the_first_frame_may_follow_the_head_at_once(void **state)
     assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
                      HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof text - 1 - 6);
-    assert_false(request.protocol_offered);
+    assert_int_equal(request.protocol, HANDSHAKE_NO_PROTOCOL);
     assert_null(request.user_agent);
 
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
@@ -341,7 +341,13 @@ static void every_refusal_says_what_to_do(void **state)
 static void a_client_request_is_accepted_by_the_server(void **state)
 {
     (void)state;
-    static const char *const protocols[] = {NULL, "md.json.v1"};
+    static const char *const protocols[] = {NULL, "md.json.v1", "md.sbe.v1"};
+    static const char sbe_first[] = LINE FIELDS
+        "Sec-WebSocket-Protocol: other, md.sbe.v1\r\nSec-WebSocket-Protocol: md.json.v1\r\n" END;
+    struct handshake_request both;
+    assert_int_equal(handshake_parse((const uint8_t *)sbe_first, sizeof sbe_first - 1, &both),
+                     HANDSHAKE_OK);
+    assert_int_equal(both.protocol, HANDSHAKE_SBE); /* The client's first that is known. */
     for (size_t i = 0; i < COUNT(protocols); i++) {
         char text[512];
         size_t bytes =
@@ -350,7 +356,7 @@ static void a_client_request_is_accepted_by_the_server(void **state)
         struct handshake_request request;
         assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol_offered, protocols[i] != NULL);
+        assert_int_equal(request.protocol, i);
         assert_int_equal(
             handshake_client_request(text, bytes, "localhost:8765", "/ws", KEY, protocols[i]), 0);
 
@@ -361,6 +367,8 @@ static void a_client_request_is_accepted_by_the_server(void **state)
             handshake_check_response((uint8_t *)answer, answer_bytes, KEY, &head_bytes),
             HANDSHAKE_OK);
         assert_int_equal(head_bytes, answer_bytes);
+        answer[answer_bytes] = '\0';
+        assert_true(protocols[i] == NULL || strstr(answer, protocols[i]) != NULL);
     }
 }
 

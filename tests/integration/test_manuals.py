@@ -1,0 +1,36 @@
+"""The manual pages and the page of the tools name every option that --help does, and no other."""
+import re
+import unittest
+
+from server import CHECKOUT, program, run
+
+TOOLS = ("ringcast-bench", "ringcast-tap")
+
+
+def read(name):
+    return (CHECKOUT / "docs" / name).read_text(encoding="utf8")
+
+
+class Manuals(unittest.TestCase):
+    def helped(self, name):
+        result = run([program(name), "--help"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = re.findall(r"^  +(?:-(\w), )? *--([a-z-]+)", result.stdout, re.M)
+        self.assertGreater(len(found), 8, result.stdout)
+        return found
+
+    def test_each_manual_has_the_options_of_its_program(self):
+        for name in TOOLS:
+            manual = re.findall(r"^\.It Fl \\-([a-z-]+)(?: Ar \S+)?(?: , Fl (\w)\b)?",
+                                read(name + ".1"), re.M)
+            self.assertEqual([(letter, option) for option, letter in manual],
+                             self.helped(name), name)
+
+    def test_the_page_of_the_tools_names_what_needs_explaining(self):
+        page = read("tools.md")
+        for letter, option in self.helped("ringcast-bench"):
+            self.assertTrue(f"--{option}" in page or (letter and f"`-{letter} " in page), option)
+
+
+if __name__ == "__main__":
+    unittest.main()

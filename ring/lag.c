@@ -7,23 +7,23 @@
 
 #include "ring/core_state.h"
 
-enum lag_cause lag_cause_of(const struct tcp_info *info)
+enum lag_cause lag_cause_of(const struct tcp_info *info, uint64_t behind_ms)
 {
-    uint64_t segment = info->tcpi_snd_mss;
-    uint64_t in_flight = info->tcpi_unacked * segment;
-    if (info->tcpi_unacked == 0 && info->tcpi_notsent_bytes == 0) {
-        return LAG_BY_SERVER; /* The kernel has nothing left to send. */
-    }
-    if (info->tcpi_probes > 0 || info->tcpi_snd_wnd < segment) {
+    bool is_waiting = info->tcpi_unacked > 0 || info->tcpi_notsent_bytes > 0;
+    if (is_waiting && (info->tcpi_probes > 0 || info->tcpi_snd_wnd < info->tcpi_snd_mss)) {
         return LAG_BY_CLIENT; /* Its window is shut. */
     }
     if (info->tcpi_retransmits > 0 || info->tcpi_lost > 0 || info->tcpi_retrans > 0) {
         return LAG_BY_NETWORK;
     }
-    if (in_flight + segment > info->tcpi_snd_wnd) {
+    /* Nothing is wrong just now: it may read again. What has held it up so far? */
+    if (info->tcpi_busy_time < behind_ms * 1000 / 2) {
+        return LAG_BY_SERVER; /* The kernel had nothing to send. */
+    }
+    if (info->tcpi_rwnd_limited >= info->tcpi_busy_time / 2) {
         return LAG_BY_CLIENT;
     }
-    return info->tcpi_unacked >= info->tcpi_snd_cwnd ? LAG_BY_NETWORK : LAG_BY_SERVER;
+    return info->tcpi_sndbuf_limited >= info->tcpi_busy_time / 2 ? LAG_BY_SERVER : LAG_BY_NETWORK;
 }
 
 static void lag_ask_kernel(const struct conn *conn, struct core_lag *lag)
@@ -34,7 +34,7 @@ static void lag_ask_kernel(const struct conn *conn, struct core_lag *lag)
     if (conn->is_unix || getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0) {
         return;
     }
-    lag->cause = lag_cause_of(&info);
+    lag->cause = lag_cause_of(&info, lag->ms);
     lag->round_trip_us = info.tcpi_rtt;
 }
 
@@ -55,8 +55,8 @@ void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out)
     const struct core_stream *stream = core_stream(core, conn);
     uint32_t reader = core->options.index;
     *lag_out = (struct core_lag){0};
-    lag_ask_kernel(conn, lag_out);
     if (conn->mode == CONN_PUSHED) {
+        lag_ask_kernel(conn, lag_out);
         return;
     }
     bool was_pinned = frame_log_is_pinned(stream->log, reader);
@@ -73,6 +73,7 @@ void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out)
     if (!was_pinned) {
         frame_log_unpin(stream->log, reader);
     }
+    lag_ask_kernel(conn, lag_out);
 }
 
 static bool lag_is_half(const struct core *core, const struct core_stream *stream, uint64_t index,

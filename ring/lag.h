@@ -12,8 +12,9 @@
 
 struct tcp_info;
 
-/* Whose fault it is that bytes wait: pure. */
-enum lag_cause lag_cause_of(const struct tcp_info *info);
+/* Whose fault it is, by how the socket stands now; else by how it stood, since it was opened, while
+ * there was something to send. Pure. */
+enum lag_cause lag_cause_of(const struct tcp_info *info, uint64_t behind_ms);
 
 /* A system call, for TCP. Pins what it looks at, unless something older is pinned. */
 void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out);

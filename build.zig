@@ -23,7 +23,7 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "running_hash.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "running_hash.c", "utf8.c", "ws_decoder.c", "ws_deflate.c", "ws_extensions.c", "ws_frame.c", "ws_handshake.c" },
 };
 const ring = Folder{
     .name = "ring",
@@ -70,6 +70,7 @@ const tests_see = &.{ "codec", "ring", "feeds", "src", "tools", "bench", "tests"
 const programs = [_]Program{
     .{ .name = "ringcast", .main = "src/main.c", .sees = src.sees, .links = &.{ src, feeds, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo_main.c", .sees = tools.sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench.sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
@@ -77,20 +78,20 @@ const programs = [_]Program{
 const test_names = [_][]const u8{
     "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
     "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "encodings", "engine_uring", "feed",
-    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "line_reader", "lag", "listener",   "log",          "md",
-    "metrics",      "options",     "out_pool",      "publisher",     "request", "running_hash",        "session",     "subs",       "tap_verify",   "tick_scan",
-    "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
+    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "lag", "line_reader", "listener",   "log",          "md",
+    "metrics",      "options",     "out_pool",      "publisher",     "request", "running_hash", "session",     "subs",       "tap_verify",   "tick_scan",
+    "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_deflate", "ws_extensions", "ws_frame",     "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.
 const tests_without_ring = [_][]const u8{"session"};
 const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
 const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
-const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder" };
-const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
+const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder", "ws_deflate" };
+const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_deflate", "ws_extensions", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
     "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
-    "codec/ws_frame.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",  "ring/frame_log.c",
+    "codec/ws_frame.c", "codec/ws_extensions.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",  "ring/frame_log.c",
     "ring/out_pool.c",  "ring/timer_wheel.c",
 };
 

@@ -26,6 +26,7 @@ static const uint16_t ws_close_codes[WS_STATUS_COUNT] = {
     [WS_NOT_MASKED] = 1002,  [WS_RESERVED_BIT] = 1002,     [WS_BAD_OPCODE] = 1002,
     [WS_BAD_CONTROL] = 1002, [WS_BAD_CONTINUATION] = 1002, [WS_BAD_LENGTH] = 1002,
     [WS_BAD_CLOSE] = 1002,   [WS_BAD_UTF8] = 1007,         [WS_TOO_LONG] = 1009,
+    [WS_BAD_DEFLATE] = 1007,
 };
 
 static const char *const ws_status_texts[WS_STATUS_COUNT] = {
@@ -41,6 +42,7 @@ static const char *const ws_status_texts[WS_STATUS_COUNT] = {
     [WS_BAD_CLOSE] = "invalid close payload",
     [WS_BAD_UTF8] = "text is not UTF-8",
     [WS_TOO_LONG] = "message too long",
+    [WS_BAD_DEFLATE] = "compressed data is corrupt",
 };
 
 uint16_t ws_close_code(enum ws_status status)
@@ -79,7 +81,9 @@ static bool ws_decoder_is_control(uint8_t opcode)
 static enum ws_status ws_decoder_check_first(const struct ws_decoder *decoder, uint8_t first)
 {
     uint8_t opcode = first & WS_DECODER_OPCODE;
-    if (first & WS_DECODER_RESERVED) {
+    uint8_t reserved = first & WS_DECODER_RESERVED;
+    bool may_be_compressed = decoder->inflates && (opcode == WS_TEXT || opcode == WS_BINARY);
+    if (reserved != 0 && !(reserved == WS_COMPRESSED_BIT && may_be_compressed)) {
         return WS_RESERVED_BIT;
     }
     switch (opcode) {
@@ -110,6 +114,20 @@ static enum ws_status ws_decoder_check_second(const struct ws_decoder *decoder,
     return WS_OK;
 }
 
+/* What a frame belongs to. */
+static bool ws_decoder_is_compressed(const struct ws_decoder *decoder, uint8_t first)
+{
+    return (first & WS_DECODER_OPCODE) == WS_CONTINUATION ? decoder->message_compressed
+                                                          : (first & WS_COMPRESSED_BIT) != 0;
+}
+
+/* What the frames of a message may hold together. */
+static uint64_t ws_decoder_bytes_max(const struct ws_decoder *decoder, bool is_compressed)
+{
+    uint64_t bytes_max = decoder->message_bytes_max;
+    return is_compressed ? WS_DEFLATE_BYTES_MAX(bytes_max) : bytes_max;
+}
+
 static enum ws_status ws_decoder_check_length(const struct ws_decoder *decoder,
                                               const uint8_t *header, uint64_t *length_out)
 {
@@ -125,9 +143,11 @@ static enum ws_status ws_decoder_check_length(const struct ws_decoder *decoder,
             return WS_BAD_LENGTH;
         }
     }
-    /* message_bytes is what the fragments before this one had; at most message_bytes_max. */
+    /* message_bytes is what the fragments before this one had; at most bytes_max. */
+    uint64_t bytes_max =
+        ws_decoder_bytes_max(decoder, ws_decoder_is_compressed(decoder, header[0]));
     if (!ws_decoder_is_control(header[0] & WS_DECODER_OPCODE) &&
-        length > decoder->message_bytes_max - decoder->message_bytes) {
+        length > bytes_max - decoder->message_bytes) {
         return WS_TOO_LONG;
     }
     *length_out = length;
@@ -168,6 +188,7 @@ static enum ws_status ws_decoder_parse_header(struct ws_decoder *decoder, const 
     }
     decoder->frame_opcode = header[0] & WS_DECODER_OPCODE;
     decoder->frame_final = (header[0] & WS_DECODER_FINAL) != 0;
+    decoder->frame_compressed = ws_decoder_is_compressed(decoder, header[0]);
     decoder->frame_bytes = length;
     decoder->frame_offset = 0;
     *header_bytes_out = header_bytes;
@@ -269,13 +290,15 @@ static enum ws_status ws_decoder_take_whole(struct ws_decoder *decoder,
     ws_decoder_unmask(decoder, payload, payload_bytes);
     input->at += payload_bytes;
     decoder->in_payload = false;
-    if (decoder->frame_opcode == WS_TEXT && !utf8_is_valid(payload, payload_bytes)) {
+    if (decoder->frame_opcode == WS_TEXT && !decoder->frame_compressed &&
+        !utf8_is_valid(payload, payload_bytes)) {
         return WS_BAD_UTF8;
     }
     *message_out = (struct ws_message){
         .opcode = (enum ws_opcode)decoder->frame_opcode,
         .payload = payload,
         .payload_bytes = payload_bytes,
+        .is_compressed = decoder->frame_compressed,
     };
     return WS_OK;
 }
@@ -290,7 +313,8 @@ static enum ws_status ws_decoder_collect(struct ws_decoder *decoder, struct ws_d
     if (decoder->buffer == NULL) {
         return WS_NEED_BUFFER;
     }
-    assert_always(available <= decoder->message_bytes_max - decoder->message_bytes);
+    assert_always(available <= ws_decoder_bytes_max(decoder, decoder->frame_compressed) -
+                                   decoder->message_bytes);
 
     uint8_t *copy = decoder->buffer + decoder->message_bytes;
     memcpy(copy, input->bytes + input->at, available);
@@ -298,7 +322,7 @@ static enum ws_status ws_decoder_collect(struct ws_decoder *decoder, struct ws_d
     input->at += available;
     decoder->frame_offset += available;
     decoder->message_bytes += (uint32_t)available;
-    if (decoder->message_opcode == WS_TEXT) {
+    if (decoder->message_opcode == WS_TEXT && !decoder->frame_compressed) {
         decoder->utf8_state = utf8_check(decoder->utf8_state, copy, available);
     }
     return decoder->utf8_state == UTF8_REJECT ? WS_BAD_UTF8 : WS_OK;
@@ -313,6 +337,7 @@ static enum ws_status ws_decoder_take_part(struct ws_decoder *decoder,
     if (!decoder->in_message && (available > 0 || !decoder->frame_final)) {
         decoder->in_message = true;
         decoder->message_opcode = decoder->frame_opcode;
+        decoder->message_compressed = decoder->frame_compressed;
     }
     enum ws_status status = ws_decoder_collect(decoder, input, available);
     if (status != WS_OK) {
@@ -333,6 +358,7 @@ static enum ws_status ws_decoder_take_part(struct ws_decoder *decoder,
         .opcode = (enum ws_opcode)decoder->message_opcode,
         .payload = decoder->buffer != NULL ? decoder->buffer : decoder->control,
         .payload_bytes = decoder->message_bytes,
+        .is_compressed = decoder->frame_compressed,
     };
     decoder->in_message = false;
     decoder->message_bytes = 0;

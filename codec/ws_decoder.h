@@ -1,5 +1,6 @@
 /*
- * ws_decoder: bytes from a peer into WebSocket messages (RFC 6455 sections 5 and 7.4.1, 8.1).
+ * ws_decoder: bytes from a peer into WebSocket messages (RFC 6455 sections 5 and 7.4.1, 8.1; RFC
+ * 7692 section 6).
  *
  * Owner    The caller owns the decoder, its message buffer and the bytes.
  * Threads  One decoder, one thread.
@@ -18,17 +19,19 @@
 enum ws_status {
     WS_OK,           /* *message_out is complete. */
     WS_NEED_MORE,    /* Not a fault: all bytes are consumed; call again when more have arrived. */
-    WS_NEED_BUFFER,  /* Not a fault: set decoder->buffer (message_bytes_max bytes) and call
-                        again with the bytes that were not consumed. */
+    WS_NEED_BUFFER,  /* Not a fault: set decoder->buffer (message_bytes_max bytes; when it
+                        inflates, WS_DEFLATE_BYTES_MAX of it) and call again with the bytes
+                        that were not consumed. */
     WS_NOT_MASKED,   /* A client's frame without mask, or a server's with one. */
-    WS_RESERVED_BIT, /* RSV1-3 without an extension. */
+    WS_RESERVED_BIT, /* RSV1-3 without an extension, or RSV1 where no data message begins. */
     WS_BAD_OPCODE,   /* Reserved opcode. */
     WS_BAD_CONTROL,  /* A control frame that is fragmented or over 125 bytes. */
     WS_BAD_CONTINUATION, /* Continuation without a start, or a new message inside one. */
     WS_BAD_LENGTH,       /* Not minimal, or the top bit of a 64-bit length is set. */
     WS_BAD_CLOSE,        /* A Close payload of 1 byte, or with a code that may not be sent. */
     WS_BAD_UTF8,
-    WS_TOO_LONG, /* Over message_bytes_max. */
+    WS_TOO_LONG,    /* Over message_bytes_max. */
+    WS_BAD_DEFLATE, /* Never from the decoder: what is compressed cannot be inflated. */
     WS_STATUS_COUNT,
 };
 
@@ -36,13 +39,21 @@ struct ws_message {
     enum ws_opcode opcode; /* WS_TEXT, WS_BINARY, WS_CLOSE, WS_PING or WS_PONG */
     uint8_t *payload;      /* Valid until the next call. Not terminated. */
     size_t payload_bytes;
+    bool is_compressed; /* ws_inflate_message() is yet to make it what it is (ws_deflate.h). */
 };
+
+/* What so many bytes take compressed, at most, however a peer has set zlib. */
+#define WS_DEFLATE_BYTES_MAX(bytes) ((bytes) + (bytes) / 8 + (bytes) / 64 + 64)
 
 struct ws_decoder {
     /* Set by ws_decoder_init. */
     uint32_t message_bytes_max;
     bool expect_mask; /* true in a server */
-    uint8_t *buffer;  /* message_bytes_max bytes, or NULL */
+    uint8_t *buffer;  /* see WS_NEED_BUFFER; or NULL */
+
+    /* Set by the caller, after init: messages may be compressed. Their UTF-8 and whether they keep
+     * within message_bytes_max is for ws_inflate_message() to say. */
+    bool inflates;
 
     /* Private. */
     uint8_t header[WS_HEADER_BYTES_MAX];
@@ -52,8 +63,10 @@ struct ws_decoder {
     bool in_payload;
     bool in_message; /* Between the first and the last fragment. */
     uint8_t message_opcode;
+    bool message_compressed;
     uint8_t frame_opcode;
     bool frame_final;
+    bool frame_compressed;
     uint8_t mask[4];
     uint64_t frame_bytes; /* payload of the current frame */
     uint64_t frame_offset;

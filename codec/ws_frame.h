@@ -19,6 +19,7 @@ enum ws_opcode {
     WS_PONG = 0xa,
 };
 
+#define WS_COMPRESSED_BIT 0x40   /* RSV1 of a message's first frame: RFC 7692 section 6 */
 #define WS_HEADER_BYTES_MAX 14   /* client to server, 64-bit length */
 #define WS_CONTROL_BYTES_MAX 125 /* RFC 6455 section 5.5 */
 #define WS_CLOSE_REASON_BYTES_MAX 123
@@ -30,12 +31,6 @@ size_t ws_frame_header(uint8_t *out, enum ws_opcode opcode, uint64_t payload_byt
  * payload with ws_mask. */
 size_t ws_frame_client_header(uint8_t *out, enum ws_opcode opcode, uint64_t payload_bytes,
                               const uint8_t mask[4]);
-
-/* Where the payload of an unmasked frame begins. */
-static inline size_t ws_frame_payload_at(const uint8_t *frame)
-{
-    return frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : 10;
-}
 
 /* XORs bytes in place; offset is the position of bytes[0] in the payload. */
 void ws_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset);

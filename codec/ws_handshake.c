@@ -43,8 +43,10 @@ struct handshake_seen {
     bool has_connection; /* "Upgrade" in Connection */
     bool has_body;
     bool has_extensions;
+    bool extensions_are_bad; /* not well-formed */
     bool protocols_offered;
     enum handshake_protocol protocol;
+    struct ws_deflate_offers offers;
     struct handshake_slice host, key, version, accept, user_agent;
 };
 
@@ -69,6 +71,9 @@ static const struct handshake_answer {
                                "send Sec-WebSocket-Version: 13"},
     [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "",
                                 "offer the subprotocol md.json.v1 or md.sbe.v1, or none"},
+    [HANDSHAKE_BAD_EXTENSIONS] = {"400 Bad Request", "",
+                                  "write Sec-WebSocket-Extensions as RFC 6455 says: "
+                                  "name; parameter; parameter=value, name"},
     [HANDSHAKE_URI_TOO_LONG] = {"414 URI Too Long", "",
                                 "keep the request target within 2048 bytes"},
     [HANDSHAKE_TOO_LONG] = {"431 Request Header Fields Too Large", "",
@@ -78,12 +83,6 @@ static const struct handshake_answer {
     [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                             "this server is stopping: try another one, or again in 5 seconds"},
 };
-
-static bool handshake_is_token_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
 
 static bool handshake_is_target_char(char c)
 {
@@ -197,7 +196,7 @@ static enum handshake_status handshake_read_version(struct handshake_reader *rea
 static enum handshake_status handshake_read_request_line(struct handshake_reader *reader,
                                                          struct handshake_line *line)
 {
-    line->method = handshake_run(reader, handshake_is_token_char);
+    line->method = handshake_run(reader, ws_is_token_char);
     if (line->method.bytes > HANDSHAKE_METHOD_BYTES_MAX) {
         return HANDSHAKE_NOT_HTTP;
     }
@@ -227,7 +226,7 @@ static enum handshake_status handshake_read_request_line(struct handshake_reader
 static enum handshake_status handshake_read_field(struct handshake_reader *reader,
                                                   struct handshake_field *field)
 {
-    field->name = handshake_run(reader, handshake_is_token_char);
+    field->name = handshake_run(reader, ws_is_token_char);
     if (field->name.bytes == 0) {
         return HANDSHAKE_BAD_REQUEST; /* Among others a folded line. */
     }
@@ -279,6 +278,7 @@ static void handshake_see(struct handshake_seen *seen, const struct handshake_fi
         handshake_see_protocols(seen, value);
     } else if (handshake_equal_any_case(name, "Sec-WebSocket-Extensions")) {
         seen->has_extensions |= value.bytes > 0;
+        seen->extensions_are_bad |= !ws_extensions_parse(&seen->offers, value.text, value.bytes);
     } else if (handshake_equal_any_case(name, "User-Agent")) {
         seen->user_agent = value;
     } else if (handshake_equal_any_case(name, "Transfer-Encoding")) {
@@ -368,6 +368,9 @@ static enum handshake_status handshake_judge(const struct handshake_line *line,
     if (seen->protocols_offered && seen->protocol == HANDSHAKE_NO_PROTOCOL) {
         return HANDSHAKE_BAD_PROTOCOL;
     }
+    if (seen->extensions_are_bad) {
+        return HANDSHAKE_BAD_EXTENSIONS;
+    }
     return HANDSHAKE_OK;
 }
 
@@ -412,6 +415,7 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
         .protocol = seen.protocol,
         .user_agent = seen.user_agent.text,
         .user_agent_bytes = seen.user_agent.bytes,
+        .offers = seen.offers,
     };
     return HANDSHAKE_OK;
 }
@@ -434,17 +438,23 @@ static void handshake_accept_key(char *out, const char *key)
 size_t handshake_accept(char *out, const struct handshake_request *request)
 {
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
+    char extensions[WS_DEFLATE_ANSWER_BYTES_MAX] = "";
+    bool deflates = request->deflate.is_on;
     handshake_accept_key(accept, request->key);
     bool is_chosen = request->protocol != HANDSHAKE_NO_PROTOCOL;
+    if (deflates) {
+        ws_deflate_answer(extensions, &request->deflate);
+    }
     int bytes =
         snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
                  "HTTP/1.1 101 Switching Protocols\r\n"
                  "Upgrade: websocket\r\n"
                  "Connection: Upgrade\r\n"
                  "Sec-WebSocket-Accept: %s\r\n"
-                 "%s%s%s\r\n",
+                 "%s%s%s%s%s%s\r\n",
                  accept, is_chosen ? "Sec-WebSocket-Protocol: " : "",
-                 is_chosen ? handshake_protocols[request->protocol] : "", is_chosen ? "\r\n" : "");
+                 is_chosen ? handshake_protocols[request->protocol] : "", is_chosen ? "\r\n" : "",
+                 deflates ? "Sec-WebSocket-Extensions: " : "", extensions, deflates ? "\r\n" : "");
     assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
     return (size_t)bytes;
 }

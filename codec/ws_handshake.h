@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/ws_extensions.h"
+
 #define HANDSHAKE_BYTES_MAX 8192        /* request line and headers together: else 431 */
 #define HANDSHAKE_TARGET_BYTES_MAX 2048 /* else 414 */
 #define HANDSHAKE_HEADERS_MAX 100       /* else 431 */
@@ -19,18 +21,19 @@
 
 enum handshake_status {
     HANDSHAKE_OK,
-    HANDSHAKE_NEED_MORE,    /* Not a fault: the head is not complete yet. */
-    HANDSHAKE_NOT_HTTP,     /* 400 */
-    HANDSHAKE_BAD_REQUEST,  /* 400: syntax, missing Host, Upgrade or Connection */
-    HANDSHAKE_BAD_KEY,      /* 400: missing, or not 16 bytes of base64 */
-    HANDSHAKE_NOT_FOUND,    /* 404: a path other than / /ws /v1 (a query is ignored) */
-    HANDSHAKE_BAD_METHOD,   /* 405 */
-    HANDSHAKE_BAD_VERSION,  /* 426 with Sec-WebSocket-Version: 13 */
-    HANDSHAKE_BAD_PROTOCOL, /* 400: subprotocols were offered, none of them ours */
-    HANDSHAKE_URI_TOO_LONG, /* 414 */
-    HANDSHAKE_TOO_LONG,     /* 431 */
-    HANDSHAKE_BUSY,         /* 503 with Retry-After; never from the parser, for the server's use */
-    HANDSHAKE_STOPPING,     /* likewise */
+    HANDSHAKE_NEED_MORE,      /* Not a fault: the head is not complete yet. */
+    HANDSHAKE_NOT_HTTP,       /* 400 */
+    HANDSHAKE_BAD_REQUEST,    /* 400: syntax, missing Host, Upgrade or Connection */
+    HANDSHAKE_BAD_KEY,        /* 400: missing, or not 16 bytes of base64 */
+    HANDSHAKE_NOT_FOUND,      /* 404: a path other than / /ws /v1 (a query is ignored) */
+    HANDSHAKE_BAD_METHOD,     /* 405 */
+    HANDSHAKE_BAD_VERSION,    /* 426 with Sec-WebSocket-Version: 13 */
+    HANDSHAKE_BAD_PROTOCOL,   /* 400: subprotocols were offered, none of them ours */
+    HANDSHAKE_BAD_EXTENSIONS, /* 400: Sec-WebSocket-Extensions is not well-formed */
+    HANDSHAKE_URI_TOO_LONG,   /* 414 */
+    HANDSHAKE_TOO_LONG,       /* 431 */
+    HANDSHAKE_BUSY, /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_STOPPING, /* likewise */
     HANDSHAKE_STATUS_COUNT,
 };
 
@@ -47,6 +50,8 @@ struct handshake_request {
     enum handshake_protocol protocol;
     const char *user_agent; /* NULL or a slice */
     size_t user_agent_bytes;
+    struct ws_deflate_offers offers;
+    struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
 };
 
 /* bytes: all that has come so far. Reads nothing beyond bytes_count. May be called again with

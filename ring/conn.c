@@ -79,7 +79,7 @@ static void conn_resume_recv(struct core *core, struct conn *conn)
 static void conn_release_input(struct core *core, struct conn *conn)
 {
     if (conn->input != CONN_NONE) {
-        list_remove(&core->inputs[conn->input].age_link);
+        list_remove(&core_input(core, conn->input)->age_link);
         core->free_inputs[core->free_input_count++] = conn->input;
         conn->input = CONN_NONE;
     }
@@ -96,7 +96,7 @@ static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
     }
     assert_always(core->free_input_count > 0);
     conn->input = core->free_inputs[--core->free_input_count];
-    struct conn_input *input = &core->inputs[conn->input];
+    struct conn_input *input = core_input(core, conn->input);
     input->conn = conn_index(core, conn);
     input->handshake_bytes = 0;
     input->since_ns = core->time.now_ns;
@@ -208,6 +208,7 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
                                  const struct handshake_request *request)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    conn->inflates = request->deflate.is_on;
     size_t answer_bytes = handshake_accept(answer, request);
     conn_queue(core, conn, answer, answer_bytes);
     if (conn->state != CONN_HANDSHAKING) {
@@ -220,6 +221,32 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
     core->options.ops->on_open(core->options.context, core, conn_index(core, conn),
                                core->time.now_ns);
+}
+
+/* Fills in what the answer says of compression, and chooses the encoding. */
+static enum handshake_status conn_negotiate(struct core *core, const struct conn *conn,
+                                            struct handshake_request *request,
+                                            uint32_t *encoding_out)
+{
+    const struct core_ops *ops = core->options.ops;
+    if (core->drain_end_ns != 0) {
+        return HANDSHAKE_STOPPING;
+    }
+    if (conn->is_spare) {
+        return HANDSHAKE_BUSY;
+    }
+    if (request->offers.count > 0 && ops->on_offers != NULL) {
+        request->deflate =
+            ops->on_offers(core->options.context, core, conn_index(core, conn), &request->offers);
+    }
+    *encoding_out = request->protocol == HANDSHAKE_SBE ? CORE_ENCODING_SBE
+                    : request->deflate.is_on           ? CORE_ENCODING_JSON_DEFLATE
+                                                       : CORE_ENCODING_JSON;
+    if (*encoding_out < core->options.encoding_count) {
+        return HANDSHAKE_OK;
+    }
+    *encoding_out = CORE_ENCODING_JSON;
+    return request->protocol == HANDSHAKE_SBE ? HANDSHAKE_BAD_PROTOCOL : HANDSHAKE_OK;
 }
 
 /* Whether its frames are being written; the writer sees by conn_count that they are to be. */
@@ -246,15 +273,9 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }
-    if (status == HANDSHAKE_OK && core->drain_end_ns != 0) {
-        status = HANDSHAKE_STOPPING;
-    } else if (status == HANDSHAKE_OK && conn->is_spare) {
-        status = HANDSHAKE_BUSY;
-    }
-    uint32_t encoding = CORE_ENCODING_JSON;
-    if (status == HANDSHAKE_OK && request.protocol == HANDSHAKE_SBE) {
-        encoding = CORE_ENCODING_SBE;
-        status = encoding < core->options.encoding_count ? status : HANDSHAKE_BAD_PROTOCOL;
+    uint32_t encoding = 0;
+    if (status == HANDSHAKE_OK) {
+        status = conn_negotiate(core, conn, &request, &encoding);
     }
     if (status != HANDSHAKE_OK) {
         conn_refuse(core, conn, status);
@@ -322,11 +343,18 @@ static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status s
 static void conn_renew_input(struct core *core, struct conn *conn, enum ws_opcode opcode)
 {
     if (conn->input != CONN_NONE && (opcode == WS_TEXT || opcode == WS_BINARY)) {
-        struct conn_input *input = &core->inputs[conn->input];
+        struct conn_input *input = core_input(core, conn->input);
         input->since_ns = core->time.now_ns;
         list_remove(&input->age_link);
         list_append(&core->inputs_in_use, &input->age_link);
     }
+}
+
+static enum ws_status conn_inflate(struct core *core, struct conn *conn, struct ws_message *message)
+{
+    struct ws_inflate *inflate =
+        core->options.ops->inflate_of(core->options.context, core, conn_index(core, conn));
+    return ws_inflate_message(inflate, message, core->inflated, core->options.message_bytes_max);
 }
 
 /* All bytes are consumed, unless the conn ends on the way. */
@@ -335,9 +363,10 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
     struct ws_decoder fresh;
     struct ws_decoder *decoder = &fresh;
     if (conn->input != CONN_NONE) {
-        decoder = &core->inputs[conn->input].decoder;
+        decoder = &core_input(core, conn->input)->decoder;
     } else {
-        ws_decoder_init(&fresh, CORE_MESSAGE_BYTES_MAX, true, NULL);
+        ws_decoder_init(&fresh, core->options.message_bytes_max, true, NULL);
+        fresh.inflates = conn->inflates;
     }
     /* Ends: each round consumes bytes, or is the last. */
     while (conn->state == CONN_STREAMING) {
@@ -346,6 +375,9 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
         enum ws_status status = ws_decode(decoder, bytes, count, &consumed, &message);
         bytes += consumed;
         count -= consumed;
+        if (status == WS_OK && message.is_compressed) {
+            status = conn_inflate(core, conn, &message);
+        }
         if (status == WS_OK) {
             conn_on_message(core, conn, &message);
             conn_renew_input(core, conn, message.opcode);
@@ -369,16 +401,16 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
 static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes,
                                    size_t count)
 {
-    struct conn_input *input = &core->inputs[conn->input];
-    /* One byte more than the limit is enough for the parser to refuse it. */
-    size_t room = sizeof input->bytes - input->handshake_bytes;
+    struct conn_input *input = core_input(core, conn->input);
+    /* A head that fills it is refused by the parser. */
+    size_t room = HANDSHAKE_BYTES_MAX - input->handshake_bytes;
     size_t taken = count < room ? count : room;
     memcpy(input->bytes + input->handshake_bytes, bytes, taken);
     input->handshake_bytes += (uint32_t)taken;
     size_t head_bytes = conn_on_handshake(core, conn, input->bytes, input->handshake_bytes);
     if (head_bytes > 0) {
         /* What follows the head are the first frames. */
-        uint8_t rest[CORE_MESSAGE_BYTES_MAX];
+        uint8_t rest[HANDSHAKE_BYTES_MAX];
         size_t rest_bytes = input->handshake_bytes - head_bytes;
         memcpy(rest, input->bytes + head_bytes, rest_bytes);
         conn_release_input(core, conn);
@@ -504,9 +536,9 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
 {
     uint64_t now_ns = core->time.now_ns;
     if (conn->input != CONN_NONE &&
-        now_ns >= core->inputs[conn->input].since_ns + CONN_HALF_MESSAGE_NS) {
+        now_ns >= core_input(core, conn->input)->since_ns + core->options.half_message_ns) {
         counter_add(&core->counters->closed_protocol, 1);
-        conn_close(core, conn, 4005, "half a message for 10 s", "half a message for 10 s");
+        conn_close(core, conn, 4005, "half a message for too long", "half a message for too long");
     } else if (conn->sub_count == 0 && conn->group_mask == 0 &&
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);

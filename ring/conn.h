@@ -24,7 +24,6 @@
 #define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
 #define CONN_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
-#define CONN_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
 #define CONN_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define CONN_MISSED_PONGS_MAX 2
@@ -89,6 +88,7 @@ struct conn {
     bool shutdown_armed;
     bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
+    bool inflates; /* permessage-deflate was agreed on */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -121,16 +121,15 @@ static inline bool conn_is_current(const struct conn *conn)
     return conn->mode == CONN_PUSHED && conn->due_frames == 0;
 }
 
-/* A request or message that is not complete. */
+/* A request or message that is not complete. As long as a message may be when it is compressed. */
 struct conn_input {
     struct list_link age_link; /* In core->inputs_in_use, oldest first, while used. */
     uint32_t conn;
     uint32_t handshake_bytes;
     uint64_t since_ns;
     struct ws_decoder decoder;
-    uint8_t bytes[CORE_MESSAGE_BYTES_MAX];
+    uint8_t bytes[];
 };
-static_assert(CORE_MESSAGE_BYTES_MAX >= HANDSHAKE_BYTES_MAX, "one kind of block serves both");
 
 void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/bytes.h"
 #include "ring/core_state.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
@@ -197,8 +198,9 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
-    core_unmap(core->inputs, CORE_INPUTS_MAX * sizeof *core->inputs);
-    core_unmap(core->free_inputs, CORE_INPUTS_MAX * sizeof *core->free_inputs);
+    core_unmap(core->inputs, core->input_count * core->input_bytes);
+    core_unmap(core->free_inputs, core->input_count * sizeof *core->free_inputs);
+    core_unmap(core->inflated, core->options.message_bytes_max);
 }
 
 /* The slab of conns is touched now; what grows with use is not. */
@@ -211,11 +213,12 @@ static int core_map_all(struct core *core)
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
-    core->inputs = core_map(CORE_INPUTS_MAX * sizeof *core->inputs, MAP_NORESERVE);
-    core->free_inputs = core_map(CORE_INPUTS_MAX * sizeof *core->free_inputs, 0);
+    core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
+    core->free_inputs = core_map(core->input_count * sizeof *core->free_inputs, 0);
+    core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
         core->pulls.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL) {
+        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -225,10 +228,10 @@ static int core_map_all(struct core *core)
         core->free_conns[i] = core->slab_count - 1 - i;
     }
     core->free_conn_count = core->slab_count;
-    for (uint32_t i = 0; i < CORE_INPUTS_MAX; i++) {
-        core->free_inputs[i] = CORE_INPUTS_MAX - 1 - i;
+    for (uint32_t i = 0; i < core->input_count; i++) {
+        core->free_inputs[i] = core->input_count - 1 - i;
     }
-    core->free_input_count = CORE_INPUTS_MAX;
+    core->free_input_count = core->input_count;
     list_init(&core->inputs_in_use);
     return 0;
 }
@@ -313,6 +316,33 @@ static int core_open_engine(struct core *core, char *error_out, size_t error_byt
     return error;
 }
 
+static void core_take_options(struct core *core, const struct core_options *options)
+{
+    core->options = *options;
+    if (core->options.open_engine == NULL) {
+        core->options.open_engine = engine_uring_open;
+    }
+    if (core->options.clock == NULL) {
+        core->options.clock = core_real_clock;
+    }
+    if (core->options.message_bytes_max == 0) {
+        core->options.message_bytes_max = CORE_MESSAGE_BYTES_MAX;
+    }
+    if (core->options.half_message_ns == 0) {
+        core->options.half_message_ns = CORE_HALF_MESSAGE_NS;
+    }
+    if (core->options.out_pool_bytes == 0) {
+        core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
+    }
+    assert_always(core->options.message_bytes_max >= HANDSHAKE_BYTES_MAX);
+    core->counters = options->counters;
+    core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
+    core->input_count = core->slab_count < CORE_INPUTS_MAX ? core->slab_count : CORE_INPUTS_MAX;
+    core->input_bytes = bytes_round_up(
+        sizeof(struct conn_input) + WS_DEFLATE_BYTES_MAX((size_t)core->options.message_bytes_max),
+        CACHE_LINE_BYTES);
+}
+
 int core_create(struct core **core_out, const struct core_options *options, char *error_out,
                 size_t error_bytes)
 {
@@ -322,15 +352,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
         return -ENOMEM;
     }
     memset(core, 0, sizeof *core);
-    core->options = *options;
-    core->counters = options->counters;
-    core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
-    if (core->options.open_engine == NULL) {
-        core->options.open_engine = engine_uring_open;
-    }
-    if (core->options.clock == NULL) {
-        core->options.clock = core_real_clock;
-    }
+    core_take_options(core, options);
     core->options.clock(core->options.context, &core->time);
     timer_wheel_init(&core->wheel, core->time.now_ns);
     timer_init(&core->accept_timer);
@@ -344,7 +366,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto unmap;
     }
-    error = out_pool_init(&core->out_pool, CORE_OUT_POOL_BYTES);
+    error = out_pool_init(&core->out_pool, core->options.out_pool_bytes);
     if (error < 0) {
         goto close_streams;
     }

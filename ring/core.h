@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "codec/ws_decoder.h"
+#include "codec/ws_deflate.h"
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 
@@ -28,7 +28,9 @@
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 4
 #define CORE_ENCODINGS_MAX 4
-#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message; told in WELCOME */
+#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, inflated; told in WELCOME */
+#define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
+#define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_PEER_TEXT_BYTES_MAX 64
 
 struct core;
@@ -69,6 +71,13 @@ struct core_conn_end {
 
 /* What src is told. All are called on the core's thread. */
 struct core_ops {
+    /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
+     * which may then not come. NULL: no compression is ever agreed on. */
+    struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
+                                         const struct ws_deflate_offers *offers);
+    /* What inflates the messages of a conn that on_offers agreed with: one state for all of them
+     * that keep no context. */
+    struct ws_inflate *(*inflate_of)(void *context, struct core *core, uint32_t conn);
     /* The upgrade is answered; the WELCOME is to be sent. */
     void (*on_open)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
     /* A whole text or binary message; payload may be changed in place. */
@@ -145,6 +154,9 @@ struct core_options {
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
     uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
     uint32_t zero_copy_bytes;       /* longer stretches of the log are lent; 0: none */
+    uint32_t message_bytes_max;     /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
+    uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
+    size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
@@ -183,6 +195,10 @@ bool core_wake(struct core *core, struct engine *waker);
 /* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
  * pool is closed with 4108. */
 void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
+
+/* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
+ * fails, as above. */
+void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t bytes_count);
 
 /* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);

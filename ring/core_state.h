@@ -15,7 +15,6 @@
 #include "ring/puller.h"
 #include "ring/sender.h"
 
-#define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_INPUTS_MAX 256 /* conns in the middle of a request or message */
 #define CORE_SQ_ENTRIES 1024
 #define CORE_CQ_ENTRIES 16384
@@ -127,10 +126,13 @@ struct core {
     struct send_batch *batch;
     uint64_t group_seqs_bytes;
 
-    struct conn_input *inputs;
+    void *inputs; /* input_count blocks of input_bytes: see core_input() */
+    size_t input_bytes;
+    uint32_t input_count;
     struct list_link inputs_in_use;
     uint32_t *free_inputs;
     uint32_t free_input_count;
+    uint8_t *inflated; /* the message at hand, if it came compressed: message_bytes_max bytes */
 
     struct timer accept_timer;
     bool accept_armed[CORE_LISTENERS_MAX];
@@ -154,6 +156,11 @@ static inline uint64_t core_tag(enum core_op op, uint32_t generation, uint32_t c
 static inline struct conn *core_conn(struct core *core, uint32_t index)
 {
     return &core->conns[index];
+}
+
+static inline struct conn_input *core_input(struct core *core, uint32_t index)
+{
+    return (struct conn_input *)((char *)core->inputs + index * core->input_bytes);
 }
 
 static inline uint32_t conn_index(const struct core *core, const struct conn *conn)

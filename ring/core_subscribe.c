@@ -11,6 +11,14 @@ void core_send_text(struct core *core, uint32_t index, const char *payload, size
     }
 }
 
+void core_send_raw(struct core *core, uint32_t index, const void *bytes, size_t bytes_count)
+{
+    struct conn *conn = core_conn(core, index);
+    if (conn->state == CONN_STREAMING) {
+        conn_queue(core, conn, bytes, bytes_count);
+    }
+}
+
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
 {
     conn_close(core, core_conn(core, index), code, reason, "closed by the server");

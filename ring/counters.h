@@ -101,8 +101,12 @@ struct publisher_counters {
     counter log_waits;          /* times the writer waited for a core inside submit */
     counter log_saved;          /* last frames saved before they were lapped */
     counter log_replaced_bytes; /* pages given away, since the kernel still read them */
-    counter late_ns;            /* gauge: how late the newest tick was published (ts_pub - ts_event
-                                   of simulated ticks, ts_pub - ts_recv of others) */
+    counter sbe_frames;         /* in the log of md.sbe.v1 */
+    counter sbe_bytes;
+    counter deflate_frames; /* in the log of JSON with permessage-deflate */
+    counter deflate_bytes;
+    counter late_ns; /* gauge: how late the newest tick was published (ts_pub - ts_event
+                        of simulated ticks, ts_pub - ts_recv of others) */
 };
 
 struct counters {

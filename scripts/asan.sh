@@ -20,7 +20,7 @@ export -f compile
 export out headers
 export flags_text="${flags[*]}"
 printf '%s\n' codec/*.c ring/*.c feeds/*.c src/*.c tools/*.c tests/sim_*.c |
-    grep -v -E '/(main|tap_main|bench_main|sim_core)\.c$' |
+    grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core)\.c$' |
     xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
 touch "$out/objects/stamp"
 

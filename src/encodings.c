@@ -10,6 +10,8 @@
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
+#define ENCODINGS_DEFLATE_LEVEL 1 /* higher ones cost more than they save: bench_ws_deflate */
+
 enum encodings_state {
     ENCODINGS_IDLE,
     ENCODINGS_SEEDING, /* Ticks are written; the images of quiet channels are being carried over. */
@@ -27,11 +29,28 @@ struct encodings {
     struct encodings_options options;
     struct core_encoding table[CORE_ENCODINGS_MAX];
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
+    struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
     uint32_t written_mask; /* of those not idle, but for JSON */
     size_t payload_bytes_max;
+    struct ws_deflate *deflate; /* NULL: JSON is not compressed */
     struct json_tick_reader reader;
 };
+
+static int encodings_create_logs(struct encodings *encodings)
+{
+    uint32_t last = encodings->options.compresses ? CORE_ENCODING_JSON_DEFLATE : CORE_ENCODING_SBE;
+    for (uint32_t i = 0; i <= last; i++) {
+        struct frame_log_options log = encodings->options.log;
+        log.is_lazy = i != CORE_ENCODING_JSON;
+        int error = frame_log_create(&encodings->table[i].log, &log);
+        if (error < 0) {
+            return error;
+        }
+        encodings->count = i + 1;
+    }
+    return 0;
+}
 
 int encodings_create(struct encodings **encodings_out, const struct encodings_options *options)
 {
@@ -44,15 +63,18 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     if (encodings->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
         encodings->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
     }
-    for (uint32_t i = 0; i <= CORE_ENCODING_SBE; i++) {
-        struct frame_log_options log = options->log;
-        log.is_lazy = i != CORE_ENCODING_JSON;
-        int error = frame_log_create(&encodings->table[i].log, &log);
-        if (error < 0) {
-            encodings_destroy(encodings);
-            return error;
-        }
-        encodings->count = i + 1;
+    int error = encodings_create_logs(encodings);
+    if (error == 0 && options->compresses) {
+        struct ws_deflate_options deflate = {
+            .level = ENCODINGS_DEFLATE_LEVEL,
+            .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
+            .payload_bytes_min = options->compressed_bytes_min,
+        };
+        error = ws_deflate_create(&encodings->deflate, &deflate);
+    }
+    if (error < 0) {
+        encodings_destroy(encodings);
+        return error;
     }
     atomic_store(&encodings->table[CORE_ENCODING_JSON].run, 1);
     *encodings_out = encodings;
@@ -64,6 +86,7 @@ void encodings_destroy(struct encodings *encodings)
     for (uint32_t i = 0; i < encodings->count; i++) {
         frame_log_destroy(encodings->table[i].log);
     }
+    ws_deflate_destroy(encodings->deflate);
     free(encodings);
 }
 
@@ -76,6 +99,11 @@ struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *cou
 struct frame_log *encodings_json_log(const struct encodings *encodings)
 {
     return encodings->table[CORE_ENCODING_JSON].log;
+}
+
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding)
+{
+    return encodings->counts[encoding];
 }
 
 bool encodings_are_written(const struct encodings *encodings)
@@ -94,32 +122,43 @@ void encodings_publish(struct encodings *encodings)
 
 /* ---- Writing ---- */
 
-/* Returns the frame's length. */
-static uint32_t encodings_encode(struct encodings *encodings, uint8_t *frame,
-                                 const struct encodings_tick *tick)
+/* Of a frame as ws_frame_finish makes it. */
+static uint32_t encodings_header_bytes(uint32_t frame_bytes)
 {
-    size_t bytes = 0;
-    if (tick->update != NULL) {
-        bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
-                                tick->update, tick->seq, tick->ts_pub_ns);
+    return frame_bytes < 2 + 126 ? 2 : 4;
+}
+
+/* These return the frame's length, or 0: it is to be the JSON frame. */
+static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
+                                   const struct encodings_tick *tick)
+{
+    if (tick->update == NULL) {
+        return 0;
     }
-    if (bytes > 0) {
-        return (uint32_t)ws_frame_finish(frame, WS_BINARY, bytes);
-    }
-    memcpy(frame, tick->frame, tick->frame_bytes);
-    return tick->frame_bytes;
+    size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
+                                   tick->update, tick->seq, tick->ts_pub_ns);
+    return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
+}
+
+static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
+                                const struct encodings_tick *tick)
+{
+    uint32_t header_bytes = encodings_header_bytes(tick->frame_bytes);
+    return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
+                            WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
 }
 
 /* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
 static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
-                               uint32_t channel, const uint8_t *frame, uint32_t frame_bytes)
+                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
 {
     if (encoding == CORE_ENCODING_JSON_DEFLATE) {
         return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
     }
-    size_t payload_at = ws_frame_payload_at(frame);
-    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
-                            running_hash_payload(frame + payload_at, frame_bytes - payload_at));
+    uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
+    return running_hash_add(
+        frame_log_hash(encodings->table[encoding].log, channel),
+        running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
@@ -127,11 +166,20 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
 {
     struct frame_log *log = encodings->table[encoding].log;
     uint8_t *frame = frame_log_reserve(log);
-    uint32_t frame_bytes = encodings_encode(encodings, frame, tick);
+    size_t frame_bytes = encoding == CORE_ENCODING_SBE
+                             ? encodings_encode_sbe(encodings, frame, tick)
+                             : encodings_deflate(encodings, frame, tick);
+    if (frame_bytes == 0) {
+        frame_bytes = tick->frame_bytes;
+        memcpy(frame, tick->frame, frame_bytes);
+    }
+    encodings->counts[encoding].frames++;
+    encodings->counts[encoding].bytes += frame_bytes;
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
     frame_log_set_hash(log, tick->channel,
                        encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
-    frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
+    frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
+                     tick->ts_pub_ns);
 }
 
 void encodings_write(struct encodings *encodings, const struct encodings_tick *tick)
@@ -165,7 +213,7 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
 static bool encodings_read_image(struct encodings *encodings, const uint8_t *frame,
                                  uint32_t frame_bytes)
 {
-    uint32_t header_bytes = frame_bytes < 2 + 126 ? 2 : 4;
+    uint32_t header_bytes = encodings_header_bytes(frame_bytes);
     return json_tick_read(&encodings->reader, frame + header_bytes, frame_bytes - header_bytes);
 }
 

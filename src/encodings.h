@@ -17,6 +17,7 @@
 
 #include "codec/base/units.h"
 #include "codec/md.h"
+#include "codec/ws_deflate.h"
 #include "ring/core.h"
 #include "src/channels.h"
 
@@ -27,7 +28,9 @@ struct encodings;
 
 struct encodings_options {
     const struct channels *channels;
-    struct frame_log_options log; /* of each */
+    struct frame_log_options log;  /* of each */
+    bool compresses;               /* JSON may be had with permessage-deflate, */
+    uint32_t compressed_bytes_min; /* payloads so long and longer */
 };
 
 int encodings_create(struct encodings **encodings_out, const struct encodings_options *options);
@@ -55,6 +58,13 @@ void encodings_write(struct encodings *encodings, const struct encodings_tick *t
 
 /* Whether there is any to write into. */
 bool encodings_are_written(const struct encodings *encodings);
+
+/* How many an encoding has had so far. */
+struct encodings_count {
+    uint64_t frames;
+    uint64_t bytes;
+};
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
 
 /* Shows what was written. To be called before the JSON log's own publish. */
 void encodings_publish(struct encodings *encodings);

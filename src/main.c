@@ -165,6 +165,8 @@ static int server_create_encodings(struct server *server)
                 .frame_bytes_max = MAIN_FRAME_BYTES_MAX,
                 .channel_count_max = CHANNELS_MAX,
                 .reader_count = server->options.core_count},
+        .compresses = server->options.compression != 0,
+        .compressed_bytes_min = server->options.compression_threshold_bytes,
     };
     struct metrics_system system;
     metrics_read_system(&system);
@@ -281,6 +283,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .subscription_count_max = server->options.subscriptions_max,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
+        .compression = server->options.compression != 0,
         .channels = server->channels,
         .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
     };

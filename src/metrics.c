@@ -70,6 +70,10 @@ struct metrics {
     {                                                                                              \
 #member, name, NULL, help, true, false, CORE_AT(member)                                    \
     }
+#define ENCODING(member, name, labels, help)                                                       \
+    {                                                                                              \
+#member, name, labels, help, false, false, PUBLISHER_AT(member)                            \
+    }
 #define TICKS(member, name, help)                                                                  \
     {                                                                                              \
 #member, name, NULL, help, false, false, PUBLISHER_AT(member)                              \
@@ -137,6 +141,12 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(log_saved, "log_saved_total", "Last frames saved before they were lapped."),
     TICKS(log_replaced_bytes, "log_replaced_bytes_total",
           "Bytes of the log given fresh memory, since the kernel still referred to the old."),
+    ENCODING(
+        sbe_frames, "encoded_frames_total", "encoding=\"sbe\"",
+        "Frames in the logs of other encodings, which are written while clients ask for them."),
+    ENCODING(deflate_frames, "encoded_frames_total", "encoding=\"json+deflate\"", NULL),
+    ENCODING(sbe_bytes, "encoded_bytes_total", "encoding=\"sbe\"", "Bytes of those frames."),
+    ENCODING(deflate_bytes, "encoded_bytes_total", "encoding=\"json+deflate\"", NULL),
     {"late_ns", "publish_delay_seconds", NULL, "How late the newest tick was published.", true,
      true, PUBLISHER_AT(late_ns)},
 };
@@ -463,17 +473,23 @@ static void metrics_write_counter(FILE *out, const char *name, const char *help,
     fprintf(out, "%s %.17g\n", name, value);
 }
 
+/* Series of one name follow one another; the first has the help. */
+static void metrics_write_field_head(FILE *out, const struct metrics_field *field)
+{
+    if (field->help != NULL) {
+        char name[96];
+        snprintf(name, sizeof name, "ringcast_%s", field->name);
+        metrics_write_head(out, name, field->is_gauge ? "gauge" : "counter", field->help);
+    }
+}
+
 static void metrics_write_cores(FILE *out, const struct counters *counters)
 {
     size_t count;
     const struct metrics_field *fields = metrics_core_fields(&count);
     for (size_t i = 0; i < count; i++) {
         const struct metrics_field *field = &fields[i];
-        if (field->help != NULL) {
-            char name[96];
-            snprintf(name, sizeof name, "ringcast_%s", field->name);
-            metrics_write_head(out, name, field->is_gauge ? "gauge" : "counter", field->help);
-        }
+        metrics_write_field_head(out, field);
         for (uint32_t core = 0; core < counters->core_count; core++) {
             fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %" PRIu64 "\n", field->name, core,
                     field->labels == NULL ? "" : ",", field->labels == NULL ? "" : field->labels,
@@ -497,11 +513,12 @@ static void metrics_write_publisher(FILE *out, const struct counters *counters)
     size_t count;
     const struct metrics_field *fields = metrics_publisher_fields(&count);
     for (size_t i = 0; i < count; i++) {
-        char name[96];
-        double value = (double)metrics_field_get(&fields[i], &counters->publisher);
-        snprintf(name, sizeof name, "ringcast_%s", fields[i].name);
-        metrics_write_head(out, name, fields[i].is_gauge ? "gauge" : "counter", fields[i].help);
-        fprintf(out, "%s %.17g\n", name, fields[i].is_ns ? value / (double)NS_PER_SECOND : value);
+        const struct metrics_field *field = &fields[i];
+        double value = (double)metrics_field_get(field, &counters->publisher);
+        metrics_write_field_head(out, field);
+        fprintf(out, "ringcast_%s%s%s%s %.17g\n", field->name, field->labels == NULL ? "" : "{",
+                field->labels == NULL ? "" : field->labels, field->labels == NULL ? "" : "}",
+                field->is_ns ? value / (double)NS_PER_SECOND : value);
     }
 }
 

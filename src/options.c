@@ -16,6 +16,7 @@
 
 static const char *const options_publishers[] = {"auto", "inline", "thread", NULL};
 static const char *const options_engines[] = {"uring", NULL};
+static const char *const options_off_on[] = {"off", "on", NULL};
 static const char *const options_log_formats[] = {"text", "json", NULL};
 static const char *const options_log_levels[] = {"DEBUG", "INFO",     "WARNING",
                                                  "ERROR", "CRITICAL", NULL};
@@ -69,6 +70,10 @@ static const struct option_spec options_specs[] = {
      "At the end clients are told, and let go one after the other within so long; 0: all at once."},
     {"max-lag-ms", "MS", "0", NULL, OPTION_NUMBER, AT(lag_ms_max), 0, 3600 * 1000, NULL,
      "A client further behind gets its lag policy; 0: only when the log has passed it."},
+    {"compression", "WHETHER", "on", NULL, OPTION_CHOICE, AT(compression), 0, 0, options_off_on,
+     "Agree to permessage-deflate with clients that offer it."},
+    {"compression-threshold", "BYTES", "1024", NULL, OPTION_BYTES, AT(compression_threshold_bytes),
+     0, 64 * KIB, NULL, "Shorter messages are sent uncompressed."},
     {"log-level", "LEVEL", "INFO", "LOG_LEVEL", OPTION_CHOICE, AT(log_level), 0, 0,
      options_log_levels, "Lines below this level are left out."},
     {"log-format", "FORMAT", "text", NULL, OPTION_CHOICE, AT(log_format), 0, 0, options_log_formats,

@@ -18,13 +18,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "codec/base/version.h"
 #include "ring/counters.h"
 #include "src/log.h"
 #include "src/publisher.h"
-
-#ifndef RINGCAST_VERSION
-#define RINGCAST_VERSION "0.1.0"
-#endif
 
 #define OPTIONS_ERROR_BYTES_MAX 1024
 #define OPTIONS_IGNORED_MAX 4
@@ -65,8 +62,10 @@ struct options {
     uint64_t idle_timeout_ns;
     uint64_t drain_timeout_ns;
     uint32_t lag_ms_max; /* 0: none */
-    int log_level;       /* enum log_level */
-    int log_format;      /* 0: text, 1: json */
+    int compression;     /* 0: off, 1: on */
+    uint32_t compression_threshold_bytes;
+    int log_level;  /* enum log_level */
+    int log_format; /* 0: text, 1: json */
 
     /* Variables that are accepted and have no use yet: main warns of each. */
     const char *ignored_variables[OPTIONS_IGNORED_MAX];

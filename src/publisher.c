@@ -435,6 +435,13 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->feed_malformed, sums.malformed);
     counter_set(&publisher->counters->feed_holes, sums.holes);
     counter_set(&publisher->counters->feed_passes, sums.passes);
+    struct encodings_count sbe = encodings_count(publisher->encodings, CORE_ENCODING_SBE);
+    struct encodings_count deflate =
+        encodings_count(publisher->encodings, CORE_ENCODING_JSON_DEFLATE);
+    counter_set(&publisher->counters->sbe_frames, sbe.frames);
+    counter_set(&publisher->counters->sbe_bytes, sbe.bytes);
+    counter_set(&publisher->counters->deflate_frames, deflate.frames);
+    counter_set(&publisher->counters->deflate_bytes, deflate.bytes);
     counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
     counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
     counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);

@@ -48,7 +48,8 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
     sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
-    if (sessions->slab == NULL || sessions->pattern_conns == NULL) {
+    if (sessions->slab == NULL || sessions->pattern_conns == NULL ||
+        (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
         return -ENOMEM;
     }
@@ -64,6 +65,7 @@ void sessions_destroy(struct sessions *sessions)
     }
     free(sessions->slab);
     free(sessions->pattern_conns);
+    ws_inflate_destroy(sessions->inflate);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     free(sessions);
@@ -140,6 +142,27 @@ void session_end_verdicts(struct session_call *call)
 }
 
 /* ---- Opening and closing ---- */
+
+/* What is compressed once serves every client only if no message depends on those before it, and
+ * all clients have the whole window. */
+static struct ws_deflate_terms session_on_offers(void *context, struct core *core, uint32_t conn,
+                                                 const struct ws_deflate_offers *offers)
+{
+    static const struct ws_deflate_policy policy = {
+        .no_takeover = true,
+        .server_window_bits_min = WS_DEFLATE_WINDOW_BITS_MAX,
+    };
+    const struct sessions *sessions = context;
+    (void)core, (void)conn;
+    return sessions->inflate != NULL ? ws_deflate_negotiate(offers, &policy)
+                                     : (struct ws_deflate_terms){.is_on = false};
+}
+
+static struct ws_inflate *session_inflate_of(void *context, struct core *core, uint32_t conn)
+{
+    (void)core, (void)conn;
+    return ((struct sessions *)context)->inflate;
+}
 
 /* Unique in a run: the core, and a number that grows. */
 static void session_write_id(const struct session *session, const struct core *core,
@@ -337,6 +360,8 @@ static void session_log(void *context, struct core *core, int level, const char 
 }
 
 const struct core_ops session_ops = {
+    .on_offers = session_on_offers,
+    .inflate_of = session_inflate_of,
     .on_open = session_on_open,
     .on_message = session_on_message,
     .on_close = session_on_close,

@@ -4,7 +4,8 @@
  * Owner    main creates one table per core, before the core.
  * Threads  The core's thread only, through the ops.
  * Memory   A slab of 40 bytes a conn; patterns are allocated as they are asked for, exact
- *          subscriptions are kept by the core alone. One buffer for answers.
+ *          subscriptions are kept by the core alone. One buffer for answers, and with
+ *          compression one state that inflates everybody's messages.
  * Source   docs/protocol.md.
  */
 #ifndef RINGCAST_SRC_SESSION_H
@@ -21,6 +22,7 @@ struct session_options {
     uint32_t subscription_count_max; /* per client; a pattern counts once per type */
     uint64_t heartbeat_interval_ns;  /* told in WELCOME */
     uint64_t idle_timeout_ns;        /* told in WELCOME */
+    bool compression;                /* permessage-deflate is agreed to */
     const struct channels *channels;
     struct publisher *inline_publisher; /* NULL: on a thread of its own */
     char epoch[17];                     /* hex, random, one per run */

@@ -55,6 +55,7 @@ struct sessions {
     uint64_t newest_number;
     uint32_t *pattern_conns; /* conns that have patterns, in no order */
     uint32_t pattern_conn_count;
+    struct ws_inflate *inflate; /* NULL: no compression */
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];

@@ -661,7 +661,7 @@ static void check_core_is_empty(void)
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);
     EXPECT(world.core->out_pool.free_count == world.out_block_count);
-    EXPECT(world.core->free_input_count == CORE_INPUTS_MAX);
+    EXPECT(world.core->free_input_count == world.core->input_count);
     EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
     uint32_t hold_count = 0;
     for (uint32_t i = 0; i < ENCODINGS; i++) {

@@ -100,6 +100,8 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_int_equal(options.heartbeat_interval_ns, 30 * NS_PER_SECOND);
     assert_int_equal(options.idle_timeout_ns, 300 * NS_PER_SECOND);
     assert_int_equal(options.lag_ms_max, 0);
+    assert_int_equal(options.compression, 1);
+    assert_int_equal(options.compression_threshold_bytes, 1024);
     assert_int_equal(options.log_level, LOG_LEVEL_INFO);
     assert_int_equal(options.log_format, 0);
 }

@@ -62,11 +62,12 @@ static void check_stream(struct harness *harness, const struct decoder_case *the
     check_ending(harness, the_case, message_count);
 }
 
-static void run_cases(const struct decoder_case *cases, size_t case_count)
+static void run_cases_with(const struct decoder_case *cases, size_t case_count, bool inflates)
 {
     static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
     struct harness harness;
     harness_init(&harness);
+    harness.inflates = inflates;
     struct stream stream = {.bytes = malloc(TEST_STREAM_BYTES_MAX)};
     for (size_t i = 0; i < case_count; i++) {
         for (int masked = 0; masked < 2; masked++) {
@@ -79,6 +80,11 @@ static void run_cases(const struct decoder_case *cases, size_t case_count)
     }
     free(stream.bytes);
     harness_deinit(&harness);
+}
+
+static void run_cases(const struct decoder_case *cases, size_t case_count)
+{
+    run_cases_with(cases, case_count, false);
 }
 
 /* Section 1: text and binary messages of every length form. */
@@ -273,6 +279,91 @@ static const struct decoder_case close_cases[] = {
      WS_BAD_UTF8},
     {"reason cut", {{FINAL | WS_CLOSE, T("\x03\xe8\xe2\x82")}}, {{0}}, WS_BAD_UTF8},
 };
+
+#define RSV1 0x40
+
+/* Where permessage-deflate is agreed on. What is compressed is handed out as it came. */
+static const struct decoder_case compressed_cases[] = {
+    {"a text that is no UTF-8 yet",
+     {{FINAL | RSV1 | WS_TEXT, T("\xff\x00")}, {FINAL | WS_TEXT, T("plain")}},
+     {{RSV1 | WS_TEXT, T("\xff\x00")}, {WS_TEXT, T("plain")}},
+     WS_OK},
+    {"binary", {{FINAL | RSV1 | WS_BINARY, T("x")}}, {{RSV1 | WS_BINARY, T("x")}}, WS_OK},
+    {"empty", {{FINAL | RSV1 | WS_TEXT, T("")}}, {{RSV1 | WS_TEXT, T("")}}, WS_OK},
+    {"fragments with a ping between",
+     {{RSV1 | WS_TEXT, T("\xff")},
+      {FINAL | WS_PING, T("ping")},
+      {0, T("\xfe")},
+      {FINAL, T("\xfd")},
+      {WS_TEXT, T("pl")},
+      {FINAL, T("ain")}},
+     {{WS_PING, T("ping")}, {RSV1 | WS_TEXT, T("\xff\xfe\xfd")}, {WS_TEXT, T("plain")}},
+     WS_OK},
+    {"empty fragments",
+     {{RSV1 | WS_BINARY, T("")}, {0, T("")}, {FINAL, T("")}},
+     {{RSV1 | WS_BINARY, T("")}},
+     WS_OK},
+    {"plain text is checked as ever",
+     {{FINAL | RSV1 | WS_TEXT, T("\xff")}, {FINAL | WS_TEXT, T("\xff")}},
+     {{RSV1 | WS_TEXT, T("\xff")}},
+     WS_BAD_UTF8},
+    {"plain fragments after compressed ones too",
+     {{RSV1 | WS_TEXT, T("\xff")}, {FINAL, T("")}, {WS_TEXT, T("a")}, {FINAL, T("\xff")}},
+     {{RSV1 | WS_TEXT, T("\xff")}},
+     WS_BAD_UTF8},
+    {"RSV1 in a continuation",
+     {{RSV1 | WS_TEXT, T("a")}, {FINAL | RSV1, T("b")}},
+     {{0}},
+     WS_RESERVED_BIT},
+    {"RSV1 in the continuation of a plain message",
+     {{WS_TEXT, T("a")}, {FINAL | RSV1, T("b")}},
+     {{0}},
+     WS_RESERVED_BIT},
+    {"RSV1 in a ping", {{FINAL | RSV1 | WS_PING, T("")}}, {{0}}, WS_RESERVED_BIT},
+    {"RSV1 in a pong", {{FINAL | RSV1 | WS_PONG, T("")}}, {{0}}, WS_RESERVED_BIT},
+    {"RSV1 in a close", {{FINAL | RSV1 | WS_CLOSE, T("")}}, {{0}}, WS_RESERVED_BIT},
+    {"RSV1 with a reserved opcode", {{FINAL | RSV1 | 3, T("")}}, {{0}}, WS_RESERVED_BIT},
+    {"RSV2", {{FINAL | 0x20 | WS_TEXT, T("a")}}, {{0}}, WS_RESERVED_BIT},
+    {"RSV1 and RSV3", {{FINAL | 0x50 | WS_TEXT, T("a")}}, {{0}}, WS_RESERVED_BIT},
+    {"a message inside a compressed one",
+     {{RSV1 | WS_TEXT, T("a")}, {FINAL | RSV1 | WS_TEXT, T("b")}},
+     {{0}},
+     WS_BAD_CONTINUATION},
+};
+
+static void rsv1_marks_the_first_frame_of_a_compressed_message(void **state)
+{
+    (void)state;
+    run_cases_with(compressed_cases, COUNT(compressed_cases), true);
+}
+
+static void what_is_compressed_may_be_longer_than_a_message_but_not_much(void **state)
+{
+    (void)state;
+    static char payload[WS_DEFLATE_BYTES_MAX(TEST_MESSAGE_BYTES_MAX) + 1];
+    const size_t most = sizeof payload - 1;
+    const struct decoder_case cases[] = {
+        {"one frame",
+         {{FINAL | RSV1 | WS_BINARY, payload, most}},
+         {{RSV1 | WS_BINARY, payload, most}},
+         WS_OK},
+        {"fragments",
+         {{RSV1 | WS_BINARY, payload, most - 7}, {FINAL, payload, 7}},
+         {{RSV1 | WS_BINARY, payload, most}},
+         WS_OK},
+        {"one byte more", {{FINAL | RSV1 | WS_BINARY, payload, most + 1}}, {{0}}, WS_TOO_LONG},
+        {"in a fragment", {{RSV1 | WS_TEXT, payload, most}, {FINAL, T("x")}}, {{0}}, WS_TOO_LONG},
+        {"plain", {{FINAL | WS_BINARY, payload, TEST_MESSAGE_BYTES_MAX + 1}}, {{0}}, WS_TOO_LONG},
+        {"plain fragments after a compressed message",
+         {{RSV1 | WS_BINARY, T("a")},
+          {FINAL, T("b")},
+          {WS_BINARY, payload, TEST_MESSAGE_BYTES_MAX},
+          {FINAL, T("x")}},
+         {{RSV1 | WS_BINARY, T("ab")}},
+         WS_TOO_LONG},
+    };
+    run_cases_with(cases, COUNT(cases), true);
+}
 
 static void pings_and_pongs_follow_the_rules(void **state)
 {
@@ -582,6 +673,8 @@ int main(void)
         cmocka_unit_test(messages_of_every_length_form_arrive),
         cmocka_unit_test(pings_and_pongs_follow_the_rules),
         cmocka_unit_test(reserved_bits_are_refused),
+        cmocka_unit_test(rsv1_marks_the_first_frame_of_a_compressed_message),
+        cmocka_unit_test(what_is_compressed_may_be_longer_than_a_message_but_not_much),
         cmocka_unit_test(reserved_opcodes_are_refused),
         cmocka_unit_test(fragments_are_put_together_and_kept_in_order),
         cmocka_unit_test(texts_must_be_utf8_across_fragments),

@@ -85,6 +85,28 @@ static void the_first_frame_may_follow_the_head_at_once(void **state)
     assert_null(strstr(answer, "WebSocket-Protocol"));
 }
 
+static void what_was_agreed_on_is_in_the_answer(void **state)
+{
+    (void)state;
+    static const struct ws_deflate_policy policy = {.server_window_bits_min = 8};
+    static const char text[] = LINE FIELDS "Sec-WebSocket-Extensions: x\r\n"
+                                           "Sec-WebSocket-Extensions: permessage-deflate; "
+                                           "server_max_window_bits=9\r\n" END;
+    static const char expected[] =
+        "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n\r\n";
+    struct handshake_request request;
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
+                     HANDSHAKE_OK);
+    assert_int_equal(request.offers.count, 1);
+    assert_false(request.deflate.is_on);
+    answer[handshake_accept(answer, &request)] = '\0';
+    assert_null(strstr(answer, "Extensions"));
+    request.deflate = ws_deflate_negotiate(&request.offers, &policy);
+    answer[handshake_accept(answer, &request)] = '\0';
+    assert_string_equal(strstr(answer, "\r\nSec-WebSocket-Extensions"), expected);
+}
+
 struct handshake_case {
     const char *text;
     enum handshake_status status;
@@ -104,6 +126,8 @@ static const struct handshake_case handshake_cases[] = {
     {LINE FIELDS "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b,md.json.v1\r\n" END,
      HANDSHAKE_OK},
     {LINE FIELDS "Sec-WebSocket-Protocol:\r\n" END, HANDSHAKE_OK},
+    {LINE FIELDS "Sec-WebSocket-Extensions: a; b=\"c\", permessage-deflate; d\r\n" END,
+     HANDSHAKE_OK},
 
     {"\x16\x03\x01\x02", HANDSHAKE_NOT_HTTP}, /* TLS */
     {"\r\n" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
@@ -175,6 +199,9 @@ static const struct handshake_case handshake_cases[] = {
      HANDSHAKE_BAD_VERSION},
     {LINE FIELDS "Sec-WebSocket-Protocol: chat\r\n" END, HANDSHAKE_BAD_PROTOCOL},
     {LINE FIELDS "Sec-WebSocket-Protocol: MD.JSON.V1\r\n" END, HANDSHAKE_BAD_PROTOCOL},
+    {LINE FIELDS "Sec-WebSocket-Extensions: permessage-deflate;\r\n" END, HANDSHAKE_BAD_EXTENSIONS},
+    {LINE "Sec-WebSocket-Extensions: =\r\nSec-WebSocket-Extensions: x\r\n" FIELDS END,
+     HANDSHAKE_BAD_EXTENSIONS},
 };
 
 static void each_request_gets_its_verdict(void **state)
@@ -313,6 +340,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_BAD_METHOD, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n"},
         {HANDSHAKE_BAD_VERSION, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n"},
         {HANDSHAKE_BAD_PROTOCOL, "HTTP/1.1 400 ", "md.json.v1"},
+        {HANDSHAKE_BAD_EXTENSIONS, "HTTP/1.1 400 ", "Sec-WebSocket-Extensions"},
         {HANDSHAKE_URI_TOO_LONG, "HTTP/1.1 414 ", ""},
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
         {HANDSHAKE_BUSY, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
@@ -414,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_of_the_rfc_is_accepted),
         cmocka_unit_test(the_first_frame_may_follow_the_head_at_once),
+        cmocka_unit_test(what_was_agreed_on_is_in_the_answer),
         cmocka_unit_test(each_request_gets_its_verdict),
         cmocka_unit_test(a_verdict_never_changes_with_more_bytes),
         cmocka_unit_test(a_zero_byte_is_refused_anywhere),

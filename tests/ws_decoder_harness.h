@@ -37,14 +37,16 @@ struct harness {
     struct ws_decoder decoder;
     uint8_t *buffer; /* Given to the decoder when it asks. */
     struct guard_page guard;
-    const struct frame *expected;
+    const struct frame *expected; /* first: the opcode, and WS_COMPRESSED_BIT */
     size_t expected_index;
     enum ws_status fault;
+    bool inflates; /* permessage-deflate is agreed on */
 };
 
 static inline void harness_init(struct harness *harness)
 {
-    harness->buffer = malloc(TEST_MESSAGE_BYTES_MAX);
+    harness->inflates = false;
+    harness->buffer = malloc(WS_DEFLATE_BYTES_MAX(TEST_MESSAGE_BYTES_MAX));
     guard_page_init(&harness->guard, TEST_STREAM_BYTES_MAX);
 }
 
@@ -58,6 +60,7 @@ static inline void harness_start(struct harness *harness, const struct frame *ex
                                  bool expect_mask)
 {
     ws_decoder_init(&harness->decoder, TEST_MESSAGE_BYTES_MAX, expect_mask, NULL);
+    harness->decoder.inflates = harness->inflates;
     harness->expected = expected;
     harness->expected_index = 0;
     harness->fault = WS_OK;
@@ -66,7 +69,8 @@ static inline void harness_start(struct harness *harness, const struct frame *ex
 static inline void harness_on_message(struct harness *harness, const struct ws_message *message)
 {
     const struct frame *expected = &harness->expected[harness->expected_index++];
-    assert_int_equal(message->opcode, expected->first);
+    assert_int_equal(message->opcode | (message->is_compressed ? WS_COMPRESSED_BIT : 0),
+                     expected->first);
     assert_int_equal(message->payload_bytes, expected->payload_bytes);
     assert_non_null(message->payload);
     if (expected->payload_bytes > 0) {

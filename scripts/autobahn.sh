@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Runs the Autobahn test suite's fuzzing client against ringcast-echo, and fails unless every case
+# is OK or INFORMATIONAL: NON-STRICT is a failure, and so is compression that is not offered.
+#
+#   scripts/autobahn.sh [CASE...]     all 517 cases, or those named: 1.* 6.4.1 '12.*'
+#
+# The report is left in zig-out/autobahn. The suite is for Python 2.7, which Debian 12 has not: the
+# first run takes Debian 11's packages of it, unpacked and not installed, and the suite from PyPI,
+# pinned, into .toolchain/autobahn (95 MB, half a minute). AUTOBAHN_URL names another server.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+home=$PWD/.toolchain/autobahn
+out=$PWD/zig-out/autobahn
+python=(python2.7 python2.7-minimal libpython2.7-minimal libpython2.7-stdlib libffi7 libssl1.1)
+tools=(pip==20.3.4 setuptools==44.1.1 wheel==0.37.1)
+needed=(
+    Automat==20.2.0 PyHamcrest==1.10.1 attrs==21.4.0 cffi==1.15.1 constantly==15.1.0
+    cryptography==3.3.2 enum34==1.1.10 hyperlink==21.0.0 idna==2.10 incremental==21.3.0
+    ipaddress==1.0.23 jinja2==2.11.3 klein==20.6.0 markupsafe==1.1.1 pyasn1==0.5.1
+    pyasn1-modules==0.3.0 pycparser==2.21 pyopenssl==21.0.0 service-identity==21.1.0 six==1.16.0
+    argparse==1.4.0 linecache2==1.0.0 traceback2==1.4.0 tubes==0.2.1 typing==3.10.0.0
+    unittest2==1.1.0 Werkzeug==1.0.1 zope.interface==5.4.0
+)
+
+say() { printf 'autobahn: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 2
+}
+
+python2() {
+    LD_LIBRARY_PATH=$home/root/usr/lib/$(uname -m)-linux-gnu PYTHONHOME=$home/root/usr \
+        PYTHONPATH=$home/site PYTHONWARNINGS=ignore "$home/root/usr/bin/python2.7" "$@"
+}
+
+# Debian 11's packages, from the mirror this system uses, checked by apt with Debian's own key.
+unpack_python() {
+    local mirror apt
+    mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list \
+        /etc/apt/sources.list.d 2>/dev/null | head -1 | tr -d ' ') || true
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+        "${mirror:-http://deb.debian.org/debian} bullseye main" >bullseye.list
+    apt=(-qq -o "Dir::Etc::sourcelist=$PWD/bullseye.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD/cache" -o APT::Sandbox::User=root)
+    mkdir -p lists/partial cache/archives/partial root
+    apt-get "${apt[@]}" update
+    apt-get "${apt[@]}" download "${python[@]}"
+    for package in ./*.deb; do dpkg-deb -x "$package" root; done
+}
+
+install_suite() {
+    python3 -m pip download -q --no-deps --disable-pip-version-check "${tools[@]}"
+    python2 pip-20.3.4-py2.py3-none-any.whl/pip install -q --no-index --find-links . --target site \
+        pip setuptools wheel
+    python2 -m pip install -q --target site --no-deps --prefer-binary "${needed[@]}"
+    # The suite asks for this very autobahn, whose only distribution is its source.
+    python2 -m pip install -q --target site --no-deps --no-binary :all: autobahn==0.10.9 \
+        txaio==2.1.0
+    # It has put a folder where Twisted belongs, which is therefore replaced.
+    python2 -m pip install -q --target site --no-deps --upgrade autobahntestsuite==0.8.2 \
+        Twisted==20.3.0
+    touch site/zope/__init__.py
+}
+
+set_up() {
+    rm -rf "$home"
+    mkdir -p "$home"
+    cd "$home"
+    unpack_python
+    install_suite
+    rm -rf lists cache ./*.deb ./*.whl
+    touch complete
+}
+
+if [ ! -e "$home/complete" ]; then
+    command -v apt-get >/dev/null || fail "Python 2.7 is taken from Debian's packages: apt-get is needed"
+    say "installing the Autobahn suite and a Python 2.7 for it into .toolchain/autobahn"
+    mkdir -p "$out"
+    (set_up) >"$out/setup.log" 2>&1 || {
+        tail -20 "$out/setup.log" >&2
+        fail "the set-up failed, see above and $out/setup.log: is there a network?"
+    }
+fi
+
+url=${AUTOBAHN_URL:-}
+if [ -z "$url" ]; then
+    [ -x zig-out/bin/ringcast-echo ] || fail "build first: zig build"
+    mkdir -p "$out"
+    zig-out/bin/ringcast-echo --port 0 2>"$out/echo.log" &
+    echo_pid=$!
+    trap 'kill "$echo_pid" 2>/dev/null || true' EXIT
+    for _ in $(seq 100); do
+        url=$(grep -oE 'ws://[^ ]+' "$out/echo.log" || true)
+        [ -z "$url" ] || break
+        sleep 0.05
+    done
+    [ -n "$url" ] || fail "ringcast-echo did not start: $(cat "$out/echo.log")"
+fi
+
+rm -rf "$out/report"
+mkdir -p "$out/report"
+[ $# -gt 0 ] || set -- '*'
+cases=$(printf ', "%s"' "$@")
+cat >"$out/spec.json" <<JSON
+{"outdir": "$out/report", "servers": [{"agent": "ringcast", "url": "$url"}],
+ "cases": [${cases:2}], "exclude-cases": [], "exclude-agent-cases": {}}
+JSON
+say "running the cases ${cases:2} against $url; all of them take some minutes"
+python2 -c 'from autobahntestsuite.wstest import run; run()' -m fuzzingclient -s "$out/spec.json" \
+    >"$out/wstest.log" 2>&1 || {
+    tail -5 "$out/wstest.log" >&2
+    fail "the suite itself failed, see $out/wstest.log"
+}
+exec python3 scripts/autobahn_report.py "$out/report/index.json"

@@ -11,6 +11,8 @@ import threading
 import time
 import unittest
 
+import websockets
+
 try:
     import xxhash
 except ImportError:
@@ -182,6 +184,23 @@ class RunningHash(ServerTestCase):
                     frames += 1
             self.assertEqual(chains.wrong, [])
             self.assertGreaterEqual(frames, 20)
+
+    def test_a_compressed_message_is_hashed_as_it_was(self):
+        async def follow(server):
+            chains = Chains()
+            async with websockets.connect(server.url(), compression="deflate",
+                                          ping_interval=None) as client:
+                self.assertEqual([e.name for e in client.extensions], ["permessage-deflate"])
+                await client.send(subscribe_message(["*"], ["quote"]))
+                asked = 0
+                while chains.proven < 500:
+                    if time.monotonic() > asked + 0.2:
+                        asked = time.monotonic()
+                        await client.send('{"type":"HEARTBEAT"}')
+                    chains.on_message((await asyncio.wait_for(client.recv(), 20)).encode())
+            return chains
+        with Server(*self.options, "--compression-threshold", "200") as server:
+            self.assertEqual(asyncio.run(follow(server)).wrong, [])
 
     def test_a_silent_channels_hash_comes_with_the_heartbeats(self):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:

@@ -4,8 +4,8 @@
  *
  *   hash(n) = XXH3_64(hash(n - 1), XXH3_64(payload of frame n))      hash(0) = RUNNING_HASH_START
  *
- * where the outer one takes both numbers as 8 bytes each, little-endian. XXH3_64 has no seed and the
- * library's own secret. It finds mistakes and faults, and is no defence against a forger.
+ * where the outer one takes both numbers as 8 bytes each, little-endian. XXH3_64 has no seed and
+ * the library's own secret. It finds mistakes and faults, and is no defence against a forger.
  *
  * Threads  Pure functions. Memory: the caller's.
  * Source   docs/protocol.md, "The running hash"; xxhash.com.

@@ -101,7 +101,8 @@ struct conn {
     uint64_t frames_at_tick; /* frames_sent, when its timer came last */
     uint64_t opened_ns;
     uint64_t last_message_ns;
-    /* In CONN_CLOSING: when it ends, whatever still waits. Once told of a drain: when it is closed. */
+    /* In CONN_CLOSING: when it ends, whatever still waits. Once told of a drain: when it is closed.
+     */
     uint64_t next_ping_ns;
     uint64_t ping_sent_ns;
     const char *close_text;

@@ -20,8 +20,8 @@ static void core_drain_begin(struct core *core, uint64_t end_ns)
 static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
 {
     uint64_t window_ns = core->drain_end_ns - core->drain_began_ns;
-    uint64_t slot_ns = (uint64_t)((unsigned __int128)window_ns * (2 * place + 1) /
-                                  (2 * core->drain_conn_count));
+    uint64_t slot_ns =
+        (uint64_t)((unsigned __int128)window_ns * (2 * place + 1) / (2 * core->drain_conn_count));
     return core->drain_began_ns + (slot_ns < window_ns ? slot_ns : window_ns);
 }
 
@@ -41,8 +41,7 @@ static void core_drain_tell(struct core *core, struct conn *conn)
 bool core_drain_go_on(struct core *core)
 {
     if (core->drain_end_ns == 0) {
-        uint64_t end_ns =
-            atomic_load_explicit(&core->drain_end_wanted_ns, memory_order_acquire);
+        uint64_t end_ns = atomic_load_explicit(&core->drain_end_wanted_ns, memory_order_acquire);
         if (end_ns == 0) {
             return false;
         }
@@ -70,7 +69,7 @@ uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn)
 {
     uint64_t check_ns = core->time.now_ns + CONN_TICK_NS;
     return core_drain_has_told(core, conn) && conn->next_ping_ns < check_ns ? conn->next_ping_ns
-                                                                              : check_ns;
+                                                                            : check_ns;
 }
 
 void core_drain_close(struct core *core, struct conn *conn)

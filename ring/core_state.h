@@ -139,7 +139,7 @@ struct core {
     bool accept_paused;
     uint64_t accept_complaint_ns; /* when the next line about it may be written */
     uint64_t worked_ns;           /* when frames were last fanned out */
-    uint64_t drain_end_ns; /* 0: no drain has begun */
+    uint64_t drain_end_ns;        /* 0: no drain has begun */
     uint64_t drain_began_ns;
     uint64_t drain_conn_count; /* when it began */
     uint64_t drain_told_count;

@@ -74,7 +74,7 @@ struct core_counters {
     counter frames_lost;       /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
-    counter lags_told; /* LAG messages */
+    counter lags_told;      /* LAG messages */
     counter laps;           /* conns passed by the writer */
     counter core_laps;      /* times the core itself was passed */
     counter recv_no_buffer; /* -ENOBUFS */

@@ -156,9 +156,8 @@ static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encod
         return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
     }
     uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
-    return running_hash_add(
-        frame_log_hash(encodings->table[encoding].log, channel),
-        running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,

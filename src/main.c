@@ -60,7 +60,7 @@ struct server_thread {
 struct server {
     struct options options;
     char epoch[17];
-    int signal_fd; /* -1: none */
+    int signal_fd;    /* -1: none */
     uint64_t tick_ns; /* when the metrics took their last sample */
     uint64_t stop_ns; /* when the end began, by the first signal mostly */
     int exit_status;

@@ -228,8 +228,7 @@ static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_
                            size_t payload_bytes)
 {
     uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
-    frame_log_set_hash(log, channel,
-                       running_hash_add(frame_log_hash(log, channel), payload_hash));
+    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
 }
 
 static void publisher_publish(void *context, const struct md_update *update)

@@ -61,7 +61,7 @@ struct client {
     bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
     bool asked_for_close; /* by 4000 */
     bool was_told_of_drain;
-    bool left_conflated;  /* What was passed over when it unsubscribed, it cannot count. */
+    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
     uint64_t received, lost, conflated;
 };
 

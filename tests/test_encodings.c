@@ -261,8 +261,8 @@ static void each_encoding_has_running_hashes_and_deflate_those_of_json(void **st
         const struct frame_desc *desc = frame_log_desc(sbe, index);
         const uint8_t *frame = frame_log_at(sbe, desc->position);
         size_t header_bytes = frame[1] == 126 ? 4 : 2;
-        hash = running_hash_add(hash, running_hash_payload(frame + header_bytes,
-                                                           desc->frame_bytes - header_bytes));
+        hash = running_hash_add(
+            hash, running_hash_payload(frame + header_bytes, desc->frame_bytes - header_bytes));
         assert_true(desc->hash == hash);
         desc = frame_log_desc(deflated, index);
         assert_true(desc->hash == WALL_NS + desc->seq);
@@ -278,8 +278,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_ends_long_after_its_last_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            each_encoding_has_running_hashes_and_deflate_those_of_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_encoding_has_running_hashes_and_deflate_those_of_json,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

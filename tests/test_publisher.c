@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "src/log.h"
 #include "codec/running_hash.h"
+#include "src/log.h"
 #include "src/publisher.h"
 
 #define FRAME_BYTES_MAX 1024
@@ -279,8 +279,8 @@ static void each_frame_bears_its_channels_running_hash(void **state)
         const uint8_t *frame = frame_log_at(frames, desc->position);
         size_t header_bytes = frame[1] == 126 ? 4 : 2;
         uint64_t *hash = &hashes[desc->channel];
-        *hash = running_hash_add(*hash, running_hash_payload(frame + header_bytes,
-                                                             desc->frame_bytes - header_bytes));
+        *hash = running_hash_add(
+            *hash, running_hash_payload(frame + header_bytes, desc->frame_bytes - header_bytes));
         assert_true(desc->hash == *hash);
     }
 }

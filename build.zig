@@ -86,7 +86,7 @@ const test_names = [_][]const u8{
 const tests_without_ring = [_][]const u8{"session"};
 const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
 const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
-const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder", "ws_deflate" };
+const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "running_hash", "timer_wheel", "wake", "ws_decoder", "ws_deflate" };
 const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_deflate", "ws_extensions", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{

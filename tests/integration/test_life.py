@@ -1,5 +1,6 @@
 """What a client is told of itself, and how a server ends: running hashes, STATUS, LAG, drain."""
 import asyncio
+import ctypes
 import json
 import re
 import signal
@@ -338,6 +339,23 @@ class Lag(unittest.TestCase):
             self.assertEqual((beat["next_seq"], beat["hash"]), ({}, {}))
             self.assertEqual(tracker.faults, [])
             client.close()
+
+    def test_lost_packets_are_the_networks_fault(self):
+        """The client's own socket filter drops what comes in, as a bad line would."""
+        attach, detach = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER
+        drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # return 0
+        with Server(*self.BUSY) as server, RawClient(server.port, timeout=30) as client:
+            client.subscribe(["*"], ["trade"])
+            client.socket.setsockopt(socket.SOL_SOCKET, attach,
+                                     struct.pack("HxxxxxxP", 1, ctypes.addressof(drop)))
+            self.assertTrue(wait_until(lambda: server.stats()["connections"]["blocked"] > 0))
+            time.sleep(1)
+            client.send_text('{"type":"STATUS"}')
+            time.sleep(0.3)
+            client.socket.setsockopt(socket.SOL_SOCKET, detach, 0)
+            status = self.read_until(client, "STATUS", Tracker())["data"]
+            self.assertEqual(status["lag"]["cause"], "network")
+            self.assertGreater(status["lag"]["ms"], 900)
 
     def test_a_client_that_is_closed_for_lagging_is_told_why_in_figures(self):
         for unix in (False, True):

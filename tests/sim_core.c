@@ -89,7 +89,8 @@ static struct {
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
     uint64_t gaps, frames, closes, ends, runs, lags;
-    bool drains; /* It is drained before it is stopped. */
+    bool never_encodes; /* Who wants the second encoding waits in vain. */
+    bool drains;        /* It is drained before it is stopped. */
     uint64_t drains_at_ns;
     uint64_t replaced_bytes;
 } world;
@@ -201,7 +202,7 @@ static void begin_encoding(struct core_encoding *encoding)
 static void begin_or_end_encoding(void)
 {
     struct core_encoding *encoding = &world.encodings[1];
-    bool is_wanted = atomic_load(&encoding->conn_count) > 0;
+    bool is_wanted = atomic_load(&encoding->conn_count) > 0 && !world.never_encodes;
     if (is_wanted && !is_written(1) && sim_random(3) == 0) {
         begin_encoding(encoding);
     } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log) && sim_random(5) == 0) {
@@ -636,6 +637,7 @@ static void world_step(void *context)
     if (sim.now_ns > world.began_ns + NOISE_NS + CALM_NS - NS_PER_SECOND / 2) {
         for (uint32_t i = 0; i < CLIENTS; i++) {
             const struct client *client = &world.clients[i];
+            EXPECT(client->state != CLIENT_SHAKING || !world.never_encodes); /* 5 s are over. */
             if (client->state != CLIENT_READY || client->asked) {
                 continue;
             }
@@ -710,6 +712,7 @@ static bool run_seed(uint64_t seed)
     world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
     world.drains = seed % 7 < 3;
+    world.never_encodes = seed % 11 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {
         .cpu = -1,

@@ -544,6 +544,45 @@ class Drain(unittest.TestCase):
             self.assertGreater(slots[-1], 1000)
 
 
+class Deadlines(ServerTestCase):
+    """What test_faults and test_lag have not: half-sent things, silence and idleness are theirs."""
+    options = FEED
+
+    def assert_let_go(self, client, seconds):
+        """The server ends the connection by itself, although the client does not."""
+        begin = time.monotonic()
+        self.assertTrue(wait_until(
+            lambda: self.server.stats()["connections"]["open"] == 0, seconds + 3), "still open")
+        self.assertLess(time.monotonic() - begin, seconds + 2)
+        client.close()
+
+    def test_a_refused_client_that_does_not_hang_up_is_let_go_after_2_seconds(self):
+        client = RawClient(self.server.port, upgrade=False)
+        client.send(request("/nowhere"))
+        self.assertEqual(client.read_head(), 404)
+        self.assert_let_go(client, 2)
+
+    def test_a_client_that_does_not_answer_the_close_it_was_sent_is_let_go_after_2_seconds(self):
+        client = RawClient(self.server.port)
+        client.send(frame(TEXT, b"x", reserved=1))
+        self.assertEqual(client.wait_for_close()[0], 1002)
+        self.assert_let_go(client, 2)
+
+    def test_a_client_that_closes_and_stays_is_let_go_at_once(self):
+        client = RawClient(self.server.port)
+        client.send(frame(CLOSE, struct.pack(">H", 1000)))
+        self.assertEqual(client.wait_for_close()[0], 1000)
+        self.assert_let_go(client, 0)
+
+    def test_a_blocked_client_that_is_refused_more_is_let_go_although_its_socket_is_full(self):
+        with Server(*Lag.BUSY) as server:
+            client = stalled(server, ["trade"])
+            client.send(frame(TEXT, b"x", reserved=1))
+            self.assertTrue(wait_until(
+                lambda: server.stats()["connections"]["open"] == 0, 5), "still open")
+            client.close()
+
+
 class DrainedClient(CollectingClient):
     """Checks every frame, and notes when it was told of the end and when it came."""
 

@@ -256,18 +256,82 @@ static bool request_read_on_lag(struct request *request, const json_t *delivery,
                         "on_lag must be skip, conflate or disconnect");
 }
 
-static bool request_read_mode(const json_t *delivery, struct request_error *error)
+/* mode conflated and interval_ms need each other. */
+static bool request_read_mode(struct request *request, const json_t *delivery,
+                              struct request_error *error)
 {
     const json_t *mode = request_get(delivery, "mode");
+    const json_t *interval = request_get(delivery, "interval_ms");
     const char *name = json_string_value(mode);
-    if (mode == NULL || (name != NULL && strcasecmp(name, "all") == 0)) {
+    bool is_conflated = name != NULL && strcasecmp(name, "conflated") == 0;
+    if (mode != NULL && !is_conflated && (name == NULL || strcasecmp(name, "all") != 0)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                            "mode must be all or conflated");
+    }
+    if (is_conflated && interval == NULL) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "mode conflated needs interval_ms: " VARIANT_INTERVALS_TEXT);
+    }
+    if (interval == NULL) {
         return true;
     }
-    if (name != NULL && strcasecmp(name, "conflated") == 0) {
-        return request_fail(error, PROTOCOL_NOT_AVAILABLE, "data.delivery.mode",
-                            "conflated is not available in this version; valid: all");
+    if (!is_conflated) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms needs mode conflated");
     }
-    return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode", "mode must be all");
+    if (!json_is_integer(interval)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms must be an integer");
+    }
+    if (!variant_is_interval(json_integer_value(interval))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.delivery.interval_ms",
+                            "interval_ms must be " VARIANT_INTERVALS_TEXT);
+    }
+    request->variant.interval_ms = (uint16_t)json_integer_value(interval);
+    return true;
+}
+
+static bool request_read_depth(struct request *request, const json_t *data,
+                               struct request_error *error)
+{
+    const json_t *depth = request_get(data, "depth");
+    if (depth == NULL) {
+        return true;
+    }
+    if (!json_is_integer(depth)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth", "depth must be an integer");
+    }
+    if (!variant_is_depth(json_integer_value(depth))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.depth",
+                            "depth must be " VARIANT_DEPTHS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_DEPTH)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth",
+                            "depth needs the data type depth");
+    }
+    request->variant.depth = (uint8_t)json_integer_value(depth);
+    return true;
+}
+
+static bool request_read_bar(struct request *request, const json_t *data,
+                             struct request_error *error)
+{
+    const json_t *bar = request_get(data, "bar");
+    if (bar == NULL) {
+        return true;
+    }
+    if (!json_is_string(bar)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar must be a string");
+    }
+    request->variant.bar = variant_bar_by_name(json_string_value(bar));
+    if (request->variant.bar == 0) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.bar",
+                            "bar must be " VARIANT_BARS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_BAR)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar needs the data type bar");
+    }
+    return true;
 }
 
 /* What is part of the protocol but not offered yet is refused, never ignored. */
@@ -293,7 +357,6 @@ static bool request_read_delivery(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
     static const struct request_missing missing[] = {
-        {"interval_ms", PROTOCOL_NOT_AVAILABLE, "data.delivery.interval_ms"},
         {"max_lag_ms", PROTOCOL_NOT_AVAILABLE, "data.delivery.max_lag_ms"},
     };
     const json_t *delivery = request_get(data, "delivery");
@@ -304,7 +367,8 @@ static bool request_read_delivery(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery",
                             "delivery must be an object");
     }
-    return request_read_mode(delivery, error) && request_read_on_lag(request, delivery, error) &&
+    return request_read_mode(request, delivery, error) &&
+           request_read_on_lag(request, delivery, error) &&
            request_refuse_missing(delivery, missing, sizeof missing / sizeof missing[0], error);
 }
 
@@ -312,8 +376,6 @@ static bool request_read_settings(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
     static const struct request_missing missing[] = {
-        {"depth", PROTOCOL_NOT_OFFERED, "data.depth"},
-        {"bar", PROTOCOL_NOT_OFFERED, "data.bar"},
         {"since", PROTOCOL_NOT_AVAILABLE, "data.since"},
     };
     const json_t *snapshot = request_get(data, "snapshot");
@@ -323,6 +385,7 @@ static bool request_read_settings(struct request *request, const json_t *data,
     }
     request->snapshot = snapshot == NULL || json_is_true(snapshot);
     return request_refuse_missing(data, missing, sizeof missing / sizeof missing[0], error) &&
+           request_read_depth(request, data, error) && request_read_bar(request, data, error) &&
            request_read_delivery(request, data, error);
 }
 
@@ -362,6 +425,14 @@ static bool request_read_unsubscribe(struct request *request, const json_t *data
     if (request->symbol_count > 0 && request->types == 0) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.data_types",
                             "data_types is missing; valid: quote, trade, bar, depth, status");
+    }
+    if (!request_read_depth(request, data, error) || !request_read_bar(request, data, error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    if (request->symbol_count == 0 && !variant_is_none(request->variant)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.symbols",
+                            "depth, bar and interval_ms need symbols");
     }
     return true;
 }

@@ -93,9 +93,19 @@ void core_send_text(struct core *self, uint32_t conn, const char *payload, size_
     self->texts[self->text_count++] = text;
 }
 
+static void tell_subscriber(uint32_t channel, int change)
+{
+    session_ops.on_subscriber(core->sessions, core, channel, change);
+}
+
 static void end_conn(uint32_t conn)
 {
     static const struct core_conn_end end = {.close_code = 1006, .text = "reset by peer"};
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (core->subs[conn][channel].on) {
+            tell_subscriber(channel, -1);
+        }
+    }
     memset(core->subs[conn], 0, sizeof core->subs[conn]);
     memset(core->groups[conn], 0, sizeof core->groups[conn]);
     session_ops.on_close(core->sessions, core, conn, &end);
@@ -121,6 +131,7 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
                              .group = (uint8_t)group,
                              .policy = (uint8_t)policy,
                              .tag = tag};
+    tell_subscriber(channel, 1);
     return 0;
 }
 
@@ -128,6 +139,9 @@ int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
 {
     bool was_on = self->subs[conn][channel].on;
     self->subs[conn][channel].on = false;
+    if (was_on) {
+        tell_subscriber(channel, -1);
+    }
     return was_on ? 0 : -ENOENT;
 }
 
@@ -845,6 +859,8 @@ static void conns_with_patterns_may_end_while_a_channel_appears(void **state)
     }
 }
 
+#include "tests/session_variants.h"
+
 /* ---- UNSUBSCRIBE, LIST, PING ---- */
 
 static void unsubscribe_without_symbols_drops_all(void **state)
@@ -1145,6 +1161,13 @@ int main(void)
         TEST_WIDE(heartbeats_take_turns_among_many_channels),
         TEST(the_longest_gap_message_fits),
         TEST(without_an_inline_publisher_there_is_nothing_to_publish),
+        TEST(a_variant_is_a_channel_of_its_own),
+        TEST(variants_are_listed_and_dropped_by_what_they_are),
+        TEST(a_conn_that_ends_wishes_for_nothing_any_more),
+        TEST(what_no_variant_can_be_is_refused),
+        TEST(patterns_cover_no_variant),
+        TEST(who_is_full_makes_no_channel),
+        TEST(a_gap_asks_for_a_snapshot_of_the_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,8 @@ static const struct handshake_answer {
                             "keep the request head within 8192 bytes and 100 header fields"},
     [HANDSHAKE_BUSY] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                         "too many connections: try again in 5 seconds"},
+    [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                            "this server is stopping: try another one, or again in 5 seconds"},
 };
 
 static bool handshake_is_target_char(char c)

@@ -32,7 +32,8 @@ enum handshake_status {
     HANDSHAKE_BAD_EXTENSIONS, /* 400: Sec-WebSocket-Extensions is not well-formed */
     HANDSHAKE_URI_TOO_LONG,   /* 414 */
     HANDSHAKE_TOO_LONG,       /* 431 */
-    HANDSHAKE_BUSY, /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_BUSY,     /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_STOPPING, /* likewise */
     HANDSHAKE_STATUS_COUNT,
 };
 

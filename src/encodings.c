@@ -6,6 +6,7 @@
 
 #include "codec/base/check.h"
 #include "codec/json_tick_read.h"
+#include "codec/running_hash.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
@@ -149,6 +150,18 @@ static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
                             WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
 }
 
+/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
+static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
+                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
+{
+    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
+        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
+    }
+    uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
+}
+
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
                                 const struct encodings_tick *tick)
 {
@@ -164,6 +177,8 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     encodings->counts[encoding].frames++;
     encodings->counts[encoding].bytes += frame_bytes;
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel,
+                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
     frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
                      tick->ts_pub_ns);
 }
@@ -187,6 +202,9 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
         uint8_t group = channels_get(encodings->options.channels, channel)->group;
+        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        frame_log_set_hash(log, channel,
+                           is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
     }
     encodings->written_mask |= 1u << encoding;

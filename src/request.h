@@ -57,6 +57,8 @@ enum request_type {
     REQUEST_MODIFY,
     REQUEST_SNAPSHOT,
     REQUEST_RESUME,
+    REQUEST_STATUS,
+    REQUEST_HEARTBEAT,
 };
 
 struct request_error {

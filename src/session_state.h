@@ -1,6 +1,6 @@
 /*
  * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
- * session_history.c, and by nobody else.
+ * session_define.c, session_history.c and session_status.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -89,6 +89,13 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
     return &sessions->slab[conn];
 }
 
+/* Entries, as the limit counts them. */
+static inline uint32_t session_subscription_count(const struct session *session)
+{
+    return session->exact_count + session->pattern_count +
+           (uint32_t)__builtin_popcount(session->star_types);
+}
+
 /* session.c */
 uint64_t session_wall_ns(void);
 /* Sends what was written to sessions->reply, and gives back unusual memory. */
@@ -143,5 +150,12 @@ void session_resume(struct session_call *call);
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
 void session_snapshot(struct session_call *call);
+/* session_status.c */
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
+void session_status(struct session_call *call);
+void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                 const struct core_lag *lag);
+void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
+                   uint64_t end_ns);
 
 #endif

@@ -203,9 +203,9 @@ static void brackets_in_a_string_are_no_depth(void **state)
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"},   {"{\"type\":\"REPLAY\"}", 108, "type"},
-        {"{\"type\":\"STATUS\"}", 108, "type"}, {"{\"type\":\"WELCOME\"}", 104, "type"},
-        {"{\"type\":\"\"}", 104, "type"},       {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 108, "type"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
+        {"{\"type\":\"LAG\"}", 104, "type"},  {"{\"type\":\"WELCOME\"}", 104, "type"},
+        {"{\"type\":\"\"}", 104, "type"},     {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));

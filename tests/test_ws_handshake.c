@@ -344,6 +344,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_URI_TOO_LONG, "HTTP/1.1 414 ", ""},
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
         {HANDSHAKE_BUSY, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
+        {HANDSHAKE_STOPPING, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
     };
     assert_int_equal(COUNT(answers), HANDSHAKE_STATUS_COUNT - HANDSHAKE_NOT_HTTP);
     for (size_t i = 0; i < COUNT(answers); i++) {

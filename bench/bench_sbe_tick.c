@@ -27,8 +27,7 @@ static uint8_t bench_out[OUT_BYTES];
 
 #define D(mantissa, exponent) ((struct md_decimal){mantissa, exponent})
 #define TIMES                                                                                      \
-    .channel = 1042, .ts_event_ns = UINT64_C(1732078800123456789),                                 \
-    .ts_recv_ns = UINT64_C(1732078800123460000)
+    .ts_event_ns = UINT64_C(1732078800123456789), .ts_recv_ns = UINT64_C(1732078800123460000)
 #define QUOTE_PRICES                                                                               \
     D(1234, -2), D(1230, -2), D(1240, -2), D(1225, -2), D(1231, -2), D(123456, 0), D(152345678, -2)
 
@@ -83,7 +82,7 @@ static uint64_t bench_batch(struct md_update *update, uint64_t *seq)
             update->quote.last.mantissa = 1000 + (int64_t)(*seq % 1000);
         }
         size_t bytes =
-            sbe_tick_encode(bench_out, sizeof bench_out, update, *seq, update->ts_recv_ns);
+            sbe_tick_encode(bench_out, sizeof bench_out, 1042, update, *seq, update->ts_recv_ns);
         assert_always(bytes > 0);
         checksum += bytes + bench_out[bytes / 2];
     }
@@ -93,10 +92,11 @@ static uint64_t bench_batch(struct md_update *update, uint64_t *seq)
 static void bench_print_lengths(const struct md_update *update, uint64_t seq)
 {
     struct json_tick_head head;
-    json_tick_head_init(&head, update->type, "000001.SZ", 9, update->channel);
+    json_tick_head_init(&head, update->type, "000001.SZ", 9, 1042);
     size_t json =
         json_tick_encode(bench_out, sizeof bench_out, &head, update, seq, update->ts_recv_ns);
-    size_t sbe = sbe_tick_encode(bench_out, sizeof bench_out, update, seq, update->ts_recv_ns);
+    size_t sbe =
+        sbe_tick_encode(bench_out, sizeof bench_out, 1042, update, seq, update->ts_recv_ns);
     if (!bench_is_json()) {
         printf("    %zu bytes, %.1f %% of the %zu of JSON\n", sbe, 100 * (double)sbe / (double)json,
                json);

@@ -279,8 +279,8 @@ static void sbe_tick_message(struct sbe_tick_writer *writer, const struct md_upd
     }
 }
 
-size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, const struct md_update *update, uint64_t seq,
-                       uint64_t ts_pub_ns)
+size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, uint32_t channel,
+                       const struct md_update *update, uint64_t seq, uint64_t ts_pub_ns)
 {
     assert_always((unsigned)update->type < MD_TYPE_COUNT);
 
@@ -297,7 +297,7 @@ size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, const struct md_update *u
     sbe_tick_put_u64(&writer, update->ts_event_ns != 0, update->ts_event_ns);
     sbe_tick_put_u64(&writer, update->ts_recv_ns != 0, update->ts_recv_ns);
     SBE_TICK_PUT(&writer, uint64_t, ts_pub_ns);
-    SBE_TICK_PUT(&writer, uint32_t, update->channel);
+    SBE_TICK_PUT(&writer, uint32_t, channel);
     sbe_tick_message(&writer, update);
     assert_always((size_t)(writer.at - out) == bytes);
     return writer.failed ? 0 : bytes;

@@ -17,15 +17,14 @@
 #define SBE_TICK_LEVELS_MAX 65534     /* a side */
 #define SBE_TICK_TEXT_BYTES_MAX 65534 /* status, state, reason */
 
-/* Writes the message of one tick and returns its length; its channel is update->channel, and
- * pad_bytes is left aside. Nothing is written behind the message. 0: there is no message, and out
- * is undefined, when
+/* Writes the message of one tick and returns its length. Nothing is written behind it; update's own
+ * channel and pad_bytes are left aside. 0: there is no message, and out is undefined, when
  *   it does not fit in out_bytes;
  *   a side has more levels, or a text more bytes, than the limits above;
  *   a price or size overflows int64 with the exponent of the others (10^12 beside 10^-8);
  *   a level has no price;
  *   a time, id, count or checksum that is given is the highest of its type, which means null. */
-size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, const struct md_update *update, uint64_t seq,
-                       uint64_t ts_pub_ns);
+size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, uint32_t channel,
+                       const struct md_update *update, uint64_t seq, uint64_t ts_pub_ns);
 
 #endif

@@ -173,7 +173,7 @@ int main(int argc, char **argv)
         size_t bytes = json_tick_encode(out, sizeof out, &head, &update, seq, ts_pub_ns);
         assert_always(bytes > 0);
         printf("%.*s\t", (int)bytes, (const char *)out);
-        bytes = sbe_tick_encode(out, sizeof out, &update, seq, ts_pub_ns);
+        bytes = sbe_tick_encode(out, sizeof out, update.channel, &update, seq, ts_pub_ns);
         for (size_t at = 0; at < bytes; at++) {
             printf("%02x", out[at]);
         }

@@ -14,6 +14,7 @@
 
 #define TEST_OUT_BYTES 4096
 #define TEST_DEEP_BYTES (2 * 1024 * 1024)
+#define TEST_CHANNEL 1042
 #define TEST_SEQ 58211
 #define TEST_PUB_NS 1732078800123461200
 
@@ -38,7 +39,7 @@ static struct md_update example_update(enum md_type type)
 {
     return (struct md_update){
         .type = type,
-        .channel = 1042,
+        .channel = 7, /* the feed's own number, which does not show */
         .ts_event_ns = 1732078800123456789,
         .ts_recv_ns = 1732078800123460000,
     };
@@ -121,7 +122,7 @@ static void assert_encodes(const struct md_update *update, const char *hex)
     for (size_t room = 0; room < expected_bytes + 64; room++) {
         uint8_t *out = guard_page_tail(&guard, room);
         memset(out, 0xa5, room);
-        size_t bytes = sbe_tick_encode(out, room, update, TEST_SEQ, TEST_PUB_NS);
+        size_t bytes = sbe_tick_encode(out, room, TEST_CHANNEL, update, TEST_SEQ, TEST_PUB_NS);
         if (room < expected_bytes) {
             assert_int_equal(bytes, 0);
             continue;
@@ -138,7 +139,7 @@ static void assert_encodes(const struct md_update *update, const char *hex)
 static size_t encode(const struct md_update *update)
 {
     static uint8_t out[TEST_OUT_BYTES];
-    return sbe_tick_encode(out, sizeof out, update, TEST_SEQ, TEST_PUB_NS);
+    return sbe_tick_encode(out, sizeof out, TEST_CHANNEL, update, TEST_SEQ, TEST_PUB_NS);
 }
 
 static void the_quote_of_the_protocol_is_these_bytes(void **state)
@@ -203,7 +204,7 @@ static void a_field_alone_is_at_its_offset(void **state)
         struct md_decimal given = D(-5, -3);
         memcpy((uint8_t *)&update.quote + offsets[i], &given, sizeof given);
         uint8_t out[TEST_OUT_BYTES];
-        assert_true(sbe_tick_encode(out, sizeof out, &update, 1, 2) > 0);
+        assert_true(sbe_tick_encode(out, sizeof out, TEST_CHANNEL, &update, 1, 2) > 0);
         for (size_t place = 0; place < sizeof offsets / sizeof offsets[0]; place++) {
             int64_t mantissa;
             memcpy(&mantissa, out + 8 + 40 + 8 * place, sizeof mantissa);
@@ -303,7 +304,7 @@ static void every_exponent_beside_every_other_is_exact(void **state)
             update.bar.close = D(9, (int8_t)-other);
             uint8_t out[TEST_OUT_BYTES];
             int least = one > other ? one : other;
-            assert_int_equal(sbe_tick_encode(out, sizeof out, &update, 1, 2), 120);
+            assert_int_equal(sbe_tick_encode(out, sizeof out, TEST_CHANNEL, &update, 1, 2), 120);
             int64_t open;
             int64_t close;
             memcpy(&open, out + 8 + 56, sizeof open);
@@ -388,25 +389,25 @@ static void as_many_levels_as_a_group_counts_are_written(void **state)
     struct md_update update = example_update(MD_DEPTH);
     for (uint32_t count = 0; count < 200; count++) {
         update.depth = (struct md_depth){MD_SNAPSHOT, levels, levels, count, 199 - count, false, 0};
-        size_t bytes = sbe_tick_encode(out, TEST_DEEP_BYTES, &update, 1, 2);
+        size_t bytes = sbe_tick_encode(out, TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2);
         assert_int_equal(bytes, 8 + 44 + 4 + 4 + 199 * 16);
         assert_int_equal(out[8 + 44 + 2], count);
         assert_int_equal(out[8 + 44 + 4 + 16 * count + 2], 199 - count);
     }
     update.depth = (struct md_depth){MD_SNAPSHOT,         levels, levels, SBE_TICK_LEVELS_MAX,
                                      SBE_TICK_LEVELS_MAX, false,  0};
-    size_t bytes = sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, &update, 1, 2);
+    size_t bytes = sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2);
     assert_int_equal(bytes, 8 + 44 + 2 * (4 + 16 * SBE_TICK_LEVELS_MAX));
     int64_t last;
     memcpy(&last, out + bytes - sizeof last, sizeof last);
     assert_int_equal(last, 100000000 + SBE_TICK_LEVELS_MAX - 1);
-    assert_int_equal(sbe_tick_encode(out, bytes - 1, &update, 1, 2), 0);
+    assert_int_equal(sbe_tick_encode(out, bytes - 1, TEST_CHANNEL, &update, 1, 2), 0);
 
     update.depth.ask_count++;
-    assert_int_equal(sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, &update, 1, 2), 0);
+    assert_int_equal(sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2), 0);
     update.depth.ask_count = 0;
     update.depth.bid_count = UINT32_MAX;
-    assert_int_equal(sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, &update, 1, 2), 0);
+    assert_int_equal(sbe_tick_encode(out, 2 * TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2), 0);
     free(out);
     free(levels);
 }
@@ -420,10 +421,10 @@ static void a_text_of_any_length_is_written_up_to_its_limit(void **state)
     text[SBE_TICK_TEXT_BYTES_MAX + 1] = '\0';
     struct md_update update = example_update(MD_STATUS);
     update.status = (struct md_status){.state = "open", .reason = text};
-    assert_int_equal(sbe_tick_encode(out, TEST_DEEP_BYTES, &update, 1, 2), 0);
+    assert_int_equal(sbe_tick_encode(out, TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2), 0);
     text[SBE_TICK_TEXT_BYTES_MAX] = '\0';
     size_t bytes = 8 + 36 + 2 + 4 + 2 + SBE_TICK_TEXT_BYTES_MAX;
-    assert_int_equal(sbe_tick_encode(out, TEST_DEEP_BYTES, &update, 1, 2), bytes);
+    assert_int_equal(sbe_tick_encode(out, TEST_DEEP_BYTES, TEST_CHANNEL, &update, 1, 2), bytes);
     assert_int_equal(out[bytes - 1], 'x');
     free(out);
     free(text);

@@ -138,7 +138,7 @@ static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
         return 0;
     }
     size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
-                                   tick->update, tick->seq, tick->ts_pub_ns);
+                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
     return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
 }
 

@@ -23,46 +23,116 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "json_tick_reader.c", "md.c", "utf8.c", "ws_decoder.c", "ws_deflate.c", "ws_extensions.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{
+        "crc32c.c",
+        "decimal.c",
+        "json_tick.c",
+        "json_tick_read.c",
+        "md.c",
+        "utf8.c",
+        "ws_decoder.c",
+        "ws_deflate.c",
+        "ws_extensions.c",
+        "ws_frame.c",
+        "ws_handshake.c",
+    },
 };
 const ring = Folder{
     .name = "ring",
     .sees = &.{ "codec", "ring" },
     .sources = &.{
-        "conn.c",     "core.c",     "core_subscribe.c", "counters.c", "engine_uring.c", "frame_log.c", "history.c",
-        "listener.c", "out_pool.c", "puller.c",         "sender.c",   "subs.c",         "timer_wheel.c",
+        "conn.c",
+        "core.c",
+        "core_subscribe.c",
+        "counters.c",
+        "engine_uring.c",
+        "frame_log.c",
+        "history.c",
+        "listener.c",
+        "out_pool.c",
+        "puller.c",
+        "sender.c",
+        "subs.c",
+        "timer_wheel.c",
     },
 };
 const feeds = Folder{
     .name = "feeds",
     .sees = &.{ "codec", "feeds" },
     .sources = &.{
-        "csv_ticks.c",   "feed.c",       "feed_replay.c", "feed_sim.c", "kind_counts.c",   "line_reader.c",
-        "replay_file.c", "sim_market.c", "time_text.c",   "venue.c",    "venue_binance.c", "venue_coinbase.c",
+        "csv_ticks.c",
+        "feed.c",
+        "feed_replay.c",
+        "feed_sim.c",
+        "kind_counts.c",
+        "line_reader.c",
+        "replay_file.c",
+        "sim_market.c",
+        "time_text.c",
+        "venue.c",
+        "venue_binance.c",
+        "venue_coinbase.c",
     },
 };
 const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c", "channels.c", "encodings.c", "log.c", "metrics.c", "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_history.c", "session_subscribe.c",
+        "admin.c",
+        "bar_builder.c",
+        "book.c",
+        "channels.c",
+        "config.c",
+        "derived.c",
+        "encodings.c",
+        "log.c",
+        "metrics.c",
+        "option_value.c",
+        "options.c",
+        "options_file.c",
+        "publisher.c",
+        "reply.c",
+        "request.c",
+        "session.c",
+        "session_define.c",
+        "session_history.c",
+        "session_subscribe.c",
+        "variant.c",
     },
 };
 const tools = Folder{
     .name = "tools",
     .sees = &.{ "codec", "ring", "tools" },
     .sources = &.{
-        "bench_conn.c",   "bench_files.c",  "bench_frames.c", "bench_load.c",    "bench_nats.c", "bench_options.c",
-        "bench_report.c", "bench_result.c", "bench_roles.c",  "bench_thread.c",  "bench_ticks.c", "control_reply.c",
-        "histogram.c",    "pattern_scan.c", "proc_usage.c",   "tap_print.c",     "tap_reader.c", "tap_verify.c",
-        "tick_scan.c",    "ws_client.c",
+        "bench_conn.c",
+        "bench_files.c",
+        "bench_frames.c",
+        "bench_load.c",
+        "bench_nats.c",
+        "bench_options.c",
+        "bench_report.c",
+        "bench_result.c",
+        "bench_roles.c",
+        "bench_thread.c",
+        "bench_ticks.c",
+        "control_reply.c",
+        "histogram.c",
+        "pattern_scan.c",
+        "proc_usage.c",
+        "tap_print.c",
+        "tap_reader.c",
+        "tap_verify.c",
+        "tick_scan.c",
+        "ws_client.c",
     },
 };
 const bench = Folder{
     .name = "bench",
     .sees = &.{ "codec", "ring", "feeds", "src", "tools", "bench" },
-    .sources = &.{ "raw_sender.c", "raw_server.c" },
+    .sources = &.{
+        "raw_sender.c",
+        "raw_server.c",
+    },
 };
 const folders = [_]Folder{ codec, ring, feeds, src, tools, bench };
 const tests_see = &.{ "codec", "ring", "feeds", "src", "tools", "bench", "tests" };
@@ -76,29 +146,122 @@ const programs = [_]Program{
 };
 
 const test_names = [_][]const u8{
-    "bench_frames", "bench_load",  "bench_nats",    "bench_options", "bench_ticks",    "pattern_scan",
-    "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "encodings", "engine_uring", "feed",
-    "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "json_tick_reader", "line_reader", "listener",   "log",          "md",
-    "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
-    "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_deflate", "ws_extensions", "ws_frame",     "ws_handshake",
-};
+        "bar_builder",
+        "bench_frames",
+        "bench_load",
+        "bench_nats",
+        "bench_options",
+        "bench_ticks",
+        "book",
+        "channels",
+        "config",
+        "control_reply",
+        "counters",
+        "csv_ticks",
+        "decimal",
+        "derived",
+        "encodings",
+        "engine_uring",
+        "feed",
+        "feed_replay",
+        "feed_sim",
+        "frame_log",
+        "histogram",
+        "json_tick",
+        "json_tick_read",
+        "line_reader",
+        "listener",
+        "log",
+        "md",
+        "metrics",
+        "options",
+        "out_pool",
+        "pattern_scan",
+        "proc_usage",
+        "publisher",
+        "request",
+        "session",
+        "subs",
+        "tap_verify",
+        "tick_scan",
+        "time_text",
+        "timer_wheel",
+        "utf8",
+        "venue_binance",
+        "venue_coinbase",
+        "ws_client",
+        "ws_decoder",
+        "ws_deflate",
+        "ws_extensions",
+        "ws_frame",
+        "ws_handshake",
+    };
 /// Tests that bring a core of their own (a test double): linked without ring.
-const tests_without_ring = [_][]const u8{"session"};
-const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
-const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
-const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder", "ws_deflate" };
-const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_deflate", "ws_extensions", "ws_handshake" };
+const tests_without_ring = [_][]const u8{
+        "session",
+    };
+const threaded_tests = [_][]const u8{
+        "channels",
+        "frame_log",
+        "log",
+        "metrics",
+    };
+const simulation_sources = [_][]const u8{
+        "tests/sim_core.c",
+        "tests/sim_engine.c",
+    };
+const bench_names = [_][]const u8{
+        "fanout",
+        "frame_log",
+        "json_tick",
+        "timer_wheel",
+        "wake",
+        "ws_decoder",
+        "ws_deflate",
+    };
+const fuzz_names = [_][]const u8{
+        "config",
+        "csv_ticks",
+        "decimal",
+        "request",
+        "venue_binance",
+        "venue_coinbase",
+        "ws_decoder",
+        "ws_deflate",
+        "ws_extensions",
+        "ws_handshake",
+    };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
-    "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",
-    "codec/ws_frame.c", "codec/ws_extensions.c", "ring/counters.c",    "ring/listener.c", "ring/subs.c",  "ring/frame_log.c",
-    "ring/out_pool.c",  "ring/timer_wheel.c",
-};
+        "codec/crc32c.c",
+        "codec/decimal.c",
+        "codec/json_tick.c",
+        "codec/json_tick_read.c",
+        "codec/md.c",
+        "codec/utf8.c",
+        "codec/ws_decoder.c",
+        "codec/ws_extensions.c",
+        "codec/ws_frame.c",
+        "ring/counters.c",
+        "ring/frame_log.c",
+        "ring/listener.c",
+        "ring/out_pool.c",
+        "ring/subs.c",
+        "ring/timer_wheel.c",
+    };
 
 const base_flags = [_][]const u8{
     "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fno-omit-frame-pointer",
 };
-const libraries = [_][]const u8{ "uring", "jansson", "microhttpd", "crypto", "z", "m" };
+const libraries = [_][]const u8{
+        "uring",
+        "jansson",
+        "microhttpd",
+        "crypto",
+        "z",
+        "m",
+        "yaml",
+    };
 
 const Folder = struct { name: []const u8, sees: []const []const u8, sources: []const []const u8 };
 const Program = struct {

@@ -9,7 +9,6 @@
 
 #include "codec/base/check.h"
 
-#define FEED_NAME_BYTES_MAX 31 /* of feeds and of keys */
 #define FEED_DISTANCE_MAX 3
 #define FEED_KEYS_MAX 32
 #define FEED_NUMBER_BYTES_MAX 24

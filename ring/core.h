@@ -71,6 +71,8 @@ struct core_ops {
     void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
     /* A channel that the core has not seen before, before its first frame is fanned out. */
     void (*on_channel)(void *context, struct core *core, uint32_t channel);
+    /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
+    void (*on_subscriber)(void *context, struct core *core, uint32_t channel, int change);
     /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
      * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
     size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,

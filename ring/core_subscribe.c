@@ -32,6 +32,13 @@ uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
 
 /* ---- Single channels ---- */
 
+static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
+{
+    if (core->options.ops->on_subscriber != NULL) {
+        core->options.ops->on_subscriber(core->options.context, core, channel, change);
+    }
+}
+
 int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t group,
                    enum lag_policy policy, bool snapshot, uint8_t tag)
 {
@@ -58,6 +65,7 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     record->first_seq = last_seq + 1;
     conn->sub_count++;
     counter_add(&core->counters->subscriptions, 1);
+    core_tell_subscriber(core, channel, 1);
     if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
         if (conn->mode == CONN_PUSHED) {
             puller_start(core, conn, stream->position);
@@ -78,6 +86,7 @@ static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
         conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
     history_forget_sub(core, conn, sub);
+    core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
     subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);

@@ -91,7 +91,9 @@ def run_label(label, directory, names):
     print(f"{label}:", flush=True)
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="stdout", RINGCAST_BIN_DIR=directory,
                        PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(ROOT / "tests/integration"),
-                       TSAN_OPTIONS="halt_on_error=1", UBSAN_OPTIONS="print_stacktrace=1")
+                       TSAN_OPTIONS="halt_on_error=1 atexit_sleep_ms=0", UBSAN_OPTIONS="print_stacktrace=1")
+    if label == "server":
+        environment["RINGCAST_SANITIZED"] = "1"
     environment.setdefault("RINGCAST_SHARED_DATA", str(ROOT.parent / "shared/data"))
     total = [0, 0, 0]
     for name, command in commands(label, directory, names):

@@ -21,6 +21,7 @@ run_packages=(
     libmicrohttpd-dev # health, statistics and metrics over HTTP
     libjansson-dev   # JSON that comes in
     libssl-dev       # SHA-1 of the WebSocket handshake
+    libyaml-dev      # configuration files
     zlib1g-dev       # permessage-deflate, HdrHistogram logs
     systemtap-sdt-dev # probes for bpftrace
     python3          # unpacks the toolchain

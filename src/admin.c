@@ -234,8 +234,8 @@ static json_t *admin_publisher(const struct metrics_options *source,
     const struct metrics_field *fields = metrics_publisher_fields(&count);
     bool is_inline = source->options->publisher == OPTIONS_PUBLISHER_INLINE;
     json_t *feeds = json_array();
-    for (uint32_t i = 0; i < source->options->feed_count; i++) {
-        json_array_append_new(feeds, json_string(source->options->feed_specs[i]));
+    for (uint32_t i = 0; i < source->options->feeds.count; i++) {
+        json_array_append_new(feeds, json_string(source->options->feeds.texts[i]));
     }
     json_t *object = json_pack("{s:s, s:o, s:f}", "mode", is_inline ? "inline" : "thread", "feeds",
                                feeds, "ticks_per_second", rates->ticks_per_second);

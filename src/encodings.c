@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/json_tick_reader.h"
+#include "codec/json_tick_read.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
 #define ENCODINGS_DEFLATE_LEVEL 1 /* higher ones cost more than they save: bench_ws_deflate */
+
+#define ENCODINGS_LEVELS_MAX 64 /* of one side, in an image that is carried over */
 
 enum encodings_state {
     ENCODINGS_IDLE,
@@ -33,7 +35,9 @@ struct encodings {
     uint32_t written_mask; /* of those not idle, but for JSON */
     size_t payload_bytes_max;
     struct ws_deflate *deflate; /* NULL: JSON is not compressed */
-    struct json_tick_reader reader;
+    struct md_update image;     /* as it was read back, with its levels */
+    struct md_level levels[2][ENCODINGS_LEVELS_MAX];
+    struct json_tick_room room;
 };
 
 static int encodings_create_logs(struct encodings *encodings)
@@ -184,18 +188,25 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     uint32_t channel_count = channels_count(encodings->options.channels);
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
-        uint8_t group = channels_get(encodings->options.channels, channel)->type;
+        uint8_t group = channels_get(encodings->options.channels, channel)->group;
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
     }
     encodings->written_mask |= 1u << encoding;
     encodings->writers[encoding] = (struct encodings_writer){.state = ENCODINGS_SEEDING};
 }
 
-static bool encodings_read_image(struct encodings *encodings, const uint8_t *frame,
-                                 uint32_t frame_bytes)
+static bool encodings_read_image(struct encodings *encodings, const struct channel *channel,
+                                 const struct frame_log_image *image)
 {
-    uint32_t header_bytes = encodings_header_bytes(frame_bytes);
-    return json_tick_read(&encodings->reader, frame + header_bytes, frame_bytes - header_bytes);
+    uint32_t header_bytes = encodings_header_bytes(image->frame_bytes);
+    encodings->room = (struct json_tick_room){
+        .bids = encodings->levels[0],
+        .asks = encodings->levels[1],
+        .level_count_max = ENCODINGS_LEVELS_MAX,
+    };
+    return json_tick_read(&encodings->image, &encodings->room, (enum md_type)channel->type,
+                          &channel->json_head, image->frame + header_bytes,
+                          image->frame_bytes - header_bytes);
 }
 
 /* Carries a channel's newest image over, unless a tick of it came since the encoding began. */
@@ -207,19 +218,20 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     if (frame_log_has_frames(log, channel) || !frame_log_newest_image(json, channel, &image)) {
         return;
     }
-    uint8_t group = channels_get(encodings->options.channels, channel)->type;
-    bool is_read = encodings_read_image(encodings, image.frame, image.frame_bytes);
+    const struct channel *known = channels_get(encodings->options.channels, channel);
+    bool is_read = encodings_read_image(encodings, known, &image);
+    encodings->image.channel = channel;
     struct encodings_tick tick = {
         .channel = channel,
-        .group = group,
-        .update = is_read ? &encodings->reader.update : NULL,
+        .group = known->group,
+        .update = is_read ? &encodings->image : NULL,
         .frame = image.frame,
         .frame_bytes = image.frame_bytes,
         .seq = image.seq,
         .ts_pub_ns = image.ts_pub_ns,
         .flags = FRAME_FULL_IMAGE,
     };
-    frame_log_set_next_seq(log, channel, group, image.seq);
+    frame_log_set_next_seq(log, channel, known->group, image.seq);
     encodings_write_one(encodings, encoding, &tick);
 }
 

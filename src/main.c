@@ -236,8 +236,8 @@ static int server_create_publisher(struct server *server)
         .channels = server->channels,
         .encodings = server->encodings,
         .counters = &server->counters->publisher,
-        .feed_specs = server->options.feed_specs,
-        .feed_count = server->options.feed_count,
+        .feed_specs = server->options.feeds.texts,
+        .feed_count = server->options.feeds.count,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
     if (error < 0) {
@@ -437,10 +437,10 @@ static void server_announce(const struct server *server)
 {
     const struct options *options = &server->options;
     char feeds[LOG_LINE_BYTES_MAX / 2] = "";
-    for (uint32_t i = 0; i < options->feed_count; i++) {
+    for (uint32_t i = 0; i < options->feeds.count; i++) {
         size_t used = strlen(feeds);
         snprintf(feeds + used, sizeof feeds - used, "%s%s", i == 0 ? "" : " ",
-                 options->feed_specs[i]);
+                 options->feeds.texts[i]);
     }
     bool is_ipv6 = strchr(options->host, ':') != NULL;
     bool is_admin_ipv6 = strchr(options->admin_host, ':') != NULL;
@@ -600,10 +600,6 @@ static int server_main(struct server *server)
     server->signal_fd = -1;
     server->unix_fd = -1;
     server->exit_status = MAIN_EXIT_FAILED;
-    for (uint32_t i = 0; i < server->options.ignored_count; i++) {
-        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
-                  server->options.ignored_variables[i]);
-    }
     if (server_open(server) < 0) {
         server_close(server);
         return server->exit_status;
@@ -617,6 +613,70 @@ static int server_main(struct server *server)
     log_drain();
     log_write(LOG_LEVEL_INFO, "stopped");
     return atomic_load(&server->failed) ? MAIN_EXIT_FAILED : 0;
+}
+
+/* ---- --check-config ---- */
+
+static uint32_t main_check_open_channel(void *context, const char *symbol, size_t symbol_bytes,
+                                        enum md_type type)
+{
+    uint32_t *channel_count = context;
+    (void)symbol;
+    (void)symbol_bytes;
+    (void)type;
+    return (*channel_count)++;
+}
+
+static void main_check_publish(void *context, const struct md_update *update)
+{
+    (void)context;
+    (void)update;
+}
+
+static uint32_t main_check_room(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void main_check_log(void *context, enum feed_level level, const char *text)
+{
+    (void)context;
+    (void)level;
+    (void)text;
+}
+
+/* The options are good; so are the feeds when each can be opened. Returns the exit status. */
+static int main_check(const struct options *options)
+{
+    uint32_t channel_count = 0;
+    struct feed_sink sink = {
+        .context = &channel_count,
+        .open_channel = main_check_open_channel,
+        .publish = main_check_publish,
+        .room = main_check_room,
+        .log = main_check_log,
+    };
+    for (uint32_t i = 0; i < options->feeds.count; i++) {
+        struct feed *feed;
+        char text[FEED_ERROR_BYTES_MAX];
+        if (feed_open(&feed, options->feeds.texts[i], &sink, main_clock_ns(CLOCK_REALTIME), text) <
+            0) {
+            fprintf(stderr, "ringcast: --feed: %s\n", text);
+            return MAIN_EXIT_USAGE;
+        }
+        feed->ops->close(feed);
+    }
+    printf("configuration is good\n");
+    return 0;
+}
+
+static void main_warn(const struct options *options)
+{
+    for (uint32_t i = 0; i < options->ignored_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
+                  options->ignored_names[i]);
+    }
 }
 
 int main(int argc, char **argv)
@@ -646,7 +706,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "ringcast: log: no memory\n");
         return MAIN_EXIT_FAILED;
     }
-    int status = server_main(&server);
+    main_warn(&server.options);
+    int status = server.options.check_config ? main_check(&server.options) : server_main(&server);
     log_close();
+    options_deinit(&server.options);
     return status;
 }

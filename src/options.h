@@ -1,13 +1,15 @@
 /*
- * options: what the command line and the environment ask for, checked.
+ * options: what the command line, the environment and a file (--config) ask for, checked.
  *
- * One table (options_table) drives parsing, the environment, --help and the reference in
- * docs/options.md, which tests/test_options.c compares with it.
+ * One table (options_table) drives all three, --help and the reference in docs/options.md, which
+ * tests/test_options.c compares with it.
  *
- * Owner    The caller. Texts are borrowed from argv and the environment.
+ * Owner    The caller, who deinits what was parsed.
  * Threads  main, before any other.
+ * Memory   Texts are borrowed from argv and the environment; those of a file are kept.
  * Units    Inside: nanoseconds and bytes. As typed: seconds, milliseconds, bytes or k, m, g.
- * Errors   -EINVAL with one line that names the option, its value and what is valid.
+ * Errors   -EINVAL, or what reading the file returns, with one line that names the option, the
+ *          variable, or line and key, and the value and what is valid.
  */
 #ifndef RINGCAST_SRC_OPTIONS_H
 #define RINGCAST_SRC_OPTIONS_H
@@ -24,7 +26,9 @@
 #include "src/publisher.h"
 
 #define OPTIONS_ERROR_BYTES_MAX 1024
-#define OPTIONS_IGNORED_MAX 4
+#define OPTIONS_TABLE_MAX 96
+#define OPTIONS_IGNORED_MAX 32
+#define OPTIONS_LIST_COUNT_MAX 64
 #define OPTIONS_CONNECTIONS_MAX 1000000
 
 enum options_publisher {
@@ -39,8 +43,30 @@ enum options_action {
     OPTIONS_ACTION_VERSION,
 };
 
+/* Each wins over those before it. */
+enum options_layer {
+    OPTIONS_LAYER_DEFAULT,
+    OPTIONS_LAYER_FILE,
+    OPTIONS_LAYER_VARIABLE,
+    OPTIONS_LAYER_ARGUMENT,
+};
+
+struct options_list {
+    const char *texts[OPTIONS_LIST_COUNT_MAX];
+    uint32_t count;
+    enum options_layer layer; /* A list is of one layer: a later one replaces it. */
+};
+
+/* A text that is neither argv's nor the environment's. */
+struct options_text {
+    struct options_text *next;
+    char text[];
+};
+
 struct options {
     enum options_action action;
+    const char *config_path; /* NULL: none */
+    bool check_config;       /* Say whether they are good, and end. */
     const char *host;
     uint32_t port;
     const char *admin_host;
@@ -51,8 +77,7 @@ struct options {
     int publisher; /* enum options_publisher */
     int engine;    /* 0: uring */
     bool busy_poll;
-    const char *feed_specs[PUBLISHER_FEEDS_MAX];
-    uint32_t feed_count;
+    struct options_list feeds;
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
@@ -66,13 +91,15 @@ struct options {
     int log_level;  /* enum log_level */
     int log_format; /* 0: text, 1: json */
 
-    /* Variables that are accepted and have no use yet: main warns of each. */
-    const char *ignored_variables[OPTIONS_IGNORED_MAX];
+    /* Variables and keys that are accepted and have no use yet: main warns of each. */
+    const char *ignored_names[OPTIONS_IGNORED_MAX];
     uint32_t ignored_count;
+
+    struct options_text *kept;
 };
 
 enum option_kind {
-    OPTION_FLAG,      /* bool; takes no value */
+    OPTION_FLAG,      /* bool; an option needs no value, but may have yes or no */
     OPTION_ACTION,    /* min is the enum options_action; takes no value */
     OPTION_TEXT,      /* const char *, min to max bytes long */
     OPTION_NUMBER,    /* uint32_t */
@@ -81,17 +108,22 @@ enum option_kind {
     OPTION_LOG_BYTES, /* uint64_t, a power of two */
     OPTION_CHOICE,    /* int, the index in choices */
     OPTION_CORES,
-    OPTION_FEED,    /* may be given several times */
-    OPTION_IGNORED, /* a variable that is accepted and warned of */
+    OPTION_LIST,    /* struct options_list, at most max texts; commas divide them */
+    OPTION_FEEDS,   /* the same, but a text may hold commas: an option each */
+    OPTION_IGNORED, /* a variable or a key that is accepted and warned of */
 };
 
+/* Joins a kind: no error, log line or answer shows the value. */
+#define OPTION_SECRET 0x100u
+
 struct option_spec {
-    const char *name;         /* "port"; NULL: a variable only */
+    const char *name;         /* "port"; NULL: no option */
     const char *value_name;   /* "PORT"; NULL: takes no value */
     const char *default_text; /* NULL: not set */
     const char *variable;     /* NULL: none */
-    enum option_kind kind;
-    uint32_t offset; /* in struct options */
+    const char *key;          /* "websocket.port", of a file; NULL: none */
+    uint32_t kind;            /* enum option_kind, perhaps with OPTION_SECRET */
+    uint32_t offset;          /* in struct options */
     uint64_t min, max;
     const char *const *choices; /* NULL-terminated */
     const char *help;           /* one sentence */
@@ -106,9 +138,11 @@ struct options_input {
     const cpu_set_t *cpus;               /* the process's affinity mask */
 };
 
-/* Default < environment < option. Nothing but defaults is checked after --help or --version. */
+/* Default < file < environment < option. After --help or --version nothing is checked. On failure
+ * *options_out is untouched. */
 int options_parse(struct options *options_out, const struct options_input *input,
                   char error_out[OPTIONS_ERROR_BYTES_MAX]);
+void options_deinit(struct options *options);
 
 void options_print_help(FILE *out);
 void options_print_version(FILE *out);

@@ -273,35 +273,80 @@ static bool request_read_max_lag(struct request *request, const json_t *delivery
     return true;
 }
 
-static bool request_read_mode(const json_t *delivery, struct request_error *error)
+/* mode conflated and interval_ms need each other. */
+static bool request_read_mode(struct request *request, const json_t *delivery,
+                              struct request_error *error)
 {
     const json_t *mode = request_get(delivery, "mode");
+    const json_t *interval = request_get(delivery, "interval_ms");
     const char *name = json_string_value(mode);
-    if (mode == NULL || (name != NULL && strcasecmp(name, "all") == 0)) {
+    bool is_conflated = name != NULL && strcasecmp(name, "conflated") == 0;
+    if (mode != NULL && !is_conflated && (name == NULL || strcasecmp(name, "all") != 0)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                            "mode must be all or conflated");
+    }
+    if (is_conflated && interval == NULL) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "mode conflated needs interval_ms: " VARIANT_INTERVALS_TEXT);
+    }
+    if (interval == NULL) {
         return true;
     }
-    if (name != NULL && strcasecmp(name, "conflated") == 0) {
-        return request_fail(error, PROTOCOL_NOT_AVAILABLE, "data.delivery.mode",
-                            "conflated is not available in this version; valid: all");
+    if (!is_conflated) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms needs mode conflated");
     }
-    return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode", "mode must be all");
+    if (!json_is_integer(interval)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms must be an integer");
+    }
+    if (!variant_is_interval(json_integer_value(interval))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.delivery.interval_ms",
+                            "interval_ms must be " VARIANT_INTERVALS_TEXT);
+    }
+    request->variant.interval_ms = (uint16_t)json_integer_value(interval);
+    return true;
 }
 
-/* What is part of the protocol but not offered yet is refused, never ignored. */
-struct request_missing {
-    const char *key;
-    enum protocol_code code;
-    const char *field;
-};
-
-static bool request_refuse_missing(const json_t *object, const struct request_missing *missing,
-                                   size_t missing_count, struct request_error *error)
+static bool request_read_depth(struct request *request, const json_t *data,
+                               struct request_error *error)
 {
-    for (size_t i = 0; i < missing_count; i++) {
-        if (request_get(object, missing[i].key) != NULL) {
-            return request_fail(error, missing[i].code, missing[i].field,
-                                "%s is not available in this version", missing[i].key);
-        }
+    const json_t *depth = request_get(data, "depth");
+    if (depth == NULL) {
+        return true;
+    }
+    if (!json_is_integer(depth)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth", "depth must be an integer");
+    }
+    if (!variant_is_depth(json_integer_value(depth))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.depth",
+                            "depth must be " VARIANT_DEPTHS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_DEPTH)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth",
+                            "depth needs the data type depth");
+    }
+    request->variant.depth = (uint8_t)json_integer_value(depth);
+    return true;
+}
+
+static bool request_read_bar(struct request *request, const json_t *data,
+                             struct request_error *error)
+{
+    const json_t *bar = request_get(data, "bar");
+    if (bar == NULL) {
+        return true;
+    }
+    if (!json_is_string(bar)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar must be a string");
+    }
+    request->variant.bar = variant_bar_by_name(json_string_value(bar));
+    if (request->variant.bar == 0) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.bar",
+                            "bar must be " VARIANT_BARS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_BAR)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar needs the data type bar");
     }
     return true;
 }
@@ -309,9 +354,6 @@ static bool request_refuse_missing(const json_t *object, const struct request_mi
 static bool request_read_delivery(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
-    static const struct request_missing missing[] = {
-        {"interval_ms", PROTOCOL_NOT_AVAILABLE, "data.delivery.interval_ms"},
-    };
     const json_t *delivery = request_get(data, "delivery");
     if (delivery == NULL) {
         return true;
@@ -320,9 +362,9 @@ static bool request_read_delivery(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery",
                             "delivery must be an object");
     }
-    return request_read_mode(delivery, error) && request_read_on_lag(request, delivery, error) &&
-           request_read_max_lag(request, delivery, error) &&
-           request_refuse_missing(delivery, missing, sizeof missing / sizeof missing[0], error);
+    return request_read_mode(request, delivery, error) &&
+           request_read_on_lag(request, delivery, error) &&
+           request_read_max_lag(request, delivery, error);
 }
 
 static bool request_read_epoch(struct request *request, const json_t *object, const char *field,
@@ -368,17 +410,13 @@ static bool request_read_since(struct request *request, const json_t *data,
 static bool request_read_settings(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
-    static const struct request_missing missing[] = {
-        {"depth", PROTOCOL_NOT_OFFERED, "data.depth"},
-        {"bar", PROTOCOL_NOT_OFFERED, "data.bar"},
-    };
     const json_t *snapshot = request_get(data, "snapshot");
     if (snapshot != NULL && !json_is_boolean(snapshot)) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.snapshot",
                             "snapshot must be true or false");
     }
     request->snapshot = snapshot == NULL || json_is_true(snapshot);
-    return request_refuse_missing(data, missing, sizeof missing / sizeof missing[0], error) &&
+    return request_read_depth(request, data, error) && request_read_bar(request, data, error) &&
            request_read_delivery(request, data, error) && request_read_since(request, data, error);
 }
 
@@ -411,10 +449,18 @@ static bool request_read_subscribe(struct request *request, const json_t *data,
     return request_read_names(request, data, error) && request_read_settings(request, data, error);
 }
 
+/* Of names that are subscribed, or might be. */
+static bool request_read_variants(struct request *request, const json_t *data,
+                                  struct request_error *error)
+{
+    return request_read_names(request, data, error) && request_read_depth(request, data, error) &&
+           request_read_bar(request, data, error) && request_read_delivery(request, data, error);
+}
+
 static bool request_read_modify(struct request *request, const json_t *data,
                                 struct request_error *error)
 {
-    if (!request_read_names(request, data, error) || !request_read_delivery(request, data, error)) {
+    if (!request_read_variants(request, data, error)) {
         return false;
     }
     return request->has_policy || request->has_max_lag ||
@@ -455,8 +501,13 @@ static bool request_read_resume(struct request *request, const json_t *data,
         }
     }
     request->cursors = cursors;
-    return request_read_epoch(request, data, "data.epoch", error) &&
-           request_read_delivery(request, data, error);
+    if (!request_read_epoch(request, data, "data.epoch", error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    return variant_is_none(request->variant) ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                        "the interval of a channel cannot be changed; SUBSCRIBE for another");
 }
 
 static bool request_read_unsubscribe(struct request *request, const json_t *data,
@@ -472,6 +523,14 @@ static bool request_read_unsubscribe(struct request *request, const json_t *data
     if (request->symbol_count > 0 && request->types == 0) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.data_types",
                             "data_types is missing; valid: quote, trade, bar, depth, status");
+    }
+    if (!request_read_depth(request, data, error) || !request_read_bar(request, data, error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    if (request->symbol_count == 0 && !variant_is_none(request->variant)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.symbols",
+                            "depth, bar and interval_ms need symbols");
     }
     return true;
 }
@@ -517,7 +576,7 @@ static bool request_read_data(struct request *request, struct request_error *err
     case REQUEST_MODIFY:
         return request_read_modify(request, data, error);
     case REQUEST_SNAPSHOT:
-        return request_read_names(request, data, error);
+        return request_read_variants(request, data, error);
     case REQUEST_RESUME:
         return request_read_resume(request, data, error);
     default:

@@ -16,6 +16,7 @@
 
 #include "codec/md.h"
 #include "ring/core.h"
+#include "src/variant.h"
 
 #define REQUEST_ID_BYTES_MAX 64 /* of a string; as JSON it may be 6 times as long */
 #define REQUEST_ID_TEXT_BYTES_MAX (6 * REQUEST_ID_BYTES_MAX + 3)
@@ -71,6 +72,7 @@ struct request {
     char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
     uint32_t types;                     /* bit mask of enum md_type; 0: not given */
     uint32_t symbol_count;              /* 0: not given */
+    struct variant variant;             /* all that the message asks for, of whatever type */
     bool has_policy;
     enum lag_policy policy; /* when has_policy */
     bool has_max_lag;

@@ -70,6 +70,7 @@ void sessions_destroy(struct sessions *sessions)
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     reply_deinit(&sessions->gaps);
+    reply_deinit(&sessions->definitions);
     free(sessions);
 }
 
@@ -120,6 +121,15 @@ void session_begin_entry(struct reply *reply, const struct session_name *name)
     reply_text(reply, ",\"type\":\"");
     reply_text(reply, md_type_name(name->type));
     reply_text(reply, "\"");
+    if (name->variant.depth != 0) {
+        reply_print(reply, ",\"depth\":%u", name->variant.depth);
+    }
+    if (name->variant.bar != 0) {
+        reply_print(reply, ",\"bar\":\"%s\"", variant_bar_name(name->variant.bar));
+    }
+    if (name->variant.interval_ms != 0) {
+        reply_print(reply, ",\"interval_ms\":%u", name->variant.interval_ms);
+    }
 }
 
 void session_begin_verdicts(struct session_call *call, const char *type)
@@ -338,10 +348,18 @@ static void session_on_channel(void *context, struct core *core, uint32_t channe
     session_cover_channel(context, core, channel);
 }
 
+static void session_on_subscriber(void *context, struct core *core, uint32_t channel, int change)
+{
+    (void)core;
+    channels_count_subscriber(((struct sessions *)context)->options.channels, channel, change);
+}
+
 static size_t session_write_gap(void *context, char *out, uint32_t channel, uint64_t from_seq,
                                 uint64_t to_seq, const char *reason)
 {
-    (void)context;
+    struct sessions *sessions = context;
+    /* Who lost deltas of a book goes on from its next snapshot. */
+    channels_ask_snapshot(sessions->options.channels, channel);
     int length = snprintf(out, SESSION_GAP_BYTES_MAX,
                           "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
                           ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"}}",
@@ -379,6 +397,7 @@ const struct core_ops session_ops = {
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
     .on_channel = session_on_channel,
+    .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,
     .channel_count = session_channel_count,

@@ -23,10 +23,10 @@ static int session_resume_channel(struct session_call *call, const struct sessio
     if (session_refuses_policy(call, name) || (is_new && session_is_full(call, name))) {
         return -1;
     }
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     struct core_resume resume = {
         .channel = channel,
-        .group = (uint32_t)name->type,
+        .group = channels_get(call->sessions->options.channels, channel)->group,
         .policy = policy,
         .tag = session_exact_tag(policy),
         .is_same_epoch = session_is_same_epoch(call),
@@ -100,11 +100,10 @@ static void session_define_cursors(struct session_call *call)
     uint32_t channel;
     uint64_t seq;
     void *at = NULL;
-    session_begin_definitions(&sessions->reply);
+    session_begin_definitions(sessions);
     while (request_next_cursor(call->request, &at, &channel, &seq)) {
         if (channel < channels_count(sessions->options.channels)) {
-            session_define(&sessions->reply, channels_get(sessions->options.channels, channel),
-                           channel);
+            session_define(sessions, channel);
         }
     }
     session_send_definitions(sessions, call->core, call->conn);
@@ -116,9 +115,6 @@ void session_resume(struct session_call *call)
     uint32_t channel;
     uint64_t seq;
     void *at = NULL;
-    if (session_wants_definitions(call)) {
-        session_define_cursors(call);
-    }
     session_begin_verdicts(call, "RESUMED");
     reply_put(&sessions->gaps, "[", 1);
     while (call->session->number != 0 && request_next_cursor(call->request, &at, &channel, &seq)) {
@@ -129,6 +125,9 @@ void session_resume(struct session_call *call)
     sessions->reply.failed |= sessions->gaps.failed;
     session_end_verdicts(call);
     reply_trim(&sessions->gaps);
+    if (session_has_definitions(call)) {
+        session_define_cursors(call);
+    }
 }
 
 /* ---- Newest frames ---- */
@@ -153,8 +152,8 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
     } else if (!session_has_snapshot(name->type)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
     } else {
-        uint32_t channel =
-            channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+        uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                                 name->bytes, name->type, name->variant);
         if (channel != CHANNEL_NONE) {
             return channel;
         }
@@ -174,7 +173,7 @@ static void session_gather_snapshot(struct session_call *call, const struct sess
     if (channel != CHANNEL_NONE) {
         snapshots->list[snapshots->count++] = (struct core_snapshot){
             .channel = channel,
-            .group = (uint32_t)name->type,
+            .group = channels_get(call->sessions->options.channels, channel)->group,
         };
     }
 }
@@ -207,11 +206,6 @@ void session_snapshot(struct session_call *call)
     struct session_snapshots snapshots; /* 48 KiB that are written as they are used. */
     snapshots.count = 0;
     call->snapshots = &snapshots;
-    if (session_wants_definitions(call)) {
-        session_begin_definitions(&call->sessions->reply);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
-    }
     session_begin_verdicts(call, "SNAPSHOT");
     session_for_each_name(call, session_gather_snapshot);
     uint64_t pinned = core_find_snapshots(call->core, call->conn, snapshots.list, snapshots.count);
@@ -219,5 +213,10 @@ void session_snapshot(struct session_call *call)
         session_put_snapshot(call, &snapshots.list[i]);
     }
     session_end_verdicts(call);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
+        session_for_each_name(call, session_define_name);
+        session_send_definitions(call->sessions, call->core, call->conn);
+    }
     core_send_snapshots(call->core, call->conn, snapshots.list, snapshots.count, pinned);
 }

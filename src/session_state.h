@@ -15,7 +15,7 @@
 
 #define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
 
-static_assert(MD_TYPE_COUNT <= CORE_GROUPS_MAX, "a channel's group is its type");
+static_assert(CHANNELS_VARIANTS_GROUP < CORE_GROUPS_MAX, "types, and the variants of all of them");
 
 /* The tag of a subscription in the core: who asked for it, and with what policy. */
 enum session_tag {
@@ -60,6 +60,7 @@ struct sessions {
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply gaps;   /* The third one of RESUMED. */
+    struct reply definitions;
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
@@ -74,11 +75,12 @@ struct session_call {
     struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
 };
 
-/* A symbol or pattern, and a type. */
+/* A symbol or pattern, a type and a variant of it. */
 struct session_name {
     const char *text;
     size_t bytes;
     enum md_type type;
+    struct variant variant;
 };
 
 static inline struct session *session_of(struct sessions *sessions, uint32_t conn)
@@ -100,13 +102,24 @@ void session_begin_entry(struct reply *reply, const struct session_name *name);
 void session_begin_verdicts(struct session_call *call, const char *type);
 void session_end_verdicts(struct session_call *call);
 
+/* session_define.c: DEFINITION, without which a conn that gets SBE does not know what a frame is
+ * of. Frames leave after the request has been answered, so that it comes first. */
+bool session_has_definitions(const struct session_call *call);
+void session_begin_definitions(struct sessions *sessions);
+void session_define(struct sessions *sessions, uint32_t i);
+void session_define_name(struct session_call *call, const struct session_name *name);
+void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn);
+void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i);
+/* For who subscribes to the whole type. */
+void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i);
+
 /* session_subscribe.c */
 struct session_name session_channel_name(const struct channel *channel);
 void session_refuse(struct session_call *call, const struct session_name *name,
                     enum protocol_code code, const char *message);
 bool session_is_pattern(const struct session_name *name);
 /* The policy that the request asks for, or its type's own. */
-enum lag_policy session_policy(const struct session_call *call, enum md_type type);
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */
 bool session_refuses_policy(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when there are as many subscriptions as there may be. */
@@ -116,12 +129,6 @@ uint8_t session_exact_tag(enum lag_policy policy);
 void session_for_each_name(struct session_call *call,
                            void (*visit)(struct session_call *call,
                                          const struct session_name *name));
-/* To a conn that gets SBE: what channels are. */
-bool session_wants_definitions(const struct session_call *call);
-void session_begin_definitions(struct reply *reply);
-void session_define(struct reply *reply, const struct channel *channel, uint32_t i);
-void session_define_name(struct session_call *call, const struct session_name *name);
-void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn);
 void session_subscribe(struct session_call *call);
 void session_unsubscribe(struct session_call *call);
 void session_modify(struct session_call *call);

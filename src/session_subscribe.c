@@ -6,7 +6,6 @@
 
 #include "src/session_state.h"
 
-#define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
 /* ---- Entries ---- */
@@ -14,17 +13,18 @@
 struct session_name session_channel_name(const struct channel *channel)
 {
     return (struct session_name){channel->symbol, channel->symbol_bytes,
-                                 (enum md_type)channel->type};
+                                 (enum md_type)channel->type, channel->variant};
 }
 
 static struct session_name session_pattern_name(const struct session_pattern *pattern)
 {
-    return (struct session_name){pattern->text, pattern->bytes, (enum md_type)pattern->type};
+    return (struct session_name){
+        .text = pattern->text, .bytes = pattern->bytes, .type = (enum md_type)pattern->type};
 }
 
 static struct session_name session_star_name(enum md_type type)
 {
-    return (struct session_name){"*", 1, type};
+    return (struct session_name){.text = "*", .bytes = 1, .type = type};
 }
 
 void session_refuse(struct session_call *call, const struct session_name *name,
@@ -40,9 +40,10 @@ void session_refuse(struct session_call *call, const struct session_name *name,
 
 /* ---- Patterns ---- */
 
+/* A variant's group is no type: no pattern covers it. */
 static bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
 {
-    return pattern->type == channel->type &&
+    return pattern->type == channel->group &&
            channels_pattern_matches(pattern->text, pattern->bytes, channel->symbol,
                                     channel->symbol_bytes);
 }
@@ -211,18 +212,35 @@ static bool session_is_good_pattern(const struct session_name *name)
     return stars <= REQUEST_PATTERN_STARS_MAX && name->bytes <= REQUEST_PATTERN_BYTES_MAX;
 }
 
-/* A quote or bar is a full image: the newest tells all. What another type loses is told. */
-static bool session_is_full_image(enum md_type type)
+/* What the message asks for of this type. */
+static struct variant session_variant(const struct session_call *call, enum md_type type)
 {
-    return type == MD_QUOTE || type == MD_BAR;
+    struct variant wanted = call->request->variant;
+    return (struct variant){
+        .interval_ms = wanted.interval_ms,
+        .depth = type == MD_DEPTH ? wanted.depth : 0,
+        .bar = type == MD_BAR ? wanted.bar : 0,
+    };
 }
 
-enum lag_policy session_policy(const struct session_call *call, enum md_type type)
+/* Only the newest image in an interval would corrupt trades, bars and the deltas of a book. */
+static bool session_can_conflate(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || (name->type == MD_DEPTH && name->variant.depth != 0);
+}
+
+/* The newest frame tells all. What another one loses is told. */
+static bool session_is_full_image(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || name->type == MD_BAR || name->variant.interval_ms != 0;
+}
+
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name)
 {
     if (call->request->has_policy) {
         return call->request->policy;
     }
-    return type == MD_QUOTE ? LAG_CONFLATE : LAG_SKIP;
+    return name->type == MD_BAR || !session_is_full_image(name) ? LAG_SKIP : LAG_CONFLATE;
 }
 
 uint8_t session_exact_tag(enum lag_policy policy)
@@ -311,14 +329,46 @@ static void session_accept_pattern(struct session_call *call, const struct sessi
     reply_text(reply, "}");
 }
 
+/* Whether a feed gives what a variant is computed from. */
+static bool session_has_source(const struct session_call *call, const struct session_name *name)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    return channels_find(channels, name->text, name->bytes, name->type) != CHANNEL_NONE ||
+           (name->type == MD_BAR &&
+            channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
+}
+
+/* The channel, made when it is a variant's that nobody has wished for yet; CHANNEL_NONE: refused.
+ */
+static uint32_t session_open_channel(struct session_call *call, const struct session_name *name)
+{
+    struct channels *channels = call->sessions->options.channels;
+    uint32_t channel =
+        channels_find_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel != CHANNEL_NONE) {
+        return channel;
+    }
+    if (variant_is_none(name->variant) || !session_has_source(call, name)) {
+        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        return CHANNEL_NONE;
+    }
+    if (session_is_full(call, name)) {
+        return CHANNEL_NONE;
+    }
+    channel = channels_open_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel == CHANNEL_NONE) {
+        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
+                       "the server has as many depths, bars and intervals as it can");
+    }
+    return channel;
+}
+
 static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
 {
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     uint8_t new_tag = session_exact_tag(policy);
-    uint32_t channel =
-        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    uint32_t channel = session_open_channel(call, name);
     if (channel == CHANNEL_NONE) {
-        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
         return;
     }
     int tag = core_subscription_tag(call->core, call->conn, channel);
@@ -331,10 +381,14 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
         return;
     }
     if (tag == -ENOENT) {
-        if (core_subscribe(call->core, call->conn, channel, name->type, policy,
-                           call->request->snapshot, new_tag) < 0) {
+        uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
+        if (core_subscribe(call->core, call->conn, channel, group, policy, call->request->snapshot,
+                           new_tag) < 0) {
             session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
             return;
+        }
+        if (call->request->snapshot) {
+            channels_ask_snapshot(call->sessions->options.channels, channel);
         }
     } else if (is_new || call->request->has_policy) {
         core_set_subscription(call->core, call->conn, channel, policy, new_tag);
@@ -354,7 +408,7 @@ static int64_t session_count_channels(const struct session_call *call,
     int64_t count = 0;
     for (uint32_t i = 0; i < channel_count; i++) {
         const struct channel *channel = channels_get(channels, i);
-        count += channel->type == (uint8_t)name->type &&
+        count += channel->group == (uint8_t)name->type &&
                  channels_pattern_matches(name->text, name->bytes, channel->symbol,
                                           channel->symbol_bytes);
     }
@@ -364,7 +418,7 @@ static int64_t session_count_channels(const struct session_call *call,
 static void session_subscribe_star(struct session_call *call, const struct session_name *name)
 {
     struct session *session = call->session;
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     bool is_new = (session->star_types & (1u << name->type)) == 0;
     if (is_new && session_is_full(call, name)) {
         return;
@@ -397,7 +451,7 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many patterns");
         return;
     }
-    if (is_new && session_add_pattern(call, name, session_policy(call, name->type)) < 0) {
+    if (is_new && session_add_pattern(call, name, session_policy(call, name)) < 0) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
@@ -421,7 +475,7 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
 
 bool session_refuses_policy(struct session_call *call, const struct session_name *name)
 {
-    if (session_policy(call, name->type) != LAG_CONFLATE || session_is_full_image(name->type)) {
+    if (session_policy(call, name) != LAG_CONFLATE || session_is_full_image(name)) {
         return false;
     }
     session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
@@ -436,6 +490,12 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
                        "a pattern has at most 4 '*' and 36 bytes");
     } else if (!is_pattern && (name->bytes == 0 || name->bytes > MD_SYMBOL_BYTES_MAX)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST, "a symbol has 1 to 32 bytes");
+    } else if (is_pattern && !variant_is_none(name->variant)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "depth, bar and interval_ms are offered for symbols, not for patterns");
+    } else if (name->variant.interval_ms != 0 && !session_can_conflate(name)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "only quote, and depth with a number of levels, can have interval_ms");
     } else if (session_refuses_policy(call, name)) {
         return;
     } else if (session_is_star(name)) {
@@ -452,99 +512,27 @@ void session_for_each_name(struct session_call *call,
                                          const struct session_name *name))
 {
     for (uint32_t i = 0; i < call->request->symbol_count; i++) {
-        struct session_name name;
+        struct session_name name = {0};
         name.text = request_symbol(call->request, i, &name.bytes);
         for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
             if ((call->request->types & (1u << type)) != 0 && call->session->number != 0) {
                 name.type = (enum md_type)type;
+                name.variant = session_variant(call, name.type);
                 visit(call, &name);
             }
         }
     }
 }
 
-/* ---- DEFINITION ---- */
-
-void session_begin_definitions(struct reply *reply)
-{
-    reply_begin(reply, "DEFINITION", "", session_wall_ns());
-    reply_text(reply, "{\"channels\":[");
-}
-
-/* Nothing is sent when there is none. */
-void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
-{
-    struct reply *reply = &sessions->reply;
-    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
-        reply_text(reply, "]}");
-        reply_end(reply);
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
-    reply_trim(reply);
-}
-
-void session_define(struct reply *reply, const struct channel *channel, uint32_t i)
-{
-    struct session_name name = session_channel_name(channel);
-    session_begin_entry(reply, &name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, i);
-    reply_text(reply, "}");
-}
-
-/* What the request may subscribe: an SBE frame has a number where JSON has a symbol. */
-void session_define_name(struct session_call *call, const struct session_name *name)
-{
-    const struct channels *channels = call->sessions->options.channels;
-    struct reply *reply = &call->sessions->reply;
-    for (uint32_t i = 0; session_is_pattern(name) && i < channels_count(channels); i++) {
-        const struct channel *channel = channels_get(channels, i);
-        if (channel->type != (uint8_t)name->type ||
-            !channels_pattern_matches(name->text, name->bytes, channel->symbol,
-                                      channel->symbol_bytes)) {
-            continue;
-        }
-        if (reply->bytes > SESSION_DEFINITION_BYTES) {
-            session_send_definitions(call->sessions, call->core, call->conn);
-            session_begin_definitions(reply);
-        }
-        session_define(reply, channel, i);
-    }
-    uint32_t exact = channels_find(channels, name->text, name->bytes, name->type);
-    if (exact != CHANNEL_NONE) {
-        session_define(reply, channels_get(channels, exact), exact);
-    }
-}
-
-/* For who subscribes to the whole type. */
-static void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
-{
-    const struct channel *channel = channels_get(sessions->options.channels, i);
-    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, channel->type);
-         place-- > 0;) {
-        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, channel->type)) {
-            session_begin_definitions(&sessions->reply);
-            session_define(&sessions->reply, channel, i);
-            session_send_definitions(
-                sessions, core, core_group_conn(core, CORE_ENCODING_SBE, channel->type, place));
-        }
-    }
-}
-
-bool session_wants_definitions(const struct session_call *call)
-{
-    return core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
-}
-
 void session_subscribe(struct session_call *call)
 {
-    if (session_wants_definitions(call)) {
-        session_begin_definitions(&call->sessions->reply);
+    session_begin_verdicts(call, "SUBSCRIBED");
+    session_for_each_name(call, session_subscribe_one);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
         session_for_each_name(call, session_define_name);
         session_send_definitions(call->sessions, call->core, call->conn);
     }
-    session_begin_verdicts(call, "SUBSCRIBED");
-    session_for_each_name(call, session_subscribe_one);
     session_end_verdicts(call);
 }
 
@@ -565,9 +553,7 @@ void session_cover_channel(struct sessions *sessions, struct core *core, uint32_
         }
         struct session_pattern pattern = *cover; /* The conn may end on the way. */
         if (core_conn_encoding(core, conn) == CORE_ENCODING_SBE) {
-            session_begin_definitions(&sessions->reply);
-            session_define(&sessions->reply, channel, i);
-            session_send_definitions(sessions, core, conn);
+            session_define_one(sessions, core, conn, i);
         }
         if (session_subscribe_covered(core, conn, i, &pattern, false) >= 0) {
             continue;
@@ -620,8 +606,8 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
         removed = place < call->session->pattern_count;
         session_remove_pattern(call, place);
     } else {
-        uint32_t channel =
-            channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+        uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                                 name->bytes, name->type, name->variant);
         removed = channel != CHANNEL_NONE && session_unsubscribe_exact(call, channel);
     }
     if (removed) {

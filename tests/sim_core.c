@@ -264,6 +264,17 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     core_send_text(core, conn, text, (size_t)length);
 }
 
+/* The oldest seq of a channel that a log still has; the next one, if it has none. */
+static uint64_t oldest_seq(const struct frame_log *log, uint32_t channel)
+{
+    for (uint64_t i = frame_log_tail(log); i < log->write_index; i++) {
+        if (frame_log_desc(log, i)->channel == channel) {
+            return frame_log_desc(log, i)->seq;
+        }
+    }
+    return frame_log_next_seq(log, channel);
+}
+
 /* "Q epoch policy ch seq ch seq ...", answered by "Q policy ch seq result newest ..." */
 static void on_resume(struct core *core, uint32_t conn, const char *text)
 {
@@ -284,6 +295,9 @@ static void on_resume(struct core *core, uint32_t conn, const char *text)
         };
         int result = core_resume(core, conn, &resume);
         EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
+        uint64_t oldest = oldest_seq(core_stream(core, core_conn(core, conn))->log, channel);
+        EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1);
+        EXPECT(result != 1 || epoch != world.epoch || oldest > seq + 1);
         EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
         length += sprintf(out + length, " %u %llu %d %llu", channel, seq, result,
                           (unsigned long long)world.published[channel]);

@@ -48,7 +48,8 @@ static void an_unknown_feed_names_the_nearest(void **state)
     assert_refused("sin", "did you mean \"sim\"?");
     assert_refused("reply:path=x", "did you mean \"replay\"?");
     assert_refused("", "unknown feed \"\"; valid: sim, replay");
-    assert_refused("simulation-of-a-very-long-name-that-never-ends-at-all:rate=1", "unknown feed");
+    assert_refused("simulation-of-a-very-very-long-name-that-goes-on-and-never-ends-at-all:rate=1",
+                   "unknown feed");
 }
 
 static void an_unknown_key_names_the_nearest(void **state)

@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/base/units.h"
+#include "feeds/feed.h"
+#include "src/option_value.h"
 #include "src/options.h"
 
 /* The environment of the test: NAME, value pairs. */
@@ -91,8 +94,8 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_int_equal(options.cpus[0], -1);
     assert_int_equal(options.publisher, OPTIONS_PUBLISHER_INLINE);
     assert_false(options.busy_poll);
-    assert_int_equal(options.feed_count, 1);
-    assert_string_equal(options.feed_specs[0], "sim");
+    assert_int_equal(options.feeds.count, 1);
+    assert_string_equal(options.feeds.texts[0], "sim");
     assert_int_equal(options.connections_max, 1000);
     assert_int_equal(options.subscriptions_max, 100);
     assert_int_equal(options.frame_log_bytes, 64 * MIB);
@@ -134,8 +137,8 @@ static void redis_and_consul_are_accepted_and_reported(void **state)
     environment = variables;
     struct options options = parsed("");
     assert_int_equal(options.ignored_count, 2);
-    assert_string_equal(options.ignored_variables[0], "REDIS_HOST");
-    assert_string_equal(options.ignored_variables[1], "CONSUL_HOST");
+    assert_string_equal(options.ignored_names[0], "REDIS_HOST");
+    assert_string_equal(options.ignored_names[1], "CONSUL_HOST");
 }
 
 static void a_value_follows_a_space_or_an_equals_sign(void **state)
@@ -144,9 +147,9 @@ static void a_value_follows_a_space_or_an_equals_sign(void **state)
     struct options options = parsed("--port=1 --host :: --feed sim:rate=5 --feed=replay:a=b");
     assert_int_equal(options.port, 1);
     assert_string_equal(options.host, "::");
-    assert_int_equal(options.feed_count, 2);
-    assert_string_equal(options.feed_specs[0], "sim:rate=5");
-    assert_string_equal(options.feed_specs[1], "replay:a=b");
+    assert_int_equal(options.feeds.count, 2);
+    assert_string_equal(options.feeds.texts[0], "sim:rate=5");
+    assert_string_equal(options.feeds.texts[1], "replay:a=b");
 }
 
 static void a_count_of_cores_takes_the_first_cpus_of_the_mask(void **state)
@@ -253,7 +256,10 @@ static void words_that_are_no_options_are_refused(void **state)
     assert_refused("-p", "-p", "not an option");
     assert_refused("--", "--", "not an option");
     assert_refused("--port", "--port", "missing");
-    assert_refused("--busy-poll=yes", "--busy-poll", "without a value");
+    assert_refused("--busy-poll=", "--busy-poll", "yes or no");
+    assert_refused("--busy-poll=2", "--busy-poll", "yes or no");
+    assert_refused("--version=1", "--version", "without a value");
+    assert_refused("--config", "--config", "--config FILE");
 }
 
 static void a_unix_path_that_no_socket_can_have_is_refused(void **state)
@@ -273,10 +279,341 @@ static void the_seventeenth_feed_is_refused(void **state)
     for (int i = 0; i < 16; i++) {
         strcat(line, "--feed=a ");
     }
-    assert_int_equal(parsed(line).feed_count, 16);
+    assert_int_equal(parsed(line).feeds.count, 16);
     strcat(line, "--feed=a");
     assert_refused(line, "--feed", "at most 16");
 }
+
+/* ---- The file ---- */
+
+static char file_path[64];
+
+static int make_file(void **state)
+{
+    snprintf(file_path, sizeof file_path, "/tmp/test_options_XXXXXX");
+    int fd = mkstemp(file_path);
+    assert_true(fd >= 0);
+    close(fd);
+    return set_up(state);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(file_path);
+}
+
+/* The command line of a file that holds text, and more words. */
+static const char *line_of_file(const char *text, const char *words)
+{
+    static char line[256];
+    FILE *file = fopen(file_path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+    snprintf(line, sizeof line, "--config %s %s", file_path, words);
+    return line;
+}
+
+static void assert_file_refused(const char *text, const char *where, const char *what)
+{
+    char place[128];
+    snprintf(place, sizeof place, "%s:%s: ", file_path, where);
+    assert_refused(line_of_file(text, ""), place, what);
+}
+
+static void a_file_sets_what_its_keys_say(void **state)
+{
+    (void)state;
+    struct options options = parsed(line_of_file("websocket:\n"
+                                                 "  host: \"::1\"\n"
+                                                 "  port: 4321\n"
+                                                 "  heartbeat_interval: 20.5\n"
+                                                 "  unix: /tmp/a b\n"
+                                                 "feeds:\n"
+                                                 "  - sim:rate=5,symbols=7\n"
+                                                 "  - replay:path=x\n"
+                                                 "cores: 2,3\n"
+                                                 "busy_poll: on\n"
+                                                 "frame_log_bytes: 16m\n"
+                                                 "send_buffer_bytes: 64k\n"
+                                                 "logging: {level: debug, format: json}\n",
+                                                 ""));
+    assert_string_equal(options.host, "::1");
+    assert_int_equal(options.port, 4321);
+    assert_int_equal(options.heartbeat_interval_ns, 20500 * NS_PER_MS);
+    assert_string_equal(options.unix_path, "/tmp/a b");
+    assert_int_equal(options.feeds.count, 2);
+    assert_string_equal(options.feeds.texts[0], "sim:rate=5,symbols=7");
+    assert_string_equal(options.feeds.texts[1], "replay:path=x");
+    assert_int_equal(options.cpus[1], 3);
+    assert_int_equal(options.publisher, OPTIONS_PUBLISHER_THREAD);
+    assert_true(options.busy_poll);
+    assert_int_equal(options.frame_log_bytes, 16 * MIB);
+    assert_int_equal(options.send_buffer_bytes, 64 * KIB);
+    assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(options.log_format, 1);
+    assert_int_equal(options.connections_max, 1000);
+    assert_false(options.check_config);
+    options_deinit(&options);
+}
+
+static void a_variable_wins_over_the_file_and_an_option_over_both(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {
+        "WEBSOCKET_PORT", "22", "MAX_CONNECTIONS", "222", "LOG_LEVEL", "", NULL};
+    environment = variables;
+    struct options options =
+        parsed(line_of_file("websocket: {port: 1, max_connections: 11, max_lag_ms: 111}\n"
+                            "logging:\n  level: ERROR\n"
+                            "busy_poll: yes\n",
+                            "--port 3 --check-config --busy-poll=no"));
+    assert_int_equal(options.port, 3);
+    assert_int_equal(options.connections_max, 222);
+    assert_int_equal(options.lag_ms_max, 111);
+    assert_int_equal(options.log_level, LOG_LEVEL_ERROR);
+    assert_false(options.busy_poll);
+    assert_true(options.check_config);
+    options_deinit(&options);
+}
+
+static void an_option_before_the_file_wins_too_and_the_last_file_counts(void **state)
+{
+    (void)state;
+    char line[256];
+    snprintf(line, sizeof line, "--port 3 --config /nonexistent %s",
+             line_of_file("websocket: {port: 1, max_connections: 11}\n", ""));
+    struct options options = parsed(line);
+    assert_int_equal(options.port, 3);
+    assert_int_equal(options.connections_max, 11);
+    assert_string_equal(options.config_path, file_path);
+    options_deinit(&options);
+}
+
+static void feeds_of_an_option_replace_those_of_the_file(void **state)
+{
+    (void)state;
+    struct options options = parsed(line_of_file("feeds: [a, b, c]\n", "--feed d --feed e"));
+    assert_int_equal(options.feeds.count, 2);
+    assert_string_equal(options.feeds.texts[0], "d");
+    assert_string_equal(options.feeds.texts[1], "e");
+    options_deinit(&options);
+    options = parsed(line_of_file("feeds: a:b=c,d=e\n", ""));
+    assert_int_equal(options.feeds.count, 1);
+    assert_string_equal(options.feeds.texts[0], "a:b=c,d=e");
+    options_deinit(&options);
+    assert_file_refused("feeds: [a,a,a,a,a,a,a,a,\n a,a,a,a,a,a,a,a,\n a]\n", "3: feeds",
+                        "at most 16");
+    assert_file_refused("feeds:\n  - ''\n", "2: feeds", "none empty");
+}
+
+static void an_unknown_key_names_its_line_its_path_and_the_nearest(void **state)
+{
+    (void)state;
+    assert_file_refused("cores: 1\nwebsocket:\n  prot: 1\n", "3: websocket.prot",
+                        "unknown key; did you mean websocket.port?");
+    assert_file_refused("websokcet:\n  port: 1\n", "1: websokcet", "did you mean websocket?");
+    assert_file_refused("port: 1\n", "1: port", "did you mean websocket.port?");
+    assert_file_refused("websocket:\n  level: INFO\n", "2: websocket.level",
+                        "did you mean logging.level?");
+    assert_file_refused("max_conections: 1\n", "1: max_conections",
+                        "did you mean websocket.max_connections?");
+    assert_file_refused("feed: [sim]\n", "1: feed", "did you mean feeds?");
+    assert_file_refused("websocket: {prot: {a: 1}}\n", "1: websocket.prot",
+                        "did you mean websocket.port?");
+    assert_file_refused("qqqqqqqqqqqqqqq: 1\n", "1: qqqqqqqqqqqqqqq", "docs/options.md lists all");
+    assert_file_refused("qqqqqqqqqqqqqqq: {a: 1}\n", "1: qqqqqqqqqqqqqqq", "docs/options.md");
+    assert_file_refused("Cores: 1\n", "1: Cores", "did you mean cores?");
+}
+
+static void a_value_of_the_wrong_type_or_range_names_its_line_and_path(void **state)
+{
+    (void)state;
+    assert_file_refused("websocket:\n  port: 65536\n", "2: websocket.port", "0 to 65535");
+    assert_file_refused("websocket:\n  port: many\n", "2: websocket.port", "\"many\"");
+    assert_file_refused("websocket:\n  port: 1.0\n", "2: websocket.port", "a whole number");
+    assert_file_refused("websocket:\n  port: [1]\n", "2: websocket.port", "not a list");
+    assert_file_refused("websocket:\n  port: {a: 1}\n", "2: websocket.port", "not keys of its own");
+    assert_file_refused("websocket:\n  port:\n", "2: websocket.port", "it has no value");
+    assert_file_refused("websocket: 1\n", "1: websocket", "a section");
+    assert_file_refused("websocket: [port]\n", "1: websocket", "a section");
+    assert_file_refused("busy_poll: maybe\n", "1: busy_poll", "yes or no");
+    assert_file_refused("cores: 99\n", "1: cores", "0,2-3,5");
+    assert_file_refused("logging:\n  level: LOUD\n", "2: logging.level", "DEBUG, INFO");
+    assert_file_refused("frame_log_bytes: 3m\n", "1: frame_log_bytes", "a power of two");
+    assert_file_refused("environment: [a]\n", "1: environment", "not a list");
+    assert_file_refused("websocket:\n  host: ''\n", "2: websocket.host", "1 to 255 bytes");
+}
+
+static void what_is_given_twice_is_refused_with_both_lines(void **state)
+{
+    (void)state;
+    assert_file_refused("websocket:\n  port: 1\n  host: a\n  port: 1\n", "4: websocket.port",
+                        "given twice, first in line 2");
+    assert_file_refused("websocket:\n  port: 1\nwebsocket:\n  host: a\n", "3: websocket",
+                        "given twice, first in line 1");
+    assert_file_refused("websocket:\nwebsocket:\n  host: a\n", "2: websocket", "given twice");
+    assert_file_refused("feeds: [a]\nfeeds: [b]\n", "2: feeds", "given twice, first in line 1");
+    assert_file_refused("environment: a\nenvironment: b\n", "2: environment", "given twice");
+}
+
+static void a_section_whose_keys_are_all_commented_out_is_good(void **state)
+{
+    (void)state;
+    struct options options = parsed(line_of_file("websocket:\n  # port: 1\ncores: 1\n", ""));
+    assert_int_equal(options.port, 8765);
+    options_deinit(&options);
+}
+
+static void a_file_that_cannot_be_read_is_named(void **state)
+{
+    (void)state;
+    char error[OPTIONS_ERROR_BYTES_MAX];
+    struct options options = {.port = 77};
+    assert_int_equal(parse(&options, error, "--config /nonexistent.yaml"), -ENOENT);
+    assert_string_equal(error, "/nonexistent.yaml: there is no such file; give one that exists");
+    assert_int_equal(parse(&options, error, "--config /tmp"), -EISDIR);
+    assert_int_equal(options.port, 77);
+    assert_refused("--config= ", "--config", "1 to 4096 bytes");
+}
+
+/* Run at the root of the repository. */
+static void the_file_of_deployments_is_accepted_unchanged(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"CONSUL_HOST", "c", "REDIS_HOST", "r",
+                                            "ENVIRONMENT", "e", NULL};
+    struct options options = parsed("--config tests/data/deployment.yaml");
+    assert_int_equal(options.connections_max, 3000);
+    assert_int_equal(options.subscriptions_max, 200);
+    assert_int_equal(options.heartbeat_interval_ns, 20 * NS_PER_SECOND);
+    assert_int_equal(options.ignored_count, 11);
+    assert_string_equal(options.ignored_names[0], "environment");
+    assert_string_equal(options.ignored_names[10], "monitoring.prometheus_enabled");
+    options_deinit(&options);
+    environment = variables;
+    options = parsed("--config tests/data/deployment.yaml");
+    assert_int_equal(options.ignored_count, 14);
+    options_deinit(&options);
+}
+
+/* ---- Rows that the table has none of yet, or few ---- */
+
+static const struct option_spec texts_spec = {
+    .name = "texts",
+    .kind = OPTION_LIST,
+    .offset = offsetof(struct options, feeds),
+    .max = 4,
+};
+
+static int take(struct options *options, const struct option_spec *spec, enum options_layer layer,
+                bool is_whole, const char *text, char *error_out)
+{
+    struct option_value value = {
+        .spec = spec,
+        .layer = layer,
+        .source = "TEXTS",
+        .text = text,
+        .is_whole = is_whole,
+        .error_out = error_out,
+    };
+    return option_value_take(&value, options);
+}
+
+static void commas_divide_a_list_and_a_later_layer_replaces_it(void **state)
+{
+    (void)state;
+    char error[OPTIONS_ERROR_BYTES_MAX];
+    struct options options = {0};
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, true, "a,b", error), 0);
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, true, "c", error), 0);
+    assert_int_equal(options.feeds.count, 2);
+    assert_string_equal(options.feeds.texts[0], "a,b");
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, "d, e f ,g", error),
+                     0);
+    assert_int_equal(options.feeds.count, 3);
+    assert_string_equal(options.feeds.texts[0], "d");
+    assert_string_equal(options.feeds.texts[1], "e f");
+    assert_string_equal(options.feeds.texts[2], "g");
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, "h", error), 0);
+    assert_int_equal(options.feeds.count, 4);
+    options_deinit(&options);
+}
+
+static void a_list_with_an_empty_part_or_too_many_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", ",", "a,", ",a", "a,,b", " ", "a, ,b", "a,b,c,d,e"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char error[OPTIONS_ERROR_BYTES_MAX];
+        struct options options = {0};
+        assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, bad[i], error),
+                         -EINVAL);
+        assert_non_null(strstr(error, "TEXTS: "));
+        assert_non_null(strstr(error, "at most 4 of them, none empty"));
+        options_deinit(&options);
+    }
+}
+
+static void no_error_shows_a_secret(void **state)
+{
+    (void)state;
+    static const char *const choices[] = {"a", NULL};
+    for (uint32_t kind = OPTION_FLAG; kind < OPTION_IGNORED; kind++) {
+        struct option_spec spec = texts_spec;
+        spec.kind = kind | OPTION_SECRET;
+        spec.max = 0;
+        spec.choices = choices;
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        char error[OPTIONS_ERROR_BYTES_MAX] = "";
+        struct options options = {0};
+        struct option_value value = {.spec = &spec,
+                                     .layer = OPTIONS_LAYER_VARIABLE,
+                                     .source = "TOKEN",
+                                     .text = "hunter2",
+                                     .cpus = &cpus,
+                                     .error_out = error};
+        int status = option_value_take(&value, &options);
+        assert_int_equal(status, kind == OPTION_ACTION ? 0 : -EINVAL);
+        assert_null(strstr(error, "hunter2"));
+        assert_true(kind == OPTION_ACTION || strstr(error, "TOKEN: ") == error);
+        options_deinit(&options);
+    }
+}
+
+static void the_table_is_sound(void **state)
+{
+    (void)state;
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    size_t ignored_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct option_spec *spec = &table[i];
+        uint32_t kind = spec->kind & ~OPTION_SECRET;
+        bool is_list = kind == OPTION_LIST || kind == OPTION_FEEDS;
+        assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_LIST_COUNT_MAX));
+        assert_true(spec->name == NULL || strlen(spec->name) <= FEED_NAME_BYTES_MAX);
+        ignored_count += kind == OPTION_IGNORED ? 1 + (spec->variable != NULL) : 0;
+        if (spec->key == NULL) {
+            bool needs_none = kind == OPTION_ACTION || kind == OPTION_IGNORED ||
+                              strstr(spec->name, "config") != NULL;
+            if (!needs_none) {
+                fail_msg("--%s has no key", spec->name);
+            }
+            continue;
+        }
+        assert_true(strlen(spec->key) <= FEED_NAME_BYTES_MAX);
+        assert_ptr_equal(strchr(spec->key, '.'), strrchr(spec->key, '.'));
+        for (size_t j = 0; j < i; j++) {
+            assert_true(table[j].key == NULL || strcmp(table[j].key, spec->key) != 0);
+        }
+    }
+    assert_true(ignored_count <= OPTIONS_IGNORED_MAX);
+}
+
+/* ---- The reference ---- */
 
 static char *read_text(const char *path)
 {
@@ -291,19 +628,27 @@ static char *read_text(const char *path)
     return text;
 }
 
+/* "`text` | ", or a blank cell. */
+static void write_cell(char *row, size_t row_bytes, const char *before, const char *text)
+{
+    size_t used = strlen(row);
+    snprintf(row + used, row_bytes - used, text == NULL ? " |" : " `%s%s` |", before,
+             text == NULL ? "" : text);
+}
+
 /* A row of docs/options.md begins so. */
 static void write_row(char *row, size_t row_bytes, const struct option_spec *spec)
 {
-    if (spec->name == NULL) {
-        snprintf(row, row_bytes, "| `%s` |", spec->variable);
-        return;
+    char option[128] = "";
+    if (spec->name != NULL) {
+        snprintf(option, sizeof option, "%s%s%s", spec->name, spec->value_name == NULL ? "" : " ",
+                 spec->value_name == NULL ? "" : spec->value_name);
     }
-    snprintf(row, row_bytes, "| `--%s%s%s` | %s%s%s | %s%s%s |", spec->name,
-             spec->value_name == NULL ? "" : " ", spec->value_name == NULL ? "" : spec->value_name,
-             spec->default_text == NULL ? "" : "`",
-             spec->default_text == NULL ? "" : spec->default_text,
-             spec->default_text == NULL ? "" : "`", spec->variable == NULL ? "" : "`",
-             spec->variable == NULL ? "" : spec->variable, spec->variable == NULL ? "" : "`");
+    snprintf(row, row_bytes, "|");
+    write_cell(row, row_bytes, "--", spec->name == NULL ? NULL : option);
+    write_cell(row, row_bytes, "", spec->default_text);
+    write_cell(row, row_bytes, "", spec->variable);
+    write_cell(row, row_bytes, "", spec->key);
 }
 
 /* Run at the root of the repository. */
@@ -331,6 +676,42 @@ static void the_reference_and_the_manual_name_every_option(void **state)
     }
     free(reference);
     free(manual);
+}
+
+/* With KEY: VALUE where the default is written as in the table; run at the root of the repository.
+ */
+static void the_example_has_every_key_with_its_default(void **state)
+{
+    (void)state;
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    char *example = read_text("docs/ringcast.yaml");
+    assert_non_null(example);
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].key == NULL || table[i].kind == OPTION_IGNORED) {
+            continue;
+        }
+        char wanted[128];
+        const char *dot = strchr(table[i].key, '.');
+        snprintf(wanted, sizeof wanted, "%s:", dot == NULL ? table[i].key : dot + 1);
+        if (strstr(example, wanted) == NULL) {
+            fail_msg("docs/ringcast.yaml lacks: %s", table[i].key);
+        }
+    }
+    free(example);
+    struct options defaults = parsed("");
+    struct options options = parsed("--config docs/ringcast.yaml");
+    assert_string_equal(options.host, defaults.host);
+    assert_string_equal(options.admin_host, defaults.admin_host);
+    assert_int_equal(options.feeds.count, 1);
+    assert_string_equal(options.feeds.texts[0], defaults.feeds.texts[0]);
+    options_deinit(&options);
+    /* What is left are no texts, and to be the same. */
+    options.config_path = NULL;
+    options.host = defaults.host;
+    options.admin_host = defaults.admin_host;
+    options.feeds = defaults.feeds;
+    assert_memory_equal(&options, &defaults, sizeof options);
 }
 
 static void help_names_every_option_and_every_feed(void **state)
@@ -372,7 +753,29 @@ int main(void)
         cmocka_unit_test_setup(words_that_are_no_options_are_refused, set_up),
         cmocka_unit_test_setup(a_unix_path_that_no_socket_can_have_is_refused, set_up),
         cmocka_unit_test_setup(the_seventeenth_feed_is_refused, set_up),
+        cmocka_unit_test_setup_teardown(a_file_sets_what_its_keys_say, make_file, remove_file),
+        cmocka_unit_test_setup_teardown(a_variable_wins_over_the_file_and_an_option_over_both,
+                                        make_file, remove_file),
+        cmocka_unit_test_setup_teardown(an_option_before_the_file_wins_too_and_the_last_file_counts,
+                                        make_file, remove_file),
+        cmocka_unit_test_setup_teardown(feeds_of_an_option_replace_those_of_the_file, make_file,
+                                        remove_file),
+        cmocka_unit_test_setup_teardown(an_unknown_key_names_its_line_its_path_and_the_nearest,
+                                        make_file, remove_file),
+        cmocka_unit_test_setup_teardown(a_value_of_the_wrong_type_or_range_names_its_line_and_path,
+                                        make_file, remove_file),
+        cmocka_unit_test_setup_teardown(what_is_given_twice_is_refused_with_both_lines, make_file,
+                                        remove_file),
+        cmocka_unit_test_setup_teardown(a_section_whose_keys_are_all_commented_out_is_good,
+                                        make_file, remove_file),
+        cmocka_unit_test_setup(commas_divide_a_list_and_a_later_layer_replaces_it, set_up),
+        cmocka_unit_test_setup(a_list_with_an_empty_part_or_too_many_is_refused, set_up),
+        cmocka_unit_test_setup(no_error_shows_a_secret, set_up),
+        cmocka_unit_test_setup(the_table_is_sound, set_up),
+        cmocka_unit_test_setup(the_file_of_deployments_is_accepted_unchanged, set_up),
+        cmocka_unit_test_setup(a_file_that_cannot_be_read_is_named, set_up),
         cmocka_unit_test_setup(the_reference_and_the_manual_name_every_option, set_up),
+        cmocka_unit_test_setup(the_example_has_every_key_with_its_default, set_up),
         cmocka_unit_test_setup(help_names_every_option_and_every_feed, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

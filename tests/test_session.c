@@ -98,9 +98,19 @@ void core_send_text(struct core *self, uint32_t conn, const char *payload, size_
     self->texts[self->text_count++] = text;
 }
 
+static void tell_subscriber(uint32_t channel, int change)
+{
+    session_ops.on_subscriber(core->sessions, core, channel, change);
+}
+
 static void end_conn(uint32_t conn)
 {
     static const struct core_conn_end end = {.close_code = 1006, .text = "reset by peer"};
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (core->subs[conn][channel].on) {
+            tell_subscriber(channel, -1);
+        }
+    }
     memset(core->subs[conn], 0, sizeof core->subs[conn]);
     memset(core->groups[conn], 0, sizeof core->groups[conn]);
     session_ops.on_close(core->sessions, core, conn, &end);
@@ -126,6 +136,7 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
                              .group = (uint8_t)group,
                              .policy = (uint8_t)policy,
                              .tag = tag};
+    tell_subscriber(channel, 1);
     return 0;
 }
 
@@ -133,6 +144,9 @@ int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
 {
     bool was_on = self->subs[conn][channel].on;
     self->subs[conn][channel].on = false;
+    if (was_on) {
+        tell_subscriber(channel, -1);
+    }
     return was_on ? 0 : -ENOENT;
 }
 
@@ -896,6 +910,8 @@ static void conns_with_patterns_may_end_while_a_channel_appears(void **state)
     }
 }
 
+#include "tests/session_variants.h"
+
 /* ---- UNSUBSCRIBE, LIST, PING ---- */
 
 static void unsubscribe_without_symbols_drops_all(void **state)
@@ -1172,11 +1188,27 @@ static void history_of_who_gets_sbe_is_defined_first(void **state)
     core->newest_seq = 50;
     say(0, RESUME(EPOCH, "\"3\":5,\"0\":5,\"88\":1", ""));
     assert_int_equal(core->text_count, 2);
-    assert_string_equal(defined(0), "3 0");
+    assert_string_equal(defined(1), "3 0");
     forget_texts();
     say(0, SNAPSHOT("\"000001.SZ\"", QUOTE));
     assert_int_equal(core->text_count, 2);
-    assert_string_equal(defined(0), "0");
+    assert_string_equal(defined(1), "0");
+    assert_int_equal(core->sent_after, 2);
+}
+
+static void modify_names_a_channel_of_its_own_as_subscribe_does(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE_WITH("\"000001.SZ\"", QUOTE,
+                       ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":100}"),
+        "SUBSCRIBED");
+    const json_t *data = ask(MODIFY("\"000001.SZ\"", QUOTE, "\"max_lag_ms\":50"), "MODIFIED");
+    assert_int_equal(failure(data, "000001.SZ", "quote"), 107);
+    data = ask(MODIFY("\"000001.SZ\"", QUOTE,
+                      "\"mode\":\"conflated\",\"interval_ms\":100,\"max_lag_ms\":50"),
+               "MODIFIED");
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "quote"), "ch"), 6);
+    assert_int_equal(core->subs[0][6].max_lag_ms, 50);
 }
 
 static void list_tells_every_entry_with_its_settings(void **state)
@@ -1338,6 +1370,7 @@ int main(void)
         TEST(snapshots_follow_their_answer),
         TEST(a_snapshot_that_cannot_be_is_refused),
         TEST(history_of_who_gets_sbe_is_defined_first),
+        TEST(modify_names_a_channel_of_its_own_as_subscribe_does),
         TEST(list_tells_every_entry_with_its_settings),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),
@@ -1346,6 +1379,13 @@ int main(void)
         TEST_WIDE(heartbeats_take_turns_among_many_channels),
         TEST(the_longest_gap_message_fits),
         TEST(without_an_inline_publisher_there_is_nothing_to_publish),
+        TEST(a_variant_is_a_channel_of_its_own),
+        TEST(variants_are_listed_and_dropped_by_what_they_are),
+        TEST(a_conn_that_ends_wishes_for_nothing_any_more),
+        TEST(what_no_variant_can_be_is_refused),
+        TEST(patterns_cover_no_variant),
+        TEST(who_is_full_makes_no_channel),
+        TEST(a_gap_asks_for_a_snapshot_of_the_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

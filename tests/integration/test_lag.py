@@ -54,7 +54,7 @@ class Bursts(unittest.TestCase):
                 out.write(cls.ticker(10, i, 0) + cls.match(10, i, 0))
             for turn in range(1, cls.ROUNDS):
                 for i in range(cls.SYMBOLS):
-                    second = 12.5 + turn / cls.ROUNDS
+                    second = 12.5 + 3 * turn / cls.ROUNDS  # A healthy Python keeps up with it.
                     out.write(cls.ticker(second, i, turn) + cls.match(second, i, turn))
 
     @staticmethod
@@ -267,7 +267,7 @@ class Loans(unittest.TestCase):
                         gap = message["data"]
                 payloads.extend(client.parser.feed(client.socket.recv(1 << 16)))
             self.assertIsNotNone(gap, frames)
-            self.assertGreater(frames, 300)
+            self.assertGreater(frames, 100)
             # All of it has been acknowledged, and nothing is lent any more: loopback copies.
             self.assertTrue(wait_until(lambda: server.core_sum("lent_bytes_held") == 0))
             self.assertGreater(server.core_sum("lent_bytes_copied"), 0)

@@ -77,6 +77,11 @@ class Member:
             else:
                 self.controls.append(json.loads(payload))
 
+    def has_resumed(self):
+        answers = self.of_type("RESUMED")
+        return bool(answers) and all(self.seqs[entry["ch"]][-1] >= entry["next_seq"] - 1
+                                     for entry in answers[0]["data"]["ok"])
+
     def of_type(self, kind):
         return [control for control in self.controls if control["type"] == kind]
 
@@ -117,7 +122,7 @@ class ManyResume(unittest.TestCase):
                 member.controls.clear()
                 cursors = {str(channel): seqs[-1] for channel, seqs in member.seqs.items()}
                 member.connect(server.port, resume_message(epoch, cursors))
-            read_all(members, 4)
+            read_all(members, 30, lambda: all(it.has_resumed() for it in members))
             missed = 0
             for member in members:
                 answer, = member.of_type("RESUMED")

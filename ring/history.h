@@ -5,8 +5,8 @@
  * To go on, a channel's next seq is set back; then the oldest frame that is wanted is sought, from
  * the newest back along the links of the channel's descriptors, HISTORY_STEPS_MAX a turn: as many
  * steps in all as there will be frames to send. The conn pulls from there on. Until it has come to
- * where the log ended when it asked, its live frames wait in the log, none is conflated and none is
- * too late.
+ * what was newest of its channels when it asked, its live frames wait in the log, none is conflated
+ * and none is too late.
  *
  * Owner    A core. Threads: its own.
  * Memory   struct conn_history.

@@ -51,6 +51,7 @@ const ring = Folder{
         "listener.c",
         "out_pool.c",
         "puller.c",
+        "replayer.c",
         "sender.c",
         "subs.c",
         "timer_wheel.c",

@@ -6,16 +6,8 @@
 
 /* ---- The search ---- */
 
-enum history_walk {
-    HISTORY_FOUND,
-    HISTORY_GONE, /* The log has passed it. */
-    HISTORY_MORE, /* No steps are left. */
-};
-
-/* Follows a channel's links back to its frame with a seq. *at: 1 + the index of the frame to look
- * at next, which is not older than that one. */
-static enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest,
-                                           uint64_t seq, uint64_t *at, uint32_t *steps)
+enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
+                                    uint64_t *at, uint32_t *steps)
 {
     while (*at > oldest) {
         const struct frame_desc *desc = frame_log_desc(log, *at - 1);

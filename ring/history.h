@@ -39,6 +39,16 @@ static inline bool history_is_over(struct core *core, const struct conn *conn)
     return !history_is_seeking(core, conn) && conn->cursor >= core_history(core, conn)->end;
 }
 
+enum history_walk {
+    HISTORY_FOUND,
+    HISTORY_GONE, /* The log has passed it. */
+    HISTORY_MORE, /* No steps are left. */
+};
+
+/* Follows a channel's links back to its frame with a seq, not beyond the oldest that is pinned.
+ * *at: 1 + the index of the frame to look at next, which is not older than that one. */
+enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
+                                    uint64_t *at, uint32_t *steps);
 /* A piece of the search; at its end the cursor is where it is to be. */
 void history_seek(struct core *core, struct conn *conn);
 /* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */

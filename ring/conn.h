@@ -88,8 +88,9 @@ struct conn {
     bool shutdown_armed;
     bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
-    bool inflates;   /* permessage-deflate was agreed on */
-    bool in_history; /* struct conn_history counts; it stays in pull mode */
+    bool inflates;    /* permessage-deflate was agreed on */
+    bool is_replayed; /* has one of core->replays */
+    bool in_history;  /* struct conn_history counts; it stays in pull mode */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;

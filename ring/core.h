@@ -34,7 +34,10 @@
 #define CORE_PEER_TEXT_BYTES_MAX 64
 #define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
 
+#define CORE_REPLAYS_MAX 64 /* at a time; one for a conn */
+
 struct core;
+struct core_replayed;
 
 enum lag_policy {
     LAG_SKIP,       /* Jump to live; GAP says what was lost. */
@@ -102,6 +105,10 @@ struct core_ops {
      * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
     size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
                         uint64_t to_seq, const char *reason);
+    /* A replay has come to its end; is_whole: nothing was missing. The channels are those of
+     * core_replay, with what was sent of each, and subscribed if they were to be. */
+    void (*on_replay_end)(void *context, struct core *core, uint32_t conn,
+                          const struct core_replayed *channels, uint32_t count, bool is_whole);
     /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
      * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
     uint64_t (*publish)(void *context, uint64_t now_ns);
@@ -248,6 +255,30 @@ struct core_resume {
     uint64_t seq;
 };
 int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
+
+/* Sends the frames of some channels again, from a seq (of one channel) or a time of publication on,
+ * as they lie in the log. -ERANGE: not all of them are there any more. -EINVAL: there is nothing
+ * yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
+struct core_replay {
+    bool is_by_seq;
+    uint64_t from; /* a seq, or nanoseconds */
+    uint64_t to;   /* of the same kind, inclusive; 0: up to now, then on with live frames */
+    double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
+};
+struct core_replayed {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy; /* for what follows; so are the next two */
+    uint8_t tag;
+    uint16_t max_lag_ms;
+    uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
+    int result;        /* at the end: of core_resume */
+};
+/* channels: in the order of their numbers, each once; copied. */
+int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *channels, uint32_t count);
+/* Whether there was one. on_replay_end is not called. */
+bool core_stop_replay(struct core *core, uint32_t conn);
 
 /* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
  * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too

@@ -3,6 +3,7 @@
 
 #include "ring/core_state.h"
 #include "ring/history.h"
+#include "ring/replayer.h"
 
 void core_send_text(struct core *core, uint32_t index, const char *payload, size_t payload_bytes)
 {
@@ -90,8 +91,8 @@ static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
     if (conn->sweep_sub == sub) {
         conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
-    core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
     history_forget_sub(core, conn, sub);
+    core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
     subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
@@ -275,6 +276,7 @@ void core_drop_subscriptions(struct core *core, struct conn *conn)
     }
     conn->sweeping = false;
     conn->in_history = false;
+    replayer_forget(core, conn);
 }
 
 /* ---- Numbers ---- */

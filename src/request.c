@@ -450,10 +450,18 @@ static bool request_read_subscribe(struct request *request, const json_t *data,
     return request_read_names(request, data, error) && request_read_settings(request, data, error);
 }
 
+/* Of names that are subscribed, or might be. */
+static bool request_read_variants(struct request *request, const json_t *data,
+                                  struct request_error *error)
+{
+    return request_read_names(request, data, error) && request_read_depth(request, data, error) &&
+           request_read_bar(request, data, error) && request_read_delivery(request, data, error);
+}
+
 static bool request_read_modify(struct request *request, const json_t *data,
                                 struct request_error *error)
 {
-    if (!request_read_names(request, data, error) || !request_read_delivery(request, data, error)) {
+    if (!request_read_variants(request, data, error)) {
         return false;
     }
     return request->has_policy || request->has_max_lag ||
@@ -494,8 +502,13 @@ static bool request_read_resume(struct request *request, const json_t *data,
         }
     }
     request->cursors = cursors;
-    return request_read_epoch(request, data, "data.epoch", error) &&
-           request_read_delivery(request, data, error);
+    if (!request_read_epoch(request, data, "data.epoch", error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    return variant_is_none(request->variant) ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                        "the interval of a channel cannot be changed; SUBSCRIBE for another");
 }
 
 static bool request_read_unsubscribe(struct request *request, const json_t *data,
@@ -564,7 +577,7 @@ static bool request_read_data(struct request *request, struct request_error *err
     case REQUEST_MODIFY:
         return request_read_modify(request, data, error);
     case REQUEST_SNAPSHOT:
-        return request_read_names(request, data, error);
+        return request_read_variants(request, data, error);
     case REQUEST_RESUME:
         return request_read_resume(request, data, error);
     default:

@@ -115,9 +115,6 @@ void session_resume(struct session_call *call)
     uint32_t channel;
     uint64_t seq;
     void *at = NULL;
-    if (session_has_definitions(call)) {
-        session_define_cursors(call);
-    }
     session_begin_verdicts(call, "RESUMED");
     reply_put(&sessions->gaps, "[", 1);
     while (call->session->number != 0 && request_next_cursor(call->request, &at, &channel, &seq)) {
@@ -128,6 +125,9 @@ void session_resume(struct session_call *call)
     sessions->reply.failed |= sessions->gaps.failed;
     session_end_verdicts(call);
     reply_trim(&sessions->gaps);
+    if (session_has_definitions(call)) {
+        session_define_cursors(call);
+    }
 }
 
 /* ---- Newest frames ---- */
@@ -206,11 +206,6 @@ void session_snapshot(struct session_call *call)
     struct session_snapshots snapshots; /* 48 KiB that are written as they are used. */
     snapshots.count = 0;
     call->snapshots = &snapshots;
-    if (session_has_definitions(call)) {
-        session_begin_definitions(call->sessions);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
-    }
     session_begin_verdicts(call, "SNAPSHOT");
     session_for_each_name(call, session_gather_snapshot);
     uint64_t pinned = core_find_snapshots(call->core, call->conn, snapshots.list, snapshots.count);
@@ -218,5 +213,10 @@ void session_snapshot(struct session_call *call)
         session_put_snapshot(call, &snapshots.list[i]);
     }
     session_end_verdicts(call);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
+        session_for_each_name(call, session_define_name);
+        session_send_definitions(call->sessions, call->core, call->conn);
+    }
     core_send_snapshots(call->core, call->conn, snapshots.list, snapshots.count, pinned);
 }

@@ -677,8 +677,8 @@ void session_unsubscribe(struct session_call *call)
 static void session_modify_one(struct session_call *call, const struct session_name *name)
 {
     const struct session *session = call->session;
-    uint32_t channel =
-        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                             name->bytes, name->type, name->variant);
     int tag =
         channel == CHANNEL_NONE ? -ENOENT : core_subscription_tag(call->core, call->conn, channel);
     if (session_refuses_policy(call, name)) {

@@ -35,6 +35,7 @@
 #define SEEDS_DEFAULT 40
 #define NOT_EXPECTED 0
 #define RESUMED_MAX 20 /* cursors in a message */
+#define REPLAYED_MAX 4 /* channels of a replay */
 #define MESSAGE_MAX (64 + 32 * RESUMED_MAX)
 
 enum client_state {
@@ -65,10 +66,13 @@ struct client {
     bool group_conflates[GROUPS];
     bool exact[CHANNELS];
     bool exact_conflates[CHANNELS];
-    uint32_t asked;        /* requests that are under way */
-    bool has_limit;        /* Asked for a max_lag_ms once. */
-    uint32_t once_channel; /* A snapshot is to come next, ... */
-    uint64_t once_seq;     /* ... of this frame; 0: none. */
+    uint32_t asked;                 /* requests that are under way */
+    bool has_limit;                 /* Asked for a max_lag_ms once. */
+    uint32_t once_channel;          /* A snapshot is to come next, ... */
+    bool has_replay_end;            /* A range was asked for: what it had before holds on. */
+    bool replay_conflates;          /* what follows */
+    uint64_t replay_last[CHANNELS]; /* the seq that is to be the last of a replay */
+    uint64_t once_seq;              /* ... of this frame; 0: none. */
     bool closed_by_server;
     bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
     bool asked_for_close; /* by 4000 */
@@ -105,7 +109,7 @@ static struct {
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
     uint64_t gaps, frames, closes, ends, runs, lags;
-    uint64_t resumed, resumed_in_part, past_frames, snapshots;
+    uint64_t resumed, resumed_in_part, past_frames, snapshots, replays, whole_replays;
     uint32_t epoch;
     bool never_encodes; /* Who wants the second encoding waits in vain. */
     bool drains;        /* It is drained before it is stopped. */
@@ -285,6 +289,17 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     core_send_text(core, conn, text, (size_t)length);
 }
 
+/* The oldest seq of a channel that a log still has; the next one, if it has none. */
+static uint64_t oldest_seq(const struct frame_log *log, uint32_t channel)
+{
+    for (uint64_t i = frame_log_tail(log); i < log->write_index; i++) {
+        if (frame_log_desc(log, i)->channel == channel) {
+            return frame_log_desc(log, i)->seq;
+        }
+    }
+    return frame_log_next_seq(log, channel);
+}
+
 /* "Q epoch policy ch seq ch seq ...", answered by "Q policy ch seq result newest ..." */
 static void on_resume(struct core *core, uint32_t conn, const char *text)
 {
@@ -305,6 +320,9 @@ static void on_resume(struct core *core, uint32_t conn, const char *text)
         };
         int result = core_resume(core, conn, &resume);
         EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
+        uint64_t oldest = oldest_seq(core_stream(core, core_conn(core, conn))->log, channel);
+        EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1);
+        EXPECT(result != 1 || epoch != world.epoch || oldest > seq + 1);
         EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
         length += sprintf(out + length, " %u %llu %d %llu", channel, seq, result,
                           (unsigned long long)world.published[channel]);
@@ -322,6 +340,65 @@ static void on_snapshot(struct core *core, uint32_t conn, uint32_t channel)
         sprintf(out, "N %u %llu %d", channel, (unsigned long long)snapshot.as_of, snapshot.error);
     core_send_text(core, conn, out, (size_t)length);
     core_send_snapshots(core, conn, &snapshot, 1, pinned);
+}
+
+/* "Z by_seq from to speed policy ch ch ...", answered by "Z result ch first last ...": the seqs
+ * that are to come. Then come these frames, and "Y is_whole to ch last result newest ..." */
+static void on_replay(struct core *core, uint32_t conn, const char *text)
+{
+    char out[MESSAGE_MAX * 2];
+    struct core_replay wanted = {0};
+    struct core_replayed channels[REPLAYED_MAX] = {{0}};
+    unsigned by_seq, policy, channel;
+    unsigned long long from, to;
+    uint32_t count = 0;
+    int used;
+    EXPECT(sscanf(text, "Z %u %llu %llu %lf %u%n", &by_seq, &from, &to, &wanted.speed, &policy,
+                  &used) == 5);
+    wanted.is_by_seq = by_seq;
+    wanted.from = from;
+    wanted.to = to;
+    for (text += used; sscanf(text, "%u%n", &channel, &used) == 1; text += used) {
+        channels[count++] = (struct core_replayed){
+            .channel = channel,
+            .group = channel % GROUPS,
+            .policy = policy,
+            .tag = 1,
+        };
+    }
+    int result = core_replay(core, conn, &wanted, channels, count);
+    EXPECT(result == 0 || result == -ERANGE || result == -EINVAL);
+    const struct core_stream *stream = core_stream(core, core_conn(core, conn));
+    int length = sprintf(out, "Z %d", result);
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        uint64_t first = stream->channels[channels[i].channel].last_seq + 1;
+        uint64_t last = first - 1;
+        for (uint64_t at = stream->position; at-- > frame_log_tail(stream->log);) {
+            const struct frame_desc *desc = frame_log_desc(stream->log, at);
+            uint64_t value = by_seq ? desc->seq : desc->ts_pub_ns;
+            if (desc->channel == channels[i].channel && value >= from) {
+                first = desc->seq;
+                last = to != 0 && value > to ? desc->seq - 1 : last;
+            }
+        }
+        length += sprintf(out + length, " %u %llu %llu", channels[i].channel,
+                          (unsigned long long)first, (unsigned long long)last);
+    }
+    core_send_text(core, conn, out, (size_t)length);
+}
+
+static void on_replay_end(void *context, struct core *core, uint32_t conn,
+                          const struct core_replayed *channels, uint32_t count, bool is_whole)
+{
+    char out[MESSAGE_MAX * 2];
+    (void)context;
+    int length = sprintf(out, "Y %d", is_whole);
+    for (uint32_t i = 0; i < count; i++) {
+        length += sprintf(out + length, " %u %llu %d %llu", channels[i].channel,
+                          (unsigned long long)channels[i].last_seq, channels[i].result,
+                          (unsigned long long)world.published[channels[i].channel]);
+    }
+    core_send_text(core, conn, out, (size_t)length);
 }
 
 /* "S ch policy snapshot", "P ch policy limit", "U ch", "G group policy snapshot", "V group",
@@ -346,6 +423,9 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
         core_set_group_max_lag(core, conn, what, (uint16_t)limit);
     } else if (text[0] == 'Q') {
         on_resume(core, conn, text);
+        return;
+    } else if (text[0] == 'Z') {
+        on_replay(core, conn, text);
         return;
     } else if (sscanf(text, "N %u", &what) == 1) {
         on_snapshot(core, conn, what);
@@ -429,6 +509,7 @@ static struct core_ops ops = {
     .on_lag = on_lag,
     .on_drain = on_drain,
     .on_channel = on_channel,
+    .on_replay_end = on_replay_end,
     .write_gap = write_gap,
     .publish = on_publish,
     .channel_count = channel_count,
@@ -513,6 +594,38 @@ static void client_resume(struct client *client)
     }
 }
 
+/* Of channels that it does not subscribe to: one from a seq on, or some from a time on. */
+static bool client_replay(struct client *client)
+{
+    char text[MESSAGE_MAX];
+    uint64_t now_ns = sim.now_ns + UINT64_C(1700000000000000000);
+    uint32_t first = (uint32_t)sim_random(world.channel_count);
+    bool by_seq = sim_random(2) == 0;
+    uint64_t from = by_seq ? world.published[first] + 1 - sim_random(world.published[first] + 1)
+                           : now_ns - sim_random(NOISE_NS / 3);
+    uint64_t to = sim_random(2) == 0 ? 0 : from + sim_random(by_seq ? 300 : NOISE_NS / 6);
+    uint32_t max = by_seq ? 1 : 1 + (uint32_t)sim_random(REPLAYED_MAX);
+    unsigned policy = (unsigned)sim_random(2);
+    uint32_t count = 0;
+    int length = sprintf(text, "Z %u %llu %llu %u %u", by_seq, (unsigned long long)from,
+                         (unsigned long long)to, (unsigned)sim_random(3), policy);
+    for (uint32_t channel = first; channel < world.channel_count && count < max; channel++) {
+        if (!client_is_covered(client, channel)) {
+            length += sprintf(text + length, " %u", channel);
+            count++;
+        } else if (by_seq) {
+            return false;
+        }
+    }
+    if (count == 0) {
+        return false;
+    }
+    client->has_replay_end = to != 0;
+    client->replay_conflates = policy == LAG_CONFLATE;
+    client_say(client, text);
+    return true;
+}
+
 /* Something random that makes sense. */
 static void client_ask(struct client *client)
 {
@@ -525,6 +638,9 @@ static void client_ask(struct client *client)
     if (sim_random(20) == 0) { /* Also of what it subscribes to already. */
         client_remember(client);
         client_resume(client);
+        return;
+    }
+    if (sim_random(15) == 0 && client_replay(client)) {
         return;
     }
     client->may_be_cut |= policy == LAG_DISCONNECT;
@@ -598,6 +714,49 @@ static void client_on_resumed(struct client *client, const char *text)
         expected->conflated = client_conflates(client, channel);
         world.resumed += result == 0;
         world.resumed_in_part += result == 1;
+    }
+}
+
+static void client_on_replay(struct client *client, const char *text)
+{
+    unsigned channel;
+    unsigned long long first, last;
+    int result, used;
+    EXPECT(sscanf(text, "Z %d%n", &result, &used) == 1);
+    if (result < 0) {
+        client->asked--;
+        return;
+    }
+    world.replays++;
+    for (text += used; sscanf(text, "%u %llu %llu%n", &channel, &first, &last, &used) == 3;
+         text += used) {
+        client->channels[channel] = (struct expected){.next = first, .past_seq = UINT64_MAX};
+        client->replay_last[channel] = last;
+    }
+}
+
+static void client_on_replay_end(struct client *client, const char *text)
+{
+    unsigned channel;
+    unsigned long long last, newest;
+    int is_whole, result, used;
+    client->asked--;
+    EXPECT(sscanf(text, "Y %d%n", &is_whole, &used) == 1);
+    world.whole_replays += (uint64_t)is_whole;
+    for (text += used;
+         sscanf(text, "%u %llu %d %llu%n", &channel, &last, &result, &newest, &used) == 4;
+         text += used) {
+        struct expected *expected = &client->channels[channel];
+        EXPECT(!is_whole || expected->next == client->replay_last[channel] + 1);
+        EXPECT(!is_whole || last == client->replay_last[channel] ||
+               (client->has_replay_end && last == 0));
+        EXPECT(result >= 0 || world.is_scarce);
+        bool goes_on = !client->has_replay_end && result >= 0;
+        *expected =
+            (struct expected){.next = goes_on ? last + 1 : NOT_EXPECTED, .past_seq = newest};
+        client->exact[channel] = goes_on;
+        client->exact_conflates[channel] = client->replay_conflates;
+        expected->conflated = goes_on && client_conflates(client, channel);
     }
 }
 
@@ -771,6 +930,10 @@ static void client_on_message(void *context, const struct ws_message *message)
         client_on_resumed(client, text);
     } else if (text[0] == 'N') {
         client_on_snapshot(client, text);
+    } else if (text[0] == 'Z') {
+        client_on_replay(client, text);
+    } else if (text[0] == 'Y') {
+        client_on_replay_end(client, text);
     } else if (text[0] == 'X') {
         client_on_gap(client, text);
     } else if (text[0] == 'D' || text[0] == 'E') {
@@ -870,6 +1033,7 @@ static void check_core_is_empty(void)
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);
     EXPECT(world.core->out_pool.free_count == world.out_block_count);
+    EXPECT(world.core->replay_count == 0);
     EXPECT(world.core->free_input_count == world.core->input_count);
     EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
     uint32_t hold_count = 0;
@@ -1000,6 +1164,7 @@ int main(int argc, char **argv)
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
     uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
+    uint64_t replays = 0, whole_replays = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -1019,6 +1184,8 @@ int main(int argc, char **argv)
         in_part += world.resumed_in_part;
         past_frames += world.past_frames;
         snapshots += world.snapshots;
+        replays += world.replays;
+        whole_replays += world.whole_replays;
     }
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
@@ -1031,6 +1198,8 @@ int main(int argc, char **argv)
         "%llu channels resumed whole, %llu with a GAP, %llu frames of the past, %llu snapshots\n",
         (unsigned long long)resumed, (unsigned long long)in_part, (unsigned long long)past_frames,
         (unsigned long long)snapshots);
+    printf("%llu replays, %llu of them whole\n", (unsigned long long)replays,
+           (unsigned long long)whole_replays);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

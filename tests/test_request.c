@@ -385,6 +385,9 @@ static void resume_has_cursors_of_channels(void **state)
         {CURSORS("{\"1\":5,\"2\":\"5\"}"), 107, "data.cursors"},
         {RESUME("\"epoch\":\"x\",\"cursors\":{\"1\":2},\"delivery\":{\"on_lag\":\"x\"}"), 107,
          "data.delivery.on_lag"},
+        {RESUME("\"epoch\":\"x\",\"cursors\":{\"1\":2},"
+                "\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":100}"),
+         107, "data.delivery.mode"},
     };
     void *at = NULL;
     uint32_t channel;

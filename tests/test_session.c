@@ -1212,11 +1212,27 @@ static void history_of_who_gets_sbe_is_defined_first(void **state)
     core->newest_seq = 50;
     say(0, RESUME(EPOCH, "\"3\":5,\"0\":5,\"88\":1", ""));
     assert_int_equal(core->text_count, 2);
-    assert_string_equal(defined(0), "3 0");
+    assert_string_equal(defined(1), "3 0");
     forget_texts();
     say(0, SNAPSHOT("\"000001.SZ\"", QUOTE));
     assert_int_equal(core->text_count, 2);
-    assert_string_equal(defined(0), "0");
+    assert_string_equal(defined(1), "0");
+    assert_int_equal(core->sent_after, 2);
+}
+
+static void modify_names_a_channel_of_its_own_as_subscribe_does(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE_WITH("\"000001.SZ\"", QUOTE,
+                       ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":100}"),
+        "SUBSCRIBED");
+    const json_t *data = ask(MODIFY("\"000001.SZ\"", QUOTE, "\"max_lag_ms\":50"), "MODIFIED");
+    assert_int_equal(failure(data, "000001.SZ", "quote"), 107);
+    data = ask(MODIFY("\"000001.SZ\"", QUOTE,
+                      "\"mode\":\"conflated\",\"interval_ms\":100,\"max_lag_ms\":50"),
+               "MODIFIED");
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "quote"), "ch"), 6);
+    assert_int_equal(core->subs[0][6].max_lag_ms, 50);
 }
 
 static void list_tells_every_entry_with_its_settings(void **state)
@@ -1482,6 +1498,7 @@ int main(void)
         TEST(snapshots_follow_their_answer),
         TEST(a_snapshot_that_cannot_be_is_refused),
         TEST(history_of_who_gets_sbe_is_defined_first),
+        TEST(modify_names_a_channel_of_its_own_as_subscribe_does),
         TEST(list_tells_every_entry_with_its_settings),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),

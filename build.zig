@@ -23,7 +23,9 @@ const steps = [_]Step{
 const codec = Folder{
     .name = "codec",
     .sees = &.{"codec"},
-    .sources = &.{ "decimal.c", "json_tick.c", "md.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c" },
+    .sources = &.{
+        "decimal.c", "ip_address.c", "json_tick.c", "md.c", "proxy_header.c", "utf8.c", "ws_decoder.c", "ws_frame.c", "ws_handshake.c",
+    },
 };
 const ring = Folder{
     .name = "ring",
@@ -45,8 +47,9 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c", "channels.c", "log.c",     "metrics.c",           "options.c", "publisher.c",
-        "reply.c", "request.c",  "session.c", "session_subscribe.c",
+        "admin.c",      "channels.c", "cidr.c",    "jwt.c",          "log.c",               "metrics.c",
+        "options.c",   "publisher.c",  "rate_limit.c", "reply.c", "request.c",      "scope.c",             "session.c",
+        "session_subscribe.c", "token.c",
     },
 };
 const tools = Folder{
@@ -79,14 +82,15 @@ const test_names = [_][]const u8{
     "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
     "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
+    "cidr",        "ip_address",    "jwt",           "proxy_header",   "rate_limit",    "scope",      "token",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.
 const tests_without_ring = [_][]const u8{"session"};
-const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics" };
+const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics", "rate_limit" };
 const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
 const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder" };
-const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
+const fuzz_names = [_][]const u8{ "csv_ticks", "decimal", "jwt", "proxy_header", "request", "venue_binance", "venue_coinbase", "ws_decoder", "ws_handshake" };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
     "codec/decimal.c",  "codec/json_tick.c",  "codec/md.c",      "codec/utf8.c", "codec/ws_decoder.c",

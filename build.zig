@@ -47,9 +47,9 @@ const src = Folder{
     .name = "src",
     .sees = &.{ "codec", "ring", "feeds", "src" },
     .sources = &.{
-        "admin.c",      "channels.c", "cidr.c",    "jwt.c",          "log.c",               "metrics.c",
+        "access.c",    "admin.c",      "channels.c", "cidr.c",    "jwt.c",          "log.c",               "metrics.c",
         "options.c",   "publisher.c",  "rate_limit.c", "reply.c", "request.c",      "scope.c",             "session.c",
-        "session_subscribe.c", "token.c",
+        "session_access.c", "session_subscribe.c", "token.c",
     },
 };
 const tools = Folder{
@@ -82,11 +82,11 @@ const test_names = [_][]const u8{
     "channels",     "control_reply", "proc_usage",  "counters",      "csv_ticks",      "decimal",     "engine_uring", "feed",
     "feed_replay",  "feed_sim",    "frame_log",     "histogram",     "json_tick",      "line_reader", "listener",   "log",          "md",
     "metrics",      "options",     "out_pool",      "publisher",     "request",        "session",     "subs",       "tap_verify",   "tick_scan",
-    "cidr",        "ip_address",    "jwt",           "proxy_header",   "rate_limit",    "scope",      "token",
+    "access",       "cidr",        "ip_address",    "jwt",           "proxy_header",   "rate_limit",    "scope",      "session_access", "token",
     "time_text",    "timer_wheel", "utf8",          "venue_binance", "venue_coinbase", "ws_client",   "ws_decoder", "ws_frame",     "ws_handshake",
 };
 /// Tests that bring a core of their own (a test double): linked without ring.
-const tests_without_ring = [_][]const u8{"session"};
+const tests_without_ring = [_][]const u8{ "session", "session_access" };
 const threaded_tests = [_][]const u8{ "frame_log", "channels", "log", "metrics", "rate_limit" };
 const simulation_sources = [_][]const u8{ "tests/sim_core.c", "tests/sim_engine.c" };
 const bench_names = [_][]const u8{ "fanout", "frame_log", "json_tick", "timer_wheel", "wake", "ws_decoder" };

@@ -14,6 +14,7 @@
 #define RINGCAST_RING_CONN_H
 
 #include "codec/base/list.h"
+#include "codec/proxy_header.h"
 #include "codec/ws_handshake.h"
 #include "ring/core.h"
 #include "ring/out_pool.h"
@@ -80,6 +81,8 @@ struct conn {
     bool copies; /* the kernel copies what it is lent for this conn: nothing is lent any more */
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
+    bool was_granted;                      /* ops.on_request has said yes */
+    bool is_proxied;                       /* begins with a PROXY header */
     bool is_spare;                         /* beyond conn_count_max: is answered 503 */
     bool close_received;
     bool write_shut;
@@ -119,7 +122,8 @@ struct conn_input {
     struct ws_decoder decoder;
     uint8_t bytes[CORE_MESSAGE_BYTES_MAX];
 };
-static_assert(CORE_MESSAGE_BYTES_MAX >= HANDSHAKE_BYTES_MAX, "one kind of block serves both");
+static_assert(CORE_MESSAGE_BYTES_MAX > PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX,
+              "one kind of block serves both");
 
 void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);

@@ -2,8 +2,10 @@
  * admin: the HTTP server for health, statistics and metrics.
  *
  *   GET /health /livez    200 while the process runs
- *   GET /ready /readyz    200 while clients are welcome; 503 before the cores run and while
- * draining GET /stats            numbers as JSON GET /metrics          numbers as Prometheus text
+ *   GET /ready /readyz    200 while clients are welcome; 503 otherwise
+ *   GET /stats            numbers as JSON
+ *   GET /metrics          numbers as Prometheus text
+ *   /admin/...            for this host, or with Authorization: Bearer and the admin token
  *
  * Owner    main starts it after the cores and stops it before their counters go.
  * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.
@@ -27,6 +29,9 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
+    /* What /admin/ asks of other hosts than this one; NULL: nobody else may. */
+    const char *token;
+    const char *token_file;
 };
 
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,

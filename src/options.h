@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "ring/counters.h"
+#include "src/access.h"
 #include "src/log.h"
 #include "src/publisher.h"
 
@@ -64,8 +65,12 @@ struct options {
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
     uint32_t lag_ms_max; /* 0: none */
-    int log_level;       /* enum log_level */
-    int log_format;      /* 0: text, 1: json */
+    struct access_options access;
+    int rate_limit_enabled;  /* 0: no, 1: yes */
+    const char *admin_token; /* NULL: none */
+    const char *admin_token_file;
+    int log_level;  /* enum log_level */
+    int log_format; /* 0: text, 1: json */
 
     /* Variables that are accepted and have no use yet: main warns of each. */
     const char *ignored_variables[OPTIONS_IGNORED_MAX];

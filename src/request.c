@@ -124,7 +124,7 @@ struct request_name {
 static const struct request_name request_names[] = {
     {"SUBSCRIBE", REQUEST_SUBSCRIBE}, {"UNSUBSCRIBE", REQUEST_UNSUBSCRIBE},
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
-    {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_NONE},
+    {"AUTH", REQUEST_AUTH},           {"MODIFY", REQUEST_NONE},
     {"SNAPSHOT", REQUEST_NONE},       {"RESUME", REQUEST_NONE},
     {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_NONE},
 };
@@ -147,7 +147,7 @@ static bool request_read_type(struct request *request, struct request_error *err
         return true;
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
-                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, LIST, PING");
+                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, LIST, PING, AUTH");
 }
 
 /* ---- Symbols and types ---- */
@@ -389,6 +389,18 @@ static bool request_read_ping(struct request *request, const json_t *data,
     return true;
 }
 
+static bool request_read_auth(struct request *request, const json_t *data,
+                              struct request_error *error)
+{
+    const json_t *token = data == NULL ? NULL : request_get(data, "token");
+    if (!json_is_string(token)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.token", "token must be a string");
+    }
+    request->token = json_string_value(token);
+    request->token_bytes = json_string_length(token);
+    return true;
+}
+
 static bool request_read_data(struct request *request, struct request_error *error)
 {
     const json_t *data = request_get(request->root, "data");
@@ -402,6 +414,8 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_unsubscribe(request, data, error);
     case REQUEST_PING:
         return request_read_ping(request, data, error);
+    case REQUEST_AUTH:
+        return request_read_auth(request, data, error);
     default:
         return true;
     }
@@ -425,6 +439,7 @@ void request_deinit(struct request *request)
     json_decref(request->root);
     request->root = NULL;
     request->symbols = NULL;
+    request->token = NULL;
 }
 
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out)

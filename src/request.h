@@ -51,6 +51,7 @@ enum request_type {
     REQUEST_UNSUBSCRIBE,
     REQUEST_LIST,
     REQUEST_PING,
+    REQUEST_AUTH,
 };
 
 struct request_error {
@@ -69,6 +70,9 @@ struct request {
     bool has_policy;
     enum lag_policy policy; /* when has_policy */
     bool snapshot;
+
+    const char *token; /* AUTH: borrowed until request_deinit; goes to no log and no answer */
+    size_t token_bytes;
 
     void *root;    /* The parsed JSON. */
     void *symbols; /* An array or one string, in it. */

@@ -30,6 +30,7 @@ static void session_refuse(struct session_call *call, const struct session_name 
                            enum protocol_code code, const char *message)
 {
     struct reply *failed = &call->sessions->failed;
+    call->forbidden_count += code == PROTOCOL_FORBIDDEN;
     bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED;
     session_begin_entry(failed, name);
     reply_print(failed, ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}", (int)code, message,
@@ -226,8 +227,7 @@ static uint32_t session_subscription_count(const struct session *session)
 
 static bool session_is_full(struct session_call *call, const struct session_name *name)
 {
-    if (session_subscription_count(call->session) <
-        call->sessions->options.subscription_count_max) {
+    if (session_subscription_count(call->session) < session_limit(call->sessions, call->conn)) {
         return false;
     }
     session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
@@ -357,6 +357,9 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
     } else if (session_policy(call, name->type) == LAG_CONFLATE &&
                !session_is_full_image(name->type)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
+    } else if (!scope_covers(session_scope(call->sessions, call->conn), name->text, name->bytes,
+                             name->type)) {
+        session_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not open it");
     } else if (session_is_star(name)) {
         session_subscribe_star(call, name);
     } else if (is_pattern) {
@@ -388,6 +391,7 @@ void session_subscribe(struct session_call *call)
     session_begin_verdicts(call, "SUBSCRIBED");
     session_for_each_name(call, session_subscribe_one);
     session_end_verdicts(call);
+    session_audit_scope(call, call->forbidden_count);
 }
 
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t i)
@@ -521,6 +525,59 @@ void session_unsubscribe(struct session_call *call)
     session_end_verdicts(call);
 }
 
+/* ---- AUTH: a scope that is smaller ---- */
+
+static void session_tell_dropped(struct session_call *call, const struct session_name *name)
+{
+    session_begin_entry(&call->sessions->failed, name);
+    reply_put(&call->sessions->failed, "}", 1);
+}
+
+static uint32_t session_shrink_patterns(struct session_call *call, const struct scope *scope)
+{
+    struct session *session = call->session;
+    uint32_t count = 0;
+    for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
+        struct session_name name = session_star_name((enum md_type)type);
+        if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+            session_unsubscribe_star(call, name.type)) {
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    for (uint32_t place = session->pattern_count; place-- > 0;) {
+        if (place >= session->pattern_count) {
+            continue; /* The conn has ended meanwhile. */
+        }
+        struct session_pattern pattern = session->patterns[place];
+        struct session_name name = session_pattern_name(&pattern);
+        if (!scope_covers(scope, name.text, name.bytes, name.type)) {
+            session_remove_pattern(call, place);
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    return count;
+}
+
+uint32_t session_shrink(struct session_call *call, const struct scope *scope)
+{
+    reply_put(&call->sessions->failed, "[", 1);
+    uint32_t count = session_shrink_patterns(call, scope);
+    uint32_t channel_count = channels_count(call->sessions->options.channels);
+    for (uint32_t i = 0; i < channel_count && call->session->exact_count > 0; i++) {
+        struct session_name name =
+            session_channel_name(channels_get(call->sessions->options.channels, i));
+        if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+            session_unsubscribe_exact(call, i)) {
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    reply_put(&call->sessions->failed, "]", 1);
+    return count;
+}
+
 /* ---- LIST ---- */
 
 static void session_list_pattern(struct session_call *call, const struct session_name *name,
@@ -577,7 +634,7 @@ void session_list(struct session_call *call)
     session_list_patterns(call);
     reply_print(reply, "],\"count\":%" PRIu32 ",\"limit\":%" PRIu32 "}",
                 session_subscription_count(call->session),
-                call->sessions->options.subscription_count_max);
+                session_limit(call->sessions, call->conn));
     reply_end(reply);
     session_send_reply(call);
 }

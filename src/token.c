@@ -237,6 +237,11 @@ bool token_take(struct token *token)
     return true;
 }
 
+void token_hold(struct token *token)
+{
+    atomic_fetch_add(&token->connection_count, 1);
+}
+
 void token_release(struct token *token)
 {
     uint32_t before = atomic_fetch_sub(&token->connection_count, 1);

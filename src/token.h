@@ -53,6 +53,8 @@ struct token *token_find(const struct token_table *table, const char *text, size
 
 /* Counts a connection. false: it has as many as it may. */
 bool token_take(struct token *token);
+/* Counts one all the same. */
+void token_hold(struct token *token);
 void token_release(struct token *token);
 
 /* Replaces what is not printable ASCII, and a quote, by '?': a name goes to the log. */

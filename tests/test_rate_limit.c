@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "codec/base/bytes.h"
@@ -157,10 +156,26 @@ static void a_flood_of_addresses_frees_nobody(void **state)
     assert_int_equal(take(v4(11), START_NS + 10 * NS_PER_SECOND, &entry), RATE_OK);
 }
 
+/* While there is room, whose bucket is empty keeps it, and nobody else pays for it. */
+static void nobody_pays_for_another(void **state)
+{
+    (void)state;
+    uint32_t entry;
+    for (uint32_t who = 0; who < 4000; who++) {
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(take(v4(who), START_NS, &entry), RATE_OK);
+            rate_table_release(table, entry);
+        }
+        assert_int_equal(take(v4(who), START_NS, &entry), RATE_TOO_FAST);
+    }
+    for (uint32_t who = 0; who < 4000; who++) {
+        assert_int_equal(take(v4(who), START_NS, &entry), RATE_TOO_FAST);
+    }
+}
+
 struct taker {
     pthread_t thread;
     uint32_t seed;
-    _Atomic int *held;
     uint32_t taken;
 };
 
@@ -216,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_address_comes_no_faster_than_it_may, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_64_of_ipv6_is_one_customer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flood_of_addresses_frees_nobody, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_pays_for_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_lose_and_leave_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

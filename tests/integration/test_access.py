@@ -573,6 +573,8 @@ class Floods(AccessCase):
         stop, frames, faults = threading.Event(), [], []
         healthy = threading.Thread(target=self.follow, args=(stop, frames, faults))
         healthy.start()
+        self.addCleanup(healthy.join, 10)
+        self.addCleanup(stop.set)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             list(pool.map(self.attack, range(1000)))  # What is touched once is touched.
             before = resident_kib(self.server.pid)
@@ -580,7 +582,9 @@ class Floods(AccessCase):
         after = resident_kib(self.server.pid)
         self.assertLessEqual(set(statuses), {401, 429, 0})
         self.assertGreater(statuses.count(401), 1000)
-        self.assertLess(after - before, 1024, f"{before} KiB became {after} KiB")
+        sanitized = b"__asan_init" in pathlib.Path(program("ringcast")).read_bytes()
+        if not sanitized:  # That keeps what was freed for a while.
+            self.assertLess(after - before, 1024, f"{before} KiB became {after} KiB")
         count = len(frames)
         self.assertTrue(wait_until(lambda: len(frames) > count + 20))
         stop.set()

@@ -345,7 +345,7 @@ static void core_take_options(struct core *core, const struct core_options *opti
     if (core->options.out_pool_bytes == 0) {
         core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
     }
-    assert_always(core->options.message_bytes_max >= HANDSHAKE_BYTES_MAX);
+    assert_always(core->options.message_bytes_max >= CONN_HEAD_BYTES_MAX);
     core->counters = options->counters;
     core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     core->input_count = core->slab_count < CORE_INPUTS_MAX ? core->slab_count : CORE_INPUTS_MAX;

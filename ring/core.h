@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/ip_address.h"
 #include "codec/ws_deflate.h"
 #include "ring/counters.h"
 #include "ring/frame_log.h"
@@ -73,8 +74,46 @@ struct core_conn_end {
     uint64_t open_ns; /* how long it was open */
 };
 
+/* Whom a conn comes from. */
+struct core_source {
+    bool is_unix; /* Then there is no address. */
+    struct ip_address address;
+    uint16_t port;
+};
+
+enum core_admission {
+    CORE_ADMIT,
+    CORE_ADMIT_PROXY, /* It is a proxy that is believed, and begins with a PROXY header. */
+    CORE_REFUSE,
+};
+
+/* What is answered to a client that may not come in. */
+struct core_refusal {
+    const char *status_line; /* "403 Forbidden" */
+    char extra[96];          /* further header lines, each with its line end */
+    const char *text;        /* a constant string */
+};
+
+/* A well-formed request to upgrade. */
+struct core_request {
+    const uint8_t *head; /* for handshake_header() */
+    size_t head_bytes;
+    const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
+};
+
 /* What src is told. All are called on the core's thread. */
 struct core_ops {
+    /* A socket was accepted. When it is refused it is answered at once, unread. NULL: all may
+     * come in. */
+    enum core_admission (*on_accept)(void *context, struct core *core, uint32_t conn,
+                                     uint64_t now_ns, struct core_refusal *refusal_out);
+    /* Whether its request is granted; asked once. NULL: all are. */
+    bool (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                       const struct core_request *request, struct core_refusal *refusal_out);
+    /* The end of every conn that on_accept was called for, after on_close. May be NULL. */
+    void (*on_leave)(void *context, struct core *core, uint32_t conn);
+    /* Once a second for each open conn. May be NULL. */
+    void (*on_tick)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
     /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
      * which may then not come. NULL: no compression is ever agreed on. */
     struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
@@ -330,6 +369,9 @@ uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
 
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; a system call. */
 void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TEXT_BYTES_MAX]);
+
+/* The same in numbers; a system call. A peer that is gone: the address ::. */
+void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
 
 struct core_conn_stats {
     uint64_t frames_sent, frames_lost, frames_conflated;

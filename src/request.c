@@ -125,7 +125,7 @@ struct request_name {
 static const struct request_name request_names[] = {
     {"SUBSCRIBE", REQUEST_SUBSCRIBE}, {"UNSUBSCRIBE", REQUEST_UNSUBSCRIBE},
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
-    {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_MODIFY},
+    {"AUTH", REQUEST_AUTH},           {"MODIFY", REQUEST_MODIFY},
     {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
     {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_STATUS},
     {"HEARTBEAT", REQUEST_HEARTBEAT},
@@ -150,7 +150,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
                         "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
-                        "RESUME, PING, STATUS, HEARTBEAT");
+                        "RESUME, PING, STATUS, HEARTBEAT, AUTH");
 }
 
 /* ---- Symbols and types ---- */
@@ -561,6 +561,18 @@ static bool request_read_ping(struct request *request, const json_t *data,
     return true;
 }
 
+static bool request_read_auth(struct request *request, const json_t *data,
+                              struct request_error *error)
+{
+    const json_t *token = data == NULL ? NULL : request_get(data, "token");
+    if (!json_is_string(token)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.token", "token must be a string");
+    }
+    request->token = json_string_value(token);
+    request->token_bytes = json_string_length(token);
+    return true;
+}
+
 static bool request_read_data(struct request *request, struct request_error *error)
 {
     const json_t *data = request_get(request->root, "data");
@@ -580,6 +592,8 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_variants(request, data, error);
     case REQUEST_RESUME:
         return request_read_resume(request, data, error);
+    case REQUEST_AUTH:
+        return request_read_auth(request, data, error);
     default:
         return true;
     }
@@ -603,6 +617,7 @@ void request_deinit(struct request *request)
     json_decref(request->root);
     request->root = NULL;
     request->symbols = NULL;
+    request->token = NULL;
     request->cursors = NULL;
     request->epoch = NULL;
 }

@@ -59,6 +59,7 @@ enum request_type {
     REQUEST_RESUME,
     REQUEST_STATUS,
     REQUEST_HEARTBEAT,
+    REQUEST_AUTH,
 };
 
 struct request_error {
@@ -82,6 +83,9 @@ struct request {
     bool snapshot;
     const char *epoch;  /* of RESUME, or of since; NULL: there is none */
     uint64_t since_seq; /* when it is since */
+
+    const char *token; /* AUTH: borrowed until request_deinit; goes to no log and no answer */
+    size_t token_bytes;
 
     void *root;    /* The parsed JSON. */
     void *symbols; /* An array or one string, in it. */

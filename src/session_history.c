@@ -20,7 +20,8 @@ static int session_resume_channel(struct session_call *call, const struct sessio
 {
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag < 0 || (tag & SESSION_EXACT) == 0;
-    if (session_refuses_policy(call, name) || (is_new && session_is_full(call, name))) {
+    if (session_is_forbidden(call, name) || session_refuses_policy(call, name) ||
+        (is_new && session_is_full(call, name))) {
         return -1;
     }
     enum lag_policy policy = session_policy(call, name);
@@ -149,6 +150,8 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
     if (session_is_pattern(name)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST,
                        "a snapshot is of a symbol, not a pattern");
+    } else if (session_is_forbidden(call, name)) {
+        return CHANNEL_NONE;
     } else if (!session_has_snapshot(name->type)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
     } else {

@@ -200,12 +200,39 @@ static void brackets_in_a_string_are_no_depth(void **state)
     assert_true(parse("{\"type\":\"LIST\",\"x\":\"\\\"[[[[[[[[[[[[[[[[[[[[[\"}"));
 }
 
+static void auth_bears_a_token_and_no_fault_repeats_it(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"type\":\"auth\",\"id\":1,\"data\":{\"token\":\"SECRET\"}}";
+    static const char *const faults[] = {
+        "{\"type\":\"AUTH\"}",
+        "{\"type\":\"AUTH\",\"token\":\"SECRET\"}",
+        "{\"type\":\"AUTH\",\"data\":{\"token\":[\"SECRET\"]}}",
+        "{\"type\":\"AUTH\",\"data\":{\"token\":null}}",
+    };
+    struct request message;
+    struct request_error fault;
+    assert_true(request_parse(&message, (const uint8_t *)text, sizeof text - 1, &fault));
+    assert_int_equal(message.type, REQUEST_AUTH);
+    assert_int_equal(message.token_bytes, 6);
+    assert_memory_equal(message.token, "SECRET", 6);
+    request_deinit(&message);
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        assert_false(
+            request_parse(&message, (const uint8_t *)faults[i], strlen(faults[i]), &fault));
+        assert_int_equal(fault.code, PROTOCOL_BAD_REQUEST);
+        assert_string_equal(fault.field, "data.token");
+        assert_null(strstr(fault.message, "SECRET"));
+        request_deinit(&message);
+    }
+}
+
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
-        {"{\"type\":\"LAG\"}", 104, "type"},  {"{\"type\":\"WELCOME\"}", 104, "type"},
-        {"{\"type\":\"\"}", 104, "type"},     {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 107, "data.token"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
+        {"{\"type\":\"LAG\"}", 104, "type"},        {"{\"type\":\"WELCOME\"}", 104, "type"},
+        {"{\"type\":\"\"}", 104, "type"},           {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -530,6 +557,7 @@ int main(void)
         TEST(ping_keeps_t0_as_it_came),
         TEST(what_is_no_message_is_a_bad_request),
         TEST(brackets_in_a_string_are_no_depth),
+        TEST(auth_bears_a_token_and_no_fault_repeats_it),
         TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
         TEST(a_fault_in_subscribe_names_its_field),
         TEST(depths_bars_and_intervals_are_those_that_are_offered),

@@ -83,6 +83,17 @@ void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_B
     strcpy(text, "127.0.0.1:5123");
 }
 
+void core_conn_source(struct core *self, uint32_t conn, struct core_source *source_out)
+{
+    (void)self, (void)conn;
+    *source_out = (struct core_source){.is_unix = true};
+}
+
+void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
+{
+    (void)self, (void)conn, (void)code, (void)reason;
+}
+
 uint32_t core_index(const struct core *self)
 {
     (void)self;

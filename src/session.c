@@ -280,6 +280,9 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
     case REQUEST_RESUME:
         session_resume(call);
         break;
+    case REQUEST_REPLAY:
+        session_replay(call);
+        break;
     case REQUEST_NONE:
         break;
     }
@@ -397,6 +400,7 @@ const struct core_ops session_ops = {
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
     .on_channel = session_on_channel,
+    .on_replay_end = session_on_replay_end,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,

@@ -44,6 +44,7 @@ struct session {
     uint16_t pattern_count;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
+    uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
 };
 static_assert(sizeof(struct session) == 40, "counted per client");
 
@@ -73,6 +74,7 @@ struct session_call {
     uint32_t conn;
     const struct request *request;
     struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
+    struct session_replay *replay;       /* of REPLAY */
 };
 
 /* A symbol or pattern, a type and a variant of it. */
@@ -143,5 +145,8 @@ void session_resume(struct session_call *call);
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
 void session_snapshot(struct session_call *call);
+void session_replay(struct session_call *call);
+void session_on_replay_end(void *context, struct core *core, uint32_t conn,
+                           const struct core_replayed *channels, uint32_t count, bool is_whole);
 
 #endif

@@ -250,7 +250,7 @@ uint8_t session_exact_tag(enum lag_policy policy)
 
 static uint32_t session_subscription_count(const struct session *session)
 {
-    return session->exact_count + session->pattern_count +
+    return session->exact_count + session->replayed_count + session->pattern_count +
            (uint32_t)__builtin_popcount(session->star_types);
 }
 
@@ -647,6 +647,10 @@ static void session_unsubscribe_all(struct session_call *call, uint32_t types)
         }
     }
     session_drop_patterns(call, types);
+    if (types == SESSION_TYPES_ALL) {
+        core_stop_replay(call->core, call->conn);
+        call->session->replayed_count = 0;
+    }
     uint32_t channel_count = channels_count(call->sessions->options.channels);
     for (uint32_t i = 0; i < channel_count && call->session->number != 0; i++) {
         const struct channel *channel = channels_get(call->sessions->options.channels, i);

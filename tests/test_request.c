@@ -203,9 +203,9 @@ static void brackets_in_a_string_are_no_depth(void **state)
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"},   {"{\"type\":\"REPLAY\"}", 108, "type"},
-        {"{\"type\":\"STATUS\"}", 108, "type"}, {"{\"type\":\"WELCOME\"}", 104, "type"},
-        {"{\"type\":\"\"}", 104, "type"},       {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"STATUS\"}", 108, "type"},
+        {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
+        {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -446,6 +446,44 @@ static void other_depths_bars_and_intervals_are_refused(void **state)
     check_faults(faults, COUNT(faults));
 }
 
+#define REPLAY(data) "{\"type\":\"REPLAY\",\"data\":{" data "}}"
+#define TWO "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"trade\"]"
+
+static void a_replay_has_a_range_of_seqs_or_of_times(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"REPLAY\"}", 107, "data"},
+        {REPLAY(ONE), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":-1"), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":\"1\""), 107, "data.from"},
+        {REPLAY(TWO ",\"from\":1"), 107, "data.from"},
+        {REPLAY("\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"],\"from\":1"), 107,
+         "data.from"},
+        {REPLAY(ONE ",\"from\":5,\"to\":4"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":\"6\""), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":1732078800123456789"), 107, "data.to"},
+        {REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456788"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":-1"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":1001"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":\"1\""), 107, "data.speed"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(REPLAY(ONE ",\"from\":5")));
+    assert_int_equal(request.type, REQUEST_REPLAY);
+    assert_true(request.replay.is_by_seq);
+    assert_int_equal(request.replay.from, 5);
+    assert_int_equal(request.replay.to, 0);
+    assert_true(request.replay.speed == 0);
+    request_deinit(&request);
+    assert_true(parse(REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456789,"
+                                 "\"speed\":0.5")));
+    assert_false(request.replay.is_by_seq);
+    assert_true(request.replay.from == UINT64_C(1732078800123456789));
+    assert_true(request.replay.to == UINT64_C(1732078800123456789));
+    assert_true(request.replay.speed == 0.5);
+}
+
 static void unsubscribe_of_symbols_needs_their_types(void **state)
 {
     static const struct fault faults[] = {
@@ -533,6 +571,7 @@ int main(void)
         TEST(modify_and_snapshot_name_what_they_are_about),
         TEST(depths_bars_and_intervals_are_those_that_are_offered),
         TEST(other_depths_bars_and_intervals_are_refused),
+        TEST(a_replay_has_a_range_of_seqs_or_of_times),
         TEST(unsubscribe_of_symbols_needs_their_types),
         TEST(a_message_has_at_most_1000_symbols),
         TEST(nothing_is_read_behind_the_message),

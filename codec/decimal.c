@@ -236,13 +236,28 @@ void decimal_sum_add_product(struct decimal_sum *sum, struct md_decimal a, struc
     decimal_sum_add_wide(sum, (__int128)a.mantissa * b.mantissa, a.exponent + b.exponent);
 }
 
+/* The compiler would call __divti3 for value / 10, and with it comes a library of Zig's own memcpy
+ * and strlen, which are slower than libc's. */
+static __int128 decimal_tenth(__int128 value)
+{
+    unsigned __int128 rest = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+    unsigned __int128 tenth = 0;
+    uint64_t carry = 0;
+    for (int shift = 96; shift >= 0; shift -= 32) {
+        uint64_t part = carry << 32 | (uint32_t)(rest >> shift);
+        tenth |= (unsigned __int128)(part / 10) << shift;
+        carry = part % 10;
+    }
+    return value < 0 ? -(__int128)tenth : (__int128)tenth;
+}
+
 struct md_decimal decimal_sum_value(const struct decimal_sum *sum)
 {
     __int128 mantissa = sum->mantissa;
     int32_t exponent = sum->exponent;
     while (exponent < 0 &&
            (exponent < -DECIMAL_PLACES_MAX || mantissa > INT64_MAX || mantissa < -INT64_MAX)) {
-        mantissa /= 10;
+        mantissa = decimal_tenth(mantissa);
         exponent++;
     }
     if (sum->overflowed || mantissa > INT64_MAX || mantissa < -INT64_MAX) {

@@ -86,6 +86,7 @@ struct conn {
     bool write_shut;
     bool recv_armed;
     bool shutdown_armed;
+    bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
     bool inflates;    /* permessage-deflate was agreed on */
     bool is_replayed; /* has one of core->replays */
@@ -104,7 +105,9 @@ struct conn {
     uint64_t frames_at_tick; /* frames_sent, when its timer came last */
     uint64_t opened_ns;
     uint64_t last_message_ns;
-    uint64_t next_ping_ns; /* In CONN_CLOSING: when it ends, whatever still waits. */
+    /* In CONN_CLOSING: when it ends, whatever still waits. Once told of a drain: when it is closed.
+     */
+    uint64_t next_ping_ns;
     uint64_t ping_sent_ns;
     const char *close_text;
 };
@@ -126,6 +129,12 @@ static inline bool conn_is_open(const struct conn *conn)
 {
     return conn->state == CONN_STREAMING || conn->state == CONN_HANDSHAKING ||
            conn->state == CONN_CLOSING;
+}
+
+/* Whether it was sent all that was published so far. */
+static inline bool conn_is_current(const struct conn *conn)
+{
+    return conn->mode == CONN_PUSHED && conn->due_frames == 0;
 }
 
 /* A request or message that is not complete. As long as a message may be when it is compressed. */

@@ -497,7 +497,10 @@ static void core_begin_stop(struct core *core)
     core_cancel_accept(core);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         struct conn *conn = core_conn(core, index);
-        if (conn->state == CONN_STREAMING) {
+        if (conn->state == CONN_STREAMING && core->drain_end_ns != 0) {
+            counter_add(&core->counters->closed_drain, 1);
+            conn_close(core, conn, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
+        } else if (conn->state == CONN_STREAMING) {
             conn_close(core, conn, 1001, "server stopping", "server stopping");
         } else if (conn->state == CONN_HANDSHAKING) {
             conn_abort(core, conn, "server stopping");
@@ -530,6 +533,7 @@ static void core_turn(struct core *core)
 {
     uint64_t next_publish_ns = UINT64_MAX;
     core->options.clock(core->options.context, &core->time);
+    bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
         next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
         core->options.clock(core->options.context, &core->time);
@@ -542,7 +546,7 @@ static void core_turn(struct core *core)
     sender_flush_ready(core);
     replayer_run(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
-    core_sleep(core, worked ? 0 : core_wait_ns(core, next_publish_ns),
+    core_sleep(core, worked || is_telling ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
     core->options.clock(core->options.context, &core->time);
     core_reap(core);

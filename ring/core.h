@@ -45,6 +45,26 @@ enum lag_policy {
     LAG_DISCONNECT, /* Close with 4108. */
 };
 
+enum lag_cause {
+    LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
+    LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
+    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
+};
+
+static inline const char *lag_cause_text(enum lag_cause cause)
+{
+    return cause == LAG_BY_CLIENT ? "client" : cause == LAG_BY_NETWORK ? "network" : "server";
+}
+
+/* How far a conn is behind in the log; at least so far, when the log has passed it. */
+struct core_lag {
+    bool is_behind;
+    uint64_t bytes; /* of the log, whoever they are for */
+    uint64_t ms;    /* age of the oldest frame that it has not been sent */
+    enum lag_cause cause;
+    uint32_t round_trip_us; /* as the kernel has it; 0: not known */
+};
+
 /* Reasons a conn ended, for the log. */
 struct core_conn_end {
     uint16_t close_code; /* sent or received; 1006 when there was none */
@@ -72,6 +92,11 @@ struct core_ops {
                      const struct core_conn_end *end);
     /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
     void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* This conn has used up half of what it may lag. Once, until it has caught up. */
+    void (*on_lag)(void *context, struct core *core, uint32_t conn, const struct core_lag *lag);
+    /* The server is to stop: this conn is closed in close_ns, all are in end_ns. */
+    void (*on_drain)(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                     uint64_t end_ns);
     /* A channel that the core has not seen before, before its first frame is fanned out. */
     void (*on_channel)(void *context, struct core *core, uint32_t channel);
     /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
@@ -97,6 +122,14 @@ struct core_ops {
 struct core_listener {
     int fd;
     bool is_unix;
+};
+
+/* What a plain GET of its path is answered with; its bytes are copied. */
+struct core_document {
+    const char *path; /* NULL: none */
+    const char *content_type;
+    const char *bytes;
+    size_t bytes_count;
 };
 
 struct core_time {
@@ -145,6 +178,7 @@ struct core_options {
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
+    struct core_document document;
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;
@@ -161,9 +195,15 @@ int core_create(struct core **core_out, const struct core_options *options, char
                 size_t error_bytes);
 void core_destroy(struct core *core);
 
-/* Runs until core_stop; conns then get a Close frame with 1001 and at most 500 ms. */
+/* Runs until core_stop; conns then get a Close frame (1001; 4201 after core_drain) and at most
+ * 500 ms. */
 int core_run(struct core *core);
 void core_stop(struct core *core);
+
+/* Any thread, once. From now on who comes is answered 503. Conns are told (ops.on_drain), go on to
+ * get their frames, and are closed with 4201 one after the other, evenly up to end_ns; who is
+ * behind at its turn, when it has caught up. */
+void core_drain(struct core *core, uint64_t end_ns);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
  * whether the core slept (and was woken). waker: an engine of the calling thread. */
@@ -276,6 +316,15 @@ uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, u
 /* The seq of the next live frame of a channel, as seen by this core for that conn. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
 
+/* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
+uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
+
+/* Whether this conn was sent all its frames before core_next_seq. */
+bool core_conn_is_current(struct core *core, uint32_t conn);
+
+/* A system call. */
+void core_conn_lag(struct core *core, uint32_t conn, struct core_lag *lag_out);
+
 /* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves
  * *turn on (0 at the start; wraps). Returns how many. */
 uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
@@ -288,6 +337,7 @@ struct core_conn_stats {
     uint64_t frames_sent, frames_lost, frames_conflated;
     uint32_t subscription_count; /* exact ones and groups */
     uint32_t round_trip_us;      /* of the last ping; 0: not known */
+    uint32_t encoding;           /* enum core_encoding_number */
 };
 void core_conn_stats(struct core *core, uint32_t conn, struct core_conn_stats *stats_out);
 

@@ -31,6 +31,11 @@ uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
     return core_stream(core, core_conn(core, index))->channels[channel].last_seq + 1;
 }
 
+uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
+{
+    return core_stream(core, core_conn(core, index))->channels[channel].hash;
+}
+
 /* ---- Single channels ---- */
 
 static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
@@ -86,8 +91,8 @@ static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
     if (conn->sweep_sub == sub) {
         conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
-    history_forget_sub(core, conn, sub);
     core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
+    history_forget_sub(core, conn, sub);
     subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
@@ -327,5 +332,16 @@ void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *
         .frames_conflated = conn->frames_conflated,
         .subscription_count = conn->sub_count + (uint32_t)__builtin_popcount(conn->group_mask),
         .round_trip_us = conn->round_trip_us,
+        .encoding = conn->encoding,
     };
+}
+
+bool core_conn_is_current(struct core *core, uint32_t index)
+{
+    return conn_is_current(core_conn(core, index));
+}
+
+void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)
+{
+    lag_measure(core, core_conn(core, index), lag_out);
 }

@@ -1,5 +1,7 @@
 /* Conns that are behind: they read the log at their own pace, each with a cursor. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +72,7 @@ void puller_release(struct core *core, struct conn *conn)
     conn->group_seqs_count = 0;
     conn->sweeping = false;
     conn->in_history = false;
+    conn->lag_told = false;
     if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
     }
@@ -360,8 +363,13 @@ static bool puller_must_disconnect(struct core *core, const struct conn *conn)
 
 static void puller_end_slow(struct core *core, struct conn *conn)
 {
+    struct core_lag lag;
+    char reason[WS_CONTROL_BYTES_MAX];
+    lag_measure(core, conn, &lag);
+    snprintf(reason, sizeof reason, "slow;cause=%s;lag_ms=%" PRIu64, lag_cause_text(lag.cause),
+             lag.ms);
     counter_add(&core->counters->closed_slow, 1);
-    conn_close(core, conn, 4108, "slow;cause=client", "too slow");
+    conn_close(core, conn, 4108, reason, "too slow");
 }
 
 /* Too far behind: on with live frames. What lies between is told, channel by channel, before the
@@ -535,11 +543,16 @@ static void puller_check_lag(struct core *core, struct conn *conn)
         return;
     }
     uint64_t ts_pub_ns = frame_log_desc(stream->log, conn->cursor)->ts_pub_ns;
-    uint64_t lag_ns = core->time.wall_ns > ts_pub_ns ? core->time.wall_ns - ts_pub_ns : 0;
-    if (core->options.max_lag_ns != 0 && lag_ns > core->options.max_lag_ns) {
+    uint64_t behind_ns = core->time.wall_ns > ts_pub_ns ? core->time.wall_ns - ts_pub_ns : 0;
+    if (core->options.max_lag_ns != 0 && behind_ns > core->options.max_lag_ns) {
         puller_jump(core, conn, true);
-    } else if (conn->has_lag_limit) {
-        puller_limit_lag(core, conn, lag_ns);
+        return;
+    }
+    if (conn->has_lag_limit) {
+        puller_limit_lag(core, conn, behind_ns);
+    }
+    if (conn->state == CONN_STREAMING && conn->cursor < stream->position) {
+        lag_check(core, conn, behind_ns);
     }
 }
 
@@ -658,6 +671,7 @@ void puller_resync(struct core *core, struct core_stream *stream)
         frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
         struct core_channel *known = &stream->channels[channel];
         known->last_seq = found.next_seq - 1;
+        known->hash = found.hash;
         known->group = found.group;
         if (found.in_log) {
             known->last_index_plus_1 = found.index + 1;

@@ -6,10 +6,9 @@
 
 #include "codec/base/check.h"
 #include "codec/json_tick_read.h"
+#include "codec/running_hash.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
-
-#define ENCODINGS_DEFLATE_LEVEL 1 /* higher ones cost more than they save: bench_ws_deflate */
 
 #define ENCODINGS_LEVELS_MAX 64 /* of one side, in an image that is carried over */
 
@@ -69,7 +68,7 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     int error = encodings_create_logs(encodings);
     if (error == 0 && options->compresses) {
         struct ws_deflate_options deflate = {
-            .level = ENCODINGS_DEFLATE_LEVEL,
+            .level = WS_DEFLATE_LEVEL,
             .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
             .payload_bytes_min = options->compressed_bytes_min,
         };
@@ -139,7 +138,7 @@ static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
         return 0;
     }
     size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
-                                   tick->update, tick->seq, tick->ts_pub_ns);
+                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
     return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
 }
 
@@ -149,6 +148,18 @@ static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
     uint32_t header_bytes = encodings_header_bytes(tick->frame_bytes);
     return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
                             WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
+}
+
+/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
+static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
+                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
+{
+    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
+        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
+    }
+    uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
@@ -166,6 +177,8 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     encodings->counts[encoding].frames++;
     encodings->counts[encoding].bytes += frame_bytes;
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel,
+                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
     frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
                      tick->ts_pub_ns);
 }
@@ -189,6 +202,9 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
         uint8_t group = channels_get(encodings->options.channels, channel)->group;
+        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        frame_log_set_hash(log, channel,
+                           is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
     }
     encodings->written_mask |= 1u << encoding;

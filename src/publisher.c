@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "codec/base/check.h"
+#include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "ring/engine.h"
 #include "src/derived.h"
@@ -227,9 +228,17 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
 
+static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_t *payload,
+                           size_t payload_bytes)
+{
+    uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
+    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
+}
+
 /* One frame into the log; returns its ts_pub, 0: it was refused. */
-static uint64_t publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                                const struct md_update *update)
+static inline __attribute__((always_inline)) uint64_t
+publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                const struct md_update *update)
 {
     struct frame_log *log = publisher->log;
     const struct channel *channel = channels_get(publisher->channels, number);
@@ -245,6 +254,7 @@ static uint64_t publisher_write(struct publisher *publisher, uint32_t number, ui
         return 0;
     }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
+    publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
     frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
     if (encodings_are_written(publisher->encodings)) {
         struct encodings_tick tick = {

@@ -127,7 +127,8 @@ static const struct request_name request_names[] = {
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
     {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_MODIFY},
     {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
-    {"REPLAY", REQUEST_REPLAY},       {"STATUS", REQUEST_NONE},
+    {"REPLAY", REQUEST_REPLAY},       {"STATUS", REQUEST_STATUS},
+    {"HEARTBEAT", REQUEST_HEARTBEAT},
 };
 
 static bool request_read_type(struct request *request, struct request_error *error)
@@ -149,7 +150,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
                         "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
-                        "RESUME, REPLAY, PING");
+                        "RESUME, REPLAY, PING, STATUS, HEARTBEAT");
 }
 
 /* ---- Symbols and types ---- */

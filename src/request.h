@@ -60,6 +60,8 @@ enum request_type {
     REQUEST_SNAPSHOT,
     REQUEST_RESUME,
     REQUEST_REPLAY,
+    REQUEST_STATUS,
+    REQUEST_HEARTBEAT,
 };
 
 struct request_error {

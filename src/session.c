@@ -11,7 +11,6 @@
 #include "src/options.h"
 #include "src/session_state.h"
 
-#define SESSION_HEARTBEAT_CHANNELS_MAX 1000
 #define SESSION_LINE_BYTES_MAX 256
 #define SESSION_NUMBER_TEXT_BYTES_MAX 32
 #define SESSION_GAP_BYTES_MAX 256 /* as core_ops.write_gap says */
@@ -69,8 +68,8 @@ void sessions_destroy(struct sessions *sessions)
     ws_inflate_destroy(sessions->inflate);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
-    reply_deinit(&sessions->gaps);
     reply_deinit(&sessions->definitions);
+    reply_deinit(&sessions->gaps);
     free(sessions);
 }
 
@@ -283,6 +282,12 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
     case REQUEST_REPLAY:
         session_replay(call);
         break;
+    case REQUEST_STATUS:
+        session_status(call);
+        break;
+    case REQUEST_HEARTBEAT:
+        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        break;
     case REQUEST_NONE:
         break;
     }
@@ -323,27 +328,20 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
 
 static void session_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
-    struct sessions *sessions = context;
-    struct reply *reply = &sessions->reply;
-    struct core_conn_stats stats;
-    uint32_t channels[SESSION_HEARTBEAT_CHANNELS_MAX];
-    uint32_t count = core_conn_channels(core, conn, &session_of(sessions, conn)->heartbeat_turn,
-                                        channels, SESSION_HEARTBEAT_CHANNELS_MAX);
     (void)now_ns;
-    core_conn_stats(core, conn, &stats);
-    reply_begin(reply, "HEARTBEAT", "", session_wall_ns());
-    reply_print(reply, "{\"next_seq\":{");
-    for (uint32_t i = 0; i < count; i++) {
-        reply_print(reply, "%s\"%" PRIu32 "\":%" PRIu64, i == 0 ? "" : ",", channels[i],
-                    core_next_seq(core, conn, channels[i]));
-    }
-    reply_print(reply, "},\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64 "}",
-                stats.frames_sent, stats.frames_lost, stats.frames_conflated);
-    reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
-    reply_trim(reply);
+    session_heartbeat(context, core, conn, "");
+}
+
+static void session_on_lag(void *context, struct core *core, uint32_t conn,
+                           const struct core_lag *lag)
+{
+    session_lag(context, core, conn, lag);
+}
+
+static void session_on_drain(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                             uint64_t end_ns)
+{
+    session_drain(context, core, conn, close_ns, end_ns);
 }
 
 static void session_on_channel(void *context, struct core *core, uint32_t channel)
@@ -399,6 +397,8 @@ const struct core_ops session_ops = {
     .on_message = session_on_message,
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
+    .on_lag = session_on_lag,
+    .on_drain = session_on_drain,
     .on_channel = session_on_channel,
     .on_replay_end = session_on_replay_end,
     .on_subscriber = session_on_subscriber,

@@ -1,6 +1,6 @@
 /*
  * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
- * session_history.c, and by nobody else.
+ * session_define.c, session_history.c and session_status.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -60,8 +60,8 @@ struct sessions {
     struct ws_inflate *inflate; /* NULL: no compression */
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
-    struct reply gaps;   /* The third one of RESUMED. */
     struct reply definitions;
+    struct reply gaps; /* The third one of RESUMED. */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
@@ -89,6 +89,13 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
 {
     assert_always(conn < sessions->slab_count);
     return &sessions->slab[conn];
+}
+
+/* Entries, as the limit counts them. */
+static inline uint32_t session_subscription_count(const struct session *session)
+{
+    return session->exact_count + session->replayed_count + session->pattern_count +
+           (uint32_t)__builtin_popcount(session->star_types);
 }
 
 /* session.c */
@@ -148,5 +155,13 @@ void session_snapshot(struct session_call *call);
 void session_replay(struct session_call *call);
 void session_on_replay_end(void *context, struct core *core, uint32_t conn,
                            const struct core_replayed *channels, uint32_t count, bool is_whole);
+
+/* session_status.c */
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
+void session_status(struct session_call *call);
+void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                 const struct core_lag *lag);
+void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
+                   uint64_t end_ns);
 
 #endif

@@ -248,12 +248,6 @@ uint8_t session_exact_tag(enum lag_policy policy)
     return (uint8_t)(SESSION_EXACT | (unsigned)policy << SESSION_POLICY_SHIFT);
 }
 
-static uint32_t session_subscription_count(const struct session *session)
-{
-    return session->exact_count + session->replayed_count + session->pattern_count +
-           (uint32_t)__builtin_popcount(session->star_types);
-}
-
 bool session_is_full(struct session_call *call, const struct session_name *name)
 {
     if (session_subscription_count(call->session) <
@@ -311,6 +305,8 @@ static void session_accept(struct session_call *call, const struct session_name 
     reply_u64(reply, channel);
     reply_text(reply, ",\"next_seq\":");
     reply_u64(reply, core_next_seq(call->core, call->conn, channel));
+    reply_text(reply, ",\"hash\":");
+    reply_hash(reply, core_hash(call->core, call->conn, channel));
     if (call->request->type == REQUEST_MODIFY) {
         session_put_settings(reply, session_exact_settings(call, channel));
     }

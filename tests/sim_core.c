@@ -31,6 +31,7 @@
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
+#define DRAIN_NS (NS_PER_SECOND / 4)
 #define SEEDS_DEFAULT 40
 #define NOT_EXPECTED 0
 #define RESUMED_MAX 20 /* cursors in a message */
@@ -75,7 +76,8 @@ struct client {
     bool closed_by_server;
     bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
     bool asked_for_close; /* by 4000 */
-    bool left_conflated;  /* What was passed over when it unsubscribed, it cannot count. */
+    bool was_told_of_drain;
+    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
     uint64_t received, lost, conflated;
     /* Kept when it connects again. */
     uint64_t cursors[CHANNELS]; /* 1 + the last seq it got; 0: none */
@@ -106,9 +108,12 @@ static struct {
     uint32_t out_block_count;
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
-    uint64_t gaps, frames, closes, ends, runs;
+    uint64_t gaps, frames, closes, ends, runs, lags;
     uint64_t resumed, resumed_in_part, past_frames, snapshots, replays, whole_replays;
     uint32_t epoch;
+    bool never_encodes; /* Who wants the second encoding waits in vain. */
+    bool drains;        /* It is drained before it is stopped. */
+    uint64_t drains_at_ns;
     uint64_t replaced_bytes;
 } world;
 
@@ -147,6 +152,12 @@ static size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint
     return (size_t)head + filler;
 }
 
+/* Stands for a running hash. */
+static uint64_t hash_of(uint32_t encoding, uint32_t channel, uint64_t seq)
+{
+    return seq == 0 ? 0 : (uint64_t)(encoding + 1) << 60 | (uint64_t)channel << 40 | seq;
+}
+
 static bool is_written(uint32_t encoding)
 {
     return core_encoding_is_written(atomic_load(&world.encodings[encoding].run));
@@ -159,6 +170,7 @@ static void write_frame(uint32_t encoding, uint32_t channel)
     uint64_t seq = frame_log_next_seq(log, channel);
     size_t bytes = frame_payload((char *)frame + WS_FRAME_FINISH_GAP, encoding, channel, seq);
     bytes = ws_frame_finish(frame, WS_TEXT, bytes);
+    frame_log_set_hash(log, channel, hash_of(encoding, channel, seq));
     frame_log_commit(log, channel, (uint8_t)(channel % GROUPS),
                      is_full_image(channel) ? FRAME_FULL_IMAGE : 0, (uint32_t)bytes,
                      sim.now_ns + UINT64_C(1700000000000000000));
@@ -197,6 +209,7 @@ static void begin_encoding(struct core_encoding *encoding)
 {
     for (uint32_t channel = 0; channel < world.channel_count; channel++) {
         bool has_image = is_full_image(channel) && world.published[channel] > 0;
+        frame_log_set_hash(encoding->log, channel, hash_of(1, channel, world.published[channel]));
         frame_log_set_next_seq(encoding->log, channel, (uint8_t)(channel % GROUPS),
                                world.published[channel] + !has_image);
         if (has_image) {
@@ -211,7 +224,7 @@ static void begin_encoding(struct core_encoding *encoding)
 static void begin_or_end_encoding(void)
 {
     struct core_encoding *encoding = &world.encodings[1];
-    bool is_wanted = atomic_load(&encoding->conn_count) > 0;
+    bool is_wanted = atomic_load(&encoding->conn_count) > 0 && !world.never_encodes;
     if (is_wanted && !is_written(1) && sim_random(3) == 0) {
         begin_encoding(encoding);
     } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log) && sim_random(5) == 0) {
@@ -223,9 +236,13 @@ static void begin_or_end_encoding(void)
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context;
-    if (now_ns > world.began_ns + NOISE_NS + CALM_NS) {
+    if (now_ns > world.began_ns + NOISE_NS + CALM_NS + (world.drains ? DRAIN_NS : 0)) {
         core_stop(world.core);
         return UINT64_MAX;
+    }
+    if (world.drains && now_ns > world.began_ns + NOISE_NS + CALM_NS) {
+        world.drains_at_ns = world.drains_at_ns == 0 ? now_ns : world.drains_at_ns;
+        core_drain(world.core, world.drains_at_ns + DRAIN_NS);
     }
     if (now_ns > world.began_ns + NOISE_NS) {
         sim.calm = true;
@@ -261,7 +278,11 @@ static void reply(struct core *core, uint32_t conn, const char *command)
 {
     char text[MESSAGE_MAX + CHANNELS * 24];
     int length = sprintf(text, "R %s", command);
+    struct core_conn_stats stats;
+    core_conn_stats(core, conn, &stats);
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        EXPECT(core_hash(core, conn, channel) ==
+               hash_of(stats.encoding, channel, core_next_seq(core, conn, channel) - 1));
         length +=
             sprintf(text + length, " %llu", (unsigned long long)core_next_seq(core, conn, channel));
     }
@@ -440,6 +461,22 @@ static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t n
     core_send_text(core, conn, "H", 1);
 }
 
+static void on_lag(void *context, struct core *core, uint32_t conn, const struct core_lag *lag)
+{
+    (void)context;
+    EXPECT(lag->is_behind && lag->bytes > 0);
+    world.lags++;
+    core_send_text(core, conn, "L", 1);
+}
+
+static void on_drain(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                     uint64_t end_ns)
+{
+    (void)context;
+    EXPECT(close_ns <= end_ns && end_ns <= DRAIN_NS);
+    core_send_text(core, conn, "O", 1);
+}
+
 static void on_channel(void *context, struct core *core, uint32_t channel)
 {
     (void)context, (void)core, (void)channel;
@@ -469,6 +506,8 @@ static struct core_ops ops = {
     .on_message = on_message,
     .on_close = on_close,
     .on_quiet = on_quiet,
+    .on_lag = on_lag,
+    .on_drain = on_drain,
     .on_channel = on_channel,
     .on_replay_end = on_replay_end,
     .write_gap = write_gap,
@@ -861,7 +900,8 @@ static void client_on_close(struct client *client, const struct ws_message *mess
 {
     uint16_t code = message->payload_bytes >= 2 ? bytes_load_be16(message->payload) : 0;
     EXPECT((code == 4000 && client->asked_for_close) || (code == 4108 && client->may_be_cut) ||
-           (code == 1001 && core_is_stopping()));
+           (code == 1001 && core_is_stopping() && !world.drains) ||
+           (code == 4201 && client->was_told_of_drain));
     client->closed_by_server = true;
     world.closes++;
     world.told[client->conn] = (struct told){
@@ -900,7 +940,8 @@ static void client_on_message(void *context, const struct ws_message *message)
     } else if (text[0] == 'D' || text[0] == 'E') {
         client_on_frame(client, text, message->payload_bytes);
     } else {
-        EXPECT(text[0] == 'H');
+        client->was_told_of_drain |= text[0] == 'O';
+        EXPECT(text[0] == 'H' || text[0] == 'L' || text[0] == 'O');
     }
 }
 
@@ -966,6 +1007,7 @@ static void world_step(void *context)
     if (sim.now_ns > world.began_ns + NOISE_NS + CALM_NS - NS_PER_SECOND / 2) {
         for (uint32_t i = 0; i < CLIENTS; i++) {
             const struct client *client = &world.clients[i];
+            EXPECT(client->state != CLIENT_SHAKING || !world.never_encodes); /* 5 s are over. */
             if (client->state != CLIENT_READY || client->asked > 0) {
                 continue;
             }
@@ -1042,6 +1084,9 @@ static void run_life(uint64_t seed, uint32_t life)
     world.began_ns = sim.now_ns;
     world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
+    world.drains = seed % 7 < 3;
+    world.drains_at_ns = 0;
+    world.never_encodes = seed % 11 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {
         .cpu = -1,
@@ -1118,7 +1163,7 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0, runs = 0;
+    uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     uint64_t replays = 0, whole_replays = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
@@ -1133,6 +1178,8 @@ int main(int argc, char **argv)
         full += sim.full_count;
         loans += sim.loan_count;
         runs += world.runs;
+        lags += world.lags;
+        drained += counter_get(&world.counters.closed_drain);
         replaced_bytes += world.replaced_bytes;
         resumed += world.resumed;
         in_part += world.resumed_in_part;
@@ -1144,6 +1191,8 @@ int main(int argc, char **argv)
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
            (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
+    printf("%llu LAGs, %llu closed by a drain\n", (unsigned long long)lags,
+           (unsigned long long)drained);
     printf("%llu loans, %llu bytes replaced under them; the second encoding began %llu times\n",
            (unsigned long long)loans, (unsigned long long)replaced_bytes, (unsigned long long)runs);
     printf(

@@ -141,6 +141,16 @@ static void there_are_at_most_8192_variants(void **state)
     assert_int_equal(open_variant(channels, "S0", (struct variant){.depth = 5}), 0);
 }
 
+/* Many meet in the same slots of the table. */
+static void variants_of_one_symbol_are_told_apart(void **state)
+{
+    struct channels *channels = *state;
+    for (uint32_t i = 0; i < CHANNELS_VARIANTS_MAX; i++) {
+        struct variant variant = {.interval_ms = (uint16_t)(i / 8), .depth = (uint8_t)(i % 8 + 1)};
+        assert_int_equal(open_variant(channels, "600000.SH", variant), i);
+    }
+}
+
 static void wishes_are_counted_for_variants_only(void **state)
 {
     struct channels *channels = *state;
@@ -302,6 +312,7 @@ int main(void)
         TEST(the_table_takes_exactly_its_maximum),
         TEST(each_variant_has_a_number_of_its_own),
         TEST(there_are_at_most_8192_variants),
+        TEST(variants_of_one_symbol_are_told_apart),
         TEST(wishes_are_counted_for_variants_only),
         TEST(several_threads_may_open_the_same),
         TEST(a_reader_sees_whole_channels_while_they_are_opened),

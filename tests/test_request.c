@@ -203,7 +203,7 @@ static void brackets_in_a_string_are_no_depth(void **state)
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"STATUS\"}", 108, "type"},
+        {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"LAG\"}", 104, "type"},
         {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
         {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
@@ -236,6 +236,72 @@ static void a_fault_in_subscribe_names_its_field(void **state)
         {SUBSCRIBE(NAMES ",\"delivery\":{\"on_lag\":7}"), 107, "data.delivery.on_lag"},
         {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"some\"}"), 107, "data.delivery.mode"},
         {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":1}"), 107, "data.delivery.mode"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+}
+
+#define ALL_NAMES "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"bar\",\"depth\"]"
+#define CONFLATED(interval) ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":" interval "}"
+
+static bool parse_anew(const char *text)
+{
+    request_deinit(&request);
+    return parse(text);
+}
+
+static void depths_bars_and_intervals_are_those_that_are_offered(void **state)
+{
+    static const int depths[] = {5, 10, 20, 50};
+    static const int intervals[] = {100, 200, 250, 500, 1000, 2000, 5000};
+    static const char *const bars[] = {"1s", "1m", "5m"};
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(depths); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"depth\":%d"), depths[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.depth, depths[i]);
+    }
+    for (size_t i = 0; i < COUNT(intervals); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES CONFLATED("%d")), intervals[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.interval_ms, intervals[i]);
+    }
+    for (size_t i = 0; i < COUNT(bars); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"bar\":\"%s\""), bars[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.bar, i + 1);
+    }
+    assert_true(parse_anew(SUBSCRIBE(ALL_NAMES ",\"delivery\":{\"mode\":\"all\"}")));
+    assert_true(variant_is_none(request.variant));
+    assert_true(parse_anew("{\"type\":\"UNSUBSCRIBE\",\"data\":{" ALL_NAMES ",\"depth\":20}}"));
+    assert_int_equal(request.variant.depth, 20);
+}
+
+static void other_depths_bars_and_intervals_are_refused(void **state)
+{
+    static const struct fault faults[] = {
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":1"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":-251"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":261"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":5.0"), 107, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":\"5\""), 107, "data.depth"},
+        {SUBSCRIBE(NAMES ",\"depth\":5"), 107, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"2m\""), 123, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"\""), 123, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":60"), 107, "data.bar"},
+        {SUBSCRIBE(NAMES ",\"bar\":\"1m\""), 107, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("150")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("0")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("65636")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("\"100\"")), 107, "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"conflated\"}"), 107,
+         "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"interval_ms\":100}"), 107, "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"all\",\"interval_ms\":100}"), 107,
+         "data.delivery.interval_ms"},
+        {"{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":[\"depth\"],\"depth\":5}}", 107,
+         "data.symbols"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -386,66 +452,6 @@ static void modify_and_snapshot_name_what_they_are_about(void **state)
     assert_int_equal(request.type, REQUEST_SNAPSHOT);
 }
 
-#define ALL_NAMES "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"bar\",\"depth\"]"
-#define CONFLATED(interval) ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":" interval "}"
-
-static void depths_bars_and_intervals_are_those_that_are_offered(void **state)
-{
-    static const int depths[] = {5, 10, 20, 50};
-    static const int intervals[] = {100, 200, 250, 500, 1000, 2000, 5000};
-    static const char *const bars[] = {"1s", "1m", "5m"};
-    char text[256];
-    (void)state;
-    for (size_t i = 0; i < COUNT(depths); i++) {
-        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"depth\":%d"), depths[i]);
-        assert_true(parse(text));
-        assert_int_equal(request.variant.depth, depths[i]);
-    }
-    for (size_t i = 0; i < COUNT(intervals); i++) {
-        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES CONFLATED("%d")), intervals[i]);
-        assert_true(parse(text));
-        assert_int_equal(request.variant.interval_ms, intervals[i]);
-    }
-    for (size_t i = 0; i < COUNT(bars); i++) {
-        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"bar\":\"%s\""), bars[i]);
-        assert_true(parse(text));
-        assert_int_equal(request.variant.bar, i + 1);
-    }
-    assert_true(parse(SUBSCRIBE(ALL_NAMES ",\"delivery\":{\"mode\":\"all\"}")));
-    assert_true(variant_is_none(request.variant));
-    assert_true(parse("{\"type\":\"UNSUBSCRIBE\",\"data\":{" ALL_NAMES ",\"depth\":20}}"));
-    assert_int_equal(request.variant.depth, 20);
-}
-
-static void other_depths_bars_and_intervals_are_refused(void **state)
-{
-    static const struct fault faults[] = {
-        {SUBSCRIBE(ALL_NAMES ",\"depth\":1"), 123, "data.depth"},
-        {SUBSCRIBE(ALL_NAMES ",\"depth\":-251"), 123, "data.depth"},
-        {SUBSCRIBE(ALL_NAMES ",\"depth\":261"), 123, "data.depth"},
-        {SUBSCRIBE(ALL_NAMES ",\"depth\":5.0"), 107, "data.depth"},
-        {SUBSCRIBE(ALL_NAMES ",\"depth\":\"5\""), 107, "data.depth"},
-        {SUBSCRIBE(NAMES ",\"depth\":5"), 107, "data.depth"},
-        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"2m\""), 123, "data.bar"},
-        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"\""), 123, "data.bar"},
-        {SUBSCRIBE(ALL_NAMES ",\"bar\":60"), 107, "data.bar"},
-        {SUBSCRIBE(NAMES ",\"bar\":\"1m\""), 107, "data.bar"},
-        {SUBSCRIBE(ALL_NAMES CONFLATED("150")), 123, "data.delivery.interval_ms"},
-        {SUBSCRIBE(ALL_NAMES CONFLATED("0")), 123, "data.delivery.interval_ms"},
-        {SUBSCRIBE(ALL_NAMES CONFLATED("65636")), 123, "data.delivery.interval_ms"},
-        {SUBSCRIBE(ALL_NAMES CONFLATED("\"100\"")), 107, "data.delivery.interval_ms"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"conflated\"}"), 107,
-         "data.delivery.interval_ms"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"interval_ms\":100}"), 107, "data.delivery.interval_ms"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"all\",\"interval_ms\":100}"), 107,
-         "data.delivery.interval_ms"},
-        {"{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":[\"depth\"],\"depth\":5}}", 107,
-         "data.symbols"},
-    };
-    (void)state;
-    check_faults(faults, COUNT(faults));
-}
-
 #define REPLAY(data) "{\"type\":\"REPLAY\",\"data\":{" data "}}"
 #define TWO "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"trade\"]"
 
@@ -564,13 +570,13 @@ int main(void)
         TEST(brackets_in_a_string_are_no_depth),
         TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
         TEST(a_fault_in_subscribe_names_its_field),
+        TEST(depths_bars_and_intervals_are_those_that_are_offered),
+        TEST(other_depths_bars_and_intervals_are_refused),
         TEST(a_limit_of_lag_is_a_number_of_milliseconds),
         TEST(since_is_of_one_channel),
         TEST(resume_has_cursors_of_channels),
         TEST(a_message_has_at_most_1000_cursors),
         TEST(modify_and_snapshot_name_what_they_are_about),
-        TEST(depths_bars_and_intervals_are_those_that_are_offered),
-        TEST(other_depths_bars_and_intervals_are_refused),
         TEST(a_replay_has_a_range_of_seqs_or_of_times),
         TEST(unsubscribe_of_symbols_needs_their_types),
         TEST(a_message_has_at_most_1000_symbols),

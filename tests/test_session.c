@@ -51,12 +51,15 @@ struct core {
     uint32_t room;     /* subscriptions that are still accepted */
     uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
     uint32_t encoding; /* of every conn */
+    bool is_behind;
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX];
 };
 
 static struct core *core;
+static const struct core_lag behind = {
+    .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
 static struct channels *channels;
 
 bool log_wants(enum log_level level)
@@ -304,6 +307,27 @@ uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
     (void)self, (void)conn;
     return 100 + channel;
+}
+
+uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)self, (void)conn;
+    return UINT64_C(0x00ab000000000000) + channel;
+}
+
+bool core_conn_is_current(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return !self->is_behind;
+}
+
+void core_conn_lag(struct core *self, uint32_t conn, struct core_lag *lag_out)
+{
+    (void)conn;
+    *lag_out = (struct core_lag){.round_trip_us = 77};
+    if (self->is_behind) {
+        *lag_out = behind;
+    }
 }
 
 /* Every channel of the table, in turns. */
@@ -1242,7 +1266,7 @@ static void modify_names_a_channel_of_its_own_as_subscribe_does(void **state)
 
 #define REPLAY(symbols, types, rest)                                                               \
     "{\"type\":\"REPLAY\",\"data\":{\"symbols\":[" symbols "],\"data_types\":[" types "]" rest "}" \
-                                                                                               "}"
+    "}"
 #define FROM_TIME ",\"from\":1700000000000000000"
 
 static void a_replay_is_of_what_is_not_subscribed(void **state)
@@ -1404,7 +1428,7 @@ static void pong_bears_three_times(void **state)
 static void an_error_has_code_message_field_and_retry(void **state)
 {
     (void)state;
-    const json_t *data = ask("{\"type\":\"STATUS\",\"id\":1}", "ERROR");
+    const json_t *data = ask("{\"type\":\"AUTH\",\"id\":1}", "ERROR");
     assert_int_equal(number_of(data, "code"), 108);
     assert_string_equal(text_of(data, "field"), "type");
     assert_true(strlen(text_of(data, "message")) > 0);
@@ -1440,6 +1464,110 @@ static void a_heartbeat_tells_the_next_seq_of_each_channel(void **state)
     assert_int_equal(number_of(data, "sent"), 5);
     assert_int_equal(number_of(data, "lost"), 2);
     assert_int_equal(number_of(data, "conflated"), 1);
+    const json_t *hashes = json_object_get(data, "hash");
+    assert_int_equal(json_object_size(hashes), 2);
+    assert_string_equal(text_of(hashes, "1"), "00ab000000000001");
+    assert_string_equal(text_of(hashes, "2"), "00ab000000000002");
+}
+
+static void a_heartbeat_comes_when_it_is_asked_for(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask("{\"type\":\"heartbeat\",\"id\":9}", "HEARTBEAT");
+    assert_int_equal(number_of(core->texts[0], "id"), 9);
+    assert_int_equal(number_of(json_object_get(data, "next_seq"), "1"), 101);
+}
+
+static void a_client_that_is_behind_is_promised_nothing(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
+    core->is_behind = true;
+    const json_t *data = ask("{\"type\":\"HEARTBEAT\"}", "HEARTBEAT");
+    assert_int_equal(json_object_size(json_object_get(data, "next_seq")), 0);
+    assert_int_equal(json_object_size(json_object_get(data, "hash")), 0);
+    assert_int_equal(number_of(data, "sent"), 5);
+}
+
+static void status_tells_what_the_server_knows_of_a_client(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\",\"6*\",\"*\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask("{\"type\":\"STATUS\"}", "STATUS");
+    const json_t *lag = json_object_get(data, "lag");
+    assert_string_equal(text_of(data, "session"), "0-1");
+    assert_string_equal(text_of(data, "encoding"), "md.json.v1");
+    assert_int_equal(number_of(data, "sent"), 5);
+    assert_int_equal(number_of(data, "lost"), 2);
+    assert_int_equal(number_of(data, "conflated"), 1);
+    assert_int_equal(number_of(data, "subscriptions"), 3);
+    assert_int_equal(number_of(data, "round_trip_us"), 77);
+    assert_int_equal(number_of(lag, "bytes"), 0);
+    assert_int_equal(number_of(lag, "ms"), 0);
+    assert_true(json_is_null(json_object_get(lag, "cause")));
+    core->is_behind = true;
+    data = ask("{\"type\":\"STATUS\"}", "STATUS");
+    lag = json_object_get(data, "lag");
+    assert_int_equal(number_of(lag, "bytes"), 4096);
+    assert_int_equal(number_of(lag, "ms"), 812);
+    assert_string_equal(text_of(lag, "cause"), "network");
+}
+
+static void lag_tells_how_far_and_whose_fault(void **state)
+{
+    (void)state;
+    session_ops.on_lag(core->sessions, core, 0, &behind);
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(text_of(core->texts[0], "type"), "LAG");
+    const json_t *data = json_object_get(core->texts[0], "data");
+    assert_int_equal(number_of(data, "bytes"), 4096);
+    assert_int_equal(number_of(data, "ms"), 812);
+    assert_string_equal(text_of(data, "cause"), "network");
+}
+
+static const json_t *notice(void)
+{
+    forget_texts();
+    session_ops.on_drain(core->sessions, core, 0, 250 * NS_PER_MS, 500 * NS_PER_MS);
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(text_of(core->texts[0], "type"), "NOTICE");
+    return json_object_get(core->texts[0], "data");
+}
+
+static void a_drain_tells_each_client_its_time_and_how_to_go_on(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\",\"600000.SH\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = notice();
+    const json_t *resume = json_object_get(data, "resume");
+    const json_t *cursors = json_object_get(resume, "cursors");
+    assert_string_equal(text_of(data, "event"), "DRAIN");
+    assert_int_equal(number_of(data, "deadline_ms"), 500);
+    assert_int_equal(number_of(data, "retry_after_ms"), 250);
+    assert_string_equal(text_of(resume, "epoch"), EPOCH);
+    assert_int_equal(json_object_size(cursors), 2);
+    assert_int_equal(number_of(cursors, "1"), 100);
+    assert_int_equal(number_of(cursors, "2"), 101);
+    core->is_behind = true; /* Its cursors are not what was published. */
+    assert_true(json_is_null(json_object_get(json_object_get(notice(), "resume"), "cursors")));
+}
+
+static void a_drain_tells_a_hundred_cursors_and_no_more(void **state)
+{
+    char symbol[16];
+    (void)state;
+    for (int i = 0; i < 101; i++) {
+        snprintf(symbol, sizeof symbol, "%d.SZ", i);
+        open_channel(symbol, MD_QUOTE);
+    }
+    ask(SUBSCRIBE("\"*.SZ\"", QUOTE), "SUBSCRIBED");
+    const json_t *resume = json_object_get(notice(), "resume");
+    assert_true(json_is_null(json_object_get(resume, "cursors")));
+    assert_true(strlen(text_of(resume, "rule")) > 0);
+    core->subs[0][100].on = false;
+    resume = json_object_get(notice(), "resume");
+    assert_int_equal(json_object_size(json_object_get(resume, "cursors")), 100);
 }
 
 static void heartbeats_take_turns_among_many_channels(void **state)
@@ -1541,6 +1669,12 @@ int main(void)
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),
         TEST(a_binary_message_is_an_error_and_closes_nothing),
+        TEST(a_heartbeat_comes_when_it_is_asked_for),
+        TEST(a_client_that_is_behind_is_promised_nothing),
+        TEST(status_tells_what_the_server_knows_of_a_client),
+        TEST(lag_tells_how_far_and_whose_fault),
+        TEST(a_drain_tells_each_client_its_time_and_how_to_go_on),
+        TEST_WIDE(a_drain_tells_a_hundred_cursors_and_no_more),
         TEST(a_heartbeat_tells_the_next_seq_of_each_channel),
         TEST_WIDE(heartbeats_take_turns_among_many_channels),
         TEST(the_longest_gap_message_fits),

@@ -311,13 +311,15 @@ struct core_replayed {
     uint8_t tag;
     uint16_t max_lag_ms;
     uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
-    int result;        /* at the end: of core_resume */
+    int result;        /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
 };
 /* channels: in the order of their numbers, each once; copied. */
 int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
                 const struct core_replayed *channels, uint32_t count);
-/* Whether there was one. on_replay_end is not called. */
-bool core_stop_replay(struct core *core, uint32_t conn);
+/* Ends it, if there is one, without on_replay_end. */
+void core_stop_replay(struct core *core, uint32_t conn);
+/* All frames that were published later are in this conn's log; nanoseconds. */
+uint64_t core_log_begins_ns(struct core *core, uint32_t conn);
 
 /* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
  * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too

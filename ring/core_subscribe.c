@@ -91,8 +91,8 @@ static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
     if (conn->sweep_sub == sub) {
         conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
-    history_forget_sub(core, conn, sub);
     core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
+    history_forget_sub(core, conn, sub);
     subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);

@@ -43,6 +43,13 @@ void replayer_forget(struct core *core, struct conn *conn)
     }
 }
 
+static bool replayer_is_covered(struct core *core, uint32_t conn,
+                                const struct core_replayed *channel)
+{
+    return core_subscription_tag(core, conn, channel->channel) >= 0 ||
+           (core_conn(core, conn)->group_mask & (1u << channel->group)) != 0;
+}
+
 /* Live frames follow on what was sent, unless a range was asked for. */
 static void replayer_finish(struct core *core, struct replay *replay, bool is_whole)
 {
@@ -59,7 +66,9 @@ static void replayer_finish(struct core *core, struct replay *replay, bool is_wh
             .is_same_epoch = true,
             .seq = channel->last_seq,
         };
-        channel->result = core_resume(core, ended.conn, &resume);
+        channel->result = replayer_is_covered(core, ended.conn, channel)
+                              ? -EEXIST
+                              : core_resume(core, ended.conn, &resume);
         if (channel->result >= 0) {
             core_set_max_lag(core, ended.conn, channel->channel, channel->max_lag_ms);
         }
@@ -71,12 +80,22 @@ static void replayer_finish(struct core *core, struct replay *replay, bool is_wh
     free(ended.channels);
 }
 
-bool core_stop_replay(struct core *core, uint32_t index)
+void core_stop_replay(struct core *core, uint32_t index)
 {
-    struct conn *conn = core_conn(core, index);
-    bool was_replayed = conn->is_replayed;
-    replayer_forget(core, conn);
-    return was_replayed;
+    replayer_forget(core, core_conn(core, index));
+}
+
+uint64_t core_log_begins_ns(struct core *core, uint32_t index)
+{
+    const struct core_stream *stream = core_stream(core, core_conn(core, index));
+    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    uint64_t ns = core->time.wall_ns;
+    if (oldest < frame_log_head(stream->log)) {
+        ns = frame_log_desc(stream->log, oldest)->ts_pub_ns;
+    }
+    frame_log_pin_again(stream->log, core->options.index, pinned);
+    return ns > stream->since_ns ? ns : stream->since_ns;
 }
 
 /* ---- Where it begins ---- */

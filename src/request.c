@@ -127,7 +127,7 @@ static const struct request_name request_names[] = {
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
     {"AUTH", REQUEST_AUTH},           {"MODIFY", REQUEST_MODIFY},
     {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
-    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_STATUS},
+    {"REPLAY", REQUEST_REPLAY},       {"STATUS", REQUEST_STATUS},
     {"HEARTBEAT", REQUEST_HEARTBEAT},
 };
 
@@ -150,7 +150,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
                         "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
-                        "RESUME, PING, STATUS, HEARTBEAT, AUTH");
+                        "RESUME, REPLAY, PING, STATUS, HEARTBEAT, AUTH");
 }
 
 /* ---- Symbols and types ---- */
@@ -511,6 +511,48 @@ static bool request_read_resume(struct request *request, const json_t *data,
                         "the interval of a channel cannot be changed; SUBSCRIBE for another");
 }
 
+static bool request_read_range(struct request *request, const json_t *data,
+                               struct request_error *error)
+{
+    const json_t *from = request_get(data, "from");
+    const json_t *to = request_get(data, "to");
+    if (!request_is_seq(from)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.from",
+                            "from must be an integer: a seq, or nanoseconds since 1970");
+    }
+    bool is_by_seq = json_integer_value(from) < REQUEST_SEQ_MAX;
+    if (is_by_seq && (request->symbol_count != 1 || (request->types & (request->types - 1)) != 0)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.from",
+                            "a seq is of one symbol and one data type; give nanoseconds for more");
+    }
+    if (to != NULL && (!request_is_seq(to) || json_integer_value(to) < json_integer_value(from) ||
+                       is_by_seq != (json_integer_value(to) < REQUEST_SEQ_MAX))) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.to",
+                            "to must be of the same kind as from, and not before it");
+    }
+    request->replay.is_by_seq = is_by_seq;
+    request->replay.from = (uint64_t)json_integer_value(from);
+    request->replay.to = (uint64_t)json_integer_value(to);
+    return true;
+}
+
+static bool request_read_replay(struct request *request, const json_t *data,
+                                struct request_error *error)
+{
+    if (!request_read_variants(request, data, error) || !request_read_range(request, data, error)) {
+        return false;
+    }
+    const json_t *speed = request_get(data, "speed");
+    if (speed != NULL && (!json_is_number(speed) || !(json_number_value(speed) >= 0) ||
+                          !(json_number_value(speed) <= REQUEST_SPEED_MAX))) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.speed",
+                            "speed must be 0 (as fast as you read) to %d; 1: as it was published",
+                            REQUEST_SPEED_MAX);
+    }
+    request->replay.speed = json_number_value(speed);
+    return true;
+}
+
 static bool request_read_unsubscribe(struct request *request, const json_t *data,
                                      struct request_error *error)
 {
@@ -590,6 +632,8 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_modify(request, data, error);
     case REQUEST_SNAPSHOT:
         return request_read_variants(request, data, error);
+    case REQUEST_REPLAY:
+        return request_read_replay(request, data, error);
     case REQUEST_RESUME:
         return request_read_resume(request, data, error);
     case REQUEST_AUTH:

@@ -305,6 +305,9 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
     case REQUEST_RESUME:
         session_resume(call);
         break;
+    case REQUEST_REPLAY:
+        session_replay(call);
+        break;
     case REQUEST_STATUS:
         session_status(call);
         break;
@@ -433,6 +436,7 @@ const struct core_ops session_ops = {
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,
     .on_channel = session_on_channel,
+    .on_replay_end = session_on_replay_end,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,

@@ -44,6 +44,7 @@ struct session {
     uint16_t pattern_count;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
+    uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
 };
 static_assert(sizeof(struct session) == 40, "counted per client");
 
@@ -91,7 +92,8 @@ struct session_call {
     const struct request *request;
     struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
     uint64_t now_ns;
-    uint32_t forbidden_count; /* entries refused with 103 */
+    uint32_t forbidden_count;      /* entries refused with 103 */
+    struct session_replay *replay; /* of REPLAY */
 };
 
 /* A symbol or pattern, a type and a variant of it. */
@@ -111,7 +113,7 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
 /* Entries, as the limit counts them. */
 static inline uint32_t session_subscription_count(const struct session *session)
 {
-    return session->exact_count + session->pattern_count +
+    return session->exact_count + session->replayed_count + session->pattern_count +
            (uint32_t)__builtin_popcount(session->star_types);
 }
 
@@ -197,6 +199,10 @@ void session_resume(struct session_call *call);
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
 void session_snapshot(struct session_call *call);
+void session_replay(struct session_call *call);
+void session_on_replay_end(void *context, struct core *core, uint32_t conn,
+                           const struct core_replayed *channels, uint32_t count, bool is_whole);
+
 /* session_status.c */
 void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
 void session_status(struct session_call *call);

@@ -655,6 +655,10 @@ static void session_unsubscribe_all(struct session_call *call, uint32_t types)
         }
     }
     session_drop_patterns(call, types);
+    if (types == SESSION_TYPES_ALL) {
+        core_stop_replay(call->core, call->conn);
+        call->session->replayed_count = 0;
+    }
     uint32_t channel_count = channels_count(call->sessions->options.channels);
     for (uint32_t i = 0; i < channel_count && call->session->number != 0; i++) {
         const struct channel *channel = channels_get(call->sessions->options.channels, i);

@@ -880,6 +880,7 @@ static void client_on_gap(struct client *client, const char *text)
     EXPECT(expected->restart_due == (strcmp(reason, "restart") == 0));
     EXPECT(!expected->restart_due || from == 1);
     EXPECT(strcmp(reason, "lag") != 0 || client->has_limit || world.has_limit);
+    EXPECT(strcmp(reason, "lag") != 0 || from > expected->past_seq);
     expected->restart_due = false;
     EXPECT(from == expected->next || (from > expected->next && expected->conflated));
     client->conflated += from - expected->next;

@@ -230,9 +230,9 @@ static void auth_bears_a_token_and_no_fault_repeats_it(void **state)
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 107, "data.token"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
-        {"{\"type\":\"LAG\"}", 104, "type"},        {"{\"type\":\"WELCOME\"}", 104, "type"},
-        {"{\"type\":\"\"}", 104, "type"},           {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 107, "data.token"}, {"{\"type\":\"LAG\"}", 104, "type"},
+        {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
+        {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -479,6 +479,44 @@ static void modify_and_snapshot_name_what_they_are_about(void **state)
     assert_int_equal(request.type, REQUEST_SNAPSHOT);
 }
 
+#define REPLAY(data) "{\"type\":\"REPLAY\",\"data\":{" data "}}"
+#define TWO "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"trade\"]"
+
+static void a_replay_has_a_range_of_seqs_or_of_times(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"REPLAY\"}", 107, "data"},
+        {REPLAY(ONE), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":-1"), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":\"1\""), 107, "data.from"},
+        {REPLAY(TWO ",\"from\":1"), 107, "data.from"},
+        {REPLAY("\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"],\"from\":1"), 107,
+         "data.from"},
+        {REPLAY(ONE ",\"from\":5,\"to\":4"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":\"6\""), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":1732078800123456789"), 107, "data.to"},
+        {REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456788"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":-1"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":1001"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":\"1\""), 107, "data.speed"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(REPLAY(ONE ",\"from\":5")));
+    assert_int_equal(request.type, REQUEST_REPLAY);
+    assert_true(request.replay.is_by_seq);
+    assert_int_equal(request.replay.from, 5);
+    assert_int_equal(request.replay.to, 0);
+    assert_true(request.replay.speed == 0);
+    request_deinit(&request);
+    assert_true(parse(REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456789,"
+                                 "\"speed\":0.5")));
+    assert_false(request.replay.is_by_seq);
+    assert_true(request.replay.from == UINT64_C(1732078800123456789));
+    assert_true(request.replay.to == UINT64_C(1732078800123456789));
+    assert_true(request.replay.speed == 0.5);
+}
+
 static void unsubscribe_of_symbols_needs_their_types(void **state)
 {
     static const struct fault faults[] = {
@@ -567,6 +605,7 @@ int main(void)
         TEST(resume_has_cursors_of_channels),
         TEST(a_message_has_at_most_1000_cursors),
         TEST(modify_and_snapshot_name_what_they_are_about),
+        TEST(a_replay_has_a_range_of_seqs_or_of_times),
         TEST(unsubscribe_of_symbols_needs_their_types),
         TEST(a_message_has_at_most_1000_symbols),
         TEST(nothing_is_read_behind_the_message),

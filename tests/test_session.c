@@ -44,9 +44,13 @@ struct core {
     uint32_t sent_count;
     uint32_t sent_after; /* and how many texts were sent before */
     int snapshot_error;  /* of them all */
-    uint32_t room;       /* subscriptions that are still accepted */
-    uint32_t end_when;   /* The conn ends in so many more core_subscribe; 0: it does not. */
-    uint32_t encoding;   /* of every conn */
+    struct core_replay replay;
+    struct core_replayed replayed[CONNS];
+    uint32_t replayed_count;
+    int replay_result;
+    uint32_t room;     /* subscriptions that are still accepted */
+    uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
+    uint32_t encoding; /* of every conn */
     bool is_behind;
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
@@ -241,6 +245,31 @@ void core_send_snapshots(struct core *self, uint32_t conn, const struct core_sna
     for (uint32_t i = 0; i < count && i < CONNS; i++) {
         self->sent[i] = snapshots[i];
     }
+}
+
+int core_replay(struct core *self, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *replayed, uint32_t count)
+{
+    (void)conn;
+    self->replay = *replay;
+    self->replayed_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(i == 0 || replayed[i].channel > replayed[i - 1].channel);
+        self->replayed[i < CONNS ? i : 0] = replayed[i];
+    }
+    return self->replay_result;
+}
+
+void core_stop_replay(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    self->replayed_count = 0;
+}
+
+uint64_t core_log_begins_ns(struct core *self, uint32_t conn)
+{
+    (void)self, (void)conn;
+    return 1700000000000000123;
 }
 
 int core_subscribe_group(struct core *self, uint32_t conn, uint32_t group, enum lag_policy policy,
@@ -1246,6 +1275,136 @@ static void modify_names_a_channel_of_its_own_as_subscribe_does(void **state)
     assert_int_equal(core->subs[0][6].max_lag_ms, 50);
 }
 
+#define REPLAY(symbols, types, rest)                                                               \
+    "{\"type\":\"REPLAY\",\"data\":{\"symbols\":[" symbols "],\"data_types\":[" types "]" rest "}" \
+    "}"
+#define FROM_TIME ",\"from\":1700000000000000000"
+
+static void a_replay_is_of_what_is_not_subscribed(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002*\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask(REPLAY("\"600000.SH\",\"000001.SZ\",\"000002.SZ\",\"XXXX\",\"0*\","
+                                    "\"600000.SH\"",
+                                    QUOTE, FROM_TIME ON_LAG("skip")),
+                             "REPLAYING");
+    assert_int_equal(count_of(data, "ok"), 2);
+    assert_int_equal(number_of(entry_of(data, "ok", "600000.SH", "quote"), "ch"), 2);
+    assert_int_equal(failure(data, "000002.SZ", "quote"), 107);
+    assert_int_equal(failure(data, "XXXX", "quote"), 120);
+    assert_int_equal(failure(data, "0*", "quote"), 107);
+    assert_int_equal(core->replayed_count, 2);
+    assert_int_equal(core->replayed[0].channel, 0);
+    assert_int_equal(core->replayed[1].channel, 2);
+    assert_int_equal(core->replayed[1].policy, LAG_SKIP);
+    assert_int_equal(core->replayed[1].group, MD_QUOTE);
+    assert_false(core->replay.is_by_seq);
+    ask(SUBSCRIBE("\"*\"", "\"trade\""), "SUBSCRIBED");
+    data = ask(REPLAY("\"000001.SZ\"", "\"trade\"", ",\"from\":1,\"to\":9"), "REPLAYING");
+    assert_int_equal(failure(data, "000001.SZ", "trade"), 107);
+}
+
+static void end_replay(int result, bool is_whole)
+{
+    struct core_replayed ended[2];
+    memcpy(ended, core->replayed, sizeof ended);
+    for (int i = 0; i < 2; i++) {
+        ended[i].result = result;
+        ended[i].last_seq = core->replay.to == 0 ? 70 + (uint64_t)i : 0;
+        if (core->replay.to == 0 && result >= 0) {
+            core->subs[0][ended[i].channel] = (struct fake_sub){.on = true, .tag = ended[i].tag};
+        }
+    }
+    forget_texts();
+    session_ops.on_replay_end(core->sessions, core, 0, ended, 2, is_whole);
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(text_of(core->texts[0], "type"), "END_OF_REPLAY");
+}
+
+static long long subscription_count(void)
+{
+    return number_of(ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS"), "count");
+}
+
+static void what_is_replayed_counts_and_is_subscribed_at_the_end(void **state)
+{
+    (void)state;
+    ask(REPLAY("\"000001.SZ\",\"000002.SZ\"", QUOTE, FROM_TIME), "REPLAYING");
+    assert_int_equal(subscription_count(), 2);
+    end_replay(0, true);
+    const json_t *data = json_object_get(core->texts[0], "data");
+    assert_string_equal(text_of(data, "epoch"), EPOCH);
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "quote"), "last"), 70);
+    assert_int_equal(number_of(entry_of(data, "ok", "000002.SZ", "quote"), "last"), 71);
+    assert_int_equal(count_of(data, "gaps"), 0);
+    assert_int_equal(count_of(data, "failed"), 0);
+    assert_int_equal(subscription_count(), 2);
+    ask("{\"type\":\"UNSUBSCRIBE\"}", "UNSUBSCRIBED");
+    assert_int_equal(subscription_count(), 0);
+}
+
+static void a_replay_that_missed_something_says_so(void **state)
+{
+    (void)state;
+    ask(REPLAY("\"000001.SZ\",\"000002.SZ\"", QUOTE, FROM_TIME), "REPLAYING");
+    end_replay(1, false);
+    const json_t *data = json_object_get(core->texts[0], "data");
+    assert_int_equal(count_of(data, "ok"), 0);
+    assert_int_equal(number_of(entry_of(data, "gaps", "000001.SZ", "quote"), "last"), 70);
+    assert_int_equal(subscription_count(), 2);
+}
+
+static void a_range_leaves_nothing_subscribed(void **state)
+{
+    (void)state;
+    ask(REPLAY("\"000001.SZ\",\"000002.SZ\"", QUOTE, FROM_TIME ",\"to\":1700000000000000009"),
+        "REPLAYING");
+    assert_int_equal(subscription_count(), 0);
+    end_replay(0, true);
+    const json_t *data = json_object_get(core->texts[0], "data");
+    assert_null(json_object_get(entry_of(data, "ok", "000001.SZ", "quote"), "last"));
+    assert_int_equal(subscription_count(), 0);
+}
+
+static void what_cannot_go_on_after_a_replay_is_told(void **state)
+{
+    (void)state;
+    ask(REPLAY("\"000001.SZ\",\"000002.SZ\"", QUOTE, FROM_TIME), "REPLAYING");
+    end_replay(-EEXIST, true);
+    assert_int_equal(failure(json_object_get(core->texts[0], "data"), "000001.SZ", "quote"), 107);
+    assert_int_equal(subscription_count(), 0);
+    ask(REPLAY("\"000001.SZ\",\"000002.SZ\"", QUOTE, FROM_TIME), "REPLAYING");
+    end_replay(-ENOSPC, true);
+    assert_int_equal(failure(json_object_get(core->texts[0], "data"), "000001.SZ", "quote"), 106);
+}
+
+static void a_replay_that_cannot_be_is_an_error(void **state)
+{
+    static const int results[][2] = {{-ERANGE, 124}, {-EINVAL, 107}, {-EBUSY, 106}, {-ENOMEM, 100}};
+    (void)state;
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+        core->replay_result = results[i][0];
+        const json_t *data = ask(REPLAY("\"000001.SZ\"", QUOTE, ",\"from\":1"), "ERROR");
+        assert_int_equal(number_of(data, "code"), results[i][1]);
+        if (results[i][0] == -ERANGE) {
+            assert_non_null(strstr(text_of(data, "message"), "begins at 1700000000000000123"));
+        }
+        assert_int_equal(subscription_count(), 0);
+    }
+}
+
+static void dropping_all_ends_a_replay(void **state)
+{
+    (void)state;
+    ask(REPLAY("\"000001.SZ\"", QUOTE, ",\"from\":1"), "REPLAYING");
+    assert_int_equal(subscription_count(), 1);
+    ask("{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":[\"quote\"]}}", "UNSUBSCRIBED");
+    assert_int_equal(core->replayed_count, 1);
+    ask("{\"type\":\"UNSUBSCRIBE\"}", "UNSUBSCRIBED");
+    assert_int_equal(core->replayed_count, 0);
+    assert_int_equal(subscription_count(), 0);
+}
+
 static void list_tells_every_entry_with_its_settings(void **state)
 {
     (void)state;
@@ -1280,7 +1439,7 @@ static void pong_bears_three_times(void **state)
 static void an_error_has_code_message_field_and_retry(void **state)
 {
     (void)state;
-    const json_t *data = ask("{\"type\":\"REPLAY\",\"id\":1}", "ERROR");
+    const json_t *data = ask("{\"type\":\"AUTH\",\"id\":1}", "ERROR");
     assert_int_equal(number_of(data, "code"), 108);
     assert_string_equal(text_of(data, "field"), "type");
     assert_true(strlen(text_of(data, "message")) > 0);
@@ -1510,6 +1669,13 @@ int main(void)
         TEST(a_snapshot_that_cannot_be_is_refused),
         TEST(history_of_who_gets_sbe_is_defined_first),
         TEST(modify_names_a_channel_of_its_own_as_subscribe_does),
+        TEST(a_replay_is_of_what_is_not_subscribed),
+        TEST(what_is_replayed_counts_and_is_subscribed_at_the_end),
+        TEST(a_replay_that_missed_something_says_so),
+        TEST(a_range_leaves_nothing_subscribed),
+        TEST(what_cannot_go_on_after_a_replay_is_told),
+        TEST(a_replay_that_cannot_be_is_an_error),
+        TEST(dropping_all_ends_a_replay),
         TEST(list_tells_every_entry_with_its_settings),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),

@@ -37,6 +37,7 @@ struct core {
     struct core_source source;
     uint16_t close_code;
     uint32_t snapshot_count;
+    uint32_t replayed_count;
 };
 
 static struct core *core;
@@ -231,6 +232,25 @@ void core_send_snapshots(struct core *self, uint32_t conn, const struct core_sna
     self->snapshot_count = count;
 }
 
+int core_replay(struct core *self, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *replayed, uint32_t count)
+{
+    (void)conn, (void)replay, (void)replayed;
+    self->replayed_count = count;
+    return 0;
+}
+
+void core_stop_replay(struct core *self, uint32_t conn)
+{
+    (void)self, (void)conn;
+}
+
+uint64_t core_log_begins_ns(struct core *self, uint32_t conn)
+{
+    (void)self, (void)conn;
+    return 0;
+}
+
 uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
     (void)self, (void)conn;
@@ -410,6 +430,12 @@ static void cursors_and_snapshots_open_nothing_that_the_token_does_not(void **st
     assert_int_equal(opened("SNAPSHOT"), 1);
     assert_int_equal(core->snapshot_count, 1);
     assert_non_null(strstr(core->line, "DENIED"));
+    say("{\"type\":\"UNSUBSCRIBE\"}", 2);
+    say("{\"type\":\"REPLAY\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
+        "\"data_types\":[\"quote\",\"trade\"],\"from\":1732078800123456789}}",
+        2);
+    assert_int_equal(opened("REPLAYING"), 1);
+    assert_int_equal(core->replayed_count, 1);
 }
 
 static void who_sends_no_token_has_five_seconds(void **state)

@@ -284,6 +284,110 @@ class Holes(unittest.TestCase):
             self.assertEqual(tracker.faults, [])
 
 
+class Replay(ServerTestCase):
+    options = ("--feed", "sim:symbols=30,rate=3000,types=quote+trade")
+    SYMBOLS = ["000001.SZ", "600519.SH", "AAPL.US"]
+
+    def setUp(self):
+        wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 6000)
+
+    def begin(self, client, **data):
+        client.next_message(("WELCOME",))
+        client.send_text(json.dumps({"type": "REPLAY", "data": data}))
+        return client.next_message(("REPLAYING", "ERROR"))
+
+    def read_to_end(self, client, tracker):
+        end = None
+        while end is None:
+            message = client.next_message(tracker=tracker, timeout=20)
+            end = message["data"] if message["type"] == "END_OF_REPLAY" else None
+        return end
+
+    def test_live_frames_follow_on_the_last_one_without_a_hole(self):
+        tracker = Tracker()
+        since = time.time_ns() - 1_500_000_000
+        with RawClient(self.server.port) as client:
+            answer = self.begin(client, symbols=self.SYMBOLS, data_types=ALL, delivery={"on_lag": "skip"},
+                                **{"from": since})
+            self.assertEqual(len(answer["data"]["ok"]), 6, answer)
+            end = self.read_to_end(client, tracker)
+            self.assertEqual(end["gaps"] + end["failed"], [])
+            for entry in end["ok"]:
+                self.assertEqual(entry["last"], tracker.next_seq[entry["ch"]] - 1)
+            self.assertGreater(tracker.frames, 200)
+            before = tracker.frames
+            read_for(client, tracker, 1)
+            self.assertGreater(tracker.frames - before, 200)
+            listed = client.ask({"type": "LIST"}, ("SUBSCRIPTIONS",))["data"]
+            self.assertEqual(listed["count"], 6)
+        self.assertEqual(tracker.faults + tracker.gaps, [])
+        self.assertEqual(len(tracker.next_seq), 6)
+
+    def test_a_range_of_seqs_is_sent_and_nothing_else(self):
+        tracker = Tracker()
+        with RawClient(self.server.port) as client:
+            answer = self.begin(client, symbols=["000001.SZ"], data_types=["trade"],
+                                **{"from": 7, "to": 41})
+            channel = answer["data"]["ok"][0]["ch"]
+            end = self.read_to_end(client, tracker)
+            self.assertEqual([(entry["ch"], entry["last"]) for entry in end["ok"]], [(channel, 41)])
+            read_for(client, tracker, 0.5)
+        self.assertEqual((tracker.first_seq, tracker.next_seq), ({channel: 7}, {channel: 42}))
+        self.assertEqual((tracker.faults, tracker.frames), ([], 35))
+
+    def test_at_speed_1_it_takes_as_long_as_it_took(self):
+        tracker = Tracker()
+        since = time.time_ns() - 1_000_000_000
+        with RawClient(self.server.port) as client:
+            began = time.monotonic()
+            self.begin(client, symbols=self.SYMBOLS, data_types=ALL, speed=1,
+                       **{"from": since, "to": since + 800_000_000})
+            self.read_to_end(client, tracker)
+            self.assertGreater(time.monotonic() - began, 0.7)
+            self.assertLess(time.monotonic() - began, 3)
+        self.assertEqual(tracker.faults, [])
+        self.assertGreater(tracker.frames, 100)
+
+    def test_other_live_frames_are_not_delayed_and_a_second_replay_is_refused(self):
+        tracker = Tracker()
+        with RawClient(self.server.port) as client:
+            client.subscribe(["MSFT.US"], ["trade"])
+            since = time.time_ns() - 1_000_000_000
+            client.send_text(json.dumps({"type": "REPLAY", "data": {
+                "symbols": self.SYMBOLS, "data_types": ["quote"], "from": since, "speed": 1}}))
+            client.send_text(json.dumps({"type": "REPLAY", "id": 2, "data": {
+                "symbols": self.SYMBOLS, "data_types": ["trade"], "from": since}}))
+            client.send_text(json.dumps({"type": "REPLAY", "id": 3, "data": {
+                "symbols": ["MSFT.US"], "data_types": ["trade"], "from": since}}))
+            ages = []
+            while not tracker.of_type("END_OF_REPLAY"):
+                message = client.next_message(tracker=tracker)
+                if message["type"] == "trade":
+                    ages.append(time.time_ns() - message["ts_pub"])
+            error, = tracker.of_type("ERROR")
+            self.assertEqual((error["id"], error["data"]["code"]), (2, 106))
+            covered = tracker.of_type("REPLAYING")[-1]
+            self.assertEqual((covered["id"], covered["data"]["failed"][0]["code"]), (3, 107))
+        self.assertGreater(len(ages), 10)
+        self.assertLess(sorted(ages)[len(ages) // 2], 200_000_000)
+        self.assertEqual(tracker.faults, [])
+
+    def test_what_is_gone_or_not_yet_there_is_told(self):
+        with Server("--feed", "sim:symbols=20,rate=20000,types=quote+trade",
+                    "--frame-log-bytes", "1048576") as server:
+            wait_until(lambda: server.stats()["publisher"]["ticks"] > 20000)
+            with RawClient(server.port) as client:
+                error = self.begin(client, symbols=["000001.SZ"], data_types=["trade"],
+                                   **{"from": 1})["data"]
+                self.assertEqual((error["code"], error["field"]), (124, "data.from"))
+                for start, code in ((time.time_ns() - 60 * 10 ** 9, 124), (1 << 40, 107)):
+                    client.send_text(json.dumps({"type": "REPLAY", "data": {
+                        "symbols": ["000001.SZ"], "data_types": ["trade"], "from": start}}))
+                    error = client.next_message(("ERROR",))["data"]
+                    self.assertEqual((error["code"], error["field"]), (code, "data.from"))
+                self.assertEqual(client.ask({"type": "LIST"}, ("SUBSCRIPTIONS",))["data"]["count"], 0)
+
+
 class Snapshots(ServerTestCase):
     options = ("--feed", "sim:symbols=50,rate=500,types=quote+trade", "--max-connections", "600")
 

@@ -312,8 +312,10 @@ class Chaos(unittest.TestCase):
 
     def run_chaos(self, *options, seconds=5, seed=None):
         seed = seed or int(os.environ.get("RINGCAST_CHAOS_SEED", time.time()))
-        with Server(*SMALL, "--feed", "sim:symbols=30,rate=5000,types=quote+trade",
-                    *options) as server:
+        # A client with a small window that was overrun once is sent a segment of 1 KiB at each
+        # persist timer ever after: 5 KB/s. What its socket holds must come within its patience.
+        with Server(*SMALL, "--send-buffer-bytes", "16k", "--feed",
+                    "sim:symbols=30,rate=5000,types=quote+trade", *options) as server:
             self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 60))
             # In a process of its own: Python threads starve each other.
             tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types",

@@ -408,18 +408,24 @@ class Silence(unittest.TestCase):
 
     @classmethod
     def run_speaks(cls):
+        """The WebSocket pings that it gets in more than six intervals, and whether it is closed."""
         with RawClient(cls.server.port, timeout=20) as client:
-            deadline = time.monotonic() + 4.5
+            deadline = time.monotonic() + 6.5
             while time.monotonic() < deadline:
                 client.send_text(json.dumps({"type": "PING"}))
                 time.sleep(0.25)
+            client.send_text(json.dumps({"type": "PING", "id": "last"}))
+            pings = 0
             while True:
                 opcode, payload = client.next_frame()
-                if opcode == CLOSE or not client.frames:
-                    return opcode
+                pings += opcode == PING
+                if opcode == CLOSE or b'"id":"last"' in payload:
+                    return pings, opcode == CLOSE
 
-    def test_any_byte_counts_as_life(self):
-        self.assertNotEqual(self.result("speaks"), CLOSE)
+    def test_who_speaks_is_alive_and_is_pinged_in_every_fourth_interval(self):
+        pings, is_closed = self.result("speaks")
+        self.assertFalse(is_closed)
+        self.assertIn(pings, (1, 2))
 
     @classmethod
     def run_idle(cls):

@@ -75,8 +75,8 @@ static int access_load_file(void *target, const char *option, const char *path,
                             char *error_out, size_t error_bytes)
 {
     char words[256] = "";
-    char *text;
-    size_t bytes;
+    char *text = NULL;
+    size_t bytes = 0;
     int error = access_read_file(path, &text, &bytes);
     if (error < 0) {
         return access_fail(error_out, error_bytes, -EINVAL, option,

@@ -33,7 +33,11 @@ test_packages=(
     git              # lists the sources for the style's checks
     clang-format     # the format of the sources
     python3-websockets # a real client
-    curl             # another
+    python3-aiohttp  # another, of examples/
+    nodejs           # and another,
+    node-ws          # with its WebSocket
+    chromium         # and a browser: the page of examples/
+    curl             # and one more
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
     util-linux       # prlimit, setpriv: the limits the tests set

@@ -85,10 +85,14 @@ static const struct bench_tick {
       .trade = {D(6543212000000, -8), D(123000, -8), MD_SIDE_SELL, true, 4242424242}},
      1},
     {"depth, 20 levels a side",
-     {.type = MD_DEPTH, QUOTE_BASE, .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 20, 20}},
+     {.type = MD_DEPTH,
+      QUOTE_BASE,
+      .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 20, 20, false, 0}},
      4},
     {"depth, 2000 levels a side",
-     {.type = MD_DEPTH, QUOTE_BASE, .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 2000, 2000}},
+     {.type = MD_DEPTH,
+      QUOTE_BASE,
+      .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 2000, 2000, false, 0}},
      100},
 };
 

@@ -184,3 +184,84 @@ size_t decimal_format(char *text, struct md_decimal decimal)
     }
     return sign + decimal_put_long(text, value, places);
 }
+
+/* ---- Arithmetic ---- */
+
+/* By at most 18 places, a mantissa of 63 bits stays within 127. */
+static inline __int128 decimal_scaled(struct md_decimal decimal, int exponent)
+{
+    return (__int128)decimal.mantissa * (__int128)decimal_powers[decimal.exponent - exponent];
+}
+
+int decimal_compare(struct md_decimal a, struct md_decimal b)
+{
+    if (a.exponent == b.exponent) {
+        return (a.mantissa > b.mantissa) - (a.mantissa < b.mantissa);
+    }
+    int exponent = a.exponent < b.exponent ? a.exponent : b.exponent;
+    __int128 scaled_a = decimal_scaled(a, exponent);
+    __int128 scaled_b = decimal_scaled(b, exponent);
+    return (scaled_a > scaled_b) - (scaled_a < scaled_b);
+}
+
+/* false: it overflows. */
+static bool decimal_shift(__int128 *mantissa, int32_t places)
+{
+    for (; places > 0; places -= DECIMAL_PLACES_MAX) {
+        int32_t step = places < DECIMAL_PLACES_MAX ? places : DECIMAL_PLACES_MAX;
+        if (__builtin_mul_overflow(*mantissa, (__int128)decimal_powers[step], mantissa)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void decimal_sum_add_wide(struct decimal_sum *sum, __int128 mantissa, int32_t exponent)
+{
+    if (exponent < sum->exponent) {
+        sum->overflowed |= !decimal_shift(&sum->mantissa, sum->exponent - exponent);
+        sum->exponent = exponent;
+    }
+    sum->overflowed |= !decimal_shift(&mantissa, exponent - sum->exponent) ||
+                       __builtin_add_overflow(sum->mantissa, mantissa, &sum->mantissa);
+}
+
+void decimal_sum_add(struct decimal_sum *sum, struct md_decimal summand)
+{
+    decimal_sum_add_wide(sum, summand.mantissa, summand.exponent);
+}
+
+void decimal_sum_add_product(struct decimal_sum *sum, struct md_decimal a, struct md_decimal b)
+{
+    decimal_sum_add_wide(sum, (__int128)a.mantissa * b.mantissa, a.exponent + b.exponent);
+}
+
+/* The compiler would call __divti3 for value / 10, and with it comes a library of Zig's own memcpy
+ * and strlen, which are slower than libc's. */
+static __int128 decimal_tenth(__int128 value)
+{
+    unsigned __int128 rest = value < 0 ? -(unsigned __int128)value : (unsigned __int128)value;
+    unsigned __int128 tenth = 0;
+    uint64_t carry = 0;
+    for (int shift = 96; shift >= 0; shift -= 32) {
+        uint64_t part = carry << 32 | (uint32_t)(rest >> shift);
+        tenth |= (unsigned __int128)(part / 10) << shift;
+        carry = part % 10;
+    }
+    return value < 0 ? -(__int128)tenth : (__int128)tenth;
+}
+
+struct md_decimal decimal_sum_value(const struct decimal_sum *sum)
+{
+    __int128 mantissa = sum->mantissa;
+    int32_t exponent = sum->exponent;
+    while (exponent < 0 &&
+           (exponent < -DECIMAL_PLACES_MAX || mantissa > INT64_MAX || mantissa < -INT64_MAX)) {
+        mantissa = decimal_tenth(mantissa);
+        exponent++;
+    }
+    if (sum->overflowed || mantissa > INT64_MAX || mantissa < -INT64_MAX) {
+        return md_none;
+    }
+    return (struct md_decimal){.mantissa = (int64_t)mantissa, .exponent = (int8_t)exponent};
+}

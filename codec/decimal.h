@@ -16,6 +16,13 @@
 #define DECIMAL_TEXT_BYTES_MAX 32
 #define DECIMAL_U64_BYTES_MAX 20
 
+/* An exact sum; all 0 to begin with. */
+struct decimal_sum {
+    __int128 mantissa;
+    int32_t exponent; /* that of the finest summand so far: -36 to 0 */
+    bool overflowed;  /* It has no value any more. */
+};
+
 /* Sign (- or +, optional), digits, optional point and digits; no exponent, no blanks; at least
  * one digit, on either side of the point. false: not of that form, over 18 digits after the point,
  * or the mantissa overflows (INT64_MIN itself is refused); *decimal_out is untouched. */
@@ -29,5 +36,16 @@ size_t decimal_format(char *text, struct md_decimal decimal);
 /* Decimal digits of an unsigned integer; returns how many; may scribble behind them, within
  * DECIMAL_U64_BYTES_MAX. */
 size_t decimal_format_u64(char *text, uint64_t value);
+
+/* Below, equal to or above 0 as a is to b. Both must be given. */
+int decimal_compare(struct md_decimal a, struct md_decimal b);
+
+/* The summands must be given. */
+void decimal_sum_add(struct decimal_sum *sum, struct md_decimal summand);
+void decimal_sum_add_product(struct decimal_sum *sum, struct md_decimal a, struct md_decimal b);
+
+/* With all its places, or as many as a mantissa of 63 bits and DECIMAL_PLACES_MAX have room for:
+ * the last ones are cut off, so that 18 digits at least are right. MD_NONE: no room at all. */
+struct md_decimal decimal_sum_value(const struct decimal_sum *sum);
 
 #endif

@@ -237,6 +237,10 @@ static void json_tick_depth(struct json_tick_writer *writer, const struct md_dep
                                                            : "\"action\":\"delta\",");
     json_tick_levels(writer, "\"bids\":[", depth->bids, depth->bid_count);
     json_tick_levels(writer, "\"asks\":[", depth->asks, depth->ask_count);
+    if (depth->has_checksum) {
+        char *begin = json_tick_begin(writer, JSON_TICK_FIELD_BYTES_MAX);
+        json_tick_end(writer, begin, JSON_TICK_PUT_U64(begin, "checksum", depth->checksum));
+    }
 }
 
 static void json_tick_data(struct json_tick_writer *writer, const struct md_update *update)

@@ -80,6 +80,8 @@ struct md_depth {
     const struct md_level *asks;
     uint32_t bid_count; /* Both sides are always written, also when empty. */
     uint32_t ask_count;
+    bool has_checksum;
+    uint32_t checksum; /* of the top levels once this is applied (docs/protocol.md) */
 };
 
 struct md_status {

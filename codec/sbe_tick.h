@@ -1,14 +1,30 @@
-/* sbe_tick: stands in until the encoder of md.sbe.v1 is merged: no tick fits. */
+/*
+ * sbe_tick: a tick as the payload of a binary data frame (encoding md.sbe.v1).
+ *
+ * Owner    The caller owns all memory. Threads: pure functions.
+ * Memory   The payload is written in place, into the frame log.
+ * Units    Times are nanoseconds since the Unix epoch.
+ * Source   codec/md.xml, the schema; docs/protocol.md, "SBE".
+ *
+ * All prices of a message share one exponent, the least of theirs; so do its sizes, the volume
+ * among them. The turnover has its own. That is exact, though "12.30" may become "12.300".
+ */
 #ifndef RINGCAST_CODEC_SBE_TICK_H
 #define RINGCAST_CODEC_SBE_TICK_H
 
 #include "codec/md.h"
 
-static inline size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, const struct md_update *update,
-                                     uint64_t seq, uint64_t ts_pub_ns)
-{
-    (void)out, (void)out_bytes, (void)update, (void)seq, (void)ts_pub_ns;
-    return 0;
-}
+#define SBE_TICK_LEVELS_MAX 65534     /* a side */
+#define SBE_TICK_TEXT_BYTES_MAX 65534 /* status, state, reason */
+
+/* Writes the message of one tick and returns its length. Nothing is written behind it; update's own
+ * channel and pad_bytes are left aside. 0: there is no message, and out is undefined, when
+ *   it does not fit in out_bytes;
+ *   a side has more levels, or a text more bytes, than the limits above;
+ *   a price or size overflows int64 with the exponent of the others (10^12 beside 10^-8);
+ *   a level has no price;
+ *   a time, id, count or checksum that is given is the highest of its type, which means null. */
+size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, uint32_t channel,
+                       const struct md_update *update, uint64_t seq, uint64_t ts_pub_ns);
 
 #endif

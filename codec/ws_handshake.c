@@ -80,6 +80,8 @@ static const struct handshake_answer {
                             "keep the request head within 8192 bytes and 100 header fields"},
     [HANDSHAKE_BUSY] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                         "too many connections: try again in 5 seconds"},
+    [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                            "this server is stopping: try another one, or again in 5 seconds"},
 };
 
 static bool handshake_is_target_char(char c)
@@ -330,13 +332,17 @@ static bool handshake_key_is_valid(struct handshake_slice key)
     return (handshake_base64_value(key.text[21]) & 15) == 0;
 }
 
-static bool handshake_path_is_ours(struct handshake_slice target)
+static struct handshake_slice handshake_path(struct handshake_slice target)
 {
     const char *query = memchr(target.text, '?', target.bytes);
-    struct handshake_slice path = target;
-    if (query != NULL) {
-        path.bytes = (size_t)(query - target.text);
-    }
+    return (struct handshake_slice){
+        .text = target.text,
+        .bytes = query != NULL ? (size_t)(query - target.text) : target.bytes,
+    };
+}
+
+static bool handshake_path_is_ours(struct handshake_slice path)
+{
     return handshake_equal(path, "/") || handshake_equal(path, "/ws") ||
            handshake_equal(path, "/v1");
 }
@@ -350,7 +356,7 @@ static enum handshake_status handshake_judge(const struct handshake_line *line,
     if (!handshake_equal(line->method, "GET")) {
         return HANDSHAKE_BAD_METHOD;
     }
-    if (!handshake_path_is_ours(line->target)) {
+    if (!handshake_path_is_ours(handshake_path(line->target))) {
         return HANDSHAKE_NOT_FOUND;
     }
     if (seen->host_count != 1 || seen->host.bytes == 0 || seen->has_body || !seen->has_upgrade ||
@@ -404,9 +410,10 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
     if (status == HANDSHAKE_OK) {
         status = handshake_judge(&line, &seen);
     }
-    if (status != HANDSHAKE_OK) {
+    if (status != HANDSHAKE_OK && status != HANDSHAKE_NOT_FOUND) {
         return handshake_unless_too_long(status, bytes_count);
     }
+    struct handshake_slice path = handshake_path(line.target);
     *request_out = (struct handshake_request){
         .head_bytes = (size_t)(reader.at - (const char *)bytes),
         .key = seen.key.text,
@@ -414,8 +421,10 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
         .user_agent = seen.user_agent.text,
         .user_agent_bytes = seen.user_agent.bytes,
         .offers = seen.offers,
+        .path = path.text,
+        .path_bytes = path.bytes,
     };
-    return HANDSHAKE_OK;
+    return status;
 }
 
 /* out holds HANDSHAKE_ACCEPT_BYTES and a terminator. */
@@ -473,6 +482,20 @@ size_t handshake_refuse(char *out, enum handshake_status status)
                  "\r\n"
                  "%s\n",
                  answer->status_line, answer->extra, strlen(answer->text) + 1, answer->text);
+    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+size_t handshake_document(char *out, const char *content_type, size_t document_bytes)
+{
+    int bytes = snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                         "HTTP/1.1 200 OK\r\n"
+                         "Content-Type: %s\r\n"
+                         "Content-Length: %zu\r\n"
+                         "Cache-Control: max-age=3600\r\n"
+                         "Connection: close\r\n"
+                         "\r\n",
+                         content_type, document_bytes);
     assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
     return (size_t)bytes;
 }

@@ -25,14 +25,15 @@ enum handshake_status {
     HANDSHAKE_NOT_HTTP,       /* 400 */
     HANDSHAKE_BAD_REQUEST,    /* 400: syntax, missing Host, Upgrade or Connection */
     HANDSHAKE_BAD_KEY,        /* 400: missing, or not 16 bytes of base64 */
-    HANDSHAKE_NOT_FOUND,      /* 404: a path other than / /ws /v1 (a query is ignored) */
+    HANDSHAKE_NOT_FOUND,      /* 404: a GET of a path other than / /ws /v1 (a query is ignored) */
     HANDSHAKE_BAD_METHOD,     /* 405 */
     HANDSHAKE_BAD_VERSION,    /* 426 with Sec-WebSocket-Version: 13 */
     HANDSHAKE_BAD_PROTOCOL,   /* 400: subprotocols were offered, none of them ours */
     HANDSHAKE_BAD_EXTENSIONS, /* 400: Sec-WebSocket-Extensions is not well-formed */
     HANDSHAKE_URI_TOO_LONG,   /* 414 */
     HANDSHAKE_TOO_LONG,       /* 431 */
-    HANDSHAKE_BUSY, /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_BUSY,     /* 503 with Retry-After; never from the parser, for the server's use */
+    HANDSHAKE_STOPPING, /* likewise */
     HANDSHAKE_STATUS_COUNT,
 };
 
@@ -51,6 +52,8 @@ struct handshake_request {
     size_t user_agent_bytes;
     struct ws_deflate_offers offers;
     struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
+    const char *path;                /* without the query; set with HANDSHAKE_NOT_FOUND, too */
+    size_t path_bytes;
 };
 
 /* bytes: all that has come so far. Reads nothing beyond bytes_count. May be called again with
@@ -63,6 +66,9 @@ size_t handshake_accept(char *out, const struct handshake_request *request);
 
 /* The answer to a fault, with Connection: close and the reason as text/plain body. */
 size_t handshake_refuse(char *out, enum handshake_status status);
+
+/* The head of the answer to who asks for a document; its bytes are to follow, then the end. */
+size_t handshake_document(char *out, const char *content_type, size_t document_bytes);
 
 const char *handshake_status_text(enum handshake_status status);
 

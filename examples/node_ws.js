@@ -89,6 +89,10 @@ function onMessage(socket, { type, id, data = {}, ...tick }) {
         say(`GAP ${names.get(data.ch) ?? data.ch} #${data.from}..#${data.to} are lost (${data.reason})`);
     } else if (type === 'HEARTBEAT') { // All is quiet. Were last frames lost?
         Object.entries(data.next_seq).forEach(([ch, seq]) => expect(ch, Number(seq)));
+    } else if (type === 'LAG') { // Read faster, or on_lag decides what becomes of the rest.
+        say(`LAG ${data.ms} ms behind (${data.cause})`);
+    } else if (type === 'NOTICE') { // Of a drain: a close with 4201 follows.
+        say(`NOTICE ${data.event}`);
     } else if (type === 'ERROR') {
         const then = id === 'resume' ? ': subscribed anew' : ` ${data.field ?? ''}`;
         say(`ERROR ${data.code} ${data.message}${then}`);

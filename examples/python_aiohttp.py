@@ -110,6 +110,10 @@ class Stream:
         elif kind == "HEARTBEAT":  # All is quiet. Were last frames lost?
             for ch, seq in data["next_seq"].items():
                 self.expect(int(ch), seq)
+        elif kind == "LAG":  # Read faster, or on_lag decides what becomes of the rest.
+            self.notify(f"LAG {data['ms']} ms behind ({data['cause']})")
+        elif kind == "NOTICE":  # Of a drain: a close with 4201 follows.
+            self.notify(f"NOTICE {data['event']}")
         elif kind == "ERROR" and message.get("id") == "resume":
             self.notify(f"ERROR {data['code']} {data['message']}: subscribed anew")
         elif kind == "ERROR":

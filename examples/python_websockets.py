@@ -74,6 +74,10 @@ def on_message(position, message):
     elif kind == "HEARTBEAT":  # All is quiet. Were last frames lost?
         for ch, seq in data["next_seq"].items():
             tell_missing(position, int(ch), seq)
+    elif kind == "LAG":  # Read faster, or on_lag decides what becomes of the rest.
+        print(f"-- LAG {data['ms']} ms behind ({data['cause']})")
+    elif kind == "NOTICE":  # Of a drain: a close with 4201 follows.
+        print(f"-- NOTICE {data['event']}")
     elif kind == "ERROR" and message.get("id") == "resume":
         print(f"-- ERROR {data['code']} {data['message']}: subscribed anew")
     elif kind == "ERROR":

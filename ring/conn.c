@@ -193,9 +193,8 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     size_t answer_bytes = handshake_refuse(answer, status);
-    counter_add(status == HANDSHAKE_BUSY ? &core->counters->refused_busy
-                                         : &core->counters->refused_handshake,
-                1);
+    bool is_busy = status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING;
+    counter_add(is_busy ? &core->counters->refused_busy : &core->counters->refused_handshake, 1);
     conn->close_text = handshake_status_text(status);
     core_log(core, 0, "handshake refused: %s", conn->close_text);
     conn_release_input(core, conn);
@@ -203,6 +202,27 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
     if (conn->state == CONN_HANDSHAKING) {
         conn_begin_closing(core, conn);
     }
+}
+
+/* Whether the request was for the document, and is answered. */
+static bool conn_serve_document(struct core *core, struct conn *conn,
+                                const struct handshake_request *request)
+{
+    char head[HANDSHAKE_RESPONSE_BYTES_MAX];
+    const struct core_document *document = &core->options.document;
+    if (document->path == NULL || strlen(document->path) != request->path_bytes ||
+        memcmp(document->path, request->path, request->path_bytes) != 0) {
+        return false;
+    }
+    size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
+    conn->close_text = "a document was served";
+    conn_release_input(core, conn);
+    conn_queue(core, conn, head, head_bytes);
+    conn_queue(core, conn, document->bytes, document->bytes_count);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_begin_closing(core, conn);
+    }
+    return true;
 }
 
 static void conn_start_streaming(struct core *core, struct conn *conn,
@@ -230,6 +250,9 @@ static enum handshake_status conn_negotiate(struct core *core, const struct conn
                                             uint32_t *encoding_out)
 {
     const struct core_ops *ops = core->options.ops;
+    if (core->drain_end_ns != 0) {
+        return HANDSHAKE_STOPPING;
+    }
     if (conn->is_spare) {
         return HANDSHAKE_BUSY;
     }
@@ -269,6 +292,9 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
     struct handshake_request request;
     enum handshake_status status = handshake_parse(bytes, count, &request);
     if (status == HANDSHAKE_NEED_MORE) {
+        return 0;
+    }
+    if (status == HANDSHAKE_NOT_FOUND && conn_serve_document(core, conn, &request)) {
         return 0;
     }
     uint32_t encoding = 0;
@@ -541,6 +567,8 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);
         conn_close(core, conn, 4114, "idle", "idle");
+    } else if (now_ns >= conn->next_ping_ns && core_drain_has_told(core, conn)) {
+        core_drain_close(core, conn);
     } else if (now_ns >= conn->next_ping_ns) {
         conn_send_ping(core, conn);
     } else if (conn->mode == CONN_PUSHED && conn->frames_sent == conn->frames_at_tick) {
@@ -583,7 +611,7 @@ void conn_on_timer(struct core *core, struct timer *timer)
     assert_always(conn->state == CONN_STREAMING);
     conn_check_deadlines(core, conn);
     if (conn->state == CONN_STREAMING) {
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
+        timer_arm(&core->wheel, &conn->timer, core_drain_check_ns(core, conn));
     }
 }
 

@@ -86,8 +86,10 @@ struct conn {
     bool write_shut;
     bool recv_armed;
     bool shutdown_armed;
+    bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
-    bool inflates; /* permessage-deflate was agreed on */
+    bool inflates;   /* permessage-deflate was agreed on */
+    bool in_history; /* struct conn_history counts; it stays in pull mode */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -95,22 +97,43 @@ struct conn {
     uint32_t input; /* half a request or message; CONN_NONE: none */
     uint32_t round_trip_us;
     uint16_t close_code;
+    uint8_t group_lag_mask; /* groups with a max_lag_ms, in struct conn_history */
+    bool has_lag_limit;     /* a subscription of its has, or had, a max_lag_ms */
     uint64_t frames_lost;
     uint64_t frames_conflated;
     uint64_t frames_at_tick; /* frames_sent, when its timer came last */
     uint64_t opened_ns;
     uint64_t last_message_ns;
-    uint64_t next_ping_ns; /* In CONN_CLOSING: when it ends, whatever still waits. */
+    /* In CONN_CLOSING: when it ends, whatever still waits. Once told of a drain: when it is closed.
+     */
+    uint64_t next_ping_ns;
     uint64_t ping_sent_ns;
     const char *close_text;
 };
 static_assert(sizeof(struct conn) == 256, "counted per connection, and a stride of whole lines");
 static_assert(offsetof(struct conn, cursor) == CACHE_LINE_BYTES, "the fan-out touches one line");
 
+/* What few conns need; by conn, in core->histories, and touched when it is first used. */
+struct conn_history {
+    /* While conn->in_history. */
+    uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
+    uint64_t first;    /* The oldest frame that was found to be wanted, */
+    uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
+    uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
+    /* Where conn->group_lag_mask says so. */
+    uint16_t group_max_lag_ms[CORE_GROUPS_MAX];
+};
+
 static inline bool conn_is_open(const struct conn *conn)
 {
     return conn->state == CONN_STREAMING || conn->state == CONN_HANDSHAKING ||
            conn->state == CONN_CLOSING;
+}
+
+/* Whether it was sent all that was published so far. */
+static inline bool conn_is_current(const struct conn *conn)
+{
+    return conn->mode == CONN_PUSHED && conn->due_frames == 0;
 }
 
 /* A request or message that is not complete. As long as a message may be when it is compressed. */

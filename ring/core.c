@@ -193,6 +193,7 @@ static void core_unmap_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core_unmap(core->conns, conns * sizeof *core->conns);
+    core_unmap(core->histories, conns * sizeof *core->histories);
     core_unmap(core->free_conns, conns * sizeof *core->free_conns);
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
@@ -208,6 +209,7 @@ static int core_map_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core->conns = core_map(conns * sizeof *core->conns, MAP_POPULATE);
+    core->histories = core_map(conns * sizeof *core->histories, MAP_NORESERVE);
     core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
@@ -216,9 +218,10 @@ static int core_map_all(struct core *core)
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
     core->free_inputs = core_map(core->input_count * sizeof *core->free_inputs, 0);
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
-    if (core->conns == NULL || core->free_conns == NULL || core->ready.conns == NULL ||
-        core->pulls.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
+    if (core->conns == NULL || core->histories == NULL || core->free_conns == NULL ||
+        core->ready.conns == NULL || core->pulls.conns == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
+        core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -484,7 +487,10 @@ static void core_begin_stop(struct core *core)
     core_cancel_accept(core);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         struct conn *conn = core_conn(core, index);
-        if (conn->state == CONN_STREAMING) {
+        if (conn->state == CONN_STREAMING && core->drain_end_ns != 0) {
+            counter_add(&core->counters->closed_drain, 1);
+            conn_close(core, conn, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
+        } else if (conn->state == CONN_STREAMING) {
             conn_close(core, conn, 1001, "server stopping", "server stopping");
         } else if (conn->state == CONN_HANDSHAKING) {
             conn_abort(core, conn, "server stopping");
@@ -517,6 +523,7 @@ static void core_turn(struct core *core)
 {
     uint64_t next_publish_ns = UINT64_MAX;
     core->options.clock(core->options.context, &core->time);
+    bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
         next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
         core->options.clock(core->options.context, &core->time);
@@ -528,7 +535,7 @@ static void core_turn(struct core *core)
     puller_run(core);
     sender_flush_ready(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
-    core_sleep(core, worked ? 0 : core_wait_ns(core, next_publish_ns),
+    core_sleep(core, worked || is_telling ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
     core->options.clock(core->options.context, &core->time);
     core_reap(core);

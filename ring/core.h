@@ -32,6 +32,7 @@
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_PEER_TEXT_BYTES_MAX 64
+#define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
 
 struct core;
 
@@ -39,6 +40,26 @@ enum lag_policy {
     LAG_SKIP,       /* Jump to live; GAP says what was lost. */
     LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
     LAG_DISCONNECT, /* Close with 4108. */
+};
+
+enum lag_cause {
+    LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
+    LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
+    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
+};
+
+static inline const char *lag_cause_text(enum lag_cause cause)
+{
+    return cause == LAG_BY_CLIENT ? "client" : cause == LAG_BY_NETWORK ? "network" : "server";
+}
+
+/* How far a conn is behind in the log; at least so far, when the log has passed it. */
+struct core_lag {
+    bool is_behind;
+    uint64_t bytes; /* of the log, whoever they are for */
+    uint64_t ms;    /* age of the oldest frame that it has not been sent */
+    enum lag_cause cause;
+    uint32_t round_trip_us; /* as the kernel has it; 0: not known */
 };
 
 /* Reasons a conn ended, for the log. */
@@ -68,8 +89,15 @@ struct core_ops {
                      const struct core_conn_end *end);
     /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
     void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* This conn has used up half of what it may lag. Once, until it has caught up. */
+    void (*on_lag)(void *context, struct core *core, uint32_t conn, const struct core_lag *lag);
+    /* The server is to stop: this conn is closed in close_ns, all are in end_ns. */
+    void (*on_drain)(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                     uint64_t end_ns);
     /* A channel that the core has not seen before, before its first frame is fanned out. */
     void (*on_channel)(void *context, struct core *core, uint32_t channel);
+    /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
+    void (*on_subscriber)(void *context, struct core *core, uint32_t channel, int change);
     /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
      * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
     size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
@@ -87,6 +115,14 @@ struct core_ops {
 struct core_listener {
     int fd;
     bool is_unix;
+};
+
+/* What a plain GET of its path is answered with; its bytes are copied. */
+struct core_document {
+    const char *path; /* NULL: none */
+    const char *content_type;
+    const char *bytes;
+    size_t bytes_count;
 };
 
 struct core_time {
@@ -135,6 +171,7 @@ struct core_options {
     bool busy_poll;
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
+    struct core_document document;
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;
@@ -151,9 +188,15 @@ int core_create(struct core **core_out, const struct core_options *options, char
                 size_t error_bytes);
 void core_destroy(struct core *core);
 
-/* Runs until core_stop; conns then get a Close frame with 1001 and at most 500 ms. */
+/* Runs until core_stop; conns then get a Close frame (1001; 4201 after core_drain) and at most
+ * 500 ms. */
 int core_run(struct core *core);
 void core_stop(struct core *core);
+
+/* Any thread, once. From now on who comes is answered 503. Conns are told (ops.on_drain), go on to
+ * get their frames, and are closed with 4201 one after the other, evenly up to end_ns; who is
+ * behind at its turn, when it has caught up. */
+void core_drain(struct core *core, uint64_t end_ns);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
  * whether the core slept (and was woken). waker: an engine of the calling thread. */
@@ -185,8 +228,46 @@ int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
 void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
                            enum lag_policy policy, uint8_t tag);
 
-/* The same for every channel of a group, present and future. A channel subscribed both ways has
- * the exact subscription's policy and its frames come once. */
+/* How far behind a conn may be before the policy of a subscription that exists is applied, lap or
+ * not; 0: any. Of a policy that conflates it changes nothing. */
+void core_set_max_lag(struct core *core, uint32_t conn, uint32_t channel, uint16_t max_lag_ms);
+void core_set_group_max_lag(struct core *core, uint32_t conn, uint32_t group, uint16_t max_lag_ms);
+uint16_t core_max_lag(struct core *core, uint32_t conn, uint32_t channel);
+uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
+
+/* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
+ * is in the log, and will be sent before live ones (and once: whatever the policy, what the log
+ * passes meanwhile is told by GAP). 1: not all is there; GAP tells the hole, and the newest frame
+ * follows it if it is a full image. -ERANGE: nobody can have got that seq. -ENOSPC: no room. */
+struct core_resume {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy;
+    uint8_t tag;
+    bool is_same_epoch; /* false: seq means nothing; GAP begins with 1 */
+    uint64_t seq;
+};
+int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
+
+/* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
+ * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too
+ * much waits for this conn. They are valid until core_send_snapshots, which is to follow, with what
+ * core_find_snapshots returned; the answer may be sent in between. */
+struct core_snapshot {
+    uint32_t channel;
+    uint32_t group;
+    int error;
+    uint32_t frame_bytes;
+    uint64_t as_of; /* its seq */
+    const uint8_t *frame;
+};
+uint64_t core_find_snapshots(struct core *core, uint32_t conn, struct core_snapshot *snapshots,
+                             uint32_t count);
+void core_send_snapshots(struct core *core, uint32_t conn, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned);
+
+/* A subscription to every channel of a group, present and future. A channel subscribed both ways
+ * has the exact subscription's policy and its frames come once. */
 int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum lag_policy policy,
                          bool snapshot);
 int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
@@ -202,6 +283,15 @@ uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, u
 /* The seq of the next live frame of a channel, as seen by this core for that conn. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
 
+/* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
+uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
+
+/* Whether this conn was sent all its frames before core_next_seq. */
+bool core_conn_is_current(struct core *core, uint32_t conn);
+
+/* A system call. */
+void core_conn_lag(struct core *core, uint32_t conn, struct core_lag *lag_out);
+
 /* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves
  * *turn on (0 at the start; wraps). Returns how many. */
 uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
@@ -214,6 +304,7 @@ struct core_conn_stats {
     uint64_t frames_sent, frames_lost, frames_conflated;
     uint32_t subscription_count; /* exact ones and groups */
     uint32_t round_trip_us;      /* of the last ping; 0: not known */
+    uint32_t encoding;           /* enum core_encoding_number */
 };
 void core_conn_stats(struct core *core, uint32_t conn, struct core_conn_stats *stats_out);
 

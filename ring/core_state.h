@@ -1,8 +1,8 @@
 /*
  * core_state: the inside of a core, shared by the files that make it up (core.c,
- * core_subscribe.c, conn.c, sender.c, puller.c) and by nobody else.
+ * core_subscribe.c, core_drain.c, conn.c, sender.c, puller.c, lag.c) and by nobody else.
  *
- * Threads  The core's own, but for core->armed and core->stopping.
+ * Threads  The core's own, but for core->armed, core->stopping and core->drain_end_wanted_ns.
  */
 #ifndef RINGCAST_RING_CORE_STATE_H
 #define RINGCAST_RING_CORE_STATE_H
@@ -10,6 +10,7 @@
 #include "codec/base/check.h"
 #include "ring/conn.h"
 #include "ring/engine.h"
+#include "ring/lag.h"
 #include "ring/probes.h"
 #include "ring/puller.h"
 #include "ring/sender.h"
@@ -78,6 +79,7 @@ struct core_loan {
 struct core_channel {
     uint64_t last_seq;          /* 0: none yet */
     uint64_t last_index_plus_1; /* 0: none yet */
+    uint64_t hash;              /* running, of its frames up to last_seq */
     uint8_t group;              /* once there was a frame */
 };
 
@@ -99,6 +101,7 @@ struct core {
     /* Read or written by other threads. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
     _Atomic uint32_t stopping;
+    _Atomic uint64_t drain_end_wanted_ns; /* core_drain; 0: not called */
 
     /* Set at creation, then constant. */
     _Alignas(CACHE_LINE_BYTES) struct core_options options;
@@ -108,6 +111,7 @@ struct core {
     struct engine engine;
     struct core_counters *counters;
     struct conn *conns;
+    struct conn_history *histories; /* by conn */
     uint32_t *free_conns;
     uint32_t free_conn_count;
     struct core_stream streams[CORE_ENCODINGS_MAX];
@@ -136,6 +140,11 @@ struct core {
     bool accept_paused;
     uint64_t accept_complaint_ns; /* when the next line about it may be written */
     uint64_t worked_ns;           /* when frames were last fanned out */
+    uint64_t drain_end_ns;        /* 0: no drain has begun */
+    uint64_t drain_began_ns;
+    uint64_t drain_conn_count; /* when it began */
+    uint64_t drain_told_count;
+    uint32_t drain_next; /* Conns before it were told. */
     bool stopping_began;
     uint64_t stop_deadline_ns;
 };
@@ -148,6 +157,11 @@ static inline uint64_t core_tag(enum core_op op, uint32_t generation, uint32_t c
 static inline struct conn *core_conn(struct core *core, uint32_t index)
 {
     return &core->conns[index];
+}
+
+static inline struct conn_history *core_history(const struct core *core, const struct conn *conn)
+{
+    return &core->histories[conn - core->conns];
 }
 
 static inline struct conn_input *core_input(struct core *core, uint32_t index)
@@ -174,6 +188,15 @@ void core_see_channels(struct core *core);
 bool core_follow_run(struct core *core, struct core_stream *stream);
 void core_drop_subscriptions(struct core *core, struct conn *conn);
 void core_pause_accept(struct core *core);
+
+#define CORE_DRAIN_CLOSE_CODE 4201
+/* Begins a drain that is wanted, and tells some conns; true: there are more. */
+bool core_drain_go_on(struct core *core);
+bool core_drain_has_told(const struct core *core, const struct conn *conn);
+/* When the conn is to be looked at next: in CONN_TICK_NS, or at its turn. */
+uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn);
+/* It is a conn's turn: closes it, or puts it off. */
+void core_drain_close(struct core *core, struct conn *conn);
 struct io_uring_sqe *core_sqe(struct core *core);
 
 #endif

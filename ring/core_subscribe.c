@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "ring/core_state.h"
+#include "ring/history.h"
 
 void core_send_text(struct core *core, uint32_t index, const char *payload, size_t payload_bytes)
 {
@@ -29,7 +30,19 @@ uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
     return core_stream(core, core_conn(core, index))->channels[channel].last_seq + 1;
 }
 
+uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
+{
+    return core_stream(core, core_conn(core, index))->channels[channel].hash;
+}
+
 /* ---- Single channels ---- */
+
+static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
+{
+    if (core->options.ops->on_subscriber != NULL) {
+        core->options.ops->on_subscriber(core->options.context, core, channel, change);
+    }
+}
 
 int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t group,
                    enum lag_policy policy, bool snapshot, uint8_t tag)
@@ -50,13 +63,14 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     }
     uint64_t last_seq = stream->channels[channel].last_seq;
     struct sub *record = &stream->subs.records[sub];
-    record->group = (uint8_t)group;
-    record->policy = (uint8_t)policy;
+    record->group = (uint8_t)group & 15;
+    record->policy = (uint8_t)policy & 15;
     record->tag = tag;
     record->next_seq = last_seq + 1;
     record->first_seq = last_seq + 1;
     conn->sub_count++;
     counter_add(&core->counters->subscriptions, 1);
+    core_tell_subscriber(core, channel, 1);
     if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
         if (conn->mode == CONN_PUSHED) {
             puller_start(core, conn, stream->position);
@@ -76,6 +90,8 @@ static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
     if (conn->sweep_sub == sub) {
         conn->sweep_sub = stream->subs.records[sub].conn_next;
     }
+    core_tell_subscriber(core, stream->subs.records[sub].channel, -1);
+    history_forget_sub(core, conn, sub);
     subs_remove(&stream->subs, sub, &conn->sub_first);
     conn->sub_count--;
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
@@ -106,9 +122,27 @@ void core_set_subscription(struct core *core, uint32_t index, uint32_t channel,
     struct core_stream *stream = core_stream(core, core_conn(core, index));
     uint32_t sub = subs_find(&stream->subs, index, channel);
     if (sub != SUB_NONE) {
-        stream->subs.records[sub].policy = (uint8_t)policy;
+        stream->subs.records[sub].policy = (uint8_t)policy & 15;
         stream->subs.records[sub].tag = tag;
     }
+}
+
+void core_set_max_lag(struct core *core, uint32_t index, uint32_t channel, uint16_t max_lag_ms)
+{
+    struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
+    uint32_t sub = subs_find(&stream->subs, index, channel);
+    if (sub != SUB_NONE) {
+        stream->subs.records[sub].max_lag_ms = max_lag_ms;
+        conn->has_lag_limit |= max_lag_ms != 0;
+    }
+}
+
+uint16_t core_max_lag(struct core *core, uint32_t index, uint32_t channel)
+{
+    const struct core_stream *stream = core_stream(core, core_conn(core, index));
+    uint32_t sub = subs_find(&stream->subs, index, channel);
+    return sub == SUB_NONE ? 0 : stream->subs.records[sub].max_lag_ms;
 }
 
 /* ---- Groups ---- */
@@ -129,8 +163,11 @@ static void core_take_over_group(struct core *core, struct conn *conn, uint32_t 
         }
         uint32_t sub = subs_find(&stream->subs, conn_index(core, conn), channel);
         if (sub != SUB_NONE) {
-            seq->next = stream->subs.records[sub].next_seq;
-            seq->first = stream->subs.records[sub].first_seq;
+            struct sub *record = &stream->subs.records[sub];
+            seq->next = record->next_seq;
+            seq->first = record->first_seq;
+            record->next_seq &= PULLER_SEQ_MASK; /* What is due is so once. */
+            record->first_seq &= PULLER_SEQ_MASK;
         } else {
             seq->first = known->last_seq + 1;
             seq->next = seq->first | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
@@ -173,6 +210,26 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     return 0;
 }
 
+void core_set_group_max_lag(struct core *core, uint32_t index, uint32_t group, uint16_t max_lag_ms)
+{
+    struct conn *conn = core_conn(core, index);
+    uint8_t bit = (uint8_t)(1u << group);
+    if (max_lag_ms == 0) {
+        conn->group_lag_mask &= (uint8_t)~bit;
+        return;
+    }
+    conn->group_lag_mask |= bit;
+    conn->has_lag_limit = true;
+    core_history(core, conn)->group_max_lag_ms[group] = max_lag_ms;
+}
+
+uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
+{
+    const struct conn *conn = core_conn(core, index);
+    bool has_limit = (conn->group_lag_mask & (1u << group)) != 0;
+    return has_limit ? core_history(core, conn)->group_max_lag_ms[group] : 0;
+}
+
 static void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
 {
     struct core_stream *stream = core_stream(core, conn);
@@ -181,6 +238,7 @@ static void core_remove_group(struct core *core, struct conn *conn, uint32_t gro
         core_conn(core, moved.conn)->group_place[group] = conn->group_place[group];
     }
     conn->group_mask &= (uint8_t) ~(1u << group);
+    conn->group_lag_mask &= (uint8_t) ~(1u << group);
     counter_add(&core->counters->subscriptions, (uint64_t)-1);
 }
 
@@ -216,6 +274,7 @@ void core_drop_subscriptions(struct core *core, struct conn *conn)
         }
     }
     conn->sweeping = false;
+    conn->in_history = false;
 }
 
 /* ---- Numbers ---- */
@@ -271,5 +330,16 @@ void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *
         .frames_conflated = conn->frames_conflated,
         .subscription_count = conn->sub_count + (uint32_t)__builtin_popcount(conn->group_mask),
         .round_trip_us = conn->round_trip_us,
+        .encoding = conn->encoding,
     };
+}
+
+bool core_conn_is_current(struct core *core, uint32_t index)
+{
+    return conn_is_current(core_conn(core, index));
+}
+
+void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)
+{
+    lag_measure(core, core_conn(core, index), lag_out);
 }

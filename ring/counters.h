@@ -52,6 +52,7 @@ struct core_counters {
     counter closed_slow;     /* 4108 */
     counter closed_silent;   /* 4109 */
     counter closed_idle;     /* 4114 */
+    counter closed_drain;    /* 4201 */
     counter closed_protocol; /* 1002, 1007, 1009 and failed handshakes */
     counter closed_reset;    /* by the peer or an error, without a Close frame */
     counter subscriptions;   /* gauge */
@@ -73,6 +74,7 @@ struct core_counters {
     counter frames_lost;       /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
+    counter lags_told;      /* LAG messages */
     counter laps;           /* conns passed by the writer */
     counter core_laps;      /* times the core itself was passed */
     counter recv_no_buffer; /* -ENOBUFS */

@@ -194,6 +194,7 @@ static void frame_log_drop(struct frame_log *log, uint64_t index)
 {
     const struct frame_desc *desc = frame_log_desc(log, index);
     struct frame_log_channel *channel = &log->channels[desc->channel];
+    atomic_store_explicit(&channel->dropped_hash, desc->hash, memory_order_relaxed);
     /* Release: who reads it sees the channel's later frames, too, and seeks again. */
     atomic_store_explicit(&channel->dropped_seq, desc->seq, memory_order_release);
     uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
@@ -329,6 +330,7 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
     struct frame_log_channel *channel = &log->channels[number];
     channel->next_seq = next_seq;
     atomic_store_explicit(&channel->group, group, memory_order_relaxed);
+    atomic_store_explicit(&channel->dropped_hash, channel->hash, memory_order_relaxed);
     atomic_store_explicit(&channel->dropped_seq, next_seq - 1, memory_order_release);
 }
 
@@ -374,6 +376,7 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
         .position = log->write_position,
         .seq = channel->next_seq,
         .ts_pub_ns = ts_pub_ns,
+        .hash = channel->hash,
         .channel = channel_number,
         .frame_bytes = frame_bytes,
         .previous_distance = distance > log->desc_mask ? 0 : (uint32_t)distance,
@@ -449,6 +452,7 @@ static void frame_log_seek_saved(const struct frame_log_channel *channel, uint64
 {
     uint64_t dropped_seq = atomic_load_explicit(&channel->dropped_seq, memory_order_acquire);
     found->next_seq = newer_seq != 0 ? newer_seq : dropped_seq + 1;
+    found->hash = atomic_load_explicit(&channel->dropped_hash, memory_order_relaxed);
     uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_acquire);
     if (current != 0 && channel->saved_seq[current - 1] + 1 == found->next_seq) {
         found->saved = channel->saved[current - 1];
@@ -479,6 +483,7 @@ void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t chann
                 found->in_log = true;
                 found->index = next - 1;
                 found->next_seq = desc->seq + 1;
+                found->hash = desc->hash;
                 return;
             }
             newer_seq = desc->seq;

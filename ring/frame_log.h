@@ -52,20 +52,23 @@ struct frame_desc {
     uint64_t position;
     uint64_t seq;
     uint64_t ts_pub_ns;
+    uint64_t hash; /* The channel's running hash, this frame included. */
     uint32_t channel;
     uint32_t frame_bytes;
     uint32_t previous_distance; /* Frames back to the channel's previous one; 0: none in reach. */
     uint8_t group;              /* What src sorts channels by: the data type. */
     uint8_t flags;
 };
-static_assert(sizeof(struct frame_desc) == 40, "the walk of a flush reads these one by one");
+static_assert(sizeof(struct frame_desc) == 48, "the walk of a flush reads these one by one");
 
 /* Written by the writer only. */
 struct frame_log_channel {
     _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
     uint64_t next_seq;                  /* The writer's own; readers learn it from descriptors. */
+    uint64_t hash;                      /* The writer's own, likewise. */
     _Atomic uint8_t group;              /* Of all its frames; set with the first. */
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
+    _Atomic uint64_t dropped_hash;      /* What it bore. */
     uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
     uint64_t saved_seq[2];
     uint64_t saved_ts_pub_ns[2];
@@ -144,6 +147,18 @@ static inline uint64_t frame_log_next_seq(const struct frame_log *log, uint32_t 
     return log->channels[channel].next_seq;
 }
 
+/* The running hash (codec/running_hash.h) of a channel's frames so far. Who writes the log sets it
+ * before it commits the frame that it takes in; the descriptor bears it. */
+static inline uint64_t frame_log_hash(const struct frame_log *log, uint32_t channel)
+{
+    return log->channels[channel].hash;
+}
+
+static inline void frame_log_set_hash(struct frame_log *log, uint32_t channel, uint64_t hash)
+{
+    log->channels[channel].hash = hash;
+}
+
 /* Takes the frame that was written at frame_log_reserve() in; readers see it after publish. */
 void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, uint8_t flags,
                       uint32_t frame_bytes, uint64_t ts_pub_ns);
@@ -169,7 +184,8 @@ static inline bool frame_log_has_frames(const struct frame_log *log, uint32_t ch
            0;
 }
 
-/* Of a channel without a frame since the last clear: as if its frames had begun before. */
+/* Of a channel without a frame since the last clear: as if its frames had begun before, and their
+ * hash were what is set. */
 void frame_log_set_next_seq(struct frame_log *log, uint32_t channel, uint8_t group,
                             uint64_t next_seq);
 
@@ -212,14 +228,37 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
     atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
 }
 
+/* For who pins for a moment only: what is pinned now (or FRAME_LOG_NOT_PINNED), and back to it. */
+static inline uint64_t frame_log_pinned(const struct frame_log *log, uint32_t reader)
+{
+    return atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);
+}
+
+static inline void frame_log_pin_again(struct frame_log *log, uint32_t reader, uint64_t pinned)
+{
+    atomic_store_explicit(&log->pins[reader].index, pinned, memory_order_release);
+}
+
+static inline bool frame_log_is_pinned(const struct frame_log *log, uint32_t reader)
+{
+    return frame_log_pinned(log, reader) != FRAME_LOG_NOT_PINNED;
+}
+
 /* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
  * the hold's number, or FRAME_LOG_NO_HOLD: there are too many. */
 uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);
 void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
 
+/* A channel's frames after this seq are in the log, for a reader that pinned the oldest before. */
+static inline uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel)
+{
+    return atomic_load_explicit(&log->channels[channel].dropped_seq, memory_order_acquire);
+}
+
 /* The newest frame of a channel before an index. */
 struct frame_log_found {
     uint64_t next_seq; /* 1 + its seq; 1 when the channel had no frame before the index. */
+    uint64_t hash;     /* What it bore; for an index within a segment of the pin it may be newer. */
     uint64_t index;    /* Where its descriptor is, when in_log. */
     uint8_t group;     /* of the channel, when next_seq is over 1 */
     bool in_log;

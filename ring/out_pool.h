@@ -44,6 +44,11 @@ struct out_chain {
     uint32_t sent_bytes; /* of the first block */
 };
 
+static inline bool out_pool_is_half_free(const struct out_pool *pool)
+{
+    return pool->free_count >= pool->block_count / 2;
+}
+
 int out_pool_init(struct out_pool *pool, size_t bytes);
 void out_pool_deinit(struct out_pool *pool);
 

@@ -1,9 +1,12 @@
 /* Conns that are behind: they read the log at their own pace, each with a cursor. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ring/core_state.h"
+#include "ring/history.h"
 
 #define PULLER_GAP_BYTES_MAX 256
 
@@ -68,23 +71,16 @@ void puller_release(struct core *core, struct conn *conn)
     conn->group_seqs = NULL;
     conn->group_seqs_count = 0;
     conn->sweeping = false;
+    conn->in_history = false;
+    conn->lag_told = false;
     if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
     }
     conn->mode = CONN_PUSHED;
 }
 
-/* How one channel stands with a conn: a view of the sub or the group that covers it. */
-struct puller_entry {
-    uint64_t *seq; /* may bear PULLER_SNAPSHOT_DUE */
-    uint64_t first_seq;
-    struct sub *sub;
-    enum lag_policy policy;
-};
-
-/* false: the conn does not subscribe to the channel, or had to be ended. */
-static bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
-                        struct puller_entry *entry)
+bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
+                 struct puller_entry *entry)
 {
     struct core_stream *stream = core_stream(core, conn);
     uint32_t sub =
@@ -93,20 +89,29 @@ static bool puller_find(struct core *core, struct conn *conn, uint32_t channel, 
     if (sub == SUB_NONE && !by_group) {
         return false;
     }
-    entry->sub = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
-    entry->policy = entry->sub != NULL ? entry->sub->policy : conn->group_policy[group];
+    struct sub *record = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
+    entry->policy = record != NULL ? record->policy : conn->group_policy[group];
     if (!by_group) {
-        entry->seq = &entry->sub->next_seq;
-        entry->first_seq = entry->sub->first_seq;
+        entry->next = &record->next_seq;
+        entry->first = &record->first_seq;
         return true;
     }
     struct puller_seq *seq = puller_group_seq(core, conn, channel);
     if (seq == NULL) {
         return false;
     }
-    entry->seq = &seq->next;
-    entry->first_seq = seq->first;
+    entry->next = &seq->next;
+    entry->first = &seq->first;
     return true;
+}
+
+void puller_lose(const struct puller_entry *entry, uint64_t from_seq, uint64_t next_seq,
+                 enum puller_reason reason)
+{
+    if ((*entry->first & PULLER_GAP_DUE) == 0) {
+        *entry->first = from_seq | PULLER_GAP_DUE | (uint64_t)reason << PULLER_REASON_SHIFT;
+    }
+    *entry->next = next_seq;
 }
 
 /* ---- Entering and leaving ---- */
@@ -139,7 +144,7 @@ void puller_start(struct core *core, struct conn *conn, uint64_t cursor)
         const struct frame_desc *desc = frame_log_desc(stream->log, index - 1);
         struct puller_entry entry;
         if (puller_find(core, conn, desc->channel, desc->group, &entry)) {
-            *entry.seq = desc->seq;
+            *entry.next = desc->seq;
         }
     }
     puller_enqueue(core, conn);
@@ -155,7 +160,10 @@ void puller_sweep(struct core *core, struct conn *conn)
 
 static void puller_settle_mode(struct core *core, struct conn *conn)
 {
-    if (conn->cursor == core_stream(core, conn)->position && !conn->sweeping) {
+    if (conn->in_history && history_is_over(core, conn)) {
+        conn->in_history = false;
+    }
+    if (conn->cursor == core_stream(core, conn)->position && !conn->sweeping && !conn->in_history) {
         puller_release(core, conn);
         if (conn->out.bytes > 0) {
             sender_mark_ready(core, conn);
@@ -171,11 +179,20 @@ void puller_on_sent(struct core *core, struct conn *conn, uint64_t to)
     puller_settle_mode(core, conn);
 }
 
-static bool puller_is_conflated(const struct core_stream *stream, const struct puller_entry *entry,
-                                const struct frame_desc *desc, uint64_t index)
+static bool puller_is_conflated(struct core *core, const struct conn *conn,
+                                const struct puller_entry *entry, const struct frame_desc *desc,
+                                uint64_t index)
 {
     return entry->policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0 &&
-           stream->channels[desc->channel].last_index_plus_1 > index + 1;
+           core_stream(core, conn)->channels[desc->channel].last_index_plus_1 > index + 1 &&
+           !history_is_past(core, conn, index);
+}
+
+/* Frames before it were not looked at for sending, or are told as lost. */
+static uint64_t puller_bound(const struct puller_entry *entry)
+{
+    bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
+    return (gap_due ? *entry->next : *entry->first) & PULLER_SEQ_MASK;
 }
 
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
@@ -188,14 +205,14 @@ void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_
         const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
         struct puller_entry entry;
         if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
-            desc->seq < entry.first_seq || desc->seq >= (*entry.seq & ~PULLER_SNAPSHOT_DUE)) {
+            desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PULLER_SEQ_MASK)) {
             continue;
         }
-        if (puller_is_conflated(stream, &entry, desc, back - 1)) {
+        if (puller_is_conflated(core, conn, &entry, desc, back - 1)) {
             conn->frames_conflated--;
             counter_add(&core->counters->frames_conflated, (uint64_t)-1);
         }
-        *entry.seq = desc->seq;
+        *entry.next = desc->seq;
     }
 }
 
@@ -207,12 +224,22 @@ static void puller_count_conflated(struct core *core, struct conn *conn, uint64_
     counter_add(&core->counters->frames_conflated, count);
 }
 
-static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t channel,
-                            uint64_t from_seq, uint64_t to_seq)
+static enum puller_reason puller_reason(const struct conn *conn)
 {
+    return conn->lag_exceeded ? PULLER_LAG : PULLER_OVERRUN;
+}
+
+static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t channel,
+                            uint64_t from_seq, uint64_t to_seq, enum puller_reason reason)
+{
+    static const char *const words[] = {
+        [PULLER_OVERRUN] = "overrun",
+        [PULLER_LAG] = "lag",
+        [PULLER_RESTART] = "restart",
+    };
     char text[PULLER_GAP_BYTES_MAX];
     size_t bytes = core->options.ops->write_gap(core->options.context, text, channel, from_seq,
-                                                to_seq, conn->lag_exceeded ? "lag" : "overrun");
+                                                to_seq, words[reason]);
     uint64_t count = to_seq - from_seq + 1;
     conn->frames_lost += count;
     counter_add(&core->counters->frames_lost, count);
@@ -220,34 +247,33 @@ static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t chann
     conn_queue_frame(core, conn, WS_TEXT, text, bytes);
 }
 
-static void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
-                             uint32_t frame_bytes)
+void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
+                      uint32_t frame_bytes)
 {
     conn_queue(core, conn, frame, frame_bytes);
     conn->frames_sent++;
     counter_add(&core->counters->frames_out, 1);
 }
 
-/* The newest full image of a channel, from the log or from where it was saved; false: none. */
-static bool puller_send_newest(struct core *core, struct conn *conn, uint32_t channel)
+/* The newest full image of a channel, from the log or from where it was saved; NULL: none. */
+static const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
+                                          uint32_t *bytes_out)
 {
     struct core_stream *stream = core_stream(core, conn);
     struct frame_log_found found;
     frame_log_pin_oldest(stream->log, core->options.index);
     frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
+    if (found.next_seq != stream->channels[channel].last_seq + 1) {
+        return NULL; /* The writer has passed the core: what is found is newer. */
+    }
     if (found.in_log) {
         const struct frame_desc *desc = frame_log_desc(stream->log, found.index);
-        if ((desc->flags & FRAME_FULL_IMAGE) == 0) {
-            return false;
-        }
-        puller_send_copy(core, conn, frame_log_at(stream->log, desc->position), desc->frame_bytes);
-        return true;
+        *bytes_out = desc->frame_bytes;
+        return (desc->flags & FRAME_FULL_IMAGE) != 0 ? frame_log_at(stream->log, desc->position)
+                                                     : NULL;
     }
-    if (found.saved == NULL) {
-        return false;
-    }
-    puller_send_copy(core, conn, found.saved, found.saved_bytes);
-    return true;
+    *bytes_out = found.saved_bytes;
+    return found.saved;
 }
 
 /* Brings one channel up to stream->position, where the cursor is. */
@@ -255,17 +281,34 @@ static void puller_bring_up(struct core *core, struct conn *conn, uint32_t chann
                             const struct puller_entry *entry)
 {
     uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
-    bool snapshot_due = (*entry->seq & PULLER_SNAPSHOT_DUE) != 0;
-    uint64_t seq = *entry->seq & ~PULLER_SNAPSHOT_DUE;
-    *entry->seq = now_seq;
-    if (snapshot_due && seq == now_seq) {
-        puller_send_newest(core, conn, channel);
-    } else if (seq < now_seq) {
-        if (entry->policy == LAG_CONFLATE && puller_send_newest(core, conn, channel)) {
-            puller_count_conflated(core, conn, now_seq - seq - 1);
-        } else {
-            puller_tell_gap(core, conn, channel, seq, now_seq - 1);
-        }
+    uint64_t seq = *entry->next & PULLER_SEQ_MASK;
+    bool snapshot_due = (*entry->next & PULLER_SNAPSHOT_DUE) != 0;
+    bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
+    if (seq > now_seq) {
+        return; /* It goes on with what the core has not seen yet. */
+    }
+    enum puller_reason reason = gap_due ? puller_due_reason(entry) : puller_reason(conn);
+    if (gap_due) {
+        seq = *entry->first & PULLER_SEQ_MASK;
+        *entry->first = now_seq;
+    }
+    if (seq == now_seq && !snapshot_due) {
+        return;
+    }
+    *entry->next = now_seq;
+    uint32_t bytes = 0;
+    const uint8_t *image = NULL;
+    if (snapshot_due || gap_due || entry->policy == LAG_CONFLATE) {
+        image = puller_newest_image(core, conn, channel, &bytes);
+    }
+    uint64_t lost_end = image != NULL ? now_seq - 1 : now_seq;
+    if (seq < lost_end && image != NULL && entry->policy == LAG_CONFLATE && !gap_due) {
+        puller_count_conflated(core, conn, lost_end - seq);
+    } else if (seq < lost_end) {
+        puller_tell_gap(core, conn, channel, seq, lost_end - 1, reason);
+    }
+    if (image != NULL) {
+        puller_send_copy(core, conn, image, bytes);
     }
 }
 
@@ -317,19 +360,106 @@ static bool puller_must_disconnect(struct core *core, const struct conn *conn)
     return false;
 }
 
+static void puller_end_slow(struct core *core, struct conn *conn)
+{
+    struct core_lag lag;
+    char reason[WS_CONTROL_BYTES_MAX];
+    lag_measure(core, conn, &lag);
+    snprintf(reason, sizeof reason, "slow;cause=%s;lag_ms=%" PRIu64, lag_cause_text(lag.cause),
+             lag.ms);
+    counter_add(&core->counters->closed_slow, 1);
+    conn_close(core, conn, 4108, reason, "too slow");
+}
+
 /* Too far behind: on with live frames. What lies between is told, channel by channel, before the
  * channel's next frame, or by the sweep when it has none. */
 static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
 {
     counter_add(&core->counters->laps, 1);
     if (puller_must_disconnect(core, conn)) {
-        counter_add(&core->counters->closed_slow, 1);
-        conn_close(core, conn, 4108, "slow;cause=client", "too slow");
+        puller_end_slow(core, conn);
         return;
     }
     conn->lag_exceeded = lag_exceeded;
+    if (history_is_past(core, conn, conn->cursor)) {
+        history_lose(core, conn);
+    }
     conn->cursor = core_stream(core, conn)->position;
     puller_sweep(core, conn);
+}
+
+/* ---- Limits of single subscriptions ---- */
+
+/* Whether a limit is exceeded; false also for a conn that has been ended for it. */
+static bool puller_is_over_limit(struct core *core, struct conn *conn, uint32_t max_lag_ms,
+                                 uint32_t policy, uint64_t lag_ns)
+{
+    if (max_lag_ms == 0 || lag_ns <= max_lag_ms * NS_PER_MS) {
+        return false;
+    }
+    if (policy == LAG_DISCONNECT) {
+        puller_end_slow(core, conn);
+        return false;
+    }
+    return true;
+}
+
+/* On with live frames, for one channel. What is conflated goes on: only its newest frame comes. */
+static void puller_pass_over(struct core *core, struct conn *conn, uint32_t channel, uint32_t group)
+{
+    uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
+    struct puller_entry entry;
+    if (puller_find(core, conn, channel, group, &entry) && entry.policy == LAG_SKIP &&
+        (*entry.next & PULLER_SEQ_MASK) < now_seq) {
+        puller_lose(&entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_LAG);
+    }
+}
+
+static void puller_pass_over_group(struct core *core, struct conn *conn, uint32_t group)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    for (uint32_t channel = 0; channel < core->channel_count; channel++) {
+        const struct core_channel *known = &stream->channels[channel];
+        if (known->last_seq > 0 && known->group == group &&
+            subs_find(&stream->subs, conn_index(core, conn), channel) == SUB_NONE) {
+            puller_pass_over(core, conn, channel, group);
+        }
+    }
+}
+
+/* The conn is lag_ns behind: what has a lower limit is passed over. Between two turns, so that no
+ * frame is on its way. */
+static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_ns)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    bool any = false;
+    bool all = true;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE && conn->state == CONN_STREAMING;
+         sub = stream->subs.records[sub].conn_next) {
+        const struct sub *record = &stream->subs.records[sub];
+        bool is_over = puller_is_over_limit(core, conn, record->max_lag_ms, record->policy, lag_ns);
+        if (is_over) {
+            puller_pass_over(core, conn, record->channel, record->group);
+        }
+        any |= is_over;
+        all &= is_over;
+    }
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX && conn->state == CONN_STREAMING; group++) {
+        if ((conn->group_mask & (1u << group)) == 0) {
+            continue;
+        }
+        uint32_t limit = core_group_max_lag(core, conn_index(core, conn), group);
+        bool is_over = puller_is_over_limit(core, conn, limit, conn->group_policy[group], lag_ns);
+        if (is_over) {
+            puller_pass_over_group(core, conn, group);
+        }
+        any |= is_over;
+        all &= is_over;
+    }
+    if (any && conn->state == CONN_STREAMING) {
+        puller_sweep(core, conn);
+        conn->cursor = all ? stream->position : conn->cursor;
+    }
 }
 
 /* ---- A turn ---- */
@@ -338,23 +468,27 @@ static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
 static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
                         const struct frame_desc *desc)
 {
-    const struct core_stream *stream = core_stream(core, conn);
     struct puller_entry entry;
     if (!puller_find(core, conn, desc->channel, desc->group, &entry)) {
         return false;
     }
-    uint64_t seq = *entry.seq & ~PULLER_SNAPSHOT_DUE;
+    uint64_t seq = *entry.next & PULLER_SEQ_MASK;
     if (desc->seq < seq) {
-        return false; /* From before it subscribed. */
+        return false; /* It has got it, or it is from before it subscribed. */
     }
-    *entry.seq = desc->seq + 1;
+    *entry.next = desc->seq + 1;
     bool can_conflate = entry.policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0;
-    if (desc->seq > seq && can_conflate) {
+    if ((*entry.first & PULLER_GAP_DUE) != 0) {
+        uint64_t lost_seq = *entry.first & PULLER_SEQ_MASK;
+        enum puller_reason reason = puller_due_reason(&entry);
+        *entry.first = desc->seq;
+        puller_tell_gap(core, conn, desc->channel, lost_seq, desc->seq - 1, reason);
+    } else if (desc->seq > seq && can_conflate) {
         puller_count_conflated(core, conn, desc->seq - seq);
     } else if (desc->seq > seq) {
-        puller_tell_gap(core, conn, desc->channel, seq, desc->seq - 1);
+        puller_tell_gap(core, conn, desc->channel, seq, desc->seq - 1, puller_reason(conn));
     }
-    if (puller_is_conflated(stream, &entry, desc, index)) {
+    if (puller_is_conflated(core, conn, &entry, desc, index)) {
         puller_count_conflated(core, conn, 1);
         return false;
     }
@@ -397,17 +531,27 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
 static void puller_check_lag(struct core *core, struct conn *conn)
 {
     const struct core_stream *stream = core_stream(core, conn);
-    if (conn->cursor == stream->position || conn->state != CONN_STREAMING) {
+    if (conn->cursor == stream->position) {
         return;
     }
     if (!frame_log_pin(stream->log, core->options.index, conn->cursor)) {
         puller_jump(core, conn, false);
         return;
     }
+    if (history_is_past(core, conn, conn->cursor)) {
+        return;
+    }
     uint64_t ts_pub_ns = frame_log_desc(stream->log, conn->cursor)->ts_pub_ns;
-    if (core->options.max_lag_ns != 0 &&
-        core->time.wall_ns > ts_pub_ns + core->options.max_lag_ns) {
+    uint64_t behind_ns = core->time.wall_ns > ts_pub_ns ? core->time.wall_ns - ts_pub_ns : 0;
+    if (core->options.max_lag_ns != 0 && behind_ns > core->options.max_lag_ns) {
         puller_jump(core, conn, true);
+        return;
+    }
+    if (conn->has_lag_limit) {
+        puller_limit_lag(core, conn, behind_ns);
+    }
+    if (conn->state == CONN_STREAMING && conn->cursor < stream->position) {
+        lag_check(core, conn, behind_ns);
     }
 }
 
@@ -424,27 +568,41 @@ static bool puller_sends_own_first(struct core *core, const struct conn *conn)
     return sender_may_lend(core, conn, end - start);
 }
 
+/* What is to be done before something is sent; returns the index after the last frame looked at. */
+static uint64_t puller_prepare(struct core *core, struct conn *conn, struct iovec *iov,
+                               uint32_t *iov_count_out, uint32_t *frames_out)
+{
+    uint64_t to = conn->cursor;
+    if (conn->out.bytes >= PULLER_SWEEP_BYTES || conn->state != CONN_STREAMING) {
+        return to;
+    }
+    if (history_is_seeking(core, conn)) {
+        history_seek(core, conn);
+        return conn->cursor;
+    }
+    puller_check_lag(core, conn);
+    to = conn->cursor;
+    if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
+        to = puller_collect(core, conn, iov, iov_count_out, frames_out);
+    }
+    if (conn->state == CONN_STREAMING && to == core_stream(core, conn)->position &&
+        conn->sweeping) {
+        puller_sweep_on(core, conn);
+    }
+    return to;
+}
+
 static void puller_turn(struct core *core, struct conn *conn)
 {
-    const struct core_stream *stream = core_stream(core, conn);
     struct iovec iov[PULLER_IOVS_MAX];
     uint32_t iov_count = 0;
     uint32_t frames = 0;
-    uint64_t to = conn->cursor;
-    if (conn->out.bytes < PULLER_SWEEP_BYTES) {
-        puller_check_lag(core, conn);
-        if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
-            to = puller_collect(core, conn, iov, &iov_count, &frames);
-        }
-        if (conn->state == CONN_STREAMING && to == stream->position && conn->sweeping) {
-            puller_sweep_on(core, conn);
-        }
-    }
+    uint64_t to = puller_prepare(core, conn, iov, &iov_count, &frames);
     if (!conn_is_open(conn)) {
         return;
     }
     if (conn->state != CONN_STREAMING) {
-        to = stream->position; /* Only its last words are left. */
+        to = core_stream(core, conn)->position; /* Only its last words are left. */
     }
     if (conn->out.bytes == 0 && iov_count == 0) {
         puller_on_sent(core, conn, to);
@@ -512,6 +670,7 @@ void puller_resync(struct core *core, struct core_stream *stream)
         frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
         struct core_channel *known = &stream->channels[channel];
         known->last_seq = found.next_seq - 1;
+        known->hash = found.hash;
         known->group = found.group;
         if (found.in_log) {
             known->last_index_plus_1 = found.index + 1;

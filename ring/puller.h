@@ -19,13 +19,39 @@ struct core_stream;
 #define PULLER_CONNS_PER_TURN 64
 #define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued */
 #define PULLER_SEQS_BYTES_MAX (64 * MIB)
-#define PULLER_SNAPSHOT_DUE (UINT64_C(1) << 63) /* a bit of a seq: the newest frame is wanted */
+
+/* Bits of a next seq: */
+#define PULLER_SNAPSHOT_DUE (UINT64_C(1) << 63) /* the newest frame is wanted */
+#define PULLER_SOUGHT (UINT64_C(1) << 62)       /* where it lies in the log is to be found */
+/* Bits of a first seq: */
+#define PULLER_GAP_DUE                                                                             \
+    (UINT64_C(1) << 63)        /* all from it up to the next is lost, and not told yet */
+#define PULLER_REASON_SHIFT 61 /* why: 2 bits */
+#define PULLER_SEQ_MASK ((UINT64_C(1) << 61) - 1)
+
+enum puller_reason {
+    PULLER_OVERRUN, /* the log has passed it */
+    PULLER_LAG,     /* max_lag */
+    PULLER_RESTART, /* another epoch */
+};
 
 /* As next_seq and first_seq of struct sub, for a channel that a group covers. */
 struct puller_seq {
     uint64_t next;
     uint64_t first;
 };
+
+/* How one channel stands with a conn: a view of the sub or the group that covers it. */
+struct puller_entry {
+    uint64_t *next;
+    uint64_t *first;
+    enum lag_policy policy;
+};
+
+static inline enum puller_reason puller_due_reason(const struct puller_entry *entry)
+{
+    return (enum puller_reason)(*entry->first >> PULLER_REASON_SHIFT & 3);
+}
 
 /* From push mode: the conn goes on at cursor; frames from there up to stream->position (which are
  * pinned) were not sent. */
@@ -41,6 +67,16 @@ void puller_release(struct core *core, struct conn *conn);
 /* What a pulling conn is to get next of a channel that a group of its covers; NULL: there is no
  * room, and it has been ended. */
 struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
+/* false: the conn does not subscribe to the channel, or had to be ended. */
+bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
+                 struct puller_entry *entry);
+/* All from from_seq on before next_seq is lost: GAP will tell it, before the channel's next frame
+ * or with the sweep, which is to follow. */
+void puller_lose(const struct puller_entry *entry, uint64_t from_seq, uint64_t next_seq,
+                 enum puller_reason reason);
+/* A data frame ahead of all that comes from the log. */
+void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
+                      uint32_t frame_bytes);
 /* The writer has passed the core, or an encoding has begun anew: on with live frames. */
 void puller_resync(struct core *core, struct core_stream *stream);
 

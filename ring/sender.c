@@ -167,6 +167,7 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
         stream->channels[desc->channel] = (struct core_channel){
             .last_seq = desc->seq,
             .last_index_plus_1 = stream->position,
+            .hash = desc->hash,
             .group = desc->group,
         };
     }

@@ -26,11 +26,12 @@ struct sub {
     uint32_t conn_next; /* The conn's other subscriptions. */
     uint32_t conn_prev;
     uint32_t place; /* in the channel's array */
-    uint8_t group;
-    uint8_t policy; /* enum lag_policy */
+    uint8_t group : 4;
+    uint8_t policy : 4; /* enum lag_policy */
     uint8_t tag;
-    uint64_t next_seq;  /* What the conn is to get next; kept only while it pulls. */
-    uint64_t first_seq; /* Frames before it are from before it subscribed. */
+    uint16_t max_lag_ms; /* 0: none */
+    uint64_t next_seq;   /* What the conn is to get next; kept only while it pulls. */
+    uint64_t first_seq;  /* Frames before it are not to be got again. Both bear bits of puller.h. */
 };
 static_assert(sizeof(struct sub) == 40, "counted per subscription");
 

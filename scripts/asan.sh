@@ -8,8 +8,8 @@ libraries=(-luring -ljansson -lmicrohttpd -lcrypto -lyaml -lz -lcmocka -lpthread
 mkdir -p "$out/objects" "$out/tests"
 
 # Objects whose source or any header is newer are made again.
-headers=$(find codec ring feeds src tools bench tests -name '*.h' -newer "$out/objects/stamp" \
-    -print -quit 2>/dev/null || echo none yet)
+headers=$(find codec ring feeds src tools bench tests \( -name '*.h' -o -name '*.xml' \) \
+    -newer "$out/objects/stamp" -print -quit 2>/dev/null || echo none yet)
 compile() {
     local object=$out/objects/${1//\//_}.o
     if [ -n "$headers" ] || [ ! "$object" -nt "$1" ]; then

@@ -23,6 +23,7 @@ run_packages=(
     libssl-dev       # SHA-1 of the WebSocket handshake
     libyaml-dev      # configuration files
     zlib1g-dev       # permessage-deflate, HdrHistogram logs
+    libxxhash-dev    # the running hash of what a channel sent
     systemtap-sdt-dev # probes for bpftrace
     python3          # unpacks the toolchain
     python3-pip      # fetches it
@@ -33,6 +34,7 @@ test_packages=(
     git              # lists the sources for the style's checks
     clang-format     # the format of the sources
     python3-websockets # a real client
+    python3-xxhash   # the running hash, checked by another implementation
     python3-aiohttp  # another, of examples/
     nodejs           # and another,
     node-ws          # with its WebSocket

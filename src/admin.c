@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/sbe_schema.h"
 #include "src/log.h"
 
 #define ADMIN_BACKLOG 64
@@ -29,6 +30,7 @@ struct admin_page {
     struct MHD_Connection *connection;
     unsigned int status;
     const char *content_type;
+    const char *cache_control;
     char *body; /* malloc */
     size_t body_bytes;
 };
@@ -311,12 +313,27 @@ static void admin_page_metrics(struct admin *admin, struct admin_page *page)
     page->body = metrics_write_prometheus(admin->metrics, with_aliases, &page->body_bytes);
 }
 
+static void admin_page_schema(struct admin *admin, struct admin_page *page)
+{
+    (void)admin;
+    const char *text = sbe_schema_text(&page->body_bytes);
+    page->status = MHD_HTTP_OK;
+    page->content_type = SBE_SCHEMA_CONTENT_TYPE;
+    page->cache_control = "max-age=3600";
+    page->body = malloc(page->body_bytes);
+    if (page->body != NULL) {
+        memcpy(page->body, text, page->body_bytes);
+    }
+}
+
 static const struct admin_route {
     const char *path;
     void (*write)(struct admin *admin, struct admin_page *page);
 } admin_routes[] = {
-    {"/health", admin_page_health}, {"/livez", admin_page_health}, {"/ready", admin_page_ready},
-    {"/readyz", admin_page_ready},  {"/stats", admin_page_stats},  {"/metrics", admin_page_metrics},
+    {"/health", admin_page_health},       {"/livez", admin_page_health},
+    {"/ready", admin_page_ready},         {"/readyz", admin_page_ready},
+    {"/stats", admin_page_stats},         {"/metrics", admin_page_metrics},
+    {SBE_SCHEMA_PATH, admin_page_schema},
 };
 #define ADMIN_ROUTE_COUNT (sizeof admin_routes / sizeof admin_routes[0])
 
@@ -351,7 +368,7 @@ static enum MHD_Result admin_send(const struct admin_page *page)
         return MHD_NO; /* No memory: the connection is closed. */
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page->cache_control);
     if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     }
@@ -366,7 +383,7 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
 {
     static int seen; /* Its address marks a request whose headers have been read. */
     struct admin *admin = context;
-    struct admin_page page = {.connection = connection};
+    struct admin_page page = {.connection = connection, .cache_control = "no-store"};
     (void)version;
     (void)upload;
     if (*request == NULL) {

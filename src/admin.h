@@ -2,8 +2,10 @@
  * admin: the HTTP server for health, statistics and metrics.
  *
  *   GET /health /livez    200 while the process runs
- *   GET /ready /readyz    200 while clients are welcome; 503 before the cores run and while
- * draining GET /stats            numbers as JSON GET /metrics          numbers as Prometheus text
+ *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining)
+ *   GET /stats            numbers as JSON
+ *   GET /metrics          numbers as Prometheus text
+ *   GET /schema/md.xml    the schema of md.sbe.v1
  *
  * Owner    main starts it after the cores and stops it before their counters go.
  * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.

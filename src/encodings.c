@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/json_tick_reader.h"
+#include "codec/json_tick_read.h"
+#include "codec/running_hash.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 
-#define ENCODINGS_DEFLATE_LEVEL 1 /* higher ones cost more than they save: bench_ws_deflate */
+#define ENCODINGS_LEVELS_MAX 64 /* of one side, in an image that is carried over */
 
 enum encodings_state {
     ENCODINGS_IDLE,
@@ -33,7 +34,9 @@ struct encodings {
     uint32_t written_mask; /* of those not idle, but for JSON */
     size_t payload_bytes_max;
     struct ws_deflate *deflate; /* NULL: JSON is not compressed */
-    struct json_tick_reader reader;
+    struct md_update image;     /* as it was read back, with its levels */
+    struct md_level levels[2][ENCODINGS_LEVELS_MAX];
+    struct json_tick_room room;
 };
 
 static int encodings_create_logs(struct encodings *encodings)
@@ -65,7 +68,7 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     int error = encodings_create_logs(encodings);
     if (error == 0 && options->compresses) {
         struct ws_deflate_options deflate = {
-            .level = ENCODINGS_DEFLATE_LEVEL,
+            .level = WS_DEFLATE_LEVEL,
             .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
             .payload_bytes_min = options->compressed_bytes_min,
         };
@@ -135,7 +138,7 @@ static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
         return 0;
     }
     size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
-                                   tick->update, tick->seq, tick->ts_pub_ns);
+                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
     return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
 }
 
@@ -145,6 +148,18 @@ static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
     uint32_t header_bytes = encodings_header_bytes(tick->frame_bytes);
     return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
                             WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
+}
+
+/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
+static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
+                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
+{
+    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
+        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
+    }
+    uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
@@ -162,6 +177,8 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     encodings->counts[encoding].frames++;
     encodings->counts[encoding].bytes += frame_bytes;
     assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel,
+                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
     frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
                      tick->ts_pub_ns);
 }
@@ -184,18 +201,28 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     uint32_t channel_count = channels_count(encodings->options.channels);
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
-        uint8_t group = channels_get(encodings->options.channels, channel)->type;
+        uint8_t group = channels_get(encodings->options.channels, channel)->group;
+        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        frame_log_set_hash(log, channel,
+                           is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
     }
     encodings->written_mask |= 1u << encoding;
     encodings->writers[encoding] = (struct encodings_writer){.state = ENCODINGS_SEEDING};
 }
 
-static bool encodings_read_image(struct encodings *encodings, const uint8_t *frame,
-                                 uint32_t frame_bytes)
+static bool encodings_read_image(struct encodings *encodings, const struct channel *channel,
+                                 const struct frame_log_image *image)
 {
-    uint32_t header_bytes = encodings_header_bytes(frame_bytes);
-    return json_tick_read(&encodings->reader, frame + header_bytes, frame_bytes - header_bytes);
+    uint32_t header_bytes = encodings_header_bytes(image->frame_bytes);
+    encodings->room = (struct json_tick_room){
+        .bids = encodings->levels[0],
+        .asks = encodings->levels[1],
+        .level_count_max = ENCODINGS_LEVELS_MAX,
+    };
+    return json_tick_read(&encodings->image, &encodings->room, (enum md_type)channel->type,
+                          &channel->json_head, image->frame + header_bytes,
+                          image->frame_bytes - header_bytes);
 }
 
 /* Carries a channel's newest image over, unless a tick of it came since the encoding began. */
@@ -207,19 +234,20 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     if (frame_log_has_frames(log, channel) || !frame_log_newest_image(json, channel, &image)) {
         return;
     }
-    uint8_t group = channels_get(encodings->options.channels, channel)->type;
-    bool is_read = encodings_read_image(encodings, image.frame, image.frame_bytes);
+    const struct channel *known = channels_get(encodings->options.channels, channel);
+    bool is_read = encodings_read_image(encodings, known, &image);
+    encodings->image.channel = channel;
     struct encodings_tick tick = {
         .channel = channel,
-        .group = group,
-        .update = is_read ? &encodings->reader.update : NULL,
+        .group = known->group,
+        .update = is_read ? &encodings->image : NULL,
         .frame = image.frame,
         .frame_bytes = image.frame_bytes,
         .seq = image.seq,
         .ts_pub_ns = image.ts_pub_ns,
         .flags = FRAME_FULL_IMAGE,
     };
-    frame_log_set_next_seq(log, channel, group, image.seq);
+    frame_log_set_next_seq(log, channel, known->group, image.seq);
     encodings_write_one(encodings, encoding, &tick);
 }
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/sbe_schema.h"
 #include "ring/core.h"
 #include "ring/listener.h"
 #include "src/admin.h"
@@ -60,7 +61,9 @@ struct server_thread {
 struct server {
     struct options options;
     char epoch[17];
-    int signal_fd; /* -1: none */
+    int signal_fd;    /* -1: none */
+    uint64_t tick_ns; /* when the metrics took their last sample */
+    uint64_t stop_ns; /* when the end began, by the first signal mostly */
     int exit_status;
 
     struct channels *channels;
@@ -308,12 +311,14 @@ static int server_create_core(struct server *server, uint32_t index)
         .busy_poll = server->options.busy_poll,
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .encodings = encodings,
         .encoding_count = encoding_count,
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
     };
+    options.document.bytes = sbe_schema_text(&options.document.bytes_count);
     int error = core_create(&server->cores[index], &options, text, sizeof text);
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "core %u: %s", index, text);
@@ -488,19 +493,26 @@ static bool server_wait(struct server *server, int timeout_ms)
     return true;
 }
 
+/* Once a second. */
+static void server_tick(struct server *server)
+{
+    uint64_t now_ns = main_clock_ns(CLOCK_MONOTONIC);
+    if (now_ns - server->tick_ns >= NS_PER_SECOND) {
+        server->tick_ns = now_ns;
+        metrics_tick(server->metrics, now_ns);
+    }
+}
+
 /* Returns when a signal has come or a thread has ended by itself. */
 static void server_run(struct server *server)
 {
-    uint64_t tick_ns = main_clock_ns(CLOCK_MONOTONIC);
     bool stop = false;
+    server->tick_ns = main_clock_ns(CLOCK_MONOTONIC);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = server_wait(server, MAIN_DRAIN_INTERVAL_MS);
-        uint64_t now_ns = main_clock_ns(CLOCK_MONOTONIC);
-        if (now_ns - tick_ns >= NS_PER_SECOND) {
-            tick_ns = now_ns;
-            metrics_tick(server->metrics, now_ns);
-        }
+        server_tick(server);
     }
+    server->stop_ns = main_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- The end ---- */
@@ -519,6 +531,37 @@ _Noreturn static void server_exit_now(struct server *server, enum log_level leve
     _exit(MAIN_EXIT_FAILED);
 }
 
+/* Waits a little; a second signal ends the program. */
+static void server_wait_stopping(struct server *server)
+{
+    bool is_signalled = server_wait(server, MAIN_STOP_INTERVAL_MS);
+    if (is_signalled && main_clock_ns(CLOCK_MONOTONIC) - server->stop_ns > MAIN_SAME_SIGNAL_NS) {
+        server_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
+    }
+}
+
+/* Clients go one after the other while frames go on. Returns when there are none, or the time is
+ * over. */
+static void server_drain(struct server *server)
+{
+    uint64_t end_ns = server->stop_ns + server->options.drain_timeout_ns;
+    uint32_t conn_count = atomic_load(&server->conn_count);
+    metrics_set_state(server->metrics, METRICS_DRAINING);
+    if (server->options.drain_timeout_ns == 0 || conn_count == 0) {
+        return;
+    }
+    log_write(LOG_LEVEL_INFO, "draining: %u clients are told, and let go within %.1f s", conn_count,
+              (double)server->options.drain_timeout_ns / (double)NS_PER_SECOND);
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        core_drain(server->cores[i], end_ns);
+    }
+    while (atomic_load(&server->conn_count) > 0 && main_clock_ns(CLOCK_MONOTONIC) < end_ns &&
+           atomic_load(&server->ended_count) == 0) {
+        server_wait_stopping(server);
+        server_tick(server);
+    }
+}
+
 /* Tells every thread to end, and joins them within MAIN_STOP_NS. */
 static void server_stop_threads(struct server *server)
 {
@@ -530,12 +573,8 @@ static void server_stop_threads(struct server *server)
         publisher_stop(server->publisher);
     }
     while (atomic_load(&server->ended_count) < server->thread_count) {
-        bool is_signalled = server_wait(server, MAIN_STOP_INTERVAL_MS);
-        uint64_t past_ns = main_clock_ns(CLOCK_MONOTONIC) - stop_ns;
-        if (is_signalled && past_ns > MAIN_SAME_SIGNAL_NS) {
-            server_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
-        }
-        if (past_ns > MAIN_STOP_NS) {
+        server_wait_stopping(server);
+        if (main_clock_ns(CLOCK_MONOTONIC) - stop_ns > MAIN_STOP_NS) {
             server_exit_now(server, LOG_LEVEL_CRITICAL,
                             "threads did not end within 2 s: ending without them");
         }
@@ -608,6 +647,7 @@ static int server_main(struct server *server)
     server_announce(server);
     server_greet(server);
     server_run(server);
+    server_drain(server);
     log_write(LOG_LEVEL_INFO, "stopping: clients are told, which takes at most 2 s");
     server_close(server);
     log_drain();

@@ -85,6 +85,7 @@ struct options {
     uint32_t zero_copy_bytes;
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
+    uint64_t drain_timeout_ns;
     uint32_t lag_ms_max; /* 0: none */
     int compression;     /* 0: off, 1: on */
     uint32_t compression_threshold_bytes;

@@ -8,8 +8,10 @@
 #include <time.h>
 
 #include "codec/base/check.h"
+#include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "ring/engine.h"
+#include "src/derived.h"
 #include "src/log.h"
 
 #define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
@@ -44,6 +46,8 @@ struct publisher {
     bool is_inline; /* false: publisher_run */
 
     /* The publisher's thread only. */
+    struct derived derived;
+    uint64_t now_ns; /* of the poll */
     struct publisher_feed feeds[PUBLISHER_FEEDS_MAX];
     uint32_t first_feed;   /* whose turn it is to be polled first */
     uint32_t room;         /* ticks that the feed being polled may still hand over */
@@ -209,10 +213,11 @@ static void publisher_refuse(struct publisher *publisher, uint32_t channel)
     log_post(0, LOG_LEVEL_WARNING, text);
 }
 
-/* A quote or bar replaces the one before it. */
-static uint8_t publisher_flags(enum md_type type)
+/* A quote, a bar or a whole book replaces what was before it. */
+static uint8_t publisher_flags(const struct md_update *update)
 {
-    return type == MD_QUOTE || type == MD_BAR ? FRAME_FULL_IMAGE : 0;
+    bool is_book = update->type == MD_DEPTH && update->depth.action == MD_SNAPSHOT;
+    return update->type == MD_QUOTE || update->type == MD_BAR || is_book ? FRAME_FULL_IMAGE : 0;
 }
 
 static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
@@ -223,35 +228,38 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
 
-static void publisher_publish(void *context, const struct md_update *update)
+static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_t *payload,
+                           size_t payload_bytes)
 {
-    struct publisher_feed *feed = context;
-    struct publisher *publisher = feed->publisher;
-    struct frame_log *log = publisher->log;
-    uint32_t channel = update->channel;
+    uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
+    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
+}
 
-    publisher->room -= publisher->room > 0;
-    if (channel >= channels_count(publisher->channels) || channel >= log->channel_count_max) {
-        publisher_refuse(publisher, channel);
-        return;
-    }
+/* One frame into the log; returns its ts_pub, 0: it was refused. */
+static inline __attribute__((always_inline)) uint64_t
+publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                const struct md_update *update)
+{
+    struct frame_log *log = publisher->log;
+    const struct channel *channel = channels_get(publisher->channels, number);
     uint64_t ts_pub_ns = publisher_clock_ns(CLOCK_REALTIME);
-    uint64_t seq = frame_log_next_seq(log, channel);
+    uint64_t seq = frame_log_next_seq(log, number);
     uint8_t *frame = frame_log_reserve(log);
-    size_t payload_bytes = json_tick_encode(
-        frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-        &channels_get(publisher->channels, channel)->json_head, update, seq, ts_pub_ns);
+    publisher->room -= publisher->room > 0;
+    size_t payload_bytes =
+        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         &channel->json_head, update, seq, ts_pub_ns);
     if (payload_bytes == 0) {
-        publisher_refuse(publisher, channel);
-        return;
+        publisher_refuse(publisher, number);
+        return 0;
     }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
-    uint8_t flags = publisher_flags(update->type);
-    frame_log_commit(log, channel, (uint8_t)update->type, flags, frame_bytes, ts_pub_ns);
+    publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
+    frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
     if (encodings_are_written(publisher->encodings)) {
         struct encodings_tick tick = {
-            .channel = channel,
-            .group = (uint8_t)update->type,
+            .channel = number,
+            .group = channel->group,
             .flags = flags,
             .update = update,
             .frame = frame,
@@ -266,10 +274,49 @@ static void publisher_publish(void *context, const struct md_update *update)
 
     counter_add(&publisher->counters->ticks, 1);
     counter_add(&publisher->counters->tick_bytes, frame_bytes);
-    publisher_note_late(feed, update, ts_pub_ns);
-    if (publisher->hidden_count == PUBLISHER_SHOW_TICKS) {
+    return ts_pub_ns;
+}
+
+static void publisher_show_many(struct publisher *publisher)
+{
+    if (publisher->hidden_count >= PUBLISHER_SHOW_TICKS) {
         publisher_show(publisher);
     }
+}
+
+static void publisher_publish(void *context, const struct md_update *update)
+{
+    struct publisher_feed *feed = context;
+    struct publisher *publisher = feed->publisher;
+    uint32_t channel = update->channel;
+
+    if (channel >= channels_count(publisher->channels) ||
+        channel >= publisher->log->channel_count_max) {
+        publisher->room -= publisher->room > 0;
+        publisher_refuse(publisher, channel);
+        return;
+    }
+    uint64_t ts_pub_ns = publisher_write(publisher, channel, publisher_flags(update), update);
+    if (ts_pub_ns != 0) {
+        publisher_note_late(feed, update, ts_pub_ns);
+    }
+    publisher_show_many(publisher);
+    if (__builtin_expect(derived_wants(&publisher->derived, channel), 0)) {
+        derived_on_tick(&publisher->derived, update, publisher->now_ns);
+    }
+}
+
+static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
+                                      const struct md_update *update)
+{
+    publisher_write(context, channel, flags, update);
+    publisher_show_many(context);
+}
+
+static void publisher_complain(void *context, const char *text)
+{
+    (void)context;
+    log_post(0, LOG_LEVEL_ERROR, text);
 }
 
 static void publisher_log(void *context, enum feed_level level, const char *text)
@@ -308,6 +355,18 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, ch
     return 0;
 }
 
+static int publisher_create_derived(struct publisher *publisher)
+{
+    struct derived_options options = {
+        .channels = publisher->channels,
+        .log = publisher->log,
+        .publish = publisher_publish_derived,
+        .complain = publisher_complain,
+        .context = publisher,
+    };
+    return derived_create(&publisher->derived, &options);
+}
+
 int publisher_create(struct publisher **publisher_out, const struct publisher_options *options,
                      char *error_out, size_t error_bytes)
 {
@@ -331,6 +390,11 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
         publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
     }
+    if (publisher_create_derived(publisher) < 0) {
+        snprintf(error_out, error_bytes, "not enough memory");
+        free(publisher);
+        return -ENOMEM;
+    }
     for (uint32_t i = 0; i < options->feed_count; i++) {
         int error = publisher_open_feed(publisher, options->feed_specs[i], error_out, error_bytes);
         if (error < 0) {
@@ -351,6 +415,7 @@ void publisher_destroy(struct publisher *publisher)
     if (publisher->engine_is_open) {
         publisher->engine.close(&publisher->engine);
     }
+    derived_destroy(&publisher->derived);
     free(publisher);
 }
 
@@ -432,6 +497,7 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->sbe_bytes, sbe.bytes);
     counter_set(&publisher->counters->deflate_frames, deflate.frames);
     counter_set(&publisher->counters->deflate_bytes, deflate.bytes);
+    counter_set(&publisher->counters->channels, channels_count(publisher->channels));
     counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
     counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
     counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
@@ -440,7 +506,10 @@ static void publisher_count_feeds(struct publisher *publisher)
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
 {
     uint64_t wall_ns = publisher_clock_ns(CLOCK_REALTIME);
-    uint64_t wait_ns = UINT64_MAX;
+    publisher->now_ns = now_ns;
+    uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
+    uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
+    publisher_show(publisher);
     for (uint32_t i = 0; i < publisher->feed_count; i++) {
         uint32_t place = (publisher->first_feed + i) % publisher->feed_count;
         uint64_t feed_wait_ns =

@@ -20,7 +20,7 @@
 struct publisher;
 
 struct publisher_options {
-    struct channels *channels;
+    struct channels *channels; /* It makes what sessions wish for there (derived.h). */
     struct encodings *encodings;
     struct publisher_counters *counters;
     const char *const *feed_specs;

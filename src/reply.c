@@ -67,6 +67,15 @@ void reply_u64(struct reply *reply, uint64_t value)
     reply_put(reply, text, decimal_format_u64(text, value));
 }
 
+void reply_hash(struct reply *reply, uint64_t hash)
+{
+    char text[18] = {'"', [17] = '"'};
+    for (size_t i = 16; i > 0; i--, hash >>= 4) {
+        text[i] = "0123456789abcdef"[hash & 15];
+    }
+    reply_put(reply, text, sizeof text);
+}
+
 void reply_print(struct reply *reply, const char *format, ...)
 {
     char text[512]; /* Numbers and fixed words; what others chose goes through reply_string. */

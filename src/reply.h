@@ -37,6 +37,8 @@ void reply_end(struct reply *reply);
 void reply_put(struct reply *reply, const char *bytes, size_t bytes_count);
 void reply_text(struct reply *reply, const char *text);
 void reply_u64(struct reply *reply, uint64_t value);
+/* A string of 16 hexadecimal digits, quotes included. */
+void reply_hash(struct reply *reply, uint64_t hash);
 /* Short ones only, and not where clients come by the thousand: it takes as long as the rest. */
 void reply_print(struct reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -124,9 +125,10 @@ struct request_name {
 static const struct request_name request_names[] = {
     {"SUBSCRIBE", REQUEST_SUBSCRIBE}, {"UNSUBSCRIBE", REQUEST_UNSUBSCRIBE},
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
-    {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_NONE},
-    {"SNAPSHOT", REQUEST_NONE},       {"RESUME", REQUEST_NONE},
-    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_NONE},
+    {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_MODIFY},
+    {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
+    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_STATUS},
+    {"HEARTBEAT", REQUEST_HEARTBEAT},
 };
 
 static bool request_read_type(struct request *request, struct request_error *error)
@@ -147,7 +149,8 @@ static bool request_read_type(struct request *request, struct request_error *err
         return true;
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
-                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, LIST, PING");
+                        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
+                        "RESUME, PING, STATUS, HEARTBEAT");
 }
 
 /* ---- Symbols and types ---- */
@@ -254,35 +257,97 @@ static bool request_read_on_lag(struct request *request, const json_t *delivery,
                         "on_lag must be skip, conflate or disconnect");
 }
 
-static bool request_read_mode(const json_t *delivery, struct request_error *error)
+static bool request_read_max_lag(struct request *request, const json_t *delivery,
+                                 struct request_error *error)
 {
-    const json_t *mode = request_get(delivery, "mode");
-    const char *name = json_string_value(mode);
-    if (mode == NULL || (name != NULL && strcasecmp(name, "all") == 0)) {
+    const json_t *max_lag = request_get(delivery, "max_lag_ms");
+    if (max_lag == NULL) {
         return true;
     }
-    if (name != NULL && strcasecmp(name, "conflated") == 0) {
-        return request_fail(error, PROTOCOL_NOT_AVAILABLE, "data.delivery.mode",
-                            "conflated is not available in this version; valid: all");
+    if (!json_is_integer(max_lag) || json_integer_value(max_lag) < 0 ||
+        json_integer_value(max_lag) > REQUEST_MAX_LAG_MS_MAX) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.max_lag_ms",
+                            "max_lag_ms must be 0 (none) to %d", REQUEST_MAX_LAG_MS_MAX);
     }
-    return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode", "mode must be all");
+    request->has_max_lag = true;
+    request->max_lag_ms = (uint16_t)json_integer_value(max_lag);
+    return true;
 }
 
-/* What is part of the protocol but not offered yet is refused, never ignored. */
-struct request_missing {
-    const char *key;
-    enum protocol_code code;
-    const char *field;
-};
-
-static bool request_refuse_missing(const json_t *object, const struct request_missing *missing,
-                                   size_t missing_count, struct request_error *error)
+/* mode conflated and interval_ms need each other. */
+static bool request_read_mode(struct request *request, const json_t *delivery,
+                              struct request_error *error)
 {
-    for (size_t i = 0; i < missing_count; i++) {
-        if (request_get(object, missing[i].key) != NULL) {
-            return request_fail(error, missing[i].code, missing[i].field,
-                                "%s is not available in this version", missing[i].key);
-        }
+    const json_t *mode = request_get(delivery, "mode");
+    const json_t *interval = request_get(delivery, "interval_ms");
+    const char *name = json_string_value(mode);
+    bool is_conflated = name != NULL && strcasecmp(name, "conflated") == 0;
+    if (mode != NULL && !is_conflated && (name == NULL || strcasecmp(name, "all") != 0)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                            "mode must be all or conflated");
+    }
+    if (is_conflated && interval == NULL) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "mode conflated needs interval_ms: " VARIANT_INTERVALS_TEXT);
+    }
+    if (interval == NULL) {
+        return true;
+    }
+    if (!is_conflated) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms needs mode conflated");
+    }
+    if (!json_is_integer(interval)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.interval_ms",
+                            "interval_ms must be an integer");
+    }
+    if (!variant_is_interval(json_integer_value(interval))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.delivery.interval_ms",
+                            "interval_ms must be " VARIANT_INTERVALS_TEXT);
+    }
+    request->variant.interval_ms = (uint16_t)json_integer_value(interval);
+    return true;
+}
+
+static bool request_read_depth(struct request *request, const json_t *data,
+                               struct request_error *error)
+{
+    const json_t *depth = request_get(data, "depth");
+    if (depth == NULL) {
+        return true;
+    }
+    if (!json_is_integer(depth)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth", "depth must be an integer");
+    }
+    if (!variant_is_depth(json_integer_value(depth))) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.depth",
+                            "depth must be " VARIANT_DEPTHS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_DEPTH)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.depth",
+                            "depth needs the data type depth");
+    }
+    request->variant.depth = (uint8_t)json_integer_value(depth);
+    return true;
+}
+
+static bool request_read_bar(struct request *request, const json_t *data,
+                             struct request_error *error)
+{
+    const json_t *bar = request_get(data, "bar");
+    if (bar == NULL) {
+        return true;
+    }
+    if (!json_is_string(bar)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar must be a string");
+    }
+    request->variant.bar = variant_bar_by_name(json_string_value(bar));
+    if (request->variant.bar == 0) {
+        return request_fail(error, PROTOCOL_NOT_OFFERED, "data.bar",
+                            "bar must be " VARIANT_BARS_TEXT);
+    }
+    if (request->types != 0 && (request->types & (1u << MD_BAR)) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.bar", "bar needs the data type bar");
     }
     return true;
 }
@@ -290,10 +355,6 @@ static bool request_refuse_missing(const json_t *object, const struct request_mi
 static bool request_read_delivery(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
-    static const struct request_missing missing[] = {
-        {"interval_ms", PROTOCOL_NOT_AVAILABLE, "data.delivery.interval_ms"},
-        {"max_lag_ms", PROTOCOL_NOT_AVAILABLE, "data.delivery.max_lag_ms"},
-    };
     const json_t *delivery = request_get(data, "delivery");
     if (delivery == NULL) {
         return true;
@@ -302,32 +363,68 @@ static bool request_read_delivery(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery",
                             "delivery must be an object");
     }
-    return request_read_mode(delivery, error) && request_read_on_lag(request, delivery, error) &&
-           request_refuse_missing(delivery, missing, sizeof missing / sizeof missing[0], error);
+    return request_read_mode(request, delivery, error) &&
+           request_read_on_lag(request, delivery, error) &&
+           request_read_max_lag(request, delivery, error);
+}
+
+static bool request_read_epoch(struct request *request, const json_t *object, const char *field,
+                               struct request_error *error)
+{
+    request->epoch = json_string_value(request_get(object, "epoch"));
+    return request->epoch != NULL ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, field,
+                        "epoch must be a string: the one that WELCOME or SUBSCRIBED told");
+}
+
+static bool request_is_seq(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+/* A seq is of one channel. */
+static bool request_read_since(struct request *request, const json_t *data,
+                               struct request_error *error)
+{
+    const json_t *since = request_get(data, "since");
+    size_t bytes;
+    if (since == NULL) {
+        return true;
+    }
+    if (!json_is_object(since)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.since",
+                            "since must be an object with epoch and seq");
+    }
+    if (request->symbol_count != 1 || (request->types & (request->types - 1)) != 0 ||
+        strchr(request_symbol(request, 0, &bytes), '*') != NULL) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.since",
+                            "since needs one symbol and one data type; RESUME takes many");
+    }
+    if (!request_is_seq(request_get(since, "seq"))) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.since.seq",
+                            "seq must be an integer, the last one received");
+    }
+    request->since_seq = (uint64_t)json_integer_value(request_get(since, "seq"));
+    return request_read_epoch(request, since, "data.since.epoch", error);
 }
 
 static bool request_read_settings(struct request *request, const json_t *data,
                                   struct request_error *error)
 {
-    static const struct request_missing missing[] = {
-        {"depth", PROTOCOL_NOT_OFFERED, "data.depth"},
-        {"bar", PROTOCOL_NOT_OFFERED, "data.bar"},
-        {"since", PROTOCOL_NOT_AVAILABLE, "data.since"},
-    };
     const json_t *snapshot = request_get(data, "snapshot");
     if (snapshot != NULL && !json_is_boolean(snapshot)) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.snapshot",
                             "snapshot must be true or false");
     }
     request->snapshot = snapshot == NULL || json_is_true(snapshot);
-    return request_refuse_missing(data, missing, sizeof missing / sizeof missing[0], error) &&
-           request_read_delivery(request, data, error);
+    return request_read_depth(request, data, error) && request_read_bar(request, data, error) &&
+           request_read_delivery(request, data, error) && request_read_since(request, data, error);
 }
 
 /* ---- Messages ---- */
 
-static bool request_read_subscribe(struct request *request, const json_t *data,
-                                   struct request_error *error)
+static bool request_read_names(struct request *request, const json_t *data,
+                               struct request_error *error)
 {
     if (data == NULL) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data",
@@ -344,7 +441,61 @@ static bool request_read_subscribe(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.data_types",
                             "data_types is missing; valid: quote, trade, bar, depth, status");
     }
-    return request_read_settings(request, data, error);
+    return true;
+}
+
+static bool request_read_subscribe(struct request *request, const json_t *data,
+                                   struct request_error *error)
+{
+    return request_read_names(request, data, error) && request_read_settings(request, data, error);
+}
+
+static bool request_read_modify(struct request *request, const json_t *data,
+                                struct request_error *error)
+{
+    if (!request_read_names(request, data, error) || !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    return request->has_policy || request->has_max_lag ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery",
+                        "delivery with on_lag or max_lag_ms is missing");
+}
+
+static bool request_read_cursor(const char *key, const json_t *value, struct request_error *error)
+{
+    size_t digits = strspn(key, "0123456789");
+    if (digits == 0 || digits > 9 || key[digits] != '\0') {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
+                            "a key of cursors must be the number of a channel");
+    }
+    return request_is_seq(value) ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
+                        "a cursor must be an integer, the last seq received of channel %s", key);
+}
+
+static bool request_read_resume(struct request *request, const json_t *data,
+                                struct request_error *error)
+{
+    const char *key;
+    json_t *value;
+    json_t *cursors = data == NULL ? NULL : request_get(data, "cursors");
+    if (!json_is_object(cursors) || json_object_size(cursors) == 0) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
+                            "cursors must be an object of channel numbers, each with its last seq");
+    }
+    if (json_object_size(cursors) > REQUEST_CURSORS_MAX) {
+        return request_fail(error, PROTOCOL_LIMIT_EXCEEDED, "data.cursors",
+                            "at most %d cursors a message; send several", REQUEST_CURSORS_MAX);
+    }
+    json_object_foreach(cursors, key, value)
+    {
+        if (!request_read_cursor(key, value, error)) {
+            return false;
+        }
+    }
+    request->cursors = cursors;
+    return request_read_epoch(request, data, "data.epoch", error) &&
+           request_read_delivery(request, data, error);
 }
 
 static bool request_read_unsubscribe(struct request *request, const json_t *data,
@@ -360,6 +511,14 @@ static bool request_read_unsubscribe(struct request *request, const json_t *data
     if (request->symbol_count > 0 && request->types == 0) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.data_types",
                             "data_types is missing; valid: quote, trade, bar, depth, status");
+    }
+    if (!request_read_depth(request, data, error) || !request_read_bar(request, data, error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    if (request->symbol_count == 0 && !variant_is_none(request->variant)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.symbols",
+                            "depth, bar and interval_ms need symbols");
     }
     return true;
 }
@@ -402,6 +561,12 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_unsubscribe(request, data, error);
     case REQUEST_PING:
         return request_read_ping(request, data, error);
+    case REQUEST_MODIFY:
+        return request_read_modify(request, data, error);
+    case REQUEST_SNAPSHOT:
+        return request_read_names(request, data, error);
+    case REQUEST_RESUME:
+        return request_read_resume(request, data, error);
     default:
         return true;
     }
@@ -425,6 +590,21 @@ void request_deinit(struct request *request)
     json_decref(request->root);
     request->root = NULL;
     request->symbols = NULL;
+    request->cursors = NULL;
+    request->epoch = NULL;
+}
+
+bool request_next_cursor(const struct request *request, void **at, uint32_t *channel_out,
+                         uint64_t *seq_out)
+{
+    json_t *cursors = request->cursors;
+    *at = *at == NULL ? json_object_iter(cursors) : json_object_iter_next(cursors, *at);
+    if (*at == NULL) {
+        return false;
+    }
+    *channel_out = (uint32_t)strtoul(json_object_iter_key(*at), NULL, 10);
+    *seq_out = (uint64_t)json_integer_value(json_object_iter_value(*at));
+    return true;
 }
 
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out)

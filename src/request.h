@@ -16,11 +16,14 @@
 
 #include "codec/md.h"
 #include "ring/core.h"
+#include "src/variant.h"
 
 #define REQUEST_ID_BYTES_MAX 64 /* of a string; as JSON it may be 6 times as long */
 #define REQUEST_ID_TEXT_BYTES_MAX (6 * REQUEST_ID_BYTES_MAX + 3)
 #define REQUEST_T0_TEXT_BYTES_MAX 64
 #define REQUEST_SYMBOLS_MAX 1000
+#define REQUEST_CURSORS_MAX 1000
+#define REQUEST_MAX_LAG_MS_MAX 60000
 #define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
 #define REQUEST_PATTERN_STARS_MAX 4
 /* A longer one could only match symbols that are too long. */
@@ -51,6 +54,11 @@ enum request_type {
     REQUEST_UNSUBSCRIBE,
     REQUEST_LIST,
     REQUEST_PING,
+    REQUEST_MODIFY,
+    REQUEST_SNAPSHOT,
+    REQUEST_RESUME,
+    REQUEST_STATUS,
+    REQUEST_HEARTBEAT,
 };
 
 struct request_error {
@@ -66,12 +74,18 @@ struct request {
     char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
     uint32_t types;                     /* bit mask of enum md_type; 0: not given */
     uint32_t symbol_count;              /* 0: not given */
+    struct variant variant;             /* all that the message asks for, of whatever type */
     bool has_policy;
     enum lag_policy policy; /* when has_policy */
+    bool has_max_lag;
+    uint16_t max_lag_ms; /* when has_max_lag; 0: none */
     bool snapshot;
+    const char *epoch;  /* of RESUME, or of since; NULL: there is none */
+    uint64_t since_seq; /* when it is since */
 
     void *root;    /* The parsed JSON. */
     void *symbols; /* An array or one string, in it. */
+    void *cursors; /* An object, in it. */
 };
 
 /* true, or false and the fault in *error_out. */
@@ -81,6 +95,10 @@ void request_deinit(struct request *request);
 
 /* The symbol or pattern at index; valid until request_deinit. */
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out);
+
+/* The cursors of RESUME, one by one; *at: NULL at the start. false: that was all. */
+bool request_next_cursor(const struct request *request, void **at, uint32_t *channel_out,
+                         uint64_t *seq_out);
 
 /* The word that on_lag uses for a policy. */
 const char *request_policy_name(enum lag_policy policy);

@@ -11,7 +11,6 @@
 #include "src/options.h"
 #include "src/session_state.h"
 
-#define SESSION_HEARTBEAT_CHANNELS_MAX 1000
 #define SESSION_LINE_BYTES_MAX 256
 #define SESSION_NUMBER_TEXT_BYTES_MAX 32
 #define SESSION_GAP_BYTES_MAX 256 /* as core_ops.write_gap says */
@@ -69,6 +68,8 @@ void sessions_destroy(struct sessions *sessions)
     ws_inflate_destroy(sessions->inflate);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
+    reply_deinit(&sessions->definitions);
+    reply_deinit(&sessions->gaps);
     free(sessions);
 }
 
@@ -119,6 +120,15 @@ void session_begin_entry(struct reply *reply, const struct session_name *name)
     reply_text(reply, ",\"type\":\"");
     reply_text(reply, md_type_name(name->type));
     reply_text(reply, "\"");
+    if (name->variant.depth != 0) {
+        reply_print(reply, ",\"depth\":%u", name->variant.depth);
+    }
+    if (name->variant.bar != 0) {
+        reply_print(reply, ",\"bar\":\"%s\"", variant_bar_name(name->variant.bar));
+    }
+    if (name->variant.interval_ms != 0) {
+        reply_print(reply, ",\"interval_ms\":%u", name->variant.interval_ms);
+    }
 }
 
 void session_begin_verdicts(struct session_call *call, const char *type)
@@ -260,6 +270,21 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
     case REQUEST_PING:
         session_pong(call, received_ns);
         break;
+    case REQUEST_MODIFY:
+        session_modify(call);
+        break;
+    case REQUEST_SNAPSHOT:
+        session_snapshot(call);
+        break;
+    case REQUEST_RESUME:
+        session_resume(call);
+        break;
+    case REQUEST_STATUS:
+        session_status(call);
+        break;
+    case REQUEST_HEARTBEAT:
+        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        break;
     case REQUEST_NONE:
         break;
     }
@@ -300,27 +325,20 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
 
 static void session_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
-    struct sessions *sessions = context;
-    struct reply *reply = &sessions->reply;
-    struct core_conn_stats stats;
-    uint32_t channels[SESSION_HEARTBEAT_CHANNELS_MAX];
-    uint32_t count = core_conn_channels(core, conn, &session_of(sessions, conn)->heartbeat_turn,
-                                        channels, SESSION_HEARTBEAT_CHANNELS_MAX);
     (void)now_ns;
-    core_conn_stats(core, conn, &stats);
-    reply_begin(reply, "HEARTBEAT", "", session_wall_ns());
-    reply_print(reply, "{\"next_seq\":{");
-    for (uint32_t i = 0; i < count; i++) {
-        reply_print(reply, "%s\"%" PRIu32 "\":%" PRIu64, i == 0 ? "" : ",", channels[i],
-                    core_next_seq(core, conn, channels[i]));
-    }
-    reply_print(reply, "},\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64 "}",
-                stats.frames_sent, stats.frames_lost, stats.frames_conflated);
-    reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
-    reply_trim(reply);
+    session_heartbeat(context, core, conn, "");
+}
+
+static void session_on_lag(void *context, struct core *core, uint32_t conn,
+                           const struct core_lag *lag)
+{
+    session_lag(context, core, conn, lag);
+}
+
+static void session_on_drain(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                             uint64_t end_ns)
+{
+    session_drain(context, core, conn, close_ns, end_ns);
 }
 
 static void session_on_channel(void *context, struct core *core, uint32_t channel)
@@ -328,10 +346,18 @@ static void session_on_channel(void *context, struct core *core, uint32_t channe
     session_cover_channel(context, core, channel);
 }
 
+static void session_on_subscriber(void *context, struct core *core, uint32_t channel, int change)
+{
+    (void)core;
+    channels_count_subscriber(((struct sessions *)context)->options.channels, channel, change);
+}
+
 static size_t session_write_gap(void *context, char *out, uint32_t channel, uint64_t from_seq,
                                 uint64_t to_seq, const char *reason)
 {
-    (void)context;
+    struct sessions *sessions = context;
+    /* Who lost deltas of a book goes on from its next snapshot. */
+    channels_ask_snapshot(sessions->options.channels, channel);
     int length = snprintf(out, SESSION_GAP_BYTES_MAX,
                           "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
                           ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"%s\"}}",
@@ -368,7 +394,10 @@ const struct core_ops session_ops = {
     .on_message = session_on_message,
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
+    .on_lag = session_on_lag,
+    .on_drain = session_on_drain,
     .on_channel = session_on_channel,
+    .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,
     .channel_count = session_channel_count,

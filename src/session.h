@@ -23,7 +23,7 @@ struct session_options {
     uint64_t heartbeat_interval_ns;  /* told in WELCOME */
     uint64_t idle_timeout_ns;        /* told in WELCOME */
     bool compression;                /* permessage-deflate is agreed to */
-    const struct channels *channels;
+    struct channels *channels;
     struct publisher *inline_publisher; /* NULL: on a thread of its own */
     char epoch[17];                     /* hex, random, one per run */
 };

@@ -1,6 +1,6 @@
 /*
- * session_state: the inside of sessions, shared by session.c and session_subscribe.c and by nobody
- * else.
+ * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
+ * session_define.c, session_history.c and session_status.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -15,7 +15,7 @@
 
 #define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
 
-static_assert(MD_TYPE_COUNT <= CORE_GROUPS_MAX, "a channel's group is its type");
+static_assert(CHANNELS_VARIANTS_GROUP < CORE_GROUPS_MAX, "types, and the variants of all of them");
 
 /* The tag of a subscription in the core: who asked for it, and with what policy. */
 enum session_tag {
@@ -29,6 +29,7 @@ struct session_pattern {
     uint8_t type;   /* enum md_type */
     uint8_t policy; /* enum lag_policy */
     uint8_t bytes;
+    uint16_t max_lag_ms; /* 0: none */
     char text[REQUEST_PATTERN_BYTES_MAX];
 };
 
@@ -58,6 +59,8 @@ struct sessions {
     struct ws_inflate *inflate; /* NULL: no compression */
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
+    struct reply definitions;
+    struct reply gaps; /* The third one of RESUMED. */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
@@ -69,19 +72,28 @@ struct session_call {
     struct core *core;
     uint32_t conn;
     const struct request *request;
+    struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
 };
 
-/* A symbol or pattern, and a type. */
+/* A symbol or pattern, a type and a variant of it. */
 struct session_name {
     const char *text;
     size_t bytes;
     enum md_type type;
+    struct variant variant;
 };
 
 static inline struct session *session_of(struct sessions *sessions, uint32_t conn)
 {
     assert_always(conn < sessions->slab_count);
     return &sessions->slab[conn];
+}
+
+/* Entries, as the limit counts them. */
+static inline uint32_t session_subscription_count(const struct session *session)
+{
+    return session->exact_count + session->pattern_count +
+           (uint32_t)__builtin_popcount(session->star_types);
 }
 
 /* session.c */
@@ -97,12 +109,53 @@ void session_begin_entry(struct reply *reply, const struct session_name *name);
 void session_begin_verdicts(struct session_call *call, const char *type);
 void session_end_verdicts(struct session_call *call);
 
+/* session_define.c: DEFINITION, without which a conn that gets SBE does not know what a frame is
+ * of. Frames leave after the request has been answered, so that it comes first. */
+bool session_has_definitions(const struct session_call *call);
+void session_begin_definitions(struct sessions *sessions);
+void session_define(struct sessions *sessions, uint32_t i);
+void session_define_name(struct session_call *call, const struct session_name *name);
+void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn);
+void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i);
+/* For who subscribes to the whole type. */
+void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i);
+
 /* session_subscribe.c */
+struct session_name session_channel_name(const struct channel *channel);
+void session_refuse(struct session_call *call, const struct session_name *name,
+                    enum protocol_code code, const char *message);
+bool session_is_pattern(const struct session_name *name);
+/* The policy that the request asks for, or its type's own. */
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
+/* Whether that cannot be; the entry is refused then. */
+bool session_refuses_policy(struct session_call *call, const struct session_name *name);
+/* Refuses the entry when there are as many subscriptions as there may be. */
+bool session_is_full(struct session_call *call, const struct session_name *name);
+uint8_t session_exact_tag(enum lag_policy policy);
+/* For each symbol and data type of the request, until the conn ends. */
+void session_for_each_name(struct session_call *call,
+                           void (*visit)(struct session_call *call,
+                                         const struct session_name *name));
 void session_subscribe(struct session_call *call);
 void session_unsubscribe(struct session_call *call);
+void session_modify(struct session_call *call);
 void session_list(struct session_call *call);
 /* A channel has appeared. */
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
 void session_free_patterns(struct sessions *sessions, struct session *session);
+
+/* session_history.c */
+void session_resume(struct session_call *call);
+/* SUBSCRIBE with since. */
+void session_subscribe_since(struct session_call *call, const struct session_name *name,
+                             uint32_t channel);
+void session_snapshot(struct session_call *call);
+/* session_status.c */
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
+void session_status(struct session_call *call);
+void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                 const struct core_lag *lag);
+void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
+                   uint64_t end_ns);
 
 #endif

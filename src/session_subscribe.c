@@ -1,4 +1,4 @@
-/* SUBSCRIBE, UNSUBSCRIBE and LIST. */
+/* SUBSCRIBE, UNSUBSCRIBE, MODIFY and LIST. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -6,32 +6,33 @@
 
 #include "src/session_state.h"
 
-#define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
 /* ---- Entries ---- */
 
-static struct session_name session_channel_name(const struct channel *channel)
+struct session_name session_channel_name(const struct channel *channel)
 {
     return (struct session_name){channel->symbol, channel->symbol_bytes,
-                                 (enum md_type)channel->type};
+                                 (enum md_type)channel->type, channel->variant};
 }
 
 static struct session_name session_pattern_name(const struct session_pattern *pattern)
 {
-    return (struct session_name){pattern->text, pattern->bytes, (enum md_type)pattern->type};
+    return (struct session_name){
+        .text = pattern->text, .bytes = pattern->bytes, .type = (enum md_type)pattern->type};
 }
 
 static struct session_name session_star_name(enum md_type type)
 {
-    return (struct session_name){"*", 1, type};
+    return (struct session_name){.text = "*", .bytes = 1, .type = type};
 }
 
-static void session_refuse(struct session_call *call, const struct session_name *name,
-                           enum protocol_code code, const char *message)
+void session_refuse(struct session_call *call, const struct session_name *name,
+                    enum protocol_code code, const char *message)
 {
     struct reply *failed = &call->sessions->failed;
-    bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED;
+    bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
+                 code == PROTOCOL_NOT_AVAILABLE;
     session_begin_entry(failed, name);
     reply_print(failed, ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}", (int)code, message,
                 retry ? "true" : "false");
@@ -39,9 +40,10 @@ static void session_refuse(struct session_call *call, const struct session_name 
 
 /* ---- Patterns ---- */
 
+/* A variant's group is no type: no pattern covers it. */
 static bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
 {
-    return pattern->type == channel->type &&
+    return pattern->type == channel->group &&
            channels_pattern_matches(pattern->text, pattern->bytes, channel->symbol,
                                     channel->symbol_bytes);
 }
@@ -111,14 +113,26 @@ void session_free_patterns(struct sessions *sessions, struct session *session)
 static int session_subscribe_covered(struct core *core, uint32_t conn, uint32_t channel,
                                      const struct session_pattern *pattern, bool snapshot)
 {
-    return core_subscribe(core, conn, channel, pattern->type, (enum lag_policy)pattern->policy,
-                          snapshot, SESSION_BY_PATTERN);
+    int result = core_subscribe(core, conn, channel, pattern->type,
+                                (enum lag_policy)pattern->policy, snapshot, SESSION_BY_PATTERN);
+    if (result == 0 && pattern->max_lag_ms != 0) {
+        core_set_max_lag(core, conn, channel, pattern->max_lag_ms);
+    }
+    return result;
+}
+
+static void session_set_covered(struct session_call *call, uint32_t channel,
+                                const struct session_pattern *pattern)
+{
+    core_set_subscription(call->core, call->conn, channel, (enum lag_policy)pattern->policy,
+                          SESSION_BY_PATTERN);
+    core_set_max_lag(call->core, call->conn, channel, pattern->max_lag_ms);
 }
 
 /* Subscribes what the pattern covers. What another pattern covers already has its policy from that
- * one, which came first; with_policy: where this is the first after all, its policy has changed.
+ * one, which came first; is_changed: where this is the first after all, its settings have changed.
  * Returns how many channels it covers, or -ENOSPC. */
-static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool with_policy)
+static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool is_changed)
 {
     struct session *session = call->session;
     struct session_pattern pattern = session->patterns[place];
@@ -135,10 +149,9 @@ static int64_t session_apply_pattern(struct session_call *call, uint32_t place, 
             if (error < 0) {
                 return error;
             }
-        } else if (with_policy && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
+        } else if (is_changed && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
                    session_first_cover(session, channel) == &session->patterns[place]) {
-            core_set_subscription(call->core, call->conn, i, (enum lag_policy)pattern.policy,
-                                  SESSION_BY_PATTERN);
+            session_set_covered(call, i, &pattern);
         }
         covered++;
     }
@@ -153,8 +166,7 @@ static void session_release_channel(struct session_call *call, uint32_t i)
     if (cover == NULL) {
         core_unsubscribe(call->core, call->conn, i);
     } else {
-        core_set_subscription(call->core, call->conn, i, (enum lag_policy)cover->policy,
-                              SESSION_BY_PATTERN);
+        session_set_covered(call, i, cover);
     }
 }
 
@@ -181,7 +193,7 @@ static void session_remove_pattern(struct session_call *call, uint32_t place)
 
 /* ---- SUBSCRIBE ---- */
 
-static bool session_is_pattern(const struct session_name *name)
+bool session_is_pattern(const struct session_name *name)
 {
     return memchr(name->text, '*', name->bytes) != NULL;
 }
@@ -200,32 +212,43 @@ static bool session_is_good_pattern(const struct session_name *name)
     return stars <= REQUEST_PATTERN_STARS_MAX && name->bytes <= REQUEST_PATTERN_BYTES_MAX;
 }
 
-/* A quote or bar is a full image: the newest tells all. What another type loses is told. */
-static bool session_is_full_image(enum md_type type)
+/* What the message asks for of this type. */
+static struct variant session_variant(const struct session_call *call, enum md_type type)
 {
-    return type == MD_QUOTE || type == MD_BAR;
+    struct variant wanted = call->request->variant;
+    return (struct variant){
+        .interval_ms = wanted.interval_ms,
+        .depth = type == MD_DEPTH ? wanted.depth : 0,
+        .bar = type == MD_BAR ? wanted.bar : 0,
+    };
 }
 
-static enum lag_policy session_policy(const struct session_call *call, enum md_type type)
+/* Only the newest image in an interval would corrupt trades, bars and the deltas of a book. */
+static bool session_can_conflate(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || (name->type == MD_DEPTH && name->variant.depth != 0);
+}
+
+/* The newest frame tells all. What another one loses is told. */
+static bool session_is_full_image(const struct session_name *name)
+{
+    return name->type == MD_QUOTE || name->type == MD_BAR || name->variant.interval_ms != 0;
+}
+
+enum lag_policy session_policy(const struct session_call *call, const struct session_name *name)
 {
     if (call->request->has_policy) {
         return call->request->policy;
     }
-    return type == MD_QUOTE ? LAG_CONFLATE : LAG_SKIP;
+    return name->type == MD_BAR || !session_is_full_image(name) ? LAG_SKIP : LAG_CONFLATE;
 }
 
-static uint8_t session_exact_tag(enum lag_policy policy)
+uint8_t session_exact_tag(enum lag_policy policy)
 {
     return (uint8_t)(SESSION_EXACT | (unsigned)policy << SESSION_POLICY_SHIFT);
 }
 
-static uint32_t session_subscription_count(const struct session *session)
-{
-    return session->exact_count + session->pattern_count +
-           (uint32_t)__builtin_popcount(session->star_types);
-}
-
-static bool session_is_full(struct session_call *call, const struct session_name *name)
+bool session_is_full(struct session_call *call, const struct session_name *name)
 {
     if (session_subscription_count(call->session) <
         call->sessions->options.subscription_count_max) {
@@ -233,6 +256,44 @@ static bool session_is_full(struct session_call *call, const struct session_name
     }
     session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
     return true;
+}
+
+/* What LIST tells of an entry, and MODIFIED. */
+struct session_settings {
+    enum lag_policy policy;
+    uint16_t max_lag_ms;
+};
+
+static struct session_settings session_pattern_settings(const struct session_pattern *pattern)
+{
+    return (struct session_settings){(enum lag_policy)pattern->policy, pattern->max_lag_ms};
+}
+
+static struct session_settings session_star_settings(const struct session_call *call,
+                                                     enum md_type type)
+{
+    return (struct session_settings){
+        .policy = (enum lag_policy)call->session->star_policies[type],
+        .max_lag_ms = core_group_max_lag(call->core, call->conn, type),
+    };
+}
+
+static struct session_settings session_exact_settings(const struct session_call *call,
+                                                      uint32_t channel)
+{
+    int tag = core_subscription_tag(call->core, call->conn, channel);
+    return (struct session_settings){
+        .policy = tag < 0 ? LAG_SKIP : (enum lag_policy)(tag >> SESSION_POLICY_SHIFT),
+        .max_lag_ms = core_max_lag(call->core, call->conn, channel),
+    };
+}
+
+static void session_put_settings(struct reply *reply, struct session_settings settings)
+{
+    reply_print(reply, ",\"on_lag\":\"%s\"", request_policy_name(settings.policy));
+    if (settings.max_lag_ms != 0) {
+        reply_print(reply, ",\"max_lag_ms\":%u", settings.max_lag_ms);
+    }
 }
 
 static void session_accept(struct session_call *call, const struct session_name *name,
@@ -244,40 +305,92 @@ static void session_accept(struct session_call *call, const struct session_name 
     reply_u64(reply, channel);
     reply_text(reply, ",\"next_seq\":");
     reply_u64(reply, core_next_seq(call->core, call->conn, channel));
+    reply_text(reply, ",\"hash\":");
+    reply_hash(reply, core_hash(call->core, call->conn, channel));
+    if (call->request->type == REQUEST_MODIFY) {
+        session_put_settings(reply, session_exact_settings(call, channel));
+    }
     reply_text(reply, "}");
 }
 
 static void session_accept_pattern(struct session_call *call, const struct session_name *name,
-                                   int64_t channel_count)
+                                   int64_t channel_count, struct session_settings settings)
 {
     struct reply *reply = &call->sessions->reply;
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"channels\":%" PRId64 "}", channel_count);
+    reply_print(reply, ",\"channels\":%" PRId64, channel_count);
+    if (call->request->type == REQUEST_MODIFY) {
+        session_put_settings(reply, settings);
+    }
+    reply_text(reply, "}");
+}
+
+/* Whether a feed gives what a variant is computed from. */
+static bool session_has_source(const struct session_call *call, const struct session_name *name)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    return channels_find(channels, name->text, name->bytes, name->type) != CHANNEL_NONE ||
+           (name->type == MD_BAR &&
+            channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
+}
+
+/* The channel, made when it is a variant's that nobody has wished for yet; CHANNEL_NONE: refused.
+ */
+static uint32_t session_open_channel(struct session_call *call, const struct session_name *name)
+{
+    struct channels *channels = call->sessions->options.channels;
+    uint32_t channel =
+        channels_find_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel != CHANNEL_NONE) {
+        return channel;
+    }
+    if (variant_is_none(name->variant) || !session_has_source(call, name)) {
+        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        return CHANNEL_NONE;
+    }
+    if (session_is_full(call, name)) {
+        return CHANNEL_NONE;
+    }
+    channel = channels_open_variant(channels, name->text, name->bytes, name->type, name->variant);
+    if (channel == CHANNEL_NONE) {
+        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
+                       "the server has as many depths, bars and intervals as it can");
+    }
+    return channel;
 }
 
 static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
 {
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     uint8_t new_tag = session_exact_tag(policy);
-    uint32_t channel =
-        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    uint32_t channel = session_open_channel(call, name);
     if (channel == CHANNEL_NONE) {
-        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
         return;
     }
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag == -ENOENT || (tag & SESSION_EXACT) == 0;
+    if (call->request->epoch != NULL) {
+        session_subscribe_since(call, name, channel);
+        return;
+    }
     if (is_new && session_is_full(call, name)) {
         return;
     }
     if (tag == -ENOENT) {
-        if (core_subscribe(call->core, call->conn, channel, name->type, policy,
-                           call->request->snapshot, new_tag) < 0) {
+        uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
+        if (core_subscribe(call->core, call->conn, channel, group, policy, call->request->snapshot,
+                           new_tag) < 0) {
             session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
             return;
         }
+        if (call->request->snapshot) {
+            channels_ask_snapshot(call->sessions->options.channels, channel);
+        }
     } else if (is_new || call->request->has_policy) {
         core_set_subscription(call->core, call->conn, channel, policy, new_tag);
+    }
+    if (is_new || call->request->has_max_lag) {
+        core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
     }
     call->session->exact_count += is_new;
     session_accept(call, name, channel);
@@ -291,7 +404,7 @@ static int64_t session_count_channels(const struct session_call *call,
     int64_t count = 0;
     for (uint32_t i = 0; i < channel_count; i++) {
         const struct channel *channel = channels_get(channels, i);
-        count += channel->type == (uint8_t)name->type &&
+        count += channel->group == (uint8_t)name->type &&
                  channels_pattern_matches(name->text, name->bytes, channel->symbol,
                                           channel->symbol_bytes);
     }
@@ -301,7 +414,7 @@ static int64_t session_count_channels(const struct session_call *call,
 static void session_subscribe_star(struct session_call *call, const struct session_name *name)
 {
     struct session *session = call->session;
-    enum lag_policy policy = session_policy(call, name->type);
+    enum lag_policy policy = session_policy(call, name);
     bool is_new = (session->star_types & (1u << name->type)) == 0;
     if (is_new && session_is_full(call, name)) {
         return;
@@ -315,7 +428,11 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
         session->star_types |= (uint8_t)(1u << name->type);
         session->star_policies[name->type] = (uint8_t)policy;
     }
-    session_accept_pattern(call, name, session_count_channels(call, name));
+    if (is_new || call->request->has_max_lag) {
+        core_set_group_max_lag(call->core, call->conn, name->type, call->request->max_lag_ms);
+    }
+    struct session_settings settings = session_star_settings(call, name->type);
+    session_accept_pattern(call, name, session_count_channels(call, name), settings);
 }
 
 static void session_subscribe_pattern(struct session_call *call, const struct session_name *name)
@@ -330,21 +447,35 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many patterns");
         return;
     }
-    if (is_new && session_add_pattern(call, name, session_policy(call, name->type)) < 0) {
+    if (is_new && session_add_pattern(call, name, session_policy(call, name)) < 0) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
-    bool with_policy = !is_new && call->request->has_policy;
-    if (with_policy) {
-        session->patterns[place].policy = (uint8_t)call->request->policy;
+    bool is_changed = !is_new && (call->request->has_policy || call->request->has_max_lag);
+    struct session_pattern *pattern = &session->patterns[place];
+    if (!is_new && call->request->has_policy) {
+        pattern->policy = (uint8_t)call->request->policy;
     }
-    int64_t covered = session_apply_pattern(call, place, with_policy);
+    if (is_new || call->request->has_max_lag) {
+        pattern->max_lag_ms = call->request->max_lag_ms;
+    }
+    struct session_settings settings = session_pattern_settings(pattern);
+    int64_t covered = session_apply_pattern(call, place, is_changed);
     if (covered < 0) {
         session_remove_pattern(call, place);
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return;
     }
-    session_accept_pattern(call, name, covered);
+    session_accept_pattern(call, name, covered, settings);
+}
+
+bool session_refuses_policy(struct session_call *call, const struct session_name *name)
+{
+    if (session_policy(call, name) != LAG_CONFLATE || session_is_full_image(name)) {
+        return false;
+    }
+    session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
+    return true;
 }
 
 static void session_subscribe_one(struct session_call *call, const struct session_name *name)
@@ -355,9 +486,14 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
                        "a pattern has at most 4 '*' and 36 bytes");
     } else if (!is_pattern && (name->bytes == 0 || name->bytes > MD_SYMBOL_BYTES_MAX)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST, "a symbol has 1 to 32 bytes");
-    } else if (session_policy(call, name->type) == LAG_CONFLATE &&
-               !session_is_full_image(name->type)) {
-        session_refuse(call, name, PROTOCOL_NOT_OFFERED, "only quote and bar can be conflated");
+    } else if (is_pattern && !variant_is_none(name->variant)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "depth, bar and interval_ms are offered for symbols, not for patterns");
+    } else if (name->variant.interval_ms != 0 && !session_can_conflate(name)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "only quote, and depth with a number of levels, can have interval_ms");
+    } else if (session_refuses_policy(call, name)) {
+        return;
     } else if (session_is_star(name)) {
         session_subscribe_star(call, name);
     } else if (is_pattern) {
@@ -367,100 +503,32 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
     }
 }
 
-/* For each symbol and data type of the request, until the conn ends. */
-static void session_for_each_name(struct session_call *call,
-                                  void (*visit)(struct session_call *call,
-                                                const struct session_name *name))
+void session_for_each_name(struct session_call *call,
+                           void (*visit)(struct session_call *call,
+                                         const struct session_name *name))
 {
     for (uint32_t i = 0; i < call->request->symbol_count; i++) {
-        struct session_name name;
+        struct session_name name = {0};
         name.text = request_symbol(call->request, i, &name.bytes);
         for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
             if ((call->request->types & (1u << type)) != 0 && call->session->number != 0) {
                 name.type = (enum md_type)type;
+                name.variant = session_variant(call, name.type);
                 visit(call, &name);
             }
         }
     }
 }
 
-/* ---- DEFINITION ---- */
-
-static void session_begin_definitions(struct reply *reply)
-{
-    reply_begin(reply, "DEFINITION", "", session_wall_ns());
-    reply_text(reply, "{\"channels\":[");
-}
-
-/* Nothing is sent when there is none. */
-static void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
-{
-    struct reply *reply = &sessions->reply;
-    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
-        reply_text(reply, "]}");
-        reply_end(reply);
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
-    reply_trim(reply);
-}
-
-static void session_define(struct reply *reply, const struct channel *channel, uint32_t i)
-{
-    struct session_name name = session_channel_name(channel);
-    session_begin_entry(reply, &name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, i);
-    reply_text(reply, "}");
-}
-
-/* What the request may subscribe: an SBE frame has a number where JSON has a symbol. */
-static void session_define_name(struct session_call *call, const struct session_name *name)
-{
-    const struct channels *channels = call->sessions->options.channels;
-    struct reply *reply = &call->sessions->reply;
-    for (uint32_t i = 0; session_is_pattern(name) && i < channels_count(channels); i++) {
-        const struct channel *channel = channels_get(channels, i);
-        if (channel->type != (uint8_t)name->type ||
-            !channels_pattern_matches(name->text, name->bytes, channel->symbol,
-                                      channel->symbol_bytes)) {
-            continue;
-        }
-        if (reply->bytes > SESSION_DEFINITION_BYTES) {
-            session_send_definitions(call->sessions, call->core, call->conn);
-            session_begin_definitions(reply);
-        }
-        session_define(reply, channel, i);
-    }
-    uint32_t exact = channels_find(channels, name->text, name->bytes, name->type);
-    if (exact != CHANNEL_NONE) {
-        session_define(reply, channels_get(channels, exact), exact);
-    }
-}
-
-/* For who subscribes to the whole type. */
-static void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
-{
-    const struct channel *channel = channels_get(sessions->options.channels, i);
-    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, channel->type);
-         place-- > 0;) {
-        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, channel->type)) {
-            session_begin_definitions(&sessions->reply);
-            session_define(&sessions->reply, channel, i);
-            session_send_definitions(
-                sessions, core, core_group_conn(core, CORE_ENCODING_SBE, channel->type, place));
-        }
-    }
-}
-
 void session_subscribe(struct session_call *call)
 {
-    if (core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE) {
-        session_begin_definitions(&call->sessions->reply);
+    session_begin_verdicts(call, "SUBSCRIBED");
+    session_for_each_name(call, session_subscribe_one);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
         session_for_each_name(call, session_define_name);
         session_send_definitions(call->sessions, call->core, call->conn);
     }
-    session_begin_verdicts(call, "SUBSCRIBED");
-    session_for_each_name(call, session_subscribe_one);
     session_end_verdicts(call);
 }
 
@@ -481,9 +549,7 @@ void session_cover_channel(struct sessions *sessions, struct core *core, uint32_
         }
         struct session_pattern pattern = *cover; /* The conn may end on the way. */
         if (core_conn_encoding(core, conn) == CORE_ENCODING_SBE) {
-            session_begin_definitions(&sessions->reply);
-            session_define(&sessions->reply, channel, i);
-            session_send_definitions(sessions, core, conn);
+            session_define_one(sessions, core, conn, i);
         }
         if (session_subscribe_covered(core, conn, i, &pattern, false) >= 0) {
             continue;
@@ -536,8 +602,8 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
         removed = place < call->session->pattern_count;
         session_remove_pattern(call, place);
     } else {
-        uint32_t channel =
-            channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+        uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                                 name->bytes, name->type, name->variant);
         removed = channel != CHANNEL_NONE && session_unsubscribe_exact(call, channel);
     }
     if (removed) {
@@ -605,15 +671,47 @@ void session_unsubscribe(struct session_call *call)
     session_end_verdicts(call);
 }
 
+/* ---- MODIFY ---- */
+
+/* As SUBSCRIBE does it to what is subscribed. */
+static void session_modify_one(struct session_call *call, const struct session_name *name)
+{
+    const struct session *session = call->session;
+    uint32_t channel =
+        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    int tag =
+        channel == CHANNEL_NONE ? -ENOENT : core_subscription_tag(call->core, call->conn, channel);
+    if (session_refuses_policy(call, name)) {
+        return;
+    }
+    if (session_is_star(name) && (session->star_types & (1u << name->type)) != 0) {
+        session_subscribe_star(call, name);
+    } else if (session_find_pattern(session, name) < session->pattern_count) {
+        session_subscribe_pattern(call, name);
+    } else if (tag >= 0 && (tag & SESSION_EXACT) != 0) {
+        session_subscribe_exact(call, name);
+    } else {
+        session_refuse(call, name, PROTOCOL_BAD_REQUEST, "not subscribed");
+    }
+}
+
+void session_modify(struct session_call *call)
+{
+    session_begin_verdicts(call, "MODIFIED");
+    session_for_each_name(call, session_modify_one);
+    session_end_verdicts(call);
+}
+
 /* ---- LIST ---- */
 
 static void session_list_pattern(struct session_call *call, const struct session_name *name,
-                                 enum lag_policy policy)
+                                 struct session_settings settings)
 {
     struct reply *reply = &call->sessions->reply;
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"channels\":%" PRId64 ",\"on_lag\":\"%s\"}",
-                session_count_channels(call, name), request_policy_name(policy));
+    reply_print(reply, ",\"channels\":%" PRId64, session_count_channels(call, name));
+    session_put_settings(reply, settings);
+    reply_text(reply, "}");
 }
 
 static void session_list_patterns(struct session_call *call)
@@ -622,13 +720,13 @@ static void session_list_patterns(struct session_call *call)
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         if ((session->star_types & (1u << type)) != 0) {
             struct session_name name = session_star_name((enum md_type)type);
-            session_list_pattern(call, &name, (enum lag_policy)session->star_policies[type]);
+            session_list_pattern(call, &name, session_star_settings(call, (enum md_type)type));
         }
     }
     for (uint32_t i = 0; i < session->pattern_count; i++) {
         const struct session_pattern *pattern = &session->patterns[i];
         struct session_name name = session_pattern_name(pattern);
-        session_list_pattern(call, &name, (enum lag_policy)pattern->policy);
+        session_list_pattern(call, &name, session_pattern_settings(pattern));
     }
 }
 
@@ -646,9 +744,10 @@ static void session_list_exact(struct session_call *call)
         const struct channel *channel = channels_get(call->sessions->options.channels, i);
         struct session_name name = session_channel_name(channel);
         session_begin_entry(reply, &name);
-        reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64 ",\"on_lag\":\"%s\"}", i,
-                    core_next_seq(call->core, call->conn, i),
-                    request_policy_name((enum lag_policy)(tag >> SESSION_POLICY_SHIFT)));
+        reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64, i,
+                    core_next_seq(call->core, call->conn, i));
+        session_put_settings(reply, session_exact_settings(call, i));
+        reply_text(reply, "}");
     }
 }
 

@@ -28,6 +28,17 @@ static void fuzz_request_check_accepted(const struct request *request)
     assert_always(request->symbol_count <= REQUEST_SYMBOLS_MAX);
     assert_always(request->types < 1u << MD_TYPE_COUNT);
     assert_always(!request->has_policy || (unsigned)request->policy <= LAG_DISCONNECT);
+    assert_always(request->max_lag_ms <= REQUEST_MAX_LAG_MS_MAX);
+    if (request->type == REQUEST_RESUME) {
+        uint32_t count = 0;
+        uint32_t channel;
+        uint64_t seq;
+        assert_always(request->epoch != NULL);
+        for (void *at = NULL; request_next_cursor(request, &at, &channel, &seq); count++) {
+            assert_always(channel <= 999999999 && seq <= INT64_MAX);
+        }
+        assert_always(count > 0 && count <= REQUEST_CURSORS_MAX);
+    }
     if (request->type == REQUEST_SUBSCRIBE) {
         assert_always(request->symbol_count > 0);
         assert_always(request->types != 0);

@@ -6,9 +6,12 @@
  * Each seed is one history of clients that connect, subscribe, stall, leave and are cut off, while
  * frames are published in bursts that lap the slow ones. Each client knows what it may be sent:
  * frames exactly as they were published, each channel in order, nothing twice, every loss told by a
- * GAP before the next frame or allowed by conflation. After the noise all of them must be up to
- * date, and the core must hold nothing any more.
+ * GAP before the next frame or allowed by conflation. Who comes back goes on with the cursors that
+ * it had: each frame that it missed comes once, or is within a GAP, whatever the policy. Every
+ * third history has two lives: the world is made anew in between, and seqs begin again. After the
+ * noise all of them must be up to date, and the core must hold nothing any more.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "ring/core_state.h"
+#include "ring/history.h"
 #include "tests/sim_peer.h"
 
 #define CHANNELS 80 /* More than the first table of a conn that pulls groups has. */
@@ -27,8 +31,11 @@
 #define FRAME_BYTES_MAX 4096
 #define NOISE_NS NS_PER_SECOND
 #define CALM_NS (6 * NS_PER_SECOND)
+#define DRAIN_NS (NS_PER_SECOND / 4)
 #define SEEDS_DEFAULT 40
 #define NOT_EXPECTED 0
+#define RESUMED_MAX 20 /* cursors in a message */
+#define MESSAGE_MAX (64 + 32 * RESUMED_MAX)
 
 enum client_state {
     CLIENT_AWAY,
@@ -41,6 +48,9 @@ struct expected {
     /* Conflated at some time since its last frame: what was passed over then is told by no GAP. */
     bool conflated;
     bool snapshot; /* the newest frame, next - 1, may come first */
+    /* Frames up to it are of before the client resumed: none is conflated. */
+    uint64_t past_seq;
+    bool restart_due; /* The next GAP says that the epoch is another. */
 };
 
 struct client {
@@ -55,12 +65,19 @@ struct client {
     bool group_conflates[GROUPS];
     bool exact[CHANNELS];
     bool exact_conflates[CHANNELS];
-    bool asked; /* A request is under way. */
+    uint32_t asked;        /* requests that are under way */
+    bool has_limit;        /* Asked for a max_lag_ms once. */
+    uint32_t once_channel; /* A snapshot is to come next, ... */
+    uint64_t once_seq;     /* ... of this frame; 0: none. */
     bool closed_by_server;
     bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
     bool asked_for_close; /* by 4000 */
-    bool left_conflated;  /* What was passed over when it unsubscribed, it cannot count. */
+    bool was_told_of_drain;
+    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
     uint64_t received, lost, conflated;
+    /* Kept when it connects again. */
+    uint64_t cursors[CHANNELS]; /* 1 + the last seq it got; 0: none */
+    uint32_t epoch;
 };
 
 /* What a client had got when it read a Close frame. */
@@ -81,12 +98,18 @@ static struct {
     char fault[256];             /* empty: none */
     const struct client *client; /* whose bytes are looked at */
     struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
+    bool has_limit;           /* --max-lag-ms */
     bool publishes_elsewhere; /* while the core is inside enter() */
     bool is_scarce;           /* The core's pools are so small that clients are cut off. */
     uint32_t out_block_count;
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
-    uint64_t gaps, frames, closes, ends, runs;
+    uint64_t gaps, frames, closes, ends, runs, lags;
+    uint64_t resumed, resumed_in_part, past_frames, snapshots;
+    uint32_t epoch;
+    bool never_encodes; /* Who wants the second encoding waits in vain. */
+    bool drains;        /* It is drained before it is stopped. */
+    uint64_t drains_at_ns;
     uint64_t replaced_bytes;
 } world;
 
@@ -121,8 +144,14 @@ static size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint
     int head = sprintf(out, "%c %u %llu ", "DE"[encoding], channel, (unsigned long long)seq);
     size_t filler = (channel * 7919 + seq * 104729) % (FRAME_BYTES_MAX - 200);
     filler = filler % 5 == 0 ? filler : filler % 200; /* Mostly short. */
-    memset(out + head, 'a' + (int)((channel + seq) % 26), filler);
+    memset(out + head, 'a' + (int)((channel + seq + world.epoch) % 26), filler);
     return (size_t)head + filler;
+}
+
+/* Stands for a running hash. */
+static uint64_t hash_of(uint32_t encoding, uint32_t channel, uint64_t seq)
+{
+    return seq == 0 ? 0 : (uint64_t)(encoding + 1) << 60 | (uint64_t)channel << 40 | seq;
 }
 
 static bool is_written(uint32_t encoding)
@@ -137,6 +166,7 @@ static void write_frame(uint32_t encoding, uint32_t channel)
     uint64_t seq = frame_log_next_seq(log, channel);
     size_t bytes = frame_payload((char *)frame + WS_FRAME_FINISH_GAP, encoding, channel, seq);
     bytes = ws_frame_finish(frame, WS_TEXT, bytes);
+    frame_log_set_hash(log, channel, hash_of(encoding, channel, seq));
     frame_log_commit(log, channel, (uint8_t)(channel % GROUPS),
                      is_full_image(channel) ? FRAME_FULL_IMAGE : 0, (uint32_t)bytes,
                      sim.now_ns + UINT64_C(1700000000000000000));
@@ -175,6 +205,7 @@ static void begin_encoding(struct core_encoding *encoding)
 {
     for (uint32_t channel = 0; channel < world.channel_count; channel++) {
         bool has_image = is_full_image(channel) && world.published[channel] > 0;
+        frame_log_set_hash(encoding->log, channel, hash_of(1, channel, world.published[channel]));
         frame_log_set_next_seq(encoding->log, channel, (uint8_t)(channel % GROUPS),
                                world.published[channel] + !has_image);
         if (has_image) {
@@ -189,7 +220,7 @@ static void begin_encoding(struct core_encoding *encoding)
 static void begin_or_end_encoding(void)
 {
     struct core_encoding *encoding = &world.encodings[1];
-    bool is_wanted = atomic_load(&encoding->conn_count) > 0;
+    bool is_wanted = atomic_load(&encoding->conn_count) > 0 && !world.never_encodes;
     if (is_wanted && !is_written(1) && sim_random(3) == 0) {
         begin_encoding(encoding);
     } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log) && sim_random(5) == 0) {
@@ -201,9 +232,13 @@ static void begin_or_end_encoding(void)
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context;
-    if (now_ns > world.began_ns + NOISE_NS + CALM_NS) {
+    if (now_ns > world.began_ns + NOISE_NS + CALM_NS + (world.drains ? DRAIN_NS : 0)) {
         core_stop(world.core);
         return UINT64_MAX;
+    }
+    if (world.drains && now_ns > world.began_ns + NOISE_NS + CALM_NS) {
+        world.drains_at_ns = world.drains_at_ns == 0 ? now_ns : world.drains_at_ns;
+        core_drain(world.core, world.drains_at_ns + DRAIN_NS);
     }
     if (now_ns > world.began_ns + NOISE_NS) {
         sim.calm = true;
@@ -237,21 +272,65 @@ static void on_open(void *context, struct core *core, uint32_t conn, uint64_t no
 
 static void reply(struct core *core, uint32_t conn, const char *command)
 {
-    char text[64 + CHANNELS * 24];
+    char text[MESSAGE_MAX + CHANNELS * 24];
     int length = sprintf(text, "R %s", command);
+    struct core_conn_stats stats;
+    core_conn_stats(core, conn, &stats);
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        EXPECT(core_hash(core, conn, channel) ==
+               hash_of(stats.encoding, channel, core_next_seq(core, conn, channel) - 1));
         length +=
             sprintf(text + length, " %llu", (unsigned long long)core_next_seq(core, conn, channel));
     }
     core_send_text(core, conn, text, (size_t)length);
 }
 
-/* "S ch policy snapshot", "P ch policy", "U ch", "G group policy snapshot", "V group", "K" */
+/* "Q epoch policy ch seq ch seq ...", answered by "Q policy ch seq result newest ..." */
+static void on_resume(struct core *core, uint32_t conn, const char *text)
+{
+    static char out[2 * MESSAGE_MAX + RESUMED_MAX * 32];
+    unsigned epoch, policy, channel;
+    unsigned long long seq;
+    int used, length;
+    EXPECT(sscanf(text, "Q %u %u%n", &epoch, &policy, &used) == 2);
+    length = sprintf(out, "Q %u", policy);
+    for (text += used; sscanf(text, "%u %llu%n", &channel, &seq, &used) == 2; text += used) {
+        struct core_resume resume = {
+            .channel = channel,
+            .group = channel % GROUPS,
+            .policy = policy,
+            .tag = 1,
+            .is_same_epoch = epoch == world.epoch,
+            .seq = seq,
+        };
+        int result = core_resume(core, conn, &resume);
+        EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
+        EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
+        length += sprintf(out + length, " %u %llu %d %llu", channel, seq, result,
+                          (unsigned long long)world.published[channel]);
+    }
+    core_send_text(core, conn, out, (size_t)length);
+}
+
+/* "N ch", answered by "N ch as_of error", then the frame. */
+static void on_snapshot(struct core *core, uint32_t conn, uint32_t channel)
+{
+    char out[64];
+    struct core_snapshot snapshot = {.channel = channel, .group = channel % GROUPS};
+    uint64_t pinned = core_find_snapshots(core, conn, &snapshot, 1);
+    int length =
+        sprintf(out, "N %u %llu %d", channel, (unsigned long long)snapshot.as_of, snapshot.error);
+    core_send_text(core, conn, out, (size_t)length);
+    core_send_snapshots(core, conn, &snapshot, 1, pinned);
+}
+
+/* "S ch policy snapshot", "P ch policy limit", "U ch", "G group policy snapshot", "V group",
+ * "L group limit", "K", and the two above. */
 static void on_message(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
                        uint8_t *payload, size_t payload_bytes, uint64_t now_ns)
 {
-    char text[64] = "";
-    unsigned what, policy, snapshot;
+    char text[MESSAGE_MAX] = "";
+    unsigned what, policy, snapshot, limit;
     int result = 0;
     (void)context, (void)opcode, (void)now_ns;
     assert_always(payload_bytes < sizeof text);
@@ -260,8 +339,17 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
         result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
     } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
         result = core_subscribe_group(core, conn, what, policy, snapshot);
-    } else if (sscanf(text, "P %u %u", &what, &policy) == 2) {
+    } else if (sscanf(text, "P %u %u %u", &what, &policy, &limit) == 3) {
         core_set_subscription(core, conn, what, policy, 1);
+        core_set_max_lag(core, conn, what, (uint16_t)limit);
+    } else if (sscanf(text, "L %u %u", &what, &limit) == 2) {
+        core_set_group_max_lag(core, conn, what, (uint16_t)limit);
+    } else if (text[0] == 'Q') {
+        on_resume(core, conn, text);
+        return;
+    } else if (sscanf(text, "N %u", &what) == 1) {
+        on_snapshot(core, conn, what);
+        return;
     } else if (text[0] == 'K') {
         core_close(core, conn, 4000, "asked for");
     } else if (sscanf(text, "U %u", &what) == 1) {
@@ -293,6 +381,22 @@ static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t n
     core_send_text(core, conn, "H", 1);
 }
 
+static void on_lag(void *context, struct core *core, uint32_t conn, const struct core_lag *lag)
+{
+    (void)context;
+    EXPECT(lag->is_behind && lag->bytes > 0);
+    world.lags++;
+    core_send_text(core, conn, "L", 1);
+}
+
+static void on_drain(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                     uint64_t end_ns)
+{
+    (void)context;
+    EXPECT(close_ns <= end_ns && end_ns <= DRAIN_NS);
+    core_send_text(core, conn, "O", 1);
+}
+
 static void on_channel(void *context, struct core *core, uint32_t channel)
 {
     (void)context, (void)core, (void)channel;
@@ -301,9 +405,9 @@ static void on_channel(void *context, struct core *core, uint32_t channel)
 static size_t write_gap(void *context, char *out, uint32_t channel, uint64_t from_seq,
                         uint64_t to_seq, const char *reason)
 {
-    (void)context, (void)reason;
-    return (size_t)sprintf(out, "X %u %llu %llu", channel, (unsigned long long)from_seq,
-                           (unsigned long long)to_seq);
+    (void)context;
+    return (size_t)sprintf(out, "X %u %llu %llu %s", channel, (unsigned long long)from_seq,
+                           (unsigned long long)to_seq, reason);
 }
 
 static uint32_t channel_count(void *context)
@@ -322,6 +426,8 @@ static struct core_ops ops = {
     .on_message = on_message,
     .on_close = on_close,
     .on_quiet = on_quiet,
+    .on_lag = on_lag,
+    .on_drain = on_drain,
     .on_channel = on_channel,
     .write_gap = write_gap,
     .publish = on_publish,
@@ -331,15 +437,32 @@ static struct core_ops ops = {
 
 /* ---- Clients ---- */
 
+/* Its cursors are those of one epoch. */
+static void client_remember(struct client *client)
+{
+    if (client->epoch != world.epoch) {
+        memset(client->cursors, 0, sizeof client->cursors);
+        client->epoch = world.epoch;
+    }
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (client->channels[channel].next != NOT_EXPECTED) {
+            client->cursors[channel] = client->channels[channel].next;
+        }
+    }
+}
+
 static void client_leave(struct client *client, bool with_reset)
 {
+    if (client->state == CLIENT_READY) {
+        client_remember(client);
+    }
     sim_client_close(client->peer.socket, with_reset);
     client->state = CLIENT_AWAY;
 }
 
 static void client_connect(struct client *client)
 {
-    memset(client, 0, sizeof *client);
+    memset(client, 0, offsetof(struct client, cursors));
     if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
         return;
     }
@@ -354,6 +477,42 @@ static bool client_is_covered(const struct client *client, uint32_t channel)
     return client->exact[channel] || (client->group_mask & 1u << channel % GROUPS) != 0;
 }
 
+static void client_say(struct client *client, const char *text)
+{
+    client->asked++;
+    sim_peer_send(&client->peer, WS_TEXT, text, strlen(text), SIZE_MAX);
+}
+
+/* To go on where it was: all of it, most of the time, in messages one after the other. Now and then
+ * with a cursor that nobody can have. */
+static void client_resume(struct client *client)
+{
+    char text[MESSAGE_MAX];
+    unsigned policy = (unsigned)sim_random(2);
+    uint64_t leave_out = sim_random(3) == 0 ? 3 : UINT64_MAX;
+    int length = 0;
+    uint32_t count = 0;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (client->cursors[channel] == 0 || sim_random(leave_out) == 0) {
+            continue;
+        }
+        uint64_t seq = client->cursors[channel] - 1;
+        seq += sim_random(200) == 0 ? sim_random(3) : 0;
+        seq -= sim_random(50) == 0 ? sim_random(seq + 1) : 0;
+        if (count == 0) {
+            length = sprintf(text, "Q %u %u", client->epoch, policy);
+        }
+        length += sprintf(text + length, " %u %llu", channel, (unsigned long long)seq);
+        if (++count == RESUMED_MAX) {
+            client_say(client, text);
+            count = 0;
+        }
+    }
+    if (count > 0) {
+        client_say(client, text);
+    }
+}
+
 /* Something random that makes sense. */
 static void client_ask(struct client *client)
 {
@@ -362,23 +521,33 @@ static void client_ask(struct client *client)
     uint32_t group = (uint32_t)sim_random(GROUPS);
     unsigned policy = (unsigned)sim_random(sim_random(10) == 0 ? 3 : 2);
     unsigned snapshot = (unsigned)sim_random(2);
-    int length;
+    unsigned limit = sim_random(3) == 0 ? (unsigned)(1 + sim_random(300)) : 0;
+    if (sim_random(20) == 0) { /* Also of what it subscribes to already. */
+        client_remember(client);
+        client_resume(client);
+        return;
+    }
     client->may_be_cut |= policy == LAG_DISCONNECT;
     if (sim_random(100) == 0) {
-        length = sprintf(text, "K");
+        sprintf(text, "K");
         client->asked_for_close = true;
+    } else if (sim_random(10) == 0) {
+        sprintf(text, "N %u", channel);
     } else if (client->exact[channel] && sim_random(2) == 0) {
-        length = sprintf(text, "P %u %u", channel, policy);
+        sprintf(text, "P %u %u %u", channel, policy, limit);
+        client->has_limit |= limit > 0;
     } else if (sim_random(4) > 0) {
-        length = client->exact[channel] ? sprintf(text, "U %u", channel)
-                                        : sprintf(text, "S %u %u %u", channel, policy, snapshot);
+        client->exact[channel] ? sprintf(text, "U %u", channel)
+                               : sprintf(text, "S %u %u %u", channel, policy, snapshot);
+    } else if ((client->group_mask & 1u << group) == 0) {
+        sprintf(text, "G %u %u %u", group, policy, snapshot);
+    } else if (sim_random(2) == 0) {
+        sprintf(text, "L %u %u", group, limit);
+        client->has_limit |= limit > 0;
     } else {
-        length = (client->group_mask & 1u << group) != 0
-                     ? sprintf(text, "V %u", group)
-                     : sprintf(text, "G %u %u %u", group, policy, snapshot);
+        sprintf(text, "V %u", group);
     }
-    client->asked = true;
-    sim_peer_send(&client->peer, WS_TEXT, text, (size_t)length, SIZE_MAX);
+    client_say(client, text);
 }
 
 static void client_begin(struct client *client, uint32_t channel, uint64_t next, unsigned snapshot)
@@ -392,11 +561,63 @@ static void client_begin(struct client *client, uint32_t channel, uint64_t next,
     }
 }
 
+/* What comes next may have others before it that are passed over. */
 static bool client_conflates(const struct client *client, uint32_t channel)
 {
+    const struct expected *expected = &client->channels[channel];
     bool conflates = client->exact[channel] ? client->exact_conflates[channel]
                                             : client->group_conflates[channel % GROUPS];
-    return conflates && is_full_image(channel);
+    return conflates && is_full_image(channel) && expected->next > expected->past_seq;
+}
+
+/* What it resumes may come twice, if it had it already; or it may pass something over. */
+static void client_on_resumed(struct client *client, const char *text)
+{
+    unsigned policy, channel;
+    unsigned long long seq, newest;
+    int result, used;
+    client->asked--;
+    EXPECT(sscanf(text, "Q %u%n", &policy, &used) == 1);
+    for (text += used;
+         sscanf(text, "%u %llu %d %llu%n", &channel, &seq, &result, &newest, &used) == 4;
+         text += used) {
+        EXPECT(result <= 0 || newest > seq || client->epoch != world.epoch);
+        if (result < 0) {
+            continue;
+        }
+        bool is_same_epoch = client->epoch == world.epoch;
+        struct expected *expected = &client->channels[channel];
+        client->left_conflated |= expected->conflated;
+        *expected = (struct expected){
+            .next = is_same_epoch ? seq + 1 : 1,
+            .past_seq = newest,
+            .restart_due = !is_same_epoch && result == 1,
+        };
+        client->exact[channel] = true;
+        client->exact_conflates[channel] = policy == LAG_CONFLATE;
+        expected->conflated = client_conflates(client, channel);
+        world.resumed += result == 0;
+        world.resumed_in_part += result == 1;
+    }
+}
+
+static void client_on_snapshot(struct client *client, const char *text)
+{
+    unsigned channel;
+    unsigned long long as_of;
+    int error;
+    client->asked--;
+    EXPECT(sscanf(text, "N %u %llu %d", &channel, &as_of, &error) == 3);
+    if (error != 0) {
+        return;
+    }
+    world.snapshots++;
+    const struct expected *expected = &client->channels[channel];
+    /* What is still to come of a channel follows on it. */
+    EXPECT(expected->next == NOT_EXPECTED || as_of + 1 == expected->next ||
+           (as_of + 1 > expected->next && expected->conflated));
+    client->once_channel = channel;
+    client->once_seq = as_of;
 }
 
 static void client_on_reply(struct client *client, const char *text)
@@ -404,18 +625,21 @@ static void client_on_reply(struct client *client, const char *text)
     unsigned what, policy = 0, snapshot = 0;
     uint64_t next[CHANNELS];
     char command = text[2];
-    client->asked = false;
+    client->asked--;
     int fields = sscanf(text + 3, "%u", &what);
     const char *at = strchr(text + 4, ' ');
     if (command == 'S' || command == 'G') {
         fields += sscanf(at, "%u %u", &policy, &snapshot);
         at = strchr(strchr(at + 1, ' ') + 1, ' ');
     }
-    if (command == 'P') {
+    if (command == 'P' || command == 'L') {
         fields += sscanf(at, "%u", &policy);
         at = strchr(at + 1, ' ');
+        at = command == 'P' ? strchr(at + 1, ' ') : at;
     }
-    EXPECT(fields == (command == 'S' || command == 'G' ? 3 : command == 'P' ? 2 : 1));
+    EXPECT(fields == (command == 'S' || command == 'G'   ? 3
+                      : command == 'P' || command == 'L' ? 2
+                                                         : 1));
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
         char *end;
         next[channel] = strtoull(at, &end, 10);
@@ -464,8 +688,16 @@ static void client_on_frame(struct client *client, const char *text, size_t coun
     EXPECT(seq <= world.published[channel]);
     EXPECT(frame_payload(published, client->encoding, channel, seq) == count);
     EXPECT(memcmp(published, text, count) == 0);
-    EXPECT(expected->next != NOT_EXPECTED);
+    EXPECT(expected->next != NOT_EXPECTED || client->once_seq != 0);
     client->received++;
+    if (client->once_seq != 0) {
+        EXPECT(channel == client->once_channel && seq == client->once_seq);
+        client->once_seq = 0;
+        return;
+    }
+    EXPECT(!expected->restart_due || (seq == 1 && expected->next == 1));
+    expected->restart_due = false;
+    world.past_frames += seq <= expected->past_seq;
     if (expected->snapshot && seq + 1 == expected->next) {
         expected->snapshot = false;
         return;
@@ -482,13 +714,19 @@ static void client_on_gap(struct client *client, const char *text)
 {
     unsigned channel;
     unsigned long long from, to;
+    char reason[16];
     world.gaps++;
-    EXPECT(sscanf(text, "X %u %llu %llu", &channel, &from, &to) == 3);
+    EXPECT(sscanf(text, "X %u %llu %llu %15s", &channel, &from, &to, reason) == 4);
     struct expected *expected = &client->channels[channel % CHANNELS];
+    EXPECT(expected->restart_due == (strcmp(reason, "restart") == 0));
+    EXPECT(!expected->restart_due || from == 1);
+    EXPECT(strcmp(reason, "lag") != 0 || client->has_limit || world.has_limit);
+    expected->restart_due = false;
     EXPECT(from == expected->next || (from > expected->next && expected->conflated));
     client->conflated += from - expected->next;
     EXPECT(to >= from && to <= world.published[channel % CHANNELS]);
     expected->next = to + 1;
+    expected->conflated |= client_conflates(client, channel);
     expected->snapshot = false;
     client->lost += to - from + 1;
 }
@@ -502,7 +740,8 @@ static void client_on_close(struct client *client, const struct ws_message *mess
 {
     uint16_t code = message->payload_bytes >= 2 ? bytes_load_be16(message->payload) : 0;
     EXPECT((code == 4000 && client->asked_for_close) || (code == 4108 && client->may_be_cut) ||
-           (code == 1001 && core_is_stopping()));
+           (code == 1001 && core_is_stopping() && !world.drains) ||
+           (code == 4201 && client->was_told_of_drain));
     client->closed_by_server = true;
     world.closes++;
     world.told[client->conn] = (struct told){
@@ -528,12 +767,17 @@ static void client_on_message(void *context, const struct ws_message *message)
         client->conn = (uint32_t)strtoul(text + 2, NULL, 10);
     } else if (text[0] == 'R') {
         client_on_reply(client, text);
+    } else if (text[0] == 'Q') {
+        client_on_resumed(client, text);
+    } else if (text[0] == 'N') {
+        client_on_snapshot(client, text);
     } else if (text[0] == 'X') {
         client_on_gap(client, text);
     } else if (text[0] == 'D' || text[0] == 'E') {
         client_on_frame(client, text, message->payload_bytes);
     } else {
-        EXPECT(text[0] == 'H');
+        client->was_told_of_drain |= text[0] == 'O';
+        EXPECT(text[0] == 'H' || text[0] == 'L' || text[0] == 'O');
     }
 }
 
@@ -544,8 +788,11 @@ static void client_read(struct client *client)
     if (fault != NULL) {
         fail(fault);
     }
-    if (client->peer.is_open) {
+    if (client->peer.is_open && client->state == CLIENT_SHAKING) {
         client->state = CLIENT_READY;
+        if (sim_random(4) > 0) {
+            client_resume(client);
+        }
     }
 }
 
@@ -574,7 +821,7 @@ static void client_step(struct client *client)
     if (sim.now_ns >= client->stalled_until_ns || sim.calm) {
         client_read(client);
     }
-    if (client->state == CLIENT_READY && !client->asked && !sim.calm && sim_random(60) == 0) {
+    if (client->state == CLIENT_READY && client->asked == 0 && !sim.calm && sim_random(60) == 0) {
         client_ask(client);
     }
 }
@@ -596,7 +843,8 @@ static void world_step(void *context)
     if (sim.now_ns > world.began_ns + NOISE_NS + CALM_NS - NS_PER_SECOND / 2) {
         for (uint32_t i = 0; i < CLIENTS; i++) {
             const struct client *client = &world.clients[i];
-            if (client->state != CLIENT_READY || client->asked) {
+            EXPECT(client->state != CLIENT_SHAKING || !world.never_encodes); /* 5 s are over. */
+            if (client->state != CLIENT_READY || client->asked > 0) {
                 continue;
             }
             struct core_conn_stats stats;
@@ -609,6 +857,7 @@ static void world_step(void *context)
                 EXPECT(expected->next == NOT_EXPECTED ||
                        expected->next == world.published[channel] + 1);
                 EXPECT(expected->next == NOT_EXPECTED || !expected->snapshot);
+                EXPECT(!expected->restart_due);
             }
         }
     }
@@ -648,12 +897,13 @@ static void make_scarce(struct core *core)
     core->group_seqs_bytes = PULLER_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
-static bool run_seed(uint64_t seed)
+/* From one start of the server to its end. */
+static void run_life(uint64_t seed, uint32_t life)
 {
     char error[512];
     static _Atomic uint32_t conn_count;
-    memset(&world, 0, sizeof world);
     atomic_store(&conn_count, 0);
+    world.epoch = life + 1;
     struct frame_log_options log_options = {
         .capacity_bytes = 1 * MIB,
         .frame_bytes_max = FRAME_BYTES_MAX,
@@ -665,10 +915,12 @@ static bool run_seed(uint64_t seed)
         assert_always(frame_log_create(&world.encodings[i].log, &log_options) == 0);
     }
     atomic_store(&world.encodings[0].run, 1);
-    sim_open(seed, SOCKETS, world_step, NULL);
+    sim_open(seed + life * UINT64_C(1000000007), SOCKETS, world_step, NULL);
     world.began_ns = sim.now_ns;
     world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
+    world.drains = seed % 7 < 3;
+    world.never_encodes = seed % 11 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {
         .cpu = -1,
@@ -676,7 +928,7 @@ static bool run_seed(uint64_t seed)
         .conn_count = &conn_count,
         .heartbeat_interval_ns = NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
-        .max_lag_ns = seed % 3 == 0 ? 200 * NS_PER_MS : 0,
+        .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
         .listeners = {{.fd = 3}},
         .listener_count = 1,
@@ -697,16 +949,45 @@ static bool run_seed(uint64_t seed)
     if (world.fault[0] == '\0') {
         check_core_is_empty();
     }
-    if (world.fault[0] != '\0') {
-        printf("seed %llu: %s; again with: sim_core %llu 1\n", (unsigned long long)seed,
-               world.fault, (unsigned long long)seed);
-    }
-    world.replaced_bytes = world.encodings[0].log->replaced_bytes;
+    world.replaced_bytes += world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
     for (uint32_t i = 0; i < ENCODINGS; i++) {
         frame_log_destroy(world.encodings[i].log);
     }
     sim_close();
+}
+
+/* What clients remember, and what is counted, stays. */
+static void begin_anew(void)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        struct client *client = &world.clients[i];
+        if (client->state == CLIENT_READY) {
+            client_remember(client);
+        }
+        client->state = CLIENT_AWAY;
+    }
+    memset(world.encodings, 0, sizeof world.encodings);
+    memset(&world.counters, 0, sizeof world.counters);
+    memset(world.published, 0, sizeof world.published);
+    memset(world.told, 0, sizeof world.told);
+    world.is_scarce = false;
+    world.next_publish_ns = 0;
+}
+
+static bool run_seed(uint64_t seed)
+{
+    memset(&world, 0, sizeof world);
+    world.has_limit = seed % 3 == 0;
+    uint32_t lives = seed % 3 == 1 ? 2 : 1;
+    for (uint32_t life = 0; life < lives && world.fault[0] == '\0'; life++) {
+        begin_anew();
+        run_life(seed, life);
+    }
+    if (world.fault[0] != '\0') {
+        printf("seed %llu: %s; again with: sim_core %llu 1\n", (unsigned long long)seed,
+               world.fault, (unsigned long long)seed);
+    }
     return world.fault[0] == '\0';
 }
 
@@ -716,7 +997,8 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0, runs = 0;
+    uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
+    uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -729,13 +1011,25 @@ int main(int argc, char **argv)
         full += sim.full_count;
         loans += sim.loan_count;
         runs += world.runs;
+        lags += world.lags;
+        drained += counter_get(&world.counters.closed_drain);
         replaced_bytes += world.replaced_bytes;
+        resumed += world.resumed;
+        in_part += world.resumed_in_part;
+        past_frames += world.past_frames;
+        snapshots += world.snapshots;
     }
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
            (unsigned long long)closes, (unsigned long long)cuts, (unsigned long long)full);
+    printf("%llu LAGs, %llu closed by a drain\n", (unsigned long long)lags,
+           (unsigned long long)drained);
     printf("%llu loans, %llu bytes replaced under them; the second encoding began %llu times\n",
            (unsigned long long)loans, (unsigned long long)replaced_bytes, (unsigned long long)runs);
+    printf(
+        "%llu channels resumed whole, %llu with a GAP, %llu frames of the past, %llu snapshots\n",
+        (unsigned long long)resumed, (unsigned long long)in_part, (unsigned long long)past_frames,
+        (unsigned long long)snapshots);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

@@ -99,6 +99,113 @@ static void the_table_takes_exactly_its_maximum(void **state)
     assert_int_equal(find_text(channels, "ONE MORE", MD_QUOTE), CHANNEL_NONE);
 }
 
+static uint32_t open_variant(struct channels *channels, const char *symbol, struct variant variant)
+{
+    return channels_open_variant(channels, symbol, strlen(symbol), MD_DEPTH, variant);
+}
+
+static void each_variant_has_a_number_of_its_own(void **state)
+{
+    static const struct variant variants[] = {
+        {.depth = 5},       {.depth = 10}, {.interval_ms = 100}, {.depth = 5, .interval_ms = 100},
+        {.interval_ms = 5}, {.bar = 5},
+    };
+    struct channels *channels = *state;
+    assert_int_equal(open_text(channels, "A", MD_DEPTH), 0);
+    for (uint32_t i = 0; i < COUNT(variants); i++) {
+        assert_int_equal(channels_find_variant(channels, "A", 1, MD_DEPTH, variants[i]),
+                         CHANNEL_NONE);
+        assert_int_equal(open_variant(channels, "A", variants[i]), i + 1);
+        assert_int_equal(open_variant(channels, "A", variants[i]), i + 1);
+        assert_int_equal(channels_find_variant(channels, "A", 1, MD_DEPTH, variants[i]), i + 1);
+        assert_int_equal(channels_get(channels, i + 1)->group, CHANNELS_VARIANTS_GROUP);
+        assert_int_equal(channels_get(channels, i + 1)->variant_index, i);
+        assert_int_equal(channels_variant(channels, i), i + 1);
+    }
+    assert_int_equal(find_text(channels, "A", MD_DEPTH), 0);
+    assert_int_equal(channels_get(channels, 0)->group, MD_DEPTH);
+    assert_int_equal(channels_variant_count(channels), COUNT(variants));
+}
+
+static void there_are_at_most_8192_variants(void **state)
+{
+    struct channels *channels = *state;
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    for (uint32_t i = 0; i < CHANNELS_VARIANTS_MAX; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        assert_int_equal(open_variant(channels, symbol, (struct variant){.depth = 5}), i);
+    }
+    assert_int_equal(CHANNELS_VARIANTS_MAX, 8192);
+    assert_int_equal(open_variant(channels, "X", (struct variant){.depth = 5}), CHANNEL_NONE);
+    assert_int_equal(open_text(channels, "X", MD_DEPTH), CHANNELS_VARIANTS_MAX);
+    assert_int_equal(open_variant(channels, "S0", (struct variant){.depth = 5}), 0);
+}
+
+/* Many meet in the same slots of the table. */
+static void variants_of_one_symbol_are_told_apart(void **state)
+{
+    struct channels *channels = *state;
+    for (uint32_t i = 0; i < CHANNELS_VARIANTS_MAX; i++) {
+        struct variant variant = {.interval_ms = (uint16_t)(i / 8), .depth = (uint8_t)(i % 8 + 1)};
+        assert_int_equal(open_variant(channels, "600000.SH", variant), i);
+    }
+}
+
+static void wishes_are_counted_for_variants_only(void **state)
+{
+    struct channels *channels = *state;
+    open_text(channels, "A", MD_DEPTH);
+    open_variant(channels, "A", (struct variant){.depth = 5});
+    uint64_t before = channels_wish_count(channels);
+    channels_count_subscriber(channels, 0, 1);
+    channels_ask_snapshot(channels, 0);
+    channels_ask_snapshot(channels, CHANNEL_NONE);
+    assert_true(channels_wish_count(channels) == before);
+    channels_count_subscriber(channels, 1, 1);
+    channels_count_subscriber(channels, 1, 1);
+    channels_count_subscriber(channels, 1, -1);
+    channels_ask_snapshot(channels, 1);
+    assert_true(channels_wish_count(channels) == before + 4);
+    assert_int_equal(atomic_load(&channels_wish(channels, 0)->subscriber_count), 1);
+    assert_int_equal(atomic_load(&channels_wish(channels, 0)->asks_snapshot), 1);
+}
+
+static void *open_variants(void *context)
+{
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    for (uint32_t i = 0; i < 4000; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        open_variant(context, symbol, (struct variant){.depth = 5});
+    }
+    return NULL;
+}
+
+/* Two cores wish for the same variants while the publisher opens channels. */
+static void several_threads_may_open_the_same(void **state)
+{
+    struct channels *channels = *state;
+    pthread_t threads[2];
+    char symbol[MD_SYMBOL_BYTES_MAX + 1];
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, open_variants, channels), 0);
+    }
+    for (uint32_t i = 0; i < 4000; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        assert_int_not_equal(open_text(channels, symbol, MD_DEPTH), CHANNEL_NONE);
+    }
+    assert_int_equal(pthread_join(threads[0], NULL), 0);
+    assert_int_equal(pthread_join(threads[1], NULL), 0);
+    assert_int_equal(channels_count(channels), 8000);
+    assert_int_equal(channels_variant_count(channels), 4000);
+    for (uint32_t i = 0; i < 4000; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        uint32_t channel = open_variant(channels, symbol, (struct variant){.depth = 5});
+        assert_string_equal(channels_get(channels, channel)->symbol, symbol);
+        uint32_t index = channels_get(channels, channel)->variant_index;
+        assert_int_equal(channels_variant(channels, index), channel);
+    }
+}
+
 struct reader {
     struct channels *channels;
     _Atomic bool stopping;
@@ -203,6 +310,11 @@ int main(void)
         TEST(a_symbol_that_no_feed_opened_is_not_found),
         TEST(a_symbol_is_1_to_32_bytes_of_utf8),
         TEST(the_table_takes_exactly_its_maximum),
+        TEST(each_variant_has_a_number_of_its_own),
+        TEST(there_are_at_most_8192_variants),
+        TEST(variants_of_one_symbol_are_told_apart),
+        TEST(wishes_are_counted_for_variants_only),
+        TEST(several_threads_may_open_the_same),
         TEST(a_reader_sees_whole_channels_while_they_are_opened),
         cmocka_unit_test(a_star_stands_for_any_run_of_bytes),
         cmocka_unit_test(matching_agrees_with_trying_every_split),

@@ -213,6 +213,55 @@ static void random_integers_agree_with_printf(void **state)
     }
 }
 
+#define D(mantissa, exponent) ((struct md_decimal){mantissa, exponent})
+
+static void decimals_are_compared_by_value(void **state)
+{
+    (void)state;
+    assert_int_equal(decimal_compare(D(1230, -2), D(123, -1)), 0);
+    assert_true(decimal_compare(D(1231, -2), D(123, -1)) > 0);
+    assert_true(decimal_compare(D(-1, 0), D(1, -18)) < 0);
+    assert_true(decimal_compare(D(INT64_MAX, 0), D(INT64_MAX, -18)) > 0);
+    assert_true(decimal_compare(D(-INT64_MAX, 0), D(INT64_MAX, -18)) < 0);
+}
+
+static void sums_are_exact(void **state)
+{
+    struct decimal_sum sum = {0};
+    (void)state;
+    assert_int_equal(decimal_sum_value(&sum).mantissa, 0);
+    decimal_sum_add(&sum, D(5, 0));
+    decimal_sum_add(&sum, D(25, -2));
+    decimal_sum_add(&sum, D(-1, -8));
+    assert_true(decimal_sum_value(&sum).mantissa == 524999999);
+    assert_int_equal(decimal_sum_value(&sum).exponent, -8);
+    decimal_sum_add_product(&sum, D(3, -10), D(7, -10)); /* 20 places, of which 18 are written */
+    assert_true(decimal_sum_value(&sum).mantissa == INT64_C(5249999990000000000));
+    assert_int_equal(decimal_sum_value(&sum).exponent, -18);
+}
+
+static void a_sum_that_is_too_great_has_no_value(void **state)
+{
+    struct decimal_sum sum = {0};
+    (void)state;
+    decimal_sum_add(&sum, D(INT64_MAX, 0));
+    assert_true(decimal_sum_value(&sum).mantissa == INT64_MAX);
+    decimal_sum_add(&sum, D(1, 0));
+    assert_false(md_is_given(decimal_sum_value(&sum)));
+    decimal_sum_add(&sum, D(-1, 0)); /* It still is exact, */
+    assert_true(decimal_sum_value(&sum).mantissa == INT64_MAX);
+    for (int i = 0; i < 3; i++) { /* until 127 bits are not enough. */
+        decimal_sum_add_product(&sum, D(INT64_MAX, 0), D(INT64_MAX, 0));
+    }
+    decimal_sum_add_product(&sum, D(-INT64_MAX, 0), D(INT64_MAX, 0));
+    assert_true(sum.overflowed);
+    assert_false(md_is_given(decimal_sum_value(&sum)));
+    struct decimal_sum scaled = {0};
+    decimal_sum_add(&scaled, D(INT64_MAX, 0));
+    decimal_sum_add_product(&scaled, D(1, -18), D(1, -18));
+    assert_true(scaled.overflowed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +272,9 @@ int main(void)
         cmocka_unit_test(integers_are_written_within_twenty_bytes),
         cmocka_unit_test(random_decimals_agree_with_printf_and_survive_the_round_trip),
         cmocka_unit_test(random_integers_agree_with_printf),
+        cmocka_unit_test(decimals_are_compared_by_value),
+        cmocka_unit_test(sums_are_exact),
+        cmocka_unit_test(a_sum_that_is_too_great_has_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

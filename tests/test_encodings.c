@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codec/json_tick.h"
+#include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "src/encodings.h"
 
@@ -32,6 +33,8 @@ static int set_up(void **state)
                 .frame_bytes_max = FRAME_BYTES_MAX,
                 .channel_count_max = CHANNELS_MAX,
                 .reader_count = 1},
+        .compresses = true,
+        .compressed_bytes_min = 64,
     };
     uint32_t count;
     assert_int_equal(encodings_create(&encodings, &options), 0);
@@ -81,6 +84,7 @@ static void publish(uint32_t channel, int64_t price)
                          &known->json_head, &update, seq, WALL_NS + now_ns);
     bytes = ws_frame_finish(frame, WS_TEXT, bytes);
     uint8_t flags = update.type == MD_QUOTE ? FRAME_FULL_IMAGE : 0;
+    frame_log_set_hash(log, channel, WALL_NS + seq); /* Not what any payload has. */
     frame_log_commit(log, channel, known->type, flags, (uint32_t)bytes, WALL_NS + now_ns);
     struct encodings_tick tick = {
         .channel = channel,
@@ -238,6 +242,34 @@ static void it_may_begin_again(void **state)
     }
 }
 
+static void each_encoding_has_running_hashes_and_deflate_those_of_json(void **state)
+{
+    (void)state;
+    struct frame_log *sbe = table[CORE_ENCODING_SBE].log;
+    struct frame_log *deflated = table[CORE_ENCODING_JSON_DEFLATE].log;
+    uint32_t channel = open_channel(0, MD_QUOTE);
+    publish(channel, 100);
+    publish(channel, 101);
+    a_client_comes();
+    atomic_fetch_add(&table[CORE_ENCODING_JSON_DEFLATE].conn_count, 1);
+    poll_until_done();
+    publish(channel, 102);
+    uint64_t hash = RUNNING_HASH_START;
+    assert_int_equal(frame_log_head(sbe), 2);
+    assert_int_equal(frame_log_head(deflated), 2);
+    for (uint64_t index = 0; index < 2; index++) { /* the image of seq 2, and seq 3 */
+        const struct frame_desc *desc = frame_log_desc(sbe, index);
+        const uint8_t *frame = frame_log_at(sbe, desc->position);
+        size_t header_bytes = frame[1] == 126 ? 4 : 2;
+        hash = running_hash_add(
+            hash, running_hash_payload(frame + header_bytes, desc->frame_bytes - header_bytes));
+        assert_true(desc->hash == hash);
+        desc = frame_log_desc(deflated, index);
+        assert_true(desc->hash == WALL_NS + desc->seq);
+        assert_int_equal(desc->seq, index + 2);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -246,6 +278,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_ends_long_after_its_last_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_encoding_has_running_hashes_and_deflate_those_of_json,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,9 +53,16 @@ static uint8_t fill_of(uint64_t index)
     return (uint8_t)(index * 37 + index / 251);
 }
 
+/* Stands for a running hash. */
+static uint64_t hash_of(uint32_t channel, uint64_t seq)
+{
+    return seq == 0 ? 0 : (uint64_t)channel << 32 | seq;
+}
+
 static void append(struct frame_log *log, uint32_t channel, uint8_t flags, uint32_t bytes)
 {
     memset(frame_log_reserve(log), fill_of(log->write_index), bytes);
+    frame_log_set_hash(log, channel, hash_of(channel, frame_log_next_seq(log, channel)));
     frame_log_commit(log, channel, 0, flags, bytes, log->write_index);
 }
 
@@ -288,6 +295,7 @@ static void next_seq_is_exact_when_all_frames_before_the_index_are_lapped(void *
         assert_false(found.in_log);
         /* Frames of the channel at indices channel, channel + 5, ... below the tail. */
         assert_int_equal(found.next_seq, (tail + 4 - channel) / 5 + 1);
+        assert_int_equal(found.hash, hash_of(channel, found.next_seq - 1));
     }
     frame_log_unpin(log, 0);
     frame_log_destroy(log);
@@ -323,6 +331,8 @@ static void assert_seek_matches(struct frame_log *log, const struct history *his
         uint64_t index = at - 1;
         bool is_full = history->flags[index] == FRAME_FULL_IMAGE;
         assert_int_equal(found.next_seq, history->seq[index] + 1);
+        assert_true(found.hash == hash_of(channel, found.next_seq - 1) ||
+                    (!found.in_log && before != frame_log_head(log)));
         assert_int_equal(found.in_log, index >= frame_log_tail(log));
         if (found.in_log) {
             assert_int_equal(found.index, index);

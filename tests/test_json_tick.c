@@ -194,11 +194,17 @@ static void both_sides_of_a_depth_are_written_also_when_empty(void **state)
     assert_encodes(&update, 4, 9,
                    "{\"type\":\"depth\",\"symbol\":\"000001.SZ\",\"ch\":1042,\"seq\":4,"
                    "\"ts_pub\":9,\"data\":{\"action\":\"snapshot\",\"bids\":[],\"asks\":[]}}");
-    update.depth = (struct md_depth){MD_DELTA, example_bids, NULL, 1, 0};
+    update.depth = (struct md_depth){MD_DELTA, example_bids, NULL, 1, 0, false, 0};
     assert_encodes(&update, 4, 9,
                    "{\"type\":\"depth\",\"symbol\":\"000001.SZ\",\"ch\":1042,\"seq\":4,"
                    "\"ts_pub\":9,\"data\":{\"action\":\"delta\",\"bids\":[[12.33,500]],"
                    "\"asks\":[]}}");
+    update.depth.has_checksum = true;
+    update.depth.checksum = UINT32_MAX;
+    assert_encodes(&update, 4, 9,
+                   "{\"type\":\"depth\",\"symbol\":\"000001.SZ\",\"ch\":1042,\"seq\":4,"
+                   "\"ts_pub\":9,\"data\":{\"action\":\"delta\",\"bids\":[[12.33,500]],"
+                   "\"asks\":[],\"checksum\":4294967295}}");
 }
 
 static void a_status_is_escaped_at_any_length(void **state)
@@ -292,7 +298,7 @@ static void two_thousand_levels_a_side_are_written(void **state)
     }
     struct md_update update = {
         .type = MD_DEPTH,
-        .depth = {MD_SNAPSHOT, levels, levels, TEST_LEVELS_MAX, TEST_LEVELS_MAX},
+        .depth = {MD_SNAPSHOT, levels, levels, TEST_LEVELS_MAX, TEST_LEVELS_MAX, false, 0},
     };
     struct json_tick_head head;
     head_for(&head, MD_DEPTH);

@@ -102,6 +102,7 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_int_equal(options.send_buffer_bytes, 128 * KIB);
     assert_int_equal(options.heartbeat_interval_ns, 30 * NS_PER_SECOND);
     assert_int_equal(options.idle_timeout_ns, 300 * NS_PER_SECOND);
+    assert_int_equal(options.drain_timeout_ns, NS_PER_SECOND / 2);
     assert_int_equal(options.lag_ms_max, 0);
     assert_int_equal(options.compression, 1);
     assert_int_equal(options.compression_threshold_bytes, 1024);
@@ -210,6 +211,7 @@ static void durations_are_seconds_with_decimals(void **state)
     (void)state;
     assert_int_equal(parsed("--heartbeat-interval 0.25").heartbeat_interval_ns, 250 * NS_PER_MS);
     assert_int_equal(parsed("--idle-timeout 7").idle_timeout_ns, 7 * NS_PER_SECOND);
+    assert_int_equal(parsed("--drain-timeout 0").drain_timeout_ns, 0);
     static const char *const bad[] = {"0x5", "1e3", "nan", "inf", "-1", "1.2.3", ".", "0", "5s"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char line[64];

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "codec/running_hash.h"
 #include "src/log.h"
 #include "src/publisher.h"
 
@@ -262,6 +263,26 @@ static void a_tick_becomes_a_frame_with_seq_and_times(void **state)
     assert_int_equal(ticks(), 3);
     assert_int_equal(counter_get(&counters->publisher.tick_bytes), frames->write_position);
     assert_in_range(counter_get(&counters->publisher.late_ns), NS_PER_MS, 100 * NS_PER_MS);
+}
+
+static void each_frame_bears_its_channels_running_hash(void **state)
+{
+    (void)state;
+    uint64_t hashes[2] = {RUNNING_HASH_START, RUNNING_HASH_START};
+    create_with("A");
+    fakes[0].wanted = 300;
+    poll_once();
+    uint64_t head = frame_log_head(frames);
+    assert_true(head > 2);
+    for (uint64_t i = 0; i < head; i++) {
+        const struct frame_desc *desc = frame_log_desc(frames, i);
+        const uint8_t *frame = frame_log_at(frames, desc->position);
+        size_t header_bytes = frame[1] == 126 ? 4 : 2;
+        uint64_t *hash = &hashes[desc->channel];
+        *hash = running_hash_add(
+            *hash, running_hash_payload(frame + header_bytes, desc->frame_bytes - header_bytes));
+        assert_true(desc->hash == *hash);
+    }
 }
 
 static void quotes_are_full_images_and_trades_are_not(void **state)
@@ -515,6 +536,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_tick_becomes_a_frame_with_seq_and_times),
+        TEST(each_frame_bears_its_channels_running_hash),
         TEST(quotes_are_full_images_and_trades_are_not),
         TEST(a_tick_that_does_not_fit_is_counted_and_told_once),
         TEST(a_tick_without_channel_is_counted),

@@ -203,11 +203,9 @@ static void brackets_in_a_string_are_no_depth(void **state)
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"},       {"{\"type\":\"modify\"}", 108, "type"},
-        {"{\"type\":\"SNAPSHOT\"}", 108, "type"},   {"{\"type\":\"RESUME\"}", 108, "type"},
-        {"{\"type\":\"REPLAY\"}", 108, "type"},     {"{\"type\":\"STATUS\"}", 108, "type"},
-        {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
-        {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 108, "type"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
+        {"{\"type\":\"LAG\"}", 104, "type"},  {"{\"type\":\"WELCOME\"}", 104, "type"},
+        {"{\"type\":\"\"}", 104, "type"},     {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -243,18 +241,212 @@ static void a_fault_in_subscribe_names_its_field(void **state)
     check_faults(faults, COUNT(faults));
 }
 
-static void what_is_not_offered_yet_is_refused_and_never_ignored(void **state)
+#define ALL_NAMES "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"bar\",\"depth\"]"
+#define CONFLATED(interval) ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":" interval "}"
+
+static bool parse_anew(const char *text)
+{
+    request_deinit(&request);
+    return parse(text);
+}
+
+static void depths_bars_and_intervals_are_those_that_are_offered(void **state)
+{
+    static const int depths[] = {5, 10, 20, 50};
+    static const int intervals[] = {100, 200, 250, 500, 1000, 2000, 5000};
+    static const char *const bars[] = {"1s", "1m", "5m"};
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(depths); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"depth\":%d"), depths[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.depth, depths[i]);
+    }
+    for (size_t i = 0; i < COUNT(intervals); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES CONFLATED("%d")), intervals[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.interval_ms, intervals[i]);
+    }
+    for (size_t i = 0; i < COUNT(bars); i++) {
+        snprintf(text, sizeof text, SUBSCRIBE(ALL_NAMES ",\"bar\":\"%s\""), bars[i]);
+        assert_true(parse_anew(text));
+        assert_int_equal(request.variant.bar, i + 1);
+    }
+    assert_true(parse_anew(SUBSCRIBE(ALL_NAMES ",\"delivery\":{\"mode\":\"all\"}")));
+    assert_true(variant_is_none(request.variant));
+    assert_true(parse_anew("{\"type\":\"UNSUBSCRIBE\",\"data\":{" ALL_NAMES ",\"depth\":20}}"));
+    assert_int_equal(request.variant.depth, 20);
+}
+
+static void other_depths_bars_and_intervals_are_refused(void **state)
 {
     static const struct fault faults[] = {
-        {SUBSCRIBE(NAMES ",\"depth\":5"), 123, "data.depth"},
-        {SUBSCRIBE(NAMES ",\"bar\":\"1m\""), 123, "data.bar"},
-        {SUBSCRIBE(NAMES ",\"since\":{\"epoch\":\"x\",\"seq\":1}"), 108, "data.since"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"conflated\"}"), 108, "data.delivery.mode"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"interval_ms\":100}"), 108, "data.delivery.interval_ms"},
-        {SUBSCRIBE(NAMES ",\"delivery\":{\"max_lag_ms\":250}"), 108, "data.delivery.max_lag_ms"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":1"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":-251"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":261"), 123, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":5.0"), 107, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"depth\":\"5\""), 107, "data.depth"},
+        {SUBSCRIBE(NAMES ",\"depth\":5"), 107, "data.depth"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"2m\""), 123, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":\"\""), 123, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES ",\"bar\":60"), 107, "data.bar"},
+        {SUBSCRIBE(NAMES ",\"bar\":\"1m\""), 107, "data.bar"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("150")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("0")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("65636")), 123, "data.delivery.interval_ms"},
+        {SUBSCRIBE(ALL_NAMES CONFLATED("\"100\"")), 107, "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"conflated\"}"), 107,
+         "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"interval_ms\":100}"), 107, "data.delivery.interval_ms"},
+        {SUBSCRIBE(NAMES ",\"delivery\":{\"mode\":\"all\",\"interval_ms\":100}"), 107,
+         "data.delivery.interval_ms"},
+        {"{\"type\":\"UNSUBSCRIBE\",\"data\":{\"data_types\":[\"depth\"],\"depth\":5}}", 107,
+         "data.symbols"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
+}
+
+#define LIMIT(text) SUBSCRIBE(NAMES ",\"delivery\":{\"max_lag_ms\":" text "}")
+
+static void a_limit_of_lag_is_a_number_of_milliseconds(void **state)
+{
+    static const struct fault faults[] = {
+        {LIMIT("-1"), 107, "data.delivery.max_lag_ms"},
+        {LIMIT("60001"), 107, "data.delivery.max_lag_ms"},
+        {LIMIT("250.5"), 107, "data.delivery.max_lag_ms"},
+        {LIMIT("\"250\""), 107, "data.delivery.max_lag_ms"},
+        {LIMIT("9223372036854775807"), 107, "data.delivery.max_lag_ms"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(LIMIT("60000")));
+    assert_true(request.has_max_lag);
+    assert_int_equal(request.max_lag_ms, 60000);
+    request_deinit(&request);
+    assert_true(parse(LIMIT("0")));
+    assert_true(request.has_max_lag);
+    assert_int_equal(request.max_lag_ms, 0);
+    request_deinit(&request);
+    assert_true(parse(LIMIT("null")));
+    assert_false(request.has_max_lag);
+}
+
+#define SINCE(names, since) SUBSCRIBE(names ",\"since\":" since)
+#define ONE "\"symbols\":[\"A\"],\"data_types\":[\"quote\"]"
+
+static void since_is_of_one_channel(void **state)
+{
+    static const struct fault faults[] = {
+        {SINCE(ONE, "7"), 107, "data.since"},
+        {SINCE(ONE, "{\"seq\":1}"), 107, "data.since.epoch"},
+        {SINCE(ONE, "{\"epoch\":1,\"seq\":1}"), 107, "data.since.epoch"},
+        {SINCE(ONE, "{\"epoch\":\"x\"}"), 107, "data.since.seq"},
+        {SINCE(ONE, "{\"epoch\":\"x\",\"seq\":-1}"), 107, "data.since.seq"},
+        {SINCE(ONE, "{\"epoch\":\"x\",\"seq\":\"1\"}"), 107, "data.since.seq"},
+        {SINCE("\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"]",
+               "{\"epoch\":\"x\",\"seq\":1}"),
+         107, "data.since"},
+        {SINCE("\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"bar\"]",
+               "{\"epoch\":\"x\",\"seq\":1}"),
+         107, "data.since"},
+        {SINCE("\"symbols\":[\"A*\"],\"data_types\":[\"quote\"]", "{\"epoch\":\"x\",\"seq\":1}"),
+         107, "data.since"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(SINCE(ONE, "{\"epoch\":\"0123\",\"seq\":9223372036854775807}")));
+    assert_string_equal(request.epoch, "0123");
+    assert_true(request.since_seq == INT64_MAX);
+    request_deinit(&request);
+    assert_true(parse(SUBSCRIBE(NAMES)));
+    assert_null(request.epoch);
+}
+
+#define RESUME(data) "{\"type\":\"RESUME\",\"data\":{" data "}}"
+#define CURSORS(text) RESUME("\"epoch\":\"x\",\"cursors\":" text)
+
+static void resume_has_cursors_of_channels(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"RESUME\"}", 107, "data.cursors"},
+        {RESUME("\"epoch\":\"x\""), 107, "data.cursors"},
+        {RESUME("\"cursors\":{\"1\":2}"), 107, "data.epoch"},
+        {CURSORS("{}"), 107, "data.cursors"},
+        {CURSORS("[1]"), 107, "data.cursors"},
+        {CURSORS("{\"\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"A\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1 \":1}"), 107, "data.cursors"},
+        {CURSORS("{\"-1\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1234567890\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1\":-1}"), 107, "data.cursors"},
+        {CURSORS("{\"1\":1.0}"), 107, "data.cursors"},
+        {CURSORS("{\"1\":null}"), 107, "data.cursors"},
+        {CURSORS("{\"1\":5,\"2\":\"5\"}"), 107, "data.cursors"},
+        {RESUME("\"epoch\":\"x\",\"cursors\":{\"1\":2},\"delivery\":{\"on_lag\":\"x\"}"), 107,
+         "data.delivery.on_lag"},
+    };
+    void *at = NULL;
+    uint32_t channel;
+    uint64_t seq;
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(RESUME("\"epoch\":\"x\",\"cursors\":{\"7\":0,\"65535\":12},"
+                             "\"delivery\":{\"on_lag\":\"skip\",\"max_lag_ms\":9}")));
+    assert_int_equal(request.type, REQUEST_RESUME);
+    assert_string_equal(request.epoch, "x");
+    assert_int_equal(request.policy, LAG_SKIP);
+    assert_int_equal(request.max_lag_ms, 9);
+    assert_true(request_next_cursor(&request, &at, &channel, &seq));
+    assert_int_equal(channel, 7);
+    assert_int_equal(seq, 0);
+    assert_true(request_next_cursor(&request, &at, &channel, &seq));
+    assert_int_equal(channel, 65535);
+    assert_int_equal(seq, 12);
+    assert_false(request_next_cursor(&request, &at, &channel, &seq));
+}
+
+static void a_message_has_at_most_1000_cursors(void **state)
+{
+    char *text = malloc(CORE_MESSAGE_BYTES_MAX);
+    (void)state;
+    for (int count = 1000; count <= 1001; count++) {
+        char *at = text + sprintf(text, "{\"type\":\"RESUME\",\"data\":{\"epoch\":\"x\","
+                                        "\"cursors\":{\"0\":1");
+        for (int i = 1; i < count; i++) {
+            at += sprintf(at, ",\"%d\":12345", i);
+        }
+        strcpy(at, "}}}");
+        assert_true(strlen(text) <= CORE_MESSAGE_BYTES_MAX);
+        assert_int_equal(parse(text), count == 1000);
+        request_deinit(&request);
+    }
+    assert_int_equal(error.code, 106);
+    assert_string_equal(error.field, "data.cursors");
+    free(text);
+}
+
+static void modify_and_snapshot_name_what_they_are_about(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"MODIFY\"}", 107, "data"},
+        {"{\"type\":\"SNAPSHOT\"}", 107, "data"},
+        {"{\"type\":\"MODIFY\",\"data\":{" ONE "}}", 107, "data.delivery"},
+        {"{\"type\":\"MODIFY\",\"data\":{" ONE ",\"delivery\":{\"mode\":\"all\"}}}", 107,
+         "data.delivery"},
+        {"{\"type\":\"MODIFY\",\"data\":{\"symbols\":[\"A\"],\"delivery\":{}}}", 107,
+         "data.data_types"},
+        {"{\"type\":\"SNAPSHOT\",\"data\":{\"data_types\":[\"quote\"]}}", 107, "data.symbols"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(
+        parse("{\"type\":\"Modify\",\"data\":{" ONE ",\"delivery\":{\"on_lag\":\"skip\"}}}"));
+    assert_int_equal(request.type, REQUEST_MODIFY);
+    assert_false(request.snapshot);
+    request_deinit(&request);
+    assert_true(parse("{\"type\":\"SNAPSHOT\",\"data\":{" ONE "}}"));
+    assert_int_equal(request.type, REQUEST_SNAPSHOT);
 }
 
 static void unsubscribe_of_symbols_needs_their_types(void **state)
@@ -290,17 +482,22 @@ static void a_message_has_at_most_1000_symbols(void **state)
 
 static void nothing_is_read_behind_the_message(void **state)
 {
-    static const char text[] = SUBSCRIBE(NAMES ",\"snapshot\":true");
+    static const char *const texts[] = {
+        SUBSCRIBE(NAMES ",\"snapshot\":true"),
+        CURSORS("{\"7\":12}"),
+    };
     (void)state;
-    struct guard_page guard;
-    guard_page_init(&guard, sizeof text);
-    for (size_t bytes = 0; bytes < sizeof text; bytes++) {
-        bool is_whole = bytes == sizeof text - 1;
-        uint8_t *copy = guard_page_copy(&guard, text, bytes);
-        assert_int_equal(request_parse(&request, copy, bytes, &error), is_whole);
-        request_deinit(&request);
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        size_t length = strlen(texts[i]);
+        struct guard_page guard;
+        guard_page_init(&guard, length);
+        for (size_t bytes = 0; bytes <= length; bytes++) {
+            uint8_t *copy = guard_page_copy(&guard, texts[i], bytes);
+            assert_int_equal(request_parse(&request, copy, bytes, &error), bytes == length);
+            request_deinit(&request);
+        }
+        guard_page_deinit(&guard);
     }
-    guard_page_deinit(&guard);
 }
 
 static void what_a_fault_quotes_is_ascii(void **state)
@@ -332,7 +529,13 @@ int main(void)
         TEST(brackets_in_a_string_are_no_depth),
         TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
         TEST(a_fault_in_subscribe_names_its_field),
-        TEST(what_is_not_offered_yet_is_refused_and_never_ignored),
+        TEST(depths_bars_and_intervals_are_those_that_are_offered),
+        TEST(other_depths_bars_and_intervals_are_refused),
+        TEST(a_limit_of_lag_is_a_number_of_milliseconds),
+        TEST(since_is_of_one_channel),
+        TEST(resume_has_cursors_of_channels),
+        TEST(a_message_has_at_most_1000_cursors),
+        TEST(modify_and_snapshot_name_what_they_are_about),
         TEST(unsubscribe_of_symbols_needs_their_types),
         TEST(a_message_has_at_most_1000_symbols),
         TEST(nothing_is_read_behind_the_message),

@@ -30,21 +30,32 @@ struct fake_sub {
     bool on;
     bool snapshot;
     uint8_t group, policy, tag;
+    uint16_t max_lag_ms;
+    uint64_t resumed_from; /* 0: it was subscribed otherwise */
 };
 
 struct core {
     struct sessions *sessions;
     struct fake_sub subs[CONNS][CHANNELS];
     struct fake_sub groups[CONNS][CORE_GROUPS_MAX];
-    uint32_t room;     /* subscriptions that are still accepted */
-    uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
-    uint32_t encoding; /* of every conn */
+    uint64_t newest_seq; /* of every channel; those up to dropped_seq are gone */
+    uint64_t dropped_seq;
+    struct core_snapshot sent[CONNS]; /* the last snapshots, */
+    uint32_t sent_count;
+    uint32_t sent_after; /* and how many texts were sent before */
+    int snapshot_error;  /* of them all */
+    uint32_t room;       /* subscriptions that are still accepted */
+    uint32_t end_when;   /* The conn ends in so many more core_subscribe; 0: it does not. */
+    uint32_t encoding;   /* of every conn */
+    bool is_behind;
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX];
 };
 
 static struct core *core;
+static const struct core_lag behind = {
+    .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
 static struct channels *channels;
 
 bool log_wants(enum log_level level)
@@ -90,9 +101,19 @@ void core_send_text(struct core *self, uint32_t conn, const char *payload, size_
     self->texts[self->text_count++] = text;
 }
 
+static void tell_subscriber(uint32_t channel, int change)
+{
+    session_ops.on_subscriber(core->sessions, core, channel, change);
+}
+
 static void end_conn(uint32_t conn)
 {
     static const struct core_conn_end end = {.close_code = 1006, .text = "reset by peer"};
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (core->subs[conn][channel].on) {
+            tell_subscriber(channel, -1);
+        }
+    }
     memset(core->subs[conn], 0, sizeof core->subs[conn]);
     memset(core->groups[conn], 0, sizeof core->groups[conn]);
     session_ops.on_close(core->sessions, core, conn, &end);
@@ -118,6 +139,7 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
                              .group = (uint8_t)group,
                              .policy = (uint8_t)policy,
                              .tag = tag};
+    tell_subscriber(channel, 1);
     return 0;
 }
 
@@ -125,6 +147,9 @@ int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
 {
     bool was_on = self->subs[conn][channel].on;
     self->subs[conn][channel].on = false;
+    if (was_on) {
+        tell_subscriber(channel, -1);
+    }
     return was_on ? 0 : -ENOENT;
 }
 
@@ -141,12 +166,79 @@ void core_set_subscription(struct core *self, uint32_t conn, uint32_t channel,
     self->subs[conn][channel].tag = tag;
 }
 
+void core_set_max_lag(struct core *self, uint32_t conn, uint32_t channel, uint16_t max_lag_ms)
+{
+    self->subs[conn][channel].max_lag_ms = max_lag_ms;
+}
+
+uint16_t core_max_lag(struct core *self, uint32_t conn, uint32_t channel)
+{
+    return self->subs[conn][channel].max_lag_ms;
+}
+
+void core_set_group_max_lag(struct core *self, uint32_t conn, uint32_t group, uint16_t max_lag_ms)
+{
+    self->groups[conn][group].max_lag_ms = max_lag_ms;
+}
+
+uint16_t core_group_max_lag(struct core *self, uint32_t conn, uint32_t group)
+{
+    return self->groups[conn][group].max_lag_ms;
+}
+
+int core_resume(struct core *self, uint32_t conn, const struct core_resume *resume)
+{
+    struct fake_sub *sub = &self->subs[conn][resume->channel];
+    if (resume->is_same_epoch && resume->seq > self->newest_seq) {
+        return -ERANGE;
+    }
+    if (self->end_when > 0 && --self->end_when == 0) {
+        end_conn(conn);
+        return -ENOSPC;
+    }
+    if (!sub->on && self->room-- == 0) {
+        self->room = 0;
+        return -ENOSPC;
+    }
+    *sub = (struct fake_sub){.on = true,
+                             .group = (uint8_t)resume->group,
+                             .policy = (uint8_t)resume->policy,
+                             .tag = resume->tag,
+                             .resumed_from = resume->is_same_epoch ? resume->seq + 1 : 1};
+    return !resume->is_same_epoch || resume->seq < self->dropped_seq;
+}
+
+uint64_t core_find_snapshots(struct core *self, uint32_t conn, struct core_snapshot *snapshots,
+                             uint32_t count)
+{
+    (void)conn;
+    for (uint32_t i = 0; i < count; i++) {
+        snapshots[i].error = self->snapshot_error;
+        snapshots[i].as_of = self->newest_seq + snapshots[i].channel;
+    }
+    return 77;
+}
+
+void core_send_snapshots(struct core *self, uint32_t conn, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned)
+{
+    (void)conn;
+    assert_true(count <= 1000);
+    assert_int_equal(pinned, 77);
+    self->sent_count = count;
+    self->sent_after = self->text_count;
+    for (uint32_t i = 0; i < count && i < CONNS; i++) {
+        self->sent[i] = snapshots[i];
+    }
+}
+
 int core_subscribe_group(struct core *self, uint32_t conn, uint32_t group, enum lag_policy policy,
                          bool snapshot)
 {
     bool was_on = self->groups[conn][group].on;
-    self->groups[conn][group] =
-        (struct fake_sub){.on = true, .snapshot = snapshot, .policy = (uint8_t)policy};
+    struct fake_sub *sub = &self->groups[conn][group];
+    *sub = (struct fake_sub){
+        .on = true, .snapshot = snapshot, .policy = (uint8_t)policy, .max_lag_ms = sub->max_lag_ms};
     return was_on;
 }
 
@@ -186,6 +278,27 @@ uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
     (void)self, (void)conn;
     return 100 + channel;
+}
+
+uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)self, (void)conn;
+    return UINT64_C(0x00ab000000000000) + channel;
+}
+
+bool core_conn_is_current(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return !self->is_behind;
+}
+
+void core_conn_lag(struct core *self, uint32_t conn, struct core_lag *lag_out)
+{
+    (void)conn;
+    *lag_out = (struct core_lag){.round_trip_us = 77};
+    if (self->is_behind) {
+        *lag_out = behind;
+    }
 }
 
 /* Every channel of the table, in turns. */
@@ -821,6 +934,8 @@ static void conns_with_patterns_may_end_while_a_channel_appears(void **state)
     }
 }
 
+#include "tests/session_variants.h"
+
 /* ---- UNSUBSCRIBE, LIST, PING ---- */
 
 static void unsubscribe_without_symbols_drops_all(void **state)
@@ -855,6 +970,253 @@ static void dropping_a_type_keeps_the_patterns_of_others(void **state)
     open_channel("000003.SZ", MD_BAR);
     assert_string_equal(table(0), "cc...s.s");
     assert_int_equal(number_of(ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS"), "count"), 4);
+}
+
+/* ---- MODIFY ---- */
+
+#define MODIFY(symbols, types, delivery)                                                           \
+    "{\"type\":\"MODIFY\",\"data\":{\"symbols\":[" symbols "],\"data_types\":[" types              \
+    "],\"delivery\":{" delivery "}}}"
+
+static void modify_changes_what_is_subscribed_and_nothing_else(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000001.SZ\",\"000002*\",\"*\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask(MODIFY("\"000001.SZ\",\"000002*\",\"*\",\"600000.SH\",\"XXXX\",\"0*\"",
+                                    QUOTE, "\"on_lag\":\"skip\",\"max_lag_ms\":250"),
+                             "MODIFIED");
+    assert_int_equal(count_of(data, "ok"), 3);
+    assert_int_equal(failure(data, "600000.SH", "quote"), 107);
+    assert_int_equal(failure(data, "XXXX", "quote"), 107);
+    assert_int_equal(failure(data, "0*", "quote"), 107);
+    assert_string_equal(table(0), "Ss....");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 250);
+    assert_int_equal(core->subs[0][1].max_lag_ms, 250);
+    assert_int_equal(core->groups[0][MD_QUOTE].policy, LAG_SKIP);
+    assert_int_equal(core->groups[0][MD_QUOTE].max_lag_ms, 250);
+    const json_t *entry = entry_of(data, "ok", "000001.SZ", "quote");
+    assert_int_equal(number_of(entry, "ch"), 0);
+    assert_string_equal(text_of(entry, "on_lag"), "skip");
+    assert_int_equal(number_of(entry, "max_lag_ms"), 250);
+    entry = entry_of(data, "ok", "000002*", "quote");
+    assert_int_equal(number_of(entry, "channels"), 1);
+    assert_string_equal(text_of(entry, "on_lag"), "skip");
+    assert_int_equal(number_of(entry, "max_lag_ms"), 250);
+    entry = entry_of(data, "ok", "*", "quote");
+    assert_string_equal(text_of(entry, "on_lag"), "skip");
+    assert_int_equal(number_of(entry, "max_lag_ms"), 250);
+}
+
+static void modify_keeps_what_it_does_not_name(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE_WITH("\"000001.SZ\",\"000002*\",\"*\"", QUOTE,
+                       ",\"delivery\":{\"on_lag\":\"disconnect\",\"max_lag_ms\":100}"),
+        "SUBSCRIBED");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 100);
+    assert_int_equal(core->subs[0][1].max_lag_ms, 100);
+    ask(MODIFY("\"000001.SZ\",\"000002*\",\"*\"", QUOTE, "\"max_lag_ms\":200"), "MODIFIED");
+    assert_string_equal(table(0), "Dd....");
+    assert_int_equal(core->groups[0][MD_QUOTE].policy, LAG_DISCONNECT);
+    ask(MODIFY("\"000001.SZ\",\"000002*\",\"*\"", QUOTE, "\"on_lag\":\"skip\""), "MODIFIED");
+    assert_string_equal(table(0), "Ss....");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 200);
+    assert_int_equal(core->subs[0][1].max_lag_ms, 200);
+    assert_int_equal(core->groups[0][MD_QUOTE].max_lag_ms, 200);
+    const json_t *data = ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS");
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *entry = json_array_get(json_object_get(data, "subscriptions"), i);
+        assert_string_equal(text_of(entry, "on_lag"), "skip");
+        assert_int_equal(number_of(entry, "max_lag_ms"), 200);
+    }
+    data = ask(MODIFY("\"000001.SZ\"", QUOTE, "\"max_lag_ms\":0"), "MODIFIED");
+    assert_null(json_object_get(entry_of(data, "ok", "000001.SZ", "quote"), "max_lag_ms"));
+    assert_int_equal(core->subs[0][0].max_lag_ms, 0);
+}
+
+static void modify_conflates_only_full_images(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000001.SZ\"", "\"quote\",\"trade\""), "SUBSCRIBED");
+    const json_t *data =
+        ask(MODIFY("\"000001.SZ\"", "\"quote\",\"trade\"", "\"on_lag\":\"conflate\""), "MODIFIED");
+    assert_int_equal(failure(data, "000001.SZ", "trade"), 123);
+    assert_int_equal(count_of(data, "ok"), 1);
+    assert_string_equal(table(0), "C..S..");
+}
+
+static void a_channel_has_the_limit_of_the_entry_that_covers_it(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE_WITH("\"0*\"", QUOTE, ",\"delivery\":{\"max_lag_ms\":100}"), "SUBSCRIBED");
+    open_channel("000003.SZ", MD_QUOTE);
+    assert_int_equal(core->subs[0][6].max_lag_ms, 100);
+    ask(SUBSCRIBE("\"000001.SZ\"", QUOTE), "SUBSCRIBED");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 0);
+    ask(UNSUBSCRIBE("\"000001.SZ\"", QUOTE), "UNSUBSCRIBED");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 100);
+}
+
+/* ---- History ---- */
+
+#define RESUME(epoch, cursors, rest)                                                               \
+    "{\"type\":\"RESUME\",\"data\":{\"epoch\":\"" epoch "\",\"cursors\":{" cursors "}" rest "}}"
+
+static void each_cursor_gets_its_verdict(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    core->dropped_seq = 20;
+    const json_t *data =
+        ask(RESUME(EPOCH, "\"0\":50,\"1\":19,\"2\":51,\"3\":20,\"77\":3,\"999999999\":1", ""),
+            "RESUMED");
+    assert_string_equal(text_of(data, "epoch"), EPOCH);
+    assert_int_equal(count_of(data, "ok"), 2);
+    const json_t *entry = entry_of(data, "ok", "000001.SZ", "quote");
+    assert_int_equal(number_of(entry, "ch"), 0);
+    assert_int_equal(number_of(entry, "from"), 51);
+    assert_int_equal(number_of(entry, "next_seq"), 100);
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "trade"), "from"), 21);
+    assert_int_equal(count_of(data, "gaps"), 1);
+    entry = entry_of(data, "gaps", "000002.SZ", "quote");
+    assert_int_equal(number_of(entry, "ch"), 1);
+    assert_string_equal(text_of(entry, "gap"), "overrun");
+    assert_null(json_object_get(entry, "from"));
+    assert_int_equal(count_of(data, "failed"), 3);
+    assert_int_equal(failure(data, "600000.SH", "quote"), 112);
+    for (size_t i = 1; i < 3; i++) {
+        entry = json_array_get(json_object_get(data, "failed"), i);
+        assert_int_equal(number_of(entry, "ch"), i == 1 ? 77 : 999999999);
+        assert_int_equal(number_of(entry, "code"), 120);
+    }
+    assert_string_equal(table(0), "CC.S..");
+    assert_int_equal(core->subs[0][3].resumed_from, 21);
+    assert_int_equal(core->subs[0][3].group, MD_TRADE);
+}
+
+static void in_another_epoch_all_is_a_gap(void **state)
+{
+    (void)state;
+    const json_t *data = ask(RESUME("fedcba9876543210", "\"0\":50,\"3\":51", ""), "RESUMED");
+    assert_string_equal(text_of(data, "epoch"), EPOCH);
+    assert_int_equal(count_of(data, "ok"), 0);
+    assert_int_equal(count_of(data, "failed"), 0);
+    assert_int_equal(count_of(data, "gaps"), 2);
+    assert_string_equal(text_of(entry_of(data, "gaps", "000001.SZ", "quote"), "gap"), "restart");
+    assert_string_equal(table(0), "C..S..");
+}
+
+static void what_is_resumed_is_subscribed_as_asked_and_counts(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    const json_t *data = ask(RESUME(EPOCH, "\"0\":5,\"3\":5", ON_LAG("conflate")), "RESUMED");
+    assert_int_equal(failure(data, "000001.SZ", "trade"), 123);
+    assert_string_equal(table(0), "C.....");
+    ask(RESUME(EPOCH, "\"0\":5", ",\"delivery\":{\"on_lag\":\"disconnect\",\"max_lag_ms\":30}"),
+        "RESUMED");
+    assert_string_equal(table(0), "D.....");
+    assert_int_equal(core->subs[0][0].max_lag_ms, 30);
+    data = ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS");
+    assert_int_equal(number_of(data, "count"), 1);
+    ask(SUBSCRIBE("\"A*\",\"B*\",\"C*\",\"D*\",\"E*\",\"F*\",\"G*\",\"H*\"", QUOTE), "SUBSCRIBED");
+    data = ask(RESUME(EPOCH, "\"0\":9,\"1\":5,\"2\":5", ""), "RESUMED");
+    assert_int_equal(count_of(data, "ok"), 2);
+    assert_int_equal(failure(data, "600000.SH", "quote"), 122);
+    ask(UNSUBSCRIBE("\"000001.SZ\",\"000002.SZ\"", QUOTE), "UNSUBSCRIBED");
+    assert_string_equal(table(0), "......");
+}
+
+static void a_cursor_that_finds_no_room_is_told(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    core->room = 1;
+    const json_t *data = ask(RESUME(EPOCH, "\"0\":5,\"1\":5", ""), "RESUMED");
+    assert_int_equal(count_of(data, "ok"), 1);
+    assert_int_equal(failure(data, "000002.SZ", "quote"), 106);
+}
+
+static void a_conn_may_end_while_it_resumes(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    core->end_when = 2;
+    say(0, RESUME(EPOCH, "\"0\":5,\"1\":5,\"2\":5", ""));
+    assert_string_equal(table(0), "......");
+}
+
+static void since_goes_on_with_one_channel(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    core->dropped_seq = 20;
+#define SINCE(epoch, seq) ",\"since\":{\"epoch\":\"" epoch "\",\"seq\":" seq "}"
+    const json_t *data =
+        ask(SUBSCRIBE_WITH("\"000001.SZ\"", QUOTE, SINCE(EPOCH, "40")), "SUBSCRIBED");
+    const json_t *entry = entry_of(data, "ok", "000001.SZ", "quote");
+    assert_int_equal(number_of(entry, "from"), 41);
+    assert_int_equal(number_of(entry, "next_seq"), 100);
+    data = ask(SUBSCRIBE_WITH("\"000002.SZ\"", QUOTE, SINCE(EPOCH, "4")), "SUBSCRIBED");
+    assert_string_equal(text_of(entry_of(data, "ok", "000002.SZ", "quote"), "gap"), "overrun");
+    data = ask(SUBSCRIBE_WITH("\"600000.SH\"", QUOTE, SINCE("other", "4")), "SUBSCRIBED");
+    assert_string_equal(text_of(entry_of(data, "ok", "600000.SH", "quote"), "gap"), "restart");
+    data = ask(SUBSCRIBE_WITH("\"000001.SZ\"", "\"trade\"", SINCE(EPOCH, "51")), "SUBSCRIBED");
+    assert_int_equal(failure(data, "000001.SZ", "trade"), 112);
+    data = ask(SUBSCRIBE_WITH("\"XXXX\"", "\"trade\"", SINCE(EPOCH, "51")), "SUBSCRIBED");
+    assert_int_equal(failure(data, "XXXX", "trade"), 120);
+    assert_string_equal(table(0), "CCC...");
+}
+
+#define SNAPSHOT(symbols, types)                                                                   \
+    "{\"type\":\"SNAPSHOT\",\"data\":{\"symbols\":[" symbols "],\"data_types\":[" types "]}}"
+
+static void snapshots_follow_their_answer(void **state)
+{
+    (void)state;
+    core->newest_seq = 50;
+    const json_t *data =
+        ask(SNAPSHOT("\"000001.SZ\",\"XXXX\",\"0*\"", "\"quote\",\"trade\",\"depth\""), "SNAPSHOT");
+    assert_int_equal(count_of(data, "ok"), 2);
+    const json_t *entry = entry_of(data, "ok", "000001.SZ", "trade");
+    assert_int_equal(number_of(entry, "ch"), 3);
+    assert_int_equal(number_of(entry, "as_of"), 53);
+    assert_int_equal(failure(data, "XXXX", "quote"), 120);
+    assert_int_equal(failure(data, "0*", "quote"), 107);
+    assert_int_equal(failure(data, "000001.SZ", "depth"), 123);
+    assert_int_equal(core->sent_count, 2);
+    assert_int_equal(core->sent_after, 1);
+    assert_int_equal(core->sent[0].channel, 0);
+    assert_int_equal(core->sent[0].group, MD_QUOTE);
+    assert_int_equal(core->sent[1].channel, 3);
+    assert_string_equal(table(0), "......");
+}
+
+static void a_snapshot_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    core->snapshot_error = -ENODATA;
+    const json_t *data = ask(SNAPSHOT("\"000001.SZ\"", QUOTE), "SNAPSHOT");
+    assert_int_equal(failure(data, "000001.SZ", "quote"), 108);
+    core->snapshot_error = -EAGAIN;
+    data = ask(SNAPSHOT("\"000001.SZ\"", QUOTE), "SNAPSHOT");
+    assert_int_equal(failure(data, "000001.SZ", "quote"), 106);
+    assert_true(
+        json_is_true(json_object_get(entry_of(data, "failed", "000001.SZ", "quote"), "retry")));
+}
+
+static void history_of_who_gets_sbe_is_defined_first(void **state)
+{
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    core->newest_seq = 50;
+    say(0, RESUME(EPOCH, "\"3\":5,\"0\":5,\"88\":1", ""));
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(defined(0), "3 0");
+    forget_texts();
+    say(0, SNAPSHOT("\"000001.SZ\"", QUOTE));
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(defined(0), "0");
 }
 
 static void list_tells_every_entry_with_its_settings(void **state)
@@ -927,6 +1289,110 @@ static void a_heartbeat_tells_the_next_seq_of_each_channel(void **state)
     assert_int_equal(number_of(data, "sent"), 5);
     assert_int_equal(number_of(data, "lost"), 2);
     assert_int_equal(number_of(data, "conflated"), 1);
+    const json_t *hashes = json_object_get(data, "hash");
+    assert_int_equal(json_object_size(hashes), 2);
+    assert_string_equal(text_of(hashes, "1"), "00ab000000000001");
+    assert_string_equal(text_of(hashes, "2"), "00ab000000000002");
+}
+
+static void a_heartbeat_comes_when_it_is_asked_for(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask("{\"type\":\"heartbeat\",\"id\":9}", "HEARTBEAT");
+    assert_int_equal(number_of(core->texts[0], "id"), 9);
+    assert_int_equal(number_of(json_object_get(data, "next_seq"), "1"), 101);
+}
+
+static void a_client_that_is_behind_is_promised_nothing(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
+    core->is_behind = true;
+    const json_t *data = ask("{\"type\":\"HEARTBEAT\"}", "HEARTBEAT");
+    assert_int_equal(json_object_size(json_object_get(data, "next_seq")), 0);
+    assert_int_equal(json_object_size(json_object_get(data, "hash")), 0);
+    assert_int_equal(number_of(data, "sent"), 5);
+}
+
+static void status_tells_what_the_server_knows_of_a_client(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\",\"6*\",\"*\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = ask("{\"type\":\"STATUS\"}", "STATUS");
+    const json_t *lag = json_object_get(data, "lag");
+    assert_string_equal(text_of(data, "session"), "0-1");
+    assert_string_equal(text_of(data, "encoding"), "md.json.v1");
+    assert_int_equal(number_of(data, "sent"), 5);
+    assert_int_equal(number_of(data, "lost"), 2);
+    assert_int_equal(number_of(data, "conflated"), 1);
+    assert_int_equal(number_of(data, "subscriptions"), 3);
+    assert_int_equal(number_of(data, "round_trip_us"), 77);
+    assert_int_equal(number_of(lag, "bytes"), 0);
+    assert_int_equal(number_of(lag, "ms"), 0);
+    assert_true(json_is_null(json_object_get(lag, "cause")));
+    core->is_behind = true;
+    data = ask("{\"type\":\"STATUS\"}", "STATUS");
+    lag = json_object_get(data, "lag");
+    assert_int_equal(number_of(lag, "bytes"), 4096);
+    assert_int_equal(number_of(lag, "ms"), 812);
+    assert_string_equal(text_of(lag, "cause"), "network");
+}
+
+static void lag_tells_how_far_and_whose_fault(void **state)
+{
+    (void)state;
+    session_ops.on_lag(core->sessions, core, 0, &behind);
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(text_of(core->texts[0], "type"), "LAG");
+    const json_t *data = json_object_get(core->texts[0], "data");
+    assert_int_equal(number_of(data, "bytes"), 4096);
+    assert_int_equal(number_of(data, "ms"), 812);
+    assert_string_equal(text_of(data, "cause"), "network");
+}
+
+static const json_t *notice(void)
+{
+    forget_texts();
+    session_ops.on_drain(core->sessions, core, 0, 250 * NS_PER_MS, 500 * NS_PER_MS);
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(text_of(core->texts[0], "type"), "NOTICE");
+    return json_object_get(core->texts[0], "data");
+}
+
+static void a_drain_tells_each_client_its_time_and_how_to_go_on(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE("\"000002.SZ\",\"600000.SH\"", QUOTE), "SUBSCRIBED");
+    const json_t *data = notice();
+    const json_t *resume = json_object_get(data, "resume");
+    const json_t *cursors = json_object_get(resume, "cursors");
+    assert_string_equal(text_of(data, "event"), "DRAIN");
+    assert_int_equal(number_of(data, "deadline_ms"), 500);
+    assert_int_equal(number_of(data, "retry_after_ms"), 250);
+    assert_string_equal(text_of(resume, "epoch"), EPOCH);
+    assert_int_equal(json_object_size(cursors), 2);
+    assert_int_equal(number_of(cursors, "1"), 100);
+    assert_int_equal(number_of(cursors, "2"), 101);
+    core->is_behind = true; /* Its cursors are not what was published. */
+    assert_true(json_is_null(json_object_get(json_object_get(notice(), "resume"), "cursors")));
+}
+
+static void a_drain_tells_a_hundred_cursors_and_no_more(void **state)
+{
+    char symbol[16];
+    (void)state;
+    for (int i = 0; i < 101; i++) {
+        snprintf(symbol, sizeof symbol, "%d.SZ", i);
+        open_channel(symbol, MD_QUOTE);
+    }
+    ask(SUBSCRIBE("\"*.SZ\"", QUOTE), "SUBSCRIBED");
+    const json_t *resume = json_object_get(notice(), "resume");
+    assert_true(json_is_null(json_object_get(resume, "cursors")));
+    assert_true(strlen(text_of(resume, "rule")) > 0);
+    core->subs[0][100].on = false;
+    resume = json_object_get(notice(), "resume");
+    assert_int_equal(json_object_size(json_object_get(resume, "cursors")), 100);
 }
 
 static void heartbeats_take_turns_among_many_channels(void **state)
@@ -1003,14 +1469,40 @@ int main(void)
         TEST(conns_with_patterns_may_end_while_a_channel_appears),
         TEST(unsubscribe_without_symbols_drops_all),
         TEST(dropping_a_type_keeps_the_patterns_of_others),
+        TEST(modify_changes_what_is_subscribed_and_nothing_else),
+        TEST(modify_keeps_what_it_does_not_name),
+        TEST(modify_conflates_only_full_images),
+        TEST(a_channel_has_the_limit_of_the_entry_that_covers_it),
+        TEST(each_cursor_gets_its_verdict),
+        TEST(in_another_epoch_all_is_a_gap),
+        TEST(what_is_resumed_is_subscribed_as_asked_and_counts),
+        TEST(a_cursor_that_finds_no_room_is_told),
+        TEST(a_conn_may_end_while_it_resumes),
+        TEST(since_goes_on_with_one_channel),
+        TEST(snapshots_follow_their_answer),
+        TEST(a_snapshot_that_cannot_be_is_refused),
+        TEST(history_of_who_gets_sbe_is_defined_first),
         TEST(list_tells_every_entry_with_its_settings),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),
         TEST(a_binary_message_is_an_error_and_closes_nothing),
+        TEST(a_heartbeat_comes_when_it_is_asked_for),
+        TEST(a_client_that_is_behind_is_promised_nothing),
+        TEST(status_tells_what_the_server_knows_of_a_client),
+        TEST(lag_tells_how_far_and_whose_fault),
+        TEST(a_drain_tells_each_client_its_time_and_how_to_go_on),
+        TEST_WIDE(a_drain_tells_a_hundred_cursors_and_no_more),
         TEST(a_heartbeat_tells_the_next_seq_of_each_channel),
         TEST_WIDE(heartbeats_take_turns_among_many_channels),
         TEST(the_longest_gap_message_fits),
         TEST(without_an_inline_publisher_there_is_nothing_to_publish),
+        TEST(a_variant_is_a_channel_of_its_own),
+        TEST(variants_are_listed_and_dropped_by_what_they_are),
+        TEST(a_conn_that_ends_wishes_for_nothing_any_more),
+        TEST(what_no_variant_can_be_is_refused),
+        TEST(patterns_cover_no_variant),
+        TEST(who_is_full_makes_no_channel),
+        TEST(a_gap_asks_for_a_snapshot_of_the_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/running_hash.h"
 #include "tools/tap_verify.h"
 
 /* What a test feeds goes to this one; the certificate is taken in expect(). */
@@ -205,6 +206,103 @@ static void the_goal_is_what_the_foremost_reader_has(void **state)
     expect(true, true, 1, 9);
 }
 
+/* What the server would tell before next_seq, when it told start before first. */
+static const char *hash_before(uint64_t start, uint64_t first, uint64_t next_seq)
+{
+    static char hex[17];
+    for (uint64_t seq = first; seq < next_seq; seq++) {
+        char text[512];
+        int bytes = snprintf(text, sizeof text,
+                             "{\"type\":\"quote\",\"symbol\":\"A\",\"ch\":7,\"seq\":%llu,"
+                             "\"ts_recv\":1,\"ts_pub\":1,\"data\":{\"last\":12.30}}",
+                             (unsigned long long)seq);
+        start = running_hash_add(start, running_hash_payload(text, (size_t)bytes));
+    }
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)start);
+    return hex;
+}
+
+/* Frames that are proven, of how many checks; ends the test's verify. */
+static void expect_proven(bool is_proven, json_int_t frames, json_int_t checks, json_int_t faults)
+{
+    bool complete;
+    json_t *certificate = tap_verify_certificate(verify, &complete);
+    assert_int_equal(json_is_true(json_object_get(certificate, "proven")), is_proven);
+    assert_int_equal(number(certificate, "proven_frames"), frames);
+    assert_int_equal(number(certificate, "hash_checks"), checks);
+    assert_int_equal(number(certificate, "faults"), faults);
+    assert_int_equal(complete, faults == 0);
+    json_decref(certificate);
+    tap_verify_destroy(verify);
+}
+
+static void frames_between_two_hashes_are_proven(void **state)
+{
+    (void)state;
+    begin(1);
+    receive(0, 4, 4); /* the newest one, before the promised */
+    tap_verify_on_hash(verify, 0, 7, 5, "00000000000000ff");
+    receive(0, 5, 9);
+    tap_verify_set_goal(verify);
+    assert_false(tap_verify_is_at_goal(verify));
+    assert_true(tap_verify_wants_hash(verify, 0));
+    tap_verify_on_hash(verify, 0, 7, 10, hash_before(0xff, 5, 10));
+    assert_false(tap_verify_wants_hash(verify, 0));
+    assert_true(tap_verify_is_at_goal(verify));
+    expect_proven(true, 5, 1, 0);
+}
+
+static void a_byte_that_differs_from_the_servers_is_found(void **state)
+{
+    (void)state;
+    begin(1);
+    tap_verify_on_hash(verify, 0, 7, 5, "00000000000000ff");
+    receive(0, 5, 6);
+    receive_as(0, 7, "{\"last\":12.31}");
+    receive(0, 8, 9);
+    tap_verify_on_hash(verify, 0, 7, 10, hash_before(0xff, 5, 10));
+    expect_proven(false, 5, 1, 1);
+}
+
+static void a_gap_breaks_the_chain_until_the_next_hash(void **state)
+{
+    (void)state;
+    begin(1);
+    tap_verify_on_hash(verify, 0, 7, 1, "0000000000000000");
+    receive(0, 1, 4);
+    tap_verify_on_gap(verify, 0, 7, 5, 6);
+    receive(0, 7, 8);
+    tap_verify_on_hash(verify, 0, 7, 9, "000000000000abcd"); /* Taken over; it cannot be checked. */
+    receive(0, 9, 9);
+    assert_false(tap_verify_wants_hash(verify, 0));
+    tap_verify_on_hash(verify, 0, 7, 10, hash_before(0xabcd, 9, 10));
+    expect_proven(true, 1, 1, 0);
+}
+
+static void without_a_hash_nothing_is_proven(void **state)
+{
+    (void)state;
+    begin(1);
+    receive(0, 1, 9);
+    tap_verify_set_goal(verify);
+    assert_true(tap_verify_is_at_goal(verify)); /* It is not waited for. */
+    assert_true(tap_verify_wants_hash(verify, 0));
+    expect_proven(false, 0, 0, 0);
+}
+
+static void a_hash_that_is_none_is_a_fault(void **state)
+{
+    static const char *const bad[] = {"", "0", "00000000000000FF", "00000000000000000",
+                                      "0x00000000000000"};
+    (void)state;
+    begin(1);
+    receive(0, 1, 9);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        tap_verify_on_hash(verify, 0, 7, 10, bad[i]);
+    }
+    expect_proven(false, 0, 0, 5);
+}
+
 static void json_that_is_none_is_a_fault(void **state)
 {
     (void)state;
@@ -230,6 +328,11 @@ int main(void)
         cmocka_unit_test(a_reader_too_far_behind_is_not_called_equal),
         cmocka_unit_test(two_epochs_are_a_fault),
         cmocka_unit_test(the_goal_is_what_the_foremost_reader_has),
+        cmocka_unit_test(frames_between_two_hashes_are_proven),
+        cmocka_unit_test(a_byte_that_differs_from_the_servers_is_found),
+        cmocka_unit_test(a_gap_breaks_the_chain_until_the_next_hash),
+        cmocka_unit_test(without_a_hash_nothing_is_proven),
+        cmocka_unit_test(a_hash_that_is_none_is_a_fault),
         cmocka_unit_test(json_that_is_none_is_a_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,8 @@ static const struct offer_case offer_cases[] = {
     /* RFC 7692: to be declined. */
     {D "; unknown", NULL, NULL},
     {D "; unknown=1", NULL, NULL},
+    {D "; unknown; " CN, NULL, NULL},
+    {"x; " CN "; " SB "=9", NULL, NULL},
     {D "; " SN "; " SN, NULL, NULL},
     {D "; " CN "; " CN, NULL, NULL},
     {D "; " SB "=15; " SB "=15", NULL, NULL},

@@ -344,6 +344,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_URI_TOO_LONG, "HTTP/1.1 414 ", ""},
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
         {HANDSHAKE_BUSY, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
+        {HANDSHAKE_STOPPING, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
     };
     assert_int_equal(COUNT(answers), HANDSHAKE_STATUS_COUNT - HANDSHAKE_NOT_HTTP);
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -436,6 +437,43 @@ static void a_client_checks_the_answer(void **state)
     guard_page_deinit(&guard);
 }
 
+static void who_asks_for_another_path_is_told_by_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        const char *path;
+    } cases[] = {
+        {"GET /schema/md.xml HTTP/1.1\r\n", "/schema/md.xml"},
+        {"GET /schema/md.xml?x=/y?z HTTP/1.1\r\n", "/schema/md.xml"},
+        {"GET ?x HTTP/1.1\r\n", ""},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[256];
+        size_t bytes = (size_t)snprintf(text, sizeof text, "%s%s", cases[i].line, HOST END);
+        struct handshake_request request;
+        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request),
+                         HANDSHAKE_NOT_FOUND);
+        assert_int_equal(request.path_bytes, strlen(cases[i].path));
+        assert_memory_equal(request.path, cases[i].path, request.path_bytes);
+        assert_int_equal(parse(text, bytes - 1), HANDSHAKE_NEED_MORE);
+    }
+}
+
+static void a_document_has_its_length_and_may_be_kept(void **state)
+{
+    (void)state;
+    char head[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t bytes = handshake_document(head, "application/xml", 7785);
+    static const char expected[] = "HTTP/1.1 200 OK\r\n"
+                                   "Content-Type: application/xml\r\n"
+                                   "Content-Length: 7785\r\n"
+                                   "Cache-Control: max-age=3600\r\n"
+                                   "Connection: close\r\n\r\n";
+    assert_int_equal(bytes, sizeof expected - 1);
+    assert_memory_equal(head, expected, bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +490,8 @@ int main(void)
         cmocka_unit_test(every_refusal_says_what_to_do),
         cmocka_unit_test(a_client_request_is_accepted_by_the_server),
         cmocka_unit_test(a_client_checks_the_answer),
+        cmocka_unit_test(who_asks_for_another_path_is_told_by_it),
+        cmocka_unit_test(a_document_has_its_length_and_may_be_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,6 @@
 #define ECHO_OUT_BYTES (1024 * MIB)
 #define ECHO_PATIENCE_NS (3600 * NS_PER_SECOND) /* with idle clients, and between pings */
 #define ECHO_HALF_MESSAGE_NS (120 * NS_PER_SECOND)
-#define ECHO_DEFLATE_LEVEL 1
 #define ECHO_SEND_BUFFER_BYTES (1 * MIB)
 #define ECHO_USER_TIMEOUT_MS 30000
 #define ECHO_ERROR_BYTES_MAX 512
@@ -100,7 +99,7 @@ static struct ws_deflate_terms echo_on_offers(void *context, struct core *core, 
         return terms;
     }
     struct ws_deflate_options options = {
-        .level = ECHO_DEFLATE_LEVEL,
+        .level = WS_DEFLATE_LEVEL,
         .window_bits =
             terms.server_window_bits != 0 ? terms.server_window_bits : WS_DEFLATE_WINDOW_BITS_MAX,
         .keeps_context = !terms.server_no_takeover,

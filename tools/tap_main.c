@@ -21,6 +21,7 @@
 #define TURN_MS 50
 #define CONNECT_TIMEOUT_MS 10000
 #define SETTLE_NS (5 * NS_PER_SECOND) /* For readers to reach what the foremost has. */
+#define ASK_NS (NS_PER_SECOND / 2)    /* Between requests for running hashes. */
 #define CONNECTIONS_MAX 100000
 
 enum exit_code {
@@ -229,16 +230,34 @@ static void tap_main_turn(struct tap_reader *readers, int epoll_fd, uint8_t *scr
     }
 }
 
+/* Has those that cannot prove all they got ask for running hashes; *asked_ns: when it was done. */
+static void tap_main_ask_hashes(const struct tap_sink *sink, struct tap_reader *readers,
+                                uint32_t count, uint64_t *asked_ns)
+{
+    uint64_t now_ns = tap_main_now_ns();
+    if (sink->verify == NULL || now_ns - *asked_ns < ASK_NS) {
+        return;
+    }
+    *asked_ns = now_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        if (readers[i].fd >= 0 && tap_verify_wants_hash(sink->verify, i)) {
+            (void)tap_reader_ask_hashes(&readers[i]);
+        }
+    }
+}
+
 /* Reads until it is enough, then until all readers have what the foremost has. */
 static void tap_main_read(const struct tap_options *options, struct tap_sink *sink,
                           struct tap_reader *readers, int epoll_fd)
 {
     static uint8_t scratch[SCRATCH_BYTES];
     uint64_t start_ns = tap_main_now_ns();
+    uint64_t asked_ns = start_ns;
     uint32_t open_count = options->connections;
     while (!interrupted && !tap_sink_is_full(sink) && open_count > 0 &&
            (options->duration_ns == 0 || tap_main_now_ns() - start_ns < options->duration_ns)) {
         tap_main_turn(readers, epoll_fd, scratch);
+        tap_main_ask_hashes(sink, readers, options->connections, &asked_ns);
         open_count = tap_main_open_count(readers, options->connections);
         if (sink->print_ticks) {
             fflush(stdout);
@@ -250,8 +269,10 @@ static void tap_main_read(const struct tap_options *options, struct tap_sink *si
     sink->print_ticks = false;
     tap_verify_set_goal(sink->verify);
     start_ns = tap_main_now_ns();
+    asked_ns = 0;
     while (open_count > 0 && !tap_verify_is_at_goal(sink->verify) &&
            tap_main_now_ns() - start_ns < SETTLE_NS) {
+        tap_main_ask_hashes(sink, readers, options->connections, &asked_ns);
         tap_main_turn(readers, epoll_fd, scratch);
         open_count = tap_main_open_count(readers, options->connections);
     }

@@ -220,11 +220,16 @@ void tap_print_certificate(FILE *out, const json_t *certificate)
     fprintf(out, "  faults     %lld (%lld frames came twice, %lld differ)\n",
             tap_print_integer(certificate, "faults"), tap_print_integer(certificate, "duplicates"),
             tap_print_integer(certificate, "differing"));
+    fprintf(out, "  proven     %lld frames by running hash, in %lld checks\n",
+            tap_print_integer(certificate, "proven_frames"),
+            tap_print_integer(certificate, "hash_checks"));
     bool is_one = json_is_true(json_object_get(certificate, "one_digest"));
+    bool is_proven = json_is_true(json_object_get(certificate, "proven"));
     fprintf(out, "  digest     sha256 %s\n", tap_print_string(certificate, "sha256"));
-    fprintf(out, "  verdict    %s: %lld %s of %zu channels, %s\n",
+    fprintf(out, "  verdict    %s: %lld %s of %zu channels, %s, %s\n",
             json_is_true(json_object_get(certificate, "complete")) ? "COMPLETE" : "INCOMPLETE",
             tap_print_integer(certificate, "readers"),
             tap_print_integer(certificate, "readers") == 1 ? "reader" : "readers",
-            json_array_size(channels), is_one ? "one digest" : "NOT one digest");
+            json_array_size(channels), is_one ? "one digest" : "NOT one digest",
+            is_proven ? "proven" : "NOT proven");
 }

@@ -51,6 +51,12 @@ int tap_reader_subscribe(struct tap_reader *reader, const char *text)
     return tap_reader_send(reader, WS_TEXT, text, strlen(text));
 }
 
+int tap_reader_ask_hashes(struct tap_reader *reader)
+{
+    static const char text[] = "{\"type\":\"HEARTBEAT\"}";
+    return tap_reader_send(reader, WS_TEXT, text, sizeof text - 1);
+}
+
 static void tap_reader_say_goodbye(struct tap_reader *reader)
 {
     uint8_t payload[2];
@@ -108,25 +114,37 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
         if (verify != NULL && control_reply_u64(item, "ch", &channel) &&
             control_reply_u64(item, "next_seq", &next_seq)) {
             tap_verify_on_next_seq(verify, reader->index, channel, next_seq);
+            const char *hash = json_string_value(json_object_get(item, "hash"));
+            if (hash != NULL) {
+                tap_verify_on_hash(verify, reader->index, channel, next_seq, hash);
+            }
         }
     }
     if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
         tap_reader_say_goodbye(reader); /* Nothing will ever come. */
+    } else if (verify != NULL) {
+        (void)tap_reader_ask_hashes(reader); /* A pattern's answer has none. */
     }
 }
 
-/* HEARTBEAT's next_seq: an object of channel numbers and their next seqs. */
+/* HEARTBEAT's next_seq: an object of channel numbers and their next seqs; hash has the same. */
 static void tap_reader_on_heartbeat(struct tap_reader *reader, const struct control_reply *reply)
 {
     const char *key;
     json_t *value;
+    const json_t *hashes = json_object_get(reply->data, "hash");
     json_object_foreach(json_object_get(reply->data, "next_seq"), key, value)
     {
+        const char *hash = json_string_value(json_object_get(hashes, key));
         char *end;
         uint64_t channel = strtoull(key, &end, 10);
         if (end != key && *end == 0 && json_is_integer(value)) {
             tap_verify_on_next_seq(reader->sink->verify, reader->index, channel,
                                    (uint64_t)json_integer_value(value));
+            if (hash != NULL) {
+                tap_verify_on_hash(reader->sink->verify, reader->index, channel,
+                                   (uint64_t)json_integer_value(value), hash);
+            }
         }
     }
 }

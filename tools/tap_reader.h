@@ -44,6 +44,9 @@ void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t 
 /* Sends SUBSCRIBE. 0 or a negative errno. */
 int tap_reader_subscribe(struct tap_reader *reader, const char *text);
 
+/* Has the server tell its running hashes. 0 or a negative errno. */
+int tap_reader_ask_hashes(struct tap_reader *reader);
+
 /* Bytes that came with the upgrade's answer. They are changed. */
 void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes_count);
 

@@ -8,6 +8,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/running_hash.h"
 
 #define DIGEST_BYTES 32
 #define CHANNEL_NUMBER_MAX (1u << 20)
@@ -29,7 +30,10 @@ struct tap_track {
     uint64_t first_seq; /* 0: no frame yet */
     uint64_t next_seq;  /* The next frame's; before the first: what SUBSCRIBED promised, or 0. */
     uint64_t frames;
-    uint64_t told_to; /* The last GAP's end: a book's snapshot may repeat it. */
+    uint64_t told_to;     /* The last GAP's end: a book's snapshot may repeat it. */
+    uint64_t hash;        /* running, after the frame chain_next - 1 */
+    uint64_t chain_next;  /* 0: the chain is broken */
+    uint64_t proven_next; /* Where it began, or was last compared. */
 };
 
 struct tap_channel {
@@ -64,6 +68,9 @@ struct tap_verify {
     uint64_t duplicates;
     uint64_t differing;
     uint64_t not_compared;
+    uint64_t hashes_told;
+    uint64_t hash_checks;
+    uint64_t proven_frames;
     uint64_t faults;
     json_t *missing;    /* the first LISTED_MAX */
     json_t *fault_list; /* likewise */
@@ -74,21 +81,6 @@ static void tap_verify_digest(const struct tap_verify *verify, const void *bytes
                               uint8_t out[DIGEST_BYTES])
 {
     assert_always(EVP_Digest(bytes, count, out, NULL, verify->sha256, NULL) == 1);
-}
-
-/* 64 bits that differ when the bytes differ, but for chance; nobody is an adversary here. */
-static uint64_t tap_verify_hash(const uint8_t *bytes, size_t count)
-{
-    uint64_t hash = count * UINT64_C(0x9e3779b97f4a7c15);
-    for (; count >= 8; bytes += 8, count -= 8) {
-        hash = (hash ^ tick_scan_load(bytes)) * UINT64_C(0xff51afd7ed558ccd);
-        hash ^= hash >> 32;
-    }
-    for (; count > 0; bytes++, count--) {
-        hash = (hash ^ *bytes) * UINT64_C(0xc4ceb9fe1a85ec53);
-        hash ^= hash >> 29;
-    }
-    return hash;
 }
 
 struct tap_verify *tap_verify_create(uint32_t reader_count)
@@ -299,11 +291,23 @@ static void tap_verify_shape(struct tap_verify *verify, struct tap_channel *chan
     json_decref(root);
 }
 
+/* Adds a frame to the reader's running hash. */
+static void tap_verify_chain(struct tap_track *track, uint64_t seq, uint64_t payload_hash)
+{
+    if (track->chain_next == seq) {
+        track->hash = running_hash_add(track->hash, payload_hash);
+        track->chain_next++;
+    } else if (track->chain_next < seq) { /* An older one is what a subscription began with. */
+        track->chain_next = 0;
+    }
+}
+
 static void tap_verify_compare(struct tap_verify *verify, struct tap_channel *channel,
                                uint32_t reader, const struct tick_fields *fields,
                                const uint8_t *payload, size_t payload_bytes)
 {
-    uint64_t hash = tap_verify_hash(payload, payload_bytes);
+    uint64_t hash = running_hash_payload(payload, payload_bytes);
+    tap_verify_chain(&channel->tracks[reader], fields->seq, hash);
     struct tap_frame *frame = tap_verify_frame(verify, channel, fields->seq);
     if (frame == NULL) {
         /* Before the common range began it does not count. */
@@ -401,6 +405,60 @@ void tap_verify_on_next_seq(struct tap_verify *verify, uint32_t reader, uint64_t
     }
 }
 
+static bool tap_verify_read_hash(const char *text, uint64_t *hash_out)
+{
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16) {
+        return false;
+    }
+    *hash_out = strtoull(text, NULL, 16);
+    return true;
+}
+
+void tap_verify_on_hash(struct tap_verify *verify, uint32_t reader, uint64_t number,
+                        uint64_t next_seq, const char *text)
+{
+    uint64_t hash;
+    struct tap_channel *channel = tap_verify_channel(verify, reader, number);
+    if (channel == NULL) {
+        return;
+    }
+    if (next_seq == 0 || !tap_verify_read_hash(text, &hash)) {
+        tap_verify_on_fault(verify, reader, "a hash that is not 16 hexadecimal digits");
+        return;
+    }
+    struct tap_track *track = &channel->tracks[reader];
+    verify->hashes_told++;
+    if (track->chain_next > next_seq) {
+        return;
+    }
+    if (track->chain_next == next_seq) {
+        verify->hash_checks++;
+        verify->proven_frames += next_seq - track->proven_next;
+        if (track->hash != hash) {
+            tap_verify_on_fault(verify, reader, "the running hash differs");
+        }
+    }
+    track->hash = hash;
+    track->chain_next = track->proven_next = next_seq;
+}
+
+static bool tap_verify_is_proven(const struct tap_channel *channel, uint32_t reader)
+{
+    const struct tap_track *track = &channel->tracks[reader];
+    return track->chain_next != 0 && track->proven_next >= channel->goal_seq;
+}
+
+bool tap_verify_wants_hash(const struct tap_verify *verify, uint32_t reader)
+{
+    for (uint32_t i = 0; i < verify->channel_count; i++) {
+        const struct tap_channel *channel = &verify->channels[i];
+        if (channel->tracks[reader].next_seq != 0 && !tap_verify_is_proven(channel, reader)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tap_verify_on_epoch(struct tap_verify *verify, uint32_t reader, const char *epoch)
 {
     if (verify->epoch[0] == 0) {
@@ -422,7 +480,8 @@ bool tap_verify_is_at_goal(const struct tap_verify *verify)
     for (uint32_t i = 0; i < verify->channel_count; i++) {
         const struct tap_channel *channel = &verify->channels[i];
         for (uint32_t reader = 0; reader < verify->reader_count; reader++) {
-            if (channel->tracks[reader].next_seq < channel->goal_seq) {
+            if (channel->tracks[reader].next_seq < channel->goal_seq ||
+                (verify->hashes_told > 0 && !tap_verify_is_proven(channel, reader))) {
                 return false;
             }
         }
@@ -464,6 +523,16 @@ static json_t *tap_verify_channel_json(struct tap_verify *verify, struct tap_cha
                      channel->digest_first != 0 && !channel->digest_is_broken);
 }
 
+/* Whether every reader has proven each channel up to the goal. */
+static bool tap_verify_all_proven(const struct tap_verify *verify)
+{
+    bool all = verify->hashes_told > 0;
+    for (uint32_t reader = 0; reader < verify->reader_count; reader++) {
+        all &= !tap_verify_wants_hash(verify, reader);
+    }
+    return all;
+}
+
 json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out)
 {
     uint8_t digest[DIGEST_BYTES];
@@ -487,17 +556,22 @@ json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out)
     EVP_MD_CTX_free(whole);
     tap_verify_hex(digest, hex);
     bool is_same = is_whole && verify->differing == 0 && verify->not_compared == 0;
+    bool is_proven = tap_verify_all_proven(verify) && verify->faults == 0;
     bool is_one = is_same && verify->told_frames + verify->untold_frames == 0;
     *is_complete_out =
         is_same && verify->frames > 0 && verify->untold_frames == 0 && verify->faults == 0;
     return json_pack(
-        "{s:s,s:s,s:i,s:I,s:I,s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O,s:b}", "type",
-        "CERTIFICATE", "epoch", verify->epoch, "readers", (int)verify->reader_count, "frames",
-        (json_int_t)verify->frames, "bytes", (json_int_t)verify->bytes, "channels", channels,
-        "sha256", hex, "one_digest", is_one, "told_frames", (json_int_t)verify->told_frames,
-        "told_ranges", (json_int_t)verify->told_ranges, "untold_frames",
-        (json_int_t)verify->untold_frames, "untold_ranges", (json_int_t)verify->untold_ranges,
-        "duplicates", (json_int_t)verify->duplicates, "differing", (json_int_t)verify->differing,
-        "not_compared", (json_int_t)verify->not_compared, "faults", (json_int_t)verify->faults,
-        "missing", verify->missing, "fault_list", verify->fault_list, "complete", *is_complete_out);
+        "{s:s,s:s,s:i,s:I,s:I,s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:O,"
+        "s:O,s:b}",
+        "type", "CERTIFICATE", "epoch", verify->epoch, "readers", (int)verify->reader_count,
+        "frames", (json_int_t)verify->frames, "bytes", (json_int_t)verify->bytes, "channels",
+        channels, "sha256", hex, "one_digest", is_one, "told_frames",
+        (json_int_t)verify->told_frames, "told_ranges", (json_int_t)verify->told_ranges,
+        "untold_frames", (json_int_t)verify->untold_frames, "untold_ranges",
+        (json_int_t)verify->untold_ranges, "duplicates", (json_int_t)verify->duplicates,
+        "differing", (json_int_t)verify->differing, "not_compared",
+        (json_int_t)verify->not_compared, "faults", (json_int_t)verify->faults, "hash_checks",
+        (json_int_t)verify->hash_checks, "proven_frames", (json_int_t)verify->proven_frames,
+        "proven", is_proven, "missing", verify->missing, "fault_list", verify->fault_list,
+        "complete", *is_complete_out);
 }

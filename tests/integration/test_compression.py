@@ -2,6 +2,7 @@
 import asyncio
 import json
 import os
+import struct
 import unittest
 import zlib
 
@@ -26,6 +27,13 @@ def ping_of(bytes_count, id=1):
     """A PING message of an exact length, hard to compress."""
     text = f'{{"type":"PING","id":{id},"pad":"'
     return (text + os.urandom(bytes_count).hex()[:bytes_count - len(text) - 2] + '"}').encode()
+
+
+def in_small_blocks(data, size=40):
+    """Not compressed at all, and an eighth longer."""
+    parts = [data[at:at + size] for at in range(0, len(data), size)]
+    return b"".join(b"\0" + struct.pack("<HH", len(part), len(part) ^ 0xffff) + part
+                    for part in parts) + b"\0"
 
 
 class Off(unittest.TestCase):
@@ -95,14 +103,29 @@ class Compressed(FaultTestCase):
                 client.send(sent[at:at + 1000])
             self.assertEqual(client.next_message(("PONG",))["id"], id)
 
+    def send_in_turns(self, clients, frames, parts):
+        """A part of each client's, and so on; all have arrived before the next ones are sent."""
+        other = self.client()
+        for part in range(parts):
+            for client, data in list(zip(clients, frames))[::1 if part % 2 else -1]:
+                client.send(data[part * len(data) // parts:(part + 1) * len(data) // parts])
+            other.ask('{"type":"PING"}', ("PONG",))
+
     def test_halves_of_many_clients_messages_are_not_mixed_up(self):
         clients = [self.deflating() for _ in range(8)]
         frames = [frame(TEXT, deflate(ping_of(2000, id)), reserved=RSV1) for id in range(8)]
-        for part in range(4):
-            for client, data in zip(clients, frames):
-                client.send(data[part * len(data) // 4:(part + 1) * len(data) // 4])
+        self.send_in_turns(clients, frames, 4)
         for id, client in enumerate(clients):
             self.assertEqual(client.next_message(("PONG",))["id"], id)
+
+    def test_messages_that_become_longer_are_kept_apart(self):
+        clients = [self.deflating() for _ in range(8)]
+        frames = [frame(TEXT, in_small_blocks(ping_of(MESSAGE_BYTES_MAX, id)), reserved=RSV1)
+                  for id in range(8)]
+        for parts in (3, 4):
+            self.send_in_turns(clients, frames, parts)
+            for id, client in enumerate(clients):
+                self.assertEqual(client.next_message(("PONG",))["id"], id)
 
     def test_plain_messages_are_understood_as_ever(self):
         client = self.deflating()

@@ -220,7 +220,7 @@ class Signals(unittest.TestCase):
             server.signal(number)
             for client in clients:
                 code, _ = client.wait_for_close()
-                self.assertEqual(code, 1001)
+                self.assertEqual(code, 4201)
                 client.close()
             code = server.wait()
             seconds = time.monotonic() - begin
@@ -230,10 +230,10 @@ class Signals(unittest.TestCase):
             server.check_sanitizers()
             idle.close()
 
-    def test_sigterm_ends_within_two_seconds_and_clients_are_told_1001(self):
+    def test_sigterm_ends_within_two_seconds_and_clients_are_told_4201(self):
         self.end_with(signal.SIGTERM)
 
-    def test_sigint_ends_within_two_seconds_and_clients_are_told_1001(self):
+    def test_sigint_ends_within_two_seconds_and_clients_are_told_4201(self):
         self.end_with(signal.SIGINT)
 
     def test_it_ends_within_two_seconds_although_a_client_does_not_read(self):

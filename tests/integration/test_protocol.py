@@ -319,12 +319,12 @@ class Requests(ProtocolTestCase):
                 (subscribe(**names, snapshot="yes"), 107, "data.snapshot"),
                 (subscribe(**names, delivery={"on_lag": "panic"}), 107, "data.delivery.on_lag"),
                 (subscribe(**names, delivery=7), 107, "data.delivery"),
-                (subscribe(**names, depth=5), 123, "data.depth"),
-                (subscribe(**names, bar="1m"), 123, "data.bar"),
+                (subscribe(**names, depth=5), 107, "data.depth"),
+                (subscribe(**names, bar="1m"), 107, "data.bar"),
                 (subscribe(**names, since={"epoch": "x", "seq": 1}), 108, "data.since")):
             with self.subTest(message=message):
                 self.assert_error(client, {**message, "id": 4}, code, field)
-        for kind in ("AUTH", "MODIFY", "SNAPSHOT", "RESUME", "REPLAY", "STATUS"):
+        for kind in ("AUTH", "MODIFY", "SNAPSHOT", "RESUME", "REPLAY"):
             self.assert_error(client, {"type": kind}, 108, "type")
         client.ask({"type": "PING"}, ("PONG",))
 

@@ -1,0 +1,308 @@
+/* What a conn gets of the past: where its frames lie, and the newest ones. */
+#include "ring/history.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- The search ---- */
+
+enum history_walk {
+    HISTORY_FOUND,
+    HISTORY_GONE, /* The log has passed it. */
+    HISTORY_MORE, /* No steps are left. */
+};
+
+/* Follows a channel's links back to its frame with a seq. *at: 1 + the index of the frame to look
+ * at next, which is not older than that one. */
+static enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest,
+                                           uint64_t seq, uint64_t *at, uint32_t *steps)
+{
+    while (*at > oldest) {
+        const struct frame_desc *desc = frame_log_desc(log, *at - 1);
+        if (desc->seq == seq) {
+            return HISTORY_FOUND;
+        }
+        if (*steps == 0) {
+            return HISTORY_MORE;
+        }
+        (*steps)--;
+        *at = desc->previous_distance == 0 ? 0 : *at - desc->previous_distance;
+    }
+    return HISTORY_GONE;
+}
+
+/* The conn is to go on at an older frame. What it has passed by then it is not to get again, not
+ * even after a cut. */
+static void history_set_back(struct core *core, struct conn *conn, uint64_t cursor)
+{
+    struct core_stream *stream = core_stream(core, conn);
+    conn->cursor = cursor;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+         sub = stream->subs.records[sub].conn_next) {
+        struct sub *record = &stream->subs.records[sub];
+        if ((record->first_seq & PULLER_GAP_DUE) == 0) {
+            record->first_seq = record->next_seq & PULLER_SEQ_MASK;
+        }
+    }
+    for (uint32_t channel = 0; channel < conn->group_seqs_count; channel++) {
+        struct puller_seq *seq = &conn->group_seqs[channel];
+        if ((seq->first & PULLER_GAP_DUE) == 0) {
+            seq->first = seq->next & PULLER_SEQ_MASK;
+        }
+    }
+}
+
+/* true: the channel is done with. */
+static bool history_seek_channel(struct core *core, struct conn *conn, uint32_t channel,
+                                 const struct puller_entry *entry, uint32_t *steps)
+{
+    struct core_stream *stream = core_stream(core, conn);
+    struct conn_history *history = core_history(core, conn);
+    const struct core_channel *known = &stream->channels[channel];
+    uint64_t seq = *entry->next & PULLER_SEQ_MASK;
+    uint64_t at = history->seek_at != 0 ? history->seek_at : known->last_index_plus_1;
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    enum history_walk end = history_walk_back(stream->log, oldest, seq, &at, steps);
+    if (end == HISTORY_MORE) {
+        history->seek_at = at;
+        return false;
+    }
+    *entry->next &= ~PULLER_SOUGHT;
+    if (end == HISTORY_GONE) {
+        puller_lose(entry, seq, known->last_seq + 1, PULLER_OVERRUN);
+        puller_sweep(core, conn);
+    } else if (at - 1 < history->first) {
+        history->first = at - 1;
+    }
+    return true;
+}
+
+void history_seek(struct core *core, struct conn *conn)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    struct conn_history *history = core_history(core, conn);
+    uint32_t steps = HISTORY_STEPS_MAX;
+    while (history->seek_sub != SUB_NONE && steps > 0) {
+        const struct sub *record = &stream->subs.records[history->seek_sub];
+        struct puller_entry entry;
+        if (puller_find(core, conn, record->channel, record->group, &entry) &&
+            (*entry.next & PULLER_SOUGHT) != 0 &&
+            !history_seek_channel(core, conn, record->channel, &entry, &steps)) {
+            return;
+        }
+        history->seek_sub = record->conn_next;
+        history->seek_at = 0;
+        steps -= steps > 0;
+    }
+    if (history->seek_sub == SUB_NONE && history->first < conn->cursor) {
+        history_set_back(core, conn, history->first);
+    }
+}
+
+void history_forget_sub(struct core *core, struct conn *conn, uint32_t sub)
+{
+    struct conn_history *history = core_history(core, conn);
+    if (conn->in_history && history->seek_sub == sub) {
+        history->seek_sub = core_stream(core, conn)->subs.records[sub].conn_next;
+        history->seek_at = 0;
+    }
+}
+
+static void history_lose_channel(struct core *core, struct conn *conn, uint32_t channel,
+                                 uint32_t group)
+{
+    uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
+    struct puller_entry entry;
+    if (puller_find(core, conn, channel, group, &entry) &&
+        (*entry.next & PULLER_SEQ_MASK) < now_seq) {
+        puller_lose(&entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_OVERRUN);
+    }
+}
+
+void history_lose(struct core *core, struct conn *conn)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+         sub = stream->subs.records[sub].conn_next) {
+        const struct sub *record = &stream->subs.records[sub];
+        history_lose_channel(core, conn, record->channel, record->group);
+    }
+    for (uint32_t channel = 0; conn->group_mask != 0 && channel < core->channel_count; channel++) {
+        if (stream->channels[channel].last_seq > 0) {
+            history_lose_channel(core, conn, channel, stream->channels[channel].group);
+        }
+    }
+}
+
+/* ---- Going on after a seq ---- */
+
+/* The newest seq that anybody can have got, and, where less than that has been dropped, what has
+ * been. Raises *end to the end of the log, the channel's newest frame included. */
+static uint64_t history_newest(const struct core *core, const struct core_stream *stream,
+                               uint32_t channel, uint64_t *dropped_seq_out, uint64_t *end)
+{
+    struct frame_log *log = stream->log;
+    struct frame_log_found found;
+    uint64_t pinned = frame_log_pinned(log, core->options.index);
+    frame_log_pin_oldest(log, core->options.index);
+    frame_log_seek(log, core->options.index, channel, UINT64_MAX, &found);
+    *dropped_seq_out = frame_log_dropped_seq(log, channel);
+    frame_log_pin_again(log, core->options.index, pinned);
+    uint64_t head = frame_log_head(log);
+    *end = head > *end ? head : *end;
+    if (found.in_log && found.index >= *end) {
+        *end = found.index + 1;
+    }
+    return found.next_seq - 1;
+}
+
+static void history_begin(struct core *core, struct conn *conn, uint64_t end)
+{
+    struct conn_history *history = core_history(core, conn);
+    if (!conn->in_history) {
+        conn->in_history = true;
+        history->end = 0;
+        history->seek_sub = SUB_NONE;
+    }
+    if (history->seek_sub == SUB_NONE) {
+        history->first = UINT64_MAX;
+    }
+    history->end = end > history->end ? end : history->end;
+    history->seek_sub = conn->sub_first;
+    history->seek_at = 0;
+}
+
+int core_resume(struct core *core, uint32_t index, const struct core_resume *resume)
+{
+    struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
+    uint64_t dropped_seq;
+    uint64_t end = 0;
+    uint64_t newest_seq = history_newest(core, stream, resume->channel, &dropped_seq, &end);
+    if (resume->is_same_epoch && resume->seq > newest_seq) {
+        return -ERANGE;
+    }
+    if (core_subscribe(core, index, resume->channel, resume->group, resume->policy, false,
+                       resume->tag) < 0) {
+        return -ENOSPC;
+    }
+    core_set_subscription(core, index, resume->channel, resume->policy, resume->tag);
+    if (conn->mode == CONN_PUSHED) {
+        puller_start(core, conn, stream->position);
+    }
+    struct puller_entry entry;
+    if (conn->state != CONN_STREAMING ||
+        !puller_find(core, conn, resume->channel, resume->group, &entry)) {
+        return -ENOSPC; /* It has been ended. */
+    }
+    uint64_t now_seq = stream->channels[resume->channel].last_seq + 1;
+    uint64_t from_seq = resume->is_same_epoch ? resume->seq + 1 : 1;
+    *entry.first = from_seq;
+    *entry.next = from_seq;
+    /* What the log has passed the core may not have seen yet: it will find itself passed, too. */
+    uint64_t next_seq = now_seq > dropped_seq ? now_seq : dropped_seq + 1;
+    bool is_lost = !resume->is_same_epoch || from_seq <= dropped_seq;
+    if (is_lost && from_seq < next_seq) {
+        puller_lose(&entry, from_seq, next_seq,
+                    resume->is_same_epoch ? PULLER_OVERRUN : PULLER_RESTART);
+        puller_sweep(core, conn);
+    } else if (from_seq < now_seq) {
+        *entry.next |= PULLER_SOUGHT;
+    }
+    history_begin(core, conn, end);
+    return (*entry.first & PULLER_GAP_DUE) != 0;
+}
+
+/* ---- Newest frames ---- */
+
+static bool history_is_behind(const struct puller_entry *entry, uint64_t now_seq)
+{
+    return (*entry->next & PULLER_SEQ_MASK) != now_seq || (*entry->first & PULLER_GAP_DUE) != 0;
+}
+
+/* For a channel of which the conn has not got all yet: the last one that it has got, so that what
+ * is still to come follows on it. */
+static int history_find_last_got(const struct core *core, const struct core_stream *stream,
+                                 const struct puller_entry *entry, uint64_t oldest,
+                                 struct core_snapshot *snapshot)
+{
+    const struct frame_log *log = stream->log;
+    uint64_t next_seq = *entry->next & PULLER_SEQ_MASK;
+    uint64_t at = stream->channels[snapshot->channel].last_index_plus_1;
+    uint32_t steps = HISTORY_SNAPSHOT_STEPS_MAX;
+    (void)core;
+    if ((*entry->first & PULLER_GAP_DUE) != 0 || (*entry->next & PULLER_SOUGHT) != 0 ||
+        next_seq == 1 ||
+        history_walk_back(log, oldest, next_seq - 1, &at, &steps) != HISTORY_FOUND) {
+        return -EAGAIN;
+    }
+    const struct frame_desc *desc = frame_log_desc(log, at - 1);
+    snapshot->as_of = desc->seq;
+    snapshot->frame = frame_log_at(log, desc->position);
+    snapshot->frame_bytes = desc->frame_bytes;
+    return 0;
+}
+
+static int history_find_newest(const struct core *core, const struct core_stream *stream,
+                               struct core_snapshot *snapshot)
+{
+    struct frame_log_found found;
+    frame_log_seek(stream->log, core->options.index, snapshot->channel, stream->position, &found);
+    snapshot->as_of = found.next_seq - 1;
+    if (snapshot->as_of != stream->channels[snapshot->channel].last_seq) {
+        return -EAGAIN; /* The writer has passed the core, which will see it soon. */
+    }
+    if (found.in_log) {
+        const struct frame_desc *desc = frame_log_desc(stream->log, found.index);
+        snapshot->frame = frame_log_at(stream->log, desc->position);
+        snapshot->frame_bytes = desc->frame_bytes;
+    } else {
+        snapshot->frame = found.saved;
+        snapshot->frame_bytes = found.saved_bytes;
+    }
+    return snapshot->frame != NULL ? 0 : -ENODATA;
+}
+
+static bool history_has_room(const struct core *core, const struct conn *conn, uint64_t bytes)
+{
+    return conn->out.bytes + bytes <= CORE_SNAPSHOT_BYTES_MAX &&
+           out_pool_is_half_free(&core->out_pool);
+}
+
+uint64_t core_find_snapshots(struct core *core, uint32_t index, struct core_snapshot *snapshots,
+                             uint32_t count)
+{
+    struct conn *conn = core_conn(core, index);
+    struct core_stream *stream = core_stream(core, conn);
+    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    uint64_t bytes = 0;
+    sender_settle(core, conn);
+    for (uint32_t i = 0; i < count; i++) {
+        struct core_snapshot *snapshot = &snapshots[i];
+        struct puller_entry entry;
+        bool is_behind =
+            conn->mode != CONN_PUSHED &&
+            puller_find(core, conn, snapshot->channel, snapshot->group, &entry) &&
+            history_is_behind(&entry, stream->channels[snapshot->channel].last_seq + 1);
+        snapshot->error = is_behind ? history_find_last_got(core, stream, &entry, oldest, snapshot)
+                                    : history_find_newest(core, stream, snapshot);
+        if (snapshot->error == 0 && !history_has_room(core, conn, bytes + snapshot->frame_bytes)) {
+            snapshot->error = -EAGAIN;
+        }
+        bytes += snapshot->error == 0 ? snapshot->frame_bytes : 0;
+    }
+    return pinned;
+}
+
+void core_send_snapshots(struct core *core, uint32_t index, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned)
+{
+    struct conn *conn = core_conn(core, index);
+    for (uint32_t i = 0; i < count && conn->state == CONN_STREAMING; i++) {
+        if (snapshots[i].error == 0) {
+            puller_send_copy(core, conn, snapshots[i].frame, snapshots[i].frame_bytes);
+        }
+    }
+    frame_log_pin_again(core_stream(core, conn)->log, core->options.index, pinned);
+}

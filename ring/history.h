@@ -1,0 +1,49 @@
+/*
+ * history: what a conn gets of the past. It asks to go on after a seq (core_resume), or for a
+ * channel's newest frame as it was sent (core_find_snapshots).
+ *
+ * To go on, a channel's next seq is set back; then the oldest frame that is wanted is sought, from
+ * the newest back along the links of the channel's descriptors, HISTORY_STEPS_MAX a turn: as many
+ * steps in all as there will be frames to send. The conn pulls from there on. Until it has come to
+ * where the log ended when it asked, its live frames wait in the log, none is conflated and none is
+ * too late.
+ *
+ * Owner    A core. Threads: its own.
+ * Memory   struct conn_history.
+ */
+#ifndef RINGCAST_RING_HISTORY_H
+#define RINGCAST_RING_HISTORY_H
+
+#include "ring/core_state.h"
+
+#define HISTORY_STEPS_MAX                                                                          \
+    512 /* for one conn and turn, each to a descriptor somewhere in memory                         \
+         */
+/* A snapshot of a channel that the conn has not all of yet is found within so many frames. */
+#define HISTORY_SNAPSHOT_STEPS_MAX 64
+
+/* Whether a frame is of before the conn asked for the past. */
+static inline bool history_is_past(struct core *core, const struct conn *conn, uint64_t index)
+{
+    return conn->in_history && index < core_history(core, conn)->end;
+}
+
+/* The conn is to pull nothing before this is over. */
+static inline bool history_is_seeking(struct core *core, const struct conn *conn)
+{
+    return conn->in_history && core_history(core, conn)->seek_sub != SUB_NONE;
+}
+
+static inline bool history_is_over(struct core *core, const struct conn *conn)
+{
+    return !history_is_seeking(core, conn) && conn->cursor >= core_history(core, conn)->end;
+}
+
+/* A piece of the search; at its end the cursor is where it is to be. */
+void history_seek(struct core *core, struct conn *conn);
+/* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */
+void history_lose(struct core *core, struct conn *conn);
+/* A subscription is about to go. */
+void history_forget_sub(struct core *core, struct conn *conn, uint32_t sub);
+
+#endif

@@ -1,0 +1,216 @@
+#include "src/book.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "codec/base/check.h"
+#include "codec/crc32c.h"
+#include "codec/decimal.h"
+
+#define BOOK_BYTES (2 * BOOK_LEVELS_MAX * sizeof(struct md_level))
+
+int book_init(struct book *book)
+{
+    struct md_level *levels = mmap(NULL, BOOK_BYTES, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (levels == MAP_FAILED) {
+        return -ENOMEM;
+    }
+    *book = (struct book){
+        .bids = {.levels = levels, .better = 1},
+        .asks = {.levels = levels + BOOK_LEVELS_MAX, .better = -1},
+    };
+    return 0;
+}
+
+void book_deinit(struct book *book)
+{
+    munmap(book->bids.levels, BOOK_BYTES);
+}
+
+/* ---- Levels ---- */
+
+/* Where a price is, or belongs: all before it are worse. */
+static uint32_t book_side_place(const struct book_side *side, struct md_decimal price,
+                                bool *is_there_out)
+{
+    uint32_t from = 0;
+    uint32_t to = side->count;
+    *is_there_out = false;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        int order = side->better * decimal_compare(side->levels[middle].price, price);
+        if (order == 0) {
+            *is_there_out = true;
+            return middle;
+        }
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static void book_side_remove(struct book_side *side, uint32_t place)
+{
+    side->count--;
+    memmove(&side->levels[place], &side->levels[place + 1],
+            (side->count - place) * sizeof *side->levels);
+}
+
+static void book_side_set(struct book_side *side, const struct md_level *level)
+{
+    bool is_there;
+    bool is_removal = level->size.mantissa == 0;
+    uint32_t place = book_side_place(side, level->price, &is_there);
+    if (is_there && is_removal) {
+        book_side_remove(side, place);
+    } else if (is_there) {
+        side->levels[place] = *level;
+    } else if (!is_removal) {
+        if (side->count == BOOK_LEVELS_MAX) {
+            if (place == 0) {
+                return;
+            }
+            book_side_remove(side, 0);
+            place--;
+        }
+        memmove(&side->levels[place + 1], &side->levels[place],
+                (side->count - place) * sizeof *side->levels);
+        side->levels[place] = *level;
+        side->count++;
+    }
+}
+
+/* A snapshot comes best first as a rule: from its end on, each level is appended. */
+static void book_side_fill(struct book_side *side, const struct md_level *levels, uint32_t count)
+{
+    side->count = 0;
+    for (uint32_t i = count; i > 0; i--) {
+        book_side_set(side, &levels[i - 1]);
+    }
+}
+
+void book_apply(struct book *book, const struct md_depth *depth)
+{
+    if (depth->action == MD_SNAPSHOT) {
+        book_side_fill(&book->bids, depth->bids, depth->bid_count);
+        book_side_fill(&book->asks, depth->asks, depth->ask_count);
+        book->is_whole = true;
+        return;
+    }
+    for (uint32_t i = 0; book->is_whole && i < depth->bid_count; i++) {
+        book_side_set(&book->bids, &depth->bids[i]);
+    }
+    for (uint32_t i = 0; book->is_whole && i < depth->ask_count; i++) {
+        book_side_set(&book->asks, &depth->asks[i]);
+    }
+}
+
+/* ---- The top levels ---- */
+
+static bool book_is_same_size(struct md_decimal a, struct md_decimal b)
+{
+    if (!md_is_given(a) || !md_is_given(b)) {
+        return md_is_given(a) == md_is_given(b);
+    }
+    return decimal_compare(a, b) == 0;
+}
+
+/* Both sides of one list are best first: what only the old one has leaves, what only the new one
+ * has comes. Returns how many changes there are. */
+static uint32_t book_cut_side(struct md_level *cut, uint32_t *cut_count, uint32_t level_count_max,
+                              const struct book_side *side, struct md_level *changes)
+{
+    struct md_level old[BOOK_CUT_LEVELS_MAX];
+    uint32_t old_count = *cut_count;
+    uint32_t new_count = side->count < level_count_max ? side->count : level_count_max;
+    uint32_t change_count = 0;
+    uint32_t at = 0;
+    memcpy(old, cut, old_count * sizeof *old);
+    for (uint32_t i = 0; i < new_count; i++) {
+        const struct md_level *level = &side->levels[side->count - 1 - i];
+        int order = -1;
+        while (at < old_count &&
+               (order = side->better * decimal_compare(level->price, old[at].price)) < 0) {
+            changes[change_count++] = (struct md_level){.price = old[at++].price};
+        }
+        bool is_same = at < old_count && order == 0;
+        if (!is_same || !book_is_same_size(level->size, old[at].size)) {
+            changes[change_count++] = *level;
+        }
+        at += is_same;
+        cut[i] = *level;
+    }
+    for (; at < old_count; at++) {
+        changes[change_count++] = (struct md_level){.price = old[at].price};
+    }
+    *cut_count = new_count;
+    return change_count;
+}
+
+bool book_cut_update(struct book_cut *cut, const struct book *book, struct book_changes *changes,
+                     struct md_depth *delta_out)
+{
+    assert_always(cut->level_count_max <= BOOK_CUT_LEVELS_MAX);
+    *delta_out = (struct md_depth){
+        .action = MD_DELTA,
+        .bids = changes->bids,
+        .asks = changes->asks,
+        .bid_count = book_cut_side(cut->bids, &cut->bid_count, cut->level_count_max, &book->bids,
+                                   changes->bids),
+        .ask_count = book_cut_side(cut->asks, &cut->ask_count, cut->level_count_max, &book->asks,
+                                   changes->asks),
+    };
+    return delta_out->bid_count + delta_out->ask_count > 0;
+}
+
+void book_cut_image(const struct book_cut *cut, struct md_depth *image_out)
+{
+    *image_out = (struct md_depth){
+        .action = MD_SNAPSHOT,
+        .bids = cut->bids,
+        .asks = cut->asks,
+        .bid_count = cut->bid_count,
+        .ask_count = cut->ask_count,
+    };
+}
+
+/* ---- Checksum ---- */
+
+/* Without zeros at the end of what is after the point, since a reader may have lost them. */
+static char *book_put_plain(char *at, struct md_decimal decimal)
+{
+    if (!md_is_given(decimal)) {
+        memcpy(at, "null", 4);
+        return at + 4;
+    }
+    while (decimal.exponent < 0 && decimal.mantissa % 10 == 0) {
+        decimal.mantissa /= 10;
+        decimal.exponent++;
+    }
+    return at + decimal_format(at, decimal);
+}
+
+static char *book_put_levels(char *at, const struct md_level *levels, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && i < BOOK_CHECKSUM_LEVELS; i++) {
+        at = book_put_plain(at, levels[i].price);
+        *at++ = ':';
+        at = book_put_plain(at, levels[i].size);
+        *at++ = ',';
+    }
+    return at;
+}
+
+uint32_t book_checksum(const struct book_cut *cut)
+{
+    char text[2 * BOOK_CHECKSUM_LEVELS * (2 * DECIMAL_TEXT_BYTES_MAX + 2) + 1];
+    char *at = book_put_levels(text, cut->bids, cut->bid_count);
+    *at++ = '|';
+    at = book_put_levels(at, cut->asks, cut->ask_count);
+    return crc32c(text, (size_t)(at - text));
+}

@@ -1,0 +1,88 @@
+/* DEFINITION: what the channel numbers of SBE frames stand for. */
+#include "src/session_state.h"
+
+#define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
+
+bool session_has_definitions(const struct session_call *call)
+{
+    return call->session->number != 0 &&
+           core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
+}
+
+void session_begin_definitions(struct sessions *sessions)
+{
+    reply_begin(&sessions->definitions, "DEFINITION", "", session_wall_ns());
+    reply_text(&sessions->definitions, "{\"channels\":[");
+}
+
+/* Nothing is sent when there is none. */
+void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->definitions;
+    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
+        reply_text(reply, "]}");
+        reply_end(reply);
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+    reply_trim(reply);
+}
+
+void session_define(struct sessions *sessions, uint32_t i)
+{
+    struct reply *reply = &sessions->definitions;
+    struct session_name name = session_channel_name(channels_get(sessions->options.channels, i));
+    session_begin_entry(reply, &name);
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, i);
+    reply_text(reply, "}");
+}
+
+static void session_define_pattern(struct session_call *call, const struct session_name *name)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    for (uint32_t i = 0; i < channels_count(channels); i++) {
+        const struct channel *channel = channels_get(channels, i);
+        if (channel->group != (uint8_t)name->type ||
+            !channels_pattern_matches(name->text, name->bytes, channel->symbol,
+                                      channel->symbol_bytes)) {
+            continue;
+        }
+        if (call->sessions->definitions.bytes > SESSION_DEFINITION_BYTES) {
+            session_send_definitions(call->sessions, call->core, call->conn);
+            session_begin_definitions(call->sessions);
+        }
+        session_define(call->sessions, i);
+    }
+}
+
+void session_define_name(struct session_call *call, const struct session_name *name)
+{
+    if (session_is_pattern(name)) {
+        session_define_pattern(call, name);
+        return;
+    }
+    uint32_t i = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
+                                       name->type, name->variant);
+    if (i != CHANNEL_NONE) {
+        session_define(call->sessions, i);
+    }
+}
+
+void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i)
+{
+    session_begin_definitions(sessions);
+    session_define(sessions, i);
+    session_send_definitions(sessions, core, conn);
+}
+
+void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
+{
+    uint32_t group = channels_get(sessions->options.channels, i)->group;
+    /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
+    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, group); place-- > 0;) {
+        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, group)) {
+            uint32_t conn = core_group_conn(core, CORE_ENCODING_SBE, group, place);
+            session_define_one(sessions, core, conn, i);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+"""Depths, bars and conflation with real sockets: books, bars and newest images are computed again here."""
+import collections
+import decimal
+import json
+import time
+import unittest
+
+import captures
+from clients import RawClient, Tracker
+from server import Server, ServerTestCase
+from test_feeds import capture
+
+DECIMALS = decimal.Context(prec=60)
+
+
+def exact(payload):
+    """JSON whose numbers are as exact as their text."""
+    return json.loads(payload, parse_float=decimal.Decimal)
+
+
+def crc32c(data):
+    rest = 0xffffffff
+    for byte in data:
+        rest ^= byte
+        for _ in range(8):
+            rest = rest >> 1 ^ (0x82f63b78 if rest & 1 else 0)
+    return rest ^ 0xffffffff
+
+
+def plain(number):
+    """Decimal notation without zeros at the end."""
+    text = format(decimal.Decimal(number), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class ReferenceBook:
+    """An order book as the manual says a client keeps it."""
+
+    def __init__(self):
+        self.sides = None  # price -> size, once there was a snapshot
+
+    def apply(self, data):
+        if data["action"] == "snapshot":
+            self.sides = {side: {} for side in ("bids", "asks")}
+        if self.sides is None:
+            return False
+        for side, levels in self.sides.items():
+            for price, size in data[side]:
+                if size == 0:
+                    levels.pop(price, None)
+                else:
+                    levels[price] = size
+        return True
+
+    def top(self, count):
+        return {"bids": sorted(self.sides["bids"].items(), reverse=True)[:count],
+                "asks": sorted(self.sides["asks"].items())[:count]}
+
+    def checksum(self):
+        top = self.top(10)
+        text = "|".join("".join(f"{plain(price)}:{plain(size)}," for price, size in top[side])
+                        for side in ("bids", "asks"))
+        return crc32c(text.encode())
+
+
+class Follower:
+    """Keeps every data frame of a client by channel, with Decimals, and checks each seq."""
+
+    def __init__(self, client):
+        self.client = client
+        self.tracker = Tracker()
+        self.frames = collections.defaultdict(list)
+
+    def subscribe(self, symbols, types, **data):
+        answer = self.ask(symbols, types, **data)
+        assert answer["failed"] == [], answer
+        return [entry.get("ch") for entry in answer["ok"]]  # of a pattern: None
+
+    def ask(self, symbols, types, **data):
+        message = {"type": "SUBSCRIBE", "data": {"symbols": symbols, "data_types": types, **data}}
+        self.client.send_text(json.dumps(message))
+        while True:
+            message = self.step()
+            if message["type"] in ("SUBSCRIBED", "ERROR"):
+                return message["data"]
+
+    def step(self):
+        opcode, payload = self.client.next_frame()
+        if opcode != 1:
+            return {"type": "other"}
+        self.tracker.on_text(payload)
+        message = exact(payload)
+        if "ch" in message and "seq" in message:
+            message["at"] = time.monotonic()
+            self.frames[message["ch"]].append(message)
+        return message
+
+    def until(self, condition, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, {ch: len(f) for ch, f in self.frames.items()}
+            self.step()
+
+
+def conflated(interval_ms, **more):
+    return {"delivery": {"mode": "conflated", "interval_ms": interval_ms}, **more}
+
+
+class DerivedTestCase(ServerTestCase):
+    def follower(self):
+        client = RawClient(self.server.port)
+        self.addCleanup(client.close)
+        return Follower(client)
+
+    def check_book(self, follower, source, channel, depth):
+        """What the cut channel says is the top of what the feed's own says, at the same ts_event, and
+        all its checksums are right. Returns how many there were."""
+        full, tops = ReferenceBook(), collections.defaultdict(list)
+        for frame in follower.frames[source]:
+            if full.apply(frame["data"]):
+                tops[frame.get("ts_event"), frame["ts_recv"]].append(full.top(depth))
+        book, checksums, compared = ReferenceBook(), 0, 0
+        for frame in follower.frames[channel]:
+            if not book.apply(frame["data"]):
+                continue
+            for levels in book.sides.values():
+                self.assertLessEqual(len(levels), depth)
+            same = tops.get((frame.get("ts_event"), frame["ts_recv"]))
+            if same:  # Several ticks may have the same times.
+                self.assertIn(book.top(depth), same, frame)
+                compared += 1
+            if "checksum" in frame["data"]:
+                self.assertEqual(frame["data"]["checksum"], book.checksum(), frame)
+                checksums += 1
+        self.assertGreater(compared, 10)
+        return checksums
+
+
+class Books(DerivedTestCase):
+    options = ("--feed", "sim:symbols=3,rate=3000,types=depth+trade")
+
+    def test_the_cut_books_are_the_top_of_the_feeds_own(self):
+        follower = self.follower()
+        source, = follower.subscribe(["000001.SZ"], ["depth"])
+        channels = {depth: follower.subscribe(["000001.SZ"], ["depth"], depth=depth)[0]
+                    for depth in (5, 10, 20, 50)}
+        # The feed's own book has a snapshot every 1000 ticks: two seconds here.
+        follower.until(lambda: len(follower.frames[source]) > 2500)
+        for depth, channel in channels.items():
+            first = follower.frames[channel][0]["data"]
+            self.assertEqual(first["action"], "snapshot")
+            self.assertGreater(self.check_book(follower, source, channel, depth), 20)
+        self.assertEqual(follower.tracker.faults, [])
+        self.assertLess(len(follower.frames[channels[5]]), len(follower.frames[source]))
+
+    def test_who_comes_later_gets_a_snapshot_and_the_same_bytes(self):
+        first, second = self.follower(), self.follower()
+        channel, = first.subscribe(["600519.SH"], ["depth"], depth=5)
+        first.until(lambda: len(first.frames[channel]) > 50)
+        self.assertEqual(second.subscribe(["600519.SH"], ["depth"], depth=5), [channel])
+        second.until(lambda: any(frame["data"]["action"] == "snapshot"
+                                 for frame in second.frames[channel]), 5)
+        second.until(lambda: len(second.frames[channel]) > 100)
+        last = second.frames[channel][-1]["seq"]
+        first.until(lambda: first.frames[channel][-1]["seq"] >= last)
+        data = {frame["seq"]: frame["data"] for frame in first.frames[channel]}
+        for frame in second.frames[channel]:
+            self.assertEqual(frame["data"], data[frame["seq"]])
+        self.assertEqual(first.tracker.faults + second.tracker.faults, [])
+
+    def test_a_conflated_book_is_whole_each_time(self):
+        follower = self.follower()
+        channel, = follower.subscribe(["000001.SZ"], ["depth"], **conflated(100, depth=5))
+        follower.until(lambda: len(follower.frames[channel]) > 20)
+        for frame in follower.frames[channel]:
+            book = ReferenceBook()
+            book.apply(frame["data"])
+            self.assertEqual(frame["data"]["action"], "snapshot")
+            self.assertEqual(frame["data"]["checksum"], book.checksum())
+            self.assertEqual([len(frame["data"]["bids"]), len(frame["data"]["asks"])], [5, 5])
+
+
+class Bars(DerivedTestCase):
+    options = ("--feed", "sim:symbols=3,rate=900,types=quote+trade")
+
+    def test_bars_add_up_the_trades(self):
+        follower = self.follower()
+        trades, = follower.subscribe(["000001.SZ"], ["trade"])
+        bars, = follower.subscribe(["000001.SZ"], ["bar"], bar="1s")
+        minutes, = follower.subscribe(["000001.SZ"], ["bar"], bar="1m")
+
+        def closed():
+            return [frame["data"] for frame in follower.frames[bars] if frame["data"]["closed"]]
+        follower.until(lambda: len(closed()) >= 5)
+        by_second = collections.defaultdict(list)
+        for frame in follower.frames[trades]:
+            second = frame["ts_event"] // 10**9 * 10**9
+            by_second[second].append((frame["data"]["price"], frame["data"]["size"]))
+        starts = [bar["start"] for bar in closed()]
+        self.assertEqual(starts, sorted(set(starts)), "each is closed once")
+        for bar in closed()[1:]:
+            ticks = by_second[bar["start"]]
+            prices = [price for price, _ in ticks]
+            self.assertEqual(bar, {
+                "interval": "1s", "start": bar["start"], "open": prices[0], "high": max(prices),
+                "low": min(prices), "close": prices[-1],
+                "volume": sum(size for _, size in ticks),
+                "turnover": sum(DECIMALS.multiply(price, size) for price, size in ticks),
+                "count": len(ticks), "closed": True})
+        opens = [frame["at"] for frame in follower.frames[bars] if not frame["data"]["closed"]]
+        self.assertLess(len(opens), 7 * 6, "an open bar is told four times a second")
+        self.assertTrue(follower.frames[minutes])
+        self.assertEqual(follower.tracker.faults, [])
+
+    def test_a_bar_asked_for_late_has_the_trades_since_its_interval_began(self):
+        follower = self.follower()
+        trades, = follower.subscribe(["600519.SH"], ["trade"])
+        began = follower.frames
+        follower.until(lambda: len(began[trades]) > 300)
+        bars, = follower.subscribe(["600519.SH"], ["bar"], bar="5m")
+        follower.until(lambda: len(follower.frames[bars]) > 2)
+        bar = follower.frames[bars][-1]
+        before = [frame for frame in began[trades] if frame["ts_event"] <= bar["ts_event"]
+                  and frame["ts_event"] >= bar["data"]["start"]]
+        self.assertGreaterEqual(bar["data"]["count"], len(before))
+        self.assertGreater(len(before), 200)
+
+
+class Conflation(DerivedTestCase):
+    options = ("--feed", "sim:symbols=3,rate=3000,types=quote+trade", "--max-connections", "2000")
+
+    def test_the_newest_quote_at_most_once_an_interval(self):
+        follower = self.follower()
+        source, = follower.subscribe(["000001.SZ"], ["quote"])
+        channel, = follower.subscribe(["000001.SZ"], ["quote"], **conflated(200))
+        follower.until(lambda: len(follower.frames[channel]) >= 15)
+        published = [frame["ts_pub"] for frame in follower.frames[channel]]
+        quotes = {frame["ts_event"]: frame["data"] for frame in follower.frames[source]}
+        for before, after in zip(published, published[1:]):
+            self.assertGreater(after - before, 190 * 10**6)
+        self.assertLess((published[-1] - published[1]) / (len(published) - 2), 260 * 10**6)
+        for frame in follower.frames[channel][1:]:
+            self.assertEqual(frame["data"], quotes[frame["ts_event"]])
+            self.assertLess(frame["ts_pub"] - frame["ts_event"], 100 * 10**6, "it is the newest")
+        self.assertEqual(follower.tracker.faults, [])
+
+    def test_a_thousand_conflated_clients_cost_one_encode_an_interval(self):
+        clients = []
+        for _ in range(1000):
+            client = RawClient(self.server.port)
+            self.addCleanup(client.close)
+            clients.append(client)
+        channels = {client.subscribe(["600519.SH"], ["quote"], **conflated(500))["data"]["ok"][0]["ch"]
+                    for client in clients}
+        self.assertEqual(len(channels), 1)
+        frames = []
+        for client in clients:
+            frames.append([client.next_message(("quote",)) for _ in range(4)])
+        first = max(sequence[0]["seq"] for sequence in frames)
+        shared = {json.dumps(frame) for sequence in frames for frame in sequence
+                  if frame["seq"] == first + 1}
+        self.assertEqual(len(shared), 1, "the same bytes for all")
+        numbers = {frame["seq"]: frame["ts_pub"] for sequence in frames for frame in sequence}
+        span = (max(numbers.values()) - min(numbers.values())) / 1e9
+        self.assertLessEqual(max(numbers) - min(numbers), span / 0.5 + 1)
+
+    def test_variants_are_listed_and_end(self):
+        follower = self.follower()
+        channel, = follower.subscribe(["300750.SZ"], ["quote"], **conflated(100))
+        listed = follower.client.ask('{"type":"LIST"}', ("SUBSCRIPTIONS",))["data"]["subscriptions"]
+        self.assertEqual([(entry["ch"], entry["interval_ms"]) for entry in listed], [(channel, 100)])
+        answer = follower.client.ask(json.dumps(
+            {"type": "UNSUBSCRIBE", "data": {"symbols": ["300750.SZ"], "data_types": ["quote"],
+                                             **conflated(100)}}), ("UNSUBSCRIBED",))
+        self.assertEqual(answer["data"]["ok"], [{"symbol": "300750.SZ", "type": "quote",
+                                                 "interval_ms": 100}])
+
+    def test_what_is_not_offered_is_refused(self):
+        follower = self.follower()
+        for types, data, code in ((["trade"], conflated(100), 123), (["quote"], conflated(99), 123),
+                                  (["depth"], {"depth": 7}, 123), (["bar"], {"bar": "2m"}, 123)):
+            answer = follower.ask(["000001.SZ"], types, **data)
+            self.assertEqual(answer.get("code") or answer["failed"][0]["code"], code, answer)
+        answer = follower.ask(["*"], ["quote"], **conflated(100))
+        self.assertEqual(answer["failed"][0]["code"], 123)
+        self.assertEqual(follower.ask(["A"], ["quote"], **conflated(100))["failed"][0]["code"], 120)
+
+
+class TwoCores(Books):
+    options = (*Books.options, "--cores", "2", "--publisher", "thread")
+
+
+class Captures(DerivedTestCase):
+    def start(self, name, speed):
+        self.server = Server("--feed", f"replay:path={capture(name)},speed={speed},loop=yes").start()
+        self.addCleanup(self.server.kill)
+
+    def setUp(self):
+        pass
+
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    def test_coinbase_books_are_read_back_from_the_log_and_stay_right(self):
+        ticks = captures.read(capture("coinbase.ws.log"), captures.coinbase)
+        symbols = sorted(symbol for symbol, kind in ticks
+                         if kind == "depth" and len(ticks[symbol, kind]) > 300)
+        self.assertGreater(len(symbols), 2)
+        self.start("coinbase.ws.log", 10)
+        follower = self.follower()
+        follower.subscribe(["*"], ["depth"])
+        follower.until(lambda: sum(map(len, follower.frames.values())) > 1000, 60)
+        channels = follower.subscribe(symbols, ["depth"], depth=10)
+        follower.until(lambda: all(len(follower.frames[channel]) > 100 for channel in channels), 120)
+        own = {frames[0]["symbol"]: channel for channel, frames in follower.frames.items()
+               if channel not in channels}
+        follower.until(lambda: all(
+            any(frame["data"]["action"] == "snapshot" for frame in follower.frames[own[symbol]][:-200])
+            for symbol in symbols), 120)
+        for symbol, channel in zip(symbols, channels):
+            self.assertEqual(follower.frames[channel][0]["data"]["action"], "snapshot")
+            self.assertGreater(self.check_book(follower, own[symbol], channel, 10), 3)
+        self.assertEqual(follower.tracker.faults, [])
+
+    def test_binances_own_minutes_go_on_unchanged(self):
+        ticks = captures.read(capture("binance.ws.log"), captures.binance)
+        self.assertTrue(any(kind == "bar" for _, kind in ticks))
+        self.start("binance.ws.log", 20)
+        follower = self.follower()
+        follower.subscribe(["*"], ["bar"])
+        follower.until(lambda: follower.frames, 60)
+        own, = follower.frames
+        symbol = follower.frames[own][0]["symbol"]
+        channel, = follower.subscribe([symbol], ["bar"], bar="1m")
+        follower.until(lambda: len(follower.frames[channel]) >= 2, 60)
+        own_bars = [frame["data"] for frame in follower.frames[own]]
+        for frame in follower.frames[channel]:
+            self.assertIn(frame["data"], own_bars)
+
+
+if __name__ == "__main__":
+    unittest.main()

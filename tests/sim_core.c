@@ -920,6 +920,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.channel_count = CHANNELS_AT_FIRST;
     world.publishes_elsewhere = seed % 2 == 0;
     world.drains = seed % 7 < 3;
+    world.drains_at_ns = 0;
     world.never_encodes = seed % 11 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {

@@ -48,8 +48,10 @@ static void begin(void)
     thread.channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.channel_indexes);
     thread.window_start_ns = 1000;
     thread.window_ns = 1000;
+    thread.window_end_ns = 2000;
     thread.now_ns = 5000;
     conn = (struct bench_conn){.fd = -1, .state = BENCH_CONN_STREAMING};
+    thread.streaming_count = 1;
     stream_bytes = 0;
 }
 
@@ -157,6 +159,68 @@ static void a_frame_belongs_to_the_window_by_its_ts_pub(void **state)
     assert_int_equal(thread.channels[0].last_seq, 3);
     assert_int_equal(thread.latency.count, 2);
     assert_int_equal(thread.latency.max_ns, 4000);
+    end();
+}
+
+static void a_reader_is_finished_by_a_tick_from_after_the_window(void **state)
+{
+    (void)state;
+    begin();
+    add_tick(7, 1, 999);
+    add_tick(7, 2, 1999);
+    feed();
+    assert_int_equal(thread.finished_count, 0);
+    add_tick(7, 3, 2000);
+    add_tick(7, 4, 2001);
+    feed();
+    assert_int_equal(thread.finished_count, 1);
+    bench_conn_shut(&thread, &conn, 1001);
+    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.streaming_count, 0);
+    end();
+}
+
+static void add_heartbeat(uint64_t ts, const char *next_seqs)
+{
+    char text[256];
+    snprintf(text, sizeof text,
+             "{\"type\":\"HEARTBEAT\",\"ts\":%llu,\"data\":{\"next_seq\":{%s},\"sent\":3}}",
+             (unsigned long long)ts, next_seqs);
+    add_text(text);
+    feed();
+}
+
+/* What it promises and has not come may have been published in the window. */
+static void a_heartbeat_finishes_a_reader_that_has_all_it_promises(void **state)
+{
+    (void)state;
+    begin();
+    add_tick(7, 1, 1500);
+    add_tick(9, 50, 1500);
+    feed();
+    add_heartbeat(1999, "\"7\":2,\"9\":51");
+    assert_int_equal(thread.finished_count, 0);
+    add_heartbeat(2000, "\"7\":2,\"9\":52");
+    assert_int_equal(thread.finished_count, 0);
+    add_tick(9, 51, 1600);
+    feed();
+    assert_int_equal(thread.finished_count, 0);
+    add_heartbeat(2001, "\"7\":2,\"9\":52,\"1\":8,\"4294967296\":9,\"x\":1");
+    assert_int_equal(thread.finished_count, 1);
+    assert_int_equal(thread.totals.malformed, 0);
+    end();
+}
+
+static void nobody_but_readers_is_waited_for(void **state)
+{
+    (void)state;
+    begin();
+    conn.role = BENCH_SLOW;
+    thread.streaming_count = 0;
+    add_tick(7, 1, 2500);
+    feed();
+    add_heartbeat(2500, "");
+    assert_int_equal(thread.finished_count, 0);
     end();
 }
 
@@ -382,6 +446,9 @@ int main(void)
         cmocka_unit_test(frames_count_once_wherever_they_are_split),
         cmocka_unit_test(frames_that_come_byte_by_byte_count),
         cmocka_unit_test(a_frame_belongs_to_the_window_by_its_ts_pub),
+        cmocka_unit_test(a_reader_is_finished_by_a_tick_from_after_the_window),
+        cmocka_unit_test(a_heartbeat_finishes_a_reader_that_has_all_it_promises),
+        cmocka_unit_test(nobody_but_readers_is_waited_for),
         cmocka_unit_test(a_jump_of_seq_is_a_hole_per_channel),
         cmocka_unit_test(a_seq_that_comes_twice_is_a_duplicate),
         cmocka_unit_test(a_gap_covers_exactly_what_it_tells),

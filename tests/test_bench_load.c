@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,74 @@ static void roles_come_in_their_order(void **state)
     bench_load_destroy(load);
 }
 
+static int check(const char *path, const char *symbols, enum bench_protocol protocol,
+                 uint32_t subscriptions)
+{
+    struct bench_load *load = create(symbols, 3, subscriptions, 0.0);
+    assert_non_null(load);
+    options.protocol = protocol;
+    options.types = "quote";
+    strcpy(options.url.path, path);
+    int result = bench_load_check(load, error);
+    for (uint32_t i = 0; result == 0 && i < 3; i++) {
+        char made[WS_CLIENT_PATH_BYTES_MAX];
+        assert_true(bench_load_path(load, i, made));
+    }
+    bench_load_destroy(load);
+    return result;
+}
+
+static void a_path_that_its_symbols_make_too_long_is_refused(void **state)
+{
+    (void)state;
+    /* "/x", 204 names of 4 bytes, 203 commas: 1 021 bytes */
+    assert_int_equal(check("/x{symbols}", "S{000..203}", BENCH_PLAIN, 0), 0);
+    assert_int_equal(check("/{symbols}?xx", "S{000..203}", BENCH_PLAIN, 0), 0); /* 1 023 */
+    assert_int_equal(check("/{symbols}?xxx", "S{000..203}", BENCH_PLAIN, 0), -EMSGSIZE);
+    assert_non_null(strstr(error, "--symbols"));
+    assert_non_null(strstr(error, "1024 bytes, and at most 1023"));
+    assert_int_equal(check("/", "S{000..999}", BENCH_PLAIN, 0), 0);
+    assert_int_equal(check("/{symbols}", "S{000..999}", BENCH_PLAIN, 204), 0);
+    assert_int_equal(check("/{symbols}", "S{000..999}", BENCH_PLAIN, 205), -EMSGSIZE);
+}
+
+static void whose_path_is_the_longest_depends_on_the_draw(void **state)
+{
+    (void)state;
+    uint32_t fitting = 0;
+    for (uint32_t seed = 0; seed < 60; seed++) {
+        struct bench_load *load = create("S{0..9},S{10..99},S{100..999}", 3, 209, 0.0);
+        assert_non_null(load);
+        bench_load_destroy(load);
+        options.seed = seed;
+        options.protocol = BENCH_PLAIN;
+        strcpy(options.url.path, "/{symbols}");
+        assert_int_equal(bench_load_create(&load, &options, error), 0);
+        bool all_fit = true;
+        for (uint32_t i = 0; i < 3; i++) {
+            char path[WS_CLIENT_PATH_BYTES_MAX];
+            all_fit &= bench_load_path(load, i, path);
+        }
+        assert_int_equal(bench_load_check(load, error), all_fit ? 0 : -EMSGSIZE);
+        fitting += all_fit;
+        bench_load_destroy(load);
+    }
+    assert_in_range(fitting, 5, 55);
+}
+
+static void a_subscription_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(check("/", "S{0000..1999}", BENCH_RINGCAST, 0), 0);
+    assert_int_equal(check("/", "S{0000..2999}", BENCH_RINGCAST, 0), -EMSGSIZE);
+    assert_non_null(strstr(error, "--symbols"));
+    assert_non_null(strstr(error, "at most 16384"));
+    assert_int_equal(check("/", "S{0000..2999}", BENCH_RINGCAST, 1000), 0);
+    assert_int_equal(check("/", "S{0000..0799}", BENCH_NATS, 0), 0);
+    assert_int_equal(check("/", "S{0000..1999}", BENCH_NATS, 0), -EMSGSIZE);
+    assert_int_equal(check("/", "S{00000..99999}", BENCH_PLAIN, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +356,9 @@ int main(void)
         cmocka_unit_test(popularity_falls_as_zipf_says),
         cmocka_unit_test(a_popular_symbol_has_more_readers_when_many_are_drawn),
         cmocka_unit_test(roles_come_in_their_order),
+        cmocka_unit_test(a_path_that_its_symbols_make_too_long_is_refused),
+        cmocka_unit_test(whose_path_is_the_longest_depends_on_the_draw),
+        cmocka_unit_test(a_subscription_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,8 @@ static void nothing_said_means_the_defaults(void **state)
     assert_int_equal(options.duration_ns, 10 * NS_PER_SECOND);
     assert_int_equal(options.protocol, BENCH_RINGCAST);
     assert_string_equal(options.symbols, "*");
+    assert_string_equal(options.types, "quote");
+    assert_int_equal(options.patience_ns, 15 * NS_PER_SECOND);
     assert_true(options.until_percent == 0.0);
     assert_string_equal(said, "");
 }
@@ -110,6 +112,9 @@ static void options_are_set_by_both_names(void **state)
     assert_true(options.json);
     assert_int_equal(options.protocol, BENCH_NATS);
     assert_true(options.publish_rate == 500.0);
+    assert_true(options.publish_burst == 1.0);
+    assert_int_equal(PARSE("--publish", "rate=5000,burst=50"), -1);
+    assert_true(options.publish_burst == 50.0);
 }
 
 static void bad_values_name_their_option(void **state)
@@ -129,6 +134,9 @@ static void bad_values_name_their_option(void **state)
     expect_said("--zipf");
     assert_int_equal(PARSE("--protocol", "stomp"), 1);
     expect_said("'stomp'");
+    assert_int_equal(PARSE("--slow-rate", "327681"), 1);
+    expect_said("--slow-rate: '327681' is not a number from 10 to 327680");
+    assert_int_equal(PARSE("--slow-rate", "327680"), -1);
     assert_int_equal(PARSE("--time-unit", "min"), 1);
     expect_said("'min'");
     assert_int_equal(PARSE("--time-pattern", ""), 1);
@@ -180,6 +188,69 @@ static void other_forms_of_until_are_refused(void **state)
     }
 }
 
+static void until_writes_no_files(void **state)
+{
+    (void)state;
+    static char *files[] = {"--csv", "--hdr-log", "--plot"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char *words[] = {"ringcast-bench", "--until", "p99=5ms", files[i], "a.svg", URL, NULL};
+        assert_int_equal(parse_words(words, 6), 1);
+        expect_said(files[i]);
+        expect_said("--until");
+    }
+}
+
+static void what_a_protocol_would_ignore_is_refused(void **state)
+{
+    (void)state;
+    static char *protocols[] = {"ringcast", "plain", "nats"};
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
+        char *types[] = {"ringcast-bench", "--protocol", protocols[i], "-y", "quote", URL, NULL};
+        assert_int_equal(parse_words(types, 6), i == 0 ? -1 : 1);
+        expect_said(i == 0 ? "" : "--types");
+        char *snapshot[] = {"ringcast-bench", "--protocol", protocols[i], "--snapshot", URL, NULL};
+        assert_int_equal(parse_words(snapshot, 5), i == 0 ? -1 : 1);
+        expect_said(i == 0 ? "" : "--snapshot");
+        char *sent[] = {"ringcast-bench", "--protocol", protocols[i], "--send", "{}", URL, NULL};
+        assert_int_equal(parse_words(sent, 6), i == 1 ? -1 : 1);
+        expect_said(i == 1 ? "" : "--send");
+    }
+}
+
+static void what_plain_sends_has_a_limit(void **state)
+{
+    (void)state;
+    static char text[WS_CLIENT_MESSAGE_BYTES_MAX + 2];
+    char *words[] = {"ringcast-bench", "--protocol", "plain", "--send", text, URL, NULL};
+    memset(text, 'x', WS_CLIENT_MESSAGE_BYTES_MAX);
+    assert_int_equal(parse_words(words, 6), -1);
+    text[WS_CLIENT_MESSAGE_BYTES_MAX] = 'x';
+    assert_int_equal(parse_words(words, 6), 1);
+    expect_said("--send: over 16384 bytes");
+}
+
+static void what_plain_draws_must_be_in_the_url(void **state)
+{
+    (void)state;
+    char *words[] = {"ringcast-bench",  "--protocol", "plain", "--symbols", "A,B",
+                     "--subscriptions", "1",          URL,     NULL};
+    assert_int_equal(parse_words(words, 8), 1);
+    expect_said("{symbols}");
+    words[7] = URL "sub/{symbols}";
+    assert_int_equal(parse_words(words, 8), -1);
+    words[2] = "nats";
+    words[7] = URL;
+    assert_int_equal(parse_words(words, 8), -1);
+}
+
+static void ticks_without_numbers_cannot_be_behind(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--publish", "rate=100", "--seq-pattern", ""), 1);
+    expect_said("--publish needs --seq-pattern");
+    assert_int_equal(PARSE("--seq-pattern", ""), -1);
+}
+
 static void crowds_are_a_part_of_the_connections(void **state)
 {
     (void)state;
@@ -190,7 +261,7 @@ static void crowds_are_a_part_of_the_connections(void **state)
     assert_int_equal(PARSE("-c", "10", "--churn", "5", "--storm", "6"), 1);
     expect_said("part of -c");
     assert_int_equal(PARSE("--churn", "1000000", "--storm", "1000000", "--slow", "1000000",
-                           "--stalled", "1000000", "--malformed", "1000000"),
+                           "--stalled", "1000000", "--malformed-clients", "1000000"),
                      1);
     assert_int_equal(PARSE("--stalled", "2", "--stalled-silent", "3"), 1);
     assert_int_equal(PARSE("--protocol", "plain", "--resubscribers", "1"), 1);
@@ -235,7 +306,7 @@ static void a_scenario_file_has_an_option_a_line(void **state)
                                     "zipf = 1.0\r\n"
                                     "\tjson\n"
                                     "time-pattern \"ts_event\":\n"
-                                    "send a#b \"c d\"\n"
+                                    "symbol-pattern a#b \"c d\"\n"
                                     "duration 1.5"),
                      -1);
     assert_int_equal(options.connection_count, 1000);
@@ -244,8 +315,31 @@ static void a_scenario_file_has_an_option_a_line(void **state)
     assert_true(options.zipf == 1.0);
     assert_true(options.json);
     assert_string_equal(options.time_pattern, "\"ts_event\":");
-    assert_string_equal(options.send_text, "a#b \"c d\"");
+    assert_string_equal(options.symbol_pattern, "a#b \"c d\"");
     assert_int_equal(options.duration_ns, 1500 * NS_PER_MS);
+}
+
+static void a_value_may_be_empty_or_begin_with_the_sign(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_scenario("protocol plain\n"
+                                    "seq-pattern =\n"
+                                    "channel-pattern =   # there is one\n"
+                                    "time-pattern = =\"\n"
+                                    "symbol-pattern==a =b\n"),
+                     -1);
+    assert_string_equal(options.seq_pattern, "");
+    assert_string_equal(options.channel_pattern, "");
+    assert_string_equal(options.time_pattern, "=\"");
+    assert_string_equal(options.symbol_pattern, "=a =b");
+    assert_int_equal(parse_scenario("json =\n"), 1);
+    expect_said("'json' takes no value");
+    assert_int_equal(parse_scenario("threads =\n"), 1);
+    expect_said("--threads: ''");
+    assert_int_equal(parse_scenario("seq-pattern\n"), 1);
+    expect_said("'seq-pattern' needs a value");
+    assert_int_equal(parse_scenario("= 5\n"), 1);
+    expect_said("line 1");
 }
 
 static void a_fault_in_a_scenario_is_told_with_its_line(void **state)
@@ -335,10 +429,16 @@ int main(void)
         cmocka_unit_test(a_window_of_no_time_is_refused),
         cmocka_unit_test(until_is_a_percentile_and_a_time),
         cmocka_unit_test(other_forms_of_until_are_refused),
+        cmocka_unit_test(until_writes_no_files),
+        cmocka_unit_test(what_a_protocol_would_ignore_is_refused),
+        cmocka_unit_test(what_plain_sends_has_a_limit),
+        cmocka_unit_test(what_plain_draws_must_be_in_the_url),
+        cmocka_unit_test(ticks_without_numbers_cannot_be_behind),
         cmocka_unit_test(crowds_are_a_part_of_the_connections),
         cmocka_unit_test(sources_are_addresses),
         cmocka_unit_test(more_threads_than_connections_are_not_made),
         cmocka_unit_test(a_scenario_file_has_an_option_a_line),
+        cmocka_unit_test(a_value_may_be_empty_or_begin_with_the_sign),
         cmocka_unit_test(a_fault_in_a_scenario_is_told_with_its_line),
         cmocka_unit_test(a_scenario_that_is_not_there_is_told),
         cmocka_unit_test(a_long_line_of_a_scenario_is_one_line),

@@ -18,6 +18,7 @@
 #define CONNS_PER_SOURCE 5000 /* Ports of one pair of addresses: 28 000, TIME_WAIT included. */
 
 #define RESUMED_BUFFER_BYTES (256 * 1024)
+#define HTTP_STATUS_BYTES 12 /* "HTTP/1.1 404" */
 
 #define TO(state) (1u << BENCH_CONN_##state)
 static const uint8_t bench_conn_next_states[] = {
@@ -40,6 +41,12 @@ static void bench_conn_enter(struct bench_thread *thread, struct bench_conn *con
     if (was_in_flight && next >= BENCH_CONN_STREAMING) {
         assert_always(thread->in_flight > 0);
         thread->in_flight--;
+    }
+    if (conn->role == BENCH_READER && next == BENCH_CONN_STREAMING) {
+        thread->streaming_count++;
+    } else if (conn->role == BENCH_READER && conn->state == BENCH_CONN_STREAMING) {
+        thread->streaming_count--;
+        thread->finished_count -= conn->is_finished;
     }
     conn->state = (uint8_t)next;
 }
@@ -73,9 +80,11 @@ static void bench_conn_bind_source(const struct bench_thread *thread, uint32_t c
 
 static void bench_conn_fail(struct bench_thread *thread, struct bench_conn *conn, int error)
 {
-    thread->totals.connect_errors += conn->role <= BENCH_SLOW;
+    if (conn->role <= BENCH_SLOW) {
+        thread->totals.connect_errors++;
+        thread->totals.last_error = error;
+    }
     thread->totals.streams[conn->role].refused++;
-    thread->totals.last_error = error;
     bench_conn_enter(thread, conn, BENCH_CONN_CLOSED);
     bench_roles_on_ended(thread, conn);
 }
@@ -188,7 +197,6 @@ void bench_conn_send_subscribe(struct bench_thread *thread, struct bench_conn *c
     size_t bytes;
     char *text = bench_thread_subscribe_text(thread, conn, unsubscribe, &bytes);
     if (text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
-        thread->totals.last_error = text == NULL ? -ENOMEM : -EMSGSIZE;
         bench_conn_shut(thread, conn, 0);
     } else {
         int opcode = thread->options->protocol == BENCH_NATS ? WS_BINARY : WS_TEXT;
@@ -218,6 +226,14 @@ void bench_conn_on_first_tick(struct bench_thread *thread, struct bench_conn *co
 {
     bench_conn_end_phase(thread, conn, BENCH_PHASE_FIRST_TICK, thread->now_ns);
     conn->phase_ns = 0;
+}
+
+void bench_conn_finish(struct bench_thread *thread, struct bench_conn *conn)
+{
+    if (conn->role == BENCH_READER && conn->state == BENCH_CONN_STREAMING && !conn->is_finished) {
+        conn->is_finished = true;
+        thread->finished_count++;
+    }
 }
 
 void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn)
@@ -284,11 +300,8 @@ static void bench_conn_forget(struct bench_thread *thread, struct bench_conn *co
     conn->nats = NULL;
 }
 
-void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error)
+void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn)
 {
-    if (error < 0 && conn->state < BENCH_CONN_STREAMING) {
-        thread->totals.last_error = error;
-    }
     bench_conn_shut(thread, conn, 0);
     close(conn->fd);
     conn->fd = -1;
@@ -338,19 +351,30 @@ static void bench_conn_carry_append(struct bench_thread *thread, struct bench_co
     conn->carry_bytes += (uint32_t)bytes_count;
 }
 
+/* Of "HTTP/1.1 404 ..."; 0: it is none. */
+static uint16_t bench_conn_http_status(const uint8_t *bytes, size_t bytes_count)
+{
+    char head[HTTP_STATUS_BYTES + 1] = "";
+    unsigned status;
+    memcpy(head, bytes, bytes_count < HTTP_STATUS_BYTES ? bytes_count : HTTP_STATUS_BYTES);
+    return sscanf(head, "HTTP/1.%*1u %3u", &status) == 1 ? (uint16_t)status : 0;
+}
+
 /* The answer's head; returns its length, 0: more is needed, or the conn is closed. */
 static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_conn *conn,
                                     const uint8_t *bytes, size_t bytes_count)
 {
     size_t head_bytes = 0;
+    if (bytes_count < HTTP_STATUS_BYTES) {
+        return 0; /* so that a refusal is told whole */
+    }
     enum handshake_status status =
         handshake_check_response(bytes, bytes_count, thread->key, &head_bytes);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }
     if (status != HANDSHAKE_OK) {
-        thread->totals.last_error = -EPROTO;
-        bench_conn_shut(thread, conn, 0);
+        bench_conn_shut(thread, conn, bench_conn_http_status(bytes, bytes_count));
         return 0;
     }
     bench_conn_enter(thread, conn, BENCH_CONN_SUBSCRIBING);
@@ -375,11 +399,9 @@ static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_co
 static void bench_conn_on_refusal(struct bench_thread *thread, struct bench_conn *conn,
                                   const uint8_t *bytes, size_t bytes_count)
 {
-    char head[16] = "";
-    unsigned status;
-    memcpy(head, bytes, bytes_count < sizeof head ? bytes_count : sizeof head - 1);
-    if (sscanf(head, "HTTP/1.1 %3u", &status) == 1) {
-        bench_conn_shut(thread, conn, (uint16_t)status);
+    uint16_t status = bench_conn_http_status(bytes, bytes_count);
+    if (status != 0) {
+        bench_conn_shut(thread, conn, status);
     }
 }
 

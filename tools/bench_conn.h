@@ -37,6 +37,7 @@ struct bench_conn {
     uint8_t state; /* enum bench_conn_state, changed by bench_conn_enter only */
     uint8_t role;  /* enum bench_role */
     bool is_silent;
+    bool is_finished; /* a reader: what the window owes it has come, as far as is known */
     bool close_is_counted;
     bool rearm_due; /* In thread->rearm. */
     bool recv_armed;
@@ -67,8 +68,8 @@ void bench_conn_on_connected(struct bench_thread *thread, struct bench_conn *con
 void bench_conn_on_bytes(struct bench_thread *thread, struct bench_conn *conn, const uint8_t *bytes,
                          size_t bytes_count);
 
-/* The end of the stream: 0 or a negative errno. */
-void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn, int error);
+/* The end of the stream, however it came. */
+void bench_conn_on_end(struct bench_thread *thread, struct bench_conn *conn);
 
 /* Subscribed: from now on it counts. */
 void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *conn,
@@ -76,6 +77,9 @@ void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *co
 
 /* Its first tick since it was subscribed. */
 void bench_conn_on_first_tick(struct bench_thread *thread, struct bench_conn *conn);
+
+/* A reader has got something from after the window, and all that was before it. */
+void bench_conn_finish(struct bench_thread *thread, struct bench_conn *conn);
 
 /* A stalled one begins to read again. */
 void bench_conn_resume(struct bench_thread *thread, struct bench_conn *conn);

@@ -63,9 +63,10 @@ static void bench_files_csv_row(FILE *file, const struct bench_result *result, u
     }
     fprintf(file, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
             is_sampled ? end->core.busy_ns - begin->core.busy_ns : 0,
-            is_sampled ? end->server.user_ns + end->server.system_ns - begin->server.user_ns -
-                             begin->server.system_ns
-                       : 0,
+            is_sampled && begin->has_server && end->has_server
+                ? end->server.user_ns + end->server.system_ns - begin->server.user_ns -
+                      begin->server.system_ns
+                : 0,
             end->server.rss_bytes);
 }
 
@@ -250,7 +251,9 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
             " '' using 1:2 with linespoints title 'p50'\n"
             "unset multiplot\n",
             result->options->connection_count,
-            (double)result->totals.window_frames / bench_result_seconds(result));
+            result->window_ns > 0
+                ? (double)result->totals.window_frames * 1e9 / (double)result->window_ns
+                : 0.0);
     if (pclose(gnuplot) != 0) {
         fprintf(stderr, "ringcast-bench: --plot %s: gnuplot failed (Debian: gnuplot-nox)\n", path);
         return -EIO;

@@ -206,6 +206,9 @@ void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
         bench_conn_on_first_tick(thread, conn);
     }
     if (conn->role != BENCH_READER || time_ns - thread->window_start_ns >= thread->window_ns) {
+        if (time_ns >= thread->window_end_ns) {
+            bench_conn_finish(thread, conn);
+        }
         return;
     }
     struct bench_channel *channel = &thread->channels[index];
@@ -239,6 +242,29 @@ static void bench_frames_on_gap(struct bench_thread *thread, struct bench_conn *
     *next_seq = reply->to + 1;
 }
 
+/* From after the window it says that there is no more to come, unless it promises what has not. */
+static void bench_frames_on_heartbeat(struct bench_thread *thread, struct bench_conn *conn,
+                                      const struct control_reply *reply)
+{
+    uint64_t time_ns;
+    const char *key;
+    json_t *promised;
+    if (!control_reply_u64(reply->root, "ts", &time_ns) || time_ns < thread->window_end_ns) {
+        return;
+    }
+    json_object_foreach(json_object_get(reply->data, "next_seq"), key, promised)
+    {
+        uint64_t channel = strtoull(key, NULL, 10);
+        uint32_t place = channel < BENCH_CHANNEL_NUMBER_MAX ? thread->channel_indexes[channel] : 0;
+        bool has_come =
+            place > 0 && place <= conn->next_seq_count && conn->next_seqs[place - 1] > 0;
+        if (has_come && (uint64_t)json_integer_value(promised) > conn->next_seqs[place - 1]) {
+            return;
+        }
+    }
+    bench_conn_finish(thread, conn);
+}
+
 void bench_frames_refused(struct bench_thread *thread, const uint8_t *payload, size_t payload_bytes)
 {
     struct bench_totals *totals = &thread->totals;
@@ -256,13 +282,14 @@ static void bench_frames_on_reply(struct bench_thread *thread, struct bench_conn
                                   const uint8_t *payload, size_t payload_bytes)
 {
     struct control_reply reply;
-    thread->totals.control_frames++;
     if (control_reply_parse(&reply, payload, payload_bytes) != 0) {
         thread->totals.malformed++;
         return;
     }
     if (reply.type == CONTROL_GAP) {
         bench_frames_on_gap(thread, conn, &reply);
+    } else if (reply.type == CONTROL_HEARTBEAT) {
+        bench_frames_on_heartbeat(thread, conn, &reply);
     } else if (reply.type == CONTROL_ERROR || json_array_size(reply.failed) > 0) {
         bench_frames_refused(thread, payload, payload_bytes);
         bench_conn_shut(thread, conn, 1000);

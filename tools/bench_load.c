@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "tools/bench_nats.h"
 
 #define SYMBOL_BYTES_MAX 64
 #define RANGE_DIGITS_MAX 9
@@ -294,6 +295,101 @@ char *bench_load_text(const struct bench_load *load, uint32_t conn_index)
         text[bytes] = 0;
     }
     return text;
+}
+
+/* ---- What is sent ---- */
+
+static const char place[] = "{symbols}";
+
+bool bench_load_path(const struct bench_load *load, uint32_t conn_index, char *path_out)
+{
+    const char *path = load->options->url.path;
+    const char *found = strstr(path, place);
+    if (found == NULL) {
+        strcpy(path_out, path);
+        return true;
+    }
+    char *symbols = bench_load_text(load, conn_index);
+    int bytes = symbols == NULL
+                    ? -1
+                    : snprintf(path_out, WS_CLIENT_PATH_BYTES_MAX, "%.*s%s%s", (int)(found - path),
+                               path, symbols, found + sizeof place - 1);
+    free(symbols);
+    return bytes >= 0 && (size_t)bytes < WS_CLIENT_PATH_BYTES_MAX;
+}
+
+char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_index,
+                                size_t *bytes_out)
+{
+    const struct bench_options *options = load->options;
+    char *symbols = bench_load_text(load, conn_index);
+    char *text = NULL;
+    if (symbols != NULL && options->protocol == BENCH_NATS) {
+        text = bench_nats_subscribe_text(symbols, bytes_out);
+    } else if (symbols != NULL) {
+        struct ws_client_subscription subscription = {
+            .symbols = symbols,
+            .types = options->types,
+            .snapshot = options->snapshot,
+            .tell_losses = true,
+        };
+        text = ws_client_subscribe_text(&subscription);
+        *bytes_out = text == NULL ? 0 : strlen(text);
+    }
+    free(symbols);
+    return text;
+}
+
+/* The connection with the longest list of symbols. */
+static uint32_t bench_load_longest(const struct bench_load *load, size_t *list_bytes_out)
+{
+    uint32_t longest = 0;
+    *list_bytes_out = 0;
+    uint32_t conns = load->drawn != NULL ? load->options->connection_count : 1;
+    uint32_t count = load->drawn != NULL ? load->options->subscription_count : load->symbol_count;
+    for (uint32_t i = 0; i < conns; i++) {
+        size_t bytes = count - 1; /* the commas */
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t symbol = load->drawn != NULL ? load->drawn[(size_t)i * count + k] : k;
+            bytes += strlen(load->symbols[symbol]);
+        }
+        if (bytes > *list_bytes_out) {
+            *list_bytes_out = bytes;
+            longest = i;
+        }
+    }
+    return longest;
+}
+
+int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+{
+    const char *path = load->options->url.path;
+    size_t list_bytes, bytes = 0;
+    uint32_t longest = bench_load_longest(load, &list_bytes);
+    size_t path_bytes = strlen(path) + list_bytes + 1 - sizeof place;
+    if (strstr(path, place) != NULL && path_bytes >= WS_CLIENT_PATH_BYTES_MAX) {
+        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX,
+                 "--symbols: with them the path of the URL has %zu bytes, and at most %d are "
+                 "possible: name fewer, or draw fewer by --subscriptions",
+                 path_bytes, WS_CLIENT_PATH_BYTES_MAX - 1);
+        return -EMSGSIZE;
+    }
+    if (load->options->protocol == BENCH_PLAIN) {
+        return 0;
+    }
+    char *text = bench_load_subscribe_text(load, longest, &bytes);
+    free(text);
+    if (text == NULL) {
+        return bench_load_fail(error_out, -ENOMEM, "out of memory, or --types is empty");
+    }
+    if (bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX,
+                 "--symbols: the subscription of a connection has %zu bytes, and at most %d are "
+                 "possible: name fewer, or draw fewer by --subscriptions",
+                 bytes, WS_CLIENT_MESSAGE_BYTES_MAX);
+        return -EMSGSIZE;
+    }
+    return 0;
 }
 
 uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol, uint32_t first,

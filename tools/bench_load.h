@@ -3,7 +3,8 @@
  *
  * Owner    main creates it before the threads, destroys it after them.
  * Threads  Constant after creation; any may read.
- * Memory   The list, a table to find a name, 8 bytes a symbol for the draw.
+ * Memory   The list, a table to find a name; for a draw 8 bytes a symbol, and 4 for each drawn
+ *          subscription of each connection.
  * Errors   0 or a negative errno, with the reason in error_out.
  */
 #ifndef RINGCAST_TOOLS_BENCH_LOAD_H
@@ -30,6 +31,17 @@ bool bench_load_is_common(const struct bench_load *load);
 
 /* The symbols of a connection: "A,B" or what --symbols says; to be freed. */
 char *bench_load_text(const struct bench_load *load, uint32_t conn_index);
+
+/* The path of the URL with {symbols} replaced; path_out holds WS_CLIENT_PATH_BYTES_MAX. false: it
+ * does not fit. */
+bool bench_load_path(const struct bench_load *load, uint32_t conn_index, char *path_out);
+
+/* The message that subscribes (not of plain); to be freed. NULL: out of memory. */
+char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_index,
+                                size_t *bytes_out);
+
+/* Whether every connection's path and subscription fit. -EMSGSIZE: they do not. */
+int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 
 /* The place of a symbol in the list; BENCH_SYMBOL_NONE: it is not there (or a pattern covers it).
  */

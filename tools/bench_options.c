@@ -13,7 +13,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
-    "readers", "stalled", "slow", "half_open", "churn", "storm", "breakers", "resubscribers",
+    "readers", "stalled",           "slow",          "half_open", "churn",
+    "storm",   "malformed_clients", "resubscribers",
 };
 
 enum bench_option_kind { KIND_FLAG, KIND_U32, KIND_INT, KIND_SECONDS, KIND_REAL, KIND_TEXT };
@@ -57,7 +58,7 @@ static const struct bench_option bench_options_table[] = {
 
     {.help = "What is subscribed"},
     {"symbols", 's', TEXT(symbols), "A,B|*", "names; S{000..199} stands for 200 of them (*)"},
-    {"types", 'y', TEXT(types), "T,T", "data types (quote)"},
+    {"types", 'y', TEXT(types), "T,T", "ringcast: data types (quote)"},
     {"subscriptions", 0, U32(subscription_count, 0, 1000), "N",
      "of the symbols, each connection takes N (all)"},
     {"zipf", 0, REAL(zipf), "S", "drawn with popularity 1/rank^S (0: all alike)"},
@@ -85,16 +86,19 @@ static const struct bench_option bench_options_table[] = {
      "they read again, so long after the window's begin"},
     {"stalled-silent", 0, U32(silent_count, 0, BENCH_CONNECTIONS_MAX), "N",
      "of them N never read again"},
-    {"slow", 0, CROWD(BENCH_SLOW), "N", "read --slow-rate bytes a second (4096)"},
-    {"slow-rate", 0, U32(slow_bytes_per_second, 10, 1u << 30), "N", NULL},
+    {"slow", 0, CROWD(BENCH_SLOW), "N", "read a few bytes at a time"},
+    {"slow-rate", 0, U32(slow_bytes_per_second, 10, BENCH_SLOW_RATE_MAX), "N",
+     "bytes a second that each slow one reads (4096)"},
     {"half-open", 0, CROWD(BENCH_HALF_OPEN), "N",
      "send nothing, half a request or half a frame, and wait"},
-    {"churn", 0, CROWD(BENCH_CHURN), "N", "leave and come again, after --churn-life seconds (1)"},
-    {"churn-life", 0, SECONDS(churn_life_ns), "SEC", NULL},
-    {"storm", 0, CROWD(BENCH_STORM), "N",
-     "leave all at once and come again, every --storm-every seconds (3)"},
-    {"storm-every", 0, SECONDS(storm_every_ns), "SEC", NULL},
-    {"malformed", 0, CROWD(BENCH_MALFORMED), "N", "break the protocol, in turn in every way"},
+    {"churn", 0, CROWD(BENCH_CHURN), "N", "leave and come again, each at times of its own"},
+    {"churn-life", 0, SECONDS(churn_life_ns), "SEC", "how long they stay, on average (1)"},
+    {"storm", 0, CROWD(BENCH_STORM), "N", "leave and come again, all at once"},
+    {"storm-every", 0, SECONDS(storm_every_ns), "SEC", "how often they do (3)"},
+    {"malformed-clients", 0, CROWD(BENCH_MALFORMED), "N",
+     "break the protocol, in turn in every way, and wait"},
+    {"patience", 0, SECONDS(patience_ns), "SEC",
+     "how long they and the half-open wait to be closed (15)"},
     {"resubscribers", 0, CROWD(BENCH_RESUBSCRIBER), "N",
      "subscribe and unsubscribe as fast as they are answered"},
 
@@ -103,11 +107,11 @@ static const struct bench_option bench_options_table[] = {
      "how many connections are served with, say, p99=5ms; -c is the first try"},
     {"until-max", 0, U32(until_max, 1, BENCH_CONNECTIONS_MAX), "N", "not more than so many"},
     {"publish", 0, TEXT(publish), "SPEC",
-     "what the publisher was asked for (rate=..,): told when it sends less"},
+     "what the publisher was asked for (rate=..,burst=..): told when it sends less"},
     {"pid", 'p', INT(pid, 1), "PID", "report this process's CPU time, RSS, context switches"},
     {"cpu", 0, INT(cpu, 0), "N", "report how busy this core was, per delivered frame"},
     {"allow-gaps", 0, FLAG(allow_gaps), NULL,
-     "gaps and lost connections do not make the run invalid"},
+     "lost frames and connections do not make the run invalid; all else does"},
     {"json", 'j', FLAG(json), NULL, "one JSON object instead of text"},
     {"csv", 0, TEXT(csv_path), "FILE", "a line a second"},
     {"hdr-log", 0, TEXT(hdr_path), "FILE", "an HdrHistogram log of the latencies"},
@@ -142,8 +146,7 @@ static void bench_options_help(void)
         snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument != NULL ? " " : "",
                  row->argument != NULL ? row->argument : "");
         printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
-               row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left,
-               row->help != NULL ? row->help : "");
+               row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
     }
     printf("\nExit code: 0 valid; 1 usage or set-up; 2 connections failed or were closed; 3 gaps,\n"
            "duplicates, differing or malformed frames, or nothing received.\n");
@@ -244,19 +247,23 @@ static bool bench_options_take_line(struct bench_options *options, char *line)
     if (*name == 0) {
         return true;
     }
-    char *value = name + strcspn(name, " \t=");
-    if (*value != 0) {
-        *value++ = 0;
-        value += strspn(value, " \t=");
-    }
+    char *name_end = name + strcspn(name, " \t=");
+    char *value = name_end + strspn(name_end, " \t");
+    bool has_sign = *value == '=';
+    value += has_sign;
+    value += strspn(value, " \t");
+    *name_end = 0;
     const struct bench_option *row = bench_options_find(name);
     if (row == NULL || row->offset == SIZE_MAX) {
         bench_options_fail("a scenario file has no '%s'", name);
         return false;
     }
-    if ((row->kind == KIND_FLAG) != (*value == 0)) {
-        bench_options_fail(row->kind == KIND_FLAG ? "'%s' takes no value" : "'%s' needs a value",
-                           name);
+    if (row->kind == KIND_FLAG && (*value != 0 || has_sign)) {
+        bench_options_fail("'%s' takes no value", name);
+        return false;
+    }
+    if (row->kind != KIND_FLAG && *value == 0 && !has_sign) {
+        bench_options_fail("'%s' needs a value; an empty one is written as ' ='", name);
         return false;
     }
     char *kept = options->kept_text_count < BENCH_KEPT_TEXTS_MAX ? strdup(value) : NULL;
@@ -328,6 +335,12 @@ static bool bench_options_until(struct bench_options *options)
         bench_options_fail("--until: '%s' is not like p99=5ms or max=20ms", text);
         return false;
     }
+    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL) {
+        bench_options_fail("--csv, --hdr-log and --plot are of one run, not of the steps of "
+                           "--until%s",
+                           "");
+        return false;
+    }
     return true;
 }
 
@@ -358,6 +371,56 @@ static bool bench_options_protocol(struct bench_options *options)
         options->time_pattern[0] == 0) {
         bench_options_fail("--time-pattern, --seq-pattern and --channel-pattern have at most 32 "
                            "bytes, the first at least one%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+/* What another protocol would silently ignore. */
+static bool bench_options_fit_protocol(struct bench_options *options)
+{
+    enum bench_protocol protocol = options->protocol;
+    bool has_place = strstr(options->url.path, "{symbols}") != NULL;
+    if (protocol != BENCH_RINGCAST && (options->role_counts[BENCH_RESUBSCRIBER] > 0 ||
+                                       options->snapshot || options->types != NULL)) {
+        bench_options_fail("--resubscribers, --snapshot and --types need --protocol ringcast%s",
+                           "");
+        return false;
+    }
+    if (protocol != BENCH_PLAIN && options->send_text != NULL) {
+        bench_options_fail("--send needs --protocol plain; the others have a subscription%s", "");
+        return false;
+    }
+    if (protocol == BENCH_PLAIN && options->subscription_count > 0 && !has_place) {
+        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL: "
+                           "nothing else tells the server what was drawn%s",
+                           "");
+        return false;
+    }
+    if (options->send_text != NULL && strlen(options->send_text) > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        bench_options_fail("--send: over 16384 bytes%s", "");
+        return false;
+    }
+    options->types = options->types == NULL ? "quote" : options->types;
+    return true;
+}
+
+/* "rate=100" in what the publisher is asked for. */
+static double bench_options_published(const struct bench_options *options, const char *name)
+{
+    const char *found = options->publish == NULL ? NULL : strstr(options->publish, name);
+    return found == NULL ? 0.0 : strtod(found + strlen(name), NULL);
+}
+
+static bool bench_options_publish(struct bench_options *options)
+{
+    double burst = bench_options_published(options, "burst=");
+    options->publish_rate = bench_options_published(options, "rate=");
+    options->publish_burst = burst > 1.0 ? burst : 1.0;
+    if (options->publish != NULL && options->seq_pattern[0] == 0) {
+        bench_options_fail("--publish needs --seq-pattern: ticks without numbers cannot be "
+                           "counted%s",
                            "");
         return false;
     }
@@ -409,11 +472,6 @@ static bool bench_options_crowds(struct bench_options *options)
                            "");
         return false;
     }
-    if (options->protocol != BENCH_RINGCAST &&
-        (options->role_counts[BENCH_RESUBSCRIBER] > 0 || options->snapshot)) {
-        bench_options_fail("--resubscribers and --snapshot need --protocol ringcast%s", "");
-        return false;
-    }
     if (options->until_percent > 0.0 && others > 0) {
         bench_options_fail("--until counts readers: it goes with none that behave badly%s", "");
         return false;
@@ -425,20 +483,21 @@ static bool bench_options_crowds(struct bench_options *options)
 static int bench_options_finish(struct bench_options *options)
 {
     char error[WS_CLIENT_ERROR_BYTES_MAX];
-    const char *rate = options->publish == NULL ? NULL : strstr(options->publish, "rate=");
+    if (ws_client_parse_url(&options->url, options->url_text, error) != 0) {
+        return bench_options_fail("%s", error);
+    }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
+        !bench_options_fit_protocol(options) || !bench_options_publish(options) ||
         !bench_options_sources(options) || !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {
         return bench_options_fail("--duration: it measures nothing in no time%s", "");
     }
-    options->publish_rate = rate == NULL ? 0.0 : strtod(rate + 5, NULL);
     if (options->thread_count > options->connection_count) {
         options->thread_count = options->connection_count;
     }
-    if (ws_client_parse_url(&options->url, options->url_text, error) != 0 ||
-        ws_client_resolve(&options->url, &options->address, error) != 0) {
+    if (ws_client_resolve(&options->url, &options->address, error) != 0) {
         return bench_options_fail("%s", error);
     }
     return -1;
@@ -463,7 +522,6 @@ static void bench_options_defaults(struct bench_options *options)
 {
     *options = (struct bench_options){
         .symbols = "*",
-        .types = "quote",
         .seed = 1,
         .protocol_name = "ringcast",
         .time_pattern = "\"ts_pub\":",
@@ -478,6 +536,7 @@ static void bench_options_defaults(struct bench_options *options)
         .slow_bytes_per_second = 4096,
         .churn_life_ns = NS_PER_SECOND,
         .storm_every_ns = 3 * NS_PER_SECOND,
+        .patience_ns = 15 * NS_PER_SECOND,
         .duration_ns = 10 * NS_PER_SECOND,
         .warmup_ns = NS_PER_SECOND,
         .connect_timeout_ns = 30 * NS_PER_SECOND,

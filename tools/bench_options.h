@@ -7,6 +7,7 @@
  *   symbols S{000..199}
  *   subscriptions 20        # of each connection, drawn by
  *   zipf 1.0                # this popularity
+ *   seq-pattern =           # empty
  *
  * Owner    main fills it once; constant afterwards (but for connection_count between the steps of
  *          --until), read by all threads.
@@ -26,6 +27,9 @@
 #define BENCH_THREADS_MAX 64
 #define BENCH_SOURCES_MAX 256
 #define BENCH_KEPT_TEXTS_MAX 256 /* lines of scenario files */
+#define BENCH_RECV_BUFFER_BYTES 32768
+#define BENCH_SLOW_PIECES 10 /* reads of a slow one, a second */
+#define BENCH_SLOW_RATE_MAX (BENCH_SLOW_PIECES * BENCH_RECV_BUFFER_BYTES)
 
 enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
@@ -69,7 +73,7 @@ struct bench_options {
 
     /* What is subscribed. */
     const char *symbols;
-    const char *types;
+    const char *types;           /* NULL until the options are whole: not said */
     uint32_t subscription_count; /* Symbols of each connection; 0: all. */
     double zipf;
     uint32_t seed;
@@ -93,6 +97,7 @@ struct bench_options {
     uint32_t slow_bytes_per_second;
     uint64_t churn_life_ns;  /* On average. */
     uint64_t storm_every_ns; /* All --storm connections leave and come again so often. */
+    uint64_t patience_ns;    /* How long who did wrong waits for the server to close. */
 
     /* What is measured, and told. */
     const char *until_text;
@@ -101,6 +106,7 @@ struct bench_options {
     uint32_t until_max;   /* connections */
     const char *publish;  /* What the publisher is asked for. */
     double publish_rate;  /* ticks a second, of publish; 0: not said */
+    double publish_burst; /* of them come at one instant */
     int pid;              /* The server's; 0: not measured. */
     int cpu;              /* The server's core; -1: not measured. */
     bool allow_gaps;

@@ -28,7 +28,27 @@ static double bench_report_ratio(double part, double whole)
 
 static double bench_report_published_per_second(const struct bench_result *result)
 {
-    return bench_report_ratio((double)result->published_frames, bench_result_seconds(result));
+    return bench_report_ratio((double)result->published_frames * (double)NS_PER_SECOND,
+                              (double)result->window_ns);
+}
+
+/* An instant more or less may lie in the window. */
+static bool bench_report_is_behind(const struct bench_result *result)
+{
+    const struct bench_options *options = result->options;
+    double asked = options->publish_rate * (double)result->window_ns / (double)NS_PER_SECOND;
+    return (double)result->published_frames + options->publish_burst < PUBLISH_SHARE_MIN * asked;
+}
+
+static bool bench_report_is_saturated(const struct bench_result *result)
+{
+    return result->load_busy > LOAD_BUSY_MAX && !result->options->spin;
+}
+
+/* The process of --pid was there at both ends of the window. */
+static bool bench_report_has_server(const struct bench_result *result)
+{
+    return result->begin.has_server && result->end.has_server;
 }
 
 /* ---- Text ---- */
@@ -102,6 +122,12 @@ static void bench_report_losses_text(const struct bench_result *result)
         printf("  corrupt     %" PRIu64 " malformed, %" PRIu64 " differ\n", totals->malformed,
                totals->differing);
     }
+    if (result->unfinished > 0) {
+        printf(
+            "  unfinished  %u readers got nothing from after the window: what they were due at its "
+            "end is not known\n",
+            result->unfinished);
+    }
     for (uint32_t role = BENCH_STALLED; role < BENCH_ROLES; role++) {
         const struct bench_stream_totals *stream = &totals->streams[role];
         if (result->options->role_counts[role] > 0) {
@@ -112,39 +138,53 @@ static void bench_report_losses_text(const struct bench_result *result)
     }
 }
 
-static void bench_report_usage_text(const struct bench_result *result)
+static void bench_report_server_text(const struct bench_result *result)
 {
     double seconds = bench_result_seconds(result);
     double frames = (double)(result->end.frames - result->begin.frames);
-    if (result->options->pid != 0) {
-        const struct proc_usage *begin = &result->begin.server;
-        const struct proc_usage *end = &result->end.server;
-        double user_ns = (double)(end->user_ns - begin->user_ns);
-        double system_ns = (double)(end->system_ns - begin->system_ns);
-        printf(
-            "  server      user %.2f s, system %.2f s, %.3f us per frame; RSS %.1f -> %.1f MiB; "
-            "switches %.0f/s, forced %.0f/s\n",
-            user_ns / 1e9, system_ns / 1e9, bench_report_ratio((user_ns + system_ns) / 1e3, frames),
-            (double)begin->rss_bytes / (double)MIB, (double)end->rss_bytes / (double)MIB,
-            bench_report_ratio((double)(end->voluntary_switches - begin->voluntary_switches),
-                               seconds),
-            bench_report_ratio((double)(end->forced_switches - begin->forced_switches), seconds));
+    const struct proc_usage *begin = &result->begin.server;
+    const struct proc_usage *end = &result->end.server;
+    if (!bench_report_has_server(result)) {
+        printf("  server      process %d %s\n", result->options->pid,
+               result->begin.has_server ? "ENDED in the window" : "was not there");
+        return;
     }
-    if (result->options->cpu >= 0) {
+    double user_ns = (double)(end->user_ns - begin->user_ns);
+    double system_ns = (double)(end->system_ns - begin->system_ns);
+    printf(
+        "  server      user %.2f s, system %.2f s, %.3f us per frame; RSS %.1f -> %.1f MiB; "
+        "switches %.0f/s, forced %.0f/s\n",
+        user_ns / 1e9, system_ns / 1e9, bench_report_ratio((user_ns + system_ns) / 1e3, frames),
+        (double)begin->rss_bytes / (double)MIB, (double)end->rss_bytes / (double)MIB,
+        bench_report_ratio((double)(end->voluntary_switches - begin->voluntary_switches), seconds),
+        bench_report_ratio((double)(end->forced_switches - begin->forced_switches), seconds));
+}
+
+/* Of the window, when there was one. */
+static void bench_report_usage_text(const struct bench_result *result)
+{
+    const struct bench_options *options = result->options;
+    if (result->window_ns == 0) {
+        return;
+    }
+    if (options->pid != 0) {
+        bench_report_server_text(result);
+    }
+    if (options->cpu >= 0) {
+        double frames = (double)(result->end.frames - result->begin.frames);
         double busy_ns = (double)(result->end.core.busy_ns - result->begin.core.busy_ns);
-        printf("  core %-6d busy %.1f %%, %.3f us per frame\n", result->options->cpu,
-               busy_ns / 1e7 / seconds, bench_report_ratio(busy_ns / 1e3, frames));
+        printf("  core %-6d busy %.1f %%, %.3f us per frame\n", options->cpu,
+               bench_report_ratio(busy_ns / 1e7, bench_result_seconds(result)),
+               bench_report_ratio(busy_ns / 1e3, frames));
     }
     printf("  load        its busiest thread took %.0f %% of a core%s\n", 100.0 * result->load_busy,
-           result->load_busy > LOAD_BUSY_MAX && !result->options->spin
+           bench_report_is_saturated(result)
                ? ": SATURATED, the latencies are its own; give it more threads and cores"
                : "");
-    double published = bench_report_published_per_second(result);
-    if (result->options->publish_rate > 0.0) {
-        printf("  publisher   %.0f ticks/s of %.0f%s\n", published, result->options->publish_rate,
-               published < PUBLISH_SHARE_MIN * result->options->publish_rate
-                   ? ": BEHIND, or nobody subscribes to some"
-                   : "");
+    if (options->publish_rate > 0.0) {
+        printf("  publisher   %.0f ticks/s of %.0f%s\n", bench_report_published_per_second(result),
+               options->publish_rate,
+               bench_report_is_behind(result) ? ": BEHIND, or nobody subscribes to some" : "");
     }
 }
 
@@ -168,7 +208,7 @@ void bench_report_text(const struct bench_result *result)
            result->interrupted ? " (interrupted)" : "");
     printf("  connect     %u in %.3f s (%.0f/s)\n", result->subscribed, connect_seconds,
            bench_report_ratio(result->subscribed, connect_seconds));
-    if (totals->last_error != 0) {
+    if (totals->connect_errors > 0) {
         printf("  errors      %u, the last: %s\n", totals->connect_errors,
                strerror(-totals->last_error));
     }
@@ -229,7 +269,9 @@ static json_t *bench_report_usage_json(const struct bench_result *result)
     const struct bench_sample *end = &result->end;
     double frames = (double)(end->frames - begin->frames);
     json_t *usage = json_object();
-    if (result->options->pid != 0) {
+    if (result->options->pid != 0 && !bench_report_has_server(result)) {
+        json_object_set_new(usage, "ended", json_true());
+    } else if (result->options->pid != 0) {
         bench_report_set(usage, "user_ns", end->server.user_ns - begin->server.user_ns);
         bench_report_set(usage, "system_ns", end->server.system_ns - begin->server.system_ns);
         bench_report_set(usage, "rss_bytes_begin", begin->server.rss_bytes);
@@ -295,12 +337,13 @@ void bench_report_json(const struct bench_result *result)
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
     json_t *report = json_pack(
-        "{s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:o}", "url", options->url_text, "connections",
-        (int)options->connection_count, "threads", (int)options->thread_count, "seconds",
-        bench_result_seconds(result), "valid", result->exit_code == 0, "interrupted",
+        "{s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:b,s:b,s:i,s:o}", "url", options->url_text,
+        "connections", (int)options->connection_count, "threads", (int)options->thread_count,
+        "seconds", bench_result_seconds(result), "valid", result->exit_code == 0, "interrupted",
         result->interrupted, "exit_code", result->exit_code, "subscribed", (int)result->subscribed,
         "connect_seconds", bench_result_connect_seconds(result), "load_busy", result->load_busy,
-        "server", bench_report_usage_json(result));
+        "saturated", bench_report_is_saturated(result), "behind", bench_report_is_behind(result),
+        "unfinished", (int)result->unfinished, "server", bench_report_usage_json(result));
     json_object_update_new(report, bench_report_delivery_json(result));
     json_object_update_new(report, bench_report_roles_json(result));
     json_object_update_new(

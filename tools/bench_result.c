@@ -18,16 +18,20 @@
 #include "tools/bench_frames.h"
 
 #define POLL_NS (5 * NS_PER_MS)
-#define NOTICE_NS (50 * NS_PER_MS)       /* All threads know the window so long before it begins. */
-#define REST_QUIET_NS (300 * NS_PER_MS)  /* The rest is over when nothing has come for so long, */
-#define REST_MAX_NS (10 * NS_PER_SECOND) /* or after this. */
+#define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window so long before it begins. */
+/* The rest is over when nothing has come for so long and every reader has got a tick or HEARTBEAT
+ * from after the window: what a stall of everybody kept back would have come before it. */
+#define REST_QUIET_NS (300 * NS_PER_MS)
+/* Servers other than ringcast may have nothing to send after the window: over after so much. */
+#define REST_SILENT_NS (3 * NS_PER_SECOND)
+#define REST_MAX_NS (10 * NS_PER_SECOND) /* and after this in any case */
 
-static volatile sig_atomic_t interrupted; /* how often; the window ends at the first one */
+static volatile sig_atomic_t interrupted; /* 1: the window ends, 2: so does the wait for the rest */
 
 static void bench_result_on_signal(int number)
 {
     (void)number;
-    interrupted = 1;
+    interrupted = interrupted == 0 ? 1 : 2;
 }
 
 bool bench_result_is_interrupted(void)
@@ -58,6 +62,7 @@ struct bench_progress {
     uint64_t frames;
     uint64_t bytes;
     uint64_t window_frames;
+    uint32_t unfinished;
 };
 
 static struct bench_progress bench_result_progress(struct bench_thread *const *threads,
@@ -70,6 +75,7 @@ static struct bench_progress bench_result_progress(struct bench_thread *const *t
         progress.frames += atomic_load(&threads[i]->frames_now);
         progress.bytes += atomic_load(&threads[i]->bytes_now);
         progress.window_frames += atomic_load(&threads[i]->window_frames_now);
+        progress.unfinished += atomic_load(&threads[i]->unfinished_now);
     }
     return progress;
 }
@@ -82,9 +88,7 @@ static struct bench_sample bench_result_sample(const struct bench_options *optio
     sample.at_ns = bench_result_now_ns();
     sample.frames = progress.frames;
     sample.bytes = progress.bytes;
-    if (options->pid != 0 && proc_usage_read(options->pid, &sample.server) != 0) {
-        fprintf(stderr, "ringcast-bench: process %d has gone\n", options->pid);
-    }
+    sample.has_server = options->pid != 0 && proc_usage_read(options->pid, &sample.server) == 0;
     if (options->cpu >= 0 && core_usage_read(options->cpu, &sample.core) != 0) {
         fprintf(stderr, "ringcast-bench: /proc/stat has no cpu%d\n", options->cpu);
     }
@@ -117,22 +121,28 @@ static bool bench_result_await_connections(const struct bench_options *options,
     return progress.subscribed > 0;
 }
 
-/* What was published inside the window and is still under way. */
-static void bench_result_await_rest(const struct bench_options *options,
-                                    struct bench_thread *const *threads)
+/* What was published inside the window and is still under way. Returns how many readers may still
+ * be due something. */
+static uint32_t bench_result_await_rest(const struct bench_options *options,
+                                        struct bench_thread *const *threads)
 {
+    struct bench_progress progress = {.unfinished = 1};
     uint64_t now_ns = bench_result_now_ns();
     uint64_t deadline_ns = now_ns + REST_MAX_NS;
     uint64_t changed_ns = now_ns;
-    uint64_t received = 0;
-    while (now_ns < deadline_ns && now_ns - changed_ns < REST_QUIET_NS) {
+    uint64_t silent_ns = options->protocol == BENCH_RINGCAST ? REST_MAX_NS : REST_SILENT_NS;
+    while (now_ns < deadline_ns && interrupted < 2 &&
+           now_ns - changed_ns < (progress.unfinished == 0 ? REST_QUIET_NS : silent_ns)) {
         struct timespec pause = {.tv_nsec = (long)POLL_NS};
         nanosleep(&pause, NULL);
         now_ns = bench_result_now_ns();
-        uint64_t received_now = bench_result_progress(threads, options->thread_count).window_frames;
-        changed_ns = received_now != received ? now_ns : changed_ns;
-        received = received_now;
+        struct bench_progress before = progress;
+        progress = bench_result_progress(threads, options->thread_count);
+        bool is_same = progress.window_frames == before.window_frames &&
+                       progress.unfinished == before.unfinished;
+        changed_ns = is_same ? changed_ns : now_ns;
     }
+    return progress.unfinished;
 }
 
 /* Sleeps through the window, noting what each interval used. */
@@ -174,12 +184,14 @@ static void bench_result_measure(struct bench_result *result, struct bench_contr
     result->begin = bench_result_sample(options, threads);
     bench_result_watch(result, control, threads);
     result->end = bench_result_sample(options, threads);
+    result->window_ns = options->duration_ns;
     if (interrupted) { /* What is published from now on is not due. */
         uint64_t now_ns = bench_result_now_ns() + NOTICE_NS;
-        atomic_store(&control->window_ns, now_ns > begin_ns ? now_ns - begin_ns : 1);
+        result->window_ns = now_ns > begin_ns ? now_ns - begin_ns : 1;
+        atomic_store(&control->window_ns, result->window_ns);
         result->interrupted = true;
     }
-    bench_result_await_rest(options, threads);
+    result->unfinished = bench_result_await_rest(options, threads);
 }
 
 /* ---- Adding up what the threads have ---- */
@@ -211,7 +223,6 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
     into->window_frames += from->window_frames;
     into->differing += from->differing;
     into->malformed += from->malformed;
-    into->control_frames += from->control_frames;
     into->pings += from->pings;
     into->receives += from->receives;
     into->no_buffer += from->no_buffer;
@@ -340,20 +351,21 @@ static int bench_result_verdict(const struct bench_result *result)
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
     const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
-    if (options->allow_gaps) {
-        return 0;
-    }
-    if (result->subscribed < bench_result_awaited(options) || bench_result_closes(readers) > 0) {
+    bool may_lose = options->allow_gaps;
+    if (result->subscribed < bench_result_awaited(options) ||
+        (bench_result_closes(readers) > 0 && !may_lose)) {
         return 2;
     }
-    if (readers->gaps > 0 || totals->malformed > 0 || totals->differing > 0 ||
-        totals->window_frames != result->due_frames || result->due_frames == 0) {
+    bool is_lossless = readers->gaps == 0 && totals->window_frames == result->due_frames;
+    bool is_finished = result->unfinished == 0 || options->protocol != BENCH_RINGCAST;
+    if (totals->malformed > 0 || totals->differing > 0 || result->due_frames == 0 || !is_finished ||
+        !(is_lossless || may_lose)) {
         return 3;
     }
     /* The others may miss what they were told; nothing else. */
     for (uint32_t role = 0; role < BENCH_ROLES; role++) {
         const struct bench_stream_totals *stream = &totals->streams[role];
-        if (stream->holes > 0 || stream->gaps_wrong > 0 || stream->duplicates > 0) {
+        if (stream->gaps_wrong > 0 || stream->duplicates > 0 || (stream->holes > 0 && !may_lose)) {
             return 3;
         }
     }
@@ -363,8 +375,6 @@ static int bench_result_verdict(const struct bench_result *result)
 static void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                                  struct bench_thread *const *threads)
 {
-    uint32_t bad =
-        result->options->role_counts[BENCH_STALLED] + result->options->role_counts[BENCH_SLOW];
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
         const struct bench_thread *thread = threads[i];
         bench_result_add_totals(&result->totals, &thread->totals);
@@ -383,7 +393,6 @@ static void bench_result_collect(struct bench_result *result, const struct bench
         result->load_busy = busy > result->load_busy ? busy : result->load_busy;
         result->subscribed += atomic_load(&thread->subscribed_now);
     }
-    result->readers = result->subscribed > bad ? result->subscribed - bad : 0;
     bench_result_add_channels(result, load, threads);
     if (result->options->seq_pattern[0] == 0) { /* What was missed cannot be known. */
         result->due_frames = result->totals.window_frames;
@@ -450,7 +459,8 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
     signal(SIGINT, bench_result_on_signal);
     signal(SIGTERM, bench_result_on_signal);
     signal(SIGPIPE, SIG_IGN);
-    if (bench_load_create(&load, options, error_text) != 0) {
+    if (bench_load_create(&load, options, error_text) != 0 ||
+        bench_load_check(load, error_text) != 0) {
         fprintf(stderr, "ringcast-bench: %s\n", error_text);
         return 1;
     }

@@ -18,6 +18,7 @@ struct bench_sample {
     uint64_t at_ns;
     uint64_t frames; /* received so far, by readers */
     uint64_t bytes;
+    bool has_server; /* The process of --pid is there. */
     struct proc_usage server;
     struct core_usage core;
 };
@@ -45,8 +46,9 @@ struct bench_result {
     uint32_t interval_count;
     uint64_t interval_ns;
     uint64_t window_start_ns;
+    uint64_t window_ns;  /* 0: there was none */
     uint32_t subscribed; /* connections that came to be subscribed: readers, stalled, slow */
-    uint32_t readers;    /* that did */
+    uint32_t unfinished; /* readers that got nothing from after the window */
     uint32_t channel_count;
     uint64_t published_frames; /* in the window, by the seqs that were seen */
     uint64_t due_frames;       /* published to each reader that subscribed to them */
@@ -61,6 +63,7 @@ void bench_result_deinit(struct bench_result *result);
 /* SIGINT or SIGTERM has come since the program began. */
 bool bench_result_is_interrupted(void);
 
+/* Between the samples at its ends. */
 double bench_result_seconds(const struct bench_result *result);
 
 /* The end of the phase of connecting. */

@@ -6,9 +6,7 @@
 #include "tools/bench_thread.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define AGAIN_NS (100 * NS_PER_MS)       /* from a bad connection's end to its next try */
-#define PATIENCE_NS (30 * NS_PER_SECOND) /* how long it waits for the server to close it */
-#define SLOW_PIECES 10                   /* reads of a slow one, a second */
+#define AGAIN_NS (100 * NS_PER_MS) /* from a bad connection's end to its next try */
 
 /* Each is sent instead of a request, */
 static const struct bench_bytes {
@@ -50,7 +48,7 @@ static void bench_roles_send(const struct bench_conn *conn, const struct bench_b
 static void bench_roles_wait(struct bench_thread *thread, struct bench_conn *conn)
 {
     conn->misdeeds++;
-    conn->due_ns = thread->now_ns + PATIENCE_NS;
+    conn->due_ns = thread->now_ns + thread->options->patience_ns;
     bench_conn_wait(thread, conn);
 }
 
@@ -141,7 +139,7 @@ static void bench_roles_act_one(struct bench_thread *thread, struct bench_conn *
             bench_conn_start(thread, conn, now_ns);
         }
     } else if (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING) {
-        conn->due_ns = now_ns + NS_PER_SECOND / SLOW_PIECES;
+        conn->due_ns = now_ns + NS_PER_SECOND / BENCH_SLOW_PIECES;
         if (!conn->recv_armed) {
             bench_thread_arm(thread, conn);
         }

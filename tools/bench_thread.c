@@ -62,9 +62,8 @@ void bench_thread_arm(struct bench_thread *thread, struct bench_conn *conn)
 {
     struct io_uring_sqe *sqe = bench_thread_sqe(thread);
     if (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING) {
-        uint32_t bytes = thread->options->slow_bytes_per_second / 10;
         io_uring_prep_recv(sqe, conn->fd, NULL,
-                           bytes < BENCH_RECV_BUFFER_BYTES ? bytes : BENCH_RECV_BUFFER_BYTES, 0);
+                           thread->options->slow_bytes_per_second / BENCH_SLOW_PIECES, 0);
     } else if (conn->role == BENCH_SLOW ||
                (conn->role == BENCH_STALLED && conn->state != BENCH_CONN_STREAMING)) {
         io_uring_prep_recv(sqe, conn->fd, NULL, BENCH_RECV_BUFFER_BYTES, 0);
@@ -114,7 +113,7 @@ static bool bench_thread_on_recv(struct bench_thread *thread, struct bench_conn 
             thread->rearm[thread->rearm_count++] = bench_thread_index_of(thread, conn);
         }
     } else {
-        bench_conn_on_end(thread, conn, cqe->res);
+        bench_conn_on_end(thread, conn);
     }
     return took_buffer;
 }
@@ -174,6 +173,8 @@ static void bench_thread_tell(struct bench_thread *thread)
         }
     }
     atomic_store_explicit(&thread->failed_now, failed, memory_order_relaxed);
+    atomic_store_explicit(&thread->unfinished_now, thread->streaming_count - thread->finished_count,
+                          memory_order_relaxed);
     atomic_store_explicit(&thread->frames_now, readers->frames, memory_order_relaxed);
     atomic_store_explicit(&thread->bytes_now, readers->bytes, memory_order_relaxed);
     atomic_store_explicit(&thread->window_frames_now, totals->window_frames, memory_order_relaxed);
@@ -220,6 +221,7 @@ static void bench_thread_turn(struct bench_thread *thread)
     uint64_t window_ns = atomic_load_explicit(&control->window_ns, memory_order_acquire);
     thread->window_start_ns = atomic_load_explicit(&control->window_start_ns, memory_order_relaxed);
     thread->window_ns = window_ns;
+    thread->window_end_ns = window_ns == 0 ? UINT64_MAX : thread->window_start_ns + window_ns;
     bench_thread_reap(thread);
     if (!thread->has_resumed && atomic_load_explicit(&control->resume, memory_order_relaxed)) {
         bench_thread_resume_stalled(thread);
@@ -306,32 +308,17 @@ static void bench_thread_assign_roles(struct bench_thread *thread)
 size_t bench_thread_request(const struct bench_thread *thread, const struct bench_conn *conn,
                             char out[WS_CLIENT_REQUEST_BYTES_MAX])
 {
-    static const char place[] = "{symbols}";
-    const struct bench_options *options = thread->options;
-    const char *protocol = options->protocol == BENCH_RINGCAST ? "md.json.v1" : NULL;
-    struct ws_client_url url = options->url;
-    const char *found = strstr(options->url.path, place);
-    if (found != NULL) {
-        uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
-        char *symbols = bench_load_text(thread->control->load, conn_index);
-        int head_bytes = (int)(found - options->url.path);
-        int bytes = symbols == NULL
-                        ? -1
-                        : snprintf(url.path, sizeof url.path, "%.*s%s%s", head_bytes,
-                                   options->url.path, symbols, found + sizeof place - 1);
-        free(symbols);
-        if (bytes < 0 || (size_t)bytes >= sizeof url.path) {
-            return 0;
-        }
-    }
-    return ws_client_request(&url, thread->key, protocol, out);
+    const char *protocol = thread->options->protocol == BENCH_RINGCAST ? "md.json.v1" : NULL;
+    uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
+    struct ws_client_url url = thread->options->url;
+    bool fits = bench_load_path(thread->control->load, conn_index, url.path);
+    return fits ? ws_client_request(&url, thread->key, protocol, out) : 0;
 }
 
 char *bench_thread_subscribe_text(const struct bench_thread *thread, const struct bench_conn *conn,
                                   bool unsubscribe, size_t *bytes_out)
 {
     static const char everything[] = "{\"type\":\"UNSUBSCRIBE\",\"id\":2}";
-    const struct bench_options *options = thread->options;
     if (unsubscribe) {
         *bytes_out = sizeof everything - 1;
         return strdup(everything);
@@ -340,23 +327,9 @@ char *bench_thread_subscribe_text(const struct bench_thread *thread, const struc
         *bytes_out = thread->subscribe_bytes;
         return thread->subscribe_text;
     }
-    uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
-    char *symbols = bench_load_text(thread->control->load, conn_index);
-    char *text = NULL;
-    if (symbols != NULL && options->protocol == BENCH_NATS) {
-        text = bench_nats_subscribe_text(symbols, bytes_out);
-    } else if (symbols != NULL) {
-        struct ws_client_subscription subscription = {
-            .symbols = symbols,
-            .types = options->types,
-            .snapshot = options->snapshot,
-            .tell_losses = true,
-        };
-        text = ws_client_subscribe_text(&subscription);
-        *bytes_out = text == NULL ? 0 : strlen(text);
-    }
-    free(symbols);
-    return text;
+    return bench_load_subscribe_text(thread->control->load,
+                                     thread->first_conn_index + bench_thread_index_of(thread, conn),
+                                     bytes_out);
 }
 
 static int bench_thread_set_patterns(struct bench_thread *thread)
@@ -403,12 +376,12 @@ static int bench_thread_prepare(struct bench_thread *thread)
         }
     }
     bench_thread_assign_roles(thread);
-    if (bench_load_is_common(control->load)) {
+    if (bench_load_is_common(control->load) && thread->options->protocol != BENCH_PLAIN) {
         size_t bytes = 0;
         thread->subscribe_text = bench_thread_subscribe_text(thread, thread->conns, false, &bytes);
         thread->subscribe_bytes = bytes;
-        if (thread->subscribe_text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
-            return -EMSGSIZE;
+        if (thread->subscribe_text == NULL) {
+            return -ENOMEM;
         }
     }
     return bench_thread_set_patterns(thread);
@@ -429,7 +402,10 @@ int bench_thread_create(struct bench_thread **thread_out, const struct bench_opt
     thread->thread_index = thread_index;
     thread->first_conn_index = (uint32_t)first;
     thread->conn_count = (uint32_t)(end - first);
-    thread->in_flight_max = options->in_flight_max / options->thread_count + 1;
+    /* Each has its part, and at least one. */
+    thread->in_flight_max = options->in_flight_max / options->thread_count +
+                            (thread_index < options->in_flight_max % options->thread_count);
+    thread->in_flight_max += thread->in_flight_max == 0;
     int error = bench_thread_prepare(thread);
     if (error == 0) {
         error = bench_thread_open_ring(thread);
@@ -461,7 +437,7 @@ static bool bench_thread_read_silent(struct bench_thread *thread, struct bench_c
             return true;
         }
         if (got <= 0) {
-            bench_conn_on_end(thread, conn, got < 0 ? -errno : 0);
+            bench_conn_on_end(thread, conn);
             return false;
         }
         bench_conn_on_bytes(thread, conn, bytes, (size_t)got);

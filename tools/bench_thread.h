@@ -24,8 +24,7 @@
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
 #define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */
 #define BENCH_CLOSE_CODES_MAX 16
-#define BENCH_RECV_BUFFERS 256 /* used in turn: few, so that they stay in the cache */
-#define BENCH_RECV_BUFFER_BYTES 32768
+#define BENCH_RECV_BUFFERS 256  /* used in turn: few, so that they stay in the cache */
 #define BENCH_INTERVALS_MAX 600 /* A longer window has longer intervals than a second. */
 
 /* The phases of a reader's coming. */
@@ -76,7 +75,6 @@ struct bench_totals {
     uint64_t window_frames; /* Of readers, with a time inside the window. */
     uint64_t differing;     /* of them: other bytes than somebody else got */
     uint64_t malformed;
-    uint64_t control_frames;
     uint64_t pings;
     uint64_t refusals; /* SUBSCRIBED with a failed entry, ERROR */
     uint64_t receives;
@@ -136,6 +134,9 @@ struct bench_thread {
     uint64_t now_ns;               /* Of the completion that is being handled. */
     uint64_t window_start_ns;
     uint64_t window_ns;
+    uint64_t window_end_ns;   /* UINT64_MAX: not known */
+    uint32_t streaming_count; /* readers */
+    uint32_t finished_count;  /* of them: is_finished */
     struct pattern_scan scan;
     bool has_seqs;             /* in its ticks */
     uint32_t *channel_indexes; /* By channel number: index + 1. */
@@ -153,6 +154,7 @@ struct bench_thread {
     _Atomic uint64_t window_frames_now;
     _Atomic uint32_t subscribed_now; /* readers, stalled and slow ones; so are the failed */
     _Atomic uint32_t failed_now;
+    _Atomic uint32_t unfinished_now; /* readers that may still be due something of the window */
 
     pthread_t pthread;
 };

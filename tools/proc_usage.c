@@ -47,6 +47,7 @@ int proc_usage_read(int pid, struct proc_usage *usage_out)
 {
     char path[64];
     char line[1024];
+    char state = 0;
     uint64_t user = 0, system_ticks = 0, threads = 0, rss_pages = 0;
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *file = fopen(path, "re");
@@ -56,13 +57,16 @@ int proc_usage_read(int pid, struct proc_usage *usage_out)
     size_t bytes = fread(line, 1, sizeof line - 1, file);
     fclose(file);
     line[bytes] = 0;
-    /* proc(5): the name in parentheses may hold anything; fields 14, 15, 20 and 24. */
+    /* proc(5): the name in parentheses may hold anything; fields 3, 14, 15, 20 and 24. */
     const char *rest = strrchr(line, ')');
     if (rest == NULL || sscanf(rest + 1,
-                               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
+                               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64
                                " %*d %*d %*d %*d %" SCNu64 " %*d %*u %*u %" SCNu64,
-                               &user, &system_ticks, &threads, &rss_pages) != 4) {
+                               &state, &user, &system_ticks, &threads, &rss_pages) != 5) {
         return -EIO;
+    }
+    if (state == 'Z' || state == 'X') {
+        return -ENOENT; /* Its parent has not yet noticed its end. */
     }
     *usage_out = (struct proc_usage){
         .user_ns = user * proc_usage_tick_ns(),

@@ -21,16 +21,17 @@
 
 #define WS_CLIENT_KEY_BYTES 24
 #define WS_CLIENT_ERROR_BYTES_MAX 256
+#define WS_CLIENT_PATH_BYTES_MAX 1024 /* with its end */
 #define WS_CLIENT_REQUEST_BYTES_MAX 2048
 #define WS_CLIENT_MESSAGE_BYTES_MAX 16384 /* docs/protocol.md: the longest client message */
 #define WS_CLIENT_FRAME_BYTES_MAX (WS_CLIENT_MESSAGE_BYTES_MAX + WS_HEADER_BYTES_MAX)
 
 struct ws_client_url {
     bool is_unix;
-    char host[254];        /* Without brackets; "localhost" for a Unix socket. */
-    char port[6];          /* "8765" when the URL names none. */
-    char path[1024];       /* The request's target, with its query. */
-    char socket_path[108]; /* Unix only. */
+    char host[254];                      /* Without brackets; "localhost" for a Unix socket. */
+    char port[6];                        /* "8765" when the URL names none. */
+    char path[WS_CLIENT_PATH_BYTES_MAX]; /* The request's target, with its query. */
+    char socket_path[108];               /* Unix only. */
 };
 
 struct ws_client_address {

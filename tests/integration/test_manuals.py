@@ -26,6 +26,11 @@ class Manuals(unittest.TestCase):
             self.assertEqual([(letter, option) for option, letter in manual],
                              self.helped(name), name)
 
+    def test_every_option_has_its_help(self):
+        lines = run([program("ringcast-bench"), "--help"]).stdout.splitlines()
+        for line in (line for line in lines if re.match(r"  +(-\w, )? *--", line)):
+            self.assertRegex(line, r"--[a-z-]+( \S+)? +\w+.* \w+", line)
+
     def test_the_page_of_the_tools_names_what_needs_explaining(self):
         page = read("tools.md")
         for letter, option in self.helped("ringcast-bench"):

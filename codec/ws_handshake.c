@@ -427,6 +427,35 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
     return status;
 }
 
+const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
+                             size_t *value_bytes_out)
+{
+    struct handshake_reader reader = handshake_reader_of(head, head_bytes);
+    struct handshake_line line;
+    struct handshake_field field;
+    if (handshake_read_request_line(&reader, &line) != HANDSHAKE_OK) {
+        return NULL;
+    }
+    while (handshake_read_field(&reader, &field) == HANDSHAKE_OK) {
+        if (handshake_equal_any_case(field.name, name) && nth-- == 0) {
+            *value_bytes_out = field.value.bytes;
+            return field.value.text;
+        }
+    }
+    return NULL;
+}
+
+const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out)
+{
+    struct handshake_reader reader = handshake_reader_of(head, head_bytes);
+    struct handshake_line line;
+    if (handshake_read_request_line(&reader, &line) != HANDSHAKE_OK) {
+        return NULL;
+    }
+    *target_bytes_out = line.target.bytes;
+    return line.target.text;
+}
+
 /* out holds HANDSHAKE_ACCEPT_BYTES and a terminator. */
 static void handshake_accept_key(char *out, const char *key)
 {
@@ -466,24 +495,28 @@ size_t handshake_accept(char *out, const struct handshake_request *request)
     return (size_t)bytes;
 }
 
+size_t handshake_refuse_with(char *out, const char *status_line, const char *extra,
+                             const char *text)
+{
+    int bytes = snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                         "HTTP/1.1 %s\r\n"
+                         "%s"
+                         "Content-Type: text/plain; charset=utf-8\r\n"
+                         "Content-Length: %zu\r\n"
+                         "Connection: close\r\n"
+                         "\r\n"
+                         "%s\n",
+                         status_line, extra, strlen(text) + 1, text);
+    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
 size_t handshake_refuse(char *out, enum handshake_status status)
 {
     assert_always((unsigned)status < HANDSHAKE_STATUS_COUNT);
     const struct handshake_answer *answer = &handshake_answers[status];
     assert_always(answer->status_line != NULL);
-
-    int bytes =
-        snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
-                 "HTTP/1.1 %s\r\n"
-                 "%s"
-                 "Content-Type: text/plain; charset=utf-8\r\n"
-                 "Content-Length: %zu\r\n"
-                 "Connection: close\r\n"
-                 "\r\n"
-                 "%s\n",
-                 answer->status_line, answer->extra, strlen(answer->text) + 1, answer->text);
-    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
-    return (size_t)bytes;
+    return handshake_refuse_with(out, answer->status_line, answer->extra, answer->text);
 }
 
 size_t handshake_document(char *out, const char *content_type, size_t document_bytes)

@@ -69,8 +69,18 @@ size_t handshake_refuse(char *out, enum handshake_status status);
 
 /* The head of the answer to who asks for a document; its bytes are to follow, then the end. */
 size_t handshake_document(char *out, const char *content_type, size_t document_bytes);
+/* The same for a reason of the caller's. status_line: "403 Forbidden"; extra: header lines, each
+ * with its line end, at most 128 bytes; text: at most 128 bytes. */
+size_t handshake_refuse_with(char *out, const char *status_line, const char *extra,
+                             const char *text);
 
 const char *handshake_status_text(enum handshake_status status);
+
+/* In a head that handshake_parse has accepted: the value of the header field of that name, the
+ * nth if there are several (from 0), and the request's target. NULL: there is none. */
+const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
+                             size_t *value_bytes_out);
+const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out);
 
 /* Client side: a GET with the given 24-character key; returns its length, 0 if it does not fit.
  * protocol: NULL, "md.json.v1" or "md.sbe.v1". */

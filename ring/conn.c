@@ -8,6 +8,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/proxy_header.h"
 #include "ring/core_state.h"
 
 #define TO(state) (1u << CONN_##state)
@@ -117,26 +118,38 @@ static void conn_begin_closing(struct core *core, struct conn *conn)
 
 /* ---- Opening ---- */
 
-void core_conn_peer(struct core *core, uint32_t conn_number, char text[CORE_PEER_TEXT_BYTES_MAX])
+void core_conn_source(struct core *core, uint32_t conn_number, struct core_source *source_out)
 {
     const struct conn *conn = core_conn(core, conn_number);
-    const size_t text_bytes = CORE_PEER_TEXT_BYTES_MAX;
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t address_bytes = sizeof address;
-    char host[INET6_ADDRSTRLEN];
-    if (conn->is_unix) {
-        snprintf(text, text_bytes, "unix");
-    } else if (getpeername(conn->fd, (struct sockaddr *)&address, &address_bytes) < 0) {
-        snprintf(text, text_bytes, "unknown");
-    } else if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(text, text_bytes, "%s:%u", host, ntohs(in->sin_port));
-    } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(text, text_bytes, "[%s]:%u", host, ntohs(in6->sin6_port));
+    *source_out = (struct core_source){.is_unix = conn->is_unix};
+    if (conn->is_unix || getpeername(conn->fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+        return;
     }
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+        source_out->address = ip_address_from_v4(&in->sin_addr);
+        source_out->port = ntohs(in->sin_port);
+    } else if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+        memcpy(source_out->address.bytes, &in6->sin6_addr, IP_ADDRESS_BYTES);
+        source_out->port = ntohs(in6->sin6_port);
+    }
+}
+
+void core_conn_peer(struct core *core, uint32_t conn_number, char text[CORE_PEER_TEXT_BYTES_MAX])
+{
+    struct core_source source;
+    char host[IP_ADDRESS_TEXT_BYTES_MAX];
+    core_conn_source(core, conn_number, &source);
+    if (source.is_unix) {
+        snprintf(text, CORE_PEER_TEXT_BYTES_MAX, "unix");
+        return;
+    }
+    ip_address_format(&source.address, host);
+    snprintf(text, CORE_PEER_TEXT_BYTES_MAX,
+             ip_address_is_v4(&source.address) ? "%s:%u" : "[%s]:%u", host, source.port);
 }
 
 /* Without a free conn (far over the limit): one word and good-bye, without reading. */
@@ -147,6 +160,26 @@ static void conn_refuse_at_once(struct core *core, int fd)
     (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
     counter_add(&core->counters->refused_busy, 1);
+}
+
+/* Asks src. Who may not come in gets one word, and is neither read nor waited for: he is the one
+ * who would hold what others need. */
+static void conn_admit(struct core *core, struct conn *conn)
+{
+    struct core_refusal refusal = {0};
+    if (core->options.ops->on_accept == NULL) {
+        return;
+    }
+    enum core_admission admission = core->options.ops->on_accept(
+        core->options.context, core, conn_index(core, conn), core->time.now_ns, &refusal);
+    conn->is_proxied = admission == CORE_ADMIT_PROXY;
+    if (admission == CORE_REFUSE) {
+        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+        size_t answer_bytes =
+            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
+        (void)!send(conn->fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+        conn_abort(core, conn, refusal.text);
+    }
 }
 
 void conn_open(struct core *core, int fd, bool is_unix)
@@ -184,9 +217,25 @@ void conn_open(struct core *core, int fd, bool is_unix)
         int bytes = (int)core->options.send_buffer_bytes;
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
-    conn_arm_recv(core, conn);
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_HANDSHAKE_NS);
     counter_add(&core->counters->conns_open, 1);
+    conn_admit(core, conn);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_arm_recv(core, conn);
+        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_HANDSHAKE_NS);
+    }
+}
+
+/* Queues an answer that is no 101. text: a constant string. */
+static void conn_answer_refusal(struct core *core, struct conn *conn, const char *answer,
+                                size_t answer_bytes, const char *text)
+{
+    conn->close_text = text;
+    core_log(core, 0, "handshake refused: %s", text);
+    conn_release_input(core, conn);
+    conn_queue(core, conn, answer, answer_bytes);
+    if (conn->state == CONN_HANDSHAKING) {
+        conn_begin_closing(core, conn);
+    }
 }
 
 static void conn_refuse(struct core *core, struct conn *conn, enum handshake_status status)
@@ -195,13 +244,41 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
     size_t answer_bytes = handshake_refuse(answer, status);
     bool is_busy = status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING;
     counter_add(is_busy ? &core->counters->refused_busy : &core->counters->refused_handshake, 1);
-    conn->close_text = handshake_status_text(status);
-    core_log(core, 0, "handshake refused: %s", conn->close_text);
-    conn_release_input(core, conn);
-    conn_queue(core, conn, answer, answer_bytes);
-    if (conn->state == CONN_HANDSHAKING) {
-        conn_begin_closing(core, conn);
+    conn_answer_refusal(core, conn, answer, answer_bytes, handshake_status_text(status));
+}
+
+/* Asks src whether a well-formed request is granted. */
+static bool conn_is_granted(struct core *core, struct conn *conn,
+                            const struct core_request *request)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    struct core_refusal refusal = {0};
+    if (core->options.ops->on_request == NULL || conn->was_granted) {
+        return true;
     }
+    conn->was_granted = core->options.ops->on_request(
+        core->options.context, core, conn_index(core, conn), core->time.now_ns, request, &refusal);
+    if (!conn->was_granted) {
+        size_t answer_bytes =
+            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
+        conn_answer_refusal(core, conn, answer, answer_bytes, refusal.text);
+    }
+    return conn->was_granted;
+}
+
+/* What a proxy says first. false: not complete, or refused. */
+static bool conn_read_proxy(struct core *core, struct conn *conn, const uint8_t *bytes,
+                            size_t count, struct proxy_header *header_out)
+{
+    static const char text[] = "connections from this address must begin with a PROXY header";
+    enum proxy_status status = proxy_header_parse(bytes, count, header_out);
+    if (status == PROXY_ABSENT || status == PROXY_BAD) {
+        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+        size_t answer_bytes = handshake_refuse_with(answer, "400 Bad Request", "", text);
+        counter_add(&core->counters->refused_handshake, 1);
+        conn_answer_refusal(core, conn, answer, answer_bytes, text);
+    }
+    return status == PROXY_OK;
 }
 
 /* Whether the request was for the document, and is answered. */
@@ -285,12 +362,18 @@ static bool conn_choose_encoding(struct core *core, struct conn *conn, uint32_t 
     return false;
 }
 
-/* Returns how many bytes were the request's, or 0: not complete, it waits, or was refused. */
+/* Returns how many bytes were the request's (and the proxy's before it), or 0: not complete, it
+ * waits, or was refused. */
 static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint8_t *bytes,
                                 size_t count)
 {
     struct handshake_request request;
-    enum handshake_status status = handshake_parse(bytes, count, &request);
+    struct proxy_header proxy = {0};
+    if (conn->is_proxied && !conn_read_proxy(core, conn, bytes, count, &proxy)) {
+        return 0;
+    }
+    const uint8_t *head = bytes + proxy.header_bytes;
+    enum handshake_status status = handshake_parse(head, count - proxy.header_bytes, &request);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }
@@ -305,11 +388,18 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
         conn_refuse(core, conn, status);
         return 0;
     }
+    struct core_source proxied = {.address = proxy.source, .port = proxy.source_port};
+    struct core_request asked = {.head = head,
+                                 .head_bytes = request.head_bytes,
+                                 .proxied = proxy.has_source ? &proxied : NULL};
+    if (!conn_is_granted(core, conn, &asked)) {
+        return 0;
+    }
     if (!conn_choose_encoding(core, conn, encoding)) {
         return 0;
     }
     conn_start_streaming(core, conn, &request);
-    return request.head_bytes;
+    return proxy.header_bytes + request.head_bytes;
 }
 
 /* ---- Messages ---- */
@@ -427,14 +517,14 @@ static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t
 {
     struct conn_input *input = core_input(core, conn->input);
     /* A head that fills it is refused by the parser. */
-    size_t room = HANDSHAKE_BYTES_MAX - input->handshake_bytes;
+    size_t room = CONN_HEAD_BYTES_MAX - input->handshake_bytes;
     size_t taken = count < room ? count : room;
     memcpy(input->bytes + input->handshake_bytes, bytes, taken);
     input->handshake_bytes += (uint32_t)taken;
     size_t head_bytes = conn_on_handshake(core, conn, input->bytes, input->handshake_bytes);
     if (head_bytes > 0) {
         /* What follows the head are the first frames. */
-        uint8_t rest[HANDSHAKE_BYTES_MAX];
+        uint8_t rest[CONN_HEAD_BYTES_MAX];
         size_t rest_bytes = input->handshake_bytes - head_bytes;
         memcpy(rest, input->bytes + head_bytes, rest_bytes);
         conn_release_input(core, conn);
@@ -609,7 +699,13 @@ void conn_on_timer(struct core *core, struct timer *timer)
         return;
     }
     assert_always(conn->state == CONN_STREAMING);
-    conn_check_deadlines(core, conn);
+    if (core->options.ops->on_tick != NULL) {
+        core->options.ops->on_tick(core->options.context, core, conn_index(core, conn),
+                                   core->time.now_ns);
+    }
+    if (conn->state == CONN_STREAMING) {
+        conn_check_deadlines(core, conn);
+    }
     if (conn->state == CONN_STREAMING) {
         timer_arm(&core->wheel, &conn->timer, core_drain_check_ns(core, conn));
     }
@@ -674,6 +770,9 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
     conn_enter(core, conn, CONN_DRAINING);
     if (conn->was_opened) {
         conn_tell_end(core, conn, text);
+    }
+    if (core->options.ops->on_leave != NULL) {
+        core->options.ops->on_leave(core->options.context, core, conn_index(core, conn));
     }
     if (conn->recv_armed || conn->writable_armed) {
         conn_cancel_operations(core, conn);

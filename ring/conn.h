@@ -14,6 +14,7 @@
 #define RINGCAST_RING_CONN_H
 
 #include "codec/base/list.h"
+#include "codec/proxy_header.h"
 #include "codec/ws_handshake.h"
 #include "ring/core.h"
 #include "ring/out_pool.h"
@@ -22,6 +23,7 @@
 
 #define CONN_NONE UINT32_MAX
 #define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
+#define CONN_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
 #define CONN_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
@@ -80,6 +82,8 @@ struct conn {
     bool copies; /* the kernel copies what it is lent for this conn: nothing is lent any more */
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
     bool was_opened;                       /* ops.on_open was called */
+    bool was_granted;                      /* ops.on_request has said yes */
+    bool is_proxied;                       /* begins with a PROXY header */
     bool has_encoding; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
     bool is_spare;     /* beyond conn_count_max: is answered 503 */
     bool close_received;
@@ -88,8 +92,9 @@ struct conn {
     bool shutdown_armed;
     bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
-    bool inflates;   /* permessage-deflate was agreed on */
-    bool in_history; /* struct conn_history counts; it stays in pull mode */
+    bool inflates;    /* permessage-deflate was agreed on */
+    bool is_replayed; /* has one of core->replays */
+    bool in_history;  /* struct conn_history counts; it stays in pull mode */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;

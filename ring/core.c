@@ -13,6 +13,7 @@
 
 #include "codec/base/bytes.h"
 #include "ring/core_state.h"
+#include "ring/replayer.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256
@@ -193,6 +194,7 @@ static void core_unmap_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core_unmap(core->conns, conns * sizeof *core->conns);
+    core_unmap(core->replays, CORE_REPLAYS_MAX * sizeof *core->replays);
     core_unmap(core->histories, conns * sizeof *core->histories);
     core_unmap(core->free_conns, conns * sizeof *core->free_conns);
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
@@ -209,6 +211,7 @@ static int core_map_all(struct core *core)
 {
     size_t conns = core->slab_count;
     core->conns = core_map(conns * sizeof *core->conns, MAP_POPULATE);
+    core->replays = core_map(CORE_REPLAYS_MAX * sizeof *core->replays, 0);
     core->histories = core_map(conns * sizeof *core->histories, MAP_NORESERVE);
     core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
@@ -218,13 +221,17 @@ static int core_map_all(struct core *core)
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
     core->free_inputs = core_map(core->input_count * sizeof *core->free_inputs, 0);
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
-    if (core->conns == NULL || core->histories == NULL || core->free_conns == NULL ||
-        core->ready.conns == NULL || core->pulls.conns == NULL || core->extents == NULL ||
-        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
-        core->inflated == NULL) {
+    if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
+        core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
+        core->extents == NULL || core->batch == NULL || core->inputs == NULL ||
+        core->free_inputs == NULL || core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
+    for (uint32_t i = 0; i < CORE_REPLAYS_MAX; i++) {
+        core->replays[i].conn = CONN_NONE;
+    }
+    core->replay_due_ns = UINT64_MAX;
     core->ready.capacity = core->slab_count;
     core->pulls.capacity = core->slab_count;
     for (uint32_t i = 0; i < core->slab_count; i++) {
@@ -283,6 +290,7 @@ bool core_follow_run(struct core *core, struct core_stream *stream)
     uint32_t run = atomic_load_explicit(&stream->encoding->run, memory_order_acquire);
     if (__builtin_expect(run != stream->run && core_encoding_is_written(run), 0)) {
         stream->run = run;
+        stream->since_ns = core->time.wall_ns;
         puller_resync(core, stream);
     }
     return core_encoding_is_written(run);
@@ -337,7 +345,7 @@ static void core_take_options(struct core *core, const struct core_options *opti
     if (core->options.out_pool_bytes == 0) {
         core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
     }
-    assert_always(core->options.message_bytes_max >= HANDSHAKE_BYTES_MAX);
+    assert_always(core->options.message_bytes_max >= CONN_HEAD_BYTES_MAX);
     core->counters = options->counters;
     core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     core->input_count = core->slab_count < CORE_INPUTS_MAX ? core->slab_count : CORE_INPUTS_MAX;
@@ -396,6 +404,7 @@ void core_destroy(struct core *core)
     core->engine.close(&core->engine);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         if (core->conns[index].state != CONN_FREE) {
+            replayer_forget(core, &core->conns[index]);
             close(core->conns[index].fd);
             free(core->conns[index].group_seqs);
         }
@@ -431,6 +440,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
 {
     uint64_t due_ns = timer_wheel_next_ns(&core->wheel);
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
+    due_ns = core->replay_due_ns < due_ns ? core->replay_due_ns : due_ns;
     if (core->ready.count > 0 || core->pulls.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
@@ -534,6 +544,7 @@ static void core_turn(struct core *core)
     }
     puller_run(core);
     sender_flush_ready(core);
+    replayer_run(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
     core_sleep(core, worked || is_telling ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "codec/ws_deflate.h"
+#include "ring/core_ops.h"
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 
@@ -33,83 +33,7 @@
 #define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_PEER_TEXT_BYTES_MAX 64
 #define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
-
-struct core;
-
-enum lag_policy {
-    LAG_SKIP,       /* Jump to live; GAP says what was lost. */
-    LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
-    LAG_DISCONNECT, /* Close with 4108. */
-};
-
-enum lag_cause {
-    LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
-    LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
-    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
-};
-
-static inline const char *lag_cause_text(enum lag_cause cause)
-{
-    return cause == LAG_BY_CLIENT ? "client" : cause == LAG_BY_NETWORK ? "network" : "server";
-}
-
-/* How far a conn is behind in the log; at least so far, when the log has passed it. */
-struct core_lag {
-    bool is_behind;
-    uint64_t bytes; /* of the log, whoever they are for */
-    uint64_t ms;    /* age of the oldest frame that it has not been sent */
-    enum lag_cause cause;
-    uint32_t round_trip_us; /* as the kernel has it; 0: not known */
-};
-
-/* Reasons a conn ended, for the log. */
-struct core_conn_end {
-    uint16_t close_code; /* sent or received; 1006 when there was none */
-    const char *text;    /* "reset by peer", "no pong", ... */
-    uint64_t frames_sent, frames_lost, frames_conflated;
-    uint64_t open_ns; /* how long it was open */
-};
-
-/* What src is told. All are called on the core's thread. */
-struct core_ops {
-    /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
-     * which may then not come. NULL: no compression is ever agreed on. */
-    struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
-                                         const struct ws_deflate_offers *offers);
-    /* What inflates the messages of a conn that on_offers agreed with: one state for all of them
-     * that keep no context. */
-    struct ws_inflate *(*inflate_of)(void *context, struct core *core, uint32_t conn);
-    /* The upgrade is answered; the WELCOME is to be sent. */
-    void (*on_open)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-    /* A whole text or binary message; payload may be changed in place. */
-    void (*on_message)(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
-                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns);
-    /* For conns that were opened only. The index may be reused afterwards. */
-    void (*on_close)(void *context, struct core *core, uint32_t conn,
-                     const struct core_conn_end *end);
-    /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
-    void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-    /* This conn has used up half of what it may lag. Once, until it has caught up. */
-    void (*on_lag)(void *context, struct core *core, uint32_t conn, const struct core_lag *lag);
-    /* The server is to stop: this conn is closed in close_ns, all are in end_ns. */
-    void (*on_drain)(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
-                     uint64_t end_ns);
-    /* A channel that the core has not seen before, before its first frame is fanned out. */
-    void (*on_channel)(void *context, struct core *core, uint32_t channel);
-    /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
-    void (*on_subscriber)(void *context, struct core *core, uint32_t channel, int change);
-    /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
-     * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
-    size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
-                        uint64_t to_seq, const char *reason);
-    /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
-     * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
-    uint64_t (*publish)(void *context, uint64_t now_ns);
-    /* The number of channels that exist (acquire). */
-    uint32_t (*channel_count)(void *context);
-    /* A line for the log; never blocks. level: 0 debug, 1 info, 2 warning, 3 error. */
-    void (*log)(void *context, struct core *core, int level, const char *text);
-};
+#define CORE_REPLAYS_MAX 64               /* at a time; one for a conn */
 
 /* A listening socket: made by src on the main thread (listener.h), used by one core. */
 struct core_listener {
@@ -249,6 +173,32 @@ struct core_resume {
 };
 int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
 
+/* Sends the frames of some channels again, from a seq (of one channel) or a time of publication on,
+ * as they lie in the log. -ERANGE: not all of them are there any more. -EINVAL: there is nothing
+ * yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
+struct core_replay {
+    bool is_by_seq;
+    uint64_t from; /* a seq, or nanoseconds */
+    uint64_t to;   /* of the same kind, inclusive; 0: up to now, then on with live frames */
+    double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
+};
+struct core_replayed {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy; /* for what follows; so are the next two */
+    uint8_t tag;
+    uint16_t max_lag_ms;
+    uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
+    int result;        /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
+};
+/* channels: in the order of their numbers, each once; copied. */
+int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *channels, uint32_t count);
+/* Ends it, if there is one, without on_replay_end. */
+void core_stop_replay(struct core *core, uint32_t conn);
+/* All frames that were published later are in this conn's log; nanoseconds. */
+uint64_t core_log_begins_ns(struct core *core, uint32_t conn);
+
 /* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
  * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too
  * much waits for this conn. They are valid until core_send_snapshots, which is to follow, with what
@@ -299,6 +249,9 @@ uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
 
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; a system call. */
 void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TEXT_BYTES_MAX]);
+
+/* The same in numbers; a system call. A peer that is gone: the address ::. */
+void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
 
 struct core_conn_stats {
     uint64_t frames_sent, frames_lost, frames_conflated;

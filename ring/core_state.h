@@ -75,6 +75,8 @@ struct core_loan {
     uint32_t bytes;
 };
 
+struct replay;
+
 /* What the core knows of a channel at core->position. */
 struct core_channel {
     uint64_t last_seq;          /* 0: none yet */
@@ -90,6 +92,7 @@ struct core_stream {
     struct core_encoding *encoding;
     uint32_t run;        /* of the encoding, when the rest was brought up to it */
     uint64_t position;   /* index of the next frame to fan out */
+    uint64_t since_ns;   /* wall clock: what was published later is written; 0: all is */
     uint64_t turn_first; /* where the turn began whose frames are due */
     struct core_channel *channels;
     struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
@@ -112,6 +115,10 @@ struct core {
     struct core_counters *counters;
     struct conn *conns;
     struct conn_history *histories; /* by conn */
+    struct replay *replays;         /* CORE_REPLAYS_MAX */
+    uint32_t replay_count;
+    uint32_t replay_turn;   /* who is served first */
+    uint64_t replay_due_ns; /* when one has something to send; UINT64_MAX: none has */
     uint32_t *free_conns;
     uint32_t free_conn_count;
     struct core_stream streams[CORE_ENCODINGS_MAX];

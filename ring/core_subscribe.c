@@ -3,6 +3,7 @@
 
 #include "ring/core_state.h"
 #include "ring/history.h"
+#include "ring/replayer.h"
 
 void core_send_text(struct core *core, uint32_t index, const char *payload, size_t payload_bytes)
 {
@@ -275,6 +276,7 @@ void core_drop_subscriptions(struct core *core, struct conn *conn)
     }
     conn->sweeping = false;
     conn->in_history = false;
+    replayer_forget(core, conn);
 }
 
 /* ---- Numbers ---- */

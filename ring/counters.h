@@ -46,7 +46,10 @@ struct core_counters {
     counter conns_pulling;                         /* gauge: catching up from the log */
     counter accepted;
     counter refused_busy;      /* 503 over max_connections */
-    counter refused_handshake; /* any other refusal */
+    counter refused_handshake; /* malformed, or not for us */
+    counter refused_token;     /* 401 */
+    counter refused_forbidden; /* 403: address, origin or scope */
+    counter refused_rate;      /* 429: limits of an address or token */
     counter accept_paused;     /* times accept waited at EMFILE or max_connections */
     counter closed;
     counter closed_slow;     /* 4108 */
@@ -54,9 +57,12 @@ struct core_counters {
     counter closed_idle;     /* 4114 */
     counter closed_drain;    /* 4201 */
     counter closed_protocol; /* 1002, 1007, 1009 and failed handshakes */
+    counter closed_token;    /* 4001, 4003, 4101, 4113 */
+    counter closed_rate;     /* 4111 */
     counter closed_reset;    /* by the peer or an error, without a Close frame */
     counter subscriptions;   /* gauge */
     counter messages_in;
+    counter messages_refused; /* over the rate, or without a token: ERROR 111 and 101 */
     counter bytes_in;
     counter frames_out; /* data frames handed to the kernel whole */
     counter bytes_out;

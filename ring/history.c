@@ -6,16 +6,8 @@
 
 /* ---- The search ---- */
 
-enum history_walk {
-    HISTORY_FOUND,
-    HISTORY_GONE, /* The log has passed it. */
-    HISTORY_MORE, /* No steps are left. */
-};
-
-/* Follows a channel's links back to its frame with a seq. *at: 1 + the index of the frame to look
- * at next, which is not older than that one. */
-static enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest,
-                                           uint64_t seq, uint64_t *at, uint32_t *steps)
+enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
+                                    uint64_t *at, uint32_t *steps)
 {
     while (*at > oldest) {
         const struct frame_desc *desc = frame_log_desc(log, *at - 1);
@@ -69,8 +61,7 @@ static bool history_seek_channel(struct core *core, struct conn *conn, uint32_t 
     }
     *entry->next &= ~PULLER_SOUGHT;
     if (end == HISTORY_GONE) {
-        puller_lose(entry, seq, known->last_seq + 1, PULLER_OVERRUN);
-        puller_sweep(core, conn);
+        puller_lose(core, conn, entry, seq, known->last_seq + 1, PULLER_OVERRUN);
     } else if (at - 1 < history->first) {
         history->first = at - 1;
     }
@@ -115,7 +106,7 @@ static void history_lose_channel(struct core *core, struct conn *conn, uint32_t 
     struct puller_entry entry;
     if (puller_find(core, conn, channel, group, &entry) &&
         (*entry.next & PULLER_SEQ_MASK) < now_seq) {
-        puller_lose(&entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_OVERRUN);
+        puller_lose(core, conn, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_OVERRUN);
     }
 }
 
@@ -136,10 +127,10 @@ void history_lose(struct core *core, struct conn *conn)
 
 /* ---- Going on after a seq ---- */
 
-/* The newest seq that anybody can have got, and, where less than that has been dropped, what has
- * been. Raises *end to the end of the log, the channel's newest frame included. */
+/* The newest seq that anybody can have got, that of the newest frame which the log has dropped, and
+ * the index after the newest frame (0: that is dropped, too). */
 static uint64_t history_newest(const struct core *core, const struct core_stream *stream,
-                               uint32_t channel, uint64_t *dropped_seq_out, uint64_t *end)
+                               uint32_t channel, uint64_t *dropped_seq_out, uint64_t *end_out)
 {
     struct frame_log *log = stream->log;
     struct frame_log_found found;
@@ -148,11 +139,7 @@ static uint64_t history_newest(const struct core *core, const struct core_stream
     frame_log_seek(log, core->options.index, channel, UINT64_MAX, &found);
     *dropped_seq_out = frame_log_dropped_seq(log, channel);
     frame_log_pin_again(log, core->options.index, pinned);
-    uint64_t head = frame_log_head(log);
-    *end = head > *end ? head : *end;
-    if (found.in_log && found.index >= *end) {
-        *end = found.index + 1;
-    }
+    *end_out = found.in_log ? found.index + 1 : 0;
     return found.next_seq - 1;
 }
 
@@ -177,7 +164,7 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     struct conn *conn = core_conn(core, index);
     struct core_stream *stream = core_stream(core, conn);
     uint64_t dropped_seq;
-    uint64_t end = 0;
+    uint64_t end;
     uint64_t newest_seq = history_newest(core, stream, resume->channel, &dropped_seq, &end);
     if (resume->is_same_epoch && resume->seq > newest_seq) {
         return -ERANGE;
@@ -203,9 +190,8 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     uint64_t next_seq = now_seq > dropped_seq ? now_seq : dropped_seq + 1;
     bool is_lost = !resume->is_same_epoch || from_seq <= dropped_seq;
     if (is_lost && from_seq < next_seq) {
-        puller_lose(&entry, from_seq, next_seq,
+        puller_lose(core, conn, &entry, from_seq, next_seq,
                     resume->is_same_epoch ? PULLER_OVERRUN : PULLER_RESTART);
-        puller_sweep(core, conn);
     } else if (from_seq < now_seq) {
         *entry.next |= PULLER_SOUGHT;
     }

@@ -5,8 +5,8 @@
  * To go on, a channel's next seq is set back; then the oldest frame that is wanted is sought, from
  * the newest back along the links of the channel's descriptors, HISTORY_STEPS_MAX a turn: as many
  * steps in all as there will be frames to send. The conn pulls from there on. Until it has come to
- * where the log ended when it asked, its live frames wait in the log, none is conflated and none is
- * too late.
+ * what was newest of its channels when it asked, its live frames wait in the log, none is conflated
+ * and none is too late.
  *
  * Owner    A core. Threads: its own.
  * Memory   struct conn_history.
@@ -39,6 +39,16 @@ static inline bool history_is_over(struct core *core, const struct conn *conn)
     return !history_is_seeking(core, conn) && conn->cursor >= core_history(core, conn)->end;
 }
 
+enum history_walk {
+    HISTORY_FOUND,
+    HISTORY_GONE, /* The log has passed it. */
+    HISTORY_MORE, /* No steps are left. */
+};
+
+/* Follows a channel's links back to its frame with a seq, not beyond the oldest that is pinned.
+ * *at: 1 + the index of the frame to look at next, which is not older than that one. */
+enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
+                                    uint64_t *at, uint32_t *steps);
 /* A piece of the search; at its end the cursor is where it is to be. */
 void history_seek(struct core *core, struct conn *conn);
 /* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */

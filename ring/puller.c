@@ -105,13 +105,14 @@ bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_
     return true;
 }
 
-void puller_lose(const struct puller_entry *entry, uint64_t from_seq, uint64_t next_seq,
-                 enum puller_reason reason)
+void puller_lose(struct core *core, struct conn *conn, const struct puller_entry *entry,
+                 uint64_t from_seq, uint64_t next_seq, enum puller_reason reason)
 {
     if ((*entry->first & PULLER_GAP_DUE) == 0) {
         *entry->first = from_seq | PULLER_GAP_DUE | (uint64_t)reason << PULLER_REASON_SHIFT;
     }
     *entry->next = next_seq;
+    puller_sweep(core, conn);
 }
 
 /* ---- Entering and leaving ---- */
@@ -411,7 +412,7 @@ static void puller_pass_over(struct core *core, struct conn *conn, uint32_t chan
     struct puller_entry entry;
     if (puller_find(core, conn, channel, group, &entry) && entry.policy == LAG_SKIP &&
         (*entry.next & PULLER_SEQ_MASK) < now_seq) {
-        puller_lose(&entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_LAG);
+        puller_lose(core, conn, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_LAG);
     }
 }
 
@@ -456,9 +457,9 @@ static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_
         any |= is_over;
         all &= is_over;
     }
-    if (any && conn->state == CONN_STREAMING) {
+    if (any && all && conn->state == CONN_STREAMING) {
+        conn->cursor = stream->position;
         puller_sweep(core, conn);
-        conn->cursor = all ? stream->position : conn->cursor;
     }
 }
 

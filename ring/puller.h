@@ -71,9 +71,9 @@ struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32
 bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
                  struct puller_entry *entry);
 /* All from from_seq on before next_seq is lost: GAP will tell it, before the channel's next frame
- * or with the sweep, which is to follow. */
-void puller_lose(const struct puller_entry *entry, uint64_t from_seq, uint64_t next_seq,
-                 enum puller_reason reason);
+ * or with a sweep. */
+void puller_lose(struct core *core, struct conn *conn, const struct puller_entry *entry,
+                 uint64_t from_seq, uint64_t next_seq, enum puller_reason reason);
 /* A data frame ahead of all that comes from the log. */
 void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
                       uint32_t frame_bytes);

@@ -6,6 +6,7 @@
 
 #include "codec/base/check.h"
 #include "ring/core_state.h"
+#include "ring/replayer.h"
 
 #define SENDER_PREFETCH 8 /* conns ahead */
 #define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
@@ -215,6 +216,7 @@ struct send *sender_open_slot(struct core *core, struct conn *conn)
     send->iov_first = batch->iov_count;
     send->frames = 0;
     send->is_pull = false;
+    send->is_replay = false;
     send->is_lent = false;
     return send;
 }
@@ -427,6 +429,8 @@ static void sender_on_whole(struct core *core, struct conn *conn, const struct s
     conn->woken = false;
     if (send->is_pull) {
         puller_on_sent(core, conn, send->to);
+    } else if (send->is_replay) {
+        replayer_on_sent(core, conn, send->to);
     } else {
         sender_forget_due(conn);
     }
@@ -474,6 +478,9 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     sender_count_frames(core, conn, frames);
     if (send->is_pull) {
         puller_on_cut(core, conn, cut, send->to);
+    } else if (send->is_replay) {
+        replayer_on_sent(core, conn, cut);
+        puller_start(core, conn, core_stream(core, conn)->position);
     } else {
         puller_start(core, conn, cut);
     }

@@ -48,6 +48,7 @@ struct send {
     int64_t result;
     uint32_t frames;
     bool is_pull;
+    bool is_replay;
     bool is_lent;
     uint64_t from; /* index of the first frame looked at, */
     uint64_t to;   /* and after the last: where the cursor is when all is sent */

@@ -19,7 +19,7 @@ compile() {
 export -f compile
 export out headers
 export flags_text="${flags[*]}"
-printf '%s\n' codec/*.c ring/*.c feeds/*.c src/*.c tools/*.c tests/sim_*.c |
+printf '%s\n' codec/*.c ring/*.c feeds/*.c src/*.c tools/*.c tests/sim_*.c tests/session_double.c |
     grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core)\.c$' |
     xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
 touch "$out/objects/stamp"
@@ -32,7 +32,8 @@ for source in tests/test_*.c tests/sim_core.c; do
     others=("$out/others.a" "$out/ring.a" "$out/others.a")
     extra=()
     case $source in
-    tests/test_session.c) others=("$out/others.a") ;; # brings a core of its own
+    tests/test_session_access.c) others=("$out/others.a") ;; # brings a core of its own
+    tests/test_session*.c) others=("$out"/objects/tests_session_double.o "$out/others.a") ;;
     tests/sim_core.c) extra=("$out"/objects/tests_sim_*.o) ;;
     esac
     echo "gcc ${flags[*]} $source ${extra[*]:-} ${others[*]} ${libraries[*]} -o $program"

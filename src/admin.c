@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
+#include "src/access.h"
 #include "src/log.h"
 
 #define ADMIN_BACKLOG 64
@@ -23,6 +25,8 @@ struct admin {
     struct MHD_Daemon *daemon;
     struct metrics *metrics;
     uint16_t port;
+    struct token_table tokens; /* one, or none */
+    uint64_t audit_full_ns;    /* see rate_take() */
 };
 
 /* A page: what to send, or body NULL when there was no memory for it. */
@@ -357,6 +361,59 @@ static void admin_page_not_found(struct admin_page *page)
                     json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
 }
 
+/* ---- Who may see /admin/ ---- */
+
+static bool admin_is_local(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct ip_address address;
+    if (info == NULL || info->client_addr == NULL) {
+        return false;
+    }
+    if (info->client_addr->sa_family == AF_INET) {
+        address = ip_address_from_v4(&((const struct sockaddr_in *)info->client_addr)->sin_addr);
+    } else if (info->client_addr->sa_family == AF_INET6) {
+        memcpy(address.bytes, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr,
+               sizeof address.bytes);
+    } else {
+        return false;
+    }
+    return ip_address_is_loopback(&address);
+}
+
+static bool admin_has_token(const struct admin *admin, struct MHD_Connection *connection)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
+           token_find(&admin->tokens, value + sizeof scheme - 1,
+                      strlen(value + sizeof scheme - 1)) != NULL;
+}
+
+/* Fills the page with a refusal, unless the request may be answered. */
+static bool admin_may(struct admin *admin, const char *url, struct admin_page *page)
+{
+    if (strncmp(url, "/admin", 6) != 0 || admin_is_local(page->connection) ||
+        admin_has_token(admin, page->connection)) {
+        return true;
+    }
+    static const struct rate rate = {.interval_ns = NS_PER_SECOND / 10, .burst = 50};
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (rate_take(&rate, &admin->audit_full_ns,
+                  (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec) == 0) {
+        log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
+    }
+    admin_page_json(page, MHD_HTTP_UNAUTHORIZED,
+                    json_pack("{s:s}", "error",
+                              admin->tokens.count > 0
+                                  ? "send Authorization: Bearer and the admin token"
+                                  : "only for this host; --admin-token-file opens it to others"));
+    return false;
+}
+
 static enum MHD_Result admin_send(const struct admin_page *page)
 {
     struct MHD_Response *response =
@@ -369,6 +426,9 @@ static enum MHD_Result admin_send(const struct admin_page *page)
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page->cache_control);
+    if (page->status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
     if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     }
@@ -397,7 +457,9 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
     const struct admin_route *route = admin_find_route(url);
     bool may =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    if (route == NULL) {
+    if (!admin_may(admin, url, &page)) {
+        /* The page says so. */
+    } else if (route == NULL) {
         admin_page_not_found(&page);
     } else if (!may) {
         admin_page_json(&page, MHD_HTTP_METHOD_NOT_ALLOWED,
@@ -487,8 +549,13 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
         snprintf(error_out, error_bytes, "admin HTTP: no memory");
         return -ENOMEM;
     }
-    int error;
-    int fd = admin_listen(options, error_out, error_bytes);
+    int fd = -1;
+    int error = access_load_one_token(&admin->tokens, "admin-token", options->token,
+                                      options->token_file, error_out, error_bytes);
+    if (error < 0) {
+        goto free_admin;
+    }
+    fd = admin_listen(options, error_out, error_bytes);
     if (fd < 0) {
         error = fd;
         goto free_admin;
@@ -512,6 +579,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
 close_socket:
     close(fd);
 free_admin:
+    token_table_deinit(&admin->tokens);
     free(admin);
     return error;
 }
@@ -519,6 +587,7 @@ free_admin:
 void admin_stop(struct admin *admin)
 {
     MHD_stop_daemon(admin->daemon); /* Joins its thread and closes the socket. */
+    token_table_deinit(&admin->tokens);
     free(admin);
 }
 

@@ -6,6 +6,7 @@
  *   GET /stats            numbers as JSON
  *   GET /metrics          numbers as Prometheus text
  *   GET /schema/md.xml    the schema of md.sbe.v1
+ *   /admin/...            for this host, or with Authorization: Bearer and the admin token
  *
  * Owner    main starts it after the cores and stops it before their counters go.
  * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.
@@ -29,6 +30,9 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
+    /* What /admin/ asks of other hosts than this one; NULL: nobody else may. */
+    const char *token;
+    const char *token_file;
 };
 
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,

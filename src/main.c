@@ -26,6 +26,7 @@
 #include "codec/sbe_schema.h"
 #include "ring/core.h"
 #include "ring/listener.h"
+#include "src/access.h"
 #include "src/admin.h"
 #include "src/channels.h"
 #include "src/log.h"
@@ -71,6 +72,7 @@ struct server {
     struct counters *counters;
     char counters_path[64]; /* empty: in memory only */
     struct publisher *publisher;
+    struct access *access;
     struct metrics *metrics;
     struct admin *admin;
 
@@ -250,6 +252,18 @@ static int server_create_publisher(struct server *server)
     return error;
 }
 
+/* Before the listeners: nobody comes in unasked. */
+static int server_create_access(struct server *server)
+{
+    char text[MAIN_ERROR_BYTES_MAX] = "";
+    int error = access_create(&server->access, &server->options.access, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "%s", text);
+        server->exit_status = error == -ENOMEM ? MAIN_EXIT_FAILED : MAIN_EXIT_USAGE;
+    }
+    return error;
+}
+
 static int server_open_listeners(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX] = "";
@@ -286,6 +300,8 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .compression = server->options.compression != 0,
         .channels = server->channels,
+        .access = server->access,
+        .counters = &server->counters->cores[index],
         .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
     };
     memcpy(options.epoch, server->epoch, sizeof options.epoch);
@@ -364,9 +380,12 @@ static int server_start_admin(struct server *server)
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
         .metrics = server->metrics,
+        .token = server->options.admin_token,
+        .token_file = server->options.admin_token_file,
     };
     error = admin_start(&server->admin, &options, text, sizeof text);
     if (error < 0) {
+        server->exit_status = error == -EINVAL ? MAIN_EXIT_USAGE : MAIN_EXIT_FAILED;
         log_write(LOG_LEVEL_ERROR, "%s", text);
     }
     return error;
@@ -421,8 +440,8 @@ static int server_start_threads(struct server *server)
 
 static int (*const server_steps[])(struct server *server) = {
     server_open_signals,     server_raise_limits,  server_choose_epoch,     server_create_channels,
-    server_create_encodings, server_open_counters, server_create_publisher, server_open_listeners,
-    server_create_cores,     server_start_admin,   server_start_threads,
+    server_create_encodings, server_open_counters, server_create_publisher, server_create_access,
+    server_open_listeners,   server_create_cores,  server_start_admin,      server_start_threads,
 };
 
 static int server_open(struct server *server)
@@ -614,6 +633,9 @@ static void server_close(struct server *server)
     }
     for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
         sessions_destroy(server->sessions[i]);
+    }
+    if (server->access != NULL) {
+        access_destroy(server->access);
     }
     server_close_listeners(server);
     if (server->publisher != NULL) {

@@ -16,11 +16,15 @@
 static const char *const options_publishers[] = {"auto", "inline", "thread", NULL};
 static const char *const options_engines[] = {"uring", NULL};
 static const char *const options_off_on[] = {"off", "on", NULL};
+static const char *const options_no_yes[] = {"no", "yes", NULL};
 static const char *const options_log_formats[] = {"text", "json", NULL};
 static const char *const options_log_levels[] = {"DEBUG", "INFO",     "WARNING",
                                                  "ERROR", "CRITICAL", NULL};
 
 #define AT(member) ((uint32_t)offsetof(struct options, member))
+#define LIST_BYTES_MAX 65535
+/* Of a secret: no value that is refused here is printed. access.c judges its length. */
+#define SECRET_BYTES_MAX UINT32_MAX
 #define UNIX_PATH_BYTES_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 /* A variable, a key, or both. */
@@ -86,6 +90,54 @@ static const struct option_spec options_specs[] = {
     {"compression-threshold", "BYTES", "1024", NULL, "websocket.compression_threshold",
      OPTION_BYTES, AT(compression_threshold_bytes), 0, 64 * KIB, NULL,
      "Shorter messages are sent uncompressed."},
+    {"enable-auth", NULL, NULL, NULL, "security.enable_auth", OPTION_FLAG, AT(access.enable_auth),
+     0, 0, NULL, "Clients need a token: in the handshake, or in an AUTH message within 5 s."},
+    {"auth-token", "TOKEN", NULL, NULL, "security.auth_token", OPTION_TEXT | OPTION_SECRET,
+     AT(access.auth_token), 0, SECRET_BYTES_MAX, NULL,
+     "A token that opens everything; others on this host can read it: better give a file."},
+    {"auth-token-file", "PATH", NULL, NULL, "security.auth_token_file", OPTION_TEXT,
+     AT(access.auth_token_file), 1, 4095, NULL, "The same, in a file."},
+    {"tokens-file", "PATH", NULL, NULL, "security.tokens_file", OPTION_TEXT, AT(access.tokens_file),
+     1, 4095, NULL, "Tokens with their scopes, as JSON: see docs/access.md."},
+    {"jwt-key-file", "PATH", NULL, NULL, "security.jwt_key_file", OPTION_TEXT,
+     AT(access.jwt_key_file), 1, 4095, NULL,
+     "What JWTs are verified by: a secret (HS256), a PEM public key (EdDSA) or a JWK set."},
+    {"jwt-issuer", "TEXT", NULL, NULL, "security.jwt_issuer", OPTION_TEXT, AT(access.jwt_issuer), 1,
+     255, NULL, "What a JWT must have as iss."},
+    {"jwt-audience", "TEXT", "ringcast", NULL, "security.jwt_audience", OPTION_TEXT,
+     AT(access.jwt_audience), 1, 255, NULL, "What a JWT that has aud must have in it."},
+    {"allow-query-token", NULL, NULL, NULL, "security.allow_query_token", OPTION_FLAG,
+     AT(access.allow_query_token), 0, 0, NULL,
+     "Take ?token= too; it shows in the logs of proxies and browsers."},
+    {"admin-token", "TOKEN", NULL, NULL, "admin.token", OPTION_TEXT | OPTION_SECRET,
+     AT(admin_token), 0, SECRET_BYTES_MAX, NULL,
+     "What /admin/* of the admin server asks of other hosts; better give a file."},
+    {"admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT, AT(admin_token_file),
+     1, 4095, NULL, "The same, in a file."},
+    {"allowed-origins", "LIST", NULL, NULL, "security.allowed_origins", OPTION_TEXT,
+     AT(access.allowed_origins), 0, LIST_BYTES_MAX, NULL,
+     "Origins of browsers' pages that may connect, exactly as they are sent; * or none: all."},
+    {"ip-allow", "LIST", NULL, NULL, "security.ip_allow", OPTION_TEXT, AT(access.ip_allow), 0,
+     LIST_BYTES_MAX, NULL, "Addresses and networks (CIDR) that may connect; none: all."},
+    {"ip-deny", "LIST", NULL, NULL, "security.ip_deny", OPTION_TEXT, AT(access.ip_deny), 0,
+     LIST_BYTES_MAX, NULL, "Addresses and networks (CIDR) that may not."},
+    {"trusted-proxies", "LIST", NULL, NULL, "security.trusted_proxies", OPTION_TEXT,
+     AT(access.trusted_proxies), 0, LIST_BYTES_MAX, NULL,
+     "Proxies (CIDR) whose X-Forwarded-For or X-Real-IP is believed."},
+    {"proxy-protocol", NULL, NULL, NULL, "security.proxy_protocol", OPTION_FLAG,
+     AT(access.proxy_protocol), 0, 0, NULL,
+     "Connections from trusted proxies begin with a PROXY header, version 1 or 2."},
+    {"rate-limit-enabled", "YES", "yes", NULL, "security.rate_limit_enabled", OPTION_CHOICE,
+     AT(rate_limit_enabled), 0, 0, options_no_yes, "Whether the three limits below hold."},
+    {"max-connections-per-ip", "N", NULL, NULL, "security.max_connections_per_ip", OPTION_NUMBER,
+     AT(access.ip_connections_max), 1, OPTIONS_CONNECTIONS_MAX, NULL,
+     "Clients of one address or IPv6 /64; when not given, 20 and none for this host."},
+    {"handshakes-per-second", "N", NULL, NULL, "security.handshakes_per_second", OPTION_NUMBER,
+     AT(access.ip_handshakes_per_s), 1, 1000000, NULL,
+     "Of one address, twice as many at once; when not given, 10 and none for this host."},
+    {"messages-per-second", "N", NULL, NULL, "security.messages_per_second", OPTION_NUMBER,
+     AT(access.messages_per_s), 1, 1000000, NULL,
+     "Of one client, twice as many at once; when not given, 5 and none for this host."},
     {"log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE, AT(log_level), 0, 0,
      options_log_levels, "Lines below this level are left out."},
     {"log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format), 0, 0,
@@ -305,6 +357,7 @@ int options_parse(struct options *options_out, const struct options_input *input
         options.publisher =
             options.core_count == 1 ? OPTIONS_PUBLISHER_INLINE : OPTIONS_PUBLISHER_THREAD;
     }
+    options.access.rate_limit_enabled = options.rate_limit_enabled != 0;
     *options_out = options;
     return 0;
 }

@@ -22,6 +22,7 @@
 
 #include "codec/base/version.h"
 #include "ring/counters.h"
+#include "src/access.h"
 #include "src/log.h"
 #include "src/publisher.h"
 
@@ -89,6 +90,10 @@ struct options {
     uint32_t lag_ms_max; /* 0: none */
     int compression;     /* 0: off, 1: on */
     uint32_t compression_threshold_bytes;
+    struct access_options access;
+    int rate_limit_enabled;  /* 0: no, 1: yes */
+    const char *admin_token; /* NULL: none */
+    const char *admin_token_file;
     int log_level;  /* enum log_level */
     int log_format; /* 0: text, 1: json */
 

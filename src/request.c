@@ -125,9 +125,9 @@ struct request_name {
 static const struct request_name request_names[] = {
     {"SUBSCRIBE", REQUEST_SUBSCRIBE}, {"UNSUBSCRIBE", REQUEST_UNSUBSCRIBE},
     {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
-    {"AUTH", REQUEST_NONE},           {"MODIFY", REQUEST_MODIFY},
+    {"AUTH", REQUEST_AUTH},           {"MODIFY", REQUEST_MODIFY},
     {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
-    {"REPLAY", REQUEST_NONE},         {"STATUS", REQUEST_STATUS},
+    {"REPLAY", REQUEST_REPLAY},       {"STATUS", REQUEST_STATUS},
     {"HEARTBEAT", REQUEST_HEARTBEAT},
 };
 
@@ -150,7 +150,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     }
     return request_fail(error, PROTOCOL_UNKNOWN_TYPE, "type",
                         "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
-                        "RESUME, PING, STATUS, HEARTBEAT");
+                        "RESUME, REPLAY, PING, STATUS, HEARTBEAT, AUTH");
 }
 
 /* ---- Symbols and types ---- */
@@ -450,10 +450,18 @@ static bool request_read_subscribe(struct request *request, const json_t *data,
     return request_read_names(request, data, error) && request_read_settings(request, data, error);
 }
 
+/* Of names that are subscribed, or might be. */
+static bool request_read_variants(struct request *request, const json_t *data,
+                                  struct request_error *error)
+{
+    return request_read_names(request, data, error) && request_read_depth(request, data, error) &&
+           request_read_bar(request, data, error) && request_read_delivery(request, data, error);
+}
+
 static bool request_read_modify(struct request *request, const json_t *data,
                                 struct request_error *error)
 {
-    if (!request_read_names(request, data, error) || !request_read_delivery(request, data, error)) {
+    if (!request_read_variants(request, data, error)) {
         return false;
     }
     return request->has_policy || request->has_max_lag ||
@@ -494,8 +502,55 @@ static bool request_read_resume(struct request *request, const json_t *data,
         }
     }
     request->cursors = cursors;
-    return request_read_epoch(request, data, "data.epoch", error) &&
-           request_read_delivery(request, data, error);
+    if (!request_read_epoch(request, data, "data.epoch", error) ||
+        !request_read_delivery(request, data, error)) {
+        return false;
+    }
+    return variant_is_none(request->variant) ||
+           request_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
+                        "the interval of a channel cannot be changed; SUBSCRIBE for another");
+}
+
+static bool request_read_range(struct request *request, const json_t *data,
+                               struct request_error *error)
+{
+    const json_t *from = request_get(data, "from");
+    const json_t *to = request_get(data, "to");
+    if (!request_is_seq(from)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.from",
+                            "from must be an integer: a seq, or nanoseconds since 1970");
+    }
+    bool is_by_seq = json_integer_value(from) < REQUEST_SEQ_MAX;
+    if (is_by_seq && (request->symbol_count != 1 || (request->types & (request->types - 1)) != 0)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.from",
+                            "a seq is of one symbol and one data type; give nanoseconds for more");
+    }
+    if (to != NULL && (!request_is_seq(to) || json_integer_value(to) < json_integer_value(from) ||
+                       is_by_seq != (json_integer_value(to) < REQUEST_SEQ_MAX))) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.to",
+                            "to must be of the same kind as from, and not before it");
+    }
+    request->replay.is_by_seq = is_by_seq;
+    request->replay.from = (uint64_t)json_integer_value(from);
+    request->replay.to = (uint64_t)json_integer_value(to);
+    return true;
+}
+
+static bool request_read_replay(struct request *request, const json_t *data,
+                                struct request_error *error)
+{
+    if (!request_read_variants(request, data, error) || !request_read_range(request, data, error)) {
+        return false;
+    }
+    const json_t *speed = request_get(data, "speed");
+    if (speed != NULL && (!json_is_number(speed) || !(json_number_value(speed) >= 0) ||
+                          !(json_number_value(speed) <= REQUEST_SPEED_MAX))) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.speed",
+                            "speed must be 0 (as fast as you read) to %d; 1: as it was published",
+                            REQUEST_SPEED_MAX);
+    }
+    request->replay.speed = json_number_value(speed);
+    return true;
 }
 
 static bool request_read_unsubscribe(struct request *request, const json_t *data,
@@ -548,6 +603,18 @@ static bool request_read_ping(struct request *request, const json_t *data,
     return true;
 }
 
+static bool request_read_auth(struct request *request, const json_t *data,
+                              struct request_error *error)
+{
+    const json_t *token = data == NULL ? NULL : request_get(data, "token");
+    if (!json_is_string(token)) {
+        return request_fail(error, PROTOCOL_BAD_REQUEST, "data.token", "token must be a string");
+    }
+    request->token = json_string_value(token);
+    request->token_bytes = json_string_length(token);
+    return true;
+}
+
 static bool request_read_data(struct request *request, struct request_error *error)
 {
     const json_t *data = request_get(request->root, "data");
@@ -564,9 +631,13 @@ static bool request_read_data(struct request *request, struct request_error *err
     case REQUEST_MODIFY:
         return request_read_modify(request, data, error);
     case REQUEST_SNAPSHOT:
-        return request_read_names(request, data, error);
+        return request_read_variants(request, data, error);
+    case REQUEST_REPLAY:
+        return request_read_replay(request, data, error);
     case REQUEST_RESUME:
         return request_read_resume(request, data, error);
+    case REQUEST_AUTH:
+        return request_read_auth(request, data, error);
     default:
         return true;
     }
@@ -590,6 +661,7 @@ void request_deinit(struct request *request)
     json_decref(request->root);
     request->root = NULL;
     request->symbols = NULL;
+    request->token = NULL;
     request->cursors = NULL;
     request->epoch = NULL;
 }

@@ -24,6 +24,8 @@
 #define REQUEST_SYMBOLS_MAX 1000
 #define REQUEST_CURSORS_MAX 1000
 #define REQUEST_MAX_LAG_MS_MAX 60000
+#define REQUEST_SEQ_MAX INT64_C(1000000000000000) /* as from and to of REPLAY; above: a time */
+#define REQUEST_SPEED_MAX 1000
 #define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
 #define REQUEST_PATTERN_STARS_MAX 4
 /* A longer one could only match symbols that are too long. */
@@ -57,8 +59,10 @@ enum request_type {
     REQUEST_MODIFY,
     REQUEST_SNAPSHOT,
     REQUEST_RESUME,
+    REQUEST_REPLAY,
     REQUEST_STATUS,
     REQUEST_HEARTBEAT,
+    REQUEST_AUTH,
 };
 
 struct request_error {
@@ -82,6 +86,10 @@ struct request {
     bool snapshot;
     const char *epoch;  /* of RESUME, or of since; NULL: there is none */
     uint64_t since_seq; /* when it is since */
+
+    const char *token; /* AUTH: borrowed until request_deinit; goes to no log and no answer */
+    size_t token_bytes;
+    struct core_replay replay; /* of REPLAY */
 
     void *root;    /* The parsed JSON. */
     void *symbols; /* An array or one string, in it. */

@@ -26,15 +26,15 @@ uint64_t session_wall_ns(void)
 static void session_write_welcome_rest(struct sessions *sessions)
 {
     const struct session_options *options = &sessions->options;
-    int bytes = snprintf(
-        sessions->welcome_rest, sizeof sessions->welcome_rest,
-        ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION "\",\"encodings\":[\"md.json.v1\"]"
-        ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
-        ",\"limits\":{\"max_message_bytes\":%d,\"max_subscriptions\":%" PRIu32
-        ",\"max_patterns\":%d,\"max_symbols_per_message\":%d}}",
-        options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
-        options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
-        options->subscription_count_max, SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX);
+    int bytes = snprintf(sessions->welcome_rest, sizeof sessions->welcome_rest,
+                         ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
+                         "\",\"encodings\":[\"md.json.v1\"]"
+                         ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
+                         ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
+                         ",\"max_symbols_per_message\":%d,\"max_subscriptions\":",
+                         options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
+                         options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
+                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX);
     assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
 }
 
@@ -53,6 +53,13 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
         sessions_destroy(sessions);
         return -ENOMEM;
     }
+    if (options->access != NULL) {
+        sessions->access_slab = calloc(sessions->slab_count, sizeof *sessions->access_slab);
+        if (sessions->access_slab == NULL) {
+            sessions_destroy(sessions);
+            return -ENOMEM;
+        }
+    }
     session_write_welcome_rest(sessions);
     *sessions_out = sessions;
     return 0;
@@ -63,7 +70,11 @@ void sessions_destroy(struct sessions *sessions)
     for (uint32_t i = 0; sessions->slab != NULL && i < sessions->slab_count; i++) {
         free(sessions->slab[i].patterns);
     }
+    for (uint32_t i = 0; sessions->access_slab != NULL && i < sessions->slab_count; i++) {
+        access_drop_grant(&sessions->access_slab[i].grant);
+    }
     free(sessions->slab);
+    free(sessions->access_slab);
     free(sessions->pattern_conns);
     ws_inflate_destroy(sessions->inflate);
     reply_deinit(&sessions->reply);
@@ -79,7 +90,7 @@ void session_send_error(struct sessions *sessions, struct core *core, uint32_t c
                         const struct request_error *error)
 {
     struct reply *reply = &sessions->reply;
-    bool retry = error->code == PROTOCOL_INTERNAL;
+    bool retry = error->code == PROTOCOL_INTERNAL || error->code == PROTOCOL_TOO_MANY_REQUESTS;
     reply_begin(reply, "ERROR", id, session_wall_ns());
     reply_print(reply, "{\"code\":%d,\"message\":", (int)error->code);
     reply_string(reply, error->message, strlen(error->message));
@@ -143,6 +154,7 @@ void session_begin_verdicts(struct session_call *call, const char *type)
 
 void session_end_verdicts(struct session_call *call)
 {
+    session_audit_scope(call, call->forbidden_count);
     struct reply *reply = &call->sessions->reply;
     const struct reply *failed = &call->sessions->failed;
     reply_text(reply, "],\"failed\":");
@@ -150,6 +162,12 @@ void session_end_verdicts(struct session_call *call)
     reply_text(reply, "]}");
     reply_end(reply);
     session_send_reply(call);
+}
+
+uint32_t session_limit(const struct sessions *sessions, uint32_t conn)
+{
+    uint32_t of_scope = session_scope(sessions, conn)->subscriptions_max;
+    return of_scope != 0 ? of_scope : sessions->options.subscription_count_max;
 }
 
 /* ---- Opening and closing ---- */
@@ -193,7 +211,12 @@ static void session_send_welcome(struct sessions *sessions, struct core *core, u
     reply_text(reply, id);
     reply_text(reply, "\",\"server_time\":");
     reply_u64(reply, wall_ns);
+    if (sessions->access_slab != NULL && sessions->access_slab[conn].awaits_token) {
+        reply_text(reply, ",\"auth_required\":true");
+    }
     reply_text(reply, sessions->welcome_rest);
+    reply_u64(reply, session_limit(sessions, conn));
+    reply_text(reply, "}}");
     reply_end(reply);
     if (!reply->failed) {
         core_send_text(core, conn, reply->text, reply->bytes);
@@ -205,7 +228,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
     struct sessions *sessions = context;
     struct session *session = session_of(sessions, conn);
     char id[SESSION_NUMBER_TEXT_BYTES_MAX];
-    char peer[CORE_PEER_TEXT_BYTES_MAX];
+    char peer[2 * CORE_PEER_TEXT_BYTES_MAX];
     char line[SESSION_LINE_BYTES_MAX];
     (void)now_ns;
     assert_always(session->number == 0);
@@ -213,7 +236,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
     *session = (struct session){.number = ++sessions->newest_number};
     session_write_id(session, core, id);
     if (log_wants(LOG_LEVEL_INFO)) {
-        core_conn_peer(core, conn, peer);
+        session_write_client(sessions, core, conn, peer, sizeof peer);
         snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
         log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
     }
@@ -257,6 +280,9 @@ static void session_pong(struct session_call *call, uint64_t received_ns)
 
 static void session_answer(struct session_call *call, uint64_t received_ns)
 {
+    if (!session_may_ask(call)) {
+        return;
+    }
     switch (call->request->type) {
     case REQUEST_SUBSCRIBE:
         session_subscribe(call);
@@ -279,11 +305,17 @@ static void session_answer(struct session_call *call, uint64_t received_ns)
     case REQUEST_RESUME:
         session_resume(call);
         break;
+    case REQUEST_REPLAY:
+        session_replay(call);
+        break;
     case REQUEST_STATUS:
         session_status(call);
         break;
     case REQUEST_HEARTBEAT:
         session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        break;
+    case REQUEST_AUTH:
+        session_authenticate(call);
         break;
     case REQUEST_NONE:
         break;
@@ -301,7 +333,9 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
         .code = PROTOCOL_BAD_REQUEST,
         .message = "binary messages are not understood; send JSON as text",
     };
-    (void)now_ns;
+    if (!session_may_speak(sessions, core, conn, now_ns)) {
+        return;
+    }
     if (opcode != WS_TEXT) {
         session_send_error(sessions, core, conn, "", &error);
         return;
@@ -313,6 +347,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
             .core = core,
             .conn = conn,
             .request = &request,
+            .now_ns = now_ns,
         };
         session_answer(&call, received_ns);
     } else {
@@ -390,6 +425,10 @@ static void session_log(void *context, struct core *core, int level, const char 
 const struct core_ops session_ops = {
     .on_offers = session_on_offers,
     .inflate_of = session_inflate_of,
+    .on_accept = session_on_accept,
+    .on_request = session_on_request,
+    .on_leave = session_on_leave,
+    .on_tick = session_on_tick,
     .on_open = session_on_open,
     .on_message = session_on_message,
     .on_close = session_on_close,
@@ -397,6 +436,7 @@ const struct core_ops session_ops = {
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,
     .on_channel = session_on_channel,
+    .on_replay_end = session_on_replay_end,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,

@@ -3,15 +3,17 @@
  *
  * Owner    main creates one table per core, before the core.
  * Threads  The core's thread only, through the ops.
- * Memory   A slab of 40 bytes a conn; patterns are allocated as they are asked for, exact
- *          subscriptions are kept by the core alone. One buffer for answers, and with
- *          compression one state that inflates everybody's messages.
+ * Memory   A slab of 40 bytes a conn; with access control another, of which a client takes 184
+ *          bytes when it has a token or a limit, and none otherwise; patterns are allocated as they
+ *          are asked for, exact subscriptions are kept by the core alone. One buffer for answers,
+ *          and with compression one state that inflates everybody's messages.
  * Source   docs/protocol.md.
  */
 #ifndef RINGCAST_SRC_SESSION_H
 #define RINGCAST_SRC_SESSION_H
 
 #include "ring/core.h"
+#include "src/access.h"
 #include "src/channels.h"
 #include "src/publisher.h"
 
@@ -24,6 +26,8 @@ struct session_options {
     uint64_t idle_timeout_ns;        /* told in WELCOME */
     bool compression;                /* permessage-deflate is agreed to */
     struct channels *channels;
+    struct access *access;              /* NULL: everybody may do everything */
+    struct core_counters *counters;     /* of the core, for what access refuses */
     struct publisher *inline_publisher; /* NULL: on a thread of its own */
     char epoch[17];                     /* hex, random, one per run */
 };

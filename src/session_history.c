@@ -1,11 +1,14 @@
-/* RESUME, SUBSCRIBE with since, and SNAPSHOT. */
+/* RESUME, SUBSCRIBE with since, SNAPSHOT and REPLAY. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/session_state.h"
 
 #define SESSION_SNAPSHOTS_MAX 1000 /* a message */
+#define SESSION_REPLAYED_MAX 1000  /* channels of a replay */
 
 /* ---- Going on after a seq ---- */
 
@@ -20,7 +23,8 @@ static int session_resume_channel(struct session_call *call, const struct sessio
 {
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag < 0 || (tag & SESSION_EXACT) == 0;
-    if (session_refuses_policy(call, name) || (is_new && session_is_full(call, name))) {
+    if (session_is_forbidden(call, name) || session_refuses_policy(call, name) ||
+        (is_new && session_is_full(call, name))) {
         return -1;
     }
     enum lag_policy policy = session_policy(call, name);
@@ -109,25 +113,32 @@ static void session_define_cursors(struct session_call *call)
     session_send_definitions(sessions, call->core, call->conn);
 }
 
+/* As session_end_verdicts, with the third list in between. */
+static void session_end_with_gaps(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    reply_text(&sessions->reply, "],\"gaps\":");
+    reply_put(&sessions->reply, sessions->gaps.text, sessions->gaps.bytes);
+    sessions->reply.failed |= sessions->gaps.failed;
+    session_end_verdicts(call);
+    reply_trim(&sessions->gaps);
+}
+
 void session_resume(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
     uint32_t channel;
     uint64_t seq;
     void *at = NULL;
-    if (session_has_definitions(call)) {
-        session_define_cursors(call);
-    }
     session_begin_verdicts(call, "RESUMED");
     reply_put(&sessions->gaps, "[", 1);
     while (call->session->number != 0 && request_next_cursor(call->request, &at, &channel, &seq)) {
         session_resume_cursor(call, channel, seq);
     }
-    reply_text(&sessions->reply, "],\"gaps\":");
-    reply_put(&sessions->reply, sessions->gaps.text, sessions->gaps.bytes);
-    sessions->reply.failed |= sessions->gaps.failed;
-    session_end_verdicts(call);
-    reply_trim(&sessions->gaps);
+    session_end_with_gaps(call);
+    if (session_has_definitions(call)) {
+        session_define_cursors(call);
+    }
 }
 
 /* ---- Newest frames ---- */
@@ -149,6 +160,8 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
     if (session_is_pattern(name)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST,
                        "a snapshot is of a symbol, not a pattern");
+    } else if (session_is_forbidden(call, name)) {
+        return CHANNEL_NONE;
     } else if (!session_has_snapshot(name->type)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
     } else {
@@ -206,11 +219,6 @@ void session_snapshot(struct session_call *call)
     struct session_snapshots snapshots; /* 48 KiB that are written as they are used. */
     snapshots.count = 0;
     call->snapshots = &snapshots;
-    if (session_has_definitions(call)) {
-        session_begin_definitions(call->sessions);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
-    }
     session_begin_verdicts(call, "SNAPSHOT");
     session_for_each_name(call, session_gather_snapshot);
     uint64_t pinned = core_find_snapshots(call->core, call->conn, snapshots.list, snapshots.count);
@@ -218,5 +226,201 @@ void session_snapshot(struct session_call *call)
         session_put_snapshot(call, &snapshots.list[i]);
     }
     session_end_verdicts(call);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
+        session_for_each_name(call, session_define_name);
+        session_send_definitions(call->sessions, call->core, call->conn);
+    }
     core_send_snapshots(call->core, call->conn, snapshots.list, snapshots.count, pinned);
+}
+
+/* ---- REPLAY ---- */
+
+struct session_replay {
+    struct core_replayed list[SESSION_REPLAYED_MAX];
+    uint32_t count;
+};
+
+/* What is subscribed has its live frames, which the past cannot follow. */
+static bool session_is_covered(const struct session_call *call, const struct session_name *name,
+                               uint32_t channel)
+{
+    uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
+    return core_subscription_tag(call->core, call->conn, channel) >= 0 ||
+           (group == (uint32_t)name->type && (call->session->star_types & (1u << group)) != 0);
+}
+
+static uint32_t session_replay_channel(struct session_call *call, const struct session_name *name)
+{
+    uint32_t channel = CHANNEL_NONE;
+    if (session_is_pattern(name)) {
+        session_refuse(call, name, PROTOCOL_BAD_REQUEST, "a replay is of symbols, not patterns");
+        return CHANNEL_NONE;
+    }
+    if (call->replay->count == SESSION_REPLAYED_MAX) {
+        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "at most 1000 channels a replay");
+        return CHANNEL_NONE;
+    }
+    if (session_is_forbidden(call, name) || session_refuses_policy(call, name) ||
+        session_is_full(call, name)) {
+        return CHANNEL_NONE;
+    }
+    channel = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
+                                    name->type, name->variant);
+    if (channel == CHANNEL_NONE) {
+        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+    } else if (session_is_covered(call, name, channel)) {
+        session_refuse(call, name, PROTOCOL_BAD_REQUEST,
+                       "subscribed already; a replay ends with live frames by itself");
+        channel = CHANNEL_NONE;
+    }
+    return channel;
+}
+
+static void session_gather_replay(struct session_call *call, const struct session_name *name)
+{
+    struct session_replay *replay = call->replay;
+    uint32_t channel = session_replay_channel(call, name);
+    if (channel == CHANNEL_NONE) {
+        return;
+    }
+    enum lag_policy policy = session_policy(call, name);
+    replay->list[replay->count++] = (struct core_replayed){
+        .channel = channel,
+        .group = channels_get(call->sessions->options.channels, channel)->group,
+        .policy = policy,
+        .tag = session_exact_tag(policy),
+        .max_lag_ms = call->request->max_lag_ms,
+    };
+    if (call->request->replay.to == 0) {
+        call->session->replayed_count++; /* Counts against the limit from now on. */
+    }
+}
+
+static int session_compare_channels(const void *left, const void *right)
+{
+    const struct core_replayed *a = left;
+    const struct core_replayed *b = right;
+    return (a->channel > b->channel) - (a->channel < b->channel);
+}
+
+/* In the order of numbers, each once. */
+static void session_sort_replay(struct session_replay *replay)
+{
+    uint32_t kept = 0;
+    qsort(replay->list, replay->count, sizeof replay->list[0], session_compare_channels);
+    for (uint32_t i = 0; i < replay->count; i++) {
+        if (i == 0 || replay->list[i].channel != replay->list[kept - 1].channel) {
+            replay->list[kept++] = replay->list[i];
+        }
+    }
+    replay->count = kept;
+}
+
+static void session_refuse_replay(struct session_call *call, int result)
+{
+    struct request_error error = {.code = PROTOCOL_INTERNAL, .message = "no memory for it"};
+    if (result == -ERANGE) {
+        error.code = PROTOCOL_RANGE_GONE;
+        snprintf(error.field, sizeof error.field, "data.from");
+        snprintf(error.message, sizeof error.message,
+                 "not all of it is in the log any more, which begins at %" PRIu64,
+                 core_log_begins_ns(call->core, call->conn));
+    } else if (result == -EINVAL) {
+        error.code = PROTOCOL_BAD_REQUEST;
+        snprintf(error.field, sizeof error.field, "data.from");
+        snprintf(error.message, sizeof error.message, "there is no such seq yet");
+    } else if (result == -EBUSY) {
+        error.code = PROTOCOL_LIMIT_EXCEEDED;
+        snprintf(error.message, sizeof error.message,
+                 "one replay a client at a time, and %d for all that this core serves; wait for "
+                 "END_OF_REPLAY",
+                 CORE_REPLAYS_MAX);
+    }
+    session_send_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    reply_trim(&call->sessions->failed);
+}
+
+static void session_put_replayed(const struct sessions *sessions, struct reply *reply,
+                                 const struct core_replayed *channel)
+{
+    struct session_name name =
+        session_channel_name(channels_get(sessions->options.channels, channel->channel));
+    session_begin_entry(reply, &name);
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, channel->channel);
+}
+
+void session_replay(struct session_call *call)
+{
+    struct session_replay replay; /* 40 KiB that are written as they are used. */
+    uint16_t replayed_count = call->session->replayed_count;
+    int result = 0;
+    replay.count = 0;
+    call->replay = &replay;
+    session_begin_verdicts(call, "REPLAYING");
+    session_for_each_name(call, session_gather_replay);
+    session_sort_replay(&replay);
+    if (replay.count > 0) {
+        result =
+            core_replay(call->core, call->conn, &call->request->replay, replay.list, replay.count);
+    }
+    bool goes_on = replay.count > 0 && result == 0 && call->request->replay.to == 0;
+    call->session->replayed_count = goes_on ? (uint16_t)replay.count : replayed_count;
+    if (result < 0) {
+        session_refuse_replay(call, result);
+        return;
+    }
+    for (uint32_t i = 0; i < replay.count; i++) {
+        session_put_replayed(call->sessions, &call->sessions->reply, &replay.list[i]);
+        reply_text(&call->sessions->reply, "}");
+    }
+    session_end_verdicts(call);
+    if (session_has_definitions(call)) {
+        session_begin_definitions(call->sessions);
+        session_for_each_name(call, session_define_name);
+        session_send_definitions(call->sessions, call->core, call->conn);
+    }
+}
+
+/* list: of what was sent whole, or of the rest. */
+static void session_end_replayed(struct session_call *call, struct reply *list,
+                                 const struct core_replayed *channel)
+{
+    if (channel->result < 0) {
+        struct session_name name =
+            session_channel_name(channels_get(call->sessions->options.channels, channel->channel));
+        bool is_covered = channel->result == -EEXIST;
+        session_refuse(call, &name, is_covered ? PROTOCOL_BAD_REQUEST : PROTOCOL_LIMIT_EXCEEDED,
+                       is_covered ? "subscribed meanwhile" : "the server has no room for it");
+        return;
+    }
+    session_put_replayed(call->sessions, list, channel);
+    if (channel->last_seq != 0) {
+        reply_text(list, ",\"last\":");
+        reply_u64(list, channel->last_seq);
+    }
+    reply_text(list, "}");
+}
+
+void session_on_replay_end(void *context, struct core *core, uint32_t conn,
+                           const struct core_replayed *channels, uint32_t count, bool is_whole)
+{
+    static const struct request nothing_asked;
+    struct sessions *sessions = context;
+    struct session_call call = {
+        .sessions = sessions,
+        .session = session_of(sessions, conn),
+        .core = core,
+        .conn = conn,
+        .request = &nothing_asked,
+    };
+    session_begin_verdicts(&call, "END_OF_REPLAY");
+    reply_put(&sessions->gaps, "[", 1);
+    for (uint32_t i = 0; i < count; i++) {
+        session_end_replayed(&call, is_whole ? &sessions->reply : &sessions->gaps, &channels[i]);
+        call.session->exact_count += call.session->replayed_count > 0 && channels[i].result >= 0;
+    }
+    call.session->replayed_count = 0;
+    session_end_with_gaps(&call);
 }

@@ -44,8 +44,23 @@ struct session {
     uint16_t pattern_count;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
+    uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
 };
 static_assert(sizeof(struct session) == 40, "counted per client");
+
+/* What access control knows of a conn. Zeroes, never written: nothing is asked of it. */
+struct session_access {
+    struct core_source client; /* when has_client */
+    bool has_client;
+    bool awaits_token;
+    bool was_warned;           /* of the token's end */
+    uint16_t refused_count;    /* messages over the rate, more than were answered */
+    uint32_t entry_plus_1;     /* in the table of addresses; 0: none */
+    uint64_t messages_full_ns; /* see rate_take() */
+    uint64_t ends_ns;          /* when the token ends, or must have come; 0: never */
+    struct access_grant grant;
+};
+static_assert(sizeof(struct session_access) <= 184, "counted per client that is not spared");
 
 #define SESSION_WELCOME_BYTES_MAX 512
 
@@ -53,6 +68,9 @@ struct sessions {
     struct session_options options;
     struct session *slab; /* by conn */
     uint32_t slab_count;
+    struct session_access *access_slab; /* by conn; NULL without access control */
+    uint64_t audit_full_ns;             /* see rate_take() */
+    uint32_t audit_skipped;
     uint64_t newest_number;
     uint32_t *pattern_conns; /* conns that have patterns, in no order */
     uint32_t pattern_conn_count;
@@ -73,6 +91,9 @@ struct session_call {
     uint32_t conn;
     const struct request *request;
     struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
+    uint64_t now_ns;
+    uint32_t forbidden_count;      /* entries refused with 103 */
+    struct session_replay *replay; /* of REPLAY */
 };
 
 /* A symbol or pattern, a type and a variant of it. */
@@ -92,7 +113,7 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
 /* Entries, as the limit counts them. */
 static inline uint32_t session_subscription_count(const struct session *session)
 {
-    return session->exact_count + session->pattern_count +
+    return session->exact_count + session->replayed_count + session->pattern_count +
            (uint32_t)__builtin_popcount(session->star_types);
 }
 
@@ -108,6 +129,30 @@ void session_begin_entry(struct reply *reply, const struct session_name *name);
  * appends the second and sends the answer. */
 void session_begin_verdicts(struct session_call *call, const char *type);
 void session_end_verdicts(struct session_call *call);
+
+/* How many subscriptions a client may have. */
+uint32_t session_limit(const struct sessions *sessions, uint32_t conn);
+
+/* session_access.c: the ops that access control is about, and what they leave to be asked. */
+enum core_admission session_on_accept(void *context, struct core *core, uint32_t conn,
+                                      uint64_t now_ns, struct core_refusal *refusal_out);
+bool session_on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                        const struct core_request *request, struct core_refusal *refusal_out);
+void session_on_leave(void *context, struct core *core, uint32_t conn);
+void session_on_tick(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+/* Whether a message is within the rate; otherwise it is answered. */
+bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t conn,
+                       uint64_t now_ns);
+/* Whether a request may be answered before there is a token; otherwise it is refused. */
+bool session_may_ask(struct session_call *call);
+/* What the client may see. */
+const struct scope *session_scope(const struct sessions *sessions, uint32_t conn);
+void session_authenticate(struct session_call *call);
+/* Asked for outside the scope, count times in one request. */
+void session_audit_scope(struct session_call *call, uint32_t count);
+/* "203.0.113.9:5123", and who says so where it is another. */
+void session_write_client(const struct sessions *sessions, struct core *core, uint32_t conn,
+                          char *out, size_t out_bytes);
 
 /* session_define.c: DEFINITION, without which a conn that gets SBE does not know what a frame is
  * of. Frames leave after the request has been answered, so that it comes first. */
@@ -129,6 +174,8 @@ bool session_is_pattern(const struct session_name *name);
 enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */
 bool session_refuses_policy(struct session_call *call, const struct session_name *name);
+/* Refuses the entry when the client's token does not open it. */
+bool session_is_forbidden(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when there are as many subscriptions as there may be. */
 bool session_is_full(struct session_call *call, const struct session_name *name);
 uint8_t session_exact_tag(enum lag_policy policy);
@@ -136,6 +183,8 @@ uint8_t session_exact_tag(enum lag_policy policy);
 void session_for_each_name(struct session_call *call,
                            void (*visit)(struct session_call *call,
                                          const struct session_name *name));
+/* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
+uint32_t session_shrink(struct session_call *call, const struct scope *scope);
 void session_subscribe(struct session_call *call);
 void session_unsubscribe(struct session_call *call);
 void session_modify(struct session_call *call);
@@ -150,6 +199,10 @@ void session_resume(struct session_call *call);
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
 void session_snapshot(struct session_call *call);
+void session_replay(struct session_call *call);
+void session_on_replay_end(void *context, struct core *core, uint32_t conn,
+                           const struct core_replayed *channels, uint32_t count, bool is_whole);
+
 /* session_status.c */
 void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
 void session_status(struct session_call *call);

@@ -31,6 +31,7 @@ void session_refuse(struct session_call *call, const struct session_name *name,
                     enum protocol_code code, const char *message)
 {
     struct reply *failed = &call->sessions->failed;
+    call->forbidden_count += code == PROTOCOL_FORBIDDEN;
     bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
                  code == PROTOCOL_NOT_AVAILABLE;
     session_begin_entry(failed, name);
@@ -250,8 +251,7 @@ uint8_t session_exact_tag(enum lag_policy policy)
 
 bool session_is_full(struct session_call *call, const struct session_name *name)
 {
-    if (session_subscription_count(call->session) <
-        call->sessions->options.subscription_count_max) {
+    if (session_subscription_count(call->session) < session_limit(call->sessions, call->conn)) {
         return false;
     }
     session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
@@ -478,6 +478,16 @@ bool session_refuses_policy(struct session_call *call, const struct session_name
     return true;
 }
 
+bool session_is_forbidden(struct session_call *call, const struct session_name *name)
+{
+    if (scope_covers(session_scope(call->sessions, call->conn), name->text, name->bytes,
+                     name->type)) {
+        return false;
+    }
+    session_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not open it");
+    return true;
+}
+
 static void session_subscribe_one(struct session_call *call, const struct session_name *name)
 {
     bool is_pattern = session_is_pattern(name);
@@ -493,6 +503,8 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
         session_refuse(call, name, PROTOCOL_NOT_OFFERED,
                        "only quote, and depth with a number of levels, can have interval_ms");
     } else if (session_refuses_policy(call, name)) {
+        return;
+    } else if (session_is_forbidden(call, name)) {
         return;
     } else if (session_is_star(name)) {
         session_subscribe_star(call, name);
@@ -643,6 +655,10 @@ static void session_unsubscribe_all(struct session_call *call, uint32_t types)
         }
     }
     session_drop_patterns(call, types);
+    if (types == SESSION_TYPES_ALL) {
+        core_stop_replay(call->core, call->conn);
+        call->session->replayed_count = 0;
+    }
     uint32_t channel_count = channels_count(call->sessions->options.channels);
     for (uint32_t i = 0; i < channel_count && call->session->number != 0; i++) {
         const struct channel *channel = channels_get(call->sessions->options.channels, i);
@@ -677,8 +693,8 @@ void session_unsubscribe(struct session_call *call)
 static void session_modify_one(struct session_call *call, const struct session_name *name)
 {
     const struct session *session = call->session;
-    uint32_t channel =
-        channels_find(call->sessions->options.channels, name->text, name->bytes, name->type);
+    uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
+                                             name->bytes, name->type, name->variant);
     int tag =
         channel == CHANNEL_NONE ? -ENOENT : core_subscription_tag(call->core, call->conn, channel);
     if (session_refuses_policy(call, name)) {
@@ -700,6 +716,59 @@ void session_modify(struct session_call *call)
     session_begin_verdicts(call, "MODIFIED");
     session_for_each_name(call, session_modify_one);
     session_end_verdicts(call);
+}
+
+/* ---- AUTH: a scope that is smaller ---- */
+
+static void session_tell_dropped(struct session_call *call, const struct session_name *name)
+{
+    session_begin_entry(&call->sessions->failed, name);
+    reply_put(&call->sessions->failed, "}", 1);
+}
+
+static uint32_t session_shrink_patterns(struct session_call *call, const struct scope *scope)
+{
+    struct session *session = call->session;
+    uint32_t count = 0;
+    for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
+        struct session_name name = session_star_name((enum md_type)type);
+        if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+            session_unsubscribe_star(call, name.type)) {
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    for (uint32_t place = session->pattern_count; place-- > 0;) {
+        if (place >= session->pattern_count) {
+            continue; /* The conn has ended meanwhile. */
+        }
+        struct session_pattern pattern = session->patterns[place];
+        struct session_name name = session_pattern_name(&pattern);
+        if (!scope_covers(scope, name.text, name.bytes, name.type)) {
+            session_remove_pattern(call, place);
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    return count;
+}
+
+uint32_t session_shrink(struct session_call *call, const struct scope *scope)
+{
+    reply_put(&call->sessions->failed, "[", 1);
+    uint32_t count = session_shrink_patterns(call, scope);
+    uint32_t channel_count = channels_count(call->sessions->options.channels);
+    for (uint32_t i = 0; i < channel_count && call->session->exact_count > 0; i++) {
+        struct session_name name =
+            session_channel_name(channels_get(call->sessions->options.channels, i));
+        if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+            session_unsubscribe_exact(call, i)) {
+            session_tell_dropped(call, &name);
+            count++;
+        }
+    }
+    reply_put(&call->sessions->failed, "]", 1);
+    return count;
 }
 
 /* ---- LIST ---- */
@@ -760,7 +829,7 @@ void session_list(struct session_call *call)
     session_list_patterns(call);
     reply_print(reply, "],\"count\":%" PRIu32 ",\"limit\":%" PRIu32 "}",
                 session_subscription_count(call->session),
-                call->sessions->options.subscription_count_max);
+                session_limit(call->sessions, call->conn));
     reply_end(reply);
     session_send_reply(call);
 }

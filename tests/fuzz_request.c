@@ -29,6 +29,12 @@ static void fuzz_request_check_accepted(const struct request *request)
     assert_always(request->types < 1u << MD_TYPE_COUNT);
     assert_always(!request->has_policy || (unsigned)request->policy <= LAG_DISCONNECT);
     assert_always(request->max_lag_ms <= REQUEST_MAX_LAG_MS_MAX);
+    if (request->type == REQUEST_REPLAY) {
+        const struct core_replay *replay = &request->replay;
+        assert_always(replay->to == 0 || replay->to >= replay->from);
+        assert_always(replay->speed >= 0 && replay->speed <= REQUEST_SPEED_MAX);
+        assert_always(!replay->is_by_seq || request->symbol_count == 1);
+    }
     if (request->type == REQUEST_RESUME) {
         uint32_t count = 0;
         uint32_t channel;

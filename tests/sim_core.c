@@ -20,100 +20,13 @@
 #include "codec/base/check.h"
 #include "ring/core_state.h"
 #include "ring/history.h"
-#include "tests/sim_peer.h"
+#include "tests/sim_world.h"
 
-#define CHANNELS 80 /* More than the first table of a conn that pulls groups has. */
-#define CHANNELS_AT_FIRST 12
-#define GROUPS 3 /* channel % 3; 0 and 2 are full images */
-#define CLIENTS 24
-#define ENCODINGS 2 /* The second begins and ends as clients come and go. */
-#define SOCKETS 64  /* A client may be back before its old one is closed. */
-#define FRAME_BYTES_MAX 4096
-#define NOISE_NS NS_PER_SECOND
-#define CALM_NS (6 * NS_PER_SECOND)
-#define DRAIN_NS (NS_PER_SECOND / 4)
 #define SEEDS_DEFAULT 40
-#define NOT_EXPECTED 0
-#define RESUMED_MAX 20 /* cursors in a message */
-#define MESSAGE_MAX (64 + 32 * RESUMED_MAX)
 
-enum client_state {
-    CLIENT_AWAY,
-    CLIENT_SHAKING,
-    CLIENT_READY,
-};
+struct sim_world world;
 
-struct expected {
-    uint64_t next; /* NOT_EXPECTED: not subscribed */
-    /* Conflated at some time since its last frame: what was passed over then is told by no GAP. */
-    bool conflated;
-    bool snapshot; /* the newest frame, next - 1, may come first */
-    /* Frames up to it are of before the client resumed: none is conflated. */
-    uint64_t past_seq;
-    bool restart_due; /* The next GAP says that the epoch is another. */
-};
-
-struct client {
-    enum client_state state;
-    uint32_t conn; /* told by WELCOME */
-    uint32_t encoding;
-    struct sim_peer peer;
-    uint64_t stalled_until_ns;
-    size_t read_max;
-    struct expected channels[CHANNELS];
-    uint8_t group_mask;
-    bool group_conflates[GROUPS];
-    bool exact[CHANNELS];
-    bool exact_conflates[CHANNELS];
-    uint32_t asked;        /* requests that are under way */
-    bool has_limit;        /* Asked for a max_lag_ms once. */
-    uint32_t once_channel; /* A snapshot is to come next, ... */
-    uint64_t once_seq;     /* ... of this frame; 0: none. */
-    bool closed_by_server;
-    bool may_be_cut;      /* Asked for LAG_DISCONNECT once. */
-    bool asked_for_close; /* by 4000 */
-    bool was_told_of_drain;
-    bool left_conflated; /* What was passed over when it unsubscribed, it cannot count. */
-    uint64_t received, lost, conflated;
-    /* Kept when it connects again. */
-    uint64_t cursors[CHANNELS]; /* 1 + the last seq it got; 0: none */
-    uint32_t epoch;
-};
-
-/* What a client had got when it read a Close frame. */
-struct told {
-    bool is_known;
-    uint16_t code;
-    uint64_t received, lost;
-};
-
-static struct {
-    struct core *core;
-    struct core_encoding encodings[ENCODINGS];
-    struct core_counters counters;
-    struct client clients[CLIENTS];
-    uint64_t published[CHANNELS];
-    uint32_t channel_count; /* Others come as time goes by. */
-    uint64_t began_ns;
-    char fault[256];             /* empty: none */
-    const struct client *client; /* whose bytes are looked at */
-    struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
-    bool has_limit;           /* --max-lag-ms */
-    bool publishes_elsewhere; /* while the core is inside enter() */
-    bool is_scarce;           /* The core's pools are so small that clients are cut off. */
-    uint32_t out_block_count;
-    uint64_t seqs_bytes;
-    uint64_t next_publish_ns;
-    uint64_t gaps, frames, closes, ends, runs, lags;
-    uint64_t resumed, resumed_in_part, past_frames, snapshots;
-    uint32_t epoch;
-    bool never_encodes; /* Who wants the second encoding waits in vain. */
-    bool drains;        /* It is drained before it is stopped. */
-    uint64_t drains_at_ns;
-    uint64_t replaced_bytes;
-} world;
-
-static void fail(const char *what)
+void world_fail(const char *what)
 {
     if (world.fault[0] == '\0') {
         snprintf(world.fault, sizeof world.fault, "%s (client %d, %llu us)", what,
@@ -125,21 +38,9 @@ static void fail(const char *what)
     }
 }
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fail(#condition);                                                                      \
-        }                                                                                          \
-    } while (0)
-
-static bool is_full_image(uint32_t channel)
-{
-    return channel % GROUPS != 1;
-}
-
 /* ---- What is published ---- */
 
-static size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint64_t seq)
+size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint64_t seq)
 {
     int head = sprintf(out, "%c %u %llu ", "DE"[encoding], channel, (unsigned long long)seq);
     size_t filler = (channel * 7919 + seq * 104729) % (FRAME_BYTES_MAX - 200);
@@ -285,6 +186,17 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     core_send_text(core, conn, text, (size_t)length);
 }
 
+/* The oldest seq of a channel that a log still has; the next one, if it has none. */
+static uint64_t oldest_seq(const struct frame_log *log, uint32_t channel)
+{
+    for (uint64_t i = frame_log_tail(log); i < log->write_index; i++) {
+        if (frame_log_desc(log, i)->channel == channel) {
+            return frame_log_desc(log, i)->seq;
+        }
+    }
+    return frame_log_next_seq(log, channel);
+}
+
 /* "Q epoch policy ch seq ch seq ...", answered by "Q policy ch seq result newest ..." */
 static void on_resume(struct core *core, uint32_t conn, const char *text)
 {
@@ -305,6 +217,9 @@ static void on_resume(struct core *core, uint32_t conn, const char *text)
         };
         int result = core_resume(core, conn, &resume);
         EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
+        uint64_t oldest = oldest_seq(core_stream(core, core_conn(core, conn))->log, channel);
+        EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1);
+        EXPECT(result != 1 || epoch != world.epoch || oldest > seq + 1);
         EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
         length += sprintf(out + length, " %u %llu %d %llu", channel, seq, result,
                           (unsigned long long)world.published[channel]);
@@ -322,6 +237,65 @@ static void on_snapshot(struct core *core, uint32_t conn, uint32_t channel)
         sprintf(out, "N %u %llu %d", channel, (unsigned long long)snapshot.as_of, snapshot.error);
     core_send_text(core, conn, out, (size_t)length);
     core_send_snapshots(core, conn, &snapshot, 1, pinned);
+}
+
+/* "Z by_seq from to speed policy ch ch ...", answered by "Z result ch first last ...": the seqs
+ * that are to come. Then come these frames, and "Y is_whole to ch last result newest ..." */
+static void on_replay(struct core *core, uint32_t conn, const char *text)
+{
+    char out[MESSAGE_MAX * 2];
+    struct core_replay wanted = {0};
+    struct core_replayed channels[REPLAYED_MAX] = {{0}};
+    unsigned by_seq, policy, channel;
+    unsigned long long from, to;
+    uint32_t count = 0;
+    int used;
+    EXPECT(sscanf(text, "Z %u %llu %llu %lf %u%n", &by_seq, &from, &to, &wanted.speed, &policy,
+                  &used) == 5);
+    wanted.is_by_seq = by_seq;
+    wanted.from = from;
+    wanted.to = to;
+    for (text += used; sscanf(text, "%u%n", &channel, &used) == 1; text += used) {
+        channels[count++] = (struct core_replayed){
+            .channel = channel,
+            .group = channel % GROUPS,
+            .policy = policy,
+            .tag = 1,
+        };
+    }
+    int result = core_replay(core, conn, &wanted, channels, count);
+    EXPECT(result == 0 || result == -ERANGE || result == -EINVAL);
+    const struct core_stream *stream = core_stream(core, core_conn(core, conn));
+    int length = sprintf(out, "Z %d", result);
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        uint64_t first = stream->channels[channels[i].channel].last_seq + 1;
+        uint64_t last = first - 1;
+        for (uint64_t at = stream->position; at-- > frame_log_tail(stream->log);) {
+            const struct frame_desc *desc = frame_log_desc(stream->log, at);
+            uint64_t value = by_seq ? desc->seq : desc->ts_pub_ns;
+            if (desc->channel == channels[i].channel && value >= from) {
+                first = desc->seq;
+                last = to != 0 && value > to ? desc->seq - 1 : last;
+            }
+        }
+        length += sprintf(out + length, " %u %llu %llu", channels[i].channel,
+                          (unsigned long long)first, (unsigned long long)last);
+    }
+    core_send_text(core, conn, out, (size_t)length);
+}
+
+static void on_replay_end(void *context, struct core *core, uint32_t conn,
+                          const struct core_replayed *channels, uint32_t count, bool is_whole)
+{
+    char out[MESSAGE_MAX * 2];
+    (void)context;
+    int length = sprintf(out, "Y %d", is_whole);
+    for (uint32_t i = 0; i < count; i++) {
+        length += sprintf(out + length, " %u %llu %d %llu", channels[i].channel,
+                          (unsigned long long)channels[i].last_seq, channels[i].result,
+                          (unsigned long long)world.published[channels[i].channel]);
+    }
+    core_send_text(core, conn, out, (size_t)length);
 }
 
 /* "S ch policy snapshot", "P ch policy limit", "U ch", "G group policy snapshot", "V group",
@@ -347,6 +321,9 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
     } else if (text[0] == 'Q') {
         on_resume(core, conn, text);
         return;
+    } else if (text[0] == 'Z') {
+        on_replay(core, conn, text);
+        return;
     } else if (sscanf(text, "N %u", &what) == 1) {
         on_snapshot(core, conn, what);
         return;
@@ -357,7 +334,7 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
     } else if (sscanf(text, "V %u", &what) == 1) {
         result = core_unsubscribe_group(core, conn, what);
     } else {
-        fail("a message arrived that nobody sent");
+        world_fail("a message arrived that nobody sent");
     }
     EXPECT(result == 0 || world.is_scarce);
     reply(core, conn, text);
@@ -429,402 +406,12 @@ static struct core_ops ops = {
     .on_lag = on_lag,
     .on_drain = on_drain,
     .on_channel = on_channel,
+    .on_replay_end = on_replay_end,
     .write_gap = write_gap,
     .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
-
-/* ---- Clients ---- */
-
-/* Its cursors are those of one epoch. */
-static void client_remember(struct client *client)
-{
-    if (client->epoch != world.epoch) {
-        memset(client->cursors, 0, sizeof client->cursors);
-        client->epoch = world.epoch;
-    }
-    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        if (client->channels[channel].next != NOT_EXPECTED) {
-            client->cursors[channel] = client->channels[channel].next;
-        }
-    }
-}
-
-static void client_leave(struct client *client, bool with_reset)
-{
-    if (client->state == CLIENT_READY) {
-        client_remember(client);
-    }
-    sim_client_close(client->peer.socket, with_reset);
-    client->state = CLIENT_AWAY;
-}
-
-static void client_connect(struct client *client)
-{
-    memset(client, 0, offsetof(struct client, cursors));
-    if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
-        return;
-    }
-    client->encoding = sim_random(4) == 0;
-    sim_peer_request(&client->peer, client->encoding == 1 ? "md.sbe.v1" : NULL, SIZE_MAX);
-    client->read_max = 200 + sim_random(60000);
-    client->state = CLIENT_SHAKING;
-}
-
-static bool client_is_covered(const struct client *client, uint32_t channel)
-{
-    return client->exact[channel] || (client->group_mask & 1u << channel % GROUPS) != 0;
-}
-
-static void client_say(struct client *client, const char *text)
-{
-    client->asked++;
-    sim_peer_send(&client->peer, WS_TEXT, text, strlen(text), SIZE_MAX);
-}
-
-/* To go on where it was: all of it, most of the time, in messages one after the other. Now and then
- * with a cursor that nobody can have. */
-static void client_resume(struct client *client)
-{
-    char text[MESSAGE_MAX];
-    unsigned policy = (unsigned)sim_random(2);
-    uint64_t leave_out = sim_random(3) == 0 ? 3 : UINT64_MAX;
-    int length = 0;
-    uint32_t count = 0;
-    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        if (client->cursors[channel] == 0 || sim_random(leave_out) == 0) {
-            continue;
-        }
-        uint64_t seq = client->cursors[channel] - 1;
-        seq += sim_random(200) == 0 ? sim_random(3) : 0;
-        seq -= sim_random(50) == 0 ? sim_random(seq + 1) : 0;
-        if (count == 0) {
-            length = sprintf(text, "Q %u %u", client->epoch, policy);
-        }
-        length += sprintf(text + length, " %u %llu", channel, (unsigned long long)seq);
-        if (++count == RESUMED_MAX) {
-            client_say(client, text);
-            count = 0;
-        }
-    }
-    if (count > 0) {
-        client_say(client, text);
-    }
-}
-
-/* Something random that makes sense. */
-static void client_ask(struct client *client)
-{
-    char text[64];
-    uint32_t channel = (uint32_t)sim_random(world.channel_count);
-    uint32_t group = (uint32_t)sim_random(GROUPS);
-    unsigned policy = (unsigned)sim_random(sim_random(10) == 0 ? 3 : 2);
-    unsigned snapshot = (unsigned)sim_random(2);
-    unsigned limit = sim_random(3) == 0 ? (unsigned)(1 + sim_random(300)) : 0;
-    if (sim_random(20) == 0) { /* Also of what it subscribes to already. */
-        client_remember(client);
-        client_resume(client);
-        return;
-    }
-    client->may_be_cut |= policy == LAG_DISCONNECT;
-    if (sim_random(100) == 0) {
-        sprintf(text, "K");
-        client->asked_for_close = true;
-    } else if (sim_random(10) == 0) {
-        sprintf(text, "N %u", channel);
-    } else if (client->exact[channel] && sim_random(2) == 0) {
-        sprintf(text, "P %u %u %u", channel, policy, limit);
-        client->has_limit |= limit > 0;
-    } else if (sim_random(4) > 0) {
-        client->exact[channel] ? sprintf(text, "U %u", channel)
-                               : sprintf(text, "S %u %u %u", channel, policy, snapshot);
-    } else if ((client->group_mask & 1u << group) == 0) {
-        sprintf(text, "G %u %u %u", group, policy, snapshot);
-    } else if (sim_random(2) == 0) {
-        sprintf(text, "L %u %u", group, limit);
-        client->has_limit |= limit > 0;
-    } else {
-        sprintf(text, "V %u", group);
-    }
-    client_say(client, text);
-}
-
-static void client_begin(struct client *client, uint32_t channel, uint64_t next, unsigned snapshot)
-{
-    struct expected *expected = &client->channels[channel];
-    if (expected->next == NOT_EXPECTED) {
-        *expected = (struct expected){
-            .next = next,
-            .snapshot = snapshot && next > 1 && is_full_image(channel),
-        };
-    }
-}
-
-/* What comes next may have others before it that are passed over. */
-static bool client_conflates(const struct client *client, uint32_t channel)
-{
-    const struct expected *expected = &client->channels[channel];
-    bool conflates = client->exact[channel] ? client->exact_conflates[channel]
-                                            : client->group_conflates[channel % GROUPS];
-    return conflates && is_full_image(channel) && expected->next > expected->past_seq;
-}
-
-/* What it resumes may come twice, if it had it already; or it may pass something over. */
-static void client_on_resumed(struct client *client, const char *text)
-{
-    unsigned policy, channel;
-    unsigned long long seq, newest;
-    int result, used;
-    client->asked--;
-    EXPECT(sscanf(text, "Q %u%n", &policy, &used) == 1);
-    for (text += used;
-         sscanf(text, "%u %llu %d %llu%n", &channel, &seq, &result, &newest, &used) == 4;
-         text += used) {
-        EXPECT(result <= 0 || newest > seq || client->epoch != world.epoch);
-        if (result < 0) {
-            continue;
-        }
-        bool is_same_epoch = client->epoch == world.epoch;
-        struct expected *expected = &client->channels[channel];
-        client->left_conflated |= expected->conflated;
-        *expected = (struct expected){
-            .next = is_same_epoch ? seq + 1 : 1,
-            .past_seq = newest,
-            .restart_due = !is_same_epoch && result == 1,
-        };
-        client->exact[channel] = true;
-        client->exact_conflates[channel] = policy == LAG_CONFLATE;
-        expected->conflated = client_conflates(client, channel);
-        world.resumed += result == 0;
-        world.resumed_in_part += result == 1;
-    }
-}
-
-static void client_on_snapshot(struct client *client, const char *text)
-{
-    unsigned channel;
-    unsigned long long as_of;
-    int error;
-    client->asked--;
-    EXPECT(sscanf(text, "N %u %llu %d", &channel, &as_of, &error) == 3);
-    if (error != 0) {
-        return;
-    }
-    world.snapshots++;
-    const struct expected *expected = &client->channels[channel];
-    /* What is still to come of a channel follows on it. */
-    EXPECT(expected->next == NOT_EXPECTED || as_of + 1 == expected->next ||
-           (as_of + 1 > expected->next && expected->conflated));
-    client->once_channel = channel;
-    client->once_seq = as_of;
-}
-
-static void client_on_reply(struct client *client, const char *text)
-{
-    unsigned what, policy = 0, snapshot = 0;
-    uint64_t next[CHANNELS];
-    char command = text[2];
-    client->asked--;
-    int fields = sscanf(text + 3, "%u", &what);
-    const char *at = strchr(text + 4, ' ');
-    if (command == 'S' || command == 'G') {
-        fields += sscanf(at, "%u %u", &policy, &snapshot);
-        at = strchr(strchr(at + 1, ' ') + 1, ' ');
-    }
-    if (command == 'P' || command == 'L') {
-        fields += sscanf(at, "%u", &policy);
-        at = strchr(at + 1, ' ');
-        at = command == 'P' ? strchr(at + 1, ' ') : at;
-    }
-    EXPECT(fields == (command == 'S' || command == 'G'   ? 3
-                      : command == 'P' || command == 'L' ? 2
-                                                         : 1));
-    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        char *end;
-        next[channel] = strtoull(at, &end, 10);
-        at = end;
-    }
-    if (command == 'S') {
-        client_begin(client, what, next[what], snapshot);
-        client->exact[what] = true;
-        client->exact_conflates[what] = policy == LAG_CONFLATE;
-    } else if (command == 'P') {
-        client->exact_conflates[what] = policy == LAG_CONFLATE;
-    } else if (command == 'U') {
-        client->exact[what] = false;
-    }
-    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        if (command == 'G' && channel % GROUPS == what && !client->exact[channel]) {
-            client_begin(client, channel, next[channel], snapshot);
-        }
-    }
-    if (command == 'G') {
-        client->group_mask |= (uint8_t)(1u << what);
-        client->group_conflates[what] = policy == LAG_CONFLATE;
-    } else if (command == 'V') {
-        client->group_mask &= (uint8_t) ~(1u << what);
-    }
-    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        if (!client_is_covered(client, channel)) {
-            client->left_conflated |= client->channels[channel].conflated;
-            client->channels[channel].next = NOT_EXPECTED;
-        }
-        client->channels[channel].conflated |= client_conflates(client, channel);
-    }
-}
-
-static void client_on_frame(struct client *client, const char *text, size_t count)
-{
-    static char published[FRAME_BYTES_MAX];
-    unsigned channel;
-    unsigned long long seq;
-    world.frames++;
-    if (sscanf(text + 1, " %u %llu", &channel, &seq) != 2 || channel >= CHANNELS) {
-        fail("a data frame that was never published");
-        return;
-    }
-    struct expected *expected = &client->channels[channel];
-    EXPECT(seq <= world.published[channel]);
-    EXPECT(frame_payload(published, client->encoding, channel, seq) == count);
-    EXPECT(memcmp(published, text, count) == 0);
-    EXPECT(expected->next != NOT_EXPECTED || client->once_seq != 0);
-    client->received++;
-    if (client->once_seq != 0) {
-        EXPECT(channel == client->once_channel && seq == client->once_seq);
-        client->once_seq = 0;
-        return;
-    }
-    EXPECT(!expected->restart_due || (seq == 1 && expected->next == 1));
-    expected->restart_due = false;
-    world.past_frames += seq <= expected->past_seq;
-    if (expected->snapshot && seq + 1 == expected->next) {
-        expected->snapshot = false;
-        return;
-    }
-    expected->snapshot = false;
-    EXPECT(seq >= expected->next);
-    EXPECT(seq == expected->next || expected->conflated);
-    client->conflated += seq - expected->next;
-    expected->next = seq + 1;
-    expected->conflated = client_conflates(client, channel);
-}
-
-static void client_on_gap(struct client *client, const char *text)
-{
-    unsigned channel;
-    unsigned long long from, to;
-    char reason[16];
-    world.gaps++;
-    EXPECT(sscanf(text, "X %u %llu %llu %15s", &channel, &from, &to, reason) == 4);
-    struct expected *expected = &client->channels[channel % CHANNELS];
-    EXPECT(expected->restart_due == (strcmp(reason, "restart") == 0));
-    EXPECT(!expected->restart_due || from == 1);
-    EXPECT(strcmp(reason, "lag") != 0 || client->has_limit || world.has_limit);
-    expected->restart_due = false;
-    EXPECT(from == expected->next || (from > expected->next && expected->conflated));
-    client->conflated += from - expected->next;
-    EXPECT(to >= from && to <= world.published[channel % CHANNELS]);
-    expected->next = to + 1;
-    expected->conflated |= client_conflates(client, channel);
-    expected->snapshot = false;
-    client->lost += to - from + 1;
-}
-
-static bool core_is_stopping(void)
-{
-    return sim.now_ns > world.began_ns + NOISE_NS + CALM_NS;
-}
-
-static void client_on_close(struct client *client, const struct ws_message *message)
-{
-    uint16_t code = message->payload_bytes >= 2 ? bytes_load_be16(message->payload) : 0;
-    EXPECT((code == 4000 && client->asked_for_close) || (code == 4108 && client->may_be_cut) ||
-           (code == 1001 && core_is_stopping() && !world.drains) ||
-           (code == 4201 && client->was_told_of_drain));
-    client->closed_by_server = true;
-    world.closes++;
-    world.told[client->conn] = (struct told){
-        .is_known = true,
-        .code = code,
-        .received = client->received,
-        .lost = client->lost,
-    };
-}
-
-static void client_on_message(void *context, const struct ws_message *message)
-{
-    struct client *client = context;
-    static char text[SIM_PEER_MESSAGE_BYTES_MAX + 1];
-    memcpy(text, message->payload, message->payload_bytes);
-    text[message->payload_bytes] = '\0';
-    EXPECT(!client->closed_by_server);
-    if (message->opcode == WS_PING) {
-        sim_peer_send(&client->peer, WS_PONG, text, message->payload_bytes, SIZE_MAX);
-    } else if (message->opcode == WS_CLOSE) {
-        client_on_close(client, message);
-    } else if (text[0] == 'W') {
-        client->conn = (uint32_t)strtoul(text + 2, NULL, 10);
-    } else if (text[0] == 'R') {
-        client_on_reply(client, text);
-    } else if (text[0] == 'Q') {
-        client_on_resumed(client, text);
-    } else if (text[0] == 'N') {
-        client_on_snapshot(client, text);
-    } else if (text[0] == 'X') {
-        client_on_gap(client, text);
-    } else if (text[0] == 'D' || text[0] == 'E') {
-        client_on_frame(client, text, message->payload_bytes);
-    } else {
-        client->was_told_of_drain |= text[0] == 'O';
-        EXPECT(text[0] == 'H' || text[0] == 'L' || text[0] == 'O');
-    }
-}
-
-static void client_read(struct client *client)
-{
-    size_t max = sim.calm ? SIZE_MAX : client->read_max;
-    const char *fault = sim_peer_read(&client->peer, max, client_on_message, client);
-    if (fault != NULL) {
-        fail(fault);
-    }
-    if (client->peer.is_open && client->state == CLIENT_SHAKING) {
-        client->state = CLIENT_READY;
-        if (sim_random(4) > 0) {
-            client_resume(client);
-        }
-    }
-}
-
-static void client_step(struct client *client)
-{
-    if (client->state == CLIENT_AWAY) {
-        if (!sim.calm && sim_random(300) == 0) {
-            client_connect(client);
-        }
-        return;
-    }
-    const struct sim_socket *socket = client->peer.socket;
-    if (client->closed_by_server || (socket->server_closed && socket->to_client_bytes == 0)) {
-        EXPECT(client->closed_by_server || client->state == CLIENT_SHAKING || world.is_scarce ||
-               core_is_stopping());
-        client_leave(client, false);
-        return;
-    }
-    if (!sim.calm && sim_random(4000) == 0) {
-        client_leave(client, sim_random(2) == 0);
-        return;
-    }
-    if (!sim.calm && sim_random(1500) == 0) {
-        client->stalled_until_ns = sim.now_ns + sim_random(900 * NS_PER_MS);
-    }
-    if (sim.now_ns >= client->stalled_until_ns || sim.calm) {
-        client_read(client);
-    }
-    if (client->state == CLIENT_READY && client->asked == 0 && !sim.calm && sim_random(60) == 0) {
-        client_ask(client);
-    }
-}
 
 static void world_step(void *context)
 {
@@ -870,6 +457,7 @@ static void check_core_is_empty(void)
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);
     EXPECT(world.core->out_pool.free_count == world.out_block_count);
+    EXPECT(world.core->replay_count == 0);
     EXPECT(world.core->free_input_count == world.core->input_count);
     EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
     uint32_t hold_count = 0;
@@ -1000,6 +588,7 @@ int main(int argc, char **argv)
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
     uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
+    uint64_t replays = 0, whole_replays = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -1019,6 +608,8 @@ int main(int argc, char **argv)
         in_part += world.resumed_in_part;
         past_frames += world.past_frames;
         snapshots += world.snapshots;
+        replays += world.replays;
+        whole_replays += world.whole_replays;
     }
     printf("%llu frames received, %llu GAPs, %llu laps, %llu Closes, %llu sends cut, %llu full\n",
            (unsigned long long)frames, (unsigned long long)gaps, (unsigned long long)laps,
@@ -1031,6 +622,8 @@ int main(int argc, char **argv)
         "%llu channels resumed whole, %llu with a GAP, %llu frames of the past, %llu snapshots\n",
         (unsigned long long)resumed, (unsigned long long)in_part, (unsigned long long)past_frames,
         (unsigned long long)snapshots);
+    printf("%llu replays, %llu of them whole\n", (unsigned long long)replays,
+           (unsigned long long)whole_replays);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed,
            (unsigned long long)(count - passed));
     return passed == count ? 0 : 1;

@@ -705,6 +705,7 @@ static void the_example_has_every_key_with_its_default(void **state)
     struct options options = parsed("--config docs/ringcast.yaml");
     assert_string_equal(options.host, defaults.host);
     assert_string_equal(options.admin_host, defaults.admin_host);
+    assert_string_equal(options.access.jwt_audience, defaults.access.jwt_audience);
     assert_int_equal(options.feeds.count, 1);
     assert_string_equal(options.feeds.texts[0], defaults.feeds.texts[0]);
     options_deinit(&options);
@@ -712,6 +713,7 @@ static void the_example_has_every_key_with_its_default(void **state)
     options.config_path = NULL;
     options.host = defaults.host;
     options.admin_host = defaults.admin_host;
+    options.access.jwt_audience = defaults.access.jwt_audience;
     options.feeds = defaults.feeds;
     assert_memory_equal(&options, &defaults, sizeof options);
 }

@@ -200,12 +200,39 @@ static void brackets_in_a_string_are_no_depth(void **state)
     assert_true(parse("{\"type\":\"LIST\",\"x\":\"\\\"[[[[[[[[[[[[[[[[[[[[[\"}"));
 }
 
+static void auth_bears_a_token_and_no_fault_repeats_it(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"type\":\"auth\",\"id\":1,\"data\":{\"token\":\"SECRET\"}}";
+    static const char *const faults[] = {
+        "{\"type\":\"AUTH\"}",
+        "{\"type\":\"AUTH\",\"token\":\"SECRET\"}",
+        "{\"type\":\"AUTH\",\"data\":{\"token\":[\"SECRET\"]}}",
+        "{\"type\":\"AUTH\",\"data\":{\"token\":null}}",
+    };
+    struct request message;
+    struct request_error fault;
+    assert_true(request_parse(&message, (const uint8_t *)text, sizeof text - 1, &fault));
+    assert_int_equal(message.type, REQUEST_AUTH);
+    assert_int_equal(message.token_bytes, 6);
+    assert_memory_equal(message.token, "SECRET", 6);
+    request_deinit(&message);
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        assert_false(
+            request_parse(&message, (const uint8_t *)faults[i], strlen(faults[i]), &fault));
+        assert_int_equal(fault.code, PROTOCOL_BAD_REQUEST);
+        assert_string_equal(fault.field, "data.token");
+        assert_null(strstr(fault.message, "SECRET"));
+        request_deinit(&message);
+    }
+}
+
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
-        {"{\"type\":\"AUTH\"}", 108, "type"}, {"{\"type\":\"REPLAY\"}", 108, "type"},
-        {"{\"type\":\"LAG\"}", 104, "type"},  {"{\"type\":\"WELCOME\"}", 104, "type"},
-        {"{\"type\":\"\"}", 104, "type"},     {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
+        {"{\"type\":\"AUTH\"}", 107, "data.token"}, {"{\"type\":\"LAG\"}", 104, "type"},
+        {"{\"type\":\"WELCOME\"}", 104, "type"},    {"{\"type\":\"\"}", 104, "type"},
+        {"{\"type\":\"SUBSCRIBES\"}", 104, "type"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -385,6 +412,9 @@ static void resume_has_cursors_of_channels(void **state)
         {CURSORS("{\"1\":5,\"2\":\"5\"}"), 107, "data.cursors"},
         {RESUME("\"epoch\":\"x\",\"cursors\":{\"1\":2},\"delivery\":{\"on_lag\":\"x\"}"), 107,
          "data.delivery.on_lag"},
+        {RESUME("\"epoch\":\"x\",\"cursors\":{\"1\":2},"
+                "\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":100}"),
+         107, "data.delivery.mode"},
     };
     void *at = NULL;
     uint32_t channel;
@@ -447,6 +477,44 @@ static void modify_and_snapshot_name_what_they_are_about(void **state)
     request_deinit(&request);
     assert_true(parse("{\"type\":\"SNAPSHOT\",\"data\":{" ONE "}}"));
     assert_int_equal(request.type, REQUEST_SNAPSHOT);
+}
+
+#define REPLAY(data) "{\"type\":\"REPLAY\",\"data\":{" data "}}"
+#define TWO "\"symbols\":[\"A\"],\"data_types\":[\"quote\",\"trade\"]"
+
+static void a_replay_has_a_range_of_seqs_or_of_times(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"REPLAY\"}", 107, "data"},
+        {REPLAY(ONE), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":-1"), 107, "data.from"},
+        {REPLAY(ONE ",\"from\":\"1\""), 107, "data.from"},
+        {REPLAY(TWO ",\"from\":1"), 107, "data.from"},
+        {REPLAY("\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"],\"from\":1"), 107,
+         "data.from"},
+        {REPLAY(ONE ",\"from\":5,\"to\":4"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":\"6\""), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"to\":1732078800123456789"), 107, "data.to"},
+        {REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456788"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":-1"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":1001"), 107, "data.speed"},
+        {REPLAY(ONE ",\"from\":5,\"speed\":\"1\""), 107, "data.speed"},
+    };
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(parse(REPLAY(ONE ",\"from\":5")));
+    assert_int_equal(request.type, REQUEST_REPLAY);
+    assert_true(request.replay.is_by_seq);
+    assert_int_equal(request.replay.from, 5);
+    assert_int_equal(request.replay.to, 0);
+    assert_true(request.replay.speed == 0);
+    request_deinit(&request);
+    assert_true(parse(REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456789,"
+                                 "\"speed\":0.5")));
+    assert_false(request.replay.is_by_seq);
+    assert_true(request.replay.from == UINT64_C(1732078800123456789));
+    assert_true(request.replay.to == UINT64_C(1732078800123456789));
+    assert_true(request.replay.speed == 0.5);
 }
 
 static void unsubscribe_of_symbols_needs_their_types(void **state)
@@ -527,6 +595,7 @@ int main(void)
         TEST(ping_keeps_t0_as_it_came),
         TEST(what_is_no_message_is_a_bad_request),
         TEST(brackets_in_a_string_are_no_depth),
+        TEST(auth_bears_a_token_and_no_fault_repeats_it),
         TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
         TEST(a_fault_in_subscribe_names_its_field),
         TEST(depths_bars_and_intervals_are_those_that_are_offered),
@@ -536,6 +605,7 @@ int main(void)
         TEST(resume_has_cursors_of_channels),
         TEST(a_message_has_at_most_1000_cursors),
         TEST(modify_and_snapshot_name_what_they_are_about),
+        TEST(a_replay_has_a_range_of_seqs_or_of_times),
         TEST(unsubscribe_of_symbols_needs_their_types),
         TEST(a_message_has_at_most_1000_symbols),
         TEST(nothing_is_read_behind_the_message),

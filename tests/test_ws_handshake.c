@@ -474,6 +474,42 @@ static void a_document_has_its_length_and_may_be_kept(void **state)
     assert_memory_equal(head, expected, bytes);
 }
 
+static void header_fields_of_a_good_head_are_found_in_order(void **state)
+{
+    (void)state;
+    static const char text[] = "GET /ws?token=a HTTP/1.1\r\nhost: x\r\nX-For: a, b \r\n"
+                               "Authorization:\tBearer t\r\nx-for:c\r\nEmpty:\r\n\r\nX-For: d\r\n";
+    static const struct {
+        const char *name;
+        uint32_t nth;
+        const char *value; /* NULL: none */
+    } cases[] = {
+        {"Host", 0, "x"},     {"Host", 1, NULL},
+        {"X-FOR", 0, "a, b"}, {"X-For", 1, "c"},
+        {"X-For", 2, NULL},   {"empty", 0, ""},
+        {"X-Fo", 0, NULL},    {"authorization", 0, "Bearer t"},
+        {"", 0, NULL},
+    };
+    struct guard_page guard;
+    size_t head_bytes = (size_t)(strstr(text, "\r\n\r\n") + 4 - text);
+    guard_page_init(&guard, sizeof text);
+    const uint8_t *head = guard_page_copy(&guard, text, head_bytes);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t bytes = 0;
+        const char *value = handshake_header(head, head_bytes, cases[i].name, cases[i].nth, &bytes);
+        assert_int_equal(value != NULL, cases[i].value != NULL);
+        if (value != NULL) {
+            assert_int_equal(bytes, strlen(cases[i].value));
+            assert_memory_equal(value, cases[i].value, bytes);
+        }
+    }
+    size_t target_bytes = 0;
+    const char *target = handshake_target(head, head_bytes, &target_bytes);
+    assert_int_equal(target_bytes, 11);
+    assert_memory_equal(target, "/ws?token=a", 11);
+    guard_page_deinit(&guard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_client_checks_the_answer),
         cmocka_unit_test(who_asks_for_another_path_is_told_by_it),
         cmocka_unit_test(a_document_has_its_length_and_may_be_kept),
+        cmocka_unit_test(header_fields_of_a_good_head_are_found_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,11 @@ static inline uint16_t bytes_load_be16(const uint8_t *bytes)
     return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
+static inline uint32_t bytes_load_be32(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
 static inline uint64_t bytes_load_be64(const uint8_t *bytes)
 {
     uint64_t value;

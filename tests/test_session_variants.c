@@ -1,9 +1,12 @@
 /*
- * session_variants: the tests of depths, bars and intervals. They are a part of test_session.c,
- * whose double of a core they use.
+ * Depths, bars and intervals over a core that is a double (session_double.h).
  */
-#ifndef RINGCAST_TESTS_SESSION_VARIANTS_H
-#define RINGCAST_TESTS_SESSION_VARIANTS_H
+#include "tests/session_double.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CONFLATED(interval) ",\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":" interval "}"
 #define SZ "\"000001.SZ\""
@@ -150,4 +153,17 @@ static void a_gap_asks_for_a_snapshot_of_the_book(void **state)
     session_ops.write_gap(core->sessions, text, 0, 1, 2, "lag"); /* of no book: nothing */
 }
 
-#endif
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    static const struct CMUnitTest tests[] = {
+        TEST(a_variant_is_a_channel_of_its_own),
+        TEST(variants_are_listed_and_dropped_by_what_they_are),
+        TEST(a_conn_that_ends_wishes_for_nothing_any_more),
+        TEST(what_no_variant_can_be_is_refused),
+        TEST(patterns_cover_no_variant),
+        TEST(who_is_full_makes_no_channel),
+        TEST(a_gap_asks_for_a_snapshot_of_the_book),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

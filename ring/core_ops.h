@@ -1,0 +1,138 @@
+/*
+ * core_ops: what a core tells src, and asks it.
+ *
+ * Owner    src: one constant table for all cores.
+ * Threads  All are called on the core's thread.
+ * Memory   What is pointed to is valid during the call only.
+ */
+#ifndef RINGCAST_RING_CORE_OPS_H
+#define RINGCAST_RING_CORE_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/ip_address.h"
+#include "codec/ws_deflate.h"
+
+struct core;
+struct core_replayed;
+
+enum lag_policy {
+    LAG_SKIP,       /* Jump to live; GAP says what was lost. */
+    LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
+    LAG_DISCONNECT, /* Close with 4108. */
+};
+
+enum lag_cause {
+    LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
+    LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
+    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
+};
+
+static inline const char *lag_cause_text(enum lag_cause cause)
+{
+    return cause == LAG_BY_CLIENT ? "client" : cause == LAG_BY_NETWORK ? "network" : "server";
+}
+
+/* How far a conn is behind in the log; at least so far, when the log has passed it. */
+struct core_lag {
+    bool is_behind;
+    uint64_t bytes; /* of the log, whoever they are for */
+    uint64_t ms;    /* age of the oldest frame that it has not been sent */
+    enum lag_cause cause;
+    uint32_t round_trip_us; /* as the kernel has it; 0: not known */
+};
+
+/* Reasons a conn ended, for the log. */
+struct core_conn_end {
+    uint16_t close_code; /* sent or received; 1006 when there was none */
+    const char *text;    /* "reset by peer", "no pong", ... */
+    uint64_t frames_sent, frames_lost, frames_conflated;
+    uint64_t open_ns; /* how long it was open */
+};
+
+/* Whom a conn comes from. */
+struct core_source {
+    bool is_unix; /* Then there is no address. */
+    struct ip_address address;
+    uint16_t port;
+};
+
+enum core_admission {
+    CORE_ADMIT,
+    CORE_ADMIT_PROXY, /* It is a proxy that is believed, and begins with a PROXY header. */
+    CORE_REFUSE,
+};
+
+/* What is answered to a client that may not come in. */
+struct core_refusal {
+    const char *status_line; /* "403 Forbidden" */
+    char extra[96];          /* further header lines, each with its line end */
+    const char *text;        /* a constant string */
+};
+
+/* A well-formed request to upgrade. */
+struct core_request {
+    const uint8_t *head; /* for handshake_header() */
+    size_t head_bytes;
+    const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
+};
+
+/* What src is told. All are called on the core's thread. */
+struct core_ops {
+    /* A socket was accepted. When it is refused it is answered at once, unread. NULL: all may
+     * come in. */
+    enum core_admission (*on_accept)(void *context, struct core *core, uint32_t conn,
+                                     uint64_t now_ns, struct core_refusal *refusal_out);
+    /* Whether its request is granted; asked once. NULL: all are. */
+    bool (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                       const struct core_request *request, struct core_refusal *refusal_out);
+    /* The end of every conn that on_accept was called for, after on_close. May be NULL. */
+    void (*on_leave)(void *context, struct core *core, uint32_t conn);
+    /* Once a second for each open conn. May be NULL. */
+    void (*on_tick)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
+     * which may then not come. NULL: no compression is ever agreed on. */
+    struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
+                                         const struct ws_deflate_offers *offers);
+    /* What inflates the messages of a conn that on_offers agreed with: one state for all of them
+     * that keep no context. */
+    struct ws_inflate *(*inflate_of)(void *context, struct core *core, uint32_t conn);
+    /* The upgrade is answered; the WELCOME is to be sent. */
+    void (*on_open)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* A whole text or binary message; payload may be changed in place. */
+    void (*on_message)(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
+                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns);
+    /* For conns that were opened only. The index may be reused afterwards. */
+    void (*on_close)(void *context, struct core *core, uint32_t conn,
+                     const struct core_conn_end *end);
+    /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
+    void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* This conn has used up half of what it may lag. Once, until it has caught up. */
+    void (*on_lag)(void *context, struct core *core, uint32_t conn, const struct core_lag *lag);
+    /* The server is to stop: this conn is closed in close_ns, all are in end_ns. */
+    void (*on_drain)(void *context, struct core *core, uint32_t conn, uint64_t close_ns,
+                     uint64_t end_ns);
+    /* A channel that the core has not seen before, before its first frame is fanned out. */
+    void (*on_channel)(void *context, struct core *core, uint32_t channel);
+    /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
+    void (*on_subscriber)(void *context, struct core *core, uint32_t channel, int change);
+    /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
+     * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
+    size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
+                        uint64_t to_seq, const char *reason);
+    /* A replay has come to its end; is_whole: nothing was missing. The channels are those of
+     * core_replay, with what was sent of each, and subscribed if they were to be. */
+    void (*on_replay_end)(void *context, struct core *core, uint32_t conn,
+                          const struct core_replayed *channels, uint32_t count, bool is_whole);
+    /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
+     * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
+    uint64_t (*publish)(void *context, uint64_t now_ns);
+    /* The number of channels that exist (acquire). */
+    uint32_t (*channel_count)(void *context);
+    /* A line for the log; never blocks. level: 0 debug, 1 info, 2 warning, 3 error. */
+    void (*log)(void *context, struct core *core, int level, const char *text);
+};
+
+#endif

@@ -1,0 +1,375 @@
+/* History on a live conn, beside its live frames. */
+#include "ring/replayer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ring/history.h"
+
+/* ---- Begin and end ---- */
+
+static struct replay *replayer_find(struct core *core, const struct conn *conn)
+{
+    struct replay *replay = core->replays;
+    while (replay->conn != conn_index(core, conn)) {
+        replay++; /* There is one: conn->is_replayed. */
+    }
+    return replay;
+}
+
+static struct replay *replayer_take(struct core *core)
+{
+    for (uint32_t i = 0; i < CORE_REPLAYS_MAX; i++) {
+        if (core->replays[i].conn == CONN_NONE) {
+            return &core->replays[i];
+        }
+    }
+    return NULL;
+}
+
+static void replayer_free(struct core *core, struct replay *replay)
+{
+    core_conn(core, replay->conn)->is_replayed = false;
+    core->replay_count--;
+    free(replay->channels);
+    *replay = (struct replay){.conn = CONN_NONE};
+}
+
+void replayer_forget(struct core *core, struct conn *conn)
+{
+    if (conn->is_replayed) {
+        replayer_free(core, replayer_find(core, conn));
+    }
+}
+
+static bool replayer_is_covered(struct core *core, uint32_t conn,
+                                const struct core_replayed *channel)
+{
+    return core_subscription_tag(core, conn, channel->channel) >= 0 ||
+           (core_conn(core, conn)->group_mask & (1u << channel->group)) != 0;
+}
+
+/* Live frames follow on what was sent, unless a range was asked for. */
+static void replayer_finish(struct core *core, struct replay *replay, bool is_whole)
+{
+    struct replay ended = *replay;
+    replay->channels = NULL; /* They are ours now. */
+    replayer_free(core, replay);
+    for (uint32_t i = 0; ended.wanted.to == 0 && i < ended.channel_count; i++) {
+        struct core_replayed *channel = &ended.channels[i];
+        struct core_resume resume = {
+            .channel = channel->channel,
+            .group = channel->group,
+            .policy = channel->policy,
+            .tag = channel->tag,
+            .is_same_epoch = true,
+            .seq = channel->last_seq,
+        };
+        channel->result = replayer_is_covered(core, ended.conn, channel)
+                              ? -EEXIST
+                              : core_resume(core, ended.conn, &resume);
+        if (channel->result >= 0) {
+            core_set_max_lag(core, ended.conn, channel->channel, channel->max_lag_ms);
+        }
+    }
+    if (core_conn(core, ended.conn)->state == CONN_STREAMING) {
+        core->options.ops->on_replay_end(core->options.context, core, ended.conn, ended.channels,
+                                         ended.channel_count, is_whole);
+    }
+    free(ended.channels);
+}
+
+void core_stop_replay(struct core *core, uint32_t index)
+{
+    replayer_forget(core, core_conn(core, index));
+}
+
+uint64_t core_log_begins_ns(struct core *core, uint32_t index)
+{
+    const struct core_stream *stream = core_stream(core, core_conn(core, index));
+    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    uint64_t ns = core->time.wall_ns;
+    if (oldest < frame_log_head(stream->log)) {
+        ns = frame_log_desc(stream->log, oldest)->ts_pub_ns;
+    }
+    frame_log_pin_again(stream->log, core->options.index, pinned);
+    return ns > stream->since_ns ? ns : stream->since_ns;
+}
+
+/* ---- Where it begins ---- */
+
+/* The first frame that was published at a time or later. */
+static uint64_t replayer_find_time(const struct core_stream *stream, uint64_t oldest, uint64_t ns)
+{
+    uint64_t from = oldest;
+    uint64_t to = stream->position;
+    while (from < to) {
+        uint64_t middle = from + (to - from) / 2;
+        if (frame_log_desc(stream->log, middle)->ts_pub_ns < ns) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+/* Whether frames of a channel that were published at a time or later may be gone. */
+static bool replayer_is_gone(const struct core_stream *stream, uint32_t channel, uint64_t oldest,
+                             uint64_t ns)
+{
+    return frame_log_dropped_seq(stream->log, channel) > 0 &&
+           (ns < stream->since_ns || oldest == stream->position ||
+            frame_log_desc(stream->log, oldest)->ts_pub_ns >= ns);
+}
+
+static int replayer_seek_time(const struct core_stream *stream, struct replay *replay,
+                              uint64_t oldest)
+{
+    for (uint32_t i = 0; i < replay->channel_count; i++) {
+        if (replayer_is_gone(stream, replay->channels[i].channel, oldest, replay->wanted.from)) {
+            return -ERANGE;
+        }
+    }
+    replay->cursor = replayer_find_time(stream, oldest, replay->wanted.from);
+    return 0;
+}
+
+/* Found in turns, see replayer_seek_on. */
+static int replayer_seek_seq(const struct core_stream *stream, struct replay *replay)
+{
+    uint32_t channel = replay->channels[0].channel;
+    if (replay->wanted.from > stream->channels[channel].last_seq) {
+        return -EINVAL;
+    }
+    replay->seek_at = stream->channels[channel].last_index_plus_1;
+    return replay->wanted.from > frame_log_dropped_seq(stream->log, channel) ? 0 : -ERANGE;
+}
+
+static int replayer_begin(struct core *core, struct core_stream *stream, struct replay *replay)
+{
+    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    int error = -ERANGE; /* The writer has passed the core itself. */
+    if (oldest <= stream->position) {
+        error = replay->wanted.is_by_seq ? replayer_seek_seq(stream, replay)
+                                         : replayer_seek_time(stream, replay, oldest);
+    }
+    frame_log_pin_again(stream->log, core->options.index, pinned);
+    for (uint32_t i = 0; i < replay->channel_count; i++) {
+        struct core_replayed *channel = &replay->channels[i];
+        /* Also where no frame of it lies in between. */
+        channel->last_seq =
+            replay->wanted.to == 0 ? stream->channels[channel->channel].last_seq : 0;
+    }
+    replay->end = stream->position;
+    return error;
+}
+
+int core_replay(struct core *core, uint32_t index, const struct core_replay *wanted,
+                const struct core_replayed *channels, uint32_t count)
+{
+    struct conn *conn = core_conn(core, index);
+    struct replay *replay = conn->is_replayed ? NULL : replayer_take(core);
+    assert_always(count > 0 && (count == 1 || !wanted->is_by_seq));
+    if (replay == NULL) {
+        return -EBUSY;
+    }
+    struct core_replayed *copy = malloc(count * sizeof *copy);
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(copy, channels, count * sizeof *copy);
+    *replay = (struct replay){
+        .conn = index,
+        .channel_count = count,
+        .channels = copy,
+        .wanted = *wanted,
+    };
+    conn->is_replayed = true;
+    core->replay_count++;
+    int error = replayer_begin(core, core_stream(core, conn), replay);
+    if (error < 0) {
+        replayer_free(core, replay);
+    }
+    return error;
+}
+
+/* ---- A turn ---- */
+
+static struct core_replayed *replayer_channel(const struct replay *replay, uint32_t number)
+{
+    uint32_t from = 0;
+    uint32_t to = replay->channel_count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        struct core_replayed *channel = &replay->channels[middle];
+        if (channel->channel == number) {
+            return channel;
+        }
+        if (channel->channel < number) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return NULL;
+}
+
+void replayer_on_sent(struct core *core, struct conn *conn, uint64_t to)
+{
+    const struct frame_log *log = core_stream(core, conn)->log;
+    struct replay *replay = replayer_find(core, conn);
+    for (; replay->cursor < to; replay->cursor++) {
+        const struct frame_desc *desc = frame_log_desc(log, replay->cursor);
+        struct core_replayed *channel = replayer_channel(replay, desc->channel);
+        if (channel != NULL) {
+            channel->last_seq = desc->seq;
+        }
+    }
+}
+
+/* false: the channel's frame is gone. */
+static bool replayer_seek_on(struct core *core, const struct core_stream *stream,
+                             struct replay *replay)
+{
+    uint32_t steps = HISTORY_STEPS_MAX;
+    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    enum history_walk walk =
+        history_walk_back(stream->log, oldest, replay->wanted.from, &replay->seek_at, &steps);
+    if (walk == HISTORY_FOUND) {
+        replay->cursor = replay->seek_at - 1;
+        replay->seek_at = 0;
+    }
+    return walk != HISTORY_GONE;
+}
+
+/* When a frame is to be sent, by core->time.now_ns. */
+static uint64_t replayer_due_ns(struct core *core, struct replay *replay,
+                                const struct frame_desc *desc)
+{
+    if (replay->wanted.speed <= 0) {
+        return 0;
+    }
+    if (replay->began_ns == 0) {
+        replay->began_ns = core->time.now_ns;
+        replay->base_ns = desc->ts_pub_ns;
+    }
+    if (desc->ts_pub_ns <= replay->base_ns) {
+        return replay->began_ns;
+    }
+    double after_ns = (double)(desc->ts_pub_ns - replay->base_ns) / replay->wanted.speed;
+    return after_ns > (double)UINT32_MAX * NS_PER_SECOND ? UINT64_MAX
+                                                         : replay->began_ns + (uint64_t)after_ns;
+}
+
+static bool replayer_is_behind_end(const struct replay *replay, const struct frame_desc *desc)
+{
+    uint64_t value = replay->wanted.is_by_seq ? desc->seq : desc->ts_pub_ns;
+    return replay->wanted.to != 0 && value > replay->wanted.to;
+}
+
+/* Adds what is due to a send; returns the index after the last frame looked at. */
+static uint64_t replayer_collect(struct core *core, const struct frame_log *log,
+                                 struct replay *replay, struct send *send)
+{
+    struct iovec *iov = &core->batch->iovs[send->iov_first];
+    uint64_t joined_end = UINT64_MAX;
+    uint64_t index = replay->cursor;
+    uint64_t stop = index + REPLAYER_FRAMES_MAX;
+    for (; index < replay->end && index < stop && send->total_bytes < REPLAYER_BYTES_MAX &&
+           send->iov_count < REPLAYER_IOVS_MAX;
+         index++) {
+        const struct frame_desc *desc = frame_log_desc(log, index);
+        if (replayer_channel(replay, desc->channel) == NULL) {
+            continue;
+        }
+        if (replayer_is_behind_end(replay, desc)) {
+            replay->end = index;
+            break;
+        }
+        uint64_t due_ns = replayer_due_ns(core, replay, desc);
+        if (due_ns > core->time.now_ns) {
+            core->replay_due_ns = due_ns < core->replay_due_ns ? due_ns : core->replay_due_ns;
+            return index;
+        }
+        if (desc->position == joined_end) {
+            iov[send->iov_count - 1].iov_len += desc->frame_bytes;
+        } else {
+            iov[send->iov_count++] = (struct iovec){
+                .iov_base = (void *)(uintptr_t)frame_log_at(log, desc->position),
+                .iov_len = desc->frame_bytes,
+            };
+        }
+        joined_end = desc->position + desc->frame_bytes;
+        send->total_bytes += desc->frame_bytes;
+        send->frames++;
+    }
+    core->replay_due_ns = core->time.now_ns; /* There is more, or its end is to be told. */
+    return index;
+}
+
+/* Returns what it took of the turn, in bytes. */
+static uint64_t replayer_step(struct core *core, struct replay *replay)
+{
+    struct conn *conn = core_conn(core, replay->conn);
+    const struct core_stream *stream = core_stream(core, conn);
+    if (conn->state != CONN_STREAMING || conn->mode != CONN_PUSHED || conn->due_frames > 0 ||
+        conn->out.bytes > 0) {
+        return 0; /* First things first. Its turn comes again. */
+    }
+    if (replay->seek_at != 0) {
+        core->replay_due_ns = core->time.now_ns;
+        if (!replayer_seek_on(core, stream, replay)) {
+            replayer_finish(core, replay, false);
+        }
+        return 0;
+    }
+    if (replay->cursor >= replay->end) {
+        replayer_finish(core, replay, true);
+        return 0;
+    }
+    if (!frame_log_pin(stream->log, core->options.index, replay->cursor)) {
+        replayer_finish(core, replay, false);
+        return 0;
+    }
+    struct send *send = sender_open_slot(core, conn);
+    send->is_replay = true;
+    send->from = replay->cursor;
+    sender_add_out(core, conn, send);
+    send->to = replayer_collect(core, stream->log, replay, send);
+    uint64_t cost = send->total_bytes + (send->to - send->from) * REPLAYER_LOOK_BYTES;
+    if (send->iov_count == 0) {
+        replayer_on_sent(core, conn, send->to);
+        sender_cancel_slot(core, send);
+    } else {
+        sender_queue_slot(core, send);
+    }
+    return cost;
+}
+
+void replayer_run(struct core *core)
+{
+    core->replay_due_ns = UINT64_MAX;
+    if (core->replay_count == 0) {
+        return;
+    }
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < CORE_REPLAYS_MAX; i++) {
+        if (bytes >= REPLAYER_TURN_BYTES_MAX) {
+            core->replay_due_ns = core->time.now_ns;
+            break;
+        }
+        sender_begin(core, SENDER_BATCH_MAX);
+        struct replay *replay = &core->replays[core->replay_turn++ % CORE_REPLAYS_MAX];
+        if (replay->conn != CONN_NONE) {
+            bytes += replayer_step(core, replay);
+        }
+    }
+    sender_submit(core);
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        frame_log_unpin(core->streams[i].log, core->options.index);
+    }
+}

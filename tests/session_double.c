@@ -1,0 +1,490 @@
+#include "tests/session_double.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct core *core;
+const struct core_lag behind = {
+    .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
+struct channels *channels;
+
+bool log_wants(enum log_level level)
+{
+    (void)level;
+    return true;
+}
+
+void log_post(uint32_t producer, enum log_level level, const char *text)
+{
+    assert_int_equal(producer, 1);
+    assert_int_equal(level, LOG_LEVEL_INFO);
+    snprintf(core->line, sizeof core->line, "%s", text);
+}
+
+uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
+{
+    (void)publisher;
+    return now_ns + 5;
+}
+
+void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])
+{
+    (void)self, (void)conn;
+    strcpy(text, "127.0.0.1:5123");
+}
+
+void core_conn_source(struct core *self, uint32_t conn, struct core_source *source_out)
+{
+    (void)self, (void)conn;
+    *source_out = (struct core_source){.is_unix = true};
+}
+
+void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
+{
+    (void)self, (void)conn, (void)code, (void)reason;
+}
+
+uint32_t core_index(const struct core *self)
+{
+    (void)self;
+    return 0;
+}
+
+void core_send_text(struct core *self, uint32_t conn, const char *payload, size_t payload_bytes)
+{
+    json_error_t error;
+    assert_true(conn < CONNS);
+    assert_true(self->text_count < TEXTS_MAX);
+    json_t *text = json_loadb(payload, payload_bytes, JSON_REJECT_DUPLICATES, &error);
+    if (text == NULL) {
+        fail_msg("not JSON: %s: %.*s", error.text, (int)payload_bytes, payload);
+    }
+    self->texts[self->text_count++] = text;
+}
+
+static void tell_subscriber(uint32_t channel, int change)
+{
+    session_ops.on_subscriber(core->sessions, core, channel, change);
+}
+
+void end_conn(uint32_t conn)
+{
+    static const struct core_conn_end end = {.close_code = 1006, .text = "reset by peer"};
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        if (core->subs[conn][channel].on) {
+            tell_subscriber(channel, -1);
+        }
+    }
+    memset(core->subs[conn], 0, sizeof core->subs[conn]);
+    memset(core->groups[conn], 0, sizeof core->groups[conn]);
+    session_ops.on_close(core->sessions, core, conn, &end);
+}
+
+int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t group,
+                   enum lag_policy policy, bool snapshot, uint8_t tag)
+{
+    struct fake_sub *sub = &self->subs[conn][channel];
+    if (self->end_when > 0 && --self->end_when == 0) {
+        end_conn(conn);
+        return -ENOSPC;
+    }
+    if (sub->on) {
+        return 1;
+    }
+    if (self->room == 0) {
+        return -ENOSPC;
+    }
+    self->room--;
+    *sub = (struct fake_sub){.on = true,
+                             .snapshot = snapshot,
+                             .group = (uint8_t)group,
+                             .policy = (uint8_t)policy,
+                             .tag = tag};
+    tell_subscriber(channel, 1);
+    return 0;
+}
+
+int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
+{
+    bool was_on = self->subs[conn][channel].on;
+    self->subs[conn][channel].on = false;
+    if (was_on) {
+        tell_subscriber(channel, -1);
+    }
+    return was_on ? 0 : -ENOENT;
+}
+
+int core_subscription_tag(struct core *self, uint32_t conn, uint32_t channel)
+{
+    return self->subs[conn][channel].on ? self->subs[conn][channel].tag : -ENOENT;
+}
+
+void core_set_subscription(struct core *self, uint32_t conn, uint32_t channel,
+                           enum lag_policy policy, uint8_t tag)
+{
+    assert_true(self->subs[conn][channel].on);
+    self->subs[conn][channel].policy = (uint8_t)policy;
+    self->subs[conn][channel].tag = tag;
+}
+
+void core_set_max_lag(struct core *self, uint32_t conn, uint32_t channel, uint16_t max_lag_ms)
+{
+    self->subs[conn][channel].max_lag_ms = max_lag_ms;
+}
+
+uint16_t core_max_lag(struct core *self, uint32_t conn, uint32_t channel)
+{
+    return self->subs[conn][channel].max_lag_ms;
+}
+
+void core_set_group_max_lag(struct core *self, uint32_t conn, uint32_t group, uint16_t max_lag_ms)
+{
+    self->groups[conn][group].max_lag_ms = max_lag_ms;
+}
+
+uint16_t core_group_max_lag(struct core *self, uint32_t conn, uint32_t group)
+{
+    return self->groups[conn][group].max_lag_ms;
+}
+
+int core_resume(struct core *self, uint32_t conn, const struct core_resume *resume)
+{
+    struct fake_sub *sub = &self->subs[conn][resume->channel];
+    if (resume->is_same_epoch && resume->seq > self->newest_seq) {
+        return -ERANGE;
+    }
+    if (self->end_when > 0 && --self->end_when == 0) {
+        end_conn(conn);
+        return -ENOSPC;
+    }
+    if (!sub->on && self->room-- == 0) {
+        self->room = 0;
+        return -ENOSPC;
+    }
+    *sub = (struct fake_sub){.on = true,
+                             .group = (uint8_t)resume->group,
+                             .policy = (uint8_t)resume->policy,
+                             .tag = resume->tag,
+                             .resumed_from = resume->is_same_epoch ? resume->seq + 1 : 1};
+    return !resume->is_same_epoch || resume->seq < self->dropped_seq;
+}
+
+uint64_t core_find_snapshots(struct core *self, uint32_t conn, struct core_snapshot *snapshots,
+                             uint32_t count)
+{
+    (void)conn;
+    for (uint32_t i = 0; i < count; i++) {
+        snapshots[i].error = self->snapshot_error;
+        snapshots[i].as_of = self->newest_seq + snapshots[i].channel;
+    }
+    return 77;
+}
+
+void core_send_snapshots(struct core *self, uint32_t conn, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned)
+{
+    (void)conn;
+    assert_true(count <= 1000);
+    assert_int_equal(pinned, 77);
+    self->sent_count = count;
+    self->sent_after = self->text_count;
+    for (uint32_t i = 0; i < count && i < CONNS; i++) {
+        self->sent[i] = snapshots[i];
+    }
+}
+
+int core_replay(struct core *self, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *replayed, uint32_t count)
+{
+    (void)conn;
+    self->replay = *replay;
+    self->replayed_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(i == 0 || replayed[i].channel > replayed[i - 1].channel);
+        self->replayed[i < CONNS ? i : 0] = replayed[i];
+    }
+    return self->replay_result;
+}
+
+void core_stop_replay(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    self->replayed_count = 0;
+}
+
+uint64_t core_log_begins_ns(struct core *self, uint32_t conn)
+{
+    (void)self, (void)conn;
+    return 1700000000000000123;
+}
+
+int core_subscribe_group(struct core *self, uint32_t conn, uint32_t group, enum lag_policy policy,
+                         bool snapshot)
+{
+    bool was_on = self->groups[conn][group].on;
+    struct fake_sub *sub = &self->groups[conn][group];
+    *sub = (struct fake_sub){
+        .on = true, .snapshot = snapshot, .policy = (uint8_t)policy, .max_lag_ms = sub->max_lag_ms};
+    return was_on;
+}
+
+int core_unsubscribe_group(struct core *self, uint32_t conn, uint32_t group)
+{
+    assert_true(self->groups[conn][group].on);
+    self->groups[conn][group].on = false;
+    return 0;
+}
+
+uint32_t core_conn_encoding(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return self->encoding;
+}
+
+uint32_t core_group_conn_count(struct core *self, uint32_t encoding, uint32_t group)
+{
+    uint32_t count = 0;
+    for (uint32_t conn = 0; encoding == self->encoding && conn < CONNS; conn++) {
+        count += self->groups[conn][group].on;
+    }
+    return count;
+}
+
+uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, uint32_t place)
+{
+    uint32_t conn = 0;
+    assert_int_equal(encoding, self->encoding);
+    while (!self->groups[conn][group].on || place-- > 0) {
+        conn++;
+    }
+    return conn;
+}
+
+uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)self, (void)conn;
+    return 100 + channel;
+}
+
+uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)self, (void)conn;
+    return UINT64_C(0x00ab000000000000) + channel;
+}
+
+bool core_conn_is_current(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return !self->is_behind;
+}
+
+void core_conn_lag(struct core *self, uint32_t conn, struct core_lag *lag_out)
+{
+    (void)conn;
+    *lag_out = (struct core_lag){.round_trip_us = 77};
+    if (self->is_behind) {
+        *lag_out = behind;
+    }
+}
+
+/* Every channel of the table, in turns. */
+uint32_t core_conn_channels(struct core *self, uint32_t conn, uint32_t *turn,
+                            uint32_t *channels_out, uint32_t max)
+{
+    uint32_t count = 0;
+    uint32_t place = 0;
+    for (uint32_t channel = 0; channel < CHANNELS && count < max; channel++) {
+        if (self->subs[conn][channel].on && place++ >= *turn) {
+            channels_out[count++] = channel;
+        }
+    }
+    *turn = count == max ? *turn + count : 0;
+    return count;
+}
+
+void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *stats_out)
+{
+    (void)self;
+    (void)conn;
+    *stats_out =
+        (struct core_conn_stats){.frames_sent = 5, .frames_lost = 2, .frames_conflated = 1};
+}
+
+/* ---- Helpers ---- */
+
+void open_channel(const char *symbol, enum md_type type)
+{
+    uint32_t before = channels_count(channels);
+    uint32_t channel = channels_open(channels, symbol, strlen(symbol), type);
+    assert_int_equal(channel, before);
+    session_ops.on_channel(core->sessions, core, channel);
+}
+
+void forget_texts(void)
+{
+    for (uint32_t i = 0; i < core->text_count; i++) {
+        json_decref(core->texts[i]);
+    }
+    core->text_count = 0;
+}
+
+void open_conn(uint32_t conn)
+{
+    session_ops.on_open(core->sessions, core, conn, 0);
+}
+
+static int set_up_with(uint32_t subscription_count_max)
+{
+    struct session_options options = {
+        .conn_count_max = CONNS,
+        .subscription_count_max = subscription_count_max,
+        .heartbeat_interval_ns = 30 * NS_PER_SECOND,
+        .idle_timeout_ns = 300 * NS_PER_SECOND,
+        .epoch = EPOCH,
+    };
+    core = calloc(1, sizeof *core);
+    core->room = UINT32_MAX;
+    assert_int_equal(channels_create(&channels), 0);
+    options.channels = channels;
+    assert_int_equal(sessions_create(&core->sessions, &options), 0);
+    open_conn(0);
+    return 0;
+}
+
+int set_up(void **state)
+{
+    (void)state;
+    set_up_with(LIMIT);
+    open_channel("000001.SZ", MD_QUOTE); /* 0 */
+    open_channel("000002.SZ", MD_QUOTE); /* 1 */
+    open_channel("600000.SH", MD_QUOTE); /* 2 */
+    open_channel("000001.SZ", MD_TRADE); /* 3 */
+    open_channel("000001.SZ", MD_DEPTH); /* 4 */
+    open_channel("000001.SZ", MD_BAR);   /* 5 */
+    forget_texts();
+    return 0;
+}
+
+int set_up_wide(void **state)
+{
+    (void)state;
+    set_up_with(100000);
+    forget_texts();
+    return 0;
+}
+
+int tear_down(void **state)
+{
+    (void)state;
+    forget_texts();
+    sessions_destroy(core->sessions);
+    channels_destroy(channels);
+    free(core);
+    return 0;
+}
+
+void say(uint32_t conn, const char *text)
+{
+    size_t bytes = strlen(text);
+    uint8_t *copy = malloc(bytes); /* Exactly as long, so that a longer read is found. */
+    memcpy(copy, text, bytes);
+    session_ops.on_message(core->sessions, core, conn, WS_TEXT, copy, bytes, 0);
+    free(copy);
+}
+
+json_t *ask(const char *text, const char *type)
+{
+    forget_texts();
+    say(0, text);
+    assert_int_equal(core->text_count, 1);
+    json_t *answer = core->texts[0];
+    assert_string_equal(json_string_value(json_object_get(answer, "type")), type);
+    assert_true(json_integer_value(json_object_get(answer, "ts")) > 1700000000000000000);
+    json_t *data = json_object_get(answer, "data");
+    assert_true(json_is_object(data));
+    return data;
+}
+
+const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    assert_non_null(text);
+    return text;
+}
+
+long long number_of(const json_t *object, const char *key)
+{
+    const json_t *number = json_object_get(object, key);
+    assert_true(json_is_integer(number));
+    return json_integer_value(number);
+}
+
+json_t *entry_of(const json_t *data, const char *list, const char *symbol, const char *type)
+{
+    size_t index;
+    json_t *entry;
+    assert_true(json_is_array(json_object_get(data, list)));
+    json_array_foreach(json_object_get(data, list), index, entry)
+    {
+        if (strcmp(text_of(entry, "symbol"), symbol) == 0 &&
+            strcmp(text_of(entry, "type"), type) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+size_t count_of(const json_t *data, const char *list)
+{
+    return json_array_size(json_object_get(data, list));
+}
+
+long long failure(const json_t *data, const char *symbol, const char *type)
+{
+    const json_t *entry = entry_of(data, "failed", symbol, type);
+    assert_non_null(entry);
+    assert_true(strlen(text_of(entry, "message")) > 0);
+    assert_true(json_is_boolean(json_object_get(entry, "retry")));
+    return number_of(entry, "code");
+}
+
+long long covered(const json_t *data, const char *pattern)
+{
+    return number_of(entry_of(data, "ok", pattern, "quote"), "channels");
+}
+
+const char *table(uint32_t conn)
+{
+    static char text[64];
+    uint32_t count = channels_count(channels);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fake_sub *sub = &core->subs[conn][i];
+        char letter = "scd"[sub->policy];
+        text[i] = !sub->on ? '.' : sub->tag & 1 ? (char)(letter - 'a' + 'A') : letter;
+    }
+    text[count] = '\0';
+    return text;
+}
+
+const char *defined(uint32_t i)
+{
+    static char text[64];
+    size_t index;
+    const json_t *entry;
+    assert_true(i < core->text_count);
+    assert_string_equal(text_of(core->texts[i], "type"), "DEFINITION");
+    text[0] = '\0';
+    json_array_foreach(json_object_get(json_object_get(core->texts[i], "data"), "channels"), index,
+                       entry)
+    {
+        long long ch = number_of(entry, "ch");
+        const struct channel *channel = channels_get(channels, (uint32_t)ch);
+        assert_string_equal(text_of(entry, "symbol"), channel->symbol);
+        assert_string_equal(text_of(entry, "type"), md_type_name((enum md_type)channel->type));
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lld", index == 0 ? "" : " ",
+                 ch);
+    }
+    return text;
+}

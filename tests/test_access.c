@@ -1,0 +1,297 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/base/units.h"
+#include "src/access.h"
+#include "tests/guard_page.h"
+
+#define NOW_NS (1000 * NS_PER_SECOND)
+#define WALL_NS (UINT64_C(1800000000) * NS_PER_SECOND)
+#define TOKEN "full-token-0123456789"
+
+static struct access *access_made;
+
+static struct access *make(const struct access_options *options)
+{
+    char error[512] = "";
+    if (access_create(&access_made, options, error, sizeof error) != 0) {
+        fail_msg("%s", error);
+    }
+    return access_made;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (access_made != NULL) {
+        access_destroy(access_made);
+        access_made = NULL;
+    }
+    return 0;
+}
+
+static struct core_source source_of(const char *text)
+{
+    struct core_source source = {.port = 5000};
+    assert_true(ip_address_parse(&source.address, text, strlen(text)));
+    return source;
+}
+
+static const struct core_source unix_source = {.is_unix = true};
+
+/* A request with these header lines, in the memory of the test. */
+static struct core_request ask(const char *target, const char *headers)
+{
+    static char head[4096];
+    int bytes =
+        snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", target, headers);
+    return (struct core_request){.head = (const uint8_t *)head, .head_bytes = (size_t)bytes};
+}
+
+/* ---- Addresses ---- */
+
+static void the_client_is_whom_believed_hops_name(void **state)
+{
+    (void)state;
+    struct access_options options = {.trusted_proxies = "10.0.0.0/8,2001:db8::/32"};
+    struct access *access = make(&options);
+    static const struct {
+        const char *peer, *headers, *client;
+    } cases[] = {
+        {"192.0.2.1", "X-Forwarded-For: 198.51.100.1\r\n", "192.0.2.1"},
+        {"192.0.2.1", "X-Real-IP: 198.51.100.1\r\n", "192.0.2.1"},
+        {"10.0.0.1", "", "10.0.0.1"},
+        {"10.0.0.1", "X-Real-IP: 198.51.100.1\r\n", "198.51.100.1"},
+        {"10.0.0.1", "X-Forwarded-For: 198.51.100.1\r\n", "198.51.100.1"},
+        {"10.0.0.1", "x-forwarded-for:198.51.100.1 ,10.1.1.1,\t2001:db8::1\r\n", "198.51.100.1"},
+        {"10.0.0.1", "X-Forwarded-For: 6.6.6.6, 198.51.100.1\r\n", "198.51.100.1"},
+        {"10.0.0.1", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 198.51.100.1, 10.2.2.2\r\n",
+         "198.51.100.1"},
+        {"10.0.0.1", "X-Forwarded-For: 10.6.6.6, 198.51.100.1\r\n", "198.51.100.1"},
+        {"10.0.0.1", "X-Forwarded-For: 10.6.6.6\r\n", "10.6.6.6"},
+        {"10.0.0.1", "X-Forwarded-For: \r\n", "10.0.0.1"},
+        {"10.0.0.1", "X-Forwarded-For: 198.51.100.1,\r\n", "10.0.0.1"},
+        {"10.0.0.1", "X-Forwarded-For: 198.51.100.1, unknown\r\n", "10.0.0.1"},
+        {"10.0.0.1", "X-Forwarded-For: unknown\r\nX-Real-IP: 198.51.100.1\r\n", "10.0.0.1"},
+        {"10.0.0.1", "X-Forwarded-For: [2001:db9::1]:4000\r\n", "2001:db9::1"},
+        {"10.0.0.1", "X-Forwarded-For: 198.51.100.1:4000\r\n", "198.51.100.1"},
+        {"::ffff:10.0.0.1", "X-Forwarded-For: ::ffff:198.51.100.1\r\n", "198.51.100.1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct core_source peer = source_of(cases[i].peer);
+        struct core_request request = ask("/", cases[i].headers);
+        struct core_source client = access_client(access, &peer, &request);
+        char text[IP_ADDRESS_TEXT_BYTES_MAX];
+        ip_address_format(&client.address, text);
+        if (strcmp(text, cases[i].client) != 0) {
+            fail_msg("%s with %s: %s", cases[i].peer, cases[i].headers, text);
+        }
+    }
+    struct core_request request = ask("/", "X-Forwarded-For: 198.51.100.1\r\n");
+    assert_true(access_client(access, &unix_source, &request).is_unix);
+}
+
+static void hops_are_not_followed_for_ever(void **state)
+{
+    (void)state;
+    struct access_options options = {.trusted_proxies = "10.0.0.0/8"};
+    struct access *access = make(&options);
+    char headers[2000] = "X-Forwarded-For: 6.6.6.6";
+    for (int i = 0; i < ACCESS_FORWARDED_MAX; i++) {
+        strcat(headers, ",10.0.0.9");
+    }
+    strcat(headers, "\r\n");
+    struct core_source peer = source_of("10.0.0.1");
+    struct core_request request = ask("/", headers);
+    struct core_source client = access_client(access, &peer, &request);
+    struct core_source last = source_of("10.0.0.9");
+    assert_true(ip_address_equal(&client.address, &last.address));
+}
+
+static void limits_spare_this_host_and_trusted_proxies_unless_given(void **state)
+{
+    (void)state;
+    struct access_options options = {.rate_limit_enabled = true, .trusted_proxies = "10.0.0.1"};
+    struct access *access = make(&options);
+    uint32_t entry;
+    struct core_source sources[] = {source_of("127.0.0.1"), source_of("::1"), unix_source,
+                                    source_of("10.0.0.1")};
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        for (int n = 0; n < 100; n++) {
+            assert_int_equal(access_accept(access, &sources[i], NOW_NS, &entry).verdict, ACCESS_OK);
+            assert_int_equal(entry, RATE_NONE);
+        }
+        bool is_proxy = i == 3;
+        assert_int_equal(access_message_rate(access, &sources[i]).interval_ns != 0, is_proxy);
+    }
+    struct core_source other = source_of("192.0.2.1");
+    for (int n = 0; n < 20; n++) {
+        assert_int_equal(access_accept(access, &other, NOW_NS, &entry).verdict, ACCESS_OK);
+        access_leave(access, entry);
+    }
+    struct access_answer answer = access_accept(access, &other, NOW_NS, &entry);
+    assert_int_equal(answer.verdict, ACCESS_TOO_FAST);
+    assert_int_equal(answer.wait_ns, NS_PER_SECOND / 10);
+
+    access_destroy(access);
+    options.ip_connections_max = 3;
+    options.messages_per_s = 7;
+    access = make(&options);
+    for (int n = 0; n < 3; n++) {
+        assert_int_equal(access_accept(access, &sources[0], NOW_NS, &entry).verdict, ACCESS_OK);
+    }
+    assert_int_equal(access_accept(access, &sources[0], NOW_NS, &entry).verdict, ACCESS_TOO_MANY);
+    assert_int_equal(access_message_rate(access, &sources[0]).burst, 14);
+    assert_int_equal(access_message_rate(access, &unix_source).burst, 14);
+
+    access_destroy(access);
+    options.rate_limit_enabled = false;
+    access = make(&options);
+    for (int n = 0; n < 100; n++) {
+        assert_int_equal(access_accept(access, &other, NOW_NS, &entry).verdict, ACCESS_OK);
+    }
+    assert_int_equal(access_message_rate(access, &other).interval_ns, 0);
+}
+
+/* ---- Tokens ---- */
+
+static enum access_verdict authenticate(struct access *access, const char *target,
+                                        const char *headers)
+{
+    struct access_grant grant = {0};
+    struct core_request request = ask(target, headers);
+    struct access_answer answer = access_authenticate_request(access, &request, WALL_NS, &grant);
+    if (answer.verdict == ACCESS_OK) {
+        assert_string_equal(grant.name, "auth-token");
+        access_drop_grant(&grant);
+    }
+    return answer.verdict;
+}
+
+static void a_token_comes_in_one_header_or_an_allowed_query(void **state)
+{
+    (void)state;
+    struct access_options options = {
+        .enable_auth = true, .auth_token = TOKEN, .allow_query_token = true};
+    struct access *access = make(&options);
+    static const struct {
+        const char *target, *headers;
+        enum access_verdict verdict;
+    } cases[] = {
+        {"/", "", ACCESS_NO_TOKEN},
+        {"/", "Authorization: Bearer " TOKEN "\r\n", ACCESS_OK},
+        {"/", "authorization:bearer " TOKEN " \r\n", ACCESS_OK},
+        {"/", "Authorization: Bearer\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: Bearer  " TOKEN "\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: " TOKEN "\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: Bearer " TOKEN "\r\nAuthorization: Bearer " TOKEN "\r\n",
+         ACCESS_BAD_TOKEN},
+        {"/?token=" TOKEN, "Authorization: Bearer x\r\n", ACCESS_BAD_TOKEN},
+        {"/?token=" TOKEN, "", ACCESS_OK},
+        {"/?a=b&token=" TOKEN "&c", "", ACCESS_OK},
+        {"/?token=full%2dtoken-0123456789", "", ACCESS_OK},
+        {"/?token=full%2-token-0123456789", "", ACCESS_BAD_TOKEN},
+        {"/?token=" TOKEN "%", "", ACCESS_BAD_TOKEN},
+        {"/?token=" TOKEN "%0", "", ACCESS_BAD_TOKEN},
+        {"/?token=", "", ACCESS_NO_TOKEN},
+        {"/?token", "", ACCESS_NO_TOKEN},
+        {"/?", "", ACCESS_NO_TOKEN},
+        {"/?atoken=" TOKEN, "", ACCESS_NO_TOKEN},
+        {"/token=" TOKEN, "", ACCESS_NO_TOKEN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum access_verdict verdict = authenticate(access, cases[i].target, cases[i].headers);
+        if (verdict != cases[i].verdict) {
+            fail_msg("%s %s: %d", cases[i].target, cases[i].headers, verdict);
+        }
+    }
+    access_destroy(access);
+    options.allow_query_token = false;
+    access = make(&options);
+    assert_int_equal(authenticate(access, "/?token=" TOKEN, ""), ACCESS_NO_TOKEN);
+}
+
+static void nothing_is_read_behind_the_head(void **state)
+{
+    (void)state;
+    struct access_options options = {.enable_auth = true,
+                                     .auth_token = TOKEN,
+                                     .allow_query_token = true,
+                                     .allowed_origins = "https://example.com",
+                                     .trusted_proxies = "::/0"};
+    struct access *access = make(&options);
+    struct guard_page guard;
+    struct core_source peer = source_of("10.0.0.1");
+    guard_page_init(&guard, 4096);
+    static const char *const targets[] = {"/?token=%", "/?token=%2", "/?toke", "/"};
+    static const char *const headers[] = {"Origin:\r\n", "X-Forwarded-For: [::1\r\n",
+                                          "X-Real-IP: [\r\n", "X-Forwarded-For: 1:\r\n",
+                                          "Authorization: Bearer \r\n"};
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t j = 0; j < 5; j++) {
+            struct access_grant grant;
+            uint32_t entry;
+            struct core_request request = ask(targets[i], headers[j]);
+            request.head = guard_page_copy(&guard, request.head, request.head_bytes);
+            (void)access_client(access, &peer, &request);
+            (void)access_ask(access, &peer, false, &request, NOW_NS, &entry);
+            assert_int_not_equal(
+                access_authenticate_request(access, &request, WALL_NS, &grant).verdict, ACCESS_OK);
+        }
+    }
+    guard_page_deinit(&guard);
+}
+
+static void an_origin_must_be_one_of_those_listed(void **state)
+{
+    (void)state;
+    struct access_options options = {.allowed_origins = "https://a.example, http://b.example:81"};
+    struct access *access = make(&options);
+    static const struct {
+        const char *headers;
+        bool may;
+    } cases[] = {
+        {"", true},
+        {"Origin: https://a.example\r\n", true},
+        {"Origin: http://b.example:81\r\n", true},
+        {"Origin: http://b.example\r\n", false},
+        {"Origin: null\r\n", false},
+        {"Origin:\r\n", false},
+        {"Origin: https://a.example\r\nOrigin: https://a.example\r\n", false},
+    };
+    struct core_source client = source_of("192.0.2.1");
+    uint32_t entry;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct core_request request = ask("/", cases[i].headers);
+        enum access_verdict verdict =
+            access_ask(access, &client, false, &request, NOW_NS, &entry).verdict;
+        assert_int_equal(verdict == ACCESS_OK, cases[i].may);
+    }
+    access_destroy(access);
+    options.allowed_origins = "*";
+    access = make(&options);
+    struct core_request request = ask("/", "Origin: null\r\n");
+    assert_int_equal(access_ask(access, &client, false, &request, NOW_NS, &entry).verdict,
+                     ACCESS_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(the_client_is_whom_believed_hops_name, tear_down),
+        cmocka_unit_test_teardown(hops_are_not_followed_for_ever, tear_down),
+        cmocka_unit_test_teardown(limits_spare_this_host_and_trusted_proxies_unless_given,
+                                  tear_down),
+        cmocka_unit_test_teardown(a_token_comes_in_one_header_or_an_allowed_query, tear_down),
+        cmocka_unit_test_teardown(nothing_is_read_behind_the_head, tear_down),
+        cmocka_unit_test_teardown(an_origin_must_be_one_of_those_listed, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,364 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/jwt.h"
+#include "tests/guard_page.h"
+
+#define SECRET "0123456789abcdef0123456789abcdef"
+#define NOW 1800000000
+#define HS256 "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#define EDDSA "{\"alg\":\"EdDSA\"}"
+#define GOOD "{\"exp\":1800000600,\"sub\":\"desk\"}"
+
+static struct jwt_keys keys;
+static EVP_PKEY *signer; /* of RFC 8037, appendix A.1 */
+
+static const uint8_t signer_seed[32] = {
+    0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
+    0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60};
+#define SIGNER_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+#define SIGNER_SET "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" SIGNER_X "\"}]}"
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&keys, 0, sizeof keys);
+    keys.audience = "ringcast";
+    signer = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, signer_seed, 32);
+    return signer == NULL;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    jwt_keys_deinit(&keys);
+    EVP_PKEY_free(signer);
+    return 0;
+}
+
+static void load(const char *text)
+{
+    char error[256] = "";
+    if (jwt_keys_load(&keys, text, strlen(text), error, sizeof error) != 0) {
+        fail_msg("%s", error);
+    }
+}
+
+/* ---- Making tokens ---- */
+
+static size_t encode(char *out, const void *bytes, size_t count)
+{
+    int length = EVP_EncodeBlock((uint8_t *)out, bytes, (int)count);
+    for (int i = 0; i < length; i++) {
+        out[i] = out[i] == '+' ? '-' : out[i] == '/' ? '_' : out[i];
+    }
+    while (length > 0 && out[length - 1] == '=') {
+        length--;
+    }
+    out[length] = '\0';
+    return (size_t)length;
+}
+
+static void sign(char *token, const char *header, const char *claims, bool by_hmac,
+                 const char *secret)
+{
+    uint8_t signature[64];
+    size_t signature_bytes = sizeof signature;
+    size_t at = encode(token, header, strlen(header));
+    token[at++] = '.';
+    at += encode(token + at, claims, strlen(claims));
+    if (by_hmac) {
+        unsigned int bytes = 0;
+        HMAC(EVP_sha256(), secret, (int)strlen(secret), (uint8_t *)token, at, signature, &bytes);
+        signature_bytes = bytes;
+    } else {
+        EVP_MD_CTX *context = EVP_MD_CTX_new();
+        EVP_DigestSignInit(context, NULL, NULL, NULL, signer);
+        EVP_DigestSign(context, signature, &signature_bytes, (uint8_t *)token, at);
+        EVP_MD_CTX_free(context);
+    }
+    token[at++] = '.';
+    encode(token + at, signature, signature_bytes);
+}
+
+static enum jwt_status verify_at(const char *token, uint64_t wall_s)
+{
+    struct jwt_verdict verdict = {0};
+    enum jwt_status status = jwt_verify(&keys, token, strlen(token), wall_s, &verdict);
+    assert_int_equal(status == JWT_OK, verdict.claims != NULL);
+    json_decref(verdict.claims);
+    return status;
+}
+
+static enum jwt_status verify_hmac(const char *header, const char *claims)
+{
+    static char token[20000];
+    sign(token, header, claims, true, SECRET);
+    return verify_at(token, NOW);
+}
+
+/* ---- Tests ---- */
+
+/* RFC 7515, appendix A.1. */
+static void the_example_of_rfc_7515_is_verified(void **state)
+{
+    (void)state;
+    static const char token[] =
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogI"
+        "mh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    load("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-"
+         "1qS0gZH75aK"
+         "tMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}");
+    struct jwt_verdict verdict;
+    assert_int_equal(jwt_verify(&keys, token, strlen(token), 1300819379, &verdict), JWT_OK);
+    assert_int_equal(verdict.expires_s, 1300819380);
+    assert_string_equal(json_string_value(json_object_get(verdict.claims, "iss")), "joe");
+    json_decref(verdict.claims);
+    assert_int_equal(verify_at(token, 1300819380 + JWT_LEEWAY_SECONDS), JWT_EXPIRED);
+}
+
+/* RFC 8037, appendix A.4: signed well, and then no claims. */
+static void the_example_of_rfc_8037_is_verified(void **state)
+{
+    (void)state;
+    static const char token[] = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_"
+                                "MGCjP0JzlnLWG1PPOt7-09PGcv"
+                                "Mg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    load(SIGNER_SET);
+    assert_int_equal(verify_at(token, NOW), JWT_MALFORMED);
+    char other[sizeof token];
+    memcpy(other, token, sizeof token);
+    other[30] ^= 1;
+    assert_int_equal(verify_at(other, NOW), JWT_BAD_SIGNATURE);
+}
+
+static void every_changed_character_is_noticed(void **state)
+{
+    (void)state;
+    for (int by_hmac = 0; by_hmac < 2; by_hmac++) {
+        char token[1000];
+        jwt_keys_deinit(&keys);
+        load(by_hmac ? SECRET : SIGNER_SET);
+        sign(token, by_hmac ? HS256 : EDDSA, GOOD, by_hmac, SECRET);
+        assert_int_equal(verify_at(token, NOW), JWT_OK);
+        for (size_t i = 0; token[i] != '\0'; i++) {
+            char was = token[i];
+            token[i] = was == 'A' ? 'B' : 'A';
+            assert_int_not_equal(verify_at(token, NOW), JWT_OK);
+            token[i] = was;
+        }
+        assert_int_equal(verify_at(token, NOW), JWT_OK);
+    }
+}
+
+static void an_algorithm_belongs_to_its_key(void **state)
+{
+    (void)state;
+    char token[1000];
+    char pem[200];
+    BIO *bio = BIO_new(BIO_s_mem());
+    EVP_PKEY *public_key = signer;
+    PEM_write_bio_PUBKEY(bio, public_key);
+    int pem_bytes = BIO_read(bio, pem, sizeof pem - 1);
+    pem[pem_bytes] = '\0';
+    BIO_free(bio);
+
+    load(pem);
+    sign(token, EDDSA, GOOD, false, NULL);
+    assert_int_equal(verify_at(token, NOW), JWT_OK);
+    /* The public key as a secret, and what it knows as a signature. */
+    sign(token, HS256, GOOD, true, pem);
+    assert_int_equal(verify_at(token, NOW), JWT_BAD_ALGORITHM);
+    sign(token, EDDSA, GOOD, true, pem);
+    assert_int_equal(verify_at(token, NOW), JWT_BAD_SIGNATURE);
+
+    jwt_keys_deinit(&keys);
+    load(SECRET);
+    sign(token, EDDSA, GOOD, false, NULL);
+    assert_int_equal(verify_at(token, NOW), JWT_BAD_ALGORITHM);
+    static const char *const headers[] = {
+        "{\"alg\":\"none\"}",  "{\"alg\":\"None\"}",  "{\"alg\":\"\"}",       "{\"alg\":\"hs256\"}",
+        "{\"alg\":\"HS512\"}", "{\"alg\":\"RS256\"}", "{\"alg\":\"HS2560\"}",
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        assert_int_equal(verify_hmac(headers[i], GOOD), JWT_BAD_ALGORITHM);
+        sign(token, headers[i], GOOD, true, SECRET);
+        strrchr(token, '.')[1] = '\0'; /* without any signature */
+        assert_int_equal(verify_at(token, NOW), JWT_BAD_ALGORITHM);
+    }
+    sign(token, HS256, GOOD, true, SECRET);
+    strrchr(token, '.')[1] = '\0';
+    assert_int_equal(verify_at(token, NOW), JWT_BAD_SIGNATURE);
+}
+
+static void a_kid_names_a_key(void **state)
+{
+    (void)state;
+    char token[1000];
+    load("{\"keys\":[{\"kty\":\"oct\",\"kid\":\"old\","
+         "\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"},"
+         "{\"kty\":\"OKP\",\"kid\":\"new\",\"x\":\"" SIGNER_X "\"}]}");
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":\"old\"}", GOOD), JWT_OK);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\"}", GOOD), JWT_OK);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":\"new\"}", GOOD), JWT_BAD_ALGORITHM);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":\"olds\"}", GOOD), JWT_UNKNOWN_KEY);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":7}", GOOD), JWT_MALFORMED);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", GOOD), JWT_MALFORMED);
+    sign(token, "{\"alg\":\"EdDSA\",\"kid\":\"new\"}", GOOD, false, NULL);
+    assert_int_equal(verify_at(token, NOW), JWT_OK);
+}
+
+struct jwt_claims_case {
+    const char *claims;
+    enum jwt_status status;
+};
+
+static void claims_are_judged_with_the_stated_leeway(void **state)
+{
+    (void)state;
+    static const struct jwt_claims_case cases[] = {
+        {"{\"exp\":1800000001}", JWT_OK},
+        {"{\"exp\":1799999996}", JWT_OK}, /* 4 s ago */
+        {"{\"exp\":1799999995}", JWT_EXPIRED},
+        {"{\"exp\":1799999995.9}", JWT_EXPIRED},
+        {"{\"exp\":0}", JWT_EXPIRED},
+        {"{\"exp\":1800000001,\"nbf\":1800000005}", JWT_OK},
+        {"{\"exp\":1800000001,\"nbf\":1800000006}", JWT_TOO_EARLY},
+        {"{\"exp\":1800000001,\"nbf\":1800000005.1}", JWT_TOO_EARLY},
+        {"{}", JWT_BAD_CLAIMS},
+        {"{\"exp\":null}", JWT_BAD_CLAIMS},
+        {"{\"exp\":\"1800000001\"}", JWT_BAD_CLAIMS},
+        {"{\"exp\":-1}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1e300}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000001,\"nbf\":\"0\"}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000001,\"aud\":\"ringcast\"}", JWT_OK},
+        {"{\"exp\":1800000001,\"aud\":[\"other\",\"ringcast\"]}", JWT_OK},
+        {"{\"exp\":1800000001,\"aud\":\"other\"}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000001,\"aud\":[]}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000001,\"aud\":7}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000001,\"exp\":1}", JWT_MALFORMED},
+        {"[1800000001]", JWT_MALFORMED},
+        {"", JWT_MALFORMED},
+        {"{\"exp\":1800000001", JWT_MALFORMED},
+        {"{\"exp\":18000000010000000000000000}", JWT_MALFORMED},
+    };
+    load(SECRET);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum jwt_status status = verify_hmac(HS256, cases[i].claims);
+        if (status != cases[i].status) {
+            fail_msg("%s: %s", cases[i].claims, jwt_status_text(status));
+        }
+    }
+    keys.issuer = "joe";
+    assert_int_equal(verify_hmac(HS256, "{\"exp\":1800000001,\"iss\":\"joe\"}"), JWT_OK);
+    assert_int_equal(verify_hmac(HS256, "{\"exp\":1800000001,\"iss\":\"joey\"}"), JWT_BAD_CLAIMS);
+    assert_int_equal(verify_hmac(HS256, "{\"exp\":1800000001}"), JWT_BAD_CLAIMS);
+}
+
+static void what_is_no_token_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        ".",
+        "..",
+        "...",
+        "a.b",
+        "a.b.c.d",
+        "e30.e30.",
+        "e30.e30.e30",
+        "eyJhbGciOiJIUzI1NiJ9=.e30.",
+        "eyJhbGciOiJIUzI1NiJ.e30.",
+        " eyJhbGciOiJIUzI1NiJ9.e30.",
+        "eyJhbGciOiJIUzI1NiJ9.e30",
+    };
+    load(SECRET);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        assert_int_equal(verify_at(texts[i], NOW), JWT_MALFORMED);
+    }
+    static char nested[3000];
+    memset(nested, '[', 2000);
+    assert_int_equal(verify_hmac(nested, GOOD), JWT_MALFORMED);
+    assert_int_equal(verify_hmac(HS256, nested), JWT_MALFORMED);
+
+    static char claims[JWT_BYTES_MAX];
+    static char token[2 * JWT_BYTES_MAX];
+    for (size_t bytes = 2900; bytes < 3100; bytes++) {
+        snprintf(claims, sizeof claims, "{\"exp\":1800000600,\"x\":\"%*s\"}", (int)bytes, "");
+        sign(token, HS256, claims, true, SECRET);
+        assert_int_equal(verify_at(token, NOW),
+                         strlen(token) <= JWT_BYTES_MAX ? JWT_OK : JWT_MALFORMED);
+    }
+}
+
+static void nothing_is_read_behind_the_token(void **state)
+{
+    (void)state;
+    char token[1000];
+    struct guard_page guard;
+    load(SECRET);
+    sign(token, HS256, GOOD, true, SECRET);
+    guard_page_init(&guard, sizeof token);
+    for (size_t count = 0; count <= strlen(token); count++) {
+        struct jwt_verdict verdict = {0};
+        enum jwt_status status = jwt_verify(
+            &keys, (const char *)guard_page_copy(&guard, token, count), count, NOW, &verdict);
+        assert_int_equal(status == JWT_OK, count == strlen(token));
+        json_decref(verdict.claims);
+    }
+    guard_page_deinit(&guard);
+}
+
+static void keys_that_are_none_are_refused_without_a_word_of_them(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"SECRETSECRETSECRETSECRETSECRET1", "32 to 1024 bytes, this one 31"},
+        {"SECRETSECRETSECRETSECRETSECRET1 \r\n", "this one 31"},
+        {"", "this one 0"},
+        {"-----BEGIN PUBLIC KEY-----\nSECRET\n-----END PUBLIC KEY-----", "no Ed25519 public key"},
+        {"-----BEGIN RSA PRIVATE KEY-----\nSECRET", "no Ed25519 public key"},
+        {"{\"keys\":[]}", "at least one key"},
+        {"{\"keys\":[{\"kty\":\"RSA\",\"n\":\"SECRET\"}]}", "kty \"oct\" and k"},
+        {"{\"keys\":[{\"kty\":\"oct\",\"k\":\"SECRET\"}]}", "kty \"oct\" and k"},
+        {"{\"keys\":[{\"kty\":\"OKP\",\"x\":\"SECREQ\"}]}", "no Ed25519 public key"},
+        {"{\"SECRET", "a JWK set is"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char error[256] = "";
+        assert_int_equal(
+            jwt_keys_load(&keys, cases[i][0], strlen(cases[i][0]), error, sizeof error), -EINVAL);
+        if (strstr(error, cases[i][1]) == NULL || strstr(error, "SECRET") != NULL) {
+            fail_msg("%s: %s", cases[i][0], error);
+        }
+    }
+}
+
+int main(void)
+{
+#define JWT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        JWT_TEST(the_example_of_rfc_7515_is_verified),
+        JWT_TEST(the_example_of_rfc_8037_is_verified),
+        JWT_TEST(every_changed_character_is_noticed),
+        JWT_TEST(an_algorithm_belongs_to_its_key),
+        JWT_TEST(a_kid_names_a_key),
+        JWT_TEST(claims_are_judged_with_the_stated_leeway),
+        JWT_TEST(what_is_no_token_is_refused),
+        JWT_TEST(nothing_is_read_behind_the_token),
+        JWT_TEST(keys_that_are_none_are_refused_without_a_word_of_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

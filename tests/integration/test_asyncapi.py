@@ -190,9 +190,11 @@ class Recorder:
                 self.messages.append(json.loads(payload))
                 return self.messages[-1]
 
-    def read_until(self, *types):
+    def read_until(self, *types, seconds=40):
+        end = time.monotonic() + seconds
         while (message := self.read())["type"] not in types:
-            pass
+            if time.monotonic() > end:
+                raise AssertionError(f"no {types} came; at last {self.messages[-3:]}")
         return message
 
     def ask(self, answer, type, **data):
@@ -214,7 +216,7 @@ class RealServer(unittest.TestCase):
             ticks.write_text(STATUS_TICKS)
             cls.server = Server("--feed", "sim:symbols=20,rate=4000,types=quote+trade+bar+depth",
                                 "--feed", f"replay:path={ticks},loop=yes",
-                                "--frame-log-bytes", "1m", "--send-buffer-bytes", "16k").start()
+                                "--frame-log-bytes", "4m", "--send-buffer-bytes", "16k").start()
             try:
                 for session in (cls.talk, cls.lag, cls.resume, cls.sbe, cls.drain):
                     client = session(cls.server)
@@ -264,13 +266,14 @@ class RealServer(unittest.TestCase):
 
     @staticmethod
     def lag(server):
-        client = Recorder(server)
+        client = Recorder(server, receive_buffer=4096)
         client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="*", data_types=["trade", "depth"])
         assert wait_until(lambda: server.stats()["connections"]["blocked"] == 1)
-        before = server.stats()["publisher"]["ticks"]
-        assert wait_until(lambda: server.stats()["publisher"]["ticks"] > before + 20000, 30)
-        client.read_until("LAG")
-        client.read_until("GAP")
+        # LAG is told as it reads again, behind by more than half of the log; GAP, by all of it.
+        for count, told in ((9000, "LAG"), (24000, "GAP")):
+            before = server.stats()["publisher"]["ticks"]
+            assert wait_until(lambda: server.stats()["publisher"]["ticks"] > before + count, 30)
+            client.read_until(told)
         return client
 
     @staticmethod

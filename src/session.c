@@ -28,7 +28,7 @@ static void session_write_welcome_rest(struct sessions *sessions)
     const struct session_options *options = &sessions->options;
     int bytes = snprintf(sessions->welcome_rest, sizeof sessions->welcome_rest,
                          ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
-                         "\",\"encodings\":[\"md.json.v1\"]"
+                         "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
                          ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
                          ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
                          ",\"max_symbols_per_message\":%d,\"max_subscriptions\":",

@@ -633,9 +633,31 @@ void conn_on_sent(struct core *core, struct conn *conn)
 
 /* ---- Deadlines ---- */
 
+/* Who has said something in the last interval is alive without being asked; that he is asked all
+ * the same, now and then, is for his round trip. */
+static bool conn_is_heard(const struct core *core, const struct conn *conn)
+{
+    uint64_t interval_ns = core->options.heartbeat_interval_ns;
+    uint64_t asked_ns = conn->ping_sent_ns > 0 ? conn->ping_sent_ns : conn->opened_ns;
+    return core->time.now_ns < conn->last_message_ns + interval_ns &&
+           core->time.now_ns < asked_ns + CONN_PING_INTERVALS_MAX * interval_ns;
+}
+
+/* Longer for those whose answers take long, so that these are not taken for missed. */
+static uint64_t conn_ping_interval_ns(const struct core *core, const struct conn *conn)
+{
+    uint64_t least_ns = core->options.heartbeat_interval_ns;
+    uint64_t wanted_ns = conn->round_trip_us * NS_PER_US * CONN_PING_INTERVALS_MAX;
+    uint64_t most_ns = CONN_PING_INTERVALS_MAX * least_ns;
+    return wanted_ns < least_ns ? least_ns : wanted_ns > most_ns ? most_ns : wanted_ns;
+}
+
 static void conn_send_ping(struct core *core, struct conn *conn)
 {
-    conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
+    conn->next_ping_ns = core->time.now_ns + conn_ping_interval_ns(core, conn);
+    if (conn_is_heard(core, conn)) {
+        return;
+    }
     if (conn->missed_pongs >= CONN_MISSED_PONGS_MAX) {
         counter_add(&core->counters->closed_silent, 1);
         conn_close(core, conn, 4109, "no pong", "no pong");

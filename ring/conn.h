@@ -29,6 +29,7 @@
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
 #define CONN_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define CONN_MISSED_PONGS_MAX 2
+#define CONN_PING_INTERVALS_MAX 4 /* from one ping to the next; and round trips, at least */
 
 struct io_uring_cqe;
 struct puller_seq;

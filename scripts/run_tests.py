@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""run_tests: runs test programs, a line each, and keeps the counts.
+"""run_tests: runs test programs, two at a time, a line each, and keeps the counts.
 
   run_tests.py LABEL DIRECTORY [NAME...]   unit, tsan, asan: every program in DIRECTORY;
                                            integration: tests/integration with DIRECTORY's programs
@@ -9,6 +9,7 @@
 NAME: only what has it in its name. Exit code 1 when a test failed, or none ran.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -57,18 +58,22 @@ def run_one(name, command, environment):
     if status != 0 and failed == 0:
         failed = 1
     took = time.monotonic() - began
-    print(f"  {'ok' if failed == 0 else 'FAILED':6} {name:28} {passed:4} passed"
-          f"{f', {failed} failed' if failed else ''}{f', {skipped} skipped' if skipped else ''}"
-          f"  ({took:.1f} s)", flush=True)
+    report = [f"  {'ok' if failed == 0 else 'FAILED':6} {name:28} {passed:4} passed"
+              f"{f', {failed} failed' if failed else ''}{f', {skipped} skipped' if skipped else ''}"
+              f"  ({took:.1f} s)"]
+    lines = output.splitlines()
     if failed:
-        print("\n".join("    | " + line for line in output.splitlines()[-120:]), flush=True)
+        begin = next((i for i, line in enumerate(lines) if line.startswith("=====")), -150)
+        report += ["    | " + line for line in lines[begin:][:150]]
     else:
-        for line in output.splitlines():
-            if "SKIPPED:" in line:
-                print(f"    {line.strip()}")
+        report += [f"    {line.strip()}" for line in lines if "SKIPPED:" in line]
+    print("\n".join(report), flush=True)
     return passed, failed, skipped
 
 
+# What needs both cores, or none beside it that uses them: these run one at a time.
+ALONE = ("test_bench", "test_hot_path", "test_lag", "test_lifecycle.WaysToRun",
+         "test_lifecycle.Signals", "test_lag.Chaos")
 THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos")
 
 
@@ -95,12 +100,14 @@ def run_label(label, directory, names):
     if label == "server":
         environment["RINGCAST_SANITIZED"] = "1"
     environment.setdefault("RINGCAST_SHARED_DATA", str(ROOT.parent / "shared/data"))
-    total = [0, 0, 0]
-    for name, command in commands(label, directory, names):
-        if names and not any(wanted in name for wanted in names):
-            continue
-        for i, count in enumerate(run_one(name, command, environment)):
-            total[i] += count
+    chosen = [(name, command) for name, command in commands(label, directory, names)
+              if not names or any(wanted in name for wanted in names)]
+    counts = []
+    for workers, are_alone in ((2, False), (1, True)):
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            counts += pool.map(lambda it: run_one(*it, environment),
+                               [it for it in chosen if (it[0] in ALONE) == are_alone])
+    total = [sum(column) for column in zip(*counts)] or [0, 0, 0]
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{label}.json").write_text(json.dumps(total))
     if sum(total[:2]) == 0:

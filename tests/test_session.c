@@ -24,8 +24,9 @@ static void welcome_tells_session_epoch_and_limits(void **state)
     assert_int_equal(number_of(data, "idle_timeout_ms"), 300000);
     assert_true(strlen(text_of(data, "version")) > 0);
     const json_t *encodings = json_object_get(data, "encodings");
-    assert_int_equal(json_array_size(encodings), 1);
+    assert_int_equal(json_array_size(encodings), 2);
     assert_string_equal(json_string_value(json_array_get(encodings, 0)), "md.json.v1");
+    assert_string_equal(json_string_value(json_array_get(encodings, 1)), "md.sbe.v1");
     const json_t *limits = json_object_get(data, "limits");
     assert_int_equal(number_of(limits, "max_message_bytes"), 16384);
     assert_int_equal(number_of(limits, "max_subscriptions"), LIMIT);

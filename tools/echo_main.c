@@ -194,6 +194,7 @@ static bool echo_open_log(void)
         .channel_count_max = 1,
         .reader_count = 1,
     };
+    atomic_store(&echo.encoding.run, 1); /* Written, if never to. */
     return frame_log_create(&echo.encoding.log, &options) == 0;
 }
 

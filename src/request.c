@@ -525,10 +525,11 @@ static bool request_read_range(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.from",
                             "a seq is of one symbol and one data type; give nanoseconds for more");
     }
-    if (to != NULL && (!request_is_seq(to) || json_integer_value(to) < json_integer_value(from) ||
+    if (to != NULL && (!request_is_seq(to) || json_integer_value(to) == 0 ||
+                       json_integer_value(to) < json_integer_value(from) ||
                        is_by_seq != (json_integer_value(to) < REQUEST_SEQ_MAX))) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.to",
-                            "to must be of the same kind as from, and not before it");
+                            "to must be of the same kind as from, not before it, and not 0");
     }
     request->replay.is_by_seq = is_by_seq;
     request->replay.from = (uint64_t)json_integer_value(from);

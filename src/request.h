@@ -69,6 +69,7 @@ struct request_error {
     enum protocol_code code;
     char field[48];    /* "data.symbols[3]"; "" when it is about the whole message */
     char message[160]; /* UTF-8 */
+    bool retry;        /* The same may work later. */
 };
 
 struct request {

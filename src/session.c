@@ -90,7 +90,8 @@ void session_send_error(struct sessions *sessions, struct core *core, uint32_t c
                         const struct request_error *error)
 {
     struct reply *reply = &sessions->reply;
-    bool retry = error->code == PROTOCOL_INTERNAL || error->code == PROTOCOL_TOO_MANY_REQUESTS;
+    bool retry = error->retry || error->code == PROTOCOL_INTERNAL ||
+                 error->code == PROTOCOL_TOO_MANY_REQUESTS;
     reply_begin(reply, "ERROR", id, session_wall_ns());
     reply_print(reply, "{\"code\":%d,\"message\":", (int)error->code);
     reply_string(reply, error->message, strlen(error->message));

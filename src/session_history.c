@@ -332,6 +332,7 @@ static void session_refuse_replay(struct session_call *call, int result)
         snprintf(error.message, sizeof error.message, "there is no such seq yet");
     } else if (result == -EBUSY) {
         error.code = PROTOCOL_LIMIT_EXCEEDED;
+        error.retry = true;
         snprintf(error.message, sizeof error.message,
                  "one replay a client at a time, and %d for all that this core serves; wait for "
                  "END_OF_REPLAY",

@@ -493,6 +493,7 @@ static void a_replay_has_a_range_of_seqs_or_of_times(void **state)
         {REPLAY("\"symbols\":[\"A\",\"B\"],\"data_types\":[\"quote\"],\"from\":1"), 107,
          "data.from"},
         {REPLAY(ONE ",\"from\":5,\"to\":4"), 107, "data.to"},
+        {REPLAY(ONE ",\"from\":0,\"to\":0"), 107, "data.to"},
         {REPLAY(ONE ",\"from\":5,\"to\":\"6\""), 107, "data.to"},
         {REPLAY(ONE ",\"from\":5,\"to\":1732078800123456789"), 107, "data.to"},
         {REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456788"), 107, "data.to"},

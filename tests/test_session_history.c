@@ -382,6 +382,8 @@ static void a_replay_that_cannot_be_is_an_error(void **state)
         core->replay_result = results[i][0];
         const json_t *data = ask(REPLAY("\"000001.SZ\"", QUOTE, ",\"from\":1"), "ERROR");
         assert_int_equal(number_of(data, "code"), results[i][1]);
+        assert_int_equal(json_is_true(json_object_get(data, "retry")),
+                         results[i][0] == -EBUSY || results[i][0] == -ENOMEM);
         if (results[i][0] == -ERANGE) {
             assert_non_null(strstr(text_of(data, "message"), "begins at 1700000000000000123"));
         }

@@ -449,7 +449,7 @@ def attack(setup, port, seconds):
 
 
 def attacks(setup):
-    """Readers from 250 addresses beside attackers of eight kinds (attacker.py) from 1 800."""
+    """Readers from 250 addresses beside attackers of eight kinds (attacker.py) from 1 750."""
     connections = 100 if setup.small else 1000
     warmup = 3 if setup.small else 10  # slow handshakes are given 5 s
     tokens = os.path.join(setup.work_dir, "tokens.json")

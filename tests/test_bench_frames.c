@@ -640,6 +640,26 @@ static void kept_messages_are_not_mixed_up(void **state)
     end_deflate();
 }
 
+static void the_same_bytes_are_inflated_once(void **state)
+{
+    (void)state;
+    begin_deflate();
+    add_compressed_tick(7, 1, 1500);
+    const uint8_t *messages[3];
+    for (size_t i = 0; i < 3; i++) {
+        size_t bytes = 0;
+        assert_true(
+            bench_inflate_message(thread.inflate, stream + 2, stream[1], &messages[i], &bytes));
+        assert_int_equal(bytes, strlen("{\"type\":\"quote\",\"ch\":7,\"seq\":1,\"ts_pub\":1500,"
+                                       "\"data\":{\"pad\":\"\"}}") +
+                                    300);
+        assert_memory_equal(messages[i], "{\"type\":\"quote\"", 15);
+    }
+    assert_ptr_not_equal(messages[0], messages[1]);
+    assert_ptr_equal(messages[1], messages[2]);
+    end_deflate();
+}
+
 static void one_other_byte_of_a_compressed_tick_is_a_difference(void **state)
 {
     (void)state;
@@ -772,6 +792,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_is_the_first_whole_book),
         cmocka_unit_test(compressed_ticks_count_as_what_they_were),
         cmocka_unit_test(kept_messages_are_not_mixed_up),
+        cmocka_unit_test(the_same_bytes_are_inflated_once),
         cmocka_unit_test(one_other_byte_of_a_compressed_tick_is_a_difference),
         cmocka_unit_test(what_cannot_be_inflated_is_malformed),
         cmocka_unit_test(compression_that_was_not_asked_for_is_malformed),

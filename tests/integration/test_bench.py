@@ -533,7 +533,8 @@ class Encodings(ServerTestCase, BenchTestCase):
             with self.subTest(encoding):
                 self.assertEqual(report["encoding"], encoding)
                 self.assertEqual(report["received"], report["due"])
-                self.assertEqual(report["due"], reports["json"]["due"])
+                # A tick more or less of each symbol may lie in the window.
+                self.assertLess(abs(report["due"] / reports["json"]["due"] - 1), 0.03)
                 self.assertEqual(report["channels"], reports["json"]["channels"])
                 self.assertLess(report["received"], 30 * report["published"])
                 self.assertEqual((report["malformed"], report["differing"], report["refusals"]), (0, 0, 0))

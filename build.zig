@@ -123,6 +123,7 @@ const tools = Folder{
         "bench_conn.c",
         "bench_files.c",
         "bench_frames.c",
+        "bench_inflate.c",
         "bench_load.c",
         "bench_nats.c",
         "bench_options.c",

@@ -44,12 +44,13 @@ static struct {
 /* For the clients of the next engine that is opened. */
 static inline void bench_null_engine_expect(uint32_t client_count, size_t touched_bytes)
 {
+    static const struct handshake_wish wish = {0};
     memset(&bench_null, 0, sizeof bench_null);
     bench_null.client_count = client_count;
     bench_null.touched_bytes = touched_bytes;
     bench_null.request_bytes =
         handshake_client_request(bench_null.request, sizeof bench_null.request, "bench", "/",
-                                 "dGhlIHNhbXBsZSBub25jZQ==", NULL);
+                                 "dGhlIHNhbXBsZSBub25jZQ==", &wish);
     assert_always(bench_null.request_bytes > 0);
 }
 

@@ -54,6 +54,10 @@ HEADLINES = {
     "latency": Headline("ratio_to_best_peer", "median latency, of the best peer's", 1.0, 0.8),
     "cores": Headline("ratio_two_to_one", "CPU per frame with two cores, of one's", 1.1, 0.95),
     "stalled": Headline("p99_ratio", "readers' p99, beside stalled clients over without", 1.1),
+    "deflate": Headline("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,
+                        rounds=("deflate", "json")),
+    "snapshots": Headline("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),
+    "attacks": Headline("p99_ratio", "readers' p99, beside attackers over without", 1.2),
     "memory": Headline("bytes_per_connection", "bytes of user memory per connection", 320, 256),
 }
 

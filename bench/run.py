@@ -12,14 +12,21 @@
   bench/run.py cores        two cores against one, the load on the same two
   bench/run.py stalled      clients that do not read, beside those that do
   bench/run.py memory       user memory per connection
+  bench/run.py deflate      books of 2 KiB, compressed against plain
+  bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
+  bench/run.py attacks      readers beside those who come without a right to
 
 Peers are those that bench/peers/setup.sh has set up. Exit code 0: the figures hold; 1: they do not;
 they are appended to bench/results/.
 """
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 
+import books
 import harness
 from harness import INTENDED, Server, interleave, median, ratio, record, summary
 
@@ -363,8 +370,130 @@ def memory(setup):
                  each <= 320 and report["valid"])
 
 
+def deflate(setup):
+    """Books of 2 KiB in JSON, in the form of two venues (books.py): what can be gained is theirs."""
+    connections = 100 if setup.small else 1000
+    figures = {}
+    for form in ("binance", "coinbase"):
+        path = books.write(setup.work_dir, form, rate=50, count=2000)
+        feed = ["--feed", f"replay:path={path},loop=yes"]
+
+        def measure(encoding):
+            with Server(setup, "ringcast", room(connections) + feed) as server:
+                return server.load("-c", connections, "-y", "depth", "--encoding", encoding)
+
+        print(f"{form}:")
+        reports = interleave(setup, ["json", "deflate"], measure)
+        sizes = {encoding: median(runs, "bytes_per_frame") for encoding, runs in reports.items()}
+        figures[form] = {"ratio_to_json": harness.cost_ratio(reports, "deflate", "json"),
+                         "bytes_ratio": ratio(reports, "deflate", "json", "bytes_per_frame"),
+                         "bytes_per_frame": sizes, "variants": summaries(reports),
+                         "valid": are_valid(reports, "json", "deflate")}
+        print(f"  {sizes['json']:.0f} bytes on the wire, compressed {sizes['deflate']:.0f}: "
+              f"{figures[form]['bytes_ratio']:.3f}")
+    record("deflate", setup, {**figures["binance"], "forms": figures})
+    holds = True
+    for form, figure in figures.items():
+        holds &= check(f"{form}: CPU per frame {figure['ratio_to_json']:.3f} of uncompressed (1.3 "
+                       "or less)", figure["ratio_to_json"] <= 1.3 and figure["valid"])
+    share = figures["binance"]["bytes_ratio"]
+    return holds & check(f"binance: bytes on the wire {share:.3f} of uncompressed (0.333 or less)",
+                         share <= 1 / 3)
+
+
+def snapshots(setup):
+    """All are upgraded, then all subscribe. The book stands still, so that what is published after
+    its one frame are the snapshots that ringcast encodes for them."""
+    connections = setup.connections or (1000 if setup.small else 10000)
+    path = books.write(setup.work_dir, "coinbase", rate=1, count=1)
+    runs = []
+    for round_index in range(setup.rounds):
+        feed = ["--feed", f"replay:path={path}"]
+        with Server(setup, "ringcast", room(connections) + feed) as server:
+            # Nothing is due in the window: what matters has come before.
+            report = server.load("-c", connections, "-s", "BTC-USD.COINBASE", "-y", "depth",
+                                 "--depth", 5, "--snapshot", "--at-once", seconds=1)
+            report["encodes"] = server.metric("ringcast_ticks_published_total") - 1
+        snapshot = report["phases_ns"]["snapshot"]
+        report["complete"] = snapshot["count"] == report["subscribed"] == connections and \
+            report["malformed"] + report["refusals"] == 0 and report["unfinished"] == 0
+        print(f"  round {round_index + 1} snapshot p50 {snapshot['p50'] / 1e6:.1f} ms, p99 "
+              f"{snapshot['p99'] / 1e6:.1f} ms, max {snapshot['max'] / 1e6:.1f} ms; "
+              f"{report['encodes']:.0f} encoded", flush=True)
+        runs.append(report)
+    p99 = median(runs, "phases_ns", "snapshot", "p99")
+    encodes = max(report["encodes"] for report in runs)
+    record("snapshots", setup, {
+        "p99_ns": p99, "p50_ns": median(runs, "phases_ns", "snapshot", "p50"),
+        "connections": connections, "encodes_per_channel": encodes,
+        "runs": [{"snapshot_ns": report["phases_ns"]["snapshot"], "encodes": report["encodes"],
+                  "subscribe_ns": report["phases_ns"]["subscribe"],
+                  "complete": report["complete"]} for report in runs]})
+    holds = check(f"{connections} clients: all got their snapshot, p99 {p99 / 1e6:.1f} ms",
+                  all(report["complete"] for report in runs))
+    return holds & check(f"at most {encodes:.0f} encoded for the channel (1)", encodes == 1)
+
+
+SCOPED = "scoped-0123456789abcdef0123456789abcdef"
+HEALTHY = "healthy-0123456789abcdef0123456789abcdef"
+REFUSALS = {  # What each kind of attack must meet; 429 comes with any.
+    "guess": {"401"}, "auth": {"101", "close 4001"}, "scope": {"103", "111", "close 4111"},
+    "proxy": {"400"}, "flood": {"401", "429"}, "slow": {"cut", "408"}, "bomb": {"close 1009"},
+    "malformed": {"close 1002", "close 1007", "close 1009"}}
+
+
+def attack(setup, port, seconds):
+    command = ["taskset", "-c", str(setup.load_cpu), sys.executable,
+               os.path.join(harness.BENCH_DIR, "attacker.py"), str(port), str(seconds), SCOPED]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def attacks(setup):
+    """Readers from 250 addresses beside attackers of eight kinds (attacker.py) from 1 750."""
+    connections = 100 if setup.small else 1000
+    warmup = 3 if setup.small else 10  # slow handshakes are given 5 s
+    tokens = os.path.join(setup.work_dir, "tokens.json")
+    with open(tokens, "w") as file:
+        json.dump({"tokens": [{"name": "healthy", "token": HEALTHY},
+                              {"name": "scoped", "token": SCOPED, "types": ["trade"]}]}, file)
+    guarded = ["--enable-auth", "--tokens-file", tokens, "--allow-query-token", "--proxy-protocol",
+               "--trusted-proxies", "10.0.0.2", "--max-connections-per-ip", "20",
+               "--handshakes-per-second", "10", "--messages-per-second", "5", "--log-level", "INFO"]
+    sources = ",".join(f"127.67.0.{host}" for host in range(1, 251))
+
+    def measure(variant):
+        with Server(setup, "ringcast", guarded + room(connections + 1000),
+                    spec=spec(rate=10)) as server:
+            attacker = None
+            if variant == "attacked":
+                attacker = attack(setup, server.port, setup.seconds + warmup + 2)
+            server.url += "?token=" + HEALTHY
+            report = server.load("-c", connections, "--source", sources, *INTENDED, warmup=warmup)
+            if attacker:
+                report["answers"] = json.loads(attacker.communicate()[0])
+            return report
+
+    reports = interleave(setup, ["quiet", "attacked"], measure)
+    share = ratio(reports, "attacked", "quiet", "latency_ns", "p99")
+    growth = max(r["server"]["rss_bytes_end"] - r["server"]["rss_bytes_begin"]
+                 for r in reports["attacked"])
+    runs = [report["answers"] for report in reports["attacked"]]
+    for kind, said in runs[-1].items():
+        print(f"  {kind:10} {said}")
+    record("attacks", setup, {"p99_ratio": share, "rss_growth_bytes": growth, "answers": runs,
+                              "variants": summaries(reports)})
+    holds = check(f"p99 beside attackers {share:.2f} of that without (1.2 or less)",
+                  share <= 1.2 and are_valid(reports, "quiet", "attacked"))
+    holds &= check(f"RSS grew by {growth} bytes (at most 1 MiB)", growth <= 1 << 20)
+    wrong = sorted({f"{kind}: {answer}" for said in runs for kind, good in REFUSALS.items()
+                    for answer in said[kind] if answer not in good | {"429"}} |
+                   {f"{kind}: never refused" for said in runs for kind, good in REFUSALS.items()
+                    if not good & set(said[kind])})
+    return holds & check(f"each attack is refused as it should be {wrong or ''}", not wrong)
+
+
 SCENARIOS = {f.__name__: f for f in (fanout, unix, scale, burst, saturation, sparse, connect,
-                                     latency, cores, stalled, memory)}
+                                     latency, cores, stalled, memory, deflate, snapshots, attacks)}
 
 
 def main():
@@ -375,7 +504,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="each measurement's window")
     parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--connections", type=int, help="of scale and memory")
+    parser.add_argument("--connections", type=int, help="of scale, memory and snapshots")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
     parser.add_argument("--seed", type=int, help="of the order of variants")

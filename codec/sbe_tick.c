@@ -6,7 +6,6 @@
 #include "codec/base/check.h"
 #include "codec/decimal.h"
 
-#define SBE_TICK_SCHEMA_ID 901
 #define SBE_TICK_VERSION 0
 #define SBE_TICK_HEADER_BYTES 8
 #define SBE_TICK_GROUP_BYTES 4 /* blockLength, numInGroup */

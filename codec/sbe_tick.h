@@ -14,6 +14,19 @@
 
 #include "codec/md.h"
 
+/* Where a payload of any type has them; md_type + 1 is the template's id. */
+#define SBE_TICK_BLOCK_BYTES_AT 0 /* u16 */
+#define SBE_TICK_TEMPLATE_AT 2    /* u16 */
+#define SBE_TICK_SCHEMA_AT 4      /* u16 */
+#define SBE_TICK_SEQ_AT 8         /* u64, as the times */
+#define SBE_TICK_TS_EVENT_AT 16   /* UINT64_MAX: not given; so is ts_recv */
+#define SBE_TICK_TS_RECV_AT 24
+#define SBE_TICK_TS_PUB_AT 32
+#define SBE_TICK_CHANNEL_AT 40   /* u32 */
+#define SBE_TICK_ACTION_AT 46    /* u8, of depth: 0 snapshot, 1 delta */
+#define SBE_TICK_COMMON_BYTES 44 /* header and what all types have */
+#define SBE_TICK_SCHEMA_ID 901
+
 #define SBE_TICK_LEVELS_MAX 65534     /* a side */
 #define SBE_TICK_TEXT_BYTES_MAX 65534 /* status, state, reason */
 

@@ -541,8 +541,11 @@ const char *handshake_status_text(enum handshake_status status)
 }
 
 size_t handshake_client_request(char *out, size_t out_bytes, const char *host, const char *path,
-                                const char *key, const char *protocol)
+                                const char *key, const struct handshake_wish *wish)
 {
+    static const char deflate[] = "Sec-WebSocket-Extensions: permessage-deflate; "
+                                  "server_no_context_takeover; client_no_context_takeover\r\n";
+    bool has_protocol = wish->protocol != HANDSHAKE_NO_PROTOCOL;
     int bytes = snprintf(out, out_bytes,
                          "GET %s HTTP/1.1\r\n"
                          "Host: %s\r\n"
@@ -550,9 +553,10 @@ size_t handshake_client_request(char *out, size_t out_bytes, const char *host, c
                          "Connection: Upgrade\r\n"
                          "Sec-WebSocket-Key: %s\r\n"
                          "Sec-WebSocket-Version: 13\r\n"
-                         "%s%s%s\r\n",
-                         path, host, key, protocol != NULL ? "Sec-WebSocket-Protocol: " : "",
-                         protocol != NULL ? protocol : "", protocol != NULL ? "\r\n" : "");
+                         "%s%s%s%s\r\n",
+                         path, host, key, has_protocol ? "Sec-WebSocket-Protocol: " : "",
+                         has_protocol ? handshake_protocols[wish->protocol] : "",
+                         has_protocol ? "\r\n" : "", wish->deflate ? deflate : "");
     return bytes > 0 && (size_t)bytes < out_bytes ? (size_t)bytes : 0;
 }
 
@@ -570,8 +574,23 @@ static enum handshake_status handshake_read_status_line(struct handshake_reader 
     return handshake_expect(reader, "\r\n", HANDSHAKE_BAD_REQUEST);
 }
 
+/* What a valid answer grants, against what was asked for. */
+static enum handshake_status handshake_check_wish(const struct handshake_seen *seen,
+                                                  const struct handshake_wish *wish)
+{
+    if (wish->protocol == HANDSHAKE_SBE && seen->protocol != HANDSHAKE_SBE) {
+        return HANDSHAKE_BAD_PROTOCOL;
+    }
+    bool deflates = !seen->extensions_are_bad && seen->offers.count == 1 &&
+                    seen->offers.offers[0].server_no_takeover;
+    return seen->has_extensions == wish->deflate && (deflates || !wish->deflate)
+               ? HANDSHAKE_OK
+               : HANDSHAKE_BAD_EXTENSIONS;
+}
+
 enum handshake_status handshake_check_response(const uint8_t *bytes, size_t bytes_count,
-                                               const char *key, size_t *head_bytes_out)
+                                               const char *key, const struct handshake_wish *wish,
+                                               size_t *head_bytes_out)
 {
     if (bytes_count == 0) {
         return HANDSHAKE_NEED_MORE;
@@ -587,9 +606,13 @@ enum handshake_status handshake_check_response(const uint8_t *bytes, size_t byte
     }
     char accept[HANDSHAKE_ACCEPT_BYTES + 1];
     handshake_accept_key(accept, key);
-    if (!seen.has_upgrade || !seen.has_connection || seen.has_extensions ||
-        seen.accept_count != 1 || !handshake_equal(seen.accept, accept)) {
+    if (!seen.has_upgrade || !seen.has_connection || seen.accept_count != 1 ||
+        !handshake_equal(seen.accept, accept)) {
         return HANDSHAKE_BAD_REQUEST;
+    }
+    status = handshake_check_wish(&seen, wish);
+    if (status != HANDSHAKE_OK) {
+        return status;
     }
     *head_bytes_out = (size_t)(reader.at - (const char *)bytes);
     return HANDSHAKE_OK;

@@ -82,14 +82,22 @@ const char *handshake_header(const uint8_t *head, size_t head_bytes, const char 
                              size_t *value_bytes_out);
 const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out);
 
-/* Client side: a GET with the given 24-character key; returns its length, 0 if it does not fit.
- * protocol: NULL, "md.json.v1" or "md.sbe.v1". */
+/* What a client asks for. */
+struct handshake_wish {
+    enum handshake_protocol protocol; /* HANDSHAKE_NO_PROTOCOL: the header is left out */
+    bool deflate;                     /* permessage-deflate, each message standing alone */
+};
+
+/* Client side: a GET with the given 24-character key; returns its length, 0 if it does not fit. */
 size_t handshake_client_request(char *out, size_t out_bytes, const char *host, const char *path,
-                                const char *key, const char *protocol);
+                                const char *key, const struct handshake_wish *wish);
 
 /* Client side: checks status line, Upgrade, Connection and Sec-WebSocket-Accept.
- * HANDSHAKE_BAD_REQUEST: not a valid 101. *head_bytes_out is set with HANDSHAKE_OK. */
+ * HANDSHAKE_BAD_REQUEST: not a valid 101. HANDSHAKE_BAD_PROTOCOL, _BAD_EXTENSIONS: a valid one that
+ * does not grant md.sbe.v1 or compression as wished, or compresses unasked; JSON is granted by
+ * saying nothing, too. *head_bytes_out is set with HANDSHAKE_OK. */
 enum handshake_status handshake_check_response(const uint8_t *bytes, size_t bytes_count,
-                                               const char *key, size_t *head_bytes_out);
+                                               const char *key, const struct handshake_wish *wish,
+                                               size_t *head_bytes_out);
 
 #endif

@@ -20,7 +20,8 @@ static void fuzz_ws_handshake_answer(enum handshake_status status,
         char key[25] = {0};
         memcpy(key, request->key, 24);
         size_t head_bytes = 0;
-        assert_always(handshake_check_response((const uint8_t *)answer, answer_bytes, key,
+        struct handshake_wish wish = {.protocol = request->protocol};
+        assert_always(handshake_check_response((const uint8_t *)answer, answer_bytes, key, &wish,
                                                &head_bytes) == HANDSHAKE_OK);
         assert_always(head_bytes == answer_bytes);
     } else if (status != HANDSHAKE_NEED_MORE) {
@@ -41,7 +42,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert_always(status == HANDSHAKE_NEED_MORE || status == verdict);
     }
     size_t head_bytes;
-    enum handshake_status status = handshake_check_response(data, size, FUZZ_KEY, &head_bytes);
-    assert_always(status != HANDSHAKE_OK || head_bytes <= size);
+    for (unsigned wishes = 0; wishes < 4; wishes++) {
+        struct handshake_wish wish = {(wishes & 1) != 0 ? HANDSHAKE_SBE : HANDSHAKE_JSON,
+                                      (wishes & 2) != 0};
+        enum handshake_status status =
+            handshake_check_response(data, size, FUZZ_KEY, &wish, &head_bytes);
+        assert_always(status != HANDSHAKE_OK || head_bytes <= size);
+    }
     return 0;
 }

@@ -36,7 +36,8 @@ static void client_connect(struct client *client)
         return;
     }
     client->encoding = sim_random(4) == 0;
-    sim_peer_request(&client->peer, client->encoding == 1 ? "md.sbe.v1" : NULL, SIZE_MAX);
+    sim_peer_request(&client->peer, client->encoding == 1 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
+                     SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
     client->state = CLIENT_SHAKING;
 }

@@ -39,12 +39,13 @@ static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_by
 }
 
 /* The upgrade request, or the first bytes of it. */
-/* protocol: NULL, or the subprotocol that is offered. */
-static inline void sim_peer_request(struct sim_peer *peer, const char *protocol, size_t bytes_max)
+static inline void sim_peer_request(struct sim_peer *peer, enum handshake_protocol protocol,
+                                    size_t bytes_max)
 {
     char request[512];
+    struct handshake_wish wish = {.protocol = protocol};
     size_t count =
-        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, protocol);
+        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &wish);
     assert_always(count > 0);
     sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
 }
@@ -71,8 +72,9 @@ static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *by
     size_t head_bytes;
     memcpy(peer->head + before, bytes, count < room ? count : room);
     peer->head_bytes += count < room ? count : room;
+    struct handshake_wish wish = {0}; /* Either encoding will do. */
     enum handshake_status status =
-        handshake_check_response(peer->head, peer->head_bytes, SIM_PEER_KEY, &head_bytes);
+        handshake_check_response(peer->head, peer->head_bytes, SIM_PEER_KEY, &wish, &head_bytes);
     if (status == HANDSHAKE_OK) {
         peer->is_open = true;
         return head_bytes - before;

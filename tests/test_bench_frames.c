@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/md.h"
+#include "codec/sbe_tick.h"
+#include "codec/ws_deflate.h"
 #include "tools/bench_frames.h"
 
 #define STREAM_BYTES_MAX 8192
@@ -384,6 +387,328 @@ static void a_plain_server_may_send_anything_with_a_time(void **state)
     end();
 }
 
+/* ---- SBE ---- */
+
+static void begin_sbe(void)
+{
+    begin();
+    options.encoding = BENCH_SBE;
+    options.sbe_time_at = SBE_TICK_TS_PUB_AT;
+}
+
+static uint8_t *add_message(enum ws_opcode opcode, const void *payload, size_t bytes)
+{
+    uint8_t *frame = stream + stream_bytes;
+    assert_true(stream_bytes + bytes + WS_HEADER_BYTES_MAX <= sizeof stream);
+    memcpy(frame + WS_FRAME_FINISH_GAP, payload, bytes);
+    stream_bytes += ws_frame_finish(frame, opcode, bytes);
+    return stream + stream_bytes - bytes;
+}
+
+/* A depth tick of so many levels; returns where its payload is. */
+static uint8_t *add_sbe(uint32_t channel, uint64_t seq, uint64_t ts_pub_ns, uint32_t levels,
+                        enum md_action action)
+{
+    static struct md_level bids[20];
+    uint8_t payload[1024];
+    for (uint32_t i = 0; i < levels; i++) {
+        bids[i] = (struct md_level){.price = {.mantissa = 100 - i}, .size = {.mantissa = 1}};
+    }
+    struct md_update update = {
+        .type = MD_DEPTH,
+        .ts_event_ns = ts_pub_ns - 500,
+        .depth = {.action = action, .bids = bids, .bid_count = levels},
+    };
+    size_t bytes = sbe_tick_encode(payload, sizeof payload, channel, &update, seq, ts_pub_ns);
+    assert_true(bytes > 0);
+    return add_message(WS_BINARY, payload, bytes);
+}
+
+static void sbe_is_read_at_its_offsets_wherever_it_is_split(void **state)
+{
+    (void)state;
+    for (size_t split = 0; split <= 1000; split++) {
+        begin_sbe();
+        for (uint64_t seq = 1; seq <= 6; seq++) {
+            add_sbe(7, seq, 1500, seq % 2 == 0 ? 1 : 15, MD_DELTA);
+        }
+        size_t first = split < stream_bytes ? split : stream_bytes;
+        bench_conn_on_bytes(&thread, &conn, stream, first);
+        bench_conn_on_bytes(&thread, &conn, stream + first, stream_bytes - first);
+        assert_int_equal(thread.totals.window_frames, 6);
+        assert_int_equal(thread.totals.window_wire_bytes, stream_bytes);
+        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
+        assert_int_equal(thread.totals.malformed, 0);
+        assert_int_equal(thread.channels[0].channel, 7);
+        assert_int_equal(thread.channels[0].last_seq, 6);
+        assert_int_equal(thread.latency.max_ns, 3500);
+        assert_int_equal(conn.carry_bytes, 0);
+        end();
+    }
+}
+
+static void sbe_and_its_text_frames_are_one_sequence(void **state)
+{
+    (void)state;
+    begin_sbe();
+    add_sbe(7, 1, 1500, 1, MD_DELTA);
+    add_tick(7, 2, 1500); /* what SBE cannot bear */
+    add_sbe(7, 3, 1500, 1, MD_DELTA);
+    add_sbe(7, 3, 1500, 1, MD_DELTA);
+    add_sbe(7, 6, 1500, 1, MD_DELTA);
+    feed();
+    assert_int_equal(thread.totals.window_frames, 4);
+    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 1);
+    assert_int_equal(thread.totals.streams[BENCH_READER].hole_frames, 2);
+    assert_int_equal(thread.totals.malformed, 0);
+    end();
+}
+
+static void sbe_has_three_times(void **state)
+{
+    (void)state;
+    begin_sbe();
+    options.sbe_time_at = SBE_TICK_TS_EVENT_AT;
+    add_sbe(7, 1, 1600, 1, MD_DELTA);
+    feed();
+    assert_int_equal(thread.latency.max_ns, 5000 - 1100);
+    options.sbe_time_at = SBE_TICK_TS_RECV_AT; /* not given */
+    add_sbe(7, 2, 1600, 1, MD_DELTA);
+    feed();
+    assert_int_equal(thread.totals.malformed, 1);
+    end();
+}
+
+static void what_is_no_sbe_of_ours_is_malformed(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } faults[] = {
+        {SBE_TICK_SCHEMA_AT, 0}, {SBE_TICK_BLOCK_BYTES_AT, 35}, {SBE_TICK_CHANNEL_AT + 3, 1}};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        begin_sbe();
+        add_sbe(7, 1, 1500, 1, MD_DELTA)[faults[i].at] = faults[i].value;
+        feed();
+        assert_int_equal(thread.totals.malformed, 1);
+        assert_int_equal(thread.totals.window_frames, 0);
+        end();
+    }
+    uint8_t payload[SBE_TICK_COMMON_BYTES] = {
+        36, 0, 5, 0, SBE_TICK_SCHEMA_ID & 0xff, SBE_TICK_SCHEMA_ID >> 8};
+    for (size_t bytes = 0; bytes < sizeof payload; bytes++) {
+        uint8_t *exact = malloc(bytes + WS_HEADER_BYTES_MAX);
+        assert_non_null(exact);
+        begin_sbe();
+        memcpy(exact + WS_FRAME_FINISH_GAP, payload, bytes);
+        size_t frame_bytes = ws_frame_finish(exact, WS_BINARY, bytes);
+        bench_conn_on_bytes(&thread, &conn, exact, frame_bytes);
+        assert_int_equal(thread.totals.malformed, 1);
+        end();
+        free(exact);
+    }
+}
+
+/* Who is due what: by the names that DEFINITION gives the numbers of SBE's channels. */
+static void definitions_tell_who_is_due_what(void **state)
+{
+    (void)state;
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    begin_sbe();
+    bench_load_destroy(load);
+    options.symbols = "A,B";
+    options.subscription_count = 1;
+    assert_int_equal(bench_load_create(&load, &options, error), 0);
+    control.load = load;
+    add_text("{\"type\":\"DEFINITION\",\"ts\":1,\"data\":{\"channels\":["
+             "{\"symbol\":\"A\",\"type\":\"depth\",\"ch\":7},"
+             "{\"symbol\":\"B\",\"type\":\"depth\",\"ch\":9}]}}");
+    add_sbe(9, 1, 1500, 1, MD_DELTA);
+    add_sbe(7, 1, 1500, 1, MD_DELTA);
+    feed();
+    for (uint32_t symbol = 0; symbol < 2; symbol++) {
+        assert_int_equal(thread.channels[symbol].symbol, symbol);
+        assert_int_equal(thread.channels[symbol].readers, bench_load_readers(load, symbol, 0, 2));
+    }
+    assert_int_equal(thread.totals.malformed, 0);
+    end();
+}
+
+static void a_snapshot_is_the_first_whole_book(void **state)
+{
+    (void)state;
+    for (int form = 0; form < 2; form++) {
+        begin_sbe();
+        options.snapshot = true;
+        conn.asked_ns = 4000;
+        if (form == BENCH_FORM_SBE) {
+            add_sbe(7, 1, 1500, 1, MD_DELTA);
+        } else {
+            add_text("{\"type\":\"depth\",\"ch\":7,\"seq\":1,\"ts_pub\":1500,"
+                     "\"data\":{\"action\":\"delta\"}}");
+        }
+        feed();
+        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].count, 0);
+        thread.now_ns = 6000;
+        if (form == BENCH_FORM_SBE) {
+            add_sbe(7, 2, 1500, 1, MD_SNAPSHOT);
+        } else {
+            add_text("{\"type\":\"depth\",\"ch\":7,\"seq\":2,\"ts_pub\":1500,"
+                     "\"data\":{\"action\":\"snapshot\"}}");
+        }
+        add_sbe(7, 3, 1500, 1, MD_SNAPSHOT);
+        feed();
+        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].count, 1);
+        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].max_ns, 2000);
+        end();
+    }
+}
+
+/* ---- Compression ---- */
+
+static struct ws_deflate *deflate_state;
+
+static void begin_deflate(void)
+{
+    begin();
+    options.encoding = BENCH_DEFLATE;
+    assert_int_equal(bench_inflate_create(&thread.inflate), 0);
+    struct ws_deflate_options deflate_options = {.level = 1, .window_bits = 15};
+    assert_int_equal(ws_deflate_create(&deflate_state, &deflate_options), 0);
+}
+
+static void end_deflate(void)
+{
+    ws_deflate_destroy(deflate_state);
+    bench_inflate_destroy(thread.inflate);
+    end();
+}
+
+static void add_compressed_tick(uint32_t channel, uint64_t seq, uint64_t ts_pub_ns)
+{
+    char text[1024];
+    int bytes = snprintf(text, sizeof text,
+                         "{\"type\":\"quote\",\"ch\":%u,\"seq\":%llu,\"ts_pub\":%llu,"
+                         "\"data\":{\"pad\":\"%0300d\"}}",
+                         channel, (unsigned long long)seq, (unsigned long long)ts_pub_ns, 0);
+    size_t frame_bytes =
+        ws_deflate_frame(deflate_state, stream + stream_bytes, sizeof stream - stream_bytes,
+                         WS_TEXT, text, (size_t)bytes);
+    assert_in_range(frame_bytes, 1, 200);
+    stream_bytes += frame_bytes;
+}
+
+static void compressed_ticks_count_as_what_they_were(void **state)
+{
+    (void)state;
+    for (size_t split = 0; split <= 600; split++) {
+        begin_deflate();
+        struct bench_conn other = {.fd = -1, .state = BENCH_CONN_STREAMING};
+        for (uint64_t seq = 1; seq <= 4; seq++) {
+            add_compressed_tick(7, seq, 1500);
+        }
+        add_tick(7, 5, 1500); /* uncompressed, as short ones are */
+        size_t whole = stream_bytes;
+        size_t first = split < whole ? split : whole;
+        bench_conn_on_bytes(&thread, &conn, stream, first);
+        bench_conn_on_bytes(&thread, &conn, stream + first, whole - first);
+        feed_conn(&other);
+        assert_int_equal(thread.totals.window_frames, 10);
+        assert_int_equal(thread.totals.window_wire_bytes, 2 * whole);
+        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
+        assert_int_equal(thread.totals.malformed + thread.totals.differing, 0);
+        end_conn(&other);
+        end_deflate();
+    }
+}
+
+/* More of them than are kept, in turn: what is kept is never taken for another. */
+static void kept_messages_are_not_mixed_up(void **state)
+{
+    (void)state;
+    begin_deflate();
+    for (uint64_t seq = 1; seq <= 300; seq++) {
+        add_compressed_tick(7, seq, 1000 + seq);
+        add_compressed_tick(9, 2 * seq, 1000 + seq);
+        feed();
+    }
+    assert_int_equal(thread.totals.window_frames, 600);
+    assert_int_equal(thread.channels[0].last_seq, 300);
+    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 299);
+    assert_int_equal(thread.latency.max_ns, 3999);
+    end_deflate();
+}
+
+static void the_same_bytes_are_inflated_once(void **state)
+{
+    (void)state;
+    begin_deflate();
+    add_compressed_tick(7, 1, 1500);
+    const uint8_t *messages[3];
+    for (size_t i = 0; i < 3; i++) {
+        size_t bytes = 0;
+        assert_true(
+            bench_inflate_message(thread.inflate, stream + 2, stream[1], &messages[i], &bytes));
+        assert_int_equal(bytes, strlen("{\"type\":\"quote\",\"ch\":7,\"seq\":1,\"ts_pub\":1500,"
+                                       "\"data\":{\"pad\":\"\"}}") +
+                                    300);
+        assert_memory_equal(messages[i], "{\"type\":\"quote\"", 15);
+    }
+    assert_ptr_not_equal(messages[0], messages[1]);
+    assert_ptr_equal(messages[1], messages[2]);
+    end_deflate();
+}
+
+static void one_other_byte_of_a_compressed_tick_is_a_difference(void **state)
+{
+    (void)state;
+    begin_deflate();
+    struct bench_conn other = {.fd = -1, .state = BENCH_CONN_STREAMING};
+    add_compressed_tick(7, 1, 1500);
+    feed();
+    deflate_state = (ws_deflate_destroy(deflate_state), NULL);
+    struct ws_deflate_options stored = {.level = 9, .window_bits = 8};
+    assert_int_equal(ws_deflate_create(&deflate_state, &stored), 0);
+    add_compressed_tick(7, 1, 1500); /* other bytes of the same message: none */
+    feed_conn(&other);
+    assert_int_equal(thread.totals.window_frames, 2);
+    assert_int_equal(thread.totals.differing, 0);
+    add_compressed_tick(7, 2, 1500);
+    feed();
+    add_compressed_tick(7, 2, 1501);
+    feed_conn(&other);
+    assert_int_equal(thread.totals.differing, 1);
+    end_conn(&other);
+    end_deflate();
+}
+
+static void what_cannot_be_inflated_is_malformed(void **state)
+{
+    (void)state;
+    begin_deflate();
+    add_compressed_tick(7, 1, 1500);
+    stream[3] = 0x06; /* a block of a type that is none */
+    feed();
+    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    assert_int_equal(thread.totals.streams[BENCH_READER].closes[0].code, 1007);
+    end_deflate();
+}
+
+static void compression_that_was_not_asked_for_is_malformed(void **state)
+{
+    (void)state;
+    begin_deflate();
+    add_compressed_tick(7, 1, 1500);
+    bench_inflate_destroy(thread.inflate);
+    thread.inflate = NULL;
+    feed();
+    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    end_deflate();
+}
+
 static void a_message_in_fragments_is_malformed(void **state)
 {
     (void)state;
@@ -459,6 +784,18 @@ int main(void)
         cmocka_unit_test(one_other_byte_is_a_difference),
         cmocka_unit_test(a_tick_without_its_fields_is_malformed),
         cmocka_unit_test(a_plain_server_may_send_anything_with_a_time),
+        cmocka_unit_test(sbe_is_read_at_its_offsets_wherever_it_is_split),
+        cmocka_unit_test(sbe_and_its_text_frames_are_one_sequence),
+        cmocka_unit_test(sbe_has_three_times),
+        cmocka_unit_test(what_is_no_sbe_of_ours_is_malformed),
+        cmocka_unit_test(definitions_tell_who_is_due_what),
+        cmocka_unit_test(a_snapshot_is_the_first_whole_book),
+        cmocka_unit_test(compressed_ticks_count_as_what_they_were),
+        cmocka_unit_test(kept_messages_are_not_mixed_up),
+        cmocka_unit_test(the_same_bytes_are_inflated_once),
+        cmocka_unit_test(one_other_byte_of_a_compressed_tick_is_a_difference),
+        cmocka_unit_test(what_cannot_be_inflated_is_malformed),
+        cmocka_unit_test(compression_that_was_not_asked_for_is_malformed),
         cmocka_unit_test(a_message_in_fragments_is_malformed),
         cmocka_unit_test(a_refused_symbol_is_told_and_ends_the_connection),
         cmocka_unit_test(more_close_codes_than_are_kept_do_no_harm),

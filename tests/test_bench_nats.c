@@ -114,6 +114,10 @@ static void expect_all(void)
     assert_int_equal(thread.totals.streams[BENCH_READER].frames, 3);
     assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
     assert_int_equal(thread.totals.window_frames, 3);
+    assert_int_equal(thread.totals.window_wire_bytes,
+                     sizeof dialogue - 1 - strlen(strstr(dialogue, "PING")) -
+                         (size_t)(strstr(dialogue, "MSG") - dialogue) +
+                         strlen("MSG md.A 1 48\r\n" TICK_3 "\r\n"));
     assert_int_equal(thread.totals.malformed, 0);
     assert_int_equal(thread.totals.pings, 1);
     assert_true(next_message(sent, sizeof sent) > 0);

@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/sbe_tick.h"
 #include "tools/bench_options.h"
 
 #define URL "ws://127.0.0.1:9/"
 #define WORDS_MAX 16
 
 static struct bench_options options;
-static char said[4096]; /* on standard error and output, by the last parse */
+static char said[8192]; /* on standard error and output, by the last parse */
 static char scenario_path[64];
 
 /* Parses words, with the URL behind them; returns what bench_options_parse does. */
@@ -115,6 +116,44 @@ static void options_are_set_by_both_names(void **state)
     assert_true(options.publish_burst == 1.0);
     assert_int_equal(PARSE("--publish", "rate=5000,burst=50"), -1);
     assert_true(options.publish_burst == 50.0);
+}
+
+static void an_encoding_fits_its_protocol(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE(), -1);
+    assert_int_equal(options.encoding, BENCH_JSON);
+    assert_int_equal(PARSE("--encoding", "sbe"), -1);
+    assert_int_equal(options.encoding, BENCH_SBE);
+    assert_int_equal(options.sbe_time_at, SBE_TICK_TS_PUB_AT);
+    assert_int_equal(PARSE("--encoding", "sbe", "--time-pattern", "\"ts_event\":"), -1);
+    assert_int_equal(options.sbe_time_at, SBE_TICK_TS_EVENT_AT);
+    assert_int_equal(PARSE("--encoding", "deflate", "--protocol", "plain"), -1);
+    assert_int_equal(options.encoding, BENCH_DEFLATE);
+    assert_int_equal(PARSE("--encoding", "xml"), 1);
+    expect_said("'xml' is not json, sbe or deflate");
+    assert_int_equal(PARSE("--encoding", "sbe", "--protocol", "nats"), 1);
+    expect_said("--encoding sbe needs --protocol ringcast");
+    assert_int_equal(PARSE("--encoding", "sbe", "--time-pattern", "\"t\":"), 1);
+    expect_said("--encoding sbe has its fields at fixed places");
+    assert_int_equal(PARSE("--encoding", "sbe", "--seq-pattern", ""), 1);
+    assert_int_equal(PARSE("--encoding", "sbe", "--channel-pattern", ""), 1);
+    assert_int_equal(PARSE("--encoding", "sbe", "--time-unit", "us"), 1);
+}
+
+static void depth_and_at_once_need_a_subscription(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--depth", "5", "--at-once"), -1);
+    assert_int_equal(options.depth, 5);
+    assert_true(options.at_once);
+    assert_int_equal(PARSE("--depth", "51"), 1);
+    expect_said("--depth: '51'");
+    assert_int_equal(PARSE("--depth", "5", "--protocol", "plain"), 1);
+    expect_said("--depth");
+    assert_int_equal(PARSE("--at-once", "--protocol", "plain"), 1);
+    expect_said("--at-once needs");
+    assert_int_equal(PARSE("--at-once", "--protocol", "nats"), -1);
 }
 
 static void bad_values_name_their_option(void **state)
@@ -425,6 +464,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_said_means_the_defaults),
         cmocka_unit_test(options_are_set_by_both_names),
+        cmocka_unit_test(an_encoding_fits_its_protocol),
+        cmocka_unit_test(depth_and_at_once_need_a_subscription),
         cmocka_unit_test(bad_values_name_their_option),
         cmocka_unit_test(a_window_of_no_time_is_refused),
         cmocka_unit_test(until_is_a_percentile_and_a_time),

@@ -83,8 +83,8 @@ static void the_server_side_accepts_the_request(void **state)
     char text[WS_CLIENT_REQUEST_BYTES_MAX];
     assert_int_equal(ws_client_parse_url(&url, "ws://[::1]:9000/v1", error), 0);
     for (int offers = 0; offers < 2; offers++) {
-        const char *protocol = offers ? "md.json.v1" : NULL;
-        size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", protocol, text);
+        struct handshake_wish wish = {offers ? HANDSHAKE_JSON : HANDSHAKE_NO_PROTOCOL, false};
+        size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", &wish, text);
         assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
         assert_int_equal(request.protocol, offers ? HANDSHAKE_JSON : HANDSHAKE_NO_PROTOCOL);
@@ -122,6 +122,12 @@ static void subscribe_names_symbols_types_and_settings(void **state)
                         "{\"type\":\"SUBSCRIBE\",\"id\":1,\"data\":{\"symbols\":[\"A\",\"B\"],"
                         "\"data_types\":[\"quote\",\"trade\"],\"snapshot\":false,"
                         "\"delivery\":{\"on_lag\":\"skip\"}}}");
+    free(text);
+    subscription = (struct ws_client_subscription){
+        .symbols = "A", .types = "depth", .depth = 5, .snapshot = true};
+    text = ws_client_subscribe_text(&subscription);
+    assert_string_equal(text, "{\"type\":\"SUBSCRIBE\",\"id\":1,\"data\":{\"symbols\":[\"A\"],"
+                              "\"data_types\":[\"depth\"],\"snapshot\":true,\"depth\":5}}");
     free(text);
 }
 

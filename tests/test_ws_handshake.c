@@ -369,34 +369,43 @@ static void every_refusal_says_what_to_do(void **state)
 static void a_client_request_is_accepted_by_the_server(void **state)
 {
     (void)state;
-    static const char *const protocols[] = {NULL, "md.json.v1", "md.sbe.v1"};
+    static const struct handshake_wish wishes[] = {
+        {HANDSHAKE_NO_PROTOCOL, false},
+        {HANDSHAKE_JSON, false},
+        {HANDSHAKE_SBE, false},
+        {HANDSHAKE_JSON, true},
+    };
     static const char sbe_first[] = LINE FIELDS
         "Sec-WebSocket-Protocol: other, md.sbe.v1\r\nSec-WebSocket-Protocol: md.json.v1\r\n" END;
     struct handshake_request both;
     assert_int_equal(handshake_parse((const uint8_t *)sbe_first, sizeof sbe_first - 1, &both),
                      HANDSHAKE_OK);
     assert_int_equal(both.protocol, HANDSHAKE_SBE); /* The client's first that is known. */
-    for (size_t i = 0; i < COUNT(protocols); i++) {
+    for (size_t i = 0; i < COUNT(wishes); i++) {
         char text[512];
         size_t bytes =
-            handshake_client_request(text, sizeof text, "localhost:8765", "/ws", KEY, protocols[i]);
+            handshake_client_request(text, sizeof text, "localhost:8765", "/ws", KEY, &wishes[i]);
         assert_int_equal(bytes, strlen(text));
         struct handshake_request request;
         assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol, i);
+        assert_int_equal(request.protocol, wishes[i].protocol);
+        assert_int_equal(request.offers.count, wishes[i].deflate);
+        request.deflate = ws_deflate_negotiate(
+            &request.offers,
+            &(struct ws_deflate_policy){.no_takeover = true,
+                                        .server_window_bits_min = WS_DEFLATE_WINDOW_BITS_MIN});
+        assert_int_equal(request.deflate.is_on, wishes[i].deflate);
         assert_int_equal(
-            handshake_client_request(text, bytes, "localhost:8765", "/ws", KEY, protocols[i]), 0);
+            handshake_client_request(text, bytes, "localhost:8765", "/ws", KEY, &wishes[i]), 0);
 
         char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
         size_t answer_bytes = handshake_accept(answer, &request);
         size_t head_bytes = 0;
         assert_int_equal(
-            handshake_check_response((uint8_t *)answer, answer_bytes, KEY, &head_bytes),
+            handshake_check_response((uint8_t *)answer, answer_bytes, KEY, &wishes[i], &head_bytes),
             HANDSHAKE_OK);
         assert_int_equal(head_bytes, answer_bytes);
-        answer[answer_bytes] = '\0';
-        assert_true(protocols[i] == NULL || strstr(answer, protocols[i]) != NULL);
     }
 }
 
@@ -416,8 +425,46 @@ static const struct handshake_case response_cases[] = {
     {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
     {ANSWER_LINE UPGRADE CONNECTION "Sec-WebSocket-Accept: " KEY "\r\n" END, HANDSHAKE_BAD_REQUEST},
     {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT "Sec-WebSocket-Extensions: x\r\n" END,
-     HANDSHAKE_BAD_REQUEST},
+     HANDSHAKE_BAD_EXTENSIONS},
 };
+
+static const struct handshake_wish wish_of_json = {HANDSHAKE_JSON, false};
+
+#define GRANTED(fields) ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT fields END
+#define GRANT_SBE "Sec-WebSocket-Protocol: md.sbe.v1\r\n"
+#define GRANT_DEFLATE "Sec-WebSocket-Extensions: permessage-deflate"
+
+static void a_client_gets_what_it_wished_or_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        struct handshake_wish wish;
+        const char *text;
+        enum handshake_status status;
+    } cases[] = {
+        {{HANDSHAKE_SBE, false}, GRANTED(GRANT_SBE), HANDSHAKE_OK},
+        {{HANDSHAKE_SBE, false}, GRANTED(""), HANDSHAKE_BAD_PROTOCOL},
+        {{HANDSHAKE_SBE, false},
+         GRANTED("Sec-WebSocket-Protocol: md.json.v1\r\n"),
+         HANDSHAKE_BAD_PROTOCOL},
+        {{HANDSHAKE_JSON, false}, GRANTED(""), HANDSHAKE_OK},
+        {{HANDSHAKE_JSON, true},
+         GRANTED(GRANT_DEFLATE "; server_no_context_takeover\r\n"),
+         HANDSHAKE_OK},
+        {{HANDSHAKE_JSON, true}, GRANTED(""), HANDSHAKE_BAD_EXTENSIONS},
+        {{HANDSHAKE_JSON, true}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+        {{HANDSHAKE_JSON, true},
+         GRANTED("Sec-WebSocket-Extensions: ;\r\n"),
+         HANDSHAKE_BAD_EXTENSIONS},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        size_t head_bytes = 0;
+        assert_int_equal(handshake_check_response((const uint8_t *)cases[i].text,
+                                                  strlen(cases[i].text), KEY, &cases[i].wish,
+                                                  &head_bytes),
+                         cases[i].status);
+    }
+}
 
 static void a_client_checks_the_answer(void **state)
 {
@@ -429,7 +476,8 @@ static void a_client_checks_the_answer(void **state)
         for (size_t count = 0; count <= text_bytes; count++) {
             const uint8_t *copy = guard_page_copy(&guard, response_cases[i].text, count);
             size_t head_bytes = 0;
-            enum handshake_status status = handshake_check_response(copy, count, KEY, &head_bytes);
+            enum handshake_status status =
+                handshake_check_response(copy, count, KEY, &wish_of_json, &head_bytes);
             assert_true(status == response_cases[i].status ||
                         (status == HANDSHAKE_NEED_MORE && count < text_bytes));
         }
@@ -526,6 +574,7 @@ int main(void)
         cmocka_unit_test(every_refusal_says_what_to_do),
         cmocka_unit_test(a_client_request_is_accepted_by_the_server),
         cmocka_unit_test(a_client_checks_the_answer),
+        cmocka_unit_test(a_client_gets_what_it_wished_or_nothing),
         cmocka_unit_test(who_asks_for_another_path_is_told_by_it),
         cmocka_unit_test(a_document_has_its_length_and_may_be_kept),
         cmocka_unit_test(header_fields_of_a_good_head_are_found_in_order),

@@ -32,13 +32,19 @@ static const uint8_t bench_conn_next_states[] = {
     [BENCH_CONN_CLOSED] = TO(NEW),
 };
 
+/* Being made: who waits to subscribe at once is not. */
+static bool bench_conn_is_in_flight(const struct bench_thread *thread, enum bench_conn_state state)
+{
+    return state < (thread->options->at_once ? BENCH_CONN_SUBSCRIBING : BENCH_CONN_STREAMING);
+}
+
 static void bench_conn_enter(struct bench_thread *thread, struct bench_conn *conn,
                              enum bench_conn_state next)
 {
-    bool was_in_flight = conn->state < BENCH_CONN_STREAMING;
+    bool was_in_flight = bench_conn_is_in_flight(thread, conn->state);
     assert_always(bench_conn_next_states[conn->state] & (1u << next));
 
-    if (was_in_flight && next >= BENCH_CONN_STREAMING) {
+    if (was_in_flight && !bench_conn_is_in_flight(thread, next)) {
         assert_always(thread->in_flight > 0);
         thread->in_flight--;
     }
@@ -103,6 +109,7 @@ bool bench_conn_start(struct bench_thread *thread, struct bench_conn *conn, uint
     thread->in_flight++;
     conn->close_is_counted = false;
     conn->is_upgraded = false;
+    conn->asked_ns = 0;
     conn->started_ns = now_ns;
     conn->phase_ns = now_ns;
     conn->fd = socket(options->address.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -226,6 +233,25 @@ void bench_conn_on_first_tick(struct bench_thread *thread, struct bench_conn *co
 {
     bench_conn_end_phase(thread, conn, BENCH_PHASE_FIRST_TICK, thread->now_ns);
     conn->phase_ns = 0;
+}
+
+void bench_conn_on_image(struct bench_thread *thread, struct bench_conn *conn)
+{
+    if (conn->role == BENCH_READER) {
+        histogram_record(&thread->phases[BENCH_PHASE_SNAPSHOT],
+                         thread->now_ns > conn->asked_ns ? thread->now_ns - conn->asked_ns : 0);
+    }
+    conn->asked_ns = 0;
+}
+
+void bench_conn_ask(struct bench_thread *thread, struct bench_conn *conn)
+{
+    if (conn->state != BENCH_CONN_SUBSCRIBING || conn->asked_ns != 0 || !thread->may_ask) {
+        return;
+    }
+    conn->asked_ns = thread->now_ns;
+    conn->phase_ns = thread->now_ns;
+    bench_conn_send_subscribe(thread, conn, false);
 }
 
 void bench_conn_finish(struct bench_thread *thread, struct bench_conn *conn)
@@ -364,14 +390,18 @@ static uint16_t bench_conn_http_status(const uint8_t *bytes, size_t bytes_count)
 static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_conn *conn,
                                     const uint8_t *bytes, size_t bytes_count)
 {
+    static const char not_granted[] = "the server does not speak this --encoding";
     size_t head_bytes = 0;
     if (bytes_count < HTTP_STATUS_BYTES) {
         return 0; /* so that a refusal is told whole */
     }
     enum handshake_status status =
-        handshake_check_response(bytes, bytes_count, thread->key, &head_bytes);
+        handshake_check_response(bytes, bytes_count, thread->key, &thread->wish, &head_bytes);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
+    }
+    if (status == HANDSHAKE_BAD_PROTOCOL || status == HANDSHAKE_BAD_EXTENSIONS) {
+        bench_frames_refused(thread, (const uint8_t *)not_granted, sizeof not_granted - 1);
     }
     if (status != HANDSHAKE_OK) {
         bench_conn_shut(thread, conn, bench_conn_http_status(bytes, bytes_count));
@@ -384,7 +414,8 @@ static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_co
         return head_bytes;
     }
     if (thread->options->protocol != BENCH_PLAIN) {
-        bench_conn_send_subscribe(thread, conn, false);
+        thread->upgraded_count += !conn->is_back && conn->role <= BENCH_SLOW;
+        bench_conn_ask(thread, conn);
         return head_bytes;
     }
     const char *text = thread->options->send_text;

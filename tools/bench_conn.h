@@ -52,6 +52,7 @@ struct bench_conn {
     uint64_t *next_seqs; /* By the thread's channel index; 0: no frame yet. */
     uint64_t started_ns;
     uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
+    uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
     uint64_t due_ns;   /* of its role: when it acts next */
     double place_sum;  /* 0: always the first of its thread to get a tick; 1: the last */
     struct bench_nats *nats;
@@ -77,6 +78,12 @@ void bench_conn_on_subscribed(struct bench_thread *thread, struct bench_conn *co
 
 /* Its first tick since it was subscribed. */
 void bench_conn_on_first_tick(struct bench_thread *thread, struct bench_conn *conn);
+
+/* --snapshot: the first whole image since its subscription was sent. */
+void bench_conn_on_image(struct bench_thread *thread, struct bench_conn *conn);
+
+/* Subscribes, for --at-once; one that has to wait yet, or has subscribed, does nothing. */
+void bench_conn_ask(struct bench_thread *thread, struct bench_conn *conn);
 
 /* A reader has got something from after the window, and all that was before it. */
 void bench_conn_finish(struct bench_thread *thread, struct bench_conn *conn);

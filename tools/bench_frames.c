@@ -8,10 +8,12 @@
 #include "tools/bench_nats.h"
 #include "tools/bench_roles.h"
 #include "tools/control_reply.h"
+#include "tools/sbe_scan.h"
 #include "tools/tick_scan.h"
 
 #define FRAME_FINAL_TEXT 0x81
 #define FRAME_FINAL_BINARY 0x82
+#define FRAME_COMPRESSED 0x40
 
 static struct bench_stream_totals *bench_frames_totals(struct bench_thread *thread,
                                                        const struct bench_conn *conn)
@@ -131,6 +133,7 @@ static void bench_frames_measure(struct bench_thread *thread, uint64_t time_ns,
 {
     uint64_t latency_ns = thread->now_ns > time_ns ? thread->now_ns - time_ns : 0;
     thread->totals.window_frames++;
+    thread->totals.window_wire_bytes += thread->wire_bytes;
     histogram_record(&thread->latency, latency_ns);
     if (thread->intervals != NULL) {
         uint64_t place = (time_ns - thread->window_start_ns) / thread->control->interval_ns;
@@ -143,12 +146,15 @@ static void bench_frames_measure(struct bench_thread *thread, uint64_t time_ns,
     }
 }
 
-/* The channel's first tick that any conn of this thread got. */
+/* The channel's first tick that any conn of this thread got. One of SBE has no symbol: DEFINITION
+ * has told it before. */
 static void bench_frames_identify(struct bench_thread *thread, struct bench_channel *channel,
                                   const uint8_t *payload, size_t payload_bytes)
 {
     uint32_t first = thread->first_conn_index;
-    channel->symbol = bench_frames_symbol(thread, payload, payload_bytes);
+    if (channel->symbol == BENCH_SYMBOL_NONE) {
+        channel->symbol = bench_frames_symbol(thread, payload, payload_bytes);
+    }
     channel->readers = bench_load_readers(thread->control->load, channel->symbol, first,
                                           first + thread->conn_count);
     channel->place_unit = channel->readers > 1 ? 1.0 / (double)(channel->readers - 1) : 0.0;
@@ -169,11 +175,14 @@ static bool bench_frames_on_jump(struct bench_stream_totals *totals, uint64_t ne
 
 /* A tick's time. One that another conn of this thread has got is known. */
 static bool bench_frames_time(struct bench_thread *thread, const struct bench_channel *channel,
-                              const struct pattern_place *place, const uint8_t *payload,
-                              size_t payload_bytes, uint64_t *time_ns_out)
+                              const struct pattern_place *place, enum bench_form form,
+                              const uint8_t *payload, size_t payload_bytes, uint64_t *time_ns_out)
 {
     const struct bench_tick *tick =
         thread->has_seqs ? bench_ticks_find(&channel->ticks, place->seq) : NULL;
+    if (tick == NULL && form == BENCH_FORM_SBE) {
+        return sbe_scan_time(payload, thread->options->sbe_time_at, time_ns_out);
+    }
     if (tick == NULL) {
         return pattern_scan_time(&thread->scan, payload, payload_bytes, place, time_ns_out);
     }
@@ -181,17 +190,29 @@ static bool bench_frames_time(struct bench_thread *thread, const struct bench_ch
     return true;
 }
 
+/* A whole image, or a change of what was before? Only books have changes. */
+static bool bench_frames_is_image(enum bench_form form, const uint8_t *payload,
+                                  size_t payload_bytes)
+{
+    static const char delta[] = "\"action\":\"delta\"";
+    return form == BENCH_FORM_SBE ? sbe_scan_is_image(payload, payload_bytes)
+                                  : memmem(payload, payload_bytes, delta, sizeof delta - 1) == NULL;
+}
+
 void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
-                          const uint8_t *payload, size_t payload_bytes)
+                          enum bench_form form, const uint8_t *payload, size_t payload_bytes)
 {
     struct pattern_place place;
     struct bench_stream_totals *totals = bench_frames_totals(thread, conn);
     uint32_t index;
     uint64_t *next_seq;
     uint64_t time_ns;
-    if (!pattern_scan_place(&thread->scan, payload, payload_bytes, &place) ||
+    bool is_tick = form == BENCH_FORM_SBE
+                       ? sbe_scan_place(payload, payload_bytes, &place)
+                       : pattern_scan_place(&thread->scan, payload, payload_bytes, &place);
+    if (!is_tick ||
         (next_seq = bench_frames_next_seq(thread, conn, place.channel, &index)) == NULL ||
-        !bench_frames_time(thread, &thread->channels[index], &place, payload, payload_bytes,
+        !bench_frames_time(thread, &thread->channels[index], &place, form, payload, payload_bytes,
                            &time_ns)) {
         thread->totals.malformed++;
         return;
@@ -204,6 +225,10 @@ void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
     *next_seq = place.seq + 1;
     if (conn->phase_ns != 0) {
         bench_conn_on_first_tick(thread, conn);
+    }
+    if (conn->asked_ns != 0 && thread->options->snapshot &&
+        bench_frames_is_image(form, payload, payload_bytes)) {
+        bench_conn_on_image(thread, conn);
     }
     if (conn->role != BENCH_READER || time_ns - thread->window_start_ns >= thread->window_ns) {
         if (time_ns >= thread->window_end_ns) {
@@ -277,6 +302,31 @@ void bench_frames_refused(struct bench_thread *thread, const uint8_t *payload, s
     totals->refusals++;
 }
 
+/* Which symbols the channels of SBE's frames are. */
+static void bench_frames_on_definition(struct bench_thread *thread,
+                                       const struct control_reply *reply)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(reply->data, "channels"), i, entry)
+    {
+        uint64_t number;
+        const char *symbol = json_string_value(json_object_get(entry, "symbol"));
+        if (symbol == NULL || !control_reply_u64(entry, "ch", &number) ||
+            number >= BENCH_CHANNEL_NUMBER_MAX) {
+            thread->totals.malformed++;
+            return;
+        }
+        uint32_t index_plus_1 = thread->channel_indexes[number];
+        uint32_t index =
+            index_plus_1 > 0 ? index_plus_1 - 1 : bench_frames_new_channel(thread, number);
+        if (index != UINT32_MAX) {
+            thread->channels[index].symbol =
+                bench_load_find(thread->control->load, symbol, strlen(symbol));
+        }
+    }
+}
+
 /* A JSON frame of the server that is no tick. */
 static void bench_frames_on_reply(struct bench_thread *thread, struct bench_conn *conn,
                                   const uint8_t *payload, size_t payload_bytes)
@@ -290,6 +340,8 @@ static void bench_frames_on_reply(struct bench_thread *thread, struct bench_conn
         bench_frames_on_gap(thread, conn, &reply);
     } else if (reply.type == CONTROL_HEARTBEAT) {
         bench_frames_on_heartbeat(thread, conn, &reply);
+    } else if (strcmp(reply.name, "DEFINITION") == 0) {
+        bench_frames_on_definition(thread, &reply);
     } else if (reply.type == CONTROL_ERROR || json_array_size(reply.failed) > 0) {
         bench_frames_refused(thread, payload, payload_bytes);
         bench_conn_shut(thread, conn, 1000);
@@ -326,13 +378,26 @@ static void bench_frames_on_other(struct bench_thread *thread, struct bench_conn
 static void bench_frames_on_frame(struct bench_thread *thread, struct bench_conn *conn,
                                   uint8_t first, const uint8_t *payload, size_t payload_bytes)
 {
+    bool is_compressed = first == (FRAME_FINAL_TEXT | FRAME_COMPRESSED) ||
+                         first == (FRAME_FINAL_BINARY | FRAME_COMPRESSED);
+    if (is_compressed && thread->inflate != NULL) {
+        if (!bench_inflate_message(thread->inflate, payload, payload_bytes, &payload,
+                                   &payload_bytes)) {
+            thread->totals.malformed++;
+            bench_conn_shut(thread, conn, 1007);
+            return;
+        }
+        first &= (uint8_t)~FRAME_COMPRESSED;
+    }
     bool is_message = first == FRAME_FINAL_TEXT || first == FRAME_FINAL_BINARY;
     enum bench_protocol protocol = thread->options->protocol;
     if (protocol == BENCH_RINGCAST && first == FRAME_FINAL_TEXT &&
         tick_scan_is_data(payload, payload_bytes)) {
-        bench_frames_on_data(thread, conn, payload, payload_bytes);
+        bench_frames_on_data(thread, conn, BENCH_FORM_TEXT, payload, payload_bytes);
+    } else if (first == FRAME_FINAL_BINARY && thread->options->encoding == BENCH_SBE) {
+        bench_frames_on_data(thread, conn, BENCH_FORM_SBE, payload, payload_bytes);
     } else if (protocol == BENCH_PLAIN && is_message) {
-        bench_frames_on_data(thread, conn, payload, payload_bytes);
+        bench_frames_on_data(thread, conn, BENCH_FORM_TEXT, payload, payload_bytes);
     } else if (protocol == BENCH_NATS && is_message) {
         bench_nats_on_message(thread, conn, payload, payload_bytes);
     } else {
@@ -383,6 +448,7 @@ size_t bench_frames_consume(struct bench_thread *thread, struct bench_conn *conn
             break;
         }
         const uint8_t *payload = frame + header_bytes;
+        thread->wire_bytes = header_bytes + payload_bytes;
         bench_frames_on_frame(thread, conn, frame[0], payload, payload_bytes);
         if (conn->state == BENCH_CONN_CLOSED) {
             return bytes_count;

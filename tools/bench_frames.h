@@ -19,9 +19,14 @@ size_t bench_frames_consume(struct bench_thread *thread, struct bench_conn *conn
  * not known, else all of it. */
 size_t bench_frames_needed(const uint8_t *bytes, size_t bytes_count);
 
+enum bench_form {
+    BENCH_FORM_TEXT, /* JSON, or whatever the patterns find their numbers in */
+    BENCH_FORM_SBE,
+};
+
 /* A tick's payload. */
 void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
-                          const uint8_t *payload, size_t payload_bytes);
+                          enum bench_form form, const uint8_t *payload, size_t payload_bytes);
 
 /* The server said no; the first such text is kept for the report. */
 void bench_frames_refused(struct bench_thread *thread, const uint8_t *payload,

@@ -330,6 +330,7 @@ char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_ind
         struct ws_client_subscription subscription = {
             .symbols = symbols,
             .types = options->types,
+            .depth = options->depth,
             .snapshot = options->snapshot,
             .tell_losses = true,
         };

@@ -84,7 +84,8 @@ static size_t bench_nats_consume(struct bench_thread *thread, struct bench_conn 
             if (bytes_count - used < whole + payload_bytes + 2) {
                 break;
             }
-            bench_frames_on_data(thread, conn, line + whole, payload_bytes);
+            thread->wire_bytes = whole + payload_bytes + 2; /* without frame headers */
+            bench_frames_on_data(thread, conn, BENCH_FORM_TEXT, line + whole, payload_bytes);
             whole += payload_bytes + 2;
         } else {
             bench_nats_on_line(thread, conn, line, line_bytes);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
+#include "codec/sbe_tick.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -64,10 +65,14 @@ static const struct bench_option bench_options_table[] = {
     {"zipf", 0, REAL(zipf), "S", "drawn with popularity 1/rank^S (0: all alike)"},
     {"seed", 0, U32(seed, 0, UINT32_MAX), "N", "of what is drawn (1)"},
     {"snapshot", 0, FLAG(snapshot), NULL, "ask for the newest frame of each channel first"},
+    {"depth", 0, U32(depth, 0, 50), "N", "ringcast: books cut to N levels a side (0: the feed's)"},
+    {"at-once", 0, FLAG(at_once), NULL, "subscribe when all are upgraded"},
 
     {.help = "The server's language"},
     {"protocol", 0, TEXT(protocol_name), "NAME",
      "ringcast, plain (each message is a tick), nats (ringcast)"},
+    {"encoding", 0, TEXT(encoding_name), "NAME",
+     "json, sbe (ringcast's md.sbe.v1), deflate (permessage-deflate) (json)"},
     {"send", 0, TEXT(send_text), "TEXT", "plain: a message after the upgrade"},
     {"time-pattern", 0, TEXT(time_pattern), "TEXT",
      "what stands before a tick's time (\"ts_pub\":)"},
@@ -377,14 +382,68 @@ static bool bench_options_protocol(struct bench_options *options)
     return true;
 }
 
+/* Frames of SBE have their fields where they have them. */
+static bool bench_options_sbe(struct bench_options *options)
+{
+    static const struct {
+        const char *pattern;
+        uint32_t at;
+    } times[] = {
+        {"\"ts_pub\":", SBE_TICK_TS_PUB_AT},
+        {"\"ts_recv\":", SBE_TICK_TS_RECV_AT},
+        {"\"ts_event\":", SBE_TICK_TS_EVENT_AT},
+    };
+    if (options->protocol != BENCH_RINGCAST) {
+        bench_options_fail("--encoding sbe needs --protocol ringcast%s", "");
+        return false;
+    }
+    for (size_t i = 0; i < COUNT(times); i++) {
+        if (strcmp(options->time_pattern, times[i].pattern) == 0) {
+            options->sbe_time_at = times[i].at;
+        }
+    }
+    if (options->sbe_time_at == 0 || strcmp(options->time_unit, "ns") != 0 ||
+        strcmp(options->seq_pattern, "\"seq\":") != 0 ||
+        strcmp(options->channel_pattern, "\"ch\":") != 0) {
+        bench_options_fail("--encoding sbe has its fields at fixed places: of the patterns only "
+                           "--time-pattern may be given, as \"ts_pub\":, \"ts_recv\": or "
+                           "\"ts_event\":%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+static bool bench_options_encoding(struct bench_options *options)
+{
+    static const char *const names[] = {"json", "sbe", "deflate"};
+    size_t i = 0;
+    while (i < COUNT(names) && strcmp(options->encoding_name, names[i]) != 0) {
+        i++;
+    }
+    if (i == COUNT(names)) {
+        bench_options_fail("--encoding: '%s' is not json, sbe or deflate", options->encoding_name);
+        return false;
+    }
+    options->encoding = (enum bench_encoding)i;
+    return options->encoding != BENCH_SBE || bench_options_sbe(options);
+}
+
 /* What another protocol would silently ignore. */
 static bool bench_options_fit_protocol(struct bench_options *options)
 {
     enum bench_protocol protocol = options->protocol;
     bool has_place = strstr(options->url.path, "{symbols}") != NULL;
-    if (protocol != BENCH_RINGCAST && (options->role_counts[BENCH_RESUBSCRIBER] > 0 ||
-                                       options->snapshot || options->types != NULL)) {
-        bench_options_fail("--resubscribers, --snapshot and --types need --protocol ringcast%s",
+    if (protocol != BENCH_RINGCAST &&
+        (options->role_counts[BENCH_RESUBSCRIBER] > 0 || options->snapshot || options->depth > 0 ||
+         options->types != NULL)) {
+        bench_options_fail("--resubscribers, --snapshot, --depth and --types need --protocol "
+                           "ringcast%s",
+                           "");
+        return false;
+    }
+    if (protocol == BENCH_PLAIN && options->at_once) {
+        bench_options_fail("--at-once needs a protocol with a subscription: ringcast or nats%s",
                            "");
         return false;
     }
@@ -487,8 +546,9 @@ static int bench_options_finish(struct bench_options *options)
         return bench_options_fail("%s", error);
     }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
-        !bench_options_fit_protocol(options) || !bench_options_publish(options) ||
-        !bench_options_sources(options) || !bench_options_crowds(options)) {
+        !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
+        !bench_options_publish(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {
@@ -524,6 +584,7 @@ static void bench_options_defaults(struct bench_options *options)
         .symbols = "*",
         .seed = 1,
         .protocol_name = "ringcast",
+        .encoding_name = "json",
         .time_pattern = "\"ts_pub\":",
         .time_unit = "ns",
         .seq_pattern = "\"seq\":",

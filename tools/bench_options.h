@@ -37,6 +37,12 @@ enum bench_protocol {
     BENCH_NATS,     /* the NATS protocol in WebSocket messages */
 };
 
+enum bench_encoding {
+    BENCH_JSON,
+    BENCH_SBE,     /* ringcast's md.sbe.v1 */
+    BENCH_DEFLATE, /* permessage-deflate, each message standing alone */
+};
+
 /* What a connection is there for. Connections are numbered in this order of roles. */
 enum bench_role {
     BENCH_READER,       /* Reads; what it gets is the result. */
@@ -78,10 +84,15 @@ struct bench_options {
     double zipf;
     uint32_t seed;
     bool snapshot;
+    uint32_t depth; /* of books, a side; 0: the feed's own */
+    bool at_once;   /* Nobody subscribes until all are upgraded. */
 
     /* The server's language. */
     const char *protocol_name;
     enum bench_protocol protocol;
+    const char *encoding_name;
+    enum bench_encoding encoding;
+    uint32_t sbe_time_at; /* where in a message of SBE the time is */
     const char *send_text;
     const char *time_pattern;
     const char *time_unit;

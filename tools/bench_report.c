@@ -19,7 +19,8 @@ static const struct {
 };
 #define PERCENTILE_COUNT (sizeof percentiles / sizeof percentiles[0])
 
-static const char *const phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscribe", "first_tick"};
+static const char *const phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscribe", "first_tick",
+                                                      "snapshot"};
 
 static double bench_report_ratio(double part, double whole)
 {
@@ -30,6 +31,13 @@ static double bench_report_published_per_second(const struct bench_result *resul
 {
     return bench_report_ratio((double)result->published_frames * (double)NS_PER_SECOND,
                               (double)result->window_ns);
+}
+
+/* On the wire, of the window's ticks. */
+static double bench_report_frame_bytes(const struct bench_result *result)
+{
+    return bench_report_ratio((double)result->totals.window_wire_bytes,
+                              (double)result->totals.window_frames);
 }
 
 /* An instant more or less may lie in the window. */
@@ -71,7 +79,9 @@ static void bench_report_times_text(const struct bench_result *result)
     }
     printf("\n");
     for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
-        bench_report_row_text(phase_names[phase], &result->phases[phase]);
+        if (phase != BENCH_PHASE_SNAPSHOT || result->options->snapshot) {
+            bench_report_row_text(phase_names[phase], &result->phases[phase]);
+        }
     }
     bench_report_row_text("latency", &result->latency);
     if (result->spread.count > 0) {
@@ -216,9 +226,10 @@ void bench_report_text(const struct bench_result *result)
         printf("  refused     %" PRIu64 ", the first: %s\n", totals->refusals,
                totals->refusal_text);
     }
-    printf("  frames      %.0f/s, %.1f MB/s, %u channels, %.0f ticks/s\n",
+    printf("  frames      %.0f/s, %.1f MB/s, %.1f bytes each, %u channels, %.0f ticks/s\n",
            bench_report_ratio(frames, seconds), bench_report_ratio(bytes / 1e6, seconds),
-           result->channel_count, bench_report_published_per_second(result));
+           bench_report_frame_bytes(result), result->channel_count,
+           bench_report_published_per_second(result));
     bench_report_times_text(result);
     bench_report_losses_text(result);
     bench_report_usage_text(result);
@@ -321,11 +332,12 @@ static json_t *bench_report_delivery_json(const struct bench_result *result)
                             bench_report_histogram_json(&result->phases[phase]));
     }
     return json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:i,s:o,s:o,s:o,s:o,s:o}", "published",
+        "{s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:i,s:o,s:o,s:o,s:o,s:o}", "published",
         (json_int_t)result->published_frames, "due", (json_int_t)result->due_frames, "received",
         (json_int_t)totals->window_frames, "malformed", (json_int_t)totals->malformed, "differing",
         (json_int_t)totals->differing, "frames_per_second", bench_report_ratio(frames, seconds),
-        "bytes_per_second", bench_report_ratio(bytes, seconds), "ticks_per_second",
+        "bytes_per_second", bench_report_ratio(bytes, seconds), "bytes_per_frame",
+        bench_report_frame_bytes(result), "ticks_per_second",
         bench_report_published_per_second(result), "channels", (int)result->channel_count,
         "latency_ns", bench_report_histogram_json(&result->latency), "spread_ns",
         bench_report_histogram_json(&result->spread), "connect_ns",
@@ -337,13 +349,14 @@ void bench_report_json(const struct bench_result *result)
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
     json_t *report = json_pack(
-        "{s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:b,s:b,s:i,s:o}", "url", options->url_text,
-        "connections", (int)options->connection_count, "threads", (int)options->thread_count,
-        "seconds", bench_result_seconds(result), "valid", result->exit_code == 0, "interrupted",
-        result->interrupted, "exit_code", result->exit_code, "subscribed", (int)result->subscribed,
-        "connect_seconds", bench_result_connect_seconds(result), "load_busy", result->load_busy,
-        "saturated", bench_report_is_saturated(result), "behind", bench_report_is_behind(result),
-        "unfinished", (int)result->unfinished, "server", bench_report_usage_json(result));
+        "{s:s,s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:b,s:b,s:i,s:o}", "url", options->url_text,
+        "encoding", options->encoding_name, "connections", (int)options->connection_count,
+        "threads", (int)options->thread_count, "seconds", bench_result_seconds(result), "valid",
+        result->exit_code == 0, "interrupted", result->interrupted, "exit_code", result->exit_code,
+        "subscribed", (int)result->subscribed, "connect_seconds",
+        bench_result_connect_seconds(result), "load_busy", result->load_busy, "saturated",
+        bench_report_is_saturated(result), "behind", bench_report_is_behind(result), "unfinished",
+        (int)result->unfinished, "server", bench_report_usage_json(result));
     json_object_update_new(report, bench_report_delivery_json(result));
     json_object_update_new(report, bench_report_roles_json(result));
     json_object_update_new(

@@ -57,6 +57,7 @@ static void bench_result_sleep_until(uint64_t deadline_ns)
 }
 
 struct bench_progress {
+    uint32_t upgraded;
     uint32_t subscribed;
     uint32_t failed;
     uint64_t frames;
@@ -70,6 +71,7 @@ static struct bench_progress bench_result_progress(struct bench_thread *const *t
 {
     struct bench_progress progress = {0};
     for (uint32_t i = 0; i < thread_count; i++) {
+        progress.upgraded += atomic_load(&threads[i]->upgraded_now);
         progress.subscribed += atomic_load(&threads[i]->subscribed_now);
         progress.failed += atomic_load(&threads[i]->failed_now);
         progress.frames += atomic_load(&threads[i]->frames_now);
@@ -104,6 +106,7 @@ static uint32_t bench_result_awaited(const struct bench_options *options)
 
 /* Until every connection is subscribed or has failed; returns whether any is subscribed. */
 static bool bench_result_await_connections(const struct bench_options *options,
+                                           struct bench_control *control,
                                            struct bench_thread *const *threads)
 {
     uint64_t deadline_ns = bench_result_now_ns() + options->connect_timeout_ns;
@@ -113,6 +116,9 @@ static bool bench_result_await_connections(const struct bench_options *options,
            bench_result_now_ns() < deadline_ns) {
         bench_result_sleep_until(bench_result_now_ns() + POLL_NS);
         progress = bench_result_progress(threads, options->thread_count);
+        if (progress.upgraded + progress.failed >= awaited) {
+            atomic_store(&control->ask, true);
+        }
     }
     if (progress.subscribed < awaited) {
         fprintf(stderr, "ringcast-bench: %u of %u connections are subscribed, %u have failed\n",
@@ -221,6 +227,7 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
         bench_result_add_stream(&into->streams[role], &from->streams[role]);
     }
     into->window_frames += from->window_frames;
+    into->window_wire_bytes += from->window_wire_bytes;
     into->differing += from->differing;
     into->malformed += from->malformed;
     into->pings += from->pings;
@@ -476,7 +483,7 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
     if (bench_result_start_threads(options, threads) != 0) {
         return 1;
     }
-    bool any = bench_result_await_connections(options, threads);
+    bool any = bench_result_await_connections(options, &control, threads);
     result->connect_end = bench_result_sample(options, threads);
     if (any) {
         bench_result_measure(result, &control, threads);

@@ -29,7 +29,7 @@ static const struct bench_bytes {
 /* or after the upgrade. */
 static const struct bench_bytes bad_frames[] = {
     BYTES("\x81\x05hello"),                                    /* not masked */
-    BYTES("\xc1\x80\0\0\0\0"),                                 /* a reserved bit */
+    BYTES("\xa1\x80\0\0\0\0"),                                 /* a reserved bit */
     BYTES("\x83\x80\0\0\0\0"),                                 /* an unknown opcode */
     BYTES("\x80\x80\0\0\0\0"),                                 /* continues nothing */
     BYTES("\x09\x80\0\0\0\0"),                                 /* a PING in pieces */

@@ -21,6 +21,7 @@
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
 #define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */
 #define BUFFER_GROUP 0
+#define ASKED_PER_TURN 64  /* of --at-once, so that answers are read in between */
 #define REST_ROUNDS_MAX 50 /* of 10 ms, for the silent conns at the end */
 
 static uint64_t bench_thread_now_ns(void)
@@ -173,6 +174,7 @@ static void bench_thread_tell(struct bench_thread *thread)
         }
     }
     atomic_store_explicit(&thread->failed_now, failed, memory_order_relaxed);
+    atomic_store_explicit(&thread->upgraded_now, thread->upgraded_count, memory_order_relaxed);
     atomic_store_explicit(&thread->unfinished_now, thread->streaming_count - thread->finished_count,
                           memory_order_relaxed);
     atomic_store_explicit(&thread->frames_now, readers->frames, memory_order_relaxed);
@@ -207,13 +209,28 @@ static void bench_thread_watch_window(struct bench_thread *thread)
     }
 }
 
+/* Some of those that waited for all to be upgraded. Returns whether there may be more. */
+static bool bench_thread_ask(struct bench_thread *thread)
+{
+    thread->may_ask |= atomic_load_explicit(&thread->control->ask, memory_order_relaxed);
+    uint32_t asked = 0;
+    while (thread->may_ask && thread->ask_next < thread->started_count && asked < ASKED_PER_TURN) {
+        struct bench_conn *conn = &thread->conns[thread->ask_next++];
+        thread->now_ns = bench_thread_now_ns();
+        bench_conn_ask(thread, conn);
+        asked++;
+    }
+    return asked == ASKED_PER_TURN;
+}
+
 static void bench_thread_turn(struct bench_thread *thread)
 {
     struct bench_control *control = thread->control;
     struct io_uring_cqe *cqe;
     struct __kernel_timespec wait = {.tv_nsec = WAIT_NS};
     bench_thread_start_conns(thread);
-    if (thread->options->spin) {
+    bool asks = thread->options->at_once && bench_thread_ask(thread);
+    if (thread->options->spin || asks) {
         io_uring_submit_and_get_events(&thread->ring);
     } else {
         io_uring_submit_and_wait_timeout(&thread->ring, &cqe, 1, &wait, NULL);
@@ -308,11 +325,10 @@ static void bench_thread_assign_roles(struct bench_thread *thread)
 size_t bench_thread_request(const struct bench_thread *thread, const struct bench_conn *conn,
                             char out[WS_CLIENT_REQUEST_BYTES_MAX])
 {
-    const char *protocol = thread->options->protocol == BENCH_RINGCAST ? "md.json.v1" : NULL;
     uint32_t conn_index = thread->first_conn_index + bench_thread_index_of(thread, conn);
     struct ws_client_url url = thread->options->url;
     bool fits = bench_load_path(thread->control->load, conn_index, url.path);
-    return fits ? ws_client_request(&url, thread->key, protocol, out) : 0;
+    return fits ? ws_client_request(&url, thread->key, &thread->wish, out) : 0;
 }
 
 char *bench_thread_subscribe_text(const struct bench_thread *thread, const struct bench_conn *conn,
@@ -376,6 +392,15 @@ static int bench_thread_prepare(struct bench_thread *thread)
         }
     }
     bench_thread_assign_roles(thread);
+    enum bench_encoding encoding = thread->options->encoding;
+    thread->may_ask = !thread->options->at_once;
+    thread->wish.protocol = thread->options->protocol != BENCH_RINGCAST ? HANDSHAKE_NO_PROTOCOL
+                            : encoding == BENCH_SBE                     ? HANDSHAKE_SBE
+                                                                        : HANDSHAKE_JSON;
+    thread->wish.deflate = encoding == BENCH_DEFLATE;
+    if (thread->wish.deflate && bench_inflate_create(&thread->inflate) != 0) {
+        return -ENOMEM;
+    }
     if (bench_load_is_common(control->load) && thread->options->protocol != BENCH_PLAIN) {
         size_t bytes = 0;
         thread->subscribe_text = bench_thread_subscribe_text(thread, thread->conns, false, &bytes);
@@ -478,6 +503,7 @@ void bench_thread_destroy(struct bench_thread *thread)
         free(block);
     }
     munmap(thread->buffers, (size_t)BENCH_RECV_BUFFERS * BENCH_RECV_BUFFER_BYTES);
+    bench_inflate_destroy(thread->inflate);
     free(thread->subscribe_text);
     free(thread->conns);
     free(thread->rearm);

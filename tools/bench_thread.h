@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "tools/bench_conn.h"
+#include "tools/bench_inflate.h"
 #include "tools/bench_load.h"
 #include "tools/bench_options.h"
 #include "tools/bench_ticks.h"
@@ -33,6 +34,7 @@ enum bench_phase {
     BENCH_PHASE_UPGRADED,   /* from there to the 101 */
     BENCH_PHASE_SUBSCRIBED, /* to the answer to its subscription */
     BENCH_PHASE_FIRST_TICK, /* to the first tick */
+    BENCH_PHASE_SNAPSHOT,   /* --snapshot: from its subscription to the first whole image */
     BENCH_PHASES,
 };
 
@@ -44,6 +46,7 @@ struct bench_control {
     _Atomic bool source_fault_told; /* by the first thread that sees it */
     _Atomic uint64_t window_start_ns;
     _Atomic uint64_t window_ns; /* 0: not begun. Set last. */
+    _Atomic bool ask;           /* --at-once: all are upgraded. */
     _Atomic bool resume;        /* The stalled (but the silent) read again. */
     _Atomic bool stop;
 };
@@ -72,8 +75,9 @@ struct bench_stream_totals {
 
 struct bench_totals {
     struct bench_stream_totals streams[BENCH_ROLES];
-    uint64_t window_frames; /* Of readers, with a time inside the window. */
-    uint64_t differing;     /* of them: other bytes than somebody else got */
+    uint64_t window_frames;     /* Of readers, with a time inside the window. */
+    uint64_t window_wire_bytes; /* of them, as they came, headers included */
+    uint64_t differing;         /* of them: other bytes than somebody else got */
     uint64_t malformed;
     uint64_t pings;
     uint64_t refusals; /* SUBSCRIBED with a failed entry, ERROR */
@@ -114,6 +118,7 @@ struct bench_thread {
     uint32_t first_bad_conn;   /* Of this thread's; those before it are readers. */
     uint32_t in_flight_max;
     char key[WS_CLIENT_KEY_BYTES + 1];
+    struct handshake_wish wish;
     char *subscribe_text; /* The same for all; NULL: each has its own. */
     size_t subscribe_bytes;
 
@@ -127,6 +132,9 @@ struct bench_thread {
     uint32_t rearm_count;
     uint32_t *rearm; /* Conns whose receive must be armed again. */
     bool has_resumed;
+    bool may_ask;            /* Who is upgraded subscribes at once; false: when main says so. */
+    uint32_t ask_next;       /* Those before it have been asked to subscribe. */
+    uint32_t upgraded_count; /* of readers, stalled and slow ones, in their first life */
     void *carry_free; /* Free blocks of BENCH_CARRY_BLOCK_BYTES, linked by their first word. */
     uint64_t random;
     uint64_t acted_ns;
@@ -134,9 +142,11 @@ struct bench_thread {
     uint64_t now_ns;               /* Of the completion that is being handled. */
     uint64_t window_start_ns;
     uint64_t window_ns;
-    uint64_t window_end_ns;   /* UINT64_MAX: not known */
-    uint32_t streaming_count; /* readers */
-    uint32_t finished_count;  /* of them: is_finished */
+    uint64_t window_end_ns;        /* UINT64_MAX: not known */
+    uint32_t streaming_count;      /* readers */
+    uint32_t finished_count;       /* of them: is_finished */
+    size_t wire_bytes;             /* of the frame that is being handled */
+    struct bench_inflate *inflate; /* NULL: nothing is compressed */
     struct pattern_scan scan;
     bool has_seqs;             /* in its ticks */
     uint32_t *channel_indexes; /* By channel number: index + 1. */
@@ -152,6 +162,7 @@ struct bench_thread {
     _Atomic uint64_t frames_now; /* of readers */
     _Atomic uint64_t bytes_now;
     _Atomic uint64_t window_frames_now;
+    _Atomic uint32_t upgraded_now;
     _Atomic uint32_t subscribed_now; /* readers, stalled and slow ones; so are the failed */
     _Atomic uint32_t failed_now;
     _Atomic uint32_t unfinished_now; /* readers that may still be due something of the window */

@@ -163,14 +163,15 @@ void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[1
     memcpy(key_out + 22, "==", 3);
 }
 
-size_t ws_client_request(const struct ws_client_url *url, const char *key, const char *protocol,
-                         char out[WS_CLIENT_REQUEST_BYTES_MAX])
+static const struct handshake_wish ws_client_wish = {.protocol = HANDSHAKE_JSON};
+
+size_t ws_client_request(const struct ws_client_url *url, const char *key,
+                         const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX])
 {
     char host[sizeof url->host + sizeof url->port + 3];
     bool is_v6 = strchr(url->host, ':') != NULL;
     snprintf(host, sizeof host, is_v6 ? "[%s]:%s" : "%s:%s", url->host, url->port);
-    return handshake_client_request(out, WS_CLIENT_REQUEST_BYTES_MAX, host, url->path, key,
-                                    protocol);
+    return handshake_client_request(out, WS_CLIENT_REQUEST_BYTES_MAX, host, url->path, key, wish);
 }
 
 size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
@@ -215,6 +216,9 @@ char *ws_client_subscribe_text(const struct ws_client_subscription *subscription
     }
     json_t *data = json_pack("{s:o,s:o,s:b}", "symbols", symbols, "data_types", types, "snapshot",
                              subscription->snapshot);
+    if (data != NULL && subscription->depth != 0) {
+        json_object_set_new(data, "depth", json_integer(subscription->depth));
+    }
     if (data != NULL && subscription->tell_losses) {
         json_object_set_new(data, "delivery", json_pack("{s:s}", "on_lag", "skip"));
     }
@@ -283,7 +287,8 @@ static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *b
         }
         count += (size_t)got;
         size_t head_bytes = 0;
-        enum handshake_status status = handshake_check_response(bytes, count, key, &head_bytes);
+        enum handshake_status status =
+            handshake_check_response(bytes, count, key, &ws_client_wish, &head_bytes);
         if (status == HANDSHAKE_OK) {
             *bytes_count_out = count - head_bytes;
             memmove(bytes, bytes + head_bytes, count - head_bytes);
@@ -316,7 +321,7 @@ int ws_client_open(const struct ws_client_url *url, const struct ws_client_addre
         goto close_socket;
     }
     ws_client_key(key, random);
-    size_t request_bytes = ws_client_request(url, key, "md.json.v1", request);
+    size_t request_bytes = ws_client_request(url, key, &ws_client_wish, request);
     if (request_bytes == 0 ||
         send(fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
         error = ws_client_fail(error_out, -EPIPE, "cannot send the upgrade request", "");

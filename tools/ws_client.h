@@ -42,6 +42,7 @@ struct ws_client_address {
 struct ws_client_subscription {
     const char *symbols; /* "A,B" or patterns such as "*" */
     const char *types;   /* "quote,trade" */
+    uint32_t depth;      /* Books cut to so many levels a side; 0: the feed's own. */
     bool snapshot;       /* Ask for the newest frame first. */
     bool tell_losses;    /* on_lag skip: every loss is told by GAP, nothing is conflated. */
 };
@@ -57,10 +58,9 @@ int ws_client_resolve(const struct ws_client_url *url, struct ws_client_address 
 /* A key of the handshake from 16 random bytes; terminated. */
 void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[16]);
 
-/* The upgrade request, offering a subprotocol (NULL: none); returns its length, 0: the URL is too
- * long. */
-size_t ws_client_request(const struct ws_client_url *url, const char *key, const char *protocol,
-                         char out[WS_CLIENT_REQUEST_BYTES_MAX]);
+/* The upgrade request; returns its length, 0: the URL is too long. */
+size_t ws_client_request(const struct ws_client_url *url, const char *key,
+                         const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX]);
 
 /* A masked, unfragmented frame; out holds payload_bytes + WS_HEADER_BYTES_MAX. Returns its
  * length. */

@@ -37,8 +37,8 @@ class PlainServer:
     While is_mute nothing is published; while is_stalled it is, and sent afterwards.
     """
 
-    def __init__(self, clients=0, tamper=None):
-        self.clients, self.tamper = clients, tamper
+    def __init__(self, clients=0, tamper=None, compression=None):
+        self.clients, self.tamper, self.compression = clients, tamper, compression
         self.peers, self.paths, self.received = [], [], []
         self.open = []
         self.is_mute = self.is_stalled = False
@@ -56,7 +56,7 @@ class PlainServer:
 
     async def serve(self):
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=None) as server:
+        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=self.compression) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.ready.set()
             await self.publish()
@@ -161,6 +161,22 @@ class OtherServers(BenchTestCase):
         self.assertEqual(report["spread_ns"]["count"], report["published"])
         for phase in ("tcp", "upgrade", "subscribe", "first_tick"):
             self.assertEqual(report["phases_ns"][phase]["count"], 4, phase)
+
+    def test_a_server_that_compresses_is_measured_by_what_it_sends(self):
+        with PlainServer(compression="deflate") as server:
+            plain = self.plain(server, "-t", 2)
+            report = self.plain(server, "-t", 2, "--encoding", "deflate")
+        self.assertEqual(report["encoding"], "deflate")
+        self.assertEqual((report["received"], report["malformed"], report["differing"]), (report["due"], 0, 0))
+        self.assertEqual(report["spread_ns"]["count"], report["published"])
+        self.assertLess(abs(plain["bytes_per_frame"] - 60), 10)
+        self.assertNotEqual(report["bytes_per_frame"], plain["bytes_per_frame"])
+
+    def test_a_compressed_digit_for_one_client_is_a_difference(self):
+        with PlainServer(4, lambda text: [text.replace("12.34", "12.35")], "deflate") as server:
+            report = self.plain(server, "--encoding", "deflate", code=NOT_DELIVERED)
+        self.assertIn(report["differing"], (1, 2, 3))
+        self.assertEqual((report["malformed"], report["received"]), (0, report["due"]))
 
     def test_a_server_without_numbers_is_measured_without_reach(self):
         with PlainServer() as server:
@@ -499,6 +515,66 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("'duraton'", result.stderr)
         self.assertIn(f"{path}, line 3", result.stderr)
+
+
+class Encodings(ServerTestCase, BenchTestCase):
+    """What ringcast sends in each of its encodings."""
+    options = ("--feed", "sim:symbols=40,rate=2000,types=quote+depth", "--max-connections", "500",
+               "--compression-threshold", "256")
+
+    def encoded(self, encoding, *arguments):
+        return self.report("--encoding", encoding, "-c", 30, "-t", 2, "-d", 1.5, "-w", 0.3, "--symbols",
+                           "SIM{00010..00039}.SIM", "--subscriptions", 6, "--types", "quote,depth", "--zipf", 1,
+                           *arguments, self.server.url())
+
+    def test_each_has_an_exact_reach_and_the_same_ticks(self):
+        reports = {encoding: self.encoded(encoding) for encoding in ("json", "sbe", "deflate")}
+        for encoding, report in reports.items():
+            with self.subTest(encoding):
+                self.assertEqual(report["encoding"], encoding)
+                self.assertEqual(report["received"], report["due"])
+                # A tick more or less of each symbol may lie in the window.
+                self.assertLess(abs(report["due"] / reports["json"]["due"] - 1), 0.03)
+                self.assertEqual(report["channels"], reports["json"]["channels"])
+                self.assertLess(report["received"], 30 * report["published"])
+                self.assertEqual((report["malformed"], report["differing"], report["refusals"]), (0, 0, 0))
+                self.assertEqual(report["readers"]["holes"] + report["readers"]["duplicates"], 0)
+                self.assertGreater(report["spread_ns"]["count"], 0)
+                self.assertEqual(report["places"]["connections"], 30)
+                self.assertLess(report["latency_ns"]["p50"], 1e9)
+        self.assertLess(reports["sbe"]["bytes_per_frame"], 0.75 * reports["json"]["bytes_per_frame"])
+        self.assertLess(reports["deflate"]["bytes_per_frame"], 0.9 * reports["json"]["bytes_per_frame"])
+
+    def test_the_bytes_of_a_frame_are_those_of_the_schema(self):
+        report = self.report("--encoding", "sbe", "-c", 3, "-d", 0.5, "-w", 0.1, "--time-pattern", '"ts_event":',
+                             "--symbols", "AAPL.US", self.server.url())
+        self.assertEqual(report["bytes_per_frame"], 274 + 4)  # a quote of 5 levels a side, see docs/protocol.md
+
+    def test_books_cut_for_all_at_once_begin_with_a_whole_one(self):
+        for encoding in ("json", "sbe"):
+            with self.subTest(encoding):
+                report = self.report("--encoding", encoding, "-c", 40, "-d", 0.5, "-w", 0.1, "--symbols", "AAPL.US",
+                                     "--types", "depth", "--depth", 5, "--snapshot", "--at-once", "--in-flight", 7,
+                                     "--stalled", 2, self.server.url())
+                phases = report["phases_ns"]
+                self.assertEqual(phases["snapshot"]["count"], 38)
+                self.assertGreaterEqual(phases["snapshot"]["max"], phases["subscribe"]["p50"])
+                self.assertLess(phases["snapshot"]["max"], 5e9)
+                self.assertEqual(report["received"], report["due"])
+
+    def test_churn_beside_readers_does_no_harm(self):
+        report = self.encoded("deflate", "--churn", 5, "--churn-life", 0.2, "--malformed-clients", 5)
+        self.assertEqual((report["received"], report["malformed_clients"]["ignored"]), (report["due"], 0))
+
+
+class NotGranted(ServerTestCase, BenchTestCase):
+    options = ("--compression", "off")
+
+    def test_a_server_that_does_not_compress_is_refused(self):
+        result = bench("--encoding", "deflate", "-c", 3, "-d", 1, self.server.url())
+        self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+        self.assertIn("refused     3, the first: the server does not speak this --encoding", result.stdout)
+        self.assertIn("3 closed 101", result.stdout)
 
 
 class EndOfTheWindow(BenchTestCase):

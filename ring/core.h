@@ -144,6 +144,9 @@ void core_close(struct core *core, uint32_t conn, uint16_t code, const char *rea
  * -ENOSPC: the core's subscriptions are used up. */
 int core_subscribe(struct core *core, uint32_t conn, uint32_t channel, uint32_t group,
                    enum lag_policy policy, bool snapshot, uint8_t tag);
+/* Whether core_subscribe with a snapshot would send one at once: the newest frame is an image of
+ * its own, and nothing waits for this conn. */
+bool core_gets_image(struct core *core, uint32_t conn, uint32_t channel);
 /* 0, or -ENOENT. */
 int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
 /* The tag of a subscription to this very channel, or -ENOENT. */

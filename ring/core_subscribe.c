@@ -85,6 +85,14 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     return 0;
 }
 
+bool core_gets_image(struct core *core, uint32_t index, uint32_t channel)
+{
+    struct conn *conn = core_conn(core, index);
+    uint32_t bytes;
+    sender_settle(core, conn);
+    return conn->mode == CONN_PUSHED && puller_newest_image(core, conn, channel, &bytes) != NULL;
+}
+
 static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
 {
     struct core_stream *stream = core_stream(core, conn);

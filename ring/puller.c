@@ -256,9 +256,8 @@ void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame
     counter_add(&core->counters->frames_out, 1);
 }
 
-/* The newest full image of a channel, from the log or from where it was saved; NULL: none. */
-static const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
-                                          uint32_t *bytes_out)
+const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
+                                   uint32_t *bytes_out)
 {
     struct core_stream *stream = core_stream(core, conn);
     struct frame_log_found found;

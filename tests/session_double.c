@@ -106,6 +106,12 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
     return 0;
 }
 
+bool core_gets_image(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)conn, (void)channel;
+    return self->has_images;
+}
+
 int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
 {
     bool was_on = self->subs[conn][channel].on;

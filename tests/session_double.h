@@ -50,6 +50,7 @@ struct core {
     uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
     uint32_t encoding; /* of every conn */
     bool is_behind;
+    bool has_images; /* The newest frames are. */
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX];

@@ -110,6 +110,12 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
     return was_on;
 }
 
+bool core_gets_image(struct core *self, uint32_t conn, uint32_t channel)
+{
+    (void)self, (void)conn, (void)channel;
+    return true;
+}
+
 int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
 {
     (void)conn;

@@ -153,6 +153,17 @@ static void a_gap_asks_for_a_snapshot_of_the_book(void **state)
     session_ops.write_gap(core->sessions, text, 0, 1, 2, "lag"); /* of no book: nothing */
 }
 
+static void a_book_whose_newest_frame_is_whole_is_not_asked_for(void **state)
+{
+    (void)state;
+    core->has_images = true;
+    ask(SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":10"), "SUBSCRIBED");
+    assert_int_equal(atomic_load(&channels_wish(channels, 0)->asks_snapshot), 0);
+    core->has_images = false;
+    ask(SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":20"), "SUBSCRIBED");
+    assert_int_equal(atomic_load(&channels_wish(channels, 1)->asks_snapshot), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -164,6 +175,7 @@ int main(void)
         TEST(patterns_cover_no_variant),
         TEST(who_is_full_makes_no_channel),
         TEST(a_gap_asks_for_a_snapshot_of_the_book),
+        TEST(a_book_whose_newest_frame_is_whole_is_not_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

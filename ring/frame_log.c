@@ -132,9 +132,6 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
     if (log->channels == NULL) {
         goto unmap_descs;
     }
-    for (uint32_t channel = 0; channel < log->channel_count_max; channel++) {
-        log->channels[channel].next_seq = 1;
-    }
     *log_out = log;
     return 0;
 
@@ -317,7 +314,7 @@ void frame_log_clear(struct frame_log *log)
     madvise(log->descs, frame_log_desc_bytes(log), MADV_DONTNEED);
     for (uint32_t number = 0; number < log->channel_count_max; number++) {
         struct frame_log_channel *channel = &log->channels[number];
-        if (channel->next_seq > 1) {
+        if (channel->last_seq > 0) {
             atomic_store_explicit(&channel->last_index_plus_1, 0, memory_order_relaxed);
             atomic_store_explicit(&channel->saved_current, 0, memory_order_relaxed);
         }
@@ -328,7 +325,7 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
                             uint64_t next_seq)
 {
     struct frame_log_channel *channel = &log->channels[number];
-    channel->next_seq = next_seq;
+    channel->last_seq = next_seq - 1;
     atomic_store_explicit(&channel->group, group, memory_order_relaxed);
     atomic_store_explicit(&channel->dropped_hash, channel->hash, memory_order_relaxed);
     atomic_store_explicit(&channel->dropped_seq, next_seq - 1, memory_order_release);
@@ -350,7 +347,7 @@ bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
         };
         return (desc->flags & FRAME_FULL_IMAGE) != 0;
     }
-    if (saved == 0 || channel->saved_seq[saved - 1] + 1 != channel->next_seq) {
+    if (saved == 0 || channel->saved_seq[saved - 1] != channel->last_seq) {
         return false;
     }
     *image_out = (struct frame_log_image){
@@ -374,7 +371,7 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
     uint64_t distance = last == 0 ? 0 : index + 1 - last;
     log->descs[index & log->desc_mask] = (struct frame_desc){
         .position = log->write_position,
-        .seq = channel->next_seq,
+        .seq = channel->last_seq + 1,
         .ts_pub_ns = ts_pub_ns,
         .hash = channel->hash,
         .channel = channel_number,
@@ -383,7 +380,7 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
         .group = group,
         .flags = flags,
     };
-    channel->next_seq++;
+    channel->last_seq++;
     atomic_store_explicit(&channel->group, group, memory_order_relaxed);
     /* Readers may see it before the head; frame_log_seek steps back over what is too new. */
     atomic_store_explicit(&channel->last_index_plus_1, index + 1, memory_order_release);

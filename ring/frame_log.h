@@ -64,7 +64,7 @@ static_assert(sizeof(struct frame_desc) == 48, "the walk of a flush reads these 
 /* Written by the writer only. */
 struct frame_log_channel {
     _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
-    uint64_t next_seq;                  /* The writer's own; readers learn it from descriptors. */
+    uint64_t last_seq;                  /* The writer's own; readers learn it from descriptors. */
     uint64_t hash;                      /* The writer's own, likewise. */
     _Atomic uint8_t group;              /* Of all its frames; set with the first. */
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
@@ -144,7 +144,7 @@ uint8_t *frame_log_reserve(struct frame_log *log);
 /* The next seq of a channel, from 1: what the frame that is about to be encoded bears. */
 static inline uint64_t frame_log_next_seq(const struct frame_log *log, uint32_t channel)
 {
-    return log->channels[channel].next_seq;
+    return log->channels[channel].last_seq + 1;
 }
 
 /* The running hash (codec/running_hash.h) of a channel's frames so far. Who writes the log sets it

@@ -397,7 +397,7 @@ static void derived_take_saved(struct derived_core *core, struct derived_source 
     const struct frame_log_channel *channel = &core->options.log->channels[source->channel];
     uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_relaxed);
     struct md_update update;
-    if (current != 0 && channel->saved_seq[current - 1] + 1 == channel->next_seq &&
+    if (current != 0 && channel->saved_seq[current - 1] == channel->last_seq &&
         derived_read(core, source->channel, channel->saved[current - 1],
                      channel->saved_bytes[current - 1], &update)) {
         derived_take(core, source, &update, core->now_ns);

@@ -444,7 +444,7 @@ static void world_step(void *context)
                 EXPECT(expected->next == NOT_EXPECTED ||
                        expected->next == world.published[channel] + 1);
                 EXPECT(expected->next == NOT_EXPECTED || !expected->snapshot);
-                EXPECT(!expected->restart_due);
+                EXPECT(expected->next == NOT_EXPECTED || !expected->restart_due);
             }
         }
     }

@@ -228,16 +228,10 @@ const test_names = [_][]const u8{
     "ws_frame",
     "ws_handshake",
 };
-/// Tests that bring a core of their own (a test double): linked without ring.
-const tests_without_ring = [_][]const u8{
-    "session",
-    "session_access",
-    "session_history",
-    "session_variants",
-};
-/// Of those, whose core is tests/session_double.c.
+/// Tests whose core is tests/session_double.c: linked without ring.
 const tests_with_session_double = [_][]const u8{
     "session",
+    "session_access",
     "session_history",
     "session_variants",
 };
@@ -601,21 +595,14 @@ const Context = struct {
     }
 
     fn addTest(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {
-        var links: std.ArrayList(Folder) = .empty;
-        for ([_]Folder{ tools, src, feeds, ring, codec }) |folder| {
-            const without = for (tests_without_ring) |other| {
-                if (std.mem.eql(u8, other, name) and std.mem.eql(u8, folder.name, "ring")) break true;
-            } else false;
-            if (!without) links.append(c.b.allocator, folder) catch @panic("OOM");
-        }
-        // What stands in for the libraries' own must come first.
-        const test_source = c.b.fmt("tests/test_{s}.c", .{name});
-        const doubled = [_][]const u8{ "tests/session_double.c", test_source };
         const has_double = for (tests_with_session_double) |other| {
             if (std.mem.eql(u8, other, name)) break true;
         } else false;
+        // What stands in for the libraries' own must come first.
+        const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
         const sources = if (has_double) &doubled else doubled[1..];
-        const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links.items);
+        const links = if (has_double) &[_]Folder{ tools, src, feeds, codec } else &[_]Folder{ tools, src, feeds, ring, codec };
+        const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});
         return made;
     }

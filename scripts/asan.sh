@@ -32,7 +32,6 @@ for source in tests/test_*.c tests/sim_core.c; do
     others=("$out/others.a" "$out/ring.a" "$out/others.a")
     extra=()
     case $source in
-    tests/test_session_access.c) others=("$out/others.a") ;; # brings a core of its own
     tests/test_session*.c) others=("$out"/objects/tests_session_double.c.o "$out/others.a") ;;
     tests/sim_core.c) extra=("$out"/objects/tests_sim_*.o) ;;
     esac

@@ -18,8 +18,9 @@ bool log_wants(enum log_level level)
 
 void log_post(uint32_t producer, enum log_level level, const char *text)
 {
+    (void)level;
     assert_int_equal(producer, 1);
-    assert_int_equal(level, LOG_LEVEL_INFO);
+    core->line_count++;
     snprintf(core->line, sizeof core->line, "%s", text);
 }
 
@@ -37,13 +38,14 @@ void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_B
 
 void core_conn_source(struct core *self, uint32_t conn, struct core_source *source_out)
 {
-    (void)self, (void)conn;
-    *source_out = (struct core_source){.is_unix = true};
+    (void)conn;
+    *source_out = self->source;
 }
 
 void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
 {
-    (void)self, (void)conn, (void)code, (void)reason;
+    (void)conn, (void)reason;
+    self->close_code = code;
 }
 
 uint32_t core_index(const struct core *self)
@@ -352,6 +354,7 @@ static int set_up_with(uint32_t subscription_count_max)
     };
     core = calloc(1, sizeof *core);
     core->room = UINT32_MAX;
+    core->source.is_unix = true;
     assert_int_equal(channels_create(&channels), 0);
     options.channels = channels;
     assert_int_equal(sessions_create(&core->sessions, &options), 0);

@@ -53,7 +53,10 @@ struct core {
     bool has_images; /* The newest frames are. */
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
-    char line[LOG_LINE_BYTES_MAX];
+    char line[LOG_LINE_BYTES_MAX]; /* the last one logged */
+    uint32_t line_count;
+    struct core_source source; /* of every conn */
+    uint16_t close_code;       /* of the last core_close */
 };
 
 extern struct core *core;

@@ -1,290 +1,19 @@
 /*
- * What sessions ask access control, over a core that is a double: it keeps one conn's subscriptions
- * in a table and the texts that were sent to it. tests/integration runs the real one.
+ * What access control lets a session do, over a core that is a double (session_double.h): tokens,
+ * scopes, rates, the audit log. The rules themselves are tested in test_access.c and test_scope.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/session_double.h"
 
-#include <cmocka.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "src/log.h"
-#include "src/publisher.h"
-#include "src/session.h"
-
 #define CONN 1
-#define CHANNELS 8
-#define TEXTS_MAX 16
 
-/* ---- The double ---- */
-
-struct core {
-    struct sessions *sessions;
-    bool is_on[CHANNELS];
-    uint8_t tags[CHANNELS];
-    bool groups[CORE_GROUPS_MAX];
-    json_t *texts[TEXTS_MAX];
-    uint32_t text_count;
-    char line[LOG_LINE_BYTES_MAX];
-    uint32_t line_count;
-    struct core_source source;
-    uint16_t close_code;
-    uint32_t snapshot_count;
-    uint32_t replayed_count;
-};
-
-static struct core *core;
-static struct channels *channels;
 static struct access *access_made;
 static struct core_counters counters;
-
-bool log_wants(enum log_level level)
-{
-    (void)level;
-    return true;
-}
-
-void log_post(uint32_t producer, enum log_level level, const char *text)
-{
-    (void)producer, (void)level;
-    core->line_count++;
-    snprintf(core->line, sizeof core->line, "%s", text);
-}
-
-uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
-{
-    (void)publisher;
-    return now_ns;
-}
-
-void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])
-{
-    (void)self, (void)conn;
-    strcpy(text, "127.0.0.1:5123");
-}
-
-void core_conn_source(struct core *self, uint32_t conn, struct core_source *source_out)
-{
-    (void)conn;
-    *source_out = self->source;
-}
-
-void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
-{
-    (void)conn, (void)reason;
-    self->close_code = code;
-}
-
-uint32_t core_index(const struct core *self)
-{
-    (void)self;
-    return 0;
-}
-
-void core_send_text(struct core *self, uint32_t conn, const char *payload, size_t payload_bytes)
-{
-    json_error_t error;
-    (void)conn;
-    assert_true(self->text_count < TEXTS_MAX);
-    json_t *text = json_loadb(payload, payload_bytes, JSON_REJECT_DUPLICATES, &error);
-    if (text == NULL) {
-        fail_msg("not JSON: %s: %.*s", error.text, (int)payload_bytes, payload);
-    }
-    self->texts[self->text_count++] = text;
-}
-
-int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t group,
-                   enum lag_policy policy, bool snapshot, uint8_t tag)
-{
-    (void)conn, (void)group, (void)policy, (void)snapshot;
-    int was_on = self->is_on[channel];
-    self->is_on[channel] = true;
-    self->tags[channel] = was_on ? self->tags[channel] : tag;
-    return was_on;
-}
-
-bool core_gets_image(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)self, (void)conn, (void)channel;
-    return true;
-}
-
-int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)conn;
-    int error = self->is_on[channel] ? 0 : -ENOENT;
-    self->is_on[channel] = false;
-    return error;
-}
-
-int core_subscription_tag(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)conn;
-    return self->is_on[channel] ? self->tags[channel] : -ENOENT;
-}
-
-void core_set_subscription(struct core *self, uint32_t conn, uint32_t channel,
-                           enum lag_policy policy, uint8_t tag)
-{
-    (void)conn, (void)policy;
-    self->tags[channel] = tag;
-}
-
-int core_subscribe_group(struct core *self, uint32_t conn, uint32_t group, enum lag_policy policy,
-                         bool snapshot)
-{
-    (void)conn, (void)policy, (void)snapshot;
-    int was_on = self->groups[group];
-    self->groups[group] = true;
-    return was_on;
-}
-
-int core_unsubscribe_group(struct core *self, uint32_t conn, uint32_t group)
-{
-    (void)conn;
-    self->groups[group] = false;
-    return 0;
-}
-
-/* What this test is not about. */
-void core_set_max_lag(struct core *self, uint32_t conn, uint32_t channel, uint16_t max_lag_ms)
-{
-    (void)self, (void)conn, (void)channel, (void)max_lag_ms;
-}
-
-uint16_t core_max_lag(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)self, (void)conn, (void)channel;
-    return 0;
-}
-
-void core_set_group_max_lag(struct core *self, uint32_t conn, uint32_t group, uint16_t max_lag_ms)
-{
-    (void)self, (void)conn, (void)group, (void)max_lag_ms;
-}
-
-uint16_t core_group_max_lag(struct core *self, uint32_t conn, uint32_t group)
-{
-    (void)self, (void)conn, (void)group;
-    return 0;
-}
-
-uint32_t core_conn_encoding(struct core *self, uint32_t conn)
-{
-    (void)self, (void)conn;
-    return CORE_ENCODING_JSON;
-}
-
-uint32_t core_group_conn_count(struct core *self, uint32_t encoding, uint32_t group)
-{
-    (void)self, (void)encoding, (void)group;
-    return 0;
-}
-
-uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    (void)self, (void)encoding, (void)group, (void)place;
-    fail_msg("there is none");
-    return 0;
-}
-
-uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)self, (void)conn;
-    return channel;
-}
-
-bool core_conn_is_current(struct core *self, uint32_t conn)
-{
-    (void)self, (void)conn;
-    return true;
-}
-
-void core_conn_lag(struct core *self, uint32_t conn, struct core_lag *lag_out)
-{
-    (void)self, (void)conn;
-    *lag_out = (struct core_lag){0};
-}
-
-int core_resume(struct core *self, uint32_t conn, const struct core_resume *resume)
-{
-    (void)core_subscribe(self, conn, resume->channel, resume->group, resume->policy, false,
-                         resume->tag);
-    return 0;
-}
-
-uint64_t core_find_snapshots(struct core *self, uint32_t conn, struct core_snapshot *snapshots,
-                             uint32_t count)
-{
-    (void)self, (void)conn;
-    for (uint32_t i = 0; i < count; i++) {
-        snapshots[i].error = 0;
-        snapshots[i].as_of = 1;
-    }
-    return 0;
-}
-
-void core_send_snapshots(struct core *self, uint32_t conn, const struct core_snapshot *snapshots,
-                         uint32_t count, uint64_t pinned)
-{
-    (void)conn, (void)snapshots, (void)pinned;
-    self->snapshot_count = count;
-}
-
-int core_replay(struct core *self, uint32_t conn, const struct core_replay *replay,
-                const struct core_replayed *replayed, uint32_t count)
-{
-    (void)conn, (void)replay, (void)replayed;
-    self->replayed_count = count;
-    return 0;
-}
-
-void core_stop_replay(struct core *self, uint32_t conn)
-{
-    (void)self, (void)conn;
-}
-
-uint64_t core_log_begins_ns(struct core *self, uint32_t conn)
-{
-    (void)self, (void)conn;
-    return 0;
-}
-
-uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)self, (void)conn;
-    return 100 + channel;
-}
-
-uint32_t core_conn_channels(struct core *self, uint32_t conn, uint32_t *turn,
-                            uint32_t *channels_out, uint32_t max)
-{
-    (void)self, (void)conn, (void)turn, (void)channels_out, (void)max;
-    return 0;
-}
-
-void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *stats_out)
-{
-    (void)self, (void)conn;
-    *stats_out = (struct core_conn_stats){0};
-}
-
-/* ---- Helpers ---- */
-
-static void forget_texts(void)
-{
-    for (uint32_t i = 0; i < core->text_count; i++) {
-        json_decref(core->texts[i]);
-    }
-    core->text_count = 0;
-}
 
 #define TOKEN_FULL "full-token-0123456789"
 #define TOKENS                                                                                     \
@@ -308,7 +37,7 @@ static bool open_with(const char *headers)
     return true;
 }
 
-static int set_up(void **state)
+static int set_up_with_tokens(void **state)
 {
     static const struct {
         const char *symbol;
@@ -332,6 +61,8 @@ static int set_up(void **state)
     }
     memset(&counters, 0, sizeof counters);
     core = calloc(1, sizeof *core);
+    core->room = UINT32_MAX;
+    core->newest_seq = 10;
     core->source.address = ip_address_from_v4("\x7f\0\0\x01");
     assert_int_equal(channels_create(&channels), 0);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -340,7 +71,7 @@ static int set_up(void **state)
     struct session_options options = {
         .conn_count_max = 4,
         .subscription_count_max = 10,
-        .epoch = "0123456789abcdef",
+        .epoch = EPOCH,
         .channels = channels,
         .access = access_made,
         .counters = &counters,
@@ -348,15 +79,11 @@ static int set_up(void **state)
     return sessions_create(&core->sessions, &options);
 }
 
-static int tear_down(void **state)
+static int tear_down_with_tokens(void **state)
 {
-    (void)state;
-    forget_texts();
-    sessions_destroy(core->sessions);
+    int status = tear_down(state);
     access_destroy(access_made);
-    channels_destroy(channels);
-    free(core);
-    return 0;
+    return status;
 }
 
 /* The newest answer of that type; fails when there is none. */
@@ -376,7 +103,7 @@ static json_int_t error_code(void)
     return json_integer_value(json_object_get(json_object_get(newest("ERROR"), "data"), "code"));
 }
 
-static void say(const char *text, uint64_t now_ns)
+static void say_at(const char *text, uint64_t now_ns)
 {
     char copy[1000];
     size_t bytes = strlen(text);
@@ -391,17 +118,17 @@ static void a_token_is_asked_for_before_anything_but_a_ping(void **state)
     assert_true(open_with(""));
     assert_true(
         json_is_true(json_object_get(json_object_get(newest("WELCOME"), "data"), "auth_required")));
-    say("{\"type\":\"PING\"}", 1);
+    say_at("{\"type\":\"PING\"}", 1);
     newest("PONG");
-    say("{\"type\":\"LIST\",\"id\":3}", 1);
+    say_at("{\"type\":\"LIST\",\"id\":3}", 1);
     assert_int_equal(error_code(), 101);
-    say("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"*\",\"data_types\":\"quote\"}}", 1);
+    say_at("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"*\",\"data_types\":\"quote\"}}", 1);
     assert_int_equal(error_code(), 101);
-    assert_false(core->groups[MD_QUOTE]);
-    say("{\"type\":\"AUTH\",\"data\":{\"token\":\"" TOKEN_FULL "\"}}", 2);
+    assert_false(core->groups[CONN][MD_QUOTE].on);
+    say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"" TOKEN_FULL "\"}}", 2);
     newest("AUTHENTICATED");
-    say("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"*\",\"data_types\":\"quote\"}}", 3);
-    assert_true(core->groups[MD_QUOTE]);
+    say_at("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"*\",\"data_types\":\"quote\"}}", 3);
+    assert_true(core->groups[CONN][MD_QUOTE].on);
     session_ops.on_tick(core->sessions, core, CONN, 3600 * NS_PER_SECOND);
     assert_int_equal(core->close_code, 0);
     assert_int_equal(counters.messages_refused, 2);
@@ -425,21 +152,22 @@ static void cursors_and_snapshots_open_nothing_that_the_token_does_not(void **st
 {
     (void)state;
     assert_true(open_with("Authorization: Bearer desk-token-0123456789\r\n"));
-    say("{\"type\":\"RESUME\",\"data\":{\"epoch\":\"0123456789abcdef\",\"cursors\":"
-        "{\"0\":1,\"1\":1,\"2\":1,\"3\":1}}}",
-        1);
+    say_at("{\"type\":\"RESUME\",\"data\":{\"epoch\":\"0123456789abcdef\",\"cursors\":"
+           "{\"0\":1,\"1\":1,\"2\":1,\"3\":1}}}",
+           1);
     assert_int_equal(opened("RESUMED"), 2);
-    assert_true(core->is_on[0] && !core->is_on[1] && core->is_on[2] && !core->is_on[3]);
-    say("{\"type\":\"SNAPSHOT\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
-        "\"data_types\":[\"quote\",\"trade\"]}}",
-        1);
+    assert_true(core->subs[CONN][0].on && !core->subs[CONN][1].on && core->subs[CONN][2].on &&
+                !core->subs[CONN][3].on);
+    say_at("{\"type\":\"SNAPSHOT\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
+           "\"data_types\":[\"quote\",\"trade\"]}}",
+           1);
     assert_int_equal(opened("SNAPSHOT"), 1);
-    assert_int_equal(core->snapshot_count, 1);
+    assert_int_equal(core->sent_count, 1);
     assert_non_null(strstr(core->line, "DENIED"));
-    say("{\"type\":\"UNSUBSCRIBE\"}", 2);
-    say("{\"type\":\"REPLAY\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
-        "\"data_types\":[\"quote\",\"trade\"],\"from\":1732078800123456789}}",
-        2);
+    say_at("{\"type\":\"UNSUBSCRIBE\"}", 2);
+    say_at("{\"type\":\"REPLAY\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
+           "\"data_types\":[\"quote\",\"trade\"],\"from\":1732078800123456789}}",
+           2);
     assert_int_equal(opened("REPLAYING"), 1);
     assert_int_equal(core->replayed_count, 1);
 }
@@ -458,27 +186,29 @@ static void a_smaller_scope_ends_what_it_does_not_cover(void **state)
 {
     (void)state;
     assert_true(open_with("Authorization: Bearer " TOKEN_FULL "\r\n"));
-    say("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\",\"60*\",\"0*\","
+    say_at(
+        "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\",\"60*\",\"0*\","
         "\"*\"],\"data_types\":[\"quote\"]}}",
         1);
-    say("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\"],\"data_types\":[\"trade\"]}"
+    say_at(
+        "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\"],\"data_types\":[\"trade\"]}"
         "}",
         1);
-    say("{\"type\":\"AUTH\",\"data\":{\"token\":\"desk-token-0123456789\"}}", 2);
+    say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"desk-token-0123456789\"}}", 2);
     json_t *data = json_object_get(newest("NOTICE"), "data");
     assert_int_equal(json_array_size(json_object_get(data, "dropped")), 4);
-    assert_true(core->is_on[0]);  /* 000001.SZ */
-    assert_false(core->is_on[1]); /* 000002.SZ, and 0* */
-    assert_true(core->is_on[2]);  /* 600000.SH, by 60* */
-    assert_false(core->is_on[3]); /* a trade */
-    assert_false(core->groups[MD_QUOTE]);
-    say("{\"type\":\"LIST\"}", 3);
+    assert_true(core->subs[CONN][0].on);  /* 000001.SZ */
+    assert_false(core->subs[CONN][1].on); /* 000002.SZ, and 0* */
+    assert_true(core->subs[CONN][2].on);  /* 600000.SH, by 60* */
+    assert_false(core->subs[CONN][3].on); /* a trade */
+    assert_false(core->groups[CONN][MD_QUOTE].on);
+    say_at("{\"type\":\"LIST\"}", 3);
     data = json_object_get(newest("SUBSCRIPTIONS"), "data");
     assert_int_equal(json_integer_value(json_object_get(data, "count")), 2);
     assert_int_equal(json_integer_value(json_object_get(data, "limit")), 2);
-    say("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"600000.SH\",\"000002.SZ\"],"
-        "\"data_types\":[\"quote\"]}}",
-        4);
+    say_at("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"600000.SH\",\"000002.SZ\"],"
+           "\"data_types\":[\"quote\"]}}",
+           4);
     data = json_object_get(newest("SUBSCRIBED"), "data");
     assert_int_equal(json_array_size(json_object_get(data, "ok")), 0);
     json_t *failed = json_object_get(data, "failed");
@@ -507,19 +237,19 @@ static void messages_over_the_rate_are_refused_and_then_close(void **state)
     core->source.address = ip_address_from_v4("\xc0\0\x02\x01");
     assert_true(open_with("Authorization: Bearer " TOKEN_FULL "\r\n"));
     for (int i = 0; i < 10; i++) {
-        say("{\"type\":\"PING\"}", 1);
+        say_at("{\"type\":\"PING\"}", 1);
         newest("PONG");
     }
     for (int i = 0; i < 50; i++) {
-        say("{\"type\":\"PING\"}", 1);
+        say_at("{\"type\":\"PING\"}", 1);
         assert_int_equal(error_code(), 111);
         assert_int_equal(core->close_code, 0);
     }
-    say("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
+    say_at("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
     newest("PONG");
-    say("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
+    say_at("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
     assert_int_equal(error_code(), 111);
-    say("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
+    say_at("{\"type\":\"PING\"}", 200 * NS_PER_MS + 1);
     assert_int_equal(core->close_code, 4111);
 }
 
@@ -535,7 +265,7 @@ static void the_audit_log_has_a_rate_and_says_what_it_left_out(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_with_tokens, tear_down_with_tokens)
     const struct CMUnitTest tests[] = {
         TEST(a_token_is_asked_for_before_anything_but_a_ping),
         TEST(cursors_and_snapshots_open_nothing_that_the_token_does_not),

@@ -285,6 +285,26 @@ static void stalled_connections_are_counted_apart(void **state)
     end();
 }
 
+static void skimmers_only_count_ticks_and_gaps(void **state)
+{
+    (void)state;
+    begin();
+    conn.role = BENCH_SKIMMER;
+    add_tick(7, 1, 1500);
+    add_tick(7, 5, 1500);
+    add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":9,\"to\":10}}");
+    add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":20,\"to\":20}}");
+    feed();
+    const struct bench_stream_totals *skimmers = &thread.totals.streams[BENCH_SKIMMER];
+    assert_int_equal(skimmers->frames, 2);
+    assert_int_equal(skimmers->holes, 0);
+    assert_int_equal(skimmers->gaps, 2);
+    assert_int_equal(skimmers->gap_frames, 3);
+    assert_int_equal(skimmers->gaps_wrong, 0);
+    assert_int_equal(thread.totals.window_frames, 0);
+    end();
+}
+
 static void a_masked_frame_ends_the_connection(void **state)
 {
     (void)state;
@@ -778,6 +798,7 @@ int main(void)
         cmocka_unit_test(a_seq_that_comes_twice_is_a_duplicate),
         cmocka_unit_test(a_gap_covers_exactly_what_it_tells),
         cmocka_unit_test(stalled_connections_are_counted_apart),
+        cmocka_unit_test(skimmers_only_count_ticks_and_gaps),
         cmocka_unit_test(a_masked_frame_ends_the_connection),
         cmocka_unit_test(a_close_frame_is_counted_under_its_code),
         cmocka_unit_test(the_same_bytes_for_all_are_no_difference),

@@ -207,6 +207,13 @@ void bench_frames_on_data(struct bench_thread *thread, struct bench_conn *conn,
     uint32_t index;
     uint64_t *next_seq;
     uint64_t time_ns;
+    if (conn->role == BENCH_SKIMMER) {
+        totals->frames++;
+        if (conn->phase_ns != 0) {
+            bench_conn_on_first_tick(thread, conn);
+        }
+        return;
+    }
     bool is_tick = form == BENCH_FORM_SBE
                        ? sbe_scan_place(payload, payload_bytes, &place)
                        : pattern_scan_place(&thread->scan, payload, payload_bytes, &place);
@@ -261,6 +268,9 @@ static void bench_frames_on_gap(struct bench_thread *thread, struct bench_conn *
     }
     totals->gaps++;
     totals->gap_frames += reply->to - reply->from + 1;
+    if (conn->role == BENCH_SKIMMER) {
+        return; /* It does not know where it was. */
+    }
     if (*next_seq != 0 && reply->from != *next_seq) {
         totals->gaps_wrong++;
     }

@@ -14,8 +14,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
-    "readers", "stalled",           "slow",          "half_open", "churn",
-    "storm",   "malformed_clients", "resubscribers",
+    "readers", "stalled", "skimmers",          "slow",          "half_open",
+    "churn",   "storm",   "malformed_clients", "resubscribers",
 };
 
 enum bench_option_kind { KIND_FLAG, KIND_U32, KIND_INT, KIND_SECONDS, KIND_REAL, KIND_TEXT };
@@ -82,6 +82,9 @@ static const struct bench_option bench_options_table[] = {
     {"channel-pattern", 0, TEXT(channel_pattern), "TEXT",
      "before its channel's number; '': there is one channel (\"ch\":)"},
     {"symbol-pattern", 0, TEXT(symbol_pattern), "TEXT", "before its symbol (\"symbol\":\")"},
+
+    {"skimmers", 0, CROWD(BENCH_SKIMMER), "N",
+     "of -c, only count their ticks: where the load is the limit"},
 
     {.help = "Connections that behave badly, parts of -c"},
     {"stalled", 0, CROWD(BENCH_STALLED), "N", "subscribe and then stop reading"},

@@ -97,11 +97,11 @@ static struct bench_sample bench_result_sample(const struct bench_options *optio
     return sample;
 }
 
-/* The readers, the stalled and the slow: all others come and go. */
+/* All others come and go. */
 static uint32_t bench_result_awaited(const struct bench_options *options)
 {
     return options->role_counts[BENCH_READER] + options->role_counts[BENCH_STALLED] +
-           options->role_counts[BENCH_SLOW];
+           options->role_counts[BENCH_SKIMMER] + options->role_counts[BENCH_SLOW];
 }
 
 /* Until every connection is subscribed or has failed; returns whether any is subscribed. */
@@ -358,12 +358,14 @@ static int bench_result_verdict(const struct bench_result *result)
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
     const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
+    const struct bench_stream_totals *skimmers = &totals->streams[BENCH_SKIMMER];
     bool may_lose = options->allow_gaps;
     if (result->subscribed < bench_result_awaited(options) ||
-        (bench_result_closes(readers) > 0 && !may_lose)) {
+        (bench_result_closes(readers) + bench_result_closes(skimmers) > 0 && !may_lose)) {
         return 2;
     }
-    bool is_lossless = readers->gaps == 0 && totals->window_frames == result->due_frames;
+    bool is_lossless =
+        readers->gaps + skimmers->gaps == 0 && totals->window_frames == result->due_frames;
     bool is_finished = result->unfinished == 0 || options->protocol != BENCH_RINGCAST;
     if (totals->malformed > 0 || totals->differing > 0 || result->due_frames == 0 || !is_finished ||
         !(is_lossless || may_lose)) {

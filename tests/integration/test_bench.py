@@ -414,6 +414,15 @@ class Nobody(BenchTestCase):
 class Ringcast(ServerTestCase, BenchTestCase):
     options = ("--feed", "sim:symbols=200,rate=1000", "--max-connections", "500")
 
+    def test_skimmers_get_what_readers_get(self):
+        report = self.report("-c", 20, "--skimmers", 15, "-d", 1, "-w", 0.2, self.server.url())
+        self.assertTrue(report["valid"], report)
+        self.assertEqual(report["received"], report["due"])
+        self.assertEqual(report["received"], 5 * report["published"])
+        each = report["readers"]["frames"] / 5
+        self.assertLess(abs(report["skimmers"]["frames"] / 15 - each), 0.1 * each)
+        self.assertEqual(report["skimmers"]["sessions"], 15)
+
     def test_drawn_subscriptions_have_an_exact_reach(self):
         report = self.report("-c", 60, "-t", 2, "-d", 2, "-w", 0.3, "--symbols", "SIM{00010..00199}.SIM",
                              "--subscriptions", 10, "--zipf", 1, "--pid", self.server.pid, "--cpu", 0,

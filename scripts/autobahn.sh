@@ -116,7 +116,7 @@ cat >"$out/spec.json" <<JSON
 {"outdir": "$out/report", "servers": [{"agent": "ringcast", "url": "$url"}],
  "cases": [${cases:2}], "exclude-cases": [], "exclude-agent-cases": {}}
 JSON
-say "running the cases ${cases:2} against $url; all of them take some minutes"
+say "running the cases ${cases:2} against $url; all of them take a quarter of an hour"
 python2 -c 'from autobahntestsuite.wstest import run; run()' -m fuzzingclient -s "$out/spec.json" \
     >"$out/wstest.log" 2>&1 || {
     tail -5 "$out/wstest.log" >&2

@@ -95,6 +95,7 @@ const src = Folder{
         "config.c",
         "derived.c",
         "encodings.c",
+        "file.c",
         "jwt.c",
         "log.c",
         "metrics.c",

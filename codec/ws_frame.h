@@ -48,4 +48,10 @@ size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason);
  * always begins at frame[0]). Returns the whole frame's length. */
 size_t ws_frame_finish(uint8_t *frame, enum ws_opcode opcode, size_t payload_bytes);
 
+/* How long the header of such a frame is; its payload is the rest. */
+static inline size_t ws_frame_finished_header_bytes(const uint8_t *frame)
+{
+    return frame[1] < 126 ? 2 : WS_FRAME_FINISH_GAP;
+}
+
 #endif

@@ -238,6 +238,14 @@ static void conn_answer_refusal(struct core *core, struct conn *conn, const char
     }
 }
 
+static void conn_refuse_with(struct core *core, struct conn *conn, const char *status_line,
+                             const char *extra, const char *text)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t answer_bytes = handshake_refuse_with(answer, status_line, extra, text);
+    conn_answer_refusal(core, conn, answer, answer_bytes, text);
+}
+
 static void conn_refuse(struct core *core, struct conn *conn, enum handshake_status status)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
@@ -251,7 +259,6 @@ static void conn_refuse(struct core *core, struct conn *conn, enum handshake_sta
 static bool conn_is_granted(struct core *core, struct conn *conn,
                             const struct core_request *request)
 {
-    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     struct core_refusal refusal = {0};
     if (core->options.ops->on_request == NULL || conn->was_granted) {
         return true;
@@ -259,9 +266,7 @@ static bool conn_is_granted(struct core *core, struct conn *conn,
     conn->was_granted = core->options.ops->on_request(
         core->options.context, core, conn_index(core, conn), core->time.now_ns, request, &refusal);
     if (!conn->was_granted) {
-        size_t answer_bytes =
-            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
-        conn_answer_refusal(core, conn, answer, answer_bytes, refusal.text);
+        conn_refuse_with(core, conn, refusal.status_line, refusal.extra, refusal.text);
     }
     return conn->was_granted;
 }
@@ -273,10 +278,8 @@ static bool conn_read_proxy(struct core *core, struct conn *conn, const uint8_t 
     static const char text[] = "connections from this address must begin with a PROXY header";
     enum proxy_status status = proxy_header_parse(bytes, count, header_out);
     if (status == PROXY_ABSENT || status == PROXY_BAD) {
-        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        size_t answer_bytes = handshake_refuse_with(answer, "400 Bad Request", "", text);
         counter_add(&core->counters->refused_handshake, 1);
-        conn_answer_refusal(core, conn, answer, answer_bytes, text);
+        conn_refuse_with(core, conn, "400 Bad Request", "", text);
     }
     return status == PROXY_OK;
 }

@@ -14,6 +14,7 @@
 #include "codec/base/units.h"
 #include "codec/ws_handshake.h"
 #include "src/cidr.h"
+#include "src/file.h"
 #include "src/jwt.h"
 
 #define ACCESS_LIFE_SECONDS_MAX 1000000000 /* some 30 years: as good as for ever */
@@ -39,7 +40,7 @@ static int access_fail(char *error_out, size_t error_bytes, int error, const cha
     return error;
 }
 
-/* A whole file, terminated; *text_out is the caller's. */
+/* A whole regular file, terminated; *text_out is the caller's. */
 static int access_read_file(const char *path, char **text_out, size_t *bytes_out)
 {
     struct stat status;
@@ -48,24 +49,12 @@ static int access_read_file(const char *path, char **text_out, size_t *bytes_out
         return -errno;
     }
     int error = fstat(fd, &status) < 0 ? -errno : 0;
-    if (error == 0 && (!S_ISREG(status.st_mode) || status.st_size > ACCESS_FILE_BYTES_MAX)) {
-        error = -EFBIG;
-    }
-    char *text = error == 0 ? malloc((size_t)status.st_size + 1) : NULL;
-    size_t used = 0;
-    ssize_t count = 1;
-    while (text != NULL && count > 0 && used < (size_t)status.st_size) {
-        count = read(fd, text + used, (size_t)status.st_size - used);
-        used += count > 0 ? (size_t)count : 0;
+    if (error == 0) {
+        error = S_ISREG(status.st_mode) ? file_read(fd, ACCESS_FILE_BYTES_MAX, text_out, bytes_out)
+                                        : -EFBIG;
     }
     close(fd);
-    if (text == NULL) {
-        return error < 0 ? error : -ENOMEM;
-    }
-    text[used] = '\0';
-    *text_out = text;
-    *bytes_out = used;
-    return 0;
+    return error;
 }
 
 /* What a file of secrets says, through load(). option: for errors. */

@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "codec/base/check.h"
+#include "src/file.h"
 
 struct config_parser {
     yaml_parser_t yaml;
@@ -336,26 +337,6 @@ int config_parse(const char *file, const void *text, size_t text_bytes,
 
 /* ---- The file ---- */
 
-/* Reads to the end, or one byte more than a configuration may have. */
-static ssize_t config_fill(int fd, char *text)
-{
-    size_t used = 0;
-    while (used <= CONFIG_BYTES_MAX) {
-        ssize_t bytes = read(fd, text + used, CONFIG_BYTES_MAX + 1 - used);
-        if (bytes < 0 && errno == EINTR) {
-            continue;
-        }
-        if (bytes < 0) {
-            return -errno;
-        }
-        if (bytes == 0) {
-            break;
-        }
-        used += (size_t)bytes;
-    }
-    return used > CONFIG_BYTES_MAX ? -EFBIG : (ssize_t)used;
-}
-
 static int config_refuse_file(const char *path, int error, char *error_out)
 {
     const char *what = strerror(-error);
@@ -377,11 +358,12 @@ int config_read(const char *path, const struct config_sink *sink,
     if (fd < 0) {
         return config_refuse_file(path, -errno, error_out);
     }
-    char *text = malloc(CONFIG_BYTES_MAX + 1);
-    ssize_t bytes = text == NULL ? -ENOMEM : config_fill(fd, text);
+    char *text = NULL;
+    size_t bytes = 0;
+    int error = file_read(fd, CONFIG_BYTES_MAX, &text, &bytes);
     close(fd);
-    int error = bytes < 0 ? config_refuse_file(path, (int)bytes, error_out)
-                          : config_parse(path, text, (size_t)bytes, sink, error_out);
+    error = error < 0 ? config_refuse_file(path, error, error_out)
+                      : config_parse(path, text, bytes, sink, error_out);
     free(text);
     return error;
 }

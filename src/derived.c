@@ -8,6 +8,7 @@
 
 #include "codec/base/check.h"
 #include "codec/json_tick_read.h"
+#include "codec/ws_frame.h"
 #include "ring/timer_wheel.h"
 #include "src/bar_builder.h"
 #include "src/book.h"
@@ -375,9 +376,8 @@ static bool derived_read(struct derived_core *core, uint32_t number, const uint8
                          uint32_t frame_bytes, struct md_update *update_out)
 {
     const struct channel *channel = channels_get(core->options.channels, number);
-    uint32_t header_bytes = (frame[1] & 0x7f) == 126 ? 4 : 2;
-    if ((frame[1] & 0x7f) == 127 || frame_bytes < header_bytes ||
-        !json_tick_read(update_out, &core->room, (enum md_type)channel->type, &channel->json_head,
+    size_t header_bytes = ws_frame_finished_header_bytes(frame);
+    if (!json_tick_read(update_out, &core->room, (enum md_type)channel->type, &channel->json_head,
                         frame + header_bytes, frame_bytes - header_bytes)) {
         return false;
     }
@@ -394,12 +394,10 @@ static uint64_t derived_last_plus_1(const struct derived_core *core, uint32_t ch
 /* A full image that was saved before it was lapped. */
 static void derived_take_saved(struct derived_core *core, struct derived_source *source)
 {
-    const struct frame_log_channel *channel = &core->options.log->channels[source->channel];
-    uint32_t current = atomic_load_explicit(&channel->saved_current, memory_order_relaxed);
+    struct frame_log_image image;
     struct md_update update;
-    if (current != 0 && channel->saved_seq[current - 1] == channel->last_seq &&
-        derived_read(core, source->channel, channel->saved[current - 1],
-                     channel->saved_bytes[current - 1], &update)) {
+    if (frame_log_newest_image(core->options.log, source->channel, &image) &&
+        derived_read(core, source->channel, image.frame, image.frame_bytes, &update)) {
         derived_take(core, source, &update, core->now_ns);
     }
 }

@@ -124,12 +124,6 @@ void encodings_publish(struct encodings *encodings)
 
 /* ---- Writing ---- */
 
-/* Of a frame as ws_frame_finish makes it. */
-static uint32_t encodings_header_bytes(uint32_t frame_bytes)
-{
-    return frame_bytes < 2 + 126 ? 2 : 4;
-}
-
 /* These return the frame's length, or 0: it is to be the JSON frame. */
 static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
                                    const struct encodings_tick *tick)
@@ -145,7 +139,7 @@ static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
 static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
                                 const struct encodings_tick *tick)
 {
-    uint32_t header_bytes = encodings_header_bytes(tick->frame_bytes);
+    size_t header_bytes = ws_frame_finished_header_bytes(tick->frame);
     return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
                             WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
 }
@@ -157,7 +151,7 @@ static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encod
     if (encoding == CORE_ENCODING_JSON_DEFLATE) {
         return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
     }
-    uint32_t header_bytes = encodings_header_bytes((uint32_t)frame_bytes);
+    size_t header_bytes = ws_frame_finished_header_bytes(frame);
     return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
                             running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
@@ -214,7 +208,7 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
 static bool encodings_read_image(struct encodings *encodings, const struct channel *channel,
                                  const struct frame_log_image *image)
 {
-    uint32_t header_bytes = encodings_header_bytes(image->frame_bytes);
+    size_t header_bytes = ws_frame_finished_header_bytes(image->frame);
     encodings->room = (struct json_tick_room){
         .bids = encodings->levels[0],
         .asks = encodings->levels[1],

@@ -378,8 +378,8 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
     }
     if (tag == -ENOENT) {
         uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
-        bool wants_image =
-            call->request->snapshot && !core_gets_image(call->core, call->conn, channel);
+        bool wants_image = call->request->snapshot && !variant_is_none(name->variant) &&
+                           !core_gets_image(call->core, call->conn, channel);
         if (core_subscribe(call->core, call->conn, channel, group, policy, call->request->snapshot,
                            new_tag) < 0) {
             session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");

@@ -241,7 +241,8 @@ static const struct core_ops bench_ops = {
 
 /* ---- Cases ---- */
 
-static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_t *conn_count)
+static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_t *conn_count,
+                                      _Atomic uint32_t *place_count)
 {
     char error[ENGINE_ERROR_BYTES_MAX];
     struct core *core;
@@ -249,6 +250,7 @@ static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_
         .cpu = -1,
         .conn_count_max = world->test->conn_count,
         .conn_count = conn_count,
+        .place_count = place_count,
         .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
@@ -290,13 +292,14 @@ static uint64_t bench_run_case(const struct bench_case *test, const struct bench
         .reader_count = 1,
     };
     _Atomic uint32_t conn_count = 0;
+    _Atomic uint32_t place_count = 0;
     assert_always(test->burst * FRAME_BYTES < SENDER_TURN_BYTES_MAX); /* One turn takes it. */
     bench_samples_init(&world.per_frame, world.turn_count);
     bench_samples_init(&world.per_send, world.turn_count);
     assert_always(frame_log_create(&world.log, &log_options) == 0);
     world.encoding.log = world.log;
     atomic_store(&world.encoding.run, 1);
-    world.core = bench_create_core(&world, &conn_count);
+    world.core = bench_create_core(&world, &conn_count, &place_count);
     assert_always(core_run(world.core) == 0);
     assert_always(counter_get(&world.counters.sends_short) == 0);
     bench_print(&world);

@@ -186,6 +186,7 @@ static uint64_t bench_with_core(struct frame_log *log, struct engine *waker, int
 {
     char error[ENGINE_ERROR_BYTES_MAX];
     static _Atomic uint32_t conn_count;
+    static _Atomic uint32_t place_count;
     struct core_encoding encoding = {.log = log, .run = 1};
     struct core *core;
     pthread_t thread;
@@ -193,6 +194,7 @@ static uint64_t bench_with_core(struct frame_log *log, struct engine *waker, int
         .cpu = cpu,
         .conn_count_max = 1,
         .conn_count = &conn_count,
+        .place_count = &place_count,
         .heartbeat_interval_ns = NS_PER_SECOND,
         .busy_poll = busy_poll,
         .encodings = &encoding,

@@ -205,7 +205,6 @@ void conn_open(struct core *core, int fd, bool is_unix)
     conn->is_pull_queued = is_pull_queued;
     conn->fd = fd;
     conn->is_unix = is_unix;
-    conn->is_spare = others >= core->options.conn_count_max;
     conn->extent_first = CONN_NONE;
     conn->input = CONN_NONE;
     conn->opened_ns = core->time.now_ns;
@@ -324,8 +323,22 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
                                core->time.now_ns);
 }
 
+/* A place is taken by the request, not by the connection: who connects and says nothing (or left
+ * before he was accepted) takes none from those who ask. */
+static bool conn_take_place(struct core *core, struct conn *conn)
+{
+    if (!conn->has_place) {
+        uint32_t others = atomic_fetch_add(core->options.place_count, 1);
+        conn->has_place = others < core->options.conn_count_max;
+        if (!conn->has_place) {
+            atomic_fetch_sub(core->options.place_count, 1);
+        }
+    }
+    return conn->has_place;
+}
+
 /* Fills in what the answer says of compression, and chooses the encoding. */
-static enum handshake_status conn_negotiate(struct core *core, const struct conn *conn,
+static enum handshake_status conn_negotiate(struct core *core, struct conn *conn,
                                             struct handshake_request *request,
                                             uint32_t *encoding_out)
 {
@@ -333,7 +346,7 @@ static enum handshake_status conn_negotiate(struct core *core, const struct conn
     if (core->drain_end_ns != 0) {
         return HANDSHAKE_STOPPING;
     }
-    if (conn->is_spare) {
+    if (!conn_take_place(core, conn)) {
         return HANDSHAKE_BUSY;
     }
     if (request->offers.count > 0 && ops->on_offers != NULL) {
@@ -819,5 +832,8 @@ void conn_on_operation_ended(struct core *core, struct conn *conn)
     conn_enter(core, conn, CONN_FREE);
     core->free_conns[core->free_conn_count++] = conn_index(core, conn);
     atomic_fetch_sub(core->options.conn_count, 1);
+    if (conn->has_place) {
+        atomic_fetch_sub(core->options.place_count, 1);
+    }
     counter_add(&core->counters->conns_open, (uint64_t)-1);
 }

@@ -86,7 +86,7 @@ struct conn {
     bool was_granted;                      /* ops.on_request has said yes */
     bool is_proxied;                       /* begins with a PROXY header */
     bool has_encoding; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
-    bool is_spare;     /* beyond conn_count_max: is answered 503 */
+    bool has_place;    /* is counted in options.place_count */
     bool close_received;
     bool write_shut;
     bool recv_armed;

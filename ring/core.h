@@ -24,7 +24,7 @@
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 
-#define CORE_SPARE_CONNS 64 /* beyond conn_count_max, to answer 503: indices are below the sum */
+#define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 4
 #define CORE_ENCODINGS_MAX 4
@@ -83,7 +83,8 @@ struct core_options {
     uint32_t index;                 /* of the core: its reader number in the log */
     int cpu;                        /* to pin the thread to; -1: not pinned */
     uint32_t conn_count_max;        /* global limit: the slab holds them all */
-    _Atomic uint32_t *conn_count;   /* shared by all cores */
+    _Atomic uint32_t *conn_count;   /* open, all cores together */
+    _Atomic uint32_t *place_count;  /* of these, asked to come in and may: up to conn_count_max */
     uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */

@@ -81,7 +81,8 @@ struct server {
     uint32_t tcp_fd_count;
     int unix_fd; /* -1: none */
 
-    _Atomic uint32_t conn_count; /* shared by the cores */
+    _Atomic uint32_t conn_count; /* shared by the cores, like: */
+    _Atomic uint32_t place_count;
     struct sessions *sessions[COUNTERS_CORES_MAX];
     struct core *cores[COUNTERS_CORES_MAX];
     uint32_t core_count; /* created so far */
@@ -319,6 +320,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .cpu = server->options.cpus[index],
         .conn_count_max = server->options.connections_max,
         .conn_count = &server->conn_count,
+        .place_count = &server->place_count,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,

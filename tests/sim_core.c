@@ -472,6 +472,8 @@ static void check_core_is_empty(void)
         hold_count += atomic_load(&stream->log->holds[0].count);
     }
     EXPECT(hold_count == sim_loans_open());
+    EXPECT(atomic_load(world.core->options.conn_count) == 0);
+    EXPECT(atomic_load(world.core->options.place_count) == 0);
     for (uint32_t i = 0; i < SOCKETS; i++) {
         EXPECT(!sim.sockets[i].accepted || sim.sockets[i].server_closed);
     }
@@ -490,7 +492,9 @@ static void run_life(uint64_t seed, uint32_t life)
 {
     char error[512];
     static _Atomic uint32_t conn_count;
+    static _Atomic uint32_t place_count;
     atomic_store(&conn_count, 0);
+    atomic_store(&place_count, 0);
     world.epoch = life + 1;
     struct frame_log_options log_options = {
         .capacity_bytes = 1 * MIB,
@@ -515,6 +519,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .cpu = -1,
         .conn_count_max = CLIENTS + 8,
         .conn_count = &conn_count,
+        .place_count = &place_count,
         .heartbeat_interval_ns = NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,

@@ -50,6 +50,7 @@ struct echo {
     struct core_encoding encoding; /* its log stays empty */
     struct core_counters counters;
     _Atomic uint32_t conn_count;
+    _Atomic uint32_t place_count;
     struct echo_conn conns[ECHO_CONNS_MAX + CORE_SPARE_CONNS];
     uint8_t deflated[WS_DEFLATE_BYTES_MAX(ECHO_MESSAGE_BYTES_MAX)];
 };
@@ -204,6 +205,7 @@ static int echo_create_core(int listener, char *error_out, size_t error_bytes)
         .cpu = -1,
         .conn_count_max = ECHO_CONNS_MAX,
         .conn_count = &echo.conn_count,
+        .place_count = &echo.place_count,
         .heartbeat_interval_ns = ECHO_PATIENCE_NS,
         .idle_timeout_ns = ECHO_PATIENCE_NS,
         .message_bytes_max = ECHO_MESSAGE_BYTES_MAX,

@@ -578,7 +578,12 @@ class FullServers(unittest.TestCase):
     def test_far_over_max_connections_the_clients_inside_are_served_and_later_others_get_in(self):
         with Server("--max-connections", "3", "--feed", "sim:types=quote+trade+bar+depth") as server:
             with HealthyClient(server.url()) as healthy:
-                silent = [RawClient(server.port, upgrade=False) for _ in range(80)]
+                silent = [RawClient(server.port, upgrade=False) for _ in range(40)]
+                # Who says nothing holds no place.
+                guest = RawClient(server.port)
+                guest.next_message(("WELCOME",))
+                guest.close()
+                silent += [RawClient(server.port, upgrade=False) for _ in range(40)]
                 healthy.check(self)
                 for client in silent:
                     client.close()

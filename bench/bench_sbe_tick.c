@@ -1,102 +1,27 @@
 /*
  * Question  What does it cost the feed thread to write one tick as SBE, and how long is it?
- * Method    For each kind of tick, encode batch_count batches of BATCH_OPS ticks whose seq, times
- *           and price change; time each batch; sort the means; report p50, p99, p99.9, max. The
- *           lengths are the last tick's, as SBE and as JSON.
+ * Method    bench_tick_kinds.h; p50, p99, p99.9, max; and the length, as SBE and as JSON.
  * Run       zig build bench -- sbe_tick         (full)
  *           zig build test                      (small: proves it still works)
  */
-#include "bench/bench_samples.h"
-#include "codec/json_tick.h"
+#include "bench/bench_tick_kinds.h"
 #include "codec/sbe_tick.h"
 
-#define BATCH_OPS 64
-#define OUT_BYTES (256 * 1024)
-#define LEVELS_MAX 2000
-
-static const struct bench_size {
-    const char *name;
-    size_t batch_count;
-} sizes[] = {
-    {.name = "small", .batch_count = 20},
-    {.name = "full", .batch_count = 20000},
-};
-
-static struct md_level bench_levels[LEVELS_MAX];
-static uint8_t bench_out[OUT_BYTES];
-
-#define D(mantissa, exponent) ((struct md_decimal){mantissa, exponent})
-#define TIMES                                                                                      \
-    .ts_event_ns = UINT64_C(1732078800123456789), .ts_recv_ns = UINT64_C(1732078800123460000)
-#define QUOTE_PRICES                                                                               \
-    D(1234, -2), D(1230, -2), D(1240, -2), D(1225, -2), D(1231, -2), D(123456, 0), D(152345678, -2)
-
-static const struct bench_tick {
-    const char *name;
-    struct md_update update;
-    size_t divisor; /* So many times fewer batches. */
-} bench_ticks[] = {
-    {"quote of the protocol",
-     {.type = MD_QUOTE, TIMES, .quote = {QUOTE_PRICES, bench_levels, bench_levels, 2, 2, NULL}},
-     1},
-    {"quote, 5 levels a side",
-     {.type = MD_QUOTE, TIMES, .quote = {QUOTE_PRICES, bench_levels, bench_levels, 5, 5, NULL}},
-     1},
-    {"trade of Binance",
-     {.type = MD_TRADE,
-      TIMES,
-      .trade = {D(6543212000000, -8), D(123000, -8), MD_SIDE_SELL, true, 4242424242}},
-     1},
-    {"bar of a minute",
-     {.type = MD_BAR,
-      TIMES,
-      .bar = {"1m", UINT64_C(1732078800000000000), D(1230, -2), D(1240, -2), D(1225, -2),
-              D(1234, -2), D(123456, 0), D(152345678, -2), true, 421, true}},
-     1},
-    {"bar, exponents differ",
-     {.type = MD_BAR,
-      TIMES,
-      .bar = {"1m", UINT64_C(1732078800000000000), D(123, -1), D(12405, -3), D(1225, -2), D(12, 0),
-              D(123456, 0), D(152345678, -2), true, 421, true}},
-     1},
-    {"depth, 20 levels a side",
-     {.type = MD_DEPTH,
-      TIMES,
-      .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 20, 20, false, 0}},
-     4},
-    {"depth, 2000 levels a side",
-     {.type = MD_DEPTH,
-      TIMES,
-      .depth = {MD_SNAPSHOT, bench_levels, bench_levels, 2000, 2000, false, 0}},
-     100},
-};
-
-static uint64_t bench_batch(struct md_update *update, uint64_t *seq)
+static size_t encode(const struct json_tick_head *head, const struct md_update *update,
+                     uint64_t seq)
 {
-    uint64_t checksum = 0;
-    for (int op = 0; op < BATCH_OPS; op++) {
-        *seq += 1;
-        update->ts_event_ns += 1000003;
-        update->ts_recv_ns += 1000003;
-        if (update->type == MD_QUOTE) {
-            update->quote.last.mantissa = 1000 + (int64_t)(*seq % 1000);
-        }
-        size_t bytes =
-            sbe_tick_encode(bench_out, sizeof bench_out, 1042, update, *seq, update->ts_recv_ns);
-        assert_always(bytes > 0);
-        checksum += bytes + bench_out[bytes / 2];
-    }
-    return checksum;
+    (void)head;
+    return sbe_tick_encode(bench_out, sizeof bench_out, BENCH_CHANNEL, update, seq,
+                           update->ts_recv_ns);
 }
 
-static void bench_print_lengths(const struct md_update *update, uint64_t seq)
+static void print_lengths(const struct bench_tick *tick)
 {
     struct json_tick_head head;
-    json_tick_head_init(&head, update->type, "000001.SZ", 9, 1042);
-    size_t json =
-        json_tick_encode(bench_out, sizeof bench_out, &head, update, seq, update->ts_recv_ns);
-    size_t sbe =
-        sbe_tick_encode(bench_out, sizeof bench_out, 1042, update, seq, update->ts_recv_ns);
+    json_tick_head_init(&head, tick->update.type, "000001.SZ", 9, BENCH_CHANNEL);
+    size_t json = json_tick_encode(bench_out, sizeof bench_out, &head, &tick->update, 58211,
+                                   tick->update.ts_recv_ns);
+    size_t sbe = encode(&head, &tick->update, 58211);
     if (!bench_is_json()) {
         printf("    %zu bytes, %.1f %% of the %zu of JSON\n", sbe, 100 * (double)sbe / (double)json,
                json);
@@ -105,30 +30,5 @@ static void bench_print_lengths(const struct md_update *update, uint64_t seq)
 
 int main(int argument_count, char **arguments)
 {
-    const struct bench_size *size = &sizes[bench_is_full(argument_count, arguments)];
-    for (int i = 0; i < LEVELS_MAX; i++) {
-        bench_levels[i] = (struct md_level){D(1233 + i, -2), D(100 * (i % 50 + 1), 0)};
-    }
-    struct bench_samples samples;
-    bench_samples_init(&samples, size->batch_count);
-    uint64_t checksum = 0;
-    for (size_t i = 0; i < sizeof bench_ticks / sizeof bench_ticks[0]; i++) {
-        struct md_update update = bench_ticks[i].update;
-        uint64_t seq = 58211;
-        for (size_t batch = 0; batch <= size->batch_count / bench_ticks[i].divisor; batch++) {
-            uint64_t start_ns = bench_now_ns();
-            checksum += bench_batch(&update, &seq);
-            uint64_t elapsed_ns = bench_now_ns() - start_ns;
-            if (batch > 0) { /* The first warms up. */
-                bench_samples_add(&samples, (double)elapsed_ns / BATCH_OPS);
-            }
-        }
-        if (samples.count > 0) {
-            bench_samples_print(&samples, bench_ticks[i].name);
-            bench_print_lengths(&update, seq);
-        }
-    }
-    bench_print_checksum(checksum);
-    bench_samples_deinit(&samples);
-    return 0;
+    return bench_ticks_run(argument_count, arguments, encode, print_lengths);
 }

@@ -123,14 +123,9 @@ static size_t raw_send_encode(const struct raw_send_options *options,
         .ts_event_ns = now_ns - late_ns,
         .ts_recv_ns = now_ns,
         .pad_bytes = options->payload_bytes,
-        .quote = {.last = {1234, -2},
-                  .open = md_none,
-                  .high = md_none,
-                  .low = md_none,
-                  .prev_close = md_none,
-                  .volume = md_none,
-                  .turnover = md_none},
+        .quote = md_quote_none,
     };
+    update.quote.last = (struct md_decimal){1234, -2};
     for (uint32_t i = 0; i < options->burst; i++) {
         size_t payload_bytes = json_tick_encode(out + used + WS_FRAME_FINISH_GAP, FRAME_BYTES_MAX,
                                                 &heads[i], &update, seq, now_ns);

@@ -111,6 +111,17 @@ static inline bool md_is_given(struct md_decimal decimal)
 
 static const struct md_decimal md_none = {.mantissa = MD_NONE};
 
+/* A quote in which nothing is given. */
+static const struct md_quote md_quote_none = {
+    .last = {.mantissa = MD_NONE},
+    .open = {.mantissa = MD_NONE},
+    .high = {.mantissa = MD_NONE},
+    .low = {.mantissa = MD_NONE},
+    .prev_close = {.mantissa = MD_NONE},
+    .volume = {.mantissa = MD_NONE},
+    .turnover = {.mantissa = MD_NONE},
+};
+
 /* "quote", "trade", "bar", "depth", "status". */
 const char *md_type_name(enum md_type type);
 

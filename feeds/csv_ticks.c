@@ -380,19 +380,12 @@ void csv_ticks_to_update(const struct csv_tick *tick, struct md_update *update_o
         update_out->trade = tick->trade;
         return;
     case MD_QUOTE:
-        update_out->quote = (struct md_quote){
-            .last = tick->last,
-            .open = md_none,
-            .high = md_none,
-            .low = md_none,
-            .prev_close = md_none,
-            .volume = md_none,
-            .turnover = md_none,
-            .bids = &tick->bid,
-            .asks = &tick->ask,
-            .bid_count = md_is_given(tick->bid.price),
-            .ask_count = md_is_given(tick->ask.price),
-        };
+        update_out->quote = md_quote_none;
+        update_out->quote.last = tick->last;
+        update_out->quote.bids = &tick->bid;
+        update_out->quote.asks = &tick->ask;
+        update_out->quote.bid_count = md_is_given(tick->bid.price);
+        update_out->quote.ask_count = md_is_given(tick->ask.price);
         return;
     case MD_STATUS:
         update_out->status = (struct md_status){

@@ -279,19 +279,12 @@ static void sim_market_quote(struct sim_market *market, const struct sim_instrum
 {
     uint32_t level_count = market->short_quotes ? 1 : SIM_MARKET_QUOTE_LEVELS;
     sim_market_fill_levels(market, instrument, level_count);
-    *quote = (struct md_quote){
-        .last = sim_market_price(instrument->last),
-        .open = md_none,
-        .high = md_none,
-        .low = md_none,
-        .prev_close = md_none,
-        .volume = md_none,
-        .turnover = md_none,
-        .bids = market->bids,
-        .asks = market->asks,
-        .bid_count = level_count,
-        .ask_count = level_count,
-    };
+    *quote = md_quote_none;
+    quote->last = sim_market_price(instrument->last);
+    quote->bids = market->bids;
+    quote->asks = market->asks;
+    quote->bid_count = level_count;
+    quote->ask_count = level_count;
     if (market->short_quotes) {
         return;
     }

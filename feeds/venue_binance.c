@@ -62,17 +62,9 @@ static enum venue_status venue_binance_book_ticker(struct venue *venue, struct v
 {
     struct md_quote *quote = &update->quote;
     update->type = MD_QUOTE;
-    *quote = (struct md_quote){
-        .last = md_none,
-        .open = md_none,
-        .high = md_none,
-        .low = md_none,
-        .prev_close = md_none,
-        .volume = md_none,
-        .turnover = md_none,
-        .bids = venue->bids,
-        .asks = venue->asks,
-    };
+    *quote = md_quote_none;
+    quote->bids = venue->bids;
+    quote->asks = venue->asks;
     if (!venue_binance_best(data, "b", "B", venue->bids, &quote->bid_count) ||
         !venue_binance_best(data, "a", "A", venue->asks, &quote->ask_count)) {
         return venue_fault(venue, "bookTicker: b, B, a or A is no decimal string");

@@ -91,12 +91,9 @@ static enum venue_status venue_coinbase_ticker(struct venue *venue, struct venue
 {
     struct md_quote *quote = &update->quote;
     update->type = MD_QUOTE;
-    *quote = (struct md_quote){
-        .prev_close = md_none,
-        .turnover = md_none,
-        .bids = venue->bids,
-        .asks = venue->asks,
-    };
+    *quote = md_quote_none;
+    quote->bids = venue->bids;
+    quote->asks = venue->asks;
     if (!venue_price(json_object_get(message, "price"), &quote->last)) {
         return venue_fault(venue, "ticker: price is no decimal string above 0");
     }

@@ -1,26 +1,9 @@
-/* No message may make the binance decoder read or write out of bounds, and each is a tick, skipped
- * or malformed. */
-#include <stdint.h>
-
-#include "codec/base/check.h"
-#include "feed_recorder.h"
 #include "feeds/venue_binance.h"
+#include "tests/fuzz_venue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct recorder *recorder;
-    static struct venue *venue;
-    static struct feed_counters counters;
-    if (venue == NULL) {
-        recorder = recorder_create();
-        recorder->channels_max = 64;
-        assert_always(venue_create(&venue, &venue_binance, NULL, &recorder->sink, &counters) == 0);
-    }
-    recorder->tick_count = 0;
-    enum venue_status status = venue_decode(venue, (const char *)data, size, 1);
-    assert_always(recorder->tick_count == (status == VENUE_TICK));
-    assert_always((status == VENUE_MALFORMED) == (venue->fault != NULL));
-    return 0;
+    return fuzz_venue(&venue_binance, data, size);
 }

@@ -65,15 +65,8 @@ static void publish(uint32_t channel, int64_t price)
     const struct channel *known = channels_get(channels, channel);
     struct md_update update = {.type = (enum md_type)known->type, .channel = channel};
     if (update.type == MD_QUOTE) {
-        update.quote = (struct md_quote){
-            .last = {price, -2},
-            .open = md_none,
-            .high = md_none,
-            .low = md_none,
-            .prev_close = md_none,
-            .volume = md_none,
-            .turnover = md_none,
-        };
+        update.quote = md_quote_none;
+        update.quote.last = (struct md_decimal){price, -2};
     } else {
         update.trade = (struct md_trade){.price = {price, -2}, .size = {1, 0}};
     }

@@ -8,37 +8,14 @@
 #include <string.h>
 
 #include "codec/json_tick.h"
+#include "tests/example_tick.h"
 #include "tests/guard_page.h"
 
 #define TEST_OUT_BYTES 4096
 #define TEST_LEVELS_MAX 2000
 #define TEST_DEEP_BYTES (256 * 1024)
 
-#define D(mantissa, exponent) ((struct md_decimal){mantissa, exponent})
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
-
-static const struct md_level example_bids[] = {{{1233, -2}, {500, 0}}, {{1232, -2}, {900, 0}}};
-static const struct md_level example_asks[] = {{{1234, -2}, {300, 0}}, {{1235, -2}, {100, 0}}};
-
-static struct md_update example_quote(void)
-{
-    return (struct md_update){
-        .type = MD_QUOTE,
-        .ts_event_ns = 1732078800123456789,
-        .ts_recv_ns = 1732078800123460000,
-        .quote = {.last = D(1234, -2),
-                  .open = D(1230, -2),
-                  .high = D(1240, -2),
-                  .low = D(1225, -2),
-                  .prev_close = D(1231, -2),
-                  .volume = D(123456, 0),
-                  .turnover = D(152345678, -2),
-                  .bids = example_bids,
-                  .asks = example_asks,
-                  .bid_count = 2,
-                  .ask_count = 2},
-    };
-}
 
 static const char example_text[] =
     "{\"type\":\"quote\",\"symbol\":\"000001.SZ\",\"ch\":1042,\"seq\":58211,"
@@ -50,11 +27,7 @@ static const char example_text[] =
 
 static struct md_update empty_quote(void)
 {
-    return (struct md_update){
-        .type = MD_QUOTE,
-        .quote = {md_none, md_none, md_none, md_none, md_none, md_none, md_none, NULL, NULL, 0, 0,
-                  NULL},
-    };
+    return (struct md_update){.type = MD_QUOTE, .quote = md_quote_none};
 }
 
 static void head_for(struct json_tick_head *head, enum md_type type)

@@ -10,6 +10,7 @@
 #include "codec/base/check.h"
 #include "codec/sbe_schema.h"
 #include "codec/sbe_tick.h"
+#include "tests/example_tick.h"
 #include "tests/guard_page.h"
 
 #define TEST_OUT_BYTES 4096
@@ -18,7 +19,6 @@
 #define TEST_SEQ 58211
 #define TEST_PUB_NS 1732078800123461200
 
-#define D(mantissa, exponent) ((struct md_decimal){mantissa, exponent})
 #define NONE ((struct md_decimal){MD_NONE, 0})
 
 /* What every message begins with: block length, template and the envelope of example_update(). */
@@ -32,46 +32,10 @@
 #define NULL_I64 "00 00 00 00 00 00 00 80 "
 #define NULL_U64 "ff ff ff ff ff ff ff ff "
 
-static const struct md_level example_bids[] = {{{1233, -2}, {500, 0}}, {{1232, -2}, {900, 0}}};
-static const struct md_level example_asks[] = {{{1234, -2}, {300, 0}}, {{1235, -2}, {100, 0}}};
-
-static struct md_update example_update(enum md_type type)
-{
-    return (struct md_update){
-        .type = type,
-        .channel = 7, /* the feed's own number, which does not show */
-        .ts_event_ns = 1732078800123456789,
-        .ts_recv_ns = 1732078800123460000,
-    };
-}
-
-static struct md_update example_quote(void)
-{
-    struct md_update update = example_update(MD_QUOTE);
-    update.quote = (struct md_quote){.last = D(1234, -2),
-                                     .open = D(1230, -2),
-                                     .high = D(1240, -2),
-                                     .low = D(1225, -2),
-                                     .prev_close = D(1231, -2),
-                                     .volume = D(123456, 0),
-                                     .turnover = D(152345678, -2),
-                                     .bids = example_bids,
-                                     .asks = example_asks,
-                                     .bid_count = 2,
-                                     .ask_count = 2};
-    return update;
-}
-
 static struct md_update empty_quote(void)
 {
     struct md_update update = example_update(MD_QUOTE);
-    update.quote = (struct md_quote){.last = NONE,
-                                     .open = NONE,
-                                     .high = NONE,
-                                     .low = NONE,
-                                     .prev_close = NONE,
-                                     .volume = NONE,
-                                     .turnover = NONE};
+    update.quote = md_quote_none;
     return update;
 }
 

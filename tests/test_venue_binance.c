@@ -5,49 +5,12 @@
 
 #include <cmocka.h>
 
-#include "feed_recorder.h"
 #include "feeds/venue_binance.h"
-
-#define NOW_NS UINT64_C(1732078800000000000)
-
-struct fixture {
-    struct recorder *recorder;
-    struct venue *venue;
-    struct feed_counters counters;
-};
+#include "tests/venue_fixture.h"
 
 static int set_up(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    fixture->recorder = recorder_create();
-    *state = fixture;
-    return venue_create(&fixture->venue, &venue_binance, NULL, &fixture->recorder->sink,
-                        &fixture->counters);
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    venue_destroy(fixture->venue);
-    recorder_destroy(fixture->recorder);
-    free(fixture);
-    return 0;
-}
-
-/* Single quotes in text stand for double ones. */
-static enum venue_status decode(struct fixture *fixture, const char *text)
-{
-    size_t bytes = strlen(text);
-    char *exact = malloc(bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        exact[i] = text[i];
-        if (text[i] == '\'') {
-            exact[i] = '"';
-        }
-    }
-    enum venue_status status = venue_decode(fixture->venue, exact, bytes, NOW_NS);
-    free(exact);
-    return status;
+    return venue_fixture_set_up(state, &venue_binance);
 }
 
 static enum venue_status decode_depth(struct fixture *fixture, const char *symbol, uint64_t first,

@@ -5,46 +5,15 @@
 
 #include <cmocka.h>
 
-#include "feed_recorder.h"
 #include "feeds/venue_coinbase.h"
+#include "tests/venue_fixture.h"
 
-#define NOW_NS UINT64_C(1732078800000000000)
 /* 2020-09-13T12:26:40Z */
 #define EPOCH_NS UINT64_C(1600000000000000000)
 
-struct fixture {
-    struct recorder *recorder;
-    struct venue *venue;
-    struct feed_counters counters;
-};
-
 static int set_up(void **state)
 {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    fixture->recorder = recorder_create();
-    *state = fixture;
-    return venue_create(&fixture->venue, &venue_coinbase, NULL, &fixture->recorder->sink,
-                        &fixture->counters);
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    venue_destroy(fixture->venue);
-    recorder_destroy(fixture->recorder);
-    free(fixture);
-    return 0;
-}
-
-/* In a heap block of its exact size, so that a read behind it is caught. */
-static enum venue_status decode(struct fixture *fixture, const char *text)
-{
-    size_t bytes = strlen(text);
-    char *exact = malloc(bytes);
-    memcpy(exact, text, bytes);
-    enum venue_status status = venue_decode(fixture->venue, exact, bytes, NOW_NS);
-    free(exact);
-    return status;
+    return venue_fixture_set_up(state, &venue_coinbase);
 }
 
 static void assert_decimal(struct md_decimal decimal, int64_t mantissa, int8_t exponent)

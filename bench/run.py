@@ -151,7 +151,7 @@ def saturation(setup):
     best, runs = {"ringcast": 0.0, "uring": 0.0}, []
     failures = 0
     for millions in (4, 6, 7, 8, 9, 10, 12, 14, 16):
-        rate = millions * 1_000_000 // connections // 128 * 128
+        rate = -(-millions * 1_000_000 // connections // 128) * 128  # whole bursts, rounded up
         good = False
         for kind in best:
             with start(setup, kind, spec(128, rate, 128), connections) as server:
@@ -182,7 +182,7 @@ def saturation(setup):
                                  "uring_frames_per_second": best["uring"], "runs": runs})
     print(f"the bare io_uring loop: {best['uring'] / 1e6:.2f} million frames/s")
     return check(f"{best['ringcast'] / 1e6:.2f} million frames/s on one core, nothing lost, p99 "
-                 f"under 20 ms (8 or more, aim 15)", best["ringcast"] >= 8e6 * 0.99)
+                 f"under 20 ms (8 or more, aim 15)", best["ringcast"] >= 8e6)
 
 
 def symbol_list(count):

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/base/units.h"
@@ -82,7 +83,8 @@ int core_usage_read(int cpu, struct core_usage *usage_out)
 {
     char line[512];
     char name[16];
-    uint64_t user, nice, system_ticks, idle, iowait, irq, softirq, steal;
+    struct timespec now;
+    uint64_t idle, iowait, steal;
     size_t name_bytes = (size_t)snprintf(name, sizeof name, "cpu%d ", cpu);
     FILE *file = fopen("/proc/stat", "re");
     int error = -ENOENT;
@@ -93,17 +95,18 @@ int core_usage_read(int cpu, struct core_usage *usage_out)
         if (strncmp(line, name, name_bytes) != 0) {
             continue;
         }
-        if (sscanf(line + name_bytes,
-                   "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-                   " %" SCNu64 " %" SCNu64,
-                   &user, &nice, &system_ticks, &idle, &iowait, &irq, &softirq, &steal) != 8) {
+        /* proc(5): fields 4, 5 and 8. */
+        if (sscanf(line + name_bytes, "%*u %*u %*u %" SCNu64 " %" SCNu64 " %*u %*u %" SCNu64, &idle,
+                   &iowait, &steal) != 3) {
             break;
         }
+        clock_gettime(CLOCK_MONOTONIC, &now);
         *usage_out = (struct core_usage){
-            .busy_ns = (user + nice + system_ticks + irq + softirq) * proc_usage_tick_ns(),
             .idle_ns = (idle + iowait) * proc_usage_tick_ns(),
             .steal_ns = steal * proc_usage_tick_ns(),
         };
+        usage_out->busy_ns = (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec -
+                             usage_out->idle_ns - usage_out->steal_ns;
         error = 0;
     }
     fclose(file);

@@ -19,8 +19,12 @@ struct proc_usage {
     uint64_t forced_switches;    /* somebody else got the core */
 };
 
+/* Since some moment: only differences mean something. What is neither idle nor stolen is busy,
+ * softirqs too. It is not the sum of /proc/stat's user, system and softirq: these are counted by
+ * who is found on the core at a timer tick (TICK_CPU_ACCOUNTING, 250 a second), which says anything
+ * of work that comes at a multiple of the ticks; idle time is measured. */
 struct core_usage {
-    uint64_t busy_ns; /* Everything but idle, iowait and steal; softirqs are in it. */
+    uint64_t busy_ns;
     uint64_t idle_ns;
     uint64_t steal_ns;
 };

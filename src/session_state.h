@@ -33,20 +33,24 @@ struct session_pattern {
     char text[REQUEST_PATTERN_BYTES_MAX];
 };
 
+/* The first that covers a channel gives it its policy. */
+struct session_patterns {
+    uint32_t place; /* in sessions->pattern_conns */
+    uint32_t count;
+    struct session_pattern entries[]; /* in the order they came */
+};
+
 /* Exact subscriptions are kept by the core alone. */
 struct session {
-    uint64_t number;                  /* from 1; 0: not open */
-    struct session_pattern *patterns; /* In the order they came: the first that covers a channel
-                                         gives it its policy. NULL when there are none. */
+    uint64_t number;                   /* from 1; 0: not open */
+    struct session_patterns *patterns; /* NULL: none */
     uint32_t exact_count;
     uint32_t heartbeat_turn;
-    uint32_t pattern_place; /* in sessions->pattern_conns */
-    uint16_t pattern_count;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
     uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
 };
-static_assert(sizeof(struct session) == 40, "counted per client");
+static_assert(sizeof(struct session) == 32, "counted per client");
 
 /* What access control knows of a conn. Zeroes, never written: nothing is asked of it. */
 struct session_access {
@@ -110,10 +114,15 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
     return &sessions->slab[conn];
 }
 
+static inline uint32_t session_pattern_count(const struct session *session)
+{
+    return session->patterns == NULL ? 0 : session->patterns->count;
+}
+
 /* Entries, as the limit counts them. */
 static inline uint32_t session_subscription_count(const struct session *session)
 {
-    return session->exact_count + session->replayed_count + session->pattern_count +
+    return session->exact_count + session->replayed_count + session_pattern_count(session) +
            (uint32_t)__builtin_popcount(session->star_types);
 }
 

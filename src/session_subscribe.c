@@ -53,9 +53,9 @@ static bool session_covers(const struct session_pattern *pattern, const struct c
 static const struct session_pattern *session_first_cover(const struct session *session,
                                                          const struct channel *channel)
 {
-    for (uint32_t i = 0; i < session->pattern_count; i++) {
-        if (session_covers(&session->patterns[i], channel)) {
-            return &session->patterns[i];
+    for (uint32_t i = 0; i < session_pattern_count(session); i++) {
+        if (session_covers(&session->patterns->entries[i], channel)) {
+            return &session->patterns->entries[i];
         }
     }
     return NULL;
@@ -64,12 +64,13 @@ static const struct session_pattern *session_first_cover(const struct session *s
 static uint32_t session_find_pattern(const struct session *session, const struct session_name *name)
 {
     uint32_t i = 0;
-    while (i < session->pattern_count &&
-           (session->patterns[i].type != name->type || session->patterns[i].bytes != name->bytes ||
-            memcmp(session->patterns[i].text, name->text, name->bytes) != 0)) {
+    while (i < session_pattern_count(session) &&
+           (session->patterns->entries[i].type != name->type ||
+            session->patterns->entries[i].bytes != name->bytes ||
+            memcmp(session->patterns->entries[i].text, name->text, name->bytes) != 0)) {
         i++;
     }
-    return i; /* pattern_count: there is none. */
+    return i; /* The count: there is none. */
 }
 
 static int session_add_pattern(struct session_call *call, const struct session_name *name,
@@ -77,24 +78,25 @@ static int session_add_pattern(struct session_call *call, const struct session_n
 {
     struct sessions *sessions = call->sessions;
     struct session *session = call->session;
-    size_t count = session->pattern_count;
-    struct session_pattern *grown =
-        realloc(session->patterns, (count + 1) * sizeof *session->patterns);
+    uint32_t count = session_pattern_count(session);
+    struct session_patterns *grown =
+        realloc(session->patterns,
+                sizeof *session->patterns + (count + 1) * sizeof(struct session_pattern));
     if (grown == NULL) {
         return -ENOMEM;
     }
+    if (session->patterns == NULL) {
+        grown->place = sessions->pattern_conn_count;
+        sessions->pattern_conns[sessions->pattern_conn_count++] = call->conn;
+    }
     session->patterns = grown;
-    grown[count] = (struct session_pattern){
+    grown->count = count + 1;
+    grown->entries[count] = (struct session_pattern){
         .type = (uint8_t)name->type,
         .policy = (uint8_t)policy,
         .bytes = (uint8_t)name->bytes,
     };
-    memcpy(grown[count].text, name->text, name->bytes);
-    session->pattern_count++;
-    if (count == 0) {
-        session->pattern_place = sessions->pattern_conn_count;
-        sessions->pattern_conns[sessions->pattern_conn_count++] = call->conn;
-    }
+    memcpy(grown->entries[count].text, name->text, name->bytes);
     return 0;
 }
 
@@ -104,11 +106,10 @@ void session_free_patterns(struct sessions *sessions, struct session *session)
         return;
     }
     uint32_t moved = sessions->pattern_conns[--sessions->pattern_conn_count];
-    sessions->pattern_conns[session->pattern_place] = moved;
-    session_of(sessions, moved)->pattern_place = session->pattern_place;
+    sessions->pattern_conns[session->patterns->place] = moved;
+    session_of(sessions, moved)->patterns->place = session->patterns->place;
     free(session->patterns);
     session->patterns = NULL;
-    session->pattern_count = 0;
 }
 
 static int session_subscribe_covered(struct core *core, uint32_t conn, uint32_t channel,
@@ -136,7 +137,7 @@ static void session_set_covered(struct session_call *call, uint32_t channel,
 static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool is_changed)
 {
     struct session *session = call->session;
-    struct session_pattern pattern = session->patterns[place];
+    struct session_pattern pattern = session->patterns->entries[place];
     int64_t covered = 0;
     for (uint32_t i = 0; i < channels_count(call->sessions->options.channels); i++) {
         const struct channel *channel = channels_get(call->sessions->options.channels, i);
@@ -150,8 +151,9 @@ static int64_t session_apply_pattern(struct session_call *call, uint32_t place, 
             if (error < 0) {
                 return error;
             }
-        } else if (is_changed && tag == SESSION_BY_PATTERN && place < session->pattern_count &&
-                   session_first_cover(session, channel) == &session->patterns[place]) {
+        } else if (is_changed && tag == SESSION_BY_PATTERN &&
+                   place < session_pattern_count(session) &&
+                   session_first_cover(session, channel) == &session->patterns->entries[place]) {
             session_set_covered(call, i, &pattern);
         }
         covered++;
@@ -174,14 +176,15 @@ static void session_release_channel(struct session_call *call, uint32_t i)
 static void session_remove_pattern(struct session_call *call, uint32_t place)
 {
     struct session *session = call->session;
-    if (place >= session->pattern_count) {
+    if (place >= session_pattern_count(session)) {
         return; /* The conn has ended meanwhile. */
     }
-    struct session_pattern removed = session->patterns[place];
-    session->pattern_count--;
-    memmove(&session->patterns[place], &session->patterns[place + 1],
-            (session->pattern_count - place) * sizeof *session->patterns);
-    if (session->pattern_count == 0) {
+    struct session_patterns *patterns = session->patterns;
+    struct session_pattern removed = patterns->entries[place];
+    patterns->count--;
+    memmove(&patterns->entries[place], &patterns->entries[place + 1],
+            (patterns->count - place) * sizeof removed);
+    if (patterns->count == 0) {
         session_free_patterns(call->sessions, session);
     }
     for (uint32_t i = 0; i < channels_count(call->sessions->options.channels); i++) {
@@ -441,11 +444,11 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
 {
     struct session *session = call->session;
     uint32_t place = session_find_pattern(session, name);
-    bool is_new = place == session->pattern_count;
+    bool is_new = place == session_pattern_count(session);
     if (is_new && session_is_full(call, name)) {
         return;
     }
-    if (is_new && session->pattern_count == SESSION_PATTERNS_MAX) {
+    if (is_new && session_pattern_count(session) == SESSION_PATTERNS_MAX) {
         session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many patterns");
         return;
     }
@@ -454,7 +457,7 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
         return;
     }
     bool is_changed = !is_new && (call->request->has_policy || call->request->has_max_lag);
-    struct session_pattern *pattern = &session->patterns[place];
+    struct session_pattern *pattern = &session->patterns->entries[place];
     if (!is_new && call->request->has_policy) {
         pattern->policy = (uint8_t)call->request->policy;
     }
@@ -613,7 +616,7 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
         removed = session_unsubscribe_star(call, name->type);
     } else if (session_is_pattern(name)) {
         uint32_t place = session_find_pattern(call->session, name);
-        removed = place < call->session->pattern_count;
+        removed = place < session_pattern_count(call->session);
         session_remove_pattern(call, place);
     } else {
         uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
@@ -631,17 +634,21 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
 static void session_drop_patterns(struct session_call *call, uint32_t types)
 {
     struct session *session = call->session;
+    struct session_patterns *patterns = session->patterns;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < session->pattern_count; i++) {
-        struct session_pattern *pattern = &session->patterns[i];
+    if (patterns == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < patterns->count; i++) {
+        const struct session_pattern *pattern = &patterns->entries[i];
         if ((types & (1u << pattern->type)) == 0) {
-            session->patterns[kept++] = *pattern;
+            patterns->entries[kept++] = *pattern;
             continue;
         }
         struct session_name name = session_pattern_name(pattern);
         session_accept_removal(call, &name);
     }
-    session->pattern_count = (uint16_t)kept;
+    patterns->count = kept;
     if (kept == 0) {
         session_free_patterns(call->sessions, session);
     }
@@ -704,7 +711,7 @@ static void session_modify_one(struct session_call *call, const struct session_n
     }
     if (session_is_star(name) && (session->star_types & (1u << name->type)) != 0) {
         session_subscribe_star(call, name);
-    } else if (session_find_pattern(session, name) < session->pattern_count) {
+    } else if (session_find_pattern(session, name) < session_pattern_count(session)) {
         session_subscribe_pattern(call, name);
     } else if (tag >= 0 && (tag & SESSION_EXACT) != 0) {
         session_subscribe_exact(call, name);
@@ -740,11 +747,11 @@ static uint32_t session_shrink_patterns(struct session_call *call, const struct 
             count++;
         }
     }
-    for (uint32_t place = session->pattern_count; place-- > 0;) {
-        if (place >= session->pattern_count) {
+    for (uint32_t place = session_pattern_count(session); place-- > 0;) {
+        if (place >= session_pattern_count(session)) {
             continue; /* The conn has ended meanwhile. */
         }
-        struct session_pattern pattern = session->patterns[place];
+        struct session_pattern pattern = session->patterns->entries[place];
         struct session_name name = session_pattern_name(&pattern);
         if (!scope_covers(scope, name.text, name.bytes, name.type)) {
             session_remove_pattern(call, place);
@@ -794,8 +801,8 @@ static void session_list_patterns(struct session_call *call)
             session_list_pattern(call, &name, session_star_settings(call, (enum md_type)type));
         }
     }
-    for (uint32_t i = 0; i < session->pattern_count; i++) {
-        const struct session_pattern *pattern = &session->patterns[i];
+    for (uint32_t i = 0; i < session_pattern_count(session); i++) {
+        const struct session_pattern *pattern = &session->patterns->entries[i];
         struct session_name name = session_pattern_name(pattern);
         session_list_pattern(call, &name, session_pattern_settings(pattern));
     }

@@ -59,6 +59,7 @@ struct bench_world {
     struct frame_log *log;
     struct core_encoding encoding; /* of the log */
     struct core_counters counters;
+    _Atomic uint32_t open_count, place_count; /* the core's */
     uint32_t opened_count;
     uint32_t turn_count; /* with the warm-up */
     uint32_t turn;
@@ -241,16 +242,15 @@ static const struct core_ops bench_ops = {
 
 /* ---- Cases ---- */
 
-static struct core *bench_create_core(struct bench_world *world, _Atomic uint32_t *conn_count,
-                                      _Atomic uint32_t *place_count)
+static struct core *bench_create_core(struct bench_world *world)
 {
     char error[ENGINE_ERROR_BYTES_MAX];
     struct core *core;
     struct core_options options = {
         .cpu = -1,
         .conn_count_max = world->test->conn_count,
-        .conn_count = conn_count,
-        .place_count = place_count,
+        .conn_count = &world->open_count,
+        .place_count = &world->place_count,
         .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
@@ -291,15 +291,13 @@ static uint64_t bench_run_case(const struct bench_case *test, const struct bench
         .channel_count_max = test->channel_count,
         .reader_count = 1,
     };
-    _Atomic uint32_t conn_count = 0;
-    _Atomic uint32_t place_count = 0;
     assert_always(test->burst * FRAME_BYTES < SENDER_TURN_BYTES_MAX); /* One turn takes it. */
     bench_samples_init(&world.per_frame, world.turn_count);
     bench_samples_init(&world.per_send, world.turn_count);
     assert_always(frame_log_create(&world.log, &log_options) == 0);
     world.encoding.log = world.log;
     atomic_store(&world.encoding.run, 1);
-    world.core = bench_create_core(&world, &conn_count, &place_count);
+    world.core = bench_create_core(&world);
     assert_always(core_run(world.core) == 0);
     assert_always(counter_get(&world.counters.sends_short) == 0);
     bench_print(&world);

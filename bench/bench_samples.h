@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 
 struct bench_samples {
@@ -77,9 +78,7 @@ static inline void bench_samples_deinit(struct bench_samples *samples)
 
 static inline uint64_t bench_now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 static inline void bench_samples_add(struct bench_samples *samples, double value)

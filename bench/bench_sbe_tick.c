@@ -18,14 +18,15 @@ static size_t encode(const struct json_tick_head *head, const struct md_update *
 static void print_lengths(const struct bench_tick *tick)
 {
     struct json_tick_head head;
-    json_tick_head_init(&head, tick->update.type, "000001.SZ", 9, BENCH_CHANNEL);
-    size_t json = json_tick_encode(bench_out, sizeof bench_out, &head, &tick->update, 58211,
-                                   tick->update.ts_recv_ns);
-    size_t sbe = encode(&head, &tick->update, 58211);
-    if (!bench_is_json()) {
-        printf("    %zu bytes, %.1f %% of the %zu of JSON\n", sbe, 100 * (double)sbe / (double)json,
-               json);
+    if (bench_is_json()) {
+        return;
     }
+    json_tick_head_init(&head, tick->update.type, "000001.SZ", 9, BENCH_CHANNEL);
+    size_t json = json_tick_encode(bench_out, sizeof bench_out, &head, &tick->update, BENCH_SEQ,
+                                   tick->update.ts_recv_ns);
+    size_t sbe = encode(&head, &tick->update, BENCH_SEQ);
+    printf("    %zu bytes, %.1f %% of the %zu of JSON\n", sbe, 100 * (double)sbe / (double)json,
+           json);
 }
 
 int main(int argument_count, char **arguments)

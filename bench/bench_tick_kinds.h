@@ -1,8 +1,8 @@
 /*
  * bench_tick_kinds: the ticks that the encoders are measured with, and how.
  *
- * For each kind of tick, batch_count batches of BENCH_BATCH_OPS ticks whose seq, times and price
- * change are encoded; each batch is timed; the means are sorted.
+ * For each kind of tick, 20 000 batches (small: 20) of BENCH_BATCH_OPS ticks whose seq, times and
+ * price change are encoded; each batch is timed; the means are sorted.
  */
 #ifndef RINGCAST_BENCH_BENCH_TICK_KINDS_H
 #define RINGCAST_BENCH_BENCH_TICK_KINDS_H
@@ -14,14 +14,7 @@
 #define BENCH_OUT_BYTES (256 * 1024)
 #define BENCH_LEVELS_MAX 2000
 #define BENCH_CHANNEL 1042
-
-static const struct bench_size {
-    const char *name;
-    size_t batch_count;
-} bench_sizes[] = {
-    {.name = "small", .batch_count = 20},
-    {.name = "full", .batch_count = 20000},
-};
+#define BENCH_SEQ 58211
 
 static struct md_level bench_levels[BENCH_LEVELS_MAX];
 static uint8_t bench_out[BENCH_OUT_BYTES];
@@ -113,7 +106,7 @@ static inline uint64_t bench_one_tick(const struct bench_tick *tick, size_t batc
                                       bench_encode *encode, struct bench_samples *samples)
 {
     uint64_t checksum = 0;
-    uint64_t seq = 58211;
+    uint64_t seq = BENCH_SEQ;
     struct md_update update = tick->update;
     struct json_tick_head head;
     json_tick_head_init(&head, update.type, "000001.SZ", 9, BENCH_CHANNEL);
@@ -132,16 +125,16 @@ static inline uint64_t bench_one_tick(const struct bench_tick *tick, size_t batc
 static inline int bench_ticks_run(int argument_count, char **arguments, bench_encode *encode,
                                   void (*after)(const struct bench_tick *))
 {
-    const struct bench_size *size = &bench_sizes[bench_is_full(argument_count, arguments)];
+    size_t batch_count = bench_is_full(argument_count, arguments) ? 20000 : 20;
     for (int i = 0; i < BENCH_LEVELS_MAX; i++) {
         bench_levels[i] = (struct md_level){D(1233 + i, -2), D(100 * (i % 50 + 1), 0)};
     }
     struct bench_samples samples;
-    bench_samples_init(&samples, size->batch_count);
+    bench_samples_init(&samples, batch_count);
     uint64_t checksum = 0;
     for (size_t i = 0; i < sizeof bench_ticks / sizeof bench_ticks[0]; i++) {
         const struct bench_tick *tick = &bench_ticks[i];
-        checksum += bench_one_tick(tick, size->batch_count, encode, &samples);
+        checksum += bench_one_tick(tick, batch_count, encode, &samples);
         if (samples.count > 0) {
             bench_samples_print(&samples, tick->name);
             if (after != NULL) {

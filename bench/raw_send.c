@@ -18,6 +18,7 @@
 
 #include "bench/raw_sender.h"
 #include "bench/raw_server.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/json_tick.h"
 #include "codec/ws_frame.h"
@@ -30,13 +31,6 @@ static void raw_send_on_signal(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-static uint64_t raw_send_now_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
 struct raw_send_options {
@@ -117,7 +111,7 @@ static size_t raw_send_encode(const struct raw_send_options *options,
                               uint8_t *out)
 {
     size_t used = 0;
-    uint64_t now_ns = raw_send_now_ns(CLOCK_REALTIME);
+    uint64_t now_ns = clock_ns(CLOCK_REALTIME);
     struct md_update update = {
         .type = MD_QUOTE,
         .ts_event_ns = now_ns - late_ns,
@@ -153,12 +147,12 @@ static int raw_send_run(const struct raw_send_options *options, struct raw_serve
                         uint8_t *frames)
 {
     uint64_t interval_ns = options->rate == 0 ? 0 : NS_PER_SECOND / options->rate;
-    uint64_t due_ns = raw_send_now_ns(CLOCK_MONOTONIC);
+    uint64_t due_ns = clock_ns(CLOCK_MONOTONIC);
     for (uint64_t seq = 1; !interrupted; seq++) {
-        uint64_t now_ns = raw_send_now_ns(CLOCK_MONOTONIC);
+        uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
         do {
             raw_server_poll(server, due_ns > now_ns ? due_ns - now_ns : 0);
-            now_ns = raw_send_now_ns(CLOCK_MONOTONIC);
+            now_ns = clock_ns(CLOCK_MONOTONIC);
         } while (now_ns < due_ns && !interrupted);
         size_t bytes = raw_send_encode(options, heads, seq, now_ns - due_ns, frames);
         due_ns = options->rate == 0 ? now_ns : due_ns + interval_ns;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
@@ -400,10 +401,7 @@ static bool admin_may(struct admin *admin, const char *url, struct admin_page *p
         return true;
     }
     static const struct rate rate = {.interval_ns = NS_PER_SECOND / 10, .burst = 50};
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (rate_take(&rate, &admin->audit_full_ns,
-                  (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec) == 0) {
+    if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
         log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
     }
     admin_page_json(page, MHD_HTTP_UNAUTHORIZED,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/utf8.h"
 
@@ -55,9 +56,7 @@ static const char *const log_level_names[] = {
 
 static uint64_t log_wall_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_REALTIME);
 }
 
 int log_open(enum log_level level, bool json, uint32_t producer_count)

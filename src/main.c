@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/core.h"
@@ -92,13 +93,6 @@ struct server {
     _Atomic uint32_t ended_count; /* threads that have returned */
     _Atomic bool failed;          /* one of them with an error */
 };
-
-static uint64_t main_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 /* ---- Set-up ---- */
 
@@ -231,7 +225,7 @@ static int server_open_counters(struct server *server)
     if (error < 0) {
         return server_fail(error, "counters", "free some memory");
     }
-    server->counters->started_ns = main_clock_ns(CLOCK_REALTIME);
+    server->counters->started_ns = clock_ns(CLOCK_REALTIME);
     return 0;
 }
 
@@ -377,7 +371,7 @@ static int server_start_admin(struct server *server)
     if (error < 0) {
         return server_fail(error, "metrics", "free some memory");
     }
-    metrics_tick(server->metrics, main_clock_ns(CLOCK_MONOTONIC));
+    metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
     struct admin_options options = {
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
@@ -517,7 +511,7 @@ static bool server_wait(struct server *server, int timeout_ms)
 /* Once a second. */
 static void server_tick(struct server *server)
 {
-    uint64_t now_ns = main_clock_ns(CLOCK_MONOTONIC);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         metrics_tick(server->metrics, now_ns);
@@ -528,12 +522,12 @@ static void server_tick(struct server *server)
 static void server_run(struct server *server)
 {
     bool stop = false;
-    server->tick_ns = main_clock_ns(CLOCK_MONOTONIC);
+    server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = server_wait(server, MAIN_DRAIN_INTERVAL_MS);
         server_tick(server);
     }
-    server->stop_ns = main_clock_ns(CLOCK_MONOTONIC);
+    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- The end ---- */
@@ -556,7 +550,7 @@ _Noreturn static void server_exit_now(struct server *server, enum log_level leve
 static void server_wait_stopping(struct server *server)
 {
     bool is_signalled = server_wait(server, MAIN_STOP_INTERVAL_MS);
-    if (is_signalled && main_clock_ns(CLOCK_MONOTONIC) - server->stop_ns > MAIN_SAME_SIGNAL_NS) {
+    if (is_signalled && clock_ns(CLOCK_MONOTONIC) - server->stop_ns > MAIN_SAME_SIGNAL_NS) {
         server_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
     }
 }
@@ -576,7 +570,7 @@ static void server_drain(struct server *server)
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_drain(server->cores[i], end_ns);
     }
-    while (atomic_load(&server->conn_count) > 0 && main_clock_ns(CLOCK_MONOTONIC) < end_ns &&
+    while (atomic_load(&server->conn_count) > 0 && clock_ns(CLOCK_MONOTONIC) < end_ns &&
            atomic_load(&server->ended_count) == 0) {
         server_wait_stopping(server);
         server_tick(server);
@@ -586,7 +580,7 @@ static void server_drain(struct server *server)
 /* Tells every thread to end, and joins them within MAIN_STOP_NS. */
 static void server_stop_threads(struct server *server)
 {
-    uint64_t stop_ns = main_clock_ns(CLOCK_MONOTONIC);
+    uint64_t stop_ns = clock_ns(CLOCK_MONOTONIC);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_stop(server->cores[i]);
     }
@@ -595,7 +589,7 @@ static void server_stop_threads(struct server *server)
     }
     while (atomic_load(&server->ended_count) < server->thread_count) {
         server_wait_stopping(server);
-        if (main_clock_ns(CLOCK_MONOTONIC) - stop_ns > MAIN_STOP_NS) {
+        if (clock_ns(CLOCK_MONOTONIC) - stop_ns > MAIN_STOP_NS) {
             server_exit_now(server, LOG_LEVEL_CRITICAL,
                             "threads did not end within 2 s: ending without them");
         }
@@ -724,8 +718,7 @@ static int main_check(const struct options *options)
     for (uint32_t i = 0; i < options->feeds.count; i++) {
         struct feed *feed;
         char text[FEED_ERROR_BYTES_MAX];
-        if (feed_open(&feed, options->feeds.texts[i], &sink, main_clock_ns(CLOCK_REALTIME), text) <
-            0) {
+        if (feed_open(&feed, options->feeds.texts[i], &sink, clock_ns(CLOCK_REALTIME), text) < 0) {
             fprintf(stderr, "ringcast: --feed: %s\n", text);
             return MAIN_EXIT_USAGE;
         }

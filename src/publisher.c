@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "ring/engine.h"
@@ -62,13 +63,6 @@ struct publisher {
     /* Any thread. */
     _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
 };
-
-static uint64_t publisher_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 /* ---- Waking ---- */
 
@@ -242,7 +236,7 @@ publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
 {
     struct frame_log *log = publisher->log;
     const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t ts_pub_ns = publisher_clock_ns(CLOCK_REALTIME);
+    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
     uint64_t seq = frame_log_next_seq(log, number);
     uint8_t *frame = frame_log_reserve(log);
     publisher->room -= publisher->room > 0;
@@ -345,7 +339,7 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, ch
         .room = publisher_room,
         .log = publisher_log,
     };
-    int error = feed_open(&feed->feed, spec, &feed->sink, publisher_clock_ns(CLOCK_REALTIME), text);
+    int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
     if (error < 0) {
         snprintf(error_out, error_bytes, "%s", text);
         return error;
@@ -505,7 +499,7 @@ static void publisher_count_feeds(struct publisher *publisher)
 
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
 {
-    uint64_t wall_ns = publisher_clock_ns(CLOCK_REALTIME);
+    uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
     publisher->now_ns = now_ns;
     uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
     uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
@@ -531,13 +525,13 @@ static bool publisher_is_stopping(const struct publisher *publisher)
 
 static void publisher_sleep(struct publisher *publisher, uint64_t due_ns)
 {
-    uint64_t now_ns = publisher_clock_ns(CLOCK_MONOTONIC);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     if (due_ns <= now_ns) {
         return;
     }
     uint64_t wait_ns = due_ns - now_ns;
     if (wait_ns < PUBLISHER_SPIN_NS) {
-        while (publisher_clock_ns(CLOCK_MONOTONIC) < due_ns) {
+        while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
             __builtin_ia32_pause();
         }
         return;
@@ -553,7 +547,7 @@ int publisher_run(struct publisher *publisher)
         return error;
     }
     while (!publisher_is_stopping(publisher)) {
-        uint64_t due_ns = publisher_poll(publisher, publisher_clock_ns(CLOCK_MONOTONIC));
+        uint64_t due_ns = publisher_poll(publisher, clock_ns(CLOCK_MONOTONIC));
         publisher_sleep(publisher, due_ns);
     }
     return 0;

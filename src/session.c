@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "codec/base/clock.h"
 #include "src/log.h"
 #include "src/options.h"
 #include "src/session_state.h"
@@ -17,9 +17,7 @@
 
 uint64_t session_wall_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_REALTIME);
 }
 
 /* What WELCOME says to everybody. */

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/proc_usage.h"
 
@@ -56,9 +57,7 @@ static void a_process_that_has_ended_is_gone_before_it_is_waited_for(void **stat
 
 static uint64_t own_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* In steps much shorter than a timer tick, which a count of ticks may miss all. */

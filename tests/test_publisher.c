@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "codec/base/clock.h"
 #include "codec/running_hash.h"
 #include "src/log.h"
 #include "src/publisher.h"
@@ -40,13 +41,6 @@ static uint32_t fake_count;
 static uint64_t woken[2];
 static uint32_t line_count;
 static char last_line[LOG_LINE_BYTES_MAX];
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 static void fake_publish(struct fake_feed *fake, enum md_type type)
 {

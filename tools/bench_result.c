@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/bench_frames.h"
 
@@ -41,9 +42,7 @@ bool bench_result_is_interrupted(void)
 
 static uint64_t bench_result_now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_REALTIME);
 }
 
 /* Until then, or an interrupt. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/bench_frames.h"
 #include "tools/bench_nats.h"
@@ -26,9 +27,7 @@
 
 static uint64_t bench_thread_now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_REALTIME);
 }
 
 struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread)
@@ -44,9 +43,7 @@ struct io_uring_sqe *bench_thread_sqe(struct bench_thread *thread)
 
 static uint64_t bench_thread_cpu_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t bench_thread_random(struct bench_thread *thread)

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 
 static uint64_t proc_usage_tick_ns(void)
@@ -83,7 +84,6 @@ int core_usage_read(int cpu, struct core_usage *usage_out)
 {
     char line[512];
     char name[16];
-    struct timespec now;
     uint64_t idle, iowait, steal;
     size_t name_bytes = (size_t)snprintf(name, sizeof name, "cpu%d ", cpu);
     FILE *file = fopen("/proc/stat", "re");
@@ -100,13 +100,11 @@ int core_usage_read(int cpu, struct core_usage *usage_out)
                    &iowait, &steal) != 3) {
             break;
         }
-        clock_gettime(CLOCK_MONOTONIC, &now);
         *usage_out = (struct core_usage){
             .idle_ns = (idle + iowait) * proc_usage_tick_ns(),
             .steal_ns = steal * proc_usage_tick_ns(),
         };
-        usage_out->busy_ns = (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec -
-                             usage_out->idle_ns - usage_out->steal_ns;
+        usage_out->busy_ns = clock_ns(CLOCK_MONOTONIC) - usage_out->idle_ns - usage_out->steal_ns;
         error = 0;
     }
     fclose(file);

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "tools/tap_print.h"
 #include "tools/tap_reader.h"
@@ -87,9 +88,7 @@ static void tap_main_on_signal(int number)
 
 static uint64_t tap_main_now_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 static bool tap_main_number(const char *text, double max, double *value_out)

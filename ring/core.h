@@ -200,6 +200,10 @@ int core_replay(struct core *core, uint32_t conn, const struct core_replay *repl
                 const struct core_replayed *channels, uint32_t count);
 /* Ends it, if there is one, without on_replay_end. */
 void core_stop_replay(struct core *core, uint32_t conn);
+/* Removes the channels from a conn's replay for which keeps() returns false, and returns how many.
+ * Nothing more of them is sent. A replay without channels ends in the next turn (on_replay_end). */
+uint32_t core_limit_replay(struct core *core, uint32_t conn,
+                           bool (*keeps)(void *context, uint32_t channel), void *context);
 /* All frames that were published later are in this conn's log; nanoseconds. */
 uint64_t core_log_begins_ns(struct core *core, uint32_t conn);
 

@@ -85,6 +85,28 @@ void core_stop_replay(struct core *core, uint32_t index)
     replayer_forget(core, core_conn(core, index));
 }
 
+uint32_t core_limit_replay(struct core *core, uint32_t index,
+                           bool (*keeps)(void *context, uint32_t channel), void *context)
+{
+    struct conn *conn = core_conn(core, index);
+    if (!conn->is_replayed) {
+        return 0;
+    }
+    struct replay *replay = replayer_find(core, conn);
+    uint32_t count = replay->channel_count;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (keeps(context, replay->channels[i].channel)) {
+            replay->channels[kept++] = replay->channels[i];
+        }
+    }
+    replay->channel_count = kept;
+    if (kept == 0) {
+        core->replay_due_ns = core->time.now_ns; /* It ends now, whatever its pace. */
+    }
+    return count - kept;
+}
+
 uint64_t core_log_begins_ns(struct core *core, uint32_t index)
 {
     const struct core_stream *stream = core_stream(core, core_conn(core, index));
@@ -319,6 +341,10 @@ static uint64_t replayer_step(struct core *core, struct replay *replay)
     if (conn->state != CONN_STREAMING || conn->mode != CONN_PUSHED || conn->due_frames > 0 ||
         conn->out.bytes > 0) {
         return 0; /* First things first. Its turn comes again. */
+    }
+    if (replay->channel_count == 0) {
+        replayer_finish(core, replay, true);
+        return 0;
     }
     if (replay->seek_at != 0) {
         core->replay_due_ns = core->time.now_ns;

@@ -762,10 +762,40 @@ static uint32_t session_shrink_patterns(struct session_call *call, const struct 
     return count;
 }
 
+struct session_limit_replay {
+    struct session_call *call;
+    const struct scope *scope;
+};
+
+/* Called for each channel of a replay that is under way. */
+static bool session_keeps_replayed(void *context, uint32_t channel)
+{
+    const struct session_limit_replay *limit = context;
+    struct session_name name =
+        session_channel_name(channels_get(limit->call->sessions->options.channels, channel));
+    if (scope_covers(limit->scope, name.text, name.bytes, name.type)) {
+        return true;
+    }
+    session_tell_dropped(limit->call, &name);
+    return false;
+}
+
+/* A replay sends its channels, and subscribes to them when it ends. */
+static uint32_t session_shrink_replay(struct session_call *call, const struct scope *scope)
+{
+    struct session_limit_replay limit = {.call = call, .scope = scope};
+    uint32_t count = core_limit_replay(call->core, call->conn, session_keeps_replayed, &limit);
+    if (call->session->replayed_count > 0) {
+        assert_always(count <= call->session->replayed_count);
+        call->session->replayed_count -= (uint16_t)count;
+    }
+    return count;
+}
+
 uint32_t session_shrink(struct session_call *call, const struct scope *scope)
 {
     reply_put(&call->sessions->failed, "[", 1);
-    uint32_t count = session_shrink_patterns(call, scope);
+    uint32_t count = session_shrink_replay(call, scope) + session_shrink_patterns(call, scope);
     uint32_t channel_count = channels_count(call->sessions->options.channels);
     for (uint32_t i = 0; i < channel_count && call->session->exact_count > 0; i++) {
         struct session_name name =

@@ -222,6 +222,22 @@ void core_stop_replay(struct core *self, uint32_t conn)
     self->replayed_count = 0;
 }
 
+uint32_t core_limit_replay(struct core *self, uint32_t conn,
+                           bool (*keeps)(void *context, uint32_t channel), void *context)
+{
+    uint32_t kept = 0;
+    uint32_t count = self->replayed_count;
+    (void)conn;
+    assert_true(count <= CONNS);
+    for (uint32_t i = 0; i < count; i++) {
+        if (keeps(context, self->replayed[i].channel)) {
+            self->replayed[kept++] = self->replayed[i];
+        }
+    }
+    self->replayed_count = kept;
+    return count - kept;
+}
+
 uint64_t core_log_begins_ns(struct core *self, uint32_t conn)
 {
     (void)self, (void)conn;

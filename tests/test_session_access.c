@@ -172,6 +172,27 @@ static void cursors_and_snapshots_open_nothing_that_the_token_does_not(void **st
     assert_int_equal(core->replayed_count, 1);
 }
 
+static void a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover(void **state)
+{
+    (void)state;
+    assert_true(open_with("Authorization: Bearer " TOKEN_FULL "\r\n"));
+    say_at("{\"type\":\"REPLAY\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\"],"
+           "\"data_types\":[\"quote\"],\"from\":1732078800123456789}}",
+           1);
+    newest("REPLAYING");
+    assert_int_equal(core->replayed_count, 2);
+    say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"desk-token-0123456789\"}}", 2);
+    json_t *data = json_object_get(newest("NOTICE"), "data");
+    json_t *dropped = json_object_get(data, "dropped");
+    assert_int_equal(json_array_size(dropped), 1);
+    assert_string_equal(text_of(json_array_get(dropped, 0), "symbol"), "000002.SZ");
+    assert_int_equal(core->replayed_count, 1);
+    assert_int_equal(core->replayed[0].channel, 0);
+    say_at("{\"type\":\"LIST\"}", 3);
+    data = json_object_get(newest("SUBSCRIPTIONS"), "data");
+    assert_int_equal(json_integer_value(json_object_get(data, "count")), 1);
+}
+
 static void who_sends_no_token_has_five_seconds(void **state)
 {
     (void)state;
@@ -269,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_token_is_asked_for_before_anything_but_a_ping),
         TEST(cursors_and_snapshots_open_nothing_that_the_token_does_not),
+        TEST(a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover),
         TEST(who_sends_no_token_has_five_seconds),
         TEST(a_smaller_scope_ends_what_it_does_not_cover),
         TEST(a_wrong_token_at_the_door_leaves_nothing),

@@ -57,7 +57,7 @@ for test in tests_of(unittest.defaultTestLoader.discover("tests/integration")):
     kind = type(test)
     is_loaded = kind.__module__ != "unittest.loader"
     name = f"{kind.__module__}.{kind.__qualname__}" if is_loaded else test._testMethodName
-    found[name] = getattr(kind, "needs_the_cores", False)
+    found[name] = bool(getattr(kind, "runs_alone", ""))
 print(json.dumps(found))
 """
 
@@ -76,8 +76,8 @@ def counts_of(output, status):
         return max(int(ran[1]) - bad - of("skipped"), 0), bad, of("skipped")
     if "[==========]" in output:
         ok = len(re.findall(r"^\[       OK \]", output, re.M))
-        bad = len(set(re.findall(r"^\[  FAILED  \] (\w+)", output, re.M)))
-        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\w+)", output, re.M)))
+        bad = len(set(re.findall(r"^\[  FAILED  \] (\w+)$", output, re.M)))
+        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\w+)$", output, re.M)))
         return ok, bad, skipped
     return (1, 0, 0) if status == 0 else (0, 1, 0)
 
@@ -138,7 +138,7 @@ def unittest_command(name):
 
 
 def integration_classes(environment):
-    """{name: whether it wants the cores for itself}"""
+    """{name: whether it runs alone}"""
     listing = subprocess.run(["/usr/bin/python3", "-B", "-c", LIST_CLASSES], cwd=ROOT, check=True,
                              text=True, env=environment, stdout=subprocess.PIPE)
     return json.loads(listing.stdout.splitlines()[-1])
@@ -160,7 +160,7 @@ def soak(directory):
 
 
 def commands(label, directory, names, environment):
-    """(name, command, whether it wants the cores for itself) of all that is to run."""
+    """(name, command, whether it runs alone) of all that is to run."""
     directory = pathlib.Path(directory)
     if label in ("autobahn", "qemu"):
         yield label, [f"{directory}/{label}.sh", *names], True
@@ -174,9 +174,9 @@ def commands(label, directory, names, environment):
         return not names or any(wanted in name for wanted in names)
 
     if label == "integration":
-        for name, needs_the_cores in integration_classes(environment).items():
+        for name, runs_alone in integration_classes(environment).items():
             if is_wanted(name):
-                yield name, unittest_command(name), needs_the_cores
+                yield name, unittest_command(name), runs_alone
         return
     for program in programs_in(directory / "tests") if label != "fuzz" else ():
         if is_wanted(program.name):

@@ -4,7 +4,7 @@ const std = @import("std");
 
 const steps = [_]Step{
     .{ .name = "run", .about = "build the programs and start the server (arguments after --)", .make = stepRun },
-    .{ .name = "test", .about = "unit tests with UBSan; -- NAME runs those whose program has it in its name", .make = stepTest },
+    .{ .name = "test", .about = "unit tests with UBSan, and the corpora; -- NAME runs those whose program has it in its name", .make = stepTest },
     .{ .name = "tsan", .about = "unit tests with threads, and the server, with ThreadSanitizer", .make = stepTsan },
     .{ .name = "asan", .about = "unit tests with AddressSanitizer and LeakSanitizer, by gcc", .make = stepAsan },
     .{ .name = "integration", .about = "the release programs against real clients; -- NAME filters", .make = stepIntegration },
@@ -13,7 +13,7 @@ const steps = [_]Step{
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
-    .{ .name = "ci", .about = "all that ./test runs after its set-up", .make = stepCi },
+    .{ .name = "ci", .about = "what CI runs: ./test full", .make = stepCi },
     .{ .name = "compile_commands", .about = "write compile_commands.json for editors", .make = stepCompileCommands },
 };
 
@@ -363,31 +363,30 @@ fn stepRun(c: *Context, step: *std.Build.Step) void {
 }
 
 fn stepTest(c: *Context, step: *std.Build.Step) void {
-    const run = c.runTests("unit", "debug/tests");
+    const run = c.runTests("test", "debug");
     for (test_names) |name| run.step.dependOn(c.install(c.addTest(debug, name), "debug/tests"));
     run.step.dependOn(c.install(c.addSimulation(debug), "debug/tests"));
     for (bench_names) |name| run.step.dependOn(c.install(c.addBench(debug, name), "debug/tests"));
+    for (fuzz_names) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
     step.dependOn(&run.step);
 }
 
 fn stepTsan(c: *Context, step: *std.Build.Step) void {
-    const run = c.runTests("tsan", "tsan/tests");
+    const run = c.runTests("tsan", "tsan");
     for (threaded_tests) |name| {
         run.step.dependOn(c.install(c.addTest(thread_sanitized, name), "tsan/tests"));
     }
     const compile = c.b.addSystemCommand(&.{ "scripts/tsan.sh", "zig-out/tsan/bin" });
     compile.has_side_effects = true;
     compile.step.dependOn(c.b.getInstallStep());
-    const serve = c.runTests("server", "tsan/bin");
-    serve.step.dependOn(&compile.step);
-    serve.step.dependOn(&run.step);
-    step.dependOn(&serve.step);
+    run.step.dependOn(&compile.step);
+    step.dependOn(&run.step);
 }
 
 fn stepAsan(c: *Context, step: *std.Build.Step) void {
     const compile = c.b.addSystemCommand(&.{ "scripts/asan.sh", "zig-out/asan" });
     compile.has_side_effects = true;
-    const run = c.runTests("asan", "asan/tests");
+    const run = c.runTests("asan", "asan");
     run.step.dependOn(&compile.step);
     step.dependOn(&run.step);
 }
@@ -411,14 +410,9 @@ fn stepBench(c: *Context, step: *std.Build.Step) void {
 }
 
 fn stepFuzz(c: *Context, step: *std.Build.Step) void {
-    for (fuzz_names) |name| {
-        if (!c.isWanted(name)) continue;
-        const run = c.b.addRunArtifact(c.addFuzz(name));
-        run.addArg(c.b.fmt("tests/corpus/{s}", .{name}));
-        run.setCwd(c.b.path("."));
-        run.has_side_effects = true;
-        step.dependOn(&run.step);
-    }
+    const run = c.runTests("fuzz", "debug");
+    for (fuzz_names) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
+    step.dependOn(&run.step);
 }
 
 fn stepCheck(c: *Context, step: *std.Build.Step) void {
@@ -444,17 +438,10 @@ fn stepFmt(c: *Context, step: *std.Build.Step) void {
     step.dependOn(&run.step);
 }
 
-/// One after the other: two cores are few, and timed tests want theirs.
 fn stepCi(c: *Context, step: *std.Build.Step) void {
-    const order = [_][]const u8{ "check", "tidy", "test", "tsan", "asan", "integration" };
-    var previous: ?*std.Build.Step = null;
-    inline for (order) |name| {
-        const run = c.b.addSystemCommand(&.{ c.b.graph.zig_exe, "build", name });
-        run.has_side_effects = true;
-        if (previous) |before| run.step.dependOn(before);
-        previous = &run.step;
-    }
-    step.dependOn(previous.?);
+    const run = c.b.addSystemCommand(&.{ "./test", "full" });
+    run.has_side_effects = true;
+    step.dependOn(&run.step);
 }
 
 fn stepCompileCommands(c: *Context, step: *std.Build.Step) void {

@@ -3,6 +3,7 @@
 # is OK or INFORMATIONAL: NON-STRICT is a failure, and so is compression that is not offered.
 #
 #   scripts/autobahn.sh [CASE...]     all 517 cases, or those named: 1.* 6.4.1 '12.*'
+#   scripts/autobahn.sh --set-up      installs the suite if it is missing, and no more
 #
 # The report is left in zig-out/autobahn. The suite is for Python 2.7, which Debian 12 has not: the
 # first run takes Debian 11's packages of it, unpacked and not installed, and the suite from PyPI,
@@ -92,6 +93,8 @@ if [ ! -e "$home/complete" ]; then
         fail "the set-up failed, see above and $out/setup.log: is there a network?"
     }
 fi
+
+[ "${1:-}" != --set-up ] || exit 0
 
 url=${AUTOBAHN_URL:-}
 if [ -z "$url" ]; then

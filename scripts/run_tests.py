@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""run_tests: runs test programs, two at a time, a line each, and keeps the counts.
+"""run_tests: runs test programs side by side, a line each, and keeps the counts.
 
-  run_tests.py LABEL DIRECTORY [NAME...]   unit, tsan, asan: every program in DIRECTORY;
-                                           integration: tests/integration with DIRECTORY's programs
-                                           server: those of them that exercise its threads
-  run_tests.py total                       adds up what the labels left in zig-out/test-results
+  run_tests.py quick|full|long             the stages of ./test, one after the other, and the total
+  run_tests.py LABEL DIRECTORY [NAME...]   one stage, as build.zig calls it:
+      test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz
+      tsan          the programs in DIRECTORY/tests; the classes with threads, on DIRECTORY/bin
+      integration   the classes of tests/integration, on the programs in DIRECTORY
+      fuzz          every target in DIRECTORY/fuzz for ten seconds
+      soak          simulation and fuzz targets with fresh seeds, for RINGCAST_SOAK_SECONDS (7200)
+      autobahn, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
 
 NAME: only what has it in its name. Exit code 1 when a test failed, or none ran.
 """
@@ -13,52 +17,99 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import random
 import re
+import resource
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "zig-out/test-results"
-SECONDS_MAX = 300  # for one program
+CORES = os.cpu_count() or 2
+WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
+SECONDS_MAX = {"autobahn": 7200, "qemu": 3600}
+SECONDS_MAX_OF_OTHERS = 300  # for one program or class
+SECONDS_TO_TIDY_UP = 20
+ZIG = ".toolchain/zig-0.16.0/zig"
+SCRIPT = "scripts/run_tests.py"
+# Without sections 9, 12 and 13, which move gigabytes.
+AUTOBAHN_CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
+QUICK = ("check", "tidy", "test", "integration")
+SIZES = {
+    "quick": QUICK,
+    "full": (*QUICK, "tsan", "asan", "fuzz", "autobahn"),
+    "long": (*QUICK, "tsan", "asan", "autobahn", "qemu", "soak"),
+}
+THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos")
+# A module that cannot be loaded is listed by its name: running it says why.
+LIST_CLASSES = """
+import json, unittest
+def tests_of(suite):
+    for it in suite:
+        yield from tests_of(it) if isinstance(it, unittest.TestSuite) else [it]
+found = {}
+for test in tests_of(unittest.defaultTestLoader.discover("tests/integration")):
+    kind = type(test)
+    is_loaded = kind.__module__ != "unittest.loader"
+    name = f"{kind.__module__}.{kind.__qualname__}" if is_loaded else test._testMethodName
+    found[name] = bool(getattr(kind, "runs_alone", ""))
+print(json.dumps(found))
+"""
 
 
 def counts_of(output, status):
     """(passed, failed, skipped) of a cmocka program, a simulation, a unittest run or a bench."""
-    plain = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
+    plain = re.search(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", output, re.M)
     if plain:
-        return int(plain[1]), int(plain[2]), 0
+        return int(plain[1]), int(plain[2]), int(plain[3] or 0)
     ran = re.search(r"^Ran (\d+) tests? in", output, re.M)
     if ran:
         def of(word):
-            found = re.search(rf"{word}=(\d+)", output)
+            found = re.search(rf"\b{word}=(\d+)", output[ran.start():])
             return int(found[1]) if found else 0
-        bad = of("failures") + of("errors")
-        return int(ran[1]) - bad - of("skipped"), bad, of("skipped")
+        bad = of("failures") + of("errors") + of("unexpected successes")
+        return max(int(ran[1]) - bad - of("skipped"), 0), bad, of("skipped")
     if "[==========]" in output:
         ok = len(re.findall(r"^\[       OK \]", output, re.M))
-        bad = len(set(re.findall(r"^\[  FAILED  \] (\w+)", output, re.M)))
-        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\w+)", output, re.M)))
-        if status != 0 and bad == 0:
-            bad = 1  # It crashed on the way.
+        bad = len(set(re.findall(r"^\[  FAILED  \] (\w+)$", output, re.M)))
+        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\w+)$", output, re.M)))
         return ok, bad, skipped
     return (1, 0, 0) if status == 0 else (0, 1, 0)
 
 
-def run_one(name, command, environment):
+def run_with_limit(command, environment, seconds):
+    """(output, status). Past the limit it is interrupted first, so that it ends what it started."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT)
+        late = b""
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            late, status = f"\nno end within {seconds} s\n".encode(), -1
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(SECONDS_TO_TIDY_UP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        return (output.read() + late).decode(errors="replace"), status
+
+
+def run_one(name, command, environment, seconds):
     began = time.monotonic()
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, timeout=SECONDS_MAX, text=True,
-                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, status = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"").decode(errors="replace") + "\nno end within the limit"
-        status = -1
+    output, status = run_with_limit(command, environment, seconds)
     passed, failed, skipped = counts_of(output, status)
     if status != 0 and failed == 0:
-        failed = 1
+        failed = 1  # It crashed on the way, or did not end.
     took = time.monotonic() - began
-    report = [f"  {'ok' if failed == 0 else 'FAILED':6} {name:28} {passed:4} passed"
+    report = [f"  {'ok' if failed == 0 else 'FAILED':6} {name:44} {passed:4} passed"
               f"{f', {failed} failed' if failed else ''}{f', {skipped} skipped' if skipped else ''}"
               f"  ({took:.1f} s)"]
     lines = output.splitlines()
@@ -71,61 +122,158 @@ def run_one(name, command, environment):
     return passed, failed, skipped
 
 
-# What needs both cores, or none beside it that uses them: these run one at a time.
-ALONE = ("test_bench", "test_hot_path", "test_lag", "test_lifecycle.WaysToRun",
-         "test_lifecycle.Signals", "test_lag.Chaos")
-THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos")
+def programs_in(directory):
+    """The simulation first: it takes longest."""
+    programs = sorted(directory.glob("*"), key=lambda it: (not it.name.startswith("sim"), it.name))
+    return [program for program in programs if program.is_file() and os.access(program, os.X_OK)]
 
 
-def commands(label, directory, names):
-    if label == "server":
-        for name in THREADED:
-            yield name, ["/usr/bin/python3", "-B", "-m", "unittest", "-v", name]
+def fuzz_command(program, seconds, seed):
+    return [str(program), "tests/corpus/" + program.name.removeprefix("fuzz_"), str(seconds),
+            str(seed)]
+
+
+def unittest_command(name):
+    return ["/usr/bin/python3", "-B", "-m", "unittest", "-v", name]
+
+
+def integration_classes(environment):
+    """{name: whether it runs alone}"""
+    listing = subprocess.run(["/usr/bin/python3", "-B", "-c", LIST_CLASSES], cwd=ROOT, check=True,
+                             text=True, env=environment, stdout=subprocess.PIPE)
+    return json.loads(listing.stdout.splitlines()[-1])
+
+
+def soak(directory):
+    """Without end but for the time; each name tells the seed that runs it again."""
+    chance = random.SystemRandom()
+    end = time.monotonic() + int(os.environ.get("RINGCAST_SOAK_SECONDS", "7200"))
+    while True:
+        for program in programs_in(directory / "fuzz"):
+            for _ in range(2):
+                seed = chance.randrange(1 << 32)
+                yield f"sim_core {seed} 24", [f"{directory}/tests/sim_core", str(seed), "24"]
+            seed = chance.randrange(1 << 32)
+            yield f"{program.name} seed {seed}", fuzz_command(program, 60, seed)
+            if time.monotonic() > end:
+                return
+
+
+def commands(label, directory, names, environment):
+    """(name, command, whether it runs alone) of all that is to run."""
+    directory = pathlib.Path(directory)
+    if label in ("autobahn", "qemu"):
+        yield label, [f"{directory}/{label}.sh", *names], True
         return
+    if label == "soak":
+        for name, command in soak(directory):
+            yield name, command, False
+        return
+
+    def is_wanted(name):
+        return not names or any(wanted in name for wanted in names)
+
     if label == "integration":
-        for script in sorted((ROOT / "tests/integration").glob("test_*.py")):
-            yield script.stem, ["/usr/bin/python3", "-B", "-m", "unittest", "-v",
-                                script.stem]
+        for name, runs_alone in integration_classes(environment).items():
+            if is_wanted(name):
+                yield name, unittest_command(name), runs_alone
         return
-    for program in sorted(pathlib.Path(directory).iterdir()):
-        if os.access(program, os.X_OK) and program.is_file():
-            yield program.name, [str(program)]
+    for program in programs_in(directory / "tests") if label != "fuzz" else ():
+        if is_wanted(program.name):
+            yield program.name, [str(program)], False
+    for program in programs_in(directory / "fuzz"):
+        if is_wanted(program.name):
+            yield program.name, fuzz_command(program, 10 if label == "fuzz" else 0, 1), False
+    for name in THREADED if label == "tsan" else ():
+        if is_wanted(name):
+            yield name, unittest_command(name), True
+
+
+def environment_of(label, directory):
+    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="stdout", PYTHONDONTWRITEBYTECODE="1",
+                       PYTHONPATH=str(ROOT / "tests/integration"), RINGCAST_BIN_DIR=directory,
+                       TSAN_OPTIONS="halt_on_error=1 atexit_sleep_ms=0",
+                       UBSAN_OPTIONS="print_stacktrace=1")
+    if label == "tsan":
+        environment["RINGCAST_BIN_DIR"] += "/bin"
+        environment["RINGCAST_SANITIZED"] = "1"
+    environment.setdefault("RINGCAST_SHARED_DATA", str(ROOT.parent / "shared/data"))
+    return environment
 
 
 def run_label(label, directory, names):
     print(f"{label}:", flush=True)
-    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="stdout", RINGCAST_BIN_DIR=directory,
-                       PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(ROOT / "tests/integration"),
-                       TSAN_OPTIONS="halt_on_error=1 atexit_sleep_ms=0", UBSAN_OPTIONS="print_stacktrace=1")
-    if label == "server":
-        environment["RINGCAST_SANITIZED"] = "1"
-    environment.setdefault("RINGCAST_SHARED_DATA", str(ROOT.parent / "shared/data"))
-    chosen = [(name, command) for name, command in commands(label, directory, names)
-              if not names or any(wanted in name for wanted in names)]
-    counts = []
-    for workers, are_alone in ((2, False), (1, True)):
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            counts += pool.map(lambda it: run_one(*it, environment),
-                               [it for it in chosen if (it[0] in ALONE) == are_alone])
+    environment = environment_of(label, directory)
+    seconds = SECONDS_MAX.get(label, SECONDS_MAX_OF_OTHERS)
+    all_of_it = commands(label, directory, names, environment)
+    alone, counts, lock = [], [], threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                it = next(all_of_it, None)
+                if it is not None and it[2]:
+                    alone.append(it)
+                    continue
+            if it is None:
+                return
+            counts.append(run_one(it[0], it[1], environment, seconds))
+
+    workers = WORKERS.get(label, CORES)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(workers)]:
+            done.result()
+    for name, command, _ in alone:
+        counts.append(run_one(name, command, environment, seconds))
     total = [sum(column) for column in zip(*counts)] or [0, 0, 0]
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{label}.json").write_text(json.dumps(total))
-    if sum(total[:2]) == 0:
+    if sum(total) == 0:
         print(f"{label}: no test ran", flush=True)
     return 0 if total[1] == 0 and sum(total) > 0 else 1
 
 
-def print_total():
-    total = [0, 0, 0]
-    for file in sorted(RESULTS.glob("*.json")) if RESULTS.exists() else []:
-        total = [a + b for a, b in zip(total, json.loads(file.read_text()))]
-    print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
-    return 0 if total[1] == 0 and total[0] > 0 else 1
+def command_of(stage, size):
+    if stage == "autobahn":
+        return [SCRIPT, stage, "scripts", *(AUTOBAHN_CASES if size == "full" else ())]
+    if stage == "qemu":
+        return [SCRIPT, stage, "scripts"]
+    if stage == "soak":
+        return [SCRIPT, stage, "zig-out/debug"]
+    return [ZIG, "build", stage, "--summary", "none"]
+
+
+def run_stage(stage, size):
+    """What it leaves in RESULTS, or one test that passed or failed where it leaves nothing."""
+    began = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    status = subprocess.run(command_of(stage, size), cwd=ROOT, check=False).returncode
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        total = json.loads((RESULTS / f"{stage}.json").read_text())
+    except FileNotFoundError:
+        total = [1, 0, 0] if status == 0 else [0, 1, 0]
+    if status != 0 and total[1] == 0:
+        total[1] = 1
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    line = (f"{stage:12} {total[0]:5} passed, {total[1]} failed, {total[2]} skipped"
+            f"  ({time.monotonic() - began:.0f} s, {cpu:.0f} s of CPU time)")
+    print(line, flush=True)
+    return total, line
+
+
+def run_stages(size):
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    totals, lines = zip(*(run_stage(stage, size) for stage in SIZES[size]))
+    passed, failed, skipped = (sum(column) for column in zip(*totals))
+    print("\n" + "\n".join(lines))
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 0 if failed == 0 and passed > 0 else 1
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["total"]:
-        sys.exit(print_total())
+    if len(sys.argv) == 2 and sys.argv[1] in SIZES:
+        sys.exit(run_stages(sys.argv[1]))
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     sys.exit(run_label(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -3,6 +3,8 @@
 #
 #   scripts/setup.sh run      what building and running need
 #   scripts/setup.sh test     that, and what the tests need
+#   scripts/setup.sh full     that, and the Autobahn suite
+#   scripts/setup.sh long     that, and QEMU
 #
 # Does nothing, and needs no network, when all is there. Prints nothing then.
 set -eu -o pipefail
@@ -53,6 +55,11 @@ test_packages=(
     python3-yaml     # reads docs/asyncapi.yaml,
     python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
+)
+long_packages=(
+    qemu-system-x86  # runs another kernel
+    busybox-static   # its user land
+    cpio             # packs it
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -129,10 +136,20 @@ fetch_asyncapi() {
     rm -rf "$unpacked"
 }
 
+# Without it its cases are skipped, and say so.
+fetch_autobahn() {
+    scripts/autobahn.sh --set-up || say "could not install the Autobahn suite: its cases are skipped"
+}
+
 case ${1:-} in
 run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
-test) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
-*) fail "usage: scripts/setup.sh run|test" ;;
+test | full) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
+long)
+    install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" \
+        "${long_packages[@]}"
+    ;;
+*) fail "usage: scripts/setup.sh run|test|full|long" ;;
 esac
 install_zig
-[ "$1" != test ] || fetch_asyncapi
+[ "$1" = run ] || fetch_asyncapi
+case $1 in full | long) fetch_autobahn ;; esac

@@ -30,6 +30,7 @@ static size_t fuzz_input_count;
 static uint64_t fuzz_state;
 static uint8_t fuzz_current[FUZZ_INPUT_BYTES_MAX];
 static size_t fuzz_current_count;
+static char fuzz_crash_path[128]; /* NAME.crash, in the folder where it runs. */
 
 static uint64_t fuzz_random(uint64_t below)
 {
@@ -39,12 +40,12 @@ static uint64_t fuzz_random(uint64_t below)
     return below == 0 ? 0 : fuzz_state % below;
 }
 
-static void fuzz_read_corpus(const char *path)
+static int fuzz_read_corpus(const char *path)
 {
     DIR *directory = opendir(path);
     if (directory == NULL) {
-        fprintf(stderr, "fuzz: no corpus at %s; beginning with nothing\n", path);
-        return;
+        fprintf(stderr, "fuzz: no corpus at %s\n", path);
+        return -1;
     }
     struct dirent *entry;
     while ((entry = readdir(directory)) != NULL && fuzz_input_count < FUZZ_INPUTS_MAX) {
@@ -62,6 +63,7 @@ static void fuzz_read_corpus(const char *path)
             (struct fuzz_input){.bytes = bytes, .count = (size_t)count};
     }
     closedir(directory);
+    return 0;
 }
 
 /* One change: a byte, a run of bytes taken out or doubled, or the tail of another input. */
@@ -103,13 +105,15 @@ static void fuzz_mutate(void)
 /* Leaves the input that brought the target down where it can be run again. */
 static void fuzz_on_crash(int signal_number)
 {
-    int fd = open("fuzz-crash.bin", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int fd = open(fuzz_crash_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd >= 0) {
         (void)!write(fd, fuzz_current, fuzz_current_count);
         close(fd);
     }
-    static const char words[] = "fuzz: the input is in fuzz-crash.bin\n";
+    static const char words[] = "fuzz: the input is in ";
     (void)!write(STDERR_FILENO, words, sizeof words - 1);
+    (void)!write(STDERR_FILENO, fuzz_crash_path, strlen(fuzz_crash_path));
+    (void)!write(STDERR_FILENO, "\n", 1);
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }
@@ -141,10 +145,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s CORPUS_DIR [SECONDS [SEED]]\n", argv[0]);
         return 2;
     }
+    const char *slash = strrchr(argv[0], '/');
+    snprintf(fuzz_crash_path, sizeof fuzz_crash_path, "%s.crash",
+             slash == NULL ? argv[0] : slash + 1);
     signal(SIGABRT, fuzz_on_crash);
     signal(SIGSEGV, fuzz_on_crash);
     signal(SIGILL, fuzz_on_crash);
-    fuzz_read_corpus(argv[1]);
+    if (fuzz_read_corpus(argv[1]) < 0) {
+        return 2;
+    }
     static const struct fuzz_input nothing;
     fuzz_run(&nothing, 0);
     for (size_t i = 0; i < fuzz_input_count; i++) {

@@ -9,12 +9,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -341,18 +344,64 @@ static void a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_r
 {
     (void)state;
     struct pair pair = make_pair(TCP_SEND);
-    queue_loan(&pair, BIG_BYTES, 7);
+    /* Less than the 8 MiB that an ordinary user may have lent, and more than the socket takes. */
+    const int32_t bytes = MIB, socket_bytes = 65536;
+    setsockopt(pair.ours, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
+    setsockopt(pair.peer, SOL_SOCKET, SO_RCVBUF, &socket_bytes, sizeof socket_bytes);
+    queue_loan(&pair, (size_t)bytes, 7);
     assert_int_equal(engine.enter(&engine, 0), 0);
     struct completion result = next_cqe();
     if (result.res == -EINVAL) {
         close_pair(&pair);
         skip();
     }
-    assert_in_range(result.res, 1, BIG_BYTES - 1);
+    assert_in_range(result.res, 1, bytes - 1);
     assert_true((result.flags & IORING_CQE_F_MORE) != 0);
     assert_int_equal(next_cqe().res, NO_CQE); /* The peer does not read. */
     assert_int_equal(bytes_at_peer(&pair), result.res);
     assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
+    close_pair(&pair);
+}
+
+/* Root's rings are above the limit when they are made with this capability. */
+static void set_may_lock(bool may)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2];
+    assert_int_equal(syscall(SYS_capget, &header, sets), 0);
+    sets[0].effective &= ~(1u << CAP_IPC_LOCK);
+    sets[0].effective |= may ? sets[0].permitted & 1u << CAP_IPC_LOCK : 0;
+    assert_int_equal(syscall(SYS_capset, &header, sets), 0);
+}
+
+static void a_loan_above_the_limit_on_locked_memory_is_enomem_and_nothing_goes(void **state)
+{
+    struct pair pair = make_pair(TCP_SEND);
+    struct rlimit limit, little;
+    set_may_lock(false);
+    tear_down(state);
+    assert_int_equal(set_up(state), 0);
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    little = limit;
+    little.rlim_cur = 64 * KIB;
+    setrlimit(RLIMIT_MEMLOCK, &little);
+    queue_loan(&pair, MIB, 7);
+    int entered = engine.enter(&engine, 0);
+    setrlimit(RLIMIT_MEMLOCK, &limit);
+    set_may_lock(true);
+    assert_int_equal(entered, 0);
+    struct completion result = next_cqe();
+    if (result.res == -EINVAL) {
+        close_pair(&pair);
+        skip();
+    }
+    assert_int_equal(result.res, -ENOMEM);
+    if ((result.flags & IORING_CQE_F_MORE) != 0) {
+        assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
+    }
+    assert_int_equal(bytes_at_peer(&pair), 0);
+    assert_int_equal(send_one(&pair, TCP_SEND, 3000), NO_CQE); /* It goes as a copy. */
+    assert_int_equal(bytes_at_peer(&pair), 3000);
     close_pair(&pair);
 }
 
@@ -545,6 +594,7 @@ int main(void)
         TEST(sends_to_one_socket_leave_in_the_order_of_the_queue),
         TEST(a_loan_tells_its_result_inside_submit_and_its_end_when_the_peer_has_all),
         TEST(a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_read),
+        TEST(a_loan_above_the_limit_on_locked_memory_is_enomem_and_nothing_goes),
         TEST(a_loan_that_fails_ends_as_its_result_says),
         TEST(enter_waits_for_its_timeout_and_no_longer),
         TEST(a_message_from_another_ring_ends_the_wait),

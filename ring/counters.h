@@ -105,6 +105,7 @@ struct publisher_counters {
     counter feed_holes;
     counter feed_passes;
     counter log_waits;          /* times the writer waited for a core inside submit */
+    counter log_wait_ns;        /* how long, in all logs; grows during a wait */
     counter log_saved;          /* last frames saved before they were lapped */
     counter log_replaced_bytes; /* pages given away, since the kernel still read them */
     counter sbe_frames;         /* in the log of md.sbe.v1 */
@@ -125,7 +126,7 @@ struct counters {
     struct core_counters cores[COUNTERS_CORES_MAX];
 };
 
-#define COUNTERS_VERSION 3
+#define COUNTERS_VERSION 4
 
 /* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
  * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */

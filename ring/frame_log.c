@@ -10,7 +10,12 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/cpu.h"
+
+#define FRAME_LOG_SPINS 64               /* between two looks at the clock */
+#define FRAME_LOG_NAP_AFTER_NS NS_PER_MS /* A reader inside submit is out sooner. */
+#define FRAME_LOG_NAP_NS (100 * NS_PER_US)
 
 static int frame_log_map_bytes(struct frame_log *log, int populate)
 {
@@ -200,20 +205,77 @@ static void frame_log_drop(struct frame_log *log, uint64_t index)
     }
 }
 
+/* Nothing bounds how long a reader's thread may be stopped, and to overwrite what it pins would
+ * tear frames. So the wait has no end of its own, but it is counted, reported, and leaves the CPU
+ * to others. */
+struct frame_log_wait {
+    uint32_t reader;
+    uint64_t began_ns;
+    uint64_t counted_ns; /* up to when it is counted */
+    uint64_t report_ns;  /* after so long it is reported next */
+};
+
+static uint64_t frame_log_count_wait(const struct frame_log *log, struct frame_log_wait *wait)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    if (log->watch.waited_ns != NULL) {
+        counter_add(log->watch.waited_ns, now_ns - wait->counted_ns);
+    }
+    wait->counted_ns = now_ns;
+    return now_ns - wait->began_ns;
+}
+
+static void frame_log_wait_on(const struct frame_log *log, struct frame_log_wait *wait)
+{
+    const struct timespec nap = {.tv_nsec = FRAME_LOG_NAP_NS};
+    uint64_t waited_ns = frame_log_count_wait(log, wait);
+    if (waited_ns < FRAME_LOG_NAP_AFTER_NS) {
+        sched_yield(); /* The reader's CPU may have been taken away inside submit. */
+        return;
+    }
+    if (waited_ns >= wait->report_ns && log->watch.on_stuck != NULL) {
+        log->watch.on_stuck(log->watch.context, wait->reader, waited_ns, false);
+        wait->report_ns = waited_ns + FRAME_LOG_STUCK_AGAIN_NS;
+    }
+    nanosleep(&nap, NULL);
+}
+
+static inline bool frame_log_holds_back(const struct frame_log *log, uint32_t reader, uint64_t tail)
+{
+    return atomic_load_explicit(&log->pins[reader].index, memory_order_acquire) < tail;
+}
+
+static void frame_log_wait_for_pin(struct frame_log *log, uint32_t reader, uint64_t tail)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    struct frame_log_wait wait = {
+        .reader = reader,
+        .began_ns = now_ns,
+        .counted_ns = now_ns,
+        .report_ns = FRAME_LOG_STUCK_NS,
+    };
+    log->waited_count++;
+    for (uint32_t spins = 1; frame_log_holds_back(log, reader, tail); spins++) {
+        if (spins % FRAME_LOG_SPINS == 0) {
+            frame_log_wait_on(log, &wait);
+        } else {
+            cpu_relax();
+        }
+    }
+    uint64_t waited_ns = frame_log_count_wait(log, &wait);
+    if (wait.report_ns > FRAME_LOG_STUCK_NS) {
+        log->watch.on_stuck(log->watch.context, reader, waited_ns, true);
+    }
+}
+
 static void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
 {
     /* Pairs with the fence in frame_log_pin: either the reader sees the new tail, or we see its
      * pin. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t reader = 0; reader < log->reader_count; reader++) {
-        uint32_t spins = 0;
-        while (atomic_load_explicit(&log->pins[reader].index, memory_order_acquire) < tail) {
-            log->waited_count += spins == 0;
-            if (++spins % 64 == 0) {
-                sched_yield(); /* The reader's CPU may have been taken away inside submit. */
-            } else {
-                cpu_relax();
-            }
+        if (frame_log_holds_back(log, reader, tail)) {
+            frame_log_wait_for_pin(log, reader, tail);
         }
     }
 }

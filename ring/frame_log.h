@@ -16,7 +16,8 @@
  * past the frames in it, then waits for readers that still pin one of those. A reader pins the
  * oldest index it is about to touch, and that of the sends it submits, until submit has returned;
  * a pin that comes too late fails, and the frame counts as lapped. Without pins frames are torn
- * (tests/test_frame_log.c shows it).
+ * (tests/test_frame_log.c shows it). A reader whose thread is stopped keeps the writer waiting: it
+ * spins first, then naps, and reports the reader (struct frame_log_watch).
  *
  * Holds. What is sent without a copy, the kernel reads again until the peer has acknowledged it,
  * which a peer may put off for ever. A reader notes such bytes as held. When the writer takes back
@@ -34,6 +35,7 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
+#include "ring/counters.h"
 
 #define FRAME_LOG_READERS_MAX 64
 #define FRAME_LOG_SEGMENTS 8
@@ -41,6 +43,8 @@
 #define FRAME_LOG_NOT_PINNED UINT64_MAX
 #define FRAME_LOG_HOLDS_MAX 1024 /* of one reader at a time */
 #define FRAME_LOG_NO_HOLD UINT32_MAX
+#define FRAME_LOG_STUCK_NS NS_PER_SECOND              /* The writer then reports the reader, */
+#define FRAME_LOG_STUCK_AGAIN_NS (10 * NS_PER_SECOND) /* and again each time this has passed. */
 /* The descriptor ring has one descriptor for so many bytes of the log. */
 #define FRAME_LOG_BYTES_PER_DESC 128
 
@@ -93,6 +97,14 @@ struct frame_log_holds {
     struct frame_log_hold slots[FRAME_LOG_HOLDS_MAX];
 };
 
+/* Where the writer reports its waits, on its own thread. All may be NULL. */
+struct frame_log_watch {
+    counter *waited_ns; /* grows while the writer waits */
+    /* A reader keeps the writer waiting; is_over: it has let it go on. */
+    void (*on_stuck)(void *context, uint32_t reader, uint64_t waited_ns, bool is_over);
+    void *context;
+};
+
 struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
     uint32_t frame_bytes_max; /* At most a segment. */
@@ -125,9 +137,10 @@ struct frame_log {
     uint64_t write_position;
     uint64_t reserved_position; /* Bytes below it may be written. */
     uint64_t reserved_index;
-    uint64_t saved_count;    /* frames copied out at the tail */
-    uint64_t waited_count;   /* times the writer waited for a pin */
-    uint64_t replaced_bytes; /* of pages given away, since they were held */
+    uint64_t saved_count;         /* frames copied out at the tail */
+    uint64_t waited_count;        /* times the writer waited for a pin */
+    uint64_t replaced_bytes;      /* of pages given away, since they were held */
+    struct frame_log_watch watch; /* set before the first reserve, if wanted */
 
     /* Written by one reader each. */
     struct frame_log_pin pins[FRAME_LOG_READERS_MAX];

@@ -59,7 +59,7 @@ void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out)
         lag_ask_kernel(conn, lag_out);
         return;
     }
-    bool was_pinned = frame_log_is_pinned(stream->log, reader);
+    uint64_t pinned = frame_log_pinned(stream->log, reader);
     uint64_t index = conn->cursor;
     if (!frame_log_pin(stream->log, reader, index)) {
         index = frame_log_pin_oldest(stream->log, reader); /* It is further behind than that. */
@@ -70,9 +70,7 @@ void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out)
         lag_out->ms =
             lag_behind_ns(core, frame_log_desc(stream->log, index)->ts_pub_ns) / NS_PER_MS;
     }
-    if (!was_pinned) {
-        frame_log_unpin(stream->log, reader);
-    }
+    frame_log_pin_again(stream->log, reader, pinned);
     lag_ask_kernel(conn, lag_out);
 }
 

@@ -658,6 +658,7 @@ void puller_resync(struct core *core, struct core_stream *stream)
             puller_start(core, conn, stream->position);
         }
     }
+    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
     frame_log_pin_oldest(stream->log, core->options.index);
     stream->position = frame_log_head(stream->log);
     stream->turn_first = stream->position;
@@ -676,5 +677,5 @@ void puller_resync(struct core *core, struct core_stream *stream)
             known->last_index_plus_1 = found.index + 1;
         }
     }
-    frame_log_unpin(stream->log, core->options.index);
+    frame_log_pin_again(stream->log, core->options.index, pinned);
 }

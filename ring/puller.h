@@ -81,7 +81,8 @@ void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame
 void puller_resync(struct core *core, struct core_stream *stream);
 
 /* The newest full image of a channel, from the log or from where it was saved; NULL: what is newest
- * is none, or the writer has passed the core. Pins the log to the end of the turn. */
+ * is none, or the writer has passed the core. Leaves the log pinned, since the image lies there:
+ * the end of puller_run unpins it, any other caller goes back to what was pinned before. */
 const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
                                    uint32_t *bytes_out);
 

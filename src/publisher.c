@@ -324,6 +324,39 @@ static void publisher_log(void *context, enum feed_level level, const char *text
     log_post(0, levels[level], text);
 }
 
+/* ---- Waiting for a core ---- */
+
+/* The log that waits is of any encoding: they have the readers in common. */
+static void publisher_on_stuck(void *context, uint32_t reader, uint64_t waited_ns, bool is_over)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    (void)context;
+    double seconds = (double)waited_ns / NS_PER_SECOND;
+    if (is_over) {
+        snprintf(text, sizeof text, "core %u lets ticks be published again, after %.1f s", reader,
+                 seconds);
+    } else {
+        snprintf(text, sizeof text,
+                 "no tick has been published for %.1f s: core %u is in the middle of sending, and "
+                 "its thread does not go on (is it stopped by a debugger or a signal, or short of "
+                 "CPU time?)",
+                 seconds, reader);
+    }
+    log_post(0, is_over ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text);
+}
+
+static void publisher_watch_logs(struct publisher *publisher)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(publisher->encodings, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        table[i].log->watch = (struct frame_log_watch){
+            .waited_ns = &publisher->counters->log_wait_ns,
+            .on_stuck = publisher_on_stuck,
+        };
+    }
+}
+
 /* ---- Creation ---- */
 
 static int publisher_open_feed(struct publisher *publisher, const char *spec, char *error_out,
@@ -379,6 +412,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
     publisher->is_inline = true;
+    publisher_watch_logs(publisher);
     assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
     publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
     if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {

@@ -87,12 +87,18 @@ static bool is_pinned(const struct frame_log *log)
     return atomic_load(&log->pins[0].index) != FRAME_LOG_NOT_PINNED;
 }
 
-/* For a pin of the core. Nobody would take that back: there is one thread only. */
+/* Never from inside the core's turn: an inline publisher would wait for itself. */
+static bool is_any_pinned(void)
+{
+    return is_pinned(world.encodings[0].log) || is_pinned(world.encodings[1].log);
+}
+
+/* A writer on another thread would wait for a pin of the core, which is inside enter(). */
 static bool writer_would_wait(void)
 {
     for (uint32_t i = 0; i < ENCODINGS; i++) {
         const struct frame_log *log = world.encodings[i].log;
-        if (is_pinned(log) &&
+        if (world.publishes_elsewhere && is_pinned(log) &&
             (log->write_position + log->frame_bytes_max > log->reserved_position ||
              log->write_index >= log->reserved_index)) {
             return true;
@@ -145,6 +151,10 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
         sim.calm = true;
         return now_ns + 10 * NS_PER_MS;
     }
+    EXPECT(world.publishes_elsewhere || !is_any_pinned());
+    if (world.fault[0] != '\0') {
+        return now_ns;
+    }
     begin_or_end_encoding();
     world.channel_count += world.channel_count < CHANNELS && sim_random(20) == 0;
     uint64_t burst = sim_random(200) == 0 ? 8000 : sim_random(50);
@@ -176,7 +186,10 @@ static void reply(struct core *core, uint32_t conn, const char *command)
     char text[MESSAGE_MAX + CHANNELS * 24];
     int length = sprintf(text, "R %s", command);
     struct core_conn_stats stats;
+    struct core_lag lag;
     core_conn_stats(core, conn, &stats);
+    core_conn_lag(core, conn, &lag);
+    EXPECT(core_log_begins_ns(core, conn) <= sim.now_ns + UINT64_C(1700000000000000000));
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
         EXPECT(core_hash(core, conn, channel) ==
                hash_of(stats.encoding, channel, core_next_seq(core, conn, channel) - 1));
@@ -310,6 +323,7 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
     assert_always(payload_bytes < sizeof text);
     memcpy(text, payload, payload_bytes);
     if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
+        world.images += snapshot && core_gets_image(core, conn, what);
         result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
     } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
         result = core_subscribe_group(core, conn, what, policy, snapshot);
@@ -416,6 +430,7 @@ static struct core_ops ops = {
 static void world_step(void *context)
 {
     (void)context;
+    EXPECT(!sim.is_asleep || !is_any_pinned());
     if (world.publishes_elsewhere && sim.now_ns >= world.next_publish_ns) {
         world.next_publish_ns = on_publish(NULL, sim.now_ns);
     }

@@ -459,6 +459,7 @@ static int sim_enter(struct engine *engine, uint64_t timeout_ns)
         uint64_t most = timeout_ns < 5 * NS_PER_MS ? timeout_ns : 5 * NS_PER_MS;
         sim.now_ns += sim_random(most + 1);
     }
+    sim.is_asleep = timeout_ns > 0;
     sim.step(sim.context);
     sim_notify();
     sim_deliver_accepts();

@@ -56,7 +56,8 @@ struct sim_loan {
 struct sim {
     uint64_t random;
     uint64_t now_ns;
-    bool calm; /* Nothing goes wrong any more. */
+    bool calm;      /* Nothing goes wrong any more. */
+    bool is_asleep; /* The core waits inside enter(). */
     uint32_t socket_count;
     struct sim_socket sockets[SIM_SOCKETS_MAX];
     /* Once per enter(): the world outside moves on. */

@@ -98,7 +98,7 @@ struct sim_world {
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
     uint64_t gaps, frames, closes, ends, runs, lags;
-    uint64_t resumed, resumed_in_part, past_frames, snapshots, replays, whole_replays;
+    uint64_t resumed, resumed_in_part, past_frames, snapshots, images, replays, whole_replays;
     uint32_t epoch;
     bool never_encodes; /* Who wants the second encoding waits in vain. */
     bool drains;        /* It is drained before it is stopped. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "ring/frame_log.h"
 
 /* A race on purpose is no test under ThreadSanitizer. */
@@ -436,6 +437,64 @@ static void the_writer_waits_for_a_pin_and_the_pinned_frames_stay(void **state)
     frame_log_destroy(log);
 }
 
+struct stuck {
+    uint32_t reader;
+    uint64_t waited_ns; /* as it was last reported */
+    uint64_t cpu_ns;    /* of the writer's thread by then */
+    _Atomic uint32_t report_count;
+    _Atomic bool is_over;
+};
+
+static void note_stuck(void *context, uint32_t reader, uint64_t waited_ns, bool is_over)
+{
+    struct stuck *stuck = context;
+    stuck->reader = reader;
+    stuck->waited_ns = waited_ns;
+    stuck->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    atomic_store(&stuck->is_over, is_over);
+    atomic_fetch_add(&stuck->report_count, 1);
+}
+
+static void a_reader_that_does_not_unpin_is_reported_and_nothing_pinned_is_overwritten(void **state)
+{
+    (void)state;
+    struct waiting waiting = {.log = make_log(), .frames = 3 * LOG_BYTES / FRAME_BYTES};
+    struct frame_log *log = waiting.log;
+    struct stuck stuck = {0};
+    counter waited_ns = 0;
+    pthread_t thread;
+    log->watch = (struct frame_log_watch){
+        .waited_ns = &waited_ns,
+        .on_stuck = note_stuck,
+        .context = &stuck,
+    };
+    append(log, 1, 0, FRAME_BYTES);
+    frame_log_publish(log);
+    assert_true(frame_log_pin(log, 1, 0));
+    start_waiting_writer(&waiting, &thread);
+    while (atomic_load(&stuck.report_count) == 0) {
+        sched_yield();
+    }
+    assert_int_equal(stuck.reader, 1);
+    assert_false(stuck.is_over);
+    assert_true(stuck.waited_ns >= FRAME_LOG_STUCK_NS);
+    assert_true(stuck.cpu_ns < FRAME_LOG_STUCK_NS / 2); /* It leaves the CPU to others. */
+    assert_true(counter_get(&waited_ns) >= FRAME_LOG_STUCK_NS);
+    assert_false(atomic_load(&waiting.done));
+    for (uint64_t index = 0; index < frame_log_head(log); index++) {
+        const uint8_t *frame = frame_log_at(log, frame_log_desc(log, index)->position);
+        assert_int_equal(frame[0], fill_of(index));
+        assert_int_equal(frame[FRAME_BYTES - 1], fill_of(index));
+    }
+    frame_log_unpin(log, 1);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(stuck.report_count,
+                     2); /* It was not repeated at once, and its end was told. */
+    assert_true(stuck.is_over);
+    assert_int_equal(counter_get(&waited_ns), stuck.waited_ns);
+    frame_log_destroy(log);
+}
+
 static void seek_counts_no_frame_from_the_index_on_while_the_writer_waits(void **state)
 {
     (void)state;
@@ -839,6 +898,8 @@ int main(void)
         cmocka_unit_test(a_frame_at_the_wrap_goes_on_in_the_second_view),
         cmocka_unit_test(seek_agrees_with_a_plain_list_at_every_index_in_the_log),
         cmocka_unit_test(the_writer_waits_for_a_pin_and_the_pinned_frames_stay),
+        cmocka_unit_test(
+            a_reader_that_does_not_unpin_is_reported_and_nothing_pinned_is_overwritten),
         cmocka_unit_test(seek_counts_no_frame_from_the_index_on_while_the_writer_waits),
         cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
         cmocka_unit_test(a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer),

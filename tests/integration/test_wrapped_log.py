@@ -1,0 +1,225 @@
+"""A log that wraps several times a second, under clients that ask for what pins it for a moment."""
+import ctypes
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import threading
+import time
+import unittest
+
+from clients import RawClient, Tracker, subscribe_message
+from server import ServerTestCase, program, reap, spawn, wait_until
+
+SYMBOLS = ("000001.SZ", "600519.SH", "AAPL.US")
+DEPTHS = (5, 10, 20, 50)
+LOG_BYTES = 1 << 20
+LAPS = 30
+
+
+class Member(threading.Thread):
+    """Comes, resumes, asks for one book after the other, a snapshot, its state and the past, and
+    leaves; until it is to stay. A request that is not answered in time is its fault."""
+
+    def __init__(self, port, number):
+        super().__init__(daemon=True)
+        self.port, self.number = port, number
+        self.tracker = Tracker()
+        self.books = itertools.cycle(itertools.islice(
+            itertools.cycle(itertools.product(SYMBOLS, DEPTHS)), number, number + 12))
+        self.is_to_stay = threading.Event()
+        self.is_to_leave = threading.Event()
+        self.newest_ns = 0
+        self.fault = None
+
+    def run(self):
+        try:
+            while not self.is_to_stay.is_set():
+                with RawClient(self.port, timeout=20) as client:
+                    self.visit(client)
+            with RawClient(self.port, timeout=20) as client:
+                self.resume(client)
+                while not self.is_to_leave.is_set():
+                    self.read(client)
+        except (OSError, AssertionError) as fault:
+            self.fault = f"client {self.number}: {fault!r}"
+
+    def read(self, client, types=None):
+        while True:
+            message = client.next_message()
+            if message["type"] == "depth":
+                self.tracker.on_data(message)
+                self.newest_ns = max(self.newest_ns, message["ts_pub"])
+            else:
+                self.tracker.on_control(message)
+            if types is None or message["type"] in types:
+                return message
+
+    def ask(self, client, answer, request, **data):
+        client.send_text(request if isinstance(request, str)
+                         else json.dumps({"type": request["type"], "data": data}))
+        message = self.read(client, (answer, "ERROR"))
+        assert message["type"] == answer, message
+        return message["data"]
+
+    def resume(self, client):
+        welcome = self.read(client, ("WELCOME",))
+        cursors = {str(channel): seq - 1 for channel, seq in self.tracker.next_seq.items()}
+        if cursors:
+            self.ask(client, "RESUMED", {"type": "RESUME"}, epoch=welcome["data"]["epoch"],
+                     cursors=cursors)
+
+    def visit(self, client):
+        self.resume(client)
+        symbol, depth = next(self.books)
+        answer = self.ask(client, "SUBSCRIBED",
+                          subscribe_message([symbol], ["depth"], depth=depth))
+        assert answer["failed"] == [], answer
+        self.ask(client, "SNAPSHOT", {"type": "SNAPSHOT"}, symbols=list(SYMBOLS),
+                 data_types=["quote"])
+        self.ask(client, "STATUS", {"type": "STATUS"})
+        now_ns = time.time_ns()
+        client.send_text(json.dumps({"type": "REPLAY", "data": {
+            "symbols": [symbol], "data_types": ["trade"], "from": now_ns - 20_000_000, "to": now_ns}}))
+        for _ in range(20):
+            self.read(client)
+
+
+class OneCore(ServerTestCase):
+    """The publisher runs on the thread of the only core."""
+
+    options = ("--feed", "sim:symbols=20,rate=12000,burst=100,types=quote+trade+depth",
+               "--frame-log-bytes", str(LOG_BYTES))
+
+    def published_bytes(self):
+        return self.server.stats()["publisher"]["tick_bytes"]
+
+    def test_clients_of_cut_books_keep_getting_frames(self):
+        wait_until(lambda: self.published_bytes() > 2 * LOG_BYTES)  # It knows all channels.
+        members = [Member(self.server.port, number) for number in range(20)]
+        for member in members:
+            member.start()
+        try:
+            begin = self.published_bytes()
+            self.assertTrue(wait_until(
+                lambda: self.published_bytes() > begin + LAPS * LOG_BYTES or
+                any(member.fault for member in members), 60), "the log does not wrap any more")
+            self.assertEqual([member.fault for member in members if member.fault], [])
+            for member in members:
+                member.is_to_stay.set()
+            # What is newest then was published after the log had wrapped for all of them.
+            wrapped_ns = time.time_ns()
+            wait_until(lambda: all(member.newest_ns > wrapped_ns or member.fault
+                                   for member in members), 30)
+            self.assertEqual([member.number for member in members
+                              if member.newest_ns <= wrapped_ns], [])
+        finally:
+            for member in members:
+                member.is_to_stay.set()
+                member.is_to_leave.set()
+        for member in members:
+            member.join(30)
+        self.assertEqual([member.fault for member in members if member.fault], [])
+        self.assertEqual([fault for member in members for fault in member.tracker.faults], [])
+
+
+class TwoCores(OneCore):
+    """The publisher has a thread of its own, which waits for the pins of both cores."""
+
+    options = (*OneCore.options, "--cores", "2", "--publisher", "thread")
+
+
+class StoppedThread:
+    """Stops one thread of another process, as a debugger does. Used by one thread of ours."""
+
+    SEIZE, INTERRUPT, CONTINUE, DETACH, WALL = 0x4206, 0x4207, 7, 17, 0x40000000
+
+    def __init__(self, pid, name):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        tasks = pathlib.Path(f"/proc/{pid}/task")
+        self.thread, = [int(task.name) for task in tasks.iterdir()
+                        if (task / "comm").read_text().strip() == name]
+        self.is_stopped = False
+
+    def ptrace(self, request):
+        self.libc.ptrace.argtypes = [ctypes.c_long] * 4
+        if self.libc.ptrace(request, self.thread, 0, 0) < 0:
+            error = ctypes.get_errno()
+            raise unittest.SkipTest(f"SKIPPED: ptrace(2) is not allowed: {os.strerror(error)}")
+
+    def __enter__(self):
+        self.ptrace(self.SEIZE)
+        return self
+
+    def stop(self):
+        self.ptrace(self.INTERRUPT)
+        os.waitpid(self.thread, self.WALL)
+        self.is_stopped = True
+
+    def go_on(self):
+        self.ptrace(self.CONTINUE)
+        self.is_stopped = False
+
+    def __exit__(self, *_):
+        if not self.is_stopped:
+            self.stop()
+        self.ptrace(self.DETACH)
+
+
+class Reader(Member):
+    """Gets every book of the feed's."""
+
+    def __init__(self, port):
+        super().__init__(port, 0)
+        self.is_to_stay.set()
+
+    def resume(self, client):
+        self.read(client, ("WELCOME",))
+        self.ask(client, "SUBSCRIBED", subscribe_message(["*"], ["depth"]))
+
+
+class StoppedCore(ServerTestCase):
+    options = TwoCores.options
+
+    def waited_seconds(self):
+        _, _, body = self.server.admin("/metrics")
+        line, = [line for line in body.splitlines()
+                 if line.startswith("ringcast_log_wait_seconds_total ")]
+        return float(line.split()[1])
+
+    def stop_while_it_sends(self, core):
+        """Most stops hit it elsewhere: it is then passed by the writer, which waits for nobody."""
+        for _ in range(100):
+            core.stop()
+            before = self.waited_seconds()
+            if wait_until(lambda: self.waited_seconds() > before + 0.2, 0.5):
+                return
+            core.go_on()
+        self.fail("it was never stopped while it sent")
+
+    def test_a_core_that_is_stopped_while_it_sends_is_reported_until_it_goes_on(self):
+        readers = [Reader(self.server.port) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        load = spawn([program("ringcast-bench"), "-c", "400", "-d", "120", self.server.url()],
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(reap, load)
+        self.assertTrue(wait_until(lambda: self.server.core_sum("subscriptions") >= 200, 30))
+        with StoppedThread(self.server.pid, "core-0") as core:
+            self.stop_while_it_sends(core)
+            line = self.server.wait_for_line(r"no tick has been published for .* s: core 0 ", 20)
+            self.assertIsNotNone(line, self.server.log())
+            self.assertGreater(self.waited_seconds(), 1)
+            core.go_on()
+            line = self.server.wait_for_line(r"core 0 lets ticks be published again", 20)
+            self.assertIsNotNone(line, self.server.log())
+            went_on_ns = time.time_ns()
+            wait_until(lambda: all(it.newest_ns > went_on_ns or it.fault for it in readers), 30)
+        for reader in readers:
+            self.assertGreater(reader.newest_ns, went_on_ns, reader.fault)
+            reader.is_to_leave.set()
+        for reader in readers:
+            reader.join(30)
+            self.assertIsNone(reader.fault)
+            self.assertEqual(reader.tracker.faults, [])

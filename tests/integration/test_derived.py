@@ -318,6 +318,7 @@ class Captures(DerivedTestCase):
         follower.until(lambda: all(
             any(frame["data"]["action"] == "snapshot" for frame in follower.frames[own[symbol]][:-200])
             for symbol in symbols), 120)
+        self.assertEqual(follower.tracker.faults + follower.tracker.gaps, [])
         for symbol, channel in zip(symbols, channels):
             self.assertEqual(follower.frames[channel][0]["data"]["action"], "snapshot")
             self.assertGreater(self.check_book(follower, own[symbol], channel, 10), 3)

@@ -119,10 +119,10 @@ class ManyResume(unittest.TestCase):
             for member in members:
                 member.connect(server.port, subscribe_message(
                     ["*"], ALL, delivery={"on_lag": "skip"}, snapshot=False))
-            read_all(members, 4)
+            read_all(members, 60, lambda: all(len(member.seqs) > 30 for member in members))
             close_all(members)
             epoch = members[0].of_type("WELCOME")[0]["data"]["epoch"]
-            time.sleep(2)
+            server.wait_for_ticks(120)
             for member in members:
                 self.assertGreater(len(member.seqs), 30)
                 member.controls.clear()
@@ -149,11 +149,12 @@ class ManyResume(unittest.TestCase):
 class Resume(ServerTestCase):
     options = ("--feed", "sim:symbols=30,rate=3000,types=quote+trade")
 
-    def begin(self, symbols=("*",), types=ALL, seconds=0.5):
+    def begin(self, symbols=("*",), types=ALL, channels=60):
         tracker = Tracker()
         with RawClient(self.server.port) as client:
             client.send_text(subscribe_message(symbols, types, delivery={"on_lag": "skip"}))
-            read_for(client, tracker, seconds)
+            read_until(client, tracker, lambda: len(tracker.next_seq) == channels
+                       and tracker.frames > 2 * channels)
         self.assertEqual(tracker.faults + tracker.gaps, [])
         return tracker
 
@@ -197,7 +198,7 @@ class Resume(ServerTestCase):
         tracker = self.begin()
         cursors = list(cursors_of(tracker).items())
         epoch = next(iter(tracker.epochs))
-        time.sleep(0.5)
+        self.server.wait_for_ticks(1000)
         with RawClient(self.server.port) as client:
             client.next_message(("WELCOME",))
             for at in range(0, len(cursors), 7):
@@ -210,9 +211,9 @@ class Resume(ServerTestCase):
         self.assertEqual(tracker.faults + tracker.gaps, [])
 
     def test_since_goes_on_with_one_channel_beside_others(self):
-        tracker = self.begin(["000001.SZ"], ["trade"])
+        tracker = self.begin(["000001.SZ"], ["trade"], channels=1)
         channel, = tracker.next_seq
-        time.sleep(0.5)
+        self.server.wait_for_ticks(1000)
         with RawClient(self.server.port) as client:
             client.send_text(subscribe_message(["*"], ["quote"], delivery={"on_lag": "skip"}))
             client.next_message(("SUBSCRIBED",))
@@ -274,8 +275,8 @@ class Holes(unittest.TestCase):
             tracker = Tracker()
             with RawClient(server.port) as client:
                 client.send_text(subscribe_message(["*"], ALL, delivery={"on_lag": "skip"}))
-                read_for(client, tracker, 0.5)
-            time.sleep(1)
+                read_until(client, tracker, lambda: len(tracker.next_seq) == 40)
+            server.wait_for_ticks(20000)
             first = dict(tracker.next_seq)
             tracker.gaps.clear()
             with RawClient(server.port) as client:
@@ -475,7 +476,7 @@ class Modify(unittest.TestCase):
                 listed = client.ask({"type": "LIST"}, ("SUBSCRIPTIONS",))["data"]["subscriptions"]
                 self.assertEqual({entry["symbol"]: entry.get("max_lag_ms") for entry in listed},
                                  {"000001.SZ": 300, "600519.SH": None, "SIM*": 300})
-                time.sleep(3)
+                server.wait_for_ticks(30000)
                 client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
                 tracker = Tracker()
                 read_for(client, tracker, 2)

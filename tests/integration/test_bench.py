@@ -166,7 +166,7 @@ class OtherServers(BenchTestCase):
             report = self.plain(server, "-t", 2)
         self.assertEqual(report["received"], report["due"])
         self.assertEqual(report["received"], 4 * report["published"])
-        self.assertGreater(report["published"], 100)
+        self.assertGreater(report["published"], 20)
         self.assertAlmostEqual(report["ticks_per_second"], report["published"] / 2)
         self.assertEqual(report["unfinished"], 0)
         self.assertEqual(report["channels"], 1)
@@ -197,7 +197,7 @@ class OtherServers(BenchTestCase):
         with PlainServer() as server:
             report = self.plain(server, "--seq-pattern", "")
         self.assertEqual(report["received"], report["due"])
-        self.assertGreater(report["latency_ns"]["count"], 400)
+        self.assertGreater(report["latency_ns"]["count"], 4 * 20)
 
     def tampered(self, tamper, *arguments, code=NOT_DELIVERED, compression=None):
         with PlainServer(4, tamper, compression) as server:

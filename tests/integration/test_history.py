@@ -128,7 +128,7 @@ class ManyResume(unittest.TestCase):
                 member.controls.clear()
                 cursors = {str(channel): seqs[-1] for channel, seqs in member.seqs.items()}
                 member.connect(server.port, resume_message(epoch, cursors))
-            read_all(members, 30, lambda: all(it.has_resumed() for it in members))
+            read_all(members, 120, lambda: all(it.has_resumed() for it in members))
             missed = 0
             for member in members:
                 answer, = member.of_type("RESUMED")

@@ -411,7 +411,7 @@ class Drain(unittest.TestCase):
         asyncio.run(self.drain_a_thousand())
 
     async def drain_a_thousand(self):
-        count, window = 1000, 4.0
+        count, window = 1000, 8.0
         with Server("--feed", "sim:symbols=5,rate=10,types=quote", "--max-connections", "1100",
                     "--drain-timeout", str(window)) as server:
             wait_until(lambda: server.stats()["publisher"]["channels"] == 5)
@@ -423,7 +423,7 @@ class Drain(unittest.TestCase):
             begin = time.monotonic()
             while not all(len(client.tracker.next_seq) == 5 for client in clients):
                 await asyncio.sleep(0.05)
-                self.assertLess(time.monotonic() - begin, 20)
+                self.assertLess(time.monotonic() - begin, 90)
             begin = time.monotonic()
             server.signal(signal.SIGTERM)
             while not all(client.notice for client in clients):
@@ -487,6 +487,7 @@ class Drain(unittest.TestCase):
                 server.signal(number)
                 if len(signals) > 1:
                     server.wait_for_line("SIG(TERM|INT) received")
+                    time.sleep(0.3)  # What comes within a fifth of a second is the same signal.
             closed = (None, "") if stalled_client else client.wait_for_close()
             if not stalled_client:
                 client.close()

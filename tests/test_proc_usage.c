@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -60,6 +61,37 @@ static uint64_t own_ns(void)
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* The kernel's own sum over all cores. */
+static uint64_t idle_by_uptime_ns(void)
+{
+    double seconds = 0;
+    FILE *file = fopen("/proc/uptime", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*f %lf", &seconds), 1);
+    fclose(file);
+    return (uint64_t)(seconds * 1e9);
+}
+
+static uint64_t idle_of_all_cores_ns(void)
+{
+    struct core_usage usage;
+    uint64_t sum_ns = 0;
+    for (int cpu = 0; core_usage_read(cpu, &usage) == 0; cpu++) {
+        sum_ns += usage.idle_ns;
+    }
+    return sum_ns;
+}
+
+static void cores_were_idle_for_as_long_as_the_kernel_says(void **state)
+{
+    (void)state;
+    uint64_t begin_ns = idle_of_all_cores_ns();
+    uint64_t uptime_begin_ns = idle_by_uptime_ns();
+    usleep(300 * 1000);
+    uint64_t uptime_ns = idle_by_uptime_ns() - uptime_begin_ns;
+    assert_true(idle_of_all_cores_ns() - begin_ns + 50 * NS_PER_MS >= uptime_ns);
+}
+
 /* In steps much shorter than a timer tick, which a count of ticks may miss all. */
 static void a_core_was_busy_for_as_long_as_a_thread_ran_on_it(void **state)
 {
@@ -101,6 +133,7 @@ int main(void)
         cmocka_unit_test(a_name_with_parentheses_is_no_trap),
         cmocka_unit_test(a_process_that_is_not_there_is_told),
         cmocka_unit_test(a_process_that_has_ended_is_gone_before_it_is_waited_for),
+        cmocka_unit_test(cores_were_idle_for_as_long_as_the_kernel_says),
         cmocka_unit_test(a_core_was_busy_for_as_long_as_a_thread_ran_on_it),
         cmocka_unit_test(a_core_that_is_not_there_is_told),
     };

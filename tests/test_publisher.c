@@ -500,15 +500,22 @@ static void the_thread_publishes_wakes_every_core_and_stops(void **state)
 
 static void a_sleeping_thread_stops_within_a_fifth_of_a_second(void **state)
 {
-    pthread_t thread;
+    uint64_t took_ns = UINT64_MAX;
     (void)state;
-    create_with("A");
-    assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
-    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
-    publisher_stop(publisher);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_true(clock_ns(CLOCK_MONOTONIC) - began_ns < 5 * NS_PER_SECOND);
+    /* A busy machine may be late with it, but not always. */
+    for (uint32_t i = 0; i < 50 && took_ns > NS_PER_SECOND / 5; i++) {
+        pthread_t thread;
+        create_with("A");
+        assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+        uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+        publisher_stop(publisher);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        took_ns = clock_ns(CLOCK_MONOTONIC) - began_ns;
+        tear_down(NULL);
+        set_up(NULL);
+    }
+    assert_in_range(took_ns, 0, NS_PER_SECOND / 5);
 }
 
 static void the_counters_of_all_feeds_are_added_up(void **state)

@@ -9,10 +9,10 @@ import tempfile
 import time
 import unittest
 
-from server import Server, program, spawn, reap
+from server import Server, program, reap, spawn, wait_until
 
 SUBSCRIBERS = 200
-STRACE_SECONDS = 2
+TRACED_TICKS = 100
 
 
 def thread_named(pid, name):
@@ -31,30 +31,33 @@ class HotPath(unittest.TestCase):
     @unittest.skipUnless(shutil.which("strace"), "SKIPPED: strace is not installed")
     def test_a_core_enters_the_kernel_through_its_ring_only_and_not_per_subscriber(self):
         with Server("--feed", "sim:symbols=1,rate=50") as server:
-            clients = load(server, STRACE_SECONDS + 4)
-            time.sleep(2.5)  # All are connected and subscribed.
+            clients = load(server, 120)
+            self.assertTrue(wait_until(
+                lambda: server.stats()["connections"]["subscriptions"] == SUBSCRIBERS, 30))
             with tempfile.NamedTemporaryFile("r") as report:
                 tracer = spawn(["strace", "-c", "-U", "calls,name", "-o", report.name, "-p",
                                 str(thread_named(server.process.pid, "core-0"))],
                                stderr=subprocess.PIPE, text=True)
-                sent = server.stats()["message_queue"]
-                time.sleep(STRACE_SECONDS)
+                said = tracer.stderr.readline()
+                ticks = server.stats()["publisher"]["ticks"]
+                server.wait_for_ticks(TRACED_TICKS)
+                ticks = server.stats()["publisher"]["ticks"] - ticks
                 tracer.send_signal(signal.SIGINT)
-                said = tracer.communicate(timeout=10)[1]
+                said += tracer.communicate(timeout=10)[1]
                 reap(tracer)
                 if "Operation not permitted" in said:
                     self.skipTest("SKIPPED: strace may not attach here")
                 table = report.read()
-            clients.communicate(timeout=30)
             reap(clients)
+            clients.stdout.close()
             calls = {name: int(count) for count, name in
                      re.findall(r"^\s*(\d+) ([a-z_0-9]+)$", table, re.M) if name != "total"}
             self.assertEqual(set(calls), {"io_uring_enter"}, table)
-            # 50 ticks/s to 200 subscribers are 20 000 sends in two seconds, in batches of 64 (the
-            # first of 16); what is allowed beside them are sleeps, heartbeats and their timers.
-            ticks = 50 * STRACE_SECONDS
-            self.assertLess(calls["io_uring_enter"], ticks * 20, (table, sent))
-            self.assertGreater(calls["io_uring_enter"], ticks, table)
+            # 100 ticks to 200 subscribers are 20 000 sends, in batches of 64 (the first of 16); what
+            # is allowed beside them are sleeps, heartbeats and their timers. Ticks that are late
+            # on a busy machine leave together.
+            self.assertLess(calls["io_uring_enter"], ticks * 20, table)
+            self.assertGreater(calls["io_uring_enter"], 10, table)
 
     def requests_of_allocator(self, rate):
         with tempfile.NamedTemporaryFile("r") as statistics:

@@ -1,10 +1,12 @@
 """Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
 import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -36,6 +38,21 @@ def read_on(client, tracker, done, seconds=30):
             return False
         client.next_message(tracker=tracker, timeout=seconds)
     return True
+
+
+@contextlib.contextmanager
+def verified(case, server, types):
+    """Healthy clients beside it, in a process of their own: Python threads starve each other."""
+    tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types", types,
+                 server.url()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        case.assertTrue(wait_until(lambda: server.stats()["connections"]["subscriptions"] > 1))
+        yield
+        tap.send_signal(signal.SIGINT)
+        certificate = tap.communicate(timeout=30)[0]
+    finally:
+        reap(tap)
+    case.assertEqual(tap.returncode, 0, certificate)
 
 
 class Bursts(unittest.TestCase):
@@ -186,7 +203,7 @@ class Bursts(unittest.TestCase):
 class FastSim(unittest.TestCase):
     def test_a_client_that_reads_again_is_whole_again(self):
         with Server(*SMALL, "--feed", "sim:symbols=4,rate=10000,types=trade+depth") as server, \
-                HealthyClient(server.url()) as healthy:
+                verified(self, server, "trade,depth"):
             client = stalled_client(server, ["trade", "depth"])
             tracker = Tracker()
             for _ in range(3):
@@ -201,7 +218,6 @@ class FastSim(unittest.TestCase):
                     lambda it: it.latencies and time.time_ns() - it.latencies[-1] > live))
                 self.assertEqual(tracker.faults, [])
                 self.assertGreater(server.stats()["message_queue"]["connection_laps"], laps)
-            healthy.check(self, frames=1000)
             client.close()
 
     def test_a_subscription_made_while_behind_begins_at_the_next_seq_of_its_verdict(self):
@@ -344,25 +360,19 @@ class Chaos(unittest.TestCase):
         with Server(*SMALL, "--send-buffer-bytes", "16k", "--feed",
                     "sim:symbols=30,rate=5000,types=quote+trade", *options) as server:
             self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 60))
-            # In a process of its own: Python threads starve each other.
-            tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types",
-                         "quote,trade", "--duration", str(seconds), server.url()],
-                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             clients = [ChaosClient(server.port, self.SYMBOLS, seed + i) for i in range(4)]
             clients.append(ChaosClient(server.port, self.SYMBOLS, seed + 4,
                                        until_lapped=lambda: self.log_was_used_up(server)))
             threads = [threading.Thread(target=client.run, args=(seconds,)) for client in clients]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(90)
-            certificate = tap.communicate(timeout=30)[0]
-            reap(tap)
+            with verified(self, server, "quote,trade"):
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(90)
             for i, client in enumerate(clients):
                 self.assertEqual(client.faults, [], f"RINGCAST_CHAOS_SEED={seed}, client {i}")
                 self.assertIsNone(client.closed, f"RINGCAST_CHAOS_SEED={seed}\n{server.log()}")
             self.assertGreater(sum(client.gaps for client in clients), 0, "nobody was ever lapped")
-            self.assertEqual(tap.returncode, 0, certificate)
             self.assertTrue(wait_until(
                 lambda: server.stats()["connections"]["subscriptions"] == 0), server.stats())
 

@@ -193,7 +193,8 @@ class Requests(ProtocolTestCase):
         self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 200))
         for kind, snapshot in (("quote", True), ("trade", True), ("quote", False)):
             symbol = "NVDA.US" if snapshot else "MSFT.US"
-            verdict = client.subscribe([symbol], [kind], snapshot=snapshot)["data"]["ok"][0]
+            verdict = client.subscribe([symbol], [kind], snapshot=snapshot,
+                                       delivery={"on_lag": "skip"})["data"]["ok"][0]
             first = client.next_message((kind,))
             while first["ch"] != verdict["ch"]:
                 first = client.next_message((kind,))
@@ -514,7 +515,10 @@ class AThousandClients(unittest.TestCase):
         self.assertTrue(all(client.upgraded for client in clients))
         active = await asyncio.get_running_loop().run_in_executor(None, server.stats)
         self.assertEqual(active["connections"]["active_connections"], self.COUNT)
-        await asyncio.sleep(4)
+        goal = 60 + max(len(client.frames) for client in clients)
+        while min(len(client.frames) for client in clients) < goal:
+            await asyncio.sleep(0.1)
+            self.assertLess(time.monotonic(), deadline + 60)
         self.assertFalse(any(client.closed for client in clients))
         for client in clients:
             client.transport.abort()

@@ -101,7 +101,10 @@ static const struct option_spec options_specs[] = {
      1, 4095, NULL, "Tokens with their scopes, as JSON: see docs/access.md."},
     {"jwt-key-file", "PATH", NULL, NULL, "security.jwt_key_file", OPTION_TEXT,
      AT(access.jwt_key_file), 1, 4095, NULL,
-     "What JWTs are verified by: a secret (HS256), a PEM public key (EdDSA) or a JWK set."},
+     "What JWTs are verified by: PEM public keys (Ed25519, EdDSA) or a JWK set."},
+    {"jwt-secret-file", "PATH", NULL, NULL, "security.jwt_secret_file", OPTION_TEXT,
+     AT(access.jwt_secret_file), 1, 4095, NULL,
+     "A secret of 32 to 1024 bytes that JWTs are verified by (HS256)."},
     {"jwt-issuer", "TEXT", NULL, NULL, "security.jwt_issuer", OPTION_TEXT, AT(access.jwt_issuer), 1,
      255, NULL, "What a JWT must have as iss."},
     {"jwt-audience", "TEXT", "ringcast", NULL, "security.jwt_audience", OPTION_TEXT,
@@ -369,6 +372,15 @@ void options_deinit(struct options *options)
         free(options->kept);
         options->kept = next;
     }
+}
+
+void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes)
+{
+    size_t name_bytes = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, ": ") : 0;
+    const struct option_spec *spec = name_bytes == 0 ? NULL : options_find(text + 2, name_bytes);
+    const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
+    snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
+             source == NULL ? text : text + 2 + name_bytes);
 }
 
 static void options_print_choices(FILE *out, const struct option_spec *spec)

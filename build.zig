@@ -98,6 +98,7 @@ const src = Folder{
         "file.c",
         "jwt.c",
         "jwt_keys.c",
+        "key_text.c",
         "log.c",
         "metrics.c",
         "option_value.c",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/key_text.h"
 
 #define JWT_HMAC_BYTES 32
 #define JWT_ED25519_SIGNATURE_BYTES 64
@@ -43,8 +44,8 @@ static bool jwt_split(const char *token, size_t token_bytes, struct jwt_parts *p
 static json_t *jwt_load_part(const char *text, size_t text_bytes)
 {
     char json[JWT_BYTES_MAX];
-    int bytes = jwt_keys_base64url((uint8_t *)json, sizeof json, text, text_bytes);
-    if (bytes <= 0 || !jwt_keys_is_shallow(json, (size_t)bytes)) {
+    int bytes = key_text_base64url((uint8_t *)json, sizeof json, text, text_bytes);
+    if (bytes <= 0 || !key_text_is_shallow(json, (size_t)bytes)) {
         return NULL;
     }
     json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
@@ -102,7 +103,7 @@ static enum jwt_status jwt_check_signature(const struct jwt_keys *keys, const ch
     const char *kid = json_string_value(json_object_get(header, "kid"));
     uint8_t signature[JWT_ED25519_SIGNATURE_BYTES];
     int bytes =
-        jwt_keys_base64url(signature, sizeof signature, parts->signature, parts->signature_bytes);
+        key_text_base64url(signature, sizeof signature, parts->signature, parts->signature_bytes);
     size_t signature_bytes = bytes < 0 ? 0 : (size_t)bytes;
     bool is_known = kid == NULL;
     bool is_tried = false;

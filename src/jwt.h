@@ -13,6 +13,7 @@
 #define RINGCAST_SRC_JWT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

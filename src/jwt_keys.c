@@ -1,6 +1,5 @@
 #include "src/jwt_keys.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/bio.h>
@@ -12,339 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "codec/base/check.h"
+#include "src/key_text.h"
 #include "src/token.h"
 
 #define JWT_KEYS_ED25519_BYTES 32
-#define JWT_KEYS_ENCODED_BYTES_MAX 8192 /* longer texts are not looked at as base64 */
-#define JWT_KEYS_BLANKS " \t\r\n\v\f"
-#define JWT_KEYS_BOM "\xef\xbb\xbf"
-#define JWT_KEYS_BEGIN "-----BEGIN "
-
-/* A text, which need not end with a zero. */
-struct jwt_keys_text {
-    const char *at;
-    size_t bytes;
-};
 
 static int jwt_keys_fail(char *error_out, size_t error_bytes, const char *text)
 {
     snprintf(error_out, error_bytes, "%s", text);
     return -EINVAL;
-}
-
-/* ---- Texts ---- */
-
-static int jwt_keys_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-int jwt_keys_base64url(uint8_t *out, size_t out_bytes, const char *text, size_t text_bytes)
-{
-    uint32_t bits = 0;
-    uint32_t bit_count = 0;
-    size_t count = 0;
-    if (text_bytes % 4 == 1) {
-        return -1;
-    }
-    for (size_t i = 0; i < text_bytes; i++) {
-        int digit = jwt_keys_digit(text[i]);
-        if (digit < 0) {
-            return -1;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        bit_count += 6;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            if (count == out_bytes) {
-                return -1;
-            }
-            out[count++] = (uint8_t)(bits >> bit_count);
-            bits &= (1u << bit_count) - 1;
-        }
-    }
-    return bits == 0 ? (int)count : -1;
-}
-
-bool jwt_keys_is_shallow(const char *json, size_t json_bytes)
-{
-    uint32_t depth = 0;
-    bool in_text = false;
-    for (size_t i = 0; i < json_bytes; i++) {
-        char c = json[i];
-        if (in_text) {
-            i += c == '\\';
-            in_text = c != '"';
-        } else if (c == '"') {
-            in_text = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > JWT_DEPTH_MAX) {
-                return false;
-            }
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return true;
-}
-
-static bool jwt_keys_is_blank(char c)
-{
-    return c != '\0' && strchr(JWT_KEYS_BLANKS, c) != NULL;
-}
-
-static struct jwt_keys_text jwt_keys_trim_end(struct jwt_keys_text text)
-{
-    while (text.bytes > 0 && jwt_keys_is_blank(text.at[text.bytes - 1])) {
-        text.bytes--;
-    }
-    return text;
-}
-
-static bool jwt_keys_begins(struct jwt_keys_text text, const char *word)
-{
-    size_t bytes = strlen(word);
-    return text.bytes >= bytes && strncasecmp(text.at, word, bytes) == 0;
-}
-
-/* Without a byte order mark and the blanks around it. */
-static struct jwt_keys_text jwt_keys_trim(struct jwt_keys_text text)
-{
-    size_t mark_bytes = sizeof JWT_KEYS_BOM - 1;
-    while (text.bytes > 0) {
-        size_t bytes =
-            jwt_keys_begins(text, JWT_KEYS_BOM) ? mark_bytes : jwt_keys_is_blank(text.at[0]);
-        if (bytes == 0) {
-            break;
-        }
-        text.at += bytes;
-        text.bytes -= bytes;
-    }
-    return jwt_keys_trim_end(text);
-}
-
-static bool jwt_keys_has(struct jwt_keys_text text, const char *word)
-{
-    return memmem(text.at, text.bytes, word, strlen(word)) != NULL;
-}
-
-/* ---- What a text is when it is not what it should be ---- */
-
-/* noun: "it is ..."; remedy: what to do when a key is wanted. */
-struct jwt_keys_sign {
-    const char *word;
-    bool at_start; /* else anywhere */
-    const char *noun, *remedy;
-};
-
-#define JWT_KEYS_SSH                                                                               \
-    "an OpenSSH public key",                                                                       \
-        "a PEM is wanted: `openssl pkey -in PRIVATE -pubout` at the issuer writes it"
-
-/* The first that fits. */
-static const struct jwt_keys_sign jwt_keys_signs[] = {
-    {"BEGIN SSH2", false, JWT_KEYS_SSH},
-    {JWT_KEYS_BEGIN, false, "a PEM",
-     "its lines BEGIN and END must each be a line of its own, and nothing may be around them"},
-    {"-----END ", false, "a PEM without its BEGIN line", "copy the whole of it"},
-    {"PuTTY-User-Key-File", true, "a private key of PuTTY",
-     "leave it with the issuer, and give the public key as a PEM"},
-    {"ssh-ed25519", false, JWT_KEYS_SSH},
-    {"ssh-rsa ", false, JWT_KEYS_SSH},
-    {"ssh-dss ", false, JWT_KEYS_SSH},
-    {"ecdsa-sha2-", false, JWT_KEYS_SSH},
-    {"AAAAC3NzaC1", false, JWT_KEYS_SSH},
-    {"AAAAB3NzaC1", false, JWT_KEYS_SSH},
-    {"AAAAE2VjZHNh", false, JWT_KEYS_SSH},
-    {"BEGIN PUBLIC KEY", false, "a PEM whose BEGIN line is damaged",
-     "it has 5 dashes on each side"},
-    {"PRIVATE KEY", false, "a PEM whose BEGIN line is damaged", "give the public key"},
-    {"BEGIN CERTIFICATE", false, "a PEM whose BEGIN line is damaged", "give the public key"},
-    {"<!doctype", true, "a page of HTML", "download the key itself"},
-    {"<html", true, "a page of HTML", "download the key itself"},
-    {"<?xml", true, "a page of HTML or XML", "download the key itself"},
-    {"bearer eyJ", true, "a token", "give the key that it was signed with"},
-};
-static const struct jwt_keys_sign jwt_keys_token = {
-    .noun = "a token", .remedy = "give the key that it was signed with"};
-static const struct jwt_keys_sign jwt_keys_url = {
-    .noun = "a URL", .remedy = "nothing is downloaded; give a file with what is there"};
-static const struct jwt_keys_sign jwt_keys_json = {
-    .noun = "JSON", .remedy = "a JWK set is an object: {\"keys\":[...]}"};
-static const struct jwt_keys_sign jwt_keys_utf16 = {.noun = "text in UTF-16",
-                                                    .remedy = "save it as UTF-8"};
-static const struct jwt_keys_sign jwt_keys_der = {
-    .noun = "a key or a certificate in DER",
-    .remedy = "`openssl pkey -pubin -inform DER -in FILE` writes a public key as a PEM"};
-
-static bool jwt_keys_is_url(struct jwt_keys_text text)
-{
-    size_t bytes = 0;
-    while (bytes < text.bytes && isalpha((unsigned char)text.at[bytes])) {
-        bytes++;
-    }
-    struct jwt_keys_text rest = {text.at + bytes, text.bytes - bytes};
-    return bytes > 0 && jwt_keys_begins(rest, "://");
-}
-
-static bool jwt_keys_is_json(struct jwt_keys_text text)
-{
-    if (text.bytes == 0 || memchr("{[\"", text.at[0], 3) == NULL) {
-        return false;
-    }
-    json_t *root = jwt_keys_is_shallow(text.at, text.bytes)
-                       ? json_loadb(text.at, text.bytes, JSON_DECODE_ANY, NULL)
-                       : NULL;
-    json_decref(root);
-    return root != NULL || jwt_keys_has(text, "\"kty\"") || jwt_keys_has(text, "\"keys\"");
-}
-
-/* Every second byte of the first ones is zero. */
-static bool jwt_keys_is_utf16(struct jwt_keys_text text)
-{
-    size_t zeros[2] = {0, 0};
-    size_t start = text.bytes > 1 && (memcmp(text.at, "\xff\xfe", 2) == 0 ||
-                                      memcmp(text.at, "\xfe\xff", 2) == 0)
-                       ? 2
-                       : 0;
-    size_t pairs = (text.bytes - start) / 2;
-    pairs = pairs < 8 ? pairs : 8;
-    for (size_t i = 0; i < 2 * pairs; i++) {
-        zeros[i % 2] += text.at[start + i] == '\0';
-    }
-    return pairs > 2 && zeros[0] + zeros[1] == pairs && (zeros[0] == 0 || zeros[1] == 0);
-}
-
-/* A sequence that begins with a sequence or an integer and is as long as the text, as all keys and
- * certificates are in DER. Blanks may follow. */
-static bool jwt_keys_is_der(struct jwt_keys_text text)
-{
-    const uint8_t *at = (const uint8_t *)text.at;
-    size_t head = 2;
-    if (text.bytes < 8 || at[0] != 0x30) {
-        return false;
-    }
-    size_t bytes = at[1];
-    if (bytes == 0x81) {
-        bytes = at[2];
-        head = 3;
-    } else if (bytes == 0x82) {
-        bytes = (size_t)at[2] << 8 | at[3];
-        head = 4;
-    }
-    return (at[head] == 0x30 || at[head] == 0x02) && head + bytes <= text.bytes &&
-           head + bytes >= jwt_keys_trim_end(text).bytes;
-}
-
-static const struct jwt_keys_sign *jwt_keys_find_sign(struct jwt_keys_text whole)
-{
-    struct jwt_keys_text text = jwt_keys_trim(whole);
-    for (size_t i = 0; i < sizeof jwt_keys_signs / sizeof jwt_keys_signs[0]; i++) {
-        const struct jwt_keys_sign *sign = &jwt_keys_signs[i];
-        if (sign->at_start ? jwt_keys_begins(text, sign->word) : jwt_keys_has(text, sign->word)) {
-            return sign;
-        }
-    }
-    if (jwt_keys_is_der(whole)) {
-        return &jwt_keys_der;
-    }
-    if (jwt_keys_is_utf16(whole)) {
-        return &jwt_keys_utf16;
-    }
-    if (jwt_keys_is_json(text)) {
-        return &jwt_keys_json;
-    }
-    if (jwt_keys_begins(text, "eyJ") && memchr(text.at, '.', text.bytes) != NULL) {
-        return &jwt_keys_token;
-    }
-    return jwt_keys_is_url(text) ? &jwt_keys_url : NULL;
-}
-
-/* base64 or base64url, with blanks, with padding or without. Returns the length, -1: it is not. */
-static int jwt_keys_from_base64(uint8_t *out, size_t out_bytes, struct jwt_keys_text text)
-{
-    char digits[JWT_KEYS_ENCODED_BYTES_MAX];
-    size_t count = 0;
-    while (text.bytes > 0 &&
-           (text.at[text.bytes - 1] == '=' || jwt_keys_is_blank(text.at[text.bytes - 1]))) {
-        text.bytes--;
-    }
-    for (size_t i = 0; i < text.bytes; i++) {
-        if (jwt_keys_is_blank(text.at[i])) {
-            continue;
-        }
-        if (count == sizeof digits) {
-            return -1;
-        }
-        char c = text.at[i];
-        digits[count++] = c == '+' ? '-' : c == '/' ? '_' : c;
-    }
-    return jwt_keys_base64url(out, out_bytes, digits, count);
-}
-
-static int jwt_keys_from_hex(uint8_t *out, size_t out_bytes, struct jwt_keys_text text)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < text.bytes; i++) {
-        if (jwt_keys_is_blank(text.at[i]) || text.at[i] == ':') {
-            continue;
-        }
-        if (!isxdigit((unsigned char)text.at[i]) || count / 2 == out_bytes) {
-            return -1;
-        }
-        uint8_t digit =
-            (uint8_t)(text.at[i] <= '9' ? text.at[i] - '0' : (text.at[i] | 32) - 'a' + 10);
-        out[count / 2] = (uint8_t)(count % 2 == 0 ? digit << 4 : out[count / 2] | digit);
-        count++;
-    }
-    return count % 2 == 0 ? (int)(count / 2) : -1;
-}
-
-/* Says what a text is: "it is a URL". is_key: and what to do when a key is wanted. false: it is
- * nothing that is known. Secrets that are drawn at random are nothing (but one in some millions).
- */
-static bool jwt_keys_recognise(struct jwt_keys_text text, bool is_key, char *out, size_t out_bytes)
-{
-    static int (*const decoders[])(uint8_t *, size_t, struct jwt_keys_text) = {jwt_keys_from_base64,
-                                                                               jwt_keys_from_hex};
-    static const char *const encodings[] = {"base64 of ", "the hexadecimal digits of "};
-    uint8_t decoded[JWT_KEYS_ENCODED_BYTES_MAX];
-    const char *encoding = "";
-    const struct jwt_keys_sign *sign = jwt_keys_find_sign(text);
-    for (size_t i = 0; i < 2 && sign == NULL; i++) {
-        int bytes = decoders[i](decoded, sizeof decoded, jwt_keys_trim(text));
-        if (bytes > 0) {
-            struct jwt_keys_text inner = {(const char *)decoded, (size_t)bytes};
-            sign = jwt_keys_find_sign(inner);
-            encoding = encodings[i];
-        }
-    }
-    OPENSSL_cleanse(decoded, sizeof decoded);
-    if (sign == NULL) {
-        return false;
-    }
-    const char *remedy = sign->remedy;
-    if (encoding[0] != '\0') {
-        remedy = sign == &jwt_keys_der && encoding == encodings[0]
-                     ? "put it between the lines -----BEGIN PUBLIC KEY----- and -----END PUBLIC "
-                       "KEY-----"
-                     : "decode it";
-    }
-    snprintf(out, out_bytes, "it is %s%s%s%s", encoding, sign->noun, is_key ? "; " : "",
-             is_key ? remedy : "");
-    return true;
 }
 
 /* ---- Adding ---- */
@@ -382,17 +59,17 @@ static void jwt_keys_append_secret(struct jwt_keys *keys, const char *kid, const
 int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_bytes,
                          char *error_out, size_t error_bytes)
 {
-    struct jwt_keys_text secret = jwt_keys_trim_end((struct jwt_keys_text){text, text_bytes});
+    struct key_text secret = key_text_trim_end((struct key_text){text, text_bytes});
     char words[JWT_KEYS_WORDS_BYTES_MAX];
     if (keys->count == JWT_KEYS_MAX) {
         snprintf(error_out, error_bytes, "at most %d keys, and this is one more", JWT_KEYS_MAX);
         return -EINVAL;
     }
-    if (jwt_keys_begins(secret, JWT_KEYS_BOM)) {
+    if (key_text_begins(secret, KEY_TEXT_BOM)) {
         return jwt_keys_fail(error_out, error_bytes,
                              "it begins with a byte order mark; save it without");
     }
-    if (jwt_keys_recognise((struct jwt_keys_text){text, text_bytes}, false, words, sizeof words)) {
+    if (key_text_recognise((struct key_text){text, text_bytes}, false, words, sizeof words)) {
         snprintf(error_out, error_bytes,
                  "%s, and no secret; keys go into --jwt-key-file, and `openssl rand -hex 32` "
                  "makes a good secret",
@@ -415,7 +92,7 @@ int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_by
 
 /* A copy that OpenSSL reads: lines without blanks around them, which end with a newline. NULL: no
  * memory. */
-static char *jwt_keys_straighten(struct jwt_keys_text text, size_t *bytes_out)
+static char *jwt_keys_straighten(struct key_text text, size_t *bytes_out)
 {
     char *out = malloc(text.bytes + 2);
     size_t count = 0;
@@ -429,7 +106,7 @@ static char *jwt_keys_straighten(struct jwt_keys_text text, size_t *bytes_out)
         while (is_end && count > 0 && (out[count - 1] == ' ' || out[count - 1] == '\t')) {
             count--;
         }
-        if (!at_start || !jwt_keys_is_blank(c)) {
+        if (!at_start || !key_text_is_blank(c)) {
             out[count++] = (char)(is_end ? '\n' : c);
             at_start = is_end;
         }
@@ -499,7 +176,7 @@ static int jwt_keys_load_block(struct jwt_keys *keys, const char **at_io, char *
                                size_t error_bytes)
 {
     const char *begin = *at_io;
-    const char *label_at = begin + sizeof JWT_KEYS_BEGIN - 1;
+    const char *label_at = begin + sizeof KEY_TEXT_BEGIN - 1;
     const char *label_end = strstr(label_at, "-----");
     if (label_end == NULL || label_end[5] != '\n' || label_end - label_at > 60) {
         return jwt_keys_fail(error_out, error_bytes,
@@ -542,9 +219,9 @@ static int jwt_keys_load_pem(struct jwt_keys *keys, const char *pem, char *error
     while (error == 0 && next != NULL) {
         at = next;
         error = jwt_keys_load_block(keys, &at, error_out, error_bytes);
-        next = jwt_keys_find_line(at, JWT_KEYS_BEGIN);
+        next = jwt_keys_find_line(at, KEY_TEXT_BEGIN);
     }
-    if (error == 0 && at[strspn(at, JWT_KEYS_BLANKS)] != '\0') {
+    if (error == 0 && at[strspn(at, KEY_TEXT_BLANKS)] != '\0') {
         error = jwt_keys_fail(error_out, error_bytes,
                               "text after the last END of a PEM, which nobody would read; remove "
                               "it, or put it before BEGIN");
@@ -583,7 +260,7 @@ static int jwt_keys_member(uint8_t out[JWT_SECRET_BYTES_MAX], const json_t *jwk,
 {
     const json_t *value = json_object_get(jwk, name);
     return json_is_string(value)
-               ? jwt_keys_base64url(out, JWT_SECRET_BYTES_MAX, json_string_value(value),
+               ? key_text_base64url(out, JWT_SECRET_BYTES_MAX, json_string_value(value),
                                     json_string_length(value))
                : -1;
 }
@@ -598,8 +275,8 @@ static const char *jwt_keys_take_oct(struct jwt_keys *keys, const json_t *jwk, c
         why = "k is missing, not base64url, or longer than 1024 bytes";
     } else if (bytes < JWT_SECRET_BYTES_MIN) {
         why = "k is shorter than 32 bytes";
-    } else if (jwt_keys_recognise((struct jwt_keys_text){(char *)secret, (size_t)bytes}, false,
-                                  words, sizeof words)) {
+    } else if (key_text_recognise((struct key_text){(char *)secret, (size_t)bytes}, false, words,
+                                  sizeof words)) {
         why = "k is no secret, but a key of another kind";
     } else {
         jwt_keys_append_secret(keys, kid, secret, (size_t)bytes);
@@ -692,11 +369,11 @@ static const char *jwt_keys_judge_set(const json_t *root)
                : "it is no JWK set; that is {\"keys\":[...]}";
 }
 
-static int jwt_keys_load_set(struct jwt_keys *keys, struct jwt_keys_text text, char *error_out,
+static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *error_out,
                              size_t error_bytes)
 {
     json_error_t fault;
-    if (!jwt_keys_is_shallow(text.at, text.bytes)) {
+    if (!key_text_is_shallow(text.at, text.bytes)) {
         return jwt_keys_fail(error_out, error_bytes, "it is no JWK set: it is nested too deeply");
     }
     json_t *root = json_loadb(text.at, text.bytes, JSON_REJECT_DUPLICATES, &fault);
@@ -726,18 +403,18 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct jwt_keys_text text, c
 
 /* ---- Files of keys ---- */
 
-static int jwt_keys_refuse(struct jwt_keys_text text, char *error_out, size_t error_bytes)
+static int jwt_keys_refuse(struct key_text text, char *error_out, size_t error_bytes)
 {
-    if (jwt_keys_trim(text).bytes == 0) {
+    if (key_text_trim(text).bytes == 0) {
         return jwt_keys_fail(error_out, error_bytes,
                              "it is empty; give a PEM public key (Ed25519) or a JWK set");
     }
-    if (memchr(text.at, '\0', text.bytes) != NULL && !jwt_keys_is_utf16(text) &&
-        !jwt_keys_is_der(text)) {
+    if (memchr(text.at, '\0', text.bytes) != NULL && !key_text_is_utf16(text) &&
+        !key_text_is_der(text)) {
         return jwt_keys_fail(error_out, error_bytes,
                              "it is no key in text: it has a zero byte in it");
     }
-    if (jwt_keys_recognise(text, true, error_out, error_bytes)) {
+    if (key_text_recognise(text, true, error_out, error_bytes)) {
         return -EINVAL;
     }
     return jwt_keys_fail(error_out, error_bytes,
@@ -748,8 +425,8 @@ static int jwt_keys_refuse(struct jwt_keys_text text, char *error_out, size_t er
 int jwt_keys_load(struct jwt_keys *keys, const char *text, size_t text_bytes, char *error_out,
                   size_t error_bytes)
 {
-    struct jwt_keys_text whole = {text, text_bytes};
-    struct jwt_keys_text inner = jwt_keys_trim(whole);
+    struct key_text whole = {text, text_bytes};
+    struct key_text inner = key_text_trim(whole);
     uint32_t count = keys->count;
     if (inner.bytes > 0 && inner.at[0] == '{') {
         return jwt_keys_load_set(keys, inner, error_out, error_bytes);
@@ -760,7 +437,7 @@ int jwt_keys_load(struct jwt_keys *keys, const char *text, size_t text_bytes, ch
         jwt_keys_fail(error_out, error_bytes, "not enough memory");
         return -ENOMEM;
     }
-    const char *pem = jwt_keys_find_line(straight, JWT_KEYS_BEGIN);
+    const char *pem = jwt_keys_find_line(straight, KEY_TEXT_BEGIN);
     int error = pem == NULL || strlen(straight) != pem_bytes
                     ? jwt_keys_refuse(whole, error_out, error_bytes)
                     : jwt_keys_load_pem(keys, pem, error_out, error_bytes);

@@ -14,7 +14,6 @@
 #ifndef RINGCAST_SRC_JWT_KEYS_H
 #define RINGCAST_SRC_JWT_KEYS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +21,6 @@
 #define JWT_KID_BYTES_MAX 64
 #define JWT_SECRET_BYTES_MIN 32 /* RFC 7518 section 3.2 */
 #define JWT_SECRET_BYTES_MAX 1024
-#define JWT_DEPTH_MAX 32 /* brackets within each other */
 #define JWT_KEYS_WORDS_BYTES_MAX 384
 
 enum jwt_algorithm {
@@ -58,12 +56,5 @@ void jwt_keys_deinit(struct jwt_keys *keys);
 
 /* For the log: how many keys of which kind there are, which were ignored, and why. */
 void jwt_keys_describe(const struct jwt_keys *keys, char *out, size_t out_bytes);
-
-/* base64url without padding (RFC 7515 section 2); one text for one value: unused bits are 0.
- * Returns the length, -1: it is not that, or longer than out. */
-int jwt_keys_base64url(uint8_t *out, size_t out_bytes, const char *text, size_t text_bytes);
-
-/* Whether JSON has at most JWT_DEPTH_MAX brackets within each other, which bounds recursion. */
-bool jwt_keys_is_shallow(const char *json, size_t json_bytes);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "src/jwt.h"
+#include "src/key_text.h"
 #include "tests/guard_page.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -375,7 +376,7 @@ static void brackets_are_counted_by_depth(void **state)
     }
     snprintf(claims + at, sizeof claims - at, "}}");
     assert_int_equal(verify_hmac(HS256, claims), JWT_OK);
-    for (int depth = JWT_DEPTH_MAX - 3; depth < JWT_DEPTH_MAX + 3; depth++) {
+    for (int depth = KEY_TEXT_DEPTH_MAX - 3; depth < KEY_TEXT_DEPTH_MAX + 3; depth++) {
         char open[64] = "";
         char close[64] = "";
         memset(open, '[', (size_t)depth);
@@ -383,7 +384,7 @@ static void brackets_are_counted_by_depth(void **state)
         snprintf(claims, sizeof claims, "{\"exp\":1800000600,\"x\":\"\\\"[[[\",\"y\":%s%s}", open,
                  close);
         assert_int_equal(verify_hmac(HS256, claims),
-                         depth + 1 <= JWT_DEPTH_MAX ? JWT_OK : JWT_MALFORMED);
+                         depth + 1 <= KEY_TEXT_DEPTH_MAX ? JWT_OK : JWT_MALFORMED);
     }
 }
 

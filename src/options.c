@@ -148,7 +148,7 @@ static const struct option_spec options_specs[] = {
     {"config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096, NULL,
      "Read the keys of this YAML file; variables and options win over them."},
     {"check-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(check_config), 0, 0, NULL,
-     "Check file, variables, options and feeds, say what is wrong, and end."},
+     "Do what the start does up to its sockets, say what is wrong, and end."},
     {"version", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_VERSION, 0, NULL,
      "Print the version and how it was compiled."},
     {"help", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_HELP, 0, NULL, "Print this."},

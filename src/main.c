@@ -75,6 +75,7 @@ struct server {
     struct publisher *publisher;
     struct access *access;
     struct metrics *metrics;
+    struct token_table admin_tokens; /* one, or none */
     struct admin *admin;
 
     uint16_t port;
@@ -307,14 +308,12 @@ static int server_check_listeners(struct server *server)
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
-/* admin_start reads it again. */
-static int server_check_admin_token(struct server *server)
+static int server_load_admin_token(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX];
-    struct token_table tokens = {0};
-    int error = access_load_one_token(&tokens, "admin-token", server->options.admin_token,
-                                      server->options.admin_token_file, text, sizeof text);
-    token_table_deinit(&tokens);
+    int error =
+        access_load_one_token(&server->admin_tokens, "admin-token", server->options.admin_token,
+                              server->options.admin_token_file, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -435,8 +434,7 @@ static int server_start_admin(struct server *server)
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
         .metrics = server->metrics,
-        .token = server->options.admin_token,
-        .token_file = server->options.admin_token_file,
+        .tokens = &server->admin_tokens,
     };
     error = admin_start(&server->admin, &options, text, sizeof text);
     if (error < 0) {
@@ -505,7 +503,7 @@ static server_step *const server_prepare_steps[] = {
     server_open_counters,
     server_create_publisher,
     server_create_access,
-    server_check_admin_token,
+    server_load_admin_token,
     server_check_listeners,
     NULL,
 };
@@ -704,6 +702,7 @@ static void server_close(struct server *server)
     if (server->access != NULL) {
         access_destroy(server->access);
     }
+    token_table_deinit(&server->admin_tokens);
     server_close_listeners(server);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);

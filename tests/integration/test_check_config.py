@@ -38,7 +38,7 @@ BAD_OPTIONS = (
     (("--tokens-file", "@absent.json", "--enable-auth"), "absent.json: No such file"),
     (("--tokens-file", "@digits.json", "--enable-auth"), "64 hexadecimal digits"),
     (("--tokens-file", "@torn.json", "--enable-auth"), "torn.json: not JSON at line 1"),
-    (("--tokens-file", "@", "--enable-auth"), "it must be a file"),
+    (("--tokens-file", "@", "--enable-auth"), "@: "),
     (("--tokens-file", "@tokens.json"), "add --enable-auth"),
     (("--tokens-file", "@tokens.json", "--enable-auth", "--auth-token", TOKEN), "there already"),
     (("--auth-token", "abc", "--enable-auth"), "this one 3"),

@@ -16,6 +16,7 @@
 #include "src/cidr.h"
 #include "src/file.h"
 #include "src/jwt.h"
+#include "src/key_text.h"
 
 #define ACCESS_WORDS_BYTES_MAX 512
 #define ACCESS_PATH_SHOWN_MAX 200
@@ -85,7 +86,7 @@ static int access_load_file(void *target, const char *option, const char *path,
     return error;
 }
 
-/* Blanks and newlines at the end are not part of it. */
+/* Blanks and newlines at the end are not part of it. A JWT may serve as a static token, too. */
 static int access_load_token(void *tokens, const char *option, const char *text, size_t bytes,
                              char *error_out, size_t error_bytes)
 {
@@ -93,6 +94,13 @@ static int access_load_token(void *tokens, const char *option, const char *text,
     snprintf(name, sizeof name, "%.*s", (int)(strstr(option, "-token") + 6 - option), option);
     while (bytes > 0 && memchr(" \t\r\n", text[bytes - 1], 4) != NULL) {
         bytes--;
+    }
+    char words[ACCESS_WORDS_BYTES_MAX];
+    if (key_text_recognise((struct key_text){text, bytes}, false, words, sizeof words) &&
+        strcmp(words, "it is a token") != 0) {
+        snprintf(error_out, error_bytes,
+                 "%s, and no secret token; `openssl rand -hex 32` makes a good one", words);
+        return -EINVAL;
     }
     return token_table_add(tokens, name, text, bytes, error_out, error_bytes);
 }

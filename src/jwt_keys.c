@@ -379,7 +379,9 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
     json_t *root = json_loadb(text.at, text.bytes, JSON_REJECT_DUPLICATES, &fault);
     const char *why = root == NULL ? NULL : jwt_keys_judge_set(root);
     if (root == NULL) { /* The parser's own words may quote a key. */
-        snprintf(error_out, error_bytes, "it is no JWK set: not JSON at line %d, column %d",
+        snprintf(error_out, error_bytes, "it is no JWK set: %s at line %d, column %d",
+                 json_error_code(&fault) == json_error_duplicate_key ? "a member given twice"
+                                                                     : "not JSON",
                  fault.line, fault.column);
     } else if (why != NULL) {
         jwt_keys_fail(error_out, error_bytes, why);

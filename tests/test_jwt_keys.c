@@ -187,6 +187,8 @@ static const struct key_form forms[] = {
     FORM("JWK set with other members", "{\"x\":1,\"keys\":[" OKP "]}", 1, NULL),
     FORM("JWK set and trailing text", SET " x", 0, "not JSON at line 1"),
     FORM("two JWK sets", SET "\n" SET, 0, "not JSON at line 2"),
+    FORM("JWK set with a member twice", "{\"keys\":[" OKP "],\"keys\":[]}", 0,
+         "given twice at line 1"),
     FORM("torn JWK set", "{\"keys\":[" OKP, 0, "not JSON at line 1"),
     FORM("JWK set in UTF-16", "\xff\xfe{\0\"\0k\0e\0y\0s\0\"\0:\0[\0]\0}\0 \0 \0 \0 \0 \0", 0,
          "UTF-16"),

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,6 +39,41 @@ static int listener_resolve(const struct listener_options *options, struct socka
     *out_bytes = found->ai_addrlen;
     freeaddrinfo(found);
     return 0;
+}
+
+int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes)
+{
+    struct sockaddr_storage address;
+    socklen_t address_bytes;
+    return listener_resolve(options, &address, &address_bytes, error_out, error_bytes);
+}
+
+/* Whether the address is 0.0.0.0 or ::, which stands for all. */
+static bool listener_is_any(const struct sockaddr_storage *address)
+{
+    return address->ss_family == AF_INET6
+               ? IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)address)->sin6_addr)
+               : ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+bool listener_conflicts(const struct listener_options *options,
+                        const struct listener_options *others)
+{
+    struct sockaddr_storage a = {0};
+    struct sockaddr_storage b = {0};
+    socklen_t bytes;
+    char text[256];
+    if (options->port == 0 || options->port != others->port ||
+        listener_resolve(options, &a, &bytes, text, sizeof text) < 0 ||
+        listener_resolve(others, &b, &bytes, text, sizeof text) < 0) {
+        return false;
+    }
+    if (a.ss_family == b.ss_family) {
+        return listener_is_any(&a) || listener_is_any(&b) || memcmp(&a, &b, sizeof a) == 0;
+    }
+    /* A socket of :: takes IPv4 too. */
+    return (a.ss_family == AF_INET6 && listener_is_any(&a)) ||
+           (b.ss_family == AF_INET6 && listener_is_any(&b));
 }
 
 static int listener_set(int fd, int level, int option, int value)
@@ -195,6 +231,36 @@ static int listener_bind_unix(int fd, const struct sockaddr_un *address)
     return bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
 }
 
+static int listener_refuse_unix(const char *path, int error, char *error_out, size_t error_bytes)
+{
+    const char *advice = "";
+    if (error == -EADDRINUSE) {
+        advice = ": another program answers there, or it is no socket; remove it or choose another "
+                 "path";
+    } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
+        advice = ": its directory must be there, and ringcast must be allowed to write into it";
+    }
+    snprintf(error_out, error_bytes, "cannot listen on Unix socket '%s': %s%s", path,
+             strerror(-error), advice);
+    return error;
+}
+
+int listener_check_unix(const char *path, char *error_out, size_t error_bytes)
+{
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path] = ".";
+    const char *slash = strrchr(path, '/');
+    struct stat status;
+    if (slash != NULL) { /* "/" stays as it is. */
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path) + (slash == path), path);
+    }
+    int error = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    if (error == 0 && lstat(path, &status) == 0 &&
+        (stat(path, &status) < 0 || !S_ISSOCK(status.st_mode))) {
+        error = -EADDRINUSE;
+    }
+    return error < 0 ? listener_refuse_unix(path, error, error_out, error_bytes) : 0;
+}
+
 int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t error_bytes)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -213,12 +279,7 @@ int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t er
         if (fd >= 0) {
             close(fd);
         }
-        snprintf(error_out, error_bytes, "cannot listen on Unix socket '%s': %s%s", path,
-                 strerror(-error),
-                 error == -EADDRINUSE ? ": another program answers there, or it is no socket; "
-                                        "remove it or choose another path"
-                                      : "");
-        return error;
+        return listener_refuse_unix(path, error, error_out, error_bytes);
     }
     *fd_out = fd;
     return 0;

@@ -7,6 +7,7 @@
 #ifndef RINGCAST_RING_LISTENER_H
 #define RINGCAST_RING_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,16 @@ struct listener_options {
  * that the port is free; *port_out is the port. -EADDRINUSE, also when another ringcast has it. */
 int listener_open_tcp(const struct listener_options *options, int *fds_out, uint32_t count,
                       uint16_t *port_out, char *error_out, size_t error_bytes);
+
+/* What opening would refuse whatever the moment, without a socket: a host that has no address. */
+int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes);
+
+/* Whether both would have one port of one address, of which the second would be refused. */
+bool listener_conflicts(const struct listener_options *options,
+                        const struct listener_options *others);
+
+/* The same for a path: its directory, and what is there that is no socket. */
+int listener_check_unix(const char *path, char *error_out, size_t error_bytes);
 
 /* One socket that all cores accept from. A path that is left from a dead process is replaced;
  * one that answers is -EADDRINUSE. */

@@ -16,7 +16,10 @@
 #include "src/cidr.h"
 #include "src/file.h"
 #include "src/jwt.h"
+#include "src/key_text.h"
 
+#define ACCESS_WORDS_BYTES_MAX 512
+#define ACCESS_PATH_SHOWN_MAX 200
 #define ACCESS_LIFE_SECONDS_MAX 1000000000 /* some 30 years: as good as for ever */
 #define ACCESS_QUERY_KEY "token="
 
@@ -63,30 +66,42 @@ static int access_load_file(void *target, const char *option, const char *path,
                                         size_t bytes, char *error_out, size_t error_bytes),
                             char *error_out, size_t error_bytes)
 {
-    char words[256] = "";
+    char words[ACCESS_WORDS_BYTES_MAX] = "";
     char *text = NULL;
     size_t bytes = 0;
     int error = access_read_file(path, &text, &bytes);
     if (error < 0) {
-        return access_fail(error_out, error_bytes, -EINVAL, option,
-                           error == -EFBIG ? "it must be a file of at most 4 MiB"
-                                           : strerror(-error));
+        snprintf(words, sizeof words, "%s",
+                 error == -EFBIG ? "it must be a file of at most 4 MiB" : strerror(-error));
+        error = error == -ENOMEM ? error : -EINVAL;
+    } else {
+        error = load(target, option, text, bytes, words, sizeof words);
+        OPENSSL_cleanse(text, bytes);
+        free(text);
     }
-    size_t trimmed = bytes;
-    while (trimmed > 0 && strchr(" \t\r\n", text[trimmed - 1]) != NULL) {
-        trimmed--;
+    if (error < 0) {
+        snprintf(error_out, error_bytes, "--%s: %.*s: %s", option, ACCESS_PATH_SHOWN_MAX, path,
+                 words);
     }
-    error = load(target, option, text, trimmed, words, sizeof words);
-    OPENSSL_cleanse(text, bytes);
-    free(text);
-    return error < 0 ? access_fail(error_out, error_bytes, error, option, words) : 0;
+    return error;
 }
 
+/* Blanks and newlines at the end are not part of it. A JWT may serve as a static token, too. */
 static int access_load_token(void *tokens, const char *option, const char *text, size_t bytes,
                              char *error_out, size_t error_bytes)
 {
     char name[TOKEN_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof name, "%.*s", (int)(strstr(option, "-token") + 6 - option), option);
+    while (bytes > 0 && memchr(" \t\r\n", text[bytes - 1], 4) != NULL) {
+        bytes--;
+    }
+    char words[ACCESS_WORDS_BYTES_MAX];
+    if (key_text_recognise((struct key_text){text, bytes}, false, words, sizeof words) &&
+        strcmp(words, "it is a token") != 0) {
+        snprintf(error_out, error_bytes,
+                 "%s, and no secret token; `openssl rand -hex 32` makes a good one", words);
+        return -EINVAL;
+    }
     return token_table_add(tokens, name, text, bytes, error_out, error_bytes);
 }
 
@@ -100,18 +115,18 @@ static int access_load_tokens(void *tokens, const char *option, const char *text
 static int access_load_jwt(void *keys, const char *option, const char *text, size_t bytes,
                            char *error_out, size_t error_bytes)
 {
-    (void)option;
-    return jwt_keys_load(keys, text, bytes, error_out, error_bytes);
+    return strcmp(option, "jwt-secret-file") == 0
+               ? jwt_keys_load_secret(keys, text, bytes, error_out, error_bytes)
+               : jwt_keys_load(keys, text, bytes, error_out, error_bytes);
 }
 
 int access_load_one_token(struct token_table *tokens, const char *option, const char *text,
                           const char *path, char *error_out, size_t error_bytes)
 {
-    char words[256] = "";
+    char words[ACCESS_WORDS_BYTES_MAX] = "";
     char file_option[64];
-    int error = text == NULL
-                    ? 0
-                    : access_load_token(tokens, option, text, strlen(text), words, sizeof words);
+    int error =
+        text == NULL ? 0 : token_table_add(tokens, option, text, strlen(text), words, sizeof words);
     if (error < 0) {
         return access_fail(error_out, error_bytes, error, option, words);
     }
@@ -119,6 +134,32 @@ int access_load_one_token(struct token_table *tokens, const char *option, const 
     return path == NULL ? 0
                         : access_load_file(tokens, file_option, path, access_load_token, error_out,
                                            error_bytes);
+}
+
+/* Tokens and keys come together with --enable-auth, or neither does. */
+static int access_match_secrets(const struct access *access, char *error_out, size_t error_bytes)
+{
+    const struct access_options *options = &access->options;
+    const char *const given[][2] = {{"auth-token", options->auth_token},
+                                    {"auth-token-file", options->auth_token_file},
+                                    {"tokens-file", options->tokens_file},
+                                    {"jwt-key-file", options->jwt_key_file},
+                                    {"jwt-secret-file", options->jwt_secret_file}};
+    bool has_any = access->tokens.count > 0 || access->jwt.count > 0;
+    if (options->enable_auth) {
+        return has_any ? 0
+                       : access_fail(error_out, error_bytes, -EINVAL, "enable-auth",
+                                     "no token could be right; give --auth-token-file, "
+                                     "--tokens-file, --jwt-key-file or --jwt-secret-file");
+    }
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        if (given[i][1] != NULL) {
+            return access_fail(error_out, error_bytes, -EINVAL, given[i][0],
+                               "it is given, but clients are not asked for tokens; add "
+                               "--enable-auth");
+        }
+    }
+    return 0;
 }
 
 static int access_load_secrets(struct access *access, char *error_out, size_t error_bytes)
@@ -134,14 +175,11 @@ static int access_load_secrets(struct access *access, char *error_out, size_t er
         error = access_load_file(&access->jwt, "jwt-key-file", options->jwt_key_file,
                                  access_load_jwt, error_out, error_bytes);
     }
-    bool has_any = access->tokens.count > 0 || access->jwt.count > 0;
-    if (error == 0 && has_any != options->enable_auth) {
-        error = access_fail(error_out, error_bytes, -EINVAL, "enable-auth",
-                            has_any ? "tokens are given but not asked for; add --enable-auth"
-                                    : "no token could be right; give --auth-token-file, "
-                                      "--tokens-file or --jwt-key-file");
+    if (error == 0 && options->jwt_secret_file != NULL) {
+        error = access_load_file(&access->jwt, "jwt-secret-file", options->jwt_secret_file,
+                                 access_load_jwt, error_out, error_bytes);
     }
-    return error;
+    return error == 0 ? access_match_secrets(access, error_out, error_bytes) : error;
 }
 
 static int access_load_lists(struct access *access, char *error_out, size_t error_bytes)
@@ -277,6 +315,12 @@ void access_destroy(struct access *access)
     free(access->origins);
     rate_table_destroy(access->addresses);
     free(access);
+}
+
+bool access_describe_keys(const struct access *access, char *out, size_t out_bytes)
+{
+    jwt_keys_describe(&access->jwt, out, out_bytes);
+    return access->options.jwt_key_file != NULL || access->options.jwt_secret_file != NULL;
 }
 
 bool access_needs_token(const struct access *access)

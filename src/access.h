@@ -6,7 +6,8 @@
  *          atomic: any core asks without a lock.
  * Memory   Tokens, keys and lists as configured; 1.5 MiB for addresses when there are limits.
  * Units    Nanoseconds; wall_s is seconds of CLOCK_REALTIME.
- * Errors   A negative errno with error_out naming the option; never with a secret in it.
+ * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ..."), names
+ *          its file, and never has a secret in it.
  * Source   docs/access.md.
  */
 #ifndef RINGCAST_SRC_ACCESS_H
@@ -33,6 +34,7 @@ struct access_options {
     const char *auth_token_file;
     const char *tokens_file;
     const char *jwt_key_file;
+    const char *jwt_secret_file;
     const char *jwt_issuer;
     const char *jwt_audience;
     bool allow_query_token;
@@ -52,6 +54,10 @@ struct access;
 int access_create(struct access **access_out, const struct access_options *options, char *error_out,
                   size_t error_bytes);
 void access_destroy(struct access *access);
+
+/* For the log: the keys of JWTs, and which of a set were ignored. false: no file of them is given.
+ */
+bool access_describe_keys(const struct access *access, char *out, size_t out_bytes);
 
 /* Into a table: a token and one from a file, each if it is not NULL. option: "auth-token". */
 int access_load_one_token(struct token_table *tokens, const char *option, const char *text,

@@ -17,7 +17,6 @@
 #include "codec/base/units.h"
 #include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
-#include "src/access.h"
 #include "src/log.h"
 
 #define ADMIN_BACKLOG 64
@@ -26,8 +25,8 @@ struct admin {
     struct MHD_Daemon *daemon;
     struct metrics *metrics;
     uint16_t port;
-    struct token_table tokens; /* one, or none */
-    uint64_t audit_full_ns;    /* see rate_take() */
+    const struct token_table *tokens; /* one, or none */
+    uint64_t audit_full_ns;           /* see rate_take() */
 };
 
 /* A page: what to send, or body NULL when there was no memory for it. */
@@ -389,7 +388,7 @@ static bool admin_has_token(const struct admin *admin, struct MHD_Connection *co
     const char *value =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
     return value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
-           token_find(&admin->tokens, value + sizeof scheme - 1,
+           token_find(admin->tokens, value + sizeof scheme - 1,
                       strlen(value + sizeof scheme - 1)) != NULL;
 }
 
@@ -406,7 +405,7 @@ static bool admin_may(struct admin *admin, const char *url, struct admin_page *p
     }
     admin_page_json(page, MHD_HTTP_UNAUTHORIZED,
                     json_pack("{s:s}", "error",
-                              admin->tokens.count > 0
+                              admin->tokens->count > 0
                                   ? "send Authorization: Bearer and the admin token"
                                   : "only for this host; --admin-token-file opens it to others"));
     return false;
@@ -547,17 +546,13 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
         snprintf(error_out, error_bytes, "admin HTTP: no memory");
         return -ENOMEM;
     }
-    int fd = -1;
-    int error = access_load_one_token(&admin->tokens, "admin-token", options->token,
-                                      options->token_file, error_out, error_bytes);
-    if (error < 0) {
-        goto free_admin;
-    }
-    fd = admin_listen(options, error_out, error_bytes);
+    int error = 0;
+    int fd = admin_listen(options, error_out, error_bytes);
     if (fd < 0) {
         error = fd;
         goto free_admin;
     }
+    admin->tokens = options->tokens;
     admin->metrics = options->metrics;
     admin->port = admin_port_of(fd);
     admin->daemon = MHD_start_daemon(
@@ -577,7 +572,6 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
 close_socket:
     close(fd);
 free_admin:
-    token_table_deinit(&admin->tokens);
     free(admin);
     return error;
 }
@@ -585,7 +579,6 @@ free_admin:
 void admin_stop(struct admin *admin)
 {
     MHD_stop_daemon(admin->daemon); /* Joins its thread and closes the socket. */
-    token_table_deinit(&admin->tokens);
     free(admin);
 }
 

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "src/metrics.h"
+#include "src/token.h"
 
 #define ADMIN_CONNECTIONS_MAX 64
 #define ADMIN_TIMEOUT_SECONDS 10
@@ -30,9 +31,8 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
-    /* What /admin/ asks of other hosts than this one; NULL: nobody else may. */
-    const char *token;
-    const char *token_file;
+    /* What /admin/ asks of other hosts than this one; empty: nobody else may. main's. */
+    const struct token_table *tokens;
 };
 
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,

@@ -75,6 +75,7 @@ struct server {
     struct publisher *publisher;
     struct access *access;
     struct metrics *metrics;
+    struct token_table admin_tokens; /* one, or none */
     struct admin *admin;
 
     uint16_t port;
@@ -100,6 +101,17 @@ struct server {
 static int server_fail(int error, const char *what, const char *remedy)
 {
     log_write(LOG_LEVEL_ERROR, "%s: %s; %s", what, strerror(-error), remedy);
+    return error;
+}
+
+/* Says why a value of the configuration is refused: text begins with its option, or with where it
+ * is given. */
+static int server_refuse(struct server *server, int error, const char *text)
+{
+    char located[MAIN_ERROR_BYTES_MAX];
+    options_locate(&server->options, text, located, sizeof located);
+    log_write(LOG_LEVEL_ERROR, "%s", located);
+    server->exit_status = error == -ENOMEM ? MAIN_EXIT_FAILED : MAIN_EXIT_USAGE;
     return error;
 }
 
@@ -171,11 +183,17 @@ static int server_create_encodings(struct server *server)
     /* It is touched at once: what does not fit would wake the kernel's OOM killer. */
     bool fits = system.memory_available_bytes == 0 ||
                 options.log.capacity_bytes < system.memory_available_bytes;
+    if (server->options.check_config) {
+        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
+    }
     int error = fits ? encodings_create(&server->encodings, &options) : -ENOMEM;
     if (error < 0) {
-        char what[64];
-        snprintf(what, sizeof what, "frame log of %zu bytes", options.log.capacity_bytes);
-        return server_fail(error, what, "free some memory or give a smaller --frame-log-bytes");
+        char text[160];
+        snprintf(text, sizeof text,
+                 "--frame-log-bytes: %" PRIu64 " bytes: %s; free some memory or give a smaller "
+                 "--frame-log-bytes",
+                 server->options.frame_log_bytes, strerror(-error));
+        return server_refuse(server, error, text);
     }
     return 0;
 }
@@ -209,6 +227,9 @@ static void server_remove_stale_counters(void)
 static int server_open_counters(struct server *server)
 {
     char path[sizeof server->counters_path];
+    if (server->options.check_config) { /* Other programs are not to see it. */
+        return counters_open(&server->counters, NULL, server->options.core_count);
+    }
     server_remove_stale_counters();
     snprintf(path, sizeof path, "%s/%s%ld", MAIN_COUNTERS_DIRECTORY, MAIN_COUNTERS_PREFIX,
              (long)getpid());
@@ -237,14 +258,11 @@ static int server_create_publisher(struct server *server)
         .encodings = server->encodings,
         .counters = &server->counters->publisher,
         .feed_specs = server->options.feeds.texts,
+        .feed_sources = server->options.feeds.sources,
         .feed_count = server->options.feeds.count,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
-    if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "--feed: %s", text);
-        server->exit_status = error == -EINVAL ? MAIN_EXIT_USAGE : MAIN_EXIT_FAILED;
-    }
-    return error;
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 /* Before the listeners: nobody comes in unasked. */
@@ -253,10 +271,50 @@ static int server_create_access(struct server *server)
     char text[MAIN_ERROR_BYTES_MAX] = "";
     int error = access_create(&server->access, &server->options.access, text, sizeof text);
     if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "%s", text);
-        server->exit_status = error == -ENOMEM ? MAIN_EXIT_FAILED : MAIN_EXIT_USAGE;
+        return server_refuse(server, error, text);
     }
-    return error;
+    if (access_describe_keys(server->access, text, sizeof text)) {
+        log_write(LOG_LEVEL_INFO, "keys for JWTs: %s", text);
+    }
+    return 0;
+}
+
+/* What opening them would refuse at any time. */
+static int server_check_listeners(struct server *server)
+{
+    const struct options *options = &server->options;
+    char words[MAIN_ERROR_BYTES_MAX - 32] = "";
+    char text[MAIN_ERROR_BYTES_MAX];
+    const char *option = "host";
+    struct listener_options clients = {.host = options->host, .port = (uint16_t)options->port};
+    struct listener_options admin = {.host = options->admin_host,
+                                     .port = (uint16_t)options->admin_port};
+    int error = listener_check_tcp(&clients, words, sizeof words);
+    if (error == 0 && options->unix_path != NULL) {
+        option = "unix";
+        error = listener_check_unix(options->unix_path, words, sizeof words);
+    }
+    if (error == 0) {
+        option = "admin-host";
+        error = listener_check_tcp(&admin, words, sizeof words);
+    }
+    if (error == 0 && listener_conflicts(&clients, &admin)) {
+        option = "admin-port";
+        error = -EINVAL;
+        snprintf(words, sizeof words, "%u is the port for clients, too; give another one",
+                 options->admin_port);
+    }
+    snprintf(text, sizeof text, "--%s: %s", option, words);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
+static int server_load_admin_token(struct server *server)
+{
+    char text[MAIN_ERROR_BYTES_MAX];
+    int error =
+        access_load_one_token(&server->admin_tokens, "admin-token", server->options.admin_token,
+                              server->options.admin_token_file, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 static int server_open_listeners(struct server *server)
@@ -376,8 +434,7 @@ static int server_start_admin(struct server *server)
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
         .metrics = server->metrics,
-        .token = server->options.admin_token,
-        .token_file = server->options.admin_token_file,
+        .tokens = &server->admin_tokens,
     };
     error = admin_start(&server->admin, &options, text, sizeof text);
     if (error < 0) {
@@ -434,21 +491,33 @@ static int server_start_threads(struct server *server)
     return error;
 }
 
-static int (*const server_steps[])(struct server *server) = {
-    server_open_signals,     server_raise_limits,  server_choose_epoch,     server_create_channels,
-    server_create_encodings, server_open_counters, server_create_publisher, server_create_access,
-    server_open_listeners,   server_create_cores,  server_start_admin,      server_start_threads,
+typedef int server_step(struct server *server);
+
+/* What --check-config runs as well: whatever the configuration alone decides, and no socket. */
+static server_step *const server_prepare_steps[] = {
+    server_open_signals,
+    server_raise_limits,
+    server_choose_epoch,
+    server_create_channels,
+    server_create_encodings,
+    server_open_counters,
+    server_create_publisher,
+    server_create_access,
+    server_load_admin_token,
+    server_check_listeners,
+    NULL,
+};
+static server_step *const server_open_steps[] = {
+    server_open_listeners, server_create_cores, server_start_admin, server_start_threads, NULL,
 };
 
-static int server_open(struct server *server)
+static int server_run_steps(struct server *server, server_step *const *steps)
 {
-    for (size_t i = 0; i < sizeof server_steps / sizeof server_steps[0]; i++) {
-        int error = server_steps[i](server);
-        if (error < 0) {
-            return error;
-        }
+    int error = 0;
+    for (size_t i = 0; error == 0 && steps[i] != NULL; i++) {
+        error = steps[i](server);
     }
-    return 0;
+    return error;
 }
 
 /* ---- Running ---- */
@@ -611,7 +680,7 @@ static void server_close_listeners(struct server *server)
     }
 }
 
-/* Releases what server_open() got to. */
+/* Releases what the steps got to. */
 static void server_close(struct server *server)
 {
     if (server->metrics != NULL) {
@@ -633,6 +702,7 @@ static void server_close(struct server *server)
     if (server->access != NULL) {
         access_destroy(server->access);
     }
+    token_table_deinit(&server->admin_tokens);
     server_close_listeners(server);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
@@ -657,7 +727,16 @@ static int server_main(struct server *server)
     server->signal_fd = -1;
     server->unix_fd = -1;
     server->exit_status = MAIN_EXIT_FAILED;
-    if (server_open(server) < 0) {
+    int error = server_run_steps(server, server_prepare_steps);
+    if (error == 0 && server->options.check_config) {
+        printf("configuration is good\n");
+        server_close(server);
+        return 0;
+    }
+    if (error == 0) {
+        error = server_run_steps(server, server_open_steps);
+    }
+    if (error < 0) {
         server_close(server);
         return server->exit_status;
     }
@@ -671,61 +750,6 @@ static int server_main(struct server *server)
     log_drain();
     log_write(LOG_LEVEL_INFO, "stopped");
     return atomic_load(&server->failed) ? MAIN_EXIT_FAILED : 0;
-}
-
-/* ---- --check-config ---- */
-
-static uint32_t main_check_open_channel(void *context, const char *symbol, size_t symbol_bytes,
-                                        enum md_type type)
-{
-    uint32_t *channel_count = context;
-    (void)symbol;
-    (void)symbol_bytes;
-    (void)type;
-    return (*channel_count)++;
-}
-
-static void main_check_publish(void *context, const struct md_update *update)
-{
-    (void)context;
-    (void)update;
-}
-
-static uint32_t main_check_room(void *context)
-{
-    (void)context;
-    return 0;
-}
-
-static void main_check_log(void *context, enum feed_level level, const char *text)
-{
-    (void)context;
-    (void)level;
-    (void)text;
-}
-
-/* The options are good; so are the feeds when each can be opened. Returns the exit status. */
-static int main_check(const struct options *options)
-{
-    uint32_t channel_count = 0;
-    struct feed_sink sink = {
-        .context = &channel_count,
-        .open_channel = main_check_open_channel,
-        .publish = main_check_publish,
-        .room = main_check_room,
-        .log = main_check_log,
-    };
-    for (uint32_t i = 0; i < options->feeds.count; i++) {
-        struct feed *feed;
-        char text[FEED_ERROR_BYTES_MAX];
-        if (feed_open(&feed, options->feeds.texts[i], &sink, clock_ns(CLOCK_REALTIME), text) < 0) {
-            fprintf(stderr, "ringcast: --feed: %s\n", text);
-            return MAIN_EXIT_USAGE;
-        }
-        feed->ops->close(feed);
-    }
-    printf("configuration is good\n");
-    return 0;
 }
 
 static void main_warn(const struct options *options)
@@ -764,7 +788,7 @@ int main(int argc, char **argv)
         return MAIN_EXIT_FAILED;
     }
     main_warn(&server.options);
-    int status = server.options.check_config ? main_check(&server.options) : server_main(&server);
+    int status = server_main(&server);
     log_close();
     options_deinit(&server.options);
     return status;

@@ -231,6 +231,13 @@ static int option_value_flag(const struct option_value *value, bool *flag_out)
     return value->text == NULL ? 0 : option_value_refuse(value, "yes or no");
 }
 
+/* NULL: the option, or its default. */
+static const char *option_value_origin(const struct option_value *value)
+{
+    bool is_kept = value->layer == OPTIONS_LAYER_FILE || value->layer == OPTIONS_LAYER_VARIABLE;
+    return is_kept ? value->source : NULL;
+}
+
 static int option_value_add(const struct option_value *value, struct options_list *list,
                             const char *text)
 {
@@ -245,6 +252,10 @@ static int option_value_add(const struct option_value *value, struct options_lis
         return option_value_refuse(value, valid);
     }
     assert_always(list->count < OPTIONS_LIST_COUNT_MAX);
+    list->sources[list->count] = option_value_origin(value);
+    if (list->sources[list->count] == NULL) {
+        list->sources[list->count] = "--feed";
+    }
     list->texts[list->count++] = text;
     return 0;
 }
@@ -296,7 +307,7 @@ static int option_value_ignore(const struct option_value *value, struct options 
     return 0;
 }
 
-int option_value_take(const struct option_value *value, struct options *options)
+static int option_value_store(const struct option_value *value, struct options *options)
 {
     void *target = (char *)options + value->spec->offset;
     uint64_t bytes;
@@ -333,4 +344,15 @@ int option_value_take(const struct option_value *value, struct options *options)
         return option_value_ignore(value, options);
     }
     return 0;
+}
+
+int option_value_take(const struct option_value *value, struct options *options)
+{
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    int error = option_value_store(value, options);
+    if (value->spec >= table && value->spec < table + count) { /* not a row of a test's own */
+        options->sources[value->spec - table] = option_value_origin(value);
+    }
+    return error;
 }

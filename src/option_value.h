@@ -15,9 +15,11 @@
 struct option_value {
     const struct option_spec *spec;
     enum options_layer layer;
-    const char *source; /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors */
-    const char *text;   /* NULL: a flag without a value */
-    bool is_whole;      /* One item of a list, commas and all. */
+    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. That of a variable or a
+     * file lives as long as the options. */
+    const char *source;
+    const char *text; /* NULL: a flag without a value */
+    bool is_whole;    /* One item of a list, commas and all. */
     const cpu_set_t *cpus;
     char *error_out;
 };

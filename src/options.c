@@ -101,7 +101,10 @@ static const struct option_spec options_specs[] = {
      1, 4095, NULL, "Tokens with their scopes, as JSON: see docs/access.md."},
     {"jwt-key-file", "PATH", NULL, NULL, "security.jwt_key_file", OPTION_TEXT,
      AT(access.jwt_key_file), 1, 4095, NULL,
-     "What JWTs are verified by: a secret (HS256), a PEM public key (EdDSA) or a JWK set."},
+     "What JWTs are verified by: PEM public keys (Ed25519, EdDSA) or a JWK set."},
+    {"jwt-secret-file", "PATH", NULL, NULL, "security.jwt_secret_file", OPTION_TEXT,
+     AT(access.jwt_secret_file), 1, 4095, NULL,
+     "A secret of 32 to 1024 bytes that JWTs are verified by (HS256)."},
     {"jwt-issuer", "TEXT", NULL, NULL, "security.jwt_issuer", OPTION_TEXT, AT(access.jwt_issuer), 1,
      255, NULL, "What a JWT must have as iss."},
     {"jwt-audience", "TEXT", "ringcast", NULL, "security.jwt_audience", OPTION_TEXT,
@@ -145,7 +148,7 @@ static const struct option_spec options_specs[] = {
     {"config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096, NULL,
      "Read the keys of this YAML file; variables and options win over them."},
     {"check-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(check_config), 0, 0, NULL,
-     "Check file, variables, options and feeds, say what is wrong, and end."},
+     "Do what the start does up to its sockets, say what is wrong, and end."},
     {"version", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_VERSION, 0, NULL,
      "Print the version and how it was compiled."},
     {"help", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_HELP, 0, NULL, "Print this."},
@@ -369,6 +372,15 @@ void options_deinit(struct options *options)
         free(options->kept);
         options->kept = next;
     }
+}
+
+void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes)
+{
+    size_t name_bytes = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, ": ") : 0;
+    const struct option_spec *spec = name_bytes == 0 ? NULL : options_find(text + 2, name_bytes);
+    const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
+    snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
+             source == NULL ? text : text + 2 + name_bytes);
 }
 
 static void options_print_choices(FILE *out, const struct option_spec *spec)

@@ -54,6 +54,7 @@ enum options_layer {
 
 struct options_list {
     const char *texts[OPTIONS_LIST_COUNT_MAX];
+    const char *sources[OPTIONS_LIST_COUNT_MAX]; /* "FILE:3: feeds", "--feed" */
     uint32_t count;
     enum options_layer layer; /* A list is of one layer: a later one replaces it. */
 };
@@ -100,6 +101,10 @@ struct options {
     /* Variables and keys that are accepted and have no use yet: main warns of each. */
     const char *ignored_names[OPTIONS_IGNORED_MAX];
     uint32_t ignored_count;
+
+    /* By the rows of the table, where the value is from: "FILE:3: admin.host", or a variable.
+     * NULL: the option, or its default. */
+    const char *sources[OPTIONS_TABLE_MAX];
 
     struct options_text *kept;
 };
@@ -149,6 +154,10 @@ struct options_input {
 int options_parse(struct options *options_out, const struct options_input *input,
                   char error_out[OPTIONS_ERROR_BYTES_MAX]);
 void options_deinit(struct options *options);
+
+/* Writes an error that begins with an option ("--host: ...") so that it begins with where the value
+ * is from, which may be a line of a file or a variable. */
+void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes);
 
 void options_print_help(FILE *out);
 void options_print_version(FILE *out);

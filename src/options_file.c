@@ -153,13 +153,13 @@ static int options_file_take_text(struct options_file *file, const struct option
     struct option_value value = {
         .spec = spec,
         .layer = OPTIONS_LAYER_FILE,
-        .source = source,
+        .source = option_value_keep(file->options, source, strlen(source)),
         .text = option_value_keep(file->options, entry->text, strlen(entry->text)),
         .is_whole = entry->kind == CONFIG_ITEM,
         .cpus = file->cpus,
         .error_out = error_out,
     };
-    if (value.text == NULL) {
+    if (value.source == NULL || value.text == NULL) {
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%s: not enough memory", source);
         return -ENOMEM;
     }

@@ -359,8 +359,8 @@ static void publisher_watch_logs(struct publisher *publisher)
 
 /* ---- Creation ---- */
 
-static int publisher_open_feed(struct publisher *publisher, const char *spec, char *error_out,
-                               size_t error_bytes)
+static int publisher_open_feed(struct publisher *publisher, const char *spec, const char *source,
+                               char *error_out, size_t error_bytes)
 {
     char text[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
@@ -374,7 +374,7 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, ch
     };
     int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
     if (error < 0) {
-        snprintf(error_out, error_bytes, "%s", text);
+        snprintf(error_out, error_bytes, "%s: %s", source, text);
         return error;
     }
     feed->is_simulated = feed->feed->ops == &feed_sim;
@@ -424,7 +424,8 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < options->feed_count; i++) {
-        int error = publisher_open_feed(publisher, options->feed_specs[i], error_out, error_bytes);
+        int error = publisher_open_feed(publisher, options->feed_specs[i], options->feed_sources[i],
+                                        error_out, error_bytes);
         if (error < 0) {
             publisher_destroy(publisher);
             return error;

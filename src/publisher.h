@@ -24,6 +24,7 @@ struct publisher_options {
     struct encodings *encodings;
     struct publisher_counters *counters;
     const char *const *feed_specs;
+    const char *const *feed_sources; /* where each is given, for its error: "--feed" */
     uint32_t feed_count;
 };
 

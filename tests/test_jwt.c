@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -14,6 +13,7 @@
 #include <string.h>
 
 #include "src/jwt.h"
+#include "src/key_text.h"
 #include "tests/guard_page.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -51,7 +51,9 @@ static int tear_down(void **state)
 static void load(const char *text)
 {
     char error[256] = "";
-    if (jwt_keys_load(&keys, text, strlen(text), error, sizeof error) != 0) {
+    int (*read)(struct jwt_keys *, const char *, size_t, char *, size_t) =
+        strcmp(text, SECRET) == 0 ? jwt_keys_load_secret : jwt_keys_load;
+    if (read(&keys, text, strlen(text), error, sizeof error) != 0) {
         fail_msg("%s", error);
     }
 }
@@ -209,7 +211,7 @@ static void a_kid_names_a_key(void **state)
     char token[1000];
     load("{\"keys\":[{\"kty\":\"oct\",\"kid\":\"old\","
          "\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"},"
-         "{\"kty\":\"OKP\",\"kid\":\"new\",\"x\":\"" SIGNER_X "\"}]}");
+         "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"new\",\"x\":\"" SIGNER_X "\"}]}");
     assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":\"old\"}", GOOD), JWT_OK);
     assert_int_equal(verify_hmac("{\"alg\":\"HS256\"}", GOOD), JWT_OK);
     assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":\"new\"}", GOOD), JWT_BAD_ALGORITHM);
@@ -321,28 +323,68 @@ static void nothing_is_read_behind_the_token(void **state)
     guard_page_deinit(&guard);
 }
 
-static void keys_that_are_none_are_refused_without_a_word_of_them(void **state)
+/* The key of RFC 8037 and another one, each with or without kid, in both orders. */
+static void a_token_without_kid_may_be_of_any_key_and_a_key_without_kid_of_any_token(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {
-        {"SECRETSECRETSECRETSECRETSECRET1", "32 to 1024 bytes, this one 31"},
-        {"SECRETSECRETSECRETSECRETSECRET1 \r\n", "this one 31"},
-        {"", "this one 0"},
-        {"-----BEGIN PUBLIC KEY-----\nSECRET\n-----END PUBLIC KEY-----", "no Ed25519 public key"},
-        {"-----BEGIN RSA PRIVATE KEY-----\nSECRET", "no Ed25519 public key"},
-        {"{\"keys\":[]}", "at least one key"},
-        {"{\"keys\":[{\"kty\":\"RSA\",\"n\":\"SECRET\"}]}", "kty \"oct\" and k"},
-        {"{\"keys\":[{\"kty\":\"oct\",\"k\":\"SECRET\"}]}", "kty \"oct\" and k"},
-        {"{\"keys\":[{\"kty\":\"OKP\",\"x\":\"SECREQ\"}]}", "no Ed25519 public key"},
-        {"{\"SECRET", "a JWK set is"},
+    static const char *const kids[] = {"", ",\"kid\":\"a\"", ",\"kid\":\"b\""};
+    static const struct {
+        const char *header;
+        enum jwt_status statuses[3]; /* by the kid of the right key; the other's is "other" */
+    } cases[] = {
+        {"{\"alg\":\"EdDSA\"}", {JWT_OK, JWT_OK, JWT_OK}},
+        {"{\"alg\":\"Ed25519\"}", {JWT_OK, JWT_OK, JWT_OK}},
+        {"{\"alg\":\"EdDSA\",\"kid\":\"a\"}", {JWT_OK, JWT_OK, JWT_UNKNOWN_KEY}},
+        {"{\"alg\":\"Ed25519\",\"kid\":\"b\"}", {JWT_OK, JWT_UNKNOWN_KEY, JWT_OK}},
+        {"{\"alg\":\"EdDSA\",\"kid\":\"other\"}", {JWT_OK, JWT_BAD_SIGNATURE, JWT_BAD_SIGNATURE}},
+        {"{\"alg\":\"HS256\"}", {JWT_BAD_ALGORITHM, JWT_BAD_ALGORITHM, JWT_BAD_ALGORITHM}},
+        {"{\"alg\":\"Ed448\"}", {JWT_BAD_ALGORITHM, JWT_BAD_ALGORITHM, JWT_BAD_ALGORITHM}},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char error[256] = "";
-        assert_int_equal(
-            jwt_keys_load(&keys, cases[i][0], strlen(cases[i][0]), error, sizeof error), -EINVAL);
-        if (strstr(error, cases[i][1]) == NULL || strstr(error, "SECRET") != NULL) {
-            fail_msg("%s: %s", cases[i][0], error);
+    for (int order = 0; order < 2; order++) {
+        for (size_t kid = 0; kid < 3; kid++) {
+            char right[200];
+            char set[1000];
+            char token[1000];
+            snprintf(right, sizeof right,
+                     "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" SIGNER_X "\"%s}", kids[kid]);
+            snprintf(set, sizeof set,
+                     "{\"keys\":[%s%s{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"other\",\"x\":"
+                     "\"WBJfXxfpXzRwahjDR2AdPnuVP8Ks3RYtjqly4cIpnTY\"}%s%s]}",
+                     order == 0 ? right : "", order == 0 ? "," : "", order == 0 ? "" : ",",
+                     order == 0 ? "" : right);
+            jwt_keys_deinit(&keys);
+            load(set);
+            for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                sign(token, cases[i].header, GOOD, false, NULL);
+                assert_int_equal(verify_at(token, NOW), cases[i].statuses[kid]);
+            }
         }
+    }
+}
+
+/* A Keycloak token names each client: many brackets, few within each other. */
+static void brackets_are_counted_by_depth(void **state)
+{
+    (void)state;
+    static char claims[3000];
+    load(SECRET);
+    size_t at =
+        (size_t)snprintf(claims, sizeof claims, "{\"exp\":1800000600,\"resource_access\":{");
+    for (int i = 0; i < 60; i++) {
+        at += (size_t)snprintf(claims + at, sizeof claims - at,
+                               "%s\"client-%d\":{\"roles\":[\"{[{[view\"]}", i == 0 ? "" : ",", i);
+    }
+    snprintf(claims + at, sizeof claims - at, "}}");
+    assert_int_equal(verify_hmac(HS256, claims), JWT_OK);
+    for (int depth = KEY_TEXT_DEPTH_MAX - 3; depth < KEY_TEXT_DEPTH_MAX + 3; depth++) {
+        char open[64] = "";
+        char close[64] = "";
+        memset(open, '[', (size_t)depth);
+        memset(close, ']', (size_t)depth);
+        snprintf(claims, sizeof claims, "{\"exp\":1800000600,\"x\":\"\\\"[[[\",\"y\":%s%s}", open,
+                 close);
+        assert_int_equal(verify_hmac(HS256, claims),
+                         depth + 1 <= KEY_TEXT_DEPTH_MAX ? JWT_OK : JWT_MALFORMED);
     }
 }
 
@@ -358,7 +400,8 @@ int main(void)
         JWT_TEST(claims_are_judged_with_the_stated_leeway),
         JWT_TEST(what_is_no_token_is_refused),
         JWT_TEST(nothing_is_read_behind_the_token),
-        JWT_TEST(keys_that_are_none_are_refused_without_a_word_of_them),
+        JWT_TEST(a_token_without_kid_may_be_of_any_key_and_a_key_without_kid_of_any_token),
+        JWT_TEST(brackets_are_counted_by_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

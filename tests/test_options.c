@@ -715,6 +715,7 @@ static void the_example_has_every_key_with_its_default(void **state)
     options.admin_host = defaults.admin_host;
     options.access.jwt_audience = defaults.access.jwt_audience;
     options.feeds = defaults.feeds;
+    memcpy(options.sources, defaults.sources, sizeof options.sources);
     assert_memory_equal(&options, &defaults, sizeof options);
 }
 

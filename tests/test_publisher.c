@@ -144,11 +144,16 @@ static uint64_t mono_ns;
 static int create(const char *const *specs, uint32_t count)
 {
     char error[FEED_ERROR_BYTES_MAX] = "";
+    const char *sources[PUBLISHER_FEEDS_MAX];
+    for (uint32_t i = 0; i < PUBLISHER_FEEDS_MAX; i++) {
+        sources[i] = "--feed";
+    }
     struct publisher_options options = {
         .channels = channels,
         .encodings = encodings,
         .counters = &counters->publisher,
         .feed_specs = specs,
+        .feed_sources = sources,
         .feed_count = count,
     };
     return publisher_create(&publisher, &options, error, sizeof error);

@@ -118,7 +118,7 @@ class AccessCase(unittest.TestCase):
 
 
 class Tokens(AccessCase):
-    options = ("--enable-auth", "--tokens-file", "@tokens.json", "--jwt-key-file", "@jwt.key",
+    options = ("--enable-auth", "--tokens-file", "@tokens.json", "--jwt-secret-file", "@jwt.key",
                *TRUST, "--messages-per-second", "1000", "--handshakes-per-second", "1000",
                "--max-connections-per-ip", "1000")
 
@@ -538,7 +538,7 @@ class GivenLimits(AccessCase):
 
 class Floods(AccessCase):
     """All at once, with tokens: nobody else notices, and nothing grows."""
-    options = ("--enable-auth", "--tokens-file", "@tokens.json", "--jwt-key-file", "@jwt.key", *TRUST)
+    options = ("--enable-auth", "--tokens-file", "@tokens.json", "--jwt-secret-file", "@jwt.key", *TRUST)
 
     def follow(self, stop, frames, faults):
         client = RawClient(self.server.port, extra=bearer(FULL))
@@ -639,11 +639,12 @@ class Options(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             path = pathlib.Path(directory) / "file"
             for content, option, words in (
-                    ("SECRET", "--auth-token-file", "--auth-token-file: a token has 16 to"),
+                    ("SECRET", "--auth-token-file", f"--auth-token-file: {path}: a token has 16 to"),
                     ('{"tokens":[{"name":"a","token":"SECRET"}]}', "--tokens-file", "tokens[0]: a"),
                     ('{"tokens":[SECRET', "--tokens-file", "not JSON at line 1"),
-                    ("SECRET", "--jwt-key-file", "a secret for HS256 has 32"),
-                    ("SECRET", "--admin-token-file", "--admin-token-file: a token has")):
+                    ("SECRET", "--jwt-key-file", "no key is in it"),
+                    ("SECRET", "--jwt-secret-file", "a secret for HS256 has 32"),
+                    ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token has")):
                 path.write_text(content)
                 on = () if "admin" in option else ("--enable-auth",)
                 self.refuse(*on, option, str(path), words=words)

@@ -235,7 +235,7 @@ class RealServer(unittest.TestCase):
                       "--frame-log-bytes", "4m", "--send-buffer-bytes", "16k"),
                      (cls.talk, cls.lag, cls.resume, cls.replay, cls.sbe, cls.drain))
             cls.hear(("--feed", "sim:symbols=20,rate=500,types=quote+trade", "--enable-auth",
-                      "--jwt-key-file", str(key), "--messages-per-second", "10"), (cls.auth,))
+                      "--jwt-secret-file", str(key), "--messages-per-second", "10"), (cls.auth,))
 
     @classmethod
     def hear(cls, options, sessions):

@@ -113,7 +113,7 @@ class ManyResume(unittest.TestCase):
 
     def test_a_thousand_clients_get_every_frame_that_they_missed_once(self):
         with Server("--feed", FEED, "--max-connections", "1100") as server:
-            wait_until(lambda: server.stats()["publisher"]["channels"] == 40)
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["channels"] == 40, 60))
             members = [Member() for _ in range(self.COUNT)]
             self.addCleanup(close_all, members)
             for member in members:
@@ -248,7 +248,7 @@ class Holes(unittest.TestCase):
         trackers = []
         for _ in range(2):
             with Server("--feed", "sim:symbols=10,rate=1000,types=quote+trade") as server:
-                wait_until(lambda: server.stats()["publisher"]["ticks"] > 300)
+                self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 300, 60))
                 tracker = Tracker()
                 with RawClient(server.port) as client:
                     if not trackers:
@@ -295,7 +295,7 @@ class Replay(ServerTestCase):
     SYMBOLS = ["000001.SZ", "600519.SH", "AAPL.US"]
 
     def setUp(self):
-        wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 6000)
+        self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 6000, 60))
 
     def begin(self, client, **data):
         client.next_message(("WELCOME",))
@@ -381,7 +381,7 @@ class Replay(ServerTestCase):
     def test_what_is_gone_or_not_yet_there_is_told(self):
         with Server("--feed", "sim:symbols=20,rate=20000,types=quote+trade",
                     "--frame-log-bytes", "1048576") as server:
-            wait_until(lambda: server.stats()["publisher"]["ticks"] > 20000)
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 20000, 60))
             with RawClient(server.port) as client:
                 error = self.begin(client, symbols=["000001.SZ"], data_types=["trade"],
                                    **{"from": 1})["data"]
@@ -398,7 +398,7 @@ class Snapshots(ServerTestCase):
     options = ("--feed", "sim:symbols=50,rate=500,types=quote+trade", "--max-connections", "600")
 
     def test_the_frames_follow_the_answer_and_are_of_the_seqs_it_tells(self):
-        wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 2000)
+        self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 2000, 60))
         with RawClient(self.server.port) as client:
             client.next_message(("WELCOME",))
             client.send_text(json.dumps({"type": "SNAPSHOT", "id": 3, "data": {
@@ -415,7 +415,7 @@ class Snapshots(ServerTestCase):
                 client.next_message(DATA_TYPES, timeout=0.5)
 
     def test_a_storm_of_them_is_answered_and_costs_no_encoding(self):
-        wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 2000)
+        self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] > 2000, 60))
         symbols = ["000001.SZ"] + [f"SIM{i:05}.SIM" for i in range(20, 40)]
         ask = json.dumps({"type": "SNAPSHOT", "data": {"symbols": symbols, "data_types": ["quote"]}})
         members = [Member() for _ in range(500)]
@@ -463,7 +463,7 @@ class Modify(unittest.TestCase):
     def test_a_limit_of_lag_is_kept_by_the_subscription_that_has_it(self):
         with Server("--feed", "sim:symbols=20,rate=10000,types=quote+trade",
                     "--send-buffer-bytes", "65536") as server:
-            wait_until(lambda: server.stats()["publisher"]["channels"] == 40)
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["channels"] == 40, 60))
             with RawClient(server.port, receive_buffer=4096, timeout=30) as client:
                 client.subscribe(["000001.SZ", "600519.SH", "SIM*"], ["trade"])
                 answer = client.ask({"type": "MODIFY", "data": {

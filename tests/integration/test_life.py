@@ -325,8 +325,7 @@ class Lag(unittest.TestCase):
     def test_without_max_lag_half_of_the_log_is_told(self):
         with Server(*self.BUSY, "--frame-log-bytes", "4m") as server:
             client = stalled(server, ["trade"])
-            begin = server.stats()["message_queue"]["frames_published"]
-            wait_until(lambda: server.stats()["message_queue"]["frames_published"] - begin > 14000)
+            server.wait_for_ticks(14000)
             lag = self.read_until(client, "LAG", Tracker())["data"]
             self.assertGreater(lag["ms"], 0)
             self.assertEqual(lag["cause"], "client")
@@ -414,7 +413,7 @@ class Drain(unittest.TestCase):
         count, window = 1000, 8.0
         with Server("--feed", "sim:symbols=5,rate=10,types=quote", "--max-connections", "1100",
                     "--drain-timeout", str(window)) as server:
-            wait_until(lambda: server.stats()["publisher"]["channels"] == 5)
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["channels"] == 5, 60))
             clients = []
             for start in range(0, count, 100):
                 clients += await asyncio.gather(*(
@@ -479,7 +478,7 @@ class Drain(unittest.TestCase):
             client = RawClient(server.port, receive_buffer=4096 if stalled_client else None)
             client.send_text(subscribe_message(["*"], ["quote"]))
             if stalled_client:
-                wait_until(lambda: server.stats()["connections"]["blocked"] > 0)
+                server.wait_until_blocked()
             else:
                 client.next_message(("SUBSCRIBED",))
             begin = time.monotonic()

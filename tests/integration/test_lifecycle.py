@@ -246,8 +246,7 @@ class Signals(unittest.TestCase):
         with Server("--feed", "sim:symbols=20,rate=20000", "--send-buffer-bytes", "16k") as server:
             client = RawClient(server.port, receive_buffer=4096)
             client.send_text(subscribe_message(["*"], ["quote"]))
-            self.assertTrue(wait_until(
-                lambda: server.stats()["connections"]["blocked"] > 0), server.stats())
+            server.wait_until_blocked()
             begin = time.monotonic()
             server.signal(signal.SIGTERM)
             code = server.wait()
@@ -262,7 +261,7 @@ class Signals(unittest.TestCase):
                         "16k") as server:
                 client = RawClient(server.port, receive_buffer=4096)  # holds the end up: it never
                 client.send_text(subscribe_message(["*"], ["quote"]))  # answers the Close
-                wait_until(lambda: server.stats()["connections"]["blocked"] > 0)
+                server.wait_until_blocked()
                 server.signal(signal.SIGTERM)
                 server.wait_for_line("SIGTERM received")
                 time.sleep(0.22)

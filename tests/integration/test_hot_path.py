@@ -73,6 +73,7 @@ class HotPath(unittest.TestCase):
                     time.sleep(0.05)
                     text = pathlib.Path(statistics.name).read_text(encoding="utf8")
                     listening = re.search(r"listening on \S+:(\d+)", text)
+                self.assertIsNotNone(listening, text)
                 url = f"ws://127.0.0.1:{listening[1]}"
                 bench = spawn([program("ringcast-bench"), "-c", "50", "-d", "3", "-s", "*", url],
                               stdout=subprocess.PIPE, text=True)

@@ -109,6 +109,7 @@ def close_all(members):
 
 
 class ManyResume(unittest.TestCase):
+    runs_alone = "a thousand clients are lent what all processes of an ordinary user may have locked"
     COUNT = 1000
 
     def test_a_thousand_clients_get_every_frame_that_they_missed_once(self):

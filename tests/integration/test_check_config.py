@@ -201,6 +201,9 @@ class CheckConfig(unittest.TestCase):
         for option, value in (("--host", "no-such-host.invalid"), ("--feed", "sim:symbls=3")):
             self.assert_refused((f"ringcast: {option}: ",), "--config", path, option, value)
 
+    def test_a_quiet_log_hides_no_refusal(self):
+        self.assert_refused(("--enable-auth: ",), "--enable-auth", "--log-level", "CRITICAL")
+
     def test_what_is_good_passes_both_and_leaves_nothing(self):
         for arguments in GOOD:
             with self.subTest(arguments):

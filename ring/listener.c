@@ -247,11 +247,11 @@ static int listener_refuse_unix(const char *path, int error, char *error_out, si
 
 int listener_check_unix(const char *path, char *error_out, size_t error_bytes)
 {
-    char directory[sizeof((struct sockaddr_un *)0)->sun_path] = ".";
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
     const char *slash = strrchr(path, '/');
     struct stat status;
-    if (slash != NULL) { /* "/" stays as it is. */
-        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path) + (slash == path), path);
+    if (slash != NULL) { /* What ends with "/." is a directory, or an error. */
+        snprintf(directory, sizeof directory, "%.*s/.", (int)(slash - path), path);
     }
     int error = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
     if (error == 0 && lstat(path, &status) == 0 &&

@@ -144,12 +144,12 @@ static const struct key_text_sign key_text_signs[] = {
     {"PRIVATE KEY", false, "a PEM whose BEGIN line is damaged", "give the public key"},
     {"BEGIN CERTIFICATE", false, "a PEM whose BEGIN line is damaged", "give the public key"},
     {"<!doctype", true, "a page of HTML", "download the key itself"},
-    {"<html", true, "a page of HTML", "download the key itself"},
-    {"<?xml", true, "a page of HTML or XML", "download the key itself"},
     {"bearer eyJ", true, "a token", "give the key that it was signed with"},
 };
 static const struct key_text_sign key_text_token = {
     .noun = "a token", .remedy = "give the key that it was signed with"};
+static const struct key_text_sign key_text_page = {.noun = "a page of HTML or XML",
+                                                   .remedy = "download the key itself"};
 static const struct key_text_sign key_text_url = {
     .noun = "a URL", .remedy = "nothing is downloaded; give a file with what is there"};
 static const struct key_text_sign key_text_json = {
@@ -237,6 +237,9 @@ static const struct key_text_sign *key_text_find_sign(struct key_text whole)
     if (key_text_begins(text, "eyJ") && memchr(text.at, '.', text.bytes) != NULL) {
         return &key_text_token;
     }
+    if (key_text_begins(text, "<") && (key_text_has(text, "</") || key_text_has(text, "/>"))) {
+        return &key_text_page;
+    }
     return key_text_is_url(text) ? &key_text_url : NULL;
 }
 
@@ -259,7 +262,9 @@ static int key_text_from_base64(uint8_t *out, size_t out_bytes, struct key_text 
         char c = text.at[i];
         digits[count++] = c == '+' ? '-' : c == '/' ? '_' : c;
     }
-    return key_text_base64url(out, out_bytes, digits, count);
+    int bytes = key_text_base64url(out, out_bytes, digits, count);
+    OPENSSL_cleanse(digits, sizeof digits);
+    return bytes;
 }
 
 static int key_text_from_hex(uint8_t *out, size_t out_bytes, struct key_text text)
@@ -280,9 +285,6 @@ static int key_text_from_hex(uint8_t *out, size_t out_bytes, struct key_text tex
     return count % 2 == 0 ? (int)(count / 2) : -1;
 }
 
-/* Says what a text is: "it is a URL". is_key: and what to do when a key is wanted. false: it is
- * nothing that is known. Secrets that are drawn at random are nothing (but one in some millions).
- */
 bool key_text_recognise(struct key_text text, bool is_key, char *out, size_t out_bytes)
 {
     static int (*const decoders[])(uint8_t *, size_t, struct key_text) = {key_text_from_base64,

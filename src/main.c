@@ -110,7 +110,7 @@ static int server_refuse(struct server *server, int error, const char *text)
 {
     char located[MAIN_ERROR_BYTES_MAX];
     options_locate(&server->options, text, located, sizeof located);
-    log_write(LOG_LEVEL_ERROR, "%s", located);
+    log_write(LOG_LEVEL_CRITICAL, "%s", located);
     server->exit_status = error == -ENOMEM ? MAIN_EXIT_FAILED : MAIN_EXIT_USAGE;
     return error;
 }

@@ -178,6 +178,8 @@ static const struct key_form forms[] = {
     FORM("URL of a file", "file:///etc/ringcast/jwt.pem", 0, "URL"),
     FORM("HTML", "<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n", 0, "HTML"),
     FORM("HTML after blanks", BOM "\n <HTML><body>Not Found</body></html>", 0, "HTML"),
+    FORM("piece of HTML", "<h1>404 Not Found</h1>\n<p>nothing is here</p>\n", 0, "HTML or XML"),
+    FORM("key in XML", "<RSAKeyValue><Modulus>AQAB</Modulus></RSAKeyValue>", 0, "HTML or XML"),
     FORM("XML", "<?xml version=\"1.0\"?><EntityDescriptor entityID=\"x\"></EntityDescriptor>", 0,
          "HTML or XML"),
     FORM("JWK set", SET, 1, NULL),

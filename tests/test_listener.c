@@ -330,6 +330,69 @@ static void a_unix_path_in_no_directory_is_refused_in_words(void **state)
     assert_words_say("/tmp/ringcast-no-such-directory/socket");
 }
 
+/* The check comes first and opens nothing; each answer is that of the opening. */
+static void the_check_of_a_unix_path_is_that_of_its_opening(void **state)
+{
+    (void)state;
+    char at[4][128];
+    snprintf(at[0], sizeof at[0], "%s/none/socket", directory);
+    snprintf(at[1], sizeof at[1], "%s/link", directory);
+    snprintf(at[2], sizeof at[2], "%s/file", directory);
+    snprintf(at[3], sizeof at[3], "%s/file/socket", directory);
+    assert_int_equal(symlink("nowhere", at[1]), 0);
+    fclose(fopen(at[2], "w"));
+    static const int errors[] = {-ENOENT, -EADDRINUSE, -EADDRINUSE, -ENOTDIR};
+    int fd;
+    for (size_t i = 0; i < 4; i++) {
+        char checked[sizeof words];
+        assert_int_equal(listener_check_unix(at[i], words, sizeof words), errors[i]);
+        memcpy(checked, words, sizeof words);
+        assert_int_equal(open_unix(at[i], &fd), errors[i]);
+        assert_string_equal(words, checked);
+    }
+    assert_int_equal(listener_check_unix(path, words, sizeof words), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(open_unix(path, &fd), 0);
+    close(fd); /* It is left there. */
+    assert_int_equal(listener_check_unix(path, words, sizeof words), 0);
+    assert_int_equal(open_unix(path, &fd), 0);
+    close(fd);
+    unlink(at[1]);
+    unlink(at[2]);
+}
+
+static void two_servers_conflict_where_one_takes_the_others_clients(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hosts[2];
+        bool conflict;
+    } cases[] = {
+        {{"127.0.0.1", "127.0.0.1"}, true},
+        {{"0.0.0.0", "127.0.0.1"}, true},
+        {{"0.0.0.0", "0.0.0.0"}, true},
+        {{"::", "127.0.0.1"}, true},
+        {{"::", "0.0.0.0"}, true},
+        {{"::", "::1"}, true},
+        {{"::1", "::1"}, true},
+        {{"127.0.0.1", "127.0.0.2"}, false},
+        {{"0.0.0.0", "::1"}, false},
+        {{"127.0.0.1", "::1"}, false},
+        {{"127.0.0.1", "a..b"}, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int order = 0; order < 2; order++) {
+            struct listener_options one = {.host = cases[i].hosts[order], .port = 8765};
+            struct listener_options other = {.host = cases[i].hosts[!order], .port = 8765};
+            assert_int_equal(listener_conflicts(&one, &other), cases[i].conflict);
+            other.port = 8080;
+            assert_false(listener_conflicts(&one, &other));
+            one.port = other.port = 0;
+            assert_false(listener_conflicts(&one, &other));
+        }
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -348,6 +411,8 @@ int main(void)
         TEST(a_plain_file_at_the_unix_path_is_left_alone),
         TEST(a_unix_path_is_at_most_107_bytes_long),
         TEST(a_unix_path_in_no_directory_is_refused_in_words),
+        TEST(the_check_of_a_unix_path_is_that_of_its_opening),
+        TEST(two_servers_conflict_where_one_takes_the_others_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

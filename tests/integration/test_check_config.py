@@ -10,6 +10,7 @@ import unittest
 from server import SANITIZER_WORDS, Server, clean_environment, program, run
 
 PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+SMALL = ("--frame-log-bytes", "1m")  # less for the start to touch
 TOKEN = "full-token-0123456789abcdef"
 MEMORY_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 STAMP = re.compile(r"^\S+Z (ERROR|CRITICAL) ", re.MULTILINE)
@@ -178,12 +179,12 @@ class CheckConfig(unittest.TestCase):
             if "64g" in arguments and MEMORY_BYTES > 60 << 30:
                 continue
             with self.subTest(arguments):
-                self.assert_refused((f"{arguments[0]}: ", words), *PORTS, *arguments)
+                self.assert_refused((f"{arguments[0]}: ", words), *PORTS, *SMALL, *arguments)
 
     def test_what_a_variable_says_wrong(self):
         for env, *words in BAD_VARIABLES:
             with self.subTest(env):
-                self.assert_refused(words, *PORTS[4:], env=env)
+                self.assert_refused(words, "--admin-port", "0", *SMALL, env=env)
 
     def test_what_a_file_says_wrong_is_told_with_its_line_and_key(self):
         path = f"{self.folder}/ringcast.yaml"
@@ -193,13 +194,17 @@ class CheckConfig(unittest.TestCase):
             with self.subTest(text):
                 pathlib.Path(path).write_text(self.fill(text))
                 line = text[:text.index("#!")].count("\n") + 1
-                self.assert_refused((f"{path}:{line}: {words}",), "--config", path)
+                small = () if "frame_log" in text else SMALL
+                self.assert_refused((f"{path}:{line}: {words}",), "--config", path, *small)
 
     def test_an_option_over_a_file_is_blamed_itself(self):
         path = f"{self.folder}/ringcast.yaml"
         pathlib.Path(path).write_text("websocket:\n  host: 127.0.0.1\nfeeds: [sim]\n")
         for option, value in (("--host", "no-such-host.invalid"), ("--feed", "sim:symbls=3")):
             self.assert_refused((f"ringcast: {option}: ",), "--config", path, option, value)
+
+    def test_a_quiet_log_hides_no_refusal(self):
+        self.assert_refused(("--enable-auth: ",), "--enable-auth", "--log-level", "CRITICAL")
 
     def test_what_is_good_passes_both_and_leaves_nothing(self):
         for arguments in GOOD:

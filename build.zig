@@ -117,6 +117,7 @@ const src = Folder{
         "session_subscribe.c",
         "token.c",
         "variant.c",
+        "watchdog.c",
     },
 };
 const tools = Folder{
@@ -225,6 +226,7 @@ const test_names = [_][]const u8{
     "utf8",
     "venue_binance",
     "venue_coinbase",
+    "watchdog",
     "ws_client",
     "ws_decoder",
     "ws_deflate",

@@ -541,6 +541,7 @@ static void core_turn(struct core *core)
 {
     uint64_t next_publish_ns = UINT64_MAX;
     core_check_pins(core);
+    counter_add(&core->counters->turns, 1);
     core->options.clock(core->options.context, &core->time);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {

@@ -1,8 +1,8 @@
 /*
  * admin: the HTTP server for health, statistics and metrics.
  *
- *   GET /health /livez    200 while the process runs
- *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining)
+ *   GET /health /livez    200 while the process runs, 503 while a thread is stalled (watchdog.h)
+ *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
  *   GET /stats            numbers as JSON
  *   GET /metrics          numbers as Prometheus text
  *   GET /schema/md.xml    the schema of md.sbe.v1

@@ -35,9 +35,11 @@
 #include "src/options.h"
 #include "src/publisher.h"
 #include "src/session.h"
+#include "src/watchdog.h"
 
 #define MAIN_FRAME_BYTES_MAX (64 * KIB)
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
+#define MAIN_START_INTERVAL_MS 1
 #define MAIN_STOP_INTERVAL_MS 10
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
@@ -49,6 +51,11 @@
 #define MAIN_ERROR_BYTES_MAX 512
 #define MAIN_EXIT_FAILED 1
 #define MAIN_EXIT_USAGE 2
+
+/* jemalloc reads it at its start. A second arena would be mapped by the thread that first needs it,
+ * and jemalloc 5.3 crashes when there is no room for it. Ticks allocate nothing: one suffices. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:1";
 
 struct server;
 
@@ -76,6 +83,7 @@ struct server {
     struct access *access;
     struct metrics *metrics;
     struct token_table admin_tokens; /* one, or none */
+    struct watchdog watchdog;
     struct admin *admin;
 
     uint16_t port;
@@ -419,11 +427,18 @@ static int server_create_cores(struct server *server)
 static int server_start_admin(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX];
+    struct watchdog_options watchdog = {
+        .counters = server->counters,
+        .limit_ns = server->options.watchdog_seconds * NS_PER_SECOND,
+        .has_publisher = server->options.publisher == OPTIONS_PUBLISHER_THREAD,
+    };
+    watchdog_init(&server->watchdog, &watchdog);
     struct metrics_options source = {
         .counters = server->counters,
         .log = encodings_json_log(server->encodings),
         .options = &server->options,
         .epoch = server->epoch,
+        .watchdog = &server->watchdog,
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {
@@ -577,26 +592,42 @@ static bool server_wait(struct server *server, int timeout_ms)
     return true;
 }
 
-/* Once a second. */
+/* Each time main has waited; the metrics take a sample once a second. */
 static void server_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         metrics_tick(server->metrics, now_ns);
     }
 }
 
+/* The threads open rings of their own, which may fail. true: all of them run. */
+static bool server_await_threads(struct server *server)
+{
+    bool stop = false;
+    watchdog_look(&server->watchdog, clock_ns(CLOCK_MONOTONIC));
+    while (!stop && !watchdog_has_begun(&server->watchdog) &&
+           atomic_load(&server->ended_count) == 0) {
+        stop = server_wait(server, MAIN_START_INTERVAL_MS);
+        watchdog_look(&server->watchdog, clock_ns(CLOCK_MONOTONIC));
+    }
+    return !stop && atomic_load(&server->ended_count) == 0;
+}
+
 /* Returns when a signal has come or a thread has ended by itself. */
 static void server_run(struct server *server)
 {
     bool stop = false;
+    metrics_set_state(server->metrics, METRICS_READY);
+    server_announce(server);
+    server_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = server_wait(server, MAIN_DRAIN_INTERVAL_MS);
         server_tick(server);
     }
-    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- The end ---- */
@@ -740,10 +771,10 @@ static int server_main(struct server *server)
         server_close(server);
         return server->exit_status;
     }
-    metrics_set_state(server->metrics, METRICS_READY);
-    server_announce(server);
-    server_greet(server);
-    server_run(server);
+    if (server_await_threads(server)) {
+        server_run(server);
+    }
+    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
     server_drain(server);
     log_write(LOG_LEVEL_INFO, "stopping: clients are told, which takes at most 2 s");
     server_close(server);

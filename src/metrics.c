@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/log.h"
 
@@ -131,6 +132,7 @@ static const struct metrics_field metrics_core_table[] = {
     COUNTER(core_laps, "core_laps_total", NULL, "Times the core was passed by the writer."),
     COUNTER(recv_no_buffer, "receive_buffer_shortages_total", NULL,
             "Times no buffer was free for a client's bytes."),
+    COUNTER(turns, "turns_total", NULL, "Turns of the core's loop: ten a second and more."),
     COUNTER(cq_overflow, "completion_queue_overflows_total", NULL, "Must stay 0."),
 };
 
@@ -139,6 +141,7 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(tick_bytes, "published_bytes_total", "Bytes of frames in the log, ever."),
     TICKS(ticks_refused, "ticks_refused_total", "Ticks too long, or for no channel."),
     {"channels", "channels", NULL, "Channels that exist.", true, false, PUBLISHER_AT(channels)},
+    TICKS(turns, "publisher_turns_total", "Polls of the feeds: ten a second and more."),
     TICKS(wakes, "core_wakes_total", "Sleeping cores woken."),
     TICKS(feed_skipped, "feed_skipped_total", "Well-formed input that is no tick."),
     TICKS(feed_malformed, "feed_malformed_total", "Input that does not parse."),
@@ -605,8 +608,14 @@ char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_
     metrics_write_head(out, "ringcast_build_info", "gauge", "1, with the version as a label.");
     fprintf(out, "ringcast_build_info{version=\"%s\",epoch=\"%s\"} 1\n", RINGCAST_VERSION,
             metrics->options.epoch);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    const struct watchdog *watchdog = metrics->options.watchdog;
+    bool is_stalled = watchdog != NULL && watchdog_is_stalled(watchdog, now_ns);
     metrics_write_gauge(out, "ringcast_ready", "Whether /ready answers 200.",
-                        metrics_state(metrics) == METRICS_READY);
+                        metrics_state(metrics) == METRICS_READY && !is_stalled);
+    if (watchdog != NULL) {
+        watchdog_write_prometheus(watchdog, out, now_ns);
+    }
     metrics_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
                         metrics->options.options->connections_max);
     metrics_write_cores(out, counters);

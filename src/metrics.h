@@ -18,6 +18,7 @@
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 #include "src/options.h"
+#include "src/watchdog.h"
 
 enum metrics_state {
     METRICS_STARTING, /* The cores do not run yet. */
@@ -30,6 +31,7 @@ struct metrics_options {
     const struct frame_log *log;
     const struct options *options;
     const char *epoch;
+    const struct watchdog *watchdog; /* NULL: none */
 };
 
 struct metrics;

@@ -246,16 +246,22 @@ static int core_map_all(struct core *core)
     return 0;
 }
 
-static void core_close_streams(struct core *core)
+static void core_unmap_stream(struct core_stream *stream)
 {
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+    core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
+    core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+}
+
+/* The first count of them, which are open. */
+static void core_close_streams(struct core *core, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
         struct core_stream *stream = &core->streams[i];
         for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
             free(stream->groups[group].entries);
         }
         subs_deinit(&stream->subs);
-        core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
-        core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+        core_unmap_stream(stream);
     }
 }
 
@@ -268,21 +274,26 @@ static int core_open_stream(struct core_stream *stream, struct core_encoding *en
     stream->run = atomic_load(&encoding->run);
     stream->channels = core_map(log->channel_count_max * sizeof *stream->channels, 0);
     stream->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
-    int error = subs_init(&stream->subs, log->channel_count_max);
-    return stream->channels == NULL || stream->loans == NULL ? -ENOMEM : error;
+    int error = stream->channels == NULL || stream->loans == NULL
+                    ? -ENOMEM
+                    : subs_init(&stream->subs, log->channel_count_max);
+    if (error < 0) {
+        core_unmap_stream(stream);
+    }
+    return error;
 }
 
 static int core_open_streams(struct core *core)
 {
-    int error = 0;
     assert_always(core->options.encoding_count <= CORE_ENCODINGS_MAX);
-    for (uint32_t i = 0; i < core->options.encoding_count && error == 0; i++) {
-        error = core_open_stream(&core->streams[i], &core->options.encodings[i]);
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        int error = core_open_stream(&core->streams[i], &core->options.encodings[i]);
+        if (error < 0) {
+            core_close_streams(core, i);
+            return error;
+        }
     }
-    if (error < 0) {
-        core_close_streams(core);
-    }
-    return error;
+    return 0;
 }
 
 bool core_follow_run(struct core *core, struct core_stream *stream)
@@ -357,7 +368,8 @@ static void core_take_options(struct core *core, const struct core_options *opti
 int core_create(struct core **core_out, const struct core_options *options, char *error_out,
                 size_t error_bytes)
 {
-    snprintf(error_out, error_bytes, "core %u: not enough memory", options->index);
+    snprintf(error_out, error_bytes,
+             "not enough memory; give a smaller --max-connections, or see `ulimit -v`");
     struct core *core = aligned_alloc(CACHE_LINE_BYTES, sizeof *core);
     if (core == NULL) {
         return -ENOMEM;
@@ -391,7 +403,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
 deinit_out_pool:
     out_pool_deinit(&core->out_pool);
 close_streams:
-    core_close_streams(core);
+    core_close_streams(core, core->options.encoding_count);
 unmap:
     core_unmap_all(core);
 free_core:
@@ -410,7 +422,7 @@ void core_destroy(struct core *core)
         }
     }
     out_pool_deinit(&core->out_pool);
-    core_close_streams(core);
+    core_close_streams(core, core->options.encoding_count);
     core_unmap_all(core);
     free(core);
 }

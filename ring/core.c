@@ -69,8 +69,12 @@ static void core_arm_accept(struct core *core)
             continue;
         }
         struct io_uring_sqe *sqe = core_sqe(core);
-        io_uring_prep_multishot_accept(sqe, core->options.listeners[i].fd, NULL, NULL,
-                                       SOCK_CLOEXEC);
+        int fd = core->options.listeners[i].fd;
+        if (core->accepts_one) {
+            io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+        } else {
+            io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+        }
         io_uring_sqe_set_data64(sqe, core_tag(OP_ACCEPT, 0, i));
         core->accept_armed[i] = true;
     }
@@ -88,11 +92,26 @@ static void core_cancel_accept(struct core *core)
     }
 }
 
-/* At the limit, or out of descriptors: who comes now waits in the backlog. */
-void core_pause_accept(struct core *core)
+static void core_complain_of_accept(struct core *core, int error)
+{
+    bool lacks_fds = error == -EMFILE || error == -ENFILE;
+    if (core->time.now_ns < core->accept_complaint_ns) {
+        return;
+    }
+    core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
+    core_log(core, 3, "cannot accept: %s; new clients wait%s", strerror(-error),
+             lacks_fds ? " until one leaves (raise `ulimit -n` or LimitNOFILE=)"
+                       : ", and ringcast tries again ten times a second");
+}
+
+/* At a limit, or after an error: who comes now waits in the backlog. */
+void core_pause_accept(struct core *core, int error)
 {
     if (core->accept_paused) {
         return;
+    }
+    if (error < 0) {
+        core_complain_of_accept(core, error);
     }
     core->accept_paused = true;
     counter_add(&core->counters->accept_paused, 1);
@@ -102,13 +121,18 @@ void core_pause_accept(struct core *core)
 
 static void core_on_accept_timer(struct core *core)
 {
-    uint32_t limit = core->options.conn_count_max + CORE_SPARE_CONNS;
-    if (atomic_load(core->options.conn_count) >= limit) {
+    if (atomic_load(core->options.conn_count) >= core->options.open_count_max) {
         timer_arm(&core->wheel, &core->accept_timer, core->time.now_ns + CORE_ACCEPT_RETRY_NS);
         return;
     }
     core->accept_paused = false;
     core_arm_accept(core);
+}
+
+/* The next one may well be accepted. All other errors last, and asking again at once would spin. */
+static bool core_is_one_clients_fault(int error)
+{
+    return error == -ECONNABORTED || error == -EINTR || error == -EAGAIN || error == -ECANCELED;
 }
 
 static void core_on_accept(struct core *core, const struct io_uring_cqe *cqe)
@@ -118,16 +142,8 @@ static void core_on_accept(struct core *core, const struct io_uring_cqe *cqe)
     core->accept_armed[listener] = (cqe->flags & IORING_CQE_F_MORE) != 0;
     if (cqe->res >= 0) {
         conn_open(core, cqe->res, core->options.listeners[listener].is_unix);
-    } else if (cqe->res == -EMFILE || cqe->res == -ENFILE || cqe->res == -ENOMEM ||
-               cqe->res == -ENOBUFS) {
-        if (!core->accept_paused && core->time.now_ns >= core->accept_complaint_ns) {
-            core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
-            core_log(core, 3,
-                     "cannot accept: %s; new clients wait until one leaves (raise "
-                     "`ulimit -n` or LimitNOFILE=)",
-                     strerror(-cqe->res));
-        }
-        core_pause_accept(core);
+    } else if (!core_is_one_clients_fault(cqe->res)) {
+        core_pause_accept(core, cqe->res);
     }
     if (!core->accept_paused) {
         core_arm_accept(core);
@@ -353,6 +369,10 @@ static void core_take_options(struct core *core, const struct core_options *opti
     if (core->options.half_message_ns == 0) {
         core->options.half_message_ns = CORE_HALF_MESSAGE_NS;
     }
+    uint32_t open_count_max = options->conn_count_max + CORE_SPARE_CONNS;
+    core->options.open_count_max =
+        options->open_count_max == 0 ? open_count_max : options->open_count_max;
+    core->accepts_one = core->options.open_count_max < open_count_max;
     if (core->options.out_pool_bytes == 0) {
         core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
     }

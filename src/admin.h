@@ -22,7 +22,7 @@
 #include "src/metrics.h"
 #include "src/token.h"
 
-#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_CONNECTIONS_MAX 64 /* fewer, when descriptors are short */
 #define ADMIN_TIMEOUT_SECONDS 10
 
 struct admin;
@@ -31,6 +31,7 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
+    uint32_t connections_max; /* further ones wait until one ends */
     /* What /admin/ asks of other hosts than this one; empty: nobody else may. main's. */
     const struct token_table *tokens;
 };

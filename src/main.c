@@ -44,7 +44,11 @@
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-#define MAIN_SPARE_FDS 64 /* beside clients: rings, listeners, files of feeds, admin */
+/* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
+#define MAIN_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
+/* Of them, opened after the clients' listeners: the publisher's ring, libmicrohttpd's three, pages
+ * of /proc that main and the admin server read. */
+#define MAIN_OWN_FDS 10
 #define MAIN_USER_TIMEOUT_MS_MIN 10000
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"
 #define MAIN_COUNTERS_PREFIX "ringcast-"
@@ -71,8 +75,11 @@ struct server {
     struct options options;
     char epoch[17];
     int signal_fd;    /* -1: none */
-    uint64_t tick_ns; /* when the metrics took their last sample */
-    uint64_t stop_ns; /* when the end began, by the first signal mostly */
+    uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
+    uint32_t admin_connections_max;
+    uint32_t open_count_max; /* see core_options; */
+    uint64_t tick_ns;        /* when the metrics took their last sample */
+    uint64_t stop_ns;        /* when the end began, by the first signal mostly */
     int exit_status;
 
     struct channels *channels;
@@ -150,11 +157,7 @@ static int server_raise_limits(struct server *server)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        log_write(
-            LOG_LEVEL_WARNING,
-            "the limit of open files is %" PRIu64 ", but --max-connections %u needs %" PRIu64
-            ": further clients will wait; raise it with ulimit -n, or LimitNOFILE= of systemd",
-            (uint64_t)limit.rlim_max, server->options.connections_max, needed);
+        server->fds_max = limit.rlim_max;
     }
     return 0;
 }
@@ -196,11 +199,14 @@ static int server_create_encodings(struct server *server)
     }
     int error = fits ? encodings_create(&server->encodings, &options) : -ENOMEM;
     if (error < 0) {
-        char text[160];
-        snprintf(text, sizeof text,
-                 "--frame-log-bytes: %" PRIu64 " bytes: %s; free some memory or give a smaller "
-                 "--frame-log-bytes",
-                 server->options.frame_log_bytes, strerror(-error));
+        char text[192];
+        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
+                 server->options.frame_log_bytes, strerror(-error),
+                 error == -EFBIG ? "raise the limit of file sizes (ulimit -f) or give a smaller "
+                                   "--frame-log-bytes"
+                 : error == -EMFILE
+                     ? "raise the limit of open files (ulimit -n)"
+                     : "free some memory or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
     return 0;
@@ -351,6 +357,40 @@ static int server_open_listeners(struct server *server)
     return error;
 }
 
+/* Where descriptors are too few for all clients, the server's own are kept aside: its rings, the
+ * admin server's, and those that a moment needs. Clients share the others. */
+static int server_share_descriptors(struct server *server)
+{
+    server->admin_connections_max = ADMIN_CONNECTIONS_MAX;
+    if (server->fds_max == 0) {
+        return 0;
+    }
+    uint64_t free_count = 0;
+    for (uint64_t fd = 0; fd < server->fds_max; fd++) {
+        free_count += fcntl((int)fd, F_GETFD) < 0;
+    }
+    /* Each core has a ring, and may accept one client too many of each of its listeners. */
+    uint64_t own_count = MAIN_OWN_FDS + 3 * (uint64_t)server->options.core_count;
+    uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
+    uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
+    if (admin_count == 0) {
+        log_write(LOG_LEVEL_ERROR,
+                  "the limit of open files is %" PRIu64 ", which leaves none for clients; raise it "
+                  "with ulimit -n, or LimitNOFILE= of systemd",
+                  server->fds_max);
+        return -EMFILE;
+    }
+    server->admin_connections_max = (uint32_t)admin_count;
+    server->open_count_max = (uint32_t)(rest - admin_count);
+    log_write(
+        LOG_LEVEL_WARNING,
+        "the limit of open files is %" PRIu64 ": %u clients are served at one time instead of "
+        "--max-connections %u, further ones wait; raise it with ulimit -n, or LimitNOFILE= of "
+        "systemd",
+        server->fds_max, server->open_count_max, server->options.connections_max);
+    return 0;
+}
+
 static int server_create_session_table(struct server *server, uint32_t index)
 {
     bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
@@ -381,6 +421,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .conn_count_max = server->options.connections_max,
         .conn_count = &server->conn_count,
         .place_count = &server->place_count,
+        .open_count_max = server->open_count_max,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
@@ -409,8 +450,11 @@ static int server_create_core(struct server *server, uint32_t index)
 static int server_create_cores(struct server *server)
 {
     struct core_counters *counters[COUNTERS_CORES_MAX];
+    int error = server_share_descriptors(server);
     for (uint32_t i = 0; i < server->options.core_count; i++) {
-        int error = server_create_session_table(server, i);
+        if (error == 0) {
+            error = server_create_session_table(server, i);
+        }
         if (error == 0) {
             error = server_create_core(server, i);
         }
@@ -449,6 +493,7 @@ static int server_start_admin(struct server *server)
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
         .metrics = server->metrics,
+        .connections_max = server->admin_connections_max,
         .tokens = &server->admin_tokens,
     };
     error = admin_start(&server->admin, &options, text, sizeof text);
@@ -796,6 +841,7 @@ int main(int argc, char **argv)
     static struct server server;
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
+    signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);

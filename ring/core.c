@@ -222,6 +222,12 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->inflated, core->options.message_bytes_max);
 }
 
+uint64_t core_memory_bytes(uint32_t conn_count_max)
+{
+    uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
+    return conns * (sizeof(struct conn) + 3 * sizeof(uint32_t)); /* and its place in three lists */
+}
+
 /* The slab of conns is touched now; what grows with use is not. */
 static int core_map_all(struct core *core)
 {

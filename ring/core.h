@@ -110,6 +110,9 @@ struct core_options {
     void (*clock)(void *context, struct core_time *time_out);
 };
 
+/* What core_create touches at once, but for a few MiB. */
+uint64_t core_memory_bytes(uint32_t conn_count_max);
+
 /* error_out: on failure, what forbids it and what to do. */
 int core_create(struct core **core_out, const struct core_options *options, char *error_out,
                 size_t error_bytes);

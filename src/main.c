@@ -31,6 +31,7 @@
 #include "src/admin.h"
 #include "src/channels.h"
 #include "src/log.h"
+#include "src/memory_limit.h"
 #include "src/metrics.h"
 #include "src/options.h"
 #include "src/publisher.h"
@@ -178,6 +179,51 @@ static int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
+/* The frame log and the connections are touched at once: what does not fit would wake the kernel's
+ * OOM killer. The logs of other encodings are touched when clients ask for them. */
+static int server_check_memory(struct server *server)
+{
+    const struct options *options = &server->options;
+    char text[MAIN_ERROR_BYTES_MAX];
+    struct metrics_system system;
+    struct memory_limit limit;
+    uint64_t log_bytes = options->frame_log_bytes + options->frame_log_bytes /
+                                                        FRAME_LOG_BYTES_PER_DESC *
+                                                        sizeof(struct frame_desc);
+    uint64_t bytes = log_bytes + options->core_count * core_memory_bytes(options->connections_max);
+    uint64_t all_bytes = bytes + log_bytes * (options->compression != 0 ? 2 : 1);
+    metrics_read_system(&system);
+    memory_limit_read(&limit, "");
+    if (bytes >= limit.available_bytes) {
+        snprintf(text, sizeof text,
+                 "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
+                 " MiB: of this cgroup's memory limit, %" PRIu64 " MiB, %" PRIu64
+                 " MiB are left; give a smaller --frame-log-bytes or --max-connections, or raise "
+                 "the limit (docker --memory, Kubernetes resources.limits.memory, systemd "
+                 "MemoryMax=), which is %s",
+                 options->frame_log_bytes, options->connections_max, bytes / MIB,
+                 limit.limit_bytes / MIB, limit.available_bytes / MIB, limit.path);
+        return server_refuse(server, -ENOMEM, text);
+    }
+    if (system.memory_available_bytes != 0 && bytes >= system.memory_available_bytes) {
+        snprintf(text, sizeof text,
+                 "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
+                 " MiB: %" PRIu64 " MiB are available; free some memory or give a smaller "
+                 "--frame-log-bytes or --max-connections",
+                 options->frame_log_bytes, options->connections_max, bytes / MIB,
+                 system.memory_available_bytes / MIB);
+        return server_refuse(server, -ENOMEM, text);
+    }
+    if (all_bytes >= limit.available_bytes) {
+        log_write(LOG_LEVEL_WARNING,
+                  "frame log of %" PRIu64 " bytes: with clients of all encodings %" PRIu64
+                  " MiB are needed, but of this cgroup's memory limit %" PRIu64
+                  " MiB are left; give a smaller --frame-log-bytes or raise the limit",
+                  options->frame_log_bytes, all_bytes / MIB, limit.available_bytes / MIB);
+    }
+    return 0;
+}
+
 static int server_create_encodings(struct server *server)
 {
     struct encodings_options options = {
@@ -189,15 +235,14 @@ static int server_create_encodings(struct server *server)
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
     };
-    struct metrics_system system;
-    metrics_read_system(&system);
-    /* It is touched at once: what does not fit would wake the kernel's OOM killer. */
-    bool fits = system.memory_available_bytes == 0 ||
-                options.log.capacity_bytes < system.memory_available_bytes;
     if (server->options.check_config) {
         options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
     }
-    int error = fits ? encodings_create(&server->encodings, &options) : -ENOMEM;
+    int error = server_check_memory(server);
+    if (error < 0) {
+        return error;
+    }
+    error = encodings_create(&server->encodings, &options);
     if (error < 0) {
         char text[192];
         snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",

@@ -17,6 +17,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/log.h"
+#include "src/memory_limit.h"
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
@@ -315,6 +316,18 @@ static void metrics_read_network(struct metrics_system *system_out)
     }
 }
 
+static void metrics_read_limit(struct metrics_system *system)
+{
+    struct memory_limit limit;
+    memory_limit_read(&limit, "");
+    system->memory_is_limited = limit.limit_bytes > 0 && limit.limit_bytes < system->memory_bytes;
+    if (system->memory_is_limited) {
+        system->memory_bytes = limit.limit_bytes;
+        system->memory_available_bytes =
+            limit.used_bytes < limit.limit_bytes ? limit.limit_bytes - limit.used_bytes : 0;
+    }
+}
+
 void metrics_read_system(struct metrics_system *system_out)
 {
     char text[4096];
@@ -323,6 +336,7 @@ void metrics_read_system(struct metrics_system *system_out)
     metrics_read_file("/proc/meminfo", text, sizeof text);
     system_out->memory_bytes = metrics_number_after(text, "MemTotal:") * KIB;
     system_out->memory_available_bytes = metrics_number_after(text, "MemAvailable:") * KIB;
+    metrics_read_limit(system_out);
     if (statvfs(".", &disk) == 0) {
         system_out->disk_bytes = (uint64_t)disk.f_blocks * disk.f_frsize;
         system_out->disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
@@ -437,8 +451,8 @@ static void metrics_warn(struct metrics *metrics, uint64_t laps, uint64_t now_ns
     }
     bool full = system.memory_bytes > 0 && memory_percent > METRICS_WARN_MEMORY_PERCENT;
     if (metrics_may_warn(metrics, METRICS_WARN_MEMORY, full, now_ns)) {
-        log_write(LOG_LEVEL_WARNING,
-                  "memory: %.0f %% of this host's is in use, %" PRIu64 " MiB left", memory_percent,
+        log_write(LOG_LEVEL_WARNING, "memory: %.0f %% of this %s is in use, %" PRIu64 " MiB left",
+                  memory_percent, system.memory_is_limited ? "cgroup's limit" : "host's",
                   system.memory_available_bytes / MIB);
     }
     bool hot = !metrics->options.options->busy_poll &&

@@ -128,6 +128,8 @@ class Descriptors(unittest.TestCase):
             with HealthyClient(server.url()) as healthy:
                 # At once, so that all of them are in the backlog when it is looked at.
                 clients = [RawClient(server.port, upgrade=False) for _ in range(3 * limit)]
+                for client in clients:
+                    client.send(request()) # Who is in stays in.
                 self.assertIsNotNone(server.wait_for_line("cannot accept", SECONDS))
                 began, cpu_began = time.monotonic(), cpu_seconds(server.pid)
                 for _ in range(30):

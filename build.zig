@@ -100,6 +100,7 @@ const src = Folder{
         "jwt_keys.c",
         "key_text.c",
         "log.c",
+        "memory_limit.c",
         "metrics.c",
         "option_value.c",
         "options.c",
@@ -117,6 +118,7 @@ const src = Folder{
         "session_subscribe.c",
         "token.c",
         "variant.c",
+        "watchdog.c",
     },
 };
 const tools = Folder{
@@ -200,6 +202,7 @@ const test_names = [_][]const u8{
     "listener",
     "log",
     "md",
+    "memory_limit",
     "metrics",
     "options",
     "out_pool",
@@ -225,6 +228,7 @@ const test_names = [_][]const u8{
     "utf8",
     "venue_binance",
     "venue_coinbase",
+    "watchdog",
     "ws_client",
     "ws_decoder",
     "ws_deflate",

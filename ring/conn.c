@@ -187,12 +187,12 @@ void conn_open(struct core *core, int fd, bool is_unix)
     counter_add(&core->counters->accepted, 1);
     if (core->free_conn_count == 0) {
         conn_refuse_at_once(core, fd);
-        core_pause_accept(core);
+        core_pause_accept(core, 0);
         return;
     }
     uint32_t others = atomic_fetch_add(core->options.conn_count, 1);
-    if (others + 1 >= core->options.conn_count_max + CORE_SPARE_CONNS) {
-        core_pause_accept(core);
+    if (others + 1 >= core->options.open_count_max) {
+        core_pause_accept(core, core->accepts_one ? -EMFILE : 0);
     }
     uint32_t index = core->free_conns[--core->free_conn_count];
     struct conn *conn = core_conn(core, index);

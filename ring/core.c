@@ -69,8 +69,12 @@ static void core_arm_accept(struct core *core)
             continue;
         }
         struct io_uring_sqe *sqe = core_sqe(core);
-        io_uring_prep_multishot_accept(sqe, core->options.listeners[i].fd, NULL, NULL,
-                                       SOCK_CLOEXEC);
+        int fd = core->options.listeners[i].fd;
+        if (core->accepts_one) {
+            io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+        } else {
+            io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+        }
         io_uring_sqe_set_data64(sqe, core_tag(OP_ACCEPT, 0, i));
         core->accept_armed[i] = true;
     }
@@ -88,11 +92,26 @@ static void core_cancel_accept(struct core *core)
     }
 }
 
-/* At the limit, or out of descriptors: who comes now waits in the backlog. */
-void core_pause_accept(struct core *core)
+static void core_complain_of_accept(struct core *core, int error)
+{
+    bool lacks_fds = error == -EMFILE || error == -ENFILE;
+    if (core->time.now_ns < core->accept_complaint_ns) {
+        return;
+    }
+    core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
+    core_log(core, 3, "cannot accept: %s; new clients wait%s", strerror(-error),
+             lacks_fds ? " until one leaves (raise `ulimit -n` or LimitNOFILE=)"
+                       : ", and ringcast tries again ten times a second");
+}
+
+/* At a limit, or after an error: who comes now waits in the backlog. */
+void core_pause_accept(struct core *core, int error)
 {
     if (core->accept_paused) {
         return;
+    }
+    if (error < 0) {
+        core_complain_of_accept(core, error);
     }
     core->accept_paused = true;
     counter_add(&core->counters->accept_paused, 1);
@@ -102,13 +121,18 @@ void core_pause_accept(struct core *core)
 
 static void core_on_accept_timer(struct core *core)
 {
-    uint32_t limit = core->options.conn_count_max + CORE_SPARE_CONNS;
-    if (atomic_load(core->options.conn_count) >= limit) {
+    if (atomic_load(core->options.conn_count) >= core->options.open_count_max) {
         timer_arm(&core->wheel, &core->accept_timer, core->time.now_ns + CORE_ACCEPT_RETRY_NS);
         return;
     }
     core->accept_paused = false;
     core_arm_accept(core);
+}
+
+/* The next one may well be accepted. All other errors last, and asking again at once would spin. */
+static bool core_is_one_clients_fault(int error)
+{
+    return error == -ECONNABORTED || error == -EINTR || error == -EAGAIN || error == -ECANCELED;
 }
 
 static void core_on_accept(struct core *core, const struct io_uring_cqe *cqe)
@@ -118,16 +142,8 @@ static void core_on_accept(struct core *core, const struct io_uring_cqe *cqe)
     core->accept_armed[listener] = (cqe->flags & IORING_CQE_F_MORE) != 0;
     if (cqe->res >= 0) {
         conn_open(core, cqe->res, core->options.listeners[listener].is_unix);
-    } else if (cqe->res == -EMFILE || cqe->res == -ENFILE || cqe->res == -ENOMEM ||
-               cqe->res == -ENOBUFS) {
-        if (!core->accept_paused && core->time.now_ns >= core->accept_complaint_ns) {
-            core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
-            core_log(core, 3,
-                     "cannot accept: %s; new clients wait until one leaves (raise "
-                     "`ulimit -n` or LimitNOFILE=)",
-                     strerror(-cqe->res));
-        }
-        core_pause_accept(core);
+    } else if (!core_is_one_clients_fault(cqe->res)) {
+        core_pause_accept(core, cqe->res);
     }
     if (!core->accept_paused) {
         core_arm_accept(core);
@@ -206,6 +222,12 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->inflated, core->options.message_bytes_max);
 }
 
+uint64_t core_memory_bytes(uint32_t conn_count_max)
+{
+    uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
+    return conns * (sizeof(struct conn) + 3 * sizeof(uint32_t)); /* and its place in three lists */
+}
+
 /* The slab of conns is touched now; what grows with use is not. */
 static int core_map_all(struct core *core)
 {
@@ -246,16 +268,22 @@ static int core_map_all(struct core *core)
     return 0;
 }
 
-static void core_close_streams(struct core *core)
+static void core_unmap_stream(struct core_stream *stream)
 {
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+    core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
+    core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+}
+
+/* The first count of them, which are open. */
+static void core_close_streams(struct core *core, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
         struct core_stream *stream = &core->streams[i];
         for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
             free(stream->groups[group].entries);
         }
         subs_deinit(&stream->subs);
-        core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
-        core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+        core_unmap_stream(stream);
     }
 }
 
@@ -268,21 +296,26 @@ static int core_open_stream(struct core_stream *stream, struct core_encoding *en
     stream->run = atomic_load(&encoding->run);
     stream->channels = core_map(log->channel_count_max * sizeof *stream->channels, 0);
     stream->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
-    int error = subs_init(&stream->subs, log->channel_count_max);
-    return stream->channels == NULL || stream->loans == NULL ? -ENOMEM : error;
+    int error = stream->channels == NULL || stream->loans == NULL
+                    ? -ENOMEM
+                    : subs_init(&stream->subs, log->channel_count_max);
+    if (error < 0) {
+        core_unmap_stream(stream);
+    }
+    return error;
 }
 
 static int core_open_streams(struct core *core)
 {
-    int error = 0;
     assert_always(core->options.encoding_count <= CORE_ENCODINGS_MAX);
-    for (uint32_t i = 0; i < core->options.encoding_count && error == 0; i++) {
-        error = core_open_stream(&core->streams[i], &core->options.encodings[i]);
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        int error = core_open_stream(&core->streams[i], &core->options.encodings[i]);
+        if (error < 0) {
+            core_close_streams(core, i);
+            return error;
+        }
     }
-    if (error < 0) {
-        core_close_streams(core);
-    }
-    return error;
+    return 0;
 }
 
 bool core_follow_run(struct core *core, struct core_stream *stream)
@@ -342,6 +375,10 @@ static void core_take_options(struct core *core, const struct core_options *opti
     if (core->options.half_message_ns == 0) {
         core->options.half_message_ns = CORE_HALF_MESSAGE_NS;
     }
+    uint32_t open_count_max = options->conn_count_max + CORE_SPARE_CONNS;
+    core->options.open_count_max =
+        options->open_count_max == 0 ? open_count_max : options->open_count_max;
+    core->accepts_one = core->options.open_count_max < open_count_max;
     if (core->options.out_pool_bytes == 0) {
         core->options.out_pool_bytes = CORE_OUT_POOL_BYTES;
     }
@@ -357,7 +394,8 @@ static void core_take_options(struct core *core, const struct core_options *opti
 int core_create(struct core **core_out, const struct core_options *options, char *error_out,
                 size_t error_bytes)
 {
-    snprintf(error_out, error_bytes, "core %u: not enough memory", options->index);
+    snprintf(error_out, error_bytes,
+             "not enough memory; give a smaller --max-connections, or see `ulimit -v`");
     struct core *core = aligned_alloc(CACHE_LINE_BYTES, sizeof *core);
     if (core == NULL) {
         return -ENOMEM;
@@ -391,7 +429,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
 deinit_out_pool:
     out_pool_deinit(&core->out_pool);
 close_streams:
-    core_close_streams(core);
+    core_close_streams(core, core->options.encoding_count);
 unmap:
     core_unmap_all(core);
 free_core:
@@ -410,7 +448,7 @@ void core_destroy(struct core *core)
         }
     }
     out_pool_deinit(&core->out_pool);
-    core_close_streams(core);
+    core_close_streams(core, core->options.encoding_count);
     core_unmap_all(core);
     free(core);
 }
@@ -541,6 +579,7 @@ static void core_turn(struct core *core)
 {
     uint64_t next_publish_ns = UINT64_MAX;
     core_check_pins(core);
+    counter_add(&core->counters->turns, 1);
     core->options.clock(core->options.context, &core->time);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {

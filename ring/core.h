@@ -84,6 +84,8 @@ struct core_options {
     int cpu;                        /* to pin the thread to; -1: not pinned */
     uint32_t conn_count_max;        /* global limit: the slab holds them all */
     _Atomic uint32_t *conn_count;   /* open, all cores together */
+    uint32_t open_count_max;        /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
+                                       when descriptors are short: the others wait unaccepted */
     _Atomic uint32_t *place_count;  /* of these, asked to come in and may: up to conn_count_max */
     uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
@@ -107,6 +109,9 @@ struct core_options {
                        char *error_out);
     void (*clock)(void *context, struct core_time *time_out);
 };
+
+/* What core_create touches at once, but for a few MiB. */
+uint64_t core_memory_bytes(uint32_t conn_count_max);
 
 /* error_out: on failure, what forbids it and what to do. */
 int core_create(struct core **core_out, const struct core_options *options, char *error_out,

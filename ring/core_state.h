@@ -145,6 +145,7 @@ struct core {
     struct timer accept_timer;
     bool accept_armed[CORE_LISTENERS_MAX];
     bool accept_paused;
+    bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */
     uint64_t accept_complaint_ns; /* when the next line about it may be written */
     uint64_t worked_ns;           /* when frames were last fanned out */
     uint64_t drain_end_ns;        /* 0: no drain has begun */
@@ -194,7 +195,8 @@ void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, struct core_stream *stream);
 void core_drop_subscriptions(struct core *core, struct conn *conn);
-void core_pause_accept(struct core *core);
+/* error: 0, or what to complain of in the log. */
+void core_pause_accept(struct core *core, int error);
 
 #define CORE_DRAIN_CLOSE_CODE 4201
 /* Begins a drain that is wanted, and tells some conns; true: there are more. */

@@ -87,6 +87,7 @@ struct core_counters {
     counter cq_overflow;    /* a bug counter: must stay 0 */
     counter log_lines_lost;
     counter position; /* gauge: index of the next frame to fan out */
+    counter turns;    /* of its loop: at least ten a second, while it lives */
     /* Time from ts_pub to the end of the flush that sent it, per turn: bucket b counts
      * latencies under 2^(b+10) ns. */
     counter flush_latency[COUNTERS_LATENCY_BUCKETS];
@@ -112,6 +113,7 @@ struct publisher_counters {
     counter sbe_bytes;
     counter deflate_frames; /* in the log of JSON with permessage-deflate */
     counter deflate_bytes;
+    counter turns;   /* polls; an inline publisher's are turns of core 0, too */
     counter late_ns; /* gauge: how late the newest tick was published (ts_pub - ts_event
                         of simulated ticks, ts_pub - ts_recv of others) */
 };

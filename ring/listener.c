@@ -272,12 +272,16 @@ int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t er
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int error = fd < 0 ? -errno : listener_bind_unix(fd, &address);
+    bool is_bound = error == 0;
     if (error == 0 && listen(fd, LISTENER_BACKLOG) < 0) {
         error = -errno;
     }
     if (error < 0) {
         if (fd >= 0) {
             close(fd);
+        }
+        if (is_bound) {
+            unlink(path);
         }
         return listener_refuse_unix(path, error, error_out, error_bytes);
     }

@@ -275,6 +275,16 @@ static int access_make_addresses(struct access *access, char *error_out, size_t 
                : access_fail(error_out, error_bytes, error, "rate-limit-enabled", strerror(-error));
 }
 
+/* libcrypto 3 crashes where it is used after its own set-up found no memory. */
+static int access_load_crypto(const struct access_options *options, char *error_out,
+                              size_t error_bytes)
+{
+    if (options->jwt_key_file == NULL || OSSL_LIB_CTX_get0_global_default() != NULL) {
+        return 0;
+    }
+    return access_fail(error_out, error_bytes, -ENOMEM, "jwt-key-file", "no memory for libcrypto");
+}
+
 int access_create(struct access **access_out, const struct access_options *options, char *error_out,
                   size_t error_bytes)
 {
@@ -286,7 +296,10 @@ int access_create(struct access **access_out, const struct access_options *optio
     access->options = *options;
     access->jwt.issuer = options->jwt_issuer;
     access->jwt.audience = options->jwt_audience;
-    int error = access_load_secrets(access, error_out, error_bytes);
+    int error = access_load_crypto(options, error_out, error_bytes);
+    if (error == 0) {
+        error = access_load_secrets(access, error_out, error_bytes);
+    }
     access->options.auth_token = NULL;
     if (error == 0) {
         error = access_load_lists(access, error_out, error_bytes);

@@ -20,6 +20,8 @@
 #include "src/log.h"
 
 #define ADMIN_BACKLOG 64
+#define ADMIN_MAIN_WAITS 30
+#define ADMIN_MAIN_WAIT_US 10000
 
 struct admin {
     struct MHD_Daemon *daemon;
@@ -281,24 +283,57 @@ static void admin_page_json(struct admin_page *page, unsigned int status, json_t
     json_decref(json);
 }
 
+/* [{"thread":"core-1","seconds":5.2}]; NULL: nobody is stalled. */
+static json_t *admin_stalled(const struct watchdog *watchdog)
+{
+    /* After the whole process was stopped, main needs a moment to look again. */
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    for (int i = 0;
+         i < ADMIN_MAIN_WAITS && watchdog_stalled_ns(watchdog, watchdog->thread_count, now_ns) > 0;
+         i++) {
+        usleep(ADMIN_MAIN_WAIT_US);
+        now_ns = clock_ns(CLOCK_MONOTONIC);
+    }
+    json_t *stalled = json_array();
+    for (uint32_t i = 0; i <= watchdog->thread_count; i++) {
+        char name[WATCHDOG_NAME_BYTES_MAX];
+        uint64_t stalled_ns = watchdog_stalled_ns(watchdog, i, now_ns);
+        watchdog_name(watchdog, i, name);
+        if (stalled_ns > 0) {
+            json_array_append_new(stalled, json_pack("{s:s, s:o}", "thread", name, "seconds",
+                                                     admin_seconds(stalled_ns)));
+        }
+    }
+    if (json_array_size(stalled) == 0) {
+        json_decref(stalled);
+        return NULL;
+    }
+    return stalled;
+}
+
 static void admin_page_health(struct admin *admin, struct admin_page *page)
 {
     const struct metrics_options *source = metrics_options(admin->metrics);
     struct metrics_process process;
     metrics_read_process(admin->metrics, &process);
-    admin_page_json(page, MHD_HTTP_OK,
-                    json_pack("{s:s, s:s, s:s, s:f, s:o}", "status", "ok", "version",
+    json_t *stalled = admin_stalled(source->watchdog);
+    const char *status = stalled == NULL ? "ok" : "stalled";
+    admin_page_json(page, stalled == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                    json_pack("{s:s, s:s, s:s, s:f, s:o, s:o*}", "status", status, "version",
                               RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
                               process.uptime_seconds, "active_connections",
-                              ADMIN_SUM(source->counters, conns_streaming)));
+                              ADMIN_SUM(source->counters, conns_streaming), "stalled", stalled));
 }
 
 static void admin_page_ready(struct admin *admin, struct admin_page *page)
 {
     enum metrics_state state = metrics_state(admin->metrics);
-    bool ready = state == METRICS_READY;
-    admin_page_json(page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                    json_pack("{s:b, s:s}", "ready", ready, "status", admin_state_names[state]));
+    json_t *stalled = admin_stalled(metrics_options(admin->metrics)->watchdog);
+    bool ready = state == METRICS_READY && stalled == NULL;
+    const char *status = state == METRICS_READY && !ready ? "stalled" : admin_state_names[state];
+    admin_page_json(
+        page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+        json_pack("{s:b, s:s, s:o*}", "ready", ready, "status", status, "stalled", stalled));
 }
 
 static void admin_page_stats(struct admin *admin, struct admin_page *page)
@@ -558,7 +593,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     admin->daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
         MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)ADMIN_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)options->connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
     if (admin->daemon == NULL) {
         snprintf(error_out, error_bytes,

@@ -1,8 +1,8 @@
 /*
  * admin: the HTTP server for health, statistics and metrics.
  *
- *   GET /health /livez    200 while the process runs
- *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining)
+ *   GET /health /livez    200 while the process runs, 503 while a thread is stalled (watchdog.h)
+ *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
  *   GET /stats            numbers as JSON
  *   GET /metrics          numbers as Prometheus text
  *   GET /schema/md.xml    the schema of md.sbe.v1
@@ -22,7 +22,7 @@
 #include "src/metrics.h"
 #include "src/token.h"
 
-#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_CONNECTIONS_MAX 64 /* fewer, when descriptors are short */
 #define ADMIN_TIMEOUT_SECONDS 10
 
 struct admin;
@@ -31,6 +31,7 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
+    uint32_t connections_max; /* further ones wait until one ends */
     /* What /admin/ asks of other hosts than this one; empty: nobody else may. main's. */
     const struct token_table *tokens;
 };

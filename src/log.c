@@ -44,6 +44,7 @@ static struct {
     uint32_t ring_count;
     enum log_level level;
     bool json;
+    _Atomic uint64_t unwritten; /* lines that standard error did not take */
     /* The main thread's. */
     uint64_t lost_reported;
     uint64_t lost_reported_ns;
@@ -158,6 +159,15 @@ static size_t log_format_line(char out[LOG_OUT_BYTES_MAX], uint64_t wall_ns, enu
     return used + suffix_bytes;
 }
 
+static void log_count_unwritten(const char *bytes, size_t byte_count)
+{
+    for (size_t i = 0; i < byte_count; i++) {
+        if (bytes[i] == '\n') {
+            atomic_fetch_add_explicit(&log_state.unwritten, 1, memory_order_relaxed);
+        }
+    }
+}
+
 static void log_put(const char *bytes, size_t byte_count)
 {
     while (byte_count > 0) {
@@ -166,6 +176,7 @@ static void log_put(const char *bytes, size_t byte_count)
             continue;
         }
         if (written <= 0) {
+            log_count_unwritten(bytes, byte_count);
             return; /* Nobody reads the log any more; there is nowhere to say so. */
         }
         bytes += written;
@@ -217,7 +228,7 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
 
 uint64_t log_lost_count(void)
 {
-    uint64_t lost = 0;
+    uint64_t lost = atomic_load_explicit(&log_state.unwritten, memory_order_relaxed);
     for (uint32_t i = 0; i < log_state.ring_count; i++) {
         lost += atomic_load_explicit(&log_state.rings[i].lost, memory_order_relaxed);
     }

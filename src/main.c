@@ -31,24 +31,36 @@
 #include "src/admin.h"
 #include "src/channels.h"
 #include "src/log.h"
+#include "src/memory_limit.h"
 #include "src/metrics.h"
 #include "src/options.h"
 #include "src/publisher.h"
 #include "src/session.h"
+#include "src/watchdog.h"
 
 #define MAIN_FRAME_BYTES_MAX (64 * KIB)
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
+#define MAIN_START_INTERVAL_MS 1
 #define MAIN_STOP_INTERVAL_MS 10
 #define MAIN_STOP_NS (2 * NS_PER_SECOND)
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-#define MAIN_SPARE_FDS 64 /* beside clients: rings, listeners, files of feeds, admin */
+/* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
+#define MAIN_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
+/* Of them, opened after the clients' listeners: the publisher's ring, libmicrohttpd's three, pages
+ * of /proc that main and the admin server read. */
+#define MAIN_OWN_FDS 10
 #define MAIN_USER_TIMEOUT_MS_MIN 10000
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"
 #define MAIN_COUNTERS_PREFIX "ringcast-"
 #define MAIN_ERROR_BYTES_MAX 512
 #define MAIN_EXIT_FAILED 1
 #define MAIN_EXIT_USAGE 2
+
+/* jemalloc reads it at its start. A second arena would be mapped by the thread that first needs it,
+ * and jemalloc 5.3 crashes when there is no room for it. Ticks allocate nothing: one suffices. */
+extern const char *malloc_conf;
+const char *malloc_conf = "narenas:1";
 
 struct server;
 
@@ -64,8 +76,11 @@ struct server {
     struct options options;
     char epoch[17];
     int signal_fd;    /* -1: none */
-    uint64_t tick_ns; /* when the metrics took their last sample */
-    uint64_t stop_ns; /* when the end began, by the first signal mostly */
+    uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
+    uint32_t admin_connections_max;
+    uint32_t open_count_max; /* see core_options; */
+    uint64_t tick_ns;        /* when the metrics took their last sample */
+    uint64_t stop_ns;        /* when the end began, by the first signal mostly */
     int exit_status;
 
     struct channels *channels;
@@ -76,6 +91,7 @@ struct server {
     struct access *access;
     struct metrics *metrics;
     struct token_table admin_tokens; /* one, or none */
+    struct watchdog watchdog;
     struct admin *admin;
 
     uint16_t port;
@@ -142,11 +158,7 @@ static int server_raise_limits(struct server *server)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        log_write(
-            LOG_LEVEL_WARNING,
-            "the limit of open files is %" PRIu64 ", but --max-connections %u needs %" PRIu64
-            ": further clients will wait; raise it with ulimit -n, or LimitNOFILE= of systemd",
-            (uint64_t)limit.rlim_max, server->options.connections_max, needed);
+        server->fds_max = limit.rlim_max;
     }
     return 0;
 }
@@ -167,6 +179,51 @@ static int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
+/* The frame log and the connections are touched at once: what does not fit would wake the kernel's
+ * OOM killer. The logs of other encodings are touched when clients ask for them. */
+static int server_check_memory(struct server *server)
+{
+    const struct options *options = &server->options;
+    char text[MAIN_ERROR_BYTES_MAX];
+    struct metrics_system system;
+    struct memory_limit limit;
+    uint64_t log_bytes = options->frame_log_bytes + options->frame_log_bytes /
+                                                        FRAME_LOG_BYTES_PER_DESC *
+                                                        sizeof(struct frame_desc);
+    uint64_t bytes = log_bytes + options->core_count * core_memory_bytes(options->connections_max);
+    uint64_t all_bytes = bytes + log_bytes * (options->compression != 0 ? 2 : 1);
+    metrics_read_system(&system);
+    memory_limit_read(&limit, "");
+    if (bytes >= limit.available_bytes) {
+        snprintf(text, sizeof text,
+                 "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
+                 " MiB: of this cgroup's memory limit, %" PRIu64 " MiB, %" PRIu64
+                 " MiB are left; give a smaller --frame-log-bytes or --max-connections, or raise "
+                 "the limit (docker --memory, Kubernetes resources.limits.memory, systemd "
+                 "MemoryMax=), which is %s",
+                 options->frame_log_bytes, options->connections_max, bytes / MIB,
+                 limit.limit_bytes / MIB, limit.available_bytes / MIB, limit.path);
+        return server_refuse(server, -ENOMEM, text);
+    }
+    if (system.memory_available_bytes != 0 && bytes >= system.memory_available_bytes) {
+        snprintf(text, sizeof text,
+                 "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
+                 " MiB: %" PRIu64 " MiB are available; free some memory or give a smaller "
+                 "--frame-log-bytes or --max-connections",
+                 options->frame_log_bytes, options->connections_max, bytes / MIB,
+                 system.memory_available_bytes / MIB);
+        return server_refuse(server, -ENOMEM, text);
+    }
+    if (all_bytes >= limit.available_bytes) {
+        log_write(LOG_LEVEL_WARNING,
+                  "frame log of %" PRIu64 " bytes: with clients of all encodings %" PRIu64
+                  " MiB are needed, but of this cgroup's memory limit %" PRIu64
+                  " MiB are left; give a smaller --frame-log-bytes or raise the limit",
+                  options->frame_log_bytes, all_bytes / MIB, limit.available_bytes / MIB);
+    }
+    return 0;
+}
+
 static int server_create_encodings(struct server *server)
 {
     struct encodings_options options = {
@@ -178,21 +235,23 @@ static int server_create_encodings(struct server *server)
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
     };
-    struct metrics_system system;
-    metrics_read_system(&system);
-    /* It is touched at once: what does not fit would wake the kernel's OOM killer. */
-    bool fits = system.memory_available_bytes == 0 ||
-                options.log.capacity_bytes < system.memory_available_bytes;
     if (server->options.check_config) {
         options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
     }
-    int error = fits ? encodings_create(&server->encodings, &options) : -ENOMEM;
+    int error = server_check_memory(server);
     if (error < 0) {
-        char text[160];
-        snprintf(text, sizeof text,
-                 "--frame-log-bytes: %" PRIu64 " bytes: %s; free some memory or give a smaller "
-                 "--frame-log-bytes",
-                 server->options.frame_log_bytes, strerror(-error));
+        return error;
+    }
+    error = encodings_create(&server->encodings, &options);
+    if (error < 0) {
+        char text[192];
+        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
+                 server->options.frame_log_bytes, strerror(-error),
+                 error == -EFBIG ? "raise the limit of file sizes (ulimit -f) or give a smaller "
+                                   "--frame-log-bytes"
+                 : error == -EMFILE
+                     ? "raise the limit of open files (ulimit -n)"
+                     : "free some memory or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
     return 0;
@@ -343,6 +402,40 @@ static int server_open_listeners(struct server *server)
     return error;
 }
 
+/* Where descriptors are too few for all clients, the server's own are kept aside: its rings, the
+ * admin server's, and those that a moment needs. Clients share the others. */
+static int server_share_descriptors(struct server *server)
+{
+    server->admin_connections_max = ADMIN_CONNECTIONS_MAX;
+    if (server->fds_max == 0) {
+        return 0;
+    }
+    uint64_t free_count = 0;
+    for (uint64_t fd = 0; fd < server->fds_max; fd++) {
+        free_count += fcntl((int)fd, F_GETFD) < 0;
+    }
+    /* Each core has a ring, and may accept one client too many of each of its listeners. */
+    uint64_t own_count = MAIN_OWN_FDS + 3 * (uint64_t)server->options.core_count;
+    uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
+    uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
+    if (admin_count == 0) {
+        log_write(LOG_LEVEL_ERROR,
+                  "the limit of open files is %" PRIu64 ", which leaves none for clients; raise it "
+                  "with ulimit -n, or LimitNOFILE= of systemd",
+                  server->fds_max);
+        return -EMFILE;
+    }
+    server->admin_connections_max = (uint32_t)admin_count;
+    server->open_count_max = (uint32_t)(rest - admin_count);
+    log_write(
+        LOG_LEVEL_WARNING,
+        "the limit of open files is %" PRIu64 ": %u clients are served at one time instead of "
+        "--max-connections %u, further ones wait; raise it with ulimit -n, or LimitNOFILE= of "
+        "systemd",
+        server->fds_max, server->open_count_max, server->options.connections_max);
+    return 0;
+}
+
 static int server_create_session_table(struct server *server, uint32_t index)
 {
     bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
@@ -373,6 +466,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .conn_count_max = server->options.connections_max,
         .conn_count = &server->conn_count,
         .place_count = &server->place_count,
+        .open_count_max = server->open_count_max,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
@@ -401,8 +495,11 @@ static int server_create_core(struct server *server, uint32_t index)
 static int server_create_cores(struct server *server)
 {
     struct core_counters *counters[COUNTERS_CORES_MAX];
+    int error = server_share_descriptors(server);
     for (uint32_t i = 0; i < server->options.core_count; i++) {
-        int error = server_create_session_table(server, i);
+        if (error == 0) {
+            error = server_create_session_table(server, i);
+        }
         if (error == 0) {
             error = server_create_core(server, i);
         }
@@ -419,11 +516,18 @@ static int server_create_cores(struct server *server)
 static int server_start_admin(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX];
+    struct watchdog_options watchdog = {
+        .counters = server->counters,
+        .limit_ns = server->options.watchdog_seconds * NS_PER_SECOND,
+        .has_publisher = server->options.publisher == OPTIONS_PUBLISHER_THREAD,
+    };
+    watchdog_init(&server->watchdog, &watchdog);
     struct metrics_options source = {
         .counters = server->counters,
         .log = encodings_json_log(server->encodings),
         .options = &server->options,
         .epoch = server->epoch,
+        .watchdog = &server->watchdog,
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {
@@ -434,6 +538,7 @@ static int server_start_admin(struct server *server)
         .host = server->options.admin_host,
         .port = (uint16_t)server->options.admin_port,
         .metrics = server->metrics,
+        .connections_max = server->admin_connections_max,
         .tokens = &server->admin_tokens,
     };
     error = admin_start(&server->admin, &options, text, sizeof text);
@@ -577,26 +682,42 @@ static bool server_wait(struct server *server, int timeout_ms)
     return true;
 }
 
-/* Once a second. */
+/* Each time main has waited; the metrics take a sample once a second. */
 static void server_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         metrics_tick(server->metrics, now_ns);
     }
 }
 
+/* The threads open rings of their own, which may fail. true: all of them run. */
+static bool server_await_threads(struct server *server)
+{
+    bool stop = false;
+    watchdog_look(&server->watchdog, clock_ns(CLOCK_MONOTONIC));
+    while (!stop && !watchdog_has_begun(&server->watchdog) &&
+           atomic_load(&server->ended_count) == 0) {
+        stop = server_wait(server, MAIN_START_INTERVAL_MS);
+        watchdog_look(&server->watchdog, clock_ns(CLOCK_MONOTONIC));
+    }
+    return !stop && atomic_load(&server->ended_count) == 0;
+}
+
 /* Returns when a signal has come or a thread has ended by itself. */
 static void server_run(struct server *server)
 {
     bool stop = false;
+    metrics_set_state(server->metrics, METRICS_READY);
+    server_announce(server);
+    server_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = server_wait(server, MAIN_DRAIN_INTERVAL_MS);
         server_tick(server);
     }
-    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- The end ---- */
@@ -740,10 +861,10 @@ static int server_main(struct server *server)
         server_close(server);
         return server->exit_status;
     }
-    metrics_set_state(server->metrics, METRICS_READY);
-    server_announce(server);
-    server_greet(server);
-    server_run(server);
+    if (server_await_threads(server)) {
+        server_run(server);
+    }
+    server->stop_ns = clock_ns(CLOCK_MONOTONIC);
     server_drain(server);
     log_write(LOG_LEVEL_INFO, "stopping: clients are told, which takes at most 2 s");
     server_close(server);
@@ -765,6 +886,7 @@ int main(int argc, char **argv)
     static struct server server;
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
+    signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);

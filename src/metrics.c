@@ -14,8 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "src/log.h"
+#include "src/memory_limit.h"
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
@@ -131,6 +133,7 @@ static const struct metrics_field metrics_core_table[] = {
     COUNTER(core_laps, "core_laps_total", NULL, "Times the core was passed by the writer."),
     COUNTER(recv_no_buffer, "receive_buffer_shortages_total", NULL,
             "Times no buffer was free for a client's bytes."),
+    COUNTER(turns, "turns_total", NULL, "Turns of the core's loop: ten a second and more."),
     COUNTER(cq_overflow, "completion_queue_overflows_total", NULL, "Must stay 0."),
 };
 
@@ -139,6 +142,7 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(tick_bytes, "published_bytes_total", "Bytes of frames in the log, ever."),
     TICKS(ticks_refused, "ticks_refused_total", "Ticks too long, or for no channel."),
     {"channels", "channels", NULL, "Channels that exist.", true, false, PUBLISHER_AT(channels)},
+    TICKS(turns, "publisher_turns_total", "Polls of the feeds: ten a second and more."),
     TICKS(wakes, "core_wakes_total", "Sleeping cores woken."),
     TICKS(feed_skipped, "feed_skipped_total", "Well-formed input that is no tick."),
     TICKS(feed_malformed, "feed_malformed_total", "Input that does not parse."),
@@ -312,6 +316,18 @@ static void metrics_read_network(struct metrics_system *system_out)
     }
 }
 
+static void metrics_read_limit(struct metrics_system *system)
+{
+    struct memory_limit limit;
+    memory_limit_read(&limit, "");
+    system->memory_is_limited = limit.limit_bytes > 0 && limit.limit_bytes < system->memory_bytes;
+    if (system->memory_is_limited) {
+        system->memory_bytes = limit.limit_bytes;
+        system->memory_available_bytes =
+            limit.used_bytes < limit.limit_bytes ? limit.limit_bytes - limit.used_bytes : 0;
+    }
+}
+
 void metrics_read_system(struct metrics_system *system_out)
 {
     char text[4096];
@@ -320,6 +336,7 @@ void metrics_read_system(struct metrics_system *system_out)
     metrics_read_file("/proc/meminfo", text, sizeof text);
     system_out->memory_bytes = metrics_number_after(text, "MemTotal:") * KIB;
     system_out->memory_available_bytes = metrics_number_after(text, "MemAvailable:") * KIB;
+    metrics_read_limit(system_out);
     if (statvfs(".", &disk) == 0) {
         system_out->disk_bytes = (uint64_t)disk.f_blocks * disk.f_frsize;
         system_out->disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
@@ -434,8 +451,8 @@ static void metrics_warn(struct metrics *metrics, uint64_t laps, uint64_t now_ns
     }
     bool full = system.memory_bytes > 0 && memory_percent > METRICS_WARN_MEMORY_PERCENT;
     if (metrics_may_warn(metrics, METRICS_WARN_MEMORY, full, now_ns)) {
-        log_write(LOG_LEVEL_WARNING,
-                  "memory: %.0f %% of this host's is in use, %" PRIu64 " MiB left", memory_percent,
+        log_write(LOG_LEVEL_WARNING, "memory: %.0f %% of this %s is in use, %" PRIu64 " MiB left",
+                  memory_percent, system.memory_is_limited ? "cgroup's limit" : "host's",
                   system.memory_available_bytes / MIB);
     }
     bool hot = !metrics->options.options->busy_poll &&
@@ -605,8 +622,14 @@ char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_
     metrics_write_head(out, "ringcast_build_info", "gauge", "1, with the version as a label.");
     fprintf(out, "ringcast_build_info{version=\"%s\",epoch=\"%s\"} 1\n", RINGCAST_VERSION,
             metrics->options.epoch);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    const struct watchdog *watchdog = metrics->options.watchdog;
+    bool is_stalled = watchdog != NULL && watchdog_is_stalled(watchdog, now_ns);
     metrics_write_gauge(out, "ringcast_ready", "Whether /ready answers 200.",
-                        metrics_state(metrics) == METRICS_READY);
+                        metrics_state(metrics) == METRICS_READY && !is_stalled);
+    if (watchdog != NULL) {
+        watchdog_write_prometheus(watchdog, out, now_ns);
+    }
     metrics_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
                         metrics->options.options->connections_max);
     metrics_write_cores(out, counters);

@@ -18,6 +18,7 @@
 #include "ring/counters.h"
 #include "ring/frame_log.h"
 #include "src/options.h"
+#include "src/watchdog.h"
 
 enum metrics_state {
     METRICS_STARTING, /* The cores do not run yet. */
@@ -30,6 +31,7 @@ struct metrics_options {
     const struct frame_log *log;
     const struct options *options;
     const char *epoch;
+    const struct watchdog *watchdog; /* NULL: none */
 };
 
 struct metrics;
@@ -59,6 +61,7 @@ void metrics_read_process(const struct metrics *metrics, struct metrics_process 
 
 /* The host (or what the container shows of it), now. */
 struct metrics_system {
+    bool memory_is_limited; /* by a cgroup, to less than the host has: the next two are its */
     uint64_t memory_bytes;
     uint64_t memory_available_bytes;
     uint64_t disk_bytes; /* of the file system of the working directory */

@@ -141,6 +141,10 @@ static const struct option_spec options_specs[] = {
     {"messages-per-second", "N", NULL, NULL, "security.messages_per_second", OPTION_NUMBER,
      AT(access.messages_per_s), 1, 1000000, NULL,
      "Of one client, twice as many at once; when not given, 5 and none for this host."},
+    {"watchdog-seconds", "N", "5", NULL, "watchdog_seconds", OPTION_NUMBER, AT(watchdog_seconds), 0,
+     3600, NULL,
+     "A core or publisher without progress for so long makes /livez and /readyz answer 503; 0: "
+     "never."},
     {"log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE, AT(log_level), 0, 0,
      options_log_levels, "Lines below this level are left out."},
     {"log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format), 0, 0,

@@ -95,8 +95,9 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
-    int log_level;  /* enum log_level */
-    int log_format; /* 0: text, 1: json */
+    uint32_t watchdog_seconds; /* 0: off */
+    int log_level;             /* enum log_level */
+    int log_format;            /* 0: text, 1: json */
 
     /* Variables and keys that are accepted and have no use yet: main warns of each. */
     const char *ignored_names[OPTIONS_IGNORED_MAX];

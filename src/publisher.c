@@ -536,6 +536,7 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
 {
     uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
     publisher->now_ns = now_ns;
+    counter_add(&publisher->counters->turns, 1);
     uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
     uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
     publisher_show(publisher);

@@ -1,5 +1,7 @@
 #include "src/token.h"
 
+/* SHA256() looks the algorithm up for each call: that allocates, and may fail. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -18,12 +20,18 @@ void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text,
     name_out[bytes] = '\0';
 }
 
-/* The next token of the table, empty; NULL: no memory, or too many. */
+static void token_hash(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes)
+{
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    SHA256_Update(&context, text, text_bytes);
+    SHA256_Final(digest_out, &context);
+    OPENSSL_cleanse(&context, sizeof context);
+}
+
+/* The next token of the table, empty; NULL: no memory. */
 static struct token *token_append(struct token_table *table)
 {
-    if (table->count == TOKENS_MAX) {
-        return NULL;
-    }
     struct token *grown = realloc(table->tokens, (table->count + 1) * sizeof *grown);
     if (grown == NULL) {
         return NULL;
@@ -63,9 +71,14 @@ static int token_add(struct token_table *table, const uint8_t *digest, const cha
         scope_destroy(scope);
         return -EINVAL;
     }
+    if (table->count == TOKENS_MAX) {
+        snprintf(error_out, error_bytes, "there may be at most %d tokens", TOKENS_MAX);
+        scope_destroy(scope);
+        return -EINVAL;
+    }
     struct token *token = token_append(table);
     if (token == NULL) {
-        snprintf(error_out, error_bytes, "no room; there may be %d tokens", TOKENS_MAX);
+        snprintf(error_out, error_bytes, "no memory");
         scope_destroy(scope);
         return -ENOMEM;
     }
@@ -83,12 +96,16 @@ int token_table_add(struct token_table *table, const char *name, const char *tex
         return -EINVAL;
     }
     json_t *all = json_object();
+    if (all == NULL) {
+        snprintf(error_out, error_bytes, "no memory");
+        return -ENOMEM;
+    }
     struct scope *scope = scope_create(all, NULL, error_out, error_bytes);
     json_decref(all);
     if (scope == NULL) {
         return -ENOMEM;
     }
-    SHA256((const uint8_t *)text, text_bytes, digest);
+    token_hash(digest, text, text_bytes);
     return token_add(table, digest, name, strlen(name), scope, error_out, error_bytes);
 }
 
@@ -139,7 +156,7 @@ static bool token_read_digest(const json_t *entry, uint8_t *digest, char *error_
     if (!token_is_good_length(json_string_length(text), error_out, error_bytes)) {
         return false;
     }
-    SHA256((const uint8_t *)json_string_value(text), json_string_length(text), digest);
+    token_hash(digest, json_string_value(text), json_string_length(text));
     return true;
 }
 
@@ -219,7 +236,7 @@ struct token *token_find(const struct token_table *table, const char *text, size
     if (text_bytes > TOKEN_BYTES_MAX) {
         return NULL;
     }
-    SHA256((const uint8_t *)text, text_bytes, digest);
+    token_hash(digest, text, text_bytes);
     for (uint32_t i = 0; i < table->count; i++) {
         bool is_it = CRYPTO_memcmp(table->tokens[i].digest, digest, sizeof digest) == 0;
         found = is_it ? &table->tokens[i] : found;

@@ -1,0 +1,149 @@
+"""A thread that hangs: the server says so, names it, and says when it goes on.
+
+A thread is stopped as a debugger does it (ptrace), which needs no help of the thread itself.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import signal
+import time
+import unittest
+
+from server import Server, wait_until
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WALL = 0x40000000
+LIMIT = 2 # seconds; a busy machine may well keep a thread waiting for one
+FEED = ("--feed", "sim:symbols=5,rate=200")
+
+
+class Stopped:
+    """A thread that stands still within a `with`. All of it happens in one thread of ours."""
+
+    def __init__(self, pid, name):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
+                                     ctypes.c_void_p]
+        self.libc.ptrace.restype = ctypes.c_long
+        tasks = [task for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+                 if (task / "comm").read_text().strip() == name]
+        assert len(tasks) == 1, (name, tasks)
+        self.tid = int(tasks[0].name)
+
+    def call(self, request):
+        if self.libc.ptrace(request, self.tid, None, None) < 0:
+            error = ctypes.get_errno()
+            raise unittest.SkipTest(f"SKIPPED: ptrace is not allowed: {os.strerror(error)}")
+
+    def __enter__(self):
+        self.call(PTRACE_SEIZE)
+        self.call(PTRACE_INTERRUPT)
+        os.waitpid(self.tid, WALL)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.call(PTRACE_DETACH)
+
+
+class Watchdog(unittest.TestCase):
+    def server(self, *options):
+        return Server(*FEED, "--watchdog-seconds", LIMIT, *options)
+
+    def statuses(self, server):
+        return [server.admin(path)[0] for path in ("/livez", "/health", "/readyz", "/ready")]
+
+    def metric(self, server, name):
+        line = re.search(rf"^{re.escape(name)} (\S+)$", server.admin("/metrics")[2], re.M)
+        return float(line[1])
+
+    def check_stop(self, thread, others, *options):
+        """Stops one thread; it is named, others are not, and it is over when it goes on."""
+        with self.server(*options) as server:
+            series = f'ringcast_thread_stalled_seconds{{thread="{thread}"}}'
+            self.assertEqual(self.statuses(server), [200] * 4)
+            self.assertEqual(self.metric(server, series), 0)
+            with Stopped(server.pid, thread):
+                began = time.monotonic()
+                self.assertIsNotNone(
+                    server.wait_for_line(rf"CRITICAL .* {thread} has made no progress for", 60))
+                self.assertGreaterEqual(time.monotonic() - began, LIMIT - 0.3)
+                self.assertEqual(self.statuses(server), [503] * 4)
+                live = json.loads(server.admin("/livez")[2])
+                ready = json.loads(server.admin("/readyz")[2])
+                self.assertEqual((live["status"], ready["status"]), ("stalled", "stalled"))
+                self.assertFalse(ready["ready"])
+                named = {entry["thread"]: entry["seconds"] for entry in live["stalled"]}
+                self.assertGreaterEqual(named[thread], LIMIT)
+                for other in others:
+                    self.assertNotIn(other, named)
+                self.assertGreaterEqual(self.metric(server, series), LIMIT)
+                self.assertEqual(self.metric(server, "ringcast_ready"), 0)
+            self.assertIsNotNone(server.wait_for_line(rf"{thread} goes on after [\d.]+ s", 60))
+            self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
+            self.assertGreaterEqual(self.metric(server, "ringcast_thread_stalls_total"), 1)
+            stalls = [line for line in server.log_lines() if f" {thread} has made no" in line]
+            self.assertEqual(len(stalls), 1, stalls)
+
+    def test_a_stopped_core_is_named(self):
+        self.check_stop("core-1", ("core-0", "main"), "--cores", 2)
+
+    def test_a_stopped_core_that_publishes_is_named(self):
+        self.check_stop("core-0", ("main",), "--cores", 1)
+
+    def test_a_stopped_publisher_is_named(self):
+        self.check_stop("publisher", ("core-0", "core-1", "main"), "--cores", 2)
+
+    def test_main_is_watched_by_the_admin_server(self):
+        with self.server() as server:
+            with Stopped(server.pid, "ringcast"):
+                self.assertTrue(wait_until(lambda: self.statuses(server) == [503] * 4, 60))
+                live = json.loads(server.admin("/livez")[2])
+                self.assertEqual([entry["thread"] for entry in live["stalled"]], ["main"])
+            self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
+
+    def test_a_core_with_nothing_to_do_is_alive(self):
+        """Neither ticks nor clients: each turn is one that a timer brought about."""
+        with Server("--feed", "sim:symbols=1,rate=1", "--watchdog-seconds", LIMIT,
+                    "--cores", 2) as server:
+            turns = [core["turns"] for core in server.stats()["cores"]]
+            wanted = [count + 10 * 3 * LIMIT for count in turns]
+            self.assertTrue(wait_until(
+                lambda: all(core["turns"] >= want for core, want in
+                            zip(server.stats()["cores"], wanted)), 60))
+            self.assertEqual(self.metric(server, "ringcast_thread_stalls_total"), 0)
+
+    def test_a_stop_of_the_whole_process_is_no_stall(self):
+        with self.server("--cores", 2) as server:
+            server.signal(signal.SIGSTOP)
+            time.sleep(3 * LIMIT)
+            server.signal(signal.SIGCONT)
+            self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
+            after = [core["turns"] for core in server.stats()["cores"]]
+            self.assertTrue(wait_until(
+                lambda: all(core["turns"] > count + 10 for core, count in
+                            zip(server.stats()["cores"], after))))
+            self.assertEqual(self.metric(server, "ringcast_thread_stalls_total"), 0)
+
+    def test_it_can_be_turned_off(self):
+        with Server(*FEED, "--watchdog-seconds", 0, "--cores", 2) as server:
+            with Stopped(server.pid, "core-1"):
+                # The same time suffices where it is on.
+                with self.server("--cores", 2) as other:
+                    with Stopped(other.pid, "core-1"):
+                        self.assertIsNotNone(other.wait_for_line("has made no progress", 60))
+                self.assertEqual(self.statuses(server), [200] * 4)
+
+    def test_clients_of_other_cores_notice_nothing(self):
+        """Of a stopped core that holds nothing; what it may hold up is bounded elsewhere."""
+        with self.server("--cores", 2) as server, Stopped(server.pid, "core-1"):
+            before = server.stats()["cores"][0]["turns"]
+            self.assertIsNotNone(server.wait_for_line("core-1 has made no progress", 60))
+            self.assertTrue(wait_until(
+                lambda: server.stats()["cores"][0]["turns"] > before + 20))
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 0))
+
+
+if __name__ == "__main__":
+    unittest.main()

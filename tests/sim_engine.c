@@ -302,27 +302,27 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
 
 static void sim_cancel(const struct io_uring_sqe *sqe)
 {
-    unsigned posted = kernel.cq_tail;
+    bool is_found = false;
+    assert_always(sqe->cancel_flags == 0); /* By its tag: all else walks what is armed. */
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
-        bool by_fd = (sqe->cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
-        if (by_fd && sqe->fd != (int)(SIM_FD_FIRST + i)) {
-            continue;
-        }
-        if (socket->recv_armed && (by_fd || socket->recv_tag == sqe->addr)) {
+        if (socket->recv_armed && socket->recv_tag == sqe->addr) {
             socket->recv_armed = false;
+            is_found = true;
             sim_post(socket->recv_tag, -ECANCELED, 0);
         }
-        if (socket->writable_armed && (by_fd || socket->writable_tag == sqe->addr)) {
+        if (socket->writable_armed && socket->writable_tag == sqe->addr) {
             socket->writable_armed = false;
+            is_found = true;
             sim_post(socket->writable_tag, -ECANCELED, 0);
         }
     }
     if (kernel.accept_armed && kernel.accept_tag == sqe->addr) {
         kernel.accept_armed = false;
+        is_found = true;
         sim_post(kernel.accept_tag, -ECANCELED, 0);
     }
-    if (kernel.cq_tail == posted && (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) == 0) {
+    if (!is_found) {
         sim_post(sqe->user_data, -ENOENT, 0);
     }
 }

@@ -57,6 +57,7 @@ HEADLINES = {
     "deflate": Headline("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,
                         rounds=("deflate", "json")),
     "snapshots": Headline("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),
+    "leave": Headline("p99_ratio", "p99 while half of the clients leave, over when they stay", 1.2),
     "attacks": Headline("p99_ratio", "readers' p99, beside attackers over without", 1.2),
     "memory": Headline("bytes_per_connection", "bytes of user memory per connection", 320, 256),
 }

@@ -11,6 +11,7 @@
   bench/run.py latency      one client on an idle machine; beside peers
   bench/run.py cores        two cores against one, the load on the same two
   bench/run.py stalled      clients that do not read, beside those that do
+  bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
   bench/run.py memory       user memory per connection
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
@@ -26,6 +27,8 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
+import time
 
 import books
 import harness
@@ -367,6 +370,48 @@ def stalled_resume(setup, count):
     return resumed, silent
 
 
+def leave_during(setup, server, leaver, connections):
+    """Has the leavers leave in the middle of the window."""
+    while server.metric("ringcast_connections_active") < connections:
+        time.sleep(0.05)
+    time.sleep(setup.warmup + setup.seconds / 2)
+    leaver.stdin.write("leave\n")
+    leaver.stdin.flush()
+
+
+def leave(setup):
+    """As many others as read are connected, and in one variant leave at once, each with a Close."""
+    count = 100 if setup.small else 5000
+
+    def measure(variant):
+        with Server(setup, "ringcast", room(2 * count), spec=spec(rate=10)) as server:
+            leaver = subprocess.Popen(
+                ["taskset", "-c", str(setup.load_cpu), sys.executable,
+                 os.path.join(harness.BENCH_DIR, "leaver.py"), str(server.port), str(count)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            try:
+                if leaver.stdout.readline() != "ready\n":
+                    raise SystemExit("the leavers did not connect")
+                if variant == "leave":
+                    threading.Thread(target=leave_during, daemon=True,
+                                     args=(setup, server, leaver, 2 * count)).start()
+                report = server.load("-c", count, *INTENDED)
+                if variant == "leave":
+                    report["left"] = int(leaver.stdout.readline())
+            finally:
+                leaver.kill()
+                leaver.wait()
+            return report
+
+    reports = interleave(setup, ["stay", "leave"], measure)
+    share = ratio(reports, "leave", "stay", "latency_ns", "p99")
+    left = min(report["left"] for report in reports["leave"])
+    record("leave", setup, {"p99_ratio": share, "left": left, "variants": summaries(reports)})
+    holds = check(f"p99 while {count} of {2 * count} leave {share:.2f} of that when they stay "
+                  "(1.2 or less)", share <= 1.2 and are_valid(reports, "stay", "leave"))
+    return holds & check(f"{left} of {count} Closes were answered", left == count)
+
+
 def memory(setup):
     """RSS moves by what the kernel reclaims meanwhile, so three times."""
     connections = setup.connections or (1000 if setup.small else 10000)
@@ -508,7 +553,8 @@ def attacks(setup):
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, unix, scale, burst, saturation, sparse, connect,
-                                     latency, cores, stalled, memory, deflate, snapshots, attacks)}
+                                     latency, cores, stalled, leave, memory, deflate, snapshots,
+                                     attacks)}
 
 
 def main():

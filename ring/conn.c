@@ -45,12 +45,15 @@ static void conn_arm_recv(struct core *core, struct conn *conn)
     conn->recv_armed = true;
 }
 
-static void conn_cancel_operations(struct core *core, struct conn *conn)
+/* By its tag, which the kernel finds at once. To cancel by descriptor it walks all that is armed in
+ * the ring: 560 us with 9 500 conns. */
+static void conn_cancel(struct core *core, const struct conn *conn, enum core_op op)
 {
+    uint32_t index = conn_index(core, conn);
     struct io_uring_sqe *sqe = core_sqe(core);
-    io_uring_prep_cancel_fd(sqe, conn->fd, IORING_ASYNC_CANCEL_ALL);
+    io_uring_prep_cancel64(sqe, core_tag(op, conn->generation, index), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+    io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, index));
 }
 
 /* A client whose answers pile up is not read from until they have gone. */
@@ -58,10 +61,7 @@ static void conn_pause_recv(struct core *core, struct conn *conn)
 {
     if (conn->out.bytes > CONN_OUT_PAUSE_BYTES && !conn->recv_paused && conn->recv_armed) {
         conn->recv_paused = true;
-        struct io_uring_sqe *sqe = core_sqe(core);
-        io_uring_prep_cancel64(sqe, core_tag(OP_RECV, conn->generation, conn_index(core, conn)), 0);
-        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-        io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, conn_index(core, conn)));
+        conn_cancel(core, conn, OP_RECV);
     }
 }
 
@@ -812,8 +812,11 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
     if (core->options.ops->on_leave != NULL) {
         core->options.ops->on_leave(core->options.context, core, conn_index(core, conn));
     }
-    if (conn->recv_armed || conn->writable_armed) {
-        conn_cancel_operations(core, conn);
+    if (conn->recv_armed) {
+        conn_cancel(core, conn, OP_RECV);
+    }
+    if (conn->writable_armed) {
+        conn_cancel(core, conn, OP_WRITABLE);
     }
     conn_on_operation_ended(core, conn);
 }

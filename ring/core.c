@@ -179,9 +179,42 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     }
 }
 
+void core_put_off(struct core *core)
+{
+    struct core_late *late = &core->late;
+    uint32_t more = io_uring_cq_ready(&core->engine.ring);
+    if (late->count + more > late->capacity) {
+        uint32_t capacity = 2 * (late->count + more);
+        late->cqes = realloc(late->cqes, capacity * sizeof *late->cqes);
+        assert_always(late->cqes != NULL); /* A lost completion would tear a stream. */
+        late->capacity = capacity;
+    }
+    struct io_uring_cqe *cqe;
+    uint32_t head;
+    io_uring_for_each_cqe(&core->engine.ring, head, cqe)
+    {
+        late->cqes[late->count++] = *cqe;
+    }
+    io_uring_cq_advance(&core->engine.ring, more);
+}
+
+static void core_reap_late(struct core *core)
+{
+    struct core_late *late = &core->late;
+    while (late->first < late->count) {
+        struct io_uring_cqe copy = late->cqes[late->first++];
+        core_on_completion(core, &copy);
+    }
+    late->first = 0;
+    late->count = 0;
+}
+
 void core_reap(struct core *core)
 {
     struct io_uring_cqe *cqe;
+    if (__builtin_expect(core->late.count > 0, 0)) {
+        core_reap_late(core);
+    }
     while (io_uring_peek_cqe(&core->engine.ring, &cqe) == 0 && cqe != NULL) {
         struct io_uring_cqe copy = *cqe;
         /* First, since what is done about it may look through the queue. */
@@ -450,6 +483,7 @@ void core_destroy(struct core *core)
     out_pool_deinit(&core->out_pool);
     core_close_streams(core, core->options.encoding_count);
     core_unmap_all(core);
+    free(core->late.cqes);
     free(core);
 }
 
@@ -491,7 +525,7 @@ void core_enter(struct core *core, uint64_t wait_ns)
     counter_add(&core->counters->enters, 1);
     int error = core->engine.enter(&core->engine, wait_ns);
     assert_always(error == 0);
-    if ((*core->engine.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0) {
+    if (core_has_overflown(core)) {
         counter_add(&core->counters->cq_overflow, 1);
     }
 }

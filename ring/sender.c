@@ -179,13 +179,13 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
 
 /* ---- Batches ---- */
 
-/* Completions of a batch are looked for in the queue, so they must not overflow it: they are the
- * first that a submit posts, and half of the queue is free for them. */
+/* Completions of a batch are looked for in the queue, which they should not overflow: they are
+ * mostly the first that a submit posts, and half of the queue is free for them. What overflows it
+ * nevertheless costs time, and is found (sender_collect). */
 static void sender_make_room(struct core *core)
 {
     struct io_uring *ring = &core->engine.ring;
-    while (io_uring_cq_ready(ring) > CORE_CQ_ENTRIES / 2 ||
-           (*ring->sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0) {
+    while (io_uring_cq_ready(ring) > ring->cq.ring_entries / 2 || core_has_overflown(core)) {
         core_reap(core);
         core_enter(core, 0);
     }
@@ -515,9 +515,7 @@ static void sender_finish(struct core *core, const struct send *send)
     }
 }
 
-/* The sends that fell short have posted completions when enter() returns; they are read here,
- * ahead of the others that wait in the queue. */
-static void sender_collect(struct core *core)
+static void sender_read_results(struct core *core)
 {
     struct send_batch *batch = core->batch;
     struct io_uring_cqe *cqe;
@@ -538,6 +536,20 @@ static void sender_collect(struct core *core)
         }
         assert_always(slot < batch->send_count);
         batch->sends[slot].result = cqe->res;
+    }
+}
+
+/* The sends that fell short have posted completions when enter() returns; they are read here,
+ * ahead of the others that wait in the queue. When it was full the kernel keeps the rest until
+ * there is room, and a send whose completion is not seen would count as whole. Ends: an operation
+ * that is not armed again, as none is here, posts no more. */
+static void sender_collect(struct core *core)
+{
+    sender_read_results(core);
+    while (__builtin_expect(core_has_overflown(core), 0)) {
+        core_put_off(core);
+        core_enter(core, 0);
+        sender_read_results(core);
     }
 }
 

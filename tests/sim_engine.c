@@ -12,6 +12,7 @@
 
 #define SIM_QUEUE_BYTES (1u << 20)
 #define SIM_WALL_NS UINT64_C(1700000000000000000)
+#define SIM_LATE_MAX 4096
 #define SIM_PAUSE_NS (5 * NS_PER_MS) /* The core waits 10, by a clock of its own. */
 
 struct sim sim;
@@ -21,6 +22,10 @@ static struct {
     unsigned sq_head, sq_flags, sq_mask, cq_head, cq_tail, cq_flags;
     struct io_uring_sqe *sqes;
     struct io_uring_cqe *cqes;
+    unsigned cq_entries;
+    /* What found the queue full, and what came after it: first in, first out. */
+    struct io_uring_cqe late[SIM_LATE_MAX];
+    unsigned late_count;
     uint16_t buffer_head; /* of the receive ring */
     bool accept_armed;
     uint64_t accept_tag;
@@ -155,14 +160,40 @@ void sim_client_close(struct sim_socket *socket, bool with_reset)
 
 /* ---- Completions ---- */
 
+static bool sim_cq_is_full(void)
+{
+    return kernel.late_count > 0 || kernel.cq_tail - kernel.cq_head == kernel.cq_entries;
+}
+
 static void sim_post(uint64_t tag, int result, uint32_t flags)
 {
-    assert_always(kernel.cq_tail - kernel.cq_head < 16384);
-    struct io_uring_cqe *cqe = &kernel.cqes[kernel.cq_tail & 16383];
+    struct io_uring_cqe *cqe;
+    if (sim_cq_is_full()) {
+        assert_always(kernel.late_count < SIM_LATE_MAX);
+        cqe = &kernel.late[kernel.late_count++];
+        kernel.sq_flags |= IORING_SQ_CQ_OVERFLOW;
+        sim.late_count++;
+    } else {
+        cqe = &kernel.cqes[kernel.cq_tail++ & (kernel.cq_entries - 1)];
+    }
     cqe->user_data = tag;
     cqe->res = result;
     cqe->flags = flags;
-    kernel.cq_tail++;
+}
+
+/* As the end of an enter does. */
+static void sim_flush_late(void)
+{
+    unsigned moved = 0;
+    for (; moved < kernel.late_count && kernel.cq_tail - kernel.cq_head < kernel.cq_entries;
+         moved++) {
+        kernel.cqes[kernel.cq_tail++ & (kernel.cq_entries - 1)] = kernel.late[moved];
+    }
+    kernel.late_count -= moved;
+    memmove(kernel.late, kernel.late + moved, kernel.late_count * sizeof *kernel.late);
+    if (kernel.late_count == 0) {
+        kernel.sq_flags &= ~IORING_SQ_CQ_OVERFLOW;
+    }
 }
 
 static struct sim_socket *sim_socket_of(int fd)
@@ -271,27 +302,27 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
 
 static void sim_cancel(const struct io_uring_sqe *sqe)
 {
-    unsigned posted = kernel.cq_tail;
+    bool is_found = false;
+    assert_always(sqe->cancel_flags == 0); /* By its tag: all else walks what is armed. */
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
-        bool by_fd = (sqe->cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
-        if (by_fd && sqe->fd != (int)(SIM_FD_FIRST + i)) {
-            continue;
-        }
-        if (socket->recv_armed && (by_fd || socket->recv_tag == sqe->addr)) {
+        if (socket->recv_armed && socket->recv_tag == sqe->addr) {
             socket->recv_armed = false;
+            is_found = true;
             sim_post(socket->recv_tag, -ECANCELED, 0);
         }
-        if (socket->writable_armed && (by_fd || socket->writable_tag == sqe->addr)) {
+        if (socket->writable_armed && socket->writable_tag == sqe->addr) {
             socket->writable_armed = false;
+            is_found = true;
             sim_post(socket->writable_tag, -ECANCELED, 0);
         }
     }
     if (kernel.accept_armed && kernel.accept_tag == sqe->addr) {
         kernel.accept_armed = false;
+        is_found = true;
         sim_post(kernel.accept_tag, -ECANCELED, 0);
     }
-    if (kernel.cq_tail == posted && (sqe->cancel_flags & IORING_ASYNC_CANCEL_ALL) == 0) {
+    if (!is_found) {
         sim_post(sqe->user_data, -ENOENT, 0);
     }
 }
@@ -367,7 +398,9 @@ static void sim_deliver_accepts(void)
             return;
         }
         socket->accepted = true;
-        sim_post(kernel.accept_tag, (int)(SIM_FD_FIRST + i), IORING_CQE_F_MORE);
+        kernel.accept_armed = !sim_cq_is_full();
+        sim_post(kernel.accept_tag, (int)(SIM_FD_FIRST + i),
+                 kernel.accept_armed ? IORING_CQE_F_MORE : 0);
     }
 }
 
@@ -392,7 +425,7 @@ static void sim_deliver_bytes(struct engine *engine, struct sim_socket *socket)
     memcpy((void *)(uintptr_t)buffer->addr, socket->to_server, count);
     memmove(socket->to_server, socket->to_server + count, socket->to_server_bytes - count);
     socket->to_server_bytes -= count;
-    bool more = !sim_mishap(30);
+    bool more = !sim_mishap(30) && !sim_cq_is_full();
     socket->recv_armed = more;
     sim_post(socket->recv_tag, (int)count,
              (more ? IORING_CQE_F_MORE : 0) | IORING_CQE_F_BUFFER |
@@ -445,9 +478,24 @@ uint64_t sim_loans_open(void)
     return count;
 }
 
+/* Beginning anywhere, and some of them only the next time. */
+static void sim_deliver_some(struct engine *engine)
+{
+    uint32_t first = (uint32_t)sim_random(sim.socket_count);
+    for (uint32_t i = 0; i < sim.socket_count; i++) {
+        struct sim_socket *socket = &sim.sockets[(first + i) % sim.socket_count];
+        if (socket->accepted && !socket->server_closed && !sim_mishap(4)) {
+            sim_deliver(engine, socket);
+        }
+    }
+}
+
 static int sim_enter(struct engine *engine, uint64_t timeout_ns)
 {
     struct io_uring_sq *sq = &engine->ring.sq;
+    if (sim.delivers_first) {
+        sim_deliver_some(engine);
+    }
     /* A submit may take only some. */
     unsigned left = sim_mishap(50) ? (unsigned)sim_random(8) : UINT32_MAX;
     for (; kernel.sq_head != sq->sqe_tail && left > 0; left--) {
@@ -463,14 +511,8 @@ static int sim_enter(struct engine *engine, uint64_t timeout_ns)
     sim.step(sim.context);
     sim_notify();
     sim_deliver_accepts();
-    /* Beginning anywhere, and some of them only the next time. */
-    uint32_t first = (uint32_t)sim_random(sim.socket_count);
-    for (uint32_t i = 0; i < sim.socket_count; i++) {
-        struct sim_socket *socket = &sim.sockets[(first + i) % sim.socket_count];
-        if (socket->accepted && !socket->server_closed && !sim_mishap(4)) {
-            sim_deliver(engine, socket);
-        }
-    }
+    sim_deliver_some(engine);
+    sim_flush_late();
     return 0;
 }
 
@@ -486,10 +528,10 @@ int sim_engine_open(struct engine *engine, const struct engine_options *options,
 {
     (void)error_out;
     memset(&kernel, 0, sizeof kernel);
-    assert_always(options->cq_entries == 16384);
+    kernel.cq_entries = sim.cq_entries < options->cq_entries ? sim.cq_entries : options->cq_entries;
     kernel.sq_mask = options->sq_entries - 1;
     kernel.sqes = calloc(options->sq_entries, sizeof *kernel.sqes);
-    kernel.cqes = calloc(options->cq_entries, sizeof *kernel.cqes);
+    kernel.cqes = calloc(kernel.cq_entries, sizeof *kernel.cqes);
     *engine = (struct engine){.enter = sim_enter, .close = sim_engine_close};
     engine->ring.sq = (struct io_uring_sq){
         .khead = &kernel.sq_head,
@@ -504,10 +546,11 @@ int sim_engine_open(struct engine *engine, const struct engine_options *options,
         .ktail = &kernel.cq_tail,
         .kflags = &kernel.cq_flags,
         .cqes = kernel.cqes,
-        .ring_mask = options->cq_entries - 1,
-        .ring_entries = options->cq_entries,
+        .ring_mask = kernel.cq_entries - 1,
+        .ring_entries = kernel.cq_entries,
     };
     engine->ring.features = IORING_FEAT_EXT_ARG;
+    engine->ring.ring_fd = engine->ring.enter_ring_fd = -1; /* liburing would enter by itself. */
     uint32_t count = options->recv_buffer_count;
     engine->recv_ring = calloc(count + 1, sizeof(struct io_uring_buf));
     engine->recv_buffers = malloc((size_t)count * options->recv_buffer_bytes);

@@ -3,10 +3,10 @@
  *
  * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
  * what may: sends that are cut at any byte, submits that take only some, full sockets, POLLOUT
- * with no room behind it, resets, receives in pieces, buffers that run out, multishots that end,
- * accepts without descriptors. What is sent without a copy it reads from the sender's pages only
- * when the client does (they are in a pipe meanwhile, by vmsplice(2)); that it has done with them
- * it tells late, in any order, or never.
+ * with no room behind it, completion queues that are too small, resets, receives in pieces, buffers
+ * that run out, multishots that end, accepts without descriptors. What is sent without a copy it
+ * reads from the sender's pages only when the client does (they are in a pipe meanwhile, by
+ * vmsplice(2)); that it has done with them it tells late, in any order, or never.
  *
  * Owner    A simulation; one at a time. Threads: one. Units: simulated nanoseconds.
  */
@@ -66,6 +66,9 @@ struct sim {
     uint64_t cut_count, full_count, spurious_count; /* what was injected */
     struct sim_loan loans[SIM_LOANS_MAX];
     uint64_t loan_count, lost_count; /* of them: notifications that never came */
+    unsigned cq_entries;             /* of the ring that is opened next; a power of two */
+    bool delivers_first; /* An enter posts what became ready before it looks at the SQEs. */
+    uint64_t late_count; /* completions that found the queue full */
 };
 
 extern struct sim sim;

@@ -103,7 +103,7 @@ struct sim_world {
     bool never_encodes; /* Who wants the second encoding waits in vain. */
     bool drains;        /* It is drained before it is stopped. */
     uint64_t drains_at_ns;
-    uint64_t replaced_bytes;
+    uint64_t replaced_bytes, late_count;
 };
 
 extern struct sim_world world;

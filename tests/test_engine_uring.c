@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -541,6 +543,117 @@ static void without_a_buffer_the_receive_ends_with_enobufs_and_loses_nothing(voi
     close_pair(&pair);
 }
 
+#define CANCEL_TAG 99
+
+/* What an operation that was armed with a tag ends with; it is the next to complete. */
+static int32_t end_of(uint64_t tag)
+{
+    struct io_uring_cqe *cqe;
+    while (io_uring_cq_ready(&engine.ring) == 0) {
+        assert_int_equal(engine.enter(&engine, NS_PER_SECOND), 0);
+    }
+    assert_int_equal(io_uring_peek_cqe(&engine.ring, &cqe), 0);
+    assert_int_equal(cqe->user_data, tag);
+    assert_int_equal(cqe->flags & IORING_CQE_F_MORE, 0);
+    int32_t result = cqe->res;
+    io_uring_cqe_seen(&engine.ring, cqe);
+    return result;
+}
+
+static void cancel(uint64_t tag)
+{
+    struct io_uring_sqe *sqe = engine_sqe(&engine);
+    io_uring_prep_cancel64(sqe, tag, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, CANCEL_TAG);
+    assert_int_equal(engine.enter(&engine, 0), 0);
+}
+
+static void what_is_cancelled_by_its_tag_ends_alone(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(TCP_SEND);
+    struct io_uring_sqe *sqe;
+    while (send(pair.ours, big, BIG_BYTES, MSG_DONTWAIT) > 0) {
+        /* Until it is full. */
+    }
+    sqe = engine_sqe(&engine);
+    io_uring_prep_poll_add(sqe, pair.ours, POLLOUT);
+    io_uring_sqe_set_data64(sqe, 1);
+    sqe = engine_sqe(&engine);
+    io_uring_prep_recv_multishot(sqe, pair.ours, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    io_uring_sqe_set_data64(sqe, 2);
+    cancel(2); /* In the submit that arms it. */
+    assert_int_equal(end_of(2), -ECANCELED);
+    cancel(2);
+    assert_int_equal(end_of(CANCEL_TAG), -ENOENT);
+    cancel(1);
+    assert_int_equal(end_of(1), -ECANCELED);
+    assert_int_equal(io_uring_cq_ready(&engine.ring), 0);
+    close_pair(&pair);
+}
+
+/* What ring/sender.c does when its completions are not in the queue. */
+static void what_finds_the_queue_full_comes_in_order_once_there_is_room(void **state)
+{
+    (void)state;
+    const struct engine_options options = {.sq_entries = 16, .cq_entries = 32};
+    const uint64_t count = 100;
+    char words[ENGINE_ERROR_BYTES_MAX];
+    struct engine small;
+    assert_int_equal(engine_uring_open(&small, &options, words), 0);
+    assert_int_equal(engine_uring_enable(&small), 0);
+    assert_int_equal(small.ring.cq.ring_entries, 32);
+    for (uint64_t tag = 0; tag < count; tag++) {
+        struct io_uring_sqe *sqe = engine_sqe(&small);
+        io_uring_prep_nop(sqe);
+        io_uring_sqe_set_data64(sqe, tag);
+    }
+    assert_int_equal(small.enter(&small, 0), 0);
+    assert_true((*small.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0);
+    for (uint64_t next = 0; next < count;) {
+        uint32_t ready = io_uring_cq_ready(&small.ring);
+        struct io_uring_cqe *cqe;
+        uint32_t head;
+        assert_true(ready > 0);
+        io_uring_for_each_cqe(&small.ring, head, cqe)
+        {
+            assert_int_equal(cqe->user_data, next++);
+        }
+        io_uring_cq_advance(&small.ring, ready);
+        assert_int_equal(small.enter(&small, 0), 0);
+    }
+    assert_true((*small.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) == 0);
+    small.close(&small);
+}
+
+/* A limit on locked memory counts for others than root only, and for rings since Linux 6.14. */
+static void a_ring_that_is_smaller_than_asked_for_tells_its_size(void **state)
+{
+    (void)state;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit limit = {256 * KIB, 256 * KIB};
+        const struct engine_options options = {.sq_entries = 1024, .cq_entries = 16384};
+        char words[ENGINE_ERROR_BYTES_MAX];
+        struct engine smaller;
+        bool is_set = setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+                      (geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+        if (!is_set || engine_uring_open(&smaller, &options, words) < 0) {
+            _exit(1);
+        }
+        uint32_t entries = smaller.ring.cq.ring_entries;
+        bool is_true = entries == *smaller.ring.cq.kring_entries;
+        _exit(is_true && (entries == 16384 || entries == 8192 || entries == 4096) ? 0 : 2);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void an_engine_says_in_which_mode_it_runs(void **state)
 {
     (void)state;
@@ -600,6 +713,9 @@ int main(void)
         TEST(a_message_from_another_ring_ends_the_wait),
         TEST(one_receive_hands_out_buffers_until_the_peer_is_gone),
         TEST(without_a_buffer_the_receive_ends_with_enobufs_and_loses_nothing),
+        TEST(what_is_cancelled_by_its_tag_ends_alone),
+        cmocka_unit_test(what_finds_the_queue_full_comes_in_order_once_there_is_room),
+        cmocka_unit_test(a_ring_that_is_smaller_than_asked_for_tells_its_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

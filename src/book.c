@@ -1,32 +1,23 @@
 #include "src/book.h"
 
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "codec/base/check.h"
 #include "codec/crc32c.h"
 #include "codec/decimal.h"
 
-#define BOOK_BYTES (2 * BOOK_LEVELS_MAX * sizeof(struct md_level))
+#define BOOK_LEVELS_FIRST 32 /* a side's first room */
 
-int book_init(struct book *book)
+void book_init(struct book *book)
 {
-    struct md_level *levels = mmap(NULL, BOOK_BYTES, PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (levels == MAP_FAILED) {
-        return -ENOMEM;
-    }
-    *book = (struct book){
-        .bids = {.levels = levels, .better = 1},
-        .asks = {.levels = levels + BOOK_LEVELS_MAX, .better = -1},
-    };
-    return 0;
+    *book = (struct book){.bids.better = 1, .asks.better = -1};
 }
 
 void book_deinit(struct book *book)
 {
-    munmap(book->bids.levels, BOOK_BYTES);
+    free(book->bids.levels);
+    free(book->asks.levels);
 }
 
 /* ---- Levels ---- */
@@ -61,7 +52,46 @@ static void book_side_remove(struct book_side *side, uint32_t place)
             (side->count - place) * sizeof *side->levels);
 }
 
-static void book_side_set(struct book_side *side, const struct md_level *level)
+static bool book_side_reserve(struct book_side *side, uint32_t count)
+{
+    uint32_t capacity = side->capacity > 0 ? side->capacity : BOOK_LEVELS_FIRST;
+    while (capacity < count) {
+        capacity *= 2;
+    }
+    if (capacity == side->capacity) {
+        return true;
+    }
+    struct md_level *grown = realloc(side->levels, capacity * sizeof *grown);
+    if (grown == NULL) {
+        return false;
+    }
+    side->levels = grown;
+    side->capacity = capacity;
+    return true;
+}
+
+/* place: of the price, which is not there. */
+static bool book_side_insert(struct book_side *side, uint32_t place, const struct md_level *level)
+{
+    if (side->count == BOOK_LEVELS_MAX) {
+        if (place == 0) {
+            return true;
+        }
+        book_side_remove(side, 0);
+        place--;
+    }
+    if (!book_side_reserve(side, side->count + 1)) {
+        return false;
+    }
+    memmove(&side->levels[place + 1], &side->levels[place],
+            (side->count - place) * sizeof *side->levels);
+    side->levels[place] = *level;
+    side->count++;
+    return true;
+}
+
+/* false: there is no memory for it. */
+static bool book_side_set(struct book_side *side, const struct md_level *level)
 {
     bool is_there;
     bool is_removal = level->size.mantissa == 0;
@@ -71,43 +101,44 @@ static void book_side_set(struct book_side *side, const struct md_level *level)
     } else if (is_there) {
         side->levels[place] = *level;
     } else if (!is_removal) {
-        if (side->count == BOOK_LEVELS_MAX) {
-            if (place == 0) {
-                return;
-            }
-            book_side_remove(side, 0);
-            place--;
-        }
-        memmove(&side->levels[place + 1], &side->levels[place],
-                (side->count - place) * sizeof *side->levels);
-        side->levels[place] = *level;
-        side->count++;
+        return book_side_insert(side, place, level);
     }
+    return true;
 }
 
 /* A snapshot comes best first as a rule: from its end on, each level is appended. */
-static void book_side_fill(struct book_side *side, const struct md_level *levels, uint32_t count)
+static bool book_side_fill(struct book_side *side, const struct md_level *levels, uint32_t count)
 {
+    bool is_kept = true;
     side->count = 0;
-    for (uint32_t i = count; i > 0; i--) {
-        book_side_set(side, &levels[i - 1]);
+    for (uint32_t i = count; i > 0 && is_kept; i--) {
+        is_kept = book_side_set(side, &levels[i - 1]);
     }
+    return is_kept;
 }
 
-void book_apply(struct book *book, const struct md_depth *depth)
+static bool book_side_apply(struct book_side *side, const struct md_level *levels, uint32_t count)
+{
+    bool is_kept = true;
+    for (uint32_t i = 0; i < count && is_kept; i++) {
+        is_kept = book_side_set(side, &levels[i]);
+    }
+    return is_kept;
+}
+
+bool book_apply(struct book *book, const struct md_depth *depth)
 {
     if (depth->action == MD_SNAPSHOT) {
-        book_side_fill(&book->bids, depth->bids, depth->bid_count);
-        book_side_fill(&book->asks, depth->asks, depth->ask_count);
-        book->is_whole = true;
-        return;
+        book->is_whole = book_side_fill(&book->bids, depth->bids, depth->bid_count) &&
+                         book_side_fill(&book->asks, depth->asks, depth->ask_count);
+        return book->is_whole;
     }
-    for (uint32_t i = 0; book->is_whole && i < depth->bid_count; i++) {
-        book_side_set(&book->bids, &depth->bids[i]);
+    if (!book->is_whole) {
+        return true;
     }
-    for (uint32_t i = 0; book->is_whole && i < depth->ask_count; i++) {
-        book_side_set(&book->asks, &depth->asks[i]);
-    }
+    book->is_whole = book_side_apply(&book->bids, depth->bids, depth->bid_count) &&
+                     book_side_apply(&book->asks, depth->asks, depth->ask_count);
+    return book->is_whole;
 }
 
 /* ---- The top levels ---- */

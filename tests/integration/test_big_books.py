@@ -1,0 +1,321 @@
+"""Books of any size from generated captures: whoever applies the frames has the generator's book, in every encoding,
+and what cannot be had is told by a GAP."""
+import asyncio
+import decimal
+import json
+import sys
+import tempfile
+import unittest
+
+import websockets
+
+from clients import RawClient
+from server import CHECKOUT, Server
+
+sys.path.insert(0, str(CHECKOUT / "examples"))
+import python_sbe  # noqa: E402
+
+SCHEMA = python_sbe.Schema((CHECKOUT / "codec" / "md.xml").read_bytes())
+BLOCKS = {block.name: block for block in SCHEMA.messages.values()}
+DECIMAL = decimal.Decimal
+MARKER = "0.01"  # the price of the level that ends a pass
+SECONDS = 60
+TRANSPORTS = {
+    "json": {"compression": None},
+    "deflate": {"compression": "deflate"},
+    "sbe": {"compression": None, "subprotocols": ["md.sbe.v1"]},
+}
+
+
+# ---- The generator ----
+
+def price(cents):
+    return f"{cents // 100}.{cents % 100:02}"
+
+
+def levels(count, bids, asks, seed=1):
+    """count levels a side below and above a price, best first, with sizes of many lengths."""
+    def size(i):
+        return f"{i * seed % 97}.{(i * 7919 + seed) % 10**8 + 1:08}"
+    return ([[price(bids - i), size(i)] for i in range(count)],
+            [[price(asks + i), size(i + 1)] for i in range(count)])
+
+
+def snapshot(bids, asks, symbol="BIG-USD"):
+    return {"type": "snapshot", "product_id": symbol, "bids": bids, "asks": asks}
+
+
+def update(*changes, symbol="BIG-USD"):
+    return {"type": "l2update", "product_id": symbol, "changes": [list(change) for change in changes],
+            "time": "2021-04-17T16:43:37.075687Z"}
+
+
+class Book:
+    """A book as a client keeps it."""
+
+    def __init__(self, sides=None):
+        self.sides = sides
+
+    def apply(self, data):
+        if data["action"] == "snapshot":
+            self.sides = {"bids": {}, "asks": {}}
+        if self.sides is None:
+            return False
+        for side, prices in self.sides.items():
+            for at, size in data[side]:
+                if DECIMAL(size) == 0:
+                    prices.pop(DECIMAL(at), None)
+                else:
+                    prices[DECIMAL(at)] = DECIMAL(size)
+        return True
+
+    def top(self, count):
+        return {"bids": sorted(self.sides["bids"].items(), reverse=True)[:count],
+                "asks": sorted(self.sides["asks"].items())[:count]}
+
+
+def coinbase_pass(count):
+    """A small book, deltas, a big one, deltas (case 11): the messages, and the book after them."""
+    bids, asks = levels(count, 5000000, 5000001)
+    small_bids, small_asks = levels(10, 4000000, 4000001, seed=3)
+    worst = bids[-1][0]
+    messages = [
+        snapshot(small_bids, small_asks),
+        update(("buy", "40000.00", "5.5"), ("sell", "40000.01", "0")),
+        update(("buy", "123.45", "1")),
+        snapshot(bids, asks),
+        update(("buy", worst, "0"), ("sell", asks[0][0], "9.25")),
+        update(("buy", MARKER, "7")),
+    ]
+    book = Book()
+    for message in messages:
+        if message["type"] == "snapshot":
+            book.apply({"action": "snapshot", "bids": message["bids"], "asks": message["asks"]})
+        else:
+            sides = {"buy": [], "sell": []}
+            for side, at, size in message["changes"]:
+                sides[side].append([at, size])
+            book.apply({"action": "delta", "bids": sides["buy"], "asks": sides["sell"]})
+    return messages, book
+
+
+def binance_pass(count):
+    """Updates with count levels a side and more; the book is what they leave."""
+    bids, asks = levels(count, 5000000, 5000001)
+    updates = [(bids, asks), ([[bids[3][0], "0.00000000"]], [[asks[1][0], "77.5"]]), ([[MARKER, "7"]], [])]
+    messages, book = [], Book({"bids": {}, "asks": {}})
+    for i, (b, a) in enumerate(updates):
+        messages.append({"stream": "big@depth", "data": {"e": "depthUpdate", "E": 1600000000000 + i, "s": "BIGUSDT",
+                                                         "U": 2 * i + 1, "u": 2 * i + 2, "b": b, "a": a}})
+        book.apply({"action": "delta", "bids": b, "asks": a})
+    return messages, book
+
+
+def capture(messages, step):
+    """A temporary file of the messages, step seconds apart. A str is a line as it is."""
+    file = tempfile.NamedTemporaryFile("w", suffix=".ws.log")
+    for i, message in enumerate(messages):
+        text = message if isinstance(message, str) else json.dumps(message)
+        file.write(f"{1600000000 + i * step:.3f}: {text}\n")
+    file.flush()
+    return file
+
+
+# ---- The client ----
+
+class Client:
+    """One connection in one of the encodings; data frames come as {"ch", "seq", "data"}."""
+
+    def __init__(self, server, transport):
+        self.connect = websockets.connect(server.url(), max_queue=None, max_size=None, ping_interval=None,
+                                          open_timeout=20, **TRANSPORTS[transport])
+        self.binary = 0
+        self.gaps = []
+        self.next_seq = {}
+
+    async def __aenter__(self):
+        self.socket = await self.connect
+        return self
+
+    async def __aexit__(self, *_):
+        await self.socket.close()
+
+    async def next(self):
+        payload = await asyncio.wait_for(self.socket.recv(), SECONDS)
+        if isinstance(payload, bytes):
+            self.binary += 1
+            name, values, _ = SCHEMA.decode(payload)
+            values = python_sbe.decimals(BLOCKS[name], values)
+            message = {"type": name, "ch": values["ch"], "seq": values["seq"], "part": values.get("part"),
+                       "parts": values.get("parts"),
+                       "data": {"action": values["action"], "bids": [list(level.values()) for level in values["bids"]],
+                                "asks": [list(level.values()) for level in values["asks"]]}}
+        else:
+            message = json.loads(payload, parse_float=DECIMAL)
+        self.note(message)
+        return message
+
+    def note(self, message):
+        """seq has no hole but what a GAP tells."""
+        if message["type"] == "GAP":
+            gap = message["data"]
+            self.gaps.append(gap)
+            assert self.next_seq.get(gap["ch"], gap["from"]) == gap["from"], gap
+            self.next_seq[gap["ch"]] = gap["to"] + 1
+        elif "seq" in message and message.get("parts") is None:
+            due = self.next_seq.get(message["ch"], message["seq"])
+            assert due == message["seq"], (due, message["seq"])
+            self.next_seq[message["ch"]] = message["seq"] + 1
+
+    async def ask(self, kind, symbols, types=("depth",), **data):
+        await self.socket.send(json.dumps({"type": kind, "id": 1,
+                                           "data": {"symbols": symbols, "data_types": types, **data}}))
+        while True:
+            message = await self.next()
+            if message.get("id") == 1:
+                assert message["type"] != "ERROR", message
+                return message["data"]
+
+    async def subscribe(self, symbol, **data):
+        answer = await self.ask("SUBSCRIBE", [symbol], **data)
+        assert answer["failed"] == [], answer
+        return answer["ok"][0]["ch"]
+
+
+def ends_pass(message):
+    return [DECIMAL(MARKER), 7] in [[DECIMAL(level[0]), level[1]] for level in message["data"]["bids"]]
+
+
+class BigBooks(unittest.TestCase):
+    def serve(self, messages, *options, feed="loop=yes", kind="coinbase", step=0.01):
+        file = capture(messages, step)
+        self.addCleanup(file.close)
+        server = Server("--feed", f"replay:path={file.name},format={kind},{feed}", *options).start()
+        self.addCleanup(server.kill)
+        return server
+
+    async def follow(self, server, transport, symbol, book, action):
+        """The feed's own book, from a pass's first frame to its last; returns its frames."""
+        async with Client(server, transport) as client:
+            channel = await client.subscribe(symbol)
+            frames = None
+            mine = Book()
+            while True:
+                message = await client.next()
+                if message.get("ch") != channel:
+                    continue
+                if frames is not None:
+                    frames.append(message)
+                    mine.apply(message["data"])
+                    if mine.sides and mine.sides["bids"] and mine.sides["asks"] and action == "snapshot":
+                        best = mine.top(1)
+                        self.assertLess(best["bids"][0][0], best["asks"][0][0])
+                if ends_pass(message):
+                    if frames is not None:
+                        break
+                    frames = []
+                    mine = Book({"bids": {}, "asks": {}} if action == "delta" else None)
+            self.assertEqual(mine.sides, book.sides)
+            self.assertEqual(client.gaps, [])
+            if transport == "sbe":
+                self.assertGreaterEqual(client.binary, len(frames))
+            return frames
+
+    def check(self, make, kind, symbol, action):
+        for count in (1300, 2000, 6000, 20000):
+            messages, book = make(count)
+            # Slow enough for a reader in Python.
+            server = self.serve(messages, kind=kind, step=count / 50000)
+            for transport in TRANSPORTS:
+                with self.subTest(levels=count, transport=transport):
+                    frames = asyncio.run(self.follow(server, transport, symbol, book, action))
+                    self.assertGreaterEqual(len(frames), len(messages))
+            self.assertEqual(server.stats()["publisher"]["ticks_refused"], 0)
+            server.stop()
+
+    def test_coinbase_snapshots_of_any_size(self):
+        self.check(coinbase_pass, "coinbase", "BIG-USD.COINBASE", "snapshot")
+
+    def test_binance_updates_of_any_size(self):
+        self.check(binance_pass, "binance", "BIGUSDT.BINANCE", "delta")
+
+    async def cut(self, server, transport, book, depth, **more):
+        async with Client(server, transport) as client:
+            channel = await client.subscribe("BIG-USD.COINBASE", depth=depth, **more)
+            mine = Book()
+            while mine.sides is None or mine.top(depth) != book.top(depth):
+                message = await client.next()
+                if message.get("ch") == channel:
+                    mine.apply(message["data"])
+            self.assertEqual(mine.top(depth + 1), book.top(depth))
+
+    def test_a_cut_book_that_is_subscribed_later(self):
+        """Also when nothing comes any more, and when all of it has been lapped (the small log)."""
+        for count, options in ((20000, ()), (6000, ("--frame-log-bytes", "1m"))):
+            messages, book = coinbase_pass(count)
+            noise = [update(("buy", "1.00", f"{i % 7 + 1}"), symbol="NOISE-USD") for i in range(9000)] if options else []
+            server = self.serve([snapshot([], [], "NOISE-USD"), *messages, *noise], *options, feed="speed=0")
+            self.assertTrue(server.wait_for_line("after pass 1"))
+            for transport in TRANSPORTS:
+                for depth in (5, 50):
+                    with self.subTest(levels=count, transport=transport, depth=depth):
+                        asyncio.run(self.cut(server, transport, book, depth))
+                asyncio.run(self.cut(server, transport, book, 10,
+                                     delivery={"mode": "conflated", "interval_ms": 100}))
+            server.stop()
+
+    def test_a_line_of_16_mebibytes(self):
+        messages, book = coinbase_pass(20000)
+        text = json.dumps(messages[3])
+        messages[3] = text[:-1] + " " * (2**24 - len(text) - len("1600000000.030: ")) + "}"
+        server = self.serve(messages, feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        asyncio.run(self.cut(server, "json", book, 50))
+        self.assertEqual(server.stats()["publisher"]["feed_malformed"], 0)
+
+    async def lost(self, server, **settings):
+        """The reason of a GAP, and the action of the first frame after it."""
+        async with Client(server, "json") as client:
+            channel = await client.subscribe("BIG-USD.COINBASE", **settings)
+            while not client.gaps:
+                await client.next()
+            self.assertEqual(client.gaps[0]["ch"], channel)
+            self.assertEqual(client.gaps[0]["from"], client.gaps[0]["to"])
+            while (message := await client.next()).get("ch") != channel:
+                pass
+            return client.gaps[0]["reason"], message["data"]["action"]
+
+    def test_what_cannot_be_read_is_a_gap(self):
+        small = snapshot(*levels(10, 4000000, 4000001))
+        big = json.dumps(small)
+        cases = {
+            "a line over the limit": big[:-1] + " " * 2**24 + "}",
+            "no JSON": big[:-5],
+            "no levels": {**small, "bids": [["x", "1"]]},
+            "a bad delta": {**update(("buy", "1.00", "2")), "changes": [["buy", "1.00"]]},
+        }
+        for name, bad in cases.items():
+            with self.subTest(name):
+                server = self.serve([small, bad, update(("buy", "40000.00", "3"))])
+                self.assertEqual(asyncio.run(self.lost(server)), ("source", "delta"))
+                # No delta of a book that is void: the next thing is its next snapshot.
+                self.assertEqual(asyncio.run(self.lost(server, depth=5)), ("source", "snapshot"))
+                server.stop()
+
+    def test_a_hole_of_the_venue_is_a_gap(self):
+        messages, _ = binance_pass(5)
+        messages[1]["data"]["U"] += 100
+        messages[1]["data"]["u"] += 100
+        messages[2]["data"]["U"] += 100
+        messages[2]["data"]["u"] += 100
+        server = self.serve(messages, kind="binance")
+        with RawClient(server.port) as client:
+            client.subscribe(["BIGUSDT.BINANCE"], ["depth"])
+            gap = client.next_message(("GAP",), SECONDS)["data"]
+            after = client.next_message(("depth",), SECONDS)
+            self.assertEqual((gap["from"], gap["to"], gap["reason"]), (after["seq"] - 1, after["seq"] - 1, "source"))
+            self.assertEqual(after["data"]["asks"][0][1], 77.5)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -19,7 +19,7 @@ SCHEMA = python_sbe.Schema((CHECKOUT / "codec" / "md.xml").read_bytes())
 BLOCKS = {block.name: block for block in SCHEMA.messages.values()}
 DECIMAL = decimal.Decimal
 MARKER = "0.01"  # the price of the level that ends a pass
-SECONDS = 60
+SECONDS = 100
 TRANSPORTS = {
     "json": {"compression": None},
     "deflate": {"compression": "deflate"},
@@ -141,7 +141,7 @@ class Client:
         await self.socket.close()
 
     async def next(self):
-        payload = await asyncio.wait_for(self.socket.recv(), SECONDS)
+        payload = await self.socket.recv()
         if isinstance(payload, bytes):
             self.binary += 1
             name, values, _ = SCHEMA.decode(payload)
@@ -186,6 +186,12 @@ def ends_pass(message):
     return [DECIMAL(MARKER), 7] in [[DECIMAL(level[0]), level[1]] for level in message["data"]["bids"]]
 
 
+def finish(coroutine):
+    async def within():
+        return await asyncio.wait_for(coroutine, SECONDS)
+    return asyncio.run(within())
+
+
 class BigBooks(unittest.TestCase):
     def serve(self, messages, *options, feed="loop=yes", kind="coinbase", step=0.01):
         file = capture(messages, step)
@@ -228,7 +234,7 @@ class BigBooks(unittest.TestCase):
             server = self.serve(messages, kind=kind, step=count / 50000)
             for transport in TRANSPORTS:
                 with self.subTest(levels=count, transport=transport):
-                    frames = asyncio.run(self.follow(server, transport, symbol, book, action))
+                    frames = finish(self.follow(server, transport, symbol, book, action))
                     self.assertGreaterEqual(len(frames), len(messages))
             self.assertEqual(server.stats()["publisher"]["ticks_refused"], 0)
             server.stop()
@@ -259,8 +265,8 @@ class BigBooks(unittest.TestCase):
             for transport in TRANSPORTS:
                 for depth in (5, 50):
                     with self.subTest(levels=count, transport=transport, depth=depth):
-                        asyncio.run(self.cut(server, transport, book, depth))
-                asyncio.run(self.cut(server, transport, book, 10,
+                        finish(self.cut(server, transport, book, depth))
+                finish(self.cut(server, transport, book, 10,
                                      delivery={"mode": "conflated", "interval_ms": 100}))
             server.stop()
 
@@ -270,7 +276,7 @@ class BigBooks(unittest.TestCase):
         messages[3] = text[:-1] + " " * (2**24 - len(text) - len("1600000000.030: ")) + "}"
         server = self.serve(messages, feed="speed=0")
         self.assertTrue(server.wait_for_line("after pass 1"))
-        asyncio.run(self.cut(server, "json", book, 50))
+        finish(self.cut(server, "json", book, 50))
         self.assertEqual(server.stats()["publisher"]["feed_malformed"], 0)
 
     async def lost(self, server, **settings):
@@ -297,9 +303,9 @@ class BigBooks(unittest.TestCase):
         for name, bad in cases.items():
             with self.subTest(name):
                 server = self.serve([small, bad, update(("buy", "40000.00", "3"))])
-                self.assertEqual(asyncio.run(self.lost(server)), ("source", "delta"))
+                self.assertEqual(finish(self.lost(server)), ("source", "delta"))
                 # No delta of a book that is void: the next thing is its next snapshot.
-                self.assertEqual(asyncio.run(self.lost(server, depth=5)), ("source", "snapshot"))
+                self.assertEqual(finish(self.lost(server, depth=5)), ("source", "snapshot"))
                 server.stop()
 
     def test_a_hole_of_the_venue_is_a_gap(self):

@@ -4,7 +4,7 @@
 #include "codec/json_tick.h"
 
 /* All of a depth frame but its levels. */
-#define BOOK_SPLIT_ENVELOPE_BYTES_MAX (JSON_TICK_HEAD_BYTES_MAX + 256)
+#define BOOK_SPLIT_ENVELOPE_BYTES_MAX (JSON_TICK_HEAD_BYTES_MAX + 256) /* also of a book_image */
 #define BOOK_SPLIT_SBE_LEVEL_BYTES 16
 
 /* What a level takes in the encoding where it takes most. */

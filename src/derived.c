@@ -11,7 +11,6 @@
 #include "codec/ws_frame.h"
 #include "ring/timer_wheel.h"
 #include "src/bar_builder.h"
-#include "src/book.h"
 
 #define DERIVED_SCAN_NS NS_PER_SECOND /* how often it is seen who is not wanted any more */
 #define DERIVED_LOOK_BACK_NS (300 * NS_PER_SECOND) /* for trades: the longest bar */
@@ -398,6 +397,15 @@ void derived_on_tick(struct derived *derived, const struct md_update *update, ui
          variant = variant->next) {
         derived_on_change(core, variant);
     }
+}
+
+const struct book *derived_book(const struct derived *derived, uint32_t channel,
+                                uint64_t *ts_event_ns_out, uint64_t *ts_recv_ns_out)
+{
+    const struct derived_book *kept = derived->core->books[channel];
+    *ts_event_ns_out = kept == NULL ? 0 : kept->ts_event_ns;
+    *ts_recv_ns_out = kept == NULL ? 0 : kept->ts_recv_ns;
+    return kept == NULL ? NULL : &kept->book;
 }
 
 void derived_on_loss(struct derived *derived, uint32_t channel)

@@ -15,6 +15,7 @@
 #define RINGCAST_SRC_DERIVED_H
 
 #include "ring/frame_log.h"
+#include "src/book.h"
 #include "src/channels.h"
 
 #define DERIVED_LINGER_NS (60 * NS_PER_SECOND)
@@ -57,6 +58,10 @@ void derived_on_tick(struct derived *derived, const struct md_update *update, ui
 /* A tick of a feed's channel is lost: its book is void until the next snapshot, and what is derived
  * from the channel loses something, too. */
 void derived_on_loss(struct derived *derived, uint32_t channel);
+
+/* A feed's book, if it has had a snapshot, and when its newest tick came; NULL: none. */
+const struct book *derived_book(const struct derived *derived, uint32_t channel,
+                                uint64_t *ts_event_ns_out, uint64_t *ts_recv_ns_out);
 
 /* Does what is due; returns when it wants to be called next, UINT64_MAX: when somebody asks. */
 uint64_t derived_poll(struct derived *derived, uint64_t now_ns, uint64_t wall_ns);

@@ -39,6 +39,7 @@ struct publisher {
     /* Set before the first poll, then constant. */
     struct channels *channels;
     struct encodings *encodings;
+    struct book_images *book_images;
     struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
     struct core *cores[COUNTERS_CORES_MAX];
@@ -488,6 +489,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     memset(publisher, 0, sizeof *publisher);
     publisher->channels = options->channels;
     publisher->encodings = options->encodings;
+    publisher->book_images = options->book_images;
     publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
     publisher->is_inline = true;
@@ -611,6 +613,34 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
 }
 
+/* A book that a client asks for; one a poll, and no more than a tenth of the time is spent on
+ * them. Returns when the next one is due. */
+static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_ns)
+{
+    struct book_images *images = publisher->book_images;
+    if (images == NULL || !book_images_are_asked(images)) {
+        return UINT64_MAX;
+    }
+    uint32_t number = book_images_next(images, now_ns);
+    if (number == BOOK_IMAGES_NONE) {
+        return now_ns < images->due_ns ? images->due_ns : now_ns + NS_PER_MS;
+    }
+    uint32_t channel = images->slots[number].channel;
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    struct book_images_source source = {
+        .channel = channels_get(publisher->channels, channel),
+        .as_of = frame_log_next_seq(publisher->log, channel) - 1,
+        .ts_pub_ns = clock_ns(CLOCK_REALTIME),
+        .payload_bytes_max = publisher->payload_bytes_max,
+    };
+    source.book =
+        derived_book(&publisher->derived, channel, &source.ts_event_ns, &source.ts_recv_ns);
+    book_images_make(images, number, &source);
+    images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    publisher_wake_cores(publisher);
+    return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
+}
+
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
 {
     uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
@@ -625,6 +655,10 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
         wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
     }
     publisher->first_feed++;
+    uint64_t image_ns = publisher_make_images(publisher, now_ns);
+    if (image_ns != UINT64_MAX && (image_ns <= now_ns || image_ns - now_ns < wait_ns)) {
+        wait_ns = image_ns <= now_ns ? 0 : image_ns - now_ns;
+    }
     publisher_count_feeds(publisher);
     wait_ns = encodings_poll(publisher->encodings, now_ns) ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;

@@ -270,6 +270,116 @@ class BigBooks(unittest.TestCase):
                                      delivery={"mode": "conflated", "interval_ms": 100}))
             server.stop()
 
+    async def snapshot(self, client, symbol, before=None):
+        """The answer and the parts, checked; live frames of the channel go to before."""
+        await client.socket.send(json.dumps({"type": "SNAPSHOT", "id": 9, "data": {
+            "symbols": [symbol], "data_types": ["depth"]}}))
+        answer, parts = None, []
+        while answer is None or len(parts) < answer["parts"]:
+            message = await client.next()
+            if message.get("id") == 9:
+                self.assertEqual((answer, message["data"]["failed"]), (None, []))
+                answer, = message["data"]["ok"]
+            elif message.get("parts") is not None:
+                parts.append(message)
+            elif before is not None and "seq" in message:
+                before.append(message)
+        self.assertEqual([part["part"] for part in parts], list(range(1, answer["parts"] + 1)))
+        for part in parts:
+            self.assertEqual((part["type"], part["symbol"], part["parts"]), ("depth", symbol, answer["parts"]))
+            self.assertEqual([part["ch"], part["seq"], part["as_of"]], [answer["ch"], *[answer["as_of"]] * 2])
+        self.assertEqual([part["data"]["action"] for part in parts], ["snapshot"] + ["delta"] * (len(parts) - 1))
+        return answer, parts
+
+    async def whole(self, server, transport, book):
+        async with Client(server, transport) as client:
+            answer, parts = await self.snapshot(client, "BIG-USD.COINBASE")
+            mine = Book()
+            for part in parts:
+                mine.apply(part["data"])
+            self.assertEqual(mine.sides, book.sides)
+            return answer
+
+    def test_snapshot_is_the_whole_book(self):
+        """Long after its frames have left the log, too."""
+        for count, options in ((10, ()), (20000, ("--publisher", "thread")), (6000, ("--frame-log-bytes", "1m"))):
+            messages, book = coinbase_pass(count)
+            noise = [update(("buy", "1.00", f"{i % 7 + 1}"), symbol="NOISE-USD") for i in range(9000)] if options else []
+            server = self.serve([snapshot([], [], "NOISE-USD"), *messages, *noise], *options, feed="speed=0")
+            self.assertTrue(server.wait_for_line("after pass 1"))
+            for transport in TRANSPORTS:
+                with self.subTest(levels=count, transport=transport):
+                    answer = finish(self.whole(server, transport, book))
+                    self.assertEqual(answer["parts"] > 1, count > 10)
+            server.stop()
+
+    async def join(self, server, book):
+        """Subscribes in the middle of a pass, and has the whole book at its end."""
+        async with Client(server, "json") as client:
+            live, mine = [], Book()
+            await client.subscribe("BIG-USD.COINBASE")
+            answer, parts = await self.snapshot(client, "BIG-USD.COINBASE", live)
+            for part in parts:
+                mine.apply(part["data"])
+            while not (live and live[-1]["seq"] > answer["as_of"] and ends_pass(live[-1])):
+                message = await client.next()
+                if "seq" in message:
+                    live.append(message)
+            for message in live:
+                if message["seq"] > answer["as_of"]:
+                    mine.apply(message["data"])
+            self.assertEqual(mine.sides, book.sides)
+
+    def test_who_joins_in_the_middle_begins_with_a_snapshot(self):
+        messages, _ = coinbase_pass(3000)
+        # One snapshot only, at the beginning; passes go on without it.
+        changes = [update(("buy", f"{49000 + i}.00", str(i + 1)), ("sell", f"{51000 + i}.00", str(i))) for i in range(200)]
+        book = Book({"bids": {}, "asks": {}})
+        snap = messages[3]
+        book.apply({"action": "snapshot", "bids": snap["bids"], "asks": snap["asks"]})
+        for change in (*changes, messages[-1]):
+            sides = {"buy": [], "sell": []}
+            for side, at, size in change["changes"]:
+                sides[side].append([at, size])
+            book.apply({"action": "delta", "bids": sides["buy"], "asks": sides["sell"]})
+        server = self.serve([snap, *changes, messages[-1]], step=0.005)
+        for _ in range(5):
+            finish(self.join(server, book))
+
+    def test_a_snapshot_that_cannot_be_had(self):
+        small = snapshot(*levels(10, 4000000, 4000001))
+        server = self.serve([small, snapshot(*levels(3, 4000000, 4000001), symbol="GOOD-USD"),
+                             {**small, "bids": [["x", "1"]]}], feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        with RawClient(server.port) as client:
+            def ask(symbols, **data):
+                message = {"type": "SNAPSHOT", "data": {"symbols": symbols, "data_types": ["depth"], **data}}
+                return client.ask(message, ("SNAPSHOT",), SECONDS)["data"]
+            self.assertEqual(ask(["BIG-USD.COINBASE"])["failed"][0]["code"], 108)
+            self.assertEqual(ask(["NONE.COINBASE"])["failed"][0]["code"], 120)
+            self.assertEqual(ask(["GOOD-USD.COINBASE"], depth=5)["failed"][0]["code"], 123)
+            both = ask(["NONE.COINBASE", "GOOD-USD.COINBASE"])
+            self.assertEqual((both["ok"], both["failed"][0]["code"]), ([], 120))
+            self.assertEqual(client.next_message(("SNAPSHOT",), SECONDS)["data"]["ok"][0]["parts"], 1)
+            self.assertEqual(len(client.next_message(("depth",), SECONDS)["data"]["bids"]), 3)
+            # More at once than there may be; what is left out says so, and comes when it is asked for again.
+            for _ in range(20):
+                client.send_text(json.dumps({"type": "SNAPSHOT", "data": {"symbols": ["GOOD-USD.COINBASE"],
+                                                                          "data_types": ["depth"]}}))
+            answers = [client.next_message(("SNAPSHOT",), SECONDS)["data"] for _ in range(20)]
+            self.assertGreaterEqual(len([answer for answer in answers if answer["ok"]]), 16)
+            for answer in answers:
+                for failed in answer["failed"]:
+                    self.assertEqual((failed["code"], failed["retry"]), (106, True))
+        # Those who leave in between leave nothing behind.
+        for _ in range(300):
+            client = RawClient(server.port)
+            client.send_text(json.dumps({"type": "SNAPSHOT", "data": {"symbols": ["GOOD-USD.COINBASE"],
+                                                                      "data_types": ["depth"]}}))
+            client.reset()
+        with RawClient(server.port) as client:
+            self.assertEqual(ask(["GOOD-USD.COINBASE"])["failed"], [])
+
     def test_a_line_of_16_mebibytes(self):
         messages, book = coinbase_pass(20000)
         text = json.dumps(messages[3])

@@ -35,6 +35,10 @@ void book_deinit(struct book *book);
  * not whole any more. */
 bool book_apply(struct book *book, const struct md_depth *depth);
 
+/* A side's changes worst first, each price once, with the last that was said of it; to be freed.
+ * NULL: no memory. better: as of the side. */
+struct md_level *book_order_changes(const struct md_level *changes, uint32_t *count, int better);
+
 /* The top levels, best first, as who follows them has them. */
 struct book_cut {
     uint32_t level_count_max;

@@ -1,7 +1,8 @@
 /*
  * book_split: a book's tick that fits no frame as several that do: what applies them has, after the
  * last, exactly what the one would have made. A snapshot becomes a snapshot of the best levels of
- * both sides, and deltas with the rest of them.
+ * both sides, and deltas with the rest of them; a delta becomes deltas, what leaves the book first,
+ * so that it is never crossed in between.
  *
  * Owner    The publisher. Threads: pure functions.
  * Memory   Parts borrow the levels of the whole.
@@ -23,6 +24,10 @@ static inline struct book_split book_split_begin(const struct md_depth *whole,
 {
     return (struct book_split){.whole = whole, .payload_bytes_max = payload_bytes_max};
 }
+
+/* The same of a delta, for book_split: each price once, removals first. *ordered_out is to be freed
+ * after use. false: no memory; the delta is split as it is then. */
+bool book_split_order(struct md_depth *delta, struct md_level **ordered_out);
 
 /* The next part. false: there is none left, or *failed_out: no level fits. */
 bool book_split_next(struct book_split *split, struct md_depth *part_out, bool *failed_out);

@@ -333,15 +333,21 @@ static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher
                                                                 const struct md_update *update)
 {
     struct md_update part = *update;
-    struct book_split split = book_split_begin(&update->depth, publisher->payload_bytes_max);
+    struct md_depth whole = update->depth;
+    struct md_level *ordered = NULL;
     uint64_t ts_pub_ns = 0;
     bool has_failed = update->type != MD_DEPTH;
+    if (!has_failed && whole.action == MD_DELTA) {
+        book_split_order(&whole, &ordered);
+    }
+    struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
     while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
         ts_pub_ns = publisher_write(publisher, number, flags, &part);
         has_failed = ts_pub_ns == 0;
         flags = 0;
         publisher_show_many(publisher);
     }
+    free(ordered);
     if (has_failed) {
         publisher_refuse(publisher, number);
         publisher_write_gap(publisher, number);

@@ -178,6 +178,7 @@ const test_names = [_][]const u8{
     "bench_options",
     "bench_ticks",
     "book",
+    "book_images",
     "book_split",
     "channels",
     "cidr",

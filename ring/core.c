@@ -553,7 +553,7 @@ static void core_turn(struct core *core)
     }
     puller_run(core);
     if (core->options.ops->on_turn != NULL) {
-        core->options.ops->on_turn(core->options.context, core);
+        core->options.ops->on_turn(core->options.context, core, core->time.now_ns);
     }
     sender_flush_ready(core);
     replayer_run(core);

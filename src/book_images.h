@@ -16,7 +16,7 @@
 #include "src/book.h"
 #include "src/channels.h"
 
-#define BOOK_IMAGES_MAX 256               /* at a time, of all cores */
+#define BOOK_IMAGES_MAX 1024              /* at a time, of all cores */
 #define BOOK_IMAGES_BYTES_MAX (64u << 20) /* of them; then they wait, */
 #define BOOK_IMAGES_SHARE 9               /* as each does for so many times its own making */
 #define BOOK_IMAGES_NONE UINT32_MAX

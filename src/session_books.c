@@ -5,7 +5,8 @@
 
 #include "src/session_state.h"
 
-#define SESSION_BOOKS_OF_ONE_MAX 16 /* waiting, of one client */
+#define SESSION_BOOKS_OF_ONE_MAX 16               /* waiting, of one client */
+#define SESSION_BOOKS_NS_MAX (10 * NS_PER_SECOND) /* that a client may take for a part */
 
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel)
 {
@@ -77,6 +78,17 @@ static bool session_wants_book(const struct session_call *call, const struct ses
                         name.type);
 }
 
+/* Several books of a client wait for one another. */
+static void session_note_taken(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    for (uint32_t i = 0; i < sessions->book_count; i++) {
+        if (sessions->books[i].conn == call->conn) {
+            sessions->books[i].taken_ns = call->now_ns;
+        }
+    }
+}
+
 /* true: it is done with. */
 static bool session_send_book(struct session_call *call, struct session_book *book)
 {
@@ -88,11 +100,18 @@ static bool session_send_book(struct session_call *call, struct session_book *bo
     if (!book->is_answered && session_wants_book(call, book)) {
         session_answer_book(call, book, image);
         book->is_answered = true;
+        session_note_taken(call);
     }
     while (book->sent < image->part_count && session_wants_book(call, book)) {
         if (!core_has_drained(call->core, call->conn)) {
-            return false;
+            if (call->now_ns - book->taken_ns < SESSION_BOOKS_NS_MAX) {
+                return false;
+            }
+            counter_add(&call->sessions->options.counters->closed_slow, 1);
+            core_close(call->core, call->conn, 4108, "slow;a book is not read");
+            break;
         }
+        session_note_taken(call);
         uint32_t begin = book->sent == 0 ? 0 : image->ends[book->sent - 1];
         uint32_t end = image->ends[book->sent++];
         core_send_raw(call->core, call->conn, image->bytes + begin, end - begin);
@@ -101,7 +120,7 @@ static bool session_send_book(struct session_call *call, struct session_book *bo
     return true;
 }
 
-void session_on_turn(void *context, struct core *core)
+void session_on_turn(void *context, struct core *core, uint64_t now_ns)
 {
     struct sessions *sessions = context;
     for (uint32_t i = 0; i < sessions->book_count;) {
@@ -111,6 +130,7 @@ void session_on_turn(void *context, struct core *core)
             .session = session_of(sessions, book->conn),
             .core = core,
             .conn = book->conn,
+            .now_ns = now_ns,
         };
         if (session_send_book(&call, book)) {
             /* In order: what one client asked for comes as it asked. */

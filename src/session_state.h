@@ -73,6 +73,7 @@ struct session_book {
     uint32_t channel;
     uint32_t sent; /* parts */
     uint64_t session_number;
+    uint64_t taken_ns; /* when the client last took something of a book */
     bool is_answered;
     char id[REQUEST_ID_TEXT_BYTES_MAX];
 };
@@ -228,7 +229,7 @@ void session_on_replay_end(void *context, struct core *core, uint32_t conn,
 
 /* session_books.c */
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel);
-void session_on_turn(void *context, struct core *core);
+void session_on_turn(void *context, struct core *core, uint64_t now_ns);
 
 /* session_status.c */
 void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);

@@ -10,7 +10,7 @@ import unittest
 import websockets
 
 from clients import RawClient
-from server import CHECKOUT, Server
+from server import CHECKOUT, Server, program, run
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import python_sbe  # noqa: E402
@@ -380,6 +380,17 @@ class BigBooks(unittest.TestCase):
         with RawClient(server.port) as client:
             self.assertEqual(ask(["GOOD-USD.COINBASE"])["failed"], [])
 
+    def test_who_does_not_read_a_book_is_closed(self):
+        messages, book = coinbase_pass(60000)
+        server = self.serve(messages, feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        with RawClient(server.port, receive_buffer=4096) as idle:
+            for _ in range(16):
+                idle.send_text(json.dumps({"type": "SNAPSHOT", "data": {"symbols": ["BIG-USD.COINBASE"],
+                                                                        "data_types": ["depth"]}}))
+            finish(self.whole(server, "json", book))
+            self.assertTrue(server.wait_for_line("closed by the server, code 4108", SECONDS), server.log())
+
     def test_a_line_of_16_mebibytes(self):
         messages, book = coinbase_pass(20000)
         text = json.dumps(messages[3])
@@ -431,6 +442,15 @@ class BigBooks(unittest.TestCase):
             after = client.next_message(("depth",), SECONDS)
             self.assertEqual((gap["from"], gap["to"], gap["reason"]), (after["seq"] - 1, after["seq"] - 1, "source"))
             self.assertEqual(after["data"]["asks"][0][1], 77.5)
+
+    def test_tap_verifies_big_books_and_told_losses(self):
+        messages, _ = coinbase_pass(3000)
+        server = self.serve([*messages, '{"type":"l2upda', messages[-1]], step=0.05)
+        result = run([program("ringcast-tap"), "--verify", "--types", "depth", "--connections", "2", "--count", "200",
+                      server.url()], seconds=SECONDS)
+        self.assertEqual(result.returncode, 0, result.stdout[-2000:] + result.stderr[-2000:])
+        self.assertRegex(result.stdout, r"missing +[1-9]\d* frames in [1-9]\d* ranges told by GAP, 0 in 0 NOT TOLD")
+
 
 
 if __name__ == "__main__":

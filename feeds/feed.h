@@ -31,8 +31,13 @@ struct feed_sink {
     uint32_t (*open_channel)(void *context, const char *symbol, size_t symbol_bytes,
                              enum md_type type);
 
-    /* One tick. It is never refused: one that cannot be encoded is counted by the publisher. */
+    /* One tick. It is never refused: one that cannot be encoded is counted by the publisher, and
+     * its subscribers see a GAP in its place. */
     void (*publish)(void *context, const struct md_update *update);
+
+    /* The source had something for this channel (of open_channel) that could not be had: a hole in
+     * its sequence, a message that is no message. Subscribers see a GAP. */
+    void (*lost)(void *context, uint32_t channel);
 
     /* How many more ticks this poll may hand over: 0 means return now and be polled again. */
     uint32_t (*room)(void *context);

@@ -10,8 +10,9 @@
 #include "codec/base/check.h"
 
 #define LINE_READER_BLOCK_BYTES (64 * KIB)
+#define LINE_READER_TURN_BYTES MIB /* read of one line before others get a turn */
 /* The longest line with its CR and LF always fits. */
-#define LINE_READER_BUFFER_BYTES (LINE_READER_LINE_BYTES_MAX + 2)
+#define LINE_READER_BUFFER_BYTES_MAX (LINE_READER_LINE_BYTES_MAX + 2)
 
 int line_reader_open(struct line_reader *reader, const char *path)
 {
@@ -30,7 +31,11 @@ int line_reader_open(struct line_reader *reader, const char *path)
         error = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
         goto close_file;
     }
-    *reader = (struct line_reader){.fd = fd, .buffer = malloc(LINE_READER_BUFFER_BYTES)};
+    *reader = (struct line_reader){
+        .fd = fd,
+        .buffer = malloc(LINE_READER_BLOCK_BYTES),
+        .capacity = LINE_READER_BLOCK_BYTES,
+    };
     if (reader->buffer == NULL) {
         error = -ENOMEM;
         goto close_file;
@@ -54,7 +59,25 @@ int line_reader_rewind(struct line_reader *reader)
     if (lseek(reader->fd, 0, SEEK_SET) < 0) {
         return -errno;
     }
-    *reader = (struct line_reader){.fd = reader->fd, .buffer = reader->buffer};
+    *reader = (struct line_reader){
+        .fd = reader->fd,
+        .buffer = reader->buffer,
+        .capacity = reader->capacity,
+    };
+    return 0;
+}
+
+/* The buffer is full of one line: twice as much room for it. */
+static int line_reader_grow(struct line_reader *reader)
+{
+    size_t capacity = 2 * reader->capacity;
+    capacity = capacity < LINE_READER_BUFFER_BYTES_MAX ? capacity : LINE_READER_BUFFER_BYTES_MAX;
+    char *grown = realloc(reader->buffer, capacity);
+    if (grown == NULL) {
+        return -ENOMEM;
+    }
+    reader->buffer = grown;
+    reader->capacity = capacity;
     return 0;
 }
 
@@ -68,7 +91,7 @@ static int line_reader_fill(struct line_reader *reader)
         reader->end -= reader->begin;
         reader->begin = 0;
     }
-    size_t room = LINE_READER_BUFFER_BYTES - reader->end;
+    size_t room = reader->capacity - reader->end;
     assert_always(room > 0);
     room = room < LINE_READER_BLOCK_BYTES ? room : LINE_READER_BLOCK_BYTES;
 
@@ -106,8 +129,25 @@ static enum line_status line_reader_tell(struct line_reader *reader, size_t line
     return LINE_READER_LINE;
 }
 
+/* No line end is buffered: reads on. false: the caller is to be called again, or it has failed. */
+static bool line_reader_read_on(struct line_reader *reader)
+{
+    size_t buffered = reader->end - reader->begin;
+    reader->searched = buffered;
+    if (buffered == LINE_READER_BUFFER_BYTES_MAX ||
+        (buffered == reader->capacity && line_reader_grow(reader) < 0)) {
+        reader->begin = reader->end = reader->searched = 0;
+        reader->is_discarding = true;
+        return false;
+    }
+    reader->error = line_reader_fill(reader);
+    size_t turns = (reader->end - reader->begin) / LINE_READER_TURN_BYTES;
+    return reader->error == 0 && turns == buffered / LINE_READER_TURN_BYTES;
+}
+
 enum line_status line_reader_next(struct line_reader *reader)
 {
+    reader->error = 0;
     for (;;) {
         const char *unsearched = reader->buffer + reader->begin + reader->searched;
         size_t buffered = reader->end - reader->begin;
@@ -119,15 +159,8 @@ enum line_status line_reader_next(struct line_reader *reader)
             bool is_partial = buffered > 0 || reader->is_discarding;
             return is_partial ? line_reader_tell(reader, buffered, 0) : LINE_READER_END;
         }
-        reader->searched = buffered;
-        if (buffered == LINE_READER_BUFFER_BYTES) {
-            reader->begin = reader->end = reader->searched = 0;
-            reader->is_discarding = true;
-            return LINE_READER_AGAIN;
-        }
-        reader->error = line_reader_fill(reader);
-        if (reader->error < 0) {
-            return LINE_READER_FAILED;
+        if (!line_reader_read_on(reader)) {
+            return reader->error < 0 ? LINE_READER_FAILED : LINE_READER_AGAIN;
         }
     }
 }

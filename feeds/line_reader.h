@@ -5,9 +5,9 @@
  * process by SIGBUS.
  *
  * Owner    The caller. Threads: one at a time.
- * Memory   One buffer for the longest line, allocated by open; a line is borrowed until the next.
- * Units    Line numbers count from 1.
- * Errors   0 or a negative errno; a line that is too long is a status, not an error.
+ * Memory   One buffer, as large as the longest line so far needed, at most twice a time more; a
+ * line is borrowed until the next. Without memory a line counts as too long. Units    Line numbers
+ * count from 1. Errors   0 or a negative errno; a line that is too long is a status, not an error.
  */
 #ifndef RINGCAST_FEEDS_LINE_READER_H
 #define RINGCAST_FEEDS_LINE_READER_H
@@ -18,12 +18,12 @@
 
 #include "codec/base/units.h"
 
-#define LINE_READER_LINE_BYTES_MAX MIB
+#define LINE_READER_LINE_BYTES_MAX (16 * MIB)
 
 enum line_status {
     LINE_READER_LINE,     /* text and text_bytes: without its LF or CRLF; the last may have none. */
     LINE_READER_TOO_LONG, /* A line over the limit has been passed over. */
-    LINE_READER_AGAIN,    /* Nothing yet, in the middle of such a line: call again. */
+    LINE_READER_AGAIN,    /* Nothing yet, in the middle of a long line: call again. */
     LINE_READER_END,      /* Nothing is left. */
     LINE_READER_FAILED,   /* error is a negative errno. */
 };
@@ -37,6 +37,7 @@ struct line_reader {
     uint64_t line_number;
 
     char *buffer;
+    size_t capacity;
     size_t begin, end;   /* what is buffered and not yet told */
     size_t searched;     /* From begin, so many bytes hold no line feed. */
     bool is_discarding;  /* The rest of a line that is too long is passed over. */

@@ -58,10 +58,17 @@ static void replay_file_probe_publish(void *context, const struct md_update *upd
     (void)update;
 }
 
+static void replay_file_probe_lost(void *context, uint32_t channel)
+{
+    (void)context;
+    (void)channel;
+}
+
 /* Takes what a probe of the file decodes. Decoders use no more of a sink than this. */
 static const struct feed_sink replay_file_probe_sink = {
     .open_channel = replay_file_probe_open_channel,
     .publish = replay_file_probe_publish,
+    .lost = replay_file_probe_lost,
 };
 
 static enum replay_file_status replay_file_malformed(struct replay_file *file, const char *fault)
@@ -132,7 +139,10 @@ enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_
         return file->venue_ops == NULL ? replay_file_take_row(file, ts_ns_out)
                                        : replay_file_take_capture(file, ts_ns_out);
     case LINE_READER_TOO_LONG:
-        return replay_file_count_malformed(file, "it is longer than 1 MiB");
+        if (file->venue != NULL) {
+            venue_lose_books(file->venue);
+        }
+        return replay_file_count_malformed(file, "it is longer than 16 MiB");
     case LINE_READER_AGAIN:
         return REPLAY_FILE_AGAIN;
     case LINE_READER_END:
@@ -241,7 +251,10 @@ static int replay_file_detect(struct replay_file *file, const char *path,
 {
     struct line_reader *reader = &file->reader;
     const char *fault;
-    enum line_status status = line_reader_next(reader);
+    enum line_status status;
+    do {
+        status = line_reader_next(reader);
+    } while (status == LINE_READER_AGAIN);
     if (status == LINE_READER_FAILED) {
         return feed_fail(error_out, reader->error, "replay: cannot read %.200s: %s", path,
                          strerror(-reader->error));
@@ -251,7 +264,7 @@ static int replay_file_detect(struct replay_file *file, const char *path,
     }
     if (status != LINE_READER_LINE) {
         return feed_fail(error_out, -EINVAL,
-                         "replay: %.200s begins with a line of over 1 MiB: it is no recording",
+                         "replay: %.200s begins with a line of over 16 MiB: it is no recording",
                          path);
     }
     if (reader->text_bytes >= 2 && memcmp(reader->text, "\x1f\x8b", 2) == 0) {

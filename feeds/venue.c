@@ -58,6 +58,8 @@ enum venue_status venue_decode(struct venue *venue, const char *text, size_t tex
     json_t *message = json_loadb(text, text_bytes, 0, &error);
 
     venue->fault = NULL;
+    venue->symbol = NULL;
+    venue->is_of_none = false;
     status = message == NULL ? venue_fault(venue, "it is not JSON")
                              : venue->ops->decode(venue, message, ts_recv_ns);
     json_decref(message);
@@ -65,8 +67,50 @@ enum venue_status venue_decode(struct venue *venue, const char *text, size_t tex
     venue->counters->ticks += status == VENUE_TICK;
     venue->counters->skipped += status == VENUE_SKIPPED;
     venue->counters->malformed += status == VENUE_MALFORMED;
+    if (status == VENUE_MALFORMED && venue->symbol != NULL) {
+        venue_lose(venue, venue->symbol, venue->type);
+    } else if (status == VENUE_MALFORMED && !venue->is_of_none) {
+        venue_lose_books(venue);
+    }
     assert_debug((status == VENUE_MALFORMED) == (venue->fault != NULL));
     return status;
+}
+
+enum venue_status venue_decode_kind(struct venue *venue, const struct venue_kind *kinds,
+                                    size_t kind_count, const char *name, const json_t *data,
+                                    uint64_t ts_recv_ns)
+{
+    struct md_update update = {.ts_recv_ns = ts_recv_ns};
+    for (size_t i = 0; i < kind_count; i++) {
+        if (strcmp(name, kinds[i].name) != 0) {
+            continue;
+        }
+        venue->symbol = venue_symbol_of(venue, data, venue->ops->symbol_key);
+        venue->type = kinds[i].type;
+        if (venue->symbol == NULL) {
+            venue->is_of_none = venue_text(data, venue->ops->symbol_key) != NULL;
+            return venue_fault(venue, venue->ops->symbol_fault);
+        }
+        return kinds[i].decode(venue, venue->symbol, data, &update);
+    }
+    return venue_skip(venue, name, strlen(name));
+}
+
+void venue_lose(struct venue *venue, struct venue_symbol *symbol, enum md_type type)
+{
+    if (symbol->channels[type] != UINT32_MAX) {
+        venue->sink->lost(venue->sink->context, symbol->channels[type]);
+    }
+}
+
+void venue_lose_books(struct venue *venue)
+{
+    while (venue->books != NULL) {
+        struct venue_symbol *symbol = venue->books;
+        venue->books = symbol->next_book;
+        symbol->is_in_books = false;
+        venue_lose(venue, symbol, MD_DEPTH);
+    }
 }
 
 void venue_forget_sequences(struct venue *venue)
@@ -86,6 +130,15 @@ enum venue_status venue_skip(struct venue *venue, const char *kind, size_t kind_
     return VENUE_SKIPPED;
 }
 
+static void venue_note_book(struct venue *venue, struct venue_symbol *symbol)
+{
+    if (!symbol->is_in_books) {
+        symbol->is_in_books = true;
+        symbol->next_book = venue->books;
+        venue->books = symbol;
+    }
+}
+
 enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol, const char *kind,
                                 struct md_update *update)
 {
@@ -98,6 +151,9 @@ enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol
         return venue_fault(venue, "its symbol gets no channel: a bad name, or too many channels");
     }
     update->channel = *channel;
+    if (update->type == MD_DEPTH) {
+        venue_note_book(venue, symbol);
+    }
     venue->sink->publish(venue->sink->context, update);
     kind_counts_add(&venue->ticks, kind, strlen(kind));
     return VENUE_TICK;
@@ -236,4 +292,28 @@ bool venue_levels(const json_t *array, struct md_level *levels, uint32_t *count_
     }
     *count_out = (uint32_t)count;
     return true;
+}
+
+static int venue_compare_bids(const void *left, const void *right)
+{
+    const struct md_level *a = left;
+    const struct md_level *b = right;
+    return decimal_compare(b->price, a->price);
+}
+
+static int venue_compare_asks(const void *left, const void *right)
+{
+    return venue_compare_bids(right, left);
+}
+
+void venue_sort(struct md_level *levels, uint32_t count, int better)
+{
+    uint32_t sorted = 1;
+    while (sorted < count &&
+           better * decimal_compare(levels[sorted - 1].price, levels[sorted].price) >= 0) {
+        sorted++;
+    }
+    if (sorted < count) {
+        qsort(levels, count, sizeof *levels, better > 0 ? venue_compare_bids : venue_compare_asks);
+    }
 }

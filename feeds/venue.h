@@ -7,7 +7,8 @@
  *          message, as long as it is decoded.
  * Units    Prices and sizes keep the exponent of the venue's text.
  * Errors   What a venue sends is never an error here: a message that is not as documented is
- *          counted as malformed, with its reason in fault.
+ *          counted as malformed, with its reason in fault. What is lost by that is told to the
+ * sink: of the channel, if it is known, else of every book that has gone on since the last loss.
  */
 #ifndef RINGCAST_FEEDS_VENUE_H
 #define RINGCAST_FEEDS_VENUE_H
@@ -17,7 +18,8 @@
 #include "feeds/feed.h"
 #include "feeds/kind_counts.h"
 
-#define VENUE_LEVELS_MAX 5000 /* a side, in one message */
+#define VENUE_LEVELS_MAX 262144 /* a side, in one message */
+#define VENUE_LEVELS_MAX_TEXT "262144"
 #define VENUE_SYMBOLS_MAX 12288
 #define VENUE_SUFFIX_BYTES_MAX 16
 
@@ -32,6 +34,8 @@ struct venue_symbol {
     char name[MD_SYMBOL_BYTES_MAX]; /* NKNUSDT.BINANCE */
     uint64_t sequence;              /* the venue's own, of the newest book update ... */
     uint64_t sequence_stream;       /* ... in this stream; 0: none yet */
+    struct venue_symbol *next_book; /* in the list of books */
+    bool is_in_books;
     uint32_t channels[MD_TYPE_COUNT];
 };
 
@@ -41,6 +45,8 @@ struct venue_ops {
     const char *name;      /* "coinbase": as in format=coinbase */
     const char *host_part; /* What the host of its URLs contains. */
     const char *suffix;    /* "COINBASE" */
+    const char *symbol_key;
+    const char *symbol_fault; /* for a message that names none there */
     /* Returns through venue_publish, venue_skip or venue_fault. */
     enum venue_status (*decode)(struct venue *venue, const json_t *message, uint64_t ts_recv_ns);
 };
@@ -52,12 +58,17 @@ struct venue {
     struct feed_counters *counters;
     char suffix[VENUE_SUFFIX_BYTES_MAX + 1];
 
+    struct venue_symbol *books;  /* with a tick since the last loss that may have been of any */
+    struct venue_symbol *symbol; /* of the message at hand; NULL: not known */
+    enum md_type type;           /* what it is, if the symbol is known */
+    bool is_of_none;             /* It is of a symbol that nobody can subscribe. */
+
     uint64_t stream; /* How often the stream has begun: 1 and more. */
     struct kind_counts ticks;
     struct kind_counts skipped;
     const char *fault; /* of the last malformed message: a sentence that never changes */
 
-    struct md_level *bids; /* VENUE_LEVELS_MAX each, of the message at hand */
+    struct md_level *bids; /* VENUE_LEVELS_MAX each, touched as needed, of the message at hand */
     struct md_level *asks;
     struct venue_symbol *symbols; /* open addressing */
     uint32_t symbol_count;
@@ -76,7 +87,26 @@ enum venue_status venue_decode(struct venue *venue, const char *text, size_t tex
  * continuation of what came before. */
 void venue_forget_sequences(struct venue *venue);
 
+/* A message that nobody could read was lost. */
+void venue_lose_books(struct venue *venue);
+
 /* For decoders, from here on. */
+
+/* One kind of message of a venue. */
+struct venue_kind {
+    const char *name;
+    enum md_type type;
+    enum venue_status (*decode)(struct venue *venue, struct venue_symbol *symbol,
+                                const json_t *data, struct md_update *update);
+};
+
+/* Decodes as the kind of that name does, or skips it. */
+enum venue_status venue_decode_kind(struct venue *venue, const struct venue_kind *kinds,
+                                    size_t kind_count, const char *name, const json_t *data,
+                                    uint64_t ts_recv_ns);
+
+/* Something of a symbol was lost on the way to us. */
+void venue_lose(struct venue *venue, struct venue_symbol *symbol, enum md_type type);
 
 /* The three ways out of decode. */
 enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol, const char *kind,
@@ -106,5 +136,8 @@ bool venue_time_ms(const json_t *object, const char *key, uint64_t *ns_out);
 
 /* An array of [price, size, ...]: every level, in order. */
 bool venue_levels(const json_t *array, struct md_level *levels, uint32_t *count_out);
+
+/* Best first, as a book is told; better: 1 for bids, -1 for asks. */
+void venue_sort(struct md_level *levels, uint32_t count, int better);
 
 #endif

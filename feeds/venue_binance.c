@@ -17,6 +17,9 @@ static bool venue_binance_sequence(struct venue *venue, struct venue_symbol *sym
     if (symbol->sequence_stream == venue->stream) {
         bool continues = has_before ? before == symbol->sequence : first == symbol->sequence + 1;
         venue->counters->holes += !continues;
+        if (!continues) {
+            venue_lose(venue, symbol, MD_DEPTH);
+        }
     }
     symbol->sequence_stream = venue->stream;
     symbol->sequence = last;
@@ -34,7 +37,9 @@ static enum venue_status venue_binance_depth(struct venue *venue, struct venue_s
     };
     if (!venue_levels(json_object_get(data, "b"), venue->bids, &update->depth.bid_count) ||
         !venue_levels(json_object_get(data, "a"), venue->asks, &update->depth.ask_count)) {
-        return venue_fault(venue, "depthUpdate: b or a is no array of at most 5000 [price, size]");
+        return venue_fault(venue,
+                           "depthUpdate: b or a is no array of at most " VENUE_LEVELS_MAX_TEXT
+                           " [price, size]");
     }
     if (!venue_time_ms(data, "E", &update->ts_event_ns)) {
         return venue_fault(venue, "depthUpdate: E is no time in milliseconds");
@@ -171,39 +176,26 @@ static const char *venue_binance_kind(const json_t *data, const char *stream)
 static enum venue_status venue_binance_decode(struct venue *venue, const json_t *message,
                                               uint64_t ts_recv_ns)
 {
-    static const struct {
-        const char *kind;
-        enum venue_status (*decode)(struct venue *, struct venue_symbol *, const json_t *,
-                                    struct md_update *);
-    } kinds[] = {
-        {"depthUpdate", venue_binance_depth},
-        {"bookTicker", venue_binance_book_ticker},
-        {"aggTrade", venue_binance_trade},
-        {"kline", venue_binance_kline},
+    static const struct venue_kind kinds[] = {
+        {"depthUpdate", MD_DEPTH, venue_binance_depth},
+        {"bookTicker", MD_QUOTE, venue_binance_book_ticker},
+        {"aggTrade", MD_TRADE, venue_binance_trade},
+        {"kline", MD_BAR, venue_binance_kline},
     };
-    struct md_update update = {.ts_recv_ns = ts_recv_ns};
     const char *stream = venue_text(message, "stream");
     const json_t *data = stream == NULL ? message : json_object_get(message, "data");
     const char *kind = venue_binance_kind(data, stream);
     if (data == NULL || kind == NULL) {
         return venue_fault(venue, "it is neither {\"stream\":..,\"data\":..} nor an event");
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kind, kinds[i].kind) != 0) {
-            continue;
-        }
-        struct venue_symbol *symbol = venue_symbol_of(venue, data, "s");
-        if (symbol == NULL) {
-            return venue_fault(venue, "s is no symbol");
-        }
-        return kinds[i].decode(venue, symbol, data, &update);
-    }
-    return venue_skip(venue, kind, strlen(kind));
+    return venue_decode_kind(venue, kinds, sizeof kinds / sizeof kinds[0], kind, data, ts_recv_ns);
 }
 
 const struct venue_ops venue_binance = {
     .name = "binance",
     .host_part = "binance",
     .suffix = "BINANCE",
+    .symbol_key = "s",
+    .symbol_fault = "s is no symbol",
     .decode = venue_binance_decode,
 };

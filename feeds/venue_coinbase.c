@@ -22,9 +22,12 @@ static enum venue_status venue_coinbase_snapshot(struct venue *venue, struct ven
     };
     if (!venue_levels(json_object_get(message, "bids"), venue->bids, &update->depth.bid_count) ||
         !venue_levels(json_object_get(message, "asks"), venue->asks, &update->depth.ask_count)) {
-        return venue_fault(venue, "snapshot: bids or asks is no array of at most 5000 "
-                                  "[price, size]");
+        return venue_fault(venue,
+                           "snapshot: bids or asks is no array of at most " VENUE_LEVELS_MAX_TEXT
+                           " [price, size]");
     }
+    venue_sort(venue->bids, update->depth.bid_count, 1);
+    venue_sort(venue->asks, update->depth.ask_count, -1);
     return venue_publish(venue, symbol, "snapshot", update);
 }
 
@@ -61,7 +64,8 @@ static enum venue_status venue_coinbase_l2update(struct venue *venue, struct ven
         .asks = venue->asks,
     };
     if (!json_is_array(changes) || count > VENUE_LEVELS_MAX) {
-        return venue_fault(venue, "l2update: changes is no array of at most 5000");
+        return venue_fault(venue,
+                           "l2update: changes is no array of at most " VENUE_LEVELS_MAX_TEXT);
     }
     for (size_t i = 0; i < count; i++) {
         if (!venue_coinbase_change(venue, json_array_get(changes, i), &update->depth)) {
@@ -146,37 +150,25 @@ static enum venue_status venue_coinbase_match(struct venue *venue, struct venue_
 static enum venue_status venue_coinbase_decode(struct venue *venue, const json_t *message,
                                                uint64_t ts_recv_ns)
 {
-    static const struct {
-        const char *type;
-        enum venue_status (*decode)(struct venue *, struct venue_symbol *, const json_t *,
-                                    struct md_update *);
-    } kinds[] = {
-        {"l2update", venue_coinbase_l2update},
-        {"ticker", venue_coinbase_ticker},
-        {"match", venue_coinbase_match},
-        {"snapshot", venue_coinbase_snapshot},
+    static const struct venue_kind kinds[] = {
+        {"l2update", MD_DEPTH, venue_coinbase_l2update},
+        {"ticker", MD_QUOTE, venue_coinbase_ticker},
+        {"match", MD_TRADE, venue_coinbase_match},
+        {"snapshot", MD_DEPTH, venue_coinbase_snapshot},
     };
-    struct md_update update = {.ts_recv_ns = ts_recv_ns};
     const char *type = venue_text(message, "type");
     if (type == NULL) {
         return venue_fault(venue, "it has no type");
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(type, kinds[i].type) != 0) {
-            continue;
-        }
-        struct venue_symbol *symbol = venue_symbol_of(venue, message, "product_id");
-        if (symbol == NULL) {
-            return venue_fault(venue, "product_id is no symbol");
-        }
-        return kinds[i].decode(venue, symbol, message, &update);
-    }
-    return venue_skip(venue, type, strlen(type));
+    return venue_decode_kind(venue, kinds, sizeof kinds / sizeof kinds[0], type, message,
+                             ts_recv_ns);
 }
 
 const struct venue_ops venue_coinbase = {
     .name = "coinbase",
     .host_part = "coinbase",
     .suffix = "COINBASE",
+    .symbol_key = "product_id",
+    .symbol_fault = "product_id is no symbol",
     .decode = venue_coinbase_decode,
 };

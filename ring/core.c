@@ -625,6 +625,9 @@ static void core_turn(struct core *core)
         core->worked_ns = core->time.now_ns;
     }
     puller_run(core);
+    if (core->options.ops->on_turn != NULL) {
+        core->options.ops->on_turn(core->options.context, core, core->time.now_ns);
+    }
     sender_flush_ready(core);
     replayer_run(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);

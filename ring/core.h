@@ -141,6 +141,8 @@ void core_send_text(struct core *core, uint32_t conn, const char *payload, size_
 /* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
  * fails, as above. */
 void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t bytes_count);
+/* Whether all of that was taken by the kernel. */
+bool core_has_drained(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);

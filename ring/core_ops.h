@@ -126,6 +126,8 @@ struct core_ops {
      * core_replay, with what was sent of each, and subscribed if they were to be. */
     void (*on_replay_end)(void *context, struct core *core, uint32_t conn,
                           const struct core_replayed *channels, uint32_t count, bool is_whole);
+    /* Once a turn, before what is queued is sent. May be NULL. */
+    void (*on_turn)(void *context, struct core *core, uint64_t now_ns);
     /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
      * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
     uint64_t (*publish)(void *context, uint64_t now_ns);

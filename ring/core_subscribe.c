@@ -21,6 +21,11 @@ void core_send_raw(struct core *core, uint32_t index, const void *bytes, size_t 
     }
 }
 
+bool core_has_drained(struct core *core, uint32_t index)
+{
+    return core_conn(core, index)->out.bytes == 0;
+}
+
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
 {
     conn_close(core, core_conn(core, index), code, reason, "closed by the server");

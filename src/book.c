@@ -1,32 +1,24 @@
 #include "src/book.h"
 
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "codec/base/check.h"
 #include "codec/crc32c.h"
 #include "codec/decimal.h"
 
-#define BOOK_BYTES (2 * BOOK_LEVELS_MAX * sizeof(struct md_level))
+#define BOOK_LEVELS_FIRST 32 /* a side's first room */
+#define BOOK_CHANGES_FEW 64  /* of a side, applied one by one */
 
-int book_init(struct book *book)
+void book_init(struct book *book)
 {
-    struct md_level *levels = mmap(NULL, BOOK_BYTES, PROT_READ | PROT_WRITE,
-                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (levels == MAP_FAILED) {
-        return -ENOMEM;
-    }
-    *book = (struct book){
-        .bids = {.levels = levels, .better = 1},
-        .asks = {.levels = levels + BOOK_LEVELS_MAX, .better = -1},
-    };
-    return 0;
+    *book = (struct book){.bids.better = 1, .asks.better = -1};
 }
 
 void book_deinit(struct book *book)
 {
-    munmap(book->bids.levels, BOOK_BYTES);
+    free(book->bids.levels);
+    free(book->asks.levels);
 }
 
 /* ---- Levels ---- */
@@ -61,7 +53,46 @@ static void book_side_remove(struct book_side *side, uint32_t place)
             (side->count - place) * sizeof *side->levels);
 }
 
-static void book_side_set(struct book_side *side, const struct md_level *level)
+static bool book_side_reserve(struct book_side *side, uint32_t count)
+{
+    uint32_t capacity = side->capacity > 0 ? side->capacity : BOOK_LEVELS_FIRST;
+    while (capacity < count) {
+        capacity *= 2;
+    }
+    if (capacity == side->capacity) {
+        return true;
+    }
+    struct md_level *grown = realloc(side->levels, capacity * sizeof *grown);
+    if (grown == NULL) {
+        return false;
+    }
+    side->levels = grown;
+    side->capacity = capacity;
+    return true;
+}
+
+/* place: of the price, which is not there. */
+static bool book_side_insert(struct book_side *side, uint32_t place, const struct md_level *level)
+{
+    if (side->count == BOOK_LEVELS_MAX) {
+        if (place == 0) {
+            return true;
+        }
+        book_side_remove(side, 0);
+        place--;
+    }
+    if (!book_side_reserve(side, side->count + 1)) {
+        return false;
+    }
+    memmove(&side->levels[place + 1], &side->levels[place],
+            (side->count - place) * sizeof *side->levels);
+    side->levels[place] = *level;
+    side->count++;
+    return true;
+}
+
+/* false: there is no memory for it. */
+static bool book_side_set(struct book_side *side, const struct md_level *level)
 {
     bool is_there;
     bool is_removal = level->size.mantissa == 0;
@@ -71,43 +102,141 @@ static void book_side_set(struct book_side *side, const struct md_level *level)
     } else if (is_there) {
         side->levels[place] = *level;
     } else if (!is_removal) {
-        if (side->count == BOOK_LEVELS_MAX) {
-            if (place == 0) {
-                return;
-            }
-            book_side_remove(side, 0);
-            place--;
-        }
-        memmove(&side->levels[place + 1], &side->levels[place],
-                (side->count - place) * sizeof *side->levels);
-        side->levels[place] = *level;
-        side->count++;
+        return book_side_insert(side, place, level);
+    }
+    return true;
+}
+
+/* ---- Many changes at once ---- */
+
+struct book_order {
+    const struct md_level *changes;
+    int better;
+};
+
+/* Worst first; of the same price, in the order they came. */
+static int book_order_compare(const void *left, const void *right, void *context)
+{
+    const struct book_order *order = context;
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+    int compared =
+        order->better * decimal_compare(order->changes[a].price, order->changes[b].price);
+    return compared != 0 ? compared : a < b ? -1 : 1;
+}
+
+/* Best first, as a rule: nothing is to be sorted but the other way round. */
+static void book_order_places(struct book_order *order, uint32_t *places, uint32_t count)
+{
+    uint32_t ordered = 1;
+    for (uint32_t i = 0; i < count; i++) {
+        places[i] = count - 1 - i;
+    }
+    while (ordered < count &&
+           book_order_compare(&places[ordered - 1], &places[ordered], order) < 0) {
+        ordered++;
+    }
+    if (ordered < count) {
+        qsort_r(places, count, sizeof *places, book_order_compare, order);
     }
 }
 
-/* A snapshot comes best first as a rule: from its end on, each level is appended. */
-static void book_side_fill(struct book_side *side, const struct md_level *levels, uint32_t count)
+struct md_level *book_order_changes(const struct md_level *changes, uint32_t *count, int better)
+{
+    struct book_order order = {changes, better};
+    struct md_level *ordered = malloc((*count + 1) * sizeof *ordered);
+    uint32_t *places = malloc((*count + 1) * sizeof *places);
+    if (ordered == NULL || places == NULL) {
+        free(ordered);
+        free(places);
+        return NULL;
+    }
+    book_order_places(&order, places, *count);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *count; i++) {
+        const struct md_level *change = &changes[places[i]];
+        bool is_again = kept > 0 && decimal_compare(ordered[kept - 1].price, change->price) == 0;
+        ordered[is_again ? kept - 1 : kept] = *change;
+        kept += !is_again;
+    }
+    free(places);
+    *count = kept;
+    return ordered;
+}
+
+/* Of two lists, worst first, what is left of both; the second one's levels replace the first's.
+ * The worst are left out when they are more than BOOK_LEVELS_MAX. */
+static void book_merge(const struct book_side *side, const struct md_level *changes, uint32_t count,
+                       struct book_side *merged)
+{
+    uint32_t at = 0;
+    merged->count = 0;
+    for (uint32_t i = 0; i <= count; i++) {
+        while (at < side->count &&
+               (i == count ||
+                side->better * decimal_compare(side->levels[at].price, changes[i].price) < 0)) {
+            merged->levels[merged->count++] = side->levels[at++];
+        }
+        at += i < count && at < side->count &&
+              decimal_compare(side->levels[at].price, changes[i].price) == 0;
+        if (i < count && changes[i].size.mantissa != 0) {
+            merged->levels[merged->count++] = changes[i];
+        }
+    }
+    if (merged->count > BOOK_LEVELS_MAX) {
+        memmove(merged->levels, merged->levels + merged->count - BOOK_LEVELS_MAX,
+                BOOK_LEVELS_MAX * sizeof *merged->levels);
+        merged->count = BOOK_LEVELS_MAX;
+    }
+}
+
+/* One by one, each would move half of the book. */
+static bool book_side_set_many(struct book_side *side, const struct md_level *changes,
+                               uint32_t count)
+{
+    struct md_level *ordered = book_order_changes(changes, &count, side->better);
+    struct book_side merged = {.better = side->better};
+    bool is_kept = ordered != NULL && book_side_reserve(&merged, side->count + count);
+    if (is_kept) {
+        book_merge(side, ordered, count, &merged);
+        free(side->levels);
+        *side = merged;
+    }
+    free(ordered);
+    return is_kept;
+}
+
+static bool book_side_apply(struct book_side *side, const struct md_level *levels, uint32_t count)
+{
+    if (count > BOOK_CHANGES_FEW) {
+        return book_side_set_many(side, levels, count);
+    }
+    bool is_kept = true;
+    for (uint32_t i = 0; i < count && is_kept; i++) {
+        is_kept = book_side_set(side, &levels[i]);
+    }
+    return is_kept;
+}
+
+static bool book_side_fill(struct book_side *side, const struct md_level *levels, uint32_t count)
 {
     side->count = 0;
-    for (uint32_t i = count; i > 0; i--) {
-        book_side_set(side, &levels[i - 1]);
-    }
+    return book_side_apply(side, levels, count);
 }
 
-void book_apply(struct book *book, const struct md_depth *depth)
+bool book_apply(struct book *book, const struct md_depth *depth)
 {
     if (depth->action == MD_SNAPSHOT) {
-        book_side_fill(&book->bids, depth->bids, depth->bid_count);
-        book_side_fill(&book->asks, depth->asks, depth->ask_count);
-        book->is_whole = true;
-        return;
+        book->is_whole = book_side_fill(&book->bids, depth->bids, depth->bid_count) &&
+                         book_side_fill(&book->asks, depth->asks, depth->ask_count);
+        return book->is_whole;
     }
-    for (uint32_t i = 0; book->is_whole && i < depth->bid_count; i++) {
-        book_side_set(&book->bids, &depth->bids[i]);
+    if (!book->is_whole) {
+        return true;
     }
-    for (uint32_t i = 0; book->is_whole && i < depth->ask_count; i++) {
-        book_side_set(&book->asks, &depth->asks[i]);
-    }
+    book->is_whole = book_side_apply(&book->bids, depth->bids, depth->bid_count) &&
+                     book_side_apply(&book->asks, depth->asks, depth->ask_count);
+    return book->is_whole;
 }
 
 /* ---- The top levels ---- */

@@ -3,7 +3,7 @@
  * for those who want no more.
  *
  * Owner    The publisher's derived channels. Threads: the publisher's.
- * Memory   Room for BOOK_LEVELS_MAX a side, mapped by book_init and touched as it is used.
+ * Memory   32 bytes a level; a side's room doubles when it is full, up to BOOK_LEVELS_MAX levels.
  * Units    Prices and sizes keep the text of their source: 12.30 stays 12.30.
  */
 #ifndef RINGCAST_SRC_BOOK_H
@@ -11,7 +11,7 @@
 
 #include "codec/md.h"
 
-#define BOOK_LEVELS_MAX 5000    /* a side; of more, the worst is forgotten */
+#define BOOK_LEVELS_MAX 262144  /* a side; of more, the worst is forgotten */
 #define BOOK_CUT_LEVELS_MAX 50  /* a side */
 #define BOOK_CHECKSUM_LEVELS 10 /* a side, or as many as there are */
 
@@ -19,20 +19,25 @@
 struct book_side {
     struct md_level *levels;
     uint32_t count;
+    uint32_t capacity;
     int better; /* 1: a higher price is better; -1: a lower one */
 };
 
 struct book {
     struct book_side bids, asks;
-    bool is_whole; /* It has had a snapshot. */
+    bool is_whole; /* It has had a snapshot, and everything since. */
 };
 
-/* -ENOMEM. */
-int book_init(struct book *book);
+void book_init(struct book *book);
 void book_deinit(struct book *book);
 
-/* Deltas are ignored until there was a snapshot. */
-void book_apply(struct book *book, const struct md_depth *depth);
+/* Deltas are ignored until there was a snapshot. false: there is no memory for it, and the book is
+ * not whole any more. */
+bool book_apply(struct book *book, const struct md_depth *depth);
+
+/* A side's changes worst first, each price once, with the last that was said of it; to be freed.
+ * NULL: no memory. better: as of the side. */
+struct md_level *book_order_changes(const struct md_level *changes, uint32_t *count, int better);
 
 /* The top levels, best first, as who follows them has them. */
 struct book_cut {

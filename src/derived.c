@@ -11,14 +11,14 @@
 #include "codec/ws_frame.h"
 #include "ring/timer_wheel.h"
 #include "src/bar_builder.h"
-#include "src/book.h"
 
 #define DERIVED_SCAN_NS NS_PER_SECOND /* how often it is seen who is not wanted any more */
 #define DERIVED_LOOK_BACK_NS (300 * NS_PER_SECOND) /* for trades: the longest bar */
 #define DERIVED_NOTED_MAX (256 * 1024u)            /* frames of one channel that are read back */
 #define DERIVED_NOTE_BUDGET 4096                   /* links followed in one poll, */
-#define DERIVED_READ_BUDGET 2048  /* frames read: more than a poll's ticks, so that it ends */
-#define DERIVED_BARS_LOOKED_AT 16 /* newest bars of a feed, to see which intervals it has */
+#define DERIVED_READ_BUDGET 2048     /* frames read: more than a poll's ticks, so that it ends */
+#define DERIVED_READ_LEVELS_MAX 5000 /* a side, of a quote */
+#define DERIVED_BARS_LOOKED_AT 16    /* newest bars of a feed, to see which intervals it has */
 
 /* One derived channel. */
 struct derived_variant {
@@ -35,6 +35,13 @@ struct derived_variant {
     struct book_cut *cut; /* of a book */
 };
 
+/* A feed's book, kept from its first snapshot on, whether somebody wants it or not: its frames may
+ * have left the log when somebody does. */
+struct derived_book {
+    struct book book;
+    uint64_t ts_event_ns, ts_recv_ns; /* of its newest tick */
+};
+
 /* A feed's channel that something is computed from. Its state serves all of its variants. */
 struct derived_source {
     struct derived_variant *variants;
@@ -43,7 +50,7 @@ struct derived_source {
     enum md_type type;
     bool is_live;          /* What the log held when it began has been read. */
     uint64_t taken_plus_1; /* index of the newest frame that was read from the log */
-    struct md_update last; /* A quote is all here; of others the times. */
+    struct md_update last; /* the newest quote */
     bool has_last;
     union {
         struct {
@@ -51,7 +58,6 @@ struct derived_source {
             struct md_level asks[DERIVED_QUOTE_LEVELS_MAX];
             char status[JSON_TICK_READ_TEXT_BYTES_MAX];
         } quote;
-        struct book book;
         struct {
             struct bar_builder builders[VARIANT_BARS_COUNT];
             uint64_t close_ns[VARIANT_BARS_COUNT]; /* when the open one is to be closed */
@@ -62,6 +68,7 @@ struct derived_source {
 struct derived_core {
     struct derived_options options;
     struct derived_source **sources;
+    struct derived_book **books;      /* by the feed's channel; NULL: no snapshot so far */
     struct derived_variant *variants; /* by variant_index */
     struct timer_wheel wheel;
     uint64_t now_ns, wall_ns;
@@ -75,7 +82,8 @@ struct derived_core {
     uint32_t noted_count;
     uint64_t *noted; /* newest first */
     struct json_tick_room room;
-    struct md_level room_levels[2 * BOOK_LEVELS_MAX];
+    struct md_level room_levels[2 * DERIVED_READ_LEVELS_MAX];
+    bool has_complained; /* of no memory for a book */
     struct book_changes changes;
 };
 
@@ -102,15 +110,17 @@ int derived_create(struct derived *derived, const struct derived_options *option
     derived->core = core;
     core->options = *options;
     core->sources = derived->sources = derived_map(CHANNELS_MAX * sizeof *core->sources);
+    core->books = derived_map(CHANNELS_MAX * sizeof *core->books);
     core->variants = derived_map(CHANNELS_VARIANTS_MAX * sizeof *core->variants);
     core->noted = derived_map(DERIVED_NOTED_MAX * sizeof *core->noted);
-    if (core->sources == NULL || core->variants == NULL || core->noted == NULL) {
+    if (core->sources == NULL || core->books == NULL || core->variants == NULL ||
+        core->noted == NULL) {
         derived_destroy(derived);
         return -ENOMEM;
     }
     core->room.bids = core->room_levels;
-    core->room.asks = core->room_levels + BOOK_LEVELS_MAX;
-    core->room.level_count_max = BOOK_LEVELS_MAX;
+    core->room.asks = core->room_levels + DERIVED_READ_LEVELS_MAX;
+    core->room.level_count_max = DERIVED_READ_LEVELS_MAX;
     timer_wheel_init(&core->wheel, 0);
     return 0;
 }
@@ -138,17 +148,17 @@ static void derived_publish(struct derived_core *core, struct derived_variant *v
 
 static void derived_tell_book(struct derived_core *core, struct derived_variant *variant)
 {
-    struct derived_source *source = variant->source;
-    struct md_update update = {
-        .type = MD_DEPTH,
-        .ts_event_ns = source->last.ts_event_ns,
-        .ts_recv_ns = source->last.ts_recv_ns,
-    };
-    if (!source->book.is_whole) {
+    const struct derived_book *kept = core->books[variant->source->channel];
+    if (kept == NULL || !kept->book.is_whole) {
         return;
     }
+    struct md_update update = {
+        .type = MD_DEPTH,
+        .ts_event_ns = kept->ts_event_ns,
+        .ts_recv_ns = kept->ts_recv_ns,
+    };
     bool owes_now = variant->owes_snapshot && core->now_ns >= variant->ready_ns;
-    bool has_changed = book_cut_update(variant->cut, &source->book, &core->changes, &update.depth);
+    bool has_changed = book_cut_update(variant->cut, &kept->book, &core->changes, &update.depth);
     if (!has_changed && !owes_now) {
         return;
     }
@@ -166,6 +176,44 @@ static void derived_tell_book(struct derived_core *core, struct derived_variant 
         variant->frame_count = 0;
     }
     derived_publish(core, variant, is_image ? FRAME_FULL_IMAGE : 0, &update);
+}
+
+static void derived_complain(struct derived_core *core, const char *text)
+{
+    if (core->options.complain != NULL) {
+        core->options.complain(core->options.context, text);
+    }
+}
+
+/* The book of a channel, made with its first snapshot; NULL: there was none, or no memory. */
+static struct derived_book *derived_book_of(struct derived_core *core,
+                                            const struct md_update *update)
+{
+    struct derived_book *kept = core->books[update->channel];
+    if (kept == NULL && update->depth.action == MD_SNAPSHOT) {
+        kept = malloc(sizeof *kept);
+        if (kept != NULL) {
+            book_init(&kept->book);
+        }
+        core->books[update->channel] = kept;
+    }
+    return kept;
+}
+
+static void derived_keep_book(struct derived_core *core, const struct md_update *update)
+{
+    struct derived_book *kept = derived_book_of(core, update);
+    bool is_kept = kept != NULL || update->depth.action == MD_DELTA;
+    if (kept != NULL) {
+        is_kept = book_apply(&kept->book, &update->depth);
+        kept->ts_event_ns = update->ts_event_ns;
+        kept->ts_recv_ns = update->ts_recv_ns;
+    }
+    if (!is_kept && !core->has_complained) {
+        core->has_complained = true;
+        derived_complain(core, "no memory for a book; what is computed from it waits for its next "
+                               "snapshot");
+    }
 }
 
 /* ---- Bars ---- */
@@ -320,13 +368,7 @@ static void derived_take(struct derived_core *core, struct derived_source *sourc
 {
     if (source->type == MD_QUOTE) {
         derived_keep_quote(source, update);
-    } else {
-        source->last.ts_event_ns = update->ts_event_ns;
-        source->last.ts_recv_ns = update->ts_recv_ns;
-    }
-    source->has_last = true;
-    if (source->type == MD_DEPTH) {
-        book_apply(&source->book, &update->depth);
+        source->has_last = true;
     } else if (source->type == MD_TRADE) {
         derived_take_trade(core, source, update, seen_ns);
     }
@@ -336,8 +378,11 @@ void derived_on_tick(struct derived *derived, const struct md_update *update, ui
 {
     struct derived_core *core = derived->core;
     struct derived_source *source = core->sources[update->channel];
-    if (!source->is_live) {
-        return; /* It will be read from the log. */
+    if (update->type == MD_DEPTH) {
+        derived_keep_book(core, update);
+    }
+    if (source == NULL || !source->is_live) {
+        return; /* Nobody wants it, or it will be read from the log. */
     }
     core->now_ns = now_ns > core->now_ns ? now_ns : core->now_ns;
     if (source->type == MD_BAR) {
@@ -351,6 +396,35 @@ void derived_on_tick(struct derived *derived, const struct md_update *update, ui
     for (struct derived_variant *variant = source->variants; variant != NULL;
          variant = variant->next) {
         derived_on_change(core, variant);
+    }
+}
+
+const struct book *derived_book(const struct derived *derived, uint32_t channel,
+                                uint64_t *ts_event_ns_out, uint64_t *ts_recv_ns_out)
+{
+    const struct derived_book *kept = derived->core->books[channel];
+    *ts_event_ns_out = kept == NULL ? 0 : kept->ts_event_ns;
+    *ts_recv_ns_out = kept == NULL ? 0 : kept->ts_recv_ns;
+    return kept == NULL ? NULL : &kept->book;
+}
+
+void derived_on_loss(struct derived *derived, uint32_t channel)
+{
+    struct derived_core *core = derived->core;
+    struct derived_source *source = core->sources[channel];
+    if (core->books[channel] != NULL) {
+        core->books[channel]->book.is_whole = false;
+    }
+    if (source == NULL || !source->is_live) {
+        return;
+    }
+    for (struct derived_variant *variant = source->variants; variant != NULL;
+         variant = variant->next) {
+        core->options.lose(core->options.context, variant->channel);
+        if (source->type == MD_DEPTH) {
+            variant->owes_snapshot = true; /* at once, when the book is whole again */
+            variant->ready_ns = 0;
+        }
     }
 }
 
@@ -409,8 +483,6 @@ static bool derived_is_beginning(const struct derived_core *core,
     switch (source->type) {
     case MD_QUOTE:
         return true;
-    case MD_DEPTH:
-        return (desc->flags & FRAME_FULL_IMAGE) != 0;
     default:
         return desc->ts_pub_ns + DERIVED_LOOK_BACK_NS < core->wall_ns;
     }
@@ -446,9 +518,6 @@ static void derived_read_noted(struct derived_core *core, struct derived_source 
         if (index < frame_log_tail(log) ||
             !derived_read(core, source->channel, frame_log_at(log, desc->position),
                           desc->frame_bytes, &update)) {
-            if (source->type == MD_DEPTH) {
-                source->book.is_whole = false; /* Lapped meanwhile: the next snapshot will do. */
-            }
             continue;
         }
         uint64_t age_ns = core->wall_ns > desc->ts_pub_ns ? core->wall_ns - desc->ts_pub_ns : 0;
@@ -522,9 +591,6 @@ static void derived_close_source(struct derived_core *core, struct derived_sourc
             break;
         }
     }
-    if (source->type == MD_DEPTH) {
-        book_deinit(&source->book);
-    }
     core->sources[source->channel] = NULL;
     free(source);
 }
@@ -542,15 +608,12 @@ static struct derived_source *derived_open_source(struct derived_core *core, uin
     }
     source->channel = channel;
     source->type = (enum md_type)channels_get(core->options.channels, channel)->type;
-    if (source->type == MD_DEPTH && book_init(&source->book) < 0) {
-        free(source);
-        return NULL;
-    }
     for (uint8_t bar = 1; source->type == MD_TRADE && bar <= VARIANT_BARS_COUNT; bar++) {
         bar_builder_init(&source->bars.builders[bar - 1], variant_bar_name(bar),
                          variant_bar_ns(bar));
     }
-    source->is_live = source->type == MD_BAR; /* What it said before is not said again. */
+    /* What a bar said before is not said again, and a book is kept. */
+    source->is_live = source->type == MD_BAR || source->type == MD_DEPTH;
     core->sources[channel] = source;
     if (!source->is_live) {
         derived_wait(core, source);
@@ -604,10 +667,7 @@ static void derived_start(struct derived_core *core, uint32_t variant_index)
     struct book_cut *cut = channel->type == MD_DEPTH ? calloc(1, sizeof *cut) : NULL;
     struct derived_source *source = derived_open_source(core, source_channel);
     if (source == NULL || (channel->type == MD_DEPTH && cut == NULL)) {
-        if (core->options.complain != NULL) {
-            core->options.complain(core->options.context,
-                                   "no memory for a derived channel; it is tried again");
-        }
+        derived_complain(core, "no memory for a derived channel; it is tried again");
         if (source != NULL && source->variants == NULL) {
             derived_close_source(core, source);
         }
@@ -658,6 +718,13 @@ void derived_destroy(struct derived *derived)
             derived_stop(core, &core->variants[i]);
         }
     }
+    for (uint32_t i = 0; core->books != NULL && i < CHANNELS_MAX; i++) {
+        if (core->books[i] != NULL) {
+            book_deinit(&core->books[i]->book);
+            free(core->books[i]);
+        }
+    }
+    derived_unmap(core->books, CHANNELS_MAX * sizeof *core->books);
     derived_unmap(core->sources, CHANNELS_MAX * sizeof *core->sources);
     derived_unmap(core->variants, CHANNELS_VARIANTS_MAX * sizeof *core->variants);
     derived_unmap(core->noted, DERIVED_NOTED_MAX * sizeof *core->noted);

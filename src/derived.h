@@ -4,16 +4,18 @@
  * somebody subscribes to it and DERIVED_LINGER_NS longer.
  *
  * Owner    The publisher. Threads: the publisher's; others say what they want in channels.h.
- * Memory   Allocated when a channel is begun, given back when it ends; a tick allocates nothing.
- * Units    now_ns is CLOCK_MONOTONIC, wall_ns CLOCK_REALTIME.
+ * Memory   Allocated when a channel is begun, given back when it ends; a tick allocates nothing,
+ * but for books: each feed's book that had a snapshot is kept, and grows as it gets levels. Units
+ * now_ns is CLOCK_MONOTONIC, wall_ns CLOCK_REALTIME.
  *
- * What a channel needs from before it was asked for (the book, the trades of the open bar, the
- * newest quote) is read back from the log, some frames a poll.
+ * What a channel needs from before it was asked for is the kept book, or is read back from the log,
+ * some frames a poll (the trades of the open bar, the newest quote).
  */
 #ifndef RINGCAST_SRC_DERIVED_H
 #define RINGCAST_SRC_DERIVED_H
 
 #include "ring/frame_log.h"
+#include "src/book.h"
 #include "src/channels.h"
 
 #define DERIVED_LINGER_NS (60 * NS_PER_SECOND)
@@ -30,6 +32,8 @@ struct derived_options {
     const struct frame_log *log; /* JSON's */
     /* A tick of a derived channel for the log. */
     void (*publish)(void *context, uint32_t channel, uint8_t flags, const struct md_update *update);
+    /* A GAP in place of a tick of a derived channel. */
+    void (*lose)(void *context, uint32_t channel);
     void (*complain)(void *context, const char *text); /* NULL: nobody hears */
     void *context;
 };
@@ -43,13 +47,21 @@ int derived_create(struct derived *derived, const struct derived_options *option
 void derived_destroy(struct derived *derived);
 
 /* The one question that every tick costs. */
-static inline bool derived_wants(const struct derived *derived, uint32_t channel)
+static inline bool derived_wants(const struct derived *derived, const struct md_update *update)
 {
-    return derived->sources[channel] != NULL;
+    return update->type == MD_DEPTH || derived->sources[update->channel] != NULL;
 }
 
 /* A tick that is in the log, of a channel that is wanted. */
 void derived_on_tick(struct derived *derived, const struct md_update *update, uint64_t now_ns);
+
+/* A tick of a feed's channel is lost: its book is void until the next snapshot, and what is derived
+ * from the channel loses something, too. */
+void derived_on_loss(struct derived *derived, uint32_t channel);
+
+/* A feed's book, if it has had a snapshot, and when its newest tick came; NULL: none. */
+const struct book *derived_book(const struct derived *derived, uint32_t channel,
+                                uint64_t *ts_event_ns_out, uint64_t *ts_recv_ns_out);
 
 /* Does what is due; returns when it wants to be called next, UINT64_MAX: when somebody asks. */
 uint64_t derived_poll(struct derived *derived, uint64_t now_ns, uint64_t wall_ns);

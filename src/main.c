@@ -84,6 +84,7 @@ struct server {
     int exit_status;
 
     struct channels *channels;
+    struct book_images *book_images;
     struct encodings *encodings;
     struct counters *counters;
     char counters_path[64]; /* empty: in memory only */
@@ -176,6 +177,9 @@ static int server_choose_epoch(struct server *server)
 static int server_create_channels(struct server *server)
 {
     int error = channels_create(&server->channels);
+    if (error == 0) {
+        error = book_images_create(&server->book_images);
+    }
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
@@ -315,6 +319,7 @@ static int server_create_publisher(struct server *server)
     struct publisher_options options = {
         .channels = server->channels,
         .encodings = server->encodings,
+        .book_images = server->book_images,
         .counters = &server->counters->publisher,
         .feed_specs = server->options.feeds.texts,
         .feed_sources = server->options.feeds.sources,
@@ -446,6 +451,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .compression = server->options.compression != 0,
         .channels = server->channels,
+        .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
         .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
@@ -837,6 +843,7 @@ static void server_close(struct server *server)
     }
     if (server->channels != NULL) {
         channels_destroy(server->channels);
+        book_images_destroy(server->book_images);
     }
     if (server->signal_fd >= 0) {
         close(server->signal_fd);

@@ -1,6 +1,7 @@
 #include "src/publisher.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
 #include "ring/engine.h"
+#include "src/book_split.h"
 #include "src/derived.h"
 #include "src/log.h"
 
@@ -37,6 +39,7 @@ struct publisher {
     /* Set before the first poll, then constant. */
     struct channels *channels;
     struct encodings *encodings;
+    struct book_images *book_images;
     struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
     struct core *cores[COUNTERS_CORES_MAX];
@@ -201,7 +204,7 @@ static void publisher_refuse(struct publisher *publisher, uint32_t channel)
     const struct channel *known = channels_get(publisher->channels, channel);
     snprintf(text, sizeof text,
              "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
-             "refused and counted",
+             "refused and counted, and subscribers see a GAP",
              md_type_name((enum md_type)known->type), known->symbol,
              publisher->log->frame_bytes_max);
     log_post(0, LOG_LEVEL_WARNING, text);
@@ -229,24 +232,15 @@ static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_
     frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
 }
 
-/* One frame into the log; returns its ts_pub, 0: it was refused. */
-static inline __attribute__((always_inline)) uint64_t
-publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                const struct md_update *update)
+/* A payload that was written behind the gap of a reserved frame. update: NULL, if it is no tick. */
+static inline __attribute__((always_inline)) void
+publisher_commit(struct publisher *publisher, uint32_t number, uint8_t flags,
+                 const struct md_update *update, uint8_t *frame, size_t payload_bytes,
+                 uint64_t ts_pub_ns)
 {
     struct frame_log *log = publisher->log;
     const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
     uint64_t seq = frame_log_next_seq(log, number);
-    uint8_t *frame = frame_log_reserve(log);
-    publisher->room -= publisher->room > 0;
-    size_t payload_bytes =
-        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         &channel->json_head, update, seq, ts_pub_ns);
-    if (payload_bytes == 0) {
-        publisher_refuse(publisher, number);
-        return 0;
-    }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
     publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
     frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
@@ -265,9 +259,27 @@ publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
     }
     publisher->newest_bytes = frame_bytes;
     publisher->hidden_count++;
+}
 
+/* One frame into the log; returns its ts_pub, 0: it does not fit. */
+static inline __attribute__((always_inline)) uint64_t
+publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                const struct md_update *update)
+{
+    struct frame_log *log = publisher->log;
+    const struct channel *channel = channels_get(publisher->channels, number);
+    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
+    uint8_t *frame = frame_log_reserve(log);
+    publisher->room -= publisher->room > 0;
+    size_t payload_bytes =
+        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         &channel->json_head, update, frame_log_next_seq(log, number), ts_pub_ns);
+    if (payload_bytes == 0) {
+        return 0;
+    }
+    publisher_commit(publisher, number, flags, update, frame, payload_bytes, ts_pub_ns);
     counter_add(&publisher->counters->ticks, 1);
-    counter_add(&publisher->counters->tick_bytes, frame_bytes);
+    counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
     return ts_pub_ns;
 }
 
@@ -278,24 +290,94 @@ static void publisher_show_many(struct publisher *publisher)
     }
 }
 
+/* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
+static void publisher_write_gap(struct publisher *publisher, uint32_t number)
+{
+    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
+    uint64_t seq = frame_log_next_seq(publisher->log, number);
+    uint8_t *frame = frame_log_reserve(publisher->log);
+    publisher->room -= publisher->room > 0;
+    int bytes = snprintf((char *)frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
+                         ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"source\"}}",
+                         ts_pub_ns, number, seq, seq);
+    assert_always(bytes > 0 && (size_t)bytes < publisher->payload_bytes_max);
+    publisher_commit(publisher, number, 0, NULL, frame, (size_t)bytes, ts_pub_ns);
+    publisher_show_many(publisher);
+}
+
+static void publisher_publish_gap(void *context, uint32_t number)
+{
+    publisher_write_gap(context, number);
+}
+
+static bool publisher_has_channel(const struct publisher *publisher, uint32_t number)
+{
+    return number < channels_count(publisher->channels) &&
+           number < publisher->log->channel_count_max;
+}
+
+static void publisher_lose(void *context, uint32_t number)
+{
+    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    if (publisher_has_channel(publisher, number)) {
+        publisher_write_gap(publisher, number);
+        derived_on_loss(&publisher->derived, number);
+    }
+}
+
+/* What fits no frame: a book's tick goes out in parts. Returns the last one's ts_pub, 0: refused.
+ */
+static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher *publisher,
+                                                                uint32_t number, uint8_t flags,
+                                                                const struct md_update *update)
+{
+    struct md_update part = *update;
+    struct md_depth whole = update->depth;
+    struct md_level *ordered = NULL;
+    uint64_t ts_pub_ns = 0;
+    bool has_failed = update->type != MD_DEPTH;
+    if (!has_failed && whole.action == MD_DELTA) {
+        book_split_order(&whole, &ordered);
+    }
+    struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
+    while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
+        ts_pub_ns = publisher_write(publisher, number, flags, &part);
+        has_failed = ts_pub_ns == 0;
+        flags = 0;
+        publisher_show_many(publisher);
+    }
+    free(ordered);
+    if (has_failed) {
+        publisher_refuse(publisher, number);
+        publisher_write_gap(publisher, number);
+        return 0;
+    }
+    return ts_pub_ns;
+}
+
 static void publisher_publish(void *context, const struct md_update *update)
 {
     struct publisher_feed *feed = context;
     struct publisher *publisher = feed->publisher;
     uint32_t channel = update->channel;
 
-    if (channel >= channels_count(publisher->channels) ||
-        channel >= publisher->log->channel_count_max) {
+    if (!publisher_has_channel(publisher, channel)) {
         publisher->room -= publisher->room > 0;
         publisher_refuse(publisher, channel);
         return;
     }
     uint64_t ts_pub_ns = publisher_write(publisher, channel, publisher_flags(update), update);
-    if (ts_pub_ns != 0) {
-        publisher_note_late(feed, update, ts_pub_ns);
+    if (__builtin_expect(ts_pub_ns == 0, 0)) {
+        ts_pub_ns = publisher_write_parts(publisher, channel, publisher_flags(update), update);
+        if (ts_pub_ns == 0) {
+            derived_on_loss(&publisher->derived, channel);
+            return;
+        }
     }
+    publisher_note_late(feed, update, ts_pub_ns);
     publisher_show_many(publisher);
-    if (__builtin_expect(derived_wants(&publisher->derived, channel), 0)) {
+    if (__builtin_expect(derived_wants(&publisher->derived, update), 0)) {
         derived_on_tick(&publisher->derived, update, publisher->now_ns);
     }
 }
@@ -303,7 +385,9 @@ static void publisher_publish(void *context, const struct md_update *update)
 static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
                                       const struct md_update *update)
 {
-    publisher_write(context, channel, flags, update);
+    if (publisher_write(context, channel, flags, update) == 0) {
+        publisher_write_parts(context, channel, flags, update);
+    }
     publisher_show_many(context);
 }
 
@@ -369,6 +453,7 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
         .context = feed,
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,
+        .lost = publisher_lose,
         .room = publisher_room,
         .log = publisher_log,
     };
@@ -388,6 +473,7 @@ static int publisher_create_derived(struct publisher *publisher)
         .channels = publisher->channels,
         .log = publisher->log,
         .publish = publisher_publish_derived,
+        .lose = publisher_publish_gap,
         .complain = publisher_complain,
         .context = publisher,
     };
@@ -409,6 +495,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     memset(publisher, 0, sizeof *publisher);
     publisher->channels = options->channels;
     publisher->encodings = options->encodings;
+    publisher->book_images = options->book_images;
     publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
     publisher->is_inline = true;
@@ -532,6 +619,34 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
 }
 
+/* A book that a client asks for; one a poll, and no more than a tenth of the time is spent on
+ * them. Returns when the next one is due. */
+static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_ns)
+{
+    struct book_images *images = publisher->book_images;
+    if (images == NULL || !book_images_are_asked(images)) {
+        return UINT64_MAX;
+    }
+    uint32_t number = book_images_next(images, now_ns);
+    if (number == BOOK_IMAGES_NONE) {
+        return now_ns < images->due_ns ? images->due_ns : now_ns + NS_PER_MS;
+    }
+    uint32_t channel = images->slots[number].channel;
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    struct book_images_source source = {
+        .channel = channels_get(publisher->channels, channel),
+        .as_of = frame_log_next_seq(publisher->log, channel) - 1,
+        .ts_pub_ns = clock_ns(CLOCK_REALTIME),
+        .payload_bytes_max = publisher->payload_bytes_max,
+    };
+    source.book =
+        derived_book(&publisher->derived, channel, &source.ts_event_ns, &source.ts_recv_ns);
+    book_images_make(images, number, &source);
+    images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    publisher_wake_cores(publisher);
+    return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
+}
+
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
 {
     uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
@@ -547,6 +662,10 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
         wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
     }
     publisher->first_feed++;
+    uint64_t image_ns = publisher_make_images(publisher, now_ns);
+    if (image_ns != UINT64_MAX && (image_ns <= now_ns || image_ns - now_ns < wait_ns)) {
+        wait_ns = image_ns <= now_ns ? 0 : image_ns - now_ns;
+    }
     publisher_count_feeds(publisher);
     wait_ns = encodings_poll(publisher->encodings, now_ns) ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;

@@ -10,6 +10,7 @@
 
 #include "feeds/feed.h"
 #include "ring/core.h"
+#include "src/book_images.h"
 #include "src/channels.h"
 #include "src/encodings.h"
 
@@ -22,6 +23,7 @@ struct publisher;
 struct publisher_options {
     struct channels *channels; /* It makes what sessions wish for there (derived.h). */
     struct encodings *encodings;
+    struct book_images *book_images; /* NULL: nobody asks for books */
     struct publisher_counters *counters;
     const char *const *feed_specs;
     const char *const *feed_sources; /* where each is given, for its error: "--feed" */

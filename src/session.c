@@ -436,6 +436,7 @@ const struct core_ops session_ops = {
     .on_drain = session_on_drain,
     .on_channel = session_on_channel,
     .on_replay_end = session_on_replay_end,
+    .on_turn = session_on_turn,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .publish = session_publish,

@@ -14,6 +14,7 @@
 
 #include "ring/core.h"
 #include "src/access.h"
+#include "src/book_images.h"
 #include "src/channels.h"
 #include "src/publisher.h"
 
@@ -28,6 +29,7 @@ struct session_options {
     struct channels *channels;
     struct access *access;              /* NULL: everybody may do everything */
     struct core_counters *counters;     /* of the core, for what access refuses */
+    struct book_images *book_images;    /* NULL: there are no snapshots of books */
     struct publisher *inline_publisher; /* NULL: on a thread of its own */
     char epoch[17];                     /* hex, random, one per run */
 };

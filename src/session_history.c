@@ -149,12 +149,6 @@ struct session_snapshots {
     uint32_t count;
 };
 
-/* Where the newest state of a book is to be had from: its frames are deltas. */
-static bool session_has_snapshot(enum md_type type)
-{
-    return type != MD_DEPTH;
-}
-
 static uint32_t session_snapshot_channel(struct session_call *call, const struct session_name *name)
 {
     if (session_is_pattern(name)) {
@@ -162,15 +156,20 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
                        "a snapshot is of a symbol, not a pattern");
     } else if (session_is_forbidden(call, name)) {
         return CHANNEL_NONE;
-    } else if (!session_has_snapshot(name->type)) {
-        session_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
+    } else if (name->type == MD_DEPTH && !variant_is_none(name->variant)) {
+        session_refuse(call, name, PROTOCOL_NOT_OFFERED,
+                       "of books, snapshots are of all levels: subscribe to get those with depth");
     } else {
         uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
                                                  name->bytes, name->type, name->variant);
-        if (channel != CHANNEL_NONE) {
+        if (channel != CHANNEL_NONE && name->type != MD_DEPTH) {
             return channel;
         }
-        session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        if (channel != CHANNEL_NONE) {
+            session_ask_book(call, name, channel); /* It is answered by itself. */
+        } else {
+            session_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        }
     }
     return CHANNEL_NONE;
 }
@@ -224,6 +223,11 @@ void session_snapshot(struct session_call *call)
     uint64_t pinned = core_find_snapshots(call->core, call->conn, snapshots.list, snapshots.count);
     for (uint32_t i = 0; i < snapshots.count; i++) {
         session_put_snapshot(call, &snapshots.list[i]);
+    }
+    if (snapshots.count == 0 && call->sessions->failed.bytes == 1 && call->book_count > 0) {
+        core_send_snapshots(call->core, call->conn, snapshots.list, 0, pinned);
+        reply_trim(&call->sessions->failed);
+        return; /* Nothing to say but what the books' own answers will. */
     }
     session_end_verdicts(call);
     if (session_has_definitions(call)) {

@@ -1,6 +1,6 @@
 /*
  * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
- * session_define.c, session_history.c and session_status.c, and by nobody else.
+ * session_define.c, session_history.c, session_books.c and session_status.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -66,6 +66,18 @@ struct session_access {
 };
 static_assert(sizeof(struct session_access) <= 184, "counted per client that is not spared");
 
+/* A book that is asked for, until all of it was sent. */
+struct session_book {
+    uint32_t conn;
+    uint32_t slot; /* of book_images */
+    uint32_t channel;
+    uint32_t sent; /* parts */
+    uint64_t session_number;
+    uint64_t taken_ns; /* when the client last took something of a book */
+    bool is_answered;
+    char id[REQUEST_ID_TEXT_BYTES_MAX];
+};
+
 #define SESSION_WELCOME_BYTES_MAX 512
 
 struct sessions {
@@ -83,6 +95,8 @@ struct sessions {
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
     struct reply gaps; /* The third one of RESUMED. */
+    uint32_t book_count;
+    struct session_book books[BOOK_IMAGES_MAX]; /* in the order they were asked for */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
 };
 
@@ -97,6 +111,7 @@ struct session_call {
     struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
     uint64_t now_ns;
     uint32_t forbidden_count;      /* entries refused with 103 */
+    uint32_t book_count;           /* books that SNAPSHOT asked for */
     struct session_replay *replay; /* of REPLAY */
 };
 
@@ -211,6 +226,10 @@ void session_snapshot(struct session_call *call);
 void session_replay(struct session_call *call);
 void session_on_replay_end(void *context, struct core *core, uint32_t conn,
                            const struct core_replayed *channels, uint32_t count, bool is_whole);
+
+/* session_books.c */
+void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel);
+void session_on_turn(void *context, struct core *core, uint64_t now_ns);
 
 /* session_status.c */
 void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);

@@ -30,6 +30,8 @@ struct recorder {
     uint32_t channel_count;
     uint32_t log_count;
     uint64_t tick_count;
+    uint64_t lost_count;
+    uint32_t lost_channel; /* of the last loss */
     uint64_t type_counts[MD_TYPE_COUNT];
     struct {
         char symbol[MD_SYMBOL_BYTES_MAX + 1];
@@ -94,6 +96,14 @@ static void recorder_publish(void *context, const struct md_update *update)
     }
 }
 
+static void recorder_lost(void *context, uint32_t channel)
+{
+    struct recorder *recorder = context;
+    assert_always(channel < recorder->channel_count);
+    recorder->lost_count++;
+    recorder->lost_channel = channel;
+}
+
 static uint32_t recorder_room(void *context)
 {
     return ((struct recorder *)context)->room;
@@ -115,6 +125,7 @@ static inline struct recorder *recorder_create(void)
         .context = recorder,
         .open_channel = recorder_open_channel,
         .publish = recorder_publish,
+        .lost = recorder_lost,
         .room = recorder_room,
         .log = recorder_log,
     };

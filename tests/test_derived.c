@@ -31,6 +31,8 @@ static struct derived derived;
 static uint64_t now_ns;
 static struct kept kept[KEPT_MAX];
 static uint32_t kept_count;
+static uint32_t lost_count;
+static uint32_t lost_channel;
 
 /* ---- The publisher's part ---- */
 
@@ -58,6 +60,13 @@ static void publish(void *context, uint32_t channel, uint8_t flags, const struct
     json_decref(message);
 }
 
+static void lose(void *context, uint32_t channel)
+{
+    (void)context;
+    lost_count++;
+    lost_channel = channel;
+}
+
 static void tick(uint32_t channel, struct md_update *update)
 {
     bool is_book = update->type == MD_DEPTH && update->depth.action == MD_SNAPSHOT;
@@ -65,7 +74,7 @@ static void tick(uint32_t channel, struct md_update *update)
     update->ts_event_ns = WALL + now_ns;
     bool is_image = update->type == MD_QUOTE || update->type == MD_BAR || is_book;
     json_decref(write_frame(channel, is_image ? FRAME_FULL_IMAGE : 0, update));
-    if (derived_wants(&derived, channel)) {
+    if (derived_wants(&derived, update)) {
         derived_on_tick(&derived, update, now_ns);
     }
 }
@@ -95,10 +104,12 @@ static int set_up(void **state)
     (void)state;
     assert_int_equal(channels_create(&channels), 0);
     assert_int_equal(frame_log_create(&frames, &log_options), 0);
-    struct derived_options options = {.channels = channels, .log = frames, .publish = publish};
+    struct derived_options options = {
+        .channels = channels, .log = frames, .publish = publish, .lose = lose};
     assert_int_equal(derived_create(&derived, &options), 0);
     now_ns = 1000 * SECOND;
     kept_count = 0;
+    lost_count = 0;
     return 0;
 }
 
@@ -280,16 +291,16 @@ static void nothing_is_computed_while_nobody_subscribes(void **state)
     uint32_t source = feed_channel(MD_QUOTE);
     assert_true(poll() == UINT64_MAX);
     uint32_t channel = wish(MD_QUOTE, (struct variant){.interval_ms = 100});
-    assert_false(derived_wants(&derived, source));
+    assert_false(derived.sources[source] != NULL);
     poll();
-    assert_true(derived_wants(&derived, source));
+    assert_true(derived.sources[source] != NULL);
     assert_int_equal(derived_count(&derived), 1);
     channels_count_subscriber(channels, channel, -1);
     pass(DERIVED_LINGER_NS - SECOND);
     assert_int_equal(derived_count(&derived), 1); /* A cut of its clients leaves no hole. */
     pass(3 * SECOND);
     assert_int_equal(derived_count(&derived), 0);
-    assert_false(derived_wants(&derived, source));
+    assert_false(derived.sources[source] != NULL);
     assert_true(poll() == UINT64_MAX);
     uint64_t seq = frame_log_next_seq(frames, channel);
     channels_count_subscriber(channels, channel, 1);
@@ -315,7 +326,7 @@ static void who_comes_back_in_time_keeps_it(void **state)
 
 /* ---- Books ---- */
 
-static void a_book_begins_with_a_snapshot_read_back_from_the_log(void **state)
+static void a_book_begins_with_a_snapshot_of_what_was_before(void **state)
 {
     (void)state;
     uint32_t source = feed_channel(MD_DEPTH);
@@ -359,27 +370,52 @@ static void a_book_without_a_snapshot_waits_for_one(void **state)
     assert_string_equal(text_of(kept[0].data, "action"), "snapshot");
 }
 
-static void ticks_between_the_wish_and_the_end_of_reading_are_not_missed(void **state)
+/* The book's frames, snapshot and all, have left the log when somebody wants it. */
+static void a_book_outlives_the_log(void **state)
 {
     (void)state;
     uint32_t source = feed_channel(MD_DEPTH);
     book(source, MD_SNAPSHOT, 1000, 5);
-    for (int i = 0; i < 5000; i++) { /* more than one poll reads */
-        book(source, MD_DELTA, 1001, 1 + i);
+    book(source, MD_DELTA, 1001, 7);
+    uint32_t noise = channels_open(channels, "B", 1, MD_TRADE);
+    while (frame_log_tail(frames) < 2) {
+        trade(noise, 1);
     }
-    wish(MD_DEPTH, (struct variant){.depth = 5});
-    for (int i = 0; i < 20 && kept_count == 0; i++) {
-        poll();
-        book(source, MD_DELTA, 1002, 100 + i);
-    }
-    assert_in_range(kept_count, 1, 2);
-    book(source, MD_DELTA, 1003, 3);
-    pass(10 * MS);
-    const json_t *bids = json_object_get(kept[0].data, "bids");
-    assert_true(json_number_value(json_array_get(json_array_get(bids, 0), 0)) == 10.02);
-    assert_true(json_number_value(json_array_get(json_array_get(bids, 1), 1)) == 5000);
-    bids = json_object_get(kept[kept_count - 1].data, "bids");
-    assert_true(json_number_value(json_array_get(json_array_get(bids, 0), 0)) == 10.03);
+    uint32_t channel = wish(MD_DEPTH, (struct variant){.depth = 5});
+    pass(20 * MS);
+    assert_int_equal(kept_count, 1);
+    assert_int_equal(kept[0].channel, channel);
+    char *bids =
+        json_dumps(json_object_get(kept[0].data, "bids"), JSON_COMPACT | JSON_REAL_PRECISION(6));
+    assert_string_equal(bids, "[[10.01,7],[10.0,5],[9.99,5],[9.98,5],[9.97,5]]");
+    free(bids);
+}
+
+static void a_book_is_void_from_a_loss_to_the_next_snapshot(void **state)
+{
+    (void)state;
+    uint32_t source = feed_channel(MD_DEPTH);
+    book(source, MD_SNAPSHOT, 1000, 5);
+    uint32_t channel = wish(MD_DEPTH, (struct variant){.depth = 5});
+    pass(20 * MS);
+    assert_int_equal(kept_count, 1);
+    derived_on_loss(&derived, source);
+    assert_int_equal(lost_count, 1);
+    assert_int_equal(lost_channel, channel);
+    book(source, MD_DELTA, 1001, 7);
+    pass(SECOND);
+    assert_int_equal(kept_count, 1);
+    book(source, MD_SNAPSHOT, 1100, 5);
+    assert_int_equal(kept_count, 2);
+    assert_string_equal(text_of(kept[1].data, "action"), "snapshot");
+    assert_int_equal(kept[1].flags, FRAME_FULL_IMAGE);
+    /* Who comes when it is void waits, too. */
+    derived_on_loss(&derived, source);
+    wish(MD_DEPTH, (struct variant){.depth = 10});
+    pass(SECOND);
+    assert_int_equal(kept_count, 2);
+    book(source, MD_SNAPSHOT, 1100, 5);
+    assert_int_equal(kept_count, 4);
 }
 
 static void snapshots_that_are_asked_for_come_once_in_100_ms_however_many_ask(void **state)
@@ -540,6 +576,25 @@ static void a_bar_that_is_asked_for_late_counts_the_trades_in_the_log(void **sta
     assert_int_equal(count_in(&kept[1]), 100);
 }
 
+static void trades_between_the_wish_and_the_end_of_reading_are_not_missed(void **state)
+{
+    (void)state;
+    uint32_t source = feed_channel(MD_TRADE);
+    for (int i = 0; i < 5000; i++) { /* more than one poll reads */
+        trade(source, 1000);
+    }
+    wish(MD_BAR, (struct variant){.bar = 3});
+    int more = 0;
+    while (kept_count == 0) {
+        poll();
+        trade(source, 1001);
+        more++;
+    }
+    assert_true(more > 2);
+    pass(SECOND);
+    assert_int_equal(count_in(&kept[kept_count - 1]), 5000 + more);
+}
+
 static void bar(uint32_t channel, const char *interval, int64_t close)
 {
     struct md_update update = {
@@ -586,14 +641,16 @@ int main(void)
         TEST(a_quote_that_was_lapped_is_read_from_where_it_was_saved),
         TEST(nothing_is_computed_while_nobody_subscribes),
         TEST(who_comes_back_in_time_keeps_it),
-        TEST(a_book_begins_with_a_snapshot_read_back_from_the_log),
+        TEST(a_book_begins_with_a_snapshot_of_what_was_before),
         TEST(a_book_without_a_snapshot_waits_for_one),
-        TEST(ticks_between_the_wish_and_the_end_of_reading_are_not_missed),
+        TEST(a_book_outlives_the_log),
+        TEST(a_book_is_void_from_a_loss_to_the_next_snapshot),
         TEST(snapshots_that_are_asked_for_come_once_in_100_ms_however_many_ask),
         TEST(every_16th_delta_has_a_checksum),
         TEST(a_conflated_book_is_a_snapshot_an_interval_if_its_top_has_changed),
         TEST(an_open_bar_is_told_four_times_a_second_and_closed_once),
         TEST(the_last_change_of_an_open_bar_is_told),
+        TEST(trades_between_the_wish_and_the_end_of_reading_are_not_missed),
         TEST(a_bar_that_is_asked_for_late_counts_the_trades_in_the_log),
         TEST(a_feeds_own_bars_go_before_those_of_its_trades),
     };

@@ -270,12 +270,12 @@ static void only_the_first_ten_bad_lines_are_told(void **state)
     close_all(recorder, feed);
 }
 
-static void lines_of_over_a_mebibyte_are_passed_over(void **state)
+static void lines_of_over_16_mebibytes_are_passed_over(void **state)
 {
     (void)state;
     static const char rest[] = "\n2,A.B,T,2,\n";
     static const char head[] = CSV_HEADER "1,A.B,T,1,\n";
-    for (size_t long_bytes = MIB - 2; long_bytes < 5 * MIB; long_bytes += MIB - 77) {
+    for (size_t long_bytes = 16 * MIB - 2; long_bytes < 36 * MIB; long_bytes += 8 * MIB - 77) {
         size_t bytes = sizeof head - 1 + long_bytes + sizeof rest - 1;
         char *text = malloc(bytes + 1);
         memcpy(text, head, sizeof head - 1);
@@ -285,7 +285,7 @@ static void lines_of_over_a_mebibyte_are_passed_over(void **state)
         struct feed *feed = open_text(recorder, text, ",speed=0");
         recorder_run(feed, NOW_NS, FEED_NEVER - 1);
         assert_counters(feed, 2, 0, 1, 0);
-        assert_int_equal(recorder_has_log(recorder, "longer than 1 MiB"), long_bytes > MIB);
+        assert_int_equal(recorder_has_log(recorder, "longer than 16 MiB"), long_bytes > 16 * MIB);
         close_all(recorder, feed);
         free(text);
     }
@@ -408,7 +408,7 @@ int main(void)
         cmocka_unit_test(each_poll_stays_within_the_room),
         cmocka_unit_test(bad_lines_are_counted_told_and_passed_over),
         cmocka_unit_test(only_the_first_ten_bad_lines_are_told),
-        cmocka_unit_test(lines_of_over_a_mebibyte_are_passed_over),
+        cmocka_unit_test(lines_of_over_16_mebibytes_are_passed_over),
         cmocka_unit_test(a_loop_goes_on_where_the_last_pass_ended),
         cmocka_unit_test(a_loop_over_one_instant_does_not_pour_without_end),
         cmocka_unit_test(a_loop_ends_when_its_file_has_lost_its_ticks),

@@ -16,6 +16,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/running_hash.h"
+#include "codec/ws_frame.h"
 #include "src/log.h"
 #include "src/publisher.h"
 
@@ -297,7 +298,38 @@ static void quotes_are_full_images_and_trades_are_not(void **state)
     assert_int_equal(counter_get(&counters->publisher.channels), 2);
 }
 
-static void a_tick_that_does_not_fit_is_counted_and_told_once(void **state)
+static json_t *frame_json(uint64_t index)
+{
+    const struct frame_desc *desc = frame_log_desc(frames, index);
+    const uint8_t *frame = frame_log_at(frames, desc->position);
+    size_t header_bytes = ws_frame_finished_header_bytes(frame);
+    json_t *message =
+        json_loadb((const char *)frame + header_bytes, desc->frame_bytes - header_bytes, 0, NULL);
+    assert_non_null(message);
+    return message;
+}
+
+static json_int_t int_of(json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void assert_gap(uint64_t index, uint64_t seq)
+{
+    json_t *message = frame_json(index);
+    json_t *data = json_object_get(message, "data");
+    assert_string_equal(json_string_value(json_object_get(message, "type")), "GAP");
+    assert_string_equal(json_string_value(json_object_get(data, "reason")), "source");
+    assert_true(int_of(message, "ts") > 0);
+    assert_int_equal(int_of(data, "ch"), fakes[0].channel);
+    assert_int_equal(int_of(data, "from"), seq);
+    assert_int_equal(int_of(data, "to"), seq);
+    assert_int_equal(frame_log_desc(frames, index)->seq, seq);
+    assert_int_equal(frame_log_desc(frames, index)->flags, 0);
+    json_decref(message);
+}
+
+static void a_tick_that_does_not_fit_is_a_gap_counted_and_told_once(void **state)
 {
     (void)state;
     create_with("A");
@@ -307,15 +339,80 @@ static void a_tick_that_does_not_fit_is_counted_and_told_once(void **state)
     assert_int_equal(counter_get(&counters->publisher.ticks_refused), 5);
     assert_int_equal(line_count, 1);
     assert_non_null(strstr(last_line, "quote of A"));
-    assert_int_equal(frame_log_head(frames), 0);
+    assert_int_equal(frame_log_head(frames), 5);
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_gap(i, i + 1);
+    }
     fakes[0].level_count = 1;
     fakes[0].wanted = 1;
     mono_ns += 2 * NS_PER_SECOND;
     fakes[0].next_wall_ns = 0;
     fakes[0].polls = 0;
     fake_publish(&fakes[0], MD_QUOTE);
-    assert_int_equal(ticks(), 1); /* Its seq is 1: what was refused left no hole. */
-    assert_int_equal(frame_log_desc(frames, 0)->seq, 1);
+    assert_int_equal(ticks(), 1);
+    assert_int_equal(frame_log_desc(frames, 5)->seq, 6);
+}
+
+static void what_a_feed_says_is_lost_is_a_gap(void **state)
+{
+    (void)state;
+    create_with("A");
+    fake_publish(&fakes[0], MD_QUOTE);
+    fakes[0].sink->lost(fakes[0].sink->context, fakes[0].channel);
+    fakes[0].sink->lost(fakes[0].sink->context, CHANNEL_NONE);
+    fake_publish(&fakes[0], MD_QUOTE);
+    poll_once();
+    assert_int_equal(ticks(), 2);
+    assert_gap(1, 2);
+    assert_int_equal(frame_log_desc(frames, 2)->seq, 3);
+}
+
+/* Some levels of the two sides in each frame; the levels of all of them are those of the book. */
+static void a_book_that_does_not_fit_goes_out_in_parts(void **state)
+{
+    (void)state;
+    static struct md_level bids[500], asks[300];
+    create_with("A");
+    uint32_t channel = fakes[0].sink->open_channel(fakes[0].sink->context, "A", 1, MD_DEPTH);
+    for (uint32_t i = 0; i < 500; i++) {
+        bids[i] = (struct md_level){{1000 - i, 0}, {i + 1, 0}};
+        asks[i % 300] = (struct md_level){{2000 + i % 300, 0}, {i % 300 + 1, 0}};
+    }
+    struct md_update update = {
+        .type = MD_DEPTH,
+        .channel = channel,
+        .ts_event_ns = 5,
+        .depth = {MD_SNAPSHOT, bids, asks, 500, 300, false, 0},
+    };
+    fakes[0].sink->publish(fakes[0].sink->context, &update);
+    poll_once();
+    uint64_t count = frame_log_head(frames);
+    size_t bid_count = 0;
+    size_t ask_count = 0;
+    assert_in_range(count, 10, 100);
+    assert_int_equal(ticks(), count);
+    for (uint64_t i = 0; i < count; i++) {
+        json_t *message = frame_json(i);
+        json_t *data = json_object_get(message, "data");
+        json_t *side = json_object_get(data, "bids");
+        assert_string_equal(json_string_value(json_object_get(data, "action")),
+                            i == 0 ? "snapshot" : "delta");
+        assert_int_equal(int_of(message, "seq"), i + 1);
+        assert_int_equal(int_of(message, "ts_event"), 5);
+        assert_int_equal(frame_log_desc(frames, i)->flags, i == 0 ? FRAME_FULL_IMAGE : 0);
+        for (size_t k = 0; k < json_array_size(side); k++, bid_count++) {
+            assert_int_equal(json_integer_value(json_array_get(json_array_get(side, k), 0)),
+                             1000 - bid_count);
+        }
+        side = json_object_get(data, "asks");
+        for (size_t k = 0; k < json_array_size(side); k++, ask_count++) {
+            assert_int_equal(json_integer_value(json_array_get(json_array_get(side, k), 0)),
+                             2000 + ask_count);
+        }
+        json_decref(message);
+    }
+    assert_int_equal(bid_count, 500);
+    assert_int_equal(ask_count, 300);
 }
 
 static void a_tick_without_channel_is_counted(void **state)
@@ -544,7 +641,9 @@ int main(void)
         TEST(a_tick_becomes_a_frame_with_seq_and_times),
         TEST(each_frame_bears_its_channels_running_hash),
         TEST(quotes_are_full_images_and_trades_are_not),
-        TEST(a_tick_that_does_not_fit_is_counted_and_told_once),
+        TEST(a_tick_that_does_not_fit_is_a_gap_counted_and_told_once),
+        TEST(what_a_feed_says_is_lost_is_a_gap),
+        TEST(a_book_that_does_not_fit_goes_out_in_parts),
         TEST(a_tick_without_channel_is_counted),
         TEST(a_feed_that_cannot_be_opened_ends_the_creation),
         TEST(the_next_poll_is_when_the_first_feed_wants_it),

@@ -234,6 +234,25 @@ static void more_symbols_than_the_table_holds_are_refused(void **state)
     assert_int_equal(decode_depth(fixture, "ONEMORE", 2, 2, ""), VENUE_MALFORMED);
 }
 
+static void a_hole_is_lost_but_two_streams_have_none(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recorder *recorder = fixture->recorder;
+#define UPDATE(first, last)                                                                        \
+    "{'e':'depthUpdate','E':1,'s':'A','U':" first ",'u':" last ",'b':[],'a':[]}"
+    assert_int_equal(decode(fixture, UPDATE("1", "2")), VENUE_TICK);
+    assert_int_equal(decode(fixture, UPDATE("3", "4")), VENUE_TICK);
+    assert_int_equal(recorder->lost_count, 0);
+    assert_int_equal(decode(fixture, UPDATE("6", "7")), VENUE_TICK);
+    assert_int_equal(recorder->lost_count, 1);
+    venue_forget_sequences(fixture->venue);
+    assert_int_equal(decode(fixture, UPDATE("1", "2")), VENUE_TICK);
+    assert_int_equal(decode(fixture, UPDATE("3", "4")), VENUE_TICK);
+    assert_int_equal(recorder->lost_count, 1);
+    assert_int_equal(recorder->tick_count, 5);
+    assert_int_equal(fixture->counters.holes, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -248,6 +267,7 @@ int main(void)
         TEST(kinds_beyond_the_table_are_counted_together_and_made_printable),
         TEST(a_bad_field_is_malformed_and_never_a_tick),
         TEST(more_symbols_than_the_table_holds_are_refused),
+        TEST(a_hole_is_lost_but_two_streams_have_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

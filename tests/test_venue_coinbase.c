@@ -241,6 +241,59 @@ static void a_symbol_without_channel_is_malformed(void **state)
                      VENUE_MALFORMED);
 }
 
+#define SNAPSHOT_OF(product)                                                                       \
+    "{'type':'snapshot','product_id':'" product "','bids':[['1','1'],['3','1'],['2','1']],"        \
+    "'asks':[['5','1'],['4','1']]}"
+
+static void a_snapshot_is_told_best_first(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("A")), VENUE_TICK);
+    const struct recorded_tick *tick = recorder_tick(fixture->recorder, 0);
+    for (int64_t i = 0; i < 3; i++) {
+        assert_decimal(tick->bids[i].price, 3 - i, 0);
+    }
+    assert_decimal(tick->asks[0].price, 4, 0);
+    assert_decimal(tick->asks[1].price, 5, 0);
+}
+
+static void what_a_bad_message_was_of_is_lost_there(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recorder *recorder = fixture->recorder;
+    static const char bad[] = "{'type':'l2update','product_id':'B','changes':[['buy','x','1']]}";
+    assert_int_equal(decode(fixture, bad), VENUE_MALFORMED); /* Nobody can have had it. */
+    assert_int_equal(recorder->lost_count, 0);
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("A")), VENUE_TICK);
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("B")), VENUE_TICK);
+    assert_int_equal(decode(fixture, bad), VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 1);
+    assert_int_equal(recorder->lost_channel, 1);
+    assert_int_equal(decode(fixture, "{'type':'match','product_id':'A'}"), VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 1); /* There is no channel of its trades. */
+}
+
+static void what_nobody_can_read_may_have_been_of_any_book(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recorder *recorder = fixture->recorder;
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("A")), VENUE_TICK);
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("B")), VENUE_TICK);
+    assert_int_equal(decode(fixture, "{'type':'l2upda"), VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 2);
+    assert_int_equal(decode(fixture, "{'type':'l2upda"), VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 2); /* They are void already. */
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("B")), VENUE_TICK);
+    assert_int_equal(decode(fixture, "nothing"), VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 3);
+    assert_int_equal(recorder->lost_channel, 1);
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("A")), VENUE_TICK);
+    /* A symbol that is too long has no channel. */
+    assert_int_equal(decode(fixture, SNAPSHOT_OF("A-NAME-THAT-IS-FAR-TOO-LONG-FOR-US")),
+                     VENUE_MALFORMED);
+    assert_int_equal(recorder->lost_count, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -256,6 +309,9 @@ int main(void)
         TEST(levels_are_taken_up_to_the_limit),
         TEST(every_cut_of_a_message_is_malformed),
         TEST(a_symbol_without_channel_is_malformed),
+        TEST(a_snapshot_is_told_best_first),
+        TEST(what_a_bad_message_was_of_is_lost_there),
+        TEST(what_nobody_can_read_may_have_been_of_any_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

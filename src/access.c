@@ -279,10 +279,11 @@ static int access_make_addresses(struct access *access, char *error_out, size_t 
 static int access_load_crypto(const struct access_options *options, char *error_out,
                               size_t error_bytes)
 {
-    if (options->jwt_key_file == NULL || OSSL_LIB_CTX_get0_global_default() != NULL) {
-        return 0;
-    }
-    return access_fail(error_out, error_bytes, -ENOMEM, "jwt-key-file", "no memory for libcrypto");
+    const char *option = options->jwt_key_file != NULL ? "jwt-key-file" : "jwt-secret-file";
+    bool has_keys = options->jwt_key_file != NULL || options->jwt_secret_file != NULL;
+    return !has_keys || OSSL_LIB_CTX_get0_global_default() != NULL
+               ? 0
+               : access_fail(error_out, error_bytes, -ENOMEM, option, "no memory for libcrypto");
 }
 
 int access_create(struct access **access_out, const struct access_options *options, char *error_out,

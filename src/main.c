@@ -251,11 +251,10 @@ static int server_create_encodings(struct server *server)
         char text[192];
         snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
                  server->options.frame_log_bytes, strerror(-error),
-                 error == -EFBIG ? "raise the limit of file sizes (ulimit -f) or give a smaller "
-                                   "--frame-log-bytes"
-                 : error == -EMFILE
-                     ? "raise the limit of open files (ulimit -n)"
-                     : "free some memory or give a smaller --frame-log-bytes");
+                 error == -EFBIG    ? "raise the limit of file sizes (ulimit -f) or give a smaller "
+                                      "--frame-log-bytes"
+                 : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
+                                    : "free some memory or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
     return 0;

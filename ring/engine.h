@@ -49,7 +49,7 @@ int engine_uring_enable(struct engine *engine);
 /* The words for an errno of io_uring_setup(2). */
 void engine_uring_explain(int error, char *text_out, size_t text_bytes);
 
-/* A free SQE; the caller has made room (engine_room) before. */
+/* A free SQE; NULL: the queue is full, and the kernel takes none of it. */
 static inline struct io_uring_sqe *engine_sqe(struct engine *engine)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&engine->ring);

@@ -182,13 +182,18 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
 /* Completions of a batch are looked for in the queue, which they should not overflow: they are
  * mostly the first that a submit posts, and half of the queue is free for them. What overflows it
  * nevertheless costs time, and is found (sender_collect). */
-static void sender_make_room(struct core *core)
+static inline bool sender_lacks_room(const struct core *core)
 {
-    struct io_uring *ring = &core->engine.ring;
-    while (io_uring_cq_ready(ring) > ring->cq.ring_entries / 2 || core_has_overflown(core)) {
+    const struct io_uring *ring = &core->engine.ring;
+    return io_uring_cq_ready(ring) > ring->cq.ring_entries / 2 || core_has_overflown(core);
+}
+
+static __attribute__((noinline)) void sender_make_room(struct core *core)
+{
+    do {
         core_reap(core);
         core_enter(core, 0);
-    }
+    } while (sender_lacks_room(core));
 }
 
 bool sender_begin(struct core *core, uint32_t batch_limit)
@@ -200,7 +205,7 @@ bool sender_begin(struct core *core, uint32_t batch_limit)
         sender_submit(core);
         core_reap(core);
     }
-    if (batch->send_count == 0) {
+    if (batch->send_count == 0 && sender_lacks_room(core)) {
         sender_make_room(core);
     }
     return is_full;
@@ -560,12 +565,7 @@ void sender_submit(struct core *core)
         return;
     }
     counter_add(&core->counters->send_enters, 1);
-    /* Until the kernel has taken all: an SQE left behind would count as sent. */
-    do {
-        counter_add(&core->counters->enters, 1);
-        int error = core->engine.enter(&core->engine, 0);
-        assert_always(error == 0);
-    } while (io_uring_sq_ready(&core->engine.ring) > 0);
+    core_flush(core); /* An SQE left behind would count as sent. */
     sender_collect(core);
     PROBE2(batch_submitted, core->options.index, batch->send_count);
     uint32_t send_count = batch->send_count;

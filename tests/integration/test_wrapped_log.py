@@ -182,18 +182,28 @@ class Reader(Member):
 class StoppedCore(ServerTestCase):
     options = TwoCores.options
 
+    def published_bytes(self):
+        return self.server.stats()["publisher"]["tick_bytes"]
+
     def waited_seconds(self):
         _, _, body = self.server.admin("/metrics")
         line, = [line for line in body.splitlines()
                  if line.startswith("ringcast_log_wait_seconds_total ")]
         return float(line.split()[1])
 
+    def is_writer_stopped(self):
+        """Once the writer has waited, or the log has wrapped without a wait."""
+        waited, published = self.waited_seconds(), self.published_bytes()
+        wait_until(lambda: self.waited_seconds() > waited + 0.5 or
+                   self.published_bytes() > published + LOG_BYTES, 30)
+        return self.waited_seconds() > waited + 0.5
+
     def stop_while_it_sends(self, core):
-        """Most stops hit it elsewhere: it is then passed by the writer, which waits for nobody."""
-        for _ in range(100):
+        """Many stops hit it elsewhere: it is then passed by the writer, which waits for nobody."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
             core.stop()
-            before = self.waited_seconds()
-            if wait_until(lambda: self.waited_seconds() > before + 0.2, 0.5):
+            if self.is_writer_stopped():
                 return
             core.go_on()
         self.fail("it was never stopped while it sent")

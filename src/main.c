@@ -198,24 +198,23 @@ static int server_check_memory(struct server *server)
     uint64_t all_bytes = bytes + log_bytes * (options->compression != 0 ? 2 : 1);
     metrics_read_system(&system);
     memory_limit_read(&limit, "");
+    /* No numbers that change: --check-config says the same. */
     if (bytes >= limit.available_bytes) {
         snprintf(text, sizeof text,
                  "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
-                 " MiB: of this cgroup's memory limit, %" PRIu64 " MiB, %" PRIu64
-                 " MiB are left; give a smaller --frame-log-bytes or --max-connections, or raise "
-                 "the limit (docker --memory, Kubernetes resources.limits.memory, systemd "
-                 "MemoryMax=), which is %s",
+                 " MiB, do not fit into what is left of this cgroup's memory limit, %" PRIu64
+                 " MiB; give a smaller --frame-log-bytes or --max-connections, or raise the limit "
+                 "(docker --memory, Kubernetes resources.limits.memory, systemd MemoryMax=): %s",
                  options->frame_log_bytes, options->connections_max, bytes / MIB,
-                 limit.limit_bytes / MIB, limit.available_bytes / MIB, limit.path);
+                 limit.limit_bytes / MIB, limit.path);
         return server_refuse(server, -ENOMEM, text);
     }
     if (system.memory_available_bytes != 0 && bytes >= system.memory_available_bytes) {
         snprintf(text, sizeof text,
                  "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
-                 " MiB: %" PRIu64 " MiB are available; free some memory or give a smaller "
+                 " MiB, do not fit into the memory that is available; free some, or give a smaller "
                  "--frame-log-bytes or --max-connections",
-                 options->frame_log_bytes, options->connections_max, bytes / MIB,
-                 system.memory_available_bytes / MIB);
+                 options->frame_log_bytes, options->connections_max, bytes / MIB);
         return server_refuse(server, -ENOMEM, text);
     }
     if (all_bytes >= limit.available_bytes) {

@@ -27,6 +27,7 @@
 #include "codec/sbe_schema.h"
 #include "ring/core.h"
 #include "ring/listener.h"
+#include "ring/standard_fds.h"
 #include "src/access.h"
 #include "src/admin.h"
 #include "src/channels.h"
@@ -893,6 +894,7 @@ int main(int argc, char **argv)
     static struct server server;
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
+    standard_fds_open("ringcast");
     signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         CPU_ZERO(&cpus);

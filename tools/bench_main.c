@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "codec/base/units.h"
+#include "ring/standard_fds.h"
 #include "tools/bench_files.h"
 #include "tools/bench_report.h"
 
@@ -93,6 +94,7 @@ static int bench_main_steps(struct bench_options *options)
 int main(int argc, char **argv)
 {
     static struct bench_options options;
+    standard_fds_open("ringcast-bench");
     int exit_code = bench_options_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =

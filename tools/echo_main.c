@@ -23,6 +23,7 @@
 #include "codec/base/version.h"
 #include "ring/core.h"
 #include "ring/listener.h"
+#include "ring/standard_fds.h"
 
 #define ECHO_MESSAGE_BYTES_MAX (16 * MIB)
 #define ECHO_CONNS_MAX 64
@@ -269,6 +270,7 @@ int main(int argc, char **argv)
         .user_timeout_ms = ECHO_USER_TIMEOUT_MS,
     };
     int option;
+    standard_fds_open("ringcast-echo");
     while ((option = getopt_long(argc, argv, "p:vh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);

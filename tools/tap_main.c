@@ -13,6 +13,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "ring/standard_fds.h"
 #include "tools/tap_print.h"
 #include "tools/tap_reader.h"
 #include "tools/ws_client.h"
@@ -313,6 +314,7 @@ int main(int argc, char **argv)
     };
     struct tap_sink sink = {0};
     struct rlimit limit;
+    standard_fds_open("ringcast-tap");
     int exit_code = tap_main_options(&options, argc, argv);
     if (exit_code >= 0) {
         return exit_code;

@@ -103,6 +103,7 @@ const src = Folder{
         "jwt_keys.c",
         "key_text.c",
         "log.c",
+        "log_writer.c",
         "memory_limit.c",
         "metrics.c",
         "option_value.c",

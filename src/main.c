@@ -667,12 +667,12 @@ static void server_greet(const struct server *server)
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }
-    printf("Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
-           "quote\n"
-           "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
-           "Stop:         Ctrl-C\n",
-           server->port, server->options.admin_host, admin_port(server->admin));
-    fflush(stdout);
+    log_say(STDOUT_FILENO,
+            "Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
+            "quote\n"
+            "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
+            "Stop:         Ctrl-C\n",
+            server->port, server->options.admin_host, admin_port(server->admin));
 }
 
 /* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came. */
@@ -732,7 +732,6 @@ static void server_run(struct server *server)
 /* Nothing more can be waited for: the kernel gives everything back. */
 _Noreturn static void server_exit_now(struct server *server, enum log_level level, const char *why)
 {
-    log_drain();
     log_write(level, "%s", why);
     if (server->counters_path[0] != '\0') {
         unlink(server->counters_path);
@@ -740,6 +739,7 @@ _Noreturn static void server_exit_now(struct server *server, enum log_level leve
     if (server->unix_fd >= 0) {
         unlink(server->options.unix_path);
     }
+    log_flush();
     _exit(MAIN_EXIT_FAILED);
 }
 
@@ -902,7 +902,7 @@ int main(int argc, char **argv)
     }
     struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
     if (options_parse(&server.options, &input, text) < 0) {
-        fprintf(stderr, "ringcast: %s\n", text);
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return MAIN_EXIT_USAGE;
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
@@ -913,9 +913,10 @@ int main(int argc, char **argv)
         options_print_version(stdout);
         return 0;
     }
-    if (log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
-                 1 + server.options.core_count) < 0) {
-        fprintf(stderr, "ringcast: log: no memory\n");
+    int error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
+                         1 + server.options.core_count);
+    if (error < 0) {
+        log_say(STDERR_FILENO, "ringcast: log: %s\n", strerror(-error));
         return MAIN_EXIT_FAILED;
     }
     main_warn(&server.options);

@@ -918,7 +918,7 @@ static int server_main(struct server *server)
     if (error == 0 && server->options.check_config) {
         printf("configuration is good\n");
         server_close(server);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
     if (error == 0) {
         error = server_run_steps(server, server_open_steps);
@@ -968,11 +968,11 @@ int main(int argc, char **argv)
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
         options_print_help(stdout);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {
         options_print_version(stdout);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
     int error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
                          1 + server.options.core_count);

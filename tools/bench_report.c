@@ -344,7 +344,7 @@ static json_t *bench_report_delivery_json(const struct bench_result *result)
         bench_report_histogram_json(&result->connect_time), "phases_ns", phases, "places", places);
 }
 
-void bench_report_json(const struct bench_result *result)
+void bench_report_json(const struct bench_result *result, int exit_code)
 {
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
@@ -352,7 +352,7 @@ void bench_report_json(const struct bench_result *result)
         "{s:s,s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:b,s:b,s:i,s:o}", "url", options->url_text,
         "encoding", options->encoding_name, "connections", (int)options->connection_count,
         "threads", (int)options->thread_count, "seconds", bench_result_seconds(result), "valid",
-        result->exit_code == 0, "interrupted", result->interrupted, "exit_code", result->exit_code,
+        result->exit_code == 0, "interrupted", result->interrupted, "exit_code", exit_code,
         "subscribed", (int)result->subscribed, "connect_seconds",
         bench_result_connect_seconds(result), "load_busy", result->load_busy, "saturated",
         bench_report_is_saturated(result), "behind", bench_report_is_behind(result), "unfinished",

@@ -502,6 +502,8 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
         bench_thread_destroy(threads[i]);
     }
     bench_load_destroy(load);
+    signal(SIGINT, SIG_DFL); /* What comes now may wait for its reader. */
+    signal(SIGTERM, SIG_DFL);
     return 0;
 }
 

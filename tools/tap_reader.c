@@ -14,6 +14,7 @@
 #include "tools/tap_print.h"
 #include "tools/ws_client.h"
 
+#define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
@@ -94,20 +95,30 @@ static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_messag
     }
 }
 
+/* Nothing will ever come. */
+static void tap_reader_on_refused(struct tap_reader *reader)
+{
+    reader->sink->refused_count++;
+    tap_reader_say_goodbye(reader);
+}
+
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
-    reader->sink->subscribed_count += !reader->is_subscribed;
-    reader->is_subscribed = true;
     json_array_foreach(reply->failed, index, item)
     {
         char *text = json_dumps(item, JSON_COMPACT);
         fprintf(stderr, "ringcast-tap: refused: %s\n", text == NULL ? "" : text);
         free(text);
     }
-    reader->sink->refused_count += json_array_size(reply->failed) > 0;
+    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
+        tap_reader_on_refused(reader);
+        return;
+    }
+    reader->sink->subscribed_count += !reader->is_subscribed;
+    reader->is_subscribed = true;
     json_array_foreach(reply->ok, index, item)
     {
         uint64_t channel, next_seq;
@@ -120,9 +131,7 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
             }
         }
     }
-    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
-        tap_reader_say_goodbye(reader); /* Nothing will ever come. */
-    } else if (verify != NULL) {
+    if (verify != NULL) {
         (void)tap_reader_ask_hashes(reader); /* A pattern's answer has none. */
     }
 }
@@ -185,7 +194,12 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     } else if (reply.type == CONTROL_ERROR) {
         fprintf(stderr, "ringcast-tap: %.*s\n", (int)message->payload_bytes,
                 (const char *)message->payload);
-        reader->sink->refused_count++;
+        const json_t *id = json_object_get(reply.root, "id");
+        if (!reader->is_subscribed && (id == NULL || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
+            tap_reader_on_refused(reader);
+        } else {
+            reader->sink->error_count++;
+        }
     }
     control_reply_free(&reply);
 }

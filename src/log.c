@@ -100,39 +100,29 @@ static size_t log_format_time(char *out, size_t out_bytes, uint64_t wall_ns)
     return length + (size_t)more;
 }
 
-/* How many bytes the character at text has; 0: it is not UTF-8, or was cut off. */
-static size_t log_character_bytes(const char *text)
-{
-    unsigned char first = (unsigned char)*text;
-    size_t bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    bool is_whole = strnlen(text, bytes) == bytes;
-    return is_whole && utf8_is_valid((const uint8_t *)text, bytes) ? bytes : 0;
-}
-
-/* A line stays one line of valid UTF-8, whatever a peer sent: other bytes become '?', and
- * control characters '?' or \uXXXX. */
+/* A line stays one line of valid UTF-8 that steers no terminal, whatever a peer sent: other bytes
+ * become '?', and what is not printable '?' or \uXXXX. */
 static size_t log_escape(char *out, const char *text)
 {
     size_t length = 0;
     while (*text != '\0') {
-        size_t bytes = log_character_bytes(text);
-        bool is_control = (unsigned char)*text < 0x20 || *text == 0x7f;
-        if (bytes == 0 || (is_control && !log_state.json)) {
-            out[length++] = '?';
-            text++;
+        struct utf8_character at = utf8_character_at(text, strnlen(text, 4));
+        if (!at.is_printable && at.is_valid && log_state.json) {
+            length += (size_t)sprintf(out + length, "\\u%04x", at.code);
+            text += at.bytes;
             continue;
         }
-        if (is_control) {
-            length += (size_t)sprintf(out + length, "\\u%04x", *text);
-            text++;
+        if (!at.is_printable) {
+            out[length++] = '?';
+            text += at.bytes;
             continue;
         }
         if (log_state.json && (*text == '"' || *text == '\\')) {
             out[length++] = '\\';
         }
-        memcpy(out + length, text, bytes);
-        length += bytes;
-        text += bytes;
+        memcpy(out + length, text, at.bytes);
+        length += at.bytes;
+        text += at.bytes;
     }
     return length;
 }
@@ -291,6 +281,20 @@ void log_close(void)
     log_state.ring_count = 0;
 }
 
+/* Lines stay lines. */
+static void log_make_printable(char *text)
+{
+    char *out = text;
+    while (*text != '\0') {
+        struct utf8_character at = utf8_character_at(text, strnlen(text, 4));
+        bool is_kept = at.is_printable || *text == '\n';
+        memmove(out, is_kept ? text : "?", is_kept ? at.bytes : 1);
+        out += is_kept ? at.bytes : 1;
+        text += at.bytes;
+    }
+    *out = '\0';
+}
+
 void log_say(int fd, const char *format, ...)
 {
     char text[LOG_WRITER_TEXT_BYTES_MAX];
@@ -298,6 +302,7 @@ void log_say(int fd, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    log_make_printable(text);
     bool is_early = log_state.rings == NULL && log_writer_open() == 0;
     log_writer_put(fd, text, strlen(text));
     if (is_early) {

@@ -45,7 +45,7 @@ uint32_t log_drain(void);
 /* Waits until all lines are written, at most half a second. log_close does so too. */
 void log_flush(void);
 
-/* Text as it is, to standard output or error. Before log_open it waits like log_flush. */
+/* Lines for people, to standard output or error. Before log_open it waits like log_flush. */
 void log_say(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Lines that found no room, or that standard error refused. Any thread. */

@@ -91,11 +91,13 @@ static void a_json_line_is_one_object_whatever_a_peer_sent(void **state)
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, true, 1), 0);
     log_post(0, LOG_LEVEL_INFO, "a \"quote\", a \\, a\nline, \x01, \xc3\xa9 and \xff\xc3");
+    log_post(0, LOG_LEVEL_INFO, "\xc2\x9b\xe2\x80\xae");
     log_close();
     const char *text = captured();
-    assert_int_equal(count_lines(text), 1);
+    assert_int_equal(count_lines(text), 2);
+    assert_non_null(strstr(text, "\"message\":\"\\u009b\\u202e\"}\n"));
     json_error_t error;
-    json_t *line = json_loads(text, 0, &error);
+    json_t *line = json_loads(text, JSON_DISABLE_EOF_CHECK, &error);
     assert_non_null(line);
     assert_string_equal(json_string_value(json_object_get(line, "level")), "INFO");
     assert_string_equal(json_string_value(json_object_get(line, "message")),
@@ -110,8 +112,14 @@ static void a_text_line_stays_one_line(void **state)
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
     log_write(LOG_LEVEL_INFO, "a\nb\x1b[31m\xff");
+    log_write(LOG_LEVEL_INFO, "c\x7f\xc2\x9b"
+                              "31m\xe2\x80\xae\xe2\x80\xa8 \xe5\xb8\x81");
+    log_say(STDERR_FILENO, "d\x1b[2J\xc2\x9b\xff\n");
     log_close();
-    assert_non_null(strstr(captured(), " INFO ringcast: a?b?[31m?\n"));
+    const char *text = captured();
+    assert_non_null(strstr(text, " INFO ringcast: a?b?[31m?\n"));
+    assert_non_null(strstr(text, " INFO ringcast: c??31m?? \xe5\xb8\x81\n"));
+    assert_non_null(strstr(text, "\nd?[2J??\n"));
 }
 
 static void a_long_line_is_cut_at_a_whole_character(void **state)

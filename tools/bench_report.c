@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
+#include "tools/terminal_text.h"
 
 #define LOAD_BUSY_MAX 0.9      /* a busier load measures itself */
 #define PUBLISH_SHARE_MIN 0.99 /* of what the publisher was asked for */
@@ -223,8 +224,9 @@ void bench_report_text(const struct bench_result *result)
                strerror(-totals->last_error));
     }
     if (totals->refusals > 0) {
-        printf("  refused     %" PRIu64 ", the first: %s\n", totals->refusals,
-               totals->refusal_text);
+        printf("  refused     %" PRIu64 ", the first: ", totals->refusals);
+        terminal_text_print(stdout, totals->refusal_text, strlen(totals->refusal_text));
+        printf("\n");
     }
     printf("  frames      %.0f/s, %.1f MB/s, %.1f bytes each, %u channels, %.0f ticks/s\n",
            bench_report_ratio(frames, seconds), bench_report_ratio(bytes / 1e6, seconds),

@@ -1,5 +1,6 @@
 """Standard error that does not take the log: a full pipe, a FIFO, a socket, a stopped terminal, a full disk."""
 import fcntl
+import json
 import os
 import pty
 import resource
@@ -12,7 +13,7 @@ import threading
 import time
 import unittest
 
-from clients import RawClient, Tracker
+from clients import RawClient, Tracker, request
 from server import Server, clean_environment, program, reap, spawn, wait_until
 from test_standard_descriptors import listening_ports, speaks_websocket
 
@@ -198,6 +199,30 @@ class Unread(unittest.TestCase):
         self.addCleanup(reap, process)
         self.assertTrue(wait_until(lambda: len(listening_ports(process.pid)) == 2, 20))
         self.end(process)
+
+
+class Foreign(unittest.TestCase):
+    def test_what_clients_send_steers_no_terminal(self):
+        evil = "\x1b[2J\x07\u009b31m\u202e"
+        for options in ((), ("--log-format", "json")):
+            with self.subTest(options), Server("--log-level", "DEBUG", "--feed", "sim:symbols=2,rate=10",
+                                               "--enable-auth", "--auth-token", "a-token-of-some-length",
+                                               *options) as server:
+                for path in ("/", f"/?{evil}"):
+                    for extra in (f"User-Agent: {evil}\r\n", f"Origin: {evil}\r\n",
+                                  f"X-Forwarded-For: {evil}\r\n", f"Authorization: Bearer {evil}\r\n",
+                                  f"Authorization: Bearer a-token-of-some-length\r\nUser-Agent: {evil}\r\n"):
+                        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                            client.sendall(request(path, extra=extra))
+                            client.recv(4096)
+                with RawClient(server.port,
+                               extra="Authorization: Bearer a-token-of-some-length\r\n") as client:
+                    client.subscribe([evil, "*"], ["quote"])
+                    client.send_text(json.dumps({"type": evil, "id": 1, "data": {evil: evil}}))
+                    client.next_message(("ERROR",))
+                server.stop()
+                for line in server.log_lines():
+                    self.assertRegex(line, r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$")
 
 
 if __name__ == "__main__":

@@ -90,6 +90,16 @@ class Files(ServerTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("gnuplot is not installed", result.stderr)
 
+    def test_a_process_or_core_that_is_not_there_costs_no_run(self):
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        for options, words in ((("--cpu", "4095"), "--cpu 4095: /proc/stat has no such core"),
+                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such")):
+            with self.subTest(options):
+                result = run([program("ringcast-bench"), "-d", "600", *options, self.server.url()])
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(words, result.stderr)
+
     def test_an_old_file_lasts_until_the_new_is_written(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "x.csv")
@@ -204,6 +214,72 @@ class Refused(ServerTestCase):
             result = self.tap(url=f"ws://127.0.0.1:{port}")
             self.assertEqual(result.returncode, 2)
             self.assertIn("closed by the server: 4001 no token", result.stderr)
+
+
+# A window's title, a cleared screen, a C1 control, a turned direction, bytes that are no UTF-8.
+EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u009b31m\u202eabc".encode() + b"\xff\x9b"
+EVIL_TEXT = EVIL[:-2]  # a text message must be UTF-8
+
+
+class Evil(unittest.TestCase):
+    """What a server sends does not reach a terminal as it is."""
+
+    def check(self, text):
+        text = text.replace(b"\n", b"")
+        for byte in b"\x1b\r\x07\xff":
+            self.assertNotIn(bytes([byte]), text)
+        self.assertNotIn("\u009b".encode(), text)
+        self.assertNotIn("\u202e".encode(), text)
+        text.decode()
+
+    def run_against(self, *arguments, head=None, frames=()):
+        with EvilServer(head, *frames) as port:
+            process = spawn([*arguments, f"ws://127.0.0.1:{port}/"], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=clean_environment())
+            self.addCleanup(reap, process)
+            out, err = process.communicate(timeout=30)
+        return out, err
+
+    def test_the_reason_of_a_close(self):
+        reason = EVIL_TEXT[:100]
+        out, err = self.run_against(program("ringcast-tap"), frames=[close_frame(4001, reason)])
+        self.check(out + err)
+        self.assertIn(rb"4001 \x1b]0;owned\x07\x1b[2J\x0d\x0a\u009b31m\u202eabc", err)
+
+    def test_the_status_line_of_a_refused_upgrade(self):
+        head = b"HTTP/1.1 503 " + EVIL.replace(b"\r\n", b"") + b"\r\n\r\n"
+        for name, options in (("ringcast-tap", ()), ("ringcast-bench", ("-c", "1", "-d", "1"))):
+            out, err = self.run_against(program(name), *options, head=head)
+            self.check(out + err)
+            if name == "ringcast-tap":
+                self.assertIn(rb"503 \x1b]0;owned", err)
+
+    def test_messages_ticks_and_a_certificate(self):
+        evil = EVIL_TEXT.replace(b"\r\n", b"")
+        tick = (b'{"type":"quote","ch":1,"symbol":"' + evil + b'","seq":1,"ts_pub":1,"data":{"'
+                + evil + b'":"' + evil + b'"}}')
+        frames = [server_frame(1, b'{"type":"WELCOME","data":{"epoch":"' + evil + b'"}}'),
+                  server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1,"next_seq":1}],'
+                               b'"failed":[{"symbol":"\xc2\x9b31m"}]}}'),
+                  server_frame(1, tick),
+                  server_frame(1, b'{"type":"' + evil + b'","data":{"x":"' + evil + b'"}}'),
+                  server_frame(1, b'{"type":"ERROR","data":{"message":"\xc2\x9b31m' + evil + b'"}}'),
+                  server_frame(1, evil), close_frame(1000, b"")]
+        for options in ((), ("--verify",)):
+            with self.subTest(options):
+                out, err = self.run_against(program("ringcast-tap"), *options, frames=frames)
+                self.check(out + err)
+                if not options:
+                    self.assertIn(rb"\x1b]0;owned\x07\x1b[2J\u009b31m\u202eabc quote #1", out)
+
+    def test_a_refusal_in_the_report_of_bench(self):
+        frames = [server_frame(1, b'{"type":"WELCOME","data":{}}'),
+                  server_frame(1, b'{"type":"ERROR","id":1,"data":{"message":"\xc2\x9b31m\x7f"}}')]
+        out, err = self.run_against(program("ringcast-bench"), "-c", "1", "-d", "1",
+                                    "--connect-timeout", "2", frames=frames)
+        self.check(out + err)
+        self.assertNotIn(b"\x7f", out)
+        self.assertIn(rb"\u009b31m\x7f", out)
 
 
 def server_frame(opcode, payload):

@@ -203,7 +203,8 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     } else if (reply.type == CONTROL_ERROR) {
         tap_reader_print("", message->payload, message->payload_bytes);
         const json_t *id = json_object_get(reply.root, "id");
-        if (!reader->is_subscribed && (id == NULL || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
+        if (!reader->is_subscribed &&
+            (!json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
             tap_reader_on_refused(reader);
         } else {
             reader->sink->error_count++;

@@ -205,6 +205,13 @@ class Refused(ServerTestCase):
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn("101", result.stderr)
 
+    def test_an_error_without_a_number_ends_it_too(self):
+        for id in (b"", b'"id":null,', b'"id":1,'):
+            with self.subTest(id), EvilServer(None, server_frame(
+                    1, b'{"type":"ERROR",' + id + b'"data":{"code":999}}')) as port:
+                result = self.tap(url=f"ws://127.0.0.1:{port}")
+                self.assertEqual(result.returncode, 2)
+
     def test_a_connection_that_ends_or_is_refused_is_2(self):
         with EvilServer(b"HTTP/1.1 503 Busy\r\n\r\n") as port:
             result = self.tap(url=f"ws://127.0.0.1:{port}")

@@ -66,3 +66,27 @@ uint32_t utf8_check(uint32_t state, const uint8_t *bytes, size_t bytes_count)
     }
     return state;
 }
+
+static bool utf8_is_printable(uint32_t code)
+{
+    bool is_control = code < 0x20 || (code >= 0x7f && code <= 0x9f);
+    bool is_line_end = code == 0x2028 || code == 0x2029;
+    bool is_direction = code == 0x061c || code == 0x200e || code == 0x200f ||
+                        (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    return !is_control && !is_line_end && !is_direction;
+}
+
+struct utf8_character utf8_character_at(const char *text, size_t bytes_count)
+{
+    uint8_t first = (uint8_t)text[0];
+    uint32_t bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (bytes > bytes_count || !utf8_is_valid((const uint8_t *)text, bytes)) {
+        return (struct utf8_character){.code = first, .bytes = 1};
+    }
+    uint32_t code = bytes == 1 ? first : first & (0x7fu >> bytes);
+    for (uint32_t i = 1; i < bytes; i++) {
+        code = code << 6 | ((uint8_t)text[i] & 0x3f);
+    }
+    return (struct utf8_character){
+        .code = code, .bytes = bytes, .is_valid = true, .is_printable = utf8_is_printable(code)};
+}

@@ -1,4 +1,7 @@
-/* utf8: validity of UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). */
+/*
+ * utf8: validity of UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF), and what of
+ * it may be shown.
+ */
 #ifndef RINGCAST_CODEC_UTF8_H
 #define RINGCAST_CODEC_UTF8_H
 
@@ -18,5 +21,17 @@ static inline bool utf8_is_valid(const uint8_t *bytes, size_t bytes_count)
 {
     return utf8_check(UTF8_ACCEPT, bytes, bytes_count) == UTF8_ACCEPT;
 }
+
+/* The character at the start of text, of which bytes_count is above 0. */
+struct utf8_character {
+    uint32_t code; /* the byte itself where is_valid is false */
+    uint32_t bytes;
+    bool is_valid;
+    /* It neither steers a terminal (C0, DEL, C1) nor ends the line nor turns the order of what
+     * stands around it (Unicode's bidirectional controls). */
+    bool is_printable;
+};
+
+struct utf8_character utf8_character_at(const char *text, size_t bytes_count);
 
 #endif

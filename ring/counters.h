@@ -85,9 +85,8 @@ struct core_counters {
     counter core_laps;      /* times the core itself was passed */
     counter recv_no_buffer; /* -ENOBUFS */
     counter cq_overflow;    /* a bug counter: must stay 0 */
-    counter log_lines_lost;
-    counter position; /* gauge: index of the next frame to fan out */
-    counter turns;    /* of its loop: at least ten a second, while it lives */
+    counter position;       /* gauge: index of the next frame to fan out */
+    counter turns;          /* of its loop: at least ten a second, while it lives */
     /* Time from ts_pub to the end of the flush that sent it, per turn: bucket b counts
      * latencies under 2^(b+10) ns. */
     counter flush_latency[COUNTERS_LATENCY_BUCKETS];

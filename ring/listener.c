@@ -202,10 +202,10 @@ int listener_open_tcp(const struct listener_options *options, int *fds_out, uint
     return 0;
 }
 
-/* Whether somebody answers at the path. */
+/* Whether somebody listens at the path. One whose queue is full does: EAGAIN, without a wait. */
 static bool listener_unix_is_alive(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return true;
     }
@@ -235,7 +235,7 @@ static int listener_refuse_unix(const char *path, int error, char *error_out, si
 {
     const char *advice = "";
     if (error == -EADDRINUSE) {
-        advice = ": another program answers there, or it is no socket; remove it or choose another "
+        advice = ": another program listens there, or it is no socket; remove it or choose another "
                  "path";
     } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
         advice = ": its directory must be there, and ringcast must be allowed to write into it";

@@ -6,6 +6,8 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -590,11 +592,16 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     admin->tokens = options->tokens;
     admin->metrics = options->metrics;
     admin->port = admin_port_of(fd);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all); /* for its thread: signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     admin->daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
         MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned int)options->connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (admin->daemon == NULL) {
         snprintf(error_out, error_bytes,
                  "admin HTTP: libmicrohttpd does not start; --log-level DEBUG tells why");

@@ -1,6 +1,7 @@
 #include "src/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -14,11 +15,14 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/utf8.h"
+#include "src/log_writer.h"
 
 #define LOG_SLOTS 1024 /* lines a producer may post between two drains; a power of two */
 #define LOG_PREFIX_BYTES_MAX 96
 /* JSON writes a control byte as six characters. */
 #define LOG_OUT_BYTES_MAX (LOG_PREFIX_BYTES_MAX + 6 * LOG_LINE_BYTES_MAX)
+static_assert(LOG_OUT_BYTES_MAX <= LOG_WRITER_TEXT_BYTES_MAX, "a line is one text");
+#define LOG_FLUSH_NS (NS_PER_SECOND / 2) /* how long an end waits for standard error */
 #define LOG_LOST_REPORT_NS (10 * NS_PER_SECOND)
 
 struct log_slot {
@@ -44,7 +48,6 @@ static struct {
     uint32_t ring_count;
     enum log_level level;
     bool json;
-    _Atomic uint64_t unwritten; /* lines that standard error did not take */
     /* The main thread's. */
     uint64_t lost_reported;
     uint64_t lost_reported_ns;
@@ -70,6 +73,11 @@ int log_open(enum log_level level, bool json, uint32_t producer_count)
     if (rings == NULL) {
         return -ENOMEM;
     }
+    int error = log_writer_open();
+    if (error < 0) {
+        free(rings);
+        return error;
+    }
     memset(rings, 0, bytes); /* Touched now: a post must not wait for a page. */
     log_state.rings = rings;
     log_state.ring_count = producer_count;
@@ -78,17 +86,6 @@ int log_open(enum log_level level, bool json, uint32_t producer_count)
     log_state.lost_reported = 0;
     log_state.lost_reported_ns = 0;
     return 0;
-}
-
-void log_close(void)
-{
-    if (log_state.rings == NULL) {
-        return;
-    }
-    log_drain();
-    free(log_state.rings);
-    log_state.rings = NULL;
-    log_state.ring_count = 0;
 }
 
 /* "2026-01-01T12:00:00.123Z", UTC. */
@@ -103,39 +100,29 @@ static size_t log_format_time(char *out, size_t out_bytes, uint64_t wall_ns)
     return length + (size_t)more;
 }
 
-/* How many bytes the character at text has; 0: it is not UTF-8, or was cut off. */
-static size_t log_character_bytes(const char *text)
-{
-    unsigned char first = (unsigned char)*text;
-    size_t bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    bool is_whole = strnlen(text, bytes) == bytes;
-    return is_whole && utf8_is_valid((const uint8_t *)text, bytes) ? bytes : 0;
-}
-
-/* A line stays one line of valid UTF-8, whatever a peer sent: other bytes become '?', and
- * control characters '?' or \uXXXX. */
+/* A line stays one line of valid UTF-8 that steers no terminal, whatever a peer sent: other bytes
+ * become '?', and what is not printable '?' or \uXXXX. */
 static size_t log_escape(char *out, const char *text)
 {
     size_t length = 0;
     while (*text != '\0') {
-        size_t bytes = log_character_bytes(text);
-        bool is_control = (unsigned char)*text < 0x20 || *text == 0x7f;
-        if (bytes == 0 || (is_control && !log_state.json)) {
-            out[length++] = '?';
-            text++;
+        struct utf8_character at = utf8_character_at(text, strnlen(text, 4));
+        if (!at.is_printable && at.is_valid && log_state.json) {
+            length += (size_t)sprintf(out + length, "\\u%04x", at.code);
+            text += at.bytes;
             continue;
         }
-        if (is_control) {
-            length += (size_t)sprintf(out + length, "\\u%04x", *text);
-            text++;
+        if (!at.is_printable) {
+            out[length++] = '?';
+            text += at.bytes;
             continue;
         }
         if (log_state.json && (*text == '"' || *text == '\\')) {
             out[length++] = '\\';
         }
-        memcpy(out + length, text, bytes);
-        length += bytes;
-        text += bytes;
+        memcpy(out + length, text, at.bytes);
+        length += at.bytes;
+        text += at.bytes;
     }
     return length;
 }
@@ -159,29 +146,10 @@ static size_t log_format_line(char out[LOG_OUT_BYTES_MAX], uint64_t wall_ns, enu
     return used + suffix_bytes;
 }
 
-static void log_count_unwritten(const char *bytes, size_t byte_count)
+static void log_put(uint64_t wall_ns, enum log_level level, const char *text)
 {
-    for (size_t i = 0; i < byte_count; i++) {
-        if (bytes[i] == '\n') {
-            atomic_fetch_add_explicit(&log_state.unwritten, 1, memory_order_relaxed);
-        }
-    }
-}
-
-static void log_put(const char *bytes, size_t byte_count)
-{
-    while (byte_count > 0) {
-        ssize_t written = write(STDERR_FILENO, bytes, byte_count);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            log_count_unwritten(bytes, byte_count);
-            return; /* Nobody reads the log any more; there is nowhere to say so. */
-        }
-        bytes += written;
-        byte_count -= (size_t)written;
-    }
+    char out[LOG_OUT_BYTES_MAX];
+    log_writer_put(STDERR_FILENO, out, log_format_line(out, wall_ns, level, text));
 }
 
 bool log_wants(enum log_level level)
@@ -199,9 +167,7 @@ void log_write(enum log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-
-    char out[LOG_OUT_BYTES_MAX];
-    log_put(out, log_format_line(out, log_wall_ns(), level, text));
+    log_put(log_wall_ns(), level, text);
 }
 
 void log_post(uint32_t producer, enum log_level level, const char *text)
@@ -228,7 +194,7 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
 
 uint64_t log_lost_count(void)
 {
-    uint64_t lost = atomic_load_explicit(&log_state.unwritten, memory_order_relaxed);
+    uint64_t lost = log_writer_lost_count();
     for (uint32_t i = 0; i < log_state.ring_count; i++) {
         lost += atomic_load_explicit(&log_state.rings[i].lost, memory_order_relaxed);
     }
@@ -258,41 +224,89 @@ static struct log_ring *log_oldest(void)
 static void log_report_lost(void)
 {
     uint64_t lost = log_lost_count();
-    if (lost == log_state.lost_reported) {
+    if (lost == log_state.lost_reported || !log_writer_has_room()) {
         return;
     }
     uint64_t now_ns = log_wall_ns();
     if (now_ns - log_state.lost_reported_ns < LOG_LOST_REPORT_NS) {
         return;
     }
-    log_write(LOG_LEVEL_WARNING, "%llu log lines were lost: more came at once than fit",
-              (unsigned long long)(lost - log_state.lost_reported));
+    int error = log_writer_error();
+    log_write(LOG_LEVEL_WARNING, "%" PRIu64 " log lines were lost since the start: %s%s", lost,
+              error == 0 ? "they came faster than standard error took them" : "standard error: ",
+              error == 0 ? "" : strerror(error));
     log_state.lost_reported = lost;
     log_state.lost_reported_ns = now_ns;
 }
 
 uint32_t log_drain(void)
 {
-    char batch[4 * LOG_OUT_BYTES_MAX];
-    size_t batch_bytes = 0;
     uint32_t count = 0;
     /* A bound: producers may post as fast as this loop writes. */
     uint32_t count_max = log_state.ring_count * LOG_SLOTS;
     struct log_ring *ring = log_oldest();
-    while (ring != NULL && count < count_max) {
+    /* What finds no room in the writer waits in its producer's ring. */
+    while (ring != NULL && count < count_max && log_writer_has_room()) {
         uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
         const struct log_slot *slot = &ring->slots[tail % LOG_SLOTS];
-        if (sizeof batch - batch_bytes < LOG_OUT_BYTES_MAX) {
-            log_put(batch, batch_bytes);
-            batch_bytes = 0;
-        }
-        batch_bytes += log_format_line(batch + batch_bytes, slot->wall_ns,
-                                       (enum log_level)slot->level, slot->text);
+        log_put(slot->wall_ns, (enum log_level)slot->level, slot->text);
         atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
         count++;
         ring = log_oldest();
     }
-    log_put(batch, batch_bytes);
     log_report_lost();
     return count;
+}
+
+void log_flush(void)
+{
+    uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + LOG_FLUSH_NS;
+    bool is_written;
+    log_state.lost_reported_ns = 0; /* The last chance. */
+    do {
+        log_drain();
+        is_written = log_writer_flush(until_ns);
+    } while (is_written && log_oldest() != NULL);
+}
+
+void log_close(void)
+{
+    if (log_state.rings == NULL) {
+        return;
+    }
+    log_flush();
+    log_writer_close();
+    free(log_state.rings);
+    log_state.rings = NULL;
+    log_state.ring_count = 0;
+}
+
+/* Lines stay lines. */
+static void log_make_printable(char *text)
+{
+    char *out = text;
+    while (*text != '\0') {
+        struct utf8_character at = utf8_character_at(text, strnlen(text, 4));
+        bool is_kept = at.is_printable || *text == '\n';
+        memmove(out, is_kept ? text : "?", is_kept ? at.bytes : 1);
+        out += is_kept ? at.bytes : 1;
+        text += at.bytes;
+    }
+    *out = '\0';
+}
+
+void log_say(int fd, const char *format, ...)
+{
+    char text[LOG_WRITER_TEXT_BYTES_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_make_printable(text);
+    bool is_early = log_state.rings == NULL && log_writer_open() == 0;
+    log_writer_put(fd, text, strlen(text));
+    if (is_early) {
+        (void)log_writer_flush(clock_ns(CLOCK_MONOTONIC) + LOG_FLUSH_NS);
+        log_writer_close();
+    }
 }

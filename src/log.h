@@ -1,9 +1,12 @@
 /*
  * log: levelled lines on standard error, as text or JSON.
  *
- * Threads  log_write and friends: any thread that may block (main, admin). log_post: cores and
- *          the publisher; it never blocks: the line goes through a bounded ring (one per
- *          producer) and is written by log_drain on the main thread. What does not fit is counted.
+ * No call waits for standard error: a thread writes there (log_writer.h), and what it cannot take
+ * is counted.
+ *
+ * Threads  log_write: main, admin; it takes a lock for a moment. log_post: cores and the publisher;
+ *          it takes none: the line goes through a bounded ring (one per producer), and log_drain on
+ *          the main thread hands it on. The others: main.
  * Memory   Fixed rings made by log_open.
  */
 #ifndef RINGCAST_SRC_LOG_H
@@ -29,17 +32,23 @@ void log_close(void);
 /* Whether lines of a level are written. Any thread. */
 bool log_wants(enum log_level level);
 
-/* A line at once. Threads: those that may block. */
+/* A line at once. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line from a thread that must not block. producer: 0 is the publisher, 1 + k core k. */
 void log_post(uint32_t producer, enum log_level level, const char *text);
 
-/* Writes what was posted, oldest first; returns how many lines. The main thread calls it about
+/* Hands on what was posted, oldest first; returns how many lines. The main thread calls it about
  * ten times a second: nothing wakes it, so that a post costs its producer no system call. */
 uint32_t log_drain(void);
 
-/* Lines that found their ring full, since log_open. Any thread. */
+/* Waits until all lines are written, at most half a second. log_close does so too. */
+void log_flush(void);
+
+/* Lines for people, to standard output or error. Before log_open it waits like log_flush. */
+void log_say(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Lines that found no room, or that standard error refused. Any thread. */
 uint64_t log_lost_count(void);
 
 #endif

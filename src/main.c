@@ -27,6 +27,7 @@
 #include "codec/sbe_schema.h"
 #include "ring/core.h"
 #include "ring/listener.h"
+#include "ring/standard_fds.h"
 #include "src/access.h"
 #include "src/admin.h"
 #include "src/channels.h"
@@ -47,9 +48,9 @@
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
 /* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
 #define MAIN_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
-/* Of them, opened after the clients' listeners: the publisher's ring, libmicrohttpd's three, pages
+/* Of them, opened after the clients' listeners: signals, the publisher's ring, libmicrohttpd's three, pages
  * of /proc that main and the admin server read. */
-#define MAIN_OWN_FDS 10
+#define MAIN_OWN_FDS 11
 #define MAIN_USER_TIMEOUT_MS_MIN 10000
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"
 #define MAIN_COUNTERS_PREFIX "ringcast-"
@@ -132,16 +133,55 @@ static int server_refuse(struct server *server, int error, const char *text)
     return error;
 }
 
+/* What server_on_early_signal takes back; NULL: nothing yet. */
+static const struct server *server_starting;
+
+/* During the start, whatever it waits for: ends the program as the signal does by default. */
+static void server_on_early_signal(int number)
+{
+    if (server_starting != NULL && server_starting->counters_path[0] != '\0') {
+        unlink(server_starting->counters_path);
+    }
+    if (server_starting != NULL && server_starting->unix_fd >= 0) {
+        unlink(server_starting->options.unix_path);
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+    _exit(128 + number); /* The kernel spares process 1. */
+}
+
+static void server_catch_early_signals(const struct server *server)
+{
+    struct sigaction action = {.sa_handler = server_on_early_signal, .sa_flags = SA_NODEFER};
+    server_starting = server;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static int server_ignore_signals(struct server *server)
+{
+    (void)server;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* They wait until server_wait speaks of them. */
+    return 0;
+}
+
+/* From here on main reads SIGINT and SIGTERM. Before the threads, which inherit the mask; after all
+ * that may wait: a file, a name. */
 static int server_open_signals(struct server *server)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
-    /* Before any thread: all of them inherit the mask, and main alone gets the signals. */
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
     server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return server->signal_fd < 0
                ? server_fail(-errno, "signals", "raise the limit of open files (ulimit -n)")
@@ -294,10 +334,11 @@ static int server_open_counters(struct server *server)
     server_remove_stale_counters();
     snprintf(path, sizeof path, "%s/%s%ld", MAIN_COUNTERS_DIRECTORY, MAIN_COUNTERS_PREFIX,
              (long)getpid());
+    memcpy(server->counters_path, path, sizeof path);
+    server_catch_early_signals(server);
     int error = counters_open(&server->counters, path, server->options.core_count);
-    if (error == 0) {
-        memcpy(server->counters_path, path, sizeof path);
-    } else {
+    if (error < 0) {
+        server->counters_path[0] = '\0';
         log_write(LOG_LEVEL_WARNING,
                   "%s: %s; counters are kept in memory, other programs do not "
                   "see them",
@@ -379,6 +420,19 @@ static int server_load_admin_token(struct server *server)
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
+/* It waits for nothing. A signal comes before the socket is there, or after it is known. */
+static int server_open_unix_listener(struct server *server, char *error_out, size_t error_bytes)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error =
+        listener_open_unix(server->options.unix_path, &server->unix_fd, error_out, error_bytes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 static int server_open_listeners(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX] = "";
@@ -397,7 +451,7 @@ static int server_open_listeners(struct server *server)
         server->tcp_fd_count = server->options.core_count;
     }
     if (error == 0 && server->options.unix_path != NULL) {
-        error = listener_open_unix(server->options.unix_path, &server->unix_fd, text, sizeof text);
+        error = server_open_unix_listener(server, text, sizeof text);
     }
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "%s", text);
@@ -604,7 +658,7 @@ typedef int server_step(struct server *server);
 
 /* What --check-config runs as well: whatever the configuration alone decides, and no socket. */
 static server_step *const server_prepare_steps[] = {
-    server_open_signals,
+    server_ignore_signals,
     server_raise_limits,
     server_choose_epoch,
     server_create_channels,
@@ -617,7 +671,8 @@ static server_step *const server_prepare_steps[] = {
     NULL,
 };
 static server_step *const server_open_steps[] = {
-    server_open_listeners, server_create_cores, server_start_admin, server_start_threads, NULL,
+    server_open_listeners, server_create_cores,  server_start_admin,
+    server_open_signals,   server_start_threads, NULL,
 };
 
 static int server_run_steps(struct server *server, server_step *const *steps)
@@ -664,15 +719,16 @@ static void server_greet(const struct server *server)
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }
-    printf("Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
-           "quote\n"
-           "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
-           "Stop:         Ctrl-C\n",
-           server->port, server->options.admin_host, admin_port(server->admin));
-    fflush(stdout);
+    log_say(STDOUT_FILENO,
+            "Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
+            "quote\n"
+            "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
+            "Stop:         Ctrl-C\n",
+            server->port, server->options.admin_host, admin_port(server->admin));
 }
 
-/* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came. */
+/* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came
+ * that ends the program. */
 static bool server_wait(struct server *server, int timeout_ms)
 {
     struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
@@ -682,8 +738,11 @@ static bool server_wait(struct server *server, int timeout_ms)
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
         return false;
     }
-    log_write(LOG_LEVEL_INFO, "%s received", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-    return true;
+    bool ends = info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM;
+    log_write(ends ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "SIG%s received%s",
+              sigabbrev_np((int)info.ssi_signo),
+              ends ? "" : ": it is ignored; SIGTERM ends the server");
+    return ends;
 }
 
 /* Each time main has waited; the metrics take a sample once a second. */
@@ -729,7 +788,6 @@ static void server_run(struct server *server)
 /* Nothing more can be waited for: the kernel gives everything back. */
 _Noreturn static void server_exit_now(struct server *server, enum log_level level, const char *why)
 {
-    log_drain();
     log_write(level, "%s", why);
     if (server->counters_path[0] != '\0') {
         unlink(server->counters_path);
@@ -737,6 +795,7 @@ _Noreturn static void server_exit_now(struct server *server, enum log_level leve
     if (server->unix_fd >= 0) {
         unlink(server->options.unix_path);
     }
+    log_flush();
     _exit(MAIN_EXIT_FAILED);
 }
 
@@ -857,7 +916,7 @@ static int server_main(struct server *server)
     if (error == 0 && server->options.check_config) {
         printf("configuration is good\n");
         server_close(server);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
     if (error == 0) {
         error = server_run_steps(server, server_open_steps);
@@ -891,6 +950,10 @@ int main(int argc, char **argv)
     static struct server server;
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
+    standard_fds_open("ringcast");
+    if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
+        server_catch_early_signals(NULL);
+    }
     signal(SIGXFSZ, SIG_IGN); /* A file that has reached its limit (ulimit -f) is an error. */
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0) {
         CPU_ZERO(&cpus);
@@ -898,20 +961,21 @@ int main(int argc, char **argv)
     }
     struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
     if (options_parse(&server.options, &input, text) < 0) {
-        fprintf(stderr, "ringcast: %s\n", text);
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return MAIN_EXIT_USAGE;
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
         options_print_help(stdout);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {
         options_print_version(stdout);
-        return 0;
+        return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
-    if (log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
-                 1 + server.options.core_count) < 0) {
-        fprintf(stderr, "ringcast: log: no memory\n");
+    int error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
+                         1 + server.options.core_count);
+    if (error < 0) {
+        log_say(STDERR_FILENO, "ringcast: log: %s\n", strerror(-error));
         return MAIN_EXIT_FAILED;
     }
     main_warn(&server.options);

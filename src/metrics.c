@@ -638,7 +638,8 @@ char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_
     metrics_write_latency(out, counters);
     metrics_write_gauge(out, "ringcast_log_capacity_bytes", "Size of the frame log.",
                         (double)metrics->options.log->capacity_bytes);
-    metrics_write_counter(out, "ringcast_log_lines_lost_total", "Log lines that found no room.",
+    metrics_write_counter(out, "ringcast_log_lines_lost_total",
+                          "Log lines that found no room, or that standard error refused.",
                           (double)log_lost_count());
     metrics_write_process(out, metrics, &process);
     if (with_aliases) {

@@ -443,8 +443,10 @@ void options_print_help(FILE *out)
     for (size_t i = 0; i < sizeof options_feeds / sizeof options_feeds[0]; i++) {
         options_print_feed(out, options_feeds[i]);
     }
-    fprintf(out, "\nSignals: INT and TERM end gracefully, a second one at once.\n"
-                 "Reference: docs/options.md, ringcast(1).\n");
+    fprintf(
+        out,
+        "\nSignals: INT and TERM end gracefully, a second one at once; HUP and USR2 are ignored.\n"
+        "Reference: docs/options.md, ringcast(1).\n");
 }
 
 void options_print_version(FILE *out)

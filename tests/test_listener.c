@@ -287,7 +287,7 @@ static void a_unix_path_where_somebody_answers_is_refused(void **state)
     assert_int_equal(open_unix(path, &second), -EADDRINUSE);
     assert_int_equal(second, -2);
     assert_words_say(path);
-    assert_words_say("another program answers there");
+    assert_words_say("another program listens there");
     close(connect_unix(path)); /* The first is as it was. */
     close(fd);
 }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "src/log.h"
@@ -90,11 +91,13 @@ static void a_json_line_is_one_object_whatever_a_peer_sent(void **state)
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, true, 1), 0);
     log_post(0, LOG_LEVEL_INFO, "a \"quote\", a \\, a\nline, \x01, \xc3\xa9 and \xff\xc3");
+    log_post(0, LOG_LEVEL_INFO, "\xc2\x9b\xe2\x80\xae");
     log_close();
     const char *text = captured();
-    assert_int_equal(count_lines(text), 1);
+    assert_int_equal(count_lines(text), 2);
+    assert_non_null(strstr(text, "\"message\":\"\\u009b\\u202e\"}\n"));
     json_error_t error;
-    json_t *line = json_loads(text, 0, &error);
+    json_t *line = json_loads(text, JSON_DISABLE_EOF_CHECK, &error);
     assert_non_null(line);
     assert_string_equal(json_string_value(json_object_get(line, "level")), "INFO");
     assert_string_equal(json_string_value(json_object_get(line, "message")),
@@ -109,8 +112,14 @@ static void a_text_line_stays_one_line(void **state)
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
     log_write(LOG_LEVEL_INFO, "a\nb\x1b[31m\xff");
+    log_write(LOG_LEVEL_INFO, "c\x7f\xc2\x9b"
+                              "31m\xe2\x80\xae\xe2\x80\xa8 \xe5\xb8\x81");
+    log_say(STDERR_FILENO, "d\x1b[2J\xc2\x9b\xff\n");
     log_close();
-    assert_non_null(strstr(captured(), " INFO ringcast: a?b?[31m?\n"));
+    const char *text = captured();
+    assert_non_null(strstr(text, " INFO ringcast: a?b?[31m?\n"));
+    assert_non_null(strstr(text, " INFO ringcast: c??31m?? \xe5\xb8\x81\n"));
+    assert_non_null(strstr(text, "\nd?[2J??\n"));
 }
 
 static void a_long_line_is_cut_at_a_whole_character(void **state)
@@ -187,28 +196,141 @@ static void every_line_of_busy_threads_is_whole_or_counted(void **state)
 {
     (void)state;
     pthread_t threads[2];
-    uint32_t drained = 0;
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 2), 0);
     for (uintptr_t i = 0; i < 2; i++) {
         pthread_create(&threads[i], NULL, post_many, (void *)i);
     }
     for (uint32_t i = 0; i < 1000; i++) {
-        drained += log_drain();
+        log_drain();
     }
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
-    drained += log_drain();
     uint64_t lost = log_lost_count();
     log_close();
     const char *text = captured();
-    assert_int_equal(drained + lost, 20000);
     uint32_t whole = 0;
     for (const char *at = text; (at = strstr(at, ": a line of exactly so many bytes\n")) != NULL;
          at++) {
         whole++;
     }
-    assert_int_equal(whole, drained);
+    assert_int_equal(whole + lost, 20000);
+}
+
+/* Standard error becomes a pipe that holds one page and is full. Returns its other end. */
+static int capture_in_a_full_pipe(void)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    long page = fcntl(fds[1], F_SETPIPE_SZ, 1);
+    memset(written, 'x', (size_t)page);
+    assert_int_equal(write(fds[1], written, (size_t)page), page);
+    saved_stderr = dup(STDERR_FILENO);
+    dup2(fds[1], STDERR_FILENO);
+    close(fds[1]);
+    return fds[0];
+}
+
+static void *read_all(void *argument)
+{
+    int fd = *(int *)argument;
+    size_t used = 0;
+    ssize_t bytes;
+    while ((bytes = read(fd, written + used, sizeof written - 1 - used)) > 0) {
+        used += (size_t)bytes;
+    }
+    written[used] = '\0';
+    return NULL;
+}
+
+static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
+{
+    (void)state;
+    pthread_t reader;
+    int fd = capture_in_a_full_pipe();
+    uint64_t lost_before = log_lost_count();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    for (uint32_t i = 0; i < 10000; i++) {
+        log_write(LOG_LEVEL_INFO, "a line of exactly so many bytes");
+    }
+    log_post(0, LOG_LEVEL_INFO, "posted");
+    assert_int_equal(log_drain(), 0);
+    uint64_t lost = log_lost_count() - lost_before;
+    assert_true(lost > 0);
+    log_flush(); /* Gives up. */
+    assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+
+    pthread_create(&reader, NULL, read_all, &fd);
+    log_close(); /* Begins where log_flush gave up. */
+    dup2(saved_stderr, STDERR_FILENO);
+    close(saved_stderr);
+    pthread_join(reader, NULL);
+    close(fd);
+    uint32_t whole = 0;
+    for (const char *at = written; (at = strstr(at, ": a line of exactly so many bytes\n")) != NULL;
+         at++) {
+        whole++;
+    }
+    assert_int_equal(whole + lost, 10000);
+    assert_non_null(strstr(written, ": posted\n"));
+    char report[100];
+    snprintf(report, sizeof report, " WARNING ringcast: %llu log lines were lost since the start",
+             (unsigned long long)(lost_before + lost));
+    assert_non_null(strstr(written, report));
+}
+
+static void lines_that_a_full_disk_refuses_are_counted_and_reported(void **state)
+{
+    (void)state;
+    capture();
+    int disk = dup(STDERR_FILENO);
+    dup2(open("/dev/full", O_WRONLY), STDERR_FILENO);
+    uint64_t lost_before = log_lost_count();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    log_write(LOG_LEVEL_INFO, "refused");
+    log_write(LOG_LEVEL_INFO, "refused");
+    log_flush();
+    assert_true(log_lost_count() >= lost_before + 2);
+    dup2(disk, STDERR_FILENO);
+    close(disk);
+    log_close();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    log_close();
+    const char *text = captured();
+    assert_non_null(strstr(text, "log lines were lost since the start: standard error: No space"));
+    assert_null(strstr(text, "refused"));
+}
+
+static void a_line_that_is_cut_off_spoils_no_other(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    getrlimit(RLIMIT_FSIZE, &before);
+    struct rlimit little = {.rlim_cur = 20, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &little);
+    log_write(LOG_LEVEL_INFO, "cut off");
+    log_flush();
+    setrlimit(RLIMIT_FSIZE, &before);
+    log_write(LOG_LEVEL_INFO, "whole");
+    log_close();
+    const char *text = captured();
+    assert_null(strstr(text, "cut off"));
+    assert_true(strchr(text, '\n') == text + 20);
+    assert_true(text[21] == '2');
+    assert_non_null(strstr(text + 21, " INFO ringcast: whole\n"));
+}
+
+static void text_for_people_is_written_as_it_is(void **state)
+{
+    (void)state;
+    capture();
+    log_say(STDERR_FILENO, "%s\n", "before");
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    log_say(STDERR_FILENO, "%s\n", "after");
+    log_close();
+    assert_memory_equal(captured(), "before\nafter\n", strlen("before\nafter\n"));
 }
 
 static void too_many_producers_are_refused(void **state)
@@ -229,6 +351,10 @@ int main(void)
         cmocka_unit_test(lines_of_several_producers_come_out_in_the_order_of_time),
         cmocka_unit_test(lines_that_do_not_fit_are_counted_and_reported),
         cmocka_unit_test(every_line_of_busy_threads_is_whole_or_counted),
+        cmocka_unit_test(a_pipe_that_nobody_reads_holds_nobody_up),
+        cmocka_unit_test(lines_that_a_full_disk_refuses_are_counted_and_reported),
+        cmocka_unit_test(a_line_that_is_cut_off_spoils_no_other),
+        cmocka_unit_test(text_for_people_is_written_as_it_is),
         cmocka_unit_test(too_many_producers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

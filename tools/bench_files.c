@@ -1,11 +1,14 @@
 #include "tools/bench_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "codec/base/bytes.h"
@@ -18,15 +21,25 @@
 #define LEB_BYTES_MAX 10
 static_assert(HISTOGRAM_SUB_BITS == 7, "the buckets are those of an HdrHistogram of 2 digits");
 
-static int bench_files_open(const char *path, FILE **file_out)
+static int bench_files_open_one(const char *path, FILE **file_out)
 {
-    *file_out = fopen(path, "we");
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    *file_out = fd < 0 ? NULL : fdopen(fd, "w");
     if (*file_out == NULL) {
         int error = -errno;
         fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
         return error;
     }
     return 0;
+}
+
+/* A pipe has nothing to forget. */
+static void bench_files_forget_old(FILE *file)
+{
+    (void)!ftruncate(fileno(file), 0);
 }
 
 /* A full disk shows here at the latest. */
@@ -70,13 +83,9 @@ static void bench_files_csv_row(FILE *file, const struct bench_result *result, u
             end->server.rss_bytes);
 }
 
-static int bench_files_csv(const struct bench_result *result, const char *path)
+static int bench_files_csv(const struct bench_result *result, const char *path, FILE *file)
 {
-    FILE *file;
-    int error = bench_files_open(path, &file);
-    if (error != 0) {
-        return error;
-    }
+    bench_files_forget_old(file);
     fprintf(file, "second,frames,payload_bytes,p50_ns,p90_ns,p99_ns,p99.9_ns,p99.99_ns,max_ns,"
                   "core_busy_ns,server_cpu_ns,server_rss_bytes\n");
     for (uint32_t i = 0; i < result->interval_count; i++) {
@@ -157,13 +166,10 @@ static char *bench_files_hdr_text(const struct histogram *histogram)
     return text;
 }
 
-static int bench_files_hdr(const struct bench_result *result, const char *path)
+static int bench_files_hdr(const struct bench_result *result, const char *path, FILE *file)
 {
-    FILE *file;
-    int error = bench_files_open(path, &file);
-    if (error != 0) {
-        return error;
-    }
+    int error = 0;
+    bench_files_forget_old(file);
     double start = (double)result->window_start_ns / 1e9;
     fprintf(file,
             "#[ringcast-bench %s: latencies in nanoseconds]\n"
@@ -218,18 +224,31 @@ static void bench_files_plot_output(FILE *gnuplot, const char *path)
     fprintf(gnuplot, "'\n");
 }
 
+/* Whether the picture's end is there: gnuplot does not tell that a disk is full. */
+static bool bench_files_is_drawn(const char *path)
+{
+    char tail[17] = "";
+    struct stat status;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0 || (S_ISREG(status.st_mode) && status.st_size < 16)) {
+        close(fd);
+        return false;
+    }
+    bool is_drawn = true;
+    if (S_ISREG(status.st_mode)) {
+        is_drawn = pread(fd, tail, 16, status.st_size - 16) == 16 &&
+                   (strstr(tail, "</svg>") != NULL || memcmp(tail + 8, "IEND", 4) == 0);
+    } else if (S_ISCHR(status.st_mode)) { /* /dev/full */
+        is_drawn = write(fd, "\n", 1) == 1;
+    }
+    close(fd);
+    return is_drawn;
+}
+
 static int bench_files_plot(const struct bench_result *result, const char *path)
 {
     size_t path_bytes = strlen(path);
     bool is_png = path_bytes > 4 && strcmp(path + path_bytes - 4, ".png") == 0;
-    FILE *file;
-    int error = bench_files_open(path, &file);
-    if (error == 0) {
-        error = bench_files_close(path, file);
-    }
-    if (error != 0) {
-        return error; /* gnuplot would draw on standard output. */
-    }
     fflush(stdout);
     FILE *gnuplot = popen("gnuplot", "we");
     if (gnuplot == NULL) {
@@ -255,24 +274,60 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
                 ? (double)result->totals.window_frames * 1e9 / (double)result->window_ns
                 : 0.0);
     if (pclose(gnuplot) != 0) {
-        fprintf(stderr, "ringcast-bench: --plot %s: gnuplot failed (Debian: gnuplot-nox)\n", path);
+        fprintf(stderr, "ringcast-bench: --plot %s: gnuplot failed\n", path);
+        return -EIO;
+    }
+    if (!bench_files_is_drawn(path)) {
+        fprintf(stderr, "ringcast-bench: %s: cannot be written (is the disk full?)\n", path);
         return -EIO;
     }
     return 0;
 }
 
-int bench_files_write(const struct bench_result *result)
+/* gnuplot opens the picture itself, and would draw on standard output if it could not. */
+static int bench_files_try_plot(const char *path)
 {
-    const struct bench_options *options = result->options;
+    FILE *file;
+    int error = bench_files_open_one(path, &file);
+    if (error != 0) {
+        return error;
+    }
+    fclose(file);
+    if (system("command -v gnuplot >/dev/null 2>&1") != 0) {
+        fprintf(stderr, "ringcast-bench: --plot: gnuplot is not installed (Debian: gnuplot-nox)\n");
+        return -ENOENT;
+    }
+    return 0;
+}
+
+int bench_files_open(struct bench_files *files_out, const struct bench_options *options)
+{
     int error = 0;
+    *files_out = (struct bench_files){.csv = NULL};
     if (options->csv_path != NULL) {
-        error = bench_files_csv(result, options->csv_path);
+        error = bench_files_open_one(options->csv_path, &files_out->csv);
     }
     if (error == 0 && options->hdr_path != NULL) {
-        error = bench_files_hdr(result, options->hdr_path);
+        error = bench_files_open_one(options->hdr_path, &files_out->hdr);
     }
     if (error == 0 && options->plot_path != NULL) {
-        error = bench_files_plot(result, options->plot_path);
+        error = bench_files_try_plot(options->plot_path);
     }
     return error;
+}
+
+int bench_files_write(struct bench_files *files, const struct bench_result *result)
+{
+    const struct bench_options *options = result->options;
+    int errors[3] = {0};
+    if (files->csv != NULL) {
+        errors[0] = bench_files_csv(result, options->csv_path, files->csv);
+    }
+    if (files->hdr != NULL) {
+        errors[1] = bench_files_hdr(result, options->hdr_path, files->hdr);
+    }
+    if (options->plot_path != NULL) {
+        errors[2] = bench_files_plot(result, options->plot_path);
+    }
+    return errors[0] != 0 ? errors[0] : errors[1] != 0 ? errors[1] : errors[2];
 }

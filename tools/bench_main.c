@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "codec/base/units.h"
+#include "ring/standard_fds.h"
 #include "tools/bench_files.h"
 #include "tools/bench_report.h"
 
@@ -28,15 +29,24 @@ static void bench_main_raise_descriptors(uint32_t connection_count)
 static int bench_main_once(const struct bench_options *options)
 {
     static struct bench_result result;
+    struct bench_files files;
     bench_main_raise_descriptors(options->connection_count);
+    if (bench_files_open(&files, options) != 0) {
+        return 1;
+    }
     int error = bench_result_run(&result, options);
     if (error != 0) {
         return error;
     }
-    (options->json ? bench_report_json : bench_report_text)(&result);
-    error = bench_files_write(&result);
+    bool is_written = bench_files_write(&files, &result) == 0;
+    int exit_code = is_written ? result.exit_code : 1;
+    if (options->json) {
+        bench_report_json(&result, exit_code);
+    } else {
+        bench_report_text(&result);
+    }
     bench_result_deinit(&result);
-    return error != 0 ? 1 : result.exit_code;
+    return exit_code;
 }
 
 /* Whether so many connections are served within the limit. -1: the load cannot start. */
@@ -66,7 +76,7 @@ static int bench_main_steps(struct bench_options *options)
     while (!bench_result_is_interrupted()) {
         options->thread_count = threads < next ? threads : next;
         int holds = bench_main_step(options, next);
-        if (holds < 0) {
+        if (holds < 0 || ferror(stdout)) {
             return 1;
         }
         if (bench_result_is_interrupted()) {
@@ -93,11 +103,12 @@ static int bench_main_steps(struct bench_options *options)
 int main(int argc, char **argv)
 {
     static struct bench_options options;
+    standard_fds_open("ringcast-bench");
     int exit_code = bench_options_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =
             options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);
     }
     bench_options_deinit(&options);
-    return exit_code;
+    return standard_fds_flush("ringcast-bench") ? exit_code : 1;
 }

@@ -156,8 +156,8 @@ static void bench_options_help(void)
         printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
                row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
     }
-    printf("\nExit code: 0 valid; 1 usage or set-up; 2 connections failed or were closed; 3 gaps,\n"
-           "duplicates, differing or malformed frames, or nothing received.\n");
+    printf("\nExit code: 0 valid; 1 usage, set-up or output; 2 connections failed or were closed;\n"
+           "3 gaps, duplicates, differing or malformed frames, or nothing received.\n");
 }
 
 static bool bench_options_number(const struct bench_option *row, const char *text,

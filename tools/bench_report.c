@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
+#include "tools/terminal_text.h"
 
 #define LOAD_BUSY_MAX 0.9      /* a busier load measures itself */
 #define PUBLISH_SHARE_MIN 0.99 /* of what the publisher was asked for */
@@ -223,8 +224,9 @@ void bench_report_text(const struct bench_result *result)
                strerror(-totals->last_error));
     }
     if (totals->refusals > 0) {
-        printf("  refused     %" PRIu64 ", the first: %s\n", totals->refusals,
-               totals->refusal_text);
+        printf("  refused     %" PRIu64 ", the first: ", totals->refusals);
+        terminal_text_print(stdout, totals->refusal_text, strlen(totals->refusal_text));
+        printf("\n");
     }
     printf("  frames      %.0f/s, %.1f MB/s, %.1f bytes each, %u channels, %.0f ticks/s\n",
            bench_report_ratio(frames, seconds), bench_report_ratio(bytes / 1e6, seconds),
@@ -344,7 +346,7 @@ static json_t *bench_report_delivery_json(const struct bench_result *result)
         bench_report_histogram_json(&result->connect_time), "phases_ns", phases, "places", places);
 }
 
-void bench_report_json(const struct bench_result *result)
+void bench_report_json(const struct bench_result *result, int exit_code)
 {
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
@@ -352,7 +354,7 @@ void bench_report_json(const struct bench_result *result)
         "{s:s,s:s,s:i,s:i,s:f,s:b,s:b,s:i,s:i,s:f,s:f,s:b,s:b,s:i,s:o}", "url", options->url_text,
         "encoding", options->encoding_name, "connections", (int)options->connection_count,
         "threads", (int)options->thread_count, "seconds", bench_result_seconds(result), "valid",
-        result->exit_code == 0, "interrupted", result->interrupted, "exit_code", result->exit_code,
+        result->exit_code == 0, "interrupted", result->interrupted, "exit_code", exit_code,
         "subscribed", (int)result->subscribed, "connect_seconds",
         bench_result_connect_seconds(result), "load_busy", result->load_busy, "saturated",
         bench_report_is_saturated(result), "behind", bench_report_is_behind(result), "unfinished",

@@ -9,7 +9,8 @@
 #include "tools/bench_result.h"
 
 void bench_report_text(const struct bench_result *result);
-void bench_report_json(const struct bench_result *result);
+/* exit_code: the program's, which says too whether the files could be written. */
+void bench_report_json(const struct bench_result *result, int exit_code);
 
 /* A step of --until, and the answer. good: connections served; bad: too many (0: none were). */
 void bench_report_step(const struct bench_result *result, uint64_t value_ns, bool holds);

@@ -91,8 +91,8 @@ static struct bench_sample bench_result_sample(const struct bench_options *optio
     sample.frames = progress.frames;
     sample.bytes = progress.bytes;
     sample.has_server = options->pid != 0 && proc_usage_read(options->pid, &sample.server) == 0;
-    if (options->cpu >= 0 && core_usage_read(options->cpu, &sample.core) != 0) {
-        fprintf(stderr, "ringcast-bench: /proc/stat has no cpu%d\n", options->cpu);
+    if (options->cpu >= 0) {
+        (void)core_usage_read(options->cpu, &sample.core); /* It was there at the start. */
     }
     return sample;
 }
@@ -459,6 +459,22 @@ static int bench_result_start_threads(const struct bench_options *options,
     return 0;
 }
 
+/* What cannot be read would be a figure that nobody measured. */
+static int bench_result_check_watched(const struct bench_options *options)
+{
+    struct proc_usage server;
+    struct core_usage core;
+    if (options->pid != 0 && proc_usage_read(options->pid, &server) != 0) {
+        fprintf(stderr, "ringcast-bench: --pid %d: there is no such process\n", options->pid);
+        return 1;
+    }
+    if (options->cpu >= 0 && core_usage_read(options->cpu, &core) != 0) {
+        fprintf(stderr, "ringcast-bench: --cpu %d: /proc/stat has no such core\n", options->cpu);
+        return 1;
+    }
+    return 0;
+}
+
 int bench_result_run(struct bench_result *result, const struct bench_options *options)
 {
     struct bench_control control = {0};
@@ -467,6 +483,9 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
     char error_text[WS_CLIENT_ERROR_BYTES_MAX];
     memset(result, 0, sizeof *result);
     result->options = options;
+    if (bench_result_check_watched(options) != 0) {
+        return 1;
+    }
     signal(SIGINT, bench_result_on_signal);
     signal(SIGTERM, bench_result_on_signal);
     signal(SIGPIPE, SIG_IGN);
@@ -502,6 +521,8 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
         bench_thread_destroy(threads[i]);
     }
     bench_load_destroy(load);
+    signal(SIGINT, SIG_DFL); /* What comes now may wait for its reader. */
+    signal(SIGTERM, SIG_DFL);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "codec/base/version.h"
 #include "ring/core.h"
 #include "ring/listener.h"
+#include "ring/standard_fds.h"
 
 #define ECHO_MESSAGE_BYTES_MAX (16 * MIB)
 #define ECHO_CONNS_MAX 64
@@ -236,9 +237,10 @@ static int echo_serve(const struct listener_options *where)
         fprintf(stderr, "ringcast-echo: %s\n", error);
         return EXIT_NOT_STARTED;
     }
+    struct sigaction action = {.sa_handler = echo_on_signal}; /* It ends a write to stderr too. */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, echo_on_signal);
-    signal(SIGTERM, echo_on_signal);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     bool is_ipv6 = strchr(where->host, ':') != NULL;
     fprintf(stderr, "ringcast-echo: listening on ws://%s%s%s:%u/\n", is_ipv6 ? "[" : "",
             where->host, is_ipv6 ? "]" : "", port);
@@ -269,14 +271,15 @@ int main(int argc, char **argv)
         .user_timeout_ms = ECHO_USER_TIMEOUT_MS,
     };
     int option;
+    standard_fds_open("ringcast-echo");
     while ((option = getopt_long(argc, argv, "p:vh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);
-            return EXIT_WELL;
+            return standard_fds_flush("ringcast-echo") ? EXIT_WELL : EXIT_NOT_STARTED;
         }
         if (option == 'v') {
             printf("ringcast-echo %s\n", RINGCAST_VERSION);
-            return EXIT_WELL;
+            return standard_fds_flush("ringcast-echo") ? EXIT_WELL : EXIT_NOT_STARTED;
         }
         if (option == 'H') {
             where.host = optarg;

@@ -13,6 +13,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "ring/standard_fds.h"
 #include "tools/tap_print.h"
 #include "tools/tap_reader.h"
 #include "tools/ws_client.h"
@@ -27,7 +28,7 @@
 
 enum exit_code {
     EXIT_COMPLETE = 0,
-    EXIT_USAGE = 1,
+    EXIT_USAGE = 1,      /* Or standard output cannot be written. */
     EXIT_CONNECTION = 2, /* Could not connect, was refused, or was closed by the server. */
     EXIT_INCOMPLETE = 3, /* --verify: see the certificate. */
 };
@@ -50,8 +51,9 @@ static const char help[] =
     "      --unix PATH            the same as the URL unix://PATH\n"
     "  -h, --help\n"
     "\n"
-    "Exit code: 0 all well; 1 usage; 2 no connection, refused, or closed by the server;\n"
-    "3 with --verify: something is missing that no GAP told, differs or is malformed.\n";
+    "Exit code: 0 all well; 1 usage, or the output cannot be written; 2 no connection,\n"
+    "refused, or closed by the server; 3 with --verify: something is missing that no GAP\n"
+    "told, differs or is malformed.\n";
 
 static const struct option long_options[] = {
     {"symbols", required_argument, NULL, 's'},
@@ -84,6 +86,15 @@ static void tap_main_on_signal(int number)
 {
     (void)number;
     interrupted = 1;
+}
+
+/* Without SA_RESTART: a write to a pipe that nobody reads ends too. */
+static void tap_main_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = tap_main_on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
 }
 
 static uint64_t tap_main_now_ns(void)
@@ -245,8 +256,18 @@ static void tap_main_ask_hashes(const struct tap_sink *sink, struct tap_reader *
     }
 }
 
-/* Reads until it is enough, then until all readers have what the foremost has. */
-static void tap_main_read(const struct tap_options *options, struct tap_sink *sink,
+/* Whether what is printed still arrives somewhere. */
+static bool tap_main_can_print(const struct tap_sink *sink)
+{
+    if (sink->print_ticks) {
+        fflush(stdout);
+    }
+    return !ferror(stdout) && !standard_fds_output_is_gone();
+}
+
+/* Reads until it is enough, then until all readers have what the foremost has. false: nobody would
+ * see the rest. */
+static bool tap_main_read(const struct tap_options *options, struct tap_sink *sink,
                           struct tap_reader *readers, int epoll_fd)
 {
     static uint8_t scratch[SCRATCH_BYTES];
@@ -258,12 +279,12 @@ static void tap_main_read(const struct tap_options *options, struct tap_sink *si
         tap_main_turn(readers, epoll_fd, scratch);
         tap_main_ask_hashes(sink, readers, options->connections, &asked_ns);
         open_count = tap_main_open_count(readers, options->connections);
-        if (sink->print_ticks) {
-            fflush(stdout);
+        if (!tap_main_can_print(sink)) {
+            return false;
         }
     }
     if (sink->verify == NULL) {
-        return;
+        return true;
     }
     sink->print_ticks = false;
     tap_verify_set_goal(sink->verify);
@@ -275,6 +296,7 @@ static void tap_main_read(const struct tap_options *options, struct tap_sink *si
         tap_main_turn(readers, epoll_fd, scratch);
         open_count = tap_main_open_count(readers, options->connections);
     }
+    return true;
 }
 
 static int tap_main_conclude(const struct tap_options *options, const struct tap_sink *sink,
@@ -292,15 +314,16 @@ static int tap_main_conclude(const struct tap_options *options, const struct tap
         }
         json_decref(certificate);
     }
-    if (!is_complete) {
-        return EXIT_INCOMPLETE;
-    }
-    bool all_well = open_count == options->connections && sink->refused_count == 0 &&
+    bool all_well = open_count == options->connections && sink->error_count == 0 &&
                     sink->subscribed_count == options->connections;
     if (!all_well) {
-        fprintf(stderr, "ringcast-tap: %u of %u readers subscribed, %u were refused, %u ended\n",
+        fprintf(stderr,
+                "ringcast-tap: %u of %u readers subscribed, %u were refused, %u ended, %u errors\n",
                 sink->subscribed_count, options->connections, sink->refused_count,
-                options->connections - open_count);
+                options->connections - open_count - sink->refused_count, sink->error_count);
+    }
+    if (!is_complete && sink->subscribed_count > 0) {
+        return EXIT_INCOMPLETE;
     }
     return all_well ? EXIT_COMPLETE : EXIT_CONNECTION;
 }
@@ -313,17 +336,16 @@ int main(int argc, char **argv)
     };
     struct tap_sink sink = {0};
     struct rlimit limit;
+    standard_fds_open("ringcast-tap");
     int exit_code = tap_main_options(&options, argc, argv);
     if (exit_code >= 0) {
-        return exit_code;
+        return standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    signal(SIGINT, tap_main_on_signal);
-    signal(SIGTERM, tap_main_on_signal);
-    signal(SIGPIPE, SIG_IGN);
+    tap_main_catch_signals();
     struct tap_reader *readers = calloc(options.connections, sizeof *readers);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     sink.json = options.json;
@@ -339,9 +361,11 @@ int main(int argc, char **argv)
     }
     exit_code = tap_main_connect(&options, &sink, readers, epoll_fd);
     if (exit_code == EXIT_COMPLETE) {
-        tap_main_read(&options, &sink, readers, epoll_fd);
-        exit_code = tap_main_conclude(&options, &sink, readers);
+        exit_code = tap_main_read(&options, &sink, readers, epoll_fd)
+                        ? tap_main_conclude(&options, &sink, readers)
+                        : EXIT_USAGE;
     }
+    exit_code = standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
     for (uint32_t i = 0; i < options.connections; i++) {
         tap_reader_deinit(&readers[i]);
     }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "codec/base/units.h"
+#include "tools/terminal_text.h"
 
 #define LISTED_MAX 20 /* Ranges and faults shown; the JSON certificate has more. */
 
@@ -72,6 +73,12 @@ static bool tap_print_is(struct tap_slice slice, const char *text)
     return slice.bytes == strlen(text) && memcmp(slice.text, text, slice.bytes) == 0;
 }
 
+static void tap_print_slice(FILE *out, const char *before, struct tap_slice slice)
+{
+    fputs(before, out);
+    terminal_text_print(out, slice.text, slice.bytes);
+}
+
 /* key=value key=value ..., without the quotes of plain strings. */
 static void tap_print_fields(FILE *out, struct tap_slice object)
 {
@@ -86,7 +93,8 @@ static void tap_print_fields(FILE *out, struct tap_slice object)
             value.text++;
             value.bytes -= 2;
         }
-        fprintf(out, " %.*s=%.*s", (int)key.bytes, key.text, (int)value.bytes, value.text);
+        tap_print_slice(out, " ", key);
+        tap_print_slice(out, "=", value);
     }
 }
 
@@ -134,8 +142,9 @@ void tap_print_tick(FILE *out, const uint8_t *payload, size_t payload_bytes)
         }
     }
     tap_print_time(out, event.bytes > 0 ? event : pub);
-    fprintf(out, " %.*s %.*s #%.*s", (int)symbol.bytes, symbol.text, (int)type.bytes, type.text,
-            (int)seq.bytes, seq.text);
+    tap_print_slice(out, " ", symbol);
+    tap_print_slice(out, " ", type);
+    tap_print_slice(out, " #", seq);
     tap_print_fields(out, data);
     fputc('\n', out);
 }
@@ -149,7 +158,7 @@ void tap_print_control(FILE *out, const uint8_t *payload, size_t payload_bytes)
     while (payload_bytes > 2 && tap_print_next(&at, end, &key, &value)) {
         if (tap_print_is(key, "type")) {
             value = tap_print_inside(value);
-            fprintf(out, " %.*s", (int)value.bytes, value.text);
+            tap_print_slice(out, " ", value);
         } else if (tap_print_is(key, "data")) {
             tap_print_fields(out, value);
         }
@@ -166,6 +175,13 @@ static const char *tap_print_string(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text == NULL ? "" : text;
+}
+
+/* Of the server's text. */
+static void tap_print_foreign(FILE *out, const json_t *object, const char *key)
+{
+    const char *text = tap_print_string(object, key);
+    terminal_text_print(out, text, strlen(text));
 }
 
 static void tap_print_losses(FILE *out, const json_t *certificate)
@@ -197,13 +213,16 @@ void tap_print_certificate(FILE *out, const json_t *certificate)
     json_t *channels = json_object_get(certificate, "channels");
     long long told = tap_print_integer(certificate, "told_frames");
     long long untold = tap_print_integer(certificate, "untold_frames");
-    fprintf(out, "CERTIFICATE\n  epoch      %s\n", tap_print_string(certificate, "epoch"));
+    fputs("CERTIFICATE\n  epoch      ", out);
+    tap_print_foreign(out, certificate, "epoch");
+    fputc('\n', out);
     fprintf(out, "  received   %lld frames, %lld bytes\n", tap_print_integer(certificate, "frames"),
             tap_print_integer(certificate, "bytes"));
     json_array_foreach(channels, index, channel)
     {
-        fprintf(out, "  channel    %lld %s: %lld..%lld, %lld frames, %lld bytes, sha256 %.16s%s\n",
-                tap_print_integer(channel, "ch"), tap_print_string(channel, "name"),
+        fprintf(out, "  channel    %lld ", tap_print_integer(channel, "ch"));
+        tap_print_foreign(out, channel, "name");
+        fprintf(out, ": %lld..%lld, %lld frames, %lld bytes, sha256 %.16s%s\n",
                 tap_print_integer(channel, "first"), tap_print_integer(channel, "last"),
                 tap_print_integer(channel, "frames"), tap_print_integer(channel, "bytes"),
                 tap_print_string(channel, "sha256"),

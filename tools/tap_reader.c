@@ -12,8 +12,10 @@
 #include "codec/base/check.h"
 #include "tools/control_reply.h"
 #include "tools/tap_print.h"
+#include "tools/terminal_text.h"
 #include "tools/ws_client.h"
 
+#define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
@@ -65,6 +67,14 @@ static void tap_reader_say_goodbye(struct tap_reader *reader)
     tap_reader_end(reader);
 }
 
+/* text is the server's. */
+static void tap_reader_print(const char *what, const void *text, size_t text_bytes)
+{
+    fprintf(stderr, "ringcast-tap: %s", what);
+    terminal_text_print(stderr, text, text_bytes);
+    fputc('\n', stderr);
+}
+
 static void tap_reader_fault(struct tap_reader *reader, const char *what)
 {
     if (reader->sink->verify != NULL) {
@@ -94,20 +104,30 @@ static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_messag
     }
 }
 
+/* Nothing will ever come. */
+static void tap_reader_on_refused(struct tap_reader *reader)
+{
+    reader->sink->refused_count++;
+    tap_reader_say_goodbye(reader);
+}
+
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
-    reader->sink->subscribed_count += !reader->is_subscribed;
-    reader->is_subscribed = true;
     json_array_foreach(reply->failed, index, item)
     {
         char *text = json_dumps(item, JSON_COMPACT);
-        fprintf(stderr, "ringcast-tap: refused: %s\n", text == NULL ? "" : text);
+        tap_reader_print("refused: ", text, text == NULL ? 0 : strlen(text));
         free(text);
     }
-    reader->sink->refused_count += json_array_size(reply->failed) > 0;
+    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
+        tap_reader_on_refused(reader);
+        return;
+    }
+    reader->sink->subscribed_count += !reader->is_subscribed;
+    reader->is_subscribed = true;
     json_array_foreach(reply->ok, index, item)
     {
         uint64_t channel, next_seq;
@@ -120,9 +140,7 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
             }
         }
     }
-    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
-        tap_reader_say_goodbye(reader); /* Nothing will ever come. */
-    } else if (verify != NULL) {
+    if (verify != NULL) {
         (void)tap_reader_ask_hashes(reader); /* A pattern's answer has none. */
     }
 }
@@ -183,9 +201,14 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     if (reply.type == CONTROL_SUBSCRIBED) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (reply.type == CONTROL_ERROR) {
-        fprintf(stderr, "ringcast-tap: %.*s\n", (int)message->payload_bytes,
-                (const char *)message->payload);
-        reader->sink->refused_count++;
+        tap_reader_print("", message->payload, message->payload_bytes);
+        const json_t *id = json_object_get(reply.root, "id");
+        if (!reader->is_subscribed &&
+            (!json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
+            tap_reader_on_refused(reader);
+        } else {
+            reader->sink->error_count++;
+        }
     }
     control_reply_free(&reply);
 }
@@ -194,9 +217,10 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
 {
     size_t bytes = message->payload_bytes;
     reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
-    fprintf(stderr, "ringcast-tap: reader %u closed by the server: %u %.*s\n", reader->index,
-            reader->close_code, bytes > 2 ? (int)bytes - 2 : 0,
-            bytes > 2 ? (const char *)message->payload + 2 : "");
+    char what[64];
+    snprintf(what, sizeof what, "reader %u closed by the server: %u ", reader->index,
+             reader->close_code);
+    tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
     tap_reader_end(reader);
 }

@@ -22,10 +22,11 @@ struct tap_sink {
     struct tap_verify *verify; /* NULL: not wanted */
     bool print_ticks;          /* of reader 0 */
     bool json;
-    uint64_t frames;     /* data frames of reader 0 */
-    uint64_t frames_max; /* 0: no limit */
-    uint32_t subscribed_count;
-    uint32_t refused_count;
+    uint64_t frames;           /* data frames of reader 0 */
+    uint64_t frames_max;       /* 0: no limit */
+    uint32_t subscribed_count; /* readers, perhaps to a part of what was asked for */
+    uint32_t refused_count;    /* readers that get nothing */
+    uint32_t error_count;      /* ERRORs to subscribed readers */
 };
 
 struct tap_reader {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "tools/terminal_text.h"
 
 #define DEFAULT_PORT "8765"
 
@@ -298,8 +299,9 @@ static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *b
             size_t line_bytes = count > 60 ? 60 : count;
             const uint8_t *line_end = memchr(bytes, '\r', line_bytes);
             line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - bytes);
-            bytes[line_bytes] = 0;
-            return ws_client_fail(error_out, -EPROTO, "the upgrade was refused", (char *)bytes);
+            char line[4 * 60 + 1];
+            terminal_text_copy(line, sizeof line, bytes, line_bytes);
+            return ws_client_fail(error_out, -EPROTO, "the upgrade was refused", line);
         }
     }
 }

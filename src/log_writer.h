@@ -1,0 +1,40 @@
+/*
+ * log_writer: text on its way to standard error or output, which may not take it.
+ *
+ * A thread of its own writes: it may wait for a pipe that nobody reads or a terminal that is
+ * stopped, and nobody waits for it (docs/decisions/0014).
+ *
+ * Owner    log.
+ * Threads  put, has_room, lost_count, error: any; open, flush, close: one.
+ * Memory   One fixed ring.
+ */
+#ifndef RINGCAST_SRC_LOG_WRITER_H
+#define RINGCAST_SRC_LOG_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOG_WRITER_TEXT_BYTES_MAX 4096 /* one put; a pipe takes so much as a whole */
+
+/* Starts the thread; nothing to do if it runs. 0 or a negative errno. */
+int log_writer_open(void);
+
+/* What finds no room is counted. While the thread does not run, the caller writes, and may wait. */
+void log_writer_put(int fd, const char *text, size_t text_bytes);
+
+/* Whether the longest text has room. */
+bool log_writer_has_room(void);
+
+/* Waits until all is written, or the clock (CLOCK_MONOTONIC) is at until_ns. Returns whether it is.
+ */
+bool log_writer_flush(uint64_t until_ns);
+
+/* Ends the thread if all has been written; otherwise leaves it to the end of the process. */
+void log_writer_close(void);
+
+/* Texts that found no room or could not be written, and the newest error of those: 0, or errno. */
+uint64_t log_writer_lost_count(void);
+int log_writer_error(void);
+
+#endif

@@ -1,0 +1,150 @@
+"""Programs that start with some of the descriptors 0 to 2 closed: nothing of theirs gets such a number."""
+import itertools
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+from clients import RawClient, Tracker, request
+from server import Server, clean_environment, program, reap, spawn, wait_until
+
+CLOSED = [fds for count in range(4) for fds in itertools.combinations(range(3), count)]
+LAUNCHER = "import os, sys\n" \
+           "for fd in sys.argv[1]: os.close(int(fd))\n" \
+           "os.execv(sys.argv[2], sys.argv[2:])\n"
+SERVER = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--log-level", "DEBUG",
+          "--feed", "sim:symbols=5,rate=500,types=quote+trade")
+
+
+def launch(closed, *arguments, **options):
+    return spawn([sys.executable, "-c", LAUNCHER, "".join(map(str, closed)), *arguments],
+                 env=clean_environment(), **options)
+
+
+def descriptor(pid, fd):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return ""
+
+
+def listening_ports(pid):
+    """The TCP ports a process listens on, by the kernel's own tables."""
+    folder = pathlib.Path(f"/proc/{pid}/fd")
+    try:
+        sockets = {match[1] for fd in os.listdir(folder)
+                   if (match := re.match(r"socket:\[(\d+)\]", descriptor(pid, fd)))}
+    except OSError:
+        return []
+    ports = []
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and fields[9] in sockets:
+            ports.append(int(fields[1].partition(":")[2], 16))
+    return ports
+
+
+def speaks_websocket(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(request())
+        return client.recv(4096).startswith(b"HTTP/1.1 101")
+
+
+class Closed(unittest.TestCase):
+    def check_descriptors(self, pid, closed):
+        for fd in range(3):
+            where = descriptor(pid, fd)
+            if fd in closed:
+                self.assertEqual(where, "/dev/null", f"descriptor {fd}")
+            else:
+                self.assertRegex(where, r"^(pipe:\[\d+\]|/dev/null)$", f"descriptor {fd}")
+
+    def pipes(self):
+        return {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+    def end(self, process, code=0):
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, code, (out, err))
+        return out.decode(), err.decode()
+
+    def websocket_port(self, process):
+        port = wait_until(lambda: next(
+            (port for port in listening_ports(process.pid) if speaks_websocket(port)), None), 20)
+        self.assertTrue(port, "it does not listen")
+        return port
+
+    def test_a_servers_log_and_frames_stay_apart(self):
+        for closed in CLOSED:
+            with self.subTest(closed=closed):
+                process = launch(closed, program("ringcast"), *SERVER, **self.pipes())
+                self.addCleanup(reap, process)
+                port = self.websocket_port(process)
+                self.check_descriptors(process.pid, closed)
+                tracker = Tracker()
+                with RawClient(port) as client, RawClient(
+                        port, extra="Sec-WebSocket-Extensions: permessage-deflate\r\n"):
+                    client.subscribe(["*"], ["quote", "trade"])
+                    while tracker.frames < 300:
+                        client.next_message(tracker=tracker)
+                        if tracker.frames % 100 == 0:  # lines for the log, among the frames
+                            RawClient(port).close()
+                self.assertEqual(tracker.faults, [])
+                self.check_descriptors(process.pid, closed)
+                out, err = self.end(process)
+                self.assertEqual(out, "")
+                if 2 not in closed:
+                    self.assertIn("stopped", err)
+
+    def test_tap_prints_nothing_into_its_socket(self):
+        with Server("--feed", "sim:symbols=5,rate=500") as server:
+            for closed in CLOSED:
+                with self.subTest(closed=closed):
+                    process = launch(closed, program("ringcast-tap"), server.url(), **self.pipes())
+                    self.addCleanup(reap, process)
+                    self.assertTrue(wait_until(
+                        lambda: server.stats()["connections"]["active_connections"] > 0), server.stats())
+                    self.check_descriptors(process.pid, closed)
+                    out, err = self.end(process)
+                    self.assertEqual(err, "")
+                    self.assertTrue(wait_until(
+                        lambda: server.stats()["connections"]["active_connections"] == 0), server.stats())
+            self.assertEqual(server.stats()["connections"]["dropped"]["protocol"], 0)
+
+    def test_bench_prints_nothing_into_its_sockets(self):
+        with Server("--feed", "sim:symbols=5,rate=500") as server:
+            for closed in CLOSED:
+                with self.subTest(closed=closed):
+                    process = launch(closed, program("ringcast-bench"), "-c", "3", "-d", "60",
+                                     "--warmup", "0", server.url(), **self.pipes())
+                    self.addCleanup(reap, process)
+                    self.assertTrue(wait_until(
+                        lambda: server.stats()["connections"]["active_connections"] == 3), server.stats())
+                    self.check_descriptors(process.pid, closed)
+                    process.send_signal(signal.SIGTERM)
+                    out, err = process.communicate(timeout=20)
+                    self.assertIn(process.returncode, (0, 3), (out, err))
+                    self.assertEqual(b"(interrupted)" in out, 1 not in closed)
+                    self.assertTrue(wait_until(
+                        lambda: server.stats()["connections"]["active_connections"] == 0), server.stats())
+            self.assertEqual(server.stats()["connections"]["dropped"]["protocol"], 0)
+
+    def test_echo_sends_what_it_is_sent_and_nothing_else(self):
+        for closed in CLOSED:
+            with self.subTest(closed=closed):
+                process = launch(closed, program("ringcast-echo"), "--port", "0", **self.pipes())
+                self.addCleanup(reap, process)
+                with RawClient(self.websocket_port(process)) as client:
+                    client.send_text("hello")
+                    self.assertEqual(client.next_frame(), (1, b"hello"))
+                    self.check_descriptors(process.pid, closed)
+                    _, err = self.end(process)
+                self.assertEqual("listening" in err, 2 not in closed)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,345 @@
+"""What the tools do when nobody reads them, the disk is full, or the server refuses or sends evil text."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from clients import accept_of
+from server import Server, ServerTestCase, clean_environment, program, reap, run, spawn, wait_until
+
+FULL = "/dev/full"
+
+
+def run_into(path, *arguments, seconds=30):
+    """Like run, with standard output to a path."""
+    with open(path, "wb") as out:
+        process = spawn(arguments, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                        env=clean_environment())
+        try:
+            _, err = process.communicate(timeout=seconds)
+        finally:
+            reap(process)
+    return process.returncode, err.decode()
+
+
+class FullDisk(ServerTestCase):
+    options = ("--feed", "sim:symbols=5,rate=500")
+
+    def check(self, *arguments, code=1):
+        with self.subTest(arguments):
+            found, err = run_into(FULL, *arguments)
+            self.assertEqual(found, code, err)
+            self.assertRegex(err, r"standard output cannot be written \((No space left on device|"
+                                  r"is the disk full\?)\)")
+
+    def test_help_and_version(self):
+        for name in ("ringcast", "ringcast-tap", "ringcast-bench", "ringcast-echo"):
+            self.check(program(name), "--help")
+            self.assertEqual(run([program(name), "--help"]).returncode, 0)
+        self.check(program("ringcast"), "--version")
+        self.check(program("ringcast-echo"), "--version")
+        self.check(program("ringcast"), "--check-config")
+
+    def test_tap(self):
+        for options in ((), ("--json",), ("--verify", "--quiet", "--duration", "0.5"),
+                        ("--verify", "--quiet", "--json", "--duration", "0.5")):
+            self.check(program("ringcast-tap"), *options, self.server.url())
+
+    def test_bench(self):
+        for options in ((), ("--json",), ("--until", "p99=1s", "--until-max", "3"),
+                        ("--until", "p99=1s", "--until-max", "3", "--json")):
+            self.check(program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0", *options,
+                       self.server.url())
+
+    def test_the_files_of_bench(self):
+        for option in ("--csv", "--hdr-log", "--plot"):
+            if option == "--plot" and shutil.which("gnuplot") is None:
+                continue
+            for form in ((), ("--json",)):
+                with self.subTest(option, form=form):
+                    result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0",
+                                  option, FULL, *form, self.server.url()])
+                    self.assertEqual(result.returncode, 1, result.stderr)
+                    self.assertIn("/dev/full: cannot be written", result.stderr)
+                    if form:
+                        self.assertIn('"exit_code":1', result.stdout)
+
+
+class Files(ServerTestCase):
+    options = ("--feed", "sim:symbols=5,rate=500")
+
+    def test_a_file_that_cannot_be_opened_costs_no_run(self):
+        accepted = self.server.stats()["connections"]["accepted"]
+        for option in ("--csv", "--hdr-log", "--plot"):
+            with self.subTest(option):
+                result = run([program("ringcast-bench"), "-d", "600", option, "/nonexistent/x.svg",
+                              self.server.url()])
+                self.assertEqual(result.returncode, 1)
+                self.assertIn("/nonexistent/x.svg: No such file or directory", result.stderr)
+        self.assertEqual(self.server.stats()["connections"]["accepted"], accepted)
+
+    def test_a_plot_without_gnuplot_costs_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            result = run([program("ringcast-bench"), "-d", "600", "--plot", f"{folder}/x.svg",
+                          self.server.url()], env={"PATH": folder})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("gnuplot is not installed", result.stderr)
+
+    def test_a_process_or_core_that_is_not_there_costs_no_run(self):
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        for options, words in ((("--cpu", "4095"), "--cpu 4095: /proc/stat has no such core"),
+                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such")):
+            with self.subTest(options):
+                result = run([program("ringcast-bench"), "-d", "600", *options, self.server.url()])
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(words, result.stderr)
+
+    def test_an_old_file_lasts_until_the_new_is_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "x.csv")
+            path.write_text("old\n" * 1000)
+            result = run([program("ringcast-bench"), "--csv", str(path), "--connect-timeout", "1",
+                          "ws://localhost:1/nowhere", "--symbols", ""])
+            self.assertNotEqual(result.returncode, 0)
+            result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--csv", str(path),
+                          self.server.url()])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertNotIn("old", path.read_text())
+            self.assertTrue(path.read_text().startswith("second,"))
+
+
+class ClosedPipe(ServerTestCase):
+    options = ("--feed", "sim:symbols=5,rate=500")
+
+    def head(self, lines, *arguments):
+        """As `program | head -LINES` does it. Returns the exit code and standard error."""
+        process = spawn(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                        env=clean_environment())
+        self.addCleanup(reap, process)
+        for _ in range(lines):
+            self.assertTrue(process.stdout.readline())
+        process.stdout.close()
+        code = process.wait(20)
+        err = process.stderr.read().decode()
+        process.stderr.close()
+        return code, err
+
+    def test_tap_ends_and_says_nothing(self):
+        for options in ((), ("--json",), ("--verify",)):
+            with self.subTest(options):
+                code, err = self.head(1, program("ringcast-tap"), *options, self.server.url())
+                self.assertEqual((code, err), (1, ""))
+
+    def test_tap_ends_although_nothing_more_comes(self):
+        for options in (("--symbols", "NOTHING*", "--quiet"), ("--verify", "--quiet"),
+                        ("--symbols", "NOTHING*")):
+            with self.subTest(options):
+                lines = 0 if "--quiet" in options else 2  # WELCOME and SUBSCRIBED
+                code, err = self.head(lines, program("ringcast-tap"), *options, self.server.url())
+                self.assertEqual((code, err), (1, ""))
+
+    def test_all_that_was_asked_for_is_well_although_the_reader_left(self):
+        code, err = self.head(0, program("ringcast-bench"), "-c", "1", "-d", "1", self.server.url())
+        self.assertEqual(code, 1, err)
+        result = subprocess.run(["bash", "-c", f"set -o pipefail; {program('ringcast-tap')} -n 5 "
+                                 f"{self.server.url()} | cat"], capture_output=True, timeout=30)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_tap_that_nobody_reads_ends_by_a_signal(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            read_end, write_end = os.pipe()
+            process = spawn([program("ringcast-tap"), self.server.url()], stdout=write_end,
+                            stderr=subprocess.DEVNULL)
+            self.addCleanup(reap, process)
+            os.close(write_end)
+
+            def is_full():
+                return "pipe_write" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
+            wait_until(is_full, 30)
+            process.send_signal(number)
+            self.assertEqual(process.wait(10), 1)
+            os.close(read_end)
+
+
+class Refused(ServerTestCase):
+    options = ("--feed", "sim:symbols=5,rate=500")  # quotes only
+
+    def tap(self, *options, url=None, seconds=30):
+        return run([program("ringcast-tap"), *options, url or self.server.url()], seconds=seconds)
+
+    def test_an_error_ends_it(self):
+        for options in (("-y", "qoute"), ("-n", "1", "-y", "foo"), ("-n", "1", "-y", "foo", "--json"),
+                        ("--verify", "-y", "foo")):
+            with self.subTest(options):
+                result = self.tap(*options)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertIn('"ERROR"', result.stderr)
+                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+
+    def test_symbols_that_are_all_refused_end_it(self):
+        for options in ((), ("-n", "1"), ("--json",)):
+            with self.subTest(options):
+                result = self.tap("-s", "BTC-USD,ETH-USD", *options)
+                self.assertEqual(result.returncode, 2, result.stderr)
+                self.assertIn("refused: ", result.stderr)
+                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+
+    def test_what_is_refused_in_part_goes_on_for_the_rest(self):
+        for options in (("-s", "000001.SZ,BTC-USD"), ("-s", "000001.SZ", "-y", "quote,trade")):
+            with self.subTest(options):
+                result = self.tap("-n", "5", *options)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual(result.stderr.count("refused: "), 1)
+                self.assertEqual(result.stdout.count("000001.SZ quote #"), 5)
+
+    def test_a_server_that_wants_a_token_ends_it(self):
+        with Server("--feed", "sim:symbols=5,rate=500", "--enable-auth", "--auth-token",
+                    "a-token-of-some-length") as server:
+            result = self.tap(url=server.url())
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn("101", result.stderr)
+
+    def test_an_error_without_a_number_ends_it_too(self):
+        for id in (b"", b'"id":null,', b'"id":1,'):
+            with self.subTest(id), EvilServer(None, server_frame(
+                    1, b'{"type":"ERROR",' + id + b'"data":{"code":999}}')) as port:
+                result = self.tap(url=f"ws://127.0.0.1:{port}")
+                self.assertEqual(result.returncode, 2)
+
+    def test_a_connection_that_ends_or_is_refused_is_2(self):
+        with EvilServer(b"HTTP/1.1 503 Busy\r\n\r\n") as port:
+            result = self.tap(url=f"ws://127.0.0.1:{port}")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("503 Busy", result.stderr)
+        with EvilServer(None, close_frame(4001, b"no token")) as port:
+            result = self.tap(url=f"ws://127.0.0.1:{port}")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("closed by the server: 4001 no token", result.stderr)
+
+
+# A window's title, a cleared screen, a C1 control, a turned direction, bytes that are no UTF-8.
+EVIL = "\x1b]0;owned\x07\x1b[2J\r\n\u009b31m\u202eabc".encode() + b"\xff\x9b"
+EVIL_TEXT = EVIL[:-2]  # a text message must be UTF-8
+
+
+class Evil(unittest.TestCase):
+    """What a server sends does not reach a terminal as it is."""
+
+    def check(self, text):
+        text = text.replace(b"\n", b"")
+        for byte in b"\x1b\r\x07\xff":
+            self.assertNotIn(bytes([byte]), text)
+        self.assertNotIn("\u009b".encode(), text)
+        self.assertNotIn("\u202e".encode(), text)
+        text.decode()
+
+    def run_against(self, *arguments, head=None, frames=()):
+        with EvilServer(head, *frames) as port:
+            process = spawn([*arguments, f"ws://127.0.0.1:{port}/"], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=clean_environment())
+            self.addCleanup(reap, process)
+            out, err = process.communicate(timeout=30)
+        return out, err
+
+    def test_the_reason_of_a_close(self):
+        reason = EVIL_TEXT[:100]
+        out, err = self.run_against(program("ringcast-tap"), frames=[close_frame(4001, reason)])
+        self.check(out + err)
+        self.assertIn(rb"4001 \x1b]0;owned\x07\x1b[2J\x0d\x0a\u009b31m\u202eabc", err)
+
+    def test_the_status_line_of_a_refused_upgrade(self):
+        head = b"HTTP/1.1 503 " + EVIL.replace(b"\r\n", b"") + b"\r\n\r\n"
+        for name, options in (("ringcast-tap", ()), ("ringcast-bench", ("-c", "1", "-d", "1"))):
+            out, err = self.run_against(program(name), *options, head=head)
+            self.check(out + err)
+            if name == "ringcast-tap":
+                self.assertIn(rb"503 \x1b]0;owned", err)
+
+    def test_messages_ticks_and_a_certificate(self):
+        evil = EVIL_TEXT.replace(b"\r\n", b"")
+        tick = (b'{"type":"quote","ch":1,"symbol":"' + evil + b'","seq":1,"ts_pub":1,"data":{"'
+                + evil + b'":"' + evil + b'"}}')
+        frames = [server_frame(1, b'{"type":"WELCOME","data":{"epoch":"' + evil + b'"}}'),
+                  server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1,"next_seq":1}],'
+                               b'"failed":[{"symbol":"\xc2\x9b31m"}]}}'),
+                  server_frame(1, tick),
+                  server_frame(1, b'{"type":"' + evil + b'","data":{"x":"' + evil + b'"}}'),
+                  server_frame(1, b'{"type":"ERROR","data":{"message":"\xc2\x9b31m' + evil + b'"}}'),
+                  server_frame(1, evil), close_frame(1000, b"")]
+        for options in ((), ("--verify",)):
+            with self.subTest(options):
+                out, err = self.run_against(program("ringcast-tap"), *options, frames=frames)
+                self.check(out + err)
+                if not options:
+                    self.assertIn(rb"\x1b]0;owned\x07\x1b[2J\u009b31m\u202eabc quote #1", out)
+
+    def test_a_refusal_in_the_report_of_bench(self):
+        frames = [server_frame(1, b'{"type":"WELCOME","data":{}}'),
+                  server_frame(1, b'{"type":"ERROR","id":1,"data":{"message":"\xc2\x9b31m\x7f"}}')]
+        out, err = self.run_against(program("ringcast-bench"), "-c", "1", "-d", "1",
+                                    "--connect-timeout", "2", frames=frames)
+        self.check(out + err)
+        self.assertNotIn(b"\x7f", out)
+        self.assertIn(rb"\u009b31m\x7f", out)
+
+
+def server_frame(opcode, payload):
+    if len(payload) < 126:
+        return bytes([0x80 | opcode, len(payload)]) + payload
+    return bytes([0x80 | opcode, 126]) + len(payload).to_bytes(2, "big") + payload
+
+
+def close_frame(code, reason):
+    return server_frame(8, code.to_bytes(2, "big") + reason)
+
+
+class EvilServer:
+    """Answers each request with head (None: 101), then with frames, and waits for the client's end."""
+
+    def __init__(self, head, *frames):
+        self.head, self.frames = head, frames
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.run, daemon=True).start()
+        return self.listener.getsockname()[1]
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += client.recv(4096)
+            key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            client.sendall(self.head or (
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Sec-WebSocket-Accept: {accept_of(key)}\r\nSec-WebSocket-Protocol: md.json.v1\r\n"
+                "\r\n").encode())
+            for piece in self.frames:
+                client.sendall(piece)
+            if not self.head:
+                try:
+                    while client.recv(4096):
+                        pass
+                except OSError:
+                    pass
+
+
+if __name__ == "__main__":
+    unittest.main()

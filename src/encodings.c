@@ -14,7 +14,7 @@
 
 enum encodings_state {
     ENCODINGS_IDLE,
-    ENCODINGS_SEEDING, /* Ticks are written; the images of quiet channels are being carried over. */
+    ENCODINGS_SEEDING, /* Ticks are written; frames of quiet channels are being carried over. */
     ENCODINGS_WRITTEN, /* The cores were told. */
 };
 
@@ -49,6 +49,7 @@ static int encodings_create_logs(struct encodings *encodings)
         if (error < 0) {
             return error;
         }
+        encodings->table[i].takes_json = true;
         encodings->count = i + 1;
     }
     return 0;
@@ -219,13 +220,13 @@ static bool encodings_read_image(struct encodings *encodings, const struct chann
                           image->frame_bytes - header_bytes);
 }
 
-/* Carries a channel's newest image over, unless a tick of it came since the encoding began. */
+/* Carries a channel's newest frame over, unless a tick of it came since the encoding began. */
 static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint32_t channel)
 {
     const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
     struct frame_log *log = encodings->table[encoding].log;
     struct frame_log_image image;
-    if (frame_log_has_frames(log, channel) || !frame_log_newest_image(json, channel, &image)) {
+    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);
@@ -239,7 +240,7 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
         .frame_bytes = image.frame_bytes,
         .seq = image.seq,
         .ts_pub_ns = image.ts_pub_ns,
-        .flags = FRAME_FULL_IMAGE,
+        .flags = image.flags,
     };
     frame_log_set_next_seq(log, channel, known->group, image.seq);
     encodings_write_one(encodings, encoding, &tick);
@@ -256,9 +257,13 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
     if (writer->seed_next < channel_count) {
         return true;
     }
-    frame_log_publish(encodings->table[encoding].log);
+    struct core_encoding *shared = &encodings->table[encoding];
+    frame_log_publish(shared->log);
     writer->state = ENCODINGS_WRITTEN;
-    atomic_fetch_add(&encodings->table[encoding].run, 1);
+    /* A tick that is committed from now on is so in both logs. */
+    atomic_store(&shared->first, shared->log->write_index);
+    atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
+    atomic_fetch_add(&shared->run, 1);
     return false;
 }
 

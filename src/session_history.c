@@ -329,7 +329,7 @@ static void session_refuse_replay(struct session_call *call, int result)
         snprintf(error.field, sizeof error.field, "data.from");
         snprintf(error.message, sizeof error.message,
                  "not all of it is in the log any more, which begins at %" PRIu64,
-                 core_log_begins_ns(call->core, call->conn));
+                 core_log_begins_ns(call->core));
     } else if (result == -EINVAL) {
         error.code = PROTOCOL_BAD_REQUEST;
         snprintf(error.field, sizeof error.field, "data.from");

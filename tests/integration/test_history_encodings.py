@@ -28,7 +28,7 @@ class Client:
         self.socket = self.run(self.connect(server.url(), encoding))
         assert (len(self.socket.extensions) > 0) == (encoding == DEFLATE)
         self.frames = {}  # (ch, seq): (type, values), in the order they came
-        self.binary_count = 0
+        self.binary_count = self.text_count = 0
         self.controls = []
         self.faults = []
         self.epoch = self.next_of("WELCOME")["epoch"]
@@ -55,6 +55,7 @@ class Client:
             return None
         message = json.loads(payload, parse_float=decimal.Decimal)
         if message["type"] in BLOCKS:
+            self.text_count += 1
             values = {key: value for key, value in of_json(message).items() if value is not None}
             self.note(message["ch"], message["seq"], message["type"], values)
             return None
@@ -171,6 +172,8 @@ class FirstClient(HistoryTestCase):
                             self.assertGreater(took, 0.8 * (span["to"] - span["from"]) / speed / 1e9)
                     self.assert_same(client, plain)
                     self.assertEqual(list(client.frames), list(plain.frames))
+            self.assertEqual((client.binary_count > 0, client.text_count > 0),
+                             (encoding == SBE, encoding == DEFLATE))
 
     def test_it_resumes_from_the_oldest_cursor_without_a_gap(self):
         for encoding in LATE:

@@ -49,6 +49,7 @@ size_t frame_payload(char *out, uint32_t encoding, uint32_t channel, uint64_t se
     int head = sprintf(out, "%c %u %llu ", "DE"[encoding], channel, (unsigned long long)seq);
     size_t filler = (channel * 7919 + seq * 104729) % (FRAME_BYTES_MAX - 200);
     filler = filler % 5 == 0 ? filler : filler % 200; /* Mostly short. */
+    filler = encoding == 1 && world.second_is_small ? filler / 8 : filler;
     memset(out + head, 'a' + (int)((channel + seq + world.epoch) % 26), filler);
     return (size_t)head + filler;
 }
@@ -135,9 +136,9 @@ static void begin_or_end_encoding(void)
 {
     struct core_encoding *encoding = &world.encodings[1];
     bool is_wanted = atomic_load(&encoding->conn_count) > 0 && !world.never_encodes;
-    if (is_wanted && !is_written(1) && sim_random(3) == 0) {
+    if (is_wanted && !is_written(1) && sim_random(20) == 0) {
         begin_encoding(encoding);
-    } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log) && sim_random(5) == 0) {
+    } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log)) {
         atomic_fetch_add(&encoding->run, 1);
         frame_log_clear(encoding->log);
     }
@@ -547,7 +548,7 @@ static void run_life(uint64_t seed, uint32_t life)
         assert_always(frame_log_create(&world.encodings[i].log, &log_options) == 0);
     }
     atomic_store(&world.encodings[0].run, 1);
-    world.encodings[1].takes_json = seed % 2 == 0;
+    world.encodings[1].takes_json = seed % 3 == 0;
     sim_open(seed + life * UINT64_C(1000000007), SOCKETS, world_step, NULL);
     sim.cq_entries = cq_sizes[seed % (sizeof cq_sizes / sizeof cq_sizes[0])];
     sim.delivers_first = seed % 10 < 5;
@@ -558,6 +559,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.drains_at_ns = 0;
     world.never_encodes = seed % 11 == 0;
     world.second_is_rare = seed % 5 > 1;
+    world.second_is_small = seed / 2 % 2 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     struct core_options options = {
         .cpu = -1,

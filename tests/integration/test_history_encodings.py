@@ -101,7 +101,7 @@ def channels_of(server):
 
 class HistoryTestCase(unittest.TestCase):
     def serve(self, *options, ticks=1500, feed=FEED):
-        server = Server("--feed", feed, *options).start()
+        server = Server("--feed", feed, "--compression-threshold", 100, *options).start()
         self.addCleanup(server.stop)
         self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] >= ticks, 60))
         return server

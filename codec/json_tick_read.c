@@ -238,6 +238,9 @@ bool json_tick_read(struct md_update *update_out, struct json_tick_room *room, e
         json_tick_read_depth(&reader, room, &update_out->depth);
         break;
     case MD_STATUS:
+        update_out->status.state = json_tick_read_text(&reader, "\"state\":", room->text);
+        update_out->status.reason = json_tick_read_text(&reader, "\"reason\":", room->reason);
+        break;
     case MD_TYPE_COUNT:
         return false;
     }

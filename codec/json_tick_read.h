@@ -19,9 +19,10 @@ struct json_tick_room {
     struct md_level *asks;
     uint32_t level_count_max; /* of each side */
     char text[JSON_TICK_READ_TEXT_BYTES_MAX];
+    char reason[JSON_TICK_READ_TEXT_BYTES_MAX];
 };
 
-/* head: of the frame's channel; type: its type, but status. pad_bytes and channel are left 0. */
+/* head: of the frame's channel; type: its type. pad_bytes and channel are left 0. */
 bool json_tick_read(struct md_update *update_out, struct json_tick_room *room, enum md_type type,
                     const struct json_tick_head *head, const uint8_t *payload,
                     size_t payload_bytes);

@@ -96,6 +96,7 @@ struct conn {
     bool inflates;    /* permessage-deflate was agreed on */
     bool is_replayed; /* has one of core->replays */
     bool in_history;  /* struct conn_history counts; it stays in pull mode */
+    bool reads_json;  /* in_history, and what its own log does not have: see core_source() */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -123,7 +124,7 @@ static_assert(offsetof(struct conn, cursor) == CACHE_LINE_BYTES, "the fan-out to
 struct conn_history {
     /* While conn->in_history. */
     uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
-    uint64_t first;    /* The oldest frame that was found to be wanted, */
+    uint64_t first;    /* The oldest frame that was found to be wanted, in the JSON log, */
     uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
     uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
     /* Where conn->group_lag_mask says so. */

@@ -356,7 +356,9 @@ bool core_follow_run(struct core *core, struct core_stream *stream)
     uint32_t run = atomic_load_explicit(&stream->encoding->run, memory_order_acquire);
     if (__builtin_expect(run != stream->run && core_encoding_is_written(run), 0)) {
         stream->run = run;
-        stream->since_ns = core->time.wall_ns;
+        stream->first = atomic_load_explicit(&stream->encoding->first, memory_order_relaxed);
+        stream->json_first =
+            atomic_load_explicit(&stream->encoding->json_first, memory_order_relaxed);
         puller_resync(core, stream);
     }
     return core_encoding_is_written(run);

@@ -69,6 +69,11 @@ struct core_encoding {
     /* Grows when the writer begins and when it ends: odd while frames are written. The log was
      * cleared before it begins (frame_log_clear). */
     _Atomic uint32_t run;
+    /* Set before it begins: its frames from first on are, one for one, those of the first
+     * encoding's log from json_first on. */
+    _Atomic uint64_t first;
+    _Atomic uint64_t json_first;
+    bool takes_json; /* Constant: its conns may be sent frames of the first encoding, too. */
 };
 
 static inline bool core_encoding_is_written(uint32_t run)
@@ -171,9 +176,10 @@ uint16_t core_max_lag(struct core *core, uint32_t conn, uint32_t channel);
 uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
 
 /* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
- * is in the log, and will be sent before live ones (and once: whatever the policy, what the log
- * passes meanwhile is told by GAP). 1: not all is there; GAP tells the hole, and the newest frame
- * follows it if it is a full image. -ERANGE: nobody can have got that seq. -ENOSPC: no room. */
+ * is in the first encoding's log, and will be sent before live ones (and once: whatever the policy,
+ * what the log passes meanwhile is told by GAP). 1: not all is there; GAP tells the hole, and the
+ * newest frame follows it if it is a full image. -ERANGE: nobody can have got that seq. -ENOSPC: no
+ * room. */
 struct core_resume {
     uint32_t channel;
     uint32_t group;
@@ -185,8 +191,8 @@ struct core_resume {
 int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
 
 /* Sends the frames of some channels again, from a seq (of one channel) or a time of publication on,
- * as they lie in the log. -ERANGE: not all of them are there any more. -EINVAL: there is nothing
- * yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
+ * in the order of the first encoding's log. -ERANGE: not all of them are there any more. -EINVAL:
+ * there is nothing yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
 struct core_replay {
     bool is_by_seq;
     uint64_t from; /* a seq, or nanoseconds */
@@ -211,8 +217,8 @@ void core_stop_replay(struct core *core, uint32_t conn);
  * Nothing more of them is sent. A replay without channels ends in the next turn (on_replay_end). */
 uint32_t core_limit_replay(struct core *core, uint32_t conn,
                            bool (*keeps)(void *context, uint32_t channel), void *context);
-/* All frames that were published later are in this conn's log; nanoseconds. */
-uint64_t core_log_begins_ns(struct core *core, uint32_t conn);
+/* All frames that were published later can be had again; nanoseconds. */
+uint64_t core_log_begins_ns(struct core *core);
 
 /* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
  * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too

@@ -17,6 +17,7 @@
 
 struct core;
 struct core_replayed;
+struct frame_desc;
 
 enum lag_policy {
     LAG_SKIP,       /* Jump to live; GAP says what was lost. */
@@ -122,6 +123,10 @@ struct core_ops {
      * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */
     size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
                         uint64_t to_seq, const char *reason);
+    /* What a conn of another encoding gets for a frame of the first one, from before its own began;
+     * valid until the next call. Asked only where the encoding does not take_json. */
+    const uint8_t *(*recode)(void *context, uint32_t encoding, const struct frame_desc *desc,
+                             const uint8_t *frame, uint32_t *bytes_out);
     /* A replay has come to its end; is_whole: nothing was missing. The channels are those of
      * core_replay, with what was sent of each, and subscribed if they were to be. */
     void (*on_replay_end)(void *context, struct core *core, uint32_t conn,

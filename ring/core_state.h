@@ -99,9 +99,10 @@ struct core_channel {
 struct core_stream {
     struct frame_log *log;
     struct core_encoding *encoding;
-    uint32_t run;        /* of the encoding, when the rest was brought up to it */
+    uint32_t run;   /* of the encoding, when the rest was brought up to it */
+    uint64_t first; /* of the encoding; so is the next */
+    uint64_t json_first;
     uint64_t position;   /* index of the next frame to fan out */
-    uint64_t since_ns;   /* wall clock: what was published later is written; 0: all is */
     uint64_t turn_first; /* where the turn began whose frames are due */
     struct core_channel *channels;
     struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
@@ -196,6 +197,30 @@ static inline uint32_t conn_index(const struct core *core, const struct conn *co
 static inline struct core_stream *core_stream(struct core *core, const struct conn *conn)
 {
     return &core->streams[conn->encoding];
+}
+
+/* The first encoding's: all that is in reach of the past is in its log. */
+static inline struct core_stream *core_json(struct core *core)
+{
+    return &core->streams[CORE_ENCODING_JSON];
+}
+
+/* What conn->cursor is an index in. */
+static inline struct core_stream *core_source(struct core *core, const struct conn *conn)
+{
+    return conn->reads_json ? core_json(core) : core_stream(core, conn);
+}
+
+/* Where the first encoding's log has the tick of a frame, from stream->first on. */
+static inline uint64_t core_json_index(const struct core_stream *stream, uint64_t index)
+{
+    return index - stream->first + stream->json_first;
+}
+
+/* And back, from stream->json_first on. */
+static inline uint64_t core_own_index(const struct core_stream *stream, uint64_t json_index)
+{
+    return json_index - stream->json_first + stream->first;
 }
 
 void core_log(struct core *core, int level, const char *format, ...)

@@ -294,8 +294,12 @@ void core_drop_subscriptions(struct core *core, struct conn *conn)
             core_remove_group(core, conn, group);
         }
     }
+    if (conn->reads_json) {
+        conn->cursor = core_stream(core, conn)->position;
+    }
     conn->sweeping = false;
     conn->in_history = false;
+    conn->reads_json = false;
     replayer_forget(core, conn);
 }
 

@@ -393,8 +393,8 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
     atomic_store_explicit(&channel->dropped_seq, next_seq - 1, memory_order_release);
 }
 
-bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
-                            struct frame_log_image *image_out)
+bool frame_log_newest(const struct frame_log *log, uint32_t number,
+                      struct frame_log_image *image_out)
 {
     const struct frame_log_channel *channel = &log->channels[number];
     uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_relaxed);
@@ -404,10 +404,11 @@ bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
         *image_out = (struct frame_log_image){
             .frame = frame_log_at(log, desc->position),
             .frame_bytes = desc->frame_bytes,
+            .flags = desc->flags,
             .seq = desc->seq,
             .ts_pub_ns = desc->ts_pub_ns,
         };
-        return (desc->flags & FRAME_FULL_IMAGE) != 0;
+        return true;
     }
     if (saved == 0 || channel->saved_seq[saved - 1] != channel->last_seq) {
         return false;
@@ -415,10 +416,17 @@ bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
     *image_out = (struct frame_log_image){
         .frame = channel->saved[saved - 1],
         .frame_bytes = channel->saved_bytes[saved - 1],
+        .flags = FRAME_FULL_IMAGE,
         .seq = channel->saved_seq[saved - 1],
         .ts_pub_ns = channel->saved_ts_pub_ns[saved - 1],
     };
     return true;
+}
+
+bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
+                            struct frame_log_image *image_out)
+{
+    return frame_log_newest(log, number, image_out) && (image_out->flags & FRAME_FULL_IMAGE) != 0;
 }
 
 void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t group, uint8_t flags,

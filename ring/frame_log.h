@@ -179,14 +179,17 @@ void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, ui
 /* Forgets all frames, and gives their memory back. Readers find it lapped. */
 void frame_log_clear(struct frame_log *log);
 
-/* The writer's own: a channel's newest frame, from the log or from where it was saved, if it is a
- * full image. The bytes stay until the next reserve. */
+/* The writer's own: a channel's newest frame, from the log or from where it was saved, as it is; or
+ * only if it is a full image. The bytes stay until the next reserve. */
 struct frame_log_image {
     const uint8_t *frame;
     uint32_t frame_bytes;
+    uint8_t flags;
     uint64_t seq;
     uint64_t ts_pub_ns;
 };
+bool frame_log_newest(const struct frame_log *log, uint32_t channel,
+                      struct frame_log_image *image_out);
 bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
                             struct frame_log_image *image_out);
 

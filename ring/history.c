@@ -4,6 +4,50 @@
 #include <errno.h>
 #include <string.h>
 
+/* ---- Two logs ---- */
+
+bool history_pin_own(const struct core *core, const struct core_stream *stream, uint64_t json_index,
+                     uint64_t *index_out)
+{
+    if (json_index < stream->json_first) {
+        return false;
+    }
+    *index_out = core_own_index(stream, json_index);
+    return *index_out <= stream->position &&
+           frame_log_pin(stream->log, core->options.index, *index_out);
+}
+
+void history_leave_json(struct core *core, struct conn *conn)
+{
+    uint64_t index;
+    if (history_pin_own(core, core_stream(core, conn), conn->cursor, &index)) {
+        conn->cursor = index;
+        conn->reads_json = false;
+    }
+}
+
+uint64_t history_json_end(struct core *core, const struct conn *conn)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    uint64_t tail = frame_log_tail(stream->log);
+    uint64_t end = core_json_index(stream, tail > stream->first ? tail : stream->first);
+    uint64_t position = core_json(core)->position;
+    return conn->cursor < end && end < position ? end : position;
+}
+
+bool history_recodes(struct core *core, const struct conn *conn)
+{
+    return conn->encoding != CORE_ENCODING_JSON && !core_stream(core, conn)->encoding->takes_json;
+}
+
+void history_send(struct core *core, struct conn *conn, const struct frame_desc *desc)
+{
+    const uint8_t *frame = frame_log_at(core_json(core)->log, desc->position);
+    uint32_t bytes = desc->frame_bytes;
+    frame = core->options.ops->recode(core->options.context, conn->encoding, desc, frame, &bytes);
+    puller_send_copy(core, conn, frame, bytes);
+}
+
 /* ---- The search ---- */
 
 enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
@@ -23,8 +67,8 @@ enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest
     return HISTORY_GONE;
 }
 
-/* The conn is to go on at an older frame. What it has passed by then it is not to get again, not
- * even after a cut. */
+/* The conn goes on at an older frame. What it has passed by then it is not to get again, not even
+ * after a cut. */
 static void history_set_back(struct core *core, struct conn *conn, uint64_t cursor)
 {
     struct core_stream *stream = core_stream(core, conn);
@@ -44,24 +88,51 @@ static void history_set_back(struct core *core, struct conn *conn, uint64_t curs
     }
 }
 
+/* The conn is to get all from an index of the JSON log on, from its own log if that has it. */
+static void history_go_back(struct core *core, struct conn *conn, uint64_t json_index)
+{
+    const struct core_stream *stream = core_stream(core, conn);
+    uint64_t index = conn->cursor;
+    if (json_index >= stream->json_first &&
+        core_own_index(stream, json_index) >= stream->position) {
+        return; /* It is still to come. */
+    }
+    if (conn->reads_json) {
+        index = json_index;
+    } else if (!history_pin_own(core, stream, json_index, &index)) {
+        conn->reads_json = true;
+        history_set_back(core, conn, json_index);
+        return;
+    }
+    if (index < conn->cursor) {
+        history_set_back(core, conn, index);
+    }
+}
+
 /* true: the channel is done with. */
 static bool history_seek_channel(struct core *core, struct conn *conn, uint32_t channel,
                                  const struct puller_entry *entry, uint32_t *steps)
 {
-    struct core_stream *stream = core_stream(core, conn);
+    struct core_stream *json = core_json(core);
     struct conn_history *history = core_history(core, conn);
-    const struct core_channel *known = &stream->channels[channel];
+    const struct core_channel *known = &json->channels[channel];
     uint64_t seq = *entry->next & PULLER_SEQ_MASK;
     uint64_t at = history->seek_at != 0 ? history->seek_at : known->last_index_plus_1;
-    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
-    enum history_walk end = history_walk_back(stream->log, oldest, seq, &at, steps);
+    uint64_t oldest = frame_log_pin_oldest(json->log, core->options.index);
+    enum history_walk end = HISTORY_FOUND;
+    if (seq > known->last_seq) {
+        at = json->position + 1; /* Only the conn's own log has come to it yet. */
+    } else {
+        end = history_walk_back(json->log, oldest, seq, &at, steps);
+    }
     if (end == HISTORY_MORE) {
         history->seek_at = at;
         return false;
     }
     *entry->next &= ~PULLER_SOUGHT;
     if (end == HISTORY_GONE) {
-        puller_lose(core, conn, entry, seq, known->last_seq + 1, PULLER_OVERRUN);
+        uint64_t last_seq = core_stream(core, conn)->channels[channel].last_seq;
+        puller_lose(core, conn, entry, seq, last_seq + 1, PULLER_OVERRUN);
     } else if (at - 1 < history->first) {
         history->first = at - 1;
     }
@@ -85,8 +156,8 @@ void history_seek(struct core *core, struct conn *conn)
         history->seek_at = 0;
         steps -= steps > 0;
     }
-    if (history->seek_sub == SUB_NONE && history->first < conn->cursor) {
-        history_set_back(core, conn, history->first);
+    if (history->seek_sub == SUB_NONE && history->first != UINT64_MAX) {
+        history_go_back(core, conn, history->first);
     }
 }
 
@@ -127,20 +198,30 @@ void history_lose(struct core *core, struct conn *conn)
 
 /* ---- Going on after a seq ---- */
 
-/* The newest seq that anybody can have got, that of the newest frame which the log has dropped, and
- * the index after the newest frame (0: that is dropped, too). */
+/* The newest seq that anybody can have got, and the index after its frame in the stream's log (0:
+ * that is dropped). */
 static uint64_t history_newest(const struct core *core, const struct core_stream *stream,
-                               uint32_t channel, uint64_t *dropped_seq_out, uint64_t *end_out)
+                               uint32_t channel, uint64_t *end_out)
 {
     struct frame_log *log = stream->log;
     struct frame_log_found found;
     uint64_t pinned = frame_log_pinned(log, core->options.index);
     frame_log_pin_oldest(log, core->options.index);
     frame_log_seek(log, core->options.index, channel, UINT64_MAX, &found);
-    *dropped_seq_out = frame_log_dropped_seq(log, channel);
     frame_log_pin_again(log, core->options.index, pinned);
     *end_out = found.in_log ? found.index + 1 : 0;
     return found.next_seq - 1;
+}
+
+/* The seq of the newest frame that nobody can get any more. */
+static uint64_t history_dropped_seq(struct core *core, uint32_t channel)
+{
+    struct frame_log *log = core_json(core)->log;
+    uint64_t pinned = frame_log_pinned(log, core->options.index);
+    frame_log_pin_oldest(log, core->options.index);
+    uint64_t dropped_seq = frame_log_dropped_seq(log, channel);
+    frame_log_pin_again(log, core->options.index, pinned);
+    return dropped_seq;
 }
 
 static void history_begin(struct core *core, struct conn *conn, uint64_t end)
@@ -163,9 +244,9 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
 {
     struct conn *conn = core_conn(core, index);
     struct core_stream *stream = core_stream(core, conn);
-    uint64_t dropped_seq;
     uint64_t end;
-    uint64_t newest_seq = history_newest(core, stream, resume->channel, &dropped_seq, &end);
+    uint64_t newest_seq = history_newest(core, stream, resume->channel, &end);
+    uint64_t dropped_seq = history_dropped_seq(core, resume->channel);
     if (resume->is_same_epoch && resume->seq > newest_seq) {
         return -ERANGE;
     }

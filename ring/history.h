@@ -8,6 +8,10 @@
  * what was newest of its channels when it asked, its live frames wait in the log, none is conflated
  * and none is too late.
  *
+ * What is in reach is what the first encoding's log (JSON's) has, for all. From where another
+ * encoding began its log has the same ticks in the same order: a conn of it reads the JSON log up
+ * to there, and then its own (docs/decisions/0017-history-is-the-json-log.md).
+ *
  * Owner    A core. Threads: its own.
  * Memory   struct conn_history.
  */
@@ -25,7 +29,7 @@
 /* Whether a frame is of before the conn asked for the past. */
 static inline bool history_is_past(struct core *core, const struct conn *conn, uint64_t index)
 {
-    return conn->in_history && index < core_history(core, conn)->end;
+    return conn->in_history && (conn->reads_json || index < core_history(core, conn)->end);
 }
 
 /* The conn is to pull nothing before this is over. */
@@ -36,7 +40,8 @@ static inline bool history_is_seeking(struct core *core, const struct conn *conn
 
 static inline bool history_is_over(struct core *core, const struct conn *conn)
 {
-    return !history_is_seeking(core, conn) && conn->cursor >= core_history(core, conn)->end;
+    return !history_is_seeking(core, conn) && !conn->reads_json &&
+           conn->cursor >= core_history(core, conn)->end;
 }
 
 enum history_walk {
@@ -49,6 +54,18 @@ enum history_walk {
  * *at: 1 + the index of the frame to look at next, which is not older than that one. */
 enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
                                     uint64_t *at, uint32_t *steps);
+/* The index in a stream's own log of what lies at one in the JSON log, pinned; false: it does not
+ * have that, or the core has not come to it. */
+bool history_pin_own(const struct core *core, const struct core_stream *stream, uint64_t json_index,
+                     uint64_t *index_out);
+/* For a conn that reads the JSON log: on with its own, if that has what it is to get next; and
+ * otherwise up to where it may read. */
+void history_leave_json(struct core *core, struct conn *conn);
+uint64_t history_json_end(struct core *core, const struct conn *conn);
+/* Whether frames of the JSON log are to be put into the conn's own encoding, as history_send does.
+ */
+bool history_recodes(struct core *core, const struct conn *conn);
+void history_send(struct core *core, struct conn *conn, const struct frame_desc *desc);
 /* A piece of the search; at its end the cursor is where it is to be. */
 void history_seek(struct core *core, struct conn *conn);
 /* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */

@@ -52,7 +52,7 @@ static uint64_t lag_behind_ns(const struct core *core, uint64_t ts_pub_ns)
 
 void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out)
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct core_stream *stream = core_source(core, conn);
     uint32_t reader = core->options.index;
     *lag_out = (struct core_lag){0};
     if (conn->mode == CONN_PUSHED) {

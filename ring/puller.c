@@ -72,6 +72,7 @@ void puller_release(struct core *core, struct conn *conn)
     conn->group_seqs_count = 0;
     conn->sweeping = false;
     conn->in_history = false;
+    conn->reads_json = false;
     conn->lag_told = false;
     if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
@@ -200,7 +201,7 @@ static uint64_t puller_bound(const struct puller_entry *entry)
  * told stays told: its text is already queued. */
 void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to)
 {
-    struct core_stream *stream = core_stream(core, conn);
+    const struct core_stream *stream = core_source(core, conn);
     conn->cursor = index;
     for (uint64_t back = to; back > index; back--) {
         const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
@@ -384,6 +385,7 @@ static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
     if (history_is_past(core, conn, conn->cursor)) {
         history_lose(core, conn);
     }
+    conn->reads_json = false;
     conn->cursor = core_stream(core, conn)->position;
     puller_sweep(core, conn);
 }
@@ -499,17 +501,21 @@ static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
 static uint64_t puller_collect(struct core *core, struct conn *conn, struct iovec *iov,
                                uint32_t *iov_count_out, uint32_t *frames_out)
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct core_stream *stream = core_source(core, conn);
+    bool recodes = conn->reads_json && history_recodes(core, conn);
     uint64_t bytes = 0;
     uint64_t joined_end = UINT64_MAX;
     uint64_t index = conn->cursor;
     uint32_t iov_count = 0;
-    uint64_t end =
-        stream->position - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : stream->position;
+    uint64_t end = conn->reads_json ? history_json_end(core, conn) : stream->position;
+    end = end - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : end;
     while (index < end && bytes < PULLER_BYTES_MAX && iov_count < PULLER_IOVS_MAX &&
            !puller_sweep_is_full(conn)) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index);
-        if (puller_take(core, conn, index, desc)) {
+        bool is_taken = puller_take(core, conn, index, desc);
+        if (is_taken && recodes) {
+            history_send(core, conn, desc);
+        } else if (is_taken) {
             if (desc->position == joined_end) {
                 iov[iov_count - 1].iov_len += desc->frame_bytes;
             } else {
@@ -530,7 +536,7 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
 
 static void puller_check_lag(struct core *core, struct conn *conn)
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct core_stream *stream = core_source(core, conn);
     if (conn->cursor == stream->position) {
         return;
     }
@@ -559,7 +565,7 @@ static void puller_check_lag(struct core *core, struct conn *conn)
  * so long that it may be lent. */
 static bool puller_sends_own_first(struct core *core, const struct conn *conn)
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct core_stream *stream = core_source(core, conn);
     if (conn->out.bytes == 0 || conn->cursor == stream->position) {
         return false;
     }
@@ -580,13 +586,16 @@ static uint64_t puller_prepare(struct core *core, struct conn *conn, struct iove
         history_seek(core, conn);
         return conn->cursor;
     }
+    if (conn->reads_json) {
+        history_leave_json(core, conn);
+    }
     puller_check_lag(core, conn);
     to = conn->cursor;
     if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
         to = puller_collect(core, conn, iov, iov_count_out, frames_out);
     }
-    if (conn->state == CONN_STREAMING && to == core_stream(core, conn)->position &&
-        conn->sweeping) {
+    if (conn->state == CONN_STREAMING && !conn->reads_json &&
+        to == core_stream(core, conn)->position && conn->sweeping) {
         puller_sweep_on(core, conn);
     }
     return to;
@@ -609,6 +618,7 @@ static void puller_turn(struct core *core, struct conn *conn)
         return;
     }
     struct send *send = sender_open_slot(core, conn);
+    send->encoding = conn->reads_json ? CORE_ENCODING_JSON : conn->encoding;
     send->is_pull = true;
     send->from = conn->cursor;
     send->to = to;

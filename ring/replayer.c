@@ -107,29 +107,29 @@ uint32_t core_limit_replay(struct core *core, uint32_t index,
     return count - kept;
 }
 
-uint64_t core_log_begins_ns(struct core *core, uint32_t index)
+uint64_t core_log_begins_ns(struct core *core)
 {
-    const struct core_stream *stream = core_stream(core, core_conn(core, index));
-    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
-    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    struct frame_log *log = core_json(core)->log;
+    uint64_t pinned = frame_log_pinned(log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(log, core->options.index);
     uint64_t ns = core->time.wall_ns;
-    if (oldest < frame_log_head(stream->log)) {
-        ns = frame_log_desc(stream->log, oldest)->ts_pub_ns;
+    if (oldest < frame_log_head(log)) {
+        ns = frame_log_desc(log, oldest)->ts_pub_ns;
     }
-    frame_log_pin_again(stream->log, core->options.index, pinned);
-    return ns > stream->since_ns ? ns : stream->since_ns;
+    frame_log_pin_again(log, core->options.index, pinned);
+    return ns;
 }
 
 /* ---- Where it begins ---- */
 
 /* The first frame that was published at a time or later. */
-static uint64_t replayer_find_time(const struct core_stream *stream, uint64_t oldest, uint64_t ns)
+static uint64_t replayer_find_time(const struct core_stream *json, uint64_t oldest, uint64_t ns)
 {
     uint64_t from = oldest;
-    uint64_t to = stream->position;
+    uint64_t to = json->position;
     while (from < to) {
         uint64_t middle = from + (to - from) / 2;
-        if (frame_log_desc(stream->log, middle)->ts_pub_ns < ns) {
+        if (frame_log_desc(json->log, middle)->ts_pub_ns < ns) {
             from = middle + 1;
         } else {
             to = middle;
@@ -139,54 +139,70 @@ static uint64_t replayer_find_time(const struct core_stream *stream, uint64_t ol
 }
 
 /* Whether frames of a channel that were published at a time or later may be gone. */
-static bool replayer_is_gone(const struct core_stream *stream, uint32_t channel, uint64_t oldest,
+static bool replayer_is_gone(const struct core_stream *json, uint32_t channel, uint64_t oldest,
                              uint64_t ns)
 {
-    return frame_log_dropped_seq(stream->log, channel) > 0 &&
-           (ns < stream->since_ns || oldest == stream->position ||
-            frame_log_desc(stream->log, oldest)->ts_pub_ns >= ns);
+    return frame_log_dropped_seq(json->log, channel) > 0 &&
+           (oldest == json->position || frame_log_desc(json->log, oldest)->ts_pub_ns >= ns);
 }
 
-static int replayer_seek_time(const struct core_stream *stream, struct replay *replay,
+static int replayer_seek_time(const struct core_stream *json, struct replay *replay,
                               uint64_t oldest)
 {
     for (uint32_t i = 0; i < replay->channel_count; i++) {
-        if (replayer_is_gone(stream, replay->channels[i].channel, oldest, replay->wanted.from)) {
+        if (replayer_is_gone(json, replay->channels[i].channel, oldest, replay->wanted.from)) {
             return -ERANGE;
         }
     }
-    replay->cursor = replayer_find_time(stream, oldest, replay->wanted.from);
+    replay->cursor = replayer_find_time(json, oldest, replay->wanted.from);
     return 0;
 }
 
-/* Found in turns, see replayer_seek_on. */
-static int replayer_seek_seq(const struct core_stream *stream, struct replay *replay)
+/* The newest seq of a channel that the core knows. One log may be ahead of the other. */
+static uint64_t replayer_newest_seq(const struct core_stream *json, const struct core_stream *own,
+                                    uint32_t channel)
 {
-    uint32_t channel = replay->channels[0].channel;
-    if (replay->wanted.from > stream->channels[channel].last_seq) {
-        return -EINVAL;
-    }
-    replay->seek_at = stream->channels[channel].last_index_plus_1;
-    return replay->wanted.from > frame_log_dropped_seq(stream->log, channel) ? 0 : -ERANGE;
+    uint64_t json_seq = json->channels[channel].last_seq;
+    uint64_t own_seq = own->channels[channel].last_seq;
+    return json_seq > own_seq ? json_seq : own_seq;
 }
 
-static int replayer_begin(struct core *core, struct core_stream *stream, struct replay *replay)
+/* Found in turns, see replayer_seek_on. */
+static int replayer_seek_seq(const struct core_stream *json, const struct core_stream *own,
+                             struct replay *replay)
 {
-    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
-    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
-    int error = -ERANGE; /* The writer has passed the core itself. */
-    if (oldest <= stream->position) {
-        error = replay->wanted.is_by_seq ? replayer_seek_seq(stream, replay)
-                                         : replayer_seek_time(stream, replay, oldest);
+    uint32_t channel = replay->channels[0].channel;
+    uint64_t from = replay->wanted.from;
+    if (from > replayer_newest_seq(json, own, channel)) {
+        return -EINVAL;
     }
-    frame_log_pin_again(stream->log, core->options.index, pinned);
+    if (from > json->channels[channel].last_seq) {
+        replay->cursor = json->position;
+        return 0;
+    }
+    replay->seek_at = json->channels[channel].last_index_plus_1;
+    return from > frame_log_dropped_seq(json->log, channel) ? 0 : -ERANGE;
+}
+
+static int replayer_begin(struct core *core, const struct core_stream *own, struct replay *replay)
+{
+    const struct core_stream *json = core_json(core);
+    uint64_t pinned = frame_log_pinned(json->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(json->log, core->options.index);
+    int error = -ERANGE; /* The writer has passed the core itself. */
+    if (oldest <= json->position) {
+        error = replay->wanted.is_by_seq ? replayer_seek_seq(json, own, replay)
+                                         : replayer_seek_time(json, replay, oldest);
+    }
+    frame_log_pin_again(json->log, core->options.index, pinned);
     for (uint32_t i = 0; i < replay->channel_count; i++) {
         struct core_replayed *channel = &replay->channels[i];
         /* Also where no frame of it lies in between. */
         channel->last_seq =
-            replay->wanted.to == 0 ? stream->channels[channel->channel].last_seq : 0;
+            replay->wanted.to == 0 ? replayer_newest_seq(json, own, channel->channel) : 0;
     }
-    replay->end = stream->position;
+    uint64_t own_end = core_json_index(own, own->position);
+    replay->end = own_end > json->position ? own_end : json->position;
     return error;
 }
 
@@ -240,27 +256,36 @@ static struct core_replayed *replayer_channel(const struct replay *replay, uint3
     return NULL;
 }
 
-void replayer_on_sent(struct core *core, struct conn *conn, uint64_t to)
+/* Whose frame it is, if it is to be sent. */
+static struct core_replayed *replayer_wants(const struct replay *replay,
+                                            const struct frame_desc *desc)
 {
-    const struct frame_log *log = core_stream(core, conn)->log;
+    bool is_before = replay->wanted.is_by_seq && desc->seq < replay->wanted.from;
+    return is_before ? NULL : replayer_channel(replay, desc->channel);
+}
+
+void replayer_on_sent(struct core *core, struct conn *conn, uint32_t encoding, uint64_t to)
+{
+    const struct core_stream *stream = &core->streams[encoding];
     struct replay *replay = replayer_find(core, conn);
-    for (; replay->cursor < to; replay->cursor++) {
-        const struct frame_desc *desc = frame_log_desc(log, replay->cursor);
-        struct core_replayed *channel = replayer_channel(replay, desc->channel);
+    for (uint64_t index = core_own_index(stream, replay->cursor); index < to; index++) {
+        const struct frame_desc *desc = frame_log_desc(stream->log, index);
+        struct core_replayed *channel = replayer_wants(replay, desc);
         if (channel != NULL) {
             channel->last_seq = desc->seq;
         }
+        replay->cursor++;
     }
 }
 
 /* false: the channel's frame is gone. */
-static bool replayer_seek_on(struct core *core, const struct core_stream *stream,
-                             struct replay *replay)
+static bool replayer_seek_on(struct core *core, struct replay *replay)
 {
+    struct frame_log *log = core_json(core)->log;
     uint32_t steps = HISTORY_STEPS_MAX;
-    uint64_t oldest = frame_log_pin_oldest(stream->log, core->options.index);
+    uint64_t oldest = frame_log_pin_oldest(log, core->options.index);
     enum history_walk walk =
-        history_walk_back(stream->log, oldest, replay->wanted.from, &replay->seek_at, &steps);
+        history_walk_back(log, oldest, replay->wanted.from, &replay->seek_at, &steps);
     if (walk == HISTORY_FOUND) {
         replay->cursor = replay->seek_at - 1;
         replay->seek_at = 0;
@@ -293,51 +318,105 @@ static bool replayer_is_behind_end(const struct replay *replay, const struct fra
     return replay->wanted.to != 0 && value > replay->wanted.to;
 }
 
-/* Adds what is due to a send; returns the index after the last frame looked at. */
-static uint64_t replayer_collect(struct core *core, const struct frame_log *log,
-                                 struct replay *replay, struct send *send)
+/* Where it reads, pinned; false: that is gone. */
+static bool replayer_pin(struct core *core, const struct conn *conn, const struct replay *replay,
+                         struct send *send)
+{
+    const struct core_stream *own = core_stream(core, conn);
+    if (history_pin_own(core, own, replay->cursor, &send->from) && send->from < own->position) {
+        send->encoding = conn->encoding;
+        return true;
+    }
+    send->encoding = CORE_ENCODING_JSON;
+    send->from = replay->cursor;
+    return frame_log_pin(core_json(core)->log, core->options.index, replay->cursor);
+}
+
+static bool replayer_is_full(const struct conn *conn, const struct send *send)
+{
+    return send->total_bytes >= REPLAYER_BYTES_MAX || send->iov_count == REPLAYER_IOVS_MAX ||
+           conn->out.bytes >= PULLER_SWEEP_BYTES || !conn_is_open(conn);
+}
+
+static void replayer_add(struct core *core, const struct frame_log *log, struct send *send,
+                         const struct frame_desc *desc)
 {
     struct iovec *iov = &core->batch->iovs[send->iov_first];
-    uint64_t joined_end = UINT64_MAX;
-    uint64_t index = replay->cursor;
-    uint64_t stop = index + REPLAYER_FRAMES_MAX;
-    for (; index < replay->end && index < stop && send->total_bytes < REPLAYER_BYTES_MAX &&
-           send->iov_count < REPLAYER_IOVS_MAX;
-         index++) {
-        const struct frame_desc *desc = frame_log_desc(log, index);
-        if (replayer_channel(replay, desc->channel) == NULL) {
+    const uint8_t *frame = frame_log_at(log, desc->position);
+    struct iovec *last = send->iov_count > 0 ? &iov[send->iov_count - 1] : NULL;
+    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == frame) {
+        last->iov_len += desc->frame_bytes;
+    } else {
+        iov[send->iov_count++] = (struct iovec){
+            .iov_base = (void *)(uintptr_t)frame,
+            .iov_len = desc->frame_bytes,
+        };
+    }
+    send->frames++;
+}
+
+/* Adds what is due to a send, or queues it, put into the conn's encoding. */
+static void replayer_collect(struct core *core, struct conn *conn, struct replay *replay,
+                             struct send *send)
+{
+    const struct core_stream *stream = &core->streams[send->encoding];
+    bool recodes = send->encoding != conn->encoding && history_recodes(core, conn);
+    uint64_t end = core_own_index(stream, replay->end);
+    uint64_t stop = send->from + REPLAYER_FRAMES_MAX;
+    stop = stop < stream->position ? stop : stream->position;
+    for (send->to = send->from; send->to < end && send->to < stop && !replayer_is_full(conn, send);
+         send->to++) {
+        const struct frame_desc *desc = frame_log_desc(stream->log, send->to);
+        if (replayer_wants(replay, desc) == NULL) {
             continue;
         }
         if (replayer_is_behind_end(replay, desc)) {
-            replay->end = index;
+            replay->end = core_json_index(stream, send->to);
             break;
         }
         uint64_t due_ns = replayer_due_ns(core, replay, desc);
         if (due_ns > core->time.now_ns) {
             core->replay_due_ns = due_ns < core->replay_due_ns ? due_ns : core->replay_due_ns;
-            return index;
+            return;
         }
-        if (desc->position == joined_end) {
-            iov[send->iov_count - 1].iov_len += desc->frame_bytes;
-        } else {
-            iov[send->iov_count++] = (struct iovec){
-                .iov_base = (void *)(uintptr_t)frame_log_at(log, desc->position),
-                .iov_len = desc->frame_bytes,
-            };
-        }
-        joined_end = desc->position + desc->frame_bytes;
         send->total_bytes += desc->frame_bytes;
-        send->frames++;
+        if (recodes) {
+            history_send(core, conn, desc);
+        } else {
+            replayer_add(core, stream->log, send, desc);
+        }
     }
     core->replay_due_ns = core->time.now_ns; /* There is more, or its end is to be told. */
-    return index;
 }
 
 /* Returns what it took of the turn, in bytes. */
+static uint64_t replayer_send(struct core *core, struct conn *conn, struct replay *replay)
+{
+    struct send *send = sender_open_slot(core, conn);
+    send->is_replay = true;
+    sender_add_out(core, conn, send);
+    if (!replayer_pin(core, conn, replay, send)) {
+        sender_cancel_slot(core, send);
+        replayer_finish(core, replay, false);
+        return 0;
+    }
+    replayer_collect(core, conn, replay, send);
+    uint64_t cost = send->total_bytes + (send->to - send->from) * REPLAYER_LOOK_BYTES;
+    if (send->iov_count > 0) {
+        sender_queue_slot(core, send);
+        return cost;
+    }
+    if (conn->is_replayed) {
+        replayer_on_sent(core, conn, send->encoding, send->to);
+    }
+    sender_cancel_slot(core, send);
+    return conn->out.bytes > 0 ? cost * REPLAYER_RECODE_FACTOR : cost;
+}
+
+/* The same. */
 static uint64_t replayer_step(struct core *core, struct replay *replay)
 {
     struct conn *conn = core_conn(core, replay->conn);
-    const struct core_stream *stream = core_stream(core, conn);
     if (conn->state != CONN_STREAMING || conn->mode != CONN_PUSHED || conn->due_frames > 0 ||
         conn->out.bytes > 0) {
         return 0; /* First things first. Its turn comes again. */
@@ -348,7 +427,7 @@ static uint64_t replayer_step(struct core *core, struct replay *replay)
     }
     if (replay->seek_at != 0) {
         core->replay_due_ns = core->time.now_ns;
-        if (!replayer_seek_on(core, stream, replay)) {
+        if (!replayer_seek_on(core, replay)) {
             replayer_finish(core, replay, false);
         }
         return 0;
@@ -357,23 +436,7 @@ static uint64_t replayer_step(struct core *core, struct replay *replay)
         replayer_finish(core, replay, true);
         return 0;
     }
-    if (!frame_log_pin(stream->log, core->options.index, replay->cursor)) {
-        replayer_finish(core, replay, false);
-        return 0;
-    }
-    struct send *send = sender_open_slot(core, conn);
-    send->is_replay = true;
-    send->from = replay->cursor;
-    sender_add_out(core, conn, send);
-    send->to = replayer_collect(core, stream->log, replay, send);
-    uint64_t cost = send->total_bytes + (send->to - send->from) * REPLAYER_LOOK_BYTES;
-    if (send->iov_count == 0) {
-        replayer_on_sent(core, conn, send->to);
-        sender_cancel_slot(core, send);
-    } else {
-        sender_queue_slot(core, send);
-    }
-    return cost;
+    return replayer_send(core, conn, replay);
 }
 
 void replayer_run(struct core *core)

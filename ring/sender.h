@@ -47,6 +47,7 @@ struct send {
     uint64_t total_bytes;
     int64_t result;
     uint32_t frames;
+    uint8_t encoding; /* whose log its frames lie in, and from and to count in */
     bool is_pull;
     bool is_replay;
     bool is_lent;

@@ -5,16 +5,14 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/json_tick_read.h"
 #include "codec/running_hash.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
-
-#define ENCODINGS_LEVELS_MAX 64 /* of one side, in an image that is carried over */
+#include "src/recoder.h"
 
 enum encodings_state {
     ENCODINGS_IDLE,
-    ENCODINGS_SEEDING, /* Ticks are written; the images of quiet channels are being carried over. */
+    ENCODINGS_SEEDING, /* Ticks are written; frames of quiet channels are being carried over. */
     ENCODINGS_WRITTEN, /* The cores were told. */
 };
 
@@ -34,9 +32,7 @@ struct encodings {
     uint32_t written_mask; /* of those not idle, but for JSON */
     size_t payload_bytes_max;
     struct ws_deflate *deflate; /* NULL: JSON is not compressed */
-    struct md_update image;     /* as it was read back, with its levels */
-    struct md_level levels[2][ENCODINGS_LEVELS_MAX];
-    struct json_tick_room room;
+    struct recoder *recoder;    /* reads back what is carried over */
 };
 
 static int encodings_create_logs(struct encodings *encodings)
@@ -49,6 +45,7 @@ static int encodings_create_logs(struct encodings *encodings)
         if (error < 0) {
             return error;
         }
+        encodings->table[i].takes_json = i != CORE_ENCODING_SBE;
         encodings->count = i + 1;
     }
     return 0;
@@ -66,6 +63,9 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
         encodings->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
     }
     int error = encodings_create_logs(encodings);
+    if (error == 0) {
+        error = recoder_create(&encodings->recoder, options->channels);
+    }
     if (error == 0 && options->compresses) {
         struct ws_deflate_options deflate = {
             .level = WS_DEFLATE_LEVEL,
@@ -89,6 +89,7 @@ void encodings_destroy(struct encodings *encodings)
         frame_log_destroy(encodings->table[i].log);
     }
     ws_deflate_destroy(encodings->deflate);
+    recoder_destroy(encodings->recoder);
     free(encodings);
 }
 
@@ -205,41 +206,25 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     encodings->writers[encoding] = (struct encodings_writer){.state = ENCODINGS_SEEDING};
 }
 
-static bool encodings_read_image(struct encodings *encodings, const struct channel *channel,
-                                 const struct frame_log_image *image)
-{
-    size_t header_bytes = ws_frame_finished_header_bytes(image->frame);
-    encodings->room = (struct json_tick_room){
-        .bids = encodings->levels[0],
-        .asks = encodings->levels[1],
-        .level_count_max = ENCODINGS_LEVELS_MAX,
-    };
-    return json_tick_read(&encodings->image, &encodings->room, (enum md_type)channel->type,
-                          &channel->json_head, image->frame + header_bytes,
-                          image->frame_bytes - header_bytes);
-}
-
-/* Carries a channel's newest image over, unless a tick of it came since the encoding began. */
+/* Carries a channel's newest frame over, unless a tick of it came since the encoding began. */
 static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint32_t channel)
 {
     const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
     struct frame_log *log = encodings->table[encoding].log;
     struct frame_log_image image;
-    if (frame_log_has_frames(log, channel) || !frame_log_newest_image(json, channel, &image)) {
+    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);
-    bool is_read = encodings_read_image(encodings, known, &image);
-    encodings->image.channel = channel;
     struct encodings_tick tick = {
         .channel = channel,
         .group = known->group,
-        .update = is_read ? &encodings->image : NULL,
+        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
         .frame = image.frame,
         .frame_bytes = image.frame_bytes,
         .seq = image.seq,
         .ts_pub_ns = image.ts_pub_ns,
-        .flags = FRAME_FULL_IMAGE,
+        .flags = image.flags,
     };
     frame_log_set_next_seq(log, channel, known->group, image.seq);
     encodings_write_one(encodings, encoding, &tick);
@@ -256,9 +241,13 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
     if (writer->seed_next < channel_count) {
         return true;
     }
-    frame_log_publish(encodings->table[encoding].log);
+    struct core_encoding *shared = &encodings->table[encoding];
+    frame_log_publish(shared->log);
     writer->state = ENCODINGS_WRITTEN;
-    atomic_fetch_add(&encodings->table[encoding].run, 1);
+    /* A tick that is committed from now on is so in both logs. */
+    atomic_store(&shared->first, shared->log->write_index);
+    atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
+    atomic_fetch_add(&shared->run, 1);
     return false;
 }
 

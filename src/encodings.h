@@ -1,11 +1,11 @@
 /*
  * encodings: the frame logs other than JSON's, written while there are conns for them.
  *
- * JSON is always written: its log is the history. Another encoding begins with its first conn, with
- * the newest image of each channel that has one (read back from the JSON log), and ends
- * ENCODINGS_LINGER_NS after its last, so that a cut of all its clients leaves no hole. Ticks have
- * the same seq and ts_pub in all. A tick that an encoding cannot bear goes out in its log as the
- * JSON frame, so that its log never has a hole.
+ * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
+ * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
+ * and ends ENCODINGS_LINGER_NS after its last. Ticks have the same seq and ts_pub in all. A tick
+ * that an encoding cannot bear goes out in its log as the JSON frame, so that its log never has a
+ * hole.
  *
  * Owner    main creates it before the publisher and destroys it after the cores.
  * Threads  The publisher's only, but for what struct core_encoding says.
@@ -22,7 +22,7 @@
 #include "src/channels.h"
 
 #define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
-#define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest image is carried over at a time */
+#define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
 
 struct encodings;
 

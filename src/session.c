@@ -47,6 +47,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
     sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
     if (sessions->slab == NULL || sessions->pattern_conns == NULL ||
+        recoder_create(&sessions->recoder, options->channels) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
         return -ENOMEM;
@@ -75,6 +76,7 @@ void sessions_destroy(struct sessions *sessions)
     free(sessions->access_slab);
     free(sessions->pattern_conns);
     ws_inflate_destroy(sessions->inflate);
+    recoder_destroy(sessions->recoder);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     reply_deinit(&sessions->definitions);
@@ -435,6 +437,7 @@ const struct core_ops session_ops = {
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,
     .on_channel = session_on_channel,
+    .recode = session_recode,
     .on_replay_end = session_on_replay_end,
     .on_turn = session_on_turn,
     .on_subscriber = session_on_subscriber,

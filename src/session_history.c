@@ -10,6 +10,16 @@
 #define SESSION_SNAPSHOTS_MAX 1000 /* a message */
 #define SESSION_REPLAYED_MAX 1000  /* channels of a replay */
 
+/* ---- Frames of the JSON log ---- */
+
+const uint8_t *session_recode(void *context, uint32_t encoding, const struct frame_desc *desc,
+                              const uint8_t *frame, uint32_t *bytes_out)
+{
+    const struct sessions *sessions = context;
+    assert_always(encoding == CORE_ENCODING_SBE);
+    return recoder_to_sbe(sessions->recoder, desc, frame, bytes_out);
+}
+
 /* ---- Going on after a seq ---- */
 
 static bool session_is_same_epoch(const struct session_call *call)
@@ -329,7 +339,7 @@ static void session_refuse_replay(struct session_call *call, int result)
         snprintf(error.field, sizeof error.field, "data.from");
         snprintf(error.message, sizeof error.message,
                  "not all of it is in the log any more, which begins at %" PRIu64,
-                 core_log_begins_ns(call->core, call->conn));
+                 core_log_begins_ns(call->core));
     } else if (result == -EINVAL) {
         error.code = PROTOCOL_BAD_REQUEST;
         snprintf(error.field, sizeof error.field, "data.from");

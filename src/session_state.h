@@ -9,6 +9,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "src/recoder.h"
 #include "src/reply.h"
 #include "src/request.h"
 #include "src/session.h"
@@ -91,6 +92,7 @@ struct sessions {
     uint32_t *pattern_conns; /* conns that have patterns, in no order */
     uint32_t pattern_conn_count;
     struct ws_inflate *inflate; /* NULL: no compression */
+    struct recoder *recoder;
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
@@ -224,6 +226,8 @@ void session_subscribe_since(struct session_call *call, const struct session_nam
                              uint32_t channel);
 void session_snapshot(struct session_call *call);
 void session_replay(struct session_call *call);
+const uint8_t *session_recode(void *context, uint32_t encoding, const struct frame_desc *desc,
+                              const uint8_t *frame, uint32_t *bytes_out);
 void session_on_replay_end(void *context, struct core *core, uint32_t conn,
                            const struct core_replayed *channels, uint32_t count, bool is_whole);
 

@@ -35,7 +35,7 @@ static void client_connect(struct client *client)
     if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
         return;
     }
-    client->encoding = sim_random(4) == 0;
+    client->encoding = sim_random(world.second_is_rare ? 12 : 4) == 0;
     sim_peer_request(&client->peer, client->encoding == 1 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
                      SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
@@ -53,8 +53,15 @@ static void client_say(struct client *client, const char *text)
     sim_peer_send(&client->peer, WS_TEXT, text, strlen(text), SIZE_MAX);
 }
 
+/* Where it never was, and its encoding mostly neither. */
+static uint64_t client_far_back(uint32_t channel)
+{
+    uint64_t published = world.published[channel];
+    return published - sim_random(published < 200 ? published + 1 : 200);
+}
+
 /* To go on where it was: all of it, most of the time, in messages one after the other. Now and then
- * with a cursor that nobody can have. */
+ * with a cursor that nobody can have. Who has the second encoding also wants what was before it. */
 static void client_resume(struct client *client)
 {
     char text[MESSAGE_MAX];
@@ -62,11 +69,14 @@ static void client_resume(struct client *client)
     uint64_t leave_out = sim_random(3) == 0 ? 3 : UINT64_MAX;
     int length = 0;
     uint32_t count = 0;
+    client->epoch = client->epoch == 0 ? world.epoch : client->epoch;
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        if (client->cursors[channel] == 0 || sim_random(leave_out) == 0) {
+        bool goes_far = client->encoding == 1 && client->epoch == world.epoch &&
+                        world.published[channel] > 0 && sim_random(2) == 0;
+        if (!goes_far && (client->cursors[channel] == 0 || sim_random(leave_out) == 0)) {
             continue;
         }
-        uint64_t seq = client->cursors[channel] - 1;
+        uint64_t seq = goes_far ? client_far_back(channel) : client->cursors[channel] - 1;
         seq += sim_random(200) == 0 ? sim_random(3) : 0;
         seq -= sim_random(50) == 0 ? sim_random(seq + 1) : 0;
         if (count == 0) {
@@ -334,7 +344,13 @@ static void client_on_frame(struct client *client, const char *text, size_t coun
     }
     struct expected *expected = &client->channels[channel];
     EXPECT(seq <= world.published[channel]);
-    EXPECT(frame_payload(published, client->encoding, channel, seq) == count);
+    uint32_t encoding = text[0] == 'D' ? 0 : 1;
+    bool is_as_json = encoding != client->encoding;
+    /* Only the past, from before its encoding began. */
+    EXPECT(!is_as_json || (world.encodings[1].takes_json && client->encoding == 1 &&
+                           seq <= expected->past_seq && client->once_seq == 0));
+    world.as_json += is_as_json;
+    EXPECT(frame_payload(published, encoding, channel, seq) == count);
     EXPECT(memcmp(published, text, count) == 0);
     EXPECT(expected->next != NOT_EXPECTED || client->once_seq != 0);
     client->received++;
@@ -445,6 +461,8 @@ static void client_read(struct client *client)
         client->state = CLIENT_READY;
         if (sim_random(4) > 0) {
             client_resume(client);
+        } else if (client->encoding == 1) {
+            (void)client_replay(client);
         }
     }
 }

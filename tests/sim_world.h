@@ -99,9 +99,12 @@ struct sim_world {
     uint64_t next_publish_ns;
     uint64_t gaps, frames, closes, ends, runs, lags;
     uint64_t resumed, resumed_in_part, past_frames, snapshots, images, replays, whole_replays;
+    uint64_t recoded, as_json; /* frames of the first encoding's log for who has the second */
     uint32_t epoch;
-    bool never_encodes; /* Who wants the second encoding waits in vain. */
-    bool drains;        /* It is drained before it is stopped. */
+    bool never_encodes;   /* Who wants the second encoding waits in vain. */
+    bool second_is_rare;  /* Few want it, so that it ends and begins often. */
+    bool second_is_small; /* A core gets on faster in its log. */
+    bool drains;          /* It is drained before it is stopped. */
     uint64_t drains_at_ns;
     uint64_t replaced_bytes, late_count;
 };

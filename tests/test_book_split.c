@@ -61,7 +61,7 @@ static struct md_update pass_through_json(const struct md_depth *part)
 {
     struct md_update update = {.type = MD_DEPTH, .depth = *part, .ts_event_ns = UINT64_MAX / 4};
     update.ts_recv_ns = update.ts_event_ns;
-    struct json_tick_room room = {read_bids, read_asks, LEVELS, ""};
+    struct json_tick_room room = {read_bids, read_asks, LEVELS, "", ""};
     struct md_update read;
     size_t bytes =
         json_tick_encode(payload, sizeof payload, &head, &update, UINT64_MAX / 4, UINT64_MAX / 4);

@@ -117,15 +117,18 @@ static void a_client_goes(void)
     atomic_fetch_sub(&table[CORE_ENCODING_SBE].conn_count, 1);
 }
 
-/* The seq and ts_pub of each frame in a log, in order. */
-static void expect_same_ticks(uint64_t json_first)
+/* The seq and ts_pub of each frame in a log, in order, from where it says that it began. */
+static void expect_same_ticks(uint64_t count)
 {
     struct frame_log *json = encodings_json_log(encodings);
     struct frame_log *log = table[CORE_ENCODING_SBE].log;
-    uint64_t index = frame_log_head(log);
-    for (uint64_t other = frame_log_head(json); other > json_first; other--) {
-        const struct frame_desc *one = frame_log_desc(json, other - 1);
-        const struct frame_desc *two = frame_log_desc(log, --index);
+    uint64_t first = atomic_load(&table[CORE_ENCODING_SBE].first);
+    uint64_t json_first = atomic_load(&table[CORE_ENCODING_SBE].json_first);
+    assert_int_equal(frame_log_head(log) - first, count);
+    assert_int_equal(frame_log_head(json) - json_first, count);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct frame_desc *one = frame_log_desc(json, json_first + i);
+        const struct frame_desc *two = frame_log_desc(log, first + i);
         assert_int_equal(one->channel, two->channel);
         assert_int_equal(one->seq, two->seq);
         assert_int_equal(one->ts_pub_ns, two->ts_pub_ns);
@@ -145,7 +148,7 @@ static void what_nobody_asks_for_is_not_written(void **state)
     assert_int_equal(frame_log_head(encodings_json_log(encodings)), 1);
 }
 
-static void it_begins_with_the_newest_image_of_each_channel(void **state)
+static void it_begins_with_the_newest_frame_of_each_channel(void **state)
 {
     (void)state;
     struct frame_log *log = table[CORE_ENCODING_SBE].log;
@@ -162,23 +165,23 @@ static void it_begins_with_the_newest_image_of_each_channel(void **state)
     assert_true(encodings_poll(encodings, now_ns)); /* There is more than one poll's worth. */
     assert_false(is_written());
     uint32_t last = SYMBOLS * 2 - 2;
-    publish(last, 900); /* Its newest image is not the one of before. */
+    publish(last, 900); /* Its newest frame is not the one of before. */
     poll_until_done();
     assert_true(is_written());
-    assert_int_equal(frame_log_head(log), SYMBOLS);
-    for (uint64_t index = 0; index < SYMBOLS; index++) {
+    assert_int_equal(frame_log_head(log), 2 * SYMBOLS);
+    for (uint64_t index = 0; index < 2 * SYMBOLS; index++) {
         const struct frame_desc *desc = frame_log_desc(log, index);
-        assert_int_equal(desc->group, MD_QUOTE);
+        assert_int_equal(desc->group, desc->channel % 2 == 0 ? MD_QUOTE : MD_TRADE);
+        assert_int_equal(desc->flags, desc->channel % 2 == 0 ? FRAME_FULL_IMAGE : 0);
         assert_int_equal(desc->seq,
                          desc->channel == last ? (SYMBOLS - 1) % 3 + 2 : desc->channel / 2 % 3 + 1);
     }
     /* From here on all channels go on where JSON's are. */
-    uint64_t json_first = frame_log_head(encodings_json_log(encodings));
     for (uint32_t i = 0; i <= empty; i++) {
         publish(i, 7);
     }
     publish(open_channel(SYMBOLS + 1, MD_TRADE), 8);
-    expect_same_ticks(json_first);
+    expect_same_ticks(empty + 2);
 }
 
 static void it_ends_long_after_its_last_client(void **state)
@@ -267,7 +270,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_nobody_asks_for_is_not_written, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(it_begins_with_the_newest_image_of_each_channel, set_up,
+        cmocka_unit_test_setup_teardown(it_begins_with_the_newest_frame_of_each_channel, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_ends_long_after_its_last_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),

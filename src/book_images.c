@@ -7,7 +7,6 @@
 
 #include "codec/base/check.h"
 #include "codec/ws_frame.h"
-#include "src/book_split.h"
 
 static void book_images_free(struct book_image *image)
 {
@@ -18,14 +17,22 @@ static void book_images_free(struct book_image *image)
 
 int book_images_create(struct book_images **images_out)
 {
-    *images_out = calloc(1, sizeof **images_out);
-    return *images_out == NULL ? -ENOMEM : 0;
+    struct book_images *images = calloc(1, sizeof *images);
+    if (images == NULL) {
+        return -ENOMEM;
+    }
+    images->making.number = BOOK_IMAGES_NONE;
+    *images_out = images;
+    return 0;
 }
 
 void book_images_destroy(struct book_images *images)
 {
     for (uint32_t i = 0; images != NULL && i < BOOK_IMAGES_MAX; i++) {
         book_images_free(&images->slots[i].image);
+    }
+    if (images != NULL) {
+        free(images->making.levels);
     }
     free(images);
 }
@@ -142,56 +149,85 @@ static bool book_images_put(struct book_image *image, const struct book_images_s
     return true;
 }
 
-static int book_images_fill(struct book_image *image, const struct book_images_source *source,
-                            const struct md_depth *whole)
+static bool book_images_end(struct book_images *images, int error)
+{
+    struct book_images_slot *slot = &images->slots[images->making.number];
+    free(images->making.levels);
+    images->making.levels = NULL;
+    images->making.number = BOOK_IMAGES_NONE;
+    if (error != 0) {
+        book_images_free(&slot->image);
+        slot->image.error = error;
+    }
+    atomic_fetch_add_explicit(&images->bytes, slot->image.capacity, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&images->asked_count, 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->state, BOOK_IMAGES_READY, memory_order_release);
+    return true;
+}
+
+void book_images_begin(struct book_images *images, uint32_t number,
+                       const struct book_images_source *source)
+{
+    const struct book *book = source->book;
+    assert_always(images->making.number == BOOK_IMAGES_NONE);
+    images->slots[number].image = (struct book_image){.as_of = source->as_of, .error = -ENODATA};
+    images->making.number = number;
+    images->making.source = *source;
+    images->making.done = 0;
+    images->making.is_counted = false;
+    if (book == NULL || !book->is_whole) {
+        return;
+    }
+    images->slots[number].image.error = -ENOMEM;
+    images->making.levels = book_images_levels(book);
+    if (images->making.levels != NULL) {
+        images->slots[number].image.error = 0;
+        images->making.whole = (struct md_depth){
+            .action = MD_SNAPSHOT,
+            .bids = images->making.levels,
+            .asks = images->making.levels + book->bids.count,
+            .bid_count = book->bids.count,
+            .ask_count = book->asks.count,
+        };
+        images->making.split = book_split_begin(&images->making.whole, source->payload_bytes_max);
+    }
+}
+
+/* One part counted, or made. 1: there are more; 0: that was all; else an error. */
+static int book_images_step(struct book_images *images, struct book_image *image)
 {
     struct md_depth part;
     bool has_failed;
-    struct book_split split = book_split_begin(whole, source->payload_bytes_max);
-    while (book_split_next(&split, &part, &has_failed)) {
-        image->part_count++;
-    }
-    image->ends = calloc(image->part_count, sizeof *image->ends);
-    if (has_failed || image->ends == NULL) {
-        return -ENOMEM;
-    }
-    split = book_split_begin(whole, source->payload_bytes_max);
-    for (uint32_t i = 0; book_split_next(&split, &part, &has_failed); i++) {
-        if (!book_images_put(image, source, &part, i)) {
-            return -ENOMEM;
+    if (book_split_next(&images->making.split, &part, &has_failed)) {
+        if (!images->making.is_counted) {
+            image->part_count++;
+            return 1;
         }
+        return book_images_put(image, &images->making.source, &part, images->making.done++)
+                   ? 1
+                   : -ENOMEM;
     }
-    return 0;
+    if (has_failed || images->making.is_counted) {
+        return has_failed ? -EMSGSIZE : 0;
+    }
+    images->making.is_counted = true;
+    images->making.split =
+        book_split_begin(&images->making.whole, images->making.source.payload_bytes_max);
+    image->ends = calloc(image->part_count, sizeof *image->ends);
+    return image->ends == NULL ? -ENOMEM : 1;
 }
 
-void book_images_make(struct book_images *images, uint32_t number,
-                      const struct book_images_source *source)
+bool book_images_go_on(struct book_images *images)
 {
-    struct book_images_slot *slot = &images->slots[number];
-    struct book_image *image = &slot->image;
-    const struct book *book = source->book;
-    *image = (struct book_image){.as_of = source->as_of, .error = -ENODATA};
-    if (book != NULL && book->is_whole) {
-        struct md_level *levels = book_images_levels(book);
-        image->error = -ENOMEM;
-        if (levels != NULL) {
-            struct md_depth whole = {
-                .action = MD_SNAPSHOT,
-                .bids = levels,
-                .asks = levels + book->bids.count,
-                .bid_count = book->bids.count,
-                .ask_count = book->asks.count,
-            };
-            image->error = book_images_fill(image, source, &whole);
-            free(levels);
+    struct book_image *image = &images->slots[images->making.number].image;
+    if (image->error != 0) {
+        return book_images_end(images, image->error);
+    }
+    for (uint32_t i = 0; i < BOOK_IMAGES_STEPS; i++) {
+        int result = book_images_step(images, image);
+        if (result <= 0) {
+            return book_images_end(images, result);
         }
     }
-    if (image->error != 0) {
-        int error = image->error;
-        book_images_free(image);
-        image->error = error;
-    }
-    atomic_fetch_add_explicit(&images->bytes, image->capacity, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&images->asked_count, 1, memory_order_relaxed);
-    atomic_store_explicit(&slot->state, BOOK_IMAGES_READY, memory_order_release);
+    return false;
 }

@@ -14,11 +14,13 @@
 #include <stdint.h>
 
 #include "src/book.h"
+#include "src/book_split.h"
 #include "src/channels.h"
 
 #define BOOK_IMAGES_MAX 1024              /* at a time, of all cores */
 #define BOOK_IMAGES_BYTES_MAX (64u << 20) /* of them; then they wait, */
 #define BOOK_IMAGES_SHARE 9               /* as each does for so many times its own making */
+#define BOOK_IMAGES_STEPS 4               /* parts that are counted or made with a call: 1 ms */
 #define BOOK_IMAGES_NONE UINT32_MAX
 
 enum book_images_state {
@@ -43,11 +45,31 @@ struct book_images_slot {
     struct book_image image;
 };
 
+struct book_images_source {
+    const struct channel *channel;
+    const struct book *book; /* NULL, or not whole: there is none */
+    uint64_t as_of;
+    uint64_t ts_event_ns, ts_recv_ns, ts_pub_ns;
+    size_t payload_bytes_max;
+};
+
 struct book_images {
     _Atomic uint32_t asked_count;
     _Atomic uint64_t bytes;
-    uint32_t next;   /* the publisher's own: which is looked at first */
-    uint64_t due_ns; /* its own, too: the next is not made before */
+
+    /* The publisher's own. */
+    uint32_t next;   /* which is looked at first */
+    uint64_t due_ns; /* nothing is done before */
+    struct {
+        uint32_t number; /* BOOK_IMAGES_NONE: nothing is being made */
+        struct book_images_source source;
+        struct md_level *levels; /* the book's, as it was at the beginning */
+        struct md_depth whole;
+        struct book_split split;
+        uint32_t done;   /* parts */
+        bool is_counted; /* how many there are, before the first is made */
+    } making;
+
     struct book_images_slot slots[BOOK_IMAGES_MAX];
 };
 
@@ -68,17 +90,11 @@ static inline bool book_images_are_asked(struct book_images *images)
     return atomic_load_explicit(&images->asked_count, memory_order_acquire) > 0;
 }
 
-/* The publisher: a slot whose image is to be made now, or BOOK_IMAGES_NONE. */
+/* The publisher: a slot whose image is to be begun now, or BOOK_IMAGES_NONE. */
 uint32_t book_images_next(struct book_images *images, uint64_t now_ns);
-struct book_images_source {
-    const struct channel *channel;
-    const struct book *book; /* NULL, or not whole: there is none */
-    uint64_t as_of;
-    uint64_t ts_event_ns, ts_recv_ns, ts_pub_ns;
-    size_t payload_bytes_max;
-};
-/* Makes it. */
-void book_images_make(struct book_images *images, uint32_t number,
-                      const struct book_images_source *source);
+/* Takes what the book is now, and makes the image, some parts with each call. true: it is done. */
+void book_images_begin(struct book_images *images, uint32_t number,
+                       const struct book_images_source *source);
+bool book_images_go_on(struct book_images *images);
 
 #endif

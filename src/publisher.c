@@ -619,20 +619,15 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
 }
 
-/* A book that a client asks for; one a poll, and no more than a tenth of the time is spent on
- * them. Returns when the next one is due. */
-static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_ns)
+/* Begins the next book that a client asks for. false: it is not time for it. */
+static bool publisher_begin_image(struct publisher *publisher, uint64_t now_ns)
 {
     struct book_images *images = publisher->book_images;
-    if (images == NULL || !book_images_are_asked(images)) {
-        return UINT64_MAX;
-    }
     uint32_t number = book_images_next(images, now_ns);
     if (number == BOOK_IMAGES_NONE) {
-        return now_ns < images->due_ns ? images->due_ns : now_ns + NS_PER_MS;
+        return false;
     }
     uint32_t channel = images->slots[number].channel;
-    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
     struct book_images_source source = {
         .channel = channels_get(publisher->channels, channel),
         .as_of = frame_log_next_seq(publisher->log, channel) - 1,
@@ -641,9 +636,29 @@ static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_
     };
     source.book =
         derived_book(&publisher->derived, channel, &source.ts_event_ns, &source.ts_recv_ns);
-    book_images_make(images, number, &source);
+    book_images_begin(images, number, &source);
+    return true;
+}
+
+/* Books that clients ask for, a piece a poll; a tenth of the time is spent on them at most. Returns
+ * when the next piece is due. */
+static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_ns)
+{
+    struct book_images *images = publisher->book_images;
+    if (images == NULL || !book_images_are_asked(images)) {
+        return UINT64_MAX;
+    }
+    if (now_ns < images->due_ns) {
+        return images->due_ns;
+    }
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    if (images->making.number == BOOK_IMAGES_NONE && !publisher_begin_image(publisher, now_ns)) {
+        return now_ns + NS_PER_MS;
+    }
+    if (book_images_go_on(images)) {
+        publisher_wake_cores(publisher);
+    }
     images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
-    publisher_wake_cores(publisher);
     return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
 }
 

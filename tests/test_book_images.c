@@ -43,7 +43,10 @@ static void make(uint32_t number, const struct book *book)
         .ts_pub_ns = 7,
         .payload_bytes_max = 65531,
     };
-    book_images_make(images, number, &source);
+    book_images_begin(images, number, &source);
+    while (!book_images_go_on(images)) {
+        assert_null(book_images_get(images, number));
+    }
 }
 
 static void slots_run_out_and_come_back(void **state)

@@ -48,8 +48,8 @@
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
 /* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
 #define MAIN_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
-/* Of them, opened after the clients' listeners: signals, the publisher's ring, libmicrohttpd's three, pages
- * of /proc that main and the admin server read. */
+/* Of them, opened after the clients' listeners: signals, the publisher's ring, three of
+ * libmicrohttpd, and files of /proc that main and the admin server read. */
 #define MAIN_OWN_FDS 11
 #define MAIN_USER_TIMEOUT_MS_MIN 10000
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"

@@ -19,6 +19,7 @@
 
 #define SQ_ENTRIES 4096
 #define CQ_ENTRIES 32768
+#define RING_DIVISOR_MAX 16
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
 #define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */
 #define BUFFER_GROUP 0
@@ -262,20 +263,26 @@ static void *bench_thread_run(void *argument)
     return NULL;
 }
 
+/* All rings of an ordinary user count towards one limit: a smaller one, if need be. What does not
+ * fit into its queues waits. */
+static int bench_thread_set_up_ring(struct bench_thread *thread)
+{
+    int error = -ENOMEM;
+    for (uint32_t divisor = 1; error == -ENOMEM && divisor <= RING_DIVISOR_MAX; divisor *= 2) {
+        struct io_uring_params params = {
+            .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
+            .cq_entries = CQ_ENTRIES / divisor,
+        };
+        error = io_uring_queue_init_params(SQ_ENTRIES / divisor, &thread->ring, &params);
+    }
+    return error;
+}
+
 static int bench_thread_open_ring(struct bench_thread *thread)
 {
-    struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
-                 IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
-        .cq_entries = CQ_ENTRIES,
-    };
     size_t ring_bytes = BENCH_RECV_BUFFERS * sizeof(struct io_uring_buf);
-    int error = io_uring_queue_init_params(SQ_ENTRIES, &thread->ring, &params);
-    while (error == -ENOMEM && params.cq_entries > SQ_ENTRIES) {
-        /* All rings of an ordinary user count towards one limit. What does not fit, waits. */
-        params.cq_entries /= 2;
-        error = io_uring_queue_init_params(SQ_ENTRIES, &thread->ring, &params);
-    }
+    int error = bench_thread_set_up_ring(thread);
     if (error != 0) {
         return error;
     }

@@ -312,7 +312,10 @@ class Loans(unittest.TestCase):
             self.assertIsNotNone(gap, frames)
             self.assertGreater(frames, 100)
             # All of it has been acknowledged, and nothing is lent any more: loopback copies.
-            self.assertTrue(wait_until(lambda: server.core_sum("lent_bytes_held") == 0))
+            def held_while_it_reads():
+                client.socket.recv(1 << 18)
+                return server.core_sum("lent_bytes_held")
+            self.assertTrue(wait_until(lambda: held_while_it_reads() == 0, 30))
             self.assertGreater(server.core_sum("lent_bytes_copied"), 0)
             client.close()
             healthy.socket.shutdown(socket.SHUT_RDWR)

@@ -422,7 +422,9 @@ class Drain(unittest.TestCase):
             begin = time.monotonic()
             while not all(len(client.tracker.next_seq) == 5 for client in clients):
                 await asyncio.sleep(0.05)
-                self.assertLess(time.monotonic() - begin, 90)
+                behind = [len(client.tracker.next_seq) for client in clients
+                          if len(client.tracker.next_seq) != 5]
+                self.assertLess(time.monotonic() - begin, 90, (len(behind), behind[:5]))
             begin = time.monotonic()
             server.signal(signal.SIGTERM)
             while not any(client.notice for client in clients):

@@ -522,7 +522,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-/* Nothing bounds how long the kernel may be short of memory; that the core waits is told. */
+/* Nothing bounds how long the kernel may be short of memory, so the wait is reported. */
 static void core_wait_for_kernel(struct core *core, uint64_t *since_ns)
 {
     struct core_time time;

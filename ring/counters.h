@@ -84,7 +84,7 @@ struct core_counters {
     counter laps;           /* conns passed by the writer */
     counter core_laps;      /* times the core itself was passed */
     counter recv_no_buffer; /* -ENOBUFS */
-    counter cq_overflow;    /* a bug counter: must stay 0 */
+    counter cq_overflow;    /* enters after which the completion queue had overflowed */
     counter position;       /* gauge: index of the next frame to fan out */
     counter turns;          /* of its loop: at least ten a second, while it lives */
     /* Time from ts_pub to the end of the flush that sent it, per turn: bucket b counts

@@ -137,8 +137,13 @@ struct core {
     struct timer_wheel wheel;
     struct core_time time;
 
-    struct conn_queue ready; /* conns with something to send */
-    struct conn_queue pulls; /* conns that pull */
+    struct conn_queue ready;   /* conns with something to send */
+    struct conn_queue pulls;   /* conns that pull */
+    struct conn_queue waiting; /* conns whose messages wait for their turn */
+    uint64_t spent;            /* units of the slice, */
+    uint64_t slice_units;      /* which ends with so many, */
+    uint64_t turn_spent;       /* and of the slices of this turn before it */
+    uint64_t pull_steps;       /* of the conns that pull, in this turn */
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;

@@ -26,6 +26,11 @@ bool core_has_drained(struct core *core, uint32_t index)
     return core_conn(core, index)->out.bytes == 0;
 }
 
+bool core_has_room(struct core *core, uint32_t index, size_t bytes)
+{
+    return core_conn(core, index)->out.bytes + bytes <= out_pool_share(&core->out_pool);
+}
+
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
 {
     conn_close(core, core_conn(core, index), code, reason, "closed by the server");

@@ -22,7 +22,8 @@ static const uint8_t conn_next_states[] = {
 
 static bool conn_has_operations(const struct conn *conn)
 {
-    return conn->recv_armed || conn->writable_armed || conn->shutdown_armed;
+    return conn->recv_armed || conn->writable_armed || conn->shutdown_armed ||
+           conn->sub_first != SUB_NONE;
 }
 
 static void conn_enter(struct core *core, struct conn *conn, enum conn_state next)
@@ -610,6 +611,27 @@ void core_hold(struct core *core, uint32_t index)
     }
 }
 
+/* A conn that ends: thousands of subscriptions take several turns. */
+static void conn_drop_subscriptions(struct core *core, struct conn *conn)
+{
+    core_drop_subscriptions(core, conn);
+    if (conn->sub_first != SUB_NONE) {
+        conn_wait(core, conn);
+    }
+}
+
+static void conn_drop_on(struct core *core, struct conn *conn)
+{
+    while (conn->sub_first != SUB_NONE && !core_slice_is_over(core)) {
+        core_drop_some(core, conn);
+    }
+    if (conn->sub_first != SUB_NONE) {
+        conn_wait(core, conn);
+    } else {
+        conn_on_operation_ended(core, conn);
+    }
+}
+
 /* It is not held any more, and what it has sent is forgotten. */
 static void conn_forget_unread(struct core *core, struct conn *conn)
 {
@@ -695,11 +717,13 @@ void conn_run_waiting(struct core *core)
          left--) {
         struct conn *conn = core_conn(core, conn_queue_pop(&core->waiting));
         conn->is_waiting = false;
+        conn_begin_slice(core, CORE_SLICE_UNITS);
         if (conn->state == CONN_STREAMING) {
-            conn_begin_slice(core, CORE_SLICE_UNITS);
             conn_go_on(core, conn);
-            conn_end_slice(core);
+        } else if (conn->sub_first != SUB_NONE) {
+            conn_drop_on(core, conn);
         }
+        conn_end_slice(core);
     }
 }
 
@@ -953,7 +977,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     }
     conn->close_code = code;
     conn->close_text = text;
-    core_drop_subscriptions(core, conn);
+    conn_drop_subscriptions(core, conn);
     conn_release_input(core, conn);
     conn_forget_unread(core, conn);
     size_t payload_bytes = ws_close_payload(payload, code, reason);
@@ -986,7 +1010,7 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
     if (!conn_is_open(conn)) {
         return;
     }
-    core_drop_subscriptions(core, conn);
+    conn_drop_subscriptions(core, conn);
     sender_forget_due(conn);
     puller_release(core, conn);
     conn_release_input(core, conn);

@@ -160,11 +160,10 @@ static bool request_read_type(struct request *request, struct request_error *err
 
 static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay free");
 
-/* Whether the symbol is none of those before it; then it gets a slot. Where too many share their
+/* Whether a symbol is one of those before it; otherwise it gets a slot. Where too many share their
  * slots, which only an adversary achieves, a repeated one is taken for new. */
-static bool request_is_new_symbol(const struct request *request,
-                                  const struct request_symbol *symbol,
-                                  uint16_t slots[REQUEST_SLOTS])
+static bool request_find_symbol(const struct request *request, const struct request_symbol *symbol,
+                                uint16_t slots[REQUEST_SLOTS])
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < symbol->bytes; i++) {
@@ -175,18 +174,18 @@ static bool request_is_new_symbol(const struct request *request,
         uint16_t *slot = &slots[(hash + probe) % REQUEST_SLOTS];
         if (*slot == 0) {
             *slot = (uint16_t)(1 + request->symbol_count);
-            return true;
+            return false;
         }
         const struct request_symbol *other = &request->symbols[*slot - 1];
         if (other->bytes == symbol->bytes &&
             memcmp(other->text, symbol->text, symbol->bytes) == 0) {
-            return false;
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
-/* Strings of an array, or one: each once, in the order they came. false: no memory. */
+/* Strings of an array, or one. false: no memory. */
 static bool request_keep_symbols(struct request *request, const json_t *symbols)
 {
     uint16_t slots[REQUEST_SLOTS] = {0};
@@ -203,12 +202,12 @@ static bool request_keep_symbols(struct request *request, const json_t *symbols)
     char *text = (char *)&request->symbols[count];
     for (size_t i = 0; i < count; i++) {
         const json_t *string = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
-        struct request_symbol symbol = {.text = text, .bytes = json_string_length(string)};
+        struct request_symbol symbol = {.text = text,
+                                        .bytes = (uint32_t)json_string_length(string)};
         memcpy(text, json_string_value(string), symbol.bytes + 1);
-        if (request_is_new_symbol(request, &symbol, slots)) {
-            request->symbols[request->symbol_count++] = symbol;
-            text += symbol.bytes + 1;
-        }
+        text += symbol.bytes + 1;
+        symbol.is_repeated = request_find_symbol(request, &symbol, slots);
+        request->symbols[request->symbol_count++] = symbol;
     }
     return true;
 }
@@ -764,6 +763,12 @@ struct request_cursor request_cursor(const struct request *request, uint32_t ind
 uint32_t request_units(size_t payload_bytes)
 {
     return REQUEST_UNITS + (uint32_t)payload_bytes / REQUEST_UNIT_BYTES;
+}
+
+bool request_is_repeated(const struct request *request, uint32_t index)
+{
+    assert_always(index < request->symbol_count);
+    return request->symbols[index].is_repeated;
 }
 
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out)

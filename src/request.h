@@ -81,7 +81,7 @@ struct request {
                                            that came after it. */
     char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
     uint32_t types;                     /* bit mask of enum md_type; 0: not given */
-    uint32_t symbol_count;              /* each once; 0: not given */
+    uint32_t symbol_count;              /* 0: not given */
     uint32_t cursor_count;
     struct variant variant; /* all that the message asks for, of whatever type */
     bool has_policy;
@@ -103,7 +103,8 @@ struct request {
 
 struct request_symbol {
     const char *text; /* terminated */
-    size_t bytes;
+    uint32_t bytes;
+    bool is_repeated; /* It was named before in this message. */
 };
 
 struct request_cursor {
@@ -118,6 +119,8 @@ void request_deinit(struct request *request);
 
 /* The symbol or pattern at index; valid until request_deinit. */
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out);
+
+bool request_is_repeated(const struct request *request, uint32_t index);
 
 /* A cursor of RESUME. */
 struct request_cursor request_cursor(const struct request *request, uint32_t index);

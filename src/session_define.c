@@ -61,8 +61,12 @@ static bool session_define_covered(struct session_call *call, uint32_t i,
 
 static bool session_define_name(struct session_call *call, const struct session_name *name)
 {
+    const struct scope *scope = session_scope(call->sessions, call->conn);
+    if (name->is_repeated || !scope_covers(scope, name->text, name->bytes, name->type)) {
+        return true;
+    }
     if (session_is_pattern(name)) {
-        if (!session_is_good_pattern(name)) {
+        if (!session_has_pattern(call->session, name)) {
             return true;
         }
         session_set_pattern(&call->at.pattern, name);

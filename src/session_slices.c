@@ -39,6 +39,7 @@ bool session_for_each_name(struct session_call *call,
             struct session_name name = {.type = (enum md_type)at->type};
             name.text = request_symbol(call->request, at->name, &name.bytes);
             name.variant = session_variant(call, name.type);
+            name.is_repeated = request_is_repeated(call->request, at->name);
             if (!visit(call, &name)) {
                 return false;
             }

@@ -162,6 +162,7 @@ struct session_name {
     size_t bytes;
     enum md_type type;
     struct variant variant;
+    bool is_repeated; /* in its message */
 };
 
 static inline struct session *session_of(struct sessions *sessions, uint32_t conn)
@@ -260,9 +261,10 @@ struct session_name session_channel_name(const struct channel *channel);
 void session_refuse(struct session_call *call, const struct session_name *name,
                     enum protocol_code code, const char *message);
 bool session_is_pattern(const struct session_name *name);
-bool session_is_good_pattern(const struct session_name *name);
 /* A pattern without settings; name: a good one. */
 void session_set_pattern(struct session_pattern *pattern, const struct session_name *name);
+/* Whether the client subscribes to it, or to the whole type. */
+bool session_has_pattern(const struct session *session, const struct session_name *name);
 /* A variant's group is no type: no pattern covers it. */
 bool session_covers(const struct session_pattern *pattern, const struct channel *channel);
 /* The policy that the request asks for, or its type's own. */

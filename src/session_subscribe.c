@@ -21,8 +21,10 @@ enum session_name_step {
 
 struct session_name session_channel_name(const struct channel *channel)
 {
-    return (struct session_name){channel->symbol, channel->symbol_bytes,
-                                 (enum md_type)channel->type, channel->variant};
+    return (struct session_name){.text = channel->symbol,
+                                 .bytes = channel->symbol_bytes,
+                                 .type = (enum md_type)channel->type,
+                                 .variant = channel->variant};
 }
 
 static struct session_name session_pattern_name(const struct session_pattern *pattern)
@@ -103,6 +105,18 @@ void session_set_pattern(struct session_pattern *pattern, const struct session_n
         .bytes = (uint8_t)name->bytes,
     };
     memcpy(pattern->text, name->text, name->bytes);
+}
+
+static bool session_is_star(const struct session_name *name)
+{
+    return name->bytes == 1 && name->text[0] == '*';
+}
+
+bool session_has_pattern(const struct session *session, const struct session_name *name)
+{
+    return session_is_star(name)
+               ? (session->star_types & (1u << name->type)) != 0
+               : session_find_pattern(session, name) < session_pattern_count(session);
 }
 
 static int session_add_pattern(struct session_call *call, const struct session_name *name,
@@ -275,12 +289,7 @@ bool session_is_pattern(const struct session_name *name)
     return memchr(name->text, '*', name->bytes) != NULL;
 }
 
-static bool session_is_star(const struct session_name *name)
-{
-    return name->bytes == 1 && name->text[0] == '*';
-}
-
-bool session_is_good_pattern(const struct session_name *name)
+static bool session_is_good_pattern(const struct session_name *name)
 {
     uint32_t stars = 0;
     for (size_t i = 0; i < name->bytes; i++) {

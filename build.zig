@@ -120,6 +120,7 @@ const src = Folder{
         "session_books.c",
         "session_define.c",
         "session_history.c",
+        "session_slices.c",
         "session_status.c",
         "session_subscribe.c",
         "token.c",
@@ -228,6 +229,7 @@ const test_names = [_][]const u8{
     "session",
     "session_access",
     "session_history",
+    "session_slices",
     "session_variants",
     "standard_fds",
     "subs",
@@ -253,6 +255,7 @@ const tests_with_session_double = [_][]const u8{
     "session",
     "session_access",
     "session_history",
+    "session_slices",
     "session_variants",
 };
 const threaded_tests = [_][]const u8{

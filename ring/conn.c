@@ -22,7 +22,8 @@ static const uint8_t conn_next_states[] = {
 
 static bool conn_has_operations(const struct conn *conn)
 {
-    return conn->recv_armed || conn->writable_armed || conn->shutdown_armed;
+    return conn->recv_armed || conn->writable_armed || conn->shutdown_armed ||
+           conn->sub_first != SUB_NONE;
 }
 
 static void conn_enter(struct core *core, struct conn *conn, enum conn_state next)
@@ -56,10 +57,22 @@ static void conn_cancel(struct core *core, const struct conn *conn, enum core_op
     io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, index));
 }
 
-/* A client whose answers pile up is not read from until they have gone. */
+/* Its answers pile up. */
+static bool conn_is_full(const struct core *core, const struct conn *conn)
+{
+    return conn->out.bytes > CONN_OUT_PAUSE_BYTES ||
+           conn->out.bytes > out_pool_share(&core->out_pool);
+}
+
+/* Such a client is not read from, nor is one whose messages wait for their turn. */
+static bool conn_is_to_pause(const struct core *core, const struct conn *conn)
+{
+    return conn->is_held || conn->has_unread || conn_is_full(core, conn);
+}
+
 static void conn_pause_recv(struct core *core, struct conn *conn)
 {
-    if (conn->out.bytes > CONN_OUT_PAUSE_BYTES && !conn->recv_paused && conn->recv_armed) {
+    if (!conn->recv_paused && conn->recv_armed && conn_is_to_pause(core, conn)) {
         conn->recv_paused = true;
         conn_cancel(core, conn, OP_RECV);
     }
@@ -67,7 +80,7 @@ static void conn_pause_recv(struct core *core, struct conn *conn)
 
 static void conn_resume_recv(struct core *core, struct conn *conn)
 {
-    if (conn->recv_paused && conn->out.bytes <= CONN_OUT_PAUSE_BYTES) {
+    if (conn->recv_paused && !conn_is_to_pause(core, conn)) {
         conn->recv_paused = false;
         if (!conn->recv_armed && conn_is_open(conn)) {
             conn_arm_recv(core, conn);
@@ -199,10 +212,12 @@ void conn_open(struct core *core, int fd, bool is_unix)
     uint32_t generation = conn->generation;
     bool is_ready = conn->is_ready;             /* It may still be on these lists; */
     bool is_pull_queued = conn->is_pull_queued; /* they skip what has nothing to do. */
+    bool is_waiting = conn->is_waiting;
     memset(conn, 0, sizeof *conn);
     conn->generation = generation;
     conn->is_ready = is_ready;
     conn->is_pull_queued = is_pull_queued;
+    conn->is_waiting = is_waiting;
     conn->fd = fd;
     conn->is_unix = is_unix;
     conn->extent_first = CONN_NONE;
@@ -445,6 +460,7 @@ static void conn_on_close_frame(struct core *core, struct conn *conn,
 static void conn_on_message(struct core *core, struct conn *conn, const struct ws_message *message)
 {
     counter_add(&core->counters->messages_in, 1);
+    core_spend(core, CONN_MESSAGE_UNITS);
     switch (message->opcode) {
     case WS_PING:
         conn_queue_frame(core, conn, WS_PONG, message->payload, message->payload_bytes);
@@ -486,14 +502,25 @@ static enum ws_status conn_inflate(struct core *core, struct conn *conn, struct 
 {
     struct ws_inflate *inflate =
         core->options.ops->inflate_of(core->options.context, core, conn_index(core, conn));
-    return ws_inflate_message(inflate, message, core->inflated, core->options.message_bytes_max);
+    enum ws_status status =
+        ws_inflate_message(inflate, message, core->inflated, core->options.message_bytes_max);
+    core_spend(core, CONN_INFLATE_UNITS + (uint32_t)message->payload_bytes / CONN_UNIT_BYTES);
+    return status;
 }
 
-/* All bytes are consumed, unless the conn ends on the way. */
-static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
+/* Whether its next message is to wait. */
+static bool conn_must_wait(const struct core *core, const struct conn *conn)
+{
+    return conn->is_held || core_slice_is_over(core) || conn_is_full(core, conn);
+}
+
+/* Returns how many bytes are done with: all, unless what follows a message must wait. */
+static size_t conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
 {
     struct ws_decoder fresh;
     struct ws_decoder *decoder = &fresh;
+    size_t total = count;
+    bool goes_on = true;
     if (conn->input != CONN_NONE) {
         decoder = &core_input(core, conn->input)->decoder;
     } else {
@@ -501,7 +528,7 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
         fresh.inflates = conn->inflates;
     }
     /* Ends: each round consumes bytes, or is the last. */
-    while (conn->state == CONN_STREAMING) {
+    while (conn->state == CONN_STREAMING && goes_on) {
         struct ws_message message;
         size_t consumed;
         enum ws_status status = ws_decode(decoder, bytes, count, &consumed, &message);
@@ -513,6 +540,9 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
         if (status == WS_OK) {
             conn_on_message(core, conn, &message);
             conn_renew_input(core, conn, message.opcode);
+            /* What a decoder of this call holds cannot wait. */
+            goes_on =
+                !conn_must_wait(core, conn) || (decoder == &fresh && !ws_decoder_is_idle(decoder));
         } else if (status == WS_NEED_BUFFER ||
                    (status == WS_NEED_MORE && decoder == &fresh && !ws_decoder_is_idle(decoder))) {
             struct conn_input *input = conn_take_input(core, conn);
@@ -527,6 +557,173 @@ static void conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, si
     }
     if (conn->input != CONN_NONE && conn->state == CONN_STREAMING && ws_decoder_is_idle(decoder)) {
         conn_release_input(core, conn);
+    }
+    return conn->state == CONN_STREAMING ? total - count : total;
+}
+
+/* ---- Slices ---- */
+
+void core_spend(struct core *core, uint32_t units)
+{
+    core->spent += units;
+}
+
+bool core_slice_is_over(const struct core *core)
+{
+    return core->spent >= core->slice_units;
+}
+
+static void conn_begin_slice(struct core *core, uint64_t units)
+{
+    core->spent = 0;
+    core->slice_units = units;
+}
+
+static void conn_end_slice(struct core *core)
+{
+    uint64_t longest = atomic_load_explicit(&core->counters->slice_units_max, memory_order_relaxed);
+    core->turn_spent += core->spent;
+    if (core->spent > longest) {
+        counter_set(&core->counters->slice_units_max, core->spent);
+    }
+}
+
+static void conn_wait(struct core *core, struct conn *conn)
+{
+    if (!conn->is_waiting) {
+        conn->is_waiting = true;
+        conn_queue_push(&core->waiting, conn_index(core, conn));
+    }
+}
+
+void core_hold(struct core *core, uint32_t index)
+{
+    struct conn *conn = core_conn(core, index);
+    sender_settle(core, conn);
+    if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED) {
+        puller_start(core, conn, core_stream(core, conn)->position);
+    }
+    if (conn->state == CONN_STREAMING) {
+        conn->is_held = true;
+        counter_add(&core->counters->messages_held, 1);
+        conn_pause_recv(core, conn);
+        conn_wait(core, conn);
+    }
+}
+
+/* A conn that ends: thousands of subscriptions take several turns. */
+static void conn_drop_subscriptions(struct core *core, struct conn *conn)
+{
+    core_drop_subscriptions(core, conn);
+    if (conn->sub_first != SUB_NONE) {
+        conn_wait(core, conn);
+    }
+}
+
+static void conn_drop_on(struct core *core, struct conn *conn)
+{
+    while (conn->sub_first != SUB_NONE && !core_slice_is_over(core)) {
+        core_drop_some(core, conn);
+    }
+    if (conn->sub_first != SUB_NONE) {
+        conn_wait(core, conn);
+    } else {
+        conn_on_operation_ended(core, conn);
+    }
+}
+
+/* It is not held any more, and what it has sent is forgotten. */
+static void conn_forget_unread(struct core *core, struct conn *conn)
+{
+    conn->is_held = false;
+    if (conn->has_unread) {
+        conn->has_unread = false;
+        out_chain_clear(&core->out_pool, &core_history(core, conn)->unread);
+    }
+}
+
+static void conn_keep_unread(struct core *core, struct conn *conn, const uint8_t *bytes,
+                             size_t count)
+{
+    struct out_chain *unread = &core_history(core, conn)->unread;
+    if (!conn->has_unread) {
+        out_chain_init(unread);
+    }
+    if (unread->bytes + count > out_pool_share(&core->out_pool) ||
+        out_chain_append(&core->out_pool, unread, bytes, count) < 0) {
+        conn->close_code = 4108;
+        counter_add(&core->counters->closed_slow, 1);
+        conn_abort(core, conn, "no room for the messages that it sent");
+        return;
+    }
+    conn->has_unread = true;
+    conn_pause_recv(core, conn);
+    if (!conn_is_full(core, conn)) {
+        conn_wait(core, conn);
+    }
+}
+
+/* Messages of a conn, or parts of them. */
+static void conn_take_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
+{
+    size_t taken = 0;
+    if (conn->state == CONN_STREAMING && !conn_is_to_pause(core, conn) &&
+        core->turn_spent < CORE_READ_UNITS) {
+        conn_begin_slice(core, CORE_FIRST_SLICE_UNITS);
+        taken = conn_decode(core, conn, bytes, count);
+        conn_end_slice(core);
+    }
+    if (conn->state == CONN_STREAMING && taken < count) {
+        conn_keep_unread(core, conn, bytes + taken, count - taken);
+    }
+}
+
+static void conn_decode_unread(struct core *core, struct conn *conn)
+{
+    uint8_t bytes[CORE_RECV_BUFFER_BYTES];
+    struct out_chain *unread = &core_history(core, conn)->unread;
+    while (conn->has_unread && !conn_must_wait(core, conn)) {
+        size_t count = out_chain_copy(&core->out_pool, unread, bytes, sizeof bytes);
+        size_t taken = conn_decode(core, conn, bytes, count);
+        if (conn->has_unread) { /* It has not ended. */
+            out_chain_consume(&core->out_pool, unread, taken);
+            conn->has_unread = unread->bytes > 0;
+        }
+    }
+}
+
+static void conn_go_on(struct core *core, struct conn *conn)
+{
+    if (conn->is_held &&
+        core->options.ops->on_continue(core->options.context, core, conn_index(core, conn),
+                                       core->time.now_ns)) {
+        conn->is_held = false;
+        sender_mark_ready(core, conn);
+    }
+    conn_decode_unread(core, conn);
+    if (conn->state != CONN_STREAMING) {
+        return;
+    }
+    if (conn->is_held || (conn->has_unread && !conn_is_full(core, conn))) {
+        conn_wait(core, conn);
+    }
+    conn_resume_recv(core, conn);
+}
+
+void conn_run_waiting(struct core *core)
+{
+    core->turn_spent = 0;
+    for (uint32_t left = core->waiting.count; left > 0 && core->turn_spent < CORE_TURN_UNITS;
+         left--) {
+        struct conn *conn = core_conn(core, conn_queue_pop(&core->waiting));
+        conn->is_waiting = false;
+        conn_begin_slice(core, CORE_SLICE_UNITS);
+        if (conn->state == CONN_STREAMING) {
+            conn_go_on(core, conn);
+        } else if (conn->sub_first != SUB_NONE) {
+            conn_drop_on(core, conn);
+        }
+        conn_end_slice(core);
     }
 }
 
@@ -546,8 +743,8 @@ static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t
         size_t rest_bytes = input->handshake_bytes - head_bytes;
         memcpy(rest, input->bytes + head_bytes, rest_bytes);
         conn_release_input(core, conn);
-        conn_decode(core, conn, rest, rest_bytes);
-        conn_decode(core, conn, bytes + taken, count - taken);
+        conn_take_bytes(core, conn, rest, rest_bytes);
+        conn_take_bytes(core, conn, bytes + taken, count - taken);
     } else if (taken < count) {
         conn_abort(core, conn, "too many bytes before the handshake was answered");
     }
@@ -558,13 +755,13 @@ static void conn_on_bytes(struct core *core, struct conn *conn, uint8_t *bytes, 
     conn->missed_pongs = 0;
     counter_add(&core->counters->bytes_in, count);
     if (conn->state == CONN_STREAMING) {
-        conn_decode(core, conn, bytes, count);
+        conn_take_bytes(core, conn, bytes, count);
     } else if (conn->state == CONN_HANDSHAKING && conn->input != CONN_NONE) {
         conn_collect_handshake(core, conn, bytes, count);
     } else if (conn->state == CONN_HANDSHAKING) {
         size_t head_bytes = conn_on_handshake(core, conn, bytes, count);
         if (head_bytes > 0) {
-            conn_decode(core, conn, bytes + head_bytes, count - head_bytes);
+            conn_take_bytes(core, conn, bytes + head_bytes, count - head_bytes);
         } else if (conn->state == CONN_HANDSHAKING) {
             struct conn_input *input = conn_take_input(core, conn);
             memcpy(input->bytes, bytes, count);
@@ -596,8 +793,11 @@ void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cq
     } else if (cqe->res != -ECANCELED) {
         conn_abort(core, conn, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
     }
-    if (!more && conn_is_open(conn) && !conn->recv_paused && !conn->recv_armed) {
-        conn_arm_recv(core, conn);
+    if (!conn->recv_armed && conn_is_open(conn) && !conn->recv_paused) {
+        conn->recv_paused = conn_is_to_pause(core, conn);
+        if (!conn->recv_paused) {
+            conn_arm_recv(core, conn);
+        }
     }
     conn_on_operation_ended(core, conn);
 }
@@ -631,6 +831,9 @@ void conn_queue_frame(struct core *core, struct conn *conn, enum ws_opcode opcod
 
 void conn_on_sent(struct core *core, struct conn *conn)
 {
+    if (conn->has_unread && !conn->is_held && !conn_is_full(core, conn)) {
+        conn_wait(core, conn);
+    }
     conn_resume_recv(core, conn);
     if (conn->state != CONN_CLOSING || conn->out.bytes > 0) {
         return;
@@ -686,6 +889,14 @@ static void conn_send_ping(struct core *core, struct conn *conn)
     conn_queue_frame(core, conn, WS_PING, &conn->ping_sent_ns, sizeof conn->ping_sent_ns);
 }
 
+/* It neither gets frames nor waits for some. */
+static bool conn_is_idle(struct core *core, const struct conn *conn)
+{
+    return conn->sub_count == 0 && conn->group_mask == 0 && !conn->is_replayed && !conn->is_held &&
+           (core->options.ops->is_wanted == NULL ||
+            !core->options.ops->is_wanted(core->options.context, core, conn_index(core, conn)));
+}
+
 static void conn_check_deadlines(struct core *core, struct conn *conn)
 {
     uint64_t now_ns = core->time.now_ns;
@@ -693,7 +904,7 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
         now_ns >= core_input(core, conn->input)->since_ns + core->options.half_message_ns) {
         counter_add(&core->counters->closed_protocol, 1);
         conn_close(core, conn, 4005, "half a message for too long", "half a message for too long");
-    } else if (conn->sub_count == 0 && conn->group_mask == 0 &&
+    } else if (conn_is_idle(core, conn) &&
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);
         conn_close(core, conn, 4114, "idle", "idle");
@@ -766,8 +977,9 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     }
     conn->close_code = code;
     conn->close_text = text;
-    core_drop_subscriptions(core, conn);
+    conn_drop_subscriptions(core, conn);
     conn_release_input(core, conn);
+    conn_forget_unread(core, conn);
     size_t payload_bytes = ws_close_payload(payload, code, reason);
     conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
     if (conn->state == CONN_STREAMING) {
@@ -798,10 +1010,11 @@ void conn_abort(struct core *core, struct conn *conn, const char *text)
     if (!conn_is_open(conn)) {
         return;
     }
-    core_drop_subscriptions(core, conn);
+    conn_drop_subscriptions(core, conn);
     sender_forget_due(conn);
     puller_release(core, conn);
     conn_release_input(core, conn);
+    conn_forget_unread(core, conn);
     if (conn->has_encoding) {
         atomic_fetch_sub(&core_stream(core, conn)->encoding->conn_count, 1);
     }

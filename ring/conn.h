@@ -23,6 +23,9 @@
 
 #define CONN_NONE UINT32_MAX
 #define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
+#define CONN_MESSAGE_UNITS 8       /* what a message costs, whatever it says: see core_spend */
+#define CONN_INFLATE_UNITS 20
+#define CONN_UNIT_BYTES 64 /* inflated for a unit */
 #define CONN_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
 #define CONN_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
@@ -97,6 +100,9 @@ struct conn {
     bool is_replayed; /* has one of core->replays */
     bool in_history;  /* struct conn_history counts; it stays in pull mode */
     bool reads_json;  /* in_history, and what its own log does not have: see core_source() */
+    bool is_waiting;  /* on core->waiting */
+    bool is_held;     /* a message of its is being answered in slices; it stays in pull mode */
+    bool has_unread;  /* messages of its wait in struct conn_history */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -129,6 +135,7 @@ struct conn_history {
     uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
     /* Where conn->group_lag_mask says so. */
     uint16_t group_max_lag_ms[CORE_GROUPS_MAX];
+    struct out_chain unread; /* While conn->has_unread: received, and not looked at yet. */
 };
 
 static inline bool conn_is_open(const struct conn *conn)
@@ -155,6 +162,8 @@ struct conn_input {
 
 void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
+/* A slice for each conn whose messages wait, until CORE_TURN_UNITS are spent. */
+void conn_run_waiting(struct core *core);
 void conn_on_timer(struct core *core, struct timer *timer);
 /* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
 void conn_queue(struct core *core, struct conn *conn, const void *bytes, size_t count);

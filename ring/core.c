@@ -248,6 +248,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->free_conns, conns * sizeof *core->free_conns);
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
+    core_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
     core_unmap(core->inputs, core->input_count * core->input_bytes);
@@ -271,6 +272,7 @@ static int core_map_all(struct core *core)
     core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
+    core->waiting.conns = core_map(conns * sizeof *core->waiting.conns, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
@@ -278,8 +280,8 @@ static int core_map_all(struct core *core)
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
         core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
-        core->extents == NULL || core->batch == NULL || core->inputs == NULL ||
-        core->free_inputs == NULL || core->inflated == NULL) {
+        core->waiting.conns == NULL || core->extents == NULL || core->batch == NULL ||
+        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -289,6 +291,7 @@ static int core_map_all(struct core *core)
     core->replay_due_ns = UINT64_MAX;
     core->ready.capacity = core->slab_count;
     core->pulls.capacity = core->slab_count;
+    core->waiting.capacity = core->slab_count;
     for (uint32_t i = 0; i < core->slab_count; i++) {
         core->free_conns[i] = core->slab_count - 1 - i;
     }
@@ -515,7 +518,8 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     uint64_t due_ns = timer_wheel_next_ns(&core->wheel);
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->replay_due_ns < due_ns ? core->replay_due_ns : due_ns;
-    if (core->ready.count > 0 || core->pulls.count > 0 || due_ns <= core->time.now_ns) {
+    if (core->ready.count > 0 || core->pulls.count > 0 || core->waiting.count > 0 ||
+        due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;
@@ -676,6 +680,7 @@ static void core_turn(struct core *core)
     sender_flush_ready(core);
     replayer_run(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
+    conn_run_waiting(core);
     core_sleep(core, worked || is_telling ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
     core->options.clock(core->options.context, &core->time);

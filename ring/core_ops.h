@@ -105,11 +105,16 @@ struct core_ops {
     /* A whole text or binary message; payload may be changed in place. */
     void (*on_message)(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
                        uint8_t *payload, size_t payload_bytes, uint64_t now_ns);
+    /* A request that core_hold was called for: its next slice. true: it is answered. May be NULL
+     * where core_hold is not called. */
+    bool (*on_continue)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
     /* For conns that were opened only. The index may be reused afterwards. */
     void (*on_close)(void *context, struct core *core, uint32_t conn,
                      const struct core_conn_end *end);
     /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */
     void (*on_quiet)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* Whether a client without subscriptions wants something, so that it is not idle. NULL: no. */
+    bool (*is_wanted)(void *context, struct core *core, uint32_t conn);
     /* This conn has used up half of what it may lag. Once, until it has caught up. */
     void (*on_lag)(void *context, struct core *core, uint32_t conn, const struct core_lag *lag);
     /* The server is to stop: this conn is closed in close_ns, all are in end_ns. */

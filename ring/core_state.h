@@ -137,8 +137,13 @@ struct core {
     struct timer_wheel wheel;
     struct core_time time;
 
-    struct conn_queue ready; /* conns with something to send */
-    struct conn_queue pulls; /* conns that pull */
+    struct conn_queue ready;   /* conns with something to send */
+    struct conn_queue pulls;   /* conns that pull */
+    struct conn_queue waiting; /* conns whose messages wait for their turn */
+    uint64_t spent;            /* units of the slice, */
+    uint64_t slice_units;      /* which ends with so many, */
+    uint64_t turn_spent;       /* and of the slices of this turn before it */
+    uint64_t pull_steps;       /* of the conns that pull, in this turn */
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;
@@ -239,7 +244,10 @@ void core_flush(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, struct core_stream *stream);
+#define CORE_DROP_SUBS 256 /* dropped at once, of a conn that ends; the rest in later turns */
+#define CORE_DROP_UNITS 4  /* see core_spend */
 void core_drop_subscriptions(struct core *core, struct conn *conn);
+void core_drop_some(struct core *core, struct conn *conn);
 /* error: 0, or what to complain of in the log. */
 void core_pause_accept(struct core *core, int error);
 

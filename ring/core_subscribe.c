@@ -26,6 +26,11 @@ bool core_has_drained(struct core *core, uint32_t index)
     return core_conn(core, index)->out.bytes == 0;
 }
 
+bool core_has_room(struct core *core, uint32_t index, size_t bytes)
+{
+    return core_conn(core, index)->out.bytes + bytes <= out_pool_share(&core->out_pool);
+}
+
 void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
 {
     conn_close(core, core_conn(core, index), code, reason, "closed by the server");
@@ -284,11 +289,17 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
     return 0;
 }
 
-void core_drop_subscriptions(struct core *core, struct conn *conn)
+void core_drop_some(struct core *core, struct conn *conn)
 {
-    while (conn->sub_first != SUB_NONE) {
+    for (uint32_t left = CORE_DROP_SUBS; left > 0 && conn->sub_first != SUB_NONE; left--) {
         core_remove_sub(core, conn, conn->sub_first);
     }
+    core_spend(core, CORE_DROP_SUBS * CORE_DROP_UNITS);
+}
+
+void core_drop_subscriptions(struct core *core, struct conn *conn)
+{
+    core_drop_some(core, conn);
     for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
         if ((conn->group_mask & (1u << group)) != 0) {
             core_remove_group(core, conn, group);

@@ -333,7 +333,7 @@ static int history_find_newest(const struct core *core, const struct core_stream
 static bool history_has_room(const struct core *core, const struct conn *conn, uint64_t bytes)
 {
     return conn->out.bytes + bytes <= CORE_SNAPSHOT_BYTES_MAX &&
-           out_pool_is_half_free(&core->out_pool);
+           conn->out.bytes + bytes <= out_pool_share(&core->out_pool);
 }
 
 uint64_t core_find_snapshots(struct core *core, uint32_t index, struct core_snapshot *snapshots,

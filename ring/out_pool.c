@@ -110,6 +110,23 @@ void out_chain_consume(struct out_pool *pool, struct out_chain *chain, size_t co
     chain->last = OUT_NONE;
 }
 
+size_t out_chain_copy(const struct out_pool *pool, const struct out_chain *chain, uint8_t *out,
+                      size_t bytes_max)
+{
+    size_t bytes = 0;
+    size_t skip = chain->sent_bytes;
+    for (uint32_t index = chain->first; index != OUT_NONE && bytes < bytes_max;) {
+        const struct out_block *block = &pool->blocks[index];
+        size_t piece = block->used_bytes - skip;
+        piece = piece < bytes_max - bytes ? piece : bytes_max - bytes;
+        memcpy(out + bytes, block->bytes + skip, piece);
+        bytes += piece;
+        skip = 0;
+        index = block->next;
+    }
+    return bytes;
+}
+
 uint32_t out_chain_gather(const struct out_pool *pool, const struct out_chain *chain,
                           struct iovec *iov, uint32_t iov_max, size_t *bytes_out)
 {

@@ -165,6 +165,9 @@ static void puller_settle_mode(struct core *core, struct conn *conn)
     if (conn->in_history && history_is_over(core, conn)) {
         conn->in_history = false;
     }
+    if (conn->is_held) {
+        return; /* It is enqueued when its message is answered. */
+    }
     if (conn->cursor == core_stream(core, conn)->position && !conn->sweeping && !conn->in_history) {
         puller_release(core, conn);
         if (conn->out.bytes > 0) {
@@ -322,7 +325,10 @@ static bool puller_sweep_is_full(const struct conn *conn)
 static void puller_sweep_on(struct core *core, struct conn *conn)
 {
     struct core_stream *stream = core_stream(core, conn);
-    while (conn->sweep_sub != SUB_NONE && !puller_sweep_is_full(conn)) {
+    uint64_t last_step = core->pull_steps + PULLER_SWEEP_STEPS;
+    while (conn->sweep_sub != SUB_NONE && !puller_sweep_is_full(conn) &&
+           core->pull_steps < last_step) {
+        core->pull_steps++;
         struct sub *sub = &stream->subs.records[conn->sweep_sub];
         conn->sweep_sub = sub->conn_next;
         struct puller_entry entry;
@@ -330,7 +336,9 @@ static void puller_sweep_on(struct core *core, struct conn *conn)
             puller_bring_up(core, conn, sub->channel, &entry);
         }
     }
-    while (conn->sweep_channel < core->channel_count && !puller_sweep_is_full(conn)) {
+    while (conn->sweep_channel < core->channel_count && !puller_sweep_is_full(conn) &&
+           core->pull_steps < last_step) {
+        core->pull_steps++;
         uint32_t channel = conn->sweep_channel++;
         struct puller_entry entry;
         if (stream->channels[channel].last_seq > 0 && conn->group_mask != 0 &&
@@ -531,6 +539,7 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
         index++;
     }
     *iov_count_out = iov_count;
+    core->pull_steps += index - conn->cursor;
     return index;
 }
 
@@ -579,7 +588,7 @@ static uint64_t puller_prepare(struct core *core, struct conn *conn, struct iove
                                uint32_t *iov_count_out, uint32_t *frames_out)
 {
     uint64_t to = conn->cursor;
-    if (conn->out.bytes >= PULLER_SWEEP_BYTES || conn->state != CONN_STREAMING) {
+    if (conn->out.bytes >= PULLER_SWEEP_BYTES || conn->state != CONN_STREAMING || conn->is_held) {
         return to;
     }
     if (history_is_seeking(core, conn)) {
@@ -641,7 +650,8 @@ void puller_run(struct core *core)
         return;
     }
     turns = turns < PULLER_CONNS_PER_TURN ? turns : PULLER_CONNS_PER_TURN;
-    for (; turns > 0 && core->pulls.count > 0; turns--) {
+    core->pull_steps = 0;
+    for (; turns > 0 && core->pulls.count > 0 && core->pull_steps < PULLER_TURN_STEPS; turns--) {
         sender_begin(core, SENDER_BATCH_MAX);
         struct conn *conn = core_conn(core, conn_queue_pop(&core->pulls));
         conn->is_pull_queued = false;

@@ -17,7 +17,9 @@ struct core_stream;
 #define PULLER_BYTES_MAX (128 * KIB)
 #define PULLER_IOVS_MAX 256
 #define PULLER_CONNS_PER_TURN 64
-#define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued */
+#define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued, */
+#define PULLER_SWEEP_STEPS 2048  /* or so many channels looked at */
+#define PULLER_TURN_STEPS 16384  /* frames and channels looked at in a turn, all conns together */
 #define PULLER_SEQS_BYTES_MAX (64 * MIB)
 
 /* Bits of a next seq: */

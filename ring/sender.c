@@ -582,8 +582,13 @@ void sender_submit(struct core *core)
 
 static void sender_add_due(struct core *core, struct conn *conn)
 {
-    if (conn->mode != CONN_PUSHED || !conn_is_open(conn) ||
-        (conn->due_frames == 0 && conn->out.bytes == 0)) {
+    if (conn->state != CONN_STREAMING) {
+        sender_forget_due(conn); /* It still has subscriptions that are about to be dropped. */
+        if (!conn_is_open(conn)) {
+            return;
+        }
+    }
+    if (conn->mode != CONN_PUSHED || (conn->due_frames == 0 && conn->out.bytes == 0)) {
         return;
     }
     const struct core_stream *stream = core_stream(core, conn);

@@ -155,6 +155,69 @@ static bool request_read_type(struct request *request, struct request_error *err
 
 /* ---- Symbols and types ---- */
 
+#define REQUEST_SLOTS 2048 /* to find a symbol that is given twice; a power of two */
+#define REQUEST_PROBES_MAX 16
+
+static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay free");
+
+/* Whether a symbol is one of those before it; otherwise it gets a slot. Where too many share their
+ * slots, which only an adversary achieves, a repeated one is taken for new. */
+static bool request_find_symbol(const struct request *request, const struct request_symbol *symbol,
+                                uint16_t slots[REQUEST_SLOTS])
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < symbol->bytes; i++) {
+        hash = (hash ^ (uint8_t)symbol->text[i]) * UINT64_C(0x100000001b3);
+    }
+    hash ^= hash >> 32;
+    for (uint32_t probe = 0; probe < REQUEST_PROBES_MAX; probe++) {
+        uint16_t *slot = &slots[(hash + probe) % REQUEST_SLOTS];
+        if (*slot == 0) {
+            *slot = (uint16_t)(1 + request->symbol_count);
+            return false;
+        }
+        const struct request_symbol *other = &request->symbols[*slot - 1];
+        if (other->bytes == symbol->bytes &&
+            memcmp(other->text, symbol->text, symbol->bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Strings of an array, or one. false: no memory. */
+static bool request_keep_symbols(struct request *request, const json_t *symbols)
+{
+    uint16_t slots[REQUEST_SLOTS] = {0};
+    size_t count = json_is_array(symbols) ? json_array_size(symbols) : 1;
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *symbol = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
+        text_bytes += json_string_length(symbol) + 1;
+    }
+    request->symbols = malloc(count * sizeof *request->symbols + text_bytes);
+    if (request->symbols == NULL) {
+        return false;
+    }
+    char *text = (char *)&request->symbols[count];
+    for (size_t i = 0; i < count; i++) {
+        const json_t *string = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
+        struct request_symbol symbol = {.text = text,
+                                        .bytes = (uint32_t)json_string_length(string)};
+        memcpy(text, json_string_value(string), symbol.bytes + 1);
+        text += symbol.bytes + 1;
+        symbol.is_repeated = request_find_symbol(request, &symbol, slots);
+        request->symbols[request->symbol_count++] = symbol;
+    }
+    return true;
+}
+
+static bool request_fail_memory(struct request_error *error)
+{
+    error->retry = true;
+    return request_fail(error, PROTOCOL_INTERNAL, "", "no memory for the message");
+}
+
 static bool request_read_symbols(struct request *request, const json_t *data,
                                  struct request_error *error)
 {
@@ -162,10 +225,8 @@ static bool request_read_symbols(struct request *request, const json_t *data,
     if (symbols == NULL) {
         return true;
     }
-    request->symbols = symbols;
-    request->symbol_count = 1;
     if (json_is_string(symbols)) {
-        return true;
+        return request_keep_symbols(request, symbols) || request_fail_memory(error);
     }
     if (!json_is_array(symbols) || json_array_size(symbols) == 0) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "data.symbols",
@@ -175,13 +236,16 @@ static bool request_read_symbols(struct request *request, const json_t *data,
         return request_fail(error, PROTOCOL_LIMIT_EXCEEDED, "data.symbols",
                             "at most %d symbols a message", REQUEST_SYMBOLS_MAX);
     }
-    request->symbol_count = (uint32_t)json_array_size(symbols);
-    for (size_t i = 0; i < request->symbol_count; i++) {
+    for (size_t i = 0; i < json_array_size(symbols); i++) {
         if (!json_is_string(json_array_get(symbols, i))) {
             return request_fail_at(error, PROTOCOL_BAD_REQUEST, "data.symbols", i,
                                    "a symbol must be a string");
         }
     }
+    if (!request_keep_symbols(request, symbols)) {
+        return request_fail_memory(error);
+    }
+    json_array_clear(symbols); /* Much larger than what is kept. */
     return true;
 }
 
@@ -481,6 +545,25 @@ static bool request_read_cursor(const char *key, const json_t *value, struct req
                         "a cursor must be an integer, the last seq received of channel %s", key);
 }
 
+static bool request_keep_cursors(struct request *request, json_t *cursors)
+{
+    const char *key;
+    json_t *value;
+    request->cursors = malloc(json_object_size(cursors) * sizeof *request->cursors);
+    if (request->cursors == NULL) {
+        return false;
+    }
+    json_object_foreach(cursors, key, value)
+    {
+        request->cursors[request->cursor_count++] = (struct request_cursor){
+            .channel = (uint32_t)strtoul(key, NULL, 10),
+            .seq = (uint64_t)json_integer_value(value),
+        };
+    }
+    json_object_clear(cursors);
+    return true;
+}
+
 static bool request_read_resume(struct request *request, const json_t *data,
                                 struct request_error *error)
 {
@@ -501,7 +584,9 @@ static bool request_read_resume(struct request *request, const json_t *data,
             return false;
         }
     }
-    request->cursors = cursors;
+    if (!request_keep_cursors(request, cursors)) {
+        return request_fail_memory(error);
+    }
     if (!request_read_epoch(request, data, "data.epoch", error) ||
         !request_read_delivery(request, data, error)) {
         return false;
@@ -660,6 +745,8 @@ bool request_parse(struct request *request, const uint8_t *payload, size_t paylo
 void request_deinit(struct request *request)
 {
     json_decref(request->root);
+    free(request->symbols);
+    free(request->cursors);
     request->root = NULL;
     request->symbols = NULL;
     request->token = NULL;
@@ -667,26 +754,26 @@ void request_deinit(struct request *request)
     request->epoch = NULL;
 }
 
-bool request_next_cursor(const struct request *request, void **at, uint32_t *channel_out,
-                         uint64_t *seq_out)
+struct request_cursor request_cursor(const struct request *request, uint32_t index)
 {
-    json_t *cursors = request->cursors;
-    *at = *at == NULL ? json_object_iter(cursors) : json_object_iter_next(cursors, *at);
-    if (*at == NULL) {
-        return false;
-    }
-    *channel_out = (uint32_t)strtoul(json_object_iter_key(*at), NULL, 10);
-    *seq_out = (uint64_t)json_integer_value(json_object_iter_value(*at));
-    return true;
+    assert_always(index < request->cursor_count);
+    return request->cursors[index];
+}
+
+uint32_t request_units(size_t payload_bytes)
+{
+    return REQUEST_UNITS + (uint32_t)payload_bytes / REQUEST_UNIT_BYTES;
+}
+
+bool request_is_repeated(const struct request *request, uint32_t index)
+{
+    assert_always(index < request->symbol_count);
+    return request->symbols[index].is_repeated;
 }
 
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out)
 {
     assert_always(index < request->symbol_count);
-    const json_t *symbol = request->symbols;
-    if (json_is_array(symbol)) {
-        symbol = json_array_get(symbol, index);
-    }
-    *bytes_out = json_string_length(symbol);
-    return json_string_value(symbol);
+    *bytes_out = request->symbols[index].bytes;
+    return request->symbols[index].text;
 }

@@ -3,9 +3,10 @@
  *
  * Owner    The caller: request_deinit after every request_parse, also after a fault.
  * Threads  The caller's. Pure but for allocation (jansson's).
- * Memory   The parsed JSON, until request_deinit; symbols are borrowed from it.
- * Errors   A protocol code with the path of the field and a message that says what is valid.
- * Source   docs/protocol.md.
+ * Memory   Until request_deinit: symbols and cursors, in one block each of about the message's
+ * size, and what is left of the parsed JSON without them. A request may be moved. Errors   A
+ * protocol code with the path of the field and a message that says what is valid. Source
+ * docs/protocol.md.
  */
 #ifndef RINGCAST_SRC_REQUEST_H
 #define RINGCAST_SRC_REQUEST_H
@@ -27,6 +28,8 @@
 #define REQUEST_SEQ_MAX INT64_C(1000000000000000) /* as from and to of REPLAY; above: a time */
 #define REQUEST_SPEED_MAX 1000
 #define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
+#define REQUEST_UNITS 20     /* for reading a message, and one more for each */
+#define REQUEST_UNIT_BYTES 4
 #define REQUEST_PATTERN_STARS_MAX 4
 /* A longer one could only match symbols that are too long. */
 #define REQUEST_PATTERN_BYTES_MAX (MD_SYMBOL_BYTES_MAX + REQUEST_PATTERN_STARS_MAX)
@@ -79,7 +82,8 @@ struct request {
     char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
     uint32_t types;                     /* bit mask of enum md_type; 0: not given */
     uint32_t symbol_count;              /* 0: not given */
-    struct variant variant;             /* all that the message asks for, of whatever type */
+    uint32_t cursor_count;
+    struct variant variant; /* all that the message asks for, of whatever type */
     bool has_policy;
     enum lag_policy policy; /* when has_policy */
     bool has_max_lag;
@@ -92,9 +96,20 @@ struct request {
     size_t token_bytes;
     struct core_replay replay; /* of REPLAY */
 
-    void *root;    /* The parsed JSON. */
-    void *symbols; /* An array or one string, in it. */
-    void *cursors; /* An object, in it. */
+    void *root; /* The parsed JSON. */
+    struct request_symbol *symbols;
+    struct request_cursor *cursors;
+};
+
+struct request_symbol {
+    const char *text; /* terminated */
+    uint32_t bytes;
+    bool is_repeated; /* It was named before in this message. */
+};
+
+struct request_cursor {
+    uint32_t channel;
+    uint64_t seq;
 };
 
 /* true, or false and the fault in *error_out. */
@@ -105,9 +120,13 @@ void request_deinit(struct request *request);
 /* The symbol or pattern at index; valid until request_deinit. */
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out);
 
-/* The cursors of RESUME, one by one; *at: NULL at the start. false: that was all. */
-bool request_next_cursor(const struct request *request, void **at, uint32_t *channel_out,
-                         uint64_t *seq_out);
+bool request_is_repeated(const struct request *request, uint32_t index);
+
+/* A cursor of RESUME. */
+struct request_cursor request_cursor(const struct request *request, uint32_t index);
+
+/* What it cost to read, see core_spend(). */
+uint32_t request_units(size_t payload_bytes);
 
 /* The word that on_lag uses for a policy. */
 const char *request_policy_name(enum lag_policy policy);

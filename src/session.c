@@ -46,7 +46,8 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
     sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
-    if (sessions->slab == NULL || sessions->pattern_conns == NULL ||
+    sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
+    if (sessions->slab == NULL || sessions->pattern_conns == NULL || sessions->jobs == NULL ||
         recoder_create(&sessions->recoder, options->channels) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
@@ -69,12 +70,16 @@ void sessions_destroy(struct sessions *sessions)
     for (uint32_t i = 0; sessions->slab != NULL && i < sessions->slab_count; i++) {
         free(sessions->slab[i].patterns);
     }
+    for (uint32_t i = 0; sessions->jobs != NULL && i < sessions->slab_count; i++) {
+        session_drop_job(sessions, i);
+    }
     for (uint32_t i = 0; sessions->access_slab != NULL && i < sessions->slab_count; i++) {
         access_drop_grant(&sessions->access_slab[i].grant);
     }
     free(sessions->slab);
     free(sessions->access_slab);
     free(sessions->pattern_conns);
+    free(sessions->jobs);
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);
     reply_deinit(&sessions->reply);
@@ -109,8 +114,17 @@ void session_send_error(struct sessions *sessions, struct core *core, uint32_t c
 void session_send_reply(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;
-    if (!reply->failed && !call->sessions->failed.failed) {
+    bool is_written = !reply->failed && !call->sessions->failed.failed;
+    if (is_written && core_has_room(call->core, call->conn, reply->bytes)) {
         core_send_text(call->core, call->conn, reply->text, reply->bytes);
+    } else if (is_written) {
+        static const struct request_error error = {
+            .code = PROTOCOL_LIMIT_EXCEEDED,
+            .retry = true,
+            .message = "too much waits to be sent for so long an answer; LIST tells what is "
+                       "subscribed",
+        };
+        session_send_error(call->sessions, call->core, call->conn, call->request->id, &error);
     } else {
         static const struct request_error error = {
             .code = PROTOCOL_INTERNAL,
@@ -261,11 +275,12 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
     log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
     session_free_patterns(sessions, session);
     *session = (struct session){.number = 0};
+    session_drop_job(sessions, conn);
 }
 
 /* ---- Messages ---- */
 
-static void session_pong(struct session_call *call, uint64_t received_ns)
+void session_pong(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;
     uint64_t wall_ns = session_wall_ns();
@@ -274,53 +289,9 @@ static void session_pong(struct session_call *call, uint64_t received_ns)
     if (call->request->t0[0] != '\0') {
         reply_print(reply, "\"t0\":%s,", call->request->t0);
     }
-    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64 "}", received_ns, wall_ns);
+    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64 "}", call->received_ns, wall_ns);
     reply_end(reply);
     session_send_reply(call);
-}
-
-static void session_answer(struct session_call *call, uint64_t received_ns)
-{
-    if (!session_may_ask(call)) {
-        return;
-    }
-    switch (call->request->type) {
-    case REQUEST_SUBSCRIBE:
-        session_subscribe(call);
-        break;
-    case REQUEST_UNSUBSCRIBE:
-        session_unsubscribe(call);
-        break;
-    case REQUEST_LIST:
-        session_list(call);
-        break;
-    case REQUEST_PING:
-        session_pong(call, received_ns);
-        break;
-    case REQUEST_MODIFY:
-        session_modify(call);
-        break;
-    case REQUEST_SNAPSHOT:
-        session_snapshot(call);
-        break;
-    case REQUEST_RESUME:
-        session_resume(call);
-        break;
-    case REQUEST_REPLAY:
-        session_replay(call);
-        break;
-    case REQUEST_STATUS:
-        session_status(call);
-        break;
-    case REQUEST_HEARTBEAT:
-        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
-        break;
-    case REQUEST_AUTH:
-        session_authenticate(call);
-        break;
-    case REQUEST_NONE:
-        break;
-    }
 }
 
 static void session_on_message(void *context, struct core *core, uint32_t conn,
@@ -341,6 +312,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
         session_send_error(sessions, core, conn, "", &error);
         return;
     }
+    core_spend(core, request_units(payload_bytes));
     if (request_parse(&request, payload, payload_bytes, &error)) {
         struct session_call call = {
             .sessions = sessions,
@@ -349,8 +321,12 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
             .conn = conn,
             .request = &request,
             .now_ns = now_ns,
+            .received_ns = received_ns,
+            .units = request_units(payload_bytes),
         };
-        session_answer(&call, received_ns);
+        if (session_may_ask(&call)) {
+            session_answer(&call, &request);
+        }
     } else {
         session_send_error(sessions, core, conn, request.id, &error);
     }
@@ -363,6 +339,13 @@ static void session_on_quiet(void *context, struct core *core, uint32_t conn, ui
 {
     (void)now_ns;
     session_heartbeat(context, core, conn, "");
+}
+
+/* Patterns may cover no channel yet. */
+static bool session_is_wanted(void *context, struct core *core, uint32_t conn)
+{
+    (void)core;
+    return session_pattern_count(session_of(context, conn)) > 0;
 }
 
 static void session_on_lag(void *context, struct core *core, uint32_t conn,
@@ -432,8 +415,10 @@ const struct core_ops session_ops = {
     .on_tick = session_on_tick,
     .on_open = session_on_open,
     .on_message = session_on_message,
+    .on_continue = session_on_continue,
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
+    .is_wanted = session_is_wanted,
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,
     .on_channel = session_on_channel,

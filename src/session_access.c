@@ -263,20 +263,25 @@ const struct scope *session_scope(const struct sessions *sessions, uint32_t conn
     return scope != NULL ? scope : &scope_of_all;
 }
 
+static struct rate session_message_rate(const struct sessions *sessions, uint32_t conn)
+{
+    uint32_t of_scope = session_scope(sessions, conn)->messages_per_second;
+    return of_scope != 0
+               ? rate_per_second(of_scope)
+               : access_message_rate(sessions->options.access, &sessions->access_slab[conn].client);
+}
+
 bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     static const struct request_error error = {
         .code = PROTOCOL_TOO_MANY_REQUESTS,
-        .message = "too many messages; wait, and put several symbols into one",
+        .message = "too many messages, or dear ones; wait, and put several symbols into one",
     };
     if (sessions->access_slab == NULL || !sessions->access_slab[conn].has_client) {
         return true;
     }
     struct session_access *entry = &sessions->access_slab[conn];
-    uint32_t of_scope = session_scope(sessions, conn)->messages_per_second;
-    struct rate rate = of_scope != 0
-                           ? rate_per_second(of_scope)
-                           : access_message_rate(sessions->options.access, &entry->client);
+    struct rate rate = session_message_rate(sessions, conn);
     if (rate_take(&rate, &entry->messages_full_ns, now_ns) == 0) {
         entry->refused_count -= entry->refused_count > 0;
         return true;
@@ -290,6 +295,19 @@ bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t co
     counter_add(&sessions->options.counters->closed_rate, 1);
     core_close(core, conn, 4111, "rate;limit=messages");
     return false;
+}
+
+void session_charge(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    uint64_t extra = call->units / SESSION_MESSAGE_UNITS;
+    if (extra == 0 || sessions->access_slab == NULL || call->session->number == 0) {
+        return;
+    }
+    struct session_access *entry = &sessions->access_slab[call->conn];
+    if (entry->has_client) {
+        entry->messages_full_ns += extra * session_message_rate(sessions, call->conn).interval_ns;
+    }
 }
 
 bool session_may_ask(struct session_call *call)

@@ -2,6 +2,7 @@
 #include "src/session_state.h"
 
 #define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
+#define SESSION_DEFINITION_UNITS 6     /* of one channel */
 
 bool session_has_definitions(const struct session_call *call)
 {
@@ -22,7 +23,11 @@ void session_send_definitions(struct sessions *sessions, struct core *core, uint
     if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
         reply_text(reply, "]}");
         reply_end(reply);
-        core_send_text(core, conn, reply->text, reply->bytes);
+        if (core_has_room(core, conn, reply->bytes)) {
+            core_send_text(core, conn, reply->text, reply->bytes);
+        } else {
+            core_close(core, conn, 4108, "slow;cause=client"); /* It could not read its frames. */
+        }
     }
     reply_trim(reply);
 }
@@ -37,35 +42,59 @@ void session_define(struct sessions *sessions, uint32_t i)
     reply_text(reply, "}");
 }
 
-static void session_define_pattern(struct session_call *call, const struct session_name *name)
+static bool session_define_covered(struct session_call *call, uint32_t i,
+                                   const struct channel *channel)
 {
-    const struct channels *channels = call->sessions->options.channels;
-    for (uint32_t i = 0; i < channels_count(channels); i++) {
-        const struct channel *channel = channels_get(channels, i);
-        if (channel->group != (uint8_t)name->type ||
-            !channels_pattern_matches(name->text, name->bytes, channel->symbol,
-                                      channel->symbol_bytes)) {
-            continue;
-        }
-        if (call->sessions->definitions.bytes > SESSION_DEFINITION_BYTES) {
-            session_send_definitions(call->sessions, call->core, call->conn);
-            session_begin_definitions(call->sessions);
-        }
-        session_define(call->sessions, i);
+    struct sessions *sessions = call->sessions;
+    const struct session_pattern *pattern = &call->at.pattern;
+    if (!session_covers(pattern, channel)) {
+        return true;
     }
+    if (sessions->definitions.bytes > SESSION_DEFINITION_BYTES) {
+        session_send_definitions(sessions, call->core, call->conn);
+        session_begin_definitions(sessions);
+    }
+    session_spend(call, SESSION_DEFINITION_UNITS);
+    session_define(sessions, i);
+    return true;
 }
 
-void session_define_name(struct session_call *call, const struct session_name *name)
+static bool session_define_name(struct session_call *call, const struct session_name *name)
 {
+    const struct scope *scope = session_scope(call->sessions, call->conn);
+    if (name->is_repeated || !scope_covers(scope, name->text, name->bytes, name->type)) {
+        return true;
+    }
     if (session_is_pattern(name)) {
-        session_define_pattern(call, name);
-        return;
+        if (!session_has_pattern(call->session, name)) {
+            return true;
+        }
+        session_set_pattern(&call->at.pattern, name);
+        return session_for_each_channel(call, session_define_covered);
     }
     uint32_t i = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
                                        name->type, name->variant);
     if (i != CHANNEL_NONE) {
+        session_spend(call, SESSION_DEFINITION_UNITS);
         session_define(call->sessions, i);
     }
+    return true;
+}
+
+bool session_define_names(struct session_call *call)
+{
+    if (!session_has_definitions(call)) {
+        return true;
+    }
+    if (!call->at.is_defining) {
+        call->at.is_defining = true;
+        session_begin_definitions(call->sessions);
+    }
+    if (!session_for_each_name(call, session_define_name)) {
+        return false;
+    }
+    session_send_definitions(call->sessions, call->core, call->conn);
+    return true;
 }
 
 void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i)

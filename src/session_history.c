@@ -9,6 +9,8 @@
 
 #define SESSION_SNAPSHOTS_MAX 1000 /* a message */
 #define SESSION_REPLAYED_MAX 1000  /* channels of a replay */
+#define SESSION_RESUME_UNITS 12    /* for each cursor, beside its entry */
+#define SESSION_SNAPSHOT_UNITS 16  /* for each frame */
 
 /* ---- Frames of the JSON log ---- */
 
@@ -63,6 +65,7 @@ static void session_put_resumed(struct session_call *call, struct reply *reply,
                                 const struct session_name *name, uint32_t channel, uint64_t seq,
                                 int result)
 {
+    session_spend(call, SESSION_ENTRY_UNITS);
     session_begin_entry(reply, name);
     reply_text(reply, ",\"ch\":");
     reply_u64(reply, channel);
@@ -88,9 +91,12 @@ void session_subscribe_since(struct session_call *call, const struct session_nam
     }
 }
 
-static void session_resume_cursor(struct session_call *call, uint32_t channel, uint64_t seq)
+static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
 {
     struct sessions *sessions = call->sessions;
+    uint32_t channel = cursor.channel;
+    uint64_t seq = cursor.seq;
+    session_spend(call, SESSION_RESUME_UNITS);
     if (channel >= channels_count(sessions->options.channels)) {
         struct reply *failed = &sessions->failed;
         reply_print(failed,
@@ -108,19 +114,12 @@ static void session_resume_cursor(struct session_call *call, uint32_t channel, u
     }
 }
 
-static void session_define_cursors(struct session_call *call)
+static void session_define_cursor(struct session_call *call, struct request_cursor cursor)
 {
-    struct sessions *sessions = call->sessions;
-    uint32_t channel;
-    uint64_t seq;
-    void *at = NULL;
-    session_begin_definitions(sessions);
-    while (request_next_cursor(call->request, &at, &channel, &seq)) {
-        if (channel < channels_count(sessions->options.channels)) {
-            session_define(sessions, channel);
-        }
+    if (cursor.channel < channels_count(call->sessions->options.channels)) {
+        session_spend(call, SESSION_ENTRY_UNITS);
+        session_define(call->sessions, cursor.channel);
     }
-    session_send_definitions(sessions, call->core, call->conn);
 }
 
 /* As session_end_verdicts, with the third list in between. */
@@ -134,21 +133,30 @@ static void session_end_with_gaps(struct session_call *call)
     reply_trim(&sessions->gaps);
 }
 
-void session_resume(struct session_call *call)
+bool session_resume(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    uint32_t channel;
-    uint64_t seq;
-    void *at = NULL;
-    session_begin_verdicts(call, "RESUMED");
-    reply_put(&sessions->gaps, "[", 1);
-    while (call->session->number != 0 && request_next_cursor(call->request, &at, &channel, &seq)) {
-        session_resume_cursor(call, channel, seq);
+    struct session_place *at = &call->at;
+    if (at->step == 0) {
+        at->step++;
+        session_begin_verdicts(call, "RESUMED");
+        reply_put(&sessions->gaps, "[", 1);
     }
-    session_end_with_gaps(call);
+    if (at->step == 1) {
+        if (!session_for_each_cursor(call, session_resume_cursor)) {
+            return false;
+        }
+        at->step++;
+        session_end_with_gaps(call);
+        session_begin_definitions(sessions);
+    }
     if (session_has_definitions(call)) {
-        session_define_cursors(call);
+        if (!session_for_each_cursor(call, session_define_cursor)) {
+            return false;
+        }
+        session_send_definitions(sessions, call->core, call->conn);
     }
+    return true;
 }
 
 /* ---- Newest frames ---- */
@@ -184,12 +192,12 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
     return CHANNEL_NONE;
 }
 
-static void session_gather_snapshot(struct session_call *call, const struct session_name *name)
+static bool session_gather_snapshot(struct session_call *call, const struct session_name *name)
 {
     struct session_snapshots *snapshots = call->snapshots;
     if (snapshots->count == SESSION_SNAPSHOTS_MAX) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "at most 1000 snapshots a message");
-        return;
+        return true;
     }
     uint32_t channel = session_snapshot_channel(call, name);
     if (channel != CHANNEL_NONE) {
@@ -198,6 +206,7 @@ static void session_gather_snapshot(struct session_call *call, const struct sess
             .group = channels_get(call->sessions->options.channels, channel)->group,
         };
     }
+    return true;
 }
 
 static void session_put_snapshot(struct session_call *call, const struct core_snapshot *snapshot)
@@ -222,30 +231,51 @@ static void session_put_snapshot(struct session_call *call, const struct core_sn
     reply_text(reply, "}");
 }
 
-/* The answer, then the frames. */
-void session_snapshot(struct session_call *call)
+static void session_refuse_memory(struct session_call *call)
 {
-    struct session_snapshots snapshots; /* 48 KiB that are written as they are used. */
-    snapshots.count = 0;
-    call->snapshots = &snapshots;
-    session_begin_verdicts(call, "SNAPSHOT");
-    session_for_each_name(call, session_gather_snapshot);
-    uint64_t pinned = core_find_snapshots(call->core, call->conn, snapshots.list, snapshots.count);
-    for (uint32_t i = 0; i < snapshots.count; i++) {
-        session_put_snapshot(call, &snapshots.list[i]);
+    static const struct request_error error = {.code = PROTOCOL_INTERNAL,
+                                               .message = "no memory for it"};
+    session_send_error(call->sessions, call->core, call->conn, call->request->id, &error);
+}
+
+/* The answer, then the frames; all in one slice, since each tells how far the live frames are that
+ * the client has got. */
+static void session_send_snapshots(struct session_call *call)
+{
+    struct session_snapshots *snapshots = call->snapshots;
+    uint64_t pinned =
+        core_find_snapshots(call->core, call->conn, snapshots->list, snapshots->count);
+    session_spend(call, snapshots->count * SESSION_SNAPSHOT_UNITS);
+    for (uint32_t i = 0; i < snapshots->count; i++) {
+        session_put_snapshot(call, &snapshots->list[i]);
     }
-    if (snapshots.count == 0 && call->sessions->failed.bytes == 1 && call->book_count > 0) {
-        core_send_snapshots(call->core, call->conn, snapshots.list, 0, pinned);
+    if (snapshots->count == 0 && call->sessions->failed.bytes == 1 && call->book_count > 0) {
+        core_send_snapshots(call->core, call->conn, snapshots->list, 0, pinned);
         reply_trim(&call->sessions->failed);
         return; /* Nothing to say but what the books' own answers will. */
     }
     session_end_verdicts(call);
-    if (session_has_definitions(call)) {
-        session_begin_definitions(call->sessions);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
+    call->is_whole = true;
+    (void)session_define_names(call);
+    core_send_snapshots(call->core, call->conn, snapshots->list, snapshots->count, pinned);
+}
+
+bool session_snapshot(struct session_call *call)
+{
+    if (call->snapshots == NULL) {
+        call->snapshots = malloc(sizeof *call->snapshots);
+        if (call->snapshots == NULL) {
+            session_refuse_memory(call);
+            return true;
+        }
+        call->snapshots->count = 0;
+        session_begin_verdicts(call, "SNAPSHOT");
     }
-    core_send_snapshots(call->core, call->conn, snapshots.list, snapshots.count, pinned);
+    if (!session_for_each_name(call, session_gather_snapshot)) {
+        return false;
+    }
+    session_send_snapshots(call);
+    return true;
 }
 
 /* ---- REPLAY ---- */
@@ -253,6 +283,7 @@ void session_snapshot(struct session_call *call)
 struct session_replay {
     struct core_replayed list[SESSION_REPLAYED_MAX];
     uint32_t count;
+    uint16_t counted; /* of them, in session->replayed_count */
 };
 
 /* What is subscribed has its live frames, which the past cannot follow. */
@@ -291,12 +322,12 @@ static uint32_t session_replay_channel(struct session_call *call, const struct s
     return channel;
 }
 
-static void session_gather_replay(struct session_call *call, const struct session_name *name)
+static bool session_gather_replay(struct session_call *call, const struct session_name *name)
 {
     struct session_replay *replay = call->replay;
     uint32_t channel = session_replay_channel(call, name);
     if (channel == CHANNEL_NONE) {
-        return;
+        return true;
     }
     enum lag_policy policy = session_policy(call, name);
     replay->list[replay->count++] = (struct core_replayed){
@@ -308,7 +339,9 @@ static void session_gather_replay(struct session_call *call, const struct sessio
     };
     if (call->request->replay.to == 0) {
         call->session->replayed_count++; /* Counts against the limit from now on. */
+        replay->counted++;
     }
+    return true;
 }
 
 static int session_compare_channels(const void *left, const void *right)
@@ -366,36 +399,50 @@ static void session_put_replayed(const struct sessions *sessions, struct reply *
     reply_u64(reply, channel->channel);
 }
 
-void session_replay(struct session_call *call)
+static void session_begin_replay(struct session_call *call)
 {
-    struct session_replay replay; /* 40 KiB that are written as they are used. */
-    uint16_t replayed_count = call->session->replayed_count;
+    struct session_replay *replay = call->replay;
+    struct session *session = call->session;
     int result = 0;
-    replay.count = 0;
-    call->replay = &replay;
-    session_begin_verdicts(call, "REPLAYING");
-    session_for_each_name(call, session_gather_replay);
-    session_sort_replay(&replay);
-    if (replay.count > 0) {
-        result =
-            core_replay(call->core, call->conn, &call->request->replay, replay.list, replay.count);
+    session_sort_replay(replay);
+    session_spend(call, replay->count * SESSION_ENTRY_UNITS);
+    if (replay->count > 0) {
+        result = core_replay(call->core, call->conn, &call->request->replay, replay->list,
+                             replay->count);
     }
-    bool goes_on = replay.count > 0 && result == 0 && call->request->replay.to == 0;
-    call->session->replayed_count = goes_on ? (uint16_t)replay.count : replayed_count;
+    bool goes_on = replay->count > 0 && result == 0 && call->request->replay.to == 0;
+    uint32_t others = session->replayed_count - replay->counted;
+    session->replayed_count = goes_on ? (uint16_t)replay->count : (uint16_t)others;
     if (result < 0) {
         session_refuse_replay(call, result);
         return;
     }
-    for (uint32_t i = 0; i < replay.count; i++) {
-        session_put_replayed(call->sessions, &call->sessions->reply, &replay.list[i]);
+    for (uint32_t i = 0; i < replay->count; i++) {
+        session_put_replayed(call->sessions, &call->sessions->reply, &replay->list[i]);
         reply_text(&call->sessions->reply, "}");
     }
     session_end_verdicts(call);
-    if (session_has_definitions(call)) {
-        session_begin_definitions(call->sessions);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
+    call->is_whole = true; /* Its frames may come. */
+    (void)session_define_names(call);
+}
+
+bool session_replay(struct session_call *call)
+{
+    if (call->replay == NULL) {
+        call->replay = malloc(sizeof *call->replay);
+        if (call->replay == NULL) {
+            session_refuse_memory(call);
+            return true;
+        }
+        call->replay->count = 0;
+        call->replay->counted = 0;
+        session_begin_verdicts(call, "REPLAYING");
     }
+    if (!session_for_each_name(call, session_gather_replay)) {
+        return false;
+    }
+    session_begin_replay(call);
+    return true;
 }
 
 /* list: of what was sent whole, or of the rest. */

@@ -1,6 +1,7 @@
 /*
- * session_state: the inside of sessions, shared by session.c, session_subscribe.c and
- * session_define.c, session_history.c, session_books.c and session_status.c, and by nobody else.
+ * session_state: the inside of sessions, shared by session.c, session_slices.c,
+ * session_subscribe.c, session_define.c, session_history.c, session_books.c,
+ * session_status.c and session_access.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -32,6 +33,8 @@ struct session_pattern {
     uint8_t bytes;
     uint16_t max_lag_ms; /* 0: none */
     char text[REQUEST_PATTERN_BYTES_MAX];
+    uint32_t covered;    /* so many channels, of those that were counted */
+    uint32_t counted_to; /* channels are never taken back, so that none is counted twice */
 };
 
 /* The first that covers a channel gives it its policy. */
@@ -81,6 +84,19 @@ struct session_book {
 
 #define SESSION_WELCOME_BYTES_MAX 512
 
+/* What a request costs, see core_spend(). */
+#define SESSION_NAME_UNITS 4  /* a symbol and type, to look it up */
+#define SESSION_ENTRY_UNITS 8 /* its entry in an answer */
+#define SESSION_COVER_UNITS 6 /* a channel that is subscribed or left with others */
+#define SESSION_HEARTBEAT_UNITS 2000
+#define SESSION_SCAN_CHANNELS 64
+#define SESSION_SCAN_UNITS 32          /* for so many channels that are looked at */
+#define SESSION_MESSAGE_UNITS 20000    /* what costs more counts as several messages */
+#define SESSION_ANSWERS_STARTED_MAX 16 /* at a time; the others wait */
+
+/* The answer to a message that takes more than one slice. */
+struct session_job;
+
 struct sessions {
     struct session_options options;
     struct session *slab; /* by conn */
@@ -96,10 +112,29 @@ struct sessions {
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
-    struct reply gaps; /* The third one of RESUMED. */
+    struct reply gaps;         /* The third one of RESUMED. */
+    struct session_job **jobs; /* by conn; NULL: none */
+    struct session_job *running;
+    uint32_t started_count;                 /* jobs that have begun their answer */
+    uint32_t group_counts[CORE_GROUPS_MAX]; /* channels, of those before the next */
+    uint32_t groups_counted_to;
     uint32_t book_count;
     struct session_book books[BOOK_IMAGES_MAX]; /* in the order they were asked for */
     char welcome_rest[SESSION_WELCOME_BYTES_MAX];
+};
+
+/* How far the answer to a message has come: all that a next slice goes on from. */
+struct session_place {
+    uint8_t step;      /* of the request */
+    uint8_t name_step; /* of one name */
+    uint8_t type;
+    bool is_changed; /* the settings of the pattern */
+    bool is_defining;
+    uint32_t name; /* symbol, cursor or pattern */
+    uint32_t channel;
+    uint32_t seen;   /* how many channels the last walk through them saw */
+    int64_t covered; /* or a negative errno */
+    struct session_pattern pattern;
 };
 
 /* A client's message while it is being answered. The core may close the conn within any call, so
@@ -110,11 +145,15 @@ struct session_call {
     struct core *core;
     uint32_t conn;
     const struct request *request;
-    struct session_snapshots *snapshots; /* of SNAPSHOT, see session_history.c */
     uint64_t now_ns;
-    uint32_t forbidden_count;      /* entries refused with 103 */
-    uint32_t book_count;           /* books that SNAPSHOT asked for */
-    struct session_replay *replay; /* of REPLAY */
+    uint64_t received_ns;     /* wall clock */
+    uint64_t units;           /* that it has cost so far */
+    bool is_whole;            /* It cannot wait for another slice. */
+    uint32_t forbidden_count; /* entries refused with 103 */
+    uint32_t book_count;      /* books that SNAPSHOT asked for */
+    struct session_place at;
+    struct session_snapshots *snapshots; /* of SNAPSHOT, owned; see session_history.c */
+    struct session_replay *replay;       /* of REPLAY, owned */
 };
 
 /* A symbol or pattern, a type and a variant of it. */
@@ -123,6 +162,7 @@ struct session_name {
     size_t bytes;
     enum md_type type;
     struct variant variant;
+    bool is_repeated; /* in its message */
 };
 
 static inline struct session *session_of(struct sessions *sessions, uint32_t conn)
@@ -156,8 +196,30 @@ void session_begin_entry(struct reply *reply, const struct session_name *name);
 void session_begin_verdicts(struct session_call *call, const char *type);
 void session_end_verdicts(struct session_call *call);
 
+void session_pong(struct session_call *call);
+
 /* How many subscriptions a client may have. */
 uint32_t session_limit(const struct sessions *sessions, uint32_t conn);
+
+/* session_slices.c: what takes long is answered piece by piece. A function that returns false is
+ * to be called again, in a later slice, with the same call. */
+void session_answer(struct session_call *call, struct request *request);
+bool session_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+void session_drop_job(struct sessions *sessions, uint32_t conn);
+void session_spend(struct session_call *call, uint32_t units);
+bool session_must_wait(const struct session_call *call);
+/* For each symbol and data type of the request, until the conn ends. */
+bool session_for_each_name(struct session_call *call,
+                           bool (*visit)(struct session_call *call,
+                                         const struct session_name *name));
+/* For each channel from call->at.channel on, until the conn ends or visit returns false. */
+bool session_for_each_channel(struct session_call *call,
+                              bool (*visit)(struct session_call *call, uint32_t i,
+                                            const struct channel *channel));
+/* For each cursor. */
+bool session_for_each_cursor(struct session_call *call,
+                             void (*visit)(struct session_call *call,
+                                           struct request_cursor cursor));
 
 /* session_access.c: the ops that access control is about, and what they leave to be asked. */
 enum core_admission session_on_accept(void *context, struct core *core, uint32_t conn,
@@ -171,6 +233,8 @@ bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t co
                        uint64_t now_ns);
 /* Whether a request may be answered before there is a token; otherwise it is refused. */
 bool session_may_ask(struct session_call *call);
+/* Takes from the rate of messages what a dear one costs more than others. */
+void session_charge(struct session_call *call);
 /* What the client may see. */
 const struct scope *session_scope(const struct sessions *sessions, uint32_t conn);
 void session_authenticate(struct session_call *call);
@@ -185,7 +249,8 @@ void session_write_client(const struct sessions *sessions, struct core *core, ui
 bool session_has_definitions(const struct session_call *call);
 void session_begin_definitions(struct sessions *sessions);
 void session_define(struct sessions *sessions, uint32_t i);
-void session_define_name(struct session_call *call, const struct session_name *name);
+/* For the names of the request, if its conn needs them. */
+bool session_define_names(struct session_call *call);
 void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn);
 void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i);
 /* For who subscribes to the whole type. */
@@ -196,6 +261,12 @@ struct session_name session_channel_name(const struct channel *channel);
 void session_refuse(struct session_call *call, const struct session_name *name,
                     enum protocol_code code, const char *message);
 bool session_is_pattern(const struct session_name *name);
+/* A pattern without settings; name: a good one. */
+void session_set_pattern(struct session_pattern *pattern, const struct session_name *name);
+/* Whether the client subscribes to it, or to the whole type. */
+bool session_has_pattern(const struct session *session, const struct session_name *name);
+/* A variant's group is no type: no pattern covers it. */
+bool session_covers(const struct session_pattern *pattern, const struct channel *channel);
 /* The policy that the request asks for, or its type's own. */
 enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */
@@ -205,27 +276,25 @@ bool session_is_forbidden(struct session_call *call, const struct session_name *
 /* Refuses the entry when there are as many subscriptions as there may be. */
 bool session_is_full(struct session_call *call, const struct session_name *name);
 uint8_t session_exact_tag(enum lag_policy policy);
-/* For each symbol and data type of the request, until the conn ends. */
-void session_for_each_name(struct session_call *call,
-                           void (*visit)(struct session_call *call,
-                                         const struct session_name *name));
+/* What the message asks for of this type. */
+struct variant session_variant(const struct session_call *call, enum md_type type);
 /* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
 uint32_t session_shrink(struct session_call *call, const struct scope *scope);
-void session_subscribe(struct session_call *call);
-void session_unsubscribe(struct session_call *call);
-void session_modify(struct session_call *call);
-void session_list(struct session_call *call);
+bool session_subscribe(struct session_call *call);
+bool session_unsubscribe(struct session_call *call);
+bool session_modify(struct session_call *call);
+bool session_list(struct session_call *call);
 /* A channel has appeared. */
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
 void session_free_patterns(struct sessions *sessions, struct session *session);
 
 /* session_history.c */
-void session_resume(struct session_call *call);
+bool session_resume(struct session_call *call);
 /* SUBSCRIBE with since. */
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
-void session_snapshot(struct session_call *call);
-void session_replay(struct session_call *call);
+bool session_snapshot(struct session_call *call);
+bool session_replay(struct session_call *call);
 const uint8_t *session_recode(void *context, uint32_t encoding, const struct frame_desc *desc,
                               const uint8_t *frame, uint32_t *bytes_out);
 void session_on_replay_end(void *context, struct core *core, uint32_t conn,

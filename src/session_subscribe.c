@@ -7,13 +7,24 @@
 #include "src/session_state.h"
 
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
+#define SESSION_PATTERNS_PER_UNIT 3 /* matched against a symbol */
+
+/* Of the name of a pattern, whose channels are walked through. */
+enum session_name_step {
+    SESSION_NAME_BEGINS,
+    SESSION_NAME_COVERS,   /* subscribes them */
+    SESSION_NAME_COUNTS,   /* only those that have come since */
+    SESSION_NAME_RELEASES, /* leaves them to others, or ends them */
+};
 
 /* ---- Entries ---- */
 
 struct session_name session_channel_name(const struct channel *channel)
 {
-    return (struct session_name){channel->symbol, channel->symbol_bytes,
-                                 (enum md_type)channel->type, channel->variant};
+    return (struct session_name){.text = channel->symbol,
+                                 .bytes = channel->symbol_bytes,
+                                 .type = (enum md_type)channel->type,
+                                 .variant = channel->variant};
 }
 
 static struct session_name session_pattern_name(const struct session_pattern *pattern)
@@ -34,6 +45,7 @@ void session_refuse(struct session_call *call, const struct session_name *name,
     call->forbidden_count += code == PROTOCOL_FORBIDDEN;
     bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
                  code == PROTOCOL_NOT_AVAILABLE;
+    session_spend(call, SESSION_ENTRY_UNITS);
     session_begin_entry(failed, name);
     reply_print(failed, ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}", (int)code, message,
                 retry ? "true" : "false");
@@ -41,8 +53,7 @@ void session_refuse(struct session_call *call, const struct session_name *name,
 
 /* ---- Patterns ---- */
 
-/* A variant's group is no type: no pattern covers it. */
-static bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
+bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
 {
     return pattern->type == channel->group &&
            channels_pattern_matches(pattern->text, pattern->bytes, channel->symbol,
@@ -50,8 +61,8 @@ static bool session_covers(const struct session_pattern *pattern, const struct c
 }
 
 /* The pattern that a channel has its policy from, or NULL. */
-static const struct session_pattern *session_first_cover(const struct session *session,
-                                                         const struct channel *channel)
+static const struct session_pattern *session_find_cover(const struct session *session,
+                                                        const struct channel *channel)
 {
     for (uint32_t i = 0; i < session_pattern_count(session); i++) {
         if (session_covers(&session->patterns->entries[i], channel)) {
@@ -59,6 +70,20 @@ static const struct session_pattern *session_first_cover(const struct session *s
         }
     }
     return NULL;
+}
+
+static const struct session_pattern *session_first_cover(struct session_call *call,
+                                                         const struct channel *channel)
+{
+    session_spend(call, session_pattern_count(call->session) / SESSION_PATTERNS_PER_UNIT);
+    return session_find_cover(call->session, channel);
+}
+
+static bool session_is_same_pattern(const struct session_pattern *left,
+                                    const struct session_pattern *right)
+{
+    return left->type == right->type && left->bytes == right->bytes &&
+           memcmp(left->text, right->text, left->bytes) == 0;
 }
 
 static uint32_t session_find_pattern(const struct session *session, const struct session_name *name)
@@ -71,6 +96,27 @@ static uint32_t session_find_pattern(const struct session *session, const struct
         i++;
     }
     return i; /* The count: there is none. */
+}
+
+void session_set_pattern(struct session_pattern *pattern, const struct session_name *name)
+{
+    *pattern = (struct session_pattern){
+        .type = (uint8_t)name->type,
+        .bytes = (uint8_t)name->bytes,
+    };
+    memcpy(pattern->text, name->text, name->bytes);
+}
+
+static bool session_is_star(const struct session_name *name)
+{
+    return name->bytes == 1 && name->text[0] == '*';
+}
+
+bool session_has_pattern(const struct session *session, const struct session_name *name)
+{
+    return session_is_star(name)
+               ? (session->star_types & (1u << name->type)) != 0
+               : session_find_pattern(session, name) < session_pattern_count(session);
 }
 
 static int session_add_pattern(struct session_call *call, const struct session_name *name,
@@ -91,12 +137,8 @@ static int session_add_pattern(struct session_call *call, const struct session_n
     }
     session->patterns = grown;
     grown->count = count + 1;
-    grown->entries[count] = (struct session_pattern){
-        .type = (uint8_t)name->type,
-        .policy = (uint8_t)policy,
-        .bytes = (uint8_t)name->bytes,
-    };
-    memcpy(grown->entries[count].text, name->text, name->bytes);
+    session_set_pattern(&grown->entries[count], name);
+    grown->entries[count].policy = (uint8_t)policy;
     return 0;
 }
 
@@ -131,41 +173,77 @@ static void session_set_covered(struct session_call *call, uint32_t channel,
     core_set_max_lag(call->core, call->conn, channel, pattern->max_lag_ms);
 }
 
-/* Subscribes what the pattern covers. What another pattern covers already has its policy from that
- * one, which came first; is_changed: where this is the first after all, its settings have changed.
- * Returns how many channels it covers, or -ENOSPC. */
-static int64_t session_apply_pattern(struct session_call *call, uint32_t place, bool is_changed)
+/* What another pattern covers already has its policy from that one, which came first; is_changed:
+ * where this is the first after all, its settings have changed. */
+static bool session_cover_one(struct session_call *call, uint32_t i, const struct channel *channel)
 {
-    struct session *session = call->session;
-    struct session_pattern pattern = session->patterns->entries[place];
-    int64_t covered = 0;
-    for (uint32_t i = 0; i < channels_count(call->sessions->options.channels); i++) {
-        const struct channel *channel = channels_get(call->sessions->options.channels, i);
-        if (!session_covers(&pattern, channel)) {
-            continue;
-        }
-        int tag = core_subscription_tag(call->core, call->conn, i);
-        if (tag == -ENOENT) {
-            int error = session_subscribe_covered(call->core, call->conn, i, &pattern,
-                                                  call->request->snapshot);
-            if (error < 0) {
-                return error;
-            }
-        } else if (is_changed && tag == SESSION_BY_PATTERN &&
-                   place < session_pattern_count(session) &&
-                   session_first_cover(session, channel) == &session->patterns->entries[place]) {
-            session_set_covered(call, i, &pattern);
-        }
-        covered++;
+    struct session_place *at = &call->at;
+    if (!session_covers(&at->pattern, channel)) {
+        return true;
     }
-    return covered;
+    session_spend(call, SESSION_COVER_UNITS);
+    int tag = core_subscription_tag(call->core, call->conn, i);
+    if (tag == -ENOENT) {
+        int error = session_subscribe_covered(call->core, call->conn, i, &at->pattern,
+                                              call->request->snapshot);
+        if (error < 0 && at->is_changed) {
+            return true; /* The pattern stays, as it was, without this channel. */
+        }
+        if (error < 0) {
+            at->covered = error;
+            return false;
+        }
+    } else if (at->is_changed && tag == SESSION_BY_PATTERN) {
+        const struct session_pattern *first = session_first_cover(call, channel);
+        if (first != NULL && session_is_same_pattern(first, &at->pattern)) {
+            session_set_covered(call, i, &at->pattern);
+        }
+    }
+    at->covered++;
+    return true;
+}
+
+/* Subscribes what call->at.pattern covers; at.covered is how many channels that are, or -ENOSPC. */
+static bool session_apply_pattern(struct session_call *call)
+{
+    struct session_place *at = &call->at;
+    if (!session_for_each_channel(call, session_cover_one)) {
+        return false;
+    }
+    for (uint32_t i = 0; at->covered >= 0 && i < session_pattern_count(call->session); i++) {
+        struct session_pattern *pattern = &call->session->patterns->entries[i];
+        if (session_is_same_pattern(pattern, &at->pattern)) {
+            pattern->covered = (uint32_t)at->covered;
+            pattern->counted_to = at->seen;
+        }
+    }
+    return true;
+}
+
+/* Counts the channels that have come since it was counted. */
+static bool session_count_pattern(struct session_call *call, struct session_pattern *pattern)
+{
+    const struct channels *channels = call->sessions->options.channels;
+    uint32_t channel_count = channels_count(channels);
+    while (pattern->counted_to < channel_count) {
+        if (session_must_wait(call)) {
+            return false;
+        }
+        session_spend(call, SESSION_SCAN_UNITS);
+        for (uint32_t i = 0; i < SESSION_SCAN_CHANNELS && pattern->counted_to < channel_count;
+             i++) {
+            pattern->covered +=
+                session_covers(pattern, channels_get(channels, pattern->counted_to++));
+        }
+    }
+    return true;
 }
 
 /* A channel that lost one of its entries stays with the first pattern that covers it. */
 static void session_release_channel(struct session_call *call, uint32_t i)
 {
     const struct channel *channel = channels_get(call->sessions->options.channels, i);
-    const struct session_pattern *cover = session_first_cover(call->session, channel);
+    const struct session_pattern *cover = session_first_cover(call, channel);
     if (cover == NULL) {
         core_unsubscribe(call->core, call->conn, i);
     } else {
@@ -173,26 +251,35 @@ static void session_release_channel(struct session_call *call, uint32_t i)
     }
 }
 
-static void session_remove_pattern(struct session_call *call, uint32_t place)
+/* Out of the list, and into call->at.pattern. */
+static void session_take_pattern(struct session_call *call, uint32_t place)
 {
     struct session *session = call->session;
-    if (place >= session_pattern_count(session)) {
-        return; /* The conn has ended meanwhile. */
-    }
     struct session_patterns *patterns = session->patterns;
-    struct session_pattern removed = patterns->entries[place];
+    call->at.pattern = patterns->entries[place];
     patterns->count--;
     memmove(&patterns->entries[place], &patterns->entries[place + 1],
-            (patterns->count - place) * sizeof removed);
+            (patterns->count - place) * sizeof patterns->entries[0]);
     if (patterns->count == 0) {
         session_free_patterns(call->sessions, session);
     }
-    for (uint32_t i = 0; i < channels_count(call->sessions->options.channels); i++) {
-        if (session_covers(&removed, channels_get(call->sessions->options.channels, i)) &&
-            core_subscription_tag(call->core, call->conn, i) == SESSION_BY_PATTERN) {
-            session_release_channel(call, i);
-        }
+}
+
+static bool session_release_one(struct session_call *call, uint32_t i,
+                                const struct channel *channel)
+{
+    if (session_covers(&call->at.pattern, channel) &&
+        core_subscription_tag(call->core, call->conn, i) == SESSION_BY_PATTERN) {
+        session_spend(call, SESSION_COVER_UNITS);
+        session_release_channel(call, i);
     }
+    return true;
+}
+
+/* What the pattern covered that was taken out. */
+static bool session_release_pattern(struct session_call *call)
+{
+    return session_for_each_channel(call, session_release_one);
 }
 
 /* ---- SUBSCRIBE ---- */
@@ -200,11 +287,6 @@ static void session_remove_pattern(struct session_call *call, uint32_t place)
 bool session_is_pattern(const struct session_name *name)
 {
     return memchr(name->text, '*', name->bytes) != NULL;
-}
-
-static bool session_is_star(const struct session_name *name)
-{
-    return name->bytes == 1 && name->text[0] == '*';
 }
 
 static bool session_is_good_pattern(const struct session_name *name)
@@ -217,7 +299,7 @@ static bool session_is_good_pattern(const struct session_name *name)
 }
 
 /* What the message asks for of this type. */
-static struct variant session_variant(const struct session_call *call, enum md_type type)
+struct variant session_variant(const struct session_call *call, enum md_type type)
 {
     struct variant wanted = call->request->variant;
     return (struct variant){
@@ -303,6 +385,7 @@ static void session_accept(struct session_call *call, const struct session_name 
                            uint32_t channel)
 {
     struct reply *reply = &call->sessions->reply;
+    session_spend(call, SESSION_ENTRY_UNITS);
     session_begin_entry(reply, name);
     reply_text(reply, ",\"ch\":");
     reply_u64(reply, channel);
@@ -401,19 +484,14 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
     session_accept(call, name, channel);
 }
 
-static int64_t session_count_channels(const struct session_call *call,
-                                      const struct session_name *name)
+/* Of a whole type. */
+static int64_t session_count_group(struct sessions *sessions, enum md_type type)
 {
-    const struct channels *channels = call->sessions->options.channels;
-    uint32_t channel_count = channels_count(channels);
-    int64_t count = 0;
-    for (uint32_t i = 0; i < channel_count; i++) {
-        const struct channel *channel = channels_get(channels, i);
-        count += channel->group == (uint8_t)name->type &&
-                 channels_pattern_matches(name->text, name->bytes, channel->symbol,
-                                          channel->symbol_bytes);
+    const struct channels *channels = sessions->options.channels;
+    while (sessions->groups_counted_to < channels_count(channels)) {
+        sessions->group_counts[channels_get(channels, sessions->groups_counted_to++)->group]++;
     }
-    return count;
+    return sessions->group_counts[type];
 }
 
 static void session_subscribe_star(struct session_call *call, const struct session_name *name)
@@ -424,7 +502,9 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
     if (is_new && session_is_full(call, name)) {
         return;
     }
+    session_spend(call, SESSION_ENTRY_UNITS);
     if (is_new || call->request->has_policy) {
+        session_spend(call, is_new ? channels_count(call->sessions->options.channels) / 4 : 0);
         if (core_subscribe_group(call->core, call->conn, name->type, policy,
                                  call->request->snapshot) < 0) {
             session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
@@ -437,24 +517,26 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
         core_set_group_max_lag(call->core, call->conn, name->type, call->request->max_lag_ms);
     }
     struct session_settings settings = session_star_settings(call, name->type);
-    session_accept_pattern(call, name, session_count_channels(call, name), settings);
+    session_accept_pattern(call, name, session_count_group(call->sessions, name->type), settings);
 }
 
-static void session_subscribe_pattern(struct session_call *call, const struct session_name *name)
+/* Puts it into the list, or changes what is there; SESSION_NAME_BEGINS: refused. */
+static enum session_name_step session_begin_pattern(struct session_call *call,
+                                                    const struct session_name *name)
 {
     struct session *session = call->session;
     uint32_t place = session_find_pattern(session, name);
     bool is_new = place == session_pattern_count(session);
     if (is_new && session_is_full(call, name)) {
-        return;
+        return SESSION_NAME_BEGINS;
     }
     if (is_new && session_pattern_count(session) == SESSION_PATTERNS_MAX) {
         session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many patterns");
-        return;
+        return SESSION_NAME_BEGINS;
     }
     if (is_new && session_add_pattern(call, name, session_policy(call, name)) < 0) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
-        return;
+        return SESSION_NAME_BEGINS;
     }
     bool is_changed = !is_new && (call->request->has_policy || call->request->has_max_lag);
     struct session_pattern *pattern = &session->patterns->entries[place];
@@ -464,14 +546,45 @@ static void session_subscribe_pattern(struct session_call *call, const struct se
     if (is_new || call->request->has_max_lag) {
         pattern->max_lag_ms = call->request->max_lag_ms;
     }
-    struct session_settings settings = session_pattern_settings(pattern);
-    int64_t covered = session_apply_pattern(call, place, is_changed);
-    if (covered < 0) {
-        session_remove_pattern(call, place);
-        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
-        return;
+    call->at.pattern = *pattern;
+    call->at.is_changed = is_changed;
+    call->at.covered = 0;
+    return is_new || is_changed ? SESSION_NAME_COVERS : SESSION_NAME_COUNTS;
+}
+
+static bool session_subscribe_pattern(struct session_call *call, const struct session_name *name)
+{
+    struct session *session = call->session;
+    struct session_place *at = &call->at;
+    if (at->name_step == SESSION_NAME_BEGINS) {
+        session_spend(call, SESSION_ENTRY_UNITS);
+        at->name_step = session_begin_pattern(call, name);
     }
-    session_accept_pattern(call, name, covered, settings);
+    uint32_t place = session_find_pattern(session, name);
+    if (at->name_step == SESSION_NAME_COVERS && !session_apply_pattern(call)) {
+        return false;
+    }
+    if (at->name_step == SESSION_NAME_COUNTS) {
+        if (!session_count_pattern(call, &session->patterns->entries[place])) {
+            return false;
+        }
+        at->covered = session->patterns->entries[place].covered;
+    }
+    if (at->name_step == SESSION_NAME_COVERS && at->covered < 0 &&
+        place < session_pattern_count(session)) {
+        session_take_pattern(call, place);
+        at->name_step = SESSION_NAME_RELEASES;
+    }
+    if (at->name_step == SESSION_NAME_RELEASES && !session_release_pattern(call)) {
+        return false;
+    }
+    if (at->name_step != SESSION_NAME_BEGINS && at->covered < 0) {
+        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
+    } else if (at->name_step != SESSION_NAME_BEGINS) {
+        session_accept_pattern(call, name, at->covered, session_pattern_settings(&at->pattern));
+    }
+    at->name_step = SESSION_NAME_BEGINS;
+    return true;
 }
 
 bool session_refuses_policy(struct session_call *call, const struct session_name *name)
@@ -485,15 +598,17 @@ bool session_refuses_policy(struct session_call *call, const struct session_name
 
 bool session_is_forbidden(struct session_call *call, const struct session_name *name)
 {
-    if (scope_covers(session_scope(call->sessions, call->conn), name->text, name->bytes,
-                     name->type)) {
+    const struct scope *scope = session_scope(call->sessions, call->conn);
+    session_spend(call, scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
+    if (scope_covers(scope, name->text, name->bytes, name->type)) {
         return false;
     }
     session_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not open it");
     return true;
 }
 
-static void session_subscribe_one(struct session_call *call, const struct session_name *name)
+/* Whether a name can be subscribed as the message asks; otherwise it is refused. */
+static bool session_is_good_name(struct session_call *call, const struct session_name *name)
 {
     bool is_pattern = session_is_pattern(name);
     if (is_pattern && !session_is_good_pattern(name)) {
@@ -507,51 +622,54 @@ static void session_subscribe_one(struct session_call *call, const struct sessio
     } else if (name->variant.interval_ms != 0 && !session_can_conflate(name)) {
         session_refuse(call, name, PROTOCOL_NOT_OFFERED,
                        "only quote, and depth with a number of levels, can have interval_ms");
-    } else if (session_refuses_policy(call, name)) {
-        return;
-    } else if (session_is_forbidden(call, name)) {
-        return;
-    } else if (session_is_star(name)) {
+    } else {
+        return !session_refuses_policy(call, name) && !session_is_forbidden(call, name);
+    }
+    return false;
+}
+
+static bool session_subscribe_one(struct session_call *call, const struct session_name *name)
+{
+    if (call->at.name_step == SESSION_NAME_BEGINS && !session_is_good_name(call, name)) {
+        return true;
+    }
+    if (session_is_star(name)) {
         session_subscribe_star(call, name);
-    } else if (is_pattern) {
-        session_subscribe_pattern(call, name);
+    } else if (session_is_pattern(name)) {
+        return session_subscribe_pattern(call, name);
     } else {
         session_subscribe_exact(call, name);
     }
+    return true;
 }
 
-void session_for_each_name(struct session_call *call,
-                           void (*visit)(struct session_call *call,
-                                         const struct session_name *name))
+bool session_subscribe(struct session_call *call)
 {
-    for (uint32_t i = 0; i < call->request->symbol_count; i++) {
-        struct session_name name = {0};
-        name.text = request_symbol(call->request, i, &name.bytes);
-        for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
-            if ((call->request->types & (1u << type)) != 0 && call->session->number != 0) {
-                name.type = (enum md_type)type;
-                name.variant = session_variant(call, name.type);
-                visit(call, &name);
-            }
-        }
+    struct session_place *at = &call->at;
+    if (at->step == 0) {
+        session_begin_verdicts(call, "SUBSCRIBED");
+        at->step++;
     }
-}
-
-void session_subscribe(struct session_call *call)
-{
-    session_begin_verdicts(call, "SUBSCRIBED");
-    session_for_each_name(call, session_subscribe_one);
-    if (session_has_definitions(call)) {
-        session_begin_definitions(call->sessions);
-        session_for_each_name(call, session_define_name);
-        session_send_definitions(call->sessions, call->core, call->conn);
+    if (at->step == 1) {
+        if (!session_for_each_name(call, session_subscribe_one)) {
+            return false;
+        }
+        at->step++;
+    }
+    if (!session_define_names(call)) {
+        return false;
     }
     session_end_verdicts(call);
+    return true;
 }
 
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t i)
 {
     const struct channel *channel = channels_get(sessions->options.channels, i);
+    (void)session_count_group(sessions, MD_QUOTE); /* Not from a request's time. */
+    if (channel->group == CHANNELS_VARIANTS_GROUP) {
+        return; /* No pattern covers it, nor "*". */
+    }
     session_define_new_channel(sessions, core, i);
     /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
     for (uint32_t place = sessions->pattern_conn_count; place-- > 0;) {
@@ -560,7 +678,7 @@ void session_cover_channel(struct sessions *sessions, struct core *core, uint32_
         }
         uint32_t conn = sessions->pattern_conns[place];
         const struct session_pattern *cover =
-            session_first_cover(session_of(sessions, conn), channel);
+            session_find_cover(session_of(sessions, conn), channel);
         if (cover == NULL) {
             continue;
         }
@@ -583,6 +701,7 @@ void session_cover_channel(struct sessions *sessions, struct core *core, uint32_
 
 static void session_accept_removal(struct session_call *call, const struct session_name *name)
 {
+    session_spend(call, SESSION_ENTRY_UNITS);
     session_begin_entry(&call->sessions->reply, name);
     reply_put(&call->sessions->reply, "}", 1);
 }
@@ -609,15 +728,33 @@ static bool session_unsubscribe_exact(struct session_call *call, uint32_t channe
     return true;
 }
 
-static void session_unsubscribe_one(struct session_call *call, const struct session_name *name)
+static bool session_unsubscribe_pattern(struct session_call *call, const struct session_name *name)
+{
+    struct session_place *at = &call->at;
+    if (at->name_step == SESSION_NAME_BEGINS) {
+        uint32_t place = session_find_pattern(call->session, name);
+        if (place == session_pattern_count(call->session)) {
+            session_refuse(call, name, PROTOCOL_BAD_REQUEST, "not subscribed");
+            return true;
+        }
+        session_take_pattern(call, place);
+        at->name_step = SESSION_NAME_RELEASES;
+    }
+    if (!session_release_pattern(call)) {
+        return false;
+    }
+    at->name_step = SESSION_NAME_BEGINS;
+    session_accept_removal(call, name);
+    return true;
+}
+
+static bool session_unsubscribe_one(struct session_call *call, const struct session_name *name)
 {
     bool removed = false;
     if (session_is_star(name)) {
         removed = session_unsubscribe_star(call, name->type);
     } else if (session_is_pattern(name)) {
-        uint32_t place = session_find_pattern(call->session, name);
-        removed = place < session_pattern_count(call->session);
-        session_remove_pattern(call, place);
+        return session_unsubscribe_pattern(call, name);
     } else {
         uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
                                                  name->bytes, name->type, name->variant);
@@ -628,6 +765,7 @@ static void session_unsubscribe_one(struct session_call *call, const struct sess
     } else {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST, "not subscribed");
     }
+    return true;
 }
 
 /* Takes the patterns of the types out of the list; the channels are seen to afterwards. */
@@ -654,9 +792,15 @@ static void session_drop_patterns(struct session_call *call, uint32_t types)
     }
 }
 
-/* Every entry of the given types: no other can cover what they covered. */
-static void session_unsubscribe_all(struct session_call *call, uint32_t types)
+static uint32_t session_unsubscribed_types(const struct session_call *call)
 {
+    return call->request->types != 0 ? call->request->types : SESSION_TYPES_ALL;
+}
+
+/* Every entry of the given types: no other can cover what they covered. */
+static void session_begin_unsubscribe_all(struct session_call *call)
+{
+    uint32_t types = session_unsubscribed_types(call);
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         if ((types & (1u << type)) != 0 && session_unsubscribe_star(call, (enum md_type)type)) {
             struct session_name name = session_star_name((enum md_type)type);
@@ -668,63 +812,80 @@ static void session_unsubscribe_all(struct session_call *call, uint32_t types)
         core_stop_replay(call->core, call->conn);
         call->session->replayed_count = 0;
     }
-    uint32_t channel_count = channels_count(call->sessions->options.channels);
-    for (uint32_t i = 0; i < channel_count && call->session->number != 0; i++) {
-        const struct channel *channel = channels_get(call->sessions->options.channels, i);
-        int tag = core_subscription_tag(call->core, call->conn, i);
-        if (tag < 0 || (types & (1u << channel->type)) == 0) {
-            continue;
-        }
-        if ((tag & SESSION_EXACT) != 0) {
-            struct session_name name = session_channel_name(channel);
-            call->session->exact_count--;
-            session_accept_removal(call, &name);
-        }
-        core_unsubscribe(call->core, call->conn, i);
-    }
 }
 
-void session_unsubscribe(struct session_call *call)
+static bool session_unsubscribe_channel(struct session_call *call, uint32_t i,
+                                        const struct channel *channel)
 {
-    const struct request *request = call->request;
-    session_begin_verdicts(call, "UNSUBSCRIBED");
-    if (request->symbol_count == 0) {
-        session_unsubscribe_all(call, request->types != 0 ? request->types : SESSION_TYPES_ALL);
-    } else {
-        session_for_each_name(call, session_unsubscribe_one);
+    int tag = core_subscription_tag(call->core, call->conn, i);
+    if (tag < 0 || (session_unsubscribed_types(call) & (1u << channel->type)) == 0) {
+        return true;
     }
-    session_end_verdicts(call);
+    session_spend(call, SESSION_COVER_UNITS);
+    if ((tag & SESSION_EXACT) != 0) {
+        struct session_name name = session_channel_name(channel);
+        call->session->exact_count--;
+        session_accept_removal(call, &name);
+    }
+    core_unsubscribe(call->core, call->conn, i);
+    return true;
+}
+
+bool session_unsubscribe(struct session_call *call)
+{
+    bool is_all = call->request->symbol_count == 0;
+    if (call->at.step == 0) {
+        call->at.step++;
+        session_begin_verdicts(call, "UNSUBSCRIBED");
+        if (is_all) {
+            session_begin_unsubscribe_all(call);
+        }
+    }
+    bool is_done = is_all ? session_for_each_channel(call, session_unsubscribe_channel)
+                          : session_for_each_name(call, session_unsubscribe_one);
+    if (is_done) {
+        session_end_verdicts(call);
+    }
+    return is_done;
 }
 
 /* ---- MODIFY ---- */
 
 /* As SUBSCRIBE does it to what is subscribed. */
-static void session_modify_one(struct session_call *call, const struct session_name *name)
+static bool session_modify_one(struct session_call *call, const struct session_name *name)
 {
     const struct session *session = call->session;
     uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
                                              name->bytes, name->type, name->variant);
     int tag =
         channel == CHANNEL_NONE ? -ENOENT : core_subscription_tag(call->core, call->conn, channel);
-    if (session_refuses_policy(call, name)) {
-        return;
+    if (call->at.name_step == SESSION_NAME_BEGINS && session_refuses_policy(call, name)) {
+        return true;
     }
     if (session_is_star(name) && (session->star_types & (1u << name->type)) != 0) {
         session_subscribe_star(call, name);
-    } else if (session_find_pattern(session, name) < session_pattern_count(session)) {
-        session_subscribe_pattern(call, name);
+    } else if (call->at.name_step != SESSION_NAME_BEGINS ||
+               session_find_pattern(session, name) < session_pattern_count(session)) {
+        return session_subscribe_pattern(call, name);
     } else if (tag >= 0 && (tag & SESSION_EXACT) != 0) {
         session_subscribe_exact(call, name);
     } else {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST, "not subscribed");
     }
+    return true;
 }
 
-void session_modify(struct session_call *call)
+bool session_modify(struct session_call *call)
 {
-    session_begin_verdicts(call, "MODIFIED");
-    session_for_each_name(call, session_modify_one);
+    if (call->at.step == 0) {
+        call->at.step++;
+        session_begin_verdicts(call, "MODIFIED");
+    }
+    if (!session_for_each_name(call, session_modify_one)) {
+        return false;
+    }
     session_end_verdicts(call);
+    return true;
 }
 
 /* ---- AUTH: a scope that is smaller ---- */
@@ -754,7 +915,8 @@ static uint32_t session_shrink_patterns(struct session_call *call, const struct 
         struct session_pattern pattern = session->patterns->entries[place];
         struct session_name name = session_pattern_name(&pattern);
         if (!scope_covers(scope, name.text, name.bytes, name.type)) {
-            session_remove_pattern(call, place);
+            session_take_pattern(call, place);
+            (void)session_release_pattern(call);
             session_tell_dropped(call, &name);
             count++;
         }
@@ -794,6 +956,7 @@ static uint32_t session_shrink_replay(struct session_call *call, const struct sc
 
 uint32_t session_shrink(struct session_call *call, const struct scope *scope)
 {
+    call->is_whole = true; /* Nothing outside the scope may leave in between. */
     reply_put(&call->sessions->failed, "[", 1);
     uint32_t count = session_shrink_replay(call, scope) + session_shrink_patterns(call, scope);
     uint32_t channel_count = channels_count(call->sessions->options.channels);
@@ -813,62 +976,85 @@ uint32_t session_shrink(struct session_call *call, const struct scope *scope)
 /* ---- LIST ---- */
 
 static void session_list_pattern(struct session_call *call, const struct session_name *name,
-                                 struct session_settings settings)
+                                 int64_t channel_count, struct session_settings settings)
 {
     struct reply *reply = &call->sessions->reply;
+    session_spend(call, SESSION_ENTRY_UNITS);
     session_begin_entry(reply, name);
-    reply_print(reply, ",\"channels\":%" PRId64, session_count_channels(call, name));
+    reply_print(reply, ",\"channels\":%" PRId64, channel_count);
     session_put_settings(reply, settings);
     reply_text(reply, "}");
 }
 
-static void session_list_patterns(struct session_call *call)
+static void session_list_stars(struct session_call *call)
+{
+    for (unsigned i = 0; i < MD_TYPE_COUNT; i++) {
+        enum md_type type = (enum md_type)i;
+        if ((call->session->star_types & (1u << type)) != 0) {
+            struct session_name name = session_star_name(type);
+            session_list_pattern(call, &name, session_count_group(call->sessions, type),
+                                 session_star_settings(call, type));
+        }
+    }
+}
+
+static bool session_list_patterns(struct session_call *call)
 {
     const struct session *session = call->session;
-    for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
-        if ((session->star_types & (1u << type)) != 0) {
-            struct session_name name = session_star_name((enum md_type)type);
-            session_list_pattern(call, &name, session_star_settings(call, (enum md_type)type));
-        }
-    }
-    for (uint32_t i = 0; i < session_pattern_count(session); i++) {
-        const struct session_pattern *pattern = &session->patterns->entries[i];
+    for (; call->at.name < session_pattern_count(session); call->at.name++) {
+        struct session_pattern *pattern = &session->patterns->entries[call->at.name];
         struct session_name name = session_pattern_name(pattern);
-        session_list_pattern(call, &name, session_pattern_settings(pattern));
-    }
-}
-
-static void session_list_exact(struct session_call *call)
-{
-    struct reply *reply = &call->sessions->reply;
-    uint32_t channel_count = channels_count(call->sessions->options.channels);
-    uint32_t left = call->session->exact_count;
-    for (uint32_t i = 0; i < channel_count && left > 0; i++) {
-        int tag = core_subscription_tag(call->core, call->conn, i);
-        if (tag < 0 || (tag & SESSION_EXACT) == 0) {
-            continue;
+        if (session_must_wait(call) || !session_count_pattern(call, pattern)) {
+            return false;
         }
-        left--;
-        const struct channel *channel = channels_get(call->sessions->options.channels, i);
-        struct session_name name = session_channel_name(channel);
-        session_begin_entry(reply, &name);
-        reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64, i,
-                    core_next_seq(call->core, call->conn, i));
-        session_put_settings(reply, session_exact_settings(call, i));
-        reply_text(reply, "}");
+        session_list_pattern(call, &name, pattern->covered, session_pattern_settings(pattern));
     }
+    return true;
 }
 
-void session_list(struct session_call *call)
+static bool session_list_exact(struct session_call *call, uint32_t i, const struct channel *channel)
 {
     struct reply *reply = &call->sessions->reply;
-    reply_begin(reply, "SUBSCRIPTIONS", call->request->id, session_wall_ns());
-    reply_print(reply, "{\"epoch\":\"%s\",\"subscriptions\":[", call->sessions->options.epoch);
-    session_list_exact(call);
-    session_list_patterns(call);
+    if (call->at.covered >= call->session->exact_count) {
+        return false; /* That was all. */
+    }
+    int tag = core_subscription_tag(call->core, call->conn, i);
+    if (tag < 0 || (tag & SESSION_EXACT) == 0) {
+        return true;
+    }
+    call->at.covered++;
+    session_spend(call, 2 * SESSION_ENTRY_UNITS);
+    struct session_name name = session_channel_name(channel);
+    session_begin_entry(reply, &name);
+    reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64, i,
+                core_next_seq(call->core, call->conn, i));
+    session_put_settings(reply, session_exact_settings(call, i));
+    reply_text(reply, "}");
+    return true;
+}
+
+bool session_list(struct session_call *call)
+{
+    struct reply *reply = &call->sessions->reply;
+    if (call->at.step == 0) {
+        call->at.step++;
+        reply_begin(reply, "SUBSCRIPTIONS", call->request->id, session_wall_ns());
+        reply_print(reply, "{\"epoch\":\"%s\",\"subscriptions\":[", call->sessions->options.epoch);
+    }
+    if (call->at.step == 1) {
+        if (!session_for_each_channel(call, session_list_exact)) {
+            return false;
+        }
+        call->at.step++;
+        session_list_stars(call);
+    }
+    if (!session_list_patterns(call)) {
+        return false;
+    }
     reply_print(reply, "],\"count\":%" PRIu32 ",\"limit\":%" PRIu32 "}",
                 session_subscription_count(call->session),
                 session_limit(call->sessions, call->conn));
     reply_end(reply);
     session_send_reply(call);
+    return true;
 }

@@ -36,14 +36,12 @@ static void fuzz_request_check_accepted(const struct request *request)
         assert_always(!replay->is_by_seq || request->symbol_count == 1);
     }
     if (request->type == REQUEST_RESUME) {
-        uint32_t count = 0;
-        uint32_t channel;
-        uint64_t seq;
         assert_always(request->epoch != NULL);
-        for (void *at = NULL; request_next_cursor(request, &at, &channel, &seq); count++) {
-            assert_always(channel <= 999999999 && seq <= INT64_MAX);
+        for (uint32_t i = 0; i < request->cursor_count; i++) {
+            struct request_cursor cursor = request_cursor(request, i);
+            assert_always(cursor.channel <= 999999999 && cursor.seq <= INT64_MAX);
         }
-        assert_always(count > 0 && count <= REQUEST_CURSORS_MAX);
+        assert_always(request->cursor_count > 0 && request->cursor_count <= REQUEST_CURSORS_MAX);
     }
     if (request->type == REQUEST_SUBSCRIBE) {
         assert_always(request->symbol_count > 0);

@@ -9,6 +9,7 @@ struct core *core;
 const struct core_lag behind = {
     .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
 struct channels *channels;
+uint64_t slice_units;
 
 bool log_wants(enum log_level level)
 {
@@ -46,6 +47,38 @@ void core_close(struct core *self, uint32_t conn, uint16_t code, const char *rea
 {
     (void)conn, (void)reason;
     self->close_code = code;
+}
+
+bool core_has_room(struct core *self, uint32_t conn, size_t bytes)
+{
+    (void)conn;
+    return self->room_bytes == 0 || bytes <= self->room_bytes;
+}
+
+void core_spend(struct core *self, uint32_t units)
+{
+    self->spent += units;
+    self->most_spent = self->spent > self->most_spent ? self->spent : self->most_spent;
+}
+
+bool core_slice_is_over(const struct core *self)
+{
+    return self->slice_units != 0 && self->spent >= self->slice_units;
+}
+
+void core_hold(struct core *self, uint32_t conn)
+{
+    assert_false(self->is_held[conn]);
+    self->is_held[conn] = true;
+}
+
+void go_on(uint32_t conn)
+{
+    core->spent = 0;
+    core->slice_count++;
+    if (core->is_held[conn]) {
+        core->is_held[conn] = !session_ops.on_continue(core->sessions, core, conn, 0);
+    }
 }
 
 uint32_t core_index(const struct core *self)
@@ -93,6 +126,7 @@ void end_conn(uint32_t conn)
     }
     memset(core->subs[conn], 0, sizeof core->subs[conn]);
     memset(core->groups[conn], 0, sizeof core->groups[conn]);
+    core->is_held[conn] = false;
     session_ops.on_close(core->sessions, core, conn, &end);
 }
 
@@ -382,6 +416,7 @@ static int set_up_with(uint32_t subscription_count_max)
     };
     core = calloc(1, sizeof *core);
     core->room = UINT32_MAX;
+    core->slice_units = slice_units;
     core->source.is_unix = true;
     assert_int_equal(channels_create(&channels), 0);
     options.channels = channels;
@@ -422,13 +457,24 @@ int tear_down(void **state)
     return 0;
 }
 
-void say(uint32_t conn, const char *text)
+void begin(uint32_t conn, const char *text)
 {
+    core->spent = 0;
+    core->slice_count = 1;
     size_t bytes = strlen(text);
     uint8_t *copy = malloc(bytes); /* Exactly as long, so that a longer read is found. */
     memcpy(copy, text, bytes);
     session_ops.on_message(core->sessions, core, conn, WS_TEXT, copy, bytes, 0);
     free(copy);
+}
+
+void say(uint32_t conn, const char *text)
+{
+    begin(conn, text);
+    while (core->is_held[conn]) {
+        go_on(conn);
+        assert_true(core->slice_count < SLICES_MAX);
+    }
 }
 
 json_t *ask(const char *text, const char *type)

@@ -21,6 +21,7 @@
 #define CONNS 4
 #define CHANNELS 12000
 #define TEXTS_MAX 16
+#define SLICES_MAX 1000000
 #define LIMIT 10
 #define EPOCH "0123456789abcdef"
 
@@ -57,9 +58,16 @@ struct core {
     uint32_t line_count;
     struct core_source source; /* of every conn */
     uint16_t close_code;       /* of the last core_close */
+    uint64_t spent;            /* units of the slice, which ends with */
+    uint64_t slice_units;      /* so many; 0: never */
+    uint64_t most_spent;       /* in a slice, */
+    uint32_t slice_count;      /* and how many there were */
+    bool is_held[CONNS];
+    size_t room_bytes; /* of what a conn may still be sent; 0: any */
 };
 
 extern struct core *core;
+extern uint64_t slice_units; /* of the core that set_up() makes; 0 at first */
 extern struct channels *channels;
 extern const struct core_lag behind; /* of a conn, once core->is_behind */
 
@@ -73,7 +81,11 @@ int set_up(void **state);
 
 int set_up_wide(void **state);
 int tear_down(void **state);
+/* Answered to the end. */
 void say(uint32_t conn, const char *text);
+/* Only the first slice; and another one, if it is not answered yet. */
+void begin(uint32_t conn, const char *text);
+void go_on(uint32_t conn);
 
 /* The one answer to a message, as wanted: its type, and its data. */
 json_t *ask(const char *text, const char *type);

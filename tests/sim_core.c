@@ -338,15 +338,10 @@ static void on_replay_end(void *context, struct core *core, uint32_t conn,
 
 /* "S ch policy snapshot", "P ch policy limit", "U ch", "G group policy snapshot", "V group",
  * "L group limit", "K", and the two above. */
-static void on_message(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
-                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns)
+static void answer(struct core *core, uint32_t conn, const char *text)
 {
-    char text[MESSAGE_MAX] = "";
     unsigned what, policy, snapshot, limit;
     int result = 0;
-    (void)context, (void)opcode, (void)now_ns;
-    assert_always(payload_bytes < sizeof text);
-    memcpy(text, payload, payload_bytes);
     if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
         world.images += snapshot && core_gets_image(core, conn, what);
         result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
@@ -377,6 +372,36 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
     }
     EXPECT(result == 0 || world.is_scarce);
     reply(core, conn, text);
+}
+
+/* Some are answered in a later slice, and some are all that a slice has room for. */
+static void on_message(void *context, struct core *core, uint32_t conn, enum ws_opcode opcode,
+                       uint8_t *payload, size_t payload_bytes, uint64_t now_ns)
+{
+    char *text = world.asked[conn];
+    (void)context, (void)opcode, (void)now_ns;
+    assert_always(payload_bytes < sizeof world.asked[conn]);
+    memcpy(text, payload, payload_bytes);
+    text[payload_bytes] = '\0';
+    if (sim_random(8) == 0) {
+        core_spend(core, CORE_SLICE_UNITS);
+    }
+    if (sim_random(8) == 0) {
+        world.holds++;
+        core_hold(core, conn);
+    } else {
+        answer(core, conn, text);
+    }
+}
+
+static bool on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)now_ns;
+    if (sim_random(2) == 0) {
+        return false;
+    }
+    answer(core, conn, world.asked[conn]);
+    return true;
 }
 
 static void on_close(void *context, struct core *core, uint32_t conn,
@@ -440,6 +465,7 @@ static void on_log(void *context, struct core *core, int level, const char *text
 static struct core_ops ops = {
     .on_open = on_open,
     .on_message = on_message,
+    .on_continue = on_continue,
     .on_close = on_close,
     .on_quiet = on_quiet,
     .on_lag = on_lag,
@@ -658,7 +684,7 @@ int main(int argc, char **argv)
     uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
     uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
-    uint64_t replays = 0, whole_replays = 0, images = 0, late = 0;
+    uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
     uint64_t recoded = 0, as_json = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
@@ -683,6 +709,7 @@ int main(int argc, char **argv)
         late += world.late_count;
         replays += world.replays;
         whole_replays += world.whole_replays;
+        holds += world.holds;
         recoded += world.recoded;
         as_json += world.as_json;
     }
@@ -706,6 +733,7 @@ int main(int argc, char **argv)
         {"late completions", late},
         {"replays", replays},
         {"whole replays", whole_replays},
+        {"messages answered in slices", holds},
         {"frames of the past put into the second encoding", recoded},
         {"frames of the past sent as they were", as_json},
     };

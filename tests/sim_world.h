@@ -91,13 +91,14 @@ struct sim_world {
     char fault[256];             /* empty: none */
     const struct client *client; /* whose bytes are looked at */
     struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
-    bool has_limit;           /* --max-lag-ms */
-    bool publishes_elsewhere; /* while the core is inside enter() */
-    bool is_scarce;           /* The core's pools are so small that clients are cut off. */
+    char asked[CLIENTS + 8 + CORE_SPARE_CONNS][MESSAGE_MAX]; /* by conn: its newest message */
+    bool has_limit;                                          /* --max-lag-ms */
+    bool publishes_elsewhere;                                /* while the core is inside enter() */
+    bool is_scarce; /* The core's pools are so small that clients are cut off. */
     uint32_t out_block_count;
     uint64_t seqs_bytes;
     uint64_t next_publish_ns;
-    uint64_t gaps, frames, closes, ends, runs, lags;
+    uint64_t gaps, frames, closes, ends, runs, lags, holds;
     uint64_t resumed, resumed_in_part, past_frames, snapshots, images, replays, whole_replays;
     uint64_t recoded, as_json; /* frames of the first encoding's log for who has the second */
     uint32_t epoch;

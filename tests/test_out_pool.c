@@ -203,6 +203,55 @@ static void the_chains_of_many_conns_do_not_mix(void **state)
     assert_int_equal(pool.free_count, pool.block_count);
 }
 
+/* Each takes all that it may, as often as it can: what is left serves the small frames of others.
+ */
+static void chains_that_keep_to_their_share_never_empty_the_pool(void **state)
+{
+    static struct out_chain chains[1000];
+    static const uint8_t bytes[600000];
+    static const uint32_t counts[] = {1, 50, 1000};
+    (void)state;
+    out_pool_deinit(&pool);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        assert_int_equal(out_pool_init(&pool, 64u << 20), 0);
+        for (uint32_t turn = 0; turn < 20 * counts[i]; turn++) {
+            struct out_chain *chain = &chains[turn % counts[i]];
+            if (turn < counts[i]) {
+                out_chain_init(chain);
+            }
+            for (size_t piece = sizeof bytes; piece >= 100; piece /= 8) {
+                if (chain->bytes + piece <= out_pool_share(&pool)) {
+                    assert_int_equal(out_chain_append(&pool, chain, bytes, piece), 0);
+                }
+            }
+        }
+        assert_true(pool.free_count > pool.block_count / 8);
+        assert_true(counts[i] > 1 || out_pool_share(&pool) > 4u << 20);
+        out_pool_deinit(&pool);
+    }
+    assert_int_equal(out_pool_init(&pool, OUT_POOL_BYTES_TOUCHED), 0);
+}
+
+static void what_is_copied_stays_in_the_chain(void **state)
+{
+    struct out_chain chain;
+    uint8_t copy[REFERENCE_BYTES];
+    (void)state;
+    out_chain_init(&chain);
+    assert_int_equal(out_chain_copy(&pool, &chain, copy, sizeof copy), 0);
+    assert_int_equal(out_chain_append(&pool, &chain, reference, 1000), 0);
+    for (size_t from = 0; from < 1000; from += 77) {
+        for (size_t max = 0; max <= 1100; max += 25) {
+            size_t count = 1000 - from < max ? 1000 - from : max;
+            assert_int_equal(out_chain_copy(&pool, &chain, copy, max), count);
+            assert_memory_equal(copy, reference + from, count);
+        }
+        assert_holds(&chain, from, 1000);
+        out_chain_consume(&pool, &chain, 1000 - from < 77 ? 1000 - from : 77);
+    }
+    out_chain_clear(&pool, &chain);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -215,6 +264,8 @@ int main(void)
         TEST(an_empty_pool_is_enobufs_and_the_chain_is_as_it_was),
         TEST(blocks_that_came_back_are_used_before_fresh_ones),
         TEST(the_chains_of_many_conns_do_not_mix),
+        TEST(chains_that_keep_to_their_share_never_empty_the_pool),
+        TEST(what_is_copied_stays_in_the_chain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,6 +83,33 @@ static void every_field_is_understood(void **state)
     assert_int_equal(request.policy, LAG_CONFLATE);
 }
 
+static void a_symbol_that_is_named_again_is_marked(void **state)
+{
+    static const char *const symbols[] = {"B", "*", "B", "A", "*", "A", "", "b", ""};
+    static const bool repeated[] = {false, false, true, false, true, true, false, false, true};
+    char text[CORE_MESSAGE_BYTES_MAX];
+    size_t bytes;
+    (void)state;
+    assert_true(parse("{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"B\",\"*\",\"B\",\"A\","
+                      "\"*\",\"\\u0041\",\"\",\"b\",\"\"],\"data_types\":[\"quote\"]}}"));
+    assert_int_equal(request.symbol_count, COUNT(symbols));
+    for (uint32_t i = 0; i < COUNT(symbols); i++) {
+        assert_string_equal(request_symbol(&request, i, &bytes), symbols[i]);
+        assert_int_equal(bytes, strlen(symbols[i]));
+        assert_int_equal(request_is_repeated(&request, i), repeated[i]);
+    }
+    request_deinit(&request);
+    char *at = text + sprintf(text, "{\"type\":\"UNSUBSCRIBE\",\"data\":{\"symbols\":[\"S0\"");
+    for (int i = 1; i < REQUEST_SYMBOLS_MAX; i++) {
+        at += sprintf(at, ",\"S%d\"", i % 500);
+    }
+    strcpy(at, "],\"data_types\":[\"quote\"]}}");
+    assert_true(parse(text));
+    for (uint32_t i = 0; i < REQUEST_SYMBOLS_MAX; i++) {
+        assert_int_equal(request_is_repeated(&request, i), i >= 500);
+    }
+}
+
 static void one_string_stands_for_a_list_of_one(void **state)
 {
     size_t bytes;
@@ -416,9 +443,6 @@ static void resume_has_cursors_of_channels(void **state)
                 "\"delivery\":{\"mode\":\"conflated\",\"interval_ms\":100}"),
          107, "data.delivery.mode"},
     };
-    void *at = NULL;
-    uint32_t channel;
-    uint64_t seq;
     (void)state;
     check_faults(faults, COUNT(faults));
     assert_true(parse(RESUME("\"epoch\":\"x\",\"cursors\":{\"7\":0,\"65535\":12},"
@@ -427,13 +451,11 @@ static void resume_has_cursors_of_channels(void **state)
     assert_string_equal(request.epoch, "x");
     assert_int_equal(request.policy, LAG_SKIP);
     assert_int_equal(request.max_lag_ms, 9);
-    assert_true(request_next_cursor(&request, &at, &channel, &seq));
-    assert_int_equal(channel, 7);
-    assert_int_equal(seq, 0);
-    assert_true(request_next_cursor(&request, &at, &channel, &seq));
-    assert_int_equal(channel, 65535);
-    assert_int_equal(seq, 12);
-    assert_false(request_next_cursor(&request, &at, &channel, &seq));
+    assert_int_equal(request.cursor_count, 2);
+    assert_int_equal(request_cursor(&request, 0).channel, 7);
+    assert_int_equal(request_cursor(&request, 0).seq, 0);
+    assert_int_equal(request_cursor(&request, 1).channel, 65535);
+    assert_int_equal(request_cursor(&request, 1).seq, 12);
 }
 
 static void a_message_has_at_most_1000_cursors(void **state)
@@ -588,6 +610,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_short_form_is_understood),
         TEST(every_field_is_understood),
+        TEST(a_symbol_that_is_named_again_is_marked),
         TEST(one_string_stands_for_a_list_of_one),
         TEST(unsubscribe_and_list_need_no_data),
         TEST(an_id_is_echoed_as_it_came),

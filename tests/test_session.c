@@ -382,6 +382,16 @@ static void a_new_channel_that_finds_no_room_is_told(void **state)
     assert_int_equal(number_of(json_object_get(core->texts[0], "data"), "code"), 106);
 }
 
+static void who_waits_for_channels_by_a_pattern_is_not_idle(void **state)
+{
+    (void)state;
+    assert_false(session_ops.is_wanted(core->sessions, core, 0));
+    ask(SUBSCRIBE("\"NONE*\"", QUOTE), "SUBSCRIBED");
+    assert_true(session_ops.is_wanted(core->sessions, core, 0));
+    ask(UNSUBSCRIBE("\"NONE*\"", QUOTE), "UNSUBSCRIBED");
+    assert_false(session_ops.is_wanted(core->sessions, core, 0));
+}
+
 static void a_conn_may_end_in_the_middle_of_its_message(void **state)
 {
     (void)state;
@@ -710,6 +720,7 @@ int main(void)
         TEST_WIDE(a_client_has_at_most_100_patterns),
         TEST(a_pattern_that_finds_no_room_leaves_nothing_behind),
         TEST(a_new_channel_that_finds_no_room_is_told),
+        TEST(who_waits_for_channels_by_a_pattern_is_not_idle),
         TEST(a_conn_may_end_in_the_middle_of_its_message),
         TEST(conns_with_patterns_may_end_while_a_channel_appears),
         TEST(unsubscribe_without_symbols_drops_all),
@@ -729,5 +740,7 @@ int main(void)
         TEST(the_longest_gap_message_fits),
         TEST(without_an_inline_publisher_there_is_nothing_to_publish),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed_count = cmocka_run_group_tests(tests, NULL, NULL);
+    slice_units = 1; /* Whatever can be cut is. */
+    return failed_count + cmocka_run_group_tests_name("in slices", tests, NULL, NULL);
 }

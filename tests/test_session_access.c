@@ -274,6 +274,35 @@ static void messages_over_the_rate_are_refused_and_then_close(void **state)
     assert_int_equal(core->close_code, 4111);
 }
 
+/* 1 000 names of five types cost some 60 000 units: as much as four messages. */
+static void a_dear_message_counts_as_several(void **state)
+{
+    static char text[CORE_MESSAGE_BYTES_MAX];
+    (void)state;
+    core->source.address = ip_address_from_v4("\xcb\0\x71\x07"); /* Not this host. */
+    assert_true(open_with("Authorization: Bearer " TOKEN_FULL "\r\n"));
+    char *at =
+        text + sprintf(text,
+                       "{\"type\":\"SUBSCRIBE\",\"data\":{\"data_types\":[\"quote\",\"trade\","
+                       "\"bar\",\"depth\",\"status\"],\"symbols\":[\"X\"");
+    for (int i = 1; i < 1000; i++) {
+        at += sprintf(at, ",\"X%d\"", i);
+    }
+    strcpy(at, "]}}");
+    forget_texts();
+    session_ops.on_message(core->sessions, core, CONN, WS_TEXT, (uint8_t *)text, strlen(text), 0);
+    assert_int_equal(core->text_count, 1);
+    int pongs = -1;
+    const char *type = "PONG";
+    while (strcmp(type, "PONG") == 0 && pongs < 10) {
+        say_at("{\"type\":\"PING\"}", 0);
+        type = text_of(core->texts[0], "type");
+        pongs++;
+    }
+    assert_in_range(pongs, 4, 7); /* 9 after one that is cheap. */
+    assert_int_equal(error_code(), 111);
+}
+
 static void the_audit_log_has_a_rate_and_says_what_it_left_out(void **state)
 {
     (void)state;
@@ -295,6 +324,7 @@ int main(void)
         TEST(a_smaller_scope_ends_what_it_does_not_cover),
         TEST(a_wrong_token_at_the_door_leaves_nothing),
         TEST(messages_over_the_rate_are_refused_and_then_close),
+        TEST(a_dear_message_counts_as_several),
         TEST(the_audit_log_has_a_rate_and_says_what_it_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

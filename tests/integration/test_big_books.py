@@ -444,6 +444,28 @@ class Losses(BooksTestCase):
                 self.assertEqual(finish(self.lost(server, depth=5)), ("source", "snapshot"))
                 server.stop()
 
+    async def replay(self, server, transport):
+        """The book that all frames of the log make, and the GAPs among them."""
+        async with Client(server, transport) as client:
+            mine = Book()
+            await client.ask("REPLAY", ["BIG-USD.COINBASE"], **{"from": 1})
+            while (message := await client.next())["type"] != "END_OF_REPLAY":
+                if message["type"] == "depth":
+                    mine.apply(message["data"])
+            self.assertEqual(message["data"]["gaps"], [])
+            return mine, client.gaps
+
+    def test_history_has_the_parts_and_the_gaps(self):
+        messages, book = coinbase_pass(6000)
+        bad = {**update(("buy", "1.00", "2")), "changes": [["buy", "1.00"]]}
+        server = self.serve([*messages, bad], feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        for transport in TRANSPORTS:
+            with self.subTest(transport=transport):
+                mine, gaps = finish(self.replay(server, transport))
+                self.assertEqual(mine.sides, book.sides)
+                self.assertEqual([gap["reason"] for gap in gaps], ["source"])
+
     def test_a_hole_of_the_venue_is_a_gap(self):
         messages, _ = binance_pass(5)
         messages[1]["data"]["U"] += 100

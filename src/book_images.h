@@ -17,10 +17,10 @@
 #include "src/book_split.h"
 #include "src/channels.h"
 
-#define BOOK_IMAGES_MAX 1024              /* at a time, of all cores */
-#define BOOK_IMAGES_BYTES_MAX (64u << 20) /* of them; then they wait, */
-#define BOOK_IMAGES_SHARE 9               /* as each does for so many times its own making */
-#define BOOK_IMAGES_STEPS 4               /* parts that are counted or made with a call: 1 ms */
+#define BOOK_IMAGES_MAX 1024              /* asked for at a time, from all cores */
+#define BOOK_IMAGES_BYTES_MAX (64u << 20) /* made and not yet sent: with more, none is begun */
+#define BOOK_IMAGES_SHARE 9               /* a pause lasts so many times as the piece before it */
+#define BOOK_IMAGES_STEPS 4               /* parts in a piece: under 1 ms */
 #define BOOK_IMAGES_NONE UINT32_MAX
 
 enum book_images_state {

@@ -270,6 +270,9 @@ class RealServer(unittest.TestCase):
         client.ask("STATUS", "STATUS")
         client.ask("HEARTBEAT", "HEARTBEAT")
         client.ask("SNAPSHOT", "SNAPSHOT", symbols=["MSFT.US", "NOSUCH"], data_types=["quote"])
+        client.ask("SNAPSHOT", "SNAPSHOT", symbols=["AAPL.US"], data_types=["depth"])
+        while "parts" not in client.read():
+            pass
         for answer, message in (("ERROR", "nonsense"), ("ERROR", '{"type":"X","id":"x"}'),
                                 ("ERROR", '{"type":"SUBSCRIBE","data":{"symbols":[7]}}')):
             client.raw.send_text(message)

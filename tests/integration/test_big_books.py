@@ -192,7 +192,7 @@ def finish(coroutine):
     return asyncio.run(within())
 
 
-class BigBooks(unittest.TestCase):
+class BooksTestCase(unittest.TestCase):
     def serve(self, messages, *options, feed="loop=yes", kind="coinbase", step=0.01):
         file = capture(messages, step)
         self.addCleanup(file.close)
@@ -200,6 +200,8 @@ class BigBooks(unittest.TestCase):
         self.addCleanup(server.kill)
         return server
 
+
+class Sizes(BooksTestCase):
     async def follow(self, server, transport, symbol, book, action):
         """The feed's own book, from a pass's first frame to its last; returns its frames."""
         async with Client(server, transport) as client:
@@ -245,6 +247,15 @@ class BigBooks(unittest.TestCase):
     def test_binance_updates_of_any_size(self):
         self.check(binance_pass, "binance", "BIGUSDT.BINANCE", "delta")
 
+    def test_tap_verifies_big_books_and_told_losses(self):
+        messages, _ = coinbase_pass(3000)
+        server = self.serve([*messages, '{"type":"l2upda', messages[-1]], step=0.05)
+        result = run([program("ringcast-tap"), "--verify", "--types", "depth", "--connections", "2", "--count", "200",
+                      server.url()], seconds=SECONDS)
+        self.assertEqual(result.returncode, 0, result.stdout[-2000:] + result.stderr[-2000:])
+        self.assertRegex(result.stdout, r"missing +[1-9]\d* frames in [1-9]\d* ranges told by GAP, 0 in 0 NOT TOLD")
+
+class Cuts(BooksTestCase):
     async def cut(self, server, transport, book, depth, **more):
         async with Client(server, transport) as client:
             channel = await client.subscribe("BIG-USD.COINBASE", depth=depth, **more)
@@ -270,6 +281,17 @@ class BigBooks(unittest.TestCase):
                                      delivery={"mode": "conflated", "interval_ms": 100}))
             server.stop()
 
+    def test_a_line_of_16_mebibytes(self):
+        messages, book = coinbase_pass(20000)
+        text = json.dumps(messages[3])
+        messages[3] = text[:-1] + " " * (2**24 - len(text) - len("1600000000.030: ")) + "}"
+        server = self.serve(messages, feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        finish(self.cut(server, "json", book, 50))
+        self.assertEqual(server.stats()["publisher"]["feed_malformed"], 0)
+
+
+class Snapshots(BooksTestCase):
     async def snapshot(self, client, symbol, before=None):
         """The answer and the parts, checked; live frames of the channel go to before."""
         await client.socket.send(json.dumps({"type": "SNAPSHOT", "id": 9, "data": {
@@ -302,7 +324,7 @@ class BigBooks(unittest.TestCase):
 
     def test_snapshot_is_the_whole_book(self):
         """Long after its frames have left the log, too."""
-        for count, options in ((10, ()), (20000, ("--publisher", "thread")), (6000, ("--frame-log-bytes", "1m"))):
+        for count, options in ((10, ()), (20000, ("--publisher", "thread", "--cores", "2")), (6000, ("--frame-log-bytes", "1m"))):
             messages, book = coinbase_pass(count)
             noise = [update(("buy", "1.00", f"{i % 7 + 1}"), symbol="NOISE-USD") for i in range(9000)] if options else []
             server = self.serve([snapshot([], [], "NOISE-USD"), *messages, *noise], *options, feed="speed=0")
@@ -391,15 +413,8 @@ class BigBooks(unittest.TestCase):
             finish(self.whole(server, "json", book))
             self.assertTrue(server.wait_for_line("closed by the server, code 4108", SECONDS), server.log())
 
-    def test_a_line_of_16_mebibytes(self):
-        messages, book = coinbase_pass(20000)
-        text = json.dumps(messages[3])
-        messages[3] = text[:-1] + " " * (2**24 - len(text) - len("1600000000.030: ")) + "}"
-        server = self.serve(messages, feed="speed=0")
-        self.assertTrue(server.wait_for_line("after pass 1"))
-        finish(self.cut(server, "json", book, 50))
-        self.assertEqual(server.stats()["publisher"]["feed_malformed"], 0)
 
+class Losses(BooksTestCase):
     async def lost(self, server, **settings):
         """The reason of a GAP, and the action of the first frame after it."""
         async with Client(server, "json") as client:
@@ -429,6 +444,28 @@ class BigBooks(unittest.TestCase):
                 self.assertEqual(finish(self.lost(server, depth=5)), ("source", "snapshot"))
                 server.stop()
 
+    async def replay(self, server, transport):
+        """The book that all frames of the log make, and the GAPs among them."""
+        async with Client(server, transport) as client:
+            mine = Book()
+            await client.ask("REPLAY", ["BIG-USD.COINBASE"], **{"from": 1})
+            while (message := await client.next())["type"] != "END_OF_REPLAY":
+                if message["type"] == "depth":
+                    mine.apply(message["data"])
+            self.assertEqual(message["data"]["gaps"], [])
+            return mine, client.gaps
+
+    def test_history_has_the_parts_and_the_gaps(self):
+        messages, book = coinbase_pass(6000)
+        bad = {**update(("buy", "1.00", "2")), "changes": [["buy", "1.00"]]}
+        server = self.serve([*messages, bad], feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        for transport in TRANSPORTS:
+            with self.subTest(transport=transport):
+                mine, gaps = finish(self.replay(server, transport))
+                self.assertEqual(mine.sides, book.sides)
+                self.assertEqual([gap["reason"] for gap in gaps], ["source"])
+
     def test_a_hole_of_the_venue_is_a_gap(self):
         messages, _ = binance_pass(5)
         messages[1]["data"]["U"] += 100
@@ -442,15 +479,6 @@ class BigBooks(unittest.TestCase):
             after = client.next_message(("depth",), SECONDS)
             self.assertEqual((gap["from"], gap["to"], gap["reason"]), (after["seq"] - 1, after["seq"] - 1, "source"))
             self.assertEqual(after["data"]["asks"][0][1], 77.5)
-
-    def test_tap_verifies_big_books_and_told_losses(self):
-        messages, _ = coinbase_pass(3000)
-        server = self.serve([*messages, '{"type":"l2upda', messages[-1]], step=0.05)
-        result = run([program("ringcast-tap"), "--verify", "--types", "depth", "--connections", "2", "--count", "200",
-                      server.url()], seconds=SECONDS)
-        self.assertEqual(result.returncode, 0, result.stdout[-2000:] + result.stderr[-2000:])
-        self.assertRegex(result.stdout, r"missing +[1-9]\d* frames in [1-9]\d* ranges told by GAP, 0 in 0 NOT TOLD")
-
 
 
 if __name__ == "__main__":

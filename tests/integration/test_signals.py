@@ -87,10 +87,17 @@ class Start(unittest.TestCase):
             self.waits_and_ends(*PORTS, *FEED, *arguments, until=waits_for_writer)
 
     def test_nothing_is_left_of_a_unix_socket_either(self):
+        """Whether the signal comes during the start or just after it."""
         path = self.folder / "socket"
-        self.waits_and_ends(*PORTS, *FEED, "--unix", path, "--admin-token-file", self.fifo(),
-                            until=lambda pid: path.exists() and is_waiting(pid))
-        self.assertFalse(path.exists())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = spawn([program("ringcast"), *PORTS, *FEED, "--unix", str(path)],
+                            env=clean_environment(), stderr=subprocess.DEVNULL)
+            self.addCleanup(reap, process)
+            self.assertTrue(wait_until(path.exists, 20, step=0.0001))
+            process.send_signal(number)
+            self.assertIn(process.wait(20), (-number, 0))
+            self.assertFalse(path.exists())
+            self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
 
     def test_a_fifo_that_is_written_is_read(self):
         fifo = self.fifo()

@@ -127,7 +127,7 @@ class Closed(unittest.TestCase):
                     self.check_descriptors(process.pid, closed)
                     process.send_signal(signal.SIGTERM)
                     out, err = process.communicate(timeout=20)
-                    self.assertIn(process.returncode, (0, 3), (out, err))
+                    self.assertIn(process.returncode, (0, 2, 3), (out, err))  # however far it has come
                     self.assertEqual(b"(interrupted)" in out, 1 not in closed)
                     self.assertTrue(wait_until(
                         lambda: server.stats()["connections"]["active_connections"] == 0), server.stats())

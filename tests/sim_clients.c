@@ -35,7 +35,7 @@ static void client_connect(struct client *client)
     if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
         return;
     }
-    client->encoding = sim_random(world.second_is_rare ? 12 : 4) == 0;
+    client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;
     sim_peer_request(&client->peer, client->encoding == 1 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
                      SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
@@ -482,7 +482,8 @@ void client_step(struct client *client)
         client_leave(client, false);
         return;
     }
-    if (!sim.calm && sim_random(4000) == 0) {
+    bool stays = client->encoding == 0 || !world.second_is_rare;
+    if (!sim.calm && sim_random(stays ? 4000 : 400) == 0) {
         client_leave(client, sim_random(2) == 0);
         return;
     }

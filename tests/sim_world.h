@@ -103,7 +103,7 @@ struct sim_world {
     uint64_t recoded, as_json; /* frames of the first encoding's log for who has the second */
     uint32_t epoch;
     bool never_encodes;   /* Who wants the second encoding waits in vain. */
-    bool second_is_rare;  /* Few want it, so that it ends and begins often. */
+    bool second_is_rare;  /* Few want it, and not for long: it ends and begins often. */
     bool second_is_small; /* A core gets on faster in its log. */
     bool drains;          /* It is drained before it is stopped. */
     uint64_t drains_at_ns;

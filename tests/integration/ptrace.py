@@ -11,10 +11,12 @@ class StoppedThread:
     SEIZE, INTERRUPT, CONTINUE, DETACH, WALL = 0x4206, 0x4207, 7, 17, 0x40000000
 
     def __init__(self, pid, name):
+        """name: the main thread is "main"; others are called as they call themselves."""
         self.libc = ctypes.CDLL(None, use_errno=True)
         tasks = pathlib.Path(f"/proc/{pid}/task")
-        self.thread, = [int(task.name) for task in tasks.iterdir()
-                        if (task / "comm").read_text().strip() == name]
+        names = {int(task.name): (task / "comm").read_text().strip() for task in tasks.iterdir()}
+        names[pid] = "main"
+        self.thread, = [task for task in names if names[task] == name]
         self.is_stopped = False
 
     def ptrace(self, request):

@@ -60,7 +60,7 @@ class Limits(unittest.TestCase):
                 seen.add(served)
                 self.assertIn(code, [0] if served else [1, 2], log)
                 if not served:
-                    self.assertRegex(log.splitlines()[-1], f"ERROR .*({words})")
+                    self.assertRegex(log.splitlines()[-1], f"(ERROR|CRITICAL) .*({words})")
         self.assertEqual(seen, {True, False}, "the values are to span the limit")
 
     def test_too_little_address_space_is_a_message(self):

@@ -74,7 +74,7 @@ class Watchdog(unittest.TestCase):
 
     def test_main_is_watched_by_the_admin_server(self):
         with self.server() as server:
-            with Stopped(server.pid, "ringcast"):
+            with Stopped(server.pid, "main"):
                 self.assertTrue(wait_until(lambda: self.statuses(server) == [503] * 4, 60))
                 live = json.loads(server.admin("/livez")[2])
                 self.assertEqual([entry["thread"] for entry in live["stalled"]], ["main"])

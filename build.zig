@@ -89,6 +89,7 @@ const src = Folder{
     .sources = &.{
         "access.c",
         "admin.c",
+        "arenas.c",
         "bar_builder.c",
         "book.c",
         "book_images.c",

@@ -30,6 +30,7 @@
 #include "ring/standard_fds.h"
 #include "src/access.h"
 #include "src/admin.h"
+#include "src/arenas.h"
 #include "src/channels.h"
 #include "src/log.h"
 #include "src/memory_limit.h"
@@ -55,13 +56,9 @@
 #define MAIN_COUNTERS_DIRECTORY "/dev/shm"
 #define MAIN_COUNTERS_PREFIX "ringcast-"
 #define MAIN_ERROR_BYTES_MAX 512
+#define MAIN_OTHER_THREADS 3 /* beside main and the cores: publisher, admin, log */
 #define MAIN_EXIT_FAILED 1
 #define MAIN_EXIT_USAGE 2
-
-/* jemalloc reads it at its start. A second arena would be mapped by the thread that first needs it,
- * and jemalloc 5.3 crashes when there is no room for it. Ticks allocate nothing: one suffices. */
-extern const char *malloc_conf;
-const char *malloc_conf = "narenas:1";
 
 struct server;
 
@@ -972,8 +969,11 @@ int main(int argc, char **argv)
         options_print_version(stdout);
         return standard_fds_flush("ringcast") ? 0 : MAIN_EXIT_FAILED;
     }
-    int error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
+    int error = arenas_create(server.options.core_count + MAIN_OTHER_THREADS);
+    if (error == 0) {
+        error = log_open((enum log_level)server.options.log_level, server.options.log_format == 1,
                          1 + server.options.core_count);
+    }
     if (error < 0) {
         log_say(STDERR_FILENO, "ringcast: log: %s\n", strerror(-error));
         return MAIN_EXIT_FAILED;

@@ -2,49 +2,26 @@
 
 A thread is stopped as a debugger does it (ptrace), which needs no help of the thread itself.
 """
-import ctypes
 import json
-import os
-import pathlib
 import re
 import signal
 import time
 import unittest
 
+from ptrace import StoppedThread
 from server import Server, wait_until
 
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
-WALL = 0x40000000
 LIMIT = 2 # seconds; a busy machine may well keep a thread waiting for one
 FEED = ("--feed", "sim:symbols=5,rate=200")
 
 
-class Stopped:
-    """A thread that stands still within a `with`. All of it happens in one thread of ours."""
-
-    def __init__(self, pid, name):
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p,
-                                     ctypes.c_void_p]
-        self.libc.ptrace.restype = ctypes.c_long
-        tasks = [task for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-                 if (task / "comm").read_text().strip() == name]
-        assert len(tasks) == 1, (name, tasks)
-        self.tid = int(tasks[0].name)
-
-    def call(self, request):
-        if self.libc.ptrace(request, self.tid, None, None) < 0:
-            error = ctypes.get_errno()
-            raise unittest.SkipTest(f"SKIPPED: ptrace is not allowed: {os.strerror(error)}")
+class Stopped(StoppedThread):
+    """It stands still within the `with`."""
 
     def __enter__(self):
-        self.call(PTRACE_SEIZE)
-        self.call(PTRACE_INTERRUPT)
-        os.waitpid(self.tid, WALL)
+        super().__enter__()
+        self.stop()
         return self
-
-    def __exit__(self, kind, value, trace):
-        self.call(PTRACE_DETACH)
 
 
 class Watchdog(unittest.TestCase):
@@ -97,7 +74,7 @@ class Watchdog(unittest.TestCase):
 
     def test_main_is_watched_by_the_admin_server(self):
         with self.server() as server:
-            with Stopped(server.pid, "ringcast"):
+            with Stopped(server.pid, "main"):
                 self.assertTrue(wait_until(lambda: self.statuses(server) == [503] * 4, 60))
                 live = json.loads(server.admin("/livez")[2])
                 self.assertEqual([entry["thread"] for entry in live["stalled"]], ["main"])

@@ -1,15 +1,14 @@
 """A log that wraps several times a second, under clients that ask for what pins it for a moment."""
-import ctypes
 import itertools
 import json
-import os
-import pathlib
+import re
 import subprocess
 import threading
 import time
 import unittest
 
 from clients import RawClient, Tracker, subscribe_message
+from ptrace import StoppedThread
 from server import ServerTestCase, program, reap, spawn, wait_until
 
 SYMBOLS = ("000001.SZ", "600519.SH", "AAPL.US")
@@ -130,43 +129,6 @@ class TwoCores(OneCore):
     options = (*OneCore.options, "--cores", "2", "--publisher", "thread")
 
 
-class StoppedThread:
-    """Stops one thread of another process, as a debugger does. Used by one thread of ours."""
-
-    SEIZE, INTERRUPT, CONTINUE, DETACH, WALL = 0x4206, 0x4207, 7, 17, 0x40000000
-
-    def __init__(self, pid, name):
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        tasks = pathlib.Path(f"/proc/{pid}/task")
-        self.thread, = [int(task.name) for task in tasks.iterdir()
-                        if (task / "comm").read_text().strip() == name]
-        self.is_stopped = False
-
-    def ptrace(self, request):
-        self.libc.ptrace.argtypes = [ctypes.c_long] * 4
-        if self.libc.ptrace(request, self.thread, 0, 0) < 0:
-            error = ctypes.get_errno()
-            raise unittest.SkipTest(f"SKIPPED: ptrace(2) is not allowed: {os.strerror(error)}")
-
-    def __enter__(self):
-        self.ptrace(self.SEIZE)
-        return self
-
-    def stop(self):
-        self.ptrace(self.INTERRUPT)
-        os.waitpid(self.thread, self.WALL)
-        self.is_stopped = True
-
-    def go_on(self):
-        self.ptrace(self.CONTINUE)
-        self.is_stopped = False
-
-    def __exit__(self, *_):
-        if not self.is_stopped:
-            self.stop()
-        self.ptrace(self.DETACH)
-
-
 class Reader(Member):
     """Gets every book of the feed's."""
 
@@ -221,6 +183,14 @@ class StoppedCore(ServerTestCase):
             line = self.server.wait_for_line(r"no tick has been published for .* s: core 0 ", 20)
             self.assertIsNotNone(line, self.server.log())
             self.assertGreater(self.waited_seconds(), 1)
+            # The core is named first: it is the one that the publisher waits for.
+            for thread in ("core-0", "publisher"):
+                line = self.server.wait_for_line(f"{thread} has made no progress", 60)
+                self.assertIsNotNone(line, self.server.log())
+            named = [re.search(r"(\S+) has made no progress", line)[1]
+                     for line in self.server.log_lines() if "has made no progress" in line]
+            self.assertEqual(named, ["core-0", "publisher"])
+            self.assertEqual(self.server.admin("/livez")[0], 503)
             core.go_on()
             line = self.server.wait_for_line(r"core 0 lets ticks be published again", 20)
             self.assertIsNotNone(line, self.server.log())

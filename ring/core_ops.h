@@ -129,7 +129,7 @@ struct core_ops {
     size_t (*write_gap)(void *context, char *out, uint32_t channel, uint64_t from_seq,
                         uint64_t to_seq, const char *reason);
     /* What a conn of another encoding gets for a frame of the first one, from before its own began;
-     * valid until the next call. Asked only where the encoding does not take_json. */
+     * valid until the next call. For encodings without takes_json only. */
     const uint8_t *(*recode)(void *context, uint32_t encoding, const struct frame_desc *desc,
                              const uint8_t *frame, uint32_t *bytes_out);
     /* A replay has come to its end; is_whole: nothing was missing. The channels are those of

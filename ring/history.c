@@ -213,10 +213,9 @@ static uint64_t history_newest(const struct core *core, const struct core_stream
     return found.next_seq - 1;
 }
 
-/* The seq of the newest frame that nobody can get any more. */
-static uint64_t history_dropped_seq(struct core *core, uint32_t channel)
+/* The seq of the newest frame that is not in a log any more. */
+static uint64_t history_dropped_seq(struct core *core, struct frame_log *log, uint32_t channel)
 {
-    struct frame_log *log = core_json(core)->log;
     uint64_t pinned = frame_log_pinned(log, core->options.index);
     frame_log_pin_oldest(log, core->options.index);
     uint64_t dropped_seq = frame_log_dropped_seq(log, channel);
@@ -246,7 +245,8 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     struct core_stream *stream = core_stream(core, conn);
     uint64_t end;
     uint64_t newest_seq = history_newest(core, stream, resume->channel, &end);
-    uint64_t dropped_seq = history_dropped_seq(core, resume->channel);
+    uint64_t gone_seq = history_dropped_seq(core, core_json(core)->log, resume->channel);
+    uint64_t dropped_seq = history_dropped_seq(core, stream->log, resume->channel);
     if (resume->is_same_epoch && resume->seq > newest_seq) {
         return -ERANGE;
     }
@@ -267,9 +267,10 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     uint64_t from_seq = resume->is_same_epoch ? resume->seq + 1 : 1;
     *entry.first = from_seq;
     *entry.next = from_seq;
-    /* What the log has passed the core may not have seen yet: it will find itself passed, too. */
+    /* What its own log has passed the core may not have seen yet: it will find itself passed, too.
+     * The JSON log may have passed what is still to come in the own one: that is not lost. */
     uint64_t next_seq = now_seq > dropped_seq ? now_seq : dropped_seq + 1;
-    bool is_lost = !resume->is_same_epoch || from_seq <= dropped_seq;
+    bool is_lost = !resume->is_same_epoch || from_seq <= gone_seq;
     if (is_lost && from_seq < next_seq) {
         puller_lose(core, conn, &entry, from_seq, next_seq,
                     resume->is_same_epoch ? PULLER_OVERRUN : PULLER_RESTART);

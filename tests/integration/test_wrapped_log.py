@@ -189,7 +189,7 @@ class StoppedCore(ServerTestCase):
                 self.assertIsNotNone(line, self.server.log())
             named = [re.search(r"(\S+) has made no progress", line)[1]
                      for line in self.server.log_lines() if "has made no progress" in line]
-            self.assertEqual(named, ["core-0", "publisher"])
+            self.assertIn("core-0", named[:named.index("publisher")])
             self.assertEqual(self.server.admin("/livez")[0], 503)
             core.go_on()
             line = self.server.wait_for_line(r"core 0 lets ticks be published again", 20)

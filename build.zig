@@ -47,6 +47,7 @@ const ring = Folder{
     .sees = &.{ "codec", "ring" },
     .sources = &.{
         "conn.c",
+        "conn_slices.c",
         "core.c",
         "core_drain.c",
         "core_subscribe.c",
@@ -124,6 +125,7 @@ const src = Folder{
         "session_slices.c",
         "session_status.c",
         "session_subscribe.c",
+        "session_unsubscribe.c",
         "token.c",
         "variant.c",
         "watchdog.c",

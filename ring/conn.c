@@ -58,19 +58,19 @@ static void conn_cancel(struct core *core, const struct conn *conn, enum core_op
 }
 
 /* Its answers pile up. */
-static bool conn_is_full(const struct core *core, const struct conn *conn)
+bool conn_is_full(const struct core *core, const struct conn *conn)
 {
     return conn->out.bytes > CONN_OUT_PAUSE_BYTES ||
            conn->out.bytes > out_pool_share(&core->out_pool);
 }
 
 /* Such a client is not read from, nor is one whose messages wait for their turn. */
-static bool conn_is_to_pause(const struct core *core, const struct conn *conn)
+bool conn_is_to_pause(const struct core *core, const struct conn *conn)
 {
     return conn->is_held || conn->has_unread || conn_is_full(core, conn);
 }
 
-static void conn_pause_recv(struct core *core, struct conn *conn)
+void conn_pause_recv(struct core *core, struct conn *conn)
 {
     if (!conn->recv_paused && conn->recv_armed && conn_is_to_pause(core, conn)) {
         conn->recv_paused = true;
@@ -78,7 +78,7 @@ static void conn_pause_recv(struct core *core, struct conn *conn)
     }
 }
 
-static void conn_resume_recv(struct core *core, struct conn *conn)
+void conn_resume_recv(struct core *core, struct conn *conn)
 {
     if (conn->recv_paused && !conn_is_to_pause(core, conn)) {
         conn->recv_paused = false;
@@ -509,13 +509,13 @@ static enum ws_status conn_inflate(struct core *core, struct conn *conn, struct 
 }
 
 /* Whether its next message is to wait. */
-static bool conn_must_wait(const struct core *core, const struct conn *conn)
+bool conn_must_wait(const struct core *core, const struct conn *conn)
 {
     return conn->is_held || core_slice_is_over(core) || conn_is_full(core, conn);
 }
 
 /* Returns how many bytes are done with: all, unless what follows a message must wait. */
-static size_t conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
+size_t conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
 {
     struct ws_decoder fresh;
     struct ws_decoder *decoder = &fresh;
@@ -559,172 +559,6 @@ static size_t conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, 
         conn_release_input(core, conn);
     }
     return conn->state == CONN_STREAMING ? total - count : total;
-}
-
-/* ---- Slices ---- */
-
-void core_spend(struct core *core, uint32_t units)
-{
-    core->spent += units;
-}
-
-bool core_slice_is_over(const struct core *core)
-{
-    return core->spent >= core->slice_units;
-}
-
-static void conn_begin_slice(struct core *core, uint64_t units)
-{
-    core->spent = 0;
-    core->slice_units = units;
-}
-
-static void conn_end_slice(struct core *core)
-{
-    uint64_t longest = atomic_load_explicit(&core->counters->slice_units_max, memory_order_relaxed);
-    core->turn_spent += core->spent;
-    if (core->spent > longest) {
-        counter_set(&core->counters->slice_units_max, core->spent);
-    }
-}
-
-static void conn_wait(struct core *core, struct conn *conn)
-{
-    if (!conn->is_waiting) {
-        conn->is_waiting = true;
-        conn_queue_push(&core->waiting, conn_index(core, conn));
-    }
-}
-
-void core_hold(struct core *core, uint32_t index)
-{
-    struct conn *conn = core_conn(core, index);
-    sender_settle(core, conn);
-    if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED) {
-        puller_start(core, conn, core_stream(core, conn)->position);
-    }
-    if (conn->state == CONN_STREAMING) {
-        conn->is_held = true;
-        counter_add(&core->counters->messages_held, 1);
-        conn_pause_recv(core, conn);
-        conn_wait(core, conn);
-    }
-}
-
-/* A conn that ends: thousands of subscriptions take several turns. */
-static void conn_drop_subscriptions(struct core *core, struct conn *conn)
-{
-    core_drop_subscriptions(core, conn);
-    if (conn->sub_first != SUB_NONE) {
-        conn_wait(core, conn);
-    }
-}
-
-static void conn_drop_on(struct core *core, struct conn *conn)
-{
-    while (conn->sub_first != SUB_NONE && !core_slice_is_over(core)) {
-        core_drop_some(core, conn);
-    }
-    if (conn->sub_first != SUB_NONE) {
-        conn_wait(core, conn);
-    } else {
-        conn_on_operation_ended(core, conn);
-    }
-}
-
-/* It is not held any more, and what it has sent is forgotten. */
-static void conn_forget_unread(struct core *core, struct conn *conn)
-{
-    conn->is_held = false;
-    if (conn->has_unread) {
-        conn->has_unread = false;
-        out_chain_clear(&core->out_pool, &core_history(core, conn)->unread);
-    }
-}
-
-static void conn_keep_unread(struct core *core, struct conn *conn, const uint8_t *bytes,
-                             size_t count)
-{
-    struct out_chain *unread = &core_history(core, conn)->unread;
-    if (!conn->has_unread) {
-        out_chain_init(unread);
-    }
-    if (unread->bytes + count > out_pool_share(&core->out_pool) ||
-        out_chain_append(&core->out_pool, unread, bytes, count) < 0) {
-        conn->close_code = 4108;
-        counter_add(&core->counters->closed_slow, 1);
-        conn_abort(core, conn, "no room for the messages that it sent");
-        return;
-    }
-    conn->has_unread = true;
-    conn_pause_recv(core, conn);
-    if (!conn_is_full(core, conn)) {
-        conn_wait(core, conn);
-    }
-}
-
-/* Messages of a conn, or parts of them. */
-static void conn_take_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_t count)
-{
-    size_t taken = 0;
-    if (conn->state == CONN_STREAMING && !conn_is_to_pause(core, conn) &&
-        core->turn_spent < CORE_READ_UNITS) {
-        conn_begin_slice(core, CORE_FIRST_SLICE_UNITS);
-        taken = conn_decode(core, conn, bytes, count);
-        conn_end_slice(core);
-    }
-    if (conn->state == CONN_STREAMING && taken < count) {
-        conn_keep_unread(core, conn, bytes + taken, count - taken);
-    }
-}
-
-static void conn_decode_unread(struct core *core, struct conn *conn)
-{
-    uint8_t bytes[CORE_RECV_BUFFER_BYTES];
-    struct out_chain *unread = &core_history(core, conn)->unread;
-    while (conn->has_unread && !conn_must_wait(core, conn)) {
-        size_t count = out_chain_copy(&core->out_pool, unread, bytes, sizeof bytes);
-        size_t taken = conn_decode(core, conn, bytes, count);
-        if (conn->has_unread) { /* It has not ended. */
-            out_chain_consume(&core->out_pool, unread, taken);
-            conn->has_unread = unread->bytes > 0;
-        }
-    }
-}
-
-static void conn_go_on(struct core *core, struct conn *conn)
-{
-    if (conn->is_held &&
-        core->options.ops->on_continue(core->options.context, core, conn_index(core, conn),
-                                       core->time.now_ns)) {
-        conn->is_held = false;
-        sender_mark_ready(core, conn);
-    }
-    conn_decode_unread(core, conn);
-    if (conn->state != CONN_STREAMING) {
-        return;
-    }
-    if (conn->is_held || (conn->has_unread && !conn_is_full(core, conn))) {
-        conn_wait(core, conn);
-    }
-    conn_resume_recv(core, conn);
-}
-
-void conn_run_waiting(struct core *core)
-{
-    core->turn_spent = 0;
-    for (uint32_t left = core->waiting.count; left > 0 && core->turn_spent < CORE_TURN_UNITS;
-         left--) {
-        struct conn *conn = core_conn(core, conn_queue_pop(&core->waiting));
-        conn->is_waiting = false;
-        conn_begin_slice(core, CORE_SLICE_UNITS);
-        if (conn->state == CONN_STREAMING) {
-            conn_go_on(core, conn);
-        } else if (conn->sub_first != SUB_NONE) {
-            conn_drop_on(core, conn);
-        }
-        conn_end_slice(core);
-    }
 }
 
 static void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes,

@@ -22,8 +22,11 @@
 #include "ring/timer_wheel.h"
 
 #define CONN_NONE UINT32_MAX
-#define CONN_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a conn is not read from */
-#define CONN_MESSAGE_UNITS 8       /* what a message costs, whatever it says: see core_spend */
+#define CONN_OUT_PAUSE_BYTES 65536  /* with more waiting for it, a conn is not read from */
+#define CONN_FIRST_SLICE_UNITS 1000 /* of a conn that did not wait before */
+#define CONN_TURN_UNITS 8000        /* of all conns that wait, in one turn; */
+#define CONN_READ_UNITS 16000       /* with so many, what is received waits, too */
+#define CONN_MESSAGE_UNITS 8        /* what a message costs, whatever it says: see core_spend */
 #define CONN_INFLATE_UNITS 20
 #define CONN_UNIT_BYTES 64 /* inflated for a unit */
 #define CONN_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
@@ -162,8 +165,6 @@ struct conn_input {
 
 void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
-/* A slice for each conn whose messages wait, until CORE_TURN_UNITS are spent. */
-void conn_run_waiting(struct core *core);
 void conn_on_timer(struct core *core, struct timer *timer);
 /* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
 void conn_queue(struct core *core, struct conn *conn, const void *bytes, size_t count);
@@ -179,5 +180,22 @@ void conn_abort(struct core *core, struct conn *conn, const char *text);
 void conn_on_sent(struct core *core, struct conn *conn);
 /* After one of its operations has ended. */
 void conn_on_operation_ended(struct core *core, struct conn *conn);
+
+/* For conn_slices.c. */
+void conn_pause_recv(struct core *core, struct conn *conn);
+void conn_resume_recv(struct core *core, struct conn *conn);
+bool conn_is_full(const struct core *core, const struct conn *conn);
+bool conn_is_to_pause(const struct core *core, const struct conn *conn);
+bool conn_must_wait(const struct core *core, const struct conn *conn);
+size_t conn_decode(struct core *core, struct conn *conn, uint8_t *bytes, size_t count);
+
+/* conn_slices.c */
+/* A slice for each conn whose messages wait, until CONN_TURN_UNITS are spent. */
+void conn_run_waiting(struct core *core);
+void conn_wait(struct core *core, struct conn *conn);
+/* Messages of a conn, or parts of them: now, or when their turn comes. */
+void conn_take_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_t count);
+void conn_forget_unread(struct core *core, struct conn *conn);
+void conn_drop_subscriptions(struct core *core, struct conn *conn);
 
 #endif

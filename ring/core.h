@@ -35,12 +35,8 @@
 #define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
 #define CORE_REPLAYS_MAX 64               /* at a time; one for a conn */
 
-/* What the messages of clients cost is counted in units of about 25 ns. A conn's messages are
- * answered in slices, and the rest waits until others had their turn. */
-#define CORE_SLICE_UNITS 4000       /* of one conn; a message goes on where it may end a slice */
-#define CORE_FIRST_SLICE_UNITS 1000 /* of a conn that did not wait before */
-#define CORE_TURN_UNITS 8000        /* of all conns that wait, in one turn; */
-#define CORE_READ_UNITS 16000       /* with so many, what is received waits, too */
+/* What messages cost is counted in units of about 25 ns. One client's take so many at a time. */
+#define CORE_SLICE_UNITS 4000
 
 /* A listening socket: made by src on the main thread (listener.h), used by one core. */
 struct core_listener {
@@ -156,16 +152,14 @@ void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t b
 /* Whether all of that was taken by the kernel. */
 bool core_has_drained(struct core *core, uint32_t conn);
 
-/* Whether the share of this conn in the pool has room for so many bytes. What is sent without
- * asking is sent, as long as the pool has room at all. */
+/* Whether this conn's share in the pool has room for so many bytes. Nothing else asks for it. */
 bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
 
-/* What is done for a conn's message costs so many units more. */
+/* What is done for a conn's message costs so many units; and whether the rest is to wait. */
 void core_spend(struct core *core, uint32_t units);
-/* Whether the rest of the message is to wait for its next slice. */
 bool core_slice_is_over(const struct core *core);
-/* The message goes on in ops.on_continue. Until it is answered no other message of this conn is
- * read, and its frames wait in the log, so that none precedes the answer. May end the conn. */
+/* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
+ * its frames wait in the log. May end the conn. */
 void core_hold(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */

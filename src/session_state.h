@@ -14,6 +14,7 @@
 #include "src/reply.h"
 #include "src/request.h"
 #include "src/session.h"
+#include "src/session_slices.h"
 
 #define SESSION_PATTERNS_MAX 100 /* per client; told in WELCOME */
 
@@ -83,19 +84,6 @@ struct session_book {
 };
 
 #define SESSION_WELCOME_BYTES_MAX 512
-
-/* What a request costs, see core_spend(). */
-#define SESSION_NAME_UNITS 4  /* a symbol and type, to look it up */
-#define SESSION_ENTRY_UNITS 8 /* its entry in an answer */
-#define SESSION_COVER_UNITS 6 /* a channel that is subscribed or left with others */
-#define SESSION_HEARTBEAT_UNITS 2000
-#define SESSION_SCAN_CHANNELS 64
-#define SESSION_SCAN_UNITS 32          /* for so many channels that are looked at */
-#define SESSION_MESSAGE_UNITS 20000    /* what costs more counts as several messages */
-#define SESSION_ANSWERS_STARTED_MAX 16 /* at a time; the others wait */
-
-/* The answer to a message that takes more than one slice. */
-struct session_job;
 
 struct sessions {
     struct session_options options;
@@ -201,26 +189,6 @@ void session_pong(struct session_call *call);
 /* How many subscriptions a client may have. */
 uint32_t session_limit(const struct sessions *sessions, uint32_t conn);
 
-/* session_slices.c: what takes long is answered piece by piece. A function that returns false is
- * to be called again, in a later slice, with the same call. */
-void session_answer(struct session_call *call, struct request *request);
-bool session_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-void session_drop_job(struct sessions *sessions, uint32_t conn);
-void session_spend(struct session_call *call, uint32_t units);
-bool session_must_wait(const struct session_call *call);
-/* For each symbol and data type of the request, until the conn ends. */
-bool session_for_each_name(struct session_call *call,
-                           bool (*visit)(struct session_call *call,
-                                         const struct session_name *name));
-/* For each channel from call->at.channel on, until the conn ends or visit returns false. */
-bool session_for_each_channel(struct session_call *call,
-                              bool (*visit)(struct session_call *call, uint32_t i,
-                                            const struct channel *channel));
-/* For each cursor. */
-bool session_for_each_cursor(struct session_call *call,
-                             void (*visit)(struct session_call *call,
-                                           struct request_cursor cursor));
-
 /* session_access.c: the ops that access control is about, and what they leave to be asked. */
 enum core_admission session_on_accept(void *context, struct core *core, uint32_t conn,
                                       uint64_t now_ns, struct core_refusal *refusal_out);
@@ -258,9 +226,19 @@ void session_define_new_channel(struct sessions *sessions, struct core *core, ui
 
 /* session_subscribe.c */
 struct session_name session_channel_name(const struct channel *channel);
+struct session_name session_pattern_name(const struct session_pattern *pattern);
+struct session_name session_star_name(enum md_type type);
 void session_refuse(struct session_call *call, const struct session_name *name,
                     enum protocol_code code, const char *message);
+bool session_is_star(const struct session_name *name);
 bool session_is_pattern(const struct session_name *name);
+/* Its place in the list, or the count: there is none. */
+uint32_t session_find_pattern(const struct session *session, const struct session_name *name);
+/* Out of the list, and into call->at.pattern; then what it covered is left to others, or ended. */
+void session_take_pattern(struct session_call *call, uint32_t place);
+bool session_release_pattern(struct session_call *call);
+/* A channel that lost one of its entries stays with the first pattern that covers it. */
+void session_release_channel(struct session_call *call, uint32_t i);
 /* A pattern without settings; name: a good one. */
 void session_set_pattern(struct session_pattern *pattern, const struct session_name *name);
 /* Whether the client subscribes to it, or to the whole type. */

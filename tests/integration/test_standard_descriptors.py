@@ -108,7 +108,7 @@ class Closed(unittest.TestCase):
                     self.addCleanup(reap, process)
                     self.assertTrue(wait_until(
                         lambda: server.stats()["connections"]["subscriptions"] > 0), server.stats())
-                    server.wait_for_ticks(500)  # The tap has seen that it is subscribed.
+                    server.wait_for_ticks(50)  # The tap has seen that it is subscribed.
                     self.check_descriptors(process.pid, closed)
                     out, err = self.end(process)
                     self.assertEqual(err, "")

@@ -107,7 +107,8 @@ class Closed(unittest.TestCase):
                     process = launch(closed, program("ringcast-tap"), server.url(), **self.pipes())
                     self.addCleanup(reap, process)
                     self.assertTrue(wait_until(
-                        lambda: server.stats()["connections"]["active_connections"] > 0), server.stats())
+                        lambda: server.stats()["connections"]["subscriptions"] > 0), server.stats())
+                    server.wait_for_ticks(50)  # The tap has seen that it is subscribed.
                     self.check_descriptors(process.pid, closed)
                     out, err = self.end(process)
                     self.assertEqual(err, "")

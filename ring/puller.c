@@ -627,7 +627,7 @@ static void puller_turn(struct core *core, struct conn *conn)
         return;
     }
     struct send *send = sender_open_slot(core, conn);
-    send->encoding = conn->reads_json ? CORE_ENCODING_JSON : conn->encoding;
+    send->is_of_json = conn->reads_json;
     send->is_pull = true;
     send->from = conn->cursor;
     send->to = to;

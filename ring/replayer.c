@@ -264,9 +264,9 @@ static struct core_replayed *replayer_wants(const struct replay *replay,
     return is_before ? NULL : replayer_channel(replay, desc->channel);
 }
 
-void replayer_on_sent(struct core *core, struct conn *conn, uint32_t encoding, uint64_t to)
+void replayer_on_sent(struct core *core, struct conn *conn, const struct core_stream *stream,
+                      uint64_t to)
 {
-    const struct core_stream *stream = &core->streams[encoding];
     struct replay *replay = replayer_find(core, conn);
     for (uint64_t index = core_own_index(stream, replay->cursor); index < to; index++) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index);
@@ -318,18 +318,18 @@ static bool replayer_is_behind_end(const struct replay *replay, const struct fra
     return replay->wanted.to != 0 && value > replay->wanted.to;
 }
 
-/* Where it reads, pinned; false: that is gone. */
-static bool replayer_pin(struct core *core, const struct conn *conn, const struct replay *replay,
-                         struct send *send)
+/* Where it reads, pinned; NULL: that is gone. */
+static const struct core_stream *replayer_pin(struct core *core, const struct conn *conn,
+                                              const struct replay *replay, struct send *send)
 {
     const struct core_stream *own = core_stream(core, conn);
+    const struct core_stream *json = core_json(core);
     if (history_pin_own(core, own, replay->cursor, &send->from) && send->from < own->position) {
-        send->encoding = conn->encoding;
-        return true;
+        return own;
     }
-    send->encoding = CORE_ENCODING_JSON;
+    send->is_of_json = true;
     send->from = replay->cursor;
-    return frame_log_pin(core_json(core)->log, core->options.index, replay->cursor);
+    return frame_log_pin(json->log, core->options.index, send->from) ? json : NULL;
 }
 
 static bool replayer_is_full(const struct conn *conn, const struct send *send)
@@ -357,10 +357,9 @@ static void replayer_add(struct core *core, const struct frame_log *log, struct 
 
 /* Adds what is due to a send, or queues it, put into the conn's encoding. */
 static void replayer_collect(struct core *core, struct conn *conn, struct replay *replay,
-                             struct send *send)
+                             const struct core_stream *stream, struct send *send)
 {
-    const struct core_stream *stream = &core->streams[send->encoding];
-    bool recodes = send->encoding != conn->encoding && history_recodes(core, conn);
+    bool recodes = send->is_of_json && history_recodes(core, conn);
     uint64_t end = core_own_index(stream, replay->end);
     uint64_t stop = send->from + REPLAYER_FRAMES_MAX;
     stop = stop < stream->position ? stop : stream->position;
@@ -395,19 +394,20 @@ static uint64_t replayer_send(struct core *core, struct conn *conn, struct repla
     struct send *send = sender_open_slot(core, conn);
     send->is_replay = true;
     sender_add_out(core, conn, send);
-    if (!replayer_pin(core, conn, replay, send)) {
+    const struct core_stream *stream = replayer_pin(core, conn, replay, send);
+    if (stream == NULL) {
         sender_cancel_slot(core, send);
         replayer_finish(core, replay, false);
         return 0;
     }
-    replayer_collect(core, conn, replay, send);
+    replayer_collect(core, conn, replay, stream, send);
     uint64_t cost = send->total_bytes + (send->to - send->from) * REPLAYER_LOOK_BYTES;
     if (send->iov_count > 0) {
         sender_queue_slot(core, send);
         return cost;
     }
     if (conn->is_replayed) {
-        replayer_on_sent(core, conn, send->encoding, send->to);
+        replayer_on_sent(core, conn, stream, send->to);
     }
     sender_cancel_slot(core, send);
     return conn->out.bytes > 0 ? cost * REPLAYER_RECODE_FACTOR : cost;

@@ -35,7 +35,9 @@ struct replay {
 
 /* Sends what is due of all; sets core->replay_due_ns. */
 void replayer_run(struct core *core);
-void replayer_on_sent(struct core *core, struct conn *conn, uint32_t encoding, uint64_t to);
+/* All before an index of a stream's log, its own or JSON's. */
+void replayer_on_sent(struct core *core, struct conn *conn, const struct core_stream *stream,
+                      uint64_t to);
 /* A conn ends. */
 void replayer_forget(struct core *core, struct conn *conn);
 

@@ -220,10 +220,10 @@ struct send *sender_open_slot(struct core *core, struct conn *conn)
     send->conn = conn_index(core, conn);
     send->iov_first = batch->iov_count;
     send->frames = 0;
-    send->encoding = conn->encoding;
     send->is_pull = false;
     send->is_replay = false;
     send->is_lent = false;
+    send->is_of_json = false;
     return send;
 }
 
@@ -261,6 +261,13 @@ void sender_cancel_slot(struct core *core, struct send *send)
     core->batch->send_count--;
 }
 
+/* Where the frames of a send lie. */
+static struct core_stream *sender_source(struct core *core, const struct conn *conn,
+                                         const struct send *send)
+{
+    return send->is_of_json ? core_json(core) : core_stream(core, conn);
+}
+
 /* ---- Loans ---- */
 
 static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, const void *at)
@@ -283,7 +290,7 @@ static uint32_t sender_try_hold(struct core *core, const struct conn *conn, cons
     if (send->out_iov_count > 0 || !sender_may_lend(core, conn, iov->iov_len)) {
         return FRAME_LOG_NO_HOLD;
     }
-    struct core_stream *stream = &core->streams[send->encoding];
+    struct core_stream *stream = sender_source(core, conn, send);
     uint64_t position = sender_position_of(stream->log, send->from, iov->iov_base);
     uint32_t hold = frame_log_hold(stream->log, core->options.index, position, iov->iov_len);
     if (hold != FRAME_LOG_NO_HOLD) {
@@ -345,7 +352,8 @@ void sender_queue_slot(struct core *core, struct send *send)
     struct io_uring_sqe *sqe = core_sqe(core);
     uint32_t hold = send->iov_count == 1 ? sender_try_hold(core, conn, send) : FRAME_LOG_NO_HOLD;
     if (hold != FRAME_LOG_NO_HOLD) { /* or what is lent, which cannot skip it. */
-        uint32_t loan = (uint32_t)send->encoding << SENDER_HOLD_BITS | hold;
+        uint32_t encoding = send->is_of_json ? CORE_ENCODING_JSON : conn->encoding;
+        uint32_t loan = encoding << SENDER_HOLD_BITS | hold;
         send->is_lent = true;
         io_uring_prep_send_zc(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS,
                               SENDER_REPORT_USAGE);
@@ -390,7 +398,7 @@ static uint64_t sender_find_frame(const struct frame_log *log, uint64_t from, ui
 static uint64_t sender_find_cut(struct core *core, struct conn *conn, const struct send *send,
                                 uint64_t data_bytes, uint32_t *frames_out)
 {
-    const struct frame_log *log = core->streams[send->encoding].log;
+    const struct frame_log *log = sender_source(core, conn, send)->log;
     const struct iovec *iov = &core->batch->iovs[send->iov_first];
     for (uint32_t i = send->out_iov_count; i < send->iov_count; i++) {
         uint64_t start = sender_position_of(log, send->from, iov[i].iov_base);
@@ -436,7 +444,7 @@ static void sender_on_whole(struct core *core, struct conn *conn, const struct s
     if (send->is_pull) {
         puller_on_sent(core, conn, send->to);
     } else if (send->is_replay) {
-        replayer_on_sent(core, conn, send->encoding, send->to);
+        replayer_on_sent(core, conn, sender_source(core, conn, send), send->to);
     } else {
         sender_forget_due(conn);
     }
@@ -485,7 +493,7 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     if (send->is_pull) {
         puller_on_cut(core, conn, cut, send->to);
     } else if (send->is_replay) {
-        replayer_on_sent(core, conn, send->encoding, cut);
+        replayer_on_sent(core, conn, sender_source(core, conn, send), cut);
         puller_start(core, conn, core_stream(core, conn)->position);
     } else {
         puller_start(core, conn, cut);

@@ -47,12 +47,12 @@ struct send {
     uint64_t total_bytes;
     int64_t result;
     uint32_t frames;
-    uint8_t encoding; /* whose log its frames lie in, and from and to count in */
     bool is_pull;
     bool is_replay;
     bool is_lent;
-    uint64_t from; /* index of the first frame looked at, */
-    uint64_t to;   /* and after the last: where the cursor is when all is sent */
+    bool is_of_json; /* Its frames lie in the JSON log, though its conn's encoding is another. */
+    uint64_t from;   /* index of the first frame looked at, */
+    uint64_t to;     /* and after the last: where the cursor is when all is sent */
     struct msghdr message;
 };
 

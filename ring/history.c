@@ -44,6 +44,7 @@ void history_send(struct core *core, struct conn *conn, const struct frame_desc 
 {
     const uint8_t *frame = frame_log_at(core_json(core)->log, desc->position);
     uint32_t bytes = desc->frame_bytes;
+    core->pull_steps += bytes / HISTORY_RECODED_STEP_BYTES;
     frame = core->options.ops->recode(core->options.context, conn->encoding, desc, frame, &bytes);
     puller_send_copy(core, conn, frame, bytes);
 }

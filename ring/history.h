@@ -23,6 +23,8 @@
 #define HISTORY_STEPS_MAX                                                                          \
     512 /* for one conn and turn, each to a descriptor somewhere in memory                         \
          */
+/* So much of a frame is put into another encoding in the time of one of a puller's steps. */
+#define HISTORY_RECODED_STEP_BYTES 16
 /* A snapshot of a channel that the conn has not all of yet is found within so many frames. */
 #define HISTORY_SNAPSHOT_STEPS_MAX 64
 

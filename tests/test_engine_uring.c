@@ -642,8 +642,9 @@ static void a_ring_that_is_smaller_than_asked_for_tells_its_size(void **state)
         struct engine smaller;
         bool is_set = setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
                       (geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
-        if (!is_set || engine_uring_open(&smaller, &options, words) < 0) {
-            _exit(1);
+        int error = is_set ? engine_uring_open(&smaller, &options, words) : -EIO;
+        if (error < 0) {
+            _exit(error == -ENOMEM ? 3 : 1);
         }
         uint32_t entries = smaller.ring.cq.ring_entries;
         bool is_true = entries == *smaller.ring.cq.kring_entries;
@@ -651,6 +652,10 @@ static void a_ring_that_is_smaller_than_asked_for_tells_its_size(void **state)
     }
     assert_true(child > 0);
     assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 3) {
+        print_message("SKIPPED: this user's other processes hold what may be locked\n");
+        skip();
+    }
     assert_int_equal(status, 0);
 }
 

@@ -72,7 +72,7 @@ class Bursts(unittest.TestCase):
                 out.write(cls.ticker(10, i, 0) + cls.match(10, i, 0))
             for turn in range(1, cls.ROUNDS):
                 for i in range(cls.SYMBOLS):
-                    second = 12.5 + 3 * turn / cls.ROUNDS
+                    second = 12.5 + 6 * turn / cls.ROUNDS
                     out.write(cls.ticker(second, i, turn) + cls.match(second, i, turn))
 
     @staticmethod

@@ -45,7 +45,8 @@ SIZES = {
     "full": (*QUICK, "tsan", "asan", "fuzz", "autobahn"),
     "long": (*QUICK, "tsan", "asan", "autobahn", "qemu", "soak"),
 }
-THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos")
+THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos",
+            "test_big_books.Snapshots")
 # A module that cannot be loaded is listed by its name: running it says why.
 LIST_CLASSES = """
 import json, unittest

@@ -302,7 +302,7 @@ class Captures(DerivedTestCase):
     def setUpClass(cls):
         pass
 
-    def test_coinbase_books_are_read_back_from_the_log_and_stay_right(self):
+    def test_coinbase_books_that_are_asked_for_later_stay_right(self):
         ticks = captures.read(capture("coinbase.ws.log"), captures.coinbase)
         # Not the busiest: this program reads them with Decimals.
         symbols = sorted((symbol for symbol, kind in ticks

@@ -27,6 +27,9 @@ READY_LINE = re.compile(r"listening on (\S+):(\d+), admin on (\S+):(\d+)")
 SANITIZER_WORDS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "MemorySanitizer",
                    "UndefinedBehaviorSanitizer", "runtime error:", "assertion")
 
+# Where it is ignored, as in a shell's background, our children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _processes = set()
 
 

@@ -1,7 +1,7 @@
 /*
  * session_state: the inside of sessions, shared by session.c, session_slices.c,
- * session_subscribe.c, session_define.c, session_history.c, session_books.c,
- * session_status.c and session_access.c, and by nobody else.
+ * session_subscribe.c, session_unsubscribe.c, session_define.c, session_history.c,
+ * session_books.c, session_status.c and session_access.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */

@@ -118,7 +118,7 @@ struct core_options {
     void (*clock)(void *context, struct core_time *time_out);
 };
 
-/* What core_create touches at once, but for a few MiB. */
+/* What core_create touches at once, except for a few MiB. */
 uint64_t core_memory_bytes(uint32_t conn_count_max);
 
 /* error_out: on failure, what forbids it and what to do. */

@@ -157,6 +157,13 @@ void session_begin_entry(struct reply *reply, const struct session_name *name)
     }
 }
 
+void session_begin_channel(struct reply *reply, const struct session_name *name, uint32_t channel)
+{
+    session_begin_entry(reply, name);
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, channel);
+}
+
 void session_begin_verdicts(struct session_call *call, const char *type)
 {
     struct reply *reply = &call->sessions->reply;

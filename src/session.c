@@ -423,6 +423,7 @@ const struct core_ops session_ops = {
     .on_open = session_on_open,
     .on_message = session_on_message,
     .on_continue = session_on_continue,
+    .on_drop = session_on_drop,
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
     .is_wanted = session_is_wanted,

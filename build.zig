@@ -101,6 +101,7 @@ const src = Folder{
         "derived.c",
         "encodings.c",
         "file.c",
+        "json_depth.c",
         "jwt.c",
         "jwt_keys.c",
         "key_text.c",

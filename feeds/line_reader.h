@@ -5,9 +5,10 @@
  * process by SIGBUS.
  *
  * Owner    The caller. Threads: one at a time.
- * Memory   One buffer, as large as the longest line so far needed, at most twice a time more; a
- * line is borrowed until the next. Without memory a line counts as too long. Units    Line numbers
- * count from 1. Errors   0 or a negative errno; a line that is too long is a status, not an error.
+ * Memory   One buffer, which doubles for a line that does not fit; a line is borrowed until the
+ *          next. A line that there is no memory for counts as too long.
+ * Units    Line numbers count from 1.
+ * Errors   0 or a negative errno; a line that is too long is a status, not an error.
  */
 #ifndef RINGCAST_FEEDS_LINE_READER_H
 #define RINGCAST_FEEDS_LINE_READER_H

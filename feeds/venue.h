@@ -7,8 +7,9 @@
  *          message, as long as it is decoded.
  * Units    Prices and sizes keep the exponent of the venue's text.
  * Errors   What a venue sends is never an error here: a message that is not as documented is
- *          counted as malformed, with its reason in fault. What is lost by that is told to the
- * sink: of the channel, if it is known, else of every book that has gone on since the last loss.
+ *          counted as malformed, with its reason in fault. What is lost by that is reported to
+ *          the sink: for the channel, if it is known, otherwise for every book that has gone on
+ *          since the last such loss.
  */
 #ifndef RINGCAST_FEEDS_VENUE_H
 #define RINGCAST_FEEDS_VENUE_H

@@ -34,6 +34,13 @@ void conn_wait(struct core *core, struct conn *conn)
     }
 }
 
+static void conn_drop_request(struct core *core, const struct conn *conn)
+{
+    if (core->options.ops->on_drop != NULL) {
+        core->options.ops->on_drop(core->options.context, core, conn_index(core, conn));
+    }
+}
+
 void core_hold(struct core *core, uint32_t index)
 {
     struct conn *conn = core_conn(core, index);
@@ -46,6 +53,8 @@ void core_hold(struct core *core, uint32_t index)
         counter_add(&core->counters->messages_held, 1);
         conn_pause_recv(core, conn);
         conn_wait(core, conn);
+    } else {
+        conn_drop_request(core, conn);
     }
 }
 
@@ -73,7 +82,10 @@ static void conn_drop_on(struct core *core, struct conn *conn)
 /* It is not held any more, and what it has sent is forgotten. */
 void conn_forget_unread(struct core *core, struct conn *conn)
 {
-    conn->is_held = false;
+    if (conn->is_held) {
+        conn->is_held = false;
+        conn_drop_request(core, conn);
+    }
     if (conn->has_unread) {
         conn->has_unread = false;
         out_chain_clear(&core->out_pool, &core_history(core, conn)->unread);

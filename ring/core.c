@@ -104,7 +104,7 @@ static void core_complain_of_accept(struct core *core, int error)
                        : ", and ringcast tries again ten times a second");
 }
 
-/* At a limit, or after an error: who comes now waits in the backlog. */
+/* At a limit, or after an error: new connections wait in the backlog. */
 void core_pause_accept(struct core *core, int error)
 {
     if (core->accept_paused) {

@@ -118,7 +118,7 @@ struct core_options {
     void (*clock)(void *context, struct core_time *time_out);
 };
 
-/* What core_create touches at once, but for a few MiB. */
+/* What core_create touches at once, except for a few MiB. */
 uint64_t core_memory_bytes(uint32_t conn_count_max);
 
 /* error_out: on failure, what forbids it and what to do. */
@@ -159,7 +159,7 @@ bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
 void core_spend(struct core *core, uint32_t units);
 bool core_slice_is_over(const struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
- * its frames wait in the log. May end the conn. */
+ * its frames wait in the log. May end the conn; of one that closes it is dropped at once. */
 void core_hold(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */

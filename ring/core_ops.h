@@ -108,6 +108,9 @@ struct core_ops {
     /* A request that core_hold was called for: its next slice. true: it is answered. May be NULL
      * where core_hold is not called. */
     bool (*on_continue)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+    /* Such a request ends unanswered, since its conn closes. Perhaps within on_continue, and
+     * perhaps after on_close. May be NULL. */
+    void (*on_drop)(void *context, struct core *core, uint32_t conn);
     /* For conns that were opened only. The index may be reused afterwards. */
     void (*on_close)(void *context, struct core *core, uint32_t conn,
                      const struct core_conn_end *end);

@@ -7,10 +7,11 @@
  *
  * Owner    src creates it before the first core starts, destroys it after the last has joined.
  * Threads  reserve, commit, publish: the writer's only. The others: any reader, by its number.
- * Memory   All mapped and touched at creation (unless it is lazy), but for the saved frames: two
- * buffers a channel, allocated when the last full image of a quiet channel is first about to be
- * lapped. Units    An index counts frames since creation, a position bytes; both only grow. Errors
- * 0 or a negative errno. No function logs.
+ * Memory   All mapped and touched at creation (unless it is lazy), except for the saved frames: two
+ *          buffers a channel, allocated when the last full image of a quiet channel is first about
+ *          to be lapped.
+ * Units    An index counts frames since creation, a position bytes; both only grow.
+ * Errors   0 or a negative errno. No function logs.
  *
  * Pins. The writer takes back room one segment (an eighth of the log) at a time: it moves the tail
  * past the frames in it, then waits for readers that still pin one of those. A reader pins the

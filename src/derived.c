@@ -8,17 +8,16 @@
 
 #include "codec/base/check.h"
 #include "codec/json_tick_read.h"
-#include "codec/ws_frame.h"
 #include "ring/timer_wheel.h"
 #include "src/bar_builder.h"
+#include "src/recoder.h"
 
 #define DERIVED_SCAN_NS NS_PER_SECOND /* how often it is seen who is not wanted any more */
 #define DERIVED_LOOK_BACK_NS (300 * NS_PER_SECOND) /* for trades: the longest bar */
 #define DERIVED_NOTED_MAX (256 * 1024u)            /* frames of one channel that are read back */
 #define DERIVED_NOTE_BUDGET 4096                   /* links followed in one poll, */
-#define DERIVED_READ_BUDGET 2048     /* frames read: more than a poll's ticks, so that it ends */
-#define DERIVED_READ_LEVELS_MAX 5000 /* a side, of a quote */
-#define DERIVED_BARS_LOOKED_AT 16    /* newest bars of a feed, to see which intervals it has */
+#define DERIVED_READ_BUDGET 2048  /* frames read: more than a poll's ticks, so that it ends */
+#define DERIVED_BARS_LOOKED_AT 16 /* newest bars of a feed, to see which intervals it has */
 
 /* One derived channel. */
 struct derived_variant {
@@ -80,10 +79,9 @@ struct derived_core {
     struct derived_source *waiting;
     uint64_t note_next; /* 1 + the index to note next; 0: all are */
     uint32_t noted_count;
-    uint64_t *noted; /* newest first */
-    struct json_tick_room room;
-    struct md_level room_levels[2 * DERIVED_READ_LEVELS_MAX];
-    bool has_complained; /* of no memory for a book */
+    uint64_t *noted;         /* newest first */
+    struct recoder *recoder; /* reads back */
+    bool has_complained;     /* of no memory for a book */
     struct book_changes changes;
 };
 
@@ -114,13 +112,10 @@ int derived_create(struct derived *derived, const struct derived_options *option
     core->variants = derived_map(CHANNELS_VARIANTS_MAX * sizeof *core->variants);
     core->noted = derived_map(DERIVED_NOTED_MAX * sizeof *core->noted);
     if (core->sources == NULL || core->books == NULL || core->variants == NULL ||
-        core->noted == NULL) {
+        core->noted == NULL || recoder_create(&core->recoder, options->channels) < 0) {
         derived_destroy(derived);
         return -ENOMEM;
     }
-    core->room.bids = core->room_levels;
-    core->room.asks = core->room_levels + DERIVED_READ_LEVELS_MAX;
-    core->room.level_count_max = DERIVED_READ_LEVELS_MAX;
     timer_wheel_init(&core->wheel, 0);
     return 0;
 }
@@ -446,17 +441,11 @@ static void derived_on_timer(void *context, struct timer *timer)
 /* ---- Reading back ---- */
 
 /* The log is written by this thread alone, so that no frame needs a pin here. */
-static bool derived_read(struct derived_core *core, uint32_t number, const uint8_t *frame,
-                         uint32_t frame_bytes, struct md_update *update_out)
+static const struct md_update *derived_read(struct derived_core *core, uint32_t number,
+                                            const struct frame_desc *desc)
 {
-    const struct channel *channel = channels_get(core->options.channels, number);
-    size_t header_bytes = ws_frame_finished_header_bytes(frame);
-    if (!json_tick_read(update_out, &core->room, (enum md_type)channel->type, &channel->json_head,
-                        frame + header_bytes, frame_bytes - header_bytes)) {
-        return false;
-    }
-    update_out->channel = number;
-    return true;
+    return recoder_read(core->recoder, number, frame_log_at(core->options.log, desc->position),
+                        desc->frame_bytes);
 }
 
 static uint64_t derived_last_plus_1(const struct derived_core *core, uint32_t channel)
@@ -469,10 +458,13 @@ static uint64_t derived_last_plus_1(const struct derived_core *core, uint32_t ch
 static void derived_take_saved(struct derived_core *core, struct derived_source *source)
 {
     struct frame_log_image image;
-    struct md_update update;
-    if (frame_log_newest_image(core->options.log, source->channel, &image) &&
-        derived_read(core, source->channel, image.frame, image.frame_bytes, &update)) {
-        derived_take(core, source, &update, core->now_ns);
+    if (!frame_log_newest_image(core->options.log, source->channel, &image)) {
+        return;
+    }
+    const struct md_update *update =
+        recoder_read(core->recoder, source->channel, image.frame, image.frame_bytes);
+    if (update != NULL) {
+        derived_take(core, source, update, core->now_ns);
     }
 }
 
@@ -510,18 +502,17 @@ static void derived_note(struct derived_core *core, struct derived_source *sourc
 static void derived_read_noted(struct derived_core *core, struct derived_source *source)
 {
     const struct frame_log *log = core->options.log;
-    struct md_update update;
     for (uint32_t budget = DERIVED_READ_BUDGET; core->noted_count > 0 && budget > 0; budget--) {
         uint64_t index = core->noted[--core->noted_count];
         const struct frame_desc *desc = frame_log_desc(log, index);
         source->taken_plus_1 = index + 1;
-        if (index < frame_log_tail(log) ||
-            !derived_read(core, source->channel, frame_log_at(log, desc->position),
-                          desc->frame_bytes, &update)) {
+        const struct md_update *update =
+            index < frame_log_tail(log) ? NULL : derived_read(core, source->channel, desc);
+        if (update == NULL) {
             continue;
         }
         uint64_t age_ns = core->wall_ns > desc->ts_pub_ns ? core->wall_ns - desc->ts_pub_ns : 0;
-        derived_take(core, source, &update, core->now_ns > age_ns ? core->now_ns - age_ns : 0);
+        derived_take(core, source, update, core->now_ns > age_ns ? core->now_ns - age_ns : 0);
     }
 }
 
@@ -628,10 +619,8 @@ static bool derived_feed_has_bars(struct derived_core *core, uint32_t channel, u
     uint64_t next = derived_last_plus_1(core, channel);
     for (uint32_t i = 0; i < DERIVED_BARS_LOOKED_AT && next > frame_log_tail(log); i++) {
         const struct frame_desc *desc = frame_log_desc(log, next - 1);
-        struct md_update update;
-        if (derived_read(core, channel, frame_log_at(log, desc->position), desc->frame_bytes,
-                         &update) &&
-            strcmp(update.bar.interval, variant_bar_name(bar)) == 0) {
+        const struct md_update *update = derived_read(core, channel, desc);
+        if (update != NULL && strcmp(update->bar.interval, variant_bar_name(bar)) == 0) {
             return true;
         }
         next = desc->previous_distance == 0 ? 0 : next - desc->previous_distance;
@@ -728,6 +717,7 @@ void derived_destroy(struct derived *derived)
     derived_unmap(core->sources, CHANNELS_MAX * sizeof *core->sources);
     derived_unmap(core->variants, CHANNELS_VARIANTS_MAX * sizeof *core->variants);
     derived_unmap(core->noted, DERIVED_NOTED_MAX * sizeof *core->noted);
+    recoder_destroy(core->recoder);
     derived_unmap(core, sizeof *core);
 }
 

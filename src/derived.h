@@ -4,9 +4,10 @@
  * somebody subscribes to it and DERIVED_LINGER_NS longer.
  *
  * Owner    The publisher. Threads: the publisher's; others say what they want in channels.h.
- * Memory   Allocated when a channel is begun, given back when it ends; a tick allocates nothing,
- * but for books: each feed's book that had a snapshot is kept, and grows as it gets levels. Units
- * now_ns is CLOCK_MONOTONIC, wall_ns CLOCK_REALTIME.
+ * Memory   Allocated when a channel is begun, given back when it ends. A tick allocates nothing,
+ *          unless it is a book's: each feed's book that had a snapshot is kept, and grows as it
+ *          gets levels.
+ * Units    now_ns is CLOCK_MONOTONIC, wall_ns CLOCK_REALTIME.
  *
  * What a channel needs from before it was asked for is the kept book, or is read back from the log,
  * some frames a poll (the trades of the open bar, the newest quote).

@@ -8,7 +8,7 @@
  * hole.
  *
  * Owner    main creates it before the publisher and destroys it after the cores.
- * Threads  The publisher's only, but for what struct core_encoding says.
+ * Threads  The publisher's only, except for what struct core_encoding says.
  * Memory   A log each, touched as it is written and given back when its encoding ends.
  * Errors   0 or a negative errno.
  */

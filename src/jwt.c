@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/json_depth.h"
 #include "src/key_text.h"
 
 #define JWT_HMAC_BYTES 32
@@ -45,7 +46,7 @@ static json_t *jwt_load_part(const char *text, size_t text_bytes)
 {
     char json[JWT_BYTES_MAX];
     int bytes = key_text_base64url((uint8_t *)json, sizeof json, text, text_bytes);
-    if (bytes <= 0 || !key_text_is_shallow(json, (size_t)bytes)) {
+    if (bytes <= 0 || !json_depth_is_within(json, (size_t)bytes, KEY_TEXT_DEPTH_MAX)) {
         return NULL;
     }
     json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);

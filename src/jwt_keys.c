@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/json_depth.h"
 #include "src/key_text.h"
 #include "src/token.h"
 
@@ -373,7 +374,7 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
                              size_t error_bytes)
 {
     json_error_t fault;
-    if (!key_text_is_shallow(text.at, text.bytes)) {
+    if (!json_depth_is_within(text.at, text.bytes, KEY_TEXT_DEPTH_MAX)) {
         return jwt_keys_fail(error_out, error_bytes, "it is no JWK set: it is nested too deeply");
     }
     json_t *root = json_loadb(text.at, text.bytes, JSON_REJECT_DUPLICATES, &fault);

@@ -5,11 +5,12 @@
  * Threads  Constant once loaded.
  * Memory   JWT_KEYS_MAX keys, and a copy of a file while it is read.
  * Errors   -EINVAL or -ENOMEM with error_out, which says what the file was taken for and what to
- * do, and never has a key in it. No key of the file has been added then. Source   RFC 7468 (PEM),
- * 7517 (JWK sets), 7518 (oct), 8037 (OKP), 9864 (the name Ed25519); docs/decisions/0010.
+ *          do, and never has a key in it. No key of the file has been added then.
+ * Source   RFC 7468 (PEM), 7517 (JWK sets), 7518 (oct), 8037 (OKP), 9864 (the name Ed25519);
+ *          docs/decisions/0010.
  *
- * A file of keys never becomes a secret, whatever it holds: who has a public key could sign with
- * it. A secret comes from a file of its own, or from a key of type oct in a JWK set.
+ * A file of keys never becomes a secret, whatever it holds: anybody who has a public key could
+ * sign with it. A secret comes from a file of its own, or from a key of type oct in a JWK set.
  */
 #ifndef RINGCAST_SRC_JWT_KEYS_H
 #define RINGCAST_SRC_JWT_KEYS_H

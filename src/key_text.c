@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "src/json_depth.h"
+
 #define KEY_TEXT_ENCODED_BYTES_MAX 8192 /* longer texts are not looked at as base64 */
 
 static int key_text_digit(char c)
@@ -48,28 +50,6 @@ int key_text_base64url(uint8_t *out, size_t out_bytes, const char *text, size_t 
         }
     }
     return bits == 0 ? (int)count : -1;
-}
-
-bool key_text_is_shallow(const char *json, size_t json_bytes)
-{
-    uint32_t depth = 0;
-    bool in_text = false;
-    for (size_t i = 0; i < json_bytes; i++) {
-        char c = json[i];
-        if (in_text) {
-            i += c == '\\';
-            in_text = c != '"';
-        } else if (c == '"') {
-            in_text = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > KEY_TEXT_DEPTH_MAX) {
-                return false;
-            }
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return true;
 }
 
 bool key_text_is_blank(char c)
@@ -175,7 +155,7 @@ static bool key_text_is_json(struct key_text text)
     if (text.bytes == 0 || memchr("{[\"", text.at[0], 3) == NULL) {
         return false;
     }
-    json_t *root = key_text_is_shallow(text.at, text.bytes)
+    json_t *root = json_depth_is_within(text.at, text.bytes, KEY_TEXT_DEPTH_MAX)
                        ? json_loadb(text.at, text.bytes, JSON_DECODE_ANY, NULL)
                        : NULL;
     json_decref(root);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEY_TEXT_DEPTH_MAX 32 /* brackets within each other */
+#define KEY_TEXT_DEPTH_MAX 32 /* brackets within each other, in JSON */
 #define KEY_TEXT_BLANKS " \t\r\n\v\f"
 #define KEY_TEXT_BOM "\xef\xbb\xbf"
 #define KEY_TEXT_BEGIN "-----BEGIN "
@@ -32,10 +32,6 @@ bool key_text_begins(struct key_text text, const char *word); /* in any case */
 /* base64url without padding (RFC 7515 section 2); one text for one value: unused bits are 0.
  * Returns the length, -1: it is not that, or longer than out. */
 int key_text_base64url(uint8_t *out, size_t out_bytes, const char *text, size_t text_bytes);
-
-/* Whether JSON has at most KEY_TEXT_DEPTH_MAX brackets within each other, which bounds recursion.
- */
-bool key_text_is_shallow(const char *json, size_t json_bytes);
 
 /* Every second byte of the first ones is zero. */
 bool key_text_is_utf16(struct key_text text);

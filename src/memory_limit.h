@@ -22,7 +22,7 @@ struct memory_limit {
     char path[MEMORY_LIMIT_PATH_BYTES_MAX]; /* of the file that has limit_bytes; empty: none */
 };
 
-/* root: before every path that is read; "" but for tests. */
+/* root: before every path that is read; "" except in tests. */
 void memory_limit_read(struct memory_limit *limit_out, const char *root);
 
 #endif

@@ -155,7 +155,7 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(feed_passes, "feed_passes_total", "Completed passes of a looping replay."),
     TICKS(log_waits, "log_waits_total", "Times the writer waited for a core inside submit."),
     {"log_wait_ns", "log_wait_seconds_total", NULL,
-     "How long it waited; grows on and on while a core's thread is stopped.", false, true,
+     "How long the writer waited; keeps growing while a core's thread is stopped.", false, true,
      PUBLISHER_AT(log_wait_ns)},
     TICKS(log_saved, "log_saved_total", "Last frames saved before they were lapped."),
     TICKS(log_replaced_bytes, "log_replaced_bytes_total",

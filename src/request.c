@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "codec/base/check.h"
+#include "src/json_depth.h"
 #include "src/reply.h"
 
 /* ---- Faults ---- */
@@ -44,29 +45,6 @@ static json_t *request_get(const json_t *object, const char *key)
 
 /* ---- Text to JSON ---- */
 
-/* Recursion in the parser is bounded by what it is given. */
-static bool request_is_shallow(const uint8_t *payload, size_t payload_bytes)
-{
-    uint32_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < payload_bytes; i++) {
-        uint8_t byte = payload[i];
-        if (in_string) {
-            i += byte == '\\';
-            in_string = byte != '"';
-        } else if (byte == '"') {
-            in_string = true;
-        } else if (byte == '{' || byte == '[') {
-            if (++depth > REQUEST_DEPTH_MAX) {
-                return false;
-            }
-        } else if (byte == '}' || byte == ']') {
-            depth -= depth > 0;
-        }
-    }
-    return true;
-}
-
 static void request_make_ascii(char *text)
 {
     for (; *text != '\0'; text++) {
@@ -78,7 +56,7 @@ static bool request_load(struct request *request, const uint8_t *payload, size_t
                          struct request_error *error)
 {
     json_error_t fault;
-    if (!request_is_shallow(payload, payload_bytes)) {
+    if (!json_depth_is_within((const char *)payload, payload_bytes, REQUEST_DEPTH_MAX)) {
         return request_fail(error, PROTOCOL_BAD_REQUEST, "", "nested deeper than %d",
                             REQUEST_DEPTH_MAX);
     }

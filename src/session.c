@@ -157,6 +157,13 @@ void session_begin_entry(struct reply *reply, const struct session_name *name)
     }
 }
 
+void session_begin_channel(struct reply *reply, const struct session_name *name, uint32_t channel)
+{
+    session_begin_entry(reply, name);
+    reply_text(reply, ",\"ch\":");
+    reply_u64(reply, channel);
+}
+
 void session_begin_verdicts(struct session_call *call, const char *type)
 {
     struct reply *reply = &call->sessions->reply;
@@ -416,6 +423,7 @@ const struct core_ops session_ops = {
     .on_open = session_on_open,
     .on_message = session_on_message,
     .on_continue = session_on_continue,
+    .on_drop = session_on_drop,
     .on_close = session_on_close,
     .on_quiet = session_on_quiet,
     .is_wanted = session_is_wanted,

@@ -275,7 +275,8 @@ bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t co
 {
     static const struct request_error error = {
         .code = PROTOCOL_TOO_MANY_REQUESTS,
-        .message = "too many messages, or dear ones; wait, and put several symbols into one",
+        .message =
+            "too many messages, or too expensive ones; wait, and put several symbols into one",
     };
     if (sessions->access_slab == NULL || !sessions->access_slab[conn].has_client) {
         return true;

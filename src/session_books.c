@@ -56,9 +56,7 @@ static void session_answer_book(struct session_call *call, const struct session_
     } else if (image->error != 0) {
         session_refuse(call, &name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
     } else {
-        session_begin_entry(reply, &name);
-        reply_text(reply, ",\"ch\":");
-        reply_u64(reply, book->channel);
+        session_begin_channel(reply, &name, book->channel);
         reply_text(reply, ",\"as_of\":");
         reply_u64(reply, image->as_of);
         reply_text(reply, ",\"parts\":");

@@ -36,9 +36,7 @@ void session_define(struct sessions *sessions, uint32_t i)
 {
     struct reply *reply = &sessions->definitions;
     struct session_name name = session_channel_name(channels_get(sessions->options.channels, i));
-    session_begin_entry(reply, &name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, i);
+    session_begin_channel(reply, &name, i);
     reply_text(reply, "}");
 }
 

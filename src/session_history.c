@@ -66,9 +66,7 @@ static void session_put_resumed(struct session_call *call, struct reply *reply,
                                 int result)
 {
     session_spend(call, SESSION_ENTRY_UNITS);
-    session_begin_entry(reply, name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, channel);
+    session_begin_channel(reply, name, channel);
     reply_text(reply, ",\"next_seq\":");
     reply_u64(reply, core_next_seq(call->core, call->conn, channel));
     if (result == 0) {
@@ -223,9 +221,7 @@ static void session_put_snapshot(struct session_call *call, const struct core_sn
                        "too much waits for this client; read first");
         return;
     }
-    session_begin_entry(reply, &name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, snapshot->channel);
+    session_begin_channel(reply, &name, snapshot->channel);
     reply_text(reply, ",\"as_of\":");
     reply_u64(reply, snapshot->as_of);
     reply_text(reply, "}");
@@ -394,9 +390,7 @@ static void session_put_replayed(const struct sessions *sessions, struct reply *
 {
     struct session_name name =
         session_channel_name(channels_get(sessions->options.channels, channel->channel));
-    session_begin_entry(reply, &name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, channel->channel);
+    session_begin_channel(reply, &name, channel->channel);
 }
 
 static void session_begin_replay(struct session_call *call)

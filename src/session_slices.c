@@ -10,6 +10,7 @@ struct session_job {
     struct request request; /* call.request */
     struct reply reply, failed, definitions, gaps;
     bool is_started;
+    bool is_dropped; /* while it runs */
 };
 
 void session_spend(struct session_call *call, uint32_t units)
@@ -201,8 +202,12 @@ static void session_begin_job(struct session_call *call, struct request *request
 void session_drop_job(struct sessions *sessions, uint32_t conn)
 {
     struct session_job *job = sessions->jobs[conn];
-    if (job == NULL || job == sessions->running) {
-        return; /* What runs is dropped at the end of its slice. */
+    if (job == NULL) {
+        return;
+    }
+    if (job == sessions->running) {
+        job->is_dropped = true; /* at the end of its slice */
+        return;
     }
     sessions->jobs[conn] = NULL;
     sessions->started_count -= job->is_started;
@@ -244,11 +249,18 @@ bool session_on_continue(void *context, struct core *core, uint32_t conn, uint64
     job->call.now_ns = now_ns;
     sessions->running = job;
     session_swap_replies(sessions, job);
-    bool is_done = session_answer_on(&job->call) || job->call.session->number == 0;
+    bool is_done = session_answer_on(&job->call) || job->is_dropped;
     session_swap_replies(sessions, job);
     sessions->running = NULL;
     if (is_done) {
         session_drop_job(sessions, conn);
     }
     return is_done;
+}
+
+/* At once: one whose client does not even read its Close would keep others waiting. */
+void session_on_drop(void *context, struct core *core, uint32_t conn)
+{
+    (void)core;
+    session_drop_job(context, conn);
 }

@@ -39,6 +39,7 @@ enum session_name_step {
 
 void session_answer(struct session_call *call, struct request *request);
 bool session_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+void session_on_drop(void *context, struct core *core, uint32_t conn);
 void session_drop_job(struct sessions *sessions, uint32_t conn);
 void session_spend(struct session_call *call, uint32_t units);
 bool session_must_wait(const struct session_call *call);

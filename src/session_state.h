@@ -1,7 +1,7 @@
 /*
  * session_state: the inside of sessions, shared by session.c, session_slices.c,
- * session_subscribe.c, session_define.c, session_history.c, session_books.c,
- * session_status.c and session_access.c, and by nobody else.
+ * session_subscribe.c, session_unsubscribe.c, session_define.c, session_history.c,
+ * session_books.c, session_status.c and session_access.c, and by nobody else.
  *
  * Threads  The core's that the table belongs to.
  */
@@ -179,6 +179,8 @@ void session_send_error(struct sessions *sessions, struct core *core, uint32_t c
                         const struct request_error *error);
 /* An entry of a list, without its closing brace. */
 void session_begin_entry(struct reply *reply, const struct session_name *name);
+/* The same, of a channel that there is. */
+void session_begin_channel(struct reply *reply, const struct session_name *name, uint32_t channel);
 /* Verdicts go into two lists, ok in sessions->reply and failed in sessions->failed; the end
  * appends the second and sends the answer. */
 void session_begin_verdicts(struct session_call *call, const char *type);
@@ -201,7 +203,7 @@ bool session_may_speak(struct sessions *sessions, struct core *core, uint32_t co
                        uint64_t now_ns);
 /* Whether a request may be answered before there is a token; otherwise it is refused. */
 bool session_may_ask(struct session_call *call);
-/* Takes from the rate of messages what a dear one costs more than others. */
+/* Takes from the rate of messages what an expensive one costs more than others. */
 void session_charge(struct session_call *call);
 /* What the client may see. */
 const struct scope *session_scope(const struct sessions *sessions, uint32_t conn);

@@ -377,9 +377,7 @@ static void session_accept(struct session_call *call, const struct session_name 
 {
     struct reply *reply = &call->sessions->reply;
     session_spend(call, SESSION_ENTRY_UNITS);
-    session_begin_entry(reply, name);
-    reply_text(reply, ",\"ch\":");
-    reply_u64(reply, channel);
+    session_begin_channel(reply, name, channel);
     reply_text(reply, ",\"next_seq\":");
     reply_u64(reply, core_next_seq(call->core, call->conn, channel));
     reply_text(reply, ",\"hash\":");
@@ -779,9 +777,8 @@ static bool session_list_exact(struct session_call *call, uint32_t i, const stru
     call->at.covered++;
     session_spend(call, 2 * SESSION_ENTRY_UNITS);
     struct session_name name = session_channel_name(channel);
-    session_begin_entry(reply, &name);
-    reply_print(reply, ",\"ch\":%" PRIu32 ",\"next_seq\":%" PRIu64, i,
-                core_next_seq(call->core, call->conn, i));
+    session_begin_channel(reply, &name, i);
+    reply_print(reply, ",\"next_seq\":%" PRIu64, core_next_seq(call->core, call->conn, i));
     session_put_settings(reply, session_exact_settings(call, i));
     reply_text(reply, "}");
     return true;

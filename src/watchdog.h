@@ -1,15 +1,15 @@
 /*
- * watchdog: notices a core, or the publisher, that goes on no more.
+ * watchdog: notices a core, or the publisher, that makes no progress.
  *
  * Each of them counts its turns, and takes one every 100 ms even when there is nothing to do. main
- * looks at the counts; who has not moved for the limit is stalled: the log names it, and /livez and
- * /readyz answer 503 until it goes on.
+ * looks at the counts. A thread whose count has not moved for the limit is stalled: the log names
+ * it, and /livez and /readyz answer 503 until it goes on.
  *
- * Owner    main, who inits it when the counters are there.
+ * Owner    main, which inits it when the counters are there.
  * Threads  watchdog_look: main. All others: any.
  * Memory   The caller's.
  * Units    In the names. Time that main itself did not see (a suspended machine, a stopped process)
- *          counts as a short step, so that nobody is called stalled who could not run.
+ *          counts as a short step, so that no thread is called stalled that could not run.
  */
 #ifndef RINGCAST_SRC_WATCHDOG_H
 #define RINGCAST_SRC_WATCHDOG_H
@@ -50,7 +50,7 @@ void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *opt
 /* Whether every thread has taken a turn. */
 bool watchdog_has_begun(const struct watchdog *watchdog);
 
-/* Several times a second; now_ns: CLOCK_MONOTONIC. Logs who stalls, and who goes on again. */
+/* Several times a second; now_ns: CLOCK_MONOTONIC. Logs which thread stalls, and which goes on. */
 void watchdog_look(struct watchdog *watchdog, uint64_t now_ns);
 
 /* "core-1" or "publisher", as the thread itself is named; "main" follows the last of them. */

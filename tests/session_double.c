@@ -45,8 +45,13 @@ void core_conn_source(struct core *self, uint32_t conn, struct core_source *sour
 
 void core_close(struct core *self, uint32_t conn, uint16_t code, const char *reason)
 {
-    (void)conn, (void)reason;
+    (void)reason;
     self->close_code = code;
+    self->is_closing[conn] = true;
+    if (self->is_held[conn]) {
+        self->is_held[conn] = false;
+        session_ops.on_drop(self->sessions, self, conn);
+    }
 }
 
 bool core_has_room(struct core *self, uint32_t conn, size_t bytes)
@@ -69,15 +74,18 @@ bool core_slice_is_over(const struct core *self)
 void core_hold(struct core *self, uint32_t conn)
 {
     assert_false(self->is_held[conn]);
-    self->is_held[conn] = true;
+    self->is_held[conn] = !self->is_closing[conn];
+    if (self->is_closing[conn]) {
+        session_ops.on_drop(self->sessions, self, conn);
+    }
 }
 
 void go_on(uint32_t conn)
 {
     core->spent = 0;
     core->slice_count++;
-    if (core->is_held[conn]) {
-        core->is_held[conn] = !session_ops.on_continue(core->sessions, core, conn, 0);
+    if (core->is_held[conn] && session_ops.on_continue(core->sessions, core, conn, 0)) {
+        core->is_held[conn] = false;
     }
 }
 
@@ -402,6 +410,7 @@ void forget_texts(void)
 
 void open_conn(uint32_t conn)
 {
+    core->is_closing[conn] = false;
     session_ops.on_open(core->sessions, core, conn, 0);
 }
 

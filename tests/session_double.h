@@ -63,7 +63,8 @@ struct core {
     uint64_t most_spent;       /* in a slice, */
     uint32_t slice_count;      /* and how many there were */
     bool is_held[CONNS];
-    size_t room_bytes; /* of what a conn may still be sent; 0: any */
+    bool is_closing[CONNS]; /* by core_close */
+    size_t room_bytes;      /* of what a conn may still be sent; 0: any */
 };
 
 extern struct core *core;

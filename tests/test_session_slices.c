@@ -185,6 +185,28 @@ static void a_conn_may_end_between_two_slices(void **state)
     }
 }
 
+/* It may take seconds until such a conn has ended: nobody's answer waits so long for its place. */
+static void a_conn_that_closes_gives_its_place_to_others(void **state)
+{
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    core->room_bytes = 4096;
+    for (uint32_t units = 1; units < 1000000; units *= 10) {
+        core->slice_units = units;
+        core->close_code = 0;
+        begin(0, message("SUBSCRIBE", "S*", 1, ""));
+        for (uint32_t cut = 0; core->is_held[0]; cut++) {
+            assert_true(cut < SLICES_MAX);
+            go_on(0);
+        }
+        assert_int_equal(core->close_code, 4108); /* No room for the definitions. */
+        assert_int_equal(core->sessions->started_count, 0);
+        end_conn(0);
+        open_conn(0);
+        forget_texts();
+    }
+}
+
 static void an_answer_that_finds_no_room_is_an_error(void **state)
 {
     (void)state;
@@ -231,6 +253,7 @@ int main(void)
         TEST(others_are_answered_in_between),
         TEST(a_channel_that_appears_in_between_is_covered_once),
         TEST(a_conn_may_end_between_two_slices),
+        TEST(a_conn_that_closes_gives_its_place_to_others),
         TEST(an_answer_that_finds_no_room_is_an_error),
         TEST(few_answers_are_written_at_a_time),
     };

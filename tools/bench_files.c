@@ -230,7 +230,10 @@ static bool bench_files_is_drawn(const char *path)
     char tail[17] = "";
     struct stat status;
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0 || (S_ISREG(status.st_mode) && status.st_size < 16)) {
+    if (fd < 0) {
+        return false;
+    }
+    if (fstat(fd, &status) < 0 || (S_ISREG(status.st_mode) && status.st_size < 16)) {
         close(fd);
         return false;
     }

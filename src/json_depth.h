@@ -1,0 +1,16 @@
+/*
+ * json_depth: how deep foreign JSON is nested, looked at before it is parsed: parsers recurse.
+ *
+ * Threads  Any: a pure function.
+ */
+#ifndef RINGCAST_SRC_JSON_DEPTH_H
+#define RINGCAST_SRC_JSON_DEPTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whether at most so many brackets stand within each other. */
+bool json_depth_is_within(const char *json, size_t json_bytes, uint32_t depth_max);
+
+#endif

@@ -16,6 +16,21 @@
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 
+/* What bind(2) would answer with EINVAL. NULL: nothing. */
+static const char *listener_judge_ipv6(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
+    if (address->ss_family != AF_INET6) {
+        return NULL;
+    }
+    if (IN6_IS_ADDR_MULTICAST(&ipv6->sin6_addr)) {
+        return "it is a multicast address, and no address of a machine";
+    }
+    return IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr) && ipv6->sin6_scope_id == 0
+               ? "it is a link-local address; name its interface, too (fe80::1%eth0)"
+               : NULL;
+}
+
 static int listener_resolve(const struct listener_options *options, struct sockaddr_storage *out,
                             socklen_t *out_bytes, char *error_out, size_t error_bytes)
 {
@@ -38,6 +53,11 @@ static int listener_resolve(const struct listener_options *options, struct socka
     memcpy(out, found->ai_addr, found->ai_addrlen);
     *out_bytes = found->ai_addrlen;
     freeaddrinfo(found);
+    const char *fault = listener_judge_ipv6(out);
+    if (fault != NULL) {
+        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host, fault);
+        return -EINVAL;
+    }
     return 0;
 }
 
@@ -56,6 +76,18 @@ static bool listener_is_any(const struct sockaddr_storage *address)
                : ((const struct sockaddr_in *)address)->sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+/* ::ffff:127.0.0.1 is 127.0.0.1. */
+static void listener_unmap(struct sockaddr_storage *address)
+{
+    struct sockaddr_in6 ipv6 = *(const struct sockaddr_in6 *)address;
+    if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
+        struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = ipv6.sin6_port};
+        memcpy(&ipv4.sin_addr, ipv6.sin6_addr.s6_addr + 12, sizeof ipv4.sin_addr);
+        memset(address, 0, sizeof *address);
+        memcpy(address, &ipv4, sizeof ipv4);
+    }
+}
+
 bool listener_conflicts(const struct listener_options *options,
                         const struct listener_options *others)
 {
@@ -68,6 +100,8 @@ bool listener_conflicts(const struct listener_options *options,
         listener_resolve(others, &b, &bytes, text, sizeof text) < 0) {
         return false;
     }
+    listener_unmap(&a);
+    listener_unmap(&b);
     if (a.ss_family == b.ss_family) {
         return listener_is_any(&a) || listener_is_any(&b) || memcmp(&a, &b, sizeof a) == 0;
     }

@@ -57,6 +57,24 @@ static void jwt_keys_append_secret(struct jwt_keys *keys, const char *kid, const
     key->secret_bytes = secret_bytes;
 }
 
+/* Whether a secret is one of the public keys, in any encoding: everybody could sign with it. */
+static bool jwt_keys_secret_is_public(const struct jwt_keys *keys)
+{
+    uint8_t bytes[JWT_KEYS_ED25519_BYTES];
+    for (uint32_t i = 0; i < keys->count * keys->count; i++) {
+        const struct jwt_key *secret = &keys->keys[i / keys->count];
+        const struct jwt_key *public = &keys->keys[i % keys->count];
+        size_t count = sizeof bytes;
+        struct key_text text = {(const char *)secret->secret, secret->secret_bytes};
+        if (secret->algorithm == JWT_HS256 && public->algorithm == JWT_EDDSA &&
+            EVP_PKEY_get_raw_public_key(public->public_key, bytes, &count) == 1 &&
+            key_text_holds(text, bytes, count)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_bytes,
                          char *error_out, size_t error_bytes)
 {
@@ -86,6 +104,12 @@ int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_by
         return -EINVAL;
     }
     jwt_keys_append_secret(keys, "", secret.at, secret.bytes);
+    if (jwt_keys_secret_is_public(keys)) {
+        jwt_keys_cut(keys, keys->count - 1);
+        return jwt_keys_fail(error_out, error_bytes,
+                             "it is a public key of --jwt-key-file, and no secret; `openssl rand "
+                             "-hex 32` makes a good one");
+    }
     return 0;
 }
 
@@ -399,6 +423,11 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
     if (list != NULL && keys->count == count) {
         snprintf(error_out, error_bytes,
                  "no key of this JWK set is for EdDSA (Ed25519) or HS256: %s", keys->ignored);
+    } else if (jwt_keys_secret_is_public(keys)) {
+        jwt_keys_cut(keys, count);
+        jwt_keys_fail(
+            error_out, error_bytes,
+            "k of an oct key is the x of an OKP key, which is public; remove the oct key");
     }
     json_decref(root);
     return keys->count == count ? -EINVAL : 0;

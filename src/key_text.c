@@ -10,6 +10,9 @@
 #include "src/json_depth.h"
 
 #define KEY_TEXT_ENCODED_BYTES_MAX 8192 /* longer texts are not looked at as base64 */
+#define KEY_TEXT_ENCODINGS_MAX 3        /* within each other */
+#define KEY_TEXT_MINISIGN_BYTES 56      /* "Ed", the key's number, the key: in base64 */
+#define KEY_TEXT_WORD_BYTES_MIN 40      /* shorter words in a text are no encoded keys */
 
 static int key_text_digit(char c)
 {
@@ -86,9 +89,13 @@ struct key_text key_text_trim(struct key_text text)
     return key_text_trim_end(text);
 }
 
-static bool key_text_has(struct key_text text, const char *word)
+static bool key_text_has(struct key_text text, const char *word) /* in any case */
 {
-    return memmem(text.at, text.bytes, word, strlen(word)) != NULL;
+    while (text.bytes > 0 && !key_text_begins(text, word)) {
+        text.at++;
+        text.bytes--;
+    }
+    return text.bytes > 0;
 }
 
 /* ---- What a text is when it is not what it should be ---- */
@@ -104,10 +111,14 @@ struct key_text_sign {
     "an OpenSSH public key",                                                                       \
         "a PEM is wanted: `openssl pkey -in PRIVATE -pubout` at the issuer writes it"
 
+#define KEY_TEXT_DAMAGED "a PEM whose BEGIN line is damaged"
+#define KEY_TEXT_NO_JWT "give a PEM public key (Ed25519) or a JWK set"
+#define KEY_TEXT_LOOSE_JWK "a JWK without its quotation marks", "write it as JSON"
+
 /* The first that fits. */
 static const struct key_text_sign key_text_signs[] = {
     {"BEGIN SSH2", false, KEY_TEXT_SSH},
-    {KEY_TEXT_BEGIN, false, "a PEM",
+    {"-----BEGIN", false, "a PEM",
      "its lines BEGIN and END must each be a line of its own, and nothing may be around them"},
     {"-----END ", false, "a PEM without its BEGIN line", "copy the whole of it"},
     {"PuTTY-User-Key-File", true, "a private key of PuTTY",
@@ -119,10 +130,21 @@ static const struct key_text_sign key_text_signs[] = {
     {"AAAAC3NzaC1", false, KEY_TEXT_SSH},
     {"AAAAB3NzaC1", false, KEY_TEXT_SSH},
     {"AAAAE2VjZHNh", false, KEY_TEXT_SSH},
-    {"BEGIN PUBLIC KEY", false, "a PEM whose BEGIN line is damaged",
-     "it has 5 dashes on each side"},
-    {"PRIVATE KEY", false, "a PEM whose BEGIN line is damaged", "give the public key"},
-    {"BEGIN CERTIFICATE", false, "a PEM whose BEGIN line is damaged", "give the public key"},
+    {"PUBLIC KEY-", false, KEY_TEXT_DAMAGED, "it has 5 dashes on each side"},
+    {"BEGIN PUBLIC KEY", false, KEY_TEXT_DAMAGED, "it has 5 dashes on each side"},
+    {"BEGIN RSA PUBLIC KEY", false, KEY_TEXT_DAMAGED, "give an Ed25519 key"},
+    {"PRIVATE KEY", false, KEY_TEXT_DAMAGED, "give the public key"},
+    {"BEGIN CERTIFICATE", false, KEY_TEXT_DAMAGED, "give the public key"},
+    {"age1", true, "a public key of age", KEY_TEXT_NO_JWT},
+    {"AGE-SECRET-KEY-", false, "a private key of age", KEY_TEXT_NO_JWT},
+    {"untrusted comment:", true, "a key of minisign or signify", KEY_TEXT_NO_JWT},
+    {"did:key:", true, "a public key of a DID", KEY_TEXT_NO_JWT},
+    {"k4.public.", true, "a public key of PASETO", KEY_TEXT_NO_JWT},
+    {"v=DKIM1", true, "a public key of DKIM", KEY_TEXT_NO_JWT},
+    {"Modulus=", true, "a modulus of RSA", KEY_TEXT_NO_JWT},
+    {"{kty:", true, KEY_TEXT_LOOSE_JWK},
+    {"{'kty'", true, KEY_TEXT_LOOSE_JWK},
+    {"\x1f\x8b\x08", true, "a file of gzip", "unpack it"},
     {"<!doctype", true, "a page of HTML", "download the key itself"},
     {"bearer eyJ", true, "a token", "give the key that it was signed with"},
 };
@@ -136,6 +158,11 @@ static const struct key_text_sign key_text_json = {
     .noun = "JSON", .remedy = "a JWK set is an object: {\"keys\":[...]}"};
 static const struct key_text_sign key_text_utf16 = {.noun = "text in UTF-16",
                                                     .remedy = "save it as UTF-8"};
+static const struct key_text_sign key_text_zeros = {
+    .noun = "text in UTF-32, or a file that is mostly zeros", .remedy = "write it anew, as UTF-8"};
+static const struct key_text_sign key_text_minisign = {.noun = "a key of minisign or signify",
+                                                       .remedy = KEY_TEXT_NO_JWT};
+static const struct key_text_sign key_text_lines = {.noun = "text of several lines", .remedy = ""};
 static const struct key_text_sign key_text_der = {
     .noun = "a key or a certificate in DER",
     .remedy = "`openssl pkey -pubin -inform DER -in FILE` writes a public key as a PEM"};
@@ -196,6 +223,38 @@ bool key_text_is_der(struct key_text text)
            head + bytes >= key_text_trim_end(text).bytes;
 }
 
+static bool key_text_is_mostly_zeros(struct key_text text)
+{
+    size_t zeros = 0;
+    for (size_t i = 0; i < text.bytes; i++) {
+        zeros += text.at[i] == '\0';
+    }
+    return text.bytes >= 8 && zeros >= text.bytes / 2;
+}
+
+static bool key_text_is_digit(char c) /* of base64 or base64url */
+{
+    return key_text_digit(c) >= 0 || c == '+' || c == '/';
+}
+
+/* ASCII in several lines, of which one is more than a word of base64: no secret is drawn so. */
+static bool key_text_is_lines(struct key_text whole)
+{
+    struct key_text text = key_text_trim(whole);
+    bool has_lines = false;
+    bool has_more = false;
+    for (size_t i = 0; i < text.bytes; i++) {
+        char c = text.at[i];
+        if (!key_text_is_blank(c) && (c < ' ' || c > '~')) {
+            return false;
+        }
+        has_lines |= c == '\n' || c == '\r';
+        has_more |=
+            c == ' ' || c == '\t' || (!key_text_is_blank(c) && !key_text_is_digit(c) && c != '=');
+    }
+    return has_lines && has_more;
+}
+
 static const struct key_text_sign *key_text_find_sign(struct key_text whole)
 {
     struct key_text text = key_text_trim(whole);
@@ -211,6 +270,9 @@ static const struct key_text_sign *key_text_find_sign(struct key_text whole)
     if (key_text_is_utf16(whole)) {
         return &key_text_utf16;
     }
+    if (key_text_is_mostly_zeros(whole)) {
+        return &key_text_zeros;
+    }
     if (key_text_is_json(text)) {
         return &key_text_json;
     }
@@ -219,6 +281,10 @@ static const struct key_text_sign *key_text_find_sign(struct key_text whole)
     }
     if (key_text_begins(text, "<") && (key_text_has(text, "</") || key_text_has(text, "/>"))) {
         return &key_text_page;
+    }
+    if (text.bytes == KEY_TEXT_MINISIGN_BYTES && memcmp(text.at, "RW", 2) == 0 &&
+        text.at[2] >= 'Q' && text.at[2] <= 'T') { /* base64 of "Ed" */
+        return &key_text_minisign;
     }
     return key_text_is_url(text) ? &key_text_url : NULL;
 }
@@ -265,29 +331,87 @@ static int key_text_from_hex(uint8_t *out, size_t out_bytes, struct key_text tex
     return count % 2 == 0 ? (int)(count / 2) : -1;
 }
 
-bool key_text_recognise(struct key_text text, bool is_key, char *out, size_t out_bytes)
+/* What a text is looked at for. */
+struct key_text_search {
+    struct key_text wanted; /* .at NULL: any sign */
+    const struct key_text_sign *sign;
+    const char *encoding;
+    bool is_found;
+};
+
+static const char *const key_text_encodings[] = {"", "base64 of ", "the hexadecimal digits of "};
+
+static void key_text_look(struct key_text_search *search, struct key_text text, uint32_t depth,
+                          uint32_t encoding);
+
+static void key_text_look_within(struct key_text_search *search, struct key_text text,
+                                 uint32_t depth, uint32_t outer)
 {
     static int (*const decoders[])(uint8_t *, size_t, struct key_text) = {key_text_from_base64,
                                                                           key_text_from_hex};
-    static const char *const encodings[] = {"base64 of ", "the hexadecimal digits of "};
     uint8_t decoded[KEY_TEXT_ENCODED_BYTES_MAX];
-    const char *encoding = "";
-    const struct key_text_sign *sign = key_text_find_sign(text);
-    for (size_t i = 0; i < 2 && sign == NULL; i++) {
-        int bytes = decoders[i](decoded, sizeof decoded, key_text_trim(text));
+    for (uint32_t i = 0; i < 2 && !search->is_found; i++) {
+        int bytes = decoders[i](decoded, sizeof decoded, text);
         if (bytes > 0) {
             struct key_text inner = {(const char *)decoded, (size_t)bytes};
-            sign = key_text_find_sign(inner);
-            encoding = encodings[i];
+            key_text_look(search, inner, depth + 1, outer == 0 ? i + 1 : outer);
         }
     }
     OPENSSL_cleanse(decoded, sizeof decoded);
+}
+
+/* The text, what it is the encoding of, and what its long words are. */
+static void key_text_look(struct key_text_search *search, struct key_text text, uint32_t depth,
+                          uint32_t encoding)
+{
+    if (search->wanted.at == NULL) {
+        search->sign = key_text_find_sign(text);
+        search->is_found = search->sign != NULL;
+    } else {
+        search->is_found =
+            memmem(text.at, text.bytes, search->wanted.at, search->wanted.bytes) != NULL;
+    }
+    search->encoding = key_text_encodings[encoding];
+    if (search->is_found || depth == KEY_TEXT_ENCODINGS_MAX) {
+        return;
+    }
+    key_text_look_within(search, key_text_trim(text), depth, encoding);
+    size_t start = 0;
+    for (size_t i = 0; i <= text.bytes && !search->is_found; i++) {
+        if (i < text.bytes && key_text_is_digit(text.at[i])) {
+            continue;
+        }
+        if (i - start >= KEY_TEXT_WORD_BYTES_MIN && i - start < text.bytes) {
+            struct key_text word = {text.at + start, i - start};
+            key_text_look_within(search, word, depth, encoding);
+        }
+        start = i + 1;
+    }
+}
+
+bool key_text_holds(struct key_text text, const void *bytes, size_t byte_count)
+{
+    struct key_text_search search = {.wanted = {bytes, byte_count}};
+    key_text_look(&search, text, 0, 0);
+    return search.is_found;
+}
+
+bool key_text_recognise(struct key_text text, bool is_key, char *out, size_t out_bytes)
+{
+    struct key_text_search search = {0};
+    key_text_look(&search, text, 0, 0);
+    const struct key_text_sign *sign = search.sign;
+    const char *encoding = search.encoding;
+    if (sign == NULL && !is_key && key_text_is_lines(text)) {
+        sign = &key_text_lines;
+        encoding = "";
+    }
     if (sign == NULL) {
         return false;
     }
     const char *remedy = sign->remedy;
     if (encoding[0] != '\0') {
-        remedy = sign == &key_text_der && encoding == encodings[0]
+        remedy = sign == &key_text_der && encoding == key_text_encodings[1]
                      ? "put it between the lines -----BEGIN PUBLIC KEY----- and -----END PUBLIC "
                        "KEY-----"
                      : "decode it";

@@ -40,6 +40,10 @@ bool key_text_is_utf16(struct key_text text);
  * certificates are in DER. Blanks may follow. */
 bool key_text_is_der(struct key_text text);
 
+/* Whether the bytes are in a text, or in what the text or a long word of it is the base64 or the
+ * hexadecimal digits of. */
+bool key_text_holds(struct key_text text, const void *bytes, size_t byte_count);
+
 /* Says what a text is: "it is a URL". is_key: and what to do when a key is wanted. false: it is
  * nothing that is known. Secrets that are drawn at random are nothing (but one in some millions).
  */

@@ -78,6 +78,11 @@ BAD_OPTIONS = (
     (("--unix", "x" * 108), "1 to 107 bytes"),
     (("--admin-port", "12345", "--port", "12345"), "is the port for clients, too"),
     (("--admin-port", "12345", "--port", "12345", "--host", "0.0.0.0"), "is the port for clients"),
+    (("--admin-port", "12345", "--port", "12345", "--admin-host", "::ffff:127.0.0.1"),
+     "is the port for clients"),
+    (("--host", "fe80::1"), "name its interface"),
+    (("--admin-host", "fe80::1"), "name its interface"),
+    (("--host", "ff02::1"), "a multicast address"),
     # Feeds
     (("--feed", "replay:path=@none.csv"), "none.csv"),
     (("--feed", "replay:path=@no.csv"), "no.csv"),

@@ -49,7 +49,9 @@ static void session_answer_book(struct session_call *call, const struct session_
     memcpy(request.id, book->id, sizeof request.id);
     call->request = &request;
     session_begin_verdicts(call, "SNAPSHOT");
-    if (image->error == -ENODATA) {
+    if (session_is_forbidden(call, &name)) {
+        /* The token has changed since it asked. */
+    } else if (image->error == -ENODATA) {
         session_refuse(call, &name, PROTOCOL_NOT_AVAILABLE,
                        "there is no whole book: its feed has sent no snapshot, or lost something "
                        "since");
@@ -76,6 +78,24 @@ static bool session_wants_book(const struct session_call *call, const struct ses
                         name.type);
 }
 
+uint32_t session_shrink_books(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sessions->book_count; i++) {
+        struct session_book *book = &sessions->books[i];
+        bool is_of_this = book->conn == call->conn && book->session_number == call->session->number;
+        if (is_of_this && book->is_answered && !session_wants_book(call, book)) {
+            const struct channel *channel = channels_get(sessions->options.channels, book->channel);
+            struct session_name name = session_channel_name(channel);
+            session_tell_dropped(call, &name);
+            book->session_number = UINT64_MAX; /* Nobody's: a wider scope does not bring it back. */
+            count++;
+        }
+    }
+    return count;
+}
+
 /* Several books of a client wait for one another. */
 static void session_note_taken(struct session_call *call)
 {
@@ -95,7 +115,7 @@ static bool session_send_book(struct session_call *call, struct session_book *bo
     if (image == NULL) {
         return false;
     }
-    if (!book->is_answered && session_wants_book(call, book)) {
+    if (!book->is_answered && call->session->number == book->session_number) {
         session_answer_book(call, book, image);
         book->is_answered = true;
         session_note_taken(call);

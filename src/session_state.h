@@ -260,6 +260,8 @@ uint8_t session_exact_tag(enum lag_policy policy);
 struct variant session_variant(const struct session_call *call, enum md_type type);
 /* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
 uint32_t session_shrink(struct session_call *call, const struct scope *scope);
+/* Lists it there. */
+void session_tell_dropped(struct session_call *call, const struct session_name *name);
 bool session_subscribe(struct session_call *call);
 bool session_unsubscribe(struct session_call *call);
 bool session_modify(struct session_call *call);
@@ -282,6 +284,8 @@ void session_on_replay_end(void *context, struct core *core, uint32_t conn,
 
 /* session_books.c */
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel);
+/* As session_shrink, by the scope that holds now: books of which parts have been sent. */
+uint32_t session_shrink_books(struct session_call *call);
 void session_on_turn(void *context, struct core *core, uint64_t now_ns);
 
 /* session_status.c */

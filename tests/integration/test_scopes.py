@@ -11,6 +11,7 @@ import unittest
 
 from clients import ALL_TYPES, DATA_TYPES, RawClient
 from server import Server
+from test_big_books import capture, coinbase_pass
 
 SYMBOLS = ("000001.SZ", "300750.SZ", "600519.SH", "AAPL.US", "MSFT.US", "SIM00006.SIM")
 PATTERNS = ("*", "*.SZ", "6*", "*.US", "A*", "S*6*")
@@ -232,6 +233,54 @@ class Replays(ScopeCase):
             self.assertEqual(left["data"]["count"], 1)
             for _ in range(3):
                 self.assertEqual(client.next_message(DATA_TYPES)["symbol"], "000001.SZ")
+
+
+class Books(ScopeCase):
+    """SNAPSHOT of a feed's book, which is answered later, and sent in parts."""
+    SYMBOL = "BIG-USD.COINBASE"
+
+    def setUp(self):
+        self.file = capture(coinbase_pass(20000)[0], 0.01)
+        self.addCleanup(self.file.close)
+
+    def server(self):
+        return super().server("--feed", f"replay:path={self.file.name},format=coinbase,speed=0")
+
+    def client(self, server):
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        return RawClient(server.port, extra=f"Authorization: Bearer {SCOPES[0].token}\r\n", receive_buffer=4096,
+                         timeout=30)
+
+    def ask(self, client, id):
+        client.send_text(json.dumps({"type": "SNAPSHOT", "id": id, "data": {
+            "symbols": [self.SYMBOL], "data_types": ["depth"]}}))
+
+    def test_a_book_outside_the_new_scope_is_refused(self):
+        with self.server() as server, self.client(server) as client:
+            for i in range(10):  # The last ones cannot be made yet when the scope changes.
+                self.ask(client, i)
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[2].token}}))
+            client.next_message(("AUTHENTICATED",))
+            answer = client.next_message(("SNAPSHOT", "depth"))
+            while answer.get("id") != 9:
+                self.assertNotEqual(answer["type"], "depth")
+                answer = client.next_message(("SNAPSHOT", "depth"))
+            self.assertEqual((answer["data"]["ok"], [entry["code"] for entry in answer["data"]["failed"]]), ([], [103]))
+
+    def test_of_a_book_whose_parts_end_the_client_learns(self):
+        with self.server() as server, self.client(server) as client:
+            self.ask(client, 1)
+            answer, = client.next_message(("SNAPSHOT",))["data"]["ok"]
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[2].token}}))
+            parts = 0
+            while (message := client.next_message())["type"] != "AUTHENTICATED":
+                parts += message["type"] == "depth"
+            self.assertLess(parts, answer["parts"])
+            self.assertEqual(client.next_message(("NOTICE", "depth"))["data"]["dropped"],
+                             [{"symbol": self.SYMBOL, "type": "depth"}])
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[0].token}}))
+            client.send_text('{"type":"PING"}')
+            self.assertEqual(client.next_message(("PONG", "depth"))["type"], "PONG")
 
 
 if __name__ == "__main__":

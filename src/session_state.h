@@ -74,12 +74,15 @@ static_assert(sizeof(struct session_access) <= 184, "counted per client that is 
 /* A book that is asked for, until all of it was sent. */
 struct session_book {
     uint32_t conn;
-    uint32_t slot; /* of book_images */
+    uint32_t slot; /* of book_images; BOOK_IMAGES_NONE: another of this client goes first */
     uint32_t channel;
     uint32_t sent; /* parts */
     uint64_t session_number;
     uint64_t taken_ns; /* when the client last took something of a book */
+    uint64_t begun_ns; /* when it was answered */
+    bool is_due;       /* No other goes first any more. */
     bool is_answered;
+    bool is_dropped; /* by a smaller scope */
     char id[REQUEST_ID_TEXT_BYTES_MAX];
 };
 

@@ -254,6 +254,7 @@ bool session_covers(const struct session_pattern *pattern, const struct channel 
 enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */
 bool session_refuses_policy(struct session_call *call, const struct session_name *name);
+bool session_may_see(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when the client's token does not open it. */
 bool session_is_forbidden(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when there are as many subscriptions as there may be. */

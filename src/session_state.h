@@ -264,7 +264,6 @@ uint8_t session_exact_tag(enum lag_policy policy);
 struct variant session_variant(const struct session_call *call, enum md_type type);
 /* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
 uint32_t session_shrink(struct session_call *call, const struct scope *scope);
-/* Lists it there. */
 void session_tell_dropped(struct session_call *call, const struct session_name *name);
 bool session_subscribe(struct session_call *call);
 bool session_unsubscribe(struct session_call *call);

@@ -88,7 +88,8 @@ uint32_t session_shrink_books(struct session_call *call)
     for (uint32_t i = 0; i < sessions->book_count; i++) {
         struct session_book *book = &sessions->books[i];
         bool is_of_this = book->conn == call->conn && book->session_number == call->session->number;
-        if (is_of_this && book->is_answered && !session_wants_book(call, book)) {
+        if (is_of_this && book->is_answered && !book->is_dropped &&
+            !session_wants_book(call, book)) {
             const struct channel *channel = channels_get(sessions->options.channels, book->channel);
             struct session_name name = session_channel_name(channel);
             session_tell_dropped(call, &name);

@@ -11,8 +11,9 @@
 
 #include "codec/md.h"
 
-/* Holds {"type":"quote","symbol":"...","ch":1042,"seq": with a symbol that is all escapes. */
-#define JSON_TICK_HEAD_BYTES_MAX 272
+/* Holds {"type":"quote","symbol":"...","ch":1042,"as_of":9,"part":1,"parts":9,"seq": with a symbol
+ * that is all escapes, and the longest numbers. */
+#define JSON_TICK_HEAD_BYTES_MAX 312
 
 /* What never changes in the frames of one channel, made once per channel. */
 struct json_tick_head {

@@ -73,8 +73,7 @@ void book_images_release(struct book_images *images, uint32_t number)
 
 uint32_t book_images_next(struct book_images *images, uint64_t now_ns)
 {
-    if (now_ns < images->due_ns ||
-        atomic_load_explicit(&images->bytes, memory_order_relaxed) > BOOK_IMAGES_BYTES_MAX) {
+    if (now_ns < images->due_ns || book_images_are_full(images)) {
         return BOOK_IMAGES_NONE;
     }
     for (uint32_t i = 0; i < BOOK_IMAGES_MAX; i++) {

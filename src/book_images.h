@@ -84,6 +84,12 @@ const struct book_image *book_images_get(struct book_images *images, uint32_t nu
 /* Of one that was got. */
 void book_images_release(struct book_images *images, uint32_t number);
 
+/* None is begun until others have been released. */
+static inline bool book_images_are_full(struct book_images *images)
+{
+    return atomic_load_explicit(&images->bytes, memory_order_relaxed) > BOOK_IMAGES_BYTES_MAX;
+}
+
 /* The one question that every poll of the publisher costs. */
 static inline bool book_images_are_asked(struct book_images *images)
 {

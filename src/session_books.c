@@ -5,8 +5,9 @@
 
 #include "src/session_state.h"
 
-#define SESSION_BOOKS_OF_ONE_MAX 16               /* waiting, of one client */
-#define SESSION_BOOKS_NS_MAX (10 * NS_PER_SECOND) /* that a client may take for a part */
+#define SESSION_BOOKS_OF_ONE_MAX 16 /* waiting, of one client */
+/* That a client may take for a part; for a whole book when others wait for room. */
+#define SESSION_BOOKS_NS_MAX (10 * NS_PER_SECOND)
 
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel)
 {
@@ -19,10 +20,12 @@ void session_ask_book(struct session_call *call, const struct session_name *name
     for (uint32_t i = 0; i < sessions->book_count; i++) {
         of_this += sessions->books[i].session_number == call->session->number;
     }
-    uint32_t slot = of_this == SESSION_BOOKS_OF_ONE_MAX
+    bool is_full = of_this == SESSION_BOOKS_OF_ONE_MAX || sessions->book_count == BOOK_IMAGES_MAX;
+    /* One is made at a time: a client that does not read keeps no more of them. */
+    uint32_t slot = is_full || of_this > 0
                         ? BOOK_IMAGES_NONE
                         : book_images_ask(sessions->options.book_images, channel);
-    if (slot == BOOK_IMAGES_NONE) {
+    if (is_full || (slot == BOOK_IMAGES_NONE && of_this == 0)) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
                        "16 books are on their way to this client, or too many to others");
         return;
@@ -49,7 +52,9 @@ static void session_answer_book(struct session_call *call, const struct session_
     memcpy(request.id, book->id, sizeof request.id);
     call->request = &request;
     session_begin_verdicts(call, "SNAPSHOT");
-    if (image->error == -ENODATA) {
+    if (session_is_forbidden(call, &name)) {
+        /* The token has changed since it asked. */
+    } else if (image->error == -ENODATA) {
         session_refuse(call, &name, PROTOCOL_NOT_AVAILABLE,
                        "there is no whole book: its feed has sent no snapshot, or lost something "
                        "since");
@@ -71,9 +76,28 @@ static bool session_wants_book(const struct session_call *call, const struct ses
 {
     struct session_name name =
         session_channel_name(channels_get(call->sessions->options.channels, book->channel));
-    return call->session->number == book->session_number &&
+    return call->session->number == book->session_number && !book->is_dropped &&
            scope_covers(session_scope(call->sessions, call->conn), name.text, name.bytes,
                         name.type);
+}
+
+uint32_t session_shrink_books(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sessions->book_count; i++) {
+        struct session_book *book = &sessions->books[i];
+        bool is_of_this = book->conn == call->conn && book->session_number == call->session->number;
+        if (is_of_this && book->is_answered && !book->is_dropped &&
+            !session_wants_book(call, book)) {
+            const struct channel *channel = channels_get(sessions->options.channels, book->channel);
+            struct session_name name = session_channel_name(channel);
+            session_tell_dropped(call, &name);
+            book->is_dropped = true; /* A wider scope does not bring it back. */
+            count++;
+        }
+    }
+    return count;
 }
 
 /* Several books of a client wait for one another. */
@@ -87,22 +111,53 @@ static void session_note_taken(struct session_call *call)
     }
 }
 
+static bool session_takes_too_long(const struct session_call *call, const struct session_book *book)
+{
+    const struct sessions *sessions = call->sessions;
+    bool is_scarce = sessions->book_count == BOOK_IMAGES_MAX ||
+                     book_images_are_full(sessions->options.book_images);
+    return call->now_ns - book->taken_ns >= SESSION_BOOKS_NS_MAX ||
+           (is_scarce && call->now_ns - book->begun_ns >= SESSION_BOOKS_NS_MAX);
+}
+
+/* The place of the next book that the same client waits for, or the count. */
+static uint32_t session_next_book(const struct sessions *sessions, uint32_t place)
+{
+    uint64_t number = sessions->books[place].session_number;
+    do {
+        place++;
+    } while (place < sessions->book_count && sessions->books[place].session_number != number);
+    return place;
+}
+
+/* NULL: not yet. */
+static const struct book_image *session_image(const struct session_call *call,
+                                              const struct session_book *book)
+{
+    static const struct book_image no_room = {.error = -ENOMEM};
+    bool is_gone = call->session->number != book->session_number;
+    if (book->slot != BOOK_IMAGES_NONE) {
+        return book_images_get(call->sessions->options.book_images, book->slot);
+    }
+    return book->is_due || is_gone ? &no_room : NULL;
+}
+
 /* true: it is done with. */
 static bool session_send_book(struct session_call *call, struct session_book *book)
 {
-    struct book_images *images = call->sessions->options.book_images;
-    const struct book_image *image = book_images_get(images, book->slot);
+    const struct book_image *image = session_image(call, book);
     if (image == NULL) {
         return false;
     }
-    if (!book->is_answered && session_wants_book(call, book)) {
+    if (!book->is_answered && call->session->number == book->session_number) {
         session_answer_book(call, book, image);
         book->is_answered = true;
+        book->begun_ns = call->now_ns;
         session_note_taken(call);
     }
     while (book->sent < image->part_count && session_wants_book(call, book)) {
         if (!core_has_drained(call->core, call->conn)) {
-            if (call->now_ns - book->taken_ns < SESSION_BOOKS_NS_MAX) {
+            if (!session_takes_too_long(call, book)) {
                 return false;
             }
             counter_add(&call->sessions->options.counters->closed_slow, 1);
@@ -114,8 +169,25 @@ static bool session_send_book(struct session_call *call, struct session_book *bo
         uint32_t end = image->ends[book->sent++];
         core_send_raw(call->core, call->conn, image->bytes + begin, end - begin);
     }
-    book_images_release(images, book->slot);
+    if (book->slot != BOOK_IMAGES_NONE) {
+        book_images_release(call->sessions->options.book_images, book->slot);
+    }
     return true;
+}
+
+/* Takes it off the list, in order: what one client asked for comes as it asked. */
+static void session_end_book(struct session_call *call, uint32_t place)
+{
+    struct sessions *sessions = call->sessions;
+    struct session_book *book = &sessions->books[place];
+    uint32_t next = session_next_book(sessions, place);
+    if (next < sessions->book_count && call->session->number == book->session_number) {
+        struct session_book *due = &sessions->books[next];
+        due->is_due = true;
+        due->slot = book_images_ask(sessions->options.book_images, due->channel);
+    }
+    sessions->book_count--;
+    memmove(book, book + 1, (sessions->book_count - place) * sizeof *book);
 }
 
 void session_on_turn(void *context, struct core *core, uint64_t now_ns)
@@ -131,9 +203,7 @@ void session_on_turn(void *context, struct core *core, uint64_t now_ns)
             .now_ns = now_ns,
         };
         if (session_send_book(&call, book)) {
-            /* In order: what one client asked for comes as it asked. */
-            sessions->book_count--;
-            memmove(book, book + 1, (sessions->book_count - i) * sizeof *book);
+            session_end_book(&call, i);
         } else {
             i++;
         }

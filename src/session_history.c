@@ -89,6 +89,18 @@ void session_subscribe_since(struct session_call *call, const struct session_nam
     }
 }
 
+/* Without the symbol, of which the client knows nothing. */
+static void session_refuse_cursor(struct session_call *call, uint32_t channel,
+                                  enum protocol_code code, const char *message)
+{
+    struct reply *failed = &call->sessions->failed;
+    call->forbidden_count += code == PROTOCOL_FORBIDDEN;
+    session_spend(call, SESSION_ENTRY_UNITS);
+    reply_print(failed, "%s{\"ch\":%" PRIu32 ",\"code\":%d,\"message\":\"%s\",\"retry\":%s}",
+                failed->bytes > 1 ? "," : "", channel, (int)code, message,
+                code == PROTOCOL_UNKNOWN_SYMBOL ? "true" : "false");
+}
+
 static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
 {
     struct sessions *sessions = call->sessions;
@@ -96,15 +108,15 @@ static void session_resume_cursor(struct session_call *call, struct request_curs
     uint64_t seq = cursor.seq;
     session_spend(call, SESSION_RESUME_UNITS);
     if (channel >= channels_count(sessions->options.channels)) {
-        struct reply *failed = &sessions->failed;
-        reply_print(failed,
-                    "%s{\"ch\":%" PRIu32 ",\"code\":%d,\"message\":\"unknown channel\","
-                    "\"retry\":true}",
-                    failed->bytes > 1 ? "," : "", channel, (int)PROTOCOL_UNKNOWN_SYMBOL);
+        session_refuse_cursor(call, channel, PROTOCOL_UNKNOWN_SYMBOL, "unknown channel");
         return;
     }
     struct session_name name =
         session_channel_name(channels_get(sessions->options.channels, channel));
+    if (!session_may_see(call, &name)) {
+        session_refuse_cursor(call, channel, PROTOCOL_FORBIDDEN, "your token does not open it");
+        return;
+    }
     int result = session_resume_channel(call, &name, channel, seq);
     if (result >= 0) {
         struct reply *reply = result == 0 ? &sessions->reply : &sessions->gaps;
@@ -114,7 +126,12 @@ static void session_resume_cursor(struct session_call *call, struct request_curs
 
 static void session_define_cursor(struct session_call *call, struct request_cursor cursor)
 {
-    if (cursor.channel < channels_count(call->sessions->options.channels)) {
+    const struct channels *channels = call->sessions->options.channels;
+    if (cursor.channel >= channels_count(channels)) {
+        return;
+    }
+    struct session_name name = session_channel_name(channels_get(channels, cursor.channel));
+    if (session_may_see(call, &name)) {
         session_spend(call, SESSION_ENTRY_UNITS);
         session_define(call->sessions, cursor.channel);
     }

@@ -74,12 +74,15 @@ static_assert(sizeof(struct session_access) <= 184, "counted per client that is 
 /* A book that is asked for, until all of it was sent. */
 struct session_book {
     uint32_t conn;
-    uint32_t slot; /* of book_images */
+    uint32_t slot; /* of book_images; BOOK_IMAGES_NONE: another of this client goes first */
     uint32_t channel;
     uint32_t sent; /* parts */
     uint64_t session_number;
     uint64_t taken_ns; /* when the client last took something of a book */
+    uint64_t begun_ns; /* when it was answered */
+    bool is_due;       /* No other goes first any more. */
     bool is_answered;
+    bool is_dropped; /* by a smaller scope */
     char id[REQUEST_ID_TEXT_BYTES_MAX];
 };
 
@@ -251,6 +254,7 @@ bool session_covers(const struct session_pattern *pattern, const struct channel 
 enum lag_policy session_policy(const struct session_call *call, const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */
 bool session_refuses_policy(struct session_call *call, const struct session_name *name);
+bool session_may_see(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when the client's token does not open it. */
 bool session_is_forbidden(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when there are as many subscriptions as there may be. */
@@ -260,6 +264,7 @@ uint8_t session_exact_tag(enum lag_policy policy);
 struct variant session_variant(const struct session_call *call, enum md_type type);
 /* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
 uint32_t session_shrink(struct session_call *call, const struct scope *scope);
+void session_tell_dropped(struct session_call *call, const struct session_name *name);
 bool session_subscribe(struct session_call *call);
 bool session_unsubscribe(struct session_call *call);
 bool session_modify(struct session_call *call);
@@ -282,6 +287,8 @@ void session_on_replay_end(void *context, struct core *core, uint32_t conn,
 
 /* session_books.c */
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel);
+/* As session_shrink, by the scope that holds now: books of which parts have been sent. */
+uint32_t session_shrink_books(struct session_call *call);
 void session_on_turn(void *context, struct core *core, uint64_t now_ns);
 
 /* session_status.c */

@@ -585,11 +585,16 @@ bool session_refuses_policy(struct session_call *call, const struct session_name
     return true;
 }
 
-bool session_is_forbidden(struct session_call *call, const struct session_name *name)
+bool session_may_see(struct session_call *call, const struct session_name *name)
 {
     const struct scope *scope = session_scope(call->sessions, call->conn);
     session_spend(call, scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
-    if (scope_covers(scope, name->text, name->bytes, name->type)) {
+    return scope_covers(scope, name->text, name->bytes, name->type);
+}
+
+bool session_is_forbidden(struct session_call *call, const struct session_name *name)
+{
+    if (session_may_see(call, name)) {
         return false;
     }
     session_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not open it");

@@ -159,7 +159,7 @@ bool session_unsubscribe(struct session_call *call)
 
 /* ---- AUTH: a scope that is smaller ---- */
 
-static void session_tell_dropped(struct session_call *call, const struct session_name *name)
+void session_tell_dropped(struct session_call *call, const struct session_name *name)
 {
     session_begin_entry(&call->sessions->failed, name);
     reply_put(&call->sessions->failed, "}", 1);
@@ -227,7 +227,8 @@ uint32_t session_shrink(struct session_call *call, const struct scope *scope)
 {
     call->is_whole = true; /* Nothing outside the scope may leave in between. */
     reply_put(&call->sessions->failed, "[", 1);
-    uint32_t count = session_shrink_replay(call, scope) + session_shrink_patterns(call, scope);
+    uint32_t count = session_shrink_books(call) + session_shrink_replay(call, scope) +
+                     session_shrink_patterns(call, scope);
     uint32_t channel_count = channels_count(call->sessions->options.channels);
     for (uint32_t i = 0; i < channel_count && call->session->exact_count > 0; i++) {
         struct session_name name =

@@ -5,6 +5,7 @@ import decimal
 import json
 import sys
 import tempfile
+import time
 import unittest
 
 import websockets
@@ -401,6 +402,32 @@ class Snapshots(BooksTestCase):
             client.reset()
         with RawClient(server.port) as client:
             self.assertEqual(ask(["GOOD-USD.COINBASE"])["failed"], [])
+
+    def test_clients_that_read_books_slowly_cost_nobody_a_book(self):
+        """They ask for as many as they may, which together have no room, and read a little again and again."""
+        messages, _ = coinbase_pass(20000)
+        server = self.serve(messages, feed="speed=0")
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        ask = json.dumps({"type": "SNAPSHOT", "data": {"symbols": ["BIG-USD.COINBASE"], "data_types": ["depth"]}})
+        slow = [RawClient(server.port, receive_buffer=4096) for _ in range(8)]
+        for client in slow:
+            self.addCleanup(client.close)
+            for _ in range(16):
+                client.send_text(ask)
+        with RawClient(server.port) as client:
+            for _ in range(3):
+                client.send_text(ask)
+                parts, count = None, 0
+                deadline = time.monotonic() + 30
+                while parts != count:
+                    try:
+                        message = client.next_message(("SNAPSHOT", "depth"), 0.5)
+                        parts = parts or message["data"]["ok"][0]["parts"]
+                        count += message["type"] == "depth"
+                    except TimeoutError:
+                        self.assertLess(time.monotonic(), deadline, "no book while others read theirs")
+                        for other in slow:
+                            other.socket.recv(8192)
 
     def test_who_does_not_read_a_book_is_closed(self):
         messages, book = coinbase_pass(60000)

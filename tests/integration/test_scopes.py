@@ -8,13 +8,18 @@ import random
 import tempfile
 import time
 import unittest
+import zlib
 
-from clients import ALL_TYPES, DATA_TYPES, RawClient
+from clients import ALL_TYPES, CLOSE, DATA_TYPES, PING, PONG, TEXT, FrameParser, RawClient, close_of, frame
 from server import Server
+from test_big_books import capture, coinbase_pass, update
+from test_sbe import SCHEMA
 
-SYMBOLS = ("000001.SZ", "300750.SZ", "600519.SH", "AAPL.US", "MSFT.US", "SIM00006.SIM")
-PATTERNS = ("*", "*.SZ", "6*", "*.US", "A*", "S*6*")
+BIG = "BIG-USD.COINBASE"
+SYMBOLS = ("000001.SZ", "300750.SZ", "600519.SH", "AAPL.US", "MSFT.US", "SIM00006.SIM", BIG)
+PATTERNS = ("*", "*.SZ", "6*", "*.US", "A*", "S*6*", "B*")
 FEED = ("--feed", "sim:symbols=8,rate=1500,types=quote+trade+bar+depth")
+HEADERS = ("", "Sec-WebSocket-Protocol: md.sbe.v1\r\n", "Sec-WebSocket-Extensions: permessage-deflate\r\n")
 ROUNDS = 25
 STEPS = 30
 
@@ -30,8 +35,36 @@ class Scope:
 
 
 SCOPES = (Scope("all"), Scope("china", ("*.SZ", "*.SH")), Scope("one", ("000001.SZ",)),
-          Scope("trades", types=("trade",)), Scope("states", ("*.US",), ("quote", "depth")),
+          Scope("trades", types=("trade",)), Scope("books", ("B*",)), Scope("states", ("*.US",), ("quote", "depth")),
           Scope("nothing", ("ZZZ",)))
+
+
+class InflatingParser(FrameParser):
+    """Takes compressed frames, each of which stands for itself."""
+
+    def feed(self, data):
+        self.buffer += data
+        frames = []
+        while (size := self.size()) is not None and len(self.buffer) >= size:
+            piece = bytearray(self.buffer[:size])
+            del self.buffer[:size]
+            is_compressed = piece[0] & 0x40
+            piece[0] &= ~0x40
+            opcode, payload = FrameParser().feed(piece)[0]
+            if is_compressed:
+                payload = zlib.decompressobj(-15).decompress(payload + b"\x00\x00\xff\xff")
+            frames.append((opcode, payload))
+        return frames
+
+    def size(self):
+        """Of the first frame; None: its head is not there yet."""
+        if len(self.buffer) < 2:
+            return None
+        length = self.buffer[1] & 127
+        more = {126: 2, 127: 8}.get(length, 0)
+        if len(self.buffer) < 2 + more:
+            return None
+        return 2 + more + (int.from_bytes(self.buffer[2:2 + more], "big") if more else length)
 
 
 class Viewer:
@@ -45,9 +78,11 @@ class Viewer:
         self.names = {}
         self.newest = {}
         self.epoch = None
-        extra = f"Authorization: Bearer {self.scope.token}\r\n"
+        extra = f"Authorization: Bearer {self.scope.token}\r\n{self.random.choice(HEADERS)}"
         self.client = RawClient(server.port, extra=extra, timeout=30,
                                 receive_buffer=self.random.choice((None, 4096)))
+        parser = InflatingParser()
+        parser.buffer, self.client.parser = self.client.parser.buffer, parser
         self.read_until("WELCOME")
 
     def say(self, kind, **data):
@@ -58,10 +93,30 @@ class Viewer:
         if not self.scope.covers(symbol, kind):
             raise AssertionError(f"with the scope {self.scope.entry} came {json.dumps(message)[:300]}")
 
+    def next_message(self, timeout=None):
+        """Of a binary one the type, the channel, and what the client knows of that."""
+        while True:
+            got = self.client.next_frame(timeout)
+            assert got is not None and got[0] != CLOSE, got and close_of(got[1])
+            opcode, payload = got
+            if opcode == PING:
+                self.client.send(frame(PONG, payload))
+            elif opcode == TEXT:
+                return json.loads(payload)
+            else:
+                name, values, _ = SCHEMA.decode(payload)
+                if name in DATA_TYPES:
+                    self.counts["binary"] += 1
+                    return {"type": name, "symbol": self.names[values["ch"]][0], "ch": values["ch"],
+                            "seq": values["seq"]}
+
     def on_message(self, message):
         kind, data = message["type"], message.get("data", {})
         self.epoch = data.get("epoch", self.epoch)
-        if kind in DATA_TYPES:
+        if kind in DATA_TYPES and "part" in message:
+            self.counts["parts"] += 1
+            self.check(message["symbol"], kind, message)
+        elif kind in DATA_TYPES:
             self.names[message["ch"]] = (message["symbol"], kind)
             self.newest[message["ch"]] = message["seq"]
             self.check(message["symbol"], kind, message)
@@ -75,17 +130,24 @@ class Viewer:
                 if channel in self.names:
                     self.check(*self.names[channel], message)
         elif kind in ("SUBSCRIBED", "RESUMED", "MODIFIED", "SNAPSHOT", "REPLAYING", "END_OF_REPLAY"):
+            if kind == "RESUMED":
+                self.counts["forbidden cursors"] += [entry["code"] for entry in data["failed"]].count(103)
+                assert not any("symbol" in entry for entry in data["failed"] if entry["code"] == 103), message
             for entry in data.get("ok", []) + data.get("gaps", []):
                 if "ch" in entry:
                     self.names[entry["ch"]] = (entry["symbol"], entry["type"])
                     self.check(entry["symbol"], entry["type"], message)
+        elif kind == "DEFINITION":
+            for entry in data["channels"]:
+                self.names[entry["ch"]] = (entry["symbol"], entry["type"])
+                self.check(entry["symbol"], entry["type"], message)
         elif kind == "NOTICE" and data["event"] == "SUBSCRIPTIONS_DROPPED":
             self.counts["dropped"] += 1
         self.counts[kind] += 1
         return kind
 
     def read_until(self, *kinds):
-        while self.on_message(self.client.next_message()) not in kinds:
+        while self.on_message(self.next_message()) not in kinds:
             pass
 
     def read_some(self):
@@ -93,7 +155,7 @@ class Viewer:
         end = time.monotonic() + self.random.choice((0, 0.005, 0.02, 0.1))
         while time.monotonic() < end:
             try:
-                self.on_message(self.client.next_message(timeout=max(0.001, end - time.monotonic())))
+                self.on_message(self.next_message(max(0.001, end - time.monotonic())))
             except TimeoutError:
                 return
 
@@ -112,7 +174,7 @@ class Viewer:
 
     def step(self):
         verb = self.random.choice(("subscribe", "subscribe", "pattern", "since", "replay", "replay",
-                                   "resume", "snapshot", "modify", "unsubscribe", "drop", "heartbeat",
+                                   "resume", "snapshot", "book", "modify", "unsubscribe", "drop", "heartbeat",
                                    "auth", "auth", "auth", "read", "read"))
         self.counts["said " + verb] += 1
         if verb == "subscribe":
@@ -132,6 +194,9 @@ class Viewer:
             self.say("RESUME", epoch=self.epoch, cursors=self.cursors())
         elif verb == "snapshot":
             self.say("SNAPSHOT", **self.names_of(SYMBOLS))
+        elif verb == "book":
+            for _ in range(self.random.randint(1, 3)):
+                self.say("SNAPSHOT", symbols=[BIG, *self.random.sample(SYMBOLS, 1)], data_types=["depth"])
         elif verb == "modify":
             self.say("MODIFY", **self.names_of(SYMBOLS + PATTERNS), delivery={"on_lag": "skip"})
         elif verb == "unsubscribe":
@@ -176,12 +241,16 @@ class Changes(ScopeCase):
     def run_viewers(self, *options):
         first = int(os.environ.get("RINGCAST_SEED", random.SystemRandom().randrange(1 << 32)))
         counts = collections.Counter()
+        book = capture([*coinbase_pass(6000)[0], *[update(("buy", "1.00", str(i + 1))) for i in range(20)]], 0.02)
+        self.addCleanup(book.close)
+        options += ("--feed", f"replay:path={book.name},format=coinbase,loop=yes", "--compression-threshold", "100")
         with self.server(*options) as server:
             for seed in range(first, first + ROUNDS):
                 with self.subTest(RINGCAST_SEED=seed):
                     Viewer(server, seed, counts).run()
         for word in ("checked", "AUTHENTICATED", "dropped", "REPLAYING", "END_OF_REPLAY", "RESUMED",
-                     "SNAPSHOT", "SUBSCRIBED", "MODIFIED", "HEARTBEAT"):
+                     "SNAPSHOT", "SUBSCRIBED", "MODIFIED", "HEARTBEAT", "binary", "parts",
+                     "forbidden cursors"):
             self.assertGreater(counts[word], 0, f"{word} never happened: {counts}")
 
     def test_nothing_outside_the_scope_follows_a_change_of_it(self):
@@ -232,6 +301,52 @@ class Replays(ScopeCase):
             self.assertEqual(left["data"]["count"], 1)
             for _ in range(3):
                 self.assertEqual(client.next_message(DATA_TYPES)["symbol"], "000001.SZ")
+
+
+class Books(ScopeCase):
+    """SNAPSHOT of a feed's book, which is answered later, and sent in parts."""
+    def setUp(self):
+        self.file = capture(coinbase_pass(20000)[0], 0.01)
+        self.addCleanup(self.file.close)
+
+    def server(self):
+        return super().server("--feed", f"replay:path={self.file.name},format=coinbase,speed=0")
+
+    def client(self, server):
+        self.assertTrue(server.wait_for_line("after pass 1"))
+        return RawClient(server.port, extra=f"Authorization: Bearer {SCOPES[0].token}\r\n", receive_buffer=4096,
+                         timeout=30)
+
+    def ask(self, client, id):
+        client.send_text(json.dumps({"type": "SNAPSHOT", "id": id, "data": {
+            "symbols": [BIG], "data_types": ["depth"]}}))
+
+    def test_a_book_outside_the_new_scope_is_refused(self):
+        with self.server() as server, self.client(server) as client:
+            for i in range(10):  # The last ones cannot be made yet when the scope changes.
+                self.ask(client, i)
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[2].token}}))
+            client.next_message(("AUTHENTICATED",))
+            answer = client.next_message(("SNAPSHOT", "depth"))
+            while answer.get("id") != 9:
+                self.assertNotEqual(answer["type"], "depth")
+                answer = client.next_message(("SNAPSHOT", "depth"))
+            self.assertEqual((answer["data"]["ok"], [entry["code"] for entry in answer["data"]["failed"]]), ([], [103]))
+
+    def test_of_a_book_whose_parts_end_the_client_learns(self):
+        with self.server() as server, self.client(server) as client:
+            self.ask(client, 1)
+            answer, = client.next_message(("SNAPSHOT",))["data"]["ok"]
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[2].token}}))
+            parts = 0
+            while (message := client.next_message())["type"] != "AUTHENTICATED":
+                parts += message["type"] == "depth"
+            self.assertLess(parts, answer["parts"])
+            self.assertEqual(client.next_message(("NOTICE", "depth"))["data"]["dropped"],
+                             [{"symbol": BIG, "type": "depth"}])
+            client.send_text(json.dumps({"type": "AUTH", "data": {"token": SCOPES[0].token}}))
+            client.send_text('{"type":"PING"}')
+            self.assertEqual(client.next_message(("PONG", "depth"))["type"], "PONG")
 
 
 if __name__ == "__main__":

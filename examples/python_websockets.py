@@ -163,10 +163,12 @@ async def follow(url, symbols, types):
                 code, reason = await read(socket, position, symbols, types)
         except websockets.InvalidHandshake as error:
             answer = getattr(error, "response", error)  # Where it is, depends on the version.
-            status = getattr(answer, "status_code", 0)
+            status = getattr(answer, "status_code", 0)  # 0: the server ended before it answered.
             if 400 <= status < 500 and status not in (408, 429):
                 sys.exit(f"-- refused with HTTP {status}: not tried again")
-            reason, wait = f"HTTP {status}", answer.headers.get("Retry-After")
+            reason, wait = f"HTTP {status}" if status else str(error), None
+            if status:
+                wait = answer.headers.get("Retry-After")
         except TimeoutError:
             reason = "silence"
         except OSError as error:

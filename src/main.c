@@ -942,12 +942,23 @@ static void main_warn(const struct options *options)
     }
 }
 
+/* Whoever started us may have blocked them, and the start is to end by them. */
+static void main_unblock_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static struct server server;
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
     standard_fds_open("ringcast");
+    main_unblock_signals();
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         server_catch_early_signals(NULL);
     }

@@ -77,6 +77,11 @@ class Start(unittest.TestCase):
                 self.assertNotIn(b"listening on", text)
                 self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
 
+    def test_a_parent_that_has_blocked_the_signals(self):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        self.waits_and_ends("--jwt-key-file", self.fifo(), "--enable-auth")
+
     def test_a_fifo_that_nobody_writes(self):
         fifo = self.fifo()
         for arguments in (("--auth-token-file", fifo, "--enable-auth"),

@@ -78,11 +78,9 @@ struct session_book {
     uint32_t channel;
     uint32_t sent; /* parts */
     uint64_t session_number;
-    uint64_t taken_ns; /* when the client last took something of a book */
-    uint64_t begun_ns; /* when it was answered */
-    bool is_due;       /* No other goes first any more. */
-    bool is_answered;
-    bool is_dropped; /* by a smaller scope */
+    uint64_t taken_ns;                    /* when the client last took something of a book */
+    uint64_t begun_ns;                    /* when it was answered */
+    bool is_due, is_answered, is_dropped; /* no other goes first; dropped by a smaller scope */
     char id[REQUEST_ID_TEXT_BYTES_MAX];
 };
 

@@ -166,7 +166,7 @@ async def follow(url, symbols, types):
             status = getattr(answer, "status_code", 0)  # 0: the server ended before it answered.
             if 400 <= status < 500 and status not in (408, 429):
                 sys.exit(f"-- refused with HTTP {status}: not tried again")
-            reason, wait = f"HTTP {status}" if status else str(error), None
+            reason = f"HTTP {status}" if status else str(error)
             if status:
                 wait = answer.headers.get("Retry-After")
         except TimeoutError:

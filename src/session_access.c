@@ -392,12 +392,15 @@ static void session_tell_authenticated(struct session_call *call)
     session_send_reply(call);
 }
 
-/* What the new scope does not cover ends, and is told. */
-static void session_tell_shrunk(struct session_call *call)
+/* What the new scope does not cover ends, and is reported. While the message waits for its next
+ * slice the core sends this client no frame. */
+static bool session_tell_shrunk(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    if (session_shrink(call, sessions->access_slab[call->conn].grant.scope) > 0 &&
-        call->session->number != 0) {
+    if (!session_shrink(call)) {
+        return false;
+    }
+    if (sessions->failed.bytes > strlen("[]") && call->session->number != 0) {
         struct reply *reply = &sessions->reply;
         reply_begin(reply, "NOTICE", "", session_wall_ns());
         reply_text(reply, "{\"event\":\"SUBSCRIPTIONS_DROPPED\",\"dropped\":");
@@ -407,9 +410,11 @@ static void session_tell_shrunk(struct session_call *call)
         session_send_reply(call);
     }
     reply_trim(&sessions->failed);
+    return true;
 }
 
-void session_authenticate(struct session_call *call)
+/* false: the token is refused. */
+static bool session_take_new_token(struct session_call *call)
 {
     static const struct request_error unused = {
         .code = PROTOCOL_NOT_AVAILABLE,
@@ -420,7 +425,7 @@ void session_authenticate(struct session_call *call)
     struct access *access = sessions->options.access;
     if (access == NULL || !access_needs_token(access)) {
         session_send_error(sessions, call->core, call->conn, call->request->id, &unused);
-        return;
+        return false;
     }
     struct session_access *entry = &sessions->access_slab[call->conn];
     struct access_grant grant;
@@ -435,7 +440,7 @@ void session_authenticate(struct session_call *call)
     }
     if (answer.verdict != ACCESS_OK) {
         session_refuse_token(call, &answer);
-        return;
+        return false;
     }
     access_drop_grant(&entry->grant);
     entry->grant = grant;
@@ -444,9 +449,16 @@ void session_authenticate(struct session_call *call)
     entry->ends_ns = grant.life_ns == UINT64_MAX ? 0 : call->now_ns + grant.life_ns;
     session_audit(sessions, call->core, call->conn, call->now_ns, "GRANTED", "as %s", grant.name);
     session_tell_authenticated(call);
-    if (call->session->number != 0) {
-        session_tell_shrunk(call);
+    return true;
+}
+
+bool session_authenticate(struct session_call *call)
+{
+    bool is_new = call->at.step == 0;
+    if ((is_new && !session_take_new_token(call)) || call->session->number == 0) {
+        return true;
     }
+    return session_tell_shrunk(call);
 }
 
 /* ---- The end of a token ---- */

@@ -81,10 +81,9 @@ static bool session_wants_book(const struct session_call *call, const struct ses
                         name.type);
 }
 
-uint32_t session_shrink_books(struct session_call *call)
+void session_shrink_books(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    uint32_t count = 0;
     for (uint32_t i = 0; i < sessions->book_count; i++) {
         struct session_book *book = &sessions->books[i];
         bool is_of_this = book->conn == call->conn && book->session_number == call->session->number;
@@ -94,10 +93,8 @@ uint32_t session_shrink_books(struct session_call *call)
             struct session_name name = session_channel_name(channel);
             session_tell_dropped(call, &name);
             book->is_dropped = true; /* A wider scope does not bring it back. */
-            count++;
         }
     }
-    return count;
 }
 
 /* Several books of a client wait for one another. */

@@ -127,8 +127,7 @@ static bool session_answer_on(struct session_call *call)
         session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
         return true;
     case REQUEST_AUTH:
-        session_authenticate(call);
-        return true;
+        return session_authenticate(call);
     case REQUEST_NONE:
         return true;
     }

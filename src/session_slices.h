@@ -24,6 +24,7 @@ struct sessions;
 #define SESSION_ENTRY_UNITS 8 /* its entry in an answer */
 #define SESSION_COVER_UNITS 6 /* a channel that is subscribed or left with others */
 #define SESSION_HEARTBEAT_UNITS 2000
+#define SESSION_PATTERNS_PER_UNIT 3 /* matched against a symbol */
 #define SESSION_SCAN_CHANNELS 64
 #define SESSION_SCAN_UNITS 32          /* for so many channels that are looked at */
 #define SESSION_MESSAGE_UNITS 20000    /* what costs more counts as several messages */

@@ -208,7 +208,7 @@ bool session_may_ask(struct session_call *call);
 void session_charge(struct session_call *call);
 /* What the client may see. */
 const struct scope *session_scope(const struct sessions *sessions, uint32_t conn);
-void session_authenticate(struct session_call *call);
+bool session_authenticate(struct session_call *call);
 /* Asked for outside the scope, count times in one request. */
 void session_audit_scope(struct session_call *call, uint32_t count);
 /* "203.0.113.9:5123", and who says so where it is another. */
@@ -260,8 +260,8 @@ bool session_is_full(struct session_call *call, const struct session_name *name)
 uint8_t session_exact_tag(enum lag_policy policy);
 /* What the message asks for of this type. */
 struct variant session_variant(const struct session_call *call, enum md_type type);
-/* Ends what the scope does not cover, and lists it in sessions->failed. Returns how many. */
-uint32_t session_shrink(struct session_call *call, const struct scope *scope);
+/* Ends what the client's scope does not cover, and lists it in sessions->failed. */
+bool session_shrink(struct session_call *call);
 void session_tell_dropped(struct session_call *call, const struct session_name *name);
 bool session_subscribe(struct session_call *call);
 bool session_unsubscribe(struct session_call *call);
@@ -286,7 +286,7 @@ void session_on_replay_end(void *context, struct core *core, uint32_t conn,
 /* session_books.c */
 void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel);
 /* As session_shrink, by the scope that holds now: books of which parts have been sent. */
-uint32_t session_shrink_books(struct session_call *call);
+void session_shrink_books(struct session_call *call);
 void session_on_turn(void *context, struct core *core, uint64_t now_ns);
 
 /* session_status.c */

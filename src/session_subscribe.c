@@ -6,8 +6,6 @@
 
 #include "src/session_state.h"
 
-#define SESSION_PATTERNS_PER_UNIT 3 /* matched against a symbol */
-
 /* ---- Entries ---- */
 
 struct session_name session_channel_name(const struct channel *channel)

@@ -165,32 +165,31 @@ void session_tell_dropped(struct session_call *call, const struct session_name *
     reply_put(&call->sessions->failed, "}", 1);
 }
 
-static uint32_t session_shrink_patterns(struct session_call *call, const struct scope *scope)
+static void session_shrink_stars(struct session_call *call, const struct scope *scope)
 {
-    struct session *session = call->session;
-    uint32_t count = 0;
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         struct session_name name = session_star_name((enum md_type)type);
         if (!scope_covers(scope, name.text, name.bytes, name.type) &&
             session_unsubscribe_star(call, name.type)) {
             session_tell_dropped(call, &name);
-            count++;
         }
     }
+}
+
+/* Takes them out of the list; their channels are seen to afterwards. */
+static void session_shrink_patterns(struct session_call *call, const struct scope *scope)
+{
+    struct session *session = call->session;
     for (uint32_t place = session_pattern_count(session); place-- > 0;) {
-        if (place >= session_pattern_count(session)) {
-            continue; /* The conn has ended meanwhile. */
-        }
         struct session_pattern pattern = session->patterns->entries[place];
         struct session_name name = session_pattern_name(&pattern);
+        session_spend(call, 1 + scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
         if (!scope_covers(scope, name.text, name.bytes, name.type)) {
             session_take_pattern(call, place);
-            (void)session_release_pattern(call);
             session_tell_dropped(call, &name);
-            count++;
+            call->at.is_changed = true; /* what patterns cover */
         }
     }
-    return count;
 }
 
 struct session_limit_replay {
@@ -212,7 +211,7 @@ static bool session_keeps_replayed(void *context, uint32_t channel)
 }
 
 /* A replay sends its channels, and subscribes to them when it ends. */
-static uint32_t session_shrink_replay(struct session_call *call, const struct scope *scope)
+static void session_shrink_replay(struct session_call *call, const struct scope *scope)
 {
     struct session_limit_replay limit = {.call = call, .scope = scope};
     uint32_t count = core_limit_replay(call->core, call->conn, session_keeps_replayed, &limit);
@@ -220,25 +219,46 @@ static uint32_t session_shrink_replay(struct session_call *call, const struct sc
         assert_always(count <= call->session->replayed_count);
         call->session->replayed_count -= (uint16_t)count;
     }
-    return count;
 }
 
-uint32_t session_shrink(struct session_call *call, const struct scope *scope)
+/* What an entry that has ended covered goes to another entry, or ends. */
+static bool session_shrink_channel(struct session_call *call, uint32_t i,
+                                   const struct channel *channel)
 {
-    call->is_whole = true; /* Nothing outside the scope may leave in between. */
-    reply_put(&call->sessions->failed, "[", 1);
-    uint32_t count = session_shrink_books(call) + session_shrink_replay(call, scope) +
-                     session_shrink_patterns(call, scope);
-    uint32_t channel_count = channels_count(call->sessions->options.channels);
-    for (uint32_t i = 0; i < channel_count && call->session->exact_count > 0; i++) {
-        struct session_name name =
-            session_channel_name(channels_get(call->sessions->options.channels, i));
-        if (!scope_covers(scope, name.text, name.bytes, name.type) &&
-            session_unsubscribe_exact(call, i)) {
-            session_tell_dropped(call, &name);
-            count++;
+    const struct scope *scope = session_scope(call->sessions, call->conn);
+    int tag = core_subscription_tag(call->core, call->conn, i);
+    struct session_name name = session_channel_name(channel);
+    if (tag < 0) {
+        return true;
+    }
+    session_spend(call, SESSION_COVER_UNITS + scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
+    if (tag == SESSION_BY_PATTERN) {
+        if (call->at.is_changed) {
+            session_release_channel(call, i);
         }
+    } else if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+               session_unsubscribe_exact(call, i)) {
+        session_tell_dropped(call, &name);
+    }
+    return true;
+}
+
+bool session_shrink(struct session_call *call)
+{
+    if (call->at.step == 0) {
+        const struct scope *scope = session_scope(call->sessions, call->conn);
+        call->at.step++;
+        reply_put(&call->sessions->failed, "[", 1);
+        session_shrink_books(call);
+        session_shrink_replay(call, scope);
+        session_shrink_stars(call, scope);
+        session_shrink_patterns(call, scope);
+    }
+    bool has_channels =
+        call->at.is_changed || call->session->exact_count > 0 || call->at.channel > 0;
+    if (has_channels && !session_for_each_channel(call, session_shrink_channel)) {
+        return false;
     }
     reply_put(&call->sessions->failed, "]", 1);
-    return count;
+    return true;
 }

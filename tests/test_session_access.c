@@ -109,7 +109,12 @@ static void say_at(const char *text, uint64_t now_ns)
     size_t bytes = strlen(text);
     memcpy(copy, text, bytes);
     forget_texts();
+    core->spent = 0;
+    core->slice_count = 1;
     session_ops.on_message(core->sessions, core, CONN, WS_TEXT, (uint8_t *)copy, bytes, now_ns);
+    while (core->is_held[CONN]) {
+        go_on(CONN);
+    }
 }
 
 static void a_token_is_asked_for_before_anything_but_a_ping(void **state)
@@ -203,9 +208,9 @@ static void who_sends_no_token_has_five_seconds(void **state)
     assert_int_equal(core->close_code, 4001);
 }
 
-static void a_smaller_scope_ends_what_it_does_not_cover(void **state)
+/* Uncut, and cut wherever it may be. */
+static void check_smaller_scope(uint32_t units)
 {
-    (void)state;
     assert_true(open_with("Authorization: Bearer " TOKEN_FULL "\r\n"));
     say_at(
         "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\",\"000002.SZ\",\"60*\",\"0*\","
@@ -215,7 +220,9 @@ static void a_smaller_scope_ends_what_it_does_not_cover(void **state)
         "{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"000001.SZ\"],\"data_types\":[\"trade\"]}"
         "}",
         1);
+    core->slice_units = units;
     say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"desk-token-0123456789\"}}", 2);
+    assert_int_equal(core->slice_count > 1, units > 0);
     json_t *data = json_object_get(newest("NOTICE"), "data");
     assert_int_equal(json_array_size(json_object_get(data, "dropped")), 4);
     assert_true(core->subs[CONN][0].on);  /* 000001.SZ */
@@ -235,6 +242,18 @@ static void a_smaller_scope_ends_what_it_does_not_cover(void **state)
     json_t *failed = json_object_get(data, "failed");
     assert_int_equal(json_integer_value(json_object_get(json_array_get(failed, 0), "code")), 122);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(failed, 1), "code")), 103);
+}
+
+static void a_smaller_scope_ends_what_it_does_not_cover(void **state)
+{
+    (void)state;
+    check_smaller_scope(0);
+}
+
+static void a_smaller_scope_takes_more_than_one_slice(void **state)
+{
+    (void)state;
+    check_smaller_scope(1);
 }
 
 static void a_wrong_token_at_the_door_leaves_nothing(void **state)
@@ -322,6 +341,7 @@ int main(void)
         TEST(a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover),
         TEST(who_sends_no_token_has_five_seconds),
         TEST(a_smaller_scope_ends_what_it_does_not_cover),
+        TEST(a_smaller_scope_takes_more_than_one_slice),
         TEST(a_wrong_token_at_the_door_leaves_nothing),
         TEST(messages_over_the_rate_are_refused_and_then_close),
         TEST(a_dear_message_counts_as_several),

@@ -67,7 +67,21 @@ def reap(process):
 
 
 def run(arguments, seconds=30, **options):
-    """Like subprocess.run with captured text output, but kills the whole group at a time-out."""
+    """Like subprocess.run with captured text output, but kills the whole group at a time-out.
+
+    A ringcast-bench whose ring finds no room waits, as Server.start does: all processes of an
+    ordinary user share what may be locked.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        done = _run_once(arguments, seconds, **options)
+        if (pathlib.Path(str(arguments[0])).name != "ringcast-bench" or
+                "no memory for the ring" not in done.stderr or time.monotonic() > deadline):
+            return done
+        time.sleep(0.2)
+
+
+def _run_once(arguments, seconds, **options):
     process = spawn(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                     stdin=subprocess.DEVNULL, text=True, **options)
     try:

@@ -138,7 +138,7 @@ bool venue_time_ms(const json_t *object, const char *key, uint64_t *ns_out);
 /* An array of [price, size, ...]: every level, in order. */
 bool venue_levels(const json_t *array, struct md_level *levels, uint32_t *count_out);
 
-/* Best first, as a book is told; better: 1 for bids, -1 for asks. */
+/* Best first, as books are published; better: 1 for bids, -1 for asks. */
 void venue_sort(struct md_level *levels, uint32_t count, int better);
 
 #endif

@@ -113,6 +113,8 @@ struct key_text_sign {
 
 #define KEY_TEXT_DAMAGED "a PEM whose BEGIN line is damaged"
 #define KEY_TEXT_NO_JWT "give a PEM public key (Ed25519) or a JWK set"
+#define KEY_TEXT_MINISIGN "a key of minisign or signify", KEY_TEXT_NO_JWT
+#define KEY_TEXT_TOKEN "a token", "give the key that it was signed with"
 #define KEY_TEXT_LOOSE_JWK "a JWK without its quotation marks", "write it as JSON"
 
 /* The first that fits. */
@@ -137,7 +139,7 @@ static const struct key_text_sign key_text_signs[] = {
     {"BEGIN CERTIFICATE", false, KEY_TEXT_DAMAGED, "give the public key"},
     {"age1", true, "a public key of age", KEY_TEXT_NO_JWT},
     {"AGE-SECRET-KEY-", false, "a private key of age", KEY_TEXT_NO_JWT},
-    {"untrusted comment:", true, "a key of minisign or signify", KEY_TEXT_NO_JWT},
+    {"untrusted comment:", true, KEY_TEXT_MINISIGN},
     {"did:key:", true, "a public key of a DID", KEY_TEXT_NO_JWT},
     {"k4.public.", true, "a public key of PASETO", KEY_TEXT_NO_JWT},
     {"v=DKIM1", true, "a public key of DKIM", KEY_TEXT_NO_JWT},
@@ -146,10 +148,9 @@ static const struct key_text_sign key_text_signs[] = {
     {"{'kty'", true, KEY_TEXT_LOOSE_JWK},
     {"\x1f\x8b\x08", true, "a file of gzip", "unpack it"},
     {"<!doctype", true, "a page of HTML", "download the key itself"},
-    {"bearer eyJ", true, "a token", "give the key that it was signed with"},
+    {"bearer eyJ", true, KEY_TEXT_TOKEN},
 };
-static const struct key_text_sign key_text_token = {
-    .noun = "a token", .remedy = "give the key that it was signed with"};
+static const struct key_text_sign key_text_token = {NULL, false, KEY_TEXT_TOKEN};
 static const struct key_text_sign key_text_page = {.noun = "a page of HTML or XML",
                                                    .remedy = "download the key itself"};
 static const struct key_text_sign key_text_url = {
@@ -160,8 +161,7 @@ static const struct key_text_sign key_text_utf16 = {.noun = "text in UTF-16",
                                                     .remedy = "save it as UTF-8"};
 static const struct key_text_sign key_text_zeros = {
     .noun = "text in UTF-32, or a file that is mostly zeros", .remedy = "write it anew, as UTF-8"};
-static const struct key_text_sign key_text_minisign = {.noun = "a key of minisign or signify",
-                                                       .remedy = KEY_TEXT_NO_JWT};
+static const struct key_text_sign key_text_minisign = {NULL, false, KEY_TEXT_MINISIGN};
 static const struct key_text_sign key_text_lines = {.noun = "text of several lines", .remedy = ""};
 static const struct key_text_sign key_text_der = {
     .noun = "a key or a certificate in DER",

@@ -17,243 +17,63 @@ const steps = [_]Step{
     .{ .name = "compile_commands", .about = "write compile_commands.json for editors", .make = stepCompileCommands },
 };
 
-// Sources by folder, and the headers a folder may include: the arrows of docs/architecture.md. A
-// folder's compiler sees copies of those headers only, so that a wrong include does not compile.
+// The rooms, and the rooms whose headers each may include: the arrows of docs/architecture.md. A room is
+// compiled with copies of those headers only, so that a wrong include does not compile. Its sources are
+// all the .c files of its folder, except those that have a main(), which `programs` names.
 
-const codec = Folder{
-    .name = "codec",
-    .sees = &.{"codec"},
-    .sources = &.{
-        "crc32c.c",
-        "decimal.c",
-        "ip_address.c",
-        "json_tick.c",
-        "json_tick_read.c",
-        "md.c",
-        "proxy_header.c",
-        "running_hash.c",
-        "sbe_schema.c",
-        "sbe_tick.c",
-        "utf8.c",
-        "ws_decoder.c",
-        "ws_deflate.c",
-        "ws_extensions.c",
-        "ws_frame.c",
-        "ws_handshake.c",
-    },
+const rooms = [_]Room{
+    .{ .name = "codec/base" },
+    .{ .name = "codec", .sees = &.{"codec/base"} },
+
+    .{ .name = "ring", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "ring/board", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "ring/io", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "ring/link", .sees = ring_sees },
+    .{ .name = "ring/fan", .sees = ring_sees },
+    .{ .name = "ring/core", .sees = ring_sees },
+
+    .{ .name = "feeds", .sees = feeds_see },
+    .{ .name = "feeds/sim", .sees = feeds_see },
+    .{ .name = "feeds/replay", .sees = feeds_see },
+    .{ .name = "feeds/venue", .sees = feeds_see },
+
+    .{ .name = "src/base", .sees = src_sees },
+    .{ .name = "src/config", .sees = src_sees },
+    .{ .name = "src/access", .sees = src_sees },
+    .{ .name = "src/market", .sees = src_sees },
+    .{ .name = "src/session", .sees = src_sees },
+    .{ .name = "src/admin", .sees = src_sees },
+
+    .{ .name = "tools/common", .sees = tools_see },
+    .{ .name = "tools/tap", .sees = tools_see },
+    .{ .name = "tools/bench", .sees = tools_see },
+
+    .{ .name = "bench", .sees = bench_sees },
 };
-const ring = Folder{
-    .name = "ring",
-    .sees = &.{ "codec", "ring" },
-    .sources = &.{
-        "conn.c",
-        "conn_slices.c",
-        "core.c",
-        "core_drain.c",
-        "core_subscribe.c",
-        "counters.c",
-        "engine_uring.c",
-        "frame_log.c",
-        "history.c",
-        "lag.c",
-        "listener.c",
-        "out_pool.c",
-        "puller.c",
-        "replayer.c",
-        "sender.c",
-        "standard_fds.c",
-        "subs.c",
-        "timer_wheel.c",
-    },
-};
-const feeds = Folder{
-    .name = "feeds",
-    .sees = &.{ "codec", "feeds" },
-    .sources = &.{
-        "csv_ticks.c",
-        "feed.c",
-        "feed_replay.c",
-        "feed_sim.c",
-        "kind_counts.c",
-        "line_reader.c",
-        "replay_file.c",
-        "sim_market.c",
-        "time_text.c",
-        "venue.c",
-        "venue_binance.c",
-        "venue_coinbase.c",
-    },
-};
-const src = Folder{
-    .name = "src",
-    .sees = &.{ "codec", "ring", "feeds", "src" },
-    .sources = &.{
-        "access.c",
-        "admin.c",
-        "arenas.c",
-        "bar_builder.c",
-        "book.c",
-        "book_images.c",
-        "book_split.c",
-        "channels.c",
-        "cidr.c",
-        "config.c",
-        "derived.c",
-        "encodings.c",
-        "file.c",
-        "json_depth.c",
-        "jwt.c",
-        "jwt_keys.c",
-        "key_text.c",
-        "log.c",
-        "log_writer.c",
-        "memory_limit.c",
-        "metrics.c",
-        "option_value.c",
-        "options.c",
-        "options_file.c",
-        "publisher.c",
-        "rate_limit.c",
-        "recoder.c",
-        "reply.c",
-        "request.c",
-        "scope.c",
-        "session.c",
-        "session_access.c",
-        "session_books.c",
-        "session_define.c",
-        "session_history.c",
-        "session_slices.c",
-        "session_status.c",
-        "session_subscribe.c",
-        "session_unsubscribe.c",
-        "token.c",
-        "variant.c",
-        "watchdog.c",
-    },
-};
-const tools = Folder{
-    .name = "tools",
-    .sees = &.{ "codec", "ring", "tools" },
-    .sources = &.{
-        "bench_conn.c",
-        "bench_files.c",
-        "bench_frames.c",
-        "bench_inflate.c",
-        "bench_load.c",
-        "bench_nats.c",
-        "bench_options.c",
-        "bench_report.c",
-        "bench_result.c",
-        "bench_roles.c",
-        "bench_thread.c",
-        "bench_ticks.c",
-        "control_reply.c",
-        "histogram.c",
-        "pattern_scan.c",
-        "proc_usage.c",
-        "tap_print.c",
-        "tap_reader.c",
-        "tap_verify.c",
-        "terminal_text.c",
-        "tick_scan.c",
-        "ws_client.c",
-    },
-};
-const bench = Folder{
-    .name = "bench",
-    .sees = &.{ "codec", "ring", "feeds", "src", "tools", "bench" },
-    .sources = &.{
-        "raw_sender.c",
-        "raw_server.c",
-    },
-};
-const folders = [_]Folder{ codec, ring, feeds, src, tools, bench };
-const tests_see = &.{ "codec", "ring", "feeds", "src", "tools", "bench", "tests" };
+const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
+const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
+const tools_see: []const []const u8 = ring_sees ++ &[_][]const u8{ "tools/common", "tools/tap", "tools/bench" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
+const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
+
+// Libraries: the rooms that are linked together.
+const codec = Library{ .name = "codec", .rooms = &.{"codec"} };
+const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
+const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
+const src = Library{ .name = "src", .rooms = &.{ "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
+const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench" } };
+const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
-    .{ .name = "ringcast", .main = "src/main.c", .sees = src.sees, .links = &.{ src, feeds, ring, codec } },
-    .{ .name = "ringcast-tap", .main = "tools/tap_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
-    .{ .name = "ringcast-echo", .main = "tools/echo_main.c", .sees = tools.sees, .links = &.{ ring, codec } },
-    .{ .name = "ringcast-bench", .main = "tools/bench_main.c", .sees = tools.sees, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees, .links = &.{ src, feeds, ring, codec } },
+    .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = tools_see, .links = &.{ ring, codec } },
+    .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
-    .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench.sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
+    .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
-const test_names = [_][]const u8{
-    "access",
-    "bar_builder",
-    "bench_frames",
-    "bench_load",
-    "bench_nats",
-    "bench_options",
-    "bench_ticks",
-    "book",
-    "book_images",
-    "book_split",
-    "channels",
-    "cidr",
-    "config",
-    "control_reply",
-    "counters",
-    "csv_ticks",
-    "decimal",
-    "derived",
-    "encodings",
-    "engine_uring",
-    "feed",
-    "feed_replay",
-    "feed_sim",
-    "frame_log",
-    "histogram",
-    "ip_address",
-    "json_tick",
-    "json_tick_read",
-    "jwt",
-    "jwt_keys",
-    "lag",
-    "line_reader",
-    "listener",
-    "log",
-    "md",
-    "memory_limit",
-    "metrics",
-    "options",
-    "out_pool",
-    "pattern_scan",
-    "proc_usage",
-    "proxy_header",
-    "publisher",
-    "rate_limit",
-    "recoder",
-    "request",
-    "running_hash",
-    "sbe_tick",
-    "scope",
-    "session",
-    "session_access",
-    "session_history",
-    "session_slices",
-    "session_variants",
-    "standard_fds",
-    "subs",
-    "tap_verify",
-    "terminal_text",
-    "tick_scan",
-    "time_text",
-    "timer_wheel",
-    "token",
-    "utf8",
-    "venue_binance",
-    "venue_coinbase",
-    "watchdog",
-    "ws_client",
-    "ws_decoder",
-    "ws_deflate",
-    "ws_extensions",
-    "ws_frame",
-    "ws_handshake",
-};
 /// Tests whose core is tests/session_double.c: linked without ring.
 const tests_with_session_double = [_][]const u8{
     "session",
@@ -274,31 +94,6 @@ const simulation_sources = [_][]const u8{
     "tests/sim_core.c",
     "tests/sim_engine.c",
 };
-const bench_names = [_][]const u8{
-    "fanout",
-    "frame_log",
-    "json_tick",
-    "running_hash",
-    "sbe_tick",
-    "timer_wheel",
-    "wake",
-    "ws_decoder",
-    "ws_deflate",
-};
-const fuzz_names = [_][]const u8{
-    "config",
-    "csv_ticks",
-    "decimal",
-    "jwt",
-    "proxy_header",
-    "request",
-    "venue_binance",
-    "venue_coinbase",
-    "ws_decoder",
-    "ws_deflate",
-    "ws_extensions",
-    "ws_handshake",
-};
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
     "codec/crc32c.c",
@@ -312,12 +107,12 @@ const portable_sources = [_][]const u8{
     "codec/ws_decoder.c",
     "codec/ws_extensions.c",
     "codec/ws_frame.c",
-    "ring/counters.c",
-    "ring/frame_log.c",
-    "ring/listener.c",
-    "ring/out_pool.c",
-    "ring/subs.c",
-    "ring/timer_wheel.c",
+    "ring/board/counters.c",
+    "ring/board/frame_log.c",
+    "ring/fan/subs.c",
+    "ring/io/listener.c",
+    "ring/io/timer_wheel.c",
+    "ring/link/out_pool.c",
 };
 
 const base_flags = [_][]const u8{
@@ -333,12 +128,13 @@ const libraries = [_][]const u8{
     "yaml",
 };
 
-const Folder = struct { name: []const u8, sees: []const []const u8, sources: []const []const u8 };
+const Room = struct { name: []const u8, sees: []const []const u8 = &.{} };
+const Library = struct { name: []const u8, rooms: []const []const u8 };
 const Program = struct {
     name: []const u8,
     main: []const u8,
     sees: []const []const u8,
-    links: []const Folder,
+    links: []const Library,
     dir: []const u8 = "bin",
 };
 const Step = struct {
@@ -363,7 +159,7 @@ pub fn build(b: *std.Build) void {
     var context = Context{
         .b = b,
         .target = b.standardTargetOptions(.{ .default_target = defaultTarget(b) }),
-        .archives = .init(b.allocator),
+        .objects = .init(b.allocator),
         .header_dirs = .init(b.allocator),
         .made = .init(b.allocator),
     };
@@ -390,10 +186,10 @@ fn stepRun(c: *Context, step: *std.Build.Step) void {
 
 fn stepTest(c: *Context, step: *std.Build.Step) void {
     const run = c.runTests("test", "debug");
-    for (test_names) |name| run.step.dependOn(c.install(c.addTest(debug, name), "debug/tests"));
+    for (c.namesOf("tests", "test_")) |name| run.step.dependOn(c.install(c.addTest(debug, name), "debug/tests"));
     run.step.dependOn(c.install(c.addSimulation(debug), "debug/tests"));
-    for (bench_names) |name| run.step.dependOn(c.install(c.addBench(debug, name), "debug/tests"));
-    for (fuzz_names) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
+    for (c.namesOf("bench", "bench_")) |name| run.step.dependOn(c.install(c.addBench(debug, name), "debug/tests"));
+    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
     step.dependOn(&run.step);
 }
 
@@ -424,7 +220,7 @@ fn stepIntegration(c: *Context, step: *std.Build.Step) void {
 }
 
 fn stepBench(c: *Context, step: *std.Build.Step) void {
-    for (bench_names) |name| {
+    for (c.namesOf("bench", "bench_")) |name| {
         const program = c.addBench(release, name);
         step.dependOn(c.install(program, "bench"));
         if (!c.isWanted(name)) continue;
@@ -437,7 +233,7 @@ fn stepBench(c: *Context, step: *std.Build.Step) void {
 
 fn stepFuzz(c: *Context, step: *std.Build.Step) void {
     const run = c.runTests("fuzz", "debug");
-    for (fuzz_names) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
+    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
     step.dependOn(&run.step);
 }
 
@@ -445,10 +241,10 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
     for ([_]Variant{ release, debug }) |variant| {
         for (programs) |program| step.dependOn(&c.addProgram(variant, program).step);
     }
-    for (test_names) |name| step.dependOn(&c.addTest(debug, name).step);
+    for (c.namesOf("tests", "test_")) |name| step.dependOn(&c.addTest(debug, name).step);
     step.dependOn(&c.addSimulation(debug).step);
-    for (bench_names) |name| step.dependOn(&c.addBench(release, name).step);
-    for (fuzz_names) |name| step.dependOn(&c.addFuzz(name).step);
+    for (c.namesOf("bench", "bench_")) |name| step.dependOn(&c.addBench(release, name).step);
+    for (c.namesOf("tests", "fuzz_")) |name| step.dependOn(&c.addFuzz(name).step);
     step.dependOn(&c.addPortable().step);
 }
 
@@ -473,11 +269,11 @@ fn stepCi(c: *Context, step: *std.Build.Step) void {
 fn stepCompileCommands(c: *Context, step: *std.Build.Step) void {
     var text: std.ArrayList(u8) = .empty;
     var separator: []const u8 = "[\n";
-    for (folders) |folder| {
-        for (folder.sources) |source| {
+    for (rooms) |room| {
+        for (c.sourcesOf(room.name)) |source| {
             const line = c.b.fmt(
-                "{s}{{\"directory\": \"{s}\", \"file\": \"{s}/{s}\", \"command\": \"clang -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -I. -c {s}/{s}\"}}",
-                .{ separator, c.b.pathFromRoot("."), folder.name, source, folder.name, source },
+                "{s}{{\"directory\": \"{s}\", \"file\": \"{s}\", \"command\": \"clang -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -I. -c {s}\"}}",
+                .{ separator, c.b.pathFromRoot("."), source, source },
             );
             text.appendSlice(c.b.allocator, line) catch @panic("OOM");
             separator = ",\n";
@@ -494,7 +290,7 @@ fn stepCompileCommands(c: *Context, step: *std.Build.Step) void {
 const Context = struct {
     b: *std.Build,
     target: std.Build.ResolvedTarget,
-    archives: std.StringHashMap(*std.Build.Step.Compile),
+    objects: std.StringHashMap(*std.Build.Step.Compile),
     header_dirs: std.StringHashMap(std.Build.LazyPath),
     made: std.StringHashMap(*std.Build.Step.Compile),
 
@@ -530,7 +326,9 @@ const Context = struct {
         if (c.header_dirs.get(key)) |dir| return dir;
         const copies = c.b.addWriteFiles();
         for (sees) |name| {
-            _ = copies.addCopyDirectory(c.b.path(name), name, .{ .include_extensions = &.{".h"} });
+            for (c.files(name, ".h")) |header| {
+                _ = copies.addCopyFile(c.b.path(header), header);
+            }
         }
         c.header_dirs.put(key, copies.getDirectory()) catch @panic("OOM");
         return copies.getDirectory();
@@ -563,22 +361,74 @@ const Context = struct {
         for (names) |name| made.linkSystemLibrary(name, .{ .use_pkg_config = .no });
     }
 
-    /// A folder as a static library.
-    fn archive(c: *Context, variant: Variant, folder: Folder) *std.Build.Step.Compile {
-        const key = c.b.fmt("{s}-{s}", .{ folder.name, variant.name });
-        if (c.archives.get(key)) |made| return made;
+    fn sourcesOf(c: *Context, folder: []const u8) []const []const u8 {
+        return c.files(folder, ".c");
+    }
+
+    /// The files of a folder itself with an extension, in the order of their names.
+    fn files(c: *Context, folder: []const u8, extension: []const u8) []const []const u8 {
+        const io = c.b.graph.io;
+        var found: std.ArrayList([]const u8) = .empty;
+        var dir = c.b.build_root.handle.openDir(io, folder, .{ .iterate = true }) catch |e| std.debug.panic("{s}: {t}", .{ folder, e });
+        defer dir.close(io);
+        var entries = dir.iterate();
+        while (entries.next(io) catch @panic("the folder cannot be read")) |file| {
+            if (!std.mem.endsWith(u8, file.name, extension)) continue;
+            const path = c.b.fmt("{s}/{s}", .{ folder, file.name });
+            found.append(c.b.allocator, path) catch @panic("OOM");
+        }
+        std.mem.sort([]const u8, found.items, {}, isBefore);
+        return found.items;
+    }
+
+    fn isBefore(_: void, one: []const u8, other: []const u8) bool {
+        return std.mem.lessThan(u8, one, other);
+    }
+
+    /// NAME of all files PREFIX_NAME.c of a folder.
+    fn namesOf(c: *Context, folder: []const u8, prefix: []const u8) []const []const u8 {
+        var found: std.ArrayList([]const u8) = .empty;
+        for (c.sourcesOf(folder)) |path| {
+            const stem = std.fs.path.stem(path);
+            if (!std.mem.startsWith(u8, stem, prefix) or std.mem.eql(u8, stem, "fuzz_driver")) continue;
+            found.append(c.b.allocator, stem[prefix.len..]) catch @panic("OOM");
+        }
+        return found.items;
+    }
+
+    /// A room as a static library.
+    fn object(c: *Context, variant: Variant, room: Room) *std.Build.Step.Compile {
+        const key = c.b.fmt("{s}-{s}", .{ room.name, variant.name });
+        if (c.objects.get(key)) |made| return made;
+        const name = c.b.dupe(key);
+        std.mem.replaceScalar(u8, name, '/', '-');
+        const own = std.mem.concat(c.b.allocator, []const u8, &.{ room.sees, &.{room.name} }) catch @panic("OOM");
         const made = c.b.addLibrary(.{
-            .name = key,
+            .name = name,
             .linkage = .static,
-            .root_module = c.module(variant, folder.sees),
+            .root_module = c.module(variant, own),
         });
-        made.root_module.addCSourceFiles(.{
-            .root = c.b.path(folder.name),
-            .files = folder.sources,
-            .flags = &base_flags,
-        });
-        c.archives.put(key, made) catch @panic("OOM");
+        for (c.sourcesOf(room.name)) |source| {
+            if (isMain(source)) continue;
+            made.root_module.addCSourceFile(.{ .file = c.b.path(source), .flags = &base_flags });
+        }
+        c.objects.put(key, made) catch @panic("OOM");
         return made;
+    }
+
+    fn isMain(source: []const u8) bool {
+        for (programs) |program| {
+            if (std.mem.eql(u8, program.main, source)) return true;
+        }
+        return std.mem.startsWith(u8, source, "bench/bench_");
+    }
+
+    fn linkLibrary(c: *Context, made: *std.Build.Module, variant: Variant, library: Library) void {
+        for (library.rooms) |name| {
+            for (rooms) |room| {
+                if (std.mem.eql(u8, room.name, name)) made.linkLibrary(c.object(variant, room));
+            }
+        }
     }
 
     fn addProgram(c: *Context, variant: Variant, program: Program) *std.Build.Step.Compile {
@@ -596,13 +446,13 @@ const Context = struct {
         name: []const u8,
         sources: []const []const u8,
         sees: []const []const u8,
-        links: []const Folder,
+        links: []const Library,
     ) *std.Build.Step.Compile {
         const key = c.b.fmt("{s}-{s}", .{ name, variant.name });
         if (c.made.get(key)) |made| return made;
         const made = c.b.addExecutable(.{ .name = name, .root_module = c.module(variant, sees) });
         made.root_module.addCSourceFiles(.{ .files = sources, .flags = &base_flags });
-        for (links) |folder| made.root_module.linkLibrary(c.archive(variant, folder));
+        for (links) |library| c.linkLibrary(made.root_module, variant, library);
         c.link(made.root_module, &libraries);
         c.made.put(key, made) catch @panic("OOM");
         return made;
@@ -615,7 +465,7 @@ const Context = struct {
         // What stands in for the libraries' own must come first.
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
         const sources = if (has_double) &doubled else doubled[1..];
-        const links = if (has_double) &[_]Folder{ tools, src, feeds, codec } else &[_]Folder{ tools, src, feeds, ring, codec };
+        const links = if (has_double) &[_]Library{ tools, src, feeds, codec } else &[_]Library{ tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});
         return made;
@@ -645,7 +495,7 @@ const Context = struct {
                 .link_libc = true,
             }),
         });
-        made.root_module.addIncludePath(c.headers(ring.sees));
+        made.root_module.addIncludePath(c.headers(ring_sees));
         made.root_module.addCSourceFiles(.{ .files = &portable_sources, .flags = &base_flags });
         return made;
     }

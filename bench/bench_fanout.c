@@ -15,7 +15,7 @@
  */
 #include "bench/bench_null_engine.h"
 #include "bench/bench_samples.h"
-#include "ring/core_state.h"
+#include "ring/core/core_state.h"
 
 #define FRAME_BYTES 256
 #define LOG_BYTES (64 * MIB)

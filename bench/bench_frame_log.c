@@ -10,7 +10,7 @@
  *           zig build test                      (small: proves it still works)
  */
 #include "bench/bench_samples.h"
-#include "ring/frame_log.h"
+#include "ring/board/frame_log.h"
 
 #define BATCH_OPS 64
 #define FRAME_BYTES 256

@@ -1,5 +1,5 @@
 /*
- * bench_null_engine: a kernel behind the seam of ring/engine.h that connects clients, and then
+ * bench_null_engine: a kernel behind the seam of ring/io/engine.h that connects clients, and then
  * takes every SQE at once and does nothing, so that what is left is the cost of user space.
  *
  * Owner    The benchmark: one engine at a time. Threads: one. Memory: from open to close.
@@ -18,7 +18,7 @@
 #include "bench/bench_samples.h"
 #include "codec/base/check.h"
 #include "codec/ws_handshake.h"
-#include "ring/engine.h"
+#include "ring/io/engine.h"
 
 #define BENCH_NULL_FD_FIRST (1 << 24) /* beyond any descriptor that is open */
 #define BENCH_NULL_REQUEST_BYTES_MAX 512

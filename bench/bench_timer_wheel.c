@@ -8,7 +8,7 @@
  *           zig build test                      (small: proves it still works)
  */
 #include "bench/bench_samples.h"
-#include "ring/timer_wheel.h"
+#include "ring/io/timer_wheel.h"
 
 #define BATCH_OPS 50
 #define TIMER_COUNT 10000

@@ -15,7 +15,7 @@
 
 #include "bench/bench_samples.h"
 #include "codec/base/cpu.h"
-#include "ring/core_state.h"
+#include "ring/core/core_state.h"
 
 #define BATCH_OPS 64
 #define FRAME_BYTES 256

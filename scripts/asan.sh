@@ -19,8 +19,10 @@ compile() {
 export -f compile
 export out headers
 export flags_text="${flags[*]}"
-printf '%s\n' codec/*.c ring/*.c feeds/*.c src/*.c tools/*.c tests/sim_*.c tests/session_double.c |
-    grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core)\.c$' |
+{
+    find codec ring feeds src tools -name '*.c'
+    printf '%s\n' tests/sim_*.c tests/session_double.c
+} | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core)\.c$' |
     xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
 touch "$out/objects/stamp"
 

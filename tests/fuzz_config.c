@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "src/config.h"
+#include "src/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

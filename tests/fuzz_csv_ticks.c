@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "feeds/csv_ticks.h"
+#include "feeds/replay/csv_ticks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "src/jwt.h"
+#include "src/access/jwt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 
 #include "codec/base/check.h"
 #include "codec/utf8.h"
-#include "src/request.h"
+#include "src/session/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "codec/base/check.h"
-#include "feeds/venue.h"
+#include "feeds/venue/venue.h"
 #include "tests/feed_recorder.h"
 
 static inline int fuzz_venue(const struct venue_ops *ops, const uint8_t *data, size_t size)

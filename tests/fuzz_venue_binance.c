@@ -1,4 +1,4 @@
-#include "feeds/venue_binance.h"
+#include "feeds/venue/venue_binance.h"
 #include "tests/fuzz_venue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

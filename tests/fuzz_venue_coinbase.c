@@ -1,4 +1,4 @@
-#include "feeds/venue_coinbase.h"
+#include "feeds/venue/venue_coinbase.h"
 #include "tests/fuzz_venue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -14,9 +14,9 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "src/log.h"
-#include "src/publisher.h"
-#include "src/session.h"
+#include "src/base/log.h"
+#include "src/market/publisher.h"
+#include "src/session/session.h"
 
 #define CONNS 4
 #define CHANNELS 12000

@@ -18,8 +18,8 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
-#include "ring/core_state.h"
-#include "ring/history.h"
+#include "ring/core/core_state.h"
+#include "ring/fan/history.h"
 #include "tests/sim_world.h"
 
 #define SEEDS_DEFAULT 24
@@ -112,7 +112,7 @@ static bool writer_would_wait(void)
     return false;
 }
 
-/* With the newest frames, as src/encodings.c does. */
+/* With the newest frames, as src/market/encodings.c does. */
 static void begin_encoding(struct core_encoding *encoding)
 {
     for (uint32_t channel = 0; channel < world.channel_count; channel++) {

@@ -1,5 +1,5 @@
 /*
- * sim_engine: a simulated kernel behind the seam of ring/engine.h.
+ * sim_engine: a simulated kernel behind the seam of ring/io/engine.h.
  *
  * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
  * what may: sends that are cut at any byte, submits that take only some, full sockets, POLLOUT
@@ -13,8 +13,8 @@
 #ifndef RINGCAST_TESTS_SIM_ENGINE_H
 #define RINGCAST_TESTS_SIM_ENGINE_H
 
-#include "ring/core.h"
-#include "ring/engine.h"
+#include "ring/core/core.h"
+#include "ring/io/engine.h"
 
 #define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ring/core_state.h"
+#include "ring/core/core_state.h"
 #include "tests/sim_peer.h"
 
 #define CHANNELS 80 /* More than the first table of a conn that pulls groups has. */

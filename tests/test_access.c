@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "src/access.h"
+#include "src/access/access.h"
 #include "tests/guard_page.h"
 
 #define NOW_NS (1000 * NS_PER_SECOND)

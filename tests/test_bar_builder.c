@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "src/bar_builder.h"
+#include "src/market/bar_builder.h"
 
 #define SECOND NS_PER_SECOND
 #define MINUTE (60 * NS_PER_SECOND)

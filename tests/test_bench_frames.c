@@ -11,7 +11,7 @@
 #include "codec/md.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_deflate.h"
-#include "tools/bench_frames.h"
+#include "tools/bench/bench_frames.h"
 
 #define STREAM_BYTES_MAX 8192
 

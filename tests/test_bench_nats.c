@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tools/bench_nats.h"
-#include "tools/bench_thread.h"
+#include "tools/bench/bench_nats.h"
+#include "tools/bench/bench_thread.h"
 
 /* A thread without a ring, and one connection with a socket whose other end is the test's. */
 static struct bench_options options;

@@ -13,7 +13,7 @@
 
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
-#include "tools/bench_options.h"
+#include "tools/bench/bench_options.h"
 
 #define URL "ws://127.0.0.1:9/"
 #define WORDS_MAX 16

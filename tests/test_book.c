@@ -10,7 +10,7 @@
 
 #include "codec/crc32c.h"
 #include "codec/decimal.h"
-#include "src/book.h"
+#include "src/market/book.h"
 
 #define PRICES 400
 #define ROUNDS 20000

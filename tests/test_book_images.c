@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "codec/ws_frame.h"
-#include "src/book_images.h"
+#include "src/market/book_images.h"
 
 #define LEVELS 4000
 

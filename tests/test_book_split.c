@@ -12,8 +12,8 @@
 #include "codec/decimal.h"
 #include "codec/json_tick_read.h"
 #include "codec/sbe_tick.h"
-#include "src/book.h"
-#include "src/book_split.h"
+#include "src/market/book.h"
+#include "src/market/book_split.h"
 
 #define PAYLOAD_BYTES_MAX 65532
 #define LEVELS 30000

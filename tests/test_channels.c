@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/channels.h"
+#include "src/market/channels.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 

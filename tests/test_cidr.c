@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/cidr.h"
+#include "src/access/cidr.h"
 
 static bool list_has(const char *list_text, const char *text)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "src/config.h"
+#include "src/config/config.h"
 #include "tests/guard_page.h"
 
 /* What the sink has been given, a line each: "3 value websocket.port 8765". */

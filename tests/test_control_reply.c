@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tools/control_reply.h"
+#include "tools/common/control_reply.h"
 
 static int parse(struct control_reply *reply, const char *text)
 {

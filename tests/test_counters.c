@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ring/counters.h"
+#include "ring/board/counters.h"
 
 static char directory[64];
 static char path[128];

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "feeds/csv_ticks.h"
+#include "feeds/replay/csv_ticks.h"
 
 static const char full_header[] =
     "ts_ns,recv_ns,symbol,type,price,size,side,bid,bid_size,ask,ask_size,seq,status,reason,id";

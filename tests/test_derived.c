@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "codec/ws_frame.h"
-#include "src/derived.h"
+#include "src/market/derived.h"
 
 #define MS NS_PER_MS
 #define SECOND NS_PER_SECOND

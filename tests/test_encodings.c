@@ -11,7 +11,7 @@
 #include "codec/json_tick.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
-#include "src/encodings.h"
+#include "src/market/encodings.h"
 
 #define FRAME_BYTES_MAX 4096
 #define SYMBOLS 600 /* more than are carried over in one poll */

@@ -24,9 +24,9 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
-#include "ring/engine.h"
+#include "ring/io/engine.h"
 
-#define SEND_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL) /* As in ring/sender.c. */
+#define SEND_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL) /* As in ring/link/sender.c. */
 #define BIG_BYTES (8 * MIB)
 #define NO_CQE INT32_MAX
 #define SHORT_NS (20 * NS_PER_MS)
@@ -595,7 +595,7 @@ static void what_is_cancelled_by_its_tag_ends_alone(void **state)
     close_pair(&pair);
 }
 
-/* What ring/sender.c does when its completions are not in the queue. */
+/* What ring/link/sender.c does when its completions are not in the queue. */
 static void what_finds_the_queue_full_comes_in_order_once_there_is_room(void **state)
 {
     (void)state;

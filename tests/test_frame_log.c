@@ -18,7 +18,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "ring/frame_log.h"
+#include "ring/board/frame_log.h"
 
 /* A race on purpose is no test under ThreadSanitizer. */
 #if defined(__SANITIZE_THREAD__)

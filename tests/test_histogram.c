@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "tools/histogram.h"
+#include "tools/common/histogram.h"
 
 static struct histogram one;
 static struct histogram other;

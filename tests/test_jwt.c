@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/jwt.h"
-#include "src/key_text.h"
+#include "src/access/jwt.h"
+#include "src/access/key_text.h"
 #include "tests/guard_page.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"

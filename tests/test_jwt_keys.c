@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/jwt.h"
+#include "src/access/jwt.h"
 
 #define NOW 1800000000
 #define BEGIN "-----BEGIN PUBLIC KEY-----\n"

@@ -8,7 +8,7 @@
 #include <linux/tcp.h>
 #include <string.h>
 
-#include "ring/lag.h"
+#include "ring/fan/lag.h"
 
 #define SEGMENT 1448
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "feeds/line_reader.h"
+#include "feeds/replay/line_reader.h"
 
 static void open_bytes(struct line_reader *reader, const char *bytes, size_t byte_count)
 {

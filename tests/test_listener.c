@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "ring/listener.h"
+#include "ring/io/listener.h"
 
 #define LISTENERS 4
 

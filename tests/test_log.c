@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "src/log.h"
+#include "src/base/log.h"
 
 #define POSTED_AT_ONCE 1024 /* what one producer's ring holds */
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "codec/base/units.h"
-#include "src/memory_limit.h"
+#include "src/base/memory_limit.h"
 
 #define V1_MOUNT "/sys/fs/cgroup/memory"
 #define V1_NONE "9223372036854771712\n"

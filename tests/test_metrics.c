@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "src/metrics.h"
+#include "src/admin/metrics.h"
 
 static struct counters *counters;
 static struct frame_log *frame_log;

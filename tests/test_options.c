@@ -12,8 +12,8 @@
 
 #include "codec/base/units.h"
 #include "feeds/feed.h"
-#include "src/option_value.h"
-#include "src/options.h"
+#include "src/config/option_value.h"
+#include "src/config/options.h"
 
 /* The environment of the test: NAME, value pairs. */
 static const char *const *environment;

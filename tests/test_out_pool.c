@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ring/out_pool.h"
+#include "ring/link/out_pool.h"
 
 #define IOV_MAX_USED 64
 #define REFERENCE_BYTES 4096

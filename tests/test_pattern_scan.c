@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "tests/guard_page.h"
-#include "tools/pattern_scan.h"
+#include "tools/common/pattern_scan.h"
 
 struct values {
     uint64_t channel;

@@ -14,7 +14,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "tools/proc_usage.h"
+#include "tools/common/proc_usage.h"
 
 static void this_process_has_memory_and_a_thread(void **state)
 {

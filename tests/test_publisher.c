@@ -17,8 +17,8 @@
 #include "codec/base/clock.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
-#include "src/log.h"
-#include "src/publisher.h"
+#include "src/base/log.h"
+#include "src/market/publisher.h"
 
 #define FRAME_BYTES_MAX 1024
 #define LEVELS 40

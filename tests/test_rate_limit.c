@@ -9,7 +9,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/units.h"
-#include "src/rate_limit.h"
+#include "src/access/rate_limit.h"
 
 #define SECRET UINT64_C(0x1234567890abcdef)
 #define START_NS (1000 * NS_PER_SECOND)

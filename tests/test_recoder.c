@@ -10,7 +10,7 @@
 #include "codec/json_tick.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
-#include "src/recoder.h"
+#include "src/market/recoder.h"
 
 #define LEVELS 4000
 #define FRAME_BYTES_MAX 65536

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/request.h"
+#include "src/session/request.h"
 #include "tests/guard_page.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

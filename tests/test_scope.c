@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/channels.h"
-#include "src/scope.h"
+#include "src/access/scope.h"
+#include "src/market/channels.h"
 
 static struct scope *scope_of(const char *text)
 {

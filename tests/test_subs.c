@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "ring/subs.h"
+#include "ring/fan/subs.h"
 
 #define CHANNELS 40
 #define CONNS 60

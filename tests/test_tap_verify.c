@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "codec/running_hash.h"
-#include "tools/tap_verify.h"
+#include "tools/tap/tap_verify.h"
 
 /* What a test feeds goes to this one; the certificate is taken in expect(). */
 static struct tap_verify *verify;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/terminal_text.h"
+#include "tools/common/terminal_text.h"
 
 static const struct {
     const char *text, *shown;

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/guard_page.h"
-#include "tools/tick_scan.h"
+#include "tools/common/tick_scan.h"
 
 static size_t write_tick(char *out, const char *symbol, unsigned long long channel,
                          unsigned long long seq, const char *data)

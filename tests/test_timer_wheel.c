@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "codec/base/units.h"
-#include "ring/timer_wheel.h"
+#include "ring/io/timer_wheel.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define SLOT_NS (UINT64_C(1) << TIMER_WHEEL_SHIFT)

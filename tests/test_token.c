@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/token.h"
+#include "src/access/token.h"
 
 #define ALPHA "alpha-0123456789abcdef"
 #define BETA "beta-0123456789abcdef0"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "feeds/venue_binance.h"
+#include "feeds/venue/venue_binance.h"
 #include "tests/venue_fixture.h"
 
 static int set_up(void **state)

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "feeds/venue_coinbase.h"
+#include "feeds/venue/venue_coinbase.h"
 #include "tests/venue_fixture.h"
 
 /* 2020-09-13T12:26:40Z */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "src/watchdog.h"
+#include "src/admin/watchdog.h"
 
 #define LIMIT_NS (5 * NS_PER_SECOND)
 #define LOOK_NS (100 * NS_PER_MS)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "codec/ws_decoder.h"
-#include "tools/ws_client.h"
+#include "tools/common/ws_client.h"
 
 static void urls_are_taken_apart(void **state)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feeds/venue.h"
+#include "feeds/venue/venue.h"
 #include "tests/feed_recorder.h"
 
 #define NOW_NS UINT64_C(1732078800000000000)

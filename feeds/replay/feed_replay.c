@@ -1,0 +1,314 @@
+/*
+ * feed_replay: a recorded file as a feed.
+ *
+ * Pace: an item of time ts is due at start + (ts - first) / speed, where first is the time of the
+ * first item and start is when the pass began. Times that go backwards are held at the latest
+ * one, and gaps are kept as recorded. speed=0 hands over what there is room for.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "feeds/feed.h"
+#include "feeds/feed_clock.h"
+#include "feeds/replay/replay_file.h"
+#include "feeds/venue/venue.h"
+
+#define FEED_REPLAY_FAULTS_SHOWN_MAX 10
+#define FEED_REPLAY_SUMMARY_INTERVAL_NS (60 * NS_PER_SECOND)
+/* A poll reads at most so much and one line: lines that are no ticks use up no room. */
+#define FEED_REPLAY_POLL_BYTES_MAX (256 * KIB)
+#define FEED_REPLAY_LINE_COST_BYTES 64 /* what an empty line counts for */
+/* A looping file whose items all have one time shall not be poured out without end. */
+#define FEED_REPLAY_PASS_NS_MIN NS_PER_MS
+#define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
+
+enum feed_replay_state {
+    FEED_REPLAY_READING, /* The next line is to be read. */
+    FEED_REPLAY_READY,   /* An item waits for its time. */
+    FEED_REPLAY_ENDED,   /* Nothing more will come. */
+};
+
+struct feed_replay {
+    struct feed feed;
+
+    /* Set by open, then constant. */
+    double speed;
+    bool is_loop;
+    const char *name; /* of the file, for log lines; in path */
+    char path[FEED_TEXT_BYTES_MAX];
+    char venue[FEED_TEXT_BYTES_MAX];
+
+    struct replay_file *file;
+    enum feed_replay_state state;
+
+    /* Pace. */
+    struct feed_clock clock;
+    bool is_started;       /* The first poll has set start_ns. */
+    bool has_first;        /* first_ts_ns is that of this pass. */
+    uint64_t start_ns;     /* wall time of the first item of this pass */
+    uint64_t first_ts_ns;  /* recorded time of that item */
+    uint64_t latest_ts_ns; /* The greatest recorded time so far. */
+    uint64_t due_ns;       /* of the item that is ready, or was last */
+
+    /* Reports. */
+    uint32_t faults_shown;
+    uint64_t pass_ticks_before; /* counters.ticks when this pass began */
+    uint64_t summary_ns;        /* when the last summary was given; 0: never */
+};
+
+static struct feed_replay *feed_replay_of(struct feed *feed)
+{
+    return (struct feed_replay *)(void *)((char *)feed - offsetof(struct feed_replay, feed));
+}
+
+/* Upper case, so that venue=demo and venue=DEMO are one. */
+static bool feed_replay_clean_suffix(char *suffix)
+{
+    size_t bytes = strlen(suffix);
+    for (size_t i = 0; i < bytes; i++) {
+        char c = suffix[i];
+        suffix[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+        c = suffix[i];
+        if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '-') {
+            return false;
+        }
+    }
+    return bytes <= VENUE_SUFFIX_BYTES_MAX;
+}
+
+static int feed_replay_parse(struct feed_replay *replay, const char *spec,
+                             char format[FEED_TEXT_BYTES_MAX], char error_out[FEED_ERROR_BYTES_MAX])
+{
+    const struct feed_key keys[] = {
+        {"path", FEED_KEY_TEXT, replay->path, 0, 0},
+        {"speed", FEED_KEY_DECIMAL, &replay->speed, 0, 0},
+        {"loop", FEED_KEY_BOOL, &replay->is_loop, 0, 0},
+        {"format", FEED_KEY_TEXT, format, 0, 0},
+        {"venue", FEED_KEY_TEXT, replay->venue, 0, 0},
+    };
+    replay->speed = 1;
+    strcpy(format, "auto");
+    int error = feed_parse_keys("replay", spec, keys, sizeof keys / sizeof keys[0], error_out);
+    if (error < 0) {
+        return error;
+    }
+    if (replay->path[0] == '\0') {
+        return feed_fail(error_out, -EINVAL, "replay: path=FILE is missing");
+    }
+    if (!feed_replay_clean_suffix(replay->venue)) {
+        return feed_fail(error_out, -EINVAL,
+                         "replay: venue=%.64s is not 1 to %d letters, digits, _ or -",
+                         replay->venue, VENUE_SUFFIX_BYTES_MAX);
+    }
+    const char *slash = strrchr(replay->path, '/');
+    replay->name = slash == NULL ? replay->path : slash + 1;
+    return 0;
+}
+
+static void feed_replay_close(struct feed *feed)
+{
+    struct feed_replay *replay = feed_replay_of(feed);
+    replay_file_close(replay->file);
+    free(replay);
+}
+
+static int feed_replay_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
+                            uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
+{
+    char format[FEED_TEXT_BYTES_MAX];
+    struct feed_replay *replay = calloc(1, sizeof *replay);
+    if (replay == NULL) {
+        return feed_fail(error_out, -ENOMEM, "replay: no memory");
+    }
+    int error = feed_replay_parse(replay, spec, format, error_out);
+    if (error == 0) {
+        struct replay_file_options options = {
+            .path = replay->path,
+            .format = format,
+            .suffix = replay->venue[0] == '\0' ? NULL : replay->venue,
+            .sink = sink,
+            .counters = &replay->feed.counters,
+        };
+        error = replay_file_open(&replay->file, &options, error_out);
+    }
+    if (error < 0) {
+        free(replay);
+        return error;
+    }
+    replay->feed.ops = &feed_replay;
+    replay->feed.sink = sink;
+    replay->feed.elastic = replay->speed == 0;
+    feed_clock_init(&replay->clock, now_ns);
+    *feed_out = &replay->feed;
+    return 0;
+}
+
+static void feed_replay_report_fault(struct feed_replay *replay)
+{
+    if (replay->faults_shown == FEED_REPLAY_FAULTS_SHOWN_MAX) {
+        return; /* The summary has their number. */
+    }
+    replay->faults_shown++;
+    feed_log(&replay->feed, FEED_WARNING, "replay: %.200s:%" PRIu64 ": malformed: %s%s",
+             replay->name, replay_file_line_number(replay->file), replay_file_fault(replay->file),
+             replay->faults_shown == FEED_REPLAY_FAULTS_SHOWN_MAX
+                 ? " (more of them are only counted)"
+                 : "");
+}
+
+static void feed_replay_end(struct feed_replay *replay, enum feed_level level, const char *reason)
+{
+    replay->state = FEED_REPLAY_ENDED;
+    feed_log(&replay->feed, level, "replay: %.200s: ended: %s", replay->name, reason);
+}
+
+static void feed_replay_report_pass(struct feed_replay *replay, uint64_t now_ns)
+{
+    char summary[FEED_ERROR_BYTES_MAX];
+    bool is_due =
+        replay->summary_ns == 0 || now_ns >= replay->summary_ns + FEED_REPLAY_SUMMARY_INTERVAL_NS;
+    if (replay->is_loop && !is_due) {
+        return;
+    }
+    replay->summary_ns = now_ns;
+    replay_file_summary(replay->file, summary, sizeof summary);
+    feed_log(&replay->feed, FEED_INFO, "replay: %.64s: after pass %" PRIu64 ": %s", replay->name,
+             replay->feed.counters.passes, summary);
+}
+
+/* The last line of the file has been read. */
+static void feed_replay_end_pass(struct feed_replay *replay, uint64_t now_ns)
+{
+    struct feed_counters *counters = &replay->feed.counters;
+    counters->passes++;
+    feed_replay_report_pass(replay, now_ns);
+    if (!replay->is_loop) {
+        replay->state = FEED_REPLAY_ENDED;
+        return;
+    }
+    if (counters->ticks == replay->pass_ticks_before) {
+        feed_replay_end(replay, FEED_ERROR, "a whole pass brought no tick");
+        return;
+    }
+    int error = replay_file_rewind(replay->file);
+    if (error < 0) {
+        feed_replay_end(replay, FEED_ERROR, strerror(-error));
+        return;
+    }
+    uint64_t earliest_ns = replay->start_ns + FEED_REPLAY_PASS_NS_MIN;
+    replay->start_ns = replay->due_ns > earliest_ns ? replay->due_ns : earliest_ns;
+    replay->has_first = false;
+    replay->pass_ticks_before = counters->ticks;
+}
+
+/* An item of recorded time ts_ns waits: when is it due? */
+static void feed_replay_set_due(struct feed_replay *replay, uint64_t ts_ns)
+{
+    replay->state = FEED_REPLAY_READY;
+    if (!replay->has_first) {
+        replay->has_first = true;
+        replay->first_ts_ns = ts_ns;
+        replay->latest_ts_ns = ts_ns;
+    }
+    replay->latest_ts_ns = ts_ns > replay->latest_ts_ns ? ts_ns : replay->latest_ts_ns;
+    if (replay->feed.elastic) {
+        return;
+    }
+    double offset_ns = (double)(replay->latest_ts_ns - replay->first_ts_ns) / replay->speed;
+    offset_ns = offset_ns < FEED_REPLAY_OFFSET_NS_MAX ? offset_ns : FEED_REPLAY_OFFSET_NS_MAX;
+    replay->due_ns = replay->start_ns + (uint64_t)offset_ns;
+}
+
+static enum replay_file_status feed_replay_read(struct feed_replay *replay, uint64_t now_ns)
+{
+    uint64_t ts_ns;
+    enum replay_file_status status = replay_file_next(replay->file, &ts_ns);
+    switch (status) {
+    case REPLAY_FILE_READY:
+        feed_replay_set_due(replay, ts_ns);
+        break;
+    case REPLAY_FILE_MALFORMED:
+        feed_replay_report_fault(replay);
+        break;
+    case REPLAY_FILE_END:
+        feed_replay_end_pass(replay, now_ns);
+        break;
+    case REPLAY_FILE_FAILED:
+        feed_replay_end(replay, FEED_ERROR, strerror(-replay_file_error(replay->file)));
+        break;
+    case REPLAY_FILE_TICK:
+    case REPLAY_FILE_NOTHING:
+    case REPLAY_FILE_AGAIN:
+        break;
+    }
+    return status;
+}
+
+/* Moves the schedule with a clock that was set, and starts it at the first poll. */
+static void feed_replay_follow_clock(struct feed_replay *replay, uint64_t now_ns)
+{
+    int64_t step_ns = feed_clock_step(&replay->clock, now_ns);
+    if (!replay->is_started) {
+        replay->is_started = true;
+        replay->start_ns = now_ns;
+        replay->due_ns = now_ns;
+        return;
+    }
+    if (step_ns == 0 || replay->feed.elastic) {
+        return;
+    }
+    replay->start_ns += (uint64_t)step_ns;
+    replay->due_ns += (uint64_t)step_ns;
+    feed_log(&replay->feed, FEED_WARNING,
+             "replay: %.200s: the clock went from one poll to the next by %+" PRId64
+             " s; the schedule goes on from there",
+             replay->name, step_ns / (int64_t)NS_PER_SECOND);
+}
+
+static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
+{
+    struct feed_replay *replay = feed_replay_of(feed);
+    uint32_t room = feed->sink->room(feed->sink->context);
+    size_t bytes_left = FEED_REPLAY_POLL_BYTES_MAX;
+
+    feed_replay_follow_clock(replay, now_ns);
+    while (replay->state != FEED_REPLAY_ENDED && room > 0) {
+        if (replay->state == FEED_REPLAY_READING) {
+            enum replay_file_status status = feed_replay_read(replay, now_ns);
+            size_t cost = FEED_REPLAY_LINE_COST_BYTES + replay_file_line_bytes(replay->file);
+            if (status == REPLAY_FILE_AGAIN || cost >= bytes_left) {
+                break;
+            }
+            bytes_left -= cost;
+            continue;
+        }
+        if (!feed->elastic && replay->due_ns > now_ns) {
+            return feed_clock_sleep(&replay->clock, replay->due_ns);
+        }
+        enum replay_file_status status = replay_file_deliver(replay->file, now_ns);
+        replay->state = FEED_REPLAY_READING;
+        room -= status == REPLAY_FILE_TICK;
+        if (status == REPLAY_FILE_MALFORMED) {
+            feed_replay_report_fault(replay);
+        }
+    }
+    return feed_clock_sleep(&replay->clock,
+                            replay->state == FEED_REPLAY_ENDED ? FEED_NEVER : now_ns);
+}
+
+const struct feed_ops feed_replay = {
+    .name = "replay",
+    .help = "path=FILE    a *.ws.log capture or a CSV of ticks\n"
+            "speed=1      2 is twice as fast, 0 as fast as it can be read\n"
+            "loop=no      yes begins again at the end\n"
+            "format=auto  coinbase, binance, csv; auto looks at the first line\n"
+            "venue=NAME   in place of the venue in every symbol\n",
+    .open = feed_replay_open,
+    .poll = feed_replay_poll,
+    .close = feed_replay_close,
+};

@@ -1,0 +1,166 @@
+#include "feeds/replay/line_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+
+#define LINE_READER_BLOCK_BYTES (64 * KIB)
+#define LINE_READER_TURN_BYTES MIB /* read of one line before others get a turn */
+/* The longest line with its CR and LF always fits. */
+#define LINE_READER_BUFFER_BYTES_MAX (LINE_READER_LINE_BYTES_MAX + 2)
+
+int line_reader_open(struct line_reader *reader, const char *path)
+{
+    int error;
+    struct stat status;
+    /* Not blocking: opening a FIFO would otherwise wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (fstat(fd, &status) < 0) {
+        error = -errno;
+        goto close_file;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        error = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+        goto close_file;
+    }
+    *reader = (struct line_reader){
+        .fd = fd,
+        .buffer = malloc(LINE_READER_BLOCK_BYTES),
+        .capacity = LINE_READER_BLOCK_BYTES,
+    };
+    if (reader->buffer == NULL) {
+        error = -ENOMEM;
+        goto close_file;
+    }
+    return 0;
+
+close_file:
+    close(fd);
+    return error;
+}
+
+void line_reader_close(struct line_reader *reader)
+{
+    free(reader->buffer);
+    close(reader->fd);
+    *reader = (struct line_reader){.fd = -1};
+}
+
+int line_reader_rewind(struct line_reader *reader)
+{
+    if (lseek(reader->fd, 0, SEEK_SET) < 0) {
+        return -errno;
+    }
+    *reader = (struct line_reader){
+        .fd = reader->fd,
+        .buffer = reader->buffer,
+        .capacity = reader->capacity,
+    };
+    return 0;
+}
+
+/* The buffer is full of one line: twice as much room for it. */
+static int line_reader_grow(struct line_reader *reader)
+{
+    size_t capacity = 2 * reader->capacity;
+    capacity = capacity < LINE_READER_BUFFER_BYTES_MAX ? capacity : LINE_READER_BUFFER_BYTES_MAX;
+    char *grown = realloc(reader->buffer, capacity);
+    if (grown == NULL) {
+        return -ENOMEM;
+    }
+    reader->buffer = grown;
+    reader->capacity = capacity;
+    return 0;
+}
+
+/* Makes room and reads one block. The buffer must not be full of one line. */
+static int line_reader_fill(struct line_reader *reader)
+{
+    /* What is left is the beginning of one line, mostly a short one; and the same first bytes of
+     * the buffer, used over and over, stay in the cache. */
+    if (reader->begin > 0) {
+        memmove(reader->buffer, reader->buffer + reader->begin, reader->end - reader->begin);
+        reader->end -= reader->begin;
+        reader->begin = 0;
+    }
+    size_t room = reader->capacity - reader->end;
+    assert_always(room > 0);
+    room = room < LINE_READER_BLOCK_BYTES ? room : LINE_READER_BLOCK_BYTES;
+
+    ssize_t bytes;
+    do {
+        bytes = read(reader->fd, reader->buffer + reader->end, room);
+    } while (bytes < 0 && errno == EINTR);
+    if (bytes < 0) {
+        return -errno;
+    }
+    reader->is_at_file_end = bytes == 0;
+    reader->end += (size_t)bytes;
+    return 0;
+}
+
+/* Hands over line_bytes from begin, or says that they ended a line that was too long. */
+static enum line_status line_reader_tell(struct line_reader *reader, size_t line_bytes,
+                                         size_t ending_bytes)
+{
+    bool was_discarding = reader->is_discarding;
+    reader->text = reader->buffer + reader->begin;
+    reader->text_bytes = line_bytes;
+    if (line_bytes > 0 && reader->text[line_bytes - 1] == '\r') {
+        reader->text_bytes--;
+    }
+    reader->begin += line_bytes + ending_bytes;
+    reader->searched = 0;
+    reader->is_discarding = false;
+    reader->line_number++;
+    assert_always(reader->begin <= reader->end);
+
+    if (was_discarding || reader->text_bytes > LINE_READER_LINE_BYTES_MAX) {
+        return LINE_READER_TOO_LONG;
+    }
+    return LINE_READER_LINE;
+}
+
+/* No line end is buffered: reads on. false: the caller is to be called again, or it has failed. */
+static bool line_reader_read_on(struct line_reader *reader)
+{
+    size_t buffered = reader->end - reader->begin;
+    reader->searched = buffered;
+    if (buffered == LINE_READER_BUFFER_BYTES_MAX ||
+        (buffered == reader->capacity && line_reader_grow(reader) < 0)) {
+        reader->begin = reader->end = reader->searched = 0;
+        reader->is_discarding = true;
+        return false;
+    }
+    reader->error = line_reader_fill(reader);
+    size_t turns = (reader->end - reader->begin) / LINE_READER_TURN_BYTES;
+    return reader->error == 0 && turns == buffered / LINE_READER_TURN_BYTES;
+}
+
+enum line_status line_reader_next(struct line_reader *reader)
+{
+    reader->error = 0;
+    for (;;) {
+        const char *unsearched = reader->buffer + reader->begin + reader->searched;
+        size_t buffered = reader->end - reader->begin;
+        const char *feed = memchr(unsearched, '\n', buffered - reader->searched);
+        if (feed != NULL) {
+            return line_reader_tell(reader, (size_t)(feed - reader->buffer) - reader->begin, 1);
+        }
+        if (reader->is_at_file_end) {
+            bool is_partial = buffered > 0 || reader->is_discarding;
+            return is_partial ? line_reader_tell(reader, buffered, 0) : LINE_READER_END;
+        }
+        if (!line_reader_read_on(reader)) {
+            return reader->error < 0 ? LINE_READER_FAILED : LINE_READER_AGAIN;
+        }
+    }
+}

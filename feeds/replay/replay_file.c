@@ -1,0 +1,448 @@
+#include "feeds/replay/replay_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "feeds/replay/csv_ticks.h"
+#include "feeds/replay/kind_counts.h"
+#include "feeds/replay/line_reader.h"
+#include "feeds/time_text.h"
+#include "feeds/venue/venue_binance.h"
+#include "feeds/venue/venue_coinbase.h"
+
+#define REPLAY_FILE_PROBE_LINES_MAX 100 /* with data, or malformed */
+#define REPLAY_FILE_KINDS_BYTES_MAX 160
+
+static const struct venue_ops *const replay_file_venues[] = {&venue_coinbase, &venue_binance};
+
+#define REPLAY_FILE_VENUE_COUNT (sizeof replay_file_venues / sizeof replay_file_venues[0])
+
+struct replay_file {
+    /* Set by open, then constant. */
+    const struct feed_sink *sink;
+    struct feed_counters *counters;
+    const char *suffix;
+    const struct venue_ops *venue_ops; /* NULL: csv */
+
+    struct line_reader reader;
+    const char *fault;
+
+    /* Captures. */
+    struct venue *venue;
+    const char *message; /* the JSON of the item that is ready; in the reader's buffer */
+    size_t message_bytes;
+
+    /* CSV. */
+    struct csv_ticks csv;
+    struct csv_tick tick; /* the item that is ready */
+    struct kind_counts ticks;
+};
+
+static uint32_t replay_file_probe_open_channel(void *context, const char *symbol,
+                                               size_t symbol_bytes, enum md_type type)
+{
+    (void)context;
+    (void)symbol;
+    (void)symbol_bytes;
+    (void)type;
+    return 0;
+}
+
+static void replay_file_probe_publish(void *context, const struct md_update *update)
+{
+    (void)context;
+    (void)update;
+}
+
+static void replay_file_probe_lost(void *context, uint32_t channel)
+{
+    (void)context;
+    (void)channel;
+}
+
+/* Takes what a probe of the file decodes. Decoders use no more of a sink than this. */
+static const struct feed_sink replay_file_probe_sink = {
+    .open_channel = replay_file_probe_open_channel,
+    .publish = replay_file_probe_publish,
+    .lost = replay_file_probe_lost,
+};
+
+static enum replay_file_status replay_file_malformed(struct replay_file *file, const char *fault)
+{
+    file->fault = fault;
+    return REPLAY_FILE_MALFORMED;
+}
+
+static enum replay_file_status replay_file_count_malformed(struct replay_file *file,
+                                                           const char *fault)
+{
+    file->counters->malformed++;
+    return replay_file_malformed(file, fault);
+}
+
+/* "wss://host/path <-> seconds" or "wss://host <- seconds: what was sent". */
+static bool replay_file_is_connection_line(const char *text, size_t text_bytes)
+{
+    return memmem(text, text_bytes, "://", 3) != NULL &&
+           (memmem(text, text_bytes, " <-> ", 5) != NULL ||
+            memmem(text, text_bytes, " <- ", 4) != NULL);
+}
+
+static enum replay_file_status replay_file_take_capture(struct replay_file *file,
+                                                        uint64_t *ts_ns_out)
+{
+    const char *text = file->reader.text;
+    size_t text_bytes = file->reader.text_bytes;
+    if (text_bytes == 0) {
+        return REPLAY_FILE_NOTHING;
+    }
+    const char *colon = memchr(text, ':', text_bytes);
+    if (colon != NULL && time_text_parse_seconds(text, (size_t)(colon - text), ts_ns_out)) {
+        file->message = colon + 1;
+        file->message_bytes = (size_t)(text + text_bytes - file->message);
+        return REPLAY_FILE_READY;
+    }
+    if (replay_file_is_connection_line(text, text_bytes)) {
+        return REPLAY_FILE_NOTHING;
+    }
+    return replay_file_count_malformed(file, "it is not <seconds>: <JSON>");
+}
+
+static enum replay_file_status replay_file_take_row(struct replay_file *file, uint64_t *ts_ns_out)
+{
+    const struct line_reader *reader = &file->reader;
+    const char *fault;
+    if (reader->line_number == 1) {
+        if (!csv_ticks_parse_header(&file->csv, reader->text, reader->text_bytes, &fault)) {
+            return replay_file_count_malformed(file, fault);
+        }
+        return REPLAY_FILE_NOTHING;
+    }
+    if (reader->text_bytes == 0) {
+        return REPLAY_FILE_NOTHING;
+    }
+    if (!csv_ticks_parse_row(&file->csv, reader->text, reader->text_bytes, &file->tick, &fault)) {
+        return replay_file_count_malformed(file, fault);
+    }
+    *ts_ns_out = file->tick.ts_event_ns;
+    return REPLAY_FILE_READY;
+}
+
+enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_ns_out)
+{
+    switch (line_reader_next(&file->reader)) {
+    case LINE_READER_LINE:
+        return file->venue_ops == NULL ? replay_file_take_row(file, ts_ns_out)
+                                       : replay_file_take_capture(file, ts_ns_out);
+    case LINE_READER_TOO_LONG:
+        if (file->venue != NULL) {
+            venue_lose_books(file->venue);
+        }
+        return replay_file_count_malformed(file, "it is longer than 16 MiB");
+    case LINE_READER_AGAIN:
+        return REPLAY_FILE_AGAIN;
+    case LINE_READER_END:
+        return REPLAY_FILE_END;
+    case LINE_READER_FAILED:
+        break;
+    }
+    return REPLAY_FILE_FAILED;
+}
+
+/* The symbol of the row, with the suffix in place of what follows its last dot; 0: too long. */
+static size_t replay_file_row_symbol(const struct replay_file *file,
+                                     char symbol[MD_SYMBOL_BYTES_MAX])
+{
+    const struct csv_tick *tick = &file->tick;
+    size_t code_bytes = tick->symbol_bytes;
+    if (file->suffix == NULL) {
+        memcpy(symbol, tick->symbol, code_bytes);
+        return code_bytes;
+    }
+    const char *dot = memrchr(tick->symbol, '.', code_bytes);
+    code_bytes = dot == NULL ? code_bytes : (size_t)(dot - tick->symbol);
+    size_t suffix_bytes = strlen(file->suffix);
+    if (code_bytes + 1 + suffix_bytes > MD_SYMBOL_BYTES_MAX) {
+        return 0;
+    }
+    memcpy(symbol, tick->symbol, code_bytes);
+    symbol[code_bytes] = '.';
+    memcpy(symbol + code_bytes + 1, file->suffix, suffix_bytes);
+    return code_bytes + 1 + suffix_bytes;
+}
+
+static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
+                                                       uint64_t ts_recv_ns)
+{
+    struct md_update update;
+    char symbol[MD_SYMBOL_BYTES_MAX];
+    size_t symbol_bytes = replay_file_row_symbol(file, symbol);
+
+    csv_ticks_to_update(&file->tick, &update);
+    update.ts_recv_ns = ts_recv_ns;
+    update.channel = symbol_bytes == 0 ? UINT32_MAX
+                                       : file->sink->open_channel(file->sink->context, symbol,
+                                                                  symbol_bytes, update.type);
+    if (update.channel == UINT32_MAX) {
+        return replay_file_count_malformed(
+            file, "its symbol gets no channel: a bad name, or too many channels");
+    }
+    file->sink->publish(file->sink->context, &update);
+    file->counters->ticks++;
+    kind_counts_add(&file->ticks, md_type_name(update.type), strlen(md_type_name(update.type)));
+    return REPLAY_FILE_TICK;
+}
+
+enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns)
+{
+    if (file->venue_ops == NULL) {
+        return replay_file_deliver_row(file, ts_recv_ns);
+    }
+    assert_always(file->message != NULL);
+    switch (venue_decode(file->venue, file->message, file->message_bytes, ts_recv_ns)) {
+    case VENUE_TICK:
+        return REPLAY_FILE_TICK;
+    case VENUE_SKIPPED:
+        return REPLAY_FILE_NOTHING;
+    case VENUE_MALFORMED: /* The venue has counted it. */
+        return replay_file_malformed(file, file->venue->fault);
+    }
+    assert_always(false);
+    return REPLAY_FILE_FAILED;
+}
+
+int replay_file_rewind(struct replay_file *file)
+{
+    file->message = NULL;
+    if (file->venue != NULL) {
+        venue_forget_sequences(file->venue);
+    }
+    return line_reader_rewind(&file->reader);
+}
+
+/* The venue whose host the connection line names, or NULL. */
+static const struct venue_ops *replay_file_venue_by_host(const char *text, size_t text_bytes)
+{
+    const char *scheme = memmem(text, text_bytes, "://", 3);
+    if (scheme == NULL || !replay_file_is_connection_line(text, text_bytes)) {
+        return NULL;
+    }
+    const char *host = scheme + 3;
+    size_t host_bytes = 0;
+    while (host + host_bytes < text + text_bytes &&
+           strchr("/: ?", host[host_bytes]) == NULL) { /* NUL ends it, too. */
+        host_bytes++;
+    }
+    for (size_t i = 0; i < REPLAY_FILE_VENUE_COUNT; i++) {
+        const char *part = replay_file_venues[i]->host_part;
+        if (memmem(host, host_bytes, part, strlen(part)) != NULL) {
+            return replay_file_venues[i];
+        }
+    }
+    return NULL;
+}
+
+static int replay_file_detect(struct replay_file *file, const char *path,
+                              char error_out[FEED_ERROR_BYTES_MAX])
+{
+    struct line_reader *reader = &file->reader;
+    const char *fault;
+    enum line_status status;
+    do {
+        status = line_reader_next(reader);
+    } while (status == LINE_READER_AGAIN);
+    if (status == LINE_READER_FAILED) {
+        return feed_fail(error_out, reader->error, "replay: cannot read %.200s: %s", path,
+                         strerror(-reader->error));
+    }
+    if (status == LINE_READER_END) {
+        return feed_fail(error_out, -EINVAL, "replay: %.200s is empty", path);
+    }
+    if (status != LINE_READER_LINE) {
+        return feed_fail(error_out, -EINVAL,
+                         "replay: %.200s begins with a line of over 16 MiB: it is no recording",
+                         path);
+    }
+    if (reader->text_bytes >= 2 && memcmp(reader->text, "\x1f\x8b", 2) == 0) {
+        return feed_fail(error_out, -EINVAL, "replay: %.200s is compressed; unpack it (gunzip)",
+                         path);
+    }
+    file->venue_ops = replay_file_venue_by_host(reader->text, reader->text_bytes);
+    if (file->venue_ops != NULL ||
+        csv_ticks_parse_header(&file->csv, reader->text, reader->text_bytes, &fault)) {
+        return 0;
+    }
+    return feed_fail(error_out, -EINVAL,
+                     "replay: cannot tell the format of %.200s: its first line names the host of "
+                     "no known venue, and as CSV %s; say format=coinbase, binance or csv",
+                     path, fault);
+}
+
+static int replay_file_set_format(struct replay_file *file,
+                                  const struct replay_file_options *options,
+                                  char error_out[FEED_ERROR_BYTES_MAX])
+{
+    const char *names[REPLAY_FILE_VENUE_COUNT + 2] = {"auto", "csv"};
+    file->venue_ops = NULL;
+    if (strcmp(options->format, "csv") == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < REPLAY_FILE_VENUE_COUNT; i++) {
+        names[2 + i] = replay_file_venues[i]->name;
+        if (strcmp(options->format, names[2 + i]) == 0) {
+            file->venue_ops = replay_file_venues[i];
+            return 0;
+        }
+    }
+    if (strcmp(options->format, "auto") == 0) {
+        return replay_file_detect(file, options->path, error_out);
+    }
+    const char *nearest = feed_nearest(options->format, names, REPLAY_FILE_VENUE_COUNT + 2);
+    return feed_fail(error_out, -EINVAL,
+                     "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, csv",
+                     options->format, nearest ? ", did you mean \"" : "", nearest ? nearest : "",
+                     nearest ? "\"?" : "");
+}
+
+/* Directs what is decoded from here on, counted from nothing. */
+static int replay_file_direct(struct replay_file *file, const struct feed_sink *sink,
+                              struct feed_counters *counters)
+{
+    file->sink = sink;
+    file->counters = counters;
+    file->ticks = (struct kind_counts){0};
+    venue_destroy(file->venue);
+    file->venue = NULL;
+    if (file->venue_ops == NULL) {
+        return 0;
+    }
+    return venue_create(&file->venue, file->venue_ops, file->suffix, sink, counters);
+}
+
+/* Decodes the first lines for nothing: a file of another format shall not pass for a quiet one. */
+static int replay_file_probe(struct replay_file *file, const char *path,
+                             char error_out[FEED_ERROR_BYTES_MAX])
+{
+    const char *first_fault = NULL;
+    uint64_t first_fault_line = 0;
+    uint64_t ts_ns;
+    for (uint32_t i = 0; i < REPLAY_FILE_PROBE_LINES_MAX;) {
+        enum replay_file_status status = replay_file_next(file, &ts_ns);
+        if (status == REPLAY_FILE_END || status == REPLAY_FILE_FAILED) {
+            break;
+        }
+        if (status == REPLAY_FILE_READY && replay_file_deliver(file, 0) != REPLAY_FILE_MALFORMED) {
+            return 0;
+        }
+        if (status == REPLAY_FILE_READY || status == REPLAY_FILE_MALFORMED) {
+            i++;
+            first_fault_line = first_fault == NULL ? file->reader.line_number : first_fault_line;
+            first_fault = first_fault == NULL ? file->fault : first_fault;
+        }
+    }
+    if (first_fault == NULL) {
+        return feed_fail(error_out, -EINVAL, "replay: %.200s holds no message or row", path);
+    }
+    return feed_fail(error_out, -EINVAL,
+                     "replay: %.200s is no %s recording: no good line among the first %d with "
+                     "data; line %" PRIu64 ": %s",
+                     path, file->venue_ops == NULL ? "csv" : file->venue_ops->name,
+                     REPLAY_FILE_PROBE_LINES_MAX, first_fault_line, first_fault);
+}
+
+static int replay_file_prepare(struct replay_file *file, const struct replay_file_options *options,
+                               char error_out[FEED_ERROR_BYTES_MAX])
+{
+    struct feed_counters unseen = {0};
+    int error = replay_file_set_format(file, options, error_out);
+    if (error < 0) {
+        return error;
+    }
+    if (replay_file_direct(file, &replay_file_probe_sink, &unseen) < 0) {
+        return feed_fail(error_out, -ENOMEM, "replay: no memory");
+    }
+    error = replay_file_rewind(file);
+    if (error == 0) {
+        error = replay_file_probe(file, options->path, error_out);
+        if (error < 0) {
+            return error;
+        }
+        error = replay_file_rewind(file);
+    }
+    if (error == 0) {
+        error = replay_file_direct(file, options->sink, options->counters);
+    }
+    return error == 0 ? 0 : feed_fail(error_out, error, "replay: %s", strerror(-error));
+}
+
+int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,
+                     char error_out[FEED_ERROR_BYTES_MAX])
+{
+    struct replay_file *file = calloc(1, sizeof *file);
+    if (file == NULL) {
+        return feed_fail(error_out, -ENOMEM, "replay: no memory");
+    }
+    file->suffix = options->suffix;
+    int error = line_reader_open(&file->reader, options->path);
+    if (error < 0) {
+        free(file);
+        return feed_fail(error_out, error, "replay: cannot open %.300s: %s", options->path,
+                         error == -EINVAL ? "it is no regular file" : strerror(-error));
+    }
+    error = replay_file_prepare(file, options, error_out);
+    if (error < 0) {
+        replay_file_close(file);
+        return error;
+    }
+    *file_out = file;
+    return 0;
+}
+
+void replay_file_close(struct replay_file *file)
+{
+    venue_destroy(file->venue);
+    line_reader_close(&file->reader);
+    free(file);
+}
+
+size_t replay_file_line_bytes(const struct replay_file *file)
+{
+    return file->reader.text_bytes;
+}
+
+uint64_t replay_file_line_number(const struct replay_file *file)
+{
+    return file->reader.line_number;
+}
+
+const char *replay_file_fault(const struct replay_file *file)
+{
+    return file->fault;
+}
+
+int replay_file_error(const struct replay_file *file)
+{
+    return file->reader.error;
+}
+
+void replay_file_summary(const struct replay_file *file, char *text, size_t text_bytes)
+{
+    char ticks[REPLAY_FILE_KINDS_BYTES_MAX];
+    char skipped[REPLAY_FILE_KINDS_BYTES_MAX] = "";
+    const struct feed_counters *counters = file->counters;
+    kind_counts_format(file->venue == NULL ? &file->ticks : &file->venue->ticks, ticks,
+                       sizeof ticks);
+    if (file->venue != NULL) {
+        kind_counts_format(&file->venue->skipped, skipped, sizeof skipped);
+    }
+    snprintf(text, text_bytes,
+             "%" PRIu64 " ticks%s%s%s, %" PRIu64 " skipped%s%s%s, %" PRIu64 " malformed, %" PRIu64
+             " holes",
+             counters->ticks, ticks[0] ? " (" : "", ticks, ticks[0] ? ")" : "", counters->skipped,
+             skipped[0] ? " (" : "", skipped, skipped[0] ? ")" : "", counters->malformed,
+             counters->holes);
+}

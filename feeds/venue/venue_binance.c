@@ -1,0 +1,201 @@
+#include "feeds/venue/venue_binance.h"
+
+#include <string.h>
+
+/* Counts a hole before this update of the book, and remembers where it ends. */
+static bool venue_binance_sequence(struct venue *venue, struct venue_symbol *symbol,
+                                   const json_t *data)
+{
+    uint64_t first;
+    uint64_t last;
+    uint64_t before;
+    bool has_before = json_object_get(data, "pu") != NULL;
+    if (!venue_integer(data, "U", &first) || !venue_integer(data, "u", &last) ||
+        (has_before && !venue_integer(data, "pu", &before))) {
+        return false;
+    }
+    if (symbol->sequence_stream == venue->stream) {
+        bool continues = has_before ? before == symbol->sequence : first == symbol->sequence + 1;
+        venue->counters->holes += !continues;
+        if (!continues) {
+            venue_lose(venue, symbol, MD_DEPTH);
+        }
+    }
+    symbol->sequence_stream = venue->stream;
+    symbol->sequence = last;
+    return true;
+}
+
+static enum venue_status venue_binance_depth(struct venue *venue, struct venue_symbol *symbol,
+                                             const json_t *data, struct md_update *update)
+{
+    update->type = MD_DEPTH;
+    update->depth = (struct md_depth){
+        .action = MD_DELTA,
+        .bids = venue->bids,
+        .asks = venue->asks,
+    };
+    if (!venue_levels(json_object_get(data, "b"), venue->bids, &update->depth.bid_count) ||
+        !venue_levels(json_object_get(data, "a"), venue->asks, &update->depth.ask_count)) {
+        return venue_fault(venue,
+                           "depthUpdate: b or a is no array of at most " VENUE_LEVELS_MAX_TEXT
+                           " [price, size]");
+    }
+    if (!venue_time_ms(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "depthUpdate: E is no time in milliseconds");
+    }
+    if (!venue_binance_sequence(venue, symbol, data)) {
+        return venue_fault(venue, "depthUpdate: U, u or pu is no integer");
+    }
+    return venue_publish(venue, symbol, "depthUpdate", update);
+}
+
+/* The best level of a side: both are 0 where the book is empty. */
+static bool venue_binance_best(const json_t *data, const char *price_key, const char *size_key,
+                               struct md_level *level, uint32_t *count_out)
+{
+    if (!venue_size(json_object_get(data, price_key), &level->price) ||
+        !venue_size(json_object_get(data, size_key), &level->size)) {
+        return false;
+    }
+    *count_out = level->price.mantissa > 0;
+    return true;
+}
+
+static enum venue_status venue_binance_book_ticker(struct venue *venue, struct venue_symbol *symbol,
+                                                   const json_t *data, struct md_update *update)
+{
+    struct md_quote *quote = &update->quote;
+    update->type = MD_QUOTE;
+    *quote = md_quote_none;
+    quote->bids = venue->bids;
+    quote->asks = venue->asks;
+    if (!venue_binance_best(data, "b", "B", venue->bids, &quote->bid_count) ||
+        !venue_binance_best(data, "a", "A", venue->asks, &quote->ask_count)) {
+        return venue_fault(venue, "bookTicker: b, B, a or A is no decimal string");
+    }
+    if (json_object_get(data, "E") != NULL && !venue_time_ms(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "bookTicker: E is no time in milliseconds");
+    }
+    return venue_publish(venue, symbol, "bookTicker", update);
+}
+
+static enum venue_status venue_binance_trade(struct venue *venue, struct venue_symbol *symbol,
+                                             const json_t *data, struct md_update *update)
+{
+    struct md_trade *trade = &update->trade;
+    const json_t *buyer_is_maker = json_object_get(data, "m");
+    update->type = MD_TRADE;
+    *trade = (struct md_trade){.has_id = true};
+
+    if (!venue_price(json_object_get(data, "p"), &trade->price) ||
+        !venue_size(json_object_get(data, "q"), &trade->size)) {
+        return venue_fault(venue, "aggTrade: p or q is no decimal string");
+    }
+    if (!json_is_boolean(buyer_is_maker)) {
+        return venue_fault(venue, "aggTrade: m is neither true nor false");
+    }
+    trade->side = json_is_true(buyer_is_maker) ? MD_SIDE_SELL : MD_SIDE_BUY;
+    if (!venue_integer(data, "a", &trade->id)) {
+        return venue_fault(venue, "aggTrade: a is no integer");
+    }
+    if (!venue_time_ms(data, "T", &update->ts_event_ns)) {
+        return venue_fault(venue, "aggTrade: T is no time in milliseconds");
+    }
+    return venue_publish(venue, symbol, "aggTrade", update);
+}
+
+/* "1m", "1h", "1M": a plain word, since it is told to clients as it is. */
+static bool venue_binance_is_interval(const char *text)
+{
+    static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t bytes = text == NULL ? 0 : strlen(text);
+    return bytes > 0 && bytes <= MD_INTERVAL_BYTES_MAX && strspn(text, plain) == bytes;
+}
+
+static bool venue_binance_candle(const json_t *kline, struct md_bar *bar)
+{
+    return venue_price(json_object_get(kline, "o"), &bar->open) &&
+           venue_price(json_object_get(kline, "h"), &bar->high) &&
+           venue_price(json_object_get(kline, "l"), &bar->low) &&
+           venue_price(json_object_get(kline, "c"), &bar->close) &&
+           venue_size(json_object_get(kline, "v"), &bar->volume) &&
+           venue_size(json_object_get(kline, "q"), &bar->turnover) &&
+           venue_integer(kline, "n", &bar->count);
+}
+
+static enum venue_status venue_binance_kline(struct venue *venue, struct venue_symbol *symbol,
+                                             const json_t *data, struct md_update *update)
+{
+    struct md_bar *bar = &update->bar;
+    const json_t *kline = json_object_get(data, "k");
+    const char *interval = venue_text(kline, "i");
+    const json_t *closed = json_object_get(kline, "x");
+    update->type = MD_BAR;
+    *bar = (struct md_bar){.has_count = true, .closed = json_is_true(closed)};
+
+    if (!venue_binance_is_interval(interval)) {
+        return venue_fault(venue, "kline: k.i is no interval");
+    }
+    strcpy(bar->interval, interval);
+    if (!venue_binance_candle(kline, bar)) {
+        return venue_fault(venue, "kline: one of k.o, h, l, c, v, q, n is missing or no number");
+    }
+    if (!json_is_boolean(closed)) {
+        return venue_fault(venue, "kline: k.x is neither true nor false");
+    }
+    if (!venue_time_ms(kline, "t", &bar->start_ns) ||
+        !venue_time_ms(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "kline: k.t or E is no time in milliseconds");
+    }
+    return venue_publish(venue, symbol, "kline", update);
+}
+
+/* The name of what a message is: its event, or what its stream is called after the '@'; a bare
+ * bookTicker of spot has neither and is known by its fields. NULL: not even a name. */
+static const char *venue_binance_kind(const json_t *data, const char *stream)
+{
+    const char *event = venue_text(data, "e");
+    const char *at = stream == NULL ? NULL : strchr(stream, '@');
+    if (event != NULL) {
+        return event;
+    }
+    if (at != NULL) {
+        return stream[0] == '!' ? stream : at + 1; /* "!ticker@arr" is of all symbols. */
+    }
+    if (venue_text(data, "b") != NULL && venue_text(data, "B") != NULL &&
+        venue_text(data, "a") != NULL && venue_text(data, "A") != NULL) {
+        return "bookTicker";
+    }
+    if (json_object_get(data, "result") != NULL || json_object_get(data, "error") != NULL) {
+        return "response";
+    }
+    return stream;
+}
+
+static enum venue_status venue_binance_decode(struct venue *venue, const json_t *message,
+                                              uint64_t ts_recv_ns)
+{
+    static const struct venue_kind kinds[] = {
+        {"depthUpdate", MD_DEPTH, venue_binance_depth},
+        {"bookTicker", MD_QUOTE, venue_binance_book_ticker},
+        {"aggTrade", MD_TRADE, venue_binance_trade},
+        {"kline", MD_BAR, venue_binance_kline},
+    };
+    const char *stream = venue_text(message, "stream");
+    const json_t *data = stream == NULL ? message : json_object_get(message, "data");
+    const char *kind = venue_binance_kind(data, stream);
+    if (data == NULL || kind == NULL) {
+        return venue_fault(venue, "it is neither {\"stream\":..,\"data\":..} nor an event");
+    }
+    return venue_decode_kind(venue, kinds, sizeof kinds / sizeof kinds[0], kind, data, ts_recv_ns);
+}
+
+const struct venue_ops venue_binance = {
+    .name = "binance",
+    .host_part = "binance",
+    .suffix = "BINANCE",
+    .symbol_key = "s",
+    .symbol_fault = "s is no symbol",
+    .decode = venue_binance_decode,
+};

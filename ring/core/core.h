@@ -1,0 +1,300 @@
+/*
+ * core: one thread, one ring, its listeners, its conns and their subscriptions.
+ *
+ * Owner    src creates cores before their threads start, and destroys them after they joined.
+ * Threads  core_run: the core's own thread, which everything else named core_conn_* and
+ *          core_subscribe etc. belongs to as well (they are called from the ops below).
+ *          core_wake, core_stop: any thread.
+ * Memory   Sized and touched at creation from the limits; subscriptions, control bytes and the
+ *          halves of messages come from bounded pools that are touched when first used.
+ * Units    Times are CLOCK_MONOTONIC nanoseconds, unless their name says wall_ns.
+ * Errors   0 or a negative errno.
+ *
+ * A conn is named by its index, which is reused after ops.on_close. It knows channel numbers and
+ * groups (a frame's group is its data type), never symbols.
+ */
+#ifndef RINGCAST_RING_CORE_H
+#define RINGCAST_RING_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/board/counters.h"
+#include "ring/board/frame_log.h"
+#include "ring/core/core_ops.h"
+
+#define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
+#define CORE_GROUPS_MAX 6
+#define CORE_LISTENERS_MAX 4
+#define CORE_ENCODINGS_MAX 4
+#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, inflated; told in WELCOME */
+#define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
+#define CORE_OUT_POOL_BYTES (64 * MIB)
+#define CORE_PEER_TEXT_BYTES_MAX 64
+#define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
+#define CORE_REPLAYS_MAX 64               /* at a time; one for a conn */
+
+/* What messages cost is counted in units of about 25 ns. One client's take so many at a time. */
+#define CORE_SLICE_UNITS 4000
+
+/* A listening socket: made by src on the main thread (listener.h), used by one core. */
+struct core_listener {
+    int fd;
+    bool is_unix;
+};
+
+/* What a plain GET of its path is answered with; its bytes are copied. */
+struct core_document {
+    const char *path; /* NULL: none */
+    const char *content_type;
+    const char *bytes;
+    size_t bytes_count;
+};
+
+struct core_time {
+    uint64_t now_ns;  /* CLOCK_MONOTONIC */
+    uint64_t wall_ns; /* CLOCK_REALTIME */
+};
+
+enum core_encoding_number {
+    CORE_ENCODING_JSON,
+    CORE_ENCODING_SBE,
+    CORE_ENCODING_JSON_DEFLATE,
+};
+
+/* How frames are written: each encoding has a log of its own, and each conn one encoding. All but
+ * the first are written only while there are conns for them: a conn that asks for one that is not
+ * waits with its handshake until it is. */
+struct core_encoding {
+    struct frame_log *log;
+    _Atomic uint32_t conn_count; /* Conns that have it or wait for it. Written by the cores. */
+    /* Grows when the writer begins and when it ends: odd while frames are written. The log was
+     * cleared before it begins (frame_log_clear). */
+    _Atomic uint32_t run;
+    /* Set before it begins: its frames from first on are, one for one, those of the first
+     * encoding's log from json_first on. */
+    _Atomic uint64_t first;
+    _Atomic uint64_t json_first;
+    bool takes_json; /* Constant: its conns may be sent frames of the first encoding, too. */
+};
+
+static inline bool core_encoding_is_written(uint32_t run)
+{
+    return run % 2 == 1;
+}
+
+struct engine;
+struct engine_options;
+
+struct core_options {
+    uint32_t index;                 /* of the core: its reader number in the log */
+    int cpu;                        /* to pin the thread to; -1: not pinned */
+    uint32_t conn_count_max;        /* global limit: the slab holds them all */
+    _Atomic uint32_t *conn_count;   /* open, all cores together */
+    uint32_t open_count_max;        /* of conn_count; 0: conn_count_max + CORE_SPARE_CONNS. Fewer,
+                                       when descriptors are short: the others wait unaccepted */
+    _Atomic uint32_t *place_count;  /* of these, asked to come in and may: up to conn_count_max */
+    uint64_t heartbeat_interval_ns; /* WebSocket ping; two missed answers close with 4109 */
+    uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
+    uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
+    uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
+    uint32_t zero_copy_bytes;       /* longer stretches of the log are lent; 0: none */
+    uint32_t message_bytes_max;     /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
+    uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
+    size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
+    bool busy_poll;
+    struct core_listener listeners[CORE_LISTENERS_MAX];
+    uint32_t listener_count;
+    struct core_document document;
+    struct core_encoding *encodings; /* shared by all cores; the first is always written */
+    uint32_t encoding_count;
+    struct core_counters *counters;
+    const struct core_ops *ops;
+    void *context;
+    /* For tests; NULL: io_uring and the real clocks. */
+    int (*open_engine)(struct engine *engine, const struct engine_options *options,
+                       char *error_out);
+    void (*clock)(void *context, struct core_time *time_out);
+};
+
+/* What core_create touches at once, except for a few MiB. */
+uint64_t core_memory_bytes(uint32_t conn_count_max);
+
+/* error_out: on failure, what forbids it and what to do. */
+int core_create(struct core **core_out, const struct core_options *options, char *error_out,
+                size_t error_bytes);
+void core_destroy(struct core *core);
+
+/* Runs until core_stop; conns then get a Close frame (1001; 4201 after core_drain) and at most
+ * 500 ms. */
+int core_run(struct core *core);
+void core_stop(struct core *core);
+
+/* Any thread, once. From now on who comes is answered 503. Conns are told (ops.on_drain), go on to
+ * get their frames, and are closed with 4201 one after the other, evenly up to end_ns; who is
+ * behind at its turn, when it has caught up. */
+void core_drain(struct core *core, uint64_t end_ns);
+
+/* Tells a core that the log's head moved. The caller has published the head before. Returns
+ * whether the core slept (and was woken). waker: an engine of the calling thread. */
+bool core_wake(struct core *core, struct engine *waker);
+
+/* ---- For the ops, on the core's thread ---- */
+
+/* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
+ * pool is closed with 4108. */
+void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
+
+/* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
+ * fails, as above. */
+void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t bytes_count);
+/* Whether all of that was taken by the kernel. */
+bool core_has_drained(struct core *core, uint32_t conn);
+
+/* Whether this conn's share in the pool has room for so many bytes. Nothing else asks for it. */
+bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
+
+/* What is done for a conn's message costs so many units; and whether the rest is to wait. */
+void core_spend(struct core *core, uint32_t units);
+bool core_slice_is_over(const struct core *core);
+/* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
+ * its frames wait in the log. May end the conn; of one that closes it is dropped at once. */
+void core_hold(struct core *core, uint32_t conn);
+
+/* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */
+void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);
+
+/* 0: subscribed. 1: it was already, and nothing is changed. snapshot: the newest frame, if it is
+ * a full image, is sent before live ones. tag: a byte of the caller's, kept with it.
+ * -ENOSPC: the core's subscriptions are used up. */
+int core_subscribe(struct core *core, uint32_t conn, uint32_t channel, uint32_t group,
+                   enum lag_policy policy, bool snapshot, uint8_t tag);
+/* Whether core_subscribe with a snapshot would send one at once: the newest frame is an image of
+ * its own, and nothing waits for this conn. */
+bool core_gets_image(struct core *core, uint32_t conn, uint32_t channel);
+/* 0, or -ENOENT. */
+int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
+/* The tag of a subscription to this very channel, or -ENOENT. */
+int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
+/* Changes a subscription that exists. */
+void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
+                           enum lag_policy policy, uint8_t tag);
+
+/* How far behind a conn may be before the policy of a subscription that exists is applied, lap or
+ * not; 0: any. Of a policy that conflates it changes nothing. */
+void core_set_max_lag(struct core *core, uint32_t conn, uint32_t channel, uint16_t max_lag_ms);
+void core_set_group_max_lag(struct core *core, uint32_t conn, uint32_t group, uint16_t max_lag_ms);
+uint16_t core_max_lag(struct core *core, uint32_t conn, uint32_t channel);
+uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
+
+/* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
+ * is in the first encoding's log, and will be sent before live ones (and once: whatever the policy,
+ * what the log passes meanwhile is reported by GAP). 1: not all is there; GAP reports the hole, and
+ * the newest frame follows it if it is a full image. -ERANGE: nobody can have got that seq.
+ * -ENOSPC: no room. */
+struct core_resume {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy;
+    uint8_t tag;
+    bool is_same_epoch; /* false: seq means nothing; GAP begins with 1 */
+    uint64_t seq;
+};
+int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
+
+/* Sends the frames of some channels again, from a seq (of one channel) or a time of publication on,
+ * in the order of the first encoding's log. -ERANGE: not all of them are there any more. -EINVAL:
+ * there is nothing yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
+struct core_replay {
+    bool is_by_seq;
+    uint64_t from; /* a seq, or nanoseconds */
+    uint64_t to;   /* of the same kind, inclusive; 0: up to now, then on with live frames */
+    double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
+};
+struct core_replayed {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy; /* for what follows; so are the next two */
+    uint8_t tag;
+    uint16_t max_lag_ms;
+    uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
+    int result;        /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
+};
+/* channels: in the order of their numbers, each once; copied. */
+int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
+                const struct core_replayed *channels, uint32_t count);
+/* Ends it, if there is one, without on_replay_end. */
+void core_stop_replay(struct core *core, uint32_t conn);
+/* Removes the channels from a conn's replay for which keeps() returns false, and returns how many.
+ * Nothing more of them is sent. A replay without channels ends in the next turn (on_replay_end). */
+uint32_t core_limit_replay(struct core *core, uint32_t conn,
+                           bool (*keeps)(void *context, uint32_t channel), void *context);
+/* All frames that were published later can be had again; nanoseconds. */
+uint64_t core_log_begins_ns(struct core *core);
+
+/* The newest frames of channels, as they were sent. Of a channel that the conn gets but is behind
+ * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too
+ * much waits for this conn. They are valid until core_send_snapshots, which is to follow, with what
+ * core_find_snapshots returned; the answer may be sent in between. */
+struct core_snapshot {
+    uint32_t channel;
+    uint32_t group;
+    int error;
+    uint32_t frame_bytes;
+    uint64_t as_of; /* its seq */
+    const uint8_t *frame;
+};
+uint64_t core_find_snapshots(struct core *core, uint32_t conn, struct core_snapshot *snapshots,
+                             uint32_t count);
+void core_send_snapshots(struct core *core, uint32_t conn, const struct core_snapshot *snapshots,
+                         uint32_t count, uint64_t pinned);
+
+/* A subscription to every channel of a group, present and future. A channel subscribed both ways
+ * has the exact subscription's policy and its frames come once. */
+int core_subscribe_group(struct core *core, uint32_t conn, uint32_t group, enum lag_policy policy,
+                         bool snapshot);
+int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
+
+/* enum core_encoding_number; chosen before ops.on_open. */
+uint32_t core_conn_encoding(struct core *core, uint32_t conn);
+
+/* Who subscribes to a whole group in an encoding: places count from 0, and change when one leaves.
+ */
+uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
+uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
+
+/* The seq of the next live frame of a channel, as seen by this core for that conn. */
+uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
+
+/* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
+uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
+
+/* Whether this conn was sent all its frames before core_next_seq. */
+bool core_conn_is_current(struct core *core, uint32_t conn);
+
+/* A system call. */
+void core_conn_lag(struct core *core, uint32_t conn, struct core_lag *lag_out);
+
+/* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves
+ * *turn on (0 at the start; wraps). Returns how many. */
+uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
+                            uint32_t *channels_out, uint32_t max);
+
+/* "127.0.0.1:5123", "[::1]:5123" or "unix"; a system call. */
+void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TEXT_BYTES_MAX]);
+
+/* The same in numbers; a system call. A peer that is gone: the address ::. */
+void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
+
+struct core_conn_stats {
+    uint64_t frames_sent, frames_lost, frames_conflated;
+    uint32_t subscription_count; /* exact ones and groups */
+    uint32_t round_trip_us;      /* of the last ping; 0: not known */
+    uint32_t encoding;           /* enum core_encoding_number */
+};
+void core_conn_stats(struct core *core, uint32_t conn, struct core_conn_stats *stats_out);
+
+uint32_t core_index(const struct core *core);
+
+#endif

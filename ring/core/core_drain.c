@@ -1,0 +1,85 @@
+/* The end that is announced: conns are told, and let go one after the other. */
+#include "ring/core/core_state.h"
+
+#define CORE_DRAIN_CONNS_PER_TURN 256 /* told at a time, so that frames go on meanwhile */
+#define CORE_DRAIN_RETRY_NS (20 * NS_PER_MS)
+
+void core_drain(struct core *core, uint64_t end_ns)
+{
+    atomic_store_explicit(&core->drain_end_wanted_ns, end_ns, memory_order_release);
+}
+
+static void core_drain_begin(struct core *core, uint64_t end_ns)
+{
+    core->drain_began_ns = core->time.now_ns;
+    core->drain_end_ns = end_ns > core->time.now_ns ? end_ns : core->time.now_ns;
+    core->drain_conn_count = counter_get(&core->counters->conns_streaming);
+}
+
+/* The middle of the place'th of as many parts of the window as there are conns. */
+static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
+{
+    uint64_t window_ns = core->drain_end_ns - core->drain_began_ns;
+    uint64_t slot_ns =
+        (uint64_t)((unsigned __int128)window_ns * (2 * place + 1) / (2 * core->drain_conn_count));
+    return core->drain_began_ns + (slot_ns < window_ns ? slot_ns : window_ns);
+}
+
+static void core_drain_tell(struct core *core, struct conn *conn)
+{
+    uint64_t now_ns = core->time.now_ns;
+    conn->next_ping_ns = core_drain_slot_ns(core, core->drain_told_count++);
+    uint64_t close_ns = conn->next_ping_ns > now_ns ? conn->next_ping_ns - now_ns : 0;
+    uint64_t end_ns = core->drain_end_ns > now_ns ? core->drain_end_ns - now_ns : 0;
+    if (conn->mode != CONN_STUCK) { /* Else it is looked at soon anyway. */
+        timer_arm(&core->wheel, &conn->timer, core_drain_check_ns(core, conn));
+    }
+    core->options.ops->on_drain(core->options.context, core, conn_index(core, conn), close_ns,
+                                end_ns);
+}
+
+bool core_drain_go_on(struct core *core)
+{
+    if (core->drain_end_ns == 0) {
+        uint64_t end_ns = atomic_load_explicit(&core->drain_end_wanted_ns, memory_order_acquire);
+        if (end_ns == 0) {
+            return false;
+        }
+        core_drain_begin(core, end_ns);
+    }
+    for (uint32_t told = 0; core->drain_next < core->slab_count;) {
+        if (told == CORE_DRAIN_CONNS_PER_TURN) {
+            return true;
+        }
+        struct conn *conn = core_conn(core, core->drain_next++);
+        if (conn->state == CONN_STREAMING) {
+            core_drain_tell(core, conn);
+            told++;
+        }
+    }
+    return false;
+}
+
+bool core_drain_has_told(const struct core *core, const struct conn *conn)
+{
+    return core->drain_end_ns != 0 && conn_index(core, conn) < core->drain_next;
+}
+
+uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn)
+{
+    uint64_t check_ns = core->time.now_ns + CONN_TICK_NS;
+    return core_drain_has_told(core, conn) && conn->next_ping_ns < check_ns ? conn->next_ping_ns
+                                                                            : check_ns;
+}
+
+void core_drain_close(struct core *core, struct conn *conn)
+{
+    uint64_t now_ns = core->time.now_ns;
+    if (!conn_is_current(conn) && now_ns < core->drain_end_ns) {
+        uint64_t again_ns = now_ns + CORE_DRAIN_RETRY_NS;
+        conn->next_ping_ns = again_ns < core->drain_end_ns ? again_ns : core->drain_end_ns;
+        return;
+    }
+    counter_add(&core->counters->closed_drain, 1);
+    conn_close(core, conn, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
+}

@@ -1,0 +1,26 @@
+/*
+ * lag: how far a conn is behind, and what holds it up.
+ *
+ * Owner    A core. Threads: its own.
+ * Errors   None: what the kernel does not tell counts as the client's fault.
+ * Source   struct tcp_info of linux/tcp.h.
+ */
+#ifndef RINGCAST_RING_LAG_H
+#define RINGCAST_RING_LAG_H
+
+#include "ring/link/conn.h"
+
+struct tcp_info;
+
+/* Whose fault it is, by how the socket stands now; else by how it stood, since it was opened, while
+ * there was something to send. Pure. */
+enum lag_cause lag_cause_of(const struct tcp_info *info, uint64_t behind_ms);
+
+/* A system call, for TCP. Pins what it looks at, unless something older is pinned. */
+void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out);
+
+/* Has the client told once that it has used up half of what it may lag, until it has caught up. Its
+ * cursor is pinned, behind_ns the age of the frame there. */
+void lag_check(struct core *core, struct conn *conn, uint64_t behind_ns);
+
+#endif

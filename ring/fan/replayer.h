@@ -1,0 +1,44 @@
+/*
+ * replayer: history on a live conn. A replay is a stretch of the first encoding's log (JSON's) and
+ * some channels of it; where the conn's own log has the same ticks, they are sent from there. It is
+ * sent beside live frames, whose order and lag it never touches: only while its conn is pushed and
+ * has got all that is due, REPLAYER_BYTES_MAX of one and REPLAYER_TURN_BYTES_MAX of all in a turn
+ * of the core. Its channels are not subscribed meanwhile. At its end, unless it was given one, they
+ * are, from where it ended on (core_resume), so that live frames follow without a hole.
+ *
+ * Owner    A core. Threads: its own.
+ * Memory   CORE_REPLAYS_MAX records; the list of channels is allocated for each.
+ */
+#ifndef RINGCAST_RING_REPLAYER_H
+#define RINGCAST_RING_REPLAYER_H
+
+#include "ring/core/core_state.h"
+
+#define REPLAYER_BYTES_MAX (64 * KIB)
+#define REPLAYER_TURN_BYTES_MAX (256 * KIB)
+#define REPLAYER_FRAMES_MAX 4096 /* looked at for one and turn */
+#define REPLAYER_LOOK_BYTES 16   /* what a frame that is looked at counts for, of the turn */
+#define REPLAYER_RECODE_FACTOR 4 /* what is put into another encoding counts for so many times */
+#define REPLAYER_IOVS_MAX 256
+
+struct replay {
+    uint32_t conn; /* CONN_NONE: the record is free */
+    uint32_t channel_count;
+    struct core_replayed *channels; /* by number */
+    struct core_replay wanted;
+    uint64_t cursor;   /* index of the next frame to look at; with seek_at, not known yet, */
+    uint64_t end;      /* and after the last: both in the JSON log */
+    uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct conn_history */
+    uint64_t base_ns;  /* ts_pub of the first frame, */
+    uint64_t began_ns; /* which was due then, by core->time.now_ns; 0: none yet */
+};
+
+/* Sends what is due of all; sets core->replay_due_ns. */
+void replayer_run(struct core *core);
+/* All before an index of a stream's log, its own or JSON's. */
+void replayer_on_sent(struct core *core, struct conn *conn, const struct core_stream *stream,
+                      uint64_t to);
+/* A conn ends. */
+void replayer_forget(struct core *core, struct conn *conn);
+
+#endif

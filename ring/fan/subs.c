@@ -1,0 +1,206 @@
+#include "ring/fan/subs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "codec/base/check.h"
+
+#define SUBS_HASH_START 1024
+
+static void *subs_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+int subs_init(struct subs *subs, uint32_t channel_count_max)
+{
+    *subs = (struct subs){.fresh = 1, .channel_count_max = channel_count_max};
+    subs->records = subs_map(SUBS_MAX * sizeof *subs->records);
+    subs->channels = subs_map(channel_count_max * sizeof *subs->channels);
+    subs->hash = calloc(SUBS_HASH_START, sizeof *subs->hash);
+    subs->hash_mask = SUBS_HASH_START - 1;
+    if (subs->records == NULL || subs->channels == NULL || subs->hash == NULL) {
+        subs_deinit(subs);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void subs_deinit(struct subs *subs)
+{
+    if (subs->channels != NULL) {
+        for (uint32_t channel = 0; channel < subs->channel_count_max; channel++) {
+            free(subs->channels[channel].entries);
+        }
+        munmap(subs->channels, subs->channel_count_max * sizeof *subs->channels);
+    }
+    if (subs->records != NULL) {
+        munmap(subs->records, SUBS_MAX * sizeof *subs->records);
+    }
+    free(subs->hash);
+}
+
+static uint32_t subs_hash(const struct subs *subs, uint32_t conn, uint32_t channel)
+{
+    uint64_t key = (uint64_t)conn << 32 | channel;
+    return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & subs->hash_mask;
+}
+
+uint32_t subs_find(const struct subs *subs, uint32_t conn, uint32_t channel)
+{
+    /* Ends: the hash is never more than half full. */
+    for (uint32_t at = subs_hash(subs, conn, channel);; at = (at + 1) & subs->hash_mask) {
+        uint32_t sub = subs->hash[at];
+        if (sub == SUB_NONE ||
+            (subs->records[sub].conn == conn && subs->records[sub].channel == channel)) {
+            return sub;
+        }
+    }
+}
+
+static void subs_hash_insert(struct subs *subs, uint32_t sub)
+{
+    const struct sub *record = &subs->records[sub];
+    uint32_t at = subs_hash(subs, record->conn, record->channel);
+    while (subs->hash[at] != SUB_NONE) {
+        at = (at + 1) & subs->hash_mask;
+    }
+    subs->hash[at] = sub;
+}
+
+static int subs_hash_grow(struct subs *subs)
+{
+    uint32_t old_count = subs->hash_mask + 1;
+    uint32_t *old_hash = subs->hash;
+    uint32_t *hash = calloc((size_t)old_count * 2, sizeof *hash);
+    if (hash == NULL) {
+        return -ENOSPC;
+    }
+    subs->hash = hash;
+    subs->hash_mask = old_count * 2 - 1;
+    for (uint32_t at = 0; at < old_count; at++) {
+        if (old_hash[at] != SUB_NONE) {
+            subs_hash_insert(subs, old_hash[at]);
+        }
+    }
+    free(old_hash);
+    return 0;
+}
+
+/* Moves later entries of the run back into the hole, so that no tombstone is needed. */
+static void subs_hash_remove(struct subs *subs, uint32_t sub)
+{
+    const struct sub *record = &subs->records[sub];
+    uint32_t hole = subs_hash(subs, record->conn, record->channel);
+    while (subs->hash[hole] != sub) {
+        assert_always(subs->hash[hole] != SUB_NONE);
+        hole = (hole + 1) & subs->hash_mask;
+    }
+    for (uint32_t at = (hole + 1) & subs->hash_mask; subs->hash[at] != SUB_NONE;
+         at = (at + 1) & subs->hash_mask) {
+        const struct sub *moved = &subs->records[subs->hash[at]];
+        uint32_t home = subs_hash(subs, moved->conn, moved->channel);
+        if (((at - home) & subs->hash_mask) >= ((at - hole) & subs->hash_mask)) {
+            subs->hash[hole] = subs->hash[at];
+            hole = at;
+        }
+    }
+    subs->hash[hole] = SUB_NONE;
+}
+
+int sub_list_add(struct sub_list *list, struct sub_entry entry, uint32_t *place_out)
+{
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
+        struct sub_entry *entries = realloc(list->entries, capacity * sizeof *entries);
+        if (entries == NULL) {
+            return -ENOSPC;
+        }
+        list->entries = entries;
+        list->capacity = capacity;
+    }
+    *place_out = list->count;
+    list->entries[list->count++] = entry;
+    return 0;
+}
+
+struct sub_entry sub_list_remove(struct sub_list *list, uint32_t place)
+{
+    assert_always(place < list->count);
+    list->count--;
+    if (place == list->count) {
+        return (struct sub_entry){.conn = UINT32_MAX};
+    }
+    list->entries[place] = list->entries[list->count];
+    return list->entries[place];
+}
+
+static uint32_t subs_take(struct subs *subs)
+{
+    uint32_t sub = subs->free_first;
+    if (sub != SUB_NONE) {
+        subs->free_first = subs->records[sub].conn_next;
+    } else {
+        sub = subs->fresh++;
+    }
+    subs->count++;
+    return sub;
+}
+
+static void subs_give(struct subs *subs, uint32_t sub)
+{
+    subs->records[sub].conn_next = subs->free_first;
+    subs->free_first = sub;
+    subs->count--;
+}
+
+int subs_add(struct subs *subs, uint32_t conn, uint32_t channel, uint32_t *conn_first,
+             uint32_t *sub_out)
+{
+    assert_always(channel < subs->channel_count_max);
+    if (subs->free_first == SUB_NONE && subs->fresh == SUBS_MAX) {
+        return -ENOSPC;
+    }
+    if ((subs->count + 1) * 2 > subs->hash_mask + 1 && subs_hash_grow(subs) < 0) {
+        return -ENOSPC;
+    }
+    uint32_t sub = subs_take(subs);
+    struct sub *record = &subs->records[sub];
+    *record = (struct sub){.conn = conn, .channel = channel};
+    struct sub_entry entry = {.conn = conn, .sub = sub};
+    int error = sub_list_add(&subs->channels[channel], entry, &record->place);
+    if (error < 0) {
+        subs_give(subs, sub);
+        return error;
+    }
+    record->conn_next = *conn_first;
+    if (*conn_first != SUB_NONE) {
+        subs->records[*conn_first].conn_prev = sub;
+    }
+    *conn_first = sub;
+    subs_hash_insert(subs, sub);
+    *sub_out = sub;
+    return 0;
+}
+
+void subs_remove(struct subs *subs, uint32_t sub, uint32_t *conn_first)
+{
+    struct sub *record = &subs->records[sub];
+    subs_hash_remove(subs, sub);
+    struct sub_entry moved = sub_list_remove(&subs->channels[record->channel], record->place);
+    if (moved.conn != UINT32_MAX) {
+        subs->records[moved.sub].place = record->place;
+    }
+    if (record->conn_prev != SUB_NONE) {
+        subs->records[record->conn_prev].conn_next = record->conn_next;
+    } else {
+        *conn_first = record->conn_next;
+    }
+    if (record->conn_next != SUB_NONE) {
+        subs->records[record->conn_next].conn_prev = record->conn_prev;
+    }
+    subs_give(subs, sub);
+}

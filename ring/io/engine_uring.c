@@ -1,0 +1,197 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "ring/io/engine.h"
+
+#define ENGINE_RECV_GROUP 0
+
+static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
+{
+    int result;
+    if (timeout_ns == 0) {
+        result = io_uring_submit_and_get_events(&engine->ring);
+    } else {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec timeout = {
+            .tv_sec = (int64_t)(timeout_ns / NS_PER_SECOND),
+            .tv_nsec = (long long)(timeout_ns % NS_PER_SECOND),
+        };
+        result = io_uring_submit_and_wait_timeout(
+            &engine->ring, &cqe, 1, timeout_ns == ENGINE_WAIT_FOREVER ? NULL : &timeout, NULL);
+    }
+    if (result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN ||
+        result == -EBUSY) {
+        return 0; /* -EAGAIN, -EBUSY: the kernel is short of memory or the CQ is full; the caller
+                     reaps and enters again. */
+    }
+    return result;
+}
+
+static void engine_uring_close(struct engine *engine)
+{
+    io_uring_queue_exit(&engine->ring);
+    if (engine->recv_ring != NULL) {
+        munmap(engine->recv_ring, engine->recv_buffer_count * sizeof(struct io_uring_buf));
+        munmap(engine->recv_buffers, (size_t)engine->recv_buffer_count * engine->recv_buffer_bytes);
+    }
+}
+
+void engine_uring_explain(int error, char *text, size_t text_bytes)
+{
+    const char *words;
+    switch (-error) {
+    case EPERM:
+        words =
+            "io_uring is forbidden here: by the sysctl kernel.io_uring_disabled (see it with "
+            "`sysctl kernel.io_uring_disabled`; 0 allows everybody, 1 root and the group "
+            "kernel.io_uring_group), or by a seccomp profile (containers: allow io_uring_setup, "
+            "io_uring_enter and io_uring_register in a profile of your own)";
+        break;
+    case ENOSYS:
+        words = "this kernel has no io_uring, or a seccomp filter hides it: ringcast needs Linux "
+                "6.1 or newer with CONFIG_IO_URING, and in containers a seccomp profile that "
+                "allows io_uring_setup, io_uring_enter and io_uring_register";
+        break;
+    case ENOMEM:
+        words = "no memory for the ring: the limit on locked memory is too small (see `ulimit -l`;"
+                " raise it with LimitMEMLOCK= in systemd, --ulimit memlock=-1 in containers, or "
+                "/etc/security/limits.conf), or memory is short";
+        break;
+    case EINVAL:
+        words = "this kernel refuses every ring set-up ringcast knows: it needs Linux 6.1 or newer";
+        break;
+    case EMFILE:
+    case ENFILE:
+        words = "too many open files: raise `ulimit -n` (LimitNOFILE= in systemd)";
+        break;
+    default:
+        words = "unexpected";
+        break;
+    }
+    snprintf(text, text_bytes, "io_uring: %s: %s", strerror(-error), words);
+}
+
+struct engine_rung {
+    uint32_t flags;
+    const char *mode;
+};
+
+/* Newest first. Kernels from 6.1 take the first; the others are for what is patched or filtered. */
+static const struct engine_rung engine_rungs[] = {
+    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "single issuer, deferred task work"},
+    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, "single issuer, cooperative"},
+    {0, "plain"},
+};
+
+static int engine_uring_setup(struct engine *engine, const struct engine_options *options)
+{
+    int error = -EINVAL;
+    uint32_t sq_entries = options->sq_entries;
+    uint32_t cq_entries = options->cq_entries;
+    for (size_t rung = 0; rung < sizeof engine_rungs / sizeof engine_rungs[0];) {
+        struct io_uring_params params = {
+            .flags = engine_rungs[rung].flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                     IORING_SETUP_R_DISABLED,
+            .cq_entries = cq_entries,
+        };
+        error = io_uring_queue_init_params(sq_entries, &engine->ring, &params);
+        if (error == 0) {
+            engine->mode = engine_rungs[rung].mode;
+            return 0;
+        }
+        if (error == -EINVAL) {
+            rung++;
+        } else if (error == -ENOMEM && cq_entries > 4 * sq_entries) {
+            cq_entries /= 2; /* Large rings may fail where memory is fragmented or charged. */
+        } else {
+            return error;
+        }
+    }
+    return error;
+}
+
+static void *engine_map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int engine_uring_add_recv_buffers(struct engine *engine,
+                                         const struct engine_options *options)
+{
+    uint32_t count = options->recv_buffer_count;
+    assert_always(bytes_is_power_of_two(count));
+    size_t ring_bytes = count * sizeof(struct io_uring_buf);
+    size_t buffers_bytes = (size_t)count * options->recv_buffer_bytes;
+    struct io_uring_buf_ring *ring = engine_map(ring_bytes);
+    uint8_t *buffers = engine_map(buffers_bytes);
+    int error = -ENOMEM;
+    if (ring == NULL || buffers == NULL) {
+        goto unmap;
+    }
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)ring,
+        .ring_entries = count,
+        .bgid = ENGINE_RECV_GROUP,
+    };
+    error = io_uring_register_buf_ring(&engine->ring, &registration, 0);
+    if (error < 0) {
+        goto unmap;
+    }
+    io_uring_buf_ring_init(ring);
+    for (uint32_t buffer = 0; buffer < count; buffer++) {
+        io_uring_buf_ring_add(ring, buffers + (size_t)buffer * options->recv_buffer_bytes,
+                              options->recv_buffer_bytes, (unsigned short)buffer,
+                              io_uring_buf_ring_mask(count), (int)buffer);
+    }
+    io_uring_buf_ring_advance(ring, (int)count);
+    engine->recv_ring = ring;
+    engine->recv_buffers = buffers;
+    engine->recv_buffer_count = count;
+    engine->recv_buffer_bytes = options->recv_buffer_bytes;
+    return 0;
+
+unmap:
+    if (buffers != NULL) {
+        munmap(buffers, buffers_bytes);
+    }
+    if (ring != NULL) {
+        munmap(ring, ring_bytes);
+    }
+    return error;
+}
+
+int engine_uring_open(struct engine *engine, const struct engine_options *options,
+                      char error_out[ENGINE_ERROR_BYTES_MAX])
+{
+    *engine = (struct engine){.enter = engine_uring_enter, .close = engine_uring_close};
+    int error = engine_uring_setup(engine, options);
+    if (error < 0) {
+        engine_uring_explain(error, error_out, ENGINE_ERROR_BYTES_MAX);
+        return error;
+    }
+    io_uring_ring_dontfork(&engine->ring);
+    if (options->recv_buffer_count == 0) {
+        return 0;
+    }
+    error = engine_uring_add_recv_buffers(engine, options);
+    if (error < 0) {
+        engine_uring_explain(error, error_out, ENGINE_ERROR_BYTES_MAX);
+        io_uring_queue_exit(&engine->ring);
+    }
+    return error;
+}
+
+int engine_uring_enable(struct engine *engine)
+{
+    /* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
+    return io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}

@@ -1,0 +1,148 @@
+#include "ring/link/out_pool.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "codec/base/check.h"
+
+int out_pool_init(struct out_pool *pool, size_t bytes)
+{
+    assert_always(bytes >= OUT_POOL_BYTES_TOUCHED);
+    void *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (blocks == MAP_FAILED) {
+        return -errno;
+    }
+    memset(blocks, 0, OUT_POOL_BYTES_TOUCHED);
+    *pool = (struct out_pool){
+        .blocks = blocks,
+        .block_count = (uint32_t)(bytes / OUT_BLOCK_BYTES),
+        .free_first = OUT_NONE,
+        .free_count = (uint32_t)(bytes / OUT_BLOCK_BYTES),
+    };
+    return 0;
+}
+
+void out_pool_deinit(struct out_pool *pool)
+{
+    munmap(pool->blocks, (size_t)pool->block_count * OUT_BLOCK_BYTES);
+}
+
+static uint32_t out_pool_take(struct out_pool *pool)
+{
+    assert_always(pool->free_count > 0);
+    pool->free_count--;
+    uint32_t index = pool->free_first;
+    if (index != OUT_NONE) {
+        pool->free_first = pool->blocks[index].next;
+    } else {
+        index = pool->fresh++;
+    }
+    pool->blocks[index].next = OUT_NONE;
+    pool->blocks[index].used_bytes = 0;
+    return index;
+}
+
+static void out_pool_give(struct out_pool *pool, uint32_t index)
+{
+    pool->blocks[index].next = pool->free_first;
+    pool->free_first = index;
+    pool->free_count++;
+}
+
+void out_chain_init(struct out_chain *chain)
+{
+    *chain = (struct out_chain){.first = OUT_NONE, .last = OUT_NONE};
+}
+
+int out_chain_append(struct out_pool *pool, struct out_chain *chain, const void *bytes,
+                     size_t count)
+{
+    const uint8_t *from = bytes;
+    size_t room =
+        chain->last == OUT_NONE ? 0 : OUT_BLOCK_PAYLOAD - pool->blocks[chain->last].used_bytes;
+    size_t blocks_needed =
+        count > room ? (count - room + OUT_BLOCK_PAYLOAD - 1) / OUT_BLOCK_PAYLOAD : 0;
+    if (blocks_needed > pool->free_count) {
+        return -ENOBUFS;
+    }
+    chain->bytes += (uint32_t)count;
+    while (count > 0) {
+        if (room == 0) {
+            uint32_t index = out_pool_take(pool);
+            if (chain->last == OUT_NONE) {
+                chain->first = index;
+            } else {
+                pool->blocks[chain->last].next = index;
+            }
+            chain->last = index;
+            room = OUT_BLOCK_PAYLOAD;
+        }
+        struct out_block *block = &pool->blocks[chain->last];
+        size_t piece = count < room ? count : room;
+        memcpy(block->bytes + block->used_bytes, from, piece);
+        block->used_bytes += (uint32_t)piece;
+        from += piece;
+        count -= piece;
+        room -= piece;
+    }
+    return 0;
+}
+
+void out_chain_consume(struct out_pool *pool, struct out_chain *chain, size_t count)
+{
+    assert_always(count <= chain->bytes);
+    chain->bytes -= (uint32_t)count;
+    while (chain->first != OUT_NONE) {
+        struct out_block *block = &pool->blocks[chain->first];
+        size_t left = block->used_bytes - chain->sent_bytes;
+        if (count < left) {
+            chain->sent_bytes += (uint32_t)count;
+            return;
+        }
+        count -= left;
+        uint32_t next = block->next;
+        out_pool_give(pool, chain->first);
+        chain->first = next;
+        chain->sent_bytes = 0;
+    }
+    chain->last = OUT_NONE;
+}
+
+size_t out_chain_copy(const struct out_pool *pool, const struct out_chain *chain, uint8_t *out,
+                      size_t bytes_max)
+{
+    size_t bytes = 0;
+    size_t skip = chain->sent_bytes;
+    for (uint32_t index = chain->first; index != OUT_NONE && bytes < bytes_max;) {
+        const struct out_block *block = &pool->blocks[index];
+        size_t piece = block->used_bytes - skip;
+        piece = piece < bytes_max - bytes ? piece : bytes_max - bytes;
+        memcpy(out + bytes, block->bytes + skip, piece);
+        bytes += piece;
+        skip = 0;
+        index = block->next;
+    }
+    return bytes;
+}
+
+uint32_t out_chain_gather(const struct out_pool *pool, const struct out_chain *chain,
+                          struct iovec *iov, uint32_t iov_max, size_t *bytes_out)
+{
+    uint32_t iov_count = 0;
+    size_t bytes = 0;
+    size_t skip = chain->sent_bytes;
+    for (uint32_t index = chain->first; index != OUT_NONE && iov_count < iov_max;) {
+        struct out_block *block = &pool->blocks[index];
+        iov[iov_count++] = (struct iovec){
+            .iov_base = block->bytes + skip,
+            .iov_len = block->used_bytes - skip,
+        };
+        bytes += block->used_bytes - skip;
+        skip = 0;
+        index = block->next;
+    }
+    *bytes_out = bytes;
+    return iov_count;
+}

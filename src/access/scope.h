@@ -1,0 +1,52 @@
+/*
+ * scope: what a token opens: which symbols, of which types, how many subscriptions, how fast.
+ *
+ * Owner    Who made it: a table of tokens, or the session whose JWT it came with.
+ * Threads  Constant once made: any may look.
+ * Memory   One block: 24 bytes and 37 for each pattern.
+ * Errors   NULL, with error_out saying which key is wrong and what is valid.
+ * Source   docs/access.md, "Scopes".
+ */
+#ifndef RINGCAST_SRC_SCOPE_H
+#define RINGCAST_SRC_SCOPE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/md.h"
+#include "src/session/request.h"
+
+#define SCOPE_PATTERNS_MAX 1000
+#define SCOPE_SUBSCRIPTIONS_MAX 1000000
+#define SCOPE_RATE_MAX 10000
+
+struct scope_pattern {
+    uint8_t bytes;
+    char text[REQUEST_PATTERN_BYTES_MAX];
+};
+
+struct scope {
+    uint32_t types;               /* bit mask of enum md_type */
+    uint32_t subscriptions_max;   /* 0: as everybody */
+    uint32_t messages_per_second; /* 0: as everybody */
+    uint32_t pattern_count;
+    struct scope_pattern patterns[];
+};
+
+/* Opens everything, as everybody. */
+extern const struct scope scope_of_all;
+
+/* From an object with any of symbols, types, max_subscriptions, messages_per_second. What is left
+ * out is not restricted; any other key is a fault, lest a misspelt one opens everything.
+ * known: further keys that may be there, NULL-terminated; NULL: none. */
+struct scope *scope_create(json_t *object, const char *const *known, char *error_out,
+                           size_t error_bytes);
+void scope_destroy(struct scope *scope);
+
+/* Whether all that a symbol or pattern stands for, now and later, is open. */
+bool scope_covers(const struct scope *scope, const char *text, size_t text_bytes,
+                  enum md_type type);
+
+#endif

@@ -1,0 +1,266 @@
+#include "src/access/token.h"
+
+/* SHA256() looks the algorithm up for each call: that allocates, and may fail. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+
+void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text, size_t text_bytes)
+{
+    size_t bytes = text_bytes < TOKEN_NAME_BYTES_MAX ? text_bytes : TOKEN_NAME_BYTES_MAX;
+    for (size_t i = 0; i < bytes; i++) {
+        name_out[i] = text[i] > ' ' && text[i] <= '~' && text[i] != '"' ? text[i] : '?';
+    }
+    name_out[bytes] = '\0';
+}
+
+static void token_hash(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes)
+{
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    SHA256_Update(&context, text, text_bytes);
+    SHA256_Final(digest_out, &context);
+    OPENSSL_cleanse(&context, sizeof context);
+}
+
+/* The next token of the table, empty; NULL: no memory. */
+static struct token *token_append(struct token_table *table)
+{
+    struct token *grown = realloc(table->tokens, (table->count + 1) * sizeof *grown);
+    if (grown == NULL) {
+        return NULL;
+    }
+    table->tokens = grown;
+    struct token *token = &grown[table->count++];
+    memset(token, 0, sizeof *token);
+    return token;
+}
+
+static bool token_is_known(const struct token_table *table, const uint8_t *digest)
+{
+    bool is_known = false;
+    for (uint32_t i = 0; i < table->count; i++) {
+        is_known |= CRYPTO_memcmp(table->tokens[i].digest, digest, TOKEN_DIGEST_BYTES) == 0;
+    }
+    return is_known;
+}
+
+static bool token_is_good_length(size_t text_bytes, char *error_out, size_t error_bytes)
+{
+    bool good = text_bytes >= TOKEN_BYTES_MIN && text_bytes <= TOKEN_BYTES_MAX;
+    if (!good) {
+        snprintf(
+            error_out, error_bytes,
+            "a token has %d to %d bytes, this one %zu; `openssl rand -hex 32` makes a good one",
+            TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, text_bytes);
+    }
+    return good;
+}
+
+static int token_add(struct token_table *table, const uint8_t *digest, const char *name,
+                     size_t name_bytes, struct scope *scope, char *error_out, size_t error_bytes)
+{
+    if (token_is_known(table, digest)) {
+        snprintf(error_out, error_bytes, "it is there already");
+        scope_destroy(scope);
+        return -EINVAL;
+    }
+    if (table->count == TOKENS_MAX) {
+        snprintf(error_out, error_bytes, "there may be at most %d tokens", TOKENS_MAX);
+        scope_destroy(scope);
+        return -EINVAL;
+    }
+    struct token *token = token_append(table);
+    if (token == NULL) {
+        snprintf(error_out, error_bytes, "no memory");
+        scope_destroy(scope);
+        return -ENOMEM;
+    }
+    memcpy(token->digest, digest, TOKEN_DIGEST_BYTES);
+    token_clean_name(token->name, name, name_bytes);
+    token->scope = scope;
+    return 0;
+}
+
+int token_table_add(struct token_table *table, const char *name, const char *text,
+                    size_t text_bytes, char *error_out, size_t error_bytes)
+{
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    if (!token_is_good_length(text_bytes, error_out, error_bytes)) {
+        return -EINVAL;
+    }
+    json_t *all = json_object();
+    if (all == NULL) {
+        snprintf(error_out, error_bytes, "no memory");
+        return -ENOMEM;
+    }
+    struct scope *scope = scope_create(all, NULL, error_out, error_bytes);
+    json_decref(all);
+    if (scope == NULL) {
+        return -ENOMEM;
+    }
+    token_hash(digest, text, text_bytes);
+    return token_add(table, digest, name, strlen(name), scope, error_out, error_bytes);
+}
+
+/* ---- The file ---- */
+
+static int token_hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool token_read_hex(const json_t *text, uint8_t *digest)
+{
+    const char *hex = json_string_value(text);
+    if (hex == NULL || json_string_length(text) != 2 * TOKEN_DIGEST_BYTES) {
+        return false;
+    }
+    for (size_t i = 0; i < TOKEN_DIGEST_BYTES; i++) {
+        int high = token_hex_value(hex[2 * i]);
+        int low = token_hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        digest[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static bool token_read_digest(const json_t *entry, uint8_t *digest, char *error_out,
+                              size_t error_bytes)
+{
+    const json_t *text = json_object_get(entry, "token");
+    const json_t *hex = json_object_get(entry, "sha256");
+    if ((text == NULL) == (hex == NULL) || (text != NULL && !json_is_string(text))) {
+        snprintf(error_out, error_bytes, "give a token, or its sha256");
+        return false;
+    }
+    if (hex != NULL) {
+        bool good = token_read_hex(hex, digest);
+        if (!good) {
+            snprintf(error_out, error_bytes, "sha256 must be 64 hexadecimal digits");
+        }
+        return good;
+    }
+    if (!token_is_good_length(json_string_length(text), error_out, error_bytes)) {
+        return false;
+    }
+    token_hash(digest, json_string_value(text), json_string_length(text));
+    return true;
+}
+
+static int token_load_one(struct token_table *table, json_t *entry, char *error_out,
+                          size_t error_bytes)
+{
+    static const char *const known[] = {"name", "token", "sha256", "max_connections", NULL};
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    const json_t *name = json_object_get(entry, "name");
+    const json_t *connections = json_object_get(entry, "max_connections");
+    json_int_t connections_max = json_integer_value(connections);
+    if (!json_is_object(entry) || !json_is_string(name) || json_string_length(name) == 0) {
+        snprintf(error_out, error_bytes, "it must be an object with a name");
+        return -EINVAL;
+    }
+    if (connections != NULL && (!json_is_integer(connections) || connections_max < 1 ||
+                                connections_max > (json_int_t)INT32_MAX)) {
+        snprintf(error_out, error_bytes, "max_connections must be a whole number from 1");
+        return -EINVAL;
+    }
+    if (!token_read_digest(entry, digest, error_out, error_bytes)) {
+        return -EINVAL;
+    }
+    struct scope *scope = scope_create(entry, known, error_out, error_bytes);
+    if (scope == NULL) {
+        return -EINVAL;
+    }
+    int error = token_add(table, digest, json_string_value(name), json_string_length(name), scope,
+                          error_out, error_bytes);
+    if (error == 0) {
+        table->tokens[table->count - 1].connections_max = (uint32_t)connections_max;
+    }
+    return error;
+}
+
+int token_table_load(struct token_table *table, const char *json, size_t json_bytes,
+                     char *error_out, size_t error_bytes)
+{
+    json_error_t fault;
+    json_t *root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &fault);
+    json_t *list = json_object_get(root, "tokens");
+    int error = 0;
+    if (root == NULL) { /* The parser's own words may quote a token. */
+        snprintf(error_out, error_bytes, "not JSON at line %d, column %d", fault.line,
+                 fault.column);
+        error = -EINVAL;
+    } else if (!json_is_array(list) || json_object_size(root) != 1) {
+        snprintf(error_out, error_bytes, "give {\"tokens\":[{\"name\":...,\"token\":...},...]}");
+        error = -EINVAL;
+    }
+    for (size_t i = 0; error == 0 && i < json_array_size(list); i++) {
+        char text[200] = "";
+        error = token_load_one(table, json_array_get(list, i), text, sizeof text);
+        if (error < 0) {
+            snprintf(error_out, error_bytes, "tokens[%zu]: %s", i, text);
+        }
+    }
+    json_decref(root);
+    return error;
+}
+
+void token_table_deinit(struct token_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        scope_destroy(table->tokens[i].scope);
+    }
+    free(table->tokens);
+    *table = (struct token_table){0};
+}
+
+/* ---- Use ---- */
+
+struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes)
+{
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    struct token *found = NULL;
+    if (text_bytes > TOKEN_BYTES_MAX) {
+        return NULL;
+    }
+    token_hash(digest, text, text_bytes);
+    for (uint32_t i = 0; i < table->count; i++) {
+        bool is_it = CRYPTO_memcmp(table->tokens[i].digest, digest, sizeof digest) == 0;
+        found = is_it ? &table->tokens[i] : found;
+    }
+    return found;
+}
+
+bool token_take(struct token *token)
+{
+    uint32_t others = atomic_fetch_add(&token->connection_count, 1);
+    if (token->connections_max != 0 && others >= token->connections_max) {
+        token_release(token);
+        return false;
+    }
+    return true;
+}
+
+void token_hold(struct token *token)
+{
+    atomic_fetch_add(&token->connection_count, 1);
+}
+
+void token_release(struct token *token)
+{
+    uint32_t before = atomic_fetch_sub(&token->connection_count, 1);
+    assert_always(before > 0);
+}

@@ -1,0 +1,63 @@
+/*
+ * token: the static tokens: which there are, and what each opens.
+ *
+ * Owner    main, through access: init before the cores, deinit after them.
+ * Threads  Constant once made, but for the count of connections, which is atomic.
+ * Memory   An array of TOKENS_MAX at most, and a scope each. No token is kept: only its digest.
+ * Errors   A negative errno with error_out saying what is wrong; it never has a token in it.
+ *
+ * What is presented is digested first (SHA-256) and compared with every digest in full: neither
+ * its length nor how much of it is right shows in the time.
+ */
+#ifndef RINGCAST_SRC_TOKEN_H
+#define RINGCAST_SRC_TOKEN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/access/scope.h"
+
+#define TOKENS_MAX 10000
+#define TOKEN_BYTES_MIN 16 /* of one that is configured: shorter ones can be guessed */
+#define TOKEN_BYTES_MAX 4096
+#define TOKEN_DIGEST_BYTES 32
+#define TOKEN_NAME_BYTES_MAX 64
+
+struct token {
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    char name[TOKEN_NAME_BYTES_MAX + 1]; /* for the log: printable ASCII */
+    uint32_t connections_max;            /* 0: no limit of its own */
+    _Atomic uint32_t connection_count;
+    struct scope *scope;
+};
+
+struct token_table {
+    struct token *tokens;
+    uint32_t count;
+};
+
+/* A token alone, which opens everything. */
+int token_table_add(struct token_table *table, const char *name, const char *text,
+                    size_t text_bytes, char *error_out, size_t error_bytes);
+
+/* {"tokens":[{"name":"desk-1","token":"..." or "sha256":"64 hex digits", and the keys of a scope,
+ * "max_connections":N}]} */
+int token_table_load(struct token_table *table, const char *json, size_t json_bytes,
+                     char *error_out, size_t error_bytes);
+void token_table_deinit(struct token_table *table);
+
+/* NULL: there is none such. */
+struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes);
+
+/* Counts a connection. false: it has as many as it may. */
+bool token_take(struct token *token);
+/* Counts one all the same. */
+void token_hold(struct token *token);
+void token_release(struct token *token);
+
+/* Replaces what is not printable ASCII, and a quote, by '?': a name goes to the log. */
+void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text, size_t text_bytes);
+
+#endif

@@ -1,0 +1,630 @@
+#include "src/admin/admin.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <jansson.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/clock.h"
+#include "codec/base/units.h"
+#include "codec/ip_address.h"
+#include "codec/sbe_schema.h"
+#include "src/base/log.h"
+
+#define ADMIN_BACKLOG 64
+#define ADMIN_MAIN_WAITS 30
+#define ADMIN_MAIN_WAIT_US 10000
+
+struct admin {
+    struct MHD_Daemon *daemon;
+    struct metrics *metrics;
+    uint16_t port;
+    const struct token_table *tokens; /* one, or none */
+    uint64_t audit_full_ns;           /* see rate_take() */
+};
+
+/* A page: what to send, or body NULL when there was no memory for it. */
+struct admin_page {
+    struct MHD_Connection *connection;
+    unsigned int status;
+    const char *content_type;
+    const char *cache_control;
+    char *body; /* malloc */
+    size_t body_bytes;
+};
+
+/* jemalloc's, when it is linked. */
+extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
+    __attribute__((weak));
+
+static const char *const admin_state_names[] = {
+    [METRICS_STARTING] = "starting", [METRICS_READY] = "ready", [METRICS_DRAINING] = "draining"};
+
+/* ---- JSON ---- */
+
+static json_t *admin_integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *admin_seconds(uint64_t value_ns)
+{
+    return json_real((double)value_ns / (double)NS_PER_SECOND);
+}
+
+static json_t *admin_mb(uint64_t bytes)
+{
+    return json_real((double)bytes / (double)MIB);
+}
+
+static double admin_percent(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : 100 * (double)part / (double)whole;
+}
+
+#define ADMIN_SUM(counters, member)                                                                \
+    admin_integer(metrics_sum(counters, offsetof(struct core_counters, member)))
+
+static json_t *admin_connections(const struct metrics_options *source)
+{
+    const struct counters *counters = source->counters;
+    json_t *dropped = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "slow", ADMIN_SUM(counters, closed_slow), "silent",
+        ADMIN_SUM(counters, closed_silent), "idle", ADMIN_SUM(counters, closed_idle), "protocol",
+        ADMIN_SUM(counters, closed_protocol), "reset", ADMIN_SUM(counters, closed_reset));
+    return json_pack("{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "active_connections", ADMIN_SUM(counters, conns_streaming), "max_connections",
+                     (json_int_t)source->options->connections_max, "open",
+                     ADMIN_SUM(counters, conns_open), "blocked", ADMIN_SUM(counters, conns_blocked),
+                     "catching_up", ADMIN_SUM(counters, conns_pulling), "subscriptions",
+                     ADMIN_SUM(counters, subscriptions), "accepted", ADMIN_SUM(counters, accepted),
+                     "refused_busy", ADMIN_SUM(counters, refused_busy), "refused_handshake",
+                     ADMIN_SUM(counters, refused_handshake), "closed", ADMIN_SUM(counters, closed),
+                     "dropped", dropped);
+}
+
+/* The queue is the frame log: how far the slowest core is behind, and what was lost. */
+static json_t *admin_message_queue(const struct metrics *metrics,
+                                   const struct metrics_options *source)
+{
+    const struct counters *counters = source->counters;
+    uint64_t depth = 0;
+    for (uint32_t core = 0; core < counters->core_count; core++) {
+        uint64_t lag = metrics_core_lag(metrics, core);
+        depth = lag > depth ? lag : depth;
+    }
+    uint64_t tail = frame_log_tail(source->log);
+    uint64_t head = frame_log_head(source->log);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", admin_integer(depth),
+        "frames_in_log", admin_integer(head - tail), "frames_published", admin_integer(head),
+        "capacity_bytes", admin_integer(source->log->capacity_bytes), "frames_lost",
+        ADMIN_SUM(counters, frames_lost), "frames_conflated", ADMIN_SUM(counters, frames_conflated),
+        "gaps_sent", ADMIN_SUM(counters, gaps_sent), "connection_laps", ADMIN_SUM(counters, laps),
+        "core_laps", ADMIN_SUM(counters, core_laps));
+}
+
+/* A statistic of jemalloc's, 0 when it does not tell. */
+static json_t *admin_allocator_bytes(const char *name)
+{
+    size_t value = 0;
+    size_t value_bytes = sizeof value;
+    if (mallctl(name, &value, &value_bytes, NULL, 0) != 0) {
+        value = 0;
+    }
+    return admin_integer(value);
+}
+
+static json_t *admin_allocator(void)
+{
+    if (mallctl == NULL) {
+        return json_pack("{s:s}", "name", "libc");
+    }
+    uint64_t epoch = 1;
+    size_t epoch_bytes = sizeof epoch;
+    (void)mallctl("epoch", &epoch, &epoch_bytes, &epoch, sizeof epoch);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", "jemalloc", "allocated_bytes",
+                     admin_allocator_bytes("stats.allocated"), "active_bytes",
+                     admin_allocator_bytes("stats.active"), "resident_bytes",
+                     admin_allocator_bytes("stats.resident"), "mapped_bytes",
+                     admin_allocator_bytes("stats.mapped"), "retained_bytes",
+                     admin_allocator_bytes("stats.retained"));
+}
+
+static json_t *admin_memory(const struct metrics_options *source,
+                            const struct metrics_process *process)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "resident_bytes",
+                     admin_integer(process->resident_bytes), "resident_mb",
+                     admin_mb(process->resident_bytes), "virtual_bytes",
+                     admin_integer(process->virtual_bytes), "frame_log_bytes",
+                     admin_integer(source->log->capacity_bytes), "allocator", admin_allocator());
+}
+
+/* "2026-01-01T12:00:00Z" */
+static json_t *admin_timestamp(void)
+{
+    char text[32];
+    struct tm utc;
+    time_t now = time(NULL);
+    gmtime_r(&now, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+/* The fields of requirement S85. */
+static json_t *admin_system(const struct metrics_options *source, const struct metrics_rates *rates)
+{
+    struct metrics_system system;
+    metrics_read_system(&system);
+    uint64_t memory_used = system.memory_bytes - system.memory_available_bytes;
+    uint64_t disk_used = system.disk_bytes - system.disk_free_bytes;
+    json_t *load = json_pack("[f, f, f]", system.load_average[0], system.load_average[1],
+                             system.load_average[2]);
+    return json_pack("{s:o, s:f, s:f, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "timestamp",
+                     admin_timestamp(), "cpu_percent", rates->host_cpu_percent, "memory_percent",
+                     admin_percent(memory_used, system.memory_bytes), "memory_used_mb",
+                     admin_mb(memory_used), "memory_available_mb",
+                     admin_mb(system.memory_available_bytes), "disk_usage_percent",
+                     admin_percent(disk_used, system.disk_bytes), "disk_free_gb",
+                     (double)system.disk_free_bytes / (double)(KIB * MIB), "network_bytes_sent",
+                     admin_integer(system.network_sent_bytes), "network_bytes_recv",
+                     admin_integer(system.network_received_bytes), "active_connections",
+                     ADMIN_SUM(source->counters, conns_streaming), "load_average", load);
+}
+
+static json_t *admin_process(const struct metrics_process *process,
+                             const struct metrics_rates *rates)
+{
+    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o}", "pid", (json_int_t)getpid(), "cpu_percent",
+                     rates->process_cpu_percent, "cpu_seconds", process->cpu_seconds, "threads",
+                     admin_integer(process->threads), "open_fds", admin_integer(process->open_fds),
+                     "max_fds", admin_integer(process->fds_max));
+}
+
+/* The fields of requirement S86. */
+static json_t *admin_application(const struct metrics_options *source,
+                                 const struct metrics_rates *rates)
+{
+    const struct counters *counters = source->counters;
+    return json_pack("{s:o, s:o, s:f, s:f, s:f, s:f, s:o}", "active_users",
+                     ADMIN_SUM(counters, conns_streaming), "total_messages",
+                     ADMIN_SUM(counters, frames_out), "messages_per_minute",
+                     rates->messages_per_minute, "response_time_avg", rates->latency_seconds_mean,
+                     "error_rate", rates->error_rate, "push_success_rate", 1 - rates->error_rate,
+                     "log_lines_lost", admin_integer(log_lost_count()));
+}
+
+static void admin_add_fields(json_t *object, const struct metrics_field *fields, size_t count,
+                             const void *counters)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = metrics_field_get(&fields[i], counters);
+        if (fields[i].is_ns) {
+            char key[64];
+            int stem = (int)(strlen(fields[i].key) - strlen("_ns"));
+            snprintf(key, sizeof key, "%.*s_seconds", stem, fields[i].key);
+            json_object_set_new(object, key, admin_seconds(value));
+        } else {
+            json_object_set_new(object, fields[i].key, admin_integer(value));
+        }
+    }
+}
+
+static json_t *admin_cores(const struct metrics *metrics, const struct metrics_options *source)
+{
+    size_t count;
+    const struct metrics_field *fields = metrics_core_fields(&count);
+    json_t *cores = json_array();
+    for (uint32_t core = 0; core < source->counters->core_count; core++) {
+        json_t *object = json_object();
+        json_object_set_new(object, "core", admin_integer(core));
+        json_object_set_new(object, "cpu", json_integer(source->options->cpus[core]));
+        json_object_set_new(object, "lag_frames", admin_integer(metrics_core_lag(metrics, core)));
+        admin_add_fields(object, fields, count, &source->counters->cores[core]);
+        json_array_append_new(cores, object);
+    }
+    return cores;
+}
+
+static json_t *admin_publisher(const struct metrics_options *source,
+                               const struct metrics_rates *rates)
+{
+    size_t count;
+    const struct metrics_field *fields = metrics_publisher_fields(&count);
+    bool is_inline = source->options->publisher == OPTIONS_PUBLISHER_INLINE;
+    json_t *feeds = json_array();
+    for (uint32_t i = 0; i < source->options->feeds.count; i++) {
+        json_array_append_new(feeds, json_string(source->options->feeds.texts[i]));
+    }
+    json_t *object = json_pack("{s:s, s:o, s:f}", "mode", is_inline ? "inline" : "thread", "feeds",
+                               feeds, "ticks_per_second", rates->ticks_per_second);
+    admin_add_fields(object, fields, count, &source->counters->publisher);
+    return object;
+}
+
+static json_t *admin_stats(struct metrics *metrics)
+{
+    const struct metrics_options *source = metrics_options(metrics);
+    struct metrics_process process;
+    struct metrics_rates rates;
+    metrics_read_process(metrics, &process);
+    metrics_read_rates(metrics, &rates);
+    json_t *stats = json_pack(
+        "{s:s, s:s, s:s, s:f}", "status", admin_state_names[metrics_state(metrics)], "version",
+        RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds", process.uptime_seconds);
+    json_object_set_new(stats, "connections", admin_connections(source));
+    json_object_set_new(stats, "message_queue", admin_message_queue(metrics, source));
+    json_object_set_new(stats, "memory", admin_memory(source, &process));
+    json_object_set_new(stats, "system", admin_system(source, &rates));
+    json_object_set_new(stats, "process", admin_process(&process, &rates));
+    json_object_set_new(stats, "application", admin_application(source, &rates));
+    json_object_set_new(stats, "publisher", admin_publisher(source, &rates));
+    json_object_set_new(stats, "cores", admin_cores(metrics, source));
+    return stats;
+}
+
+/* ---- Pages ---- */
+
+static void admin_page_json(struct admin_page *page, unsigned int status, json_t *json)
+{
+    page->status = status;
+    page->content_type = "application/json";
+    page->body = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    page->body_bytes = page->body == NULL ? 0 : strlen(page->body);
+    json_decref(json);
+}
+
+/* [{"thread":"core-1","seconds":5.2}]; NULL: nobody is stalled. */
+static json_t *admin_stalled(const struct watchdog *watchdog)
+{
+    /* After the whole process was stopped, main needs a moment to look again. */
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    for (int i = 0;
+         i < ADMIN_MAIN_WAITS && watchdog_stalled_ns(watchdog, watchdog->thread_count, now_ns) > 0;
+         i++) {
+        usleep(ADMIN_MAIN_WAIT_US);
+        now_ns = clock_ns(CLOCK_MONOTONIC);
+    }
+    json_t *stalled = json_array();
+    for (uint32_t i = 0; i <= watchdog->thread_count; i++) {
+        char name[WATCHDOG_NAME_BYTES_MAX];
+        uint64_t stalled_ns = watchdog_stalled_ns(watchdog, i, now_ns);
+        watchdog_name(watchdog, i, name);
+        if (stalled_ns > 0) {
+            json_array_append_new(stalled, json_pack("{s:s, s:o}", "thread", name, "seconds",
+                                                     admin_seconds(stalled_ns)));
+        }
+    }
+    if (json_array_size(stalled) == 0) {
+        json_decref(stalled);
+        return NULL;
+    }
+    return stalled;
+}
+
+static void admin_page_health(struct admin *admin, struct admin_page *page)
+{
+    const struct metrics_options *source = metrics_options(admin->metrics);
+    struct metrics_process process;
+    metrics_read_process(admin->metrics, &process);
+    json_t *stalled = admin_stalled(source->watchdog);
+    const char *status = stalled == NULL ? "ok" : "stalled";
+    admin_page_json(page, stalled == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                    json_pack("{s:s, s:s, s:s, s:f, s:o, s:o*}", "status", status, "version",
+                              RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
+                              process.uptime_seconds, "active_connections",
+                              ADMIN_SUM(source->counters, conns_streaming), "stalled", stalled));
+}
+
+static void admin_page_ready(struct admin *admin, struct admin_page *page)
+{
+    enum metrics_state state = metrics_state(admin->metrics);
+    json_t *stalled = admin_stalled(metrics_options(admin->metrics)->watchdog);
+    bool ready = state == METRICS_READY && stalled == NULL;
+    const char *status = state == METRICS_READY && !ready ? "stalled" : admin_state_names[state];
+    admin_page_json(
+        page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+        json_pack("{s:b, s:s, s:o*}", "ready", ready, "status", status, "stalled", stalled));
+}
+
+static void admin_page_stats(struct admin *admin, struct admin_page *page)
+{
+    admin_page_json(page, MHD_HTTP_OK, admin_stats(admin->metrics));
+}
+
+/* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
+static void admin_page_metrics(struct admin *admin, struct admin_page *page)
+{
+    const char *aliases =
+        MHD_lookup_connection_value(page->connection, MHD_GET_ARGUMENT_KIND, "aliases");
+    bool with_aliases = aliases == NULL || strcmp(aliases, "no") != 0;
+    page->status = MHD_HTTP_OK;
+    page->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    page->body = metrics_write_prometheus(admin->metrics, with_aliases, &page->body_bytes);
+}
+
+static void admin_page_schema(struct admin *admin, struct admin_page *page)
+{
+    (void)admin;
+    const char *text = sbe_schema_text(&page->body_bytes);
+    page->status = MHD_HTTP_OK;
+    page->content_type = SBE_SCHEMA_CONTENT_TYPE;
+    page->cache_control = "max-age=3600";
+    page->body = malloc(page->body_bytes);
+    if (page->body != NULL) {
+        memcpy(page->body, text, page->body_bytes);
+    }
+}
+
+static const struct admin_route {
+    const char *path;
+    void (*write)(struct admin *admin, struct admin_page *page);
+} admin_routes[] = {
+    {"/health", admin_page_health},       {"/livez", admin_page_health},
+    {"/ready", admin_page_ready},         {"/readyz", admin_page_ready},
+    {"/stats", admin_page_stats},         {"/metrics", admin_page_metrics},
+    {SBE_SCHEMA_PATH, admin_page_schema},
+};
+#define ADMIN_ROUTE_COUNT (sizeof admin_routes / sizeof admin_routes[0])
+
+static const struct admin_route *admin_find_route(const char *path)
+{
+    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
+        if (strcmp(admin_routes[i].path, path) == 0) {
+            return &admin_routes[i];
+        }
+    }
+    return NULL;
+}
+
+static void admin_page_not_found(struct admin_page *page)
+{
+    json_t *paths = json_array();
+    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
+        json_array_append_new(paths, json_string(admin_routes[i].path));
+    }
+    admin_page_json(page, MHD_HTTP_NOT_FOUND,
+                    json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
+}
+
+/* ---- Who may see /admin/ ---- */
+
+static bool admin_is_local(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct ip_address address;
+    if (info == NULL || info->client_addr == NULL) {
+        return false;
+    }
+    if (info->client_addr->sa_family == AF_INET) {
+        address = ip_address_from_v4(&((const struct sockaddr_in *)info->client_addr)->sin_addr);
+    } else if (info->client_addr->sa_family == AF_INET6) {
+        memcpy(address.bytes, &((const struct sockaddr_in6 *)info->client_addr)->sin6_addr,
+               sizeof address.bytes);
+    } else {
+        return false;
+    }
+    return ip_address_is_loopback(&address);
+}
+
+static bool admin_has_token(const struct admin *admin, struct MHD_Connection *connection)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    return value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
+           token_find(admin->tokens, value + sizeof scheme - 1,
+                      strlen(value + sizeof scheme - 1)) != NULL;
+}
+
+/* Fills the page with a refusal, unless the request may be answered. */
+static bool admin_may(struct admin *admin, const char *url, struct admin_page *page)
+{
+    if (strncmp(url, "/admin", 6) != 0 || admin_is_local(page->connection) ||
+        admin_has_token(admin, page->connection)) {
+        return true;
+    }
+    static const struct rate rate = {.interval_ns = NS_PER_SECOND / 10, .burst = 50};
+    if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
+        log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
+    }
+    admin_page_json(page, MHD_HTTP_UNAUTHORIZED,
+                    json_pack("{s:s}", "error",
+                              admin->tokens->count > 0
+                                  ? "send Authorization: Bearer and the admin token"
+                                  : "only for this host; --admin-token-file opens it to others"));
+    return false;
+}
+
+static enum MHD_Result admin_send(const struct admin_page *page)
+{
+    struct MHD_Response *response =
+        page->body == NULL
+            ? NULL
+            : MHD_create_response_from_buffer(page->body_bytes, page->body, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(page->body);
+        return MHD_NO; /* No memory: the connection is closed. */
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page->cache_control);
+    if (page->status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
+    if (page->status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    }
+    enum MHD_Result result = MHD_queue_response(page->connection, page->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,
+                                        const char *url, const char *method, const char *version,
+                                        const char *upload, size_t *upload_bytes, void **request)
+{
+    static int seen; /* Its address marks a request whose headers have been read. */
+    struct admin *admin = context;
+    struct admin_page page = {.connection = connection, .cache_control = "no-store"};
+    (void)version;
+    (void)upload;
+    if (*request == NULL) {
+        *request = &seen;
+        return MHD_YES;
+    }
+    if (*upload_bytes > 0) {
+        *upload_bytes = 0; /* No path takes a body: read it and forget it. */
+        return MHD_YES;
+    }
+    const struct admin_route *route = admin_find_route(url);
+    bool may =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    if (!admin_may(admin, url, &page)) {
+        /* The page says so. */
+    } else if (route == NULL) {
+        admin_page_not_found(&page);
+    } else if (!may) {
+        admin_page_json(&page, MHD_HTTP_METHOD_NOT_ALLOWED,
+                        json_pack("{s:s}", "error", "only GET and HEAD"));
+    } else {
+        route->write(admin, &page);
+    }
+    return admin_send(&page);
+}
+
+/* ---- Life cycle ---- */
+
+/* A listening socket, or a negative errno. */
+static int admin_listen_on(const struct addrinfo *address)
+{
+    int on = 1;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, ADMIN_BACKLOG) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static uint16_t admin_port_of(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t address_bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+        return 0;
+    }
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+/* The socket, or a negative errno with its explanation. */
+static int admin_listen(const struct admin_options *options, char *error_out, size_t error_bytes)
+{
+    char port[8];
+    struct addrinfo *addresses;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    snprintf(port, sizeof port, "%u", options->port);
+    int failure = getaddrinfo(options->host, port, &hints, &addresses);
+    if (failure != 0) {
+        snprintf(error_out, error_bytes, "--admin-host %s: %s; give an address of this host",
+                 options->host, gai_strerror(failure));
+        return -EADDRNOTAVAIL;
+    }
+    int fd = -EADDRNOTAVAIL;
+    for (struct addrinfo *at = addresses; at != NULL && fd < 0; at = at->ai_next) {
+        fd = admin_listen_on(at);
+    }
+    freeaddrinfo(addresses);
+    if (fd == -EADDRINUSE) {
+        snprintf(error_out, error_bytes,
+                 "admin HTTP: port %u on %s is taken by another process; give another "
+                 "--admin-port, or 0 for any free one",
+                 options->port, options->host);
+    } else if (fd < 0) {
+        snprintf(error_out, error_bytes,
+                 "admin HTTP: cannot listen on %s port %u: %s; see "
+                 "--admin-host and --admin-port",
+                 options->host, options->port, strerror(-fd));
+    }
+    return fd;
+}
+
+static void admin_on_library_log(void *context, const char *format, va_list arguments)
+{
+    char text[LOG_LINE_BYTES_MAX / 2];
+    (void)context;
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    log_write(LOG_LEVEL_DEBUG, "admin HTTP: %s", text);
+}
+
+int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
+                size_t error_bytes)
+{
+    struct admin *admin = calloc(1, sizeof *admin);
+    if (admin == NULL) {
+        snprintf(error_out, error_bytes, "admin HTTP: no memory");
+        return -ENOMEM;
+    }
+    int error = 0;
+    int fd = admin_listen(options, error_out, error_bytes);
+    if (fd < 0) {
+        error = fd;
+        goto free_admin;
+    }
+    admin->tokens = options->tokens;
+    admin->metrics = options->metrics;
+    admin->port = admin_port_of(fd);
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all); /* for its thread: signals are main's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
+        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)options->connections_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (admin->daemon == NULL) {
+        snprintf(error_out, error_bytes,
+                 "admin HTTP: libmicrohttpd does not start; --log-level DEBUG tells why");
+        error = -EIO;
+        goto close_socket;
+    }
+    *admin_out = admin;
+    return 0;
+
+close_socket:
+    close(fd);
+free_admin:
+    free(admin);
+    return error;
+}
+
+void admin_stop(struct admin *admin)
+{
+    MHD_stop_daemon(admin->daemon); /* Joins its thread and closes the socket. */
+    free(admin);
+}
+
+uint16_t admin_port(const struct admin *admin)
+{
+    return admin->port;
+}

@@ -1,0 +1,45 @@
+/*
+ * admin: the HTTP server for health, statistics and metrics.
+ *
+ *   GET /health /livez    200 while the process runs, 503 while a thread is stalled (watchdog.h)
+ *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
+ *   GET /stats            numbers as JSON
+ *   GET /metrics          numbers as Prometheus text
+ *   GET /schema/md.xml    the schema of md.sbe.v1
+ *   /admin/...            for this host, or with Authorization: Bearer and the admin token
+ *
+ * Owner    main starts it after the cores and stops it before their counters go.
+ * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.
+ * Memory   At most ADMIN_CONNECTIONS_MAX connections of 32 KiB, and the page being sent to each.
+ * Errors   A negative errno with error_out saying what is wrong and what to do.
+ */
+#ifndef RINGCAST_SRC_ADMIN_H
+#define RINGCAST_SRC_ADMIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "src/access/token.h"
+#include "src/admin/metrics.h"
+
+#define ADMIN_CONNECTIONS_MAX 64 /* fewer, when descriptors are short */
+#define ADMIN_TIMEOUT_SECONDS 10
+
+struct admin;
+
+struct admin_options {
+    const char *host;
+    uint16_t port; /* 0: any free one */
+    struct metrics *metrics;
+    uint32_t connections_max; /* further ones wait until one ends */
+    /* What /admin/ asks of other hosts than this one; empty: nobody else may. main's. */
+    const struct token_table *tokens;
+};
+
+int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
+                size_t error_bytes);
+void admin_stop(struct admin *admin);
+
+uint16_t admin_port(const struct admin *admin);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * metrics: what an operator may ask: counters, rates, the process and the host.
+ *
+ * Owner    main creates it before the cores start and destroys it after the admin server.
+ * Threads  metrics_tick: main, once a second. metrics_set_state: main. All others: any thread
+ *          that may block (they read files below /proc and take a lock that no core takes).
+ * Memory   A few KiB; a page of text is allocated for each scrape.
+ * Units    In the names.
+ * Source   docs/metrics.md explains every name.
+ */
+#ifndef RINGCAST_SRC_METRICS_H
+#define RINGCAST_SRC_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/board/counters.h"
+#include "ring/board/frame_log.h"
+#include "src/admin/watchdog.h"
+#include "src/config/options.h"
+
+enum metrics_state {
+    METRICS_STARTING, /* The cores do not run yet. */
+    METRICS_READY,
+    METRICS_DRAINING, /* A signal has come; no new clients should. */
+};
+
+struct metrics_options {
+    const struct counters *counters;
+    const struct frame_log *log;
+    const struct options *options;
+    const char *epoch;
+    const struct watchdog *watchdog; /* NULL: none */
+};
+
+struct metrics;
+
+/* 0 or -ENOMEM. */
+int metrics_create(struct metrics **metrics_out, const struct metrics_options *options);
+void metrics_destroy(struct metrics *metrics);
+
+void metrics_set_state(struct metrics *metrics, enum metrics_state state);
+enum metrics_state metrics_state(const struct metrics *metrics);
+const struct metrics_options *metrics_options(const struct metrics *metrics);
+
+/* Takes a sample for the rates, and warns in the log of what an operator should look at. */
+void metrics_tick(struct metrics *metrics, uint64_t now_ns);
+
+/* The process, now. What /proc does not tell is 0. */
+struct metrics_process {
+    double cpu_seconds;
+    double uptime_seconds;
+    uint64_t resident_bytes;
+    uint64_t virtual_bytes;
+    uint64_t open_fds;
+    uint64_t fds_max;
+    uint64_t threads;
+};
+void metrics_read_process(const struct metrics *metrics, struct metrics_process *process_out);
+
+/* The host (or what the container shows of it), now. */
+struct metrics_system {
+    bool memory_is_limited; /* by a cgroup, to less than the host has: the next two are its */
+    uint64_t memory_bytes;
+    uint64_t memory_available_bytes;
+    uint64_t disk_bytes; /* of the file system of the working directory */
+    uint64_t disk_free_bytes;
+    uint64_t network_sent_bytes; /* all interfaces, since boot */
+    uint64_t network_received_bytes;
+    double load_average[3];
+};
+void metrics_read_system(struct metrics_system *system_out);
+
+/* Over the last minute, or since the start when that is shorter. */
+struct metrics_rates {
+    double process_cpu_percent; /* of the CPUs the process may use; over 10 s */
+    double host_cpu_percent;    /* over 10 s */
+    double messages_per_minute; /* data frames sent */
+    double ticks_per_second;
+    double latency_seconds_mean; /* publication to the end of the flush that sent it */
+    double error_rate;           /* data frames lost / due */
+};
+void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out);
+
+/* Frames of the log that a core has still to fan out. */
+uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core);
+
+/* A counter and its names; offset is in struct core_counters or publisher_counters. */
+struct metrics_field {
+    const char *key;    /* in /stats: as in ring/board/counters.h */
+    const char *name;   /* in /metrics, after "ringcast_"; neighbours may share one */
+    const char *labels; /* more labels, or NULL */
+    const char *help;
+    bool is_gauge;
+    bool is_ns; /* shown in seconds */
+    uint32_t offset;
+};
+const struct metrics_field *metrics_core_fields(size_t *count_out);
+const struct metrics_field *metrics_publisher_fields(size_t *count_out);
+
+static inline uint64_t metrics_field_get(const struct metrics_field *field, const void *counters)
+{
+    return counter_get((const counter *)(const void *)((const char *)counters + field->offset));
+}
+
+/* The sum of a counter over all cores. */
+uint64_t metrics_sum(const struct counters *counters, size_t offset);
+
+/* The page of /metrics, to be freed; NULL: no memory. with_aliases: also the four names of
+ * requirement S79, of which promtool dislikes one (memory_usage_mb: an abbreviated unit). */
+char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_t *bytes_out);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * option_value: one text on its way into struct options, checked by the row it is for.
+ *
+ * Owner    The caller.
+ * Threads  main, before any other.
+ * Memory   A text is borrowed as long as the options live; parts of a list are kept by them.
+ * Errors   -EINVAL or -ENOMEM with one line that names the source, the value (never a secret) and
+ *          what is valid.
+ */
+#ifndef RINGCAST_SRC_OPTION_VALUE_H
+#define RINGCAST_SRC_OPTION_VALUE_H
+
+#include "src/config/options.h"
+
+struct option_value {
+    const struct option_spec *spec;
+    enum options_layer layer;
+    /* "--port", "WEBSOCKET_PORT", "FILE:3: websocket.port": for errors. That of a variable or a
+     * file lives as long as the options. */
+    const char *source;
+    const char *text; /* NULL: a flag without a value */
+    bool is_whole;    /* One item of a list, commas and all. */
+    const cpu_set_t *cpus;
+    char *error_out;
+};
+
+int option_value_take(const struct option_value *value, struct options *options);
+int option_value_refuse(const struct option_value *value, const char *valid);
+
+/* A copy that lives as long as the options; NULL: no memory. */
+const char *option_value_keep(struct options *options, const char *text, size_t text_bytes);
+
+#endif

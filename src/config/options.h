@@ -1,0 +1,166 @@
+/*
+ * options: what the command line, the environment and a file (--config) ask for, checked.
+ *
+ * One table (options_table) drives all three, --help and the reference in docs/options.md, which
+ * tests/test_options.c compares with it.
+ *
+ * Owner    The caller, who deinits what was parsed.
+ * Threads  main, before any other.
+ * Memory   Texts are borrowed from argv and the environment; those of a file are kept.
+ * Units    Inside: nanoseconds and bytes. As typed: seconds, milliseconds, bytes or k, m, g.
+ * Errors   -EINVAL, or what reading the file returns, with one line that names the option, the
+ *          variable, or line and key, and the value and what is valid.
+ */
+#ifndef RINGCAST_SRC_OPTIONS_H
+#define RINGCAST_SRC_OPTIONS_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "codec/base/version.h"
+#include "ring/board/counters.h"
+#include "src/access/access.h"
+#include "src/base/log.h"
+#include "src/market/publisher.h"
+
+#define OPTIONS_ERROR_BYTES_MAX 1024
+#define OPTIONS_TABLE_MAX 96
+#define OPTIONS_IGNORED_MAX 32
+#define OPTIONS_LIST_COUNT_MAX 64
+#define OPTIONS_CONNECTIONS_MAX 1000000
+
+enum options_publisher {
+    OPTIONS_PUBLISHER_AUTO, /* Never after options_parse. */
+    OPTIONS_PUBLISHER_INLINE,
+    OPTIONS_PUBLISHER_THREAD,
+};
+
+enum options_action {
+    OPTIONS_ACTION_RUN,
+    OPTIONS_ACTION_HELP,
+    OPTIONS_ACTION_VERSION,
+};
+
+/* Each wins over those before it. */
+enum options_layer {
+    OPTIONS_LAYER_DEFAULT,
+    OPTIONS_LAYER_FILE,
+    OPTIONS_LAYER_VARIABLE,
+    OPTIONS_LAYER_ARGUMENT,
+};
+
+struct options_list {
+    const char *texts[OPTIONS_LIST_COUNT_MAX];
+    const char *sources[OPTIONS_LIST_COUNT_MAX]; /* "FILE:3: feeds", "--feed" */
+    uint32_t count;
+    enum options_layer layer; /* A list is of one layer: a later one replaces it. */
+};
+
+/* A text that is neither argv's nor the environment's. */
+struct options_text {
+    struct options_text *next;
+    char text[];
+};
+
+struct options {
+    enum options_action action;
+    const char *config_path; /* NULL: none */
+    bool check_config;       /* Say whether they are good, and end. */
+    const char *host;
+    uint32_t port;
+    const char *admin_host;
+    uint32_t admin_port;
+    const char *unix_path;        /* NULL: none */
+    int cpus[COUNTERS_CORES_MAX]; /* One per core; -1: not pinned. */
+    uint32_t core_count;
+    int publisher; /* enum options_publisher */
+    int engine;    /* 0: uring */
+    bool busy_poll;
+    struct options_list feeds;
+    uint32_t connections_max;
+    uint32_t subscriptions_max;
+    uint64_t frame_log_bytes;
+    uint32_t send_buffer_bytes;
+    uint32_t zero_copy_bytes;
+    uint64_t heartbeat_interval_ns;
+    uint64_t idle_timeout_ns;
+    uint64_t drain_timeout_ns;
+    uint32_t lag_ms_max; /* 0: none */
+    int compression;     /* 0: off, 1: on */
+    uint32_t compression_threshold_bytes;
+    struct access_options access;
+    int rate_limit_enabled;  /* 0: no, 1: yes */
+    const char *admin_token; /* NULL: none */
+    const char *admin_token_file;
+    uint32_t watchdog_seconds; /* 0: off */
+    int log_level;             /* enum log_level */
+    int log_format;            /* 0: text, 1: json */
+
+    /* Variables and keys that are accepted and have no use yet: main warns of each. */
+    const char *ignored_names[OPTIONS_IGNORED_MAX];
+    uint32_t ignored_count;
+
+    /* By the rows of the table, where the value is from: "FILE:3: admin.host", or a variable.
+     * NULL: the option, or its default. */
+    const char *sources[OPTIONS_TABLE_MAX];
+
+    struct options_text *kept;
+};
+
+enum option_kind {
+    OPTION_FLAG,      /* bool; an option needs no value, but may have yes or no */
+    OPTION_ACTION,    /* min is the enum options_action; takes no value */
+    OPTION_TEXT,      /* const char *, min to max bytes long */
+    OPTION_NUMBER,    /* uint32_t */
+    OPTION_SECONDS,   /* uint64_t nanoseconds; min and max in milliseconds */
+    OPTION_BYTES,     /* uint32_t or uint64_t by max; k, m and g are understood */
+    OPTION_LOG_BYTES, /* uint64_t, a power of two */
+    OPTION_CHOICE,    /* int, the index in choices */
+    OPTION_CORES,
+    OPTION_LIST,    /* struct options_list, at most max texts; commas divide them */
+    OPTION_FEEDS,   /* the same, but a text may hold commas: an option each */
+    OPTION_IGNORED, /* a variable or a key that is accepted and warned of */
+};
+
+/* Joins a kind: no error, log line or answer shows the value. */
+#define OPTION_SECRET 0x100u
+
+struct option_spec {
+    const char *name;         /* "port"; NULL: no option */
+    const char *value_name;   /* "PORT"; NULL: takes no value */
+    const char *default_text; /* NULL: not set */
+    const char *variable;     /* NULL: none */
+    const char *key;          /* "websocket.port", of a file; NULL: none */
+    uint32_t kind;            /* enum option_kind, perhaps with OPTION_SECRET */
+    uint32_t offset;          /* in struct options */
+    uint64_t min, max;
+    const char *const *choices; /* NULL-terminated */
+    const char *help;           /* one sentence */
+};
+
+const struct option_spec *options_table(size_t *count_out);
+
+struct options_input {
+    int argc;
+    char *const *argv;                   /* argv[0] is the program */
+    char *(*variable)(const char *name); /* getenv */
+    const cpu_set_t *cpus;               /* the process's affinity mask */
+};
+
+/* Default < file < environment < option. After --help or --version nothing is checked. On failure
+ * *options_out is untouched. */
+int options_parse(struct options *options_out, const struct options_input *input,
+                  char error_out[OPTIONS_ERROR_BYTES_MAX]);
+void options_deinit(struct options *options);
+
+/* Writes an error that begins with an option ("--host: ...") so that it begins with where the value
+ * is from, which may be a line of a file or a variable. */
+void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes);
+
+void options_print_help(FILE *out);
+void options_print_version(FILE *out);
+
+#endif

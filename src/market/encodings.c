@@ -1,0 +1,298 @@
+#include "src/market/encodings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+#include "codec/running_hash.h"
+#include "codec/sbe_tick.h"
+#include "codec/ws_frame.h"
+#include "src/market/recoder.h"
+
+enum encodings_state {
+    ENCODINGS_IDLE,
+    ENCODINGS_SEEDING, /* Ticks are written; frames of quiet channels are being carried over. */
+    ENCODINGS_WRITTEN, /* The cores were told. */
+};
+
+/* The publisher's side of a struct core_encoding. */
+struct encodings_writer {
+    enum encodings_state state;
+    uint32_t seed_next;     /* channel */
+    uint64_t idle_since_ns; /* 0: there are conns */
+};
+
+struct encodings {
+    struct encodings_options options;
+    struct core_encoding table[CORE_ENCODINGS_MAX];
+    struct encodings_writer writers[CORE_ENCODINGS_MAX];
+    struct encodings_count counts[CORE_ENCODINGS_MAX];
+    uint32_t count;
+    uint32_t written_mask; /* of those not idle, but for JSON */
+    size_t payload_bytes_max;
+    struct ws_deflate *deflate; /* NULL: JSON is not compressed */
+    struct recoder *recoder;    /* reads back what is carried over */
+};
+
+static int encodings_create_logs(struct encodings *encodings)
+{
+    uint32_t last = encodings->options.compresses ? CORE_ENCODING_JSON_DEFLATE : CORE_ENCODING_SBE;
+    for (uint32_t i = 0; i <= last; i++) {
+        struct frame_log_options log = encodings->options.log;
+        log.is_lazy = i != CORE_ENCODING_JSON;
+        int error = frame_log_create(&encodings->table[i].log, &log);
+        if (error < 0) {
+            return error;
+        }
+        encodings->table[i].takes_json = i != CORE_ENCODING_SBE;
+        encodings->count = i + 1;
+    }
+    return 0;
+}
+
+int encodings_create(struct encodings **encodings_out, const struct encodings_options *options)
+{
+    struct encodings *encodings = calloc(1, sizeof *encodings);
+    if (encodings == NULL) {
+        return -ENOMEM;
+    }
+    encodings->options = *options;
+    encodings->payload_bytes_max = options->log.frame_bytes_max - WS_FRAME_FINISH_GAP;
+    if (encodings->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
+        encodings->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
+    }
+    int error = encodings_create_logs(encodings);
+    if (error == 0) {
+        error = recoder_create(&encodings->recoder, options->channels);
+    }
+    if (error == 0 && options->compresses) {
+        struct ws_deflate_options deflate = {
+            .level = WS_DEFLATE_LEVEL,
+            .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
+            .payload_bytes_min = options->compressed_bytes_min,
+        };
+        error = ws_deflate_create(&encodings->deflate, &deflate);
+    }
+    if (error < 0) {
+        encodings_destroy(encodings);
+        return error;
+    }
+    atomic_store(&encodings->table[CORE_ENCODING_JSON].run, 1);
+    *encodings_out = encodings;
+    return 0;
+}
+
+void encodings_destroy(struct encodings *encodings)
+{
+    for (uint32_t i = 0; i < encodings->count; i++) {
+        frame_log_destroy(encodings->table[i].log);
+    }
+    ws_deflate_destroy(encodings->deflate);
+    recoder_destroy(encodings->recoder);
+    free(encodings);
+}
+
+struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *count_out)
+{
+    *count_out = encodings->count;
+    return encodings->table;
+}
+
+struct frame_log *encodings_json_log(const struct encodings *encodings)
+{
+    return encodings->table[CORE_ENCODING_JSON].log;
+}
+
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding)
+{
+    return encodings->counts[encoding];
+}
+
+bool encodings_are_written(const struct encodings *encodings)
+{
+    return encodings->written_mask != 0;
+}
+
+void encodings_publish(struct encodings *encodings)
+{
+    for (uint32_t i = 1; i < encodings->count; i++) {
+        if ((encodings->written_mask & (1u << i)) != 0) {
+            frame_log_publish(encodings->table[i].log);
+        }
+    }
+}
+
+/* ---- Writing ---- */
+
+/* These return the frame's length, or 0: it is to be the JSON frame. */
+static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
+                                   const struct encodings_tick *tick)
+{
+    if (tick->update == NULL) {
+        return 0;
+    }
+    size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
+                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
+    return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
+}
+
+static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
+                                const struct encodings_tick *tick)
+{
+    size_t header_bytes = ws_frame_finished_header_bytes(tick->frame);
+    return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
+                            WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
+}
+
+/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
+static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
+                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
+{
+    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
+        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
+    }
+    size_t header_bytes = ws_frame_finished_header_bytes(frame);
+    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
+}
+
+static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
+                                const struct encodings_tick *tick)
+{
+    struct frame_log *log = encodings->table[encoding].log;
+    uint8_t *frame = frame_log_reserve(log);
+    size_t frame_bytes = encoding == CORE_ENCODING_SBE
+                             ? encodings_encode_sbe(encodings, frame, tick)
+                             : encodings_deflate(encodings, frame, tick);
+    if (frame_bytes == 0) {
+        frame_bytes = tick->frame_bytes;
+        memcpy(frame, tick->frame, frame_bytes);
+    }
+    encodings->counts[encoding].frames++;
+    encodings->counts[encoding].bytes += frame_bytes;
+    assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel,
+                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
+    frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
+                     tick->ts_pub_ns);
+}
+
+void encodings_write(struct encodings *encodings, const struct encodings_tick *tick)
+{
+    for (uint32_t i = 1; i < encodings->count; i++) {
+        if ((encodings->written_mask & (1u << i)) != 0) {
+            encodings_write_one(encodings, i, tick);
+        }
+    }
+}
+
+/* ---- Beginning and ending ---- */
+
+static void encodings_begin(struct encodings *encodings, uint32_t encoding)
+{
+    const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
+    struct frame_log *log = encodings->table[encoding].log;
+    uint32_t channel_count = channels_count(encodings->options.channels);
+    frame_log_clear(log);
+    for (uint32_t channel = 0; channel < channel_count; channel++) {
+        uint8_t group = channels_get(encodings->options.channels, channel)->group;
+        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        frame_log_set_hash(log, channel,
+                           is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
+        frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
+    }
+    encodings->written_mask |= 1u << encoding;
+    encodings->writers[encoding] = (struct encodings_writer){.state = ENCODINGS_SEEDING};
+}
+
+/* Carries a channel's newest frame over, unless a tick of it came since the encoding began. */
+static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint32_t channel)
+{
+    const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
+    struct frame_log *log = encodings->table[encoding].log;
+    struct frame_log_image image;
+    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
+        return;
+    }
+    const struct channel *known = channels_get(encodings->options.channels, channel);
+    struct encodings_tick tick = {
+        .channel = channel,
+        .group = known->group,
+        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
+        .frame = image.frame,
+        .frame_bytes = image.frame_bytes,
+        .seq = image.seq,
+        .ts_pub_ns = image.ts_pub_ns,
+        .flags = image.flags,
+    };
+    frame_log_set_next_seq(log, channel, known->group, image.seq);
+    encodings_write_one(encodings, encoding, &tick);
+}
+
+/* true: there is more to carry over. */
+static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
+{
+    struct encodings_writer *writer = &encodings->writers[encoding];
+    uint32_t channel_count = channels_count(encodings->options.channels);
+    for (uint32_t i = 0; i < ENCODINGS_SEEDS_PER_POLL && writer->seed_next < channel_count; i++) {
+        encodings_seed(encodings, encoding, writer->seed_next++);
+    }
+    if (writer->seed_next < channel_count) {
+        return true;
+    }
+    struct core_encoding *shared = &encodings->table[encoding];
+    frame_log_publish(shared->log);
+    writer->state = ENCODINGS_WRITTEN;
+    /* A tick that is committed from now on is so in both logs. */
+    atomic_store(&shared->first, shared->log->write_index);
+    atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
+    atomic_fetch_add(&shared->run, 1);
+    return false;
+}
+
+/* A core that counts a conn looks at run afterwards: it sees the end, or we see the conn. */
+static void encodings_end(struct encodings *encodings, uint32_t encoding)
+{
+    struct core_encoding *shared = &encodings->table[encoding];
+    uint32_t run = atomic_load(&shared->run);
+    atomic_store(&shared->run, run + 1);
+    if (atomic_load(&shared->conn_count) > 0) {
+        atomic_store(&shared->run, run);
+        encodings->writers[encoding].idle_since_ns = 0;
+        return;
+    }
+    encodings->written_mask &= ~(1u << encoding);
+    encodings->writers[encoding].state = ENCODINGS_IDLE;
+    frame_log_clear(shared->log);
+}
+
+static bool encodings_poll_one(struct encodings *encodings, uint32_t encoding, uint64_t now_ns)
+{
+    struct encodings_writer *writer = &encodings->writers[encoding];
+    bool is_wanted = atomic_load(&encodings->table[encoding].conn_count) > 0;
+    if (writer->state == ENCODINGS_IDLE && is_wanted) {
+        encodings_begin(encodings, encoding);
+    }
+    if (writer->state == ENCODINGS_SEEDING) {
+        return encodings_seed_on(encodings, encoding);
+    }
+    if (writer->state == ENCODINGS_WRITTEN && is_wanted) {
+        writer->idle_since_ns = 0;
+    } else if (writer->state == ENCODINGS_WRITTEN && writer->idle_since_ns == 0) {
+        writer->idle_since_ns = now_ns;
+    } else if (writer->state == ENCODINGS_WRITTEN &&
+               now_ns - writer->idle_since_ns >= ENCODINGS_LINGER_NS) {
+        encodings_end(encodings, encoding);
+    }
+    return false;
+}
+
+bool encodings_poll(struct encodings *encodings, uint64_t now_ns)
+{
+    bool is_busy = false;
+    for (uint32_t i = 1; i < encodings->count; i++) {
+        is_busy |= encodings_poll_one(encodings, i, now_ns);
+    }
+    return is_busy;
+}

@@ -1,0 +1,76 @@
+/*
+ * encodings: the frame logs other than JSON's, written while there are conns for them.
+ *
+ * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
+ * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
+ * and ends ENCODINGS_LINGER_NS after its last. Ticks have the same seq and ts_pub in all. A tick
+ * that an encoding cannot bear goes out in its log as the JSON frame, so that its log never has a
+ * hole.
+ *
+ * Owner    main creates it before the publisher and destroys it after the cores.
+ * Threads  The publisher's only, except for what struct core_encoding says.
+ * Memory   A log each, touched as it is written and given back when its encoding ends.
+ * Errors   0 or a negative errno.
+ */
+#ifndef RINGCAST_SRC_ENCODINGS_H
+#define RINGCAST_SRC_ENCODINGS_H
+
+#include "codec/base/units.h"
+#include "codec/md.h"
+#include "codec/ws_deflate.h"
+#include "ring/core/core.h"
+#include "src/market/channels.h"
+
+#define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
+#define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
+
+struct encodings;
+
+struct encodings_options {
+    const struct channels *channels;
+    struct frame_log_options log;  /* of each */
+    bool compresses;               /* JSON may be had with permessage-deflate, */
+    uint32_t compressed_bytes_min; /* payloads so long and longer */
+};
+
+int encodings_create(struct encodings **encodings_out, const struct encodings_options *options);
+void encodings_destroy(struct encodings *encodings);
+
+/* For the cores; as many as *count_out says, JSON's first. */
+struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *count_out);
+
+struct frame_log *encodings_json_log(const struct encodings *encodings);
+
+/* A tick, and the frame that the JSON log has of it. */
+struct encodings_tick {
+    uint32_t channel;
+    uint8_t group;
+    uint8_t flags;
+    const struct md_update *update; /* NULL: only its JSON frame is known */
+    const uint8_t *frame;
+    uint32_t frame_bytes;
+    uint64_t seq;
+    uint64_t ts_pub_ns;
+};
+
+/* Writes a tick that was just committed to the JSON log into the others that are written. */
+void encodings_write(struct encodings *encodings, const struct encodings_tick *tick);
+
+/* Whether there is any to write into. */
+bool encodings_are_written(const struct encodings *encodings);
+
+/* How many an encoding has had so far. */
+struct encodings_count {
+    uint64_t frames;
+    uint64_t bytes;
+};
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
+
+/* Shows what was written. To be called before the JSON log's own publish. */
+void encodings_publish(struct encodings *encodings);
+
+/* Begins what is asked for and ends what is not any more. true: it wants to be called again at
+ * once. */
+bool encodings_poll(struct encodings *encodings, uint64_t now_ns);
+
+#endif

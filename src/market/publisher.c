@@ -1,0 +1,729 @@
+#include "src/market/publisher.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "codec/base/check.h"
+#include "codec/base/clock.h"
+#include "codec/running_hash.h"
+#include "codec/ws_frame.h"
+#include "ring/io/engine.h"
+#include "src/base/log.h"
+#include "src/market/book_split.h"
+#include "src/market/derived.h"
+
+#define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
+#define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
+#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
+#define PUBLISHER_STOP_NS (100 * NS_PER_MS)  /* how soon publisher_stop is seen */
+#define PUBLISHER_SPIN_NS (50 * NS_PER_US)   /* a sleep would take longer */
+#define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
+#define PUBLISHER_SQ_ENTRIES COUNTERS_CORES_MAX /* one wake-up for each core */
+#define PUBLISHER_CQ_ENTRIES (2 * PUBLISHER_SQ_ENTRIES)
+
+struct publisher_feed {
+    struct publisher *publisher;
+    struct feed_sink sink;
+    struct feed *feed;
+    bool is_simulated;    /* Its ts_event is when it should have been published. */
+    uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
+    uint64_t polled_ns;
+};
+
+struct publisher {
+    /* Set before the first poll, then constant. */
+    struct channels *channels;
+    struct encodings *encodings;
+    struct book_images *book_images;
+    struct frame_log *log; /* JSON's */
+    struct publisher_counters *counters;
+    struct core *cores[COUNTERS_CORES_MAX];
+    const struct core_counters *core_counters[COUNTERS_CORES_MAX];
+    uint32_t core_count;
+    uint32_t feed_count;
+    size_t payload_bytes_max;
+    bool is_inline; /* false: publisher_run */
+
+    /* The publisher's thread only. */
+    struct derived derived;
+    uint64_t now_ns; /* of the poll */
+    struct publisher_feed feeds[PUBLISHER_FEEDS_MAX];
+    uint32_t first_feed;   /* whose turn it is to be polled first */
+    uint32_t room;         /* ticks that the feed being polled may still hand over */
+    uint32_t hidden_count; /* ticks behind the published head */
+    uint32_t newest_bytes; /* length of the newest frame */
+    bool engine_failed;
+    bool engine_is_open;
+    bool table_full_told;
+    struct engine engine;
+    uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */
+
+    /* Any thread. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
+};
+
+/* ---- Waking ---- */
+
+static int publisher_open_engine(struct publisher *publisher)
+{
+    char text[ENGINE_ERROR_BYTES_MAX];
+    struct engine_options options = {
+        .sq_entries = PUBLISHER_SQ_ENTRIES,
+        .cq_entries = PUBLISHER_CQ_ENTRIES,
+    };
+    int error = engine_uring_open(&publisher->engine, &options, text);
+    if (error < 0) {
+        log_post(0, LOG_LEVEL_ERROR, text);
+        return error;
+    }
+    error = engine_uring_enable(&publisher->engine);
+    if (error < 0) {
+        log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
+        publisher->engine.close(&publisher->engine);
+        return error;
+    }
+    publisher->engine_is_open = true;
+    return 0;
+}
+
+static void publisher_enter(struct publisher *publisher, uint64_t timeout_ns)
+{
+    struct io_uring *ring = &publisher->engine.ring;
+    publisher->engine.enter(&publisher->engine, timeout_ns);
+    /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
+    io_uring_cq_advance(ring, io_uring_cq_ready(ring));
+}
+
+/* An inline publisher has only the other cores to wake: its own is running it. */
+static void publisher_wake_cores(struct publisher *publisher)
+{
+    uint32_t first = publisher->is_inline ? 1 : 0;
+    if (first >= publisher->core_count || publisher->engine_failed) {
+        return;
+    }
+    if (!publisher->engine_is_open && publisher_open_engine(publisher) < 0) {
+        publisher->engine_failed = true; /* The cores find the head when they wake by themselves. */
+        return;
+    }
+    uint32_t woken = 0;
+    for (uint32_t i = first; i < publisher->core_count; i++) {
+        woken += core_wake(publisher->cores[i], &publisher->engine);
+    }
+    if (woken > 0) {
+        publisher_enter(publisher, 0);
+        counter_add(&publisher->counters->wakes, woken);
+    }
+}
+
+static void publisher_show(struct publisher *publisher)
+{
+    if (publisher->hidden_count == 0) {
+        return;
+    }
+    publisher->hidden_count = 0;
+    encodings_publish(publisher->encodings);
+    frame_log_publish(publisher->log);
+    publisher_wake_cores(publisher);
+}
+
+/* ---- What a feed is given ---- */
+
+static uint32_t publisher_open_channel(void *context, const char *symbol, size_t symbol_bytes,
+                                       enum md_type type)
+{
+    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    uint32_t channel = channels_open(publisher->channels, symbol, symbol_bytes, type);
+    uint32_t count = channels_count(publisher->channels);
+    counter_set(&publisher->counters->channels, count);
+    if (channel == CHANNEL_NONE && count == CHANNELS_MAX && !publisher->table_full_told) {
+        publisher->table_full_told = true;
+        log_post(0, LOG_LEVEL_ERROR,
+                 "the channel table is full: ticks of further symbols are refused and counted");
+    }
+    return channel;
+}
+
+/* How many ticks an elastic feed may add before the slowest core is half a log behind. */
+static uint32_t publisher_elastic_room(const struct publisher *publisher)
+{
+    const struct frame_log *log = publisher->log;
+    uint64_t head = log->write_index;
+    uint64_t slowest = head;
+    for (uint32_t i = 0; i < publisher->core_count; i++) {
+        uint64_t position = counter_get(&publisher->core_counters[i]->position);
+        slowest = position < slowest ? position : slowest;
+    }
+    if (slowest < frame_log_tail(log)) {
+        return 0;
+    }
+    uint64_t lag_frames = head - slowest;
+    uint64_t lag_bytes = 0;
+    if (lag_frames > 0) {
+        /* Only we overwrite descriptors, so this one needs no pin. */
+        lag_bytes = log->write_position - frame_log_desc(log, slowest)->position;
+    }
+    uint64_t half_frames = (log->desc_mask + 1) / 2;
+    if (lag_frames >= half_frames || lag_bytes >= log->capacity_bytes / 2) {
+        return 0;
+    }
+    uint64_t by_bytes = (log->capacity_bytes / 2 - lag_bytes) / log->frame_bytes_max;
+    uint64_t by_frames = half_frames - lag_frames;
+    uint64_t room = by_bytes < by_frames ? by_bytes : by_frames;
+    return room < PUBLISHER_POLL_TICKS_MAX ? (uint32_t)room : PUBLISHER_POLL_TICKS_MAX;
+}
+
+static uint32_t publisher_room(void *context)
+{
+    const struct publisher_feed *feed = context;
+    uint32_t room = feed->publisher->room;
+    if (feed->feed != NULL && feed->feed->elastic) {
+        uint32_t elastic_room = publisher_elastic_room(feed->publisher);
+        room = elastic_room < room ? elastic_room : room;
+    }
+    return room;
+}
+
+static void publisher_refuse(struct publisher *publisher, uint32_t channel)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    counter_add(&publisher->counters->ticks_refused, 1);
+    if (channel >= channels_count(publisher->channels)) {
+        return; /* Told when the channel was refused. */
+    }
+    uint64_t *word = &publisher->refused_channels[channel / 64];
+    uint64_t bit = UINT64_C(1) << (channel % 64);
+    if ((*word & bit) != 0) {
+        return;
+    }
+    *word |= bit;
+    const struct channel *known = channels_get(publisher->channels, channel);
+    snprintf(text, sizeof text,
+             "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
+             "refused and counted, and subscribers see a GAP",
+             md_type_name((enum md_type)known->type), known->symbol,
+             publisher->log->frame_bytes_max);
+    log_post(0, LOG_LEVEL_WARNING, text);
+}
+
+/* A quote, a bar or a whole book replaces what was before it. */
+static uint8_t publisher_flags(const struct md_update *update)
+{
+    bool is_book = update->type == MD_DEPTH && update->depth.action == MD_SNAPSHOT;
+    return update->type == MD_QUOTE || update->type == MD_BAR || is_book ? FRAME_FULL_IMAGE : 0;
+}
+
+static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
+                                uint64_t ts_pub_ns)
+{
+    uint64_t since_ns = feed->is_simulated ? update->ts_event_ns : update->ts_recv_ns;
+    bool is_late = since_ns != 0 && ts_pub_ns > since_ns;
+    counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
+}
+
+static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_t *payload,
+                           size_t payload_bytes)
+{
+    uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
+    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
+}
+
+/* A payload that was written behind the gap of a reserved frame. update: NULL, if it is no tick. */
+static inline __attribute__((always_inline)) void
+publisher_commit(struct publisher *publisher, uint32_t number, uint8_t flags,
+                 const struct md_update *update, uint8_t *frame, size_t payload_bytes,
+                 uint64_t ts_pub_ns)
+{
+    struct frame_log *log = publisher->log;
+    const struct channel *channel = channels_get(publisher->channels, number);
+    uint64_t seq = frame_log_next_seq(log, number);
+    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
+    publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
+    frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
+    if (encodings_are_written(publisher->encodings)) {
+        struct encodings_tick tick = {
+            .channel = number,
+            .group = channel->group,
+            .flags = flags,
+            .update = update,
+            .frame = frame,
+            .frame_bytes = frame_bytes,
+            .seq = seq,
+            .ts_pub_ns = ts_pub_ns,
+        };
+        encodings_write(publisher->encodings, &tick);
+    }
+    publisher->newest_bytes = frame_bytes;
+    publisher->hidden_count++;
+}
+
+/* One frame into the log; returns its ts_pub, 0: it does not fit. */
+static inline __attribute__((always_inline)) uint64_t
+publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                const struct md_update *update)
+{
+    struct frame_log *log = publisher->log;
+    const struct channel *channel = channels_get(publisher->channels, number);
+    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
+    uint8_t *frame = frame_log_reserve(log);
+    publisher->room -= publisher->room > 0;
+    size_t payload_bytes =
+        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         &channel->json_head, update, frame_log_next_seq(log, number), ts_pub_ns);
+    if (payload_bytes == 0) {
+        return 0;
+    }
+    publisher_commit(publisher, number, flags, update, frame, payload_bytes, ts_pub_ns);
+    counter_add(&publisher->counters->ticks, 1);
+    counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
+    return ts_pub_ns;
+}
+
+static void publisher_show_many(struct publisher *publisher)
+{
+    if (publisher->hidden_count >= PUBLISHER_SHOW_TICKS) {
+        publisher_show(publisher);
+    }
+}
+
+/* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
+static void publisher_write_gap(struct publisher *publisher, uint32_t number)
+{
+    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
+    uint64_t seq = frame_log_next_seq(publisher->log, number);
+    uint8_t *frame = frame_log_reserve(publisher->log);
+    publisher->room -= publisher->room > 0;
+    int bytes = snprintf((char *)frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
+                         "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
+                         ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"source\"}}",
+                         ts_pub_ns, number, seq, seq);
+    assert_always(bytes > 0 && (size_t)bytes < publisher->payload_bytes_max);
+    publisher_commit(publisher, number, 0, NULL, frame, (size_t)bytes, ts_pub_ns);
+    publisher_show_many(publisher);
+}
+
+static void publisher_publish_gap(void *context, uint32_t number)
+{
+    publisher_write_gap(context, number);
+}
+
+static bool publisher_has_channel(const struct publisher *publisher, uint32_t number)
+{
+    return number < channels_count(publisher->channels) &&
+           number < publisher->log->channel_count_max;
+}
+
+static void publisher_lose(void *context, uint32_t number)
+{
+    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    if (publisher_has_channel(publisher, number)) {
+        publisher_write_gap(publisher, number);
+        derived_on_loss(&publisher->derived, number);
+    }
+}
+
+/* What fits no frame: a book's tick goes out in parts. Returns the last one's ts_pub, 0: refused.
+ */
+static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher *publisher,
+                                                                uint32_t number, uint8_t flags,
+                                                                const struct md_update *update)
+{
+    struct md_update part = *update;
+    struct md_depth whole = update->depth;
+    struct md_level *ordered = NULL;
+    uint64_t ts_pub_ns = 0;
+    bool has_failed = update->type != MD_DEPTH;
+    if (!has_failed && whole.action == MD_DELTA) {
+        book_split_order(&whole, &ordered);
+    }
+    struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
+    while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
+        ts_pub_ns = publisher_write(publisher, number, flags, &part);
+        has_failed = ts_pub_ns == 0;
+        flags = 0;
+        publisher_show_many(publisher);
+    }
+    free(ordered);
+    if (has_failed) {
+        publisher_refuse(publisher, number);
+        publisher_write_gap(publisher, number);
+        return 0;
+    }
+    return ts_pub_ns;
+}
+
+static void publisher_publish(void *context, const struct md_update *update)
+{
+    struct publisher_feed *feed = context;
+    struct publisher *publisher = feed->publisher;
+    uint32_t channel = update->channel;
+
+    if (!publisher_has_channel(publisher, channel)) {
+        publisher->room -= publisher->room > 0;
+        publisher_refuse(publisher, channel);
+        return;
+    }
+    uint64_t ts_pub_ns = publisher_write(publisher, channel, publisher_flags(update), update);
+    if (__builtin_expect(ts_pub_ns == 0, 0)) {
+        ts_pub_ns = publisher_write_parts(publisher, channel, publisher_flags(update), update);
+        if (ts_pub_ns == 0) {
+            derived_on_loss(&publisher->derived, channel);
+            return;
+        }
+    }
+    publisher_note_late(feed, update, ts_pub_ns);
+    publisher_show_many(publisher);
+    if (__builtin_expect(derived_wants(&publisher->derived, update), 0)) {
+        derived_on_tick(&publisher->derived, update, publisher->now_ns);
+    }
+}
+
+static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
+                                      const struct md_update *update)
+{
+    if (publisher_write(context, channel, flags, update) == 0) {
+        publisher_write_parts(context, channel, flags, update);
+    }
+    publisher_show_many(context);
+}
+
+static void publisher_complain(void *context, const char *text)
+{
+    (void)context;
+    log_post(0, LOG_LEVEL_ERROR, text);
+}
+
+static void publisher_log(void *context, enum feed_level level, const char *text)
+{
+    static const enum log_level levels[] = {
+        [FEED_INFO] = LOG_LEVEL_INFO,
+        [FEED_WARNING] = LOG_LEVEL_WARNING,
+        [FEED_ERROR] = LOG_LEVEL_ERROR,
+    };
+    (void)context;
+    log_post(0, levels[level], text);
+}
+
+/* ---- Waiting for a core ---- */
+
+/* The log that waits is of any encoding: they have the readers in common. */
+static void publisher_on_stuck(void *context, uint32_t reader, uint64_t waited_ns, bool is_over)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    (void)context;
+    double seconds = (double)waited_ns / NS_PER_SECOND;
+    if (is_over) {
+        snprintf(text, sizeof text, "core %u lets ticks be published again, after %.1f s", reader,
+                 seconds);
+    } else {
+        snprintf(text, sizeof text,
+                 "no tick has been published for %.1f s: core %u is in the middle of sending, and "
+                 "its thread does not go on (is it stopped by a debugger or a signal, or short of "
+                 "CPU time?)",
+                 seconds, reader);
+    }
+    log_post(0, is_over ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text);
+}
+
+static void publisher_watch_logs(struct publisher *publisher)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(publisher->encodings, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        table[i].log->watch = (struct frame_log_watch){
+            .waited_ns = &publisher->counters->log_wait_ns,
+            .on_stuck = publisher_on_stuck,
+        };
+    }
+}
+
+/* ---- Creation ---- */
+
+static int publisher_open_feed(struct publisher *publisher, const char *spec, const char *source,
+                               char *error_out, size_t error_bytes)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "";
+    struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
+    feed->publisher = publisher;
+    feed->sink = (struct feed_sink){
+        .context = feed,
+        .open_channel = publisher_open_channel,
+        .publish = publisher_publish,
+        .lost = publisher_lose,
+        .room = publisher_room,
+        .log = publisher_log,
+    };
+    int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
+    if (error < 0) {
+        snprintf(error_out, error_bytes, "%s: %s", source, text);
+        return error;
+    }
+    feed->is_simulated = feed->feed->ops == &feed_sim;
+    publisher->feed_count++;
+    return 0;
+}
+
+static int publisher_create_derived(struct publisher *publisher)
+{
+    struct derived_options options = {
+        .channels = publisher->channels,
+        .log = publisher->log,
+        .publish = publisher_publish_derived,
+        .lose = publisher_publish_gap,
+        .complain = publisher_complain,
+        .context = publisher,
+    };
+    return derived_create(&publisher->derived, &options);
+}
+
+int publisher_create(struct publisher **publisher_out, const struct publisher_options *options,
+                     char *error_out, size_t error_bytes)
+{
+    if (options->feed_count > PUBLISHER_FEEDS_MAX) {
+        snprintf(error_out, error_bytes, "at most %d feeds", PUBLISHER_FEEDS_MAX);
+        return -EINVAL;
+    }
+    struct publisher *publisher = aligned_alloc(CACHE_LINE_BYTES, sizeof *publisher);
+    if (publisher == NULL) {
+        snprintf(error_out, error_bytes, "not enough memory");
+        return -ENOMEM;
+    }
+    memset(publisher, 0, sizeof *publisher);
+    publisher->channels = options->channels;
+    publisher->encodings = options->encodings;
+    publisher->book_images = options->book_images;
+    publisher->log = encodings_json_log(options->encodings);
+    publisher->counters = options->counters;
+    publisher->is_inline = true;
+    publisher_watch_logs(publisher);
+    assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
+    publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
+    if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
+        publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
+    }
+    if (publisher_create_derived(publisher) < 0) {
+        snprintf(error_out, error_bytes, "not enough memory");
+        free(publisher);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < options->feed_count; i++) {
+        int error = publisher_open_feed(publisher, options->feed_specs[i], options->feed_sources[i],
+                                        error_out, error_bytes);
+        if (error < 0) {
+            publisher_destroy(publisher);
+            return error;
+        }
+    }
+    *publisher_out = publisher;
+    return 0;
+}
+
+void publisher_destroy(struct publisher *publisher)
+{
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        struct feed *feed = publisher->feeds[i].feed;
+        feed->ops->close(feed);
+    }
+    if (publisher->engine_is_open) {
+        publisher->engine.close(&publisher->engine);
+    }
+    derived_destroy(&publisher->derived);
+    free(publisher);
+}
+
+void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
+                         struct core_counters *const *core_counters, uint32_t core_count)
+{
+    assert_always(core_count <= COUNTERS_CORES_MAX);
+    for (uint32_t i = 0; i < core_count; i++) {
+        publisher->cores[i] = cores[i];
+        publisher->core_counters[i] = core_counters[i];
+    }
+    publisher->core_count = core_count;
+}
+
+/* ---- Polling ---- */
+
+/* Feeds share a poll's ticks. An inline publisher hands its core no more than that core fans out
+ * in one turn: it would only overtake it, while a feed that is late catches up. */
+static uint32_t publisher_poll_ticks(const struct publisher *publisher)
+{
+    uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
+    if (publisher->is_inline && publisher->newest_bytes > 0 &&
+        PUBLISHER_INLINE_BYTES / publisher->newest_bytes < ticks) {
+        ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->newest_bytes);
+    }
+    ticks /= publisher->feed_count;
+    return ticks > 0 ? ticks : 1;
+}
+
+static uint64_t publisher_wait_ns(uint64_t due_wall_ns, uint64_t wall_ns)
+{
+    if (due_wall_ns == FEED_NEVER) {
+        return UINT64_MAX;
+    }
+    if (due_wall_ns <= wall_ns) {
+        return 0;
+    }
+    uint64_t wait_ns = due_wall_ns - wall_ns;
+    return wait_ns < PUBLISHER_SLEEP_NS_MAX ? wait_ns : PUBLISHER_SLEEP_NS_MAX;
+}
+
+/* Returns how long the feed may be left alone. It is polled once a second at least, so that it
+ * sees the wall clock being set. */
+static uint64_t publisher_poll_feed(struct publisher *publisher, struct publisher_feed *feed,
+                                    uint64_t now_ns, uint64_t wall_ns)
+{
+    bool is_due = feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
+    if (feed->due_wall_ns == FEED_NEVER || !is_due) {
+        return publisher_wait_ns(feed->due_wall_ns, wall_ns);
+    }
+    publisher->room = publisher_poll_ticks(publisher);
+    if (feed->feed->elastic && publisher_elastic_room(publisher) == 0) {
+        return PUBLISHER_ELASTIC_NS;
+    }
+    feed->polled_ns = now_ns;
+    feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
+    publisher_show(publisher);
+    return publisher_wait_ns(feed->due_wall_ns, wall_ns);
+}
+
+static void publisher_count_feeds(struct publisher *publisher)
+{
+    struct feed_counters sums = {0};
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        const struct feed_counters *counters = &publisher->feeds[i].feed->counters;
+        sums.skipped += counters->skipped;
+        sums.malformed += counters->malformed;
+        sums.holes += counters->holes;
+        sums.passes += counters->passes;
+    }
+    counter_set(&publisher->counters->feed_skipped, sums.skipped);
+    counter_set(&publisher->counters->feed_malformed, sums.malformed);
+    counter_set(&publisher->counters->feed_holes, sums.holes);
+    counter_set(&publisher->counters->feed_passes, sums.passes);
+    struct encodings_count sbe = encodings_count(publisher->encodings, CORE_ENCODING_SBE);
+    struct encodings_count deflate =
+        encodings_count(publisher->encodings, CORE_ENCODING_JSON_DEFLATE);
+    counter_set(&publisher->counters->sbe_frames, sbe.frames);
+    counter_set(&publisher->counters->sbe_bytes, sbe.bytes);
+    counter_set(&publisher->counters->deflate_frames, deflate.frames);
+    counter_set(&publisher->counters->deflate_bytes, deflate.bytes);
+    counter_set(&publisher->counters->channels, channels_count(publisher->channels));
+    counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
+    counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
+    counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
+}
+
+/* Begins the next book that a client asks for. false: it is not time for it. */
+static bool publisher_begin_image(struct publisher *publisher, uint64_t now_ns)
+{
+    struct book_images *images = publisher->book_images;
+    uint32_t number = book_images_next(images, now_ns);
+    if (number == BOOK_IMAGES_NONE) {
+        return false;
+    }
+    uint32_t channel = images->slots[number].channel;
+    struct book_images_source source = {
+        .channel = channels_get(publisher->channels, channel),
+        .as_of = frame_log_next_seq(publisher->log, channel) - 1,
+        .ts_pub_ns = clock_ns(CLOCK_REALTIME),
+        .payload_bytes_max = publisher->payload_bytes_max,
+    };
+    source.book =
+        derived_book(&publisher->derived, channel, &source.ts_event_ns, &source.ts_recv_ns);
+    book_images_begin(images, number, &source);
+    return true;
+}
+
+/* Books that clients ask for, a piece a poll; a tenth of the time is spent on them at most. Returns
+ * when the next piece is due. */
+static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_ns)
+{
+    struct book_images *images = publisher->book_images;
+    if (images == NULL || !book_images_are_asked(images)) {
+        return UINT64_MAX;
+    }
+    if (now_ns < images->due_ns) {
+        return images->due_ns;
+    }
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    if (images->making.number == BOOK_IMAGES_NONE && !publisher_begin_image(publisher, now_ns)) {
+        return now_ns + NS_PER_MS;
+    }
+    if (book_images_go_on(images)) {
+        publisher_wake_cores(publisher);
+    }
+    images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
+}
+
+uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
+{
+    uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
+    publisher->now_ns = now_ns;
+    counter_add(&publisher->counters->turns, 1);
+    uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
+    uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
+    publisher_show(publisher);
+    for (uint32_t i = 0; i < publisher->feed_count; i++) {
+        uint32_t place = (publisher->first_feed + i) % publisher->feed_count;
+        uint64_t feed_wait_ns =
+            publisher_poll_feed(publisher, &publisher->feeds[place], now_ns, wall_ns);
+        wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
+    }
+    publisher->first_feed++;
+    uint64_t image_ns = publisher_make_images(publisher, now_ns);
+    if (image_ns != UINT64_MAX && (image_ns <= now_ns || image_ns - now_ns < wait_ns)) {
+        wait_ns = image_ns <= now_ns ? 0 : image_ns - now_ns;
+    }
+    publisher_count_feeds(publisher);
+    wait_ns = encodings_poll(publisher->encodings, now_ns) ? 0 : wait_ns;
+    return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;
+}
+
+/* ---- The thread ---- */
+
+static bool publisher_is_stopping(const struct publisher *publisher)
+{
+    return atomic_load_explicit(&publisher->stopping, memory_order_relaxed);
+}
+
+static void publisher_sleep(struct publisher *publisher, uint64_t due_ns)
+{
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    if (due_ns <= now_ns) {
+        return;
+    }
+    uint64_t wait_ns = due_ns - now_ns;
+    if (wait_ns < PUBLISHER_SPIN_NS) {
+        while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
+            __builtin_ia32_pause();
+        }
+        return;
+    }
+    publisher_enter(publisher, wait_ns < PUBLISHER_STOP_NS ? wait_ns : PUBLISHER_STOP_NS);
+}
+
+int publisher_run(struct publisher *publisher)
+{
+    publisher->is_inline = false;
+    int error = publisher_open_engine(publisher);
+    if (error < 0) {
+        return error;
+    }
+    while (!publisher_is_stopping(publisher)) {
+        uint64_t due_ns = publisher_poll(publisher, clock_ns(CLOCK_MONOTONIC));
+        publisher_sleep(publisher, due_ns);
+    }
+    return 0;
+}
+
+void publisher_stop(struct publisher *publisher)
+{
+    atomic_store_explicit(&publisher->stopping, true, memory_order_relaxed);
+}

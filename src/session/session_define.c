@@ -1,0 +1,115 @@
+/* DEFINITION: what the channel numbers of SBE frames stand for. */
+#include "src/session/session_state.h"
+
+#define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
+#define SESSION_DEFINITION_UNITS 6     /* of one channel */
+
+bool session_has_definitions(const struct session_call *call)
+{
+    return call->session->number != 0 &&
+           core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
+}
+
+void session_begin_definitions(struct sessions *sessions)
+{
+    reply_begin(&sessions->definitions, "DEFINITION", "", session_wall_ns());
+    reply_text(&sessions->definitions, "{\"channels\":[");
+}
+
+/* Nothing is sent when there is none. */
+void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->definitions;
+    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
+        reply_text(reply, "]}");
+        reply_end(reply);
+        if (core_has_room(core, conn, reply->bytes)) {
+            core_send_text(core, conn, reply->text, reply->bytes);
+        } else {
+            core_close(core, conn, 4108, "slow;cause=client"); /* It could not read its frames. */
+        }
+    }
+    reply_trim(reply);
+}
+
+void session_define(struct sessions *sessions, uint32_t i)
+{
+    struct reply *reply = &sessions->definitions;
+    struct session_name name = session_channel_name(channels_get(sessions->options.channels, i));
+    session_begin_channel(reply, &name, i);
+    reply_text(reply, "}");
+}
+
+static bool session_define_covered(struct session_call *call, uint32_t i,
+                                   const struct channel *channel)
+{
+    struct sessions *sessions = call->sessions;
+    const struct session_pattern *pattern = &call->at.pattern;
+    if (!session_covers(pattern, channel)) {
+        return true;
+    }
+    if (sessions->definitions.bytes > SESSION_DEFINITION_BYTES) {
+        session_send_definitions(sessions, call->core, call->conn);
+        session_begin_definitions(sessions);
+    }
+    session_spend(call, SESSION_DEFINITION_UNITS);
+    session_define(sessions, i);
+    return true;
+}
+
+static bool session_define_name(struct session_call *call, const struct session_name *name)
+{
+    const struct scope *scope = session_scope(call->sessions, call->conn);
+    if (name->is_repeated || !scope_covers(scope, name->text, name->bytes, name->type)) {
+        return true;
+    }
+    if (session_is_pattern(name)) {
+        if (!session_has_pattern(call->session, name)) {
+            return true;
+        }
+        session_set_pattern(&call->at.pattern, name);
+        return session_for_each_channel(call, session_define_covered);
+    }
+    uint32_t i = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
+                                       name->type, name->variant);
+    if (i != CHANNEL_NONE) {
+        session_spend(call, SESSION_DEFINITION_UNITS);
+        session_define(call->sessions, i);
+    }
+    return true;
+}
+
+bool session_define_names(struct session_call *call)
+{
+    if (!session_has_definitions(call)) {
+        return true;
+    }
+    if (!call->at.is_defining) {
+        call->at.is_defining = true;
+        session_begin_definitions(call->sessions);
+    }
+    if (!session_for_each_name(call, session_define_name)) {
+        return false;
+    }
+    session_send_definitions(call->sessions, call->core, call->conn);
+    return true;
+}
+
+void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i)
+{
+    session_begin_definitions(sessions);
+    session_define(sessions, i);
+    session_send_definitions(sessions, core, conn);
+}
+
+void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
+{
+    uint32_t group = channels_get(sessions->options.channels, i)->group;
+    /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
+    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, group); place-- > 0;) {
+        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, group)) {
+            uint32_t conn = core_group_conn(core, CORE_ENCODING_SBE, group, place);
+            session_define_one(sessions, core, conn, i);
+        }
+    }
+}

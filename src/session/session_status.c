@@ -1,0 +1,140 @@
+/* What a client is told of itself: HEARTBEAT, STATUS, LAG, and the NOTICE of a drain. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "src/session/session_state.h"
+
+#define SESSION_HEARTBEAT_CHANNELS_MAX 1000
+#define SESSION_NOTICE_CURSORS_MAX 100
+
+static void session_send(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->reply;
+    reply_end(reply);
+    if (!reply->failed) {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+    reply_trim(reply);
+}
+
+/* "CHANNEL": , after a comma but for the first. */
+static void session_put_channel(struct reply *reply, uint32_t i, uint32_t channel)
+{
+    reply_text(reply, i == 0 ? "\"" : ",\"");
+    reply_u64(reply, channel);
+    reply_text(reply, "\":");
+}
+
+static void session_put_counts(struct reply *reply, const struct core_conn_stats *stats)
+{
+    reply_print(reply, "\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64,
+                stats->frames_sent, stats->frames_lost, stats->frames_conflated);
+}
+
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id)
+{
+    struct reply *reply = &sessions->reply;
+    struct core_conn_stats stats;
+    uint32_t channels[SESSION_HEARTBEAT_CHANNELS_MAX];
+    uint32_t count = 0;
+    /* What a client that is behind has yet to get must not be promised as sent. */
+    if (core_conn_is_current(core, conn)) {
+        count = core_conn_channels(core, conn, &session_of(sessions, conn)->heartbeat_turn,
+                                   channels, SESSION_HEARTBEAT_CHANNELS_MAX);
+    }
+    core_conn_stats(core, conn, &stats);
+    reply_begin(reply, "HEARTBEAT", id, session_wall_ns());
+    reply_text(reply, "{\"next_seq\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        session_put_channel(reply, i, channels[i]);
+        reply_u64(reply, core_next_seq(core, conn, channels[i]));
+    }
+    reply_text(reply, "},\"hash\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        session_put_channel(reply, i, channels[i]);
+        reply_hash(reply, core_hash(core, conn, channels[i]));
+    }
+    reply_text(reply, "},");
+    session_put_counts(reply, &stats);
+    reply_text(reply, "}");
+    session_send(sessions, core, conn);
+}
+
+static void session_put_lag(struct reply *reply, const struct core_lag *lag)
+{
+    reply_print(reply, "{\"bytes\":%" PRIu64 ",\"ms\":%" PRIu64 ",\"cause\":", lag->bytes, lag->ms);
+    reply_print(reply, lag->is_behind ? "\"%s\"}" : "null}", lag_cause_text(lag->cause));
+}
+
+void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                 const struct core_lag *lag)
+{
+    reply_begin(&sessions->reply, "LAG", "", session_wall_ns());
+    session_put_lag(&sessions->reply, lag);
+    session_send(sessions, core, conn);
+}
+
+static const char *const session_encodings[CORE_ENCODINGS_MAX] = {
+    [CORE_ENCODING_JSON] = "md.json.v1",
+    [CORE_ENCODING_SBE] = "md.sbe.v1",
+    [CORE_ENCODING_JSON_DEFLATE] = "md.json.v1",
+};
+
+void session_status(struct session_call *call)
+{
+    struct sessions *sessions = call->sessions;
+    struct reply *reply = &sessions->reply;
+    struct core_conn_stats stats;
+    struct core_lag lag;
+    core_conn_stats(call->core, call->conn, &stats);
+    core_conn_lag(call->core, call->conn, &lag);
+    uint32_t round_trip_us = stats.round_trip_us != 0 ? stats.round_trip_us : lag.round_trip_us;
+    reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
+    reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
+                core_index(call->core), call->session->number, session_encodings[stats.encoding]);
+    session_put_counts(reply, &stats);
+    reply_text(reply, ",\"lag\":");
+    session_put_lag(reply, &lag);
+    reply_text(reply, ",\"round_trip_us\":");
+    reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
+    reply_print(reply, ",\"subscriptions\":%" PRIu32 "}",
+                session_subscription_count(call->session));
+    session_send(sessions, call->core, call->conn);
+}
+
+/* How to go on elsewhere, or here when the server is back. */
+static void session_put_resume(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->reply;
+    uint32_t channels[SESSION_NOTICE_CURSORS_MAX + 1];
+    uint32_t turn = 0;
+    uint32_t count =
+        core_conn_channels(core, conn, &turn, channels, SESSION_NOTICE_CURSORS_MAX + 1);
+    reply_text(reply, ",\"resume\":{\"epoch\":\"");
+    reply_text(reply, sessions->options.epoch);
+    reply_text(reply, "\",\"cursors\":");
+    if (count > SESSION_NOTICE_CURSORS_MAX || !core_conn_is_current(core, conn)) {
+        reply_text(reply, "null");
+    } else {
+        reply_text(reply, "{");
+        for (uint32_t i = 0; i < count; i++) {
+            session_put_channel(reply, i, channels[i]);
+            reply_u64(reply, core_next_seq(core, conn, channels[i]) - 1);
+        }
+        reply_text(reply, "}");
+    }
+    reply_text(reply, ",\"rule\":\"the seq of the last frame received of each channel\"}");
+}
+
+void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
+                   uint64_t end_ns)
+{
+    struct reply *reply = &sessions->reply;
+    reply_begin(reply, "NOTICE", "", session_wall_ns());
+    reply_print(reply,
+                "{\"event\":\"DRAIN\",\"deadline_ms\":%" PRIu64 ",\"retry_after_ms\":%" PRIu64,
+                end_ns / NS_PER_MS, close_ns / NS_PER_MS);
+    session_put_resume(sessions, core, conn);
+    reply_text(reply, "}");
+    session_send(sessions, core, conn);
+}

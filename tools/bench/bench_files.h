@@ -1,0 +1,28 @@
+/*
+ * bench_files: the figures of a run as files: CSV, HdrHistogram log, a picture.
+ *
+ * Owner    main: opened before the run, so that a wrong path costs no run; written after it.
+ * Errors   0 or a negative errno; what went wrong is printed.
+ * Source   HdrHistogram log format 1.2 and its V2 compressed encoding
+ *          (github.com/HdrHistogram/HdrHistogram, HistogramLogWriter and
+ *          AbstractHistogram.encodeIntoCompressedByteBuffer).
+ */
+#ifndef RINGCAST_TOOLS_BENCH_FILES_H
+#define RINGCAST_TOOLS_BENCH_FILES_H
+
+#include <stdio.h>
+
+#include "tools/bench/bench_result.h"
+
+struct bench_files {
+    FILE *csv; /* NULL: not wanted, like: */
+    FILE *hdr;
+};
+
+/* Opens what the options ask for. What a file holds stays until the new is written. */
+int bench_files_open(struct bench_files *files_out, const struct bench_options *options);
+
+/* Writes and closes. */
+int bench_files_write(struct bench_files *files, const struct bench_result *result);
+
+#endif

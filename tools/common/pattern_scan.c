@@ -1,0 +1,143 @@
+#include "tools/common/pattern_scan.h"
+
+#include <string.h>
+
+#include "codec/base/units.h"
+#include "tools/common/tick_scan.h"
+
+#define FAST_NUMBER_BYTES 24 /* what tick_scan_number may read */
+
+bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, const char *text)
+{
+    struct pattern_field *field = &scan->fields[name];
+    size_t text_bytes = strlen(text);
+    if (text_bytes > sizeof field->text) {
+        return false;
+    }
+    memcpy(field->text, text, text_bytes);
+    field->text_bytes = (uint32_t)text_bytes;
+    field->distance = 0;
+    return true;
+}
+
+static bool pattern_scan_bounded_number(const uint8_t **at, const uint8_t *end, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    uint32_t digits = 0;
+    while (*at < end && **at >= '0' && **at <= '9' && digits < 20) {
+        value = value * 10 + (uint64_t)(**at - '0');
+        *at += 1;
+        digits++;
+    }
+    *value_out = value;
+    return digits > 0 && digits <= 19;
+}
+
+static bool pattern_scan_number(const uint8_t **at, const uint8_t *end, uint64_t *value_out)
+{
+    if (end - *at < FAST_NUMBER_BYTES) {
+        return pattern_scan_bounded_number(at, end, value_out);
+    }
+    return tick_scan_number(at, value_out);
+}
+
+/* As memcmp() == 0, but inline for what patterns mostly are: 5 to 16 bytes. */
+static inline bool pattern_scan_is_at(const struct pattern_field *field, const uint8_t *at)
+{
+    uint32_t bytes = field->text_bytes;
+    if (bytes > 16 || bytes < 4) {
+        return memcmp(at, field->text, bytes) == 0;
+    }
+    uint64_t first = 0, last = 0, wanted_first = 0, wanted_last = 0;
+    if (bytes >= 8) {
+        memcpy(&first, at, 8);
+        memcpy(&last, at + bytes - 8, 8);
+        memcpy(&wanted_first, field->text, 8);
+        memcpy(&wanted_last, field->text + bytes - 8, 8);
+    } else {
+        memcpy(&first, at, 4);
+        memcpy(&last, at + bytes - 4, 4);
+        memcpy(&wanted_first, field->text, 4);
+        memcpy(&wanted_last, field->text + bytes - 4, 4);
+    }
+    return ((first ^ wanted_first) | (last ^ wanted_last)) == 0;
+}
+
+/* Where the field's number begins; *at is the end of the field before. NULL: nowhere. */
+static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8_t *payload,
+                                        const uint8_t *at, const uint8_t *end)
+{
+    size_t before = (size_t)(at - payload);
+    size_t place = before + (size_t)(int64_t)field->distance; /* wraps where it is negative */
+    size_t payload_bytes = (size_t)(end - payload);
+    if (place < payload_bytes && payload_bytes - place >= field->text_bytes &&
+        pattern_scan_is_at(field, payload + place)) {
+        return payload + place + field->text_bytes;
+    }
+    const uint8_t *found = memmem(payload, payload_bytes, field->text, field->text_bytes);
+    if (found == NULL) {
+        return NULL;
+    }
+    field->distance = (int32_t)(found - at);
+    return found + field->text_bytes;
+}
+
+/* A time in seconds may have a fraction; so may any other unit. */
+static uint64_t pattern_scan_fraction(uint64_t whole, uint64_t unit_ns, const uint8_t *at,
+                                      const uint8_t *end)
+{
+    uint64_t time_ns = whole * unit_ns;
+    if (at < end && *at == '.') {
+        for (at++; at < end && *at >= '0' && *at <= '9' && unit_ns >= 10; at++) {
+            unit_ns /= 10;
+            time_ns += (uint64_t)(*at - '0') * unit_ns;
+        }
+    }
+    return time_ns;
+}
+
+/* Moves *at over the field. */
+static bool pattern_scan_field(struct pattern_field *field, const uint8_t *payload,
+                               const uint8_t *end, const uint8_t **at, uint64_t *number_out)
+{
+    const uint8_t *found = pattern_scan_find(field, payload, *at, end);
+    if (found == NULL) {
+        return false;
+    }
+    *at = found;
+    return pattern_scan_number(at, end, number_out);
+}
+
+bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                        struct pattern_place *place)
+{
+    const uint8_t *at = payload;
+    const uint8_t *end = payload + payload_bytes;
+    struct pattern_field *channel = &scan->fields[PATTERN_CHANNEL];
+    struct pattern_field *seq = &scan->fields[PATTERN_SEQ];
+    *place = (struct pattern_place){0};
+    if (channel->text_bytes > 0 &&
+        !pattern_scan_field(channel, payload, end, &at, &place->channel)) {
+        return false;
+    }
+    if (seq->text_bytes > 0 && !pattern_scan_field(seq, payload, end, &at, &place->seq)) {
+        return false;
+    }
+    place->end = (size_t)(at - payload);
+    return true;
+}
+
+bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
+                       const struct pattern_place *place, uint64_t *time_ns_out)
+{
+    uint64_t number;
+    const uint8_t *at = payload + place->end;
+    const uint8_t *end = payload + payload_bytes;
+    if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {
+        return false;
+    }
+    *time_ns_out = scan->time_unit_ns == 1
+                       ? number
+                       : pattern_scan_fraction(number, scan->time_unit_ns, at, end);
+    return true;
+}

@@ -1,0 +1,342 @@
+#include "tools/common/ws_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "tools/common/terminal_text.h"
+
+#define DEFAULT_PORT "8765"
+
+static int ws_client_fail(char *error_out, int error, const char *what, const char *detail)
+{
+    snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "%s%s%s", what, detail[0] == 0 ? "" : ": ",
+             detail);
+    return error;
+}
+
+static bool ws_client_copy(char *out, size_t out_bytes, const char *text, size_t text_bytes)
+{
+    if (text_bytes >= out_bytes) {
+        return false;
+    }
+    memcpy(out, text, text_bytes);
+    out[text_bytes] = 0;
+    return true;
+}
+
+static bool ws_client_parse_port(struct ws_client_url *url, const char *text, size_t text_bytes)
+{
+    unsigned port = 0;
+    if (text_bytes == 0 || text_bytes > 5) {
+        return false;
+    }
+    for (size_t i = 0; i < text_bytes; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+        port = port * 10 + (unsigned)(text[i] - '0');
+    }
+    return port >= 1 && port <= 65535 &&
+           ws_client_copy(url->port, sizeof url->port, text, text_bytes);
+}
+
+/* host, host:port, [v6] or [v6]:port */
+static bool ws_client_parse_authority(struct ws_client_url *url, const char *text, size_t bytes)
+{
+    const char *host = text;
+    const char *end = text + bytes;
+    const char *host_end;
+    if (bytes > 0 && text[0] == '[') {
+        host = text + 1;
+        host_end = memchr(text, ']', bytes);
+        if (host_end == NULL) {
+            return false;
+        }
+        text = host_end + 1;
+    } else {
+        host_end = memchr(text, ':', bytes);
+        host_end = host_end == NULL ? end : host_end;
+        text = host_end;
+    }
+    if (host_end == host ||
+        !ws_client_copy(url->host, sizeof url->host, host, (size_t)(host_end - host))) {
+        return false;
+    }
+    if (text == end) {
+        return ws_client_copy(url->port, sizeof url->port, DEFAULT_PORT, strlen(DEFAULT_PORT));
+    }
+    return *text == ':' && ws_client_parse_port(url, text + 1, (size_t)(end - text - 1));
+}
+
+static int ws_client_parse_unix(struct ws_client_url *url, const char *path, char *error_out)
+{
+    url->is_unix = true;
+    if (path[0] != '/') {
+        return ws_client_fail(error_out, -EINVAL, "a Unix socket needs unix:///absolute/path", "");
+    }
+    if (!ws_client_copy(url->socket_path, sizeof url->socket_path, path, strlen(path))) {
+        return ws_client_fail(error_out, -EINVAL, "socket path over 107 bytes", path);
+    }
+    strcpy(url->host, "localhost");
+    strcpy(url->port, DEFAULT_PORT);
+    strcpy(url->path, "/");
+    return 0;
+}
+
+int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
+                        char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+{
+    struct ws_client_url url = {0};
+    if (strncmp(text, "unix://", 7) == 0) {
+        int error = ws_client_parse_unix(&url, text + 7, error_out);
+        *url_out = error == 0 ? url : *url_out;
+        return error;
+    }
+    if (strncmp(text, "wss://", 6) == 0) {
+        return ws_client_fail(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://", text);
+    }
+    if (strncmp(text, "ws://", 5) != 0) {
+        return ws_client_fail(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
+    }
+    const char *authority = text + 5;
+    size_t authority_bytes = strcspn(authority, "/?#");
+    const char *path = authority + authority_bytes;
+    size_t path_bytes = strcspn(path, "#");
+    if (!ws_client_parse_authority(&url, authority, authority_bytes)) {
+        return ws_client_fail(error_out, -EINVAL, "bad host or port in URL", text);
+    }
+    const char *slash = path[0] == '/' ? "" : "/";
+    if (path_bytes + 2 > sizeof url.path) {
+        return ws_client_fail(error_out, -EINVAL, "path of the URL is too long", "");
+    }
+    snprintf(url.path, sizeof url.path, "%s%.*s", slash, (int)path_bytes, path);
+    *url_out = url;
+    return 0;
+}
+
+int ws_client_resolve(const struct ws_client_url *url, struct ws_client_address *address_out,
+                      char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+{
+    memset(address_out, 0, sizeof *address_out);
+    if (url->is_unix) {
+        struct sockaddr_un *un = (struct sockaddr_un *)&address_out->address;
+        un->sun_family = AF_UNIX;
+        memcpy(un->sun_path, url->socket_path, sizeof un->sun_path);
+        address_out->address_bytes = sizeof *un;
+        return 0;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int status = getaddrinfo(url->host, url->port, &hints, &found);
+    if (status != 0) {
+        return ws_client_fail(error_out, -EHOSTUNREACH, url->host, gai_strerror(status));
+    }
+    memcpy(&address_out->address, found->ai_addr, found->ai_addrlen);
+    address_out->address_bytes = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[16])
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint8_t padded[18] = {0};
+    memcpy(padded, random, 16);
+    for (size_t i = 0; i < 6; i++) {
+        const uint8_t *three = padded + 3 * i;
+        key_out[4 * i] = alphabet[three[0] >> 2];
+        key_out[4 * i + 1] = alphabet[(three[0] & 3) << 4 | three[1] >> 4];
+        key_out[4 * i + 2] = alphabet[(three[1] & 15) << 2 | three[2] >> 6];
+        key_out[4 * i + 3] = alphabet[three[2] & 63];
+    }
+    memcpy(key_out + 22, "==", 3);
+}
+
+static const struct handshake_wish ws_client_wish = {.protocol = HANDSHAKE_JSON};
+
+size_t ws_client_request(const struct ws_client_url *url, const char *key,
+                         const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX])
+{
+    char host[sizeof url->host + sizeof url->port + 3];
+    bool is_v6 = strchr(url->host, ':') != NULL;
+    snprintf(host, sizeof host, is_v6 ? "[%s]:%s" : "%s:%s", url->host, url->port);
+    return handshake_client_request(out, WS_CLIENT_REQUEST_BYTES_MAX, host, url->path, key, wish);
+}
+
+size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
+                       size_t payload_bytes, const uint8_t mask[4])
+{
+    size_t header_bytes = ws_frame_client_header(out, opcode, payload_bytes, mask);
+    assert_always(header_bytes <= WS_HEADER_BYTES_MAX);
+
+    if (payload_bytes > 0) {
+        memcpy(out + header_bytes, payload, payload_bytes);
+        ws_mask(out + header_bytes, payload_bytes, mask, 0);
+    }
+    return header_bytes + payload_bytes;
+}
+
+/* "A,B" as a JSON array; NULL when it names nothing. */
+static json_t *ws_client_list(const char *text)
+{
+    json_t *list = json_array();
+    while (*text != 0) {
+        size_t bytes = strcspn(text, ",");
+        if (bytes > 0) {
+            json_array_append_new(list, json_stringn(text, bytes));
+        }
+        text += bytes + (text[bytes] == ',');
+    }
+    if (json_array_size(list) == 0) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+char *ws_client_subscribe_text(const struct ws_client_subscription *subscription)
+{
+    json_t *symbols = ws_client_list(subscription->symbols);
+    json_t *types = ws_client_list(subscription->types);
+    if (symbols == NULL || types == NULL) {
+        json_decref(symbols);
+        json_decref(types);
+        return NULL;
+    }
+    json_t *data = json_pack("{s:o,s:o,s:b}", "symbols", symbols, "data_types", types, "snapshot",
+                             subscription->snapshot);
+    if (data != NULL && subscription->depth != 0) {
+        json_object_set_new(data, "depth", json_integer(subscription->depth));
+    }
+    if (data != NULL && subscription->tell_losses) {
+        json_object_set_new(data, "delivery", json_pack("{s:s}", "on_lag", "skip"));
+    }
+    json_t *message = json_pack("{s:s,s:i,s:o}", "type", "SUBSCRIBE", "id", 1, "data", data);
+    char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
+    json_decref(message);
+    return text;
+}
+
+/* poll(2) for one descriptor; 0 or a negative errno. */
+static int ws_client_wait(int fd, short events, int timeout_ms)
+{
+    struct pollfd item = {.fd = fd, .events = events};
+    int count = poll(&item, 1, timeout_ms);
+    if (count < 0) {
+        return -errno;
+    }
+    return count == 0 ? -ETIMEDOUT : 0;
+}
+
+static int ws_client_connect(const struct ws_client_address *address, int timeout_ms, int *fd_out)
+{
+    int error;
+    int one = 1;
+    socklen_t error_bytes = sizeof error;
+    int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (connect(fd, (const struct sockaddr *)&address->address, address->address_bytes) < 0) {
+        error = errno == EINPROGRESS ? ws_client_wait(fd, POLLOUT, timeout_ms) : -errno;
+        if (error != 0) {
+            goto close_socket;
+        }
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) < 0 || error != 0) {
+        error = error == 0 ? -errno : -error;
+        goto close_socket;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    *fd_out = fd;
+    return 0;
+
+close_socket:
+    close(fd);
+    return error;
+}
+
+/* Reads the answer's head; what follows it stays in bytes. */
+static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *bytes,
+                             size_t *bytes_count_out, char *error_out)
+{
+    size_t count = 0;
+    for (;;) {
+        int error = ws_client_wait(fd, POLLIN, timeout_ms);
+        if (error != 0) {
+            return ws_client_fail(error_out, error, "no answer to the upgrade", strerror(-error));
+        }
+        ssize_t got = recv(fd, bytes + count, HANDSHAKE_BYTES_MAX - count, 0);
+        if (got < 0 && errno == EAGAIN) {
+            continue;
+        }
+        if (got <= 0) {
+            error = got < 0 ? -errno : -ECONNRESET;
+            return ws_client_fail(error_out, error, "closed during the upgrade", "");
+        }
+        count += (size_t)got;
+        size_t head_bytes = 0;
+        enum handshake_status status =
+            handshake_check_response(bytes, count, key, &ws_client_wish, &head_bytes);
+        if (status == HANDSHAKE_OK) {
+            *bytes_count_out = count - head_bytes;
+            memmove(bytes, bytes + head_bytes, count - head_bytes);
+            return 0;
+        }
+        if (status != HANDSHAKE_NEED_MORE || count == HANDSHAKE_BYTES_MAX) {
+            size_t line_bytes = count > 60 ? 60 : count;
+            const uint8_t *line_end = memchr(bytes, '\r', line_bytes);
+            line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - bytes);
+            char line[4 * 60 + 1];
+            terminal_text_copy(line, sizeof line, bytes, line_bytes);
+            return ws_client_fail(error_out, -EPROTO, "the upgrade was refused", line);
+        }
+    }
+}
+
+int ws_client_open(const struct ws_client_url *url, const struct ws_client_address *address,
+                   int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
+                   char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+{
+    int fd = -1;
+    uint8_t random[16];
+    char key[WS_CLIENT_KEY_BYTES + 1];
+    char request[WS_CLIENT_REQUEST_BYTES_MAX];
+    int error = ws_client_connect(address, timeout_ms, &fd);
+    if (error != 0) {
+        return ws_client_fail(error_out, error, "cannot connect", strerror(-error));
+    }
+    if (getrandom(random, sizeof random, 0) != sizeof random) {
+        error = ws_client_fail(error_out, -EIO, "no randomness", "");
+        goto close_socket;
+    }
+    ws_client_key(key, random);
+    size_t request_bytes = ws_client_request(url, key, &ws_client_wish, request);
+    if (request_bytes == 0 ||
+        send(fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
+        error = ws_client_fail(error_out, -EPIPE, "cannot send the upgrade request", "");
+        goto close_socket;
+    }
+    error = ws_client_upgrade(fd, key, timeout_ms, rest_out, rest_bytes_out, error_out);
+    if (error != 0) {
+        goto close_socket;
+    }
+    *fd_out = fd;
+    return 0;
+
+close_socket:
+    close(fd);
+    return error;
+}

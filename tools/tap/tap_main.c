@@ -1,0 +1,377 @@
+/*
+ * ringcast-tap: shows what a ringcast sends, and proves that it is all. See docs/tools.md.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "codec/base/clock.h"
+#include "codec/base/units.h"
+#include "ring/io/standard_fds.h"
+#include "tools/common/ws_client.h"
+#include "tools/tap/tap_print.h"
+#include "tools/tap/tap_reader.h"
+
+#define SCRATCH_BYTES (256 * KIB)
+#define EVENTS_MAX 256
+#define TURN_MS 50
+#define CONNECT_TIMEOUT_MS 10000
+#define SETTLE_NS (5 * NS_PER_SECOND) /* For readers to reach what the foremost has. */
+#define ASK_NS (NS_PER_SECOND / 2)    /* Between requests for running hashes. */
+#define CONNECTIONS_MAX 100000
+
+enum exit_code {
+    EXIT_COMPLETE = 0,
+    EXIT_USAGE = 1,      /* Or standard output cannot be written. */
+    EXIT_CONNECTION = 2, /* Could not connect, was refused, or was closed by the server. */
+    EXIT_INCOMPLETE = 3, /* --verify: see the certificate. */
+};
+
+static const char help[] =
+    "Usage: ringcast-tap [options] URL\n"
+    "\n"
+    "Subscribes and prints every tick as a line. URL is ws://host[:port][/path] or\n"
+    "unix:///path.\n"
+    "\n"
+    "  -s, --symbols A,B|*        what to subscribe to (*)\n"
+    "  -y, --types quote,trade    data types (quote)\n"
+    "  -n, --count N              end after N ticks (of the first reader)\n"
+    "  -d, --duration SECONDS     end after this time\n"
+    "  -j, --json                 the frames' payloads as they are, one a line\n"
+    "  -V, --verify               check everything; end with a certificate\n"
+    "  -c, --connections N        N readers whose frames must be the same; with --verify\n"
+    "  -q, --quiet                print no ticks (set by --connections)\n"
+    "      --snapshot yes|no      begin with the newest frame of each channel (yes)\n"
+    "      --unix PATH            the same as the URL unix://PATH\n"
+    "  -h, --help\n"
+    "\n"
+    "Exit code: 0 all well; 1 usage, or the output cannot be written; 2 no connection,\n"
+    "refused, or closed by the server; 3 with --verify: something is missing that no GAP\n"
+    "told, differs or is malformed.\n";
+
+static const struct option long_options[] = {
+    {"symbols", required_argument, NULL, 's'},
+    {"types", required_argument, NULL, 'y'},
+    {"count", required_argument, NULL, 'n'},
+    {"duration", required_argument, NULL, 'd'},
+    {"json", no_argument, NULL, 'j'},
+    {"verify", no_argument, NULL, 'V'},
+    {"connections", required_argument, NULL, 'c'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"snapshot", required_argument, NULL, 'S'},
+    {"unix", required_argument, NULL, 'u'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+struct tap_options {
+    struct ws_client_url url;
+    struct ws_client_address address;
+    struct ws_client_subscription subscription;
+    uint64_t count;
+    uint64_t duration_ns;
+    uint32_t connections;
+    bool json, verify, quiet;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void tap_main_on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* Without SA_RESTART: a write to a pipe that nobody reads ends too. */
+static void tap_main_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = tap_main_on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static uint64_t tap_main_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+static bool tap_main_number(const char *text, double max, double *value_out)
+{
+    char *end;
+    *value_out = strtod(text, &end);
+    if (end == text || *end != 0 || !(*value_out > 0.0) || *value_out > max) {
+        fprintf(stderr, "ringcast-tap: '%s' is not a number above 0 and up to %.0f\n", text, max);
+        return false;
+    }
+    return true;
+}
+
+static bool tap_main_take(struct tap_options *options, int option, const char *value)
+{
+    double number = 0.0;
+    switch (option) {
+    case 's':
+        options->subscription.symbols = value;
+        return true;
+    case 'y':
+        options->subscription.types = value;
+        return true;
+    case 'n':
+        options->count = tap_main_number(value, 1e15, &number) ? (uint64_t)number : 0;
+        return options->count > 0;
+    case 'd':
+        options->duration_ns = tap_main_number(value, 1e8, &number) ? (uint64_t)(number * 1e9) : 0;
+        return options->duration_ns > 0;
+    case 'c':
+        options->connections =
+            tap_main_number(value, CONNECTIONS_MAX, &number) ? (uint32_t)number : 0;
+        return options->connections > 0;
+    case 'j':
+        options->json = true;
+        return true;
+    case 'V':
+        options->verify = true;
+        return true;
+    case 'q':
+        options->quiet = true;
+        return true;
+    case 'S':
+        options->subscription.snapshot = strcmp(value, "no") != 0;
+        return strcmp(value, "no") == 0 || strcmp(value, "yes") == 0;
+    default:
+        return false;
+    }
+}
+
+/* -1: go on; else the exit code. */
+static int tap_main_options(struct tap_options *options, int argc, char **argv)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    char unix_url[128] = "";
+    int option;
+    while ((option = getopt_long(argc, argv, "s:y:n:d:jVc:qh", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return EXIT_COMPLETE;
+        }
+        if (option == 'u') {
+            snprintf(unix_url, sizeof unix_url, "unix://%s", optarg);
+        } else if (!tap_main_take(options, option, optarg)) {
+            fprintf(stderr, "Try ringcast-tap --help\n");
+            return EXIT_USAGE;
+        }
+    }
+    if (optind + (unix_url[0] == 0) != argc) {
+        fprintf(stderr, "ringcast-tap: exactly one URL, please. Try ringcast-tap --help\n");
+        return EXIT_USAGE;
+    }
+    const char *url = unix_url[0] == 0 ? argv[optind] : unix_url;
+    if (ws_client_parse_url(&options->url, url, error) != 0 ||
+        ws_client_resolve(&options->url, &options->address, error) != 0) {
+        fprintf(stderr, "ringcast-tap: %s\n", error);
+        return EXIT_USAGE;
+    }
+    if (options->connections > 1 && !options->verify) {
+        fprintf(stderr, "ringcast-tap: --connections makes sense with --verify\n");
+        return EXIT_USAGE;
+    }
+    options->subscription.tell_losses = options->verify;
+    return -1;
+}
+
+/* Connects one reader after the other; what came with the answer is handled at once. */
+static int tap_main_connect(const struct tap_options *options, struct tap_sink *sink,
+                            struct tap_reader *readers, int epoll_fd)
+{
+    static uint8_t rest[HANDSHAKE_BYTES_MAX];
+    char error_text[WS_CLIENT_ERROR_BYTES_MAX];
+    char *subscribe = ws_client_subscribe_text(&options->subscription);
+    if (subscribe == NULL || strlen(subscribe) > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        fprintf(stderr, "ringcast-tap: no symbols or types, or too many for one message\n");
+        free(subscribe);
+        return EXIT_USAGE;
+    }
+    for (uint32_t i = 0; i < options->connections; i++) {
+        int fd;
+        size_t rest_bytes = 0;
+        int error = ws_client_open(&options->url, &options->address, CONNECT_TIMEOUT_MS, &fd, rest,
+                                   &rest_bytes, error_text);
+        if (error != 0) {
+            fprintf(stderr, "ringcast-tap: reader %u: %s\n", i, error_text);
+            free(subscribe);
+            return EXIT_CONNECTION;
+        }
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+        tap_reader_init(&readers[i], sink, i, fd);
+        tap_reader_on_bytes(&readers[i], rest, rest_bytes);
+        error = tap_reader_subscribe(&readers[i], subscribe);
+        if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+            fprintf(stderr, "ringcast-tap: reader %u: cannot subscribe\n", i);
+            free(subscribe);
+            return EXIT_CONNECTION;
+        }
+    }
+    free(subscribe);
+    return EXIT_COMPLETE;
+}
+
+static uint32_t tap_main_open_count(const struct tap_reader *readers, uint32_t count)
+{
+    uint32_t open_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        open_count += readers[i].fd >= 0;
+    }
+    return open_count;
+}
+
+static void tap_main_turn(struct tap_reader *readers, int epoll_fd, uint8_t *scratch)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(epoll_fd, events, EVENTS_MAX, TURN_MS);
+    for (int i = 0; i < count; i++) {
+        tap_reader_on_readable(&readers[events[i].data.u32], scratch, SCRATCH_BYTES);
+    }
+}
+
+/* Has those that cannot prove all they got ask for running hashes; *asked_ns: when it was done. */
+static void tap_main_ask_hashes(const struct tap_sink *sink, struct tap_reader *readers,
+                                uint32_t count, uint64_t *asked_ns)
+{
+    uint64_t now_ns = tap_main_now_ns();
+    if (sink->verify == NULL || now_ns - *asked_ns < ASK_NS) {
+        return;
+    }
+    *asked_ns = now_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        if (readers[i].fd >= 0 && tap_verify_wants_hash(sink->verify, i)) {
+            (void)tap_reader_ask_hashes(&readers[i]);
+        }
+    }
+}
+
+/* Whether what is printed still arrives somewhere. */
+static bool tap_main_can_print(const struct tap_sink *sink)
+{
+    if (sink->print_ticks) {
+        fflush(stdout);
+    }
+    return !ferror(stdout) && !standard_fds_output_is_gone();
+}
+
+/* Reads until it is enough, then until all readers have what the foremost has. false: nobody would
+ * see the rest. */
+static bool tap_main_read(const struct tap_options *options, struct tap_sink *sink,
+                          struct tap_reader *readers, int epoll_fd)
+{
+    static uint8_t scratch[SCRATCH_BYTES];
+    uint64_t start_ns = tap_main_now_ns();
+    uint64_t asked_ns = start_ns;
+    uint32_t open_count = options->connections;
+    while (!interrupted && !tap_sink_is_full(sink) && open_count > 0 &&
+           (options->duration_ns == 0 || tap_main_now_ns() - start_ns < options->duration_ns)) {
+        tap_main_turn(readers, epoll_fd, scratch);
+        tap_main_ask_hashes(sink, readers, options->connections, &asked_ns);
+        open_count = tap_main_open_count(readers, options->connections);
+        if (!tap_main_can_print(sink)) {
+            return false;
+        }
+    }
+    if (sink->verify == NULL) {
+        return true;
+    }
+    sink->print_ticks = false;
+    tap_verify_set_goal(sink->verify);
+    start_ns = tap_main_now_ns();
+    asked_ns = 0;
+    while (open_count > 0 && !tap_verify_is_at_goal(sink->verify) &&
+           tap_main_now_ns() - start_ns < SETTLE_NS) {
+        tap_main_ask_hashes(sink, readers, options->connections, &asked_ns);
+        tap_main_turn(readers, epoll_fd, scratch);
+        open_count = tap_main_open_count(readers, options->connections);
+    }
+    return true;
+}
+
+static int tap_main_conclude(const struct tap_options *options, const struct tap_sink *sink,
+                             const struct tap_reader *readers)
+{
+    bool is_complete = true;
+    uint32_t open_count = tap_main_open_count(readers, options->connections);
+    if (sink->verify != NULL) {
+        json_t *certificate = tap_verify_certificate(sink->verify, &is_complete);
+        if (options->json) {
+            json_dumpf(certificate, stdout, JSON_COMPACT);
+            printf("\n");
+        } else {
+            tap_print_certificate(stdout, certificate);
+        }
+        json_decref(certificate);
+    }
+    bool all_well = open_count == options->connections && sink->error_count == 0 &&
+                    sink->subscribed_count == options->connections;
+    if (!all_well) {
+        fprintf(stderr,
+                "ringcast-tap: %u of %u readers subscribed, %u were refused, %u ended, %u errors\n",
+                sink->subscribed_count, options->connections, sink->refused_count,
+                options->connections - open_count - sink->refused_count, sink->error_count);
+    }
+    if (!is_complete && sink->subscribed_count > 0) {
+        return EXIT_INCOMPLETE;
+    }
+    return all_well ? EXIT_COMPLETE : EXIT_CONNECTION;
+}
+
+int main(int argc, char **argv)
+{
+    static struct tap_options options = {
+        .subscription = {.symbols = "*", .types = "quote", .snapshot = true},
+        .connections = 1,
+    };
+    struct tap_sink sink = {0};
+    struct rlimit limit;
+    standard_fds_open("ringcast-tap");
+    int exit_code = tap_main_options(&options, argc, argv);
+    if (exit_code >= 0) {
+        return standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    tap_main_catch_signals();
+    struct tap_reader *readers = calloc(options.connections, sizeof *readers);
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    sink.json = options.json;
+    sink.print_ticks = options.connections == 1 && !options.quiet;
+    sink.frames_max = options.count;
+    sink.verify = options.verify ? tap_verify_create(options.connections) : NULL;
+    if (readers == NULL || epoll_fd < 0 || (options.verify && sink.verify == NULL)) {
+        fprintf(stderr, "ringcast-tap: out of memory or descriptors\n");
+        return EXIT_USAGE;
+    }
+    for (uint32_t i = 0; i < options.connections; i++) {
+        readers[i].fd = -1;
+    }
+    exit_code = tap_main_connect(&options, &sink, readers, epoll_fd);
+    if (exit_code == EXIT_COMPLETE) {
+        exit_code = tap_main_read(&options, &sink, readers, epoll_fd)
+                        ? tap_main_conclude(&options, &sink, readers)
+                        : EXIT_USAGE;
+    }
+    exit_code = standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
+    for (uint32_t i = 0; i < options.connections; i++) {
+        tap_reader_deinit(&readers[i]);
+    }
+    if (sink.verify != NULL) {
+        tap_verify_destroy(sink.verify);
+    }
+    free(readers);
+    return exit_code;
+}

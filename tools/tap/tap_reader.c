@@ -1,0 +1,297 @@
+#include "tools/tap/tap_reader.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+#include "tools/common/control_reply.h"
+#include "tools/common/terminal_text.h"
+#include "tools/common/ws_client.h"
+#include "tools/tap/tap_print.h"
+
+#define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
+#define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
+
+void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
+{
+    *reader = (struct tap_reader){.sink = sink, .index = index, .fd = fd};
+    ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
+}
+
+static void tap_reader_end(struct tap_reader *reader)
+{
+    if (reader->fd >= 0) {
+        close(reader->fd);
+        reader->fd = -1;
+    }
+}
+
+static int tap_reader_send(struct tap_reader *reader, enum ws_opcode opcode, const void *payload,
+                           size_t payload_bytes)
+{
+    uint8_t frame[WS_CLIENT_FRAME_BYTES_MAX];
+    uint8_t mask[4];
+    if (payload_bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        return -EMSGSIZE;
+    }
+    if (getrandom(mask, sizeof mask, 0) != sizeof mask) {
+        return -EIO;
+    }
+    size_t frame_bytes = ws_client_frame(frame, opcode, payload, payload_bytes, mask);
+    ssize_t sent = send(reader->fd, frame, frame_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent == (ssize_t)frame_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
+}
+
+int tap_reader_subscribe(struct tap_reader *reader, const char *text)
+{
+    return tap_reader_send(reader, WS_TEXT, text, strlen(text));
+}
+
+int tap_reader_ask_hashes(struct tap_reader *reader)
+{
+    static const char text[] = "{\"type\":\"HEARTBEAT\"}";
+    return tap_reader_send(reader, WS_TEXT, text, sizeof text - 1);
+}
+
+static void tap_reader_say_goodbye(struct tap_reader *reader)
+{
+    uint8_t payload[2];
+    bytes_store_be16(payload, 1000);
+    (void)tap_reader_send(reader, WS_CLOSE, payload, sizeof payload);
+    tap_reader_end(reader);
+}
+
+/* text is the server's. */
+static void tap_reader_print(const char *what, const void *text, size_t text_bytes)
+{
+    fprintf(stderr, "ringcast-tap: %s", what);
+    terminal_text_print(stderr, text, text_bytes);
+    fputc('\n', stderr);
+}
+
+static void tap_reader_fault(struct tap_reader *reader, const char *what)
+{
+    if (reader->sink->verify != NULL) {
+        tap_verify_on_fault(reader->sink->verify, reader->index, what);
+    } else {
+        fprintf(stderr, "ringcast-tap: %s\n", what);
+    }
+}
+
+static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_message *message)
+{
+    struct tap_sink *sink = reader->sink;
+    if (reader->index == 0) {
+        if (tap_sink_is_full(sink) && sink->verify == NULL) {
+            return;
+        }
+        sink->frames++;
+        if (sink->print_ticks && sink->json) {
+            fwrite(message->payload, 1, message->payload_bytes, stdout);
+            fputc('\n', stdout);
+        } else if (sink->print_ticks) {
+            tap_print_tick(stdout, message->payload, message->payload_bytes);
+        }
+    }
+    if (sink->verify != NULL) {
+        tap_verify_on_frame(sink->verify, reader->index, message->payload, message->payload_bytes);
+    }
+}
+
+/* Nothing will ever come. */
+static void tap_reader_on_refused(struct tap_reader *reader)
+{
+    reader->sink->refused_count++;
+    tap_reader_say_goodbye(reader);
+}
+
+static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
+{
+    struct tap_verify *verify = reader->sink->verify;
+    size_t index;
+    json_t *item;
+    json_array_foreach(reply->failed, index, item)
+    {
+        char *text = json_dumps(item, JSON_COMPACT);
+        tap_reader_print("refused: ", text, text == NULL ? 0 : strlen(text));
+        free(text);
+    }
+    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
+        tap_reader_on_refused(reader);
+        return;
+    }
+    reader->sink->subscribed_count += !reader->is_subscribed;
+    reader->is_subscribed = true;
+    json_array_foreach(reply->ok, index, item)
+    {
+        uint64_t channel, next_seq;
+        if (verify != NULL && control_reply_u64(item, "ch", &channel) &&
+            control_reply_u64(item, "next_seq", &next_seq)) {
+            tap_verify_on_next_seq(verify, reader->index, channel, next_seq);
+            const char *hash = json_string_value(json_object_get(item, "hash"));
+            if (hash != NULL) {
+                tap_verify_on_hash(verify, reader->index, channel, next_seq, hash);
+            }
+        }
+    }
+    if (verify != NULL) {
+        (void)tap_reader_ask_hashes(reader); /* A pattern's answer has none. */
+    }
+}
+
+/* HEARTBEAT's next_seq: an object of channel numbers and their next seqs; hash has the same. */
+static void tap_reader_on_heartbeat(struct tap_reader *reader, const struct control_reply *reply)
+{
+    const char *key;
+    json_t *value;
+    const json_t *hashes = json_object_get(reply->data, "hash");
+    json_object_foreach(json_object_get(reply->data, "next_seq"), key, value)
+    {
+        const char *hash = json_string_value(json_object_get(hashes, key));
+        char *end;
+        uint64_t channel = strtoull(key, &end, 10);
+        if (end != key && *end == 0 && json_is_integer(value)) {
+            tap_verify_on_next_seq(reader->sink->verify, reader->index, channel,
+                                   (uint64_t)json_integer_value(value));
+            if (hash != NULL) {
+                tap_verify_on_hash(reader->sink->verify, reader->index, channel,
+                                   (uint64_t)json_integer_value(value), hash);
+            }
+        }
+    }
+}
+
+static void tap_reader_verify_reply(struct tap_reader *reader, const struct control_reply *reply)
+{
+    struct tap_verify *verify = reader->sink->verify;
+    const char *epoch = json_string_value(json_object_get(reply->data, "epoch"));
+    if (epoch != NULL) {
+        tap_verify_on_epoch(verify, reader->index, epoch);
+    }
+    if (reply->type == CONTROL_GAP) {
+        tap_verify_on_gap(verify, reader->index, reply->channel, reply->from, reply->to);
+    } else if (reply->type == CONTROL_HEARTBEAT) {
+        tap_reader_on_heartbeat(reader, reply);
+    }
+}
+
+static void tap_reader_on_control(struct tap_reader *reader, const struct ws_message *message)
+{
+    struct control_reply reply;
+    if (control_reply_parse(&reply, message->payload, message->payload_bytes) != 0) {
+        tap_reader_fault(reader, "a control frame is not JSON of the agreed shape");
+        return;
+    }
+    if (reader->sink->print_ticks && reader->index == 0) {
+        if (reader->sink->json) {
+            printf("%.*s\n", (int)message->payload_bytes, (const char *)message->payload);
+        } else {
+            tap_print_control(stdout, message->payload, message->payload_bytes);
+        }
+    }
+    if (reader->sink->verify != NULL) {
+        tap_reader_verify_reply(reader, &reply);
+    }
+    if (reply.type == CONTROL_SUBSCRIBED) {
+        tap_reader_on_subscribed(reader, &reply);
+    } else if (reply.type == CONTROL_ERROR) {
+        tap_reader_print("", message->payload, message->payload_bytes);
+        const json_t *id = json_object_get(reply.root, "id");
+        if (!reader->is_subscribed &&
+            (!json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
+            tap_reader_on_refused(reader);
+        } else {
+            reader->sink->error_count++;
+        }
+    }
+    control_reply_free(&reply);
+}
+
+static void tap_reader_on_close(struct tap_reader *reader, const struct ws_message *message)
+{
+    size_t bytes = message->payload_bytes;
+    reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
+    char what[64];
+    snprintf(what, sizeof what, "reader %u closed by the server: %u ", reader->index,
+             reader->close_code);
+    tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
+    (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
+    tap_reader_end(reader);
+}
+
+static void tap_reader_on_message(struct tap_reader *reader, const struct ws_message *message)
+{
+    switch (message->opcode) {
+    case WS_TEXT:
+        if (tick_scan_is_data(message->payload, message->payload_bytes)) {
+            tap_reader_on_tick(reader, message);
+        } else {
+            tap_reader_on_control(reader, message);
+        }
+        break;
+    case WS_PING:
+        (void)tap_reader_send(reader, WS_PONG, message->payload, message->payload_bytes);
+        break;
+    case WS_CLOSE:
+        tap_reader_on_close(reader, message);
+        break;
+    case WS_PONG:
+        break;
+    default:
+        tap_reader_fault(reader, "a binary frame in the JSON encoding");
+    }
+}
+
+void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes_count)
+{
+    while (bytes_count > 0 && reader->fd >= 0) {
+        size_t consumed = 0;
+        struct ws_message message;
+        enum ws_status status =
+            ws_decode(&reader->decoder, bytes, bytes_count, &consumed, &message);
+        bytes += consumed;
+        bytes_count -= consumed;
+        if (status == WS_OK) {
+            tap_reader_on_message(reader, &message);
+        } else if (status == WS_NEED_BUFFER) {
+            assert_always(reader->buffer == NULL);
+            reader->buffer = malloc(TAP_MESSAGE_BYTES_MAX);
+            assert_always(reader->buffer != NULL);
+            reader->decoder.buffer = reader->buffer;
+        } else if (status != WS_NEED_MORE) {
+            tap_reader_fault(reader, ws_status_text(status));
+            tap_reader_end(reader);
+        }
+    }
+}
+
+void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t scratch_bytes)
+{
+    for (uint32_t i = 0; i < RECEIVES_PER_TURN && reader->fd >= 0; i++) {
+        ssize_t got = recv(reader->fd, scratch, scratch_bytes, MSG_DONTWAIT);
+        if (got > 0) {
+            tap_reader_on_bytes(reader, scratch, (size_t)got);
+            continue;
+        }
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        fprintf(stderr, "ringcast-tap: reader %u: the server ended the connection%s%s\n",
+                reader->index, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+        tap_reader_end(reader);
+    }
+}
+
+void tap_reader_deinit(struct tap_reader *reader)
+{
+    if (reader->fd >= 0) {
+        tap_reader_say_goodbye(reader);
+    }
+    free(reader->buffer);
+}

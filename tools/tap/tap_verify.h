@@ -1,0 +1,70 @@
+/*
+ * tap_verify: what a number of readers received, and whether it is all and the same.
+ *
+ * Each reader's seqs of a channel must be contiguous from its first frame on, but for what a GAP
+ * told. The first reader that receives a frame sets what its bytes are; the others' must be equal.
+ * Certificate: per channel the range that all readers have in common (from the last one's first
+ * seq to the first one's last) and its digest: SHA-256 over the SHA-256 of each frame's payload,
+ * in order of seq; and one digest over all channels.
+ *
+ * Each reader adds up the running hash of each channel (codec/running_hash.h) from where the server
+ * told it, and compares it where it tells it again: the frames between are proven. A frame that
+ * did not come breaks the chain, which begins again at the next hash that is told.
+ *
+ * Owner    main. Threads: one.
+ * Memory   56 bytes per reader and channel, 56 per frame that not all readers have yet (at most
+ *          65 536 of a channel; a reader further behind can not be compared and is told so).
+ * Units    A seq is what the frames say; 0 stands for none.
+ */
+#ifndef RINGCAST_TOOLS_TAP_VERIFY_H
+#define RINGCAST_TOOLS_TAP_VERIFY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tools/common/tick_scan.h"
+
+struct tap_verify;
+
+/* NULL: out of memory. */
+struct tap_verify *tap_verify_create(uint32_t reader_count);
+void tap_verify_destroy(struct tap_verify *verify);
+
+/* A data frame's payload. */
+void tap_verify_on_frame(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
+                         size_t payload_bytes);
+
+/* Frames that the server says it did not send; both ends inclusive. */
+void tap_verify_on_gap(struct tap_verify *verify, uint32_t reader, uint64_t channel, uint64_t from,
+                       uint64_t to);
+
+/* The server says what seq of a channel comes next (SUBSCRIBED, HEARTBEAT). */
+void tap_verify_on_next_seq(struct tap_verify *verify, uint32_t reader, uint64_t channel,
+                            uint64_t next_seq);
+
+/* The server says the running hash before next_seq (SUBSCRIBED, HEARTBEAT): 16 hexadecimal digits.
+ * After tap_verify_on_next_seq. */
+void tap_verify_on_hash(struct tap_verify *verify, uint32_t reader, uint64_t channel,
+                        uint64_t next_seq, const char *hash);
+
+/* Whether a hash would help: a chain of the reader's is broken, or not proven up to the goal. */
+bool tap_verify_wants_hash(const struct tap_verify *verify, uint32_t reader);
+
+/* One epoch for all readers and all the time. */
+void tap_verify_on_epoch(struct tap_verify *verify, uint32_t reader, const char *epoch);
+
+/* Anything malformed, in words. */
+void tap_verify_on_fault(struct tap_verify *verify, uint32_t reader, const char *what);
+
+/* Remembers how far the foremost reader is in each channel ... */
+void tap_verify_set_goal(struct tap_verify *verify);
+/* ... and whether all readers have come so far, and proven it, if there are hashes. */
+bool tap_verify_is_at_goal(const struct tap_verify *verify);
+
+/* The certificate; to be decref'd. *is_complete_out: nothing is missing untold, differs or is
+ * malformed, and something was received. */
+json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out);
+
+#endif

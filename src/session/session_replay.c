@@ -71,7 +71,7 @@ static bool session_replay_gather(struct session_call *call, const struct sessio
         .tag = session_settings_exact_tag(policy),
         .max_lag_ms = call->request->max_lag_ms,
     };
-    if (call->request->replay.to == 0) {
+    if (call->request->range.to == 0) {
         call->session->replayed_count++; /* Counts against the limit from now on. */
         replay->counted++;
     }
@@ -135,14 +135,18 @@ static void session_replay_begin(struct session_call *call)
 {
     struct session_replay *replay = call->replay;
     struct session *session = call->session;
+    const struct request_range *range = &call->request->range;
     int result = 0;
     session_replay_sort(replay);
     session_call_spend(call, replay->count * SESSION_ENTRY_UNITS);
     if (replay->count > 0) {
-        result = core_replay(call->core, call->conn, &call->request->replay, replay->list,
-                             replay->count);
+        struct core_replay wanted = {.is_by_seq = range->is_by_seq,
+                                     .from = range->from,
+                                     .to = range->to,
+                                     .speed = range->speed};
+        result = core_replay(call->core, call->conn, &wanted, replay->list, replay->count);
     }
-    bool goes_on = replay->count > 0 && result == 0 && call->request->replay.to == 0;
+    bool goes_on = replay->count > 0 && result == 0 && range->to == 0;
     uint32_t others = session->replayed_count - replay->counted;
     session->replayed_count = goes_on ? (uint16_t)replay->count : (uint16_t)others;
     if (result < 0) {

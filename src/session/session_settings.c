@@ -3,6 +3,16 @@
 #include "src/session/session_answer.h"
 
 /* Only the newest image in an interval would corrupt trades, bars and the deltas of a book. */
+static_assert((int)REQUEST_SKIP == (int)LAG_SKIP, "on_lag names the policies of the core");
+static_assert((int)REQUEST_CONFLATE == (int)LAG_CONFLATE, "as above");
+static_assert((int)REQUEST_DISCONNECT == (int)LAG_DISCONNECT, "as above");
+
+enum lag_policy session_settings_asked(const struct request *request)
+{
+    assert_always(request->has_on_lag);
+    return (enum lag_policy)request->on_lag;
+}
+
 bool session_settings_can_conflate(const struct session_name *name)
 {
     return name->type == MD_QUOTE || (name->type == MD_DEPTH && name->variant.depth != 0);
@@ -17,8 +27,8 @@ static bool session_settings_is_full_image(const struct session_name *name)
 enum lag_policy session_settings_policy(const struct session_call *call,
                                         const struct session_name *name)
 {
-    if (call->request->has_policy) {
-        return call->request->policy;
+    if (call->request->has_on_lag) {
+        return session_settings_asked(call->request);
     }
     return name->type == MD_BAR || !session_settings_is_full_image(name) ? LAG_SKIP : LAG_CONFLATE;
 }
@@ -62,7 +72,8 @@ struct session_settings session_settings_of_exact(const struct session_call *cal
 
 void session_settings_put(struct reply *reply, struct session_settings settings)
 {
-    reply_print(reply, ",\"on_lag\":\"%s\"", request_policy_name(settings.policy));
+    reply_print(reply, ",\"on_lag\":\"%s\"",
+                request_on_lag_name((enum request_on_lag)settings.policy));
     if (settings.max_lag_ms != 0) {
         reply_print(reply, ",\"max_lag_ms\":%u", settings.max_lag_ms);
     }

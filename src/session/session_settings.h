@@ -14,7 +14,9 @@ struct session_settings {
 
 /* Only the newest image in an interval would corrupt trades, bars and the deltas of a book. */
 bool session_settings_can_conflate(const struct session_name *name);
-/* The policy that the request asks for, or its type's own. */
+/* The policy that the request names. */
+enum lag_policy session_settings_asked(const struct request *request);
+/* The same, or its type's own. */
 enum lag_policy session_settings_policy(const struct session_call *call,
                                         const struct session_name *name);
 /* Whether that cannot be; the entry is refused then. */

@@ -107,7 +107,7 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
         if (wants_image) {
             channels_ask_snapshot(call->sessions->options.channels, channel);
         }
-    } else if (is_new || call->request->has_policy) {
+    } else if (is_new || call->request->has_on_lag) {
         core_set_subscription(call->core, call->conn, channel, policy, new_tag);
     }
     if (is_new || call->request->has_max_lag) {
@@ -128,7 +128,7 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
         return;
     }
     session_call_spend(call, SESSION_ENTRY_UNITS);
-    if (is_new || call->request->has_policy) {
+    if (is_new || call->request->has_on_lag) {
         session_call_spend(call, is_new ? channels_count(call->sessions->options.channels) / 4 : 0);
         if (core_subscribe_group(call->core, call->conn, name->type, policy,
                                  call->request->snapshot) < 0) {
@@ -166,10 +166,10 @@ static enum session_name_step session_subscribe_begin_pattern(struct session_cal
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
         return SESSION_NAME_BEGINS;
     }
-    bool is_changed = !is_new && (call->request->has_policy || call->request->has_max_lag);
+    bool is_changed = !is_new && (call->request->has_on_lag || call->request->has_max_lag);
     struct session_pattern *pattern = &session->patterns->entries[place];
-    if (!is_new && call->request->has_policy) {
-        pattern->policy = (uint8_t)call->request->policy;
+    if (!is_new && call->request->has_on_lag) {
+        pattern->policy = (uint8_t)session_settings_asked(call->request);
     }
     if (is_new || call->request->has_max_lag) {
         pattern->max_lag_ms = call->request->max_lag_ms;

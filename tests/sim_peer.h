@@ -10,11 +10,12 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/handshake_client.h"
 #include "codec/ws_decoder.h"
-#include "codec/ws_handshake.h"
 #include "tests/sim_engine.h"
 
 #define SIM_PEER_MESSAGE_BYTES_MAX 65536
+#define SIM_PEER_SECOND "second" /* the subprotocol of the second encoding */
 #define SIM_PEER_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 
 struct sim_peer {
@@ -39,8 +40,7 @@ static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_by
 }
 
 /* The upgrade request, or the first bytes of it. */
-static inline void sim_peer_request(struct sim_peer *peer, enum handshake_protocol protocol,
-                                    size_t bytes_max)
+static inline void sim_peer_request(struct sim_peer *peer, const char *protocol, size_t bytes_max)
 {
     char request[512];
     struct handshake_wish wish = {.protocol = protocol};
@@ -74,7 +74,7 @@ static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *by
     peer->head_bytes += count < room ? count : room;
     struct handshake_wish wish = {0}; /* Either encoding will do. */
     enum handshake_status status =
-        handshake_check_response(peer->head, peer->head_bytes, SIM_PEER_KEY, &wish, &head_bytes);
+        handshake_client_check(peer->head, peer->head_bytes, SIM_PEER_KEY, &wish, &head_bytes);
     if (status == HANDSHAKE_OK) {
         peer->is_open = true;
         return head_bytes - before;

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
 #include "ring/core/core_ops.h"
@@ -107,6 +108,7 @@ struct core_options {
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
     struct core_document document;
+    struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;

@@ -12,19 +12,15 @@
 #include "codec/base/clock.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
-#include "ring/io/engine.h"
 #include "src/base/log.h"
 #include "src/market/book_split.h"
 #include "src/market/derived.h"
+#include "src/market/publisher_wait.h"
 
 #define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
 #define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
 #define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
-#define PUBLISHER_STOP_NS (100 * NS_PER_MS)  /* how soon publisher_stop is seen */
-#define PUBLISHER_SPIN_NS (50 * NS_PER_US)   /* a sleep would take longer */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
-#define PUBLISHER_SQ_ENTRIES COUNTERS_CORES_MAX /* one wake-up for each core */
-#define PUBLISHER_CQ_ENTRIES (2 * PUBLISHER_SQ_ENTRIES)
 
 struct publisher_feed {
     struct publisher *publisher;
@@ -42,12 +38,9 @@ struct publisher {
     struct book_images *book_images;
     struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
-    struct core *cores[COUNTERS_CORES_MAX];
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
-    uint32_t core_count;
     uint32_t feed_count;
     size_t payload_bytes_max;
-    bool is_inline; /* false: publisher_run */
 
     /* The publisher's thread only. */
     struct derived derived;
@@ -57,65 +50,20 @@ struct publisher {
     uint32_t room;         /* ticks that the feed being polled may still hand over */
     uint32_t hidden_count; /* ticks behind the published head */
     uint32_t newest_bytes; /* length of the newest frame */
-    bool engine_failed;
-    bool engine_is_open;
     bool table_full_told;
-    struct engine engine;
+    struct publisher_wait wait;
     uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */
 
     /* Any thread. */
     _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
 };
 
-/* ---- Waking ---- */
+/* ---- The head ---- */
 
-static int publisher_open_engine(struct publisher *publisher)
-{
-    char text[ENGINE_ERROR_BYTES_MAX];
-    struct engine_options options = {
-        .sq_entries = PUBLISHER_SQ_ENTRIES,
-        .cq_entries = PUBLISHER_CQ_ENTRIES,
-    };
-    int error = engine_uring_open(&publisher->engine, &options, text);
-    if (error < 0) {
-        log_post(0, LOG_LEVEL_ERROR, text);
-        return error;
-    }
-    error = engine_uring_enable(&publisher->engine);
-    if (error < 0) {
-        log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
-        publisher->engine.close(&publisher->engine);
-        return error;
-    }
-    publisher->engine_is_open = true;
-    return 0;
-}
-
-static void publisher_enter(struct publisher *publisher, uint64_t timeout_ns)
-{
-    struct io_uring *ring = &publisher->engine.ring;
-    publisher->engine.enter(&publisher->engine, timeout_ns);
-    /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
-    io_uring_cq_advance(ring, io_uring_cq_ready(ring));
-}
-
-/* An inline publisher has only the other cores to wake: its own is running it. */
 static void publisher_wake_cores(struct publisher *publisher)
 {
-    uint32_t first = publisher->is_inline ? 1 : 0;
-    if (first >= publisher->core_count || publisher->engine_failed) {
-        return;
-    }
-    if (!publisher->engine_is_open && publisher_open_engine(publisher) < 0) {
-        publisher->engine_failed = true; /* The cores find the head when they wake by themselves. */
-        return;
-    }
-    uint32_t woken = 0;
-    for (uint32_t i = first; i < publisher->core_count; i++) {
-        woken += core_wake(publisher->cores[i], &publisher->engine);
-    }
+    uint32_t woken = publisher_wait_wake_cores(&publisher->wait);
     if (woken > 0) {
-        publisher_enter(publisher, 0);
         counter_add(&publisher->counters->wakes, woken);
     }
 }
@@ -154,7 +102,7 @@ static uint32_t publisher_elastic_room(const struct publisher *publisher)
     const struct frame_log *log = publisher->log;
     uint64_t head = log->write_index;
     uint64_t slowest = head;
-    for (uint32_t i = 0; i < publisher->core_count; i++) {
+    for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
         slowest = position < slowest ? position : slowest;
     }
@@ -498,7 +446,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->book_images = options->book_images;
     publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
-    publisher->is_inline = true;
+    publisher->wait.is_inline = true;
     publisher_watch_logs(publisher);
     assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
     publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
@@ -528,9 +476,7 @@ void publisher_destroy(struct publisher *publisher)
         struct feed *feed = publisher->feeds[i].feed;
         feed->ops->close(feed);
     }
-    if (publisher->engine_is_open) {
-        publisher->engine.close(&publisher->engine);
-    }
+    publisher_wait_close(&publisher->wait);
     derived_destroy(&publisher->derived);
     free(publisher);
 }
@@ -540,10 +486,10 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 {
     assert_always(core_count <= COUNTERS_CORES_MAX);
     for (uint32_t i = 0; i < core_count; i++) {
-        publisher->cores[i] = cores[i];
+        publisher->wait.cores[i] = cores[i];
         publisher->core_counters[i] = core_counters[i];
     }
-    publisher->core_count = core_count;
+    publisher->wait.core_count = core_count;
 }
 
 /* ---- Polling ---- */
@@ -553,7 +499,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
-    if (publisher->is_inline && publisher->newest_bytes > 0 &&
+    if (publisher->wait.is_inline && publisher->newest_bytes > 0 &&
         PUBLISHER_INLINE_BYTES / publisher->newest_bytes < ticks) {
         ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->newest_bytes);
     }
@@ -693,32 +639,16 @@ static bool publisher_is_stopping(const struct publisher *publisher)
     return atomic_load_explicit(&publisher->stopping, memory_order_relaxed);
 }
 
-static void publisher_sleep(struct publisher *publisher, uint64_t due_ns)
-{
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    if (due_ns <= now_ns) {
-        return;
-    }
-    uint64_t wait_ns = due_ns - now_ns;
-    if (wait_ns < PUBLISHER_SPIN_NS) {
-        while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
-            __builtin_ia32_pause();
-        }
-        return;
-    }
-    publisher_enter(publisher, wait_ns < PUBLISHER_STOP_NS ? wait_ns : PUBLISHER_STOP_NS);
-}
-
 int publisher_run(struct publisher *publisher)
 {
-    publisher->is_inline = false;
-    int error = publisher_open_engine(publisher);
+    publisher->wait.is_inline = false;
+    int error = publisher_wait_open(&publisher->wait);
     if (error < 0) {
         return error;
     }
     while (!publisher_is_stopping(publisher)) {
         uint64_t due_ns = publisher_poll(publisher, clock_ns(CLOCK_MONOTONIC));
-        publisher_sleep(publisher, due_ns);
+        publisher_wait_until(&publisher->wait, due_ns);
     }
     return 0;
 }

@@ -144,8 +144,7 @@ bool core_wake(struct core *core, struct engine *waker);
 
 /* ---- For the ops, on the core's thread ---- */
 
-/* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
- * pool is closed with 4108. */
+/* Queues a text frame. Never fails: a conn whose bytes have no room in the pool ends with 4108. */
 void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
 
 /* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
@@ -261,8 +260,7 @@ int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 /* enum core_encoding_number; chosen before ops.on_open. */
 uint32_t core_conn_encoding(struct core *core, uint32_t conn);
 
-/* Who subscribes to a whole group in an encoding: places count from 0, and change when one leaves.
- */
+/* Who subscribes to a whole group in an encoding: places from 0, which change when one leaves. */
 uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
 uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
 

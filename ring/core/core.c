@@ -14,6 +14,7 @@
 #include "codec/base/bytes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/link/conn_handshake.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256
@@ -378,10 +379,11 @@ static void core_warm_up(void)
     static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                                   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    static const struct handshake_site site = {.path_count = 0};
     struct handshake_request parsed;
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     enum handshake_status status =
-        handshake_parse((const uint8_t *)request, sizeof request - 1, &parsed);
+        handshake_parse((const uint8_t *)request, sizeof request - 1, &site, &parsed);
     assert_always(status == HANDSHAKE_OK);
     (void)handshake_accept(answer, &parsed);
 }

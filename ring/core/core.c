@@ -165,6 +165,10 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
         sender_on_loan(core, cqe);
         return;
     }
+    if (op == OP_WATCH) {
+        core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
+        return;
+    }
     if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
         return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
     }
@@ -463,6 +467,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto deinit_out_pool;
     }
+    core_watch_init(&core->watch, &core->engine);
     *core_out = core;
     return 0;
 
@@ -608,6 +613,7 @@ bool core_wake(struct core *core, struct engine *waker)
         return false; /* The core wakes by itself, CORE_SLEEP_NS_MAX later at most. */
     }
     io_uring_prep_msg_ring(sqe, core->engine.ring.ring_fd, 0, core_tag(OP_WAKE, 0, 0), 0);
+    io_uring_sqe_set_data64(sqe, core_tag(OP_NONE, 0, 0)); /* of a failure, in the waker's ring */
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     return true;
 }

@@ -1,7 +1,6 @@
 #include "src/market/publisher.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +9,11 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "codec/running_hash.h"
-#include "codec/ws_frame.h"
 #include "src/base/log.h"
 #include "src/market/book_split.h"
 #include "src/market/derived.h"
 #include "src/market/publisher_wait.h"
+#include "src/market/sequencer.h"
 
 #define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
 #define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
@@ -75,7 +73,6 @@ static void publisher_show(struct publisher *publisher)
     }
     publisher->hidden_count = 0;
     encodings_publish(publisher->encodings);
-    frame_log_publish(publisher->log);
     publisher_wake_cores(publisher);
 }
 
@@ -173,61 +170,35 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
 
-static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_t *payload,
-                           size_t payload_bytes)
+/* update: NULL: a GAP. Returns its ts_pub; 0: it fits no frame, and takes no seq. */
+static inline uint64_t publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                                       const struct md_update *update)
 {
-    uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
-    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
-}
-
-/* A payload that was written behind the gap of a reserved frame. update: NULL, if it is no tick. */
-static inline __attribute__((always_inline)) void
-publisher_commit(struct publisher *publisher, uint32_t number, uint8_t flags,
-                 const struct md_update *update, uint8_t *frame, size_t payload_bytes,
-                 uint64_t ts_pub_ns)
-{
-    struct frame_log *log = publisher->log;
-    const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t seq = frame_log_next_seq(log, number);
-    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
-    publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
-    frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
-    if (encodings_are_written(publisher->encodings)) {
-        struct encodings_tick tick = {
-            .channel = number,
-            .group = channel->group,
-            .flags = flags,
-            .update = update,
-            .frame = frame,
-            .frame_bytes = frame_bytes,
-            .seq = seq,
-            .ts_pub_ns = ts_pub_ns,
-        };
-        encodings_write(publisher->encodings, &tick);
+    struct tick tick = {
+        .update = update,
+        .channel = number,
+        .group = channels_get(publisher->channels, number)->group,
+        .flags = flags,
+    };
+    sequencer_stamp(&tick, publisher->log);
+    publisher->room -= publisher->room > 0;
+    uint32_t frame_bytes = encodings_write(publisher->encodings, &tick);
+    if (frame_bytes == 0) {
+        return 0;
     }
     publisher->newest_bytes = frame_bytes;
     publisher->hidden_count++;
+    return tick.ts_pub_ns;
 }
 
-/* One frame into the log; returns its ts_pub, 0: it does not fit. */
-static inline __attribute__((always_inline)) uint64_t
-publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                const struct md_update *update)
+static inline uint64_t publisher_write_tick(struct publisher *publisher, uint32_t number,
+                                            uint8_t flags, const struct md_update *update)
 {
-    struct frame_log *log = publisher->log;
-    const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
-    uint8_t *frame = frame_log_reserve(log);
-    publisher->room -= publisher->room > 0;
-    size_t payload_bytes =
-        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         &channel->json_head, update, frame_log_next_seq(log, number), ts_pub_ns);
-    if (payload_bytes == 0) {
-        return 0;
+    uint64_t ts_pub_ns = publisher_write(publisher, number, flags, update);
+    if (ts_pub_ns != 0) {
+        counter_add(&publisher->counters->ticks, 1);
+        counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
     }
-    publisher_commit(publisher, number, flags, update, frame, payload_bytes, ts_pub_ns);
-    counter_add(&publisher->counters->ticks, 1);
-    counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
     return ts_pub_ns;
 }
 
@@ -241,16 +212,8 @@ static void publisher_show_many(struct publisher *publisher)
 /* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
 static void publisher_write_gap(struct publisher *publisher, uint32_t number)
 {
-    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
-    uint64_t seq = frame_log_next_seq(publisher->log, number);
-    uint8_t *frame = frame_log_reserve(publisher->log);
-    publisher->room -= publisher->room > 0;
-    int bytes = snprintf((char *)frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
-                         ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"source\"}}",
-                         ts_pub_ns, number, seq, seq);
-    assert_always(bytes > 0 && (size_t)bytes < publisher->payload_bytes_max);
-    publisher_commit(publisher, number, 0, NULL, frame, (size_t)bytes, ts_pub_ns);
+    uint64_t ts_pub_ns = publisher_write(publisher, number, 0, NULL);
+    assert_always(ts_pub_ns != 0);
     publisher_show_many(publisher);
 }
 
@@ -290,7 +253,7 @@ static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher
     }
     struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
     while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
-        ts_pub_ns = publisher_write(publisher, number, flags, &part);
+        ts_pub_ns = publisher_write_tick(publisher, number, flags, &part);
         has_failed = ts_pub_ns == 0;
         flags = 0;
         publisher_show_many(publisher);
@@ -315,7 +278,7 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher_refuse(publisher, channel);
         return;
     }
-    uint64_t ts_pub_ns = publisher_write(publisher, channel, publisher_flags(update), update);
+    uint64_t ts_pub_ns = publisher_write_tick(publisher, channel, publisher_flags(update), update);
     if (__builtin_expect(ts_pub_ns == 0, 0)) {
         ts_pub_ns = publisher_write_parts(publisher, channel, publisher_flags(update), update);
         if (ts_pub_ns == 0) {
@@ -333,7 +296,7 @@ static void publisher_publish(void *context, const struct md_update *update)
 static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
                                       const struct md_update *update)
 {
-    if (publisher_write(context, channel, flags, update) == 0) {
+    if (publisher_write_tick(context, channel, flags, update) == 0) {
         publisher_write_parts(context, channel, flags, update);
     }
     publisher_show_many(context);
@@ -448,11 +411,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->counters = options->counters;
     publisher->wait.is_inline = true;
     publisher_watch_logs(publisher);
-    assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
-    publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
-    if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
-        publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
-    }
+    publisher->payload_bytes_max = encodings_payload_bytes_max(options->encodings);
     if (publisher_create_derived(publisher) < 0) {
         snprintf(error_out, error_bytes, "not enough memory");
         free(publisher);
@@ -576,6 +535,7 @@ static bool publisher_begin_image(struct publisher *publisher, uint64_t now_ns)
     uint32_t channel = images->slots[number].channel;
     struct book_images_source source = {
         .channel = channels_get(publisher->channels, channel),
+        .number = channel,
         .as_of = frame_log_next_seq(publisher->log, channel) - 1,
         .ts_pub_ns = clock_ns(CLOCK_REALTIME),
         .payload_bytes_max = publisher->payload_bytes_max,

@@ -174,7 +174,8 @@ static void conn_on_message(struct core *core, struct conn *conn, const struct w
 static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status status)
 {
     counter_add(&core->counters->closed_protocol, 1);
-    conn_close(core, conn, ws_close_code(status), ws_status_text(status), ws_status_text(status));
+    conn_close(core, conn, ws_status_close_code(status), ws_status_text(status),
+               ws_status_text(status));
 }
 
 /* What is held from here on belongs to a new message, whose time begins now. A control frame in
@@ -470,7 +471,7 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     conn_drop_subscriptions(core, conn);
     conn_release_input(core, conn);
     conn_forget_unread(core, conn);
-    size_t payload_bytes = ws_close_payload(payload, code, reason);
+    size_t payload_bytes = ws_frame_close_payload(payload, code, reason);
     conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
     if (conn->state == CONN_STREAMING) {
         conn_begin_closing(core, conn);

@@ -251,32 +251,3 @@ void channels_ask_snapshot(struct channels *channels, uint32_t number)
     atomic_store_explicit(&wish->asks_snapshot, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&channels->wish_count, 1, memory_order_release);
 }
-
-/* Each '*' takes as few bytes as it can; when the rest does not fit, the last one takes one more.
- * An earlier one never has to: what it could give, the last one can take. */
-bool channels_pattern_matches(const char *pattern, size_t pattern_bytes, const char *symbol,
-                              size_t symbol_bytes)
-{
-    size_t at = 0;
-    size_t taken = 0;
-    size_t star = SIZE_MAX; /* of the last '*' passed */
-    size_t star_taken = 0;
-    while (taken < symbol_bytes) {
-        if (at < pattern_bytes && pattern[at] == '*') {
-            star = at++;
-            star_taken = taken;
-        } else if (at < pattern_bytes && pattern[at] == symbol[taken]) {
-            at++;
-            taken++;
-        } else if (star != SIZE_MAX) {
-            at = star + 1;
-            taken = ++star_taken;
-        } else {
-            return false;
-        }
-    }
-    while (at < pattern_bytes && pattern[at] == '*') {
-        at++;
-    }
-    return at == pattern_bytes;
-}

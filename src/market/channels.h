@@ -76,8 +76,4 @@ void channels_ask_snapshot(struct channels *channels, uint32_t channel);
 uint64_t channels_wish_count(const struct channels *channels);
 struct channel_wish *channels_wish(struct channels *channels, uint32_t variant_index);
 
-/* pattern: '*' stands for any run of bytes, at most 4 of them. */
-bool channels_pattern_matches(const char *pattern, size_t pattern_bytes, const char *symbol,
-                              size_t symbol_bytes);
-
 #endif

@@ -9,6 +9,11 @@
 #include "codec/ws_frame.h"
 #include "src/market/recoder.h"
 
+const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
+    {"md.json.v1", CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {"md.sbe.v1", CORE_ENCODING_SBE, CORE_ENCODING_SBE},
+};
+
 enum encodings_state {
     ENCODINGS_IDLE,
     ENCODINGS_SEEDING, /* Ticks are written; frames of quiet channels are being carried over. */

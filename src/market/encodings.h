@@ -24,6 +24,10 @@
 
 struct encodings;
 
+/* The subprotocols by which clients ask for them; the first is that of a client that names none. */
+#define ENCODINGS_PROTOCOL_COUNT 2
+extern const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT];
+
 struct encodings_options {
     const struct channels *channels;
     struct frame_log_options log;  /* of each */

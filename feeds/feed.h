@@ -107,10 +107,4 @@ int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *forma
 void feed_log(const struct feed *feed, enum feed_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-#define FEED_NAME_BYTES_MAX 63 /* of feeds, of keys, of whatever feed_nearest() compares */
-
-/* The entry of names nearest to text (edit distance of at most 3, and less than its length), or
- * NULL. */
-const char *feed_nearest(const char *text, const char *const *names, size_t name_count);
-
 #endif

@@ -606,7 +606,9 @@ static void run_life(uint64_t seed, uint32_t life)
     world.second_is_rare = seed % 5 > 1;
     world.second_is_small = seed / 2 % 2 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
+    static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {SIM_PEER_SECOND, 1, 1}};
     struct core_options options = {
+        .site = {.protocols = protocols, .protocol_count = 2},
         .cpu = -1,
         .conn_count_max = CLIENTS + 8,
         .conn_count = &conn_count,

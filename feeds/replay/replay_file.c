@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/nearest.h"
 #include "feeds/replay/csv_ticks.h"
 #include "feeds/replay/kind_counts.h"
 #include "feeds/replay/line_reader.h"
@@ -301,7 +302,7 @@ static int replay_file_set_format(struct replay_file *file,
     if (strcmp(options->format, "auto") == 0) {
         return replay_file_detect(file, options->path, error_out);
     }
-    const char *nearest = feed_nearest(options->format, names, REPLAY_FILE_VENUE_COUNT + 2);
+    const char *nearest = nearest_name(options->format, names, REPLAY_FILE_VENUE_COUNT + 2);
     return feed_fail(error_out, -EINVAL,
                      "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, csv",
                      options->format, nearest ? ", did you mean \"" : "", nearest ? nearest : "",

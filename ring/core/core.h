@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
 #include "ring/core/core_ops.h"
@@ -110,6 +111,7 @@ struct core_options {
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
     struct core_document document;
+    struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;
@@ -145,8 +147,7 @@ bool core_wake(struct core *core, struct engine *waker);
 
 /* ---- For the ops, on the core's thread ---- */
 
-/* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
- * pool is closed with 4108. */
+/* Queues a text frame. Never fails: a conn whose bytes have no room in the pool ends with 4108. */
 void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
 
 /* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never

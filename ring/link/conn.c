@@ -183,7 +183,7 @@ void core_conn_peer(struct core *core, uint32_t conn_number, char text[CORE_PEER
 static void conn_refuse_at_once(struct core *core, int fd)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    size_t answer_bytes = handshake_refuse(answer, HANDSHAKE_BUSY);
+    size_t answer_bytes = handshake_refuse(answer, HANDSHAKE_BUSY, &core->options.site);
     (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
     counter_add(&core->counters->refused_busy, 1);
@@ -277,7 +277,7 @@ static void conn_refuse_with(struct core *core, struct conn *conn, const char *s
 static void conn_refuse(struct core *core, struct conn *conn, enum handshake_status status)
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    size_t answer_bytes = handshake_refuse(answer, status);
+    size_t answer_bytes = handshake_refuse(answer, status, &core->options.site);
     bool is_busy = status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING;
     counter_add(is_busy ? &core->counters->refused_busy : &core->counters->refused_handshake, 1);
     conn_answer_refusal(core, conn, answer, answer_bytes, handshake_status_text(status));
@@ -367,6 +367,19 @@ static bool conn_take_place(struct core *core, struct conn *conn)
     return conn->has_place;
 }
 
+/* The encoding of its frames: that of the subprotocol, compressed if both sides can. */
+static uint32_t conn_encoding_of(const struct core *core, const struct handshake_request *request)
+{
+    const struct handshake_protocol *protocol =
+        request->protocol != NULL ? request->protocol : core->options.site.protocols;
+    if (protocol == NULL) {
+        return 0;
+    }
+    bool compresses =
+        request->deflate.is_on && protocol->deflated_number < core->options.encoding_count;
+    return compresses ? protocol->deflated_number : protocol->number;
+}
+
 /* Fills in what the answer says of compression, and chooses the encoding. */
 static enum handshake_status conn_negotiate(struct core *core, struct conn *conn,
                                             struct handshake_request *request,
@@ -383,14 +396,8 @@ static enum handshake_status conn_negotiate(struct core *core, struct conn *conn
         request->deflate =
             ops->on_offers(core->options.context, core, conn_index(core, conn), &request->offers);
     }
-    *encoding_out = request->protocol == HANDSHAKE_SBE ? CORE_ENCODING_SBE
-                    : request->deflate.is_on           ? CORE_ENCODING_JSON_DEFLATE
-                                                       : CORE_ENCODING_JSON;
-    if (*encoding_out < core->options.encoding_count) {
-        return HANDSHAKE_OK;
-    }
-    *encoding_out = CORE_ENCODING_JSON;
-    return request->protocol == HANDSHAKE_SBE ? HANDSHAKE_BAD_PROTOCOL : HANDSHAKE_OK;
+    *encoding_out = conn_encoding_of(core, request);
+    return *encoding_out < core->options.encoding_count ? HANDSHAKE_OK : HANDSHAKE_BAD_PROTOCOL;
 }
 
 /* Whether its frames are being written; the writer sees by conn_count that they are to be. */
@@ -421,7 +428,8 @@ static size_t conn_on_handshake(struct core *core, struct conn *conn, const uint
         return 0;
     }
     const uint8_t *head = bytes + proxy.header_bytes;
-    enum handshake_status status = handshake_parse(head, count - proxy.header_bytes, &request);
+    enum handshake_status status =
+        handshake_parse(head, count - proxy.header_bytes, &core->options.site, &request);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }

@@ -14,8 +14,8 @@
 #define RINGCAST_RING_CONN_H
 
 #include "codec/base/list.h"
+#include "codec/handshake.h"
 #include "codec/proxy_header.h"
-#include "codec/ws_handshake.h"
 #include "ring/core/core.h"
 #include "ring/fan/subs.h"
 #include "ring/io/timer_wheel.h"

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 #include "src/access/cidr.h"
 #include "src/access/jwt.h"
 #include "src/access/key_text.h"

@@ -30,9 +30,6 @@
 #define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
 #define REQUEST_UNITS 20     /* for reading a message, and one more for each */
 #define REQUEST_UNIT_BYTES 4
-#define REQUEST_PATTERN_STARS_MAX 4
-/* A longer one could only match symbols that are too long. */
-#define REQUEST_PATTERN_BYTES_MAX (MD_SYMBOL_BYTES_MAX + REQUEST_PATTERN_STARS_MAX)
 
 enum protocol_code {
     PROTOCOL_OK = 0,

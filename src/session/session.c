@@ -9,6 +9,7 @@
 #include "codec/base/clock.h"
 #include "src/base/log.h"
 #include "src/config/options.h"
+#include "src/market/recoder.h"
 #include "src/session/session_state.h"
 
 #define SESSION_LINE_BYTES_MAX 256

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 #include "src/base/log.h"
 #include "src/session/session_state.h"
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/market/recoder.h"
 #include "src/session/session_state.h"
 
 #define SESSION_SNAPSHOTS_MAX 1000 /* a message */

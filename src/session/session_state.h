@@ -10,7 +10,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
-#include "src/market/recoder.h"
+#include "src/base/pattern.h"
 #include "src/session/reply.h"
 #include "src/session/request.h"
 #include "src/session/session.h"
@@ -33,7 +33,7 @@ struct session_pattern {
     uint8_t policy; /* enum lag_policy */
     uint8_t bytes;
     uint16_t max_lag_ms; /* 0: none */
-    char text[REQUEST_PATTERN_BYTES_MAX];
+    char text[PATTERN_BYTES_MAX];
     uint32_t covered;    /* so many channels, of those that were counted */
     uint32_t counted_to; /* channels are never taken back, so that none is counted twice */
 };

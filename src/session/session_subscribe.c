@@ -45,8 +45,7 @@ void session_refuse(struct session_call *call, const struct session_name *name,
 bool session_covers(const struct session_pattern *pattern, const struct channel *channel)
 {
     return pattern->type == channel->group &&
-           channels_pattern_matches(pattern->text, pattern->bytes, channel->symbol,
-                                    channel->symbol_bytes);
+           pattern_matches(pattern->text, pattern->bytes, channel->symbol, channel->symbol_bytes);
 }
 
 /* The pattern that a channel has its policy from, or NULL. */
@@ -275,16 +274,7 @@ bool session_release_pattern(struct session_call *call)
 
 bool session_is_pattern(const struct session_name *name)
 {
-    return memchr(name->text, '*', name->bytes) != NULL;
-}
-
-static bool session_is_good_pattern(const struct session_name *name)
-{
-    uint32_t stars = 0;
-    for (size_t i = 0; i < name->bytes; i++) {
-        stars += name->text[i] == '*';
-    }
-    return stars <= REQUEST_PATTERN_STARS_MAX && name->bytes <= REQUEST_PATTERN_BYTES_MAX;
+    return pattern_is(name->text, name->bytes);
 }
 
 /* What the message asks for of this type. */
@@ -603,7 +593,7 @@ bool session_is_forbidden(struct session_call *call, const struct session_name *
 static bool session_is_good_name(struct session_call *call, const struct session_name *name)
 {
     bool is_pattern = session_is_pattern(name);
-    if (is_pattern && !session_is_good_pattern(name)) {
+    if (is_pattern && !pattern_is_good(name->text, name->bytes)) {
         session_refuse(call, name, PROTOCOL_BAD_REQUEST,
                        "a pattern has at most 4 '*' and 36 bytes");
     } else if (!is_pattern && (name->bytes == 0 || name->bytes > MD_SYMBOL_BYTES_MAX)) {

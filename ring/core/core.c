@@ -14,6 +14,7 @@
 #include "codec/base/bytes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/link/conn_handshake.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256

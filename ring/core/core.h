@@ -180,7 +180,6 @@ bool core_gets_image(struct core *core, uint32_t conn, uint32_t channel);
 int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
 /* The tag of a subscription to this very channel, or -ENOENT. */
 int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
-/* Changes a subscription that exists. */
 void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
                            enum lag_policy policy, uint8_t tag);
 

@@ -166,7 +166,6 @@ struct conn_input {
     uint8_t bytes[];
 };
 
-void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
 void conn_on_timer(struct core *core, struct timer *timer);
 /* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
@@ -188,10 +187,12 @@ void conn_on_sent(struct core *core, struct conn *conn);
 /* After one of its operations has ended. */
 void conn_on_operation_ended(struct core *core, struct conn *conn);
 
-/* For core_bury.c. */
+/* For conn_handshake.c and core_bury.c. */
 void conn_enter(struct core *core, struct conn *conn, enum conn_state next);
+void conn_arm_recv(struct core *core, struct conn *conn);
 void conn_cancel(struct core *core, const struct conn *conn, uint32_t op);
 void conn_release_input(struct core *core, struct conn *conn);
+void conn_begin_closing(struct core *core, struct conn *conn);
 
 /* For conn_slices.c. */
 void conn_list_ending(struct core *core, struct conn *conn);

@@ -498,10 +498,11 @@ static struct core_ops ops = {
     .log = on_log,
 };
 
-static void world_step(void *context)
+static void world_step(void *context, struct engine *engine, uint64_t timeout_ns)
 {
-    (void)context;
-    EXPECT(!sim.is_asleep || !is_any_pinned());
+    (void)context, (void)engine;
+    sim_pass_time(timeout_ns);
+    EXPECT(timeout_ns == 0 || !is_any_pinned());
     if (world.publishes_elsewhere && sim.now_ns >= world.next_publish_ns) {
         world.next_publish_ns = on_publish(NULL, sim.now_ns);
     }
@@ -617,7 +618,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
-        .listeners = {{.fd = 3}},
+        .listeners = {{.fd = WORLD_LISTENER_FD}},
         .listener_count = 1,
         .encodings = world.encodings,
         .encoding_count = ENCODINGS,

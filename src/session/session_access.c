@@ -21,7 +21,19 @@ static const struct rate session_audit_rate = {.interval_ns = 100 * NS_PER_MS, .
 
 /* ---- The audit log ---- */
 
-static bool session_is_same(const struct core_source *left, const struct core_source *right)
+static struct peer session_peer_of(const struct core_source *source)
+{
+    return (struct peer){.is_unix = source->is_unix, .address = source->address};
+}
+
+static struct peer session_peer(struct core *core, uint32_t conn)
+{
+    struct core_source source;
+    core_conn_source(core, conn, &source);
+    return session_peer_of(&source);
+}
+
+static bool session_is_same(const struct peer *left, const struct peer *right)
 {
     return left->is_unix == right->is_unix &&
            (left->is_unix || ip_address_equal(&left->address, &right->address));
@@ -34,10 +46,9 @@ void session_write_client(const struct sessions *sessions, struct core *core, ui
         sessions->access_slab == NULL ? NULL : &sessions->access_slab[conn];
     char peer[CORE_PEER_TEXT_BYTES_MAX];
     char client[IP_ADDRESS_TEXT_BYTES_MAX];
-    struct core_source source;
     core_conn_peer(core, conn, peer);
     if (entry != NULL && entry->has_client) {
-        core_conn_source(core, conn, &source);
+        struct peer source = session_peer(core, conn);
         if (!session_is_same(&source, &entry->client)) {
             ip_address_format(&entry->client.address, client);
             snprintf(out, out_bytes, "%s by way of %s", client, peer);
@@ -142,12 +153,11 @@ enum core_admission session_on_accept(void *context, struct core *core, uint32_t
 {
     struct sessions *sessions = context;
     struct access *access = sessions->options.access;
-    struct core_source source;
     uint32_t entry;
     if (access == NULL) {
         return CORE_ADMIT;
     }
-    core_conn_source(core, conn, &source);
+    struct peer source = session_peer(core, conn);
     struct access_answer answer = access_accept(access, &source, now_ns, &entry);
     if (answer.verdict != ACCESS_OK) {
         session_count_refusal(sessions, answer.verdict);
@@ -164,7 +174,8 @@ enum core_admission session_on_accept(void *context, struct core *core, uint32_t
 
 /* The token of a request, if it has one and one is needed. */
 static struct access_answer session_take_token(struct sessions *sessions, uint32_t conn,
-                                               uint64_t now_ns, const struct core_request *request)
+                                               uint64_t now_ns,
+                                               const struct access_request *request)
 {
     struct session_access *entry = &sessions->access_slab[conn];
     if (!access_needs_token(sessions->options.access)) {
@@ -183,7 +194,7 @@ static struct access_answer session_take_token(struct sessions *sessions, uint32
 }
 
 static void session_audit_request(struct sessions *sessions, struct core *core, uint32_t conn,
-                                  uint64_t now_ns, const struct core_request *request,
+                                  uint64_t now_ns, const struct access_request *request,
                                   const struct access_answer *answer, const char *status_line)
 {
     char origin[SESSION_ORIGIN_BYTES_MAX] = "";
@@ -198,7 +209,7 @@ static void session_audit_request(struct sessions *sessions, struct core *core, 
 }
 
 bool session_on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
-                        const struct core_request *request, struct core_refusal *refusal_out)
+                        const struct core_request *asked, struct core_refusal *refusal_out)
 {
     struct sessions *sessions = context;
     struct access *access = sessions->options.access;
@@ -206,10 +217,11 @@ bool session_on_request(void *context, struct core *core, uint32_t conn, uint64_
         return true;
     }
     struct session_access *entry = &sessions->access_slab[conn];
-    struct core_source peer;
+    struct peer peer = session_peer(core, conn);
+    struct peer named = asked->proxied == NULL ? peer : session_peer_of(asked->proxied);
+    struct access_request request = {.head = asked->head, .head_bytes = asked->head_bytes};
     uint32_t address;
-    core_conn_source(core, conn, &peer);
-    struct core_source client = access_client(access, &peer, request);
+    struct peer client = access_client(access, &named, &request);
     bool is_forwarded = !session_is_same(&client, &peer);
     if (is_forwarded || access_needs_token(access) ||
         access_message_rate(access, &client).interval_ns != 0) {
@@ -217,17 +229,17 @@ bool session_on_request(void *context, struct core *core, uint32_t conn, uint64_
         entry->has_client = true;
     }
     struct access_answer answer =
-        access_ask(access, &client, is_forwarded, request, now_ns, &address);
+        access_ask(access, &client, is_forwarded, &request, now_ns, &address);
     if (address != RATE_NONE) {
         entry->entry_plus_1 = address + 1;
     }
     if (answer.verdict == ACCESS_OK) {
-        answer = session_take_token(sessions, conn, now_ns, request);
+        answer = session_take_token(sessions, conn, now_ns, &request);
     }
     if (answer.verdict != ACCESS_OK) {
         session_count_refusal(sessions, answer.verdict);
         session_write_refusal(&answer, refusal_out);
-        session_audit_request(sessions, core, conn, now_ns, request, &answer,
+        session_audit_request(sessions, core, conn, now_ns, &request, &answer,
                               refusal_out->status_line);
         return false;
     }

@@ -59,7 +59,7 @@ static_assert(sizeof(struct session) == 32, "counted per client");
 
 /* What access control knows of a conn. Zeroes, never written: nothing is asked of it. */
 struct session_access {
-    struct core_source client; /* when has_client */
+    struct peer client; /* when has_client */
     bool has_client;
     bool awaits_token;
     bool was_warned;           /* of the token's end */

@@ -99,6 +99,7 @@ const simulation_sources = [_][]const u8{
 const portable_sources = [_][]const u8{
     "codec/crc32c.c",
     "codec/decimal.c",
+    "codec/json_escape.c",
     "codec/json_tick.c",
     "codec/json_tick_read.c",
     "codec/md.c",
@@ -108,6 +109,7 @@ const portable_sources = [_][]const u8{
     "codec/ws_decoder.c",
     "codec/ws_extensions.c",
     "codec/ws_frame.c",
+    "codec/ws_status.c",
     "ring/board/counters.c",
     "ring/board/frame_log.c",
     "ring/fan/subs.c",

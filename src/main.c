@@ -29,6 +29,7 @@
 #include "ring/io/listener.h"
 #include "ring/io/standard_fds.h"
 #include "src/access/access.h"
+#include "src/access/secrets.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
 #include "src/admin/watchdog.h"
@@ -412,8 +413,8 @@ static int server_load_admin_token(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX];
     int error =
-        access_load_one_token(&server->admin_tokens, "admin-token", server->options.admin_token,
-                              server->options.admin_token_file, text, sizeof text);
+        secrets_load_token(&server->admin_tokens, "admin-token", server->options.admin_token,
+                           server->options.admin_token_file, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -512,6 +513,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
 
 static int server_create_core(struct server *server, uint32_t index)
 {
+    static const char *const paths[] = {"/", "/ws", "/v1"};
     char text[MAIN_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
     uint32_t encoding_count;
     struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
@@ -531,6 +533,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
+        .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
         .encoding_count = encoding_count,
         .counters = &server->counters->cores[index],

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/nearest.h"
 #include "feeds/feed.h"
 #include "src/config/option_value.h"
 #include "src/config/options.h"
@@ -596,7 +597,7 @@ static void the_table_is_sound(void **state)
         uint32_t kind = spec->kind & ~OPTION_SECRET;
         bool is_list = kind == OPTION_LIST || kind == OPTION_FEEDS;
         assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_LIST_COUNT_MAX));
-        assert_true(spec->name == NULL || strlen(spec->name) <= FEED_NAME_BYTES_MAX);
+        assert_true(spec->name == NULL || strlen(spec->name) <= NEAREST_NAME_BYTES_MAX);
         ignored_count += kind == OPTION_IGNORED ? 1 + (spec->variable != NULL) : 0;
         if (spec->key == NULL) {
             bool needs_none = kind == OPTION_ACTION || kind == OPTION_IGNORED ||
@@ -606,7 +607,7 @@ static void the_table_is_sound(void **state)
             }
             continue;
         }
-        assert_true(strlen(spec->key) <= FEED_NAME_BYTES_MAX);
+        assert_true(strlen(spec->key) <= NEAREST_NAME_BYTES_MAX);
         assert_ptr_equal(strchr(spec->key, '.'), strrchr(spec->key, '.'));
         for (size_t j = 0; j < i; j++) {
             assert_true(table[j].key == NULL || strcmp(table[j].key, spec->key) != 0);

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "codec/base/units.h"
+#include "codec/nearest.h"
 #include "ring/board/frame_log.h"
 #include "src/config/option_value.h"
 #include "src/config/options_file.h"
@@ -250,7 +251,7 @@ static int options_unknown(const char *argument, size_t name_bytes, char *error_
     }
     char name[OPTIONS_SOURCE_BYTES_MAX];
     snprintf(name, sizeof name, "%.*s", (int)name_bytes, argument + 2);
-    const char *nearest = feed_nearest(name, names, count);
+    const char *nearest = nearest_name(name, names, count);
     snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "unknown option --%s; %s%s%s", name,
              nearest == NULL ? "" : "did you mean --", nearest == NULL ? "" : nearest,
              nearest == NULL ? "--help lists all" : "?");

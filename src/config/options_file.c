@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "feeds/feed.h"
+#include "codec/nearest.h"
 #include "src/config/config.h"
 #include "src/config/option_value.h"
 
@@ -68,8 +68,8 @@ static const char *options_file_nearest_key(const struct options_file *file, con
             }
         }
     }
-    const char *nearest = feed_nearest(path, keys, count);
-    const char *part = feed_nearest(options_file_last_part(path), parts, count);
+    const char *nearest = nearest_name(path, keys, count);
+    const char *part = nearest_name(options_file_last_part(path), parts, count);
     for (size_t i = 0; i < count && nearest == NULL && part != NULL; i++) {
         nearest = parts[i] == part ? keys[i] : NULL;
     }
@@ -92,7 +92,7 @@ static void options_file_nearest_section(const struct options_file *file, const 
             count++;
         }
     }
-    const char *nearest = feed_nearest(path, names, count);
+    const char *nearest = nearest_name(path, names, count);
     snprintf(section_out, CONFIG_KEY_BYTES_MAX + 1, "%s", nearest == NULL ? "" : nearest);
 }
 

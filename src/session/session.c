@@ -110,7 +110,7 @@ static struct ws_deflate_terms session_on_offers(void *context, struct core *cor
     };
     const struct sessions *sessions = context;
     (void)core, (void)conn;
-    return sessions->inflate != NULL ? ws_deflate_negotiate(offers, &policy)
+    return sessions->inflate != NULL ? ws_extensions_negotiate(offers, &policy)
                                      : (struct ws_deflate_terms){.is_on = false};
 }
 

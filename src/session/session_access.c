@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_client.h"
 #include "src/session/session_limits.h"
@@ -74,12 +74,11 @@ enum core_admission session_access_on_accept(void *context, struct core *core, u
 {
     struct sessions *sessions = context;
     struct access *access = sessions->options.access;
-    struct core_source source;
     uint32_t entry;
     if (access == NULL) {
         return CORE_ADMIT;
     }
-    core_conn_source(core, conn, &source);
+    struct peer source = session_client_peer(core, conn);
     struct access_answer answer = access_accept(access, &source, now_ns, &entry);
     if (answer.verdict != ACCESS_OK) {
         session_access_count(sessions, answer.verdict);
@@ -97,7 +96,7 @@ enum core_admission session_access_on_accept(void *context, struct core *core, u
 /* The token of a request, if it has one and one is needed. */
 static struct access_answer session_access_take_token(struct sessions *sessions, uint32_t conn,
                                                       uint64_t now_ns,
-                                                      const struct core_request *request)
+                                                      const struct access_request *request)
 {
     struct session_client *entry = &sessions->clients[conn];
     if (!access_needs_token(sessions->options.access)) {
@@ -116,7 +115,7 @@ static struct access_answer session_access_take_token(struct sessions *sessions,
 }
 
 static void session_access_audit(struct sessions *sessions, struct core *core, uint32_t conn,
-                                 uint64_t now_ns, const struct core_request *request,
+                                 uint64_t now_ns, const struct access_request *request,
                                  const struct access_answer *answer, const char *status_line)
 {
     char origin[SESSION_ORIGIN_BYTES_MAX] = "";
@@ -131,7 +130,7 @@ static void session_access_audit(struct sessions *sessions, struct core *core, u
 }
 
 bool session_access_on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
-                               const struct core_request *request, struct core_refusal *refusal_out)
+                               const struct core_request *asked, struct core_refusal *refusal_out)
 {
     struct sessions *sessions = context;
     struct access *access = sessions->options.access;
@@ -139,10 +138,11 @@ bool session_access_on_request(void *context, struct core *core, uint32_t conn, 
         return true;
     }
     struct session_client *entry = &sessions->clients[conn];
-    struct core_source peer;
+    struct peer peer = session_client_peer(core, conn);
+    struct peer named = asked->proxied == NULL ? peer : session_client_peer_of(asked->proxied);
+    struct access_request request = {.head = asked->head, .head_bytes = asked->head_bytes};
     uint32_t address;
-    core_conn_source(core, conn, &peer);
-    struct core_source client = access_client(access, &peer, request);
+    struct peer client = access_client(access, &named, &request);
     bool is_forwarded = !session_client_is_same(&client, &peer);
     if (is_forwarded || access_needs_token(access) ||
         access_message_rate(access, &client).interval_ns != 0) {
@@ -150,17 +150,17 @@ bool session_access_on_request(void *context, struct core *core, uint32_t conn, 
         entry->has_client = true;
     }
     struct access_answer answer =
-        access_ask(access, &client, is_forwarded, request, now_ns, &address);
+        access_ask(access, &client, is_forwarded, &request, now_ns, &address);
     if (address != RATE_NONE) {
         entry->entry_plus_1 = address + 1;
     }
     if (answer.verdict == ACCESS_OK) {
-        answer = session_access_take_token(sessions, conn, now_ns, request);
+        answer = session_access_take_token(sessions, conn, now_ns, &request);
     }
     if (answer.verdict != ACCESS_OK) {
         session_access_count(sessions, answer.verdict);
         session_access_write_refusal(&answer, refusal_out);
-        session_access_audit(sessions, core, conn, now_ns, request, &answer,
+        session_access_audit(sessions, core, conn, now_ns, &request, &answer,
                              refusal_out->status_line);
         return false;
     }

@@ -26,7 +26,19 @@ bool session_client_may_see(struct session_call *call, const struct session_name
     return scope_covers(scope, name->text, name->bytes, name->type);
 }
 
-bool session_client_is_same(const struct core_source *left, const struct core_source *right)
+struct peer session_client_peer_of(const struct core_source *source)
+{
+    return (struct peer){.is_unix = source->is_unix, .address = source->address};
+}
+
+struct peer session_client_peer(struct core *core, uint32_t conn)
+{
+    struct core_source source;
+    core_conn_source(core, conn, &source);
+    return session_client_peer_of(&source);
+}
+
+bool session_client_is_same(const struct peer *left, const struct peer *right)
 {
     return left->is_unix == right->is_unix &&
            (left->is_unix || ip_address_equal(&left->address, &right->address));
@@ -39,10 +51,9 @@ void session_client_write(const struct sessions *sessions, struct core *core, ui
         sessions->clients == NULL ? NULL : &sessions->clients[conn];
     char peer[CORE_PEER_TEXT_BYTES_MAX];
     char client[IP_ADDRESS_TEXT_BYTES_MAX];
-    struct core_source source;
     core_conn_peer(core, conn, peer);
     if (entry != NULL && entry->has_client) {
-        core_conn_source(core, conn, &source);
+        struct peer source = session_client_peer(core, conn);
         if (!session_client_is_same(&source, &entry->client)) {
             ip_address_format(&entry->client.address, client);
             snprintf(out, out_bytes, "%s by way of %s", client, peer);

@@ -11,7 +11,7 @@
 
 /* What access control knows of a connection. All 0: nothing is asked of it. */
 struct session_client {
-    struct core_source client; /* when has_client */
+    struct peer client; /* when has_client */
     bool has_client;
     bool awaits_token;
     bool was_warned;           /* of the token's end */
@@ -27,7 +27,10 @@ static_assert(sizeof(struct session_client) <= 184, "counted per client that is 
 const struct scope *session_client_scope(const struct sessions *sessions, uint32_t conn);
 bool session_client_may_see(struct session_call *call, const struct session_name *name);
 
-bool session_client_is_same(const struct core_source *left, const struct core_source *right);
+/* Where a connection comes from, as access control knows it. */
+struct peer session_client_peer_of(const struct core_source *source);
+struct peer session_client_peer(struct core *core, uint32_t conn);
+bool session_client_is_same(const struct peer *left, const struct peer *right);
 /* "203.0.113.9:5123", and the proxy that says so where there is one. */
 void session_client_write(const struct sessions *sessions, struct core *core, uint32_t conn,
                           char *out, size_t out_bytes);

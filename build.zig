@@ -37,6 +37,7 @@ const rooms = [_]Room{
     .{ .name = "feeds/replay", .sees = feeds_see },
     .{ .name = "feeds/venue", .sees = feeds_see },
 
+    .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = src_sees },
     .{ .name = "src/config", .sees = src_sees },
     .{ .name = "src/access", .sees = src_sees },
@@ -52,7 +53,7 @@ const rooms = [_]Room{
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
 const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tools_see: []const []const u8 = ring_sees ++ &[_][]const u8{ "tools/common", "tools/tap", "tools/bench" };
 const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
@@ -61,7 +62,7 @@ const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 const codec = Library{ .name = "codec", .rooms = &.{"codec"} };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
-const src = Library{ .name = "src", .rooms = &.{ "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench" } };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/version.h"
 #include "src/base/log.h"
-#include "src/config/options.h"
 #include "src/market/recoder.h"
 #include "src/session/session_state.h"
 

@@ -17,7 +17,7 @@
 
 #include "bench/bench_samples.h"
 #include "codec/base/check.h"
-#include "codec/ws_handshake.h"
+#include "codec/handshake_client.h"
 #include "ring/io/engine.h"
 
 #define BENCH_NULL_FD_FIRST (1 << 24) /* beyond any descriptor that is open */

@@ -332,6 +332,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
 
 static int server_create_core(struct server *server, uint32_t index)
 {
+    static const char *const paths[] = {"/", "/ws", "/v1"};
     char text[SERVER_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
     uint32_t encoding_count;
     struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
@@ -351,6 +352,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
         .listener_count = server->unix_fd < 0 ? 1 : 2,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
+        .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
         .encoding_count = encoding_count,
         .counters = &server->counters->cores[index],

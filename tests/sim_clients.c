@@ -32,12 +32,11 @@ static void client_leave(struct client *client, bool with_reset)
 static void client_connect(struct client *client)
 {
     memset(client, 0, offsetof(struct client, cursors));
-    if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
+    if (!sim_peer_connect(&client->peer, WORLD_LISTENER_FD, 2000 + sim_random(60000))) {
         return;
     }
     client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;
-    sim_peer_request(&client->peer, client->encoding == 1 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
-                     SIZE_MAX);
+    sim_peer_request(&client->peer, client->encoding == 1 ? SIM_PEER_SECOND : NULL, SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
     client->state = CLIENT_SHAKING;
 }

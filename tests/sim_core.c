@@ -482,10 +482,11 @@ static struct core_ops ops = {
     .log = on_log,
 };
 
-static void world_step(void *context)
+static void world_step(void *context, struct engine *engine, uint64_t timeout_ns)
 {
-    (void)context;
-    EXPECT(!sim.is_asleep || !is_any_pinned());
+    (void)context, (void)engine;
+    sim_pass_time(timeout_ns);
+    EXPECT(timeout_ns == 0 || !is_any_pinned());
     if (world.publishes_elsewhere && sim.now_ns >= world.next_publish_ns) {
         world.next_publish_ns = on_publish(NULL, sim.now_ns);
     }
@@ -590,7 +591,9 @@ static void run_life(uint64_t seed, uint32_t life)
     world.second_is_rare = seed % 5 > 1;
     world.second_is_small = seed / 2 % 2 == 0;
     ops.publish = world.publishes_elsewhere ? NULL : on_publish;
+    static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {SIM_PEER_SECOND, 1, 1}};
     struct core_options options = {
+        .site = {.protocols = protocols, .protocol_count = 2},
         .cpu = -1,
         .conn_count_max = CLIENTS + 8,
         .conn_count = &conn_count,
@@ -599,7 +602,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
-        .listeners = {{.fd = 3}},
+        .listeners = {{.fd = WORLD_LISTENER_FD}},
         .listener_count = 1,
         .encodings = world.encodings,
         .encoding_count = ENCODINGS,

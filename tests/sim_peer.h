@@ -10,15 +10,17 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/handshake_client.h"
 #include "codec/ws_decoder.h"
-#include "codec/ws_handshake.h"
 #include "tests/sim_engine.h"
 
 #define SIM_PEER_MESSAGE_BYTES_MAX 65536
+#define SIM_PEER_SECOND "second" /* the subprotocol of the second encoding */
 #define SIM_PEER_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 
 struct sim_peer {
     struct sim_socket *socket;
+    struct handshake_wish wish;
     bool is_open; /* The upgrade was answered with 101. */
     uint8_t head[1024];
     size_t head_bytes;
@@ -29,9 +31,10 @@ struct sim_peer {
 typedef void sim_peer_reader(void *context, const struct ws_message *message);
 
 /* false: there is no free socket. */
-static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_bytes)
+static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
+                                    size_t send_buffer_bytes)
 {
-    peer->socket = sim_connect(send_buffer_bytes);
+    peer->socket = sim_connect(listener_fd, send_buffer_bytes);
     peer->is_open = false;
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, sizeof peer->message, false, peer->message);
@@ -39,13 +42,12 @@ static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_by
 }
 
 /* The upgrade request, or the first bytes of it. */
-static inline void sim_peer_request(struct sim_peer *peer, enum handshake_protocol protocol,
-                                    size_t bytes_max)
+static inline void sim_peer_request(struct sim_peer *peer, const char *protocol, size_t bytes_max)
 {
     char request[512];
-    struct handshake_wish wish = {.protocol = protocol};
+    peer->wish = (struct handshake_wish){.protocol = protocol};
     size_t count =
-        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &wish);
+        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &peer->wish);
     assert_always(count > 0);
     sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
 }
@@ -59,7 +61,7 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     assert_always(count <= SIM_PEER_MESSAGE_BYTES_MAX);
     size_t header = ws_frame_client_header(frame, opcode, count, mask);
     memcpy(frame + header, payload, count);
-    ws_mask(frame + header, count, mask, 0);
+    ws_frame_mask(frame + header, count, mask, 0);
     sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 
@@ -72,9 +74,8 @@ static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *by
     size_t head_bytes;
     memcpy(peer->head + before, bytes, count < room ? count : room);
     peer->head_bytes += count < room ? count : room;
-    struct handshake_wish wish = {0}; /* Either encoding will do. */
-    enum handshake_status status =
-        handshake_check_response(peer->head, peer->head_bytes, SIM_PEER_KEY, &wish, &head_bytes);
+    enum handshake_status status = handshake_client_check(peer->head, peer->head_bytes,
+                                                          SIM_PEER_KEY, &peer->wish, &head_bytes);
     if (status == HANDSHAKE_OK) {
         peer->is_open = true;
         return head_bytes - before;

@@ -23,6 +23,7 @@
 #define CALM_NS (6 * NS_PER_SECOND)
 #define DRAIN_NS (NS_PER_SECOND / 4)
 #define NOT_EXPECTED 0
+#define WORLD_LISTENER_FD 3
 #define RESUMED_MAX 20 /* cursors in a message */
 #define REPLAYED_MAX 4 /* channels of a replay */
 #define MESSAGE_MAX (64 + 32 * RESUMED_MAX)

@@ -14,6 +14,7 @@
 #include "codec/base/bytes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/link/conn_handshake.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256
@@ -162,6 +163,10 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     }
     if (op == OP_LEND) {
         sender_on_loan(core, cqe);
+        return;
+    }
+    if (op == OP_WATCH) {
+        core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
         return;
     }
     if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
@@ -374,10 +379,11 @@ static void core_warm_up(void)
     static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
                                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                                   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    static const struct handshake_site site = {.path_count = 0};
     struct handshake_request parsed;
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     enum handshake_status status =
-        handshake_parse((const uint8_t *)request, sizeof request - 1, &parsed);
+        handshake_parse((const uint8_t *)request, sizeof request - 1, &site, &parsed);
     assert_always(status == HANDSHAKE_OK);
     (void)handshake_accept(answer, &parsed);
 }
@@ -461,6 +467,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto deinit_out_pool;
     }
+    core_watch_init(&core->watch, &core->engine);
     *core_out = core;
     return 0;
 
@@ -606,6 +613,7 @@ bool core_wake(struct core *core, struct engine *waker)
         return false; /* The core wakes by itself, CORE_SLEEP_NS_MAX later at most. */
     }
     io_uring_prep_msg_ring(sqe, core->engine.ring.ring_fd, 0, core_tag(OP_WAKE, 0, 0), 0);
+    io_uring_sqe_set_data64(sqe, core_tag(OP_NONE, 0, 0)); /* of a failure, in the waker's ring */
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     return true;
 }

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
 #include "ring/core/core_ops.h"
@@ -107,6 +108,7 @@ struct core_options {
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
     struct core_document document;
+    struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
     struct core_counters *counters;
@@ -142,8 +144,7 @@ bool core_wake(struct core *core, struct engine *waker);
 
 /* ---- For the ops, on the core's thread ---- */
 
-/* Queues a text frame to one conn. Never fails: a conn whose control bytes have no room in the
- * pool is closed with 4108. */
+/* Queues a text frame. Never fails: a conn whose bytes have no room in the pool ends with 4108. */
 void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
 
 /* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
@@ -259,8 +260,7 @@ int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 /* enum core_encoding_number; chosen before ops.on_open. */
 uint32_t core_conn_encoding(struct core *core, uint32_t conn);
 
-/* Who subscribes to a whole group in an encoding: places count from 0, and change when one leaves.
- */
+/* Who subscribes to a whole group in an encoding: places from 0, which change when one leaves. */
 uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
 uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
 

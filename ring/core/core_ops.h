@@ -93,8 +93,8 @@ struct core_ops {
     void (*on_leave)(void *context, struct core *core, uint32_t conn);
     /* Once a second for each open conn. May be NULL. */
     void (*on_tick)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-    /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
-     * which may then not come. NULL: no compression is ever agreed on. */
+    /* A client offers permessage-deflate: what is answered (ws_extensions_negotiate). Before
+     * on_open, which may then not come. NULL: no compression is ever agreed on. */
     struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
                                          const struct ws_deflate_offers *offers);
     /* What inflates the messages of a conn that on_offers agreed with: one state for all of them

@@ -8,6 +8,7 @@
 #define RINGCAST_RING_CORE_STATE_H
 
 #include "codec/base/check.h"
+#include "ring/core/core_watch.h"
 #include "ring/fan/lag.h"
 #include "ring/fan/puller.h"
 #include "ring/io/engine.h"
@@ -35,6 +36,7 @@ enum core_op {
     OP_SHUTDOWN,
     OP_CLOSE,
     OP_WAKE,
+    OP_WATCH, /* conn: the number of a descriptor, see core_watch.h */
 };
 
 /* First in, first out; a conn is on it at most once, so that it never overflows. */
@@ -148,6 +150,7 @@ struct core {
     uint32_t extent_count;
     struct send_batch *batch;
     struct core_late late;
+    struct core_watch watch;
     uint64_t group_seqs_bytes;
 
     void *inputs; /* input_count blocks of input_bytes: see core_input() */

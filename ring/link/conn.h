@@ -14,8 +14,8 @@
 #define RINGCAST_RING_CONN_H
 
 #include "codec/base/list.h"
+#include "codec/handshake.h"
 #include "codec/proxy_header.h"
-#include "codec/ws_handshake.h"
 #include "ring/core/core.h"
 #include "ring/fan/subs.h"
 #include "ring/io/timer_wheel.h"
@@ -163,7 +163,6 @@ struct conn_input {
     uint8_t bytes[];
 };
 
-void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
 void conn_on_timer(struct core *core, struct timer *timer);
 /* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
@@ -180,6 +179,12 @@ void conn_abort(struct core *core, struct conn *conn, const char *text);
 void conn_on_sent(struct core *core, struct conn *conn);
 /* After one of its operations has ended. */
 void conn_on_operation_ended(struct core *core, struct conn *conn);
+
+/* For conn_handshake.c. */
+void conn_enter(struct core *core, struct conn *conn, enum conn_state next);
+void conn_arm_recv(struct core *core, struct conn *conn);
+void conn_release_input(struct core *core, struct conn *conn);
+void conn_begin_closing(struct core *core, struct conn *conn);
 
 /* For conn_slices.c. */
 void conn_pause_recv(struct core *core, struct conn *conn);

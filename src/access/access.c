@@ -8,7 +8,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 #include "src/access/jwt.h"
 #include "src/access/origins.h"
 #include "src/access/secrets.h"

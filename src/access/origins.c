@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 
 /* An origin is a scheme, a host and perhaps a port, as browsers write it: no path, no capitals. */
 static bool origins_is_origin(const char *text, size_t bytes)

@@ -5,7 +5,7 @@
 #include <sys/random.h>
 
 #include "codec/base/check.h"
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
 
 static int peers_load_lists(struct peers *peers, const struct access_options *options,
                             char *error_out, size_t error_bytes)

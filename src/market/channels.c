@@ -135,7 +135,6 @@ static uint32_t channels_make(struct channels *channels, uint32_t slot,
     channel->type = (uint8_t)key->type;
     channel->group = is_variant ? CHANNELS_VARIANTS_GROUP : (uint8_t)key->type;
     channel->variant = key->variant;
-    json_tick_head_init(&channel->json_head, key->type, key->symbol, key->symbol_bytes, number);
     if (is_variant) {
         channel->variant_index = (uint16_t)variants;
         channels->variants[variants] = number;

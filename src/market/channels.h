@@ -12,7 +12,6 @@
 
 #include <stdatomic.h>
 
-#include "codec/json_tick.h"
 #include "codec/md.h"
 #include "src/market/variant.h"
 
@@ -28,7 +27,6 @@ struct channel {
     uint8_t group;          /* its type, or CHANNELS_VARIANTS_GROUP: "*" never covers a variant */
     uint16_t variant_index; /* counts the variants; of one without, 0 */
     struct variant variant;
-    struct json_tick_head json_head;
 };
 
 /* Written by the cores, read by the publisher. */

@@ -396,7 +396,7 @@ static size_t bench_conn_on_upgrade(struct bench_thread *thread, struct bench_co
         return 0; /* so that a refusal is told whole */
     }
     enum handshake_status status =
-        handshake_check_response(bytes, bytes_count, thread->key, &thread->wish, &head_bytes);
+        handshake_client_check(bytes, bytes_count, thread->key, &thread->wish, &head_bytes);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }

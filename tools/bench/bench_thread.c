@@ -403,9 +403,10 @@ static int bench_thread_prepare(struct bench_thread *thread)
     bench_thread_assign_roles(thread);
     enum bench_encoding encoding = thread->options->encoding;
     thread->may_ask = !thread->options->at_once;
-    thread->wish.protocol = thread->options->protocol != BENCH_RINGCAST ? HANDSHAKE_NO_PROTOCOL
-                            : encoding == BENCH_SBE                     ? HANDSHAKE_SBE
-                                                                        : HANDSHAKE_JSON;
+    if (thread->options->protocol == BENCH_RINGCAST) {
+        thread->wish.protocol = encoding == BENCH_SBE ? WS_CLIENT_SBE : WS_CLIENT_JSON;
+        thread->wish.is_implied = encoding != BENCH_SBE;
+    }
     thread->wish.deflate = encoding == BENCH_DEFLATE;
     if (thread->wish.deflate && bench_inflate_create(&thread->inflate) != 0) {
         return -ENOMEM;

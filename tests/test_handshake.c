@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/ws_handshake.h"
+#include "codec/handshake.h"
+#include "codec/handshake_client.h"
 #include "tests/guard_page.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -28,6 +29,18 @@
 #define ALL_BUT_HOST UPGRADE CONNECTION WS_KEY WS_VERSION
 #define FIELDS HOST ALL_BUT_HOST
 
+#define JSON "md.json.v1"
+#define SBE "md.sbe.v1"
+
+static const char *const paths[] = {"/", "/ws", "/v1"};
+static const struct handshake_protocol protocols[] = {{.name = JSON}, {.name = SBE}};
+static const struct handshake_site site = {
+    .paths = paths,
+    .path_count = COUNT(paths),
+    .protocols = protocols,
+    .protocol_count = COUNT(protocols),
+};
+
 static const char rfc_request[] = "GET /ws HTTP/1.1\r\n"
                                   "Host: server.example.com\r\n"
                                   "Upgrade: websocket\r\n"
@@ -39,24 +52,26 @@ static const char rfc_request[] = "GET /ws HTTP/1.1\r\n"
                                   "Sec-WebSocket-Extensions: permessage-deflate\r\n"
                                   "Sec-WebSocket-Version: 13\r\n\r\n";
 
+static enum handshake_status parse_into(struct handshake_request *request, const char *text,
+                                        size_t bytes)
+{
+    return handshake_parse((const uint8_t *)text, bytes, &site, request);
+}
+
 static enum handshake_status parse(const char *text, size_t bytes)
 {
     struct handshake_request request;
-    return handshake_parse((const uint8_t *)text, bytes, &request);
+    return parse_into(&request, text, bytes);
 }
 
 static void the_example_of_the_rfc_is_accepted(void **state)
 {
     (void)state;
     struct handshake_request request;
-    assert_int_equal(
-        handshake_parse((const uint8_t *)rfc_request, sizeof rfc_request - 1, &request),
-        HANDSHAKE_OK);
+    assert_int_equal(parse_into(&request, rfc_request, sizeof rfc_request - 1), HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof rfc_request - 1);
     assert_memory_equal(request.key, KEY, 24);
-    assert_int_equal(request.protocol, HANDSHAKE_JSON);
-    assert_int_equal(request.user_agent_bytes, 13);
-    assert_memory_equal(request.user_agent, "curl/8 (test)", 13);
+    assert_ptr_equal(request.protocol, &protocols[0]);
 
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     size_t bytes = handshake_accept(answer, &request);
@@ -69,16 +84,25 @@ static void the_example_of_the_rfc_is_accepted(void **state)
     assert_memory_equal(answer, expected, bytes);
 }
 
+static void a_site_without_names_grants_every_path_and_passes_over_subprotocols(void **state)
+{
+    (void)state;
+    static const char text[] = "GET /any HTTP/1.1\r\n" FIELDS "Sec-WebSocket-Protocol: x\r\n" END;
+    static const struct handshake_site any = {.path_count = 0};
+    struct handshake_request request;
+    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &any, &request),
+                     HANDSHAKE_OK);
+    assert_null(request.protocol);
+}
+
 static void the_first_frame_may_follow_the_head_at_once(void **state)
 {
     (void)state;
     static const char text[] = LINE FIELDS END "\x81\x80mask";
     struct handshake_request request;
-    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
-                     HANDSHAKE_OK);
+    assert_int_equal(parse_into(&request, text, sizeof text - 1), HANDSHAKE_OK);
     assert_int_equal(request.head_bytes, sizeof text - 1 - 6);
-    assert_int_equal(request.protocol, HANDSHAKE_NO_PROTOCOL);
-    assert_null(request.user_agent);
+    assert_null(request.protocol);
 
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     answer[handshake_accept(answer, &request)] = '\0';
@@ -96,13 +120,12 @@ static void what_was_agreed_on_is_in_the_answer(void **state)
         "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n\r\n";
     struct handshake_request request;
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &request),
-                     HANDSHAKE_OK);
+    assert_int_equal(parse_into(&request, text, sizeof text - 1), HANDSHAKE_OK);
     assert_int_equal(request.offers.count, 1);
     assert_false(request.deflate.is_on);
     answer[handshake_accept(answer, &request)] = '\0';
     assert_null(strstr(answer, "Extensions"));
-    request.deflate = ws_deflate_negotiate(&request.offers, &policy);
+    request.deflate = ws_extensions_negotiate(&request.offers, &policy);
     answer[handshake_accept(answer, &request)] = '\0';
     assert_string_equal(strstr(answer, "\r\nSec-WebSocket-Extensions"), expected);
 }
@@ -336,10 +359,10 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_NOT_HTTP, "HTTP/1.1 400 ", ""},
         {HANDSHAKE_BAD_REQUEST, "HTTP/1.1 400 ", "this is a WebSocket endpoint"},
         {HANDSHAKE_BAD_KEY, "HTTP/1.1 400 ", ""},
-        {HANDSHAKE_NOT_FOUND, "HTTP/1.1 404 ", ""},
+        {HANDSHAKE_NOT_FOUND, "HTTP/1.1 404 ", "no such path: use /, /ws or /v1\n"},
         {HANDSHAKE_BAD_METHOD, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n"},
         {HANDSHAKE_BAD_VERSION, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n"},
-        {HANDSHAKE_BAD_PROTOCOL, "HTTP/1.1 400 ", "md.json.v1"},
+        {HANDSHAKE_BAD_PROTOCOL, "HTTP/1.1 400 ", ": use " JSON " or " SBE "\n"},
         {HANDSHAKE_BAD_EXTENSIONS, "HTTP/1.1 400 ", "Sec-WebSocket-Extensions"},
         {HANDSHAKE_URI_TOO_LONG, "HTTP/1.1 414 ", ""},
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
@@ -349,7 +372,7 @@ static void every_refusal_says_what_to_do(void **state)
     assert_int_equal(COUNT(answers), HANDSHAKE_STATUS_COUNT - HANDSHAKE_NOT_HTTP);
     for (size_t i = 0; i < COUNT(answers); i++) {
         char out[HANDSHAKE_RESPONSE_BYTES_MAX + 1];
-        size_t bytes = handshake_refuse(out, answers[i].status);
+        size_t bytes = handshake_refuse(out, answers[i].status, &site);
         assert_true(bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
         out[bytes] = '\0';
         assert_memory_equal(out, answers[i].line, strlen(answers[i].line));
@@ -362,7 +385,8 @@ static void every_refusal_says_what_to_do(void **state)
         snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", body_bytes);
         assert_non_null(strstr(out, length));
         assert_ptr_equal(strchr(body, '\n'), body + body_bytes - 1);
-        assert_memory_equal(body, handshake_status_text(answers[i].status), body_bytes - 1);
+        const char *text = handshake_status_text(answers[i].status);
+        assert_memory_equal(body, text, strlen(text));
     }
 }
 
@@ -370,28 +394,29 @@ static void a_client_request_is_accepted_by_the_server(void **state)
 {
     (void)state;
     static const struct handshake_wish wishes[] = {
-        {HANDSHAKE_NO_PROTOCOL, false},
-        {HANDSHAKE_JSON, false},
-        {HANDSHAKE_SBE, false},
-        {HANDSHAKE_JSON, true},
+        {.protocol = NULL},
+        {.protocol = JSON},
+        {.protocol = SBE},
+        {.protocol = JSON, .deflate = true},
     };
     static const char sbe_first[] = LINE FIELDS
         "Sec-WebSocket-Protocol: other, md.sbe.v1\r\nSec-WebSocket-Protocol: md.json.v1\r\n" END;
     struct handshake_request both;
-    assert_int_equal(handshake_parse((const uint8_t *)sbe_first, sizeof sbe_first - 1, &both),
-                     HANDSHAKE_OK);
-    assert_int_equal(both.protocol, HANDSHAKE_SBE); /* The client's first that is known. */
+    assert_int_equal(parse_into(&both, sbe_first, sizeof sbe_first - 1), HANDSHAKE_OK);
+    assert_ptr_equal(both.protocol, &protocols[1]); /* The client's first that is known. */
     for (size_t i = 0; i < COUNT(wishes); i++) {
         char text[512];
         size_t bytes =
             handshake_client_request(text, sizeof text, "localhost:8765", "/ws", KEY, &wishes[i]);
         assert_int_equal(bytes, strlen(text));
         struct handshake_request request;
-        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
+        assert_int_equal(parse_into(&request, text, bytes), HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol, wishes[i].protocol);
+        assert_int_equal(request.protocol != NULL, wishes[i].protocol != NULL);
+        assert_true(request.protocol == NULL ||
+                    strcmp(request.protocol->name, wishes[i].protocol) == 0);
         assert_int_equal(request.offers.count, wishes[i].deflate);
-        request.deflate = ws_deflate_negotiate(
+        request.deflate = ws_extensions_negotiate(
             &request.offers,
             &(struct ws_deflate_policy){.no_takeover = true,
                                         .server_window_bits_min = WS_DEFLATE_WINDOW_BITS_MIN});
@@ -403,7 +428,7 @@ static void a_client_request_is_accepted_by_the_server(void **state)
         size_t answer_bytes = handshake_accept(answer, &request);
         size_t head_bytes = 0;
         assert_int_equal(
-            handshake_check_response((uint8_t *)answer, answer_bytes, KEY, &wishes[i], &head_bytes),
+            handshake_client_check((uint8_t *)answer, answer_bytes, KEY, &wishes[i], &head_bytes),
             HANDSHAKE_OK);
         assert_int_equal(head_bytes, answer_bytes);
     }
@@ -428,10 +453,11 @@ static const struct handshake_case response_cases[] = {
      HANDSHAKE_BAD_EXTENSIONS},
 };
 
-static const struct handshake_wish wish_of_json = {HANDSHAKE_JSON, false};
+static const struct handshake_wish wish_of_json = {.protocol = JSON, .is_implied = true};
 
 #define GRANTED(fields) ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT fields END
-#define GRANT_SBE "Sec-WebSocket-Protocol: md.sbe.v1\r\n"
+#define GRANT_JSON "Sec-WebSocket-Protocol: " JSON "\r\n"
+#define GRANT_SBE "Sec-WebSocket-Protocol: " SBE "\r\n"
 #define GRANT_DEFLATE "Sec-WebSocket-Extensions: permessage-deflate"
 
 static void a_client_gets_what_it_wished_or_nothing(void **state)
@@ -442,26 +468,25 @@ static void a_client_gets_what_it_wished_or_nothing(void **state)
         const char *text;
         enum handshake_status status;
     } cases[] = {
-        {{HANDSHAKE_SBE, false}, GRANTED(GRANT_SBE), HANDSHAKE_OK},
-        {{HANDSHAKE_SBE, false}, GRANTED(""), HANDSHAKE_BAD_PROTOCOL},
-        {{HANDSHAKE_SBE, false},
-         GRANTED("Sec-WebSocket-Protocol: md.json.v1\r\n"),
-         HANDSHAKE_BAD_PROTOCOL},
-        {{HANDSHAKE_JSON, false}, GRANTED(""), HANDSHAKE_OK},
-        {{HANDSHAKE_JSON, true},
+        {{SBE, false, false}, GRANTED(GRANT_SBE), HANDSHAKE_OK},
+        {{SBE, false, false}, GRANTED(""), HANDSHAKE_BAD_PROTOCOL},
+        {{SBE, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
+        {{JSON, true, false}, GRANTED(""), HANDSHAKE_OK},
+        {{JSON, true, false}, GRANTED(GRANT_SBE), HANDSHAKE_BAD_PROTOCOL},
+        {{NULL, false, false}, GRANTED(""), HANDSHAKE_OK},
+        {{NULL, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
+        {{JSON, true, true},
          GRANTED(GRANT_DEFLATE "; server_no_context_takeover\r\n"),
          HANDSHAKE_OK},
-        {{HANDSHAKE_JSON, true}, GRANTED(""), HANDSHAKE_BAD_EXTENSIONS},
-        {{HANDSHAKE_JSON, true}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
-        {{HANDSHAKE_JSON, true},
-         GRANTED("Sec-WebSocket-Extensions: ;\r\n"),
-         HANDSHAKE_BAD_EXTENSIONS},
+        {{JSON, true, true}, GRANTED(""), HANDSHAKE_BAD_EXTENSIONS},
+        {{JSON, true, true}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+        {{JSON, true, true}, GRANTED("Sec-WebSocket-Extensions: ;\r\n"), HANDSHAKE_BAD_EXTENSIONS},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         size_t head_bytes = 0;
-        assert_int_equal(handshake_check_response((const uint8_t *)cases[i].text,
-                                                  strlen(cases[i].text), KEY, &cases[i].wish,
-                                                  &head_bytes),
+        assert_int_equal(handshake_client_check((const uint8_t *)cases[i].text,
+                                                strlen(cases[i].text), KEY, &cases[i].wish,
+                                                &head_bytes),
                          cases[i].status);
     }
 }
@@ -477,7 +502,7 @@ static void a_client_checks_the_answer(void **state)
             const uint8_t *copy = guard_page_copy(&guard, response_cases[i].text, count);
             size_t head_bytes = 0;
             enum handshake_status status =
-                handshake_check_response(copy, count, KEY, &wish_of_json, &head_bytes);
+                handshake_client_check(copy, count, KEY, &wish_of_json, &head_bytes);
             assert_true(status == response_cases[i].status ||
                         (status == HANDSHAKE_NEED_MORE && count < text_bytes));
         }
@@ -500,8 +525,7 @@ static void who_asks_for_another_path_is_told_by_it(void **state)
         char text[256];
         size_t bytes = (size_t)snprintf(text, sizeof text, "%s%s", cases[i].line, HOST END);
         struct handshake_request request;
-        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request),
-                         HANDSHAKE_NOT_FOUND);
+        assert_int_equal(parse_into(&request, text, bytes), HANDSHAKE_NOT_FOUND);
         assert_int_equal(request.path_bytes, strlen(cases[i].path));
         assert_memory_equal(request.path, cases[i].path, request.path_bytes);
         assert_int_equal(parse(text, bytes - 1), HANDSHAKE_NEED_MORE);
@@ -562,6 +586,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_of_the_rfc_is_accepted),
+        cmocka_unit_test(a_site_without_names_grants_every_path_and_passes_over_subprotocols),
         cmocka_unit_test(the_first_frame_may_follow_the_head_at_once),
         cmocka_unit_test(what_was_agreed_on_is_in_the_answer),
         cmocka_unit_test(each_request_gets_its_verdict),

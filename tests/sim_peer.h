@@ -31,9 +31,10 @@ struct sim_peer {
 typedef void sim_peer_reader(void *context, const struct ws_message *message);
 
 /* false: there is no free socket. */
-static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_bytes)
+static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
+                                    size_t send_buffer_bytes)
 {
-    peer->socket = sim_connect(send_buffer_bytes);
+    peer->socket = sim_connect(listener_fd, send_buffer_bytes);
     peer->is_open = false;
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, sizeof peer->message, false, peer->message);

@@ -23,11 +23,11 @@
 #include <unistd.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
-#include "ring/io/standard_fds.h"
 #include "src/access/access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"

@@ -16,7 +16,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "ring/io/engine.h"
+#include "ring/io/engine_uring.h"
 #include "tools/bench/bench_frames.h"
 
 #define POLL_NS (5 * NS_PER_MS)

@@ -41,7 +41,7 @@ const rooms = [_]Room{
     .{ .name = "src/config", .sees = src_sees },
     .{ .name = "src/access", .sees = src_sees },
     .{ .name = "src/market", .sees = src_sees },
-    .{ .name = "src/session", .sees = src_sees },
+    .{ .name = "src/session", .sees = session_sees },
     .{ .name = "src/admin", .sees = src_sees },
 
     .{ .name = "tools/common", .sees = tools_see },
@@ -52,6 +52,7 @@ const rooms = [_]Room{
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
 const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
+const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tools_see: []const []const u8 = ring_sees ++ &[_][]const u8{ "tools/common", "tools/tap", "tools/bench" };
 const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
@@ -98,6 +99,7 @@ const simulation_sources = [_][]const u8{
 const portable_sources = [_][]const u8{
     "codec/crc32c.c",
     "codec/decimal.c",
+    "codec/json_escape.c",
     "codec/json_tick.c",
     "codec/json_tick_read.c",
     "codec/md.c",
@@ -107,6 +109,7 @@ const portable_sources = [_][]const u8{
     "codec/ws_decoder.c",
     "codec/ws_extensions.c",
     "codec/ws_frame.c",
+    "codec/ws_status.c",
     "ring/board/counters.c",
     "ring/board/frame_log.c",
     "ring/fan/subs.c",

@@ -29,6 +29,7 @@
 #include "ring/io/listener.h"
 #include "ring/io/standard_fds.h"
 #include "src/access/access.h"
+#include "src/access/secrets.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
 #include "src/admin/watchdog.h"
@@ -412,8 +413,8 @@ static int server_load_admin_token(struct server *server)
 {
     char text[MAIN_ERROR_BYTES_MAX];
     int error =
-        access_load_one_token(&server->admin_tokens, "admin-token", server->options.admin_token,
-                              server->options.admin_token_file, text, sizeof text);
+        secrets_load_token(&server->admin_tokens, "admin-token", server->options.admin_token,
+                           server->options.admin_token_file, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 

@@ -570,10 +570,6 @@ static void queue_nops(struct engine *small, uint64_t from, uint64_t to)
 {
     for (uint64_t tag = from; tag < to; tag++) {
         struct io_uring_sqe *sqe = engine_sqe(small);
-        if (sqe == NULL) {
-            assert_int_equal(engine_enter(small, 0), 0);
-            sqe = engine_sqe(small);
-        }
         io_uring_prep_nop(sqe);
         sqe->user_data = tag;
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/session/session_state.h"
+#include "src/session/session_jobs.h"
 
 #define SYMBOLS 3000   /* with a quote each; the double's table holds 4 times as many */
 #define STEP_UNITS 200 /* what is not cut: one name, or some channels that are looked at */

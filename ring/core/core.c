@@ -50,10 +50,10 @@ static void core_real_clock(void *context, struct core_time *time_out)
 /* Room for an SQE of its own; sends have theirs submitted in the batch they belong to. */
 struct io_uring_sqe *core_sqe(struct core *core)
 {
-    struct io_uring_sqe *sqe = engine_sqe(&core->engine);
+    struct io_uring_sqe *sqe = engine_try_sqe(&core->engine);
     if (sqe == NULL) {
         core_flush(core);
-        sqe = engine_sqe(&core->engine);
+        sqe = engine_try_sqe(&core->engine);
         assert_always(sqe != NULL);
     }
     return sqe;
@@ -160,6 +160,10 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
         sender_on_loan(core, cqe);
         return;
     }
+    if (op == OP_WATCH) {
+        core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
+        return;
+    }
     if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
         return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
     }
@@ -209,6 +213,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
     core_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
+    core_unmap(core->ending.conns, conns * sizeof *core->ending.conns);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
     core_unmap(core->inputs, core->input_count * core->input_bytes);
@@ -233,6 +238,7 @@ static int core_map_all(struct core *core)
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
     core->waiting.conns = core_map(conns * sizeof *core->waiting.conns, 0);
+    core->ending.conns = core_map(conns * sizeof *core->ending.conns, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
@@ -240,8 +246,9 @@ static int core_map_all(struct core *core)
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
         core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
-        core->waiting.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
+        core->waiting.conns == NULL || core->ending.conns == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
+        core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -252,6 +259,7 @@ static int core_map_all(struct core *core)
     core->ready.capacity = core->slab_count;
     core->pulls.capacity = core->slab_count;
     core->waiting.capacity = core->slab_count;
+    core->ending.capacity = core->slab_count;
     for (uint32_t i = 0; i < core->slab_count; i++) {
         core->free_conns[i] = core->slab_count - 1 - i;
     }
@@ -422,6 +430,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto deinit_out_pool;
     }
+    core_watch_init(&core->watch, &core->engine);
     *core_out = core;
     return 0;
 
@@ -479,7 +488,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->replay_due_ns < due_ns ? core->replay_due_ns : due_ns;
     if (core->ready.count > 0 || core->pulls.count > 0 || core->waiting.count > 0 ||
-        due_ns <= core->time.now_ns) {
+        core->ending.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;
@@ -508,7 +517,7 @@ void core_flush(struct core *core)
 {
     uint64_t since_ns = 0;
     core_enter(core, 0);
-    while (__builtin_expect(engine_has_queued(&core->engine), 0)) {
+    while (__builtin_expect(engine_queued_count(&core->engine) > 0, 0)) {
         core_wait_for_kernel(core, &since_ns);
         core_enter(core, 0);
     }
@@ -579,7 +588,7 @@ static void core_begin_stop(struct core *core)
         } else if (conn->state == CONN_STREAMING) {
             conn_close(core, conn, 1001, "server stopping", "server stopping");
         } else if (conn->state == CONN_HANDSHAKING) {
-            conn_abort(core, conn, "server stopping");
+            conn_doom(core, conn, 0, "server stopping");
         }
     }
 }
@@ -600,7 +609,7 @@ static bool core_has_stopped(struct core *core)
         return false;
     }
     for (uint32_t index = 0; index < core->slab_count; index++) {
-        conn_abort(core, core_conn(core, index), "server stopping");
+        conn_doom(core, core_conn(core, index), 0, "server stopping");
     }
     return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
 }
@@ -619,6 +628,7 @@ static void core_turn(struct core *core)
     core_check_pins(core);
     counter_add(&core->counters->turns, 1);
     core->options.clock(core->options.context, &core->time);
+    core_bury(core);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
         next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);

@@ -8,19 +8,26 @@ void engine_close(struct engine *engine)
     engine->ops->close(engine);
 }
 
+struct io_uring_sqe *engine_sqe(struct engine *engine)
+{
+    struct io_uring_sqe *sqe = engine_try_sqe(engine);
+    if (sqe == NULL) {
+        engine_enter(engine, 0);
+        sqe = engine_try_sqe(engine);
+    }
+    return sqe;
+}
+
 bool engine_wake_by_message(struct engine *engine, struct engine *waker, uint64_t tag)
 {
     assert_always(engine != waker);
     struct io_uring_sqe *sqe = engine_sqe(waker);
     if (sqe == NULL) {
-        engine_enter(waker, 0);
-        sqe = engine_sqe(waker);
-    }
-    if (sqe == NULL) {
         return false;
     }
     io_uring_prep_msg_ring(sqe, engine->ring.ring_fd, 0, tag, 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = 0;
     return true;
 }
 

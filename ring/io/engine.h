@@ -84,7 +84,7 @@ static inline int engine_enter(struct engine *engine, uint64_t timeout_ns)
 }
 
 /* Ends the wait of an engine of another thread, by a completion with this tag, when the waker
- * enters. false: the waker's queue is full. */
+ * enters. false: the waker's queue is full. A wake-up that fails posts tag 0 to the waker. */
 static inline bool engine_wake(struct engine *engine, struct engine *waker, uint64_t tag)
 {
     return engine->ops->wake(engine, waker, tag);
@@ -96,15 +96,18 @@ bool engine_wake_by_message(struct engine *engine, struct engine *waker, uint64_
 /* ---- Submission ---- */
 
 /* A free SQE; NULL: the queue is full. Its user sets user_data. */
-static inline struct io_uring_sqe *engine_sqe(struct engine *engine)
+static inline struct io_uring_sqe *engine_try_sqe(struct engine *engine)
 {
     return io_uring_get_sqe(&engine->ring);
 }
 
-/* Whether the kernel has not taken all that was queued. */
-static inline bool engine_has_queued(const struct engine *engine)
+/* Enters when the queue is full. NULL: the kernel takes nothing. */
+struct io_uring_sqe *engine_sqe(struct engine *engine);
+
+/* SQEs that the kernel has not taken. */
+static inline uint32_t engine_queued_count(const struct engine *engine)
 {
-    return io_uring_sq_ready(&engine->ring) > 0;
+    return io_uring_sq_ready(&engine->ring);
 }
 
 static inline void engine_prepare_accept(struct io_uring_sqe *sqe, int fd, bool is_multishot)
@@ -149,6 +152,12 @@ static inline bool engine_loan_was_copied(const struct io_uring_cqe *cqe)
 {
     assert_debug((cqe->flags & IORING_CQE_F_NOTIF) != 0);
     return ((uint32_t)cqe->res & ENGINE_USAGE_COPIED) != 0;
+}
+
+/* Posts a CQE once there is something to read, or the end, or a failure. */
+static inline void engine_prepare_readable(struct io_uring_sqe *sqe, int fd)
+{
+    io_uring_prep_poll_add(sqe, fd, POLLIN);
 }
 
 /* Posts a CQE once the socket has room, or has failed. */

@@ -153,6 +153,7 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(feed_malformed, "feed_malformed_total", "Input that does not parse."),
     TICKS(feed_holes, "feed_holes_total", "Missing stretches in a source's own sequence."),
     TICKS(feed_passes, "feed_passes_total", "Completed passes of a looping replay."),
+    TICKS(feed_wakes, "feed_wakes_total", "Polls of a feed because its descriptor was readable."),
     TICKS(log_waits, "log_waits_total", "Times the writer waited for a core inside submit."),
     {"log_wait_ns", "log_wait_seconds_total", NULL,
      "How long the writer waited; keeps growing while a core's thread is stopped.", false, true,

@@ -32,6 +32,7 @@ int publisher_wait_open(struct publisher_wait *wait)
         engine_close(&wait->engine);
         return error;
     }
+    core_watch_init(&wait->watch, &wait->engine);
     wait->is_open = true;
     return 0;
 }
@@ -50,6 +51,7 @@ static void publisher_wait_enter(struct publisher_wait *wait, uint64_t timeout_n
     engine_enter(&wait->engine, timeout_ns);
     while (engine_reap(&wait->engine, &cqe)) {
         /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
+        core_watch_on_completion(&wait->watch, cqe.user_data, cqe.res);
     }
 }
 
@@ -77,15 +79,36 @@ void publisher_wait_until(struct publisher_wait *wait, uint64_t due_ns)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     assert_always(wait->is_open);
-    if (due_ns <= now_ns) {
-        return;
-    }
-    uint64_t wait_ns = due_ns - now_ns;
+    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
     if (wait_ns < PUBLISHER_WAIT_SPIN_NS) {
+        if (wait->watch.armed_count > 0) {
+            publisher_wait_enter(wait, 0); /* One feed may be busy while another's fd has ticks. */
+        }
         while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
             cpu_relax();
         }
         return;
     }
     publisher_wait_enter(wait, wait_ns < PUBLISHER_WAIT_NS_MAX ? wait_ns : PUBLISHER_WAIT_NS_MAX);
+}
+
+static struct core_watch *publisher_wait_watch(struct publisher_wait *wait)
+{
+    assert_always(wait->is_inline ? wait->core_count > 0 : wait->is_open);
+    return wait->is_inline ? core_watch_of(wait->cores[0]) : &wait->watch;
+}
+
+void publisher_wait_arm(struct publisher_wait *wait, uint32_t number, int fd)
+{
+    core_watch_arm(publisher_wait_watch(wait), number, fd);
+}
+
+void publisher_wait_disarm(struct publisher_wait *wait, uint32_t number)
+{
+    core_watch_disarm(publisher_wait_watch(wait), number);
+}
+
+bool publisher_wait_is_readable(struct publisher_wait *wait, uint32_t number)
+{
+    return core_watch_is_readable(publisher_wait_watch(wait), number);
 }

@@ -89,10 +89,14 @@ const threaded_tests = [_][]const u8{
     "metrics",
     "rate_limit",
 };
-const simulation_sources = [_][]const u8{
-    "tests/sim_clients.c",
-    "tests/sim_core.c",
-    "tests/sim_engine.c",
+/// One core with a little protocol of its own, and the whole system.
+const simulations = [_]Simulation{
+    .{ .name = "sim_core", .sources = &.{ "tests/sim_clients.c", "tests/sim_core.c", "tests/sim_engine.c" } },
+    .{ .name = "sim_system", .sources = &.{
+        // What stands in for the libraries' own comes first.
+        "tests/sim_threads.c",  "tests/sim_ticks.c",      "tests/sim_engine.c",
+        "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
+    } },
 };
 /// What compiles for another processor without that system's libraries.
 const portable_sources = [_][]const u8{
@@ -137,6 +141,7 @@ const Program = struct {
     links: []const Library,
     dir: []const u8 = "bin",
 };
+const Simulation = struct { name: []const u8, sources: []const []const u8 };
 const Step = struct {
     name: []const u8,
     about: []const u8,
@@ -187,7 +192,7 @@ fn stepRun(c: *Context, step: *std.Build.Step) void {
 fn stepTest(c: *Context, step: *std.Build.Step) void {
     const run = c.runTests("test", "debug");
     for (c.namesOf("tests", "test_")) |name| run.step.dependOn(c.install(c.addTest(debug, name), "debug/tests"));
-    run.step.dependOn(c.install(c.addSimulation(debug), "debug/tests"));
+    for (simulations) |row| run.step.dependOn(c.install(c.addSimulation(debug, row), "debug/tests"));
     for (c.namesOf("bench", "bench_")) |name| run.step.dependOn(c.install(c.addBench(debug, name), "debug/tests"));
     for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
     step.dependOn(&run.step);
@@ -242,7 +247,7 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
         for (programs) |program| step.dependOn(&c.addProgram(variant, program).step);
     }
     for (c.namesOf("tests", "test_")) |name| step.dependOn(&c.addTest(debug, name).step);
-    step.dependOn(&c.addSimulation(debug).step);
+    for (simulations) |row| step.dependOn(&c.addSimulation(debug, row).step);
     for (c.namesOf("bench", "bench_")) |name| step.dependOn(&c.addBench(release, name).step);
     for (c.namesOf("tests", "fuzz_")) |name| step.dependOn(&c.addFuzz(name).step);
     step.dependOn(&c.addPortable().step);
@@ -471,8 +476,8 @@ const Context = struct {
         return made;
     }
 
-    fn addSimulation(c: *Context, variant: Variant) *std.Build.Step.Compile {
-        return c.addMain(variant, "sim_core", &simulation_sources, tests_see, &.{ ring, codec });
+    fn addSimulation(c: *Context, variant: Variant, row: Simulation) *std.Build.Step.Compile {
+        return c.addMain(variant, row.name, row.sources, tests_see, &.{ src, feeds, ring, codec });
     }
 
     fn addBench(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {

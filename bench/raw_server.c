@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "codec/base/units.h"
+#include "codec/handshake.h"
 #include "codec/ws_decoder.h"
-#include "codec/ws_handshake.h"
 
 #define PEERS_MAX 65536
 #define LISTENER UINT32_MAX
@@ -166,10 +166,12 @@ static bool raw_server_reply(const struct raw_peer *peer, const char *type, cons
 /* false: close it. */
 static bool raw_server_upgrade(struct raw_peer *peer)
 {
+    static const struct handshake_site site = {.path_count = 0};
     struct raw_setup *setup = peer->setup;
     struct handshake_request request;
     char response[HANDSHAKE_RESPONSE_BYTES_MAX];
-    enum handshake_status status = handshake_parse(setup->bytes, setup->bytes_count, &request);
+    enum handshake_status status =
+        handshake_parse(setup->bytes, setup->bytes_count, &site, &request);
     if (status == HANDSHAKE_NEED_MORE) {
         return true;
     }

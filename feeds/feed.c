@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "codec/base/check.h"
+#include "codec/base/yes_no.h"
+#include "codec/nearest.h"
 
-#define FEED_DISTANCE_MAX 3
 #define FEED_KEYS_MAX 32
 #define FEED_NUMBER_BYTES_MAX 24
 
@@ -39,55 +39,12 @@ void feed_log(const struct feed *feed, enum feed_level level, const char *format
     feed->sink->log(feed->sink->context, level, text);
 }
 
-/* Levenshtein's, one row at a time. Both are at most FEED_NAME_BYTES_MAX long. */
-static size_t feed_edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
-{
-    size_t row[FEED_NAME_BYTES_MAX + 1];
-    assert_always(a_bytes <= FEED_NAME_BYTES_MAX);
-    assert_always(b_bytes <= FEED_NAME_BYTES_MAX);
-
-    for (size_t j = 0; j <= b_bytes; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a_bytes; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_bytes; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-        }
-    }
-    return row[b_bytes];
-}
-
-const char *feed_nearest(const char *text, const char *const *names, size_t name_count)
-{
-    const char *nearest = NULL;
-    size_t nearest_distance = FEED_DISTANCE_MAX + 1;
-    size_t text_bytes = strnlen(text, FEED_NAME_BYTES_MAX + 1);
-    if (text_bytes > FEED_NAME_BYTES_MAX) {
-        return NULL;
-    }
-    for (size_t i = 0; i < name_count; i++) {
-        size_t name_bytes = strlen(names[i]);
-        size_t distance = feed_edit_distance(text, text_bytes, names[i], name_bytes);
-        if (distance < nearest_distance && distance < name_bytes) {
-            nearest_distance = distance;
-            nearest = names[i];
-        }
-    }
-    return nearest;
-}
-
 /* Writes: unknown WHAT "TEXT"; did you mean "NEAR"? Valid: A, B, C. */
 static int feed_fail_unknown(char error_out[FEED_ERROR_BYTES_MAX], const char *prefix,
                              const char *what, const char *text, const char *const *names,
                              size_t name_count)
 {
-    const char *nearest = feed_nearest(text, names, name_count);
+    const char *nearest = nearest_name(text, names, name_count);
     int length = snprintf(
         error_out, FEED_ERROR_BYTES_MAX, "%sunknown %s \"%.64s\"%s%s%s; valid: ", prefix, what,
         text, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
@@ -102,7 +59,7 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
 {
     const char *names[FEED_REGISTRY_COUNT];
-    char name[FEED_NAME_BYTES_MAX + 2]; /* One more, so that too long a name matches none. */
+    char name[NEAREST_NAME_BYTES_MAX + 2]; /* One more, so that too long a name matches none. */
     size_t name_bytes = strcspn(spec, ":");
     snprintf(name, sizeof name, "%.*s", (int)(name_bytes < 1000 ? name_bytes : 1000), spec);
 
@@ -150,19 +107,6 @@ static bool feed_parse_decimal(const char *text, double *value_out)
     return true;
 }
 
-static bool feed_parse_bool(const char *text, bool *value_out)
-{
-    static const char *const yes[] = {"yes", "true", "on", "1"};
-    static const char *const no[] = {"no", "false", "off", "0"};
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
-        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
-            *value_out = strcasecmp(text, yes[i]) == 0;
-            return true;
-        }
-    }
-    return false;
-}
-
 static int feed_set_key(const char *feed_name, const struct feed_key *key, const char *text,
                         char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -183,7 +127,7 @@ static int feed_set_key(const char *feed_name, const struct feed_key *key, const
         snprintf(key->value, FEED_TEXT_BYTES_MAX, "%s", text);
         return 0;
     case FEED_KEY_BOOL:
-        if (!feed_parse_bool(text, key->value)) {
+        if (!yes_no_parse(text, key->value)) {
             return feed_fail(error_out, -EINVAL, "%s: %s=%.64s is neither yes nor no", feed_name,
                              key->name, text);
         }
@@ -204,7 +148,7 @@ static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_
                            size_t key_count, uint32_t *seen, char error_out[FEED_ERROR_BYTES_MAX])
 {
     const char *names[FEED_KEYS_MAX];
-    char prefix[FEED_NAME_BYTES_MAX + 3];
+    char prefix[NEAREST_NAME_BYTES_MAX + 3];
     char *equals = strchr(pair, '=');
     if (equals == NULL) {
         return feed_fail(error_out, -EINVAL, "%s: \"%.64s\" is not key=value", feed_name, pair);
@@ -228,7 +172,7 @@ static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_
 int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_key *keys,
                     size_t key_count, char error_out[FEED_ERROR_BYTES_MAX])
 {
-    char pair[FEED_TEXT_BYTES_MAX + FEED_NAME_BYTES_MAX];
+    char pair[FEED_TEXT_BYTES_MAX + NEAREST_NAME_BYTES_MAX];
     uint32_t seen = 0; /* a bit for each key */
     assert_always(key_count <= FEED_KEYS_MAX);
 

@@ -37,7 +37,7 @@ static void client_connect(struct client *client)
     }
     client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;
     struct handshake_wish wish = {
-        .protocol = client->encoding == 1 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
+        .protocol = client->encoding == 1 ? SIM_PEER_SECOND : NULL,
     };
     sim_peer_request(&client->peer, wish, SIZE_MAX);
     client->read_max = 200 + sim_random(60000);

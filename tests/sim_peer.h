@@ -10,11 +10,12 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/handshake_client.h"
 #include "codec/ws_decoder.h"
-#include "codec/ws_handshake.h"
 #include "tests/sim_engine.h"
 
 #define SIM_PEER_MESSAGE_BYTES_MAX 65536
+#define SIM_PEER_SECOND "second" /* the subprotocol of the second encoding */
 #define SIM_PEER_KEY "dGhlIHNhbXBsZSBub25jZQ=="
 
 struct sim_peer {
@@ -62,7 +63,7 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     assert_always(count <= SIM_PEER_MESSAGE_BYTES_MAX);
     size_t header = ws_frame_client_header(frame, opcode, count, mask);
     memcpy(frame + header, payload, count);
-    ws_mask(frame + header, count, mask, 0);
+    ws_frame_mask(frame + header, count, mask, 0);
     sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 
@@ -75,8 +76,8 @@ static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *by
     size_t head_bytes;
     memcpy(peer->head + before, bytes, count < room ? count : room);
     peer->head_bytes += count < room ? count : room;
-    enum handshake_status status = handshake_check_response(peer->head, peer->head_bytes,
-                                                            SIM_PEER_KEY, &peer->wish, &head_bytes);
+    enum handshake_status status = handshake_client_check(peer->head, peer->head_bytes,
+                                                          SIM_PEER_KEY, &peer->wish, &head_bytes);
     if (status == HANDSHAKE_OK) {
         peer->is_open = true;
         return head_bytes - before;

@@ -7,6 +7,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/running_hash.h"
+#include "src/base/pattern.h"
 
 #define SUBSCRIBER_STALL_NS_MAX (900 * NS_PER_MS)
 
@@ -42,8 +43,8 @@ static bool pattern_covers(const struct pattern_entry *pattern, const struct cha
 {
     return pattern->text[0] != '\0' && pattern->type == channel->type &&
            channel->group == channel->type &&
-           channels_pattern_matches(pattern->text, strlen(pattern->text), channel->symbol,
-                                    channel->symbol_bytes);
+           pattern_matches(pattern->text, strlen(pattern->text), channel->symbol,
+                           channel->symbol_bytes);
 }
 
 /* The first that was subscribed; "*" is the last. */
@@ -130,7 +131,7 @@ static void subscriber_connect(struct subscriber *subscriber)
                            : draw == 1 ? CORE_ENCODING_JSON_DEFLATE
                                        : CORE_ENCODING_JSON;
     struct handshake_wish wish = {
-        .protocol = draw == 0 ? HANDSHAKE_SBE : HANDSHAKE_NO_PROTOCOL,
+        .protocol = draw == 0 ? "md.sbe.v1" : NULL,
         .deflate = draw == 1,
     };
     sim_peer_request(&subscriber->peer, wish, SIZE_MAX);

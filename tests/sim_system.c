@@ -176,6 +176,7 @@ static void open_core(uint32_t index)
     };
     memcpy(sessions.epoch, world.epoch, sizeof sessions.epoch);
     assert_always(sessions_create(&server.sessions[index], &sessions) == 0);
+    static const char *const paths[] = {"/"};
     struct core_options options = {
         .index = index,
         .cpu = -1,
@@ -188,6 +189,7 @@ static void open_core(uint32_t index)
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
         .listeners = {{.fd = WORLD_LISTENER_FD + (int)index}},
         .listener_count = 1,
+        .site = {paths, 1, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .counters = &server.counters->cores[index],
         .ops = &session_ops,
         .context = server.sessions[index],

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "ring/io/engine_uring.h"
 
 #define SIM_STACK_BYTES (1024 * KIB)
 #define SIM_CLOCK_NS 500
@@ -166,10 +167,4 @@ int engine_uring_open(struct engine *engine, const struct engine_options *option
                       char error_out[ENGINE_ERROR_BYTES_MAX])
 {
     return sim_engine_open(engine, options, error_out);
-}
-
-int engine_uring_enable(struct engine *engine)
-{
-    (void)engine;
-    return 0;
 }

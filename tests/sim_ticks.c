@@ -250,14 +250,16 @@ static void ticks_close(struct feed *feed)
     (void)feed;
 }
 
-/* In place of the registry and what is in it. */
-const struct feed_ops feed_sim = {.name = "ticks", .poll = ticks_poll, .close = ticks_close};
+static const struct feed_ops ticks_ops = {
+    .name = "ticks", .poll = ticks_poll, .close = ticks_close};
 
+/* In place of the registry's. */
 int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
 {
     (void)spec, (void)now_ns, (void)error_out;
-    ticks = (struct ticks_feed){.head = {.ops = &feed_sim, .sink = sink}, .symbol_count = 2};
+    ticks = (struct ticks_feed){.head = {.ops = &ticks_ops, .sink = sink, .is_scheduled = true},
+                                .symbol_count = 2};
     for (uint32_t i = 0; i < WORLD_SYMBOLS; i++) {
         ticks.price[i] = 10000 + 1000 * i;
     }

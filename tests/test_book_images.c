@@ -22,9 +22,9 @@ static struct channel channel = {.type = MD_DEPTH};
 static int set_up(void **state)
 {
     (void)state;
-    char symbol[MD_SYMBOL_BYTES_MAX];
-    memset(symbol, 1, sizeof symbol); /* The longest head there is: each is an escape of 6 bytes. */
-    json_tick_head_init(&channel.json_head, MD_DEPTH, symbol, sizeof symbol, UINT32_MAX - 1);
+    /* The longest head there is: each byte is an escape of 6. */
+    memset(channel.symbol, 1, MD_SYMBOL_BYTES_MAX);
+    channel.symbol_bytes = MD_SYMBOL_BYTES_MAX;
     return book_images_create(&images);
 }
 
@@ -39,6 +39,7 @@ static void make(uint32_t number, const struct book *book)
 {
     struct book_images_source source = {
         .channel = &channel,
+        .number = UINT32_MAX - 1,
         .book = book,
         .as_of = UINT64_MAX / 4,
         .ts_event_ns = 5,

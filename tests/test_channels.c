@@ -34,11 +34,6 @@ static uint32_t find_text(const struct channels *channels, const char *symbol, e
     return channels_find(channels, symbol, strlen(symbol), type);
 }
 
-static bool matches(const char *pattern, const char *symbol)
-{
-    return channels_pattern_matches(pattern, strlen(pattern), symbol, strlen(symbol));
-}
-
 static void a_pair_of_symbol_and_type_has_one_number_for_ever(void **state)
 {
     struct channels *channels = *state;
@@ -249,59 +244,6 @@ static void a_reader_sees_whole_channels_while_they_are_opened(void **state)
     assert_int_equal(reader.faults, 0);
 }
 
-static void a_star_stands_for_any_run_of_bytes(void **state)
-{
-    (void)state;
-    assert_true(matches("*", "000001.SZ"));
-    assert_true(matches("*.SZ", "000001.SZ"));
-    assert_true(matches("000001*", "000001.SZ"));
-    assert_true(matches("000001.SZ*", "000001.SZ"));
-    assert_true(matches("6*.SH", "600000.SH"));
-    assert_true(matches("*0*0*1*.SZ", "000001.SZ"));
-    assert_true(matches("a*ab", "aabab"));
-    assert_true(matches("*a*b*a*", "xxabxa"));
-    assert_true(matches("**", "x"));
-    assert_false(matches("*.SZ", "600000.SH"));
-    assert_false(matches("6*.SH", "000001.SH"));
-    assert_false(matches("a*b", "abc"));
-    assert_false(matches("aa*a", "aa"));
-    assert_false(matches("*ab*ab", "ab"));
-    assert_false(matches("abc", "abcd"));
-}
-
-/* Every split of the symbol among the stars, tried in turn. */
-static bool matches_simply(const char *pattern, const char *symbol)
-{
-    if (*pattern == '\0') {
-        return *symbol == '\0';
-    }
-    if (*pattern == '*') {
-        return matches_simply(pattern + 1, symbol) ||
-               (*symbol != '\0' && matches_simply(pattern, symbol + 1));
-    }
-    return *pattern == *symbol && matches_simply(pattern + 1, symbol + 1);
-}
-
-static void matching_agrees_with_trying_every_split(void **state)
-{
-    static const char letters[] = "ab*";
-    (void)state;
-    for (uint32_t p = 0; p < 729; p++) { /* 3^6 patterns x 2^6 symbols */
-        char pattern[7] = {0};
-        for (uint32_t i = 0, rest = p; i < 6; i++, rest /= 3) {
-            pattern[i] = letters[rest % 3];
-        }
-        for (uint32_t s = 0; s < 64; s++) {
-            char symbol[7] = {0};
-            for (uint32_t i = 0; i < 6; i++) {
-                symbol[i] = letters[s >> i & 1];
-            }
-            assert_int_equal(matches(pattern, symbol), matches_simply(pattern, symbol));
-            assert_int_equal(matches(pattern, symbol + 3), matches_simply(pattern, symbol + 3));
-        }
-    }
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -316,8 +258,6 @@ int main(void)
         TEST(wishes_are_counted_for_variants_only),
         TEST(several_threads_may_open_the_same),
         TEST(a_reader_sees_whole_channels_while_they_are_opened),
-        cmocka_unit_test(a_star_stands_for_any_run_of_bytes),
-        cmocka_unit_test(matching_agrees_with_trying_every_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

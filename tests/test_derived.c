@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/json_tick.h"
 #include "codec/ws_frame.h"
 #include "src/market/derived.h"
 
@@ -40,7 +41,10 @@ static json_t *write_frame(uint32_t channel, uint8_t flags, const struct md_upda
 {
     const struct channel *known = channels_get(channels, channel);
     uint8_t *frame = frame_log_reserve(frames);
-    size_t bytes = json_tick_encode(frame + WS_FRAME_FINISH_GAP, 60000, &known->json_head, update,
+    struct json_tick_head head;
+    json_tick_head_init(&head, (enum md_type)known->type, known->symbol, known->symbol_bytes,
+                        channel);
+    size_t bytes = json_tick_encode(frame + WS_FRAME_FINISH_GAP, 60000, &head, update,
                                     frame_log_next_seq(frames, channel), WALL + now_ns);
     assert_true(bytes > 0);
     json_t *message = json_loadb((const char *)frame + WS_FRAME_FINISH_GAP, bytes, 0, NULL);

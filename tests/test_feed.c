@@ -119,16 +119,6 @@ static void all_kinds_of_keys_are_read(void **state)
     assert_string_equal(text, "a=b:c");
 }
 
-static void the_nearest_name_is_at_most_three_edits_away(void **state)
-{
-    (void)state;
-    const char *const names[] = {"symbols", "rate", "up"};
-    assert_string_equal(feed_nearest("symbol", names, 3), "symbols");
-    assert_string_equal(feed_nearest("smybls", names, 3), "symbols");
-    assert_null(feed_nearest("xy", names, 3));
-    assert_null(feed_nearest("something", names, 3));
-}
-
 static void a_clock_that_is_set_is_told_from_time_that_passes(void **state)
 {
     (void)state;
@@ -153,7 +143,6 @@ int main(void)
         cmocka_unit_test(numbers_are_checked_against_their_range),
         cmocka_unit_test(a_value_that_is_too_long_is_refused),
         cmocka_unit_test(all_kinds_of_keys_are_read),
-        cmocka_unit_test(the_nearest_name_is_at_most_three_edits_away),
         cmocka_unit_test(a_clock_that_is_set_is_told_from_time_that_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

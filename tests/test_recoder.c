@@ -73,9 +73,10 @@ static struct md_update example(enum md_type type)
 static struct frame_desc write_json(const struct md_update *update)
 {
     uint32_t channel = channels_open(channels, "BTC-USD", 7, update->type);
-    size_t bytes =
-        json_tick_encode(frame + WS_FRAME_FINISH_GAP, sizeof frame - WS_FRAME_FINISH_GAP,
-                         &channels_get(channels, channel)->json_head, update, SEQ, PUB_NS);
+    struct json_tick_head head;
+    json_tick_head_init(&head, update->type, "BTC-USD", 7, channel);
+    size_t bytes = json_tick_encode(frame + WS_FRAME_FINISH_GAP, sizeof frame - WS_FRAME_FINISH_GAP,
+                                    &head, update, SEQ, PUB_NS);
     assert_true(bytes > 0);
     return (struct frame_desc){
         .seq = SEQ,

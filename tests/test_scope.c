@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "src/access/scope.h"
-#include "src/market/channels.h"
+#include "src/base/pattern.h"
 
 static struct scope *scope_of(const char *text)
 {
@@ -116,10 +116,10 @@ static void inclusion_is_that_of_the_sets(void **state)
                     for (int i = 0; i < length; i++, rest /= 3) {
                         word[i] = alphabet[rest % 3];
                     }
-                    is_subset = !channels_pattern_matches(patterns[inner], strlen(patterns[inner]),
-                                                          word, (size_t)length) ||
-                                channels_pattern_matches(patterns[outer], strlen(patterns[outer]),
-                                                         word, (size_t)length);
+                    is_subset = !pattern_matches(patterns[inner], strlen(patterns[inner]), word,
+                                                 (size_t)length) ||
+                                pattern_matches(patterns[outer], strlen(patterns[outer]), word,
+                                                (size_t)length);
                 }
             }
             if (covers(scope, patterns[inner], MD_QUOTE) != is_subset) {

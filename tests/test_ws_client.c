@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/handshake.h"
 #include "codec/ws_decoder.h"
 #include "tools/common/ws_client.h"
 
@@ -77,17 +78,20 @@ static void a_key_is_16_bytes_in_base64(void **state)
 static void the_server_side_accepts_the_request(void **state)
 {
     (void)state;
+    static const struct handshake_protocol protocol = {.name = WS_CLIENT_JSON};
+    static const struct handshake_site site = {.protocols = &protocol, .protocol_count = 1};
     struct ws_client_url url;
     struct handshake_request request;
     char error[WS_CLIENT_ERROR_BYTES_MAX];
     char text[WS_CLIENT_REQUEST_BYTES_MAX];
     assert_int_equal(ws_client_parse_url(&url, "ws://[::1]:9000/v1", error), 0);
     for (int offers = 0; offers < 2; offers++) {
-        struct handshake_wish wish = {offers ? HANDSHAKE_JSON : HANDSHAKE_NO_PROTOCOL, false};
+        struct handshake_wish wish = {.protocol = offers ? WS_CLIENT_JSON : NULL};
         size_t bytes = ws_client_request(&url, "dGhlIHNhbXBsZSBub25jZQ==", &wish, text);
-        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &request), HANDSHAKE_OK);
+        assert_int_equal(handshake_parse((const uint8_t *)text, bytes, &site, &request),
+                         HANDSHAKE_OK);
         assert_int_equal(request.head_bytes, bytes);
-        assert_int_equal(request.protocol, offers ? HANDSHAKE_JSON : HANDSHAKE_NO_PROTOCOL);
+        assert_ptr_equal(request.protocol, offers ? &protocol : NULL);
     }
 }
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/market/channels.h"
-
 #define SCOPE_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
 const struct scope scope_of_all = {.types = SCOPE_TYPES_ALL};
@@ -71,11 +69,11 @@ static bool scope_read_patterns(const json_t *symbols, struct scope *scope, char
     for (size_t i = 0; i < scope->pattern_count; i++) {
         const json_t *symbol = json_array_get(symbols, i);
         size_t bytes = json_string_length(symbol);
-        if (!json_is_string(symbol) || bytes == 0 || bytes > REQUEST_PATTERN_BYTES_MAX) {
+        if (!json_is_string(symbol) || bytes == 0 || bytes > PATTERN_BYTES_MAX) {
             snprintf(error_out, error_bytes,
                      "symbols[%zu] must be a symbol or pattern, 1 to %d "
                      "bytes",
-                     i, REQUEST_PATTERN_BYTES_MAX);
+                     i, PATTERN_BYTES_MAX);
             return false;
         }
         scope->patterns[i].bytes = (uint8_t)bytes;
@@ -159,11 +157,9 @@ bool scope_covers(const struct scope *scope, const char *text, size_t text_bytes
     if (scope == &scope_of_all) {
         return true;
     }
-    /* A pattern lies within another exactly if it matches it as a text: its '*', which stands for
-     * anything, must meet a '*'. */
     for (uint32_t i = 0; i < scope->pattern_count; i++) {
         const struct scope_pattern *pattern = &scope->patterns[i];
-        if (channels_pattern_matches(pattern->text, pattern->bytes, text, text_bytes)) {
+        if (pattern_matches(pattern->text, pattern->bytes, text, text_bytes)) {
             return true;
         }
     }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "codec/md.h"
-#include "src/session/request.h"
+#include "src/base/pattern.h"
 
 #define SCOPE_PATTERNS_MAX 1000
 #define SCOPE_SUBSCRIPTIONS_MAX 1000000
@@ -24,7 +24,7 @@
 
 struct scope_pattern {
     uint8_t bytes;
-    char text[REQUEST_PATTERN_BYTES_MAX];
+    char text[PATTERN_BYTES_MAX];
 };
 
 struct scope {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "feeds/feed.h"
+#include "codec/nearest.h"
 #include "src/config/config.h"
 #include "src/config/option_value.h"
 
@@ -68,8 +68,8 @@ static const char *options_file_nearest_key(const struct options_file *file, con
             }
         }
     }
-    const char *nearest = feed_nearest(path, keys, count);
-    const char *part = feed_nearest(options_file_last_part(path), parts, count);
+    const char *nearest = nearest_name(path, keys, count);
+    const char *part = nearest_name(options_file_last_part(path), parts, count);
     for (size_t i = 0; i < count && nearest == NULL && part != NULL; i++) {
         nearest = parts[i] == part ? keys[i] : NULL;
     }
@@ -92,7 +92,7 @@ static void options_file_nearest_section(const struct options_file *file, const 
             count++;
         }
     }
-    const char *nearest = feed_nearest(path, names, count);
+    const char *nearest = nearest_name(path, names, count);
     snprintf(section_out, CONFIG_KEY_BYTES_MAX + 1, "%s", nearest == NULL ? "" : nearest);
 }
 
@@ -126,8 +126,7 @@ static int options_file_note(uint32_t *line, const struct config_entry *entry, c
 
 static bool options_file_is_list(const struct option_spec *spec)
 {
-    uint32_t kind = spec->kind & ~OPTION_SECRET;
-    return kind == OPTION_LIST || kind == OPTION_FEEDS;
+    return (spec->kind & ~OPTION_SECRET) == OPTION_FEEDS;
 }
 
 /* ---- Entries ---- */
@@ -155,7 +154,6 @@ static int options_file_take_text(struct options_file *file, const struct option
         .layer = OPTIONS_LAYER_FILE,
         .source = option_value_keep(file->options, source, strlen(source)),
         .text = option_value_keep(file->options, entry->text, strlen(entry->text)),
-        .is_whole = entry->kind == CONFIG_ITEM,
         .cpus = file->cpus,
         .error_out = error_out,
     };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/json_tick.h"
 #include "codec/ws_frame.h"
 
 static void book_images_free(struct book_image *image)
@@ -107,7 +108,10 @@ static struct json_tick_head book_images_head(const struct book_images_source *s
                                               uint32_t part, uint32_t part_count)
 {
     static const char seq[] = "\"seq\":";
-    struct json_tick_head head = source->channel->json_head;
+    const struct channel *channel = source->channel;
+    struct json_tick_head head;
+    json_tick_head_init(&head, (enum md_type)channel->type, channel->symbol, channel->symbol_bytes,
+                        source->number);
     size_t at = head.text_bytes - (sizeof seq - 1);
     assert_always(memcmp(head.text + at, seq, sizeof seq - 1) == 0);
     int bytes = snprintf(head.text + at, sizeof head.text - at,

@@ -47,6 +47,7 @@ struct book_images_slot {
 
 struct book_images_source {
     const struct channel *channel;
+    uint32_t number;         /* the channel's */
     const struct book *book; /* NULL, or not whole: there is none */
     uint64_t as_of;
     uint64_t ts_event_ns, ts_recv_ns, ts_pub_ns;

@@ -135,7 +135,6 @@ static uint32_t channels_make(struct channels *channels, uint32_t slot,
     channel->type = (uint8_t)key->type;
     channel->group = is_variant ? CHANNELS_VARIANTS_GROUP : (uint8_t)key->type;
     channel->variant = key->variant;
-    json_tick_head_init(&channel->json_head, key->type, key->symbol, key->symbol_bytes, number);
     if (is_variant) {
         channel->variant_index = (uint16_t)variants;
         channels->variants[variants] = number;
@@ -251,33 +250,4 @@ void channels_ask_snapshot(struct channels *channels, uint32_t number)
     struct channel_wish *wish = channels_wish(channels, channel->variant_index);
     atomic_store_explicit(&wish->asks_snapshot, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&channels->wish_count, 1, memory_order_release);
-}
-
-/* Each '*' takes as few bytes as it can; when the rest does not fit, the last one takes one more.
- * An earlier one never has to: what it could give, the last one can take. */
-bool channels_pattern_matches(const char *pattern, size_t pattern_bytes, const char *symbol,
-                              size_t symbol_bytes)
-{
-    size_t at = 0;
-    size_t taken = 0;
-    size_t star = SIZE_MAX; /* of the last '*' passed */
-    size_t star_taken = 0;
-    while (taken < symbol_bytes) {
-        if (at < pattern_bytes && pattern[at] == '*') {
-            star = at++;
-            star_taken = taken;
-        } else if (at < pattern_bytes && pattern[at] == symbol[taken]) {
-            at++;
-            taken++;
-        } else if (star != SIZE_MAX) {
-            at = star + 1;
-            taken = ++star_taken;
-        } else {
-            return false;
-        }
-    }
-    while (at < pattern_bytes && pattern[at] == '*') {
-        at++;
-    }
-    return at == pattern_bytes;
 }

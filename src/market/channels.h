@@ -12,7 +12,6 @@
 
 #include <stdatomic.h>
 
-#include "codec/json_tick.h"
 #include "codec/md.h"
 #include "src/market/variant.h"
 
@@ -28,7 +27,6 @@ struct channel {
     uint8_t group;          /* its type, or CHANNELS_VARIANTS_GROUP: "*" never covers a variant */
     uint16_t variant_index; /* counts the variants; of one without, 0 */
     struct variant variant;
-    struct json_tick_head json_head;
 };
 
 /* Written by the cores, read by the publisher. */
@@ -77,9 +75,5 @@ void channels_ask_snapshot(struct channels *channels, uint32_t channel);
 /* Grows with every wish that comes, so that the publisher looks at one number (acquire). */
 uint64_t channels_wish_count(const struct channels *channels);
 struct channel_wish *channels_wish(struct channels *channels, uint32_t variant_index);
-
-/* pattern: '*' stands for any run of bytes, at most 4 of them. */
-bool channels_pattern_matches(const char *pattern, size_t pattern_bytes, const char *symbol,
-                              size_t symbol_bytes);
 
 #endif

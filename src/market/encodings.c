@@ -6,9 +6,13 @@
 
 #include "codec/base/check.h"
 #include "codec/running_hash.h"
-#include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
 #include "src/market/recoder.h"
+
+const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
+    {"md.json.v1", CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {"md.sbe.v1", CORE_ENCODING_SBE, CORE_ENCODING_SBE},
+};
 
 enum encodings_state {
     ENCODINGS_IDLE,
@@ -30,22 +34,23 @@ struct encodings {
     struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
     uint32_t written_mask; /* of those not idle, but for JSON */
-    size_t payload_bytes_max;
-    struct ws_deflate *deflate; /* NULL: JSON is not compressed */
-    struct recoder *recoder;    /* reads back what is carried over */
+    struct encoders *encoders;
+    struct recoder *recoder; /* reads back what is carried over */
 };
 
 static int encodings_create_logs(struct encodings *encodings)
 {
-    uint32_t last = encodings->options.compresses ? CORE_ENCODING_JSON_DEFLATE : CORE_ENCODING_SBE;
-    for (uint32_t i = 0; i <= last; i++) {
+    static_assert(CORE_ENCODING_JSON == 0, "the core takes the first encoding's log as history");
+    for (uint32_t i = 0; i < encoders_count(encodings->encoders); i++) {
+        const struct encoders_row *row = &encoders_rows[i];
         struct frame_log_options log = encodings->options.log;
-        log.is_lazy = i != CORE_ENCODING_JSON;
+        log.is_lazy = row->is_lazy;
         int error = frame_log_create(&encodings->table[i].log, &log);
         if (error < 0) {
             return error;
         }
-        encodings->table[i].takes_json = i != CORE_ENCODING_SBE;
+        encodings->table[i].takes_json =
+            strcmp(row->subprotocol, encoders_rows[CORE_ENCODING_JSON].subprotocol) == 0;
         encodings->count = i + 1;
     }
     return 0;
@@ -58,21 +63,18 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
         return -ENOMEM;
     }
     encodings->options = *options;
-    encodings->payload_bytes_max = options->log.frame_bytes_max - WS_FRAME_FINISH_GAP;
-    if (encodings->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
-        encodings->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
+    struct encoders_options encoders = {
+        .channels = options->channels,
+        .frame_bytes_max = options->log.frame_bytes_max,
+        .compresses = options->compresses,
+        .compressed_bytes_min = options->compressed_bytes_min,
+    };
+    int error = encoders_create(&encodings->encoders, &encoders);
+    if (error == 0) {
+        error = encodings_create_logs(encodings);
     }
-    int error = encodings_create_logs(encodings);
     if (error == 0) {
         error = recoder_create(&encodings->recoder, options->channels);
-    }
-    if (error == 0 && options->compresses) {
-        struct ws_deflate_options deflate = {
-            .level = WS_DEFLATE_LEVEL,
-            .window_bits = WS_DEFLATE_WINDOW_BITS_MAX,
-            .payload_bytes_min = options->compressed_bytes_min,
-        };
-        error = ws_deflate_create(&encodings->deflate, &deflate);
     }
     if (error < 0) {
         encodings_destroy(encodings);
@@ -88,7 +90,7 @@ void encodings_destroy(struct encodings *encodings)
     for (uint32_t i = 0; i < encodings->count; i++) {
         frame_log_destroy(encodings->table[i].log);
     }
-    ws_deflate_destroy(encodings->deflate);
+    encoders_destroy(encodings->encoders);
     recoder_destroy(encodings->recoder);
     free(encodings);
 }
@@ -104,87 +106,92 @@ struct frame_log *encodings_json_log(const struct encodings *encodings)
     return encodings->table[CORE_ENCODING_JSON].log;
 }
 
-struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding)
+size_t encodings_payload_bytes_max(const struct encodings *encodings)
 {
-    return encodings->counts[encoding];
+    return encoders_payload_bytes_max(encodings->encoders);
 }
 
-bool encodings_are_written(const struct encodings *encodings)
+struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding)
 {
-    return encodings->written_mask != 0;
+    assert_debug(encoding < CORE_ENCODINGS_MAX);
+    return encodings->counts[encoding];
 }
 
 void encodings_publish(struct encodings *encodings)
 {
-    for (uint32_t i = 1; i < encodings->count; i++) {
-        if ((encodings->written_mask & (1u << i)) != 0) {
-            frame_log_publish(encodings->table[i].log);
-        }
+    for (uint32_t left = encodings->written_mask; left != 0; left &= left - 1) {
+        frame_log_publish(encodings->table[__builtin_ctz(left)].log);
     }
+    frame_log_publish(encodings->table[CORE_ENCODING_JSON].log);
 }
 
 /* ---- Writing ---- */
 
-/* These return the frame's length, or 0: it is to be the JSON frame. */
-static size_t encodings_encode_sbe(struct encodings *encodings, uint8_t *frame,
-                                   const struct encodings_tick *tick)
+static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint64_t hash,
+                                    uint32_t frame_bytes)
 {
-    if (tick->update == NULL) {
-        return 0;
-    }
-    size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encodings->payload_bytes_max,
-                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
-    return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
+    assert_debug(frame_log_next_seq(log, tick->channel) == tick->seq);
+    frame_log_set_hash(log, tick->channel, hash);
+    frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
 }
 
-static size_t encodings_deflate(struct encodings *encodings, uint8_t *frame,
-                                const struct encodings_tick *tick)
+static inline uint64_t encodings_hash(const struct frame_log *log, uint32_t channel,
+                                      const uint8_t *frame, uint32_t frame_bytes)
 {
-    size_t header_bytes = ws_frame_finished_header_bytes(tick->frame);
-    return ws_deflate_frame(encodings->deflate, frame, encodings->options.log.frame_bytes_max,
-                            WS_TEXT, tick->frame + header_bytes, tick->frame_bytes - header_bytes);
-}
-
-/* What a client of the encoding hashes. What is compressed, clients see as the JSON it was. */
-static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
-                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
-{
-    if (encoding == CORE_ENCODING_JSON_DEFLATE) {
-        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
-    }
     size_t header_bytes = ws_frame_finished_header_bytes(frame);
-    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
+    return running_hash_add(frame_log_hash(log, channel),
                             running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
+/* Of an encoding other than JSON. */
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
-                                const struct encodings_tick *tick)
+                                const struct tick *tick, const struct encoders_json *json)
 {
+    const struct encoders_row *row = &encoders_rows[encoding];
     struct frame_log *log = encodings->table[encoding].log;
     uint8_t *frame = frame_log_reserve(log);
-    size_t frame_bytes = encoding == CORE_ENCODING_SBE
-                             ? encodings_encode_sbe(encodings, frame, tick)
-                             : encodings_deflate(encodings, frame, tick);
-    if (frame_bytes == 0) {
-        frame_bytes = tick->frame_bytes;
-        memcpy(frame, tick->frame, frame_bytes);
+    size_t frame_bytes = row->encode(encodings->encoders, frame, tick, json);
+    if (frame_bytes > 0 && !row->is_compressed) {
+        frame_bytes = ws_frame_finish(frame, row->opcode, frame_bytes);
+    } else if (frame_bytes == 0) {
+        frame_bytes = json->frame_bytes;
+        memcpy(frame, json->frame, frame_bytes);
     }
+    assert_always(frame_bytes <= encodings->options.log.frame_bytes_max);
     encodings->counts[encoding].frames++;
     encodings->counts[encoding].bytes += frame_bytes;
-    assert_always(frame_log_next_seq(log, tick->channel) == tick->seq);
-    frame_log_set_hash(log, tick->channel,
-                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
-    frame_log_commit(log, tick->channel, tick->group, tick->flags, (uint32_t)frame_bytes,
-                     tick->ts_pub_ns);
+    /* Clients hash what is compressed as the JSON that it was. */
+    uint64_t hash = row->is_compressed
+                        ? frame_log_hash(encodings_json_log(encodings), tick->channel)
+                        : encodings_hash(log, tick->channel, frame, (uint32_t)frame_bytes);
+    encodings_commit(log, tick, hash, (uint32_t)frame_bytes);
 }
 
-void encodings_write(struct encodings *encodings, const struct encodings_tick *tick)
+static __attribute__((noinline)) void encodings_write_others(struct encodings *encodings,
+                                                             const struct tick *tick,
+                                                             const struct encoders_json json)
 {
-    for (uint32_t i = 1; i < encodings->count; i++) {
-        if ((encodings->written_mask & (1u << i)) != 0) {
-            encodings_write_one(encodings, i, tick);
-        }
+    for (uint32_t left = encodings->written_mask; left != 0; left &= left - 1) {
+        encodings_write_one(encodings, (uint32_t)__builtin_ctz(left), tick, &json);
     }
+}
+
+uint32_t encodings_write(struct encodings *encodings, const struct tick *tick)
+{
+    const struct encoders_row *row = &encoders_rows[CORE_ENCODING_JSON];
+    struct frame_log *log = encodings_json_log(encodings);
+    uint8_t *frame = frame_log_reserve(log);
+    size_t payload_bytes = row->encode(encodings->encoders, frame, tick, NULL);
+    if (__builtin_expect(payload_bytes == 0, 0)) {
+        return 0;
+    }
+    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, row->opcode, payload_bytes);
+    encodings_commit(log, tick, encodings_hash(log, tick->channel, frame, frame_bytes),
+                     frame_bytes);
+    if (encodings->written_mask != 0) {
+        encodings_write_others(encodings, tick, (struct encoders_json){frame, frame_bytes});
+    }
+    return frame_bytes;
 }
 
 /* ---- Beginning and ending ---- */
@@ -197,7 +204,7 @@ static void encodings_begin(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(log);
     for (uint32_t channel = 0; channel < channel_count; channel++) {
         uint8_t group = channels_get(encodings->options.channels, channel)->group;
-        bool is_as_json = encoding == CORE_ENCODING_JSON_DEFLATE;
+        bool is_as_json = encoders_rows[encoding].is_compressed;
         frame_log_set_hash(log, channel,
                            is_as_json ? frame_log_hash(json, channel) : RUNNING_HASH_START);
         frame_log_set_next_seq(log, channel, group, frame_log_next_seq(json, channel));
@@ -216,18 +223,17 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);
-    struct encodings_tick tick = {
+    struct encoders_json frame = {.frame = image.frame, .frame_bytes = image.frame_bytes};
+    struct tick tick = {
+        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
         .channel = channel,
         .group = known->group,
-        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
-        .frame = image.frame,
-        .frame_bytes = image.frame_bytes,
         .seq = image.seq,
         .ts_pub_ns = image.ts_pub_ns,
         .flags = image.flags,
     };
     frame_log_set_next_seq(log, channel, known->group, image.seq);
-    encodings_write_one(encodings, encoding, &tick);
+    encodings_write_one(encodings, encoding, &tick, &frame);
 }
 
 /* true: there is more to carry over. */

@@ -1,5 +1,5 @@
 /*
- * encodings: the frame logs other than JSON's, written while there are conns for them.
+ * encodings: the frame log of each encoding (encoders.h), and when it is written.
  *
  * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
  * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
@@ -16,15 +16,17 @@
 #define RINGCAST_SRC_ENCODINGS_H
 
 #include "codec/base/units.h"
-#include "codec/md.h"
-#include "codec/ws_deflate.h"
 #include "ring/core/core.h"
-#include "src/market/channels.h"
+#include "src/market/encoders.h"
 
 #define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
 #define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
 
 struct encodings;
+
+/* The subprotocols by which clients ask for them; the first is that of a client that names none. */
+#define ENCODINGS_PROTOCOL_COUNT 2
+extern const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT];
 
 struct encodings_options {
     const struct channels *channels;
@@ -41,23 +43,12 @@ struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *cou
 
 struct frame_log *encodings_json_log(const struct encodings *encodings);
 
-/* A tick, and the frame that the JSON log has of it. */
-struct encodings_tick {
-    uint32_t channel;
-    uint8_t group;
-    uint8_t flags;
-    const struct md_update *update; /* NULL: only its JSON frame is known */
-    const uint8_t *frame;
-    uint32_t frame_bytes;
-    uint64_t seq;
-    uint64_t ts_pub_ns;
-};
+/* Writes a tick that the sequencer has stamped into the log of every encoding that is written.
+ * Returns the length of its JSON frame; 0: it fits none, and nothing is written. */
+uint32_t encodings_write(struct encodings *encodings, const struct tick *tick);
 
-/* Writes a tick that was just committed to the JSON log into the others that are written. */
-void encodings_write(struct encodings *encodings, const struct encodings_tick *tick);
-
-/* Whether there is any to write into. */
-bool encodings_are_written(const struct encodings *encodings);
+/* The longest payload of a frame in any encoding. */
+size_t encodings_payload_bytes_max(const struct encodings *encodings);
 
 /* How many an encoding has had so far. */
 struct encodings_count {
@@ -66,7 +57,7 @@ struct encodings_count {
 };
 struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
 
-/* Shows what was written. To be called before the JSON log's own publish. */
+/* Shows what was written to the cores, the JSON log last. */
 void encodings_publish(struct encodings *encodings);
 
 /* Begins what is asked for and ends what is not any more. true: it wants to be called again at

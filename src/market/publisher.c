@@ -1,7 +1,6 @@
 #include "src/market/publisher.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,27 +9,24 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
-#include "codec/running_hash.h"
-#include "codec/ws_frame.h"
-#include "ring/io/engine.h"
 #include "src/base/log.h"
 #include "src/market/book_split.h"
 #include "src/market/derived.h"
+#include "src/market/publisher_wait.h"
+#include "src/market/sequencer.h"
 
 #define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
 #define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
 #define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
-#define PUBLISHER_STOP_NS (100 * NS_PER_MS)  /* how soon publisher_stop is seen */
-#define PUBLISHER_SPIN_NS (50 * NS_PER_US)   /* a sleep would take longer */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
-#define PUBLISHER_SQ_ENTRIES COUNTERS_CORES_MAX /* one wake-up for each core */
-#define PUBLISHER_CQ_ENTRIES (2 * PUBLISHER_SQ_ENTRIES)
+
+static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
 
 struct publisher_feed {
     struct publisher *publisher;
     struct feed_sink sink;
     struct feed *feed;
-    bool is_simulated;    /* Its ts_event is when it should have been published. */
+    int watched_fd;       /* -1: none */
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     uint64_t polled_ns;
 };
@@ -42,12 +38,9 @@ struct publisher {
     struct book_images *book_images;
     struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
-    struct core *cores[COUNTERS_CORES_MAX];
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
-    uint32_t core_count;
     uint32_t feed_count;
     size_t payload_bytes_max;
-    bool is_inline; /* false: publisher_run */
 
     /* The publisher's thread only. */
     struct derived derived;
@@ -57,65 +50,20 @@ struct publisher {
     uint32_t room;         /* ticks that the feed being polled may still hand over */
     uint32_t hidden_count; /* ticks behind the published head */
     uint32_t newest_bytes; /* length of the newest frame */
-    bool engine_failed;
-    bool engine_is_open;
     bool table_full_told;
-    struct engine engine;
+    struct publisher_wait wait;
     uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */
 
     /* Any thread. */
     _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
 };
 
-/* ---- Waking ---- */
+/* ---- The head ---- */
 
-static int publisher_open_engine(struct publisher *publisher)
-{
-    char text[ENGINE_ERROR_BYTES_MAX];
-    struct engine_options options = {
-        .sq_entries = PUBLISHER_SQ_ENTRIES,
-        .cq_entries = PUBLISHER_CQ_ENTRIES,
-    };
-    int error = engine_uring_open(&publisher->engine, &options, text);
-    if (error < 0) {
-        log_post(0, LOG_LEVEL_ERROR, text);
-        return error;
-    }
-    error = engine_uring_enable(&publisher->engine);
-    if (error < 0) {
-        log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
-        publisher->engine.close(&publisher->engine);
-        return error;
-    }
-    publisher->engine_is_open = true;
-    return 0;
-}
-
-static void publisher_enter(struct publisher *publisher, uint64_t timeout_ns)
-{
-    struct io_uring *ring = &publisher->engine.ring;
-    publisher->engine.enter(&publisher->engine, timeout_ns);
-    /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
-    io_uring_cq_advance(ring, io_uring_cq_ready(ring));
-}
-
-/* An inline publisher has only the other cores to wake: its own is running it. */
 static void publisher_wake_cores(struct publisher *publisher)
 {
-    uint32_t first = publisher->is_inline ? 1 : 0;
-    if (first >= publisher->core_count || publisher->engine_failed) {
-        return;
-    }
-    if (!publisher->engine_is_open && publisher_open_engine(publisher) < 0) {
-        publisher->engine_failed = true; /* The cores find the head when they wake by themselves. */
-        return;
-    }
-    uint32_t woken = 0;
-    for (uint32_t i = first; i < publisher->core_count; i++) {
-        woken += core_wake(publisher->cores[i], &publisher->engine);
-    }
+    uint32_t woken = publisher_wait_wake_cores(&publisher->wait);
     if (woken > 0) {
-        publisher_enter(publisher, 0);
         counter_add(&publisher->counters->wakes, woken);
     }
 }
@@ -127,7 +75,6 @@ static void publisher_show(struct publisher *publisher)
     }
     publisher->hidden_count = 0;
     encodings_publish(publisher->encodings);
-    frame_log_publish(publisher->log);
     publisher_wake_cores(publisher);
 }
 
@@ -154,7 +101,7 @@ static uint32_t publisher_elastic_room(const struct publisher *publisher)
     const struct frame_log *log = publisher->log;
     uint64_t head = log->write_index;
     uint64_t slowest = head;
-    for (uint32_t i = 0; i < publisher->core_count; i++) {
+    for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
         slowest = position < slowest ? position : slowest;
     }
@@ -220,66 +167,40 @@ static uint8_t publisher_flags(const struct md_update *update)
 static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
                                 uint64_t ts_pub_ns)
 {
-    uint64_t since_ns = feed->is_simulated ? update->ts_event_ns : update->ts_recv_ns;
+    uint64_t since_ns = feed->feed->is_scheduled ? update->ts_event_ns : update->ts_recv_ns;
     bool is_late = since_ns != 0 && ts_pub_ns > since_ns;
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
 
-static void publisher_hash(struct frame_log *log, uint32_t channel, const uint8_t *payload,
-                           size_t payload_bytes)
+/* update: NULL: a GAP. Returns its ts_pub; 0: it fits no frame, and takes no seq. */
+static inline uint64_t publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
+                                       const struct md_update *update)
 {
-    uint64_t payload_hash = running_hash_payload(payload, payload_bytes);
-    frame_log_set_hash(log, channel, running_hash_add(frame_log_hash(log, channel), payload_hash));
-}
-
-/* A payload that was written behind the gap of a reserved frame. update: NULL, if it is no tick. */
-static inline __attribute__((always_inline)) void
-publisher_commit(struct publisher *publisher, uint32_t number, uint8_t flags,
-                 const struct md_update *update, uint8_t *frame, size_t payload_bytes,
-                 uint64_t ts_pub_ns)
-{
-    struct frame_log *log = publisher->log;
-    const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t seq = frame_log_next_seq(log, number);
-    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, WS_TEXT, payload_bytes);
-    publisher_hash(log, number, frame + frame_bytes - payload_bytes, payload_bytes);
-    frame_log_commit(log, number, channel->group, flags, frame_bytes, ts_pub_ns);
-    if (encodings_are_written(publisher->encodings)) {
-        struct encodings_tick tick = {
-            .channel = number,
-            .group = channel->group,
-            .flags = flags,
-            .update = update,
-            .frame = frame,
-            .frame_bytes = frame_bytes,
-            .seq = seq,
-            .ts_pub_ns = ts_pub_ns,
-        };
-        encodings_write(publisher->encodings, &tick);
+    struct tick tick = {
+        .update = update,
+        .channel = number,
+        .group = channels_get(publisher->channels, number)->group,
+        .flags = flags,
+    };
+    sequencer_stamp(&tick, publisher->log);
+    publisher->room -= publisher->room > 0;
+    uint32_t frame_bytes = encodings_write(publisher->encodings, &tick);
+    if (frame_bytes == 0) {
+        return 0;
     }
     publisher->newest_bytes = frame_bytes;
     publisher->hidden_count++;
+    return tick.ts_pub_ns;
 }
 
-/* One frame into the log; returns its ts_pub, 0: it does not fit. */
-static inline __attribute__((always_inline)) uint64_t
-publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                const struct md_update *update)
+static inline uint64_t publisher_write_tick(struct publisher *publisher, uint32_t number,
+                                            uint8_t flags, const struct md_update *update)
 {
-    struct frame_log *log = publisher->log;
-    const struct channel *channel = channels_get(publisher->channels, number);
-    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
-    uint8_t *frame = frame_log_reserve(log);
-    publisher->room -= publisher->room > 0;
-    size_t payload_bytes =
-        json_tick_encode(frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         &channel->json_head, update, frame_log_next_seq(log, number), ts_pub_ns);
-    if (payload_bytes == 0) {
-        return 0;
+    uint64_t ts_pub_ns = publisher_write(publisher, number, flags, update);
+    if (ts_pub_ns != 0) {
+        counter_add(&publisher->counters->ticks, 1);
+        counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
     }
-    publisher_commit(publisher, number, flags, update, frame, payload_bytes, ts_pub_ns);
-    counter_add(&publisher->counters->ticks, 1);
-    counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
     return ts_pub_ns;
 }
 
@@ -293,16 +214,8 @@ static void publisher_show_many(struct publisher *publisher)
 /* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
 static void publisher_write_gap(struct publisher *publisher, uint32_t number)
 {
-    uint64_t ts_pub_ns = clock_ns(CLOCK_REALTIME);
-    uint64_t seq = frame_log_next_seq(publisher->log, number);
-    uint8_t *frame = frame_log_reserve(publisher->log);
-    publisher->room -= publisher->room > 0;
-    int bytes = snprintf((char *)frame + WS_FRAME_FINISH_GAP, publisher->payload_bytes_max,
-                         "{\"type\":\"GAP\",\"ts\":%" PRIu64 ",\"data\":{\"ch\":%" PRIu32
-                         ",\"from\":%" PRIu64 ",\"to\":%" PRIu64 ",\"reason\":\"source\"}}",
-                         ts_pub_ns, number, seq, seq);
-    assert_always(bytes > 0 && (size_t)bytes < publisher->payload_bytes_max);
-    publisher_commit(publisher, number, 0, NULL, frame, (size_t)bytes, ts_pub_ns);
+    uint64_t ts_pub_ns = publisher_write(publisher, number, 0, NULL);
+    assert_always(ts_pub_ns != 0);
     publisher_show_many(publisher);
 }
 
@@ -342,7 +255,7 @@ static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher
     }
     struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
     while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
-        ts_pub_ns = publisher_write(publisher, number, flags, &part);
+        ts_pub_ns = publisher_write_tick(publisher, number, flags, &part);
         has_failed = ts_pub_ns == 0;
         flags = 0;
         publisher_show_many(publisher);
@@ -367,7 +280,7 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher_refuse(publisher, channel);
         return;
     }
-    uint64_t ts_pub_ns = publisher_write(publisher, channel, publisher_flags(update), update);
+    uint64_t ts_pub_ns = publisher_write_tick(publisher, channel, publisher_flags(update), update);
     if (__builtin_expect(ts_pub_ns == 0, 0)) {
         ts_pub_ns = publisher_write_parts(publisher, channel, publisher_flags(update), update);
         if (ts_pub_ns == 0) {
@@ -385,7 +298,7 @@ static void publisher_publish(void *context, const struct md_update *update)
 static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
                                       const struct md_update *update)
 {
-    if (publisher_write(context, channel, flags, update) == 0) {
+    if (publisher_write_tick(context, channel, flags, update) == 0) {
         publisher_write_parts(context, channel, flags, update);
     }
     publisher_show_many(context);
@@ -406,6 +319,23 @@ static void publisher_log(void *context, enum feed_level level, const char *text
     };
     (void)context;
     log_post(0, levels[level], text);
+}
+
+static uint32_t publisher_feed_number(const struct publisher_feed *feed)
+{
+    return (uint32_t)(feed - feed->publisher->feeds);
+}
+
+static void publisher_watch(void *context, int fd)
+{
+    struct publisher_feed *feed = context;
+    if (fd == feed->watched_fd) {
+        return;
+    }
+    if (feed->watched_fd >= 0) {
+        publisher_wait_disarm(&feed->publisher->wait, publisher_feed_number(feed));
+    }
+    feed->watched_fd = fd;
 }
 
 /* ---- Waiting for a core ---- */
@@ -449,12 +379,14 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
     char text[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
     feed->publisher = publisher;
+    feed->watched_fd = -1;
     feed->sink = (struct feed_sink){
         .context = feed,
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,
         .lost = publisher_lose,
         .room = publisher_room,
+        .watch = publisher_watch,
         .log = publisher_log,
     };
     int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
@@ -462,7 +394,6 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
         snprintf(error_out, error_bytes, "%s: %s", source, text);
         return error;
     }
-    feed->is_simulated = feed->feed->ops == &feed_sim;
     publisher->feed_count++;
     return 0;
 }
@@ -498,13 +429,9 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->book_images = options->book_images;
     publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
-    publisher->is_inline = true;
+    publisher->wait.is_inline = true;
     publisher_watch_logs(publisher);
-    assert_always(publisher->log->frame_bytes_max > WS_FRAME_FINISH_GAP);
-    publisher->payload_bytes_max = publisher->log->frame_bytes_max - WS_FRAME_FINISH_GAP;
-    if (publisher->payload_bytes_max > WS_FRAME_FINISH_BYTES_MAX) {
-        publisher->payload_bytes_max = WS_FRAME_FINISH_BYTES_MAX;
-    }
+    publisher->payload_bytes_max = encodings_payload_bytes_max(options->encodings);
     if (publisher_create_derived(publisher) < 0) {
         snprintf(error_out, error_bytes, "not enough memory");
         free(publisher);
@@ -526,11 +453,10 @@ void publisher_destroy(struct publisher *publisher)
 {
     for (uint32_t i = 0; i < publisher->feed_count; i++) {
         struct feed *feed = publisher->feeds[i].feed;
+        publisher->feeds[i].watched_fd = -1; /* No ring is left that could wait for it. */
         feed->ops->close(feed);
     }
-    if (publisher->engine_is_open) {
-        publisher->engine.close(&publisher->engine);
-    }
+    publisher_wait_close(&publisher->wait);
     derived_destroy(&publisher->derived);
     free(publisher);
 }
@@ -540,10 +466,10 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 {
     assert_always(core_count <= COUNTERS_CORES_MAX);
     for (uint32_t i = 0; i < core_count; i++) {
-        publisher->cores[i] = cores[i];
+        publisher->wait.cores[i] = cores[i];
         publisher->core_counters[i] = core_counters[i];
     }
-    publisher->core_count = core_count;
+    publisher->wait.core_count = core_count;
 }
 
 /* ---- Polling ---- */
@@ -553,7 +479,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
-    if (publisher->is_inline && publisher->newest_bytes > 0 &&
+    if (publisher->wait.is_inline && publisher->newest_bytes > 0 &&
         PUBLISHER_INLINE_BYTES / publisher->newest_bytes < ticks) {
         ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->newest_bytes);
     }
@@ -578,7 +504,11 @@ static uint64_t publisher_wait_ns(uint64_t due_wall_ns, uint64_t wall_ns)
 static uint64_t publisher_poll_feed(struct publisher *publisher, struct publisher_feed *feed,
                                     uint64_t now_ns, uint64_t wall_ns)
 {
-    bool is_due = feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
+    uint32_t number = publisher_feed_number(feed);
+    bool is_readable =
+        feed->watched_fd >= 0 && publisher_wait_is_readable(&publisher->wait, number);
+    bool is_due =
+        is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
     if (feed->due_wall_ns == FEED_NEVER || !is_due) {
         return publisher_wait_ns(feed->due_wall_ns, wall_ns);
     }
@@ -588,6 +518,10 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
     }
     feed->polled_ns = now_ns;
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
+    counter_add(&publisher->counters->feed_wakes, is_readable);
+    if (feed->watched_fd >= 0) {
+        publisher_wait_arm(&publisher->wait, number, feed->watched_fd);
+    }
     publisher_show(publisher);
     return publisher_wait_ns(feed->due_wall_ns, wall_ns);
 }
@@ -630,6 +564,7 @@ static bool publisher_begin_image(struct publisher *publisher, uint64_t now_ns)
     uint32_t channel = images->slots[number].channel;
     struct book_images_source source = {
         .channel = channels_get(publisher->channels, channel),
+        .number = channel,
         .as_of = frame_log_next_seq(publisher->log, channel) - 1,
         .ts_pub_ns = clock_ns(CLOCK_REALTIME),
         .payload_bytes_max = publisher->payload_bytes_max,
@@ -693,32 +628,16 @@ static bool publisher_is_stopping(const struct publisher *publisher)
     return atomic_load_explicit(&publisher->stopping, memory_order_relaxed);
 }
 
-static void publisher_sleep(struct publisher *publisher, uint64_t due_ns)
-{
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    if (due_ns <= now_ns) {
-        return;
-    }
-    uint64_t wait_ns = due_ns - now_ns;
-    if (wait_ns < PUBLISHER_SPIN_NS) {
-        while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
-            __builtin_ia32_pause();
-        }
-        return;
-    }
-    publisher_enter(publisher, wait_ns < PUBLISHER_STOP_NS ? wait_ns : PUBLISHER_STOP_NS);
-}
-
 int publisher_run(struct publisher *publisher)
 {
-    publisher->is_inline = false;
-    int error = publisher_open_engine(publisher);
+    publisher->wait.is_inline = false;
+    int error = publisher_wait_open(&publisher->wait);
     if (error < 0) {
         return error;
     }
     while (!publisher_is_stopping(publisher)) {
         uint64_t due_ns = publisher_poll(publisher, clock_ns(CLOCK_MONOTONIC));
-        publisher_sleep(publisher, due_ns);
+        publisher_wait_until(&publisher->wait, due_ns);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "codec/base/check.h"
 #include "codec/json_tick_read.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_frame.h"
@@ -42,8 +43,12 @@ const struct md_update *recoder_read(struct recoder *recoder, uint32_t channel,
 {
     const struct channel *known = channels_get(recoder->channels, channel);
     size_t header_bytes = ws_frame_finished_header_bytes(frame);
-    if (!json_tick_read(&recoder->update, &recoder->room, (enum md_type)known->type,
-                        &known->json_head, frame + header_bytes, frame_bytes - header_bytes)) {
+    assert_always(header_bytes <= frame_bytes);
+    struct json_tick_head head;
+    json_tick_head_init(&head, (enum md_type)known->type, known->symbol, known->symbol_bytes,
+                        channel);
+    if (!json_tick_read(&recoder->update, &recoder->room, (enum md_type)known->type, &head,
+                        frame + header_bytes, frame_bytes - header_bytes)) {
         return NULL;
     }
     recoder->update.channel = channel;

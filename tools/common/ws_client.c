@@ -164,7 +164,10 @@ void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[1
     memcpy(key_out + 22, "==", 3);
 }
 
-static const struct handshake_wish ws_client_wish = {.protocol = HANDSHAKE_JSON};
+static const struct handshake_wish ws_client_wish = {
+    .protocol = WS_CLIENT_JSON,
+    .is_implied = true,
+};
 
 size_t ws_client_request(const struct ws_client_url *url, const char *key,
                          const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX])
@@ -183,7 +186,7 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
 
     if (payload_bytes > 0) {
         memcpy(out + header_bytes, payload, payload_bytes);
-        ws_mask(out + header_bytes, payload_bytes, mask, 0);
+        ws_frame_mask(out + header_bytes, payload_bytes, mask, 0);
     }
     return header_bytes + payload_bytes;
 }
@@ -289,7 +292,7 @@ static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *b
         count += (size_t)got;
         size_t head_bytes = 0;
         enum handshake_status status =
-            handshake_check_response(bytes, count, key, &ws_client_wish, &head_bytes);
+            handshake_client_check(bytes, count, key, &ws_client_wish, &head_bytes);
         if (status == HANDSHAKE_OK) {
             *bytes_count_out = count - head_bytes;
             memmove(bytes, bytes + head_bytes, count - head_bytes);

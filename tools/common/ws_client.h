@@ -16,9 +16,11 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "codec/handshake_client.h"
 #include "codec/ws_frame.h"
-#include "codec/ws_handshake.h"
 
+#define WS_CLIENT_JSON "md.json.v1" /* the subprotocols of a ringcast */
+#define WS_CLIENT_SBE "md.sbe.v1"
 #define WS_CLIENT_KEY_BYTES 24
 #define WS_CLIENT_ERROR_BYTES_MAX 256
 #define WS_CLIENT_PATH_BYTES_MAX 1024 /* with its end */

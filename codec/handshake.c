@@ -1,0 +1,284 @@
+#include "codec/handshake.h"
+
+/* SHA1() looks the algorithm up for each call, which takes longer than the digest. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/base/check.h"
+
+#define HANDSHAKE_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 section 1.3 */
+
+static const struct handshake_answer {
+    const char *status_line; /* NULL: never refused with it */
+    const char *extra;       /* header lines */
+    const char *text;
+} handshake_answers[HANDSHAKE_STATUS_COUNT] = {
+    [HANDSHAKE_OK] = {NULL, "", "ok"},
+    [HANDSHAKE_NEED_MORE] = {NULL, "", "the request head is not complete"},
+    [HANDSHAKE_NOT_HTTP] = {"400 Bad Request", "",
+                            "this is not HTTP: connect with a WebSocket client (ws://)"},
+    [HANDSHAKE_BAD_REQUEST] = {"400 Bad Request", "",
+                               "this is a WebSocket endpoint: send a well-formed HTTP/1.1 GET "
+                               "with one Host, Upgrade: websocket and Connection: Upgrade"},
+    [HANDSHAKE_BAD_KEY] = {"400 Bad Request", "",
+                           "send one Sec-WebSocket-Key: 16 random bytes in base64"},
+    [HANDSHAKE_NOT_FOUND] = {"404 Not Found", "", "no such path"},
+    [HANDSHAKE_BAD_METHOD] = {"405 Method Not Allowed", "Allow: GET\r\n", "use GET"},
+    [HANDSHAKE_BAD_VERSION] = {"426 Upgrade Required",
+                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+                               "send Sec-WebSocket-Version: 13"},
+    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "", "no subprotocol of these is known"},
+    [HANDSHAKE_BAD_EXTENSIONS] = {"400 Bad Request", "",
+                                  "write Sec-WebSocket-Extensions as RFC 6455 says: "
+                                  "name; parameter; parameter=value, name"},
+    [HANDSHAKE_URI_TOO_LONG] = {"414 URI Too Long", "",
+                                "keep the request target within 2048 bytes"},
+    [HANDSHAKE_TOO_LONG] = {"431 Request Header Fields Too Large", "",
+                            "keep the request head within 8192 bytes and 100 header fields"},
+    [HANDSHAKE_BUSY] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                        "too many connections: try again in 5 seconds"},
+    [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                            "this server is stopping: try another one, or again in 5 seconds"},
+};
+
+static int handshake_base64_value(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *found = c != '\0' ? strchr(digits, c) : NULL;
+    return found != NULL ? (int)(found - digits) : -1;
+}
+
+/* 16 bytes are 21 digits, one whose low 4 bits are over and therefore 0, and two pads. */
+static bool handshake_key_is_valid(struct handshake_slice key)
+{
+    if (key.bytes != HANDSHAKE_KEY_BYTES || key.text[22] != '=' || key.text[23] != '=') {
+        return false;
+    }
+    for (size_t i = 0; i < 22; i++) {
+        if (handshake_base64_value(key.text[i]) < 0) {
+            return false;
+        }
+    }
+    return (handshake_base64_value(key.text[21]) & 15) == 0;
+}
+
+static struct handshake_slice handshake_path(struct handshake_slice target)
+{
+    const char *query = memchr(target.text, '?', target.bytes);
+    return (struct handshake_slice){
+        .text = target.text,
+        .bytes = query != NULL ? (size_t)(query - target.text) : target.bytes,
+    };
+}
+
+static bool handshake_has_path(const struct handshake_site *site, struct handshake_slice path)
+{
+    for (uint32_t i = 0; i < site->path_count; i++) {
+        if (handshake_head_equal(path, site->paths[i])) {
+            return true;
+        }
+    }
+    return site->path_count == 0;
+}
+
+static enum handshake_status handshake_judge(const struct handshake_site *site,
+                                             const struct handshake_line *line,
+                                             const struct handshake_seen *seen)
+{
+    if (memcmp(line->version.text, "HTTP/1.", 7) != 0 || line->version.text[7] == '0') {
+        return HANDSHAKE_BAD_REQUEST;
+    }
+    if (!handshake_head_equal(line->method, "GET")) {
+        return HANDSHAKE_BAD_METHOD;
+    }
+    if (!handshake_has_path(site, handshake_path(line->target))) {
+        return HANDSHAKE_NOT_FOUND;
+    }
+    if (seen->host_count != 1 || seen->host.bytes == 0 || seen->has_body || !seen->has_upgrade ||
+        !seen->has_connection || seen->version_count > 1) {
+        return HANDSHAKE_BAD_REQUEST;
+    }
+    if (seen->version_count == 0 || !handshake_head_equal(seen->version, "13")) {
+        return HANDSHAKE_BAD_VERSION;
+    }
+    if (seen->key_count != 1 || !handshake_key_is_valid(seen->key)) {
+        return HANDSHAKE_BAD_KEY;
+    }
+    if (seen->names_protocols && seen->protocol == NULL && site->protocol_count > 0) {
+        return HANDSHAKE_BAD_PROTOCOL;
+    }
+    if (seen->extensions_are_bad) {
+        return HANDSHAKE_BAD_EXTENSIONS;
+    }
+    return HANDSHAKE_OK;
+}
+
+enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
+                                      const struct handshake_site *site,
+                                      struct handshake_request *request_out)
+{
+    if (bytes_count == 0) {
+        return HANDSHAKE_NEED_MORE;
+    }
+    struct handshake_reader reader = handshake_head_begin(bytes, bytes_count);
+    struct handshake_line line = {0};
+    struct handshake_seen seen = {
+        .known_protocols = site->protocols,
+        .known_protocol_count = site->protocol_count,
+    };
+    enum handshake_status status = handshake_head_read_request(&reader, &line);
+    if (status == HANDSHAKE_OK) {
+        status = handshake_head_read_fields(&reader, &seen);
+    }
+    if (status == HANDSHAKE_OK) {
+        status = handshake_judge(site, &line, &seen);
+    }
+    if (status != HANDSHAKE_OK && status != HANDSHAKE_NOT_FOUND) {
+        return handshake_head_unless_too_long(status, bytes_count);
+    }
+    struct handshake_slice path = handshake_path(line.target);
+    *request_out = (struct handshake_request){
+        .head_bytes = (size_t)(reader.at - (const char *)bytes),
+        .key = seen.key.text,
+        .protocol = seen.protocol,
+        .offers = seen.offers,
+        .path = path.text,
+        .path_bytes = path.bytes,
+    };
+    return status;
+}
+
+const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
+                             size_t *value_bytes_out)
+{
+    struct handshake_reader reader = handshake_head_begin(head, head_bytes);
+    struct handshake_line line;
+    struct handshake_field field;
+    if (handshake_head_read_request(&reader, &line) != HANDSHAKE_OK) {
+        return NULL;
+    }
+    while (handshake_head_read_field(&reader, &field) == HANDSHAKE_OK) {
+        if (handshake_head_equal_any_case(field.name, name) && nth-- == 0) {
+            *value_bytes_out = field.value.bytes;
+            return field.value.text;
+        }
+    }
+    return NULL;
+}
+
+const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out)
+{
+    struct handshake_reader reader = handshake_head_begin(head, head_bytes);
+    struct handshake_line line;
+    if (handshake_head_read_request(&reader, &line) != HANDSHAKE_OK) {
+        return NULL;
+    }
+    *target_bytes_out = line.target.bytes;
+    return line.target.text;
+}
+
+void handshake_accept_key(char out[HANDSHAKE_ACCEPT_BYTES + 1], const char *key)
+{
+    char text[HANDSHAKE_KEY_BYTES + sizeof HANDSHAKE_GUID - 1];
+    uint8_t digest[SHA_DIGEST_LENGTH];
+    memcpy(text, key, HANDSHAKE_KEY_BYTES);
+    memcpy(text + HANDSHAKE_KEY_BYTES, HANDSHAKE_GUID, sizeof HANDSHAKE_GUID - 1);
+    SHA_CTX context;
+    SHA1_Init(&context);
+    SHA1_Update(&context, text, sizeof text);
+    SHA1_Final(digest, &context);
+    int bytes = EVP_EncodeBlock((uint8_t *)out, digest, sizeof digest);
+    assert_always(bytes == HANDSHAKE_ACCEPT_BYTES);
+}
+
+size_t handshake_accept(char *out, const struct handshake_request *request)
+{
+    char accept[HANDSHAKE_ACCEPT_BYTES + 1];
+    char extensions[WS_DEFLATE_ANSWER_BYTES_MAX] = "";
+    bool deflates = request->deflate.is_on;
+    handshake_accept_key(accept, request->key);
+    bool is_chosen = request->protocol != NULL;
+    if (deflates) {
+        ws_extensions_answer(extensions, &request->deflate);
+    }
+    int bytes =
+        snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                 "HTTP/1.1 101 Switching Protocols\r\n"
+                 "Upgrade: websocket\r\n"
+                 "Connection: Upgrade\r\n"
+                 "Sec-WebSocket-Accept: %s\r\n"
+                 "%s%s%s%s%s%s\r\n",
+                 accept, is_chosen ? "Sec-WebSocket-Protocol: " : "",
+                 is_chosen ? request->protocol->name : "", is_chosen ? "\r\n" : "",
+                 deflates ? "Sec-WebSocket-Extensions: " : "", extensions, deflates ? "\r\n" : "");
+    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+size_t handshake_refuse_with(char *out, const char *status_line, const char *extra,
+                             const char *text)
+{
+    int bytes = snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                         "HTTP/1.1 %s\r\n"
+                         "%s"
+                         "Content-Type: text/plain; charset=utf-8\r\n"
+                         "Content-Length: %zu\r\n"
+                         "Connection: close\r\n"
+                         "\r\n"
+                         "%s\n",
+                         status_line, extra, strlen(text) + 1, text);
+    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+/* Appends a name to the list of them in text: ": use /, /ws or /v1". */
+static void handshake_add_name(char text[HANDSHAKE_NAMES_BYTES_MAX], uint32_t index, uint32_t count,
+                               const char *name)
+{
+    size_t used = strlen(text);
+    const char *before = index == 0 ? ": use " : index + 1 < count ? ", " : " or ";
+    int bytes = snprintf(text + used, HANDSHAKE_NAMES_BYTES_MAX - used, "%s%s", before, name);
+    assert_always(bytes > 0 && (size_t)bytes < HANDSHAKE_NAMES_BYTES_MAX - used);
+}
+
+size_t handshake_refuse(char *out, enum handshake_status status, const struct handshake_site *site)
+{
+    char text[HANDSHAKE_TEXT_BYTES_MAX];
+    char names[HANDSHAKE_NAMES_BYTES_MAX] = "";
+    assert_always((unsigned)status < HANDSHAKE_STATUS_COUNT);
+    const struct handshake_answer *answer = &handshake_answers[status];
+    assert_always(answer->status_line != NULL);
+    for (uint32_t i = 0; status == HANDSHAKE_NOT_FOUND && i < site->path_count; i++) {
+        handshake_add_name(names, i, site->path_count, site->paths[i]);
+    }
+    for (uint32_t i = 0; status == HANDSHAKE_BAD_PROTOCOL && i < site->protocol_count; i++) {
+        handshake_add_name(names, i, site->protocol_count, site->protocols[i].name);
+    }
+    int bytes = snprintf(text, sizeof text, "%s%s", answer->text, names);
+    assert_always(bytes > 0 && (size_t)bytes < sizeof text);
+    return handshake_refuse_with(out, answer->status_line, answer->extra, text);
+}
+
+size_t handshake_document(char *out, const char *content_type, size_t document_bytes)
+{
+    int bytes = snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,
+                         "HTTP/1.1 200 OK\r\n"
+                         "Content-Type: %s\r\n"
+                         "Content-Length: %zu\r\n"
+                         "Cache-Control: max-age=3600\r\n"
+                         "Connection: close\r\n"
+                         "\r\n",
+                         content_type, document_bytes);
+    assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+const char *handshake_status_text(enum handshake_status status)
+{
+    assert_always((unsigned)status < HANDSHAKE_STATUS_COUNT);
+
+    return handshake_answers[status].text;
+}

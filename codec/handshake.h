@@ -1,0 +1,68 @@
+/*
+ * handshake: the server's side of the HTTP upgrade (RFC 6455 section 4).
+ *
+ * Threads  Pure functions.
+ * Memory   The caller's; a parsed request points into the given bytes and the site.
+ * Errors   enum handshake_status; every fault has an HTTP status and a one-line reason.
+ */
+#ifndef RINGCAST_CODEC_HANDSHAKE_H
+#define RINGCAST_CODEC_HANDSHAKE_H
+
+#include "codec/handshake_head.h"
+
+#define HANDSHAKE_KEY_BYTES 24
+#define HANDSHAKE_ACCEPT_BYTES 28
+#define HANDSHAKE_RESPONSE_BYTES_MAX 512
+#define HANDSHAKE_TEXT_BYTES_MAX 256  /* of a refusal, with its end */
+#define HANDSHAKE_NAMES_BYTES_MAX 128 /* of all paths, or all subprotocols, of a site as a list */
+
+/* What a server grants. A zeroed one grants every path, and passes over all subprotocols. */
+struct handshake_site {
+    const char *const *paths; /* Other paths are HANDSHAKE_NOT_FOUND. */
+    uint32_t path_count;
+    const struct handshake_protocol *protocols; /* Others alone are HANDSHAKE_BAD_PROTOCOL. */
+    uint32_t protocol_count;
+};
+
+struct handshake_request {
+    size_t head_bytes; /* What follows in the bytes is the client's first frame. */
+    const char *key;   /* HANDSHAKE_KEY_BYTES characters */
+    const struct handshake_protocol *protocol; /* the client's first that is known; NULL: none */
+    struct ws_deflate_offers offers;
+    struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
+    const char *path;                /* without the query; set with HANDSHAKE_NOT_FOUND, too */
+    size_t path_bytes;
+};
+
+/* bytes: all that has come so far. Reads nothing beyond bytes_count. May be called again with
+ * more; the verdict on too long input does not need its end. */
+enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
+                                      const struct handshake_site *site,
+                                      struct handshake_request *request_out);
+
+/* The value of Sec-WebSocket-Accept, terminated, for a key. */
+void handshake_accept_key(char out[HANDSHAKE_ACCEPT_BYTES + 1], const char *key);
+
+/* The 101 answer. out holds HANDSHAKE_RESPONSE_BYTES_MAX; returns its length. */
+size_t handshake_accept(char *out, const struct handshake_request *request);
+
+/* The answer to a fault, with Connection: close and the reason as text/plain body. */
+size_t handshake_refuse(char *out, enum handshake_status status, const struct handshake_site *site);
+
+/* The same for a reason of the caller's. status_line: "403 Forbidden"; extra: header lines, each
+ * with its line end, at most 96 bytes; text: shorter than HANDSHAKE_TEXT_BYTES_MAX. */
+size_t handshake_refuse_with(char *out, const char *status_line, const char *extra,
+                             const char *text);
+
+/* The head of the answer to a GET of a document; its bytes are to follow, then the end. */
+size_t handshake_document(char *out, const char *content_type, size_t document_bytes);
+
+const char *handshake_status_text(enum handshake_status status);
+
+/* In a head that handshake_parse has accepted: the value of the header field of that name, the
+ * nth if there are several (from 0), and the request's target. NULL: there is none. */
+const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
+                             size_t *value_bytes_out);
+const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out);
+
+#endif

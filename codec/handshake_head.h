@@ -1,0 +1,111 @@
+/*
+ * handshake_head: the head of an HTTP request or answer, read from left to right (RFC 9112).
+ *
+ * For handshake and handshake_client; others include those. The first fault counts, so that a
+ * verdict on a part of the head stays the verdict on all of it.
+ *
+ * Threads  Pure functions.
+ * Memory   The caller's; slices point into the given bytes.
+ * Errors   enum handshake_status.
+ */
+#ifndef RINGCAST_CODEC_HANDSHAKE_HEAD_H
+#define RINGCAST_CODEC_HANDSHAKE_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/ws_extensions.h"
+
+#define HANDSHAKE_BYTES_MAX 8192        /* first line and headers together: else 431 */
+#define HANDSHAKE_TARGET_BYTES_MAX 2048 /* else 414 */
+#define HANDSHAKE_HEADERS_MAX 100       /* else 431 */
+
+enum handshake_status {
+    HANDSHAKE_OK,
+    HANDSHAKE_NEED_MORE,      /* Not a fault: the head is not complete yet. */
+    HANDSHAKE_NOT_HTTP,       /* 400 */
+    HANDSHAKE_BAD_REQUEST,    /* 400: syntax, missing Host, Upgrade or Connection */
+    HANDSHAKE_BAD_KEY,        /* 400: missing, or not 16 bytes of base64 */
+    HANDSHAKE_NOT_FOUND,      /* 404: a GET of a path that is not the site's (a query is ignored) */
+    HANDSHAKE_BAD_METHOD,     /* 405 */
+    HANDSHAKE_BAD_VERSION,    /* 426 with Sec-WebSocket-Version: 13 */
+    HANDSHAKE_BAD_PROTOCOL,   /* 400: subprotocols were offered, none of them the site's */
+    HANDSHAKE_BAD_EXTENSIONS, /* 400: Sec-WebSocket-Extensions is not well-formed */
+    HANDSHAKE_URI_TOO_LONG,   /* 414 */
+    HANDSHAKE_TOO_LONG,       /* 431 */
+    HANDSHAKE_BUSY,           /* 503 with Retry-After: of the server's, never of a parser's */
+    HANDSHAKE_STOPPING,       /* likewise */
+    HANDSHAKE_STATUS_COUNT,
+};
+
+/* A subprotocol by its name, and the caller's numbers for it. */
+struct handshake_protocol {
+    const char *name;
+    uint32_t number;          /* without compression */
+    uint32_t deflated_number; /* with permessage-deflate */
+};
+
+struct handshake_slice {
+    const char *text;
+    size_t bytes;
+};
+
+struct handshake_reader {
+    const char *at;
+    const char *end;
+};
+
+struct handshake_field {
+    struct handshake_slice name;
+    struct handshake_slice value; /* without the blanks around it */
+};
+
+struct handshake_line {
+    struct handshake_slice method, target, version;
+};
+
+/* What the header fields of a request or an answer say. */
+struct handshake_seen {
+    /* Set by the caller: the subprotocols that are looked for. */
+    const struct handshake_protocol *known_protocols;
+    uint32_t known_protocol_count;
+
+    unsigned host_count, key_count, version_count, accept_count;
+    bool has_upgrade;    /* "websocket" in Upgrade */
+    bool has_connection; /* "Upgrade" in Connection */
+    bool has_body;
+    bool has_extensions;
+    bool extensions_are_bad; /* not well-formed */
+    bool names_protocols;
+    const struct handshake_protocol *protocol; /* the first known one that is named; NULL: none */
+    struct ws_deflate_offers offers;
+    struct handshake_slice host, key, version, accept;
+};
+
+/* The part of the bytes that may belong to the head. */
+struct handshake_reader handshake_head_begin(const uint8_t *bytes, size_t bytes_count);
+
+/* "GET /path HTTP/1.1" with its line end. */
+enum handshake_status handshake_head_read_request(struct handshake_reader *reader,
+                                                  struct handshake_line *line);
+
+/* "HTTP/1.1 101 Switching Protocols" with its line end; the phrase may be missing. */
+enum handshake_status handshake_head_read_answer(struct handshake_reader *reader);
+
+/* One "name: value" line. */
+enum handshake_status handshake_head_read_field(struct handshake_reader *reader,
+                                                struct handshake_field *field);
+
+/* All header lines and the empty line behind them. */
+enum handshake_status handshake_head_read_fields(struct handshake_reader *reader,
+                                                 struct handshake_seen *seen);
+
+/* A head that is not complete within the limit never will be. */
+enum handshake_status handshake_head_unless_too_long(enum handshake_status status,
+                                                     size_t bytes_count);
+
+bool handshake_head_equal(struct handshake_slice slice, const char *text);
+bool handshake_head_equal_any_case(struct handshake_slice slice, const char *text);
+
+#endif

@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "src/access/access.h"
 #include "src/base/log.h"
@@ -68,7 +70,6 @@ _Noreturn void world_fail(const char *what, const char *file, int line)
            world.channel, (unsigned long long)world.seq,
            (unsigned long long)(sim.now_ns - world.began_ns) / 1000,
            (unsigned long long)world.seed);
-    printf("0 passed, 1 failed\n");
     fflush(stdout);
     if (getenv("SIM_TRACE") != NULL) {
         abort();
@@ -468,6 +469,58 @@ static uint64_t print_marks(bool must_happen)
     return missing;
 }
 
+static void run_seed(uint64_t seed)
+{
+    world.seed = seed;
+    world.step = 0;
+    subscribers_forget();
+    for (uint32_t life = 0; life < (seed % 3 == 1 ? 2 : 1); life++) {
+        run_life(seed, life);
+    }
+}
+
+#ifdef RINGCAST_CANARY
+
+/* Each planted bug is to be found, by a process of its own: whether it failed. */
+enum canary canary_planted;
+
+static bool finds_canary(enum canary canary, uint64_t seed, uint64_t count)
+{
+    int status;
+    pid_t child = fork();
+    assert_always(child >= 0);
+    if (child == 0) {
+        canary_planted = canary;
+        for (uint64_t i = 0; i < count; i++) {
+            run_seed(seed + i);
+        }
+        _exit(0);
+    }
+    assert_always(waitpid(child, &status, 0) == child);
+    return status != 0;
+}
+
+static int run_canaries(uint64_t seed, uint64_t count)
+{
+    static const char *const texts[CANARY_COUNT] = {"no planted bug",
+#define CANARY_ROW(name, text) text,
+                                                    CANARIES(CANARY_ROW)
+#undef CANARY_ROW
+    };
+    uint64_t failed = 0;
+    for (uint32_t i = 0; i < CANARY_COUNT; i++) {
+        fflush(stdout);
+        bool is_found = finds_canary((enum canary)i, seed, i == CANARY_NONE ? 2 : count);
+        printf("%s: %s\n", texts[i], is_found ? "found" : "not found");
+        failed += is_found != (i != CANARY_NONE);
+    }
+    printf("%llu passed, %llu failed\n", (unsigned long long)(CANARY_COUNT - failed),
+           (unsigned long long)failed);
+    return failed == 0 ? 0 : 1;
+}
+
+#endif
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
@@ -479,13 +532,11 @@ int main(int argc, char **argv)
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     fflush(stdout);
+#ifdef RINGCAST_CANARY
+    return run_canaries(seed, count);
+#endif
     for (uint64_t i = 0; i < count; i++) {
-        world.seed = seed + i;
-        world.step = 0;
-        subscribers_forget();
-        for (uint32_t life = 0; life < (world.seed % 3 == 1 ? 2 : 1); life++) {
-            run_life(world.seed, life);
-        }
+        run_seed(seed + i);
     }
     uint64_t failed = print_marks(count >= SEEDS_DEFAULT);
     printf("%llu passed, %llu failed\n", (unsigned long long)count, (unsigned long long)failed);

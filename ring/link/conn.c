@@ -265,7 +265,7 @@ static void conn_on_bytes(struct core *core, struct conn *conn, uint8_t *bytes, 
 {
     conn->missed_pongs = 0;
     counter_add(&core->counters->bytes_in, count);
-    if (conn->state == CONN_STREAMING) {
+    if (conn->state == CONN_STREAMING || conn->awaits_encoding) {
         conn_take_bytes(core, conn, bytes, count);
     } else if (conn->state == CONN_HANDSHAKING && conn->input != CONN_NONE) {
         conn_collect_handshake(core, conn, bytes, count);

@@ -15,7 +15,8 @@ import sys
 import leaver
 
 SUBSCRIBE = json.dumps({"type": "SUBSCRIBE",
-                        "data": {"symbols": ["*"], "data_types": ["quote", "trade"]}}).encode()
+                        "data": {"symbols": ["*"], "data_types": ["quote", "trade"],
+                                 "snapshot": False}}).encode()
 PONG = b"\x8a\x88\0\0\0\0"  # 8 bytes follow, masked with zeros
 
 
@@ -65,25 +66,28 @@ def main():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     leaver.SUBSCRIBE = SUBSCRIBE
-    idlers = [Idler(connection) for connection in leaver.connect(port, count)]
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     waits = selectors.DefaultSelector()
+    idlers, gone = [], 0
+    while len(idlers) < count:
+        for connection in leaver.connect(port, min(leaver.AT_ONCE, count - len(idlers))):
+            idlers.append(Idler(connection))
+            waits.register(connection, selectors.EVENT_READ, idlers[-1])
+        for key, _ in waits.select(0):
+            gone += not key.data.read()
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     waits.register(sys.stdin, selectors.EVENT_READ)
-    for idler in idlers:
-        waits.register(idler.socket, selectors.EVENT_READ, idler)
-    connected = count
     print("ready", flush=True)
     while True:
         for key, _ in waits.select():
             if key.data is None:
                 if not sys.stdin.readline():
                     return
-                print(json.dumps({"connected": connected,
+                print(json.dumps({"connected": count - gone,
                                   "heartbeats": sum(idler.heartbeats for idler in idlers),
                                   "bytes": sum(idler.bytes for idler in idlers)}), flush=True)
             elif not key.data.read():
                 waits.unregister(key.fileobj)
-                connected -= 1
+                gone += 1
 
 
 if __name__ == "__main__":

@@ -63,6 +63,10 @@ static uint8_t session_heartbeat_write(struct core *core, uint32_t conn, uint8_t
     uint32_t first = page * (uint32_t)SESSION_HEARTBEAT_CHANNELS_MAX;
     uint32_t count =
         core_conn_channels(core, conn, &first, channels, SESSION_HEARTBEAT_CHANNELS_MAX);
+    if (count == 0 && page > 0) { /* The last page was full, or channels have gone since. */
+        first = 0;
+        count = core_conn_channels(core, conn, &first, channels, SESSION_HEARTBEAT_CHANNELS_MAX);
+    }
     assert_always(count <= SESSION_HEARTBEAT_CHANNELS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         session_heartbeat_put_channel(reply, i, channels[i]);

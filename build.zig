@@ -81,6 +81,7 @@ const programs = [_]Program{
 const tests_with_session_double = [_][]const u8{
     "session",
     "session_access",
+    "session_heartbeat",
     "session_history",
     "session_slices",
     "session_variants",

@@ -268,6 +268,9 @@ uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, u
 /* The seq of the next live frame of a channel, as seen by this core for that conn. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
 
+/* Grows before core_next_seq or core_hash of any channel changes, for conns of one encoding. */
+uint64_t core_position(struct core *core, uint32_t conn);
+
 /* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
 uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
 

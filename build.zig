@@ -45,9 +45,9 @@ const rooms = [_]Room{
     .{ .name = "src/session", .sees = session_sees },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 
-    .{ .name = "tools/common", .sees = tools_see },
-    .{ .name = "tools/tap", .sees = tools_see },
-    .{ .name = "tools/bench", .sees = tools_see },
+    .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "tools/tap", .sees = tap_sees },
+    .{ .name = "tools/bench", .sees = tools_bench_sees },
 
     .{ .name = "bench", .sees = bench_sees },
 };
@@ -55,12 +55,13 @@ const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/b
 const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
 const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
-const tools_see: []const []const u8 = ring_sees ++ &[_][]const u8{ "tools/common", "tools/tap", "tools/bench" };
+const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
+const tools_bench_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
-const codec = Library{ .name = "codec", .rooms = &.{"codec"} };
+const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
@@ -69,9 +70,9 @@ const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
     .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees, .links = &.{ src, feeds, ring, codec } },
-    .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
-    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = tools_see, .links = &.{ ring, codec } },
-    .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
+    .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };

@@ -19,9 +19,9 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
-#include "ring/io/standard_fds.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
 #include "src/base/arenas.h"

@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
-#include "ring/io/standard_fds.h"
 
 #define ECHO_MESSAGE_BYTES_MAX (16 * MIB)
 #define ECHO_CONNS_MAX 64

@@ -156,7 +156,7 @@ static void main_announce(const struct server *server)
               options->frame_log_bytes / MIB, options->connections_max, server->epoch, feeds);
 }
 
-/* For who starts it by hand: what to do next. */
+/* Tells the person at a terminal what to do next. */
 static void main_greet(const struct server *server)
 {
     const char *newcomer = getenv("RINGCAST_NEWCOMER");
@@ -351,7 +351,7 @@ static void main_warn(const struct options *options)
     }
 }
 
-/* Whoever started us may have blocked them, and the start is to end by them. */
+/* The parent may have blocked these signals; they must end the start all the same. */
 static void main_unblock_signals(void)
 {
     sigset_t signals;

@@ -18,7 +18,7 @@ static_assert(RATE_TABLE_ENTRIES % RATE_WAYS == 0, "sets are whole");
 static_assert(RATE_NONE >= RATE_TABLE_ENTRIES, "no entry is RATE_NONE");
 
 struct rate_entry {
-    _Atomic uint64_t key;     /* 0: nobody's yet */
+    _Atomic uint64_t key;     /* 0: free since the start */
     _Atomic uint64_t full_ns; /* of the bucket */
     _Atomic uint32_t held;
 };
@@ -131,7 +131,7 @@ static uint32_t rate_find(struct rate_table *table, uint64_t key, uint64_t now_n
 {
     uint32_t first = rate_first_entry(table, key);
     assert_always(first <= RATE_TABLE_ENTRIES - RATE_WAYS);
-    assert_debug(key != 0); /* It would be at home in every entry that is nobody's. */
+    assert_debug(key != 0); /* It would own every free entry. */
     for (int tries = 0; tries < RATE_TRIES_MAX; tries++) {
         uint32_t idle = RATE_NONE;
         for (uint32_t i = first; i < first + RATE_WAYS - 1; i++) {

@@ -16,7 +16,7 @@
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
-#define METRICS_WARN_NS (60 * NS_PER_SECOND) /* the same warning at most once in so long */
+#define METRICS_WARN_NS (60 * NS_PER_SECOND) /* between two warnings of one kind */
 #define METRICS_WARN_LATENCY_SECONDS 0.1
 #define METRICS_WARN_MEMORY_PERCENT 90
 #define METRICS_WARN_CPU_PERCENT 90

@@ -53,7 +53,7 @@ static int log_writer_write(int fd, const char *text, size_t text_bytes, size_t 
         ssize_t written = write(fd, text + *written_out, text_bytes - *written_out);
         if (written >= 0) {
             *written_out += (size_t)written;
-        } else if (errno == EAGAIN) { /* Somebody who shares it has made it non-blocking. */
+        } else if (errno == EAGAIN) { /* Another process that shares it has made it non-blocking. */
             struct pollfd writable = {.fd = fd, .events = POLLOUT};
             (void)poll(&writable, 1, -1);
         } else if (errno != EINTR) {

@@ -84,6 +84,7 @@ const tests_with_session_double = [_][]const u8{
 };
 const threaded_tests = [_][]const u8{
     "channels",
+    "feed_queue",
     "frame_log",
     "log",
     "metrics",

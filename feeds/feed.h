@@ -58,6 +58,7 @@ struct feed_counters {
     uint64_t malformed; /* input that does not parse */
     uint64_t holes;     /* missing stretches in the source's own sequence */
     uint64_t passes;    /* completed passes of a replay */
+    uint64_t lost;      /* ticks that found the queue of the feed's thread full */
 };
 
 struct feed;

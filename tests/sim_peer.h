@@ -61,7 +61,7 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     assert_always(count <= SIM_PEER_MESSAGE_BYTES_MAX);
     size_t header = ws_frame_client_header(frame, opcode, count, mask);
     memcpy(frame + header, payload, count);
-    ws_mask(frame + header, count, mask, 0);
+    ws_frame_mask(frame + header, count, mask, 0);
     sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 

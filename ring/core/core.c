@@ -254,6 +254,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
     core_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
+    core_unmap(core->ending.conns, conns * sizeof *core->ending.conns);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
     core_unmap(core->inputs, core->input_count * core->input_bytes);
@@ -278,6 +279,7 @@ static int core_map_all(struct core *core)
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
     core->waiting.conns = core_map(conns * sizeof *core->waiting.conns, 0);
+    core->ending.conns = core_map(conns * sizeof *core->ending.conns, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
@@ -285,8 +287,9 @@ static int core_map_all(struct core *core)
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
         core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
-        core->waiting.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
+        core->waiting.conns == NULL || core->ending.conns == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
+        core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -297,6 +300,7 @@ static int core_map_all(struct core *core)
     core->ready.capacity = core->slab_count;
     core->pulls.capacity = core->slab_count;
     core->waiting.capacity = core->slab_count;
+    core->ending.capacity = core->slab_count;
     for (uint32_t i = 0; i < core->slab_count; i++) {
         core->free_conns[i] = core->slab_count - 1 - i;
     }
@@ -526,7 +530,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->replay_due_ns < due_ns ? core->replay_due_ns : due_ns;
     if (core->ready.count > 0 || core->pulls.count > 0 || core->waiting.count > 0 ||
-        due_ns <= core->time.now_ns) {
+        core->ending.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;
@@ -632,7 +636,7 @@ static void core_begin_stop(struct core *core)
         } else if (conn->state == CONN_STREAMING) {
             conn_close(core, conn, 1001, "server stopping", "server stopping");
         } else if (conn->state == CONN_HANDSHAKING) {
-            conn_abort(core, conn, "server stopping");
+            conn_doom(core, conn, 0, "server stopping");
         }
     }
 }
@@ -653,7 +657,7 @@ static bool core_has_stopped(struct core *core)
         return false;
     }
     for (uint32_t index = 0; index < core->slab_count; index++) {
-        conn_abort(core, core_conn(core, index), "server stopping");
+        conn_doom(core, core_conn(core, index), 0, "server stopping");
     }
     return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
 }
@@ -672,6 +676,7 @@ static void core_turn(struct core *core)
     core_check_pins(core);
     counter_add(&core->counters->turns, 1);
     core->options.clock(core->options.context, &core->time);
+    core_bury(core);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
         next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);

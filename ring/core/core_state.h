@@ -142,6 +142,7 @@ struct core {
     struct conn_queue ready;   /* conns with something to send */
     struct conn_queue pulls;   /* conns that pull */
     struct conn_queue waiting; /* conns whose messages wait for their turn */
+    struct conn_queue ending;  /* conns that close or are doomed: for core_bury() */
     uint64_t spent;            /* units of the slice, */
     uint64_t slice_units;      /* which ends with so many, */
     uint64_t turn_spent;       /* and of the slices of this turn before it */
@@ -247,10 +248,11 @@ void core_flush(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, struct core_stream *stream);
-#define CORE_DROP_SUBS 256 /* dropped at once, of a conn that ends; the rest in later turns */
-#define CORE_DROP_UNITS 4  /* see core_spend */
-void core_drop_subscriptions(struct core *core, struct conn *conn);
-void core_drop_some(struct core *core, struct conn *conn);
+void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub);
+void core_remove_group(struct core *core, struct conn *conn, uint32_t group);
+/* Takes apart what has ended since the last turn, and as much as is left of earlier ones: the only
+ * place where a conn's subscriptions, memory and operations go, and src is told of its end. */
+void core_bury(struct core *core);
 /* error: 0, or what to complain of in the log. */
 void core_pause_accept(struct core *core, int error);
 
@@ -258,7 +260,7 @@ void core_pause_accept(struct core *core, int error);
 /* Begins a drain that is wanted, and tells some conns; true: there are more. */
 bool core_drain_go_on(struct core *core);
 bool core_drain_has_told(const struct core *core, const struct conn *conn);
-/* When the conn is to be looked at next: in CONN_TICK_NS, or at its turn. */
+/* When the conn is to be looked at next: at its tick, or when it is closed. */
 uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn);
 /* It is a conn's turn: closes it, or puts it off. */
 void core_drain_close(struct core *core, struct conn *conn);

@@ -11,9 +11,10 @@
 #define TO(state) (1u << CONN_##state)
 static const uint8_t conn_next_states[] = {
     [CONN_FREE] = TO(HANDSHAKING),
-    [CONN_HANDSHAKING] = TO(STREAMING) | TO(CLOSING) | TO(DRAINING),
-    [CONN_STREAMING] = TO(CLOSING) | TO(DRAINING),
-    [CONN_CLOSING] = TO(DRAINING),
+    [CONN_HANDSHAKING] = TO(STREAMING) | TO(CLOSING) | TO(DOOMED),
+    [CONN_STREAMING] = TO(CLOSING) | TO(DOOMED),
+    [CONN_CLOSING] = TO(DOOMED),
+    [CONN_DOOMED] = TO(DRAINING),
     [CONN_DRAINING] = TO(FREE),
 };
 
@@ -27,6 +28,7 @@ void conn_enter(struct core *core, struct conn *conn, enum conn_state next)
 {
     assert_always((conn_next_states[conn->state] & (1u << next)) != 0);
     assert_always(next != CONN_FREE || !conn_has_operations(conn));
+    assert_always(next != CONN_FREE || !conn->is_ending);
     PROBE3(conn_state, conn_index(core, conn), conn->state, next);
     conn->state = (uint8_t)next;
 }
@@ -45,11 +47,11 @@ void conn_arm_recv(struct core *core, struct conn *conn)
 
 /* By its tag, which the kernel finds at once. To cancel by descriptor it walks all that is armed in
  * the ring: 560 us with 9 500 conns. */
-static void conn_cancel(struct core *core, const struct conn *conn, enum core_op op)
+void conn_cancel(struct core *core, const struct conn *conn, uint32_t op)
 {
     uint32_t index = conn_index(core, conn);
     struct io_uring_sqe *sqe = core_sqe(core);
-    io_uring_prep_cancel64(sqe, core_tag(op, conn->generation, index), 0);
+    io_uring_prep_cancel64(sqe, core_tag((enum core_op)op, conn->generation, index), 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, conn->generation, index));
 }
@@ -103,7 +105,10 @@ static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
         /* Half-sent requests must not starve the others: the oldest makes room. */
         struct conn_input *oldest =
             container_of(core->inputs_in_use.next, struct conn_input, age_link);
-        conn_abort(core, core_conn(core, oldest->conn), "half a message for too long");
+        struct conn *victim = core_conn(core, oldest->conn);
+        assert_always(victim != conn && victim->input != CONN_NONE);
+        conn_release_input(core, victim);
+        conn_doom(core, victim, 0, "half a message for too long");
     }
     assert_always(core->free_input_count > 0);
     conn->input = core->free_inputs[--core->free_input_count];
@@ -115,11 +120,20 @@ static struct conn_input *conn_take_input(struct core *core, struct conn *conn)
     return input;
 }
 
+void conn_list_ending(struct core *core, struct conn *conn)
+{
+    if (!conn->is_ending) {
+        conn->is_ending = true;
+        conn_queue_push(&core->ending, conn_index(core, conn));
+    }
+}
+
 /* Waits for what is queued to leave and for the peer's end. A conn that is stuck is tried again
  * meanwhile. */
 void conn_begin_closing(struct core *core, struct conn *conn)
 {
     conn_enter(core, conn, CONN_CLOSING);
+    conn_list_ending(core, conn);
     conn->next_ping_ns = core->time.now_ns + CONN_CLOSE_NS;
     bool is_stuck = conn->mode == CONN_STUCK;
     timer_arm(&core->wheel, &conn->timer,
@@ -174,7 +188,8 @@ static void conn_on_message(struct core *core, struct conn *conn, const struct w
 static void conn_on_fault(struct core *core, struct conn *conn, enum ws_status status)
 {
     counter_add(&core->counters->closed_protocol, 1);
-    conn_close(core, conn, ws_close_code(status), ws_status_text(status), ws_status_text(status));
+    conn_close(core, conn, ws_status_close_code(status), ws_status_text(status),
+               ws_status_text(status));
 }
 
 /* What is held from here on belongs to a new message, whose time begins now. A control frame in
@@ -289,11 +304,11 @@ void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cq
                               io_uring_buf_ring_mask(core->engine.recv_buffer_count), 0);
         io_uring_buf_ring_advance(core->engine.recv_ring, 1);
     } else if (cqe->res == 0) {
-        conn_abort(core, conn, "closed by the peer");
+        conn_doom(core, conn, 0, "closed by the peer");
     } else if (cqe->res == -ENOBUFS) {
         counter_add(&core->counters->recv_no_buffer, 1);
     } else if (cqe->res != -ECANCELED) {
-        conn_abort(core, conn, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
+        conn_doom(core, conn, 0, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
     }
     if (!conn->recv_armed && conn_is_open(conn) && !conn->recv_paused) {
         conn->recv_paused = conn_is_to_pause(core, conn);
@@ -312,9 +327,7 @@ void conn_queue(struct core *core, struct conn *conn, const void *bytes, size_t 
         return;
     }
     if (out_chain_append(&core->out_pool, &conn->out, bytes, count) < 0) {
-        conn->close_code = 4108;
-        counter_add(&core->counters->closed_slow, 1);
-        conn_abort(core, conn, "too slow: no room for its control frames");
+        conn_doom_slow(core, conn, "too slow: no room for its control frames");
         return;
     }
     conn_pause_recv(core, conn);
@@ -341,7 +354,7 @@ void conn_on_sent(struct core *core, struct conn *conn)
         return;
     }
     if (conn->close_received) {
-        conn_abort(core, conn, conn->close_text);
+        conn_doom(core, conn, 0, conn->close_text);
     } else if (!conn->write_shut) {
         conn->write_shut = true;
         struct io_uring_sqe *sqe = core_sqe(core);
@@ -410,9 +423,7 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);
         conn_close(core, conn, 4114, "idle", "idle");
-    } else if (now_ns >= conn->next_ping_ns && core_drain_has_told(core, conn)) {
-        core_drain_close(core, conn);
-    } else if (now_ns >= conn->next_ping_ns) {
+    } else if (now_ns >= conn->next_ping_ns && !core_drain_has_told(core, conn)) {
         conn_send_ping(core, conn);
     } else if (conn->mode == CONN_PUSHED && conn->frames_sent == conn->frames_at_tick) {
         core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn), now_ns);
@@ -420,15 +431,30 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
     conn->frames_at_tick = conn->frames_sent;
 }
 
+static void conn_tick(struct core *core, struct conn *conn)
+{
+    conn->tick_ns = core->time.now_ns + CONN_TICK_NS;
+    if (core->options.ops->on_tick != NULL) {
+        core->options.ops->on_tick(core->options.context, core, conn_index(core, conn),
+                                   core->time.now_ns);
+    }
+    if (conn->state == CONN_STREAMING) {
+        conn_check_deadlines(core, conn);
+    }
+}
+
 void conn_on_timer(struct core *core, struct timer *timer)
 {
     struct conn *conn = container_of(timer, struct conn, timer);
+    if (!conn_is_open(conn)) {
+        return;
+    }
     if (conn->state == CONN_HANDSHAKING) {
         conn_on_handshake_timer(core, conn);
         return;
     }
     if (conn->state == CONN_CLOSING && core->time.now_ns >= conn->next_ping_ns) {
-        conn_abort(core, conn, conn->close_text);
+        conn_doom(core, conn, 0, conn->close_text);
         return;
     }
     if (conn->mode == CONN_STUCK) {
@@ -440,12 +466,12 @@ void conn_on_timer(struct core *core, struct timer *timer)
         return;
     }
     assert_always(conn->state == CONN_STREAMING);
-    if (core->options.ops->on_tick != NULL) {
-        core->options.ops->on_tick(core->options.context, core, conn_index(core, conn),
-                                   core->time.now_ns);
+    if (core->time.now_ns >= conn->tick_ns) {
+        conn_tick(core, conn);
     }
-    if (conn->state == CONN_STREAMING) {
-        conn_check_deadlines(core, conn);
+    if (conn->state == CONN_STREAMING && core_drain_has_told(core, conn) &&
+        core->time.now_ns >= conn->next_ping_ns) {
+        core_drain_close(core, conn);
     }
     if (conn->state == CONN_STREAMING) {
         timer_arm(&core->wheel, &conn->timer, core_drain_check_ns(core, conn));
@@ -461,69 +487,29 @@ void conn_close(struct core *core, struct conn *conn, uint16_t code, const char 
     if (conn->state != CONN_STREAMING) {
         return;
     }
-    sender_settle(core, conn);
-    if (conn->state != CONN_STREAMING) {
-        return;
-    }
     conn->close_code = code;
     conn->close_text = text;
-    conn_drop_subscriptions(core, conn);
-    conn_release_input(core, conn);
-    conn_forget_unread(core, conn);
-    size_t payload_bytes = ws_close_payload(payload, code, reason);
-    conn_queue_frame(core, conn, WS_CLOSE, payload, payload_bytes);
-    if (conn->state == CONN_STREAMING) {
-        conn_begin_closing(core, conn);
-    }
+    conn_begin_closing(core, conn);
+    conn_queue_frame(core, conn, WS_CLOSE, payload, ws_frame_close_payload(payload, code, reason));
 }
 
-static void conn_tell_end(struct core *core, struct conn *conn, const char *text)
-{
-    struct core_conn_end end = {
-        .close_code = conn->close_code != 0 ? conn->close_code : 1006,
-        .text = conn->close_text != NULL ? conn->close_text : text,
-        .frames_sent = conn->frames_sent,
-        .frames_lost = conn->frames_lost,
-        .frames_conflated = conn->frames_conflated,
-        .open_ns = core->time.now_ns - conn->opened_ns,
-    };
-    if (conn->close_code == 0) {
-        counter_add(&core->counters->closed_reset, 1);
-    }
-    counter_add(&core->counters->closed, 1);
-    counter_add(&core->counters->conns_streaming, (uint64_t)-1);
-    core->options.ops->on_close(core->options.context, core, conn_index(core, conn), &end);
-}
-
-void conn_abort(struct core *core, struct conn *conn, const char *text)
+void conn_doom(struct core *core, struct conn *conn, uint16_t code, const char *text)
 {
     if (!conn_is_open(conn)) {
         return;
     }
-    conn_drop_subscriptions(core, conn);
-    sender_forget_due(conn);
-    puller_release(core, conn);
-    conn_release_input(core, conn);
-    conn_forget_unread(core, conn);
-    if (conn->has_encoding) {
-        atomic_fetch_sub(&core_stream(core, conn)->encoding->conn_count, 1);
+    conn->close_code = conn->close_code != 0 ? conn->close_code : code;
+    conn->close_text = conn->close_text != NULL ? conn->close_text : text;
+    conn_enter(core, conn, CONN_DOOMED);
+    conn_list_ending(core, conn);
+}
+
+void conn_doom_slow(struct core *core, struct conn *conn, const char *text)
+{
+    if (conn_is_open(conn)) {
+        counter_add(&core->counters->closed_slow, 1);
     }
-    out_chain_clear(&core->out_pool, &conn->out);
-    timer_disarm(&core->wheel, &conn->timer);
-    conn_enter(core, conn, CONN_DRAINING);
-    if (conn->was_opened) {
-        conn_tell_end(core, conn, text);
-    }
-    if (core->options.ops->on_leave != NULL) {
-        core->options.ops->on_leave(core->options.context, core, conn_index(core, conn));
-    }
-    if (conn->recv_armed) {
-        conn_cancel(core, conn, OP_RECV);
-    }
-    if (conn->writable_armed) {
-        conn_cancel(core, conn, OP_WRITABLE);
-    }
-    conn_on_operation_ended(core, conn);
+    conn_doom(core, conn, 4108, text);
 }
 
 void conn_on_operation_ended(struct core *core, struct conn *conn)

@@ -46,78 +46,83 @@ void core_conn_peer(struct core *core, uint32_t conn_number, char text[CORE_PEER
              ip_address_is_v4(&source.address) ? "%s:%u" : "[%s]:%u", host, source.port);
 }
 
-/* Without a free conn (far over the limit): one word and good-bye, without reading. */
-static void conn_refuse_at_once(struct core *core, int fd)
+/* A socket that does not become a connection: one word and good-bye, without reading. */
+static void conn_turn_away(int fd, const char *answer, size_t answer_bytes)
 {
-    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    size_t answer_bytes = handshake_refuse(answer, HANDSHAKE_BUSY, &core->options.site);
     (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
-    counter_add(&core->counters->refused_busy, 1);
 }
 
-/* Asks src. Who may not come in gets one word, and is neither read nor waited for: he is the one
- * who would hold what others need. */
-static void conn_admit(struct core *core, struct conn *conn)
+/* Asks src. Who may not come in is turned away at once: he is the one who would hold what others
+ * need. */
+static bool conn_is_admitted(struct core *core, struct conn *conn)
 {
     struct core_refusal refusal = {0};
     if (core->options.ops->on_accept == NULL) {
-        return;
+        return true;
     }
     enum core_admission admission = core->options.ops->on_accept(
         core->options.context, core, conn_index(core, conn), core->time.now_ns, &refusal);
     conn->is_proxied = admission == CORE_ADMIT_PROXY;
     if (admission == CORE_REFUSE) {
         char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-        size_t answer_bytes =
-            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text);
-        (void)!send(conn->fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-        conn_abort(core, conn, refusal.text);
+        conn_turn_away(
+            conn->fd, answer,
+            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text));
     }
+    return admission != CORE_REFUSE;
+}
+
+/* Of a record that is free. It may still be on lists, which skip what has nothing to do. */
+static void conn_init(struct core *core, struct conn *conn, int fd, bool is_unix)
+{
+    struct conn fresh = {
+        .generation = conn->generation,
+        .is_ready = conn->is_ready,
+        .is_pull_queued = conn->is_pull_queued,
+        .is_waiting = conn->is_waiting,
+        .fd = fd,
+        .is_unix = is_unix,
+        .extent_first = CONN_NONE,
+        .input = CONN_NONE,
+        .opened_ns = core->time.now_ns,
+        .last_message_ns = core->time.now_ns,
+    };
+    assert_always(conn->state == CONN_FREE);
+    assert_always(!conn->is_ending);
+    *conn = fresh;
+    out_chain_init(&conn->out);
+    timer_init(&conn->timer);
 }
 
 void conn_open(struct core *core, int fd, bool is_unix)
 {
     counter_add(&core->counters->accepted, 1);
-    if (core->free_conn_count == 0) {
-        conn_refuse_at_once(core, fd);
+    if (core->free_conn_count == 0) { /* Far over the limit. */
+        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+        conn_turn_away(fd, answer, handshake_refuse(answer, HANDSHAKE_BUSY, &core->options.site));
+        counter_add(&core->counters->refused_busy, 1);
         core_pause_accept(core, 0);
         return;
     }
+    struct conn *conn = core_conn(core, core->free_conns[core->free_conn_count - 1]);
+    conn_init(core, conn, fd, is_unix);
+    if (!conn_is_admitted(core, conn)) {
+        return;
+    }
+    core->free_conn_count--;
     uint32_t others = atomic_fetch_add(core->options.conn_count, 1);
     if (others + 1 >= core->options.open_count_max) {
         core_pause_accept(core, core->accepts_one ? -EMFILE : 0);
     }
-    uint32_t index = core->free_conns[--core->free_conn_count];
-    struct conn *conn = core_conn(core, index);
-    uint32_t generation = conn->generation;
-    bool is_ready = conn->is_ready;             /* It may still be on these lists; */
-    bool is_pull_queued = conn->is_pull_queued; /* they skip what has nothing to do. */
-    bool is_waiting = conn->is_waiting;
-    memset(conn, 0, sizeof *conn);
-    conn->generation = generation;
-    conn->is_ready = is_ready;
-    conn->is_pull_queued = is_pull_queued;
-    conn->is_waiting = is_waiting;
-    conn->fd = fd;
-    conn->is_unix = is_unix;
-    conn->extent_first = CONN_NONE;
-    conn->input = CONN_NONE;
-    conn->opened_ns = core->time.now_ns;
-    conn->last_message_ns = core->time.now_ns;
-    out_chain_init(&conn->out);
-    timer_init(&conn->timer);
+    counter_add(&core->counters->conns_open, 1);
     conn_enter(core, conn, CONN_HANDSHAKING);
     if (is_unix) {
         int bytes = (int)core->options.send_buffer_bytes;
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
-    counter_add(&core->counters->conns_open, 1);
-    conn_admit(core, conn);
-    if (conn->state == CONN_HANDSHAKING) {
-        conn_arm_recv(core, conn);
-        timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_HANDSHAKE_NS);
-    }
+    conn_arm_recv(core, conn);
+    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_HANDSHAKE_NS);
 }
 
 /* Queues an answer that is no 101. text: a constant string. */
@@ -126,11 +131,8 @@ static void conn_answer_refusal(struct core *core, struct conn *conn, const char
 {
     conn->close_text = text;
     core_log(core, 0, "handshake refused: %s", text);
-    conn_release_input(core, conn);
+    conn_begin_closing(core, conn);
     conn_queue(core, conn, answer, answer_bytes);
-    if (conn->state == CONN_HANDSHAKING) {
-        conn_begin_closing(core, conn);
-    }
 }
 
 static void conn_refuse_with(struct core *core, struct conn *conn, const char *status_line,
@@ -191,12 +193,9 @@ static bool conn_serve_document(struct core *core, struct conn *conn,
     }
     size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
     conn->close_text = "a document was served";
-    conn_release_input(core, conn);
+    conn_begin_closing(core, conn);
     conn_queue(core, conn, head, head_bytes);
     conn_queue(core, conn, document->bytes, document->bytes_count);
-    if (conn->state == CONN_HANDSHAKING) {
-        conn_begin_closing(core, conn);
-    }
     return true;
 }
 
@@ -213,8 +212,9 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
     conn_enter(core, conn, CONN_STREAMING);
     conn->was_opened = true;
     conn->next_ping_ns = core->time.now_ns + core->options.heartbeat_interval_ns;
+    conn->tick_ns = core->time.now_ns + CONN_TICK_NS;
     counter_add(&core->counters->conns_streaming, 1);
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_TICK_NS);
+    timer_arm(&core->wheel, &conn->timer, conn->tick_ns);
     core->options.ops->on_open(core->options.context, core, conn_index(core, conn),
                                core->time.now_ns);
 }
@@ -341,16 +341,16 @@ void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes
         conn_take_bytes(core, conn, rest, rest_bytes);
         conn_take_bytes(core, conn, bytes + taken, count - taken);
     } else if (taken < count) {
-        conn_abort(core, conn, "too many bytes before the handshake was answered");
+        conn_doom(core, conn, 0, "too many bytes before the handshake was answered");
     }
 }
 
 void conn_on_handshake_timer(struct core *core, struct conn *conn)
 {
     if (core->time.now_ns >= conn->opened_ns + CONN_HANDSHAKE_NS) {
-        conn_abort(core, conn,
-                   conn->has_encoding ? "its encoding did not begin within 5 s"
-                                      : "no complete request within 5 s");
+        conn_doom(core, conn, 0,
+                  conn->has_encoding ? "its encoding did not begin within 5 s"
+                                     : "no complete request within 5 s");
         return;
     }
     uint8_t nothing[1];

@@ -485,9 +485,6 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     uint64_t cut = send->to;
     if (send->iov_count > send->out_iov_count) {
         cut = sender_find_cut(core, conn, send, sent - out_sent, &frames);
-        if (!conn_is_open(conn)) {
-            return; /* The pool had no room for the rest of the cut frame. */
-        }
     }
     sender_count_frames(core, conn, frames);
     if (send->is_pull) {
@@ -498,9 +495,7 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     } else {
         puller_start(core, conn, cut);
     }
-    if (conn_is_open(conn)) {
-        sender_wait_writable(core, conn, sent > 0);
-    }
+    sender_wait_writable(core, conn, sent > 0);
 }
 
 /* The kernel, the socket or the limit on locked memory does not allow a loan. */
@@ -513,9 +508,6 @@ static bool sender_is_refusal(int64_t error)
 static void sender_finish(struct core *core, const struct send *send)
 {
     struct conn *conn = core_conn(core, send->conn);
-    if (!conn_is_open(conn)) {
-        return;
-    }
     if (send->result == (int64_t)send->total_bytes) {
         sender_on_whole(core, conn, send);
     } else if (send->result >= 0 || send->result == -EAGAIN) {
@@ -525,7 +517,7 @@ static void sender_finish(struct core *core, const struct send *send)
         sender_on_short(core, conn, send); /* Nothing went; it is tried again as a copy. */
     } else {
         counter_add(&core->counters->sends_failed, 1);
-        conn_abort(core, conn, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
+        conn_doom(core, conn, 0, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
     }
 }
 
@@ -591,12 +583,10 @@ void sender_submit(struct core *core)
 static void sender_add_due(struct core *core, struct conn *conn)
 {
     if (conn->state != CONN_STREAMING) {
-        sender_forget_due(conn); /* It still has subscriptions that are about to be dropped. */
-        if (!conn_is_open(conn)) {
-            return;
-        }
+        sender_forget_due(conn); /* Its subscriptions are about to be removed. */
     }
-    if (conn->mode != CONN_PUSHED || (conn->due_frames == 0 && conn->out.bytes == 0)) {
+    if (!conn_is_open(conn) || conn->mode != CONN_PUSHED ||
+        (conn->due_frames == 0 && conn->out.bytes == 0)) {
         return;
     }
     const struct core_stream *stream = core_stream(core, conn);
@@ -712,7 +702,7 @@ bool sender_fan_out(struct core *core)
 void sender_on_writable(struct core *core, struct conn *conn)
 {
     conn->writable_armed = false;
-    if (conn->mode == CONN_BLOCKED && conn_is_open(conn)) {
+    if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
         conn->woken = true;
         conn->mode = CONN_PULLING;

@@ -23,16 +23,6 @@ struct encoders {
 
 /* ---- The encodings ---- */
 
-static __attribute__((noinline)) void encoders_make_head(struct encoders *encoders,
-                                                         uint32_t channel)
-{
-    const struct channel *known = channels_get(encoders->channels, channel);
-    struct json_tick_head *head = &encoders->heads[channel];
-    json_tick_head_init(head, (enum md_type)known->type, known->symbol, known->symbol_bytes,
-                        channel);
-    assert_always(head->text_bytes > 0);
-}
-
 static size_t encoders_put_gap(struct encoders *encoders, uint8_t *payload, const struct tick *tick)
 {
     int bytes = snprintf((char *)payload, encoders->payload_bytes_max,
@@ -43,23 +33,33 @@ static size_t encoders_put_gap(struct encoders *encoders, uint8_t *payload, cons
     return (size_t)bytes;
 }
 
+/* A GAP, or the first tick of a channel. */
+static __attribute__((noinline)) size_t
+encoders_encode_first(struct encoders *encoders, uint8_t *payload, const struct tick *tick)
+{
+    struct json_tick_head *head = &encoders->heads[tick->channel];
+    if (tick->update == NULL) {
+        return encoders_put_gap(encoders, payload, tick);
+    }
+    const struct channel *channel = channels_get(encoders->channels, tick->channel);
+    json_tick_head_init(head, (enum md_type)channel->type, channel->symbol, channel->symbol_bytes,
+                        tick->channel);
+    assert_always(head->text_bytes > 0);
+    return json_tick_encode(payload, encoders->payload_bytes_max, head, tick->update, tick->seq,
+                            tick->ts_pub_ns);
+}
+
 static size_t encoders_encode_json(struct encoders *encoders, uint8_t *frame,
                                    const struct tick *tick, const struct encoders_json *json)
 {
     const struct json_tick_head *head = &encoders->heads[tick->channel];
     uint8_t *payload = frame + WS_FRAME_FINISH_GAP;
-    size_t bytes;
     (void)json;
-    if (__builtin_expect(tick->update == NULL, 0)) {
-        bytes = encoders_put_gap(encoders, payload, tick);
-    } else {
-        if (__builtin_expect(head->text_bytes == 0, 0)) {
-            encoders_make_head(encoders, tick->channel);
-        }
-        bytes = json_tick_encode(payload, encoders->payload_bytes_max, head, tick->update,
-                                 tick->seq, tick->ts_pub_ns);
+    if (__builtin_expect(tick->update == NULL || head->text_bytes == 0, 0)) {
+        return encoders_encode_first(encoders, payload, tick);
     }
-    return bytes > 0 ? ws_frame_finish(frame, WS_TEXT, bytes) : 0;
+    return json_tick_encode(payload, encoders->payload_bytes_max, head, tick->update, tick->seq,
+                            tick->ts_pub_ns);
 }
 
 static size_t encoders_encode_sbe(struct encoders *encoders, uint8_t *frame,
@@ -69,17 +69,17 @@ static size_t encoders_encode_sbe(struct encoders *encoders, uint8_t *frame,
     if (tick->update == NULL) {
         return 0;
     }
-    size_t bytes = sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encoders->payload_bytes_max,
-                                   tick->channel, tick->update, tick->seq, tick->ts_pub_ns);
-    return bytes > 0 ? ws_frame_finish(frame, WS_BINARY, bytes) : 0;
+    return sbe_tick_encode(frame + WS_FRAME_FINISH_GAP, encoders->payload_bytes_max, tick->channel,
+                           tick->update, tick->seq, tick->ts_pub_ns);
 }
 
+/* The whole frame: its header says that it is compressed. */
 static size_t encoders_encode_deflate(struct encoders *encoders, uint8_t *frame,
                                       const struct tick *tick, const struct encoders_json *json)
 {
     size_t header_bytes = ws_frame_finished_header_bytes(json->frame);
     (void)tick;
-    assert_debug(header_bytes <= json->frame_bytes);
+    assert_always(header_bytes <= json->frame_bytes);
     return ws_deflate_frame(encoders->deflate, frame, encoders->frame_bytes_max, WS_TEXT,
                             json->frame + header_bytes, json->frame_bytes - header_bytes);
 }
@@ -89,12 +89,14 @@ const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX] = {
         {
             .name = "json",
             .subprotocol = "md.json.v1",
+            .opcode = WS_TEXT,
             .encode = encoders_encode_json,
         },
     [CORE_ENCODING_SBE] =
         {
             .name = "sbe",
             .subprotocol = "md.sbe.v1",
+            .opcode = WS_BINARY,
             .is_lazy = true,
             .encode = encoders_encode_sbe,
         },
@@ -102,6 +104,7 @@ const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX] = {
         {
             .name = "json-deflate",
             .subprotocol = "md.json.v1",
+            .opcode = WS_TEXT,
             .is_compressed = true,
             .is_lazy = true,
             .encode = encoders_encode_deflate,

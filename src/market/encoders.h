@@ -9,6 +9,7 @@
 #ifndef RINGCAST_SRC_ENCODERS_H
 #define RINGCAST_SRC_ENCODERS_H
 
+#include "codec/ws_frame.h"
 #include "ring/core/core.h"
 #include "src/market/channels.h"
 #include "src/market/sequencer.h"
@@ -25,10 +26,12 @@ struct encoders_json {
 struct encoders_row {
     const char *name;
     const char *subprotocol;
+    enum ws_opcode opcode;
     bool is_compressed; /* permessage-deflate; clients see the JSON frame that it was */
     bool is_lazy;       /* It is written only while there are clients for it. */
-    /* Writes the whole frame and returns its length, or 0: the tick does not fit or the encoding
-     * cannot bear it. json: NULL for JSON itself, which comes first. */
+    /* Writes the payload at frame + WS_FRAME_FINISH_GAP (when compressed: the whole frame) and
+     * returns its length, or 0: the tick does not fit or the encoding cannot bear it. json: NULL
+     * for JSON itself, which comes first. */
     size_t (*encode)(struct encoders *encoders, uint8_t *frame, const struct tick *tick,
                      const struct encoders_json *json);
 };

@@ -127,60 +127,71 @@ void encodings_publish(struct encodings *encodings)
 
 /* ---- Writing ---- */
 
-/* What a client of the encoding hashes. */
-static uint64_t encodings_hash(const struct encodings *encodings, uint32_t encoding,
-                               uint32_t channel, const uint8_t *frame, size_t frame_bytes)
-{
-    if (encoders_rows[encoding].is_compressed) {
-        return frame_log_hash(encodings->table[CORE_ENCODING_JSON].log, channel);
-    }
-    size_t header_bytes = ws_frame_finished_header_bytes(frame);
-    return running_hash_add(frame_log_hash(encodings->table[encoding].log, channel),
-                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
-}
-
-static inline void encodings_commit(struct encodings *encodings, uint32_t encoding,
-                                    const struct tick *tick, const uint8_t *frame,
+static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint64_t hash,
                                     uint32_t frame_bytes)
 {
-    struct frame_log *log = encodings->table[encoding].log;
     assert_debug(frame_log_next_seq(log, tick->channel) == tick->seq);
-    frame_log_set_hash(log, tick->channel,
-                       encodings_hash(encodings, encoding, tick->channel, frame, frame_bytes));
+    frame_log_set_hash(log, tick->channel, hash);
     frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
+}
+
+static inline uint64_t encodings_hash(const struct frame_log *log, uint32_t channel,
+                                      const uint8_t *frame, uint32_t frame_bytes)
+{
+    size_t header_bytes = ws_frame_finished_header_bytes(frame);
+    return running_hash_add(frame_log_hash(log, channel),
+                            running_hash_payload(frame + header_bytes, frame_bytes - header_bytes));
 }
 
 /* Of an encoding other than JSON. */
 static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
                                 const struct tick *tick, const struct encoders_json *json)
 {
+    const struct encoders_row *row = &encoders_rows[encoding];
     struct frame_log *log = encodings->table[encoding].log;
     uint8_t *frame = frame_log_reserve(log);
-    size_t frame_bytes = encoders_rows[encoding].encode(encodings->encoders, frame, tick, json);
-    if (frame_bytes == 0) {
+    size_t frame_bytes = row->encode(encodings->encoders, frame, tick, json);
+    if (frame_bytes > 0 && !row->is_compressed) {
+        frame_bytes = ws_frame_finish(frame, row->opcode, frame_bytes);
+    } else if (frame_bytes == 0) {
         frame_bytes = json->frame_bytes;
         memcpy(frame, json->frame, frame_bytes);
     }
     assert_always(frame_bytes <= encodings->options.log.frame_bytes_max);
     encodings->counts[encoding].frames++;
     encodings->counts[encoding].bytes += frame_bytes;
-    encodings_commit(encodings, encoding, tick, frame, (uint32_t)frame_bytes);
+    /* Clients hash what is compressed as the JSON that it was. */
+    uint64_t hash = row->is_compressed
+                        ? frame_log_hash(encodings_json_log(encodings), tick->channel)
+                        : encodings_hash(log, tick->channel, frame, (uint32_t)frame_bytes);
+    encodings_commit(log, tick, hash, (uint32_t)frame_bytes);
+}
+
+static __attribute__((noinline)) void encodings_write_others(struct encodings *encodings,
+                                                             const struct tick *tick,
+                                                             const struct encoders_json json)
+{
+    for (uint32_t left = encodings->written_mask; left != 0; left &= left - 1) {
+        encodings_write_one(encodings, (uint32_t)__builtin_ctz(left), tick, &json);
+    }
 }
 
 uint32_t encodings_write(struct encodings *encodings, const struct tick *tick)
 {
-    uint8_t *frame = frame_log_reserve(encodings->table[CORE_ENCODING_JSON].log);
-    size_t frame_bytes =
-        encoders_rows[CORE_ENCODING_JSON].encode(encodings->encoders, frame, tick, NULL);
-    if (frame_bytes == 0) {
+    const struct encoders_row *row = &encoders_rows[CORE_ENCODING_JSON];
+    struct frame_log *log = encodings_json_log(encodings);
+    uint8_t *frame = frame_log_reserve(log);
+    size_t payload_bytes = row->encode(encodings->encoders, frame, tick, NULL);
+    if (__builtin_expect(payload_bytes == 0, 0)) {
         return 0;
     }
-    encodings_commit(encodings, CORE_ENCODING_JSON, tick, frame, (uint32_t)frame_bytes);
-    struct encoders_json json = {.frame = frame, .frame_bytes = (uint32_t)frame_bytes};
-    for (uint32_t left = encodings->written_mask; left != 0; left &= left - 1) {
-        encodings_write_one(encodings, (uint32_t)__builtin_ctz(left), tick, &json);
+    uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, row->opcode, payload_bytes);
+    encodings_commit(log, tick, encodings_hash(log, tick->channel, frame, frame_bytes),
+                     frame_bytes);
+    if (encodings->written_mask != 0) {
+        encodings_write_others(encodings, tick, (struct encoders_json){frame, frame_bytes});
     }
-    return json.frame_bytes;
+    return frame_bytes;
 }
 
 /* ---- Beginning and ending ---- */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/base/check.h"
+#include "codec/base/list.h"
 #include "codec/base/units.h"
 #include "feeds/feed.h"
 #include "feeds/feed_clock.h"
@@ -64,11 +64,6 @@ struct feed_replay {
     uint64_t summary_ns;        /* when the last summary was given; 0: never */
 };
 
-static struct feed_replay *feed_replay_of(struct feed *feed)
-{
-    return (struct feed_replay *)(void *)((char *)feed - offsetof(struct feed_replay, feed));
-}
-
 /* Upper case, so that venue=demo and venue=DEMO are one. */
 static bool feed_replay_clean_suffix(char *suffix)
 {
@@ -118,7 +113,7 @@ static int feed_replay_parse(struct feed_replay *replay, const char *spec,
 
 static void feed_replay_close(struct feed *feed)
 {
-    struct feed_replay *replay = feed_replay_of(feed);
+    struct feed_replay *replay = container_of(feed, struct feed_replay, feed);
     replay_file_close(replay->file);
     free(replay);
 }
@@ -153,7 +148,6 @@ static int feed_replay_open(struct feed **feed_out, const char *spec, const stru
     if (replay == NULL) {
         return feed_fail(error_out, -ENOMEM, "replay: no memory");
     }
-    replay->feed.ops = &feed_replay;
     replay->feed.sink = sink;
     int error = feed_replay_parse(replay, spec, format, error_out);
     if (error == 0) {
@@ -332,7 +326,7 @@ static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
 
 static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 {
-    struct feed_replay *replay = feed_replay_of(feed);
+    struct feed_replay *replay = container_of(feed, struct feed_replay, feed);
     feed_replay_follow_clock(replay, now_ns);
     replay->is_waiting = false;
     uint64_t wake_ns = feed_replay_advance(replay, now_ns);

@@ -174,8 +174,6 @@ static const struct option_spec options_specs[] = {
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
 static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "whoever lists them has room");
 
-static const struct feed_ops *const options_feeds[] = {&feed_sim, &feed_replay};
-
 const struct option_spec *options_table(size_t *count_out)
 {
     *count_out = OPTIONS_SPEC_COUNT;
@@ -265,8 +263,8 @@ void options_print_help(FILE *out)
         fputc('\n', out);
     }
     fprintf(out, "\nFeeds (--feed NAME or --feed NAME:key=value,key=value):\n");
-    for (size_t i = 0; i < sizeof options_feeds / sizeof options_feeds[0]; i++) {
-        options_print_feed(out, options_feeds[i]);
+    for (size_t i = 0; feed_at(i) != NULL; i++) {
+        options_print_feed(out, feed_at(i));
     }
     fprintf(
         out,

@@ -26,8 +26,9 @@
 #define FEED_REPLAY_LINE_COST_BYTES 64 /* what an empty line counts for */
 /* A looping file whose items all have one time shall not be poured out without end. */
 #define FEED_REPLAY_PASS_NS_MIN NS_PER_MS
-#define FEED_REPLAY_WAIT_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
-#define FEED_REPLAY_OFFSET_NS_MAX 4e18    /* 126 years: still fits when added to the wall clock. */
+#define FEED_REPLAY_STREAM_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
+#define FEED_REPLAY_DISK_NS NS_PER_MS
+#define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
 
 enum feed_replay_state {
     FEED_REPLAY_READING, /* The next line is to be read. */
@@ -47,7 +48,7 @@ struct feed_replay {
 
     struct replay_file *file;
     enum feed_replay_state state;
-    bool is_waiting; /* for a stream to be readable */
+    bool is_waiting; /* for a stream to be readable, or for the disk */
 
     /* Pace. */
     struct feed_clock clock;
@@ -302,7 +303,8 @@ static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
             enum replay_file_status status = feed_replay_read(replay, now_ns);
             if (status == REPLAY_FILE_WAIT) {
                 replay->is_waiting = true;
-                return now_ns + FEED_REPLAY_WAIT_NS;
+                return now_ns + (replay_file_stream(replay->file) >= 0 ? FEED_REPLAY_STREAM_NS
+                                                                       : FEED_REPLAY_DISK_NS);
             }
             size_t cost = FEED_REPLAY_LINE_COST_BYTES + replay_file_line_bytes(replay->file);
             if (status == REPLAY_FILE_AGAIN || cost >= bytes_left) {

@@ -32,10 +32,10 @@ const rooms = [_]Room{
     .{ .name = "ring/fan", .sees = ring_sees },
     .{ .name = "ring/core", .sees = ring_sees },
 
-    .{ .name = "feeds", .sees = feeds_see },
-    .{ .name = "feeds/sim", .sees = feeds_see },
-    .{ .name = "feeds/replay", .sees = feeds_see },
-    .{ .name = "feeds/venue", .sees = feeds_see },
+    .{ .name = "feeds", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "feeds/sim", .sees = &.{ "codec/base", "codec", "feeds" } },
+    .{ .name = "feeds/venue", .sees = &.{ "codec/base", "codec", "feeds" } },
+    .{ .name = "feeds/replay", .sees = &.{ "codec/base", "codec", "feeds", "feeds/venue" } },
 
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
@@ -52,7 +52,6 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
 const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
@@ -88,6 +87,7 @@ const tests_with_session_double = [_][]const u8{
 };
 const threaded_tests = [_][]const u8{
     "channels",
+    "feed_queue",
     "frame_log",
     "log",
     "metrics",

@@ -51,9 +51,9 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->options = *options;
     sessions->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
-    sessions->pattern_conns = calloc(sessions->slab_count, sizeof *sessions->pattern_conns);
+    sessions->watchers = calloc(sessions->slab_count, sizeof *sessions->watchers);
     sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
-    if (sessions->slab == NULL || sessions->pattern_conns == NULL || sessions->jobs == NULL ||
+    if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
         recoder_create(&sessions->recoder, options->channels) < 0 ||
         session_books_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
@@ -85,7 +85,7 @@ void sessions_destroy(struct sessions *sessions)
     }
     free(sessions->slab);
     free(sessions->clients);
-    free(sessions->pattern_conns);
+    free(sessions->watchers);
     free(sessions->jobs);
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);

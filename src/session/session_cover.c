@@ -5,8 +5,8 @@
 
 /* ---- Channels that a pattern covers ---- */
 
-static const struct session_pattern *session_cover_first(struct session_call *call,
-                                                         const struct channel *channel)
+const struct session_pattern *session_cover_first(struct session_call *call,
+                                                  const struct channel *channel)
 {
     session_call_spend(call, session_patterns_count(call->session) / SESSION_PATTERNS_PER_UNIT);
     return session_patterns_find_cover(call->session, channel);
@@ -18,6 +18,25 @@ int session_cover_subscribe(struct core *core, uint32_t conn, uint32_t channel,
     int result = core_subscribe(core, conn, channel, pattern->type,
                                 (enum lag_policy)pattern->policy, snapshot, SESSION_BY_PATTERN);
     if (result == 0 && pattern->max_lag_ms != 0) {
+        core_set_max_lag(core, conn, channel, pattern->max_lag_ms);
+    }
+    return result;
+}
+
+int session_cover_subscribe_new(struct core *core, uint32_t conn, uint32_t channel,
+                                const struct session_pattern *pattern)
+{
+    if (core_next_seq(core, conn, channel) == 1) {
+        return session_cover_subscribe(core, conn, channel, pattern, false);
+    }
+    struct core_resume resume = {.channel = channel,
+                                 .group = pattern->type,
+                                 .policy = (enum lag_policy)pattern->policy,
+                                 .tag = SESSION_BY_PATTERN,
+                                 .is_same_epoch = true,
+                                 .seq = 0};
+    int result = core_resume(core, conn, &resume);
+    if (result >= 0 && pattern->max_lag_ms != 0) {
         core_set_max_lag(core, conn, channel, pattern->max_lag_ms);
     }
     return result;
@@ -111,18 +130,12 @@ void session_cover_release_channel(struct session_call *call, uint32_t i)
     }
 }
 
-/* Out of the list, and into call->at.pattern. */
 void session_cover_take(struct session_call *call, uint32_t place)
 {
-    struct session *session = call->session;
-    struct session_patterns *patterns = session->patterns;
-    call->at.pattern = patterns->entries[place];
-    patterns->count--;
-    memmove(&patterns->entries[place], &patterns->entries[place + 1],
-            (patterns->count - place) * sizeof patterns->entries[0]);
-    if (patterns->count == 0) {
-        session_patterns_free(call->sessions, session);
-    }
+    assert_always(place < session_patterns_count(call->session));
+    call->at.pattern = call->session->patterns->entries[place];
+    session_patterns_remove(call->session, place);
+    session_patterns_trim(call->sessions, call->session);
 }
 
 static bool session_cover_release_one(struct session_call *call, uint32_t i,

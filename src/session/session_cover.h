@@ -8,6 +8,12 @@
 
 int session_cover_subscribe(struct core *core, uint32_t conn, uint32_t channel,
                             const struct session_pattern *pattern, bool snapshot);
+/* The same of a channel that appeared while the client was held: from its first frame on. */
+int session_cover_subscribe_new(struct core *core, uint32_t conn, uint32_t channel,
+                                const struct session_pattern *pattern);
+/* The pattern that a channel has its policy from, or NULL; what the search costs is charged. */
+const struct session_pattern *session_cover_first(struct session_call *call,
+                                                  const struct channel *channel);
 /* Subscribes what call->at.pattern covers; at.covered is how many channels that are, or -ENOSPC. */
 bool session_cover_apply(struct session_call *call);
 /* Counts the channels that have come since it was counted. */

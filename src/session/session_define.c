@@ -1,10 +1,11 @@
 #include "src/session/session_define.h"
 
+#include <string.h>
+
 #include "src/session/session_answer.h"
 #include "src/session/session_client.h"
 
 #define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
-#define SESSION_DEFINITION_UNITS 6     /* of one channel */
 
 bool session_define_is_needed(const struct session_call *call)
 {
@@ -19,10 +20,17 @@ void session_define_begin(struct sessions *sessions)
 }
 
 /* Nothing is sent when there is none. */
+size_t session_define_bytes(const struct sessions *sessions)
+{
+    const struct reply *reply = &sessions->definitions;
+    bool is_empty = reply->failed || reply->text[reply->bytes - 1] == '[';
+    return is_empty ? 0 : reply->bytes + strlen("]}}");
+}
+
 void session_define_send(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->definitions;
-    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
+    if (session_define_bytes(sessions) > 0) {
         reply_text(reply, "]}");
         reply_end(reply);
         if (core_has_room(core, conn, reply->bytes)) {
@@ -95,23 +103,4 @@ bool session_define_names(struct session_call *call)
     }
     session_define_send(call->sessions, call->core, call->conn);
     return true;
-}
-
-void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i)
-{
-    session_define_begin(sessions);
-    session_define_add(sessions, i);
-    session_define_send(sessions, core, conn);
-}
-
-void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
-{
-    uint32_t group = channels_get(sessions->options.channels, i)->group;
-    /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
-    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, group); place-- > 0;) {
-        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, group)) {
-            uint32_t conn = core_group_conn(core, CORE_ENCODING_SBE, group, place);
-            session_define_one(sessions, core, conn, i);
-        }
-    }
 }

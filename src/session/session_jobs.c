@@ -13,6 +13,7 @@
 #include "src/session/session_status.h"
 #include "src/session/session_subscribe.h"
 #include "src/session/session_unsubscribe.h"
+#include "src/session/session_watch.h"
 
 /* A request that goes on, and the answer as far as it is written. While it does, sessions->reply
  * and the others are these; in between they are kept here. */
@@ -120,7 +121,9 @@ static void session_jobs_begin(struct session_call *call, struct request *reques
         session_jobs_swap_replies(sessions, job);
     }
     sessions->jobs[call->conn] = job;
-    core_hold(call->core, call->conn);
+    if (!session_patterns_are_behind(sessions, call->session)) { /* Otherwise it is held already. */
+        core_hold(call->core, call->conn);
+    }
 }
 
 void session_jobs_drop(struct sessions *sessions, uint32_t conn)
@@ -162,8 +165,14 @@ void session_jobs_answer(struct session_call *call, struct request *request)
 bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     struct sessions *sessions = context;
+    if (session_patterns_are_behind(sessions, session_of(sessions, conn)) &&
+        !session_watch_go_on(sessions, core, conn)) {
+        return false;
+    }
     struct session_job *job = sessions->jobs[conn];
-    assert_always(job != NULL);
+    if (job == NULL) {
+        return true;
+    }
     if (!job->is_started && sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
         core_spend(core, 1);
         return false;

@@ -57,25 +57,54 @@ bool session_patterns_have(const struct session *session, const struct session_n
                : session_patterns_find(session, name) < session_patterns_count(session);
 }
 
-int session_patterns_add(struct sessions *sessions, uint32_t conn, const struct session_name *name,
-                         enum lag_policy policy)
+/* ---- Clients that need to know of new channels ---- */
+
+static void session_patterns_swap(struct sessions *sessions, uint32_t place, uint32_t other)
+{
+    uint32_t *watchers = sessions->watchers;
+    assert_always(place < sessions->watcher_count);
+    assert_always(other < sessions->watcher_count);
+    uint32_t kept = watchers[place];
+    watchers[place] = watchers[other];
+    watchers[other] = kept;
+    session_of(sessions, watchers[place])->patterns->place = place;
+    session_of(sessions, watchers[other])->patterns->place = other;
+}
+
+bool session_patterns_are_behind(const struct sessions *sessions, const struct session *session)
+{
+    return session->patterns != NULL && session->patterns->place >= sessions->current_count;
+}
+
+void session_patterns_fall_behind(struct sessions *sessions, struct session *session)
+{
+    assert_always(!session_patterns_are_behind(sessions, session));
+    session_patterns_swap(sessions, session->patterns->place, --sessions->current_count);
+    assert_debug(session_patterns_are_behind(sessions, session));
+}
+
+void session_patterns_catch_up(struct sessions *sessions, struct session *session)
+{
+    assert_always(session_patterns_are_behind(sessions, session));
+    session_patterns_swap(sessions, session->patterns->place, sessions->current_count++);
+    assert_debug(!session_patterns_are_behind(sessions, session));
+}
+
+int session_patterns_watch(struct sessions *sessions, uint32_t conn)
 {
     struct session *session = session_of(sessions, conn);
-    uint32_t count = session_patterns_count(session);
-    struct session_patterns *grown =
-        realloc(session->patterns,
-                sizeof *session->patterns + (count + 1) * sizeof(struct session_pattern));
-    if (grown == NULL) {
+    if (session->patterns != NULL) {
+        return 0;
+    }
+    session->patterns = calloc(1, sizeof *session->patterns);
+    if (session->patterns == NULL) {
         return -ENOMEM;
     }
-    if (session->patterns == NULL) {
-        grown->place = sessions->pattern_conn_count;
-        sessions->pattern_conns[sessions->pattern_conn_count++] = conn;
-    }
-    session->patterns = grown;
-    grown->count = count + 1;
-    session_patterns_set(&grown->entries[count], name);
-    grown->entries[count].policy = (uint8_t)policy;
+    assert_always(sessions->watcher_count < sessions->slab_count);
+    session->patterns->seen_count = channels_count(sessions->options.channels);
+    session->patterns->place = sessions->watcher_count;
+    sessions->watchers[sessions->watcher_count++] = conn;
+    session_patterns_catch_up(sessions, session);
     return 0;
 }
 
@@ -84,9 +113,51 @@ void session_patterns_free(struct sessions *sessions, struct session *session)
     if (session->patterns == NULL) {
         return;
     }
-    uint32_t moved = sessions->pattern_conns[--sessions->pattern_conn_count];
-    sessions->pattern_conns[session->patterns->place] = moved;
-    session_of(sessions, moved)->patterns->place = session->patterns->place;
+    if (!session_patterns_are_behind(sessions, session)) {
+        session_patterns_fall_behind(sessions, session);
+    }
+    session_patterns_swap(sessions, session->patterns->place, sessions->watcher_count - 1);
+    sessions->watcher_count--;
     free(session->patterns);
     session->patterns = NULL;
+}
+
+/* ---- The list ---- */
+
+int session_patterns_add(struct sessions *sessions, uint32_t conn, const struct session_name *name,
+                         enum lag_policy policy)
+{
+    struct session *session = session_of(sessions, conn);
+    if (session_patterns_watch(sessions, conn) < 0) {
+        return -ENOMEM;
+    }
+    uint32_t count = session->patterns->count;
+    struct session_patterns *grown =
+        realloc(session->patterns, sizeof *grown + (count + 1) * sizeof grown->entries[0]);
+    if (grown == NULL) {
+        session_patterns_trim(sessions, session);
+        return -ENOMEM;
+    }
+    assert_always(count < SESSION_PATTERNS_MAX);
+    session->patterns = grown;
+    grown->count = count + 1;
+    session_patterns_set(&grown->entries[count], name);
+    grown->entries[count].policy = (uint8_t)policy;
+    return 0;
+}
+
+void session_patterns_remove(struct session *session, uint32_t place)
+{
+    struct session_patterns *patterns = session->patterns;
+    assert_always(place < session_patterns_count(session));
+    patterns->count--;
+    memmove(&patterns->entries[place], &patterns->entries[place + 1],
+            (patterns->count - place) * sizeof patterns->entries[0]);
+}
+
+void session_patterns_trim(struct sessions *sessions, struct session *session)
+{
+    if (session_patterns_count(session) == 0 && session->star_types == 0) {
+        session_patterns_free(sessions, session);
+    }
 }

@@ -1,8 +1,10 @@
 /*
- * session_patterns: the patterns that one client subscribes to, but for "*", which is a
- * subscription of a whole group in the core.
+ * session_patterns: the patterns that a client subscribes to, and which clients need to know of new
+ * channels: those that have patterns, and those that get SBE and subscribe to a whole type.
  *
- * Memory   One block per client that has some. Whatever adds or removes one may move it.
+ * "*" is no pattern here: it is a subscription of a whole group in the core.
+ *
+ * Memory   One block for each such client. Whatever adds or removes a pattern may move it.
  */
 #ifndef RINGCAST_SRC_SESSION_PATTERNS_H
 #define RINGCAST_SRC_SESSION_PATTERNS_H
@@ -24,7 +26,8 @@ struct session_pattern {
 
 /* The first that covers a channel gives it its policy. */
 struct session_patterns {
-    uint32_t place; /* in sessions->pattern_conns */
+    uint32_t place;      /* in sessions->watchers */
+    uint32_t seen_count; /* channels below it are defined, and subscribed where a pattern covers */
     uint32_t count;
     struct session_pattern entries[]; /* in the order they came */
 };
@@ -57,6 +60,17 @@ const struct session_pattern *session_patterns_find_cover(const struct session *
 
 int session_patterns_add(struct sessions *sessions, uint32_t conn, const struct session_name *name,
                          enum lag_policy policy);
+void session_patterns_remove(struct session *session, uint32_t place);
+
+/* The client needs to know of channels from now on. 0, or -ENOMEM. */
+int session_patterns_watch(struct sessions *sessions, uint32_t conn);
+/* When it has neither patterns nor a whole type, it does not any more. */
+void session_patterns_trim(struct sessions *sessions, struct session *session);
 void session_patterns_free(struct sessions *sessions, struct session *session);
+
+/* Whether there are channels that the client has not been told of. */
+bool session_patterns_are_behind(const struct sessions *sessions, const struct session *session);
+void session_patterns_fall_behind(struct sessions *sessions, struct session *session);
+void session_patterns_catch_up(struct sessions *sessions, struct session *session);
 
 #endif

@@ -35,7 +35,7 @@ enum session_tag {
 /* One client. Exact subscriptions are kept by the core alone. */
 struct session {
     uint64_t number;                   /* from 1; 0: not open */
-    struct session_patterns *patterns; /* NULL: none */
+    struct session_patterns *patterns; /* NULL: it needs to know of no new channel */
     uint32_t exact_count;
     uint32_t heartbeat_turn;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
@@ -52,8 +52,11 @@ struct sessions {
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
     uint64_t newest_number;
-    uint32_t *pattern_conns; /* session_patterns: connections that have some, in no order */
-    uint32_t pattern_conn_count;
+    /* session_patterns: connections that need to know of new channels. The first current_count of
+     * them know of all. */
+    uint32_t *watchers;
+    uint32_t watcher_count;
+    uint32_t current_count;
     struct ws_inflate *inflate; /* NULL: no compression */
     struct recoder *recoder;
     struct session_books *books;

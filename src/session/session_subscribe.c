@@ -128,10 +128,16 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
         return;
     }
     session_call_spend(call, SESSION_ENTRY_UNITS);
+    if (is_new && session_define_is_needed(call) &&
+        session_patterns_watch(call->sessions, call->conn) < 0) {
+        session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
+        return;
+    }
     if (is_new || call->request->has_on_lag) {
         session_call_spend(call, is_new ? channels_count(call->sessions->options.channels) / 4 : 0);
         if (core_subscribe_group(call->core, call->conn, name->type, policy,
                                  call->request->snapshot) < 0) {
+            session_patterns_trim(call->sessions, session);
             session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
                                   "the server has no room for it");
             return;

@@ -19,6 +19,7 @@ bool session_unsubscribe_star(struct session_call *call, enum md_type type)
         return false;
     }
     session->star_types &= (uint8_t) ~(1u << type);
+    session_patterns_trim(call->sessions, session);
     core_unsubscribe_group(call->core, call->conn, type);
     return true;
 }
@@ -93,9 +94,7 @@ static void session_unsubscribe_patterns(struct session_call *call, uint32_t typ
         session_unsubscribe_accept(call, &name);
     }
     patterns->count = kept;
-    if (kept == 0) {
-        session_patterns_free(call->sessions, session);
-    }
+    session_patterns_trim(call->sessions, session);
 }
 
 static uint32_t session_unsubscribe_types(const struct session_call *call)

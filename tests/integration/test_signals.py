@@ -184,9 +184,13 @@ class Start(unittest.TestCase):
 
         def asks(pid):
             name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-            return name == "ringcast" and any(
-                os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
-                for fd in os.listdir(f"/proc/{pid}/fd")) and is_waiting(pid)
+            try:
+                return name == "ringcast" and any(
+                    os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+                    for fd in os.listdir(f"/proc/{pid}/fd")) and is_waiting(pid)
+            except FileNotFoundError:  # It has just closed one of them.
+                return False
+
         for arguments in (("--host", "a.name.invalid", "--port", "0", "--admin-port", "0"),
                           (*PORTS, "--admin-host", "a.name.invalid")):
             self.waits_and_ends(*arguments, *FEED, prefix=prefix, until=asks)

@@ -606,6 +606,19 @@ static void sim_engine_close(struct engine *engine)
     free(engine->recv_buffers);
 }
 
+static int sim_enable(struct engine *engine)
+{
+    (void)engine;
+    return 0;
+}
+
+static const struct engine_ops sim_engine_ops = {
+    .enable = sim_enable,
+    .enter = sim_enter,
+    .wake = engine_wake_by_message,
+    .close = sim_engine_close,
+};
+
 int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out)
 {
     (void)error_out;
@@ -618,7 +631,7 @@ int sim_engine_open(struct engine *engine, const struct engine_options *options,
     kernel->sq_mask = options->sq_entries - 1;
     kernel->sqes = calloc(options->sq_entries, sizeof *kernel->sqes);
     kernel->cqes = calloc(kernel->cq_entries, sizeof *kernel->cqes);
-    *engine = (struct engine){.enter = sim_enter, .close = sim_engine_close};
+    *engine = (struct engine){.ops = &sim_engine_ops};
     engine->ring.sq = (struct io_uring_sq){
         .khead = &kernel->sq_head,
         .kflags = &kernel->sq_flags,
@@ -648,10 +661,7 @@ int sim_engine_open(struct engine *engine, const struct engine_options *options,
     engine->recv_buffer_bytes = options->recv_buffer_bytes;
     assert_always(engine->recv_ring != NULL && engine->recv_buffers != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        io_uring_buf_ring_add(
-            engine->recv_ring, engine->recv_buffers + (size_t)i * options->recv_buffer_bytes,
-            options->recv_buffer_bytes, (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+        engine_offer_buffer(engine, i);
     }
-    io_uring_buf_ring_advance(engine->recv_ring, (int)count);
     return 0;
 }

@@ -70,15 +70,6 @@ static inline uint32_t conn_queue_peek(const struct conn_queue *queue, uint32_t 
     return queue->conns[at < queue->capacity ? at : at - queue->capacity];
 }
 
-/* Completions that were taken out of the queue, to be dealt with later: in the order of their
- * arrival, from first on. */
-struct core_late {
-    struct io_uring_cqe *cqes;
-    uint32_t capacity;
-    uint32_t first;
-    uint32_t count; /* those before first included */
-};
-
 /* A stretch of the log that the kernel was given without a copy; by its hold's number. */
 struct core_loan {
     uint32_t conn;
@@ -150,7 +141,6 @@ struct core {
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;
-    struct core_late late;
     struct core_watch watch;
     uint64_t group_seqs_bytes;
 
@@ -235,13 +225,6 @@ static inline uint64_t core_own_index(const struct core_stream *stream, uint64_t
 void core_log(struct core *core, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_reap(struct core *core);
-/* Takes all completions out of the queue and keeps them for core_reap, which makes room for those
- * that found it full. */
-void core_put_off(struct core *core);
-static inline bool core_has_overflown(const struct core *core)
-{
-    return (*core->engine.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0;
-}
 void core_enter(struct core *core, uint64_t wait_ns);
 /* Enters until the kernel has taken all that is queued. */
 void core_flush(struct core *core);

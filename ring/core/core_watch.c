@@ -1,7 +1,5 @@
 #include "ring/core/core_watch.h"
 
-#include <poll.h>
-
 #include "codec/base/check.h"
 #include "ring/core/core_state.h"
 
@@ -38,8 +36,8 @@ void core_watch_arm(struct core_watch *watch, uint32_t number, int fd)
     row->generation++;
     row->is_armed = true;
     row->is_readable = false;
-    io_uring_prep_poll_add(sqe, fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, core_watch_tag(watch, number));
+    engine_prepare_readable(sqe, fd);
+    sqe->user_data = core_watch_tag(watch, number);
 }
 
 void core_watch_disarm(struct core_watch *watch, uint32_t number)
@@ -48,9 +46,8 @@ void core_watch_disarm(struct core_watch *watch, uint32_t number)
     struct core_watch_row *row = &watch->rows[number];
     struct io_uring_sqe *sqe = row->is_armed ? engine_sqe(watch->engine) : NULL;
     if (sqe != NULL) {
-        io_uring_prep_cancel64(sqe, core_watch_tag(watch, number), 0);
-        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-        io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, 0, 0));
+        engine_prepare_cancel(sqe, core_watch_tag(watch, number));
+        sqe->user_data = core_tag(OP_CANCEL, 0, 0);
     }
     assert_always(watch->armed_count >= row->is_armed);
     watch->armed_count -= row->is_armed;

@@ -1,6 +1,5 @@
 /* The fan-out of new frames, and the batches of sends that carry everything out. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -9,11 +8,6 @@
 #include "ring/fan/replayer.h"
 
 #define SENDER_PREFETCH 8 /* conns ahead */
-#define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
-
-/* Newer than the headers of Debian 12. */
-#define SENDER_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
-#define SENDER_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
 
 #define SENDER_HOLD_BITS 12 /* of a loan's number; above them, its stream's */
 #define SENDER_HOLD_MASK ((1u << SENDER_HOLD_BITS) - 1)
@@ -182,18 +176,12 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
 /* Completions of a batch are looked for in the queue, which they should not overflow: they are
  * mostly the first that a submit posts, and half of the queue is free for them. What overflows it
  * nevertheless costs time, and is found (sender_collect). */
-static inline bool sender_lacks_room(const struct core *core)
-{
-    const struct io_uring *ring = &core->engine.ring;
-    return io_uring_cq_ready(ring) > ring->cq.ring_entries / 2 || core_has_overflown(core);
-}
-
 static __attribute__((noinline)) void sender_make_room(struct core *core)
 {
     do {
         core_reap(core);
         core_enter(core, 0);
-    } while (sender_lacks_room(core));
+    } while (engine_lacks_room(&core->engine));
 }
 
 bool sender_begin(struct core *core, uint32_t batch_limit)
@@ -205,7 +193,7 @@ bool sender_begin(struct core *core, uint32_t batch_limit)
         sender_submit(core);
         core_reap(core);
     }
-    if (batch->send_count == 0 && sender_lacks_room(core)) {
+    if (batch->send_count == 0 && engine_lacks_room(&core->engine)) {
         sender_make_room(core);
     }
     return is_full;
@@ -323,7 +311,7 @@ void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
         return;
     }
     struct conn *conn = core_conn(core, loan->conn);
-    bool was_copied = ((uint32_t)cqe->res & SENDER_USAGE_COPIED) != 0;
+    bool was_copied = engine_loan_was_copied(cqe);
     counter_add(was_copied ? &core->counters->lent_bytes_copied : &core->counters->lent_bytes,
                 loan->bytes);
     if (was_copied && conn->generation == loan->generation) {
@@ -355,23 +343,21 @@ void sender_queue_slot(struct core *core, struct send *send)
         uint32_t encoding = send->is_of_json ? CORE_ENCODING_JSON : conn->encoding;
         uint32_t loan = encoding << SENDER_HOLD_BITS | hold;
         send->is_lent = true;
-        io_uring_prep_send_zc(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS,
-                              SENDER_REPORT_USAGE);
-        io_uring_sqe_set_data64(sqe, core_tag(OP_LEND, batch->number, slot << 16 | loan));
+        engine_prepare_loan(sqe, conn->fd, iov->iov_base, iov->iov_len);
+        sqe->user_data = core_tag(OP_LEND, batch->number, slot << 16 | loan);
         batch->iov_count++;
         return;
     }
     if (send->iov_count == 1) {
-        io_uring_prep_send(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS);
+        engine_prepare_send(sqe, conn->fd, iov->iov_base, iov->iov_len);
     } else if (send->total_bytes <= SENDER_JOINED_BYTES_MAX) {
         sender_join(batch->joined[slot], iov, send->iov_count);
-        io_uring_prep_send(sqe, conn->fd, batch->joined[slot], send->total_bytes, SENDER_FLAGS);
+        engine_prepare_send(sqe, conn->fd, batch->joined[slot], send->total_bytes);
     } else {
         send->message = (struct msghdr){.msg_iov = iov, .msg_iovlen = send->iov_count};
-        io_uring_prep_sendmsg(sqe, conn->fd, &send->message, SENDER_FLAGS);
+        engine_prepare_sendmsg(sqe, conn->fd, &send->message);
     }
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, core_tag(OP_SEND, batch->number, slot));
+    sqe->user_data = core_tag(OP_SEND, batch->number, slot);
     batch->iov_count += send->iov_count;
 }
 
@@ -467,9 +453,8 @@ static void sender_wait_writable(struct core *core, struct conn *conn, bool prog
     counter_add(&core->counters->conns_blocked, 1);
     if (!conn->writable_armed) {
         struct io_uring_sqe *sqe = core_sqe(core);
-        io_uring_prep_poll_add(sqe, conn->fd, POLLOUT);
-        io_uring_sqe_set_data64(sqe,
-                                core_tag(OP_WRITABLE, conn->generation, conn_index(core, conn)));
+        engine_prepare_writable(sqe, conn->fd);
+        sqe->user_data = core_tag(OP_WRITABLE, conn->generation, conn_index(core, conn));
         conn->writable_armed = true;
     }
 }
@@ -524,10 +509,9 @@ static void sender_finish(struct core *core, const struct send *send)
 static void sender_read_results(struct core *core)
 {
     struct send_batch *batch = core->batch;
-    struct io_uring_cqe *cqe;
-    uint32_t head;
-    io_uring_for_each_cqe(&core->engine.ring, head, cqe)
-    {
+    uint32_t count = engine_completion_count(&core->engine);
+    for (uint32_t number = 0; number < count; number++) {
+        const struct io_uring_cqe *cqe = engine_completion(&core->engine, number);
         uint32_t op = (uint32_t)(cqe->user_data >> 56);
         uint32_t slot = (uint32_t)cqe->user_data;
         if ((op != OP_SEND && op != OP_LEND) || (cqe->flags & IORING_CQE_F_NOTIF) != 0 ||
@@ -552,8 +536,8 @@ static void sender_read_results(struct core *core)
 static void sender_collect(struct core *core)
 {
     sender_read_results(core);
-    while (__builtin_expect(core_has_overflown(core), 0)) {
-        core_put_off(core);
+    while (__builtin_expect(engine_has_overflown(&core->engine), 0)) {
+        engine_put_off(&core->engine);
         core_enter(core, 0);
         sender_read_results(core);
     }

@@ -5,6 +5,7 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/cpu.h"
+#include "ring/io/engine_uring.h"
 #include "src/base/log.h"
 
 #define PUBLISHER_WAIT_NS_MAX (100 * NS_PER_MS)      /* how soon publisher_stop is seen */
@@ -25,10 +26,10 @@ int publisher_wait_open(struct publisher_wait *wait)
         log_post(0, LOG_LEVEL_ERROR, text);
         return error;
     }
-    error = engine_uring_enable(&wait->engine);
+    error = engine_enable(&wait->engine);
     if (error < 0) {
         log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
-        wait->engine.close(&wait->engine);
+        engine_close(&wait->engine);
         return error;
     }
     core_watch_init(&wait->watch, &wait->engine);
@@ -39,20 +40,18 @@ int publisher_wait_open(struct publisher_wait *wait)
 void publisher_wait_close(struct publisher_wait *wait)
 {
     if (wait->is_open) {
-        wait->engine.close(&wait->engine);
+        engine_close(&wait->engine);
     }
     wait->is_open = false;
 }
 
 static void publisher_wait_enter(struct publisher_wait *wait, uint64_t timeout_ns)
 {
-    struct io_uring *ring = &wait->engine.ring;
-    struct io_uring_cqe *cqe;
-    wait->engine.enter(&wait->engine, timeout_ns);
-    while (io_uring_peek_cqe(ring, &cqe) == 0) {
+    struct io_uring_cqe cqe;
+    engine_enter(&wait->engine, timeout_ns);
+    while (engine_reap(&wait->engine, &cqe)) {
         /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
-        core_watch_on_completion(&wait->watch, cqe->user_data, cqe->res);
-        io_uring_cqe_seen(ring, cqe);
+        core_watch_on_completion(&wait->watch, cqe.user_data, cqe.res);
     }
 }
 

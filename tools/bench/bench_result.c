@@ -16,7 +16,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "ring/io/engine.h"
+#include "ring/io/engine_uring.h"
 
 #define POLL_NS (5 * NS_PER_MS)
 #define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window so long before it begins. */

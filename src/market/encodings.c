@@ -106,6 +106,11 @@ struct frame_log *encodings_json_log(const struct encodings *encodings)
     return encodings->table[CORE_ENCODING_JSON].log;
 }
 
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel)
+{
+    encoders_forget_channel(encodings->encoders, channel);
+}
+
 size_t encodings_payload_bytes_max(const struct encodings *encodings)
 {
     return encoders_payload_bytes_max(encodings->encoders);

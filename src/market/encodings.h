@@ -50,6 +50,9 @@ uint32_t encodings_write(struct encodings *encodings, const struct tick *tick);
 /* The longest payload of a frame in any encoding. */
 size_t encodings_payload_bytes_max(const struct encodings *encodings);
 
+/* The channel's number is to have another name. */
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel);
+
 /* How many an encoding has had so far. */
 struct encodings_count {
     uint64_t frames;

@@ -30,10 +30,17 @@ static bool session_is_same_epoch(const struct session_call *call)
     return strcmp(call->request->epoch, call->sessions->options.epoch) == 0;
 }
 
+/* The seq is of a time when the number had another name. */
+static bool session_is_before_name(const struct channel *channel, uint64_t seq)
+{
+    return seq + 1 < channel->first_seq;
+}
+
 /* core_resume, or the entry is refused (-1): an exact subscription of its own. */
 static int session_resume_channel(struct session_call *call, const struct session_name *name,
                                   uint32_t channel, uint64_t seq)
 {
+    const struct channel *known = channels_get(call->sessions->options.channels, channel);
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag < 0 || (tag & SESSION_EXACT) == 0;
     if (session_is_forbidden(call, name) || session_refuses_policy(call, name) ||
@@ -43,10 +50,10 @@ static int session_resume_channel(struct session_call *call, const struct sessio
     enum lag_policy policy = session_policy(call, name);
     struct core_resume resume = {
         .channel = channel,
-        .group = channels_get(call->sessions->options.channels, channel)->group,
+        .group = known->group,
         .policy = policy,
         .tag = session_exact_tag(policy),
-        .is_same_epoch = session_is_same_epoch(call),
+        .is_same_epoch = session_is_same_epoch(call) && !session_is_before_name(known, seq),
         .seq = seq,
     };
     int result = core_resume(call->core, call->conn, &resume);
@@ -56,7 +63,9 @@ static int session_resume_channel(struct session_call *call, const struct sessio
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
     } else {
         core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
-        call->session->exact_count += is_new;
+        if (is_new) {
+            session_count_exact(call, channel, 1);
+        }
     }
     return result < 0 ? -1 : result;
 }
@@ -74,8 +83,9 @@ static void session_put_resumed(struct session_call *call, struct reply *reply,
         reply_text(reply, ",\"from\":");
         reply_u64(reply, session_is_same_epoch(call) ? seq + 1 : 1);
     } else {
-        reply_text(reply,
-                   session_is_same_epoch(call) ? ",\"gap\":\"overrun\"" : ",\"gap\":\"restart\"");
+        const struct channel *known = channels_get(call->sessions->options.channels, channel);
+        bool is_restart = !session_is_same_epoch(call) || session_is_before_name(known, seq);
+        reply_text(reply, is_restart ? ",\"gap\":\"restart\"" : ",\"gap\":\"overrun\"");
     }
     reply_text(reply, "}");
 }
@@ -102,16 +112,10 @@ static void session_refuse_cursor(struct session_call *call, uint32_t channel,
                 code == PROTOCOL_UNKNOWN_SYMBOL ? "true" : "false");
 }
 
-static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
+/* Of a channel that is held, and has the name that the client knows it by. */
+static void session_resume_held(struct session_call *call, uint32_t channel, uint64_t seq)
 {
     struct sessions *sessions = call->sessions;
-    uint32_t channel = cursor.channel;
-    uint64_t seq = cursor.seq;
-    session_spend(call, SESSION_RESUME_UNITS);
-    if (channel >= channels_count(sessions->options.channels)) {
-        session_refuse_cursor(call, channel, PROTOCOL_UNKNOWN_SYMBOL, "unknown channel");
-        return;
-    }
     struct session_name name =
         session_channel_name(channels_get(sessions->options.channels, channel));
     if (!session_may_see(call, &name)) {
@@ -125,10 +129,36 @@ static void session_resume_cursor(struct session_call *call, struct request_curs
     }
 }
 
+/* Holds the channel. false: there is none of that number, or it has another name by now. */
+static bool session_hold_cursor(const struct session_call *call, struct request_cursor cursor)
+{
+    struct channels *channels = call->sessions->options.channels;
+    if (cursor.channel >= channels_count(channels) || !channels_hold(channels, cursor.channel)) {
+        return false;
+    }
+    if (session_is_same_epoch(call) &&
+        session_is_before_name(channels_get(channels, cursor.channel), cursor.seq)) {
+        channels_release(channels, cursor.channel);
+        return false;
+    }
+    return true;
+}
+
+static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
+{
+    session_spend(call, SESSION_RESUME_UNITS);
+    if (!session_hold_cursor(call, cursor)) {
+        session_refuse_cursor(call, cursor.channel, PROTOCOL_UNKNOWN_SYMBOL, "unknown channel");
+        return;
+    }
+    session_resume_held(call, cursor.channel, cursor.seq);
+    channels_release(call->sessions->options.channels, cursor.channel);
+}
+
 static void session_define_cursor(struct session_call *call, struct request_cursor cursor)
 {
-    const struct channels *channels = call->sessions->options.channels;
-    if (cursor.channel >= channels_count(channels)) {
+    struct channels *channels = call->sessions->options.channels;
+    if (!session_hold_cursor(call, cursor)) {
         return;
     }
     struct session_name name = session_channel_name(channels_get(channels, cursor.channel));
@@ -136,6 +166,7 @@ static void session_define_cursor(struct session_call *call, struct request_curs
         session_spend(call, SESSION_ENTRY_UNITS);
         session_define(call->sessions, cursor.channel);
     }
+    channels_release(channels, cursor.channel);
 }
 
 /* As session_end_verdicts, with the third list in between. */
@@ -175,11 +206,27 @@ bool session_resume(struct session_call *call)
     return true;
 }
 
+/* What a slice has found, a later one may find to have ended: the number of a variant that nobody
+ * holds may get another name. Holds it; false: the entry is refused. */
+static bool session_hold_found(struct session_call *call, uint32_t channel, uint64_t first_seq)
+{
+    struct channels *channels = call->sessions->options.channels;
+    if (channels_hold(channels, channel)) {
+        if (channels_get(channels, channel)->first_seq == first_seq) {
+            return true;
+        }
+        channels_release(channels, channel);
+    }
+    session_refuse_cursor(call, channel, PROTOCOL_UNKNOWN_SYMBOL, "the channel has ended");
+    return false;
+}
+
 /* ---- Newest frames ---- */
 
 /* While SNAPSHOT is answered; between its two passes. */
 struct session_snapshots {
     struct core_snapshot list[SESSION_SNAPSHOTS_MAX];
+    uint64_t first_seqs[SESSION_SNAPSHOTS_MAX]; /* see session_hold_found */
     uint32_t count;
 };
 
@@ -217,9 +264,11 @@ static bool session_gather_snapshot(struct session_call *call, const struct sess
     }
     uint32_t channel = session_snapshot_channel(call, name);
     if (channel != CHANNEL_NONE) {
+        const struct channel *known = channels_get(call->sessions->options.channels, channel);
+        snapshots->first_seqs[snapshots->count] = known->first_seq;
         snapshots->list[snapshots->count++] = (struct core_snapshot){
             .channel = channel,
-            .group = channels_get(call->sessions->options.channels, channel)->group,
+            .group = known->group,
         };
     }
     return true;
@@ -250,6 +299,25 @@ static void session_refuse_memory(struct session_call *call)
     static const struct request_error error = {.code = PROTOCOL_INTERNAL,
                                                .message = "no memory for it"};
     session_send_error(call->sessions, call->core, call->conn, call->request->id, &error);
+}
+
+static void session_hold_snapshots(struct session_call *call)
+{
+    struct session_snapshots *snapshots = call->snapshots;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < snapshots->count; i++) {
+        if (session_hold_found(call, snapshots->list[i].channel, snapshots->first_seqs[i])) {
+            snapshots->list[kept++] = snapshots->list[i];
+        }
+    }
+    snapshots->count = kept;
+}
+
+static void session_release_snapshots(struct session_call *call)
+{
+    for (uint32_t i = 0; i < call->snapshots->count; i++) {
+        channels_release(call->sessions->options.channels, call->snapshots->list[i].channel);
+    }
 }
 
 /* The answer, then the frames; all in one slice, since each tells how far the live frames are that
@@ -288,7 +356,9 @@ bool session_snapshot(struct session_call *call)
     if (!session_for_each_name(call, session_gather_snapshot)) {
         return false;
     }
+    session_hold_snapshots(call);
     session_send_snapshots(call);
+    session_release_snapshots(call);
     return true;
 }
 
@@ -347,6 +417,7 @@ static bool session_gather_replay(struct session_call *call, const struct sessio
     replay->list[replay->count++] = (struct core_replayed){
         .channel = channel,
         .group = channels_get(call->sessions->options.channels, channel)->group,
+        .first_seq = channels_get(call->sessions->options.channels, channel)->first_seq,
         .policy = policy,
         .tag = session_exact_tag(policy),
         .max_lag_ms = call->request->max_lag_ms,
@@ -356,6 +427,30 @@ static bool session_gather_replay(struct session_call *call, const struct sessio
         replay->counted++;
     }
     return true;
+}
+
+/* The core holds the channels while they are replayed. */
+static int session_start_replay(struct session_call *call)
+{
+    struct session_replay *replay = call->replay;
+    const struct core_replay *wanted = &call->request->replay;
+    int result = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < replay->count; i++) {
+        if (session_hold_found(call, replay->list[i].channel, replay->list[i].first_seq)) {
+            replay->list[kept++] = replay->list[i];
+        }
+    }
+    replay->count = kept;
+    if (kept > 0 && wanted->is_by_seq && wanted->from < replay->list[0].first_seq) {
+        result = -ERANGE;
+    } else if (kept > 0) {
+        result = core_replay(call->core, call->conn, wanted, replay->list, kept);
+    }
+    for (uint32_t i = 0; i < kept; i++) {
+        channels_release(call->sessions->options.channels, replay->list[i].channel);
+    }
+    return result;
 }
 
 static int session_compare_channels(const void *left, const void *right)
@@ -415,13 +510,9 @@ static void session_begin_replay(struct session_call *call)
 {
     struct session_replay *replay = call->replay;
     struct session *session = call->session;
-    int result = 0;
     session_sort_replay(replay);
     session_spend(call, replay->count * SESSION_ENTRY_UNITS);
-    if (replay->count > 0) {
-        result = core_replay(call->core, call->conn, &call->request->replay, replay->list,
-                             replay->count);
-    }
+    int result = session_start_replay(call);
     bool goes_on = replay->count > 0 && result == 0 && call->request->replay.to == 0;
     uint32_t others = session->replayed_count - replay->counted;
     session->replayed_count = goes_on ? (uint16_t)replay->count : (uint16_t)others;
@@ -493,7 +584,9 @@ void session_on_replay_end(void *context, struct core *core, uint32_t conn,
     reply_put(&sessions->gaps, "[", 1);
     for (uint32_t i = 0; i < count; i++) {
         session_end_replayed(&call, is_whole ? &sessions->reply : &sessions->gaps, &channels[i]);
-        call.session->exact_count += call.session->replayed_count > 0 && channels[i].result >= 0;
+        if (call.session->replayed_count > 0 && channels[i].result >= 0) {
+            session_count_exact(&call, channels[i].channel, 1);
+        }
     }
     call.session->replayed_count = 0;
     session_end_with_gaps(&call);

@@ -49,7 +49,8 @@ struct session_patterns {
 struct session {
     uint64_t number;                   /* from 1; 0: not open */
     struct session_patterns *patterns; /* NULL: none */
-    uint32_t exact_count;
+    uint32_t exact_count : 20;
+    uint32_t derived_count : 12; /* of the exact ones: those of variants */
     uint32_t heartbeat_turn;
     uint8_t star_types; /* bit mask of the types subscribed by "*" */
     uint8_t star_policies[MD_TYPE_COUNT];
@@ -257,6 +258,7 @@ bool session_may_see(struct session_call *call, const struct session_name *name)
 bool session_is_forbidden(struct session_call *call, const struct session_name *name);
 /* Refuses the entry when there are as many subscriptions as there may be. */
 bool session_is_full(struct session_call *call, const struct session_name *name);
+void session_count_exact(struct session_call *call, uint32_t channel, int change);
 uint8_t session_exact_tag(enum lag_policy policy);
 /* What the message asks for of this type. */
 struct variant session_variant(const struct session_call *call, enum md_type type);
@@ -267,13 +269,11 @@ bool session_subscribe(struct session_call *call);
 bool session_unsubscribe(struct session_call *call);
 bool session_modify(struct session_call *call);
 bool session_list(struct session_call *call);
-/* A channel has appeared. */
 void session_cover_channel(struct sessions *sessions, struct core *core, uint32_t channel);
 void session_free_patterns(struct sessions *sessions, struct session *session);
 
 /* session_history.c */
 bool session_resume(struct session_call *call);
-/* SUBSCRIBE with since. */
 void session_subscribe_since(struct session_call *call, const struct session_name *name,
                              uint32_t channel);
 bool session_snapshot(struct session_call *call);

@@ -315,11 +315,31 @@ uint8_t session_exact_tag(enum lag_policy policy)
 
 bool session_is_full(struct session_call *call, const struct session_name *name)
 {
-    if (session_subscription_count(call->session) < session_limit(call->sessions, call->conn)) {
+    const char *message = "too many subscriptions";
+    if (!variant_is_none(name->variant) &&
+        call->session->derived_count >= CHANNELS_CLIENT_VARIANTS_MAX) {
+        message = "too many depths, bars and intervals for one client (max_derived)";
+    } else if (session_subscription_count(call->session) <
+               session_limit(call->sessions, call->conn)) {
         return false;
     }
-    session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
+    session_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, message);
     return true;
+}
+
+/* One has come (1) or gone (-1). */
+void session_count_exact(struct session_call *call, uint32_t channel, int change)
+{
+    static_assert(CHANNELS_MAX < 1 << 20, "bits of exact_count");
+    static_assert(2 * CHANNELS_CLIENT_VARIANTS_MAX < 1 << 12, "bits of derived_count");
+    const struct channel *known = channels_get(call->sessions->options.channels, channel);
+    struct session *session = call->session;
+    assert_debug(change > 0 || session->exact_count > 0);
+    session->exact_count += (uint32_t)change;
+    if (known->group == CHANNELS_VARIANTS_GROUP) {
+        assert_debug(change > 0 || session->derived_count > 0);
+        session->derived_count += (uint32_t)change;
+    }
 }
 
 /* What LIST tells of an entry, and MODIFIED. */
@@ -397,14 +417,14 @@ static bool session_has_source(const struct session_call *call, const struct ses
             channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
 }
 
-/* The channel, made when it is a variant's that nobody has wished for yet; CHANNEL_NONE: refused.
- */
+/* The channel, held; made when it is a variant's that nobody has wished for yet. CHANNEL_NONE:
+ * refused. */
 static uint32_t session_open_channel(struct session_call *call, const struct session_name *name)
 {
     struct channels *channels = call->sessions->options.channels;
     uint32_t channel =
         channels_find_variant(channels, name->text, name->bytes, name->type, name->variant);
-    if (channel != CHANNEL_NONE) {
+    if (channel != CHANNEL_NONE && channels_hold(channels, channel)) {
         return channel;
     }
     if (variant_is_none(name->variant) || !session_has_source(call, name)) {
@@ -414,7 +434,7 @@ static uint32_t session_open_channel(struct session_call *call, const struct ses
     if (session_is_full(call, name)) {
         return CHANNEL_NONE;
     }
-    channel = channels_open_variant(channels, name->text, name->bytes, name->type, name->variant);
+    channel = channels_hold_variant(channels, name->text, name->bytes, name->type, name->variant);
     if (channel == CHANNEL_NONE) {
         session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
                        "the server has as many depths, bars and intervals as it can");
@@ -422,14 +442,11 @@ static uint32_t session_open_channel(struct session_call *call, const struct ses
     return channel;
 }
 
-static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
+static void session_subscribe_channel(struct session_call *call, const struct session_name *name,
+                                      uint32_t channel)
 {
     enum lag_policy policy = session_policy(call, name);
     uint8_t new_tag = session_exact_tag(policy);
-    uint32_t channel = session_open_channel(call, name);
-    if (channel == CHANNEL_NONE) {
-        return;
-    }
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag == -ENOENT || (tag & SESSION_EXACT) == 0;
     if (call->request->epoch != NULL) {
@@ -457,8 +474,19 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
     if (is_new || call->request->has_max_lag) {
         core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
     }
-    call->session->exact_count += is_new;
+    if (is_new) {
+        session_count_exact(call, channel, 1);
+    }
     session_accept(call, name, channel);
+}
+
+static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
+{
+    uint32_t channel = session_open_channel(call, name);
+    if (channel != CHANNEL_NONE) {
+        session_subscribe_channel(call, name, channel);
+        channels_release(call->sessions->options.channels, channel);
+    }
 }
 
 /* Of a whole type. */

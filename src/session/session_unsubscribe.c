@@ -31,7 +31,7 @@ static bool session_unsubscribe_exact(struct session_call *call, uint32_t channe
     if (tag < 0 || (tag & SESSION_EXACT) == 0) {
         return false;
     }
-    call->session->exact_count--;
+    session_count_exact(call, channel, -1);
     session_release_channel(call, channel);
     return true;
 }
@@ -132,7 +132,7 @@ static bool session_unsubscribe_channel(struct session_call *call, uint32_t i,
     session_spend(call, SESSION_COVER_UNITS);
     if ((tag & SESSION_EXACT) != 0) {
         struct session_name name = session_channel_name(channel);
-        call->session->exact_count--;
+        session_count_exact(call, i, -1);
         session_accept_removal(call, &name);
     }
     core_unsubscribe(call->core, call->conn, i);
@@ -227,10 +227,10 @@ static bool session_shrink_channel(struct session_call *call, uint32_t i,
 {
     const struct scope *scope = session_scope(call->sessions, call->conn);
     int tag = core_subscription_tag(call->core, call->conn, i);
-    struct session_name name = session_channel_name(channel);
     if (tag < 0) {
         return true;
     }
+    struct session_name name = session_channel_name(channel);
     session_spend(call, SESSION_COVER_UNITS + scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
     if (tag == SESSION_BY_PATTERN) {
         if (call->at.is_changed) {

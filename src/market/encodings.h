@@ -29,7 +29,7 @@ struct encodings;
 extern const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT];
 
 struct encodings_options {
-    const struct channels *channels;
+    struct channels *channels;
     struct frame_log_options log;  /* of each */
     bool compresses;               /* JSON may be had with permessage-deflate, */
     uint32_t compressed_bytes_min; /* payloads so long and longer */

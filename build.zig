@@ -37,39 +37,42 @@ const rooms = [_]Room{
     .{ .name = "feeds/replay", .sees = feeds_see },
     .{ .name = "feeds/venue", .sees = feeds_see },
 
-    .{ .name = "src/base", .sees = src_sees },
-    .{ .name = "src/config", .sees = src_sees },
-    .{ .name = "src/access", .sees = src_sees },
+    .{ .name = "src", .sees = src_sees },
+    .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
+    .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
     .{ .name = "src/market", .sees = src_sees },
-    .{ .name = "src/session", .sees = src_sees },
-    .{ .name = "src/admin", .sees = src_sees },
+    .{ .name = "src/session", .sees = session_sees },
+    .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 
-    .{ .name = "tools/common", .sees = tools_see },
-    .{ .name = "tools/tap", .sees = tools_see },
-    .{ .name = "tools/bench", .sees = tools_see },
+    .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "tools/tap", .sees = tap_sees },
+    .{ .name = "tools/bench", .sees = tools_bench_sees },
 
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
 const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
-const tools_see: []const []const u8 = ring_sees ++ &[_][]const u8{ "tools/common", "tools/tap", "tools/bench" };
+const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
+const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
+const tools_bench_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
-const codec = Library{ .name = "codec", .rooms = &.{"codec"} };
+const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
-const src = Library{ .name = "src", .rooms = &.{ "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench" } };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
     .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees, .links = &.{ src, feeds, ring, codec } },
-    .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
-    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = tools_see, .links = &.{ ring, codec } },
-    .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_see, .links = &.{ tools, ring, codec } },
+    .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
+    .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
+    .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
@@ -94,25 +97,23 @@ const simulation_sources = [_][]const u8{
     "tests/sim_core.c",
     "tests/sim_engine.c",
 };
-/// What compiles for another processor without that system's libraries.
-const portable_sources = [_][]const u8{
-    "codec/crc32c.c",
-    "codec/decimal.c",
-    "codec/json_tick.c",
-    "codec/json_tick_read.c",
-    "codec/md.c",
-    "codec/sbe_schema.c",
-    "codec/sbe_tick.c",
-    "codec/utf8.c",
-    "codec/ws_decoder.c",
-    "codec/ws_extensions.c",
-    "codec/ws_frame.c",
-    "ring/board/counters.c",
-    "ring/board/frame_log.c",
-    "ring/fan/subs.c",
-    "ring/io/listener.c",
-    "ring/io/timer_wheel.c",
-    "ring/link/out_pool.c",
+/// What the libraries declare, as far as it does not depend on the processor: copied for compiling on
+/// another one, which must not see this system's libc.
+const foreign_headers = [_][]const u8{
+    "jansson.h",
+    "jansson_config.h",
+    "liburing.h",
+    "liburing/barrier.h",
+    "liburing/compat.h",
+    "liburing/io_uring.h",
+    "microhttpd.h",
+    "sys/sdt-config.h",
+    "sys/sdt.h",
+    "xxh3.h",
+    "xxhash.h",
+    "yaml.h",
+    "zconf.h",
+    "zlib.h",
 };
 
 const base_flags = [_][]const u8{
@@ -150,9 +151,11 @@ const Variant = struct {
     ubsan: std.zig.SanitizeC = .off,
     tsan: bool = false,
     jemalloc: bool = true,
+    cross: ?std.Target.Cpu.Arch = null,
 };
 const release = Variant{ .name = "release", .optimize = .ReleaseFast };
 const debug = Variant{ .name = "debug", .optimize = .Debug, .ubsan = .full, .jemalloc = false };
+const aarch64 = Variant{ .name = "aarch64", .optimize = .ReleaseFast, .cross = .aarch64 };
 const thread_sanitized = Variant{ .name = "tsan", .optimize = .Debug, .tsan = true, .jemalloc = false };
 
 pub fn build(b: *std.Build) void {
@@ -245,7 +248,14 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
     step.dependOn(&c.addSimulation(debug).step);
     for (c.namesOf("bench", "bench_")) |name| step.dependOn(&c.addBench(release, name).step);
     for (c.namesOf("tests", "fuzz_")) |name| step.dependOn(&c.addFuzz(name).step);
-    step.dependOn(&c.addPortable().step);
+    for (rooms) |room| {
+        if (c.sourcesOf(room.name).len > 0) step.dependOn(&c.object(aarch64, room).step);
+    }
+    for (programs) |program| {
+        const object = c.b.addObject(.{ .name = program.name, .root_module = c.module(aarch64, program.sees) });
+        object.root_module.addCSourceFile(.{ .file = c.b.path(program.main), .flags = &base_flags });
+        step.dependOn(&object.step);
+    }
 }
 
 fn stepTidy(c: *Context, step: *std.Build.Step) void {
@@ -335,8 +345,12 @@ const Context = struct {
     }
 
     fn module(c: *Context, variant: Variant, sees: []const []const u8) *std.Build.Module {
+        const target = if (variant.cross) |arch|
+            c.b.resolveTargetQuery(.{ .cpu_arch = arch, .os_tag = .linux, .abi = .gnu })
+        else
+            c.target;
         const made = c.b.createModule(.{
-            .target = c.target,
+            .target = target,
             .optimize = variant.optimize,
             .link_libc = true,
             .sanitize_c = variant.ubsan,
@@ -344,7 +358,7 @@ const Context = struct {
             .omit_frame_pointer = false,
         });
         made.addIncludePath(c.headers(sees));
-        c.addSystemPaths(made);
+        if (variant.cross == null) c.addSystemPaths(made) else made.addSystemIncludePath(c.foreignHeaders());
         return made;
     }
 
@@ -354,6 +368,24 @@ const Context = struct {
         made.addSystemIncludePath(.{ .cwd_relative = "/usr/include" });
         made.addSystemIncludePath(.{ .cwd_relative = c.b.fmt("/usr/include/{s}", .{triple}) });
         made.addLibraryPath(.{ .cwd_relative = c.b.fmt("/usr/lib/{s}", .{triple}) });
+    }
+
+    fn foreignHeaders(c: *Context) std.Build.LazyPath {
+        if (c.header_dirs.get("")) |dir| return dir;
+        const copies = c.b.addWriteFiles();
+        const native = c.b.fmt("/usr/include/{s}-linux-gnu", .{@tagName(c.target.result.cpu.arch)});
+        for (foreign_headers) |name| {
+            for ([_][]const u8{ "/usr/include", native }) |dir| {
+                const path = c.b.fmt("{s}/{s}", .{ dir, name });
+                std.Io.Dir.cwd().access(c.b.graph.io, path, .{}) catch continue;
+                _ = copies.addCopyFile(.{ .cwd_relative = path }, name);
+            }
+        }
+        for ([_][]const u8{ "/usr/include", native }) |dir| {
+            _ = copies.addCopyDirectory(.{ .cwd_relative = c.b.fmt("{s}/openssl", .{dir}) }, "openssl", .{});
+        }
+        c.header_dirs.put("", copies.getDirectory()) catch @panic("OOM");
+        return copies.getDirectory();
     }
 
     fn link(c: *Context, made: *std.Build.Module, names: []const []const u8) void {
@@ -483,20 +515,5 @@ const Context = struct {
     fn addFuzz(c: *Context, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
         return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ src, feeds, ring, codec });
-    }
-
-    fn addPortable(c: *Context) *std.Build.Step.Compile {
-        const made = c.b.addLibrary(.{
-            .name = "portable",
-            .linkage = .static,
-            .root_module = c.b.createModule(.{
-                .target = c.b.resolveTargetQuery(.{ .cpu_arch = .aarch64, .os_tag = .linux, .abi = .gnu }),
-                .optimize = .ReleaseFast,
-                .link_libc = true,
-            }),
-        });
-        made.root_module.addIncludePath(c.headers(ring_sees));
-        made.root_module.addCSourceFiles(.{ .files = &portable_sources, .flags = &base_flags });
-        return made;
     }
 };

@@ -137,13 +137,6 @@ static inline int bench_null_enter(struct engine *engine, uint64_t timeout_ns)
     return 0;
 }
 
-/* All clients are connected: from now on nothing happens. */
-static inline void bench_null_engine_settle(struct engine *engine)
-{
-    assert_always(bench_null.requested_count == bench_null.client_count);
-    engine->enter = bench_null_enter;
-}
-
 static inline void bench_null_engine_close(struct engine *engine)
 {
     free(bench_null.sockets);
@@ -151,6 +144,39 @@ static inline void bench_null_engine_close(struct engine *engine)
     free(bench_null.cqes);
     free(engine->recv_ring);
     free(engine->recv_buffers);
+}
+
+static inline int bench_null_enable(struct engine *engine)
+{
+    (void)engine;
+    return 0;
+}
+
+/* Its core runs in the benchmark's own thread and never sleeps. */
+static inline bool bench_null_wake(struct engine *engine, struct engine *waker, uint64_t tag)
+{
+    (void)engine, (void)waker, (void)tag;
+    return false;
+}
+
+static const struct engine_ops bench_null_connecting = {
+    .enable = bench_null_enable,
+    .enter = bench_null_connect_enter,
+    .wake = bench_null_wake,
+    .close = bench_null_engine_close,
+};
+static const struct engine_ops bench_null_settled = {
+    .enable = bench_null_enable,
+    .enter = bench_null_enter,
+    .wake = bench_null_wake,
+    .close = bench_null_engine_close,
+};
+
+/* All clients are connected: from now on nothing happens. */
+static inline void bench_null_engine_settle(struct engine *engine)
+{
+    assert_always(bench_null.requested_count == bench_null.client_count);
+    engine->ops = &bench_null_settled;
 }
 
 static inline void bench_null_add_buffers(struct engine *engine, uint32_t count, uint32_t bytes)
@@ -161,10 +187,8 @@ static inline void bench_null_add_buffers(struct engine *engine, uint32_t count,
     engine->recv_buffer_bytes = bytes;
     assert_always(engine->recv_ring != NULL && engine->recv_buffers != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        io_uring_buf_ring_add(engine->recv_ring, engine->recv_buffers + (size_t)i * bytes, bytes,
-                              (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+        engine_offer_buffer(engine, i);
     }
-    io_uring_buf_ring_advance(engine->recv_ring, (int)count);
 }
 
 /* For core_options. */
@@ -178,7 +202,7 @@ static inline int bench_null_engine_open(struct engine *engine,
     bench_null.cqes = calloc(options->cq_entries, sizeof *bench_null.cqes);
     assert_always(bench_null.sqes != NULL && bench_null.cqes != NULL);
     assert_always(bench_null.sockets != NULL);
-    *engine = (struct engine){.enter = bench_null_connect_enter, .close = bench_null_engine_close};
+    *engine = (struct engine){.ops = &bench_null_connecting};
     engine->ring.sq = (struct io_uring_sq){
         .khead = &bench_null.sq_head,
         .kflags = &bench_null.sq_flags,

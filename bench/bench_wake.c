@@ -16,6 +16,7 @@
 #include "bench/bench_samples.h"
 #include "codec/base/cpu.h"
 #include "ring/core/core_state.h"
+#include "ring/io/engine_uring.h"
 
 #define BATCH_OPS 64
 #define FRAME_BYTES 256
@@ -117,7 +118,7 @@ static uint64_t bench_wake_often(struct core *core, struct engine *waker, size_t
         uint64_t start_ns = bench_now_ns();
         bool is_woken = core_wake(core, waker);
         if (is_woken) {
-            assert_always(waker->enter(waker, 0) == 0);
+            assert_always(engine_enter(waker, 0) == 0);
         }
         uint64_t elapsed_ns = bench_now_ns() - start_ns;
         bench_samples_add(&seen, (double)bench_await_latency(sum));
@@ -228,7 +229,7 @@ int main(int argument_count, char **arguments)
     bench_pin(own_cpu);
     struct engine waker;
     struct engine_options options = {.sq_entries = 8, .cq_entries = 64};
-    if (engine_uring_open(&waker, &options, error) < 0 || engine_uring_enable(&waker) < 0) {
+    if (engine_uring_open(&waker, &options, error) < 0 || engine_enable(&waker) < 0) {
         bench_print_skipped(error);
         return 0;
     }
@@ -244,6 +245,6 @@ int main(int argument_count, char **arguments)
     checksum += bench_with_core(log, &waker, core_cpu, true, size->op_count);
     bench_print_checksum(checksum);
     frame_log_destroy(log);
-    waker.close(&waker);
+    engine_close(&waker);
     return 0;
 }

@@ -54,7 +54,7 @@ static size_t bench_write(const struct bench_message *message)
             bench_stream[at + i] =
                 message->is_chinese ? (uint8_t) "\xe5\xb9\xb3"[i % 3] : (uint8_t)('a' + i % 26);
         }
-        ws_mask(bench_stream + at, message->payload_bytes, mask, 0);
+        ws_frame_mask(bench_stream + at, message->payload_bytes, mask, 0);
         at += message->payload_bytes;
     }
     return at;

@@ -6,14 +6,19 @@ static const uint32_t crc32c_nibbles[16] = {
     0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
 };
 
-uint32_t crc32c(const void *bytes, size_t bytes_count)
+uint32_t crc32c_add(uint32_t crc, const void *bytes, size_t bytes_count)
 {
     const uint8_t *at = bytes;
-    uint32_t rest = UINT32_MAX;
+    uint32_t rest = ~crc;
     for (size_t i = 0; i < bytes_count; i++) {
         rest ^= at[i];
         rest = crc32c_nibbles[rest & 15] ^ rest >> 4;
         rest = crc32c_nibbles[rest & 15] ^ rest >> 4;
     }
     return ~rest;
+}
+
+uint32_t crc32c(const void *bytes, size_t bytes_count)
+{
+    return crc32c_add(0, bytes, bytes_count);
 }

@@ -11,4 +11,7 @@
 
 uint32_t crc32c(const void *bytes, size_t bytes_count);
 
+/* The CRC of bytes that follow others, whose CRC is given. */
+uint32_t crc32c_add(uint32_t crc, const void *bytes, size_t bytes_count);
+
 #endif

@@ -202,7 +202,7 @@ size_t handshake_accept(char *out, const struct handshake_request *request)
     handshake_accept_key(accept, request->key);
     bool is_chosen = request->protocol != NULL;
     if (deflates) {
-        ws_deflate_answer(extensions, &request->deflate);
+        ws_extensions_answer(extensions, &request->deflate);
     }
     int bytes =
         snprintf(out, HANDSHAKE_RESPONSE_BYTES_MAX,

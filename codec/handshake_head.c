@@ -120,7 +120,7 @@ static enum handshake_status handshake_head_read_version(struct handshake_reader
 enum handshake_status handshake_head_read_request(struct handshake_reader *reader,
                                                   struct handshake_line *line)
 {
-    line->method = handshake_head_run(reader, ws_is_token_char);
+    line->method = handshake_head_run(reader, ws_extensions_is_token_char);
     if (line->method.bytes > HANDSHAKE_HEAD_METHOD_BYTES_MAX) {
         return HANDSHAKE_NOT_HTTP;
     }
@@ -150,7 +150,7 @@ enum handshake_status handshake_head_read_request(struct handshake_reader *reade
 enum handshake_status handshake_head_read_field(struct handshake_reader *reader,
                                                 struct handshake_field *field)
 {
-    field->name = handshake_head_run(reader, ws_is_token_char);
+    field->name = handshake_head_run(reader, ws_extensions_is_token_char);
     if (field->name.bytes == 0) {
         return HANDSHAKE_BAD_REQUEST; /* Among others a folded line. */
     }

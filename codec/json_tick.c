@@ -4,11 +4,11 @@
 
 #include "codec/base/check.h"
 #include "codec/decimal.h"
+#include "codec/json_escape.h"
 
 #define JSON_TICK_FIELD_BYTES_MAX (16 + DECIMAL_TEXT_BYTES_MAX) /* "prev_close":0.5, */
 #define JSON_TICK_LEVEL_BYTES_MAX (2 * DECIMAL_TEXT_BYTES_MAX + 4)
-#define JSON_TICK_ESCAPE_BYTES_MAX 6 /* \u001f */
-#define JSON_TICK_STRING_CHUNK 64    /* Characters of a string that are written as one group. */
+#define JSON_TICK_STRING_CHUNK 64 /* Characters of a string that are written as one group. */
 #define JSON_TICK_ENVELOPE_BYTES_MAX (JSON_TICK_HEAD_BYTES_MAX + 4 * 32 + 8)
 #define JSON_TICK_GROUP_BYTES_MAX 512
 
@@ -26,7 +26,7 @@ struct json_tick_writer {
 };
 static_assert(7 * JSON_TICK_FIELD_BYTES_MAX <= JSON_TICK_GROUP_BYTES_MAX, "prices of a quote");
 static_assert(JSON_TICK_ENVELOPE_BYTES_MAX <= JSON_TICK_GROUP_BYTES_MAX, "the envelope");
-static_assert(JSON_TICK_ESCAPE_BYTES_MAX * JSON_TICK_STRING_CHUNK <= JSON_TICK_GROUP_BYTES_MAX,
+static_assert(JSON_ESCAPE_BYTES_MAX * JSON_TICK_STRING_CHUNK <= JSON_TICK_GROUP_BYTES_MAX,
               "a chunk that is all escapes");
 
 /* Appends a literal: the copy has a known size and becomes a few moves. */
@@ -109,25 +109,6 @@ static inline void json_tick_close(struct json_tick_writer *writer, char closing
     }
 }
 
-static char *json_tick_escape(char *at, const char *text, size_t text_bytes)
-{
-    static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < text_bytes; i++) {
-        uint8_t byte = (uint8_t)text[i];
-        if (byte < 0x20) {
-            at = JSON_TICK_PUT(at, "\\u00");
-            *at++ = hex[byte >> 4];
-            *at++ = hex[byte & 15];
-            continue;
-        }
-        if (byte == '"' || byte == '\\') {
-            *at++ = '\\';
-        }
-        *at++ = (char)byte;
-    }
-    return at;
-}
-
 /* Writes "key":"text", unless text is NULL. key: with quotes and colon. */
 static void json_tick_string(struct json_tick_writer *writer, const char *key, const char *text)
 {
@@ -139,8 +120,8 @@ static void json_tick_string(struct json_tick_writer *writer, const char *key, c
     size_t chunk_bytes;
     for (; *text != '\0' && !writer->full; text += chunk_bytes) {
         chunk_bytes = strnlen(text, JSON_TICK_STRING_CHUNK);
-        char *begin = json_tick_begin(writer, JSON_TICK_ESCAPE_BYTES_MAX * chunk_bytes);
-        json_tick_end(writer, begin, json_tick_escape(begin, text, chunk_bytes));
+        char *begin = json_tick_begin(writer, JSON_ESCAPE_BYTES_MAX * chunk_bytes);
+        json_tick_end(writer, begin, json_escape(begin, text, chunk_bytes));
     }
     json_tick_literal(writer, "\",");
 }
@@ -309,7 +290,7 @@ void json_tick_head_init(struct json_tick_head *head, enum md_type type, const c
     char *at = JSON_TICK_PUT(head->text, "{\"type\":\"");
     at = json_tick_put(at, name, strlen(name));
     at = JSON_TICK_PUT(at, "\",\"symbol\":\"");
-    at = json_tick_escape(at, symbol, symbol_bytes);
+    at = json_escape(at, symbol, symbol_bytes);
     at = JSON_TICK_PUT(at, "\",\"ch\":");
     at = json_tick_put_u64(at, channel);
     at = JSON_TICK_PUT(at, "\"seq\":");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/base/bytes.h"
+#include "codec/crc32c.h"
 
 #define PROXY_V1_BYTES_MAX 107
 #define PROXY_V2_FIXED_BYTES 16
@@ -119,26 +120,14 @@ static enum proxy_status proxy_parse_v1(const uint8_t *bytes, size_t bytes_count
 
 /* ---- Version 2 ---- */
 
-/* CRC-32C (RFC 3720 appendix B.4) of one header: a handful of bytes, once a connection. */
-static uint32_t proxy_crc32c(uint32_t crc, const uint8_t *bytes, size_t bytes_count)
-{
-    for (size_t i = 0; i < bytes_count; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (UINT32_C(0x82f63b78) & (0 - (crc & 1)));
-        }
-    }
-    return crc;
-}
-
 /* The checksum is that of the whole header with zeros in its own place. */
 static bool proxy_crc_is_right(const uint8_t *bytes, size_t header_bytes, size_t crc_at)
 {
     static const uint8_t zeros[4];
-    uint32_t crc = proxy_crc32c(UINT32_MAX, bytes, crc_at);
-    crc = proxy_crc32c(crc, zeros, sizeof zeros);
-    crc = proxy_crc32c(crc, bytes + crc_at + 4, header_bytes - crc_at - 4);
-    return ~crc == bytes_load_be32(bytes + crc_at);
+    uint32_t crc = crc32c(bytes, crc_at);
+    crc = crc32c_add(crc, zeros, sizeof zeros);
+    crc = crc32c_add(crc, bytes + crc_at + 4, header_bytes - crc_at - 4);
+    return crc == bytes_load_be32(bytes + crc_at);
 }
 
 static bool proxy_tlvs_are_good(const uint8_t *bytes, size_t at, size_t header_bytes)

@@ -22,43 +22,6 @@ struct ws_decoder_input {
     size_t at;
 };
 
-static const uint16_t ws_close_codes[WS_STATUS_COUNT] = {
-    [WS_NOT_MASKED] = 1002,  [WS_RESERVED_BIT] = 1002,     [WS_BAD_OPCODE] = 1002,
-    [WS_BAD_CONTROL] = 1002, [WS_BAD_CONTINUATION] = 1002, [WS_BAD_LENGTH] = 1002,
-    [WS_BAD_CLOSE] = 1002,   [WS_BAD_UTF8] = 1007,         [WS_TOO_LONG] = 1009,
-    [WS_BAD_DEFLATE] = 1007,
-};
-
-static const char *const ws_status_texts[WS_STATUS_COUNT] = {
-    [WS_OK] = "ok",
-    [WS_NEED_MORE] = "more bytes needed",
-    [WS_NEED_BUFFER] = "message buffer needed",
-    [WS_NOT_MASKED] = "client frames must be masked, server frames must not",
-    [WS_RESERVED_BIT] = "reserved bit set",
-    [WS_BAD_OPCODE] = "reserved opcode",
-    [WS_BAD_CONTROL] = "control frame fragmented or over 125 bytes",
-    [WS_BAD_CONTINUATION] = "fragment out of order",
-    [WS_BAD_LENGTH] = "frame length not minimal",
-    [WS_BAD_CLOSE] = "invalid close payload",
-    [WS_BAD_UTF8] = "text is not UTF-8",
-    [WS_TOO_LONG] = "message too long",
-    [WS_BAD_DEFLATE] = "compressed data is corrupt",
-};
-
-uint16_t ws_close_code(enum ws_status status)
-{
-    assert_always((unsigned)status < WS_STATUS_COUNT);
-
-    return ws_close_codes[status];
-}
-
-const char *ws_status_text(enum ws_status status)
-{
-    assert_always((unsigned)status < WS_STATUS_COUNT);
-
-    return ws_status_texts[status];
-}
-
 void ws_decoder_init(struct ws_decoder *decoder, uint32_t message_bytes_max, bool expect_mask,
                      uint8_t *buffer)
 {
@@ -229,7 +192,7 @@ static enum ws_status ws_decoder_take_header(struct ws_decoder *decoder,
 static void ws_decoder_unmask(const struct ws_decoder *decoder, uint8_t *bytes, size_t bytes_count)
 {
     if (decoder->expect_mask) {
-        ws_mask(bytes, bytes_count, decoder->mask, decoder->frame_offset);
+        ws_frame_mask(bytes, bytes_count, decoder->mask, decoder->frame_offset);
     }
 }
 

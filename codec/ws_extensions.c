@@ -39,7 +39,7 @@ struct ws_extensions_value {
     size_t bytes; /* 0: none was given; a token is never empty */
 };
 
-bool ws_is_token_char(char c)
+bool ws_extensions_is_token_char(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
@@ -67,7 +67,7 @@ static struct ws_extensions_token ws_extensions_take_token(struct ws_extensions_
 {
     ws_extensions_skip_blanks(reader);
     struct ws_extensions_token token = {.text = reader->at};
-    while (reader->at < reader->end && ws_is_token_char(*reader->at)) {
+    while (reader->at < reader->end && ws_extensions_is_token_char(*reader->at)) {
         reader->at++;
     }
     token.bytes = (size_t)(reader->at - token.text);
@@ -106,7 +106,7 @@ static bool ws_extensions_take_value(struct ws_extensions_reader *reader,
         if (*reader->at == '\\') {
             reader->at++;
         }
-        if (reader->at == reader->end || !ws_is_token_char(*reader->at)) {
+        if (reader->at == reader->end || !ws_extensions_is_token_char(*reader->at)) {
             return false;
         }
         ws_extensions_add(value, *reader->at);
@@ -201,8 +201,8 @@ bool ws_extensions_parse(struct ws_deflate_offers *offers, const char *value, si
     return reader.at == reader.end;
 }
 
-struct ws_deflate_terms ws_deflate_negotiate(const struct ws_deflate_offers *offers,
-                                             const struct ws_deflate_policy *policy)
+struct ws_deflate_terms ws_extensions_negotiate(const struct ws_deflate_offers *offers,
+                                                const struct ws_deflate_policy *policy)
 {
     assert_always(offers->count <= WS_DEFLATE_OFFERS_MAX);
 
@@ -222,7 +222,7 @@ struct ws_deflate_terms ws_deflate_negotiate(const struct ws_deflate_offers *off
     return (struct ws_deflate_terms){.is_on = false};
 }
 
-void ws_deflate_answer(char *out, const struct ws_deflate_terms *terms)
+void ws_extensions_answer(char *out, const struct ws_deflate_terms *terms)
 {
     assert_always(terms->is_on);
     char server_window[32] = "";

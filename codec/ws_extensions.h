@@ -52,14 +52,14 @@ struct ws_deflate_terms {
 bool ws_extensions_parse(struct ws_deflate_offers *offers, const char *value, size_t value_bytes);
 
 /* Takes the first offer that the policy can meet; terms without one are off. */
-struct ws_deflate_terms ws_deflate_negotiate(const struct ws_deflate_offers *offers,
-                                             const struct ws_deflate_policy *policy);
+struct ws_deflate_terms ws_extensions_negotiate(const struct ws_deflate_offers *offers,
+                                                const struct ws_deflate_policy *policy);
 
 /* The answer's value, terminated; out holds WS_DEFLATE_ANSWER_BYTES_MAX. Only for terms that are
  * on. */
-void ws_deflate_answer(char *out, const struct ws_deflate_terms *terms);
+void ws_extensions_answer(char *out, const struct ws_deflate_terms *terms);
 
 /* A character of a token (RFC 9110 section 5.6.2). */
-bool ws_is_token_char(char c);
+bool ws_extensions_is_token_char(char c);
 
 #endif

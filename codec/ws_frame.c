@@ -37,7 +37,7 @@ size_t ws_frame_client_header(uint8_t *out, enum ws_opcode opcode, uint64_t payl
     return header_bytes + WS_MASK_BYTES;
 }
 
-void ws_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset)
+void ws_frame_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset)
 {
     uint8_t turned[8]; /* The mask twice, beginning with the byte for bytes[0]. */
     for (size_t i = 0; i < sizeof turned; i++) {
@@ -58,7 +58,7 @@ void ws_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t
     }
 }
 
-size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason)
+size_t ws_frame_close_payload(uint8_t *out, uint16_t code, const char *reason)
 {
     size_t reason_bytes = strnlen(reason, WS_CLOSE_REASON_BYTES_MAX + 1);
     if (reason_bytes > WS_CLOSE_REASON_BYTES_MAX) {

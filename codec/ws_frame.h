@@ -33,11 +33,11 @@ size_t ws_frame_client_header(uint8_t *out, enum ws_opcode opcode, uint64_t payl
                               const uint8_t mask[4]);
 
 /* XORs bytes in place; offset is the position of bytes[0] in the payload. */
-void ws_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset);
+void ws_frame_mask(uint8_t *bytes, size_t bytes_count, const uint8_t mask[4], uint64_t offset);
 
 /* A Close frame's payload: code and reason (cut to 123 bytes at a UTF-8 boundary). out holds
  * WS_CONTROL_BYTES_MAX. Returns its length. */
-size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason);
+size_t ws_frame_close_payload(uint8_t *out, uint16_t code, const char *reason);
 
 /* The largest payload that ws_frame_finish accepts. */
 #define WS_FRAME_FINISH_BYTES_MAX 65535

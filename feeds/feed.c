@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "codec/base/check.h"
+#include "codec/base/yes_no.h"
 #include "codec/nearest.h"
 
 #define FEED_KEYS_MAX 32
@@ -107,19 +107,6 @@ static bool feed_parse_decimal(const char *text, double *value_out)
     return true;
 }
 
-static bool feed_parse_bool(const char *text, bool *value_out)
-{
-    static const char *const yes[] = {"yes", "true", "on", "1"};
-    static const char *const no[] = {"no", "false", "off", "0"};
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
-        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
-            *value_out = strcasecmp(text, yes[i]) == 0;
-            return true;
-        }
-    }
-    return false;
-}
-
 static int feed_set_key(const char *feed_name, const struct feed_key *key, const char *text,
                         char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -140,7 +127,7 @@ static int feed_set_key(const char *feed_name, const struct feed_key *key, const
         snprintf(key->value, FEED_TEXT_BYTES_MAX, "%s", text);
         return 0;
     case FEED_KEY_BOOL:
-        if (!feed_parse_bool(text, key->value)) {
+        if (!yes_no_parse(text, key->value)) {
             return feed_fail(error_out, -EINVAL, "%s: %s=%.64s is neither yes nor no", feed_name,
                              key->name, text);
         }

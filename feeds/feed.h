@@ -2,7 +2,8 @@
  * feed: a source of ticks.
  *
  * Owner    The publisher opens feeds, polls them and closes them.
- * Threads  The publisher's only. poll never blocks and never sleeps.
+ * Threads  The publisher's only. poll never blocks and never sleeps: it returns the time of the
+ *          next poll, and watch() names a descriptor that brings it forward.
  * Memory   A feed allocates at open; a tick it hands over is borrowed for the call.
  * Units    now_ns is CLOCK_REALTIME in nanoseconds since the Unix epoch.
  * Errors   open: 0 or a negative errno with a message that says what to do. A feed that ends or
@@ -42,6 +43,11 @@ struct feed_sink {
     /* How many more ticks this poll may hand over: 0 means return now and be polled again. */
     uint32_t (*room)(void *context);
 
+    /* From now on the feed is also polled when fd is readable (or at its end, or broken), until
+     * another takes its place; -1: no more. It must be told so before it closes fd. One that has
+     * several descriptors, or waits to write, gives an epoll descriptor. For open and poll. */
+    void (*watch)(void *context, int fd);
+
     /* A line for the operator, without newline. Rare events only. */
     void (*log)(void *context, enum feed_level level, const char *text);
 };
@@ -64,7 +70,8 @@ struct feed_ops {
     int (*open)(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
                 uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
     /* Hands over what is due at now_ns, at most sink->room() ticks. Returns when it wants to be
-     * polled next: a time, now_ns or less for "at once", FEED_NEVER when it has ended. */
+     * polled next: a time, now_ns or less for "at once", FEED_NEVER when it has ended. It is polled
+     * once a second at least. */
     uint64_t (*poll)(struct feed *feed, uint64_t now_ns);
     void (*close)(struct feed *feed);
 };
@@ -77,6 +84,9 @@ struct feed {
     /* May fall behind without harm (a replay flat out): the publisher polls it only while the
      * slowest core is within half a log. Others are always polled and may lap a core. */
     bool elastic;
+    /* ts_event_ns of its ticks is when they should be published: how late the publisher is counts
+     * from there, and from ts_recv_ns for others. */
+    bool is_scheduled;
 };
 
 extern const struct feed_ops feed_sim;

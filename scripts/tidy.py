@@ -18,6 +18,8 @@ CIRCLE_MODULES_MAX = 2  # within a room; rooms have none
 ASSERTING = {"ring", "src"}
 ASSERTIONS_PER_1000 = 15
 ASSERTION = re.compile(r"\b(?:assert_always|assert_debug|static_assert)\(")
+RING_WORD = re.compile(r"\bio_uring_(?!sqe\b|cqe\b)\w+")
+RING_WORD_ROOMS = {"ring/io", "tools/bench"}  # the engine; a load generator with rings of its own
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X:"]))
 
 
@@ -134,6 +136,16 @@ def check_rooms(paths):
             yield f"{room}: {count} assertions in {lines} lines, under {ASSERTIONS_PER_1000} per 1000"
 
 
+def check_engine(path, lines):
+    """Product code asks the engine; it does not call liburing."""
+    name = path.relative_to(ROOT)
+    if name.parts[0] not in PRODUCT or room_of(name) in RING_WORD_ROOMS:
+        return
+    for number, line in enumerate(lines, 1):
+        for word in RING_WORD.findall(line):
+            yield f"{path}:{number}: {word}: liburing is called in ring/io only"
+
+
 def check_names(paths):
     seen = {}
     for path in paths:
@@ -156,7 +168,8 @@ def main():
     faults = [*check_names(paths), *check_readmes(paths)]
     for path in paths:
         lines = path.read_text().splitlines()
-        faults += [*check_lines(path, lines), *check_functions(path, lines)]
+        faults += [*check_lines(path, lines), *check_functions(path, lines),
+                   *check_engine(path, lines)]
     if sys.argv[1:] == ["--house"]:
         faults += [*check_circles(paths), *check_rooms(paths)]
     for fault in faults:

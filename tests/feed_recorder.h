@@ -29,6 +29,7 @@ struct recorder {
     uint32_t channels_max; /* open_channel refuses more */
     uint32_t channel_count;
     uint32_t log_count;
+    int watched_fd; /* -1: none */
     uint64_t tick_count;
     uint64_t lost_count;
     uint32_t lost_channel; /* of the last loss */
@@ -109,6 +110,11 @@ static uint32_t recorder_room(void *context)
     return ((struct recorder *)context)->room;
 }
 
+static void recorder_watch(void *context, int fd)
+{
+    ((struct recorder *)context)->watched_fd = fd;
+}
+
 static void recorder_log(void *context, enum feed_level level, const char *text)
 {
     struct recorder *recorder = context;
@@ -127,9 +133,11 @@ static inline struct recorder *recorder_create(void)
         .publish = recorder_publish,
         .lost = recorder_lost,
         .room = recorder_room,
+        .watch = recorder_watch,
         .log = recorder_log,
     };
     recorder->room = 1024;
+    recorder->watched_fd = -1;
     recorder->channels_max = RECORDER_CHANNELS_MAX;
     return recorder;
 }

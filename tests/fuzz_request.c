@@ -6,6 +6,7 @@
 
 #include "codec/base/check.h"
 #include "codec/utf8.h"
+#include "ring/core/core.h"
 #include "src/session/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,13 +28,13 @@ static void fuzz_request_check_accepted(const struct request *request)
     assert_always(request->type != REQUEST_NONE);
     assert_always(request->symbol_count <= REQUEST_SYMBOLS_MAX);
     assert_always(request->types < 1u << MD_TYPE_COUNT);
-    assert_always(!request->has_policy || (unsigned)request->policy <= LAG_DISCONNECT);
+    assert_always(!request->has_on_lag || (unsigned)request->on_lag <= REQUEST_DISCONNECT);
     assert_always(request->max_lag_ms <= REQUEST_MAX_LAG_MS_MAX);
     if (request->type == REQUEST_REPLAY) {
-        const struct core_replay *replay = &request->replay;
-        assert_always(replay->to == 0 || replay->to >= replay->from);
-        assert_always(replay->speed >= 0 && replay->speed <= REQUEST_SPEED_MAX);
-        assert_always(!replay->is_by_seq || request->symbol_count == 1);
+        const struct request_range *range = &request->range;
+        assert_always(range->to == 0 || range->to >= range->from);
+        assert_always(range->speed >= 0 && range->speed <= REQUEST_SPEED_MAX);
+        assert_always(!range->is_by_seq || request->symbol_count == 1);
     }
     if (request->type == REQUEST_RESUME) {
         assert_always(request->epoch != NULL);

@@ -67,7 +67,7 @@ static void fuzz_ws_decoder_chunk(struct ws_decoder *decoder, const uint8_t *dat
             decoder->buffer = malloc(FUZZ_MESSAGE_BYTES_MAX);
             assert_always(decoder->buffer != NULL);
         } else {
-            assert_always(ws_close_code(status) != 0);
+            assert_always(ws_status_close_code(status) != 0);
             outcome->fault = status;
         }
     }

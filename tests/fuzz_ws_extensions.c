@@ -12,7 +12,7 @@ static void fuzz_ws_extensions_agree(const struct ws_deflate_offers *offers,
                                      const struct ws_deflate_policy *policy)
 {
     char answer[WS_DEFLATE_ANSWER_BYTES_MAX];
-    struct ws_deflate_terms terms = ws_deflate_negotiate(offers, policy);
+    struct ws_deflate_terms terms = ws_extensions_negotiate(offers, policy);
     if (!terms.is_on) {
         return;
     }
@@ -25,7 +25,7 @@ static void fuzz_ws_extensions_agree(const struct ws_deflate_offers *offers,
     assert_always(!policy->no_takeover || (terms.server_no_takeover && terms.client_no_takeover));
 
     struct ws_deflate_offers again = {0};
-    ws_deflate_answer(answer, &terms);
+    ws_extensions_answer(answer, &terms);
     assert_always(ws_extensions_parse(&again, answer, strlen(answer)));
     assert_always(again.count == 1);
     assert_always(again.offers[0].server_window_bits == terms.server_window_bits);

@@ -115,8 +115,8 @@ void core_send_raw(struct core *self, uint32_t conn, const void *bytes, size_t b
 
 bool core_has_drained(struct core *self, uint32_t conn)
 {
-    (void)self, (void)conn;
-    return true;
+    (void)conn;
+    return !self->is_full;
 }
 
 static void tell_subscriber(uint32_t channel, int change)
@@ -345,8 +345,8 @@ uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, u
 
 uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
-    (void)self, (void)conn;
-    return 100 + channel;
+    (void)conn;
+    return self->is_silent ? 1 : 100 + channel;
 }
 
 uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
@@ -395,12 +395,24 @@ void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *s
 
 /* ---- Helpers ---- */
 
-void open_channel(const char *symbol, enum md_type type)
+void show_channel(const char *symbol, enum md_type type)
 {
     uint32_t before = channels_count(channels);
     uint32_t channel = channels_open(channels, symbol, strlen(symbol), type);
     assert_int_equal(channel, before);
     session_ops.on_channel(core->sessions, core, channel);
+}
+
+void open_channel(const char *symbol, enum md_type type)
+{
+    bool was_held[CONNS];
+    memcpy(was_held, core->is_held, sizeof was_held);
+    show_channel(symbol, type);
+    for (uint32_t conn = 0; conn < CONNS; conn++) {
+        while (core->is_held[conn] && !was_held[conn]) {
+            go_on(conn);
+        }
+    }
 }
 
 void forget_texts(void)

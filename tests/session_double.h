@@ -16,6 +16,7 @@
 
 #include "src/base/log.h"
 #include "src/market/publisher.h"
+#include "src/session/request.h"
 #include "src/session/session.h"
 
 #define CONNS 4
@@ -51,6 +52,8 @@ struct core {
     uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
     uint32_t encoding; /* of every conn */
     bool is_behind;
+    bool is_full;    /* What was sent has not left yet. */
+    bool is_silent;  /* No channel has had a frame. */
     bool has_images; /* The newest frames are. */
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
@@ -72,6 +75,8 @@ extern uint64_t slice_units; /* of the core that set_up() makes; 0 at first */
 extern struct channels *channels;
 extern const struct core_lag behind; /* of a conn, once core->is_behind */
 
+/* A channel appears; and clients that wait for it are told of it. */
+void show_channel(const char *symbol, enum md_type type);
 void open_channel(const char *symbol, enum md_type type);
 void forget_texts(void);
 void open_conn(uint32_t conn);

@@ -32,7 +32,7 @@ static void client_leave(struct client *client, bool with_reset)
 static void client_connect(struct client *client)
 {
     memset(client, 0, offsetof(struct client, cursors));
-    if (!sim_peer_connect(&client->peer, 2000 + sim_random(60000))) {
+    if (!sim_peer_connect(&client->peer, WORLD_LISTENER_FD, 2000 + sim_random(60000))) {
         return;
     }
     client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;

@@ -185,7 +185,8 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
 static void on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     char text[64];
-    (void)context, (void)now_ns;
+    (void)context;
+    world.ticked_ns[conn] = now_ns;
     core_send_text(core, conn, text, (size_t)sprintf(text, "W %u", conn));
 }
 
@@ -240,9 +241,10 @@ static void on_resume(struct core *core, uint32_t conn, const char *text)
         EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
         uint64_t oldest = oldest_seq(world.encodings[0].log, channel);
         /* What is still to come is in the conn's own log. */
+        bool is_void = core_conn(core, conn)->state != CONN_STREAMING;
         bool is_to_come =
             seq >= core_stream(core, core_conn(core, conn))->channels[channel].last_seq;
-        EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1 || is_to_come);
+        EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1 || is_to_come || is_void);
         EXPECT(result != 1 || epoch != world.epoch || oldest > seq + 1);
         EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
         length += sprintf(out + length, " %u %llu %d %llu", channel, seq, result,
@@ -393,7 +395,9 @@ static void on_message(void *context, struct core *core, uint32_t conn, enum ws_
         world.holds++;
         core_hold(core, conn);
     } else {
+        world.is_asked = true;
         answer(core, conn, text);
+        world.is_asked = false;
     }
 }
 
@@ -403,7 +407,9 @@ static bool on_continue(void *context, struct core *core, uint32_t conn, uint64_
     if (sim_random(2) == 0) {
         return false;
     }
+    world.is_asked = true;
     answer(core, conn, world.asked[conn]);
+    world.is_asked = false;
     return true;
 }
 
@@ -413,10 +419,19 @@ static void on_close(void *context, struct core *core, uint32_t conn,
     struct told *told = &world.told[conn];
     (void)context, (void)core;
     world.ends++;
+    EXPECT(!world.is_asked); /* No call of the core's ends a conn on the spot. */
     EXPECT(!told->is_known || end->close_code == told->code);
     EXPECT(!told->is_known || end->frames_sent == told->received);
     EXPECT(!told->is_known || end->frames_lost == told->lost);
     told->is_known = false;
+}
+
+/* Once a second, even for a conn that is tried again every few milliseconds. */
+static void on_tick(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core;
+    EXPECT(now_ns >= world.ticked_ns[conn] + NS_PER_SECOND);
+    world.ticked_ns[conn] = now_ns;
 }
 
 static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
@@ -470,6 +485,7 @@ static struct core_ops ops = {
     .on_message = on_message,
     .on_continue = on_continue,
     .on_close = on_close,
+    .on_tick = on_tick,
     .on_quiet = on_quiet,
     .on_lag = on_lag,
     .on_drain = on_drain,
@@ -482,10 +498,11 @@ static struct core_ops ops = {
     .log = on_log,
 };
 
-static void world_step(void *context)
+static void world_step(void *context, struct engine *engine, uint64_t timeout_ns)
 {
-    (void)context;
-    EXPECT(!sim.is_asleep || !is_any_pinned());
+    (void)context, (void)engine;
+    sim_pass_time(timeout_ns);
+    EXPECT(timeout_ns == 0 || !is_any_pinned());
     if (world.publishes_elsewhere && sim.now_ns >= world.next_publish_ns) {
         world.next_publish_ns = on_publish(NULL, sim.now_ns);
     }
@@ -601,7 +618,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
-        .listeners = {{.fd = 3}},
+        .listeners = {{.fd = WORLD_LISTENER_FD}},
         .listener_count = 1,
         .encodings = world.encodings,
         .encoding_count = ENCODINGS,
@@ -641,6 +658,7 @@ static void begin_anew(void)
     }
     memset(world.encodings, 0, sizeof world.encodings);
     memset(&world.counters, 0, sizeof world.counters);
+    memset(world.ticked_ns, 0, sizeof world.ticked_ns);
     memset(world.published, 0, sizeof world.published);
     memset(world.told, 0, sizeof world.told);
     world.is_scarce = false;

@@ -9,16 +9,19 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/running_hash.h"
 
 #define SIM_QUEUE_BYTES (1u << 20)
 #define SIM_WALL_NS UINT64_C(1700000000000000000)
 #define SIM_LATE_MAX 4096
 #define SIM_PAUSE_NS (5 * NS_PER_MS) /* The core waits 10, by a clock of its own. */
+#define SIM_RING_FD_FIRST 100000     /* no descriptor, so that liburing cannot enter by itself */
 
 struct sim sim;
 
-/* The ring's memory, which the kernel would share. */
-static struct {
+/* What the kernel has of one engine: the ring's memory, which both share, and what is armed. */
+struct sim_kernel {
+    struct engine *engine; /* NULL: free */
     unsigned sq_head, sq_flags, sq_mask, cq_head, cq_tail, cq_flags;
     struct io_uring_sqe *sqes;
     struct io_uring_cqe *cqes;
@@ -27,9 +30,22 @@ static struct {
     struct io_uring_cqe late[SIM_LATE_MAX];
     unsigned late_count;
     uint16_t buffer_head; /* of the receive ring */
+    int accept_fd;
     bool accept_armed;
     uint64_t accept_tag;
-} kernel;
+};
+static struct sim_kernel kernels[SIM_ENGINES_MAX];
+static struct sim_kernel *kernel; /* whose engine has entered */
+
+static struct sim_kernel *sim_kernel_of(const struct engine *engine)
+{
+    for (uint32_t i = 0; i < SIM_ENGINES_MAX; i++) {
+        if (kernels[i].engine == engine) {
+            return &kernels[i];
+        }
+    }
+    return NULL;
+}
 
 uint64_t sim_random(uint64_t below)
 {
@@ -39,13 +55,32 @@ uint64_t sim_random(uint64_t below)
     return below == 0 ? 0 : sim.random % below;
 }
 
-/* One in so many, while things may go wrong. */
-static bool sim_mishap(uint64_t one_in)
+static const uint16_t fault_rates[SIM_FAULT_COUNT] = {
+    [SIM_SUBMITS_SOME] = 50,     [SIM_SENDS_SHORT] = 12,   [SIM_LENDS_NOT] = 8,
+    [SIM_ACCEPT_FAILS] = 20,     [SIM_HAS_NO_BUFFER] = 40, [SIM_RECV_ENDS] = 30,
+    [SIM_WRITABLE_FALSELY] = 50, [SIM_DELIVERS_LATE] = 4,  [SIM_NOTIFIES_LATE] = 2,
+    [SIM_NOTIFIES_NEVER] = 16,
+};
+
+/* Whether it happens now. */
+static bool sim_mishap(enum sim_fault fault)
 {
-    return !sim.calm && sim_random(one_in) == 0;
+    return !sim.calm && sim.one_in[fault] > 0 && sim_random(sim.one_in[fault]) == 0;
 }
 
-void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context), void *context)
+void sim_draw_fault_rates(void)
+{
+    for (uint32_t fault = 0; fault < SIM_FAULT_COUNT; fault++) {
+        static const uint16_t quarters[] = {0, 1, 4, 4, 16};
+        uint64_t quarter = quarters[sim_random(sizeof quarters / sizeof quarters[0])];
+        uint64_t one_in = fault_rates[fault] * quarter / 4;
+        sim.one_in[fault] = (uint16_t)(one_in == 1 || (quarter > 0 && one_in == 0) ? 2 : one_in);
+    }
+}
+
+void sim_open(uint64_t seed, uint32_t socket_count,
+              void (*step)(void *context, struct engine *engine, uint64_t timeout_ns),
+              void *context)
 {
     assert_always(socket_count <= SIM_SOCKETS_MAX);
     memset(&sim, 0, sizeof sim);
@@ -54,6 +89,7 @@ void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context),
     sim.now_ns = UINT64_C(1000000000000);
     sim.step = step;
     sim.context = context;
+    memcpy(sim.one_in, fault_rates, sizeof sim.one_in);
     for (uint32_t i = 0; i < socket_count; i++) {
         sim.sockets[i].to_client = malloc(SIM_QUEUE_BYTES);
         sim.sockets[i].to_server = malloc(SIM_QUEUE_BYTES);
@@ -79,18 +115,24 @@ void sim_clock(void *context, struct core_time *time_out)
 {
     (void)context;
     time_out->now_ns = sim.now_ns;
-    time_out->wall_ns = SIM_WALL_NS + sim.now_ns;
+    time_out->wall_ns = sim_wall_ns();
+}
+
+uint64_t sim_wall_ns(void)
+{
+    return SIM_WALL_NS + sim.now_ns + (uint64_t)sim.wall_step_ns;
 }
 
 /* ---- The client's side ---- */
 
-struct sim_socket *sim_connect(size_t send_buffer_bytes)
+struct sim_socket *sim_connect(int listener_fd, size_t send_buffer_bytes)
 {
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
         if (!socket->is_open) {
             struct sim_socket fresh = {
                 .is_open = true,
+                .listener_fd = listener_fd,
                 .to_client = socket->to_client,
                 .to_server = socket->to_server,
                 .to_client_room = send_buffer_bytes,
@@ -140,6 +182,7 @@ size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
     memcpy(out, socket->to_client, count);
     memmove(socket->to_client, socket->to_client + count, socket->to_client_bytes - count);
     socket->to_client_bytes -= count;
+    sim.read_hash = running_hash_add(sim.read_hash, running_hash_payload(out, count));
     return count;
 }
 
@@ -162,19 +205,19 @@ void sim_client_close(struct sim_socket *socket, bool with_reset)
 
 static bool sim_cq_is_full(void)
 {
-    return kernel.late_count > 0 || kernel.cq_tail - kernel.cq_head == kernel.cq_entries;
+    return kernel->late_count > 0 || kernel->cq_tail - kernel->cq_head == kernel->cq_entries;
 }
 
 static void sim_post(uint64_t tag, int result, uint32_t flags)
 {
     struct io_uring_cqe *cqe;
     if (sim_cq_is_full()) {
-        assert_always(kernel.late_count < SIM_LATE_MAX);
-        cqe = &kernel.late[kernel.late_count++];
-        kernel.sq_flags |= IORING_SQ_CQ_OVERFLOW;
+        assert_always(kernel->late_count < SIM_LATE_MAX);
+        cqe = &kernel->late[kernel->late_count++];
+        kernel->sq_flags |= IORING_SQ_CQ_OVERFLOW;
         sim.late_count++;
     } else {
-        cqe = &kernel.cqes[kernel.cq_tail++ & (kernel.cq_entries - 1)];
+        cqe = &kernel->cqes[kernel->cq_tail++ & (kernel->cq_entries - 1)];
     }
     cqe->user_data = tag;
     cqe->res = result;
@@ -185,14 +228,14 @@ static void sim_post(uint64_t tag, int result, uint32_t flags)
 static void sim_flush_late(void)
 {
     unsigned moved = 0;
-    for (; moved < kernel.late_count && kernel.cq_tail - kernel.cq_head < kernel.cq_entries;
+    for (; moved < kernel->late_count && kernel->cq_tail - kernel->cq_head < kernel->cq_entries;
          moved++) {
-        kernel.cqes[kernel.cq_tail++ & (kernel.cq_entries - 1)] = kernel.late[moved];
+        kernel->cqes[kernel->cq_tail++ & (kernel->cq_entries - 1)] = kernel->late[moved];
     }
-    kernel.late_count -= moved;
-    memmove(kernel.late, kernel.late + moved, kernel.late_count * sizeof *kernel.late);
-    if (kernel.late_count == 0) {
-        kernel.sq_flags &= ~IORING_SQ_CQ_OVERFLOW;
+    kernel->late_count -= moved;
+    memmove(kernel->late, kernel->late + moved, kernel->late_count * sizeof *kernel->late);
+    if (kernel->late_count == 0) {
+        kernel->sq_flags &= ~IORING_SQ_CQ_OVERFLOW;
     }
 }
 
@@ -207,7 +250,8 @@ static struct sim_socket *sim_socket_of(int fd)
 /* Who is told that it may write, and then may not, must not ask again and again. */
 static void sim_note_progress(struct sim_socket *socket, bool progress)
 {
-    assert_always(socket->futile_ns == 0 || sim.now_ns >= socket->futile_ns + SIM_PAUSE_NS);
+    assert_always(sim.is_uneven || socket->futile_ns == 0 ||
+                  sim.now_ns >= socket->futile_ns + SIM_PAUSE_NS);
     bool is_futile = socket->told_writable && !progress;
     socket->futile_ns = is_futile ? sim.now_ns : 0;
     socket->told_writable = is_futile;
@@ -230,6 +274,7 @@ static void sim_lend(struct sim_loan *loan, struct sim_socket *socket, const voi
     *loan = (struct sim_loan){
         .is_used = true,
         .is_copied = sim_random(4) == 0,
+        .kernel = kernel,
         .socket = socket,
         .offset = socket->to_client_bytes,
         .bytes = count,
@@ -274,13 +319,13 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
     }
     assert_always(!socket->server_shut);
     struct sim_loan *loan = lends ? sim_free_loan() : NULL;
-    if (lends && (loan == NULL || sim_mishap(8))) {
+    if (lends && (loan == NULL || sim_mishap(SIM_LENDS_NOT))) {
         sim_post(sqe->user_data, -ENOMEM, 0);
         sim_note_progress(socket, false);
         return;
     }
     size_t room = socket->to_client_room - socket->to_client_bytes;
-    if (sim_mishap(12)) {
+    if (sim_mishap(SIM_SENDS_SHORT)) {
         room = sim_random(room < total ? room + 1 : total + 1);
         sim.cut_count += room < total;
     }
@@ -306,6 +351,9 @@ static void sim_cancel(const struct io_uring_sqe *sqe)
     assert_always(sqe->cancel_flags == 0); /* By its tag: all else walks what is armed. */
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[i];
+        if (socket->kernel != kernel) {
+            continue; /* The cores' tags are alike. */
+        }
         if (socket->recv_armed && socket->recv_tag == sqe->addr) {
             socket->recv_armed = false;
             is_found = true;
@@ -317,10 +365,10 @@ static void sim_cancel(const struct io_uring_sqe *sqe)
             sim_post(socket->writable_tag, -ECANCELED, 0);
         }
     }
-    if (kernel.accept_armed && kernel.accept_tag == sqe->addr) {
-        kernel.accept_armed = false;
+    if (kernel->accept_armed && kernel->accept_tag == sqe->addr) {
+        kernel->accept_armed = false;
         is_found = true;
-        sim_post(kernel.accept_tag, -ECANCELED, 0);
+        sim_post(kernel->accept_tag, -ECANCELED, 0);
     }
     if (!is_found) {
         sim_post(sqe->user_data, -ENOENT, 0);
@@ -334,6 +382,17 @@ static void sim_close_socket(int fd)
     socket->server_closed = true;
     socket->server_shut = true;
     sim_release(socket);
+}
+
+static void sim_send_message(const struct io_uring_sqe *sqe)
+{
+    struct sim_kernel *own = kernel;
+    assert_always(sqe->fd >= SIM_RING_FD_FIRST && sqe->fd < SIM_RING_FD_FIRST + SIM_ENGINES_MAX);
+    kernel = &kernels[sqe->fd - SIM_RING_FD_FIRST];
+    if (kernel->engine != NULL) {
+        sim_post(sqe->off, (int)sqe->len, 0);
+    }
+    kernel = own;
 }
 
 static void sim_execute(const struct io_uring_sqe *sqe)
@@ -364,8 +423,12 @@ static void sim_execute(const struct io_uring_sqe *sqe)
         socket->writable_tag = sqe->user_data;
         break;
     case IORING_OP_ACCEPT:
-        kernel.accept_armed = true;
-        kernel.accept_tag = sqe->user_data;
+        kernel->accept_armed = true;
+        kernel->accept_tag = sqe->user_data;
+        kernel->accept_fd = sqe->fd;
+        break;
+    case IORING_OP_MSG_RING:
+        sim_send_message(sqe);
         break;
     case IORING_OP_ASYNC_CANCEL:
         sim_cancel(sqe);
@@ -387,20 +450,21 @@ static void sim_execute(const struct io_uring_sqe *sqe)
 
 static void sim_deliver_accepts(void)
 {
-    for (uint32_t i = 0; i < sim.socket_count && kernel.accept_armed; i++) {
+    for (uint32_t i = 0; i < sim.socket_count && kernel->accept_armed; i++) {
         struct sim_socket *socket = &sim.sockets[i];
-        if (!socket->is_open || socket->accepted) {
+        if (!socket->is_open || socket->accepted || socket->listener_fd != kernel->accept_fd) {
             continue;
         }
-        if (sim_mishap(20)) {
-            kernel.accept_armed = false;
-            sim_post(kernel.accept_tag, -EMFILE, 0);
+        if (sim_mishap(SIM_ACCEPT_FAILS)) {
+            kernel->accept_armed = false;
+            sim_post(kernel->accept_tag, -EMFILE, 0);
             return;
         }
         socket->accepted = true;
-        kernel.accept_armed = !sim_cq_is_full();
-        sim_post(kernel.accept_tag, (int)(SIM_FD_FIRST + i),
-                 kernel.accept_armed ? IORING_CQE_F_MORE : 0);
+        socket->kernel = kernel;
+        kernel->accept_armed = !sim_cq_is_full();
+        sim_post(kernel->accept_tag, (int)(SIM_FD_FIRST + i),
+                 kernel->accept_armed ? IORING_CQE_F_MORE : 0);
     }
 }
 
@@ -413,19 +477,19 @@ static void sim_end_recv(struct sim_socket *socket, int result)
 static void sim_deliver_bytes(struct engine *engine, struct sim_socket *socket)
 {
     struct io_uring_buf_ring *ring = engine->recv_ring;
-    if (kernel.buffer_head == ring->tail || sim_mishap(40)) {
+    if (kernel->buffer_head == ring->tail || sim_mishap(SIM_HAS_NO_BUFFER)) {
         sim_end_recv(socket, -ENOBUFS);
         return;
     }
     uint32_t mask = engine->recv_buffer_count - 1;
-    const struct io_uring_buf *buffer = &ring->bufs[kernel.buffer_head++ & mask];
+    const struct io_uring_buf *buffer = &ring->bufs[kernel->buffer_head++ & mask];
     size_t most = socket->to_server_bytes < buffer->len ? socket->to_server_bytes : buffer->len;
     size_t count = 1 + sim_random(sim_random(3) == 0 ? 16 : most);
     count = count < most ? count : most;
     memcpy((void *)(uintptr_t)buffer->addr, socket->to_server, count);
     memmove(socket->to_server, socket->to_server + count, socket->to_server_bytes - count);
     socket->to_server_bytes -= count;
-    bool more = !sim_mishap(30) && !sim_cq_is_full();
+    bool more = !sim_mishap(SIM_RECV_ENDS) && !sim_cq_is_full();
     socket->recv_armed = more;
     sim_post(socket->recv_tag, (int)count,
              (more ? IORING_CQE_F_MORE : 0) | IORING_CQE_F_BUFFER |
@@ -442,7 +506,7 @@ static void sim_deliver(struct engine *engine, struct sim_socket *socket)
         sim_end_recv(socket, 0);
     }
     bool has_room = socket->to_client_bytes < socket->to_client_room / 3 * 2;
-    bool spurious = socket->writable_armed && !has_room && sim_mishap(50);
+    bool spurious = socket->writable_armed && !has_room && sim_mishap(SIM_WRITABLE_FALSELY);
     sim.spurious_count += spurious;
     if (socket->writable_armed && (has_room || socket->client_closed || spurious)) {
         socket->writable_armed = false;
@@ -457,11 +521,12 @@ static void sim_notify(void)
     uint32_t first = (uint32_t)sim_random(SIM_LOANS_MAX);
     for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
         struct sim_loan *loan = &sim.loans[(first + i) % SIM_LOANS_MAX];
-        if (!loan->is_used || !loan->is_read || sim_mishap(2)) {
+        if (!loan->is_used || !loan->is_read || loan->kernel != kernel ||
+            sim_mishap(SIM_NOTIFIES_LATE)) {
             continue;
         }
         loan->is_used = false;
-        if (sim_mishap(16)) {
+        if (sim_mishap(SIM_NOTIFIES_NEVER)) {
             sim.lost_count++;
         } else {
             sim_post(loan->tag, loan->is_copied ? INT32_MIN : 0, IORING_CQE_F_NOTIF);
@@ -484,84 +549,119 @@ static void sim_deliver_some(struct engine *engine)
     uint32_t first = (uint32_t)sim_random(sim.socket_count);
     for (uint32_t i = 0; i < sim.socket_count; i++) {
         struct sim_socket *socket = &sim.sockets[(first + i) % sim.socket_count];
-        if (socket->accepted && !socket->server_closed && !sim_mishap(4)) {
+        if (socket->kernel == kernel && !socket->server_closed && !sim_mishap(SIM_DELIVERS_LATE)) {
             sim_deliver(engine, socket);
         }
     }
 }
 
-static int sim_enter(struct engine *engine, uint64_t timeout_ns)
+static void sim_become_ready(struct engine *engine)
 {
-    struct io_uring_sq *sq = &engine->ring.sq;
-    if (sim.delivers_first) {
-        sim_deliver_some(engine);
-    }
-    /* A submit may take only some. */
-    unsigned left = sim_mishap(50) ? (unsigned)sim_random(8) : UINT32_MAX;
-    for (; kernel.sq_head != sq->sqe_tail && left > 0; left--) {
-        sim_execute(&sq->sqes[kernel.sq_head & sq->ring_mask]);
-        kernel.sq_head++;
-    }
-    sim.now_ns += sim_random(50 * NS_PER_US);
-    if (timeout_ns > 0) {
-        uint64_t most = timeout_ns < 5 * NS_PER_MS ? timeout_ns : 5 * NS_PER_MS;
-        sim.now_ns += sim_random(most + 1);
-    }
-    sim.is_asleep = timeout_ns > 0;
-    sim.step(sim.context);
     sim_notify();
     sim_deliver_accepts();
     sim_deliver_some(engine);
     sim_flush_late();
+}
+
+bool sim_is_ready(struct engine *engine)
+{
+    kernel = sim_kernel_of(engine);
+    sim_become_ready(engine);
+    return kernel->cq_tail != kernel->cq_head;
+}
+
+void sim_pass_time(uint64_t timeout_ns)
+{
+    uint64_t most = timeout_ns < 5 * NS_PER_MS ? timeout_ns : 5 * NS_PER_MS;
+    sim.now_ns += timeout_ns > 0 ? sim_random(most + 1) : 0;
+}
+
+static int sim_enter(struct engine *engine, uint64_t timeout_ns)
+{
+    struct io_uring_sq *sq = &engine->ring.sq;
+    kernel = sim_kernel_of(engine);
+    if (sim.delivers_first) {
+        sim_deliver_some(engine);
+    }
+    /* A submit may take only some. */
+    unsigned left = sim_mishap(SIM_SUBMITS_SOME) ? (unsigned)sim_random(8) : UINT32_MAX;
+    for (; kernel->sq_head != sq->sqe_tail && left > 0; left--) {
+        sim_execute(&sq->sqes[kernel->sq_head & sq->ring_mask]);
+        kernel->sq_head++;
+    }
+    sim.now_ns += sim_random(50 * NS_PER_US);
+    sim.step(sim.context, engine, timeout_ns);
+    kernel = sim_kernel_of(engine);
+    sim_become_ready(engine);
     return 0;
 }
 
 static void sim_engine_close(struct engine *engine)
 {
-    free(kernel.sqes);
-    free(kernel.cqes);
+    kernel = sim_kernel_of(engine);
+    kernel->engine = NULL;
+    free(kernel->sqes);
+    free(kernel->cqes);
     free(engine->recv_ring);
     free(engine->recv_buffers);
 }
 
+static int sim_enable(struct engine *engine)
+{
+    (void)engine;
+    return 0;
+}
+
+static const struct engine_ops sim_engine_ops = {
+    .enable = sim_enable,
+    .enter = sim_enter,
+    .wake = engine_wake_by_message,
+    .close = sim_engine_close,
+};
+
 int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out)
 {
     (void)error_out;
-    memset(&kernel, 0, sizeof kernel);
-    kernel.cq_entries = sim.cq_entries < options->cq_entries ? sim.cq_entries : options->cq_entries;
-    kernel.sq_mask = options->sq_entries - 1;
-    kernel.sqes = calloc(options->sq_entries, sizeof *kernel.sqes);
-    kernel.cqes = calloc(kernel.cq_entries, sizeof *kernel.cqes);
-    *engine = (struct engine){.enter = sim_enter, .close = sim_engine_close};
+    kernel = sim_kernel_of(NULL);
+    assert_always(kernel != NULL);
+    memset(kernel, 0, sizeof *kernel);
+    kernel->engine = engine;
+    kernel->cq_entries =
+        sim.cq_entries < options->cq_entries ? sim.cq_entries : options->cq_entries;
+    kernel->sq_mask = options->sq_entries - 1;
+    kernel->sqes = calloc(options->sq_entries, sizeof *kernel->sqes);
+    kernel->cqes = calloc(kernel->cq_entries, sizeof *kernel->cqes);
+    *engine = (struct engine){.ops = &sim_engine_ops};
     engine->ring.sq = (struct io_uring_sq){
-        .khead = &kernel.sq_head,
-        .kflags = &kernel.sq_flags,
-        .sqes = kernel.sqes,
+        .khead = &kernel->sq_head,
+        .kflags = &kernel->sq_flags,
+        .sqes = kernel->sqes,
         .ring_mask = options->sq_entries - 1,
         .ring_entries = options->sq_entries,
-        .kring_mask = &kernel.sq_mask,
+        .kring_mask = &kernel->sq_mask,
     };
     engine->ring.cq = (struct io_uring_cq){
-        .khead = &kernel.cq_head,
-        .ktail = &kernel.cq_tail,
-        .kflags = &kernel.cq_flags,
-        .cqes = kernel.cqes,
-        .ring_mask = kernel.cq_entries - 1,
-        .ring_entries = kernel.cq_entries,
+        .khead = &kernel->cq_head,
+        .ktail = &kernel->cq_tail,
+        .kflags = &kernel->cq_flags,
+        .cqes = kernel->cqes,
+        .ring_mask = kernel->cq_entries - 1,
+        .ring_entries = kernel->cq_entries,
     };
     engine->ring.features = IORING_FEAT_EXT_ARG;
-    engine->ring.ring_fd = engine->ring.enter_ring_fd = -1; /* liburing would enter by itself. */
+    engine->ring.enter_ring_fd = -1; /* liburing would enter by itself. */
+    engine->ring.ring_fd = SIM_RING_FD_FIRST + (int)(kernel - kernels);
     uint32_t count = options->recv_buffer_count;
+    if (count == 0) {
+        return 0;
+    }
     engine->recv_ring = calloc(count + 1, sizeof(struct io_uring_buf));
     engine->recv_buffers = malloc((size_t)count * options->recv_buffer_bytes);
     engine->recv_buffer_count = count;
     engine->recv_buffer_bytes = options->recv_buffer_bytes;
     assert_always(engine->recv_ring != NULL && engine->recv_buffers != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        io_uring_buf_ring_add(
-            engine->recv_ring, engine->recv_buffers + (size_t)i * options->recv_buffer_bytes,
-            options->recv_buffer_bytes, (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+        engine_offer_buffer(engine, i);
     }
-    io_uring_buf_ring_advance(engine->recv_ring, (int)count);
     return 0;
 }

@@ -16,13 +16,33 @@
 #include "ring/core/core.h"
 #include "ring/io/engine.h"
 
+#define SIM_ENGINES_MAX 4 /* open at one time */
 #define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000
 #define SIM_LOANS_MAX 256 /* at one time */
 
+/* What goes wrong by chance. */
+enum sim_fault {
+    SIM_SUBMITS_SOME,     /* A submit takes only some of the operations. */
+    SIM_SENDS_SHORT,      /* A send takes only some of the bytes, or none. */
+    SIM_LENDS_NOT,        /* -ENOMEM for a send without a copy */
+    SIM_ACCEPT_FAILS,     /* -EMFILE */
+    SIM_HAS_NO_BUFFER,    /* -ENOBUFS */
+    SIM_RECV_ENDS,        /* A multishot is over. */
+    SIM_WRITABLE_FALSELY, /* POLLOUT with no room behind it */
+    SIM_DELIVERS_LATE,    /* A socket's news wait for the next enter. */
+    SIM_NOTIFIES_LATE,    /* So does the end of a loan. */
+    SIM_NOTIFIES_NEVER,   /* A loan is never told to be over. */
+    SIM_FAULT_COUNT,
+};
+
+struct sim_kernel;
+
 /* What a simulated client sees of its connection. */
 struct sim_socket {
-    bool is_open; /* from the client's connect until both ends are closed */
+    int listener_fd;
+    struct sim_kernel *kernel; /* of the engine that accepted it; NULL: none yet */
+    bool is_open;              /* from the client's connect until both ends are closed */
     bool accepted;
     bool server_closed; /* close(2) by the core */
     bool server_shut;   /* shutdown(2) for writing, or closed */
@@ -46,6 +66,7 @@ struct sim_loan {
     bool is_used;
     bool is_read; /* its bytes are in to_client; the notification is due */
     bool is_copied;
+    struct sim_kernel *kernel;
     struct sim_socket *socket;
     size_t offset; /* of its bytes in to_client */
     size_t bytes;
@@ -56,12 +77,15 @@ struct sim_loan {
 struct sim {
     uint64_t random;
     uint64_t now_ns;
-    bool calm;      /* Nothing goes wrong any more. */
-    bool is_asleep; /* The core waits inside enter(). */
+    int64_t wall_step_ns; /* how far the wall clock was set */
+    bool calm;            /* Nothing goes wrong any more. */
+    bool is_uneven;       /* Time may pass while a core is stopped anywhere: nobody times it. */
+    uint16_t one_in[SIM_FAULT_COUNT]; /* 0: never */
+    uint64_t read_hash;               /* of all that clients have read */
     uint32_t socket_count;
     struct sim_socket sockets[SIM_SOCKETS_MAX];
-    /* Once per enter(): the world outside moves on. */
-    void (*step)(void *context);
+    /* Once per enter(), which may wait for timeout_ns: the world outside moves on. */
+    void (*step)(void *context, struct engine *engine, uint64_t timeout_ns);
     void *context;
     uint64_t cut_count, full_count, spurious_count; /* what was injected */
     struct sim_loan loans[SIM_LOANS_MAX];
@@ -73,9 +97,18 @@ struct sim {
 
 extern struct sim sim;
 
-void sim_open(uint64_t seed, uint32_t socket_count, void (*step)(void *context), void *context);
+void sim_open(uint64_t seed, uint32_t socket_count,
+              void (*step)(void *context, struct engine *engine, uint64_t timeout_ns),
+              void *context);
 void sim_close(void);
 uint64_t sim_random(uint64_t below);
+/* Some faults become more frequent than usual, some rarer, and some never happen. */
+void sim_draw_fault_rates(void);
+
+/* For step: time passes, 5 ms at most. */
+void sim_pass_time(uint64_t timeout_ns);
+/* For step: whether a completion waits for the engine that is inside enter(). */
+bool sim_is_ready(struct engine *engine);
 
 /* Loans of which the core was not told the end. */
 uint64_t sim_loans_open(void);
@@ -83,9 +116,10 @@ uint64_t sim_loans_open(void);
 /* For core_options. */
 int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out);
 void sim_clock(void *context, struct core_time *time_out);
+uint64_t sim_wall_ns(void);
 
 /* The client's side. */
-struct sim_socket *sim_connect(size_t send_buffer_bytes);
+struct sim_socket *sim_connect(int listener_fd, size_t send_buffer_bytes);
 void sim_client_send(struct sim_socket *socket, const void *bytes, size_t count);
 /* At most max bytes; returns how many. */
 size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max);

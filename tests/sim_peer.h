@@ -31,9 +31,10 @@ struct sim_peer {
 typedef void sim_peer_reader(void *context, const struct ws_message *message);
 
 /* false: there is no free socket. */
-static inline bool sim_peer_connect(struct sim_peer *peer, size_t send_buffer_bytes)
+static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
+                                    size_t send_buffer_bytes)
 {
-    peer->socket = sim_connect(send_buffer_bytes);
+    peer->socket = sim_connect(listener_fd, send_buffer_bytes);
     peer->is_open = false;
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, sizeof peer->message, false, peer->message);
@@ -60,7 +61,7 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     assert_always(count <= SIM_PEER_MESSAGE_BYTES_MAX);
     size_t header = ws_frame_client_header(frame, opcode, count, mask);
     memcpy(frame + header, payload, count);
-    ws_mask(frame + header, count, mask, 0);
+    ws_frame_mask(frame + header, count, mask, 0);
     sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 

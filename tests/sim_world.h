@@ -23,6 +23,7 @@
 #define CALM_NS (6 * NS_PER_SECOND)
 #define DRAIN_NS (NS_PER_SECOND / 4)
 #define NOT_EXPECTED 0
+#define WORLD_LISTENER_FD 3
 #define RESUMED_MAX 20 /* cursors in a message */
 #define REPLAYED_MAX 4 /* channels of a replay */
 #define MESSAGE_MAX (64 + 32 * RESUMED_MAX)
@@ -92,6 +93,8 @@ struct sim_world {
     const struct client *client; /* whose bytes are looked at */
     struct told told[CLIENTS + 8 + CORE_SPARE_CONNS];
     char asked[CLIENTS + 8 + CORE_SPARE_CONNS][MESSAGE_MAX]; /* by conn: its newest message */
+    uint64_t ticked_ns[CLIENTS + 8 + CORE_SPARE_CONNS];      /* by conn: on_tick */
+    bool is_asked;                                           /* A message is being answered. */
     bool has_limit;                                          /* --max-lag-ms */
     bool publishes_elsewhere;                                /* while the core is inside enter() */
     bool is_scarce; /* The core's pools are so small that clients are cut off. */

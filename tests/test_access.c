@@ -37,22 +37,22 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct core_source source_of(const char *text)
+static struct peer source_of(const char *text)
 {
-    struct core_source source = {.port = 5000};
+    struct peer source = {0};
     assert_true(ip_address_parse(&source.address, text, strlen(text)));
     return source;
 }
 
-static const struct core_source unix_source = {.is_unix = true};
+static const struct peer unix_source = {.is_unix = true};
 
 /* A request with these header lines, in the memory of the test. */
-static struct core_request ask(const char *target, const char *headers)
+static struct access_request ask(const char *target, const char *headers)
 {
     static char head[4096];
     int bytes =
         snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", target, headers);
-    return (struct core_request){.head = (const uint8_t *)head, .head_bytes = (size_t)bytes};
+    return (struct access_request){.head = (const uint8_t *)head, .head_bytes = (size_t)bytes};
 }
 
 /* ---- Addresses ---- */
@@ -85,16 +85,16 @@ static void the_client_is_whom_believed_hops_name(void **state)
         {"::ffff:10.0.0.1", "X-Forwarded-For: ::ffff:198.51.100.1\r\n", "198.51.100.1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct core_source peer = source_of(cases[i].peer);
-        struct core_request request = ask("/", cases[i].headers);
-        struct core_source client = access_client(access, &peer, &request);
+        struct peer peer = source_of(cases[i].peer);
+        struct access_request request = ask("/", cases[i].headers);
+        struct peer client = access_client(access, &peer, &request);
         char text[IP_ADDRESS_TEXT_BYTES_MAX];
         ip_address_format(&client.address, text);
         if (strcmp(text, cases[i].client) != 0) {
             fail_msg("%s with %s: %s", cases[i].peer, cases[i].headers, text);
         }
     }
-    struct core_request request = ask("/", "X-Forwarded-For: 198.51.100.1\r\n");
+    struct access_request request = ask("/", "X-Forwarded-For: 198.51.100.1\r\n");
     assert_true(access_client(access, &unix_source, &request).is_unix);
 }
 
@@ -104,14 +104,14 @@ static void hops_are_not_followed_for_ever(void **state)
     struct access_options options = {.trusted_proxies = "10.0.0.0/8"};
     struct access *access = make(&options);
     char headers[2000] = "X-Forwarded-For: 6.6.6.6";
-    for (int i = 0; i < ACCESS_FORWARDED_MAX; i++) {
+    for (int i = 0; i < PEERS_HOPS_MAX; i++) {
         strcat(headers, ",10.0.0.9");
     }
     strcat(headers, "\r\n");
-    struct core_source peer = source_of("10.0.0.1");
-    struct core_request request = ask("/", headers);
-    struct core_source client = access_client(access, &peer, &request);
-    struct core_source last = source_of("10.0.0.9");
+    struct peer peer = source_of("10.0.0.1");
+    struct access_request request = ask("/", headers);
+    struct peer client = access_client(access, &peer, &request);
+    struct peer last = source_of("10.0.0.9");
     assert_true(ip_address_equal(&client.address, &last.address));
 }
 
@@ -121,8 +121,8 @@ static void limits_spare_this_host_and_trusted_proxies_unless_given(void **state
     struct access_options options = {.rate_limit_enabled = true, .trusted_proxies = "10.0.0.1"};
     struct access *access = make(&options);
     uint32_t entry;
-    struct core_source sources[] = {source_of("127.0.0.1"), source_of("::1"), unix_source,
-                                    source_of("10.0.0.1")};
+    struct peer sources[] = {source_of("127.0.0.1"), source_of("::1"), unix_source,
+                             source_of("10.0.0.1")};
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
         for (int n = 0; n < 100; n++) {
             assert_int_equal(access_accept(access, &sources[i], NOW_NS, &entry).verdict, ACCESS_OK);
@@ -131,7 +131,7 @@ static void limits_spare_this_host_and_trusted_proxies_unless_given(void **state
         bool is_proxy = i == 3;
         assert_int_equal(access_message_rate(access, &sources[i]).interval_ns != 0, is_proxy);
     }
-    struct core_source other = source_of("192.0.2.1");
+    struct peer other = source_of("192.0.2.1");
     for (int n = 0; n < 20; n++) {
         assert_int_equal(access_accept(access, &other, NOW_NS, &entry).verdict, ACCESS_OK);
         access_leave(access, entry);
@@ -166,7 +166,7 @@ static enum access_verdict authenticate(struct access *access, const char *targe
                                         const char *headers)
 {
     struct access_grant grant = {0};
-    struct core_request request = ask(target, headers);
+    struct access_request request = ask(target, headers);
     struct access_answer answer = access_authenticate_request(access, &request, WALL_NS, &grant);
     if (answer.verdict == ACCESS_OK) {
         assert_string_equal(grant.name, "auth-token");
@@ -218,6 +218,22 @@ static void a_token_comes_in_one_header_or_an_allowed_query(void **state)
     assert_int_equal(authenticate(access, "/?token=" TOKEN, ""), ACCESS_NO_TOKEN);
 }
 
+static void a_head_without_a_target_has_no_token(void **state)
+{
+    (void)state;
+    struct access_options options = {
+        .enable_auth = true, .auth_token = TOKEN, .allow_query_token = true};
+    struct access *access = make(&options);
+    static const char *const heads[] = {"", "G", "GET", "\r\n", "GET\r\n\r\n"};
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        struct access_grant grant;
+        struct access_request request = {.head = (const uint8_t *)heads[i],
+                                         .head_bytes = strlen(heads[i])};
+        assert_int_equal(access_authenticate_request(access, &request, WALL_NS, &grant).verdict,
+                         ACCESS_NO_TOKEN);
+    }
+}
+
 static void nothing_is_read_behind_the_head(void **state)
 {
     (void)state;
@@ -228,7 +244,7 @@ static void nothing_is_read_behind_the_head(void **state)
                                      .trusted_proxies = "::/0"};
     struct access *access = make(&options);
     struct guard_page guard;
-    struct core_source peer = source_of("10.0.0.1");
+    struct peer peer = source_of("10.0.0.1");
     guard_page_init(&guard, 4096);
     static const char *const targets[] = {"/?token=%", "/?token=%2", "/?toke", "/"};
     static const char *const headers[] = {"Origin:\r\n", "X-Forwarded-For: [::1\r\n",
@@ -238,7 +254,7 @@ static void nothing_is_read_behind_the_head(void **state)
         for (size_t j = 0; j < 5; j++) {
             struct access_grant grant;
             uint32_t entry;
-            struct core_request request = ask(targets[i], headers[j]);
+            struct access_request request = ask(targets[i], headers[j]);
             request.head = guard_page_copy(&guard, request.head, request.head_bytes);
             (void)access_client(access, &peer, &request);
             (void)access_ask(access, &peer, false, &request, NOW_NS, &entry);
@@ -266,10 +282,10 @@ static void an_origin_must_be_one_of_those_listed(void **state)
         {"Origin:\r\n", false},
         {"Origin: https://a.example\r\nOrigin: https://a.example\r\n", false},
     };
-    struct core_source client = source_of("192.0.2.1");
+    struct peer client = source_of("192.0.2.1");
     uint32_t entry;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct core_request request = ask("/", cases[i].headers);
+        struct access_request request = ask("/", cases[i].headers);
         enum access_verdict verdict =
             access_ask(access, &client, false, &request, NOW_NS, &entry).verdict;
         assert_int_equal(verdict == ACCESS_OK, cases[i].may);
@@ -277,7 +293,7 @@ static void an_origin_must_be_one_of_those_listed(void **state)
     access_destroy(access);
     options.allowed_origins = "*";
     access = make(&options);
-    struct core_request request = ask("/", "Origin: null\r\n");
+    struct access_request request = ask("/", "Origin: null\r\n");
     assert_int_equal(access_ask(access, &client, false, &request, NOW_NS, &entry).verdict,
                      ACCESS_OK);
 }
@@ -290,6 +306,7 @@ int main(void)
         cmocka_unit_test_teardown(limits_spare_this_host_and_trusted_proxies_unless_given,
                                   tear_down),
         cmocka_unit_test_teardown(a_token_comes_in_one_header_or_an_allowed_query, tear_down),
+        cmocka_unit_test_teardown(a_head_without_a_target_has_no_token, tear_down),
         cmocka_unit_test_teardown(nothing_is_read_behind_the_head, tear_down),
         cmocka_unit_test_teardown(an_origin_must_be_one_of_those_listed, tear_down),
     };

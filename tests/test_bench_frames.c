@@ -11,7 +11,7 @@
 #include "codec/md.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_deflate.h"
-#include "tools/bench/bench_frames.h"
+#include "tools/bench/bench_thread.h"
 
 #define STREAM_BYTES_MAX 8192
 
@@ -26,7 +26,7 @@ static size_t stream_bytes;
 
 static void set_pattern(enum pattern_field_name name, const char *text)
 {
-    assert_true(pattern_scan_set(&thread.scan, name, text));
+    assert_true(pattern_scan_set(&thread.data.scan, name, text));
 }
 
 static void begin(void)
@@ -38,23 +38,27 @@ static void begin(void)
     assert_int_equal(bench_load_create(&load, &options, error), 0);
     control = (struct bench_control){.load = load};
     memset(&thread, 0, sizeof thread);
-    thread.options = &options;
-    thread.control = &control;
-    thread.conn_count = 2;
-    thread.conns = &conn;
-    thread.has_seqs = true;
-    thread.scan.time_unit_ns = 1;
+    thread.data.crew = &thread.crew;
+    thread.frames.data = &thread.data;
+    thread.receive.frames = &thread.frames;
+    thread.crew.options = &options;
+    thread.crew.control = &control;
+    thread.crew.conn_count = 2;
+    thread.crew.conns = &conn;
+    thread.data.has_seqs = true;
+    thread.data.scan.time_unit_ns = 1;
     set_pattern(PATTERN_CHANNEL, "\"ch\":");
     set_pattern(PATTERN_SEQ, "\"seq\":");
     set_pattern(PATTERN_TIME, "\"ts_pub\":");
-    thread.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.channels);
-    thread.channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.channel_indexes);
-    thread.window_start_ns = 1000;
-    thread.window_ns = 1000;
-    thread.window_end_ns = 2000;
-    thread.now_ns = 5000;
+    thread.data.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.data.channels);
+    thread.data.channel_indexes =
+        calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.data.channel_indexes);
+    thread.data.window_start_ns = 1000;
+    thread.data.window_ns = 1000;
+    thread.data.window_end_ns = 2000;
+    thread.crew.now_ns = 5000;
     conn = (struct bench_conn){.fd = -1, .state = BENCH_CONN_STREAMING};
-    thread.streaming_count = 1;
+    thread.crew.streaming_count = 1;
     stream_bytes = 0;
 }
 
@@ -66,18 +70,10 @@ static void end_conn(struct bench_conn *ended)
 
 static void end(void)
 {
-    for (uint32_t i = 0; i < thread.channel_count; i++) {
-        bench_ticks_deinit(&thread.channels[i].ticks);
-    }
-    free(thread.channels);
-    free(thread.channel_indexes);
+    bench_data_deinit(&thread.data);
     end_conn(&conn);
     bench_load_destroy(load);
-    while (thread.carry_free != NULL) {
-        void *block = thread.carry_free;
-        memcpy(&thread.carry_free, block, sizeof thread.carry_free);
-        free(block);
-    }
+    bench_receive_deinit(&thread.receive);
 }
 
 static void add_text(const char *text)
@@ -103,7 +99,7 @@ static void add_tick(uint32_t channel, uint64_t seq, uint64_t ts_pub_ns)
 
 static void feed_conn(struct bench_conn *fed)
 {
-    bench_conn_on_bytes(&thread, fed, stream, stream_bytes);
+    bench_receive_on_bytes(&thread.receive, fed, stream, stream_bytes);
     stream_bytes = 0;
 }
 
@@ -121,12 +117,12 @@ static void frames_count_once_wherever_they_are_split(void **state)
             add_tick(7, seq, 1500);
         }
         size_t first = split < stream_bytes ? split : stream_bytes;
-        bench_conn_on_bytes(&thread, &conn, stream, first);
-        bench_conn_on_bytes(&thread, &conn, stream + first, stream_bytes - first);
-        assert_int_equal(thread.totals.streams[BENCH_READER].frames, 6);
-        assert_int_equal(thread.totals.streams[BENCH_READER].bytes, stream_bytes);
-        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
-        assert_int_equal(thread.totals.malformed, 0);
+        bench_receive_on_bytes(&thread.receive, &conn, stream, first);
+        bench_receive_on_bytes(&thread.receive, &conn, stream + first, stream_bytes - first);
+        assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 6);
+        assert_int_equal(thread.crew.totals.streams[BENCH_READER].bytes, stream_bytes);
+        assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
+        assert_int_equal(thread.crew.totals.malformed, 0);
         assert_int_equal(conn.carry_bytes, 0);
         end();
     }
@@ -140,10 +136,10 @@ static void frames_that_come_byte_by_byte_count(void **state)
         add_tick(7, seq, 1500);
     }
     for (size_t i = 0; i < stream_bytes; i++) {
-        bench_conn_on_bytes(&thread, &conn, stream + i, 1);
+        bench_receive_on_bytes(&thread.receive, &conn, stream + i, 1);
     }
-    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 6);
-    assert_int_equal(thread.totals.streams[BENCH_READER].bytes, stream_bytes);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 6);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].bytes, stream_bytes);
     assert_null(conn.carry);
     end();
 }
@@ -157,11 +153,11 @@ static void a_frame_belongs_to_the_window_by_its_ts_pub(void **state)
     add_tick(7, 3, 1999);
     add_tick(7, 4, 2000);
     feed();
-    assert_int_equal(thread.totals.window_frames, 2);
-    assert_int_equal(thread.channels[0].first_seq, 2);
-    assert_int_equal(thread.channels[0].last_seq, 3);
-    assert_int_equal(thread.latency.count, 2);
-    assert_int_equal(thread.latency.max_ns, 4000);
+    assert_int_equal(thread.crew.totals.window_frames, 2);
+    assert_int_equal(thread.data.channels[0].first_seq, 2);
+    assert_int_equal(thread.data.channels[0].last_seq, 3);
+    assert_int_equal(thread.data.latency.count, 2);
+    assert_int_equal(thread.data.latency.max_ns, 4000);
     end();
 }
 
@@ -172,14 +168,14 @@ static void a_reader_is_finished_by_a_tick_from_after_the_window(void **state)
     add_tick(7, 1, 999);
     add_tick(7, 2, 1999);
     feed();
-    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.crew.finished_count, 0);
     add_tick(7, 3, 2000);
     add_tick(7, 4, 2001);
     feed();
-    assert_int_equal(thread.finished_count, 1);
-    bench_conn_shut(&thread, &conn, 1001);
-    assert_int_equal(thread.finished_count, 0);
-    assert_int_equal(thread.streaming_count, 0);
+    assert_int_equal(thread.crew.finished_count, 1);
+    bench_conn_shut(&thread.crew, &conn, 1001);
+    assert_int_equal(thread.crew.finished_count, 0);
+    assert_int_equal(thread.crew.streaming_count, 0);
     end();
 }
 
@@ -202,15 +198,15 @@ static void a_heartbeat_finishes_a_reader_that_has_all_it_promises(void **state)
     add_tick(9, 50, 1500);
     feed();
     add_heartbeat(1999, "\"7\":2,\"9\":51");
-    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.crew.finished_count, 0);
     add_heartbeat(2000, "\"7\":2,\"9\":52");
-    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.crew.finished_count, 0);
     add_tick(9, 51, 1600);
     feed();
-    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.crew.finished_count, 0);
     add_heartbeat(2001, "\"7\":2,\"9\":52,\"1\":8,\"4294967296\":9,\"x\":1");
-    assert_int_equal(thread.finished_count, 1);
-    assert_int_equal(thread.totals.malformed, 0);
+    assert_int_equal(thread.crew.finished_count, 1);
+    assert_int_equal(thread.crew.totals.malformed, 0);
     end();
 }
 
@@ -219,11 +215,11 @@ static void nobody_but_readers_is_waited_for(void **state)
     (void)state;
     begin();
     conn.role = BENCH_SLOW;
-    thread.streaming_count = 0;
+    thread.crew.streaming_count = 0;
     add_tick(7, 1, 2500);
     feed();
     add_heartbeat(2500, "");
-    assert_int_equal(thread.finished_count, 0);
+    assert_int_equal(thread.crew.finished_count, 0);
     end();
 }
 
@@ -236,8 +232,8 @@ static void a_jump_of_seq_is_a_hole_per_channel(void **state)
     add_tick(7, 2, 1500);
     add_tick(9, 54, 1500);
     feed();
-    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 1);
-    assert_int_equal(thread.totals.streams[BENCH_READER].hole_frames, 3);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].hole_frames, 3);
     end();
 }
 
@@ -250,8 +246,8 @@ static void a_seq_that_comes_twice_is_a_duplicate(void **state)
     add_tick(7, 2, 1500);
     add_tick(7, 3, 1500);
     feed();
-    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 1);
-    assert_int_equal(thread.totals.window_frames, 3);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 1);
+    assert_int_equal(thread.crew.totals.window_frames, 3);
     end();
 }
 
@@ -265,10 +261,10 @@ static void a_gap_covers_exactly_what_it_tells(void **state)
     add_tick(7, 10, 1500);
     add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":12,\"to\":12}}");
     feed();
-    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
-    assert_int_equal(thread.totals.streams[BENCH_READER].gaps, 2);
-    assert_int_equal(thread.totals.streams[BENCH_READER].gap_frames, 9);
-    assert_int_equal(thread.totals.streams[BENCH_READER].gaps_wrong, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].gaps, 2);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].gap_frames, 9);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].gaps_wrong, 1);
     end();
 }
 
@@ -279,9 +275,9 @@ static void stalled_connections_are_counted_apart(void **state)
     conn.role = BENCH_STALLED;
     add_tick(7, 1, 1500);
     feed();
-    assert_int_equal(thread.totals.streams[BENCH_STALLED].frames, 1);
-    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 0);
-    assert_int_equal(thread.totals.window_frames, 0);
+    assert_int_equal(thread.crew.totals.streams[BENCH_STALLED].frames, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 0);
     end();
 }
 
@@ -295,13 +291,13 @@ static void skimmers_only_count_ticks_and_gaps(void **state)
     add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":9,\"to\":10}}");
     add_text("{\"type\":\"GAP\",\"ts\":1,\"data\":{\"ch\":7,\"from\":20,\"to\":20}}");
     feed();
-    const struct bench_stream_totals *skimmers = &thread.totals.streams[BENCH_SKIMMER];
+    const struct bench_stream_totals *skimmers = &thread.crew.totals.streams[BENCH_SKIMMER];
     assert_int_equal(skimmers->frames, 2);
     assert_int_equal(skimmers->holes, 0);
     assert_int_equal(skimmers->gaps, 2);
     assert_int_equal(skimmers->gap_frames, 3);
     assert_int_equal(skimmers->gaps_wrong, 0);
-    assert_int_equal(thread.totals.window_frames, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 0);
     end();
 }
 
@@ -312,11 +308,11 @@ static void a_masked_frame_ends_the_connection(void **state)
     memcpy(stream, "\x81\xff", 2);
     stream_bytes = 2;
     feed();
-    assert_int_equal(thread.totals.malformed, 0); /* its length is not known yet */
+    assert_int_equal(thread.crew.totals.malformed, 0); /* its length is not known yet */
     memset(stream, 0, 8);
     stream_bytes = 8;
     feed();
-    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     end();
 }
@@ -328,8 +324,8 @@ static void a_close_frame_is_counted_under_its_code(void **state)
     memcpy(stream, "\x88\x02\x10\x0c", 4); /* 4108 */
     stream_bytes = 4;
     feed();
-    assert_int_equal(thread.totals.streams[BENCH_READER].close_code_count, 1);
-    assert_int_equal(thread.totals.streams[BENCH_READER].closes[0].code, 4108);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].close_code_count, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].closes[0].code, 4108);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     end();
 }
@@ -341,11 +337,11 @@ static void the_same_bytes_for_all_are_no_difference(void **state)
     struct bench_conn other = {.fd = -1, .state = BENCH_CONN_STREAMING};
     add_tick(7, 1, 1500);
     feed();
-    thread.now_ns += 300;
+    thread.crew.now_ns += 300;
     add_tick(7, 1, 1500);
     feed_conn(&other);
-    struct bench_tick *tick = bench_ticks_at(&thread.channels[0].ticks, 1);
-    assert_int_equal(thread.totals.differing, 0);
+    struct bench_tick *tick = bench_ticks_at(&thread.data.channels[0].ticks, 1);
+    assert_int_equal(thread.crew.totals.differing, 0);
     assert_int_equal(tick->count, 2);
     assert_int_equal(tick->last_ns - tick->first_ns, 300);
     assert_true(conn.place_sum == 0.0 && other.place_sum == 1.0);
@@ -363,8 +359,8 @@ static void one_other_byte_is_a_difference(void **state)
     add_tick(7, 1, 1500);
     stream[stream_bytes - 3] ^= 1;
     feed_conn(&other);
-    assert_int_equal(thread.totals.differing, 1);
-    assert_int_equal(thread.totals.window_frames, 2);
+    assert_int_equal(thread.crew.totals.differing, 1);
+    assert_int_equal(thread.crew.totals.window_frames, 2);
     end_conn(&other);
     end();
 }
@@ -377,8 +373,8 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     add_text("{\"type\":\"quote\",\"ch\":1,\"seq\":,\"ts_pub\":3}");
     add_tick(BENCH_CHANNEL_NUMBER_MAX, 1, 1500);
     feed();
-    assert_int_equal(thread.totals.malformed, 3);
-    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 0);
+    assert_int_equal(thread.crew.totals.malformed, 3);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 0);
     assert_int_equal(conn.state, BENCH_CONN_STREAMING);
     end();
 }
@@ -388,7 +384,7 @@ static void a_plain_server_may_send_anything_with_a_time(void **state)
     (void)state;
     begin();
     options.protocol = BENCH_PLAIN;
-    thread.has_seqs = false;
+    thread.data.has_seqs = false;
     set_pattern(PATTERN_CHANNEL, "");
     set_pattern(PATTERN_SEQ, "");
     set_pattern(PATTERN_TIME, "at=");
@@ -401,9 +397,9 @@ static void a_plain_server_may_send_anything_with_a_time(void **state)
            8);
     stream_bytes += 9;
     feed();
-    assert_int_equal(thread.totals.window_frames, 3);
-    assert_int_equal(thread.totals.malformed, 0);
-    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 3);
+    assert_int_equal(thread.crew.totals.malformed, 0);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 0);
     end();
 }
 
@@ -453,15 +449,15 @@ static void sbe_is_read_at_its_offsets_wherever_it_is_split(void **state)
             add_sbe(7, seq, 1500, seq % 2 == 0 ? 1 : 15, MD_DELTA);
         }
         size_t first = split < stream_bytes ? split : stream_bytes;
-        bench_conn_on_bytes(&thread, &conn, stream, first);
-        bench_conn_on_bytes(&thread, &conn, stream + first, stream_bytes - first);
-        assert_int_equal(thread.totals.window_frames, 6);
-        assert_int_equal(thread.totals.window_wire_bytes, stream_bytes);
-        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
-        assert_int_equal(thread.totals.malformed, 0);
-        assert_int_equal(thread.channels[0].channel, 7);
-        assert_int_equal(thread.channels[0].last_seq, 6);
-        assert_int_equal(thread.latency.max_ns, 3500);
+        bench_receive_on_bytes(&thread.receive, &conn, stream, first);
+        bench_receive_on_bytes(&thread.receive, &conn, stream + first, stream_bytes - first);
+        assert_int_equal(thread.crew.totals.window_frames, 6);
+        assert_int_equal(thread.crew.totals.window_wire_bytes, stream_bytes);
+        assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
+        assert_int_equal(thread.crew.totals.malformed, 0);
+        assert_int_equal(thread.data.channels[0].channel, 7);
+        assert_int_equal(thread.data.channels[0].last_seq, 6);
+        assert_int_equal(thread.data.latency.max_ns, 3500);
         assert_int_equal(conn.carry_bytes, 0);
         end();
     }
@@ -477,10 +473,10 @@ static void sbe_and_its_text_frames_are_one_sequence(void **state)
     add_sbe(7, 3, 1500, 1, MD_DELTA);
     add_sbe(7, 6, 1500, 1, MD_DELTA);
     feed();
-    assert_int_equal(thread.totals.window_frames, 4);
-    assert_int_equal(thread.totals.streams[BENCH_READER].duplicates, 1);
-    assert_int_equal(thread.totals.streams[BENCH_READER].hole_frames, 2);
-    assert_int_equal(thread.totals.malformed, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 4);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].hole_frames, 2);
+    assert_int_equal(thread.crew.totals.malformed, 0);
     end();
 }
 
@@ -491,11 +487,11 @@ static void sbe_has_three_times(void **state)
     options.sbe_time_at = SBE_TICK_TS_EVENT_AT;
     add_sbe(7, 1, 1600, 1, MD_DELTA);
     feed();
-    assert_int_equal(thread.latency.max_ns, 5000 - 1100);
+    assert_int_equal(thread.data.latency.max_ns, 5000 - 1100);
     options.sbe_time_at = SBE_TICK_TS_RECV_AT; /* not given */
     add_sbe(7, 2, 1600, 1, MD_DELTA);
     feed();
-    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(thread.crew.totals.malformed, 1);
     end();
 }
 
@@ -511,8 +507,8 @@ static void what_is_no_sbe_of_ours_is_malformed(void **state)
         begin_sbe();
         add_sbe(7, 1, 1500, 1, MD_DELTA)[faults[i].at] = faults[i].value;
         feed();
-        assert_int_equal(thread.totals.malformed, 1);
-        assert_int_equal(thread.totals.window_frames, 0);
+        assert_int_equal(thread.crew.totals.malformed, 1);
+        assert_int_equal(thread.crew.totals.window_frames, 0);
         end();
     }
     uint8_t payload[SBE_TICK_COMMON_BYTES] = {
@@ -523,8 +519,8 @@ static void what_is_no_sbe_of_ours_is_malformed(void **state)
         begin_sbe();
         memcpy(exact + WS_FRAME_FINISH_GAP, payload, bytes);
         size_t frame_bytes = ws_frame_finish(exact, WS_BINARY, bytes);
-        bench_conn_on_bytes(&thread, &conn, exact, frame_bytes);
-        assert_int_equal(thread.totals.malformed, 1);
+        bench_receive_on_bytes(&thread.receive, &conn, exact, frame_bytes);
+        assert_int_equal(thread.crew.totals.malformed, 1);
         end();
         free(exact);
     }
@@ -548,10 +544,11 @@ static void definitions_tell_who_is_due_what(void **state)
     add_sbe(7, 1, 1500, 1, MD_DELTA);
     feed();
     for (uint32_t symbol = 0; symbol < 2; symbol++) {
-        assert_int_equal(thread.channels[symbol].symbol, symbol);
-        assert_int_equal(thread.channels[symbol].readers, bench_load_readers(load, symbol, 0, 2));
+        assert_int_equal(thread.data.channels[symbol].symbol, symbol);
+        assert_int_equal(thread.data.channels[symbol].readers,
+                         bench_load_readers(load, symbol, 0, 2));
     }
-    assert_int_equal(thread.totals.malformed, 0);
+    assert_int_equal(thread.crew.totals.malformed, 0);
     end();
 }
 
@@ -569,8 +566,8 @@ static void a_snapshot_is_the_first_whole_book(void **state)
                      "\"data\":{\"action\":\"delta\"}}");
         }
         feed();
-        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].count, 0);
-        thread.now_ns = 6000;
+        assert_int_equal(thread.crew.phases[BENCH_PHASE_SNAPSHOT].count, 0);
+        thread.crew.now_ns = 6000;
         if (form == BENCH_FORM_SBE) {
             add_sbe(7, 2, 1500, 1, MD_SNAPSHOT);
         } else {
@@ -579,8 +576,8 @@ static void a_snapshot_is_the_first_whole_book(void **state)
         }
         add_sbe(7, 3, 1500, 1, MD_SNAPSHOT);
         feed();
-        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].count, 1);
-        assert_int_equal(thread.phases[BENCH_PHASE_SNAPSHOT].max_ns, 2000);
+        assert_int_equal(thread.crew.phases[BENCH_PHASE_SNAPSHOT].count, 1);
+        assert_int_equal(thread.crew.phases[BENCH_PHASE_SNAPSHOT].max_ns, 2000);
         end();
     }
 }
@@ -593,7 +590,7 @@ static void begin_deflate(void)
 {
     begin();
     options.encoding = BENCH_DEFLATE;
-    assert_int_equal(bench_inflate_create(&thread.inflate), 0);
+    assert_int_equal(bench_inflate_create(&thread.frames.inflate), 0);
     struct ws_deflate_options deflate_options = {.level = 1, .window_bits = 15};
     assert_int_equal(ws_deflate_create(&deflate_state, &deflate_options), 0);
 }
@@ -601,7 +598,7 @@ static void begin_deflate(void)
 static void end_deflate(void)
 {
     ws_deflate_destroy(deflate_state);
-    bench_inflate_destroy(thread.inflate);
+    bench_inflate_destroy(thread.frames.inflate);
     end();
 }
 
@@ -631,13 +628,13 @@ static void compressed_ticks_count_as_what_they_were(void **state)
         add_tick(7, 5, 1500); /* uncompressed, as short ones are */
         size_t whole = stream_bytes;
         size_t first = split < whole ? split : whole;
-        bench_conn_on_bytes(&thread, &conn, stream, first);
-        bench_conn_on_bytes(&thread, &conn, stream + first, whole - first);
+        bench_receive_on_bytes(&thread.receive, &conn, stream, first);
+        bench_receive_on_bytes(&thread.receive, &conn, stream + first, whole - first);
         feed_conn(&other);
-        assert_int_equal(thread.totals.window_frames, 10);
-        assert_int_equal(thread.totals.window_wire_bytes, 2 * whole);
-        assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
-        assert_int_equal(thread.totals.malformed + thread.totals.differing, 0);
+        assert_int_equal(thread.crew.totals.window_frames, 10);
+        assert_int_equal(thread.crew.totals.window_wire_bytes, 2 * whole);
+        assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
+        assert_int_equal(thread.crew.totals.malformed + thread.crew.totals.differing, 0);
         end_conn(&other);
         end_deflate();
     }
@@ -653,10 +650,10 @@ static void kept_messages_are_not_mixed_up(void **state)
         add_compressed_tick(9, 2 * seq, 1000 + seq);
         feed();
     }
-    assert_int_equal(thread.totals.window_frames, 600);
-    assert_int_equal(thread.channels[0].last_seq, 300);
-    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 299);
-    assert_int_equal(thread.latency.max_ns, 3999);
+    assert_int_equal(thread.crew.totals.window_frames, 600);
+    assert_int_equal(thread.data.channels[0].last_seq, 300);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 299);
+    assert_int_equal(thread.data.latency.max_ns, 3999);
     end_deflate();
 }
 
@@ -668,8 +665,8 @@ static void the_same_bytes_are_inflated_once(void **state)
     const uint8_t *messages[3];
     for (size_t i = 0; i < 3; i++) {
         size_t bytes = 0;
-        assert_true(
-            bench_inflate_message(thread.inflate, stream + 2, stream[1], &messages[i], &bytes));
+        assert_true(bench_inflate_message(thread.frames.inflate, stream + 2, stream[1],
+                                          &messages[i], &bytes));
         assert_int_equal(bytes, strlen("{\"type\":\"quote\",\"ch\":7,\"seq\":1,\"ts_pub\":1500,"
                                        "\"data\":{\"pad\":\"\"}}") +
                                     300);
@@ -692,13 +689,13 @@ static void one_other_byte_of_a_compressed_tick_is_a_difference(void **state)
     assert_int_equal(ws_deflate_create(&deflate_state, &stored), 0);
     add_compressed_tick(7, 1, 1500); /* other bytes of the same message: none */
     feed_conn(&other);
-    assert_int_equal(thread.totals.window_frames, 2);
-    assert_int_equal(thread.totals.differing, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 2);
+    assert_int_equal(thread.crew.totals.differing, 0);
     add_compressed_tick(7, 2, 1500);
     feed();
     add_compressed_tick(7, 2, 1501);
     feed_conn(&other);
-    assert_int_equal(thread.totals.differing, 1);
+    assert_int_equal(thread.crew.totals.differing, 1);
     end_conn(&other);
     end_deflate();
 }
@@ -710,9 +707,9 @@ static void what_cannot_be_inflated_is_malformed(void **state)
     add_compressed_tick(7, 1, 1500);
     stream[3] = 0x06; /* a block of a type that is none */
     feed();
-    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    assert_int_equal(thread.totals.streams[BENCH_READER].closes[0].code, 1007);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].closes[0].code, 1007);
     end_deflate();
 }
 
@@ -721,10 +718,10 @@ static void compression_that_was_not_asked_for_is_malformed(void **state)
     (void)state;
     begin_deflate();
     add_compressed_tick(7, 1, 1500);
-    bench_inflate_destroy(thread.inflate);
-    thread.inflate = NULL;
+    bench_inflate_destroy(thread.frames.inflate);
+    thread.frames.inflate = NULL;
     feed();
-    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     end_deflate();
 }
@@ -737,7 +734,7 @@ static void a_message_in_fragments_is_malformed(void **state)
     memcpy(stream, "\x01\x02{}", 4);
     stream_bytes = 4;
     feed();
-    assert_int_equal(thread.totals.malformed, 1);
+    assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     end();
 }
@@ -747,13 +744,13 @@ static void a_refused_symbol_is_told_and_ends_the_connection(void **state)
     (void)state;
     begin();
     conn.state = BENCH_CONN_SUBSCRIBING;
-    thread.in_flight = 1;
+    thread.crew.in_flight = 1;
     add_text("{\"type\":\"SUBSCRIBED\",\"data\":{\"ok\":[],\"failed\":[{\"symbol\":\"X\"}]}}");
     feed();
-    assert_int_equal(thread.totals.refusals, 1);
-    assert_non_null(strstr(thread.totals.refusal_text, "\"X\""));
+    assert_int_equal(thread.crew.totals.refusals, 1);
+    assert_non_null(strstr(thread.crew.totals.refusal_text, "\"X\""));
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    assert_int_equal(thread.in_flight, 0);
+    assert_int_equal(thread.crew.in_flight, 0);
     end();
 }
 
@@ -763,7 +760,7 @@ static void more_close_codes_than_are_kept_do_no_harm(void **state)
     struct bench_stream_totals totals = {0};
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t code = 0; code < 2 * BENCH_CLOSE_CODES_MAX; code++) {
-            bench_frames_count_close(&totals, 4000 + code, 1);
+            bench_totals_count_close(&totals, 4000 + code, 1);
         }
     }
     assert_int_equal(totals.close_code_count, BENCH_CLOSE_CODES_MAX);

@@ -33,21 +33,25 @@ static void begin(void)
     assert_int_equal(bench_load_create(&load, &options, error), 0);
     control = (struct bench_control){.load = load};
     memset(&thread, 0, sizeof thread);
-    thread.options = &options;
-    thread.control = &control;
-    thread.conn_count = 1;
-    thread.conns = &conn;
-    thread.has_seqs = true;
-    thread.scan.time_unit_ns = 1;
-    assert_true(pattern_scan_set(&thread.scan, PATTERN_SEQ, "\"seq\":"));
-    assert_true(pattern_scan_set(&thread.scan, PATTERN_TIME, "\"ts_pub\":"));
-    thread.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.channels);
-    thread.channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.channel_indexes);
-    thread.window_start_ns = 1000;
-    thread.window_ns = 1000;
-    thread.now_ns = 5000;
-    thread.random = 1;
-    thread.in_flight = 1;
+    thread.data.crew = &thread.crew;
+    thread.frames.data = &thread.data;
+    thread.receive.frames = &thread.frames;
+    thread.crew.options = &options;
+    thread.crew.control = &control;
+    thread.crew.conn_count = 1;
+    thread.crew.conns = &conn;
+    thread.data.has_seqs = true;
+    thread.data.scan.time_unit_ns = 1;
+    assert_true(pattern_scan_set(&thread.data.scan, PATTERN_SEQ, "\"seq\":"));
+    assert_true(pattern_scan_set(&thread.data.scan, PATTERN_TIME, "\"ts_pub\":"));
+    thread.data.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.data.channels);
+    thread.data.channel_indexes =
+        calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.data.channel_indexes);
+    thread.data.window_start_ns = 1000;
+    thread.data.window_ns = 1000;
+    thread.crew.now_ns = 5000;
+    thread.crew.random = 1;
+    thread.crew.in_flight = 1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     server_fd = fds[1];
     conn = (struct bench_conn){.fd = fds[0], .state = BENCH_CONN_SUBSCRIBING};
@@ -55,11 +59,7 @@ static void begin(void)
 
 static void end(void)
 {
-    for (uint32_t i = 0; i < thread.channel_count; i++) {
-        bench_ticks_deinit(&thread.channels[i].ticks);
-    }
-    free(thread.channels);
-    free(thread.channel_indexes);
+    bench_data_deinit(&thread.data);
     free(conn.next_seqs);
     bench_nats_destroy(conn.nats);
     bench_load_destroy(load);
@@ -73,7 +73,7 @@ static void feed(const char *bytes, size_t count)
     uint8_t *copy = malloc(count > 0 ? count : 1);
     assert_non_null(copy);
     memcpy(copy, bytes, count);
-    bench_nats_on_message(&thread, &conn, copy, count);
+    bench_frames_on_nats(&thread.frames, &conn, copy, count);
     free(copy);
 }
 
@@ -111,15 +111,15 @@ static void expect_all(void)
 {
     char sent[64] = "";
     assert_int_equal(conn.state, BENCH_CONN_STREAMING);
-    assert_int_equal(thread.totals.streams[BENCH_READER].frames, 3);
-    assert_int_equal(thread.totals.streams[BENCH_READER].holes, 0);
-    assert_int_equal(thread.totals.window_frames, 3);
-    assert_int_equal(thread.totals.window_wire_bytes,
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 3);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
+    assert_int_equal(thread.crew.totals.window_frames, 3);
+    assert_int_equal(thread.crew.totals.window_wire_bytes,
                      sizeof dialogue - 1 - strlen(strstr(dialogue, "PING")) -
                          (size_t)(strstr(dialogue, "MSG") - dialogue) +
                          strlen("MSG md.A 1 48\r\n" TICK_3 "\r\n"));
-    assert_int_equal(thread.totals.malformed, 0);
-    assert_int_equal(thread.totals.pings, 1);
+    assert_int_equal(thread.crew.totals.malformed, 0);
+    assert_int_equal(thread.crew.totals.pings, 1);
     assert_true(next_message(sent, sizeof sent) > 0);
     assert_string_equal(sent, "PONG\r\n");
     assert_int_equal(next_message(sent, sizeof sent), 0);
@@ -159,9 +159,9 @@ static void pong_says_that_it_is_subscribed(void **state)
     assert_int_equal(conn.state, BENCH_CONN_SUBSCRIBING);
     feed("PONG\r\n", 6);
     assert_int_equal(conn.state, BENCH_CONN_STREAMING);
-    assert_int_equal(thread.subscribed_now, 1);
+    assert_int_equal(thread.crew.subscribed_now, 1);
     feed("PONG\r\n", 6);
-    assert_int_equal(thread.subscribed_now, 1);
+    assert_int_equal(thread.crew.subscribed_now, 1);
     end();
 }
 
@@ -172,9 +172,9 @@ static void an_error_ends_the_connection_and_is_told(void **state)
     static const char text[] = "-ERR 'Authorization Violation'\r\nPONG\r\n";
     feed(text, sizeof text - 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    assert_int_equal(thread.totals.refusals, 1);
-    assert_string_equal(thread.totals.refusal_text, "-ERR 'Authorization Violation'");
-    assert_int_equal(thread.subscribed_now, 0);
+    assert_int_equal(thread.crew.totals.refusals, 1);
+    assert_string_equal(thread.crew.totals.refusal_text, "-ERR 'Authorization Violation'");
+    assert_int_equal(thread.crew.subscribed_now, 0);
     end();
 }
 
@@ -185,8 +185,8 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     static const char text[] =
         "PONG\r\nMSG md.A 1 2\r\n{}\r\nMSG md.A 1 0\r\n\r\nMSG md.A 1 36\r\n" TICK_1 "\r\n";
     feed(text, sizeof text - 1);
-    assert_int_equal(thread.totals.malformed, 2);
-    assert_int_equal(thread.totals.window_frames, 1);
+    assert_int_equal(thread.crew.totals.malformed, 2);
+    assert_int_equal(thread.crew.totals.window_frames, 1);
     end();
 }
 
@@ -203,7 +203,7 @@ static void a_message_that_never_ends_is_not_held_for_ever(void **state)
             assert_true(fed <= BENCH_NATS_HELD_MAX);
             feed(piece, sizeof piece);
         }
-        assert_int_equal(thread.totals.malformed, 1);
+        assert_int_equal(thread.crew.totals.malformed, 1);
         end();
     }
 }

@@ -1,10 +1,12 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sys/stat.h>
 
 #include "codec/base/units.h"
 #include "feed_recorder.h"
@@ -336,6 +338,115 @@ static void a_loop_ends_when_its_file_has_lost_its_ticks(void **state)
     close_all(recorder, feed);
 }
 
+/* ---- Streams ---- */
+
+static char fifo_path[64];
+
+/* Returns the writer's end. */
+static int open_fifo(struct recorder *recorder, struct feed **feed_out, const char *more)
+{
+    snprintf(fifo_path, sizeof fifo_path, "/tmp/test_feed_replay.%d.fifo", (int)getpid());
+    assert_int_equal(mkfifo(fifo_path, 0600), 0);
+    *feed_out = open_path(recorder, fifo_path, more);
+    int writer = open(fifo_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(writer >= 0);
+    unlink(fifo_path);
+    return writer;
+}
+
+static void write_text(int writer, const char *text)
+{
+    assert_int_equal(write(writer, text, strlen(text)), strlen(text));
+}
+
+static void a_stream_is_waited_for_by_its_descriptor(void **state)
+{
+    (void)state;
+    struct feed *feed;
+    struct recorder *recorder = recorder_create();
+    int writer = open_fifo(recorder, &feed, ",speed=0");
+    uint64_t now_ns = NOW_NS;
+    assert_true(feed->ops->poll(feed, now_ns) > now_ns);
+    assert_true(recorder->watched_fd >= 0);
+    write_text(writer, CSV_HEADER "1,A.B,T,5,\n2,A.B,T,6,");
+    assert_true(feed->ops->poll(feed, now_ns) > now_ns);
+    assert_int_equal(recorder->tick_count, 1);
+    write_text(writer, "\n");
+    recorder->room = 1; /* It may not go on after this one, whether there is more or not. */
+    assert_int_equal(feed->ops->poll(feed, now_ns), now_ns);
+    assert_int_equal(recorder->watched_fd, -1);
+    assert_true(feed->ops->poll(feed, now_ns) > now_ns);
+    assert_int_equal(recorder->tick_count, 2);
+    assert_true(recorder->watched_fd >= 0);
+    assert_counters(feed, 2, 0, 0, 0);
+    close(writer);
+    close_all(recorder, feed);
+}
+
+static void a_stream_that_waits_for_its_time_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct feed *feed;
+    struct recorder *recorder = recorder_create();
+    int writer = open_fifo(recorder, &feed, "");
+    uint64_t now_ns = NOW_NS;
+    feed->ops->poll(feed, now_ns);
+    now_ns += 100 * NS_PER_SECOND; /* The schedule begins with the first item, */
+    write_text(writer, CSV_HEADER "1000000000,A.B,T,5,\n4000000000,A.B,T,6,\n");
+    assert_int_equal(feed->ops->poll(feed, now_ns), now_ns + 3 * NS_PER_SECOND);
+    assert_int_equal(recorder->tick_count, 1); /* which is due at once. */
+    assert_int_equal(recorder->watched_fd, -1);
+    feed->ops->poll(feed, now_ns + 3 * NS_PER_SECOND);
+    assert_int_equal(recorder->tick_count, 2);
+    assert_true(recorder->watched_fd >= 0);
+    close(writer);
+    close_all(recorder, feed);
+}
+
+static void the_first_line_of_a_stream_tells_its_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more, *text, *log;
+        uint64_t ticks;
+    } rows[] = {
+        {"",
+         "wss://ws-feed.pro.coinbase.com <-> 1618677816.0\n1.5: {\"type\":\"match\",\"trade_id\":1,"
+         "\"side\":\"buy\",\"size\":\"1\",\"price\":\"2\",\"product_id\":\"A-B\",\"time\":"
+         "\"2021-04-17T16:43:37.1Z\"}\n",
+         NULL, 1},
+        {",format=csv", CSV_HEADER "1,A.B,T,5,\n", NULL, 1},
+        {"", "once upon a time\n" CSV_HEADER, "cannot tell the format of", 0},
+        {"", "\x1f\x8b\n", "is compressed", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct feed *feed;
+        struct recorder *recorder = recorder_create();
+        int writer = open_fifo(recorder, &feed, rows[i].more);
+        write_text(writer, rows[i].text);
+        bool has_ended = feed->ops->poll(feed, NOW_NS) == FEED_NEVER;
+        assert_int_equal(has_ended, rows[i].log != NULL);
+        assert_int_equal(recorder->tick_count, rows[i].ticks);
+        assert_true(rows[i].log == NULL || recorder_has_log(recorder, rows[i].log));
+        assert_int_equal(recorder->watched_fd < 0, has_ended);
+        close(writer);
+        close_all(recorder, feed);
+    }
+}
+
+static void a_stream_cannot_loop(void **state)
+{
+    (void)state;
+    struct feed *feed = NULL;
+    struct recorder *recorder = recorder_create();
+    snprintf(fifo_path, sizeof fifo_path, "/tmp/test_feed_replay.%d.fifo", (int)getpid());
+    assert_int_equal(mkfifo(fifo_path, 0600), 0);
+    assert_int_equal(try_open(recorder, &feed, fifo_path, ",loop=yes"), -EINVAL);
+    assert_non_null(strstr(recorder->error, "loop=yes needs a regular file"));
+    unlink(fifo_path);
+    recorder_destroy(recorder);
+}
+
 static void a_csv_file_gives_all_its_types(void **state)
 {
     (void)state;
@@ -416,6 +527,10 @@ int main(void)
         cmocka_unit_test(the_coinbase_capture_holds_what_it_should),
         cmocka_unit_test(the_binance_capture_holds_what_it_should),
         cmocka_unit_test(the_binance_futures_capture_has_no_holes),
+        cmocka_unit_test(a_stream_is_waited_for_by_its_descriptor),
+        cmocka_unit_test(a_stream_that_waits_for_its_time_is_not_waited_for),
+        cmocka_unit_test(the_first_line_of_a_stream_tells_its_format),
+        cmocka_unit_test(a_stream_cannot_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ static void what_was_agreed_on_is_in_the_answer(void **state)
     assert_false(request.deflate.is_on);
     answer[handshake_accept(answer, &request)] = '\0';
     assert_null(strstr(answer, "Extensions"));
-    request.deflate = ws_deflate_negotiate(&request.offers, &policy);
+    request.deflate = ws_extensions_negotiate(&request.offers, &policy);
     answer[handshake_accept(answer, &request)] = '\0';
     assert_string_equal(strstr(answer, "\r\nSec-WebSocket-Extensions"), expected);
 }
@@ -416,7 +416,7 @@ static void a_client_request_is_accepted_by_the_server(void **state)
         assert_true(request.protocol == NULL ||
                     strcmp(request.protocol->name, wishes[i].protocol) == 0);
         assert_int_equal(request.offers.count, wishes[i].deflate);
-        request.deflate = ws_deflate_negotiate(
+        request.deflate = ws_extensions_negotiate(
             &request.offers,
             &(struct ws_deflate_policy){.no_takeover = true,
                                         .server_window_bits_min = WS_DEFLATE_WINDOW_BITS_MIN});

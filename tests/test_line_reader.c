@@ -1,10 +1,14 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -128,6 +132,129 @@ static void what_is_no_regular_file_is_refused(void **state)
     assert_int_equal(line_reader_open(&reader, "/dev/zero"), -EINVAL);
 }
 
+/* A stream: bytes of it come as the test writes them. */
+static char stream_path[64];
+static int stream_writer;
+
+static void open_stream(struct line_reader *reader)
+{
+    snprintf(stream_path, sizeof stream_path, "/tmp/test_line_reader.%d.fifo", (int)getpid());
+    assert_int_equal(mkfifo(stream_path, 0600), 0);
+    assert_int_equal(line_reader_open(reader, stream_path), 0);
+    assert_true(reader->is_stream);
+    stream_writer = open(stream_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(stream_writer >= 0);
+}
+
+static void close_stream(struct line_reader *reader)
+{
+    line_reader_close(reader);
+    close(stream_writer);
+    unlink(stream_path);
+}
+
+static void write_stream(const char *text)
+{
+    assert_int_equal(write(stream_writer, text, strlen(text)), strlen(text));
+}
+
+static void a_stream_without_a_whole_line_is_to_be_waited_for(void **state)
+{
+    (void)state;
+    struct line_reader reader;
+    open_stream(&reader);
+    assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+    static const char text[] = "one\r\ntwo\n";
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        write_stream((char[]){text[i], '\0'});
+        if (text[i] == '\n') {
+            assert_line(&reader, i < 6 ? "one" : "two");
+        }
+        assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+    }
+    assert_int_equal(reader.line_number, 2);
+    close_stream(&reader);
+}
+
+static void a_fifo_has_no_end(void **state)
+{
+    (void)state;
+    struct line_reader reader;
+    open_stream(&reader);
+    for (int i = 0; i < 3; i++) {
+        write_stream("line\n");
+        close(stream_writer);
+        assert_line(&reader, "line");
+        assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+        stream_writer = open(stream_path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        assert_true(stream_writer >= 0);
+    }
+    close_stream(&reader);
+}
+
+static void too_long_a_line_of_a_stream_is_passed_over(void **state)
+{
+    (void)state;
+    struct line_reader reader;
+    open_stream(&reader);
+    char *block = malloc(64 * KIB + 1);
+    memset(block, 'x', 64 * KIB);
+    block[64 * KIB] = '\0';
+    for (size_t written = 0; written <= LINE_READER_LINE_BYTES_MAX; written += 64 * KIB) {
+        write_stream(block);
+        assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+    }
+    write_stream("\nnext\n");
+    assert_int_equal(next_status(&reader), LINE_READER_TOO_LONG);
+    assert_line(&reader, "next");
+    free(block);
+    close_stream(&reader);
+}
+
+/* With descriptor 0 in place of standard input, for as long as it is opened. */
+static int open_input(struct line_reader *reader, int input)
+{
+    int kept = dup(STDIN_FILENO);
+    assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+    int error = line_reader_open(reader, "-");
+    assert_int_equal(dup2(kept, STDIN_FILENO), STDIN_FILENO);
+    close(kept);
+    return error;
+}
+
+static void standard_input_ends_with_its_writer(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        struct line_reader reader;
+        int ends[2];
+        assert_int_equal(kind == 0 ? pipe(ends) : socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        assert_int_equal(open_input(&reader, ends[0]), 0);
+        if (kind == 0) { /* Others who have it are not to find it changed. */
+            assert_false(fcntl(ends[0], F_GETFL) & O_NONBLOCK);
+        }
+        assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+        assert_int_equal(write(ends[1], "one\ntwo", 7), 7);
+        assert_line(&reader, "one");
+        assert_int_equal(next_status(&reader), LINE_READER_WAIT);
+        close(ends[1]);
+        assert_line(&reader, "two");
+        assert_int_equal(next_status(&reader), LINE_READER_END);
+        line_reader_close(&reader);
+        close(ends[0]);
+    }
+}
+
+static void a_device_is_no_recording(void **state)
+{
+    (void)state;
+    struct line_reader reader;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(line_reader_open(&reader, "/dev/null"), -EINVAL);
+    assert_int_equal(open_input(&reader, null), -EINVAL);
+    close(null);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +263,11 @@ int main(void)
         cmocka_unit_test(lines_across_blocks_are_whole),
         cmocka_unit_test(the_limit_is_exact_whatever_the_ending),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
+        cmocka_unit_test(a_stream_without_a_whole_line_is_to_be_waited_for),
+        cmocka_unit_test(a_fifo_has_no_end),
+        cmocka_unit_test(too_long_a_line_of_a_stream_is_passed_over),
+        cmocka_unit_test(standard_input_ends_with_its_writer),
+        cmocka_unit_test(a_device_is_no_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "src/admin/metrics.h"
+#include "src/admin/host.h"
+#include "src/admin/prometheus.h"
 
 static struct counters *counters;
 static struct frame_log *frame_log;
 static struct metrics *metrics;
-static struct options options;
 
 static int set_up(void **state)
 {
@@ -24,11 +24,16 @@ static int set_up(void **state)
                                             .frame_bytes_max = 64 * KIB,
                                             .channel_count_max = 4,
                                             .reader_count = 2};
-    options = (struct options){.connections_max = 77, .core_count = 2};
     assert_int_equal(counters_open(&counters, NULL, 2), 0);
     assert_int_equal(frame_log_create(&frame_log, &log_options), 0);
     struct metrics_options source = {
-        .counters = counters, .log = frame_log, .options = &options, .epoch = "0123456789abcdef"};
+        .counters = counters,
+        .log = frame_log,
+        .epoch = "0123456789abcdef",
+        .log_bytes = MIB,
+        .connections_max = 77,
+        .busy_poll = true, /* so that a busy test machine causes no warning */
+    };
     assert_int_equal(metrics_create(&metrics, &source), 0);
     return 0;
 }
@@ -55,7 +60,7 @@ static void assert_line(const char *page, const char *line)
 static char *write_page(bool with_aliases)
 {
     size_t bytes;
-    char *page = metrics_write_prometheus(metrics, with_aliases, &bytes);
+    char *page = prometheus_write(metrics, with_aliases, &bytes);
     assert_non_null(page);
     assert_int_equal(strlen(page), bytes);
     return page;
@@ -159,7 +164,6 @@ static void rates_are_of_the_last_minute(void **state)
 {
     (void)state;
     struct metrics_rates rates;
-    options.busy_poll = true; /* so that a busy test machine causes no warning */
     metrics_read_rates(metrics, &rates);
     assert_true(rates.messages_per_minute == 0);
     for (uint64_t second = 0; second <= 100; second++) {
@@ -191,10 +195,10 @@ static void the_lag_of_a_core_is_what_it_has_not_seen(void **state)
 static void the_process_and_the_host_are_seen(void **state)
 {
     (void)state;
-    struct metrics_process process;
-    struct metrics_system system;
-    metrics_read_process(metrics, &process);
-    metrics_read_system(&system);
+    struct host_process process;
+    struct host_system system;
+    host_read_process(&process);
+    host_read_system(&system);
     assert_true(process.resident_bytes > MIB);
     assert_true(process.open_fds >= 3);
     assert_true(process.fds_max > process.open_fds);

@@ -13,8 +13,10 @@
 #include "codec/base/units.h"
 #include "codec/nearest.h"
 #include "feeds/feed.h"
+#include "src/base/log.h"
 #include "src/config/option_value.h"
 #include "src/config/options.h"
+#include "src/config/options_parse.h"
 
 /* The environment of the test: NAME, value pairs. */
 static const char *const *environment;
@@ -505,58 +507,50 @@ static void the_file_of_deployments_is_accepted_unchanged(void **state)
 
 static const struct option_spec texts_spec = {
     .name = "texts",
-    .kind = OPTION_LIST,
+    .kind = OPTION_FEEDS,
     .offset = offsetof(struct options, feeds),
     .max = 4,
 };
 
 static int take(struct options *options, const struct option_spec *spec, enum options_layer layer,
-                bool is_whole, const char *text, char *error_out)
+                const char *text, char *error_out)
 {
     struct option_value value = {
         .spec = spec,
         .layer = layer,
         .source = "TEXTS",
         .text = text,
-        .is_whole = is_whole,
         .error_out = error_out,
     };
     return option_value_take(&value, options);
 }
 
-static void commas_divide_a_list_and_a_later_layer_replaces_it(void **state)
+static void a_later_layer_replaces_a_list(void **state)
 {
     (void)state;
     char error[OPTIONS_ERROR_BYTES_MAX];
     struct options options = {0};
-    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, true, "a,b", error), 0);
-    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, true, "c", error), 0);
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, "a,b", error), 0);
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_FILE, "c", error), 0);
     assert_int_equal(options.feeds.count, 2);
     assert_string_equal(options.feeds.texts[0], "a,b");
-    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, "d, e f ,g", error),
-                     0);
-    assert_int_equal(options.feeds.count, 3);
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, "d", error), 0);
+    assert_int_equal(options.feeds.count, 1);
     assert_string_equal(options.feeds.texts[0], "d");
-    assert_string_equal(options.feeds.texts[1], "e f");
-    assert_string_equal(options.feeds.texts[2], "g");
-    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, "h", error), 0);
-    assert_int_equal(options.feeds.count, 4);
-    options_deinit(&options);
 }
 
 static void a_list_with_an_empty_part_or_too_many_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", ",", "a,", ",a", "a,,b", " ", "a, ,b", "a,b,c,d,e"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        char error[OPTIONS_ERROR_BYTES_MAX];
-        struct options options = {0};
-        assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, false, bad[i], error),
-                         -EINVAL);
-        assert_non_null(strstr(error, "TEXTS: "));
-        assert_non_null(strstr(error, "at most 4 of them, none empty"));
-        options_deinit(&options);
+    char error[OPTIONS_ERROR_BYTES_MAX];
+    struct options options = {0};
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, "", error), -EINVAL);
+    assert_string_equal(error, "TEXTS: \"\" is not valid; give at most 4 of them, none empty");
+    for (uint64_t i = 0; i < texts_spec.max; i++) {
+        assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, "a", error), 0);
     }
+    assert_int_equal(take(&options, &texts_spec, OPTIONS_LAYER_VARIABLE, "e", error), -EINVAL);
+    assert_string_equal(error, "TEXTS: \"e\" is not valid; give at most 4 of them, none empty");
 }
 
 static void no_error_shows_a_secret(void **state)
@@ -595,8 +589,8 @@ static void the_table_is_sound(void **state)
     for (size_t i = 0; i < count; i++) {
         const struct option_spec *spec = &table[i];
         uint32_t kind = spec->kind & ~OPTION_SECRET;
-        bool is_list = kind == OPTION_LIST || kind == OPTION_FEEDS;
-        assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_LIST_COUNT_MAX));
+        bool is_list = kind == OPTION_FEEDS;
+        assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_FEEDS_MAX));
         assert_true(spec->name == NULL || strlen(spec->name) <= NEAREST_NAME_BYTES_MAX);
         ignored_count += kind == OPTION_IGNORED ? 1 + (spec->variable != NULL) : 0;
         if (spec->key == NULL) {
@@ -774,7 +768,7 @@ int main(void)
                                         remove_file),
         cmocka_unit_test_setup_teardown(a_section_whose_keys_are_all_commented_out_is_good,
                                         make_file, remove_file),
-        cmocka_unit_test_setup(commas_divide_a_list_and_a_later_layer_replaces_it, set_up),
+        cmocka_unit_test_setup(a_later_layer_replaces_a_list, set_up),
         cmocka_unit_test_setup(a_list_with_an_empty_part_or_too_many_is_refused, set_up),
         cmocka_unit_test_setup(no_error_shows_a_secret, set_up),
         cmocka_unit_test_setup(the_table_is_sound, set_up),

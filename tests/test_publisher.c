@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "codec/base/clock.h"
 #include "codec/running_hash.h"
@@ -34,6 +36,7 @@ struct fake_feed {
     uint32_t polls;
     uint32_t level_count;  /* of each side of its quotes */
     uint64_t next_wall_ns; /* what poll returns; 0: at once while it wants to hand over */
+    int fd;                /* an eventfd that says how much is wanted; 0: none */
     bool is_closed;
 };
 
@@ -81,6 +84,11 @@ static uint64_t fake_poll(struct feed *feed, uint64_t now_ns)
     struct fake_feed *fake = (struct fake_feed *)(void *)feed;
     uint32_t room = fake->sink->room(fake->sink->context);
     fake->polls++;
+    if (fake->fd > 0) {
+        uint64_t wanted;
+        fake->wanted += read(fake->fd, &wanted, sizeof wanted) > 0 ? (uint32_t)wanted : 0;
+        fake->sink->watch(fake->sink->context, fake->fd);
+    }
     for (; room > 0 && fake->wanted > 0; room--) {
         fake_publish(fake, MD_QUOTE);
         fake->wanted--;
@@ -95,7 +103,6 @@ static void fake_close(struct feed *feed)
 }
 
 static const struct feed_ops fake_ops = {.name = "fake", .poll = fake_poll, .close = fake_close};
-const struct feed_ops feed_sim = {.name = "sim"};
 
 int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
@@ -600,6 +607,46 @@ static void the_thread_publishes_wakes_every_core_and_stops(void **state)
     assert_int_equal(woken[0], woken[1]);
 }
 
+/* Each tick must be there before the next is asked for: by its descriptor, since a poll comes once
+ * a second only. The other feed does not let the thread sleep. */
+static void a_feed_is_polled_when_its_descriptor_is_readable(uint64_t other_next_wall_ns)
+{
+    pthread_t thread;
+    const char *const specs[] = {"A", "B"};
+    assert_int_equal(create(specs, 2), 0);
+    set_cores(2);
+    fakes[0].next_wall_ns = other_next_wall_ns;
+    fakes[1].fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    fakes[1].next_wall_ns = FEED_NEVER - 1;
+    assert_true(fakes[1].fd > 0);
+    assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
+    for (uint64_t i = 1; i <= 20; i++) {
+        uint64_t one = 1;
+        assert_int_equal(write(fakes[1].fd, &one, sizeof one), sizeof one);
+        uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + 20 * NS_PER_SECOND;
+        while (ticks() < i && clock_ns(CLOCK_MONOTONIC) < deadline_ns) {
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        }
+        assert_int_equal(ticks(), i);
+    }
+    publisher_stop(publisher);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_in_range(counter_get(&counters->publisher.feed_wakes), 15, 20);
+    close(fakes[1].fd);
+}
+
+static void a_descriptor_ends_the_sleep_of_the_thread(void **state)
+{
+    (void)state;
+    a_feed_is_polled_when_its_descriptor_is_readable(FEED_NEVER);
+}
+
+static void a_descriptor_is_seen_by_a_thread_that_never_sleeps(void **state)
+{
+    (void)state;
+    a_feed_is_polled_when_its_descriptor_is_readable(0);
+}
+
 static void a_sleeping_thread_stops_within_a_fifth_of_a_second(void **state)
 {
     uint64_t took_ns = UINT64_MAX;
@@ -657,6 +704,8 @@ int main(void)
         TEST(an_inline_publisher_wakes_the_other_cores_only),
         TEST(no_more_than_64_ticks_wait_for_the_head),
         TEST(the_thread_publishes_wakes_every_core_and_stops),
+        TEST(a_descriptor_ends_the_sleep_of_the_thread),
+        TEST(a_descriptor_is_seen_by_a_thread_that_never_sleeps),
         TEST(a_sleeping_thread_stops_within_a_fifth_of_a_second),
         TEST(the_counters_of_all_feeds_are_added_up),
     };

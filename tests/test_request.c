@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring/core/core.h"
 #include "src/session/request.h"
 #include "tests/guard_page.h"
 
@@ -64,7 +65,7 @@ static void the_short_form_is_understood(void **state)
     assert_string_equal(request_symbol(&request, 0, &bytes), "000001.SZ");
     assert_int_equal(bytes, 9);
     assert_true(request.snapshot);
-    assert_false(request.has_policy);
+    assert_false(request.has_on_lag);
 }
 
 static void every_field_is_understood(void **state)
@@ -79,8 +80,8 @@ static void every_field_is_understood(void **state)
     assert_int_equal(request.types, 1u << MD_QUOTE | 1u << MD_BAR);
     assert_string_equal(request_symbol(&request, 1, &bytes), "*.SZ");
     assert_false(request.snapshot);
-    assert_true(request.has_policy);
-    assert_int_equal(request.policy, LAG_CONFLATE);
+    assert_true(request.has_on_lag);
+    assert_int_equal(request.on_lag, REQUEST_CONFLATE);
 }
 
 static void a_symbol_that_is_named_again_is_marked(void **state)
@@ -449,7 +450,7 @@ static void resume_has_cursors_of_channels(void **state)
                              "\"delivery\":{\"on_lag\":\"skip\",\"max_lag_ms\":9}")));
     assert_int_equal(request.type, REQUEST_RESUME);
     assert_string_equal(request.epoch, "x");
-    assert_int_equal(request.policy, LAG_SKIP);
+    assert_int_equal(request.on_lag, REQUEST_SKIP);
     assert_int_equal(request.max_lag_ms, 9);
     assert_int_equal(request.cursor_count, 2);
     assert_int_equal(request_cursor(&request, 0).channel, 7);
@@ -527,17 +528,17 @@ static void a_replay_has_a_range_of_seqs_or_of_times(void **state)
     check_faults(faults, COUNT(faults));
     assert_true(parse(REPLAY(ONE ",\"from\":5")));
     assert_int_equal(request.type, REQUEST_REPLAY);
-    assert_true(request.replay.is_by_seq);
-    assert_int_equal(request.replay.from, 5);
-    assert_int_equal(request.replay.to, 0);
-    assert_true(request.replay.speed == 0);
+    assert_true(request.range.is_by_seq);
+    assert_int_equal(request.range.from, 5);
+    assert_int_equal(request.range.to, 0);
+    assert_true(request.range.speed == 0);
     request_deinit(&request);
     assert_true(parse(REPLAY(TWO ",\"from\":1732078800123456789,\"to\":1732078800123456789,"
                                  "\"speed\":0.5")));
-    assert_false(request.replay.is_by_seq);
-    assert_true(request.replay.from == UINT64_C(1732078800123456789));
-    assert_true(request.replay.to == UINT64_C(1732078800123456789));
-    assert_true(request.replay.speed == 0.5);
+    assert_false(request.range.is_by_seq);
+    assert_true(request.range.from == UINT64_C(1732078800123456789));
+    assert_true(request.range.to == UINT64_C(1732078800123456789));
+    assert_true(request.range.speed == 0.5);
 }
 
 static void unsubscribe_of_symbols_needs_their_types(void **state)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/session/session_state.h"
+#include "src/session/session_jobs.h"
 
 #define SYMBOLS 3000   /* with a quote each; the double's table holds 4 times as many */
 #define STEP_UNITS 200 /* what is not cut: one name, or some channels that are looked at */
@@ -153,11 +153,11 @@ static void a_channel_that_appears_in_between_is_covered_once(void **state)
         go_on(0);
     }
     assert_true(core->is_held[0]);
-    open_channel("SIMX", MD_QUOTE);
-    assert_true(core->subs[0][SYMBOLS].on);
+    show_channel("SIMX", MD_QUOTE);
     while (core->is_held[0]) {
         go_on(0);
     }
+    assert_true(core->subs[0][SYMBOLS].on);
     assert_int_equal(covered(json_object_get(core->texts[0], "data"), "S*"), SYMBOLS + 1);
 }
 
@@ -243,6 +243,143 @@ static void few_answers_are_written_at_a_time(void **state)
     core->sessions->started_count = 0;
 }
 
+/* ---- New channels ---- */
+
+#define NEW_CHANNELS 5000
+
+static void show_many(void)
+{
+    char symbol[16];
+    for (int i = 0; i < NEW_CHANNELS; i++) {
+        snprintf(symbol, sizeof symbol, "NEW%04d", i);
+        show_channel(symbol, MD_QUOTE);
+    }
+}
+
+/* Counts the channels of the DEFINITIONs that were sent: in order, and each once. */
+static void take_definitions(uint32_t *next)
+{
+    for (uint32_t i = 0; i < core->text_count; i++) {
+        size_t index;
+        const json_t *entry;
+        const json_t *data = json_object_get(core->texts[i], "data");
+        assert_string_equal(text_of(core->texts[i], "type"), "DEFINITION");
+        json_array_foreach(json_object_get(data, "channels"), index, entry)
+        {
+            assert_int_equal(number_of(entry, "ch"), (*next)++);
+        }
+    }
+    forget_texts();
+}
+
+static void five_thousand_new_channels_hold_nobody_up(void **state)
+{
+    uint32_t next[3] = {SYMBOLS, SYMBOLS, SYMBOLS};
+    uint32_t rounds = 0;
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    for (uint32_t conn = 0; conn < 3; conn++) {
+        if (conn > 0) {
+            open_conn(conn);
+        }
+        say(conn, conn == 2 ? SUBSCRIBE("\"N*\"", QUOTE) : SUBSCRIBE("\"*\"", QUOTE));
+        forget_texts();
+    }
+    open_conn(3);
+    forget_texts();
+    core->slice_units = CORE_SLICE_UNITS;
+    core->spent = 0;
+    core->most_spent = 0;
+    show_many();
+    assert_int_equal(core->text_count, 0);
+    assert_int_equal(core->spent, 0);
+    for (; core->is_held[0] || core->is_held[1] || core->is_held[2]; rounds++) {
+        for (uint32_t conn = 0; conn < 3; conn++) {
+            go_on(conn);
+            take_definitions(&next[conn]);
+        }
+        begin(3, "{\"type\":\"PING\"}");
+        assert_int_equal(core->text_count, 1);
+        forget_texts();
+    }
+    for (uint32_t conn = 0; conn < 3; conn++) {
+        assert_int_equal(next[conn], SYMBOLS + NEW_CHANNELS);
+    }
+    assert_true(core->subs[2][SYMBOLS].on && core->subs[2][SYMBOLS + NEW_CHANNELS - 1].on);
+    assert_in_range(rounds, 5, 40);
+    assert_in_range(core->most_spent, 1, CORE_SLICE_UNITS + STEP_UNITS);
+    assert_int_equal(core->close_code, 0);
+}
+
+/* A client is released when it knows of all channels, and not before. */
+static void a_client_that_does_not_read_waits_for_definitions_and_stays(void **state)
+{
+    uint32_t next = SYMBOLS;
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    say(0, SUBSCRIBE("\"*\"", QUOTE));
+    forget_texts();
+    show_channel("NEW0", MD_QUOTE);
+    core->is_full = true;
+    for (int i = 0; i < 10; i++) {
+        go_on(0);
+    }
+    show_channel("NEW1", MD_QUOTE);
+    core->is_full = false;
+    core->room_bytes = 10;
+    go_on(0);
+    assert_true(core->is_held[0]);
+    assert_int_equal(core->text_count, 0);
+    core->room_bytes = 0;
+    go_on(0);
+    assert_false(core->is_held[0]);
+    take_definitions(&next);
+    assert_int_equal(next, SYMBOLS + 2);
+    assert_int_equal(core->close_code, 0);
+}
+
+static void a_new_channel_is_covered_from_its_first_frame_on(void **state)
+{
+    (void)state;
+    say(0, SUBSCRIBE("\"N*\"", QUOTE));
+    core->is_silent = true;
+    open_channel("NEW0", MD_QUOTE);
+    assert_true(core->subs[0][SYMBOLS].on);
+    assert_int_equal(core->subs[0][SYMBOLS].resumed_from, 0);
+    core->is_silent = false; /* Frames came while the client was held. */
+    open_channel("NEW1", MD_QUOTE);
+    assert_true(core->subs[0][SYMBOLS + 1].on);
+    assert_int_equal(core->subs[0][SYMBOLS + 1].resumed_from, 1);
+}
+
+static void clients_may_end_while_they_are_told_of_new_channels(void **state)
+{
+    (void)state;
+    core->encoding = CORE_ENCODING_SBE;
+    core->slice_units = 1;
+    for (uint32_t cuts = 0; cuts < 4; cuts++) {
+        char symbol[16];
+        for (uint32_t conn = 0; conn < 4; conn++) {
+            if (conn > 0) {
+                open_conn(conn);
+            }
+            say(conn, SUBSCRIBE("\"N*\"", QUOTE));
+        }
+        snprintf(symbol, sizeof symbol, "NEW%u", cuts);
+        show_channel(symbol, MD_QUOTE);
+        for (uint32_t cut = 0; cut < cuts; cut++) {
+            go_on(1);
+        }
+        for (uint32_t conn = 4; conn-- > 0;) {
+            end_conn(conn);
+        }
+        open_conn(0);
+        forget_texts();
+        show_channel(symbol + 3, MD_QUOTE); /* Nobody waits for it. */
+        assert_false(core->is_held[0]);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_many, tear_down)
@@ -256,6 +393,10 @@ int main(void)
         TEST(a_conn_that_closes_gives_its_place_to_others),
         TEST(an_answer_that_finds_no_room_is_an_error),
         TEST(few_answers_are_written_at_a_time),
+        TEST(five_thousand_new_channels_hold_nobody_up),
+        TEST(a_client_that_does_not_read_waits_for_definitions_and_stays),
+        TEST(a_new_channel_is_covered_from_its_first_frame_on),
+        TEST(clients_may_end_while_they_are_told_of_new_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ring/io/standard_fds.h"
+#include "codec/base/standard_fds.h"
 
 static bool is_null(int fd)
 {

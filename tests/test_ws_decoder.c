@@ -551,7 +551,7 @@ static void every_fault_has_a_close_code_and_a_phrase(void **state)
     (void)state;
     for (unsigned status = 0; status < WS_STATUS_COUNT; status++) {
         bool is_fault = status > WS_NEED_BUFFER;
-        uint16_t code = ws_close_code((enum ws_status)status);
+        uint16_t code = ws_status_close_code((enum ws_status)status);
         assert_true(is_fault ? code >= 1002 && code <= 1009 : code == 0);
         size_t text_bytes = strlen(ws_status_text((enum ws_status)status));
         assert_in_range(text_bytes, 1, WS_CLOSE_REASON_BYTES_MAX);

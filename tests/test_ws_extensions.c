@@ -126,7 +126,7 @@ static void check_answer(const char *header, const struct ws_deflate_policy *pol
                          const struct ws_deflate_offers *offers, const char *expected)
 {
     char answer[WS_DEFLATE_ANSWER_BYTES_MAX];
-    struct ws_deflate_terms terms = ws_deflate_negotiate(offers, policy);
+    struct ws_deflate_terms terms = ws_extensions_negotiate(offers, policy);
     if (!terms.is_on) {
         assert_false(terms.server_no_takeover || terms.client_no_takeover);
         if (expected != NULL) {
@@ -134,7 +134,7 @@ static void check_answer(const char *header, const struct ws_deflate_policy *pol
         }
         return;
     }
-    ws_deflate_answer(answer, &terms);
+    ws_extensions_answer(answer, &terms);
     if (expected == NULL || strcmp(answer, expected) != 0) {
         fail_msg("%s: %s, not %s", header, answer, expected == NULL ? "declined" : expected);
     }
@@ -193,10 +193,10 @@ static void a_client_s_own_answer_is_understood_and_answered_alike(void **state)
             .client_window_bits = bits & 4 ? 0 : 15 - bits / 8,
         };
         struct ws_deflate_offers offers = {0};
-        ws_deflate_answer(text, &terms);
+        ws_extensions_answer(text, &terms);
         assert_true(ws_extensions_parse(&offers, text, strlen(text)));
-        struct ws_deflate_terms agreed = ws_deflate_negotiate(&offers, &any);
-        ws_deflate_answer(again, &agreed);
+        struct ws_deflate_terms agreed = ws_extensions_negotiate(&offers, &any);
+        ws_extensions_answer(again, &agreed);
         assert_string_equal(text, again);
     }
 }
@@ -232,7 +232,7 @@ static void the_longest_answer_has_room(void **state)
     (void)state;
     char answer[WS_DEFLATE_ANSWER_BYTES_MAX];
     struct ws_deflate_terms terms = {true, true, true, 15, 15};
-    ws_deflate_answer(answer, &terms);
+    ws_extensions_answer(answer, &terms);
     assert_string_equal(answer, SHARED "; " SB "=15; " CB "=15");
 }
 

@@ -56,7 +56,7 @@ static void the_examples_of_the_rfc_are_written_to_the_letter(void **state)
 
     size_t header_bytes = ws_frame_client_header(frame, WS_TEXT, 5, test_mask);
     memcpy(frame + header_bytes, "Hello", 5);
-    ws_mask(frame + header_bytes, 5, test_mask, 0);
+    ws_frame_mask(frame + header_bytes, 5, test_mask, 0);
     assert_int_equal(header_bytes + 5, sizeof masked);
     assert_memory_equal(frame, masked, sizeof masked);
 }
@@ -73,7 +73,7 @@ static void masking_agrees_with_the_definition_at_every_length_and_offset(void *
                 bytes[i] = (uint8_t)(i * 7 + 3);
             }
             bytes[count] = 0xee;
-            ws_mask(bytes, count, test_mask, offset);
+            ws_frame_mask(bytes, count, test_mask, offset);
             for (size_t i = 0; i < count; i++) {
                 assert_int_equal(bytes[i], (uint8_t)(i * 7 + 3) ^ test_mask[(offset + i) % 4]);
             }
@@ -88,12 +88,12 @@ static void masking_in_parts_is_masking_the_whole(void **state)
     (void)state;
     uint8_t whole[53];
     memset(whole, 0x5a, sizeof whole);
-    ws_mask(whole, sizeof whole, test_mask, 0);
+    ws_frame_mask(whole, sizeof whole, test_mask, 0);
     for (size_t split = 0; split <= sizeof whole; split++) {
         uint8_t parts[sizeof whole];
         memset(parts, 0x5a, sizeof parts);
-        ws_mask(parts, split, test_mask, 0);
-        ws_mask(parts + split, sizeof parts - split, test_mask, split);
+        ws_frame_mask(parts, split, test_mask, 0);
+        ws_frame_mask(parts + split, sizeof parts - split, test_mask, split);
         assert_memory_equal(parts, whole, sizeof whole);
     }
 }
@@ -124,12 +124,12 @@ static void a_close_payload_is_code_and_reason(void **state)
 {
     (void)state;
     uint8_t out[WS_CONTROL_BYTES_MAX];
-    assert_int_equal(ws_close_payload(out, 4201, "drain"), 7);
+    assert_int_equal(ws_frame_close_payload(out, 4201, "drain"), 7);
     assert_memory_equal(out,
                         "\x10\x69"
                         "drain",
                         7);
-    assert_int_equal(ws_close_payload(out, 1000, ""), 2);
+    assert_int_equal(ws_frame_close_payload(out, 1000, ""), 2);
 }
 
 static void a_long_reason_is_cut_between_characters(void **state)
@@ -140,7 +140,7 @@ static void a_long_reason_is_cut_between_characters(void **state)
         memset(reason, 'a', ascii_bytes);
         strcpy(reason + ascii_bytes, "\xe4\xb8\xad\xf0\x9f\x93\x88\xc3\xa9 tail");
         uint8_t out[WS_CONTROL_BYTES_MAX];
-        size_t bytes = ws_close_payload(out, 1000, reason);
+        size_t bytes = ws_frame_close_payload(out, 1000, reason);
         assert_in_range(bytes, WS_CONTROL_BYTES_MAX - 3, WS_CONTROL_BYTES_MAX);
         assert_memory_equal(out + 2, reason, bytes - 2);
         assert_true(utf8_is_valid(out + 2, bytes - 2));

@@ -118,7 +118,7 @@ static inline void stream_append(struct stream *stream, const struct frame *fram
         memcpy(at + header_bytes, frame->payload, frame->payload_bytes);
     }
     if (mask != NULL) {
-        ws_mask(at + header_bytes, frame->payload_bytes, mask, 0);
+        ws_frame_mask(at + header_bytes, frame->payload_bytes, mask, 0);
     }
     stream->bytes_count += header_bytes + frame->payload_bytes;
     assert_true(stream->bytes_count <= TEST_STREAM_BYTES_MAX);

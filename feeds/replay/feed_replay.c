@@ -3,7 +3,8 @@
  *
  * Pace: an item of time ts is due at start + (ts - first) / speed, where first is the time of the
  * first item and start is when the pass began. Times that go backwards are held at the latest
- * one, and gaps are kept as recorded. speed=0 hands over what there is room for.
+ * one, and gaps are kept as recorded. speed=0 hands over what there is room for. The pass of a
+ * stream begins when its first item comes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +26,8 @@
 #define FEED_REPLAY_LINE_COST_BYTES 64 /* what an empty line counts for */
 /* A looping file whose items all have one time shall not be poured out without end. */
 #define FEED_REPLAY_PASS_NS_MIN NS_PER_MS
-#define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
+#define FEED_REPLAY_WAIT_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
+#define FEED_REPLAY_OFFSET_NS_MAX 4e18    /* 126 years: still fits when added to the wall clock. */
 
 enum feed_replay_state {
     FEED_REPLAY_READING, /* The next line is to be read. */
@@ -39,12 +41,13 @@ struct feed_replay {
     /* Set by open, then constant. */
     double speed;
     bool is_loop;
-    const char *name; /* of the file, for log lines; in path */
+    const char *name; /* of the file, for log lines */
     char path[FEED_TEXT_BYTES_MAX];
     char venue[FEED_TEXT_BYTES_MAX];
 
     struct replay_file *file;
     enum feed_replay_state state;
+    bool is_waiting; /* for a stream to be readable */
 
     /* Pace. */
     struct feed_clock clock;
@@ -107,6 +110,9 @@ static int feed_replay_parse(struct feed_replay *replay, const char *spec,
     }
     const char *slash = strrchr(replay->path, '/');
     replay->name = slash == NULL ? replay->path : slash + 1;
+    if (strcmp(replay->path, "-") == 0) {
+        replay->name = "standard input";
+    }
     return 0;
 }
 
@@ -117,6 +123,28 @@ static void feed_replay_close(struct feed *feed)
     free(replay);
 }
 
+/* Opens the file of replay->path. */
+static int feed_replay_open_file(struct feed_replay *replay, const char *format,
+                                 char error_out[FEED_ERROR_BYTES_MAX])
+{
+    struct replay_file_options options = {
+        .path = replay->path,
+        .name = strcmp(replay->path, "-") == 0 ? replay->name : replay->path,
+        .format = format,
+        .suffix = replay->venue[0] == '\0' ? NULL : replay->venue,
+        .sink = replay->feed.sink,
+        .counters = &replay->feed.counters,
+    };
+    int error = replay_file_open(&replay->file, &options, error_out);
+    if (error == 0 && replay->is_loop && replay_file_stream(replay->file) >= 0) {
+        replay_file_close(replay->file);
+        error = feed_fail(error_out, -EINVAL,
+                          "replay: loop=yes needs a regular file: %.300s cannot be read twice",
+                          options.name);
+    }
+    return error;
+}
+
 static int feed_replay_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
                             uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -125,23 +153,16 @@ static int feed_replay_open(struct feed **feed_out, const char *spec, const stru
     if (replay == NULL) {
         return feed_fail(error_out, -ENOMEM, "replay: no memory");
     }
+    replay->feed.ops = &feed_replay;
+    replay->feed.sink = sink;
     int error = feed_replay_parse(replay, spec, format, error_out);
     if (error == 0) {
-        struct replay_file_options options = {
-            .path = replay->path,
-            .format = format,
-            .suffix = replay->venue[0] == '\0' ? NULL : replay->venue,
-            .sink = sink,
-            .counters = &replay->feed.counters,
-        };
-        error = replay_file_open(&replay->file, &options, error_out);
+        error = feed_replay_open_file(replay, format, error_out);
     }
     if (error < 0) {
         free(replay);
         return error;
     }
-    replay->feed.ops = &feed_replay;
-    replay->feed.sink = sink;
     replay->feed.elastic = replay->speed == 0;
     feed_clock_init(&replay->clock, now_ns);
     *feed_out = &replay->feed;
@@ -207,9 +228,13 @@ static void feed_replay_end_pass(struct feed_replay *replay, uint64_t now_ns)
 }
 
 /* An item of recorded time ts_ns waits: when is it due? */
-static void feed_replay_set_due(struct feed_replay *replay, uint64_t ts_ns)
+static void feed_replay_set_due(struct feed_replay *replay, uint64_t ts_ns, uint64_t now_ns)
 {
     replay->state = FEED_REPLAY_READY;
+    if (!replay->has_first && replay_file_stream(replay->file) >= 0) {
+        replay->start_ns = now_ns; /* when its first item came */
+        replay->due_ns = now_ns;
+    }
     if (!replay->has_first) {
         replay->has_first = true;
         replay->first_ts_ns = ts_ns;
@@ -230,7 +255,7 @@ static enum replay_file_status feed_replay_read(struct feed_replay *replay, uint
     enum replay_file_status status = replay_file_next(replay->file, &ts_ns);
     switch (status) {
     case REPLAY_FILE_READY:
-        feed_replay_set_due(replay, ts_ns);
+        feed_replay_set_due(replay, ts_ns, now_ns);
         break;
     case REPLAY_FILE_MALFORMED:
         feed_replay_report_fault(replay);
@@ -239,11 +264,12 @@ static enum replay_file_status feed_replay_read(struct feed_replay *replay, uint
         feed_replay_end_pass(replay, now_ns);
         break;
     case REPLAY_FILE_FAILED:
-        feed_replay_end(replay, FEED_ERROR, strerror(-replay_file_error(replay->file)));
+        feed_replay_end(replay, FEED_ERROR, replay_file_error(replay->file));
         break;
     case REPLAY_FILE_TICK:
     case REPLAY_FILE_NOTHING:
     case REPLAY_FILE_AGAIN:
+    case REPLAY_FILE_WAIT:
         break;
     }
     return status;
@@ -270,16 +296,20 @@ static void feed_replay_follow_clock(struct feed_replay *replay, uint64_t now_ns
              replay->name, step_ns / (int64_t)NS_PER_SECOND);
 }
 
-static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
+/* Hands over what is due, and returns when to go on. */
+static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
 {
-    struct feed_replay *replay = feed_replay_of(feed);
+    const struct feed *feed = &replay->feed;
     uint32_t room = feed->sink->room(feed->sink->context);
     size_t bytes_left = FEED_REPLAY_POLL_BYTES_MAX;
 
-    feed_replay_follow_clock(replay, now_ns);
     while (replay->state != FEED_REPLAY_ENDED && room > 0) {
         if (replay->state == FEED_REPLAY_READING) {
             enum replay_file_status status = feed_replay_read(replay, now_ns);
+            if (status == REPLAY_FILE_WAIT) {
+                replay->is_waiting = true;
+                return now_ns + FEED_REPLAY_WAIT_NS;
+            }
             size_t cost = FEED_REPLAY_LINE_COST_BYTES + replay_file_line_bytes(replay->file);
             if (status == REPLAY_FILE_AGAIN || cost >= bytes_left) {
                 break;
@@ -288,7 +318,7 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
             continue;
         }
         if (!feed->elastic && replay->due_ns > now_ns) {
-            return feed_clock_sleep(&replay->clock, replay->due_ns);
+            return replay->due_ns;
         }
         enum replay_file_status status = replay_file_deliver(replay->file, now_ns);
         replay->state = FEED_REPLAY_READING;
@@ -297,15 +327,28 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
             feed_replay_report_fault(replay);
         }
     }
-    return feed_clock_sleep(&replay->clock,
-                            replay->state == FEED_REPLAY_ENDED ? FEED_NEVER : now_ns);
+    return replay->state == FEED_REPLAY_ENDED ? FEED_NEVER : now_ns;
+}
+
+static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
+{
+    struct feed_replay *replay = feed_replay_of(feed);
+    feed_replay_follow_clock(replay, now_ns);
+    replay->is_waiting = false;
+    uint64_t wake_ns = feed_replay_advance(replay, now_ns);
+    int stream = replay_file_stream(replay->file);
+    if (stream >= 0) {
+        feed->sink->watch(feed->sink->context, replay->is_waiting ? stream : -1);
+    }
+    return feed_clock_sleep(&replay->clock, wake_ns);
 }
 
 const struct feed_ops feed_replay = {
     .name = "replay",
-    .help = "path=FILE    a *.ws.log capture or a CSV of ticks\n"
+    .help = "path=FILE    a *.ws.log capture or a CSV of ticks, a FIFO of such lines, or - for\n"
+            "             standard input; a FIFO has no end\n"
             "speed=1      2 is twice as fast, 0 as fast as it can be read\n"
-            "loop=no      yes begins again at the end\n"
+            "loop=no      yes begins again at the end (of a regular file)\n"
             "format=auto  coinbase, binance, csv; auto looks at the first line\n"
             "venue=NAME   in place of the venue in every symbol\n",
     .open = feed_replay_open,

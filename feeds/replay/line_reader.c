@@ -14,36 +14,68 @@
 /* The longest line with its CR and LF always fits. */
 #define LINE_READER_BUFFER_BYTES_MAX (LINE_READER_LINE_BYTES_MAX + 2)
 
-int line_reader_open(struct line_reader *reader, const char *path)
+/* A description of its own, so that nobody else's standard input stops blocking; sockets have none
+ * to give. */
+static int line_reader_open_input(void)
 {
-    int error;
-    struct stat status;
-    /* Not blocking: opening a FIFO would otherwise wait for its writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        return fd;
+    }
+    fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* Holds the FIFO open for writing, too: it is never at its end then. */
+static int line_reader_open_fifo(struct line_reader *reader, const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return -errno;
     }
-    if (fstat(fd, &status) < 0) {
-        error = -errno;
-        goto close_file;
+    close(reader->fd);
+    reader->fd = fd;
+    return 0;
+}
+
+static int line_reader_check_kind(struct line_reader *reader, const char *path)
+{
+    struct stat status;
+    if (fstat(reader->fd, &status) < 0) {
+        return -errno;
     }
-    if (!S_ISREG(status.st_mode)) {
-        error = S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
-        goto close_file;
+    bool is_input = strcmp(path, "-") == 0;
+    bool is_fifo = S_ISFIFO(status.st_mode);
+    reader->is_stream = is_fifo || (is_input && S_ISSOCK(status.st_mode));
+    if (!reader->is_stream && !S_ISREG(status.st_mode)) {
+        return S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+    }
+    return is_fifo && !is_input ? line_reader_open_fifo(reader, path) : 0;
+}
+
+int line_reader_open(struct line_reader *reader, const char *path)
+{
+    bool is_input = strcmp(path, "-") == 0;
+    /* Not blocking: opening a FIFO would otherwise wait for its writer. */
+    int fd = is_input ? line_reader_open_input() : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return -errno;
     }
     *reader = (struct line_reader){
         .fd = fd,
         .buffer = malloc(LINE_READER_BLOCK_BYTES),
         .capacity = LINE_READER_BLOCK_BYTES,
     };
-    if (reader->buffer == NULL) {
-        error = -ENOMEM;
-        goto close_file;
+    int error = reader->buffer == NULL ? -ENOMEM : line_reader_check_kind(reader, path);
+    if (error < 0) {
+        line_reader_close(reader);
     }
-    return 0;
-
-close_file:
-    close(fd);
     return error;
 }
 
@@ -56,6 +88,7 @@ void line_reader_close(struct line_reader *reader)
 
 int line_reader_rewind(struct line_reader *reader)
 {
+    assert_always(!reader->is_stream);
     if (lseek(reader->fd, 0, SEEK_SET) < 0) {
         return -errno;
     }
@@ -160,7 +193,9 @@ enum line_status line_reader_next(struct line_reader *reader)
             return is_partial ? line_reader_tell(reader, buffered, 0) : LINE_READER_END;
         }
         if (!line_reader_read_on(reader)) {
-            return reader->error < 0 ? LINE_READER_FAILED : LINE_READER_AGAIN;
+            return reader->error == -EAGAIN ? LINE_READER_WAIT
+                   : reader->error < 0      ? LINE_READER_FAILED
+                                            : LINE_READER_AGAIN;
         }
     }
 }

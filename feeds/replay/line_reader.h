@@ -1,8 +1,10 @@
 /*
- * line_reader: the lines of a regular file, in bounded memory.
+ * line_reader: the lines of a regular file or a stream, in bounded memory.
  *
  * Reads by read(2) in blocks, not by mmap: a file that is cut while it is read must not end the
- * process by SIGBUS.
+ * process by SIGBUS. A stream (a FIFO, or standard input that is a pipe or a socket) is never
+ * waited for: LINE_READER_WAIT says that fd is to become readable. A FIFO has no end: when its
+ * writer closes it, the lines of the next writer follow.
  *
  * Owner    The caller. Threads: one at a time.
  * Memory   One buffer, which doubles for a line that does not fit; a line is borrowed until the
@@ -25,12 +27,14 @@ enum line_status {
     LINE_READER_LINE,     /* text and text_bytes: without its LF or CRLF; the last may have none. */
     LINE_READER_TOO_LONG, /* A line over the limit has been passed over. */
     LINE_READER_AGAIN,    /* Nothing yet, in the middle of a long line: call again. */
+    LINE_READER_WAIT,     /* A stream has no whole line yet: call again when fd is readable. */
     LINE_READER_END,      /* Nothing is left. */
     LINE_READER_FAILED,   /* error is a negative errno. */
 };
 
 struct line_reader {
     int fd;
+    bool is_stream; /* It cannot be read twice. */
     int error;
 
     const char *text; /* of the line just read */
@@ -45,13 +49,14 @@ struct line_reader {
     bool is_at_file_end; /* read has returned 0. */
 };
 
-/* -EISDIR, or -EINVAL for what else is no regular file; else as open(2) and -ENOMEM. */
+/* path: "-" is standard input. -EISDIR, or -EINVAL for what else is neither a regular file nor a
+ * stream; else as open(2) and -ENOMEM. */
 int line_reader_open(struct line_reader *reader, const char *path);
 void line_reader_close(struct line_reader *reader);
 
 enum line_status line_reader_next(struct line_reader *reader);
 
-/* Back to line 1. */
+/* Back to line 1; not of a stream. */
 int line_reader_rewind(struct line_reader *reader);
 
 #endif

@@ -7,30 +7,26 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "codec/nearest.h"
+#include "feeds/kind_counts.h"
 #include "feeds/replay/csv_ticks.h"
-#include "feeds/replay/kind_counts.h"
 #include "feeds/replay/line_reader.h"
+#include "feeds/replay/replay_format.h"
 #include "feeds/time_text.h"
-#include "feeds/venue/venue_binance.h"
-#include "feeds/venue/venue_coinbase.h"
 
 #define REPLAY_FILE_PROBE_LINES_MAX 100 /* with data, or malformed */
 #define REPLAY_FILE_KINDS_BYTES_MAX 160
-
-static const struct venue_ops *const replay_file_venues[] = {&venue_coinbase, &venue_binance};
-
-#define REPLAY_FILE_VENUE_COUNT (sizeof replay_file_venues / sizeof replay_file_venues[0])
 
 struct replay_file {
     /* Set by open, then constant. */
     const struct feed_sink *sink;
     struct feed_counters *counters;
+    const char *name; /* for messages */
     const char *suffix;
-    const struct venue_ops *venue_ops; /* NULL: csv */
 
+    struct replay_format format;
     struct line_reader reader;
     const char *fault;
+    char error[FEED_ERROR_BYTES_MAX]; /* after REPLAY_FILE_FAILED */
 
     /* Captures. */
     struct venue *venue;
@@ -85,14 +81,6 @@ static enum replay_file_status replay_file_count_malformed(struct replay_file *f
     return replay_file_malformed(file, fault);
 }
 
-/* "wss://host/path <-> seconds" or "wss://host <- seconds: what was sent". */
-static bool replay_file_is_connection_line(const char *text, size_t text_bytes)
-{
-    return memmem(text, text_bytes, "://", 3) != NULL &&
-           (memmem(text, text_bytes, " <-> ", 5) != NULL ||
-            memmem(text, text_bytes, " <- ", 4) != NULL);
-}
-
 static enum replay_file_status replay_file_take_capture(struct replay_file *file,
                                                         uint64_t *ts_ns_out)
 {
@@ -107,7 +95,7 @@ static enum replay_file_status replay_file_take_capture(struct replay_file *file
         file->message_bytes = (size_t)(text + text_bytes - file->message);
         return REPLAY_FILE_READY;
     }
-    if (replay_file_is_connection_line(text, text_bytes)) {
+    if (replay_format_is_connection_line(text, text_bytes)) {
         return REPLAY_FILE_NOTHING;
     }
     return replay_file_count_malformed(file, "it is not <seconds>: <JSON>");
@@ -133,25 +121,71 @@ static enum replay_file_status replay_file_take_row(struct replay_file *file, ui
     return REPLAY_FILE_READY;
 }
 
+/* Directs what is decoded from here on, counted from nothing. */
+static int replay_file_direct(struct replay_file *file, const struct feed_sink *sink,
+                              struct feed_counters *counters)
+{
+    file->sink = sink;
+    file->counters = counters;
+    file->ticks = (struct kind_counts){0};
+    venue_destroy(file->venue);
+    file->venue = NULL;
+    if (file->format.venue == NULL) {
+        return 0;
+    }
+    return venue_create(&file->venue, file->format.venue, file->suffix, sink, counters);
+}
+
+/* What the first line, which has just been read, tells of the format. */
+static int replay_file_detect(struct replay_file *file, enum line_status status)
+{
+    const struct line_reader *reader = &file->reader;
+    if (status == LINE_READER_END) {
+        return feed_fail(file->error, -EINVAL, "replay: %.200s is empty", file->name);
+    }
+    if (status == LINE_READER_TOO_LONG) {
+        return feed_fail(file->error, -EINVAL,
+                         "replay: %.200s begins with a line of over 16 MiB: it is no recording",
+                         file->name);
+    }
+    int error = replay_format_by_line(&file->format, file->name, reader->text, reader->text_bytes,
+                                      file->error);
+    if (error < 0) {
+        return error;
+    }
+    error = replay_file_direct(file, file->sink, file->counters);
+    return error == 0 ? 0 : feed_fail(file->error, error, "replay: %s", strerror(-error));
+}
+
 enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_ns_out)
 {
-    switch (line_reader_next(&file->reader)) {
-    case LINE_READER_LINE:
-        return file->venue_ops == NULL ? replay_file_take_row(file, ts_ns_out)
-                                       : replay_file_take_capture(file, ts_ns_out);
-    case LINE_READER_TOO_LONG:
+    enum line_status status = line_reader_next(&file->reader);
+    switch (status) {
+    case LINE_READER_AGAIN:
+        return REPLAY_FILE_AGAIN;
+    case LINE_READER_WAIT:
+        return REPLAY_FILE_WAIT;
+    case LINE_READER_FAILED:
+        feed_fail(file->error, file->reader.error, "replay: cannot read %.200s: %s", file->name,
+                  strerror(-file->reader.error));
+        return REPLAY_FILE_FAILED;
+    default:
+        break;
+    }
+    if (!file->format.is_known && replay_file_detect(file, status) < 0) {
+        return REPLAY_FILE_FAILED;
+    }
+    if (status == LINE_READER_END) {
+        return REPLAY_FILE_END;
+    }
+    if (status == LINE_READER_TOO_LONG) {
         if (file->venue != NULL) {
             venue_lose_books(file->venue);
         }
         return replay_file_count_malformed(file, "it is longer than 16 MiB");
-    case LINE_READER_AGAIN:
-        return REPLAY_FILE_AGAIN;
-    case LINE_READER_END:
-        return REPLAY_FILE_END;
-    case LINE_READER_FAILED:
-        break;
     }
-    return REPLAY_FILE_FAILED;
+    return file->format.venue == NULL ? replay_file_take_row(file, ts_ns_out)
+                                      : replay_file_take_capture(file, ts_ns_out);
 }
 
 /* The symbol of the row, with the suffix in place of what follows its last dot; 0: too long. */
@@ -200,7 +234,7 @@ static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
 
 enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns)
 {
-    if (file->venue_ops == NULL) {
+    if (file->format.venue == NULL) {
         return replay_file_deliver_row(file, ts_recv_ns);
     }
     assert_always(file->message != NULL);
@@ -225,115 +259,18 @@ int replay_file_rewind(struct replay_file *file)
     return line_reader_rewind(&file->reader);
 }
 
-/* The venue whose host the connection line names, or NULL. */
-static const struct venue_ops *replay_file_venue_by_host(const char *text, size_t text_bytes)
-{
-    const char *scheme = memmem(text, text_bytes, "://", 3);
-    if (scheme == NULL || !replay_file_is_connection_line(text, text_bytes)) {
-        return NULL;
-    }
-    const char *host = scheme + 3;
-    size_t host_bytes = 0;
-    while (host + host_bytes < text + text_bytes &&
-           strchr("/: ?", host[host_bytes]) == NULL) { /* NUL ends it, too. */
-        host_bytes++;
-    }
-    for (size_t i = 0; i < REPLAY_FILE_VENUE_COUNT; i++) {
-        const char *part = replay_file_venues[i]->host_part;
-        if (memmem(host, host_bytes, part, strlen(part)) != NULL) {
-            return replay_file_venues[i];
-        }
-    }
-    return NULL;
-}
-
-static int replay_file_detect(struct replay_file *file, const char *path,
-                              char error_out[FEED_ERROR_BYTES_MAX])
-{
-    struct line_reader *reader = &file->reader;
-    const char *fault;
-    enum line_status status;
-    do {
-        status = line_reader_next(reader);
-    } while (status == LINE_READER_AGAIN);
-    if (status == LINE_READER_FAILED) {
-        return feed_fail(error_out, reader->error, "replay: cannot read %.200s: %s", path,
-                         strerror(-reader->error));
-    }
-    if (status == LINE_READER_END) {
-        return feed_fail(error_out, -EINVAL, "replay: %.200s is empty", path);
-    }
-    if (status != LINE_READER_LINE) {
-        return feed_fail(error_out, -EINVAL,
-                         "replay: %.200s begins with a line of over 16 MiB: it is no recording",
-                         path);
-    }
-    if (reader->text_bytes >= 2 && memcmp(reader->text, "\x1f\x8b", 2) == 0) {
-        return feed_fail(error_out, -EINVAL, "replay: %.200s is compressed; unpack it (gunzip)",
-                         path);
-    }
-    file->venue_ops = replay_file_venue_by_host(reader->text, reader->text_bytes);
-    if (file->venue_ops != NULL ||
-        csv_ticks_parse_header(&file->csv, reader->text, reader->text_bytes, &fault)) {
-        return 0;
-    }
-    return feed_fail(error_out, -EINVAL,
-                     "replay: cannot tell the format of %.200s: its first line names the host of "
-                     "no known venue, and as CSV %s; say format=coinbase, binance or csv",
-                     path, fault);
-}
-
-static int replay_file_set_format(struct replay_file *file,
-                                  const struct replay_file_options *options,
-                                  char error_out[FEED_ERROR_BYTES_MAX])
-{
-    const char *names[REPLAY_FILE_VENUE_COUNT + 2] = {"auto", "csv"};
-    file->venue_ops = NULL;
-    if (strcmp(options->format, "csv") == 0) {
-        return 0;
-    }
-    for (size_t i = 0; i < REPLAY_FILE_VENUE_COUNT; i++) {
-        names[2 + i] = replay_file_venues[i]->name;
-        if (strcmp(options->format, names[2 + i]) == 0) {
-            file->venue_ops = replay_file_venues[i];
-            return 0;
-        }
-    }
-    if (strcmp(options->format, "auto") == 0) {
-        return replay_file_detect(file, options->path, error_out);
-    }
-    const char *nearest = nearest_name(options->format, names, REPLAY_FILE_VENUE_COUNT + 2);
-    return feed_fail(error_out, -EINVAL,
-                     "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, csv",
-                     options->format, nearest ? ", did you mean \"" : "", nearest ? nearest : "",
-                     nearest ? "\"?" : "");
-}
-
-/* Directs what is decoded from here on, counted from nothing. */
-static int replay_file_direct(struct replay_file *file, const struct feed_sink *sink,
-                              struct feed_counters *counters)
-{
-    file->sink = sink;
-    file->counters = counters;
-    file->ticks = (struct kind_counts){0};
-    venue_destroy(file->venue);
-    file->venue = NULL;
-    if (file->venue_ops == NULL) {
-        return 0;
-    }
-    return venue_create(&file->venue, file->venue_ops, file->suffix, sink, counters);
-}
-
 /* Decodes the first lines for nothing: a file of another format shall not pass for a quiet one. */
-static int replay_file_probe(struct replay_file *file, const char *path,
-                             char error_out[FEED_ERROR_BYTES_MAX])
+static int replay_file_probe(struct replay_file *file, char error_out[FEED_ERROR_BYTES_MAX])
 {
     const char *first_fault = NULL;
     uint64_t first_fault_line = 0;
     uint64_t ts_ns;
     for (uint32_t i = 0; i < REPLAY_FILE_PROBE_LINES_MAX;) {
         enum replay_file_status status = replay_file_next(file, &ts_ns);
-        if (status == REPLAY_FILE_END || status == REPLAY_FILE_FAILED) {
+        if (status == REPLAY_FILE_FAILED) {
+            return feed_fail(error_out, -EINVAL, "%s", file->error);
+        }
+        if (status == REPLAY_FILE_END) {
             break;
         }
         if (status == REPLAY_FILE_READY && replay_file_deliver(file, 0) != REPLAY_FILE_MALFORMED) {
@@ -346,33 +283,32 @@ static int replay_file_probe(struct replay_file *file, const char *path,
         }
     }
     if (first_fault == NULL) {
-        return feed_fail(error_out, -EINVAL, "replay: %.200s holds no message or row", path);
+        return feed_fail(error_out, -EINVAL, "replay: %.200s holds no message or row", file->name);
     }
     return feed_fail(error_out, -EINVAL,
                      "replay: %.200s is no %s recording: no good line among the first %d with "
                      "data; line %" PRIu64 ": %s",
-                     path, file->venue_ops == NULL ? "csv" : file->venue_ops->name,
-                     REPLAY_FILE_PROBE_LINES_MAX, first_fault_line, first_fault);
+                     file->name, replay_format_name(&file->format), REPLAY_FILE_PROBE_LINES_MAX,
+                     first_fault_line, first_fault);
 }
 
 static int replay_file_prepare(struct replay_file *file, const struct replay_file_options *options,
                                char error_out[FEED_ERROR_BYTES_MAX])
 {
     struct feed_counters unseen = {0};
-    int error = replay_file_set_format(file, options, error_out);
+    int error = replay_format_by_name(&file->format, options->format, error_out);
     if (error < 0) {
         return error;
     }
-    if (replay_file_direct(file, &replay_file_probe_sink, &unseen) < 0) {
-        return feed_fail(error_out, -ENOMEM, "replay: no memory");
-    }
-    error = replay_file_rewind(file);
-    if (error == 0) {
-        error = replay_file_probe(file, options->path, error_out);
-        if (error < 0) {
-            return error;
+    if (!file->reader.is_stream) {
+        error = replay_file_direct(file, &replay_file_probe_sink, &unseen);
+        if (error == 0) {
+            error = replay_file_probe(file, error_out);
+            if (error < 0) {
+                return error;
+            }
+            error = replay_file_rewind(file);
         }
-        error = replay_file_rewind(file);
     }
     if (error == 0) {
         error = replay_file_direct(file, options->sink, options->counters);
@@ -387,12 +323,14 @@ int replay_file_open(struct replay_file **file_out, const struct replay_file_opt
     if (file == NULL) {
         return feed_fail(error_out, -ENOMEM, "replay: no memory");
     }
+    file->name = options->name;
     file->suffix = options->suffix;
     int error = line_reader_open(&file->reader, options->path);
     if (error < 0) {
         free(file);
-        return feed_fail(error_out, error, "replay: cannot open %.300s: %s", options->path,
-                         error == -EINVAL ? "it is no regular file" : strerror(-error));
+        return feed_fail(error_out, error, "replay: cannot open %.300s: %s", options->name,
+                         error == -EINVAL ? "it is neither a regular file nor a FIFO or pipe"
+                                          : strerror(-error));
     }
     error = replay_file_prepare(file, options, error_out);
     if (error < 0) {
@@ -425,9 +363,14 @@ const char *replay_file_fault(const struct replay_file *file)
     return file->fault;
 }
 
-int replay_file_error(const struct replay_file *file)
+const char *replay_file_error(const struct replay_file *file)
 {
-    return file->reader.error;
+    return file->error;
+}
+
+int replay_file_stream(const struct replay_file *file)
+{
+    return file->reader.is_stream ? file->reader.fd : -1;
 }
 
 void replay_file_summary(const struct replay_file *file, char *text, size_t text_bytes)

@@ -15,7 +15,8 @@
 #include "feeds/feed.h"
 
 struct replay_file_options {
-    const char *path;
+    const char *path;   /* "-": standard input */
+    const char *name;   /* for messages; borrowed until close */
     const char *format; /* "auto", "coinbase", "binance", "csv" */
     const char *suffix; /* after the last dot of every symbol; NULL: as it is */
     const struct feed_sink *sink;
@@ -27,6 +28,7 @@ enum replay_file_status {
     REPLAY_FILE_TICK,      /* It has been delivered. */
     REPLAY_FILE_NOTHING,   /* A line, or the item just delivered, was no tick. */
     REPLAY_FILE_AGAIN,     /* In the middle of too long a line: call again, soon. */
+    REPLAY_FILE_WAIT,      /* A stream has nothing yet: call again when it is readable. */
     REPLAY_FILE_MALFORMED, /* See replay_file_fault. */
     REPLAY_FILE_END,
     REPLAY_FILE_FAILED, /* The file cannot be read: see replay_file_error. */
@@ -34,7 +36,8 @@ enum replay_file_status {
 
 struct replay_file;
 
-/* Finds out the format and refuses a file without a good line among its first 100. */
+/* Finds out the format and refuses a file without a good line among its first 100. Of a stream
+ * nothing is read yet: its first line will tell the format, or end it. */
 int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,
                      char error_out[FEED_ERROR_BYTES_MAX]);
 void replay_file_close(struct replay_file *file);
@@ -45,13 +48,16 @@ enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_
 /* Decodes the item that is ready and hands it to the sink: TICK, NOTHING or MALFORMED. */
 enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns);
 
-/* Back to the first line; sequences of the venue begin anew. */
+/* Back to the first line (not of a stream); sequences of the venue begin anew. */
 int replay_file_rewind(struct replay_file *file);
 
 size_t replay_file_line_bytes(const struct replay_file *file); /* of the line just read */
 uint64_t replay_file_line_number(const struct replay_file *file);
 const char *replay_file_fault(const struct replay_file *file); /* a sentence that never changes */
-int replay_file_error(const struct replay_file *file);         /* a negative errno */
+const char *replay_file_error(const struct replay_file *file); /* for the operator */
+
+/* The descriptor of a stream, to wait for; -1: a regular file. */
+int replay_file_stream(const struct replay_file *file);
 
 /* "9923 ticks (9719 l2update, ..), 13 skipped (10 last_match, ..), 0 malformed, 0 holes" */
 void replay_file_summary(const struct replay_file *file, char *text, size_t text_bytes);

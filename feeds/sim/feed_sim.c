@@ -215,6 +215,7 @@ static int feed_sim_open(struct feed **feed_out, const char *spec, const struct 
     }
     sim->feed.ops = &feed_sim;
     sim->feed.sink = sink;
+    sim->feed.is_scheduled = true;
 
     int error = feed_sim_parse(sim, spec, error_out);
     if (error == 0) {

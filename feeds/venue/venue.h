@@ -17,7 +17,7 @@
 #include <jansson.h>
 
 #include "feeds/feed.h"
-#include "feeds/replay/kind_counts.h"
+#include "feeds/kind_counts.h"
 
 #define VENUE_LEVELS_MAX 262144 /* a side, in one message */
 #define VENUE_LEVELS_MAX_TEXT "262144"

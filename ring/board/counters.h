@@ -106,6 +106,7 @@ struct publisher_counters {
     counter feed_malformed;
     counter feed_holes;
     counter feed_passes;
+    counter feed_wakes;         /* polls of a feed because its descriptor was readable */
     counter log_waits;          /* times the writer waited for a core inside submit */
     counter log_wait_ns;        /* how long, in all logs; grows during a wait */
     counter log_saved;          /* last frames saved before they were lapped */
@@ -129,7 +130,7 @@ struct counters {
     struct core_counters cores[COUNTERS_CORES_MAX];
 };
 
-#define COUNTERS_VERSION 4
+#define COUNTERS_VERSION 5
 
 /* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
  * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */

@@ -14,6 +14,8 @@
 #include "codec/base/bytes.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/io/engine_uring.h"
+#include "ring/link/conn_handshake.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_LOG_BYTES_MAX 256
@@ -48,10 +50,10 @@ static void core_real_clock(void *context, struct core_time *time_out)
 /* Room for an SQE of its own; sends have theirs submitted in the batch they belong to. */
 struct io_uring_sqe *core_sqe(struct core *core)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&core->engine.ring);
+    struct io_uring_sqe *sqe = engine_try_sqe(&core->engine);
     if (sqe == NULL) {
         core_flush(core);
-        sqe = io_uring_get_sqe(&core->engine.ring);
+        sqe = engine_try_sqe(&core->engine);
         assert_always(sqe != NULL);
     }
     return sqe;
@@ -69,13 +71,8 @@ static void core_arm_accept(struct core *core)
             continue;
         }
         struct io_uring_sqe *sqe = core_sqe(core);
-        int fd = core->options.listeners[i].fd;
-        if (core->accepts_one) {
-            io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
-        } else {
-            io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
-        }
-        io_uring_sqe_set_data64(sqe, core_tag(OP_ACCEPT, 0, i));
+        engine_prepare_accept(sqe, core->options.listeners[i].fd, !core->accepts_one);
+        sqe->user_data = core_tag(OP_ACCEPT, 0, i);
         core->accept_armed[i] = true;
     }
 }
@@ -85,9 +82,8 @@ static void core_cancel_accept(struct core *core)
     for (uint32_t i = 0; i < core->options.listener_count; i++) {
         if (core->accept_armed[i]) {
             struct io_uring_sqe *sqe = core_sqe(core);
-            io_uring_prep_cancel64(sqe, core_tag(OP_ACCEPT, 0, i), 0);
-            sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-            io_uring_sqe_set_data64(sqe, core_tag(OP_CANCEL, 0, 0));
+            engine_prepare_cancel(sqe, core_tag(OP_ACCEPT, 0, i));
+            sqe->user_data = core_tag(OP_CANCEL, 0, 0);
         }
     }
 }
@@ -164,6 +160,10 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
         sender_on_loan(core, cqe);
         return;
     }
+    if (op == OP_WATCH) {
+        core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
+        return;
+    }
     if (op != OP_RECV && op != OP_WRITABLE && op != OP_SHUTDOWN) {
         return; /* Sends were seen to at once; the rest only wakes, or failed without harm. */
     }
@@ -179,47 +179,11 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     }
 }
 
-void core_put_off(struct core *core)
-{
-    struct core_late *late = &core->late;
-    uint32_t more = io_uring_cq_ready(&core->engine.ring);
-    if (late->count + more > late->capacity) {
-        uint32_t capacity = 2 * (late->count + more);
-        late->cqes = realloc(late->cqes, capacity * sizeof *late->cqes);
-        assert_always(late->cqes != NULL); /* A lost completion would tear a stream. */
-        late->capacity = capacity;
-    }
-    struct io_uring_cqe *cqe;
-    uint32_t head;
-    io_uring_for_each_cqe(&core->engine.ring, head, cqe)
-    {
-        late->cqes[late->count++] = *cqe;
-    }
-    io_uring_cq_advance(&core->engine.ring, more);
-}
-
-static void core_reap_late(struct core *core)
-{
-    struct core_late *late = &core->late;
-    while (late->first < late->count) {
-        struct io_uring_cqe copy = late->cqes[late->first++];
-        core_on_completion(core, &copy);
-    }
-    late->first = 0;
-    late->count = 0;
-}
-
 void core_reap(struct core *core)
 {
-    struct io_uring_cqe *cqe;
-    if (__builtin_expect(core->late.count > 0, 0)) {
-        core_reap_late(core);
-    }
-    while (io_uring_peek_cqe(&core->engine.ring, &cqe) == 0 && cqe != NULL) {
-        struct io_uring_cqe copy = *cqe;
-        /* First, since what is done about it may look through the queue. */
-        io_uring_cqe_seen(&core->engine.ring, cqe);
-        core_on_completion(core, &copy);
+    struct io_uring_cqe cqe;
+    while (engine_reap(&core->engine, &cqe)) {
+        core_on_completion(core, &cqe);
     }
 }
 
@@ -249,6 +213,7 @@ static void core_unmap_all(struct core *core)
     core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
     core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
     core_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
+    core_unmap(core->ending.conns, conns * sizeof *core->ending.conns);
     core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
     core_unmap(core->batch, sizeof *core->batch);
     core_unmap(core->inputs, core->input_count * core->input_bytes);
@@ -273,6 +238,7 @@ static int core_map_all(struct core *core)
     core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
     core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
     core->waiting.conns = core_map(conns * sizeof *core->waiting.conns, 0);
+    core->ending.conns = core_map(conns * sizeof *core->ending.conns, 0);
     core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
     core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
     core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
@@ -280,8 +246,9 @@ static int core_map_all(struct core *core)
     core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
         core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
-        core->waiting.conns == NULL || core->extents == NULL || core->batch == NULL ||
-        core->inputs == NULL || core->free_inputs == NULL || core->inflated == NULL) {
+        core->waiting.conns == NULL || core->ending.conns == NULL || core->extents == NULL ||
+        core->batch == NULL || core->inputs == NULL || core->free_inputs == NULL ||
+        core->inflated == NULL) {
         core_unmap_all(core);
         return -ENOMEM;
     }
@@ -292,6 +259,7 @@ static int core_map_all(struct core *core)
     core->ready.capacity = core->slab_count;
     core->pulls.capacity = core->slab_count;
     core->waiting.capacity = core->slab_count;
+    core->ending.capacity = core->slab_count;
     for (uint32_t i = 0; i < core->slab_count; i++) {
         core->free_conns[i] = core->slab_count - 1 - i;
     }
@@ -462,6 +430,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     if (error < 0) {
         goto deinit_out_pool;
     }
+    core_watch_init(&core->watch, &core->engine);
     *core_out = core;
     return 0;
 
@@ -478,7 +447,7 @@ free_core:
 
 void core_destroy(struct core *core)
 {
-    core->engine.close(&core->engine);
+    engine_close(&core->engine);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         if (core->conns[index].state != CONN_FREE) {
             replayer_forget(core, &core->conns[index]);
@@ -489,7 +458,6 @@ void core_destroy(struct core *core)
     out_pool_deinit(&core->out_pool);
     core_close_streams(core, core->options.encoding_count);
     core_unmap_all(core);
-    free(core->late.cqes);
     free(core);
 }
 
@@ -520,7 +488,7 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->replay_due_ns < due_ns ? core->replay_due_ns : due_ns;
     if (core->ready.count > 0 || core->pulls.count > 0 || core->waiting.count > 0 ||
-        due_ns <= core->time.now_ns) {
+        core->ending.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;
@@ -549,7 +517,7 @@ void core_flush(struct core *core)
 {
     uint64_t since_ns = 0;
     core_enter(core, 0);
-    while (__builtin_expect(io_uring_sq_ready(&core->engine.ring) > 0, 0)) {
+    while (__builtin_expect(engine_queued_count(&core->engine) > 0, 0)) {
         core_wait_for_kernel(core, &since_ns);
         core_enter(core, 0);
     }
@@ -558,9 +526,9 @@ void core_flush(struct core *core)
 void core_enter(struct core *core, uint64_t wait_ns)
 {
     counter_add(&core->counters->enters, 1);
-    int error = core->engine.enter(&core->engine, wait_ns);
+    int error = engine_enter(&core->engine, wait_ns);
     assert_always(error == 0);
-    if (core_has_overflown(core)) {
+    if (engine_has_overflown(&core->engine)) {
         counter_add(&core->counters->cq_overflow, 1);
     }
 }
@@ -602,13 +570,8 @@ bool core_wake(struct core *core, struct engine *waker)
         atomic_exchange_explicit(&core->armed, 0, memory_order_relaxed) == 0) {
         return false;
     }
-    struct io_uring_sqe *sqe = engine_sqe(waker);
-    if (sqe == NULL) {
-        return false; /* The core wakes by itself, CORE_SLEEP_NS_MAX later at most. */
-    }
-    io_uring_prep_msg_ring(sqe, core->engine.ring.ring_fd, 0, core_tag(OP_WAKE, 0, 0), 0);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    return true;
+    /* A core that is not woken wakes by itself, CORE_SLEEP_NS_MAX later at most. */
+    return engine_wake(&core->engine, waker, core_tag(OP_WAKE, 0, 0));
 }
 
 static void core_begin_stop(struct core *core)
@@ -625,7 +588,7 @@ static void core_begin_stop(struct core *core)
         } else if (conn->state == CONN_STREAMING) {
             conn_close(core, conn, 1001, "server stopping", "server stopping");
         } else if (conn->state == CONN_HANDSHAKING) {
-            conn_abort(core, conn, "server stopping");
+            conn_doom(core, conn, 0, "server stopping");
         }
     }
 }
@@ -646,7 +609,7 @@ static bool core_has_stopped(struct core *core)
         return false;
     }
     for (uint32_t index = 0; index < core->slab_count; index++) {
-        conn_abort(core, core_conn(core, index), "server stopping");
+        conn_doom(core, core_conn(core, index), 0, "server stopping");
     }
     return core->time.now_ns >= core->stop_deadline_ns + CORE_STOP_NS;
 }
@@ -665,6 +628,7 @@ static void core_turn(struct core *core)
     core_check_pins(core);
     counter_add(&core->counters->turns, 1);
     core->options.clock(core->options.context, &core->time);
+    core_bury(core);
     bool is_telling = !core->stopping_began && core_drain_go_on(core);
     if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
         next_publish_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
@@ -706,13 +670,11 @@ int core_run(struct core *core)
         core_log(core, 2, "core %u cannot be pinned to CPU %d: %s", core->options.index,
                  core->options.cpu, strerror(-error));
     }
-    if (core->options.open_engine == engine_uring_open) {
-        error = engine_uring_enable(&core->engine);
-        if (error < 0) {
-            core_log(core, 3, "core %u: io_uring cannot be enabled: %s", core->options.index,
-                     strerror(-error));
-            return error;
-        }
+    error = engine_enable(&core->engine);
+    if (error < 0) {
+        core_log(core, 3, "core %u: io_uring cannot be enabled: %s", core->options.index,
+                 strerror(-error));
+        return error;
     }
     core->options.clock(core->options.context, &core->time);
     core_arm_accept(core);

@@ -12,6 +12,9 @@
  *
  * A conn is named by its index, which is reused after ops.on_close. It knows channel numbers and
  * groups (a frame's group is its data type), never symbols.
+ *
+ * No call ends a conn: one that cannot go on is only marked, and ops.on_close comes in the next
+ * turn. Until then calls for it are allowed, do nothing and return 0.
  */
 #ifndef RINGCAST_RING_CORE_H
 #define RINGCAST_RING_CORE_H
@@ -160,10 +163,10 @@ bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
 void core_spend(struct core *core, uint32_t units);
 bool core_slice_is_over(const struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
- * its frames wait in the log. May end the conn; of one that closes it is dropped at once. */
+ * its frames wait in the log. Of a conn that closes it is dropped (ops.on_drop). */
 void core_hold(struct core *core, uint32_t conn);
 
-/* Sends Close (after what is queued) and ends the conn. reason: readable by a program. */
+/* Sends Close (after what is queued); the conn gets nothing more. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);
 
 /* 0: subscribed. 1: it was already, and nothing is changed. snapshot: the newest frame, if it is
@@ -174,11 +177,9 @@ int core_subscribe(struct core *core, uint32_t conn, uint32_t channel, uint32_t 
 /* Whether core_subscribe with a snapshot would send one at once: the newest frame is an image of
  * its own, and nothing waits for this conn. */
 bool core_gets_image(struct core *core, uint32_t conn, uint32_t channel);
-/* 0, or -ENOENT. */
 int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
 /* The tag of a subscription to this very channel, or -ENOENT. */
 int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);
-/* Changes a subscription that exists. */
 void core_set_subscription(struct core *core, uint32_t conn, uint32_t channel,
                            enum lag_policy policy, uint8_t tag);
 
@@ -273,7 +274,6 @@ uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
 /* Whether this conn was sent all its frames before core_next_seq. */
 bool core_conn_is_current(struct core *core, uint32_t conn);
 
-/* A system call. */
 void core_conn_lag(struct core *core, uint32_t conn, struct core_lag *lag_out);
 
 /* Channels this conn gets, in turns: fills channels_out from *turn on, at most max, and moves

@@ -67,9 +67,8 @@ bool core_drain_has_told(const struct core *core, const struct conn *conn)
 
 uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn)
 {
-    uint64_t check_ns = core->time.now_ns + CONN_TICK_NS;
-    return core_drain_has_told(core, conn) && conn->next_ping_ns < check_ns ? conn->next_ping_ns
-                                                                            : check_ns;
+    bool is_told = core_drain_has_told(core, conn);
+    return is_told && conn->next_ping_ns < conn->tick_ns ? conn->next_ping_ns : conn->tick_ns;
 }
 
 void core_drain_close(struct core *core, struct conn *conn)

@@ -80,7 +80,8 @@ struct core_request {
     const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
 };
 
-/* What src is told. All are called on the core's thread. */
+/* What src is told. All are called on the core's thread. on_drop, on_close and on_leave come at the
+ * top of a turn only, outside all other calls. */
 struct core_ops {
     /* A socket was accepted. When it is refused it is answered at once, unread. NULL: all may
      * come in. */
@@ -89,12 +90,12 @@ struct core_ops {
     /* Whether its request is granted; asked once. NULL: all are. */
     bool (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
                        const struct core_request *request, struct core_refusal *refusal_out);
-    /* The end of every conn that on_accept was called for, after on_close. May be NULL. */
+    /* The end of every conn that on_accept has let in, after on_close. May be NULL. */
     void (*on_leave)(void *context, struct core *core, uint32_t conn);
     /* Once a second for each open conn. May be NULL. */
     void (*on_tick)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-    /* A client offers permessage-deflate: what is answered (ws_deflate_negotiate). Before on_open,
-     * which may then not come. NULL: no compression is ever agreed on. */
+    /* A client offers permessage-deflate: what is answered (ws_extensions_negotiate). Before
+     * on_open, which may then not come. NULL: no compression is ever agreed on. */
     struct ws_deflate_terms (*on_offers)(void *context, struct core *core, uint32_t conn,
                                          const struct ws_deflate_offers *offers);
     /* What inflates the messages of a conn that on_offers agreed with: one state for all of them
@@ -108,10 +109,9 @@ struct core_ops {
     /* A request that core_hold was called for: its next slice. true: it is answered. May be NULL
      * where core_hold is not called. */
     bool (*on_continue)(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
-    /* Such a request ends unanswered, since its conn closes. Perhaps within on_continue, and
-     * perhaps after on_close. May be NULL. */
+    /* Such a request ends unanswered, since its conn closes. May be NULL. */
     void (*on_drop)(void *context, struct core *core, uint32_t conn);
-    /* For conns that were opened only. The index may be reused afterwards. */
+    /* The end of every conn that on_open was called for. The index may be reused afterwards. */
     void (*on_close)(void *context, struct core *core, uint32_t conn,
                      const struct core_conn_end *end);
     /* No data frame went to this conn for a second: send a HEARTBEAT, if wanted. */

@@ -8,6 +8,7 @@
 #define RINGCAST_RING_CORE_STATE_H
 
 #include "codec/base/check.h"
+#include "ring/core/core_watch.h"
 #include "ring/fan/lag.h"
 #include "ring/fan/puller.h"
 #include "ring/io/engine.h"
@@ -35,6 +36,7 @@ enum core_op {
     OP_SHUTDOWN,
     OP_CLOSE,
     OP_WAKE,
+    OP_WATCH, /* conn: the number of a descriptor, see core_watch.h */
 };
 
 /* First in, first out; a conn is on it at most once, so that it never overflows. */
@@ -67,15 +69,6 @@ static inline uint32_t conn_queue_peek(const struct conn_queue *queue, uint32_t 
     uint32_t at = queue->first + place;
     return queue->conns[at < queue->capacity ? at : at - queue->capacity];
 }
-
-/* Completions that were taken out of the queue, to be dealt with later: in the order of their
- * arrival, from first on. */
-struct core_late {
-    struct io_uring_cqe *cqes;
-    uint32_t capacity;
-    uint32_t first;
-    uint32_t count; /* those before first included */
-};
 
 /* A stretch of the log that the kernel was given without a copy; by its hold's number. */
 struct core_loan {
@@ -140,6 +133,7 @@ struct core {
     struct conn_queue ready;   /* conns with something to send */
     struct conn_queue pulls;   /* conns that pull */
     struct conn_queue waiting; /* conns whose messages wait for their turn */
+    struct conn_queue ending;  /* conns that close or are doomed: for core_bury() */
     uint64_t spent;            /* units of the slice, */
     uint64_t slice_units;      /* which ends with so many, */
     uint64_t turn_spent;       /* and of the slices of this turn before it */
@@ -147,7 +141,7 @@ struct core {
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;
-    struct core_late late;
+    struct core_watch watch;
     uint64_t group_seqs_bytes;
 
     void *inputs; /* input_count blocks of input_bytes: see core_input() */
@@ -231,23 +225,17 @@ static inline uint64_t core_own_index(const struct core_stream *stream, uint64_t
 void core_log(struct core *core, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_reap(struct core *core);
-/* Takes all completions out of the queue and keeps them for core_reap, which makes room for those
- * that found it full. */
-void core_put_off(struct core *core);
-static inline bool core_has_overflown(const struct core *core)
-{
-    return (*core->engine.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0;
-}
 void core_enter(struct core *core, uint64_t wait_ns);
 /* Enters until the kernel has taken all that is queued. */
 void core_flush(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, struct core_stream *stream);
-#define CORE_DROP_SUBS 256 /* dropped at once, of a conn that ends; the rest in later turns */
-#define CORE_DROP_UNITS 4  /* see core_spend */
-void core_drop_subscriptions(struct core *core, struct conn *conn);
-void core_drop_some(struct core *core, struct conn *conn);
+void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub);
+void core_remove_group(struct core *core, struct conn *conn, uint32_t group);
+/* Takes apart what has ended since the last turn, and as much as is left of earlier ones: the only
+ * place where a conn's subscriptions, memory and operations go, and src is told of its end. */
+void core_bury(struct core *core);
 /* error: 0, or what to complain of in the log. */
 void core_pause_accept(struct core *core, int error);
 
@@ -255,7 +243,7 @@ void core_pause_accept(struct core *core, int error);
 /* Begins a drain that is wanted, and tells some conns; true: there are more. */
 bool core_drain_go_on(struct core *core);
 bool core_drain_has_told(const struct core *core, const struct conn *conn);
-/* When the conn is to be looked at next: in CONN_TICK_NS, or at its turn. */
+/* When the conn is to be looked at next: at its tick, or when it is closed. */
 uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn);
 /* It is a conn's turn: closes it, or puts it off. */
 void core_drain_close(struct core *core, struct conn *conn);

@@ -61,10 +61,10 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     struct conn *conn = core_conn(core, index);
     struct core_stream *stream = core_stream(core, conn);
     uint32_t sub;
-    sender_settle(core, conn);
     if (conn->state != CONN_STREAMING) {
-        return -ENOSPC;
+        return 0;
     }
+    sender_settle(core, conn);
     if (subs_find(&stream->subs, index, channel) != SUB_NONE) {
         return 1;
     }
@@ -85,9 +85,6 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
     if (snapshot && last_seq > 0 && (conn->group_mask & (1u << group)) == 0) {
         if (conn->mode == CONN_PUSHED) {
             puller_start(core, conn, stream->position);
-        }
-        if (conn->state != CONN_STREAMING) {
-            return -ENOSPC;
         }
         stream->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
         puller_sweep(core, conn);
@@ -110,7 +107,7 @@ bool core_gets_image(struct core *core, uint32_t index, uint32_t channel)
     return gets_image;
 }
 
-static void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
+void core_remove_sub(struct core *core, struct conn *conn, uint32_t sub)
 {
     struct core_stream *stream = core_stream(core, conn);
     if (conn->sweep_sub == sub) {
@@ -207,10 +204,10 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     struct conn *conn = core_conn(core, index);
     struct core_stream *stream = core_stream(core, conn);
     assert_always(group < CORE_GROUPS_MAX);
-    sender_settle(core, conn);
     if (conn->state != CONN_STREAMING) {
-        return -ENOSPC;
+        return 0;
     }
+    sender_settle(core, conn);
     conn->group_policy[group] = (uint8_t)policy;
     if ((conn->group_mask & (1u << group)) != 0) {
         return 1;
@@ -220,14 +217,10 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     if (error < 0) {
         return error;
     }
-    /* Before what may end the conn, which takes it off the lists its mask names. */
     conn->group_mask |= (uint8_t)(1u << group);
     counter_add(&core->counters->subscriptions, 1);
     if (snapshot && conn->mode == CONN_PUSHED) {
         puller_start(core, conn, stream->position);
-    }
-    if (conn->state != CONN_STREAMING) {
-        return -ENOSPC;
     }
     if (conn->mode != CONN_PUSHED) {
         core_take_over_group(core, conn, group, snapshot);
@@ -256,7 +249,7 @@ uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
     return has_limit ? core_history(core, conn)->group_max_lag_ms[group] : 0;
 }
 
-static void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
+void core_remove_group(struct core *core, struct conn *conn, uint32_t group)
 {
     struct core_stream *stream = core_stream(core, conn);
     struct sub_entry moved = sub_list_remove(&stream->groups[group], conn->group_place[group]);
@@ -287,31 +280,6 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
     }
     core_remove_group(core, conn, group);
     return 0;
-}
-
-void core_drop_some(struct core *core, struct conn *conn)
-{
-    for (uint32_t left = CORE_DROP_SUBS; left > 0 && conn->sub_first != SUB_NONE; left--) {
-        core_remove_sub(core, conn, conn->sub_first);
-    }
-    core_spend(core, CORE_DROP_SUBS * CORE_DROP_UNITS);
-}
-
-void core_drop_subscriptions(struct core *core, struct conn *conn)
-{
-    core_drop_some(core, conn);
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        if ((conn->group_mask & (1u << group)) != 0) {
-            core_remove_group(core, conn, group);
-        }
-    }
-    if (conn->reads_json) {
-        conn->cursor = core_stream(core, conn)->position;
-    }
-    conn->sweeping = false;
-    conn->in_history = false;
-    conn->reads_json = false;
-    replayer_forget(core, conn);
 }
 
 /* ---- Numbers ---- */

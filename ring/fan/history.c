@@ -245,6 +245,9 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
     struct conn *conn = core_conn(core, index);
     struct core_stream *stream = core_stream(core, conn);
     uint64_t end;
+    if (conn->state != CONN_STREAMING) {
+        return 0;
+    }
     uint64_t newest_seq = history_newest(core, stream, resume->channel, &end);
     uint64_t gone_seq = history_dropped_seq(core, core_json(core)->log, resume->channel);
     uint64_t dropped_seq = history_dropped_seq(core, stream->log, resume->channel);
@@ -260,9 +263,8 @@ int core_resume(struct core *core, uint32_t index, const struct core_resume *res
         puller_start(core, conn, stream->position);
     }
     struct puller_entry entry;
-    if (conn->state != CONN_STREAMING ||
-        !puller_find(core, conn, resume->channel, resume->group, &entry)) {
-        return -ENOSPC; /* It has been ended. */
+    if (!puller_find(core, conn, resume->channel, resume->group, &entry)) {
+        return -ENOSPC;
     }
     uint64_t now_seq = stream->channels[resume->channel].last_seq + 1;
     uint64_t from_seq = resume->is_same_epoch ? resume->seq + 1 : 1;

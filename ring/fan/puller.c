@@ -23,12 +23,10 @@ static uint32_t puller_seqs_capacity(uint32_t channel_count)
 
 static void puller_out_of_room(struct core *core, struct conn *conn)
 {
-    counter_add(&core->counters->closed_slow, 1);
-    conn->close_code = 4108;
-    conn_abort(core, conn, "too slow: no room for its positions");
+    conn_doom_slow(core, conn, "too slow: no room for its positions");
 }
 
-/* Room for the next seq of each channel; false: the conn has been ended. */
+/* Room for the next seq of each channel; false: there is none, and the conn is doomed. */
 static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_t channel_count)
 {
     if (channel_count <= conn->group_seqs_count) {
@@ -346,9 +344,7 @@ static void puller_sweep_on(struct core *core, struct conn *conn)
             puller_bring_up(core, conn, channel, &entry);
         }
     }
-    if (conn_is_open(conn)) {
-        conn->sweeping = conn->sweep_sub != SUB_NONE || conn->sweep_channel < core->channel_count;
-    }
+    conn->sweeping = conn->sweep_sub != SUB_NONE || conn->sweep_channel < core->channel_count;
 }
 
 static bool puller_must_disconnect(struct core *core, const struct conn *conn)
@@ -373,6 +369,9 @@ static void puller_end_slow(struct core *core, struct conn *conn)
 {
     struct core_lag lag;
     char reason[WS_CONTROL_BYTES_MAX];
+    if (conn->state != CONN_STREAMING) {
+        return;
+    }
     lag_measure(core, conn, &lag);
     snprintf(reason, sizeof reason, "slow;cause=%s;lag_ms=%" PRIu64, lag_cause_text(lag.cause),
              lag.ms);
@@ -400,7 +399,7 @@ static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
 
 /* ---- Limits of single subscriptions ---- */
 
-/* Whether a limit is exceeded; false also for a conn that has been ended for it. */
+/* Whether a limit is exceeded; false also for a conn that closes for it. */
 static bool puller_is_over_limit(struct core *core, struct conn *conn, uint32_t max_lag_ms,
                                  uint32_t policy, uint64_t lag_ns)
 {
@@ -444,7 +443,7 @@ static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_
     const struct core_stream *stream = core_stream(core, conn);
     bool any = false;
     bool all = true;
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE && conn->state == CONN_STREAMING;
+    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
          sub = stream->subs.records[sub].conn_next) {
         const struct sub *record = &stream->subs.records[sub];
         bool is_over = puller_is_over_limit(core, conn, record->max_lag_ms, record->policy, lag_ns);
@@ -454,7 +453,7 @@ static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_
         any |= is_over;
         all &= is_over;
     }
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX && conn->state == CONN_STREAMING; group++) {
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
         if ((conn->group_mask & (1u << group)) == 0) {
             continue;
         }
@@ -466,7 +465,7 @@ static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_
         any |= is_over;
         all &= is_over;
     }
-    if (any && all && conn->state == CONN_STREAMING) {
+    if (any && all) {
         conn->cursor = stream->position;
         puller_sweep(core, conn);
     }
@@ -600,11 +599,13 @@ static uint64_t puller_prepare(struct core *core, struct conn *conn, struct iove
     }
     puller_check_lag(core, conn);
     to = conn->cursor;
-    if (conn->state == CONN_STREAMING && !puller_sends_own_first(core, conn)) {
+    if (conn->state != CONN_STREAMING) {
+        return to; /* It closes: it was too slow. */
+    }
+    if (!puller_sends_own_first(core, conn)) {
         to = puller_collect(core, conn, iov, iov_count_out, frames_out);
     }
-    if (conn->state == CONN_STREAMING && !conn->reads_json &&
-        to == core_stream(core, conn)->position && conn->sweeping) {
+    if (!conn->reads_json && to == core_stream(core, conn)->position && conn->sweeping) {
         puller_sweep_on(core, conn);
     }
     return to;

@@ -67,9 +67,9 @@ void puller_on_sent(struct core *core, struct conn *conn, uint64_t to);
 void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to);
 void puller_release(struct core *core, struct conn *conn);
 /* What a pulling conn is to get next of a channel that a group of its covers; NULL: there is no
- * room, and it has been ended. */
+ * room, and it is doomed. */
 struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
-/* false: the conn does not subscribe to the channel, or had to be ended. */
+/* false: the conn does not subscribe to the channel, or is doomed for want of room. */
 bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
                  struct puller_entry *entry);
 /* All from from_seq on before next_seq is lost: GAP will tell it, before the channel's next frame

@@ -85,10 +85,8 @@ static void replayer_finish(struct core *core, struct replay *replay, bool is_wh
             core_set_max_lag(core, ended.conn, channel->channel, channel->max_lag_ms);
         }
     }
-    if (core_conn(core, ended.conn)->state == CONN_STREAMING) {
-        core->options.ops->on_replay_end(core->options.context, core, ended.conn, ended.channels,
-                                         ended.channel_count, is_whole);
-    }
+    core->options.ops->on_replay_end(core->options.context, core, ended.conn, ended.channels,
+                                     ended.channel_count, is_whole);
     replayer_count(core, ended.channels, ended.channel_count, -1);
     free(ended.channels);
 }
@@ -225,8 +223,11 @@ int core_replay(struct core *core, uint32_t index, const struct core_replay *wan
                 const struct core_replayed *channels, uint32_t count)
 {
     struct conn *conn = core_conn(core, index);
-    struct replay *replay = conn->is_replayed ? NULL : replayer_take(core);
     assert_always(count > 0 && (count == 1 || !wanted->is_by_seq));
+    if (conn->state != CONN_STREAMING) {
+        return 0;
+    }
+    struct replay *replay = conn->is_replayed ? NULL : replayer_take(core);
     if (replay == NULL) {
         return -EBUSY;
     }
@@ -423,9 +424,7 @@ static uint64_t replayer_send(struct core *core, struct conn *conn, struct repla
         sender_queue_slot(core, send);
         return cost;
     }
-    if (conn->is_replayed) {
-        replayer_on_sent(core, conn, stream, send->to);
-    }
+    replayer_on_sent(core, conn, stream, send->to);
     sender_cancel_slot(core, send);
     return conn->out.bytes > 0 ? cost * REPLAYER_RECODE_FACTOR : cost;
 }

@@ -1,3 +1,5 @@
+#include "ring/io/engine_uring.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +10,6 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/units.h"
-#include "ring/io/engine.h"
-
-#define ENGINE_RECV_GROUP 0
 
 static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
 {
@@ -78,16 +77,11 @@ void engine_uring_explain(int error, char *text, size_t text_bytes)
     snprintf(text, text_bytes, "io_uring: %s: %s", strerror(-error), words);
 }
 
-struct engine_rung {
-    uint32_t flags;
-    const char *mode;
-};
-
 /* Newest first. Kernels from 6.1 take the first; the others are for what is patched or filtered. */
-static const struct engine_rung engine_rungs[] = {
-    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "single issuer, deferred task work"},
-    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, "single issuer, cooperative"},
-    {0, "plain"},
+static const uint32_t engine_uring_flags[] = {
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+    0,
 };
 
 static int engine_uring_setup(struct engine *engine, const struct engine_options *options)
@@ -95,15 +89,14 @@ static int engine_uring_setup(struct engine *engine, const struct engine_options
     int error = -EINVAL;
     uint32_t sq_entries = options->sq_entries;
     uint32_t cq_entries = options->cq_entries;
-    for (size_t rung = 0; rung < sizeof engine_rungs / sizeof engine_rungs[0];) {
+    for (size_t rung = 0; rung < sizeof engine_uring_flags / sizeof engine_uring_flags[0];) {
         struct io_uring_params params = {
-            .flags = engine_rungs[rung].flags | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+            .flags = engine_uring_flags[rung] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
                      IORING_SETUP_R_DISABLED,
             .cq_entries = cq_entries,
         };
         error = io_uring_queue_init_params(sq_entries, &engine->ring, &params);
         if (error == 0) {
-            engine->mode = engine_rungs[rung].mode;
             return 0;
         }
         if (error == -EINVAL) {
@@ -117,7 +110,7 @@ static int engine_uring_setup(struct engine *engine, const struct engine_options
     return error;
 }
 
-static void *engine_map(size_t bytes)
+static void *engine_uring_map(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -131,8 +124,8 @@ static int engine_uring_add_recv_buffers(struct engine *engine,
     assert_always(bytes_is_power_of_two(count));
     size_t ring_bytes = count * sizeof(struct io_uring_buf);
     size_t buffers_bytes = (size_t)count * options->recv_buffer_bytes;
-    struct io_uring_buf_ring *ring = engine_map(ring_bytes);
-    uint8_t *buffers = engine_map(buffers_bytes);
+    struct io_uring_buf_ring *ring = engine_uring_map(ring_bytes);
+    uint8_t *buffers = engine_uring_map(buffers_bytes);
     int error = -ENOMEM;
     if (ring == NULL || buffers == NULL) {
         goto unmap;
@@ -147,16 +140,13 @@ static int engine_uring_add_recv_buffers(struct engine *engine,
         goto unmap;
     }
     io_uring_buf_ring_init(ring);
-    for (uint32_t buffer = 0; buffer < count; buffer++) {
-        io_uring_buf_ring_add(ring, buffers + (size_t)buffer * options->recv_buffer_bytes,
-                              options->recv_buffer_bytes, (unsigned short)buffer,
-                              io_uring_buf_ring_mask(count), (int)buffer);
-    }
-    io_uring_buf_ring_advance(ring, (int)count);
     engine->recv_ring = ring;
     engine->recv_buffers = buffers;
     engine->recv_buffer_count = count;
     engine->recv_buffer_bytes = options->recv_buffer_bytes;
+    for (uint32_t buffer = 0; buffer < count; buffer++) {
+        engine_offer_buffer(engine, buffer);
+    }
     return 0;
 
 unmap:
@@ -169,10 +159,23 @@ unmap:
     return error;
 }
 
+static int engine_uring_enable(struct engine *engine)
+{
+    /* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
+    return io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
+static const struct engine_ops engine_uring_ops = {
+    .enable = engine_uring_enable,
+    .enter = engine_uring_enter,
+    .wake = engine_wake_by_message,
+    .close = engine_uring_close,
+};
+
 int engine_uring_open(struct engine *engine, const struct engine_options *options,
                       char error_out[ENGINE_ERROR_BYTES_MAX])
 {
-    *engine = (struct engine){.enter = engine_uring_enter, .close = engine_uring_close};
+    *engine = (struct engine){.ops = &engine_uring_ops};
     int error = engine_uring_setup(engine, options);
     if (error < 0) {
         engine_uring_explain(error, error_out, ENGINE_ERROR_BYTES_MAX);
@@ -188,10 +191,4 @@ int engine_uring_open(struct engine *engine, const struct engine_options *option
         io_uring_queue_exit(&engine->ring);
     }
     return error;
-}
-
-int engine_uring_enable(struct engine *engine)
-{
-    /* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
-    return io_uring_register((unsigned)engine->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }

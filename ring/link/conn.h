@@ -3,8 +3,8 @@
  *
  * Owner    A core, which has a slab of them. Threads: the core's own.
  * Memory   The slab; out chains, inputs and group_seqs come from the core's bounded pools.
- * Errors   None are returned: a conn that cannot go on ends itself. After any of these calls the
- *          caller looks at conn->state again.
+ * Errors   None are returned: a conn that cannot go on is doomed. Nothing that it has goes away
+ *          before core_bury(), so that no caller needs to ask whether it is still there.
  *
  * A conn gets data in one of two ways. While it keeps up it is *pushed*: the fan-out notes for it
  * what is due, and one send takes all (sender.h). When its socket is full, or when it has to be
@@ -45,6 +45,7 @@ enum conn_state {
     CONN_HANDSHAKING, /* Reading the upgrade request. */
     CONN_STREAMING,   /* Upgraded; the log is followed. */
     CONN_CLOSING,     /* Close (or a refusal) is queued; the peer's end is awaited. */
+    CONN_DOOMED,      /* It has ended, and waits for core_bury() with all that it has. */
     CONN_DRAINING,    /* Operations are cancelled; their completions are awaited. */
 };
 
@@ -80,32 +81,33 @@ struct conn {
     struct puller_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
     uint32_t group_seqs_count;
     uint32_t sub_first;
-    uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
-    uint32_t sweep_channel; /* then the groups' channels */
-    bool sweeping;
-    bool lag_exceeded;   /* why it jumped last: max_lag, else a lap */
-    bool is_pull_queued; /* on core->pulls */
-    bool is_unix;
-    bool copies; /* the kernel copies what it is lent for this conn: nothing is lent any more */
+    uint32_t sweep_sub;                    /* where the sweep goes on; SUB_NONE: subs are done */
+    uint32_t sweep_channel;                /* then the groups' channels */
     uint8_t group_policy[CORE_GROUPS_MAX]; /* enum lag_policy */
-    bool was_opened;                       /* ops.on_open was called */
-    bool was_granted;                      /* ops.on_request has said yes */
-    bool is_proxied;                       /* begins with a PROXY header */
-    bool has_encoding; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
-    bool has_place;    /* is counted in options.place_count */
-    bool close_received;
-    bool write_shut;
-    bool recv_armed;
-    bool shutdown_armed;
-    bool lag_told; /* since it was last up to date */
     uint8_t missed_pongs;
-    bool inflates;    /* permessage-deflate was agreed on */
-    bool is_replayed; /* has one of core->replays */
-    bool in_history;  /* struct conn_history counts; it stays in pull mode */
-    bool reads_json;  /* in_history, and what its own log does not have: see core_source() */
-    bool is_waiting;  /* on core->waiting */
-    bool is_held;     /* a message of its is being answered in slices; it stays in pull mode */
-    bool has_unread;  /* messages of its wait in struct conn_history */
+    bool sweeping : 1;
+    bool lag_exceeded : 1;   /* why it jumped last: max_lag, else a lap */
+    bool is_pull_queued : 1; /* on core->pulls */
+    bool is_unix : 1;
+    bool copies : 1; /* the kernel copies what it is lent for this conn: nothing is lent any more */
+    bool was_opened : 1;   /* ops.on_open was called */
+    bool was_granted : 1;  /* ops.on_request has said yes */
+    bool is_proxied : 1;   /* begins with a PROXY header */
+    bool has_encoding : 1; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
+    bool has_place : 1;    /* is counted in options.place_count */
+    bool close_received : 1;
+    bool write_shut : 1;
+    bool recv_armed : 1;
+    bool shutdown_armed : 1;
+    bool lag_told : 1;    /* since it was last up to date */
+    bool inflates : 1;    /* permessage-deflate was agreed on */
+    bool is_replayed : 1; /* has one of core->replays */
+    bool in_history : 1;  /* struct conn_history counts; it stays in pull mode */
+    bool reads_json : 1;  /* in_history, and what its own log does not have: see core_source() */
+    bool is_waiting : 1;  /* on core->waiting */
+    bool is_ending : 1;   /* on core->ending */
+    bool is_held : 1;     /* a message of its is being answered in slices; it stays in pull mode */
+    bool has_unread : 1;  /* messages of its wait in struct conn_history */
     uint32_t group_place[CORE_GROUPS_MAX];
 
     struct timer timer;
@@ -117,7 +119,8 @@ struct conn {
     bool has_lag_limit;     /* a subscription of its has, or had, a max_lag_ms */
     uint64_t frames_lost;
     uint64_t frames_conflated;
-    uint64_t frames_at_tick; /* frames_sent, when its timer came last */
+    uint64_t frames_at_tick; /* frames_sent, at its last tick */
+    uint64_t tick_ns;        /* when the next is */
     uint64_t opened_ns;
     uint64_t last_message_ns;
     /* In CONN_CLOSING: when it ends, whatever still waits. Once told of a drain: when it is closed.
@@ -163,7 +166,6 @@ struct conn_input {
     uint8_t bytes[];
 };
 
-void conn_open(struct core *core, int fd, bool is_unix);
 void conn_on_recv(struct core *core, struct conn *conn, const struct io_uring_cqe *cqe);
 void conn_on_timer(struct core *core, struct timer *timer);
 /* Queues bytes that are whole frames of this conn's own; ends it (4108) when the pool is empty. */
@@ -174,14 +176,27 @@ void conn_queue_frame(struct core *core, struct conn *conn, enum ws_opcode opcod
  * the log. */
 void conn_close(struct core *core, struct conn *conn, uint16_t code, const char *reason,
                 const char *text);
-/* Ends it without another word. text: a constant string. */
-void conn_abort(struct core *core, struct conn *conn, const char *text);
+/* Ends it without another word: marks it, and core_bury() does the rest at the top of the next
+ * turn. Until then all that it has stays. Of a conn that is doomed it changes nothing. code: 0, or
+ * what is reported unless there is one already. text: a constant string. */
+void conn_doom(struct core *core, struct conn *conn, uint16_t code, const char *text);
+/* 4108: there is no room for what it is to get. */
+void conn_doom_slow(struct core *core, struct conn *conn, const char *text);
 /* After all that waited to be sent has gone. */
 void conn_on_sent(struct core *core, struct conn *conn);
 /* After one of its operations has ended. */
 void conn_on_operation_ended(struct core *core, struct conn *conn);
 
+/* For conn_handshake.c and core_bury.c. */
+void conn_enter(struct core *core, struct conn *conn, enum conn_state next);
+void conn_arm_recv(struct core *core, struct conn *conn);
+void conn_cancel(struct core *core, const struct conn *conn, uint32_t op);
+void conn_release_input(struct core *core, struct conn *conn);
+void conn_begin_closing(struct core *core, struct conn *conn);
+
 /* For conn_slices.c. */
+void conn_list_ending(struct core *core, struct conn *conn);
+void conn_begin_slice(struct core *core, uint64_t units);
 void conn_pause_recv(struct core *core, struct conn *conn);
 void conn_resume_recv(struct core *core, struct conn *conn);
 bool conn_is_full(const struct core *core, const struct conn *conn);
@@ -196,6 +211,5 @@ void conn_wait(struct core *core, struct conn *conn);
 /* Messages of a conn, or parts of them: now, or when their turn comes. */
 void conn_take_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_t count);
 void conn_forget_unread(struct core *core, struct conn *conn);
-void conn_drop_subscriptions(struct core *core, struct conn *conn);
 
 #endif

@@ -11,7 +11,7 @@ bool core_slice_is_over(const struct core *core)
     return core->spent >= core->slice_units;
 }
 
-static void conn_begin_slice(struct core *core, uint64_t units)
+void conn_begin_slice(struct core *core, uint64_t units)
 {
     core->spent = 0;
     core->slice_units = units;
@@ -34,49 +34,21 @@ void conn_wait(struct core *core, struct conn *conn)
     }
 }
 
-static void conn_drop_request(struct core *core, const struct conn *conn)
-{
-    if (core->options.ops->on_drop != NULL) {
-        core->options.ops->on_drop(core->options.context, core, conn_index(core, conn));
-    }
-}
-
 void core_hold(struct core *core, uint32_t index)
 {
     struct conn *conn = core_conn(core, index);
+    conn->is_held = true;
+    counter_add(&core->counters->messages_held, 1);
+    if (conn->state != CONN_STREAMING) {
+        conn_list_ending(core, conn); /* The message is dropped. */
+        return;
+    }
     sender_settle(core, conn);
-    if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED) {
+    if (conn->mode == CONN_PUSHED) {
         puller_start(core, conn, core_stream(core, conn)->position);
     }
-    if (conn->state == CONN_STREAMING) {
-        conn->is_held = true;
-        counter_add(&core->counters->messages_held, 1);
-        conn_pause_recv(core, conn);
-        conn_wait(core, conn);
-    } else {
-        conn_drop_request(core, conn);
-    }
-}
-
-/* A conn that ends: thousands of subscriptions take several turns. */
-void conn_drop_subscriptions(struct core *core, struct conn *conn)
-{
-    core_drop_subscriptions(core, conn);
-    if (conn->sub_first != SUB_NONE) {
-        conn_wait(core, conn);
-    }
-}
-
-static void conn_drop_on(struct core *core, struct conn *conn)
-{
-    while (conn->sub_first != SUB_NONE && !core_slice_is_over(core)) {
-        core_drop_some(core, conn);
-    }
-    if (conn->sub_first != SUB_NONE) {
-        conn_wait(core, conn);
-    } else {
-        conn_on_operation_ended(core, conn);
-    }
+    conn_pause_recv(core, conn);
+    conn_wait(core, conn);
 }
 
 /* It is not held any more, and what it has sent is forgotten. */
@@ -84,7 +56,9 @@ void conn_forget_unread(struct core *core, struct conn *conn)
 {
     if (conn->is_held) {
         conn->is_held = false;
-        conn_drop_request(core, conn);
+        if (core->options.ops->on_drop != NULL) {
+            core->options.ops->on_drop(core->options.context, core, conn_index(core, conn));
+        }
     }
     if (conn->has_unread) {
         conn->has_unread = false;
@@ -101,9 +75,7 @@ static void conn_keep_unread(struct core *core, struct conn *conn, const uint8_t
     }
     if (unread->bytes + count > out_pool_share(&core->out_pool) ||
         out_chain_append(&core->out_pool, unread, bytes, count) < 0) {
-        conn->close_code = 4108;
-        counter_add(&core->counters->closed_slow, 1);
-        conn_abort(core, conn, "no room for the messages that it sent");
+        conn_doom_slow(core, conn, "no room for the messages that it sent");
         return;
     }
     conn->has_unread = true;
@@ -132,13 +104,10 @@ static void conn_decode_unread(struct core *core, struct conn *conn)
 {
     uint8_t bytes[CORE_RECV_BUFFER_BYTES];
     struct out_chain *unread = &core_history(core, conn)->unread;
-    while (conn->has_unread && !conn_must_wait(core, conn)) {
+    while (conn->state == CONN_STREAMING && conn->has_unread && !conn_must_wait(core, conn)) {
         size_t count = out_chain_copy(&core->out_pool, unread, bytes, sizeof bytes);
-        size_t taken = conn_decode(core, conn, bytes, count);
-        if (conn->has_unread) { /* It has not ended. */
-            out_chain_consume(&core->out_pool, unread, taken);
-            conn->has_unread = unread->bytes > 0;
-        }
+        out_chain_consume(&core->out_pool, unread, conn_decode(core, conn, bytes, count));
+        conn->has_unread = unread->bytes > 0;
     }
 }
 
@@ -170,8 +139,6 @@ void conn_run_waiting(struct core *core)
         conn_begin_slice(core, CORE_SLICE_UNITS);
         if (conn->state == CONN_STREAMING) {
             conn_go_on(core, conn);
-        } else if (conn->sub_first != SUB_NONE) {
-            conn_drop_on(core, conn);
         }
         conn_end_slice(core);
     }

@@ -1,6 +1,5 @@
 /* The fan-out of new frames, and the batches of sends that carry everything out. */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -9,11 +8,6 @@
 #include "ring/fan/replayer.h"
 
 #define SENDER_PREFETCH 8 /* conns ahead */
-#define SENDER_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
-
-/* Newer than the headers of Debian 12. */
-#define SENDER_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
-#define SENDER_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
 
 #define SENDER_HOLD_BITS 12 /* of a loan's number; above them, its stream's */
 #define SENDER_HOLD_MASK ((1u << SENDER_HOLD_BITS) - 1)
@@ -182,18 +176,12 @@ static void sender_note_turn(struct core *core, struct core_stream *stream, uint
 /* Completions of a batch are looked for in the queue, which they should not overflow: they are
  * mostly the first that a submit posts, and half of the queue is free for them. What overflows it
  * nevertheless costs time, and is found (sender_collect). */
-static inline bool sender_lacks_room(const struct core *core)
-{
-    const struct io_uring *ring = &core->engine.ring;
-    return io_uring_cq_ready(ring) > ring->cq.ring_entries / 2 || core_has_overflown(core);
-}
-
 static __attribute__((noinline)) void sender_make_room(struct core *core)
 {
     do {
         core_reap(core);
         core_enter(core, 0);
-    } while (sender_lacks_room(core));
+    } while (engine_lacks_room(&core->engine));
 }
 
 bool sender_begin(struct core *core, uint32_t batch_limit)
@@ -205,7 +193,7 @@ bool sender_begin(struct core *core, uint32_t batch_limit)
         sender_submit(core);
         core_reap(core);
     }
-    if (batch->send_count == 0 && sender_lacks_room(core)) {
+    if (batch->send_count == 0 && engine_lacks_room(&core->engine)) {
         sender_make_room(core);
     }
     return is_full;
@@ -323,7 +311,7 @@ void sender_on_loan(struct core *core, const struct io_uring_cqe *cqe)
         return;
     }
     struct conn *conn = core_conn(core, loan->conn);
-    bool was_copied = ((uint32_t)cqe->res & SENDER_USAGE_COPIED) != 0;
+    bool was_copied = engine_loan_was_copied(cqe);
     counter_add(was_copied ? &core->counters->lent_bytes_copied : &core->counters->lent_bytes,
                 loan->bytes);
     if (was_copied && conn->generation == loan->generation) {
@@ -355,23 +343,21 @@ void sender_queue_slot(struct core *core, struct send *send)
         uint32_t encoding = send->is_of_json ? CORE_ENCODING_JSON : conn->encoding;
         uint32_t loan = encoding << SENDER_HOLD_BITS | hold;
         send->is_lent = true;
-        io_uring_prep_send_zc(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS,
-                              SENDER_REPORT_USAGE);
-        io_uring_sqe_set_data64(sqe, core_tag(OP_LEND, batch->number, slot << 16 | loan));
+        engine_prepare_loan(sqe, conn->fd, iov->iov_base, iov->iov_len);
+        sqe->user_data = core_tag(OP_LEND, batch->number, slot << 16 | loan);
         batch->iov_count++;
         return;
     }
     if (send->iov_count == 1) {
-        io_uring_prep_send(sqe, conn->fd, iov->iov_base, iov->iov_len, SENDER_FLAGS);
+        engine_prepare_send(sqe, conn->fd, iov->iov_base, iov->iov_len);
     } else if (send->total_bytes <= SENDER_JOINED_BYTES_MAX) {
         sender_join(batch->joined[slot], iov, send->iov_count);
-        io_uring_prep_send(sqe, conn->fd, batch->joined[slot], send->total_bytes, SENDER_FLAGS);
+        engine_prepare_send(sqe, conn->fd, batch->joined[slot], send->total_bytes);
     } else {
         send->message = (struct msghdr){.msg_iov = iov, .msg_iovlen = send->iov_count};
-        io_uring_prep_sendmsg(sqe, conn->fd, &send->message, SENDER_FLAGS);
+        engine_prepare_sendmsg(sqe, conn->fd, &send->message);
     }
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, core_tag(OP_SEND, batch->number, slot));
+    sqe->user_data = core_tag(OP_SEND, batch->number, slot);
     batch->iov_count += send->iov_count;
 }
 
@@ -467,9 +453,8 @@ static void sender_wait_writable(struct core *core, struct conn *conn, bool prog
     counter_add(&core->counters->conns_blocked, 1);
     if (!conn->writable_armed) {
         struct io_uring_sqe *sqe = core_sqe(core);
-        io_uring_prep_poll_add(sqe, conn->fd, POLLOUT);
-        io_uring_sqe_set_data64(sqe,
-                                core_tag(OP_WRITABLE, conn->generation, conn_index(core, conn)));
+        engine_prepare_writable(sqe, conn->fd);
+        sqe->user_data = core_tag(OP_WRITABLE, conn->generation, conn_index(core, conn));
         conn->writable_armed = true;
     }
 }
@@ -485,9 +470,6 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     uint64_t cut = send->to;
     if (send->iov_count > send->out_iov_count) {
         cut = sender_find_cut(core, conn, send, sent - out_sent, &frames);
-        if (!conn_is_open(conn)) {
-            return; /* The pool had no room for the rest of the cut frame. */
-        }
     }
     sender_count_frames(core, conn, frames);
     if (send->is_pull) {
@@ -498,9 +480,7 @@ static void sender_on_short(struct core *core, struct conn *conn, const struct s
     } else {
         puller_start(core, conn, cut);
     }
-    if (conn_is_open(conn)) {
-        sender_wait_writable(core, conn, sent > 0);
-    }
+    sender_wait_writable(core, conn, sent > 0);
 }
 
 /* The kernel, the socket or the limit on locked memory does not allow a loan. */
@@ -513,9 +493,6 @@ static bool sender_is_refusal(int64_t error)
 static void sender_finish(struct core *core, const struct send *send)
 {
     struct conn *conn = core_conn(core, send->conn);
-    if (!conn_is_open(conn)) {
-        return;
-    }
     if (send->result == (int64_t)send->total_bytes) {
         sender_on_whole(core, conn, send);
     } else if (send->result >= 0 || send->result == -EAGAIN) {
@@ -525,17 +502,16 @@ static void sender_finish(struct core *core, const struct send *send)
         sender_on_short(core, conn, send); /* Nothing went; it is tried again as a copy. */
     } else {
         counter_add(&core->counters->sends_failed, 1);
-        conn_abort(core, conn, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
+        conn_doom(core, conn, 0, send->result == -ETIMEDOUT ? "timed out" : "reset by the peer");
     }
 }
 
 static void sender_read_results(struct core *core)
 {
     struct send_batch *batch = core->batch;
-    struct io_uring_cqe *cqe;
-    uint32_t head;
-    io_uring_for_each_cqe(&core->engine.ring, head, cqe)
-    {
+    uint32_t count = engine_completion_count(&core->engine);
+    for (uint32_t number = 0; number < count; number++) {
+        const struct io_uring_cqe *cqe = engine_completion(&core->engine, number);
         uint32_t op = (uint32_t)(cqe->user_data >> 56);
         uint32_t slot = (uint32_t)cqe->user_data;
         if ((op != OP_SEND && op != OP_LEND) || (cqe->flags & IORING_CQE_F_NOTIF) != 0 ||
@@ -560,8 +536,8 @@ static void sender_read_results(struct core *core)
 static void sender_collect(struct core *core)
 {
     sender_read_results(core);
-    while (__builtin_expect(core_has_overflown(core), 0)) {
-        core_put_off(core);
+    while (__builtin_expect(engine_has_overflown(&core->engine), 0)) {
+        engine_put_off(&core->engine);
         core_enter(core, 0);
         sender_read_results(core);
     }
@@ -591,12 +567,10 @@ void sender_submit(struct core *core)
 static void sender_add_due(struct core *core, struct conn *conn)
 {
     if (conn->state != CONN_STREAMING) {
-        sender_forget_due(conn); /* It still has subscriptions that are about to be dropped. */
-        if (!conn_is_open(conn)) {
-            return;
-        }
+        sender_forget_due(conn); /* Its subscriptions are about to be removed. */
     }
-    if (conn->mode != CONN_PUSHED || (conn->due_frames == 0 && conn->out.bytes == 0)) {
+    if (!conn_is_open(conn) || conn->mode != CONN_PUSHED ||
+        (conn->due_frames == 0 && conn->out.bytes == 0)) {
         return;
     }
     const struct core_stream *stream = core_stream(core, conn);
@@ -712,7 +686,7 @@ bool sender_fan_out(struct core *core)
 void sender_on_writable(struct core *core, struct conn *conn)
 {
     conn->writable_armed = false;
-    if (conn->mode == CONN_BLOCKED && conn_is_open(conn)) {
+    if (conn->mode == CONN_BLOCKED) {
         counter_add(&core->counters->conns_blocked, (uint64_t)-1);
         conn->woken = true;
         conn->mode = CONN_PULLING;

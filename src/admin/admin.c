@@ -17,8 +17,12 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "codec/base/version.h"
 #include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
+#include "src/access/rate_limit.h"
+#include "src/admin/prometheus.h"
+#include "src/admin/stats.h"
 #include "src/base/log.h"
 
 #define ADMIN_BACKLOG 64
@@ -42,237 +46,6 @@ struct admin_page {
     char *body; /* malloc */
     size_t body_bytes;
 };
-
-/* jemalloc's, when it is linked. */
-extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
-    __attribute__((weak));
-
-static const char *const admin_state_names[] = {
-    [METRICS_STARTING] = "starting", [METRICS_READY] = "ready", [METRICS_DRAINING] = "draining"};
-
-/* ---- JSON ---- */
-
-static json_t *admin_integer(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
-
-static json_t *admin_seconds(uint64_t value_ns)
-{
-    return json_real((double)value_ns / (double)NS_PER_SECOND);
-}
-
-static json_t *admin_mb(uint64_t bytes)
-{
-    return json_real((double)bytes / (double)MIB);
-}
-
-static double admin_percent(uint64_t part, uint64_t whole)
-{
-    return whole == 0 ? 0 : 100 * (double)part / (double)whole;
-}
-
-#define ADMIN_SUM(counters, member)                                                                \
-    admin_integer(metrics_sum(counters, offsetof(struct core_counters, member)))
-
-static json_t *admin_connections(const struct metrics_options *source)
-{
-    const struct counters *counters = source->counters;
-    json_t *dropped = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o}", "slow", ADMIN_SUM(counters, closed_slow), "silent",
-        ADMIN_SUM(counters, closed_silent), "idle", ADMIN_SUM(counters, closed_idle), "protocol",
-        ADMIN_SUM(counters, closed_protocol), "reset", ADMIN_SUM(counters, closed_reset));
-    return json_pack("{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "active_connections", ADMIN_SUM(counters, conns_streaming), "max_connections",
-                     (json_int_t)source->options->connections_max, "open",
-                     ADMIN_SUM(counters, conns_open), "blocked", ADMIN_SUM(counters, conns_blocked),
-                     "catching_up", ADMIN_SUM(counters, conns_pulling), "subscriptions",
-                     ADMIN_SUM(counters, subscriptions), "accepted", ADMIN_SUM(counters, accepted),
-                     "refused_busy", ADMIN_SUM(counters, refused_busy), "refused_handshake",
-                     ADMIN_SUM(counters, refused_handshake), "closed", ADMIN_SUM(counters, closed),
-                     "dropped", dropped);
-}
-
-/* The queue is the frame log: how far the slowest core is behind, and what was lost. */
-static json_t *admin_message_queue(const struct metrics *metrics,
-                                   const struct metrics_options *source)
-{
-    const struct counters *counters = source->counters;
-    uint64_t depth = 0;
-    for (uint32_t core = 0; core < counters->core_count; core++) {
-        uint64_t lag = metrics_core_lag(metrics, core);
-        depth = lag > depth ? lag : depth;
-    }
-    uint64_t tail = frame_log_tail(source->log);
-    uint64_t head = frame_log_head(source->log);
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", admin_integer(depth),
-        "frames_in_log", admin_integer(head - tail), "frames_published", admin_integer(head),
-        "capacity_bytes", admin_integer(source->log->capacity_bytes), "frames_lost",
-        ADMIN_SUM(counters, frames_lost), "frames_conflated", ADMIN_SUM(counters, frames_conflated),
-        "gaps_sent", ADMIN_SUM(counters, gaps_sent), "connection_laps", ADMIN_SUM(counters, laps),
-        "core_laps", ADMIN_SUM(counters, core_laps));
-}
-
-/* A statistic of jemalloc's, 0 when it does not tell. */
-static json_t *admin_allocator_bytes(const char *name)
-{
-    size_t value = 0;
-    size_t value_bytes = sizeof value;
-    if (mallctl(name, &value, &value_bytes, NULL, 0) != 0) {
-        value = 0;
-    }
-    return admin_integer(value);
-}
-
-static json_t *admin_allocator(void)
-{
-    if (mallctl == NULL) {
-        return json_pack("{s:s}", "name", "libc");
-    }
-    uint64_t epoch = 1;
-    size_t epoch_bytes = sizeof epoch;
-    (void)mallctl("epoch", &epoch, &epoch_bytes, &epoch, sizeof epoch);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", "jemalloc", "allocated_bytes",
-                     admin_allocator_bytes("stats.allocated"), "active_bytes",
-                     admin_allocator_bytes("stats.active"), "resident_bytes",
-                     admin_allocator_bytes("stats.resident"), "mapped_bytes",
-                     admin_allocator_bytes("stats.mapped"), "retained_bytes",
-                     admin_allocator_bytes("stats.retained"));
-}
-
-static json_t *admin_memory(const struct metrics_options *source,
-                            const struct metrics_process *process)
-{
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "resident_bytes",
-                     admin_integer(process->resident_bytes), "resident_mb",
-                     admin_mb(process->resident_bytes), "virtual_bytes",
-                     admin_integer(process->virtual_bytes), "frame_log_bytes",
-                     admin_integer(source->log->capacity_bytes), "allocator", admin_allocator());
-}
-
-/* "2026-01-01T12:00:00Z" */
-static json_t *admin_timestamp(void)
-{
-    char text[32];
-    struct tm utc;
-    time_t now = time(NULL);
-    gmtime_r(&now, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return json_string(text);
-}
-
-/* The fields of requirement S85. */
-static json_t *admin_system(const struct metrics_options *source, const struct metrics_rates *rates)
-{
-    struct metrics_system system;
-    metrics_read_system(&system);
-    uint64_t memory_used = system.memory_bytes - system.memory_available_bytes;
-    uint64_t disk_used = system.disk_bytes - system.disk_free_bytes;
-    json_t *load = json_pack("[f, f, f]", system.load_average[0], system.load_average[1],
-                             system.load_average[2]);
-    return json_pack("{s:o, s:f, s:f, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "timestamp",
-                     admin_timestamp(), "cpu_percent", rates->host_cpu_percent, "memory_percent",
-                     admin_percent(memory_used, system.memory_bytes), "memory_used_mb",
-                     admin_mb(memory_used), "memory_available_mb",
-                     admin_mb(system.memory_available_bytes), "disk_usage_percent",
-                     admin_percent(disk_used, system.disk_bytes), "disk_free_gb",
-                     (double)system.disk_free_bytes / (double)(KIB * MIB), "network_bytes_sent",
-                     admin_integer(system.network_sent_bytes), "network_bytes_recv",
-                     admin_integer(system.network_received_bytes), "active_connections",
-                     ADMIN_SUM(source->counters, conns_streaming), "load_average", load);
-}
-
-static json_t *admin_process(const struct metrics_process *process,
-                             const struct metrics_rates *rates)
-{
-    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o}", "pid", (json_int_t)getpid(), "cpu_percent",
-                     rates->process_cpu_percent, "cpu_seconds", process->cpu_seconds, "threads",
-                     admin_integer(process->threads), "open_fds", admin_integer(process->open_fds),
-                     "max_fds", admin_integer(process->fds_max));
-}
-
-/* The fields of requirement S86. */
-static json_t *admin_application(const struct metrics_options *source,
-                                 const struct metrics_rates *rates)
-{
-    const struct counters *counters = source->counters;
-    return json_pack("{s:o, s:o, s:f, s:f, s:f, s:f, s:o}", "active_users",
-                     ADMIN_SUM(counters, conns_streaming), "total_messages",
-                     ADMIN_SUM(counters, frames_out), "messages_per_minute",
-                     rates->messages_per_minute, "response_time_avg", rates->latency_seconds_mean,
-                     "error_rate", rates->error_rate, "push_success_rate", 1 - rates->error_rate,
-                     "log_lines_lost", admin_integer(log_lost_count()));
-}
-
-static void admin_add_fields(json_t *object, const struct metrics_field *fields, size_t count,
-                             const void *counters)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value = metrics_field_get(&fields[i], counters);
-        if (fields[i].is_ns) {
-            char key[64];
-            int stem = (int)(strlen(fields[i].key) - strlen("_ns"));
-            snprintf(key, sizeof key, "%.*s_seconds", stem, fields[i].key);
-            json_object_set_new(object, key, admin_seconds(value));
-        } else {
-            json_object_set_new(object, fields[i].key, admin_integer(value));
-        }
-    }
-}
-
-static json_t *admin_cores(const struct metrics *metrics, const struct metrics_options *source)
-{
-    size_t count;
-    const struct metrics_field *fields = metrics_core_fields(&count);
-    json_t *cores = json_array();
-    for (uint32_t core = 0; core < source->counters->core_count; core++) {
-        json_t *object = json_object();
-        json_object_set_new(object, "core", admin_integer(core));
-        json_object_set_new(object, "cpu", json_integer(source->options->cpus[core]));
-        json_object_set_new(object, "lag_frames", admin_integer(metrics_core_lag(metrics, core)));
-        admin_add_fields(object, fields, count, &source->counters->cores[core]);
-        json_array_append_new(cores, object);
-    }
-    return cores;
-}
-
-static json_t *admin_publisher(const struct metrics_options *source,
-                               const struct metrics_rates *rates)
-{
-    size_t count;
-    const struct metrics_field *fields = metrics_publisher_fields(&count);
-    bool is_inline = source->options->publisher == OPTIONS_PUBLISHER_INLINE;
-    json_t *feeds = json_array();
-    for (uint32_t i = 0; i < source->options->feeds.count; i++) {
-        json_array_append_new(feeds, json_string(source->options->feeds.texts[i]));
-    }
-    json_t *object = json_pack("{s:s, s:o, s:f}", "mode", is_inline ? "inline" : "thread", "feeds",
-                               feeds, "ticks_per_second", rates->ticks_per_second);
-    admin_add_fields(object, fields, count, &source->counters->publisher);
-    return object;
-}
-
-static json_t *admin_stats(struct metrics *metrics)
-{
-    const struct metrics_options *source = metrics_options(metrics);
-    struct metrics_process process;
-    struct metrics_rates rates;
-    metrics_read_process(metrics, &process);
-    metrics_read_rates(metrics, &rates);
-    json_t *stats = json_pack(
-        "{s:s, s:s, s:s, s:f}", "status", admin_state_names[metrics_state(metrics)], "version",
-        RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds", process.uptime_seconds);
-    json_object_set_new(stats, "connections", admin_connections(source));
-    json_object_set_new(stats, "message_queue", admin_message_queue(metrics, source));
-    json_object_set_new(stats, "memory", admin_memory(source, &process));
-    json_object_set_new(stats, "system", admin_system(source, &rates));
-    json_object_set_new(stats, "process", admin_process(&process, &rates));
-    json_object_set_new(stats, "application", admin_application(source, &rates));
-    json_object_set_new(stats, "publisher", admin_publisher(source, &rates));
-    json_object_set_new(stats, "cores", admin_cores(metrics, source));
-    return stats;
-}
 
 /* ---- Pages ---- */
 
@@ -302,8 +75,9 @@ static json_t *admin_stalled(const struct watchdog *watchdog)
         uint64_t stalled_ns = watchdog_stalled_ns(watchdog, i, now_ns);
         watchdog_name(watchdog, i, name);
         if (stalled_ns > 0) {
-            json_array_append_new(stalled, json_pack("{s:s, s:o}", "thread", name, "seconds",
-                                                     admin_seconds(stalled_ns)));
+            json_array_append_new(stalled,
+                                  json_pack("{s:s, s:o}", "thread", name, "seconds",
+                                            json_real((double)stalled_ns / (double)NS_PER_SECOND)));
         }
     }
     if (json_array_size(stalled) == 0) {
@@ -316,15 +90,16 @@ static json_t *admin_stalled(const struct watchdog *watchdog)
 static void admin_page_health(struct admin *admin, struct admin_page *page)
 {
     const struct metrics_options *source = metrics_options(admin->metrics);
-    struct metrics_process process;
-    metrics_read_process(admin->metrics, &process);
     json_t *stalled = admin_stalled(source->watchdog);
     const char *status = stalled == NULL ? "ok" : "stalled";
-    admin_page_json(page, stalled == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                    json_pack("{s:s, s:s, s:s, s:f, s:o, s:o*}", "status", status, "version",
-                              RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
-                              process.uptime_seconds, "active_connections",
-                              ADMIN_SUM(source->counters, conns_streaming), "stalled", stalled));
+    admin_page_json(
+        page, stalled == NULL ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+        json_pack("{s:s, s:s, s:s, s:f, s:I, s:o*}", "status", status, "version", RINGCAST_VERSION,
+                  "epoch", source->epoch, "uptime_seconds", metrics_uptime_seconds(admin->metrics),
+                  "active_connections",
+                  (json_int_t)metrics_sum(source->counters,
+                                          offsetof(struct core_counters, conns_streaming)),
+                  "stalled", stalled));
 }
 
 static void admin_page_ready(struct admin *admin, struct admin_page *page)
@@ -332,7 +107,7 @@ static void admin_page_ready(struct admin *admin, struct admin_page *page)
     enum metrics_state state = metrics_state(admin->metrics);
     json_t *stalled = admin_stalled(metrics_options(admin->metrics)->watchdog);
     bool ready = state == METRICS_READY && stalled == NULL;
-    const char *status = state == METRICS_READY && !ready ? "stalled" : admin_state_names[state];
+    const char *status = state == METRICS_READY && !ready ? "stalled" : metrics_state_name(state);
     admin_page_json(
         page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
         json_pack("{s:b, s:s, s:o*}", "ready", ready, "status", status, "stalled", stalled));
@@ -340,7 +115,7 @@ static void admin_page_ready(struct admin *admin, struct admin_page *page)
 
 static void admin_page_stats(struct admin *admin, struct admin_page *page)
 {
-    admin_page_json(page, MHD_HTTP_OK, admin_stats(admin->metrics));
+    admin_page_json(page, MHD_HTTP_OK, stats_json(admin->metrics));
 }
 
 /* /metrics?aliases=no leaves out the names that are kept for old alert rules. */
@@ -351,7 +126,7 @@ static void admin_page_metrics(struct admin *admin, struct admin_page *page)
     bool with_aliases = aliases == NULL || strcmp(aliases, "no") != 0;
     page->status = MHD_HTTP_OK;
     page->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    page->body = metrics_write_prometheus(admin->metrics, with_aliases, &page->body_bytes);
+    page->body = prometheus_write(admin->metrics, with_aliases, &page->body_bytes);
 }
 
 static void admin_page_schema(struct admin *admin, struct admin_page *page)

@@ -1,23 +1,18 @@
 #include "src/admin/metrics.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "src/admin/host.h"
 #include "src/base/log.h"
-#include "src/base/memory_limit.h"
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
@@ -25,8 +20,6 @@
 #define METRICS_WARN_LATENCY_SECONDS 0.1
 #define METRICS_WARN_MEMORY_PERCENT 90
 #define METRICS_WARN_CPU_PERCENT 90
-/* Buckets from 2^10 ns to 2^34 ns (17 s) are shown; what is above is in +Inf only. */
-#define METRICS_LATENCY_BUCKETS_SHOWN 25
 
 enum metrics_warning {
     METRICS_WARN_LAP,
@@ -39,8 +32,7 @@ enum metrics_warning {
 struct metrics_sample {
     uint64_t now_ns;
     double cpu_seconds;
-    uint64_t host_busy; /* in ticks of /proc/stat */
-    uint64_t host_total;
+    struct host_cpu host;
     uint64_t ticks;
     uint64_t frames_out;
     uint64_t frames_lost;
@@ -153,6 +145,7 @@ static const struct metrics_field metrics_publisher_table[] = {
     TICKS(feed_malformed, "feed_malformed_total", "Input that does not parse."),
     TICKS(feed_holes, "feed_holes_total", "Missing stretches in a source's own sequence."),
     TICKS(feed_passes, "feed_passes_total", "Completed passes of a looping replay."),
+    TICKS(feed_wakes, "feed_wakes_total", "Polls of a feed because its descriptor was readable."),
     TICKS(log_waits, "log_waits_total", "Times the writer waited for a core inside submit."),
     {"log_wait_ns", "log_wait_seconds_total", NULL,
      "How long the writer waited; keeps growing while a core's thread is stopped.", false, true,
@@ -210,9 +203,23 @@ void metrics_set_state(struct metrics *metrics, enum metrics_state state)
     atomic_store(&metrics->state, state);
 }
 
+const char *metrics_state_name(enum metrics_state state)
+{
+    static const char *const names[] = {[METRICS_STARTING] = "starting",
+                                        [METRICS_READY] = "ready",
+                                        [METRICS_DRAINING] = "draining"};
+    return names[state];
+}
+
 enum metrics_state metrics_state(const struct metrics *metrics)
 {
     return (enum metrics_state)atomic_load(&metrics->state);
+}
+
+double metrics_uptime_seconds(const struct metrics *metrics)
+{
+    uint64_t started_ns = metrics->options.counters->started_ns;
+    return ((double)clock_ns(CLOCK_REALTIME) - (double)started_ns) / (double)NS_PER_SECOND;
 }
 
 const struct metrics_options *metrics_options(const struct metrics *metrics)
@@ -238,138 +245,12 @@ uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core)
     return head > position ? head - position : 0;
 }
 
-/* ---- The process and the host ---- */
-
-/* The first bytes of a file, terminated; empty when it cannot be read. */
-static void metrics_read_file(const char *path, char *text, size_t text_bytes)
-{
-    FILE *file = fopen(path, "re");
-    size_t length = 0;
-    if (file != NULL) {
-        length = fread(text, 1, text_bytes - 1, file);
-        fclose(file);
-    }
-    text[length] = '\0';
-}
-
-/* The number after a name such as "MemTotal:"; 0 when there is none. */
-static uint64_t metrics_number_after(const char *text, const char *name)
-{
-    const char *at = strstr(text, name);
-    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10);
-}
-
-static uint64_t metrics_count_fds(void)
-{
-    uint64_t count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    if (directory == NULL) {
-        return 0;
-    }
-    while (readdir(directory) != NULL) {
-        count++;
-    }
-    closedir(directory);
-    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory's own */
-}
-
-static double metrics_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-void metrics_read_process(const struct metrics *metrics, struct metrics_process *process_out)
-{
-    char text[4096];
-    struct rlimit limit;
-    struct timespec now;
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    *process_out = (struct metrics_process){.cpu_seconds = metrics_cpu_seconds(),
-                                            .open_fds = metrics_count_fds()};
-
-    metrics_read_file("/proc/self/statm", text, sizeof text);
-    char *end = text;
-    process_out->virtual_bytes = strtoull(end, &end, 10) * page_bytes;
-    process_out->resident_bytes = strtoull(end, &end, 10) * page_bytes;
-
-    metrics_read_file("/proc/self/status", text, sizeof text);
-    process_out->threads = metrics_number_after(text, "\nThreads:");
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        process_out->fds_max = limit.rlim_cur;
-    }
-    clock_gettime(CLOCK_REALTIME, &now);
-    process_out->uptime_seconds =
-        (double)now.tv_sec + (double)now.tv_nsec / (double)NS_PER_SECOND -
-        (double)metrics->options.counters->started_ns / (double)NS_PER_SECOND;
-}
-
-/* Lines of /proc/net/dev: "  eth0: received_bytes and 7 more, sent_bytes ...". */
-static void metrics_read_network(struct metrics_system *system_out)
-{
-    char text[16384];
-    metrics_read_file("/proc/net/dev", text, sizeof text);
-    for (char *at = strchr(text, ':'); at != NULL; at = strchr(at, ':')) {
-        at++;
-        system_out->network_received_bytes += strtoull(at, &at, 10);
-        for (int i = 0; i < 7; i++) {
-            (void)strtoull(at, &at, 10);
-        }
-        system_out->network_sent_bytes += strtoull(at, &at, 10);
-    }
-}
-
-static void metrics_read_limit(struct metrics_system *system)
-{
-    struct memory_limit limit;
-    memory_limit_read(&limit, "");
-    system->memory_is_limited = limit.limit_bytes > 0 && limit.limit_bytes < system->memory_bytes;
-    if (system->memory_is_limited) {
-        system->memory_bytes = limit.limit_bytes;
-        system->memory_available_bytes =
-            limit.used_bytes < limit.limit_bytes ? limit.limit_bytes - limit.used_bytes : 0;
-    }
-}
-
-void metrics_read_system(struct metrics_system *system_out)
-{
-    char text[4096];
-    struct statvfs disk;
-    *system_out = (struct metrics_system){0};
-    metrics_read_file("/proc/meminfo", text, sizeof text);
-    system_out->memory_bytes = metrics_number_after(text, "MemTotal:") * KIB;
-    system_out->memory_available_bytes = metrics_number_after(text, "MemAvailable:") * KIB;
-    metrics_read_limit(system_out);
-    if (statvfs(".", &disk) == 0) {
-        system_out->disk_bytes = (uint64_t)disk.f_blocks * disk.f_frsize;
-        system_out->disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    }
-    metrics_read_network(system_out);
-    (void)getloadavg(system_out->load_average, 3);
-}
-
 /* ---- Samples, rates and warnings ---- */
-
-/* "cpu  user nice system idle iowait irq softirq steal ...", in ticks. */
-static void metrics_read_host_cpu(struct metrics_sample *sample)
-{
-    char text[256];
-    metrics_read_file("/proc/stat", text, sizeof text);
-    char *at = text + strcspn(text, " ");
-    for (int i = 0; i < 8; i++) {
-        uint64_t ticks = strtoull(at, &at, 10);
-        bool idle = i == 3 || i == 4;
-        sample->host_total += ticks;
-        sample->host_busy += idle ? 0 : ticks;
-    }
-}
 
 static void metrics_take_sample(const struct counters *counters, struct metrics_sample *sample)
 {
-    sample->cpu_seconds = metrics_cpu_seconds();
-    metrics_read_host_cpu(sample);
+    sample->cpu_seconds = host_process_cpu_seconds();
+    host_read_cpu(&sample->host);
     sample->ticks = counter_get(&counters->publisher.ticks);
     sample->frames_out = metrics_sum(counters, CORE_AT(frames_out));
     sample->frames_lost = metrics_sum(counters, CORE_AT(frames_lost));
@@ -410,8 +291,8 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
         rates_out->process_cpu_percent = 100 * metrics_share(now->cpu_seconds - recent->cpu_seconds,
                                                              recent_seconds * metrics->cpu_count);
         rates_out->host_cpu_percent =
-            100 * metrics_share((double)(now->host_busy - recent->host_busy),
-                                (double)(now->host_total - recent->host_total));
+            100 * metrics_share((double)(now->host.busy - recent->host.busy),
+                                (double)(now->host.total - recent->host.total));
         rates_out->messages_per_minute = 60 * metrics_share(sent, seconds);
         rates_out->ticks_per_second = metrics_share((double)(now->ticks - old->ticks), seconds);
         rates_out->latency_seconds_mean =
@@ -438,9 +319,9 @@ static bool metrics_may_warn(struct metrics *metrics, enum metrics_warning warni
 static void metrics_warn(struct metrics *metrics, uint64_t laps, uint64_t now_ns)
 {
     struct metrics_rates rates;
-    struct metrics_system system;
+    struct host_system system;
     metrics_read_rates(metrics, &rates);
-    metrics_read_system(&system);
+    host_read_system(&system);
     double memory_percent = 100 - 100 * metrics_share((double)system.memory_available_bytes,
                                                       (double)system.memory_bytes);
     if (metrics_may_warn(metrics, METRICS_WARN_LAP, laps > 0, now_ns)) {
@@ -460,8 +341,7 @@ static void metrics_warn(struct metrics *metrics, uint64_t laps, uint64_t now_ns
                   memory_percent, system.memory_is_limited ? "cgroup's limit" : "host's",
                   system.memory_available_bytes / MIB);
     }
-    bool hot = !metrics->options.options->busy_poll &&
-               rates.process_cpu_percent > METRICS_WARN_CPU_PERCENT;
+    bool hot = !metrics->options.busy_poll && rates.process_cpu_percent > METRICS_WARN_CPU_PERCENT;
     if (metrics_may_warn(metrics, METRICS_WARN_CPU, hot, now_ns)) {
         log_write(LOG_LEVEL_WARNING,
                   "performance: %.0f %% of the CPU time this process may use is in use",
@@ -484,175 +364,4 @@ void metrics_tick(struct metrics *metrics, uint64_t now_ns)
     pthread_mutex_unlock(&metrics->lock);
 
     metrics_warn(metrics, laps, now_ns);
-}
-
-/* ---- Prometheus text format 0.0.4 ---- */
-
-static void metrics_write_head(FILE *out, const char *name, const char *type, const char *help)
-{
-    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void metrics_write_gauge(FILE *out, const char *name, const char *help, double value)
-{
-    metrics_write_head(out, name, "gauge", help);
-    fprintf(out, "%s %.17g\n", name, value);
-}
-
-static void metrics_write_counter(FILE *out, const char *name, const char *help, double value)
-{
-    metrics_write_head(out, name, "counter", help);
-    fprintf(out, "%s %.17g\n", name, value);
-}
-
-/* Series of one name follow one another; the first has the help. */
-static void metrics_write_field_head(FILE *out, const struct metrics_field *field)
-{
-    if (field->help != NULL) {
-        char name[96];
-        snprintf(name, sizeof name, "ringcast_%s", field->name);
-        metrics_write_head(out, name, field->is_gauge ? "gauge" : "counter", field->help);
-    }
-}
-
-static void metrics_write_cores(FILE *out, const struct counters *counters)
-{
-    size_t count;
-    const struct metrics_field *fields = metrics_core_fields(&count);
-    for (size_t i = 0; i < count; i++) {
-        const struct metrics_field *field = &fields[i];
-        metrics_write_field_head(out, field);
-        for (uint32_t core = 0; core < counters->core_count; core++) {
-            fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %" PRIu64 "\n", field->name, core,
-                    field->labels == NULL ? "" : ",", field->labels == NULL ? "" : field->labels,
-                    metrics_field_get(field, &counters->cores[core]));
-        }
-    }
-}
-
-static void metrics_write_lag(FILE *out, const struct metrics *metrics)
-{
-    metrics_write_head(out, "ringcast_core_lag_frames", "gauge",
-                       "Frames of the log that the core has still to fan out.");
-    for (uint32_t core = 0; core < metrics->options.counters->core_count; core++) {
-        fprintf(out, "ringcast_core_lag_frames{core=\"%u\"} %" PRIu64 "\n", core,
-                metrics_core_lag(metrics, core));
-    }
-}
-
-static void metrics_write_publisher(FILE *out, const struct counters *counters)
-{
-    size_t count;
-    const struct metrics_field *fields = metrics_publisher_fields(&count);
-    for (size_t i = 0; i < count; i++) {
-        const struct metrics_field *field = &fields[i];
-        double value = (double)metrics_field_get(field, &counters->publisher);
-        metrics_write_field_head(out, field);
-        fprintf(out, "ringcast_%s%s%s%s %.17g\n", field->name, field->labels == NULL ? "" : "{",
-                field->labels == NULL ? "" : field->labels, field->labels == NULL ? "" : "}",
-                field->is_ns ? value / (double)NS_PER_SECOND : value);
-    }
-}
-
-static void metrics_write_latency(FILE *out, const struct counters *counters)
-{
-    static const char name[] = "ringcast_flush_latency_seconds";
-    metrics_write_head(out, name, "histogram",
-                       "Time from a tick's publication to the end of the flush that sent it.");
-    for (uint32_t core = 0; core < counters->core_count; core++) {
-        const struct core_counters *source = &counters->cores[core];
-        double sum = (double)counter_get(&source->flush_latency_sum_ns) / (double)NS_PER_SECOND;
-        uint64_t count = 0;
-        for (uint32_t bucket = 0; bucket < COUNTERS_LATENCY_BUCKETS; bucket++) {
-            count += counter_get(&source->flush_latency[bucket]);
-            if (bucket < METRICS_LATENCY_BUCKETS_SHOWN) {
-                double limit = (double)(UINT64_C(1) << (bucket + 10)) / (double)NS_PER_SECOND;
-                fprintf(out, "%s_bucket{core=\"%u\",le=\"%.9g\"} %" PRIu64 "\n", name, core, limit,
-                        count);
-            }
-        }
-        fprintf(out, "%s_bucket{core=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", name, core, count);
-        fprintf(out, "%s_sum{core=\"%u\"} %.17g\n", name, core, sum);
-        fprintf(out, "%s_count{core=\"%u\"} %" PRIu64 "\n", name, core, count);
-    }
-}
-
-/* Names that every Prometheus client library exports. */
-static void metrics_write_process(FILE *out, const struct metrics *metrics,
-                                  const struct metrics_process *process)
-{
-    metrics_write_counter(out, "process_cpu_seconds_total", "User and system CPU time.",
-                          process->cpu_seconds);
-    metrics_write_gauge(out, "process_resident_memory_bytes",
-                        "Resident memory; the frame log, mapped twice, counts twice.",
-                        (double)process->resident_bytes);
-    metrics_write_gauge(out, "process_virtual_memory_bytes", "Virtual memory.",
-                        (double)process->virtual_bytes);
-    metrics_write_gauge(out, "process_open_fds", "Open file descriptors.",
-                        (double)process->open_fds);
-    metrics_write_gauge(out, "process_max_fds", "Limit of open file descriptors.",
-                        (double)process->fds_max);
-    metrics_write_gauge(out, "process_threads", "Threads.", (double)process->threads);
-    metrics_write_gauge(out, "process_start_time_seconds", "Start, since the Unix epoch.",
-                        (double)metrics->options.counters->started_ns / (double)NS_PER_SECOND);
-}
-
-/* The names of requirement S79, which alert rules use. */
-static void metrics_write_aliases(FILE *out, struct metrics *metrics,
-                                  const struct metrics_process *process)
-{
-    struct metrics_rates rates;
-    metrics_read_rates(metrics, &rates);
-    metrics_write_gauge(out, "cpu_usage_percent",
-                        "CPU time of this process in percent of what it may use, over 10 s.",
-                        rates.process_cpu_percent);
-    metrics_write_gauge(out, "memory_usage_mb", "Resident memory of this process in MiB.",
-                        (double)process->resident_bytes / (double)MIB);
-    metrics_write_gauge(out, "active_connections", "Upgraded connections.",
-                        (double)metrics_sum(metrics->options.counters, CORE_AT(conns_streaming)));
-    metrics_write_gauge(out, "error_rate", "Data frames lost / due, over the last minute.",
-                        rates.error_rate);
-}
-
-char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_t *bytes_out)
-{
-    const struct counters *counters = metrics->options.counters;
-    struct metrics_process process;
-    char *text = NULL;
-    FILE *out = open_memstream(&text, bytes_out);
-    if (out == NULL) {
-        return NULL;
-    }
-    metrics_read_process(metrics, &process);
-    metrics_write_head(out, "ringcast_build_info", "gauge", "1, with the version as a label.");
-    fprintf(out, "ringcast_build_info{version=\"%s\",epoch=\"%s\"} 1\n", RINGCAST_VERSION,
-            metrics->options.epoch);
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    const struct watchdog *watchdog = metrics->options.watchdog;
-    bool is_stalled = watchdog != NULL && watchdog_is_stalled(watchdog, now_ns);
-    metrics_write_gauge(out, "ringcast_ready", "Whether /ready answers 200.",
-                        metrics_state(metrics) == METRICS_READY && !is_stalled);
-    if (watchdog != NULL) {
-        watchdog_write_prometheus(watchdog, out, now_ns);
-    }
-    metrics_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
-                        metrics->options.options->connections_max);
-    metrics_write_cores(out, counters);
-    metrics_write_lag(out, metrics);
-    metrics_write_publisher(out, counters);
-    metrics_write_latency(out, counters);
-    metrics_write_gauge(out, "ringcast_log_capacity_bytes", "Size of the frame log.",
-                        (double)metrics->options.log->capacity_bytes);
-    metrics_write_counter(out, "ringcast_log_lines_lost_total",
-                          "Log lines that found no room, or that standard error refused.",
-                          (double)log_lost_count());
-    metrics_write_process(out, metrics, &process);
-    if (with_aliases) {
-        metrics_write_aliases(out, metrics, &process);
-    }
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
 }

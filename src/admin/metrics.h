@@ -1,10 +1,10 @@
 /*
- * metrics: what an operator may ask: counters, rates, the process and the host.
+ * metrics: what an operator may ask of the server: its counters, their names, rates, warnings.
  *
  * Owner    main creates it before the cores start and destroys it after the admin server.
  * Threads  metrics_tick: main, once a second. metrics_set_state: main. All others: any thread
- *          that may block (they read files below /proc and take a lock that no core takes).
- * Memory   A few KiB; a page of text is allocated for each scrape.
+ *          that may block (they take a lock that no core takes).
+ * Memory   A few KiB; what the options point to lives longer.
  * Units    In the names.
  * Source   docs/metrics.md explains every name.
  */
@@ -18,7 +18,6 @@
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
 #include "src/admin/watchdog.h"
-#include "src/config/options.h"
 
 enum metrics_state {
     METRICS_STARTING, /* The cores do not run yet. */
@@ -29,9 +28,15 @@ enum metrics_state {
 struct metrics_options {
     const struct counters *counters;
     const struct frame_log *log;
-    const struct options *options;
     const char *epoch;
     const struct watchdog *watchdog; /* NULL: none */
+    uint64_t log_bytes;              /* how much the frame log holds */
+    uint32_t connections_max;
+    const int *cpus; /* one for each core; -1: not pinned */
+    bool busy_poll;
+    bool is_inline; /* Core 0 runs the publisher. */
+    const char *const *feeds;
+    uint32_t feed_count;
 };
 
 struct metrics;
@@ -41,36 +46,14 @@ int metrics_create(struct metrics **metrics_out, const struct metrics_options *o
 void metrics_destroy(struct metrics *metrics);
 
 void metrics_set_state(struct metrics *metrics, enum metrics_state state);
+const char *metrics_state_name(enum metrics_state state);
 enum metrics_state metrics_state(const struct metrics *metrics);
 const struct metrics_options *metrics_options(const struct metrics *metrics);
 
+double metrics_uptime_seconds(const struct metrics *metrics);
+
 /* Takes a sample for the rates, and warns in the log of what an operator should look at. */
 void metrics_tick(struct metrics *metrics, uint64_t now_ns);
-
-/* The process, now. What /proc does not tell is 0. */
-struct metrics_process {
-    double cpu_seconds;
-    double uptime_seconds;
-    uint64_t resident_bytes;
-    uint64_t virtual_bytes;
-    uint64_t open_fds;
-    uint64_t fds_max;
-    uint64_t threads;
-};
-void metrics_read_process(const struct metrics *metrics, struct metrics_process *process_out);
-
-/* The host (or what the container shows of it), now. */
-struct metrics_system {
-    bool memory_is_limited; /* by a cgroup, to less than the host has: the next two are its */
-    uint64_t memory_bytes;
-    uint64_t memory_available_bytes;
-    uint64_t disk_bytes; /* of the file system of the working directory */
-    uint64_t disk_free_bytes;
-    uint64_t network_sent_bytes; /* all interfaces, since boot */
-    uint64_t network_received_bytes;
-    double load_average[3];
-};
-void metrics_read_system(struct metrics_system *system_out);
 
 /* Over the last minute, or since the start when that is shorter. */
 struct metrics_rates {
@@ -106,9 +89,5 @@ static inline uint64_t metrics_field_get(const struct metrics_field *field, cons
 
 /* The sum of a counter over all cores. */
 uint64_t metrics_sum(const struct counters *counters, size_t offset);
-
-/* The page of /metrics, to be freed; NULL: no memory. with_aliases: also the four names of
- * requirement S79, of which promtool dislikes one (memory_usage_mb: an abbreviated unit). */
-char *metrics_write_prometheus(struct metrics *metrics, bool with_aliases, size_t *bytes_out);
 
 #endif

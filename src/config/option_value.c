@@ -8,6 +8,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "codec/base/yes_no.h"
 
 int option_value_refuse(const struct option_value *value, const char *valid)
 {
@@ -156,7 +157,7 @@ static int option_value_refuse_cores(const struct option_value *value)
     char cpus[200];
     char valid[400];
     int count = CPU_COUNT(value->cpus);
-    int count_max = count < COUNTERS_CORES_MAX ? count : COUNTERS_CORES_MAX;
+    int count_max = count < OPTIONS_CORES_MAX ? count : OPTIONS_CORES_MAX;
     option_value_describe_cpus(value->cpus, cpus, sizeof cpus);
     snprintf(valid, sizeof valid,
              "how many (1 to %d), or a list without repetition of CPUs this process may use (%s), "
@@ -169,7 +170,7 @@ static int option_value_refuse_cores(const struct option_value *value)
 static int option_value_take_core_count(const struct option_value *value, uint64_t count,
                                         struct options *options)
 {
-    if (count == 0 || count > (uint64_t)CPU_COUNT(value->cpus) || count > COUNTERS_CORES_MAX) {
+    if (count == 0 || count > (uint64_t)CPU_COUNT(value->cpus) || count > OPTIONS_CORES_MAX) {
         return option_value_refuse_cores(value);
     }
     options->core_count = 0;
@@ -203,7 +204,7 @@ static int option_value_cores(const struct option_value *value, struct options *
         }
         for (int cpu = (int)first; cpu <= (int)last; cpu++) {
             if (!CPU_ISSET(cpu, value->cpus) || CPU_ISSET(cpu, &taken) ||
-                options->core_count == COUNTERS_CORES_MAX) {
+                options->core_count == OPTIONS_CORES_MAX) {
                 return option_value_refuse_cores(value);
             }
             CPU_SET(cpu, &taken);
@@ -217,18 +218,11 @@ static int option_value_cores(const struct option_value *value, struct options *
 
 static int option_value_flag(const struct option_value *value, bool *flag_out)
 {
-    static const char *const words[][2] = {
-        {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}};
-    for (size_t i = 0; i < sizeof words / sizeof words[0] && value->text != NULL; i++) {
-        for (int flag = 0; flag < 2; flag++) {
-            if (strcasecmp(value->text, words[i][flag]) == 0) {
-                *flag_out = flag == 1;
-                return 0;
-            }
-        }
+    if (value->text == NULL) {
+        *flag_out = true;
+        return 0;
     }
-    *flag_out = true;
-    return value->text == NULL ? 0 : option_value_refuse(value, "yes or no");
+    return yes_no_parse(value->text, flag_out) ? 0 : option_value_refuse(value, "yes or no");
 }
 
 /* NULL: the option, or its default. */
@@ -238,7 +232,7 @@ static const char *option_value_origin(const struct option_value *value)
     return is_kept ? value->source : NULL;
 }
 
-static int option_value_add(const struct option_value *value, struct options_list *list,
+static int option_value_add(const struct option_value *value, struct options_feeds *list,
                             const char *text)
 {
     if (list->layer != value->layer) {
@@ -251,7 +245,7 @@ static int option_value_add(const struct option_value *value, struct options_lis
                  (unsigned long long)value->spec->max);
         return option_value_refuse(value, valid);
     }
-    assert_always(list->count < OPTIONS_LIST_COUNT_MAX);
+    assert_always(list->count < OPTIONS_FEEDS_MAX);
     list->sources[list->count] = option_value_origin(value);
     if (list->sources[list->count] == NULL) {
         list->sources[list->count] = "--feed";
@@ -271,32 +265,6 @@ const char *option_value_keep(struct options *options, const char *text, size_t 
     kept->next = options->kept;
     options->kept = kept;
     return kept->text;
-}
-
-/* Splits at commas; blanks around a part are not of it. */
-static int option_value_list(const struct option_value *value, struct options *options,
-                             struct options_list *list)
-{
-    const char *at = value->text;
-    for (;;) {
-        at += strspn(at, " ");
-        size_t bytes = strcspn(at, ",");
-        const char *next = at + bytes;
-        while (bytes > 0 && at[bytes - 1] == ' ') {
-            bytes--;
-        }
-        const char *part = option_value_keep(options, at, bytes);
-        if (part == NULL) {
-            snprintf(value->error_out, OPTIONS_ERROR_BYTES_MAX, "%s: not enough memory",
-                     value->source);
-            return -ENOMEM;
-        }
-        int error = option_value_add(value, list, part);
-        if (error < 0 || *next == '\0') {
-            return error;
-        }
-        at = next + 1;
-    }
 }
 
 static int option_value_ignore(const struct option_value *value, struct options *options)
@@ -335,9 +303,6 @@ static int option_value_store(const struct option_value *value, struct options *
         return option_value_choice(value, target);
     case OPTION_CORES:
         return option_value_cores(value, options);
-    case OPTION_LIST:
-        return value->is_whole ? option_value_add(value, target, value->text)
-                               : option_value_list(value, options, target);
     case OPTION_FEEDS:
         return option_value_add(value, target, value->text);
     case OPTION_IGNORED:

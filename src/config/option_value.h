@@ -3,8 +3,8 @@
  *
  * Owner    The caller.
  * Threads  main, before any other.
- * Memory   A text is borrowed as long as the options live; parts of a list are kept by them.
- * Errors   -EINVAL or -ENOMEM with one line that names the source, the value (never a secret) and
+ * Memory   A text is borrowed as long as the options live.
+ * Errors   -EINVAL with one line that names the source, the value (never a secret) and
  *          what is valid.
  */
 #ifndef RINGCAST_SRC_OPTION_VALUE_H
@@ -19,7 +19,6 @@ struct option_value {
      * file lives as long as the options. */
     const char *source;
     const char *text; /* NULL: a flag without a value */
-    bool is_whole;    /* One item of a list, commas and all. */
     const cpu_set_t *cpus;
     char *error_out;
 };

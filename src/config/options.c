@@ -6,21 +6,22 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "codec/base/units.h"
-#include "codec/nearest.h"
-#include "ring/board/frame_log.h"
-#include "src/config/option_value.h"
-#include "src/config/options_file.h"
+#include "codec/base/check.h"
+#include "codec/base/version.h"
+#include "feeds/feed.h"
+#include "src/base/log.h"
 
-#define OPTIONS_SOURCE_BYTES_MAX 64
-
-static const char *const options_publishers[] = {"auto", "inline", "thread", NULL};
+static const char *const options_publishers[] = {[OPTIONS_PUBLISHER_AUTO] = "auto",
+                                                 [OPTIONS_PUBLISHER_INLINE] = "inline",
+                                                 [OPTIONS_PUBLISHER_THREAD] = "thread",
+                                                 NULL};
 static const char *const options_engines[] = {"uring", NULL};
 static const char *const options_off_on[] = {"off", "on", NULL};
 static const char *const options_no_yes[] = {"no", "yes", NULL};
 static const char *const options_log_formats[] = {"text", "json", NULL};
-static const char *const options_log_levels[] = {"DEBUG", "INFO",     "WARNING",
-                                                 "ERROR", "CRITICAL", NULL};
+static const char *const options_log_levels[] = {
+    [LOG_LEVEL_DEBUG] = "DEBUG", [LOG_LEVEL_INFO] = "INFO",         [LOG_LEVEL_WARNING] = "WARNING",
+    [LOG_LEVEL_ERROR] = "ERROR", [LOG_LEVEL_CRITICAL] = "CRITICAL", NULL};
 
 #define AT(member) ((uint32_t)offsetof(struct options, member))
 #define LIST_BYTES_MAX 65535
@@ -47,7 +48,7 @@ static const struct option_spec options_specs[] = {
      NULL, "Address or name of the admin HTTP server (health, stats, metrics)."},
     {"admin-port", "PORT", "8080", NULL, "admin.port", OPTION_NUMBER, AT(admin_port), 0, 65535,
      NULL, "Port of the admin HTTP server; 0: any free one, told in the log."},
-    {"feed", "SPEC", "sim", NULL, "feeds", OPTION_FEEDS, AT(feeds), 0, PUBLISHER_FEEDS_MAX, NULL,
+    {"feed", "SPEC", "sim", NULL, "feeds", OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
      "Source of ticks, NAME or NAME:key=value,...; may be given up to 16 times."},
     {"cores", "CORES", "1", NULL, "cores", OPTION_CORES, 0, 0, 0, NULL,
      "Threads that serve clients: how many, or the CPUs to pin them to (0,3 or 2-5)."},
@@ -63,9 +64,9 @@ static const struct option_spec options_specs[] = {
      "Clients at one time, all cores together; one more is answered with 503."},
     {"max-subscriptions", "N", "100", "MAX_SUBSCRIPTIONS_PER_CLIENT",
      "websocket.max_subscriptions_per_client", OPTION_NUMBER, AT(subscriptions_max), 1,
-     CHANNELS_MAX, NULL, "Subscriptions of one client."},
+     OPTIONS_SUBSCRIPTIONS_MAX, NULL, "Subscriptions of one client."},
     {"frame-log-bytes", "BYTES", "67108864", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
-     AT(frame_log_bytes), FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
+     AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
      "Size of the frame log, from which slow clients catch up; a power of two."},
     {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
      AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
@@ -181,54 +182,7 @@ const struct option_spec *options_table(size_t *count_out)
     return options_specs;
 }
 
-static int options_take_defaults(struct options *options, const struct options_input *input,
-                                 char *error_out)
-{
-    for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
-        const struct option_spec *spec = &options_specs[i];
-        if (spec->default_text == NULL) {
-            continue;
-        }
-        char source[OPTIONS_SOURCE_BYTES_MAX];
-        snprintf(source, sizeof source, "the default of --%s", spec->name);
-        struct option_value value = {.spec = spec,
-                                     .source = source,
-                                     .text = spec->default_text,
-                                     .cpus = input->cpus,
-                                     .error_out = error_out};
-        int error = option_value_take(&value, options);
-        if (error < 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
-/* A variable that is set to nothing counts as not set. */
-static int options_take_variables(struct options *options, const struct options_input *input,
-                                  char *error_out)
-{
-    for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
-        const struct option_spec *spec = &options_specs[i];
-        const char *text = spec->variable == NULL ? NULL : input->variable(spec->variable);
-        if (text == NULL || *text == '\0') {
-            continue;
-        }
-        struct option_value value = {.spec = spec,
-                                     .layer = OPTIONS_LAYER_VARIABLE,
-                                     .source = spec->variable,
-                                     .text = text,
-                                     .cpus = input->cpus,
-                                     .error_out = error_out};
-        int error = option_value_take(&value, options);
-        if (error < 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
-static const struct option_spec *options_find(const char *name, size_t name_bytes)
+const struct option_spec *options_find(const char *name, size_t name_bytes)
 {
     for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
         const char *candidate = options_specs[i].name;
@@ -238,136 +192,6 @@ static const struct option_spec *options_find(const char *name, size_t name_byte
         }
     }
     return NULL;
-}
-
-static int options_unknown(const char *argument, size_t name_bytes, char *error_out)
-{
-    const char *names[OPTIONS_TABLE_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
-        if (options_specs[i].name != NULL) {
-            names[count++] = options_specs[i].name;
-        }
-    }
-    char name[OPTIONS_SOURCE_BYTES_MAX];
-    snprintf(name, sizeof name, "%.*s", (int)name_bytes, argument + 2);
-    const char *nearest = nearest_name(name, names, count);
-    snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "unknown option --%s; %s%s%s", name,
-             nearest == NULL ? "" : "did you mean --", nearest == NULL ? "" : nearest,
-             nearest == NULL ? "--help lists all" : "?");
-    return -EINVAL;
-}
-
-/* Takes the option at argv[*index], and its value after it; moves *index to the last one used. */
-static int options_take_argument(struct options *options, const struct options_input *input,
-                                 int *index, char *error_out)
-{
-    const char *argument = input->argv[*index];
-    if (strcmp(argument, "-h") == 0) {
-        argument = "--help";
-    }
-    if (strncmp(argument, "--", 2) != 0 || argument[2] == '\0') {
-        snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
-                 "\"%.100s\" is not an option; options begin with --, and --help lists them",
-                 argument);
-        return -EINVAL;
-    }
-    size_t name_bytes = strcspn(argument + 2, "=");
-    const struct option_spec *spec = options_find(argument + 2, name_bytes);
-    if (spec == NULL) {
-        return options_unknown(argument, name_bytes, error_out);
-    }
-    char source[OPTIONS_SOURCE_BYTES_MAX];
-    snprintf(source, sizeof source, "--%s", spec->name);
-    const char *equals = argument[2 + name_bytes] == '=' ? argument + 3 + name_bytes : NULL;
-    struct option_value value = {.spec = spec,
-                                 .layer = OPTIONS_LAYER_ARGUMENT,
-                                 .source = source,
-                                 .text = equals,
-                                 .cpus = input->cpus,
-                                 .error_out = error_out};
-    if (spec->value_name == NULL) {
-        return equals == NULL || spec->kind == OPTION_FLAG
-                   ? option_value_take(&value, options)
-                   : option_value_refuse(&value, "it without a value");
-    }
-    if (equals == NULL) {
-        if (*index + 1 >= input->argc) {
-            snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%s: its value is missing: %s %s", source,
-                     source, spec->value_name);
-            return -EINVAL;
-        }
-        value.text = input->argv[++*index];
-    }
-    return option_value_take(&value, options);
-}
-
-static int options_take_arguments(struct options *options, const struct options_input *input,
-                                  char *error_out)
-{
-    int error = 0;
-    for (int i = 1; i < input->argc && error == 0; i++) {
-        error = options_take_argument(options, input, &i, error_out);
-    }
-    return error;
-}
-
-/* --help and --version need nothing else to be right. */
-static enum options_action options_find_action(const struct options_input *input)
-{
-    for (int i = 1; i < input->argc; i++) {
-        const char *argument = strcmp(input->argv[i], "-h") == 0 ? "--help" : input->argv[i];
-        if (strncmp(argument, "--", 2) != 0) {
-            continue;
-        }
-        const struct option_spec *spec = options_find(argument + 2, strlen(argument + 2));
-        if (spec != NULL && spec->kind == OPTION_ACTION) {
-            return (enum options_action)spec->min;
-        }
-    }
-    return OPTIONS_ACTION_RUN;
-}
-
-/* In the order of enum options_layer. */
-static int options_take_layers(struct options *options, const struct options_input *input,
-                               char *error_out)
-{
-    struct options arguments = {0};
-    int error = options_take_arguments(&arguments, input, error_out);
-    const char *config_path = arguments.config_path;
-    options_deinit(&arguments);
-    if (error == 0) {
-        error = options_take_defaults(options, input, error_out);
-    }
-    if (error == 0 && config_path != NULL) {
-        error = options_file_take(options, config_path, input->cpus, error_out);
-    }
-    if (error == 0) {
-        error = options_take_variables(options, input, error_out);
-    }
-    return error == 0 ? options_take_arguments(options, input, error_out) : error;
-}
-
-int options_parse(struct options *options_out, const struct options_input *input,
-                  char error_out[OPTIONS_ERROR_BYTES_MAX])
-{
-    struct options options = {.action = options_find_action(input)};
-    if (options.action != OPTIONS_ACTION_RUN) {
-        *options_out = options;
-        return 0;
-    }
-    int error = options_take_layers(&options, input, error_out);
-    if (error < 0) {
-        options_deinit(&options);
-        return error;
-    }
-    if (options.publisher == OPTIONS_PUBLISHER_AUTO) {
-        options.publisher =
-            options.core_count == 1 ? OPTIONS_PUBLISHER_INLINE : OPTIONS_PUBLISHER_THREAD;
-    }
-    options.access.rate_limit_enabled = options.rate_limit_enabled != 0;
-    *options_out = options;
-    return 0;
 }
 
 void options_deinit(struct options *options)

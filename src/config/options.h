@@ -1,15 +1,14 @@
 /*
- * options: what the command line, the environment and a file (--config) ask for, checked.
+ * options: what an operator can set: the table of all options, and the values that were set.
  *
- * One table (options_table) drives all three, --help and the reference in docs/options.md, which
- * tests/test_options.c compares with it.
+ * The table (options_table) drives the command line, the environment, the file, --help and the
+ * reference in docs/options.md, which tests/test_options.c compares with it. options_parse.h fills
+ * the values.
  *
  * Owner    The caller, who deinits what was parsed.
- * Threads  main, before any other.
+ * Threads  Constant once parsed.
  * Memory   Texts are borrowed from argv and the environment; those of a file are kept.
  * Units    Inside: nanoseconds and bytes. As typed: seconds, milliseconds, bytes or k, m, g.
- * Errors   -EINVAL, or what reading the file returns, with one line that names the option, the
- *          variable, or line and key, and the value and what is valid.
  */
 #ifndef RINGCAST_SRC_OPTIONS_H
 #define RINGCAST_SRC_OPTIONS_H
@@ -20,17 +19,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "codec/base/version.h"
-#include "ring/board/counters.h"
-#include "src/access/access.h"
-#include "src/base/log.h"
-#include "src/market/publisher.h"
+#include "codec/base/units.h"
+#include "src/base/access_options.h"
 
 #define OPTIONS_ERROR_BYTES_MAX 1024
 #define OPTIONS_TABLE_MAX 96
 #define OPTIONS_IGNORED_MAX 32
-#define OPTIONS_LIST_COUNT_MAX 64
 #define OPTIONS_CONNECTIONS_MAX 1000000
+
+/* Limits of the parts that the options are for; server.c asserts that they agree. */
+#define OPTIONS_CORES_MAX 64
+#define OPTIONS_FEEDS_MAX 16
+#define OPTIONS_SUBSCRIPTIONS_MAX 65536
+#define OPTIONS_FRAME_LOG_BYTES_MIN (1 * MIB)
 
 enum options_publisher {
     OPTIONS_PUBLISHER_AUTO, /* Never after options_parse. */
@@ -52,11 +53,11 @@ enum options_layer {
     OPTIONS_LAYER_ARGUMENT,
 };
 
-struct options_list {
-    const char *texts[OPTIONS_LIST_COUNT_MAX];
-    const char *sources[OPTIONS_LIST_COUNT_MAX]; /* "FILE:3: feeds", "--feed" */
+struct options_feeds {
+    const char *texts[OPTIONS_FEEDS_MAX];
+    const char *sources[OPTIONS_FEEDS_MAX]; /* "FILE:3: feeds", "--feed" */
     uint32_t count;
-    enum options_layer layer; /* A list is of one layer: a later one replaces it. */
+    enum options_layer layer; /* All are of one layer: a later one replaces them. */
 };
 
 /* A text that is neither argv's nor the environment's. */
@@ -73,13 +74,13 @@ struct options {
     uint32_t port;
     const char *admin_host;
     uint32_t admin_port;
-    const char *unix_path;        /* NULL: none */
-    int cpus[COUNTERS_CORES_MAX]; /* One per core; -1: not pinned. */
+    const char *unix_path;       /* NULL: none */
+    int cpus[OPTIONS_CORES_MAX]; /* One per core; -1: not pinned. */
     uint32_t core_count;
     int publisher; /* enum options_publisher */
     int engine;    /* 0: uring */
     bool busy_poll;
-    struct options_list feeds;
+    struct options_feeds feeds;
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
@@ -120,8 +121,7 @@ enum option_kind {
     OPTION_LOG_BYTES, /* uint64_t, a power of two */
     OPTION_CHOICE,    /* int, the index in choices */
     OPTION_CORES,
-    OPTION_LIST,    /* struct options_list, at most max texts; commas divide them */
-    OPTION_FEEDS,   /* the same, but a text may hold commas: an option each */
+    OPTION_FEEDS,   /* struct options_feeds, at most max texts, an option each */
     OPTION_IGNORED, /* a variable or a key that is accepted and warned of */
 };
 
@@ -143,17 +143,9 @@ struct option_spec {
 
 const struct option_spec *options_table(size_t *count_out);
 
-struct options_input {
-    int argc;
-    char *const *argv;                   /* argv[0] is the program */
-    char *(*variable)(const char *name); /* getenv */
-    const cpu_set_t *cpus;               /* the process's affinity mask */
-};
+/* The row of an option ("port"); NULL: there is none. */
+const struct option_spec *options_find(const char *name, size_t name_bytes);
 
-/* Default < file < environment < option. After --help or --version nothing is checked. On failure
- * *options_out is untouched. */
-int options_parse(struct options *options_out, const struct options_input *input,
-                  char error_out[OPTIONS_ERROR_BYTES_MAX]);
 void options_deinit(struct options *options);
 
 /* Writes an error that begins with an option ("--host: ...") so that it begins with where the value

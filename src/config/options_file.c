@@ -126,8 +126,7 @@ static int options_file_note(uint32_t *line, const struct config_entry *entry, c
 
 static bool options_file_is_list(const struct option_spec *spec)
 {
-    uint32_t kind = spec->kind & ~OPTION_SECRET;
-    return kind == OPTION_LIST || kind == OPTION_FEEDS;
+    return (spec->kind & ~OPTION_SECRET) == OPTION_FEEDS;
 }
 
 /* ---- Entries ---- */
@@ -155,7 +154,6 @@ static int options_file_take_text(struct options_file *file, const struct option
         .layer = OPTIONS_LAYER_FILE,
         .source = option_value_keep(file->options, source, strlen(source)),
         .text = option_value_keep(file->options, entry->text, strlen(entry->text)),
-        .is_whole = entry->kind == CONFIG_ITEM,
         .cpus = file->cpus,
         .error_out = error_out,
     };

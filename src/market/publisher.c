@@ -20,11 +20,13 @@
 #define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
 
+static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
+
 struct publisher_feed {
     struct publisher *publisher;
     struct feed_sink sink;
     struct feed *feed;
-    bool is_simulated;    /* Its ts_event is when it should have been published. */
+    int watched_fd;       /* -1: none */
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     uint64_t polled_ns;
 };
@@ -177,7 +179,7 @@ static uint8_t publisher_flags(const struct md_update *update)
 static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
                                 uint64_t ts_pub_ns)
 {
-    uint64_t since_ns = feed->is_simulated ? update->ts_event_ns : update->ts_recv_ns;
+    uint64_t since_ns = feed->feed->is_scheduled ? update->ts_event_ns : update->ts_recv_ns;
     bool is_late = since_ns != 0 && ts_pub_ns > since_ns;
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
@@ -338,6 +340,23 @@ static void publisher_log(void *context, enum feed_level level, const char *text
     log_post(0, levels[level], text);
 }
 
+static uint32_t publisher_feed_number(const struct publisher_feed *feed)
+{
+    return (uint32_t)(feed - feed->publisher->feeds);
+}
+
+static void publisher_watch(void *context, int fd)
+{
+    struct publisher_feed *feed = context;
+    if (fd == feed->watched_fd) {
+        return;
+    }
+    if (feed->watched_fd >= 0) {
+        publisher_wait_disarm(&feed->publisher->wait, publisher_feed_number(feed));
+    }
+    feed->watched_fd = fd;
+}
+
 /* ---- Waiting for a core ---- */
 
 /* The log that waits is of any encoding: they have the readers in common. */
@@ -379,12 +398,14 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
     char text[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
     feed->publisher = publisher;
+    feed->watched_fd = -1;
     feed->sink = (struct feed_sink){
         .context = feed,
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,
         .lost = publisher_lose,
         .room = publisher_room,
+        .watch = publisher_watch,
         .log = publisher_log,
     };
     int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
@@ -392,7 +413,6 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
         snprintf(error_out, error_bytes, "%s: %s", source, text);
         return error;
     }
-    feed->is_simulated = feed->feed->ops == &feed_sim;
     publisher->feed_count++;
     return 0;
 }
@@ -454,6 +474,7 @@ void publisher_destroy(struct publisher *publisher)
 {
     for (uint32_t i = 0; i < publisher->feed_count; i++) {
         struct feed *feed = publisher->feeds[i].feed;
+        publisher->feeds[i].watched_fd = -1; /* No ring is left that could wait for it. */
         feed->ops->close(feed);
     }
     publisher_wait_close(&publisher->wait);
@@ -504,7 +525,11 @@ static uint64_t publisher_wait_ns(uint64_t due_wall_ns, uint64_t wall_ns)
 static uint64_t publisher_poll_feed(struct publisher *publisher, struct publisher_feed *feed,
                                     uint64_t now_ns, uint64_t wall_ns)
 {
-    bool is_due = feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
+    uint32_t number = publisher_feed_number(feed);
+    bool is_readable =
+        feed->watched_fd >= 0 && publisher_wait_is_readable(&publisher->wait, number);
+    bool is_due =
+        is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
     if (feed->due_wall_ns == FEED_NEVER || !is_due) {
         return publisher_wait_ns(feed->due_wall_ns, wall_ns);
     }
@@ -514,6 +539,10 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
     }
     feed->polled_ns = now_ns;
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
+    counter_add(&publisher->counters->feed_wakes, is_readable);
+    if (feed->watched_fd >= 0) {
+        publisher_wait_arm(&publisher->wait, number, feed->watched_fd);
+    }
     publisher_show(publisher);
     return publisher_wait_ns(feed->due_wall_ns, wall_ns);
 }

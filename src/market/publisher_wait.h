@@ -1,5 +1,6 @@
 /*
- * publisher_wait: how the publisher wakes cores, and how its thread sleeps.
+ * publisher_wait: how the publisher wakes cores, how its thread sleeps, and the descriptors of
+ * feeds that end its sleep, or that of the core that runs it.
  *
  * Owner    The publisher embeds one. Threads: the publisher's.
  * Memory   An engine of its own, opened when it is first needed.
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "ring/core/core.h"
+#include "ring/core/core_watch.h"
 #include "ring/io/engine.h"
 
 struct publisher_wait {
@@ -22,6 +24,7 @@ struct publisher_wait {
     bool is_inline; /* Core 0 runs the publisher, and needs no wake-up. */
 
     struct engine engine;
+    struct core_watch watch; /* over that engine; an inline publisher uses the core's */
     bool is_open;
     bool has_failed;
 };
@@ -32,7 +35,13 @@ void publisher_wait_close(struct publisher_wait *wait); /* also if it was never 
 /* Wakes the cores that sleep, and returns how many those were. */
 uint32_t publisher_wait_wake_cores(struct publisher_wait *wait);
 
-/* Sleeps until due_ns, but no longer than a tenth of a second. It must be open. */
+/* Sleeps until due_ns or until a descriptor is readable, but no longer than a tenth of a second. It
+ * must be open. */
 void publisher_wait_until(struct publisher_wait *wait, uint64_t due_ns);
+
+/* As in core_watch.h. */
+void publisher_wait_arm(struct publisher_wait *wait, uint32_t number, int fd);
+void publisher_wait_disarm(struct publisher_wait *wait, uint32_t number);
+bool publisher_wait_is_readable(struct publisher_wait *wait, uint32_t number);
 
 #endif

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "codec/decimal.h"
+#include "codec/json_escape.h"
 
 #define REPLY_FIRST_BYTES 4096
-#define REPLY_ESCAPE_BYTES_MAX 6 /* \u001f */
 
 void reply_deinit(struct reply *reply)
 {
@@ -92,30 +92,15 @@ void reply_print(struct reply *reply, const char *format, ...)
 
 size_t reply_escape(char *out, const char *text, size_t text_bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-    char *at = out;
-    *at++ = '"';
-    for (size_t i = 0; i < text_bytes; i++) {
-        uint8_t byte = (uint8_t)text[i];
-        if (byte == '"' || byte == '\\') {
-            *at++ = '\\';
-            *at++ = (char)byte;
-        } else if (byte < 0x20 || byte == 0x7f) {
-            memcpy(at, "\\u00", 4);
-            at[4] = digits[byte >> 4];
-            at[5] = digits[byte & 15];
-            at += REPLY_ESCAPE_BYTES_MAX;
-        } else {
-            *at++ = (char)byte;
-        }
-    }
-    *at++ = '"';
-    return (size_t)(at - out);
+    out[0] = '"';
+    char *end = json_escape(out + 1, text, text_bytes);
+    *end = '"';
+    return (size_t)(end + 1 - out);
 }
 
 void reply_string(struct reply *reply, const char *text, size_t text_bytes)
 {
-    char *at = reply_room(reply, REPLY_ESCAPE_BYTES_MAX * text_bytes + 2);
+    char *at = reply_room(reply, JSON_ESCAPE_BYTES_MAX * text_bytes + 2);
     if (at != NULL) {
         reply->bytes += reply_escape(at, text, text_bytes);
     }

@@ -16,7 +16,6 @@
 #include <stdint.h>
 
 #include "codec/md.h"
-#include "ring/core/core.h"
 #include "src/market/variant.h"
 
 #define REQUEST_ID_BYTES_MAX 64 /* of a string; as JSON it may be 6 times as long */
@@ -65,6 +64,19 @@ enum request_type {
     REQUEST_AUTH,
 };
 
+enum request_on_lag {
+    REQUEST_SKIP,
+    REQUEST_CONFLATE,
+    REQUEST_DISCONNECT,
+};
+
+struct request_range {
+    bool is_by_seq;
+    uint64_t from; /* a seq, or nanoseconds */
+    uint64_t to;   /* of the same kind, inclusive; 0: up to now, then on with live frames */
+    double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
+};
+
 struct request_error {
     enum protocol_code code;
     char field[48];    /* "data.symbols[3]"; "" when it is about the whole message */
@@ -81,8 +93,8 @@ struct request {
     uint32_t symbol_count;              /* 0: not given */
     uint32_t cursor_count;
     struct variant variant; /* all that the message asks for, of whatever type */
-    bool has_policy;
-    enum lag_policy policy; /* when has_policy */
+    bool has_on_lag;
+    enum request_on_lag on_lag; /* when has_on_lag */
     bool has_max_lag;
     uint16_t max_lag_ms; /* when has_max_lag; 0: none */
     bool snapshot;
@@ -91,7 +103,7 @@ struct request {
 
     const char *token; /* AUTH: borrowed until request_deinit; goes to no log and no answer */
     size_t token_bytes;
-    struct core_replay replay; /* of REPLAY */
+    struct request_range range; /* REPLAY */
 
     void *root; /* The parsed JSON. */
     struct request_symbol *symbols;
@@ -125,7 +137,7 @@ struct request_cursor request_cursor(const struct request *request, uint32_t ind
 /* What it cost to read, see core_spend(). */
 uint32_t request_units(size_t payload_bytes);
 
-/* The word that on_lag uses for a policy. */
-const char *request_policy_name(enum lag_policy policy);
+/* "skip", "conflate" or "disconnect". */
+const char *request_on_lag_name(enum request_on_lag on_lag);
 
 #endif

@@ -1,36 +1,68 @@
-/* SNAPSHOT of a feed's own books: the publisher makes them, and they go out part by part, each when
- * the client has taken what was sent before. */
+#include "src/session/session_books.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "src/session/session_state.h"
+#include "src/session/session_answer.h"
+#include "src/session/session_client.h"
+#include "src/session/session_limits.h"
 
 #define SESSION_BOOKS_OF_ONE_MAX 16 /* waiting, of one client */
 /* That a client may take for a part; for a whole book when others wait for room. */
 #define SESSION_BOOKS_NS_MAX (10 * NS_PER_SECOND)
 
-void session_ask_book(struct session_call *call, const struct session_name *name, uint32_t channel)
+/* A book that is asked for, until all of it was sent. */
+struct session_book {
+    uint32_t conn;
+    uint32_t slot; /* of book_images; BOOK_IMAGES_NONE: another of this client goes first */
+    uint32_t channel;
+    uint32_t sent; /* parts */
+    uint64_t session_number;
+    uint64_t taken_ns;                    /* when the client last took something of a book */
+    uint64_t begun_ns;                    /* when it was answered */
+    bool is_due, is_answered, is_dropped; /* no other goes first; dropped by a smaller scope */
+    char id[REQUEST_ID_TEXT_BYTES_MAX];
+};
+
+struct session_books {
+    uint32_t count;
+    struct session_book list[BOOK_IMAGES_MAX]; /* in the order they were asked for */
+};
+
+int session_books_create(struct sessions *sessions)
+{
+    sessions->books = calloc(1, sizeof *sessions->books);
+    return sessions->books == NULL ? -ENOMEM : 0;
+}
+
+void session_books_destroy(struct sessions *sessions)
+{
+    free(sessions->books);
+}
+
+void session_books_ask(struct session_call *call, const struct session_name *name, uint32_t channel)
 {
     struct sessions *sessions = call->sessions;
     uint32_t of_this = 0;
     if (sessions->options.book_images == NULL) {
-        session_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
+        session_answer_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
         return;
     }
-    for (uint32_t i = 0; i < sessions->book_count; i++) {
-        of_this += sessions->books[i].session_number == call->session->number;
+    for (uint32_t i = 0; i < sessions->books->count; i++) {
+        of_this += sessions->books->list[i].session_number == call->session->number;
     }
-    bool is_full = of_this == SESSION_BOOKS_OF_ONE_MAX || sessions->book_count == BOOK_IMAGES_MAX;
+    bool is_full = of_this == SESSION_BOOKS_OF_ONE_MAX || sessions->books->count == BOOK_IMAGES_MAX;
     /* One is made at a time: a client that does not read keeps no more of them. */
     uint32_t slot = is_full || of_this > 0
                         ? BOOK_IMAGES_NONE
                         : book_images_ask(sessions->options.book_images, channel);
     if (is_full || (slot == BOOK_IMAGES_NONE && of_this == 0)) {
-        session_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                       "16 books are on their way to this client, or too many to others");
+        session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
+                              "16 books are on their way to this client, or too many to others");
         return;
     }
-    struct session_book *book = &sessions->books[sessions->book_count++];
+    struct session_book *book = &sessions->books->list[sessions->books->count++];
     *book = (struct session_book){
         .conn = call->conn,
         .session_number = call->session->number,
@@ -42,94 +74,99 @@ void session_ask_book(struct session_call *call, const struct session_name *name
 }
 
 /* A SNAPSHOT of this book alone, with the id of the request. */
-static void session_answer_book(struct session_call *call, const struct session_book *book,
-                                const struct book_image *image)
+static void session_books_answer(struct session_call *call, const struct session_book *book,
+                                 const struct book_image *image)
 {
     struct reply *reply = &call->sessions->reply;
     struct session_name name =
-        session_channel_name(channels_get(call->sessions->options.channels, book->channel));
+        session_name_of_channel(channels_get(call->sessions->options.channels, book->channel));
     struct request request = {0};
     memcpy(request.id, book->id, sizeof request.id);
     call->request = &request;
-    session_begin_verdicts(call, "SNAPSHOT");
-    if (session_is_forbidden(call, &name)) {
+    session_answer_begin(call, "SNAPSHOT");
+    if (session_limits_is_forbidden(call, &name)) {
         /* The token has changed since it asked. */
     } else if (image->error == -ENODATA) {
-        session_refuse(call, &name, PROTOCOL_NOT_AVAILABLE,
-                       "there is no whole book: its feed has sent no snapshot, or lost something "
-                       "since");
+        session_answer_refuse(
+            call, &name, PROTOCOL_NOT_AVAILABLE,
+            "there is no whole book: its feed has sent no snapshot, or lost something "
+            "since");
     } else if (image->error != 0) {
-        session_refuse(call, &name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
+        session_answer_refuse(call, &name, PROTOCOL_LIMIT_EXCEEDED,
+                              "the server has no room for it");
     } else {
-        session_begin_channel(reply, &name, book->channel);
+        session_answer_channel(reply, &name, book->channel);
         reply_text(reply, ",\"as_of\":");
         reply_u64(reply, image->as_of);
         reply_text(reply, ",\"parts\":");
         reply_u64(reply, image->part_count);
         reply_text(reply, "}");
     }
-    session_end_verdicts(call);
+    session_answer_end(call);
 }
 
 /* Whether the client is still there, and may see it. */
-static bool session_wants_book(const struct session_call *call, const struct session_book *book)
+static bool session_books_are_wanted(const struct session_call *call,
+                                     const struct session_book *book)
 {
     struct session_name name =
-        session_channel_name(channels_get(call->sessions->options.channels, book->channel));
+        session_name_of_channel(channels_get(call->sessions->options.channels, book->channel));
     return call->session->number == book->session_number && !book->is_dropped &&
-           scope_covers(session_scope(call->sessions, call->conn), name.text, name.bytes,
+           scope_covers(session_client_scope(call->sessions, call->conn), name.text, name.bytes,
                         name.type);
 }
 
-void session_shrink_books(struct session_call *call)
+void session_books_shrink(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    for (uint32_t i = 0; i < sessions->book_count; i++) {
-        struct session_book *book = &sessions->books[i];
+    for (uint32_t i = 0; i < sessions->books->count; i++) {
+        struct session_book *book = &sessions->books->list[i];
         bool is_of_this = book->conn == call->conn && book->session_number == call->session->number;
         if (is_of_this && book->is_answered && !book->is_dropped &&
-            !session_wants_book(call, book)) {
+            !session_books_are_wanted(call, book)) {
             const struct channel *channel = channels_get(sessions->options.channels, book->channel);
-            struct session_name name = session_channel_name(channel);
-            session_tell_dropped(call, &name);
+            struct session_name name = session_name_of_channel(channel);
+            session_answer_dropped(call, &name);
             book->is_dropped = true; /* A wider scope does not bring it back. */
         }
     }
 }
 
 /* Several books of a client wait for one another. */
-static void session_note_taken(struct session_call *call)
+static void session_books_note_taken(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
-    for (uint32_t i = 0; i < sessions->book_count; i++) {
-        if (sessions->books[i].conn == call->conn) {
-            sessions->books[i].taken_ns = call->now_ns;
+    for (uint32_t i = 0; i < sessions->books->count; i++) {
+        if (sessions->books->list[i].conn == call->conn) {
+            sessions->books->list[i].taken_ns = call->now_ns;
         }
     }
 }
 
-static bool session_takes_too_long(const struct session_call *call, const struct session_book *book)
+static bool session_books_take_too_long(const struct session_call *call,
+                                        const struct session_book *book)
 {
     const struct sessions *sessions = call->sessions;
-    bool is_scarce = sessions->book_count == BOOK_IMAGES_MAX ||
+    bool is_scarce = sessions->books->count == BOOK_IMAGES_MAX ||
                      book_images_are_full(sessions->options.book_images);
     return call->now_ns - book->taken_ns >= SESSION_BOOKS_NS_MAX ||
            (is_scarce && call->now_ns - book->begun_ns >= SESSION_BOOKS_NS_MAX);
 }
 
 /* The place of the next book that the same client waits for, or the count. */
-static uint32_t session_next_book(const struct sessions *sessions, uint32_t place)
+static uint32_t session_books_next(const struct sessions *sessions, uint32_t place)
 {
-    uint64_t number = sessions->books[place].session_number;
+    uint64_t number = sessions->books->list[place].session_number;
     do {
         place++;
-    } while (place < sessions->book_count && sessions->books[place].session_number != number);
+    } while (place < sessions->books->count &&
+             sessions->books->list[place].session_number != number);
     return place;
 }
 
 /* NULL: not yet. */
-static const struct book_image *session_image(const struct session_call *call,
-                                              const struct session_book *book)
+static const struct book_image *session_books_image(const struct session_call *call,
+                                                    const struct session_book *book)
 {
     static const struct book_image no_room = {.error = -ENOMEM};
     bool is_gone = call->session->number != book->session_number;
@@ -140,28 +177,28 @@ static const struct book_image *session_image(const struct session_call *call,
 }
 
 /* true: it is done with. */
-static bool session_send_book(struct session_call *call, struct session_book *book)
+static bool session_books_send(struct session_call *call, struct session_book *book)
 {
-    const struct book_image *image = session_image(call, book);
+    const struct book_image *image = session_books_image(call, book);
     if (image == NULL) {
         return false;
     }
     if (!book->is_answered && call->session->number == book->session_number) {
-        session_answer_book(call, book, image);
+        session_books_answer(call, book, image);
         book->is_answered = true;
         book->begun_ns = call->now_ns;
-        session_note_taken(call);
+        session_books_note_taken(call);
     }
-    while (book->sent < image->part_count && session_wants_book(call, book)) {
+    while (book->sent < image->part_count && session_books_are_wanted(call, book)) {
         if (!core_has_drained(call->core, call->conn)) {
-            if (!session_takes_too_long(call, book)) {
+            if (!session_books_take_too_long(call, book)) {
                 return false;
             }
             counter_add(&call->sessions->options.counters->closed_slow, 1);
             core_close(call->core, call->conn, 4108, "slow;a book is not read");
             break;
         }
-        session_note_taken(call);
+        session_books_note_taken(call);
         uint32_t begin = book->sent == 0 ? 0 : image->ends[book->sent - 1];
         uint32_t end = image->ends[book->sent++];
         core_send_raw(call->core, call->conn, image->bytes + begin, end - begin);
@@ -173,25 +210,25 @@ static bool session_send_book(struct session_call *call, struct session_book *bo
 }
 
 /* Takes it off the list, in order: what one client asked for comes as it asked. */
-static void session_end_book(struct session_call *call, uint32_t place)
+static void session_books_end(struct session_call *call, uint32_t place)
 {
     struct sessions *sessions = call->sessions;
-    struct session_book *book = &sessions->books[place];
-    uint32_t next = session_next_book(sessions, place);
-    if (next < sessions->book_count && call->session->number == book->session_number) {
-        struct session_book *due = &sessions->books[next];
+    struct session_book *book = &sessions->books->list[place];
+    uint32_t next = session_books_next(sessions, place);
+    if (next < sessions->books->count && call->session->number == book->session_number) {
+        struct session_book *due = &sessions->books->list[next];
         due->is_due = true;
         due->slot = book_images_ask(sessions->options.book_images, due->channel);
     }
-    sessions->book_count--;
-    memmove(book, book + 1, (sessions->book_count - place) * sizeof *book);
+    sessions->books->count--;
+    memmove(book, book + 1, (sessions->books->count - place) * sizeof *book);
 }
 
-void session_on_turn(void *context, struct core *core, uint64_t now_ns)
+void session_books_on_turn(void *context, struct core *core, uint64_t now_ns)
 {
     struct sessions *sessions = context;
-    for (uint32_t i = 0; i < sessions->book_count;) {
-        struct session_book *book = &sessions->books[i];
+    for (uint32_t i = 0; i < sessions->books->count;) {
+        struct session_book *book = &sessions->books->list[i];
         struct session_call call = {
             .sessions = sessions,
             .session = session_of(sessions, book->conn),
@@ -199,8 +236,8 @@ void session_on_turn(void *context, struct core *core, uint64_t now_ns)
             .conn = book->conn,
             .now_ns = now_ns,
         };
-        if (session_send_book(&call, book)) {
-            session_end_book(&call, i);
+        if (session_books_send(&call, book)) {
+            session_books_end(&call, i);
         } else {
             i++;
         }

@@ -1,26 +1,36 @@
-/* DEFINITION: what the channel numbers of SBE frames stand for. */
-#include "src/session/session_state.h"
+#include "src/session/session_define.h"
+
+#include <string.h>
+
+#include "src/session/session_answer.h"
+#include "src/session/session_client.h"
 
 #define SESSION_DEFINITION_BYTES 65536 /* of a message, about; then another begins */
-#define SESSION_DEFINITION_UNITS 6     /* of one channel */
 
-bool session_has_definitions(const struct session_call *call)
+bool session_define_is_needed(const struct session_call *call)
 {
     return call->session->number != 0 &&
            core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
 }
 
-void session_begin_definitions(struct sessions *sessions)
+void session_define_begin(struct sessions *sessions)
 {
     reply_begin(&sessions->definitions, "DEFINITION", "", session_wall_ns());
     reply_text(&sessions->definitions, "{\"channels\":[");
 }
 
 /* Nothing is sent when there is none. */
-void session_send_definitions(struct sessions *sessions, struct core *core, uint32_t conn)
+size_t session_define_bytes(const struct sessions *sessions)
+{
+    const struct reply *reply = &sessions->definitions;
+    bool is_empty = reply->failed || reply->text[reply->bytes - 1] == '[';
+    return is_empty ? 0 : reply->bytes + strlen("]}}");
+}
+
+void session_define_send(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->definitions;
-    if (!reply->failed && reply->text[reply->bytes - 1] != '[') {
+    if (session_define_bytes(sessions) > 0) {
         reply_text(reply, "]}");
         reply_end(reply);
         if (core_has_room(core, conn, reply->bytes)) {
@@ -32,11 +42,11 @@ void session_send_definitions(struct sessions *sessions, struct core *core, uint
     reply_trim(reply);
 }
 
-void session_define(struct sessions *sessions, uint32_t i)
+void session_define_add(struct sessions *sessions, uint32_t i)
 {
     struct reply *reply = &sessions->definitions;
-    struct session_name name = session_channel_name(channels_get(sessions->options.channels, i));
-    session_begin_channel(reply, &name, i);
+    struct session_name name = session_name_of_channel(channels_get(sessions->options.channels, i));
+    session_answer_channel(reply, &name, i);
     reply_text(reply, "}");
 }
 
@@ -45,71 +55,52 @@ static bool session_define_covered(struct session_call *call, uint32_t i,
 {
     struct sessions *sessions = call->sessions;
     const struct session_pattern *pattern = &call->at.pattern;
-    if (!session_covers(pattern, channel)) {
+    if (!session_patterns_cover(pattern, channel)) {
         return true;
     }
     if (sessions->definitions.bytes > SESSION_DEFINITION_BYTES) {
-        session_send_definitions(sessions, call->core, call->conn);
-        session_begin_definitions(sessions);
+        session_define_send(sessions, call->core, call->conn);
+        session_define_begin(sessions);
     }
-    session_spend(call, SESSION_DEFINITION_UNITS);
-    session_define(sessions, i);
+    session_call_spend(call, SESSION_DEFINITION_UNITS);
+    session_define_add(sessions, i);
     return true;
 }
 
 static bool session_define_name(struct session_call *call, const struct session_name *name)
 {
-    const struct scope *scope = session_scope(call->sessions, call->conn);
+    const struct scope *scope = session_client_scope(call->sessions, call->conn);
     if (name->is_repeated || !scope_covers(scope, name->text, name->bytes, name->type)) {
         return true;
     }
-    if (session_is_pattern(name)) {
-        if (!session_has_pattern(call->session, name)) {
+    if (session_name_is_pattern(name)) {
+        if (!session_patterns_have(call->session, name)) {
             return true;
         }
-        session_set_pattern(&call->at.pattern, name);
-        return session_for_each_channel(call, session_define_covered);
+        session_patterns_set(&call->at.pattern, name);
+        return session_call_each_channel(call, session_define_covered);
     }
     uint32_t i = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
                                        name->type, name->variant);
     if (i != CHANNEL_NONE) {
-        session_spend(call, SESSION_DEFINITION_UNITS);
-        session_define(call->sessions, i);
+        session_call_spend(call, SESSION_DEFINITION_UNITS);
+        session_define_add(call->sessions, i);
     }
     return true;
 }
 
 bool session_define_names(struct session_call *call)
 {
-    if (!session_has_definitions(call)) {
+    if (!session_define_is_needed(call)) {
         return true;
     }
     if (!call->at.is_defining) {
         call->at.is_defining = true;
-        session_begin_definitions(call->sessions);
+        session_define_begin(call->sessions);
     }
-    if (!session_for_each_name(call, session_define_name)) {
+    if (!session_call_each_name(call, session_define_name)) {
         return false;
     }
-    session_send_definitions(call->sessions, call->core, call->conn);
+    session_define_send(call->sessions, call->core, call->conn);
     return true;
-}
-
-void session_define_one(struct sessions *sessions, struct core *core, uint32_t conn, uint32_t i)
-{
-    session_begin_definitions(sessions);
-    session_define(sessions, i);
-    session_send_definitions(sessions, core, conn);
-}
-
-void session_define_new_channel(struct sessions *sessions, struct core *core, uint32_t i)
-{
-    uint32_t group = channels_get(sessions->options.channels, i)->group;
-    /* Downwards: a conn that ends on the way is replaced by one that was seen to. */
-    for (uint32_t place = core_group_conn_count(core, CORE_ENCODING_SBE, group); place-- > 0;) {
-        if (place < core_group_conn_count(core, CORE_ENCODING_SBE, group)) {
-            uint32_t conn = core_group_conn(core, CORE_ENCODING_SBE, group, place);
-            session_define_one(sessions, core, conn, i);
-        }
-    }
 }

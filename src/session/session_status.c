@@ -1,13 +1,15 @@
-/* What a client is told of itself: HEARTBEAT, STATUS, LAG, and the NOTICE of a drain. */
+#include "src/session/session_status.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "src/session/session_state.h"
+#include "src/session/session_answer.h"
+#include "src/session/session_limits.h"
 
 #define SESSION_HEARTBEAT_CHANNELS_MAX 1000
 #define SESSION_NOTICE_CURSORS_MAX 100
 
-static void session_send(struct sessions *sessions, struct core *core, uint32_t conn)
+static void session_status_send(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->reply;
     reply_end(reply);
@@ -17,21 +19,38 @@ static void session_send(struct sessions *sessions, struct core *core, uint32_t 
     reply_trim(reply);
 }
 
+void session_status_pong(struct session_call *call)
+{
+    struct reply *reply = &call->sessions->reply;
+    uint64_t wall_ns = session_wall_ns();
+    reply_begin(reply, "PONG", call->request->id, wall_ns);
+    reply_put(reply, "{", 1);
+    if (call->request->t0[0] != '\0') {
+        reply_print(reply, "\"t0\":%s,", call->request->t0);
+    }
+    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64 "}", call->received_ns, wall_ns);
+    reply_end(reply);
+    session_answer_send(call);
+}
+
+/* ---- HEARTBEAT ---- */
+
 /* "CHANNEL": , after a comma but for the first. */
-static void session_put_channel(struct reply *reply, uint32_t i, uint32_t channel)
+static void session_status_put_channel(struct reply *reply, uint32_t i, uint32_t channel)
 {
     reply_text(reply, i == 0 ? "\"" : ",\"");
     reply_u64(reply, channel);
     reply_text(reply, "\":");
 }
 
-static void session_put_counts(struct reply *reply, const struct core_conn_stats *stats)
+static void session_status_put_counts(struct reply *reply, const struct core_conn_stats *stats)
 {
     reply_print(reply, "\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64,
                 stats->frames_sent, stats->frames_lost, stats->frames_conflated);
 }
 
-void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id)
+void session_status_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
+                              const char *id)
 {
     struct reply *reply = &sessions->reply;
     struct core_conn_stats stats;
@@ -46,35 +65,37 @@ void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t co
     reply_begin(reply, "HEARTBEAT", id, session_wall_ns());
     reply_text(reply, "{\"next_seq\":{");
     for (uint32_t i = 0; i < count; i++) {
-        session_put_channel(reply, i, channels[i]);
+        session_status_put_channel(reply, i, channels[i]);
         reply_u64(reply, core_next_seq(core, conn, channels[i]));
     }
     reply_text(reply, "},\"hash\":{");
     for (uint32_t i = 0; i < count; i++) {
-        session_put_channel(reply, i, channels[i]);
+        session_status_put_channel(reply, i, channels[i]);
         reply_hash(reply, core_hash(core, conn, channels[i]));
     }
     reply_text(reply, "},");
-    session_put_counts(reply, &stats);
+    session_status_put_counts(reply, &stats);
     reply_text(reply, "}");
-    session_send(sessions, core, conn);
+    session_status_send(sessions, core, conn);
 }
 
-static void session_put_lag(struct reply *reply, const struct core_lag *lag)
+/* ---- LAG and STATUS ---- */
+
+static void session_status_put_lag(struct reply *reply, const struct core_lag *lag)
 {
     reply_print(reply, "{\"bytes\":%" PRIu64 ",\"ms\":%" PRIu64 ",\"cause\":", lag->bytes, lag->ms);
     reply_print(reply, lag->is_behind ? "\"%s\"}" : "null}", lag_cause_text(lag->cause));
 }
 
-void session_lag(struct sessions *sessions, struct core *core, uint32_t conn,
-                 const struct core_lag *lag)
+void session_status_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                        const struct core_lag *lag)
 {
     reply_begin(&sessions->reply, "LAG", "", session_wall_ns());
-    session_put_lag(&sessions->reply, lag);
-    session_send(sessions, core, conn);
+    session_status_put_lag(&sessions->reply, lag);
+    session_status_send(sessions, core, conn);
 }
 
-static const char *const session_encodings[CORE_ENCODINGS_MAX] = {
+static const char *const session_status_encodings[CORE_ENCODINGS_MAX] = {
     [CORE_ENCODING_JSON] = "md.json.v1",
     [CORE_ENCODING_SBE] = "md.sbe.v1",
     [CORE_ENCODING_JSON_DEFLATE] = "md.json.v1",
@@ -91,19 +112,21 @@ void session_status(struct session_call *call)
     uint32_t round_trip_us = stats.round_trip_us != 0 ? stats.round_trip_us : lag.round_trip_us;
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
-                core_index(call->core), call->session->number, session_encodings[stats.encoding]);
-    session_put_counts(reply, &stats);
+                core_index(call->core), call->session->number,
+                session_status_encodings[stats.encoding]);
+    session_status_put_counts(reply, &stats);
     reply_text(reply, ",\"lag\":");
-    session_put_lag(reply, &lag);
+    session_status_put_lag(reply, &lag);
     reply_text(reply, ",\"round_trip_us\":");
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
-    reply_print(reply, ",\"subscriptions\":%" PRIu32 "}",
-                session_subscription_count(call->session));
-    session_send(sessions, call->core, call->conn);
+    reply_print(reply, ",\"subscriptions\":%" PRIu32 "}", session_limits_subscribed(call->session));
+    session_status_send(sessions, call->core, call->conn);
 }
 
+/* ---- The NOTICE of a drain ---- */
+
 /* How to go on elsewhere, or here when the server is back. */
-static void session_put_resume(struct sessions *sessions, struct core *core, uint32_t conn)
+static void session_status_put_resume(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->reply;
     uint32_t channels[SESSION_NOTICE_CURSORS_MAX + 1];
@@ -118,7 +141,7 @@ static void session_put_resume(struct sessions *sessions, struct core *core, uin
     } else {
         reply_text(reply, "{");
         for (uint32_t i = 0; i < count; i++) {
-            session_put_channel(reply, i, channels[i]);
+            session_status_put_channel(reply, i, channels[i]);
             reply_u64(reply, core_next_seq(core, conn, channels[i]) - 1);
         }
         reply_text(reply, "}");
@@ -126,15 +149,15 @@ static void session_put_resume(struct sessions *sessions, struct core *core, uin
     reply_text(reply, ",\"rule\":\"the seq of the last frame received of each channel\"}");
 }
 
-void session_drain(struct sessions *sessions, struct core *core, uint32_t conn, uint64_t close_ns,
-                   uint64_t end_ns)
+void session_status_drain(struct sessions *sessions, struct core *core, uint32_t conn,
+                          uint64_t close_ns, uint64_t end_ns)
 {
     struct reply *reply = &sessions->reply;
     reply_begin(reply, "NOTICE", "", session_wall_ns());
     reply_print(reply,
                 "{\"event\":\"DRAIN\",\"deadline_ms\":%" PRIu64 ",\"retry_after_ms\":%" PRIu64,
                 end_ns / NS_PER_MS, close_ns / NS_PER_MS);
-    session_put_resume(sessions, core, conn);
+    session_status_put_resume(sessions, core, conn);
     reply_text(reply, "}");
-    session_send(sessions, core, conn);
+    session_status_send(sessions, core, conn);
 }

@@ -128,13 +128,14 @@ class Server:
     """
 
     def __init__(self, *options, prefix=(), env=None, ports=True, host="127.0.0.1", port=0,
-                 binary=None, pass_fds=()):
+                 binary=None, pass_fds=(), stdin=subprocess.DEVNULL):
         arguments = [*prefix, binary or program("ringcast")]
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
         self.arguments = [*arguments, *map(str, options)]
         self.env = clean_environment(env)
         self.pass_fds = pass_fds
+        self.stdin = stdin
         self.lines = []
         self.changed = threading.Condition()
         self.process = None
@@ -145,7 +146,7 @@ class Server:
     def start(self, wait=True):
         deadline = time.monotonic() + START_SECONDS
         while True:
-            self.process = spawn(self.arguments, env=self.env, stdin=subprocess.DEVNULL,
+            self.process = spawn(self.arguments, env=self.env, stdin=self.stdin,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                  pass_fds=self.pass_fds)
             self.reader = threading.Thread(target=self._read_log, daemon=True)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "codec/ws_deflate.h"
-#include "tools/bench/bench_conn.h"
+#include "tools/bench/bench_options.h"
 #include "tools/bench/bench_ticks.h"
 
 #define SLOTS 64

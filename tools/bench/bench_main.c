@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
-#include "ring/io/standard_fds.h"
 #include "tools/bench/bench_files.h"
 #include "tools/bench/bench_report.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_frames.h"
+#include "codec/base/check.h"
 
 struct bench_nats {
     size_t bytes;
@@ -49,57 +49,48 @@ static size_t bench_nats_payload_bytes(const uint8_t *line, size_t line_bytes)
     return value;
 }
 
-static void bench_nats_on_line(struct bench_thread *thread, struct bench_conn *conn,
-                               const uint8_t *line, size_t line_bytes)
+static enum bench_nats_kind bench_nats_kind_of(const uint8_t *line, size_t line_bytes)
 {
     if (line_bytes == 4 && memcmp(line, "PING", 4) == 0) {
-        thread->totals.pings++;
-        bench_conn_send(thread, conn, WS_BINARY, "PONG\r\n", 6);
-    } else if (line_bytes == 4 && memcmp(line, "PONG", 4) == 0) {
-        if (conn->state == BENCH_CONN_SUBSCRIBING) {
-            bench_conn_on_subscribed(thread, conn, thread->now_ns);
-        }
-    } else if (line_bytes > 4 && memcmp(line, "-ERR", 4) == 0) {
-        bench_frames_refused(thread, line, line_bytes);
-        bench_conn_shut(thread, conn, 1000);
-    } /* INFO, +OK */
-}
-
-/* Handles what is complete; returns how many bytes that was. */
-static size_t bench_nats_consume(struct bench_thread *thread, struct bench_conn *conn,
-                                 const uint8_t *bytes, size_t bytes_count)
-{
-    size_t used = 0;
-    while (used < bytes_count && conn->state != BENCH_CONN_CLOSED) {
-        const uint8_t *line = bytes + used;
-        const uint8_t *line_end = memchr(line, '\n', bytes_count - used);
-        if (line_end == NULL) {
-            break;
-        }
-        size_t line_bytes = (size_t)(line_end - line);
-        size_t whole = line_bytes + 1;
-        line_bytes -= line_bytes > 0 && line[line_bytes - 1] == '\r';
-        if (line_bytes > 4 && memcmp(line, "MSG ", 4) == 0) {
-            size_t payload_bytes = bench_nats_payload_bytes(line, line_bytes);
-            if (bytes_count - used < whole + payload_bytes + 2) {
-                break;
-            }
-            thread->wire_bytes = whole + payload_bytes + 2; /* without frame headers */
-            bench_frames_on_data(thread, conn, BENCH_FORM_TEXT, line + whole, payload_bytes);
-            whole += payload_bytes + 2;
-        } else {
-            bench_nats_on_line(thread, conn, line, line_bytes);
-        }
-        used += whole;
+        return BENCH_NATS_PING;
     }
-    return used;
+    if (line_bytes == 4 && memcmp(line, "PONG", 4) == 0) {
+        return BENCH_NATS_PONG;
+    }
+    if (line_bytes > 4 && memcmp(line, "-ERR", 4) == 0) {
+        return BENCH_NATS_REFUSAL;
+    }
+    return line_bytes > 4 && memcmp(line, "MSG ", 4) == 0 ? BENCH_NATS_DATA : BENCH_NATS_OTHER;
 }
 
-static bool bench_nats_hold(struct bench_conn *conn, const uint8_t *bytes, size_t bytes_count)
+size_t bench_nats_read(const uint8_t *bytes, size_t bytes_count, struct bench_nats_item *item_out)
 {
-    struct bench_nats *nats = conn->nats;
+    const uint8_t *line_end = memchr(bytes, '\n', bytes_count);
+    if (line_end == NULL) {
+        return 0;
+    }
+    size_t line_bytes = (size_t)(line_end - bytes);
+    size_t whole = line_bytes + 1;
+    line_bytes -= line_bytes > 0 && bytes[line_bytes - 1] == '\r';
+    enum bench_nats_kind kind = bench_nats_kind_of(bytes, line_bytes);
+    *item_out = (struct bench_nats_item){kind, bytes, line_bytes};
+    if (kind != BENCH_NATS_DATA) {
+        return whole;
+    }
+    size_t payload_bytes = bench_nats_payload_bytes(bytes, line_bytes);
+    if (bytes_count < whole + payload_bytes + 2) {
+        return 0;
+    }
+    item_out->bytes = bytes + whole;
+    item_out->bytes_count = payload_bytes;
+    return whole + payload_bytes + 2;
+}
+
+bool bench_nats_hold(struct bench_nats **nats_out, const uint8_t *bytes, size_t bytes_count)
+{
+    struct bench_nats *nats = *nats_out;
     if (nats == NULL) {
-        nats = conn->nats = calloc(1, sizeof *nats);
+        nats = *nats_out = calloc(1, sizeof *nats);
     }
     if (nats == NULL || nats->bytes + bytes_count > BENCH_NATS_HELD_MAX) {
         return false;
@@ -118,27 +109,18 @@ static bool bench_nats_hold(struct bench_conn *conn, const uint8_t *bytes, size_
     return true;
 }
 
-void bench_nats_on_message(struct bench_thread *thread, struct bench_conn *conn,
-                           const uint8_t *bytes, size_t bytes_count)
+const uint8_t *bench_nats_held(const struct bench_nats *nats, size_t *bytes_out)
 {
-    bool is_held = conn->nats != NULL && conn->nats->bytes > 0;
-    if (is_held) {
-        if (!bench_nats_hold(conn, bytes, bytes_count)) {
-            thread->totals.malformed++;
-            bench_conn_shut(thread, conn, 1009);
-            return;
-        }
-        bytes = conn->nats->held;
-        bytes_count = conn->nats->bytes;
-    }
-    size_t used = bench_nats_consume(thread, conn, bytes, bytes_count);
-    if (is_held) {
-        memmove(conn->nats->held, bytes + used, bytes_count - used);
-        conn->nats->bytes = bytes_count - used;
-    } else if (used < bytes_count && !bench_nats_hold(conn, bytes + used, bytes_count - used)) {
-        thread->totals.malformed++;
-        bench_conn_shut(thread, conn, 1009);
-    }
+    *bytes_out = nats != NULL ? nats->bytes : 0;
+    return nats != NULL ? nats->held : NULL;
+}
+
+void bench_nats_drop(struct bench_nats *nats, size_t bytes)
+{
+    assert_always(bytes <= nats->bytes);
+
+    memmove(nats->held, nats->held + bytes, nats->bytes - bytes);
+    nats->bytes -= bytes;
 }
 
 void bench_nats_destroy(struct bench_nats *nats)

@@ -28,7 +28,8 @@
 #define BENCH_SOURCES_MAX 256
 #define BENCH_KEPT_TEXTS_MAX 256 /* lines of scenario files */
 #define BENCH_RECV_BUFFER_BYTES 32768
-#define BENCH_SLOW_PIECES 10 /* reads of a slow one, a second */
+#define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
+#define BENCH_SLOW_PIECES 10             /* reads of a slow one, a second */
 #define BENCH_SLOW_RATE_MAX (BENCH_SLOW_PIECES * BENCH_RECV_BUFFER_BYTES)
 
 enum bench_protocol {

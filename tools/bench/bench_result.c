@@ -16,8 +16,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "ring/io/engine.h"
-#include "tools/bench/bench_frames.h"
+#include "ring/io/engine_uring.h"
 
 #define POLL_NS (5 * NS_PER_MS)
 #define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window so long before it begins. */
@@ -72,7 +71,7 @@ static struct bench_progress bench_result_progress(struct bench_thread *const *t
     struct bench_progress progress = {0};
     for (uint32_t i = 0; i < thread_count; i++) {
         progress.upgraded += atomic_load(&threads[i]->upgraded_now);
-        progress.subscribed += atomic_load(&threads[i]->subscribed_now);
+        progress.subscribed += atomic_load(&threads[i]->crew.subscribed_now);
         progress.failed += atomic_load(&threads[i]->failed_now);
         progress.frames += atomic_load(&threads[i]->frames_now);
         progress.bytes += atomic_load(&threads[i]->bytes_now);
@@ -217,7 +216,7 @@ static void bench_result_add_stream(struct bench_stream_totals *into,
     into->gaps_wrong += from->gaps_wrong;
     into->duplicates += from->duplicates;
     for (uint32_t i = 0; i < from->close_code_count; i++) {
-        bench_frames_count_close(into, from->closes[i].code, from->closes[i].count);
+        bench_totals_count_close(into, from->closes[i].code, from->closes[i].count);
     }
 }
 
@@ -291,7 +290,7 @@ static void bench_result_add_channels(struct bench_result *result, const struct 
 {
     size_t count = 0;
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
-        count += threads[i]->channel_count;
+        count += threads[i]->data.channel_count;
     }
     struct bench_channel **views = calloc(count + 1, sizeof *views);
     if (views == NULL) {
@@ -299,9 +298,9 @@ static void bench_result_add_channels(struct bench_result *result, const struct 
     }
     count = 0;
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
-        for (uint32_t k = 0; k < threads[i]->channel_count; k++) {
-            if (threads[i]->channels[k].first_seq != UINT64_MAX) {
-                views[count++] = &threads[i]->channels[k];
+        for (uint32_t k = 0; k < threads[i]->data.channel_count; k++) {
+            if (threads[i]->data.channels[k].first_seq != UINT64_MAX) {
+                views[count++] = &threads[i]->data.channels[k];
             }
         }
     }
@@ -323,8 +322,8 @@ static void bench_result_add_places(struct bench_result *result,
     struct bench_places places = {.min = 1.0};
     double sum = 0.0, squares = 0.0;
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
-        for (uint32_t k = 0; k < threads[i]->conn_count; k++) {
-            const struct bench_conn *conn = &threads[i]->conns[k];
+        for (uint32_t k = 0; k < threads[i]->crew.conn_count; k++) {
+            const struct bench_conn *conn = &threads[i]->crew.conns[k];
             if (conn->place_count == 0) {
                 continue;
             }
@@ -386,21 +385,21 @@ static void bench_result_collect(struct bench_result *result, const struct bench
 {
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
         const struct bench_thread *thread = threads[i];
-        bench_result_add_totals(&result->totals, &thread->totals);
-        histogram_merge(&result->latency, &thread->latency);
-        histogram_merge(&result->connect_time, &thread->connect_time);
+        bench_result_add_totals(&result->totals, &thread->crew.totals);
+        histogram_merge(&result->latency, &thread->data.latency);
+        histogram_merge(&result->connect_time, &thread->crew.connect_time);
         for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
-            histogram_merge(&result->phases[phase], &thread->phases[phase]);
+            histogram_merge(&result->phases[phase], &thread->crew.phases[phase]);
         }
         for (uint32_t k = 0; k < result->interval_count; k++) {
-            histogram_merge(&result->intervals[k].latency, &thread->intervals[k].latency);
-            result->intervals[k].frames += thread->intervals[k].frames;
-            result->intervals[k].bytes += thread->intervals[k].bytes;
+            histogram_merge(&result->intervals[k].latency, &thread->data.intervals[k].latency);
+            result->intervals[k].frames += thread->data.intervals[k].frames;
+            result->intervals[k].bytes += thread->data.intervals[k].bytes;
         }
         double busy =
-            thread->cpu_ns == 0 ? 0.0 : (double)thread->cpu_ns / (double)thread->window_ns;
+            thread->cpu_ns == 0 ? 0.0 : (double)thread->cpu_ns / (double)thread->data.window_ns;
         result->load_busy = busy > result->load_busy ? busy : result->load_busy;
-        result->subscribed += atomic_load(&thread->subscribed_now);
+        result->subscribed += atomic_load(&thread->crew.subscribed_now);
     }
     bench_result_add_channels(result, load, threads);
     if (result->options->seq_pattern[0] == 0) { /* What was missed cannot be known. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "tools/bench/bench_thread.h"
+#include "tools/bench/bench_conn.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define AGAIN_NS (100 * NS_PER_MS) /* from a bad connection's end to its next try */
@@ -45,14 +45,14 @@ static void bench_roles_send(const struct bench_conn *conn, const struct bench_b
     (void)!send(conn->fd, bytes->bytes, bytes->count, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void bench_roles_wait(struct bench_thread *thread, struct bench_conn *conn)
+static void bench_roles_wait(struct bench_crew *crew, struct bench_conn *conn)
 {
     conn->misdeeds++;
-    conn->due_ns = thread->now_ns + thread->options->patience_ns;
-    bench_conn_wait(thread, conn);
+    conn->due_ns = crew->now_ns + crew->options->patience_ns;
+    bench_conn_wait(crew, conn);
 }
 
-bool bench_roles_on_connected(struct bench_thread *thread, struct bench_conn *conn)
+bool bench_roles_on_connected(struct bench_crew *crew, struct bench_conn *conn)
 {
     static const struct bench_bytes half_request = BYTES("GET / HTTP/1.1\r\nHost: exam");
     uint32_t turn = conn->misdeeds;
@@ -65,11 +65,11 @@ bool bench_roles_on_connected(struct bench_thread *thread, struct bench_conn *co
     } else {
         return false;
     }
-    bench_roles_wait(thread, conn);
+    bench_roles_wait(crew, conn);
     return true;
 }
 
-bool bench_roles_on_upgraded(struct bench_thread *thread, struct bench_conn *conn)
+bool bench_roles_on_upgraded(struct bench_crew *crew, struct bench_conn *conn)
 {
     static const struct bench_bytes half_frame = BYTES("\x81\xfe\x01\x00\0\0\0\0{\"type\":");
     if (conn->role == BENCH_HALF_OPEN) {
@@ -79,48 +79,45 @@ bool bench_roles_on_upgraded(struct bench_thread *thread, struct bench_conn *con
     } else {
         return false;
     }
-    bench_roles_wait(thread, conn);
+    bench_roles_wait(crew, conn);
     return true;
 }
 
-static uint64_t bench_roles_next_storm_ns(const struct bench_thread *thread, uint64_t now_ns)
+static uint64_t bench_roles_next_storm_ns(const struct bench_crew *crew, uint64_t now_ns)
 {
-    uint64_t every_ns = thread->options->storm_every_ns + 1;
+    uint64_t every_ns = crew->options->storm_every_ns + 1;
     return (now_ns / every_ns + 1) * every_ns;
 }
 
-void bench_roles_on_subscribed(struct bench_thread *thread, struct bench_conn *conn)
+void bench_roles_on_subscribed(struct bench_crew *crew, struct bench_conn *conn)
 {
-    uint64_t now_ns = thread->now_ns;
+    if (conn->state == BENCH_CONN_SUBSCRIBING) {
+        bench_conn_on_subscribed(crew, conn);
+    } else if (conn->role == BENCH_RESUBSCRIBER) {
+        bench_crew_totals(crew, conn)->sessions++;
+    } else {
+        return;
+    }
+    uint64_t now_ns = crew->now_ns;
     if (conn->role == BENCH_CHURN) {
         /* From 0 to twice the mean. */
-        conn->due_ns =
-            now_ns + bench_thread_random(thread) % (2 * thread->options->churn_life_ns + 1);
+        conn->due_ns = now_ns + bench_crew_random(crew) % (2 * crew->options->churn_life_ns + 1);
     } else if (conn->role == BENCH_STORM) {
-        conn->due_ns = bench_roles_next_storm_ns(thread, now_ns);
+        conn->due_ns = bench_roles_next_storm_ns(crew, now_ns);
     } else if (conn->role == BENCH_SLOW) {
         conn->due_ns = now_ns;
     } else if (conn->role == BENCH_RESUBSCRIBER) {
-        bench_conn_send_subscribe(thread, conn, true);
+        bench_conn_send_subscribe(crew, conn, true);
     }
 }
 
-void bench_roles_on_unsubscribed(struct bench_thread *thread, struct bench_conn *conn)
+void bench_roles_on_unsubscribed(struct bench_crew *crew, struct bench_conn *conn)
 {
     if (conn->role == BENCH_RESUBSCRIBER && conn->state == BENCH_CONN_STREAMING) {
         if (conn->next_seqs != NULL) {
             memset(conn->next_seqs, 0, conn->next_seq_count * sizeof *conn->next_seqs);
         }
-        bench_conn_send_subscribe(thread, conn, false);
-    }
-}
-
-void bench_roles_on_ended(struct bench_thread *thread, struct bench_conn *conn)
-{
-    if (conn->role == BENCH_STORM) {
-        conn->due_ns = thread->now_ns; /* All of them at once: that is the storm. */
-    } else {
-        conn->due_ns = thread->now_ns + AGAIN_NS;
+        bench_conn_send_subscribe(crew, conn, false);
     }
 }
 
@@ -130,35 +127,36 @@ static bool bench_roles_comes_again(const struct bench_conn *conn)
            conn->role == BENCH_HALF_OPEN || conn->role == BENCH_MALFORMED;
 }
 
-static void bench_roles_act_one(struct bench_thread *thread, struct bench_conn *conn,
-                                uint64_t now_ns)
+static void bench_roles_act_one(struct bench_crew *crew, struct bench_conn *conn, uint64_t now_ns)
 {
     if (conn->state == BENCH_CONN_CLOSED) {
-        if (conn->fd < 0 && bench_roles_comes_again(conn) &&
-            thread->in_flight < thread->in_flight_max) {
-            bench_conn_start(thread, conn, now_ns);
+        /* Those of a storm all at once: that is the storm. */
+        uint64_t again_ns = conn->due_ns + (conn->role == BENCH_STORM ? 0 : AGAIN_NS);
+        if (conn->fd < 0 && bench_roles_comes_again(conn) && again_ns <= now_ns &&
+            crew->in_flight < crew->in_flight_max) {
+            bench_conn_start(crew, conn, now_ns);
         }
     } else if (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING) {
         conn->due_ns = now_ns + NS_PER_SECOND / BENCH_SLOW_PIECES;
         if (!conn->recv_armed) {
-            bench_thread_arm(thread, conn);
+            bench_crew_arm(crew, conn);
         }
     } else if (conn->state == BENCH_CONN_WAITING) {
-        thread->totals.streams[conn->role].ignored++;
-        bench_conn_leave(thread, conn, true);
+        crew->totals.streams[conn->role].ignored++;
+        bench_conn_leave(crew, conn, true);
     } else if ((conn->role == BENCH_CHURN || conn->role == BENCH_STORM) &&
                conn->state == BENCH_CONN_STREAMING) {
-        bench_conn_leave(thread, conn, ++conn->misdeeds % 2 == 0);
+        bench_conn_leave(crew, conn, ++conn->misdeeds % 2 == 0);
     }
 }
 
-void bench_roles_act(struct bench_thread *thread, uint64_t now_ns)
+void bench_roles_act(struct bench_crew *crew, uint64_t now_ns)
 {
     /* Readers come first, and stalled ones have nothing to do. */
-    for (uint32_t i = thread->first_bad_conn; i < thread->started_count; i++) {
-        struct bench_conn *conn = &thread->conns[i];
+    for (uint32_t i = crew->first_bad_conn; i < crew->started_count; i++) {
+        struct bench_conn *conn = &crew->conns[i];
         if (conn->due_ns <= now_ns && conn->role != BENCH_STALLED) {
-            bench_roles_act_one(thread, conn, now_ns);
+            bench_roles_act_one(crew, conn, now_ns);
         }
     }
 }

@@ -186,7 +186,7 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
 
     if (payload_bytes > 0) {
         memcpy(out + header_bytes, payload, payload_bytes);
-        ws_mask(out + header_bytes, payload_bytes, mask, 0);
+        ws_frame_mask(out + header_bytes, payload_bytes, mask, 0);
     }
     return header_bytes + payload_bytes;
 }

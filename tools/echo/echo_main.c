@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
-#include "ring/io/standard_fds.h"
 
 #define ECHO_MESSAGE_BYTES_MAX (16 * MIB)
 #define ECHO_CONNS_MAX 64
@@ -94,7 +94,7 @@ static struct ws_deflate_terms echo_on_offers(void *context, struct core *core, 
     static const struct ws_deflate_policy policy = {
         .server_window_bits_min = WS_DEFLATE_WINDOW_BITS_MIN,
     };
-    struct ws_deflate_terms terms = ws_deflate_negotiate(offers, &policy);
+    struct ws_deflate_terms terms = ws_extensions_negotiate(offers, &policy);
     (void)context, (void)core;
     echo_forget(conn); /* Of a client that left before it was open. */
     if (!terms.is_on) {

@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
-#include "ring/io/standard_fds.h"
 #include "tools/common/ws_client.h"
 #include "tools/tap/tap_print.h"
 #include "tools/tap/tap_reader.h"

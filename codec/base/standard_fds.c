@@ -1,4 +1,4 @@
-#include "ring/io/standard_fds.h"
+#include "codec/base/standard_fds.h"
 
 #include <errno.h>
 #include <fcntl.h>

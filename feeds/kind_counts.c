@@ -1,4 +1,4 @@
-#include "feeds/replay/kind_counts.h"
+#include "feeds/kind_counts.h"
 
 #include <inttypes.h>
 #include <stdbool.h>

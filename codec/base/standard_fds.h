@@ -5,8 +5,8 @@
  * Errors   A program that cannot have its descriptors ends at once. Texts begin with the program's
  *          name.
  */
-#ifndef RINGCAST_RING_STANDARD_FDS_H
-#define RINGCAST_RING_STANDARD_FDS_H
+#ifndef RINGCAST_CODEC_BASE_STANDARD_FDS_H
+#define RINGCAST_CODEC_BASE_STANDARD_FDS_H
 
 #include <stdbool.h>
 

@@ -1,0 +1,31 @@
+/*
+ * replay_format: how a recording is written; told by name, or by the first line of the file.
+ *
+ * Threads  Pure functions.
+ * Errors   A negative errno with a message that says what to do.
+ */
+#ifndef RINGCAST_FEEDS_REPLAY_FORMAT_H
+#define RINGCAST_FEEDS_REPLAY_FORMAT_H
+
+#include "feeds/venue/venue.h"
+
+struct replay_format {
+    bool is_known;                 /* false: the first line is yet to tell */
+    const struct venue_ops *venue; /* of a capture; NULL: csv */
+};
+
+/* name: "auto" (not known yet), "csv" or a venue's. */
+int replay_format_by_name(struct replay_format *format_out, const char *name,
+                          char error_out[FEED_ERROR_BYTES_MAX]);
+
+/* line: the first one; source: where it is from, for the message. */
+int replay_format_by_line(struct replay_format *format_out, const char *source, const char *line,
+                          size_t line_bytes, char error_out[FEED_ERROR_BYTES_MAX]);
+
+/* "csv" or the venue's. */
+const char *replay_format_name(const struct replay_format *format);
+
+/* "wss://host/path <-> seconds" or "wss://host <- seconds: what was sent", in a capture. */
+bool replay_format_is_connection_line(const char *line, size_t line_bytes);
+
+#endif

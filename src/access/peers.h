@@ -1,0 +1,66 @@
+/*
+ * peers: who is at the other end: whom proxies speak for, which addresses may connect, how many of
+ * them and how often.
+ *
+ * Owner    access: deinit after init, which also cleans up what init could not finish.
+ * Threads  Constant once made, but for the table of addresses, which is atomic: any core asks
+ *          without a lock.
+ * Memory   The lists as configured; 1.5 MiB for addresses when there are limits.
+ * Units    Nanoseconds of CLOCK_MONOTONIC.
+ * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ...").
+ * Source   docs/access.md.
+ */
+#ifndef RINGCAST_SRC_PEERS_H
+#define RINGCAST_SRC_PEERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/ip_address.h"
+#include "src/access/cidr.h"
+#include "src/access/rate_limit.h"
+#include "src/base/access_options.h"
+
+#define PEERS_CONNECTIONS_DEFAULT 20 /* of an address */
+#define PEERS_HANDSHAKES_DEFAULT 10  /* of an address, a second; twice as many at once */
+#define PEERS_MESSAGES_DEFAULT 5     /* of a client, a second; twice as many at once */
+#define PEERS_HOPS_MAX 32            /* of X-Forwarded-For that are looked at */
+
+/* Whom a connection comes from. */
+struct peer {
+    bool is_unix; /* Then there is no address. */
+    struct ip_address address;
+};
+
+struct peers {
+    struct cidr_list allow, deny, trusted;
+    struct rate_table *table;  /* NULL: no limits */
+    uint32_t connections_max;  /* 0: the default, which spares this host; */
+    uint32_t handshakes_per_s; /* a number that is given holds for all */
+    uint32_t messages_per_s;
+};
+
+int peers_init(struct peers *peers, const struct access_options *options, char *error_out,
+               size_t error_bytes);
+void peers_deinit(struct peers *peers);
+
+/* Whether it is a proxy that is believed. */
+bool peers_trust(const struct peers *peers, const struct peer *peer);
+
+/* Whether its address may connect. */
+bool peers_allow(const struct peers *peers, const struct peer *peer);
+
+/* The client of a request: the peer itself or, if it is believed, whom it speaks for. */
+struct peer peers_client(const struct peers *peers, const struct peer *peer, const uint8_t *head,
+                         size_t head_bytes);
+
+/* Counts a connection. *entry_out: for peers_release; *wait_ns_out: when RATE_TOO_FAST. */
+enum rate_verdict peers_take(struct peers *peers, const struct peer *peer, uint64_t now_ns,
+                             uint32_t *entry_out, uint64_t *wait_ns_out);
+void peers_release(struct peers *peers, uint32_t entry);
+
+/* The limit of messages that holds for a client. */
+struct rate peers_message_rate(const struct peers *peers, const struct peer *client);
+
+#endif

@@ -1,0 +1,170 @@
+#include "src/access/secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "src/access/key_text.h"
+#include "src/base/file.h"
+
+#define SECRETS_WORDS_BYTES_MAX 512
+#define SECRETS_PATH_SHOWN_MAX 200
+
+/* A whole file or pipe, terminated; *text_out is the caller's. */
+static int secrets_read_file(const char *path, char **text_out, size_t *bytes_out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int error = file_read(fd, SECRETS_FILE_BYTES_MAX, text_out, bytes_out);
+    close(fd);
+    return error;
+}
+
+/* What a file of secrets says, through load(). option: for errors. */
+static int secrets_load_file(void *target, const char *option, const char *path,
+                             int (*load)(void *target, const char *option, const char *text,
+                                         size_t bytes, char *error_out, size_t error_bytes),
+                             char *error_out, size_t error_bytes)
+{
+    char words[SECRETS_WORDS_BYTES_MAX] = "";
+    char *text = NULL;
+    size_t bytes = 0;
+    int error = secrets_read_file(path, &text, &bytes);
+    if (error < 0) {
+        snprintf(words, sizeof words, "%s",
+                 error == -EFBIG ? "it must be a file of at most 4 MiB" : strerror(-error));
+        error = error == -ENOMEM ? error : -EINVAL;
+    } else {
+        error = load(target, option, text, bytes, words, sizeof words);
+        OPENSSL_cleanse(text, bytes);
+        free(text);
+    }
+    assert_always(error <= 0);
+    if (error < 0) {
+        assert_debug(words[0] != '\0');
+        snprintf(error_out, error_bytes, "--%s: %.*s: %s", option, SECRETS_PATH_SHOWN_MAX, path,
+                 words);
+    }
+    return error;
+}
+
+/* Blanks and newlines at the end are not part of it. A JWT may serve as a static token, too. */
+static int secrets_take_token(void *tokens, const char *option, const char *text, size_t bytes,
+                              char *error_out, size_t error_bytes)
+{
+    char name[TOKEN_NAME_BYTES_MAX + 1];
+    const char *word = strstr(option, "-token");
+    assert_always(word != NULL);
+    snprintf(name, sizeof name, "%.*s", (int)(word + strlen("-token") - option), option);
+    while (bytes > 0 && memchr(" \t\r\n", text[bytes - 1], 4) != NULL) {
+        bytes--;
+    }
+    char words[SECRETS_WORDS_BYTES_MAX];
+    if (key_text_recognise((struct key_text){text, bytes}, false, words, sizeof words) &&
+        strcmp(words, "it is a token") != 0) {
+        snprintf(error_out, error_bytes,
+                 "%s, and no secret token; `openssl rand -hex 32` makes a good one", words);
+        return -EINVAL;
+    }
+    return token_table_add(tokens, name, text, bytes, error_out, error_bytes);
+}
+
+static int secrets_take_tokens(void *tokens, const char *option, const char *text, size_t bytes,
+                               char *error_out, size_t error_bytes)
+{
+    (void)option;
+    return token_table_load(tokens, text, bytes, error_out, error_bytes);
+}
+
+static int secrets_take_keys(void *keys, const char *option, const char *text, size_t bytes,
+                             char *error_out, size_t error_bytes)
+{
+    return strcmp(option, "jwt-secret-file") == 0
+               ? jwt_keys_load_secret(keys, text, bytes, error_out, error_bytes)
+               : jwt_keys_load(keys, text, bytes, error_out, error_bytes);
+}
+
+int secrets_load_token(struct token_table *tokens, const char *option, const char *text,
+                       const char *path, char *error_out, size_t error_bytes)
+{
+    char words[SECRETS_WORDS_BYTES_MAX] = "";
+    char file_option[64];
+    int error =
+        text == NULL ? 0 : token_table_add(tokens, option, text, strlen(text), words, sizeof words);
+    if (error < 0) {
+        return access_options_refuse(error_out, error_bytes, error, option, words);
+    }
+    snprintf(file_option, sizeof file_option, "%s-file", option);
+    return path == NULL ? 0
+                        : secrets_load_file(tokens, file_option, path, secrets_take_token,
+                                            error_out, error_bytes);
+}
+
+/* Tokens and keys come together with --enable-auth, or neither does. */
+static int secrets_match(const struct access_options *options, bool has_any, char *error_out,
+                         size_t error_bytes)
+{
+    const char *const given[][2] = {{"auth-token", options->auth_token},
+                                    {"auth-token-file", options->auth_token_file},
+                                    {"tokens-file", options->tokens_file},
+                                    {"jwt-key-file", options->jwt_key_file},
+                                    {"jwt-secret-file", options->jwt_secret_file}};
+    if (options->enable_auth) {
+        return has_any
+                   ? 0
+                   : access_options_refuse(error_out, error_bytes, -EINVAL, "enable-auth",
+                                           "no token could be right; give --auth-token-file, "
+                                           "--tokens-file, --jwt-key-file or --jwt-secret-file");
+    }
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        if (given[i][1] != NULL) {
+            return access_options_refuse(error_out, error_bytes, -EINVAL, given[i][0],
+                                         "it is given, but clients are not asked for tokens; add "
+                                         "--enable-auth");
+        }
+    }
+    return 0;
+}
+
+/* libcrypto 3 crashes where it is used after its own set-up found no memory. */
+static int secrets_load_crypto(const struct access_options *options, char *error_out,
+                               size_t error_bytes)
+{
+    const char *option = options->jwt_key_file != NULL ? "jwt-key-file" : "jwt-secret-file";
+    bool has_keys = options->jwt_key_file != NULL || options->jwt_secret_file != NULL;
+    return !has_keys || OSSL_LIB_CTX_get0_global_default() != NULL
+               ? 0
+               : access_options_refuse(error_out, error_bytes, -ENOMEM, option,
+                                       "no memory for libcrypto");
+}
+
+int secrets_load(struct token_table *tokens, struct jwt_keys *keys,
+                 const struct access_options *options, char *error_out, size_t error_bytes)
+{
+    int error = secrets_load_crypto(options, error_out, error_bytes);
+    if (error == 0) {
+        error = secrets_load_token(tokens, "auth-token", options->auth_token,
+                                   options->auth_token_file, error_out, error_bytes);
+    }
+    if (error == 0 && options->tokens_file != NULL) {
+        error = secrets_load_file(tokens, "tokens-file", options->tokens_file, secrets_take_tokens,
+                                  error_out, error_bytes);
+    }
+    if (error == 0 && options->jwt_key_file != NULL) {
+        error = secrets_load_file(keys, "jwt-key-file", options->jwt_key_file, secrets_take_keys,
+                                  error_out, error_bytes);
+    }
+    if (error == 0 && options->jwt_secret_file != NULL) {
+        error = secrets_load_file(keys, "jwt-secret-file", options->jwt_secret_file,
+                                  secrets_take_keys, error_out, error_bytes);
+    }
+    bool has_any = tokens->count > 0 || keys->count > 0;
+    return error == 0 ? secrets_match(options, has_any, error_out, error_bytes) : error;
+}

@@ -1,0 +1,235 @@
+#include "src/admin/stats.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "codec/base/version.h"
+#include "src/admin/host.h"
+#include "src/base/log.h"
+
+/* jemalloc's, when it is linked. */
+extern int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes)
+    __attribute__((weak));
+
+static json_t *stats_integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *stats_seconds(uint64_t value_ns)
+{
+    return json_real((double)value_ns / (double)NS_PER_SECOND);
+}
+
+static json_t *stats_mb(uint64_t bytes)
+{
+    return json_real((double)bytes / (double)MIB);
+}
+
+static double stats_percent(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : 100 * (double)part / (double)whole;
+}
+
+#define STATS_SUM(counters, member)                                                                \
+    stats_integer(metrics_sum(counters, offsetof(struct core_counters, member)))
+
+static json_t *stats_connections(const struct metrics_options *source)
+{
+    const struct counters *counters = source->counters;
+    json_t *dropped = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "slow", STATS_SUM(counters, closed_slow), "silent",
+        STATS_SUM(counters, closed_silent), "idle", STATS_SUM(counters, closed_idle), "protocol",
+        STATS_SUM(counters, closed_protocol), "reset", STATS_SUM(counters, closed_reset));
+    return json_pack("{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "active_connections", STATS_SUM(counters, conns_streaming), "max_connections",
+                     (json_int_t)source->connections_max, "open", STATS_SUM(counters, conns_open),
+                     "blocked", STATS_SUM(counters, conns_blocked), "catching_up",
+                     STATS_SUM(counters, conns_pulling), "subscriptions",
+                     STATS_SUM(counters, subscriptions), "accepted", STATS_SUM(counters, accepted),
+                     "refused_busy", STATS_SUM(counters, refused_busy), "refused_handshake",
+                     STATS_SUM(counters, refused_handshake), "closed", STATS_SUM(counters, closed),
+                     "dropped", dropped);
+}
+
+/* The queue is the frame log: how far the slowest core is behind, and what was lost. */
+static json_t *stats_message_queue(const struct metrics *metrics,
+                                   const struct metrics_options *source)
+{
+    const struct counters *counters = source->counters;
+    uint64_t depth = 0;
+    for (uint32_t core = 0; core < counters->core_count; core++) {
+        uint64_t lag = metrics_core_lag(metrics, core);
+        depth = lag > depth ? lag : depth;
+    }
+    uint64_t tail = frame_log_tail(source->log);
+    uint64_t head = frame_log_head(source->log);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", stats_integer(depth),
+                     "frames_in_log", stats_integer(head - tail), "frames_published",
+                     stats_integer(head), "capacity_bytes", stats_integer(source->log_bytes),
+                     "frames_lost", STATS_SUM(counters, frames_lost), "frames_conflated",
+                     STATS_SUM(counters, frames_conflated), "gaps_sent",
+                     STATS_SUM(counters, gaps_sent), "connection_laps", STATS_SUM(counters, laps),
+                     "core_laps", STATS_SUM(counters, core_laps));
+}
+
+/* A statistic of jemalloc's, 0 when it does not tell. */
+static json_t *stats_allocator_bytes(const char *name)
+{
+    size_t value = 0;
+    size_t value_bytes = sizeof value;
+    if (mallctl(name, &value, &value_bytes, NULL, 0) != 0) {
+        value = 0;
+    }
+    return stats_integer(value);
+}
+
+static json_t *stats_allocator(void)
+{
+    if (mallctl == NULL) {
+        return json_pack("{s:s}", "name", "libc");
+    }
+    uint64_t epoch = 1;
+    size_t epoch_bytes = sizeof epoch;
+    (void)mallctl("epoch", &epoch, &epoch_bytes, &epoch, sizeof epoch);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", "jemalloc", "allocated_bytes",
+                     stats_allocator_bytes("stats.allocated"), "active_bytes",
+                     stats_allocator_bytes("stats.active"), "resident_bytes",
+                     stats_allocator_bytes("stats.resident"), "mapped_bytes",
+                     stats_allocator_bytes("stats.mapped"), "retained_bytes",
+                     stats_allocator_bytes("stats.retained"));
+}
+
+static json_t *stats_memory(const struct metrics_options *source,
+                            const struct host_process *process)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "resident_bytes",
+                     stats_integer(process->resident_bytes), "resident_mb",
+                     stats_mb(process->resident_bytes), "virtual_bytes",
+                     stats_integer(process->virtual_bytes), "frame_log_bytes",
+                     stats_integer(source->log_bytes), "allocator", stats_allocator());
+}
+
+/* "2026-01-01T12:00:00Z" */
+static json_t *stats_timestamp(void)
+{
+    char text[32];
+    struct tm utc;
+    time_t now = time(NULL);
+    gmtime_r(&now, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return json_string(text);
+}
+
+static json_t *stats_system(const struct metrics_options *source, const struct metrics_rates *rates)
+{
+    struct host_system system;
+    host_read_system(&system);
+    uint64_t memory_used = system.memory_bytes - system.memory_available_bytes;
+    uint64_t disk_used = system.disk_bytes - system.disk_free_bytes;
+    json_t *load = json_pack("[f, f, f]", system.load_average[0], system.load_average[1],
+                             system.load_average[2]);
+    return json_pack("{s:o, s:f, s:f, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:o}", "timestamp",
+                     stats_timestamp(), "cpu_percent", rates->host_cpu_percent, "memory_percent",
+                     stats_percent(memory_used, system.memory_bytes), "memory_used_mb",
+                     stats_mb(memory_used), "memory_available_mb",
+                     stats_mb(system.memory_available_bytes), "disk_usage_percent",
+                     stats_percent(disk_used, system.disk_bytes), "disk_free_gb",
+                     (double)system.disk_free_bytes / (double)(KIB * MIB), "network_bytes_sent",
+                     stats_integer(system.network_sent_bytes), "network_bytes_recv",
+                     stats_integer(system.network_received_bytes), "active_connections",
+                     STATS_SUM(source->counters, conns_streaming), "load_average", load);
+}
+
+static json_t *stats_process(const struct host_process *process, const struct metrics_rates *rates)
+{
+    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o}", "pid", (json_int_t)getpid(), "cpu_percent",
+                     rates->process_cpu_percent, "cpu_seconds", process->cpu_seconds, "threads",
+                     stats_integer(process->threads), "open_fds", stats_integer(process->open_fds),
+                     "max_fds", stats_integer(process->fds_max));
+}
+
+static json_t *stats_application(const struct metrics_options *source,
+                                 const struct metrics_rates *rates)
+{
+    const struct counters *counters = source->counters;
+    return json_pack("{s:o, s:o, s:f, s:f, s:f, s:f, s:o}", "active_users",
+                     STATS_SUM(counters, conns_streaming), "total_messages",
+                     STATS_SUM(counters, frames_out), "messages_per_minute",
+                     rates->messages_per_minute, "response_time_avg", rates->latency_seconds_mean,
+                     "error_rate", rates->error_rate, "push_success_rate", 1 - rates->error_rate,
+                     "log_lines_lost", stats_integer(log_lost_count()));
+}
+
+static void stats_add_fields(json_t *object, const struct metrics_field *fields, size_t count,
+                             const void *counters)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = metrics_field_get(&fields[i], counters);
+        if (fields[i].is_ns) {
+            char key[64];
+            int stem = (int)(strlen(fields[i].key) - strlen("_ns"));
+            snprintf(key, sizeof key, "%.*s_seconds", stem, fields[i].key);
+            json_object_set_new(object, key, stats_seconds(value));
+        } else {
+            json_object_set_new(object, fields[i].key, stats_integer(value));
+        }
+    }
+}
+
+static json_t *stats_cores(const struct metrics *metrics, const struct metrics_options *source)
+{
+    size_t count;
+    const struct metrics_field *fields = metrics_core_fields(&count);
+    json_t *cores = json_array();
+    for (uint32_t core = 0; core < source->counters->core_count; core++) {
+        json_t *object = json_object();
+        json_object_set_new(object, "core", stats_integer(core));
+        json_object_set_new(object, "cpu", json_integer(source->cpus[core]));
+        json_object_set_new(object, "lag_frames", stats_integer(metrics_core_lag(metrics, core)));
+        stats_add_fields(object, fields, count, &source->counters->cores[core]);
+        json_array_append_new(cores, object);
+    }
+    return cores;
+}
+
+static json_t *stats_publisher(const struct metrics_options *source,
+                               const struct metrics_rates *rates)
+{
+    size_t count;
+    const struct metrics_field *fields = metrics_publisher_fields(&count);
+    json_t *feeds = json_array();
+    for (uint32_t i = 0; i < source->feed_count; i++) {
+        json_array_append_new(feeds, json_string(source->feeds[i]));
+    }
+    json_t *object = json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread",
+                               "feeds", feeds, "ticks_per_second", rates->ticks_per_second);
+    stats_add_fields(object, fields, count, &source->counters->publisher);
+    return object;
+}
+
+json_t *stats_json(struct metrics *metrics)
+{
+    const struct metrics_options *source = metrics_options(metrics);
+    struct host_process process;
+    struct metrics_rates rates;
+    host_read_process(&process);
+    metrics_read_rates(metrics, &rates);
+    json_t *stats =
+        json_pack("{s:s, s:s, s:s, s:f}", "status", metrics_state_name(metrics_state(metrics)),
+                  "version", RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
+                  metrics_uptime_seconds(metrics));
+    json_object_set_new(stats, "connections", stats_connections(source));
+    json_object_set_new(stats, "message_queue", stats_message_queue(metrics, source));
+    json_object_set_new(stats, "memory", stats_memory(source, &process));
+    json_object_set_new(stats, "system", stats_system(source, &rates));
+    json_object_set_new(stats, "process", stats_process(&process, &rates));
+    json_object_set_new(stats, "application", stats_application(source, &rates));
+    json_object_set_new(stats, "publisher", stats_publisher(source, &rates));
+    json_object_set_new(stats, "cores", stats_cores(metrics, source));
+    return stats;
+}

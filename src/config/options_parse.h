@@ -1,0 +1,26 @@
+/*
+ * options_parse: the command line, the environment and a file (--config) into struct options.
+ *
+ * Owner    The caller, who deinits the options.
+ * Threads  main, before any other.
+ * Errors   -EINVAL, or what reading the file returns, with one line that names the option, the
+ *          variable, or line and key, and the value and what is valid.
+ */
+#ifndef RINGCAST_SRC_OPTIONS_PARSE_H
+#define RINGCAST_SRC_OPTIONS_PARSE_H
+
+#include "src/config/options.h"
+
+struct options_input {
+    int argc;
+    char *const *argv;                   /* argv[0] is the program */
+    char *(*variable)(const char *name); /* getenv */
+    const cpu_set_t *cpus;               /* the process's affinity mask */
+};
+
+/* Default < file < environment < option. After --help or --version nothing is checked. On failure
+ * *options_out is untouched. */
+int options_parse(struct options *options_out, const struct options_input *input,
+                  char error_out[OPTIONS_ERROR_BYTES_MAX]);
+
+#endif

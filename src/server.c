@@ -1,0 +1,526 @@
+#include "src/server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "codec/base/clock.h"
+#include "codec/base/units.h"
+#include "codec/sbe_schema.h"
+#include "ring/io/listener.h"
+#include "src/access/access.h"
+#include "src/access/secrets.h"
+#include "src/admin/admin.h"
+#include "src/admin/metrics.h"
+#include "src/base/log.h"
+#include "src/check_config.h"
+#include "src/market/channels.h"
+#include "src/market/publisher.h"
+#include "src/session/session.h"
+
+#define SERVER_FRAME_BYTES_MAX (64 * KIB)
+/* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
+#define SERVER_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
+/* Of them, opened after the clients' listeners: signals, the publisher's ring, three of
+ * libmicrohttpd, and files of /proc that main and the admin server read. */
+#define SERVER_OWN_FDS 11
+#define SERVER_USER_TIMEOUT_MS_MIN 10000
+#define SERVER_COUNTERS_DIRECTORY "/dev/shm"
+#define SERVER_COUNTERS_PREFIX "ringcast-"
+#define SERVER_ERROR_BYTES_MAX 512
+
+static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
+static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "each feed has a publisher");
+static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
+static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
+static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
+
+int server_fail(int error, const char *what, const char *remedy)
+{
+    log_write(LOG_LEVEL_ERROR, "%s: %s; %s", what, strerror(-error), remedy);
+    return error;
+}
+
+/* Says why a value of the configuration is refused: text begins with its option, or with where it
+ * is given. */
+static int server_refuse(struct server *server, int error, const char *text)
+{
+    char located[SERVER_ERROR_BYTES_MAX];
+    options_locate(&server->options, text, located, sizeof located);
+    log_write(LOG_LEVEL_CRITICAL, "%s", located);
+    server->exit_status = error == -ENOMEM ? SERVER_EXIT_FAILED : SERVER_EXIT_USAGE;
+    return error;
+}
+
+int server_raise_limits(struct server *server)
+{
+    struct rlimit limit;
+    uint64_t needed = (uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
+                      8 * (uint64_t)server->options.core_count;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 0;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
+        server->fds_max = limit.rlim_max;
+    }
+    return 0;
+}
+
+int server_choose_epoch(struct server *server)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+        return server_fail(-errno, "random number for the epoch", "getrandom(2) is needed");
+    }
+    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, random);
+    return 0;
+}
+
+int server_create_channels(struct server *server)
+{
+    int error = channels_create(&server->channels);
+    if (error == 0) {
+        error = book_images_create(&server->book_images);
+    }
+    return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
+}
+
+static int server_check_memory(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    int error = check_config_memory(&server->options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
+int server_check_listeners(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    int error = check_config_listeners(&server->options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
+int server_create_encodings(struct server *server)
+{
+    struct encodings_options options = {
+        .channels = server->channels,
+        .log = {.capacity_bytes = server->options.frame_log_bytes,
+                .frame_bytes_max = SERVER_FRAME_BYTES_MAX,
+                .channel_count_max = CHANNELS_MAX,
+                .reader_count = server->options.core_count},
+        .compresses = server->options.compression != 0,
+        .compressed_bytes_min = server->options.compression_threshold_bytes,
+    };
+    if (server->options.check_config) {
+        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
+    }
+    int error = server_check_memory(server);
+    if (error < 0) {
+        return error;
+    }
+    error = encodings_create(&server->encodings, &options);
+    if (error < 0) {
+        char text[192];
+        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
+                 server->options.frame_log_bytes, strerror(-error),
+                 error == -EFBIG    ? "raise the limit of file sizes (ulimit -f) or give a smaller "
+                                      "--frame-log-bytes"
+                 : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
+                                    : "free some memory or give a smaller --frame-log-bytes");
+        return server_refuse(server, error, text);
+    }
+    return 0;
+}
+
+/* Removes counters of our own dead processes. Where several PID namespaces share one /dev/shm a
+ * living process of another one may lose its file; it keeps counting in its mapping. */
+static void server_remove_stale_counters(void)
+{
+    DIR *directory = opendir(SERVER_COUNTERS_DIRECTORY);
+    if (directory == NULL) {
+        return;
+    }
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        size_t prefix_bytes = sizeof SERVER_COUNTERS_PREFIX - 1;
+        if (strncmp(entry->d_name, SERVER_COUNTERS_PREFIX, prefix_bytes) != 0) {
+            continue;
+        }
+        char *end;
+        long pid = strtol(entry->d_name + prefix_bytes, &end, 10);
+        struct stat status;
+        if (pid > 0 && *end == '\0' && kill((pid_t)pid, 0) < 0 && errno == ESRCH &&
+            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            status.st_uid == geteuid()) {
+            (void)unlinkat(dirfd(directory), entry->d_name, 0);
+        }
+    }
+    closedir(directory);
+}
+
+int server_name_counters(struct server *server)
+{
+    if (!server->options.check_config) { /* Other programs are not to see them then. */
+        server_remove_stale_counters();
+        snprintf(server->counters_path, sizeof server->counters_path, "%s/%s%ld",
+                 SERVER_COUNTERS_DIRECTORY, SERVER_COUNTERS_PREFIX, (long)getpid());
+    }
+    return 0;
+}
+
+int server_open_counters(struct server *server)
+{
+    const char *path = server->counters_path[0] == '\0' ? NULL : server->counters_path;
+    int error = counters_open(&server->counters, path, server->options.core_count);
+    if (error < 0 && path != NULL) {
+        log_write(LOG_LEVEL_WARNING,
+                  "%s: %s; counters are kept in memory, other programs do not "
+                  "see them",
+                  path, strerror(-error));
+        server->counters_path[0] = '\0';
+        error = counters_open(&server->counters, NULL, server->options.core_count);
+    }
+    if (error < 0) {
+        return server_fail(error, "counters", "free some memory");
+    }
+    server->counters->started_ns = clock_ns(CLOCK_REALTIME);
+    return 0;
+}
+
+int server_create_publisher(struct server *server)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "no memory";
+    struct publisher_options options = {
+        .channels = server->channels,
+        .encodings = server->encodings,
+        .book_images = server->book_images,
+        .counters = &server->counters->publisher,
+        .feed_specs = server->options.feeds.texts,
+        .feed_sources = server->options.feeds.sources,
+        .feed_count = server->options.feeds.count,
+    };
+    int error = publisher_create(&server->publisher, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
+int server_create_access(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX] = "";
+    int error = access_create(&server->access, &server->options.access, text, sizeof text);
+    if (error < 0) {
+        return server_refuse(server, error, text);
+    }
+    if (access_describe_keys(server->access, text, sizeof text)) {
+        log_write(LOG_LEVEL_INFO, "keys for JWTs: %s", text);
+    }
+    return 0;
+}
+
+int server_load_admin_token(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    int error =
+        secrets_load_token(&server->admin_tokens, "admin-token", server->options.admin_token,
+                           server->options.admin_token_file, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
+/* It waits for nothing. A signal comes before the socket is there, or after it is known. */
+static int server_open_unix_listener(struct server *server, char *error_out, size_t error_bytes)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error =
+        listener_open_unix(server->options.unix_path, &server->unix_fd, error_out, error_bytes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+int server_open_listeners(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX] = "";
+    uint64_t timeout_ms = 3 * server->options.heartbeat_interval_ns / NS_PER_MS;
+    struct listener_options options = {
+        .host = server->options.host,
+        .port = (uint16_t)server->options.port,
+        .send_buffer_bytes = server->options.send_buffer_bytes,
+        .user_timeout_ms =
+            (uint32_t)(timeout_ms < SERVER_USER_TIMEOUT_MS_MIN ? SERVER_USER_TIMEOUT_MS_MIN
+                                                               : timeout_ms),
+    };
+    int error = listener_open_tcp(&options, server->tcp_fds, server->options.core_count,
+                                  &server->port, text, sizeof text);
+    if (error == 0) {
+        server->tcp_fd_count = server->options.core_count;
+    }
+    if (error == 0 && server->options.unix_path != NULL) {
+        error = server_open_unix_listener(server, text, sizeof text);
+    }
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "%s", text);
+    }
+    return error;
+}
+
+/* Where descriptors are too few for all clients, the server's own are kept aside: its rings, the
+ * admin server's, and those that a moment needs. Clients share the others. */
+static int server_share_descriptors(struct server *server)
+{
+    server->admin_connections_max = ADMIN_CONNECTIONS_MAX;
+    if (server->fds_max == 0) {
+        return 0;
+    }
+    uint64_t free_count = 0;
+    for (uint64_t fd = 0; fd < server->fds_max; fd++) {
+        free_count += fcntl((int)fd, F_GETFD) < 0;
+    }
+    /* Each core has a ring, and may accept one client too many of each of its listeners. */
+    uint64_t own_count = SERVER_OWN_FDS + 3 * (uint64_t)server->options.core_count;
+    uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
+    uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
+    if (admin_count == 0) {
+        log_write(LOG_LEVEL_ERROR,
+                  "the limit of open files is %" PRIu64 ", which leaves none for clients; raise it "
+                  "with ulimit -n, or LimitNOFILE= of systemd",
+                  server->fds_max);
+        return -EMFILE;
+    }
+    server->admin_connections_max = (uint32_t)admin_count;
+    server->open_count_max = (uint32_t)(rest - admin_count);
+    log_write(
+        LOG_LEVEL_WARNING,
+        "the limit of open files is %" PRIu64 ": %u clients are served at one time instead of "
+        "--max-connections %u, further ones wait; raise it with ulimit -n, or LimitNOFILE= of "
+        "systemd",
+        server->fds_max, server->open_count_max, server->options.connections_max);
+    return 0;
+}
+
+static int server_create_session_table(struct server *server, uint32_t index)
+{
+    bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
+    struct session_options options = {
+        .conn_count_max = server->options.connections_max,
+        .subscription_count_max = server->options.subscriptions_max,
+        .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
+        .idle_timeout_ns = server->options.idle_timeout_ns,
+        .compression = server->options.compression != 0,
+        .channels = server->channels,
+        .book_images = server->book_images,
+        .access = server->access,
+        .counters = &server->counters->cores[index],
+        .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
+    };
+    memcpy(options.epoch, server->epoch, sizeof options.epoch);
+    int error = sessions_create(&server->sessions[index], &options);
+    return error == 0 ? 0 : server_fail(error, "sessions", "give a smaller --max-connections");
+}
+
+static int server_create_core(struct server *server, uint32_t index)
+{
+    static const char *const paths[] = {"/", "/ws", "/v1"};
+    char text[SERVER_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
+    uint32_t encoding_count;
+    struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
+    struct core_options options = {
+        .index = index,
+        .cpu = server->options.cpus[index],
+        .conn_count_max = server->options.connections_max,
+        .conn_count = &server->conn_count,
+        .place_count = &server->place_count,
+        .open_count_max = server->open_count_max,
+        .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
+        .idle_timeout_ns = server->options.idle_timeout_ns,
+        .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
+        .send_buffer_bytes = server->options.send_buffer_bytes,
+        .zero_copy_bytes = server->options.zero_copy_bytes,
+        .busy_poll = server->options.busy_poll,
+        .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
+        .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
+        .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
+        .encodings = encodings,
+        .encoding_count = encoding_count,
+        .counters = &server->counters->cores[index],
+        .ops = &session_ops,
+        .context = server->sessions[index],
+    };
+    options.document.bytes = sbe_schema_text(&options.document.bytes_count);
+    int error = core_create(&server->cores[index], &options, text, sizeof text);
+    if (error < 0) {
+        log_write(LOG_LEVEL_ERROR, "core %u: %s", index, text);
+        return error;
+    }
+    server->core_count = index + 1;
+    return 0;
+}
+
+int server_create_cores(struct server *server)
+{
+    struct core_counters *counters[COUNTERS_CORES_MAX];
+    int error = server_share_descriptors(server);
+    for (uint32_t i = 0; i < server->options.core_count; i++) {
+        if (error == 0) {
+            error = server_create_session_table(server, i);
+        }
+        if (error == 0) {
+            error = server_create_core(server, i);
+        }
+        if (error < 0) {
+            return error;
+        }
+        counters[i] = &server->counters->cores[i];
+    }
+    publisher_set_cores(server->publisher, server->cores, counters, server->core_count);
+    return 0;
+}
+
+int server_start_admin(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    struct watchdog_options watchdog = {
+        .counters = server->counters,
+        .limit_ns = server->options.watchdog_seconds * NS_PER_SECOND,
+        .has_publisher = server->options.publisher == OPTIONS_PUBLISHER_THREAD,
+    };
+    watchdog_init(&server->watchdog, &watchdog);
+    struct metrics_options source = {
+        .counters = server->counters,
+        .log = encodings_json_log(server->encodings),
+        .epoch = server->epoch,
+        .watchdog = &server->watchdog,
+        .log_bytes = server->options.frame_log_bytes,
+        .connections_max = server->options.connections_max,
+        .cpus = server->options.cpus,
+        .busy_poll = server->options.busy_poll,
+        .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
+        .feeds = server->options.feeds.texts,
+        .feed_count = server->options.feeds.count,
+    };
+    int error = metrics_create(&server->metrics, &source);
+    if (error < 0) {
+        return server_fail(error, "metrics", "free some memory");
+    }
+    metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
+    struct admin_options options = {
+        .host = server->options.admin_host,
+        .port = (uint16_t)server->options.admin_port,
+        .metrics = server->metrics,
+        .connections_max = server->admin_connections_max,
+        .tokens = &server->admin_tokens,
+    };
+    error = admin_start(&server->admin, &options, text, sizeof text);
+    if (error < 0) {
+        server->exit_status = error == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_FAILED;
+        log_write(LOG_LEVEL_ERROR, "%s", text);
+    }
+    return error;
+}
+
+static void *server_run_thread(void *argument)
+{
+    struct server_thread *self = argument;
+    struct server *server = self->server;
+    (void)pthread_setname_np(pthread_self(), self->name);
+    int error = self->core == NULL ? publisher_run(server->publisher) : core_run(self->core);
+    if (error < 0) {
+        uint32_t producer = self->core == NULL ? 0 : 1 + core_index(self->core);
+        char text[LOG_LINE_BYTES_MAX / 2];
+        snprintf(text, sizeof text, "thread %s ended: %s", self->name, strerror(-error));
+        log_post(producer, LOG_LEVEL_CRITICAL, text);
+        atomic_store(&server->failed, true);
+    }
+    atomic_fetch_add(&server->ended_count, 1);
+    return NULL;
+}
+
+static int server_start_thread(struct server *server, struct core *core)
+{
+    struct server_thread *thread = &server->threads[server->thread_count];
+    thread->server = server;
+    thread->core = core;
+    if (core == NULL) {
+        snprintf(thread->name, sizeof thread->name, "publisher");
+    } else {
+        snprintf(thread->name, sizeof thread->name, "core-%u", core_index(core));
+    }
+    int error = -pthread_create(&thread->thread, NULL, server_run_thread, thread);
+    if (error < 0) {
+        return server_fail(error, thread->name, "raise the limit of threads (ulimit -u)");
+    }
+    server->thread_count++;
+    return 0;
+}
+
+int server_start_threads(struct server *server)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < server->core_count && error == 0; i++) {
+        error = server_start_thread(server, server->cores[i]);
+    }
+    if (error == 0 && server->options.publisher == OPTIONS_PUBLISHER_THREAD) {
+        error = server_start_thread(server, NULL);
+    }
+    return error;
+}
+
+static void server_close_listeners(struct server *server)
+{
+    for (uint32_t i = 0; i < server->tcp_fd_count; i++) {
+        close(server->tcp_fds[i]);
+    }
+    if (server->unix_fd >= 0) {
+        close(server->unix_fd);
+        unlink(server->options.unix_path);
+    }
+}
+
+void server_destroy(struct server *server)
+{
+    assert_always(server->thread_count == 0);
+    if (server->admin != NULL) {
+        admin_stop(server->admin);
+    }
+    if (server->metrics != NULL) {
+        metrics_destroy(server->metrics);
+    }
+    for (uint32_t i = 0; i < server->core_count; i++) {
+        core_destroy(server->cores[i]);
+    }
+    for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
+        sessions_destroy(server->sessions[i]);
+    }
+    if (server->access != NULL) {
+        access_destroy(server->access);
+    }
+    token_table_deinit(&server->admin_tokens);
+    server_close_listeners(server);
+    if (server->publisher != NULL) {
+        publisher_destroy(server->publisher);
+    }
+    if (server->counters != NULL) {
+        counters_close(server->counters,
+                       server->counters_path[0] == '\0' ? NULL : server->counters_path);
+    }
+    if (server->encodings != NULL) {
+        encodings_destroy(server->encodings);
+    }
+    if (server->channels != NULL) {
+        channels_destroy(server->channels);
+        book_images_destroy(server->book_images);
+    }
+}

@@ -1,0 +1,105 @@
+/*
+ * server: all parts of the broadcaster, made one after the other and destroyed in the opposite
+ * order. main decides when.
+ *
+ * Owner    main.
+ * Threads  main's; each core and perhaps the publisher run on a thread of their own, between
+ *          server_start_threads and the moment they are joined.
+ * Memory   The parts'.
+ * Errors   A step returns a negative errno, and has logged what went wrong and what to do.
+ */
+#ifndef RINGCAST_SRC_SERVER_H
+#define RINGCAST_SRC_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/board/counters.h"
+#include "ring/core/core.h"
+#include "src/access/token.h"
+#include "src/admin/watchdog.h"
+#include "src/config/options.h"
+
+#define SERVER_EXIT_FAILED 1
+#define SERVER_EXIT_USAGE 2
+
+/* A core's thread, or the publisher's. */
+struct server_thread {
+    struct server *server;
+    struct core *core; /* NULL: the publisher */
+    char name[16];
+    pthread_t thread;
+};
+
+struct server {
+    struct options options;
+    char epoch[17];
+    uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
+    uint32_t admin_connections_max;
+    uint32_t open_count_max; /* see core_options */
+    int exit_status;         /* of the program, when a step fails */
+
+    struct channels *channels;
+    struct book_images *book_images;
+    struct encodings *encodings;
+    struct counters *counters;
+    char counters_path[64]; /* empty: in memory only */
+    struct publisher *publisher;
+    struct access *access;
+    struct metrics *metrics;
+    struct token_table admin_tokens; /* one, or none */
+    struct watchdog watchdog;
+    struct admin *admin;
+
+    uint16_t port;
+    int tcp_fds[COUNTERS_CORES_MAX];
+    uint32_t tcp_fd_count;
+    int unix_fd; /* -1: none */
+
+    _Atomic uint32_t conn_count; /* shared by the cores, like: */
+    _Atomic uint32_t place_count;
+    struct sessions *sessions[COUNTERS_CORES_MAX];
+    struct core *cores[COUNTERS_CORES_MAX];
+    uint32_t core_count; /* created so far */
+
+    struct server_thread threads[COUNTERS_CORES_MAX + 1];
+    uint32_t thread_count;
+    _Atomic uint32_t ended_count; /* threads that have returned */
+    _Atomic bool failed;          /* one of them with an error */
+
+    /* main's own. */
+    int signal_fd;    /* -1: none */
+    uint64_t tick_ns; /* when the metrics took their last sample */
+    uint64_t stop_ns; /* when the end began, by the first signal mostly */
+};
+
+typedef int server_step(struct server *server);
+
+/* Decided by the configuration alone: --check-config runs these as well. Each builds on those
+ * before it. */
+server_step server_raise_limits;
+server_step server_choose_epoch;
+server_step server_create_channels;
+server_step server_create_encodings;
+server_step server_name_counters; /* Where they will be, so that a signal can remove them. */
+server_step server_open_counters;
+server_step server_create_publisher;
+server_step server_create_access; /* Before the listeners: nobody comes in unasked. */
+server_step server_load_admin_token;
+server_step server_check_listeners;
+
+/* These open sockets and start threads. */
+server_step server_open_listeners;
+server_step server_create_cores;
+server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
+server_step server_start_threads;
+
+/* Destroys what the steps have made. The threads have been joined. */
+void server_destroy(struct server *server);
+
+/* Logs why a step failed and what to do about it; returns error. */
+int server_fail(int error, const char *what, const char *remedy);
+
+#endif

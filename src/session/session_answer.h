@@ -1,0 +1,32 @@
+/*
+ * session_answer: the words of an answer: entries, verdicts, ERROR.
+ *
+ * Verdicts go into two lists, ok in sessions->reply and failed in sessions->failed; the end appends
+ * the second and sends the answer.
+ */
+#ifndef RINGCAST_SRC_SESSION_ANSWER_H
+#define RINGCAST_SRC_SESSION_ANSWER_H
+
+#include "src/session/session_call.h"
+
+void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
+                          const char *id, const struct request_error *error);
+void session_answer_no_memory(struct session_call *call);
+/* Sends what was written to sessions->reply, and gives back unusual memory. */
+void session_answer_send(struct session_call *call);
+
+/* An entry of a list, without its closing brace. */
+void session_answer_entry(struct reply *reply, const struct session_name *name);
+/* The same, of a channel that there is. */
+void session_answer_channel(struct reply *reply, const struct session_name *name, uint32_t channel);
+/* An entry of what a smaller scope has ended, in sessions->failed. */
+void session_answer_dropped(struct session_call *call, const struct session_name *name);
+void session_answer_refuse(struct session_call *call, const struct session_name *name,
+                           enum protocol_code code, const char *message);
+
+void session_answer_begin(struct session_call *call, const char *type);
+void session_answer_end(struct session_call *call);
+/* The same, with a third list in between. */
+void session_answer_end_with_gaps(struct session_call *call);
+
+#endif

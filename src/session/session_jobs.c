@@ -1,0 +1,199 @@
+#include "src/session/session_jobs.h"
+
+#include <stdlib.h>
+
+#include "codec/base/check.h"
+#include "src/session/session_access.h"
+#include "src/session/session_answer.h"
+#include "src/session/session_limits.h"
+#include "src/session/session_list.h"
+#include "src/session/session_replay.h"
+#include "src/session/session_resume.h"
+#include "src/session/session_snapshot.h"
+#include "src/session/session_status.h"
+#include "src/session/session_subscribe.h"
+#include "src/session/session_unsubscribe.h"
+#include "src/session/session_watch.h"
+
+/* A request that goes on, and the answer as far as it is written. While it does, sessions->reply
+ * and the others are these; in between they are kept here. */
+struct session_job {
+    struct session_call call;
+    struct request request; /* call.request */
+    struct reply reply, failed, definitions, gaps;
+    bool is_started;
+    bool is_dropped; /* while it runs */
+};
+
+static bool session_jobs_run(struct session_call *call)
+{
+    switch (call->request->type) {
+    case REQUEST_SUBSCRIBE:
+        return session_subscribe(call);
+    case REQUEST_UNSUBSCRIBE:
+        return session_unsubscribe(call);
+    case REQUEST_LIST:
+        return session_list(call);
+    case REQUEST_MODIFY:
+        return session_subscribe_modify(call);
+    case REQUEST_SNAPSHOT:
+        return session_snapshot(call);
+    case REQUEST_RESUME:
+        return session_resume(call);
+    case REQUEST_REPLAY:
+        return session_replay(call);
+    case REQUEST_PING:
+        session_status_pong(call);
+        return true;
+    case REQUEST_STATUS:
+        session_status(call);
+        return true;
+    case REQUEST_HEARTBEAT:
+        session_call_spend(call, SESSION_HEARTBEAT_UNITS);
+        session_status_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        return true;
+    case REQUEST_AUTH:
+        return session_access_authenticate(call);
+    case REQUEST_NONE:
+        return true;
+    }
+    return true;
+}
+
+static bool session_jobs_is_short(enum request_type type)
+{
+    return type == REQUEST_PING || type == REQUEST_STATUS || type == REQUEST_HEARTBEAT ||
+           type == REQUEST_AUTH;
+}
+
+static void session_jobs_end_call(struct session_call *call)
+{
+    session_limits_charge(call);
+    free(call->snapshots);
+    free(call->replay);
+}
+
+static void session_jobs_swap(struct reply *left, struct reply *right)
+{
+    struct reply kept = *left;
+    *left = *right;
+    *right = kept;
+}
+
+static void session_jobs_swap_replies(struct sessions *sessions, struct session_job *job)
+{
+    session_jobs_swap(&sessions->reply, &job->reply);
+    session_jobs_swap(&sessions->failed, &job->failed);
+    session_jobs_swap(&sessions->definitions, &job->definitions);
+    session_jobs_swap(&sessions->gaps, &job->gaps);
+}
+
+static void session_jobs_forget_replies(struct sessions *sessions)
+{
+    reply_trim(&sessions->reply);
+    reply_trim(&sessions->failed);
+    reply_trim(&sessions->definitions);
+    reply_trim(&sessions->gaps);
+}
+
+/* The message goes on in a later slice. request: is taken over. */
+static void session_jobs_begin(struct session_call *call, struct request *request, bool is_started)
+{
+    static const struct request_error error = {
+        .code = PROTOCOL_INTERNAL,
+        .message = "no memory for the rest of it; LIST tells what is subscribed",
+    };
+    struct sessions *sessions = call->sessions;
+    struct session_job *job = calloc(1, sizeof *job);
+    if (job == NULL) {
+        session_answer_error(sessions, call->core, call->conn, request->id, &error);
+        session_jobs_forget_replies(sessions);
+        session_jobs_end_call(call);
+        return;
+    }
+    job->call = *call; /* snapshots and replay are the job's now. */
+    job->request = *request;
+    job->call.request = &job->request;
+    job->is_started = is_started;
+    *request = (struct request){.type = REQUEST_NONE};
+    sessions->started_count += is_started;
+    if (is_started) {
+        session_jobs_swap_replies(sessions, job);
+    }
+    sessions->jobs[call->conn] = job;
+    if (!session_patterns_are_behind(sessions, call->session)) { /* Otherwise it is held already. */
+        core_hold(call->core, call->conn);
+    }
+}
+
+void session_jobs_drop(struct sessions *sessions, uint32_t conn)
+{
+    struct session_job *job = sessions->jobs[conn];
+    if (job == NULL) {
+        return;
+    }
+    if (job == sessions->running) {
+        job->is_dropped = true; /* at the end of its slice */
+        return;
+    }
+    sessions->jobs[conn] = NULL;
+    sessions->started_count -= job->is_started;
+    session_jobs_end_call(&job->call);
+    reply_deinit(&job->reply);
+    reply_deinit(&job->failed);
+    reply_deinit(&job->definitions);
+    reply_deinit(&job->gaps);
+    request_deinit(&job->request);
+    free(job);
+}
+
+void session_jobs_answer(struct session_call *call, struct request *request)
+{
+    bool is_short = session_jobs_is_short(request->type);
+    if (!is_short && call->sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
+        session_jobs_begin(call, request, false);
+    } else if (session_jobs_run(call)) {
+        session_jobs_end_call(call);
+    } else if (call->session->number == 0) {
+        session_jobs_forget_replies(call->sessions);
+        session_jobs_end_call(call);
+    } else {
+        session_jobs_begin(call, request, true);
+    }
+}
+
+bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    if (session_patterns_are_behind(sessions, session_of(sessions, conn)) &&
+        !session_watch_go_on(sessions, core, conn)) {
+        return false;
+    }
+    struct session_job *job = sessions->jobs[conn];
+    if (job == NULL) {
+        return true;
+    }
+    if (!job->is_started && sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
+        core_spend(core, 1);
+        return false;
+    }
+    sessions->started_count += !job->is_started;
+    job->is_started = true;
+    job->call.now_ns = now_ns;
+    sessions->running = job;
+    session_jobs_swap_replies(sessions, job);
+    bool is_done = session_jobs_run(&job->call) || job->is_dropped;
+    session_jobs_swap_replies(sessions, job);
+    sessions->running = NULL;
+    if (is_done) {
+        session_jobs_drop(sessions, conn);
+    }
+    return is_done;
+}
+
+/* At once: one whose client does not even read its Close would keep others waiting. */
+void session_jobs_on_drop(void *context, struct core *core, uint32_t conn)
+{
+    (void)core;
+    session_jobs_drop(context, conn);
+}

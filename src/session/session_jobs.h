@@ -1,0 +1,22 @@
+/*
+ * session_jobs: which verb answers a message, and answers that take more than one slice.
+ *
+ * Memory   A message that goes on has a job: as many as connections, of about the message's size
+ * each; SESSION_ANSWERS_STARTED_MAX of them have a part of their answer.
+ */
+#ifndef RINGCAST_SRC_SESSION_JOBS_H
+#define RINGCAST_SRC_SESSION_JOBS_H
+
+#include "src/session/session_call.h"
+
+#define SESSION_ANSWERS_STARTED_MAX 16 /* at a time; the others wait */
+
+/* request: is taken over. */
+void session_jobs_answer(struct session_call *call, struct request *request);
+/* The job of a connection that ends. */
+void session_jobs_drop(struct sessions *sessions, uint32_t conn);
+
+bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
+void session_jobs_on_drop(void *context, struct core *core, uint32_t conn);
+
+#endif

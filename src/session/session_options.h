@@ -1,0 +1,31 @@
+/*
+ * session_options: what the sessions of one core are made with.
+ */
+#ifndef RINGCAST_SRC_SESSION_OPTIONS_H
+#define RINGCAST_SRC_SESSION_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/access/access.h"
+#include "src/market/book_images.h"
+#include "src/market/channels.h"
+
+struct core_counters;
+struct publisher;
+
+struct session_options {
+    uint32_t conn_count_max;
+    uint32_t subscription_count_max; /* per client; a pattern counts once per type */
+    uint64_t heartbeat_interval_ns;  /* reported in WELCOME */
+    uint64_t idle_timeout_ns;        /* reported in WELCOME */
+    bool compression;                /* permessage-deflate is agreed to */
+    struct channels *channels;
+    struct access *access;              /* NULL: everybody may do everything */
+    struct core_counters *counters;     /* of the core, for what access refuses */
+    struct book_images *book_images;    /* NULL: there are no snapshots of books */
+    struct publisher *inline_publisher; /* NULL: on a thread of its own */
+    char epoch[17];                     /* hex, random, one per run */
+};
+
+#endif

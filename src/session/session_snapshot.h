@@ -1,0 +1,11 @@
+/*
+ * session_snapshot: SNAPSHOT of what one frame tells; books are made by session_books.
+ */
+#ifndef RINGCAST_SRC_SESSION_SNAPSHOT_H
+#define RINGCAST_SRC_SESSION_SNAPSHOT_H
+
+#include "src/session/session_call.h"
+
+bool session_snapshot(struct session_call *call);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * session_status: what a client is told of itself: PONG, HEARTBEAT, STATUS, LAG, and the NOTICE of
+ * a drain.
+ */
+#ifndef RINGCAST_SRC_SESSION_STATUS_H
+#define RINGCAST_SRC_SESSION_STATUS_H
+
+#include "src/session/session_call.h"
+
+void session_status_pong(struct session_call *call);
+void session_status(struct session_call *call);
+void session_status_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
+                              const char *id);
+void session_status_lag(struct sessions *sessions, struct core *core, uint32_t conn,
+                        const struct core_lag *lag);
+void session_status_drain(struct sessions *sessions, struct core *core, uint32_t conn,
+                          uint64_t close_ns, uint64_t end_ns);
+
+#endif

@@ -226,6 +226,9 @@ int core_resume(struct core *self, uint32_t conn, const struct core_resume *resu
         self->room = 0;
         return -ENOSPC;
     }
+    if (!sub->on) {
+        tell_subscriber(resume->channel, 1);
+    }
     *sub = (struct fake_sub){.on = true,
                              .group = (uint8_t)resume->group,
                              .policy = (uint8_t)resume->policy,

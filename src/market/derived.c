@@ -12,7 +12,8 @@
 #include "src/market/bar_builder.h"
 #include "src/market/recoder.h"
 
-#define DERIVED_SCAN_NS NS_PER_SECOND /* how often it is seen who is not wanted any more */
+#define DERIVED_SCAN_NS NS_PER_SECOND         /* how often it is seen who is not wanted any more, */
+#define DERIVED_FULL_SCAN_NS (10 * NS_PER_MS) /* and when there is hardly room for others */
 #define DERIVED_LOOK_BACK_NS (300 * NS_PER_SECOND) /* for trades: the longest bar */
 #define DERIVED_NOTED_MAX (256 * 1024u)            /* frames of one channel that are read back */
 #define DERIVED_NOTE_BUDGET 4096                   /* links followed in one poll, */
@@ -26,12 +27,13 @@ struct derived_variant {
     struct timer timer;
     uint32_t channel;
     struct variant what;
-    uint64_t unwanted_ns; /* since when nobody subscribes; 0: somebody does */
-    uint64_t ready_ns;    /* when the next image may be published */
-    bool is_pending;      /* There is something newer than what was published. */
-    bool owes_snapshot;   /* of a book */
-    uint32_t frame_count; /* deltas since the last checksum */
-    struct book_cut *cut; /* of a book */
+    uint64_t unwanted_ns;  /* since when nobody subscribes; 0: somebody does */
+    uint64_t ended_plus_1; /* index of its last frame under the name it has lost; 0: it has one */
+    uint64_t ready_ns;     /* when the next image may be published */
+    bool is_pending;       /* There is something newer than what was published. */
+    bool owes_snapshot;    /* of a book */
+    uint32_t frame_count;  /* deltas since the last checksum */
+    struct book_cut *cut;  /* of a book */
 };
 
 /* A feed's book, kept from its first snapshot on, whether somebody wants it or not: its frames may
@@ -74,6 +76,7 @@ struct derived_core {
     uint64_t wish_count; /* as seen */
     uint64_t scan_ns;
     uint32_t active_count;
+    uint32_t used_count; /* variants that have a name, or just had one, when it was last seen */
 
     /* Reading back: the first waiting source. */
     struct derived_source *waiting;
@@ -723,18 +726,68 @@ void derived_destroy(struct derived *derived)
 
 /* ---- Wishes ---- */
 
-static void derived_see_wish(struct derived_core *core, uint32_t variant_index)
+/* Its name ends, and its frames. false: somebody wants it again. */
+static bool derived_end(struct derived_core *core, uint32_t variant_index)
+{
+    struct derived_variant *variant = &core->variants[variant_index];
+    uint32_t number = channels_variant(core->options.channels, variant_index);
+    if (!channels_unname(core->options.channels, variant_index)) {
+        return false;
+    }
+    if (variant->source != NULL) {
+        derived_stop(core, variant);
+    }
+    core->options.end(core->options.context, number);
+    variant->unwanted_ns = 0;
+    variant->ended_plus_1 = derived_last_plus_1(core, number);
+    assert_always(variant->ended_plus_1 != 0);
+    return true;
+}
+
+/* A number without a name. When every core has passed its last frame it may get another one. */
+static void derived_see_ended(struct derived_core *core, uint32_t variant_index)
+{
+    struct derived_variant *variant = &core->variants[variant_index];
+    if (variant->ended_plus_1 == 0) {
+        return; /* It is free. */
+    }
+    core->used_count++;
+    if (core->options.passed(core->options.context) >= variant->ended_plus_1) {
+        uint32_t number = channels_variant(core->options.channels, variant_index);
+        channels_reuse(core->options.channels, variant_index,
+                       frame_log_next_seq(core->options.log, number));
+        variant->ended_plus_1 = 0;
+    }
+}
+
+static void derived_see_unwanted(struct derived_core *core, uint32_t variant_index,
+                                 uint64_t linger_ns)
+{
+    struct derived_variant *variant = &core->variants[variant_index];
+    if (variant->unwanted_ns == 0) {
+        variant->unwanted_ns = core->now_ns;
+    }
+    if (core->now_ns - variant->unwanted_ns >= linger_ns) {
+        (void)derived_end(core, variant_index); /* Else it is seen again, since it was asked for. */
+    }
+}
+
+static void derived_see_wish(struct derived_core *core, uint32_t variant_index, uint64_t linger_ns)
 {
     struct channel_wish *wish = channels_wish(core->options.channels, variant_index);
     struct derived_variant *variant = &core->variants[variant_index];
+    if (atomic_load_explicit(&wish->is_named, memory_order_acquire) == 0) {
+        derived_see_ended(core, variant_index);
+        return;
+    }
+    core->used_count++;
+    assert_debug(variant->ended_plus_1 == 0);
     bool is_wanted = atomic_load_explicit(&wish->subscriber_count, memory_order_relaxed) > 0;
     if (is_wanted && variant->source == NULL) {
         derived_start(core, variant_index);
     }
-    if (variant->source == NULL) {
-        return;
-    }
-    if (atomic_load_explicit(&wish->asks_snapshot, memory_order_relaxed) != 0 &&
+    if (variant->source != NULL &&
+        atomic_load_explicit(&wish->asks_snapshot, memory_order_relaxed) != 0 &&
         atomic_exchange_explicit(&wish->asks_snapshot, 0, memory_order_relaxed) != 0 &&
         variant->source->is_live && variant->what.interval_ms == 0) {
         variant->owes_snapshot = true;
@@ -742,25 +795,27 @@ static void derived_see_wish(struct derived_core *core, uint32_t variant_index)
     }
     if (is_wanted) {
         variant->unwanted_ns = 0;
-    } else if (variant->unwanted_ns == 0) {
-        variant->unwanted_ns = core->now_ns;
-    } else if (core->now_ns - variant->unwanted_ns >= DERIVED_LINGER_NS) {
-        derived_stop(core, variant);
+    } else {
+        derived_see_unwanted(core, variant_index, linger_ns);
     }
 }
 
 static void derived_see_wishes(struct derived_core *core)
 {
     uint64_t wish_count = channels_wish_count(core->options.channels);
-    if (wish_count == core->wish_count &&
-        (core->active_count == 0 || core->now_ns < core->scan_ns)) {
+    if (wish_count == core->wish_count && (core->used_count == 0 || core->now_ns < core->scan_ns)) {
         return;
     }
+    uint64_t linger_ns = core->used_count > DERIVED_LINGER_VARIANTS_MAX ? 0 : DERIVED_LINGER_NS;
+    uint32_t count = channels_variant_count(core->options.channels);
     core->wish_count = wish_count;
     core->scan_ns = core->now_ns + DERIVED_SCAN_NS;
-    uint32_t count = channels_variant_count(core->options.channels);
+    core->used_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        derived_see_wish(core, i);
+        derived_see_wish(core, i, linger_ns);
+    }
+    if (core->used_count > DERIVED_LINGER_VARIANTS_MAX) {
+        core->scan_ns = core->now_ns + DERIVED_FULL_SCAN_NS;
     }
 }
 
@@ -770,7 +825,7 @@ uint64_t derived_poll(struct derived *derived, uint64_t now_ns, uint64_t wall_ns
     core->now_ns = now_ns > core->now_ns ? now_ns : core->now_ns;
     core->wall_ns = wall_ns;
     derived_see_wishes(core);
-    if (core->active_count == 0) {
+    if (core->used_count == 0) {
         return UINT64_MAX;
     }
     if (core->waiting != NULL) {

@@ -1,7 +1,7 @@
 /*
  * derived: the channels that ringcast computes from a feed's: books cut to N levels, bars built
  * from trades, quotes and books conflated to an interval. Each is computed once for all, while
- * somebody subscribes to it and DERIVED_LINGER_NS longer.
+ * somebody subscribes to it and DERIVED_LINGER_NS longer. Then its number may get another name.
  *
  * Owner    The publisher. Threads: the publisher's; others say what they want in channels.h.
  * Memory   Allocated when a channel is begun, given back when it ends. A tick allocates nothing,
@@ -20,6 +20,8 @@
 #include "src/market/channels.h"
 
 #define DERIVED_LINGER_NS (60 * NS_PER_SECOND)
+/* With more in use, one that nobody wants ends at once. */
+#define DERIVED_LINGER_VARIANTS_MAX (CHANNELS_VARIANTS_MAX / 4 * 3)
 #define DERIVED_BAR_NS (250 * NS_PER_MS)       /* an open bar's images are this far apart */
 #define DERIVED_BAR_GRACE_NS (200 * NS_PER_MS) /* for late trades, where no later one closes it */
 #define DERIVED_SNAPSHOT_NS (100 * NS_PER_MS)  /* snapshots of a book that are asked for, too */
@@ -35,6 +37,11 @@ struct derived_options {
     void (*publish)(void *context, uint32_t channel, uint8_t flags, const struct md_update *update);
     /* A GAP in place of a tick of a derived channel. */
     void (*lose)(void *context, uint32_t channel);
+    /* The channel has lost its name (channels_unname): its last frame is to be a GAP, which no core
+     * takes for an image, and what encoders keep of it is to be forgotten. */
+    void (*end)(void *context, uint32_t channel);
+    /* The index in the log up to which every core has come. */
+    uint64_t (*passed)(void *context);
     void (*complain)(void *context, const char *text); /* NULL: nobody hears */
     void *context;
 };

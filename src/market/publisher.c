@@ -95,16 +95,28 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
     return channel;
 }
 
+/* The index in the log that the slowest core has come to. */
+static uint64_t publisher_slowest(const struct publisher *publisher)
+{
+    uint64_t slowest = publisher->log->write_index;
+    for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
+        uint64_t position = counter_get(&publisher->core_counters[i]->position);
+        slowest = position < slowest ? position : slowest;
+    }
+    return slowest;
+}
+
+static uint64_t publisher_passed(void *context)
+{
+    return publisher_slowest(context);
+}
+
 /* How many ticks an elastic feed may add before the slowest core is half a log behind. */
 static uint32_t publisher_elastic_room(const struct publisher *publisher)
 {
     const struct frame_log *log = publisher->log;
     uint64_t head = log->write_index;
-    uint64_t slowest = head;
-    for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
-        uint64_t position = counter_get(&publisher->core_counters[i]->position);
-        slowest = position < slowest ? position : slowest;
-    }
+    uint64_t slowest = publisher_slowest(publisher);
     if (slowest < frame_log_tail(log)) {
         return 0;
     }
@@ -222,6 +234,13 @@ static void publisher_write_gap(struct publisher *publisher, uint32_t number)
 static void publisher_publish_gap(void *context, uint32_t number)
 {
     publisher_write_gap(context, number);
+}
+
+static void publisher_end_channel(void *context, uint32_t number)
+{
+    struct publisher *publisher = context;
+    publisher_write_gap(publisher, number);
+    encodings_forget_channel(publisher->encodings, number);
 }
 
 static bool publisher_has_channel(const struct publisher *publisher, uint32_t number)
@@ -405,6 +424,8 @@ static int publisher_create_derived(struct publisher *publisher)
         .log = publisher->log,
         .publish = publisher_publish_derived,
         .lose = publisher_publish_gap,
+        .end = publisher_end_channel,
+        .passed = publisher_passed,
         .complain = publisher_complain,
         .context = publisher,
     };

@@ -9,7 +9,7 @@ const steps = [_]Step{
     .{ .name = "asan", .about = "unit tests with AddressSanitizer and LeakSanitizer, by gcc", .make = stepAsan },
     .{ .name = "integration", .about = "the release programs against real clients; -- NAME filters", .make = stepIntegration },
     .{ .name = "bench", .about = "micro benchmarks, full size; -- NAME filters", .make = stepBench },
-    .{ .name = "fuzz", .about = "each fuzz target for a while, from its corpus", .make = stepFuzz },
+    .{ .name = "fuzz", .about = "all fuzz targets at once, from their corpora, for a minute; -- SECONDS NAME...", .make = stepFuzz },
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
@@ -32,10 +32,10 @@ const rooms = [_]Room{
     .{ .name = "ring/fan", .sees = ring_sees },
     .{ .name = "ring/core", .sees = ring_sees },
 
-    .{ .name = "feeds", .sees = feeds_see },
-    .{ .name = "feeds/sim", .sees = feeds_see },
-    .{ .name = "feeds/replay", .sees = feeds_see },
-    .{ .name = "feeds/venue", .sees = feeds_see },
+    .{ .name = "feeds", .sees = &.{ "codec/base", "codec" } },
+    .{ .name = "feeds/sim", .sees = &.{ "codec/base", "codec", "feeds" } },
+    .{ .name = "feeds/venue", .sees = &.{ "codec/base", "codec", "feeds" } },
+    .{ .name = "feeds/replay", .sees = &.{ "codec/base", "codec", "feeds", "feeds/venue" } },
 
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
@@ -52,7 +52,6 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const feeds_see: []const []const u8 = &.{ "codec/base", "codec", "feeds", "feeds/sim", "feeds/replay", "feeds/venue" };
 const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
@@ -81,12 +80,14 @@ const programs = [_]Program{
 const tests_with_session_double = [_][]const u8{
     "session",
     "session_access",
+    "session_heartbeat",
     "session_history",
     "session_slices",
     "session_variants",
 };
 const threaded_tests = [_][]const u8{
     "channels",
+    "feed_queue",
     "frame_log",
     "log",
     "metrics",
@@ -514,6 +515,6 @@ const Context = struct {
 
     fn addFuzz(c: *Context, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
-        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ src, feeds, ring, codec });
+        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
     }
 };

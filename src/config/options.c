@@ -176,8 +176,6 @@ static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "whoever lists them has r
 static_assert(sizeof options_log_levels / sizeof options_log_levels[0] == LOG_LEVEL_CRITICAL + 2,
               "each level has a name, and NULL ends them");
 
-static const struct feed_ops *const options_feeds[] = {&feed_sim, &feed_replay};
-
 const struct option_spec *options_table(size_t *count_out)
 {
     *count_out = OPTIONS_SPEC_COUNT;
@@ -268,8 +266,8 @@ void options_print_help(FILE *out)
         fputc('\n', out);
     }
     fprintf(out, "\nFeeds (--feed NAME or --feed NAME:key=value,key=value):\n");
-    for (size_t i = 0; i < sizeof options_feeds / sizeof options_feeds[0]; i++) {
-        options_print_feed(out, options_feeds[i]);
+    for (size_t i = 0; feed_at(i) != NULL; i++) {
+        options_print_feed(out, feed_at(i));
     }
     fprintf(
         out,

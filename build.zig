@@ -9,7 +9,7 @@ const steps = [_]Step{
     .{ .name = "asan", .about = "unit tests with AddressSanitizer and LeakSanitizer, by gcc", .make = stepAsan },
     .{ .name = "integration", .about = "the release programs against real clients; -- NAME filters", .make = stepIntegration },
     .{ .name = "bench", .about = "micro benchmarks, full size; -- NAME filters", .make = stepBench },
-    .{ .name = "fuzz", .about = "each fuzz target for a while, from its corpus", .make = stepFuzz },
+    .{ .name = "fuzz", .about = "all fuzz targets at once, from their corpora, for a minute; -- SECONDS NAME...", .make = stepFuzz },
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
@@ -80,6 +80,7 @@ const programs = [_]Program{
 const tests_with_session_double = [_][]const u8{
     "session",
     "session_access",
+    "session_heartbeat",
     "session_history",
     "session_slices",
     "session_variants",
@@ -514,6 +515,6 @@ const Context = struct {
 
     fn addFuzz(c: *Context, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
-        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ src, feeds, ring, codec });
+        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
     }
 };

@@ -82,7 +82,13 @@ static bool json_tick_read_u64_field(struct json_tick_reader *reader, const char
     return true;
 }
 
-/* A plain text; one with an escape in it fails. */
+/* A character that stands for itself in a string. */
+static bool json_tick_read_is_plain(char c)
+{
+    return (uint8_t)c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+}
+
+/* A plain text; one with an escape, or with what is written as one, fails. */
 static const char *json_tick_read_text(struct json_tick_reader *reader, const char *key,
                                        char text[JSON_TICK_READ_TEXT_BYTES_MAX])
 {
@@ -91,7 +97,7 @@ static const char *json_tick_read_text(struct json_tick_reader *reader, const ch
     }
     json_tick_read_expect(reader, "\"");
     size_t bytes = 0;
-    while (reader->at < reader->end && *reader->at != '"' && *reader->at != '\\' &&
+    while (reader->at < reader->end && json_tick_read_is_plain(*reader->at) &&
            bytes < JSON_TICK_READ_TEXT_BYTES_MAX - 1) {
         text[bytes++] = *reader->at++;
     }

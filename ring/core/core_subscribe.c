@@ -41,6 +41,11 @@ uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
     return core_stream(core, core_conn(core, index))->channels[channel].last_seq + 1;
 }
 
+uint64_t core_position(struct core *core, uint32_t index)
+{
+    return core_stream(core, core_conn(core, index))->position;
+}
+
 uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
 {
     return core_stream(core, core_conn(core, index))->channels[channel].hash;

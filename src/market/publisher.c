@@ -224,7 +224,8 @@ static void publisher_watch(void *context, int fd)
         return;
     }
     if (feed->watched_fd >= 0) {
-        publisher_wait_disarm(&feed->publisher->wait, publisher_feed_number(feed));
+        core_watch_disarm(publisher_wait_watch(&feed->publisher->wait),
+                          publisher_feed_number(feed));
     }
     feed->watched_fd = fd;
 }
@@ -371,8 +372,8 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
                                     uint64_t now_ns, uint64_t wall_ns)
 {
     uint32_t number = publisher_feed_number(feed);
-    bool is_readable =
-        feed->watched_fd >= 0 && publisher_wait_is_readable(&publisher->wait, number);
+    bool is_readable = feed->watched_fd >= 0 &&
+                       core_watch_is_readable(publisher_wait_watch(&publisher->wait), number);
     bool is_due =
         is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
     if (feed->due_wall_ns == FEED_NEVER || !is_due) {
@@ -386,7 +387,7 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
     counter_add(&publisher->counters->feed_wakes, is_readable);
     if (feed->watched_fd >= 0) {
-        publisher_wait_arm(&publisher->wait, number, feed->watched_fd);
+        core_watch_arm(publisher_wait_watch(&publisher->wait), number, feed->watched_fd);
     }
     tick_writer_show(&publisher->writer);
     return publisher_wait_ns(feed->due_wall_ns, wall_ns);

@@ -1,6 +1,7 @@
 /* What src may ask of a core for one of its conns: subscriptions, words, numbers. */
 #include <errno.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/history.h"
 #include "ring/fan/replayer.h"
@@ -41,6 +42,11 @@ uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
     return core_stream(core, core_conn(core, index))->channels[channel].last_seq + 1;
 }
 
+uint64_t core_position(struct core *core, uint32_t index)
+{
+    return core_stream(core, core_conn(core, index))->position;
+}
+
 uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
 {
     return core_stream(core, core_conn(core, index))->channels[channel].hash;
@@ -50,7 +56,7 @@ uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
 
 static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
 {
-    if (core->options.ops->on_subscriber != NULL) {
+    if (core->options.ops->on_subscriber != NULL && !(change < 0 && CANARY(SUBSCRIBER_KEPT))) {
         core->options.ops->on_subscriber(core->options.context, core, channel, change);
     }
 }

@@ -105,8 +105,9 @@ struct core_replayed {
     enum lag_policy policy; /* for what follows; so are the next two */
     uint8_t tag;
     uint16_t max_lag_ms;
-    uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
-    int result;        /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
+    uint64_t first_seq; /* Older frames are not sent: they had another name. */
+    uint64_t last_seq;  /* that was sent; at the end, what live frames follow on. 0: none */
+    int result;         /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
 };
 
 struct core_snapshot {

@@ -15,6 +15,7 @@
 #include "ring/io/engine_uring.h"
 #include "ring/link/deadlines.h"
 #include "ring/link/input.h"
+#include "ring/link/opening.h"
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
@@ -89,19 +90,14 @@ void core_reap(struct core *core)
 
 /* ---- What the links ask ---- */
 
-/* Whether its frames are being written; the writer sees by conn_count that they are to be. */
-static bool core_is_encoded(struct core *core, uint32_t conn, uint32_t encoding)
+/* The writer sees by conn_count that its frames are to be written. */
+static void core_choose_encoding(struct core *core, uint32_t conn, uint32_t encoding)
 {
-    struct link *link = core_link(core, conn);
     assert_always(encoding < core->options.encoding_count);
-    if (!link->has_encoding) {
-        link->has_encoding = true;
-        core_subscriber(core, conn)->encoding = (uint8_t)encoding;
-        atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
-        /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
-        atomic_thread_fence(memory_order_seq_cst);
-    }
-    return core_follow_run(core, core_subscriber(core, conn)->encoding);
+    core_subscriber(core, conn)->encoding = (uint8_t)encoding;
+    atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
+    /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void core_on_open(struct core *core, uint32_t conn)
@@ -136,7 +132,8 @@ static bool core_is_quiet(struct core *core, uint32_t conn)
 }
 
 static const struct links_asks core_asks = {
-    .is_encoded = core_is_encoded,
+    .choose_encoding = core_choose_encoding,
+    .is_encoded = core_follow_run,
     .on_open = core_on_open,
     .on_clear = core_on_clear,
     .on_answered = core_on_answered,
@@ -426,14 +423,15 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     return wait_ns < CORE_SLEEP_NS_MAX ? wait_ns : CORE_SLEEP_NS_MAX;
 }
 
-/* Whether there are frames to fan out. In any log: a writer that takes room back shows one log's
- * frames before the others'. */
+/* Whether there are frames to fan out, or an encoding has begun that conns wait for. In any log: a
+ * writer that takes room back shows one log's frames before the others'. */
 static bool core_has_news(const struct core *core)
 {
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
         const struct fan_stream *stream = &core->fan.streams[i];
         uint32_t run = atomic_load_explicit(&core->options.encodings[i].run, memory_order_acquire);
-        if (core_encoding_is_written(run) && frame_log_head(stream->log) != stream->position) {
+        if (core_encoding_is_written(run) && (frame_log_head(stream->log) != stream->position ||
+                                              !list_empty(&core->links.waiters[i]))) {
             return true;
         }
     }
@@ -501,6 +499,7 @@ static void core_turn(struct core *core)
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
     timer_wheel_advance(&core->links.wheel, core->time.now_ns, core_on_timer, core);
     input_run_waiting(&core->links);
+    opening_go_on(&core->links);
     core_sleep(core, core->has_pushed || has_mail ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
     core_read_clock(core);

@@ -2,6 +2,7 @@
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
 #include "ring/link/input.h"
+#include "ring/link/opening.h"
 
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
@@ -16,6 +17,7 @@ static void core_bury_subscriber(struct core *core, struct subscriber *subscribe
             core_remove_group(core, subscriber, group);
         }
     }
+    core_forget_replay(core, fan_index(&core->fan, subscriber));
     fan_leave(&core->fan, subscriber);
     while (subscriber->sub_first != SUB_NONE && !input_slice_is_over(&core->links)) {
         core_remove_sub(core, subscriber, subscriber->sub_first);
@@ -70,6 +72,9 @@ static void core_bury_one(struct core *core, uint32_t conn)
     core_bury_subscriber(core, subscriber);
     input_release(&core->links, link);
     input_forget(&core->links, link);
+    if (link->awaits_encoding) {
+        opening_stop_waiting(&core->links, link);
+    }
     if (link->stage == LINK_DOOMED) {
         core_bury_doomed(core, conn);
     }

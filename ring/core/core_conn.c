@@ -109,17 +109,6 @@ uint32_t core_conn_encoding(struct core *core, uint32_t index)
     return core_subscriber(core, index)->encoding;
 }
 
-uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group)
-{
-    return encoding < core->options.encoding_count ? core->fan.streams[encoding].groups[group].count
-                                                   : 0;
-}
-
-uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    return core->fan.streams[encoding].groups[group].entries[place].conn;
-}
-
 uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *place,
                             uint32_t *channels_out, uint32_t max)
 {
@@ -180,6 +169,11 @@ void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)
 uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
 {
     return core_stream(core, index)->channels[channel].last_seq + 1;
+}
+
+uint64_t core_position(struct core *core, uint32_t index)
+{
+    return core_stream(core, index)->position;
 }
 
 uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)

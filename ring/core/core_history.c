@@ -30,24 +30,66 @@ int core_resume(struct core *core, uint32_t conn, const struct core_resume *resu
 
 /* ---- Replays ---- */
 
+/* A channel that is replayed has a subscriber more (1) or less (-1). */
+static void core_count_replayed(struct core *core, const struct core_replayed *channels,
+                                uint32_t count, int change)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        core_tell_subscriber(core, channels[i].channel, change);
+    }
+}
+
 int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
                 const struct core_replayed *channels, uint32_t count)
 {
     if (!core_is_streaming(core, conn)) {
         return 0;
     }
-    return replayer_start(&core->fan, core_subscriber(core, conn), replay, channels, count);
+    int error = replayer_start(&core->fan, core_subscriber(core, conn), replay, channels, count);
+    if (error == 0) {
+        core_count_replayed(core, channels, count, 1);
+    }
+    return error;
+}
+
+void core_forget_replay(struct core *core, uint32_t conn)
+{
+    struct replay ended;
+    if (core_subscriber(core, conn)->is_replayed) {
+        struct core_replayed *channels =
+            replayer_end(&core->fan, core_subscriber(core, conn), &ended);
+        core_count_replayed(core, channels, ended.channel_count, -1);
+        free(channels);
+    }
 }
 
 void core_stop_replay(struct core *core, uint32_t conn)
 {
-    replayer_forget(&core->fan, core_subscriber(core, conn));
+    core_forget_replay(core, conn);
+}
+
+/* Who is asked which channels a replay keeps. */
+struct core_keeper {
+    struct core *core;
+    bool (*keeps)(void *context, uint32_t channel);
+    void *context;
+};
+
+static bool core_keeps(void *context, uint32_t channel)
+{
+    const struct core_keeper *keeper = context;
+    bool is_kept = keeper->keeps(keeper->context, channel);
+    if (!is_kept) {
+        core_tell_subscriber(keeper->core, channel, -1);
+    }
+    return is_kept;
 }
 
 uint32_t core_limit_replay(struct core *core, uint32_t conn,
                            bool (*keeps)(void *context, uint32_t channel), void *context)
 {
-    return replayer_limit(&core->fan, core_subscriber(core, conn), keeps, context);
+    struct core_keeper keeper = {.core = core, .keeps = keeps, .context = context};
+    return replayer_limit(&core->fan, core_subscriber(core, conn), core_keeps, &keeper);
 }
 
 static bool core_is_covered(struct core *core, uint32_t conn, const struct core_replayed *channel)
@@ -79,6 +121,7 @@ void core_end_replay(struct core *core, uint32_t conn, bool is_whole)
     }
     core->options.ops->on_replay_end(core->options.context, core, conn, channels,
                                      ended.channel_count, is_whole);
+    core_count_replayed(core, channels, ended.channel_count, -1);
     free(channels);
 }
 

@@ -1,5 +1,6 @@
 /* Stretches of the log that the kernel sends from without a copy: the log holds them until it says
  * that it has done with them. */
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/link/sender.h"
 
@@ -16,6 +17,7 @@ static void core_loans_take_one(struct core *core, struct send_plan *plan)
     uint64_t offset = (uint64_t)((const uint8_t *)iov->iov_base - log->bytes);
     uint64_t position = base + ((offset - base) & log->bytes_mask);
     assert_always(plan->bytes == iov->iov_len);
+    position = CANARY(LOAN_UNHELD) ? 0 : position;
     uint32_t hold = frame_log_hold(log, core->options.index, position, iov->iov_len);
     if (hold == FRAME_LOG_NO_HOLD) {
         return; /* It is copied. */

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
 
@@ -19,7 +20,9 @@ static void core_notices_gap(struct core *core, const struct notice *notice)
         core->options.ops->write_gap(core->options.context, text, notice->channel, notice->from_seq,
                                      notice->to_seq, words[notice->reason]);
     assert_always(bytes <= sizeof text);
-    link_queue_frame(&core->links, core_link(core, notice->conn), WS_TEXT, text, bytes);
+    if (!CANARY(GAP_UNSENT)) {
+        link_queue_frame(&core->links, core_link(core, notice->conn), WS_TEXT, text, bytes);
+    }
 }
 
 static void core_notices_recode(struct core *core, const struct notice *notice)

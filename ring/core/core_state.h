@@ -124,7 +124,11 @@ void core_account(struct core *core);
 /* core_notices.c: what fan has to tell becomes text, and waits for its link. */
 void core_notices(struct core *core);
 
-/* core_history.c: a replay is at its end. */
+/* core_subscribe.c: a channel has a subscriber more (1) or less (-1). */
+void core_tell_subscriber(struct core *core, uint32_t channel, int change);
+
+/* core_history.c: a replay is at its end, or goes without another word. */
+void core_forget_replay(struct core *core, uint32_t conn);
 void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
 
 /* core_loans.c */

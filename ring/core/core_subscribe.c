@@ -1,6 +1,7 @@
 /* Subscriptions. */
 #include <errno.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/fanout.h"
 #include "ring/fan/history.h"
@@ -8,9 +9,9 @@
 
 /* ---- Single channels ---- */
 
-static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
+void core_tell_subscriber(struct core *core, uint32_t channel, int change)
 {
-    if (core->options.ops->on_subscriber != NULL) {
+    if (core->options.ops->on_subscriber != NULL && !(change < 0 && CANARY(SUBSCRIBER_KEPT))) {
         core->options.ops->on_subscriber(core->options.context, core, channel, change);
     }
 }

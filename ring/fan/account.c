@@ -1,5 +1,6 @@
 #include "ring/fan/account.h"
 
+#include "codec/base/canary.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/replayer.h"
 
@@ -54,6 +55,9 @@ static uint64_t account_find_cut(struct fan *fan, const struct send_plan *plan, 
             return cut;
         }
         *frames_out += 1;
+        if (CANARY(REST_DROPPED)) {
+            return cut + 1;
+        }
         struct notice *rest = fan_add_notice(fan, fan_subscriber(fan, plan->conn), NOTICE_COPY);
         rest->frame = frame_log_at(log, desc->position + sent_of_it);
         rest->bytes = (uint32_t)(desc->frame_bytes - sent_of_it);

@@ -228,7 +228,8 @@ static struct core_replayed *replayer_wants(const struct replay *replay,
                                             const struct frame_desc *desc)
 {
     bool is_before = replay->wanted.is_by_seq && desc->seq < replay->wanted.from;
-    return is_before ? NULL : replayer_channel(replay, desc->channel);
+    struct core_replayed *channel = is_before ? NULL : replayer_channel(replay, desc->channel);
+    return channel == NULL || desc->seq < channel->first_seq ? NULL : channel;
 }
 
 void replayer_on_sent(struct fan *fan, struct subscriber *subscriber,

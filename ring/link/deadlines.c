@@ -60,10 +60,14 @@ static void deadlines_check(struct links *links, struct link *link)
                now_ns >= link->last_message_ns + links->options.idle_timeout_ns) {
         counter_add(&links->counters->closed_idle, 1);
         link_close(links, link, 4114, "idle", "idle");
-    } else if (now_ns >= link->ping_ns && link->drain_ns == 0) {
-        deadlines_send_ping(links, link);
-    } else if (is_quiet) {
-        links->options.ops->on_quiet(links->options.context, links->options.core, index, now_ns);
+    } else {
+        if (now_ns >= link->ping_ns && link->drain_ns == 0) {
+            deadlines_send_ping(links, link);
+        }
+        if (is_quiet && link->stage == LINK_STREAMING) {
+            links->options.ops->on_quiet(links->options.context, links->options.core, index,
+                                         now_ns);
+        }
     }
 }
 

@@ -25,7 +25,6 @@
 #define LINK_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a link is not read from */
 #define LINK_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
 #define LINK_HANDSHAKE_NS (5 * NS_PER_SECOND)
-#define LINK_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
 #define LINK_CLOSE_NS (2 * NS_PER_SECOND)
 #define LINK_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define LINK_MISSED_PONGS_MAX 2
@@ -68,15 +67,15 @@ struct link {
     bool recv_armed : 1;
     bool writable_armed : 1;
     bool shutdown_armed : 1;
-    bool is_waiting : 1;   /* on links->waiting */
-    bool is_ending : 1;    /* on links->ending */
-    bool has_unread : 1;   /* messages of its wait in its backlog */
-    bool is_held : 1;      /* a message of its is being answered in slices */
-    bool was_opened : 1;   /* ops.on_open was called */
-    bool was_granted : 1;  /* ops.on_request has said yes */
-    bool is_proxied : 1;   /* begins with a PROXY header */
-    bool has_encoding : 1; /* chosen, and counted; in LINK_HANDSHAKING: it may not be written yet */
-    bool has_place : 1;    /* is counted in options.place_count */
+    bool is_waiting : 1;      /* on links->waiting */
+    bool is_ending : 1;       /* on links->ending */
+    bool has_unread : 1;      /* messages of its wait in its backlog */
+    bool is_held : 1;         /* a message of its is being answered in slices */
+    bool was_opened : 1;      /* ops.on_open was called */
+    bool is_proxied : 1;      /* begins with a PROXY header */
+    bool has_encoding : 1;    /* chosen, and counted */
+    bool awaits_encoding : 1; /* In LINK_HANDSHAKING: granted, and on links->waiters. */
+    bool has_place : 1;       /* is counted in options.place_count */
     bool close_received : 1;
     bool write_shut : 1;
     bool inflates : 1; /* permessage-deflate was agreed on */
@@ -100,6 +99,11 @@ static_assert(sizeof(struct link) == 2 * CACHE_LINE_BYTES, "counted per connecti
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
+    /* While link->awaits_encoding: what is left of its request. */
+    struct list_link encoding_link;
+    char key[HANDSHAKE_KEY_BYTES];
+    const struct handshake_protocol *protocol;
+    struct ws_deflate_terms deflate;
     struct out_chain unread; /* While link->has_unread: received, and not looked at yet. */
 };
 

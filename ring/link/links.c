@@ -93,6 +93,9 @@ static void links_init(struct links *links)
     }
     links->free_input_count = links->input_count;
     list_init(&links->inputs_in_use);
+    for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
+        list_init(&links->waiters[i]);
+    }
     timer_wheel_init(&links->wheel, links->now_ns);
 }
 
@@ -110,6 +113,7 @@ int links_open(struct links *links, const struct links_options *options,
     struct core_time time;
     assert_always(message_bytes_max >= LINK_HEAD_BYTES_MAX);
     assert_always(count > 0);
+    assert_always(options->encoding_count <= LINKS_ENCODINGS_MAX);
     options->clock(options->context, &time);
     *links = (struct links){
         .options = *options,

@@ -22,6 +22,7 @@
 #include "ring/plan.h"
 
 #define LINKS_INPUTS_MAX 256 /* in the middle of a request or message */
+#define LINKS_ENCODINGS_MAX 4
 #define LINKS_SQ_ENTRIES 1024
 #define LINKS_CQ_ENTRIES 16384
 #define LINKS_RECV_BUFFERS 256
@@ -67,8 +68,10 @@ struct send_batch {
 
 /* What the links ask of their core. */
 struct links_asks {
-    /* Whether frames are written in the encoding of this link, which is chosen by that. */
-    bool (*is_encoded)(struct core *core, uint32_t conn, uint32_t encoding);
+    /* Its frames are to be written in this encoding. */
+    void (*choose_encoding)(struct core *core, uint32_t conn, uint32_t encoding);
+    /* Whether frames are being written in an encoding. */
+    bool (*is_encoded)(struct core *core, uint32_t encoding);
     /* The upgrade is answered. */
     void (*on_open)(struct core *core, uint32_t conn);
     /* Its socket takes bytes again. */
@@ -118,9 +121,10 @@ struct links {
     struct link_backlog *backlogs; /* by link */
     uint32_t *free_links;
     uint32_t free_count;
-    struct conn_queue ready;   /* something of their own waits to be sent */
-    struct conn_queue waiting; /* messages of theirs wait for their turn */
-    struct conn_queue ending;  /* closing, or doomed: for core_bury() */
+    struct conn_queue ready;                       /* something of their own waits to be sent */
+    struct conn_queue waiting;                     /* messages of theirs wait for their turn */
+    struct list_link waiters[LINKS_ENCODINGS_MAX]; /* by encoding: openings that wait for it */
+    struct conn_queue ending;                      /* closing, or doomed: for core_bury() */
 
     struct engine engine;
     struct send_batch *batch;

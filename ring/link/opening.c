@@ -116,16 +116,16 @@ static bool opening_is_granted(struct links *links, struct link *link,
                                const struct core_request *request)
 {
     struct core_refusal refusal = {0};
-    if (links->options.ops->on_request == NULL || link->was_granted) {
+    if (links->options.ops->on_request == NULL) {
         return true;
     }
-    link->was_granted =
+    bool is_granted =
         links->options.ops->on_request(links->options.context, links->options.core,
                                        links_index(links, link), links->now_ns, request, &refusal);
-    if (!link->was_granted) {
+    if (!is_granted) {
         opening_refuse_with(links, link, refusal.status_line, refusal.extra, refusal.text);
     }
-    return link->was_granted;
+    return is_granted;
 }
 
 /* What a proxy says first. false: not complete, or refused. */
@@ -182,12 +182,11 @@ static void opening_start_streaming(struct links *links, struct link *link,
  * before he was accepted) takes none from those who ask. */
 static bool opening_take_place(struct links *links, struct link *link)
 {
+    assert_always(!link->has_place);
+    uint32_t others = atomic_fetch_add(links->options.place_count, 1);
+    link->has_place = others < links->options.conn_count_max;
     if (!link->has_place) {
-        uint32_t others = atomic_fetch_add(links->options.place_count, 1);
-        link->has_place = others < links->options.conn_count_max;
-        if (!link->has_place) {
-            atomic_fetch_sub(links->options.place_count, 1);
-        }
+        atomic_fetch_sub(links->options.place_count, 1);
     }
     return link->has_place;
 }
@@ -226,15 +225,63 @@ static enum handshake_status opening_negotiate(struct links *links, struct link 
     return *encoding_out < links->options.encoding_count ? HANDSHAKE_OK : HANDSHAKE_BAD_PROTOCOL;
 }
 
-/* Whether its frames are being written; else it waits until they are. */
-static bool opening_is_encoded(struct links *links, struct link *link, uint32_t encoding)
+/* The rest follows when the encoding begins. Until then the request needs no input, and what the
+ * client sends meanwhile waits as messages do. */
+static void opening_await_encoding(struct links *links, struct link *link, uint32_t encoding,
+                                   const struct handshake_request *request)
 {
-    uint32_t index = links_index(links, link);
-    if (links->options.asks->is_encoded(links->options.core, index, encoding)) {
-        return true;
+    struct link_backlog *backlog = links_backlog(links, link);
+    assert_always(!link->awaits_encoding);
+    link->awaits_encoding = true;
+    memcpy(backlog->key, request->key, HANDSHAKE_KEY_BYTES);
+    backlog->protocol = request->protocol;
+    backlog->deflate = request->deflate;
+    list_append(&links->waiters[encoding], &backlog->encoding_link);
+}
+
+void opening_stop_waiting(struct links *links, struct link *link)
+{
+    assert_always(link->awaits_encoding);
+    link->awaits_encoding = false;
+    list_remove(&links_backlog(links, link)->encoding_link);
+}
+
+static void opening_end_wait(struct links *links, struct link *link)
+{
+    const struct link_backlog *backlog = links_backlog(links, link);
+    struct handshake_request request = {
+        .key = backlog->key,
+        .protocol = backlog->protocol,
+        .deflate = backlog->deflate,
+    };
+    opening_stop_waiting(links, link);
+    if (link->stage != LINK_HANDSHAKING) {
+        return;
     }
-    timer_arm(&links->wheel, &link->timer, links->now_ns + LINK_ENCODING_NS);
-    return false;
+    if (links->is_draining) {
+        opening_refuse(links, link, HANDSHAKE_STOPPING);
+        return;
+    }
+    opening_start_streaming(links, link, &request);
+    if (link->has_unread) {
+        link_wait(links, link);
+    }
+}
+
+void opening_go_on(struct links *links)
+{
+    uint32_t left = OPENING_STARTS_PER_TURN;
+    for (uint32_t i = 0; i < links->options.encoding_count; i++) {
+        struct list_link *waiters = &links->waiters[i];
+        if (list_empty(waiters) || !links->options.asks->is_encoded(links->options.core, i)) {
+            continue;
+        }
+        for (; left > 0 && !list_empty(waiters); left--) {
+            const struct link_backlog *first =
+                container_of(waiters->next, struct link_backlog, encoding_link);
+            opening_end_wait(links, links_at(links, (uint32_t)(first - links->backlogs)));
+        }
+    }
 }
 
 size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *bytes, size_t count)
@@ -268,10 +315,14 @@ size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *b
     if (!opening_is_granted(links, link, &asked)) {
         return 0;
     }
-    if (!opening_is_encoded(links, link, encoding)) {
-        return 0;
+    assert_always(!link->has_encoding);
+    link->has_encoding = true;
+    links->options.asks->choose_encoding(links->options.core, links_index(links, link), encoding);
+    if (links->options.asks->is_encoded(links->options.core, encoding)) {
+        opening_start_streaming(links, link, &request);
+    } else {
+        opening_await_encoding(links, link, encoding, &request);
     }
-    opening_start_streaming(links, link, &request);
     return proxy.header_bytes + request.head_bytes;
 }
 
@@ -299,12 +350,8 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
 
 void opening_on_timer(struct links *links, struct link *link)
 {
-    if (links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS) {
-        link_doom(links, link, 0,
-                  link->has_encoding ? "its encoding did not begin within 5 s"
-                                     : "no complete request within 5 s");
-        return;
-    }
-    uint8_t nothing[1];
-    opening_collect(links, link, nothing, 0);
+    assert_always(links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS);
+    link_doom(links, link, 0,
+              link->awaits_encoding ? "its encoding did not begin within 5 s"
+                                    : "no complete request within 5 s");
 }

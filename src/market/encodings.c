@@ -106,6 +106,11 @@ struct frame_log *encodings_json_log(const struct encodings *encodings)
     return encodings->table[CORE_ENCODING_JSON].log;
 }
 
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel)
+{
+    encoders_forget_channel(encodings->encoders, channel);
+}
+
 size_t encodings_payload_bytes_max(const struct encodings *encodings)
 {
     return encoders_payload_bytes_max(encodings->encoders);
@@ -219,13 +224,12 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
     struct frame_log *log = encodings->table[encoding].log;
     struct frame_log_image image;
-    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
+    if (frame_log_last_plus_1(log, channel) > 0 || !frame_log_newest(json, channel, &image)) {
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);
     struct encoders_json frame = {.frame = image.frame, .frame_bytes = image.frame_bytes};
     struct tick tick = {
-        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
         .channel = channel,
         .group = known->group,
         .seq = image.seq,
@@ -233,11 +237,16 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
         .flags = image.flags,
     };
     frame_log_set_next_seq(log, channel, known->group, image.seq);
+    /* What has no name any more has ended with a GAP, which is JSON in all logs. */
+    bool is_named = channels_hold(encodings->options.channels, channel);
+    if (is_named) {
+        tick.update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes);
+        channels_release(encodings->options.channels, channel);
+    }
     encodings_write_one(encodings, encoding, &tick, &frame);
 }
 
-/* true: there is more to carry over. */
-static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
+static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32_t encoding)
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
     uint32_t channel_count = channels_count(encodings->options.channels);
@@ -245,7 +254,7 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
         encodings_seed(encodings, encoding, writer->seed_next++);
     }
     if (writer->seed_next < channel_count) {
-        return true;
+        return ENCODINGS_BUSY;
     }
     struct core_encoding *shared = &encodings->table[encoding];
     frame_log_publish(shared->log);
@@ -254,7 +263,7 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
     atomic_store(&shared->first, shared->log->write_index);
     atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
     atomic_fetch_add(&shared->run, 1);
-    return false;
+    return ENCODINGS_BEGUN;
 }
 
 /* A core that counts a conn looks at run afterwards: it sees the end, or we see the conn. */
@@ -273,7 +282,8 @@ static void encodings_end(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(shared->log);
 }
 
-static bool encodings_poll_one(struct encodings *encodings, uint32_t encoding, uint64_t now_ns)
+static enum encodings_news encodings_poll_one(struct encodings *encodings, uint32_t encoding,
+                                              uint64_t now_ns)
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
     bool is_wanted = atomic_load(&encodings->table[encoding].conn_count) > 0;
@@ -291,14 +301,15 @@ static bool encodings_poll_one(struct encodings *encodings, uint32_t encoding, u
                now_ns - writer->idle_since_ns >= ENCODINGS_LINGER_NS) {
         encodings_end(encodings, encoding);
     }
-    return false;
+    return ENCODINGS_AT_REST;
 }
 
-bool encodings_poll(struct encodings *encodings, uint64_t now_ns)
+enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns)
 {
-    bool is_busy = false;
+    enum encodings_news news = ENCODINGS_AT_REST;
     for (uint32_t i = 1; i < encodings->count; i++) {
-        is_busy |= encodings_poll_one(encodings, i, now_ns);
+        enum encodings_news one = encodings_poll_one(encodings, i, now_ns);
+        news = one > news ? one : news;
     }
-    return is_busy;
+    return news;
 }

@@ -29,7 +29,7 @@ struct encodings;
 extern const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT];
 
 struct encodings_options {
-    const struct channels *channels;
+    struct channels *channels;
     struct frame_log_options log;  /* of each */
     bool compresses;               /* JSON may be had with permessage-deflate, */
     uint32_t compressed_bytes_min; /* payloads so long and longer */
@@ -50,6 +50,9 @@ uint32_t encodings_write(struct encodings *encodings, const struct tick *tick);
 /* The longest payload of a frame in any encoding. */
 size_t encodings_payload_bytes_max(const struct encodings *encodings);
 
+/* The channel's number is to have another name. */
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel);
+
 /* How many an encoding has had so far. */
 struct encodings_count {
     uint64_t frames;
@@ -60,8 +63,13 @@ struct encodings_count encodings_count(const struct encodings *encodings, uint32
 /* Shows what was written to the cores, the JSON log last. */
 void encodings_publish(struct encodings *encodings);
 
-/* Begins what is asked for and ends what is not any more. true: it wants to be called again at
- * once. */
-bool encodings_poll(struct encodings *encodings, uint64_t now_ns);
+enum encodings_news {
+    ENCODINGS_AT_REST,
+    ENCODINGS_BUSY,  /* There is more to do: poll again at once. */
+    ENCODINGS_BEGUN, /* The same, and cores may wait for what has begun: wake them. */
+};
+
+/* Begins what is asked for and ends what is not any more. */
+enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns);
 
 #endif

@@ -15,6 +15,7 @@
 #include "src/session/session_answer.h"
 #include "src/session/session_books.h"
 #include "src/session/session_client.h"
+#include "src/session/session_heartbeat.h"
 #include "src/session/session_jobs.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_replay.h"
@@ -35,10 +36,11 @@ static void session_write_welcome_rest(struct sessions *sessions)
                          "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
                          ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
                          ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
-                         ",\"max_symbols_per_message\":%d,\"max_subscriptions\":",
+                         ",\"max_symbols_per_message\":%d,\"max_derived\":%d"
+                         ",\"max_subscriptions\":",
                          options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
                          options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
-                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX);
+                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX, CHANNELS_CLIENT_VARIANTS_MAX);
     assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
 }
 
@@ -55,7 +57,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
     if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
         recoder_create(&sessions->recoder, options->channels) < 0 ||
-        session_books_create(sessions) < 0 ||
+        session_books_create(sessions) < 0 || session_heartbeat_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
         return -ENOMEM;
@@ -90,6 +92,7 @@ void sessions_destroy(struct sessions *sessions)
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);
     session_books_destroy(sessions);
+    session_heartbeat_destroy(sessions);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     reply_deinit(&sessions->definitions);
@@ -233,12 +236,6 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
 
 /* ---- Events of the core ---- */
 
-static void session_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
-{
-    (void)now_ns;
-    session_status_heartbeat(context, core, conn, "");
-}
-
 /* Patterns may cover no channel yet. */
 static bool session_is_wanted(void *context, struct core *core, uint32_t conn)
 {
@@ -316,7 +313,7 @@ const struct core_ops session_ops = {
     .on_continue = session_jobs_on_continue,
     .on_drop = session_jobs_on_drop,
     .on_close = session_on_close,
-    .on_quiet = session_on_quiet,
+    .on_quiet = session_heartbeat_on_quiet,
     .is_wanted = session_is_wanted,
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,

@@ -486,7 +486,7 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     publisher_count_feeds(publisher);
     enum encodings_news news = encodings_poll(publisher->encodings, now_ns);
     if (news == ENCODINGS_BEGUN) {
-        publisher_wake_cores(publisher);
+        tick_writer_wake_cores(&publisher->writer);
     }
     wait_ns = news != ENCODINGS_AT_REST ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;

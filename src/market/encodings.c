@@ -10,8 +10,8 @@
 #include "src/market/recoder.h"
 
 const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
-    {"md.json.v1", CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
-    {"md.sbe.v1", CORE_ENCODING_SBE, CORE_ENCODING_SBE},
+    {ENCODERS_JSON, CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {ENCODERS_SBE, CORE_ENCODING_SBE, CORE_ENCODING_SBE},
 };
 
 enum encodings_state {

@@ -12,8 +12,6 @@
 
 #define SESSION_AUTH_NS (5 * NS_PER_SECOND) /* for the AUTH of who came without a token */
 #define SESSION_WARN_NS (60 * NS_PER_SECOND)
-#define SESSION_REFUSED_MAX 50 /* messages over the rate, before 4111 */
-#define SESSION_GUESS_COST 10  /* messages that a wrong token counts for */
 #define SESSION_RETRY_SECONDS 5
 #define SESSION_ORIGIN_BYTES_MAX (TOKEN_NAME_BYTES_MAX + 1)
 

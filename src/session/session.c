@@ -188,8 +188,8 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
              (double)end->open_ns / (double)NS_PER_SECOND);
     log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
     session_patterns_free(sessions, session);
-    *session = (struct session){.number = 0};
     session_jobs_drop(sessions, conn);
+    *session = (struct session){.number = 0};
 }
 
 /* ---- Messages ---- */

@@ -95,7 +95,7 @@ void session_limits_charge(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
     uint64_t extra = call->units / SESSION_MESSAGE_UNITS;
-    if (extra == 0 || sessions->clients == NULL || call->session->number == 0) {
+    if (extra == 0 || sessions->clients == NULL) {
         return;
     }
     struct session_client *entry = &sessions->clients[call->conn];

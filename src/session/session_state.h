@@ -67,9 +67,8 @@ struct sessions {
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
-    struct reply gaps;         /* The third one of RESUMED. */
-    struct session_job **jobs; /* session_jobs, by connection; NULL: none */
-    struct session_job *running;
+    struct reply gaps;                      /* The third one of RESUMED. */
+    struct session_job **jobs;              /* session_jobs, by connection; NULL: none */
     uint32_t started_count;                 /* jobs that have begun their answer */
     uint32_t group_counts[CORE_GROUPS_MAX]; /* session_watch: channels, of those before the next */
     uint32_t groups_counted_to;

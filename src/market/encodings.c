@@ -224,7 +224,7 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
     struct frame_log *log = encodings->table[encoding].log;
     struct frame_log_image image;
-    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
+    if (frame_log_last_plus_1(log, channel) > 0 || !frame_log_newest(json, channel, &image)) {
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);

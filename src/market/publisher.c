@@ -327,6 +327,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
+    assert_always(publisher->feed_count > 0);
     if (publisher->wait.is_inline && publisher->writer.newest_bytes > 0 &&
         PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes < ticks) {
         ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes);

@@ -59,6 +59,7 @@ HEADLINES = {
     "snapshots": Headline("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),
     "leave": Headline("p99_ratio", "p99 while half of the clients leave, over when they stay", 1.2),
     "attacks": Headline("p99_ratio", "readers' p99, beside attackers over without", 1.2),
+    "idle": Headline("core_share", "share of a core, 10 000 silent clients", 0.03),
     "memory": Headline("bytes_per_connection", "bytes of user memory per connection", 320, 256),
 }
 

@@ -12,6 +12,7 @@
   bench/run.py cores        two cores against one, the load on the same two
   bench/run.py stalled      clients that do not read, beside those that do
   bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
+  bench/run.py idle         10 000 clients with "*" on a closed market
   bench/run.py memory       user memory per connection
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
@@ -412,6 +413,61 @@ def leave(setup):
     return holds & check(f"{left} of {count} Closes were answered", left == count)
 
 
+def closed_market(setup, symbols):
+    """A file of one quote and one trade a symbol, after which nothing comes."""
+    path = os.path.join(setup.work_dir, "closed.csv")
+    with open(path, "w") as file:
+        file.write("ts_ns,symbol,type,price,size,side,bid,bid_size,ask,ask_size\n")
+        for symbol in range(symbols):
+            now = 1_700_000_000_000_000_000 + symbol
+            file.write(f"{now},S{symbol:04},Q,,,,10.31,500,10.32,300\n"
+                       f"{now},S{symbol:04},T,10.32,300,B,,,,\n")
+    return ["--feed", f"replay:path={path}"]
+
+
+def idle(setup):
+    """Half a minute of a silence that has lasted for as long: each client is pinged once, and gets
+    one HEARTBEAT."""
+    connections = setup.connections or (200 if setup.small else 10000)
+    symbols = 10 if setup.small else 1000
+    interval = 3 if setup.small else 30
+    feed = closed_market(setup, symbols) + ["--heartbeat-interval", str(interval)]
+    reports = []
+    for _ in range(1 if setup.small else 3):
+        with Server(setup, "ringcast", room(connections) + feed) as server:
+            idler = subprocess.Popen(
+                ["taskset", "-c", str(setup.load_cpu), sys.executable,
+                 os.path.join(harness.BENCH_DIR, "idler.py"), str(server.port), str(connections)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+            def state():
+                idler.stdin.write("?\n")
+                idler.stdin.flush()
+                return json.loads(idler.stdout.readline())
+
+            try:
+                if idler.stdout.readline() != "ready\n":
+                    raise SystemExit("the idlers did not connect")
+                time.sleep(interval + 2)
+                before, cpu = state(), server.cpu_seconds()
+                begin = time.monotonic()
+                time.sleep(interval)
+                share = (server.cpu_seconds() - cpu) / (time.monotonic() - begin)
+                after = state()
+            finally:
+                idler.kill()
+                idler.wait()
+        reports.append({"core_share": share, "connected": after["connected"],
+                        **{key: after[key] - before[key] for key in ("heartbeats", "bytes")}})
+        print(f"  {reports[-1]}")
+    share = statistics.median(report["core_share"] for report in reports)
+    connected = min(report["connected"] for report in reports)
+    record("idle", setup, {"connections": connections, "symbols": symbols, "core_share": share,
+                           "rounds": reports})
+    return check(f"{connections} clients with \"*\" on a closed market: {100 * share:.2f} % of a core "
+                 f"(under 3), {connected} stay", share < 0.03 and connected == connections)
+
+
 def memory(setup):
     """RSS moves by what the kernel reclaims meanwhile, so three times."""
     connections = setup.connections or (1000 if setup.small else 10000)
@@ -553,8 +609,8 @@ def attacks(setup):
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, unix, scale, burst, saturation, sparse, connect,
-                                     latency, cores, stalled, leave, memory, deflate, snapshots,
-                                     attacks)}
+                                     latency, cores, stalled, leave, idle, memory, deflate,
+                                     snapshots, attacks)}
 
 
 def main():

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "codec/decimal.h"
 
 /* Once something is not as expected, it stays failed and reads nothing more. */
@@ -15,6 +16,8 @@ struct json_tick_reader {
 static bool json_tick_read_pass(struct json_tick_reader *reader, const char *text)
 {
     size_t bytes = strlen(text);
+    assert_debug(reader->at <= reader->end);
+
     if (reader->failed || (size_t)(reader->end - reader->at) < bytes ||
         memcmp(reader->at, text, bytes) != 0) {
         return false;
@@ -82,7 +85,13 @@ static bool json_tick_read_u64_field(struct json_tick_reader *reader, const char
     return true;
 }
 
-/* A plain text; one with an escape in it fails. */
+/* A character that stands for itself in a string. */
+static bool json_tick_read_is_plain(char c)
+{
+    return (uint8_t)c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+}
+
+/* A plain text; one with an escape, or with what is written as one, fails. */
 static const char *json_tick_read_text(struct json_tick_reader *reader, const char *key,
                                        char text[JSON_TICK_READ_TEXT_BYTES_MAX])
 {
@@ -91,10 +100,11 @@ static const char *json_tick_read_text(struct json_tick_reader *reader, const ch
     }
     json_tick_read_expect(reader, "\"");
     size_t bytes = 0;
-    while (reader->at < reader->end && *reader->at != '"' && *reader->at != '\\' &&
+    while (reader->at < reader->end && json_tick_read_is_plain(*reader->at) &&
            bytes < JSON_TICK_READ_TEXT_BYTES_MAX - 1) {
         text[bytes++] = *reader->at++;
     }
+    assert_always(bytes < JSON_TICK_READ_TEXT_BYTES_MAX);
     text[bytes] = '\0';
     json_tick_read_expect(reader, "\"");
     json_tick_read_pass(reader, ",");
@@ -123,6 +133,7 @@ static uint32_t json_tick_read_levels(struct json_tick_reader *reader, const cha
     }
     json_tick_read_expect(reader, "]");
     json_tick_read_pass(reader, ",");
+    assert_always(count <= level_count_max);
     return count;
 }
 
@@ -213,6 +224,9 @@ bool json_tick_read(struct md_update *update_out, struct json_tick_room *room, e
     struct json_tick_reader reader = {(const char *)payload, (const char *)payload + payload_bytes,
                                       false};
     uint64_t unused;
+    assert_always(head->text_bytes <= sizeof head->text);
+    assert_debug((unsigned)type < MD_TYPE_COUNT);
+
     if (payload_bytes < head->text_bytes || memcmp(payload, head->text, head->text_bytes) != 0) {
         return false;
     }

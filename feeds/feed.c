@@ -13,9 +13,21 @@
 #define FEED_KEYS_MAX 32
 #define FEED_NUMBER_BYTES_MAX 24
 
-static const struct feed_ops *const feed_registry[] = {&feed_sim, &feed_replay};
+/* Every feed, from the folder of its name. */
+extern const struct feed_ops feed_sim;
+extern const struct feed_ops feed_replay;
+
+static const struct feed_ops *const feed_registry[] = {
+    &feed_sim,
+    &feed_replay,
+};
 
 #define FEED_REGISTRY_COUNT (sizeof feed_registry / sizeof feed_registry[0])
+
+const struct feed_ops *feed_at(size_t index)
+{
+    return index < FEED_REGISTRY_COUNT ? feed_registry[index] : NULL;
+}
 
 int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *format, ...)
 {
@@ -67,7 +79,11 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
         names[i] = feed_registry[i]->name;
         if (strcmp(names[i], name) == 0) {
             const char *keys = spec + name_bytes + (spec[name_bytes] == ':');
-            return feed_registry[i]->open(feed_out, keys, sink, now_ns, error_out);
+            int error = feed_registry[i]->open(feed_out, keys, sink, now_ns, error_out);
+            if (error == 0) {
+                (*feed_out)->ops = feed_registry[i];
+            }
+            return error;
         }
     }
     return feed_fail_unknown(error_out, "", "feed", name, names, FEED_REGISTRY_COUNT);

@@ -58,6 +58,7 @@ struct feed_counters {
     uint64_t malformed; /* input that does not parse */
     uint64_t holes;     /* missing stretches in the source's own sequence */
     uint64_t passes;    /* completed passes of a replay */
+    uint64_t lost;      /* ticks that found the queue of the feed's thread full */
 };
 
 struct feed;
@@ -78,7 +79,7 @@ struct feed_ops {
 
 /* The head of every feed's own struct. */
 struct feed {
-    const struct feed_ops *ops;
+    const struct feed_ops *ops; /* of feed_open */
     const struct feed_sink *sink;
     struct feed_counters counters;
     /* May fall behind without harm (a replay flat out): the publisher polls it only while the
@@ -89,8 +90,8 @@ struct feed {
     bool is_scheduled;
 };
 
-extern const struct feed_ops feed_sim;
-extern const struct feed_ops feed_replay;
+/* The feeds that there are: a row each in feed.c. NULL: no more. */
+const struct feed_ops *feed_at(size_t index);
 
 /* spec: NAME or NAME:key=value,key=value. Opens the named feed. An unknown name or key is
  * -EINVAL and names the nearest one. */

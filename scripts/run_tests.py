@@ -6,7 +6,8 @@
       test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz
       tsan          the programs in DIRECTORY/tests; the classes with threads, on DIRECTORY/bin
       integration   the classes of tests/integration, on the programs in DIRECTORY
-      fuzz          every target in DIRECTORY/fuzz for ten seconds
+      fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number: for so many
+                    seconds (60)
       soak          simulation and fuzz targets with fresh seeds, for RINGCAST_SOAK_SECONDS (7200)
       autobahn, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
 
@@ -35,6 +36,9 @@ WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
 SECONDS_MAX = {"autobahn": 7200, "qemu": 3600}
 SECONDS_MAX_OF_OTHERS = 600  # for one program or class
 SECONDS_TO_TIDY_UP = 20
+FUZZ_SECONDS = 60
+FUZZ_SECONDS_MORE = 150  # to end, as a target does by itself
+FUZZ_TELL_SECONDS = 10
 ZIG = ".toolchain/zig-0.16.0/zig"
 SCRIPT = "scripts/run_tests.py"
 # Without sections 9, 12 and 13, which move gigabytes.
@@ -186,12 +190,12 @@ def commands(label, directory, names, environment):
             if is_wanted(name):
                 yield name, unittest_command(name), runs_alone
         return
-    for program in programs_in(directory / "tests") if label != "fuzz" else ():
+    for program in programs_in(directory / "tests"):
         if is_wanted(program.name):
             yield program.name, [str(program)], False
     for program in programs_in(directory / "fuzz"):
         if is_wanted(program.name):
-            yield program.name, fuzz_command(program, 10 if label == "fuzz" else 0, 1), False
+            yield program.name, fuzz_command(program, 0, 1), False
     for name in THREADED if label == "tsan" else ():
         if is_wanted(name):
             yield name, unittest_command(name), True
@@ -241,6 +245,66 @@ def run_label(label, directory, names):
     return 0 if total[1] == 0 and sum(total) > 0 else 1
 
 
+class FuzzTarget:
+    """A target at work."""
+
+    def __init__(self, program, seconds, seed, environment):
+        self.program, self.output = program, tempfile.TemporaryFile()
+        self.crash = program.with_name(program.name + ".crash")
+        self.crash.unlink(missing_ok=True)
+        self.process = subprocess.Popen(fuzz_command(program, seconds, seed), cwd=ROOT,
+                                        env=environment, stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=subprocess.STDOUT)
+
+    def text(self):
+        return os.pread(self.output.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def inputs(self):
+        told = re.findall(r"^(\d+) inputs", self.text(), re.M)
+        return int(told[-1]) if told else 0
+
+    def failed(self):
+        return self.process.poll() not in (None, 0)
+
+    def report(self):
+        word = "FAILED" if self.failed() else "ok"
+        print(f"  {word:6} {self.program.name:30} {self.inputs():12,} inputs")
+        if self.failed():
+            print("\n".join(f"    | {line}" for line in self.text().splitlines()[-40:]))
+            print(f"    | again: {self.program.relative_to(ROOT)} {self.crash.relative_to(ROOT)}")
+
+
+def run_fuzz(directory, names):
+    numbers = [int(name) for name in names if name.isdigit()]
+    wanted = [name for name in names if not name.isdigit()]
+    seconds, seed = numbers[0] if numbers else FUZZ_SECONDS, random.SystemRandom().randrange(1 << 32)
+    programs = [program for program in programs_in(pathlib.Path(directory) / "fuzz")
+                if not wanted or any(name in program.name for name in wanted)]
+    environment = environment_of("fuzz", directory)
+    print(f"fuzz: {len(programs)} targets for {seconds} s, seed {seed}", flush=True)
+    targets = [FuzzTarget(program, seconds, seed, environment) for program in programs]
+    began, told = time.monotonic(), 0
+    while any(target.process.poll() is None for target in targets):
+        time.sleep(0.2)
+        now = time.monotonic() - began
+        if now - told >= FUZZ_TELL_SECONDS:
+            told = now
+            failed = sum(target.failed() for target in targets)
+            print(f"  {now:.0f} s: {sum(target.inputs() for target in targets):,} inputs, "
+                  f"{failed} targets failed", flush=True)
+        if now > seconds + FUZZ_SECONDS_MORE:
+            for target in targets:
+                target.process.kill()
+    for target in targets:
+        target.report()
+    failed = [target.program.name for target in targets if target.failed()]
+    print(f"fuzz: {sum(target.inputs() for target in targets):,} inputs, "
+          f"{'faults in ' + ', '.join(failed) if failed else 'no fault'}", flush=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "fuzz.json").write_text(json.dumps([len(targets) - len(failed), len(failed), 0]))
+    return 0 if targets and not failed else 1
+
+
 def command_of(stage, size):
     if stage == "autobahn":
         return [SCRIPT, stage, "scripts", *(AUTOBAHN_CASES if size == "full" else ())]
@@ -284,4 +348,6 @@ if __name__ == "__main__":
         sys.exit(run_stages(sys.argv[1]))
     if len(sys.argv) < 3:
         sys.exit(__doc__)
+    if sys.argv[1] == "fuzz":
+        sys.exit(run_fuzz(sys.argv[2], sys.argv[3:]))
     sys.exit(run_label(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -26,6 +26,8 @@ int check_config_memory(const struct options *options, char *error_out, size_t e
                                                         sizeof(struct frame_desc);
     uint64_t bytes = log_bytes + options->core_count * core_memory_bytes(options->connections_max);
     uint64_t all_bytes = bytes + log_bytes * (options->compression != 0 ? 2 : 1);
+    assert_always(bytes > log_bytes); /* No sum has wrapped. */
+    assert_always(log_bytes > options->frame_log_bytes);
     host_read_system(&system);
     memory_limit_read(&limit, "");
     /* No numbers that change: --check-config says the same. */

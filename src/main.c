@@ -123,6 +123,7 @@ static int main_run_steps(struct server *server, server_step *const *steps)
     int error = 0;
     for (size_t i = 0; error == 0 && steps[i] != NULL; i++) {
         error = steps[i](server);
+        assert_always(error <= 0);
     }
     return error;
 }
@@ -155,7 +156,7 @@ static void main_announce(const struct server *server)
               options->frame_log_bytes / MIB, options->connections_max, server->epoch, feeds);
 }
 
-/* For who starts it by hand: what to do next. */
+/* Tells the person at a terminal what to do next. */
 static void main_greet(const struct server *server)
 {
     const char *newcomer = getenv("RINGCAST_NEWCOMER");
@@ -174,6 +175,7 @@ static void main_greet(const struct server *server)
  * that ends the program. */
 static bool main_wait(struct server *server, int timeout_ms)
 {
+    assert_always(server->signal_fd >= 0);
     struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
     (void)poll(&poll_fd, 1, timeout_ms);
     log_drain();
@@ -255,6 +257,7 @@ static void main_wait_stopping(struct server *server)
  * over. */
 static void main_drain(struct server *server)
 {
+    assert_always(server->stop_ns != 0);
     uint64_t end_ns = server->stop_ns + server->options.drain_timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
@@ -290,6 +293,7 @@ static void main_stop_threads(struct server *server)
                           "threads did not end within 2 s: ending without them");
         }
     }
+    assert_always(atomic_load(&server->ended_count) == server->thread_count);
     for (uint32_t i = 0; i < server->thread_count; i++) {
         pthread_join(server->threads[i].thread, NULL);
     }
@@ -347,7 +351,7 @@ static void main_warn(const struct options *options)
     }
 }
 
-/* Whoever started us may have blocked them, and the start is to end by them. */
+/* The parent may have blocked these signals; they must end the start all the same. */
 static void main_unblock_signals(void)
 {
     sigset_t signals;

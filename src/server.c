@@ -41,13 +41,14 @@
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
-static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "each feed has a publisher");
+static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
 {
+    assert_always(error < 0);
     log_write(LOG_LEVEL_ERROR, "%s: %s; %s", what, strerror(-error), remedy);
     return error;
 }
@@ -56,6 +57,7 @@ int server_fail(int error, const char *what, const char *remedy)
  * is given. */
 static int server_refuse(struct server *server, int error, const char *text)
 {
+    assert_always(error < 0);
     char located[SERVER_ERROR_BYTES_MAX];
     options_locate(&server->options, text, located, sizeof located);
     log_write(LOG_LEVEL_CRITICAL, "%s", located);
@@ -202,6 +204,8 @@ int server_open_counters(struct server *server)
 int server_create_publisher(struct server *server)
 {
     char text[FEED_ERROR_BYTES_MAX] = "no memory";
+    assert_always(server->encodings != NULL);
+    assert_always(server->counters != NULL);
     struct publisher_options options = {
         .channels = server->channels,
         .encodings = server->encodings,
@@ -299,6 +303,7 @@ static int server_share_descriptors(struct server *server)
                   server->fds_max);
         return -EMFILE;
     }
+    assert_always(admin_count < rest);
     server->admin_connections_max = (uint32_t)admin_count;
     server->open_count_max = (uint32_t)(rest - admin_count);
     log_write(
@@ -313,6 +318,7 @@ static int server_share_descriptors(struct server *server)
 static int server_create_session_table(struct server *server, uint32_t index)
 {
     bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
+    assert_always(server->sessions[index] == NULL);
     struct session_options options = {
         .conn_count_max = server->options.connections_max,
         .subscription_count_max = server->options.subscriptions_max,
@@ -334,6 +340,8 @@ static int server_create_core(struct server *server, uint32_t index)
 {
     static const char *const paths[] = {"/", "/ws", "/v1"};
     char text[SERVER_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
+    assert_always(index == server->core_count);
+    assert_always(server->tcp_fd_count == server->options.core_count);
     uint32_t encoding_count;
     struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
     struct core_options options = {
@@ -450,6 +458,7 @@ static void *server_run_thread(void *argument)
 
 static int server_start_thread(struct server *server, struct core *core)
 {
+    assert_always(server->thread_count < sizeof server->threads / sizeof server->threads[0]);
     struct server_thread *thread = &server->threads[server->thread_count];
     thread->server = server;
     thread->core = core;

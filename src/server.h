@@ -86,7 +86,7 @@ server_step server_create_encodings;
 server_step server_name_counters; /* Where they will be, so that a signal can remove them. */
 server_step server_open_counters;
 server_step server_create_publisher;
-server_step server_create_access; /* Before the listeners: nobody comes in unasked. */
+server_step server_create_access; /* Before the listeners: no client connects unchecked. */
 server_step server_load_admin_token;
 server_step server_check_listeners;
 

@@ -2,6 +2,10 @@
  * fuzz_driver: runs a fuzz target over its corpus, then over seeded mutations of it.
  *
  * Run  fuzz_NAME CORPUS_DIR [SECONDS [SEED]]     (10 seconds and seed 1 when not given)
+ *      fuzz_NAME FILE                            that input alone
+ *
+ * An input that brings the target down, or that it does not end with, is left in fuzz_NAME.crash
+ * beside the program. Every FUZZ_TELL_SECONDS a line says how many inputs there were.
  *
  * Also links with libFuzzer instead: clang -fsanitize=fuzzer,address tests/fuzz_NAME.c ...
  */
@@ -15,8 +19,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/guard_page.h"
+
 #define FUZZ_INPUTS_MAX 1024
 #define FUZZ_INPUT_BYTES_MAX 65536
+#define FUZZ_INPUTS_A_ROUND 1000 /* between two looks at the clock */
+#define FUZZ_ROUND_SECONDS_MAX 120
+#define FUZZ_TELL_SECONDS 5
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,7 +39,8 @@ static size_t fuzz_input_count;
 static uint64_t fuzz_state;
 static uint8_t fuzz_current[FUZZ_INPUT_BYTES_MAX];
 static size_t fuzz_current_count;
-static char fuzz_crash_path[128]; /* NAME.crash, in the folder where it runs. */
+static struct guard_page fuzz_guard;
+static char fuzz_crash_path[4096];
 
 static uint64_t fuzz_random(uint64_t below)
 {
@@ -40,30 +50,41 @@ static uint64_t fuzz_random(uint64_t below)
     return below == 0 ? 0 : fuzz_state % below;
 }
 
+/* What is no file is passed over. */
+static void fuzz_read_file(int directory_fd, const char *name)
+{
+    int fd = openat(directory_fd, name, O_RDONLY);
+    uint8_t *bytes = malloc(FUZZ_INPUT_BYTES_MAX);
+    ssize_t count = fd < 0 || bytes == NULL ? -1 : read(fd, bytes, FUZZ_INPUT_BYTES_MAX);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (count < 0) {
+        free(bytes);
+        return;
+    }
+    fuzz_inputs[fuzz_input_count++] = (struct fuzz_input){.bytes = bytes, .count = (size_t)count};
+}
+
 static int fuzz_read_corpus(const char *path)
 {
     DIR *directory = opendir(path);
     if (directory == NULL) {
-        fprintf(stderr, "fuzz: no corpus at %s\n", path);
-        return -1;
+        fuzz_read_file(AT_FDCWD, path);
     }
     struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL && fuzz_input_count < FUZZ_INPUTS_MAX) {
-        int fd = openat(dirfd(directory), entry->d_name, O_RDONLY);
-        uint8_t *bytes = malloc(FUZZ_INPUT_BYTES_MAX);
-        ssize_t count = fd < 0 || bytes == NULL ? -1 : read(fd, bytes, FUZZ_INPUT_BYTES_MAX);
-        if (fd >= 0) {
-            close(fd);
-        }
-        if (count < 0) {
-            free(bytes);
-            continue;
-        }
-        fuzz_inputs[fuzz_input_count++] =
-            (struct fuzz_input){.bytes = bytes, .count = (size_t)count};
+    while (directory != NULL && (entry = readdir(directory)) != NULL &&
+           fuzz_input_count < FUZZ_INPUTS_MAX) {
+        fuzz_read_file(dirfd(directory), entry->d_name);
     }
-    closedir(directory);
-    return 0;
+    if (directory != NULL) {
+        closedir(directory);
+    }
+    if (fuzz_input_count == 0) {
+        fprintf(stderr, "fuzz: no input at %s\n", path);
+        return -1;
+    }
+    return directory == NULL ? 1 : 0;
 }
 
 /* One change: a byte, a run of bytes taken out or doubled, or the tail of another input. */
@@ -127,13 +148,33 @@ static void fuzz_run(const struct fuzz_input *input, uint64_t changes)
     while (changes-- > 0) {
         fuzz_mutate();
     }
-    /* An exact copy on the heap, so that a sanitizer sees a read past its end. */
-    uint8_t *copy = malloc(fuzz_current_count + (fuzz_current_count == 0));
-    if (copy != NULL) {
-        memcpy(copy, fuzz_current, fuzz_current_count);
-        (void)LLVMFuzzerTestOneInput(copy, fuzz_current_count);
+    /* It ends at an unreadable page: a read past it is a fault. */
+    uint8_t *copy = guard_page_copy(&fuzz_guard, fuzz_current, fuzz_current_count);
+    (void)LLVMFuzzerTestOneInput(copy, fuzz_current_count);
+}
+
+static void fuzz_tell(uint64_t runs)
+{
+    printf("%llu inputs from %zu in the corpus\n", (unsigned long long)runs, fuzz_input_count);
+    fflush(stdout);
+}
+
+/* Mutations until the time is over. Returns how many. */
+static uint64_t fuzz_explore(double seconds, uint64_t runs)
+{
+    time_t end = time(NULL) + (time_t)seconds;
+    time_t told = time(NULL);
+    while (time(NULL) < end) {
+        alarm(FUZZ_ROUND_SECONDS_MAX);
+        for (uint32_t i = 0; i < FUZZ_INPUTS_A_ROUND; i++, runs++) {
+            fuzz_run(&fuzz_inputs[fuzz_random(fuzz_input_count)], 1 + fuzz_random(8));
+        }
+        if (time(NULL) - told >= FUZZ_TELL_SECONDS) {
+            told = time(NULL);
+            fuzz_tell(runs);
+        }
     }
-    free(copy);
+    return runs;
 }
 
 int main(int argc, char **argv)
@@ -145,31 +186,28 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s CORPUS_DIR [SECONDS [SEED]]\n", argv[0]);
         return 2;
     }
-    const char *slash = strrchr(argv[0], '/');
-    snprintf(fuzz_crash_path, sizeof fuzz_crash_path, "%s.crash",
-             slash == NULL ? argv[0] : slash + 1);
-    signal(SIGABRT, fuzz_on_crash);
-    signal(SIGSEGV, fuzz_on_crash);
-    signal(SIGILL, fuzz_on_crash);
-    if (fuzz_read_corpus(argv[1]) < 0) {
+    snprintf(fuzz_crash_path, sizeof fuzz_crash_path, "%s.crash", argv[0]);
+    static const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGALRM};
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
+        signal(crashes[i], fuzz_on_crash);
+    }
+    int is_one_file = fuzz_read_corpus(argv[1]);
+    if (is_one_file < 0) {
         return 2;
     }
+    guard_page_init(&fuzz_guard, FUZZ_INPUT_BYTES_MAX);
+    alarm(FUZZ_ROUND_SECONDS_MAX);
     static const struct fuzz_input nothing;
     fuzz_run(&nothing, 0);
     for (size_t i = 0; i < fuzz_input_count; i++) {
         fuzz_run(&fuzz_inputs[i], 0);
     }
     uint64_t runs = 1 + fuzz_input_count;
-    time_t end = time(NULL) + (time_t)seconds;
-    while (time(NULL) < end) {
-        for (uint32_t i = 0; i < 1000; i++, runs++) {
-            const struct fuzz_input *input =
-                fuzz_input_count == 0 ? &nothing : &fuzz_inputs[fuzz_random(fuzz_input_count)];
-            fuzz_run(input, 1 + fuzz_random(8));
-        }
+    if (!is_one_file) {
+        runs = fuzz_explore(seconds, runs);
     }
-    printf("%s: %llu inputs from %zu in the corpus, no fault\n", argv[0], (unsigned long long)runs,
-           fuzz_input_count);
+    alarm(0);
+    fuzz_tell(runs);
     for (size_t i = 0; i < fuzz_input_count; i++) {
         free(fuzz_inputs[i].bytes);
     }

@@ -10,6 +10,7 @@ const struct core_lag behind = {
     .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
 struct channels *channels;
 uint64_t slice_units;
+uint64_t heartbeat_interval_ns = 30 * NS_PER_SECOND;
 
 bool log_wants(enum log_level level)
 {
@@ -324,29 +325,17 @@ uint32_t core_conn_encoding(struct core *self, uint32_t conn)
     return self->encoding;
 }
 
-uint32_t core_group_conn_count(struct core *self, uint32_t encoding, uint32_t group)
-{
-    uint32_t count = 0;
-    for (uint32_t conn = 0; encoding == self->encoding && conn < CONNS; conn++) {
-        count += self->groups[conn][group].on;
-    }
-    return count;
-}
-
-uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    uint32_t conn = 0;
-    assert_int_equal(encoding, self->encoding);
-    while (!self->groups[conn][group].on || place-- > 0) {
-        conn++;
-    }
-    return conn;
-}
-
 uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)
 {
     (void)conn;
+    self->seq_count++;
     return self->is_silent ? 1 : 100 + channel;
+}
+
+uint64_t core_position(struct core *self, uint32_t conn)
+{
+    (void)conn;
+    return self->newest_seq;
 }
 
 uint64_t core_hash(struct core *self, uint32_t conn, uint32_t channel)
@@ -376,8 +365,10 @@ uint32_t core_conn_channels(struct core *self, uint32_t conn, uint32_t *turn,
 {
     uint32_t count = 0;
     uint32_t place = 0;
-    for (uint32_t channel = 0; channel < CHANNELS && count < max; channel++) {
-        if (self->subs[conn][channel].on && place++ >= *turn) {
+    for (uint32_t channel = 0; channel < channels_count(channels) && count < max; channel++) {
+        bool is_on = self->subs[conn][channel].on ||
+                     self->groups[conn][channels_get(channels, channel)->group].on;
+        if (is_on && place++ >= *turn) {
             channels_out[count++] = channel;
         }
     }
@@ -391,6 +382,13 @@ void core_conn_stats(struct core *self, uint32_t conn, struct core_conn_stats *s
     (void)conn;
     *stats_out =
         (struct core_conn_stats){.frames_sent = 5, .frames_lost = 2, .frames_conflated = 1};
+    stats_out->frames_sent += self->frames_sent;
+    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
+        stats_out->subscription_count += self->groups[conn][group].on;
+    }
+    for (uint32_t channel = 0; channel < channels_count(channels); channel++) {
+        stats_out->subscription_count += self->subs[conn][channel].on;
+    }
 }
 
 /* ---- Helpers ---- */
@@ -434,7 +432,7 @@ static int set_up_with(uint32_t subscription_count_max)
     struct session_options options = {
         .conn_count_max = CONNS,
         .subscription_count_max = subscription_count_max,
-        .heartbeat_interval_ns = 30 * NS_PER_SECOND,
+        .heartbeat_interval_ns = heartbeat_interval_ns,
         .idle_timeout_ns = 300 * NS_PER_SECOND,
         .epoch = EPOCH,
     };

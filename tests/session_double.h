@@ -52,9 +52,11 @@ struct core {
     uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
     uint32_t encoding; /* of every conn */
     bool is_behind;
-    bool is_full;    /* What was sent has not left yet. */
-    bool is_silent;  /* No channel has had a frame. */
-    bool has_images; /* The newest frames are. */
+    uint64_t frames_sent; /* to every conn, and 5 more */
+    uint64_t seq_count;   /* calls of core_next_seq */
+    bool is_full;         /* What was sent has not left yet. */
+    bool is_silent;       /* No channel has had a frame. */
+    bool has_images;      /* The newest frames are. */
     json_t *texts[TEXTS_MAX];
     uint32_t text_count;
     char line[LOG_LINE_BYTES_MAX]; /* the last one logged */
@@ -71,7 +73,8 @@ struct core {
 };
 
 extern struct core *core;
-extern uint64_t slice_units; /* of the core that set_up() makes; 0 at first */
+extern uint64_t slice_units;           /* of the core that set_up() makes; 0 at first */
+extern uint64_t heartbeat_interval_ns; /* the same; 30 s at first */
 extern struct channels *channels;
 extern const struct core_lag behind; /* of a conn, once core->is_behind */
 

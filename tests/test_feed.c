@@ -42,6 +42,19 @@ static void a_name_alone_opens_the_feed(void **state)
     assert_int_equal(open_and_close("sim:rate=7,symbols=3", error), 0);
 }
 
+static void every_feed_opens_by_its_name(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    for (; feed_at(count) != NULL; count++) {
+        char error[FEED_ERROR_BYTES_MAX];
+        open_and_close(feed_at(count)->name, error); /* Some want keys. */
+        assert_null(strstr(error, "unknown feed"));
+        assert_true(feed_at(count)->help[0] != '\0');
+    }
+    assert_true(count >= 2);
+}
+
 static void an_unknown_feed_names_the_nearest(void **state)
 {
     (void)state;
@@ -137,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_alone_opens_the_feed),
+        cmocka_unit_test(every_feed_opens_by_its_name),
         cmocka_unit_test(an_unknown_feed_names_the_nearest),
         cmocka_unit_test(an_unknown_key_names_the_nearest),
         cmocka_unit_test(a_pair_that_is_none_is_refused),

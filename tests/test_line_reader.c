@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -245,6 +246,50 @@ static void standard_input_ends_with_its_writer(void **state)
     }
 }
 
+#define COLD_BYTES (4 * MIB)
+
+static bool is_cold(int fd)
+{
+    char byte;
+    struct iovec iov = {&byte, 1};
+    return preadv2(fd, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+/* What is on the disk only is not waited for once the file has been rewound. */
+static void a_file_that_is_not_in_memory_is_read_without_waiting(void **state)
+{
+    (void)state;
+    struct line_reader reader;
+    char path[] = "/tmp/test_line_reader.XXXXXX";
+    int fd = mkstemp(path);
+    char line[128];
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    for (size_t written = 0; written < COLD_BYTES; written += sizeof line) {
+        assert_int_equal(write(fd, line, sizeof line), sizeof line);
+    }
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(line_reader_open(&reader, path), 0);
+    unlink(path);
+    assert_int_equal(line_reader_next(&reader), LINE_READER_LINE);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        assert_int_equal(line_reader_rewind(&reader), 0);
+        bool was_cold = is_cold(fd);
+        enum line_status status = line_reader_next(&reader);
+        assert_true(!was_cold || status == LINE_READER_WAIT);
+        for (uint32_t i = 0; i < COLD_BYTES / sizeof line;) {
+            assert_true(status == LINE_READER_LINE || status == LINE_READER_WAIT);
+            i += status == LINE_READER_LINE;
+            status = line_reader_next(&reader);
+        }
+        assert_int_equal(status, LINE_READER_END);
+        assert_int_equal(reader.line_number, COLD_BYTES / sizeof line);
+    }
+    line_reader_close(&reader);
+    close(fd);
+}
+
 static void a_device_is_no_recording(void **state)
 {
     (void)state;
@@ -267,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_fifo_has_no_end),
         cmocka_unit_test(too_long_a_line_of_a_stream_is_passed_over),
         cmocka_unit_test(standard_input_ends_with_its_writer),
+        cmocka_unit_test(a_file_that_is_not_in_memory_is_read_without_waiting),
         cmocka_unit_test(a_device_is_no_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

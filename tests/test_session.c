@@ -527,48 +527,6 @@ static void a_binary_message_is_an_error_and_closes_nothing(void **state)
     ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS");
 }
 
-static void a_heartbeat_tells_the_next_seq_of_each_channel(void **state)
-{
-    (void)state;
-    ask(SUBSCRIBE("\"000002.SZ\",\"600000.SH\"", QUOTE), "SUBSCRIBED");
-    forget_texts();
-    session_ops.on_quiet(core->sessions, core, 0, 0);
-    assert_int_equal(core->text_count, 1);
-    assert_string_equal(text_of(core->texts[0], "type"), "HEARTBEAT");
-    const json_t *data = json_object_get(core->texts[0], "data");
-    const json_t *seqs = json_object_get(data, "next_seq");
-    assert_int_equal(json_object_size(seqs), 2);
-    assert_int_equal(number_of(seqs, "1"), 101);
-    assert_int_equal(number_of(seqs, "2"), 102);
-    assert_int_equal(number_of(data, "sent"), 5);
-    assert_int_equal(number_of(data, "lost"), 2);
-    assert_int_equal(number_of(data, "conflated"), 1);
-    const json_t *hashes = json_object_get(data, "hash");
-    assert_int_equal(json_object_size(hashes), 2);
-    assert_string_equal(text_of(hashes, "1"), "00ab000000000001");
-    assert_string_equal(text_of(hashes, "2"), "00ab000000000002");
-}
-
-static void a_heartbeat_comes_when_it_is_asked_for(void **state)
-{
-    (void)state;
-    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
-    const json_t *data = ask("{\"type\":\"heartbeat\",\"id\":9}", "HEARTBEAT");
-    assert_int_equal(number_of(core->texts[0], "id"), 9);
-    assert_int_equal(number_of(json_object_get(data, "next_seq"), "1"), 101);
-}
-
-static void a_client_that_is_behind_is_promised_nothing(void **state)
-{
-    (void)state;
-    ask(SUBSCRIBE("\"000002.SZ\"", QUOTE), "SUBSCRIBED");
-    core->is_behind = true;
-    const json_t *data = ask("{\"type\":\"HEARTBEAT\"}", "HEARTBEAT");
-    assert_int_equal(json_object_size(json_object_get(data, "next_seq")), 0);
-    assert_int_equal(json_object_size(json_object_get(data, "hash")), 0);
-    assert_int_equal(number_of(data, "sent"), 5);
-}
-
 static void status_tells_what_the_server_knows_of_a_client(void **state)
 {
     (void)state;
@@ -649,24 +607,6 @@ static void a_drain_tells_a_hundred_cursors_and_no_more(void **state)
     assert_int_equal(json_object_size(json_object_get(resume, "cursors")), 100);
 }
 
-static void heartbeats_take_turns_among_many_channels(void **state)
-{
-    char symbol[16];
-    static const size_t sizes[] = {1000, 1000, 500, 1000};
-    (void)state;
-    for (int i = 0; i < 2500; i++) {
-        snprintf(symbol, sizeof symbol, "%d.SZ", i);
-        open_channel(symbol, MD_QUOTE);
-    }
-    ask(SUBSCRIBE("\"*.SZ\"", QUOTE), "SUBSCRIBED");
-    for (size_t i = 0; i < 4; i++) {
-        forget_texts();
-        session_ops.on_quiet(core->sessions, core, 0, 0);
-        const json_t *data = json_object_get(core->texts[0], "data");
-        assert_int_equal(json_object_size(json_object_get(data, "next_seq")), sizes[i]);
-    }
-}
-
 static void the_longest_gap_message_fits(void **state)
 {
     char text[256];
@@ -728,14 +668,10 @@ int main(void)
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),
         TEST(a_binary_message_is_an_error_and_closes_nothing),
-        TEST(a_heartbeat_comes_when_it_is_asked_for),
-        TEST(a_client_that_is_behind_is_promised_nothing),
         TEST(status_tells_what_the_server_knows_of_a_client),
         TEST(lag_tells_how_far_and_whose_fault),
         TEST(a_drain_tells_each_client_its_time_and_how_to_go_on),
         TEST_WIDE(a_drain_tells_a_hundred_cursors_and_no_more),
-        TEST(a_heartbeat_tells_the_next_seq_of_each_channel),
-        TEST_WIDE(heartbeats_take_turns_among_many_channels),
         TEST(the_longest_gap_message_fits),
         TEST(without_an_inline_publisher_there_is_nothing_to_publish),
     };

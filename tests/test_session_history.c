@@ -70,6 +70,27 @@ static void modify_keeps_what_it_does_not_name(void **state)
     assert_int_equal(core->subs[0][0].max_lag_ms, 0);
 }
 
+/* One of its channels is not subscribed, since there was no room when it appeared. */
+static void a_pattern_that_is_modified_without_room_stays(void **state)
+{
+    (void)state;
+    ask(SUBSCRIBE_WITH("\"*.SZ\"", QUOTE, ON_LAG("skip")), "SUBSCRIBED");
+    core->room = 0;
+    open_channel("000003.SZ", MD_QUOTE);
+    assert_string_equal(table(0), "ss.....");
+    const json_t *data = ask(MODIFY("\"*.SZ\"", QUOTE, "\"on_lag\":\"disconnect\""), "MODIFIED");
+    assert_int_equal(covered(data, "*.SZ"), 2);
+    assert_string_equal(table(0), "dd.....");
+    data = ask(SUBSCRIBE_WITH("\"*.SZ\"", QUOTE, ON_LAG("skip")), "SUBSCRIBED");
+    assert_int_equal(covered(data, "*.SZ"), 2);
+    assert_string_equal(table(0), "ss.....");
+    data = ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS");
+    assert_int_equal(number_of(data, "count"), 1);
+    core->room = 1;
+    ask(MODIFY("\"*.SZ\"", QUOTE, "\"on_lag\":\"skip\""), "MODIFIED");
+    assert_string_equal(table(0), "ss....s");
+}
+
 static void modify_conflates_only_full_images(void **state)
 {
     (void)state;
@@ -409,6 +430,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(modify_changes_what_is_subscribed_and_nothing_else),
         TEST(modify_keeps_what_it_does_not_name),
+        TEST(a_pattern_that_is_modified_without_room_stays),
         TEST(modify_conflates_only_full_images),
         TEST(a_channel_has_the_limit_of_the_entry_that_covers_it),
         TEST(each_cursor_gets_its_verdict),

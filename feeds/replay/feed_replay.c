@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/base/check.h"
+#include "codec/base/list.h"
 #include "codec/base/units.h"
 #include "feeds/feed.h"
 #include "feeds/feed_clock.h"
@@ -26,8 +26,9 @@
 #define FEED_REPLAY_LINE_COST_BYTES 64 /* what an empty line counts for */
 /* A looping file whose items all have one time shall not be poured out without end. */
 #define FEED_REPLAY_PASS_NS_MIN NS_PER_MS
-#define FEED_REPLAY_WAIT_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
-#define FEED_REPLAY_OFFSET_NS_MAX 4e18    /* 126 years: still fits when added to the wall clock. */
+#define FEED_REPLAY_STREAM_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
+#define FEED_REPLAY_DISK_NS NS_PER_MS
+#define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
 
 enum feed_replay_state {
     FEED_REPLAY_READING, /* The next line is to be read. */
@@ -47,7 +48,7 @@ struct feed_replay {
 
     struct replay_file *file;
     enum feed_replay_state state;
-    bool is_waiting; /* for a stream to be readable */
+    bool is_waiting; /* for a stream to be readable, or for the disk */
 
     /* Pace. */
     struct feed_clock clock;
@@ -63,11 +64,6 @@ struct feed_replay {
     uint64_t pass_ticks_before; /* counters.ticks when this pass began */
     uint64_t summary_ns;        /* when the last summary was given; 0: never */
 };
-
-static struct feed_replay *feed_replay_of(struct feed *feed)
-{
-    return (struct feed_replay *)(void *)((char *)feed - offsetof(struct feed_replay, feed));
-}
 
 /* Upper case, so that venue=demo and venue=DEMO are one. */
 static bool feed_replay_clean_suffix(char *suffix)
@@ -118,7 +114,7 @@ static int feed_replay_parse(struct feed_replay *replay, const char *spec,
 
 static void feed_replay_close(struct feed *feed)
 {
-    struct feed_replay *replay = feed_replay_of(feed);
+    struct feed_replay *replay = container_of(feed, struct feed_replay, feed);
     replay_file_close(replay->file);
     free(replay);
 }
@@ -153,7 +149,6 @@ static int feed_replay_open(struct feed **feed_out, const char *spec, const stru
     if (replay == NULL) {
         return feed_fail(error_out, -ENOMEM, "replay: no memory");
     }
-    replay->feed.ops = &feed_replay;
     replay->feed.sink = sink;
     int error = feed_replay_parse(replay, spec, format, error_out);
     if (error == 0) {
@@ -308,7 +303,8 @@ static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
             enum replay_file_status status = feed_replay_read(replay, now_ns);
             if (status == REPLAY_FILE_WAIT) {
                 replay->is_waiting = true;
-                return now_ns + FEED_REPLAY_WAIT_NS;
+                return now_ns + (replay_file_stream(replay->file) >= 0 ? FEED_REPLAY_STREAM_NS
+                                                                       : FEED_REPLAY_DISK_NS);
             }
             size_t cost = FEED_REPLAY_LINE_COST_BYTES + replay_file_line_bytes(replay->file);
             if (status == REPLAY_FILE_AGAIN || cost >= bytes_left) {
@@ -332,7 +328,7 @@ static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
 
 static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 {
-    struct feed_replay *replay = feed_replay_of(feed);
+    struct feed_replay *replay = container_of(feed, struct feed_replay, feed);
     feed_replay_follow_clock(replay, now_ns);
     replay->is_waiting = false;
     uint64_t wake_ns = feed_replay_advance(replay, now_ns);

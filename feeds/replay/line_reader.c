@@ -5,11 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 
 #define LINE_READER_BLOCK_BYTES (64 * KIB)
+#define LINE_READER_AHEAD_BYTES MIB /* asked for when a block is not in memory */
+#define LINE_READER_MISSES_MAX                                                                     \
+    1000                           /* Then it is waited for: it may be evicted again and again.    \
+                                    */
 #define LINE_READER_TURN_BYTES MIB /* read of one line before others get a turn */
 /* The longest line with its CR and LF always fits. */
 #define LINE_READER_BUFFER_BYTES_MAX (LINE_READER_LINE_BYTES_MAX + 2)
@@ -71,6 +76,7 @@ int line_reader_open(struct line_reader *reader, const char *path)
         .fd = fd,
         .buffer = malloc(LINE_READER_BLOCK_BYTES),
         .capacity = LINE_READER_BLOCK_BYTES,
+        .may_wait = true,
     };
     int error = reader->buffer == NULL ? -ENOMEM : line_reader_check_kind(reader, path);
     if (error < 0) {
@@ -114,6 +120,26 @@ static int line_reader_grow(struct line_reader *reader)
     return 0;
 }
 
+/* As read(2). EAGAIN: it is not here yet. */
+static ssize_t line_reader_read(struct line_reader *reader, void *out, size_t bytes)
+{
+    if (reader->is_stream || reader->may_wait || reader->miss_count == LINE_READER_MISSES_MAX) {
+        reader->miss_count = 0;
+        return read(reader->fd, out, bytes);
+    }
+    struct iovec iov = {out, bytes};
+    ssize_t got = preadv2(reader->fd, &iov, 1, -1, RWF_NOWAIT);
+    if (got < 0 && errno == EAGAIN) {
+        reader->miss_count++;
+        posix_fadvise(reader->fd, lseek(reader->fd, 0, SEEK_CUR), LINE_READER_AHEAD_BYTES,
+                      POSIX_FADV_WILLNEED);
+        errno = EAGAIN;
+        return -1;
+    }
+    reader->miss_count = 0;
+    return got < 0 ? read(reader->fd, out, bytes) : got; /* Mostly EOPNOTSUPP. */
+}
+
 /* Makes room and reads one block. The buffer must not be full of one line. */
 static int line_reader_fill(struct line_reader *reader)
 {
@@ -130,7 +156,7 @@ static int line_reader_fill(struct line_reader *reader)
 
     ssize_t bytes;
     do {
-        bytes = read(reader->fd, reader->buffer + reader->end, room);
+        bytes = line_reader_read(reader, reader->buffer + reader->end, room);
     } while (bytes < 0 && errno == EINTR);
     if (bytes < 0) {
         return -errno;

@@ -1,10 +1,13 @@
 /*
  * line_reader: the lines of a regular file or a stream, in bounded memory.
  *
- * Reads by read(2) in blocks, not by mmap: a file that is cut while it is read must not end the
- * process by SIGBUS. A stream (a FIFO, or standard input that is a pipe or a socket) is never
- * waited for: LINE_READER_WAIT says that fd is to become readable. A FIFO has no end: when its
- * writer closes it, the lines of the next writer follow.
+ * Reads in blocks, not by mmap: a file that is cut while it is read must not end the process by
+ * SIGBUS. From its first rewind on a regular file is not waited for either: what is not in memory
+ * is asked for, where the file system can do that (not tmpfs, which needs no disk, nor most network
+ * file systems), and LINE_READER_WAIT says to come back in a millisecond or so. A stream (a FIFO,
+ * or standard input that is a pipe or a socket) is never waited for: LINE_READER_WAIT says that fd
+ * is to become readable. A FIFO has no end: when its writer closes it, the lines of the next writer
+ * follow.
  *
  * Owner    The caller. Threads: one at a time.
  * Memory   One buffer, which doubles for a line that does not fit; a line is borrowed until the
@@ -27,14 +30,16 @@ enum line_status {
     LINE_READER_LINE,     /* text and text_bytes: without its LF or CRLF; the last may have none. */
     LINE_READER_TOO_LONG, /* A line over the limit has been passed over. */
     LINE_READER_AGAIN,    /* Nothing yet, in the middle of a long line: call again. */
-    LINE_READER_WAIT,     /* A stream has no whole line yet: call again when fd is readable. */
-    LINE_READER_END,      /* Nothing is left. */
-    LINE_READER_FAILED,   /* error is a negative errno. */
+    LINE_READER_WAIT, /* No whole line is here yet: call again, of a stream when fd is readable. */
+    LINE_READER_END,  /* Nothing is left. */
+    LINE_READER_FAILED, /* error is a negative errno. */
 };
 
 struct line_reader {
     int fd;
-    bool is_stream; /* It cannot be read twice. */
+    bool is_stream;      /* It cannot be read twice. */
+    bool may_wait;       /* for the disk */
+    uint32_t miss_count; /* how often in a row the next block was not in memory */
     int error;
 
     const char *text; /* of the line just read */

@@ -28,7 +28,7 @@ enum replay_file_status {
     REPLAY_FILE_TICK,      /* It has been delivered. */
     REPLAY_FILE_NOTHING,   /* A line, or the item just delivered, was no tick. */
     REPLAY_FILE_AGAIN,     /* In the middle of too long a line: call again, soon. */
-    REPLAY_FILE_WAIT,      /* A stream has nothing yet: call again when it is readable. */
+    REPLAY_FILE_WAIT,      /* Nothing is here yet: call again, of a stream when it is readable. */
     REPLAY_FILE_MALFORMED, /* See replay_file_fault. */
     REPLAY_FILE_END,
     REPLAY_FILE_FAILED, /* The file cannot be read: see replay_file_error. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/base/list.h"
 #include "codec/base/units.h"
 #include "codec/json_tick.h"
 #include "feeds/feed.h"
@@ -50,11 +51,6 @@ struct feed_sim {
 };
 
 static_assert(FEED_SIM_BURST_MAX * NS_PER_SECOND < UINT64_MAX / 2, "burst / rate in 64 bits");
-
-static struct feed_sim *feed_sim_of(struct feed *feed)
-{
-    return (struct feed_sim *)(void *)((char *)feed - offsetof(struct feed_sim, feed));
-}
 
 /* Returns the length. Real names first, so that the examples of the manual work. */
 static size_t feed_sim_symbol(char symbol[MD_SYMBOL_BYTES_MAX], uint32_t symbol_index)
@@ -200,7 +196,7 @@ static int feed_sim_create_market(struct feed_sim *sim, char error_out[FEED_ERRO
 
 static void feed_sim_close(struct feed *feed)
 {
-    struct feed_sim *sim = feed_sim_of(feed);
+    struct feed_sim *sim = container_of(feed, struct feed_sim, feed);
     sim_market_destroy(sim->market);
     free(sim->channels);
     free(sim);
@@ -213,7 +209,6 @@ static int feed_sim_open(struct feed **feed_out, const char *spec, const struct 
     if (sim == NULL) {
         return feed_fail(error_out, -ENOMEM, "sim: no memory");
     }
-    sim->feed.ops = &feed_sim;
     sim->feed.sink = sink;
     sim->feed.is_scheduled = true;
 
@@ -279,7 +274,7 @@ static void feed_sim_publish(struct feed_sim *sim, uint64_t now_ns)
 
 static uint64_t feed_sim_poll(struct feed *feed, uint64_t now_ns)
 {
-    struct feed_sim *sim = feed_sim_of(feed);
+    struct feed_sim *sim = container_of(feed, struct feed_sim, feed);
     int64_t step_ns = feed_clock_step(&sim->clock, now_ns);
     if (step_ns != 0) {
         sim->due_ns += (uint64_t)step_ns;

@@ -298,6 +298,7 @@ static int core_open_stream(struct core_stream *stream, struct core_encoding *en
     stream->encoding = encoding;
     stream->log = log;
     stream->run = atomic_load(&encoding->run);
+    list_init(&stream->waiters);
     stream->channels = core_map(log->channel_count_max * sizeof *stream->channels, 0);
     stream->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
     int error = stream->channels == NULL || stream->loans == NULL
@@ -533,14 +534,15 @@ void core_enter(struct core *core, uint64_t wait_ns)
     }
 }
 
-/* Whether there are frames to fan out. In any log: a writer that takes room back shows one log's
- * frames before the others'. */
+/* Whether there are frames to fan out, or an encoding has begun that conns wait for. In any log: a
+ * writer that takes room back shows one log's frames before the others'. */
 static bool core_has_news(const struct core *core)
 {
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
         const struct core_stream *stream = &core->streams[i];
         uint32_t run = atomic_load_explicit(&stream->encoding->run, memory_order_acquire);
-        if (core_encoding_is_written(run) && frame_log_head(stream->log) != stream->position) {
+        if (core_encoding_is_written(run) &&
+            (frame_log_head(stream->log) != stream->position || !list_empty(&stream->waiters))) {
             return true;
         }
     }
@@ -646,6 +648,7 @@ static void core_turn(struct core *core)
     replayer_run(core);
     timer_wheel_advance(&core->wheel, core->time.now_ns, core_on_timer, core);
     conn_run_waiting(core);
+    conn_handshake_go_on(core);
     core_sleep(core, worked || is_telling ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
     core->options.clock(core->options.context, &core->time);

@@ -261,15 +261,11 @@ int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 /* enum core_encoding_number; chosen before ops.on_open. */
 uint32_t core_conn_encoding(struct core *core, uint32_t conn);
 
-/* Who subscribes to a whole group in an encoding: places from 0, which change when one leaves. */
-uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
-uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
-
-/* The seq of the next live frame of a channel, as seen by this core for that conn. */
+/* The seq of the next live frame of a channel, as this core sees it for that conn; the running hash
+ * (codec/running_hash.h) of the frames before; and a number that grows when either changes. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
-
-/* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
 uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
+uint64_t core_position(struct core *core, uint32_t conn);
 
 /* Whether this conn was sent all its frames before core_next_seq. */
 bool core_conn_is_current(struct core *core, uint32_t conn);

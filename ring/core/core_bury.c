@@ -1,6 +1,7 @@
 /* Where a connection ends. */
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/link/conn_handshake.h"
 
 /* Of a turn (see core_spend); what is left waits for the next, so that frames go on meanwhile. */
 #define CORE_BURY_UNITS 8000
@@ -53,6 +54,9 @@ static void core_bury_doomed(struct core *core, struct conn *conn)
 {
     sender_forget_due(conn);
     puller_release(core, conn);
+    if (conn->awaits_encoding) {
+        conn_handshake_stop_waiting(core, conn);
+    }
     if (conn->has_encoding) {
         atomic_fetch_sub(&core_stream(core, conn)->encoding->conn_count, 1);
     }

@@ -98,7 +98,8 @@ struct core_stream {
     uint64_t position;   /* index of the next frame to fan out */
     uint64_t turn_first; /* where the turn began whose frames are due */
     struct core_channel *channels;
-    struct core_loan *loans; /* FRAME_LOG_HOLDS_MAX */
+    struct core_loan *loans;  /* FRAME_LOG_HOLDS_MAX */
+    struct list_link waiters; /* conns whose handshake ends when the encoding begins */
     struct subs subs;
     struct sub_list groups[CORE_GROUPS_MAX];
 };

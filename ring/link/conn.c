@@ -265,7 +265,7 @@ static void conn_on_bytes(struct core *core, struct conn *conn, uint8_t *bytes, 
 {
     conn->missed_pongs = 0;
     counter_add(&core->counters->bytes_in, count);
-    if (conn->state == CONN_STREAMING) {
+    if (conn->state == CONN_STREAMING || conn->awaits_encoding) {
         conn_take_bytes(core, conn, bytes, count);
     } else if (conn->state == CONN_HANDSHAKING && conn->input != CONN_NONE) {
         conn_collect_handshake(core, conn, bytes, count);
@@ -410,10 +410,14 @@ static void conn_check_deadlines(struct core *core, struct conn *conn)
                now_ns >= conn->last_message_ns + core->options.idle_timeout_ns) {
         counter_add(&core->counters->closed_idle, 1);
         conn_close(core, conn, 4114, "idle", "idle");
-    } else if (now_ns >= conn->next_ping_ns && !core_drain_has_told(core, conn)) {
-        conn_send_ping(core, conn);
-    } else if (conn->mode == CONN_PUSHED && conn->frames_sent == conn->frames_at_tick) {
-        core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn), now_ns);
+    } else {
+        if (now_ns >= conn->next_ping_ns && !core_drain_has_told(core, conn)) {
+            conn_send_ping(core, conn);
+        }
+        if (conn->mode == CONN_PUSHED && conn->frames_sent == conn->frames_at_tick) {
+            core->options.ops->on_quiet(core->options.context, core, conn_index(core, conn),
+                                        now_ns);
+        }
     }
     conn->frames_at_tick = conn->frames_sent;
 }

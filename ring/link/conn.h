@@ -31,7 +31,7 @@
 #define CONN_UNIT_BYTES 64 /* inflated for a unit */
 #define CONN_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
 #define CONN_HANDSHAKE_NS (5 * NS_PER_SECOND)
-#define CONN_ENCODING_NS (2 * NS_PER_MS) /* between looks whether an encoding is written */
+#define CONN_STARTS_PER_TURN 256 /* of conns that waited for their encoding */
 #define CONN_CLOSE_NS (2 * NS_PER_SECOND)
 #define CONN_TICK_NS NS_PER_SECOND /* without a frame in between: ops.on_quiet */
 #define CONN_MISSED_PONGS_MAX 2
@@ -90,11 +90,11 @@ struct conn {
     bool is_pull_queued : 1; /* on core->pulls */
     bool is_unix : 1;
     bool copies : 1; /* the kernel copies what it is lent for this conn: nothing is lent any more */
-    bool was_opened : 1;   /* ops.on_open was called */
-    bool was_granted : 1;  /* ops.on_request has said yes */
-    bool is_proxied : 1;   /* begins with a PROXY header */
-    bool has_encoding : 1; /* chosen, and counted; in CONN_HANDSHAKING: it may not be written yet */
-    bool has_place : 1;    /* is counted in options.place_count */
+    bool was_opened : 1;      /* ops.on_open was called */
+    bool is_proxied : 1;      /* begins with a PROXY header */
+    bool has_encoding : 1;    /* chosen, and counted */
+    bool awaits_encoding : 1; /* In CONN_HANDSHAKING: granted, and on its stream's waiters. */
+    bool has_place : 1;       /* is counted in options.place_count */
     bool close_received : 1;
     bool write_shut : 1;
     bool recv_armed : 1;
@@ -134,6 +134,11 @@ static_assert(offsetof(struct conn, cursor) == CACHE_LINE_BYTES, "the fan-out to
 
 /* What few conns need; by conn, in core->histories, and touched when it is first used. */
 struct conn_history {
+    /* While conn->awaits_encoding: what is left of its request. */
+    struct list_link encoding_link;
+    char key[HANDSHAKE_KEY_BYTES];
+    const struct handshake_protocol *protocol;
+    struct ws_deflate_terms deflate;
     /* While conn->in_history. */
     uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
     uint64_t first;    /* The oldest frame that was found to be wanted, in the JSON log, */

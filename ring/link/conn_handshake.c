@@ -157,15 +157,15 @@ static bool conn_is_granted(struct core *core, struct conn *conn,
                             const struct core_request *request)
 {
     struct core_refusal refusal = {0};
-    if (core->options.ops->on_request == NULL || conn->was_granted) {
+    if (core->options.ops->on_request == NULL) {
         return true;
     }
-    conn->was_granted = core->options.ops->on_request(
+    bool is_granted = core->options.ops->on_request(
         core->options.context, core, conn_index(core, conn), core->time.now_ns, request, &refusal);
-    if (!conn->was_granted) {
+    if (!is_granted) {
         conn_refuse_with(core, conn, refusal.status_line, refusal.extra, refusal.text);
     }
-    return conn->was_granted;
+    return is_granted;
 }
 
 /* What a proxy says first. false: not complete, or refused. */
@@ -223,12 +223,11 @@ static void conn_start_streaming(struct core *core, struct conn *conn,
  * before he was accepted) takes none from those who ask. */
 static bool conn_take_place(struct core *core, struct conn *conn)
 {
+    assert_always(!conn->has_place);
+    uint32_t others = atomic_fetch_add(core->options.place_count, 1);
+    conn->has_place = others < core->options.conn_count_max;
     if (!conn->has_place) {
-        uint32_t others = atomic_fetch_add(core->options.place_count, 1);
-        conn->has_place = others < core->options.conn_count_max;
-        if (!conn->has_place) {
-            atomic_fetch_sub(core->options.place_count, 1);
-        }
+        atomic_fetch_sub(core->options.place_count, 1);
     }
     return conn->has_place;
 }
@@ -269,22 +268,74 @@ static enum handshake_status conn_negotiate(struct core *core, struct conn *conn
 /* Whether its frames are being written; the writer sees by conn_count that they are to be. */
 static bool conn_choose_encoding(struct core *core, struct conn *conn, uint32_t encoding)
 {
-    if (!conn->has_encoding) {
-        conn->has_encoding = true;
-        conn->encoding = (uint8_t)encoding;
-        atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
-        /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
-        atomic_thread_fence(memory_order_seq_cst);
-    }
-    if (core_follow_run(core, core_stream(core, conn))) {
-        return true;
-    }
-    timer_arm(&core->wheel, &conn->timer, core->time.now_ns + CONN_ENCODING_NS);
-    return false;
+    assert_always(!conn->has_encoding);
+    conn->has_encoding = true;
+    conn->encoding = (uint8_t)encoding;
+    atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
+    /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return core_follow_run(core, core_stream(core, conn));
 }
 
-/* Returns how many bytes were the request's (and the proxy's before it), or 0: not complete, it
- * waits, or was refused. */
+/* The rest of the handshake follows when the encoding begins. Until then the request needs no
+ * input, and what the client sends meanwhile waits as messages do. */
+static void conn_await_encoding(struct core *core, struct conn *conn,
+                                const struct handshake_request *request)
+{
+    struct conn_history *history = core_history(core, conn);
+    assert_always(!conn->awaits_encoding);
+    conn->awaits_encoding = true;
+    memcpy(history->key, request->key, HANDSHAKE_KEY_BYTES);
+    history->protocol = request->protocol;
+    history->deflate = request->deflate;
+    list_append(&core_stream(core, conn)->waiters, &history->encoding_link);
+}
+
+void conn_handshake_stop_waiting(struct core *core, struct conn *conn)
+{
+    assert_always(conn->awaits_encoding);
+    conn->awaits_encoding = false;
+    list_remove(&core_history(core, conn)->encoding_link);
+}
+
+static void conn_end_wait(struct core *core, struct conn *conn)
+{
+    const struct conn_history *history = core_history(core, conn);
+    struct handshake_request request = {
+        .key = history->key,
+        .protocol = history->protocol,
+        .deflate = history->deflate,
+    };
+    conn_handshake_stop_waiting(core, conn);
+    if (conn->state != CONN_HANDSHAKING) {
+        return;
+    }
+    if (core->drain_end_ns != 0) {
+        conn_refuse(core, conn, HANDSHAKE_STOPPING);
+        return;
+    }
+    conn_start_streaming(core, conn, &request);
+    if (conn->has_unread) {
+        conn_wait(core, conn);
+    }
+}
+
+void conn_handshake_go_on(struct core *core)
+{
+    uint32_t left = CONN_STARTS_PER_TURN;
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        struct core_stream *stream = &core->streams[i];
+        if (list_empty(&stream->waiters) || !core_follow_run(core, stream)) {
+            continue;
+        }
+        for (; left > 0 && !list_empty(&stream->waiters); left--) {
+            const struct conn_history *first =
+                container_of(stream->waiters.next, struct conn_history, encoding_link);
+            conn_end_wait(core, core_conn(core, (uint32_t)(first - core->histories)));
+        }
+    }
+}
+
 size_t conn_on_handshake(struct core *core, struct conn *conn, const uint8_t *bytes, size_t count)
 {
     struct handshake_request request;
@@ -316,10 +367,11 @@ size_t conn_on_handshake(struct core *core, struct conn *conn, const uint8_t *by
     if (!conn_is_granted(core, conn, &asked)) {
         return 0;
     }
-    if (!conn_choose_encoding(core, conn, encoding)) {
-        return 0;
+    if (conn_choose_encoding(core, conn, encoding)) {
+        conn_start_streaming(core, conn, &request);
+    } else {
+        conn_await_encoding(core, conn, &request);
     }
-    conn_start_streaming(core, conn, &request);
     return proxy.header_bytes + request.head_bytes;
 }
 
@@ -347,12 +399,8 @@ void conn_collect_handshake(struct core *core, struct conn *conn, uint8_t *bytes
 
 void conn_on_handshake_timer(struct core *core, struct conn *conn)
 {
-    if (core->time.now_ns >= conn->opened_ns + CONN_HANDSHAKE_NS) {
-        conn_doom(core, conn, 0,
-                  conn->has_encoding ? "its encoding did not begin within 5 s"
-                                     : "no complete request within 5 s");
-        return;
-    }
-    uint8_t nothing[1];
-    conn_collect_handshake(core, conn, nothing, 0);
+    assert_always(core->time.now_ns >= conn->opened_ns + CONN_HANDSHAKE_NS);
+    conn_doom(core, conn, 0,
+              conn->awaits_encoding ? "its encoding did not begin within 5 s"
+                                    : "no complete request within 5 s");
 }

@@ -95,7 +95,7 @@ void conn_take_bytes(struct core *core, struct conn *conn, uint8_t *bytes, size_
         taken = conn_decode(core, conn, bytes, count);
         conn_end_slice(core);
     }
-    if (conn->state == CONN_STREAMING && taken < count) {
+    if ((conn->state == CONN_STREAMING || conn->awaits_encoding) && taken < count) {
         conn_keep_unread(core, conn, bytes + taken, count - taken);
     }
 }

@@ -159,6 +159,7 @@ struct rate access_message_rate(const struct access *access, const struct peer *
 
 static struct access_answer access_grant_static(struct token *token, struct access_grant *grant)
 {
+    assert_always(token->scope != NULL);
     if (!token_take(token)) {
         return (struct access_answer){ACCESS_TOO_MANY, "too many connections with this token", 0};
     }
@@ -181,6 +182,7 @@ static struct access_answer access_grant_claims(const struct jwt_verdict *verdic
                                       0};
     }
     uint64_t wall_s = wall_ns / NS_PER_SECOND;
+    assert_always(verdict->expires_s + JWT_LEEWAY_SECONDS > wall_s); /* It is JWT_OK. */
     uint64_t life_s = verdict->expires_s + JWT_LEEWAY_SECONDS - wall_s;
     life_s = life_s < ACCESS_LIFE_SECONDS_MAX ? life_s : ACCESS_LIFE_SECONDS_MAX;
     *grant = (struct access_grant){
@@ -260,6 +262,7 @@ static size_t access_query_token(const struct access_request *request, char *out
         out[count++] = is_escaped ? (char)byte : *at;
         at += is_escaped ? 2 : 0;
     }
+    assert_always(count <= out_bytes);
     return count;
 }
 
@@ -294,6 +297,7 @@ struct access_answer access_authenticate_request(struct access *access,
 
 void access_drop_grant(struct access_grant *grant)
 {
+    assert_debug(grant->owned == NULL || (grant->owned == grant->scope && grant->token == NULL));
     if (grant->token != NULL) {
         token_release(grant->token);
     }

@@ -3,8 +3,8 @@
  * see.
  *
  * Owner    main creates it before the cores and destroys it after them.
- * Threads  Constant once made, but for the table of addresses and the tokens' counts, which are
- *          atomic: any core asks without a lock.
+ * Threads  Any core asks without a lock: all is constant once made, except the table of addresses
+ *          and the tokens' counts, which are atomic.
  * Memory   Tokens, keys and lists as configured; 1.5 MiB for addresses when there are limits.
  * Units    Nanoseconds; wall_s is seconds of CLOCK_REALTIME.
  * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ..."), names
@@ -44,7 +44,7 @@ enum access_verdict {
     ACCESS_TOO_MANY,  /* 429, or 4113 */
 };
 
-/* What was decided, and the words for the log and the peer: a constant string. */
+/* What was decided. text: for the log and the peer, a constant string. */
 struct access_answer {
     enum access_verdict verdict;
     const char *text;
@@ -59,8 +59,8 @@ struct access_request {
     size_t head_bytes;
 };
 
-/* An accepted socket. Proxies that are believed are spared: their clients are counted one by one
- * when they ask. *entry_out: for access_leave. */
+/* Counts an accepted socket. Trusted proxies are not counted: their clients are, one by one, when
+ * they ask. *entry_out: for access_leave. */
 struct access_answer access_accept(struct access *access, const struct peer *peer, uint64_t now_ns,
                                    uint32_t *entry_out);
 void access_leave(struct access *access, uint32_t entry);
@@ -68,8 +68,8 @@ void access_leave(struct access *access, uint32_t entry);
 /* Whether its first bytes are to be a PROXY header. */
 bool access_expects_proxy(const struct access *access, const struct peer *peer);
 
-/* The client of a request. peer: the socket's, or whom its PROXY header names. If it is believed,
- * the client is whom it speaks for. */
+/* The client of a request. peer: the socket's, or whom its PROXY header names. A trusted
+ * proxy names its client in the request. */
 struct peer access_client(const struct access *access, const struct peer *peer,
                           const struct access_request *request);
 

@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
+static_assert(sizeof(struct cidr) == 17, "as cidr.h says");
+
 static bool cidr_covers(const struct cidr *cidr, const struct ip_address *address)
 {
+    assert_always(cidr->prefix_bits <= 8 * IP_ADDRESS_BYTES);
     uint32_t whole = cidr->prefix_bits / 8;
     uint32_t rest = cidr->prefix_bits % 8;
     if (memcmp(cidr->network.bytes, address->bytes, whole) != 0) {
@@ -61,6 +66,7 @@ static const char *cidr_parse(struct cidr *cidr, const char *text, size_t text_b
     if (bits < 0) {
         return "has a bad prefix length; give 0 to 32 for IPv4, 0 to 128 for IPv6";
     }
+    assert_always(bits <= bits_max);
     cidr->prefix_bits = (uint8_t)(bits + 128 - bits_max);
     return cidr_has_host_bits(cidr) ? "has address bits beyond its prefix; set them to 0" : NULL;
 }
@@ -98,6 +104,7 @@ int cidr_list_init(struct cidr_list *list, const char *text, char *error_out, si
         while (text_bytes > 0 && text[text_bytes - 1] == ' ') {
             text_bytes--;
         }
+        assert_always(list->count < count);
         const char *fault = cidr_parse(&list->entries[list->count], text, text_bytes);
         if (fault != NULL) {
             snprintf(error_out, error_bytes, "\"%.*s\" %s",
@@ -122,6 +129,7 @@ void cidr_list_deinit(struct cidr_list *list)
 
 bool cidr_list_has(const struct cidr_list *list, const struct ip_address *address)
 {
+    assert_debug((list->count == 0) == (list->entries == NULL));
     for (uint32_t i = 0; i < list->count; i++) {
         if (cidr_covers(&list->entries[i], address)) {
             return true;

@@ -15,6 +15,8 @@
 #define JWT_ED25519_SIGNATURE_BYTES 64
 #define JWT_TIME_MAX 1e12 /* seconds: later is no time, but a mistake */
 
+static_assert(JWT_HMAC_BYTES <= JWT_ED25519_SIGNATURE_BYTES, "one buffer holds either signature");
+
 struct jwt_parts {
     const char *header, *claims, *signature;
     size_t header_bytes, claims_bytes, signature_bytes;
@@ -38,6 +40,7 @@ static bool jwt_split(const char *token, size_t token_bytes, struct jwt_parts *p
         .signature_bytes = (size_t)(end - second - 1),
         .signed_bytes = (size_t)(second - token),
     };
+    assert_always(parts->signed_bytes + 1 + parts->signature_bytes == token_bytes);
     return true;
 }
 
@@ -49,6 +52,7 @@ static json_t *jwt_load_part(const char *text, size_t text_bytes)
     if (bytes <= 0 || !json_depth_is_within(json, (size_t)bytes, KEY_TEXT_DEPTH_MAX)) {
         return NULL;
     }
+    assert_always((size_t)bytes <= sizeof json);
     json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(root)) {
         json_decref(root);
@@ -75,6 +79,8 @@ static bool jwt_hmac_is_right(const struct jwt_key *key, const char *text, size_
                               const uint8_t *signature, size_t signature_bytes)
 {
     uint8_t right[EVP_MAX_MD_SIZE];
+    assert_always(key->algorithm == JWT_HS256);
+    assert_always(key->secret_bytes >= JWT_SECRET_BYTES_MIN); /* Anybody can sign with none. */
     unsigned int right_bytes = 0;
     return HMAC(EVP_sha256(), key->secret, (int)key->secret_bytes, (const uint8_t *)text,
                 text_bytes, right, &right_bytes) != NULL &&
@@ -85,6 +91,8 @@ static bool jwt_hmac_is_right(const struct jwt_key *key, const char *text, size_
 static bool jwt_ed25519_is_right(const struct jwt_key *key, const char *text, size_t text_bytes,
                                  const uint8_t *signature, size_t signature_bytes)
 {
+    assert_always(key->algorithm == JWT_EDDSA);
+    assert_always(key->public_key != NULL);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool is_right = context != NULL && signature_bytes == JWT_ED25519_SIGNATURE_BYTES &&
                     EVP_DigestVerifyInit(context, NULL, NULL, NULL, key->public_key) == 1 &&
@@ -108,6 +116,7 @@ static enum jwt_status jwt_check_signature(const struct jwt_keys *keys, const ch
     size_t signature_bytes = bytes < 0 ? 0 : (size_t)bytes;
     bool is_known = kid == NULL;
     bool is_tried = false;
+    assert_always(keys->count <= JWT_KEYS_MAX);
     for (uint32_t i = 0; i < keys->count; i++) {
         const struct jwt_key *key = &keys->keys[i];
         if (kid != NULL && key->kid[0] != '\0' && strcmp(key->kid, kid) != 0) {
@@ -212,6 +221,8 @@ enum jwt_status jwt_verify(const struct jwt_keys *keys, const char *token, size_
     enum jwt_status status = jwt_verify_parts(keys, token, &parts, header, wall_s, &verdict);
     json_decref(header);
     if (status == JWT_OK) {
+        assert_always(verdict.claims != NULL);
+        assert_debug(verdict.expires_s + JWT_LEEWAY_SECONDS > wall_s);
         *verdict_out = verdict;
     } else {
         json_decref(verdict.claims);

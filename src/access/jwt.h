@@ -1,7 +1,7 @@
 /*
  * jwt: JSON Web Tokens (RFC 7519) signed by HS256 or EdDSA (Ed25519, RFC 8037).
  *
- * Owner    Nobody: keys (jwt_keys.h) and tokens are the caller's.
+ * Owner    The caller owns keys (jwt_keys.h) and tokens.
  * Threads  Any.
  * Memory   A verdict has the claims (jansson's), for the caller to release.
  * Errors   enum jwt_status.

@@ -29,6 +29,7 @@ static int jwt_keys_fail(char *error_out, size_t error_bytes, const char *text)
 
 static void jwt_keys_cut(struct jwt_keys *keys, uint32_t count)
 {
+    assert_always(keys->count <= JWT_KEYS_MAX);
     while (keys->count > count) {
         struct jwt_key *key = &keys->keys[--keys->count];
         EVP_PKEY_free(key->public_key);
@@ -136,6 +137,7 @@ static char *jwt_keys_straighten(struct key_text text, size_t *bytes_out)
             at_start = is_end;
         }
     }
+    assert_always(count <= text.bytes); /* Two more bytes have room. */
     out[count++] = '\n';
     out[count] = '\0';
     *bytes_out = count;
@@ -201,6 +203,7 @@ static int jwt_keys_load_block(struct jwt_keys *keys, const char **at_io, char *
                                size_t error_bytes)
 {
     const char *begin = *at_io;
+    assert_always(strncmp(begin, KEY_TEXT_BEGIN, sizeof KEY_TEXT_BEGIN - 1) == 0);
     const char *label_at = begin + sizeof KEY_TEXT_BEGIN - 1;
     const char *label_end = strstr(label_at, "-----");
     if (label_end == NULL || label_end[5] != '\n' || label_end - label_at > 60) {
@@ -374,6 +377,7 @@ static void jwt_keys_note_ignored(struct jwt_keys *keys, size_t index, const jso
     } else if (strstr(keys->ignored, ", ...") == NULL) {
         strcpy(keys->ignored + used, ", ...");
     }
+    assert_always(strlen(keys->ignored) < sizeof keys->ignored);
 }
 
 /* What is an object and no set. */
@@ -420,6 +424,7 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
             jwt_keys_note_ignored(keys, i, jwk, fault_words);
         }
     }
+    assert_always(keys->count >= count);
     if (list != NULL && keys->count == count) {
         snprintf(error_out, error_bytes,
                  "no key of this JWK set is for EdDSA (Ed25519) or HS256: %s", keys->ignored);
@@ -477,6 +482,7 @@ int jwt_keys_load(struct jwt_keys *keys, const char *text, size_t text_bytes, ch
     if (error < 0) {
         jwt_keys_cut(keys, count);
     }
+    assert_debug((error < 0) == (keys->count == count));
     return error;
 }
 
@@ -490,6 +496,7 @@ void jwt_keys_deinit(struct jwt_keys *keys)
 void jwt_keys_describe(const struct jwt_keys *keys, char *out, size_t out_bytes)
 {
     uint32_t secret_count = 0;
+    assert_debug((keys->ignored_count == 0) == (keys->ignored[0] == '\0'));
     for (uint32_t i = 0; i < keys->count; i++) {
         secret_count += keys->keys[i].algorithm == JWT_HS256;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "codec/base/check.h"
 #include "src/base/json_depth.h"
 
 #define KEY_TEXT_ENCODED_BYTES_MAX 8192 /* longer texts are not looked at as base64 */
@@ -52,6 +53,8 @@ int key_text_base64url(uint8_t *out, size_t out_bytes, const char *text, size_t 
             bits &= (1u << bit_count) - 1;
         }
     }
+    assert_always(count <= out_bytes);
+    assert_debug(count == text_bytes * 3 / 4);
     return bits == 0 ? (int)count : -1;
 }
 
@@ -83,6 +86,7 @@ struct key_text key_text_trim(struct key_text text)
         if (bytes == 0) {
             break;
         }
+        assert_always(bytes <= text.bytes);
         text.at += bytes;
         text.bytes -= bytes;
     }
@@ -198,6 +202,7 @@ bool key_text_is_utf16(struct key_text text)
                        : 0;
     size_t pairs = (text.bytes - start) / 2;
     pairs = pairs < 8 ? pairs : 8;
+    assert_always(start + 2 * pairs <= text.bytes);
     for (size_t i = 0; i < 2 * pairs; i++) {
         zeros[i % 2] += text.at[start + i] == '\0';
     }
@@ -219,6 +224,7 @@ bool key_text_is_der(struct key_text text)
         bytes = (size_t)at[2] << 8 | at[3];
         head = 4;
     }
+    assert_always(head < text.bytes);
     return (at[head] == 0x30 || at[head] == 0x02) && head + bytes <= text.bytes &&
            head + bytes >= key_text_trim_end(text).bytes;
 }
@@ -328,6 +334,7 @@ static int key_text_from_hex(uint8_t *out, size_t out_bytes, struct key_text tex
         out[count / 2] = (uint8_t)(count % 2 == 0 ? digit << 4 : out[count / 2] | digit);
         count++;
     }
+    assert_always(count / 2 <= out_bytes);
     return count % 2 == 0 ? (int)(count / 2) : -1;
 }
 
@@ -352,6 +359,7 @@ static void key_text_look_within(struct key_text_search *search, struct key_text
     uint8_t decoded[KEY_TEXT_ENCODED_BYTES_MAX];
     for (uint32_t i = 0; i < 2 && !search->is_found; i++) {
         int bytes = decoders[i](decoded, sizeof decoded, text);
+        assert_always(bytes <= (int)sizeof decoded);
         if (bytes > 0) {
             struct key_text inner = {(const char *)decoded, (size_t)bytes};
             key_text_look(search, inner, depth + 1, outer == 0 ? i + 1 : outer);
@@ -364,6 +372,8 @@ static void key_text_look_within(struct key_text_search *search, struct key_text
 static void key_text_look(struct key_text_search *search, struct key_text text, uint32_t depth,
                           uint32_t encoding)
 {
+    assert_always(depth <= KEY_TEXT_ENCODINGS_MAX); /* The end of the recursion. */
+    assert_always(encoding < sizeof key_text_encodings / sizeof key_text_encodings[0]);
     if (search->wanted.at == NULL) {
         search->sign = key_text_find_sign(text);
         search->is_found = search->sign != NULL;
@@ -392,6 +402,8 @@ static void key_text_look(struct key_text_search *search, struct key_text text, 
 bool key_text_holds(struct key_text text, const void *bytes, size_t byte_count)
 {
     struct key_text_search search = {.wanted = {bytes, byte_count}};
+    assert_always(bytes != NULL);
+    assert_always(byte_count > 0); /* Every text holds nothing. */
     key_text_look(&search, text, 0, 0);
     return search.is_found;
 }
@@ -409,6 +421,7 @@ bool key_text_recognise(struct key_text text, bool is_key, char *out, size_t out
     if (sign == NULL) {
         return false;
     }
+    assert_debug(sign->noun != NULL && sign->remedy != NULL);
     const char *remedy = sign->remedy;
     if (encoding[0] != '\0') {
         remedy = sign == &key_text_der && encoding == key_text_encodings[1]

@@ -66,7 +66,7 @@ void peers_deinit(struct peers *peers)
     *peers = (struct peers){0};
 }
 
-/* ---- Whom a proxy speaks for ---- */
+/* ---- The clients behind proxies ---- */
 
 bool peers_trust(const struct peers *peers, const struct peer *peer)
 {
@@ -171,7 +171,7 @@ bool peers_allow(const struct peers *peers, const struct peer *peer)
            (peers->allow.count == 0 || cidr_list_has(&peers->allow, &peer->address));
 }
 
-/* A limit that is given holds for all; the default spares clients of this host. 0: none. */
+/* A configured limit holds for all clients, the default only for those of other hosts. 0: none. */
 static uint32_t peers_limit(uint32_t given, uint32_t otherwise, const struct peer *peer)
 {
     bool is_local = peer->is_unix || ip_address_is_loopback(&peer->address);

@@ -1,10 +1,10 @@
 /*
- * peers: who is at the other end: whom proxies speak for, which addresses may connect, how many of
- * them and how often.
+ * peers: the other ends of connections: the clients behind proxies, which addresses may connect,
+ * how many connections an address may have, and how often it may connect.
  *
- * Owner    access: deinit after init, which also cleans up what init could not finish.
- * Threads  Constant once made, but for the table of addresses, which is atomic: any core asks
- *          without a lock.
+ * Owner    access: deinit after init, also after an init that failed.
+ * Threads  Any core asks without a lock: all is constant once made, except the table of addresses,
+ *          which is atomic.
  * Memory   The lists as configured; 1.5 MiB for addresses when there are limits.
  * Units    Nanoseconds of CLOCK_MONOTONIC.
  * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ...").
@@ -35,9 +35,11 @@ struct peer {
 
 struct peers {
     struct cidr_list allow, deny, trusted;
-    struct rate_table *table;  /* NULL: no limits */
-    uint32_t connections_max;  /* 0: the default, which spares this host; */
-    uint32_t handshakes_per_s; /* a number that is given holds for all */
+    struct rate_table *table; /* NULL: no limits */
+
+    /* 0: the default, which clients of this host are exempt from. Other numbers hold for all. */
+    uint32_t connections_max;
+    uint32_t handshakes_per_s;
     uint32_t messages_per_s;
 };
 
@@ -45,13 +47,14 @@ int peers_init(struct peers *peers, const struct access_options *options, char *
                size_t error_bytes);
 void peers_deinit(struct peers *peers);
 
-/* Whether it is a proxy that is believed. */
+/* Whether it is a trusted proxy. */
 bool peers_trust(const struct peers *peers, const struct peer *peer);
 
 /* Whether its address may connect. */
 bool peers_allow(const struct peers *peers, const struct peer *peer);
 
-/* The client of a request: the peer itself or, if it is believed, whom it speaks for. */
+/* The client of a request: the peer itself or, if that is a trusted proxy, the address that the
+ * request names. */
 struct peer peers_client(const struct peers *peers, const struct peer *peer, const uint8_t *head,
                          size_t head_bytes);
 

@@ -14,11 +14,16 @@
 #define RATE_CLAIMED UINT32_C(0x80000000) /* in held: it changes hands */
 #define RATE_TRIES_MAX 64
 
+static_assert(RATE_TABLE_ENTRIES % RATE_WAYS == 0, "sets are whole");
+static_assert(RATE_NONE >= RATE_TABLE_ENTRIES, "no entry is RATE_NONE");
+
 struct rate_entry {
-    _Atomic uint64_t key;     /* 0: nobody's yet */
+    _Atomic uint64_t key;     /* 0: free since the start */
     _Atomic uint64_t full_ns; /* of the bucket */
     _Atomic uint32_t held;
 };
+
+static_assert(sizeof(struct rate_entry) == 24, "as rate_limit.h says");
 
 struct rate_table {
     uint64_t secret;
@@ -28,12 +33,14 @@ struct rate_table {
 struct rate rate_per_second(uint32_t count)
 {
     assert_always(count > 0);
+    assert_always(count <= NS_PER_SECOND); /* An interval of 0 would be no limit. */
     return (struct rate){.interval_ns = NS_PER_SECOND / count, .burst = 2 * count};
 }
 
 /* 0, and the new *full_ns; or the time to wait. */
 static uint64_t rate_next(const struct rate *rate, uint64_t *full_ns, uint64_t now_ns)
 {
+    assert_always(rate->burst > 0);
     uint64_t begin_ns = *full_ns > now_ns ? *full_ns : now_ns;
     uint64_t room_ns = (uint64_t)(rate->burst - 1) * rate->interval_ns;
     if (begin_ns - now_ns > room_ns) {
@@ -123,6 +130,8 @@ static bool rate_claim(struct rate_entry *entry, uint64_t key, uint64_t now_ns)
 static uint32_t rate_find(struct rate_table *table, uint64_t key, uint64_t now_ns)
 {
     uint32_t first = rate_first_entry(table, key);
+    assert_always(first <= RATE_TABLE_ENTRIES - RATE_WAYS);
+    assert_debug(key != 0); /* It would own every free entry. */
     for (int tries = 0; tries < RATE_TRIES_MAX; tries++) {
         uint32_t idle = RATE_NONE;
         for (uint32_t i = first; i < first + RATE_WAYS - 1; i++) {
@@ -169,6 +178,7 @@ enum rate_verdict rate_table_take(struct rate_table *table, const struct ip_addr
     } else if ((atomic_load(&entry->held) & ~RATE_CLAIMED) > limits->held_max) {
         verdict = RATE_TOO_MANY;
     }
+    assert_debug((verdict == RATE_TOO_FAST) == (*wait_ns_out > 0));
     *entry_out = found;
     if (verdict != RATE_OK) {
         rate_table_release(table, found);

@@ -1,5 +1,5 @@
 /*
- * rate_limit: how often somebody may do something, and how many he may have of it.
+ * rate_limit: how often a client or an address may do something, and how many it may hold.
  *
  * Owner    main creates a table and destroys it after the cores.
  * Threads  A bucket: one. A table: all cores, without a lock.
@@ -10,11 +10,11 @@
  * A token bucket kept as the time at which it will be full again (the generic cell rate
  * algorithm): no counter runs over, and forgetting a full bucket forgets nothing.
  *
- * An address is known by its network: an IPv4 address, or the /64 of an IPv6 address, which is
- * what one customer has. Where an address lies in the table is keyed by a secret. Only an entry
- * that holds nothing and whose bucket is full gives way to another address, so that no flood of
- * addresses frees anybody from his limit. Who finds no entry in his set of 16 shares the set's
- * last one with all like him.
+ * An address counts by its network: an IPv4 address, or the /64 of an IPv6 address, which is what
+ * one customer has. A secret decides where an address lies in the table. Only an entry that holds
+ * nothing and whose bucket is full gives way to another address, so that no flood of addresses
+ * frees one from its limit. An address that finds no entry in its set of 16 shares the set's last
+ * one with all such addresses.
  */
 #ifndef RINGCAST_SRC_RATE_LIMIT_H
 #define RINGCAST_SRC_RATE_LIMIT_H

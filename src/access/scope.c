@@ -5,7 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
 #define SCOPE_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
+
+static_assert(MD_TYPE_COUNT < 32, "types are bits of a mask");
+static_assert(PATTERN_BYTES_MAX <= UINT8_MAX, "a pattern's length is a byte");
+static_assert(sizeof(struct scope_pattern) == 37, "as scope.h says");
 
 const struct scope scope_of_all = {.types = SCOPE_TYPES_ALL};
 
@@ -66,6 +72,7 @@ static bool scope_read_types(json_t *object, uint32_t *types_out, char *error_ou
 static bool scope_read_patterns(const json_t *symbols, struct scope *scope, char *error_out,
                                 size_t error_bytes)
 {
+    assert_always(scope->pattern_count == json_array_size(symbols));
     for (size_t i = 0; i < scope->pattern_count; i++) {
         const json_t *symbol = json_array_get(symbols, i);
         size_t bytes = json_string_length(symbol);
@@ -146,11 +153,13 @@ struct scope *scope_create(json_t *object, const char *const *known, char *error
 
 void scope_destroy(struct scope *scope)
 {
+    assert_always(scope != &scope_of_all);
     free(scope);
 }
 
 bool scope_covers(const struct scope *scope, const char *text, size_t text_bytes, enum md_type type)
 {
+    assert_always(type < MD_TYPE_COUNT);
     if ((scope->types & (1u << type)) == 0) {
         return false;
     }

@@ -1,7 +1,7 @@
 /*
  * scope: what a token opens: which symbols, of which types, how many subscriptions, how fast.
  *
- * Owner    Who made it: a table of tokens, or the session whose JWT it came with.
+ * Owner    Its maker: a table of tokens, or the session whose JWT it came with.
  * Threads  Constant once made: any may look.
  * Memory   One block: 24 bytes and 37 for each pattern.
  * Errors   NULL, with error_out saying which key is wrong and what is valid.
@@ -39,7 +39,7 @@ struct scope {
 extern const struct scope scope_of_all;
 
 /* From an object with any of symbols, types, max_subscriptions, messages_per_second. What is left
- * out is not restricted; any other key is a fault, lest a misspelt one opens everything.
+ * out is not restricted. Any other key is a fault: a misspelt one must not open everything.
  * known: further keys that may be there, NULL-terminated; NULL: none. */
 struct scope *scope_create(json_t *object, const char *const *known, char *error_out,
                            size_t error_bytes);

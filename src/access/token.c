@@ -11,6 +11,8 @@
 
 #include "codec/base/check.h"
 
+static_assert(TOKEN_DIGEST_BYTES == SHA256_DIGEST_LENGTH, "a digest is whole");
+
 void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text, size_t text_bytes)
 {
     size_t bytes = text_bytes < TOKEN_NAME_BYTES_MAX ? text_bytes : TOKEN_NAME_BYTES_MAX;
@@ -32,6 +34,7 @@ static void token_hash(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text,
 /* The next token of the table, empty; NULL: no memory. */
 static struct token *token_append(struct token_table *table)
 {
+    assert_always(table->count < TOKENS_MAX);
     struct token *grown = realloc(table->tokens, (table->count + 1) * sizeof *grown);
     if (grown == NULL) {
         return NULL;
@@ -187,6 +190,7 @@ static int token_load_one(struct token_table *table, json_t *entry, char *error_
     int error = token_add(table, digest, json_string_value(name), json_string_length(name), scope,
                           error_out, error_bytes);
     if (error == 0) {
+        assert_always(table->count > 0);
         table->tokens[table->count - 1].connections_max = (uint32_t)connections_max;
     }
     return error;
@@ -236,6 +240,7 @@ struct token *token_find(const struct token_table *table, const char *text, size
     if (text_bytes > TOKEN_BYTES_MAX) {
         return NULL;
     }
+    assert_debug((table->count == 0) == (table->tokens == NULL));
     token_hash(digest, text, text_bytes);
     for (uint32_t i = 0; i < table->count; i++) {
         bool is_it = CRYPTO_memcmp(table->tokens[i].digest, digest, sizeof digest) == 0;
@@ -247,6 +252,7 @@ struct token *token_find(const struct token_table *table, const char *text, size
 bool token_take(struct token *token)
 {
     uint32_t others = atomic_fetch_add(&token->connection_count, 1);
+    assert_always(others < UINT32_MAX);
     if (token->connections_max != 0 && others >= token->connections_max) {
         token_release(token);
         return false;
@@ -256,7 +262,8 @@ bool token_take(struct token *token)
 
 void token_hold(struct token *token)
 {
-    atomic_fetch_add(&token->connection_count, 1);
+    uint32_t others = atomic_fetch_add(&token->connection_count, 1);
+    assert_always(others < UINT32_MAX);
 }
 
 void token_release(struct token *token)

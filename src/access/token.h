@@ -2,7 +2,7 @@
  * token: the static tokens: which there are, and what each opens.
  *
  * Owner    main, through access: init before the cores, deinit after them.
- * Threads  Constant once made, but for the count of connections, which is atomic.
+ * Threads  Constant once made, except the count of connections, which is atomic.
  * Memory   An array of TOKENS_MAX at most, and a scope each. No token is kept: only its digest.
  * Errors   A negative errno with error_out saying what is wrong; it never has a token in it.
  *

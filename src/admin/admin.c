@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
@@ -225,6 +226,8 @@ static bool admin_may(struct admin *admin, const char *url, struct admin_page *p
 
 static enum MHD_Result admin_send(const struct admin_page *page)
 {
+    assert_debug(page->status != 0);
+    assert_debug(page->content_type != NULL);
     struct MHD_Response *response =
         page->body == NULL
             ? NULL
@@ -353,6 +356,10 @@ static void admin_on_library_log(void *context, const char *format, va_list argu
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
                 size_t error_bytes)
 {
+    assert_always(options->metrics != NULL);
+    assert_always(options->tokens != NULL);
+    assert_always(options->connections_max >= 1);
+    assert_always(options->connections_max <= ADMIN_CONNECTIONS_MAX);
     struct admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL) {
         snprintf(error_out, error_bytes, "admin HTTP: no memory");

@@ -32,7 +32,7 @@ struct admin_options {
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
     uint32_t connections_max; /* further ones wait until one ends */
-    /* What /admin/ asks of other hosts than this one; empty: nobody else may. main's. */
+    /* One of them opens /admin/ to other hosts; empty: it is for this host only. main's. */
     const struct token_table *tokens;
 };
 

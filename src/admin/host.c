@@ -21,6 +21,7 @@ static void host_read_file(const char *path, char *text, size_t text_bytes)
         length = fread(text, 1, text_bytes - 1, file);
         fclose(file);
     }
+    assert_always(length < text_bytes);
     text[length] = '\0';
 }
 
@@ -130,4 +131,5 @@ void host_read_cpu(struct host_cpu *cpu_out)
         cpu_out->total += ticks;
         cpu_out->busy += idle ? 0 : ticks;
     }
+    assert_debug(cpu_out->busy <= cpu_out->total);
 }

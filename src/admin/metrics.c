@@ -16,7 +16,7 @@
 
 #define METRICS_SAMPLES 61 /* one a second: a minute between the oldest and the newest */
 #define METRICS_CPU_SAMPLES 10
-#define METRICS_WARN_NS (60 * NS_PER_SECOND) /* the same warning at most once in so long */
+#define METRICS_WARN_NS (60 * NS_PER_SECOND) /* between two warnings of one kind */
 #define METRICS_WARN_LATENCY_SECONDS 0.1
 #define METRICS_WARN_MEMORY_PERCENT 90
 #define METRICS_WARN_CPU_PERCENT 90
@@ -177,6 +177,9 @@ const struct metrics_field *metrics_publisher_fields(size_t *count_out)
 
 int metrics_create(struct metrics **metrics_out, const struct metrics_options *options)
 {
+    assert_always(options->counters != NULL);
+    assert_always(options->log != NULL);
+    assert_always(options->feed_count == 0 || options->feeds != NULL);
     struct metrics *metrics = calloc(1, sizeof *metrics);
     if (metrics == NULL) {
         return -ENOMEM;
@@ -200,6 +203,8 @@ void metrics_destroy(struct metrics *metrics)
 
 void metrics_set_state(struct metrics *metrics, enum metrics_state state)
 {
+    /* It never goes back: what has begun to drain is not ready again. */
+    assert_always((int)state >= atomic_load(&metrics->state));
     atomic_store(&metrics->state, state);
 }
 
@@ -208,6 +213,7 @@ const char *metrics_state_name(enum metrics_state state)
     static const char *const names[] = {[METRICS_STARTING] = "starting",
                                         [METRICS_READY] = "ready",
                                         [METRICS_DRAINING] = "draining"};
+    assert_always((size_t)state < sizeof names / sizeof names[0]);
     return names[state];
 }
 
@@ -230,6 +236,7 @@ const struct metrics_options *metrics_options(const struct metrics *metrics)
 uint64_t metrics_sum(const struct counters *counters, size_t offset)
 {
     uint64_t sum = 0;
+    assert_always(offset + sizeof(counter) <= sizeof(struct core_counters));
     for (uint32_t i = 0; i < counters->core_count; i++) {
         const char *core = (const char *)&counters->cores[i];
         sum += counter_get((const counter *)(const void *)(core + offset));
@@ -239,6 +246,7 @@ uint64_t metrics_sum(const struct counters *counters, size_t offset)
 
 uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core)
 {
+    assert_always(core < metrics->options.counters->core_count);
     /* The position first: the head only grows, so that the difference is never negative. */
     uint64_t position = counter_get(&metrics->options.counters->cores[core].position);
     uint64_t head = frame_log_head(metrics->options.log);
@@ -271,6 +279,7 @@ static double metrics_share(double part, double whole)
  * holds the lock and knows that there is one. */
 static const struct metrics_sample *metrics_sample_at(const struct metrics *metrics, uint64_t age)
 {
+    assert_always(metrics->sample_count > 0);
     uint64_t newest = metrics->sample_count - 1;
     uint64_t age_max = newest < METRICS_SAMPLES - 1 ? newest : METRICS_SAMPLES - 1;
     return &metrics->samples[(newest - (age < age_max ? age : age_max)) % METRICS_SAMPLES];
@@ -284,6 +293,7 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
         const struct metrics_sample *now = metrics_sample_at(metrics, 0);
         const struct metrics_sample *recent = metrics_sample_at(metrics, METRICS_CPU_SAMPLES);
         const struct metrics_sample *old = metrics_sample_at(metrics, METRICS_SAMPLES - 1);
+        assert_debug(old->now_ns <= recent->now_ns && recent->now_ns <= now->now_ns);
         double seconds = (double)(now->now_ns - old->now_ns) / (double)NS_PER_SECOND;
         double recent_seconds = (double)(now->now_ns - recent->now_ns) / (double)NS_PER_SECOND;
         double sent = (double)(now->frames_out - old->frames_out);
@@ -308,6 +318,7 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
 static bool metrics_may_warn(struct metrics *metrics, enum metrics_warning warning, bool due,
                              uint64_t now_ns)
 {
+    assert_always(warning < METRICS_WARN_COUNT);
     uint64_t *warned_ns = &metrics->warned_ns[warning];
     if (!due || (*warned_ns != 0 && now_ns - *warned_ns < METRICS_WARN_NS)) {
         return false;
@@ -357,6 +368,7 @@ void metrics_tick(struct metrics *metrics, uint64_t now_ns)
     pthread_mutex_lock(&metrics->lock);
     uint64_t laps = 0;
     if (metrics->sample_count > 0) {
+        assert_debug(now_ns >= metrics_sample_at(metrics, 0)->now_ns);
         laps = sample.core_laps - metrics_sample_at(metrics, 0)->core_laps;
     }
     metrics->samples[metrics->sample_count % METRICS_SAMPLES] = sample;

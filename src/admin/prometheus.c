@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "codec/base/check.h"
@@ -15,8 +16,12 @@
 /* Buckets from 2^10 ns to 2^34 ns (17 s) are shown; what is above is in +Inf only. */
 #define PROMETHEUS_LATENCY_BUCKETS_SHOWN 25
 
+static_assert(PROMETHEUS_LATENCY_BUCKETS_SHOWN <= COUNTERS_LATENCY_BUCKETS,
+              "all that are shown exist");
+
 static void prometheus_write_head(FILE *out, const char *name, const char *type, const char *help)
 {
+    assert_debug(strchr(help, '\n') == NULL);
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
@@ -33,8 +38,11 @@ static void prometheus_write_counter(FILE *out, const char *name, const char *he
 }
 
 /* Series of one name follow one another; the first has the help. */
-static void prometheus_write_field_head(FILE *out, const struct metrics_field *field)
+static void prometheus_write_field_head(FILE *out, const struct metrics_field *fields, size_t index)
 {
+    const struct metrics_field *field = &fields[index];
+    assert_debug(field->help != NULL ||
+                 (index > 0 && strcmp(field->name, fields[index - 1].name) == 0));
     if (field->help != NULL) {
         char name[96];
         snprintf(name, sizeof name, "ringcast_%s", field->name);
@@ -48,7 +56,7 @@ static void prometheus_write_cores(FILE *out, const struct counters *counters)
     const struct metrics_field *fields = metrics_core_fields(&count);
     for (size_t i = 0; i < count; i++) {
         const struct metrics_field *field = &fields[i];
-        prometheus_write_field_head(out, field);
+        prometheus_write_field_head(out, fields, i);
         for (uint32_t core = 0; core < counters->core_count; core++) {
             fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %" PRIu64 "\n", field->name, core,
                     field->labels == NULL ? "" : ",", field->labels == NULL ? "" : field->labels,
@@ -75,7 +83,7 @@ static void prometheus_write_publisher(FILE *out, const struct counters *counter
     for (size_t i = 0; i < count; i++) {
         const struct metrics_field *field = &fields[i];
         double value = (double)metrics_field_get(field, &counters->publisher);
-        prometheus_write_field_head(out, field);
+        prometheus_write_field_head(out, fields, i);
         fprintf(out, "ringcast_%s%s%s%s %.17g\n", field->name, field->labels == NULL ? "" : "{",
                 field->labels == NULL ? "" : field->labels, field->labels == NULL ? "" : "}",
                 field->is_ns ? value / (double)NS_PER_SECOND : value);

@@ -68,6 +68,7 @@ static json_t *stats_message_queue(const struct metrics *metrics,
     }
     uint64_t tail = frame_log_tail(source->log);
     uint64_t head = frame_log_head(source->log);
+    assert_debug(tail <= head); /* The head was read later, and is never behind. */
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", stats_integer(depth),
                      "frames_in_log", stats_integer(head - tail), "frames_published",
                      stats_integer(head), "capacity_bytes", stats_integer(source->log_bytes),
@@ -173,6 +174,7 @@ static void stats_add_fields(json_t *object, const struct metrics_field *fields,
         if (fields[i].is_ns) {
             char key[64];
             int stem = (int)(strlen(fields[i].key) - strlen("_ns"));
+            assert_debug(stem > 0 && strcmp(fields[i].key + stem, "_ns") == 0);
             snprintf(key, sizeof key, "%.*s_seconds", stem, fields[i].key);
             json_object_set_new(object, key, stats_seconds(value));
         } else {
@@ -186,6 +188,7 @@ static json_t *stats_cores(const struct metrics *metrics, const struct metrics_o
     size_t count;
     const struct metrics_field *fields = metrics_core_fields(&count);
     json_t *cores = json_array();
+    assert_always(source->cpus != NULL);
     for (uint32_t core = 0; core < source->counters->core_count; core++) {
         json_t *object = json_object();
         json_object_set_new(object, "core", stats_integer(core));

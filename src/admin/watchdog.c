@@ -8,12 +8,15 @@
 
 #define WATCHDOG_STEP_NS_MAX (500 * NS_PER_MS)
 
+static_assert(sizeof "publisher" <= WATCHDOG_NAME_BYTES_MAX, "a name is whole");
+
 void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *options)
 {
     *watchdog = (struct watchdog){
         .options = *options,
         .thread_count = options->counters->core_count + (options->has_publisher ? 1 : 0),
     };
+    assert_always(watchdog->thread_count >= 1);
     assert_always(watchdog->thread_count <= WATCHDOG_THREADS_MAX);
 }
 
@@ -25,6 +28,7 @@ static bool watchdog_is_core(const struct watchdog *watchdog, uint32_t thread)
 static uint64_t watchdog_turns(const struct watchdog *watchdog, uint32_t thread)
 {
     const struct counters *counters = watchdog->options.counters;
+    assert_always(thread < watchdog->thread_count);
     return counter_get(watchdog_is_core(watchdog, thread) ? &counters->cores[thread].turns
                                                           : &counters->publisher.turns);
 }
@@ -42,6 +46,7 @@ bool watchdog_has_begun(const struct watchdog *watchdog)
 void watchdog_name(const struct watchdog *watchdog, uint32_t thread,
                    char name_out[WATCHDOG_NAME_BYTES_MAX])
 {
+    assert_always(thread <= watchdog->thread_count);
     if (watchdog_is_core(watchdog, thread)) {
         snprintf(name_out, WATCHDOG_NAME_BYTES_MAX, "core-%u", thread);
     } else {
@@ -107,6 +112,7 @@ void watchdog_look(struct watchdog *watchdog, uint64_t now_ns)
         return;
     }
     uint64_t looked_ns = atomic_load_explicit(&watchdog->looked_ns, memory_order_relaxed);
+    assert_debug(looked_ns <= now_ns);
     uint64_t step_ns = looked_ns == 0 ? 0 : now_ns - looked_ns;
     uint64_t step_ns_max = watchdog->options.limit_ns / 4;
     step_ns_max = step_ns_max < WATCHDOG_STEP_NS_MAX ? step_ns_max : WATCHDOG_STEP_NS_MAX;
@@ -122,6 +128,7 @@ uint64_t watchdog_stalled_ns(const struct watchdog *watchdog, uint32_t thread, u
     if (thread < watchdog->thread_count) {
         return atomic_load_explicit(&watchdog->threads[thread].stalled_ns, memory_order_relaxed);
     }
+    assert_always(thread == watchdog->thread_count); /* main */
     uint64_t looked_ns = atomic_load_explicit(&watchdog->looked_ns, memory_order_relaxed);
     uint64_t still_ns = looked_ns == 0 || looked_ns > now_ns ? 0 : now_ns - looked_ns;
     return still_ns < watchdog->options.limit_ns ? 0 : still_ns;

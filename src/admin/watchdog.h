@@ -27,7 +27,7 @@
 
 struct watchdog_options {
     const struct counters *counters;
-    uint64_t limit_ns;  /* 0: nobody is ever stalled */
+    uint64_t limit_ns;  /* 0: no thread is ever called stalled */
     bool has_publisher; /* It has a thread of its own; otherwise core 0 runs it. */
 };
 

@@ -1,5 +1,5 @@
 /*
- * access_options: what an operator may say of who may come in; config reads it, access obeys it.
+ * access_options: which clients may connect, as configured: config reads it, access obeys it.
  *
  * Owner    The caller. Texts are borrowed as long as what is made of the options lives.
  * Threads  Constant once read.

@@ -1,5 +1,5 @@
 /*
- * arenas: jemalloc's, one for each thread, made while somebody can still be told.
+ * arenas: jemalloc's, one for each thread, made while a failure can still be reported.
  *
  * By itself jemalloc maps an arena when a new thread first allocates, and version 5.3 crashes in
  * that thread when there is no room. One arena for all would do, but a core that is stopped while

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
+
 /* Reads to the end, or one byte more than there may be. */
 static ssize_t file_fill(int fd, char *text, size_t bytes_max)
 {
@@ -20,6 +22,7 @@ static ssize_t file_fill(int fd, char *text, size_t bytes_max)
             break;
         }
         used += (size_t)bytes;
+        assert_always(used <= bytes_max + 1);
     }
     return used > bytes_max ? -EFBIG : (ssize_t)used;
 }
@@ -32,6 +35,7 @@ int file_read(int fd, size_t bytes_max, char **text_out, size_t *bytes_out)
         free(text);
         return (int)bytes;
     }
+    assert_always((size_t)bytes <= bytes_max);
     text[bytes] = '\0';
     *text_out = text;
     *bytes_out = (size_t)bytes;

@@ -1,7 +1,7 @@
 /*
  * file: a small file, read whole.
  *
- * Owner    The text is the caller's, who frees it.
+ * Owner    The caller frees the text.
  * Threads  Any; blocks while it reads: for the start only.
  * Memory   bytes_max + 1 at most.
  * Errors   Negative errno; then there is no text.

@@ -1,5 +1,7 @@
 #include "src/base/json_depth.h"
 
+#include "codec/base/check.h"
+
 bool json_depth_is_within(const char *json, size_t json_bytes, uint32_t depth_max)
 {
     uint32_t depth = 0;
@@ -19,5 +21,6 @@ bool json_depth_is_within(const char *json, size_t json_bytes, uint32_t depth_ma
             depth--;
         }
     }
+    assert_debug(depth <= depth_max);
     return true;
 }

@@ -25,6 +25,8 @@ static_assert(LOG_OUT_BYTES_MAX <= LOG_WRITER_TEXT_BYTES_MAX, "a line is one tex
 #define LOG_FLUSH_NS (NS_PER_SECOND / 2) /* how long an end waits for standard error */
 #define LOG_LOST_REPORT_NS (10 * NS_PER_SECOND)
 
+static_assert(LOG_SLOTS > 0 && (LOG_SLOTS & (LOG_SLOTS - 1)) == 0, "a position wraps into a slot");
+
 struct log_slot {
     uint64_t wall_ns;
     uint32_t level;
@@ -58,13 +60,9 @@ static const char *const log_level_names[] = {
     [LOG_LEVEL_ERROR] = "ERROR", [LOG_LEVEL_CRITICAL] = "CRITICAL",
 };
 
-static uint64_t log_wall_ns(void)
-{
-    return clock_ns(CLOCK_REALTIME);
-}
-
 int log_open(enum log_level level, bool json, uint32_t producer_count)
 {
+    assert_always(log_state.rings == NULL);
     if (producer_count == 0 || producer_count > LOG_PRODUCERS_MAX) {
         return -EINVAL;
     }
@@ -132,6 +130,7 @@ static size_t log_format_line(char out[LOG_OUT_BYTES_MAX], uint64_t wall_ns, enu
                               const char *text)
 {
     char when[40];
+    assert_always(level <= LOG_LEVEL_CRITICAL);
     log_format_time(when, sizeof when, wall_ns);
     const char *prefix =
         log_state.json ? "{\"ts\":\"%s\",\"level\":\"%s\",\"message\":\"" : "%s %s ringcast: ";
@@ -140,8 +139,10 @@ static size_t log_format_line(char out[LOG_OUT_BYTES_MAX], uint64_t wall_ns, enu
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     int length = snprintf(out, LOG_PREFIX_BYTES_MAX, prefix, when, log_level_names[level]);
 #pragma GCC diagnostic pop
+    assert_always(length < LOG_PREFIX_BYTES_MAX);
     size_t used = (size_t)length + log_escape(out + length, text);
     size_t suffix_bytes = strlen(suffix);
+    assert_always(used + suffix_bytes <= LOG_OUT_BYTES_MAX);
     memcpy(out + used, suffix, suffix_bytes);
     return used + suffix_bytes;
 }
@@ -167,7 +168,7 @@ void log_write(enum log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    log_put(log_wall_ns(), level, text);
+    log_put(clock_ns(CLOCK_REALTIME), level, text);
 }
 
 void log_post(uint32_t producer, enum log_level level, const char *text)
@@ -178,14 +179,16 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     assert_always(producer < log_state.ring_count);
     struct log_ring *ring = &log_state.rings[producer];
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (head - atomic_load_explicit(&ring->tail, memory_order_acquire) == LOG_SLOTS) {
+    uint64_t waiting = head - atomic_load_explicit(&ring->tail, memory_order_acquire);
+    assert_always(waiting <= LOG_SLOTS);
+    if (waiting == LOG_SLOTS) {
         uint64_t lost = atomic_load_explicit(&ring->lost, memory_order_relaxed);
         atomic_store_explicit(&ring->lost, lost + 1, memory_order_relaxed);
         return;
     }
     struct log_slot *slot = &ring->slots[head % LOG_SLOTS];
     size_t text_bytes = strnlen(text, sizeof slot->text - 1);
-    slot->wall_ns = log_wall_ns();
+    slot->wall_ns = clock_ns(CLOCK_REALTIME);
     slot->level = level;
     memcpy(slot->text, text, text_bytes);
     slot->text[text_bytes] = '\0';
@@ -227,7 +230,7 @@ static void log_report_lost(void)
     if (lost == log_state.lost_reported || !log_writer_has_room()) {
         return;
     }
-    uint64_t now_ns = log_wall_ns();
+    uint64_t now_ns = clock_ns(CLOCK_REALTIME);
     if (now_ns - log_state.lost_reported_ns < LOG_LOST_REPORT_NS) {
         return;
     }

@@ -14,6 +14,8 @@
 
 #define LOG_WRITER_RING_BYTES (256 * KIB) /* a power of two */
 
+static_assert((LOG_WRITER_RING_BYTES & (LOG_WRITER_RING_BYTES - 1)) == 0, "positions wrap into it");
+
 /* Before each text in the ring. */
 struct log_writer_head {
     uint32_t fd;
@@ -51,7 +53,7 @@ static int log_writer_write(int fd, const char *text, size_t text_bytes, size_t 
         ssize_t written = write(fd, text + *written_out, text_bytes - *written_out);
         if (written >= 0) {
             *written_out += (size_t)written;
-        } else if (errno == EAGAIN) { /* Somebody who shares it has made it non-blocking. */
+        } else if (errno == EAGAIN) { /* Another process that shares it has made it non-blocking. */
             struct pollfd writable = {.fd = fd, .events = POLLOUT};
             (void)poll(&writable, 1, -1);
         } else if (errno != EINTR) {
@@ -82,6 +84,7 @@ static void log_writer_write_text(int fd, const char *text, size_t text_bytes)
 
 static void log_writer_copy_in(const void *bytes, size_t count)
 {
+    assert_always(log_writer.head + count - log_writer.tail <= LOG_WRITER_RING_BYTES);
     size_t at = log_writer.head % LOG_WRITER_RING_BYTES;
     size_t first = count < LOG_WRITER_RING_BYTES - at ? count : LOG_WRITER_RING_BYTES - at;
     memcpy(log_writer.ring + at, bytes, first);
@@ -91,6 +94,8 @@ static void log_writer_copy_in(const void *bytes, size_t count)
 
 static void log_writer_copy_out(uint64_t position, void *bytes, size_t count)
 {
+    assert_always(position >= log_writer.tail);
+    assert_always(position + count <= log_writer.head);
     size_t at = position % LOG_WRITER_RING_BYTES;
     size_t first = count < LOG_WRITER_RING_BYTES - at ? count : LOG_WRITER_RING_BYTES - at;
     memcpy(bytes, log_writer.ring + at, first);

@@ -1,8 +1,8 @@
 /*
  * log_writer: text on its way to standard error or output, which may not take it.
  *
- * A thread of its own writes: it may wait for a pipe that nobody reads or a terminal that is
- * stopped, and nobody waits for it (docs/decisions/0014).
+ * A thread of its own writes. It may wait for a pipe without a reader or a stopped terminal; no
+ * other thread waits for it (docs/decisions/0014).
  *
  * Owner    log.
  * Threads  put, has_room, lost_count, error: any; open, flush, close: one.

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
 #define MEMORY_LIMIT_LEVELS_MAX 64
 #define MEMORY_LIMIT_V1_NONE (UINT64_C(1) << 62) /* and more: how version 1 says "no limit" */
 
@@ -67,6 +69,7 @@ static bool memory_limit_find_group(const char *root, const struct memory_limit_
         path[strcspn(path, "\n")] = '\0';
         is_found = memory_limit_lists(controllers + 1, version->controller);
         if (is_found) {
+            assert_always(strlen(path) < MEMORY_LIMIT_PATH_BYTES_MAX);
             memcpy(path_out, path, strlen(path) + 1);
         }
     }
@@ -187,6 +190,7 @@ static void memory_limit_walk(struct memory_limit *limit, const char *root,
                     (group[root_bytes] == '/' || group[root_bytes] == '\0') &&
                     strncmp(group, "/..", 3) != 0;
     size_t point_bytes = strlen(mount.point);
+    assert_always(!is_below || root_bytes <= strlen(group));
     int length =
         snprintf(folder, sizeof folder, "%s%s", mount.point, is_below ? group + root_bytes : "");
     if (length >= (int)sizeof folder) {

@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
 bool pattern_is(const char *text, size_t text_bytes)
 {
     return memchr(text, '*', text_bytes) != NULL;
@@ -43,5 +45,7 @@ bool pattern_matches(const char *pattern, size_t pattern_bytes, const char *symb
     while (at < pattern_bytes && pattern[at] == '*') {
         at++;
     }
+    assert_always(at <= pattern_bytes);
+    assert_debug(taken == symbol_bytes);
     return at == pattern_bytes;
 }

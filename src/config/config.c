@@ -51,6 +51,7 @@ static struct config_entry config_entry(const struct config_parser *parser, enum
 int config_refuse(const struct config_entry *entry, char error_out[CONFIG_ERROR_BYTES_MAX],
                   const char *format, ...)
 {
+    assert_debug(entry->line > 0);
     int used = snprintf(error_out, CONFIG_ERROR_BYTES_MAX / 2, "%s:%u: %s: ", entry->file,
                         entry->line, entry->path);
     if (used >= CONFIG_ERROR_BYTES_MAX / 2) {
@@ -142,6 +143,8 @@ static int config_refuse_yaml(const struct config_parser *parser)
 /* The value of the last key has been seen. */
 static void config_drop_key(struct config_parser *parser)
 {
+    assert_always(parser->depth > 0);
+    assert_always(parser->depth <= CONFIG_DEPTH_MAX);
     parser->path[parser->section_path_bytes[parser->depth - 1]] = '\0';
     parser->has_key = false;
 }
@@ -154,6 +157,8 @@ static int config_take_key(struct config_parser *parser, const char *key, size_t
     if (strchr(key, '.') != NULL) {
         return config_refuse_event(parser, "a key with a dot; write SECTION: and KEY: below it");
     }
+    assert_always(parser->depth > 0);
+    assert_always(!parser->has_key);
     size_t used = parser->section_path_bytes[parser->depth - 1];
     /* Each open section has left its key, and a dot, behind. */
     assert_always(used + 1 + key_bytes <= CONFIG_PATH_BYTES_MAX);
@@ -214,6 +219,7 @@ static int config_on_list_end(struct config_parser *parser)
     if (parser->item_count == 0) {
         return config_refuse_event(parser, "the list is empty; leave the key out");
     }
+    assert_debug(parser->in_list);
     parser->in_list = false;
     config_drop_key(parser);
     return 0;
@@ -233,6 +239,7 @@ static int config_on_section(struct config_parser *parser)
         return config_refuse_event(parser, "more than 8 sections within each other");
     }
     int error = parser->depth == 0 ? 0 : config_hand_over(parser, CONFIG_SECTION, NULL);
+    assert_always(parser->depth < CONFIG_DEPTH_MAX);
     parser->section_path_bytes[parser->depth++] = strlen(parser->path);
     parser->has_key = false;
     return error;
@@ -240,6 +247,8 @@ static int config_on_section(struct config_parser *parser)
 
 static void config_on_section_end(struct config_parser *parser)
 {
+    assert_always(parser->depth > 0);
+    assert_debug(!parser->has_key && !parser->in_list);
     parser->depth--;
     if (parser->depth > 0) {
         config_drop_key(parser);
@@ -314,6 +323,7 @@ static int config_run(struct config_parser *parser)
         error = config_on_event(parser, &event);
         yaml_event_delete(&event);
     }
+    assert_debug(error != 0 || parser->depth == 0);
     if (error == 0 && parser->key_count == 0) {
         return config_refuse_line(parser, 1, "the file is empty: it has no key");
     }

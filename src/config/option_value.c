@@ -45,6 +45,7 @@ static int option_value_number(const struct option_value *value, uint32_t *numbe
                  (unsigned long long)spec->min, (unsigned long long)spec->max);
         return option_value_refuse(value, valid);
     }
+    assert_always(number <= UINT32_MAX); /* max is that of the row. */
     *number_out = (uint32_t)number;
     return 0;
 }
@@ -98,6 +99,7 @@ static int option_value_bytes(const struct option_value *value, uint64_t *bytes_
                  (unsigned long long)spec->max);
         return option_value_refuse(value, valid);
     }
+    assert_always(bytes <= spec->max);
     *bytes_out = bytes;
     return 0;
 }
@@ -174,6 +176,7 @@ static int option_value_take_core_count(const struct option_value *value, uint64
         return option_value_refuse_cores(value);
     }
     options->core_count = 0;
+    assert_always(count <= OPTIONS_CORES_MAX);
     for (int cpu = 0; options->core_count < count; cpu++) {
         if (CPU_ISSET(cpu, value->cpus)) {
             options->cpus[options->core_count++] = count == 1 ? -1 : cpu;
@@ -207,6 +210,7 @@ static int option_value_cores(const struct option_value *value, struct options *
                 options->core_count == OPTIONS_CORES_MAX) {
                 return option_value_refuse_cores(value);
             }
+            assert_always(options->core_count < OPTIONS_CORES_MAX);
             CPU_SET(cpu, &taken);
             options->cpus[options->core_count++] = cpu;
         }
@@ -278,6 +282,7 @@ static int option_value_ignore(const struct option_value *value, struct options 
 static int option_value_store(const struct option_value *value, struct options *options)
 {
     void *target = (char *)options + value->spec->offset;
+    assert_always(value->spec->offset < sizeof *options);
     uint64_t bytes;
     int error = 0;
     switch ((enum option_kind)(value->spec->kind & ~OPTION_SECRET)) {
@@ -294,6 +299,7 @@ static int option_value_store(const struct option_value *value, struct options *
     case OPTION_BYTES:
         error = option_value_bytes(value, &bytes);
         if (error == 0) {
+            assert_always(bytes <= UINT32_MAX);
             *(uint32_t *)target = (uint32_t)bytes;
         }
         return error;
@@ -316,6 +322,7 @@ int option_value_take(const struct option_value *value, struct options *options)
     size_t count;
     const struct option_spec *table = options_table(&count);
     int error = option_value_store(value, options);
+    assert_always(count <= OPTIONS_TABLE_MAX);
     if (value->spec >= table && value->spec < table + count) { /* not a row of a test's own */
         options->sources[value->spec - table] = option_value_origin(value);
     }

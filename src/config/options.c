@@ -173,8 +173,8 @@ static const struct option_spec options_specs[] = {
 };
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
 static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "whoever lists them has room");
-
-static const struct feed_ops *const options_feeds[] = {&feed_sim, &feed_replay};
+static_assert(sizeof options_log_levels / sizeof options_log_levels[0] == LOG_LEVEL_CRITICAL + 2,
+              "each level has a name, and NULL ends them");
 
 const struct option_spec *options_table(size_t *count_out)
 {
@@ -207,6 +207,7 @@ void options_locate(const struct options *options, const char *text, char *out, 
 {
     size_t name_bytes = strncmp(text, "--", 2) == 0 ? strcspn(text + 2, ": ") : 0;
     const struct option_spec *spec = name_bytes == 0 ? NULL : options_find(text + 2, name_bytes);
+    assert_always(spec == NULL || (size_t)(spec - options_specs) < OPTIONS_SPEC_COUNT);
     const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
     snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
              source == NULL ? text : text + 2 + name_bytes);
@@ -265,8 +266,8 @@ void options_print_help(FILE *out)
         fputc('\n', out);
     }
     fprintf(out, "\nFeeds (--feed NAME or --feed NAME:key=value,key=value):\n");
-    for (size_t i = 0; i < sizeof options_feeds / sizeof options_feeds[0]; i++) {
-        options_print_feed(out, options_feeds[i]);
+    for (size_t i = 0; feed_at(i) != NULL; i++) {
+        options_print_feed(out, feed_at(i));
     }
     fprintf(
         out,

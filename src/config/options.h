@@ -5,7 +5,7 @@
  * reference in docs/options.md, which tests/test_options.c compares with it. options_parse.h fills
  * the values.
  *
- * Owner    The caller, who deinits what was parsed.
+ * Owner    The caller deinits what was parsed.
  * Threads  Constant once parsed.
  * Memory   Texts are borrowed from argv and the environment; those of a file are kept.
  * Units    Inside: nanoseconds and bytes. As typed: seconds, milliseconds, bytes or k, m, g.

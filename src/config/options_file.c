@@ -61,6 +61,7 @@ static const char *options_file_nearest_key(const struct options_file *file, con
     for (size_t i = 0; i < file->spec_count; i++) {
         const char *key = file->specs[i].key;
         if (key != NULL) {
+            assert_always(count < OPTIONS_TABLE_MAX);
             keys[count] = key;
             parts[count] = options_file_last_part(key);
             if (strcmp(parts[count++], options_file_last_part(path)) == 0) {
@@ -87,6 +88,8 @@ static void options_file_nearest_section(const struct options_file *file, const 
         const char *key = file->specs[i].key;
         const char *dot = key == NULL ? NULL : strrchr(key, '.');
         if (dot != NULL) {
+            assert_always(count < OPTIONS_TABLE_MAX);
+            assert_debug(dot - key <= CONFIG_KEY_BYTES_MAX);
             snprintf(sections[count], sizeof sections[count], "%.*s", (int)(dot - key), key);
             names[count] = sections[count];
             count++;
@@ -117,6 +120,7 @@ static int options_file_refuse_unknown(const struct options_file *file,
 /* Notes where a key is; a second one is refused. */
 static int options_file_note(uint32_t *line, const struct config_entry *entry, char *error_out)
 {
+    assert_debug(entry->line > 0); /* 0: not seen */
     if (*line != 0) {
         return config_refuse(entry, error_out, "given twice, first in line %u", *line);
     }
@@ -201,6 +205,7 @@ static int options_file_on_entry(void *context, const struct config_entry *entry
     case CONFIG_ITEM: { /* Its list has been let through. */
         const struct option_spec *spec = options_file_find(file, entry->path, false);
         assert_always(spec != NULL);
+        assert_debug(options_file_is_list(spec));
         return options_file_take_text(file, spec, entry, error_out);
     }
     case CONFIG_LIST:

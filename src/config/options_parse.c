@@ -70,6 +70,7 @@ static int options_parse_unknown(const char *argument, size_t name_bytes, char *
     const struct option_spec *specs = options_table(&spec_count);
     for (size_t i = 0; i < spec_count; i++) {
         if (specs[i].name != NULL) {
+            assert_always(count < OPTIONS_TABLE_MAX);
             names[count++] = specs[i].name;
         }
     }
@@ -189,6 +190,9 @@ int options_parse(struct options *options_out, const struct options_input *input
         options.publisher =
             options.core_count == 1 ? OPTIONS_PUBLISHER_INLINE : OPTIONS_PUBLISHER_THREAD;
     }
+    assert_always(options.core_count >= 1);
+    assert_always(options.core_count <= OPTIONS_CORES_MAX);
+    assert_always(options.feeds.count <= OPTIONS_FEEDS_MAX);
     options.access.rate_limit_enabled = options.rate_limit_enabled != 0;
     *options_out = options;
     return 0;

@@ -1,7 +1,7 @@
 /*
  * options_parse: the command line, the environment and a file (--config) into struct options.
  *
- * Owner    The caller, who deinits the options.
+ * Owner    The caller deinits the options.
  * Threads  main, before any other.
  * Errors   -EINVAL, or what reading the file returns, with one line that names the option, the
  *          variable, or line and key, and the value and what is valid.

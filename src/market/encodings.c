@@ -10,8 +10,8 @@
 #include "src/market/recoder.h"
 
 const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
-    {"md.json.v1", CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
-    {"md.sbe.v1", CORE_ENCODING_SBE, CORE_ENCODING_SBE},
+    {ENCODERS_JSON, CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {ENCODERS_SBE, CORE_ENCODING_SBE, CORE_ENCODING_SBE},
 };
 
 enum encodings_state {
@@ -247,8 +247,7 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     encodings_write_one(encodings, encoding, &tick, &frame);
 }
 
-/* true: there is more to carry over. */
-static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
+static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32_t encoding)
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
     uint32_t channel_count = channels_count(encodings->options.channels);
@@ -256,7 +255,7 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
         encodings_seed(encodings, encoding, writer->seed_next++);
     }
     if (writer->seed_next < channel_count) {
-        return true;
+        return ENCODINGS_BUSY;
     }
     struct core_encoding *shared = &encodings->table[encoding];
     frame_log_publish(shared->log);
@@ -265,7 +264,7 @@ static bool encodings_seed_on(struct encodings *encodings, uint32_t encoding)
     atomic_store(&shared->first, frame_log_end(shared->log));
     atomic_store(&shared->json_first, frame_log_end(encodings_json_log(encodings)));
     atomic_fetch_add(&shared->run, 1);
-    return false;
+    return ENCODINGS_BEGUN;
 }
 
 /* A core that counts a conn looks at run afterwards: it sees the end, or we see the conn. */
@@ -284,7 +283,8 @@ static void encodings_end(struct encodings *encodings, uint32_t encoding)
     frame_log_clear(shared->log);
 }
 
-static bool encodings_poll_one(struct encodings *encodings, uint32_t encoding, uint64_t now_ns)
+static enum encodings_news encodings_poll_one(struct encodings *encodings, uint32_t encoding,
+                                              uint64_t now_ns)
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
     bool is_wanted = atomic_load(&encodings->table[encoding].conn_count) > 0;
@@ -302,14 +302,15 @@ static bool encodings_poll_one(struct encodings *encodings, uint32_t encoding, u
                now_ns - writer->idle_since_ns >= ENCODINGS_LINGER_NS) {
         encodings_end(encodings, encoding);
     }
-    return false;
+    return ENCODINGS_AT_REST;
 }
 
-bool encodings_poll(struct encodings *encodings, uint64_t now_ns)
+enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns)
 {
-    bool is_busy = false;
+    enum encodings_news news = ENCODINGS_AT_REST;
     for (uint32_t i = 1; i < encodings->count; i++) {
-        is_busy |= encodings_poll_one(encodings, i, now_ns);
+        enum encodings_news one = encodings_poll_one(encodings, i, now_ns);
+        news = one > news ? one : news;
     }
-    return is_busy;
+    return news;
 }

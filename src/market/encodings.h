@@ -63,8 +63,13 @@ struct encodings_count encodings_count(const struct encodings *encodings, uint32
 /* Shows what was written to the cores, the JSON log last. */
 void encodings_publish(struct encodings *encodings);
 
-/* Begins what is asked for and ends what is not any more. true: it wants to be called again at
- * once. */
-bool encodings_poll(struct encodings *encodings, uint64_t now_ns);
+enum encodings_news {
+    ENCODINGS_AT_REST,
+    ENCODINGS_BUSY,  /* There is more to do: poll again at once. */
+    ENCODINGS_BEGUN, /* The same, and cores may wait for what has begun: wake them. */
+};
+
+/* Begins what is asked for and ends what is not any more. */
+enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns);
 
 #endif

@@ -206,7 +206,8 @@ static void publisher_watch(void *context, int fd)
         return;
     }
     if (feed->watched_fd >= 0) {
-        publisher_wait_disarm(&feed->publisher->wait, publisher_feed_number(feed));
+        core_watch_disarm(publisher_wait_watch(&feed->publisher->wait),
+                          publisher_feed_number(feed));
     }
     feed->watched_fd = fd;
 }
@@ -354,8 +355,8 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
                                     uint64_t now_ns, uint64_t wall_ns)
 {
     uint32_t number = publisher_feed_number(feed);
-    bool is_readable =
-        feed->watched_fd >= 0 && publisher_wait_is_readable(&publisher->wait, number);
+    bool is_readable = feed->watched_fd >= 0 &&
+                       core_watch_is_readable(publisher_wait_watch(&publisher->wait), number);
     bool is_due =
         is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
     if (feed->due_wall_ns == FEED_NEVER || !is_due) {
@@ -369,7 +370,7 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
     counter_add(&publisher->counters->feed_wakes, is_readable);
     if (feed->watched_fd >= 0) {
-        publisher_wait_arm(&publisher->wait, number, feed->watched_fd);
+        core_watch_arm(publisher_wait_watch(&publisher->wait), number, feed->watched_fd);
     }
     tick_writer_show(&publisher->writer);
     return publisher_wait_ns(feed->due_wall_ns, wall_ns);
@@ -466,7 +467,11 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
         wait_ns = image_ns <= now_ns ? 0 : image_ns - now_ns;
     }
     publisher_count_feeds(publisher);
-    wait_ns = encodings_poll(publisher->encodings, now_ns) ? 0 : wait_ns;
+    enum encodings_news news = encodings_poll(publisher->encodings, now_ns);
+    if (news == ENCODINGS_BEGUN) {
+        tick_writer_wake_cores(&publisher->writer);
+    }
+    wait_ns = news != ENCODINGS_AT_REST ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;
 }
 

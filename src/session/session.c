@@ -9,12 +9,14 @@
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
 #include "src/base/log.h"
+#include "src/market/encoders.h"
 #include "src/market/publisher.h"
 #include "src/market/recoder.h"
 #include "src/session/session_access.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_books.h"
 #include "src/session/session_client.h"
+#include "src/session/session_heartbeat.h"
 #include "src/session/session_jobs.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_replay.h"
@@ -32,7 +34,7 @@ static void session_write_welcome_rest(struct sessions *sessions)
     const struct session_options *options = &sessions->options;
     int bytes = snprintf(sessions->welcome_rest, sizeof sessions->welcome_rest,
                          ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
-                         "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
+                         "\",\"encodings\":[\"" ENCODERS_JSON "\",\"" ENCODERS_SBE "\"]"
                          ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
                          ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
                          ",\"max_symbols_per_message\":%d,\"max_derived\":%d"
@@ -56,7 +58,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
     if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
         recoder_create(&sessions->recoder, options->channels) < 0 ||
-        session_books_create(sessions) < 0 ||
+        session_books_create(sessions) < 0 || session_heartbeat_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
         return -ENOMEM;
@@ -91,6 +93,7 @@ void sessions_destroy(struct sessions *sessions)
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);
     session_books_destroy(sessions);
+    session_heartbeat_destroy(sessions);
     reply_deinit(&sessions->reply);
     reply_deinit(&sessions->failed);
     reply_deinit(&sessions->definitions);
@@ -234,12 +237,6 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
 
 /* ---- Events of the core ---- */
 
-static void session_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
-{
-    (void)now_ns;
-    session_status_heartbeat(context, core, conn, "");
-}
-
 /* Patterns may cover no channel yet. */
 static bool session_is_wanted(void *context, struct core *core, uint32_t conn)
 {
@@ -317,7 +314,7 @@ const struct core_ops session_ops = {
     .on_continue = session_jobs_on_continue,
     .on_drop = session_jobs_on_drop,
     .on_close = session_on_close,
-    .on_quiet = session_on_quiet,
+    .on_quiet = session_heartbeat_on_quiet,
     .is_wanted = session_is_wanted,
     .on_lag = session_on_lag,
     .on_drain = session_on_drain,

@@ -32,6 +32,16 @@ void session_answer_no_memory(struct session_call *call)
     session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
 }
 
+void session_answer_put(struct sessions *sessions, struct core *core, uint32_t conn)
+{
+    struct reply *reply = &sessions->reply;
+    reply_end(reply);
+    if (!reply->failed) {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+    reply_trim(reply);
+}
+
 void session_answer_send(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;

@@ -12,7 +12,9 @@
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
                           const char *id, const struct request_error *error);
 void session_answer_no_memory(struct session_call *call);
-/* Sends what was written to sessions->reply, and gives back unusual memory. */
+/* Ends what was written to sessions->reply and sends it, whoever it is for. */
+void session_answer_put(struct sessions *sessions, struct core *core, uint32_t conn);
+/* Sends the answer that was written to sessions->reply, and gives back unusual memory. */
 void session_answer_send(struct session_call *call);
 
 /* An entry of a list, without its closing brace. */

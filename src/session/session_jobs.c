@@ -5,6 +5,7 @@
 #include "codec/base/check.h"
 #include "src/session/session_access.h"
 #include "src/session/session_answer.h"
+#include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_list.h"
 #include "src/session/session_replay.h"
@@ -50,7 +51,7 @@ static bool session_jobs_run(struct session_call *call)
         return true;
     case REQUEST_HEARTBEAT:
         session_call_spend(call, SESSION_HEARTBEAT_UNITS);
-        session_status_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
         return true;
     case REQUEST_AUTH:
         return session_access_authenticate(call);

@@ -31,15 +31,13 @@ bool session_limits_is_full(struct session_call *call, const struct session_name
 
 void session_limits_count_exact(struct session_call *call, uint32_t channel, int change)
 {
-    static_assert(CHANNELS_MAX < 1 << 20, "bits of exact_count");
-    static_assert(2 * CHANNELS_CLIENT_VARIANTS_MAX < 1 << 12, "bits of derived_count");
     const struct channel *known = channels_get(call->sessions->options.channels, channel);
     struct session *session = call->session;
     assert_always(change > 0 || session->exact_count > 0);
     session->exact_count += (uint32_t)change;
     if (known->group == CHANNELS_VARIANTS_GROUP) {
         assert_always(change > 0 || session->derived_count > 0);
-        session->derived_count += (uint32_t)change;
+        session->derived_count = (uint16_t)(session->derived_count + change);
     }
 }
 

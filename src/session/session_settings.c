@@ -56,7 +56,7 @@ struct session_settings session_settings_of_pattern(const struct session_pattern
 struct session_settings session_settings_of_star(const struct session_call *call, enum md_type type)
 {
     return (struct session_settings){
-        .policy = (enum lag_policy)call->session->star_policies[type],
+        .policy = session_star_policy(call->session, type),
         .max_lag_ms = core_group_max_lag(call->core, call->conn, type),
     };
 }

@@ -1,5 +1,6 @@
 #include "src/session/session_shrink.h"
 
+#include "codec/base/canary.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_books.h"
 #include "src/session/session_client.h"
@@ -78,7 +79,7 @@ static bool session_shrink_channel(struct session_call *call, uint32_t i,
         if (call->at.is_changed) {
             session_cover_release_channel(call, i);
         }
-    } else if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+    } else if (!CANARY(SCOPE_KEPT) && !scope_covers(scope, name.text, name.bytes, name.type) &&
                session_unsubscribe_exact(call, i)) {
         session_answer_dropped(call, &name);
     }

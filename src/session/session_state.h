@@ -21,6 +21,7 @@ static_assert(CHANNELS_VARIANTS_GROUP < CORE_GROUPS_MAX, "types, and the variant
 
 struct recoder;
 struct session_books;
+struct session_heartbeats;
 struct session_client;
 struct session_job;
 struct session_patterns;
@@ -36,12 +37,14 @@ enum session_tag {
 struct session {
     uint64_t number;                   /* from 1; 0: not open */
     struct session_patterns *patterns; /* NULL: it needs to know of no new channel */
-    uint32_t exact_count : 20;
-    uint32_t derived_count : 12; /* of the exact ones: those of variants */
-    uint32_t heartbeat_turn;
-    uint8_t star_types; /* bit mask of the types subscribed by "*" */
-    uint8_t star_policies[MD_TYPE_COUNT];
+    uint32_t exact_count;
+    uint16_t derived_count;  /* of the exact ones: those of variants */
     uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
+    uint16_t star_policies;  /* 2 bits for each type of star_types: see session_star_policy() */
+    uint8_t star_types;      /* bit mask of the types subscribed by "*" */
+    uint8_t heartbeat_page;  /* session_heartbeat: which of its channels the next one names */
+    uint16_t quiet_seconds;  /* session_heartbeat: without a frame, as far as it has to count */
+    uint16_t quiet_frames;   /* session_heartbeat: the last digits of how many were sent by then */
 };
 static_assert(sizeof(struct session) == 32, "counted per client");
 
@@ -61,6 +64,7 @@ struct sessions {
     struct ws_inflate *inflate; /* NULL: no compression */
     struct recoder *recoder;
     struct session_books *books;
+    struct session_heartbeats *heartbeats;
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
@@ -77,6 +81,25 @@ static inline struct session *session_of(struct sessions *sessions, uint32_t con
 {
     assert_always(conn < sessions->slab_count);
     return &sessions->slab[conn];
+}
+
+#define SESSION_STAR_POLICY_BITS 2
+
+static_assert(LAG_DISCONNECT < 1 << SESSION_STAR_POLICY_BITS, "a policy fits");
+
+static inline enum lag_policy session_star_policy(const struct session *session, enum md_type type)
+{
+    unsigned shift = SESSION_STAR_POLICY_BITS * (unsigned)type;
+    return (enum lag_policy)(session->star_policies >> shift & 3u);
+}
+
+static inline void session_set_star_policy(struct session *session, enum md_type type,
+                                           enum lag_policy policy)
+{
+    unsigned shift = SESSION_STAR_POLICY_BITS * (unsigned)type;
+    assert_debug((unsigned)type < MD_TYPE_COUNT);
+    session->star_policies =
+        (uint16_t)((session->star_policies & ~(3u << shift)) | (unsigned)policy << shift);
 }
 
 static inline uint64_t session_wall_ns(void)

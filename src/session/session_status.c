@@ -3,21 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/market/encoders.h"
 #include "src/session/session_answer.h"
+#include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
 
-#define SESSION_HEARTBEAT_CHANNELS_MAX 1000
 #define SESSION_NOTICE_CURSORS_MAX 100
-
-static void session_status_send(struct sessions *sessions, struct core *core, uint32_t conn)
-{
-    struct reply *reply = &sessions->reply;
-    reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
-    reply_trim(reply);
-}
 
 void session_status_pong(struct session_call *call)
 {
@@ -33,52 +24,6 @@ void session_status_pong(struct session_call *call)
     session_answer_send(call);
 }
 
-/* ---- HEARTBEAT ---- */
-
-/* "CHANNEL": , after a comma but for the first. */
-static void session_status_put_channel(struct reply *reply, uint32_t i, uint32_t channel)
-{
-    reply_text(reply, i == 0 ? "\"" : ",\"");
-    reply_u64(reply, channel);
-    reply_text(reply, "\":");
-}
-
-static void session_status_put_counts(struct reply *reply, const struct core_conn_stats *stats)
-{
-    reply_print(reply, "\"sent\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"conflated\":%" PRIu64,
-                stats->frames_sent, stats->frames_lost, stats->frames_conflated);
-}
-
-void session_status_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
-                              const char *id)
-{
-    struct reply *reply = &sessions->reply;
-    struct core_conn_stats stats;
-    uint32_t channels[SESSION_HEARTBEAT_CHANNELS_MAX];
-    uint32_t count = 0;
-    /* What a client that is behind has yet to get must not be promised as sent. */
-    if (core_conn_is_current(core, conn)) {
-        count = core_conn_channels(core, conn, &session_of(sessions, conn)->heartbeat_turn,
-                                   channels, SESSION_HEARTBEAT_CHANNELS_MAX);
-    }
-    core_conn_stats(core, conn, &stats);
-    reply_begin(reply, "HEARTBEAT", id, session_wall_ns());
-    reply_text(reply, "{\"next_seq\":{");
-    for (uint32_t i = 0; i < count; i++) {
-        session_status_put_channel(reply, i, channels[i]);
-        reply_u64(reply, core_next_seq(core, conn, channels[i]));
-    }
-    reply_text(reply, "},\"hash\":{");
-    for (uint32_t i = 0; i < count; i++) {
-        session_status_put_channel(reply, i, channels[i]);
-        reply_hash(reply, core_hash(core, conn, channels[i]));
-    }
-    reply_text(reply, "},");
-    session_status_put_counts(reply, &stats);
-    reply_text(reply, "}");
-    session_status_send(sessions, core, conn);
-}
-
 /* ---- LAG and STATUS ---- */
 
 static void session_status_put_lag(struct reply *reply, const struct core_lag *lag)
@@ -92,14 +37,8 @@ void session_status_lag(struct sessions *sessions, struct core *core, uint32_t c
 {
     reply_begin(&sessions->reply, "LAG", "", session_wall_ns());
     session_status_put_lag(&sessions->reply, lag);
-    session_status_send(sessions, core, conn);
+    session_answer_put(sessions, core, conn);
 }
-
-static const char *const session_status_encodings[CORE_ENCODINGS_MAX] = {
-    [CORE_ENCODING_JSON] = "md.json.v1",
-    [CORE_ENCODING_SBE] = "md.sbe.v1",
-    [CORE_ENCODING_JSON_DEFLATE] = "md.json.v1",
-};
 
 void session_status(struct session_call *call)
 {
@@ -113,14 +52,14 @@ void session_status(struct session_call *call)
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
                 core_index(call->core), call->session->number,
-                session_status_encodings[stats.encoding]);
-    session_status_put_counts(reply, &stats);
+                encoders_rows[stats.encoding].subprotocol);
+    session_heartbeat_put_counts(reply, &stats);
     reply_text(reply, ",\"lag\":");
     session_status_put_lag(reply, &lag);
     reply_text(reply, ",\"round_trip_us\":");
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
     reply_print(reply, ",\"subscriptions\":%" PRIu32 "}", session_limits_subscribed(call->session));
-    session_status_send(sessions, call->core, call->conn);
+    session_answer_put(sessions, call->core, call->conn);
 }
 
 /* ---- The NOTICE of a drain ---- */
@@ -141,7 +80,7 @@ static void session_status_put_resume(struct sessions *sessions, struct core *co
     } else {
         reply_text(reply, "{");
         for (uint32_t i = 0; i < count; i++) {
-            session_status_put_channel(reply, i, channels[i]);
+            session_heartbeat_put_channel(reply, i, channels[i]);
             reply_u64(reply, core_next_seq(core, conn, channels[i]) - 1);
         }
         reply_text(reply, "}");
@@ -159,5 +98,5 @@ void session_status_drain(struct sessions *sessions, struct core *core, uint32_t
                 end_ns / NS_PER_MS, close_ns / NS_PER_MS);
     session_status_put_resume(sessions, core, conn);
     reply_text(reply, "}");
-    session_status_send(sessions, core, conn);
+    session_answer_put(sessions, core, conn);
 }

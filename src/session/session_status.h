@@ -1,5 +1,5 @@
 /*
- * session_status: what a client is told of itself: PONG, HEARTBEAT, STATUS, LAG, and the NOTICE of
+ * session_status: what a client is told of itself: PONG, STATUS, LAG, and the NOTICE of
  * a drain.
  */
 #ifndef RINGCAST_SRC_SESSION_STATUS_H
@@ -9,8 +9,6 @@
 
 void session_status_pong(struct session_call *call);
 void session_status(struct session_call *call);
-void session_status_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
-                              const char *id);
 void session_status_lag(struct sessions *sessions, struct core *core, uint32_t conn,
                         const struct core_lag *lag);
 void session_status_drain(struct sessions *sessions, struct core *core, uint32_t conn,

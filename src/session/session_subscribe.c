@@ -151,7 +151,7 @@ static void session_subscribe_star(struct session_call *call, const struct sessi
             return;
         }
         session->star_types |= (uint8_t)(1u << name->type);
-        session->star_policies[name->type] = (uint8_t)policy;
+        session_set_star_policy(session, name->type, policy);
     }
     if (is_new || call->request->has_max_lag) {
         core_set_group_max_lag(call->core, call->conn, name->type, call->request->max_lag_ms);

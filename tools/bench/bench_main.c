@@ -4,6 +4,7 @@
 
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
+#include "tools/bench/bench_command.h"
 #include "tools/bench/bench_files.h"
 #include "tools/bench/bench_report.h"
 
@@ -104,7 +105,7 @@ int main(int argc, char **argv)
 {
     static struct bench_options options;
     standard_fds_open("ringcast-bench");
-    int exit_code = bench_options_parse(&options, argc, argv);
+    int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =
             options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);

@@ -1,18 +1,10 @@
 /*
- * bench_options: what ringcast-bench was asked to do, by its command line and a scenario file.
- *
- * A scenario file has one option a line, without the dashes; # begins a comment:
- *
- *   connections 1000
- *   symbols S{000..199}
- *   subscriptions 20        # of each connection, drawn by
- *   zipf 1.0                # this popularity
- *   seq-pattern =           # empty
+ * bench_options: what ringcast-bench was asked to do, and what of it goes together.
  *
  * Owner    main fills it once; constant afterwards (but for connection_count between the steps of
  *          --until), read by all threads.
  * Memory   Texts of scenario files, until bench_options_deinit.
- * Errors   bench_options_parse prints what is wrong and returns the exit code, or -1: go on.
+ * Errors   What is wrong is printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_OPTIONS_H
 #define RINGCAST_TOOLS_BENCH_OPTIONS_H
@@ -131,8 +123,15 @@ struct bench_options {
     uint32_t kept_text_count;
 };
 
-int bench_options_parse(struct bench_options *options_out, int argc, char **argv);
-/* After any parse. */
+/* What holds unless it is said otherwise. */
+void bench_options_defaults(struct bench_options *options);
+
+/* Derives what follows from the options, and resolves addresses. The exit code, or -1: go on. */
+int bench_options_finish(struct bench_options *options);
+
+/* Prints a text, in which %s stands for another, and where there is help. Returns 1, the exit code.
+ */
+int bench_options_fail(const char *format, const char *text);
 void bench_options_deinit(struct bench_options *options);
 
 #endif

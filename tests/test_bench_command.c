@@ -13,7 +13,7 @@
 
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
-#include "tools/bench/bench_options.h"
+#include "tools/bench/bench_command.h"
 
 #define URL "ws://127.0.0.1:9/"
 #define WORDS_MAX 16
@@ -22,7 +22,7 @@ static struct bench_options options;
 static char said[8192]; /* on standard error and output, by the last parse */
 static char scenario_path[64];
 
-/* Parses words, with the URL behind them; returns what bench_options_parse does. */
+/* Parses words, with the URL behind them; returns what bench_command_parse does. */
 static int parse_words(char **words, int count)
 {
     FILE *capture = tmpfile();
@@ -34,7 +34,7 @@ static int parse_words(char **words, int count)
     dup2(fileno(capture), STDERR_FILENO);
     optind = 0;                     /* getopt begins anew */
     bench_options_deinit(&options); /* of the parse before */
-    int result = bench_options_parse(&options, count, words);
+    int result = bench_command_parse(&options, count, words);
     fflush(stdout);
     fflush(stderr);
     dup2(out, STDOUT_FILENO);
@@ -73,7 +73,7 @@ static void write_scenario(const char *text)
 static int make_scenario(void **state)
 {
     (void)state;
-    strcpy(scenario_path, "/tmp/test_bench_options.XXXXXX");
+    strcpy(scenario_path, "/tmp/test_bench_command.XXXXXX");
     int fd = mkstemp(scenario_path);
     return fd < 0 ? -1 : close(fd);
 }

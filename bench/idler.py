@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Clients that wait on a closed market: idler.py PORT COUNT
+
+Connects COUNT clients, each subscribed to all quotes and trades, and says "ready". They read what
+comes, and answer pings. At each line on standard input it says, as JSON, how many are connected and
+how many HEARTBEATs and bytes have come.
+"""
+import json
+import os
+import resource
+import selectors
+import socket
+import sys
+
+import leaver
+
+SUBSCRIBE = json.dumps({"type": "SUBSCRIBE",
+                        "data": {"symbols": ["*"], "data_types": ["quote", "trade"],
+                                 "snapshot": False}}).encode()
+PONG = b"\x8a\x88\0\0\0\0"  # 8 bytes follow, masked with zeros
+
+
+class Idler:
+    """One client: a frame is looked at when its head is complete, and its payload passed over."""
+
+    def __init__(self, connection):
+        self.socket = connection
+        self.head = b""
+        self.left = 0  # of a payload that is passed over
+        self.heartbeats = self.bytes = 0
+        connection.setblocking(False)
+
+    def read(self):
+        """False: the server has closed it."""
+        try:
+            data = self.socket.recv(262144)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self.bytes += len(data)
+        skipped = min(self.left, len(data))
+        self.left -= skipped
+        rest = data[skipped:] if self.left == 0 else b""
+        self.head += rest
+        while len(self.head) >= 32 or (self.head[:1] == b"\x89" and len(self.head) >= 10):
+            self.take_frame()
+        return bool(data)
+
+    def take_frame(self):
+        head = self.head
+        size, begin = head[1] & 127, 2
+        if size == 126:
+            size, begin = int.from_bytes(head[2:4], "big"), 4
+        elif size == 127:
+            size, begin = int.from_bytes(head[2:10], "big"), 10
+        if head[0] == 0x89:
+            self.socket.send(PONG + head[begin:begin + size])
+        self.heartbeats += head[begin:].startswith(b'{"type":"HEARTBEAT"')
+        self.left = max(0, begin + size - len(head))
+        self.head = head[begin + size:]
+
+
+def main():
+    port, count = map(int, sys.argv[1:])
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    leaver.SUBSCRIBE = SUBSCRIBE
+    waits = selectors.DefaultSelector()
+    idlers, gone = [], 0
+    while len(idlers) < count:
+        for connection in leaver.connect(port, min(leaver.AT_ONCE, count - len(idlers))):
+            idlers.append(Idler(connection))
+            waits.register(connection, selectors.EVENT_READ, idlers[-1])
+        for key, _ in waits.select(0):
+            gone += not key.data.read()
+    waits.register(sys.stdin, selectors.EVENT_READ)
+    print("ready", flush=True)
+    while True:
+        for key, _ in waits.select():
+            if key.data is None:
+                if not sys.stdin.readline():
+                    return
+                print(json.dumps({"connected": count - gone,
+                                  "heartbeats": sum(idler.heartbeats for idler in idlers),
+                                  "bytes": sum(idler.bytes for idler in idlers)}), flush=True)
+            elif not key.data.read():
+                waits.unregister(key.fileobj)
+                gone += 1
+
+
+if __name__ == "__main__":
+    main()

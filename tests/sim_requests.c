@@ -744,7 +744,7 @@ static void on_error(struct subscriber *subscriber, json_t *message, json_t *dat
         EXPECT(code == 107 || code == 104 || code == 108);
         break;
     case ASK_REPLAY:
-        EXPECT(code == 124 || code == 107 || code == 106);
+        EXPECT(code == 124 || code == 107 || code == 106 || world.is_scarce);
         break;
     default:
         EXPECT(world.is_scarce || code == 106);

@@ -86,6 +86,11 @@ bool sim_thread_has_ended(uint32_t thread)
     return threads[thread].has_ended;
 }
 
+bool sim_threads_are_running(void)
+{
+    return current != NULL;
+}
+
 uint64_t sim_threads_wake_ns(void)
 {
     uint64_t wake_ns = UINT64_MAX;

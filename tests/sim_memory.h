@@ -1,5 +1,5 @@
 /*
- * sim_memory: allocations of the simulated server's threads fail by chance, those of libraries too.
+ * sim_memory: the server's own allocations, by its simulated threads, fail by chance.
  *
  * It takes the place of malloc, calloc and realloc, and asks sim_threads whether a thread runs.
  */

@@ -71,6 +71,10 @@ _Noreturn void world_fail(const char *what, const char *file, int line)
            world.channel, (unsigned long long)world.seq,
            (unsigned long long)(sim.now_ns - world.began_ns) / 1000,
            (unsigned long long)world.seed);
+    printf("%u core(s), publisher %s%s%s%s%s\n", world.core_count,
+           world.is_inline ? "inline" : "thread", world.needs_auth ? ", tokens" : "",
+           world.has_lag_limit ? ", lag limit" : "", world.leaps ? ", leaps" : "",
+           world.is_scarce ? ", memory is scarce" : "");
     fflush(stdout);
     if (getenv("SIM_TRACE") != NULL) {
         abort();
@@ -454,12 +458,13 @@ static void run_life(uint64_t seed, uint32_t life)
     world.drains = sim_random(2) == 0;
     world.is_calm = world.is_ending = false;
     for (uint32_t i = 0; i < SIM_THREADS_MAX; i++) {
-        weights[i] = sim_random(3) == 0 ? 1 : 30; /* Some get on slowly. */
+        static const uint32_t some[] = {1, 10, 100, 100}; /* Some get on slowly. */
+        weights[i] = some[sim_random(sizeof some / sizeof some[0])];
     }
     world.began_ns = sim.now_ns;
     world.calm_ns = sim.now_ns + NOISE_NS;
     open_server();
-    sim_memory_open(seed, world.is_scarce ? 10 + (uint32_t)sim_random(300) : 0);
+    sim_memory_open(seed, world.is_scarce ? 2 + (uint32_t)sim_random(60) : 0);
     while (sim.now_ns < world.calm_ns) {
         step(weights);
     }

@@ -295,17 +295,6 @@ uint32_t core_conn_encoding(struct core *core, uint32_t index)
     return core_conn(core, index)->encoding;
 }
 
-uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group)
-{
-    return encoding < core->options.encoding_count ? core->streams[encoding].groups[group].count
-                                                   : 0;
-}
-
-uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    return core->streams[encoding].groups[group].entries[place].conn;
-}
-
 uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *turn,
                             uint32_t *channels_out, uint32_t max)
 {

@@ -69,10 +69,10 @@ static bool session_shrink_channel(struct session_call *call, uint32_t i,
 {
     const struct scope *scope = session_client_scope(call->sessions, call->conn);
     int tag = core_subscription_tag(call->core, call->conn, i);
-    struct session_name name = session_name_of_channel(channel);
     if (tag < 0) {
         return true;
     }
+    struct session_name name = session_name_of_channel(channel);
     session_call_spend(call,
                        SESSION_COVER_UNITS + scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
     if (tag == SESSION_BY_PATTERN) {

@@ -321,6 +321,9 @@ static void be_deserted(const uint32_t *weights)
     for (uint32_t i = 1; i < encoding_count; i++) {
         EXPECT(!core_encoding_is_written(atomic_load(&encodings[i].run)));
     }
+    for (uint32_t i = 0; i < channels_variant_count(world.channels); i++) {
+        EXPECT(atomic_load(&channels_wish(world.channels, i)->is_named) == 0);
+    }
 }
 
 static bool all_have_ended(void)

@@ -9,6 +9,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
 #include "src/base/log.h"
+#include "src/market/encoders.h"
 #include "src/market/publisher.h"
 #include "src/market/recoder.h"
 #include "src/session/session_access.h"
@@ -34,7 +35,7 @@ static void session_write_welcome_rest(struct sessions *sessions)
     char *out = sessions->welcome_rest;
     int bytes = snprintf(out, sizeof sessions->welcome_rest,
                          ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
-                         "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
+                         "\",\"encodings\":[\"" ENCODERS_JSON "\",\"" ENCODERS_SBE "\"]"
                          ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64 ",",
                          options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
                          options->idle_timeout_ns / NS_PER_MS);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/market/encoders.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
@@ -39,12 +40,6 @@ void session_status_lag(struct sessions *sessions, struct core *core, uint32_t c
     session_answer_put(sessions, core, conn);
 }
 
-static const char *const session_status_encodings[CORE_ENCODINGS_MAX] = {
-    [CORE_ENCODING_JSON] = "md.json.v1",
-    [CORE_ENCODING_SBE] = "md.sbe.v1",
-    [CORE_ENCODING_JSON_DEFLATE] = "md.json.v1",
-};
-
 void session_status(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
@@ -59,7 +54,7 @@ void session_status(struct session_call *call)
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
                 core_index(call->core), call->session->number,
-                session_status_encodings[stats.encoding]);
+                encoders_rows[stats.encoding].subprotocol);
     session_heartbeat_put_counts(reply, &stats);
     reply_text(reply, ",\"lag\":");
     session_status_put_lag(reply, &lag);

@@ -94,7 +94,7 @@ __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions 
 
 void session_client_audit_scope(struct session_call *call, uint32_t count)
 {
-    if (count > 0 && call->session->number != 0) {
+    if (count > 0) {
         session_client_audit(call->sessions, call->core, call->conn, call->now_ns, "DENIED",
                              "%" PRIu32 " subscriptions outside the scope of %s", count,
                              call->sessions->clients[call->conn].grant.name);

@@ -9,8 +9,7 @@
 
 bool session_define_is_needed(const struct session_call *call)
 {
-    return call->session->number != 0 &&
-           core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
+    return core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
 }
 
 void session_define_begin(struct sessions *sessions)

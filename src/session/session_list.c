@@ -48,7 +48,7 @@ static bool session_list_patterns(struct session_call *call)
 static bool session_list_exact(struct session_call *call, uint32_t i, const struct channel *channel)
 {
     struct reply *reply = &call->sessions->reply;
-    if (call->at.covered >= call->session->exact_count) {
+    if (call->at.covered >= call->session->use.exact_count) {
         return false; /* That was all. */
     }
     int tag = core_subscription_tag(call->core, call->conn, i);

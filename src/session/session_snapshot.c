@@ -9,8 +9,7 @@
 #include "src/session/session_limits.h"
 #include "src/session/session_resume.h"
 
-#define SESSION_SNAPSHOTS_MAX 1000 /* a message */
-#define SESSION_SNAPSHOT_UNITS 16  /* for each frame */
+#define SESSION_SNAPSHOT_UNITS 16 /* for each frame */
 
 /* While SNAPSHOT is answered; between its two passes. */
 struct session_snapshots {

@@ -116,7 +116,7 @@ static void session_unsubscribe_begin_all(struct session_call *call)
     session_unsubscribe_patterns(call, types);
     if (types == SESSION_TYPES_ALL) {
         core_stop_replay(call->core, call->conn);
-        call->session->replayed_count = 0;
+        session_limits_forget_replay(call->session);
     }
 }
 

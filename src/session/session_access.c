@@ -249,6 +249,7 @@ static const struct session_access_end session_access_ends[] = {
 static void session_access_end_conn(struct sessions *sessions, struct core *core, uint32_t conn,
                                     enum access_verdict verdict)
 {
+    assert_always(session_access_ends[verdict].close_code != 0);
     counter_add(&sessions->options.counters->closed_token, 1);
     core_close(core, conn, session_access_ends[verdict].close_code,
                session_access_ends[verdict].reason);
@@ -262,6 +263,7 @@ static void session_access_refuse_token(struct session_call *call,
     struct sessions *sessions = call->sessions;
     struct session_client *entry = &sessions->clients[call->conn];
     const struct session_access_end *end = &session_access_ends[answer->verdict];
+    assert_always(end->close_code != 0);
     struct request_error error = {.code = end->error, .field = "data.token"};
     snprintf(error.message, sizeof error.message, "%s", answer->text);
     session_client_audit(sessions, call->core, call->conn, call->now_ns,
@@ -372,14 +374,14 @@ static void session_access_warn(struct sessions *sessions, struct core *core, ui
 {
     struct session_client *entry = &sessions->clients[conn];
     struct reply *reply = &sessions->reply;
+    assert_debug(entry->ends_ns > now_ns);
+    assert_debug(!entry->was_warned);
     reply_begin(reply, "NOTICE", "", session_wall_ns());
     reply_print(reply, "{\"event\":\"TOKEN_EXPIRING\",\"in_ms\":%" PRIu64 "}",
                 (entry->ends_ns - now_ns) / NS_PER_MS);
     reply_end(reply);
     entry->was_warned = true;
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 /* By the monotonic clock: a wall clock that jumps ends nobody. */

@@ -58,6 +58,7 @@ void session_books_ask(struct session_call *call, const struct session_name *nam
                               "16 books are on their way to this client, or too many to others");
         return;
     }
+    assert_always(sessions->books->count < BOOK_IMAGES_MAX);
     struct session_book *book = &sessions->books->list[sessions->books->count++];
     *book = (struct session_book){
         .conn = call->conn,
@@ -198,6 +199,7 @@ static bool session_books_send(struct session_call *call, struct session_book *b
         session_books_note_taken(call);
         uint32_t begin = book->sent == 0 ? 0 : image->ends[book->sent - 1];
         uint32_t end = image->ends[book->sent++];
+        assert_always(begin <= end);
         core_send_raw(call->core, call->conn, image->bytes + begin, end - begin);
     }
     if (book->slot != BOOK_IMAGES_NONE) {
@@ -211,6 +213,7 @@ static void session_books_end(struct session_call *call, uint32_t place)
 {
     struct sessions *sessions = call->sessions;
     struct session_book *book = &sessions->books->list[place];
+    assert_always(place < sessions->books->count);
     uint32_t next = session_books_next(sessions, place);
     if (next < sessions->books->count && call->session->number == book->session_number) {
         struct session_book *due = &sessions->books->list[next];

@@ -30,6 +30,7 @@ bool session_call_each_name(struct session_call *call,
 {
     struct session_place *at = &call->at;
     while (at->name < call->request->symbol_count) {
+        assert_debug(at->type < MD_TYPE_COUNT);
         bool is_wanted = (call->request->types & (1u << at->type)) != 0;
         if (is_wanted && session_call_must_wait(call)) {
             return false;
@@ -75,6 +76,7 @@ bool session_call_each_channel(struct session_call *call,
             at->channel++;
         }
     }
+    assert_debug(at->channel <= channels_count(channels));
     at->seen = at->channel;
     at->channel = 0;
     return true;

@@ -120,6 +120,7 @@ static void session_jobs_begin(struct session_call *call, struct request *reques
     if (is_started) {
         session_jobs_swap_replies(sessions, job);
     }
+    assert_always(sessions->jobs[call->conn] == NULL);
     sessions->jobs[call->conn] = job;
     if (!session_patterns_are_behind(sessions, call->session)) { /* Otherwise it is held already. */
         core_hold(call->core, call->conn);
@@ -132,6 +133,8 @@ void session_jobs_drop(struct sessions *sessions, uint32_t conn)
     if (job == NULL) {
         return;
     }
+    assert_always(job->call.conn == conn);
+    assert_always(sessions->started_count >= job->is_started);
     sessions->jobs[conn] = NULL;
     sessions->started_count -= job->is_started;
     session_jobs_end_call(&job->call);
@@ -172,6 +175,7 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
     }
     sessions->started_count += !job->is_started;
     job->is_started = true;
+    assert_debug(sessions->started_count <= SESSION_ANSWERS_STARTED_MAX);
     job->call.now_ns = now_ns;
     session_jobs_swap_replies(sessions, job);
     bool is_done = session_jobs_run(&job->call);

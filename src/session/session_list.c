@@ -55,6 +55,7 @@ static bool session_list_exact(struct session_call *call, uint32_t i, const stru
     if (tag < 0 || (tag & SESSION_EXACT) == 0) {
         return true;
     }
+    assert_debug(call->at.covered < (int64_t)call->session->use.exact_count);
     call->at.covered++;
     session_call_spend(call, 2 * SESSION_ENTRY_UNITS);
     struct session_name name = session_name_of_channel(channel);

@@ -63,6 +63,7 @@ static bool session_replay_gather(struct session_call *call, const struct sessio
         return true;
     }
     enum lag_policy policy = session_settings_policy(call, name);
+    assert_always(replay->count < SESSION_REPLAYED_MAX);
     replay->list[replay->count++] = (struct core_replayed){
         .channel = channel,
         .group = channels_get(call->sessions->options.channels, channel)->group,
@@ -166,6 +167,8 @@ static void session_replay_begin(struct session_call *call)
     session_call_spend(call, replay->count * SESSION_ENTRY_UNITS);
     int result = session_replay_start(call);
     bool goes_on = replay->count > 0 && result == 0 && range->to == 0;
+    assert_always(replay->counted <= session->use.replayed_count);
+    assert_always(!goes_on || replay->count <= session->use.replayed_count);
     uint32_t refused = goes_on ? session->use.replayed_count - replay->count : replay->counted;
     session_limits_count_replayed(session, -(int)refused);
     if (result < 0) {
@@ -235,6 +238,7 @@ void session_replay_on_end(void *context, struct core *core, uint32_t conn,
         .conn = conn,
         .request = &nothing_asked,
     };
+    assert_debug(count <= SESSION_REPLAYED_MAX);
     session_answer_begin(&call, "END_OF_REPLAY");
     reply_put(&sessions->gaps, "[", 1);
     for (uint32_t i = 0; i < count; i++) {

@@ -58,6 +58,7 @@ static void session_shrink_replay(struct session_call *call, const struct scope 
 {
     struct session_shrink_limit limit = {.call = call, .scope = scope};
     uint32_t count = core_limit_replay(call->core, call->conn, session_shrink_keeps, &limit);
+    assert_debug(count <= SESSION_REPLAYED_MAX);
     if (call->session->use.replayed_count > 0) {
         session_limits_count_replayed(call->session, -(int)count);
     }
@@ -90,6 +91,7 @@ bool session_shrink(struct session_call *call)
 {
     if (call->at.step == 0) {
         const struct scope *scope = session_client_scope(call->sessions, call->conn);
+        assert_always(call->sessions->clients != NULL);
         call->at.step++;
         reply_put(&call->sessions->failed, "[", 1);
         session_books_shrink(call);

@@ -209,6 +209,9 @@ static void ask_snapshot(struct subscriber *subscriber)
 static void ask_replay(struct subscriber *subscriber)
 {
     static const char *const speeds[] = {"0", "0", "1", "50"};
+    if (channels_count(world.channels) == 0) {
+        return;
+    }
     uint32_t number = (uint32_t)sim_random(channels_count(world.channels));
     const struct channel *channel = channels_get(world.channels, number);
     uint64_t count = world.published[number].count;
@@ -737,8 +740,8 @@ static void on_authenticated(struct subscriber *subscriber)
     }
     for (uint32_t i = 0; i < SUBSCRIBER_BOOKS_MAX; i++) {
         struct book_parts *book = &subscriber->books[i];
-        const struct channel *channel = channels_get(world.channels, book->channel);
-        if (book->parts > 0 && !token_opens(token, channel->symbol, MD_DEPTH)) {
+        if (book->parts > 0 &&
+            !token_opens(token, subscriber_name(subscriber, book->channel).symbol, MD_DEPTH)) {
             book->parts = 0;
         }
     }

@@ -497,6 +497,7 @@ static void run_life(uint64_t seed, uint32_t life)
     }
     world.is_calm = true;
     sim.calm = true;
+    sim_memory.one_in = 0;
     while (sim.now_ns < world.calm_ns + CALM_NS) {
         step(weights);
     }
@@ -534,6 +535,7 @@ static void run_seed(uint64_t seed)
     world.step = 0;
     world.trace = 0;
     subscribers_forget();
+    sim_memory_open(0, 0);
     for (uint32_t life = 0; life < (seed % 3 == 1 ? 2 : 1); life++) {
         run_life(seed, life);
     }

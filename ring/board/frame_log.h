@@ -194,6 +194,16 @@ bool frame_log_newest(const struct frame_log *log, uint32_t channel,
 bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
                             struct frame_log_image *image_out);
 
+/* The writer's own: the index of the next frame, published or not. */
+static inline uint64_t frame_log_end(const struct frame_log *log)
+{
+    return log->write_index;
+}
+
+/* The writer's own: how many of the longest frames a reader at index leaves room for, if it is to
+ * stay within half a log. */
+uint64_t frame_log_half_room(const struct frame_log *log, uint64_t index);
+
 /* The writer's own: 1 + the index of a channel's newest frame; 0: none since the last clear. */
 static inline uint64_t frame_log_last_plus_1(const struct frame_log *log, uint32_t channel)
 {

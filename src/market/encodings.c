@@ -62,6 +62,7 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     if (encodings == NULL) {
         return -ENOMEM;
     }
+    assert_always(options->log.channel_count_max == CHANNELS_MAX);
     encodings->options = *options;
     struct encoders_options encoders = {
         .channels = options->channels,
@@ -260,8 +261,8 @@ static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32
     frame_log_publish(shared->log);
     writer->state = ENCODINGS_WRITTEN;
     /* A tick that is committed from now on is so in both logs. */
-    atomic_store(&shared->first, shared->log->write_index);
-    atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
+    atomic_store(&shared->first, frame_log_end(shared->log));
+    atomic_store(&shared->json_first, frame_log_end(encodings_json_log(encodings)));
     atomic_fetch_add(&shared->run, 1);
     return ENCODINGS_BEGUN;
 }

@@ -72,7 +72,7 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
 /* The index in the log that the slowest core has come to. */
 static uint64_t publisher_slowest(const struct publisher *publisher)
 {
-    uint64_t slowest = publisher->writer.log->write_index;
+    uint64_t slowest = frame_log_end(publisher->writer.log);
     for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
         slowest = position < slowest ? position : slowest;
@@ -88,25 +88,7 @@ static uint64_t publisher_passed(void *context)
 /* How many ticks an elastic feed may add before the slowest core is half a log behind. */
 static uint32_t publisher_elastic_room(const struct publisher *publisher)
 {
-    const struct frame_log *log = publisher->writer.log;
-    uint64_t head = log->write_index;
-    uint64_t slowest = publisher_slowest(publisher);
-    if (slowest < frame_log_tail(log)) {
-        return 0;
-    }
-    uint64_t lag_frames = head - slowest;
-    uint64_t lag_bytes = 0;
-    if (lag_frames > 0) {
-        /* Only we overwrite descriptors, so this one needs no pin. */
-        lag_bytes = log->write_position - frame_log_desc(log, slowest)->position;
-    }
-    uint64_t half_frames = (log->desc_mask + 1) / 2;
-    if (lag_frames >= half_frames || lag_bytes >= log->capacity_bytes / 2) {
-        return 0;
-    }
-    uint64_t by_bytes = (log->capacity_bytes / 2 - lag_bytes) / log->frame_bytes_max;
-    uint64_t by_frames = half_frames - lag_frames;
-    uint64_t room = by_bytes < by_frames ? by_bytes : by_frames;
+    uint64_t room = frame_log_half_room(publisher->writer.log, publisher_slowest(publisher));
     return room < PUBLISHER_POLL_TICKS_MAX ? (uint32_t)room : PUBLISHER_POLL_TICKS_MAX;
 }
 
@@ -347,6 +329,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
+    assert_always(publisher->feed_count > 0);
     if (publisher->wait.is_inline && publisher->writer.newest_bytes > 0 &&
         PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes < ticks) {
         ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes);

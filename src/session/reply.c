@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "codec/decimal.h"
 #include "codec/json_escape.h"
 
@@ -44,6 +45,8 @@ static char *reply_room(struct reply *reply, size_t bytes_count)
         reply->text = grown;
         reply->capacity = capacity;
     }
+    assert_always(reply->bytes <= reply->capacity);
+    assert_always(bytes_count <= reply->capacity - reply->bytes);
     return reply->text + reply->bytes;
 }
 
@@ -124,5 +127,6 @@ void reply_begin(struct reply *reply, const char *type, const char *id, uint64_t
 
 void reply_end(struct reply *reply)
 {
+    assert_debug(reply->failed || reply->bytes > 0);
     reply_put(reply, "}", 1);
 }

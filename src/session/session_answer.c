@@ -76,6 +76,8 @@ void session_answer_send(struct session_call *call)
 
 void session_answer_entry(struct reply *reply, const struct session_name *name)
 {
+    assert_debug((unsigned)name->type < MD_TYPE_COUNT);
+    assert_debug(name->text != NULL);
     if (reply->bytes > 0 && reply->text[reply->bytes - 1] != '[') {
         reply_put(reply, ",", 1);
     }
@@ -113,6 +115,7 @@ void session_answer_refuse(struct session_call *call, const struct session_name 
 {
     struct reply *failed = &call->sessions->failed;
     call->forbidden_count += code == PROTOCOL_FORBIDDEN;
+    assert_debug(code != PROTOCOL_OK);
     bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
                  code == PROTOCOL_NOT_AVAILABLE;
     session_call_spend(call, SESSION_ENTRY_UNITS);
@@ -138,6 +141,7 @@ void session_answer_end(struct session_call *call)
     session_client_audit_scope(call, call->forbidden_count);
     struct reply *reply = &call->sessions->reply;
     const struct reply *failed = &call->sessions->failed;
+    assert_debug(failed->failed || (failed->bytes > 0 && failed->text[0] == '['));
     reply_text(reply, "],\"failed\":");
     reply_put(reply, failed->text, failed->bytes);
     reply_text(reply, "]}");

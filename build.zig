@@ -41,7 +41,7 @@ const rooms = [_]Room{
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
-    .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
+    .{ .name = "src/market", .sees = &.{ "ring", "codec/base", "codec", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
     .{ .name = "src/session", .sees = session_sees },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 

@@ -47,7 +47,7 @@ static void put_delivery(struct subscriber *subscriber, bool may_conflate, uint3
     asked->max_lag_is_given = sim_random(4) == 0;
     asked->policy_is_given =
         sim_random(2) == 0 || (asked->kind == ASK_MODIFY && !asked->max_lag_is_given);
-    uint64_t policy = sim_random(20) == 0 ? LAG_DISCONNECT : may_conflate ? sim_random(2) : 0;
+    uint64_t policy = sim_random(6) == 0 ? LAG_DISCONNECT : may_conflate ? sim_random(2) : 0;
     asked->entry.policy = (enum lag_policy)policy;
     put(",\"delivery\":{\"mode\":\"%s\"", interval_ms > 0 ? "conflated" : "all");
     if (interval_ms > 0) {

@@ -145,7 +145,7 @@ static void open_market(void)
     struct encodings_options encodings = {
         .log = {.capacity_bytes = WORLD_LOG_BYTES,
                 .frame_bytes_max = WORLD_FRAME_BYTES_MAX,
-                .channel_count_max = WORLD_CHANNELS_MAX,
+                .channel_count_max = CHANNELS_MAX,
                 .reader_count = world.core_count},
         .compresses = true,
         .compressed_bytes_min = 1024,

@@ -53,7 +53,7 @@ static char *reply_room(struct reply *reply, size_t bytes_count)
 void reply_put(struct reply *reply, const char *bytes, size_t bytes_count)
 {
     char *at = reply_room(reply, bytes_count);
-    if (at != NULL) {
+    if (at != NULL && bytes_count > 0) { /* Nothing may be a null pointer. */
         memcpy(at, bytes, bytes_count);
         reply->bytes += bytes_count;
     }

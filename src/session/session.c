@@ -148,9 +148,7 @@ static void session_send_welcome(struct sessions *sessions, struct core *core, u
     reply_u64(reply, session_limits_subscriptions(sessions, conn));
     reply_text(reply, "}}");
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 static void session_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)

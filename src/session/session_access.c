@@ -381,9 +381,7 @@ static void session_access_warn(struct sessions *sessions, struct core *core, ui
                 (entry->ends_ns - now_ns) / NS_PER_MS);
     reply_end(reply);
     entry->was_warned = true;
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 /* By the monotonic clock: a wall clock that jumps ends nobody. */

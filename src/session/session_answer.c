@@ -5,6 +5,15 @@
 
 #include "src/session/session_client.h"
 
+void session_answer_text(struct core *core, uint32_t conn, const struct reply *reply)
+{
+    if (reply->failed) { /* Without this message the client would wait, or misread others. */
+        core_close(core, conn, 4108, "no memory for a message");
+    } else {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+}
+
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
                           const char *id, const struct request_error *error)
 {
@@ -20,9 +29,7 @@ void session_answer_error(struct sessions *sessions, struct core *core, uint32_t
     }
     reply_print(reply, ",\"retry\":%s}", retry ? "true" : "false");
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 void session_answer_no_memory(struct session_call *call)
@@ -36,9 +43,7 @@ void session_answer_put(struct sessions *sessions, struct core *core, uint32_t c
 {
     struct reply *reply = &sessions->reply;
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
     reply_trim(reply);
 }
 

@@ -30,7 +30,9 @@ size_t session_define_bytes(const struct sessions *sessions)
 void session_define_send(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->definitions;
-    if (session_define_bytes(sessions) > 0) {
+    if (reply->failed) {
+        session_answer_text(core, conn, reply);
+    } else if (session_define_bytes(sessions) > 0) {
         reply_text(reply, "]}");
         reply_end(reply);
         if (core_has_room(core, conn, reply->bytes)) {

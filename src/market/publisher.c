@@ -14,8 +14,9 @@
 #include "src/market/publisher_wait.h"
 #include "src/market/tick_writer.h"
 
-#define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
-#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
+#define PUBLISHER_IMAGE_NS_MAX (10 * NS_PER_MS) /* Longer pieces were interrupted. */
+#define PUBLISHER_INLINE_BYTES (64 * KIB)       /* what core 0 fans out in a turn */
+#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND    /* the wall clock may be set meanwhile */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
 
 static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
@@ -443,7 +444,9 @@ static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_
     if (book_images_go_on(images)) {
         tick_writer_wake_cores(&publisher->writer);
     }
-    images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    uint64_t spent_ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
+    spent_ns = spent_ns < PUBLISHER_IMAGE_NS_MAX ? spent_ns : PUBLISHER_IMAGE_NS_MAX;
+    images->due_ns = now_ns + BOOK_IMAGES_SHARE * spent_ns;
     return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
 }
 

@@ -48,6 +48,8 @@ void session_status(struct session_call *call)
     struct core_lag lag;
     core_conn_stats(call->core, call->conn, &stats);
     core_conn_lag(call->core, call->conn, &lag);
+    assert_always(stats.encoding < CORE_ENCODINGS_MAX);
+    assert_always(session_status_encodings[stats.encoding] != NULL);
     uint32_t round_trip_us = stats.round_trip_us != 0 ? stats.round_trip_us : lag.round_trip_us;
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
@@ -72,6 +74,7 @@ static void session_status_put_resume(struct sessions *sessions, struct core *co
     uint32_t turn = 0;
     uint32_t count =
         core_conn_channels(core, conn, &turn, channels, SESSION_NOTICE_CURSORS_MAX + 1);
+    assert_always(count <= SESSION_NOTICE_CURSORS_MAX + 1);
     reply_text(reply, ",\"resume\":{\"epoch\":\"");
     reply_text(reply, sessions->options.epoch);
     reply_text(reply, "\",\"cursors\":");

@@ -28,8 +28,8 @@ const rooms = [_]Room{
     .{ .name = "ring", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "ring/board", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "ring/io", .sees = &.{ "codec/base", "codec" } },
-    .{ .name = "ring/link", .sees = ring_sees },
-    .{ .name = "ring/fan", .sees = ring_sees },
+    .{ .name = "ring/link", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io" } },
+    .{ .name = "ring/fan", .sees = &.{ "codec/base", "codec", "ring", "ring/board" } },
     .{ .name = "ring/core", .sees = ring_sees },
 
     .{ .name = "feeds", .sees = &.{ "codec/base", "codec" } },
@@ -41,7 +41,7 @@ const rooms = [_]Room{
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
-    .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
+    .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
     .{ .name = "src/session", .sees = session_sees },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 
@@ -52,7 +52,7 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
+const session_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" };
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_bench_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };

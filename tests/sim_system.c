@@ -204,7 +204,7 @@ static void open_core(uint32_t index)
     };
     options.encodings = encodings_table(world.encodings, &options.encoding_count);
     assert_always(core_create(&server.cores[index], &options, error, sizeof error) == 0);
-    server.out_block_count[index] = server.cores[index]->out_pool.free_count;
+    server.out_block_count[index] = server.cores[index]->links.out_pool.free_count;
 }
 
 static void run_core(void *context)
@@ -371,13 +371,13 @@ static void check_core_is_empty(uint32_t index)
     EXPECT(counter_get(&counters->conns_streaming) == 0);
     EXPECT(counter_get(&counters->conns_blocked) == 0);
     EXPECT(counter_get(&counters->subscriptions) == 0);
-    EXPECT(core->out_pool.free_count == server.out_block_count[index]);
-    EXPECT(core->replay_count == 0);
-    EXPECT(core->free_input_count == core->input_count);
-    EXPECT(core->group_seqs_bytes == 0);
+    EXPECT(core->links.out_pool.free_count == server.out_block_count[index]);
+    EXPECT(core->fan.replay_count == 0);
+    EXPECT(core->links.free_input_count == core->links.input_count);
+    EXPECT(core->fan.group_seqs_bytes == 0);
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        EXPECT(!frame_log_is_pinned(core->streams[i].log, index));
-        EXPECT(core->streams[i].subs.count == 0);
+        EXPECT(!frame_log_is_pinned(core->fan.streams[i].log, index));
+        EXPECT(core->fan.streams[i].subs.count == 0);
     }
 }
 

@@ -24,6 +24,7 @@ static struct {
     _Atomic uint32_t place_count;
     uint64_t now_ns;
     uint64_t publish_ns; /* when the next frame is published */
+    bool stops;          /* The core stops; else src closes all of them. */
     bool is_full;        /* No socket takes another byte. */
     uint32_t opened;
     uint32_t turns; /* since all were open; in the first of them each publishes a frame */
@@ -52,6 +53,17 @@ static void take_operations(struct engine *engine)
     }
 }
 
+/* Of a writer beside the core. */
+static void publish(void)
+{
+    if (world.opened == CLIENTS && world.now_ns >= world.publish_ns) {
+        world.publish_ns = world.turns < BURST_TURNS ? 0 : world.now_ns + NS_PER_MS;
+        memset(frame_log_reserve(world.encoding.log), 'x', 100);
+        frame_log_commit(world.encoding.log, 0, 0, FRAME_FULL_IMAGE, 100, world.now_ns);
+        frame_log_publish(world.encoding.log);
+    }
+}
+
 /* A kernel in which time passes as the core waits. */
 static int on_enter(struct engine *engine, uint64_t timeout_ns)
 {
@@ -60,6 +72,7 @@ static int on_enter(struct engine *engine, uint64_t timeout_ns)
         return bench_null_connect_enter(engine, timeout_ns);
     }
     take_operations(engine);
+    publish();
     return 0;
 }
 
@@ -85,7 +98,7 @@ static void on_close(void *context, struct core *core, uint32_t conn,
                      const struct core_conn_end *end)
 {
     (void)context, (void)core;
-    assert_int_equal(end->close_code, 4000);
+    assert_int_equal(end->close_code, world.stops ? 1001 : 4000);
     assert_int_equal(world.leaves[conn], 0);
     world.closes[conn]++;
     world.closed++;
@@ -113,18 +126,6 @@ static uint32_t channel_count(void *context)
     return 1;
 }
 
-static uint64_t on_publish(void *context, uint64_t now_ns)
-{
-    (void)context;
-    if (world.opened == CLIENTS && now_ns >= world.publish_ns) {
-        world.publish_ns = world.turns < BURST_TURNS ? now_ns : now_ns + NS_PER_MS;
-        memset(frame_log_reserve(world.encoding.log), 'x', 100);
-        frame_log_commit(world.encoding.log, 0, 0, FRAME_FULL_IMAGE, 100, now_ns);
-        frame_log_publish(world.encoding.log);
-    }
-    return world.publish_ns;
-}
-
 /* The sockets fill up, and all are closed in one turn. */
 static void on_turn(void *context, struct core *core, uint64_t now_ns)
 {
@@ -132,8 +133,11 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     world.turns += world.opened == CLIENTS;
     if (world.turns == 3) {
         world.is_full = true;
-        for (uint32_t conn = 0; conn < CLIENTS + CORE_SPARE_CONNS; conn++) {
+        for (uint32_t conn = 0; !world.stops && conn < CLIENTS + CORE_SPARE_CONNS; conn++) {
             core_close(core, conn, 4000, "");
+        }
+        if (world.stops) {
+            core_stop(core);
         }
     } else if (world.closed == CLIENTS) {
         core_stop(core);
@@ -155,12 +159,11 @@ static const struct core_ops ops = {
     .on_quiet = on_quiet,
     .on_channel = on_channel,
     .on_turn = on_turn,
-    .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
 
-static void run_core(void)
+static void run_core(bool stops)
 {
     char error[ENGINE_ERROR_BYTES_MAX];
     struct frame_log_options log_options = {
@@ -171,6 +174,7 @@ static void run_core(void)
     };
     memset(&world, 0, sizeof world);
     world.now_ns = NS_PER_SECOND;
+    world.stops = stops;
     assert_int_equal(frame_log_create(&world.encoding.log, &log_options), 0);
     atomic_store(&world.encoding.run, 1);
     struct core_options options = {
@@ -195,12 +199,9 @@ static void run_core(void)
     frame_log_destroy(world.encoding.log);
 }
 
-/* Frames are due to those that are closing until it is their turn, and their sockets are full. */
-static void many_that_close_at_once_with_full_sockets_end_once_each(void **state)
+static void all_have_ended_once_and_nothing_is_left(void)
 {
     uint32_t left = 0;
-    (void)state;
-    run_core();
     assert_int_equal(world.opened, CLIENTS);
     for (uint32_t conn = 0; conn < CLIENTS + CORE_SPARE_CONNS; conn++) {
         assert_int_equal(world.closes[conn], world.leaves[conn]);
@@ -208,12 +209,6 @@ static void many_that_close_at_once_with_full_sockets_end_once_each(void **state
         left += world.leaves[conn];
     }
     assert_int_equal(left, CLIENTS);
-}
-
-static void of_those_that_have_ended_nothing_is_left(void **state)
-{
-    (void)state;
-    run_core();
     assert_int_equal(atomic_load(&world.open_count), 0);
     assert_int_equal(atomic_load(&world.place_count), 0);
     assert_int_equal(atomic_load(&world.encoding.conn_count), 0);
@@ -225,11 +220,26 @@ static void of_those_that_have_ended_nothing_is_left(void **state)
     assert_int_equal(counter_get(&world.counters.subscriptions), 0);
 }
 
+/* Frames are due to those that are closing until it is their turn, and their sockets are full. */
+static void many_that_close_at_once_with_full_sockets_end_once_each(void **state)
+{
+    (void)state;
+    run_core(false);
+    all_have_ended_once_and_nothing_is_left();
+}
+
+static void a_core_that_stops_ends_all_once_each(void **state)
+{
+    (void)state;
+    run_core(true);
+    all_have_ended_once_and_nothing_is_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_that_close_at_once_with_full_sockets_end_once_each),
-        cmocka_unit_test(of_those_that_have_ended_nothing_is_left),
+        cmocka_unit_test(a_core_that_stops_ends_all_once_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ void puller_resync(struct fan *fan, struct fan_stream *stream, uint64_t head);
 
 /* The newest full image of a channel, from the log or from where it was saved; NULL: what is newest
  * is none, or the writer has passed the core. Leaves the log pinned, since the image lies there:
- * the end of puller_run unpins it, any other caller goes back to what was pinned before. */
+ * the end of the pulls unpins it, any other caller goes back to what was pinned before. */
 const uint8_t *puller_newest_image(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
                                    uint32_t *bytes_out);
 

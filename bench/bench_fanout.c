@@ -236,7 +236,6 @@ static const struct core_ops bench_ops = {
     .on_close = bench_on_close,
     .on_quiet = bench_on_quiet,
     .on_channel = bench_on_channel,
-    .publish = bench_on_publish,
     .channel_count = bench_channel_count,
     .log = bench_log,
 };
@@ -261,6 +260,8 @@ static struct core *bench_create_core(struct bench_world *world)
         .counters = &world->counters,
         .ops = &bench_ops,
         .context = world,
+        .publish = bench_on_publish,
+        .publish_context = world,
         .open_engine = bench_null_engine_open,
         .clock = bench_clock,
     };

@@ -492,7 +492,6 @@ static struct core_ops ops = {
     .recode = recode,
     .on_replay_end = on_replay_end,
     .write_gap = write_gap,
-    .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
@@ -605,7 +604,6 @@ static void run_life(uint64_t seed, uint32_t life)
     world.never_encodes = seed % 11 == 0;
     world.second_is_rare = seed % 5 > 1;
     world.second_is_small = seed / 2 % 2 == 0;
-    ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {SIM_PEER_SECOND, 1, 1}};
     struct core_options options = {
         .site = {.protocols = protocols, .protocol_count = 2},
@@ -623,6 +621,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .encoding_count = ENCODINGS,
         .counters = &world.counters,
         .ops = &ops,
+        .publish = world.publishes_elsewhere ? NULL : on_publish,
         .open_engine = sim_engine_open,
         .clock = sim_clock,
     };

@@ -104,6 +104,10 @@ struct core_options {
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;
+    /* A publisher inside the core's loop: polls feeds, appends to the log. Returns when to be
+     * called next in CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: it is elsewhere. */
+    uint64_t (*publish)(void *publish_context, uint64_t now_ns);
+    void *publish_context;
     /* For tests; NULL: io_uring and the real clocks. */
     int (*open_engine)(struct engine *engine, const struct engine_options *options,
                        char *error_out);

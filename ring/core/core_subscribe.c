@@ -37,8 +37,8 @@ static void core_begin_snapshot(struct core *core, struct subscriber *subscriber
     if (subscriber->mode == SUBSCRIBER_PUSHED) {
         puller_start(&core->fan, subscriber, stream->position);
     }
-    stream->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
-    puller_sweep(subscriber);
+    stream->subs.records[sub].next_seq |= PROGRESS_SNAPSHOT_DUE;
+    progress_sweep(subscriber);
 }
 
 int core_subscribe(struct core *core, uint32_t index, struct core_subscription *wanted)
@@ -81,6 +81,7 @@ int core_subscribe(struct core *core, uint32_t index, struct core_subscription *
 
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub)
 {
+    assert_always(sub != SUB_NONE && subscriber->sub_count > 0);
     struct fan_stream *stream = fan_stream(&core->fan, subscriber);
     if (subscriber->sweep_sub == sub) {
         subscriber->sweep_sub = stream->subs.records[sub].conn_next;
@@ -152,7 +153,7 @@ static void core_take_over_group(struct core *core, struct subscriber *subscribe
         if (known->last_seq == 0 || known->group != group) {
             continue;
         }
-        struct puller_seq *seq = puller_group_seq(&core->fan, subscriber, channel);
+        struct progress_seq *seq = progress_group_seq(&core->fan, subscriber, channel);
         if (seq == NULL) {
             return;
         }
@@ -161,11 +162,11 @@ static void core_take_over_group(struct core *core, struct subscriber *subscribe
             struct sub *record = &stream->subs.records[sub];
             seq->next = record->next_seq;
             seq->first = record->first_seq;
-            record->next_seq &= PULLER_SEQ_MASK; /* What is due is so once. */
-            record->first_seq &= PULLER_SEQ_MASK;
+            record->next_seq &= PROGRESS_SEQ_MASK; /* What is due is so once. */
+            record->first_seq &= PROGRESS_SEQ_MASK;
         } else {
             seq->first = known->last_seq + 1;
-            seq->next = seq->first | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
+            seq->next = seq->first | (snapshot ? PROGRESS_SNAPSHOT_DUE : 0);
         }
     }
 }
@@ -196,7 +197,7 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     }
     if (subscriber->mode != SUBSCRIBER_PUSHED) {
         core_take_over_group(core, subscriber, group, snapshot);
-        puller_sweep(subscriber);
+        progress_sweep(subscriber);
     }
     return 0;
 }
@@ -221,6 +222,7 @@ uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
 
 void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group)
 {
+    assert_always((subscriber->group_mask & (1u << group)) != 0);
     struct fan_stream *stream = fan_stream(&core->fan, subscriber);
     struct sub_entry moved =
         sub_list_remove(&stream->groups[group], subscriber->group_place[group]);

@@ -107,8 +107,9 @@ static void bench_subscribe_conn(struct bench_world *world, uint32_t conn)
     }
     /* Different ones for each conn, and as many for each channel on average. */
     for (uint32_t count = 0; count < test->channels_per_conn;) {
-        uint32_t channel = (uint32_t)bench_random(world, test->channel_count);
-        int error = core_subscribe(world->core, conn, channel, 0, LAG_SKIP, false, 0);
+        struct core_subscription wanted = {
+            .channel = (uint32_t)bench_random(world, test->channel_count), .policy = LAG_SKIP};
+        int error = core_subscribe(world->core, conn, &wanted);
         assert_always(error >= 0);
         count += error == 0;
     }

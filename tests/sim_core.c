@@ -347,8 +347,14 @@ static void answer(struct core *core, uint32_t conn, const char *text)
     unsigned what, policy, snapshot, limit;
     int result = 0;
     if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
-        world.images += snapshot && core_gets_image(core, conn, what);
-        result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
+        struct core_subscription wanted = {.channel = what,
+                                           .group = what % GROUPS,
+                                           .policy = policy,
+                                           .tag = 1,
+                                           .snapshot = snapshot,
+                                           .asks_image = snapshot};
+        result = core_subscribe(core, conn, &wanted);
+        world.images += wanted.has_image;
     } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
         result = core_subscribe_group(core, conn, what, policy, snapshot);
     } else if (sscanf(text, "P %u %u %u", &what, &policy, &limit) == 3) {

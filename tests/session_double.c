@@ -26,12 +26,6 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     snprintf(core->line, sizeof core->line, "%s", text);
 }
 
-uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
-{
-    (void)publisher;
-    return now_ns + 5;
-}
-
 void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])
 {
     (void)self, (void)conn;

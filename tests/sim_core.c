@@ -556,7 +556,7 @@ static void check_core_is_empty(void)
         EXPECT(stream->subs.count == 0);
         EXPECT(!is_pinned(stream->log));
         EXPECT(atomic_load(&stream->encoding->conn_count) == 0);
-        hold_count += atomic_load(&stream->log->holds[0].count);
+        hold_count += frame_log_holds_count(&stream->log->holds[0]);
     }
     EXPECT(hold_count == sim_loans_open());
     EXPECT(atomic_load(world.core->options.conn_count) == 0);

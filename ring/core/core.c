@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
+#include "codec/base/memory.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
 #include "ring/io/engine_uring.h"
@@ -189,36 +189,22 @@ void core_reap(struct core *core)
 
 /* ---- Creation ---- */
 
-static void *core_map(size_t bytes, int flags)
-{
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void core_unmap(void *memory, size_t bytes)
-{
-    if (memory != NULL) {
-        munmap(memory, bytes);
-    }
-}
-
 static void core_unmap_all(struct core *core)
 {
     size_t conns = core->slab_count;
-    core_unmap(core->conns, conns * sizeof *core->conns);
-    core_unmap(core->replays, CORE_REPLAYS_MAX * sizeof *core->replays);
-    core_unmap(core->histories, conns * sizeof *core->histories);
-    core_unmap(core->free_conns, conns * sizeof *core->free_conns);
-    core_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
-    core_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
-    core_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
-    core_unmap(core->ending.conns, conns * sizeof *core->ending.conns);
-    core_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
-    core_unmap(core->batch, sizeof *core->batch);
-    core_unmap(core->inputs, core->input_count * core->input_bytes);
-    core_unmap(core->free_inputs, core->input_count * sizeof *core->free_inputs);
-    core_unmap(core->inflated, core->options.message_bytes_max);
+    memory_unmap(core->conns, conns * sizeof *core->conns);
+    memory_unmap(core->replays, CORE_REPLAYS_MAX * sizeof *core->replays);
+    memory_unmap(core->histories, conns * sizeof *core->histories);
+    memory_unmap(core->free_conns, conns * sizeof *core->free_conns);
+    memory_unmap(core->ready.conns, conns * sizeof *core->ready.conns);
+    memory_unmap(core->pulls.conns, conns * sizeof *core->pulls.conns);
+    memory_unmap(core->waiting.conns, conns * sizeof *core->waiting.conns);
+    memory_unmap(core->ending.conns, conns * sizeof *core->ending.conns);
+    memory_unmap(core->extents, SENDER_EXTENTS_MAX * sizeof *core->extents);
+    memory_unmap(core->batch, sizeof *core->batch);
+    memory_unmap(core->inputs, core->input_count * core->input_bytes);
+    memory_unmap(core->free_inputs, core->input_count * sizeof *core->free_inputs);
+    memory_unmap(core->inflated, core->options.message_bytes_max);
 }
 
 uint64_t core_memory_bytes(uint32_t conn_count_max)
@@ -231,19 +217,19 @@ uint64_t core_memory_bytes(uint32_t conn_count_max)
 static int core_map_all(struct core *core)
 {
     size_t conns = core->slab_count;
-    core->conns = core_map(conns * sizeof *core->conns, MAP_POPULATE);
-    core->replays = core_map(CORE_REPLAYS_MAX * sizeof *core->replays, 0);
-    core->histories = core_map(conns * sizeof *core->histories, MAP_NORESERVE);
-    core->free_conns = core_map(conns * sizeof *core->free_conns, MAP_POPULATE);
-    core->ready.conns = core_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
-    core->pulls.conns = core_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
-    core->waiting.conns = core_map(conns * sizeof *core->waiting.conns, 0);
-    core->ending.conns = core_map(conns * sizeof *core->ending.conns, 0);
-    core->extents = core_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
-    core->batch = core_map(sizeof *core->batch, MAP_POPULATE);
-    core->inputs = core_map(core->input_count * core->input_bytes, MAP_NORESERVE);
-    core->free_inputs = core_map(core->input_count * sizeof *core->free_inputs, 0);
-    core->inflated = core_map(core->options.message_bytes_max, MAP_NORESERVE);
+    core->conns = memory_map(conns * sizeof *core->conns, MAP_POPULATE);
+    core->replays = memory_map(CORE_REPLAYS_MAX * sizeof *core->replays, 0);
+    core->histories = memory_map(conns * sizeof *core->histories, MAP_NORESERVE);
+    core->free_conns = memory_map(conns * sizeof *core->free_conns, MAP_POPULATE);
+    core->ready.conns = memory_map(conns * sizeof *core->ready.conns, MAP_POPULATE);
+    core->pulls.conns = memory_map(conns * sizeof *core->pulls.conns, MAP_POPULATE);
+    core->waiting.conns = memory_map(conns * sizeof *core->waiting.conns, 0);
+    core->ending.conns = memory_map(conns * sizeof *core->ending.conns, 0);
+    core->extents = memory_map(SENDER_EXTENTS_MAX * sizeof *core->extents, MAP_POPULATE);
+    core->batch = memory_map(sizeof *core->batch, MAP_POPULATE);
+    core->inputs = memory_map(core->input_count * core->input_bytes, MAP_NORESERVE);
+    core->free_inputs = memory_map(core->input_count * sizeof *core->free_inputs, 0);
+    core->inflated = memory_map(core->options.message_bytes_max, MAP_NORESERVE);
     if (core->conns == NULL || core->histories == NULL || core->replays == NULL ||
         core->free_conns == NULL || core->ready.conns == NULL || core->pulls.conns == NULL ||
         core->waiting.conns == NULL || core->ending.conns == NULL || core->extents == NULL ||
@@ -274,8 +260,8 @@ static int core_map_all(struct core *core)
 
 static void core_unmap_stream(struct core_stream *stream)
 {
-    core_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
-    core_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
+    memory_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
+    memory_unmap(stream->loans, FRAME_LOG_HOLDS_MAX * sizeof *stream->loans);
 }
 
 /* The first count of them, which are open. */
@@ -299,8 +285,8 @@ static int core_open_stream(struct core_stream *stream, struct core_encoding *en
     stream->log = log;
     stream->run = atomic_load(&encoding->run);
     list_init(&stream->waiters);
-    stream->channels = core_map(log->channel_count_max * sizeof *stream->channels, 0);
-    stream->loans = core_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
+    stream->channels = memory_map(log->channel_count_max * sizeof *stream->channels, 0);
+    stream->loans = memory_map(FRAME_LOG_HOLDS_MAX * sizeof *stream->loans, 0);
     int error = stream->channels == NULL || stream->loans == NULL
                     ? -ENOMEM
                     : subs_init(&stream->subs, log->channel_count_max);

@@ -81,7 +81,7 @@ static bool lag_is_half(const struct core *core, const struct core_stream *strea
     uint64_t max_ns = core->options.max_lag_ns;
     return (max_ns != 0 && behind_ns >= max_ns / 2) ||
            lag_bytes(stream, index) >= log->capacity_bytes / 2 ||
-           stream->position - index >= (log->desc_mask + 1) / 2;
+           stream->position - index >= frame_log_frames_max(log) / 2;
 }
 
 void lag_check(struct core *core, struct conn *conn, uint64_t behind_ns)

@@ -258,13 +258,6 @@ static struct core_stream *sender_source(struct core *core, const struct conn *c
 
 /* ---- Loans ---- */
 
-static uint64_t sender_position_of(const struct frame_log *log, uint64_t from, const void *at)
-{
-    uint64_t base = frame_log_desc(log, from)->position;
-    uint64_t offset = (uint64_t)((const uint8_t *)at - log->bytes);
-    return base + ((offset - base) & log->bytes_mask);
-}
-
 bool sender_may_lend(const struct core *core, const struct conn *conn, uint64_t bytes)
 {
     uint32_t bytes_min = core->options.zero_copy_bytes;
@@ -279,7 +272,7 @@ static uint32_t sender_try_hold(struct core *core, const struct conn *conn, cons
         return FRAME_LOG_NO_HOLD;
     }
     struct core_stream *stream = sender_source(core, conn, send);
-    uint64_t position = sender_position_of(stream->log, send->from, iov->iov_base);
+    uint64_t position = frame_log_position(stream->log, send->from, iov->iov_base);
     uint32_t hold = frame_log_hold(stream->log, core->options.index, position, iov->iov_len);
     if (hold != FRAME_LOG_NO_HOLD) {
         stream->loans[hold] = (struct core_loan){
@@ -387,7 +380,7 @@ static uint64_t sender_find_cut(struct core *core, struct conn *conn, const stru
     const struct frame_log *log = sender_source(core, conn, send)->log;
     const struct iovec *iov = &core->batch->iovs[send->iov_first];
     for (uint32_t i = send->out_iov_count; i < send->iov_count; i++) {
-        uint64_t start = sender_position_of(log, send->from, iov[i].iov_base);
+        uint64_t start = frame_log_position(log, send->from, iov[i].iov_base);
         uint64_t first = sender_find_frame(log, send->from, send->to, start);
         if (data_bytes >= iov[i].iov_len) {
             uint64_t last = sender_find_frame(log, first, send->to, start + iov[i].iov_len - 1);

@@ -448,12 +448,6 @@ static const struct md_update *derived_read(struct derived_core *core, uint32_t 
                         desc->frame_bytes);
 }
 
-static uint64_t derived_last_plus_1(const struct derived_core *core, uint32_t channel)
-{
-    return atomic_load_explicit(&core->options.log->channels[channel].last_index_plus_1,
-                                memory_order_relaxed);
-}
-
 /* A full image that was saved before it was lapped. */
 static void derived_take_saved(struct derived_core *core, struct derived_source *source)
 {
@@ -537,7 +531,7 @@ static void derived_catch_up(struct derived_core *core)
     struct derived_source *source = core->waiting;
     bool is_new_round = core->note_next == 0 && core->noted_count == 0;
     if (is_new_round) {
-        core->note_next = derived_last_plus_1(core, source->channel);
+        core->note_next = frame_log_last_index_plus_1(core->options.log, source->channel);
         if (core->note_next > 0 && core->note_next <= frame_log_tail(core->options.log)) {
             derived_take_saved(core, source);
         }
@@ -616,7 +610,7 @@ static struct derived_source *derived_open_source(struct derived_core *core, uin
 static bool derived_feed_has_bars(struct derived_core *core, uint32_t channel, uint8_t bar)
 {
     const struct frame_log *log = core->options.log;
-    uint64_t next = derived_last_plus_1(core, channel);
+    uint64_t next = frame_log_last_index_plus_1(core->options.log, channel);
     for (uint32_t i = 0; i < DERIVED_BARS_LOOKED_AT && next > frame_log_tail(log); i++) {
         const struct frame_desc *desc = frame_log_desc(log, next - 1);
         const struct md_update *update = derived_read(core, channel, desc);

@@ -250,8 +250,8 @@ static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32
     frame_log_publish(shared->log);
     writer->state = ENCODINGS_WRITTEN;
     /* A tick that is committed from now on is so in both logs. */
-    atomic_store(&shared->first, shared->log->write_index);
-    atomic_store(&shared->json_first, encodings->table[CORE_ENCODING_JSON].log->write_index);
+    atomic_store(&shared->first, frame_log_next_index(shared->log));
+    atomic_store(&shared->json_first, frame_log_next_index(encodings_json_log(encodings)));
     atomic_fetch_add(&shared->run, 1);
     return ENCODINGS_BEGUN;
 }

@@ -99,7 +99,7 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
 static uint32_t publisher_elastic_room(const struct publisher *publisher)
 {
     const struct frame_log *log = publisher->log;
-    uint64_t head = log->write_index;
+    uint64_t head = frame_log_next_index(log);
     uint64_t slowest = head;
     for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
@@ -114,7 +114,7 @@ static uint32_t publisher_elastic_room(const struct publisher *publisher)
         /* Only we overwrite descriptors, so this one needs no pin. */
         lag_bytes = log->write_position - frame_log_desc(log, slowest)->position;
     }
-    uint64_t half_frames = (log->desc_mask + 1) / 2;
+    uint64_t half_frames = frame_log_frames_max(log) / 2;
     if (lag_frames >= half_frames || lag_bytes >= log->capacity_bytes / 2) {
         return 0;
     }

@@ -74,6 +74,7 @@ bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decim
  */
 static inline uint64_t decimal_eight_digits(uint64_t value)
 {
+    assert_debug(value < DECIMAL_1E8);
     uint64_t fours = value / 10000 | (value % 10000) << 32;
     uint64_t hundreds = (fours * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
     uint64_t pairs = hundreds | (fours - hundreds * 100) << 16;
@@ -89,6 +90,7 @@ static inline void decimal_store(char *text, uint64_t eight_characters)
 /* Leading zeros of eight digits that need not be written if digit_count_min (1 to 8) must be. */
 static inline unsigned decimal_leading_zeros(uint64_t eight_digits, unsigned digit_count_min)
 {
+    assert_debug(digit_count_min >= 1 && digit_count_min <= 8);
     uint64_t stop = UINT64_C(1) << 8 * (8 - digit_count_min);
     return (unsigned)__builtin_ctzll(eight_digits | stop) / 8;
 }
@@ -154,6 +156,7 @@ static inline size_t decimal_put_two_words(char *text, uint64_t value, unsigned 
 /* places 9 to 18, rare. */
 static size_t decimal_put_long(char *text, uint64_t value, unsigned places)
 {
+    assert_always(places > 8 && places <= DECIMAL_PLACES_MAX);
     size_t whole = decimal_format_u64(text, value / decimal_powers[places]);
     uint64_t rest = value % decimal_powers[places];
     text[whole] = '.';
@@ -190,7 +193,9 @@ size_t decimal_format(char *text, struct md_decimal decimal)
 /* By at most 18 places, a mantissa of 63 bits stays within 127. */
 static inline __int128 decimal_scaled(struct md_decimal decimal, int exponent)
 {
-    return (__int128)decimal.mantissa * (__int128)decimal_powers[decimal.exponent - exponent];
+    int places = decimal.exponent - exponent;
+    assert_always(places >= 0 && places <= DECIMAL_PLACES_MAX);
+    return (__int128)decimal.mantissa * (__int128)decimal_powers[places];
 }
 
 int decimal_compare(struct md_decimal a, struct md_decimal b)

@@ -88,6 +88,8 @@ static enum handshake_status handshake_judge(const struct handshake_site *site,
                                              const struct handshake_line *line,
                                              const struct handshake_seen *seen)
 {
+    assert_always(line->version.bytes == 8); /* The request line was read. */
+
     if (memcmp(line->version.text, "HTTP/1.", 7) != 0 || line->version.text[7] == '0') {
         return HANDSHAKE_BAD_REQUEST;
     }
@@ -140,8 +142,12 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
         return handshake_head_unless_too_long(status, bytes_count);
     }
     struct handshake_slice path = handshake_path(line.target);
+    size_t head_bytes = (size_t)(reader.at - (const char *)bytes);
+    assert_always(head_bytes <= bytes_count && head_bytes <= HANDSHAKE_BYTES_MAX);
+    assert_always(status != HANDSHAKE_OK || seen.key.bytes == HANDSHAKE_KEY_BYTES);
+
     *request_out = (struct handshake_request){
-        .head_bytes = (size_t)(reader.at - (const char *)bytes),
+        .head_bytes = head_bytes,
         .key = seen.key.text,
         .protocol = seen.protocol,
         .offers = seen.offers,

@@ -1,6 +1,7 @@
 #include "codec/handshake_client.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "codec/base/check.h"
 #include "codec/handshake.h"
@@ -11,6 +12,8 @@ size_t handshake_client_request(char *out, size_t out_bytes, const char *host, c
     static const char deflate[] = "Sec-WebSocket-Extensions: permessage-deflate; "
                                   "server_no_context_takeover; client_no_context_takeover\r\n";
     bool has_protocol = wish->protocol != NULL;
+    assert_always(strlen(key) == HANDSHAKE_KEY_BYTES);
+
     int bytes = snprintf(out, out_bytes,
                          "GET %s HTTP/1.1\r\n"
                          "Host: %s\r\n"
@@ -72,5 +75,6 @@ enum handshake_status handshake_client_check(const uint8_t *bytes, size_t bytes_
         return status;
     }
     *head_bytes_out = (size_t)(reader.at - (const char *)bytes);
+    assert_always(*head_bytes_out > 0 && *head_bytes_out <= bytes_count);
     return HANDSHAKE_OK;
 }

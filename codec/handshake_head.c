@@ -73,6 +73,8 @@ static struct handshake_slice handshake_head_run(struct handshake_reader *reader
                                                  bool (*allowed)(char))
 {
     struct handshake_slice run = {.text = reader->at};
+    assert_debug(reader->at <= reader->end);
+
     while (reader->at < reader->end && allowed(*reader->at)) {
         reader->at++;
     }
@@ -113,6 +115,7 @@ static enum handshake_status handshake_head_read_version(struct handshake_reader
             return HANDSHAKE_NOT_HTTP;
         }
     }
+    assert_debug(reader->at - version_out->text == 8);
     version_out->bytes = 8;
     return HANDSHAKE_OK;
 }

@@ -3,6 +3,11 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
+static_assert(IP_ADDRESS_TEXT_BYTES_MAX >= INET6_ADDRSTRLEN, "the longest form");
+static_assert(sizeof(struct ip_address) == sizeof(struct in6_addr), "as the kernel has it");
+
 static const uint8_t ip_address_v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 struct ip_address ip_address_from_v4(const void *bytes)
@@ -42,9 +47,10 @@ bool ip_address_is_v4(const struct ip_address *address)
 void ip_address_format(const struct ip_address *address, char text_out[IP_ADDRESS_TEXT_BYTES_MAX])
 {
     bool is_v4 = ip_address_is_v4(address);
-    inet_ntop(is_v4 ? AF_INET : AF_INET6,
-              address->bytes + (is_v4 ? sizeof ip_address_v4_prefix : 0), text_out,
-              IP_ADDRESS_TEXT_BYTES_MAX);
+    const uint8_t *bytes = address->bytes + (is_v4 ? sizeof ip_address_v4_prefix : 0);
+    const char *text =
+        inet_ntop(is_v4 ? AF_INET : AF_INET6, bytes, text_out, IP_ADDRESS_TEXT_BYTES_MAX);
+    assert_always(text != NULL);
 }
 
 bool ip_address_is_loopback(const struct ip_address *address)

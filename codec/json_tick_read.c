@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "codec/decimal.h"
 
 /* Once something is not as expected, it stays failed and reads nothing more. */
@@ -15,6 +16,8 @@ struct json_tick_reader {
 static bool json_tick_read_pass(struct json_tick_reader *reader, const char *text)
 {
     size_t bytes = strlen(text);
+    assert_debug(reader->at <= reader->end);
+
     if (reader->failed || (size_t)(reader->end - reader->at) < bytes ||
         memcmp(reader->at, text, bytes) != 0) {
         return false;
@@ -101,6 +104,7 @@ static const char *json_tick_read_text(struct json_tick_reader *reader, const ch
            bytes < JSON_TICK_READ_TEXT_BYTES_MAX - 1) {
         text[bytes++] = *reader->at++;
     }
+    assert_always(bytes < JSON_TICK_READ_TEXT_BYTES_MAX);
     text[bytes] = '\0';
     json_tick_read_expect(reader, "\"");
     json_tick_read_pass(reader, ",");
@@ -129,6 +133,7 @@ static uint32_t json_tick_read_levels(struct json_tick_reader *reader, const cha
     }
     json_tick_read_expect(reader, "]");
     json_tick_read_pass(reader, ",");
+    assert_always(count <= level_count_max);
     return count;
 }
 
@@ -219,6 +224,9 @@ bool json_tick_read(struct md_update *update_out, struct json_tick_room *room, e
     struct json_tick_reader reader = {(const char *)payload, (const char *)payload + payload_bytes,
                                       false};
     uint64_t unused;
+    assert_always(head->text_bytes <= sizeof head->text);
+    assert_debug((unsigned)type < MD_TYPE_COUNT);
+
     if (payload_bytes < head->text_bytes || memcmp(payload, head->text, head->text_bytes) != 0) {
         return false;
     }

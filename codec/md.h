@@ -94,6 +94,8 @@ struct md_update {
     uint32_t channel; /* As the feed's sink numbered it. */
     uint64_t ts_event_ns;
     uint64_t ts_recv_ns;
+    uint64_t source_seq;   /* The source's own number of it, which grows; 0: it has none. */
+    uint64_t source_epoch; /* Grows when the source begins to count anew. */
     uint32_t pad_bytes; /* Not 0: the payload is filled up to exactly this length (quotes only). */
     union {
         struct md_quote quote;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/base/bytes.h"
+#include "codec/base/check.h"
 #include "codec/crc32c.h"
 
 #define PROXY_V1_BYTES_MAX 107
@@ -91,6 +92,7 @@ static bool proxy_read_v1_words(struct proxy_words words, struct proxy_header *h
             return false;
         }
     }
+    assert_debug(words.at <= words.end);
     header->has_source = true;
     return words.at == words.end && word[4] + bytes[4] == words.end &&
            proxy_read_address(word[1], bytes[1], is_v6, &header->source) &&
@@ -115,6 +117,7 @@ static enum proxy_status proxy_parse_v1(const uint8_t *bytes, size_t bytes_count
         return PROXY_BAD;
     }
     header->header_bytes = (size_t)(line_end + 1 - bytes);
+    assert_debug(header->header_bytes <= PROXY_V1_BYTES_MAX);
     return PROXY_OK;
 }
 
@@ -124,6 +127,7 @@ static enum proxy_status proxy_parse_v1(const uint8_t *bytes, size_t bytes_count
 static bool proxy_crc_is_right(const uint8_t *bytes, size_t header_bytes, size_t crc_at)
 {
     static const uint8_t zeros[4];
+    assert_always(crc_at + 4 <= header_bytes);
     uint32_t crc = crc32c(bytes, crc_at);
     crc = crc32c_add(crc, zeros, sizeof zeros);
     crc = crc32c_add(crc, bytes + crc_at + 4, header_bytes - crc_at - 4);
@@ -225,6 +229,7 @@ enum proxy_status proxy_header_parse(const uint8_t *bytes, size_t bytes_count,
         status = status == PROXY_OK ? proxy_parse_v1(bytes, bytes_count, &header) : status;
     }
     if (status == PROXY_OK) {
+        assert_always(header.header_bytes > 0 && header.header_bytes <= bytes_count);
         *header_out = header;
     }
     return status;

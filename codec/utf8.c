@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
+
 /*
  * A state inside a character is: how many bytes must follow (bits 16 and up) and the range of
  * the next one (low in bits 8-15, high in bits 0-7). RFC 3629 section 4 restricts the second
@@ -29,6 +31,8 @@ static uint32_t utf8_after_lead(uint8_t lead)
 static uint32_t utf8_after_continuation(uint32_t state, uint8_t byte)
 {
     uint32_t remaining = state >> 16;
+    assert_debug(remaining >= 1 && remaining <= 3);
+
     if (byte < (state >> 8 & 0xff) || byte > (state & 0xff)) {
         return UTF8_REJECT;
     }
@@ -78,11 +82,13 @@ static bool utf8_is_printable(uint32_t code)
 
 struct utf8_character utf8_character_at(const char *text, size_t bytes_count)
 {
+    assert_always(bytes_count > 0);
     uint8_t first = (uint8_t)text[0];
     uint32_t bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     if (bytes > bytes_count || !utf8_is_valid((const uint8_t *)text, bytes)) {
         return (struct utf8_character){.code = first, .bytes = 1};
     }
+    assert_debug(bytes == 1 || first >= 0xc2);
     uint32_t code = bytes == 1 ? first : first & (0x7fu >> bytes);
     for (uint32_t i = 1; i < bytes; i++) {
         code = code << 6 | ((uint8_t)text[i] & 0x3f);

@@ -163,6 +163,8 @@ static enum ws_status ws_decoder_take_header(struct ws_decoder *decoder,
                                              struct ws_decoder_input *input)
 {
     size_t held = decoder->header_bytes;
+    assert_always(held < sizeof decoder->header && !decoder->in_payload);
+
     size_t available = input->bytes_count - input->at;
     const uint8_t *header = input->bytes + input->at;
     if (held > 0) {
@@ -175,6 +177,7 @@ static enum ws_status ws_decoder_take_header(struct ws_decoder *decoder,
     size_t header_bytes = 0;
     enum ws_status status = ws_decoder_parse_header(decoder, header, available, &header_bytes);
     if (status == WS_OK) {
+        assert_always(header_bytes > held && header_bytes <= available);
         input->at += header_bytes - held;
         decoder->header_bytes = 0;
         decoder->in_payload = true;
@@ -250,6 +253,9 @@ static enum ws_status ws_decoder_take_whole(struct ws_decoder *decoder,
 {
     uint8_t *payload = input->bytes + input->at;
     size_t payload_bytes = decoder->frame_bytes;
+    assert_always(payload_bytes <= input->bytes_count - input->at);
+    assert_debug(decoder->frame_offset == 0 && decoder->message_bytes == 0);
+
     ws_decoder_unmask(decoder, payload, payload_bytes);
     input->at += payload_bytes;
     decoder->in_payload = false;
@@ -332,6 +338,7 @@ static enum ws_status ws_decoder_take_payload(struct ws_decoder *decoder,
                                               struct ws_decoder_input *input,
                                               struct ws_message *message_out)
 {
+    assert_always(decoder->frame_offset <= decoder->frame_bytes);
     uint64_t wanted = decoder->frame_bytes - decoder->frame_offset;
     size_t available = input->bytes_count - input->at;
     available = wanted < available ? wanted : available;
@@ -365,6 +372,7 @@ enum ws_status ws_decode(struct ws_decoder *decoder, uint8_t *bytes, size_t byte
         }
         status = WS_NEED_MORE;
     }
+    assert_always(input.at <= bytes_count);
     *consumed_out = input.at;
     return status;
 }

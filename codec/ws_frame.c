@@ -67,6 +67,7 @@ size_t ws_frame_close_payload(uint8_t *out, uint16_t code, const char *reason)
             reason_bytes--; /* The first byte that is cut off continues a character. */
         }
     }
+    assert_debug(2 + reason_bytes <= WS_CONTROL_BYTES_MAX);
     bytes_store_be16(out, code);
     memcpy(out + 2, reason, reason_bytes);
     return 2 + reason_bytes;
@@ -77,6 +78,7 @@ size_t ws_frame_finish(uint8_t *frame, enum ws_opcode opcode, size_t payload_byt
     assert_always(payload_bytes <= WS_FRAME_FINISH_BYTES_MAX);
 
     size_t header_bytes = ws_frame_header(frame, opcode, payload_bytes);
+    assert_debug(header_bytes <= WS_FRAME_FINISH_GAP);
     if (header_bytes < WS_FRAME_FINISH_GAP) {
         memmove(frame + header_bytes, frame + WS_FRAME_FINISH_GAP, payload_bytes);
     }

@@ -22,20 +22,23 @@ export flags_text="${flags[*]}"
 {
     find codec ring feeds src tools -name '*.c'
     printf '%s\n' tests/sim_*.c tests/session_double.c
-} | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core)\.c$' |
+} | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core|sim_system)\.c$' |
     xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
 touch "$out/objects/stamp"
 
 rm -f "$out"/*.a
 ar rcs "$out/ring.a" "$out"/objects/ring_*.o
 ar rcs "$out/others.a" "$out"/objects/{codec,feeds,src,tools}_*.o
-for source in tests/test_*.c tests/sim_core.c; do
+for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     program=$out/tests/$(basename "$source" .c)
     others=("$out/others.a" "$out/ring.a" "$out/others.a")
     extra=()
     case $source in
     tests/test_session*.c) others=("$out"/objects/tests_session_double.c.o "$out/others.a") ;;
-    tests/sim_core.c) extra=("$out"/objects/tests_sim_*.o) ;;
+    tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine}.c.o) ;;
+    tests/sim_system.c)
+        extra=("$out"/objects/tests_sim_{threads,ticks,engine,requests,subscriber}.c.o)
+        ;;
     esac
     echo "gcc ${flags[*]} $source ${extra[*]:-} ${others[*]} ${libraries[*]} -o $program"
 done | xargs -P "$(nproc)" -I{} bash -c '{}'

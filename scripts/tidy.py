@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""tidy: the measures of the style that a machine can take. --format formats C files in place."""
+"""tidy: the measures of the style that a machine can take.
+
+  --format   formats C files in place
+  --house    also checks rooms: circles of includes, sizes, assertions
+"""
 
 import pathlib
 import re
@@ -58,15 +62,26 @@ def room_of(name):
     return str(pathlib.PurePath(name).parent)
 
 
+def module_of(name):
+    """The module a file belongs to: x.c and x.h are one."""
+    return str(pathlib.PurePath(name).with_suffix(""))
+
+
 def includes_of(paths):
-    """For each module (x.c with x.h) the modules that it includes, as names without extension."""
-    found = {}
+    """(file, included file) for all includes of the files among each other."""
     names = {str(path.relative_to(ROOT)) for path in paths}
-    for path in paths:
-        module = str(path.relative_to(ROOT).with_suffix(""))
-        wanted = set(re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE)) & names
-        found.setdefault(module, set()).update(
-            name.rsplit(".", 1)[0] for name in wanted if name.rsplit(".", 1)[0] != module)
+    return [(str(path.relative_to(ROOT)), name) for path in paths
+            for name in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE)
+            if name in names]
+
+
+def arrows_of(includes, part_of):
+    """{part: {other part: [the includes that make this arrow]}}; part_of(file) is its part."""
+    found = {}
+    for name, other in includes:
+        found.setdefault(part_of(name), {})
+        if part_of(name) != part_of(other):
+            found[part_of(name)].setdefault(part_of(other), []).append((name, other))
     return found
 
 
@@ -95,22 +110,47 @@ def circles(arrows):
     return result
 
 
+def way(arrows, start, goals, members):
+    """The shortest way from start to one of the goals, through members only, without start."""
+    ways, seen = [[start]], {start}
+    for path in ways:  # grows meanwhile
+        for other in sorted(arrows.get(path[-1], {})):
+            if other in goals:
+                return [*path[1:], other]
+            if other in members and other not in seen:
+                seen.add(other)
+                ways.append([*path, other])
+    raise AssertionError(f"no way from {start}: {members} are no circle")
+
+
+def round_trip(arrows, circle):
+    """From the first member through all others and back: a, b, c, a."""
+    path, left = [circle[0]], set(circle[1:])
+    while left:
+        path += way(arrows, path[-1], left, set(circle))
+        left -= set(path)
+    return path + way(arrows, path[-1], {circle[0]}, set(circle))
+
+
+def tell_circle(what, arrows, circle):
+    lines = [f"{what}: {' -> '.join(round_trip(arrows, circle))}"]
+    for one in circle:
+        for other in sorted(set(arrows[one]) & set(circle)):
+            lines += [f"    {name} includes {included}" for name, included in arrows[one][other]]
+    return "\n".join(lines)
+
+
 def check_circles(paths):
-    product = [p for p in paths if p.relative_to(ROOT).parts[0] in PRODUCT]
-    modules = includes_of(product)
-    rooms = {}
-    for module, others in modules.items():
-        rooms.setdefault(room_of(module), set()).update(
-            room_of(other) for other in others if room_of(other) != room_of(module))
+    includes = includes_of([p for p in paths if p.relative_to(ROOT).parts[0] in PRODUCT])
+    rooms = arrows_of(includes, room_of)
     for circle in circles(rooms):
-        arrows = [f"{one} -> {other}" for one in circle for other in sorted(rooms[one] & set(circle))]
-        yield f"rooms include each other: {', '.join(arrows)}"
+        yield tell_circle("a circle of rooms", rooms, circle)
     for room in sorted(rooms):
-        inside = {m: {o for o in others if room_of(o) == room}
-                  for m, others in modules.items() if room_of(m) == room}
-        for circle in circles(inside):
+        inside = [it for it in includes if room_of(it[0]) == room == room_of(it[1])]
+        modules = arrows_of(inside, module_of)
+        for circle in circles(modules):
             if len(circle) > CIRCLE_MODULES_MAX:
-                yield f"{room}: modules include each other: {' '.join(circle)}"
+                yield tell_circle(f"a circle of {len(circle)} modules", modules, circle)
 
 
 def check_rooms(paths):
@@ -132,8 +172,9 @@ def check_rooms(paths):
         if lines > ROOM_LINES_MAX:
             yield f"{room}: {lines} lines, over {ROOM_LINES_MAX}"
     for room, (count, lines) in sorted(assertions.items()):
-        if count * 1000 < ASSERTIONS_PER_1000 * lines:
-            yield f"{room}: {count} assertions in {lines} lines, under {ASSERTIONS_PER_1000} per 1000"
+        wanted = ASSERTIONS_PER_1000 * lines // 1000
+        if count < wanted:
+            yield f"{room}: {count} assertions in {lines} lines: {wanted} are wanted"
 
 
 def check_engine(path, lines):

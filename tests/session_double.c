@@ -226,6 +226,9 @@ int core_resume(struct core *self, uint32_t conn, const struct core_resume *resu
         self->room = 0;
         return -ENOSPC;
     }
+    if (!sub->on) {
+        tell_subscriber(resume->channel, 1);
+    }
     *sub = (struct fake_sub){.on = true,
                              .group = (uint8_t)resume->group,
                              .policy = (uint8_t)resume->policy,
@@ -320,25 +323,6 @@ uint32_t core_conn_encoding(struct core *self, uint32_t conn)
 {
     (void)conn;
     return self->encoding;
-}
-
-uint32_t core_group_conn_count(struct core *self, uint32_t encoding, uint32_t group)
-{
-    uint32_t count = 0;
-    for (uint32_t conn = 0; encoding == self->encoding && conn < CONNS; conn++) {
-        count += self->groups[conn][group].on;
-    }
-    return count;
-}
-
-uint32_t core_group_conn(struct core *self, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    uint32_t conn = 0;
-    assert_int_equal(encoding, self->encoding);
-    while (!self->groups[conn][group].on || place-- > 0) {
-        conn++;
-    }
-    return conn;
 }
 
 uint64_t core_next_seq(struct core *self, uint32_t conn, uint32_t channel)

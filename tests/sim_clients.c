@@ -36,7 +36,10 @@ static void client_connect(struct client *client)
         return;
     }
     client->encoding = sim_random(world.second_is_rare ? 8 : 4) == 0;
-    sim_peer_request(&client->peer, client->encoding == 1 ? SIM_PEER_SECOND : NULL, SIZE_MAX);
+    struct handshake_wish wish = {
+        .protocol = client->encoding == 1 ? SIM_PEER_SECOND : NULL,
+    };
+    sim_peer_request(&client->peer, wish, SIZE_MAX);
     client->read_max = 200 + sim_random(60000);
     client->state = CLIENT_SHAKING;
 }

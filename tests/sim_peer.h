@@ -25,7 +25,7 @@ struct sim_peer {
     uint8_t head[1024];
     size_t head_bytes;
     struct ws_decoder decoder;
-    uint8_t message[SIM_PEER_MESSAGE_BYTES_MAX];
+    uint8_t message[WS_DEFLATE_BYTES_MAX(SIM_PEER_MESSAGE_BYTES_MAX)];
 };
 
 typedef void sim_peer_reader(void *context, const struct ws_message *message);
@@ -37,17 +37,19 @@ static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
     peer->socket = sim_connect(listener_fd, send_buffer_bytes);
     peer->is_open = false;
     peer->head_bytes = 0;
-    ws_decoder_init(&peer->decoder, sizeof peer->message, false, peer->message);
+    ws_decoder_init(&peer->decoder, SIM_PEER_MESSAGE_BYTES_MAX, false, peer->message);
     return peer->socket != NULL;
 }
 
 /* The upgrade request, or the first bytes of it. */
-static inline void sim_peer_request(struct sim_peer *peer, const char *protocol, size_t bytes_max)
+static inline void sim_peer_request(struct sim_peer *peer, struct handshake_wish wish,
+                                    size_t bytes_max)
 {
     char request[512];
-    peer->wish = (struct handshake_wish){.protocol = protocol};
     size_t count =
-        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &peer->wish);
+        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &wish);
+    peer->wish = wish;
+    peer->decoder.inflates = wish.deflate;
     assert_always(count > 0);
     sim_client_send(peer->socket, request, count < bytes_max ? count : bytes_max);
 }

@@ -301,6 +301,23 @@ static void skimmers_only_count_ticks_and_gaps(void **state)
     end();
 }
 
+/* Its payload begins behind four bytes of mask, which an unmasked one would not have. */
+static void a_masked_frame_is_malformed_wherever_it_is_cut(void **state)
+{
+    (void)state;
+    static const uint8_t masked[] = {0x81, 0x85, 1, 2, 3, 4, 'h', 'e', 'l', 'l', 'o', 0x81, 0};
+    for (size_t cut = 1; cut < sizeof masked; cut++) {
+        begin();
+        for (size_t at = 0; at < sizeof masked; at += cut) {
+            size_t bytes = sizeof masked - at < cut ? sizeof masked - at : cut;
+            bench_receive_on_bytes(&thread.receive, &conn, masked + at, bytes);
+        }
+        assert_int_equal(thread.crew.totals.malformed, 1);
+        assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+        end();
+    }
+}
+
 static void a_masked_frame_ends_the_connection(void **state)
 {
     (void)state;
@@ -796,6 +813,7 @@ int main(void)
         cmocka_unit_test(a_gap_covers_exactly_what_it_tells),
         cmocka_unit_test(stalled_connections_are_counted_apart),
         cmocka_unit_test(skimmers_only_count_ticks_and_gaps),
+        cmocka_unit_test(a_masked_frame_is_malformed_wherever_it_is_cut),
         cmocka_unit_test(a_masked_frame_ends_the_connection),
         cmocka_unit_test(a_close_frame_is_counted_under_its_code),
         cmocka_unit_test(the_same_bytes_for_all_are_no_difference),

@@ -96,7 +96,7 @@ static void the_table_takes_exactly_its_maximum(void **state)
 
 static uint32_t open_variant(struct channels *channels, const char *symbol, struct variant variant)
 {
-    return channels_open_variant(channels, symbol, strlen(symbol), MD_DEPTH, variant);
+    return channels_hold_variant(channels, symbol, strlen(symbol), MD_DEPTH, variant);
 }
 
 static void each_variant_has_a_number_of_its_own(void **state)
@@ -136,6 +136,88 @@ static void there_are_at_most_8192_variants(void **state)
     assert_int_equal(open_variant(channels, "S0", (struct variant){.depth = 5}), 0);
 }
 
+/* As the publisher does, whose cores have all passed the end. */
+static bool end_variant(struct channels *channels, uint32_t channel, uint64_t first_seq)
+{
+    uint32_t index = channels_get(channels, channel)->variant_index;
+    if (!channels_unname(channels, index)) {
+        return false;
+    }
+    channels_reuse(channels, index, first_seq);
+    return true;
+}
+
+static void a_number_keeps_its_name_while_somebody_holds_it(void **state)
+{
+    struct channels *channels = *state;
+    static const struct variant depth = {.depth = 5};
+    uint32_t channel = open_variant(channels, "A", depth);
+    assert_false(end_variant(channels, channel, 8));
+    assert_true(channels_hold(channels, channel));
+    channels_release(channels, channel);
+    assert_false(end_variant(channels, channel, 8));
+    channels_release(channels, channel);
+    assert_int_equal(channels_find_variant(channels, "A", 1, MD_DEPTH, depth), channel);
+    assert_true(channels_unname(channels, 0));
+    assert_false(channels_hold(channels, channel));
+    assert_int_equal(channels_find_variant(channels, "A", 1, MD_DEPTH, depth), CHANNEL_NONE);
+    /* Until all cores have passed its end it is not given away. */
+    assert_int_equal(open_variant(channels, "A", depth), channel + 1);
+    channels_reuse(channels, 0, 8);
+    assert_false(channels_hold(channels, channel));
+}
+
+static void
+a_number_that_is_handed_back_has_another_name_and_begins_after_the_old_frames(void **state)
+{
+    struct channels *channels = *state;
+    for (uint32_t i = 0; i < CHANNELS_VARIANTS_MAX; i++) {
+        char symbol[MD_SYMBOL_BYTES_MAX + 1];
+        snprintf(symbol, sizeof symbol, "S%u", i);
+        channels_release(channels, open_variant(channels, symbol, (struct variant){.depth = 5}));
+    }
+    assert_true(end_variant(channels, 700, 9));
+    assert_true(end_variant(channels, 7, 8));
+    assert_int_equal(open_variant(channels, "X", (struct variant){.depth = 10}), 700);
+    assert_int_equal(open_variant(channels, "long", (struct variant){.depth = 20}), 7);
+    assert_int_equal(open_variant(channels, "Z", (struct variant){.depth = 5}), CHANNEL_NONE);
+    const struct channel *channel = channels_get(channels, 700);
+    assert_string_equal(channel->symbol, "X");
+    assert_int_equal(channel->symbol_bytes, 1);
+    assert_int_equal(channel->variant.depth, 10);
+    assert_int_equal(channel->group, CHANNELS_VARIANTS_GROUP);
+    assert_int_equal(channel->first_seq, 9);
+    assert_int_equal(channels_get(channels, 7)->first_seq, 8);
+    assert_int_equal(channels_get(channels, 8)->first_seq, 0);
+    assert_int_equal(channels_count(channels), CHANNELS_VARIANTS_MAX);
+    assert_int_equal(open_variant(channels, "S8", (struct variant){.depth = 5}), 8);
+    assert_int_equal(channels_find_variant(channels, "S7", 2, MD_DEPTH, (struct variant){0}),
+                     CHANNEL_NONE);
+}
+
+static void any_number_of_names_take_turns(void **state)
+{
+    struct channels *channels = *state;
+    uint32_t window[64];
+    for (uint32_t i = 0; i < 3 * CHANNELS_VARIANTS_MAX; i++) {
+        char symbol[MD_SYMBOL_BYTES_MAX + 1];
+        if (i >= COUNT(window)) {
+            channels_release(channels, window[i % COUNT(window)]);
+            assert_true(end_variant(channels, window[i % COUNT(window)], i));
+        }
+        int bytes = snprintf(symbol, sizeof symbol, "S%u", i);
+        window[i % COUNT(window)] = open_variant(channels, symbol, (struct variant){.depth = 5});
+        assert_int_not_equal(window[i % COUNT(window)], CHANNEL_NONE);
+        for (uint32_t back = 0; back < COUNT(window) && back <= i; back++) {
+            bytes = snprintf(symbol, sizeof symbol, "S%u", i - back);
+            assert_int_equal(channels_find_variant(channels, symbol, (size_t)bytes, MD_DEPTH,
+                                                   (struct variant){.depth = 5}),
+                             window[(i - back) % COUNT(window)]);
+        }
+    }
+    assert_int_equal(channels_count(channels), CHANNELS_VARIANTS_MAX);
+}
+
 /* Many meet in the same slots of the table. */
 static void variants_of_one_symbol_are_told_apart(void **state)
 {
@@ -150,7 +232,7 @@ static void wishes_are_counted_for_variants_only(void **state)
 {
     struct channels *channels = *state;
     open_text(channels, "A", MD_DEPTH);
-    open_variant(channels, "A", (struct variant){.depth = 5});
+    channels_release(channels, open_variant(channels, "A", (struct variant){.depth = 5}));
     uint64_t before = channels_wish_count(channels);
     channels_count_subscriber(channels, 0, 1);
     channels_ask_snapshot(channels, 0);
@@ -254,6 +336,9 @@ int main(void)
         TEST(the_table_takes_exactly_its_maximum),
         TEST(each_variant_has_a_number_of_its_own),
         TEST(there_are_at_most_8192_variants),
+        TEST(a_number_keeps_its_name_while_somebody_holds_it),
+        TEST(a_number_that_is_handed_back_has_another_name_and_begins_after_the_old_frames),
+        TEST(any_number_of_names_take_turns),
         TEST(variants_of_one_symbol_are_told_apart),
         TEST(wishes_are_counted_for_variants_only),
         TEST(several_threads_may_open_the_same),

@@ -34,6 +34,8 @@ static struct kept kept[KEPT_MAX];
 static uint32_t kept_count;
 static uint32_t lost_count;
 static uint32_t lost_channel;
+static uint32_t end_count;
+static uint64_t core_index;
 
 /* ---- The publisher's part ---- */
 
@@ -71,6 +73,20 @@ static void lose(void *context, uint32_t channel)
     lost_channel = channel;
 }
 
+static void end(void *context, uint32_t channel)
+{
+    (void)context;
+    json_decref(write_frame(channel, 0, &(struct md_update){.type = MD_TRADE}));
+    end_count++;
+}
+
+/* The slowest core has come so far. */
+static uint64_t passed(void *context)
+{
+    (void)context;
+    return core_index == UINT64_MAX ? frame_log_head(frames) : core_index;
+}
+
 static void tick(uint32_t channel, struct md_update *update)
 {
     bool is_book = update->type == MD_DEPTH && update->depth.action == MD_SNAPSHOT;
@@ -83,7 +99,7 @@ static void tick(uint32_t channel, struct md_update *update)
     }
 }
 
-static uint64_t poll(void)
+static uint64_t poll_once(void)
 {
     return derived_poll(&derived, now_ns, WALL + now_ns);
 }
@@ -93,7 +109,7 @@ static void pass(uint64_t ns)
 {
     for (uint64_t end_ns = now_ns + ns; now_ns < end_ns;) {
         now_ns += end_ns - now_ns < 10 * MS ? end_ns - now_ns : 10 * MS;
-        poll();
+        poll_once();
     }
 }
 
@@ -109,11 +125,19 @@ static int set_up(void **state)
     assert_int_equal(channels_create(&channels), 0);
     assert_int_equal(frame_log_create(&frames, &log_options), 0);
     struct derived_options options = {
-        .channels = channels, .log = frames, .publish = publish, .lose = lose};
+        .channels = channels,
+        .log = frames,
+        .publish = publish,
+        .lose = lose,
+        .end = end,
+        .passed = passed,
+    };
     assert_int_equal(derived_create(&derived, &options), 0);
     now_ns = 1000 * SECOND;
     kept_count = 0;
     lost_count = 0;
+    end_count = 0;
+    core_index = UINT64_MAX;
     return 0;
 }
 
@@ -143,9 +167,7 @@ static uint32_t feed_channel(enum md_type type)
 
 static uint32_t wish(enum md_type type, struct variant variant)
 {
-    uint32_t channel = channels_open_variant(channels, "A", 1, type, variant);
-    channels_count_subscriber(channels, channel, 1);
-    return channel;
+    return channels_hold_variant(channels, "A", 1, type, variant);
 }
 
 static void quote(uint32_t channel, int64_t last)
@@ -207,13 +229,13 @@ static void a_quote_comes_at_most_once_an_interval_and_the_last_one_comes(void *
     (void)state;
     uint32_t source = feed_channel(MD_QUOTE);
     uint32_t channel = wish(MD_QUOTE, (struct variant){.interval_ms = 100});
-    poll();
-    poll();
+    poll_once();
+    poll_once();
     int64_t last = 1000;
     for (int i = 0; i < 1000; i++) { /* one each ms, for a second */
         quote(source, ++last);
         now_ns += MS;
-        poll();
+        poll_once();
     }
     pass(300 * MS);
     assert_in_range(kept_count, 9, 11);
@@ -243,12 +265,12 @@ static void each_interval_is_a_channel_of_its_own_and_many_subscribers_cost_noth
     for (int i = 0; i < 999; i++) {
         channels_count_subscriber(channels, fast, 1);
     }
-    poll();
-    poll();
+    poll_once();
+    poll_once();
     for (int i = 0; i < 2000; i++) {
         quote(source, 1000 + i);
         now_ns += MS;
-        poll();
+        poll_once();
     }
     uint32_t counts[2] = {0, 0};
     for (uint32_t i = 0; i < kept_count; i++) {
@@ -293,10 +315,10 @@ static void nothing_is_computed_while_nobody_subscribes(void **state)
 {
     (void)state;
     uint32_t source = feed_channel(MD_QUOTE);
-    assert_true(poll() == UINT64_MAX);
+    assert_true(poll_once() == UINT64_MAX);
     uint32_t channel = wish(MD_QUOTE, (struct variant){.interval_ms = 100});
     assert_false(derived.sources[source] != NULL);
-    poll();
+    poll_once();
     assert_true(derived.sources[source] != NULL);
     assert_int_equal(derived_count(&derived), 1);
     channels_count_subscriber(channels, channel, -1);
@@ -305,12 +327,79 @@ static void nothing_is_computed_while_nobody_subscribes(void **state)
     pass(3 * SECOND);
     assert_int_equal(derived_count(&derived), 0);
     assert_false(derived.sources[source] != NULL);
-    assert_true(poll() == UINT64_MAX);
+    pass(2 * SECOND);
+    assert_true(poll_once() == UINT64_MAX);
+}
+
+static void a_name_that_comes_back_has_seqs_of_its_own(void **state)
+{
+    static const struct variant variant = {.interval_ms = 100};
+    (void)state;
+    uint32_t source = feed_channel(MD_QUOTE);
+    uint32_t channel = wish(MD_QUOTE, variant);
+    poll_once();
+    quote(source, 1);
     uint64_t seq = frame_log_next_seq(frames, channel);
-    channels_count_subscriber(channels, channel, 1);
+    assert_int_equal(seq, 2);
+    channels_release(channels, channel);
+    pass(DERIVED_LINGER_NS + 3 * SECOND);
+    assert_int_equal(end_count, 1);
+    assert_int_equal(frame_log_next_seq(frames, channel), seq + 1); /* a GAP: no image is last */
+    assert_int_equal(channels_find_variant(channels, "A", 1, MD_QUOTE, variant), CHANNEL_NONE);
+    for (uint32_t i = 1; i < CHANNELS_VARIANTS_MAX; i++) {
+        char symbol[16];
+        int bytes = snprintf(symbol, sizeof symbol, "S%u", i);
+        channels_hold_variant(channels, symbol, (size_t)bytes, MD_QUOTE, variant);
+    }
+    assert_int_equal(wish(MD_QUOTE, variant), channel);
+    assert_int_equal(channels_get(channels, channel)->first_seq, seq + 1);
     pass(20 * MS);
     quote(source, 1);
-    assert_true(frame_log_next_seq(frames, channel) == seq + 1); /* contiguous for ever */
+    assert_true(frame_log_next_seq(frames, channel) > seq + 1);
+}
+
+static void a_number_waits_until_every_core_has_passed_its_end(void **state)
+{
+    static const struct variant variant = {.interval_ms = 100};
+    (void)state;
+    feed_channel(MD_QUOTE);
+    uint32_t channel = wish(MD_QUOTE, variant);
+    core_index = 0;
+    channels_release(channels, channel);
+    pass(DERIVED_LINGER_NS + 3 * SECOND);
+    assert_int_equal(end_count, 1);
+    assert_int_equal(channels->free_count, 0);
+    core_index = frame_log_head(frames);
+    pass(2 * SECOND);
+    assert_int_equal(channels->free_count, 1);
+}
+
+/* Who wants many for a moment each does not keep others from theirs. */
+static void more_variants_than_there_are_take_turns(void **state)
+{
+    (void)state;
+    feed_channel(MD_QUOTE);
+    uint32_t kept_one = wish(MD_QUOTE, (struct variant){.interval_ms = 100});
+    for (uint32_t i = 0; i < 3 * CHANNELS_VARIANTS_MAX; i++) {
+        char symbol[16];
+        int bytes = snprintf(symbol, sizeof symbol, "S%u", i);
+        channels_open(channels, symbol, (size_t)bytes, MD_QUOTE);
+        uint32_t channel = channels_hold_variant(channels, symbol, (size_t)bytes, MD_QUOTE,
+                                                 (struct variant){.interval_ms = 100});
+        assert_int_not_equal(channel, CHANNEL_NONE);
+        assert_int_not_equal(channel, kept_one);
+        if (i % 100 == 99) {
+            now_ns += MS;
+            poll_once();
+        }
+        channels_release(channels, channel);
+    }
+    assert_true(end_count > 2 * CHANNELS_VARIANTS_MAX);
+    poll_once();
+    assert_true(derived_count(&derived) >= 1);
+    assert_int_equal(
+        channels_find_variant(channels, "A", 1, MD_QUOTE, (struct variant){.interval_ms = 100}),
+        kept_one);
 }
 
 static void who_comes_back_in_time_keeps_it(void **state)
@@ -318,7 +407,7 @@ static void who_comes_back_in_time_keeps_it(void **state)
     (void)state;
     feed_channel(MD_QUOTE);
     uint32_t channel = wish(MD_QUOTE, (struct variant){.interval_ms = 100});
-    poll();
+    poll_once();
     for (int i = 0; i < 5; i++) {
         channels_count_subscriber(channels, channel, -1);
         pass(DERIVED_LINGER_NS - SECOND);
@@ -435,7 +524,7 @@ static void snapshots_that_are_asked_for_come_once_in_100_ms_however_many_ask(vo
             channels_ask_snapshot(channels, channel);
         }
         now_ns += MS;
-        poll();
+        poll_once();
         if (i % 5 == 0) {
             book(source, MD_DELTA, 1001, 1 + i);
         }
@@ -485,7 +574,7 @@ static void a_conflated_book_is_a_snapshot_an_interval_if_its_top_has_changed(vo
     for (int i = 0; i < 1000; i++) {
         book(source, MD_DELTA, i % 2 == 0 ? 1001 : 400, 1 + i);
         now_ns += MS;
-        poll();
+        poll_once();
     }
     pass(SECOND);
     assert_in_range(kept_count, 4, 6);
@@ -524,7 +613,7 @@ static void an_open_bar_is_told_four_times_a_second_and_closed_once(void **state
     for (int i = 0; i < 3000; i++) { /* three seconds */
         trade(source, 1000 + i);
         now_ns += MS;
-        poll();
+        poll_once();
     }
     pass(2 * SECOND); /* The last one is closed by time. */
     uint32_t closed = 0;
@@ -590,7 +679,7 @@ static void trades_between_the_wish_and_the_end_of_reading_are_not_missed(void *
     wish(MD_BAR, (struct variant){.bar = 3});
     int more = 0;
     while (kept_count == 0) {
-        poll();
+        poll_once();
         trade(source, 1001);
         more++;
     }
@@ -644,6 +733,9 @@ int main(void)
         TEST(a_quiet_symbols_quote_is_read_back_from_the_log),
         TEST(a_quote_that_was_lapped_is_read_from_where_it_was_saved),
         TEST(nothing_is_computed_while_nobody_subscribes),
+        TEST(a_name_that_comes_back_has_seqs_of_its_own),
+        TEST(a_number_waits_until_every_core_has_passed_its_end),
+        TEST(more_variants_than_there_are_take_turns),
         TEST(who_comes_back_in_time_keeps_it),
         TEST(a_book_begins_with_a_snapshot_of_what_was_before),
         TEST(a_book_without_a_snapshot_waits_for_one),

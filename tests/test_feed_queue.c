@@ -168,6 +168,8 @@ static void check_quote(const struct md_update *update)
 {
     assert_int_equal(update->type, MD_QUOTE);
     assert_int_equal(update->ts_recv_ns, given.ts_recv_ns);
+    assert_int_equal(update->source_seq, 9);
+    assert_int_equal(update->source_epoch, 10);
     assert_int_equal(update->pad_bytes, 500);
     assert_int_equal(update->quote.last.mantissa, 1234);
     assert_int_equal(update->quote.bid_count, 2);
@@ -183,8 +185,12 @@ static void a_quote_is_copied_with_levels_and_text(void **state)
     (void)state;
     struct md_level levels[3] = {{{1, -1}, {2, 0}}, {{3, -2}, {4, 0}}, {{5, -3}, md_none}};
     char status[] = "halted";
-    given =
-        (struct md_update){.type = MD_QUOTE, .ts_event_ns = 7, .ts_recv_ns = 8, .pad_bytes = 500};
+    given = (struct md_update){.type = MD_QUOTE,
+                               .ts_event_ns = 7,
+                               .ts_recv_ns = 8,
+                               .source_seq = 9,
+                               .source_epoch = 10,
+                               .pad_bytes = 500};
     given.quote = md_quote_none;
     given.quote.last = (struct md_decimal){1234, -2};
     given.quote.bids = levels;

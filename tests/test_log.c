@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "codec/base/clock.h"
 #include "src/base/log.h"
 
 #define POSTED_AT_ONCE 1024 /* what one producer's ring holds */
@@ -146,15 +147,23 @@ static void a_long_line_is_cut_at_a_whole_character(void **state)
     }
 }
 
+/* Until a line would be dated later than all before. */
+static void wait_for_a_later_time(void)
+{
+    uint64_t before_ns = clock_ns(CLOCK_REALTIME);
+    while (clock_ns(CLOCK_REALTIME) <= before_ns) {
+    }
+}
+
 static void lines_of_several_producers_come_out_in_the_order_of_time(void **state)
 {
     (void)state;
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 3), 0);
     log_post(2, LOG_LEVEL_INFO, "first");
-    usleep(1000);
+    wait_for_a_later_time();
     log_post(0, LOG_LEVEL_INFO, "second");
-    usleep(1000);
+    wait_for_a_later_time();
     log_post(1, LOG_LEVEL_INFO, "third");
     assert_int_equal(log_drain(), 3);
     log_close();

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -56,40 +57,41 @@ static void a_process_that_has_ended_is_gone_before_it_is_waited_for(void **stat
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+static uint64_t tick_ns(void)
+{
+    return NS_PER_SECOND / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
 static uint64_t own_ns(void)
 {
     return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-/* The kernel's own sum over all cores. */
-static uint64_t idle_by_uptime_ns(void)
+/* What /proc/stat says of all cores together: idle and waiting for input. */
+static uint64_t idle_by_kernel_ns(void)
 {
-    double seconds = 0;
-    FILE *file = fopen("/proc/uptime", "re");
+    uint64_t idle, iowait;
+    FILE *file = fopen("/proc/stat", "re");
     assert_non_null(file);
-    assert_int_equal(fscanf(file, "%*f %lf", &seconds), 1);
+    assert_int_equal(fscanf(file, "cpu %*u %*u %*u %" SCNu64 " %" SCNu64, &idle, &iowait), 2);
     fclose(file);
-    return (uint64_t)(seconds * 1e9);
-}
-
-static uint64_t idle_of_all_cores_ns(void)
-{
-    struct core_usage usage;
-    uint64_t sum_ns = 0;
-    for (int cpu = 0; core_usage_read(cpu, &usage) == 0; cpu++) {
-        sum_ns += usage.idle_ns;
-    }
-    return sum_ns;
+    return (idle + iowait) * tick_ns();
 }
 
 static void cores_were_idle_for_as_long_as_the_kernel_says(void **state)
 {
     (void)state;
-    uint64_t begin_ns = idle_of_all_cores_ns();
-    uint64_t uptime_begin_ns = idle_by_uptime_ns();
-    usleep(300 * 1000);
-    uint64_t uptime_ns = idle_by_uptime_ns() - uptime_begin_ns;
-    assert_true(idle_of_all_cores_ns() - begin_ns + 50 * NS_PER_MS >= uptime_ns);
+    struct core_usage usage;
+    uint64_t sum_ns = 0;
+    uint64_t least_ns = idle_by_kernel_ns();
+    int cpu = 0;
+    for (; core_usage_read(cpu, &usage) == 0; cpu++) {
+        sum_ns += usage.idle_ns;
+    }
+    uint64_t most_ns = idle_by_kernel_ns();
+    uint64_t rounding_ns = 2 * (uint64_t)(cpu + 1) * tick_ns(); /* idle and waiting, each core */
+    assert_true(cpu > 0);
+    assert_in_range(sum_ns, least_ns - rounding_ns, most_ns + rounding_ns);
 }
 
 /* In steps much shorter than a timer tick, which a count of ticks may miss all. */
@@ -106,6 +108,7 @@ static void a_core_was_busy_for_as_long_as_a_thread_ran_on_it(void **state)
     CPU_ZERO(&cpus);
     CPU_SET(cpu, &cpus);
     assert_int_equal(sched_setaffinity(0, sizeof cpus, &cpus), 0);
+    uint64_t wall_begin_ns = clock_ns(CLOCK_MONOTONIC);
     assert_int_equal(core_usage_read(cpu, &begin), 0);
     uint64_t begin_ns = own_ns();
     for (int i = 0; i < 200; i++) {
@@ -116,7 +119,10 @@ static void a_core_was_busy_for_as_long_as_a_thread_ran_on_it(void **state)
     }
     uint64_t used_ns = own_ns() - begin_ns;
     assert_int_equal(core_usage_read(cpu, &end), 0);
+    uint64_t wall_ns = clock_ns(CLOCK_MONOTONIC) - wall_begin_ns;
+    int64_t idle_ns = (int64_t)(end.idle_ns - begin.idle_ns); /* Waiting may be taken back. */
     assert_true(end.busy_ns - begin.busy_ns + 30 * NS_PER_MS >= used_ns);
+    assert_true(idle_ns + (int64_t)used_ns <= (int64_t)(wall_ns + 30 * NS_PER_MS));
 }
 
 static void a_core_that_is_not_there_is_told(void **state)

@@ -164,6 +164,118 @@ static void a_book_whose_newest_frame_is_whole_is_not_asked_for(void **state)
     assert_int_equal(atomic_load(&channels_wish(channels, 1)->asks_snapshot), 1);
 }
 
+/* ---- Numbers that have had another name ---- */
+
+#define RESUME(epoch, cursors)                                                                     \
+    "{\"type\":\"RESUME\",\"data\":{\"epoch\":\"" epoch "\",\"cursors\":{" cursors "}}}"
+#define SINCE(seq) ",\"since\":{\"epoch\":\"" EPOCH "\",\"seq\":" seq "}"
+#define DEPTH_5(rest) SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":5" rest)
+
+/* What the publisher does in a minute: channel 6, which was of depth 5, is of depth 10 from seq 200
+ * on. */
+static void give_6_another_name(void)
+{
+    ask(DEPTH_5(), "SUBSCRIBED");
+    ask("{\"type\":\"UNSUBSCRIBE\"}", "UNSUBSCRIBED");
+    assert_int_equal(subscribers_of(6), 0);
+    assert_true(channels_unname(channels, 0));
+    channels_reuse(channels, 0, 200);
+    for (uint32_t i = 1; i < CHANNELS_VARIANTS_MAX; i++) {
+        char symbol[16];
+        int bytes = snprintf(symbol, sizeof symbol, "V%u", i);
+        channels_hold_variant(channels, symbol, (size_t)bytes, MD_DEPTH,
+                              (struct variant){.depth = 5});
+    }
+    assert_int_equal(
+        channels_hold_variant(channels, "000001.SZ", 9, MD_DEPTH, (struct variant){.depth = 10}),
+        6);
+    channels_release(channels, 6);
+    core->newest_seq = 300;
+}
+
+static long long code_of_cursor(const json_t *data)
+{
+    assert_int_equal(count_of(data, "failed"), 1);
+    return number_of(json_array_get(json_object_get(data, "failed"), 0), "code");
+}
+
+static void a_cursor_of_another_name_is_of_no_channel(void **state)
+{
+    (void)state;
+    give_6_another_name();
+    assert_int_equal(code_of_cursor(ask(RESUME(EPOCH, "\"6\":198"), "RESUMED")), 120);
+    assert_int_equal(code_of_cursor(ask(RESUME(EPOCH, "\"6\":0"), "RESUMED")), 120);
+    assert_int_equal(subscribers_of(6), 0);
+    const json_t *data = ask(RESUME(EPOCH, "\"6\":199"), "RESUMED");
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "depth"), "from"), 200);
+    assert_int_equal(subscribers_of(6), 1);
+}
+
+static void a_number_without_a_name_is_of_no_channel(void **state)
+{
+    (void)state;
+    ask(DEPTH_5(), "SUBSCRIBED");
+    ask("{\"type\":\"UNSUBSCRIBE\"}", "UNSUBSCRIBED");
+    assert_true(channels_unname(channels, 0));
+    assert_int_equal(code_of_cursor(ask(RESUME(EPOCH, "\"6\":0"), "RESUMED")), 120);
+    const json_t *data = ask(DEPTH_5(), "SUBSCRIBED");
+    assert_int_equal(number_of(entry_of(data, "ok", "000001.SZ", "depth"), "ch"), 7);
+}
+
+static void since_a_seq_of_another_name_is_a_gap(void **state)
+{
+    (void)state;
+    give_6_another_name();
+    const json_t *data =
+        ask(SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":10" SINCE("150")), "SUBSCRIBED");
+    const json_t *entry = entry_of(data, "ok", "000001.SZ", "depth");
+    assert_string_equal(text_of(entry, "gap"), "restart");
+    assert_int_equal(core->subs[0][6].resumed_from, 1);
+}
+
+static void a_replay_begins_with_the_name(void **state)
+{
+    (void)state;
+#define REPLAY(from)                                                                               \
+    "{\"type\":\"REPLAY\",\"data\":{\"symbols\":[" SZ "],\"data_types\":[\"depth\"],"              \
+    "\"depth\":10,\"from\":" from "}}"
+    give_6_another_name();
+    ask(REPLAY("1700000000000000000"), "REPLAYING");
+    assert_int_equal(core->replayed[0].channel, 6);
+    assert_int_equal(core->replayed[0].first_seq, 200);
+    assert_int_equal(number_of(ask(REPLAY("199"), "ERROR"), "code"), 124);
+    assert_int_equal(subscribers_of(6), 0);
+}
+
+static void one_client_has_256_variants_at_most(void **state)
+{
+    char text[256];
+    (void)state;
+    for (uint32_t i = 0; i < CHANNELS_CLIENT_VARIANTS_MAX + 2; i++) {
+        char symbol[16];
+        snprintf(symbol, sizeof symbol, "V%u", i);
+        channels_open(channels, symbol, strlen(symbol), MD_DEPTH);
+        snprintf(text, sizeof text, SUBSCRIBE_WITH("\"%s\"", "\"depth\"", ",\"depth\":5"), symbol);
+        const json_t *data = ask(text, "SUBSCRIBED");
+        if (i < CHANNELS_CLIENT_VARIANTS_MAX) {
+            assert_non_null(entry_of(data, "ok", symbol, "depth"));
+        } else {
+            assert_int_equal(failure(data, symbol, "depth"), 122);
+        }
+    }
+    ask(SUBSCRIBE("\"V0\"", "\"depth\""), "SUBSCRIBED"); /* The feed's own is not counted. */
+    ask("{\"type\":\"UNSUBSCRIBE\",\"data\":{\"symbols\":[\"V7\"],\"data_types\":[\"depth\"],"
+        "\"depth\":5}}",
+        "UNSUBSCRIBED");
+    assert_int_equal(count_of(ask(text, "SUBSCRIBED"), "ok"), 1);
+    assert_int_equal(
+        failure(ask(SUBSCRIBE_WITH("\"V7\"", "\"depth\"", ",\"depth\":5"), "SUBSCRIBED"), "V7",
+                "depth"),
+        122);
+    ask("{\"type\":\"UNSUBSCRIBE\"}", "UNSUBSCRIBED");
+    assert_int_equal(count_of(ask(text, "SUBSCRIBED"), "ok"), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -176,6 +288,12 @@ int main(void)
         TEST(who_is_full_makes_no_channel),
         TEST(a_gap_asks_for_a_snapshot_of_the_book),
         TEST(a_book_whose_newest_frame_is_whole_is_not_asked_for),
+        TEST(a_cursor_of_another_name_is_of_no_channel),
+        TEST(a_number_without_a_name_is_of_no_channel),
+        TEST(since_a_seq_of_another_name_is_a_gap),
+        TEST(a_replay_begins_with_the_name),
+        cmocka_unit_test_setup_teardown(one_client_has_256_variants_at_most, set_up_wide,
+                                        tear_down),
     };
     int failed_count = cmocka_run_group_tests(tests, NULL, NULL);
     slice_units = 1; /* Whatever can be cut is. */

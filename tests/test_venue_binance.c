@@ -251,6 +251,13 @@ static void a_hole_is_lost_but_two_streams_have_none(void **state)
     assert_int_equal(recorder->lost_count, 1);
     assert_int_equal(recorder->tick_count, 5);
     assert_int_equal(fixture->counters.holes, 1);
+    /* A tick knows the last number of its update, and in which stream that counts. */
+    static const uint64_t numbers[] = {2, 4, 7, 2, 4};
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct md_update *update = &recorder_tick(recorder, i)->update;
+        assert_int_equal(update->source_seq, numbers[i]);
+        assert_int_equal(update->source_epoch, i < 3 ? 1 : 2);
+    }
 }
 
 int main(void)

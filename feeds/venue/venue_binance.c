@@ -47,6 +47,8 @@ static enum venue_status venue_binance_depth(struct venue *venue, struct venue_s
     if (!venue_binance_sequence(venue, symbol, data)) {
         return venue_fault(venue, "depthUpdate: U, u or pu is no integer");
     }
+    update->source_seq = symbol->sequence;
+    update->source_epoch = symbol->sequence_stream;
     return venue_publish(venue, symbol, "depthUpdate", update);
 }
 

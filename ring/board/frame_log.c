@@ -381,7 +381,7 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
     struct frame_log_channel *channel = &log->channels[number];
     assert_always(number < log->channel_count_max);
     assert_debug(next_seq > 0);
-    assert_debug(!frame_log_has_frames(log, number));
+    assert_debug(frame_log_last_plus_1(log, number) == 0);
     channel->last_seq = next_seq - 1;
     atomic_store_explicit(&channel->group, group, memory_order_relaxed);
     atomic_store_explicit(&channel->dropped_hash, channel->hash, memory_order_relaxed);

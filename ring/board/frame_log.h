@@ -181,17 +181,10 @@ bool frame_log_newest(const struct frame_log *log, uint32_t channel,
 bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
                             struct frame_log_image *image_out);
 
-/* The writer's own: 1 + the index of a channel's newest frame; 0: there was none since the last
- * clear. */
-static inline uint64_t frame_log_last_index_plus_1(const struct frame_log *log, uint32_t channel)
+/* The writer's own: 1 + the index of a channel's newest frame; 0: none since the last clear. */
+static inline uint64_t frame_log_last_plus_1(const struct frame_log *log, uint32_t channel)
 {
     return atomic_load_explicit(&log->channels[channel].last_index_plus_1, memory_order_relaxed);
-}
-
-/* The writer's own: whether there was one since the last clear. */
-static inline bool frame_log_has_frames(const struct frame_log *log, uint32_t channel)
-{
-    return frame_log_last_index_plus_1(log, channel) > 0;
 }
 
 /* Of a channel without a frame since the last clear: as if its frames had begun before, and their

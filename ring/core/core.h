@@ -215,13 +215,13 @@ struct core_replay {
     double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
 };
 struct core_replayed {
-    uint32_t channel;
-    uint32_t group;
+    uint32_t channel, group;
     enum lag_policy policy; /* for what follows; so are the next two */
     uint8_t tag;
     uint16_t max_lag_ms;
-    uint64_t last_seq; /* that was sent; at the end, what live frames follow on. 0: none */
-    int result;        /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
+    uint64_t first_seq; /* Older frames are not sent: they had another name. */
+    uint64_t last_seq;  /* that was sent; at the end, what live frames follow on. 0: none */
+    int result;         /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
 };
 /* channels: in the order of their numbers, each once; copied. */
 int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
@@ -261,18 +261,11 @@ int core_unsubscribe_group(struct core *core, uint32_t conn, uint32_t group);
 /* enum core_encoding_number; chosen before ops.on_open. */
 uint32_t core_conn_encoding(struct core *core, uint32_t conn);
 
-/* Who subscribes to a whole group in an encoding: places from 0, which change when one leaves. */
-uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group);
-uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place);
-
-/* The seq of the next live frame of a channel, as seen by this core for that conn. */
+/* The seq of the next live frame of a channel, as this core sees it for that conn; the running hash
+ * (codec/running_hash.h) of the frames before; and a number that grows when either changes. */
 uint64_t core_next_seq(struct core *core, uint32_t conn, uint32_t channel);
-
-/* Grows before core_next_seq or core_hash of any channel changes, for conns of one encoding. */
-uint64_t core_position(struct core *core, uint32_t conn);
-
-/* The running hash (codec/running_hash.h) of that channel's frames before core_next_seq. */
 uint64_t core_hash(struct core *core, uint32_t conn, uint32_t channel);
+uint64_t core_position(struct core *core, uint32_t conn);
 
 /* Whether this conn was sent all its frames before core_next_seq. */
 bool core_conn_is_current(struct core *core, uint32_t conn);

@@ -125,7 +125,8 @@ struct core_ops {
                      uint64_t end_ns);
     /* A channel that the core has not seen before, before its first frame is fanned out. */
     void (*on_channel)(void *context, struct core *core, uint32_t channel);
-    /* A conn has begun (1) or ended (-1) to subscribe to this very channel; NULL: not wanted. */
+    /* A conn has begun (1) or ended (-1) to subscribe to this very channel, or a replay of it has;
+     * NULL: not wanted. */
     void (*on_subscriber)(void *context, struct core *core, uint32_t channel, int change);
     /* Writes a GAP message (payload only, at most 256 bytes) and returns its length. Both ends
      * inclusive. reason: "lag" (max_lag) or "overrun" (lapped). */

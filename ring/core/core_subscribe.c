@@ -1,6 +1,7 @@
 /* What src may ask of a core for one of its conns: subscriptions, words, numbers. */
 #include <errno.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/history.h"
 #include "ring/fan/replayer.h"
@@ -55,7 +56,7 @@ uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
 
 static void core_tell_subscriber(struct core *core, uint32_t channel, int change)
 {
-    if (core->options.ops->on_subscriber != NULL) {
+    if (core->options.ops->on_subscriber != NULL && !(change < 0 && CANARY(SUBSCRIBER_KEPT))) {
         core->options.ops->on_subscriber(core->options.context, core, channel, change);
     }
 }
@@ -292,17 +293,6 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
 uint32_t core_conn_encoding(struct core *core, uint32_t index)
 {
     return core_conn(core, index)->encoding;
-}
-
-uint32_t core_group_conn_count(struct core *core, uint32_t encoding, uint32_t group)
-{
-    return encoding < core->options.encoding_count ? core->streams[encoding].groups[group].count
-                                                   : 0;
-}
-
-uint32_t core_group_conn(struct core *core, uint32_t encoding, uint32_t group, uint32_t place)
-{
-    return core->streams[encoding].groups[group].entries[place].conn;
 }
 
 uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *turn,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/history.h"
 
@@ -247,7 +248,9 @@ static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t chann
     conn->frames_lost += count;
     counter_add(&core->counters->frames_lost, count);
     counter_add(&core->counters->gaps_sent, 1);
-    conn_queue_frame(core, conn, WS_TEXT, text, bytes);
+    if (!CANARY(GAP_UNSENT)) {
+        conn_queue_frame(core, conn, WS_TEXT, text, bytes);
+    }
 }
 
 void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,

@@ -28,8 +28,20 @@ static struct replay *replayer_take(struct core *core)
     return NULL;
 }
 
+/* A channel that is replayed has a subscriber more (1) or less (-1). */
+static void replayer_count(struct core *core, const struct core_replayed *channels, uint32_t count,
+                           int change)
+{
+    for (uint32_t i = 0; core->options.ops->on_subscriber != NULL && i < count; i++) {
+        core->options.ops->on_subscriber(core->options.context, core, channels[i].channel, change);
+    }
+}
+
 static void replayer_free(struct core *core, struct replay *replay)
 {
+    if (replay->channels != NULL) {
+        replayer_count(core, replay->channels, replay->channel_count, -1);
+    }
     core_conn(core, replay->conn)->is_replayed = false;
     core->replay_count--;
     free(replay->channels);
@@ -75,6 +87,7 @@ static void replayer_finish(struct core *core, struct replay *replay, bool is_wh
     }
     core->options.ops->on_replay_end(core->options.context, core, ended.conn, ended.channels,
                                      ended.channel_count, is_whole);
+    replayer_count(core, ended.channels, ended.channel_count, -1);
     free(ended.channels);
 }
 
@@ -96,6 +109,8 @@ uint32_t core_limit_replay(struct core *core, uint32_t index,
     for (uint32_t i = 0; i < count; i++) {
         if (keeps(context, replay->channels[i].channel)) {
             replay->channels[kept++] = replay->channels[i];
+        } else {
+            replayer_count(core, &replay->channels[i], 1, -1);
         }
     }
     replay->channel_count = kept;
@@ -229,6 +244,7 @@ int core_replay(struct core *core, uint32_t index, const struct core_replay *wan
     };
     conn->is_replayed = true;
     core->replay_count++;
+    replayer_count(core, copy, count, 1);
     int error = replayer_begin(core, core_stream(core, conn), replay);
     if (error < 0) {
         replayer_free(core, replay);
@@ -262,7 +278,8 @@ static struct core_replayed *replayer_wants(const struct replay *replay,
                                             const struct frame_desc *desc)
 {
     bool is_before = replay->wanted.is_by_seq && desc->seq < replay->wanted.from;
-    return is_before ? NULL : replayer_channel(replay, desc->channel);
+    struct core_replayed *channel = is_before ? NULL : replayer_channel(replay, desc->channel);
+    return channel == NULL || desc->seq < channel->first_seq ? NULL : channel;
 }
 
 void replayer_on_sent(struct core *core, struct conn *conn, const struct core_stream *stream,

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "codec/base/canary.h"
 #include "codec/base/check.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
@@ -273,6 +274,7 @@ static uint32_t sender_try_hold(struct core *core, const struct conn *conn, cons
     }
     struct core_stream *stream = sender_source(core, conn, send);
     uint64_t position = frame_log_position(stream->log, send->from, iov->iov_base);
+    position = CANARY(LOAN_UNHELD) ? 0 : position;
     uint32_t hold = frame_log_hold(stream->log, core->options.index, position, iov->iov_len);
     if (hold != FRAME_LOG_NO_HOLD) {
         stream->loans[hold] = (struct core_loan){
@@ -396,6 +398,9 @@ static uint64_t sender_find_cut(struct core *core, struct conn *conn, const stru
             return cut;
         }
         *frames_out += 1;
+        if (CANARY(REST_DROPPED)) {
+            return cut + 1;
+        }
         conn_queue(core, conn, frame_log_at(log, desc->position + sent_of_it),
                    desc->frame_bytes - sent_of_it);
         return cut + 1;

@@ -12,26 +12,9 @@
 #include "codec/base/units.h"
 #include "codec/utf8.h"
 
-/* Twice as many as channels, so that a search ends soon; a power of two. */
-#define CHANNELS_SLOTS (2 * CHANNELS_MAX)
-
 static_assert((CHANNELS_SLOTS & (CHANNELS_SLOTS - 1)) == 0, "a slot is found by masking");
-
-struct channels {
-    struct channel *entries; /* CHANNELS_MAX */
-    pthread_mutex_t lock;    /* held by who makes a channel */
-
-    /* Written under the lock, read by anybody. A slot is 0 or 1 + the channel; it is filled once
-     * and never changed, so that a search needs no lock. */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count;
-    _Atomic uint32_t variant_count;
-    uint32_t variants[CHANNELS_VARIANTS_MAX];
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t slots[CHANNELS_SLOTS];
-
-    /* Written by the cores. */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t wish_count;
-    struct channel_wish wishes[CHANNELS_VARIANTS_MAX];
-};
+static_assert((CHANNELS_VARIANTS_MAX & (CHANNELS_VARIANTS_MAX - 1)) == 0, "likewise a chain");
+static_assert(CHANNELS_VARIANTS_MAX < UINT16_MAX, "1 + an index is a link of a chain");
 
 /* What a channel is found by. */
 struct channels_key {
@@ -71,8 +54,8 @@ void channels_destroy(struct channels *channels)
     munmap(channels, sizeof *channels);
 }
 
-/* FNV-1a, with its bits mixed once more: only the low ones choose the slot. */
-static uint32_t channels_first_slot(const struct channels_key *key)
+/* FNV-1a, with its bits mixed once more: only the low ones choose the slot or chain. */
+static uint32_t channels_key_hash(const struct channels_key *key)
 {
     struct variant variant = key->variant;
     uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)key->type ^
@@ -82,7 +65,7 @@ static uint32_t channels_first_slot(const struct channels_key *key)
         hash = (hash ^ (uint8_t)key->symbol[i]) * UINT64_C(0x100000001b3);
     }
     hash ^= hash >> 32;
-    return (uint32_t)(hash & (CHANNELS_SLOTS - 1));
+    return (uint32_t)hash;
 }
 
 static bool channels_is(const struct channel *channel, const struct channels_key *key)
@@ -95,7 +78,7 @@ static bool channels_is(const struct channel *channel, const struct channels_key
 /* The slot that holds the key, or the free one where it belongs: half of them always are. */
 static uint32_t channels_slot(const struct channels *channels, const struct channels_key *key)
 {
-    uint32_t slot = channels_first_slot(key);
+    uint32_t slot = channels_key_hash(key) & (CHANNELS_SLOTS - 1);
     for (;;) {
         uint32_t entry = atomic_load_explicit(&channels->slots[slot], memory_order_acquire);
         if (entry == 0 || channels_is(&channels->entries[entry - 1], key)) {
@@ -119,40 +102,48 @@ static bool channels_is_symbol(const char *symbol, size_t symbol_bytes)
     return utf8_is_valid((const uint8_t *)symbol, symbol_bytes);
 }
 
-/* Under the lock, since the slot was found free. */
-static uint32_t channels_make(struct channels *channels, uint32_t slot,
-                              const struct channels_key *key)
+/* Under the lock. CHANNEL_NONE: the table is full. */
+static uint32_t channels_make(struct channels *channels, uint8_t group, uint16_t variant_index)
 {
     uint32_t number = atomic_load_explicit(&channels->count, memory_order_relaxed);
-    uint32_t variants = atomic_load_explicit(&channels->variant_count, memory_order_relaxed);
-    bool is_variant = !variant_is_none(key->variant);
-    if (number == CHANNELS_MAX || (is_variant && variants == CHANNELS_VARIANTS_MAX)) {
+    if (number == CHANNELS_MAX) {
         return CHANNEL_NONE;
     }
-    struct channel *channel = &channels->entries[number];
-    memcpy(channel->symbol, key->symbol, key->symbol_bytes); /* The rest is 0 since mapped. */
+    channels->entries[number].group = group;
+    channels->entries[number].variant_index = variant_index;
+    return number;
+}
+
+/* Under the lock: nobody reads the name yet. */
+static void channels_set_name(struct channel *channel, const struct channels_key *key)
+{
+    assert_always(key->symbol_bytes <= MD_SYMBOL_BYTES_MAX);
+    memset(channel->symbol, 0, sizeof channel->symbol);
+    memcpy(channel->symbol, key->symbol, key->symbol_bytes);
     channel->symbol_bytes = (uint8_t)key->symbol_bytes;
     channel->type = (uint8_t)key->type;
-    channel->group = is_variant ? CHANNELS_VARIANTS_GROUP : (uint8_t)key->type;
     channel->variant = key->variant;
-    if (is_variant) {
-        channel->variant_index = (uint16_t)variants;
-        channels->variants[variants] = number;
-    }
+}
 
+/* Under the lock, since the slot was found free. */
+static uint32_t channels_make_feed(struct channels *channels, uint32_t slot,
+                                   const struct channels_key *key)
+{
+    uint32_t number = channels_make(channels, (uint8_t)key->type, 0);
+    if (number == CHANNEL_NONE) {
+        return CHANNEL_NONE;
+    }
+    channels_set_name(&channels->entries[number], key);
     /* The count first: whoever finds the slot may rely on it. */
     atomic_store_explicit(&channels->count, number + 1, memory_order_release);
-    if (is_variant) {
-        atomic_store_explicit(&channels->variant_count, variants + 1, memory_order_release);
-    }
     atomic_store_explicit(&channels->slots[slot], number + 1, memory_order_release);
     return number;
 }
 
-uint32_t channels_open_variant(struct channels *channels, const char *symbol, size_t symbol_bytes,
-                               enum md_type type, struct variant variant)
+uint32_t channels_open(struct channels *channels, const char *symbol, size_t symbol_bytes,
+                       enum md_type type)
 {
-    struct channels_key key = {symbol, symbol_bytes, type, variant};
+    struct channels_key key = {.symbol = symbol, .symbol_bytes = symbol_bytes, .type = type};
     assert_always((unsigned)type < MD_TYPE_COUNT);
     if (!channels_is_symbol(symbol, symbol_bytes)) {
         return CHANNEL_NONE;
@@ -165,21 +156,15 @@ uint32_t channels_open_variant(struct channels *channels, const char *symbol, si
     pthread_mutex_lock(&channels->lock);
     slot = channels_slot(channels, &key); /* Another may have been quicker. */
     known = atomic_load_explicit(&channels->slots[slot], memory_order_relaxed);
-    uint32_t number = known != 0 ? known - 1 : channels_make(channels, slot, &key);
+    uint32_t number = known != 0 ? known - 1 : channels_make_feed(channels, slot, &key);
     pthread_mutex_unlock(&channels->lock);
     return number;
 }
 
-uint32_t channels_open(struct channels *channels, const char *symbol, size_t symbol_bytes,
+uint32_t channels_find(const struct channels *channels, const char *symbol, size_t symbol_bytes,
                        enum md_type type)
 {
-    return channels_open_variant(channels, symbol, symbol_bytes, type, (struct variant){0});
-}
-
-uint32_t channels_find_variant(const struct channels *channels, const char *symbol,
-                               size_t symbol_bytes, enum md_type type, struct variant variant)
-{
-    struct channels_key key = {symbol, symbol_bytes, type, variant};
+    struct channels_key key = {.symbol = symbol, .symbol_bytes = symbol_bytes, .type = type};
     if (symbol_bytes == 0 || symbol_bytes > MD_SYMBOL_BYTES_MAX) {
         return CHANNEL_NONE;
     }
@@ -188,22 +173,174 @@ uint32_t channels_find_variant(const struct channels *channels, const char *symb
     return entry == 0 ? CHANNEL_NONE : entry - 1;
 }
 
-uint32_t channels_find(const struct channels *channels, const char *symbol, size_t symbol_bytes,
-                       enum md_type type)
+/* ---- Names of variants ---- */
+
+static uint16_t *channels_chain(struct channels *channels, const struct channels_key *key)
 {
-    return channels_find_variant(channels, symbol, symbol_bytes, type, (struct variant){0});
+    return &channels->chains[channels_key_hash(key) & (CHANNELS_VARIANTS_MAX - 1)];
 }
 
-uint32_t channels_count(const struct channels *channels)
+/* Under the lock. 1 + its variant_index; 0: there is none of that name. */
+static uint16_t channels_find_name(struct channels *channels, const struct channels_key *key)
 {
-    return atomic_load_explicit(&channels->count, memory_order_acquire);
+    uint16_t link = *channels_chain(channels, key);
+    while (link != 0 && !channels_is(&channels->entries[channels->variants[link - 1]], key)) {
+        link = channels->chain_next[link - 1];
+    }
+    return link;
 }
 
-const struct channel *channels_get(const struct channels *channels, uint32_t channel)
+/* Under the lock: a number without a name, the one that was freed first. */
+static uint32_t channels_take_free(struct channels *channels)
 {
-    assert_always(channel < channels_count(channels));
-    return &channels->entries[channel];
+    assert_always(channels->free_count > 0);
+    uint16_t index = channels->free[channels->free_first % CHANNELS_VARIANTS_MAX];
+    channels->free_first++;
+    channels->free_count--;
+    return channels->variants[index];
 }
+
+/* Under the lock. */
+static uint32_t channels_make_variant(struct channels *channels)
+{
+    uint32_t variants = atomic_load_explicit(&channels->variant_count, memory_order_relaxed);
+    if (variants == CHANNELS_VARIANTS_MAX) {
+        return channels->free_count > 0 ? channels_take_free(channels) : CHANNEL_NONE;
+    }
+    uint32_t number = channels_make(channels, CHANNELS_VARIANTS_GROUP, (uint16_t)variants);
+    if (number == CHANNEL_NONE) {
+        return channels->free_count > 0 ? channels_take_free(channels) : CHANNEL_NONE;
+    }
+    channels->variants[variants] = number;
+    atomic_store_explicit(&channels->count, number + 1, memory_order_release);
+    atomic_store_explicit(&channels->variant_count, variants + 1, memory_order_release);
+    return number;
+}
+
+/* Under the lock: 1 + the index of a number that has the name now; 0: there is none left. */
+static uint16_t channels_name_variant(struct channels *channels, const struct channels_key *key)
+{
+    uint32_t number = channels_make_variant(channels);
+    if (number == CHANNEL_NONE) {
+        return 0;
+    }
+    uint16_t index = channels->entries[number].variant_index;
+    uint16_t *chain = channels_chain(channels, key);
+    assert_always(channels->wishes[index].is_named == 0);
+    assert_always(channels->wishes[index].subscriber_count == 0);
+    channels_set_name(&channels->entries[number], key);
+    channels->chain_next[index] = *chain;
+    *chain = (uint16_t)(index + 1);
+    atomic_store_explicit(&channels->wishes[index].asks_snapshot, 0, memory_order_relaxed);
+    atomic_store_explicit(&channels->wishes[index].is_named, 1, memory_order_release);
+    return (uint16_t)(index + 1);
+}
+
+uint32_t channels_hold_variant(struct channels *channels, const char *symbol, size_t symbol_bytes,
+                               enum md_type type, struct variant variant)
+{
+    struct channels_key key = {symbol, symbol_bytes, type, variant};
+    uint32_t number = CHANNEL_NONE;
+    assert_always((unsigned)type < MD_TYPE_COUNT);
+    assert_always(!variant_is_none(variant));
+    if (!channels_is_symbol(symbol, symbol_bytes)) {
+        return CHANNEL_NONE;
+    }
+    pthread_mutex_lock(&channels->lock);
+    uint16_t link = channels_find_name(channels, &key);
+    link = link == 0 ? channels_name_variant(channels, &key) : link;
+    if (link != 0) {
+        number = channels->variants[link - 1];
+        channels_count_subscriber(channels, number, 1);
+    }
+    pthread_mutex_unlock(&channels->lock);
+    return number;
+}
+
+uint32_t channels_find_variant(struct channels *channels, const char *symbol, size_t symbol_bytes,
+                               enum md_type type, struct variant variant)
+{
+    struct channels_key key = {symbol, symbol_bytes, type, variant};
+    if (variant_is_none(variant)) {
+        return channels_find(channels, symbol, symbol_bytes, type);
+    }
+    if (symbol_bytes == 0 || symbol_bytes > MD_SYMBOL_BYTES_MAX) {
+        return CHANNEL_NONE;
+    }
+    pthread_mutex_lock(&channels->lock);
+    uint16_t link = channels_find_name(channels, &key);
+    uint32_t number = link == 0 ? CHANNEL_NONE : channels->variants[link - 1];
+    pthread_mutex_unlock(&channels->lock);
+    return number;
+}
+
+bool channels_hold(struct channels *channels, uint32_t number)
+{
+    const struct channel *channel = channels_get(channels, number);
+    if (channel->group != CHANNELS_VARIANTS_GROUP) {
+        return true;
+    }
+    pthread_mutex_lock(&channels->lock);
+    bool is_named = channels->wishes[channel->variant_index].is_named != 0;
+    if (is_named) {
+        channels_count_subscriber(channels, number, 1);
+    }
+    pthread_mutex_unlock(&channels->lock);
+    return is_named;
+}
+
+void channels_release(struct channels *channels, uint32_t number)
+{
+    channels_count_subscriber(channels, number, -1);
+}
+
+/* Under the lock. */
+static void channels_unlink(struct channels *channels, uint16_t index)
+{
+    const struct channel *channel = &channels->entries[channels->variants[index]];
+    struct channels_key key = {
+        channel->symbol,
+        channel->symbol_bytes,
+        (enum md_type)channel->type,
+        channel->variant,
+    };
+    uint16_t *link = channels_chain(channels, &key);
+    while (*link != index + 1) {
+        assert_always(*link != 0);
+        link = &channels->chain_next[*link - 1];
+    }
+    *link = channels->chain_next[index];
+}
+
+bool channels_unname(struct channels *channels, uint32_t variant_index)
+{
+    struct channel_wish *wish = channels_wish(channels, variant_index);
+    pthread_mutex_lock(&channels->lock);
+    assert_always(wish->is_named != 0);
+    /* Acquire: what the last holder did comes before what the number is used for next. */
+    bool is_free = atomic_load_explicit(&wish->subscriber_count, memory_order_acquire) == 0;
+    if (is_free) {
+        channels_unlink(channels, (uint16_t)variant_index);
+        atomic_store_explicit(&wish->is_named, 0, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&channels->lock);
+    return is_free;
+}
+
+void channels_reuse(struct channels *channels, uint32_t variant_index, uint64_t first_seq)
+{
+    assert_always(variant_index < channels_variant_count(channels));
+    pthread_mutex_lock(&channels->lock);
+    assert_always(channels->wishes[variant_index].is_named == 0);
+    assert_always(channels->free_count < CHANNELS_VARIANTS_MAX);
+    channels->entries[channels->variants[variant_index]].first_seq = first_seq;
+    channels->free[(channels->free_first + channels->free_count) % CHANNELS_VARIANTS_MAX] =
+        (uint16_t)variant_index;
+    channels->free_count++;
+    pthread_mutex_unlock(&channels->lock);
+}
+
+/* ---- Wishes ---- */
 
 uint32_t channels_variant_count(const struct channels *channels)
 {
@@ -234,7 +371,9 @@ void channels_count_subscriber(struct channels *channels, uint32_t number, int c
         return;
     }
     struct channel_wish *wish = channels_wish(channels, channel->variant_index);
-    atomic_fetch_add_explicit(&wish->subscriber_count, (uint32_t)change, memory_order_relaxed);
+    uint32_t before =
+        atomic_fetch_add_explicit(&wish->subscriber_count, (uint32_t)change, memory_order_release);
+    assert_always(change > 0 || before > 0);
     atomic_fetch_add_explicit(&channels->wish_count, 1, memory_order_release);
 }
 

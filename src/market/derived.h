@@ -1,7 +1,7 @@
 /*
  * derived: the channels that ringcast computes from a feed's: books cut to N levels, bars built
  * from trades, quotes and books conflated to an interval. Each is computed once for all, while
- * somebody subscribes to it and DERIVED_LINGER_NS longer.
+ * somebody subscribes to it and DERIVED_LINGER_NS longer. Then its number may get another name.
  *
  * Owner    The publisher. Threads: the publisher's; others say what they want in channels.h.
  * Memory   Allocated when a channel is begun, given back when it ends. A tick allocates nothing,
@@ -15,29 +15,11 @@
 #ifndef RINGCAST_SRC_DERIVED_H
 #define RINGCAST_SRC_DERIVED_H
 
-#include "ring/board/frame_log.h"
-#include "src/market/book.h"
-#include "src/market/channels.h"
+#include "src/market/derived_core.h"
 
 #define DERIVED_LINGER_NS (60 * NS_PER_SECOND)
-#define DERIVED_BAR_NS (250 * NS_PER_MS)       /* an open bar's images are this far apart */
-#define DERIVED_BAR_GRACE_NS (200 * NS_PER_MS) /* for late trades, where no later one closes it */
-#define DERIVED_SNAPSHOT_NS (100 * NS_PER_MS)  /* snapshots of a book that are asked for, too */
-#define DERIVED_CHECKSUM_FRAMES 16             /* a checksum in each snapshot and so many deltas */
-#define DERIVED_QUOTE_LEVELS_MAX 50            /* of a conflated quote, a side */
-
-struct derived_source;
-
-struct derived_options {
-    struct channels *channels;
-    const struct frame_log *log; /* JSON's */
-    /* A tick of a derived channel for the log. */
-    void (*publish)(void *context, uint32_t channel, uint8_t flags, const struct md_update *update);
-    /* A GAP in place of a tick of a derived channel. */
-    void (*lose)(void *context, uint32_t channel);
-    void (*complain)(void *context, const char *text); /* NULL: nobody hears */
-    void *context;
-};
+/* With more in use, one that nobody wants ends at once. */
+#define DERIVED_LINGER_VARIANTS_MAX (CHANNELS_VARIANTS_MAX / 4 * 3)
 
 struct derived {
     struct derived_source **sources; /* by channel; NULL: nothing is computed from it */

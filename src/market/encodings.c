@@ -106,6 +106,11 @@ struct frame_log *encodings_json_log(const struct encodings *encodings)
     return encodings->table[CORE_ENCODING_JSON].log;
 }
 
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel)
+{
+    encoders_forget_channel(encodings->encoders, channel);
+}
+
 size_t encodings_payload_bytes_max(const struct encodings *encodings)
 {
     return encoders_payload_bytes_max(encodings->encoders);
@@ -219,13 +224,12 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
     const struct frame_log *json = encodings->table[CORE_ENCODING_JSON].log;
     struct frame_log *log = encodings->table[encoding].log;
     struct frame_log_image image;
-    if (frame_log_has_frames(log, channel) || !frame_log_newest(json, channel, &image)) {
+    if (frame_log_last_plus_1(log, channel) > 0 || !frame_log_newest(json, channel, &image)) {
         return;
     }
     const struct channel *known = channels_get(encodings->options.channels, channel);
     struct encoders_json frame = {.frame = image.frame, .frame_bytes = image.frame_bytes};
     struct tick tick = {
-        .update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes),
         .channel = channel,
         .group = known->group,
         .seq = image.seq,
@@ -233,6 +237,12 @@ static void encodings_seed(struct encodings *encodings, uint32_t encoding, uint3
         .flags = image.flags,
     };
     frame_log_set_next_seq(log, channel, known->group, image.seq);
+    /* What has no name any more has ended with a GAP, which is JSON in all logs. */
+    bool is_named = channels_hold(encodings->options.channels, channel);
+    if (is_named) {
+        tick.update = recoder_read(encodings->recoder, channel, image.frame, image.frame_bytes);
+        channels_release(encodings->options.channels, channel);
+    }
     encodings_write_one(encodings, encoding, &tick, &frame);
 }
 

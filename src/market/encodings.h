@@ -29,7 +29,7 @@ struct encodings;
 extern const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT];
 
 struct encodings_options {
-    const struct channels *channels;
+    struct channels *channels;
     struct frame_log_options log;  /* of each */
     bool compresses;               /* JSON may be had with permessage-deflate, */
     uint32_t compressed_bytes_min; /* payloads so long and longer */
@@ -49,6 +49,9 @@ uint32_t encodings_write(struct encodings *encodings, const struct tick *tick);
 
 /* The longest payload of a frame in any encoding. */
 size_t encodings_payload_bytes_max(const struct encodings *encodings);
+
+/* The channel's number is to have another name. */
+void encodings_forget_channel(struct encodings *encodings, uint32_t channel);
 
 /* How many an encoding has had so far. */
 struct encodings_count {

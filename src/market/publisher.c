@@ -10,12 +10,10 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "src/base/log.h"
-#include "src/market/book_split.h"
 #include "src/market/derived.h"
 #include "src/market/publisher_wait.h"
-#include "src/market/sequencer.h"
+#include "src/market/tick_writer.h"
 
-#define PUBLISHER_SHOW_TICKS 64              /* at most so many wait for the head to be published */
 #define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
 #define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
@@ -36,47 +34,22 @@ struct publisher {
     struct channels *channels;
     struct encodings *encodings;
     struct book_images *book_images;
-    struct frame_log *log; /* JSON's */
     struct publisher_counters *counters;
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
     uint32_t feed_count;
-    size_t payload_bytes_max;
 
     /* The publisher's thread only. */
     struct derived derived;
     uint64_t now_ns; /* of the poll */
     struct publisher_feed feeds[PUBLISHER_FEEDS_MAX];
-    uint32_t first_feed;   /* whose turn it is to be polled first */
-    uint32_t room;         /* ticks that the feed being polled may still hand over */
-    uint32_t hidden_count; /* ticks behind the published head */
-    uint32_t newest_bytes; /* length of the newest frame */
+    uint32_t first_feed; /* whose turn it is to be polled first */
     bool table_full_told;
     struct publisher_wait wait;
-    uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */
+    struct tick_writer writer;
 
     /* Any thread. */
     _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
 };
-
-/* ---- The head ---- */
-
-static void publisher_wake_cores(struct publisher *publisher)
-{
-    uint32_t woken = publisher_wait_wake_cores(&publisher->wait);
-    if (woken > 0) {
-        counter_add(&publisher->counters->wakes, woken);
-    }
-}
-
-static void publisher_show(struct publisher *publisher)
-{
-    if (publisher->hidden_count == 0) {
-        return;
-    }
-    publisher->hidden_count = 0;
-    encodings_publish(publisher->encodings);
-    publisher_wake_cores(publisher);
-}
 
 /* ---- What a feed is given ---- */
 
@@ -95,16 +68,28 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
     return channel;
 }
 
-/* How many ticks an elastic feed may add before the slowest core is half a log behind. */
-static uint32_t publisher_elastic_room(const struct publisher *publisher)
+/* The index in the log that the slowest core has come to. */
+static uint64_t publisher_slowest(const struct publisher *publisher)
 {
-    const struct frame_log *log = publisher->log;
-    uint64_t head = frame_log_next_index(log);
-    uint64_t slowest = head;
+    uint64_t slowest = frame_log_next_index(publisher->writer.log);
     for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
         slowest = position < slowest ? position : slowest;
     }
+    return slowest;
+}
+
+static uint64_t publisher_passed(void *context)
+{
+    return publisher_slowest(context);
+}
+
+/* How many ticks an elastic feed may add before the slowest core is half a log behind. */
+static uint32_t publisher_elastic_room(const struct publisher *publisher)
+{
+    const struct frame_log *log = publisher->writer.log;
+    uint64_t head = frame_log_next_index(log);
+    uint64_t slowest = publisher_slowest(publisher);
     if (slowest < frame_log_tail(log)) {
         return 0;
     }
@@ -127,34 +112,12 @@ static uint32_t publisher_elastic_room(const struct publisher *publisher)
 static uint32_t publisher_room(void *context)
 {
     const struct publisher_feed *feed = context;
-    uint32_t room = feed->publisher->room;
+    uint32_t room = feed->publisher->writer.room;
     if (feed->feed != NULL && feed->feed->elastic) {
         uint32_t elastic_room = publisher_elastic_room(feed->publisher);
         room = elastic_room < room ? elastic_room : room;
     }
     return room;
-}
-
-static void publisher_refuse(struct publisher *publisher, uint32_t channel)
-{
-    char text[LOG_LINE_BYTES_MAX];
-    counter_add(&publisher->counters->ticks_refused, 1);
-    if (channel >= channels_count(publisher->channels)) {
-        return; /* Told when the channel was refused. */
-    }
-    uint64_t *word = &publisher->refused_channels[channel / 64];
-    uint64_t bit = UINT64_C(1) << (channel % 64);
-    if ((*word & bit) != 0) {
-        return;
-    }
-    *word |= bit;
-    const struct channel *known = channels_get(publisher->channels, channel);
-    snprintf(text, sizeof text,
-             "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
-             "refused and counted, and subscribers see a GAP",
-             md_type_name((enum md_type)known->type), known->symbol,
-             publisher->log->frame_bytes_max);
-    log_post(0, LOG_LEVEL_WARNING, text);
 }
 
 /* A quote, a bar or a whole book replaces what was before it. */
@@ -172,101 +135,26 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
     counter_set(&feed->publisher->counters->late_ns, is_late ? ts_pub_ns - since_ns : 0);
 }
 
-/* update: NULL: a GAP. Returns its ts_pub; 0: it fits no frame, and takes no seq. */
-static inline uint64_t publisher_write(struct publisher *publisher, uint32_t number, uint8_t flags,
-                                       const struct md_update *update)
-{
-    struct tick tick = {
-        .update = update,
-        .channel = number,
-        .group = channels_get(publisher->channels, number)->group,
-        .flags = flags,
-    };
-    sequencer_stamp(&tick, publisher->log);
-    publisher->room -= publisher->room > 0;
-    uint32_t frame_bytes = encodings_write(publisher->encodings, &tick);
-    if (frame_bytes == 0) {
-        return 0;
-    }
-    publisher->newest_bytes = frame_bytes;
-    publisher->hidden_count++;
-    return tick.ts_pub_ns;
-}
-
-static inline uint64_t publisher_write_tick(struct publisher *publisher, uint32_t number,
-                                            uint8_t flags, const struct md_update *update)
-{
-    uint64_t ts_pub_ns = publisher_write(publisher, number, flags, update);
-    if (ts_pub_ns != 0) {
-        counter_add(&publisher->counters->ticks, 1);
-        counter_add(&publisher->counters->tick_bytes, publisher->newest_bytes);
-    }
-    return ts_pub_ns;
-}
-
-static void publisher_show_many(struct publisher *publisher)
-{
-    if (publisher->hidden_count >= PUBLISHER_SHOW_TICKS) {
-        publisher_show(publisher);
-    }
-}
-
-/* A GAP takes the place of a tick that is lost: the same for all, with the tick's seq. */
-static void publisher_write_gap(struct publisher *publisher, uint32_t number)
-{
-    uint64_t ts_pub_ns = publisher_write(publisher, number, 0, NULL);
-    assert_always(ts_pub_ns != 0);
-    publisher_show_many(publisher);
-}
-
 static void publisher_publish_gap(void *context, uint32_t number)
 {
-    publisher_write_gap(context, number);
+    struct publisher *publisher = context;
+    tick_writer_write_gap(&publisher->writer, number);
 }
 
-static bool publisher_has_channel(const struct publisher *publisher, uint32_t number)
+static void publisher_end_channel(void *context, uint32_t number)
 {
-    return number < channels_count(publisher->channels) &&
-           number < publisher->log->channel_count_max;
+    struct publisher *publisher = context;
+    tick_writer_write_gap(&publisher->writer, number);
+    encodings_forget_channel(publisher->encodings, number);
 }
 
 static void publisher_lose(void *context, uint32_t number)
 {
     struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
-    if (publisher_has_channel(publisher, number)) {
-        publisher_write_gap(publisher, number);
+    if (tick_writer_has_channel(&publisher->writer, number)) {
+        tick_writer_write_gap(&publisher->writer, number);
         derived_on_loss(&publisher->derived, number);
     }
-}
-
-/* What fits no frame: a book's tick goes out in parts. Returns the last one's ts_pub, 0: refused.
- */
-static __attribute__((noinline)) uint64_t publisher_write_parts(struct publisher *publisher,
-                                                                uint32_t number, uint8_t flags,
-                                                                const struct md_update *update)
-{
-    struct md_update part = *update;
-    struct md_depth whole = update->depth;
-    struct md_level *ordered = NULL;
-    uint64_t ts_pub_ns = 0;
-    bool has_failed = update->type != MD_DEPTH;
-    if (!has_failed && whole.action == MD_DELTA) {
-        book_split_order(&whole, &ordered);
-    }
-    struct book_split split = book_split_begin(&whole, publisher->payload_bytes_max);
-    while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
-        ts_pub_ns = publisher_write_tick(publisher, number, flags, &part);
-        has_failed = ts_pub_ns == 0;
-        flags = 0;
-        publisher_show_many(publisher);
-    }
-    free(ordered);
-    if (has_failed) {
-        publisher_refuse(publisher, number);
-        publisher_write_gap(publisher, number);
-        return 0;
-    }
-    return ts_pub_ns;
 }
 
 static void publisher_publish(void *context, const struct md_update *update)
@@ -275,21 +163,23 @@ static void publisher_publish(void *context, const struct md_update *update)
     struct publisher *publisher = feed->publisher;
     uint32_t channel = update->channel;
 
-    if (!publisher_has_channel(publisher, channel)) {
-        publisher->room -= publisher->room > 0;
-        publisher_refuse(publisher, channel);
+    if (!tick_writer_has_channel(&publisher->writer, channel)) {
+        publisher->writer.room -= publisher->writer.room > 0;
+        tick_writer_refuse(&publisher->writer, channel);
         return;
     }
-    uint64_t ts_pub_ns = publisher_write_tick(publisher, channel, publisher_flags(update), update);
+    uint64_t ts_pub_ns =
+        tick_writer_write_tick(&publisher->writer, channel, publisher_flags(update), update);
     if (__builtin_expect(ts_pub_ns == 0, 0)) {
-        ts_pub_ns = publisher_write_parts(publisher, channel, publisher_flags(update), update);
+        ts_pub_ns =
+            tick_writer_write_parts(&publisher->writer, channel, publisher_flags(update), update);
         if (ts_pub_ns == 0) {
             derived_on_loss(&publisher->derived, channel);
             return;
         }
     }
     publisher_note_late(feed, update, ts_pub_ns);
-    publisher_show_many(publisher);
+    tick_writer_show_many(&publisher->writer);
     if (__builtin_expect(derived_wants(&publisher->derived, update), 0)) {
         derived_on_tick(&publisher->derived, update, publisher->now_ns);
     }
@@ -298,10 +188,11 @@ static void publisher_publish(void *context, const struct md_update *update)
 static void publisher_publish_derived(void *context, uint32_t channel, uint8_t flags,
                                       const struct md_update *update)
 {
-    if (publisher_write_tick(context, channel, flags, update) == 0) {
-        publisher_write_parts(context, channel, flags, update);
+    struct tick_writer *writer = &((struct publisher *)context)->writer;
+    if (tick_writer_write_tick(writer, channel, flags, update) == 0) {
+        tick_writer_write_parts(writer, channel, flags, update);
     }
-    publisher_show_many(context);
+    tick_writer_show_many(writer);
 }
 
 static void publisher_complain(void *context, const char *text)
@@ -333,42 +224,10 @@ static void publisher_watch(void *context, int fd)
         return;
     }
     if (feed->watched_fd >= 0) {
-        publisher_wait_disarm(&feed->publisher->wait, publisher_feed_number(feed));
+        core_watch_disarm(publisher_wait_watch(&feed->publisher->wait),
+                          publisher_feed_number(feed));
     }
     feed->watched_fd = fd;
-}
-
-/* ---- Waiting for a core ---- */
-
-/* The log that waits is of any encoding: they have the readers in common. */
-static void publisher_on_stuck(void *context, uint32_t reader, uint64_t waited_ns, bool is_over)
-{
-    char text[LOG_LINE_BYTES_MAX];
-    (void)context;
-    double seconds = (double)waited_ns / NS_PER_SECOND;
-    if (is_over) {
-        snprintf(text, sizeof text, "core %u lets ticks be published again, after %.1f s", reader,
-                 seconds);
-    } else {
-        snprintf(text, sizeof text,
-                 "no tick has been published for %.1f s: core %u is in the middle of sending, and "
-                 "its thread does not go on (is it stopped by a debugger or a signal, or short of "
-                 "CPU time?)",
-                 seconds, reader);
-    }
-    log_post(0, is_over ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text);
-}
-
-static void publisher_watch_logs(struct publisher *publisher)
-{
-    uint32_t count;
-    const struct core_encoding *table = encodings_table(publisher->encodings, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        table[i].log->watch = (struct frame_log_watch){
-            .waited_ns = &publisher->counters->log_wait_ns,
-            .on_stuck = publisher_on_stuck,
-        };
-    }
 }
 
 /* ---- Creation ---- */
@@ -402,9 +261,11 @@ static int publisher_create_derived(struct publisher *publisher)
 {
     struct derived_options options = {
         .channels = publisher->channels,
-        .log = publisher->log,
+        .log = publisher->writer.log,
         .publish = publisher_publish_derived,
         .lose = publisher_publish_gap,
+        .end = publisher_end_channel,
+        .passed = publisher_passed,
         .complain = publisher_complain,
         .context = publisher,
     };
@@ -427,11 +288,17 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->channels = options->channels;
     publisher->encodings = options->encodings;
     publisher->book_images = options->book_images;
-    publisher->log = encodings_json_log(options->encodings);
     publisher->counters = options->counters;
     publisher->wait.is_inline = true;
-    publisher_watch_logs(publisher);
-    publisher->payload_bytes_max = encodings_payload_bytes_max(options->encodings);
+    publisher->writer = (struct tick_writer){
+        .channels = options->channels,
+        .encodings = options->encodings,
+        .log = encodings_json_log(options->encodings),
+        .counters = options->counters,
+        .wait = &publisher->wait,
+        .payload_bytes_max = encodings_payload_bytes_max(options->encodings),
+    };
+    tick_writer_watch_logs(&publisher->writer);
     if (publisher_create_derived(publisher) < 0) {
         snprintf(error_out, error_bytes, "not enough memory");
         free(publisher);
@@ -479,9 +346,9 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
-    if (publisher->wait.is_inline && publisher->newest_bytes > 0 &&
-        PUBLISHER_INLINE_BYTES / publisher->newest_bytes < ticks) {
-        ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->newest_bytes);
+    if (publisher->wait.is_inline && publisher->writer.newest_bytes > 0 &&
+        PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes < ticks) {
+        ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes);
     }
     ticks /= publisher->feed_count;
     return ticks > 0 ? ticks : 1;
@@ -505,14 +372,14 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
                                     uint64_t now_ns, uint64_t wall_ns)
 {
     uint32_t number = publisher_feed_number(feed);
-    bool is_readable =
-        feed->watched_fd >= 0 && publisher_wait_is_readable(&publisher->wait, number);
+    bool is_readable = feed->watched_fd >= 0 &&
+                       core_watch_is_readable(publisher_wait_watch(&publisher->wait), number);
     bool is_due =
         is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
     if (feed->due_wall_ns == FEED_NEVER || !is_due) {
         return publisher_wait_ns(feed->due_wall_ns, wall_ns);
     }
-    publisher->room = publisher_poll_ticks(publisher);
+    publisher->writer.room = publisher_poll_ticks(publisher);
     if (feed->feed->elastic && publisher_elastic_room(publisher) == 0) {
         return PUBLISHER_ELASTIC_NS;
     }
@@ -520,9 +387,9 @@ static uint64_t publisher_poll_feed(struct publisher *publisher, struct publishe
     feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
     counter_add(&publisher->counters->feed_wakes, is_readable);
     if (feed->watched_fd >= 0) {
-        publisher_wait_arm(&publisher->wait, number, feed->watched_fd);
+        core_watch_arm(publisher_wait_watch(&publisher->wait), number, feed->watched_fd);
     }
-    publisher_show(publisher);
+    tick_writer_show(&publisher->writer);
     return publisher_wait_ns(feed->due_wall_ns, wall_ns);
 }
 
@@ -548,9 +415,9 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->deflate_frames, deflate.frames);
     counter_set(&publisher->counters->deflate_bytes, deflate.bytes);
     counter_set(&publisher->counters->channels, channels_count(publisher->channels));
-    counter_set(&publisher->counters->log_waits, publisher->log->waited_count);
-    counter_set(&publisher->counters->log_saved, publisher->log->saved_count);
-    counter_set(&publisher->counters->log_replaced_bytes, publisher->log->replaced_bytes);
+    counter_set(&publisher->counters->log_waits, publisher->writer.log->waited_count);
+    counter_set(&publisher->counters->log_saved, publisher->writer.log->saved_count);
+    counter_set(&publisher->counters->log_replaced_bytes, publisher->writer.log->replaced_bytes);
 }
 
 /* Begins the next book that a client asks for. false: it is not time for it. */
@@ -565,9 +432,9 @@ static bool publisher_begin_image(struct publisher *publisher, uint64_t now_ns)
     struct book_images_source source = {
         .channel = channels_get(publisher->channels, channel),
         .number = channel,
-        .as_of = frame_log_next_seq(publisher->log, channel) - 1,
+        .as_of = frame_log_next_seq(publisher->writer.log, channel) - 1,
         .ts_pub_ns = clock_ns(CLOCK_REALTIME),
-        .payload_bytes_max = publisher->payload_bytes_max,
+        .payload_bytes_max = publisher->writer.payload_bytes_max,
     };
     source.book =
         derived_book(&publisher->derived, channel, &source.ts_event_ns, &source.ts_recv_ns);
@@ -591,7 +458,7 @@ static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_
         return now_ns + NS_PER_MS;
     }
     if (book_images_go_on(images)) {
-        publisher_wake_cores(publisher);
+        tick_writer_wake_cores(&publisher->writer);
     }
     images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
     return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
@@ -604,7 +471,7 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     counter_add(&publisher->counters->turns, 1);
     uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
     uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
-    publisher_show(publisher);
+    tick_writer_show(&publisher->writer);
     for (uint32_t i = 0; i < publisher->feed_count; i++) {
         uint32_t place = (publisher->first_feed + i) % publisher->feed_count;
         uint64_t feed_wait_ns =
@@ -619,7 +486,7 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     publisher_count_feeds(publisher);
     enum encodings_news news = encodings_poll(publisher->encodings, now_ns);
     if (news == ENCODINGS_BEGUN) {
-        publisher_wake_cores(publisher);
+        tick_writer_wake_cores(&publisher->writer);
     }
     wait_ns = news != ENCODINGS_AT_REST ? 0 : wait_ns;
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;

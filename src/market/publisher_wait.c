@@ -5,54 +5,28 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/cpu.h"
-#include "ring/io/engine_uring.h"
 #include "src/base/log.h"
 
-#define PUBLISHER_WAIT_NS_MAX (100 * NS_PER_MS)      /* how soon publisher_stop is seen */
-#define PUBLISHER_WAIT_SPIN_NS (50 * NS_PER_US)      /* a sleep would take longer */
-#define PUBLISHER_WAIT_SQ_ENTRIES COUNTERS_CORES_MAX /* one wake-up for each core */
-#define PUBLISHER_WAIT_CQ_ENTRIES (2 * PUBLISHER_WAIT_SQ_ENTRIES)
+#define PUBLISHER_WAIT_NS_MAX (100 * NS_PER_MS) /* how soon publisher_stop is seen */
+#define PUBLISHER_WAIT_SPIN_NS (50 * NS_PER_US) /* a sleep would take longer */
 
 int publisher_wait_open(struct publisher_wait *wait)
 {
-    char text[ENGINE_ERROR_BYTES_MAX];
-    struct engine_options options = {
-        .sq_entries = PUBLISHER_WAIT_SQ_ENTRIES,
-        .cq_entries = PUBLISHER_WAIT_CQ_ENTRIES,
-    };
-    assert_always(!wait->is_open);
-    int error = engine_uring_open(&wait->engine, &options, text);
+    char text[LOG_LINE_BYTES_MAX];
+    assert_always(wait->waker == NULL);
+    int error = core_waker_open(&wait->waker, text, sizeof text);
     if (error < 0) {
         log_post(0, LOG_LEVEL_ERROR, text);
-        return error;
     }
-    error = engine_enable(&wait->engine);
-    if (error < 0) {
-        log_post(0, LOG_LEVEL_ERROR, "publisher: its ring cannot be enabled");
-        engine_close(&wait->engine);
-        return error;
-    }
-    core_watch_init(&wait->watch, &wait->engine);
-    wait->is_open = true;
-    return 0;
+    return error;
 }
 
 void publisher_wait_close(struct publisher_wait *wait)
 {
-    if (wait->is_open) {
-        engine_close(&wait->engine);
+    if (wait->waker != NULL) {
+        core_waker_close(wait->waker);
     }
-    wait->is_open = false;
-}
-
-static void publisher_wait_enter(struct publisher_wait *wait, uint64_t timeout_ns)
-{
-    struct io_uring_cqe cqe;
-    engine_enter(&wait->engine, timeout_ns);
-    while (engine_reap(&wait->engine, &cqe)) {
-        /* A wake-up that failed is no harm: a core sleeps 100 ms at most. */
-        core_watch_on_completion(&wait->watch, cqe.user_data, cqe.res);
-    }
+    wait->waker = NULL;
 }
 
 uint32_t publisher_wait_wake_cores(struct publisher_wait *wait)
@@ -61,16 +35,16 @@ uint32_t publisher_wait_wake_cores(struct publisher_wait *wait)
     if (first >= wait->core_count || wait->has_failed) {
         return 0;
     }
-    if (!wait->is_open && publisher_wait_open(wait) < 0) {
+    if (wait->waker == NULL && publisher_wait_open(wait) < 0) {
         wait->has_failed = true; /* The cores find the head when they wake by themselves. */
         return 0;
     }
     uint32_t woken = 0;
     for (uint32_t i = first; i < wait->core_count; i++) {
-        woken += core_wake(wait->cores[i], &wait->engine);
+        woken += core_waker_wake(wait->waker, wait->cores[i]);
     }
     if (woken > 0) {
-        publisher_wait_enter(wait, 0);
+        core_waker_enter(wait->waker, 0);
     }
     return woken;
 }
@@ -78,37 +52,24 @@ uint32_t publisher_wait_wake_cores(struct publisher_wait *wait)
 void publisher_wait_until(struct publisher_wait *wait, uint64_t due_ns)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    assert_always(wait->is_open);
+    assert_always(wait->waker != NULL);
     uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
     if (wait_ns < PUBLISHER_WAIT_SPIN_NS) {
-        if (wait->watch.armed_count > 0) {
-            publisher_wait_enter(wait, 0); /* One feed may be busy while another's fd has ticks. */
+        if (core_waker_watch(wait->waker)->armed_count > 0) {
+            core_waker_enter(wait->waker,
+                             0); /* One feed is busy; another may have become readable. */
         }
         while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
             cpu_relax();
         }
         return;
     }
-    publisher_wait_enter(wait, wait_ns < PUBLISHER_WAIT_NS_MAX ? wait_ns : PUBLISHER_WAIT_NS_MAX);
+    core_waker_enter(wait->waker,
+                     wait_ns < PUBLISHER_WAIT_NS_MAX ? wait_ns : PUBLISHER_WAIT_NS_MAX);
 }
 
-static struct core_watch *publisher_wait_watch(struct publisher_wait *wait)
+struct core_watch *publisher_wait_watch(struct publisher_wait *wait)
 {
-    assert_always(wait->is_inline ? wait->core_count > 0 : wait->is_open);
-    return wait->is_inline ? core_watch_of(wait->cores[0]) : &wait->watch;
-}
-
-void publisher_wait_arm(struct publisher_wait *wait, uint32_t number, int fd)
-{
-    core_watch_arm(publisher_wait_watch(wait), number, fd);
-}
-
-void publisher_wait_disarm(struct publisher_wait *wait, uint32_t number)
-{
-    core_watch_disarm(publisher_wait_watch(wait), number);
-}
-
-bool publisher_wait_is_readable(struct publisher_wait *wait, uint32_t number)
-{
-    return core_watch_is_readable(publisher_wait_watch(wait), number);
+    assert_always(wait->is_inline ? wait->core_count > 0 : wait->waker != NULL);
+    return wait->is_inline ? core_watch_of(wait->cores[0]) : core_waker_watch(wait->waker);
 }

@@ -3,7 +3,7 @@
  * feeds that end its sleep, or that of the core that runs it.
  *
  * Owner    The publisher embeds one. Threads: the publisher's.
- * Memory   An engine of its own, opened when it is first needed.
+ * Memory   A ring of its own, opened when it is first needed.
  * Units    Times are CLOCK_MONOTONIC nanoseconds.
  * Errors   0 or a negative errno; the reason is logged.
  */
@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 #include "ring/core/core.h"
+#include "ring/core/core_waker.h"
 #include "ring/core/core_watch.h"
-#include "ring/io/engine.h"
 
 struct publisher_wait {
     /* Set before the first poll, then constant. */
@@ -23,9 +23,7 @@ struct publisher_wait {
     uint32_t core_count;
     bool is_inline; /* Core 0 runs the publisher, and needs no wake-up. */
 
-    struct engine engine;
-    struct core_watch watch; /* over that engine; an inline publisher uses the core's */
-    bool is_open;
+    struct core_waker *waker; /* NULL: not opened yet */
     bool has_failed;
 };
 
@@ -39,9 +37,7 @@ uint32_t publisher_wait_wake_cores(struct publisher_wait *wait);
  * must be open. */
 void publisher_wait_until(struct publisher_wait *wait, uint64_t due_ns);
 
-/* As in core_watch.h. */
-void publisher_wait_arm(struct publisher_wait *wait, uint32_t number, int fd);
-void publisher_wait_disarm(struct publisher_wait *wait, uint32_t number);
-bool publisher_wait_is_readable(struct publisher_wait *wait, uint32_t number);
+/* What watches descriptors for the ring that the publisher sleeps in. */
+struct core_watch *publisher_wait_watch(struct publisher_wait *wait);
 
 #endif

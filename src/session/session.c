@@ -36,10 +36,11 @@ static void session_write_welcome_rest(struct sessions *sessions)
                          "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
                          ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
                          ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
-                         ",\"max_symbols_per_message\":%d,\"max_subscriptions\":",
+                         ",\"max_symbols_per_message\":%d,\"max_derived\":%d"
+                         ",\"max_subscriptions\":",
                          options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
                          options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
-                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX);
+                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX, CHANNELS_CLIENT_VARIANTS_MAX);
     assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
 }
 

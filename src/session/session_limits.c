@@ -17,12 +17,28 @@ uint32_t session_limits_subscriptions(const struct sessions *sessions, uint32_t 
 
 bool session_limits_is_full(struct session_call *call, const struct session_name *name)
 {
-    if (session_limits_subscribed(call->session) <
-        session_limits_subscriptions(call->sessions, call->conn)) {
+    const char *message = "too many subscriptions";
+    if (!variant_is_none(name->variant) &&
+        call->session->derived_count >= CHANNELS_CLIENT_VARIANTS_MAX) {
+        message = "too many depths, bars and intervals for one client (max_derived)";
+    } else if (session_limits_subscribed(call->session) <
+               session_limits_subscriptions(call->sessions, call->conn)) {
         return false;
     }
-    session_answer_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, "too many subscriptions");
+    session_answer_refuse(call, name, PROTOCOL_SUBSCRIPTION_LIMIT, message);
     return true;
+}
+
+void session_limits_count_exact(struct session_call *call, uint32_t channel, int change)
+{
+    const struct channel *known = channels_get(call->sessions->options.channels, channel);
+    struct session *session = call->session;
+    assert_always(change > 0 || session->exact_count > 0);
+    session->exact_count += (uint32_t)change;
+    if (known->group == CHANNELS_VARIANTS_GROUP) {
+        assert_always(change > 0 || session->derived_count > 0);
+        session->derived_count = (uint16_t)(session->derived_count + change);
+    }
 }
 
 bool session_limits_is_forbidden(struct session_call *call, const struct session_name *name)

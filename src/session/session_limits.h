@@ -14,6 +14,8 @@ uint32_t session_limits_subscribed(const struct session *session);
 
 /* Refuses the entry when there are as many subscriptions as there may be. */
 bool session_limits_is_full(struct session_call *call, const struct session_name *name);
+/* An exact subscription has come (1) or gone (-1). */
+void session_limits_count_exact(struct session_call *call, uint32_t channel, int change);
 /* Refuses the entry when the client's token does not open it. */
 bool session_limits_is_forbidden(struct session_call *call, const struct session_name *name);
 

@@ -8,6 +8,7 @@
 #include "src/session/session_answer.h"
 #include "src/session/session_define.h"
 #include "src/session/session_limits.h"
+#include "src/session/session_resume.h"
 #include "src/session/session_settings.h"
 
 #define SESSION_REPLAYED_MAX 1000 /* channels of a replay */
@@ -67,6 +68,7 @@ static bool session_replay_gather(struct session_call *call, const struct sessio
     replay->list[replay->count++] = (struct core_replayed){
         .channel = channel,
         .group = channels_get(call->sessions->options.channels, channel)->group,
+        .first_seq = channels_get(call->sessions->options.channels, channel)->first_seq,
         .policy = policy,
         .tag = session_settings_exact_tag(policy),
         .max_lag_ms = call->request->max_lag_ms,
@@ -131,21 +133,40 @@ static void session_replay_put(const struct sessions *sessions, struct reply *re
     session_answer_channel(reply, &name, channel->channel);
 }
 
+/* The core holds the channels while they are replayed. */
+static int session_replay_start(struct session_call *call)
+{
+    struct session_replay *replay = call->replay;
+    const struct request_range *range = &call->request->range;
+    struct core_replay wanted = {
+        .is_by_seq = range->is_by_seq, .from = range->from, .to = range->to, .speed = range->speed};
+    int result = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < replay->count; i++) {
+        if (session_resume_hold(call, replay->list[i].channel, replay->list[i].first_seq)) {
+            replay->list[kept++] = replay->list[i];
+        }
+    }
+    replay->count = kept;
+    if (kept > 0 && range->is_by_seq && range->from < replay->list[0].first_seq) {
+        result = -ERANGE;
+    } else if (kept > 0) {
+        result = core_replay(call->core, call->conn, &wanted, replay->list, kept);
+    }
+    for (uint32_t i = 0; i < kept; i++) {
+        channels_release(call->sessions->options.channels, replay->list[i].channel);
+    }
+    return result;
+}
+
 static void session_replay_begin(struct session_call *call)
 {
     struct session_replay *replay = call->replay;
     struct session *session = call->session;
     const struct request_range *range = &call->request->range;
-    int result = 0;
     session_replay_sort(replay);
     session_call_spend(call, replay->count * SESSION_ENTRY_UNITS);
-    if (replay->count > 0) {
-        struct core_replay wanted = {.is_by_seq = range->is_by_seq,
-                                     .from = range->from,
-                                     .to = range->to,
-                                     .speed = range->speed};
-        result = core_replay(call->core, call->conn, &wanted, replay->list, replay->count);
-    }
+    int result = session_replay_start(call);
     bool goes_on = replay->count > 0 && result == 0 && range->to == 0;
     uint32_t others = session->replayed_count - replay->counted;
     session->replayed_count = goes_on ? (uint16_t)replay->count : (uint16_t)others;
@@ -221,7 +242,9 @@ void session_replay_on_end(void *context, struct core *core, uint32_t conn,
     for (uint32_t i = 0; i < count; i++) {
         session_replay_end_channel(&call, is_whole ? &sessions->reply : &sessions->gaps,
                                    &channels[i]);
-        call.session->exact_count += call.session->replayed_count > 0 && channels[i].result >= 0;
+        if (call.session->replayed_count > 0 && channels[i].result >= 0) {
+            session_limits_count_exact(&call, channels[i].channel, 1);
+        }
     }
     call.session->replayed_count = 0;
     session_answer_end_with_gaps(&call);

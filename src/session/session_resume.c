@@ -29,10 +29,17 @@ static bool session_resume_is_same_epoch(const struct session_call *call)
     return strcmp(call->request->epoch, call->sessions->options.epoch) == 0;
 }
 
+/* The seq is of a time when the number had another name. */
+static bool session_resume_is_before(const struct channel *channel, uint64_t seq)
+{
+    return seq + 1 < channel->first_seq;
+}
+
 /* core_resume, or the entry is refused (-1): an exact subscription of its own. */
 static int session_resume_channel(struct session_call *call, const struct session_name *name,
                                   uint32_t channel, uint64_t seq)
 {
+    const struct channel *known = channels_get(call->sessions->options.channels, channel);
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag < 0 || (tag & SESSION_EXACT) == 0;
     if (session_limits_is_forbidden(call, name) || session_settings_refuse(call, name) ||
@@ -42,10 +49,11 @@ static int session_resume_channel(struct session_call *call, const struct sessio
     enum lag_policy policy = session_settings_policy(call, name);
     struct core_resume resume = {
         .channel = channel,
-        .group = channels_get(call->sessions->options.channels, channel)->group,
+        .group = known->group,
         .policy = policy,
         .tag = session_settings_exact_tag(policy),
-        .is_same_epoch = session_resume_is_same_epoch(call),
+        .is_same_epoch =
+            session_resume_is_same_epoch(call) && !session_resume_is_before(known, seq),
         .seq = seq,
     };
     int result = core_resume(call->core, call->conn, &resume);
@@ -55,7 +63,9 @@ static int session_resume_channel(struct session_call *call, const struct sessio
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
     } else {
         core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
-        call->session->exact_count += is_new;
+        if (is_new) {
+            session_limits_count_exact(call, channel, 1);
+        }
     }
     return result < 0 ? -1 : result;
 }
@@ -73,8 +83,10 @@ static void session_resume_put(struct session_call *call, struct reply *reply,
         reply_text(reply, ",\"from\":");
         reply_u64(reply, session_resume_is_same_epoch(call) ? seq + 1 : 1);
     } else {
-        reply_text(reply, session_resume_is_same_epoch(call) ? ",\"gap\":\"overrun\""
-                                                             : ",\"gap\":\"restart\"");
+        const struct channel *known = channels_get(call->sessions->options.channels, channel);
+        bool is_restart =
+            !session_resume_is_same_epoch(call) || session_resume_is_before(known, seq);
+        reply_text(reply, is_restart ? ",\"gap\":\"restart\"" : ",\"gap\":\"overrun\"");
     }
     reply_text(reply, "}");
 }
@@ -89,8 +101,6 @@ void session_resume_since(struct session_call *call, const struct session_name *
     }
 }
 
-/* ---- RESUME ---- */
-
 /* Without the symbol, of which the client knows nothing. */
 static void session_resume_refuse(struct session_call *call, uint32_t channel,
                                   enum protocol_code code, const char *message)
@@ -103,16 +113,25 @@ static void session_resume_refuse(struct session_call *call, uint32_t channel,
                 code == PROTOCOL_UNKNOWN_SYMBOL ? "true" : "false");
 }
 
-static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
+bool session_resume_hold(struct session_call *call, uint32_t channel, uint64_t first_seq)
+{
+    struct channels *channels = call->sessions->options.channels;
+    if (channels_hold(channels, channel)) {
+        if (channels_get(channels, channel)->first_seq == first_seq) {
+            return true;
+        }
+        channels_release(channels, channel);
+    }
+    session_resume_refuse(call, channel, PROTOCOL_UNKNOWN_SYMBOL, "the channel has ended");
+    return false;
+}
+
+/* ---- RESUME ---- */
+
+/* Of a channel that is held, and has the name that the client knows it by. */
+static void session_resume_held(struct session_call *call, uint32_t channel, uint64_t seq)
 {
     struct sessions *sessions = call->sessions;
-    uint32_t channel = cursor.channel;
-    uint64_t seq = cursor.seq;
-    session_call_spend(call, SESSION_RESUME_UNITS);
-    if (channel >= channels_count(sessions->options.channels)) {
-        session_resume_refuse(call, channel, PROTOCOL_UNKNOWN_SYMBOL, "unknown channel");
-        return;
-    }
     struct session_name name =
         session_name_of_channel(channels_get(sessions->options.channels, channel));
     if (!session_client_may_see(call, &name)) {
@@ -126,10 +145,37 @@ static void session_resume_cursor(struct session_call *call, struct request_curs
     }
 }
 
+/* Holds the channel. false: there is none of that number, or it has another name by now. */
+static bool session_resume_hold_cursor(const struct session_call *call,
+                                       struct request_cursor cursor)
+{
+    struct channels *channels = call->sessions->options.channels;
+    if (cursor.channel >= channels_count(channels) || !channels_hold(channels, cursor.channel)) {
+        return false;
+    }
+    if (session_resume_is_same_epoch(call) &&
+        session_resume_is_before(channels_get(channels, cursor.channel), cursor.seq)) {
+        channels_release(channels, cursor.channel);
+        return false;
+    }
+    return true;
+}
+
+static void session_resume_cursor(struct session_call *call, struct request_cursor cursor)
+{
+    session_call_spend(call, SESSION_RESUME_UNITS);
+    if (!session_resume_hold_cursor(call, cursor)) {
+        session_resume_refuse(call, cursor.channel, PROTOCOL_UNKNOWN_SYMBOL, "unknown channel");
+        return;
+    }
+    session_resume_held(call, cursor.channel, cursor.seq);
+    channels_release(call->sessions->options.channels, cursor.channel);
+}
+
 static void session_resume_define(struct session_call *call, struct request_cursor cursor)
 {
-    const struct channels *channels = call->sessions->options.channels;
-    if (cursor.channel >= channels_count(channels)) {
+    struct channels *channels = call->sessions->options.channels;
+    if (!session_resume_hold_cursor(call, cursor)) {
         return;
     }
     struct session_name name = session_name_of_channel(channels_get(channels, cursor.channel));
@@ -137,6 +183,7 @@ static void session_resume_define(struct session_call *call, struct request_curs
         session_call_spend(call, SESSION_ENTRY_UNITS);
         session_define_add(call->sessions, cursor.channel);
     }
+    channels_release(channels, cursor.channel);
 }
 
 bool session_resume(struct session_call *call)

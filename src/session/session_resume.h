@@ -15,4 +15,8 @@ const uint8_t *session_resume_recode(void *context, uint32_t encoding,
                                      const struct frame_desc *desc, const uint8_t *frame,
                                      uint32_t *bytes_out);
 
+/* What a slice has found, a later one may find to have ended: the number of a variant that nobody
+ * holds may get another name. Holds it (channels_hold); false: the entry is refused. */
+bool session_resume_hold(struct session_call *call, uint32_t channel, uint64_t first_seq);
+
 #endif

@@ -1,5 +1,6 @@
 #include "src/session/session_shrink.h"
 
+#include "codec/base/canary.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_books.h"
 #include "src/session/session_client.h"
@@ -68,17 +69,17 @@ static bool session_shrink_channel(struct session_call *call, uint32_t i,
 {
     const struct scope *scope = session_client_scope(call->sessions, call->conn);
     int tag = core_subscription_tag(call->core, call->conn, i);
-    struct session_name name = session_name_of_channel(channel);
     if (tag < 0) {
         return true;
     }
+    struct session_name name = session_name_of_channel(channel);
     session_call_spend(call,
                        SESSION_COVER_UNITS + scope->pattern_count / SESSION_PATTERNS_PER_UNIT);
     if (tag == SESSION_BY_PATTERN) {
         if (call->at.is_changed) {
             session_cover_release_channel(call, i);
         }
-    } else if (!scope_covers(scope, name.text, name.bytes, name.type) &&
+    } else if (!CANARY(SCOPE_KEPT) && !scope_covers(scope, name.text, name.bytes, name.type) &&
                session_unsubscribe_exact(call, i)) {
         session_answer_dropped(call, &name);
     }

@@ -7,6 +7,7 @@
 #include "src/session/session_books.h"
 #include "src/session/session_define.h"
 #include "src/session/session_limits.h"
+#include "src/session/session_resume.h"
 
 #define SESSION_SNAPSHOTS_MAX 1000 /* a message */
 #define SESSION_SNAPSHOT_UNITS 16  /* for each frame */
@@ -14,6 +15,7 @@
 /* While SNAPSHOT is answered; between its two passes. */
 struct session_snapshots {
     struct core_snapshot list[SESSION_SNAPSHOTS_MAX];
+    uint64_t first_seqs[SESSION_SNAPSHOTS_MAX]; /* see session_resume_hold */
     uint32_t count;
 };
 
@@ -53,9 +55,11 @@ static bool session_snapshot_gather(struct session_call *call, const struct sess
     }
     uint32_t channel = session_snapshot_channel(call, name);
     if (channel != CHANNEL_NONE) {
+        const struct channel *known = channels_get(call->sessions->options.channels, channel);
+        snapshots->first_seqs[snapshots->count] = known->first_seq;
         snapshots->list[snapshots->count++] = (struct core_snapshot){
             .channel = channel,
-            .group = channels_get(call->sessions->options.channels, channel)->group,
+            .group = known->group,
         };
     }
     return true;
@@ -80,6 +84,25 @@ static void session_snapshot_put(struct session_call *call, const struct core_sn
     reply_text(reply, ",\"as_of\":");
     reply_u64(reply, snapshot->as_of);
     reply_text(reply, "}");
+}
+
+static void session_snapshot_hold(struct session_call *call)
+{
+    struct session_snapshots *snapshots = call->snapshots;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < snapshots->count; i++) {
+        if (session_resume_hold(call, snapshots->list[i].channel, snapshots->first_seqs[i])) {
+            snapshots->list[kept++] = snapshots->list[i];
+        }
+    }
+    snapshots->count = kept;
+}
+
+static void session_snapshot_release(struct session_call *call)
+{
+    for (uint32_t i = 0; i < call->snapshots->count; i++) {
+        channels_release(call->sessions->options.channels, call->snapshots->list[i].channel);
+    }
 }
 
 /* The answer, then the frames; all in one slice, since each tells how far the live frames are that
@@ -118,6 +141,8 @@ bool session_snapshot(struct session_call *call)
     if (!session_call_each_name(call, session_snapshot_gather)) {
         return false;
     }
+    session_snapshot_hold(call);
     session_snapshot_send(call);
+    session_snapshot_release(call);
     return true;
 }

@@ -38,6 +38,7 @@ struct session {
     uint64_t number;                   /* from 1; 0: not open */
     struct session_patterns *patterns; /* NULL: it needs to know of no new channel */
     uint32_t exact_count;
+    uint16_t derived_count;  /* of the exact ones: those of variants */
     uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
     uint16_t star_policies;  /* 2 bits for each type of star_types: see session_star_policy() */
     uint8_t star_types;      /* bit mask of the types subscribed by "*" */

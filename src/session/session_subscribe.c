@@ -52,14 +52,14 @@ static bool session_subscribe_has_source(const struct session_call *call,
             channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
 }
 
-/* The channel, made when it is a variant's that nobody has wished for yet; CHANNEL_NONE: refused.
- */
+/* The channel, held; made when it is a variant's that nobody has wished for yet. CHANNEL_NONE:
+ * refused. */
 static uint32_t session_subscribe_open(struct session_call *call, const struct session_name *name)
 {
     struct channels *channels = call->sessions->options.channels;
     uint32_t channel =
         channels_find_variant(channels, name->text, name->bytes, name->type, name->variant);
-    if (channel != CHANNEL_NONE) {
+    if (channel != CHANNEL_NONE && channels_hold(channels, channel)) {
         return channel;
     }
     if (variant_is_none(name->variant) || !session_subscribe_has_source(call, name)) {
@@ -69,7 +69,7 @@ static uint32_t session_subscribe_open(struct session_call *call, const struct s
     if (session_limits_is_full(call, name)) {
         return CHANNEL_NONE;
     }
-    channel = channels_open_variant(channels, name->text, name->bytes, name->type, name->variant);
+    channel = channels_hold_variant(channels, name->text, name->bytes, name->type, name->variant);
     if (channel == CHANNEL_NONE) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
                               "the server has as many depths, bars and intervals as it can");
@@ -77,14 +77,11 @@ static uint32_t session_subscribe_open(struct session_call *call, const struct s
     return channel;
 }
 
-static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
+static void session_subscribe_channel(struct session_call *call, const struct session_name *name,
+                                      uint32_t channel)
 {
     enum lag_policy policy = session_settings_policy(call, name);
     uint8_t new_tag = session_settings_exact_tag(policy);
-    uint32_t channel = session_subscribe_open(call, name);
-    if (channel == CHANNEL_NONE) {
-        return;
-    }
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag == -ENOENT || (tag & SESSION_EXACT) == 0;
     if (call->request->epoch != NULL) {
@@ -113,8 +110,19 @@ static void session_subscribe_exact(struct session_call *call, const struct sess
     if (is_new || call->request->has_max_lag) {
         core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
     }
-    call->session->exact_count += is_new;
+    if (is_new) {
+        session_limits_count_exact(call, channel, 1);
+    }
     session_subscribe_accept(call, name, channel);
+}
+
+static void session_subscribe_exact(struct session_call *call, const struct session_name *name)
+{
+    uint32_t channel = session_subscribe_open(call, name);
+    if (channel != CHANNEL_NONE) {
+        session_subscribe_channel(call, name, channel);
+        channels_release(call->sessions->options.channels, channel);
+    }
 }
 
 /* ---- Patterns ---- */

@@ -2,6 +2,7 @@
 
 #include "src/session/session_answer.h"
 #include "src/session/session_cover.h"
+#include "src/session/session_limits.h"
 
 #define SESSION_TYPES_ALL ((1u << MD_TYPE_COUNT) - 1)
 
@@ -30,7 +31,7 @@ bool session_unsubscribe_exact(struct session_call *call, uint32_t channel)
     if (tag < 0 || (tag & SESSION_EXACT) == 0) {
         return false;
     }
-    call->session->exact_count--;
+    session_limits_count_exact(call, channel, -1);
     session_cover_release_channel(call, channel);
     return true;
 }
@@ -129,7 +130,7 @@ static bool session_unsubscribe_channel(struct session_call *call, uint32_t i,
     session_call_spend(call, SESSION_COVER_UNITS);
     if ((tag & SESSION_EXACT) != 0) {
         struct session_name name = session_name_of_channel(channel);
-        call->session->exact_count--;
+        session_limits_count_exact(call, i, -1);
         session_unsubscribe_accept(call, &name);
     }
     core_unsubscribe(call->core, call->conn, i);

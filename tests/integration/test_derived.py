@@ -226,6 +226,62 @@ class Bars(DerivedTestCase):
         self.assertGreater(len(before), 200)
 
 
+class Rotation(DerivedTestCase):
+    """More depths and intervals than the server has at a time, each for a moment."""
+    options = ("--feed", "sim:symbols=1100,rate=2000,types=quote+depth", "--rate-limit-enabled", "no",
+               "--max-subscriptions", "1000")
+    symbols = [f"SIM{number:05}.SIM" for number in range(50, 1050)]
+    client_max = 256
+
+    def settings(self):
+        for interval in (100, 200, 250, 500, 1000, 2000, 5000):
+            yield "quote", conflated(interval)
+        for depth in (5, 10, 20, 50):
+            yield "depth", {"depth": depth}
+
+    def test_who_wants_many_in_turns_keeps_nobody_from_theirs(self):
+        keeper = self.follower()
+        kept, = keeper.subscribe(["SIM01060.SIM"], ["quote"], **conflated(100))
+        numbers = collections.Counter()
+        with RawClient(self.server.port) as client:
+            for kind, setting in self.settings():
+                for first in range(0, len(self.symbols), 250):
+                    symbols = self.symbols[first:first + 250]
+                    wanted = set(symbols)
+
+                    def all_are_had():
+                        answer = client.subscribe(sorted(wanted), [kind], **setting)["data"]
+                        numbers.update(entry["ch"] for entry in answer["ok"])
+                        wanted.difference_update(entry["symbol"] for entry in answer["ok"])
+                        self.assertEqual({entry["code"] for entry in answer["failed"]} - {106}, set())
+                        return not wanted
+                    self.assertTrue(wait_until(all_are_had, 30))
+                    answer = client.ask({"type": "UNSUBSCRIBE", "data": {
+                        "symbols": symbols, "data_types": [kind], **setting}}, ("UNSUBSCRIBED",))
+                    self.assertEqual(len(answer["data"]["ok"]), 250)
+        self.assertEqual(sum(numbers.values()), 11000)
+        self.assertLess(len(numbers), 8192)
+        self.assertEqual(numbers[kept], 0)
+        count = len(keeper.frames[kept])
+        keeper.until(lambda: len(keeper.frames[kept]) > count)
+        self.assertEqual({frame["symbol"] for frame in keeper.frames[kept]}, {"SIM01060.SIM"})
+        self.assertEqual(keeper.tracker.faults, [])
+
+    def test_one_client_has_so_many_at_a_time(self):
+        with RawClient(self.server.port) as client:
+            welcome = client.next_message(("WELCOME",))["data"]
+            self.assertEqual(welcome["limits"]["max_derived"], self.client_max)
+            answer = client.subscribe(self.symbols[:self.client_max + 10], ["quote"],
+                                      **conflated(100))["data"]
+            self.assertEqual(len(answer["ok"]), self.client_max)
+            self.assertEqual([entry["code"] for entry in answer["failed"]], [122] * 10)
+            last = answer["failed"][-1]["symbol"]
+            client.ask({"type": "UNSUBSCRIBE", "data": {
+                "symbols": self.symbols[:1], "data_types": ["quote"], **conflated(100)}},
+                ("UNSUBSCRIBED",))
+            self.assertEqual(len(client.subscribe([last], ["quote"], **conflated(100))["data"]["ok"]), 1)
+
+
 class Conflation(DerivedTestCase):
     options = ("--feed", "sim:symbols=3,rate=3000,types=quote+trade", "--max-connections", "2000")
 

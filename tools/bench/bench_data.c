@@ -80,6 +80,7 @@ static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct benc
     if (index >= conn->next_seq_count && !bench_data_grow(conn, index)) {
         return NULL;
     }
+    assert_always(index < data->channel_count && index < conn->next_seq_count);
     *index_out = index;
     return &conn->next_seqs[index];
 }

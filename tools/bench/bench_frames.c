@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/base/bytes.h"
+#include "codec/base/check.h"
 #include "tools/bench/bench_nats.h"
 #include "tools/bench/bench_roles.h"
 #include "tools/common/tick_scan.h"
@@ -164,20 +165,34 @@ static void bench_frames_on_frame(struct bench_frames *frames, struct bench_conn
     }
 }
 
+/* The header of a frame. A masked one has a length that is too long. false: it is not complete;
+ * *header_bytes_out are needed. */
+static bool bench_frames_read_header(const uint8_t *bytes, size_t bytes_count,
+                                     size_t *header_bytes_out, uint64_t *payload_bytes_out)
+{
+    *header_bytes_out = 2;
+    if (bytes_count < 2) {
+        return false;
+    }
+    uint64_t length = bytes[1];
+    *header_bytes_out = length < 126 ? 2 : length == 126 ? 4 : 10;
+    if (bytes_count < *header_bytes_out) {
+        return false;
+    }
+    *payload_bytes_out = length < 126    ? length
+                         : length == 126 ? bytes_load_be16(bytes + 2)
+                         : length == 127 ? bytes_load_be64(bytes + 2)
+                                         : UINT64_MAX;
+    return true;
+}
+
 size_t bench_frames_needed(const uint8_t *bytes, size_t bytes_count)
 {
-    if (bytes_count < 2) {
-        return 2;
-    }
-    size_t length = bytes[1] & 0x7f;
-    size_t header_bytes = length < 126 ? 2 : length == 126 ? 4 : 10;
-    if (bytes_count < header_bytes) {
-        return header_bytes;
-    }
-    if (length >= 126) {
-        length = length == 126 ? bytes_load_be16(bytes + 2) : bytes_load_be64(bytes + 2);
-    }
-    return length > BENCH_FRAME_BYTES_MAX ? header_bytes : header_bytes + length;
+    size_t header_bytes;
+    uint64_t payload_bytes;
+    bool is_known = bench_frames_read_header(bytes, bytes_count, &header_bytes, &payload_bytes);
+    return is_known && payload_bytes <= BENCH_FRAME_BYTES_MAX ? header_bytes + payload_bytes
+                                                              : header_bytes;
 }
 
 size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn,
@@ -185,26 +200,17 @@ size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn
 {
     struct bench_crew *crew = frames->data->crew;
     size_t used = 0;
-    while (bytes_count - used >= 2) {
+    size_t header_bytes;
+    uint64_t payload_bytes;
+    while (
+        bench_frames_read_header(bytes + used, bytes_count - used, &header_bytes, &payload_bytes)) {
         const uint8_t *frame = bytes + used;
-        size_t left = bytes_count - used;
-        uint64_t payload_bytes = frame[1];
-        size_t header_bytes = 2;
-        if (payload_bytes >= 126) {
-            header_bytes = payload_bytes == 126 ? 4 : 10;
-            if (left < header_bytes) {
-                break;
-            }
-            payload_bytes = payload_bytes == 126   ? bytes_load_be16(frame + 2)
-                            : payload_bytes == 127 ? bytes_load_be64(frame + 2)
-                                                   : UINT64_MAX; /* masked */
-        }
         if (payload_bytes > BENCH_FRAME_BYTES_MAX) {
             crew->totals.malformed++;
             bench_conn_shut(crew, conn, 1002);
             return bytes_count;
         }
-        if (left - header_bytes < payload_bytes) {
+        if (bytes_count - used - header_bytes < payload_bytes) {
             break;
         }
         const uint8_t *payload = frame + header_bytes;
@@ -215,6 +221,7 @@ size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn
         }
         used += header_bytes + payload_bytes;
     }
+    assert_always(used <= bytes_count);
     bench_crew_totals(crew, conn)->bytes += used;
     return used;
 }

@@ -104,6 +104,7 @@ bool bench_nats_hold(struct bench_nats **nats_out, const uint8_t *bytes, size_t 
         nats->held = held;
         nats->capacity = capacity;
     }
+    assert_always(nats->bytes + bytes_count <= nats->capacity);
     memcpy(nats->held + nats->bytes, bytes, bytes_count);
     nats->bytes += bytes_count;
     return true;

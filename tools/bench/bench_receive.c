@@ -35,6 +35,7 @@ void bench_receive_on_connected(struct bench_receive *receive, struct bench_conn
 
 static void bench_receive_carry_release(struct bench_receive *receive, struct bench_conn *conn)
 {
+    assert_always(conn->carry != NULL && conn->carry_bytes <= conn->carry_capacity);
     if (conn->carry_capacity == BENCH_CARRY_BLOCK_BYTES) {
         memcpy(conn->carry, &receive->carry_free, sizeof receive->carry_free);
         receive->carry_free = conn->carry;
@@ -95,6 +96,7 @@ static bool bench_receive_carry_reserve(struct bench_receive *receive, struct be
         bench_receive_carry_release(receive, conn);
         conn->carry_bytes = kept_bytes;
     }
+    assert_always(conn->carry == NULL && capacity <= UINT32_MAX);
     conn->carry = carry;
     conn->carry_capacity = (uint32_t)capacity;
     return true;
@@ -200,10 +202,12 @@ void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *co
             take = bench_frames_needed(conn->carry, conn->carry_bytes) - conn->carry_bytes;
             take = take < bytes_count ? take : bytes_count;
         }
+        assert_always(take > 0); /* What is complete is not carried on. */
         bench_receive_carry_append(receive, conn, bytes, take);
         bytes += take;
         bytes_count -= take;
         size_t used = bench_receive_consume(receive, conn, conn->carry, conn->carry_bytes);
+        assert_always(used <= conn->carry_bytes);
         conn->carry_bytes -= (uint32_t)used;
         if (conn->carry_bytes == 0) {
             bench_receive_carry_release(receive, conn);

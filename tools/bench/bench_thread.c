@@ -49,6 +49,7 @@ static bool bench_thread_on_recv(struct bench_thread *thread, struct bench_conn 
         bool waits = conn->state == BENCH_CONN_STALLED ||
                      (conn->role == BENCH_SLOW && conn->state == BENCH_CONN_STREAMING);
         if (!waits && !conn->rearm_due) {
+            assert_always(thread->rearm_count < thread->crew.conn_count);
             conn->rearm_due = true;
             thread->rearm[thread->rearm_count++] = bench_crew_index_of(&thread->crew, conn);
         }
@@ -68,6 +69,7 @@ static void bench_thread_reap(struct bench_thread *thread)
     io_uring_for_each_cqe(&thread->ring.ring, head, cqe)
     {
         uint64_t tag = io_uring_cqe_get_data64(cqe);
+        assert_always((uint32_t)tag < thread->crew.conn_count);
         struct bench_conn *conn = &thread->crew.conns[(uint32_t)tag];
         count++;
         if (tag >> 32 == BENCH_OP_CONNECT) {

@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
+
+static_assert((BENCH_TICKS_MAX & (BENCH_TICKS_MAX - 1)) == 0, "it is reached by doubling");
+
 #define COUNT_FIRST 256
 
 static bool bench_ticks_grow(struct bench_ticks *ticks, uint64_t place)
@@ -34,6 +38,7 @@ struct bench_tick *bench_ticks_at(struct bench_ticks *ticks, uint64_t seq)
         (place >= ticks->count && !bench_ticks_grow(ticks, place))) {
         return NULL;
     }
+    assert_always(place < ticks->count);
     return &ticks->ticks[place];
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "tools/common/tick_scan.h"
 
@@ -14,6 +15,7 @@ bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, c
     if (text_bytes > sizeof field->text) {
         return false;
     }
+    assert_always((unsigned)name < PATTERN_FIELDS);
     memcpy(field->text, text, text_bytes);
     field->text_bytes = (uint32_t)text_bytes;
     field->distance = 0;
@@ -124,6 +126,7 @@ bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_
         return false;
     }
     place->end = (size_t)(at - payload);
+    assert_debug(place->end <= payload_bytes);
     return true;
 }
 
@@ -131,6 +134,7 @@ bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t
                        const struct pattern_place *place, uint64_t *time_ns_out)
 {
     uint64_t number;
+    assert_always(place->end <= payload_bytes);
     const uint8_t *at = payload + place->end;
     const uint8_t *end = payload + payload_bytes;
     if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {

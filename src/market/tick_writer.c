@@ -1,0 +1,124 @@
+#include "src/market/tick_writer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "src/base/log.h"
+#include "src/market/book_split.h"
+
+#define TICK_WRITER_SHOW_TICKS 64 /* at most so many wait for the head to be published */
+
+void tick_writer_wake_cores(struct tick_writer *writer)
+{
+    uint32_t woken = publisher_wait_wake_cores(writer->wait);
+    if (woken > 0) {
+        counter_add(&writer->counters->wakes, woken);
+    }
+}
+
+void tick_writer_show(struct tick_writer *writer)
+{
+    if (writer->hidden_count == 0) {
+        return;
+    }
+    writer->hidden_count = 0;
+    encodings_publish(writer->encodings);
+    tick_writer_wake_cores(writer);
+}
+
+void tick_writer_show_many(struct tick_writer *writer)
+{
+    if (writer->hidden_count >= TICK_WRITER_SHOW_TICKS) {
+        tick_writer_show(writer);
+    }
+}
+
+/* ---- What fits no frame ---- */
+
+void tick_writer_refuse(struct tick_writer *writer, uint32_t channel)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    counter_add(&writer->counters->ticks_refused, 1);
+    if (channel >= channels_count(writer->channels)) {
+        return; /* Told when the channel was refused. */
+    }
+    uint64_t *word = &writer->refused_channels[channel / 64];
+    uint64_t bit = UINT64_C(1) << (channel % 64);
+    if ((*word & bit) != 0) {
+        return;
+    }
+    *word |= bit;
+    const struct channel *known = channels_get(writer->channels, channel);
+    snprintf(text, sizeof text,
+             "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
+             "refused and counted, and subscribers see a GAP",
+             md_type_name((enum md_type)known->type), known->symbol, writer->log->frame_bytes_max);
+    log_post(0, LOG_LEVEL_WARNING, text);
+}
+
+void tick_writer_write_gap(struct tick_writer *writer, uint32_t number)
+{
+    uint64_t ts_pub_ns = tick_writer_write(writer, number, 0, NULL);
+    assert_always(ts_pub_ns != 0);
+    tick_writer_show_many(writer);
+}
+
+uint64_t tick_writer_write_parts(struct tick_writer *writer, uint32_t number, uint8_t flags,
+                                 const struct md_update *update)
+{
+    struct md_update part = *update;
+    struct md_depth whole = update->depth;
+    struct md_level *ordered = NULL;
+    uint64_t ts_pub_ns = 0;
+    bool has_failed = update->type != MD_DEPTH;
+    if (!has_failed && whole.action == MD_DELTA) {
+        book_split_order(&whole, &ordered);
+    }
+    struct book_split split = book_split_begin(&whole, writer->payload_bytes_max);
+    while (!has_failed && book_split_next(&split, &part.depth, &has_failed)) {
+        ts_pub_ns = tick_writer_write_tick(writer, number, flags, &part);
+        has_failed = ts_pub_ns == 0;
+        flags = 0;
+        tick_writer_show_many(writer);
+    }
+    free(ordered);
+    if (has_failed) {
+        tick_writer_refuse(writer, number);
+        tick_writer_write_gap(writer, number);
+        return 0;
+    }
+    return ts_pub_ns;
+}
+
+/* ---- Waiting for a core ---- */
+
+/* The log that waits is of any encoding: they have the readers in common. */
+static void tick_writer_on_stuck(void *context, uint32_t reader, uint64_t waited_ns, bool is_over)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    (void)context;
+    double seconds = (double)waited_ns / NS_PER_SECOND;
+    if (is_over) {
+        snprintf(text, sizeof text, "core %u lets ticks be published again, after %.1f s", reader,
+                 seconds);
+    } else {
+        snprintf(text, sizeof text,
+                 "no tick has been published for %.1f s: core %u is in the middle of sending, and "
+                 "its thread does not go on (is it stopped by a debugger or a signal, or short of "
+                 "CPU time?)",
+                 seconds, reader);
+    }
+    log_post(0, is_over ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text);
+}
+
+void tick_writer_watch_logs(struct tick_writer *writer)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(writer->encodings, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        table[i].log->watch = (struct frame_log_watch){
+            .waited_ns = &writer->counters->log_wait_ns,
+            .on_stuck = tick_writer_on_stuck,
+        };
+    }
+}

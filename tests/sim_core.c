@@ -638,6 +638,8 @@ static void run_life(uint64_t seed, uint32_t life)
         check_core_is_empty();
     }
     world.late_count += sim.late_count;
+    world.linked_frames += world.core->linked_frames;
+    world.linked_cuts += world.core->linked_cuts;
     world.replaced_bytes += world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
     for (uint32_t i = 0; i < ENCODINGS; i++) {
@@ -708,7 +710,7 @@ int main(int argc, char **argv)
     uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
-    uint64_t recoded = 0, as_json = 0;
+    uint64_t recoded = 0, as_json = 0, linked = 0, linked_cuts = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -730,6 +732,8 @@ int main(int argc, char **argv)
         snapshots += world.snapshots;
         images += world.images;
         late += world.late_count;
+        linked += world.linked_frames;
+        linked_cuts += world.linked_cuts;
         replays += world.replays;
         whole_replays += world.whole_replays;
         holds += world.holds;
@@ -754,6 +758,8 @@ int main(int argc, char **argv)
         {"snapshots", snapshots},
         {"images asked for", images},
         {"late completions", late},
+        {"frames found by their channel's links", linked},
+        {"frames taken back by them after a cut", linked_cuts},
         {"replays", replays},
         {"whole replays", whole_replays},
         {"messages answered in slices", holds},

@@ -139,6 +139,8 @@ struct core {
     uint64_t slice_units;      /* which ends with so many, */
     uint64_t turn_spent;       /* and of the slices of this turn before it */
     uint64_t pull_steps;       /* of the conns that pull, in this turn */
+    uint64_t linked_frames;    /* found for them by links, ever (narrow.h); */
+    uint64_t linked_cuts;      /* likewise, of those that were not sent */
     struct send_extent *extents;
     uint32_t extent_count;
     struct send_batch *batch;

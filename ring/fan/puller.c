@@ -8,6 +8,7 @@
 #include "codec/base/canary.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/history.h"
+#include "ring/fan/narrow.h"
 
 #define PULLER_GAP_BYTES_MAX 256
 
@@ -199,24 +200,33 @@ static uint64_t puller_bound(const struct puller_entry *entry)
     return (gap_due ? *entry->next : *entry->first) & PULLER_SEQ_MASK;
 }
 
+/* A frame was looked at, but not sent. Once more changes nothing. */
+static void puller_take_back(struct core *core, struct conn *conn, uint64_t index,
+                             const struct frame_desc *desc)
+{
+    struct puller_entry entry;
+    if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
+        desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PULLER_SEQ_MASK)) {
+        return;
+    }
+    if (puller_is_conflated(core, conn, &entry, desc, index)) {
+        conn->frames_conflated--;
+        counter_add(&core->counters->frames_conflated, (uint64_t)-1);
+    }
+    *entry.next = desc->seq;
+}
+
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
  * told stays told: its text is already queued. */
 void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to)
 {
     const struct core_stream *stream = core_source(core, conn);
     conn->cursor = index;
+    if (narrow_walk(core, conn, index, to, puller_take_back)) {
+        return;
+    }
     for (uint64_t back = to; back > index; back--) {
-        const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
-        struct puller_entry entry;
-        if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
-            desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PULLER_SEQ_MASK)) {
-            continue;
-        }
-        if (puller_is_conflated(core, conn, &entry, desc, back - 1)) {
-            conn->frames_conflated--;
-            counter_add(&core->counters->frames_conflated, (uint64_t)-1);
-        }
-        *entry.next = desc->seq;
+        puller_take_back(core, conn, back - 1, frame_log_desc(stream->log, back - 1));
     }
 }
 
@@ -515,10 +525,14 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
     bool recodes = conn->reads_json && history_recodes(core, conn);
     uint64_t bytes = 0;
     uint64_t joined_end = UINT64_MAX;
-    uint64_t index = conn->cursor;
     uint32_t iov_count = 0;
+    struct narrow narrow;
+    bool is_narrow = narrow_begin(&narrow, core, conn);
+    uint64_t index = is_narrow ? narrow_next(&narrow) : conn->cursor;
     uint64_t end = conn->reads_json ? history_json_end(core, conn) : stream->position;
-    end = end - index > PULLER_FRAMES_MAX ? index + PULLER_FRAMES_MAX : end;
+    if (!is_narrow && end - index > PULLER_FRAMES_MAX) {
+        end = index + PULLER_FRAMES_MAX;
+    }
     while (index < end && bytes < PULLER_BYTES_MAX && iov_count < PULLER_IOVS_MAX &&
            !puller_sweep_is_full(conn)) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index);
@@ -538,10 +552,11 @@ static uint64_t puller_collect(struct core *core, struct conn *conn, struct iove
             bytes += desc->frame_bytes;
             (*frames_out)++;
         }
-        index++;
+        index = is_narrow ? narrow_next(&narrow) : index + 1;
     }
     *iov_count_out = iov_count;
-    core->pull_steps += index - conn->cursor;
+    core->pull_steps += is_narrow ? narrow.frame_count : index - conn->cursor;
+    core->linked_frames += is_narrow ? narrow.frame_count : 0;
     return index;
 }
 

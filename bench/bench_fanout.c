@@ -10,12 +10,13 @@
  * Run       zig build bench -- fanout           (full)
  *           zig build test                      (small: proves it still works)
  *           bench_fanout full|small CASE        (only cases that have CASE in their name)
- *           valgrind --tool=callgrind --toggle-collect=sender_fan_out bench_fanout small CASE
+ *           valgrind --tool=callgrind --toggle-collect=core_run bench_fanout small CASE
  *           perf record bench_fanout full CASE
  */
 #include "bench/bench_null_engine.h"
 #include "bench/bench_samples.h"
 #include "ring/core/core_state.h"
+#include "ring/fan/fanout.h"
 
 #define FRAME_BYTES 256
 #define LOG_BYTES (64 * MIB)
@@ -141,8 +142,8 @@ static void bench_publish(struct bench_world *world)
         memcpy(frame_log_reserve(world->log), bench_frame, FRAME_BYTES);
         frame_log_commit(world->log, world->next_channel, 0, FRAME_FULL_IMAGE, FRAME_BYTES,
                          time.wall_ns);
-        world->frames_expected += core->streams[0].groups[0].count +
-                                  core->streams[0].subs.channels[world->next_channel].count;
+        world->frames_expected += core->fan.streams[0].groups[0].count +
+                                  core->fan.streams[0].subs.channels[world->next_channel].count;
         if (!world->test->is_burst_of_one) {
             world->next_channel = (world->next_channel + 1) % world->test->channel_count;
         }
@@ -174,7 +175,7 @@ static uint64_t bench_on_publish(void *context, uint64_t now_ns)
         return 0;
     }
     if (!world->is_settled) {
-        bench_null_engine_settle(&world->core->engine);
+        bench_null_engine_settle(&world->core->links.engine);
         bench_subscribe_all(world);
         world->is_settled = true;
     }
@@ -291,7 +292,7 @@ static uint64_t bench_run_case(const struct bench_case *test, const struct bench
         .channel_count_max = test->channel_count,
         .reader_count = 1,
     };
-    assert_always(test->burst * FRAME_BYTES < SENDER_TURN_BYTES_MAX); /* One turn takes it. */
+    assert_always(test->burst * FRAME_BYTES < FANOUT_BYTES_MAX); /* One turn takes it. */
     bench_samples_init(&world.per_frame, world.turn_count);
     bench_samples_init(&world.per_send, world.turn_count);
     assert_always(frame_log_create(&world.log, &log_options) == 0);

@@ -114,7 +114,7 @@ static uint64_t bench_wake_often(struct core *core, struct engine *waker, size_t
     for (size_t op = 0; op < op_count; op++) {
         bench_await_sleep(core);
         uint64_t sum = counter_get(&bench_counters.flush_latency_sum_ns);
-        bench_publish(core->streams[0].log);
+        bench_publish(core->fan.streams[0].log);
         uint64_t start_ns = bench_now_ns();
         bool is_woken = core_wake(core, waker);
         if (is_woken) {
@@ -204,7 +204,8 @@ static uint64_t bench_with_core(struct frame_log *log, struct engine *waker, int
         .ops = &bench_ops,
     };
     assert_always(core_create(&core, &options, error, sizeof error) == 0);
-    core->streams[0].position = frame_log_head(log); /* What the core before it has seen is old. */
+    core->fan.streams[0].position =
+        frame_log_head(log); /* What the core before it has seen is old. */
     assert_always(pthread_create(&thread, NULL, bench_run_core, core) == 0);
     uint64_t checksum = bench_wake_often(core, waker, op_count);
     assert_always(busy_poll ? checksum == 0 : checksum > 0);

@@ -88,13 +88,18 @@ static inline void json_tick_end(struct json_tick_writer *writer, char *begin, c
     writer->at += bytes;
 }
 
-static inline void json_tick_literal(struct json_tick_writer *writer, const char *text)
+static inline void json_tick_bytes(struct json_tick_writer *writer, const char *text,
+                                   size_t text_bytes)
 {
     char *begin = json_tick_begin(writer, JSON_TICK_FIELD_BYTES_MAX);
-    size_t text_bytes = strlen(text);
     assert_debug(text_bytes <= JSON_TICK_FIELD_BYTES_MAX);
 
     json_tick_end(writer, begin, json_tick_put(begin, text, text_bytes));
+}
+
+static inline void json_tick_literal(struct json_tick_writer *writer, const char *text)
+{
+    json_tick_bytes(writer, text, strlen(text));
 }
 
 /* Puts the closing character over the last comma, or behind the opening bracket. */
@@ -139,11 +144,11 @@ static inline char *json_tick_put_level(char *at, const struct md_level *level)
     return JSON_TICK_PUT(at, "],");
 }
 
-/* Writes "bids":[[price,size],...], */
-static void json_tick_levels(struct json_tick_writer *writer, const char *key,
+/* Writes "bids":[[price,size],...], ; key: "bids":[ or "asks":[ */
+static void json_tick_levels(struct json_tick_writer *writer, const char key[static 8],
                              const struct md_level *levels, uint32_t level_count)
 {
-    json_tick_literal(writer, key);
+    json_tick_bytes(writer, key, 8);
     for (uint32_t i = 0; i < level_count && !writer->full; i++) {
         char *begin = json_tick_begin(writer, JSON_TICK_LEVEL_BYTES_MAX);
         json_tick_end(writer, begin, json_tick_put_level(begin, &levels[i]));

@@ -1,6 +1,6 @@
 /* No token is read out of bounds, and none that was not signed is accepted; no file of keys opens
- * to who has the file. Input: a token, which is put between a good header and a good signature's
- * place, too; and a file of keys or a secret. */
+ * to someone who has the file. Input: a token, which is put between a good header and a good
+ * signature's place, too; and a file of keys or a secret. */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>

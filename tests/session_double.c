@@ -49,9 +49,16 @@ void core_close(struct core *self, uint32_t conn, uint16_t code, const char *rea
     (void)reason;
     self->close_code = code;
     self->is_closing[conn] = true;
-    if (self->is_held[conn]) {
-        self->is_held[conn] = false;
-        session_ops.on_drop(self->sessions, self, conn);
+}
+
+/* What the core does first in a turn: a connection ends in no other place. */
+static void bury(void)
+{
+    for (uint32_t conn = 0; conn < CONNS; conn++) {
+        if (core->is_closing[conn] && core->is_held[conn]) {
+            core->is_held[conn] = false;
+            session_ops.on_drop(core->sessions, core, conn);
+        }
     }
 }
 
@@ -75,14 +82,12 @@ bool core_slice_is_over(const struct core *self)
 void core_hold(struct core *self, uint32_t conn)
 {
     assert_false(self->is_held[conn]);
-    self->is_held[conn] = !self->is_closing[conn];
-    if (self->is_closing[conn]) {
-        session_ops.on_drop(self->sessions, self, conn);
-    }
+    self->is_held[conn] = true;
 }
 
 void go_on(uint32_t conn)
 {
+    bury();
     core->spent = 0;
     core->slice_count++;
     if (core->is_held[conn] && session_ops.on_continue(core->sessions, core, conn, 0)) {
@@ -143,10 +148,6 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
                    enum lag_policy policy, bool snapshot, uint8_t tag)
 {
     struct fake_sub *sub = &self->subs[conn][channel];
-    if (self->end_when > 0 && --self->end_when == 0) {
-        end_conn(conn);
-        return -ENOSPC;
-    }
     if (sub->on) {
         return 1;
     }
@@ -217,10 +218,6 @@ int core_resume(struct core *self, uint32_t conn, const struct core_resume *resu
     struct fake_sub *sub = &self->subs[conn][resume->channel];
     if (resume->is_same_epoch && resume->seq > self->newest_seq) {
         return -ERANGE;
-    }
-    if (self->end_when > 0 && --self->end_when == 0) {
-        end_conn(conn);
-        return -ENOSPC;
     }
     if (!sub->on && self->room-- == 0) {
         self->room = 0;
@@ -481,6 +478,7 @@ int tear_down(void **state)
 
 void begin(uint32_t conn, const char *text)
 {
+    bury();
     core->spent = 0;
     core->slice_count = 1;
     size_t bytes = strlen(text);

@@ -49,7 +49,6 @@ struct core {
     uint32_t replayed_count;
     int replay_result;
     uint32_t room;     /* subscriptions that are still accepted */
-    uint32_t end_when; /* The conn ends in so many more core_subscribe; 0: it does not. */
     uint32_t encoding; /* of every conn */
     bool is_behind;
     uint64_t frames_sent; /* to every conn, and 5 more */

@@ -19,7 +19,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "ring/core/core_state.h"
-#include "ring/fan/history.h"
+#include "ring/fan/puller.h"
 #include "tests/sim_world.h"
 
 #define SEEDS_DEFAULT 24
@@ -241,9 +241,8 @@ static void on_resume(struct core *core, uint32_t conn, const char *text)
         EXPECT(result == 0 || result == 1 || result == -ERANGE || world.is_scarce);
         uint64_t oldest = oldest_seq(world.encodings[0].log, channel);
         /* What is still to come is in the conn's own log. */
-        bool is_void = core_conn(core, conn)->state != CONN_STREAMING;
-        bool is_to_come =
-            seq >= core_stream(core, core_conn(core, conn))->channels[channel].last_seq;
+        bool is_void = core_link(core, conn)->stage != LINK_STREAMING;
+        bool is_to_come = seq >= core_stream(core, conn)->channels[channel].last_seq;
         EXPECT(result != 0 || epoch != world.epoch || oldest <= seq + 1 || is_to_come || is_void);
         EXPECT(result != 1 || epoch != world.epoch || oldest > seq + 1);
         EXPECT((result == -ERANGE) == (epoch == world.epoch && seq > world.published[channel]));
@@ -291,9 +290,9 @@ static void on_replay(struct core *core, uint32_t conn, const char *text)
     }
     int result = core_replay(core, conn, &wanted, channels, count);
     EXPECT(result == 0 || result == -ERANGE || result == -EINVAL);
-    const struct core_stream *stream = core_stream(core, core_conn(core, conn));
-    const struct core_stream *json = &core->streams[0];
-    uint64_t end = core_json_index(stream, stream->position);
+    const struct fan_stream *stream = core_stream(core, conn);
+    const struct fan_stream *json = &core->fan.streams[0];
+    uint64_t end = fan_json_index(stream, stream->position);
     end = end > json->position ? end : json->position;
     int length = sprintf(out, "Z %d", result);
     for (uint32_t i = 0; result == 0 && i < count; i++) {
@@ -543,19 +542,19 @@ static void check_core_is_empty(void)
     EXPECT(counter_get(&world.counters.conns_streaming) == 0);
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);
-    EXPECT(world.core->out_pool.free_count == world.out_block_count);
-    EXPECT(world.core->replay_count == 0);
-    EXPECT(world.core->free_input_count == world.core->input_count);
-    EXPECT(world.core->group_seqs_bytes == world.seqs_bytes);
+    EXPECT(world.core->links.out_pool.free_count == world.out_block_count);
+    EXPECT(world.core->fan.replay_count == 0);
+    EXPECT(world.core->links.free_input_count == world.core->links.input_count);
+    EXPECT(world.core->fan.group_seqs_bytes == world.seqs_bytes);
     uint32_t hold_count = 0;
     for (uint32_t i = 0; i < ENCODINGS; i++) {
-        const struct core_stream *stream = &world.core->streams[i];
+        const struct fan_stream *stream = &world.core->fan.streams[i];
         for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
             EXPECT(stream->groups[group].count == 0);
         }
         EXPECT(stream->subs.count == 0);
         EXPECT(!is_pinned(stream->log));
-        EXPECT(atomic_load(&stream->encoding->conn_count) == 0);
+        EXPECT(atomic_load(&world.encodings[i].conn_count) == 0);
         hold_count += frame_log_holds_count(&stream->log->holds[0]);
     }
     EXPECT(hold_count == sim_loans_open());
@@ -570,8 +569,8 @@ static void check_core_is_empty(void)
 static void make_scarce(struct core *core)
 {
     world.is_scarce = true;
-    core->out_pool.free_count = (uint32_t)(20 + sim_random(200));
-    core->group_seqs_bytes = PULLER_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
+    core->links.out_pool.free_count = (uint32_t)(20 + sim_random(200));
+    core->fan.group_seqs_bytes = PULLER_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
 /* From one start of the server to its end. */
@@ -631,15 +630,15 @@ static void run_life(uint64_t seed, uint32_t life)
     if (seed % 5 == 0) {
         make_scarce(world.core);
     }
-    world.out_block_count = world.core->out_pool.free_count;
-    world.seqs_bytes = world.core->group_seqs_bytes;
+    world.out_block_count = world.core->links.out_pool.free_count;
+    world.seqs_bytes = world.core->fan.group_seqs_bytes;
     EXPECT(core_run(world.core) == 0);
     if (world.fault[0] == '\0') {
         check_core_is_empty();
     }
     world.late_count += sim.late_count;
-    world.linked_frames += world.core->linked_frames;
-    world.linked_cuts += world.core->linked_cuts;
+    world.linked_frames += world.core->fan.linked_frames;
+    world.linked_cuts += world.core->fan.linked_cuts;
     world.replaced_bytes += world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
     for (uint32_t i = 0; i < ENCODINGS; i++) {

@@ -67,16 +67,24 @@ bool subscriber_is_covered(const struct subscriber *subscriber, uint32_t channel
     return subscriber->exact[channel].is_there || subscriber_pattern(subscriber, channel) != NULL;
 }
 
-bool subscriber_conflates(const struct subscriber *subscriber, uint32_t number)
+struct channel_name subscriber_name(const struct subscriber *subscriber, uint32_t number)
 {
     const struct channel *channel = channels_get(world.channels, number);
+    if (subscriber->names[number].symbol != NULL) {
+        return subscriber->names[number];
+    }
+    return (struct channel_name){channel->symbol, (enum md_type)channel->type, channel->variant};
+}
+
+bool subscriber_conflates(const struct subscriber *subscriber, uint32_t number)
+{
+    const struct channel_name name = subscriber_name(subscriber, number);
     const struct expected *expected = &subscriber->expected[number];
     const struct pattern_entry *pattern = subscriber_pattern(subscriber, number);
     const struct entry *entry = subscriber->exact[number].is_there ? &subscriber->exact[number]
                                 : pattern == NULL                  ? NULL
                                                                    : &pattern->entry;
-    bool is_image =
-        channel->type == MD_QUOTE || channel->type == MD_BAR || channel->variant.interval_ms != 0;
+    bool is_image = name.type == MD_QUOTE || name.type == MD_BAR || name.variant.interval_ms != 0;
     return entry != NULL && entry->policy == LAG_CONFLATE && is_image &&
            (expected->next == 0 || expected->next > expected->past_seq);
 }
@@ -249,7 +257,8 @@ static void subscriber_on_frame(struct subscriber *subscriber, uint32_t channel,
     const struct channel *known = channels_get(world.channels, channel);
     EXPECT(is_sbe || hash == frame->json_hash);
     EXPECT(!is_sbe || frame->sbe_hash == 0 || hash == frame->sbe_hash);
-    EXPECT(token_opens(subscriber->token, known->symbol, (enum md_type)known->type));
+    const struct channel_name name = subscriber_name(subscriber, channel);
+    EXPECT(token_opens(subscriber->token, name.symbol, name.type));
     subscriber->received++;
     world.marks.frames++;
     world.marks.sbe_frames += is_sbe;

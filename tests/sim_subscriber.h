@@ -56,6 +56,13 @@ struct entry {
     uint32_t max_lag_ms;
 };
 
+/* A channel as this client knows it: numbers of derived channels may have other names later. */
+struct channel_name {
+    const char *symbol; /* one of the world's; NULL: not known */
+    enum md_type type;
+    struct variant variant;
+};
+
 struct pattern_entry {
     char text[16]; /* empty: free */
     enum md_type type;
@@ -103,6 +110,7 @@ struct subscriber {
     uint64_t entry_count;
     struct expected expected[WORLD_CHANNELS_MAX];
     struct entry exact[WORLD_CHANNELS_MAX];
+    struct channel_name names[WORLD_CHANNELS_MAX]; /* as answers have told */
     struct pattern_entry patterns[SUBSCRIBER_PATTERNS_MAX];
     struct {
         uint32_t channel;
@@ -119,6 +127,7 @@ struct subscriber {
 /* Whether a token opens a symbol or pattern. */
 bool token_opens(const char *token, const char *text, enum md_type type);
 
+struct channel_name subscriber_name(const struct subscriber *subscriber, uint32_t channel);
 bool subscriber_is_covered(const struct subscriber *subscriber, uint32_t channel);
 /* What comes next may have others before it that are passed over. */
 bool subscriber_conflates(const struct subscriber *subscriber, uint32_t channel);

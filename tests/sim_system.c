@@ -24,6 +24,7 @@
 #include "src/base/log.h"
 #include "src/market/publisher.h"
 #include "src/session/session.h"
+#include "tests/sim_memory.h"
 #include "tests/sim_system.h"
 #include "tests/sim_threads.h"
 
@@ -70,6 +71,10 @@ _Noreturn void world_fail(const char *what, const char *file, int line)
            world.channel, (unsigned long long)world.seq,
            (unsigned long long)(sim.now_ns - world.began_ns) / 1000,
            (unsigned long long)world.seed);
+    printf("%u core(s), publisher %s%s%s%s%s\n", world.core_count,
+           world.is_inline ? "inline" : "thread", world.needs_auth ? ", tokens" : "",
+           world.has_lag_limit ? ", lag limit" : "", world.leaps ? ", leaps" : "",
+           world.is_scarce ? ", memory is scarce" : "");
     fflush(stdout);
     if (getenv("SIM_TRACE") != NULL) {
         abort();
@@ -199,7 +204,7 @@ static void open_core(uint32_t index)
     };
     options.encodings = encodings_table(world.encodings, &options.encoding_count);
     assert_always(core_create(&server.cores[index], &options, error, sizeof error) == 0);
-    server.out_block_count[index] = server.cores[index]->out_pool.free_count;
+    server.out_block_count[index] = server.cores[index]->links.out_pool.free_count;
 }
 
 static void run_core(void *context)
@@ -299,6 +304,28 @@ static void check_clients(void)
     world.subscriber = NULL;
 }
 
+/* When all clients have been away long enough, what was made for them ends. */
+static void be_deserted(const uint32_t *weights)
+{
+    uint32_t encoding_count;
+    struct core_encoding *encodings = encodings_table(world.encodings, &encoding_count);
+    for (uint32_t i = 0; i < WORLD_SUBSCRIBERS; i++) {
+        subscriber_leave(subscriber_at(i), false);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint64_t until_ns = sim.now_ns + NS_PER_SECOND; sim.now_ns < until_ns;) {
+            step(weights);
+        }
+        sim.now_ns += 601 * NS_PER_SECOND;
+    }
+    for (uint32_t i = 1; i < encoding_count; i++) {
+        EXPECT(!core_encoding_is_written(atomic_load(&encodings[i].run)));
+    }
+    for (uint32_t i = 0; i < channels_variant_count(world.channels); i++) {
+        EXPECT(atomic_load(&channels_wish(world.channels, i)->is_named) == 0);
+    }
+}
+
 static bool all_have_ended(void)
 {
     for (uint32_t i = 0; i < thread_count(); i++) {
@@ -344,13 +371,13 @@ static void check_core_is_empty(uint32_t index)
     EXPECT(counter_get(&counters->conns_streaming) == 0);
     EXPECT(counter_get(&counters->conns_blocked) == 0);
     EXPECT(counter_get(&counters->subscriptions) == 0);
-    EXPECT(core->out_pool.free_count == server.out_block_count[index]);
-    EXPECT(core->replay_count == 0);
-    EXPECT(core->free_input_count == core->input_count);
-    EXPECT(core->group_seqs_bytes == 0);
+    EXPECT(core->links.out_pool.free_count == server.out_block_count[index]);
+    EXPECT(core->fan.replay_count == 0);
+    EXPECT(core->links.free_input_count == core->links.input_count);
+    EXPECT(core->fan.group_seqs_bytes == 0);
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        EXPECT(!frame_log_is_pinned(core->streams[i].log, index));
-        EXPECT(core->streams[i].subs.count == 0);
+        EXPECT(!frame_log_is_pinned(core->fan.streams[i].log, index));
+        EXPECT(core->fan.streams[i].subs.count == 0);
     }
 }
 
@@ -395,6 +422,7 @@ static void count_marks(void)
     marks->short_sends += sim.cut_count;
     marks->full_sends += sim.full_count;
     marks->late_completions += sim.late_count;
+    marks->failed_allocations += sim_memory.failed_count;
     marks->inline_lives += world.is_inline;
     marks->lives++;
 }
@@ -429,14 +457,17 @@ static void run_life(uint64_t seed, uint32_t life)
     world.needs_auth = sim_random(2) == 0;
     world.has_lag_limit = sim_random(3) == 0;
     world.leaps = sim_random(5) == 0;
+    world.is_scarce = sim_random(4) == 0;
     world.drains = sim_random(2) == 0;
     world.is_calm = world.is_ending = false;
     for (uint32_t i = 0; i < SIM_THREADS_MAX; i++) {
-        weights[i] = sim_random(3) == 0 ? 1 : 8; /* Some get on slowly. */
+        static const uint32_t some[] = {1, 10, 100, 100}; /* Some get on slowly. */
+        weights[i] = some[sim_random(sizeof some / sizeof some[0])];
     }
     world.began_ns = sim.now_ns;
     world.calm_ns = sim.now_ns + NOISE_NS;
     open_server();
+    sim_memory_open(seed, world.is_scarce ? 2 + (uint32_t)sim_random(60) : 0);
     while (sim.now_ns < world.calm_ns) {
         step(weights);
     }
@@ -446,6 +477,9 @@ static void run_life(uint64_t seed, uint32_t life)
         step(weights);
     }
     check_clients();
+    if (sim_random(2) == 0) {
+        be_deserted(weights);
+    }
     end_server(weights);
     for (uint32_t i = 0; i < WORLD_SUBSCRIBERS; i++) {
         subscriber_leave(subscriber_at(i), false);

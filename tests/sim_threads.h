@@ -25,6 +25,9 @@ uint32_t sim_thread_start(void (*run)(void *context), void *context);
 bool sim_thread_go_on(uint32_t thread);
 bool sim_thread_has_ended(uint32_t thread);
 
+/* Whether one runs now, and not whoever runs them. */
+bool sim_threads_are_running(void);
+
 /* When the first of the threads that wait wants to go on; 0: one can at once. */
 uint64_t sim_threads_wake_ns(void);
 

@@ -5,6 +5,7 @@
 
 #include "codec/running_hash.h"
 #include "feeds/feed.h"
+#include "tests/sim_memory.h"
 #include "tests/sim_system.h"
 
 #define TICKS_LEVELS_MAX 400
@@ -38,8 +39,7 @@ static struct published_frame *ticks_record(uint32_t channel, uint64_t seq)
     struct published_channel *published = &world.published[channel];
     if (seq > published->room) {
         uint64_t room = 2 * seq + 14;
-        published->frames = realloc(published->frames, room * sizeof *published->frames);
-        assert_always(published->frames != NULL);
+        published->frames = sim_memory_grow(published->frames, room * sizeof *published->frames);
         memset(published->frames + published->room, 0,
                (room - published->room) * sizeof *published->frames);
         published->room = room;

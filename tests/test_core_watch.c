@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "codec/base/units.h"
@@ -149,12 +149,35 @@ static void a_writer_that_leaves_is_seen(void **state)
     ends[1] = dup(ends[0]);
 }
 
+/* For a feed with several descriptors. */
+static void an_epoll_descriptor_is_readable_when_one_of_its_own_is(void **state)
+{
+    (void)state;
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    assert_int_equal(epoll_ctl(set, EPOLL_CTL_ADD, ends[0], &event), 0);
+    core_watch_arm(&watch, 0, set);
+    enter(0);
+    assert_false(core_watch_is_readable(&watch, 0));
+    for (int i = 0; i < 3; i++) {
+        write_byte();
+        enter(60 * NS_PER_SECOND);
+        assert_true(core_watch_is_readable(&watch, 0));
+        read_byte();
+        core_watch_arm(&watch, 0, set);
+        enter(0);
+        assert_false(core_watch_is_readable(&watch, 0));
+    }
+    core_watch_disarm(&watch, 0);
+    close(set);
+}
+
 static void what_cannot_be_polled_is_never_readable_and_not_tried_again(void **state)
 {
     (void)state;
-    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int file = dup(ends[0]);
     assert_true(file >= 0);
-    close(file);
+    close(file); /* -EBADF */
     core_watch_arm(&watch, 0, file);
     enter(0);
     for (int i = 0; i < 3; i++) {
@@ -203,6 +226,7 @@ int main(void)
         TEST(what_comes_of_a_wait_that_was_ended_is_ignored),
         TEST(a_wait_that_was_ended_holds_no_file),
         TEST(a_writer_that_leaves_is_seen),
+        TEST(an_epoll_descriptor_is_readable_when_one_of_its_own_is),
         TEST(what_cannot_be_polled_is_never_readable_and_not_tried_again),
         TEST(every_number_has_a_wait_of_its_own),
     };

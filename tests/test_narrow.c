@@ -43,7 +43,7 @@ static void on_clock(void *context, struct core_time *time_out)
 
 static void hold_all(struct core *core)
 {
-    bench_null_engine_settle(&core->engine);
+    bench_null_engine_settle(&core->links.engine);
     for (uint32_t conn = 0; conn < CLIENTS; conn++) {
         for (uint32_t i = 0; i < world.channels_of_each; i++) {
             uint32_t channel = (conn + i * 7) % CHANNELS;
@@ -68,7 +68,7 @@ static void publish_round(void)
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context, (void)now_ns;
-    const struct core_stream *stream = &world.core->streams[0];
+    const struct fan_stream *stream = &world.core->fan.streams[0];
     if (world.opened < CLIENTS) {
         return 0;
     }
@@ -92,8 +92,8 @@ static bool on_continue(void *context, struct core *core, uint32_t conn, uint64_
 static void on_turn(void *context, struct core *core, uint64_t now_ns)
 {
     (void)context, (void)now_ns;
-    world.looked_at += core->pull_steps;
-    core->pull_steps = 0;
+    world.looked_at += core->fan.pull_steps;
+    core->fan.pull_steps = 0;
     uint64_t all = (uint64_t)CLIENTS * ROUNDS * world.channels_of_each;
     if (counter_get(&world.counters.frames_out) == all || ++world.turns == TURNS_MAX) {
         core_stop(core);

@@ -391,52 +391,6 @@ static void who_waits_for_channels_by_a_pattern_is_not_idle(void **state)
     assert_false(session_ops.is_wanted(core->sessions, core, 0));
 }
 
-static void a_conn_may_end_in_the_middle_of_its_message(void **state)
-{
-    (void)state;
-    for (uint32_t when = 1; when <= 5; when++) {
-        core->end_when = when;
-        forget_texts();
-        say(0, SUBSCRIBE("\"000001.SZ\",\"*.SZ\",\"0*\",\"6*\"", QUOTE));
-        core->end_when = 0;
-        open_conn(1); /* The first has left its number free for nobody. */
-        end_conn(1);
-        if (core->subs[0][0].on) {
-            end_conn(0);
-        }
-        open_conn(0);
-        assert_int_equal(count_of(ask("{\"type\":\"LIST\"}", "SUBSCRIPTIONS"), "subscriptions"), 0);
-    }
-}
-
-static void conns_with_patterns_may_end_while_a_channel_appears(void **state)
-{
-    (void)state;
-    for (uint32_t when = 1; when <= 3; when++) {
-        for (uint32_t conn = 0; conn < 3; conn++) {
-            if (conn > 0) {
-                open_conn(conn);
-            }
-            say(conn, SUBSCRIBE("\"*.HK\"", QUOTE));
-        }
-        char symbol[16];
-        snprintf(symbol, sizeof symbol, "%u.HK", when);
-        core->end_when = when;
-        open_channel(symbol, MD_QUOTE);
-        assert_int_equal(core->end_when, 0);
-        uint32_t left = 0;
-        for (uint32_t conn = 0; conn < 3; conn++) {
-            if (core->subs[conn][5 + when].on) {
-                left++;
-                end_conn(conn);
-            }
-        }
-        assert_int_equal(left, 2);
-        open_conn(0);
-        forget_texts();
-    }
-}
-
 /* ---- UNSUBSCRIBE, LIST, PING ---- */
 
 static void unsubscribe_without_symbols_drops_all(void **state)
@@ -660,8 +614,6 @@ int main(void)
         TEST(a_pattern_that_finds_no_room_leaves_nothing_behind),
         TEST(a_new_channel_that_finds_no_room_is_told),
         TEST(who_waits_for_channels_by_a_pattern_is_not_idle),
-        TEST(a_conn_may_end_in_the_middle_of_its_message),
-        TEST(conns_with_patterns_may_end_while_a_channel_appears),
         TEST(unsubscribe_without_symbols_drops_all),
         TEST(dropping_a_type_keeps_the_patterns_of_others),
         TEST(list_tells_every_entry_with_its_settings),

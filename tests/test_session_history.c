@@ -194,15 +194,6 @@ static void a_cursor_that_finds_no_room_is_told(void **state)
     assert_int_equal(failure(data, "000002.SZ", "quote"), 106);
 }
 
-static void a_conn_may_end_while_it_resumes(void **state)
-{
-    (void)state;
-    core->newest_seq = 50;
-    core->end_when = 2;
-    say(0, RESUME(EPOCH, "\"0\":5,\"1\":5,\"2\":5", ""));
-    assert_string_equal(table(0), "......");
-}
-
 static void since_goes_on_with_one_channel(void **state)
 {
     (void)state;
@@ -437,7 +428,6 @@ int main(void)
         TEST(in_another_epoch_all_is_a_gap),
         TEST(what_is_resumed_is_subscribed_as_asked_and_counts),
         TEST(a_cursor_that_finds_no_room_is_told),
-        TEST(a_conn_may_end_while_it_resumes),
         TEST(since_goes_on_with_one_channel),
         TEST(snapshots_follow_their_answer),
         TEST(a_snapshot_that_cannot_be_is_refused),

@@ -561,3 +561,22 @@ void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t chann
         last_again = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
     } while (last_again != last);
 }
+
+uint64_t frame_log_half_room(const struct frame_log *log, uint64_t index)
+{
+    uint64_t half_frames = (log->desc_mask + 1) / 2;
+    uint64_t half_bytes = log->capacity_bytes / 2;
+    if (index < frame_log_tail(log)) {
+        return 0;
+    }
+    uint64_t lag_frames = log->write_index - index;
+    /* Only the writer overwrites descriptors, so this one needs no pin. */
+    uint64_t lag_bytes =
+        lag_frames == 0 ? 0 : log->write_position - frame_log_desc(log, index)->position;
+    if (lag_frames >= half_frames || lag_bytes >= half_bytes) {
+        return 0;
+    }
+    uint64_t by_bytes = (half_bytes - lag_bytes) / log->frame_bytes_max;
+    uint64_t by_frames = half_frames - lag_frames;
+    return by_bytes < by_frames ? by_bytes : by_frames;
+}

@@ -181,6 +181,16 @@ bool frame_log_newest(const struct frame_log *log, uint32_t channel,
 bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
                             struct frame_log_image *image_out);
 
+/* The writer's own: the index of the next frame, published or not. */
+static inline uint64_t frame_log_end(const struct frame_log *log)
+{
+    return log->write_index;
+}
+
+/* The writer's own: how many of the longest frames a reader at index leaves room for, if it is to
+ * stay within half a log. */
+uint64_t frame_log_half_room(const struct frame_log *log, uint64_t index);
+
 /* The writer's own: 1 + the index of a channel's newest frame; 0: none since the last clear. */
 static inline uint64_t frame_log_last_plus_1(const struct frame_log *log, uint32_t channel)
 {
@@ -196,12 +206,6 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t channel, uint8_t gro
 static inline void frame_log_publish(struct frame_log *log)
 {
     atomic_store_explicit(&log->head, log->write_index, memory_order_release);
-}
-
-/* The writer's own: the index of the frame that is committed next. */
-static inline uint64_t frame_log_next_index(const struct frame_log *log)
-{
-    return log->write_index;
 }
 
 /* How many frames it holds at most. */

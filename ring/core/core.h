@@ -26,7 +26,7 @@
 #include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
-#include "ring/core/core_ops.h"
+#include "ring/core_ops.h"
 
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
@@ -46,19 +46,6 @@
 struct core_listener {
     int fd;
     bool is_unix;
-};
-
-/* What a plain GET of its path is answered with; its bytes are copied. */
-struct core_document {
-    const char *path; /* NULL: none */
-    const char *content_type;
-    const char *bytes;
-    size_t bytes_count;
-};
-
-struct core_time {
-    uint64_t now_ns;  /* CLOCK_MONOTONIC */
-    uint64_t wall_ns; /* CLOCK_REALTIME */
 };
 
 enum core_encoding_number {
@@ -205,24 +192,9 @@ struct core_resume {
 };
 int core_resume(struct core *core, uint32_t conn, const struct core_resume *resume);
 
-/* Sends the frames of some channels again, from a seq (of one channel) or a time of publication on,
- * in the order of the first encoding's log. -ERANGE: not all of them are there any more. -EINVAL:
- * there is nothing yet. -EBUSY: this conn has one, or the core has CORE_REPLAYS_MAX. -ENOMEM. */
-struct core_replay {
-    bool is_by_seq;
-    uint64_t from; /* a seq, or nanoseconds */
-    uint64_t to;   /* of the same kind, inclusive; 0: up to now, then on with live frames */
-    double speed;  /* 0: as fast as it is read; 1: as it was published; 2: twice as fast */
-};
-struct core_replayed {
-    uint32_t channel, group;
-    enum lag_policy policy; /* for what follows; so are the next two */
-    uint8_t tag;
-    uint16_t max_lag_ms;
-    uint64_t first_seq; /* Older frames are not sent: they had another name. */
-    uint64_t last_seq;  /* that was sent; at the end, what live frames follow on. 0: none */
-    int result;         /* at the end: of core_resume, or -EEXIST: it was subscribed meanwhile */
-};
+/* Sends the frames of some channels again (struct core_replay). -ERANGE: not all of them are there
+ * any more. -EINVAL: there is nothing yet. -EBUSY: this conn has one, or the core has
+ * CORE_REPLAYS_MAX. -ENOMEM. */
 /* channels: in the order of their numbers, each once; copied. */
 int core_replay(struct core *core, uint32_t conn, const struct core_replay *replay,
                 const struct core_replayed *channels, uint32_t count);
@@ -239,14 +211,6 @@ uint64_t core_log_begins_ns(struct core *core);
  * with, it is the last one that it got. error: 0; -ENODATA: there is none in reach; -EAGAIN: too
  * much waits for this conn. They are valid until core_send_snapshots, which is to follow, with what
  * core_find_snapshots returned; the answer may be sent in between. */
-struct core_snapshot {
-    uint32_t channel;
-    uint32_t group;
-    int error;
-    uint32_t frame_bytes;
-    uint64_t as_of; /* its seq */
-    const uint8_t *frame;
-};
 uint64_t core_find_snapshots(struct core *core, uint32_t conn, struct core_snapshot *snapshots,
                              uint32_t count);
 void core_send_snapshots(struct core *core, uint32_t conn, const struct core_snapshot *snapshots,

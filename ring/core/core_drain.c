@@ -1,5 +1,6 @@
 /* The end that is announced: conns are told, and let go one after the other. */
 #include "ring/core/core_state.h"
+#include "ring/link/deadlines.h"
 
 #define CORE_DRAIN_CONNS_PER_TURN 256 /* told at a time, so that frames go on meanwhile */
 #define CORE_DRAIN_RETRY_NS (20 * NS_PER_MS)
@@ -13,6 +14,7 @@ static void core_drain_begin(struct core *core, uint64_t end_ns)
 {
     core->drain_began_ns = core->time.now_ns;
     core->drain_end_ns = end_ns > core->time.now_ns ? end_ns : core->time.now_ns;
+    core->links.is_draining = true;
     core->drain_conn_count = counter_get(&core->counters->conns_streaming);
 }
 
@@ -25,17 +27,14 @@ static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
     return core->drain_began_ns + (slot_ns < window_ns ? slot_ns : window_ns);
 }
 
-static void core_drain_tell(struct core *core, struct conn *conn)
+static void core_drain_tell(struct core *core, uint32_t conn)
 {
     uint64_t now_ns = core->time.now_ns;
-    conn->next_ping_ns = core_drain_slot_ns(core, core->drain_told_count++);
-    uint64_t close_ns = conn->next_ping_ns > now_ns ? conn->next_ping_ns - now_ns : 0;
+    uint64_t drain_ns = core_drain_slot_ns(core, core->drain_told_count++);
+    uint64_t close_ns = drain_ns > now_ns ? drain_ns - now_ns : 0;
     uint64_t end_ns = core->drain_end_ns > now_ns ? core->drain_end_ns - now_ns : 0;
-    if (conn->mode != CONN_STUCK) { /* Else it is looked at soon anyway. */
-        timer_arm(&core->wheel, &conn->timer, core_drain_check_ns(core, conn));
-    }
-    core->options.ops->on_drain(core->options.context, core, conn_index(core, conn), close_ns,
-                                end_ns);
+    deadlines_set_drain(&core->links, core_link(core, conn), drain_ns);
+    core->options.ops->on_drain(core->options.context, core, conn, close_ns, end_ns);
 }
 
 bool core_drain_go_on(struct core *core)
@@ -51,8 +50,8 @@ bool core_drain_go_on(struct core *core)
         if (told == CORE_DRAIN_CONNS_PER_TURN) {
             return true;
         }
-        struct conn *conn = core_conn(core, core->drain_next++);
-        if (conn->state == CONN_STREAMING) {
+        uint32_t conn = core->drain_next++;
+        if (core_is_streaming(core, conn)) {
             core_drain_tell(core, conn);
             told++;
         }
@@ -60,25 +59,15 @@ bool core_drain_go_on(struct core *core)
     return false;
 }
 
-bool core_drain_has_told(const struct core *core, const struct conn *conn)
-{
-    return core->drain_end_ns != 0 && conn_index(core, conn) < core->drain_next;
-}
-
-uint64_t core_drain_check_ns(const struct core *core, const struct conn *conn)
-{
-    bool is_told = core_drain_has_told(core, conn);
-    return is_told && conn->next_ping_ns < conn->tick_ns ? conn->next_ping_ns : conn->tick_ns;
-}
-
-void core_drain_close(struct core *core, struct conn *conn)
+void core_drain_close(struct core *core, uint32_t conn)
 {
     uint64_t now_ns = core->time.now_ns;
-    if (!conn_is_current(conn) && now_ns < core->drain_end_ns) {
+    struct link *link = core_link(core, conn);
+    if (!subscriber_is_current(core_subscriber(core, conn)) && now_ns < core->drain_end_ns) {
         uint64_t again_ns = now_ns + CORE_DRAIN_RETRY_NS;
-        conn->next_ping_ns = again_ns < core->drain_end_ns ? again_ns : core->drain_end_ns;
+        link->drain_ns = again_ns < core->drain_end_ns ? again_ns : core->drain_end_ns;
         return;
     }
     counter_add(&core->counters->closed_drain, 1);
-    conn_close(core, conn, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
+    link_close(&core->links, link, CORE_DRAIN_CLOSE_CODE, "drain", "drain");
 }

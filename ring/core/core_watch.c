@@ -3,11 +3,11 @@
 #include "codec/base/check.h"
 #include "ring/core/core_state.h"
 
-static_assert(CORE_WATCH_COUNT_MAX <= CORE_SQ_ENTRIES, "all can be armed in one turn");
+static_assert(CORE_WATCH_COUNT_MAX <= LINKS_SQ_ENTRIES, "all can be armed in one turn");
 
 static uint64_t core_watch_tag(const struct core_watch *watch, uint32_t number)
 {
-    return core_tag(OP_WATCH, watch->rows[number].generation, number);
+    return links_tag(OP_WATCH, watch->rows[number].generation, number);
 }
 
 struct core_watch *core_watch_of(struct core *core)
@@ -47,7 +47,7 @@ void core_watch_disarm(struct core_watch *watch, uint32_t number)
     struct io_uring_sqe *sqe = row->is_armed ? engine_sqe(watch->engine) : NULL;
     if (sqe != NULL) {
         engine_prepare_cancel(sqe, core_watch_tag(watch, number));
-        sqe->user_data = core_tag(OP_CANCEL, 0, 0);
+        sqe->user_data = links_tag(OP_CANCEL, 0, 0);
     }
     assert_always(watch->armed_count >= row->is_armed);
     watch->armed_count -= row->is_armed;

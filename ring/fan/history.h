@@ -13,12 +13,12 @@
  * to there, and then its own (docs/decisions/0017-history-is-the-json-log.md).
  *
  * Owner    A core. Threads: its own.
- * Memory   struct conn_history.
+ * Memory   struct subscriber_past.
  */
 #ifndef RINGCAST_RING_HISTORY_H
 #define RINGCAST_RING_HISTORY_H
 
-#include "ring/core/core_state.h"
+#include "ring/fan/puller.h"
 
 #define HISTORY_STEPS_MAX                                                                          \
     512 /* for one conn and turn, each to a descriptor somewhere in memory                         \
@@ -29,21 +29,23 @@
 #define HISTORY_SNAPSHOT_STEPS_MAX 64
 
 /* Whether a frame is of before the conn asked for the past. */
-static inline bool history_is_past(struct core *core, const struct conn *conn, uint64_t index)
+static inline bool history_is_past(struct fan *fan, const struct subscriber *subscriber,
+                                   uint64_t index)
 {
-    return conn->in_history && (conn->reads_json || index < core_history(core, conn)->end);
+    return subscriber->in_history &&
+           (subscriber->reads_json || index < fan_past(fan, subscriber)->end);
 }
 
 /* The conn is to pull nothing before this is over. */
-static inline bool history_is_seeking(struct core *core, const struct conn *conn)
+static inline bool history_is_seeking(struct fan *fan, const struct subscriber *subscriber)
 {
-    return conn->in_history && core_history(core, conn)->seek_sub != SUB_NONE;
+    return subscriber->in_history && fan_past(fan, subscriber)->seek_sub != SUB_NONE;
 }
 
-static inline bool history_is_over(struct core *core, const struct conn *conn)
+static inline bool history_is_over(struct fan *fan, const struct subscriber *subscriber)
 {
-    return !history_is_seeking(core, conn) && !conn->reads_json &&
-           conn->cursor >= core_history(core, conn)->end;
+    return !history_is_seeking(fan, subscriber) && !subscriber->reads_json &&
+           subscriber->cursor >= fan_past(fan, subscriber)->end;
 }
 
 enum history_walk {
@@ -58,21 +60,39 @@ enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest
                                     uint64_t *at, uint32_t *steps);
 /* The index in a stream's own log of what lies at one in the JSON log, pinned; false: it does not
  * have that, or the core has not come to it. */
-bool history_pin_own(const struct core *core, const struct core_stream *stream, uint64_t json_index,
+bool history_pin_own(const struct fan *fan, const struct fan_stream *stream, uint64_t json_index,
                      uint64_t *index_out);
 /* For a conn that reads the JSON log: on with its own, if that has what it is to get next; and
  * otherwise up to where it may read. */
-void history_leave_json(struct core *core, struct conn *conn);
-uint64_t history_json_end(struct core *core, const struct conn *conn);
+void history_leave_json(struct fan *fan, struct subscriber *subscriber);
+uint64_t history_json_end(struct fan *fan, const struct subscriber *subscriber);
 /* Whether frames of the JSON log are to be put into the conn's own encoding, as history_send does.
  */
-bool history_recodes(struct core *core, const struct conn *conn);
-void history_send(struct core *core, struct conn *conn, const struct frame_desc *desc);
+bool history_recodes(struct fan *fan, const struct subscriber *subscriber);
+void history_send(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                  const struct frame_desc *desc);
 /* A piece of the search; at its end the cursor is where it is to be. */
-void history_seek(struct core *core, struct conn *conn);
+void history_seek(struct fan *fan, struct subscriber *subscriber);
 /* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */
-void history_lose(struct core *core, struct conn *conn);
+void history_lose(struct fan *fan, struct subscriber *subscriber);
 /* A subscription is about to go. */
-void history_forget_sub(struct core *core, struct conn *conn, uint32_t sub);
+void history_forget_sub(struct fan *fan, struct subscriber *subscriber, uint32_t sub);
+
+/* What the logs have of a channel. */
+struct history_reach {
+    uint64_t newest_seq;  /* that anybody can have got */
+    uint64_t end;         /* index after its frame in the own log; 0: that is dropped */
+    uint64_t gone_seq;    /* The JSON log has none up to it any more, */
+    uint64_t dropped_seq; /* and the own log none up to this one. */
+};
+void history_find_reach(struct fan *fan, const struct subscriber *subscriber, uint32_t channel,
+                        struct history_reach *reach_out);
+/* A subscription goes on from a seq. 0: all is there; 1: a GAP tells what is not; -ENOSPC. */
+int history_resume(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
+                   uint64_t from_seq, bool is_same_epoch, const struct history_reach *reach);
+/* A channel's newest frame, or the last that one which is behind has got. oldest: the oldest frame
+ * of its log, pinned; what is found is valid as long. */
+void history_find_snapshot(struct fan *fan, struct subscriber *subscriber, uint64_t oldest,
+                           struct core_snapshot *snapshot);
 
 #endif

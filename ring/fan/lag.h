@@ -8,7 +8,7 @@
 #ifndef RINGCAST_RING_LAG_H
 #define RINGCAST_RING_LAG_H
 
-#include "ring/link/conn.h"
+#include "ring/fan/fan.h"
 
 struct tcp_info;
 
@@ -16,11 +16,11 @@ struct tcp_info;
  * there was something to send. Pure. */
 enum lag_cause lag_cause_of(const struct tcp_info *info, uint64_t behind_ms);
 
-/* A system call, for TCP. Pins what it looks at, unless something older is pinned. */
-void lag_measure(struct core *core, struct conn *conn, struct core_lag *lag_out);
+/* How far behind it is; not why. Pins what it looks at, unless something older is pinned. */
+void lag_measure(struct fan *fan, const struct subscriber *subscriber, struct core_lag *lag_out);
 
-/* Has the client told once that it has used up half of what it may lag, until it has caught up. Its
- * cursor is pinned, behind_ns the age of the frame there. */
-void lag_check(struct core *core, struct conn *conn, uint64_t behind_ns);
+/* Reports once that it has used up half of what it may lag, until it has caught up. Its cursor is
+ * pinned, behind_ns the age of the frame there. */
+void lag_check(struct fan *fan, struct subscriber *subscriber, uint64_t behind_ns);
 
 #endif

@@ -1,18 +1,18 @@
 #include "ring/fan/narrow.h"
 
-#include "codec/base/check.h"
-#include "ring/core/core_state.h"
+#include "ring/fan/puller.h"
 
-static bool narrow_is_narrow(const struct conn *conn)
+static bool narrow_is_narrow(const struct subscriber *subscriber)
 {
-    return !conn->reads_json && conn->group_mask == 0 && conn->sub_count <= NARROW_SUBS_MAX;
+    return !subscriber->reads_json && subscriber->group_mask == 0 &&
+           subscriber->sub_count <= NARROW_SUBS_MAX;
 }
 
 /* How many frames of its channels the core has, and the conn has not got. */
-static uint64_t narrow_missing(const struct core_stream *stream, const struct conn *conn)
+static uint64_t narrow_missing(const struct fan_stream *stream, const struct subscriber *subscriber)
 {
     uint64_t missing = 0;
-    for (uint32_t number = conn->sub_first; number != SUB_NONE;
+    for (uint32_t number = subscriber->sub_first; number != SUB_NONE;
          number = stream->subs.records[number].conn_next) {
         const struct sub *sub = &stream->subs.records[number];
         uint64_t next_seq = sub->next_seq & PULLER_SEQ_MASK;
@@ -28,7 +28,7 @@ static inline uint64_t narrow_back(const struct frame_desc *desc, uint64_t index
     return desc->previous_distance == 0 ? 0 : index_plus_1 - desc->previous_distance;
 }
 
-static void narrow_add_list(struct narrow *narrow, const struct core_stream *stream,
+static void narrow_add_list(struct narrow *narrow, const struct fan_stream *stream,
                             const struct sub *sub)
 {
     uint64_t next_seq = sub->next_seq & PULLER_SEQ_MASK;
@@ -48,22 +48,23 @@ static void narrow_add_list(struct narrow *narrow, const struct core_stream *str
     narrow->left[narrow->list_count++] = narrow->frame_count - first;
 }
 
-bool narrow_begin(struct narrow *narrow, struct core *core, const struct conn *conn)
+bool narrow_begin(struct narrow *narrow, struct fan *fan, const struct subscriber *subscriber)
 {
-    const struct core_stream *stream = core_stream(core, conn);
-    if (!narrow_is_narrow(conn)) {
+    const struct fan_stream *stream = fan_stream(fan, subscriber);
+    if (!narrow_is_narrow(subscriber)) {
         return false;
     }
-    uint64_t missing = narrow_missing(stream, conn);
-    assert_always(conn->cursor <= stream->position);
-    if (missing > NARROW_FRAMES_MAX || missing * NARROW_SHARE > stream->position - conn->cursor) {
+    uint64_t missing = narrow_missing(stream, subscriber);
+    assert_always(subscriber->cursor <= stream->position);
+    if (missing > NARROW_FRAMES_MAX ||
+        missing * NARROW_SHARE > stream->position - subscriber->cursor) {
         return false;
     }
-    narrow->base = conn->cursor;
+    narrow->base = subscriber->cursor;
     narrow->end = stream->position;
     narrow->list_count = 0;
     narrow->frame_count = 0;
-    for (uint32_t number = conn->sub_first; number != SUB_NONE;
+    for (uint32_t number = subscriber->sub_first; number != SUB_NONE;
          number = stream->subs.records[number].conn_next) {
         narrow_add_list(narrow, stream, &stream->subs.records[number]);
     }
@@ -90,24 +91,24 @@ uint64_t narrow_next(struct narrow *narrow)
     return narrow->base + distance;
 }
 
-bool narrow_walk(struct core *core, struct conn *conn, uint64_t from, uint64_t to,
-                 void (*on_frame)(struct core *core, struct conn *conn, uint64_t index,
+bool narrow_walk(struct fan *fan, struct subscriber *subscriber, uint64_t from, uint64_t to,
+                 void (*on_frame)(struct fan *fan, struct subscriber *subscriber, uint64_t index,
                                   const struct frame_desc *desc))
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct fan_stream *stream = fan_stream(fan, subscriber);
     uint64_t steps_left = to - from;
     assert_always(from <= to);
-    if (!narrow_is_narrow(conn) || narrow_missing(stream, conn) > steps_left) {
+    if (!narrow_is_narrow(subscriber) || narrow_missing(stream, subscriber) > steps_left) {
         return false;
     }
-    for (uint32_t number = conn->sub_first; number != SUB_NONE;
+    for (uint32_t number = subscriber->sub_first; number != SUB_NONE;
          number = stream->subs.records[number].conn_next) {
         uint64_t at = stream->channels[stream->subs.records[number].channel].last_index_plus_1;
         for (; at > from && steps_left > 0; steps_left--) {
             const struct frame_desc *desc = frame_log_desc(stream->log, at - 1);
             if (at <= to) {
-                core->linked_cuts++;
-                on_frame(core, conn, at - 1, desc);
+                fan->linked_cuts++;
+                on_frame(fan, subscriber, at - 1, desc);
             }
             at = narrow_back(desc, at);
         }

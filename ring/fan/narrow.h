@@ -1,8 +1,9 @@
 /*
- * narrow: the frames of a conn that is behind and has few channels, found by the channels' links.
+ * narrow: the frames of a subscriber that is behind and has few channels, found by the channels'
+ * links.
  *
  * To look at each descriptor between its cursor and the newest frame costs the same however few of
- * them are the conn's. Each channel's frames are linked from the newest back, and their seqs tell
+ * them are its own. Each channel's frames are linked from the newest back, and their seqs tell
  * how many are missing: where those are few, only they are looked at.
  *
  * Owner    One pull. Threads: the core's own. Memory: the caller's.
@@ -11,16 +12,11 @@
 #ifndef RINGCAST_RING_NARROW_H
 #define RINGCAST_RING_NARROW_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "ring/fan/fan.h"
 
 #define NARROW_SUBS_MAX 16
 #define NARROW_FRAMES_MAX 4096
 #define NARROW_SHARE 16 /* One in so many frames of the log is the conn's, at most. */
-
-struct core;
-struct conn;
-struct frame_desc;
 
 /* The frames of each channel, newest first; the lists lie one behind the other. */
 struct narrow {
@@ -34,7 +30,7 @@ struct narrow {
 };
 
 /* Finds the frames from the cursor on that the conn is to get. false: it does not pay. */
-bool narrow_begin(struct narrow *narrow, struct core *core, const struct conn *conn);
+bool narrow_begin(struct narrow *narrow, struct fan *fan, const struct subscriber *subscriber);
 
 /* Takes the oldest of them; narrow->end when there is none. */
 uint64_t narrow_next(struct narrow *narrow);
@@ -42,8 +38,8 @@ uint64_t narrow_next(struct narrow *narrow);
 /* Calls back for each of the conn's frames from one index on before another, a channel's newest
  * first, and looks at no more frames than lie between the two. false: that did not suffice; some
  * calls may be missing. */
-bool narrow_walk(struct core *core, struct conn *conn, uint64_t from, uint64_t to,
-                 void (*on_frame)(struct core *core, struct conn *conn, uint64_t index,
+bool narrow_walk(struct fan *fan, struct subscriber *subscriber, uint64_t from, uint64_t to,
+                 void (*on_frame)(struct fan *fan, struct subscriber *subscriber, uint64_t index,
                                   const struct frame_desc *desc));
 
 #endif

@@ -1,16 +1,10 @@
-/* Conns that are behind: they read the log at their own pace, each with a cursor. */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include "ring/fan/puller.h"
+
 #include <stdlib.h>
-#include <string.h>
 
-#include "codec/base/canary.h"
-#include "ring/core/core_state.h"
 #include "ring/fan/history.h"
+#include "ring/fan/lag.h"
 #include "ring/fan/narrow.h"
-
-#define PULLER_GAP_BYTES_MAX 256
 
 /* ---- What a pulling conn is to get next ---- */
 
@@ -23,81 +17,77 @@ static uint32_t puller_seqs_capacity(uint32_t channel_count)
     return capacity;
 }
 
-static void puller_out_of_room(struct core *core, struct conn *conn)
+/* Room for the next seq of each channel; false: there is none, and it has failed. */
+static bool puller_grow_group_seqs(struct fan *fan, struct subscriber *subscriber,
+                                   uint32_t channel_count)
 {
-    conn_doom_slow(core, conn, "too slow: no room for its positions");
-}
-
-/* Room for the next seq of each channel; false: there is none, and the conn is doomed. */
-static bool puller_grow_group_seqs(struct core *core, struct conn *conn, uint32_t channel_count)
-{
-    if (channel_count <= conn->group_seqs_count) {
+    if (channel_count <= subscriber->group_seqs_count) {
         return true;
     }
-    struct core_stream *stream = core_stream(core, conn);
+    struct fan_stream *stream = fan_stream(fan, subscriber);
     uint32_t capacity = puller_seqs_capacity(channel_count);
-    uint64_t grown_bytes = (capacity - conn->group_seqs_count) * sizeof *conn->group_seqs;
+    uint64_t grown_bytes =
+        (capacity - subscriber->group_seqs_count) * sizeof *subscriber->group_seqs;
     struct puller_seq *seqs = NULL;
-    if (core->group_seqs_bytes + grown_bytes <= PULLER_SEQS_BYTES_MAX) {
-        seqs = realloc(conn->group_seqs, capacity * sizeof *seqs);
+    if (fan->group_seqs_bytes + grown_bytes <= PULLER_SEQS_BYTES_MAX) {
+        seqs = realloc(subscriber->group_seqs, capacity * sizeof *seqs);
     }
     if (seqs == NULL) {
-        puller_out_of_room(core, conn);
+        fan_fail(fan, subscriber);
         return false;
     }
     /* A table that grows does so for channels that are new since: all of theirs is to be got. */
-    bool is_new = conn->group_seqs_count == 0;
-    for (uint32_t channel = conn->group_seqs_count; channel < capacity; channel++) {
+    bool is_new = subscriber->group_seqs_count == 0;
+    for (uint32_t channel = subscriber->group_seqs_count; channel < capacity; channel++) {
         seqs[channel] = (struct puller_seq){
             .next = is_new ? stream->channels[channel].last_seq + 1 : 1,
             .first = 1,
         };
     }
-    conn->group_seqs = seqs;
-    conn->group_seqs_count = capacity;
-    core->group_seqs_bytes += grown_bytes;
+    subscriber->group_seqs = seqs;
+    subscriber->group_seqs_count = capacity;
+    fan->group_seqs_bytes += grown_bytes;
     return true;
 }
 
-struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel)
+struct puller_seq *puller_group_seq(struct fan *fan, struct subscriber *subscriber,
+                                    uint32_t channel)
 {
-    return puller_grow_group_seqs(core, conn, channel + 1) ? &conn->group_seqs[channel] : NULL;
+    return puller_grow_group_seqs(fan, subscriber, channel + 1) ? &subscriber->group_seqs[channel]
+                                                                : NULL;
 }
 
-void puller_release(struct core *core, struct conn *conn)
+void puller_release(struct fan *fan, struct subscriber *subscriber)
 {
-    core->group_seqs_bytes -= conn->group_seqs_count * sizeof *conn->group_seqs;
-    free(conn->group_seqs);
-    conn->group_seqs = NULL;
-    conn->group_seqs_count = 0;
-    conn->sweeping = false;
-    conn->in_history = false;
-    conn->reads_json = false;
-    conn->lag_told = false;
-    if (conn->mode == CONN_BLOCKED) {
-        counter_add(&core->counters->conns_blocked, (uint64_t)-1);
-    }
-    conn->mode = CONN_PUSHED;
+    fan->group_seqs_bytes -= subscriber->group_seqs_count * sizeof *subscriber->group_seqs;
+    free(subscriber->group_seqs);
+    subscriber->group_seqs = NULL;
+    subscriber->group_seqs_count = 0;
+    subscriber->is_sweeping = false;
+    subscriber->in_history = false;
+    subscriber->reads_json = false;
+    subscriber->lag_is_reported = false;
 }
 
-bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
+bool puller_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
                  struct puller_entry *entry)
 {
-    struct core_stream *stream = core_stream(core, conn);
-    uint32_t sub =
-        conn->sub_count > 0 ? subs_find(&stream->subs, conn_index(core, conn), channel) : SUB_NONE;
-    bool by_group = (conn->group_mask & (1u << group)) != 0;
+    struct fan_stream *stream = fan_stream(fan, subscriber);
+    uint32_t sub = subscriber->sub_count > 0
+                       ? subs_find(&stream->subs, fan_index(fan, subscriber), channel)
+                       : SUB_NONE;
+    bool by_group = (subscriber->group_mask & (1u << group)) != 0;
     if (sub == SUB_NONE && !by_group) {
         return false;
     }
     struct sub *record = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
-    entry->policy = record != NULL ? record->policy : conn->group_policy[group];
+    entry->policy = record != NULL ? record->policy : subscriber->group_policy[group];
     if (!by_group) {
         entry->next = &record->next_seq;
         entry->first = &record->first_seq;
         return true;
     }
-    struct puller_seq *seq = puller_group_seq(core, conn, channel);
+    struct puller_seq *seq = puller_group_seq(fan, subscriber, channel);
     if (seq == NULL) {
         return false;
     }
@@ -106,91 +96,91 @@ bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_
     return true;
 }
 
-void puller_lose(struct core *core, struct conn *conn, const struct puller_entry *entry,
-                 uint64_t from_seq, uint64_t next_seq, enum puller_reason reason)
+void puller_lose(struct subscriber *subscriber, const struct puller_entry *entry, uint64_t from_seq,
+                 uint64_t next_seq, enum gap_reason reason)
 {
     if ((*entry->first & PULLER_GAP_DUE) == 0) {
         *entry->first = from_seq | PULLER_GAP_DUE | (uint64_t)reason << PULLER_REASON_SHIFT;
     }
     *entry->next = next_seq;
-    puller_sweep(core, conn);
+    puller_sweep(subscriber);
 }
 
 /* ---- Entering and leaving ---- */
 
-void puller_enqueue(struct core *core, struct conn *conn)
+void puller_enqueue(struct fan *fan, struct subscriber *subscriber)
 {
-    if (!conn->is_pull_queued) {
-        conn->is_pull_queued = true;
-        conn_queue_push(&core->pulls, conn_index(core, conn));
+    if (!subscriber->is_pull_queued) {
+        subscriber->is_pull_queued = true;
+        conn_queue_push(&fan->pulls, fan_index(fan, subscriber));
     }
 }
 
-void puller_start(struct core *core, struct conn *conn, uint64_t cursor)
+void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t cursor)
 {
-    struct core_stream *stream = core_stream(core, conn);
-    assert_always(conn->mode == CONN_PUSHED);
+    struct fan_stream *stream = fan_stream(fan, subscriber);
     assert_always(cursor <= stream->position);
-    sender_forget_due(conn);
-    conn->mode = CONN_PULLING;
-    conn->cursor = cursor;
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+    assert_always(!subscriber->is_sweeping && !subscriber->in_history);
+    subscriber_forget_due(subscriber);
+    subscriber_enter(subscriber, SUBSCRIBER_PULLING);
+    subscriber->cursor = cursor;
+    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
          sub = stream->subs.records[sub].conn_next) {
         struct sub *record = &stream->subs.records[sub];
         record->next_seq = stream->channels[record->channel].last_seq + 1;
     }
-    if (conn->group_mask != 0 && !puller_grow_group_seqs(core, conn, core->channel_count)) {
+    if (subscriber->group_mask != 0 &&
+        !puller_grow_group_seqs(fan, subscriber, fan->channel_count)) {
         return;
     }
     for (uint64_t index = stream->position; index > cursor; index--) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index - 1);
         struct puller_entry entry;
-        if (puller_find(core, conn, desc->channel, desc->group, &entry)) {
+        if (puller_find(fan, subscriber, desc->channel, desc->group, &entry)) {
             *entry.next = desc->seq;
         }
     }
-    puller_enqueue(core, conn);
+    puller_enqueue(fan, subscriber);
 }
 
-void puller_sweep(struct core *core, struct conn *conn)
+void puller_sweep(struct subscriber *subscriber)
 {
-    (void)core;
-    conn->sweeping = true;
-    conn->sweep_sub = conn->sub_first;
-    conn->sweep_channel = 0;
+    subscriber->is_sweeping = true;
+    subscriber->sweep_sub = subscriber->sub_first;
+    subscriber->sweep_channel = 0;
 }
 
-static void puller_settle_mode(struct core *core, struct conn *conn)
+static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
 {
-    if (conn->in_history && history_is_over(core, conn)) {
-        conn->in_history = false;
+    if (subscriber->in_history && history_is_over(fan, subscriber)) {
+        subscriber->in_history = false;
     }
-    if (conn->is_held) {
+    if (subscriber->is_held) {
         return; /* It is enqueued when its message is answered. */
     }
-    if (conn->cursor == core_stream(core, conn)->position && !conn->sweeping && !conn->in_history) {
-        puller_release(core, conn);
-        if (conn->out.bytes > 0) {
-            sender_mark_ready(core, conn);
-        }
+    if (subscriber->cursor == fan_stream(fan, subscriber)->position && !subscriber->is_sweeping &&
+        !subscriber->in_history) {
+        puller_release(fan, subscriber);
+        subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
     } else {
-        puller_enqueue(core, conn);
+        puller_enqueue(fan, subscriber);
     }
 }
 
-void puller_on_sent(struct core *core, struct conn *conn, uint64_t to)
+void puller_on_sent(struct fan *fan, struct subscriber *subscriber, uint64_t to)
 {
-    conn->cursor = to;
-    puller_settle_mode(core, conn);
+    assert_always(subscriber->mode == SUBSCRIBER_PULLING);
+    subscriber->cursor = to;
+    puller_settle_mode(fan, subscriber);
 }
 
-static bool puller_is_conflated(struct core *core, const struct conn *conn,
+static bool puller_is_conflated(struct fan *fan, const struct subscriber *subscriber,
                                 const struct puller_entry *entry, const struct frame_desc *desc,
                                 uint64_t index)
 {
     return entry->policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0 &&
-           core_stream(core, conn)->channels[desc->channel].last_index_plus_1 > index + 1 &&
-           !history_is_past(core, conn, index);
+           fan_stream(fan, subscriber)->channels[desc->channel].last_index_plus_1 > index + 1 &&
+           !history_is_past(fan, subscriber, index);
 }
 
 /* Frames before it were not looked at for sending, or are told as lost. */
@@ -201,83 +191,88 @@ static uint64_t puller_bound(const struct puller_entry *entry)
 }
 
 /* A frame was looked at, but not sent. Once more changes nothing. */
-static void puller_take_back(struct core *core, struct conn *conn, uint64_t index,
+static void puller_take_back(struct fan *fan, struct subscriber *subscriber, uint64_t index,
                              const struct frame_desc *desc)
 {
     struct puller_entry entry;
-    if (!puller_find(core, conn, desc->channel, desc->group, &entry) ||
+    if (!puller_find(fan, subscriber, desc->channel, desc->group, &entry) ||
         desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PULLER_SEQ_MASK)) {
         return;
     }
-    if (puller_is_conflated(core, conn, &entry, desc, index)) {
-        conn->frames_conflated--;
-        counter_add(&core->counters->frames_conflated, (uint64_t)-1);
+    if (puller_is_conflated(fan, subscriber, &entry, desc, index)) {
+        subscriber->frames_conflated--;
+        counter_add(&fan->counters->frames_conflated, (uint64_t)-1);
     }
     *entry.next = desc->seq;
 }
 
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
  * told stays told: its text is already queued. */
-void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to)
+void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to)
 {
-    const struct core_stream *stream = core_source(core, conn);
-    conn->cursor = index;
-    if (narrow_walk(core, conn, index, to, puller_take_back)) {
+    const struct fan_stream *stream = fan_source(fan, subscriber);
+    subscriber->cursor = index;
+    if (narrow_walk(fan, subscriber, index, to, puller_take_back)) {
         return;
     }
     for (uint64_t back = to; back > index; back--) {
-        puller_take_back(core, conn, back - 1, frame_log_desc(stream->log, back - 1));
+        puller_take_back(fan, subscriber, back - 1, frame_log_desc(stream->log, back - 1));
     }
 }
 
 /* ---- Losses ---- */
 
-static void puller_count_conflated(struct core *core, struct conn *conn, uint64_t count)
+static void puller_count_conflated(struct fan *fan, struct subscriber *subscriber, uint64_t count)
 {
-    conn->frames_conflated += count;
-    counter_add(&core->counters->frames_conflated, count);
+    subscriber->frames_conflated += count;
+    counter_add(&fan->counters->frames_conflated, count);
 }
 
-static enum puller_reason puller_reason(const struct conn *conn)
+static enum gap_reason puller_reason(const struct subscriber *subscriber)
 {
-    return conn->lag_exceeded ? PULLER_LAG : PULLER_OVERRUN;
+    return subscriber->lag_exceeded ? GAP_LAG : GAP_OVERRUN;
 }
 
-static void puller_tell_gap(struct core *core, struct conn *conn, uint32_t channel,
-                            uint64_t from_seq, uint64_t to_seq, enum puller_reason reason)
+static void puller_tell_gap(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                            uint32_t channel, uint64_t from_seq, uint64_t to_seq,
+                            enum gap_reason reason)
 {
-    static const char *const words[] = {
-        [PULLER_OVERRUN] = "overrun",
-        [PULLER_LAG] = "lag",
-        [PULLER_RESTART] = "restart",
-    };
-    char text[PULLER_GAP_BYTES_MAX];
-    size_t bytes = core->options.ops->write_gap(core->options.context, text, channel, from_seq,
-                                                to_seq, words[reason]);
     uint64_t count = to_seq - from_seq + 1;
-    conn->frames_lost += count;
-    counter_add(&core->counters->frames_lost, count);
-    counter_add(&core->counters->gaps_sent, 1);
-    if (!CANARY(GAP_UNSENT)) {
-        conn_queue_frame(core, conn, WS_TEXT, text, bytes);
-    }
+    assert_always(from_seq <= to_seq);
+    struct notice *gap = fan_add_notice(fan, subscriber, NOTICE_GAP);
+    gap->reason = (uint8_t)reason;
+    gap->channel = channel;
+    gap->from_seq = from_seq;
+    gap->to_seq = to_seq;
+    view->waiting_bytes += PLAN_GAP_BYTES;
+    subscriber->frames_lost += count;
+    counter_add(&fan->counters->frames_lost, count);
+    counter_add(&fan->counters->gaps_sent, 1);
 }
 
-void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
-                      uint32_t frame_bytes)
+void puller_count_copy(struct fan *fan, struct subscriber *subscriber)
 {
-    conn_queue(core, conn, frame, frame_bytes);
-    conn->frames_sent++;
-    counter_add(&core->counters->frames_out, 1);
+    subscriber->frames_sent++;
+    counter_add(&fan->counters->frames_out, 1);
 }
 
-const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
+void puller_send_copy(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                      const uint8_t *frame, uint32_t bytes)
+{
+    struct notice *copy = fan_add_notice(fan, subscriber, NOTICE_COPY);
+    copy->frame = frame;
+    copy->bytes = bytes;
+    view->waiting_bytes += bytes > PLAN_NOTICE_BYTES_MIN ? bytes : PLAN_NOTICE_BYTES_MIN;
+    puller_count_copy(fan, subscriber);
+}
+
+const uint8_t *puller_newest_image(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
                                    uint32_t *bytes_out)
 {
-    struct core_stream *stream = core_stream(core, conn);
+    struct fan_stream *stream = fan_stream(fan, subscriber);
     struct frame_log_found found;
-    frame_log_pin_oldest(stream->log, core->options.index);
-    frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
+    frame_log_pin_oldest(stream->log, fan->reader);
+    frame_log_seek(stream->log, fan->reader, channel, stream->position, &found);
     if (found.next_seq != stream->channels[channel].last_seq + 1) {
         return NULL; /* The writer has passed the core: what is found is newer. */
     }
@@ -292,17 +287,17 @@ const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_
 }
 
 /* Brings one channel up to stream->position, where the cursor is. */
-static void puller_bring_up(struct core *core, struct conn *conn, uint32_t channel,
-                            const struct puller_entry *entry)
+static void puller_bring_up(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                            uint32_t channel, const struct puller_entry *entry)
 {
-    uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
+    uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
     uint64_t seq = *entry->next & PULLER_SEQ_MASK;
     bool snapshot_due = (*entry->next & PULLER_SNAPSHOT_DUE) != 0;
     bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
     if (seq > now_seq) {
         return; /* It goes on with what the core has not seen yet. */
     }
-    enum puller_reason reason = gap_due ? puller_due_reason(entry) : puller_reason(conn);
+    enum gap_reason reason = gap_due ? puller_due_reason(entry) : puller_reason(subscriber);
     if (gap_due) {
         seq = *entry->first & PULLER_SEQ_MASK;
         *entry->first = now_seq;
@@ -314,62 +309,63 @@ static void puller_bring_up(struct core *core, struct conn *conn, uint32_t chann
     uint32_t bytes = 0;
     const uint8_t *image = NULL;
     if (snapshot_due || gap_due || entry->policy == LAG_CONFLATE) {
-        image = puller_newest_image(core, conn, channel, &bytes);
+        image = puller_newest_image(fan, subscriber, channel, &bytes);
     }
     uint64_t lost_end = image != NULL ? now_seq - 1 : now_seq;
     if (seq < lost_end && image != NULL && entry->policy == LAG_CONFLATE && !gap_due) {
-        puller_count_conflated(core, conn, lost_end - seq);
+        puller_count_conflated(fan, subscriber, lost_end - seq);
     } else if (seq < lost_end) {
-        puller_tell_gap(core, conn, channel, seq, lost_end - 1, reason);
+        puller_tell_gap(fan, subscriber, view, channel, seq, lost_end - 1, reason);
     }
     if (image != NULL) {
-        puller_send_copy(core, conn, image, bytes);
+        puller_send_copy(fan, subscriber, view, image, bytes);
     }
 }
 
-static bool puller_sweep_is_full(const struct conn *conn)
+bool puller_is_full(const struct link_view *view)
 {
-    return conn->out.bytes >= PULLER_SWEEP_BYTES || !conn_is_open(conn);
+    return view->waiting_bytes >= PULLER_SWEEP_BYTES;
 }
 
 /* A piece of the sweep: until enough is queued, or it is done. */
-static void puller_sweep_on(struct core *core, struct conn *conn)
+static void puller_sweep_on(struct fan *fan, struct subscriber *subscriber, struct link_view *view)
 {
-    struct core_stream *stream = core_stream(core, conn);
-    uint64_t last_step = core->pull_steps + PULLER_SWEEP_STEPS;
-    while (conn->sweep_sub != SUB_NONE && !puller_sweep_is_full(conn) &&
-           core->pull_steps < last_step) {
-        core->pull_steps++;
-        struct sub *sub = &stream->subs.records[conn->sweep_sub];
-        conn->sweep_sub = sub->conn_next;
+    struct fan_stream *stream = fan_stream(fan, subscriber);
+    uint64_t last_step = fan->pull_steps + PULLER_SWEEP_STEPS;
+    while (subscriber->sweep_sub != SUB_NONE && !puller_is_full(view) &&
+           fan->pull_steps < last_step) {
+        fan->pull_steps++;
+        struct sub *sub = &stream->subs.records[subscriber->sweep_sub];
+        subscriber->sweep_sub = sub->conn_next;
         struct puller_entry entry;
-        if (puller_find(core, conn, sub->channel, sub->group, &entry)) {
-            puller_bring_up(core, conn, sub->channel, &entry);
+        if (puller_find(fan, subscriber, sub->channel, sub->group, &entry)) {
+            puller_bring_up(fan, subscriber, view, sub->channel, &entry);
         }
     }
-    while (conn->sweep_channel < core->channel_count && !puller_sweep_is_full(conn) &&
-           core->pull_steps < last_step) {
-        core->pull_steps++;
-        uint32_t channel = conn->sweep_channel++;
+    while (subscriber->sweep_channel < fan->channel_count && !puller_is_full(view) &&
+           fan->pull_steps < last_step) {
+        fan->pull_steps++;
+        uint32_t channel = subscriber->sweep_channel++;
         struct puller_entry entry;
-        if (stream->channels[channel].last_seq > 0 && conn->group_mask != 0 &&
-            puller_find(core, conn, channel, stream->channels[channel].group, &entry)) {
-            puller_bring_up(core, conn, channel, &entry);
+        if (stream->channels[channel].last_seq > 0 && subscriber->group_mask != 0 &&
+            puller_find(fan, subscriber, channel, stream->channels[channel].group, &entry)) {
+            puller_bring_up(fan, subscriber, view, channel, &entry);
         }
     }
-    conn->sweeping = conn->sweep_sub != SUB_NONE || conn->sweep_channel < core->channel_count;
+    subscriber->is_sweeping =
+        subscriber->sweep_sub != SUB_NONE || subscriber->sweep_channel < fan->channel_count;
 }
 
-static bool puller_must_disconnect(struct core *core, const struct conn *conn)
+static bool puller_must_disconnect(struct fan *fan, const struct subscriber *subscriber)
 {
-    const struct core_stream *stream = core_stream(core, conn);
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        if ((conn->group_mask & (1u << group)) != 0 &&
-            conn->group_policy[group] == LAG_DISCONNECT) {
+    const struct fan_stream *stream = fan_stream(fan, subscriber);
+    for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
+        if ((subscriber->group_mask & (1u << group)) != 0 &&
+            subscriber->group_policy[group] == LAG_DISCONNECT) {
             return true;
         }
     }
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
          sub = stream->subs.records[sub].conn_next) {
         if (stream->subs.records[sub].policy == LAG_DISCONNECT) {
             return true;
@@ -378,120 +374,118 @@ static bool puller_must_disconnect(struct core *core, const struct conn *conn)
     return false;
 }
 
-static void puller_end_slow(struct core *core, struct conn *conn)
+/* It is closed, and nothing more of it is planned. */
+static void puller_end_slow(struct fan *fan, struct subscriber *subscriber)
 {
-    struct core_lag lag;
-    char reason[WS_CONTROL_BYTES_MAX];
-    if (conn->state != CONN_STREAMING) {
-        return;
+    if (!subscriber->is_slow) {
+        subscriber->is_slow = true;
+        (void)fan_add_notice(fan, subscriber, NOTICE_SLOW);
     }
-    lag_measure(core, conn, &lag);
-    snprintf(reason, sizeof reason, "slow;cause=%s;lag_ms=%" PRIu64, lag_cause_text(lag.cause),
-             lag.ms);
-    counter_add(&core->counters->closed_slow, 1);
-    conn_close(core, conn, 4108, reason, "too slow");
 }
 
 /* Too far behind: on with live frames. What lies between is told, channel by channel, before the
  * channel's next frame, or by the sweep when it has none. */
-static void puller_jump(struct core *core, struct conn *conn, bool lag_exceeded)
+static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag_exceeded)
 {
-    counter_add(&core->counters->laps, 1);
-    if (puller_must_disconnect(core, conn)) {
-        puller_end_slow(core, conn);
+    counter_add(&fan->counters->laps, 1);
+    if (puller_must_disconnect(fan, subscriber)) {
+        puller_end_slow(fan, subscriber);
         return;
     }
-    conn->lag_exceeded = lag_exceeded;
-    if (history_is_past(core, conn, conn->cursor)) {
-        history_lose(core, conn);
+    subscriber->lag_exceeded = lag_exceeded;
+    if (history_is_past(fan, subscriber, subscriber->cursor)) {
+        history_lose(fan, subscriber);
     }
-    conn->reads_json = false;
-    conn->cursor = core_stream(core, conn)->position;
-    puller_sweep(core, conn);
+    subscriber->reads_json = false;
+    subscriber->cursor = fan_stream(fan, subscriber)->position;
+    puller_sweep(subscriber);
 }
 
 /* ---- Limits of single subscriptions ---- */
 
 /* Whether a limit is exceeded; false also for a conn that closes for it. */
-static bool puller_is_over_limit(struct core *core, struct conn *conn, uint32_t max_lag_ms,
-                                 uint32_t policy, uint64_t lag_ns)
+static bool puller_is_over_limit(struct fan *fan, struct subscriber *subscriber,
+                                 uint32_t max_lag_ms, uint32_t policy, uint64_t lag_ns)
 {
     if (max_lag_ms == 0 || lag_ns <= max_lag_ms * NS_PER_MS) {
         return false;
     }
     if (policy == LAG_DISCONNECT) {
-        puller_end_slow(core, conn);
+        puller_end_slow(fan, subscriber);
         return false;
     }
     return true;
 }
 
 /* On with live frames, for one channel. What is conflated goes on: only its newest frame comes. */
-static void puller_pass_over(struct core *core, struct conn *conn, uint32_t channel, uint32_t group)
+static void puller_pass_over(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
+                             uint32_t group)
 {
-    uint64_t now_seq = core_stream(core, conn)->channels[channel].last_seq + 1;
+    uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
     struct puller_entry entry;
-    if (puller_find(core, conn, channel, group, &entry) && entry.policy == LAG_SKIP &&
+    if (puller_find(fan, subscriber, channel, group, &entry) && entry.policy == LAG_SKIP &&
         (*entry.next & PULLER_SEQ_MASK) < now_seq) {
-        puller_lose(core, conn, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, PULLER_LAG);
+        puller_lose(subscriber, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, GAP_LAG);
     }
 }
 
-static void puller_pass_over_group(struct core *core, struct conn *conn, uint32_t group)
+static void puller_pass_over_group(struct fan *fan, struct subscriber *subscriber, uint32_t group)
 {
-    const struct core_stream *stream = core_stream(core, conn);
-    for (uint32_t channel = 0; channel < core->channel_count; channel++) {
-        const struct core_channel *known = &stream->channels[channel];
+    const struct fan_stream *stream = fan_stream(fan, subscriber);
+    for (uint32_t channel = 0; channel < fan->channel_count; channel++) {
+        const struct fan_channel *known = &stream->channels[channel];
         if (known->last_seq > 0 && known->group == group &&
-            subs_find(&stream->subs, conn_index(core, conn), channel) == SUB_NONE) {
-            puller_pass_over(core, conn, channel, group);
+            subs_find(&stream->subs, fan_index(fan, subscriber), channel) == SUB_NONE) {
+            puller_pass_over(fan, subscriber, channel, group);
         }
     }
 }
 
 /* The conn is lag_ns behind: what has a lower limit is passed over. Between two turns, so that no
  * frame is on its way. */
-static void puller_limit_lag(struct core *core, struct conn *conn, uint64_t lag_ns)
+static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uint64_t lag_ns)
 {
-    const struct core_stream *stream = core_stream(core, conn);
+    const struct fan_stream *stream = fan_stream(fan, subscriber);
     bool any = false;
     bool all = true;
-    for (uint32_t sub = conn->sub_first; sub != SUB_NONE;
+    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
          sub = stream->subs.records[sub].conn_next) {
         const struct sub *record = &stream->subs.records[sub];
-        bool is_over = puller_is_over_limit(core, conn, record->max_lag_ms, record->policy, lag_ns);
+        bool is_over =
+            puller_is_over_limit(fan, subscriber, record->max_lag_ms, record->policy, lag_ns);
         if (is_over) {
-            puller_pass_over(core, conn, record->channel, record->group);
+            puller_pass_over(fan, subscriber, record->channel, record->group);
         }
         any |= is_over;
         all &= is_over;
     }
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        if ((conn->group_mask & (1u << group)) == 0) {
+    for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
+        if ((subscriber->group_mask & (1u << group)) == 0) {
             continue;
         }
-        uint32_t limit = core_group_max_lag(core, conn_index(core, conn), group);
-        bool is_over = puller_is_over_limit(core, conn, limit, conn->group_policy[group], lag_ns);
+        uint32_t limit = fan_group_max_lag(fan, subscriber, group);
+        bool is_over =
+            puller_is_over_limit(fan, subscriber, limit, subscriber->group_policy[group], lag_ns);
         if (is_over) {
-            puller_pass_over_group(core, conn, group);
+            puller_pass_over_group(fan, subscriber, group);
         }
         any |= is_over;
         all &= is_over;
     }
     if (any && all) {
-        conn->cursor = stream->position;
-        puller_sweep(core, conn);
+        subscriber->cursor = stream->position;
+        puller_sweep(subscriber);
     }
 }
 
 /* ---- A turn ---- */
 
 /* Looks at one frame; false: it does not go out. */
-static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
-                        const struct frame_desc *desc)
+static bool puller_take(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                        uint64_t index, const struct frame_desc *desc)
 {
     struct puller_entry entry;
-    if (!puller_find(core, conn, desc->channel, desc->group, &entry)) {
+    if (!puller_find(fan, subscriber, desc->channel, desc->group, &entry)) {
         return false;
     }
     uint64_t seq = *entry.next & PULLER_SEQ_MASK;
@@ -502,213 +496,188 @@ static bool puller_take(struct core *core, struct conn *conn, uint64_t index,
     bool can_conflate = entry.policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0;
     if ((*entry.first & PULLER_GAP_DUE) != 0) {
         uint64_t lost_seq = *entry.first & PULLER_SEQ_MASK;
-        enum puller_reason reason = puller_due_reason(&entry);
+        enum gap_reason reason = puller_due_reason(&entry);
         *entry.first = desc->seq;
-        puller_tell_gap(core, conn, desc->channel, lost_seq, desc->seq - 1, reason);
+        puller_tell_gap(fan, subscriber, view, desc->channel, lost_seq, desc->seq - 1, reason);
     } else if (desc->seq > seq && can_conflate) {
-        puller_count_conflated(core, conn, desc->seq - seq);
+        puller_count_conflated(fan, subscriber, desc->seq - seq);
     } else if (desc->seq > seq) {
-        puller_tell_gap(core, conn, desc->channel, seq, desc->seq - 1, puller_reason(conn));
+        puller_tell_gap(fan, subscriber, view, desc->channel, seq, desc->seq - 1,
+                        puller_reason(subscriber));
     }
-    if (puller_is_conflated(core, conn, &entry, desc, index)) {
-        puller_count_conflated(core, conn, 1);
+    if (puller_is_conflated(fan, subscriber, &entry, desc, index)) {
+        puller_count_conflated(fan, subscriber, 1);
         return false;
     }
     return true;
 }
 
-/* Gathers what the conn gets in this turn; returns the index after the last frame looked at. */
-static uint64_t puller_collect(struct core *core, struct conn *conn, struct iovec *iov,
-                               uint32_t *iov_count_out, uint32_t *frames_out)
+void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const struct frame_log *log,
+                      const struct frame_desc *desc)
 {
-    const struct core_stream *stream = core_source(core, conn);
-    bool recodes = conn->reads_json && history_recodes(core, conn);
-    uint64_t bytes = 0;
-    uint64_t joined_end = UINT64_MAX;
-    uint32_t iov_count = 0;
-    struct narrow narrow;
-    bool is_narrow = narrow_begin(&narrow, core, conn);
-    uint64_t index = is_narrow ? narrow_next(&narrow) : conn->cursor;
-    uint64_t end = conn->reads_json ? history_json_end(core, conn) : stream->position;
-    if (!is_narrow && end - index > PULLER_FRAMES_MAX) {
-        end = index + PULLER_FRAMES_MAX;
+    const uint8_t *frame = frame_log_at(log, desc->position);
+    struct iovec *last = plan->iov_count > 0 ? &batch->iovs[batch->iov_count - 1] : NULL;
+    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == frame) {
+        last->iov_len += desc->frame_bytes;
+    } else {
+        batch->iovs[batch->iov_count++] = (struct iovec){
+            .iov_base = (void *)(uintptr_t)frame,
+            .iov_len = desc->frame_bytes,
+        };
+        plan->iov_count++;
     }
-    while (index < end && bytes < PULLER_BYTES_MAX && iov_count < PULLER_IOVS_MAX &&
-           !puller_sweep_is_full(conn)) {
-        const struct frame_desc *desc = frame_log_desc(stream->log, index);
-        bool is_taken = puller_take(core, conn, index, desc);
-        if (is_taken && recodes) {
-            history_send(core, conn, desc);
-        } else if (is_taken) {
-            if (desc->position == joined_end) {
-                iov[iov_count - 1].iov_len += desc->frame_bytes;
-            } else {
-                iov[iov_count++] = (struct iovec){
-                    .iov_base = (void *)(uintptr_t)frame_log_at(stream->log, desc->position),
-                    .iov_len = desc->frame_bytes,
-                };
-            }
-            joined_end = desc->position + desc->frame_bytes;
-            bytes += desc->frame_bytes;
-            (*frames_out)++;
-        }
-        index = is_narrow ? narrow_next(&narrow) : index + 1;
-    }
-    *iov_count_out = iov_count;
-    core->pull_steps += is_narrow ? narrow.frame_count : index - conn->cursor;
-    core->linked_frames += is_narrow ? narrow.frame_count : 0;
-    return index;
+    plan->bytes += desc->frame_bytes;
+    plan->frames++;
 }
 
-static void puller_check_lag(struct core *core, struct conn *conn)
+/* Gathers what it gets now. */
+static void puller_collect(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                           struct send_plan *plan)
 {
-    const struct core_stream *stream = core_source(core, conn);
-    if (conn->cursor == stream->position) {
+    const struct fan_stream *stream = fan_source(fan, subscriber);
+    bool recodes = subscriber->reads_json && history_recodes(fan, subscriber);
+    uint64_t end = subscriber->reads_json ? history_json_end(fan, subscriber) : stream->position;
+    struct narrow narrow;
+    bool is_narrow = narrow_begin(&narrow, fan, subscriber);
+    if (is_narrow) {
+        plan->to = narrow_next(&narrow);
+    } else if (end - plan->to > PULLER_FRAMES_MAX) {
+        end = plan->to + PULLER_FRAMES_MAX;
+    }
+    while (plan->to < end && plan->bytes < PULLER_BYTES_MAX && plan->iov_count < PULLER_IOVS_MAX &&
+           !puller_is_full(view)) {
+        const struct frame_desc *desc = frame_log_desc(stream->log, plan->to);
+        bool is_taken = puller_take(fan, subscriber, view, plan->to, desc);
+        if (is_taken && recodes) {
+            history_send(fan, subscriber, view, desc);
+        } else if (is_taken) {
+            puller_add_frame(fan->batch, plan, stream->log, desc);
+        }
+        plan->to = is_narrow ? narrow_next(&narrow) : plan->to + 1;
+    }
+    fan->pull_steps += is_narrow ? narrow.frame_count : plan->to - plan->from;
+    fan->linked_frames += is_narrow ? narrow.frame_count : 0;
+}
+
+static void puller_check_lag(struct fan *fan, struct subscriber *subscriber)
+{
+    const struct fan_stream *stream = fan_source(fan, subscriber);
+    if (subscriber->cursor == stream->position) {
         return;
     }
-    if (!frame_log_pin(stream->log, core->options.index, conn->cursor)) {
-        puller_jump(core, conn, false);
+    if (!frame_log_pin(stream->log, fan->reader, subscriber->cursor)) {
+        puller_jump(fan, subscriber, false);
         return;
     }
-    if (history_is_past(core, conn, conn->cursor)) {
+    if (history_is_past(fan, subscriber, subscriber->cursor)) {
         return;
     }
-    uint64_t ts_pub_ns = frame_log_desc(stream->log, conn->cursor)->ts_pub_ns;
-    uint64_t behind_ns = core->time.wall_ns > ts_pub_ns ? core->time.wall_ns - ts_pub_ns : 0;
-    if (core->options.max_lag_ns != 0 && behind_ns > core->options.max_lag_ns) {
-        puller_jump(core, conn, true);
+    uint64_t ts_pub_ns = frame_log_desc(stream->log, subscriber->cursor)->ts_pub_ns;
+    uint64_t behind_ns = fan->wall_ns > ts_pub_ns ? fan->wall_ns - ts_pub_ns : 0;
+    if (fan->max_lag_ns != 0 && behind_ns > fan->max_lag_ns) {
+        puller_jump(fan, subscriber, true);
         return;
     }
-    if (conn->has_lag_limit) {
-        puller_limit_lag(core, conn, behind_ns);
+    if (subscriber->has_lag_limit) {
+        puller_limit_lag(fan, subscriber, behind_ns);
     }
-    if (conn->state == CONN_STREAMING && conn->cursor < stream->position) {
-        lag_check(core, conn, behind_ns);
+    if (subscriber->cursor < stream->position) {
+        lag_check(fan, subscriber, behind_ns);
     }
 }
 
 /* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
  * so long that it may be lent. */
-static bool puller_sends_own_first(struct core *core, const struct conn *conn)
+static bool puller_sends_own_first(struct fan *fan, const struct subscriber *subscriber,
+                                   const struct link_view *view)
 {
-    const struct core_stream *stream = core_source(core, conn);
-    if (conn->out.bytes == 0 || conn->cursor == stream->position) {
+    const struct fan_stream *stream = fan_source(fan, subscriber);
+    if (view->waiting_bytes == 0 || subscriber->cursor == stream->position) {
         return false;
     }
-    uint64_t start = frame_log_desc(stream->log, conn->cursor)->position;
+    uint64_t start = frame_log_desc(stream->log, subscriber->cursor)->position;
     uint64_t end = frame_log_desc(stream->log, stream->position - 1)->position;
-    return sender_may_lend(core, conn, end - start);
+    return end - start >= view->lend_bytes;
 }
 
-/* What is to be done before something is sent; returns the index after the last frame looked at. */
-static uint64_t puller_prepare(struct core *core, struct conn *conn, struct iovec *iov,
-                               uint32_t *iov_count_out, uint32_t *frames_out)
+static void puller_fill(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                        struct send_plan *plan)
 {
-    uint64_t to = conn->cursor;
-    if (conn->out.bytes >= PULLER_SWEEP_BYTES || conn->state != CONN_STREAMING || conn->is_held) {
-        return to;
+    if (puller_is_full(view) || subscriber->is_held) {
+        return;
     }
-    if (history_is_seeking(core, conn)) {
-        history_seek(core, conn);
-        return conn->cursor;
+    if (history_is_seeking(fan, subscriber)) {
+        history_seek(fan, subscriber);
+        plan->from = plan->to = subscriber->cursor;
+        plan->log = (uint8_t)(fan_source(fan, subscriber) - fan->streams);
+        return;
     }
-    if (conn->reads_json) {
-        history_leave_json(core, conn);
+    if (subscriber->reads_json) {
+        history_leave_json(fan, subscriber);
     }
-    puller_check_lag(core, conn);
-    to = conn->cursor;
-    if (conn->state != CONN_STREAMING) {
-        return to; /* It closes: it was too slow. */
+    puller_check_lag(fan, subscriber);
+    plan->from = plan->to = subscriber->cursor;
+    plan->log = (uint8_t)(fan_source(fan, subscriber) - fan->streams);
+    if (subscriber->is_slow) {
+        return;
     }
-    if (!puller_sends_own_first(core, conn)) {
-        to = puller_collect(core, conn, iov, iov_count_out, frames_out);
+    if (!puller_sends_own_first(fan, subscriber, view)) {
+        puller_collect(fan, subscriber, view, plan);
     }
-    if (!conn->reads_json && to == core_stream(core, conn)->position && conn->sweeping) {
-        puller_sweep_on(core, conn);
+    if (!subscriber->reads_json && plan->to == fan_stream(fan, subscriber)->position &&
+        subscriber->is_sweeping) {
+        puller_sweep_on(fan, subscriber, view);
     }
-    return to;
 }
 
-static void puller_turn(struct core *core, struct conn *conn)
+void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_view *view)
 {
-    struct iovec iov[PULLER_IOVS_MAX];
-    uint32_t iov_count = 0;
-    uint32_t frames = 0;
-    uint64_t to = puller_prepare(core, conn, iov, &iov_count, &frames);
-    if (!conn_is_open(conn)) {
-        return;
+    struct plan_batch *batch = fan->batch;
+    assert_always(subscriber->mode == SUBSCRIBER_PULLING);
+    assert_always(fan_has_room(batch));
+    struct send_plan *plan = &batch->plans[batch->plan_count];
+    *plan = (struct send_plan){
+        .conn = fan_index(fan, subscriber),
+        .iov_first = batch->iov_count,
+        .from = subscriber->cursor,
+        .to = subscriber->cursor,
+        .loan = PLAN_NO_LOAN,
+        .kind = SEND_PULL,
+        .log = (uint8_t)(fan_source(fan, subscriber) - fan->streams),
+    };
+    if (!subscriber->has_failed && !subscriber->is_slow) {
+        puller_fill(fan, subscriber, view, plan);
     }
-    if (conn->state != CONN_STREAMING) {
-        to = core_stream(core, conn)->position; /* Only its last words are left. */
+    if (subscriber->has_failed || subscriber->is_slow) {
+        batch->iov_count = plan->iov_first; /* It ends. */
+    } else if (view->waiting_bytes > 0 || plan->iov_count > 0) {
+        batch->plan_count++;
+    } else {
+        puller_on_sent(fan, subscriber, plan->to);
     }
-    if (conn->out.bytes == 0 && iov_count == 0) {
-        puller_on_sent(core, conn, to);
-        return;
-    }
-    struct send *send = sender_open_slot(core, conn);
-    send->is_of_json = conn->reads_json;
-    send->is_pull = true;
-    send->from = conn->cursor;
-    send->to = to;
-    send->frames = frames;
-    sender_add_out(core, conn, send);
-    /* The chain is short (PULLER_SWEEP_BYTES and one message), or there are no frames. */
-    assert_always(send->out_bytes == conn->out.bytes || iov_count == 0);
-    memcpy(&core->batch->iovs[send->iov_first + send->iov_count], iov, iov_count * sizeof *iov);
-    send->iov_count += iov_count;
-    for (uint32_t i = 0; i < iov_count; i++) {
-        send->total_bytes += iov[i].iov_len;
-    }
-    sender_queue_slot(core, send);
-}
-
-void puller_run(struct core *core)
-{
-    uint32_t turns = core->pulls.count;
-    if (turns == 0) {
-        return;
-    }
-    turns = turns < PULLER_CONNS_PER_TURN ? turns : PULLER_CONNS_PER_TURN;
-    core->pull_steps = 0;
-    for (; turns > 0 && core->pulls.count > 0 && core->pull_steps < PULLER_TURN_STEPS; turns--) {
-        sender_begin(core, SENDER_BATCH_MAX);
-        struct conn *conn = core_conn(core, conn_queue_pop(&core->pulls));
-        conn->is_pull_queued = false;
-        if (conn->mode == CONN_PULLING && conn_is_open(conn)) {
-            puller_turn(core, conn);
-        }
-    }
-    sender_submit(core);
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        frame_log_unpin(core->streams[i].log, core->options.index);
-    }
-    counter_set(&core->counters->conns_pulling, core->pulls.count);
 }
 
 /* ---- The core itself is behind ---- */
 
 /* Every conn is then behind at the core's old position, which its own turn will find lapped. */
-void puller_resync(struct core *core, struct core_stream *stream)
+void puller_resync(struct fan *fan, struct fan_stream *stream, uint64_t head)
 {
-    for (uint32_t index = 0; index < core->slab_count; index++) {
-        struct conn *conn = core_conn(core, index);
-        if (conn->state == CONN_STREAMING && conn->mode == CONN_PUSHED &&
-            core_stream(core, conn) == stream) {
-            puller_start(core, conn, stream->position);
+    assert_always(head >= stream->position || stream->position == 0);
+    for (uint32_t index = 0; index < fan->subscriber_count; index++) {
+        struct subscriber *subscriber = fan_subscriber(fan, index);
+        if (subscriber->mode == SUBSCRIBER_PUSHED && fan_stream(fan, subscriber) == stream) {
+            puller_start(fan, subscriber, stream->position);
         }
     }
-    uint64_t pinned = frame_log_pinned(stream->log, core->options.index);
-    frame_log_pin_oldest(stream->log, core->options.index);
-    stream->position = frame_log_head(stream->log);
-    stream->turn_first = stream->position;
-    if (stream == core->streams) {
-        counter_set(&core->counters->position, stream->position);
+    stream->position = head;
+    stream->batch_first = head;
+    if (stream == fan->streams) {
+        counter_set(&fan->counters->position, head);
     }
-    core_see_channels(core);
-    for (uint32_t channel = 0; channel < core->channel_count; channel++) {
+    for (uint32_t channel = 0; channel < fan->channel_count; channel++) {
         struct frame_log_found found;
-        frame_log_seek(stream->log, core->options.index, channel, stream->position, &found);
-        struct core_channel *known = &stream->channels[channel];
+        frame_log_seek(stream->log, fan->reader, channel, stream->position, &found);
+        struct fan_channel *known = &stream->channels[channel];
         known->last_seq = found.next_seq - 1;
         known->hash = found.hash;
         known->group = found.group;
@@ -716,5 +685,4 @@ void puller_resync(struct core *core, struct core_stream *stream)
             known->last_index_plus_1 = found.index + 1;
         }
     }
-    frame_log_pin_again(stream->log, core->options.index, pinned);
 }

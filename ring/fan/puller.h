@@ -9,9 +9,7 @@
 #ifndef RINGCAST_RING_PULLER_H
 #define RINGCAST_RING_PULLER_H
 
-#include "ring/link/conn.h"
-
-struct core_stream;
+#include "ring/fan/fan.h"
 
 #define PULLER_FRAMES_MAX 4096 /* looked at for one conn and turn, */
 #define PULLER_BYTES_MAX (128 * KIB)
@@ -31,12 +29,6 @@ struct core_stream;
 #define PULLER_REASON_SHIFT 61 /* why: 2 bits */
 #define PULLER_SEQ_MASK ((UINT64_C(1) << 61) - 1)
 
-enum puller_reason {
-    PULLER_OVERRUN, /* the log has passed it */
-    PULLER_LAG,     /* max_lag */
-    PULLER_RESTART, /* another epoch */
-};
-
 /* As next_seq and first_seq of struct sub, for a channel that a group covers. */
 struct puller_seq {
     uint64_t next;
@@ -50,42 +42,52 @@ struct puller_entry {
     enum lag_policy policy;
 };
 
-static inline enum puller_reason puller_due_reason(const struct puller_entry *entry)
+static inline enum gap_reason puller_due_reason(const struct puller_entry *entry)
 {
-    return (enum puller_reason)(*entry->first >> PULLER_REASON_SHIFT & 3);
+    return (enum gap_reason)(*entry->first >> PULLER_REASON_SHIFT & 3);
 }
 
-/* From push mode: the conn goes on at cursor; frames from there up to stream->position (which are
+/* From push mode: it goes on at cursor; frames from there up to stream->position (which are
  * pinned) were not sent. */
-void puller_start(struct core *core, struct conn *conn, uint64_t cursor);
+void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t cursor);
 /* Brings each subscription up to date (its newest frame, or its loss) once the cursor is. */
-void puller_sweep(struct core *core, struct conn *conn);
-void puller_enqueue(struct core *core, struct conn *conn);
-void puller_run(struct core *core);
+void puller_sweep(struct subscriber *subscriber);
+void puller_enqueue(struct fan *fan, struct subscriber *subscriber);
+/* What it gets now: notices, and a plan if there is something to send. */
+void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_view *view);
 /* A pull was sent as a whole, or but for the frames from index on. */
-void puller_on_sent(struct core *core, struct conn *conn, uint64_t to);
-void puller_on_cut(struct core *core, struct conn *conn, uint64_t index, uint64_t to);
-void puller_release(struct core *core, struct conn *conn);
-/* What a pulling conn is to get next of a channel that a group of its covers; NULL: there is no
- * room, and it is doomed. */
-struct puller_seq *puller_group_seq(struct core *core, struct conn *conn, uint32_t channel);
-/* false: the conn does not subscribe to the channel, or is doomed for want of room. */
-bool puller_find(struct core *core, struct conn *conn, uint32_t channel, uint32_t group,
+void puller_on_sent(struct fan *fan, struct subscriber *subscriber, uint64_t to);
+void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to);
+/* It is up to date, or ends: what it needed to pull is given back. */
+void puller_release(struct fan *fan, struct subscriber *subscriber);
+/* What a subscriber that pulls is to get next of a channel that a group of its covers; NULL: there
+ * is no room, and it has failed. */
+struct puller_seq *puller_group_seq(struct fan *fan, struct subscriber *subscriber,
+                                    uint32_t channel);
+/* false: it does not subscribe to the channel, or has failed for want of room. */
+bool puller_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
                  struct puller_entry *entry);
 /* All from from_seq on before next_seq is lost: GAP will tell it, before the channel's next frame
  * or with a sweep. */
-void puller_lose(struct core *core, struct conn *conn, const struct puller_entry *entry,
-                 uint64_t from_seq, uint64_t next_seq, enum puller_reason reason);
+void puller_lose(struct subscriber *subscriber, const struct puller_entry *entry, uint64_t from_seq,
+                 uint64_t next_seq, enum gap_reason reason);
 /* A data frame ahead of all that comes from the log. */
-void puller_send_copy(struct core *core, struct conn *conn, const uint8_t *frame,
-                      uint32_t frame_bytes);
-/* The writer has passed the core, or an encoding has begun anew: on with live frames. */
-void puller_resync(struct core *core, struct core_stream *stream);
+void puller_send_copy(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+                      const uint8_t *frame, uint32_t bytes);
+void puller_count_copy(struct fan *fan, struct subscriber *subscriber);
+/* Adds a frame of the log to a plan, the last of the batch. */
+void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const struct frame_log *log,
+                      const struct frame_desc *desc);
+/* With so much waiting for its link it is sent nothing else first. */
+bool puller_is_full(const struct link_view *view);
+/* The writer has passed the core, or an encoding has begun anew: on with live frames from head on,
+ * which is pinned, and so is the log's oldest frame. */
+void puller_resync(struct fan *fan, struct fan_stream *stream, uint64_t head);
 
 /* The newest full image of a channel, from the log or from where it was saved; NULL: what is newest
  * is none, or the writer has passed the core. Leaves the log pinned, since the image lies there:
  * the end of puller_run unpins it, any other caller goes back to what was pinned before. */
-const uint8_t *puller_newest_image(struct core *core, struct conn *conn, uint32_t channel,
+const uint8_t *puller_newest_image(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
                                    uint32_t *bytes_out);
 
 #endif

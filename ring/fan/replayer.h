@@ -12,8 +12,9 @@
 #ifndef RINGCAST_RING_REPLAYER_H
 #define RINGCAST_RING_REPLAYER_H
 
-#include "ring/core/core_state.h"
+#include "ring/fan/fan.h"
 
+#define REPLAYER_REPLAYS_MAX 64 /* at a time; one for a subscriber */
 #define REPLAYER_BYTES_MAX (64 * KIB)
 #define REPLAYER_TURN_BYTES_MAX (256 * KIB)
 #define REPLAYER_FRAMES_MAX 4096 /* looked at for one and turn */
@@ -28,17 +29,28 @@ struct replay {
     struct core_replay wanted;
     uint64_t cursor;   /* index of the next frame to look at; with seek_at, not known yet, */
     uint64_t end;      /* and after the last: both in the JSON log */
-    uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct conn_history */
+    uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct subscriber_past */
     uint64_t base_ns;  /* ts_pub of the first frame, */
-    uint64_t began_ns; /* which was due then, by core->time.now_ns; 0: none yet */
+    uint64_t began_ns; /* which was due then, by fan->now_ns; 0: none yet */
 };
 
-/* Sends what is due of all; sets core->replay_due_ns. */
-void replayer_run(struct core *core);
+void replayer_init(struct fan *fan);
+/* See core_replay. */
+int replayer_start(struct fan *fan, struct subscriber *subscriber, const struct core_replay *wanted,
+                   const struct core_replayed *channels, uint32_t count);
+/* See core_limit_replay. */
+uint32_t replayer_limit(struct fan *fan, struct subscriber *subscriber,
+                        bool (*keeps)(void *context, uint32_t channel), void *context);
+/* Plans what is due of one, and sets fan->replay_due_ns. Returns what it took of the turn, in
+ * bytes. */
+uint64_t replayer_plan(struct fan *fan, struct replay *replay, struct link_view *view);
 /* All before an index of a stream's log, its own or JSON's. */
-void replayer_on_sent(struct core *core, struct conn *conn, const struct core_stream *stream,
-                      uint64_t to);
-/* A conn ends. */
-void replayer_forget(struct core *core, struct conn *conn);
+void replayer_on_sent(struct fan *fan, struct subscriber *subscriber,
+                      const struct fan_stream *stream, uint64_t to);
+/* Ends it. Its channels, which are returned, are the caller's to free. */
+struct core_replayed *replayer_end(struct fan *fan, struct subscriber *subscriber,
+                                   struct replay *ended_out);
+/* Ends it, if there is one, without another word. */
+void replayer_forget(struct fan *fan, struct subscriber *subscriber);
 
 #endif

@@ -48,6 +48,8 @@ bool bar_builder_close(struct bar_builder *builder, struct md_update *closed_out
 static void bar_builder_begin(struct bar_builder *builder, uint64_t start_ns,
                               struct md_decimal price)
 {
+    assert_debug(start_ns % builder->interval_ns == 0);
+    assert_debug(start_ns >= builder->floor_ns);
     builder->is_open = true;
     builder->start_ns = start_ns;
     builder->open = builder->high = builder->low = price;

@@ -48,6 +48,7 @@ static uint32_t book_side_place(const struct book_side *side, struct md_decimal 
 
 static void book_side_remove(struct book_side *side, uint32_t place)
 {
+    assert_always(place < side->count);
     side->count--;
     memmove(&side->levels[place], &side->levels[place + 1],
             (side->count - place) * sizeof *side->levels);
@@ -84,6 +85,8 @@ static bool book_side_insert(struct book_side *side, uint32_t place, const struc
     if (!book_side_reserve(side, side->count + 1)) {
         return false;
     }
+    assert_always(place <= side->count);
+    assert_always(side->count < side->capacity);
     memmove(&side->levels[place + 1], &side->levels[place],
             (side->count - place) * sizeof *side->levels);
     side->levels[place] = *level;
@@ -171,6 +174,7 @@ static void book_merge(const struct book_side *side, const struct md_level *chan
 {
     uint32_t at = 0;
     merged->count = 0;
+    assert_always(merged->capacity >= side->count + count);
     for (uint32_t i = 0; i <= count; i++) {
         while (at < side->count &&
                (i == count ||
@@ -259,6 +263,7 @@ static uint32_t book_cut_side(struct md_level *cut, uint32_t *cut_count, uint32_
     uint32_t new_count = side->count < level_count_max ? side->count : level_count_max;
     uint32_t change_count = 0;
     uint32_t at = 0;
+    assert_always(old_count <= level_count_max);
     memcpy(old, cut, old_count * sizeof *old);
     for (uint32_t i = 0; i < new_count; i++) {
         const struct md_level *level = &side->levels[side->count - 1 - i];
@@ -341,5 +346,6 @@ uint32_t book_checksum(const struct book_cut *cut)
     char *at = book_put_levels(text, cut->bids, cut->bid_count);
     *at++ = '|';
     at = book_put_levels(at, cut->asks, cut->ask_count);
+    assert_always((size_t)(at - text) <= sizeof text);
     return crc32c(text, (size_t)(at - text));
 }

@@ -59,6 +59,7 @@ uint32_t book_images_ask(struct book_images *images, uint32_t channel)
 
 const struct book_image *book_images_get(struct book_images *images, uint32_t number)
 {
+    assert_always(number < BOOK_IMAGES_MAX);
     struct book_images_slot *slot = &images->slots[number];
     bool is_ready = atomic_load_explicit(&slot->state, memory_order_acquire) == BOOK_IMAGES_READY;
     return is_ready ? &slot->image : NULL;
@@ -66,7 +67,9 @@ const struct book_image *book_images_get(struct book_images *images, uint32_t nu
 
 void book_images_release(struct book_images *images, uint32_t number)
 {
+    assert_always(number < BOOK_IMAGES_MAX);
     struct book_images_slot *slot = &images->slots[number];
+    assert_always(atomic_load_explicit(&slot->state, memory_order_relaxed) == BOOK_IMAGES_READY);
     atomic_fetch_sub_explicit(&images->bytes, slot->image.capacity, memory_order_relaxed);
     book_images_free(&slot->image);
     atomic_store_explicit(&slot->state, BOOK_IMAGES_FREE, memory_order_release);
@@ -222,6 +225,7 @@ static int book_images_step(struct book_images *images, struct book_image *image
 
 bool book_images_go_on(struct book_images *images)
 {
+    assert_always(images->making.number != BOOK_IMAGES_NONE);
     struct book_image *image = &images->slots[images->making.number].image;
     if (image->error != 0) {
         return book_images_end(images, image->error);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "codec/base/check.h"
 #include "codec/decimal.h"
 #include "codec/json_tick.h"
 #include "src/market/book.h"
@@ -49,6 +50,8 @@ bool book_split_next(struct book_split *split, struct md_depth *part_out, bool *
     size_t room = split->payload_bytes_max > BOOK_SPLIT_ENVELOPE_BYTES_MAX
                       ? split->payload_bytes_max - BOOK_SPLIT_ENVELOPE_BYTES_MAX
                       : 0;
+    assert_always(bids <= whole->bid_count);
+    assert_always(asks <= whole->ask_count);
     *failed_out = false;
     if (split->is_begun && bids == whole->bid_count && asks == whole->ask_count) {
         return false;
@@ -89,6 +92,7 @@ static void book_split_put(struct md_level *out, const struct md_level *ordered,
             }
         }
     }
+    assert_always(at == count);
 }
 
 bool book_split_order(struct md_depth *delta, struct md_level **ordered_out)

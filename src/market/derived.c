@@ -13,6 +13,10 @@
 #define DERIVED_SCAN_NS NS_PER_SECOND         /* how often it is seen who is not wanted any more, */
 #define DERIVED_FULL_SCAN_NS (10 * NS_PER_MS) /* and when there is hardly room for others */
 
+static_assert(DERIVED_LINGER_VARIANTS_MAX < CHANNELS_VARIANTS_MAX,
+              "the last ones end before there are no more");
+static_assert(DERIVED_FULL_SCAN_NS < DERIVED_SCAN_NS, "a full table is looked at more often");
+
 static void *derived_map(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -79,6 +83,7 @@ static void derived_on_change(struct derived_core *core, struct derived_variant 
 void derived_on_tick(struct derived *derived, const struct md_update *update, uint64_t now_ns)
 {
     struct derived_core *core = derived->core;
+    assert_debug(update->channel < CHANNELS_MAX);
     struct derived_source *source = core->sources[update->channel];
     if (update->type == MD_DEPTH) {
         derived_books_keep(core, update);
@@ -137,6 +142,7 @@ static void derived_on_timer(void *context, struct timer *timer)
 {
     struct derived_core *core = context;
     struct derived_variant *variant = container_of(timer, struct derived_variant, timer);
+    assert_always(variant->source != NULL);
     if (variant->source->type == MD_TRADE) {
         derived_bars_on_timer(core, variant);
     } else if (!variant->is_pending && !variant->owes_snapshot) {
@@ -154,6 +160,7 @@ static void derived_on_timer(void *context, struct timer *timer)
 static void derived_begin(struct derived_core *core, struct derived_variant *variant)
 {
     struct derived_source *source = variant->source;
+    assert_debug(source->is_live);
     variant->owes_snapshot = source->type == MD_DEPTH;
     if (source->type == MD_TRADE) {
         derived_bars_begin(core, variant);
@@ -164,6 +171,8 @@ static void derived_begin(struct derived_core *core, struct derived_variant *var
 
 static void derived_close_source(struct derived_core *core, struct derived_source *source)
 {
+    assert_always(source->variants == NULL);
+    assert_debug(core->sources[source->channel] == source);
     for (struct derived_source **link = &core->waiting; *link != NULL;
          link = &(*link)->next_waiting) {
         if (*link == source) {
@@ -227,6 +236,8 @@ static void derived_start(struct derived_core *core, uint32_t variant_index)
     const struct channel *channel = channels_get(core->options.channels, number);
     struct derived_variant *variant = &core->variants[variant_index];
     uint32_t source_channel = derived_source_of(core, channel);
+    assert_always(variant->source == NULL);
+    assert_debug(channel->group == CHANNELS_VARIANTS_GROUP);
     if (source_channel == CHANNEL_NONE) {
         return;
     }
@@ -262,7 +273,9 @@ static void derived_stop(struct derived_core *core, struct derived_variant *vari
 {
     struct derived_source *source = variant->source;
     struct derived_variant **link = &source->variants;
+    assert_always(core->active_count > 0);
     while (*link != variant) {
+        assert_always(*link != NULL);
         link = &(*link)->next;
     }
     *link = variant->next;
@@ -322,6 +335,7 @@ static bool derived_end(struct derived_core *core, uint32_t variant_index)
 static void derived_see_ended(struct derived_core *core, uint32_t variant_index)
 {
     struct derived_variant *variant = &core->variants[variant_index];
+    assert_debug(variant->source == NULL);
     if (variant->ended_plus_1 == 0) {
         return; /* It is free. */
     }
@@ -388,6 +402,7 @@ static void derived_see_wishes(struct derived_core *core)
     for (uint32_t i = 0; i < count; i++) {
         derived_see_wish(core, i, linger_ns);
     }
+    assert_debug(core->active_count <= core->used_count);
     if (core->used_count > DERIVED_LINGER_VARIANTS_MAX) {
         core->scan_ns = core->now_ns + DERIVED_FULL_SCAN_NS;
     }

@@ -2,12 +2,16 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
+
 static struct bar_builder *derived_bars_builder(const struct derived_variant *variant)
 {
+    assert_always(variant->what.bar >= 1);
+    assert_always(variant->what.bar <= VARIANT_BARS_COUNT);
     return &variant->source->bars.builders[variant->what.bar - 1];
 }
 
-void derived_bars_tell(struct derived_core *core, struct derived_variant *variant)
+static void derived_bars_tell(struct derived_core *core, struct derived_variant *variant)
 {
     struct md_update image;
     if (derived_bars_builder(variant)->is_open) {
@@ -18,12 +22,13 @@ void derived_bars_tell(struct derived_core *core, struct derived_variant *varian
     variant->is_pending = false;
 }
 
-/* seen_ns: when the trade was published. */
 void derived_bars_take(struct derived_core *core, struct derived_source *source,
                        const struct md_update *update, uint64_t seen_ns)
 {
     struct md_update closed;
     unsigned events[VARIANT_BARS_COUNT];
+    assert_debug(source->type == MD_TRADE);
+    assert_debug(update->type == MD_TRADE);
     for (uint32_t i = 0; i < VARIANT_BARS_COUNT; i++) {
         struct bar_builder *builder = &source->bars.builders[i];
         uint64_t count = builder->is_open ? builder->count : 0;
@@ -77,7 +82,6 @@ void derived_bars_on_timer(struct derived_core *core, struct derived_variant *va
     }
 }
 
-/* A feed's own bars of the interval go on as they are. */
 void derived_bars_relay(struct derived_core *core, struct derived_source *source,
                         const struct md_update *update)
 {

@@ -2,9 +2,13 @@
 
 #include <stdlib.h>
 
+#include "codec/base/check.h"
+
 void derived_books_tell(struct derived_core *core, struct derived_variant *variant)
 {
     const struct derived_book *kept = core->books[variant->source->channel];
+    assert_always(variant->cut != NULL);
+    assert_debug(variant->frame_count < DERIVED_CHECKSUM_FRAMES);
     if (kept == NULL || !kept->book.is_whole) {
         return;
     }
@@ -51,6 +55,7 @@ static struct derived_book *derived_books_of(struct derived_core *core,
 
 void derived_books_keep(struct derived_core *core, const struct md_update *update)
 {
+    assert_always(update->type == MD_DEPTH);
     struct derived_book *kept = derived_books_of(core, update);
     bool is_kept = kept != NULL || update->depth.action == MD_DELTA;
     if (kept != NULL) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "src/market/derived_bars.h"
 #include "src/market/derived_quotes.h"
 
@@ -81,6 +82,7 @@ static void derived_past_read_noted(struct derived_core *core, struct derived_so
     for (uint32_t budget = DERIVED_PAST_FRAMES; core->noted_count > 0 && budget > 0; budget--) {
         uint64_t index = core->noted[--core->noted_count];
         const struct frame_desc *desc = frame_log_desc(log, index);
+        assert_debug(index >= source->taken_plus_1);
         source->taken_plus_1 = index + 1;
         const struct md_update *update =
             index < frame_log_tail(log) ? NULL : derived_past_read(core, source->channel, desc);
@@ -92,10 +94,11 @@ static void derived_past_read_noted(struct derived_core *core, struct derived_so
     }
 }
 
-/* The first waiting source, a step further. */
 struct derived_source *derived_past_go_on(struct derived_core *core)
 {
     struct derived_source *source = core->waiting;
+    assert_always(source != NULL);
+    assert_debug(!source->is_live);
     bool is_new_round = core->note_next == 0 && core->noted_count == 0;
     if (is_new_round) {
         core->note_next = frame_log_last_plus_1(core->options.log, source->channel);
@@ -119,13 +122,13 @@ struct derived_source *derived_past_go_on(struct derived_core *core)
 void derived_past_wait(struct derived_core *core, struct derived_source *source)
 {
     struct derived_source **last = &core->waiting;
+    assert_always(source->next_waiting == NULL);
     while (*last != NULL) {
         last = &(*last)->next_waiting;
     }
     *last = source;
 }
 
-/* Whether the feed gives bars of that interval: one is among its newest. */
 bool derived_past_has_bars(struct derived_core *core, uint32_t channel, uint8_t bar)
 {
     const struct frame_log *log = core->options.log;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "codec/base/check.h"
+
 static void derived_quotes_keep_levels(struct md_level *kept, const struct md_level **levels,
                                        uint32_t *count)
 {
@@ -15,6 +17,8 @@ static void derived_quotes_keep_levels(struct md_level *kept, const struct md_le
 void derived_quotes_keep(struct derived_source *source, const struct md_update *update)
 {
     struct md_quote *quote = &source->last.quote;
+    assert_always(source->type == MD_QUOTE);
+    assert_always(update->type == MD_QUOTE);
     source->last = *update;
     derived_quotes_keep_levels(source->quote.bids, &quote->bids, &quote->bid_count);
     derived_quotes_keep_levels(source->quote.asks, &quote->asks, &quote->ask_count);
@@ -29,6 +33,7 @@ void derived_quotes_keep(struct derived_source *source, const struct md_update *
 
 void derived_quotes_tell(struct derived_core *core, struct derived_variant *variant)
 {
+    assert_debug(variant->what.interval_ms > 0);
     if (variant->source->has_last) {
         derived_core_publish(core, variant, FRAME_FULL_IMAGE, &variant->source->last);
         variant->ready_ns = core->now_ns + variant->what.interval_ms * NS_PER_MS;

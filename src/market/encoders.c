@@ -88,14 +88,14 @@ const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX] = {
     [CORE_ENCODING_JSON] =
         {
             .name = "json",
-            .subprotocol = "md.json.v1",
+            .subprotocol = ENCODERS_JSON,
             .opcode = WS_TEXT,
             .encode = encoders_encode_json,
         },
     [CORE_ENCODING_SBE] =
         {
             .name = "sbe",
-            .subprotocol = "md.sbe.v1",
+            .subprotocol = ENCODERS_SBE,
             .opcode = WS_BINARY,
             .is_lazy = true,
             .encode = encoders_encode_sbe,
@@ -103,25 +103,13 @@ const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX] = {
     [CORE_ENCODING_JSON_DEFLATE] =
         {
             .name = "json-deflate",
-            .subprotocol = "md.json.v1",
+            .subprotocol = ENCODERS_JSON,
             .opcode = WS_TEXT,
             .is_compressed = true,
             .is_lazy = true,
             .encode = encoders_encode_deflate,
         },
 };
-
-uint32_t encoders_find(const char *subprotocol, size_t subprotocol_bytes, bool is_compressed)
-{
-    for (uint32_t i = 0; i < CORE_ENCODINGS_MAX && encoders_rows[i].name != NULL; i++) {
-        const struct encoders_row *row = &encoders_rows[i];
-        if (row->is_compressed == is_compressed && strlen(row->subprotocol) == subprotocol_bytes &&
-            memcmp(row->subprotocol, subprotocol, subprotocol_bytes) == 0) {
-            return i;
-        }
-    }
-    return CORE_ENCODINGS_MAX;
-}
 
 /* ---- Creation ---- */
 

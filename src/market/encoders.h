@@ -14,6 +14,10 @@
 #include "src/market/channels.h"
 #include "src/market/sequencer.h"
 
+/* Subprotocols. */
+#define ENCODERS_JSON "md.json.v1"
+#define ENCODERS_SBE "md.sbe.v1"
+
 struct encoders;
 
 /* A tick's frame in the JSON log. */
@@ -36,10 +40,6 @@ struct encoders_row {
                      const struct encoders_json *json);
 };
 extern const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX];
-
-/* The encoding of a client that has agreed on the subprotocol; CORE_ENCODINGS_MAX: there is none.
- */
-uint32_t encoders_find(const char *subprotocol, size_t subprotocol_bytes, bool is_compressed);
 
 struct encoders_options {
     const struct channels *channels;

@@ -10,8 +10,8 @@
 #include "src/market/recoder.h"
 
 const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
-    {"md.json.v1", CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
-    {"md.sbe.v1", CORE_ENCODING_SBE, CORE_ENCODING_SBE},
+    {ENCODERS_JSON, CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {ENCODERS_SBE, CORE_ENCODING_SBE, CORE_ENCODING_SBE},
 };
 
 enum encodings_state {
@@ -62,6 +62,7 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
     if (encodings == NULL) {
         return -ENOMEM;
     }
+    assert_always(options->log.channel_count_max == CHANNELS_MAX);
     encodings->options = *options;
     struct encoders_options encoders = {
         .channels = options->channels,
@@ -260,8 +261,8 @@ static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32
     frame_log_publish(shared->log);
     writer->state = ENCODINGS_WRITTEN;
     /* A tick that is committed from now on is so in both logs. */
-    atomic_store(&shared->first, frame_log_next_index(shared->log));
-    atomic_store(&shared->json_first, frame_log_next_index(encodings_json_log(encodings)));
+    atomic_store(&shared->first, frame_log_end(shared->log));
+    atomic_store(&shared->json_first, frame_log_end(encodings_json_log(encodings)));
     atomic_fetch_add(&shared->run, 1);
     return ENCODINGS_BEGUN;
 }

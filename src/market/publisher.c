@@ -14,8 +14,9 @@
 #include "src/market/publisher_wait.h"
 #include "src/market/tick_writer.h"
 
-#define PUBLISHER_INLINE_BYTES (64 * KIB)    /* what core 0 fans out in a turn */
-#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND /* the wall clock may be set meanwhile */
+#define PUBLISHER_IMAGE_NS_MAX (10 * NS_PER_MS) /* Longer pieces were interrupted. */
+#define PUBLISHER_INLINE_BYTES (64 * KIB)       /* what core 0 fans out in a turn */
+#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND    /* the wall clock may be set meanwhile */
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
 
 static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
@@ -71,7 +72,7 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
 /* The index in the log that the slowest core has come to. */
 static uint64_t publisher_slowest(const struct publisher *publisher)
 {
-    uint64_t slowest = frame_log_next_index(publisher->writer.log);
+    uint64_t slowest = frame_log_end(publisher->writer.log);
     for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
         uint64_t position = counter_get(&publisher->core_counters[i]->position);
         slowest = position < slowest ? position : slowest;
@@ -87,25 +88,7 @@ static uint64_t publisher_passed(void *context)
 /* How many ticks an elastic feed may add before the slowest core is half a log behind. */
 static uint32_t publisher_elastic_room(const struct publisher *publisher)
 {
-    const struct frame_log *log = publisher->writer.log;
-    uint64_t head = frame_log_next_index(log);
-    uint64_t slowest = publisher_slowest(publisher);
-    if (slowest < frame_log_tail(log)) {
-        return 0;
-    }
-    uint64_t lag_frames = head - slowest;
-    uint64_t lag_bytes = 0;
-    if (lag_frames > 0) {
-        /* Only we overwrite descriptors, so this one needs no pin. */
-        lag_bytes = log->write_position - frame_log_desc(log, slowest)->position;
-    }
-    uint64_t half_frames = frame_log_frames_max(log) / 2;
-    if (lag_frames >= half_frames || lag_bytes >= log->capacity_bytes / 2) {
-        return 0;
-    }
-    uint64_t by_bytes = (log->capacity_bytes / 2 - lag_bytes) / log->frame_bytes_max;
-    uint64_t by_frames = half_frames - lag_frames;
-    uint64_t room = by_bytes < by_frames ? by_bytes : by_frames;
+    uint64_t room = frame_log_half_room(publisher->writer.log, publisher_slowest(publisher));
     return room < PUBLISHER_POLL_TICKS_MAX ? (uint32_t)room : PUBLISHER_POLL_TICKS_MAX;
 }
 
@@ -346,6 +329,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 static uint32_t publisher_poll_ticks(const struct publisher *publisher)
 {
     uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
+    assert_always(publisher->feed_count > 0);
     if (publisher->wait.is_inline && publisher->writer.newest_bytes > 0 &&
         PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes < ticks) {
         ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes);
@@ -460,7 +444,9 @@ static uint64_t publisher_make_images(struct publisher *publisher, uint64_t now_
     if (book_images_go_on(images)) {
         tick_writer_wake_cores(&publisher->writer);
     }
-    images->due_ns = now_ns + BOOK_IMAGES_SHARE * (clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    uint64_t spent_ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
+    spent_ns = spent_ns < PUBLISHER_IMAGE_NS_MAX ? spent_ns : PUBLISHER_IMAGE_NS_MAX;
+    images->due_ns = now_ns + BOOK_IMAGES_SHARE * spent_ns;
     return book_images_are_asked(images) ? images->due_ns : UINT64_MAX;
 }
 

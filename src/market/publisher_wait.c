@@ -55,9 +55,9 @@ void publisher_wait_until(struct publisher_wait *wait, uint64_t due_ns)
     assert_always(wait->waker != NULL);
     uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
     if (wait_ns < PUBLISHER_WAIT_SPIN_NS) {
+        /* One feed keeps the thread awake; the descriptor of another is to be seen nevertheless. */
         if (core_waker_watch(wait->waker)->armed_count > 0) {
-            core_waker_enter(wait->waker,
-                             0); /* One feed is busy; another may have become readable. */
+            core_waker_enter(wait->waker, 0);
         }
         while (clock_ns(CLOCK_MONOTONIC) < due_ns) {
             cpu_relax();

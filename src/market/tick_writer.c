@@ -6,8 +6,6 @@
 #include "src/base/log.h"
 #include "src/market/book_split.h"
 
-#define TICK_WRITER_SHOW_TICKS 64 /* at most so many wait for the head to be published */
-
 void tick_writer_wake_cores(struct tick_writer *writer)
 {
     uint32_t woken = publisher_wait_wake_cores(writer->wait);
@@ -24,13 +22,6 @@ void tick_writer_show(struct tick_writer *writer)
     writer->hidden_count = 0;
     encodings_publish(writer->encodings);
     tick_writer_wake_cores(writer);
-}
-
-void tick_writer_show_many(struct tick_writer *writer)
-{
-    if (writer->hidden_count >= TICK_WRITER_SHOW_TICKS) {
-        tick_writer_show(writer);
-    }
 }
 
 /* ---- What fits no frame ---- */

@@ -13,6 +13,8 @@
 #include "src/market/publisher_wait.h"
 #include "src/market/sequencer.h"
 
+#define TICK_WRITER_SHOW_TICKS 64 /* at most so many wait for the head to be published */
+
 struct tick_writer {
     /* Set before the first poll, then constant. */
     const struct channels *channels;
@@ -30,12 +32,13 @@ struct tick_writer {
 
 static inline bool tick_writer_has_channel(const struct tick_writer *writer, uint32_t number)
 {
-    return number < channels_count(writer->channels) && number < writer->log->channel_count_max;
+    return number < channels_count(writer->channels);
 }
 
 /* update: NULL: a GAP. Returns its ts_pub; 0: it fits no frame, and takes no seq. */
-static inline uint64_t tick_writer_write(struct tick_writer *writer, uint32_t number, uint8_t flags,
-                                         const struct md_update *update)
+static inline __attribute__((always_inline)) uint64_t
+tick_writer_write(struct tick_writer *writer, uint32_t number, uint8_t flags,
+                  const struct md_update *update)
 {
     struct tick tick = {
         .update = update,
@@ -55,8 +58,9 @@ static inline uint64_t tick_writer_write(struct tick_writer *writer, uint32_t nu
 }
 
 /* A tick that fits no frame: 0. It is then to go out in parts. */
-static inline uint64_t tick_writer_write_tick(struct tick_writer *writer, uint32_t number,
-                                              uint8_t flags, const struct md_update *update)
+static inline __attribute__((always_inline)) uint64_t
+tick_writer_write_tick(struct tick_writer *writer, uint32_t number, uint8_t flags,
+                       const struct md_update *update)
 {
     uint64_t ts_pub_ns = tick_writer_write(writer, number, flags, update);
     if (ts_pub_ns != 0) {
@@ -79,7 +83,12 @@ void tick_writer_refuse(struct tick_writer *writer, uint32_t number);
 
 /* Shows what was written to the cores, and wakes them: at once, or if much waits. */
 void tick_writer_show(struct tick_writer *writer);
-void tick_writer_show_many(struct tick_writer *writer);
+static inline void tick_writer_show_many(struct tick_writer *writer)
+{
+    if (__builtin_expect(writer->hidden_count >= TICK_WRITER_SHOW_TICKS, 0)) {
+        tick_writer_show(writer);
+    }
+}
 void tick_writer_wake_cores(struct tick_writer *writer);
 
 /* Cores that keep the logs waiting are logged and counted. */

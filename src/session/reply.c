@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/base/check.h"
 #include "codec/decimal.h"
 #include "codec/json_escape.h"
 
@@ -44,13 +45,15 @@ static char *reply_room(struct reply *reply, size_t bytes_count)
         reply->text = grown;
         reply->capacity = capacity;
     }
+    assert_always(reply->bytes <= reply->capacity);
+    assert_always(bytes_count <= reply->capacity - reply->bytes);
     return reply->text + reply->bytes;
 }
 
 void reply_put(struct reply *reply, const char *bytes, size_t bytes_count)
 {
     char *at = reply_room(reply, bytes_count);
-    if (at != NULL) {
+    if (at != NULL && bytes_count > 0) { /* Nothing may be a null pointer. */
         memcpy(at, bytes, bytes_count);
         reply->bytes += bytes_count;
     }
@@ -124,5 +127,6 @@ void reply_begin(struct reply *reply, const char *type, const char *id, uint64_t
 
 void reply_end(struct reply *reply)
 {
+    assert_debug(reply->failed || reply->bytes > 0);
     reply_put(reply, "}", 1);
 }

@@ -328,8 +328,10 @@ bool request_parse(struct request *request, const uint8_t *payload, size_t paylo
     *error = (struct request_error){.code = PROTOCOL_OK};
     if (request_load(request, payload, payload_bytes, error) && request_read_id(request, error) &&
         request_read_type(request, error) && request_read_data(request, error)) {
+        assert_debug(request->type != REQUEST_NONE);
         return true;
     }
+    assert_always(error->code != PROTOCOL_OK);
     request->type = REQUEST_NONE;
     return false;
 }

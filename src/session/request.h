@@ -11,6 +11,7 @@
 #ifndef RINGCAST_SRC_REQUEST_H
 #define RINGCAST_SRC_REQUEST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,9 @@
 #define REQUEST_DEPTH_MAX 16 /* brackets within brackets */
 #define REQUEST_UNITS 20     /* for reading a message, and one more for each */
 #define REQUEST_UNIT_BYTES 4
+
+static_assert(REQUEST_MAX_LAG_MS_MAX <= UINT16_MAX, "max_lag_ms holds it");
+static_assert(MD_TYPE_COUNT <= 32, "types is a bit mask");
 
 enum protocol_code {
     PROTOCOL_OK = 0,

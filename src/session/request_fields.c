@@ -68,6 +68,7 @@ static bool request_fields_find_symbol(const struct request *request,
             *slot = (uint16_t)(1 + request->symbol_count);
             return false;
         }
+        assert_always(*slot - 1u < request->symbol_count);
         const struct request_symbol *other = &request->symbols[*slot - 1];
         if (other->bytes == symbol->bytes &&
             memcmp(other->text, symbol->text, symbol->bytes) == 0) {

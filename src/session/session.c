@@ -9,6 +9,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
 #include "src/base/log.h"
+#include "src/market/encoders.h"
 #include "src/market/publisher.h"
 #include "src/market/recoder.h"
 #include "src/session/session_access.h"
@@ -31,16 +32,15 @@
 static void session_write_welcome_rest(struct sessions *sessions)
 {
     const struct session_options *options = &sessions->options;
-    int bytes = snprintf(sessions->welcome_rest, sizeof sessions->welcome_rest,
+    char *out = sessions->welcome_rest;
+    int bytes = snprintf(out, sizeof sessions->welcome_rest,
                          ",\"epoch\":\"%s\",\"version\":\"" RINGCAST_VERSION
-                         "\",\"encodings\":[\"md.json.v1\",\"md.sbe.v1\"]"
-                         ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64
-                         ",\"limits\":{\"max_message_bytes\":%d,\"max_patterns\":%d"
-                         ",\"max_symbols_per_message\":%d,\"max_derived\":%d"
-                         ",\"max_subscriptions\":",
+                         "\",\"encodings\":[\"" ENCODERS_JSON "\",\"" ENCODERS_SBE "\"]"
+                         ",\"heartbeat_interval_ms\":%" PRIu64 ",\"idle_timeout_ms\":%" PRIu64 ",",
                          options->epoch, options->heartbeat_interval_ns / NS_PER_MS,
-                         options->idle_timeout_ns / NS_PER_MS, CORE_MESSAGE_BYTES_MAX,
-                         SESSION_PATTERNS_MAX, REQUEST_SYMBOLS_MAX, CHANNELS_CLIENT_VARIANTS_MAX);
+                         options->idle_timeout_ns / NS_PER_MS);
+    assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
+    bytes += session_limits_write(out + bytes, sizeof sessions->welcome_rest - (size_t)bytes);
     assert_always(bytes > 0 && (size_t)bytes < sizeof sessions->welcome_rest);
 }
 
@@ -148,9 +148,7 @@ static void session_send_welcome(struct sessions *sessions, struct core *core, u
     reply_u64(reply, session_limits_subscriptions(sessions, conn));
     reply_text(reply, "}}");
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 static void session_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
@@ -189,8 +187,8 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
              (double)end->open_ns / (double)NS_PER_SECOND);
     log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
     session_patterns_free(sessions, session);
-    *session = (struct session){.number = 0};
     session_jobs_drop(sessions, conn);
+    *session = (struct session){.number = 0};
 }
 
 /* ---- Messages ---- */

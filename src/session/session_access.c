@@ -12,8 +12,6 @@
 
 #define SESSION_AUTH_NS (5 * NS_PER_SECOND) /* for the AUTH of who came without a token */
 #define SESSION_WARN_NS (60 * NS_PER_SECOND)
-#define SESSION_REFUSED_MAX 50 /* messages over the rate, before 4111 */
-#define SESSION_GUESS_COST 10  /* messages that a wrong token counts for */
 #define SESSION_RETRY_SECONDS 5
 #define SESSION_ORIGIN_BYTES_MAX (TOKEN_NAME_BYTES_MAX + 1)
 
@@ -251,6 +249,7 @@ static const struct session_access_end session_access_ends[] = {
 static void session_access_end_conn(struct sessions *sessions, struct core *core, uint32_t conn,
                                     enum access_verdict verdict)
 {
+    assert_always(session_access_ends[verdict].close_code != 0);
     counter_add(&sessions->options.counters->closed_token, 1);
     core_close(core, conn, session_access_ends[verdict].close_code,
                session_access_ends[verdict].reason);
@@ -264,15 +263,13 @@ static void session_access_refuse_token(struct session_call *call,
     struct sessions *sessions = call->sessions;
     struct session_client *entry = &sessions->clients[call->conn];
     const struct session_access_end *end = &session_access_ends[answer->verdict];
+    assert_always(end->close_code != 0);
     struct request_error error = {.code = end->error, .field = "data.token"};
     snprintf(error.message, sizeof error.message, "%s", answer->text);
     session_client_audit(sessions, call->core, call->conn, call->now_ns,
                          session_access_word(answer->verdict), "%s%s (ERROR %d)",
                          session_access_kind(answer->verdict), answer->text, (int)end->error);
     session_answer_error(sessions, call->core, call->conn, call->request->id, &error);
-    if (call->session->number == 0) {
-        return;
-    }
     entry->refused_count += SESSION_GUESS_COST;
     if (entry->awaits_token) {
         session_access_end_conn(sessions, call->core, call->conn, answer->verdict);
@@ -308,7 +305,7 @@ static bool session_access_shrink(struct session_call *call)
     if (!session_shrink(call)) {
         return false;
     }
-    if (sessions->failed.bytes > strlen("[]") && call->session->number != 0) {
+    if (sessions->failed.bytes > strlen("[]")) {
         struct reply *reply = &sessions->reply;
         reply_begin(reply, "NOTICE", "", session_wall_ns());
         reply_text(reply, "{\"event\":\"SUBSCRIPTIONS_DROPPED\",\"dropped\":");
@@ -364,7 +361,7 @@ static bool session_access_take_new_token(struct session_call *call)
 bool session_access_authenticate(struct session_call *call)
 {
     bool is_new = call->at.step == 0;
-    if ((is_new && !session_access_take_new_token(call)) || call->session->number == 0) {
+    if (is_new && !session_access_take_new_token(call)) {
         return true;
     }
     return session_access_shrink(call);
@@ -377,14 +374,14 @@ static void session_access_warn(struct sessions *sessions, struct core *core, ui
 {
     struct session_client *entry = &sessions->clients[conn];
     struct reply *reply = &sessions->reply;
+    assert_debug(entry->ends_ns > now_ns);
+    assert_debug(!entry->was_warned);
     reply_begin(reply, "NOTICE", "", session_wall_ns());
     reply_print(reply, "{\"event\":\"TOKEN_EXPIRING\",\"in_ms\":%" PRIu64 "}",
                 (entry->ends_ns - now_ns) / NS_PER_MS);
     reply_end(reply);
     entry->was_warned = true;
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 /* By the monotonic clock: a wall clock that jumps ends nobody. */

@@ -5,6 +5,15 @@
 
 #include "src/session/session_client.h"
 
+void session_answer_text(struct core *core, uint32_t conn, const struct reply *reply)
+{
+    if (reply->failed) { /* Without this message the client would wait, or misread others. */
+        core_close(core, conn, 4108, "no memory for a message");
+    } else {
+        core_send_text(core, conn, reply->text, reply->bytes);
+    }
+}
+
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
                           const char *id, const struct request_error *error)
 {
@@ -20,9 +29,7 @@ void session_answer_error(struct sessions *sessions, struct core *core, uint32_t
     }
     reply_print(reply, ",\"retry\":%s}", retry ? "true" : "false");
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
 }
 
 void session_answer_no_memory(struct session_call *call)
@@ -36,9 +43,7 @@ void session_answer_put(struct sessions *sessions, struct core *core, uint32_t c
 {
     struct reply *reply = &sessions->reply;
     reply_end(reply);
-    if (!reply->failed) {
-        core_send_text(core, conn, reply->text, reply->bytes);
-    }
+    session_answer_text(core, conn, reply);
     reply_trim(reply);
 }
 
@@ -71,6 +76,8 @@ void session_answer_send(struct session_call *call)
 
 void session_answer_entry(struct reply *reply, const struct session_name *name)
 {
+    assert_debug((unsigned)name->type < MD_TYPE_COUNT);
+    assert_debug(name->text != NULL);
     if (reply->bytes > 0 && reply->text[reply->bytes - 1] != '[') {
         reply_put(reply, ",", 1);
     }
@@ -108,6 +115,7 @@ void session_answer_refuse(struct session_call *call, const struct session_name 
 {
     struct reply *failed = &call->sessions->failed;
     call->forbidden_count += code == PROTOCOL_FORBIDDEN;
+    assert_debug(code != PROTOCOL_OK);
     bool retry = code == PROTOCOL_UNKNOWN_SYMBOL || code == PROTOCOL_LIMIT_EXCEEDED ||
                  code == PROTOCOL_NOT_AVAILABLE;
     session_call_spend(call, SESSION_ENTRY_UNITS);
@@ -133,6 +141,7 @@ void session_answer_end(struct session_call *call)
     session_client_audit_scope(call, call->forbidden_count);
     struct reply *reply = &call->sessions->reply;
     const struct reply *failed = &call->sessions->failed;
+    assert_debug(failed->failed || (failed->bytes > 0 && failed->text[0] == '['));
     reply_text(reply, "],\"failed\":");
     reply_put(reply, failed->text, failed->bytes);
     reply_text(reply, "]}");

@@ -9,6 +9,8 @@
 
 #include "src/session/session_call.h"
 
+/* Sends what was written; a client that there was no memory to write for is closed with 4108. */
+void session_answer_text(struct core *core, uint32_t conn, const struct reply *reply);
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
                           const char *id, const struct request_error *error);
 void session_answer_no_memory(struct session_call *call);

@@ -8,7 +8,6 @@
 #include "src/session/session_client.h"
 #include "src/session/session_limits.h"
 
-#define SESSION_BOOKS_OF_ONE_MAX 16 /* waiting, of one client */
 /* That a client may take for a part; for a whole book when others wait for room. */
 #define SESSION_BOOKS_NS_MAX (10 * NS_PER_SECOND)
 
@@ -44,24 +43,22 @@ void session_books_destroy(struct sessions *sessions)
 void session_books_ask(struct session_call *call, const struct session_name *name, uint32_t channel)
 {
     struct sessions *sessions = call->sessions;
-    uint32_t of_this = 0;
     if (sessions->options.book_images == NULL) {
         session_answer_refuse(call, name, PROTOCOL_NOT_OFFERED, "there are no snapshots of depth");
         return;
     }
-    for (uint32_t i = 0; i < sessions->books->count; i++) {
-        of_this += sessions->books->list[i].session_number == call->session->number;
-    }
-    bool is_full = of_this == SESSION_BOOKS_OF_ONE_MAX || sessions->books->count == BOOK_IMAGES_MAX;
+    bool is_full =
+        !session_limits_has_book_room(call->session) || sessions->books->count == BOOK_IMAGES_MAX;
+    bool is_first = call->session->use.book_count == 0;
     /* One is made at a time: a client that does not read keeps no more of them. */
-    uint32_t slot = is_full || of_this > 0
-                        ? BOOK_IMAGES_NONE
-                        : book_images_ask(sessions->options.book_images, channel);
-    if (is_full || (slot == BOOK_IMAGES_NONE && of_this == 0)) {
+    uint32_t slot = is_full || !is_first ? BOOK_IMAGES_NONE
+                                         : book_images_ask(sessions->options.book_images, channel);
+    if (is_full || (slot == BOOK_IMAGES_NONE && is_first)) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
                               "16 books are on their way to this client, or too many to others");
         return;
     }
+    assert_always(sessions->books->count < BOOK_IMAGES_MAX);
     struct session_book *book = &sessions->books->list[sessions->books->count++];
     *book = (struct session_book){
         .conn = call->conn,
@@ -70,6 +67,7 @@ void session_books_ask(struct session_call *call, const struct session_name *nam
         .channel = channel,
     };
     memcpy(book->id, call->request->id, sizeof book->id);
+    session_limits_count_book(call->session, 1);
     call->book_count++;
 }
 
@@ -201,6 +199,7 @@ static bool session_books_send(struct session_call *call, struct session_book *b
         session_books_note_taken(call);
         uint32_t begin = book->sent == 0 ? 0 : image->ends[book->sent - 1];
         uint32_t end = image->ends[book->sent++];
+        assert_always(begin <= end);
         core_send_raw(call->core, call->conn, image->bytes + begin, end - begin);
     }
     if (book->slot != BOOK_IMAGES_NONE) {
@@ -214,11 +213,15 @@ static void session_books_end(struct session_call *call, uint32_t place)
 {
     struct sessions *sessions = call->sessions;
     struct session_book *book = &sessions->books->list[place];
+    assert_always(place < sessions->books->count);
     uint32_t next = session_books_next(sessions, place);
     if (next < sessions->books->count && call->session->number == book->session_number) {
         struct session_book *due = &sessions->books->list[next];
         due->is_due = true;
         due->slot = book_images_ask(sessions->options.book_images, due->channel);
+    }
+    if (call->session->number == book->session_number) {
+        session_limits_count_book(call->session, -1);
     }
     sessions->books->count--;
     memmove(book, book + 1, (sessions->books->count - place) * sizeof *book);

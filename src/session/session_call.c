@@ -29,7 +29,8 @@ bool session_call_each_name(struct session_call *call,
                                           const struct session_name *name))
 {
     struct session_place *at = &call->at;
-    while (at->name < call->request->symbol_count && call->session->number != 0) {
+    while (at->name < call->request->symbol_count) {
+        assert_debug(at->type < MD_TYPE_COUNT);
         bool is_wanted = (call->request->types & (1u << at->type)) != 0;
         if (is_wanted && session_call_must_wait(call)) {
             return false;
@@ -62,7 +63,7 @@ bool session_call_each_channel(struct session_call *call,
     const struct channels *channels = call->sessions->options.channels;
     struct session_place *at = &call->at;
     bool goes_on = true;
-    while (goes_on && at->channel < channels_count(channels) && call->session->number != 0) {
+    while (goes_on && at->channel < channels_count(channels)) {
         if (session_call_must_wait(call)) {
             return false;
         }
@@ -70,12 +71,12 @@ bool session_call_each_channel(struct session_call *call,
         end = end - at->channel > SESSION_SCAN_CHANNELS ? at->channel + SESSION_SCAN_CHANNELS : end;
         session_call_spend(call, SESSION_SCAN_UNITS);
         uint64_t units_max = call->units + SESSION_SCAN_UNITS;
-        while (goes_on && at->channel < end && call->units < units_max &&
-               call->session->number != 0) {
+        while (goes_on && at->channel < end && call->units < units_max) {
             goes_on = visit(call, at->channel, channels_get(channels, at->channel));
             at->channel++;
         }
     }
+    assert_debug(at->channel <= channels_count(channels));
     at->seen = at->channel;
     at->channel = 0;
     return true;
@@ -86,7 +87,7 @@ bool session_call_each_cursor(struct session_call *call,
                                             struct request_cursor cursor))
 {
     struct session_place *at = &call->at;
-    while (at->name < call->request->cursor_count && call->session->number != 0) {
+    while (at->name < call->request->cursor_count) {
         if (session_call_must_wait(call)) {
             return false;
         }

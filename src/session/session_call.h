@@ -3,9 +3,6 @@
  *
  * A function that returns false is to be called again with the same call, in a later slice: all
  * that it goes on from is in call->at.
- *
- * The core may close the connection within any call, so that session->patterns may be gone
- * afterwards.
  */
 #ifndef RINGCAST_SRC_SESSION_CALL_H
 #define RINGCAST_SRC_SESSION_CALL_H

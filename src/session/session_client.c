@@ -14,6 +14,7 @@ static const struct rate session_audit_rate = {.interval_ns = 100 * NS_PER_MS, .
 
 const struct scope *session_client_scope(const struct sessions *sessions, uint32_t conn)
 {
+    assert_debug(conn < sessions->slab_count);
     const struct scope *scope =
         sessions->clients == NULL ? NULL : sessions->clients[conn].grant.scope;
     return scope != NULL ? scope : &scope_of_all;
@@ -94,7 +95,8 @@ __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions 
 
 void session_client_audit_scope(struct session_call *call, uint32_t count)
 {
-    if (count > 0 && call->session->number != 0) {
+    if (count > 0) {
+        assert_always(call->sessions->clients != NULL);
         session_client_audit(call->sessions, call->core, call->conn, call->now_ns, "DENIED",
                              "%" PRIu32 " subscriptions outside the scope of %s", count,
                              call->sessions->clients[call->conn].grant.name);

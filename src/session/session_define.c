@@ -9,8 +9,7 @@
 
 bool session_define_is_needed(const struct session_call *call)
 {
-    return call->session->number != 0 &&
-           core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
+    return core_conn_encoding(call->core, call->conn) == CORE_ENCODING_SBE;
 }
 
 void session_define_begin(struct sessions *sessions)
@@ -23,6 +22,7 @@ void session_define_begin(struct sessions *sessions)
 size_t session_define_bytes(const struct sessions *sessions)
 {
     const struct reply *reply = &sessions->definitions;
+    assert_always(reply->failed || reply->bytes > 0);
     bool is_empty = reply->failed || reply->text[reply->bytes - 1] == '[';
     return is_empty ? 0 : reply->bytes + strlen("]}}");
 }
@@ -30,7 +30,9 @@ size_t session_define_bytes(const struct sessions *sessions)
 void session_define_send(struct sessions *sessions, struct core *core, uint32_t conn)
 {
     struct reply *reply = &sessions->definitions;
-    if (session_define_bytes(sessions) > 0) {
+    if (reply->failed) {
+        session_answer_text(core, conn, reply);
+    } else if (session_define_bytes(sessions) > 0) {
         reply_text(reply, "]}");
         reply_end(reply);
         if (core_has_room(core, conn, reply->bytes)) {
@@ -45,6 +47,7 @@ void session_define_send(struct sessions *sessions, struct core *core, uint32_t 
 void session_define_add(struct sessions *sessions, uint32_t i)
 {
     struct reply *reply = &sessions->definitions;
+    assert_debug(reply->failed || reply->bytes > 0);
     struct session_name name = session_name_of_channel(channels_get(sessions->options.channels, i));
     session_answer_channel(reply, &name, i);
     reply_text(reply, "}");

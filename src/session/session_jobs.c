@@ -23,7 +23,6 @@ struct session_job {
     struct request request; /* call.request */
     struct reply reply, failed, definitions, gaps;
     bool is_started;
-    bool is_dropped; /* while it runs */
 };
 
 static bool session_jobs_run(struct session_call *call)
@@ -121,6 +120,7 @@ static void session_jobs_begin(struct session_call *call, struct request *reques
     if (is_started) {
         session_jobs_swap_replies(sessions, job);
     }
+    assert_always(sessions->jobs[call->conn] == NULL);
     sessions->jobs[call->conn] = job;
     if (!session_patterns_are_behind(sessions, call->session)) { /* Otherwise it is held already. */
         core_hold(call->core, call->conn);
@@ -133,10 +133,8 @@ void session_jobs_drop(struct sessions *sessions, uint32_t conn)
     if (job == NULL) {
         return;
     }
-    if (job == sessions->running) {
-        job->is_dropped = true; /* at the end of its slice */
-        return;
-    }
+    assert_always(job->call.conn == conn);
+    assert_always(sessions->started_count >= job->is_started);
     sessions->jobs[conn] = NULL;
     sessions->started_count -= job->is_started;
     session_jobs_end_call(&job->call);
@@ -154,9 +152,6 @@ void session_jobs_answer(struct session_call *call, struct request *request)
     if (!is_short && call->sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
         session_jobs_begin(call, request, false);
     } else if (session_jobs_run(call)) {
-        session_jobs_end_call(call);
-    } else if (call->session->number == 0) {
-        session_jobs_forget_replies(call->sessions);
         session_jobs_end_call(call);
     } else {
         session_jobs_begin(call, request, true);
@@ -180,19 +175,17 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
     }
     sessions->started_count += !job->is_started;
     job->is_started = true;
+    assert_debug(sessions->started_count <= SESSION_ANSWERS_STARTED_MAX);
     job->call.now_ns = now_ns;
-    sessions->running = job;
     session_jobs_swap_replies(sessions, job);
-    bool is_done = session_jobs_run(&job->call) || job->is_dropped;
+    bool is_done = session_jobs_run(&job->call);
     session_jobs_swap_replies(sessions, job);
-    sessions->running = NULL;
     if (is_done) {
         session_jobs_drop(sessions, conn);
     }
     return is_done;
 }
 
-/* At once: one whose client does not even read its Close would keep others waiting. */
 void session_jobs_on_drop(void *context, struct core *core, uint32_t conn)
 {
     (void)core;

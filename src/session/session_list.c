@@ -48,13 +48,14 @@ static bool session_list_patterns(struct session_call *call)
 static bool session_list_exact(struct session_call *call, uint32_t i, const struct channel *channel)
 {
     struct reply *reply = &call->sessions->reply;
-    if (call->at.covered >= call->session->exact_count) {
+    if (call->at.covered >= call->session->use.exact_count) {
         return false; /* That was all. */
     }
     int tag = core_subscription_tag(call->core, call->conn, i);
     if (tag < 0 || (tag & SESSION_EXACT) == 0) {
         return true;
     }
+    assert_debug(call->at.covered < (int64_t)call->session->use.exact_count);
     call->at.covered++;
     session_call_spend(call, 2 * SESSION_ENTRY_UNITS);
     struct session_name name = session_name_of_channel(channel);

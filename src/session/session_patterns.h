@@ -12,8 +12,6 @@
 #include "src/session/session_name.h"
 #include "src/session/session_state.h"
 
-#define SESSION_PATTERNS_MAX 100 /* per client; reported in WELCOME */
-
 struct session_pattern {
     uint8_t type;   /* enum md_type */
     uint8_t policy; /* enum lag_policy */

@@ -11,12 +11,10 @@
 #include "src/session/session_resume.h"
 #include "src/session/session_settings.h"
 
-#define SESSION_REPLAYED_MAX 1000 /* channels of a replay */
-
 struct session_replay {
     struct core_replayed list[SESSION_REPLAYED_MAX];
     uint32_t count;
-    uint16_t counted; /* of them, in session->replayed_count */
+    uint32_t counted; /* of them, in session->use */
 };
 
 /* What is subscribed has its live frames, which the past cannot follow. */
@@ -65,6 +63,7 @@ static bool session_replay_gather(struct session_call *call, const struct sessio
         return true;
     }
     enum lag_policy policy = session_settings_policy(call, name);
+    assert_always(replay->count < SESSION_REPLAYED_MAX);
     replay->list[replay->count++] = (struct core_replayed){
         .channel = channel,
         .group = channels_get(call->sessions->options.channels, channel)->group,
@@ -74,7 +73,7 @@ static bool session_replay_gather(struct session_call *call, const struct sessio
         .max_lag_ms = call->request->max_lag_ms,
     };
     if (call->request->range.to == 0) {
-        call->session->replayed_count++; /* Counts against the limit from now on. */
+        session_limits_count_replayed(call->session, 1); /* Against the limit from now on. */
         replay->counted++;
     }
     return true;
@@ -168,8 +167,10 @@ static void session_replay_begin(struct session_call *call)
     session_call_spend(call, replay->count * SESSION_ENTRY_UNITS);
     int result = session_replay_start(call);
     bool goes_on = replay->count > 0 && result == 0 && range->to == 0;
-    uint32_t others = session->replayed_count - replay->counted;
-    session->replayed_count = goes_on ? (uint16_t)replay->count : (uint16_t)others;
+    assert_always(replay->counted <= session->use.replayed_count);
+    assert_always(!goes_on || replay->count <= session->use.replayed_count);
+    uint32_t refused = goes_on ? session->use.replayed_count - replay->count : replay->counted;
+    session_limits_count_replayed(session, -(int)refused);
     if (result < 0) {
         session_replay_refuse(call, result);
         return;
@@ -237,15 +238,16 @@ void session_replay_on_end(void *context, struct core *core, uint32_t conn,
         .conn = conn,
         .request = &nothing_asked,
     };
+    assert_debug(count <= SESSION_REPLAYED_MAX);
     session_answer_begin(&call, "END_OF_REPLAY");
     reply_put(&sessions->gaps, "[", 1);
     for (uint32_t i = 0; i < count; i++) {
         session_replay_end_channel(&call, is_whole ? &sessions->reply : &sessions->gaps,
                                    &channels[i]);
-        if (call.session->replayed_count > 0 && channels[i].result >= 0) {
+        if (call.session->use.replayed_count > 0 && channels[i].result >= 0) {
             session_limits_count_exact(&call, channels[i].channel, 1);
         }
     }
-    call.session->replayed_count = 0;
+    session_limits_forget_replay(call.session);
     session_answer_end_with_gaps(&call);
 }

@@ -5,6 +5,7 @@
 #include "src/session/session_books.h"
 #include "src/session/session_client.h"
 #include "src/session/session_cover.h"
+#include "src/session/session_limits.h"
 #include "src/session/session_unsubscribe.h"
 
 static void session_shrink_stars(struct session_call *call, const struct scope *scope)
@@ -57,9 +58,9 @@ static void session_shrink_replay(struct session_call *call, const struct scope 
 {
     struct session_shrink_limit limit = {.call = call, .scope = scope};
     uint32_t count = core_limit_replay(call->core, call->conn, session_shrink_keeps, &limit);
-    if (call->session->replayed_count > 0) {
-        assert_always(count <= call->session->replayed_count);
-        call->session->replayed_count -= (uint16_t)count;
+    assert_debug(count <= SESSION_REPLAYED_MAX);
+    if (call->session->use.replayed_count > 0) {
+        session_limits_count_replayed(call->session, -(int)count);
     }
 }
 
@@ -90,6 +91,7 @@ bool session_shrink(struct session_call *call)
 {
     if (call->at.step == 0) {
         const struct scope *scope = session_client_scope(call->sessions, call->conn);
+        assert_always(call->sessions->clients != NULL);
         call->at.step++;
         reply_put(&call->sessions->failed, "[", 1);
         session_books_shrink(call);
@@ -98,7 +100,7 @@ bool session_shrink(struct session_call *call)
         session_shrink_patterns(call, scope);
     }
     bool has_channels =
-        call->at.is_changed || call->session->exact_count > 0 || call->at.channel > 0;
+        call->at.is_changed || call->session->use.exact_count > 0 || call->at.channel > 0;
     if (has_channels && !session_call_each_channel(call, session_shrink_channel)) {
         return false;
     }

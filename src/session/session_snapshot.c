@@ -9,8 +9,7 @@
 #include "src/session/session_limits.h"
 #include "src/session/session_resume.h"
 
-#define SESSION_SNAPSHOTS_MAX 1000 /* a message */
-#define SESSION_SNAPSHOT_UNITS 16  /* for each frame */
+#define SESSION_SNAPSHOT_UNITS 16 /* for each frame */
 
 /* While SNAPSHOT is answered; between its two passes. */
 struct session_snapshots {
@@ -55,6 +54,7 @@ static bool session_snapshot_gather(struct session_call *call, const struct sess
     }
     uint32_t channel = session_snapshot_channel(call, name);
     if (channel != CHANNEL_NONE) {
+        assert_always(snapshots->count < SESSION_SNAPSHOTS_MAX);
         const struct channel *known = channels_get(call->sessions->options.channels, channel);
         snapshots->first_seqs[snapshots->count] = known->first_seq;
         snapshots->list[snapshots->count++] = (struct core_snapshot){

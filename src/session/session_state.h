@@ -14,6 +14,7 @@
 #include "ring/core/core.h"
 #include "src/session/reply.h"
 #include "src/session/session_options.h"
+#include "src/session/session_use.h"
 
 #define SESSION_WELCOME_BYTES_MAX 512
 
@@ -37,14 +38,12 @@ enum session_tag {
 struct session {
     uint64_t number;                   /* from 1; 0: not open */
     struct session_patterns *patterns; /* NULL: it needs to know of no new channel */
-    uint32_t exact_count;
-    uint16_t derived_count;  /* of the exact ones: those of variants */
-    uint16_t replayed_count; /* channels that will be exact ones when their replay has ended */
-    uint16_t star_policies;  /* 2 bits for each type of star_types: see session_star_policy() */
-    uint8_t star_types;      /* bit mask of the types subscribed by "*" */
-    uint8_t heartbeat_page;  /* session_heartbeat: which of its channels the next one names */
-    uint16_t quiet_seconds;  /* session_heartbeat: without a frame, as far as it has to count */
-    uint16_t quiet_frames;   /* session_heartbeat: the last digits of how many were sent by then */
+    struct session_use use;
+    uint16_t star_policies; /* 2 bits for each type of star_types: see session_star_policy() */
+    uint8_t star_types;     /* bit mask of the types subscribed by "*" */
+    uint8_t heartbeat_page; /* session_heartbeat: which of its channels the next one names */
+    uint16_t quiet_seconds; /* session_heartbeat: without a frame, as far as it has to count */
+    uint16_t quiet_frames;  /* session_heartbeat: the last digits of how many were sent by then */
 };
 static_assert(sizeof(struct session) == 32, "counted per client");
 
@@ -68,9 +67,8 @@ struct sessions {
     struct reply reply;
     struct reply failed; /* The second list of a reply, until it is appended. */
     struct reply definitions;
-    struct reply gaps;         /* The third one of RESUMED. */
-    struct session_job **jobs; /* session_jobs, by connection; NULL: none */
-    struct session_job *running;
+    struct reply gaps;                      /* The third one of RESUMED. */
+    struct session_job **jobs;              /* session_jobs, by connection; NULL: none */
     uint32_t started_count;                 /* jobs that have begun their answer */
     uint32_t group_counts[CORE_GROUPS_MAX]; /* session_watch: channels, of those before the next */
     uint32_t groups_counted_to;

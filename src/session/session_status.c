@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/market/encoders.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
@@ -39,12 +40,6 @@ void session_status_lag(struct sessions *sessions, struct core *core, uint32_t c
     session_answer_put(sessions, core, conn);
 }
 
-static const char *const session_status_encodings[CORE_ENCODINGS_MAX] = {
-    [CORE_ENCODING_JSON] = "md.json.v1",
-    [CORE_ENCODING_SBE] = "md.sbe.v1",
-    [CORE_ENCODING_JSON_DEFLATE] = "md.json.v1",
-};
-
 void session_status(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
@@ -53,11 +48,12 @@ void session_status(struct session_call *call)
     struct core_lag lag;
     core_conn_stats(call->core, call->conn, &stats);
     core_conn_lag(call->core, call->conn, &lag);
+    assert_always(stats.encoding < CORE_ENCODINGS_MAX);
     uint32_t round_trip_us = stats.round_trip_us != 0 ? stats.round_trip_us : lag.round_trip_us;
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",
                 core_index(call->core), call->session->number,
-                session_status_encodings[stats.encoding]);
+                encoders_rows[stats.encoding].subprotocol);
     session_heartbeat_put_counts(reply, &stats);
     reply_text(reply, ",\"lag\":");
     session_status_put_lag(reply, &lag);
@@ -77,6 +73,7 @@ static void session_status_put_resume(struct sessions *sessions, struct core *co
     uint32_t turn = 0;
     uint32_t count =
         core_conn_channels(core, conn, &turn, channels, SESSION_NOTICE_CURSORS_MAX + 1);
+    assert_always(count <= SESSION_NOTICE_CURSORS_MAX + 1);
     reply_text(reply, ",\"resume\":{\"epoch\":\"");
     reply_text(reply, sessions->options.epoch);
     reply_text(reply, "\",\"cursors\":");

@@ -181,6 +181,7 @@ static enum session_name_step session_subscribe_begin_pattern(struct session_cal
         return SESSION_NAME_BEGINS;
     }
     bool is_changed = !is_new && (call->request->has_on_lag || call->request->has_max_lag);
+    assert_always(place < session_patterns_count(session));
     struct session_pattern *pattern = &session->patterns->entries[place];
     if (!is_new && call->request->has_on_lag) {
         pattern->policy = (uint8_t)session_settings_asked(call->request);
@@ -207,6 +208,7 @@ static bool session_subscribe_pattern(struct session_call *call, const struct se
         return false;
     }
     if (at->name_step == SESSION_NAME_COUNTS) {
+        assert_always(place < session_patterns_count(session));
         if (!session_cover_count(call, &session->patterns->entries[place])) {
             return false;
         }

@@ -16,6 +16,7 @@ static void session_unsubscribe_accept(struct session_call *call, const struct s
 bool session_unsubscribe_star(struct session_call *call, enum md_type type)
 {
     struct session *session = call->session;
+    assert_debug((unsigned)type < MD_TYPE_COUNT);
     if ((session->star_types & (1u << type)) == 0) {
         return false;
     }
@@ -94,6 +95,7 @@ static void session_unsubscribe_patterns(struct session_call *call, uint32_t typ
         struct session_name name = session_patterns_name(pattern);
         session_unsubscribe_accept(call, &name);
     }
+    assert_debug(kept <= patterns->count);
     patterns->count = kept;
     session_patterns_trim(call->sessions, session);
 }
@@ -116,7 +118,7 @@ static void session_unsubscribe_begin_all(struct session_call *call)
     session_unsubscribe_patterns(call, types);
     if (types == SESSION_TYPES_ALL) {
         core_stop_replay(call->core, call->conn);
-        call->session->replayed_count = 0;
+        session_limits_forget_replay(call->session);
     }
 }
 

@@ -48,9 +48,8 @@ static bool session_watch_meet(struct session_call *call, uint32_t i, const stru
         session_define_add(sessions, i);
     }
     if (cover != NULL && core_subscription_tag(call->core, call->conn, i) == -ENOENT) {
-        struct session_pattern pattern = *cover; /* The client may end on the way. */
         session_call_spend(call, SESSION_COVER_UNITS);
-        int result = session_cover_subscribe_new(call->core, call->conn, i, &pattern);
+        int result = session_cover_subscribe_new(call->core, call->conn, i, cover);
         call->at.covered = result < 0 ? result : call->at.covered;
     }
     return session_define_bytes(sessions) < SESSION_WATCH_BYTES;
@@ -90,20 +89,14 @@ bool session_watch_go_on(struct sessions *sessions, struct core *core, uint32_t 
     call.at.channel = session->patterns->seen_count;
     session_define_begin(sessions);
     bool has_ended = session_call_each_channel(&call, session_watch_meet);
-    if (session->number == 0) {
-        reply_trim(&sessions->definitions);
-        return true;
-    }
     uint32_t seen_count = has_ended ? call.at.seen : call.at.channel;
     if (!session_watch_send(&call)) {
         return false;
     }
-    if (session->patterns != NULL) { /* It was not closed by what was sent. */
-        assert_debug(seen_count >= session->patterns->seen_count);
-        session->patterns->seen_count = seen_count;
-    }
-    if (session->patterns == NULL || seen_count < channels_count(sessions->options.channels)) {
-        return session->patterns == NULL;
+    assert_debug(seen_count >= session->patterns->seen_count);
+    session->patterns->seen_count = seen_count;
+    if (seen_count < channels_count(sessions->options.channels)) {
+        return false;
     }
     session_patterns_catch_up(sessions, session);
     return true;

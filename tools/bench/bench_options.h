@@ -102,7 +102,7 @@ struct bench_options {
     uint32_t slow_bytes_per_second;
     uint64_t churn_life_ns;  /* On average. */
     uint64_t storm_every_ns; /* All --storm connections leave and come again so often. */
-    uint64_t patience_ns;    /* How long who did wrong waits for the server to close. */
+    uint64_t patience_ns;    /* How long those that did wrong wait for the server to close. */
 
     /* What is measured, and told. */
     const char *until_text;

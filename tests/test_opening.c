@@ -11,6 +11,7 @@
 #include "bench/bench_null_engine.h"
 #include "codec/base/units.h"
 #include "ring/core/core_state.h"
+#include "ring/link/opening.h"
 
 #define CLIENTS 600 /* more than twice as many as there are inputs */
 #define QUIET_NS (60 * NS_PER_MS)
@@ -197,7 +198,7 @@ static void they_cost_no_turns_while_they_wait_and_are_served_at_once(void **sta
     (void)state;
     run_core(true);
     assert_true(world.quiet_enters <= 3);
-    assert_int_equal(world.turns_until_opened, CLIENTS / CONN_STARTS_PER_TURN + 1);
+    assert_int_equal(world.turns_until_opened, CLIENTS / OPENING_STARTS_PER_TURN + 1);
 }
 
 static void who_waits_longer_than_five_seconds_is_let_go(void **state)

@@ -14,35 +14,27 @@
 
 #include "codec/ip_address.h"
 #include "codec/ws_deflate.h"
+#include "ring/plan.h"
 
 struct core;
-struct core_replayed;
 struct frame_desc;
-
-enum lag_policy {
-    LAG_SKIP,       /* Jump to live; GAP says what was lost. */
-    LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
-    LAG_DISCONNECT, /* Close with 4108. */
-};
-
-enum lag_cause {
-    LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
-    LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
-    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
-};
 
 static inline const char *lag_cause_text(enum lag_cause cause)
 {
     return cause == LAG_BY_CLIENT ? "client" : cause == LAG_BY_NETWORK ? "network" : "server";
 }
 
-/* How far a conn is behind in the log; at least so far, when the log has passed it. */
-struct core_lag {
-    bool is_behind;
-    uint64_t bytes; /* of the log, whoever they are for */
-    uint64_t ms;    /* age of the oldest frame that it has not been sent */
-    enum lag_cause cause;
-    uint32_t round_trip_us; /* as the kernel has it; 0: not known */
+struct core_time {
+    uint64_t now_ns;  /* CLOCK_MONOTONIC */
+    uint64_t wall_ns; /* CLOCK_REALTIME */
+};
+
+/* What a plain GET of its path is answered with; its bytes are copied. */
+struct core_document {
+    const char *path; /* NULL: none */
+    const char *content_type;
+    const char *bytes;
+    size_t bytes_count;
 };
 
 /* Reasons a conn ended, for the log. */

@@ -1,0 +1,182 @@
+/* One connection: its words, its work, its numbers. */
+#include <arpa/inet.h>
+#include <linux/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ring/core/core_state.h"
+#include "ring/fan/lag.h"
+#include "ring/link/input.h"
+
+/* ---- Words ---- */
+
+void core_send_text(struct core *core, uint32_t index, const char *payload, size_t payload_bytes)
+{
+    if (core_is_streaming(core, index)) {
+        link_queue_frame(&core->links, core_link(core, index), WS_TEXT, payload, payload_bytes);
+    }
+}
+
+void core_send_raw(struct core *core, uint32_t index, const void *bytes, size_t bytes_count)
+{
+    if (core_is_streaming(core, index)) {
+        link_queue(&core->links, core_link(core, index), bytes, bytes_count);
+    }
+}
+
+bool core_has_drained(struct core *core, uint32_t index)
+{
+    return core_link(core, index)->out.bytes == 0;
+}
+
+bool core_has_room(struct core *core, uint32_t index, size_t bytes)
+{
+    return core_link(core, index)->out.bytes + bytes <= out_pool_share(&core->links.out_pool);
+}
+
+void core_close(struct core *core, uint32_t index, uint16_t code, const char *reason)
+{
+    link_close(&core->links, core_link(core, index), code, reason, "closed by the server");
+}
+
+/* ---- Work ---- */
+
+void core_spend(struct core *core, uint32_t units)
+{
+    input_spend(&core->links, units);
+}
+
+bool core_slice_is_over(const struct core *core)
+{
+    return input_slice_is_over(&core->links);
+}
+
+void core_hold(struct core *core, uint32_t index)
+{
+    struct link *link = core_link(core, index);
+    link->is_held = true;
+    counter_add(&core->counters->messages_held, 1);
+    if (link->stage != LINK_STREAMING) {
+        link_list_ending(&core->links, link); /* The message is dropped. */
+        return;
+    }
+    fan_hold(&core->fan, core_subscriber(core, index));
+    link_pause_recv(&core->links, link);
+    link_wait(&core->links, link);
+}
+
+/* ---- Where it comes from ---- */
+
+void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)
+{
+    const struct link *link = core_link(core, index);
+    struct sockaddr_storage address = {0};
+    socklen_t address_bytes = sizeof address;
+    *source_out = (struct core_source){.is_unix = link->is_unix};
+    if (link->is_unix || getpeername(link->fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+        return;
+    }
+    if (address.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+        source_out->address = ip_address_from_v4(&in->sin_addr);
+        source_out->port = ntohs(in->sin_port);
+    } else if (address.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+        memcpy(source_out->address.bytes, &in6->sin6_addr, IP_ADDRESS_BYTES);
+        source_out->port = ntohs(in6->sin6_port);
+    }
+}
+
+void core_conn_peer(struct core *core, uint32_t index, char text[CORE_PEER_TEXT_BYTES_MAX])
+{
+    struct core_source source;
+    char host[IP_ADDRESS_TEXT_BYTES_MAX];
+    core_conn_source(core, index, &source);
+    if (source.is_unix) {
+        snprintf(text, CORE_PEER_TEXT_BYTES_MAX, "unix");
+        return;
+    }
+    ip_address_format(&source.address, host);
+    snprintf(text, CORE_PEER_TEXT_BYTES_MAX,
+             ip_address_is_v4(&source.address) ? "%s:%u" : "[%s]:%u", host, source.port);
+}
+
+/* ---- Numbers ---- */
+
+uint32_t core_conn_encoding(struct core *core, uint32_t index)
+{
+    return core_subscriber(core, index)->encoding;
+}
+
+uint32_t core_conn_channels(struct core *core, uint32_t index, uint32_t *place,
+                            uint32_t *channels_out, uint32_t max)
+{
+    const struct subscriber *subscriber = core_subscriber(core, index);
+    const struct fan_stream *stream = core_stream(core, index);
+    uint32_t seen = 0;
+    uint32_t count = 0;
+    for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE && count < max;
+         sub = stream->subs.records[sub].conn_next) {
+        const struct sub *record = &stream->subs.records[sub];
+        if ((subscriber->group_mask & (1u << record->group)) == 0 && seen++ >= *place) {
+            channels_out[count++] = record->channel;
+        }
+    }
+    for (uint32_t channel = 0;
+         subscriber->group_mask != 0 && channel < core->fan.channel_count && count < max;
+         channel++) {
+        const struct fan_channel *known = &stream->channels[channel];
+        if (known->last_seq > 0 && (subscriber->group_mask & (1u << known->group)) != 0 &&
+            seen++ >= *place) {
+            channels_out[count++] = channel;
+        }
+    }
+    *place = count == max ? *place + count : 0;
+    return count;
+}
+
+void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *stats_out)
+{
+    const struct subscriber *subscriber = core_subscriber(core, index);
+    *stats_out = (struct core_conn_stats){
+        .frames_sent = subscriber->frames_sent,
+        .frames_lost = subscriber->frames_lost,
+        .frames_conflated = subscriber->frames_conflated,
+        .subscription_count =
+            subscriber->sub_count + (uint32_t)__builtin_popcount(subscriber->group_mask),
+        .round_trip_us = core_link(core, index)->round_trip_us,
+        .encoding = subscriber->encoding,
+    };
+}
+
+bool core_conn_is_current(struct core *core, uint32_t index)
+{
+    return subscriber_is_current(core_subscriber(core, index));
+}
+
+void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)
+{
+    struct tcp_info info;
+    lag_measure(&core->fan, core_subscriber(core, index), lag_out);
+    lag_out->cause = LAG_BY_CLIENT; /* Also if the kernel does not say. */
+    if (link_ask_kernel(core_link(core, index), &info)) {
+        lag_out->cause = lag_cause_of(&info, lag_out->ms);
+        lag_out->round_trip_us = info.tcpi_rtt;
+    }
+}
+
+uint64_t core_next_seq(struct core *core, uint32_t index, uint32_t channel)
+{
+    return core_stream(core, index)->channels[channel].last_seq + 1;
+}
+
+uint64_t core_position(struct core *core, uint32_t index)
+{
+    return core_stream(core, index)->position;
+}
+
+uint64_t core_hash(struct core *core, uint32_t index, uint32_t channel)
+{
+    return core_stream(core, index)->channels[channel].hash;
+}

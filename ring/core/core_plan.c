@@ -1,0 +1,272 @@
+/* The sends of a turn, batch by batch: what is new, what waits for single connections, those that
+ * are behind, and replays. */
+#include "ring/core/core_state.h"
+#include "ring/fan/account.h"
+#include "ring/fan/fanout.h"
+#include "ring/fan/puller.h"
+#include "ring/fan/replayer.h"
+#include "ring/link/sender.h"
+#include "ring/probes.h"
+
+/* ---- Batches ---- */
+
+/* Between batches completions are reaped, so that pings and control messages do not wait for a long
+ * scatter; and a batch needs room for its own completions: mostly the first that a submit posts. */
+static void core_begin_batch(struct core *core)
+{
+    if (core->step_has_begun) {
+        core_reap(core);
+    }
+    core->step_has_begun = true;
+    while (__builtin_expect(!sender_has_room(&core->links), 0)) {
+        core_reap(core);
+        links_enter(&core->links, 0);
+    }
+}
+
+static bool core_has_planned(const struct core *core)
+{
+    return core->fan.batch->plan_count > 0 || core->fan.batch->notice_count > 0;
+}
+
+/* ---- New frames ---- */
+
+static void core_count_latency(struct core *core, const struct frame_desc *desc)
+{
+    core_read_clock(core);
+    uint64_t wall_ns = core->time.wall_ns;
+    uint64_t latency_ns = wall_ns > desc->ts_pub_ns ? wall_ns - desc->ts_pub_ns : 0;
+    uint32_t bits = latency_ns == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(latency_ns);
+    uint32_t bucket = bits <= 10 ? 0 : bits - 10;
+    if (bucket >= COUNTERS_LATENCY_BUCKETS) {
+        bucket = COUNTERS_LATENCY_BUCKETS - 1;
+    }
+    counter_add(&core->counters->flush_latency[bucket], 1);
+    counter_add(&core->counters->flush_latency_sum_ns, latency_ns);
+}
+
+/* Notes new frames of a stream, which stay pinned until they are sent, so that it can be told
+ * exactly what a connection whose socket fills up did not get. */
+static bool core_begin_push(struct core *core, uint32_t encoding)
+{
+    struct fan_stream *stream = &core->fan.streams[encoding];
+    struct frame_log *log = stream->log;
+    uint64_t head = frame_log_head(log);
+    if (stream->position == head || !core_follow_run(core, encoding)) {
+        return false;
+    }
+    core->has_pushed = true;
+    /* After the head: a channel exists before its first frame is published. */
+    core_see_channels(core);
+    if (!frame_log_pin(log, core->options.index, stream->position)) {
+        counter_add(&core->counters->core_laps, 1);
+        core_log(core, 2, "performance: core %u was passed by the writer: its clients get GAPs",
+                 core->options.index);
+        core_resync(core, stream);
+        return false;
+    }
+    fanout_note(&core->fan, stream, head);
+    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due.count);
+    return true;
+}
+
+static void core_end_push(struct core *core, uint32_t encoding)
+{
+    struct fan_stream *stream = &core->fan.streams[encoding];
+    assert_always(core->fan.due.count == 0);
+    core->fan.extent_count = 0;
+    core_count_latency(core, frame_log_desc(stream->log, stream->position - 1));
+    stream->batch_first = stream->position;
+    frame_log_unpin(stream->log, core->options.index);
+    if (encoding == CORE_ENCODING_JSON) {
+        counter_set(&core->counters->position, stream->position);
+    }
+}
+
+static bool core_plan_push(struct core *core)
+{
+    for (; core->step_stream < core->options.encoding_count; core->step_stream++) {
+        if (core->step_batch_max == 0) {
+            if (!core_begin_push(core, core->step_stream)) {
+                continue;
+            }
+            core->step_batch_max = PLAN_FIRST_BATCH;
+        }
+        if (core->fan.due.count > 0) {
+            core_begin_batch(core);
+        }
+        if (fanout_plan(&core->fan, core->step_batch_max) > 0) {
+            core->step_batch_max = PLAN_BATCH_MAX;
+            return true;
+        }
+        core_end_push(core, core->step_stream);
+        core->step_batch_max = 0;
+    }
+    return false;
+}
+
+/* ---- What waits for single connections ---- */
+
+static void core_plan_own_of(struct core *core, uint32_t conn)
+{
+    struct link *link = core_link(core, conn);
+    struct subscriber *subscriber = core_subscriber(core, conn);
+    struct plan_batch *batch = core->fan.batch;
+    link->is_ready = false;
+    if (!link_is_open(link) || link->flow != LINK_CLEAR || link->out.bytes == 0) {
+        return;
+    }
+    if (link->stage == LINK_STREAMING && subscriber->mode == SUBSCRIBER_PULLING) {
+        puller_enqueue(&core->fan, subscriber); /* Its next pull takes that along. */
+        return;
+    }
+    batch->plans[batch->plan_count++] = (struct send_plan){
+        .conn = conn,
+        .iov_first = batch->iov_count,
+        .loan = PLAN_NO_LOAN,
+        .kind = SEND_OWN,
+        .log = subscriber->encoding,
+    };
+}
+
+/* Who becomes ready meanwhile is served in the next turn. */
+static bool core_plan_own(struct core *core)
+{
+    if (!core->step_has_begun) {
+        if (core->options.ops->on_turn != NULL) {
+            core->options.ops->on_turn(core->options.context, core, core->time.now_ns);
+        }
+        core->step_left = core->links.ready.count;
+    }
+    if (core->step_left > 0) {
+        core_begin_batch(core);
+    }
+    for (; core->step_left > 0 && fan_has_room(core->fan.batch); core->step_left--) {
+        core_plan_own_of(core, conn_queue_pop(&core->links.ready));
+    }
+    return core_has_planned(core);
+}
+
+/* ---- Those that are behind ---- */
+
+static struct link_view core_view(struct core *core, uint32_t conn)
+{
+    const struct link *link = core_link(core, conn);
+    return (struct link_view){
+        .waiting_bytes = link->out.bytes,
+        .lend_bytes = sender_lend_bytes(&core->links, link),
+    };
+}
+
+static bool core_plan_pull(struct core *core)
+{
+    struct fan *fan = &core->fan;
+    if (!core->step_has_begun) {
+        fan->pull_steps = 0;
+        core->step_left =
+            fan->pulls.count < PULLER_CONNS_PER_TURN ? fan->pulls.count : PULLER_CONNS_PER_TURN;
+    }
+    if (core->step_left > 0) {
+        core_begin_batch(core);
+    }
+    for (; core->step_left > 0 && fan->pulls.count > 0 && fan->pull_steps < PULLER_TURN_STEPS &&
+           fan_has_room(fan->batch);
+         core->step_left--) {
+        uint32_t conn = conn_queue_pop(&fan->pulls);
+        struct subscriber *subscriber = core_subscriber(core, conn);
+        struct link_view view = core_view(core, conn);
+        subscriber->is_pull_queued = false;
+        if (subscriber->mode == SUBSCRIBER_PULLING && core_is_streaming(core, conn)) {
+            assert_always(core_link(core, conn)->flow == LINK_CLEAR);
+            puller_plan(fan, subscriber, &view);
+        }
+    }
+    if (core_has_planned(core)) {
+        return true;
+    }
+    if (core->step_has_begun) {
+        fan_unpin(fan);
+        counter_set(&core->counters->conns_pulling, fan->pulls.count);
+    }
+    return false;
+}
+
+/* ---- Replays ---- */
+
+static void core_plan_next_replay(struct core *core)
+{
+    struct fan *fan = &core->fan;
+    struct replay *replay = &fan->replays[fan->replay_next++ % REPLAYER_REPLAYS_MAX];
+    if (replay->conn == SUBSCRIBER_NONE || !core_is_streaming(core, replay->conn)) {
+        return;
+    }
+    struct link_view view = core_view(core, replay->conn);
+    core->step_bytes += replayer_plan(fan, replay, &view);
+}
+
+static bool core_plan_replays(struct core *core)
+{
+    struct fan *fan = &core->fan;
+    if (!core->step_has_begun) {
+        fan->replay_due_ns = UINT64_MAX;
+        core->step_left = fan->replay_count > 0 ? REPLAYER_REPLAYS_MAX : 0;
+        core->step_bytes = 0;
+    }
+    if (core->step_left > 0) {
+        core_begin_batch(core);
+    }
+    for (; core->step_left > 0 && fan_has_room(fan->batch); core->step_left--) {
+        if (core->step_bytes >= REPLAYER_TURN_BYTES_MAX) {
+            fan->replay_due_ns = core->time.now_ns;
+            core->step_left = 0;
+            break;
+        }
+        core_plan_next_replay(core);
+    }
+    if (core_has_planned(core)) {
+        return true;
+    }
+    if (core->step_has_begun) {
+        fan_unpin(fan);
+    }
+    return false;
+}
+
+/* ---- A turn ---- */
+
+bool core_plan(struct core *core)
+{
+    static bool (*const steps[])(struct core * core) = {
+        core_plan_push,
+        core_plan_own,
+        core_plan_pull,
+        core_plan_replays,
+    };
+    struct plan_batch *batch = core->fan.batch;
+    assert_always(batch->notice_count == 0);
+    batch->plan_count = 0;
+    batch->iov_count = 0;
+    batch->frames_sent = 0;
+    for (; core->step < sizeof steps / sizeof steps[0]; core->step++) {
+        if (steps[core->step](core)) {
+            return true;
+        }
+        core->step_has_begun = false;
+    }
+    core->step = 0;
+    core->step_stream = 0;
+    return false;
+}
+
+void core_send(struct core *core)
+{
+    core_notices(core);
+    core_loans_take(core);
+    sender_send(&core->links, core->fan.batch, core_loans_end);
+}
+
+void core_account(struct core *core)
+{
+    account_batch(&core->fan);
+    core_notices(core);
+}

@@ -1,0 +1,177 @@
+/*
+ * fan: who gets what of the logs. All that a core knows of channels, subscribers and subscriptions,
+ * without a socket, a clock or a WebSocket: what is to be sent leaves as plans and notices, and
+ * what became of it comes back as outcomes (ring/plan.h).
+ *
+ * Owner    A core, one each. Threads: its own.
+ * Memory   Sized at fan_open; subscriptions and tables of seqs come from bounded pools that are
+ *          touched when first used.
+ * Errors   0 or a negative errno. A subscriber that there is no room for is put on fan->failed, and
+ *          gets nothing more.
+ */
+#ifndef RINGCAST_RING_FAN_H
+#define RINGCAST_RING_FAN_H
+
+#include "codec/base/check.h"
+#include "ring/board/counters.h"
+#include "ring/board/frame_log.h"
+#include "ring/conn_queue.h"
+#include "ring/fan/subs.h"
+#include "ring/fan/subscriber.h"
+#include "ring/plan.h"
+
+#define FAN_ENCODINGS_MAX 4
+#define FAN_JSON 0 /* The first encoding: all that is in reach of the past is in its log. */
+#define FAN_EXTENTS_MAX 65536 /* noted at once, all subscribers together */
+
+struct replay;
+
+/* A stretch of the log that is due to a subscriber. */
+struct fan_extent {
+    uint64_t start; /* position in the log */
+    uint32_t bytes;
+    uint32_t next; /* SUBSCRIBER_NONE: last */
+};
+
+/* What the core knows of a channel at stream->position. */
+struct fan_channel {
+    uint64_t last_seq;          /* 0: none yet */
+    uint64_t last_index_plus_1; /* 0: none yet */
+    uint64_t hash;              /* running, of its frames up to last_seq */
+    uint8_t group;              /* once there was a frame */
+};
+
+/* One encoding: its log, how far the core has come in it, and who subscribes to what. A subscriber
+ * has exactly one, for life. */
+struct fan_stream {
+    struct frame_log *log;
+    uint64_t first;       /* Its frames from first on are, one for one, those of the JSON log */
+    uint64_t json_first;  /* from json_first on. */
+    bool takes_json;      /* Its subscribers may be sent frames of the JSON log, too. */
+    uint64_t position;    /* index of the next frame to fan out */
+    uint64_t batch_first; /* where the frames begin that are due */
+    struct fan_channel *channels;
+    struct subs subs;
+    struct sub_list groups[SUBSCRIBER_GROUPS_MAX];
+};
+
+struct fan {
+    uint32_t reader; /* in the logs: the core's number */
+    uint32_t subscriber_count;
+    struct subscriber *subscribers;
+    struct subscriber_past *pasts; /* by subscriber */
+    struct fan_stream streams[FAN_ENCODINGS_MAX];
+    uint32_t encoding_count;
+    uint32_t channel_count;
+    uint64_t max_lag_ns; /* 0: only a lap triggers the policy */
+    uint64_t now_ns;     /* CLOCK_MONOTONIC, and CLOCK_REALTIME: of the turn */
+    uint64_t wall_ns;
+    struct core_counters *counters;
+
+    struct conn_queue due;    /* pushed, and frames are due */
+    struct conn_queue pulls;  /* to pull */
+    struct conn_queue failed; /* There is no room for them. */
+    struct fan_extent *extents;
+    uint32_t extent_count;
+    uint64_t pull_steps;    /* of the subscribers that pull, in this turn */
+    uint64_t linked_frames; /* found for them by links, ever (narrow.h); */
+    uint64_t linked_cuts;   /* likewise, of those that were not sent */
+    uint64_t group_seqs_bytes;
+
+    struct replay *replays; /* REPLAYER_MAX */
+    uint32_t replay_count;
+    uint32_t replay_next;   /* who is served first */
+    uint64_t replay_due_ns; /* when one has something to send; UINT64_MAX: none has */
+
+    struct plan_batch *batch;
+};
+
+struct fan_options {
+    uint32_t reader;
+    uint32_t subscriber_count;
+    uint32_t encoding_count;
+    uint64_t max_lag_ns;
+    struct core_counters *counters;
+    struct frame_log *logs[FAN_ENCODINGS_MAX];
+    bool takes_json[FAN_ENCODINGS_MAX];
+};
+
+static inline uint32_t fan_index(const struct fan *fan, const struct subscriber *subscriber)
+{
+    return (uint32_t)(subscriber - fan->subscribers);
+}
+
+static inline struct subscriber *fan_subscriber(struct fan *fan, uint32_t index)
+{
+    return &fan->subscribers[index];
+}
+
+static inline struct subscriber_past *fan_past(const struct fan *fan,
+                                               const struct subscriber *subscriber)
+{
+    return &fan->pasts[subscriber - fan->subscribers];
+}
+
+static inline struct fan_stream *fan_stream(struct fan *fan, const struct subscriber *subscriber)
+{
+    return &fan->streams[subscriber->encoding];
+}
+
+static inline struct fan_stream *fan_json(struct fan *fan)
+{
+    return &fan->streams[FAN_JSON];
+}
+
+/* What subscriber->cursor is an index in. */
+static inline struct fan_stream *fan_source(struct fan *fan, const struct subscriber *subscriber)
+{
+    return subscriber->reads_json ? fan_json(fan) : fan_stream(fan, subscriber);
+}
+
+/* Where the JSON log has the tick of a frame, from stream->first on. */
+static inline uint64_t fan_json_index(const struct fan_stream *stream, uint64_t index)
+{
+    return index - stream->first + stream->json_first;
+}
+
+/* And back, from stream->json_first on. */
+static inline uint64_t fan_own_index(const struct fan_stream *stream, uint64_t json_index)
+{
+    return json_index - stream->json_first + stream->first;
+}
+
+static inline uint16_t fan_group_max_lag(const struct fan *fan, const struct subscriber *subscriber,
+                                         uint32_t group)
+{
+    bool has_limit = (subscriber->group_lag_mask & (1u << group)) != 0;
+    return has_limit ? fan_past(fan, subscriber)->group_max_lag_ms[group] : 0;
+}
+
+static inline bool fan_has_room(const struct plan_batch *batch)
+{
+    return batch->plan_count < PLAN_BATCH_MAX &&
+           batch->iov_count + PLAN_ROOM_IOVS_MAX <= PLAN_IOVS_MAX &&
+           batch->notice_count + PLAN_ROOM_NOTICES_MAX <= PLAN_NOTICES_MAX;
+}
+
+int fan_open(struct fan *fan, const struct fan_options *options);
+void fan_close(struct fan *fan);
+
+/* Pins of the logs that a step of planning has left. */
+void fan_unpin(struct fan *fan);
+bool fan_is_pinned(const struct fan *fan);
+/* There is no room for what it needs to go on. */
+void fan_fail(struct fan *fan, struct subscriber *subscriber);
+struct notice *fan_add_notice(struct fan *fan, const struct subscriber *subscriber,
+                              enum notice_kind kind);
+/* A connection of this index has opened: new frames are pushed to it. */
+void fan_join(struct fan *fan, uint32_t index, uint32_t encoding);
+/* It gets nothing any more. Its subscriptions stay; the core removes them. */
+void fan_leave(struct fan *fan, struct subscriber *subscriber);
+/* The link takes bytes again. */
+void fan_go_on(struct fan *fan, struct subscriber *subscriber);
+/* Its frames wait in the log until the message of its that is under way is answered. */
+void fan_hold(struct fan *fan, struct subscriber *subscriber);
+void fan_end_hold(struct fan *fan, struct subscriber *subscriber);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * subscriber: what one connection is to get: its subscriptions, and how far it has come in the log.
+ * Its bytes and its socket are those of the link of the same index (ring/link/link.h).
+ *
+ * Owner    A core, which has a slab of them. Threads: the core's own.
+ * Memory   The slab; group_seqs come from a bounded pool.
+ *
+ * A subscriber gets data in one of two ways. While it keeps up it is *pushed*: the fan-out notes
+ * what is due to it, and one send takes all (fanout.h). When its socket is full, or when it has to
+ * be brought up to date first, it *pulls* (puller.h).
+ */
+#ifndef RINGCAST_RING_SUBSCRIBER_H
+#define RINGCAST_RING_SUBSCRIBER_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/base/units.h"
+
+#define SUBSCRIBER_GROUPS_MAX 6
+#define SUBSCRIBER_NONE UINT32_MAX
+
+struct puller_seq;
+
+enum subscriber_mode {
+    SUBSCRIBER_OFF,     /* Gets nothing: its connection is opening, or ends. */
+    SUBSCRIBER_PUSHED,  /* Gets what the fan-out notes. */
+    SUBSCRIBER_PULLING, /* Reads the log on its own: on core->pulls, unless it is held. */
+    SUBSCRIBER_PAUSED,  /* The same, but its link takes nothing just now. */
+    SUBSCRIBER_MODE_COUNT,
+};
+
+struct subscriber {
+    /* All that noting a frame touches is in this line. */
+    _Alignas(CACHE_LINE_BYTES) uint8_t mode;
+    uint8_t group_mask; /* groups subscribed as a whole */
+    uint8_t encoding;   /* Which of core->streams it gets; 0 until it is chosen. */
+    bool is_due;        /* on core->due */
+    uint32_t due_frames;
+    uint64_t due_start; /* the newest extent, by position */
+    uint32_t due_bytes;
+    uint32_t extent_first; /* earlier extents, in core->extents; SUBSCRIBER_NONE: none */
+    uint32_t extent_last;
+    uint32_t sub_first;
+    uint64_t frames_sent;
+    uint64_t cursor; /* while it pulls: index of the next frame to look at */
+    uint32_t sub_count;
+    uint32_t group_seqs_count;
+    struct puller_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
+
+    uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
+    uint32_t sweep_channel; /* then the groups' channels */
+    uint32_t group_place[SUBSCRIBER_GROUPS_MAX];
+    uint64_t frames_lost;
+    uint64_t frames_conflated;
+    uint32_t frames_at_tick;                     /* frames_sent at its last tick */
+    uint8_t group_policy[SUBSCRIBER_GROUPS_MAX]; /* enum lag_policy */
+    uint8_t group_lag_mask;                      /* groups with a max_lag_ms, in its past */
+    bool is_sweeping : 1;
+    bool lag_exceeded : 1;    /* why it jumped last: max_lag, else a lap */
+    bool is_pull_queued : 1;  /* on core->pulls */
+    bool has_lag_limit : 1;   /* a subscription of its has, or had, a max_lag_ms */
+    bool lag_is_reported : 1; /* since it was last up to date */
+    bool is_replayed : 1;     /* has one of core->replays */
+    bool in_history : 1;      /* struct subscriber_past counts; it stays in pull mode */
+    bool reads_json : 1;      /* in_history, and what its own log does not have: core_source() */
+    bool has_failed : 1;      /* There is no room for it: it gets nothing more, and ends. */
+    bool is_slow : 1;         /* It lagged too far and is closed: it gets nothing more. */
+    bool is_held : 1;         /* A message of its is being answered; it stays in pull mode. */
+};
+static_assert(offsetof(struct subscriber, sweep_sub) == CACHE_LINE_BYTES, "");
+static_assert(sizeof(struct subscriber) == 2 * CACHE_LINE_BYTES, "counted per connection");
+
+/* What few subscribers need: by index, and touched when it is first used. */
+struct subscriber_past {
+    /* While subscriber->in_history. */
+    uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
+    uint64_t first;    /* The oldest frame that was found to be wanted, in the JSON log, */
+    uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
+    uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
+    /* Where subscriber->group_lag_mask says so. */
+    uint16_t group_max_lag_ms[SUBSCRIBER_GROUPS_MAX];
+};
+
+/* Whether it was sent all that was published so far. */
+static inline bool subscriber_is_current(const struct subscriber *subscriber)
+{
+    return subscriber->mode == SUBSCRIBER_PUSHED && subscriber->due_frames == 0;
+}
+
+/* The only place where its mode changes. */
+void subscriber_enter(struct subscriber *subscriber, enum subscriber_mode next);
+/* Of what was noted for it nothing is due any more. */
+void subscriber_forget_due(struct subscriber *subscriber);
+
+#endif

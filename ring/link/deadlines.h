@@ -1,0 +1,15 @@
+/*
+ * deadlines: what a connection's timer means: its opening took too long, its tick, a ping, its end.
+ *
+ * Owner    struct links. Threads: the core's own.
+ */
+#ifndef RINGCAST_RING_DEADLINES_H
+#define RINGCAST_RING_DEADLINES_H
+
+#include "ring/link/links.h"
+
+void deadlines_on_timer(struct links *links, struct timer *timer);
+/* It is closed in a drain then, or asked again. */
+void deadlines_set_drain(struct links *links, struct link *link, uint64_t drain_ns);
+
+#endif

@@ -1,0 +1,194 @@
+#include "ring/link/links.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "codec/base/bytes.h"
+#include "codec/base/check.h"
+#include "codec/base/memory.h"
+
+#define LINKS_LOG_BYTES_MAX 256
+#define LINKS_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
+
+void links_log(struct links *links, int level, const char *format, ...)
+{
+    char text[LINKS_LOG_BYTES_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    links->options.ops->log(links->options.context, links->options.core, level, text);
+}
+
+/* ---- Creation ---- */
+
+static void links_unmap_all(struct links *links)
+{
+    size_t count = links->options.link_count;
+    memory_unmap(links->links, count * sizeof *links->links);
+    memory_unmap(links->backlogs, count * sizeof *links->backlogs);
+    memory_unmap(links->free_links, count * sizeof *links->free_links);
+    memory_unmap(links->ready.conns, count * sizeof *links->ready.conns);
+    memory_unmap(links->waiting.conns, count * sizeof *links->waiting.conns);
+    memory_unmap(links->ending.conns, count * sizeof *links->ending.conns);
+    memory_unmap(links->batch, sizeof *links->batch);
+    memory_unmap(links->inputs, links->input_count * links->input_bytes);
+    memory_unmap(links->free_inputs, links->input_count * sizeof *links->free_inputs);
+    memory_unmap(links->inflated, links->options.message_bytes_max);
+}
+
+/* What every link needs is touched now; what grows with use is not. */
+static int links_map_all(struct links *links)
+{
+    size_t count = links->options.link_count;
+    links->links = memory_map(count * sizeof *links->links, MAP_POPULATE);
+    links->backlogs = memory_map(count * sizeof *links->backlogs, MAP_NORESERVE);
+    links->free_links = memory_map(count * sizeof *links->free_links, MAP_POPULATE);
+    links->ready.conns = memory_map(count * sizeof *links->ready.conns, 0);
+    links->waiting.conns = memory_map(count * sizeof *links->waiting.conns, 0);
+    links->ending.conns = memory_map(count * sizeof *links->ending.conns, 0);
+    links->batch = memory_map(sizeof *links->batch, MAP_POPULATE);
+    links->inputs = memory_map(links->input_count * links->input_bytes, MAP_NORESERVE);
+    links->free_inputs = memory_map(links->input_count * sizeof *links->free_inputs, 0);
+    links->inflated = memory_map(links->options.message_bytes_max, MAP_NORESERVE);
+    if (links->links == NULL || links->backlogs == NULL || links->free_links == NULL ||
+        links->ready.conns == NULL || links->waiting.conns == NULL || links->ending.conns == NULL ||
+        links->batch == NULL || links->inputs == NULL || links->free_inputs == NULL ||
+        links->inflated == NULL) {
+        links_unmap_all(links);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static void links_init(struct links *links)
+{
+    uint32_t count = links->options.link_count;
+    links->ready.capacity = count;
+    links->waiting.capacity = count;
+    links->ending.capacity = count;
+    for (uint32_t i = 0; i < count; i++) {
+        links->free_links[i] = count - 1 - i;
+    }
+    links->free_count = count;
+    for (uint32_t i = 0; i < links->input_count; i++) {
+        links->free_inputs[i] = links->input_count - 1 - i;
+    }
+    links->free_input_count = links->input_count;
+    list_init(&links->inputs_in_use);
+    for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
+        list_init(&links->waiters[i]);
+    }
+    timer_wheel_init(&links->wheel, links->now_ns);
+}
+
+int links_open(struct links *links, const struct links_options *options,
+               char error_out[ENGINE_ERROR_BYTES_MAX])
+{
+    struct engine_options engine_options = {
+        .sq_entries = LINKS_SQ_ENTRIES,
+        .cq_entries = LINKS_CQ_ENTRIES,
+        .recv_buffer_count = LINKS_RECV_BUFFERS,
+        .recv_buffer_bytes = LINKS_RECV_BUFFER_BYTES,
+    };
+    uint32_t count = options->link_count;
+    size_t message_bytes_max = options->message_bytes_max;
+    struct core_time time;
+    assert_always(message_bytes_max >= LINK_HEAD_BYTES_MAX);
+    assert_always(count > 0);
+    assert_always(options->encoding_count <= LINKS_ENCODINGS_MAX);
+    options->clock(options->context, &time);
+    *links = (struct links){
+        .options = *options,
+        .counters = options->counters,
+        .now_ns = time.now_ns,
+        .input_count = count < LINKS_INPUTS_MAX ? count : LINKS_INPUTS_MAX,
+        .input_bytes = bytes_round_up(
+            sizeof(struct link_input) + WS_DEFLATE_BYTES_MAX(message_bytes_max), CACHE_LINE_BYTES),
+    };
+    error_out[0] = '\0';
+    int error = links_map_all(links);
+    if (error < 0) {
+        return error;
+    }
+    links_init(links);
+    error = out_pool_init(&links->out_pool, options->out_pool_bytes);
+    if (error < 0) {
+        goto unmap;
+    }
+    error = options->open_engine(&links->engine, &engine_options, error_out);
+    if (error < 0) {
+        goto deinit_out_pool;
+    }
+    return 0;
+
+deinit_out_pool:
+    out_pool_deinit(&links->out_pool);
+unmap:
+    links_unmap_all(links);
+    return error;
+}
+
+void links_close(struct links *links)
+{
+    engine_close(&links->engine);
+    for (uint32_t i = 0; i < links->options.link_count; i++) {
+        if (links->links[i].stage != LINK_FREE) {
+            close(links->links[i].fd);
+        }
+    }
+    out_pool_deinit(&links->out_pool);
+    links_unmap_all(links);
+}
+
+/* ---- The kernel ---- */
+
+struct io_uring_sqe *links_sqe(struct links *links)
+{
+    struct io_uring_sqe *sqe = engine_try_sqe(&links->engine);
+    if (__builtin_expect(sqe == NULL, 0)) {
+        links_flush(links);
+        sqe = engine_try_sqe(&links->engine);
+        assert_always(sqe != NULL);
+    }
+    return sqe;
+}
+
+void links_enter(struct links *links, uint64_t wait_ns)
+{
+    counter_add(&links->counters->enters, 1);
+    int error = engine_enter(&links->engine, wait_ns);
+    assert_always(error == 0);
+    if (engine_has_overflown(&links->engine)) {
+        counter_add(&links->counters->cq_overflow, 1);
+    }
+}
+
+/* Nothing bounds how long the kernel may be short of memory, so the wait is reported. */
+static void links_wait_for_kernel(struct links *links, uint64_t *since_ns)
+{
+    struct core_time time;
+    links->options.clock(links->options.context, &time);
+    if (*since_ns == 0) {
+        *since_ns = time.now_ns;
+    } else if (time.now_ns >= *since_ns + NS_PER_SECOND && time.now_ns >= links->complaint_ns) {
+        links->complaint_ns = time.now_ns + LINKS_COMPLAINT_NS;
+        links_log(links, 3,
+                  "the kernel takes no operations, nothing is sent until it does; it is probably "
+                  "out of memory");
+    }
+    sched_yield();
+}
+
+void links_flush(struct links *links)
+{
+    uint64_t since_ns = 0;
+    links_enter(links, 0);
+    while (__builtin_expect(engine_queued_count(&links->engine) > 0, 0)) {
+        links_wait_for_kernel(links, &since_ns);
+        links_enter(links, 0);
+    }
+}

@@ -1,0 +1,357 @@
+#include "ring/link/opening.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+#include "codec/proxy_header.h"
+#include "ring/link/input.h"
+
+/* A socket that does not become a connection: one word and good-bye, without reading. */
+static void opening_turn_away(int fd, const char *answer, size_t answer_bytes)
+{
+    (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+}
+
+/* Asks src. Who may not come in is turned away at once: he is the one who would hold what others
+ * need. */
+static bool opening_is_admitted(struct links *links, struct link *link)
+{
+    struct core_refusal refusal = {0};
+    if (links->options.ops->on_accept == NULL) {
+        return true;
+    }
+    enum core_admission admission =
+        links->options.ops->on_accept(links->options.context, links->options.core,
+                                      links_index(links, link), links->now_ns, &refusal);
+    link->is_proxied = admission == CORE_ADMIT_PROXY;
+    if (admission == CORE_REFUSE) {
+        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+        opening_turn_away(
+            link->fd, answer,
+            handshake_refuse_with(answer, refusal.status_line, refusal.extra, refusal.text));
+    }
+    return admission != CORE_REFUSE;
+}
+
+/* Of a record that is free. It may still be on lists, which skip what has nothing to do. */
+static void opening_init(struct links *links, struct link *link, int fd, bool is_unix)
+{
+    struct link fresh = {
+        .generation = link->generation,
+        .is_ready = link->is_ready,
+        .is_waiting = link->is_waiting,
+        .fd = fd,
+        .is_unix = is_unix,
+        .input = LINK_NONE,
+        .opened_ns = links->now_ns,
+        .last_message_ns = links->now_ns,
+    };
+    assert_always(link->stage == LINK_FREE);
+    assert_always(!link->is_ending);
+    *link = fresh;
+    out_chain_init(&link->out);
+    timer_init(&link->timer);
+}
+
+bool opening_begin(struct links *links, int fd, bool is_unix)
+{
+    counter_add(&links->counters->accepted, 1);
+    if (links->free_count == 0) { /* Far over the limit. */
+        char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+        opening_turn_away(fd, answer,
+                          handshake_refuse(answer, HANDSHAKE_BUSY, links->options.site));
+        counter_add(&links->counters->refused_busy, 1);
+        return false;
+    }
+    struct link *link = links_at(links, links->free_links[links->free_count - 1]);
+    opening_init(links, link, fd, is_unix);
+    if (!opening_is_admitted(links, link)) {
+        return true;
+    }
+    links->free_count--;
+    atomic_fetch_add(links->options.conn_count, 1);
+    counter_add(&links->counters->conns_open, 1);
+    link_enter(links, link, LINK_HANDSHAKING);
+    if (is_unix) {
+        int bytes = (int)links->options.send_buffer_bytes;
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    }
+    link_arm_recv(links, link);
+    timer_arm(&links->wheel, &link->timer, links->now_ns + LINK_HANDSHAKE_NS);
+    return true;
+}
+
+/* Queues an answer that is no 101. text: a constant string. */
+static void opening_answer_refusal(struct links *links, struct link *link, const char *answer,
+                                   size_t answer_bytes, const char *text)
+{
+    link->close_text = text;
+    links_log(links, 0, "handshake refused: %s", text);
+    link_begin_closing(links, link);
+    link_queue(links, link, answer, answer_bytes);
+}
+
+static void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
+                                const char *extra, const char *text)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t answer_bytes = handshake_refuse_with(answer, status_line, extra, text);
+    opening_answer_refusal(links, link, answer, answer_bytes, text);
+}
+
+static void opening_refuse(struct links *links, struct link *link, enum handshake_status status)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    size_t answer_bytes = handshake_refuse(answer, status, links->options.site);
+    bool is_busy = status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING;
+    counter_add(is_busy ? &links->counters->refused_busy : &links->counters->refused_handshake, 1);
+    opening_answer_refusal(links, link, answer, answer_bytes, handshake_status_text(status));
+}
+
+/* Asks src whether a well-formed request is granted. */
+static bool opening_is_granted(struct links *links, struct link *link,
+                               const struct core_request *request)
+{
+    struct core_refusal refusal = {0};
+    if (links->options.ops->on_request == NULL) {
+        return true;
+    }
+    bool is_granted =
+        links->options.ops->on_request(links->options.context, links->options.core,
+                                       links_index(links, link), links->now_ns, request, &refusal);
+    if (!is_granted) {
+        opening_refuse_with(links, link, refusal.status_line, refusal.extra, refusal.text);
+    }
+    return is_granted;
+}
+
+/* What a proxy says first. false: not complete, or refused. */
+static bool opening_read_proxy(struct links *links, struct link *link, const uint8_t *bytes,
+                               size_t count, struct proxy_header *header_out)
+{
+    static const char text[] = "connections from this address must begin with a PROXY header";
+    enum proxy_status status = proxy_header_parse(bytes, count, header_out);
+    if (status == PROXY_ABSENT || status == PROXY_BAD) {
+        counter_add(&links->counters->refused_handshake, 1);
+        opening_refuse_with(links, link, "400 Bad Request", "", text);
+    }
+    return status == PROXY_OK;
+}
+
+/* Whether the request was for the document, and is answered. */
+static bool opening_serve_document(struct links *links, struct link *link,
+                                   const struct handshake_request *request)
+{
+    char head[HANDSHAKE_RESPONSE_BYTES_MAX];
+    const struct core_document *document = links->options.document;
+    if (document->path == NULL || strlen(document->path) != request->path_bytes ||
+        memcmp(document->path, request->path, request->path_bytes) != 0) {
+        return false;
+    }
+    size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
+    link->close_text = "a document was served";
+    link_begin_closing(links, link);
+    link_queue(links, link, head, head_bytes);
+    link_queue(links, link, document->bytes, document->bytes_count);
+    return true;
+}
+
+static void opening_start_streaming(struct links *links, struct link *link,
+                                    const struct handshake_request *request)
+{
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    link->inflates = request->deflate.is_on;
+    size_t answer_bytes = handshake_accept(answer, request);
+    link_queue(links, link, answer, answer_bytes);
+    if (link->stage != LINK_HANDSHAKING) {
+        return;
+    }
+    link_enter(links, link, LINK_STREAMING);
+    link->was_opened = true;
+    link->ping_ns = links->now_ns + links->options.heartbeat_interval_ns;
+    link->tick_ns = links->now_ns + LINK_TICK_NS;
+    counter_add(&links->counters->conns_streaming, 1);
+    timer_arm(&links->wheel, &link->timer, link->tick_ns);
+    links->options.asks->on_open(links->options.core, links_index(links, link));
+}
+
+/* A place is taken by the request, not by the connection: who connects and says nothing (or left
+ * before he was accepted) takes none from those who ask. */
+static bool opening_take_place(struct links *links, struct link *link)
+{
+    assert_always(!link->has_place);
+    uint32_t others = atomic_fetch_add(links->options.place_count, 1);
+    link->has_place = others < links->options.conn_count_max;
+    if (!link->has_place) {
+        atomic_fetch_sub(links->options.place_count, 1);
+    }
+    return link->has_place;
+}
+
+/* The encoding of its frames: that of the subprotocol, compressed if both sides can. */
+static uint32_t opening_encoding_of(const struct links *links,
+                                    const struct handshake_request *request)
+{
+    const struct handshake_protocol *protocol =
+        request->protocol != NULL ? request->protocol : links->options.site->protocols;
+    if (protocol == NULL) {
+        return 0;
+    }
+    bool compresses =
+        request->deflate.is_on && protocol->deflated_number < links->options.encoding_count;
+    return compresses ? protocol->deflated_number : protocol->number;
+}
+
+/* Fills in what the answer says of compression, and chooses the encoding. */
+static enum handshake_status opening_negotiate(struct links *links, struct link *link,
+                                               struct handshake_request *request,
+                                               uint32_t *encoding_out)
+{
+    const struct core_ops *ops = links->options.ops;
+    if (links->is_draining) {
+        return HANDSHAKE_STOPPING;
+    }
+    if (!opening_take_place(links, link)) {
+        return HANDSHAKE_BUSY;
+    }
+    if (request->offers.count > 0 && ops->on_offers != NULL) {
+        request->deflate = ops->on_offers(links->options.context, links->options.core,
+                                          links_index(links, link), &request->offers);
+    }
+    *encoding_out = opening_encoding_of(links, request);
+    return *encoding_out < links->options.encoding_count ? HANDSHAKE_OK : HANDSHAKE_BAD_PROTOCOL;
+}
+
+/* The rest follows when the encoding begins. Until then the request needs no input, and what the
+ * client sends meanwhile waits as messages do. */
+static void opening_await_encoding(struct links *links, struct link *link, uint32_t encoding,
+                                   const struct handshake_request *request)
+{
+    struct link_backlog *backlog = links_backlog(links, link);
+    assert_always(!link->awaits_encoding);
+    link->awaits_encoding = true;
+    memcpy(backlog->key, request->key, HANDSHAKE_KEY_BYTES);
+    backlog->protocol = request->protocol;
+    backlog->deflate = request->deflate;
+    list_append(&links->waiters[encoding], &backlog->encoding_link);
+}
+
+void opening_stop_waiting(struct links *links, struct link *link)
+{
+    assert_always(link->awaits_encoding);
+    link->awaits_encoding = false;
+    list_remove(&links_backlog(links, link)->encoding_link);
+}
+
+static void opening_end_wait(struct links *links, struct link *link)
+{
+    const struct link_backlog *backlog = links_backlog(links, link);
+    struct handshake_request request = {
+        .key = backlog->key,
+        .protocol = backlog->protocol,
+        .deflate = backlog->deflate,
+    };
+    opening_stop_waiting(links, link);
+    if (link->stage != LINK_HANDSHAKING) {
+        return;
+    }
+    if (links->is_draining) {
+        opening_refuse(links, link, HANDSHAKE_STOPPING);
+        return;
+    }
+    opening_start_streaming(links, link, &request);
+    if (link->has_unread) {
+        link_wait(links, link);
+    }
+}
+
+void opening_go_on(struct links *links)
+{
+    uint32_t left = OPENING_STARTS_PER_TURN;
+    for (uint32_t i = 0; i < links->options.encoding_count; i++) {
+        struct list_link *waiters = &links->waiters[i];
+        if (list_empty(waiters) || !links->options.asks->is_encoded(links->options.core, i)) {
+            continue;
+        }
+        for (; left > 0 && !list_empty(waiters); left--) {
+            const struct link_backlog *first =
+                container_of(waiters->next, struct link_backlog, encoding_link);
+            opening_end_wait(links, links_at(links, (uint32_t)(first - links->backlogs)));
+        }
+    }
+}
+
+size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *bytes, size_t count)
+{
+    struct handshake_request request;
+    struct proxy_header proxy = {0};
+    if (link->is_proxied && !opening_read_proxy(links, link, bytes, count, &proxy)) {
+        return 0;
+    }
+    const uint8_t *head = bytes + proxy.header_bytes;
+    enum handshake_status status =
+        handshake_parse(head, count - proxy.header_bytes, links->options.site, &request);
+    if (status == HANDSHAKE_NEED_MORE) {
+        return 0;
+    }
+    if (status == HANDSHAKE_NOT_FOUND && opening_serve_document(links, link, &request)) {
+        return 0;
+    }
+    uint32_t encoding = 0;
+    if (status == HANDSHAKE_OK) {
+        status = opening_negotiate(links, link, &request, &encoding);
+    }
+    if (status != HANDSHAKE_OK) {
+        opening_refuse(links, link, status);
+        return 0;
+    }
+    struct core_source proxied = {.address = proxy.source, .port = proxy.source_port};
+    struct core_request asked = {.head = head,
+                                 .head_bytes = request.head_bytes,
+                                 .proxied = proxy.has_source ? &proxied : NULL};
+    if (!opening_is_granted(links, link, &asked)) {
+        return 0;
+    }
+    assert_always(!link->has_encoding);
+    link->has_encoding = true;
+    links->options.asks->choose_encoding(links->options.core, links_index(links, link), encoding);
+    if (links->options.asks->is_encoded(links->options.core, encoding)) {
+        opening_start_streaming(links, link, &request);
+    } else {
+        opening_await_encoding(links, link, encoding, &request);
+    }
+    return proxy.header_bytes + request.head_bytes;
+}
+
+void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count)
+{
+    struct link_input *input = links_input(links, link->input);
+    /* A head that fills it is refused by the parser. */
+    size_t room = LINK_HEAD_BYTES_MAX - input->handshake_bytes;
+    size_t taken = count < room ? count : room;
+    memcpy(input->bytes + input->handshake_bytes, bytes, taken);
+    input->handshake_bytes += (uint32_t)taken;
+    size_t head_bytes = opening_on_bytes(links, link, input->bytes, input->handshake_bytes);
+    if (head_bytes > 0) {
+        /* What follows the head are the first frames. */
+        uint8_t rest[LINK_HEAD_BYTES_MAX];
+        size_t rest_bytes = input->handshake_bytes - head_bytes;
+        memcpy(rest, input->bytes + head_bytes, rest_bytes);
+        input_release(links, link);
+        input_take_bytes(links, link, rest, rest_bytes);
+        input_take_bytes(links, link, bytes + taken, count - taken);
+    } else if (taken < count) {
+        link_doom(links, link, 0, "too many bytes before the handshake was answered");
+    }
+}
+
+void opening_on_timer(struct links *links, struct link *link)
+{
+    assert_always(links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS);
+    link_doom(links, link, 0,
+              link->awaits_encoding ? "its encoding did not begin within 5 s"
+                                    : "no complete request within 5 s");
+}

@@ -1,0 +1,28 @@
+/*
+ * opening: a connection's begin, from accept to the finished upgrade.
+ *
+ * Owner    struct links. Threads: the core's own.
+ * Memory   A request that is not complete is kept in an input; see input.h.
+ * Errors   None are returned: a request that is refused is answered, and the connection ends.
+ */
+#ifndef RINGCAST_RING_OPENING_H
+#define RINGCAST_RING_OPENING_H
+
+#include "ring/link/links.h"
+
+#define OPENING_STARTS_PER_TURN 256 /* of links that waited for their encoding */
+
+/* false: no link is free, and the client was turned away. */
+bool opening_begin(struct links *links, int fd, bool is_unix);
+/* Returns how many bytes were the request's (and the proxy's before it), or 0: not complete, or
+ * refused. */
+size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *bytes, size_t count);
+/* More bytes of a request that did not come whole. */
+void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count);
+void opening_on_timer(struct links *links, struct link *link);
+/* Finishes openings whose encoding has begun. */
+void opening_go_on(struct links *links);
+/* Of a link that ends while its opening waits. */
+void opening_stop_waiting(struct links *links, struct link *link);
+
+#endif

@@ -1,6 +1,6 @@
 #include "ring/fan/narrow.h"
 
-#include "ring/fan/puller.h"
+#include "ring/fan/progress.h"
 
 static bool narrow_is_narrow(const struct subscriber *subscriber)
 {
@@ -15,7 +15,7 @@ static uint64_t narrow_missing(const struct fan_stream *stream, const struct sub
     for (uint32_t number = subscriber->sub_first; number != SUB_NONE;
          number = stream->subs.records[number].conn_next) {
         const struct sub *sub = &stream->subs.records[number];
-        uint64_t next_seq = sub->next_seq & PULLER_SEQ_MASK;
+        uint64_t next_seq = sub->next_seq & PROGRESS_SEQ_MASK;
         uint64_t last_seq = stream->channels[sub->channel].last_seq;
         missing += next_seq <= last_seq ? last_seq + 1 - next_seq : 0;
     }
@@ -31,7 +31,7 @@ static inline uint64_t narrow_back(const struct frame_desc *desc, uint64_t index
 static void narrow_add_list(struct narrow *narrow, const struct fan_stream *stream,
                             const struct sub *sub)
 {
-    uint64_t next_seq = sub->next_seq & PULLER_SEQ_MASK;
+    uint64_t next_seq = sub->next_seq & PROGRESS_SEQ_MASK;
     uint64_t at = stream->channels[sub->channel].last_index_plus_1;
     uint32_t first = narrow->frame_count;
     while (at > narrow->base) {

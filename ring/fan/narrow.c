@@ -8,7 +8,7 @@ static bool narrow_is_narrow(const struct subscriber *subscriber)
            subscriber->sub_count <= NARROW_SUBS_MAX;
 }
 
-/* How many frames of its channels the core has, and the conn has not got. */
+/* How many frames of its channels the core has, and it has not got. */
 static uint64_t narrow_missing(const struct fan_stream *stream, const struct subscriber *subscriber)
 {
     uint64_t missing = 0;

@@ -7,7 +7,7 @@
  * how many are missing: where those are few, only they are looked at.
  *
  * Owner    One pull. Threads: the core's own. Memory: the caller's.
- * Units    Indices in the log of the conn's own encoding, which is pinned from the cursor on.
+ * Units    Indices in the log of its own encoding, which is pinned from the cursor on.
  */
 #ifndef RINGCAST_RING_NARROW_H
 #define RINGCAST_RING_NARROW_H
@@ -16,7 +16,7 @@
 
 #define NARROW_SUBS_MAX 16
 #define NARROW_FRAMES_MAX 4096
-#define NARROW_SHARE 16 /* One in so many frames of the log is the conn's, at most. */
+#define NARROW_SHARE 16 /* One in so many frames of the log is its own, at most. */
 
 /* The frames of each channel, newest first; the lists lie one behind the other. */
 struct narrow {
@@ -29,13 +29,13 @@ struct narrow {
     uint32_t distances[NARROW_FRAMES_MAX]; /* of indices from the base */
 };
 
-/* Finds the frames from the cursor on that the conn is to get. false: it does not pay. */
+/* Finds the frames from the cursor on that it is to get. false: it does not pay. */
 bool narrow_begin(struct narrow *narrow, struct fan *fan, const struct subscriber *subscriber);
 
 /* Takes the oldest of them; narrow->end when there is none. */
 uint64_t narrow_next(struct narrow *narrow);
 
-/* Calls back for each of the conn's frames from one index on before another, a channel's newest
+/* Calls back for each of its frames from one index on before another, a channel's newest
  * first, and looks at no more frames than lie between the two. false: that did not suffice; some
  * calls may be missing. */
 bool narrow_walk(struct fan *fan, struct subscriber *subscriber, uint64_t from, uint64_t to,

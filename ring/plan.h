@@ -10,6 +10,7 @@
 #ifndef RINGCAST_RING_PLAN_H
 #define RINGCAST_RING_PLAN_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -138,6 +139,10 @@ struct link_view {
     uint32_t waiting_bytes; /* in its own chain; fan adds what its notices will take */
     uint32_t lend_bytes;    /* Stretches of at least so many are lent to the kernel. */
 };
+
+static_assert(sizeof(struct send_plan) <= 64, "a plan is a cache line");
+static_assert(PLAN_FIRST_BATCH <= PLAN_BATCH_MAX, "");
+static_assert(PLAN_BATCH_MAX + PLAN_ROOM_IOVS_MAX <= PLAN_IOVS_MAX, "a batch of short plans");
 
 struct plan_batch {
     struct send_plan plans[PLAN_BATCH_MAX];

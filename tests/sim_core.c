@@ -570,7 +570,7 @@ static void make_scarce(struct core *core)
 {
     world.is_scarce = true;
     core->links.out_pool.free_count = (uint32_t)(20 + sim_random(200));
-    core->fan.group_seqs_bytes = PULLER_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
+    core->fan.group_seqs_bytes = PROGRESS_SEQS_BYTES_MAX - 1024 * (1 + sim_random(8));
 }
 
 /* From one start of the server to its end. */

@@ -140,6 +140,13 @@ bool core_wake(struct core *core, struct engine *waker)
     return false;
 }
 
+/* Only an inline publisher asks. */
+struct core_watch *core_watch_of(struct core *core)
+{
+    fail_msg("core %u is asked for its watch", core->number);
+    return NULL;
+}
+
 /* ---- Helpers ---- */
 
 static struct channels *channels;

@@ -12,6 +12,7 @@
 
 #include "ring/core/core_state.h"
 #include "ring/fan/puller.h"
+#include "ring/fan/roster.h"
 #include "ring/io/engine_uring.h"
 #include "ring/link/deadlines.h"
 #include "ring/link/input.h"
@@ -88,6 +89,11 @@ void core_reap(struct core *core)
     }
 }
 
+struct core_watch *core_watch_of(struct core *core)
+{
+    return &core->watch;
+}
+
 /* ---- What the links ask ---- */
 
 /* The writer sees by conn_count that its frames are to be written. */
@@ -102,18 +108,18 @@ static void core_choose_encoding(struct core *core, uint32_t conn, uint32_t enco
 
 static void core_on_open(struct core *core, uint32_t conn)
 {
-    fan_join(&core->fan, conn, core_subscriber(core, conn)->encoding);
+    roster_join(&core->fan, conn, core_subscriber(core, conn)->encoding);
     core->options.ops->on_open(core->options.context, core, conn, core->time.now_ns);
 }
 
 static void core_on_clear(struct core *core, uint32_t conn)
 {
-    fan_go_on(&core->fan, core_subscriber(core, conn));
+    roster_go_on(&core->fan, core_subscriber(core, conn));
 }
 
 static void core_on_answered(struct core *core, uint32_t conn)
 {
-    fan_end_hold(&core->fan, core_subscriber(core, conn));
+    roster_end_hold(&core->fan, core_subscriber(core, conn));
 }
 
 static bool core_is_idle(struct core *core, uint32_t conn)
@@ -166,6 +172,7 @@ void core_resync(struct core *core, struct fan_stream *stream)
 
 bool core_follow_run(struct core *core, uint32_t encoding)
 {
+    assert_always(encoding < core->options.encoding_count);
     struct core_encoding *written = &core->options.encodings[encoding];
     struct fan_stream *stream = &core->fan.streams[encoding];
     uint32_t run = atomic_load_explicit(&written->run, memory_order_acquire);

@@ -1,6 +1,7 @@
 /* Where a connection ends. */
 #include "ring/core/core_state.h"
 #include "ring/fan/replayer.h"
+#include "ring/fan/roster.h"
 #include "ring/link/input.h"
 #include "ring/link/opening.h"
 
@@ -18,7 +19,7 @@ static void core_bury_subscriber(struct core *core, struct subscriber *subscribe
         }
     }
     core_forget_replay(core, fan_index(&core->fan, subscriber));
-    fan_leave(&core->fan, subscriber);
+    roster_leave(&core->fan, subscriber);
     while (subscriber->sub_first != SUB_NONE && !input_slice_is_over(&core->links)) {
         core_remove_sub(core, subscriber, subscriber->sub_first);
         input_spend(&core->links, CORE_BURY_SUB_UNITS);

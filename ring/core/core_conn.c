@@ -7,6 +7,7 @@
 
 #include "ring/core/core_state.h"
 #include "ring/fan/lag.h"
+#include "ring/fan/roster.h"
 #include "ring/link/input.h"
 
 /* ---- Words ---- */
@@ -55,13 +56,14 @@ bool core_slice_is_over(const struct core *core)
 void core_hold(struct core *core, uint32_t index)
 {
     struct link *link = core_link(core, index);
+    assert_always(!link->is_held);
     link->is_held = true;
     counter_add(&core->counters->messages_held, 1);
     if (link->stage != LINK_STREAMING) {
         link_list_ending(&core->links, link); /* The message is dropped. */
         return;
     }
-    fan_hold(&core->fan, core_subscriber(core, index));
+    roster_hold(&core->fan, core_subscriber(core, index));
     link_pause_recv(&core->links, link);
     link_wait(&core->links, link);
 }

@@ -21,6 +21,7 @@ static void core_drain_begin(struct core *core, uint64_t end_ns)
 /* The middle of the place'th of as many parts of the window as there are conns. */
 static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
 {
+    assert_always(core->drain_conn_count > 0);
     uint64_t window_ns = core->drain_end_ns - core->drain_began_ns;
     uint64_t slot_ns =
         (uint64_t)((unsigned __int128)window_ns * (2 * place + 1) / (2 * core->drain_conn_count));

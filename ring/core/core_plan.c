@@ -196,7 +196,7 @@ static bool core_plan_pull(struct core *core)
 static void core_plan_next_replay(struct core *core)
 {
     struct fan *fan = &core->fan;
-    struct replay *replay = &fan->replays[fan->replay_next++ % REPLAYER_REPLAYS_MAX];
+    struct replay *replay = &fan->replays[fan->replay_next++ % FAN_REPLAYS_MAX];
     if (replay->conn == SUBSCRIBER_NONE || !core_is_streaming(core, replay->conn)) {
         return;
     }
@@ -209,7 +209,7 @@ static bool core_plan_replays(struct core *core)
     struct fan *fan = &core->fan;
     if (!core->step_has_begun) {
         fan->replay_due_ns = UINT64_MAX;
-        core->step_left = fan->replay_count > 0 ? REPLAYER_REPLAYS_MAX : 0;
+        core->step_left = fan->replay_count > 0 ? FAN_REPLAYS_MAX : 0;
         core->step_bytes = 0;
     }
     if (core->step_left > 0) {

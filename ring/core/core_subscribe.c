@@ -47,8 +47,8 @@ int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t
         if (subscriber->mode == SUBSCRIBER_PUSHED) {
             puller_start(&core->fan, subscriber, stream->position);
         }
-        stream->subs.records[sub].next_seq |= PULLER_SNAPSHOT_DUE;
-        puller_sweep(subscriber);
+        stream->subs.records[sub].next_seq |= PROGRESS_SNAPSHOT_DUE;
+        progress_sweep(subscriber);
     }
     return 0;
 }
@@ -70,6 +70,7 @@ bool core_gets_image(struct core *core, uint32_t index, uint32_t channel)
 
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub)
 {
+    assert_always(sub != SUB_NONE && subscriber->sub_count > 0);
     struct fan_stream *stream = fan_stream(&core->fan, subscriber);
     if (subscriber->sweep_sub == sub) {
         subscriber->sweep_sub = stream->subs.records[sub].conn_next;
@@ -141,7 +142,7 @@ static void core_take_over_group(struct core *core, struct subscriber *subscribe
         if (known->last_seq == 0 || known->group != group) {
             continue;
         }
-        struct puller_seq *seq = puller_group_seq(&core->fan, subscriber, channel);
+        struct progress_seq *seq = progress_group_seq(&core->fan, subscriber, channel);
         if (seq == NULL) {
             return;
         }
@@ -150,11 +151,11 @@ static void core_take_over_group(struct core *core, struct subscriber *subscribe
             struct sub *record = &stream->subs.records[sub];
             seq->next = record->next_seq;
             seq->first = record->first_seq;
-            record->next_seq &= PULLER_SEQ_MASK; /* What is due is so once. */
-            record->first_seq &= PULLER_SEQ_MASK;
+            record->next_seq &= PROGRESS_SEQ_MASK; /* What is due is so once. */
+            record->first_seq &= PROGRESS_SEQ_MASK;
         } else {
             seq->first = known->last_seq + 1;
-            seq->next = seq->first | (snapshot ? PULLER_SNAPSHOT_DUE : 0);
+            seq->next = seq->first | (snapshot ? PROGRESS_SNAPSHOT_DUE : 0);
         }
     }
 }
@@ -185,7 +186,7 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
     }
     if (subscriber->mode != SUBSCRIBER_PUSHED) {
         core_take_over_group(core, subscriber, group, snapshot);
-        puller_sweep(subscriber);
+        progress_sweep(subscriber);
     }
     return 0;
 }
@@ -210,6 +211,7 @@ uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
 
 void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group)
 {
+    assert_always((subscriber->group_mask & (1u << group)) != 0);
     struct fan_stream *stream = fan_stream(&core->fan, subscriber);
     struct sub_entry moved =
         sub_list_remove(&stream->groups[group], subscriber->group_place[group]);

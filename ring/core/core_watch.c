@@ -1,18 +1,13 @@
 #include "ring/core/core_watch.h"
 
 #include "codec/base/check.h"
-#include "ring/core/core_state.h"
+#include "ring/link/links.h"
 
 static_assert(CORE_WATCH_COUNT_MAX <= LINKS_SQ_ENTRIES, "all can be armed in one turn");
 
 static uint64_t core_watch_tag(const struct core_watch *watch, uint32_t number)
 {
     return links_tag(OP_WATCH, watch->rows[number].generation, number);
-}
-
-struct core_watch *core_watch_of(struct core *core)
-{
-    return &core->watch;
 }
 
 void core_watch_init(struct core_watch *watch, struct engine *engine)

@@ -5,10 +5,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "ring/fan/fanout.h"
-#include "ring/fan/puller.h"
-#include "ring/fan/replayer.h"
-
 static void *fan_map(size_t bytes, int flags)
 {
     void *memory =
@@ -32,7 +28,7 @@ static void fan_unmap_all(struct fan *fan)
     fan_unmap(fan->pulls.conns, count * sizeof *fan->pulls.conns);
     fan_unmap(fan->failed.conns, count * sizeof *fan->failed.conns);
     fan_unmap(fan->extents, FAN_EXTENTS_MAX * sizeof *fan->extents);
-    fan_unmap(fan->replays, REPLAYER_REPLAYS_MAX * sizeof *fan->replays);
+    fan_unmap(fan->replays, FAN_REPLAYS_MAX * sizeof *fan->replays);
     fan_unmap(fan->batch, sizeof *fan->batch);
 }
 
@@ -46,7 +42,7 @@ static int fan_map_all(struct fan *fan)
     fan->pulls.conns = fan_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
     fan->failed.conns = fan_map(count * sizeof *fan->failed.conns, 0);
     fan->extents = fan_map(FAN_EXTENTS_MAX * sizeof *fan->extents, MAP_POPULATE);
-    fan->replays = fan_map(REPLAYER_REPLAYS_MAX * sizeof *fan->replays, 0);
+    fan->replays = fan_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);
     fan->batch = fan_map(sizeof *fan->batch, MAP_POPULATE);
     if (fan->subscribers == NULL || fan->pasts == NULL || fan->due.conns == NULL ||
         fan->pulls.conns == NULL || fan->failed.conns == NULL || fan->extents == NULL ||
@@ -60,7 +56,10 @@ static int fan_map_all(struct fan *fan)
     for (uint32_t i = 0; i < fan->subscriber_count; i++) {
         fan->subscribers[i].extent_first = SUBSCRIBER_NONE;
     }
-    replayer_init(fan);
+    for (uint32_t i = 0; i < FAN_REPLAYS_MAX; i++) {
+        fan->replays[i].conn = SUBSCRIBER_NONE;
+    }
+    fan->replay_due_ns = UINT64_MAX;
     return 0;
 }
 
@@ -95,7 +94,9 @@ static int fan_open_stream(struct fan_stream *stream, struct frame_log *log, boo
 
 int fan_open(struct fan *fan, const struct fan_options *options)
 {
+    assert_always(options->encoding_count > 0);
     assert_always(options->encoding_count <= FAN_ENCODINGS_MAX);
+    assert_always(options->subscriber_count > 0);
     *fan = (struct fan){
         .reader = options->reader,
         .subscriber_count = options->subscriber_count,
@@ -121,8 +122,10 @@ int fan_open(struct fan *fan, const struct fan_options *options)
 void fan_close(struct fan *fan)
 {
     for (uint32_t i = 0; i < fan->subscriber_count; i++) {
-        replayer_forget(fan, &fan->subscribers[i]);
         free(fan->subscribers[i].group_seqs);
+    }
+    for (uint32_t i = 0; i < FAN_REPLAYS_MAX; i++) {
+        free(fan->replays[i].channels);
     }
     fan_close_streams(fan, fan->encoding_count);
     fan_unmap_all(fan);
@@ -147,6 +150,7 @@ bool fan_is_pinned(const struct fan *fan)
 
 void fan_fail(struct fan *fan, struct subscriber *subscriber)
 {
+    assert_always(subscriber->mode != SUBSCRIBER_OFF);
     if (!subscriber->has_failed) {
         subscriber->has_failed = true;
         conn_queue_push(&fan->failed, fan_index(fan, subscriber));
@@ -158,58 +162,9 @@ struct notice *fan_add_notice(struct fan *fan, const struct subscriber *subscrib
 {
     struct plan_batch *batch = fan->batch;
     assert_always(batch->notice_count < PLAN_NOTICES_MAX);
+    assert_debug(fan_index(fan, subscriber) < fan->subscriber_count);
     struct notice *notice = &batch->notices[batch->notice_count++];
     notice->conn = fan_index(fan, subscriber);
     notice->kind = (uint8_t)kind;
     return notice;
-}
-
-void fan_join(struct fan *fan, uint32_t index, uint32_t encoding)
-{
-    struct subscriber *subscriber = fan_subscriber(fan, index);
-    assert_always(encoding < fan->encoding_count);
-    assert_always(subscriber->sub_first == SUB_NONE && subscriber->group_mask == 0);
-    *subscriber = (struct subscriber){
-        .mode = SUBSCRIBER_OFF,
-        .encoding = (uint8_t)encoding,
-        .is_due = subscriber->is_due,                 /* It may still be on these lists, */
-        .is_pull_queued = subscriber->is_pull_queued, /* which skip what has nothing to do. */
-        .extent_first = SUBSCRIBER_NONE,
-    };
-    subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
-}
-
-void fan_leave(struct fan *fan, struct subscriber *subscriber)
-{
-    subscriber_forget_due(subscriber);
-    replayer_forget(fan, subscriber);
-    puller_release(fan, subscriber);
-    if (subscriber->mode != SUBSCRIBER_OFF) {
-        subscriber_enter(subscriber, SUBSCRIBER_OFF);
-    }
-}
-
-void fan_go_on(struct fan *fan, struct subscriber *subscriber)
-{
-    if (subscriber->mode == SUBSCRIBER_PAUSED) {
-        subscriber_enter(subscriber, SUBSCRIBER_PULLING);
-        puller_enqueue(fan, subscriber);
-    }
-}
-
-void fan_hold(struct fan *fan, struct subscriber *subscriber)
-{
-    subscriber->is_held = true;
-    fanout_settle(fan, subscriber);
-    if (subscriber->mode == SUBSCRIBER_PUSHED) {
-        puller_start(fan, subscriber, fan_stream(fan, subscriber)->position);
-    }
-}
-
-void fan_end_hold(struct fan *fan, struct subscriber *subscriber)
-{
-    subscriber->is_held = false;
-    if (subscriber->mode == SUBSCRIBER_PULLING) {
-        puller_enqueue(fan, subscriber);
-    }
 }

@@ -21,10 +21,22 @@
 #include "ring/plan.h"
 
 #define FAN_ENCODINGS_MAX 4
-#define FAN_JSON 0 /* The first encoding: all that is in reach of the past is in its log. */
+#define FAN_JSON 0         /* The first encoding: all that is in reach of the past is in its log. */
+#define FAN_REPLAYS_MAX 64 /* at a time; one for a subscriber */
 #define FAN_EXTENTS_MAX 65536 /* noted at once, all subscribers together */
 
-struct replay;
+/* A stretch of the JSON log that is sent again, and the channels of it: see replayer.h. */
+struct replay {
+    uint32_t conn; /* SUBSCRIBER_NONE: the record is free */
+    uint32_t channel_count;
+    struct core_replayed *channels; /* by number */
+    struct core_replay wanted;
+    uint64_t cursor;   /* index of the next frame to look at; with seek_at, not known yet, */
+    uint64_t end;      /* and after the last: both in the JSON log */
+    uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct subscriber_past */
+    uint64_t base_ns;  /* ts_pub of the first frame, */
+    uint64_t began_ns; /* which was due then, by fan->now_ns; 0: none yet */
+};
 
 /* A stretch of the log that is due to a subscriber. */
 struct fan_extent {
@@ -76,7 +88,7 @@ struct fan {
     uint64_t pull_steps; /* of the subscribers that pull, in this turn */
     uint64_t group_seqs_bytes;
 
-    struct replay *replays; /* REPLAYER_MAX */
+    struct replay *replays; /* FAN_REPLAYS_MAX */
     uint32_t replay_count;
     uint32_t replay_next;   /* who is served first */
     uint64_t replay_due_ns; /* when one has something to send; UINT64_MAX: none has */
@@ -162,14 +174,5 @@ bool fan_is_pinned(const struct fan *fan);
 void fan_fail(struct fan *fan, struct subscriber *subscriber);
 struct notice *fan_add_notice(struct fan *fan, const struct subscriber *subscriber,
                               enum notice_kind kind);
-/* A connection of this index has opened: new frames are pushed to it. */
-void fan_join(struct fan *fan, uint32_t index, uint32_t encoding);
-/* It gets nothing any more. Its subscriptions stay; the core removes them. */
-void fan_leave(struct fan *fan, struct subscriber *subscriber);
-/* The link takes bytes again. */
-void fan_go_on(struct fan *fan, struct subscriber *subscriber);
-/* Its frames wait in the log until the message of its that is under way is answered. */
-void fan_hold(struct fan *fan, struct subscriber *subscriber);
-void fan_end_hold(struct fan *fan, struct subscriber *subscriber);
 
 #endif

@@ -186,6 +186,8 @@ static inline void fanout_plan_one(struct fan *fan, struct subscriber *subscribe
     }
     fanout_add_iov(batch, stream->log, subscriber->due_start, subscriber->due_bytes);
     plan->iov_count = batch->iov_count - plan->iov_first;
+    assert_debug(plan->iov_count <= PLAN_ROOM_IOVS_MAX);
+    assert_debug(plan->from < plan->to);
 }
 
 uint32_t fanout_plan(struct fan *fan, uint32_t count_max)

@@ -12,6 +12,8 @@
 /* and bytes: half of a pull's, so that who pulls catches up. */
 #define FANOUT_BYTES_MAX (64 * KIB)
 
+static_assert(FANOUT_FRAMES_MAX / 2 <= PLAN_ROOM_IOVS_MAX, "at most every other frame is due");
+
 /* Notes the frames of a stream from its position up to head, which are pinned, or a batch's worth
  * of them, and moves the position. */
 void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head);

@@ -17,6 +17,7 @@ bool history_pin_own(const struct fan *fan, const struct fan_stream *stream, uin
 void history_leave_json(struct fan *fan, struct subscriber *subscriber)
 {
     uint64_t index;
+    assert_always(subscriber->in_history && subscriber->reads_json);
     if (history_pin_own(fan, fan_stream(fan, subscriber), subscriber->cursor, &index)) {
         subscriber->cursor = index;
         subscriber->reads_json = false;
@@ -78,14 +79,14 @@ static void history_set_back(struct fan *fan, struct subscriber *subscriber, uin
     for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
          sub = stream->subs.records[sub].conn_next) {
         struct sub *record = &stream->subs.records[sub];
-        if ((record->first_seq & PULLER_GAP_DUE) == 0) {
-            record->first_seq = record->next_seq & PULLER_SEQ_MASK;
+        if ((record->first_seq & PROGRESS_GAP_DUE) == 0) {
+            record->first_seq = record->next_seq & PROGRESS_SEQ_MASK;
         }
     }
     for (uint32_t channel = 0; channel < subscriber->group_seqs_count; channel++) {
-        struct puller_seq *seq = &subscriber->group_seqs[channel];
-        if ((seq->first & PULLER_GAP_DUE) == 0) {
-            seq->first = seq->next & PULLER_SEQ_MASK;
+        struct progress_seq *seq = &subscriber->group_seqs[channel];
+        if ((seq->first & PROGRESS_GAP_DUE) == 0) {
+            seq->first = seq->next & PROGRESS_SEQ_MASK;
         }
     }
 }
@@ -112,12 +113,12 @@ static void history_go_back(struct fan *fan, struct subscriber *subscriber, uint
 
 /* true: the channel is done with. */
 static bool history_seek_channel(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
-                                 const struct puller_entry *entry, uint32_t *steps)
+                                 const struct progress_entry *entry, uint32_t *steps)
 {
     struct fan_stream *json = fan_json(fan);
     struct subscriber_past *history = fan_past(fan, subscriber);
     const struct fan_channel *known = &json->channels[channel];
-    uint64_t seq = *entry->next & PULLER_SEQ_MASK;
+    uint64_t seq = *entry->next & PROGRESS_SEQ_MASK;
     uint64_t at = history->seek_at != 0 ? history->seek_at : known->last_index_plus_1;
     uint64_t oldest = frame_log_pin_oldest(json->log, fan->reader);
     enum history_walk end = HISTORY_FOUND;
@@ -130,10 +131,10 @@ static bool history_seek_channel(struct fan *fan, struct subscriber *subscriber,
         history->seek_at = at;
         return false;
     }
-    *entry->next &= ~PULLER_SOUGHT;
+    *entry->next &= ~PROGRESS_SOUGHT;
     if (end == HISTORY_GONE) {
         uint64_t last_seq = fan_stream(fan, subscriber)->channels[channel].last_seq;
-        puller_lose(subscriber, entry, seq, last_seq + 1, GAP_OVERRUN);
+        progress_lose(subscriber, entry, seq, last_seq + 1, GAP_OVERRUN);
     } else if (at - 1 < history->first) {
         history->first = at - 1;
     }
@@ -147,9 +148,9 @@ void history_seek(struct fan *fan, struct subscriber *subscriber)
     uint32_t steps = HISTORY_STEPS_MAX;
     while (history->seek_sub != SUB_NONE && steps > 0) {
         const struct sub *record = &stream->subs.records[history->seek_sub];
-        struct puller_entry entry;
-        if (puller_find(fan, subscriber, record->channel, record->group, &entry) &&
-            (*entry.next & PULLER_SOUGHT) != 0 &&
+        struct progress_entry entry;
+        if (progress_find(fan, subscriber, record->channel, record->group, &entry) &&
+            (*entry.next & PROGRESS_SOUGHT) != 0 &&
             !history_seek_channel(fan, subscriber, record->channel, &entry, &steps)) {
             return;
         }
@@ -175,10 +176,10 @@ static void history_lose_channel(struct fan *fan, struct subscriber *subscriber,
                                  uint32_t group)
 {
     uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
-    struct puller_entry entry;
-    if (puller_find(fan, subscriber, channel, group, &entry) &&
-        (*entry.next & PULLER_SEQ_MASK) < now_seq) {
-        puller_lose(subscriber, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, GAP_OVERRUN);
+    struct progress_entry entry;
+    if (progress_find(fan, subscriber, channel, group, &entry) &&
+        (*entry.next & PROGRESS_SEQ_MASK) < now_seq) {
+        progress_lose(subscriber, &entry, *entry.next & PROGRESS_SEQ_MASK, now_seq, GAP_OVERRUN);
     }
 }
 
@@ -227,6 +228,7 @@ static uint64_t history_dropped_seq(struct fan *fan, struct frame_log *log, uint
 
 static void history_begin(struct fan *fan, struct subscriber *subscriber, uint64_t end)
 {
+    assert_always(subscriber->mode != SUBSCRIBER_PUSHED && subscriber->mode != SUBSCRIBER_OFF);
     struct subscriber_past *history = fan_past(fan, subscriber);
     if (!subscriber->in_history) {
         subscriber->in_history = true;
@@ -257,8 +259,8 @@ int history_resume(struct fan *fan, struct subscriber *subscriber, uint32_t chan
     if (subscriber->mode == SUBSCRIBER_PUSHED) {
         puller_start(fan, subscriber, stream->position);
     }
-    struct puller_entry entry;
-    if (!puller_find(fan, subscriber, channel, group, &entry)) {
+    struct progress_entry entry;
+    if (!progress_find(fan, subscriber, channel, group, &entry)) {
         return -ENOSPC;
     }
     uint64_t now_seq = stream->channels[channel].last_seq + 1;
@@ -269,32 +271,33 @@ int history_resume(struct fan *fan, struct subscriber *subscriber, uint32_t chan
     uint64_t next_seq = now_seq > reach->dropped_seq ? now_seq : reach->dropped_seq + 1;
     bool is_lost = !is_same_epoch || from_seq <= reach->gone_seq;
     if (is_lost && from_seq < next_seq) {
-        puller_lose(subscriber, &entry, from_seq, next_seq,
-                    is_same_epoch ? GAP_OVERRUN : GAP_RESTART);
+        progress_lose(subscriber, &entry, from_seq, next_seq,
+                      is_same_epoch ? GAP_OVERRUN : GAP_RESTART);
     } else if (from_seq < now_seq) {
-        *entry.next |= PULLER_SOUGHT;
+        *entry.next |= PROGRESS_SOUGHT;
     }
     history_begin(fan, subscriber, reach->end);
-    return (*entry.first & PULLER_GAP_DUE) != 0;
+    return (*entry.first & PROGRESS_GAP_DUE) != 0;
 }
 
 /* ---- Newest frames ---- */
 
-static bool history_is_behind(const struct puller_entry *entry, uint64_t now_seq)
+static bool history_is_behind(const struct progress_entry *entry, uint64_t now_seq)
 {
-    return (*entry->next & PULLER_SEQ_MASK) != now_seq || (*entry->first & PULLER_GAP_DUE) != 0;
+    return (*entry->next & PROGRESS_SEQ_MASK) != now_seq || (*entry->first & PROGRESS_GAP_DUE) != 0;
 }
 
 /* For a channel of which the conn has not got all yet: the last one that it has got, so that what
  * is still to come follows on it. */
-static int history_find_last_got(const struct fan_stream *stream, const struct puller_entry *entry,
-                                 uint64_t oldest, struct core_snapshot *snapshot)
+static int history_find_last_got(const struct fan_stream *stream,
+                                 const struct progress_entry *entry, uint64_t oldest,
+                                 struct core_snapshot *snapshot)
 {
     const struct frame_log *log = stream->log;
-    uint64_t next_seq = *entry->next & PULLER_SEQ_MASK;
+    uint64_t next_seq = *entry->next & PROGRESS_SEQ_MASK;
     uint64_t at = stream->channels[snapshot->channel].last_index_plus_1;
     uint32_t steps = HISTORY_SNAPSHOT_STEPS_MAX;
-    if ((*entry->first & PULLER_GAP_DUE) != 0 || (*entry->next & PULLER_SOUGHT) != 0 ||
+    if ((*entry->first & PROGRESS_GAP_DUE) != 0 || (*entry->next & PROGRESS_SOUGHT) != 0 ||
         next_seq == 1 ||
         history_walk_back(log, oldest, next_seq - 1, &at, &steps) != HISTORY_FOUND) {
         return -EAGAIN;
@@ -330,9 +333,9 @@ void history_find_snapshot(struct fan *fan, struct subscriber *subscriber, uint6
                            struct core_snapshot *snapshot)
 {
     const struct fan_stream *stream = fan_stream(fan, subscriber);
-    struct puller_entry entry;
+    struct progress_entry entry;
     bool is_behind = subscriber->mode != SUBSCRIBER_PUSHED &&
-                     puller_find(fan, subscriber, snapshot->channel, snapshot->group, &entry) &&
+                     progress_find(fan, subscriber, snapshot->channel, snapshot->group, &entry) &&
                      history_is_behind(&entry, stream->channels[snapshot->channel].last_seq + 1);
     snapshot->error = is_behind ? history_find_last_got(stream, &entry, oldest, snapshot)
                                 : history_find_newest(fan, stream, snapshot);

@@ -24,6 +24,7 @@ enum lag_cause lag_cause_of(const struct tcp_info *info, uint64_t behind_ms)
 /* Bytes of the log from a frame that is pinned up to where the core is. */
 static uint64_t lag_bytes(const struct fan_stream *stream, uint64_t index)
 {
+    assert_always(index < stream->position);
     const struct frame_desc *last = frame_log_desc(stream->log, stream->position - 1);
     return last->position + last->frame_bytes - frame_log_desc(stream->log, index)->position;
 }

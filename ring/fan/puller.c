@@ -5,106 +5,6 @@
 #include "ring/fan/history.h"
 #include "ring/fan/lag.h"
 
-/* ---- What a pulling conn is to get next ---- */
-
-static uint32_t puller_seqs_capacity(uint32_t channel_count)
-{
-    uint32_t capacity = 64;
-    while (capacity < channel_count) {
-        capacity *= 2;
-    }
-    return capacity;
-}
-
-/* Room for the next seq of each channel; false: there is none, and it has failed. */
-static bool puller_grow_group_seqs(struct fan *fan, struct subscriber *subscriber,
-                                   uint32_t channel_count)
-{
-    if (channel_count <= subscriber->group_seqs_count) {
-        return true;
-    }
-    struct fan_stream *stream = fan_stream(fan, subscriber);
-    uint32_t capacity = puller_seqs_capacity(channel_count);
-    uint64_t grown_bytes =
-        (capacity - subscriber->group_seqs_count) * sizeof *subscriber->group_seqs;
-    struct puller_seq *seqs = NULL;
-    if (fan->group_seqs_bytes + grown_bytes <= PULLER_SEQS_BYTES_MAX) {
-        seqs = realloc(subscriber->group_seqs, capacity * sizeof *seqs);
-    }
-    if (seqs == NULL) {
-        fan_fail(fan, subscriber);
-        return false;
-    }
-    /* A table that grows does so for channels that are new since: all of theirs is to be got. */
-    bool is_new = subscriber->group_seqs_count == 0;
-    for (uint32_t channel = subscriber->group_seqs_count; channel < capacity; channel++) {
-        seqs[channel] = (struct puller_seq){
-            .next = is_new ? stream->channels[channel].last_seq + 1 : 1,
-            .first = 1,
-        };
-    }
-    subscriber->group_seqs = seqs;
-    subscriber->group_seqs_count = capacity;
-    fan->group_seqs_bytes += grown_bytes;
-    return true;
-}
-
-struct puller_seq *puller_group_seq(struct fan *fan, struct subscriber *subscriber,
-                                    uint32_t channel)
-{
-    return puller_grow_group_seqs(fan, subscriber, channel + 1) ? &subscriber->group_seqs[channel]
-                                                                : NULL;
-}
-
-void puller_release(struct fan *fan, struct subscriber *subscriber)
-{
-    fan->group_seqs_bytes -= subscriber->group_seqs_count * sizeof *subscriber->group_seqs;
-    free(subscriber->group_seqs);
-    subscriber->group_seqs = NULL;
-    subscriber->group_seqs_count = 0;
-    subscriber->is_sweeping = false;
-    subscriber->in_history = false;
-    subscriber->reads_json = false;
-    subscriber->lag_is_reported = false;
-}
-
-bool puller_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
-                 struct puller_entry *entry)
-{
-    struct fan_stream *stream = fan_stream(fan, subscriber);
-    uint32_t sub = subscriber->sub_count > 0
-                       ? subs_find(&stream->subs, fan_index(fan, subscriber), channel)
-                       : SUB_NONE;
-    bool by_group = (subscriber->group_mask & (1u << group)) != 0;
-    if (sub == SUB_NONE && !by_group) {
-        return false;
-    }
-    struct sub *record = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
-    entry->policy = record != NULL ? record->policy : subscriber->group_policy[group];
-    if (!by_group) {
-        entry->next = &record->next_seq;
-        entry->first = &record->first_seq;
-        return true;
-    }
-    struct puller_seq *seq = puller_group_seq(fan, subscriber, channel);
-    if (seq == NULL) {
-        return false;
-    }
-    entry->next = &seq->next;
-    entry->first = &seq->first;
-    return true;
-}
-
-void puller_lose(struct subscriber *subscriber, const struct puller_entry *entry, uint64_t from_seq,
-                 uint64_t next_seq, enum gap_reason reason)
-{
-    if ((*entry->first & PULLER_GAP_DUE) == 0) {
-        *entry->first = from_seq | PULLER_GAP_DUE | (uint64_t)reason << PULLER_REASON_SHIFT;
-    }
-    *entry->next = next_seq;
-    puller_sweep(subscriber);
-}
-
 /* ---- Entering and leaving ---- */
 
 void puller_enqueue(struct fan *fan, struct subscriber *subscriber)
@@ -128,25 +28,17 @@ void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t curso
         struct sub *record = &stream->subs.records[sub];
         record->next_seq = stream->channels[record->channel].last_seq + 1;
     }
-    if (subscriber->group_mask != 0 &&
-        !puller_grow_group_seqs(fan, subscriber, fan->channel_count)) {
+    if (subscriber->group_mask != 0 && !progress_grow(fan, subscriber, fan->channel_count)) {
         return;
     }
     for (uint64_t index = stream->position; index > cursor; index--) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index - 1);
-        struct puller_entry entry;
-        if (puller_find(fan, subscriber, desc->channel, desc->group, &entry)) {
+        struct progress_entry entry;
+        if (progress_find(fan, subscriber, desc->channel, desc->group, &entry)) {
             *entry.next = desc->seq;
         }
     }
     puller_enqueue(fan, subscriber);
-}
-
-void puller_sweep(struct subscriber *subscriber)
-{
-    subscriber->is_sweeping = true;
-    subscriber->sweep_sub = subscriber->sub_first;
-    subscriber->sweep_channel = 0;
 }
 
 static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
@@ -159,7 +51,7 @@ static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
     }
     if (subscriber->cursor == fan_stream(fan, subscriber)->position && !subscriber->is_sweeping &&
         !subscriber->in_history) {
-        puller_release(fan, subscriber);
+        progress_release(fan, subscriber);
         subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
     } else {
         puller_enqueue(fan, subscriber);
@@ -174,7 +66,7 @@ void puller_on_sent(struct fan *fan, struct subscriber *subscriber, uint64_t to)
 }
 
 static bool puller_is_conflated(struct fan *fan, const struct subscriber *subscriber,
-                                const struct puller_entry *entry, const struct frame_desc *desc,
+                                const struct progress_entry *entry, const struct frame_desc *desc,
                                 uint64_t index)
 {
     return entry->policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0 &&
@@ -183,10 +75,10 @@ static bool puller_is_conflated(struct fan *fan, const struct subscriber *subscr
 }
 
 /* Frames before it were not looked at for sending, or are told as lost. */
-static uint64_t puller_bound(const struct puller_entry *entry)
+static uint64_t puller_bound(const struct progress_entry *entry)
 {
-    bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
-    return (gap_due ? *entry->next : *entry->first) & PULLER_SEQ_MASK;
+    bool gap_due = (*entry->first & PROGRESS_GAP_DUE) != 0;
+    return (gap_due ? *entry->next : *entry->first) & PROGRESS_SEQ_MASK;
 }
 
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
@@ -194,12 +86,14 @@ static uint64_t puller_bound(const struct puller_entry *entry)
 void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to)
 {
     const struct fan_stream *stream = fan_source(fan, subscriber);
+    assert_always(subscriber->mode == SUBSCRIBER_PULLING);
+    assert_always(index <= to);
     subscriber->cursor = index;
     for (uint64_t back = to; back > index; back--) {
         const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
-        struct puller_entry entry;
-        if (!puller_find(fan, subscriber, desc->channel, desc->group, &entry) ||
-            desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PULLER_SEQ_MASK)) {
+        struct progress_entry entry;
+        if (!progress_find(fan, subscriber, desc->channel, desc->group, &entry) ||
+            desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PROGRESS_SEQ_MASK)) {
             continue;
         }
         if (puller_is_conflated(fan, subscriber, &entry, desc, back - 1)) {
@@ -278,18 +172,18 @@ const uint8_t *puller_newest_image(struct fan *fan, struct subscriber *subscribe
 
 /* Brings one channel up to stream->position, where the cursor is. */
 static void puller_bring_up(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
-                            uint32_t channel, const struct puller_entry *entry)
+                            uint32_t channel, const struct progress_entry *entry)
 {
     uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
-    uint64_t seq = *entry->next & PULLER_SEQ_MASK;
-    bool snapshot_due = (*entry->next & PULLER_SNAPSHOT_DUE) != 0;
-    bool gap_due = (*entry->first & PULLER_GAP_DUE) != 0;
+    uint64_t seq = *entry->next & PROGRESS_SEQ_MASK;
+    bool snapshot_due = (*entry->next & PROGRESS_SNAPSHOT_DUE) != 0;
+    bool gap_due = (*entry->first & PROGRESS_GAP_DUE) != 0;
     if (seq > now_seq) {
         return; /* It goes on with what the core has not seen yet. */
     }
-    enum gap_reason reason = gap_due ? puller_due_reason(entry) : puller_reason(subscriber);
+    enum gap_reason reason = gap_due ? progress_due_reason(entry) : puller_reason(subscriber);
     if (gap_due) {
-        seq = *entry->first & PULLER_SEQ_MASK;
+        seq = *entry->first & PROGRESS_SEQ_MASK;
         *entry->first = now_seq;
     }
     if (seq == now_seq && !snapshot_due) {
@@ -327,8 +221,8 @@ static void puller_sweep_on(struct fan *fan, struct subscriber *subscriber, stru
         fan->pull_steps++;
         struct sub *sub = &stream->subs.records[subscriber->sweep_sub];
         subscriber->sweep_sub = sub->conn_next;
-        struct puller_entry entry;
-        if (puller_find(fan, subscriber, sub->channel, sub->group, &entry)) {
+        struct progress_entry entry;
+        if (progress_find(fan, subscriber, sub->channel, sub->group, &entry)) {
             puller_bring_up(fan, subscriber, view, sub->channel, &entry);
         }
     }
@@ -336,9 +230,9 @@ static void puller_sweep_on(struct fan *fan, struct subscriber *subscriber, stru
            fan->pull_steps < last_step) {
         fan->pull_steps++;
         uint32_t channel = subscriber->sweep_channel++;
-        struct puller_entry entry;
+        struct progress_entry entry;
         if (stream->channels[channel].last_seq > 0 && subscriber->group_mask != 0 &&
-            puller_find(fan, subscriber, channel, stream->channels[channel].group, &entry)) {
+            progress_find(fan, subscriber, channel, stream->channels[channel].group, &entry)) {
             puller_bring_up(fan, subscriber, view, channel, &entry);
         }
     }
@@ -388,7 +282,7 @@ static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag
     }
     subscriber->reads_json = false;
     subscriber->cursor = fan_stream(fan, subscriber)->position;
-    puller_sweep(subscriber);
+    progress_sweep(subscriber);
 }
 
 /* ---- Limits of single subscriptions ---- */
@@ -412,10 +306,10 @@ static void puller_pass_over(struct fan *fan, struct subscriber *subscriber, uin
                              uint32_t group)
 {
     uint64_t now_seq = fan_stream(fan, subscriber)->channels[channel].last_seq + 1;
-    struct puller_entry entry;
-    if (puller_find(fan, subscriber, channel, group, &entry) && entry.policy == LAG_SKIP &&
-        (*entry.next & PULLER_SEQ_MASK) < now_seq) {
-        puller_lose(subscriber, &entry, *entry.next & PULLER_SEQ_MASK, now_seq, GAP_LAG);
+    struct progress_entry entry;
+    if (progress_find(fan, subscriber, channel, group, &entry) && entry.policy == LAG_SKIP &&
+        (*entry.next & PROGRESS_SEQ_MASK) < now_seq) {
+        progress_lose(subscriber, &entry, *entry.next & PROGRESS_SEQ_MASK, now_seq, GAP_LAG);
     }
 }
 
@@ -464,7 +358,7 @@ static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uin
     }
     if (any && all) {
         subscriber->cursor = stream->position;
-        puller_sweep(subscriber);
+        progress_sweep(subscriber);
     }
 }
 
@@ -474,19 +368,19 @@ static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uin
 static bool puller_take(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
                         uint64_t index, const struct frame_desc *desc)
 {
-    struct puller_entry entry;
-    if (!puller_find(fan, subscriber, desc->channel, desc->group, &entry)) {
+    struct progress_entry entry;
+    if (!progress_find(fan, subscriber, desc->channel, desc->group, &entry)) {
         return false;
     }
-    uint64_t seq = *entry.next & PULLER_SEQ_MASK;
+    uint64_t seq = *entry.next & PROGRESS_SEQ_MASK;
     if (desc->seq < seq) {
         return false; /* It has got it, or it is from before it subscribed. */
     }
     *entry.next = desc->seq + 1;
     bool can_conflate = entry.policy == LAG_CONFLATE && (desc->flags & FRAME_FULL_IMAGE) != 0;
-    if ((*entry.first & PULLER_GAP_DUE) != 0) {
-        uint64_t lost_seq = *entry.first & PULLER_SEQ_MASK;
-        enum gap_reason reason = puller_due_reason(&entry);
+    if ((*entry.first & PROGRESS_GAP_DUE) != 0) {
+        uint64_t lost_seq = *entry.first & PROGRESS_SEQ_MASK;
+        enum gap_reason reason = progress_due_reason(&entry);
         *entry.first = desc->seq;
         puller_tell_gap(fan, subscriber, view, desc->channel, lost_seq, desc->seq - 1, reason);
     } else if (desc->seq > seq && can_conflate) {

@@ -6,28 +6,22 @@
 
 #include "ring/fan/history.h"
 
-void replayer_init(struct fan *fan)
-{
-    for (uint32_t i = 0; i < REPLAYER_REPLAYS_MAX; i++) {
-        fan->replays[i].conn = SUBSCRIBER_NONE;
-    }
-    fan->replay_due_ns = UINT64_MAX;
-}
-
 /* ---- Begin and end ---- */
 
 static struct replay *replayer_find(struct fan *fan, const struct subscriber *subscriber)
 {
     struct replay *replay = fan->replays;
+    assert_always(subscriber->is_replayed); /* There is one. */
     while (replay->conn != fan_index(fan, subscriber)) {
-        replay++; /* There is one: subscriber->is_replayed. */
+        replay++;
+        assert_always(replay < fan->replays + FAN_REPLAYS_MAX);
     }
     return replay;
 }
 
 static struct replay *replayer_take(struct fan *fan)
 {
-    for (uint32_t i = 0; i < REPLAYER_REPLAYS_MAX; i++) {
+    for (uint32_t i = 0; i < FAN_REPLAYS_MAX; i++) {
         if (fan->replays[i].conn == SUBSCRIBER_NONE) {
             return &fan->replays[i];
         }
@@ -54,6 +48,7 @@ struct core_replayed *replayer_end(struct fan *fan, struct subscriber *subscribe
                                    struct replay *ended_out)
 {
     struct replay *replay = replayer_find(fan, subscriber);
+    assert_always(replay->channels != NULL);
     *ended_out = *replay;
     replay->channels = NULL; /* They are the caller's now. */
     replayer_free(fan, replay);
@@ -236,6 +231,7 @@ void replayer_on_sent(struct fan *fan, struct subscriber *subscriber,
                       const struct fan_stream *stream, uint64_t to)
 {
     struct replay *replay = replayer_find(fan, subscriber);
+    assert_always(fan_own_index(stream, replay->cursor) <= to);
     for (uint64_t index = fan_own_index(stream, replay->cursor); index < to; index++) {
         const struct frame_desc *desc = frame_log_desc(stream->log, index);
         struct core_replayed *channel = replayer_wants(replay, desc);

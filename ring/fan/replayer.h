@@ -14,7 +14,6 @@
 
 #include "ring/fan/fan.h"
 
-#define REPLAYER_REPLAYS_MAX 64 /* at a time; one for a subscriber */
 #define REPLAYER_BYTES_MAX (64 * KIB)
 #define REPLAYER_TURN_BYTES_MAX (256 * KIB)
 #define REPLAYER_FRAMES_MAX 4096 /* looked at for one and turn */
@@ -22,19 +21,8 @@
 #define REPLAYER_RECODE_FACTOR 4 /* what is put into another encoding counts for so many times */
 #define REPLAYER_IOVS_MAX 256
 
-struct replay {
-    uint32_t conn; /* CONN_NONE: the record is free */
-    uint32_t channel_count;
-    struct core_replayed *channels; /* by number */
-    struct core_replay wanted;
-    uint64_t cursor;   /* index of the next frame to look at; with seek_at, not known yet, */
-    uint64_t end;      /* and after the last: both in the JSON log */
-    uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct subscriber_past */
-    uint64_t base_ns;  /* ts_pub of the first frame, */
-    uint64_t began_ns; /* which was due then, by fan->now_ns; 0: none yet */
-};
+static_assert(REPLAYER_IOVS_MAX <= PLAN_ROOM_IOVS_MAX, "");
 
-void replayer_init(struct fan *fan);
 /* See core_replay. */
 int replayer_start(struct fan *fan, struct subscriber *subscriber, const struct core_replay *wanted,
                    const struct core_replayed *channels, uint32_t count);

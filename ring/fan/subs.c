@@ -189,6 +189,8 @@ int subs_add(struct subs *subs, uint32_t conn, uint32_t channel, uint32_t *conn_
 void subs_remove(struct subs *subs, uint32_t sub, uint32_t *conn_first)
 {
     struct sub *record = &subs->records[sub];
+    assert_always(sub != SUB_NONE && subs->count > 0);
+    assert_always(subs->channels[record->channel].entries[record->place].sub == sub);
     subs_hash_remove(subs, sub);
     struct sub_entry moved = sub_list_remove(&subs->channels[record->channel], record->place);
     if (moved.conn != UINT32_MAX) {

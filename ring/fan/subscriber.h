@@ -22,7 +22,7 @@
 #define SUBSCRIBER_GROUPS_MAX 6
 #define SUBSCRIBER_NONE UINT32_MAX
 
-struct puller_seq;
+struct progress_seq;
 
 enum subscriber_mode {
     SUBSCRIBER_OFF,     /* Gets nothing: its connection is opening, or ends. */
@@ -48,7 +48,7 @@ struct subscriber {
     uint64_t cursor; /* while it pulls: index of the next frame to look at */
     uint32_t sub_count;
     uint32_t group_seqs_count;
-    struct puller_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
+    struct progress_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
 
     uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
     uint32_t sweep_channel; /* then the groups' channels */

@@ -1,0 +1,57 @@
+#include "ring/fan/roster.h"
+
+#include "ring/fan/fanout.h"
+#include "ring/fan/puller.h"
+#include "ring/fan/replayer.h"
+
+void roster_join(struct fan *fan, uint32_t index, uint32_t encoding)
+{
+    struct subscriber *subscriber = fan_subscriber(fan, index);
+    assert_always(encoding < fan->encoding_count);
+    assert_always(subscriber->sub_first == SUB_NONE && subscriber->group_mask == 0);
+    *subscriber = (struct subscriber){
+        .mode = SUBSCRIBER_OFF,
+        .encoding = (uint8_t)encoding,
+        .is_due = subscriber->is_due,                 /* It may still be on these lists, */
+        .is_pull_queued = subscriber->is_pull_queued, /* which skip what has nothing to do. */
+        .extent_first = SUBSCRIBER_NONE,
+    };
+    subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
+}
+
+void roster_leave(struct fan *fan, struct subscriber *subscriber)
+{
+    subscriber_forget_due(subscriber);
+    replayer_forget(fan, subscriber);
+    progress_release(fan, subscriber);
+    if (subscriber->mode != SUBSCRIBER_OFF) {
+        subscriber_enter(subscriber, SUBSCRIBER_OFF);
+    }
+}
+
+void roster_go_on(struct fan *fan, struct subscriber *subscriber)
+{
+    if (subscriber->mode == SUBSCRIBER_PAUSED) {
+        subscriber_enter(subscriber, SUBSCRIBER_PULLING);
+        puller_enqueue(fan, subscriber);
+    }
+}
+
+void roster_hold(struct fan *fan, struct subscriber *subscriber)
+{
+    assert_always(subscriber->mode != SUBSCRIBER_OFF);
+    assert_always(!subscriber->is_held);
+    subscriber->is_held = true;
+    fanout_settle(fan, subscriber);
+    if (subscriber->mode == SUBSCRIBER_PUSHED) {
+        puller_start(fan, subscriber, fan_stream(fan, subscriber)->position);
+    }
+}
+
+void roster_end_hold(struct fan *fan, struct subscriber *subscriber)
+{
+    subscriber->is_held = false;
+    if (subscriber->mode == SUBSCRIBER_PULLING) {
+        puller_enqueue(fan, subscriber);
+    }
+}

@@ -1,0 +1,22 @@
+/*
+ * roster: who is served, and when not: connections that open and end, links that take nothing for a
+ * while, messages that are being answered.
+ *
+ * Owner    A core. Threads: its own.
+ */
+#ifndef RINGCAST_RING_ROSTER_H
+#define RINGCAST_RING_ROSTER_H
+
+#include "ring/fan/fan.h"
+
+/* A connection of this index has opened: new frames are pushed to it. */
+void roster_join(struct fan *fan, uint32_t index, uint32_t encoding);
+/* It gets nothing any more. Its subscriptions stay; the core removes them. */
+void roster_leave(struct fan *fan, struct subscriber *subscriber);
+/* The link takes bytes again. */
+void roster_go_on(struct fan *fan, struct subscriber *subscriber);
+/* Its frames wait in the log until the message of its that is under way is answered. */
+void roster_hold(struct fan *fan, struct subscriber *subscriber);
+void roster_end_hold(struct fan *fan, struct subscriber *subscriber);
+
+#endif

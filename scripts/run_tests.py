@@ -3,7 +3,8 @@
 
   run_tests.py quick|full|long             the stages of ./test, one after the other, and the total
   run_tests.py LABEL DIRECTORY [NAME...]   one stage, as build.zig calls it:
-      test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz
+      test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz;
+                    test: simulations with fresh seeds, too, for RINGCAST_TEST_SIZE (quick)
       tsan          the programs in DIRECTORY/tests; the classes with threads, on DIRECTORY/bin
       integration   the classes of tests/integration, on the programs in DIRECTORY
       fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number: for so many
@@ -36,6 +37,12 @@ WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
 SECONDS_MAX = {"autobahn": 7200, "qemu": 3600}
 SECONDS_MAX_OF_OTHERS = 600  # for one program or class
 SECONDS_TO_TIDY_UP = 20
+# Seeds of each simulation that no run has had before, beside those that each run has.
+FRESH_LIVES = {
+    "quick": {"sim_core": 4, "sim_system": 24},
+    "full": {"sim_core": 24, "sim_system": 150},
+}
+FRESH_LIVES["long"] = FRESH_LIVES["full"]
 FUZZ_SECONDS = 60
 FUZZ_SECONDS_MORE = 150  # to end, as a target does by itself
 FUZZ_TELL_SECONDS = 10
@@ -152,15 +159,23 @@ def integration_classes(environment):
     return json.loads(listing.stdout.splitlines()[-1])
 
 
+def fresh_simulations(directory):
+    """Each simulation with seeds that it has not had: a failure prints the seed that runs it again."""
+    seed = time.time_ns() // 10**9
+    lives = FRESH_LIVES.get(os.environ.get("RINGCAST_TEST_SIZE"), FRESH_LIVES["quick"])
+    for name, count in lives.items():
+        yield f"{name} {seed} {count}", [f"{directory}/{name}", str(seed), str(count)]
+
+
 def soak(directory):
-    """Without end but for the time; each name tells the seed that runs it again."""
+    """Until the time is over; each name has the seed that runs it again."""
     chance = random.SystemRandom()
     end = time.monotonic() + int(os.environ.get("RINGCAST_SOAK_SECONDS", "7200"))
     while True:
         for program in programs_in(directory / "fuzz"):
-            for _ in range(2):
+            for name, count in (("sim_core", 24), ("sim_system", 100)):
                 seed = chance.randrange(1 << 32)
-                yield f"sim_core {seed} 24", [f"{directory}/tests/sim_core", str(seed), "24"]
+                yield f"{name} {seed} {count}", [f"{directory}/tests/{name}", str(seed), str(count)]
             seed = chance.randrange(1 << 32)
             yield f"{program.name} seed {seed}", fuzz_command(program, 60, seed)
             if time.monotonic() > end:
@@ -190,6 +205,9 @@ def commands(label, directory, names, environment):
             if is_wanted(name):
                 yield name, unittest_command(name), runs_alone
         return
+    for name, command in fresh_simulations(directory / "tests") if label == "test" else ():
+        if is_wanted(name):
+            yield name, command, False
     for program in programs_in(directory / "tests"):
         if is_wanted(program.name):
             yield program.name, [str(program)], False
@@ -319,7 +337,9 @@ def run_stage(stage, size):
     """What it leaves in RESULTS, or one test that passed or failed where it leaves nothing."""
     began = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    status = subprocess.run(command_of(stage, size), cwd=ROOT, check=False).returncode
+    environment = dict(os.environ, RINGCAST_TEST_SIZE=size)
+    status = subprocess.run(command_of(stage, size), cwd=ROOT, env=environment,
+                            check=False).returncode
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         total = json.loads((RESULTS / f"{stage}.json").read_text())

@@ -47,7 +47,7 @@ static void put_delivery(struct subscriber *subscriber, bool may_conflate, uint3
     asked->max_lag_is_given = sim_random(4) == 0;
     asked->policy_is_given =
         sim_random(2) == 0 || (asked->kind == ASK_MODIFY && !asked->max_lag_is_given);
-    uint64_t policy = sim_random(20) == 0 ? LAG_DISCONNECT : may_conflate ? sim_random(2) : 0;
+    uint64_t policy = sim_random(6) == 0 ? LAG_DISCONNECT : may_conflate ? sim_random(2) : 0;
     asked->entry.policy = (enum lag_policy)policy;
     put(",\"delivery\":{\"mode\":\"%s\"", interval_ms > 0 ? "conflated" : "all");
     if (interval_ms > 0) {
@@ -209,6 +209,9 @@ static void ask_snapshot(struct subscriber *subscriber)
 static void ask_replay(struct subscriber *subscriber)
 {
     static const char *const speeds[] = {"0", "0", "1", "50"};
+    if (channels_count(world.channels) == 0) {
+        return;
+    }
     uint32_t number = (uint32_t)sim_random(channels_count(world.channels));
     const struct channel *channel = channels_get(world.channels, number);
     uint64_t count = world.published[number].count;
@@ -737,8 +740,8 @@ static void on_authenticated(struct subscriber *subscriber)
     }
     for (uint32_t i = 0; i < SUBSCRIBER_BOOKS_MAX; i++) {
         struct book_parts *book = &subscriber->books[i];
-        const struct channel *channel = channels_get(world.channels, book->channel);
-        if (book->parts > 0 && !token_opens(token, channel->symbol, MD_DEPTH)) {
+        if (book->parts > 0 &&
+            !token_opens(token, subscriber_name(subscriber, book->channel).symbol, MD_DEPTH)) {
             book->parts = 0;
         }
     }

@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "codec/base/canary.h"
+#include "codec/running_hash.h"
 #include "ring/core/core_state.h"
 #include "src/access/access.h"
 #include "src/base/log.h"
@@ -33,6 +35,7 @@
 #define CALM_NS (5 * NS_PER_SECOND)
 #define END_NS (5 * NS_PER_SECOND)
 #define DRAIN_NS (NS_PER_SECOND / 4)
+#define STEPS_TO_START 500
 #define NAPS_MAX 50000 /* in a row; 100 us each */
 #define CONNS_MAX (WORLD_SUBSCRIBERS + 8)
 
@@ -124,15 +127,15 @@ void log_write(enum log_level level, const char *format, ...)
 
 static void open_access(void)
 {
-    char path[] = "/tmp/sim-tokens-XXXXXX";
+    char path[64];
     char error[512] = "";
     struct access_options options = {.enable_auth = world.needs_auth};
-    int fd = mkstemp(path);
+    int fd = memfd_create("tokens", 0);
     assert_always(fd >= 0 && write(fd, TOKENS, sizeof TOKENS - 1) == sizeof TOKENS - 1);
-    close(fd);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     options.tokens_file = world.needs_auth ? path : NULL;
     assert_always(access_create(&server.access, &options, error, sizeof error) == 0);
-    unlink(path);
+    close(fd);
 }
 
 static void open_market(void)
@@ -142,7 +145,7 @@ static void open_market(void)
     struct encodings_options encodings = {
         .log = {.capacity_bytes = WORLD_LOG_BYTES,
                 .frame_bytes_max = WORLD_FRAME_BYTES_MAX,
-                .channel_count_max = WORLD_CHANNELS_MAX,
+                .channel_count_max = CHANNELS_MAX,
                 .reader_count = world.core_count},
         .compresses = true,
         .compressed_bytes_min = 1024,
@@ -223,6 +226,9 @@ static void open_server(void)
     struct core_counters *counters[WORLD_CORES_MAX];
     memset(&server, 0, sizeof server);
     sim.cq_entries = cq_sizes[sim_random(sizeof cq_sizes / sizeof cq_sizes[0])];
+    if (world.is_scarce) { /* Where completions are put off, the engine insists on memory. */
+        sim.cq_entries = cq_sizes[0];
+    }
     sim.delivers_first = sim_random(2) == 0;
     open_market();
     open_access();
@@ -266,6 +272,16 @@ static void step_clocks(void)
     }
 }
 
+/* As by a debugger, wherever it is: its pins stay. */
+static void stop_core(void)
+{
+    if (!world.is_calm && sim.now_ns >= world.stopped_until_ns && sim_random(2000) == 0) {
+        world.stopped = (uint32_t)sim_random(world.core_count);
+        world.stopped_until_ns = sim.now_ns + sim_random(400 * NS_PER_MS);
+        world.marks.stops++;
+    }
+}
+
 /* One thread goes on, or time passes; and some clients. */
 static void step(const uint32_t *weights)
 {
@@ -281,7 +297,10 @@ static void step(const uint32_t *weights)
     while (draw >= weights[chosen]) {
         draw -= weights[chosen++];
     }
-    if (!sim_thread_go_on(chosen)) {
+    bool is_stopped = chosen == world.stopped && sim.now_ns < world.stopped_until_ns;
+    if (is_stopped) {
+        sim.now_ns += sim_random(100 * NS_PER_US);
+    } else if (!sim_thread_go_on(chosen)) {
         uint64_t wake_ns = sim_threads_wake_ns();
         uint64_t most_ns = sim_random(2 * NS_PER_MS);
         if (wake_ns > sim.now_ns) {
@@ -291,6 +310,7 @@ static void step(const uint32_t *weights)
     ticks_note();
     EXPECT(sim_threads_naps() < NAPS_MAX); /* else a thread waits for ever, for itself mostly */
     step_clocks();
+    stop_core();
     for (uint64_t some = sim_random(4); some > 0; some--) {
         subscriber_step(subscriber_at((uint32_t)sim_random(WORLD_SUBSCRIBERS)));
     }
@@ -460,6 +480,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.is_scarce = sim_random(4) == 0;
     world.drains = sim_random(2) == 0;
     world.is_calm = world.is_ending = false;
+    world.stopped_until_ns = 0;
     for (uint32_t i = 0; i < SIM_THREADS_MAX; i++) {
         static const uint32_t some[] = {1, 10, 100, 100}; /* Some get on slowly. */
         weights[i] = some[sim_random(sizeof some / sizeof some[0])];
@@ -467,12 +488,16 @@ static void run_life(uint64_t seed, uint32_t life)
     world.began_ns = sim.now_ns;
     world.calm_ns = sim.now_ns + NOISE_NS;
     open_server();
+    for (uint32_t i = 0; i < STEPS_TO_START; i++) {
+        step(weights);
+    }
     sim_memory_open(seed, world.is_scarce ? 2 + (uint32_t)sim_random(60) : 0);
     while (sim.now_ns < world.calm_ns) {
         step(weights);
     }
     world.is_calm = true;
     sim.calm = true;
+    sim_memory.one_in = 0;
     while (sim.now_ns < world.calm_ns + CALM_NS) {
         step(weights);
     }
@@ -486,6 +511,7 @@ static void run_life(uint64_t seed, uint32_t life)
     }
     check_server_is_empty();
     count_marks();
+    world.trace = running_hash_add(world.trace, sim.read_hash);
     close_server();
 }
 
@@ -507,7 +533,9 @@ static void run_seed(uint64_t seed)
 {
     world.seed = seed;
     world.step = 0;
+    world.trace = 0;
     subscribers_forget();
+    sim_memory_open(0, 0);
     for (uint32_t life = 0; life < (seed % 3 == 1 ? 2 : 1); life++) {
         run_life(seed, life);
     }
@@ -572,6 +600,9 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < count; i++) {
         run_seed(seed + i);
     }
+    uint64_t trace = world.trace;
+    run_seed(world.seed);
+    EXPECT(world.trace == trace); /* What a seed does, it does again. */
     uint64_t failed = print_marks(count >= SEEDS_DEFAULT);
     printf("%llu passed, %llu failed\n", (unsigned long long)count, (unsigned long long)failed);
     return failed == 0 ? 0 : 1;

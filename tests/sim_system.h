@@ -48,6 +48,7 @@
     MARK(clock_back, "clock steps backwards")                                                      \
     MARK(clock_forth, "clock steps forwards")                                                      \
     MARK(leaps, "leaps of time")                                                                   \
+    MARK(stops, "cores stopped for a while")                                                       \
     MARK(subscribed, "entries subscribed")                                                         \
     MARK(patterns, "patterns subscribed")                                                          \
     MARK(derived, "derived channels subscribed")                                                   \
@@ -104,6 +105,7 @@ struct subscriber;
 struct world {
     uint64_t seed;
     uint64_t step;
+    uint64_t trace; /* a hash of all that clients read */
     const struct subscriber *subscriber; /* whose bytes are looked at; NULL: nobody's */
     uint32_t channel;                    /* of its newest frame */
     uint64_t seq;
@@ -115,7 +117,9 @@ struct world {
     struct published_channel published[WORLD_CHANNELS_MAX];
     uint64_t tapped[CORE_ENCODINGS_MAX]; /* indices of the logs, up to which frames were noted */
     uint32_t core_count;
-    bool is_inline;  /* the publisher */
+    uint32_t stopped; /* a core, until: */
+    uint64_t stopped_until_ns;
+    bool is_inline; /* the publisher */
     bool needs_auth; /* AUTH with a token */
     bool has_lag_limit;
     bool leaps;     /* Time jumps over minutes: every limit of time may be over. */

@@ -103,7 +103,8 @@ static const struct metrics_field metrics_core_table[] = {
     COUNTER(messages_refused, "messages_refused_total", NULL,
             "Messages over the rate, or before a token."),
     COUNTER(messages_held, "messages_sliced_total", NULL,
-            "Messages that were answered in several turns of the core."),
+            "Messages that were answered in several turns of the core, and clients that caught up "
+            "with new channels."),
     GAUGE(slice_units_max, "slice_units_max",
           "Most units of work that one client's messages took at once; one is about 25 ns."),
     COUNTER(bytes_in, "received_bytes_total", NULL, "Bytes from clients."),

@@ -1,8 +1,8 @@
 /*
  * session_jobs: which verb answers a message, and answers that take more than one slice.
  *
- * Memory   A message that goes on has a job: as many as connections, of about the message's size
- * each; SESSION_ANSWERS_STARTED_MAX of them have a part of their answer.
+ * Memory   A job for each message that goes on: at most one a connection, of about the message's
+ *          size. SESSION_ANSWERS_STARTED_MAX of them have a part of their answer.
  */
 #ifndef RINGCAST_SRC_SESSION_JOBS_H
 #define RINGCAST_SRC_SESSION_JOBS_H

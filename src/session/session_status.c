@@ -49,6 +49,7 @@ void session_status(struct session_call *call)
     core_conn_stats(call->core, call->conn, &stats);
     core_conn_lag(call->core, call->conn, &lag);
     assert_always(stats.encoding < CORE_ENCODINGS_MAX);
+    assert_always(encoders_rows[stats.encoding].subprotocol != NULL);
     uint32_t round_trip_us = stats.round_trip_us != 0 ? stats.round_trip_us : lag.round_trip_us;
     reply_begin(reply, "STATUS", call->request->id, session_wall_ns());
     reply_print(reply, "{\"session\":\"%" PRIu32 "-%" PRIu64 "\",\"encoding\":\"%s\",",

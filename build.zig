@@ -42,7 +42,7 @@ const rooms = [_]Room{
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
-    .{ .name = "src/session", .sees = session_sees },
+    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },

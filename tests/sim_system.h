@@ -105,7 +105,7 @@ struct subscriber;
 struct world {
     uint64_t seed;
     uint64_t step;
-    uint64_t trace; /* a hash of all that clients read */
+    uint64_t trace;                      /* a hash of all that clients read */
     const struct subscriber *subscriber; /* whose bytes are looked at; NULL: nobody's */
     uint32_t channel;                    /* of its newest frame */
     uint64_t seq;
@@ -119,7 +119,7 @@ struct world {
     uint32_t core_count;
     uint32_t stopped; /* a core, until: */
     uint64_t stopped_until_ns;
-    bool is_inline; /* the publisher */
+    bool is_inline;  /* the publisher */
     bool needs_auth; /* AUTH with a token */
     bool has_lag_limit;
     bool leaps;     /* Time jumps over minutes: every limit of time may be over. */

@@ -47,7 +47,8 @@ static void hold_all(struct core *core)
     for (uint32_t conn = 0; conn < CLIENTS; conn++) {
         for (uint32_t i = 0; i < world.channels_of_each; i++) {
             uint32_t channel = (conn + i * 7) % CHANNELS;
-            assert_int_equal(core_subscribe(core, conn, channel, 0, LAG_SKIP, false, 0), 0);
+            struct core_subscription subscription = {.channel = channel, .policy = LAG_SKIP};
+            assert_int_equal(core_subscribe(core, conn, &subscription), 0);
         }
         core_hold(core, conn);
     }
@@ -150,7 +151,6 @@ static const struct core_ops ops = {
     .on_channel = on_channel,
     .on_turn = on_turn,
     .on_continue = on_continue,
-    .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
@@ -184,6 +184,7 @@ static double run_core(uint32_t channels_of_each)
         .encoding_count = 1,
         .counters = &world.counters,
         .ops = &ops,
+        .publish = on_publish,
         .open_engine = bench_null_engine_open,
         .clock = on_clock,
     };

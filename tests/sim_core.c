@@ -347,8 +347,14 @@ static void answer(struct core *core, uint32_t conn, const char *text)
     unsigned what, policy, snapshot, limit;
     int result = 0;
     if (sscanf(text, "S %u %u %u", &what, &policy, &snapshot) == 3) {
-        world.images += snapshot && core_gets_image(core, conn, what);
-        result = core_subscribe(core, conn, what, what % GROUPS, policy, snapshot, 1);
+        struct core_subscription wanted = {.channel = what,
+                                           .group = what % GROUPS,
+                                           .policy = policy,
+                                           .tag = 1,
+                                           .snapshot = snapshot,
+                                           .asks_image = snapshot};
+        result = core_subscribe(core, conn, &wanted);
+        world.images += wanted.has_image;
     } else if (sscanf(text, "G %u %u %u", &what, &policy, &snapshot) == 3) {
         result = core_subscribe_group(core, conn, what, policy, snapshot);
     } else if (sscanf(text, "P %u %u %u", &what, &policy, &limit) == 3) {
@@ -492,7 +498,6 @@ static struct core_ops ops = {
     .recode = recode,
     .on_replay_end = on_replay_end,
     .write_gap = write_gap,
-    .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
@@ -605,7 +610,6 @@ static void run_life(uint64_t seed, uint32_t life)
     world.never_encodes = seed % 11 == 0;
     world.second_is_rare = seed % 5 > 1;
     world.second_is_small = seed / 2 % 2 == 0;
-    ops.publish = world.publishes_elsewhere ? NULL : on_publish;
     static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {SIM_PEER_SECOND, 1, 1}};
     struct core_options options = {
         .site = {.protocols = protocols, .protocol_count = 2},
@@ -623,6 +627,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .encoding_count = ENCODINGS,
         .counters = &world.counters,
         .ops = &ops,
+        .publish = world.publishes_elsewhere ? NULL : on_publish,
         .open_engine = sim_engine_open,
         .clock = sim_clock,
     };

@@ -181,7 +181,6 @@ static void open_core(uint32_t index)
         .book_images = server.book_images,
         .access = server.access,
         .counters = &server.counters->cores[index],
-        .inline_publisher = world.is_inline && index == 0 ? server.publisher : NULL,
     };
     memcpy(sessions.epoch, world.epoch, sizeof sessions.epoch);
     assert_always(sessions_create(&server.sessions[index], &sessions) == 0);
@@ -202,6 +201,8 @@ static void open_core(uint32_t index)
         .counters = &server.counters->cores[index],
         .ops = &session_ops,
         .context = server.sessions[index],
+        .publish = world.is_inline && index == 0 ? publisher_poll_inline : NULL,
+        .publish_context = server.publisher,
         .open_engine = sim_engine_open,
         .clock = sim_clock,
     };

@@ -482,8 +482,8 @@ static bool core_read_mail(struct core *core)
 static uint64_t core_publish(struct core *core)
 {
     uint64_t next_ns = UINT64_MAX;
-    if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
-        next_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
+    if (core->options.publish != NULL && !core->stopping_began) {
+        next_ns = core->options.publish(core->options.publish_context, core->time.now_ns);
         core_read_clock(core);
     }
     return next_ns;

@@ -560,7 +560,7 @@ static void check_core_is_empty(void)
         EXPECT(stream->subs.count == 0);
         EXPECT(!is_pinned(stream->log));
         EXPECT(atomic_load(&world.encodings[i].conn_count) == 0);
-        hold_count += atomic_load(&stream->log->holds[0].count);
+        hold_count += frame_log_holds_count(&stream->log->holds[0]);
     }
     EXPECT(hold_count == sim_loans_open());
     EXPECT(atomic_load(world.core->options.conn_count) == 0);
@@ -642,6 +642,8 @@ static void run_life(uint64_t seed, uint32_t life)
         check_core_is_empty();
     }
     world.late_count += sim.late_count;
+    world.linked_frames += world.core->fan.linked_frames;
+    world.linked_cuts += world.core->fan.linked_cuts;
     world.replaced_bytes += world.encodings[0].log->replaced_bytes;
     core_destroy(world.core);
     for (uint32_t i = 0; i < ENCODINGS; i++) {
@@ -712,7 +714,7 @@ int main(int argc, char **argv)
     uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
-    uint64_t recoded = 0, as_json = 0;
+    uint64_t recoded = 0, as_json = 0, linked = 0, linked_cuts = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -734,6 +736,8 @@ int main(int argc, char **argv)
         snapshots += world.snapshots;
         images += world.images;
         late += world.late_count;
+        linked += world.linked_frames;
+        linked_cuts += world.linked_cuts;
         replays += world.replays;
         whole_replays += world.whole_replays;
         holds += world.holds;
@@ -758,6 +762,8 @@ int main(int argc, char **argv)
         {"snapshots", snapshots},
         {"images asked for", images},
         {"late completions", late},
+        {"frames found by their channel's links", linked},
+        {"frames taken back by them after a cut", linked_cuts},
         {"replays", replays},
         {"whole replays", whole_replays},
         {"messages answered in slices", holds},

@@ -194,7 +194,7 @@ static void open_core(uint32_t index)
         .heartbeat_interval_ns = sessions.heartbeat_interval_ns,
         .idle_timeout_ns = sessions.idle_timeout_ns,
         .max_lag_ns = world.has_lag_limit ? 200 * NS_PER_MS : 0,
-        .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
+        .zero_copy_bytes = seed % 4 == 3 ? 0 : 200,
         .listeners = {{.fd = WORLD_LISTENER_FD + (int)index}},
         .listener_count = 1,
         .site = {paths, 1, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
@@ -302,11 +302,11 @@ static void step(const uint32_t *weights)
     if (is_stopped) {
         sim.now_ns += sim_random(100 * NS_PER_US);
     } else if (!sim_thread_go_on(chosen)) {
+        /* Time passes up to the next wake-up; faster while all wait. */
         uint64_t wake_ns = sim_threads_wake_ns();
-        uint64_t most_ns = sim_random(2 * NS_PER_MS);
-        if (wake_ns > sim.now_ns) {
-            sim.now_ns = wake_ns - sim.now_ns < most_ns ? wake_ns : sim.now_ns + most_ns;
-        }
+        uint64_t most_ns = sim_random(wake_ns == 0 ? 100 * NS_PER_US : 2 * NS_PER_MS);
+        bool comes_first = wake_ns > sim.now_ns && wake_ns - sim.now_ns < most_ns;
+        sim.now_ns = comes_first ? wake_ns : sim.now_ns + most_ns;
     }
     ticks_note();
     EXPECT(sim_threads_naps() < NAPS_MAX); /* else a thread waits for ever, for itself mostly */
@@ -483,7 +483,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.is_calm = world.is_ending = false;
     world.stopped_until_ns = 0;
     for (uint32_t i = 0; i < SIM_THREADS_MAX; i++) {
-        static const uint32_t some[] = {1, 10, 100, 100}; /* Some get on slowly. */
+        static const uint32_t some[] = {1, 5, 20, 20}; /* Some get on slowly. */
         weights[i] = some[sim_random(sizeof some / sizeof some[0])];
     }
     world.began_ns = sim.now_ns;

@@ -269,4 +269,5 @@ void core_account(struct core *core)
 {
     account_batch(&core->fan);
     core_notices(core);
+    PROBE2(batch_submitted, core->options.index, core->fan.batch->plan_count);
 }

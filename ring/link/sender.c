@@ -6,7 +6,6 @@
 
 #include "codec/base/check.h"
 #include "ring/link/link.h"
-#include "ring/probes.h"
 
 #define SENDER_PREFETCH 4 /* links ahead */
 
@@ -249,7 +248,6 @@ static void sender_submit(struct links *links, struct plan_batch *plans, uint32_
     counter_add(&links->counters->send_enters, 1);
     links_flush(links); /* An SQE left behind would count as sent. */
     sender_collect(links, end_loan);
-    PROBE2(batch_submitted, first, end - first);
     links->batch->iov_count = 0;
     links->batch->number++;
     for (uint32_t number = first; number < end; number++) {

@@ -62,7 +62,8 @@ static void sender_prepare_loan(struct links *links, const struct link *link, ui
     sqe->user_data = links_tag(OP_LEND, batch->number, number << 16 | loan);
 }
 
-/* With bytes of the link's own, or none of its plan's: its link closes. */
+/* With bytes of the link's own, or none of its plan's: its link closes. Such a link may be full:
+ * its subscriber gets plans until core_bury() comes to it, which may take several turns. */
 static void sender_prepare_mixed(struct links *links, struct link *link,
                                  const struct plan_batch *plans, uint32_t number)
 {
@@ -72,7 +73,8 @@ static void sender_prepare_mixed(struct links *links, struct link *link,
     struct iovec *iov = &batch->iovs[batch->iov_count];
     size_t out_bytes = 0;
     uint32_t count = 0;
-    if (link_is_open(link)) {
+    assert_debug(link->stage != LINK_STREAMING || link->flow == LINK_CLEAR);
+    if (link_is_open(link) && link->flow == LINK_CLEAR) {
         count = out_chain_gather(&links->out_pool, &link->out, iov, SEND_IOVS_MAX / 2, &out_bytes);
     }
     send->out_bytes = (uint32_t)out_bytes;

@@ -155,7 +155,6 @@ static const struct core_ops ops = {
     .on_quiet = on_quiet,
     .on_channel = on_channel,
     .on_turn = on_turn,
-    .publish = on_publish,
     .channel_count = channel_count,
     .log = on_log,
 };
@@ -186,6 +185,7 @@ static void run_core(void)
         .encoding_count = 1,
         .counters = &world.counters,
         .ops = &ops,
+        .publish = on_publish,
         .open_engine = open_engine,
         .clock = on_clock,
     };

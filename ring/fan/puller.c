@@ -411,7 +411,8 @@ void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const st
 {
     const uint8_t *frame = frame_log_at(log, desc->position);
     struct iovec *last = plan->iov_count > 0 ? &batch->iovs[batch->iov_count - 1] : NULL;
-    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == frame) {
+    const uint8_t *end = last == NULL ? NULL : (const uint8_t *)last->iov_base + last->iov_len;
+    if (end == frame || end == frame + log->capacity_bytes) { /* The ring is mapped twice. */
         last->iov_len += desc->frame_bytes;
     } else {
         batch->iovs[batch->iov_count++] = (struct iovec){

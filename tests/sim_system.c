@@ -516,7 +516,7 @@ static void run_life(uint64_t seed, uint32_t life)
     close_server();
 }
 
-/* What never happens in the usual number of seeds is not tested: returns how many such marks. */
+/* What never happens in many seeds is not tested: returns how many such marks. */
 static uint64_t print_marks(bool must_happen)
 {
     uint64_t missing = 0;

@@ -65,12 +65,15 @@ static bool lag_is_half(const struct fan *fan, const struct fan_stream *stream, 
            stream->position - index >= frame_log_frames_max(log) / 2;
 }
 
-void lag_check(struct fan *fan, struct subscriber *subscriber, uint64_t behind_ns)
+void lag_check(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+               uint64_t behind_ns)
 {
     if (!subscriber->lag_is_reported &&
         lag_is_half(fan, fan_stream(fan, subscriber), subscriber->cursor, behind_ns)) {
         subscriber->lag_is_reported = true;
         counter_add(&fan->counters->lags_told, 1);
         (void)fan_add_notice(fan, subscriber, NOTICE_LAG);
+        /* It leaves with a plan: without one the cursor would move before the lag is measured. */
+        view->waiting_bytes += PLAN_NOTICE_BYTES_MIN;
     }
 }

@@ -21,6 +21,7 @@ void lag_measure(struct fan *fan, const struct subscriber *subscriber, struct co
 
 /* Reports once that it has used up half of what it may lag, until it has caught up. Its cursor is
  * pinned, behind_ns the age of the frame there. */
-void lag_check(struct fan *fan, struct subscriber *subscriber, uint64_t behind_ns);
+void lag_check(struct fan *fan, struct subscriber *subscriber, struct link_view *view,
+               uint64_t behind_ns);
 
 #endif

@@ -454,7 +454,7 @@ static void puller_collect(struct fan *fan, struct subscriber *subscriber, struc
     fan->linked_frames += is_narrow ? narrow.frame_count : 0;
 }
 
-static void puller_check_lag(struct fan *fan, struct subscriber *subscriber)
+static void puller_check_lag(struct fan *fan, struct subscriber *subscriber, struct link_view *view)
 {
     const struct fan_stream *stream = fan_source(fan, subscriber);
     if (subscriber->cursor == stream->position) {
@@ -476,8 +476,8 @@ static void puller_check_lag(struct fan *fan, struct subscriber *subscriber)
     if (subscriber->has_lag_limit) {
         puller_limit_lag(fan, subscriber, behind_ns);
     }
-    if (subscriber->cursor < stream->position) {
-        lag_check(fan, subscriber, behind_ns);
+    if (!subscriber->is_slow && subscriber->cursor < stream->position) {
+        lag_check(fan, subscriber, view, behind_ns);
     }
 }
 
@@ -510,7 +510,7 @@ static void puller_fill(struct fan *fan, struct subscriber *subscriber, struct l
     if (subscriber->reads_json) {
         history_leave_json(fan, subscriber);
     }
-    puller_check_lag(fan, subscriber);
+    puller_check_lag(fan, subscriber, view);
     plan->from = plan->to = subscriber->cursor;
     plan->log = (uint8_t)(fan_source(fan, subscriber) - fan->streams);
     if (subscriber->is_slow) {

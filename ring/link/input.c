@@ -22,13 +22,16 @@ static struct link_input *input_take(struct links *links, struct link *link)
 {
     assert_always(link->input == LINK_NONE);
     if (links->free_input_count == 0) {
-        /* Half-sent requests must not starve the others: the oldest makes room. */
+        /* Half-sent requests must not starve the others: the oldest makes room. One that closes
+         * already needs its half no more, but still has its last words to say. */
         struct link_input *oldest =
             container_of(links->inputs_in_use.next, struct link_input, age_link);
         struct link *victim = links_at(links, oldest->conn);
         assert_always(victim != link && victim->input != LINK_NONE);
         input_release(links, victim);
-        link_doom(links, victim, 0, "half a message for too long");
+        if (victim->stage != LINK_CLOSING) {
+            link_doom(links, victim, 0, "half a message for too long");
+        }
     }
     assert_always(links->free_input_count > 0);
     link->input = links->free_inputs[--links->free_input_count];

@@ -257,7 +257,7 @@ void link_doom(struct links *links, struct link *link, uint16_t code, const char
 
 void link_doom_slow(struct links *links, struct link *link, const char *text)
 {
-    if (link_is_open(link)) {
+    if (link_is_open(link) && link->close_code == 0) { /* Else it is counted already. */
         counter_add(&links->counters->closed_slow, 1);
     }
     link_doom(links, link, 4108, text);

@@ -1,0 +1,135 @@
+/* Subscribers that are behind: what they are told of it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <string.h>
+
+#include "ring/fan/fan.h"
+#include "ring/fan/fanout.h"
+#include "ring/fan/lag.h"
+#include "ring/fan/puller.h"
+#include "ring/fan/roster.h"
+
+#define SUBSCRIBED 0
+#define OTHER 1 /* a channel that nobody subscribes to */
+#define FRAMES 4
+#define FRAME_BYTES 100
+#define BEHIND_NS (8 * NS_PER_SECOND)
+
+static struct fan fan;
+static struct core_counters counters;
+static struct frame_log *frames;
+
+static struct subscriber *set_up_subscriber(enum lag_policy policy)
+{
+    uint32_t sub;
+    struct subscriber *subscriber = fan_subscriber(&fan, 0);
+    struct fan_stream *stream = fan_json(&fan);
+    roster_join(&fan, 0, FAN_JSON);
+    assert_int_equal(subs_add(&stream->subs, 0, SUBSCRIBED, &subscriber->sub_first, &sub), 0);
+    stream->subs.records[sub].policy = (uint8_t)policy & 15;
+    stream->subs.records[sub].next_seq = stream->subs.records[sub].first_seq = 1;
+    subscriber->sub_count = 1;
+    return subscriber;
+}
+
+static void publish(uint32_t channel, uint64_t ts_pub_ns)
+{
+    memset(frame_log_reserve(frames), 'x', FRAME_BYTES);
+    frame_log_commit(frames, channel, 0, FRAME_FULL_IMAGE, FRAME_BYTES, ts_pub_ns);
+    frame_log_publish(frames);
+}
+
+/* A subscriber that is at the first of some frames of another channel, and far behind. */
+static struct subscriber *set_up_behind(enum lag_policy policy)
+{
+    struct subscriber *subscriber = set_up_subscriber(policy);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        publish(OTHER, fan.wall_ns - BEHIND_NS);
+    }
+    assert_true(frame_log_pin(frames, 0, 0));
+    fanout_note(&fan, fan_json(&fan), frame_log_head(frames));
+    puller_start(&fan, subscriber, 0);
+    frame_log_unpin(frames, 0);
+    return subscriber;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    const struct frame_log_options log_options = {
+        .capacity_bytes = FRAME_LOG_BYTES_MIN,
+        .frame_bytes_max = 4096,
+        .channel_count_max = 2,
+        .reader_count = 1,
+    };
+    assert_int_equal(frame_log_create(&frames, &log_options), 0);
+    const struct fan_options options = {
+        .subscriber_count = 1,
+        .encoding_count = 1,
+        .max_lag_ns = 10 * NS_PER_SECOND,
+        .counters = &counters,
+        .logs = {frames},
+        .takes_json = {true},
+    };
+    memset(&counters, 0, sizeof counters);
+    assert_int_equal(fan_open(&fan, &options), 0);
+    fan.channel_count = 2;
+    fan.wall_ns = 1000 * NS_PER_SECOND;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fan_unpin(&fan);
+    fan_close(&fan);
+    frame_log_destroy(frames);
+    return 0;
+}
+
+/* What it is told is measured when it is told: none of the frames are for it, so nothing else is
+ * sent, but it has not passed them yet. */
+static void lag_is_told_with_how_far_it_is_behind(void **state)
+{
+    struct core_lag lag;
+    struct link_view view = {.lend_bytes = UINT32_MAX};
+    struct subscriber *subscriber = set_up_behind(LAG_SKIP);
+    (void)state;
+    puller_plan(&fan, subscriber, &view);
+    assert_int_equal(fan.batch->notice_count, 1);
+    assert_int_equal(fan.batch->notices[0].kind, NOTICE_LAG);
+    lag_measure(&fan, subscriber, &lag);
+    assert_true(lag.is_behind);
+    assert_int_equal(lag.bytes, FRAMES * FRAME_BYTES);
+    assert_int_equal(lag.ms, BEHIND_NS / NS_PER_MS);
+    assert_int_equal(fan.batch->plan_count, 1); /* The words leave at once. */
+}
+
+static void who_is_closed_for_its_own_limit_is_not_told_lag_besides(void **state)
+{
+    struct link_view view = {.lend_bytes = UINT32_MAX};
+    struct subscriber *subscriber = set_up_behind(LAG_DISCONNECT);
+    (void)state;
+    fan_json(&fan)->subs.records[subscriber->sub_first].max_lag_ms = 1000;
+    subscriber->has_lag_limit = true;
+    puller_plan(&fan, subscriber, &view);
+    assert_int_equal(fan.batch->notice_count, 1);
+    assert_int_equal(fan.batch->notices[0].kind, NOTICE_SLOW);
+    assert_int_equal(fan.batch->plan_count, 0);
+    assert_int_equal(counter_get(&counters.lags_told), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lag_is_told_with_how_far_it_is_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_closed_for_its_own_limit_is_not_told_lag_besides,
+                                        set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -107,8 +107,9 @@ static void bench_subscribe_conn(struct bench_world *world, uint32_t conn)
     }
     /* Different ones for each conn, and as many for each channel on average. */
     for (uint32_t count = 0; count < test->channels_per_conn;) {
-        uint32_t channel = (uint32_t)bench_random(world, test->channel_count);
-        int error = core_subscribe(world->core, conn, channel, 0, LAG_SKIP, false, 0);
+        struct core_subscription wanted = {
+            .channel = (uint32_t)bench_random(world, test->channel_count), .policy = LAG_SKIP};
+        int error = core_subscribe(world->core, conn, &wanted);
         assert_always(error >= 0);
         count += error == 0;
     }
@@ -236,7 +237,6 @@ static const struct core_ops bench_ops = {
     .on_close = bench_on_close,
     .on_quiet = bench_on_quiet,
     .on_channel = bench_on_channel,
-    .publish = bench_on_publish,
     .channel_count = bench_channel_count,
     .log = bench_log,
 };
@@ -261,6 +261,8 @@ static struct core *bench_create_core(struct bench_world *world)
         .counters = &world->counters,
         .ops = &bench_ops,
         .context = world,
+        .publish = bench_on_publish,
+        .publish_context = world,
         .open_engine = bench_null_engine_open,
         .clock = bench_clock,
     };

@@ -134,9 +134,6 @@ struct core_ops {
                           const struct core_replayed *channels, uint32_t count, bool is_whole);
     /* Once a turn, before what is queued is sent. May be NULL. */
     void (*on_turn)(void *context, struct core *core, uint64_t now_ns);
-    /* Inline publisher: polls feeds, appends to the log. Returns when to be called next in
-     * CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: the publisher is elsewhere. */
-    uint64_t (*publish)(void *context, uint64_t now_ns);
     /* The number of channels that exist (acquire). */
     uint32_t (*channel_count)(void *context);
     /* A line for the log; never blocks. level: 0 debug, 1 info, 2 warning, 3 error. */

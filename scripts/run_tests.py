@@ -164,7 +164,8 @@ def fresh_simulations(directory):
     seed = time.time_ns() // 10**9
     lives = FRESH_LIVES.get(os.environ.get("RINGCAST_TEST_SIZE"), FRESH_LIVES["quick"])
     for name, count in lives.items():
-        yield f"{name} {seed} {count}", [f"{directory}/{name}", str(seed), str(count)]
+        if (directory / name).exists():
+            yield f"{name} {seed} {count}", [f"{directory}/{name}", str(seed), str(count)]
 
 
 def soak(directory):

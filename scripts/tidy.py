@@ -2,7 +2,6 @@
 """tidy: the measures of the style that a machine can take.
 
   --format   formats C files in place
-  --house    also checks rooms: circles of includes, sizes, assertions
 """
 
 import pathlib
@@ -206,13 +205,12 @@ def main():
     names = [str(path) for path in paths]
     if sys.argv[1:] == ["--format"]:
         return subprocess.run(["clang-format", "-i", *names], check=False).returncode
-    faults = [*check_names(paths), *check_readmes(paths)]
+    faults = [*check_names(paths), *check_readmes(paths), *check_circles(paths),
+              *check_rooms(paths)]
     for path in paths:
         lines = path.read_text().splitlines()
         faults += [*check_lines(path, lines), *check_functions(path, lines),
                    *check_engine(path, lines)]
-    if sys.argv[1:] == ["--house"]:
-        faults += [*check_circles(paths), *check_rooms(paths)]
     for fault in faults:
         print(fault)
     formatted = subprocess.run(["clang-format", "--dry-run", "-Werror", *names], check=False,

@@ -317,7 +317,6 @@ static int server_share_descriptors(struct server *server)
 
 static int server_create_session_table(struct server *server, uint32_t index)
 {
-    bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
     assert_always(server->sessions[index] == NULL);
     struct session_options options = {
         .conn_count_max = server->options.connections_max,
@@ -329,7 +328,6 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
-        .inline_publisher = is_inline && index == 0 ? server->publisher : NULL,
     };
     memcpy(options.epoch, server->epoch, sizeof options.epoch);
     int error = sessions_create(&server->sessions[index], &options);
@@ -342,6 +340,7 @@ static int server_create_core(struct server *server, uint32_t index)
     char text[SERVER_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
     assert_always(index == server->core_count);
     assert_always(server->tcp_fd_count == server->options.core_count);
+    bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
     uint32_t encoding_count;
     struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
     struct core_options options = {
@@ -366,6 +365,8 @@ static int server_create_core(struct server *server, uint32_t index)
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
+        .publish = is_inline && index == 0 ? publisher_poll_inline : NULL,
+        .publish_context = server->publisher,
     };
     options.document.bytes = sbe_schema_text(&options.document.bytes_count);
     int error = core_create(&server->cores[index], &options, text, sizeof text);

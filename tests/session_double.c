@@ -26,12 +26,6 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     snprintf(core->line, sizeof core->line, "%s", text);
 }
 
-uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
-{
-    (void)publisher;
-    return now_ns + 5;
-}
-
 void core_conn_peer(struct core *self, uint32_t conn, char text[CORE_PEER_TEXT_BYTES_MAX])
 {
     (void)self, (void)conn;
@@ -144,10 +138,11 @@ void end_conn(uint32_t conn)
     session_ops.on_close(core->sessions, core, conn, &end);
 }
 
-int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t group,
-                   enum lag_policy policy, bool snapshot, uint8_t tag)
+int core_subscribe(struct core *self, uint32_t conn, struct core_subscription *wanted)
 {
-    struct fake_sub *sub = &self->subs[conn][channel];
+    struct fake_sub *sub = &self->subs[conn][wanted->channel];
+    wanted->next_seq = core_next_seq(self, conn, wanted->channel);
+    wanted->hash = core_hash(self, conn, wanted->channel);
     if (sub->on) {
         return 1;
     }
@@ -155,19 +150,15 @@ int core_subscribe(struct core *self, uint32_t conn, uint32_t channel, uint32_t 
         return -ENOSPC;
     }
     self->room--;
+    wanted->has_image = wanted->asks_image && self->has_images;
     *sub = (struct fake_sub){.on = true,
-                             .snapshot = snapshot,
-                             .group = (uint8_t)group,
-                             .policy = (uint8_t)policy,
-                             .tag = tag};
-    tell_subscriber(channel, 1);
+                             .snapshot = wanted->snapshot,
+                             .group = (uint8_t)wanted->group,
+                             .policy = (uint8_t)wanted->policy,
+                             .tag = wanted->tag,
+                             .max_lag_ms = wanted->max_lag_ms};
+    tell_subscriber(wanted->channel, 1);
     return 0;
-}
-
-bool core_gets_image(struct core *self, uint32_t conn, uint32_t channel)
-{
-    (void)conn, (void)channel;
-    return self->has_images;
 }
 
 int core_unsubscribe(struct core *self, uint32_t conn, uint32_t channel)

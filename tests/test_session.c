@@ -576,13 +576,6 @@ static void the_longest_gap_message_fits(void **state)
     assert_string_equal(text_of(data, "reason"), "overrun");
 }
 
-static void without_an_inline_publisher_there_is_nothing_to_publish(void **state)
-{
-    (void)state;
-    assert_true(session_ops.publish(core->sessions, 1) == UINT64_MAX);
-    assert_int_equal(session_ops.channel_count(core->sessions), 6);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -625,7 +618,6 @@ int main(void)
         TEST(a_drain_tells_each_client_its_time_and_how_to_go_on),
         TEST_WIDE(a_drain_tells_a_hundred_cursors_and_no_more),
         TEST(the_longest_gap_message_fits),
-        TEST(without_an_inline_publisher_there_is_nothing_to_publish),
     };
     int failed_count = cmocka_run_group_tests(tests, NULL, NULL);
     slice_units = 1; /* Whatever can be cut is. */

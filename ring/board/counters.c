@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
+
 static int counters_create_file(const char *path)
 {
     unlink(path);
@@ -58,6 +60,7 @@ int counters_open(struct counters **counters_out, const char *path, uint32_t cor
 
 void counters_close(struct counters *counters, const char *path)
 {
+    assert_always(counters->magic == COUNTERS_MAGIC);
     munmap(counters, sizeof *counters);
     if (path != NULL) {
         unlink(path);

@@ -10,7 +10,9 @@
 #ifndef RINGCAST_RING_COUNTERS_H
 #define RINGCAST_RING_COUNTERS_H
 
+#include <assert.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "codec/base/units.h"
@@ -131,6 +133,11 @@ struct counters {
 };
 
 #define COUNTERS_VERSION 5
+
+static_assert(sizeof(struct core_counters) % CACHE_LINE_BYTES == 0, "no two writers share a line");
+static_assert(offsetof(struct counters, publisher) == CACHE_LINE_BYTES,
+              "the head that other processes check first has a line of its own");
+static_assert(sizeof(counter) == sizeof(uint64_t), "the layout is the file format");
 
 /* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
  * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */

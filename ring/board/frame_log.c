@@ -12,10 +12,22 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/cpu.h"
+#include "codec/base/memory.h"
 
 #define FRAME_LOG_SPINS 64               /* between two looks at the clock */
 #define FRAME_LOG_NAP_AFTER_NS NS_PER_MS /* A reader inside submit is out sooner. */
 #define FRAME_LOG_NAP_NS (100 * NS_PER_US)
+
+static_assert((FRAME_LOG_SEGMENTS & (FRAME_LOG_SEGMENTS - 1)) == 0, "segments divide the log");
+static_assert(FRAME_LOG_BYTES_MIN / FRAME_LOG_BYTES_PER_DESC >= FRAME_LOG_SEGMENTS,
+              "a segment has a descriptor at least");
+
+static_assert(offsetof(struct frame_log, tail) - offsetof(struct frame_log, head) ==
+                  CACHE_LINE_BYTES,
+              "who waits for the head does not share its line with the tail");
+static_assert(offsetof(struct frame_log, write_index) - offsetof(struct frame_log, tail) ==
+                  CACHE_LINE_BYTES,
+              "the writer's own is on no line that readers read");
 
 static int frame_log_map_bytes(struct frame_log *log, int populate)
 {
@@ -56,13 +68,6 @@ close_memfd:
     return error;
 }
 
-static void *frame_log_map_array(size_t bytes, int extra_flags)
-{
-    void *array =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
-    return array == MAP_FAILED ? NULL : array;
-}
-
 static size_t frame_log_desc_bytes(const struct frame_log *log)
 {
     return (log->desc_mask + 1) * sizeof(struct frame_desc);
@@ -76,17 +81,6 @@ static size_t frame_log_channel_bytes(const struct frame_log *log)
 static size_t frame_log_holds_bytes(const struct frame_log *log)
 {
     return (log->reader_count + (size_t)1) * sizeof(struct frame_log_holds);
-}
-
-static void frame_log_init_holds(struct frame_log *log)
-{
-    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
-        struct frame_log_holds *holds = &log->holds[reader];
-        for (uint32_t hold = 0; hold < FRAME_LOG_HOLDS_MAX; hold++) {
-            holds->free[hold] = FRAME_LOG_HOLDS_MAX - 1 - hold;
-            atomic_init(&holds->slots[hold].start, UINT64_MAX);
-        }
-    }
 }
 
 int frame_log_create(struct frame_log **log_out, const struct frame_log_options *options)
@@ -124,16 +118,18 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
         goto free_log;
     }
     error = -ENOMEM;
-    log->holds = frame_log_map_array(frame_log_holds_bytes(log), 0);
+    log->holds = memory_map(frame_log_holds_bytes(log), 0);
     if (log->holds == NULL) {
         goto unmap_bytes;
     }
-    frame_log_init_holds(log);
-    log->descs = frame_log_map_array(frame_log_desc_bytes(log), populate);
+    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
+        frame_log_holds_init(&log->holds[reader]);
+    }
+    log->descs = memory_map(frame_log_desc_bytes(log), populate);
     if (log->descs == NULL) {
         goto unmap_holds;
     }
-    log->channels = frame_log_map_array(frame_log_channel_bytes(log), 0);
+    log->channels = memory_map(frame_log_channel_bytes(log), 0);
     if (log->channels == NULL) {
         goto unmap_descs;
     }
@@ -141,9 +137,9 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
     return 0;
 
 unmap_descs:
-    munmap(log->descs, frame_log_desc_bytes(log));
+    memory_unmap(log->descs, frame_log_desc_bytes(log));
 unmap_holds:
-    munmap(log->holds, frame_log_holds_bytes(log));
+    memory_unmap(log->holds, frame_log_holds_bytes(log));
 unmap_bytes:
     munmap(log->bytes, 2 * log->capacity_bytes);
     close(log->memfd);
@@ -158,9 +154,9 @@ void frame_log_destroy(struct frame_log *log)
         free(log->channels[channel].saved[0]);
         free(log->channels[channel].saved[1]);
     }
-    munmap(log->channels, frame_log_channel_bytes(log));
-    munmap(log->descs, frame_log_desc_bytes(log));
-    munmap(log->holds, frame_log_holds_bytes(log));
+    memory_unmap(log->channels, frame_log_channel_bytes(log));
+    memory_unmap(log->descs, frame_log_desc_bytes(log));
+    memory_unmap(log->holds, frame_log_holds_bytes(log));
     munmap(log->bytes, 2 * log->capacity_bytes);
     close(log->memfd);
     free(log);
@@ -195,6 +191,7 @@ static void frame_log_save(struct frame_log *log, struct frame_log_channel *chan
 static void frame_log_drop(struct frame_log *log, uint64_t index)
 {
     const struct frame_desc *desc = frame_log_desc(log, index);
+    assert_always(desc->channel < log->channel_count_max);
     struct frame_log_channel *channel = &log->channels[desc->channel];
     atomic_store_explicit(&channel->dropped_hash, desc->hash, memory_order_relaxed);
     /* Release: who reads it sees the channel's later frames, too, and seeks again. */
@@ -284,6 +281,8 @@ static void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
  * but the kernel's. Both are page boundaries. */
 static void frame_log_replace(struct frame_log *log, uint64_t start, uint64_t end)
 {
+    assert_always(start % log->page_bytes == 0);
+    assert_always(end % log->page_bytes == 0);
     while (start < end) {
         uint64_t offset = start & log->bytes_mask;
         uint64_t bytes = end - start;
@@ -305,19 +304,11 @@ static void frame_log_replace(struct frame_log *log, uint64_t start, uint64_t en
 static void frame_log_replace_held(struct frame_log *log, uint64_t start, uint64_t end)
 {
     for (uint32_t reader = 0; reader < log->reader_count; reader++) {
-        struct frame_log_holds *holds = &log->holds[reader];
-        if (atomic_load_explicit(&holds->count, memory_order_acquire) == 0) {
-            continue;
-        }
-        for (uint32_t hold = 0; hold < FRAME_LOG_HOLDS_MAX; hold++) {
-            struct frame_log_hold *slot = &holds->slots[hold];
-            uint64_t held_start = atomic_load_explicit(&slot->start, memory_order_acquire);
-            uint64_t held_end = atomic_load_explicit(&slot->end, memory_order_relaxed);
-            if (held_start >= end || held_end <= start) {
-                continue;
-            }
-            uint64_t from = held_start & ~(log->page_bytes - 1);
-            uint64_t to = bytes_round_up(held_end, log->page_bytes);
+        uint64_t from, to;
+        for (uint32_t next = 0;
+             frame_log_holds_find(&log->holds[reader], start, end, &next, &from, &to);) {
+            from &= ~(log->page_bytes - 1);
+            to = bytes_round_up(to, log->page_bytes);
             frame_log_replace(log, from > start ? from : start, to < end ? to : end);
         }
     }
@@ -342,6 +333,7 @@ static void frame_log_take_back(struct frame_log *log)
         frame_log_drop(log, tail);
         tail++;
     }
+    assert_always(tail <= log->write_index);
     if (tail != old_tail) {
         /* What was committed is complete: the tail never passes the head that readers see. */
         frame_log_publish(log);
@@ -387,6 +379,9 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
                             uint64_t next_seq)
 {
     struct frame_log_channel *channel = &log->channels[number];
+    assert_always(number < log->channel_count_max);
+    assert_debug(next_seq > 0);
+    assert_debug(frame_log_last_plus_1(log, number) == 0);
     channel->last_seq = next_seq - 1;
     atomic_store_explicit(&channel->group, group, memory_order_relaxed);
     atomic_store_explicit(&channel->dropped_hash, channel->hash, memory_order_relaxed);
@@ -434,6 +429,9 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
 {
     assert_always(frame_bytes <= log->frame_bytes_max);
     assert_always(channel_number < log->channel_count_max);
+    /* What frame_log_reserve() took back, and nothing else, is overwritten. */
+    assert_debug(log->write_position + frame_bytes <= log->reserved_position);
+    assert_always(log->write_index < log->reserved_index);
 
     struct frame_log_channel *channel = &log->channels[channel_number];
     uint64_t index = log->write_index;
@@ -458,8 +456,17 @@ void frame_log_commit(struct frame_log *log, uint32_t channel_number, uint8_t gr
     log->write_position += frame_bytes;
 }
 
+uint64_t frame_log_position(const struct frame_log *log, uint64_t from, const uint8_t *at)
+{
+    uint64_t base = frame_log_desc(log, from)->position;
+    uint64_t offset = (uint64_t)(at - log->bytes);
+    assert_debug(offset < 2 * log->capacity_bytes);
+    return base + ((offset - base) & log->bytes_mask);
+}
+
 bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index)
 {
+    assert_always(reader < log->reader_count);
     _Atomic uint64_t *pin = &log->pins[reader].index;
     uint64_t pinned = atomic_load_explicit(pin, memory_order_relaxed);
     if (pinned <= index) {
@@ -476,27 +483,14 @@ bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index)
 
 uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes)
 {
-    struct frame_log_holds *holds = &log->holds[reader];
-    uint32_t count = atomic_load_explicit(&holds->count, memory_order_relaxed);
-    if (count == FRAME_LOG_HOLDS_MAX) {
-        return FRAME_LOG_NO_HOLD;
-    }
-    uint32_t hold = holds->free[FRAME_LOG_HOLDS_MAX - 1 - count];
-    /* The writer reads them after it has seen our pin go. */
-    atomic_store_explicit(&holds->slots[hold].end, position + bytes, memory_order_relaxed);
-    atomic_store_explicit(&holds->slots[hold].start, position, memory_order_release);
-    atomic_store_explicit(&holds->count, count + 1, memory_order_release);
-    return hold;
+    assert_always(reader < log->reader_count);
+    return frame_log_holds_add(&log->holds[reader], position, position + bytes);
 }
 
 void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold)
 {
-    struct frame_log_holds *holds = &log->holds[reader];
-    uint32_t count = atomic_load_explicit(&holds->count, memory_order_relaxed);
-    assert_always(count > 0 && hold < FRAME_LOG_HOLDS_MAX);
-    atomic_store_explicit(&holds->slots[hold].start, UINT64_MAX, memory_order_relaxed);
-    holds->free[FRAME_LOG_HOLDS_MAX - count] = hold;
-    atomic_store_explicit(&holds->count, count - 1, memory_order_relaxed);
+    assert_always(reader < log->reader_count);
+    frame_log_holds_remove(&log->holds[reader], hold);
 }
 
 uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)
@@ -511,6 +505,11 @@ uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)
         }
     } while (!frame_log_pin(log, reader, tail));
     return tail;
+}
+
+uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel)
+{
+    return atomic_load_explicit(&log->channels[channel].dropped_seq, memory_order_acquire);
 }
 
 /* The channel's frames before the index, if any, are all older than the pin. */
@@ -533,6 +532,8 @@ void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t chann
     /* Not the tail: it may be past before_index already, the writer waiting for us. */
     uint64_t pinned = atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);
     const struct frame_log_channel *channel = &log->channels[channel_number];
+    assert_always(channel_number < log->channel_count_max);
+    assert_always(pinned != FRAME_LOG_NOT_PINNED);
     uint64_t last = atomic_load_explicit(&channel->last_index_plus_1, memory_order_acquire);
     uint64_t last_again = last;
     /* Again, when a frame came while the dropped ones were looked at: it is then within reach of

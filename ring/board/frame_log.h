@@ -37,13 +37,12 @@
 
 #include "codec/base/units.h"
 #include "ring/board/counters.h"
+#include "ring/board/frame_log_holds.h"
 
 #define FRAME_LOG_READERS_MAX 64
 #define FRAME_LOG_SEGMENTS 8
 #define FRAME_LOG_BYTES_MIN (1 * MIB)
 #define FRAME_LOG_NOT_PINNED UINT64_MAX
-#define FRAME_LOG_HOLDS_MAX 1024 /* of one reader at a time */
-#define FRAME_LOG_NO_HOLD UINT32_MAX
 #define FRAME_LOG_STUCK_NS NS_PER_SECOND              /* The writer then reports the reader, */
 #define FRAME_LOG_STUCK_AGAIN_NS (10 * NS_PER_SECOND) /* and again each time this has passed. */
 /* The descriptor ring has one descriptor for so many bytes of the log. */
@@ -84,18 +83,6 @@ struct frame_log_channel {
 
 struct frame_log_pin {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t index; /* Written by one reader. */
-};
-
-/* Bytes that the kernel may still read. Written by one reader, read by the writer. */
-struct frame_log_hold {
-    _Atomic uint64_t start; /* UINT64_MAX: free */
-    _Atomic uint64_t end;
-};
-
-struct frame_log_holds {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count;
-    uint32_t free[FRAME_LOG_HOLDS_MAX]; /* the reader's own: the last ones are taken first */
-    struct frame_log_hold slots[FRAME_LOG_HOLDS_MAX];
 };
 
 /* Where the writer reports its waits, on its own thread. All may be NULL. */
@@ -221,6 +208,12 @@ static inline void frame_log_publish(struct frame_log *log)
     atomic_store_explicit(&log->head, log->write_index, memory_order_release);
 }
 
+/* How many frames it holds at most. */
+static inline uint64_t frame_log_frames_max(const struct frame_log *log)
+{
+    return log->desc_mask + 1;
+}
+
 static inline uint64_t frame_log_head(const struct frame_log *log)
 {
     return atomic_load_explicit(&log->head, memory_order_acquire);
@@ -241,6 +234,10 @@ static inline const uint8_t *frame_log_at(const struct frame_log *log, uint64_t 
 {
     return log->bytes + (position & log->bytes_mask);
 }
+
+/* The position of bytes that frame_log_at() has given, of the frame at index from or a newer one.
+ */
+uint64_t frame_log_position(const struct frame_log *log, uint64_t from, const uint8_t *at);
 
 /* Makes sure that frames from index on stay, until unpin. An older pin is left as it is. false:
  * the frame is behind the tail; the pin is as it was. */
@@ -276,10 +273,7 @@ uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t positio
 void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
 
 /* A channel's frames after this seq are in the log, for a reader that pinned the oldest before. */
-static inline uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel)
-{
-    return atomic_load_explicit(&log->channels[channel].dropped_seq, memory_order_acquire);
-}
+uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel);
 
 /* The newest frame of a channel before an index. */
 struct frame_log_found {

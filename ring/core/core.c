@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
+#include "codec/base/memory.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/roster.h"
@@ -239,9 +239,7 @@ static void core_take_options(struct core *core, const struct core_options *opti
 static void core_unmap_loans(struct core *core)
 {
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        if (core->loans[i] != NULL) {
-            munmap(core->loans[i], FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i]);
-        }
+        memory_unmap(core->loans[i], FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i]);
     }
 }
 
@@ -249,13 +247,11 @@ static void core_unmap_loans(struct core *core)
 static int core_map_loans(struct core *core)
 {
     for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        void *memory = mmap(NULL, FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i],
-                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) {
+        core->loans[i] = memory_map(FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i], 0);
+        if (core->loans[i] == NULL) {
             core_unmap_loans(core);
             return -ENOMEM;
         }
-        core->loans[i] = memory;
     }
     return 0;
 }
@@ -482,8 +478,8 @@ static bool core_read_mail(struct core *core)
 static uint64_t core_publish(struct core *core)
 {
     uint64_t next_ns = UINT64_MAX;
-    if (core->options.ops->publish != NULL && core->options.index == 0 && !core->stopping_began) {
-        next_ns = core->options.ops->publish(core->options.context, core->time.now_ns);
+    if (core->options.publish != NULL && !core->stopping_began) {
+        next_ns = core->options.publish(core->options.publish_context, core->time.now_ns);
         core_read_clock(core);
     }
     return next_ns;

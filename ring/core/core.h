@@ -104,6 +104,10 @@ struct core_options {
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;
+    /* A publisher inside the core's loop: polls feeds, appends to the log. Returns when to be
+     * called next in CLOCK_MONOTONIC ns (0: at once; UINT64_MAX: never). NULL: it is elsewhere. */
+    uint64_t (*publish)(void *publish_context, uint64_t now_ns);
+    void *publish_context;
     /* For tests; NULL: io_uring and the real clocks. */
     int (*open_engine)(struct engine *engine, const struct engine_options *options,
                        char *error_out);
@@ -156,14 +160,23 @@ void core_hold(struct core *core, uint32_t conn);
 /* Sends Close (after what is queued); the conn gets nothing more. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);
 
-/* 0: subscribed. 1: it was already, and nothing is changed. snapshot: the newest frame, if it is
- * a full image, is sent before live ones. tag: a byte of the caller's, kept with it.
- * -ENOSPC: the core's subscriptions are used up. */
-int core_subscribe(struct core *core, uint32_t conn, uint32_t channel, uint32_t group,
-                   enum lag_policy policy, bool snapshot, uint8_t tag);
-/* Whether core_subscribe with a snapshot would send one at once: the newest frame is an image of
- * its own, and nothing waits for this conn. */
-bool core_gets_image(struct core *core, uint32_t conn, uint32_t channel);
+/* A subscription to one channel. */
+struct core_subscription {
+    uint32_t channel;
+    uint32_t group;
+    enum lag_policy policy;
+    uint8_t tag;         /* a byte of the caller's, kept with it */
+    bool snapshot;       /* The newest frame, if it is a full image, is sent before live ones. */
+    bool asks_image;     /* has_image is to be found; with snapshot only */
+    uint16_t max_lag_ms; /* see core_set_max_lag() */
+    /* Set when it is subscribed: */
+    bool has_image; /* The newest frame is an image of its own, and nothing waits for this conn. */
+    uint64_t next_seq; /* as core_next_seq() */
+    uint64_t hash;     /* as core_hash() */
+};
+/* 0: subscribed. 1: it was already, and nothing is changed. -ENOSPC: the core's subscriptions are
+ * used up. */
+int core_subscribe(struct core *core, uint32_t conn, struct core_subscription *subscription);
 int core_unsubscribe(struct core *core, uint32_t conn, uint32_t channel);
 /* The tag of a subscription to this very channel, or -ENOENT. */
 int core_subscription_tag(struct core *core, uint32_t conn, uint32_t channel);

@@ -18,8 +18,11 @@ int core_resume(struct core *core, uint32_t conn, const struct core_resume *resu
     if (resume->is_same_epoch && resume->seq > reach.newest_seq) {
         return -ERANGE;
     }
-    if (core_subscribe(core, conn, resume->channel, resume->group, resume->policy, false,
-                       resume->tag) < 0) {
+    struct core_subscription wanted = {.channel = resume->channel,
+                                       .group = resume->group,
+                                       .policy = resume->policy,
+                                       .tag = resume->tag};
+    if (core_subscribe(core, conn, &wanted) < 0) {
         return -ENOSPC;
     }
     core_set_subscription(core, conn, resume->channel, resume->policy, resume->tag);

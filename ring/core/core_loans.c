@@ -13,9 +13,7 @@ static void core_loans_take_one(struct core *core, struct send_plan *plan)
 {
     const struct iovec *iov = &core->fan.batch->iovs[plan->iov_first];
     struct frame_log *log = core->fan.streams[plan->log].log;
-    uint64_t base = frame_log_desc(log, plan->from)->position;
-    uint64_t offset = (uint64_t)((const uint8_t *)iov->iov_base - log->bytes);
-    uint64_t position = base + ((offset - base) & log->bytes_mask);
+    uint64_t position = frame_log_position(log, plan->from, iov->iov_base);
     assert_always(plan->bytes == iov->iov_len);
     position = CANARY(LOAN_UNHELD) ? 0 : position;
     uint32_t hold = frame_log_hold(log, core->options.index, position, iov->iov_len);

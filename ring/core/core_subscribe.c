@@ -16,56 +16,67 @@ void core_tell_subscriber(struct core *core, uint32_t channel, int change)
     }
 }
 
-int core_subscribe(struct core *core, uint32_t index, uint32_t channel, uint32_t group,
-                   enum lag_policy policy, bool snapshot, uint8_t tag)
+/* Whether a snapshot is sent at once. */
+static bool core_has_image(struct core *core, struct subscriber *subscriber, uint32_t channel)
 {
-    struct subscriber *subscriber = core_subscriber(core, index);
-    struct fan_stream *stream = core_stream(core, index);
-    uint32_t sub;
-    if (!core_is_streaming(core, index)) {
-        return 0;
-    }
-    fanout_settle(&core->fan, subscriber);
-    if (subs_find(&stream->subs, index, channel) != SUB_NONE) {
-        return 1;
-    }
-    int error = subs_add(&stream->subs, index, channel, &subscriber->sub_first, &sub);
-    if (error < 0) {
-        return error;
-    }
-    uint64_t last_seq = stream->channels[channel].last_seq;
-    struct sub *record = &stream->subs.records[sub];
-    record->group = (uint8_t)group & 15;
-    record->policy = (uint8_t)policy & 15;
-    record->tag = tag;
-    record->next_seq = last_seq + 1;
-    record->first_seq = last_seq + 1;
-    subscriber->sub_count++;
-    counter_add(&core->counters->subscriptions, 1);
-    core_tell_subscriber(core, channel, 1);
-    if (snapshot && last_seq > 0 && (subscriber->group_mask & (1u << group)) == 0) {
-        if (subscriber->mode == SUBSCRIBER_PUSHED) {
-            puller_start(&core->fan, subscriber, stream->position);
-        }
-        stream->subs.records[sub].next_seq |= PROGRESS_SNAPSHOT_DUE;
-        progress_sweep(subscriber);
-    }
-    return 0;
-}
-
-bool core_gets_image(struct core *core, uint32_t index, uint32_t channel)
-{
-    struct subscriber *subscriber = core_subscriber(core, index);
     struct frame_log *log = fan_stream(&core->fan, subscriber)->log;
     uint32_t bytes;
-    fanout_settle(&core->fan, subscriber);
     if (subscriber->mode != SUBSCRIBER_PUSHED) {
         return false;
     }
     uint64_t pinned = frame_log_pinned(log, core->options.index);
-    bool gets_image = puller_newest_image(&core->fan, subscriber, channel, &bytes) != NULL;
+    bool has_image = puller_newest_image(&core->fan, subscriber, channel, &bytes) != NULL;
     frame_log_pin_again(log, core->options.index, pinned);
-    return gets_image;
+    return has_image;
+}
+
+/* The newest frame is to be sent before live ones. */
+static void core_begin_snapshot(struct core *core, struct subscriber *subscriber, uint32_t sub)
+{
+    struct fan_stream *stream = fan_stream(&core->fan, subscriber);
+    if (subscriber->mode == SUBSCRIBER_PUSHED) {
+        puller_start(&core->fan, subscriber, stream->position);
+    }
+    stream->subs.records[sub].next_seq |= PROGRESS_SNAPSHOT_DUE;
+    progress_sweep(subscriber);
+}
+
+int core_subscribe(struct core *core, uint32_t index, struct core_subscription *wanted)
+{
+    struct subscriber *subscriber = core_subscriber(core, index);
+    struct fan_stream *stream = core_stream(core, index);
+    const struct fan_channel *known = &stream->channels[wanted->channel];
+    uint32_t sub;
+    wanted->next_seq = known->last_seq + 1;
+    wanted->hash = known->hash;
+    if (!core_is_streaming(core, index)) {
+        return 0;
+    }
+    fanout_settle(&core->fan, subscriber);
+    if (subs_find(&stream->subs, index, wanted->channel) != SUB_NONE) {
+        return 1;
+    }
+    wanted->has_image = wanted->asks_image && core_has_image(core, subscriber, wanted->channel);
+    int error = subs_add(&stream->subs, index, wanted->channel, &subscriber->sub_first, &sub);
+    if (error < 0) {
+        return error;
+    }
+    struct sub *record = &stream->subs.records[sub];
+    record->group = (uint8_t)wanted->group & 15;
+    record->policy = (uint8_t)wanted->policy & 15;
+    record->tag = wanted->tag;
+    record->max_lag_ms = wanted->max_lag_ms;
+    record->next_seq = wanted->next_seq;
+    record->first_seq = wanted->next_seq;
+    subscriber->has_lag_limit |= wanted->max_lag_ms != 0;
+    subscriber->sub_count++;
+    counter_add(&core->counters->subscriptions, 1);
+    core_tell_subscriber(core, wanted->channel, 1);
+    if (wanted->snapshot && known->last_seq > 0 &&
+        (subscriber->group_mask & (1u << wanted->group)) == 0) {
+        core_begin_snapshot(core, subscriber, sub);
+    }
+    return 0;
 }
 
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub)

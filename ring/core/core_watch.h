@@ -31,7 +31,7 @@ struct core_watch {
     } rows[CORE_WATCH_COUNT_MAX];
 };
 
-/* The core's own: for ops.publish. */
+/* The core's own: for options.publish. */
 struct core_watch *core_watch_of(struct core *core);
 
 void core_watch_init(struct core_watch *watch, struct engine *engine);

@@ -6,13 +6,6 @@
 
 /* ---- Where a send stopped ---- */
 
-static uint64_t account_position_of(const struct frame_log *log, uint64_t from, const void *at)
-{
-    uint64_t base = frame_log_desc(log, from)->position;
-    uint64_t offset = (uint64_t)((const uint8_t *)at - log->bytes);
-    return base + ((offset - base) & log->bytes_mask);
-}
-
 /* The frame that holds a byte, among those from index from to before to. */
 static uint64_t account_find_frame(const struct frame_log *log, uint64_t from, uint64_t to,
                                    uint64_t position)
@@ -40,7 +33,7 @@ static uint64_t account_find_cut(struct fan *fan, const struct send_plan *plan, 
     assert_always(bytes < plan->bytes || plan->bytes == 0);
     assert_always(plan->from <= plan->to);
     for (uint32_t i = 0; i < plan->iov_count; i++) {
-        uint64_t start = account_position_of(log, plan->from, iov[i].iov_base);
+        uint64_t start = frame_log_position(log, plan->from, iov[i].iov_base);
         uint64_t first = account_find_frame(log, plan->from, plan->to, start);
         if (bytes >= iov[i].iov_len) {
             uint64_t last = account_find_frame(log, first, plan->to, start + iov[i].iov_len - 1);

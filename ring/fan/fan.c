@@ -3,47 +3,34 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-static void *fan_map(size_t bytes, int flags)
-{
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void fan_unmap(void *memory, size_t bytes)
-{
-    if (memory != NULL) {
-        munmap(memory, bytes);
-    }
-}
+#include "codec/base/memory.h"
 
 static void fan_unmap_all(struct fan *fan)
 {
     size_t count = fan->subscriber_count;
-    fan_unmap(fan->subscribers, count * sizeof *fan->subscribers);
-    fan_unmap(fan->pasts, count * sizeof *fan->pasts);
-    fan_unmap(fan->due.conns, count * sizeof *fan->due.conns);
-    fan_unmap(fan->pulls.conns, count * sizeof *fan->pulls.conns);
-    fan_unmap(fan->failed.conns, count * sizeof *fan->failed.conns);
-    fan_unmap(fan->extents, FAN_EXTENTS_MAX * sizeof *fan->extents);
-    fan_unmap(fan->replays, FAN_REPLAYS_MAX * sizeof *fan->replays);
-    fan_unmap(fan->batch, sizeof *fan->batch);
+    memory_unmap(fan->subscribers, count * sizeof *fan->subscribers);
+    memory_unmap(fan->pasts, count * sizeof *fan->pasts);
+    memory_unmap(fan->due.conns, count * sizeof *fan->due.conns);
+    memory_unmap(fan->pulls.conns, count * sizeof *fan->pulls.conns);
+    memory_unmap(fan->failed.conns, count * sizeof *fan->failed.conns);
+    memory_unmap(fan->extents, FAN_EXTENTS_MAX * sizeof *fan->extents);
+    memory_unmap(fan->replays, FAN_REPLAYS_MAX * sizeof *fan->replays);
+    memory_unmap(fan->batch, sizeof *fan->batch);
 }
 
 /* What every subscriber needs is touched now; what grows with use is not. */
 static int fan_map_all(struct fan *fan)
 {
     size_t count = fan->subscriber_count;
-    fan->subscribers = fan_map(count * sizeof *fan->subscribers, MAP_POPULATE);
-    fan->pasts = fan_map(count * sizeof *fan->pasts, MAP_NORESERVE);
-    fan->due.conns = fan_map(count * sizeof *fan->due.conns, MAP_POPULATE);
-    fan->pulls.conns = fan_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
-    fan->failed.conns = fan_map(count * sizeof *fan->failed.conns, 0);
-    fan->extents = fan_map(FAN_EXTENTS_MAX * sizeof *fan->extents, MAP_POPULATE);
-    fan->replays = fan_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);
-    fan->batch = fan_map(sizeof *fan->batch, MAP_POPULATE);
+    fan->subscribers = memory_map(count * sizeof *fan->subscribers, MAP_POPULATE);
+    fan->pasts = memory_map(count * sizeof *fan->pasts, MAP_NORESERVE);
+    fan->due.conns = memory_map(count * sizeof *fan->due.conns, MAP_POPULATE);
+    fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
+    fan->failed.conns = memory_map(count * sizeof *fan->failed.conns, 0);
+    fan->extents = memory_map(FAN_EXTENTS_MAX * sizeof *fan->extents, MAP_POPULATE);
+    fan->replays = memory_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);
+    fan->batch = memory_map(sizeof *fan->batch, MAP_POPULATE);
     if (fan->subscribers == NULL || fan->pasts == NULL || fan->due.conns == NULL ||
         fan->pulls.conns == NULL || fan->failed.conns == NULL || fan->extents == NULL ||
         fan->replays == NULL || fan->batch == NULL) {
@@ -72,7 +59,7 @@ static void fan_close_streams(struct fan *fan, uint32_t count)
             free(stream->groups[group].entries);
         }
         subs_deinit(&stream->subs);
-        fan_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
+        memory_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
     }
 }
 
@@ -81,13 +68,13 @@ static int fan_open_stream(struct fan_stream *stream, struct frame_log *log, boo
 {
     size_t bytes = log->channel_count_max * sizeof *stream->channels;
     *stream = (struct fan_stream){.log = log, .takes_json = takes_json};
-    stream->channels = fan_map(bytes, 0);
+    stream->channels = memory_map(bytes, 0);
     if (stream->channels == NULL) {
         return -ENOMEM;
     }
     int error = subs_init(&stream->subs, log->channel_count_max);
     if (error < 0) {
-        fan_unmap(stream->channels, bytes);
+        memory_unmap(stream->channels, bytes);
     }
     return error;
 }

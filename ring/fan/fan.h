@@ -85,7 +85,9 @@ struct fan {
     struct conn_queue failed; /* There is no room for them. */
     struct fan_extent *extents;
     uint32_t extent_count;
-    uint64_t pull_steps; /* of the subscribers that pull, in this turn */
+    uint64_t pull_steps;    /* of the subscribers that pull, in this turn */
+    uint64_t linked_frames; /* found for them by links, ever (narrow.h); */
+    uint64_t linked_cuts;   /* likewise, of those that were not sent */
     uint64_t group_seqs_bytes;
 
     struct replay *replays; /* FAN_REPLAYS_MAX */

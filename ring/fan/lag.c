@@ -62,7 +62,7 @@ static bool lag_is_half(const struct fan *fan, const struct fan_stream *stream, 
     uint64_t max_ns = fan->max_lag_ns;
     return (max_ns != 0 && behind_ns >= max_ns / 2) ||
            lag_bytes(stream, index) >= log->capacity_bytes / 2 ||
-           stream->position - index >= (log->desc_mask + 1) / 2;
+           stream->position - index >= frame_log_frames_max(log) / 2;
 }
 
 void lag_check(struct fan *fan, struct subscriber *subscriber, struct link_view *view,

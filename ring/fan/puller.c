@@ -4,6 +4,7 @@
 
 #include "ring/fan/history.h"
 #include "ring/fan/lag.h"
+#include "ring/fan/narrow.h"
 
 /* ---- Entering and leaving ---- */
 
@@ -81,6 +82,22 @@ static uint64_t puller_bound(const struct progress_entry *entry)
     return (gap_due ? *entry->next : *entry->first) & PROGRESS_SEQ_MASK;
 }
 
+/* A frame was looked at, but not sent. Once more changes nothing. */
+static void puller_take_back(struct fan *fan, struct subscriber *subscriber, uint64_t index,
+                             const struct frame_desc *desc)
+{
+    struct progress_entry entry;
+    if (!progress_find(fan, subscriber, desc->channel, desc->group, &entry) ||
+        desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PROGRESS_SEQ_MASK)) {
+        return;
+    }
+    if (puller_is_conflated(fan, subscriber, &entry, desc, index)) {
+        subscriber->frames_conflated--;
+        counter_add(&fan->counters->frames_conflated, (uint64_t)-1);
+    }
+    *entry.next = desc->seq;
+}
+
 /* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
  * told stays told: its text is already queued. */
 void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to)
@@ -89,18 +106,11 @@ void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t inde
     assert_always(subscriber->mode == SUBSCRIBER_PULLING);
     assert_always(index <= to);
     subscriber->cursor = index;
+    if (narrow_walk(fan, subscriber, index, to, puller_take_back)) {
+        return;
+    }
     for (uint64_t back = to; back > index; back--) {
-        const struct frame_desc *desc = frame_log_desc(stream->log, back - 1);
-        struct progress_entry entry;
-        if (!progress_find(fan, subscriber, desc->channel, desc->group, &entry) ||
-            desc->seq < puller_bound(&entry) || desc->seq >= (*entry.next & PROGRESS_SEQ_MASK)) {
-            continue;
-        }
-        if (puller_is_conflated(fan, subscriber, &entry, desc, back - 1)) {
-            subscriber->frames_conflated--;
-            counter_add(&fan->counters->frames_conflated, (uint64_t)-1);
-        }
-        *entry.next = desc->seq;
+        puller_take_back(fan, subscriber, back - 1, frame_log_desc(stream->log, back - 1));
     }
 }
 
@@ -401,7 +411,8 @@ void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const st
 {
     const uint8_t *frame = frame_log_at(log, desc->position);
     struct iovec *last = plan->iov_count > 0 ? &batch->iovs[batch->iov_count - 1] : NULL;
-    if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == frame) {
+    const uint8_t *end = last == NULL ? NULL : (const uint8_t *)last->iov_base + last->iov_len;
+    if (end == frame || end == frame + log->capacity_bytes) { /* The ring is mapped twice. */
         last->iov_len += desc->frame_bytes;
     } else {
         batch->iovs[batch->iov_count++] = (struct iovec){
@@ -421,7 +432,13 @@ static void puller_collect(struct fan *fan, struct subscriber *subscriber, struc
     const struct fan_stream *stream = fan_source(fan, subscriber);
     bool recodes = subscriber->reads_json && history_recodes(fan, subscriber);
     uint64_t end = subscriber->reads_json ? history_json_end(fan, subscriber) : stream->position;
-    end = end - plan->to > PULLER_FRAMES_MAX ? plan->to + PULLER_FRAMES_MAX : end;
+    struct narrow narrow;
+    bool is_narrow = narrow_begin(&narrow, fan, subscriber);
+    if (is_narrow) {
+        plan->to = narrow_next(&narrow);
+    } else if (end - plan->to > PULLER_FRAMES_MAX) {
+        end = plan->to + PULLER_FRAMES_MAX;
+    }
     while (plan->to < end && plan->bytes < PULLER_BYTES_MAX && plan->iov_count < PULLER_IOVS_MAX &&
            !puller_is_full(view)) {
         const struct frame_desc *desc = frame_log_desc(stream->log, plan->to);
@@ -431,9 +448,10 @@ static void puller_collect(struct fan *fan, struct subscriber *subscriber, struc
         } else if (is_taken) {
             puller_add_frame(fan->batch, plan, stream->log, desc);
         }
-        plan->to++;
+        plan->to = is_narrow ? narrow_next(&narrow) : plan->to + 1;
     }
-    fan->pull_steps += plan->to - plan->from;
+    fan->pull_steps += is_narrow ? narrow.frame_count : plan->to - plan->from;
+    fan->linked_frames += is_narrow ? narrow.frame_count : 0;
 }
 
 static void puller_check_lag(struct fan *fan, struct subscriber *subscriber, struct link_view *view)

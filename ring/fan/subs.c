@@ -2,24 +2,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "codec/base/check.h"
+#include "codec/base/memory.h"
 
 #define SUBS_HASH_START 1024
-
-static void *subs_map(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
 
 int subs_init(struct subs *subs, uint32_t channel_count_max)
 {
     *subs = (struct subs){.fresh = 1, .channel_count_max = channel_count_max};
-    subs->records = subs_map(SUBS_MAX * sizeof *subs->records);
-    subs->channels = subs_map(channel_count_max * sizeof *subs->channels);
+    subs->records = memory_map(SUBS_MAX * sizeof *subs->records, MAP_NORESERVE);
+    subs->channels = memory_map(channel_count_max * sizeof *subs->channels, MAP_NORESERVE);
     subs->hash = calloc(SUBS_HASH_START, sizeof *subs->hash);
     subs->hash_mask = SUBS_HASH_START - 1;
     if (subs->records == NULL || subs->channels == NULL || subs->hash == NULL) {

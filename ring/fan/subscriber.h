@@ -27,7 +27,7 @@ struct progress_seq;
 enum subscriber_mode {
     SUBSCRIBER_OFF,     /* Gets nothing: its connection is opening, or ends. */
     SUBSCRIBER_PUSHED,  /* Gets what the fan-out notes. */
-    SUBSCRIBER_PULLING, /* Reads the log on its own: on core->pulls, unless it is held. */
+    SUBSCRIBER_PULLING, /* Reads the log on its own: on fan->pulls, unless it is held. */
     SUBSCRIBER_PAUSED,  /* The same, but its link takes nothing just now. */
     SUBSCRIBER_MODE_COUNT,
 };
@@ -36,12 +36,12 @@ struct subscriber {
     /* All that noting a frame touches is in this line. */
     _Alignas(CACHE_LINE_BYTES) uint8_t mode;
     uint8_t group_mask; /* groups subscribed as a whole */
-    uint8_t encoding;   /* Which of core->streams it gets; 0 until it is chosen. */
-    bool is_due;        /* on core->due */
+    uint8_t encoding;   /* Which of fan->streams it gets; 0 until it is chosen. */
+    bool is_due;        /* on fan->due */
     uint32_t due_frames;
     uint64_t due_start; /* the newest extent, by position */
     uint32_t due_bytes;
-    uint32_t extent_first; /* earlier extents, in core->extents; SUBSCRIBER_NONE: none */
+    uint32_t extent_first; /* earlier extents, in fan->extents; SUBSCRIBER_NONE: none */
     uint32_t extent_last;
     uint32_t sub_first;
     uint64_t frames_sent;
@@ -60,12 +60,12 @@ struct subscriber {
     uint8_t group_lag_mask;                      /* groups with a max_lag_ms, in its past */
     bool is_sweeping : 1;
     bool lag_exceeded : 1;    /* why it jumped last: max_lag, else a lap */
-    bool is_pull_queued : 1;  /* on core->pulls */
+    bool is_pull_queued : 1;  /* on fan->pulls */
     bool has_lag_limit : 1;   /* a subscription of its has, or had, a max_lag_ms */
     bool lag_is_reported : 1; /* since it was last up to date */
-    bool is_replayed : 1;     /* has one of core->replays */
+    bool is_replayed : 1;     /* has one of fan->replays */
     bool in_history : 1;      /* struct subscriber_past counts; it stays in pull mode */
-    bool reads_json : 1;      /* in_history, and what its own log does not have: core_source() */
+    bool reads_json : 1;      /* in_history, and what its own log does not have: fan_source() */
     bool has_failed : 1;      /* There is no room for it: it gets nothing more, and ends. */
     bool is_slow : 1;         /* It lagged too far and is closed: it gets nothing more. */
     bool is_held : 1;         /* A message of its is being answered; it stays in pull mode. */

@@ -4,6 +4,7 @@
 
 void engine_close(struct engine *engine)
 {
+    assert_always(engine->ops != NULL);
     free(engine->late.cqes);
     engine->ops->close(engine);
 }
@@ -41,6 +42,7 @@ void engine_put_off(struct engine *engine)
         assert_always(late->cqes != NULL); /* A lost completion would tear a stream. */
         late->capacity = capacity;
     }
+    assert_always(late->count + more <= late->capacity);
     for (uint32_t number = 0; number < more; number++) {
         late->cqes[late->count++] = *engine_completion(engine, number);
     }

@@ -25,11 +25,16 @@
 #define ENGINE_WAIT_FOREVER UINT64_MAX
 #define ENGINE_ERROR_BYTES_MAX 512
 #define ENGINE_RECV_GROUP 0
+#define ENGINE_RECV_BUFFERS_MAX 32768 /* The kernel's limit. */
 #define ENGINE_SEND_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
 
 /* Newer than the headers of Debian 12. */
 #define ENGINE_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
 #define ENGINE_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
+#ifdef IORING_NOTIF_USAGE_ZC_COPIED
+static_assert(ENGINE_REPORT_USAGE == IORING_SEND_ZC_REPORT_USAGE, "");
+static_assert(ENGINE_USAGE_COPIED == IORING_NOTIF_USAGE_ZC_COPIED, "");
+#endif
 
 struct engine;
 
@@ -260,6 +265,7 @@ static inline uint8_t *engine_recv_bytes(const struct engine *engine,
 /* Makes a buffer, by its number, available to the kernel. */
 static inline void engine_offer_buffer(struct engine *engine, uint32_t buffer)
 {
+    assert_debug(buffer < engine->recv_buffer_count);
     io_uring_buf_ring_add(engine->recv_ring,
                           engine->recv_buffers + (size_t)buffer * engine->recv_buffer_bytes,
                           engine->recv_buffer_bytes, (unsigned short)buffer,

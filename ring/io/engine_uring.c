@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/base/memory.h"
 #include "codec/base/units.h"
 
 static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
@@ -36,10 +36,9 @@ static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
 static void engine_uring_close(struct engine *engine)
 {
     io_uring_queue_exit(&engine->ring);
-    if (engine->recv_ring != NULL) {
-        munmap(engine->recv_ring, engine->recv_buffer_count * sizeof(struct io_uring_buf));
-        munmap(engine->recv_buffers, (size_t)engine->recv_buffer_count * engine->recv_buffer_bytes);
-    }
+    memory_unmap(engine->recv_ring, engine->recv_buffer_count * sizeof(struct io_uring_buf));
+    memory_unmap(engine->recv_buffers,
+                 (size_t)engine->recv_buffer_count * engine->recv_buffer_bytes);
 }
 
 void engine_uring_explain(int error, char *text, size_t text_bytes)
@@ -110,22 +109,16 @@ static int engine_uring_setup(struct engine *engine, const struct engine_options
     return error;
 }
 
-static void *engine_uring_map(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 static int engine_uring_add_recv_buffers(struct engine *engine,
                                          const struct engine_options *options)
 {
     uint32_t count = options->recv_buffer_count;
     assert_always(bytes_is_power_of_two(count));
+    assert_always(count <= ENGINE_RECV_BUFFERS_MAX);
     size_t ring_bytes = count * sizeof(struct io_uring_buf);
     size_t buffers_bytes = (size_t)count * options->recv_buffer_bytes;
-    struct io_uring_buf_ring *ring = engine_uring_map(ring_bytes);
-    uint8_t *buffers = engine_uring_map(buffers_bytes);
+    struct io_uring_buf_ring *ring = memory_map(ring_bytes, MAP_POPULATE);
+    uint8_t *buffers = memory_map(buffers_bytes, MAP_POPULATE);
     int error = -ENOMEM;
     if (ring == NULL || buffers == NULL) {
         goto unmap;
@@ -150,12 +143,8 @@ static int engine_uring_add_recv_buffers(struct engine *engine,
     return 0;
 
 unmap:
-    if (buffers != NULL) {
-        munmap(buffers, buffers_bytes);
-    }
-    if (ring != NULL) {
-        munmap(ring, ring_bytes);
-    }
+    memory_unmap(buffers, buffers_bytes);
+    memory_unmap(ring, ring_bytes);
     return error;
 }
 
@@ -175,6 +164,8 @@ static const struct engine_ops engine_uring_ops = {
 int engine_uring_open(struct engine *engine, const struct engine_options *options,
                       char error_out[ENGINE_ERROR_BYTES_MAX])
 {
+    assert_always(options->sq_entries > 0);
+    assert_always(options->cq_entries >= options->sq_entries);
     *engine = (struct engine){.ops = &engine_uring_ops};
     int error = engine_uring_setup(engine, options);
     if (error < 0) {

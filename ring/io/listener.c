@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "codec/base/check.h"
+
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 
 /* What bind(2) would answer with EINVAL. NULL: nothing. */
@@ -50,6 +52,8 @@ static int listener_resolve(const struct listener_options *options, struct socka
                  options->host, gai_strerror(status));
         return -EINVAL;
     }
+    assert_always(found->ai_addrlen <= sizeof *out);
+    assert_always(found->ai_family == AF_INET || found->ai_family == AF_INET6);
     memcpy(out, found->ai_addr, found->ai_addrlen);
     *out_bytes = found->ai_addrlen;
     freeaddrinfo(found);
@@ -206,6 +210,7 @@ int listener_open_tcp(const struct listener_options *options, int *fds_out, uint
 {
     struct sockaddr_storage address = {0};
     socklen_t address_bytes;
+    assert_always(count > 0);
     int error = listener_resolve(options, &address, &address_bytes, error_out, error_bytes);
     if (error < 0) {
         return error;
@@ -232,6 +237,7 @@ int listener_open_tcp(const struct listener_options *options, int *fds_out, uint
         }
         return error;
     }
+    assert_always(opened == count);
     *port_out = listener_port(fds_out[0]);
     return 0;
 }

@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "codec/base/check.h"
+
 static struct list_link *timer_wheel_slot(struct timer_wheel *wheel, uint64_t tick)
 {
     return &wheel->slots[tick % TIMER_WHEEL_SLOTS];
@@ -41,6 +43,7 @@ void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline
 void timer_disarm(struct timer_wheel *wheel, struct timer *timer)
 {
     if (!list_empty(&timer->slot_link)) {
+        assert_always(wheel->armed_count > 0);
         list_remove(&timer->slot_link);
         wheel->armed_count--;
     }
@@ -72,6 +75,7 @@ void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns,
                          void (*on_timer)(void *context, struct timer *timer), void *context)
 {
     uint64_t now_tick = now_ns >> TIMER_WHEEL_SHIFT;
+    assert_debug(now_tick + 1 >= wheel->tick); /* Time does not go back. */
     /* After a long sleep the last turn sees every slot; what is armed meanwhile lies after it. */
     if (wheel->tick + TIMER_WHEEL_SLOTS <= now_tick) {
         wheel->tick = now_tick - TIMER_WHEEL_SLOTS + 1;
@@ -87,10 +91,10 @@ uint64_t timer_wheel_next_ns(const struct timer_wheel *wheel)
     if (wheel->armed_count == 0) {
         return UINT64_MAX;
     }
-    for (uint64_t tick = wheel->tick; tick < wheel->tick + TIMER_WHEEL_SLOTS; tick++) {
-        if (!list_empty(&wheel->slots[tick % TIMER_WHEEL_SLOTS])) {
-            return tick << TIMER_WHEEL_SHIFT;
-        }
+    uint64_t tick = wheel->tick;
+    while (list_empty(&wheel->slots[tick % TIMER_WHEEL_SLOTS])) {
+        tick++;
+        assert_always(tick < wheel->tick + TIMER_WHEEL_SLOTS); /* An armed timer is in a slot. */
     }
-    return UINT64_MAX;
+    return tick << TIMER_WHEEL_SHIFT;
 }

@@ -247,6 +247,10 @@ void link_doom(struct links *links, struct link *link, uint16_t code, const char
     }
     link->close_code = link->close_code != 0 ? link->close_code : code;
     link->close_text = link->close_text != NULL ? link->close_text : text;
+    if (link->has_place) { /* Who comes back is not to wait for core_bury(). */
+        link->has_place = false;
+        atomic_fetch_sub(links->options.place_count, 1);
+    }
     link_enter(links, link, LINK_DOOMED);
     link_list_ending(links, link);
 }
@@ -290,8 +294,5 @@ void link_on_operation_ended(struct links *links, struct link *link)
     link_enter(links, link, LINK_FREE);
     links->free_links[links->free_count++] = links_index(links, link);
     atomic_fetch_sub(links->options.conn_count, 1);
-    if (link->has_place) {
-        atomic_fetch_sub(links->options.place_count, 1);
-    }
     counter_add(&links->counters->conns_open, (uint64_t)-1);
 }

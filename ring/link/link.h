@@ -148,8 +148,8 @@ void link_close(struct links *links, struct link *link, uint16_t code, const cha
                 const char *text);
 void link_begin_closing(struct links *links, struct link *link);
 /* Ends it without another word: marks it, and core_bury() does the rest at the top of the next
- * turn. Until then all that it has stays. Of one that is doomed it changes nothing. code: 0, or
- * what is reported unless there is one already. text: a constant string. */
+ * turn. Until then all that it has stays, except its place. Of one that is doomed it changes
+ * nothing. code: 0, or what is reported unless there is one already. text: a constant string. */
 void link_doom(struct links *links, struct link *link, uint16_t code, const char *text);
 /* 4108: there is no room for what it is to get. */
 void link_doom_slow(struct links *links, struct link *link, const char *text);

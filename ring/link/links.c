@@ -4,11 +4,11 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
+#include "codec/base/memory.h"
 
 #define LINKS_LOG_BYTES_MAX 256
 #define LINKS_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
@@ -25,49 +25,35 @@ void links_log(struct links *links, int level, const char *format, ...)
 
 /* ---- Creation ---- */
 
-static void *links_map(size_t bytes, int flags)
-{
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void links_unmap(void *memory, size_t bytes)
-{
-    if (memory != NULL) {
-        munmap(memory, bytes);
-    }
-}
-
 static void links_unmap_all(struct links *links)
 {
     size_t count = links->options.link_count;
-    links_unmap(links->links, count * sizeof *links->links);
-    links_unmap(links->backlogs, count * sizeof *links->backlogs);
-    links_unmap(links->free_links, count * sizeof *links->free_links);
-    links_unmap(links->ready.conns, count * sizeof *links->ready.conns);
-    links_unmap(links->waiting.conns, count * sizeof *links->waiting.conns);
-    links_unmap(links->ending.conns, count * sizeof *links->ending.conns);
-    links_unmap(links->batch, sizeof *links->batch);
-    links_unmap(links->inputs, links->input_count * links->input_bytes);
-    links_unmap(links->free_inputs, links->input_count * sizeof *links->free_inputs);
-    links_unmap(links->inflated, links->options.message_bytes_max);
+    memory_unmap(links->links, count * sizeof *links->links);
+    memory_unmap(links->backlogs, count * sizeof *links->backlogs);
+    memory_unmap(links->free_links, count * sizeof *links->free_links);
+    memory_unmap(links->ready.conns, count * sizeof *links->ready.conns);
+    memory_unmap(links->waiting.conns, count * sizeof *links->waiting.conns);
+    memory_unmap(links->ending.conns, count * sizeof *links->ending.conns);
+    memory_unmap(links->batch, sizeof *links->batch);
+    memory_unmap(links->inputs, links->input_count * links->input_bytes);
+    memory_unmap(links->free_inputs, links->input_count * sizeof *links->free_inputs);
+    memory_unmap(links->inflated, links->options.message_bytes_max);
 }
 
 /* What every link needs is touched now; what grows with use is not. */
 static int links_map_all(struct links *links)
 {
     size_t count = links->options.link_count;
-    links->links = links_map(count * sizeof *links->links, MAP_POPULATE);
-    links->backlogs = links_map(count * sizeof *links->backlogs, MAP_NORESERVE);
-    links->free_links = links_map(count * sizeof *links->free_links, MAP_POPULATE);
-    links->ready.conns = links_map(count * sizeof *links->ready.conns, 0);
-    links->waiting.conns = links_map(count * sizeof *links->waiting.conns, 0);
-    links->ending.conns = links_map(count * sizeof *links->ending.conns, 0);
-    links->batch = links_map(sizeof *links->batch, MAP_POPULATE);
-    links->inputs = links_map(links->input_count * links->input_bytes, MAP_NORESERVE);
-    links->free_inputs = links_map(links->input_count * sizeof *links->free_inputs, 0);
-    links->inflated = links_map(links->options.message_bytes_max, MAP_NORESERVE);
+    links->links = memory_map(count * sizeof *links->links, MAP_POPULATE);
+    links->backlogs = memory_map(count * sizeof *links->backlogs, MAP_NORESERVE);
+    links->free_links = memory_map(count * sizeof *links->free_links, MAP_POPULATE);
+    links->ready.conns = memory_map(count * sizeof *links->ready.conns, 0);
+    links->waiting.conns = memory_map(count * sizeof *links->waiting.conns, 0);
+    links->ending.conns = memory_map(count * sizeof *links->ending.conns, 0);
+    links->batch = memory_map(sizeof *links->batch, MAP_POPULATE);
+    links->inputs = memory_map(links->input_count * links->input_bytes, MAP_NORESERVE);
+    links->free_inputs = memory_map(links->input_count * sizeof *links->free_inputs, 0);
+    links->inflated = memory_map(links->options.message_bytes_max, MAP_NORESERVE);
     if (links->links == NULL || links->backlogs == NULL || links->free_links == NULL ||
         links->ready.conns == NULL || links->waiting.conns == NULL || links->ending.conns == NULL ||
         links->batch == NULL || links->inputs == NULL || links->free_inputs == NULL ||

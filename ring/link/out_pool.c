@@ -2,17 +2,16 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "codec/base/check.h"
+#include "codec/base/memory.h"
 
 int out_pool_init(struct out_pool *pool, size_t bytes)
 {
     assert_always(bytes >= OUT_POOL_BYTES_TOUCHED);
-    void *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (blocks == MAP_FAILED) {
-        return -errno;
+    void *blocks = memory_map(bytes, MAP_NORESERVE);
+    if (blocks == NULL) {
+        return -ENOMEM;
     }
     memset(blocks, 0, OUT_POOL_BYTES_TOUCHED);
     *pool = (struct out_pool){

@@ -478,6 +478,11 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     return wait_ns == UINT64_MAX ? UINT64_MAX : now_ns + wait_ns;
 }
 
+uint64_t publisher_poll_inline(void *publisher, uint64_t now_ns)
+{
+    return publisher_poll(publisher, now_ns);
+}
+
 /* ---- The thread ---- */
 
 static bool publisher_is_stopping(const struct publisher *publisher)

@@ -41,6 +41,7 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
 
 /* Polls what is due, publishes the head; returns when to be called next (0: at once). */
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns);
+uint64_t publisher_poll_inline(void *publisher, uint64_t now_ns); /* core_options.publish */
 
 /* The thread's loop, with an engine of its own for waking cores and for sleeping. */
 int publisher_run(struct publisher *publisher);

@@ -278,13 +278,6 @@ static size_t session_write_gap(void *context, char *out, uint32_t channel, uint
     return (size_t)length;
 }
 
-static uint64_t session_publish(void *context, uint64_t now_ns)
-{
-    struct sessions *sessions = context;
-    struct publisher *publisher = sessions->options.inline_publisher;
-    return publisher == NULL ? UINT64_MAX : publisher_poll(publisher, now_ns);
-}
-
 static uint32_t session_channel_count(void *context)
 {
     return channels_count(((struct sessions *)context)->options.channels);
@@ -321,7 +314,6 @@ const struct core_ops session_ops = {
     .on_turn = session_books_on_turn,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
-    .publish = session_publish,
     .channel_count = session_channel_count,
     .log = session_log,
 };

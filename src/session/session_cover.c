@@ -15,12 +15,13 @@ const struct session_pattern *session_cover_first(struct session_call *call,
 int session_cover_subscribe(struct core *core, uint32_t conn, uint32_t channel,
                             const struct session_pattern *pattern, bool snapshot)
 {
-    int result = core_subscribe(core, conn, channel, pattern->type,
-                                (enum lag_policy)pattern->policy, snapshot, SESSION_BY_PATTERN);
-    if (result == 0 && pattern->max_lag_ms != 0) {
-        core_set_max_lag(core, conn, channel, pattern->max_lag_ms);
-    }
-    return result;
+    struct core_subscription wanted = {.channel = channel,
+                                       .group = pattern->type,
+                                       .policy = (enum lag_policy)pattern->policy,
+                                       .tag = SESSION_BY_PATTERN,
+                                       .snapshot = snapshot,
+                                       .max_lag_ms = pattern->max_lag_ms};
+    return core_subscribe(core, conn, &wanted);
 }
 
 int session_cover_subscribe_new(struct core *core, uint32_t conn, uint32_t channel,

@@ -12,7 +12,6 @@
 #include "src/market/channels.h"
 
 struct core_counters;
-struct publisher;
 
 struct session_options {
     uint32_t conn_count_max;
@@ -21,11 +20,10 @@ struct session_options {
     uint64_t idle_timeout_ns;        /* reported in WELCOME */
     bool compression;                /* permessage-deflate is agreed to */
     struct channels *channels;
-    struct access *access;              /* NULL: everybody may do everything */
-    struct core_counters *counters;     /* of the core, for what access refuses */
-    struct book_images *book_images;    /* NULL: there are no snapshots of books */
-    struct publisher *inline_publisher; /* NULL: on a thread of its own */
-    char epoch[17];                     /* hex, random, one per run */
+    struct access *access;           /* NULL: everybody may do everything */
+    struct core_counters *counters;  /* of the core, for what access refuses */
+    struct book_images *book_images; /* NULL: there are no snapshots of books */
+    char epoch[17];                  /* hex, random, one per run */
 };
 
 #endif

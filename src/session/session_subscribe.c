@@ -12,17 +12,17 @@
 #include "src/session/session_watch.h"
 
 static void session_subscribe_accept(struct session_call *call, const struct session_name *name,
-                                     uint32_t channel)
+                                     const struct core_subscription *subscription)
 {
     struct reply *reply = &call->sessions->reply;
     session_call_spend(call, SESSION_ENTRY_UNITS);
-    session_answer_channel(reply, name, channel);
+    session_answer_channel(reply, name, subscription->channel);
     reply_text(reply, ",\"next_seq\":");
-    reply_u64(reply, core_next_seq(call->core, call->conn, channel));
+    reply_u64(reply, subscription->next_seq);
     reply_text(reply, ",\"hash\":");
-    reply_hash(reply, core_hash(call->core, call->conn, channel));
+    reply_hash(reply, subscription->hash);
     if (call->request->type == REQUEST_MODIFY) {
-        session_settings_put(reply, session_settings_of_exact(call, channel));
+        session_settings_put(reply, session_settings_of_exact(call, subscription->channel));
     }
     reply_text(reply, "}");
 }
@@ -77,11 +77,26 @@ static uint32_t session_subscribe_open(struct session_call *call, const struct s
     return channel;
 }
 
+/* It is subscribed already: other settings, or nothing. tag: what it has. */
+static void session_subscribe_again(struct session_call *call, struct core_subscription *wanted,
+                                    int tag)
+{
+    bool is_new = (tag & SESSION_EXACT) == 0;
+    if (is_new || call->request->has_on_lag) {
+        core_set_subscription(call->core, call->conn, wanted->channel, wanted->policy, wanted->tag);
+    }
+    if (is_new || call->request->has_max_lag) {
+        core_set_max_lag(call->core, call->conn, wanted->channel, wanted->max_lag_ms);
+    }
+    wanted->next_seq = core_next_seq(call->core, call->conn, wanted->channel);
+    wanted->hash = core_hash(call->core, call->conn, wanted->channel);
+}
+
 static void session_subscribe_channel(struct session_call *call, const struct session_name *name,
                                       uint32_t channel)
 {
-    enum lag_policy policy = session_settings_policy(call, name);
-    uint8_t new_tag = session_settings_exact_tag(policy);
+    struct channels *channels = call->sessions->options.channels;
+    bool asks_image = call->request->snapshot && !variant_is_none(name->variant);
     int tag = core_subscription_tag(call->core, call->conn, channel);
     bool is_new = tag == -ENOENT || (tag & SESSION_EXACT) == 0;
     if (call->request->epoch != NULL) {
@@ -91,29 +106,26 @@ static void session_subscribe_channel(struct session_call *call, const struct se
     if (is_new && session_limits_is_full(call, name)) {
         return;
     }
-    if (tag == -ENOENT) {
-        uint32_t group = channels_get(call->sessions->options.channels, channel)->group;
-        bool wants_image = call->request->snapshot && !variant_is_none(name->variant) &&
-                           !core_gets_image(call->core, call->conn, channel);
-        if (core_subscribe(call->core, call->conn, channel, group, policy, call->request->snapshot,
-                           new_tag) < 0) {
-            session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                                  "the server has no room for it");
-            return;
-        }
-        if (wants_image) {
-            channels_ask_snapshot(call->sessions->options.channels, channel);
-        }
-    } else if (is_new || call->request->has_on_lag) {
-        core_set_subscription(call->core, call->conn, channel, policy, new_tag);
-    }
-    if (is_new || call->request->has_max_lag) {
-        core_set_max_lag(call->core, call->conn, channel, call->request->max_lag_ms);
+    enum lag_policy policy = session_settings_policy(call, name);
+    struct core_subscription wanted = {.channel = channel,
+                                       .group = channels_get(channels, channel)->group,
+                                       .policy = policy,
+                                       .tag = session_settings_exact_tag(policy),
+                                       .snapshot = call->request->snapshot,
+                                       .asks_image = asks_image,
+                                       .max_lag_ms = call->request->max_lag_ms};
+    if (tag != -ENOENT) {
+        session_subscribe_again(call, &wanted, tag);
+    } else if (core_subscribe(call->core, call->conn, &wanted) < 0) {
+        session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
+        return;
+    } else if (asks_image && !wanted.has_image) {
+        channels_ask_snapshot(channels, channel);
     }
     if (is_new) {
         session_limits_count_exact(call, channel, 1);
     }
-    session_subscribe_accept(call, name, channel);
+    session_subscribe_accept(call, name, &wanted);
 }
 
 static void session_subscribe_exact(struct session_call *call, const struct session_name *name)

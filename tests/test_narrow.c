@@ -1,0 +1,224 @@
+/* What conns that are behind cost, when each has one channel of a busy log. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <string.h>
+
+#include "bench/bench_null_engine.h"
+#include "codec/base/units.h"
+#include "ring/core/core_state.h"
+#include "ring/fan/narrow.h"
+
+#define CLIENTS 1000
+#define CHANNELS 500
+#define ROUNDS 100 /* frames of each channel */
+#define FRAME_BYTES 64
+#define TURNS_MAX 100000
+
+static struct {
+    struct core *core;
+    struct core_encoding encoding;
+    struct core_counters counters;
+    _Atomic uint32_t open_count;
+    _Atomic uint32_t place_count;
+    uint64_t now_ns;
+    uint32_t opened;
+    uint32_t channels_of_each;
+    uint32_t rounds; /* that are published */
+    bool is_released;
+    uint64_t turns;
+    uint64_t looked_at;
+} world;
+
+static void on_clock(void *context, struct core_time *time_out)
+{
+    (void)context;
+    world.now_ns += NS_PER_US;
+    *time_out = (struct core_time){.now_ns = world.now_ns, .wall_ns = world.now_ns};
+}
+
+static void hold_all(struct core *core)
+{
+    bench_null_engine_settle(&core->links.engine);
+    for (uint32_t conn = 0; conn < CLIENTS; conn++) {
+        for (uint32_t i = 0; i < world.channels_of_each; i++) {
+            uint32_t channel = (conn + i * 7) % CHANNELS;
+            struct core_subscription subscription = {.channel = channel, .policy = LAG_SKIP};
+            assert_int_equal(core_subscribe(core, conn, &subscription), 0);
+        }
+        core_hold(core, conn);
+    }
+}
+
+static void publish_round(void)
+{
+    struct frame_log *log = world.encoding.log;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        memset(frame_log_reserve(log), 'x', FRAME_BYTES);
+        frame_log_commit(log, channel, 0, 0, FRAME_BYTES, world.now_ns);
+    }
+    frame_log_publish(log);
+    world.rounds++;
+}
+
+/* The core calls it once a turn, first of all. */
+static uint64_t on_publish(void *context, uint64_t now_ns)
+{
+    (void)context, (void)now_ns;
+    const struct fan_stream *stream = &world.core->fan.streams[0];
+    if (world.opened < CLIENTS) {
+        return 0;
+    }
+    if (world.rounds == 0) {
+        hold_all(world.core);
+    }
+    if (world.rounds < ROUNDS) {
+        publish_round();
+    } else if (stream->position == frame_log_head(stream->log)) {
+        world.is_released = true;
+    }
+    return 0;
+}
+
+static bool on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns;
+    return world.is_released;
+}
+
+static void on_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    (void)context, (void)now_ns;
+    world.looked_at += core->fan.pull_steps;
+    core->fan.pull_steps = 0;
+    uint64_t all = (uint64_t)CLIENTS * ROUNDS * world.channels_of_each;
+    if (counter_get(&world.counters.frames_out) == all || ++world.turns == TURNS_MAX) {
+        core_stop(core);
+        world.now_ns += 10 * NS_PER_SECOND; /* Nobody's end is awaited. */
+    }
+}
+
+static void on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns;
+    world.opened++;
+}
+
+static void on_close(void *context, struct core *core, uint32_t conn,
+                     const struct core_conn_end *end)
+{
+    (void)context, (void)core, (void)conn, (void)end;
+}
+
+static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns;
+}
+
+static void on_lag(void *context, struct core *core, uint32_t conn, const struct core_lag *lag)
+{
+    (void)context, (void)core, (void)conn, (void)lag;
+}
+
+static void on_channel(void *context, struct core *core, uint32_t channel)
+{
+    (void)context, (void)core, (void)channel;
+}
+
+static uint32_t channel_count(void *context)
+{
+    (void)context;
+    return CHANNELS;
+}
+
+static void on_log(void *context, struct core *core, int level, const char *text)
+{
+    (void)context, (void)core;
+    if (level >= 2) {
+        print_message("%s\n", text);
+    }
+}
+
+static const struct core_ops ops = {
+    .on_open = on_open,
+    .on_close = on_close,
+    .on_quiet = on_quiet,
+    .on_lag = on_lag,
+    .on_channel = on_channel,
+    .on_turn = on_turn,
+    .on_continue = on_continue,
+    .channel_count = channel_count,
+    .log = on_log,
+};
+
+/* All clients are held while the log goes on, and then catch up. Returns how many descriptors were
+ * looked at for each frame that was sent. */
+static double run_core(uint32_t channels_of_each)
+{
+    char error[ENGINE_ERROR_BYTES_MAX];
+    struct frame_log_options log_options = {
+        .capacity_bytes = 16 * MIB,
+        .frame_bytes_max = 4096,
+        .channel_count_max = CHANNELS,
+        .reader_count = 1,
+    };
+    memset(&world, 0, sizeof world);
+    world.channels_of_each = channels_of_each;
+    world.now_ns = NS_PER_SECOND;
+    assert_int_equal(frame_log_create(&world.encoding.log, &log_options), 0);
+    atomic_store(&world.encoding.run, 1);
+    struct core_options options = {
+        .cpu = -1,
+        .conn_count_max = CLIENTS,
+        .conn_count = &world.open_count,
+        .place_count = &world.place_count,
+        .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
+        .idle_timeout_ns = 3600 * NS_PER_SECOND,
+        .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
+        .listener_count = 1,
+        .encodings = &world.encoding,
+        .encoding_count = 1,
+        .counters = &world.counters,
+        .ops = &ops,
+        .publish = on_publish,
+        .open_engine = bench_null_engine_open,
+        .clock = on_clock,
+    };
+    bench_null_engine_expect(CLIENTS, 0);
+    assert_int_equal(core_create(&world.core, &options, error, sizeof error), 0);
+    assert_int_equal(core_run(world.core), 0);
+    core_destroy(world.core);
+    frame_log_destroy(world.encoding.log);
+    uint64_t frames = counter_get(&world.counters.frames_out);
+    assert_int_equal(frames, (uint64_t)CLIENTS * ROUNDS * channels_of_each);
+    assert_int_equal(counter_get(&world.counters.frames_lost), 0);
+    print_message("%u channels of %u: %.2f descriptors a frame\n", channels_of_each, CHANNELS,
+                  (double)world.looked_at / (double)frames);
+    return (double)world.looked_at / (double)frames;
+}
+
+static void clients_of_one_channel_that_are_behind_cost_what_their_frames_do(void **state)
+{
+    (void)state;
+    assert_true(run_core(1) <= 1.1);
+}
+
+static void so_do_those_of_a_few(void **state)
+{
+    (void)state;
+    /* 1600 frames each, of which 256 are sent at a time. */
+    assert_true(run_core(NARROW_SUBS_MAX) <= 16);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clients_of_one_channel_that_are_behind_cost_what_their_frames_do),
+        cmocka_unit_test(so_do_those_of_a_few),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

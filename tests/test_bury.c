@@ -190,7 +190,6 @@ static void run_core(bool stops)
         .encoding_count = 1,
         .counters = &world.counters,
         .ops = &ops,
-        .publish = on_publish,
         .open_engine = open_engine,
         .clock = on_clock,
     };

@@ -99,14 +99,14 @@ static void session_jobs_forget_replies(struct sessions *sessions)
 /* The message goes on in a later slice. request: is taken over. */
 static void session_jobs_begin(struct session_call *call, struct request *request, bool is_started)
 {
-    static const struct request_error error = {
-        .code = PROTOCOL_INTERNAL,
-        .message = "no memory for the rest of it; LIST tells what is subscribed",
-    };
     struct sessions *sessions = call->sessions;
     struct session_job *job = calloc(1, sizeof *job);
     if (job == NULL) {
-        session_answer_error(sessions, call->core, call->conn, request->id, &error);
+        if (is_started) { /* Half of it is done, and may have been answered. */
+            core_close(call->core, call->conn, 4108, "no memory for a message");
+        } else {
+            session_answer_no_memory(call);
+        }
         session_jobs_forget_replies(sessions);
         session_jobs_end_call(call);
         return;

@@ -47,6 +47,7 @@ class Scenario:
     feed: dict
     server: tuple = ()
     unix: bool = False
+    stalled: int = 0  # more clients, which do not read
 
 
 SCENARIOS = {
@@ -55,6 +56,9 @@ SCENARIOS = {
     "unix": Scenario("1 000 x 256 B x 100/s, Unix-domain", 1000, {"rate": 100}, unix=True),
     "burst": Scenario("1 000 x 32 frames at one instant x 50/s", 1000,
                       {"symbols": 32, "rate": 1600, "burst": 32}),
+    # The stalled are blocked before the window: the kernel holds little for them.
+    "stalled": Scenario("1 000 x 256 B x 100/s, beside 100 that do not read", 1000, {"rate": 100},
+                        ("--send-buffer-bytes", "16384"), stalled=100),
     # A small log, so that its pages do not hide what the connections need.
     "memory": Scenario("10 000 connections, almost idle", 10_000, {"rate": 1},
                        ("--frame-log-bytes", "1048576")),
@@ -208,14 +212,16 @@ class Setup(harness.Setup):
 
 def measure(setup, scenario, bin_dirs):
     """{"A": [report of each round], "B": [...]}"""
-    connections = scenario.connections // (10 if setup.small else 1)
+    stalled = scenario.stalled // (10 if setup.small else 1)
+    connections = scenario.connections // (10 if setup.small else 1) + stalled
     arguments = [*run.room(connections), *scenario.server]
+    load = ["--stalled", stalled] if stalled else []
 
     def once(variant):
         setup.server_bin_dir = bin_dirs[variant]
         with harness.Server(setup, "ringcast", arguments, unix=scenario.unix,
                     spec=run.spec(**scenario.feed)) as server:
-            return server.load("-c", connections, *harness.INTENDED)
+            return server.load("-c", connections, *load, *harness.INTENDED)
 
     return harness.interleave(setup, list(bin_dirs), once)
 

@@ -15,10 +15,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define PLAN_BATCH_MAX 64 /* plans of a batch ... */
-#define PLAN_FIRST_BATCH                                                                           \
-    16                         /* ... but for a flush's first, so that its first bytes leave early \
-                                */
+#define PLAN_BATCH_MAX 64      /* plans of a batch */
+#define PLAN_FIRST_BATCH 16    /* of a flush's first, so that its first bytes leave early */
 #define PLAN_IOVS_MAX 4096     /* of a batch */
 #define PLAN_ROOM_IOVS_MAX 512 /* of one plan */
 #define PLAN_NOTICES_MAX 2048

@@ -12,6 +12,7 @@
 #include "bench/bench_null_engine.h"
 #include "codec/base/units.h"
 #include "ring/core/core_state.h"
+#include "tests/idle_core_ops.h"
 
 #define CLIENTS 400 /* more than one turn buries */
 #define BURST_TURNS 20
@@ -110,16 +111,6 @@ static void on_leave(void *context, struct core *core, uint32_t conn)
     world.leaves[conn]++;
 }
 
-static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
-{
-    (void)context, (void)core, (void)conn, (void)now_ns;
-}
-
-static void on_channel(void *context, struct core *core, uint32_t channel)
-{
-    (void)context, (void)core, (void)channel;
-}
-
 static uint32_t channel_count(void *context)
 {
     (void)context;
@@ -144,23 +135,15 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     }
 }
 
-static void on_log(void *context, struct core *core, int level, const char *text)
-{
-    (void)context, (void)core;
-    if (level >= 2) {
-        print_message("%s\n", text);
-    }
-}
-
 static const struct core_ops ops = {
     .on_open = on_open,
     .on_close = on_close,
     .on_leave = on_leave,
-    .on_quiet = on_quiet,
-    .on_channel = on_channel,
+    .on_quiet = idle_on_quiet,
+    .on_channel = idle_on_channel,
     .on_turn = on_turn,
     .channel_count = channel_count,
-    .log = on_log,
+    .log = idle_log,
 };
 
 static void run_core(bool stops)

@@ -12,6 +12,7 @@
 #include "codec/base/units.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/narrow.h"
+#include "tests/idle_core_ops.h"
 
 #define CLIENTS 1000
 #define CHANNELS 500
@@ -114,19 +115,9 @@ static void on_close(void *context, struct core *core, uint32_t conn,
     (void)context, (void)core, (void)conn, (void)end;
 }
 
-static void on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
-{
-    (void)context, (void)core, (void)conn, (void)now_ns;
-}
-
 static void on_lag(void *context, struct core *core, uint32_t conn, const struct core_lag *lag)
 {
     (void)context, (void)core, (void)conn, (void)lag;
-}
-
-static void on_channel(void *context, struct core *core, uint32_t channel)
-{
-    (void)context, (void)core, (void)channel;
 }
 
 static uint32_t channel_count(void *context)
@@ -135,24 +126,16 @@ static uint32_t channel_count(void *context)
     return CHANNELS;
 }
 
-static void on_log(void *context, struct core *core, int level, const char *text)
-{
-    (void)context, (void)core;
-    if (level >= 2) {
-        print_message("%s\n", text);
-    }
-}
-
 static const struct core_ops ops = {
     .on_open = on_open,
     .on_close = on_close,
-    .on_quiet = on_quiet,
+    .on_quiet = idle_on_quiet,
     .on_lag = on_lag,
-    .on_channel = on_channel,
+    .on_channel = idle_on_channel,
     .on_turn = on_turn,
     .on_continue = on_continue,
     .channel_count = channel_count,
-    .log = on_log,
+    .log = idle_log,
 };
 
 /* All clients are held while the log goes on, and then catch up. Returns how many descriptors were

@@ -1,0 +1,34 @@
+/* idle_core_ops: what a core must have in its ops, for tests that are about other things. */
+#ifndef RINGCAST_TESTS_IDLE_CORE_OPS_H
+#define RINGCAST_TESTS_IDLE_CORE_OPS_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "ring/core/core.h"
+
+static inline void idle_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns;
+}
+
+static inline void idle_on_channel(void *context, struct core *core, uint32_t channel)
+{
+    (void)context, (void)core, (void)channel;
+}
+
+/* Warnings and errors show in the test's output. */
+static inline void idle_log(void *context, struct core *core, int level, const char *text)
+{
+    (void)context, (void)core;
+    if (level >= 2) {
+        print_message("%s\n", text);
+    }
+}
+
+#endif

@@ -5,7 +5,7 @@
  * feed's poll is feed_queue_poll. The queue is bounded, and the source does not wait for it: a tick
  * that finds it full is lost. Its channel's subscribers see a GAP where it was, since room for such
  * reports is kept free; of losses in more than FEED_QUEUE_LOSSES_MAX channels at one place, every
- * channel that came through the queue before is told.
+ * channel that came through the queue before gets one.
  *
  * Owner    The feed, from before its thread starts to after it has been joined.
  * Threads  Two: the feed's (push, lose, end) and the publisher's (poll).

@@ -65,7 +65,7 @@ struct core {
     uint64_t drain_began_ns;
     uint64_t drain_conn_count; /* when it began */
     uint64_t drain_told_count;
-    uint32_t drain_next; /* Conns before it were told. */
+    uint32_t drain_next; /* Connections before it got their notice. */
     bool stopping_began;
     uint64_t stop_deadline_ns;
 };

@@ -47,11 +47,12 @@ void session_answer_put(struct sessions *sessions, struct core *core, uint32_t c
     reply_trim(reply);
 }
 
-void session_answer_send(struct session_call *call)
+bool session_answer_send(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;
     bool is_written = !reply->failed && !call->sessions->failed.failed;
-    if (is_written && core_has_room(call->core, call->conn, reply->bytes)) {
+    bool goes_out = is_written && core_has_room(call->core, call->conn, reply->bytes);
+    if (goes_out) {
         core_send_text(call->core, call->conn, reply->text, reply->bytes);
     } else if (is_written) {
         static const struct request_error error = {
@@ -70,6 +71,7 @@ void session_answer_send(struct session_call *call)
     }
     reply_trim(reply);
     reply_trim(&call->sessions->failed);
+    return goes_out;
 }
 
 /* ---- Entries ---- */
@@ -136,7 +138,7 @@ void session_answer_begin(struct session_call *call, const char *type)
     reply_put(&call->sessions->failed, "[", 1);
 }
 
-void session_answer_end(struct session_call *call)
+bool session_answer_end(struct session_call *call)
 {
     session_client_audit_scope(call, call->forbidden_count);
     struct reply *reply = &call->sessions->reply;
@@ -146,7 +148,7 @@ void session_answer_end(struct session_call *call)
     reply_put(reply, failed->text, failed->bytes);
     reply_text(reply, "]}");
     reply_end(reply);
-    session_answer_send(call);
+    return session_answer_send(call);
 }
 
 /* As session_answer_end, with the third list in between. */

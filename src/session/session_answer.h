@@ -16,8 +16,9 @@ void session_answer_error(struct sessions *sessions, struct core *core, uint32_t
 void session_answer_no_memory(struct session_call *call);
 /* Ends what was written to sessions->reply and sends it, whoever it is for. */
 void session_answer_put(struct sessions *sessions, struct core *core, uint32_t conn);
-/* Sends the answer that was written to sessions->reply, and gives back unusual memory. */
-void session_answer_send(struct session_call *call);
+/* Sends the answer that was written to sessions->reply, and gives back unusual memory. false: it
+ * found no memory or no room, and an ERROR went out in its place. */
+bool session_answer_send(struct session_call *call);
 
 /* An entry of a list, without its closing brace. */
 void session_answer_entry(struct reply *reply, const struct session_name *name);
@@ -29,7 +30,7 @@ void session_answer_refuse(struct session_call *call, const struct session_name 
                            enum protocol_code code, const char *message);
 
 void session_answer_begin(struct session_call *call, const char *type);
-void session_answer_end(struct session_call *call);
+bool session_answer_end(struct session_call *call);
 /* The same, with a third list in between. */
 void session_answer_end_with_gaps(struct session_call *call);
 

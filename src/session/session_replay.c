@@ -179,7 +179,11 @@ static void session_replay_begin(struct session_call *call)
         session_replay_put(call->sessions, &call->sessions->reply, &replay->list[i]);
         reply_text(&call->sessions->reply, "}");
     }
-    session_answer_end(call);
+    if (!session_answer_end(call)) { /* An ERROR went out in its place. */
+        core_stop_replay(call->core, call->conn);
+        session_limits_forget_replay(session);
+        return;
+    }
     call->is_whole = true; /* Its frames may come. */
     (void)session_define_names(call);
 }

@@ -39,8 +39,8 @@ SECONDS_MAX_OF_OTHERS = 600  # for one program or class
 SECONDS_TO_TIDY_UP = 20
 # Seeds of each simulation that no run has had before, beside those that each run has.
 FRESH_LIVES = {
-    "quick": {"sim_core": 4, "sim_system": 24},
-    "full": {"sim_core": 24, "sim_system": 150},
+    "quick": {"sim_core": 4, "sim_system": 8},
+    "full": {"sim_core": 8, "sim_system": 32},
 }
 FRESH_LIVES["long"] = FRESH_LIVES["full"]
 FUZZ_SECONDS = 60

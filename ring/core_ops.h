@@ -72,8 +72,8 @@ struct core_request {
     const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
 };
 
-/* What src is told. All are called on the core's thread. on_drop, on_close and on_leave come at the
- * top of a turn only, outside all other calls. */
+/* What src hears of. All are called on the core's thread. on_drop, on_close and on_leave come at
+ * the top of a turn only, outside all other calls. */
 struct core_ops {
     /* A socket was accepted. When it is refused it is answered at once, unread. NULL: all may
      * come in. */

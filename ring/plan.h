@@ -132,7 +132,7 @@ struct notice {
     uint64_t from_seq, to_seq;     /* of a GAP, inclusive */
 };
 
-/* What fan is told of a link. */
+/* What fan knows of a link. */
 struct link_view {
     uint32_t waiting_bytes; /* in its own chain; fan adds what its notices will take */
     uint32_t lend_bytes;    /* Stretches of at least so many are lent to the kernel. */

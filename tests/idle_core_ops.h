@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "bench/bench_null_engine.h"
+#include "codec/base/units.h"
 #include "ring/core/core.h"
 
 static inline void idle_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
@@ -29,6 +31,19 @@ static inline void idle_log(void *context, struct core *core, int level, const c
     if (level >= 2) {
         print_message("%s\n", text);
     }
+}
+
+/* Of a core on the null engine, in which nothing comes of a connection by itself. */
+static inline struct core_options idle_core_options(uint32_t conn_count_max)
+{
+    return (struct core_options){
+        .cpu = -1,
+        .conn_count_max = conn_count_max,
+        .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
+        .idle_timeout_ns = 3600 * NS_PER_SECOND,
+        .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
+        .listener_count = 1,
+    };
 }
 
 #endif

@@ -154,23 +154,16 @@ static double run_core(uint32_t channels_of_each)
     world.now_ns = NS_PER_SECOND;
     assert_int_equal(frame_log_create(&world.encoding.log, &log_options), 0);
     atomic_store(&world.encoding.run, 1);
-    struct core_options options = {
-        .cpu = -1,
-        .conn_count_max = CLIENTS,
-        .conn_count = &world.open_count,
-        .place_count = &world.place_count,
-        .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
-        .idle_timeout_ns = 3600 * NS_PER_SECOND,
-        .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
-        .listener_count = 1,
-        .encodings = &world.encoding,
-        .encoding_count = 1,
-        .counters = &world.counters,
-        .ops = &ops,
-        .publish = on_publish,
-        .open_engine = bench_null_engine_open,
-        .clock = on_clock,
-    };
+    struct core_options options = idle_core_options(CLIENTS);
+    options.conn_count = &world.open_count;
+    options.place_count = &world.place_count;
+    options.encodings = &world.encoding;
+    options.encoding_count = 1;
+    options.counters = &world.counters;
+    options.ops = &ops;
+    options.publish = on_publish;
+    options.open_engine = bench_null_engine_open;
+    options.clock = on_clock;
     bench_null_engine_expect(CLIENTS, 0);
     assert_int_equal(core_create(&world.core, &options, error, sizeof error), 0);
     assert_int_equal(core_run(world.core), 0);

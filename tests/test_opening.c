@@ -141,23 +141,17 @@ static void run_core(bool begins)
         assert_int_equal(frame_log_create(&world.encodings[i].log, &log_options), 0);
     }
     atomic_store(&world.encodings[0].run, 1);
-    struct core_options options = {
-        .site = {.protocols = protocols, .protocol_count = 1},
-        .cpu = -1,
-        .conn_count_max = CLIENTS,
-        .conn_count = &world.open_count,
-        .place_count = &world.place_count,
-        .heartbeat_interval_ns = 3600 * NS_PER_SECOND,
-        .idle_timeout_ns = 3600 * NS_PER_SECOND,
-        .listeners = {{.fd = BENCH_NULL_FD_FIRST - 1}},
-        .listener_count = 1,
-        .encodings = world.encodings,
-        .encoding_count = 2,
-        .counters = &world.counters,
-        .ops = &ops,
-        .open_engine = open_engine,
-        .clock = on_clock,
-    };
+    struct core_options options = idle_core_options(CLIENTS);
+    options.site.protocols = protocols;
+    options.site.protocol_count = 1;
+    options.conn_count = &world.open_count;
+    options.place_count = &world.place_count;
+    options.encodings = world.encodings;
+    options.encoding_count = 2;
+    options.counters = &world.counters;
+    options.ops = &ops;
+    options.open_engine = open_engine;
+    options.clock = on_clock;
     assert_int_equal(core_create(&world.core, &options, error, sizeof error), 0);
     assert_int_equal(core_run(world.core), 0);
     core_destroy(world.core);

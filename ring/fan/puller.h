@@ -29,7 +29,7 @@ void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t curso
 void puller_enqueue(struct fan *fan, struct subscriber *subscriber);
 /* What it gets now: notices, and a plan if there is something to send. */
 void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_view *view);
-/* A pull was sent as a whole, or but for the frames from index on. */
+/* A pull was sent: all of it, or all up to the frame at index. */
 void puller_on_sent(struct fan *fan, struct subscriber *subscriber, uint64_t to);
 void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to);
 /* A data frame ahead of all that comes from the log. */

@@ -89,7 +89,7 @@ struct link {
 
     struct timer timer;
     uint64_t close_ns; /* in LINK_CLOSING: it ends then, whatever still waits */
-    uint64_t drain_ns; /* once it was told of a drain: it is closed then */
+    uint64_t drain_ns; /* once its client has the notice of a drain: it is closed then */
     uint64_t ping_sent_ns;
     uint64_t opened_ns;
     uint64_t last_message_ns;

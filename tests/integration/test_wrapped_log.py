@@ -15,6 +15,7 @@ SYMBOLS = ("000001.SZ", "600519.SH", "AAPL.US")
 DEPTHS = (5, 10, 20, 50)
 LOG_BYTES = 1 << 20
 LAPS = 30
+CLIENTS = 400
 
 
 class Member(threading.Thread):
@@ -160,23 +161,29 @@ class StoppedCore(ServerTestCase):
                    self.published_bytes() > published + LOG_BYTES, 30)
         return self.waited_seconds() > waited + 0.5
 
+    def frames_out(self):
+        return self.server.stats()["cores"][0]["frames_out"]
+
     def stop_while_it_sends(self, core):
-        """What it submits may be new clients, which pin nothing: the writer then passes it."""
-        for _ in range(20):
-            core.stop_in_submit(8)
-            if self.is_writer_stopped():
-                return
+        """What it submits may be new clients or GAPs, which pin nothing: the writer then passes it.
+        Its next sends are GAPs, so it goes on until frames leave again."""
+        deadline = time.monotonic() + 60
+        core.stop_in_submit(8)
+        while not self.is_writer_stopped():
+            self.assertLess(time.monotonic(), deadline, "it was never stopped while it sent")
+            sent = self.frames_out()
             core.go_on()
-        self.fail("it was never stopped while it sent")
+            wait_until(lambda: self.frames_out() > sent + 20 * CLIENTS, 30)
+            core.stop_in_submit(8)
 
     def test_a_core_that_is_stopped_while_it_sends_is_reported_until_it_goes_on(self):
         readers = [Reader(self.server.port) for _ in range(4)]
         for reader in readers:
             reader.start()
-        load = spawn([program("ringcast-bench"), "-c", "400", "-d", "120", self.server.url()],
+        load = spawn([program("ringcast-bench"), "-c", str(CLIENTS), "-d", "120", self.server.url()],
                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(reap, load)
-        self.assertTrue(wait_until(lambda: self.server.core_sum("subscriptions") >= 200, 30))
+        self.assertTrue(wait_until(lambda: self.server.core_sum("subscriptions") >= CLIENTS // 2, 30))
         with StoppedThread(self.server.pid, "core-0") as core:
             self.stop_while_it_sends(core)
             line = self.server.wait_for_line(r"no tick has been published for .* s: core 0 ", 20)

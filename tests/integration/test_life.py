@@ -283,11 +283,12 @@ def stalled(server, types, **data):
     return client
 
 
-def attach_filter(sock, program_bytes):
+def attach_filter(sock, program):
     """An ordinary user is refused with EPERM now and then, by the limit on compiled filters."""
+    memory = ctypes.create_string_buffer(program, len(program))
     try:
         sock.setsockopt(socket.SOL_SOCKET, 26,  # SO_ATTACH_FILTER
-                        struct.pack("HxxxxxxP", 1, ctypes.addressof(program_bytes)))
+                        struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(memory)))
     except PermissionError:
         return False
     return True
@@ -350,13 +351,18 @@ class Lag(unittest.TestCase):
             client.close()
 
     def test_lost_packets_are_the_networks_fault(self):
-        """The client's own socket filter drops what comes in, as a bad line would."""
+        """The client's own socket filter drops all data that comes in, as a bad line would."""
         detach = 27  # SO_DETACH_FILTER
-        drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # return 0
+        drop = b"".join(struct.pack("HBBI", *instruction) for instruction in (
+            (0x80, 0, 0, 0),  # load the length, TCP header included
+            (0x25, 0, 1, 60),  # more than any header has?
+            (0x06, 0, 0, 0),  # drop
+            (0x06, 0, 0, 0xffffffff)))  # an acknowledgement: keep it
         with Server(*self.BUSY) as server, RawClient(server.port, timeout=30) as client:
-            client.subscribe(["*"], ["trade"])
+            # First, since it may take a while: frames that nobody reads would fill the client's buffer.
             if not wait_until(lambda: attach_filter(client.socket, drop)):
                 self.skipTest("SKIPPED: the kernel has no room for an ordinary user's filter")
+            client.send_text(subscribe_message(["*"], ["trade"]))
             server.wait_until_blocked()
             server.wait_for_ticks(20000)
             messages = server.core_sum("messages_in")

@@ -110,8 +110,7 @@ void core_accept_on_completion(struct core *core, const struct io_uring_cqe *cqe
 void core_accept_on_timer(struct core *core);
 
 /* core_bury.c: takes apart what has ended since the last turn, and as much as is left of earlier
- * ones: the only place where a conn's subscriptions, memory and operations go, and src is told of
- * its end. */
+ * ones. Only here a conn's subscriptions, memory and operations go, and src learns of its end. */
 void core_bury(struct core *core);
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub);
 void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group);

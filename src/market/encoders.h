@@ -34,8 +34,8 @@ struct encoders_row {
     bool is_compressed; /* permessage-deflate; clients see the JSON frame that it was */
     bool is_lazy;       /* It is written only while there are clients for it. */
     /* Writes the payload at frame + WS_FRAME_FINISH_GAP (when compressed: the whole frame) and
-     * returns its length, or 0: the tick does not fit or the encoding cannot bear it. json: NULL
-     * for JSON itself, which comes first. */
+     * returns its length, or 0: the tick does not fit or the encoding cannot represent it. json:
+     * NULL for JSON itself, which comes first. */
     size_t (*encode)(struct encoders *encoders, uint8_t *frame, const struct tick *tick,
                      const struct encoders_json *json);
 };

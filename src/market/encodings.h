@@ -4,8 +4,8 @@
  * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
  * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
  * and ends ENCODINGS_LINGER_NS after its last. Ticks have the same seq and ts_pub in all. A tick
- * that an encoding cannot bear goes out in its log as the JSON frame, so that its log never has a
- * hole.
+ * that an encoding cannot represent goes out in its log as the JSON frame, so that its log never
+ * has a hole.
  *
  * Owner    main creates it before the publisher and destroys it after the cores.
  * Threads  The publisher's only, except for what struct core_encoding says.

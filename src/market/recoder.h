@@ -22,8 +22,8 @@ void recoder_destroy(struct recoder *recoder); /* NULL does nothing. */
 const struct md_update *recoder_read(struct recoder *recoder, uint32_t channel,
                                      const uint8_t *frame, size_t frame_bytes);
 
-/* Its SBE frame, or the JSON frame itself if it cannot be read or SBE cannot bear it. Valid until
- * the next call. */
+/* Its SBE frame, or the JSON frame itself if it cannot be read or SBE cannot represent it. Valid
+ * until the next call. */
 const uint8_t *recoder_to_sbe(struct recoder *recoder, const struct frame_desc *desc,
                               const uint8_t *frame, uint32_t *bytes_out);
 

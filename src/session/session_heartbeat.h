@@ -24,7 +24,7 @@ void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t co
 /* core_ops.on_quiet: once in each second of silence. */
 void session_heartbeat_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns);
 
-/* "CHANNEL": , after a comma but for the first. */
+/* "CHANNEL": with a comma before it, except for the first. */
 void session_heartbeat_put_channel(struct reply *reply, uint32_t i, uint32_t channel);
 void session_heartbeat_put_counts(struct reply *reply, const struct core_conn_stats *stats);
 

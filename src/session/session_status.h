@@ -1,5 +1,5 @@
 /*
- * session_status: what a client is told of itself: PONG, STATUS, LAG, and the NOTICE of
+ * session_status: messages about the client's own connection: PONG, STATUS, LAG, and the NOTICE of
  * a drain.
  */
 #ifndef RINGCAST_SRC_SESSION_STATUS_H

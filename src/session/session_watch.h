@@ -1,5 +1,5 @@
 /*
- * session_watch: what a client that waits for new channels is told of them.
+ * session_watch: new channels, for the clients that wait for them.
  *
  * A channel appears between two slices of other work, and 5 000 may appear at once for thousands of
  * clients. So a new channel only holds the clients that need to know of it: their frames wait in

@@ -11,69 +11,22 @@
 #include "codec/md.h"
 #include "codec/sbe_tick.h"
 #include "codec/ws_deflate.h"
-#include "tools/bench/bench_thread.h"
+#include "tests/bench_fixture.h"
 
 #define STREAM_BYTES_MAX 8192
 
-/* A thread without a ring, and one connection that is streaming; another may be. */
-static struct bench_options options;
-static struct bench_control control;
-static struct bench_load *load;
-static struct bench_thread thread;
-static struct bench_conn conn;
 static uint8_t stream[STREAM_BYTES_MAX];
 static size_t stream_bytes;
 
-static void set_pattern(enum pattern_field_name name, const char *text)
-{
-    assert_true(pattern_scan_set(&thread.data.scan, name, text));
-}
-
+/* The connection is streaming; another may be. */
 static void begin(void)
 {
-    char error[WS_CLIENT_ERROR_BYTES_MAX];
-    options = (struct bench_options){
-        .symbols = "*", .symbol_pattern = "\"symbol\":\"", .connection_count = 2};
-    options.role_counts[BENCH_READER] = 2;
-    assert_int_equal(bench_load_create(&load, &options, error), 0);
-    control = (struct bench_control){.load = load};
-    memset(&thread, 0, sizeof thread);
-    thread.data.crew = &thread.crew;
-    thread.frames.data = &thread.data;
-    thread.receive.frames = &thread.frames;
-    thread.crew.options = &options;
-    thread.crew.control = &control;
-    thread.crew.conn_count = 2;
-    thread.crew.conns = &conn;
-    thread.data.has_seqs = true;
-    thread.data.scan.time_unit_ns = 1;
-    set_pattern(PATTERN_CHANNEL, "\"ch\":");
-    set_pattern(PATTERN_SEQ, "\"seq\":");
-    set_pattern(PATTERN_TIME, "\"ts_pub\":");
-    thread.data.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.data.channels);
-    thread.data.channel_indexes =
-        calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.data.channel_indexes);
-    thread.data.window_start_ns = 1000;
-    thread.data.window_ns = 1000;
+    bench_fixture_begin(&(struct bench_options){.symbols = "*", .connection_count = 2});
+    bench_fixture_set_pattern(PATTERN_CHANNEL, "\"ch\":");
     thread.data.window_end_ns = 2000;
-    thread.crew.now_ns = 5000;
     conn = (struct bench_conn){.fd = -1, .state = BENCH_CONN_STREAMING};
     thread.crew.streaming_count = 1;
     stream_bytes = 0;
-}
-
-static void end_conn(struct bench_conn *ended)
-{
-    free(ended->next_seqs);
-    free(ended->carry);
-}
-
-static void end(void)
-{
-    bench_data_deinit(&thread.data);
-    end_conn(&conn);
-    bench_load_destroy(load);
-    bench_receive_deinit(&thread.receive);
 }
 
 static void add_text(const char *text)
@@ -124,7 +77,7 @@ static void frames_count_once_wherever_they_are_split(void **state)
         assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
         assert_int_equal(thread.crew.totals.malformed, 0);
         assert_int_equal(conn.carry_bytes, 0);
-        end();
+        bench_fixture_end();
     }
 }
 
@@ -141,7 +94,7 @@ static void frames_that_come_byte_by_byte_count(void **state)
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 6);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].bytes, stream_bytes);
     assert_null(conn.carry);
-    end();
+    bench_fixture_end();
 }
 
 static void a_frame_belongs_to_the_window_by_its_ts_pub(void **state)
@@ -158,7 +111,7 @@ static void a_frame_belongs_to_the_window_by_its_ts_pub(void **state)
     assert_int_equal(thread.data.channels[0].last_seq, 3);
     assert_int_equal(thread.data.latency.count, 2);
     assert_int_equal(thread.data.latency.max_ns, 4000);
-    end();
+    bench_fixture_end();
 }
 
 static void a_reader_is_finished_by_a_tick_from_after_the_window(void **state)
@@ -176,7 +129,7 @@ static void a_reader_is_finished_by_a_tick_from_after_the_window(void **state)
     bench_conn_shut(&thread.crew, &conn, 1001);
     assert_int_equal(thread.crew.finished_count, 0);
     assert_int_equal(thread.crew.streaming_count, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void add_heartbeat(uint64_t ts, const char *next_seqs)
@@ -207,7 +160,7 @@ static void a_heartbeat_finishes_a_reader_that_has_all_it_promises(void **state)
     add_heartbeat(2001, "\"7\":2,\"9\":52,\"1\":8,\"4294967296\":9,\"x\":1");
     assert_int_equal(thread.crew.finished_count, 1);
     assert_int_equal(thread.crew.totals.malformed, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void nobody_but_readers_is_waited_for(void **state)
@@ -220,7 +173,7 @@ static void nobody_but_readers_is_waited_for(void **state)
     feed();
     add_heartbeat(2500, "");
     assert_int_equal(thread.crew.finished_count, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void a_jump_of_seq_is_a_hole_per_channel(void **state)
@@ -234,7 +187,7 @@ static void a_jump_of_seq_is_a_hole_per_channel(void **state)
     feed();
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 1);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].hole_frames, 3);
-    end();
+    bench_fixture_end();
 }
 
 static void a_seq_that_comes_twice_is_a_duplicate(void **state)
@@ -248,7 +201,7 @@ static void a_seq_that_comes_twice_is_a_duplicate(void **state)
     feed();
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 1);
     assert_int_equal(thread.crew.totals.window_frames, 3);
-    end();
+    bench_fixture_end();
 }
 
 static void a_gap_covers_exactly_what_it_tells(void **state)
@@ -265,7 +218,7 @@ static void a_gap_covers_exactly_what_it_tells(void **state)
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].gaps, 2);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].gap_frames, 9);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].gaps_wrong, 1);
-    end();
+    bench_fixture_end();
 }
 
 static void stalled_connections_are_counted_apart(void **state)
@@ -278,7 +231,7 @@ static void stalled_connections_are_counted_apart(void **state)
     assert_int_equal(thread.crew.totals.streams[BENCH_STALLED].frames, 1);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 0);
     assert_int_equal(thread.crew.totals.window_frames, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void skimmers_only_count_ticks_and_gaps(void **state)
@@ -298,7 +251,7 @@ static void skimmers_only_count_ticks_and_gaps(void **state)
     assert_int_equal(skimmers->gap_frames, 3);
     assert_int_equal(skimmers->gaps_wrong, 0);
     assert_int_equal(thread.crew.totals.window_frames, 0);
-    end();
+    bench_fixture_end();
 }
 
 /* Its payload begins behind four bytes of mask, which an unmasked one would not have. */
@@ -314,7 +267,7 @@ static void a_masked_frame_is_malformed_wherever_it_is_cut(void **state)
         }
         assert_int_equal(thread.crew.totals.malformed, 1);
         assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-        end();
+        bench_fixture_end();
     }
 }
 
@@ -331,7 +284,7 @@ static void a_masked_frame_ends_the_connection(void **state)
     feed();
     assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    end();
+    bench_fixture_end();
 }
 
 static void a_close_frame_is_counted_under_its_code(void **state)
@@ -344,7 +297,7 @@ static void a_close_frame_is_counted_under_its_code(void **state)
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].close_code_count, 1);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].closes[0].code, 4108);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    end();
+    bench_fixture_end();
 }
 
 static void the_same_bytes_for_all_are_no_difference(void **state)
@@ -362,8 +315,8 @@ static void the_same_bytes_for_all_are_no_difference(void **state)
     assert_int_equal(tick->count, 2);
     assert_int_equal(tick->last_ns - tick->first_ns, 300);
     assert_true(conn.place_sum == 0.0 && other.place_sum == 1.0);
-    end_conn(&other);
-    end();
+    bench_fixture_end_conn(&other);
+    bench_fixture_end();
 }
 
 static void one_other_byte_is_a_difference(void **state)
@@ -378,8 +331,8 @@ static void one_other_byte_is_a_difference(void **state)
     feed_conn(&other);
     assert_int_equal(thread.crew.totals.differing, 1);
     assert_int_equal(thread.crew.totals.window_frames, 2);
-    end_conn(&other);
-    end();
+    bench_fixture_end_conn(&other);
+    bench_fixture_end();
 }
 
 static void a_tick_without_its_fields_is_malformed(void **state)
@@ -393,7 +346,7 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     assert_int_equal(thread.crew.totals.malformed, 3);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 0);
     assert_int_equal(conn.state, BENCH_CONN_STREAMING);
-    end();
+    bench_fixture_end();
 }
 
 static void a_plain_server_may_send_anything_with_a_time(void **state)
@@ -402,9 +355,9 @@ static void a_plain_server_may_send_anything_with_a_time(void **state)
     begin();
     options.protocol = BENCH_PLAIN;
     thread.data.has_seqs = false;
-    set_pattern(PATTERN_CHANNEL, "");
-    set_pattern(PATTERN_SEQ, "");
-    set_pattern(PATTERN_TIME, "at=");
+    bench_fixture_set_pattern(PATTERN_CHANNEL, "");
+    bench_fixture_set_pattern(PATTERN_SEQ, "");
+    bench_fixture_set_pattern(PATTERN_TIME, "at=");
     add_text("at=1500");
     add_text("at=1500 again, which is no duplicate without numbers");
     stream[stream_bytes] = 0x82; /* binary */
@@ -417,7 +370,7 @@ static void a_plain_server_may_send_anything_with_a_time(void **state)
     assert_int_equal(thread.crew.totals.window_frames, 3);
     assert_int_equal(thread.crew.totals.malformed, 0);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 0);
-    end();
+    bench_fixture_end();
 }
 
 /* ---- SBE ---- */
@@ -476,7 +429,7 @@ static void sbe_is_read_at_its_offsets_wherever_it_is_split(void **state)
         assert_int_equal(thread.data.channels[0].last_seq, 6);
         assert_int_equal(thread.data.latency.max_ns, 3500);
         assert_int_equal(conn.carry_bytes, 0);
-        end();
+        bench_fixture_end();
     }
 }
 
@@ -485,7 +438,7 @@ static void sbe_and_its_text_frames_are_one_sequence(void **state)
     (void)state;
     begin_sbe();
     add_sbe(7, 1, 1500, 1, MD_DELTA);
-    add_tick(7, 2, 1500); /* what SBE cannot bear */
+    add_tick(7, 2, 1500); /* what SBE cannot represent */
     add_sbe(7, 3, 1500, 1, MD_DELTA);
     add_sbe(7, 3, 1500, 1, MD_DELTA);
     add_sbe(7, 6, 1500, 1, MD_DELTA);
@@ -494,7 +447,7 @@ static void sbe_and_its_text_frames_are_one_sequence(void **state)
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].duplicates, 1);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].hole_frames, 2);
     assert_int_equal(thread.crew.totals.malformed, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void sbe_has_three_times(void **state)
@@ -509,7 +462,7 @@ static void sbe_has_three_times(void **state)
     add_sbe(7, 2, 1600, 1, MD_DELTA);
     feed();
     assert_int_equal(thread.crew.totals.malformed, 1);
-    end();
+    bench_fixture_end();
 }
 
 static void what_is_no_sbe_of_ours_is_malformed(void **state)
@@ -526,7 +479,7 @@ static void what_is_no_sbe_of_ours_is_malformed(void **state)
         feed();
         assert_int_equal(thread.crew.totals.malformed, 1);
         assert_int_equal(thread.crew.totals.window_frames, 0);
-        end();
+        bench_fixture_end();
     }
     uint8_t payload[SBE_TICK_COMMON_BYTES] = {
         36, 0, 5, 0, SBE_TICK_SCHEMA_ID & 0xff, SBE_TICK_SCHEMA_ID >> 8};
@@ -538,7 +491,7 @@ static void what_is_no_sbe_of_ours_is_malformed(void **state)
         size_t frame_bytes = ws_frame_finish(exact, WS_BINARY, bytes);
         bench_receive_on_bytes(&thread.receive, &conn, exact, frame_bytes);
         assert_int_equal(thread.crew.totals.malformed, 1);
-        end();
+        bench_fixture_end();
         free(exact);
     }
 }
@@ -566,7 +519,7 @@ static void definitions_tell_who_is_due_what(void **state)
                          bench_load_readers(load, symbol, 0, 2));
     }
     assert_int_equal(thread.crew.totals.malformed, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void a_snapshot_is_the_first_whole_book(void **state)
@@ -595,7 +548,7 @@ static void a_snapshot_is_the_first_whole_book(void **state)
         feed();
         assert_int_equal(thread.crew.phases[BENCH_PHASE_SNAPSHOT].count, 1);
         assert_int_equal(thread.crew.phases[BENCH_PHASE_SNAPSHOT].max_ns, 2000);
-        end();
+        bench_fixture_end();
     }
 }
 
@@ -616,7 +569,7 @@ static void end_deflate(void)
 {
     ws_deflate_destroy(deflate_state);
     bench_inflate_destroy(thread.frames.inflate);
-    end();
+    bench_fixture_end();
 }
 
 static void add_compressed_tick(uint32_t channel, uint64_t seq, uint64_t ts_pub_ns)
@@ -652,7 +605,7 @@ static void compressed_ticks_count_as_what_they_were(void **state)
         assert_int_equal(thread.crew.totals.window_wire_bytes, 2 * whole);
         assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
         assert_int_equal(thread.crew.totals.malformed + thread.crew.totals.differing, 0);
-        end_conn(&other);
+        bench_fixture_end_conn(&other);
         end_deflate();
     }
 }
@@ -713,7 +666,7 @@ static void one_other_byte_of_a_compressed_tick_is_a_difference(void **state)
     add_compressed_tick(7, 2, 1501);
     feed_conn(&other);
     assert_int_equal(thread.crew.totals.differing, 1);
-    end_conn(&other);
+    bench_fixture_end_conn(&other);
     end_deflate();
 }
 
@@ -753,7 +706,7 @@ static void a_message_in_fragments_is_malformed(void **state)
     feed();
     assert_int_equal(thread.crew.totals.malformed, 1);
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
-    end();
+    bench_fixture_end();
 }
 
 static void a_refused_symbol_is_told_and_ends_the_connection(void **state)
@@ -768,7 +721,7 @@ static void a_refused_symbol_is_told_and_ends_the_connection(void **state)
     assert_non_null(strstr(thread.crew.totals.refusal_text, "\"X\""));
     assert_int_equal(conn.state, BENCH_CONN_CLOSED);
     assert_int_equal(thread.crew.in_flight, 0);
-    end();
+    bench_fixture_end();
 }
 
 static void more_close_codes_than_are_kept_do_no_harm(void **state)

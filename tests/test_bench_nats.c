@@ -10,46 +10,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/bench_fixture.h"
 #include "tools/bench/bench_nats.h"
-#include "tools/bench/bench_thread.h"
 
-/* A thread without a ring, and one connection with a socket whose other end is the test's. */
-static struct bench_options options;
-static struct bench_control control;
-static struct bench_load *load;
-static struct bench_thread thread;
-static struct bench_conn conn;
 static int server_fd;
 
+/* The connection has a socket whose other end is the test's. */
 static void begin(void)
 {
-    char error[WS_CLIENT_ERROR_BYTES_MAX];
     int fds[2];
-    options = (struct bench_options){.symbols = "A,B.C",
-                                     .symbol_pattern = "\"symbol\":\"",
-                                     .protocol = BENCH_NATS,
-                                     .connection_count = 1};
-    options.role_counts[BENCH_READER] = 1;
-    assert_int_equal(bench_load_create(&load, &options, error), 0);
-    control = (struct bench_control){.load = load};
-    memset(&thread, 0, sizeof thread);
-    thread.data.crew = &thread.crew;
-    thread.frames.data = &thread.data;
-    thread.receive.frames = &thread.frames;
-    thread.crew.options = &options;
-    thread.crew.control = &control;
-    thread.crew.conn_count = 1;
-    thread.crew.conns = &conn;
-    thread.data.has_seqs = true;
-    thread.data.scan.time_unit_ns = 1;
-    assert_true(pattern_scan_set(&thread.data.scan, PATTERN_SEQ, "\"seq\":"));
-    assert_true(pattern_scan_set(&thread.data.scan, PATTERN_TIME, "\"ts_pub\":"));
-    thread.data.channels = calloc(BENCH_CHANNELS_MAX, sizeof *thread.data.channels);
-    thread.data.channel_indexes =
-        calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.data.channel_indexes);
-    thread.data.window_start_ns = 1000;
-    thread.data.window_ns = 1000;
-    thread.crew.now_ns = 5000;
+    bench_fixture_begin(
+        &(struct bench_options){.symbols = "A,B.C", .protocol = BENCH_NATS, .connection_count = 1});
     thread.crew.random = 1;
     thread.crew.in_flight = 1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -59,12 +30,10 @@ static void begin(void)
 
 static void end(void)
 {
-    bench_data_deinit(&thread.data);
-    free(conn.next_seqs);
     bench_nats_destroy(conn.nats);
-    bench_load_destroy(load);
     close(conn.fd);
     close(server_fd);
+    bench_fixture_end();
 }
 
 /* A WebSocket message, in a block of just its size. */

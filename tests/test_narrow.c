@@ -8,11 +8,8 @@
 /* clang-format on */
 #include <string.h>
 
-#include "bench/bench_null_engine.h"
-#include "codec/base/units.h"
-#include "ring/core/core_state.h"
 #include "ring/fan/narrow.h"
-#include "tests/idle_core_ops.h"
+#include "tests/idle_core.h"
 
 #define CLIENTS 1000
 #define CHANNELS 500
@@ -21,12 +18,6 @@
 #define TURNS_MAX 100000
 
 static struct {
-    struct core *core;
-    struct core_encoding encoding;
-    struct core_counters counters;
-    _Atomic uint32_t open_count;
-    _Atomic uint32_t place_count;
-    uint64_t now_ns;
     uint32_t opened;
     uint32_t channels_of_each;
     uint32_t rounds; /* that are published */
@@ -37,9 +28,8 @@ static struct {
 
 static void on_clock(void *context, struct core_time *time_out)
 {
-    (void)context;
-    world.now_ns += NS_PER_US;
-    *time_out = (struct core_time){.now_ns = world.now_ns, .wall_ns = world.now_ns};
+    idle_core.now_ns += NS_PER_US;
+    idle_clock(context, time_out);
 }
 
 static void hold_all(struct core *core)
@@ -57,12 +47,9 @@ static void hold_all(struct core *core)
 
 static void publish_round(void)
 {
-    struct frame_log *log = world.encoding.log;
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        memset(frame_log_reserve(log), 'x', FRAME_BYTES);
-        frame_log_commit(log, channel, 0, 0, FRAME_BYTES, world.now_ns);
+        idle_core_publish(0, channel, 0, FRAME_BYTES);
     }
-    frame_log_publish(log);
     world.rounds++;
 }
 
@@ -70,12 +57,12 @@ static void publish_round(void)
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context, (void)now_ns;
-    const struct fan_stream *stream = &world.core->fan.streams[0];
+    const struct fan_stream *stream = &idle_core.core->fan.streams[0];
     if (world.opened < CLIENTS) {
         return 0;
     }
     if (world.rounds == 0) {
-        hold_all(world.core);
+        hold_all(idle_core.core);
     }
     if (world.rounds < ROUNDS) {
         publish_round();
@@ -97,9 +84,9 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     world.looked_at += core->fan.pull_steps;
     core->fan.pull_steps = 0;
     uint64_t all = (uint64_t)CLIENTS * ROUNDS * world.channels_of_each;
-    if (counter_get(&world.counters.frames_out) == all || ++world.turns == TURNS_MAX) {
+    if (counter_get(&idle_core.counters.frames_out) == all || ++world.turns == TURNS_MAX) {
         core_stop(core);
-        world.now_ns += 10 * NS_PER_SECOND; /* Nobody's end is awaited. */
+        idle_core.now_ns += 10 * NS_PER_SECOND; /* Nobody's end is awaited. */
     }
 }
 
@@ -107,12 +94,6 @@ static void on_open(void *context, struct core *core, uint32_t conn, uint64_t no
 {
     (void)context, (void)core, (void)conn, (void)now_ns;
     world.opened++;
-}
-
-static void on_close(void *context, struct core *core, uint32_t conn,
-                     const struct core_conn_end *end)
-{
-    (void)context, (void)core, (void)conn, (void)end;
 }
 
 static void on_lag(void *context, struct core *core, uint32_t conn, const struct core_lag *lag)
@@ -128,7 +109,7 @@ static uint32_t channel_count(void *context)
 
 static const struct core_ops ops = {
     .on_open = on_open,
-    .on_close = on_close,
+    .on_close = idle_on_close,
     .on_quiet = idle_on_quiet,
     .on_lag = on_lag,
     .on_channel = idle_on_channel,
@@ -142,36 +123,22 @@ static const struct core_ops ops = {
  * looked at for each frame that was sent. */
 static double run_core(uint32_t channels_of_each)
 {
-    char error[ENGINE_ERROR_BYTES_MAX];
     struct frame_log_options log_options = {
         .capacity_bytes = 16 * MIB,
         .frame_bytes_max = 4096,
         .channel_count_max = CHANNELS,
         .reader_count = 1,
     };
+    struct core_options options = idle_core_begin(CLIENTS, 1, &log_options);
     memset(&world, 0, sizeof world);
     world.channels_of_each = channels_of_each;
-    world.now_ns = NS_PER_SECOND;
-    assert_int_equal(frame_log_create(&world.encoding.log, &log_options), 0);
-    atomic_store(&world.encoding.run, 1);
-    struct core_options options = idle_core_options(CLIENTS);
-    options.conn_count = &world.open_count;
-    options.place_count = &world.place_count;
-    options.encodings = &world.encoding;
-    options.encoding_count = 1;
-    options.counters = &world.counters;
     options.ops = &ops;
     options.publish = on_publish;
-    options.open_engine = bench_null_engine_open;
     options.clock = on_clock;
-    bench_null_engine_expect(CLIENTS, 0);
-    assert_int_equal(core_create(&world.core, &options, error, sizeof error), 0);
-    assert_int_equal(core_run(world.core), 0);
-    core_destroy(world.core);
-    frame_log_destroy(world.encoding.log);
-    uint64_t frames = counter_get(&world.counters.frames_out);
+    idle_core_run(&options);
+    uint64_t frames = counter_get(&idle_core.counters.frames_out);
     assert_int_equal(frames, (uint64_t)CLIENTS * ROUNDS * channels_of_each);
-    assert_int_equal(counter_get(&world.counters.frames_lost), 0);
+    assert_int_equal(counter_get(&idle_core.counters.frames_lost), 0);
     print_message("%u channels of %u: %.2f descriptors a frame\n", channels_of_each, CHANNELS,
                   (double)world.looked_at / (double)frames);
     return (double)world.looked_at / (double)frames;

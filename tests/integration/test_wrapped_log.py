@@ -86,14 +86,16 @@ class Member(threading.Thread):
             self.read(client)
 
 
-class OneCore(ServerTestCase):
-    """The publisher runs on the thread of the only core."""
-
+class WrappedLog(ServerTestCase):
     options = ("--feed", "sim:symbols=20,rate=12000,burst=100,types=quote+trade+depth",
                "--frame-log-bytes", str(LOG_BYTES))
 
     def published_bytes(self):
         return self.server.stats()["publisher"]["tick_bytes"]
+
+
+class OneCore(WrappedLog):
+    """The publisher runs on the thread of the only core."""
 
     def test_clients_of_cut_books_keep_getting_frames(self):
         wait_until(lambda: self.published_bytes() > 2 * LOG_BYTES)  # It knows all channels.
@@ -142,11 +144,8 @@ class Reader(Member):
         self.ask(client, "SUBSCRIBED", subscribe_message(["*"], ["depth"]))
 
 
-class StoppedCore(ServerTestCase):
+class StoppedCore(WrappedLog):
     options = TwoCores.options
-
-    def published_bytes(self):
-        return self.server.stats()["publisher"]["tick_bytes"]
 
     def waited_seconds(self):
         _, _, body = self.server.admin("/metrics")
@@ -165,8 +164,8 @@ class StoppedCore(ServerTestCase):
         return self.server.stats()["cores"][0]["frames_out"]
 
     def stop_while_it_sends(self, core):
-        """What it submits may be new clients or GAPs, which pin nothing: the writer then passes it.
-        Its next sends are GAPs, so it goes on until frames leave again."""
+        """What it submits may be new clients or GAPs, which pin nothing: the writer then laps it.
+        A core that was lapped sends GAPs first, so it goes on until frames leave again."""
         deadline = time.monotonic() + 60
         core.stop_in_submit(8)
         while not self.is_writer_stopped():

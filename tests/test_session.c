@@ -302,6 +302,24 @@ static void a_channel_stays_while_another_pattern_covers_it(void **state)
     assert_string_equal(table(0), "......");
 }
 
+/* The feed has just opened it: the core has not met it yet. */
+static void a_channel_that_has_just_come_has_the_settings_of_the_first_pattern(void **state)
+{
+    (void)state;
+    static const char symbol[] = "000003.SZ";
+    ask(SUBSCRIBE_WITH("\"*.SZ\"", QUOTE, ON_LAG("skip")), "SUBSCRIBED");
+    uint32_t channel = channels_open(channels, symbol, strlen(symbol), MD_QUOTE);
+    const json_t *data =
+        ask(SUBSCRIBE_WITH("\"000003*\"", QUOTE, ON_LAG("disconnect")), "SUBSCRIBED");
+    assert_int_equal(covered(data, "000003*"), 1);
+    assert_string_equal(table(0), "ss....s");
+    session_ops.on_channel(core->sessions, core, channel);
+    go_on(0);
+    assert_string_equal(table(0), "ss....s");
+    ask(UNSUBSCRIBE("\"*.SZ\"", QUOTE), "UNSUBSCRIBED");
+    assert_string_equal(table(0), "......d");
+}
+
 static void an_exact_entry_has_its_own_settings_within_a_pattern(void **state)
 {
     (void)state;
@@ -600,6 +618,7 @@ int main(void)
         TEST(a_pattern_covers_channels_of_now_and_later),
         TEST(a_pattern_is_removed_by_its_own_text),
         TEST(a_channel_stays_while_another_pattern_covers_it),
+        TEST(a_channel_that_has_just_come_has_the_settings_of_the_first_pattern),
         TEST(an_exact_entry_has_its_own_settings_within_a_pattern),
         TEST(a_star_alone_is_a_whole_group),
         TEST(a_pattern_has_at_most_4_stars_and_36_bytes),

@@ -51,8 +51,9 @@ static void session_cover_set(struct session_call *call, uint32_t channel,
     core_set_max_lag(call->core, call->conn, channel, pattern->max_lag_ms);
 }
 
-/* What another pattern covers already has its policy from that one, which came first; is_changed:
- * where this is the first after all, its settings have changed. */
+/* What another pattern covers already has its policy from that one, which came first; so has a
+ * channel that has only just come, and that the core has not met; is_changed: where this is the
+ * first after all, its settings have changed. */
 static bool session_cover_one(struct session_call *call, uint32_t i, const struct channel *channel)
 {
     struct session_place *at = &call->at;
@@ -62,7 +63,9 @@ static bool session_cover_one(struct session_call *call, uint32_t i, const struc
     session_call_spend(call, SESSION_COVER_UNITS);
     int tag = core_subscription_tag(call->core, call->conn, i);
     if (tag == -ENOENT) {
-        int error = session_cover_subscribe(call->core, call->conn, i, &at->pattern,
+        const struct session_pattern *first = session_cover_first(call, channel);
+        int error = session_cover_subscribe(call->core, call->conn, i,
+                                            first != NULL ? first : &at->pattern,
                                             call->request->snapshot);
         if (error < 0 && at->is_changed) {
             return true; /* The pattern stays, as it was, without this channel. */

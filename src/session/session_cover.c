@@ -64,9 +64,9 @@ static bool session_cover_one(struct session_call *call, uint32_t i, const struc
     int tag = core_subscription_tag(call->core, call->conn, i);
     if (tag == -ENOENT) {
         const struct session_pattern *first = session_cover_first(call, channel);
-        int error = session_cover_subscribe(call->core, call->conn, i,
-                                            first != NULL ? first : &at->pattern,
-                                            call->request->snapshot);
+        int error =
+            session_cover_subscribe(call->core, call->conn, i, first != NULL ? first : &at->pattern,
+                                    call->request->snapshot);
         if (error < 0 && at->is_changed) {
             return true; /* The pattern stays, as it was, without this channel. */
         }

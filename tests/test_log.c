@@ -9,9 +9,12 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/base/clock.h"
@@ -22,6 +25,17 @@
 static int saved_stderr;
 static int file;
 static char written[4 << 20];
+
+/* A machine that is busy: the next write is late by so much. */
+static _Atomic uint32_t write_late_s;
+
+/* In place of libc's. */
+ssize_t write(int fd, const void *bytes, size_t count)
+{
+    const struct timespec late = {.tv_sec = (time_t)atomic_exchange(&write_late_s, 0)};
+    nanosleep(&late, NULL);
+    return syscall(SYS_write, fd, bytes, count);
+}
 
 /* Standard error goes to a file that is read back. */
 static void capture(void)
@@ -240,22 +254,19 @@ static int capture_in_a_full_pipe(void)
     return fds[0];
 }
 
-static void *read_all(void *argument)
+static void read_all(int fd)
 {
-    int fd = *(int *)argument;
     size_t used = 0;
     ssize_t bytes;
     while ((bytes = read(fd, written + used, sizeof written - 1 - used)) > 0) {
         used += (size_t)bytes;
     }
     written[used] = '\0';
-    return NULL;
 }
 
 static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
 {
     (void)state;
-    pthread_t reader;
     int fd = capture_in_a_full_pipe();
     uint64_t lost_before = log_lost_count();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
@@ -269,11 +280,11 @@ static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
     log_flush(); /* Gives up. */
     assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
 
-    pthread_create(&reader, NULL, read_all, &fd);
-    log_close(); /* Begins where log_flush gave up. */
+    assert_true(fcntl(fd, F_SETPIPE_SZ, 1 << 20) > 0); /* Now all has room. */
+    log_close();                                       /* Begins where log_flush gave up. */
     dup2(saved_stderr, STDERR_FILENO);
     close(saved_stderr);
-    pthread_join(reader, NULL);
+    read_all(fd);
     close(fd);
     uint32_t whole = 0;
     for (const char *at = written; (at = strstr(at, ": a line of exactly so many bytes\n")) != NULL;
@@ -286,6 +297,21 @@ static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
     snprintf(report, sizeof report, " WARNING ringcast: %llu log lines were lost since the start",
              (unsigned long long)(lost_before + lost));
     assert_non_null(strstr(written, report));
+}
+
+static void an_end_waits_longer_for_a_thread_that_gets_no_cpu(void **state)
+{
+    (void)state;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    atomic_store(&write_late_s, 1);
+    log_write(LOG_LEVEL_INFO, "late");
+    log_close();
+    atomic_store(&write_late_s, 1);
+    log_say(STDERR_FILENO, "said\n");
+    const char *text = captured();
+    assert_non_null(strstr(text, " INFO ringcast: late\n"));
+    assert_non_null(strstr(text, "\nsaid\n"));
 }
 
 static void lines_that_a_full_disk_refuses_are_counted_and_reported(void **state)
@@ -361,6 +387,7 @@ int main(void)
         cmocka_unit_test(lines_that_do_not_fit_are_counted_and_reported),
         cmocka_unit_test(every_line_of_busy_threads_is_whole_or_counted),
         cmocka_unit_test(a_pipe_that_nobody_reads_holds_nobody_up),
+        cmocka_unit_test(an_end_waits_longer_for_a_thread_that_gets_no_cpu),
         cmocka_unit_test(lines_that_a_full_disk_refuses_are_counted_and_reported),
         cmocka_unit_test(a_line_that_is_cut_off_spoils_no_other),
         cmocka_unit_test(text_for_people_is_written_as_it_is),

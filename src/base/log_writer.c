@@ -13,6 +13,8 @@
 #include "codec/base/units.h"
 
 #define LOG_WRITER_RING_BYTES (256 * KIB) /* a power of two */
+#define LOG_WRITER_LATE_NS_MAX (10 * NS_PER_SECOND)
+#define LOG_WRITER_LATE_STEP_NS (10 * NS_PER_MS)
 
 static_assert((LOG_WRITER_RING_BYTES & (LOG_WRITER_RING_BYTES - 1)) == 0, "positions wrap into it");
 
@@ -210,17 +212,31 @@ bool log_writer_has_room(void)
     return fits;
 }
 
+/* Whether the oldest text would be taken at once: then the thread waits for a CPU only. */
+static bool log_writer_is_late(void)
+{
+    struct log_writer_head head;
+    log_writer_copy_out(log_writer.tail, &head, sizeof head);
+    struct pollfd writable = {.fd = (int)head.fd, .events = POLLOUT};
+    return poll(&writable, 1, 0) == 1;
+}
+
 bool log_writer_flush(uint64_t until_ns)
 {
-    struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
-                             .tv_nsec = (long)(until_ns % NS_PER_SECOND)};
-    int error = 0;
+    const uint64_t late_ns = until_ns + LOG_WRITER_LATE_NS_MAX;
+    bool goes_on = true;
     if (!atomic_load(&log_writer.is_open)) {
         return true;
     }
     pthread_mutex_lock(&log_writer.mutex);
-    while (log_writer.tail != log_writer.head && error == 0) {
-        error = pthread_cond_timedwait(&log_writer.emptied, &log_writer.mutex, &until);
+    while (log_writer.tail != log_writer.head && goes_on) {
+        struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
+                                 .tv_nsec = (long)(until_ns % NS_PER_SECOND)};
+        if (pthread_cond_timedwait(&log_writer.emptied, &log_writer.mutex, &until) != 0) {
+            until_ns += LOG_WRITER_LATE_STEP_NS;
+            goes_on =
+                until_ns < late_ns && log_writer.tail != log_writer.head && log_writer_is_late();
+        }
     }
     bool is_empty = log_writer.tail == log_writer.head;
     pthread_mutex_unlock(&log_writer.mutex);

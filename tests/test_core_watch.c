@@ -44,9 +44,14 @@ static int tear_down(void **state)
 static void enter(uint64_t timeout_ns)
 {
     struct io_uring_cqe cqe;
-    assert_int_equal(engine_enter(&engine, timeout_ns), 0);
-    while (engine_reap(&engine, &cqe)) {
-        core_watch_on_completion(&watch, cqe.user_data, cqe.res);
+    bool is_over = false;
+    for (uint32_t i = 0; i < 3 && !is_over; i++) { /* A signal ends a wait, too. */
+        assert_int_equal(engine_enter(&engine, timeout_ns), 0);
+        is_over = timeout_ns == 0;
+        while (engine_reap(&engine, &cqe)) {
+            core_watch_on_completion(&watch, cqe.user_data, cqe.res);
+            is_over = true;
+        }
     }
 }
 

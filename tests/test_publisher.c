@@ -260,6 +260,7 @@ static void a_tick_becomes_a_frame_with_seq_and_times(void **state)
     fakes[0].wanted = 3;
     uint64_t before_ns = clock_ns(CLOCK_REALTIME);
     poll_once();
+    uint64_t took_ns = clock_ns(CLOCK_REALTIME) - before_ns;
     assert_int_equal(frame_log_head(frames), 3);
     for (uint32_t i = 0; i < 3; i++) {
         const struct frame_desc *desc = frame_log_desc(frames, i);
@@ -276,7 +277,7 @@ static void a_tick_becomes_a_frame_with_seq_and_times(void **state)
     }
     assert_int_equal(ticks(), 3);
     assert_int_equal(counter_get(&counters->publisher.tick_bytes), frames->write_position);
-    assert_in_range(counter_get(&counters->publisher.late_ns), NS_PER_MS, 100 * NS_PER_MS);
+    assert_in_range(counter_get(&counters->publisher.late_ns), NS_PER_MS, NS_PER_MS + took_ns);
 }
 
 static void each_frame_bears_its_channels_running_hash(void **state)
@@ -451,16 +452,23 @@ static void a_feed_that_cannot_be_opened_ends_the_creation(void **state)
 static void the_next_poll_is_when_the_first_feed_wants_it(void **state)
 {
     static const char *const specs[] = {"A", "B"};
+    uint64_t took_ns = UINT64_MAX, wait_ns = 0;
     (void)state;
     assert_int_equal(create(specs, 2), 0);
     assert_true(poll_once() == UINT64_MAX); /* Both have ended. */
-    publisher_destroy(publisher);
-    fake_count = 0;
-    assert_int_equal(create(specs, 2), 0);
-    fakes[0].next_wall_ns = clock_ns(CLOCK_REALTIME) + 500 * NS_PER_MS;
-    fakes[1].next_wall_ns = clock_ns(CLOCK_REALTIME) + 200 * NS_PER_MS;
-    assert_in_range(poll_once() - mono_ns, 100 * NS_PER_MS, 200 * NS_PER_MS);
-    poll_once();
+    /* A busy machine may stop us in between, but not always. */
+    for (uint32_t i = 0; i < 50 && took_ns > 100 * NS_PER_MS; i++) {
+        publisher_destroy(publisher);
+        fake_count = 0;
+        assert_int_equal(create(specs, 2), 0);
+        uint64_t began_ns = clock_ns(CLOCK_REALTIME);
+        fakes[0].next_wall_ns = began_ns + 500 * NS_PER_MS;
+        fakes[1].next_wall_ns = began_ns + 200 * NS_PER_MS;
+        wait_ns = poll_once() - mono_ns;
+        poll_once();
+        took_ns = clock_ns(CLOCK_REALTIME) - began_ns;
+    }
+    assert_in_range(wait_ns, 100 * NS_PER_MS, 200 * NS_PER_MS);
     assert_int_equal(fakes[1].polls, 1); /* It is not polled before it is due. */
 }
 
@@ -626,6 +634,7 @@ static void a_feed_is_polled_when_its_descriptor_is_readable(uint64_t other_next
     fakes[1].fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     fakes[1].next_wall_ns = FEED_NEVER - 1;
     assert_true(fakes[1].fd > 0);
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     assert_int_equal(pthread_create(&thread, NULL, run, publisher), 0);
     for (uint64_t i = 1; i <= 20; i++) {
         uint64_t one = 1;
@@ -638,7 +647,10 @@ static void a_feed_is_polled_when_its_descriptor_is_readable(uint64_t other_next
     }
     publisher_stop(publisher);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_in_range(counter_get(&counters->publisher.feed_wakes), 15, 20);
+    /* A thread that is stopped for a second polls before it sees the descriptor. */
+    uint64_t seconds = (clock_ns(CLOCK_MONOTONIC) - began_ns) / NS_PER_SECOND;
+    assert_in_range(counter_get(&counters->publisher.feed_wakes), seconds < 15 ? 15 - seconds : 1,
+                    20);
     close(fakes[1].fd);
 }
 

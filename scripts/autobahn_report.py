@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """autobahn_report: counts what became of the cases; exit code 1 if any fell short, or none ran.
 
-  autobahn_report.py INDEX_JSON
+  autobahn_report.py INDEX_JSON...            of a case in several the last counts
+  autobahn_report.py --short INDEX_JSON...    only the cases that fell short, a line each
 """
 
 import collections
@@ -11,17 +12,29 @@ import sys
 GOOD = {"OK", "INFORMATIONAL"}
 
 
+def cases_of(paths):
+    cases = {}
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            for agent in json.load(file).values():
+                cases.update(agent)
+    return cases
+
+
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        cases = {case: verdict for agent in json.load(file).values()
-                 for case, verdict in agent.items()}
+    only_short = sys.argv[1] == "--short"
+    cases = cases_of(sys.argv[1 + only_short:])
+    short = [case for case, verdict in cases.items()
+             if not {verdict["behavior"], verdict["behaviorClose"]} <= GOOD]
+    short.sort(key=lambda case: [int(part) for part in case.split(".")])
+    if only_short:
+        print("\n".join(short))
+        return 0
     counts = collections.Counter(verdict["behavior"] for verdict in cases.values())
     counts.update("close " + verdict["behaviorClose"] for verdict in cases.values())
     for name, count in sorted(counts.items()):
         print(f"{name:24} {count}")
-    short = [case for case, verdict in cases.items()
-             if not {verdict["behavior"], verdict["behaviorClose"]} <= GOOD]
-    for case in sorted(short, key=lambda case: [int(part) for part in case.split(".")]):
+    for case in short:
         print(f"case {case:8} {cases[case]['behavior']}, close {cases[case]['behaviorClose']}")
     print(f"{len(cases)} cases, {len(short)} fell short")
     return 1 if short or not cases else 0

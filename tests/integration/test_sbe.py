@@ -244,7 +244,9 @@ class Live(ServerTestCase):
 
     async def follow(self, protocol, found, other):
         """found: {(ch, seq): (type, values)}, of FRAMES frames, and until the other has enough of them."""
-        async with websockets.connect(self.server.url(), subprotocols=[protocol]) as client:
+        # Behind a full queue its close would not be read.
+        async with websockets.connect(self.server.url(), subprotocols=[protocol],
+                                      max_queue=None) as client:
             await client.send(json.dumps({"type": "SUBSCRIBE", "data": {
                 "symbols": ["*"], "data_types": list(BLOCKS), "snapshot": False}}))
             async for frame in client:

@@ -11,7 +11,7 @@ const WebSocket = require('ws');
 
 const [url = 'ws://localhost:8765/', symbols = '000001.SZ', types = 'quote'] = process.argv.slice(2);
 
-const SILENCE_MS = 5000; // HEARTBEAT fills every silent second: a longer silence is a dead connection.
+const SILENCE_MS = 5000; // More than the interval of WELCOME, within which HEARTBEAT comes: it is dead.
 const BACKOFF_MS_MIN = 500;
 const BACKOFF_MS_MAX = 30000;
 const CURSORS_PER_MESSAGE = 500; // A client's message has at most 16 KiB.
@@ -154,14 +154,19 @@ function connect() {
     const socket = new WebSocket(url, { handshakeTimeout: SILENCE_MS });
     let trouble = ''; // why there was no connection, or no Close frame
     let retryAfterMs = 0;
-    const patience = setTimeout(() => {
+    const isSilent = () => {
         trouble = 'silence';
         socket.terminate();
-    }, SILENCE_MS);
+    };
+    let silenceMs = SILENCE_MS;
+    let patience = setTimeout(isSilent, silenceMs);
     socket.on('open', () => say(`connected to ${url}`));
     socket.on('message', (text) => {
-        patience.refresh();
-        onMessage(socket, parse(text.toString()));
+        const message = parse(text.toString());
+        if (message.type === 'WELCOME') silenceMs += Number(message.data.heartbeat_interval_ms);
+        clearTimeout(patience);
+        patience = setTimeout(isSilent, silenceMs);
+        onMessage(socket, message);
     });
     socket.on('unexpected-response', (request, { statusCode, headers }) => {
         trouble = `HTTP ${statusCode}`;

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 import aiohttp
 
-SILENCE_SECONDS = 5  # HEARTBEAT fills every silent second, so a longer silence is a dead connection.
+SILENCE_SECONDS = 5  # More than the interval of WELCOME, within which HEARTBEAT comes: it is dead.
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 30
 CURSORS_PER_MESSAGE = 500  # A client's message has at most 16 KiB.
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED,
@@ -46,14 +46,16 @@ class Stream:
             try:
                 async with session.ws_connect(self.url, max_msg_size=0) as socket:
                     self.notify(f"connected to {self.url}")
+                    silence = SILENCE_SECONDS
                     while True:
-                        message = await socket.receive(timeout=SILENCE_SECONDS)
+                        message = await socket.receive(timeout=silence)
                         if message.type in CLOSED:
                             code, reason = socket.close_code or 1006, message.extra or ""
                             break
                         # Binary floats cannot hold most prices; Decimal holds every one exactly.
                         message = json.loads(message.data, parse_float=Decimal)
                         if message["type"] == "WELCOME":
+                            silence += message["data"]["heartbeat_interval_ms"] / 1000
                             await self.greet(socket, message["data"]["epoch"])
                         elif "seq" in message:
                             self.on_tick(message)

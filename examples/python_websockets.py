@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import websockets
 
-SILENCE_SECONDS = 5  # HEARTBEAT fills every silent second, so a longer silence is a dead connection.
+SILENCE_SECONDS = 5  # More than the interval of WELCOME, within which HEARTBEAT comes: it is dead.
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.5, 30
 CURSORS_PER_MESSAGE = 500  # A client's message has at most 16 KiB.
 
@@ -129,12 +129,15 @@ def describe(tick):
 async def read(socket, position, symbols, types):
     """Reads one connection to its end. Returns its close code and reason."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(SILENCE_SECONDS) as patience:
+    silence = SILENCE_SECONDS
+    async with asyncio.timeout(silence) as patience:
         try:
             async for text in socket:
-                patience.reschedule(loop.time() + SILENCE_SECONDS)
                 # Binary floats cannot hold most prices; Decimal holds every one, to the digit.
                 message = json.loads(text, parse_float=Decimal)
+                if message["type"] == "WELCOME":
+                    silence += message["data"]["heartbeat_interval_ms"] / 1000
+                patience.reschedule(loop.time() + silence)
                 if message["type"] == "WELCOME":
                     position.enter(message["data"]["epoch"])
                     for request in requests(position, symbols, types):

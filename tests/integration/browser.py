@@ -21,7 +21,7 @@ class Browser:
         chromium = shutil.which("chromium")
         if chromium is None:
             raise unittest.SkipTest("SKIPPED: chromium is not installed")
-        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-")
+        self.folder = tempfile.TemporaryDirectory(prefix="ringcast-", ignore_cleanup_errors=True)
         self.process = spawn([chromium, "--headless", "--no-sandbox", "--disable-gpu",
                               "--disable-dev-shm-usage", "--no-first-run",
                               "--disable-background-networking", "--remote-debugging-port=0",
@@ -51,7 +51,13 @@ class Browser:
         if hasattr(self, "socket"):
             self.socket.close()
         reap(self.process)
+        wait_until(self._remove_folder)
+
+    def _remove_folder(self):
+        """False: a process of its own is not dead yet, and writes into it."""
         self.folder.cleanup()
+        shutil.rmtree(self.folder.name, ignore_errors=True)
+        return not os.path.exists(self.folder.name)
 
     def call(self, method, **parameters):
         self.number += 1

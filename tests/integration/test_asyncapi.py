@@ -221,6 +221,23 @@ class Recorder:
         self.raw.close()
 
 
+def behind(server, ticks, told):
+    """A client that did not read for so many ticks, and was told so. It may be further behind than meant."""
+    def is_blocked():
+        connections = server.stats()["connections"]
+        return (connections["open"], connections["blocked"]) == (1, 1)
+    for _ in range(10):
+        client = Recorder(server, receive_buffer=4096)
+        client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="*", data_types=["trade", "depth"])
+        assert wait_until(is_blocked, 30)
+        server.wait_for_ticks(ticks)
+        is_told = client.read_until("LAG", "GAP")["type"] == told
+        client.close()
+        if is_told:
+            return client
+    raise AssertionError(f"no {told} in ten tries")
+
+
 class RealServer(unittest.TestCase):
     """Everything that it says fits, to the field; and every field of the file is seen."""
 
@@ -241,6 +258,7 @@ class RealServer(unittest.TestCase):
     @classmethod
     def hear(cls, options, sessions):
         with Server(*options) as server:
+            server.wait_for_ticks(400)  # Each channel has had a frame.
             try:
                 for session in sessions:
                     client = session(server)
@@ -264,13 +282,17 @@ class RealServer(unittest.TestCase):
         client.ask("SUBSCRIBED", "SUBSCRIBE", symbols=["AAPL.US", "NOSUCH"], data_types=["quote"],
                    delivery={"mode": "conflated", "interval_ms": 100})
         client.ask("MODIFIED", "MODIFY", symbols=["AAPL.US", "*.SZ", "NOSUCH"],
-                   data_types=["trade"], delivery={"on_lag": "disconnect", "max_lag_ms": 900})
+                   data_types=["trade"], delivery={"on_lag": "disconnect", "max_lag_ms": 60000})
         client.ask("SUBSCRIPTIONS", "LIST")
+        client.ask("MODIFIED", "MODIFY", symbols=["AAPL.US", "*.SZ"], data_types=["trade"],
+                   delivery={"on_lag": "skip", "max_lag_ms": 0})
         client.ask("PONG", "PING", t0=1.5)
         client.ask("STATUS", "STATUS")
         client.ask("HEARTBEAT", "HEARTBEAT")
         client.ask("SNAPSHOT", "SNAPSHOT", symbols=["MSFT.US", "NOSUCH"], data_types=["quote"])
-        client.ask("SNAPSHOT", "SNAPSHOT", symbols=["AAPL.US"], data_types=["depth"])
+        # Not for a client that is behind, which this one may be.
+        assert wait_until(lambda: client.ask("SNAPSHOT", "SNAPSHOT", symbols=["AAPL.US"],
+                                             data_types=["depth"])["ok"])
         while "parts" not in client.read():
             pass
         for answer, message in (("ERROR", "nonsense"), ("ERROR", '{"type":"X","id":"x"}'),
@@ -293,44 +315,59 @@ class RealServer(unittest.TestCase):
 
     @staticmethod
     def lag(server):
-        client = Recorder(server, receive_buffer=4096)
-        client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="*", data_types=["trade", "depth"])
-        assert wait_until(lambda: server.stats()["connections"]["blocked"] == 1)
         # LAG is told as it reads again, behind by more than half of the log; GAP, by all of it.
-        for count, told in ((9000, "LAG"), (24000, "GAP")):
-            before = server.stats()["publisher"]["ticks"]
-            assert wait_until(lambda: server.stats()["publisher"]["ticks"] > before + count, 30)
-            client.read_until(told)
+        client = behind(server, 9000, "LAG")
+        client.messages += behind(server, 24000, "GAP").messages
         return client
 
     @staticmethod
     def resume(server):
         client = Recorder(server)
         epoch = client.read_until("WELCOME")["data"]["epoch"]
-        trades = client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="trade")
         quotes = client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="quote")
-        trade, quote = trades["ok"][0], quotes["ok"][0]
-        again = Recorder(server)
-        again.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="trade",
-                  since={"epoch": epoch, "seq": trade["next_seq"] - 1})
-        client.messages += again.messages
-        again.close()
-        client.ask("RESUMED", "RESUME", epoch=epoch, cursors={
-            str(trade["ch"]): trade["next_seq"] - 1, str(quote["ch"]): 1, "8000": 1,
-            str(quote["ch"] + 4): 10**9})
+        quote = quotes["ok"][0]
+
+        def newest_trade():
+            return client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="trade")["ok"][0]
+
+        def subscribe_since():
+            again = Recorder(server)
+            answer = again.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="trade",
+                               since={"epoch": epoch, "seq": newest_trade()["next_seq"] - 1})
+            client.messages += again.messages
+            again.close()
+            return "from" in answer["ok"][0]
+
+        def resume_trades():
+            trade = newest_trade()
+            return client.ask("RESUMED", "RESUME", epoch=epoch, cursors={
+                str(trade["ch"]): trade["next_seq"] - 1, str(quote["ch"]): 1, "8000": 1,
+                str(quote["ch"] + 4): 10**9})["ok"]
+        # The log may pass the newest frame before the message comes.
+        assert wait_until(subscribe_since) and wait_until(resume_trades)
         return client
 
     @staticmethod
     def replay(server):
         client = Recorder(server)
-        since = time.time_ns() - 1_500_000_000
-        client.ask("REPLAYING", "REPLAY", symbols=["AAPL.US", "NOSUCH"], data_types=["quote", "trade"],
-                   speed=2, **{"from": since})
-        client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="quote")
-        client.read_until("END_OF_REPLAY")
+
+        def begin(symbols, types, speed, seconds=None):
+            """false: the log has passed the beginning already."""
+            since = time.time_ns() - 1_500_000_000
+            until = {} if seconds is None else {"to": since + seconds * 10**9}
+            client.raw.send_text(json.dumps({"type": "REPLAY", "id": 1, "data": {
+                "symbols": symbols, "data_types": types, "speed": speed, "from": since, **until}}))
+            return client.read_until("REPLAYING", "ERROR")["type"] == "REPLAYING"
+
+        def reaches_live_frames():
+            client.ask("UNSUBSCRIBED", "UNSUBSCRIBE")
+            if not begin(["AAPL.US", "NOSUCH"], ["quote", "trade"], 2):
+                return False
+            client.ask("SUBSCRIBED", "SUBSCRIBE", symbols="AAPL.US", data_types="quote")
+            return client.read_until("END_OF_REPLAY")["data"]["ok"]
+        assert wait_until(reaches_live_frames, 40)
         # So slow that the log passes it.
-        client.ask("REPLAYING", "REPLAY", symbols=["MSFT.US"], data_types=["trade", "depth"],
-                   speed=0.1, **{"from": since, "to": since + 1_000_000_000})
+        assert wait_until(lambda: begin(["MSFT.US"], ["trade", "depth"], 0.1, seconds=1), 40)
         client.read_until("END_OF_REPLAY")
         client.ask("ERROR", "REPLAY", symbols="AAPL.US", data_types="bar", **{"from": 1})
         return client
@@ -347,8 +384,7 @@ class RealServer(unittest.TestCase):
         client.ask("SUBSCRIBED", "SUBSCRIBE", symbols=["AAPL.US"], data_types=["quote"])
         client.ask("ERROR", "AUTH", token=token(-60))
         client.ask("ERROR", "AUTH", token=token(60, aud="another"))
-        for _ in range(30):
-            client.raw.send_text('{"type":"LIST"}')
+        client.raw.send(100 * frame(TEXT, '{"type":"LIST"}'))  # in one piece: none has a second for itself
         while client.read_until("ERROR")["data"]["code"] != 111:
             pass
         return client
@@ -501,6 +537,7 @@ class Requests(unittest.TestCase):
                 Server("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth",
                        "--enable-auth", "--tokens-file", write_tokens(tokens)) as server, \
                 RawClient(server.port, extra=f"Authorization: Bearer {TOKEN}\r\n") as client:
+            server.wait_for_ticks(100)  # Each channel has had a frame.
             client.next_message(("WELCOME",))
             for is_good, messages in ((True, GOOD), (False, BAD)):
                 for message in messages:
@@ -512,6 +549,8 @@ class Requests(unittest.TestCase):
                             answer = client.next_message()
                         self.assertEqual(faults == [], is_good, faults)
                         self.assertEqual(answer["type"] != "ERROR", is_good, answer)
+                        if answer["type"] == "REPLAYING" and answer["data"]["ok"]:
+                            client.next_message(("END_OF_REPLAY",))  # No other one may begin before it.
                         used.add(message.get("type"))
         self.assertLessEqual(set(schemas.schemas), used)
 

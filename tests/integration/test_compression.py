@@ -79,18 +79,16 @@ class Compressed(FaultTestCase):
 
     def test_python_websockets_subscribes_with_it(self):
         async def follow():
-            async with websockets.connect(self.server.url()) as client:
+            # Behind a full queue its close would not be read.
+            async with websockets.connect(self.server.url(), max_queue=None) as client:
                 self.assertEqual(len(client.extensions), 1)
                 for _ in range(3):  # each of them compressed by itself
                     await client.send('{"type":"SUBSCRIBE","data":{"symbols":["*"],'
                                       '"data_types":["quote","trade"]}}')
-                got = {}
-                while len(got) < 4:
-                    message = json.loads(await client.recv())
-                    got[message["type"]] = message
-                return got
-        got = asyncio.run(asyncio.wait_for(follow(), 30))
-        self.assertEqual(set(got), {"WELCOME", "SUBSCRIBED", "quote", "trade"})
+                missing = {"WELCOME", "SUBSCRIBED", "quote", "trade"}
+                while missing:
+                    missing.discard(json.loads(await client.recv())["type"])
+        asyncio.run(asyncio.wait_for(follow(), 30))
 
     def test_messages_come_whole_from_any_fragments_and_packets(self):
         client = self.deflating()
@@ -145,10 +143,14 @@ class Compressed(FaultTestCase):
         bomb = frame(TEXT, deflate(bytes(10 << 20)), reserved=RSV1)
         self.assertLess(len(bomb), MESSAGE_BYTES_MAX)
         self.assert_closed_with(1009, bomb)
-        before = self.server.stats()["memory"]["resident_bytes"]
+        before = self.server.stats()
         for _ in range(100):
             self.assert_closed_with(1009, bomb)
-        self.assertLess(self.server.stats()["memory"]["resident_bytes"] - before, 2 << 20)
+        after = self.server.stats()
+        # The logs become resident as they are written: some 500 bytes a tick.
+        ticks = after["publisher"]["ticks"] - before["publisher"]["ticks"]
+        self.assertLess(after["memory"]["resident_bytes"] - before["memory"]["resident_bytes"],
+                        (2 << 20) + 1000 * ticks)
 
     def test_what_cannot_be_inflated_is_1007(self):
         compressor = zlib.compressobj(6, zlib.DEFLATED, -15)

@@ -2,11 +2,12 @@
 import collections
 import decimal
 import json
+import statistics
 import time
 import unittest
 
 import captures
-from clients import RawClient, Tracker
+from clients import PING, PONG, TEXT, RawClient, Tracker, frame as client_frame
 from server import Server, ServerTestCase, wait_until
 from test_feeds import capture
 
@@ -64,12 +65,16 @@ class ReferenceBook:
 
 
 class Follower:
-    """Keeps every data frame of a client by channel, with Decimals, and checks each seq."""
+    """Keeps every data frame of a client by channel, with Decimals, and checks each seq.
+
+    "at" in a frame is its place among all that came: the order of the log.
+    """
 
     def __init__(self, client):
         self.client = client
         self.tracker = Tracker()
         self.frames = collections.defaultdict(list)
+        self.count = 0
 
     def subscribe(self, symbols, types, **data):
         answer = self.ask(symbols, types, **data)
@@ -86,14 +91,23 @@ class Follower:
 
     def step(self):
         opcode, payload = self.client.next_frame()
-        if opcode != 1:
+        if opcode == PING:
+            self.client.send(client_frame(PONG, payload))
+        if opcode != TEXT:
             return {"type": "other"}
         self.tracker.on_text(payload)
         message = exact(payload)
         if "ch" in message and "seq" in message:
-            message["at"] = time.monotonic()
+            self.count += 1
+            message["at"] = self.count
             self.frames[message["ch"]].append(message)
         return message
+
+    def catch_up(self):
+        """Reads what has come, and answers pings, of which two may not stay unanswered."""
+        self.client.send_text('{"type":"PING"}')
+        while self.step()["type"] != "PONG":
+            pass
 
     def until(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
@@ -103,7 +117,8 @@ class Follower:
 
 
 def conflated(interval_ms, **more):
-    return {"delivery": {"mode": "conflated", "interval_ms": interval_ms}, **more}
+    """Frames wait for a client that stands still: none is passed over."""
+    return {"delivery": {"mode": "conflated", "interval_ms": interval_ms, "on_lag": "skip"}, **more}
 
 
 class DerivedTestCase(ServerTestCase):
@@ -159,7 +174,7 @@ class Books(DerivedTestCase):
         first.until(lambda: len(first.frames[channel]) > 50)
         self.assertEqual(second.subscribe(["600519.SH"], ["depth"], depth=5), [channel])
         second.until(lambda: any(frame["data"]["action"] == "snapshot"
-                                 for frame in second.frames[channel]), 5)
+                                 for frame in second.frames[channel]))
         second.until(lambda: len(second.frames[channel]) > 100)
         last = second.frames[channel][-1]["seq"]
         first.until(lambda: first.frames[channel][-1]["seq"] >= last)
@@ -190,16 +205,19 @@ class Bars(DerivedTestCase):
         minutes, = follower.subscribe(["000001.SZ"], ["bar"], bar="1m")
 
         def closed():
-            return [frame["data"] for frame in follower.frames[bars] if frame["data"]["closed"]]
+            return [frame for frame in follower.frames[bars] if frame["data"]["closed"]]
         follower.until(lambda: len(closed()) >= 5)
         by_second = collections.defaultdict(list)
         for frame in follower.frames[trades]:
-            second = frame["ts_event"] // 10**9 * 10**9
-            by_second[second].append((frame["data"]["price"], frame["data"]["size"]))
-        starts = [bar["start"] for bar in closed()]
+            by_second[frame["ts_event"] // 10**9 * 10**9].append(frame)
+        starts = [frame["data"]["start"] for frame in closed()]
         self.assertEqual(starts, sorted(set(starts)), "each is closed once")
-        for bar in closed()[1:]:
-            ticks = by_second[bar["start"]]
+        for closing in closed()[1:]:
+            bar = closing["data"]
+            ticks = [(frame["data"]["price"], frame["data"]["size"])
+                     for frame in by_second[bar["start"]] if frame["at"] < closing["at"]]
+            for late in by_second[bar["start"]][len(ticks):]:
+                self.assertGreaterEqual(late["ts_recv"], bar["start"] + 1200 * 10**6)
             prices = [price for price, _ in ticks]
             self.assertEqual(bar, {
                 "interval": "1s", "start": bar["start"], "open": prices[0], "high": max(prices),
@@ -213,6 +231,8 @@ class Bars(DerivedTestCase):
         self.assertEqual(follower.tracker.faults, [])
 
     def test_a_bar_asked_for_late_has_the_trades_since_its_interval_began(self):
+        # Not over the end of an interval.
+        self.assertTrue(wait_until(lambda: time.time() % 300 < 270, 60))
         follower = self.follower()
         trades, = follower.subscribe(["600519.SH"], ["trade"])
         began = follower.frames
@@ -256,6 +276,7 @@ class Rotation(DerivedTestCase):
                         self.assertEqual({entry["code"] for entry in answer["failed"]} - {106}, set())
                         return not wanted
                     self.assertTrue(wait_until(all_are_had, 30))
+                    keeper.catch_up()
                     answer = client.ask({"type": "UNSUBSCRIBE", "data": {
                         "symbols": symbols, "data_types": [kind], **setting}}, ("UNSUBSCRIBED",))
                     self.assertEqual(len(answer["data"]["ok"]), 250)
@@ -287,17 +308,21 @@ class Conflation(DerivedTestCase):
 
     def test_the_newest_quote_at_most_once_an_interval(self):
         follower = self.follower()
-        source, = follower.subscribe(["000001.SZ"], ["quote"])
+        source, = follower.subscribe(["000001.SZ"], ["quote"], delivery={"on_lag": "skip"})
         channel, = follower.subscribe(["000001.SZ"], ["quote"], **conflated(200))
         follower.until(lambda: len(follower.frames[channel]) >= 15)
         published = [frame["ts_pub"] for frame in follower.frames[channel]]
-        quotes = {frame["ts_event"]: frame["data"] for frame in follower.frames[source]}
-        for before, after in zip(published, published[1:]):
-            self.assertGreater(after - before, 190 * 10**6)
-        self.assertLess((published[-1] - published[1]) / (len(published) - 2), 260 * 10**6)
+        steps = [after - before for before, after in zip(published, published[1:])]
+        for before, step in zip([10**9, *steps], steps):
+            # A server that was stopped as it published one is not late with the next one.
+            self.assertTrue(step > 190 * 10**6 or before + step > 390 * 10**6, steps)
+        self.assertGreater(statistics.median(steps), 190 * 10**6)
+        self.assertLess(statistics.median(steps), 260 * 10**6)
         for frame in follower.frames[channel][1:]:
-            self.assertEqual(frame["data"], quotes[frame["ts_event"]])
-            self.assertLess(frame["ts_pub"] - frame["ts_event"], 100 * 10**6, "it is the newest")
+            newest = max((quote for quote in follower.frames[source] if quote["at"] < frame["at"]),
+                         key=lambda quote: quote["at"])
+            self.assertEqual((frame["data"], frame["ts_event"]),
+                             (newest["data"], newest["ts_event"]), "it is the newest")
         self.assertEqual(follower.tracker.faults, [])
 
     def test_a_thousand_conflated_clients_cost_one_encode_an_interval(self):
@@ -318,7 +343,8 @@ class Conflation(DerivedTestCase):
         self.assertEqual(len(shared), 1, "the same bytes for all")
         numbers = {frame["seq"]: frame["ts_pub"] for sequence in frames for frame in sequence}
         span = (max(numbers.values()) - min(numbers.values())) / 1e9
-        self.assertLessEqual(max(numbers) - min(numbers), span / 0.5 + 1)
+        # The first may be published a second late.
+        self.assertLessEqual(max(numbers) - min(numbers), span / 0.5 + 2)
 
     def test_variants_are_listed_and_end(self):
         follower = self.follower()

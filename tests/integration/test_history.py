@@ -3,6 +3,7 @@ import json
 import re
 import selectors
 import socket
+import statistics
 import time
 import unittest
 
@@ -27,12 +28,19 @@ def cursors_of(tracker):
 
 
 def read_for(client, tracker, seconds):
+    """For what must not come."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             client.next_message(tracker=tracker, timeout=0.2)
         except TimeoutError:
             pass
+
+
+def read_more(client, tracker, frames):
+    """So many frames more."""
+    goal = tracker.frames + frames
+    read_until(client, tracker, lambda: tracker.frames >= goal)
 
 
 def read_until(client, tracker, condition, seconds=30):
@@ -122,6 +130,7 @@ class ManyResume(unittest.TestCase):
                     ["*"], ALL, delivery={"on_lag": "skip"}, snapshot=False))
             read_all(members, 60, lambda: all(len(member.seqs) > 30 for member in members))
             close_all(members)
+            self.assertTrue(wait_until(lambda: server.stats()["connections"]["open"] == 0, 60))
             epoch = members[0].of_type("WELCOME")[0]["data"]["epoch"]
             server.wait_for_ticks(120)
             for member in members:
@@ -184,14 +193,13 @@ class Resume(ServerTestCase):
             seen = dict(tracker.counts)
             passed = {}
 
-            def note():
+            def has_all():
                 for channel, count in due.items():
                     if tracker.counts[channel] - seen[channel] <= count:
                         passed[channel] = tracker.passed_over[channel]
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                client.next_message(tracker=tracker)
-                note()
+                return all(tracker.counts[channel] - seen[channel] > count
+                           for channel, count in due.items())
+            read_until(client, tracker, has_all)
         self.assertEqual(set(passed.values()), {0})
         self.assertEqual(tracker.faults + tracker.gaps, [])
 
@@ -205,9 +213,11 @@ class Resume(ServerTestCase):
             for at in range(0, len(cursors), 7):
                 client.send_text(resume_message(epoch, dict(cursors[at:at + 7]), id=at,
                                                 delivery={"on_lag": "skip"}))
-            read_for(client, tracker, 1)
+            ids = list(range(0, len(cursors), 7))
+            read_until(client, tracker, lambda: len(tracker.of_type("RESUMED")) == len(ids))
+            read_more(client, tracker, 4000)
         answers = tracker.of_type("RESUMED")
-        self.assertEqual([answer["id"] for answer in answers], list(range(0, len(cursors), 7)))
+        self.assertEqual([answer["id"] for answer in answers], ids)
         self.assertEqual(sum(len(answer["data"]["ok"]) for answer in answers), len(cursors))
         self.assertEqual(tracker.faults + tracker.gaps, [])
 
@@ -221,7 +231,8 @@ class Resume(ServerTestCase):
             client.send_text(subscribe_message(
                 ["000001.SZ"], ["trade"], delivery={"on_lag": "skip"},
                 since={"epoch": next(iter(tracker.epochs)), "seq": tracker.next_seq[channel] - 1}))
-            read_for(client, tracker, 1)
+            read_until(client, tracker, lambda: tracker.of_type("SUBSCRIBED"))
+            read_more(client, tracker, 1500)
         entry, = tracker.of_type("SUBSCRIBED")[-1]["data"]["ok"]
         self.assertEqual(entry["ch"], channel)
         self.assertEqual(len(tracker.next_seq), 31)
@@ -254,7 +265,7 @@ class Holes(unittest.TestCase):
                 with RawClient(server.port) as client:
                     if not trackers:
                         client.send_text(subscribe_message(["*"], ALL))
-                        read_for(client, tracker, 0.5)
+                        read_until(client, tracker, lambda: len(tracker.next_seq) == 20)
                         trackers.append(tracker)
                         continue
                     epoch, = trackers[0].epochs
@@ -263,7 +274,8 @@ class Holes(unittest.TestCase):
                     self.assertEqual(answer["ok"] + answer["failed"], [])
                     self.assertEqual({entry["gap"] for entry in answer["gaps"]}, {"restart"})
                     self.assertEqual(len(answer["gaps"]), len(trackers[0].next_seq))
-                    read_for(client, tracker, 0.5)
+                    read_until(client, tracker, lambda: len(tracker.gaps) >= len(answer["gaps"]))
+                    read_more(client, tracker, 500)
                 self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"restart"})
                 self.assertEqual({gap["from"] for gap in tracker.gaps}, {1})
                 self.assertEqual(len(tracker.gaps), len(answer["gaps"]))
@@ -284,7 +296,8 @@ class Holes(unittest.TestCase):
                 answer = resume(client, tracker, delivery={"on_lag": "skip"})["data"]
                 self.assertEqual(answer["ok"] + answer["failed"], [])
                 self.assertEqual({entry["gap"] for entry in answer["gaps"]}, {"overrun"})
-                read_for(client, tracker, 0.5)
+                read_until(client, tracker, lambda: {gap["ch"] for gap in tracker.gaps} == set(first))
+                read_more(client, tracker, 10000)
             begun = {gap["ch"]: gap["from"] for gap in reversed(tracker.gaps)}
             self.assertEqual(begun, first)
             self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"overrun"})
@@ -312,7 +325,8 @@ class Replay(ServerTestCase):
 
     def test_live_frames_follow_on_the_last_one_without_a_hole(self):
         tracker = Tracker()
-        since = time.time_ns() - 1_500_000_000
+        since = time.time_ns()
+        self.server.wait_for_ticks(4500)
         with RawClient(self.server.port) as client:
             answer = self.begin(client, symbols=self.SYMBOLS, data_types=ALL, delivery={"on_lag": "skip"},
                                 **{"from": since})
@@ -322,9 +336,7 @@ class Replay(ServerTestCase):
             for entry in end["ok"]:
                 self.assertEqual(entry["last"], tracker.next_seq[entry["ch"]] - 1)
             self.assertGreater(tracker.frames, 200)
-            before = tracker.frames
-            read_for(client, tracker, 1)
-            self.assertGreater(tracker.frames - before, 200)
+            read_more(client, tracker, 200)
             listed = client.ask({"type": "LIST"}, ("SUBSCRIPTIONS",))["data"]
             self.assertEqual(listed["count"], 6)
         self.assertEqual(tracker.faults + tracker.gaps, [])
@@ -343,40 +355,51 @@ class Replay(ServerTestCase):
         self.assertEqual((tracker.faults, tracker.frames), ([], 35))
 
     def test_at_speed_1_it_takes_as_long_as_it_took(self):
-        tracker = Tracker()
+        def is_in_time():
+            """It may be stopped, and the ticks may come late: not every time."""
+            took, times = self.replay_at_speed_1()
+            self.assertGreater(took, (times[-1] - times[0]) / 1e9 - 0.01)
+            return len(times) > 100 and took < 2
+        self.assertTrue(wait_until(is_in_time, 60))
+
+    def replay_at_speed_1(self):
+        """The seconds it took, and when each frame of the 0.8 s was published."""
+        tracker, times, end = Tracker(), [], None
         since = time.time_ns() - 1_000_000_000
         with RawClient(self.server.port) as client:
             began = time.monotonic()
             self.begin(client, symbols=self.SYMBOLS, data_types=ALL, speed=1,
                        **{"from": since, "to": since + 800_000_000})
-            self.read_to_end(client, tracker)
-            self.assertGreater(time.monotonic() - began, 0.7)
-            self.assertLess(time.monotonic() - began, 3)
+            while end is None:
+                message = client.next_message(tracker=tracker, timeout=20)
+                times += [message["ts_pub"]] if message["type"] in ALL else []
+                end = message if message["type"] == "END_OF_REPLAY" else None
+            took = time.monotonic() - began
         self.assertEqual(tracker.faults, [])
-        self.assertGreater(tracker.frames, 100)
+        return took, times or [0]
 
     def test_other_live_frames_are_not_delayed_and_a_second_replay_is_refused(self):
         tracker = Tracker()
         with RawClient(self.server.port) as client:
             client.subscribe(["MSFT.US"], ["trade"])
-            since = time.time_ns() - 1_000_000_000
-            client.send_text(json.dumps({"type": "REPLAY", "data": {
-                "symbols": self.SYMBOLS, "data_types": ["quote"], "from": since, "speed": 1}}))
-            client.send_text(json.dumps({"type": "REPLAY", "id": 2, "data": {
-                "symbols": self.SYMBOLS, "data_types": ["trade"], "from": since}}))
-            client.send_text(json.dumps({"type": "REPLAY", "id": 3, "data": {
-                "symbols": ["MSFT.US"], "data_types": ["trade"], "from": since}}))
+            since = time.time_ns() - 1_500_000_000
+            # The first is so slow that it goes on when the others come, whoever is stopped meanwhile.
+            client.send(b"".join(frame(TEXT, json.dumps({"type": "REPLAY", **message})) for message in (
+                {"data": {"symbols": self.SYMBOLS, "data_types": ["quote"], "from": since, "speed": 0.25}},
+                {"id": 2, "data": {"symbols": self.SYMBOLS, "data_types": ["trade"], "from": since}},
+                {"id": 3, "data": {"symbols": ["MSFT.US"], "data_types": ["trade"], "from": since}})))
             ages = []
-            while not tracker.of_type("END_OF_REPLAY"):
+            # A second of them may be late because somebody was stopped, but not all seconds.
+            while len(ages) < 50 or statistics.median(ages[-50:]) >= 200_000_000:
                 message = client.next_message(tracker=tracker)
+                self.assertNotEqual(message["type"], "END_OF_REPLAY", "it delayed all live frames")
                 if message["type"] == "trade":
                     ages.append(time.time_ns() - message["ts_pub"])
+            self.assertIn("quote", {kind for _, kind in tracker.names.values()})
             error, = tracker.of_type("ERROR")
             self.assertEqual((error["id"], error["data"]["code"]), (2, 106))
             covered = tracker.of_type("REPLAYING")[-1]
             self.assertEqual((covered["id"], covered["data"]["failed"][0]["code"]), (3, 107))
-        self.assertGreater(len(ages), 10)
-        self.assertLess(sorted(ages)[len(ages) // 2], 200_000_000)
         self.assertEqual(tracker.faults, [])
 
     def test_what_is_gone_or_not_yet_there_is_told(self):
@@ -404,12 +427,13 @@ class Snapshots(ServerTestCase):
             client.next_message(("WELCOME",))
             client.send_text(json.dumps({"type": "SNAPSHOT", "id": 3, "data": {
                 "symbols": ["000001.SZ", "600519.SH", "XXXX"], "data_types": ALL}}))
-            answer = client.next_message()
+            # A HEARTBEAT may come before: nothing is subscribed.
+            answer = client.next_message((*DATA_TYPES, "SNAPSHOT"))
             self.assertEqual((answer["type"], answer["id"]), ("SNAPSHOT", 3))
             self.assertEqual({entry["code"] for entry in answer["data"]["failed"]}, {120})
             self.assertGreaterEqual(len(answer["data"]["ok"]), 2)
             for entry in answer["data"]["ok"]:
-                got = client.next_message()
+                got = client.next_message(DATA_TYPES)
                 self.assertEqual((got["symbol"], got["type"], got["ch"], got["seq"]),
                                  (entry["symbol"], entry["type"], entry["ch"], entry["as_of"]))
             with self.assertRaises(TimeoutError):
@@ -428,8 +452,9 @@ class Snapshots(ServerTestCase):
                 member.socket.setblocking(True)
                 member.socket.sendall(frame(TEXT, ask))
                 member.socket.setblocking(False)
-        read_all(members, 10, lambda: all(len(it.of_type("SNAPSHOT")) == 5 for it in members))
-        read_all(members, 0.3)
+        read_all(members, 60, lambda: all(sum(map(len, it.seqs.values())) >= 5 * len(symbols)
+                                          for it in members))
+        read_all(members, 0.3)  # Nothing more comes.
         for member in members:
             wanted = {}
             for answer in member.of_type("SNAPSHOT"):
@@ -479,12 +504,17 @@ class Modify(unittest.TestCase):
                                  {"000001.SZ": 300, "600519.SH": None, "SIM*": 300})
                 server.wait_for_ticks(30000)
                 client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
-                tracker = Tracker()
-                read_for(client, tracker, 2)
+                tracker, names = Tracker(), set()
+                newest, began = 0, time.time_ns()
+                deadline = time.monotonic() + 60
+                while newest < began or len(names) < 6 or "000001.SZ" not in names:
+                    self.assertLess(time.monotonic(), deadline, names)
+                    message = client.next_message(tracker=tracker)
+                    if message["type"] == "trade" and message["symbol"] == "600519.SH":
+                        newest = message["ts_pub"]
+                    names = {tracker.names[gap["ch"]][0] for gap in tracker.gaps
+                             if gap["ch"] in tracker.names}
             self.assertEqual(tracker.faults, [])
-            names = {tracker.names[gap["ch"]][0] for gap in tracker.gaps}
-            self.assertIn("000001.SZ", names)
-            self.assertGreater(len(names), 5)
             self.assertNotIn("600519.SH", names)
             self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"lag"})
 

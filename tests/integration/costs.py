@@ -115,14 +115,22 @@ def attempt(attackers, number, action):
         attackers[number] = None
 
 
+def newcomer(port, kind):
+    """None: the server has ended it before it had an answer. It is tried again."""
+    try:
+        return Attacker(port, kind)
+    except ConnectionError:
+        return None
+
+
 def attack(port, kinds, count):
     attackers = [None] * count
     while True:
         for number, attacker in enumerate(attackers):
             if attacker is None:
-                attackers[number] = Attacker(port, kinds[number % len(kinds)])
-        readable, writable, _ = select.select([one for one in attackers if one.reads], attackers,
-                                              [], 1)
+                attackers[number] = newcomer(port, kinds[number % len(kinds)])
+        here = [one for one in attackers if one is not None]
+        readable, writable, _ = select.select([one for one in here if one.reads], here, [], 1)
         for one in readable:
             attempt(attackers, attackers.index(one), one.read)
         for one in writable:

@@ -1,15 +1,14 @@
 """Between a tick and its send: no system call but the ring's, and no allocation."""
-import os
 import pathlib
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
-from server import Server, program, reap, spawn, wait_until
+import test_bench
+from server import Server, program, reap, run, spawn
 
 SUBSCRIBERS = 200
 TRACED_TICKS = 100
@@ -22,18 +21,12 @@ def thread_named(pid, name):
     raise AssertionError(f"no thread {name} in {pid}")
 
 
-def load(server, seconds):
-    return spawn([program("ringcast-bench"), "-c", str(SUBSCRIBERS), "-d", str(seconds), "-s", "*",
-                  server.url()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 class HotPath(unittest.TestCase):
     @unittest.skipUnless(shutil.which("strace"), "SKIPPED: strace is not installed")
     def test_a_core_enters_the_kernel_through_its_ring_only_and_not_per_subscriber(self):
         with Server("--feed", "sim:symbols=1,rate=50") as server:
-            clients = load(server, 120)
-            self.assertTrue(wait_until(
-                lambda: server.stats()["connections"]["subscriptions"] == SUBSCRIBERS, 30))
+            clients = test_bench.started("-c", SUBSCRIBERS, "-d", 600, server.url(), is_there=lambda:
+                                         server.stats()["connections"]["subscriptions"] == SUBSCRIBERS)
             with tempfile.NamedTemporaryFile("r") as report:
                 tracer = spawn(["strace", "-c", "-U", "calls,name", "-o", report.name, "-p",
                                 str(thread_named(server.process.pid, "core-0"))],
@@ -43,13 +36,13 @@ class HotPath(unittest.TestCase):
                 server.wait_for_ticks(TRACED_TICKS)
                 ticks = server.stats()["publisher"]["ticks"] - ticks
                 tracer.send_signal(signal.SIGINT)
-                said += tracer.communicate(timeout=10)[1]
+                said += tracer.communicate(timeout=40)[1]
                 reap(tracer)
                 if "Operation not permitted" in said:
                     self.skipTest("SKIPPED: strace may not attach here")
                 table = report.read()
             reap(clients)
-            clients.stdout.close()
+            clients.communicate()
             calls = {name: int(count) for count, name in
                      re.findall(r"^\s*(\d+) ([a-z_0-9]+)$", table, re.M) if name != "total"}
             self.assertEqual(set(calls), {"io_uring_enter"}, table)
@@ -60,30 +53,12 @@ class HotPath(unittest.TestCase):
             self.assertGreater(calls["io_uring_enter"], 10, table)
 
     def requests_of_allocator(self, rate):
-        with tempfile.NamedTemporaryFile("r") as statistics:
-            environment = dict(os.environ, MALLOC_CONF="stats_print:true")
-            with open(statistics.name, "w", encoding="utf8") as errors:
-                server = spawn([program("ringcast"), "--port", "0", "--admin-port", "0",
-                                "--feed", f"sim:symbols=10,rate={rate}"],
-                               stderr=errors, env=environment)
-            try:
-                deadline = time.monotonic() + 20
-                listening = None
-                while listening is None and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    text = pathlib.Path(statistics.name).read_text(encoding="utf8")
-                    listening = re.search(r"listening on \S+:(\d+)", text)
-                self.assertIsNotNone(listening, text)
-                url = f"ws://127.0.0.1:{listening[1]}"
-                bench = spawn([program("ringcast-bench"), "-c", "50", "-d", "3", "-s", "*", url],
-                              stdout=subprocess.PIPE, text=True)
-                bench.communicate(timeout=30)
-                reap(bench)
-                server.send_signal(signal.SIGTERM)
-                server.wait(timeout=10)
-            finally:
-                reap(server)
-            text = pathlib.Path(statistics.name).read_text(encoding="utf8", errors="replace")
+        server = Server("--feed", f"sim:symbols=10,rate={rate}",
+                        env={"MALLOC_CONF": "stats_print:true"})
+        with server:
+            run([program("ringcast-bench"), "-c", "50", "-d", "3", "-s", "*", server.url()],
+                seconds=60)
+        text = "\n".join(server.log_lines())
         total = re.search(r"^total:\s+\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+(\d+)", text, re.M)
         if total is None:
             self.skipTest("SKIPPED: this build is not linked with jemalloc")

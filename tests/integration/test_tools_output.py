@@ -1,4 +1,5 @@
 """What the tools do when nobody reads them, the disk is full, or the server refuses or sends evil text."""
+import fcntl
 import os
 import pathlib
 import shutil
@@ -7,24 +8,30 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from clients import accept_of
-from server import Server, ServerTestCase, clean_environment, program, reap, run, spawn, wait_until
+from server import (START_SECONDS, Server, ServerTestCase, clean_environment, program, reap, run,
+                    spawn, wait_until)
 
 FULL = "/dev/full"
+F_SETPIPE_SZ = 1031
 
 
-def run_into(path, *arguments, seconds=30):
-    """Like run, with standard output to a path."""
-    with open(path, "wb") as out:
+def run_into(out, *arguments, seconds=30):
+    """(exit code, output if out is a pipe, errors). As run(), it waits for memory for a ring."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         process = spawn(arguments, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                         env=clean_environment())
         try:
-            _, err = process.communicate(timeout=seconds)
+            text, err = process.communicate(timeout=seconds)
         finally:
             reap(process)
-    return process.returncode, err.decode()
+        if b"no memory for the ring" not in err or time.monotonic() > deadline:
+            return process.returncode, text, err
+        time.sleep(0.2)
 
 
 class FullDisk(ServerTestCase):
@@ -32,9 +39,10 @@ class FullDisk(ServerTestCase):
 
     def check(self, *arguments, code=1):
         with self.subTest(arguments):
-            found, err = run_into(FULL, *arguments)
+            with open(FULL, "wb") as full:
+                found, _, err = run_into(full, *arguments)
             self.assertEqual(found, code, err)
-            self.assertRegex(err, r"standard output cannot be written \((No space left on device|"
+            self.assertRegex(err.decode(), r"standard output cannot be written \((No space left on device|"
                                   r"is the disk full\?)\)")
 
     def test_help_and_version(self):
@@ -108,7 +116,7 @@ class Files(ServerTestCase):
                           "ws://localhost:1/nowhere", "--symbols", ""])
             self.assertNotEqual(result.returncode, 0)
             result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--csv", str(path),
-                          self.server.url()])
+                          "--time-pattern", '"ts_event":', self.server.url()])
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertNotIn("old", path.read_text())
             self.assertTrue(path.read_text().startswith("second,"))
@@ -154,6 +162,7 @@ class ClosedPipe(ServerTestCase):
     def test_tap_that_nobody_reads_ends_by_a_signal(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             read_end, write_end = os.pipe()
+            fcntl.fcntl(write_end, F_SETPIPE_SZ, 4096)
             process = spawn([program("ringcast-tap"), self.server.url()], stdout=write_end,
                             stderr=subprocess.DEVNULL)
             self.addCleanup(reap, process)
@@ -161,9 +170,14 @@ class ClosedPipe(ServerTestCase):
 
             def is_full():
                 return "pipe_write" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text()
+            # It has much to print at once.
+            os.read(read_end, 1)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGCONT)
             wait_until(is_full, 30)
             process.send_signal(number)
-            self.assertEqual(process.wait(10), 1)
+            self.assertEqual(process.wait(30), 1)
             os.close(read_end)
 
 
@@ -241,10 +255,7 @@ class Evil(unittest.TestCase):
 
     def run_against(self, *arguments, head=None, frames=()):
         with EvilServer(head, *frames) as port:
-            process = spawn([*arguments, f"ws://127.0.0.1:{port}/"], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=clean_environment())
-            self.addCleanup(reap, process)
-            out, err = process.communicate(timeout=30)
+            _, out, err = run_into(subprocess.PIPE, *arguments, f"ws://127.0.0.1:{port}/")
         return out, err
 
     def test_the_reason_of_a_close(self):
@@ -282,8 +293,7 @@ class Evil(unittest.TestCase):
     def test_a_refusal_in_the_report_of_bench(self):
         frames = [server_frame(1, b'{"type":"WELCOME","data":{}}'),
                   server_frame(1, b'{"type":"ERROR","id":1,"data":{"message":"\xc2\x9b31m\x7f"}}')]
-        out, err = self.run_against(program("ringcast-bench"), "-c", "1", "-d", "1",
-                                    "--connect-timeout", "2", frames=frames)
+        out, err = self.run_against(program("ringcast-bench"), "-c", "1", "-d", "1", frames=frames)
         self.check(out + err)
         self.assertNotIn(b"\x7f", out)
         self.assertIn(rb"\u009b31m\x7f", out)
@@ -325,7 +335,10 @@ class EvilServer:
         with client:
             request = b""
             while b"\r\n\r\n" not in request:
-                request += client.recv(4096)
+                piece = client.recv(4096)
+                if not piece:
+                    return
+                request += piece
             key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
             client.sendall(self.head or (
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -11,7 +11,7 @@ import unittest
 from ptrace import StoppedThread
 from server import Server, wait_until
 
-LIMIT = 2 # seconds; a busy machine may well keep a thread waiting for one
+LIMIT = 4  # seconds; a busy machine may keep a thread waiting for three
 FEED = ("--feed", "sim:symbols=5,rate=200")
 
 
@@ -39,13 +39,12 @@ class Watchdog(unittest.TestCase):
         """Stops one thread; it is named, others are not, and it is over when it goes on."""
         with self.server(*options) as server:
             series = f'ringcast_thread_stalled_seconds{{thread="{thread}"}}'
-            self.assertEqual(self.statuses(server), [200] * 4)
+            self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
             self.assertEqual(self.metric(server, series), 0)
             with Stopped(server.pid, thread):
-                began = time.monotonic()
-                self.assertIsNotNone(
-                    server.wait_for_line(rf"CRITICAL .* {thread} has made no progress for", 60))
-                self.assertGreaterEqual(time.monotonic() - began, LIMIT - 0.3)
+                line = server.wait_for_line(rf"CRITICAL .* {thread} has made no progress for", 60)
+                self.assertIsNotNone(line, server.log())
+                self.assertGreaterEqual(float(re.search(r"for ([\d.]+) s:", line)[1]), LIMIT)
                 self.assertEqual(self.statuses(server), [503] * 4)
                 live = json.loads(server.admin("/livez")[2])
                 ready = json.loads(server.admin("/readyz")[2])
@@ -85,7 +84,7 @@ class Watchdog(unittest.TestCase):
         with Server("--feed", "sim:symbols=1,rate=1", "--watchdog-seconds", LIMIT,
                     "--cores", 2) as server:
             turns = [core["turns"] for core in server.stats()["cores"]]
-            wanted = [count + 10 * 3 * LIMIT for count in turns]
+            wanted = [count + 10 * 2 * LIMIT for count in turns]
             self.assertTrue(wait_until(
                 lambda: all(core["turns"] >= want for core, want in
                             zip(server.stats()["cores"], wanted)), 60))
@@ -94,7 +93,7 @@ class Watchdog(unittest.TestCase):
     def test_a_stop_of_the_whole_process_is_no_stall(self):
         with self.server("--cores", 2) as server:
             server.signal(signal.SIGSTOP)
-            time.sleep(3 * LIMIT)
+            time.sleep(2 * LIMIT)
             server.signal(signal.SIGCONT)
             self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
             after = [core["turns"] for core in server.stats()["cores"]]

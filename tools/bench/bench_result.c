@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +30,7 @@
 #define REST_MAX_NS (10 * NS_PER_SECOND) /* and after this in any case */
 
 static volatile sig_atomic_t interrupted; /* 1: the window ends, 2: so does the wait for the rest */
+static sigset_t pause_mask; /* Only in a pause may a signal come, and it ends the pause. */
 
 static void bench_result_on_signal(int number)
 {
@@ -45,13 +48,41 @@ static uint64_t bench_result_now_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+/* The threads inherit that signals are blocked: they come to main, which they have to wake. */
+static void bench_result_catch_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, &pause_mask);
+    sigdelset(&pause_mask, SIGINT);
+    sigdelset(&pause_mask, SIGTERM);
+    signal(SIGINT, bench_result_on_signal);
+    signal(SIGTERM, bench_result_on_signal);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void bench_result_let_signals_go(void)
+{
+    pthread_sigmask(SIG_SETMASK, &pause_mask, NULL); /* One that is pending still counts. */
+    signal(SIGINT, SIG_DFL);                         /* What comes now may wait for its reader. */
+    signal(SIGTERM, SIG_DFL);
+}
+
+static void bench_result_pause(uint64_t pause_ns)
+{
+    struct timespec pause = {.tv_sec = (time_t)(pause_ns / NS_PER_SECOND),
+                             .tv_nsec = (long)(pause_ns % NS_PER_SECOND)};
+    (void)ppoll(NULL, 0, &pause, &pause_mask);
+}
+
 /* Until then, or an interrupt. */
 static void bench_result_sleep_until(uint64_t deadline_ns)
 {
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_SECOND),
-                                .tv_nsec = (long)(deadline_ns % NS_PER_SECOND)};
-    while (!interrupted && bench_result_now_ns() < deadline_ns) {
-        clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &deadline, NULL);
+    for (uint64_t now_ns = bench_result_now_ns(); !interrupted && now_ns < deadline_ns;
+         now_ns = bench_result_now_ns()) {
+        bench_result_pause(deadline_ns - now_ns);
     }
 }
 
@@ -138,8 +169,7 @@ static uint32_t bench_result_await_rest(const struct bench_options *options,
     uint64_t silent_ns = options->protocol == BENCH_RINGCAST ? REST_MAX_NS : REST_SILENT_NS;
     while (now_ns < deadline_ns && interrupted < 2 &&
            now_ns - changed_ns < (progress.unfinished == 0 ? REST_QUIET_NS : silent_ns)) {
-        struct timespec pause = {.tv_nsec = (long)POLL_NS};
-        nanosleep(&pause, NULL);
+        bench_result_pause(POLL_NS);
         now_ns = bench_result_now_ns();
         struct bench_progress before = progress;
         progress = bench_result_progress(threads, options->thread_count);
@@ -160,7 +190,8 @@ static void bench_result_watch(struct bench_result *result, struct bench_control
         options->stalled_resume_ns != 0 ? begin_ns + options->stalled_resume_ns : UINT64_MAX;
     uint64_t end_ns = begin_ns + options->duration_ns;
     uint32_t interval = 0;
-    while (!interrupted && bench_result_now_ns() < end_ns) {
+    /* Each interval has its end, if late: this thread may be stopped for longer than the window. */
+    while (!interrupted && (bench_result_now_ns() < end_ns || interval < result->interval_count)) {
         uint64_t interval_end_ns = begin_ns + (interval + 1) * result->interval_ns;
         uint64_t next_ns = interval < result->interval_count && interval_end_ns < end_ns
                                ? interval_end_ns
@@ -485,9 +516,7 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
     if (bench_result_check_watched(options) != 0) {
         return 1;
     }
-    signal(SIGINT, bench_result_on_signal);
-    signal(SIGTERM, bench_result_on_signal);
-    signal(SIGPIPE, SIG_IGN);
+    bench_result_catch_signals();
     if (bench_load_create(&load, options, error_text) != 0 ||
         bench_load_check(load, error_text) != 0) {
         fprintf(stderr, "ringcast-bench: %s\n", error_text);
@@ -520,8 +549,7 @@ int bench_result_run(struct bench_result *result, const struct bench_options *op
         bench_thread_destroy(threads[i]);
     }
     bench_load_destroy(load);
-    signal(SIGINT, SIG_DFL); /* What comes now may wait for its reader. */
-    signal(SIGTERM, SIG_DFL);
+    bench_result_let_signals_go();
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "codec/base/clock.h"
 #include "codec/base/standard_fds.h"
@@ -82,10 +83,12 @@ struct tap_options {
 
 static volatile sig_atomic_t interrupted;
 
+/* The first signal may come just before a write that waits for ever. */
 static void tap_main_on_signal(int number)
 {
     (void)number;
     interrupted = 1;
+    alarm(1);
 }
 
 /* Without SA_RESTART: a write to a pipe that nobody reads ends too. */
@@ -94,7 +97,14 @@ static void tap_main_catch_signals(void)
     struct sigaction action = {.sa_handler = tap_main_on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGALRM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+/* What is to be written now is worth waiting for. */
+static void tap_main_interrupt_no_write(void)
+{
+    signal(SIGALRM, SIG_IGN);
 }
 
 static uint64_t tap_main_now_ns(void)
@@ -259,7 +269,7 @@ static void tap_main_ask_hashes(const struct tap_sink *sink, struct tap_reader *
 /* Whether what is printed still arrives somewhere. */
 static bool tap_main_can_print(const struct tap_sink *sink)
 {
-    if (sink->print_ticks) {
+    if (sink->print_ticks && !ferror(stdout)) {
         fflush(stdout);
     }
     return !ferror(stdout) && !standard_fds_output_is_gone();
@@ -287,6 +297,7 @@ static bool tap_main_read(const struct tap_options *options, struct tap_sink *si
         return true;
     }
     sink->print_ticks = false;
+    tap_main_interrupt_no_write();
     tap_verify_set_goal(sink->verify);
     start_ns = tap_main_now_ns();
     asked_ns = 0;

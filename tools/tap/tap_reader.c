@@ -84,6 +84,12 @@ static void tap_reader_fault(struct tap_reader *reader, const char *what)
     }
 }
 
+/* Nothing after an output that failed: each write might wait. */
+static bool tap_reader_prints(const struct tap_reader *reader)
+{
+    return reader->sink->print_ticks && reader->index == 0 && !ferror(stdout);
+}
+
 static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_message *message)
 {
     struct tap_sink *sink = reader->sink;
@@ -92,10 +98,10 @@ static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_messag
             return;
         }
         sink->frames++;
-        if (sink->print_ticks && sink->json) {
+        if (tap_reader_prints(reader) && sink->json) {
             fwrite(message->payload, 1, message->payload_bytes, stdout);
             fputc('\n', stdout);
-        } else if (sink->print_ticks) {
+        } else if (tap_reader_prints(reader)) {
             tap_print_tick(stdout, message->payload, message->payload_bytes);
         }
     }
@@ -188,7 +194,7 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
         tap_reader_fault(reader, "a control frame is not JSON of the agreed shape");
         return;
     }
-    if (reader->sink->print_ticks && reader->index == 0) {
+    if (tap_reader_prints(reader)) {
         if (reader->sink->json) {
             printf("%.*s\n", (int)message->payload_bytes, (const char *)message->payload);
         } else {

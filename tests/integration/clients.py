@@ -366,7 +366,7 @@ class HealthyClient(threading.Thread):
         self.stopping = True
         self.join(10)
 
-    def check(self, case, frames=20, seconds=10):
+    def check(self, case, frames=20, seconds=30):
         """It still gets frames, and never missed one."""
         goal = self.tracker.frames + frames
         deadline = time.monotonic() + seconds

@@ -259,6 +259,17 @@ class Signals(unittest.TestCase):
             client.close()
         return seconds
 
+    def test_a_machine_that_stands_still_while_it_ends_is_not_the_threads_fault(self):
+        with Server(*FEED, "--drain-timeout", "0") as server:
+            client = RawClient(server.port)  # holds the end up: it never answers the Close
+            server.signal(signal.SIGTERM)
+            self.assertIsNotNone(server.wait_for_line("stopping: clients are told"))
+            server.signal(signal.SIGSTOP)
+            time.sleep(2.5)
+            server.signal(signal.SIGCONT)
+            self.assertEqual(server.wait(), 0, server.log())
+            client.close()
+
     def test_a_second_signal_ends_at_once(self):
         # The server may be done before the second signal: then it is tried again.
         for _ in range(6):

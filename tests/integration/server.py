@@ -60,6 +60,23 @@ def spawn(arguments, **options):
     return process
 
 
+def spawn_until(condition, arguments, seconds=START_SECONDS, **options):
+    """A process and what condition(process) returned at last. Of a server that ends with 1 another is
+    started: its ring may have found no room, see run()."""
+    deadline = time.monotonic() + seconds
+    while True:
+        process = spawn(arguments, **options)
+        value = wait_until(lambda: condition(process) or process.poll() is not None,
+                           deadline - time.monotonic())
+        if process.poll() != 1 or time.monotonic() > deadline:
+            return process, value if process.poll() is None else None
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        reap(process)
+        time.sleep(0.2)
+
+
 def reap(process):
     _kill_group(process)
     process.wait()
@@ -119,6 +136,17 @@ def wait_until(condition, seconds=10, step=0.02):
         if value or time.monotonic() > deadline:
             return value
         time.sleep(step)
+
+
+def within(seconds, attempt, tries=5):
+    """attempt() returns how long it took. A machine that stands still makes one of them slow; a
+    server that is slow is slow in all."""
+    took = []
+    while len(took) < tries:
+        took.append(attempt())
+        if took[-1] < seconds:
+            return
+    raise AssertionError(f"never within {seconds} s: {took}")
 
 
 class Server:
@@ -288,6 +316,14 @@ class Server:
         goal = ticks() + count
         if not wait_until(lambda: ticks() >= goal, seconds):
             raise AssertionError(f"no {count} ticks in {seconds} s: {self.stats()}")
+
+    def wait_until_behind(self, seconds, ticks=1):
+        """Until a client that is blocked is behind by so much. Ticks alone are no measure of time:
+        a server that stood still makes up for them all at once."""
+        self.wait_for_ticks(1)
+        end = time.monotonic() + seconds
+        self.wait_for_ticks(ticks)
+        time.sleep(max(0.0, end - time.monotonic()))
 
     def wait_until_blocked(self, count=1):
         """Until that many clients have stopped reading for long enough to fill their sockets."""

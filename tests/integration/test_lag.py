@@ -20,6 +20,7 @@ from clients import (ALL_TYPES, CLOSE, PING, PONG, TEXT, HealthyClient, RawClien
 from server import Server, program, reap, spawn, wait_until
 
 SMALL = ("--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576")
+INTERVAL = 2  # of the pings: nobody here is to miss two because the machine stands still
 
 
 def stalled_client(server, types, symbols=("*",), **data):
@@ -46,7 +47,8 @@ def verified(case, server, types):
     tap = spawn([program("ringcast-tap"), "--verify", "--connections", "2", "--types", types,
                  server.url()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        case.assertTrue(wait_until(lambda: server.stats()["connections"]["subscriptions"] > 1))
+        case.assertTrue(wait_until(
+            lambda: server.stats()["connections"]["subscriptions"] > 1, 30))
         yield
         tap.send_signal(signal.SIGINT)
         certificate = tap.communicate(timeout=30)[0]
@@ -56,8 +58,10 @@ def verified(case, server, types):
 
 
 class Bursts(unittest.TestCase):
-    """A capture that is quiet for 2.5 s, then brings 24 000 frames (many times the log), then ends: so it is
-    known exactly what every channel's last frame is, and how many there were."""
+    """A capture that is quiet for 2.5 s, then brings 24 000 frames (more than the log), then ends: so it is
+    known exactly what every channel's last frame is, and how many there were. The log holds what comes while
+    the healthy client, which is to lose nothing, stands still for 3 s."""
+    OPTIONS = ("--send-buffer-bytes", "65536", "--frame-log-bytes", "4m")
     SYMBOLS = 20
     ROUNDS = 600
 
@@ -88,12 +92,12 @@ class Bursts(unittest.TestCase):
 
     def run_burst(self, clients_of):
         """Starts, lets clients subscribe, waits for the end of the burst; then they read."""
-        with Server(*SMALL, "--feed", f"replay:path={self.path}") as server:
+        with Server(*self.OPTIONS, "--feed", f"replay:path={self.path}") as server:
             self.assertTrue(wait_until(
                 lambda: server.stats()["publisher"]["channels"] == 2 * self.SYMBOLS))
             clients = clients_of(server)
             healthy = RawClient(server.port, timeout=30)
-            healthy.send_text(subscribe_message(["*"], ALL_TYPES))
+            healthy.send_text(subscribe_message(["*"], ALL_TYPES, delivery={"on_lag": "skip"}))
             pieces = []
             keeper = threading.Thread(target=self.keep, args=(healthy.socket, pieces), daemon=True)
             keeper.start()
@@ -101,8 +105,11 @@ class Bursts(unittest.TestCase):
                 lambda: server.core_sum("messages_in") == len(clients) + 1), server.stats())
             self.assertIsNotNone(server.wait_for_line("after pass 1", 30), server.log())
             total = 2 * self.SYMBOLS * self.ROUNDS
-            self.assertEqual(server.stats()["publisher"]["ticks"], total)
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] == total))
             yield server, clients
+            # A HEARTBEAT that names the last seqs comes after all of them.
+            self.assertTrue(wait_until(lambda: re.search(
+                rb'"HEARTBEAT".*":%d' % (self.ROUNDS + 1), b"".join(pieces[-3:])), 60))
             healthy.socket.shutdown(socket.SHUT_WR)
             keeper.join(20)
             self.check_healthy(healthy, pieces)
@@ -241,6 +248,7 @@ class FastSim(unittest.TestCase):
                         late.setdefault(message["ch"], message["seq"])
                 self.assertEqual(late, due, kind)
                 client.close()
+                self.assertTrue(wait_until(lambda: server.stats()["connections"]["open"] == 0))
 
     def test_max_lag_skips_before_the_log_is_used_up_and_says_lag(self):
         with Server("--max-lag-ms", "300", "--send-buffer-bytes", "64k",
@@ -248,7 +256,7 @@ class FastSim(unittest.TestCase):
             client = stalled_client(server, ["trade"])
             tracker = Tracker()
             server.wait_until_blocked()
-            server.wait_for_ticks(4000)
+            server.wait_until_behind(1)
             self.assertTrue(read_on(client, tracker, lambda it: len(it.gaps) >= 4))
             self.assertEqual(tracker.faults, [])
             self.assertEqual({gap["reason"] for gap in tracker.gaps}, {"lag"})
@@ -296,8 +304,9 @@ class Loans(unittest.TestCase):
                     message = json.loads(payload) if opcode == TEXT else {"type": ""}
                     if message["type"] == "trade":
                         self.assertTrue(wait_until(lambda: message["seq"] in reference))
-                        self.assertEqual(payload, reference[message["seq"]])
-                        frames += 1
+                        if reference[message["seq"]] is not None:
+                            self.assertEqual(payload, reference[message["seq"]])
+                            frames += 1
                     elif message["type"] == "GAP":
                         gap = message["data"]
                 payloads.extend(client.parser.feed(client.socket.recv(1 << 16)))
@@ -308,7 +317,7 @@ class Loans(unittest.TestCase):
                 client.socket.recv(1 << 18)
                 return server.core_sum("lent_bytes_held")
             self.assertTrue(wait_until(lambda: held_while_it_reads() == 0, 30))
-            self.assertGreater(server.core_sum("lent_bytes_copied"), 0)
+            self.assertTrue(wait_until(lambda: server.core_sum("lent_bytes_copied") > 0))
             client.close()
             healthy.socket.shutdown(socket.SHUT_RDWR)
             keeper.join(10)
@@ -332,6 +341,7 @@ class Loans(unittest.TestCase):
 
     @staticmethod
     def keep(client, reference):
+        """The payload of each seq; None if this client, too, was lapped: this program stood still."""
         while True:
             try:
                 data = client.socket.recv(1 << 18)
@@ -342,6 +352,9 @@ class Loans(unittest.TestCase):
             for opcode, payload in client.parser.feed(data):
                 if opcode == TEXT and b'"type":"trade"' in payload[:20]:
                     reference[json.loads(payload)["seq"]] = payload
+                elif opcode == TEXT and b'"type":"GAP"' in payload[:20]:
+                    gap = json.loads(payload)["data"]
+                    reference.update(dict.fromkeys(range(gap["from"], gap["to"] + 1)))
 
     def test_none_are_made_when_they_are_not_wanted(self):
         with Server(*SMALL, "--zero-copy-bytes", "0", "--feed",
@@ -365,6 +378,11 @@ class Chaos(unittest.TestCase):
         enough = published() + 3 * int(SMALL[3])
         assert wait_until(lambda: published() > enough, 60), server.stats()["publisher"]
 
+    @classmethod
+    def is_lapped(cls, server):
+        server.wait_until_blocked()
+        cls.log_was_used_up(server)
+
     def run_chaos(self, *options, seconds=5, seed=None):
         seed = seed or int(os.environ.get("RINGCAST_CHAOS_SEED", time.time()))
         # A client with a small window that was overrun once is sent a segment of 1 KiB at each
@@ -374,7 +392,7 @@ class Chaos(unittest.TestCase):
             self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] > 60))
             clients = [ChaosClient(server.port, self.SYMBOLS, seed + i) for i in range(4)]
             clients.append(ChaosClient(server.port, self.SYMBOLS, seed + 4,
-                                       until_lapped=lambda: self.log_was_used_up(server)))
+                                       until_lapped=lambda: self.is_lapped(server)))
             threads = [threading.Thread(target=client.run, args=(seconds,)) for client in clients]
             with verified(self, server, "quote,trade"):
                 for thread in threads:
@@ -400,8 +418,8 @@ class Silence(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(*SMALL, "--heartbeat-interval", "1", "--idle-timeout", "3", "--feed",
-                            "sim:symbols=4,rate=2000,types=trade").start()
+        cls.server = Server(*SMALL, "--heartbeat-interval", str(INTERVAL), "--idle-timeout",
+                            str(3 * INTERVAL), "--feed", "sim:symbols=4,rate=1000,types=trade").start()
         cls.addClassCleanup(cls.server.kill)
         cls.pool = concurrent.futures.ThreadPoolExecutor(8)
         cls.addClassCleanup(cls.pool.shutdown)
@@ -409,7 +427,7 @@ class Silence(unittest.TestCase):
                        for name in dir(cls) if name.startswith("run_")}
 
     def result(self, name):
-        return self.results["run_" + name].result(60)
+        return self.results["run_" + name].result(150)
 
     @classmethod
     def run_never_reads(cls):
@@ -418,7 +436,7 @@ class Silence(unittest.TestCase):
             rf" connected from 127.0.0.1:{client.socket.getsockname()[1]}$", 20)
         name = re.search(r"Client \S+", line)[0]
         line = cls.server.wait_for_line(
-            rf"{name} disconnected: no pong, code 4109, sent \d+, lost", 20)
+            rf"{name} disconnected: no pong, code 4109, sent \d+, lost", 40)
         client.close()
         return line
 
@@ -430,24 +448,24 @@ class Silence(unittest.TestCase):
 
     @classmethod
     def run_never_answers(cls):
+        begin = time.monotonic()
         client = RawClient(cls.server.port, timeout=20)
         client.subscribe(["*"], ["trade"])
-        begin = time.monotonic()
-        closed = client.wait_for_close(20)
+        closed = client.wait_for_close(40)
         client.close()
         return closed, time.monotonic() - begin
 
     def test_a_client_that_reads_but_never_answers_a_ping_sees_4109(self):
         closed, seconds = self.result("never_answers")
         self.assertEqual(closed, (4109, "no pong"))
-        self.assertGreater(seconds, 1.5, "two answers may be missed")
+        self.assertGreater(seconds, 3 * INTERVAL - 0.1, "two answers may be missed")
 
     @classmethod
     def run_answers(cls):
         with RawClient(cls.server.port, timeout=20) as client:
             client.subscribe(["*"], ["trade"])
             pings = 0
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while pings < 5 and time.monotonic() < deadline:
                 opcode, payload = client.next_frame()
                 if opcode == CLOSE:
@@ -463,36 +481,37 @@ class Silence(unittest.TestCase):
     @classmethod
     def run_speaks(cls):
         """The seconds between two WebSocket pings, to neither of which it answers. It begins anew
-        when it has not spoken for an interval, for which this machine was too busy."""
+        when no answer has come for a while: it or the server stood still, and it was not heard."""
         with RawClient(cls.server.port, timeout=20) as client:
-            spoke, pinged, deadline = time.monotonic(), None, time.monotonic() + 50
-            while time.monotonic() < deadline:
-                if time.monotonic() - spoke > 0.8:
-                    pinged = None
-                spoke = time.monotonic()
+            heard, pinged, deadline = time.monotonic(), None, time.monotonic() + 120
+            while (now := time.monotonic()) < deadline:
                 client.send_text('{"type":"PING"}')
-                while (left := spoke + 0.25 - time.monotonic()) > 0:
+                while (left := now + 0.25 - time.monotonic()) > 0:
                     try:
                         opcode, payload = client.next_frame(left)
                     except TimeoutError:
                         break
                     if opcode == CLOSE:
                         raise AssertionError(f"closed: {close_of(payload)}")
+                    if time.monotonic() - heard > 0.6 * INTERVAL:
+                        pinged = None
                     if opcode == PING and pinged is not None:
                         return time.monotonic() - pinged
                     if opcode == PING:
                         pinged = time.monotonic()
+                    elif b'"PONG"' in payload[:20]:
+                        heard = time.monotonic()
             return None
 
     def test_who_speaks_is_alive_and_is_pinged_in_every_fourth_interval(self):
         seconds = self.result("speaks")
-        self.assertIsNotNone(seconds, "two pings and no pause of this program between them")
-        self.assertGreater(seconds, 2.5)
+        self.assertIsNotNone(seconds, "two pings and no pause between them")
+        self.assertGreater(seconds, 2.5 * INTERVAL)
 
     @classmethod
     def run_idle(cls):
+        begin = time.monotonic()
         with RawClient(cls.server.port, timeout=20) as client:
-            begin = time.monotonic()
             while True:
                 opcode, payload = client.next_frame()
                 if opcode == PING:
@@ -503,7 +522,7 @@ class Silence(unittest.TestCase):
     def test_a_client_without_subscription_and_message_is_closed_with_4114(self):
         code, seconds = self.result("idle")
         self.assertEqual(code, 4114)
-        self.assertGreater(seconds, 2.5)
+        self.assertGreater(seconds, 3 * INTERVAL - 0.1)
 
     @classmethod
     def run_healthy(cls):
@@ -511,7 +530,7 @@ class Silence(unittest.TestCase):
             def ended():
                 dropped = cls.server.stats()["connections"]["dropped"]
                 return dropped["silent"] == 2 and dropped["idle"] == 1
-            assert wait_until(ended, 40), cls.server.stats()
+            assert wait_until(ended, 90), cls.server.stats()
             return healthy.ended, healthy.tracker.faults + healthy.tracker.gaps
 
     def test_a_healthy_client_notices_none_of_them(self):

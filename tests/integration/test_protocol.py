@@ -2,6 +2,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import pathlib
 import resource
 import tempfile
@@ -216,7 +217,7 @@ class Requests(ProtocolTestCase):
             self.assertNotEqual((message["symbol"], message["type"]), ("AAPL.US", "quote"))
         answer = client.ask({"type": "UNSUBSCRIBE"}, ("UNSUBSCRIBED",))
         self.assertEqual(len(answer["data"]["ok"]), 3)
-        self.assertEqual(client.next_message(timeout=5)["type"], "HEARTBEAT")
+        self.assertEqual(client.next_message(timeout=20)["type"], "HEARTBEAT")
         answer = client.ask({"type": "LIST"}, ("SUBSCRIPTIONS",))
         self.assertEqual((answer["data"]["subscriptions"], answer["data"]["count"]), ([], 0))
 
@@ -344,15 +345,15 @@ class Quiet(ProtocolTestCase):
     options = ("--feed", "sim:symbols=2,rate=1,types=quote")
 
     def test_a_quiet_client_gets_a_heartbeat_each_second_or_so(self):
-        client = self.client()
-        client.next_message(("WELCOME",))
         begin = time.monotonic()
+        client = self.client(timeout=20)
+        client.next_message(("WELCOME",))
         for _ in range(3):
             beat = client.next_message(("HEARTBEAT",))
             self.assertEqual(beat["data"]["next_seq"], {})
             self.assertEqual((beat["data"]["sent"], beat["data"]["lost"]), (0, 0))
         self.assertGreater(time.monotonic() - begin, 2)
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertLess(time.monotonic() - begin, 30)
 
     def test_a_heartbeat_tells_the_next_seq_of_silent_channels(self):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
@@ -369,19 +370,21 @@ class Quiet(ProtocolTestCase):
 
     def test_the_newest_quote_comes_at_once_for_a_new_subscriber(self):
         self.assertTrue(wait_until(lambda: self.server.stats()["publisher"]["ticks"] >= 4, 20))
+        old = 0
         for symbols in (["000001.SZ"], ["*"], ["*.SZ"]):
             client = self.client()
-            begin = time.monotonic()
-            client.subscribe(symbols, ["quote"])
+            answer = client.subscribe(symbols, ["quote"])
             first = client.next_message(("quote",))
             self.assertGreaterEqual(first["seq"], 1)
+            old += first["ts_pub"] < answer["ts"]
             due = {first["ch"]: first["seq"] + 1}
             while len(due) < (2 if symbols == ["*"] else 1):
                 message = client.next_message(("quote",))
                 due[message["ch"]] = message["seq"] + 1
-            self.assertLess(time.monotonic() - begin, 8)
             following = client.next_message(("quote",))
             self.assertEqual(following["seq"], due[following["ch"]])
+        # All three are from before, unless a newer one came in just that moment.
+        self.assertGreaterEqual(old, 1)
 
     def test_without_snapshot_only_new_frames_come(self):
         client = self.client()
@@ -428,25 +431,32 @@ class NewestFrames(unittest.TestCase):
 
 class LateChannels(unittest.TestCase):
     def test_patterns_cover_channels_that_appear_later_from_their_first_frame_on(self):
-        lines = ["wss://ws-feed.pro.coinbase.com <-> 1.0\n"]
-        for step in range(60):
-            for symbol in range(step // 10 + 1):  # a new symbol every second
-                lines.append(f'{100 + step / 10:.1f}: {{"type":"match","trade_id":{step},"side":'
-                             f'"buy","size":"1","price":"2","product_id":"S{symbol}-X","time":'
-                             f'"2021-04-17T16:43:37.0Z"}}\n')
+        def rounds(begin, end):
+            for step in range(begin, end):
+                for symbol in range(step // 10 + 1):  # a new symbol every ten steps
+                    yield (f'{100 + step / 10:.1f}: {{"type":"match","trade_id":{step},"side":'
+                           f'"buy","size":"1","price":"2","product_id":"S{symbol}-X","time":'
+                           f'"2021-04-17T16:43:37.0Z"}}\n')
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
             path = pathlib.Path(folder, "coinbase.ws.log")
-            path.write_text("".join(lines))
-            with Server("--feed", f"replay:path={path},speed=1.5") as server:
+            os.mkfifo(path)
+            feed = open(os.open(path, os.O_RDWR), "w", encoding="ascii")
+            with feed, Server("--feed", f"replay:path={path}") as server:
+                print("wss://ws-feed.pro.coinbase.com <-> 1.0", file=feed)
+                feed.writelines(rounds(0, 30))
+                feed.flush()
+                self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] == 60, 20))
                 clients = {}
                 for text in ("*", "*.COINBASE", "S*"):
                     client = clients[text] = RawClient(server.port)
                     data = client.subscribe([text], ["trade"])["data"]
-                    self.assertLess(data["ok"][0]["channels"], 6)
+                    self.assertEqual(data["ok"][0]["channels"], 3)
                 exact = RawClient(server.port)
                 data = exact.subscribe(["S5-X.COINBASE"], ["trade"])["data"]
                 self.assertEqual([(item["code"], item["retry"]) for item in data["failed"]],
                                  [(120, True)])
+                feed.writelines(rounds(30, 60))
+                feed.flush()
                 for text, client in clients.items():
                     tracker = Tracker()
                     while tracker.next_seq.get(0, 0) < 61 or len(tracker.next_seq) < 6:

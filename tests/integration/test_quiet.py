@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from clients import RawClient, TEXT
+from clients import PING, PONG, TEXT, RawClient, frame
 from server import Server
 
 HEADER = "ts_ns,symbol,type,price,size,side,bid,bid_size,ask,ask_size\n"
@@ -64,11 +64,8 @@ class Heartbeats(MarketTestCase):
 class Idle(MarketTestCase):
     def test_who_waits_by_a_pattern_or_plays_a_replay_is_not_idle(self):
         server = self.serve(self.file("".join(trade("A", i * 50_000_000) for i in range(20))),
-                            "--idle-timeout", "1")
-        ready = self.open(server)
-        ready.subscribe(["A"], ["trade"])
-        while json.loads(ready.next_frame()[1]).get("seq") != 20:
-            pass
+                            "--idle-timeout", "4")
+        self.assertIsNotNone(server.wait_for_line("after pass 1", 20))
         waiting = self.open(server)
         waiting.subscribe(["NONE*"], ["quote"])
         playing = self.open(server)
@@ -91,6 +88,8 @@ class Opening(MarketTestCase):
                 message = json.loads(payload)
                 self.assertIn(message["type"], ("DEFINITION", "HEARTBEAT"))
                 defined |= {each["ch"] for each in message["data"].get("channels", ())}
+            elif opcode == PING:
+                client.send(frame(PONG, payload))
             elif opcode == BINARY:
                 channel = struct.unpack_from("<I", payload, 8 + 32)[0]
                 self.assertIn(channel, defined)

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 from clients import RawClient, Tracker, request
-from server import Server, clean_environment, program, reap, spawn, wait_until
+from server import Server, clean_environment, program, reap, spawn, spawn_until, wait_until
 
 CLOSED = [fds for count in range(4) for fds in itertools.combinations(range(3), count)]
 LAUNCHER = "import os, sys\n" \
@@ -20,9 +20,26 @@ SERVER = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--log-leve
           "--feed", "sim:symbols=5,rate=500,types=quote+trade")
 
 
+def launcher(closed, *arguments):
+    return [sys.executable, "-c", LAUNCHER, "".join(map(str, closed)), *arguments]
+
+
 def launch(closed, *arguments, **options):
-    return spawn([sys.executable, "-c", LAUNCHER, "".join(map(str, closed)), *arguments],
-                 env=clean_environment(), **options)
+    return spawn(launcher(closed, *arguments), env=clean_environment(), **options)
+
+
+def websocket_port(pid):
+    return next((port for port in listening_ports(pid) if speaks_websocket(port)), None)
+
+
+def unread_bytes(port):
+    """What clients of that port on this host have received and not taken yet."""
+    total = 0
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[2].partition(":")[2], 16) == port:
+            total += int(fields[4].partition(":")[2], 16)
+    return total
 
 
 def descriptor(pid, fd):
@@ -49,9 +66,12 @@ def listening_ports(pid):
 
 
 def speaks_websocket(port):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        client.sendall(request())
-        return client.recv(4096).startswith(b"HTTP/1.1 101")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(request())
+            return client.recv(4096).startswith(b"HTTP/1.1 101")
+    except OSError:  # It ends already.
+        return False
 
 
 class Closed(unittest.TestCase):
@@ -72,23 +92,23 @@ class Closed(unittest.TestCase):
         self.assertEqual(process.returncode, code, (out, err))
         return out.decode(), err.decode()
 
-    def websocket_port(self, process):
-        port = wait_until(lambda: next(
-            (port for port in listening_ports(process.pid) if speaks_websocket(port)), None), 20)
+    def serve(self, closed, *arguments):
+        """A server, and its port."""
+        process, port = spawn_until(lambda it: websocket_port(it.pid), launcher(closed, *arguments),
+                                    env=clean_environment(), **self.pipes())
+        self.addCleanup(reap, process)
         self.assertTrue(port, "it does not listen")
-        return port
+        return process, port
 
     def test_a_servers_log_and_frames_stay_apart(self):
         for closed in CLOSED:
             with self.subTest(closed=closed):
-                process = launch(closed, program("ringcast"), *SERVER, **self.pipes())
-                self.addCleanup(reap, process)
-                port = self.websocket_port(process)
+                process, port = self.serve(closed, program("ringcast"), *SERVER)
                 self.check_descriptors(process.pid, closed)
                 tracker = Tracker()
                 with RawClient(port) as client, RawClient(
                         port, extra="Sec-WebSocket-Extensions: permessage-deflate\r\n"):
-                    client.subscribe(["*"], ["quote", "trade"])
+                    client.subscribe(["*"], ["quote", "trade"], delivery={"on_lag": "skip"})
                     while tracker.frames < 300:
                         client.next_message(tracker=tracker)
                         if tracker.frames % 100 == 0:  # lines for the log, among the frames
@@ -101,14 +121,17 @@ class Closed(unittest.TestCase):
                     self.assertIn("stopped", err)
 
     def test_tap_prints_nothing_into_its_socket(self):
-        with Server("--feed", "sim:symbols=5,rate=500") as server:
+        # Slow: nobody reads what it prints before the end, and the pipe must hold it.
+        with Server("--feed", "sim:symbols=5,rate=20") as server:
             for closed in CLOSED:
                 with self.subTest(closed=closed):
+                    sent = server.core_sum("frames_out")
                     process = launch(closed, program("ringcast-tap"), server.url(), **self.pipes())
                     self.addCleanup(reap, process)
                     self.assertTrue(wait_until(
-                        lambda: server.stats()["connections"]["subscriptions"] > 0), server.stats())
-                    server.wait_for_ticks(50)  # The tap has seen that it is subscribed.
+                        lambda: server.core_sum("frames_out") > sent, 30), server.stats())
+                    # It has taken a frame, which comes after the answer to its subscription.
+                    self.assertTrue(wait_until(lambda: unread_bytes(server.port) == 0, 30))
                     self.check_descriptors(process.pid, closed)
                     out, err = self.end(process)
                     self.assertEqual(err, "")
@@ -123,8 +146,9 @@ class Closed(unittest.TestCase):
                     process = launch(closed, program("ringcast-bench"), "-c", "3", "-d", "60",
                                      "--warmup", "0", server.url(), **self.pipes())
                     self.addCleanup(reap, process)
-                    self.assertTrue(wait_until(
-                        lambda: server.stats()["connections"]["active_connections"] == 3), server.stats())
+                    self.assertTrue(wait_until(lambda: process.poll() is not None or server.stats()[
+                        "connections"]["active_connections"] == 3, 30), server.stats())
+                    self.assertIsNone(process.poll())
                     self.check_descriptors(process.pid, closed)
                     server.wait_for_ticks(50)
                     process.send_signal(signal.SIGTERM)
@@ -139,9 +163,8 @@ class Closed(unittest.TestCase):
     def test_echo_sends_what_it_is_sent_and_nothing_else(self):
         for closed in CLOSED:
             with self.subTest(closed=closed):
-                process = launch(closed, program("ringcast-echo"), "--port", "0", **self.pipes())
-                self.addCleanup(reap, process)
-                with RawClient(self.websocket_port(process)) as client:
+                process, port = self.serve(closed, program("ringcast-echo"), "--port", "0")
+                with RawClient(port) as client:
                     client.send_text("hello")
                     self.assertEqual(client.next_frame(), (1, b"hello"))
                     self.check_descriptors(process.pid, closed)

@@ -9,7 +9,7 @@ import unittest
 
 from clients import RawClient, Tracker, subscribe_message
 from ptrace import StoppedThread
-from server import ServerTestCase, program, reap, spawn, wait_until
+from server import ServerTestCase, program, reap, spawn_until, wait_until
 
 SYMBOLS = ("000001.SZ", "600519.SH", "AAPL.US")
 DEPTHS = (5, 10, 20, 50)
@@ -21,6 +21,8 @@ CLIENTS = 400
 class Member(threading.Thread):
     """Comes, resumes, asks for one book after the other, a snapshot, its state and the past, and
     leaves; until it is to stay. A request that is not answered in time is its fault."""
+
+    patience = 20
 
     def __init__(self, port, number):
         super().__init__(daemon=True)
@@ -36,9 +38,9 @@ class Member(threading.Thread):
     def run(self):
         try:
             while not self.is_to_stay.is_set():
-                with RawClient(self.port, timeout=20) as client:
+                with RawClient(self.port, timeout=self.patience) as client:
                     self.visit(client)
-            with RawClient(self.port, timeout=20) as client:
+            with RawClient(self.port, timeout=self.patience) as client:
                 self.resume(client)
                 while not self.is_to_leave.is_set():
                     self.read(client)
@@ -133,7 +135,8 @@ class TwoCores(OneCore):
 
 
 class Reader(Member):
-    """Gets every book of the feed's."""
+    """Gets every book of the feed's; nothing while the core is stopped."""
+    patience = 150
 
     def __init__(self, port):
         super().__init__(port, 0)
@@ -179,10 +182,12 @@ class StoppedCore(WrappedLog):
         readers = [Reader(self.server.port) for _ in range(4)]
         for reader in readers:
             reader.start()
-        load = spawn([program("ringcast-bench"), "-c", str(CLIENTS), "-d", "120", self.server.url()],
-                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        load, is_there = spawn_until(
+            lambda _: self.server.core_sum("subscriptions") >= CLIENTS // 2,
+            [program("ringcast-bench"), "-c", str(CLIENTS), "-d", "120", self.server.url()],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(reap, load)
-        self.assertTrue(wait_until(lambda: self.server.core_sum("subscriptions") >= CLIENTS // 2, 30))
+        self.assertTrue(is_there)
         with StoppedThread(self.server.pid, "core-0") as core:
             self.stop_while_it_sends(core)
             line = self.server.wait_for_line(r"no tick has been published for .* s: core 0 ", 20)

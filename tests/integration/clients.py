@@ -347,7 +347,9 @@ class HealthyClient(threading.Thread):
         connection = (websockets.unix_connect(self.unix, self.url, **options) if self.unix
                       else websockets.connect(self.url, **options))
         async with connection as client:
-            await client.send(subscribe_message(self.symbols, self.types))
+            # A process of ours that stands still reads late, and quotes would be conflated meanwhile.
+            await client.send(subscribe_message(self.symbols, self.types,
+                                                delivery={"on_lag": "skip"}))
             while not self.stopping:
                 try:
                     text = await asyncio.wait_for(client.recv(), 0.5)

@@ -42,8 +42,8 @@ void log_post(uint32_t producer, enum log_level level, const char *text);
  * ten times a second: nothing wakes it, so that a post costs its producer no system call. */
 uint32_t log_drain(void);
 
-/* Waits until all lines are written; half a second for standard error to take them, longer on a
- * machine that is too busy to write. log_close does so too. */
+/* Waits until all lines are written; where standard error takes none, at most half a second.
+ * log_close does so too. */
 void log_flush(void);
 
 /* Lines for people, to standard output or error. Before log_open it waits like log_flush. */

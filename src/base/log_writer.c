@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "codec/base/units.h"
 
-#define LOG_WRITER_RING_BYTES (256 * KIB) /* a power of two */
-#define LOG_WRITER_LATE_NS_MAX (10 * NS_PER_SECOND)
-#define LOG_WRITER_LATE_STEP_NS (10 * NS_PER_MS)
+#define LOG_WRITER_RING_BYTES (256 * KIB)    /* a power of two */
+#define LOG_WRITER_LATE_STEPS 50             /* of a wait for a thread that lacks the CPU, */
+#define LOG_WRITER_LATE_NS (100 * NS_PER_MS) /* and how long each is */
 
 static_assert((LOG_WRITER_RING_BYTES & (LOG_WRITER_RING_BYTES - 1)) == 0, "positions wrap into it");
 
@@ -212,31 +213,34 @@ bool log_writer_has_room(void)
     return fits;
 }
 
-/* Whether the oldest text would be taken at once: then the thread waits for a CPU only. */
-static bool log_writer_is_late(void)
+/* Whether what is written next can be: the thread then waits for nothing but the CPU. The caller
+ * has the mutex. */
+static bool log_writer_is_only_late(void)
 {
     struct log_writer_head head;
     log_writer_copy_out(log_writer.tail, &head, sizeof head);
     struct pollfd writable = {.fd = (int)head.fd, .events = POLLOUT};
-    return poll(&writable, 1, 0) == 1;
+    return poll(&writable, 1, 0) > 0;
 }
 
 bool log_writer_flush(uint64_t until_ns)
 {
-    const uint64_t late_ns = until_ns + LOG_WRITER_LATE_NS_MAX;
-    bool goes_on = true;
+    int late_steps = 0;
     if (!atomic_load(&log_writer.is_open)) {
         return true;
     }
     pthread_mutex_lock(&log_writer.mutex);
-    while (log_writer.tail != log_writer.head && goes_on) {
+    while (log_writer.tail != log_writer.head) {
         struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_SECOND),
                                  .tv_nsec = (long)(until_ns % NS_PER_SECOND)};
-        if (pthread_cond_timedwait(&log_writer.emptied, &log_writer.mutex, &until) != 0) {
-            until_ns += LOG_WRITER_LATE_STEP_NS;
-            goes_on =
-                until_ns < late_ns && log_writer.tail != log_writer.head && log_writer_is_late();
+        if (pthread_cond_timedwait(&log_writer.emptied, &log_writer.mutex, &until) == 0) {
+            continue;
         }
+        if (log_writer.tail == log_writer.head || late_steps++ == LOG_WRITER_LATE_STEPS ||
+            !log_writer_is_only_late()) {
+            break;
+        }
+        until_ns = clock_ns(CLOCK_MONOTONIC) + LOG_WRITER_LATE_NS;
     }
     bool is_empty = log_writer.tail == log_writer.head;
     pthread_mutex_unlock(&log_writer.mutex);

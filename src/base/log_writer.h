@@ -26,8 +26,8 @@ void log_writer_put(int fd, const char *text, size_t text_bytes);
 /* Whether the longest text has room. */
 bool log_writer_has_room(void);
 
-/* Waits until all is written, or the clock (CLOCK_MONOTONIC) is at until_ns; some seconds longer
- * while the text would be taken and only the thread is late. Returns whether all is written. */
+/* Waits until all is written, or the clock (CLOCK_MONOTONIC) is at until_ns; up to 5 s more while
+ * the descriptor takes bytes and only the thread is late. Returns whether all is written. */
 bool log_writer_flush(uint64_t until_ns);
 
 /* Ends the thread if all has been written; otherwise leaves it to the end of the process. */

@@ -348,7 +348,6 @@ class HealthyClient(threading.Thread):
         connection = (websockets.unix_connect(self.unix, self.url, **options) if self.unix
                       else websockets.connect(self.url, **options))
         async with connection as client:
-            # Else quotes are passed over when this program stands still for seconds.
             await client.send(subscribe_message(self.symbols, self.types,
                                                 delivery={"on_lag": "skip"}))
             while not self.stopping:

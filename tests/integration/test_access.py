@@ -184,12 +184,16 @@ class Tokens(AccessCase):
     def test_auth_in_a_message_within_five_seconds(self):
         client = self.client()
         self.assertTrue(client.next_message(("WELCOME",))["data"]["auth_required"])
-        for message in ({"type": "LIST", "id": 1}, {"type": "UNSUBSCRIBE", "id": 1},
-                        json.loads(subscribe_message(["AAPL.US"], ["quote"], id=1))):
-            error = client.ask(message, ("ERROR",))
+        # All at once: the five seconds are the server's, and not for stops of ours.
+        client.send(b"".join(frame(TEXT, text) for text in (
+            '{"type":"LIST","id":1}', '{"type":"UNSUBSCRIBE","id":1}',
+            subscribe_message(["AAPL.US"], ["quote"], id=1), '{"type":"PING"}',
+            json.dumps({"type": "AUTH", "id": 9, "data": {"token": DESK}}))))
+        for _ in range(3):
+            error = client.next_message(("ERROR", "AUTHENTICATED"))
             self.assertEqual((error["data"]["code"], error["id"]), (101, 1))
-        client.ask({"type": "PING"}, ("PONG",))
-        answer = client.ask({"type": "AUTH", "id": 9, "data": {"token": DESK}}, ("AUTHENTICATED",))
+        client.next_message(("PONG",))
+        answer = client.next_message(("AUTHENTICATED",))
         self.assertEqual((answer["id"], answer["data"]),
                          (9, {"name": "desk-1", "max_subscriptions": 3}))
         self.assertEqual(len(client.subscribe(["AAPL.US"], ["quote"])["data"]["ok"]), 1)
@@ -211,20 +215,20 @@ class Tokens(AccessCase):
         began = time.monotonic()
         client = self.client()
         self.assertEqual(client.wait_for_close(15), (4001, "auth;cause=token"))
-        self.assertGreaterEqual(time.monotonic() - began, 5)
+        # A core that was stopped in the midst of a turn counts from its clock of before.
+        self.assertGreater(time.monotonic() - began, 4)
         self.assertIsNotNone(self.server.wait_for_line("authentication failed: no token within 5 s"))
 
     def test_a_live_token_ends_with_a_warning_and_4101(self):
         client = self.client(bearer(lasting(1)))
-        client.subscribe(["AAPL.US"], ["quote"])
-        notice = client.next_message(("NOTICE",), timeout=10)
+        client.send_text(subscribe_message(["AAPL.US"], ["quote"]))
+        said = [client.next_message(("NOTICE", "SUBSCRIBED")) for _ in range(2)]  # in any order
+        notice, = [message for message in said if message["type"] == "NOTICE"]
         self.assertEqual(notice["data"]["event"], "TOKEN_EXPIRING")
-        began = time.monotonic()
         self.assertEqual(client.wait_for_close(15), (4101, "auth;cause=expired"))
-        self.assertLess(time.monotonic() - began, 10)
 
     def test_a_token_is_renewed_in_place(self):
-        token = lasting(1)
+        token = lasting(3)
         client, other = self.client(bearer(token)), self.client(bearer(token))
         client.next_message(("NOTICE",), timeout=10)
         answer = client.ask({"type": "AUTH", "data": {"token": lasting(600)}}, ("AUTHENTICATED",))
@@ -250,8 +254,7 @@ class Tokens(AccessCase):
         wrong = {"type": "AUTH", "data": {"token": "wrong-token-0123456789"}}
         self.assertEqual(client.ask(wrong, ("ERROR",))["data"]["code"], 101)
         self.assertEqual(len(client.subscribe(["AAPL.US"], ["quote"])["data"]["ok"]), 1)
-        for _ in range(6):
-            client.send_text(json.dumps(wrong))
+        client.send(frame(TEXT, json.dumps(wrong)) * 6)
         self.assertEqual(client.wait_for_close(), (4111, "rate;limit=tokens"))
 
     def test_a_token_has_no_more_connections_than_it_may(self):
@@ -461,19 +464,22 @@ class Limits(AccessCase):
         finally:
             client.close()
 
-    def test_one_address_has_ten_handshakes_a_second(self):
-        began = time.monotonic()
-        statuses = [self.status_of("198.51.100.3") for _ in range(60)]
-        took = time.monotonic() - began
-        passed = statuses.count(101)
-        self.assertEqual(set(statuses), {101, 429})
+    def check_handshakes(self, address_of):
+        """One after the other until one is refused: a slow machine needs more of them for that."""
+        began, passed, status = time.monotonic(), 0, 101
+        while status == 101 and time.monotonic() < began + 60:
+            status = self.status_of(address_of(passed))
+            passed += status == 101
+            self.assertLessEqual(passed, 20 + 10 * (time.monotonic() - began) + 1)
+        self.assertEqual(status, 429)
         self.assertGreaterEqual(passed, 20)
-        self.assertLessEqual(passed, 20 + 10 * took + 1)
+
+    def test_one_address_has_ten_handshakes_a_second(self):
+        self.check_handshakes(lambda i: "198.51.100.3")
         self.assertEqual(self.status_of("198.51.100.4"), 101)
 
     def test_a_64_of_ipv6_is_one_address(self):
-        statuses = [self.status_of(f"2001:db8:0:1::{i:x}") for i in range(60)]
-        self.assertIn(429, statuses)
+        self.check_handshakes(lambda i: f"2001:db8:0:1::{i:x}")
         self.assertEqual(self.status_of("2001:db8:0:2::1"), 101)
 
     def test_messages_have_a_rate(self):
@@ -483,11 +489,13 @@ class Limits(AccessCase):
         refused = [kind["data"] for kind in kinds if kind["type"] == "ERROR"]
         self.assertTrue(3 <= len(refused) <= 4, kinds)
         self.assertEqual((refused[0]["code"], refused[0]["retry"]), (111, True))
-        time.sleep(0.5)
-        client.ask({"type": "PING"}, ("PONG",))
+
+        def is_answered():
+            return client.ask({"type": "PING"}, ("PONG", "ERROR"))["type"] == "PONG"
+        self.assertTrue(wait_until(is_answered, step=0.3))
         # One message with many symbols counts once.
-        time.sleep(0.5)
-        self.assertEqual(client.subscribe(["AAPL.US"] * 1000, ["quote"])["type"], "SUBSCRIBED")
+        self.assertTrue(wait_until(lambda: client.subscribe(
+            ["AAPL.US"] * 1000, ["quote"])["type"] == "SUBSCRIBED", step=0.3))
 
     def test_who_does_not_stop_is_closed(self):
         client = self.client(forwarded("198.51.100.6"))
@@ -590,7 +598,7 @@ class Floods(AccessCase):
         stop.set()
         healthy.join(10)
         self.assertEqual(faults, [])
-        self.assertEqual(self.server.core_sum("conns_pulling"), 0)
+        self.assertTrue(wait_until(lambda: self.server.core_sum("conns_pulling") == 0))
         audit = [line for line in self.server.log_lines() if "audit: FAILED" in line]
         self.assertLess(len(audit), 2000, "the audit log is not limited")
         self.assertTrue(any("lines before it were left out" in line for line in audit))

@@ -18,11 +18,30 @@ MIB = 1024 * 1024
 SECONDS = 60
 FEED = ("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth")
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
+NO_ROOM = "no memory for the ring"  # All processes of an ordinary user share what may be locked.
 
 
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_share(pid, seconds):
+    """Of one CPU, from now on. The time of what is counted is within the time it is divided by."""
+    began, cpu_began = time.monotonic(), cpu_seconds(pid)
+    wait_until(lambda: time.monotonic() > began + seconds, SECONDS)
+    return (cpu_seconds(pid) - cpu_began) / (time.monotonic() - began)
+
+
+def descriptor_of(pid, target):
+    """Its descriptor of this inode. Others may be closed meanwhile."""
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(entry) == target:
+                return int(entry.name)
+        except FileNotFoundError:
+            pass
+    raise AssertionError(f"no {target} among the descriptors of {pid}")
 
 
 class Limits(unittest.TestCase):
@@ -51,12 +70,23 @@ class Limits(unittest.TestCase):
         finally:
             reap(process)
 
+    def start_when_there_is_room(self, limit, *options):
+        """The same; where other tests left no room for the ring, again."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            code, served, log = self.start(limit, *options)
+            if served or NO_ROOM not in log or time.monotonic() > deadline:
+                return code, served, log
+            time.sleep(0.2)
+
     def check_starts(self, name, values, words, *options):
-        """Each start serves, or says in these words what it lacks; both happen."""
+        """Each start serves, or says in these words what it lacks; both happen, the last one serves."""
         seen = set()
         for value in values:
             with self.subTest(limit=name, value=value):
-                code, served, log = self.start(f"--{name}={value}", *options)
+                is_one_of_words = value != values[-1] and re.search(words, NO_ROOM)
+                start = self.start if is_one_of_words else self.start_when_there_is_room
+                code, served, log = start(f"--{name}={value}", *options)
                 seen.add(served)
                 self.assertIn(code, [0] if served else [1, 2], log)
                 if not served:
@@ -84,21 +114,35 @@ class Limits(unittest.TestCase):
         if not served:
             self.assertIn("ulimit -l", log)
 
+    def start_near_the_limit(self, log):
+        """A server whose log has 2000 bytes left to its limit."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            log.write_bytes(b"x" * (2 * MIB - 2000))
+            with open(log, "ab") as sink:
+                process = spawn(["prlimit", f"--fsize={2 * MIB}", program("ringcast"), *FEED,
+                                 "--host", "127.0.0.1", "--port", "0", "--admin-port", "0",
+                                 "--frame-log-bytes", "1m", "--log-level", "DEBUG"],
+                                env=clean_environment(), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=sink)
+            self.addCleanup(reap, process)
+
+            def said():
+                return log.read_bytes()[-4000:].decode()
+            self.assertTrue(wait_until(lambda: process.poll() is not None or "admin on" in said(),
+                                       SECONDS))
+            match = READY_LINE.search(said())
+            if match is not None:
+                return process, int(match[2]), int(match[4])
+            self.assertIn(NO_ROOM, said())
+            self.assertLess(time.monotonic(), deadline, "never any room for its ring")
+            time.sleep(0.2)
+
     def test_a_log_that_has_reached_its_file_limit_stops_nobody(self):
         log = self.folder / "log"
-        log.write_bytes(b"x" * (2 * MIB - 2000))
-        with open(log, "ab") as sink:
-            process = spawn(["prlimit", f"--fsize={2 * MIB}", program("ringcast"), *FEED,
-                             "--host", "127.0.0.1", "--port", "0", "--admin-port", "0",
-                             "--frame-log-bytes", "1m", "--log-level", "DEBUG"],
-                            env=clean_environment(), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=sink)
-        self.addCleanup(reap, process)
         server = Server()
+        process, server.port, server.admin_port = self.start_near_the_limit(log)
         server.process = process
-        self.assertTrue(wait_until(lambda: b"admin on" in log.read_bytes()[-4000:], SECONDS))
-        match = READY_LINE.search(log.read_bytes()[-4000:].decode())
-        server.port, server.admin_port = int(match[2]), int(match[4])
         with HealthyClient(server.url()) as healthy:
             def lost():
                 page = server.admin("/metrics")[2]
@@ -131,7 +175,6 @@ class Descriptors(unittest.TestCase):
                 for client in clients:
                     client.send(request()) # Who is in stays in.
                 self.assertIsNotNone(server.wait_for_line("cannot accept", SECONDS))
-                began, cpu_began = time.monotonic(), cpu_seconds(server.pid)
                 for _ in range(30):
                     for path in ("/health", "/readyz", "/metrics", "/stats"):
                         self.assertEqual(server.admin(path)[0], 200, path)
@@ -140,15 +183,13 @@ class Descriptors(unittest.TestCase):
                         for _ in range(2)]
                 self.assertEqual(server.admin("/health")[0], 200)
                 # Waiting turns no loop: not even a busy machine makes a wait cost CPU time.
-                wait_until(lambda: time.monotonic() > began + 2, SECONDS)
-                share = (cpu_seconds(server.pid) - cpu_began) / (time.monotonic() - began)
-                self.assertLess(share, 0.5)
+                self.assertLess(cpu_share(server.pid, 1), 0.5)
                 healthy.check(self, frames=100)
                 for client in [*clients, *idle]:
                     client.close()
 
                 def gets_in():
-                    with socket.create_connection(("127.0.0.1", server.port), 10) as late:
+                    with socket.create_connection(("127.0.0.1", server.port), SECONDS) as late:
                         late.sendall(request())
                         return late.recv(12) == b"HTTP/1.1 101"
                 self.assertTrue(wait_until(gets_in, SECONDS))
@@ -171,14 +212,14 @@ class Accept(unittest.TestCase):
             port = f":{server.port:04X} "
             inode = [line.split()[9] for line in pathlib.Path("/proc/net/tcp").read_text()
                      .splitlines() if port in line and line.split()[3] == "0A"][0]
-            number = [int(entry.name) for entry in pathlib.Path(f"/proc/{server.pid}/fd").iterdir()
-                      if os.readlink(entry) == f"socket:[{inode}]"][0]
+            number = descriptor_of(server.pid, f"socket:[{inode}]")
             pidfd = libc.syscall(PIDFD_OPEN, server.pid, 0)
             listener_fd = libc.syscall(PIDFD_GETFD, pidfd, number, 0)
             if listener_fd < 0:
                 self.skipTest("SKIPPED: pidfd_getfd is not allowed")
             os.close(pidfd)
             with HealthyClient(server.url()) as healthy:
+                shut = time.monotonic()
                 listener = socket.socket(fileno=listener_fd)
                 listener.shutdown(socket.SHUT_RD)
                 listener.close()
@@ -193,7 +234,7 @@ class Accept(unittest.TestCase):
                 self.assertLess(rate, 5000)
                 healthy.check(self)
                 complaints = [text for text in server.log_lines() if "cannot accept" in text]
-                self.assertLessEqual(len(complaints), 1 + (time.monotonic() - began) / 10)
+                self.assertLessEqual(len(complaints), 1 + (time.monotonic() - shut) / 10)
 
 
 if __name__ == "__main__":

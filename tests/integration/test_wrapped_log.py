@@ -156,12 +156,16 @@ class StoppedCore(WrappedLog):
                  if line.startswith("ringcast_log_wait_seconds_total ")]
         return float(line.split()[1])
 
+    def core_0_is_reported(self, after):
+        lines = self.server.log_lines()[after:]
+        return any(re.search(r"no tick has been published for .* s: core 0 ", line) for line in lines)
+
     def is_writer_stopped(self):
-        """Once the writer has waited, or the log has wrapped without a wait."""
-        waited, published = self.waited_seconds(), self.published_bytes()
-        wait_until(lambda: self.waited_seconds() > waited + 0.5 or
-                   self.published_bytes() > published + LOG_BYTES, 30)
-        return self.waited_seconds() > waited + 0.5
+        """Once the writer has reported core 0, or the log has wrapped; the other core may be slow, too."""
+        published, after = self.published_bytes(), len(self.server.log_lines())
+        wait_until(lambda: self.core_0_is_reported(after) or
+                   self.published_bytes() > published + LOG_BYTES, 60)
+        return self.core_0_is_reported(after)
 
     def frames_out(self):
         return self.server.stats()["cores"][0]["frames_out"]
@@ -169,7 +173,7 @@ class StoppedCore(WrappedLog):
     def stop_while_it_sends(self, core):
         """What it submits may be new clients or GAPs, which pin nothing: the writer then laps it.
         A core that was lapped sends GAPs first, so it goes on until frames leave again."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         core.stop_in_submit(8)
         while not self.is_writer_stopped():
             self.assertLess(time.monotonic(), deadline, "it was never stopped while it sent")
@@ -190,8 +194,6 @@ class StoppedCore(WrappedLog):
         self.assertTrue(is_there)
         with StoppedThread(self.server.pid, "core-0") as core:
             self.stop_while_it_sends(core)
-            line = self.server.wait_for_line(r"no tick has been published for .* s: core 0 ", 20)
-            self.assertIsNotNone(line, self.server.log())
             self.assertGreater(self.waited_seconds(), 1)
             # The core is named first: it is the one that the publisher waits for.
             for thread in ("core-0", "publisher"):

@@ -98,11 +98,13 @@ static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_messag
             return;
         }
         sink->frames++;
-        if (tap_reader_prints(reader) && sink->json) {
-            fwrite(message->payload, 1, message->payload_bytes, stdout);
-            fputc('\n', stdout);
-        } else if (tap_reader_prints(reader)) {
-            tap_print_tick(stdout, message->payload, message->payload_bytes);
+        if (tap_reader_prints(reader)) {
+            if (sink->json) {
+                fwrite(message->payload, 1, message->payload_bytes, stdout);
+                fputc('\n', stdout);
+            } else {
+                tap_print_tick(stdout, message->payload, message->payload_bytes);
+            }
         }
     }
     if (sink->verify != NULL) {

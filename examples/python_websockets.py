@@ -137,13 +137,12 @@ async def read(socket, position, symbols, types):
                 message = json.loads(text, parse_float=Decimal)
                 if message["type"] == "WELCOME":
                     silence += message["data"]["heartbeat_interval_ms"] / 1000
-                patience.reschedule(loop.time() + silence)
-                if message["type"] == "WELCOME":
                     position.enter(message["data"]["epoch"])
                     for request in requests(position, symbols, types):
                         await socket.send(json.dumps(request))
                 else:
                     on_message(position, message)
+                patience.reschedule(loop.time() + silence)
         except websockets.ConnectionClosedError:
             pass
     return socket.close_code, socket.close_reason

@@ -56,7 +56,6 @@ class Browser:
     def _remove_folder(self):
         """False: a process of its own is not dead yet, and writes into it."""
         self.folder.cleanup()
-        shutil.rmtree(self.folder.name, ignore_errors=True)
         return not os.path.exists(self.folder.name)
 
     def call(self, method, **parameters):

@@ -22,6 +22,7 @@ SHARED_DATA = pathlib.Path(
     os.environ.get("RINGCAST_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
 
 START_SECONDS = 40
+NO_ROOM = "no memory for the ring"
 STOP_SECONDS = 10
 READY_LINE = re.compile(r"listening on (\S+):(\d+), admin on (\S+):(\d+)")
 SANITIZER_WORDS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "MemorySanitizer",
@@ -62,7 +63,7 @@ def spawn(arguments, **options):
 
 def spawn_until(condition, arguments, seconds=START_SECONDS, **options):
     """A process and what condition(process) returned at last. Of a server that ends with 1 another is
-    started: its ring may have found no room, see run()."""
+    started: its ring may have found no room, see until_room()."""
     deadline = time.monotonic() + seconds
     while True:
         process = spawn(arguments, **options)
@@ -83,19 +84,27 @@ def reap(process):
     _processes.discard(process)
 
 
+def until_room(attempt, seconds=START_SECONDS):
+    """attempt() returns a result and what a program said. It is repeated while a ring found no room:
+    all processes of an ordinary user share what may be locked."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result, said = attempt()
+        if NO_ROOM not in said or time.monotonic() > deadline:
+            return result
+        time.sleep(0.2)
+
+
 def run(arguments, seconds=30, **options):
     """Like subprocess.run with captured text output, but kills the whole group at a time-out.
 
-    A ringcast-bench whose ring finds no room waits, as Server.start does: all processes of an
-    ordinary user share what may be locked.
+    A ringcast-bench whose ring finds no room waits, as Server.start does.
     """
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+    def attempt():
         done = _run_once(arguments, seconds, **options)
-        if (pathlib.Path(str(arguments[0])).name != "ringcast-bench" or
-                "no memory for the ring" not in done.stderr or time.monotonic() > deadline):
-            return done
-        time.sleep(0.2)
+        is_bench = pathlib.Path(str(arguments[0])).name == "ringcast-bench"
+        return done, done.stderr if is_bench else ""
+    return until_room(attempt)
 
 
 def _run_once(arguments, seconds, **options):
@@ -172,31 +181,32 @@ class Server:
     # ---- Start and stop ----
 
     def start(self, wait=True):
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            self.process = spawn(self.arguments, env=self.env, stdin=self.stdin,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                 pass_fds=self.pass_fds)
-            self.reader = threading.Thread(target=self._read_log, daemon=True)
-            self.reader.start()
-            if not wait:
-                return self
-            line = self.wait_for_line(READY_LINE, START_SECONDS)
-            # Another test may have locked what an ordinary user may lock in all processes.
-            if (line is not None or "no memory for the ring" not in self.log()
-                    or time.monotonic() > deadline):
-                break
-            reap(self.process)
-            self.reader.join(5)
-            self.lines = []
-            time.sleep(0.2)
+        if not wait:
+            self._spawn()
+            return self
+        line = until_room(self._start_once)
         if line is None:
-            reap(self.process)
-            self.reader.join(5)
             raise AssertionError(f"no ready line from {self.arguments}:\n{self.log()}")
         match = READY_LINE.search(line)
         self.port, self.admin_port = int(match[2]), int(match[4])
         return self
+
+    def _spawn(self):
+        self.lines = []
+        self.process = spawn(self.arguments, env=self.env, stdin=self.stdin,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                             pass_fds=self.pass_fds)
+        self.reader = threading.Thread(target=self._read_log, daemon=True)
+        self.reader.start()
+
+    def _start_once(self):
+        """Its ready line, or None and all of its log."""
+        self._spawn()
+        line = self.wait_for_line(READY_LINE, START_SECONDS)
+        if line is not None:
+            return line, ""
+        self.kill()
+        return None, self.log()
 
     def __enter__(self):
         return self.start()

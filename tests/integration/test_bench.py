@@ -22,7 +22,8 @@ import zlib
 
 import websockets
 
-from server import START_SECONDS, Server, ServerTestCase, program, reap, run, spawn, wait_until
+from server import (START_SECONDS, Server, ServerTestCase, program, reap, run, spawn, until_room,
+                    wait_until)
 
 PLAIN = ("--protocol", "plain", "--time-pattern", '"t": ', "--time-unit", "s", "--seq-pattern", '"n": ',
          "--channel-pattern", "")
@@ -128,18 +129,19 @@ def bench(*arguments, seconds=40):
 
 def started(*arguments, is_there):
     """A ringcast-bench under way, whose clients have come. As run(), it waits for memory for its ring."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+    def attempt():
         process = spawn([program("ringcast-bench"), *map(str, arguments)], stdout=subprocess.PIPE,
                         stderr=subprocess.PIPE, text=True)
         wait_until(lambda: is_there() or process.poll() is not None, START_SECONDS)
         if process.poll() is None and is_there():
-            return process
+            return (process, ""), ""
         reap(process)
         out, err = process.communicate()
-        if "no memory for the ring" not in err or time.monotonic() > deadline:
-            raise AssertionError(f"no clients came: {arguments}\n{out}\n{err}")
-        time.sleep(0.2)
+        return (None, f"{out}\n{err}"), err
+    process, text = until_room(attempt)
+    if process is None:
+        raise AssertionError(f"no clients came: {arguments}\n{text}")
+    return process
 
 
 class BenchTestCase(unittest.TestCase):
@@ -153,7 +155,10 @@ class BenchTestCase(unittest.TestCase):
 
     def report(self, *arguments, code=VALID, least=1):
         """The JSON of a run that ends with this exit code."""
-        report = self.with_due(lambda: self.one_report(*arguments), least)
+        return self.checked(lambda: self.one_report(*arguments), code, least)
+
+    def checked(self, attempt, code, least):
+        report = self.with_due(attempt, least)
         self.assertEqual(report["exit_code"], code, report)
         self.assertEqual(report["valid"], code == VALID)
         return report
@@ -209,10 +214,7 @@ class OtherServers(BenchTestCase):
         def attempt():
             server.forget()
             return self.one_report(*PLAIN, "-c", 4, "-d", duration, "-w", 0.2, *arguments, server.url(path))
-        report = self.with_due(attempt, least)
-        self.assertEqual(report["exit_code"], code, report)
-        self.assertEqual(report["valid"], code == VALID)
-        return report
+        return self.checked(attempt, code, least)
 
     def interrupted(self, act):
         """The report of a bench in whose window, of 60 s, act(server, process) interrupts it."""

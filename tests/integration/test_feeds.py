@@ -13,6 +13,7 @@ import websockets
 import captures
 from clients import ALL_TYPES, DATA_TYPES, TEXT, RawClient, subscribe_message
 from server import SHARED_DATA, Server, program, run, wait_until
+from test_bench import BY_DUE_TIME
 from test_lifecycle import PORTS, refuse
 
 
@@ -330,8 +331,8 @@ class Certificates(unittest.TestCase):
     def test_the_bench_finds_a_light_load_valid(self):
         with Server("--feed", "sim:symbols=20,rate=500,types=quote+trade") as server:
             result = run([program("ringcast-bench"), "--json", "--connections", "20", "--duration",
-                          "3", "--types", "quote,trade", "--time-pattern", '"ts_event":', "--pid",
-                          str(server.pid), server.url()])
+                          "3", "--types", "quote,trade", *BY_DUE_TIME, "--pid", str(server.pid),
+                          server.url()])
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
             report = json.loads(result.stdout)
             self.assertTrue(report["valid"], report)

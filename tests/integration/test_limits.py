@@ -12,13 +12,13 @@ import time
 import unittest
 
 from clients import HealthyClient, RawClient, request
-from server import READY_LINE, Server, clean_environment, program, reap, spawn, wait_until
+from server import (NO_ROOM, READY_LINE, Server, clean_environment, program, reap, spawn, until_room,
+                    wait_until)
 
 MIB = 1024 * 1024
 SECONDS = 60
 FEED = ("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth")
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
-NO_ROOM = "no memory for the ring"  # All processes of an ordinary user share what may be locked.
 
 
 def cpu_seconds(pid):
@@ -72,12 +72,10 @@ class Limits(unittest.TestCase):
 
     def start_when_there_is_room(self, limit, *options):
         """The same; where other tests left no room for the ring, again."""
-        deadline = time.monotonic() + SECONDS
-        while True:
+        def attempt():
             code, served, log = self.start(limit, *options)
-            if served or NO_ROOM not in log or time.monotonic() > deadline:
-                return code, served, log
-            time.sleep(0.2)
+            return (code, served, log), "" if served else log
+        return until_room(attempt, SECONDS)
 
     def check_starts(self, name, values, words, *options):
         """Each start serves, or says in these words what it lacks; both happen, the last one serves."""
@@ -116,8 +114,7 @@ class Limits(unittest.TestCase):
 
     def start_near_the_limit(self, log):
         """A server whose log has 2000 bytes left to its limit."""
-        deadline = time.monotonic() + SECONDS
-        while True:
+        def attempt():
             log.write_bytes(b"x" * (2 * MIB - 2000))
             with open(log, "ab") as sink:
                 process = spawn(["prlimit", f"--fsize={2 * MIB}", program("ringcast"), *FEED,
@@ -132,11 +129,10 @@ class Limits(unittest.TestCase):
             self.assertTrue(wait_until(lambda: process.poll() is not None or "admin on" in said(),
                                        SECONDS))
             match = READY_LINE.search(said())
-            if match is not None:
-                return process, int(match[2]), int(match[4])
-            self.assertIn(NO_ROOM, said())
-            self.assertLess(time.monotonic(), deadline, "never any room for its ring")
-            time.sleep(0.2)
+            return (process, match), "" if match is not None else said()
+        process, match = until_room(attempt, SECONDS)
+        self.assertIsNotNone(match, log.read_bytes()[-4000:])
+        return process, int(match[2]), int(match[4])
 
     def test_a_log_that_has_reached_its_file_limit_stops_nobody(self):
         log = self.folder / "log"

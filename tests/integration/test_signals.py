@@ -8,12 +8,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 
 from clients import RawClient
 from server import (READY_LINE, Server, clean_environment, program, reap, spawn, spawn_until,
-                    wait_until)
+                    until_room, wait_until)
 
 PORTS = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
 FEED = ("--feed", "sim:symbols=2,rate=10")
@@ -96,8 +95,7 @@ class Start(unittest.TestCase):
     def end_at(self, number, condition, *options):
         """Starts a server and signals it as soon as condition(pid) holds: during the start or just
         after it. Another one is started if its ring finds no room."""
-        deadline = time.monotonic() + 40
-        while True:
+        def attempt():
             process = spawn([program("ringcast"), *PORTS, *FEED, *options],
                             env=clean_environment(), stderr=subprocess.PIPE)
             self.addCleanup(reap, process)
@@ -106,10 +104,9 @@ class Start(unittest.TestCase):
             process.send_signal(number)
             _, text = process.communicate(timeout=20)
             self.assertFalse(os.path.exists(f"/dev/shm/ringcast-{process.pid}"))
-            if b"no memory for the ring" not in text or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        self.assertIn(process.returncode, (-number, 0), text)
+            return (process.returncode, text), text.decode(errors="replace")
+        code, text = until_room(attempt)
+        self.assertIn(code, (-number, 0), text)
 
     def test_nothing_is_left_of_a_unix_socket_either(self):
         path = self.folder / "socket"

@@ -12,8 +12,9 @@ import time
 import unittest
 
 from clients import accept_of
-from server import (START_SECONDS, Server, ServerTestCase, clean_environment, program, reap, run,
-                    spawn, wait_until)
+from server import (Server, ServerTestCase, clean_environment, program, reap, run, spawn, until_room,
+                    wait_until)
+from test_bench import BY_DUE_TIME
 
 FULL = "/dev/full"
 F_SETPIPE_SZ = 1031
@@ -21,17 +22,15 @@ F_SETPIPE_SZ = 1031
 
 def run_into(out, *arguments, seconds=30):
     """(exit code, output if out is a pipe, errors). As run(), it waits for memory for a ring."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
+    def attempt():
         process = spawn(arguments, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                         env=clean_environment())
         try:
             text, err = process.communicate(timeout=seconds)
         finally:
             reap(process)
-        if b"no memory for the ring" not in err or time.monotonic() > deadline:
-            return process.returncode, text, err
-        time.sleep(0.2)
+        return (process.returncode, text, err), err.decode(errors="replace")
+    return until_room(attempt)
 
 
 class FullDisk(ServerTestCase):
@@ -116,7 +115,7 @@ class Files(ServerTestCase):
                           "ws://localhost:1/nowhere", "--symbols", ""])
             self.assertNotEqual(result.returncode, 0)
             result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--csv", str(path),
-                          "--time-pattern", '"ts_event":', self.server.url()])
+                          *BY_DUE_TIME, self.server.url()])
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertNotIn("old", path.read_text())
             self.assertTrue(path.read_text().startswith("second,"))

@@ -4,9 +4,9 @@
  * Owner    control writes the control file, frame_log one file for each log.
  * Threads  One writer for each field; anybody reads, also a second process.
  * Memory   All is little-endian, and zero where it is not used. The areas of a log begin at
- * multiples of LAYOUT_AREA_BYTES. A reader takes all positions and sizes from the headers, never
- * from here: a later minor version may append areas, fields in what is reserved, and longer
- *          records. A reader refuses another major version.
+ *          multiples of LAYOUT_AREA_BYTES. A reader takes all positions and sizes from the headers,
+ *          never from here: a later minor version may append areas, fields in what is reserved,
+ *          and longer records. A reader refuses another major version.
  * Units    An index counts frames since the log's creation, a position bytes; both only grow. Frame
  *          i has the descriptor i % desc_count. Its bytes begin at position % capacity_bytes of the
  *          bytes area, which a reader maps twice, back to back, so that no frame wraps.
@@ -33,9 +33,10 @@
  *      over i, the frame is gone.
  *   3. It takes frame_bytes as at most frame_bytes_max, and position % capacity_bytes: then nothing
  *      that it reads leads it out of its mapping.
- *   4. It copies the bytes; an acquire fence; the tail again. If that is over i, the copy is not to
- * be used. Why this is enough: the writer stores the tail before its fence, and the first byte that
- * it overwrites after it. Who has read such a byte sees that tail after a fence of its own.
+ *   4. It copies the bytes; an acquire fence; the tail again. If that is over i, the copy is not
+ *      to be used. Why this is enough: the writer stores the tail before its fence, and the first
+ *      byte that it overwrites after it. Who has read such a byte sees that tail after a fence of
+ *      its own.
  *
  * And for a channel's newest full image: the newest frame by last_index_plus_1, checked as above,
  * if it is in the log and flagged; else what was saved: image_version (acquire) is even; it copies

@@ -47,8 +47,8 @@ static const struct server *main_starting;
 /* During the start, whatever it waits for: ends the program as the signal does by default. */
 static void main_on_early_signal(int number)
 {
-    if (main_starting != NULL && main_starting->counters_path[0] != '\0') {
-        unlink(main_starting->counters_path);
+    if (main_starting != NULL) {
+        counters_file_remove(&main_starting->counters_file);
     }
     if (main_starting != NULL && main_starting->unix_fd >= 0) {
         unlink(main_starting->options.unix_path);
@@ -100,19 +100,10 @@ static int main_open_signals(struct server *server)
 /* ---- Set-up ---- */
 
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,
-    server_raise_limits,
-    server_choose_epoch,
-    server_create_channels,
-    server_create_encodings,
-    server_name_counters,
-    main_catch_early_signals,
-    server_open_counters,
-    server_create_publisher,
-    server_create_access,
-    server_load_admin_token,
-    server_check_listeners,
-    NULL,
+    main_ignore_signals,     server_raise_limits,     server_choose_epoch,
+    server_create_channels,  server_create_encodings, main_catch_early_signals,
+    server_open_counters,    server_create_publisher, server_create_access,
+    server_load_admin_token, server_check_listeners,  NULL,
 };
 static server_step *const main_open_steps[] = {
     server_open_listeners, server_create_cores,  server_start_admin,
@@ -235,9 +226,7 @@ static void main_run(struct server *server)
 _Noreturn static void main_exit_now(struct server *server, enum log_level level, const char *why)
 {
     log_write(level, "%s", why);
-    if (server->counters_path[0] != '\0') {
-        unlink(server->counters_path);
-    }
+    counters_file_remove(&server->counters_file);
     if (server->unix_fd >= 0) {
         unlink(server->options.unix_path);
     }
@@ -323,6 +312,7 @@ static int main_serve(struct server *server)
 {
     server->signal_fd = -1;
     server->unix_fd = -1;
+    server->counters_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);
     if (error == 0 && server->options.check_config) {

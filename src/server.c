@@ -1,6 +1,5 @@
 #include "src/server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +9,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,8 +34,6 @@
  * libmicrohttpd, and files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 11
 #define SERVER_USER_TIMEOUT_MS_MIN 10000
-#define SERVER_COUNTERS_DIRECTORY "/dev/shm"
-#define SERVER_COUNTERS_PREFIX "ringcast-"
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
@@ -146,58 +142,40 @@ int server_create_encodings(struct server *server)
     return 0;
 }
 
-/* Removes counters of our own dead processes. Where several PID namespaces share one /dev/shm a
- * living process of another one may lose its file; it keeps counting in its mapping. */
-static void server_remove_stale_counters(void)
+/* The file has its name once it is complete. */
+static int server_open_counters_file(struct server *server)
 {
-    DIR *directory = opendir(SERVER_COUNTERS_DIRECTORY);
-    if (directory == NULL) {
-        return;
+    uint32_t core_count = server->options.core_count;
+    struct counters_file *file = &server->counters_file;
+    counters_file_remove_dead(COUNTERS_FILE_DIRECTORY);
+    int error = counters_file_open(file, COUNTERS_FILE_DIRECTORY, counters_bytes(core_count));
+    if (error == 0) {
+        error = counters_open(&server->counters, file, core_count);
     }
-    struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        size_t prefix_bytes = sizeof SERVER_COUNTERS_PREFIX - 1;
-        if (strncmp(entry->d_name, SERVER_COUNTERS_PREFIX, prefix_bytes) != 0) {
-            continue;
-        }
-        char *end;
-        long pid = strtol(entry->d_name + prefix_bytes, &end, 10);
-        struct stat status;
-        if (pid > 0 && *end == '\0' && kill((pid_t)pid, 0) < 0 && errno == ESRCH &&
-            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            status.st_uid == geteuid()) {
-            (void)unlinkat(dirfd(directory), entry->d_name, 0);
-        }
+    if (error == 0) {
+        error = counters_file_publish(file, COUNTERS_FILE_DIRECTORY);
     }
-    closedir(directory);
-}
-
-int server_name_counters(struct server *server)
-{
-    if (!server->options.check_config) { /* Other programs are not to see them then. */
-        server_remove_stale_counters();
-        snprintf(server->counters_path, sizeof server->counters_path, "%s/%s%ld",
-                 SERVER_COUNTERS_DIRECTORY, SERVER_COUNTERS_PREFIX, (long)getpid());
-    }
-    return 0;
+    return error;
 }
 
 int server_open_counters(struct server *server)
 {
-    const char *path = server->counters_path[0] == '\0' ? NULL : server->counters_path;
-    int error = counters_open(&server->counters, path, server->options.core_count);
-    if (error < 0 && path != NULL) {
+    if (!server->options.check_config) { /* Other programs are not to see them then. */
+        int error = server_open_counters_file(server);
+        if (error == 0) {
+            return 0;
+        }
         log_write(LOG_LEVEL_WARNING,
-                  "%s: %s; counters are kept in memory, other programs do not "
-                  "see them",
-                  path, strerror(-error));
-        server->counters_path[0] = '\0';
-        error = counters_open(&server->counters, NULL, server->options.core_count);
+                  COUNTERS_FILE_DIRECTORY "/" COUNTERS_FILE_PREFIX
+                                          "%ld: %s; counters are kept in memory, other programs do "
+                                          "not see them",
+                  (long)getpid(), strerror(-error));
     }
-    if (error < 0) {
-        return server_fail(error, "counters", "free some memory");
+    if (server->counters != NULL) {
+        return 0;
     }
-    return 0;
+    int error = counters_open(&server->counters, NULL, server->options.core_count);
+    return error < 0 ? server_fail(error, "counters", "free some memory") : 0;
 }
 
 int server_create_publisher(struct server *server)
@@ -522,9 +500,9 @@ void server_destroy(struct server *server)
         publisher_destroy(server->publisher);
     }
     if (server->counters != NULL) {
-        counters_close(server->counters,
-                       server->counters_path[0] == '\0' ? NULL : server->counters_path);
+        counters_close(server->counters);
     }
+    counters_file_close(&server->counters_file);
     if (server->encodings != NULL) {
         encodings_destroy(server->encodings);
     }

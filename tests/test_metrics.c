@@ -43,7 +43,7 @@ static int tear_down(void **state)
     (void)state;
     metrics_destroy(metrics);
     frame_log_destroy(frame_log);
-    counters_close(counters, NULL);
+    counters_close(counters);
     return 0;
 }
 

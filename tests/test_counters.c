@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ring/board/counters.h"
+#include "ring/board/counters_threads.h"
 
 static char directory[64];
 static char path[128];
@@ -149,6 +150,31 @@ static void each_core_writes_cache_lines_of_its_own(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+static void each_thread_is_named_and_shows_its_word(void **state)
+{
+    (void)state;
+    struct counters *counters = NULL;
+    assert_int_equal(counters_open(&counters, path, 2), 0);
+    const struct counters *seen = map_again();
+    assert_int_equal(counters_threads_count(seen), 0);
+    struct counters_thread *core =
+        counters_threads_add(counters, "core-1", &counters->cores[1].turns, 0);
+    counters_threads_add(counters, "log", &counters->process.log_turns, COUNTERS_THREAD_RESTS);
+    assert_int_equal(counters_threads_count(seen), 2);
+    const struct counters_thread *other = counters_threads_get(seen, 0);
+    assert_string_equal(other->name, "core-1");
+    assert_int_equal(other->tid, 0);
+    counters_threads_begin(core);
+    assert_int_equal(other->tid, gettid());
+    assert_int_equal(other->flags, 0);
+    assert_int_equal(counters_threads_get(seen, 1)->flags, COUNTERS_THREAD_RESTS);
+    counter_add(&counters->cores[1].turns, 7);
+    assert_int_equal(counters_threads_progress(seen, other), 7);
+    assert_int_equal(counters_threads_progress(seen, counters_threads_get(seen, 1)), 0);
+    munmap((void *)seen, counters_bytes(COUNTERS_CORES_MAX));
+    counters_close(counters, path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +185,7 @@ int main(void)
         TEST(without_a_path_the_counters_are_in_memory),
         TEST(a_path_that_cannot_be_created_is_an_error_and_changes_nothing),
         TEST(each_core_writes_cache_lines_of_its_own),
+        TEST(each_thread_is_named_and_shows_its_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

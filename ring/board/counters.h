@@ -200,12 +200,15 @@ struct process_counters {
     _Alignas(CACHE_LINE_BYTES) counter log_turns;
 };
 
-/* A thread, and where it shows that it makes progress. Written by the thread as it begins. */
+#define COUNTERS_THREAD_RESTS 1 /* flag: the progress word moves only when there is work */
+
+/* A thread, and where it shows that it makes progress. Only the tid changes. */
 struct counters_thread {
     char name[16];
-    _Atomic uint32_t tid; /* in the server's PID namespace; 0: it has not begun */
-    uint32_t progress_at; /* in the file: a counter that moves ten times a second at least */
-    uint64_t reserved[5];
+    _Atomic uint32_t tid; /* in the server's PID namespace; stored by itself; 0: not yet */
+    uint32_t progress_at; /* in the file: its word, which moves ten times a second at least */
+    uint32_t flags;
+    uint32_t reserved[9];
 };
 
 /* Which struct an entry's offset is in. */
@@ -244,7 +247,7 @@ struct counters_entry {
     uint8_t reserved[21];
 };
 
-/* Constant since the magic was stored. */
+/* Constant since the magic was stored, but for thread_count. */
 struct counters_header {
     uint64_t magic;
     uint32_t version;
@@ -258,7 +261,7 @@ struct counters_header {
     uint32_t entry_count;
     uint32_t threads_at;
     uint32_t thread_bytes;
-    uint32_t thread_count;
+    _Atomic uint32_t thread_count; /* only grows; records below it (acquire) are whole */
     struct {
         uint32_t at;
         uint32_t bytes; /* of one; cores lie one after the other */

@@ -100,10 +100,10 @@ int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
-static int server_check_memory(struct server *server)
+static int server_check_memory(struct server *server, const struct frame_log_options *log)
 {
     char text[SERVER_ERROR_BYTES_MAX];
-    int error = check_config_memory(&server->options, text, sizeof text);
+    int error = check_config_memory(&server->options, log, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -124,13 +124,14 @@ int server_create_encodings(struct server *server)
                 .reader_count = server->options.core_count},
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
+        .memory_bytes_max = server->options.memory_bytes_max,
     };
-    if (server->options.check_config) {
-        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
-    }
-    int error = server_check_memory(server);
+    int error = server_check_memory(server, &options.log);
     if (error < 0) {
         return error;
+    }
+    if (server->options.check_config) {
+        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
     }
     error = encodings_create(&server->encodings, &options);
     if (error < 0) {
@@ -362,6 +363,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
         .encoding_count = encoding_count,
+        .claims = encodings_claims(server->encodings),
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],

@@ -1,0 +1,33 @@
+#include "ring/board/frame_log_size.h"
+
+#include <sys/stat.h>
+
+#include "codec/base/check.h"
+
+#define FRAME_LOG_SIZE_BLOCK_BYTES 512 /* what st_blocks counts */
+
+uint64_t frame_log_size_at_once(const struct frame_log_options *options)
+{
+    uint64_t desc_count = options->capacity_bytes / FRAME_LOG_BYTES_PER_DESC;
+    return options->capacity_bytes + desc_count * sizeof(struct frame_desc);
+}
+
+uint64_t frame_log_size_most(const struct frame_log_options *options)
+{
+    uint64_t at_once = frame_log_size_at_once(options);
+    uint64_t channels = options->channel_count_max * sizeof(struct frame_log_channel);
+    uint64_t images = options->capacity_bytes;
+    uint64_t holds = (options->reader_count + UINT64_C(1)) * sizeof(struct frame_log_holds);
+    assert_always(at_once > options->capacity_bytes); /* No sum has wrapped. */
+    assert_always(at_once + channels + images + holds > at_once);
+    return at_once + channels + images + holds;
+}
+
+uint64_t frame_log_size_now(const struct frame_log *log)
+{
+    struct stat status;
+    if (fstat(log->memfd, &status) < 0) {
+        return 0;
+    }
+    return (uint64_t)status.st_blocks * FRAME_LOG_SIZE_BLOCK_BYTES;
+}

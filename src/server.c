@@ -44,6 +44,7 @@ static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters")
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
+static_assert(LOG_MEMORY_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
@@ -400,6 +401,22 @@ int server_create_cores(struct server *server)
     return 0;
 }
 
+static struct log_memory server_log_memory(const struct server *server)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(server->encodings, &count);
+    struct log_memory memory = {
+        .count = count,
+        .bytes_max = server->options.memory_bytes_max,
+        .refused_count = &encodings_claims(server->encodings)->refused_count,
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        memory.logs[i].encoding = encoders_rows[i].name;
+        memory.logs[i].log = table[i].log;
+    }
+    return memory;
+}
+
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -415,6 +432,7 @@ int server_start_admin(struct server *server)
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
         .log_bytes = server->options.frame_log_bytes,
+        .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .cpus = server->options.cpus,
         .busy_poll = server->options.busy_poll,

@@ -335,6 +335,25 @@ static void one_that_does_not_fit_begins_when_another_has_ended(void **state)
     assert_int_equal(frame_log_head(deflated->log), 1);
 }
 
+static void one_that_is_idle_ends_soon_when_another_is_refused(void **state)
+{
+    (void)state;
+    publish(open_channel(1, MD_QUOTE), 100);
+    a_client_comes();
+    poll_until_done();
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    leave(CORE_ENCODING_SBE);
+    encodings_poll(encodings, now_ns); /* idle from here on */
+    now_ns += ENCODINGS_LINGER_NS - 1;
+    encodings_poll(encodings, now_ns);
+    assert_true(is_written()); /* What was refused before has seen it in use. */
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    encodings_poll(encodings, now_ns);
+    assert_false(is_written());
+    encodings_poll(encodings, now_ns);
+    assert_true(joins(CORE_ENCODING_JSON_DEFLATE));
+}
+
 static void who_leaves_before_it_begins_gives_its_room_back(void **state)
 {
     (void)state;
@@ -403,6 +422,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_encoding_has_running_hashes_and_deflate_those_of_json,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_does_not_fit_begins_when_another_has_ended,
+                                        set_up_for_two_logs, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_is_idle_ends_soon_when_another_is_refused,
                                         set_up_for_two_logs, tear_down),
         cmocka_unit_test_setup_teardown(who_leaves_before_it_begins_gives_its_room_back,
                                         set_up_for_two_logs, tear_down),

@@ -18,6 +18,7 @@
 static struct counters *counters;
 static struct frame_log *frame_log;
 static struct metrics *metrics;
+static _Atomic uint32_t refused_count;
 
 static int set_up(void **state)
 {
@@ -33,7 +34,10 @@ static int set_up(void **state)
         .log = frame_log,
         .epoch = "0123456789abcdef",
         .log_bytes = MIB,
-        .log_memory = {.logs = {{"json", frame_log}}, .count = 1, .bytes_max = 5 * MIB},
+        .log_memory = {.logs = {{"json", frame_log}},
+                       .count = 1,
+                       .bytes_max = 5 * MIB,
+                       .refused_count = &refused_count},
         .connections_max = 77,
         .busy_poll = true, /* so that a busy test machine causes no warning */
     };
@@ -105,12 +109,14 @@ static void memory_of_logs_is_what_the_kernel_says(void **state)
 {
     (void)state;
     char line[128];
+    atomic_store(&refused_count, 7);
     char *page = write_page(false);
     uint64_t before = frame_log_size_now(frame_log);
     assert_true(before >= MIB);
     snprintf(line, sizeof line, "ringcast_log_bytes{encoding=\"json\"} %" PRIu64, before);
     assert_line(page, line);
     assert_line(page, "ringcast_log_bytes_max 5242880");
+    assert_line(page, "ringcast_log_refusals_total 7");
     free(page);
     frame_log_clear(frame_log);
     uint64_t after = frame_log_size_now(frame_log);

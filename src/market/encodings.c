@@ -29,6 +29,7 @@ struct encodings_writer {
     enum encodings_state state;
     uint32_t seed_next;     /* channel */
     uint64_t idle_since_ns; /* 0: there are conns */
+    uint32_t idle_refused;  /* clients without room for their encoding, when it became idle */
 };
 
 struct encodings {
@@ -312,6 +313,7 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
     bool is_wanted = core_claims_count(&encodings->claims, encoding) > 0;
+    uint32_t refused_count = core_claims_refused(&encodings->claims);
     if (writer->state == ENCODINGS_IDLE && is_wanted) {
         encodings_begin(encodings, encoding);
     } else if (writer->state == ENCODINGS_IDLE) {
@@ -324,9 +326,14 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
         writer->idle_since_ns = 0;
     } else if (writer->state == ENCODINGS_WRITTEN && writer->idle_since_ns == 0) {
         writer->idle_since_ns = now_ns;
-    } else if (writer->state == ENCODINGS_WRITTEN &&
-               now_ns - writer->idle_since_ns >= ENCODINGS_LINGER_NS) {
-        encodings_end(encodings, encoding);
+        writer->idle_refused = refused_count;
+    } else if (writer->state == ENCODINGS_WRITTEN) {
+        /* Others need the room. */
+        bool is_short = refused_count != writer->idle_refused;
+        uint64_t linger_ns = is_short ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
+        if (now_ns - writer->idle_since_ns >= linger_ns) {
+            encodings_end(encodings, encoding);
+        }
     }
     return ENCODINGS_AT_REST;
 }

@@ -4,8 +4,9 @@
  * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
  * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
  * and ends ENCODINGS_LINGER_NS after its last. One for which memory_bytes_max leaves no room does
- * not begin (core_claims.h). Ticks have the same seq and ts_pub in all. A tick that an encoding
- * cannot represent goes out in its log as the JSON frame, so that its log never has a hole.
+ * not begin (core_claims.h); the client may come again, and one that is idle ends sooner then.
+ * Ticks have the same seq and ts_pub in all. A tick that an encoding cannot represent goes out in
+ * its log as the JSON frame, so that its log never has a hole.
  *
  * Owner    main creates it before the publisher and destroys it after the cores.
  * Threads  The publisher's only, except for what struct core_encoding says.
@@ -20,7 +21,8 @@
 #include "src/market/encoders.h"
 
 #define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
-#define ENCODINGS_TELL_NS (60 * NS_PER_SECOND) /* between two lines about too little memory */
+#define ENCODINGS_SHORT_LINGER_NS NS_PER_SECOND /* when others were refused meanwhile */
+#define ENCODINGS_TELL_NS (60 * NS_PER_SECOND)  /* between two lines about too little memory */
 #define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
 
 struct encodings;

@@ -1,6 +1,7 @@
 #include "ring/board/frame_log_size.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 
@@ -15,18 +16,20 @@ uint64_t frame_log_size_at_once(const struct frame_log_options *options)
 uint64_t frame_log_size_most(const struct frame_log_options *options)
 {
     uint64_t at_once = frame_log_size_at_once(options);
-    uint64_t channels = options->channel_count_max * sizeof(struct frame_log_channel);
+    uint64_t channels = options->channel_count_max *
+                        (sizeof(struct frame_record) + sizeof(struct frame_log_channel));
     uint64_t images = options->capacity_bytes;
     uint64_t holds = (options->reader_count + UINT64_C(1)) * sizeof(struct frame_log_holds);
+    uint64_t header = (uint64_t)sysconf(_SC_PAGESIZE);
     assert_always(at_once > options->capacity_bytes); /* No sum has wrapped. */
-    assert_always(at_once + channels + images + holds > at_once);
-    return at_once + channels + images + holds;
+    assert_always(at_once + channels + images + holds + header > at_once);
+    return at_once + channels + images + holds + header;
 }
 
 uint64_t frame_log_size_now(const struct frame_log *log)
 {
     struct stat status;
-    if (fstat(log->memfd, &status) < 0) {
+    if (fstat(log->memory.fd, &status) < 0) {
         return 0;
     }
     return (uint64_t)status.st_blocks * FRAME_LOG_SIZE_BLOCK_BYTES;

@@ -13,10 +13,11 @@
 /* What a log touches when it is created, unless it is lazy: its bytes and their descriptors. */
 uint64_t frame_log_size_at_once(const struct frame_log_options *options);
 
-/* The most that it can ever take: those, a record of each channel, saved images and holds. */
+/* The most that it can ever take: those, saved images, what it knows of each channel, holds. */
 uint64_t frame_log_size_most(const struct frame_log_options *options);
 
-/* What it has from the kernel now. A system call. */
+/* What its file takes now: all but what only this process knows of channels, and holds. It asks
+ * the kernel. */
 uint64_t frame_log_size_now(const struct frame_log *log);
 
 #endif

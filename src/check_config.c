@@ -15,7 +15,8 @@
 #include "src/market/encodings.h"
 
 #define CHECK_CONFIG_WORDS_BYTES_MAX 480
-#define CHECK_CONFIG_ENCODINGS 3 /* JSON, SBE and compressed JSON */
+#define CHECK_CONFIG_REST_BYTES (32 * MIB) /* what a small server needs beside logs: memory.md */
+#define CHECK_CONFIG_ENCODINGS 3           /* JSON, SBE and compressed JSON */
 
 /* What of this process's memory is left: of the tightest cgroup, or of the machine. */
 struct check_config_room {
@@ -32,7 +33,7 @@ static void check_config_look(struct check_config_room *room_out)
     memory_limit_read(&room_out->limit, "");
     uint64_t available = system.memory_available_bytes;
     room_out->machine_bytes = available == 0 ? UINT64_MAX : available;
-    room_out->is_limited = room_out->limit.available_bytes < room_out->machine_bytes;
+    room_out->is_limited = room_out->limit.available_bytes <= room_out->machine_bytes;
     room_out->bytes =
         room_out->is_limited ? room_out->limit.available_bytes : room_out->machine_bytes;
 }
@@ -64,16 +65,16 @@ static int check_config_at_once(const struct options *options, const struct chec
     return 0;
 }
 
-/* The other logs grow when clients ask for their encodings, and saved images with the channels: a
- * warning, since that may never come. */
-static void check_config_warn(const struct options *options, const struct frame_log_options *log,
+/* Other logs grow when clients ask for their encodings, and saved images with the channels: a
+ * warning only, since that may never come. rest_bytes: of all that is no log. */
+static void check_config_warn(const struct frame_log_options *log,
                               const struct check_config_room *room, uint32_t log_count,
-                              uint64_t conns_bytes)
+                              uint64_t rest_bytes)
 {
     char memory_max[96] = "";
     struct frame_log_options smaller = *log;
     uint64_t most = frame_log_size_most(log);
-    uint64_t left = room->bytes > conns_bytes ? room->bytes - conns_bytes : 0;
+    uint64_t left = room->bytes > rest_bytes ? room->bytes - rest_bytes : 0;
     if (log_count * most <= left) {
         return;
     }
@@ -87,12 +88,11 @@ static void check_config_warn(const struct options *options, const struct frame_
                  left / MIB);
     }
     log_write(LOG_LEVEL_WARNING,
-              "--frame-log-bytes: logs of %u encodings, up to %" PRIu64
-              " MiB each when clients ask for them, and %u connections may take %" PRIu64
-              " MiB, but %" PRIu64 " MiB of %s are left, beyond which the kernel kills the server; "
-              "give --frame-log-bytes %zum,%s or more memory",
-              log_count, most / MIB, options->connections_max,
-              (log_count * most + conns_bytes) / MIB, room->bytes / MIB,
+              "--frame-log-bytes: when clients ask for them, the logs of %u encodings may take "
+              "%" PRIu64 " MiB each, and the server %" PRIu64 " MiB in all; beyond the %" PRIu64
+              " MiB that are left of %s the kernel kills it. Give --frame-log-bytes %zum,%s or "
+              "more memory (docs/memory.md)",
+              log_count, most / MIB, (log_count * most + rest_bytes) / MIB, room->bytes / MIB,
               room->is_limited ? "this cgroup's memory limit" : "the machine's memory",
               smaller.capacity_bytes / MIB, memory_max);
 }
@@ -119,7 +119,7 @@ int check_config_memory(const struct options *options, const struct frame_log_op
     uint64_t at_once = frame_log_size_at_once(log) + conns_bytes;
     int error = check_config_at_once(options, &room, at_once, error_out, error_bytes);
     if (error == 0) {
-        check_config_warn(options, log, &room, log_count, conns_bytes);
+        check_config_warn(log, &room, log_count, conns_bytes + CHECK_CONFIG_REST_BYTES);
     }
     return error;
 }

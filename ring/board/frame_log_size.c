@@ -3,14 +3,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/base/bytes.h"
 #include "codec/base/check.h"
 
 #define FRAME_LOG_SIZE_BLOCK_BYTES 512 /* what st_blocks counts */
 
 uint64_t frame_log_size_at_once(const struct frame_log_options *options)
 {
-    uint64_t desc_count = options->capacity_bytes / FRAME_LOG_BYTES_PER_DESC;
-    return options->capacity_bytes + desc_count * sizeof(struct frame_desc);
+    uint64_t descs = options->capacity_bytes / FRAME_LOG_BYTES_PER_DESC * sizeof(struct frame_desc);
+    return options->capacity_bytes + bytes_round_up(descs, LAYOUT_AREA_BYTES);
 }
 
 uint64_t frame_log_size_most(const struct frame_log_options *options)

@@ -101,8 +101,8 @@ const simulations = [_]Simulation{
 const canary = Simulation{ .name = "sim_canary", .sources = &system_sources };
 const system_sources = [_][]const u8{
     // What stands in for the libraries' own comes first.
-    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",  "tests/sim_engine.c",
-    "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
+    "tests/sim_log.c",    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",
+    "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
 };
 const planted_rooms = [_][]const u8{ "ring/core", "ring/fan", "ring/link", "src/session" };
 /// What the libraries declare, as far as it does not depend on the processor: copied for compiling on

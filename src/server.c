@@ -43,6 +43,7 @@ static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters")
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
+static_assert(LOG_MEMORY_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
@@ -99,10 +100,10 @@ int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
 }
 
-static int server_check_memory(struct server *server)
+static int server_check_memory(struct server *server, const struct frame_log_options *log)
 {
     char text[SERVER_ERROR_BYTES_MAX];
-    int error = check_config_memory(&server->options, text, sizeof text);
+    int error = check_config_memory(&server->options, log, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -123,13 +124,14 @@ int server_create_encodings(struct server *server)
                 .reader_count = server->options.core_count},
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
+        .memory_bytes_max = server->options.memory_bytes_max,
     };
-    if (server->options.check_config) {
-        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
-    }
-    int error = server_check_memory(server);
+    int error = server_check_memory(server, &options.log);
     if (error < 0) {
         return error;
+    }
+    if (server->options.check_config) {
+        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
     }
     error = encodings_create(&server->encodings, &options);
     if (error < 0) {
@@ -349,6 +351,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
         .encoding_count = encoding_count,
+        .claims = encodings_claims(server->encodings),
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
@@ -385,6 +388,22 @@ int server_create_cores(struct server *server)
     return 0;
 }
 
+static struct log_memory server_log_memory(const struct server *server)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(server->encodings, &count);
+    struct log_memory memory = {
+        .count = count,
+        .bytes_max = server->options.memory_bytes_max,
+        .refused_count = &encodings_claims(server->encodings)->refused_count,
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        memory.logs[i].encoding = encoders_rows[i].name;
+        memory.logs[i].log = table[i].log;
+    }
+    return memory;
+}
+
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -399,6 +418,7 @@ int server_start_admin(struct server *server)
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
         .log_bytes = server->options.frame_log_bytes,
+        .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .cpus = server->options.cpus,
         .busy_poll = server->options.busy_poll,

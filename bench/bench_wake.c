@@ -88,7 +88,7 @@ static uint64_t bench_await_latency(uint64_t sum_before)
 {
     uint64_t deadline_ns = bench_now_ns() + ANSWER_NS_MAX;
     for (;;) {
-        uint64_t sum = counter_get(&bench_counters.flush_latency_sum_ns);
+        uint64_t sum = counter_get(&bench_counters.flush.sum_ns);
         if (sum != sum_before) {
             return sum - sum_before;
         }
@@ -113,7 +113,7 @@ static uint64_t bench_wake_often(struct core *core, struct engine *waker, size_t
     bench_samples_init(&call, op_count);
     for (size_t op = 0; op < op_count; op++) {
         bench_await_sleep(core);
-        uint64_t sum = counter_get(&bench_counters.flush_latency_sum_ns);
+        uint64_t sum = counter_get(&bench_counters.flush.sum_ns);
         bench_publish(core->fan.streams[0].log);
         uint64_t start_ns = bench_now_ns();
         bool is_woken = core_wake(core, waker);

@@ -197,7 +197,6 @@ int server_open_counters(struct server *server)
     if (error < 0) {
         return server_fail(error, "counters", "free some memory");
     }
-    server->counters->started_ns = clock_ns(CLOCK_REALTIME);
     return 0;
 }
 

@@ -26,7 +26,7 @@ static int set_up(void **state)
     struct watchdog_options options = {
         .counters = &counters, .limit_ns = LIMIT_NS, .has_publisher = true};
     memset(&counters, 0, sizeof counters);
-    counters.core_count = 2;
+    counters.header.core_count = 2;
     now_ns = 1000 * NS_PER_SECOND;
     watchdog_init(&watchdog, &options);
     return 0;

@@ -36,13 +36,7 @@ static void core_count_latency(struct core *core, const struct frame_desc *desc)
     core_read_clock(core);
     uint64_t wall_ns = core->time.wall_ns;
     uint64_t latency_ns = wall_ns > desc->ts_pub_ns ? wall_ns - desc->ts_pub_ns : 0;
-    uint32_t bits = latency_ns == 0 ? 0 : 64 - (uint32_t)__builtin_clzll(latency_ns);
-    uint32_t bucket = bits <= 10 ? 0 : bits - 10;
-    if (bucket >= COUNTERS_LATENCY_BUCKETS) {
-        bucket = COUNTERS_LATENCY_BUCKETS - 1;
-    }
-    counter_add(&core->counters->flush_latency[bucket], 1);
-    counter_add(&core->counters->flush_latency_sum_ns, latency_ns);
+    counters_histogram_add(&core->counters->flush, latency_ns, 1);
 }
 
 /* Notes new frames of a stream, which stay pinned until they are sent, so that it can be told

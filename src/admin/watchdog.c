@@ -14,7 +14,7 @@ void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *opt
 {
     *watchdog = (struct watchdog){
         .options = *options,
-        .thread_count = options->counters->core_count + (options->has_publisher ? 1 : 0),
+        .thread_count = options->counters->header.core_count + (options->has_publisher ? 1 : 0),
     };
     assert_always(watchdog->thread_count >= 1);
     assert_always(watchdog->thread_count <= WATCHDOG_THREADS_MAX);
@@ -22,7 +22,7 @@ void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *opt
 
 static bool watchdog_is_core(const struct watchdog *watchdog, uint32_t thread)
 {
-    return thread < watchdog->options.counters->core_count;
+    return thread < watchdog->options.counters->header.core_count;
 }
 
 static uint64_t watchdog_turns(const struct watchdog *watchdog, uint32_t thread)

@@ -84,6 +84,8 @@ const tests_with_session_double = [_][]const u8{
     "session_slices",
     "session_variants",
 };
+/// What reads a log from outside is part of one test and of one program for tests.
+const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
     "feed_queue",
@@ -522,7 +524,8 @@ const Context = struct {
         } else false;
         // What stands in for the libraries' own must come first.
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
-        const sources = if (has_double) &doubled else doubled[1..];
+        const follows = std.mem.eql(u8, name, "board_follower");
+        const sources: []const []const u8 = if (has_double) &doubled else if (follows) &.{ doubled[1], log_follower } else doubled[1..];
         const links = if (has_double) &[_]Library{ tools, src, feeds, codec } else &[_]Library{ tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});

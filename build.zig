@@ -72,6 +72,7 @@ const programs = [_]Program{
     .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
+    .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
@@ -144,6 +145,7 @@ const Library = struct { name: []const u8, rooms: []const []const u8 };
 const Program = struct {
     name: []const u8,
     main: []const u8,
+    part: ?[]const u8 = null, // what else it is made of
     sees: []const []const u8,
     links: []const Library,
     dir: []const u8 = "bin",
@@ -492,7 +494,8 @@ const Context = struct {
     }
 
     fn addProgram(c: *Context, variant: Variant, program: Program) *std.Build.Step.Compile {
-        const made = c.addMain(variant, program.name, &.{program.main}, program.sees, program.links);
+        const sources: []const []const u8 = if (program.part) |part| &.{ program.main, part } else &.{program.main};
+        const made = c.addMain(variant, program.name, sources, program.sees, program.links);
         if (variant.jemalloc and std.mem.eql(u8, program.name, "ringcast")) {
             c.link(made.root_module, &.{"jemalloc"});
         }

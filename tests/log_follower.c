@@ -279,13 +279,17 @@ void log_follower_next(struct log_follower *follower, struct log_follower_event 
         break;
     }
     log_follower_hand_out(follower, &desc, event);
-    if (desc.channel >= follower->header->record_count ||
-        desc.seq < follower->next_seq[desc.channel]) {
+    if (desc.channel >= follower->header->record_count) {
         event->kind = LOG_FOLLOWER_FAULT;
         follower->index++;
         return;
     }
     uint64_t *next_seq = &follower->next_seq[desc.channel];
+    if (desc.seq < *next_seq) {
+        event->kind = LOG_FOLLOWER_OLD;
+        follower->index++;
+        return;
+    }
     if (desc.seq > *next_seq) {
         event->kind = LOG_FOLLOWER_GAP; /* The next call hands the frame itself out. */
         event->seq = *next_seq;

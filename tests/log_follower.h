@@ -26,7 +26,8 @@ enum log_follower_event_kind {
     LOG_FOLLOWER_FRAME,   /* Ends with log_follower_done(). */
     LOG_FOLLOWER_GAP,     /* Frames of a channel that the log no longer has. */
     LOG_FOLLOWER_LAPPED,  /* The writer has passed the reader; GAPs tell what was lost. */
-    LOG_FOLLOWER_FAULT, /* A frame that no writer writes: of no channel, or one that came before. */
+    LOG_FOLLOWER_OLD,     /* A frame that a GAP had told; it is passed over. */
+    LOG_FOLLOWER_FAULT,   /* A frame that no writer writes: of no channel. */
 };
 
 struct log_follower_event {

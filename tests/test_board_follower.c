@@ -242,6 +242,7 @@ static void reader_follow(struct world *world, struct reader *reader, struct log
         case LOG_FOLLOWER_LAPPED:
             reader->lap_count++;
             break;
+        case LOG_FOLLOWER_OLD:
         case LOG_FOLLOWER_FAULT:
             reader->fault_count++;
             break;

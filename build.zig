@@ -48,6 +48,7 @@ const rooms = [_]Room{
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "tools/tap", .sees = tap_sees },
     .{ .name = "tools/bench", .sees = tools_bench_sees },
+    .{ .name = "tools/insight", .sees = insight_sees },
 
     .{ .name = "bench", .sees = bench_sees },
 };
@@ -55,7 +56,8 @@ const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/b
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_bench_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
+const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "tools/insight", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
@@ -63,11 +65,12 @@ const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
-const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench" } };
+const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench", "tools/insight" } };
+const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
-    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees, .links = &.{ src, feeds, ring, codec } },
+    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees ++ &[_][]const u8{"tools/insight"}, .links = &.{ src, feeds, insight, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
     .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },

@@ -151,12 +151,21 @@ static server_step *const main_open_steps[] = {
     main_open_signals,     server_start_threads, NULL,
 };
 
+/* What main shows of its progress, whatever it does. */
+static void main_count_turn(const struct server *server)
+{
+    if (server->counters != NULL) {
+        counter_add(&server->counters->process.main_turns, 1);
+    }
+}
+
 static int main_run_steps(struct server *server, server_step *const *steps)
 {
     int error = 0;
     for (size_t i = 0; error == 0 && steps[i] != NULL; i++) {
         error = steps[i](server);
         assert_always(error <= 0);
+        main_count_turn(server);
     }
     return error;
 }
@@ -211,6 +220,7 @@ static bool main_wait(struct server *server, int timeout_ms)
     assert_always(server->signal_fd >= 0);
     struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
     (void)poll(&poll_fd, 1, timeout_ms);
+    main_count_turn(server);
     log_drain();
     struct signalfd_siginfo info;
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
@@ -230,6 +240,7 @@ static void main_tick(struct server *server)
     watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
+        server_count_run_delays(server);
         metrics_tick(server->metrics, now_ns);
     }
 }

@@ -124,6 +124,7 @@ static void stat_command_print_table(struct stat_command *command)
 static void stat_command_draw(struct stat_command *command, bool has_interval)
 {
     const struct counters_header *header = &command->file.header;
+    assert_debug(command->signal_fd >= 0);
     free(command->picture);
     command->picture = NULL;
     FILE *out = open_memstream(&command->picture, &command->picture_bytes);
@@ -177,6 +178,7 @@ static int stat_command_print_totals(const struct stat_command *command, bool is
 static enum stat_command_event stat_command_wait(const struct stat_command *command,
                                                  uint64_t deadline_ns)
 {
+    assert_always(command->read.fd >= 0); /* whose lock tells whether the server lives */
     for (;;) {
         struct pollfd fds[] = {
             {.fd = STDOUT_FILENO}, /* Errors are reported without being asked for. */
@@ -227,6 +229,8 @@ static int stat_command_step(struct stat_command *command, uint64_t deadline_ns,
     if (!stat_command_take(command)) {
         return EXIT_NO_SERVER;
     }
+    assert_debug(command->samples[command->newest].monotonic_ns >=
+                 command->samples[!command->newest].monotonic_ns);
     stat_command_print_interval(command, event != EVENT_ENDED);
     return stat_command_flush(event == EVENT_ENDED ? EXIT_ENDED : -1);
 }
@@ -252,6 +256,7 @@ static int stat_command_run(struct stat_command *command)
 /* On one screen; what was there last stays on the terminal. */
 static int stat_command_watch(struct stat_command *command)
 {
+    assert_debug(!command->options.json && !command->options.total);
     command->signal_fd = stat_screen_open();
     if (command->signal_fd < 0) {
         fprintf(stderr, PROGRAM ": --watch: no descriptor for signals: ulimit -n\n");

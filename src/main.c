@@ -1,6 +1,8 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
+ * `ringcast WORD` runs one of the commands instead (tools/insight).
+ *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
  */
@@ -29,6 +31,7 @@
 #include "src/config/options_parse.h"
 #include "src/market/publisher.h"
 #include "src/server.h"
+#include "tools/insight/stat_command.h"
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
 #define MAIN_START_INTERVAL_MS 1
@@ -38,6 +41,44 @@
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
 #define MAIN_OTHER_THREADS 3 /* beside main and the cores: publisher, admin, log */
+
+/* ---- Commands ---- */
+
+/* Of a server that runs; none starts one. */
+static const struct {
+    const char *word;
+    const char *about;
+    int (*run)(int argc, char **argv); /* argv[0] is the word; returns the exit code */
+} main_commands[] = {
+    {"stat", "what a running server does, each second", stat_command},
+};
+
+static int main_command(int argc, char **argv)
+{
+    assert_always(argc > 0);
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        if (strcmp(argv[0], main_commands[i].word) == 0) {
+            return main_commands[i].run(argc, argv);
+        }
+    }
+    log_say(STDERR_FILENO,
+            "ringcast: \"%.100s\" is neither an option nor a command; options begin with --, and "
+            "--help lists both\nCommands:",
+            argv[0]);
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        log_say(STDERR_FILENO, " %s", main_commands[i].word);
+    }
+    log_say(STDERR_FILENO, "\n");
+    return SERVER_EXIT_USAGE;
+}
+
+static void main_print_commands(FILE *out)
+{
+    fprintf(out, "\nCommands (--help after one tells more):\n");
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        fprintf(out, "  ringcast %s\n      %s\n", main_commands[i].word, main_commands[i].about);
+    }
+}
 
 /* ---- Signals ---- */
 
@@ -110,12 +151,21 @@ static server_step *const main_open_steps[] = {
     main_open_signals,     server_start_threads, NULL,
 };
 
+/* What main shows of its progress, whatever it does. */
+static void main_count_turn(const struct server *server)
+{
+    if (server->counters != NULL) {
+        counter_add(&server->counters->process.main_turns, 1);
+    }
+}
+
 static int main_run_steps(struct server *server, server_step *const *steps)
 {
     int error = 0;
     for (size_t i = 0; error == 0 && steps[i] != NULL; i++) {
         error = steps[i](server);
         assert_always(error <= 0);
+        main_count_turn(server);
     }
     return error;
 }
@@ -170,6 +220,7 @@ static bool main_wait(struct server *server, int timeout_ms)
     assert_always(server->signal_fd >= 0);
     struct pollfd poll_fd = {.fd = server->signal_fd, .events = POLLIN};
     (void)poll(&poll_fd, 1, timeout_ms);
+    main_count_turn(server);
     log_drain();
     struct signalfd_siginfo info;
     if (read(server->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
@@ -189,6 +240,7 @@ static void main_tick(struct server *server)
     watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
+        server_count_run_delays(server);
         metrics_tick(server->metrics, now_ns);
     }
 }
@@ -363,6 +415,9 @@ int main(int argc, char **argv)
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
     standard_fds_open("ringcast");
+    if (argc > 1 && argv[1][0] != '-') {
+        return main_command(argc - 1, argv + 1);
+    }
     main_unblock_signals();
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         main_catch_early_signals(NULL);
@@ -379,6 +434,7 @@ int main(int argc, char **argv)
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
         options_print_help(stdout);
+        main_print_commands(stdout);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {

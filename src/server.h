@@ -30,7 +30,8 @@
 struct server_thread {
     struct server *server;
     struct core *core; /* NULL: the publisher */
-    char name[16];
+    struct counters_thread *record;
+    counter *run_delay_ns;
     pthread_t thread;
 };
 
@@ -95,6 +96,9 @@ server_step server_open_listeners;
 server_step server_create_cores;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
+
+/* Once a second: how long each core and the publisher were without a CPU (main). */
+void server_count_run_delays(struct server *server);
 
 /* Destroys what the steps have made. The threads have been joined. */
 void server_destroy(struct server *server);

@@ -16,6 +16,7 @@
 #include "ring/board/counters.h"
 #include "ring/board/counters_read.h"
 #include "ring/board/counters_table.h"
+#include "ring/board/counters_threads.h"
 
 static char directory[64];
 static struct counters_file file;
@@ -262,6 +263,26 @@ static void each_writer_has_cache_lines_of_its_own(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+static void each_thread_is_named_and_shows_its_word(void **state)
+{
+    (void)state;
+    assert_int_equal(counters_threads_count(counters), 0);
+    struct counters_thread *core =
+        counters_threads_add(counters, "core-1", &counters->cores[1].turns, 0);
+    counters_threads_add(counters, "log", &counters->process.log_turns, COUNTERS_THREAD_RESTS);
+    assert_int_equal(counters_threads_count(counters), 2);
+    const struct counters_thread *other = counters_threads_get(counters, 0);
+    assert_string_equal(other->name, "core-1");
+    assert_int_equal(other->tid, 0);
+    counters_threads_begin(core);
+    assert_int_equal(other->tid, gettid());
+    assert_int_equal(other->flags, 0);
+    assert_int_equal(counters_threads_get(counters, 1)->flags, COUNTERS_THREAD_RESTS);
+    counter_add(&counters->cores[1].turns, 7);
+    assert_int_equal(counters_threads_progress(counters, other), 7);
+    assert_int_equal(counters_threads_progress(counters, counters_threads_get(counters, 1)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +294,7 @@ int main(void)
         TEST(an_entry_is_what_its_row_says),
         TEST(without_a_file_the_counters_are_in_memory),
         TEST(each_writer_has_cache_lines_of_its_own),
+        TEST(each_thread_is_named_and_shows_its_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

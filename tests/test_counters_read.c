@@ -164,10 +164,17 @@ static void a_file_cut_anywhere_is_refused(void **state)
 static void a_place_outside_of_the_file_is_refused(void **state)
 {
     static uint32_t *const sizes[] = {
-        &foreign.header.header_bytes, &foreign.header.file_bytes,   &foreign.header.scopes_at,
-        &foreign.header.scope_bytes,  &foreign.header.scope_count,  &foreign.header.entries_at,
-        &foreign.header.entry_bytes,  &foreign.header.entry_count,  &foreign.header.threads_at,
-        &foreign.header.thread_bytes, &foreign.header.thread_count,
+        &foreign.header.header_bytes,
+        &foreign.header.file_bytes,
+        &foreign.header.scopes_at,
+        &foreign.header.scope_bytes,
+        &foreign.header.scope_count,
+        &foreign.header.entries_at,
+        &foreign.header.entry_bytes,
+        &foreign.header.entry_count,
+        &foreign.header.threads_at,
+        &foreign.header.thread_bytes,
+        (uint32_t *)&foreign.header.thread_count,
     };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         static const uint32_t values[] = {UINT32_MAX, UINT32_MAX - 7, sizeof foreign + 8};

@@ -45,7 +45,7 @@ struct counters_header {
     uint32_t entry_count;
     uint32_t threads_at;
     uint32_t thread_bytes;
-    uint32_t thread_count;
+    _Atomic uint32_t thread_count; /* only grows; records below it (acquire) are whole */
     uint32_t reserved_word;
     char server_version[16];
     uint64_t reserved[4];
@@ -101,12 +101,15 @@ struct counters_entry {
     uint8_t reserved[21];
 };
 
-/* A thread, and where it shows that it makes progress. Written by the thread as it begins. */
+#define COUNTERS_THREAD_RESTS 1 /* flag: the progress word moves only when there is work */
+
+/* A thread, and where it shows that it makes progress. Only the tid changes. */
 struct counters_thread {
     char name[16];
-    _Atomic uint32_t tid; /* in the server's PID namespace; 0: it has not begun */
-    uint32_t progress_at; /* in the file: a counter that moves ten times a second at least */
-    uint64_t reserved[5];
+    _Atomic uint32_t tid; /* in the server's PID namespace; stored by itself; 0: not yet */
+    uint32_t progress_at; /* in the file: its word, which moves ten times a second at least */
+    uint32_t flags;
+    uint32_t reserved[9];
 };
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,

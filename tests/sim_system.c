@@ -437,7 +437,7 @@ static void close_server(void)
     }
     access_destroy(server.access);
     publisher_destroy(server.publisher);
-    counters_close(server.counters, NULL);
+    counters_close(server.counters);
     encodings_destroy(world.encodings);
     channels_destroy(world.channels);
     book_images_destroy(server.book_images);

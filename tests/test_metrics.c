@@ -50,7 +50,7 @@ static int tear_down(void **state)
     (void)state;
     metrics_destroy(metrics);
     frame_log_destroy(frame_log);
-    counters_close(counters, NULL);
+    counters_close(counters);
     return 0;
 }
 
@@ -91,10 +91,10 @@ static void every_core_has_a_series_of_its_own(void **state)
 static void latency_buckets_are_cumulative(void **state)
 {
     (void)state;
-    counter_set(&counters->cores[0].flush_latency[0], 1);
-    counter_set(&counters->cores[0].flush_latency[1], 2);
-    counter_set(&counters->cores[0].flush_latency[COUNTERS_LATENCY_BUCKETS - 1], 4);
-    counter_set(&counters->cores[0].flush_latency_sum_ns, 3 * NS_PER_SECOND);
+    counter_set(&counters->cores[0].flush.buckets[0], 1);
+    counter_set(&counters->cores[0].flush.buckets[counters_histogram_bucket(2000)], 2);
+    counter_set(&counters->cores[0].flush.buckets[COUNTERS_HISTOGRAM_BUCKETS - 1], 4);
+    counter_set(&counters->cores[0].flush.sum_ns, 3 * NS_PER_SECOND);
     char *page = write_page(true);
     assert_line(page, "ringcast_flush_latency_seconds_bucket{core=\"0\",le=\"1.024e-06\"} 1");
     assert_line(page, "ringcast_flush_latency_seconds_bucket{core=\"0\",le=\"2.048e-06\"} 3");

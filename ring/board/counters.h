@@ -1,11 +1,14 @@
 /*
- * counters: every number an operator may ask for, in one mapped file.
+ * counters: every number an operator may ask for, in one mapped file that describes itself.
  *
- * Owner    src creates the file before the first core starts and removes it at the end.
- * Threads  One writer per struct, named below; anybody reads, also other processes, with
- *          relaxed loads: each number is whole, a set of them need not be of one instant.
- * Memory   One mapping; the layout is the file format (magic, version first).
- * Units    In the names.
+ * The structs are for those who write. A reader of the file goes by counters_format.h.
+ *
+ * Owner    src, before the first core starts until all threads have ended.
+ * Threads  One writer per struct or cache line, named below; anybody reads, also other processes,
+ *          with relaxed loads: each number is whole, a set of them need not be of one instant.
+ * Memory   One mapping of counters_bytes(core_count).
+ * Units    In the names; a time in an entry is in ns.
+ * Source   ring/board/counters_table.c explains each number; docs/metrics.md is made of it.
  */
 #ifndef RINGCAST_RING_COUNTERS_H
 #define RINGCAST_RING_COUNTERS_H
@@ -16,10 +19,12 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
+#include "ring/board/counters_file.h"
+#include "ring/board/counters_format.h"
 
-#define COUNTERS_MAGIC UINT64_C(0x31747363676e6972) /* "ringcst1" */
 #define COUNTERS_CORES_MAX 64
-#define COUNTERS_LATENCY_BUCKETS 32
+#define COUNTERS_THREADS_MAX (COUNTERS_CORES_MAX + 4) /* publisher, main, admin, log */
+#define COUNTERS_ENTRIES_MAX 128
 
 typedef _Atomic uint64_t counter;
 
@@ -38,6 +43,54 @@ static inline void counter_set(counter *value, uint64_t amount)
 static inline uint64_t counter_get(const counter *value)
 {
     return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* Times by size: bucket 0 counts those under 2^FIRST_BITS ns; then come STEPS buckets of equal
+ * width for each power of two; the last bucket counts those from 2^LAST_BITS ns on. */
+#define COUNTERS_HISTOGRAM_FIRST_BITS 8
+#define COUNTERS_HISTOGRAM_LAST_BITS 36
+#define COUNTERS_HISTOGRAM_STEPS 4
+#define COUNTERS_HISTOGRAM_BUCKETS                                                                 \
+    (2 + COUNTERS_HISTOGRAM_STEPS * (COUNTERS_HISTOGRAM_LAST_BITS - COUNTERS_HISTOGRAM_FIRST_BITS))
+
+struct counters_histogram {
+    counter sum_ns;
+    counter buckets[COUNTERS_HISTOGRAM_BUCKETS];
+};
+
+static inline uint32_t counters_histogram_bucket(uint64_t value_ns)
+{
+    static_assert(COUNTERS_HISTOGRAM_STEPS == 4, "two bits below the highest choose the step");
+    if (value_ns >> COUNTERS_HISTOGRAM_FIRST_BITS == 0) {
+        return 0;
+    }
+    if (value_ns >> COUNTERS_HISTOGRAM_LAST_BITS != 0) {
+        return COUNTERS_HISTOGRAM_BUCKETS - 1;
+    }
+    uint32_t bits = 63 - (uint32_t)__builtin_clzll(value_ns);
+    return 1 + COUNTERS_HISTOGRAM_STEPS * (bits - COUNTERS_HISTOGRAM_FIRST_BITS) +
+           (uint32_t)(value_ns >> (bits - 2) & 3);
+}
+
+/* All times in the bucket are below it. */
+static inline uint64_t counters_histogram_limit_ns(uint32_t bucket)
+{
+    if (bucket == 0) {
+        return UINT64_C(1) << COUNTERS_HISTOGRAM_FIRST_BITS;
+    }
+    if (bucket >= COUNTERS_HISTOGRAM_BUCKETS - 1) {
+        return UINT64_MAX;
+    }
+    uint32_t bits = COUNTERS_HISTOGRAM_FIRST_BITS + (bucket - 1) / COUNTERS_HISTOGRAM_STEPS;
+    return (uint64_t)(COUNTERS_HISTOGRAM_STEPS + 1 + (bucket - 1) % COUNTERS_HISTOGRAM_STEPS)
+           << (bits - 2);
+}
+
+static inline void counters_histogram_add(struct counters_histogram *histogram, uint64_t value_ns,
+                                          uint64_t times)
+{
+    counter_add(&histogram->buckets[counters_histogram_bucket(value_ns)], times);
+    counter_add(&histogram->sum_ns, value_ns * times);
 }
 
 /* Written by its core. */
@@ -84,17 +137,26 @@ struct core_counters {
     counter frames_lost;       /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
-    counter lags_told;      /* LAG messages */
-    counter laps;           /* conns passed by the writer */
-    counter core_laps;      /* times the core itself was passed */
-    counter recv_no_buffer; /* -ENOBUFS */
-    counter cq_overflow;    /* enters after which the completion queue had overflowed */
-    counter position;       /* gauge: index of the next frame to fan out */
-    counter turns;          /* of its loop: at least ten a second, while it lives */
-    /* Time from ts_pub to the end of the flush that sent it, per turn: bucket b counts
-     * latencies under 2^(b+10) ns. */
-    counter flush_latency[COUNTERS_LATENCY_BUCKETS];
-    counter flush_latency_sum_ns;
+    counter lags_told;              /* LAG messages */
+    counter laps;                   /* conns passed by the writer */
+    counter core_laps;              /* times the core itself was passed */
+    counter recv_no_buffer;         /* -ENOBUFS */
+    counter cq_overflow;            /* enters after which the completion queue had overflowed */
+    counter position;               /* gauge: index of the next frame to fan out */
+    counter turns;                  /* of its loop: at least ten a second, while it lives */
+    counter busy_ns;                /* not asleep */
+    counter asleep_ns;              /* in the kernel, since there was nothing to do */
+    counter overslept_ns;           /* longer than it asked for, when nothing woke it */
+    counter turn_max_ns;            /* gauge: the longest turn without its sleep */
+    counter turns_slow;             /* turns over 1 ms */
+    counter blocked_ns;             /* of all connections: how long their sockets were full */
+    struct counters_histogram wait; /* of the oldest frame: from ts_pub to the turn that sends it */
+    struct counters_histogram scatter;      /* from there to the end of its last send */
+    struct counters_histogram flush;        /* both together */
+    struct counters_histogram flush_newest; /* the same of the newest frame of the turn */
+
+    /* Written by main. */
+    _Alignas(CACHE_LINE_BYTES) counter run_delay_ns; /* runnable without a CPU */
 };
 
 /* Written by the publisher. */
@@ -117,31 +179,47 @@ struct publisher_counters {
     counter sbe_bytes;
     counter deflate_frames; /* in the log of JSON with permessage-deflate */
     counter deflate_bytes;
-    counter turns;   /* polls; an inline publisher's are turns of core 0, too */
-    counter late_ns; /* gauge: how late the newest tick was published (ts_pub - ts_event
-                        of simulated ticks, ts_pub - ts_recv of others) */
+    counter turns;              /* polls; an inline publisher's are turns of core 0, too */
+    counter late_ns;            /* gauge: how late the newest tick was published (ts_pub - ts_event
+                                   of simulated ticks, ts_pub - ts_recv of others) */
+    counter log_head;           /* gauge: index of the next frame of the JSON log */
+    counter log_images_unsaved; /* last frames that found no room when they were lapped */
+    struct counters_histogram feed;    /* what late_ns has of the newest tick, of every tick */
+    struct counters_histogram publish; /* from ts_pub until the cores see it */
+
+    /* Written by main. */
+    _Alignas(CACHE_LINE_BYTES) counter run_delay_ns; /* runnable without a CPU; 0: inline */
+};
+
+/* Each written by the thread that it names. */
+struct process_counters {
+    _Alignas(CACHE_LINE_BYTES) counter main_turns;
+    _Alignas(CACHE_LINE_BYTES) counter admin_turns;
+    _Alignas(CACHE_LINE_BYTES) counter log_turns;
 };
 
 struct counters {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t core_count;
-    uint64_t pid;
-    uint64_t started_ns; /* CLOCK_REALTIME */
+    struct counters_header header;
+    struct counters_scope_entry scopes[COUNTERS_SCOPES];
+    struct counters_entry entries[COUNTERS_ENTRIES_MAX];
+    struct process_counters process;
     struct publisher_counters publisher;
-    struct core_counters cores[COUNTERS_CORES_MAX];
+    struct counters_thread threads[COUNTERS_THREADS_MAX];
+    struct core_counters cores[COUNTERS_CORES_MAX]; /* as many as there are cores */
 };
 
-#define COUNTERS_VERSION 5
-
 static_assert(sizeof(struct core_counters) % CACHE_LINE_BYTES == 0, "no two writers share a line");
-static_assert(offsetof(struct counters, publisher) == CACHE_LINE_BYTES,
-              "the head that other processes check first has a line of its own");
 static_assert(sizeof(counter) == sizeof(uint64_t), "the layout is the file format");
 
-/* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
- * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */
-int counters_open(struct counters **counters_out, const char *path, uint32_t core_count);
-void counters_close(struct counters *counters, const char *path);
+static inline size_t counters_bytes(uint32_t core_count)
+{
+    return offsetof(struct counters, cores) + core_count * sizeof(struct core_counters);
+}
+
+/* Maps the file's counters; file NULL: memory only. 0 or a negative errno; *counters_out is
+ * untouched on failure. */
+int counters_open(struct counters **counters_out, const struct counters_file *file,
+                  uint32_t core_count);
+void counters_close(struct counters *counters);
 
 #endif

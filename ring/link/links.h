@@ -115,6 +115,8 @@ struct links {
     struct links_options options;
     struct core_counters *counters;
     uint64_t now_ns; /* CLOCK_MONOTONIC: of the turn */
+    /* When sockets became writable, less when they became full: sums of now_ns, which wrap. */
+    uint64_t flow_ns;
     bool is_draining;
 
     struct link *links;
@@ -185,6 +187,12 @@ static inline struct link *links_target(struct links *links, const struct io_uri
     assert_always(link->stage != LINK_FREE);
     assert_always((link->generation & 0xffffff) == (uint32_t)(cqe->user_data >> 32 & 0xffffff));
     return link;
+}
+
+/* How long sockets of links were full until now_ns, all together. */
+static inline uint64_t links_blocked_ns(const struct links *links)
+{
+    return links->flow_ns + counter_get(&links->counters->conns_blocked) * links->now_ns;
 }
 
 /* error_out: on failure, what forbids it and what to do; empty: memory. */

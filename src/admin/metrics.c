@@ -55,126 +55,6 @@ struct metrics {
 };
 
 #define CORE_AT(member) ((uint32_t)offsetof(struct core_counters, member))
-#define PUBLISHER_AT(member) ((uint32_t)offsetof(struct publisher_counters, member))
-#define COUNTER(member, name, labels, help)                                                        \
-    {                                                                                              \
-#member, name, labels, help, false, false, CORE_AT(member)                                 \
-    }
-#define GAUGE(member, name, help)                                                                  \
-    {                                                                                              \
-#member, name, NULL, help, true, false, CORE_AT(member)                                    \
-    }
-#define ENCODING(member, name, labels, help)                                                       \
-    {                                                                                              \
-#member, name, labels, help, false, false, PUBLISHER_AT(member)                            \
-    }
-#define TICKS(member, name, help)                                                                  \
-    {                                                                                              \
-#member, name, NULL, help, false, false, PUBLISHER_AT(member)                              \
-    }
-
-static const struct metrics_field metrics_core_table[] = {
-    GAUGE(conns_open, "connections_open", "Sockets, also those still in the handshake."),
-    GAUGE(conns_streaming, "connections_active", "Upgraded connections."),
-    GAUGE(conns_blocked, "connections_blocked", "Connections whose socket is full."),
-    GAUGE(conns_pulling, "connections_catching_up", "Connections that read from the log."),
-    GAUGE(subscriptions, "subscriptions", "Subscriptions, a pattern counting once a type."),
-    COUNTER(accepted, "connections_accepted_total", NULL, "Sockets accepted."),
-    COUNTER(refused_busy, "connections_refused_total", "reason=\"busy\"",
-            "Handshakes that were refused."),
-    COUNTER(refused_handshake, "connections_refused_total", "reason=\"handshake\"", NULL),
-    COUNTER(refused_token, "connections_refused_total", "reason=\"token\"", NULL),
-    COUNTER(refused_forbidden, "connections_refused_total", "reason=\"forbidden\"", NULL),
-    COUNTER(refused_rate, "connections_refused_total", "reason=\"rate\"", NULL),
-    COUNTER(accept_paused, "accept_pauses_total", NULL,
-            "Times accept waited for descriptors or connections to become free."),
-    COUNTER(closed, "connections_closed_total", NULL, "Connections that ended, for any reason."),
-    COUNTER(closed_slow, "connections_dropped_total", "reason=\"slow\"",
-            "Connections that ended by a fault."),
-    COUNTER(closed_silent, "connections_dropped_total", "reason=\"silent\"", NULL),
-    COUNTER(closed_idle, "connections_dropped_total", "reason=\"idle\"", NULL),
-    COUNTER(closed_protocol, "connections_dropped_total", "reason=\"protocol\"", NULL),
-    COUNTER(closed_token, "connections_dropped_total", "reason=\"token\"", NULL),
-    COUNTER(closed_rate, "connections_dropped_total", "reason=\"rate\"", NULL),
-    COUNTER(closed_reset, "connections_dropped_total", "reason=\"reset\"", NULL),
-    COUNTER(closed_drain, "connections_drained_total", NULL,
-            "Connections that were closed with 4201, since the server was to stop."),
-    COUNTER(messages_in, "messages_received_total", NULL, "Messages from clients."),
-    COUNTER(messages_refused, "messages_refused_total", NULL,
-            "Messages over the rate, or before a token."),
-    COUNTER(messages_held, "messages_sliced_total", NULL,
-            "Messages that were answered in several turns of the core, and clients that caught up "
-            "with new channels."),
-    GAUGE(slice_units_max, "slice_units_max",
-          "Most units of work that one client's messages took at once; one is about 25 ns."),
-    COUNTER(bytes_in, "received_bytes_total", NULL, "Bytes from clients."),
-    COUNTER(frames_out, "frames_sent_total", NULL, "Data frames handed to the kernel whole."),
-    COUNTER(bytes_out, "sent_bytes_total", NULL, "Bytes handed to the kernel."),
-    COUNTER(control_out, "control_frames_sent_total", NULL, "Control frames sent."),
-    COUNTER(sends, "sends_total", "result=\"whole\"", "Send operations."),
-    COUNTER(sends_short, "sends_total", "result=\"short\"", NULL),
-    COUNTER(sends_full, "sends_total", "result=\"full\"", NULL),
-    COUNTER(sends_failed, "sends_total", "result=\"failed\"", NULL),
-    COUNTER(lent_sends, "zero_copy_sends_total", NULL, "Sends that lent the log to the kernel."),
-    COUNTER(lent_bytes, "zero_copy_bytes_total", "result=\"sent\"",
-            "Bytes lent to the kernel: sent without a copy, or copied after all."),
-    COUNTER(lent_bytes_copied, "zero_copy_bytes_total", "result=\"copied\"", NULL),
-    GAUGE(lent_bytes_held, "zero_copy_held_bytes", "Lent bytes that the kernel refers to."),
-    COUNTER(send_enters, "send_enters_total", NULL, "Kernel entries that submitted sends."),
-    COUNTER(enters, "kernel_enters_total", NULL, "Kernel entries of the core's ring."),
-    COUNTER(frames_lost, "frames_lost_total", NULL, "Data frames clients were told to have lost."),
-    COUNTER(frames_conflated, "frames_conflated_total", NULL, "Data frames a newer one replaced."),
-    COUNTER(gaps_sent, "gaps_sent_total", NULL, "GAP messages sent."),
-    COUNTER(lags_told, "lags_told_total", NULL, "LAG messages sent."),
-    COUNTER(laps, "connection_laps_total", NULL, "Connections passed by the writer of the log."),
-    COUNTER(core_laps, "core_laps_total", NULL, "Times the core was passed by the writer."),
-    COUNTER(recv_no_buffer, "receive_buffer_shortages_total", NULL,
-            "Times no buffer was free for a client's bytes."),
-    COUNTER(turns, "turns_total", NULL, "Turns of the core's loop: ten a second and more."),
-    COUNTER(cq_overflow, "completion_queue_overflows_total", NULL,
-            "Times the kernel's completion queue was full: that costs time, and loses nothing."),
-};
-
-static const struct metrics_field metrics_publisher_table[] = {
-    TICKS(ticks, "ticks_published_total", "Ticks encoded into the log."),
-    TICKS(tick_bytes, "published_bytes_total", "Bytes of frames in the log, ever."),
-    TICKS(ticks_refused, "ticks_refused_total", "Ticks too long, or for no channel."),
-    {"channels", "channels", NULL, "Channels that exist.", true, false, PUBLISHER_AT(channels)},
-    TICKS(turns, "publisher_turns_total", "Polls of the feeds: ten a second and more."),
-    TICKS(wakes, "core_wakes_total", "Sleeping cores woken."),
-    TICKS(feed_skipped, "feed_skipped_total", "Well-formed input that is no tick."),
-    TICKS(feed_malformed, "feed_malformed_total", "Input that does not parse."),
-    TICKS(feed_holes, "feed_holes_total", "Missing stretches in a source's own sequence."),
-    TICKS(feed_passes, "feed_passes_total", "Completed passes of a looping replay."),
-    TICKS(feed_wakes, "feed_wakes_total", "Polls of a feed because its descriptor was readable."),
-    TICKS(log_waits, "log_waits_total", "Times the writer waited for a core inside submit."),
-    {"log_wait_ns", "log_wait_seconds_total", NULL,
-     "How long the writer waited; keeps growing while a core's thread is stopped.", false, true,
-     PUBLISHER_AT(log_wait_ns)},
-    TICKS(log_saved, "log_saved_total", "Last frames saved before they were lapped."),
-    TICKS(log_replaced_bytes, "log_replaced_bytes_total",
-          "Bytes of the log given fresh memory, since the kernel still referred to the old."),
-    ENCODING(
-        sbe_frames, "encoded_frames_total", "encoding=\"sbe\"",
-        "Frames in the logs of other encodings, which are written while clients ask for them."),
-    ENCODING(deflate_frames, "encoded_frames_total", "encoding=\"json+deflate\"", NULL),
-    ENCODING(sbe_bytes, "encoded_bytes_total", "encoding=\"sbe\"", "Bytes of those frames."),
-    ENCODING(deflate_bytes, "encoded_bytes_total", "encoding=\"json+deflate\"", NULL),
-    {"late_ns", "publish_delay_seconds", NULL, "How late the newest tick was published.", true,
-     true, PUBLISHER_AT(late_ns)},
-};
-
-const struct metrics_field *metrics_core_fields(size_t *count_out)
-{
-    *count_out = sizeof metrics_core_table / sizeof metrics_core_table[0];
-    return metrics_core_table;
-}
-
-const struct metrics_field *metrics_publisher_fields(size_t *count_out)
-{
-    *count_out = sizeof metrics_publisher_table / sizeof metrics_publisher_table[0];
-    return metrics_publisher_table;
-}
 
 int metrics_create(struct metrics **metrics_out, const struct metrics_options *options)
 {
@@ -225,7 +105,7 @@ enum metrics_state metrics_state(const struct metrics *metrics)
 
 double metrics_uptime_seconds(const struct metrics *metrics)
 {
-    uint64_t started_ns = metrics->options.counters->started_ns;
+    uint64_t started_ns = metrics->options.counters->header.started_ns;
     return ((double)clock_ns(CLOCK_REALTIME) - (double)started_ns) / (double)NS_PER_SECOND;
 }
 
@@ -238,7 +118,7 @@ uint64_t metrics_sum(const struct counters *counters, size_t offset)
 {
     uint64_t sum = 0;
     assert_always(offset + sizeof(counter) <= sizeof(struct core_counters));
-    for (uint32_t i = 0; i < counters->core_count; i++) {
+    for (uint32_t i = 0; i < counters->header.core_count; i++) {
         const char *core = (const char *)&counters->cores[i];
         sum += counter_get((const counter *)(const void *)(core + offset));
     }
@@ -247,7 +127,7 @@ uint64_t metrics_sum(const struct counters *counters, size_t offset)
 
 uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core)
 {
-    assert_always(core < metrics->options.counters->core_count);
+    assert_always(core < metrics->options.counters->header.core_count);
     /* The position first: the head only grows, so that the difference is never negative. */
     uint64_t position = counter_get(&metrics->options.counters->cores[core].position);
     uint64_t head = frame_log_head(metrics->options.log);
@@ -264,9 +144,9 @@ static void metrics_take_sample(const struct counters *counters, struct metrics_
     sample->frames_out = metrics_sum(counters, CORE_AT(frames_out));
     sample->frames_lost = metrics_sum(counters, CORE_AT(frames_lost));
     sample->core_laps = metrics_sum(counters, CORE_AT(core_laps));
-    sample->latency_sum_ns = metrics_sum(counters, CORE_AT(flush_latency_sum_ns));
-    for (uint32_t bucket = 0; bucket < COUNTERS_LATENCY_BUCKETS; bucket++) {
-        sample->latency_count += metrics_sum(counters, CORE_AT(flush_latency[bucket]));
+    sample->latency_sum_ns = metrics_sum(counters, CORE_AT(flush.sum_ns));
+    for (uint32_t bucket = 0; bucket < COUNTERS_HISTOGRAM_BUCKETS; bucket++) {
+        sample->latency_count += metrics_sum(counters, CORE_AT(flush.buckets[bucket]));
     }
 }
 

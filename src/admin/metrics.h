@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "ring/board/counters.h"
+#include "ring/board/counters_table.h"
 #include "ring/board/frame_log.h"
 #include "src/admin/log_memory.h"
 #include "src/admin/watchdog.h"
@@ -71,22 +72,10 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
 /* Frames of the log that a core has still to fan out. */
 uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core);
 
-/* A counter and its names; offset is in struct core_counters or publisher_counters. */
-struct metrics_field {
-    const char *key;    /* in /stats: as in ring/board/counters.h */
-    const char *name;   /* in /metrics, after "ringcast_"; neighbours may share one */
-    const char *labels; /* more labels, or NULL */
-    const char *help;
-    bool is_gauge;
-    bool is_ns; /* shown in seconds */
-    uint32_t offset;
-};
-const struct metrics_field *metrics_core_fields(size_t *count_out);
-const struct metrics_field *metrics_publisher_fields(size_t *count_out);
-
-static inline uint64_t metrics_field_get(const struct metrics_field *field, const void *counters)
+/* Of a row that is no histogram; counters is the struct of its scope. */
+static inline uint64_t metrics_row_get(const struct counters_row *row, const void *counters)
 {
-    return counter_get((const counter *)(const void *)((const char *)counters + field->offset));
+    return counter_get((const counter *)(const void *)((const char *)counters + row->offset));
 }
 
 /* The sum of a counter over all cores. */

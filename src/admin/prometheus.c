@@ -13,11 +13,9 @@
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
-/* Buckets from 2^10 ns to 2^34 ns (17 s) are shown; what is above is in +Inf only. */
-#define PROMETHEUS_LATENCY_BUCKETS_SHOWN 25
-
-static_assert(PROMETHEUS_LATENCY_BUCKETS_SHOWN <= COUNTERS_LATENCY_BUCKETS,
-              "all that are shown exist");
+/* Powers of two from 2^10 ns to 2^34 ns (17 s) are shown; what is above is in +Inf only. */
+#define PROMETHEUS_LATENCY_BITS_FIRST 10
+#define PROMETHEUS_LATENCY_BITS_LAST 34
 
 static void prometheus_write_head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -38,29 +36,50 @@ static void prometheus_write_counter(FILE *out, const char *name, const char *he
 }
 
 /* Series of one name follow one another; the first has the help. */
-static void prometheus_write_field_head(FILE *out, const struct metrics_field *fields, size_t index)
+static void prometheus_write_row_head(FILE *out, const struct counters_row *row,
+                                      const char *last_metric)
 {
-    const struct metrics_field *field = &fields[index];
-    assert_debug(field->help != NULL ||
-                 (index > 0 && strcmp(field->name, fields[index - 1].name) == 0));
-    if (field->help != NULL) {
+    static const char *const types[] = {[COUNTERS_COUNTER] = "counter",
+                                        [COUNTERS_GAUGE] = "gauge",
+                                        [COUNTERS_HISTOGRAM] = "histogram"};
+    if (last_metric == NULL || strcmp(row->metric, last_metric) != 0) {
         char name[96];
-        snprintf(name, sizeof name, "ringcast_%s", field->name);
-        prometheus_write_head(out, name, field->is_gauge ? "gauge" : "counter", field->help);
+        snprintf(name, sizeof name, "ringcast_%s", row->metric);
+        prometheus_write_head(out, name, types[row->kind],
+                              row->family != NULL ? row->family : row->meaning);
     }
 }
 
-static void prometheus_write_cores(FILE *out, const struct counters *counters)
+static double prometheus_value(const struct counters_row *row, const void *counters)
+{
+    double value = (double)metrics_row_get(row, counters);
+    return row->unit == COUNTERS_NS ? value / (double)NS_PER_SECOND : value;
+}
+
+static void prometheus_write_rows(FILE *out, const struct counters *counters,
+                                  enum counters_scope scope)
 {
     size_t count;
-    const struct metrics_field *fields = metrics_core_fields(&count);
+    const char *last_metric = NULL;
+    const struct counters_row *rows = counters_rows(&count);
     for (size_t i = 0; i < count; i++) {
-        const struct metrics_field *field = &fields[i];
-        prometheus_write_field_head(out, fields, i);
-        for (uint32_t core = 0; core < counters->core_count; core++) {
-            fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %" PRIu64 "\n", field->name, core,
-                    field->labels == NULL ? "" : ",", field->labels == NULL ? "" : field->labels,
-                    metrics_field_get(field, &counters->cores[core]));
+        const struct counters_row *row = &rows[i];
+        if (row->scope != scope || row->metric == NULL || row->kind == COUNTERS_HISTOGRAM) {
+            continue;
+        }
+        const char *labels = row->labels == NULL ? "" : row->labels;
+        prometheus_write_row_head(out, row, last_metric);
+        last_metric = row->metric;
+        if (scope == COUNTERS_PUBLISHER) {
+            fprintf(out, "ringcast_%s%s%s%s %.17g\n", row->metric, labels[0] == '\0' ? "" : "{",
+                    labels, labels[0] == '\0' ? "" : "}",
+                    prometheus_value(row, &counters->publisher));
+            continue;
+        }
+        for (uint32_t core = 0; core < counters->header.core_count; core++) {
+            fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %.17g\n", row->metric, core,
+                    labels[0] == '\0' ? "" : ",", labels,
+                    prometheus_value(row, &counters->cores[core]));
         }
     }
 }
@@ -70,23 +89,9 @@ static void prometheus_write_lag(FILE *out, const struct metrics *metrics)
     const struct metrics_options *source = metrics_options(metrics);
     prometheus_write_head(out, "ringcast_core_lag_frames", "gauge",
                           "Frames of the log that the core has still to fan out.");
-    for (uint32_t core = 0; core < source->counters->core_count; core++) {
+    for (uint32_t core = 0; core < source->counters->header.core_count; core++) {
         fprintf(out, "ringcast_core_lag_frames{core=\"%u\"} %" PRIu64 "\n", core,
                 metrics_core_lag(metrics, core));
-    }
-}
-
-static void prometheus_write_publisher(FILE *out, const struct counters *counters)
-{
-    size_t count;
-    const struct metrics_field *fields = metrics_publisher_fields(&count);
-    for (size_t i = 0; i < count; i++) {
-        const struct metrics_field *field = &fields[i];
-        double value = (double)metrics_field_get(field, &counters->publisher);
-        prometheus_write_field_head(out, fields, i);
-        fprintf(out, "ringcast_%s%s%s%s %.17g\n", field->name, field->labels == NULL ? "" : "{",
-                field->labels == NULL ? "" : field->labels, field->labels == NULL ? "" : "}",
-                field->is_ns ? value / (double)NS_PER_SECOND : value);
     }
 }
 
@@ -95,17 +100,22 @@ static void prometheus_write_latency(FILE *out, const struct counters *counters)
     static const char name[] = "ringcast_flush_latency_seconds";
     prometheus_write_head(out, name, "histogram",
                           "Time from a tick's publication to the end of the flush that sent it.");
-    for (uint32_t core = 0; core < counters->core_count; core++) {
+    for (uint32_t core = 0; core < counters->header.core_count; core++) {
         const struct core_counters *source = &counters->cores[core];
-        double sum = (double)counter_get(&source->flush_latency_sum_ns) / (double)NS_PER_SECOND;
+        double sum = (double)counter_get(&source->flush.sum_ns) / (double)NS_PER_SECOND;
         uint64_t count = 0;
-        for (uint32_t bucket = 0; bucket < COUNTERS_LATENCY_BUCKETS; bucket++) {
-            count += counter_get(&source->flush_latency[bucket]);
-            if (bucket < PROMETHEUS_LATENCY_BUCKETS_SHOWN) {
-                double limit = (double)(UINT64_C(1) << (bucket + 10)) / (double)NS_PER_SECOND;
-                fprintf(out, "%s_bucket{core=\"%u\",le=\"%.9g\"} %" PRIu64 "\n", name, core, limit,
-                        count);
+        uint32_t bucket = 0;
+        for (uint32_t bits = PROMETHEUS_LATENCY_BITS_FIRST; bits <= PROMETHEUS_LATENCY_BITS_LAST;
+             bits++) {
+            uint64_t limit_ns = UINT64_C(1) << bits;
+            for (; counters_histogram_limit_ns(bucket) <= limit_ns; bucket++) {
+                count += counter_get(&source->flush.buckets[bucket]);
             }
+            fprintf(out, "%s_bucket{core=\"%u\",le=\"%.9g\"} %" PRIu64 "\n", name, core,
+                    (double)limit_ns / (double)NS_PER_SECOND, count);
+        }
+        for (; bucket < COUNTERS_HISTOGRAM_BUCKETS; bucket++) {
+            count += counter_get(&source->flush.buckets[bucket]);
         }
         fprintf(out, "%s_bucket{core=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", name, core, count);
         fprintf(out, "%s_sum{core=\"%u\"} %.17g\n", name, core, sum);
@@ -131,7 +141,7 @@ static void prometheus_write_process(FILE *out, const struct metrics *metrics,
                            (double)process->fds_max);
     prometheus_write_gauge(out, "process_threads", "Threads.", (double)process->threads);
     prometheus_write_gauge(out, "process_start_time_seconds", "Start, since the Unix epoch.",
-                           (double)source->counters->started_ns / (double)NS_PER_SECOND);
+                           (double)source->counters->header.started_ns / (double)NS_PER_SECOND);
 }
 
 /* The names that older alert rules use. */
@@ -177,9 +187,9 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     }
     prometheus_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
                            source->connections_max);
-    prometheus_write_cores(out, counters);
+    prometheus_write_rows(out, counters, COUNTERS_CORE);
     prometheus_write_lag(out, metrics);
-    prometheus_write_publisher(out, counters);
+    prometheus_write_rows(out, counters, COUNTERS_PUBLISHER);
     prometheus_write_latency(out, counters);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.", (double)source->log_bytes);

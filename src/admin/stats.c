@@ -62,7 +62,7 @@ static json_t *stats_message_queue(const struct metrics *metrics,
 {
     const struct counters *counters = source->counters;
     uint64_t depth = 0;
-    for (uint32_t core = 0; core < counters->core_count; core++) {
+    for (uint32_t core = 0; core < counters->header.core_count; core++) {
         uint64_t lag = metrics_core_lag(metrics, core);
         depth = lag > depth ? lag : depth;
     }
@@ -167,35 +167,38 @@ static json_t *stats_application(const struct metrics_options *source,
                      "log_lines_lost", stats_integer(log_lost_count()));
 }
 
-static void stats_add_fields(json_t *object, const struct metrics_field *fields, size_t count,
-                             const void *counters)
+static void stats_add_rows(json_t *object, enum counters_scope scope, const void *counters)
 {
+    size_t count;
+    const struct counters_row *rows = counters_rows(&count);
     for (size_t i = 0; i < count; i++) {
-        uint64_t value = metrics_field_get(&fields[i], counters);
-        if (fields[i].is_ns) {
+        const struct counters_row *row = &rows[i];
+        if (row->scope != scope || row->kind == COUNTERS_HISTOGRAM) {
+            continue;
+        }
+        uint64_t value = metrics_row_get(row, counters);
+        if (row->unit == COUNTERS_NS) {
             char key[64];
-            int stem = (int)(strlen(fields[i].key) - strlen("_ns"));
-            assert_debug(stem > 0 && strcmp(fields[i].key + stem, "_ns") == 0);
-            snprintf(key, sizeof key, "%.*s_seconds", stem, fields[i].key);
+            int stem = (int)(strlen(row->name) - strlen("_ns"));
+            assert_debug(stem > 0 && strcmp(row->name + stem, "_ns") == 0);
+            snprintf(key, sizeof key, "%.*s_seconds", stem, row->name);
             json_object_set_new(object, key, stats_seconds(value));
         } else {
-            json_object_set_new(object, fields[i].key, stats_integer(value));
+            json_object_set_new(object, row->name, stats_integer(value));
         }
     }
 }
 
 static json_t *stats_cores(const struct metrics *metrics, const struct metrics_options *source)
 {
-    size_t count;
-    const struct metrics_field *fields = metrics_core_fields(&count);
     json_t *cores = json_array();
     assert_always(source->cpus != NULL);
-    for (uint32_t core = 0; core < source->counters->core_count; core++) {
+    for (uint32_t core = 0; core < source->counters->header.core_count; core++) {
         json_t *object = json_object();
         json_object_set_new(object, "core", stats_integer(core));
         json_object_set_new(object, "cpu", json_integer(source->cpus[core]));
         json_object_set_new(object, "lag_frames", stats_integer(metrics_core_lag(metrics, core)));
-        stats_add_fields(object, fields, count, &source->counters->cores[core]);
+        stats_add_rows(object, COUNTERS_CORE, &source->counters->cores[core]);
         json_array_append_new(cores, object);
     }
     return cores;
@@ -204,15 +207,13 @@ static json_t *stats_cores(const struct metrics *metrics, const struct metrics_o
 static json_t *stats_publisher(const struct metrics_options *source,
                                const struct metrics_rates *rates)
 {
-    size_t count;
-    const struct metrics_field *fields = metrics_publisher_fields(&count);
     json_t *feeds = json_array();
     for (uint32_t i = 0; i < source->feed_count; i++) {
         json_array_append_new(feeds, json_string(source->feeds[i]));
     }
     json_t *object = json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread",
                                "feeds", feeds, "ticks_per_second", rates->ticks_per_second);
-    stats_add_fields(object, fields, count, &source->counters->publisher);
+    stats_add_rows(object, COUNTERS_PUBLISHER, &source->counters->publisher);
     return object;
 }
 

@@ -144,6 +144,92 @@ static void begin_or_end_encoding(void)
     }
 }
 
+/* ---- What the core counts of it ---- */
+
+/* An inline publisher knows which frames the turn that it is in will send to somebody, of the first
+ * encoding: nothing comes between. */
+static struct {
+    bool is_known;
+    bool is_due[CHANNELS];
+    uint64_t position; /* where that turn begins */
+    uint64_t count;    /* of frames that the core has counted before it, */
+    uint64_t laps;     /* and of its laps */
+} flush_model;
+
+static uint64_t counted(const struct counters_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS; i++) {
+        count += counter_get(&histogram->buckets[i]);
+    }
+    return count;
+}
+
+static bool is_due_to_anybody(uint32_t channel)
+{
+    for (uint32_t conn = 0; conn < world.core->slab_count; conn++) {
+        const struct subscriber *subscriber = core_subscriber(world.core, conn);
+        if (subscriber->mode == SUBSCRIBER_PUSHED && subscriber->encoding == 0 &&
+            ((subscriber->group_mask & 1u << channel % GROUPS) != 0 ||
+             core_subscription_tag(world.core, conn, channel) >= 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void expect_flush(void)
+{
+    const struct fan_stream *second = &world.core->fan.streams[1];
+    flush_model.is_known = second->position == frame_log_head(second->log);
+    flush_model.position = world.core->fan.streams[0].position;
+    flush_model.count = counted(&world.counters.flush);
+    flush_model.laps = counter_get(&world.counters.core_laps);
+    for (uint32_t channel = 0; channel < world.channel_count; channel++) {
+        flush_model.is_due[channel] = is_due_to_anybody(channel);
+    }
+}
+
+static void check_flush(void)
+{
+    const struct fan_stream *stream = &world.core->fan.streams[0];
+    const struct core_counters *counters = &world.counters;
+    uint64_t count = counted(&counters->flush);
+    EXPECT(counted(&counters->wait) == count);
+    EXPECT(counted(&counters->scatter) == count);
+    EXPECT(counted(&counters->flush_newest) == count);
+    EXPECT(counter_get(&counters->flush.sum_ns) ==
+           counter_get(&counters->wait.sum_ns) + counter_get(&counters->scatter.sum_ns));
+    if (!flush_model.is_known || counter_get(&counters->core_laps) != flush_model.laps) {
+        return;
+    }
+    flush_model.is_known = false;
+    for (uint64_t i = flush_model.position; i < stream->position; i++) {
+        flush_model.count += flush_model.is_due[frame_log_desc(stream->log, i)->channel];
+        world.flushed++;
+    }
+    EXPECT(count == flush_model.count);
+}
+
+/* After the core has pushed what there is. */
+static void on_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    static uint64_t blocked_ns;
+    uint64_t life_ns = core->counted_ns - world.began_ns;
+    (void)context;
+    EXPECT(now_ns <= sim.now_ns && core->counted_ns <= now_ns);
+    EXPECT(counter_get(&world.counters.busy_ns) + counter_get(&world.counters.asleep_ns) ==
+           life_ns);
+    EXPECT(counter_get(&world.counters.overslept_ns) <= counter_get(&world.counters.asleep_ns));
+    blocked_ns = life_ns == 0 ? 0 : blocked_ns;
+    EXPECT(counter_get(&world.counters.blocked_ns) >= blocked_ns);
+    blocked_ns = counter_get(&world.counters.blocked_ns);
+    EXPECT(blocked_ns <= life_ns * SOCKETS);
+    check_flush();
+}
+
+/* ---- Publishing ---- */
+
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context;
@@ -176,6 +262,9 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
     }
     for (uint32_t i = ENCODINGS; i-- > 0;) {
         frame_log_publish(world.encodings[i].log);
+    }
+    if (!world.publishes_elsewhere) {
+        expect_flush();
     }
     return now_ns + sim_random(4 * NS_PER_MS);
 }
@@ -497,6 +586,7 @@ static struct core_ops ops = {
     .on_channel = on_channel,
     .recode = recode,
     .on_replay_end = on_replay_end,
+    .on_turn = on_turn,
     .write_gap = write_gap,
     .channel_count = channel_count,
     .log = on_log,
@@ -715,6 +805,7 @@ int main(int argc, char **argv)
     uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
     uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
     uint64_t recoded = 0, as_json = 0, linked = 0, linked_cuts = 0;
+    uint64_t flushed = 0, blocked_ns = 0, overslept_ns = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
@@ -736,6 +827,9 @@ int main(int argc, char **argv)
         snapshots += world.snapshots;
         images += world.images;
         late += world.late_count;
+        flushed += world.flushed;
+        blocked_ns += counter_get(&world.counters.blocked_ns);
+        overslept_ns += counter_get(&world.counters.overslept_ns);
         linked += world.linked_frames;
         linked_cuts += world.linked_cuts;
         replays += world.replays;
@@ -769,6 +863,9 @@ int main(int argc, char **argv)
         {"messages answered in slices", holds},
         {"frames of the past put into the second encoding", recoded},
         {"frames of the past sent as they were", as_json},
+        {"frames whose flush was counted as foreseen", flushed},
+        {"nanoseconds that sockets were full", blocked_ns},
+        {"nanoseconds overslept", overslept_ns},
     };
     uint64_t failed = count - passed;
     failed += print_marks(marks, sizeof marks / sizeof marks[0], argc == 1);

@@ -29,7 +29,8 @@
 struct server_thread {
     struct server *server;
     struct core *core; /* NULL: the publisher */
-    char name[16];
+    struct counters_thread *record;
+    counter *run_delay_ns;
     pthread_t thread;
 };
 
@@ -45,7 +46,7 @@ struct server {
     struct book_images *book_images;
     struct encodings *encodings;
     struct counters *counters;
-    char counters_path[64]; /* empty: in memory only */
+    struct counters_file counters_file;
     struct publisher *publisher;
     struct access *access;
     struct metrics *metrics;
@@ -83,7 +84,6 @@ server_step server_raise_limits;
 server_step server_choose_epoch;
 server_step server_create_channels;
 server_step server_create_encodings;
-server_step server_name_counters; /* Where they will be, so that a signal can remove them. */
 server_step server_open_counters;
 server_step server_create_publisher;
 server_step server_create_access; /* Before the listeners: no client connects unchecked. */
@@ -95,6 +95,9 @@ server_step server_open_listeners;
 server_step server_create_cores;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
+
+/* Once a second: how long each core and the publisher were without a CPU (main). */
+void server_count_run_delays(struct server *server);
 
 /* Destroys what the steps have made. The threads have been joined. */
 void server_destroy(struct server *server);

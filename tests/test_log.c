@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #include "codec/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/log_writer.h"
 
 #define POSTED_AT_ONCE 1024 /* what one producer's ring holds */
 
@@ -375,10 +377,36 @@ static void too_many_producers_are_refused(void **state)
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 0), -EINVAL);
 }
 
+static void its_thread_shows_that_it_writes(void **state)
+{
+    (void)state;
+    _Atomic uint32_t tid = 0;
+    _Atomic uint64_t turns = 0;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    log_writer_show(&tid, &turns);
+    while (atomic_load(&turns) == 0) { /* It shows that it is there, without a line. */
+        sched_yield();
+    }
+    assert_int_not_equal(atomic_load(&tid), 0);
+    assert_int_not_equal(atomic_load(&tid), (uint32_t)gettid());
+    uint64_t before = atomic_load(&turns);
+    log_write(LOG_LEVEL_INFO, "a line");
+    log_flush();
+    assert_true(atomic_load(&turns) > before);
+    log_writer_show(NULL, NULL);
+    before = atomic_load(&turns);
+    log_write(LOG_LEVEL_INFO, "a line");
+    log_close();
+    assert_int_equal(atomic_load(&turns), before);
+    assert_int_equal(count_lines(captured()), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_text_line_has_a_time_a_level_and_the_name),
+        cmocka_unit_test(its_thread_shows_that_it_writes),
         cmocka_unit_test(lines_below_the_level_are_left_out),
         cmocka_unit_test(a_json_line_is_one_object_whatever_a_peer_sent),
         cmocka_unit_test(a_text_line_stays_one_line),

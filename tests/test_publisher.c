@@ -203,7 +203,7 @@ static int tear_down(void **state)
     if (publisher != NULL) {
         publisher_destroy(publisher);
     }
-    counters_close(counters, NULL);
+    counters_close(counters);
     encodings_destroy(encodings);
     channels_destroy(channels);
     return 0;

@@ -1,30 +1,34 @@
 /*
  * frame_log: encoded frames, written once by one writer and read by every core.
  *
- *   bytes        ... | frame | frame | frame | <- head            one memfd mapped twice, so that
- *   descriptors  ... |   i   |  i+1  |  i+2  | <- head            no extent ever wraps
+ *   bytes        ... | frame | frame | frame | <- head            mapped twice, so that no extent
+ *   descriptors  ... |   i   |  i+1  |  i+2  | <- head            ever wraps
  *                ^ tail: the oldest frame that may still be read
  *
  * Owner    src creates it before the first core starts, destroys it after the last has joined.
  * Threads  reserve, commit, publish: the writer's only. The others: any reader, by its number.
- * Memory   All mapped and touched at creation (unless it is lazy), except for the saved frames: two
- *          buffers a channel, allocated when the last full image of a quiet channel is first about
- *          to be lapped.
- * Units    An index counts frames since creation, a position bytes; both only grow.
- * Errors   0 or a negative errno. No function logs.
+ * Memory   One file of shared memory, as layout.h has it: header, channel records, descriptors,
+ *          images, bytes. A second process can map it; what only the writer and the cores need lies
+ * in memory of this process. Descriptors and bytes are touched at creation, unless the log is lazy;
+ * the rest as it is used. Units    An index counts frames since creation, a position bytes; both
+ * only grow. Errors   0 or a negative errno. No function logs.
  *
- * Pins. The writer takes back room one segment (an eighth of the log) at a time: it moves the tail
- * past the frames in it, then waits for readers that still pin one of those. A reader pins the
- * oldest index it is about to touch, and that of the sends it submits, until submit has returned;
- * a pin that comes too late fails, and the frame counts as lapped. Without pins frames are torn
+ * Pins. The writer takes room back in small steps (FRAME_LOG_STEP_EFFORT): it moves the tail past
+ * some frames, then waits for readers that still pin one of those. A reader pins the oldest index
+ * it is about to touch, and that of the sends it submits, until submit has returned; a pin that
+ * comes too late fails, and the frame counts as lapped. Without pins frames are torn
  * (tests/test_frame_log.c shows it). A reader whose thread is stopped keeps the writer waiting: it
  * spins first, then naps, and reports the reader (struct frame_log_watch).
  *
  * Holds. What is sent without a copy, the kernel reads again until the peer has acknowledged it,
  * which a peer may put off for ever. A reader notes such bytes as held. When the writer takes back
- * a segment with held bytes it gives their pages away: a hole in the memfd puts fresh ones in their
+ * room with held bytes it gives their pages away: a hole in the file puts fresh ones in their
  * place, and the kernel keeps the old ones, unchanged, for as long as it refers to them. So no peer
  * makes the writer wait, and nothing held is ever overwritten.
+ *
+ * Sealed. A log that is handed to other processes is sealed: they can read it and do nothing else
+ * (shared_memory.h). The seal forbids holes in it, so that nothing of it is lent, and it is never
+ * cleared.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H
@@ -36,75 +40,45 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
-#include "ring/board/counters.h"
 #include "ring/board/frame_log_holds.h"
+#include "ring/board/frame_log_images.h"
+#include "ring/board/frame_log_pins.h"
+#include "ring/board/layout.h"
+#include "ring/board/shared_memory.h"
 
 #define FRAME_LOG_READERS_MAX 64
-#define FRAME_LOG_SEGMENTS 8
 #define FRAME_LOG_BYTES_MIN (1 * MIB)
-#define FRAME_LOG_NOT_PINNED UINT64_MAX
-#define FRAME_LOG_STUCK_NS NS_PER_SECOND              /* The writer then reports the reader, */
-#define FRAME_LOG_STUCK_AGAIN_NS (10 * NS_PER_SECOND) /* and again each time this has passed. */
+#define FRAME_LOG_FRAMES_MIN 8 /* The log has room for so many of the longest. */
 /* The descriptor ring has one descriptor for so many bytes of the log. */
 #define FRAME_LOG_BYTES_PER_DESC 128
 
-enum frame_flags {
-    FRAME_FULL_IMAGE = 1, /* A newer frame of the channel replaces it (quotes, bars). */
-};
-
-struct frame_desc {
-    uint64_t position;
-    uint64_t seq;
-    uint64_t ts_pub_ns;
-    uint64_t hash; /* The channel's running hash, this frame included. */
-    uint32_t channel;
-    uint32_t frame_bytes;
-    uint32_t previous_distance; /* Frames back to the channel's previous one; 0: none in reach. */
-    uint8_t group;              /* What src sorts channels by: the data type. */
-    uint8_t flags;
-};
-static_assert(sizeof(struct frame_desc) == 48, "the walk of a flush reads these one by one");
-
-/* Written by the writer only. */
+/* The writer's own of a channel. */
 struct frame_log_channel {
-    _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
-    uint64_t last_seq;                  /* The writer's own; readers learn it from descriptors. */
-    uint64_t hash;                      /* The writer's own, likewise. */
-    _Atomic uint8_t group;              /* Of all its frames; set with the first. */
-    _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
-    _Atomic uint64_t dropped_hash;      /* What it bore. */
-    uint8_t *saved[2];                  /* The newest full image behind the tail, see save_frame. */
-    uint64_t saved_seq[2];
-    uint64_t saved_ts_pub_ns[2];
-    uint32_t saved_bytes[2];
-    uint32_t saved_capacity[2];
-    _Atomic uint32_t saved_current; /* 0: none saved, else 1 + which of the two */
+    uint64_t last_seq;     /* Readers learn it from descriptors, */
+    uint64_t hash;         /* this likewise. */
+    _Atomic uint8_t group; /* Of all its frames; set with the first. Cores read it. */
+    struct frame_log_saved saved;
 };
-
-struct frame_log_pin {
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t index; /* Written by one reader. */
-};
-
-/* Where the writer reports its waits, on its own thread. All may be NULL. */
-struct frame_log_watch {
-    counter *waited_ns; /* grows while the writer waits */
-    /* A reader keeps the writer waiting; is_over: it has let it go on. */
-    void (*on_stuck)(void *context, uint32_t reader, uint64_t waited_ns, bool is_over);
-    void *context;
-};
+static_assert(sizeof(struct frame_log_channel) == CACHE_LINE_BYTES, "a commit touches one line");
 
 struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
-    uint32_t frame_bytes_max; /* At most a segment. */
+    uint32_t frame_bytes_max; /* At most capacity_bytes / FRAME_LOG_FRAMES_MIN. */
     uint32_t channel_count_max;
     uint32_t reader_count; /* At most FRAME_LOG_READERS_MAX. */
     bool is_lazy;          /* Touched as it is written, not at creation. */
+    bool is_sealed;        /* See above; not if it is lazy. */
+    uint32_t encoding;     /* What the header says of it. */
+    uint64_t epoch;
 };
 
 struct frame_log {
     /* Set at creation, then constant. */
-    uint8_t *bytes; /* capacity_bytes, mapped twice */
+    struct layout_log *header; /* It has head and tail, which the writer writes and all read. */
+    struct frame_record *records;
     struct frame_desc *descs;
+    uint8_t *bytes; /* capacity_bytes, mapped twice */
+    uint8_t *images_area;
     struct frame_log_channel *channels;
     struct frame_log_holds *holds; /* by reader */
     uint64_t capacity_bytes;
@@ -114,21 +88,21 @@ struct frame_log {
     uint32_t frame_bytes_max;
     uint32_t channel_count_max;
     uint32_t reader_count;
-    int memfd;
-
-    /* Written by the writer, read by every core. */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t head; /* index of the next frame */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t tail; /* index of the oldest readable frame */
+    bool is_sealed;
+    int collapse_error; /* Of a sealed log: why its pages are not huge, or 0. */
+    struct shared_memory memory;
 
     /* The writer's own. */
     _Alignas(CACHE_LINE_BYTES) uint64_t write_index;
     uint64_t write_position;
-    uint64_t reserved_position; /* Bytes below it may be written. */
-    uint64_t reserved_index;
-    uint64_t saved_count;         /* frames copied out at the tail */
-    uint64_t waited_count;        /* times the writer waited for a pin */
-    uint64_t replaced_bytes;      /* of pages given away, since they were held */
-    struct frame_log_watch watch; /* set before the first reserve, if wanted */
+    uint64_t reserved_position;    /* Bytes below it may be written. */
+    uint64_t reserved_index;       /* Descriptors likewise. */
+    uint64_t saved_count;          /* frames copied out at the tail */
+    uint64_t images_unsaved_count; /* for which there was no room */
+    uint64_t waited_count;         /* times the writer waited for a pin */
+    uint64_t replaced_bytes;       /* of pages given away, since they were held */
+    struct frame_log_watch watch;  /* set before the first reserve, if wanted */
+    struct frame_log_images images;
 
     /* Written by one reader each. */
     struct frame_log_pin pins[FRAME_LOG_READERS_MAX];
@@ -138,6 +112,9 @@ struct frame_log {
  * untouched. */
 int frame_log_create(struct frame_log **log_out, const struct frame_log_options *options);
 void frame_log_destroy(struct frame_log *log);
+
+/* A new descriptor of its file, which can be read only, for a second process. */
+int frame_log_read_only_fd(const struct frame_log *log);
 
 /* Room for one frame of up to frame_bytes_max bytes; may wait for a pin (see above). */
 uint8_t *frame_log_reserve(struct frame_log *log);
@@ -164,7 +141,8 @@ static inline void frame_log_set_hash(struct frame_log *log, uint32_t channel, u
 void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, uint8_t flags,
                       uint32_t frame_bytes, uint64_t ts_pub_ns);
 
-/* Forgets all frames, and gives their memory back. Readers find it lapped. */
+/* Forgets all frames and channels, and gives their memory back: channels begin anew at seq 1, or
+ * where frame_log_set_next_seq() says. Readers find it lapped. Never of a sealed log. */
 void frame_log_clear(struct frame_log *log);
 
 /* The writer's own: a channel's newest frame, from the log or from where it was saved, as it is; or
@@ -194,7 +172,7 @@ uint64_t frame_log_half_room(const struct frame_log *log, uint64_t index);
 /* The writer's own: 1 + the index of a channel's newest frame; 0: none since the last clear. */
 static inline uint64_t frame_log_last_plus_1(const struct frame_log *log, uint32_t channel)
 {
-    return atomic_load_explicit(&log->channels[channel].last_index_plus_1, memory_order_relaxed);
+    return atomic_load_explicit(&log->records[channel].last_index_plus_1, memory_order_relaxed);
 }
 
 /* Of a channel without a frame since the last clear: as if its frames had begun before, and their
@@ -205,7 +183,7 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t channel, uint8_t gro
 /* Shows all committed frames to the readers. */
 static inline void frame_log_publish(struct frame_log *log)
 {
-    atomic_store_explicit(&log->head, log->write_index, memory_order_release);
+    atomic_store_explicit(&log->header->head, log->write_index, memory_order_release);
 }
 
 /* How many frames it holds at most. */
@@ -216,12 +194,12 @@ static inline uint64_t frame_log_frames_max(const struct frame_log *log)
 
 static inline uint64_t frame_log_head(const struct frame_log *log)
 {
-    return atomic_load_explicit(&log->head, memory_order_acquire);
+    return atomic_load_explicit(&log->header->head, memory_order_acquire);
 }
 
 static inline uint64_t frame_log_tail(const struct frame_log *log)
 {
-    return atomic_load_explicit(&log->tail, memory_order_acquire);
+    return atomic_load_explicit(&log->header->tail, memory_order_acquire);
 }
 
 /* The frame must be pinned, or newer than one that is. */
@@ -268,7 +246,7 @@ static inline bool frame_log_is_pinned(const struct frame_log *log, uint32_t rea
 }
 
 /* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
- * the hold's number, or FRAME_LOG_NO_HOLD: there are too many. */
+ * the hold's number, or FRAME_LOG_NO_HOLD: there are too many, or the log is sealed. */
 uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);
 void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
 
@@ -278,7 +256,7 @@ uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel);
 /* The newest frame of a channel before an index. */
 struct frame_log_found {
     uint64_t next_seq; /* 1 + its seq; 1 when the channel had no frame before the index. */
-    uint64_t hash;     /* What it bore; for an index within a segment of the pin it may be newer. */
+    uint64_t hash;     /* What it bore; for an index within a step of the pin it may be newer. */
     uint64_t index;    /* Where its descriptor is, when in_log. */
     uint8_t group;     /* of the channel, when next_seq is over 1 */
     bool in_log;

@@ -100,14 +100,17 @@ struct core_watch *core_watch_of(struct core *core)
 
 /* ---- What the links ask ---- */
 
-/* The writer sees by conn_count that its frames are to be written. */
-static void core_choose_encoding(struct core *core, uint32_t conn, uint32_t encoding)
+/* The writer sees by the claims that its frames are to be written. */
+static bool core_choose_encoding(struct core *core, uint32_t conn, uint32_t encoding)
 {
     assert_always(encoding < core->options.encoding_count);
+    if (encoding != CORE_ENCODING_JSON && !core_claims_join(core->options.claims, encoding)) {
+        return false;
+    }
     core_subscriber(core, conn)->encoding = (uint8_t)encoding;
-    atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
-    /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
+    /* The writer stores run, then reads the claims (encodings_end). One sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
+    return true;
 }
 
 static void core_on_open(struct core *core, uint32_t conn)

@@ -68,8 +68,8 @@ struct send_batch {
 
 /* What the links ask of their core. */
 struct links_asks {
-    /* Its frames are to be written in this encoding. */
-    void (*choose_encoding)(struct core *core, uint32_t conn, uint32_t encoding);
+    /* Its frames are to be written in this encoding. false: there is no memory for that. */
+    bool (*choose_encoding)(struct core *core, uint32_t conn, uint32_t encoding);
     /* Whether frames are being written in an encoding. */
     bool (*is_encoded)(struct core *core, uint32_t encoding);
     /* The upgrade is answered. */

@@ -21,6 +21,7 @@
 #include "codec/base/version.h"
 #include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
+#include "ring/board/counters_threads.h"
 #include "src/access/rate_limit.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -35,7 +36,9 @@ struct admin {
     struct metrics *metrics;
     uint16_t port;
     const struct token_table *tokens; /* one, or none */
-    uint64_t audit_full_ns;           /* see rate_take() */
+    struct counters_thread *thread;
+    counter *turns;
+    uint64_t audit_full_ns; /* see rate_take() */
 };
 
 /* A page: what to send, or body NULL when there was no memory for it. */
@@ -64,17 +67,15 @@ static json_t *admin_stalled(const struct watchdog *watchdog)
 {
     /* After the whole process was stopped, main needs a moment to look again. */
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    for (int i = 0;
-         i < ADMIN_MAIN_WAITS && watchdog_stalled_ns(watchdog, watchdog->thread_count, now_ns) > 0;
-         i++) {
+    for (int i = 0; i < ADMIN_MAIN_WAITS && watchdog_main_stalled_ns(watchdog, now_ns) > 0; i++) {
         usleep(ADMIN_MAIN_WAIT_US);
         now_ns = clock_ns(CLOCK_MONOTONIC);
     }
     json_t *stalled = json_array();
-    for (uint32_t i = 0; i <= watchdog->thread_count; i++) {
-        char name[WATCHDOG_NAME_BYTES_MAX];
+    const struct counters *counters = watchdog->options.counters;
+    for (uint32_t i = 0; i < counters_threads_count(counters); i++) {
+        const char *name = counters_threads_get(counters, i)->name;
         uint64_t stalled_ns = watchdog_stalled_ns(watchdog, i, now_ns);
-        watchdog_name(watchdog, i, name);
         if (stalled_ns > 0) {
             json_array_append_new(stalled,
                                   json_pack("{s:s, s:o}", "thread", name, "seconds",
@@ -249,6 +250,16 @@ static enum MHD_Result admin_send(const struct admin_page *page)
     return result;
 }
 
+/* The library tells of requests only: the first one tells which thread it is. */
+static void admin_take_turn(struct admin *admin)
+{
+    if (counter_get(admin->turns) == 0) {
+        (void)pthread_setname_np(pthread_self(), admin->thread->name);
+        counters_threads_begin(admin->thread);
+    }
+    counter_add(admin->turns, 1);
+}
+
 static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,
                                         const char *url, const char *method, const char *version,
                                         const char *upload, size_t *upload_bytes, void **request)
@@ -258,6 +269,7 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
     struct admin_page page = {.connection = connection, .cache_control = "no-store"};
     (void)version;
     (void)upload;
+    admin_take_turn(admin);
     if (*request == NULL) {
         *request = &seen;
         return MHD_YES;
@@ -357,6 +369,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
                 size_t error_bytes)
 {
     assert_always(options->metrics != NULL);
+    assert_always(options->counters != NULL);
     assert_always(options->tokens != NULL);
     assert_always(options->connections_max >= 1);
     assert_always(options->connections_max <= ADMIN_CONNECTIONS_MAX);
@@ -373,6 +386,9 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     }
     admin->tokens = options->tokens;
     admin->metrics = options->metrics;
+    admin->turns = &options->counters->process.admin_turns;
+    admin->thread =
+        counters_threads_add(options->counters, "admin", admin->turns, COUNTERS_THREAD_RESTS);
     admin->port = admin_port_of(fd);
     sigset_t all;
     sigset_t before;

@@ -31,7 +31,8 @@ struct admin_options {
     const char *host;
     uint16_t port; /* 0: any free one */
     struct metrics *metrics;
-    uint32_t connections_max; /* further ones wait until one ends */
+    struct counters *counters; /* Its thread shows there that it answers. */
+    uint32_t connections_max;  /* further ones wait until one ends */
     /* One of them opens /admin/ to other hosts; empty: it is for this host only. main's. */
     const struct token_table *tokens;
 };

@@ -1,6 +1,7 @@
 #include "src/admin/host.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,17 @@ void host_read_process(struct host_process *process_out)
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         process_out->fds_max = limit.rlim_cur;
     }
+}
+
+/* "time on a CPU, time in the queue for one, times it got one" */
+uint64_t host_run_delay_ns(uint32_t tid)
+{
+    char path[64];
+    char text[128];
+    snprintf(path, sizeof path, "/proc/self/task/%" PRIu32 "/schedstat", tid);
+    host_read_file(path, text, sizeof text);
+    const char *delay = strchr(text, ' ');
+    return delay == NULL ? 0 : strtoull(delay, NULL, 10);
 }
 
 /* Lines of /proc/net/dev: "  eth0: received_bytes and 7 more, sent_bytes ...". */

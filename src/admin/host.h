@@ -26,6 +26,9 @@ void host_read_process(struct host_process *process_out);
 /* User and system CPU time of the process so far. */
 double host_process_cpu_seconds(void);
 
+/* How long a thread of this process has been runnable without a CPU so far. */
+uint64_t host_run_delay_ns(uint32_t tid);
+
 /* The host (or what the container shows of it), now. */
 struct host_system {
     bool memory_is_limited; /* by a cgroup, to less than the host has: the next two are its */

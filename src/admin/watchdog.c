@@ -4,55 +4,39 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "ring/board/counters_threads.h"
 #include "src/base/log.h"
 
 #define WATCHDOG_STEP_NS_MAX (500 * NS_PER_MS)
 
-static_assert(sizeof "publisher" <= WATCHDOG_NAME_BYTES_MAX, "a name is whole");
+#define WATCHDOG_AT(member) ((uint32_t)offsetof(struct counters, member))
 
 void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *options)
 {
-    *watchdog = (struct watchdog){
-        .options = *options,
-        .thread_count = options->counters->header.core_count + (options->has_publisher ? 1 : 0),
-    };
-    assert_always(watchdog->thread_count >= 1);
-    assert_always(watchdog->thread_count <= WATCHDOG_THREADS_MAX);
+    assert_always(options->counters != NULL);
+    *watchdog = (struct watchdog){.options = *options};
 }
 
-static bool watchdog_is_core(const struct watchdog *watchdog, uint32_t thread)
+static bool watchdog_is_main(const struct counters_thread *thread)
 {
-    return thread < watchdog->options.counters->header.core_count;
+    return thread->progress_at == WATCHDOG_AT(process.main_turns);
 }
 
-static uint64_t watchdog_turns(const struct watchdog *watchdog, uint32_t thread)
+static bool watchdog_is_watched(const struct counters_thread *thread)
 {
-    const struct counters *counters = watchdog->options.counters;
-    assert_always(thread < watchdog->thread_count);
-    return counter_get(watchdog_is_core(watchdog, thread) ? &counters->cores[thread].turns
-                                                          : &counters->publisher.turns);
+    return (thread->flags & COUNTERS_THREAD_RESTS) == 0;
 }
 
 bool watchdog_has_begun(const struct watchdog *watchdog)
 {
-    for (uint32_t i = 0; i < watchdog->thread_count; i++) {
-        if (watchdog_turns(watchdog, i) == 0) {
+    const struct counters *counters = watchdog->options.counters;
+    for (uint32_t i = 0; i < counters_threads_count(counters); i++) {
+        const struct counters_thread *thread = counters_threads_get(counters, i);
+        if (watchdog_is_watched(thread) && counters_threads_progress(counters, thread) == 0) {
             return false;
         }
     }
     return true;
-}
-
-void watchdog_name(const struct watchdog *watchdog, uint32_t thread,
-                   char name_out[WATCHDOG_NAME_BYTES_MAX])
-{
-    assert_always(thread <= watchdog->thread_count);
-    if (watchdog_is_core(watchdog, thread)) {
-        snprintf(name_out, WATCHDOG_NAME_BYTES_MAX, "core-%u", thread);
-    } else {
-        snprintf(name_out, WATCHDOG_NAME_BYTES_MAX, "%s",
-                 thread < watchdog->thread_count ? "publisher" : "main");
-    }
 }
 
 static double watchdog_seconds(uint64_t ns)
@@ -60,37 +44,47 @@ static double watchdog_seconds(uint64_t ns)
     return (double)ns / (double)NS_PER_SECOND;
 }
 
-static void watchdog_tell_stall(const struct watchdog *watchdog, uint32_t thread, uint64_t still_ns)
+static bool watchdog_has_publisher(const struct counters *counters)
 {
-    char name[WATCHDOG_NAME_BYTES_MAX];
-    const char *effect = "no client gets new ticks";
-    watchdog_name(watchdog, thread, name);
-    if (watchdog_is_core(watchdog, thread)) {
-        bool publishes = thread == 0 && !watchdog->options.has_publisher;
-        effect = publishes ? "its clients get nothing, and, since it runs the publisher too, no "
-                             "client gets new ticks"
-                           : "its clients get nothing";
+    bool has_publisher = false;
+    for (uint32_t i = 0; i < counters_threads_count(counters); i++) {
+        has_publisher |=
+            counters_threads_get(counters, i)->progress_at == WATCHDOG_AT(publisher.turns);
+    }
+    return has_publisher;
+}
+
+static void watchdog_tell_stall(const struct counters *counters,
+                                const struct counters_thread *thread, uint64_t still_ns)
+{
+    const char *effect = "its clients get nothing";
+    if (thread->progress_at == WATCHDOG_AT(publisher.turns)) {
+        effect = "no client gets new ticks";
+    } else if (thread->progress_at == WATCHDOG_AT(cores[0].turns) &&
+               !watchdog_has_publisher(counters)) {
+        effect = "its clients get nothing, and, since it runs the publisher too, no client gets "
+                 "new ticks";
     }
     log_write(LOG_LEVEL_CRITICAL,
               "%s has made no progress for %.1f s: %s; /livez and /readyz answer 503 until it goes "
               "on; see where it hangs with `gdb -p %ld -batch -ex 'thread apply all bt'`, then "
               "restart ringcast",
-              name, watchdog_seconds(still_ns), effect, (long)getpid());
+              thread->name, watchdog_seconds(still_ns), effect, (long)getpid());
 }
 
-static void watchdog_look_at(struct watchdog *watchdog, uint32_t thread, uint64_t step_ns)
+static void watchdog_look_at(struct watchdog *watchdog, uint32_t index, uint64_t step_ns)
 {
-    struct watchdog_thread *watched = &watchdog->threads[thread];
-    uint64_t turns = watchdog_turns(watchdog, thread);
+    const struct counters *counters = watchdog->options.counters;
+    const struct counters_thread *thread = counters_threads_get(counters, index);
+    struct watchdog_thread *watched = &watchdog->threads[index];
+    uint64_t progress = counters_threads_progress(counters, thread);
     uint64_t stalled_ns = atomic_load_explicit(&watched->stalled_ns, memory_order_relaxed);
-    if (turns != watched->turns) {
-        watched->turns = turns;
+    if (progress != watched->progress) {
+        watched->progress = progress;
         watched->still_ns = 0;
         atomic_store_explicit(&watched->stalled_ns, 0, memory_order_relaxed);
         if (stalled_ns != 0) {
-            char name[WATCHDOG_NAME_BYTES_MAX];
-            watchdog_name(watchdog, thread, name);
-            log_write(LOG_LEVEL_WARNING, "%s goes on after %.1f s without progress", name,
+            log_write(LOG_LEVEL_WARNING, "%s goes on after %.1f s without progress", thread->name,
                       watchdog_seconds(stalled_ns));
         }
         return;
@@ -102,7 +96,7 @@ static void watchdog_look_at(struct watchdog *watchdog, uint32_t thread, uint64_
     atomic_store_explicit(&watched->stalled_ns, watched->still_ns, memory_order_relaxed);
     if (stalled_ns == 0) {
         atomic_fetch_add_explicit(&watchdog->stall_count, 1, memory_order_relaxed);
-        watchdog_tell_stall(watchdog, thread, watched->still_ns);
+        watchdog_tell_stall(counters, thread, watched->still_ns);
     }
 }
 
@@ -118,26 +112,32 @@ void watchdog_look(struct watchdog *watchdog, uint64_t now_ns)
     step_ns_max = step_ns_max < WATCHDOG_STEP_NS_MAX ? step_ns_max : WATCHDOG_STEP_NS_MAX;
     step_ns = step_ns < step_ns_max ? step_ns : step_ns_max;
     atomic_store_explicit(&watchdog->looked_ns, now_ns, memory_order_relaxed);
-    for (uint32_t i = 0; i < watchdog->thread_count; i++) {
-        watchdog_look_at(watchdog, i, step_ns);
+    for (uint32_t i = 0; i < counters_threads_count(watchdog->options.counters); i++) {
+        const struct counters_thread *thread = counters_threads_get(watchdog->options.counters, i);
+        if (watchdog_is_watched(thread) && !watchdog_is_main(thread)) {
+            watchdog_look_at(watchdog, i, step_ns);
+        }
     }
 }
 
-uint64_t watchdog_stalled_ns(const struct watchdog *watchdog, uint32_t thread, uint64_t now_ns)
+uint64_t watchdog_main_stalled_ns(const struct watchdog *watchdog, uint64_t now_ns)
 {
-    if (thread < watchdog->thread_count) {
-        return atomic_load_explicit(&watchdog->threads[thread].stalled_ns, memory_order_relaxed);
-    }
-    assert_always(thread == watchdog->thread_count); /* main */
     uint64_t looked_ns = atomic_load_explicit(&watchdog->looked_ns, memory_order_relaxed);
     uint64_t still_ns = looked_ns == 0 || looked_ns > now_ns ? 0 : now_ns - looked_ns;
     return still_ns < watchdog->options.limit_ns ? 0 : still_ns;
 }
 
+uint64_t watchdog_stalled_ns(const struct watchdog *watchdog, uint32_t thread, uint64_t now_ns)
+{
+    return watchdog_is_main(counters_threads_get(watchdog->options.counters, thread))
+               ? watchdog_main_stalled_ns(watchdog, now_ns)
+               : atomic_load_explicit(&watchdog->threads[thread].stalled_ns, memory_order_relaxed);
+}
+
 bool watchdog_is_stalled(const struct watchdog *watchdog, uint64_t now_ns)
 {
     bool is_stalled = false;
-    for (uint32_t i = 0; i <= watchdog->thread_count; i++) {
+    for (uint32_t i = 0; i < counters_threads_count(watchdog->options.counters); i++) {
         is_stalled |= watchdog_stalled_ns(watchdog, i, now_ns) > 0;
     }
     return is_stalled;
@@ -149,11 +149,12 @@ void watchdog_write_prometheus(const struct watchdog *watchdog, FILE *out, uint6
           "that is over --watchdog-seconds; otherwise 0.\n"
           "# TYPE ringcast_thread_stalled_seconds gauge\n",
           out);
-    for (uint32_t i = 0; i <= watchdog->thread_count; i++) {
-        char name[WATCHDOG_NAME_BYTES_MAX];
-        watchdog_name(watchdog, i, name);
-        fprintf(out, "ringcast_thread_stalled_seconds{thread=\"%s\"} %.9g\n", name,
-                watchdog_seconds(watchdog_stalled_ns(watchdog, i, now_ns)));
+    for (uint32_t i = 0; i < counters_threads_count(watchdog->options.counters); i++) {
+        const struct counters_thread *thread = counters_threads_get(watchdog->options.counters, i);
+        if (watchdog_is_watched(thread)) {
+            fprintf(out, "ringcast_thread_stalled_seconds{thread=\"%s\"} %.9g\n", thread->name,
+                    watchdog_seconds(watchdog_stalled_ns(watchdog, i, now_ns)));
+        }
     }
     fprintf(out,
             "# HELP ringcast_thread_stalls_total Times a thread stalled.\n"

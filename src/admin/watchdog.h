@@ -1,9 +1,10 @@
 /*
- * watchdog: notices a core, or the publisher, that makes no progress.
+ * watchdog: notices a core, the publisher or main that makes no progress.
  *
- * Each of them counts its turns, and takes one every 100 ms even when there is nothing to do. main
- * looks at the counts. A thread whose count has not moved for the limit is stalled: the log names
- * it, and /livez and /readyz answer 503 until it goes on.
+ * Each thread has a record in the counters' file: its name, and its progress word, which moves
+ * every 100 ms even when there is nothing to do. main looks at the words. A thread whose word has
+ * not moved for the limit is stalled: the log names it, and /livez and /readyz answer 503 until it
+ * goes on. Threads that rest while they have no work are not watched.
  *
  * Owner    main, which inits it when the counters are there.
  * Threads  watchdog_look: main. All others: any.
@@ -22,27 +23,23 @@
 
 #include "ring/board/counters.h"
 
-#define WATCHDOG_THREADS_MAX (COUNTERS_CORES_MAX + 1) /* and the publisher, which is the last */
-#define WATCHDOG_NAME_BYTES_MAX 16
-
 struct watchdog_options {
     const struct counters *counters;
-    uint64_t limit_ns;  /* 0: no thread is ever called stalled */
-    bool has_publisher; /* It has a thread of its own; otherwise core 0 runs it. */
+    uint64_t limit_ns; /* 0: no thread is ever called stalled */
 };
 
 struct watchdog_thread {
-    uint64_t turns;              /* as seen */
-    uint64_t still_ns;           /* since they moved */
+    uint64_t progress;           /* as seen */
+    uint64_t still_ns;           /* since it moved */
     _Atomic uint64_t stalled_ns; /* the same when it is over the limit, otherwise 0 */
 };
 
 struct watchdog {
     struct watchdog_options options;
-    uint32_t thread_count;
-    _Atomic uint64_t looked_ns; /* 0: not yet */
+    /* Who looks cannot see itself stand still: others go by when main looked. 0: not yet. */
+    _Atomic uint64_t looked_ns;
     _Atomic uint64_t stall_count;
-    struct watchdog_thread threads[WATCHDOG_THREADS_MAX];
+    struct watchdog_thread threads[COUNTERS_THREADS_MAX]; /* as the counters' file has them */
 };
 
 void watchdog_init(struct watchdog *watchdog, const struct watchdog_options *options);
@@ -53,13 +50,9 @@ bool watchdog_has_begun(const struct watchdog *watchdog);
 /* Several times a second; now_ns: CLOCK_MONOTONIC. Logs which thread stalls, and which goes on. */
 void watchdog_look(struct watchdog *watchdog, uint64_t now_ns);
 
-/* "core-1" or "publisher", as the thread itself is named; "main" follows the last of them. */
-void watchdog_name(const struct watchdog *watchdog, uint32_t thread,
-                   char name_out[WATCHDOG_NAME_BYTES_MAX]);
-
-/* How long a thread is stalled; 0: it is not. Of thread_count, main: since it last looked, when
- * that is over the limit. */
+/* How long a thread (counters_threads_get) is stalled; 0: it is not. */
 uint64_t watchdog_stalled_ns(const struct watchdog *watchdog, uint32_t thread, uint64_t now_ns);
+uint64_t watchdog_main_stalled_ns(const struct watchdog *watchdog, uint64_t now_ns);
 
 bool watchdog_is_stalled(const struct watchdog *watchdog, uint64_t now_ns);
 

@@ -37,6 +37,8 @@ static struct {
 
     /* Under the mutex. */
     bool is_ending;
+    _Atomic uint32_t *tid; /* see log_writer_show */
+    _Atomic uint64_t *turns;
     uint64_t head;
     uint64_t tail;
     char ring[LOG_WRITER_RING_BYTES];
@@ -113,16 +115,28 @@ static bool log_writer_fits(size_t text_bytes)
 
 /* ---- The thread ---- */
 
+/* Under the mutex. */
+static void log_writer_take_turn(uint32_t tid)
+{
+    if (log_writer.turns != NULL) {
+        atomic_store_explicit(log_writer.tid, tid, memory_order_relaxed);
+        atomic_fetch_add_explicit(log_writer.turns, 1, memory_order_relaxed);
+    }
+}
+
 static void *log_writer_run(void *unused)
 {
     char text[LOG_WRITER_TEXT_BYTES_MAX];
     struct log_writer_head head;
+    uint32_t tid = (uint32_t)gettid();
     (void)unused;
     (void)pthread_setname_np(pthread_self(), "log");
     pthread_mutex_lock(&log_writer.mutex);
     for (;;) {
+        log_writer_take_turn(tid);
         while (log_writer.tail == log_writer.head && !log_writer.is_ending) {
             pthread_cond_wait(&log_writer.filled, &log_writer.mutex);
+            log_writer_take_turn(tid);
         }
         if (log_writer.tail == log_writer.head) {
             break;
@@ -245,6 +259,16 @@ bool log_writer_flush(uint64_t until_ns)
     bool is_empty = log_writer.tail == log_writer.head;
     pthread_mutex_unlock(&log_writer.mutex);
     return is_empty;
+}
+
+void log_writer_show(_Atomic uint32_t *tid, _Atomic uint64_t *turns)
+{
+    assert_always((tid == NULL) == (turns == NULL));
+    pthread_mutex_lock(&log_writer.mutex);
+    log_writer.tid = tid;
+    log_writer.turns = turns;
+    pthread_cond_signal(&log_writer.filled);
+    pthread_mutex_unlock(&log_writer.mutex);
 }
 
 void log_writer_close(void)

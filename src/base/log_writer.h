@@ -5,12 +5,13 @@
  * other thread waits for it (docs/decisions/0014).
  *
  * Owner    log.
- * Threads  put, has_room, lost_count, error: any; open, flush, close: one.
+ * Threads  put, has_room, lost_count, error: any; open, show, flush, close: one.
  * Memory   One fixed ring.
  */
 #ifndef RINGCAST_SRC_LOG_WRITER_H
 #define RINGCAST_SRC_LOG_WRITER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,10 @@ bool log_writer_has_room(void);
 /* Waits until all is written, or the clock (CLOCK_MONOTONIC) is at until_ns; up to 5 s more while
  * the descriptor takes bytes and only the thread is late. Returns whether all is written. */
 bool log_writer_flush(uint64_t until_ns);
+
+/* Where the thread stores who it is, and counts its turns, one each time it wakes or has written a
+ * text; NULL: nowhere (any more). */
+void log_writer_show(_Atomic uint32_t *tid, _Atomic uint64_t *turns);
 
 /* Ends the thread if all has been written; otherwise leaves it to the end of the process. */
 void log_writer_close(void);

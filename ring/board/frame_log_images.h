@@ -1,0 +1,52 @@
+/*
+ * frame_log_images: the newest full images of channels whose frames have all left the log.
+ *
+ * Owner    A frame log.
+ * Threads  The writer's. A reader that holds a pin may look at what is saved of a channel; a second
+ *          process goes by the channel's record (layout.h).
+ * Memory   Rooms in the log's images area, of few sizes, so that one that is left can be another
+ *          channel's: a room is a line or a quarter larger than it must be, at most. The area takes
+ *          memory as it is used.
+ * Units    A place counts cache lines of the area.
+ * Errors   An image for which there is no room is not saved.
+ */
+#ifndef RINGCAST_RING_FRAME_LOG_IMAGES_H
+#define RINGCAST_RING_FRAME_LOG_IMAGES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/board/layout.h"
+
+#define FRAME_LOG_IMAGES_SIZES 100 /* of rooms: enough for any uint32_t of bytes */
+
+/* One channel's two rooms, in memory of this process. */
+struct frame_log_saved {
+    uint64_t seq[2];
+    uint32_t bytes[2];
+    uint32_t place[2];
+    uint8_t size_plus_1[2];  /* 0: no room yet */
+    _Atomic uint8_t current; /* 0: none saved, else 1 + which of the two */
+};
+
+struct frame_log_images {
+    uint8_t *area; /* constant */
+    uint32_t place_count;
+    uint32_t place_next; /* From here on the area is untouched. */
+    /* 1 + the place of the first free room of each size, which has the next one's in its first
+     * bytes; 0: none */
+    uint32_t free_plus_1[FRAME_LOG_IMAGES_SIZES];
+};
+
+/* Also to begin anew, with an area of zeros. */
+void frame_log_images_init(struct frame_log_images *images, uint8_t *area, uint64_t area_bytes);
+
+/* Copies a channel's newest frame into the room that no reader can still be reading: one may have
+ * begun in the other room, and the writer waits for its pin before it comes here again. false:
+ * there is no room; then nothing is saved of the channel. */
+bool frame_log_images_save(struct frame_log_images *images, struct frame_log_saved *saved,
+                           struct frame_record *record, const struct frame_desc *desc,
+                           const uint8_t *frame);
+
+#endif

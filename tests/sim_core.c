@@ -779,18 +779,58 @@ static bool run_seed(uint64_t seed)
     return world.fault[0] == '\0';
 }
 
-struct mark {
-    const char *name;
-    uint64_t count;
+/* How often something happened in a history. */
+#define MARKS(MARK)                                                                                \
+    MARK(world.frames, "frames received")                                                          \
+    MARK(world.gaps, "GAPs")                                                                       \
+    MARK(counter_get(&world.counters.laps), "laps")                                                \
+    MARK(world.closes, "Closes")                                                                   \
+    MARK(sim.cut_count, "sends cut")                                                               \
+    MARK(sim.full_count, "sends into a full socket")                                               \
+    MARK(world.lags, "LAGs")                                                                       \
+    MARK(counter_get(&world.counters.closed_drain), "closed by a drain")                           \
+    MARK(sim.loan_count, "loans")                                                                  \
+    MARK(world.replaced_bytes, "bytes replaced under a loan")                                      \
+    MARK(world.runs, "begins of the second encoding")                                              \
+    MARK(world.resumed, "channels resumed whole")                                                  \
+    MARK(world.resumed_in_part, "channels resumed with a GAP")                                     \
+    MARK(world.past_frames, "frames of the past")                                                  \
+    MARK(world.snapshots, "snapshots")                                                             \
+    MARK(world.images, "images asked for")                                                         \
+    MARK(world.late_count, "late completions")                                                     \
+    MARK(world.linked_frames, "frames found by their channel's links")                             \
+    MARK(world.linked_cuts, "frames taken back by them after a cut")                               \
+    MARK(world.replays, "replays")                                                                 \
+    MARK(world.whole_replays, "whole replays")                                                     \
+    MARK(world.holds, "messages answered in slices")                                               \
+    MARK(world.recoded, "frames of the past put into the second encoding")                         \
+    MARK(world.as_json, "frames of the past sent as they were")                                    \
+    MARK(world.flushed, "frames whose flush was counted as foreseen")                              \
+    MARK(counter_get(&world.counters.blocked_ns), "nanoseconds that sockets were full")            \
+    MARK(counter_get(&world.counters.overslept_ns), "nanoseconds overslept")
+
+static const char *const mark_names[] = {
+#define MARK(value, name) name,
+    MARKS(MARK)
+#undef MARK
 };
 
+#define MARK_COUNT (sizeof mark_names / sizeof mark_names[0])
+
+static void add_marks(uint64_t sums[MARK_COUNT])
+{
+#define MARK(value, name) *sums++ += (value);
+    MARKS(MARK)
+#undef MARK
+}
+
 /* What never happens in the usual number of seeds is not tested: returns how many such marks. */
-static uint64_t print_marks(const struct mark *marks, size_t mark_count, bool must_happen)
+static uint64_t print_marks(const uint64_t sums[MARK_COUNT], bool must_happen)
 {
     uint64_t missing = 0;
-    for (size_t i = 0; i < mark_count; i++) {
-        bool is_missing = must_happen && marks[i].count == 0;
-        printf("%llu %s%s\n", (unsigned long long)marks[i].count, marks[i].name,
+    for (size_t i = 0; i < MARK_COUNT; i++) {
+        bool is_missing = must_happen && sums[i] == 0;
+        printf("%llu %s%s\n", (unsigned long long)sums[i], mark_names[i],
                is_missing ? ": the simulation no longer exercises this" : "");
         missing += is_missing;
     }
@@ -802,75 +842,14 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
-    uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
-    uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
-    uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
-    uint64_t recoded = 0, as_json = 0, linked = 0, linked_cuts = 0;
-    uint64_t flushed = 0, blocked_ns = 0, overslept_ns = 0;
+    uint64_t sums[MARK_COUNT] = {0};
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
         passed += run_seed(seed + i);
-        frames += world.frames;
-        gaps += world.gaps;
-        laps += counter_get(&world.counters.laps);
-        closes += world.closes;
-        cuts += sim.cut_count;
-        full += sim.full_count;
-        loans += sim.loan_count;
-        runs += world.runs;
-        lags += world.lags;
-        drained += counter_get(&world.counters.closed_drain);
-        replaced_bytes += world.replaced_bytes;
-        resumed += world.resumed;
-        in_part += world.resumed_in_part;
-        past_frames += world.past_frames;
-        snapshots += world.snapshots;
-        images += world.images;
-        late += world.late_count;
-        flushed += world.flushed;
-        blocked_ns += counter_get(&world.counters.blocked_ns);
-        overslept_ns += counter_get(&world.counters.overslept_ns);
-        linked += world.linked_frames;
-        linked_cuts += world.linked_cuts;
-        replays += world.replays;
-        whole_replays += world.whole_replays;
-        holds += world.holds;
-        recoded += world.recoded;
-        as_json += world.as_json;
+        add_marks(sums);
     }
-    const struct mark marks[] = {
-        {"frames received", frames},
-        {"GAPs", gaps},
-        {"laps", laps},
-        {"Closes", closes},
-        {"sends cut", cuts},
-        {"sends into a full socket", full},
-        {"LAGs", lags},
-        {"closed by a drain", drained},
-        {"loans", loans},
-        {"bytes replaced under a loan", replaced_bytes},
-        {"begins of the second encoding", runs},
-        {"channels resumed whole", resumed},
-        {"channels resumed with a GAP", in_part},
-        {"frames of the past", past_frames},
-        {"snapshots", snapshots},
-        {"images asked for", images},
-        {"late completions", late},
-        {"frames found by their channel's links", linked},
-        {"frames taken back by them after a cut", linked_cuts},
-        {"replays", replays},
-        {"whole replays", whole_replays},
-        {"messages answered in slices", holds},
-        {"frames of the past put into the second encoding", recoded},
-        {"frames of the past sent as they were", as_json},
-        {"frames whose flush was counted as foreseen", flushed},
-        {"nanoseconds that sockets were full", blocked_ns},
-        {"nanoseconds overslept", overslept_ns},
-    };
-    uint64_t failed = count - passed;
-    failed += print_marks(marks, sizeof marks / sizeof marks[0], argc == 1);
+    uint64_t failed = count - passed + print_marks(sums, argc == 1);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed == 0 ? 0 : 1;
 }

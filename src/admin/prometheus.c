@@ -41,7 +41,8 @@ static void prometheus_write_row_head(FILE *out, const struct counters_row *row,
 {
     static const char *const types[] = {[COUNTERS_COUNTER] = "counter",
                                         [COUNTERS_GAUGE] = "gauge",
-                                        [COUNTERS_HISTOGRAM] = "histogram"};
+                                        [COUNTERS_HISTOGRAM] = "histogram",
+                                        [COUNTERS_MAX] = "gauge"};
     if (last_metric == NULL || strcmp(row->metric, last_metric) != 0) {
         char name[96];
         snprintf(name, sizeof name, "ringcast_%s", row->metric);

@@ -22,10 +22,12 @@ class Counters:
 
     def __init__(self, file):
         self.data = os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
-        entries_at, entry_bytes, count = struct.unpack_from("<III", self.data, 40)
-        self.scopes = struct.unpack_from("<6I", self.data, 64)
+        (scopes_at, scope_bytes, scope_count, entries_at, entry_bytes,
+         entry_count) = struct.unpack_from("<6I", self.data, 40)
+        self.scopes = [struct.unpack_from("<I", self.data, scopes_at + number * scope_bytes + 16)[0]
+                       for number in range(scope_count)]
         self.entries = {}
-        for number in range(count):
+        for number in range(entry_count):
             at = entries_at + number * entry_bytes
             name = self.data[at:at + 32].rstrip(b"\0").decode()
             offset, scope = struct.unpack_from("<IB", self.data, at + 224)
@@ -34,7 +36,7 @@ class Counters:
 
     def _place(self, scope, name):
         offset, buckets = self.entries[scope, name]
-        return self.scopes[2 * scope] + offset, buckets
+        return self.scopes[scope] + offset, buckets
 
     def value(self, name, scope=CORE):
         """Of core 0."""

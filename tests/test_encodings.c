@@ -26,7 +26,7 @@ static int set_up(void **state)
 {
     (void)state;
     now_ns = NS_PER_SECOND;
-    assert_int_equal(channels_create(&channels), 0);
+    assert_int_equal(channels_create(&channels, NULL), 0);
     struct encodings_options options = {
         .channels = channels,
         .log = {.capacity_bytes = MIB,

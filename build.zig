@@ -48,6 +48,7 @@ const rooms = [_]Room{
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "tools/tap", .sees = tap_sees },
     .{ .name = "tools/bench", .sees = tools_bench_sees },
+    .{ .name = "tools/insight", .sees = insight_sees },
 
     .{ .name = "bench", .sees = bench_sees },
 };
@@ -55,7 +56,8 @@ const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/b
 const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_bench_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "bench" };
+const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/bench", "tools/insight", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
@@ -64,15 +66,17 @@ const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "rin
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
-const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench" } };
+const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench", "tools/insight" } };
+const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
-    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees, .links = &.{ src, feeds, ring, codec } },
+    .{ .name = "ringcast", .main = "src/main.c", .sees = src_sees ++ &[_][]const u8{"tools/insight"}, .links = &.{ src, feeds, insight, ring, codec } },
     .{ .name = "ringcast-tap", .main = "tools/tap/tap_main.c", .sees = tap_sees ++ &[_][]const u8{"tools/tap"}, .links = &.{ tools, codec } },
     .{ .name = "ringcast-echo", .main = "tools/echo/echo_main.c", .sees = ring_sees, .links = &.{ ring, codec } },
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
+    .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
@@ -85,6 +89,8 @@ const tests_with_session_double = [_][]const u8{
     "session_slices",
     "session_variants",
 };
+/// What reads a log from outside is part of one test and of one program for tests.
+const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
     "feed_queue",
@@ -102,8 +108,8 @@ const simulations = [_]Simulation{
 const canary = Simulation{ .name = "sim_canary", .sources = &system_sources };
 const system_sources = [_][]const u8{
     // What stands in for the libraries' own comes first.
-    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",  "tests/sim_engine.c",
-    "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
+    "tests/sim_log.c",    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",
+    "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
 };
 const planted_rooms = [_][]const u8{ "ring/core", "ring/fan", "ring/link", "src/session" };
 /// What the libraries declare, as far as it does not depend on the processor: copied for compiling on
@@ -143,6 +149,7 @@ const Library = struct { name: []const u8, rooms: []const []const u8 };
 const Program = struct {
     name: []const u8,
     main: []const u8,
+    part: ?[]const u8 = null, // what else it is made of
     sees: []const []const u8,
     links: []const Library,
     dir: []const u8 = "bin",
@@ -491,7 +498,8 @@ const Context = struct {
     }
 
     fn addProgram(c: *Context, variant: Variant, program: Program) *std.Build.Step.Compile {
-        const made = c.addMain(variant, program.name, &.{program.main}, program.sees, program.links);
+        const sources: []const []const u8 = if (program.part) |part| &.{ program.main, part } else &.{program.main};
+        const made = c.addMain(variant, program.name, sources, program.sees, program.links);
         if (variant.jemalloc and std.mem.eql(u8, program.name, "ringcast")) {
             c.link(made.root_module, &.{"jemalloc"});
         }
@@ -523,7 +531,8 @@ const Context = struct {
         } else false;
         // What stands in for the libraries' own must come first.
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
-        const sources = if (has_double) &doubled else doubled[1..];
+        const follows = std.mem.eql(u8, name, "board_follower");
+        const sources: []const []const u8 = if (has_double) &doubled else if (follows) &.{ doubled[1], log_follower } else doubled[1..];
         const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});

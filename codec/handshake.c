@@ -42,6 +42,8 @@ static const struct handshake_answer {
                         "too many connections: try again in 5 seconds"},
     [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                             "this server is stopping: try another one, or again in 5 seconds"},
+    [HANDSHAKE_NO_ROOM] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                           "the server has no memory left for this subprotocol"},
 };
 
 static int handshake_base64_value(char c)
@@ -150,6 +152,7 @@ enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
         .head_bytes = head_bytes,
         .key = seen.key.text,
         .protocol = seen.protocol,
+        .protocol_mask = seen.protocol_mask,
         .offers = seen.offers,
         .path = path.text,
         .path_bytes = path.bytes,
@@ -262,6 +265,9 @@ size_t handshake_refuse(char *out, enum handshake_status status, const struct ha
     }
     for (uint32_t i = 0; status == HANDSHAKE_BAD_PROTOCOL && i < site->protocol_count; i++) {
         handshake_add_name(names, i, site->protocol_count, site->protocols[i].name);
+    }
+    if (status == HANDSHAKE_NO_ROOM && site->protocol_count > 0) { /* for the first always is */
+        handshake_add_name(names, 0, 1, site->protocols[0].name);
     }
     int bytes = snprintf(text, sizeof text, "%s%s", answer->text, names);
     assert_always(bytes > 0 && (size_t)bytes < sizeof text);

@@ -28,6 +28,7 @@ struct handshake_request {
     size_t head_bytes; /* What follows in the bytes is the client's first frame. */
     const char *key;   /* HANDSHAKE_KEY_BYTES characters */
     const struct handshake_protocol *protocol; /* the client's first that is known; NULL: none */
+    uint32_t protocol_mask;                    /* bit i: the client named the site's protocols[i] */
     struct ws_deflate_offers offers;
     struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
     const char *path;                /* without the query; set with HANDSHAKE_NOT_FOUND, too */

@@ -168,11 +168,14 @@ enum handshake_status handshake_head_read_field(struct handshake_reader *reader,
 static void handshake_head_see_protocols(struct handshake_seen *seen, struct handshake_slice list)
 {
     struct handshake_slice element;
+    assert_debug(seen->known_protocol_count <= 32); /* the bits of the mask */
     while (handshake_head_next_element(&list, &element)) {
         seen->names_protocols |= element.bytes > 0;
-        for (uint32_t i = 0; seen->protocol == NULL && i < seen->known_protocol_count; i++) {
-            if (handshake_head_equal(element, seen->known_protocols[i].name)) {
-                seen->protocol = &seen->known_protocols[i];
+        for (uint32_t i = 0; i < seen->known_protocol_count; i++) {
+            const struct handshake_protocol *known = &seen->known_protocols[i];
+            if (handshake_head_equal(element, known->name)) {
+                seen->protocol = seen->protocol == NULL ? known : seen->protocol;
+                seen->protocol_mask |= UINT32_C(1) << i;
             }
         }
     }

@@ -36,6 +36,7 @@ enum handshake_status {
     HANDSHAKE_TOO_LONG,       /* 431 */
     HANDSHAKE_BUSY,           /* 503 with Retry-After: of the server's, never of a parser's */
     HANDSHAKE_STOPPING,       /* likewise */
+    HANDSHAKE_NO_ROOM,        /* likewise: for what the offered subprotocols need */
     HANDSHAKE_STATUS_COUNT,
 };
 
@@ -79,6 +80,7 @@ struct handshake_seen {
     bool extensions_are_bad; /* not well-formed */
     bool names_protocols;
     const struct handshake_protocol *protocol; /* the first known one that is named; NULL: none */
+    uint32_t protocol_mask;                    /* bit i: known_protocols[i] is named */
     struct ws_deflate_offers offers;
     struct handshake_slice host, key, version, accept;
 };

@@ -6,42 +6,55 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
-#include "ring/board/frame_log.h"
+#include "ring/board/frame_log_size.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 #include "src/base/memory_limit.h"
+#include "src/market/encodings.h"
 
 #define CHECK_CONFIG_WORDS_BYTES_MAX 480
+#define CHECK_CONFIG_REST_BYTES (32 * MIB) /* what a small server needs beside logs: memory.md */
+#define CHECK_CONFIG_ENCODINGS 3           /* JSON, SBE and compressed JSON */
 
-/* The frame log and the connections are touched at once: what does not fit would wake the kernel's
- * OOM killer. The logs of other encodings are touched when clients ask for them. */
-int check_config_memory(const struct options *options, char *error_out, size_t error_bytes)
+/* What of this process's memory is left: of the tightest cgroup, or of the machine. */
+struct check_config_room {
+    struct memory_limit limit;
+    uint64_t machine_bytes; /* UINT64_MAX: not known */
+    uint64_t bytes;         /* the smaller of the two */
+    bool is_limited;        /* by a cgroup */
+};
+
+static void check_config_look(struct check_config_room *room_out)
 {
     struct host_system system;
-    struct memory_limit limit;
-    uint64_t log_bytes = options->frame_log_bytes + options->frame_log_bytes /
-                                                        FRAME_LOG_BYTES_PER_DESC *
-                                                        sizeof(struct frame_desc);
-    uint64_t bytes = log_bytes + options->core_count * core_memory_bytes(options->connections_max);
-    uint64_t all_bytes = bytes + log_bytes * (options->compression != 0 ? 2 : 1);
-    assert_always(bytes > log_bytes); /* No sum has wrapped. */
-    assert_always(log_bytes > options->frame_log_bytes);
     host_read_system(&system);
-    memory_limit_read(&limit, "");
+    memory_limit_read(&room_out->limit, "");
+    uint64_t available = system.memory_available_bytes;
+    room_out->machine_bytes = available == 0 ? UINT64_MAX : available;
+    room_out->is_limited = room_out->limit.available_bytes <= room_out->machine_bytes;
+    room_out->bytes =
+        room_out->is_limited ? room_out->limit.available_bytes : room_out->machine_bytes;
+}
+
+/* The connections and the JSON log are touched at once: what does not fit would wake the kernel's
+ * OOM killer. */
+static int check_config_at_once(const struct options *options, const struct check_config_room *room,
+                                uint64_t bytes, char *error_out, size_t error_bytes)
+{
     /* No numbers that change: --check-config says the same. */
-    if (bytes >= limit.available_bytes) {
+    if (bytes >= room->limit.available_bytes) {
         snprintf(error_out, error_bytes,
                  "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
                  " MiB, do not fit into what is left of this cgroup's memory limit, %" PRIu64
                  " MiB; give a smaller --frame-log-bytes or --max-connections, or raise the limit "
                  "(docker --memory, Kubernetes resources.limits.memory, systemd MemoryMax=): %s",
                  options->frame_log_bytes, options->connections_max, bytes / MIB,
-                 limit.limit_bytes / MIB, limit.path);
+                 room->limit.limit_bytes / MIB, room->limit.path);
         return -ENOMEM;
     }
-    if (system.memory_available_bytes != 0 && bytes >= system.memory_available_bytes) {
+    if (bytes >= room->machine_bytes) {
         snprintf(error_out, error_bytes,
                  "--frame-log-bytes: %" PRIu64 " bytes, with its index and %u connections %" PRIu64
                  " MiB, do not fit into the memory that is available; free some, or give a smaller "
@@ -49,14 +62,66 @@ int check_config_memory(const struct options *options, char *error_out, size_t e
                  options->frame_log_bytes, options->connections_max, bytes / MIB);
         return -ENOMEM;
     }
-    if (all_bytes >= limit.available_bytes) {
-        log_write(LOG_LEVEL_WARNING,
-                  "frame log of %" PRIu64 " bytes: with clients of all encodings %" PRIu64
-                  " MiB are needed, but of this cgroup's memory limit %" PRIu64
-                  " MiB are left; give a smaller --frame-log-bytes or raise the limit",
-                  options->frame_log_bytes, all_bytes / MIB, limit.available_bytes / MIB);
-    }
     return 0;
+}
+
+/* Other logs grow when clients ask for their encodings, and saved images with the channels: a
+ * warning only, since that may never come. rest_bytes: of all that is no log. */
+static void check_config_warn(const struct frame_log_options *log,
+                              const struct check_config_room *room, uint32_t log_count,
+                              uint64_t rest_bytes)
+{
+    char memory_max[96] = "";
+    struct frame_log_options smaller = *log;
+    uint64_t most = frame_log_size_most(log);
+    uint64_t left = room->bytes > rest_bytes ? room->bytes - rest_bytes : 0;
+    if (log_count * most <= left) {
+        return;
+    }
+    while (smaller.capacity_bytes > FRAME_LOG_BYTES_MIN &&
+           log_count * frame_log_size_most(&smaller) > left) {
+        smaller.capacity_bytes /= 2;
+    }
+    if (most <= left) {
+        snprintf(memory_max, sizeof memory_max,
+                 " or --memory-max %" PRIu64 "m, which refuses further encodings to clients,",
+                 left / MIB);
+    }
+    log_write(LOG_LEVEL_WARNING,
+              "--frame-log-bytes: when clients ask for them, the logs of %u encodings may take "
+              "%" PRIu64 " MiB each, and the server %" PRIu64 " MiB in all; beyond the %" PRIu64
+              " MiB that are left of %s the kernel kills it. Give --frame-log-bytes %zum,%s or "
+              "more memory (docs/memory.md)",
+              log_count, most / MIB, (log_count * most + rest_bytes) / MIB, room->bytes / MIB,
+              room->is_limited ? "this cgroup's memory limit" : "the machine's memory",
+              smaller.capacity_bytes / MIB, memory_max);
+}
+
+int check_config_memory(const struct options *options, const struct frame_log_options *log,
+                        char *error_out, size_t error_bytes)
+{
+    struct check_config_room room;
+    uint64_t most = frame_log_size_most(log);
+    uint64_t conns_bytes = options->core_count * core_memory_bytes(options->connections_max);
+    assert_always(log->capacity_bytes == options->frame_log_bytes);
+    if (options->memory_bytes_max != 0 && options->memory_bytes_max < most) {
+        snprintf(error_out, error_bytes,
+                 "--memory-max: %" PRIu64 " bytes are too few for the JSON log alone: with "
+                 "--frame-log-bytes %" PRIu64 " it may take %" PRIu64 " bytes (%" PRIu64
+                 " MiB); give as much, or a smaller --frame-log-bytes",
+                 options->memory_bytes_max, options->frame_log_bytes, most, most / MIB + 1);
+        return -EINVAL;
+    }
+    uint32_t log_count = encodings_fit(log, options->memory_bytes_max,
+                                       options->compression != 0 ? CHECK_CONFIG_ENCODINGS
+                                                                 : CHECK_CONFIG_ENCODINGS - 1);
+    check_config_look(&room);
+    uint64_t at_once = frame_log_size_at_once(log) + conns_bytes;
+    int error = check_config_at_once(options, &room, at_once, error_out, error_bytes);
+    if (error == 0) {
+        check_config_warn(log, &room, log_count, conns_bytes + CHECK_CONFIG_REST_BYTES);
+    }
+    return error;
 }
 
 int check_config_listeners(const struct options *options, char *error_out, size_t error_bytes)

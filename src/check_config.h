@@ -11,11 +11,13 @@
 
 #include <stddef.h>
 
+#include "ring/board/frame_log.h"
 #include "src/config/options.h"
 
-/* Whether the frame log and the connections fit into memory. Warns in the log when the logs of
- * further encodings might not. */
-int check_config_memory(const struct options *options, char *error_out, size_t error_bytes);
+/* Whether the connections and the frame log of JSON, which is like log, fit into memory and into
+ * --memory-max. Warns in the log when the logs of all encodings that may come do not. */
+int check_config_memory(const struct options *options, const struct frame_log_options *log,
+                        char *error_out, size_t error_bytes);
 
 /* What opening the listeners would refuse at any time; opens none. */
 int check_config_listeners(const struct options *options, char *error_out, size_t error_bytes);

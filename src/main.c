@@ -1,6 +1,8 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
+ * `ringcast WORD` runs one of the commands instead (tools/insight).
+ *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
  */
@@ -29,6 +31,7 @@
 #include "src/config/options_parse.h"
 #include "src/market/publisher.h"
 #include "src/server.h"
+#include "tools/insight/stat_command.h"
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
 #define MAIN_START_INTERVAL_MS 1
@@ -39,6 +42,44 @@
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
 #define MAIN_OTHER_THREADS 3 /* beside main and the cores: publisher, admin, log */
 
+/* ---- Commands ---- */
+
+/* Of a server that runs; none starts one. */
+static const struct {
+    const char *word;
+    const char *about;
+    int (*run)(int argc, char **argv); /* argv[0] is the word; returns the exit code */
+} main_commands[] = {
+    {"stat", "what a running server does, each second", stat_command},
+};
+
+static int main_command(int argc, char **argv)
+{
+    assert_always(argc > 0);
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        if (strcmp(argv[0], main_commands[i].word) == 0) {
+            return main_commands[i].run(argc, argv);
+        }
+    }
+    log_say(STDERR_FILENO,
+            "ringcast: \"%.100s\" is neither an option nor a command; options begin with --, and "
+            "--help lists both\nCommands:",
+            argv[0]);
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        log_say(STDERR_FILENO, " %s", main_commands[i].word);
+    }
+    log_say(STDERR_FILENO, "\n");
+    return SERVER_EXIT_USAGE;
+}
+
+static void main_print_commands(FILE *out)
+{
+    fprintf(out, "\nCommands (--help after one tells more):\n");
+    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+        fprintf(out, "  ringcast %s\n      %s\n", main_commands[i].word, main_commands[i].about);
+    }
+}
+
 /* ---- Signals ---- */
 
 /* What main_on_early_signal takes back; NULL: nothing yet. */
@@ -47,8 +88,8 @@ static const struct server *main_starting;
 /* During the start, whatever it waits for: ends the program as the signal does by default. */
 static void main_on_early_signal(int number)
 {
-    if (main_starting != NULL && main_starting->counters_path[0] != '\0') {
-        unlink(main_starting->counters_path);
+    if (main_starting != NULL) {
+        counters_file_remove(&main_starting->counters_file);
     }
     if (main_starting != NULL && main_starting->unix_fd >= 0) {
         unlink(main_starting->options.unix_path);
@@ -100,19 +141,10 @@ static int main_open_signals(struct server *server)
 /* ---- Set-up ---- */
 
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,
-    server_raise_limits,
-    server_choose_epoch,
-    server_create_channels,
-    server_create_encodings,
-    server_name_counters,
-    main_catch_early_signals,
-    server_open_counters,
-    server_create_publisher,
-    server_create_access,
-    server_load_admin_token,
-    server_check_listeners,
-    NULL,
+    main_ignore_signals,     server_raise_limits,     server_choose_epoch,
+    server_create_channels,  server_create_encodings, main_catch_early_signals,
+    server_open_counters,    server_create_publisher, server_create_access,
+    server_load_admin_token, server_check_listeners,  NULL,
 };
 static server_step *const main_open_steps[] = {
     server_open_listeners, server_create_cores,  server_start_admin,
@@ -247,9 +279,7 @@ static void main_run(struct server *server)
 _Noreturn static void main_exit_now(struct server *server, enum log_level level, const char *why)
 {
     log_write(level, "%s", why);
-    if (server->counters_path[0] != '\0') {
-        unlink(server->counters_path);
-    }
+    counters_file_remove(&server->counters_file);
     if (server->unix_fd >= 0) {
         unlink(server->options.unix_path);
     }
@@ -339,6 +369,7 @@ static int main_serve(struct server *server)
 {
     server->signal_fd = -1;
     server->unix_fd = -1;
+    server->counters_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);
     if (error == 0 && server->options.check_config) {
@@ -389,6 +420,9 @@ int main(int argc, char **argv)
     char text[OPTIONS_ERROR_BYTES_MAX];
     cpu_set_t cpus;
     standard_fds_open("ringcast");
+    if (argc > 1 && argv[1][0] != '-') {
+        return main_command(argc - 1, argv + 1);
+    }
     main_unblock_signals();
     if (getpid() == 1) { /* of a container: without a handler the kernel drops the signals */
         main_catch_early_signals(NULL);
@@ -405,6 +439,7 @@ int main(int argc, char **argv)
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
         options_print_help(stdout);
+        main_print_commands(stdout);
         return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {

@@ -1,6 +1,5 @@
 #include "src/server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,7 +9,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,14 +37,13 @@
  * libmicrohttpd, and files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 11
 #define SERVER_USER_TIMEOUT_MS_MIN 10000
-#define SERVER_COUNTERS_DIRECTORY "/dev/shm"
-#define SERVER_COUNTERS_PREFIX "ringcast-"
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
+static_assert(LOG_MEMORY_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
@@ -114,10 +111,10 @@ int server_create_channels(struct server *server)
     return error == 0 ? 0 : server_fail(error, "channel table", server_memory_remedy(error));
 }
 
-static int server_check_memory(struct server *server)
+static int server_check_memory(struct server *server, const struct frame_log_options *log)
 {
     char text[SERVER_ERROR_BYTES_MAX];
-    int error = check_config_memory(&server->options, text, sizeof text);
+    int error = check_config_memory(&server->options, log, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
@@ -139,13 +136,14 @@ int server_create_encodings(struct server *server)
                 .epoch = server->epoch_number},
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
+        .memory_bytes_max = server->options.memory_bytes_max,
     };
-    if (server->options.check_config) {
-        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
-    }
-    int error = server_check_memory(server);
+    int error = server_check_memory(server, &options.log);
     if (error < 0) {
         return error;
+    }
+    if (server->options.check_config) {
+        options.log.capacity_bytes = FRAME_LOG_BYTES_MIN;
     }
     error = encodings_create(&server->encodings, &options);
     if (error < 0) {
@@ -158,56 +156,40 @@ int server_create_encodings(struct server *server)
     return 0;
 }
 
-/* Removes counters of our own dead processes. Where several PID namespaces share one /dev/shm a
- * living process of another one may lose its file; it keeps counting in its mapping. */
-static void server_remove_stale_counters(void)
+/* The file has its name once it is complete. */
+static int server_open_counters_file(struct server *server)
 {
-    DIR *directory = opendir(SERVER_COUNTERS_DIRECTORY);
-    if (directory == NULL) {
-        return;
+    uint32_t core_count = server->options.core_count;
+    struct counters_file *file = &server->counters_file;
+    counters_file_remove_dead(COUNTERS_FILE_DIRECTORY);
+    int error = counters_file_open(file, COUNTERS_FILE_DIRECTORY, counters_bytes(core_count));
+    if (error == 0) {
+        error = counters_open(&server->counters, file, core_count);
     }
-    struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        size_t prefix_bytes = sizeof SERVER_COUNTERS_PREFIX - 1;
-        if (strncmp(entry->d_name, SERVER_COUNTERS_PREFIX, prefix_bytes) != 0) {
-            continue;
-        }
-        char *end;
-        long pid = strtol(entry->d_name + prefix_bytes, &end, 10);
-        struct stat status;
-        if (pid > 0 && *end == '\0' && kill((pid_t)pid, 0) < 0 && errno == ESRCH &&
-            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            status.st_uid == geteuid()) {
-            (void)unlinkat(dirfd(directory), entry->d_name, 0);
-        }
+    if (error == 0) {
+        error = counters_file_publish(file, COUNTERS_FILE_DIRECTORY);
     }
-    closedir(directory);
-}
-
-int server_name_counters(struct server *server)
-{
-    if (!server->options.check_config) { /* Other programs are not to see them then. */
-        server_remove_stale_counters();
-        snprintf(server->counters_path, sizeof server->counters_path, "%s/%s%ld",
-                 SERVER_COUNTERS_DIRECTORY, SERVER_COUNTERS_PREFIX, (long)getpid());
-    }
-    return 0;
+    return error;
 }
 
 int server_open_counters(struct server *server)
 {
-    const char *path = server->counters_path[0] == '\0' ? NULL : server->counters_path;
-    int error = counters_open(&server->counters, path, server->options.core_count);
-    if (error < 0 && path != NULL) {
-        log_write(LOG_LEVEL_WARNING,
-                  "%s: %s; counters are kept in memory, other programs do not "
-                  "see them",
-                  path, strerror(-error));
-        server->counters_path[0] = '\0';
-        error = counters_open(&server->counters, NULL, server->options.core_count);
+    int error = 0;
+    if (!server->options.check_config) { /* Other programs are not to see them then. */
+        error = server_open_counters_file(server);
     }
     if (error < 0) {
-        return server_fail(error, "counters", "free some memory");
+        log_write(LOG_LEVEL_WARNING,
+                  COUNTERS_FILE_DIRECTORY "/" COUNTERS_FILE_PREFIX
+                                          "%ld: %s; counters are kept in memory, other programs do "
+                                          "not see them",
+                  (long)getpid(), strerror(-error));
+    }
+    if (server->counters == NULL) {
+        error = counters_open(&server->counters, NULL, server->options.core_count);
+        if (error < 0) {
+            return server_fail(error, "counters", "free some memory");
+        }
     }
     struct process_counters *process = &server->counters->process;
     counters_threads_begin(counters_threads_add(server->counters, "main", &process->main_turns, 0));
@@ -379,6 +361,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
         .encoding_count = encoding_count,
+        .claims = encodings_claims(server->encodings),
         .counters = &server->counters->cores[index],
         .ops = &session_ops,
         .context = server->sessions[index],
@@ -415,6 +398,22 @@ int server_create_cores(struct server *server)
     return 0;
 }
 
+static struct log_memory server_log_memory(const struct server *server)
+{
+    uint32_t count;
+    const struct core_encoding *table = encodings_table(server->encodings, &count);
+    struct log_memory memory = {
+        .count = count,
+        .bytes_max = server->options.memory_bytes_max,
+        .refused_count = &encodings_claims(server->encodings)->refused_count,
+    };
+    for (uint32_t i = 0; i < count; i++) {
+        memory.logs[i].encoding = encoders_rows[i].name;
+        memory.logs[i].log = table[i].log;
+    }
+    return memory;
+}
+
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -429,6 +428,7 @@ int server_start_admin(struct server *server)
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
         .log_bytes = server->options.frame_log_bytes,
+        .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .cpus = server->options.cpus,
         .busy_poll = server->options.busy_poll,
@@ -558,9 +558,9 @@ void server_destroy(struct server *server)
     }
     if (server->counters != NULL) {
         log_writer_show(NULL, NULL);
-        counters_close(server->counters,
-                       server->counters_path[0] == '\0' ? NULL : server->counters_path);
+        counters_close(server->counters);
     }
+    counters_file_close(&server->counters_file);
     if (server->encodings != NULL) {
         encodings_destroy(server->encodings);
     }

@@ -48,7 +48,7 @@ struct server {
     struct book_images *book_images;
     struct encodings *encodings;
     struct counters *counters;
-    char counters_path[64]; /* empty: in memory only */
+    struct counters_file counters_file;
     struct publisher *publisher;
     struct access *access;
     struct metrics *metrics;
@@ -86,7 +86,6 @@ server_step server_raise_limits;
 server_step server_choose_epoch;
 server_step server_create_channels;
 server_step server_create_encodings;
-server_step server_name_counters; /* Where they will be, so that a signal can remove them. */
 server_step server_open_counters;
 server_step server_create_publisher;
 server_step server_create_access; /* Before the listeners: no client connects unchecked. */

@@ -23,6 +23,7 @@
 static struct {
     struct core *core;
     struct core_encoding encodings[IDLE_CORE_ENCODINGS_MAX];
+    struct core_claims claims;
     struct core_counters counters;
     _Atomic uint32_t open_count;
     _Atomic uint32_t place_count;
@@ -108,6 +109,7 @@ static inline struct core_options idle_core_begin(uint32_t client_count, uint32_
         assert_int_equal(frame_log_create(&idle_core.encodings[i].log, options), 0);
     }
     atomic_store(&idle_core.encodings[0].run, 1);
+    idle_core.claims.open_max = encoding_count - 1;
     bench_null_engine_expect(client_count, 0);
     return (struct core_options){
         .cpu = -1,
@@ -120,6 +122,7 @@ static inline struct core_options idle_core_begin(uint32_t client_count, uint32_
         .listener_count = 1,
         .encodings = idle_core.encodings,
         .encoding_count = encoding_count,
+        .claims = &idle_core.claims,
         .counters = &idle_core.counters,
         .open_engine = idle_open_engine,
         .clock = idle_clock,

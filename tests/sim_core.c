@@ -135,7 +135,7 @@ static void begin_encoding(struct core_encoding *encoding)
 static void begin_or_end_encoding(void)
 {
     struct core_encoding *encoding = &world.encodings[1];
-    bool is_wanted = atomic_load(&encoding->conn_count) > 0 && !world.never_encodes;
+    bool is_wanted = core_claims_count(&world.claims, 1) > 0 && !world.never_encodes;
     if (is_wanted && !is_written(1) && sim_random(20) == 0) {
         begin_encoding(encoding);
     } else if (!is_wanted && is_written(1) && !is_pinned(encoding->log)) {
@@ -559,9 +559,9 @@ static void check_core_is_empty(void)
         }
         EXPECT(stream->subs.count == 0);
         EXPECT(!is_pinned(stream->log));
-        EXPECT(atomic_load(&world.encodings[i].conn_count) == 0);
         hold_count += frame_log_holds_count(&stream->log->holds[0]);
     }
+    EXPECT(core_claims_count(&world.claims, 1) == 0);
     EXPECT(hold_count == sim_loans_open());
     EXPECT(atomic_load(world.core->options.conn_count) == 0);
     EXPECT(atomic_load(world.core->options.place_count) == 0);
@@ -625,6 +625,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .listener_count = 1,
         .encodings = world.encodings,
         .encoding_count = ENCODINGS,
+        .claims = &world.claims,
         .counters = &world.counters,
         .ops = &ops,
         .publish = world.publishes_elsewhere ? NULL : on_publish,
@@ -663,6 +664,7 @@ static void begin_anew(void)
         client->state = CLIENT_AWAY;
     }
     memset(world.encodings, 0, sizeof world.encodings);
+    world.claims = (struct core_claims){.open_max = ENCODINGS - 1};
     memset(&world.counters, 0, sizeof world.counters);
     memset(world.ticked_ns, 0, sizeof world.ticked_ns);
     memset(world.published, 0, sizeof world.published);

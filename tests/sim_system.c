@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,33 +100,6 @@ static void on_abort(int number)
     raise(number);
 }
 
-/* ---- In place of the log ---- */
-
-bool log_wants(enum log_level level)
-{
-    (void)level;
-    return true;
-}
-
-void log_post(uint32_t producer, enum log_level level, const char *text)
-{
-    if (getenv("SIM_TRACE") != NULL) {
-        printf("%llu us, producer %u, level %d: %s\n",
-               (unsigned long long)(sim.now_ns - world.began_ns) / 1000, producer, (int)level,
-               text);
-    }
-}
-
-void log_write(enum log_level level, const char *format, ...)
-{
-    char text[LOG_LINE_BYTES_MAX];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    log_post(0, level, text);
-}
-
 /* ---- Setting up ---- */
 
 static void open_access(void)
@@ -212,6 +184,7 @@ static void open_core(uint32_t index)
         .clock = sim_clock,
     };
     options.encodings = encodings_table(world.encodings, &options.encoding_count);
+    options.claims = encodings_claims(world.encodings);
     assert_always(core_create(&server.cores[index], &options, error, sizeof error) == 0);
     server.out_block_count[index] = server.cores[index]->links.out_pool.free_count;
 }
@@ -416,7 +389,7 @@ static void check_server_is_empty(void)
         check_core_is_empty(i);
         for (uint32_t k = 0; k < encoding_count; k++) {
             hold_count += atomic_load(&encodings[k].log->holds[i].count);
-            EXPECT(atomic_load(&encodings[k].conn_count) == 0);
+            EXPECT(k == 0 || core_claims_count(encodings_claims(world.encodings), k) == 0);
         }
     }
     EXPECT(hold_count == sim_loans_open());
@@ -462,7 +435,7 @@ static void close_server(void)
     }
     access_destroy(server.access);
     publisher_destroy(server.publisher);
-    counters_close(server.counters, NULL);
+    counters_close(server.counters);
     encodings_destroy(world.encodings);
     channels_destroy(world.channels);
     book_images_destroy(server.book_images);

@@ -84,6 +84,7 @@ struct told {
 struct sim_world {
     struct core *core;
     struct core_encoding encodings[ENCODINGS];
+    struct core_claims claims;
     struct core_counters counters;
     struct client clients[CLIENTS];
     uint64_t published[CHANNELS];

@@ -134,7 +134,6 @@ static void all_have_ended_once_and_nothing_is_left(void)
     assert_int_equal(left, CLIENTS);
     assert_int_equal(atomic_load(&idle_core.open_count), 0);
     assert_int_equal(atomic_load(&idle_core.place_count), 0);
-    assert_int_equal(atomic_load(&idle_core.encodings[0].conn_count), 0);
     assert_int_equal(counter_get(&idle_core.counters.closed), CLIENTS);
     assert_int_equal(counter_get(&idle_core.counters.closed_reset), 0);
     assert_int_equal(counter_get(&idle_core.counters.conns_open), 0);

@@ -11,6 +11,8 @@
 #include "codec/json_tick.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
+#include "ring/board/frame_log_size.h"
+#include "src/base/log.h"
 #include "src/market/encodings.h"
 
 #define FRAME_BYTES_MAX 4096
@@ -22,24 +24,59 @@ static struct encodings *encodings;
 static struct core_encoding *table;
 static uint64_t now_ns;
 
-static int set_up(void **state)
+static const struct frame_log_options log_options = {
+    .capacity_bytes = MIB,
+    .frame_bytes_max = FRAME_BYTES_MAX,
+    .channel_count_max = CHANNELS_MAX,
+    .reader_count = 1,
+};
+
+static int set_up_with(uint64_t memory_bytes_max)
 {
-    (void)state;
     now_ns = NS_PER_SECOND;
     assert_int_equal(channels_create(&channels, NULL), 0);
     struct encodings_options options = {
         .channels = channels,
-        .log = {.capacity_bytes = MIB,
-                .frame_bytes_max = FRAME_BYTES_MAX,
-                .channel_count_max = CHANNELS_MAX,
-                .reader_count = 1},
+        .log = log_options,
         .compresses = true,
         .compressed_bytes_min = 64,
+        .memory_bytes_max = memory_bytes_max,
     };
     uint32_t count;
     assert_int_equal(encodings_create(&encodings, &options), 0);
     table = encodings_table(encodings, &count);
     assert_true(count > CORE_ENCODING_SBE);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return set_up_with(0);
+}
+
+static int set_up_for_two_logs(void **state)
+{
+    (void)state;
+    return set_up_with(3 * frame_log_size_most(&log_options) - 1);
+}
+
+static int set_up_for_json_only(void **state)
+{
+    (void)state;
+    return set_up_with(frame_log_size_most(&log_options));
+}
+
+static int open_log(void **state)
+{
+    (void)state;
+    return log_open(LOG_LEVEL_CRITICAL, false, 1);
+}
+
+static int shut_log(void **state)
+{
+    (void)state;
+    log_close();
     return 0;
 }
 
@@ -94,14 +131,19 @@ static void poll_until_done(void)
     }
 }
 
+static bool joins(uint32_t encoding)
+{
+    return core_claims_join(encodings_claims(encodings), encoding);
+}
+
 static void a_client_comes(void)
 {
-    atomic_fetch_add(&table[CORE_ENCODING_SBE].conn_count, 1);
+    assert_true(joins(CORE_ENCODING_SBE));
 }
 
 static void a_client_goes(void)
 {
-    atomic_fetch_sub(&table[CORE_ENCODING_SBE].conn_count, 1);
+    core_claims_leave(encodings_claims(encodings), CORE_ENCODING_SBE);
 }
 
 /* The seq and ts_pub of each frame in a log, in order, from where it says that it began. */
@@ -232,7 +274,7 @@ static void each_encoding_has_running_hashes_and_deflate_those_of_json(void **st
     publish(channel, 100);
     publish(channel, 101);
     a_client_comes();
-    atomic_fetch_add(&table[CORE_ENCODING_JSON_DEFLATE].conn_count, 1);
+    assert_true(joins(CORE_ENCODING_JSON_DEFLATE));
     poll_until_done();
     publish(channel, 102);
     uint64_t hash = RUNNING_HASH_START;
@@ -252,6 +294,123 @@ static void each_encoding_has_running_hashes_and_deflate_those_of_json(void **st
     }
 }
 
+/* ---- Memory ---- */
+
+static void leave(uint32_t encoding)
+{
+    core_claims_leave(encodings_claims(encodings), encoding);
+}
+
+static void let_it_end(void)
+{
+    encodings_poll(encodings, now_ns);
+    now_ns += ENCODINGS_LINGER_NS;
+    encodings_poll(encodings, now_ns); /* ends it, */
+    encodings_poll(encodings, now_ns); /* and gives its room up */
+}
+
+static void one_that_does_not_fit_begins_when_another_has_ended(void **state)
+{
+    (void)state;
+    struct core_encoding *deflated = &table[CORE_ENCODING_JSON_DEFLATE];
+    publish(open_channel(1, MD_QUOTE), 100);
+    a_client_comes();
+    poll_until_done();
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    assert_int_equal(core_claims_refused(encodings_claims(encodings)), 1);
+    poll_until_done();
+    assert_int_equal(atomic_load(&deflated->run), 0);
+    assert_int_equal(frame_log_head(deflated->log), 0);
+    a_client_comes(); /* A second one of what is written fits. */
+    leave(CORE_ENCODING_SBE);
+    leave(CORE_ENCODING_SBE);
+    encodings_poll(encodings, now_ns);
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE)); /* Its memory is not given back yet. */
+    let_it_end();
+    assert_false(is_written());
+    assert_true(joins(CORE_ENCODING_JSON_DEFLATE));
+    assert_false(joins(CORE_ENCODING_SBE));
+    poll_until_done();
+    assert_int_equal(atomic_load(&deflated->run), 1);
+    assert_int_equal(frame_log_head(deflated->log), 1);
+}
+
+static void one_that_is_idle_ends_soon_when_another_is_refused(void **state)
+{
+    (void)state;
+    publish(open_channel(1, MD_QUOTE), 100);
+    a_client_comes();
+    poll_until_done();
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    leave(CORE_ENCODING_SBE);
+    encodings_poll(encodings, now_ns); /* idle from here on */
+    now_ns += ENCODINGS_LINGER_NS - 1;
+    encodings_poll(encodings, now_ns);
+    assert_true(is_written()); /* What was refused before has seen it in use. */
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    encodings_poll(encodings, now_ns);
+    assert_false(is_written());
+    encodings_poll(encodings, now_ns);
+    assert_true(joins(CORE_ENCODING_JSON_DEFLATE));
+}
+
+static void who_leaves_before_it_begins_gives_its_room_back(void **state)
+{
+    (void)state;
+    a_client_comes();
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    leave(CORE_ENCODING_SBE);
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    poll_until_done();
+    assert_true(joins(CORE_ENCODING_JSON_DEFLATE));
+    poll_until_done();
+    assert_false(is_written());
+}
+
+static void who_comes_when_it_has_just_ended_keeps_its_room(void **state)
+{
+    (void)state;
+    publish(open_channel(1, MD_QUOTE), 100);
+    a_client_comes();
+    poll_until_done();
+    leave(CORE_ENCODING_SBE);
+    encodings_poll(encodings, now_ns);
+    now_ns += ENCODINGS_LINGER_NS;
+    encodings_poll(encodings, now_ns);
+    assert_false(is_written());
+    a_client_comes();
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    poll_until_done();
+    assert_true(is_written());
+    assert_int_equal(atomic_load(&table[CORE_ENCODING_SBE].run), 3);
+}
+
+static void json_alone_needs_no_claim(void **state)
+{
+    (void)state;
+    assert_false(joins(CORE_ENCODING_SBE));
+    assert_false(joins(CORE_ENCODING_JSON_DEFLATE));
+    publish(open_channel(1, MD_QUOTE), 100);
+    poll_until_done();
+    assert_int_equal(frame_log_head(encodings_json_log(encodings)), 1);
+    assert_int_equal(frame_log_head(table[CORE_ENCODING_SBE].log), 0);
+    assert_int_equal(core_claims_refused(encodings_claims(encodings)), 2);
+}
+
+static void as_many_are_written_as_fit(void **state)
+{
+    (void)state;
+    uint64_t one = frame_log_size_most(&log_options);
+    assert_true(one >= 2 * log_options.capacity_bytes);
+    assert_int_equal(encodings_fit(&log_options, 0, 3), 3);
+    assert_int_equal(encodings_fit(&log_options, one - 1, 3), 0);
+    assert_int_equal(encodings_fit(&log_options, one, 3), 1);
+    assert_int_equal(encodings_fit(&log_options, 2 * one - 1, 3), 1);
+    assert_int_equal(encodings_fit(&log_options, 2 * one, 3), 2);
+    assert_int_equal(encodings_fit(&log_options, 3 * one, 3), 3);
+    assert_int_equal(encodings_fit(&log_options, UINT64_MAX, 3), 3);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -262,6 +421,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_encoding_has_running_hashes_and_deflate_those_of_json,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_does_not_fit_begins_when_another_has_ended,
+                                        set_up_for_two_logs, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_is_idle_ends_soon_when_another_is_refused,
+                                        set_up_for_two_logs, tear_down),
+        cmocka_unit_test_setup_teardown(who_leaves_before_it_begins_gives_its_room_back,
+                                        set_up_for_two_logs, tear_down),
+        cmocka_unit_test_setup_teardown(who_comes_when_it_has_just_ended_keeps_its_room,
+                                        set_up_for_two_logs, tear_down),
+        cmocka_unit_test_setup_teardown(json_alone_needs_no_claim, set_up_for_json_only, tear_down),
+        cmocka_unit_test(as_many_are_written_as_fit),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_log, shut_log);
 }

@@ -72,6 +72,7 @@ static void the_example_of_the_rfc_is_accepted(void **state)
     assert_int_equal(request.head_bytes, sizeof rfc_request - 1);
     assert_memory_equal(request.key, KEY, 24);
     assert_ptr_equal(request.protocol, &protocols[0]);
+    assert_int_equal(request.protocol_mask, 1);
 
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     size_t bytes = handshake_accept(answer, &request);
@@ -368,6 +369,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_TOO_LONG, "HTTP/1.1 431 ", ""},
         {HANDSHAKE_BUSY, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
         {HANDSHAKE_STOPPING, "HTTP/1.1 503 ", "\r\nRetry-After: 5\r\n"},
+        {HANDSHAKE_NO_ROOM, "HTTP/1.1 503 ", ": use " JSON "\n"},
     };
     assert_int_equal(COUNT(answers), HANDSHAKE_STATUS_COUNT - HANDSHAKE_NOT_HTTP);
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -404,6 +406,7 @@ static void a_client_request_is_accepted_by_the_server(void **state)
     struct handshake_request both;
     assert_int_equal(parse_into(&both, sbe_first, sizeof sbe_first - 1), HANDSHAKE_OK);
     assert_ptr_equal(both.protocol, &protocols[1]); /* The client's first that is known. */
+    assert_int_equal(both.protocol_mask, 3);
     for (size_t i = 0; i < COUNT(wishes); i++) {
         char text[512];
         size_t bytes =

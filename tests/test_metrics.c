@@ -5,17 +5,20 @@
 
 #include <cmocka.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/base/units.h"
+#include "ring/board/frame_log_size.h"
 #include "src/admin/host.h"
 #include "src/admin/prometheus.h"
 
 static struct counters *counters;
 static struct frame_log *frame_log;
 static struct metrics *metrics;
+static _Atomic uint32_t refused_count;
 
 static int set_up(void **state)
 {
@@ -31,6 +34,10 @@ static int set_up(void **state)
         .log = frame_log,
         .epoch = "0123456789abcdef",
         .log_bytes = MIB,
+        .log_memory = {.logs = {{"json", frame_log}},
+                       .count = 1,
+                       .bytes_max = 5 * MIB,
+                       .refused_count = &refused_count},
         .connections_max = 77,
         .busy_poll = true, /* so that a busy test machine causes no warning */
     };
@@ -43,7 +50,7 @@ static int tear_down(void **state)
     (void)state;
     metrics_destroy(metrics);
     frame_log_destroy(frame_log);
-    counters_close(counters, NULL);
+    counters_close(counters);
     return 0;
 }
 
@@ -95,6 +102,28 @@ static void latency_buckets_are_cumulative(void **state)
     assert_line(page, "ringcast_flush_latency_seconds_bucket{core=\"0\",le=\"+Inf\"} 7");
     assert_line(page, "ringcast_flush_latency_seconds_sum{core=\"0\"} 3");
     assert_line(page, "ringcast_flush_latency_seconds_count{core=\"0\"} 7");
+    free(page);
+}
+
+static void memory_of_logs_is_what_the_kernel_says(void **state)
+{
+    (void)state;
+    char line[128];
+    atomic_store(&refused_count, 7);
+    char *page = write_page(false);
+    uint64_t before = frame_log_size_now(frame_log);
+    assert_true(before >= MIB);
+    snprintf(line, sizeof line, "ringcast_log_bytes{encoding=\"json\"} %" PRIu64, before);
+    assert_line(page, line);
+    assert_line(page, "ringcast_log_bytes_max 5242880");
+    assert_line(page, "ringcast_log_refusals_total 7");
+    free(page);
+    frame_log_clear(frame_log);
+    uint64_t after = frame_log_size_now(frame_log);
+    assert_true(after < before);
+    page = write_page(false);
+    snprintf(line, sizeof line, "ringcast_log_bytes{encoding=\"json\"} %" PRIu64, after);
+    assert_line(page, line);
     free(page);
 }
 
@@ -212,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_core_has_a_series_of_its_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(latency_buckets_are_cumulative, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_of_logs_is_what_the_kernel_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(aliases_are_there_unless_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_sample_has_help_and_type_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_reference_names_every_metric, set_up, tear_down),

@@ -1,4 +1,5 @@
-/* Requests that are granted and wait for their encoding: many of them, on a core of its own. */
+/* Requests that are granted and wait for their encoding, or find no room for it: many of them, on a
+ * core of its own. */
 /* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,9 +20,11 @@ static struct {
     uint32_t quiet_enters; /* since then, until the encoding began */
     uint64_t began_ns;     /* when the encoding began */
     uint32_t opened;       /* conns told by on_open, */
+    uint32_t plain;        /* of them, served in the first encoding */
+    uint32_t inflated;     /* of them, with permessage-deflate */
     uint32_t turns_until_opened;
     uint32_t closed;         /* and by on_close */
-    uint32_t waiters_at_end; /* of a run in which nobody is served */
+    uint64_t waiters_at_end; /* of a run in which nobody is served */
     bool begins;
 } world;
 
@@ -51,9 +54,20 @@ static int on_enter(struct engine *engine, uint64_t timeout_ns)
 
 static void on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
-    (void)context, (void)core, (void)conn, (void)now_ns;
-    assert_true(world.began_ns > 0);
+    (void)context, (void)now_ns;
+    bool is_plain = core_conn_encoding(core, conn) == 0;
+    assert_true(world.began_ns > 0 || is_plain);
+    world.plain += is_plain;
+    world.inflated += core_link(core, conn)->inflates;
     world.opened++;
+}
+
+static struct ws_deflate_terms on_offers(void *context, struct core *core, uint32_t conn,
+                                         const struct ws_deflate_offers *offers)
+{
+    static const struct ws_deflate_policy policy = {.no_takeover = true};
+    (void)context, (void)core, (void)conn;
+    return ws_extensions_negotiate(offers, &policy);
 }
 
 static void on_close(void *context, struct core *core, uint32_t conn,
@@ -69,13 +83,15 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     (void)context;
     bool is_late = world.all_asked_ns > 0 && now_ns > world.all_asked_ns + 8 * NS_PER_SECOND;
     world.turns_until_opened += world.began_ns > 0 && world.opened < CLIENTS;
-    if (is_late || counter_get(&idle_core.counters.messages_in) == CLIENTS) {
-        world.waiters_at_end = atomic_load(&idle_core.encodings[1].conn_count);
+    bool all_are_refused = counter_get(&idle_core.counters.refused_busy) == CLIENTS;
+    if (is_late || all_are_refused || counter_get(&idle_core.counters.messages_in) == CLIENTS) {
+        world.waiters_at_end = core_claims_count(&idle_core.claims, 1);
         core_stop(core);
     }
 }
 
 static const struct core_ops ops = {
+    .on_offers = on_offers,
     .on_open = on_open,
     .on_close = on_close,
     .on_quiet = idle_on_quiet,
@@ -129,12 +145,67 @@ static void who_waits_longer_than_five_seconds_is_let_go(void **state)
     assert_int_equal(world.waiters_at_end, 0);
 }
 
+/* ---- Without room for the second encoding ---- */
+
+/* All clients have this wish. */
+static void run_core_without_room(struct handshake_wish wish,
+                                  const struct handshake_protocol *protocols, uint32_t count)
+{
+    static const uint8_t ping[] = {0x89, 0x80, 0, 0, 0, 0};
+    struct core_options options = idle_core_begin(CLIENTS, 2, NULL);
+    memset(&world, 0, sizeof world);
+    idle_core.claims.open_max = 0;
+    idle_core.enter = on_enter;
+    bench_null.request_bytes =
+        handshake_client_request(bench_null.request, sizeof bench_null.request, "test", "/",
+                                 "dGhlIHNhbXBsZSBub25jZQ==", &wish);
+    memcpy(bench_null.request + bench_null.request_bytes, ping, sizeof ping);
+    bench_null.request_bytes += sizeof ping;
+    options.site.protocols = protocols;
+    options.site.protocol_count = count;
+    options.ops = &ops;
+    idle_core_run(&options);
+    assert_int_equal(world.waiters_at_end, 0);
+    assert_int_equal(core_claims_refused(&idle_core.claims), CLIENTS);
+}
+
+static void who_offers_only_what_has_no_room_is_refused_at_once(void **state)
+{
+    (void)state;
+    static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {"second", 1, 1}};
+    run_core_without_room((struct handshake_wish){.protocol = "second"}, protocols, 2);
+    assert_int_equal(counter_get(&idle_core.counters.refused_busy), CLIENTS);
+    assert_int_equal(world.opened, 0);
+}
+
+static void who_offers_another_subprotocol_gets_that(void **state)
+{
+    (void)state;
+    static const struct handshake_protocol protocols[] = {{"first", 0, 0}, {"second", 1, 1}};
+    run_core_without_room((struct handshake_wish){.protocol = "second, first"}, protocols, 2);
+    assert_int_equal(world.plain, CLIENTS);
+    assert_int_equal(counter_get(&idle_core.counters.messages_in), CLIENTS);
+}
+
+static void who_offers_compression_is_served_without(void **state)
+{
+    (void)state;
+    static const struct handshake_protocol protocols[] = {{"first", 0, 1}};
+    run_core_without_room((struct handshake_wish){.deflate = true}, protocols, 1);
+    assert_int_equal(world.plain, CLIENTS);
+    assert_int_equal(world.inflated, 0);
+    assert_int_equal(counter_get(&idle_core.counters.messages_in), CLIENTS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_who_wait_for_an_encoding_are_served_when_it_begins),
         cmocka_unit_test(they_cost_no_turns_while_they_wait_and_are_served_at_once),
         cmocka_unit_test(who_waits_longer_than_five_seconds_is_let_go),
+        cmocka_unit_test(who_offers_only_what_has_no_room_is_refused_at_once),
+        cmocka_unit_test(who_offers_another_subprotocol_gets_that),
+        cmocka_unit_test(who_offers_compression_is_served_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

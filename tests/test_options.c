@@ -102,6 +102,7 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_int_equal(options.connections_max, 1000);
     assert_int_equal(options.subscriptions_max, 100);
     assert_int_equal(options.frame_log_bytes, 64 * MIB);
+    assert_int_equal(options.memory_bytes_max, 0);
     assert_int_equal(options.send_buffer_bytes, 128 * KIB);
     assert_int_equal(options.heartbeat_interval_ns, 30 * NS_PER_SECOND);
     assert_int_equal(options.idle_timeout_ns, 300 * NS_PER_SECOND);
@@ -202,6 +203,10 @@ static void sizes_are_bytes_or_have_a_unit(void **state)
     assert_int_equal(parsed("--frame-log-bytes 1048576").frame_log_bytes, MIB);
     assert_int_equal(parsed("--frame-log-bytes 2G").frame_log_bytes, 2048 * MIB);
     assert_int_equal(parsed("--send-buffer-bytes 64KB").send_buffer_bytes, 64 * KIB);
+    assert_int_equal(parsed("--memory-max 300m").memory_bytes_max, 300 * MIB);
+    assert_int_equal(parsed("--memory-max 5000000001").memory_bytes_max, 5000000001);
+    assert_refused("--memory-max 1000k", "1000k", "1048576");
+    assert_refused("--memory-max 2000000000000", "2000000000000", "1099511627776");
     assert_refused("--frame-log-bytes 3m", "3m", "a power of two");
     assert_refused("--frame-log-bytes 512k", "512k", "1048576");
     assert_refused("--frame-log-bytes 18446744073709551615g", "g", "power of two");
@@ -341,6 +346,7 @@ static void a_file_sets_what_its_keys_say(void **state)
                                                  "cores: 2,3\n"
                                                  "busy_poll: on\n"
                                                  "frame_log_bytes: 16m\n"
+                                                 "memory_max: 5g\n"
                                                  "send_buffer_bytes: 64k\n"
                                                  "logging: {level: debug, format: json}\n",
                                                  ""));
@@ -355,6 +361,7 @@ static void a_file_sets_what_its_keys_say(void **state)
     assert_int_equal(options.publisher, OPTIONS_PUBLISHER_THREAD);
     assert_true(options.busy_poll);
     assert_int_equal(options.frame_log_bytes, 16 * MIB);
+    assert_int_equal(options.memory_bytes_max, 5120 * MIB);
     assert_int_equal(options.send_buffer_bytes, 64 * KIB);
     assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(options.log_format, 1);

@@ -1,12 +1,9 @@
 /*
  * counters: every number an operator may ask for, in one mapped file that describes itself.
  *
- *   header | entries: what is where | process | publisher | threads | cores
+ * The structs are for those who write. A reader of the file goes by counters_format.h.
  *
- * A reader goes by the header and the entries only, never by the structs below: so a tool of any
- * version reads the file of any other. A later version appends fields and entries.
- *
- * Owner    src creates the file before the first core starts and removes it at the end.
+ * Owner    src, before the first core starts until all threads have ended.
  * Threads  One writer per struct or cache line, named below; anybody reads, also other processes,
  *          with relaxed loads: each number is whole, a set of them need not be of one instant.
  * Memory   One mapping of counters_bytes(core_count).
@@ -22,8 +19,9 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
+#include "ring/board/counters_file.h"
+#include "ring/board/counters_format.h"
 
-#define COUNTERS_MAGIC UINT64_C(0x31747363676e6972) /* "ringcst1" */
 #define COUNTERS_CORES_MAX 64
 #define COUNTERS_THREADS_MAX (COUNTERS_CORES_MAX + 4) /* publisher, main, admin, log */
 #define COUNTERS_ENTRIES_MAX 128
@@ -200,78 +198,9 @@ struct process_counters {
     _Alignas(CACHE_LINE_BYTES) counter log_turns;
 };
 
-#define COUNTERS_THREAD_RESTS 1 /* flag: the progress word moves only when there is work */
-
-/* A thread, and where it shows that it makes progress. Only the tid changes. */
-struct counters_thread {
-    char name[16];
-    _Atomic uint32_t tid; /* in the server's PID namespace; stored by itself; 0: not yet */
-    uint32_t progress_at; /* in the file: its word, which moves ten times a second at least */
-    uint32_t flags;
-    uint32_t reserved[9];
-};
-
-/* Which struct an entry's offset is in. */
-enum counters_scope {
-    COUNTERS_PROCESS,
-    COUNTERS_PUBLISHER,
-    COUNTERS_CORE, /* one for each core */
-    COUNTERS_SCOPES,
-};
-
-enum counters_kind {
-    COUNTERS_COUNTER, /* only grows */
-    COUNTERS_GAUGE,
-    COUNTERS_HISTOGRAM, /* struct counters_histogram */
-};
-
-enum counters_unit {
-    COUNTERS_COUNT,
-    COUNTERS_BYTES,
-    COUNTERS_NS,
-};
-
-/* Text is zero-filled and ends with a zero. */
-struct counters_entry {
-    char name[32];
-    char metric[48]; /* in /metrics, after "ringcast_"; "": it is not there */
-    char labels[32]; /* there, beside the core's; neighbours with one metric differ in it */
-    char meaning[112];
-    uint32_t offset;    /* in its scope */
-    uint8_t scope;      /* enum counters_scope */
-    uint8_t kind;       /* enum counters_kind */
-    uint8_t unit;       /* enum counters_unit */
-    uint8_t first_bits; /* of a histogram: see struct counters_histogram */
-    uint16_t buckets;
-    uint8_t steps;
-    uint8_t reserved[21];
-};
-
-/* Constant since the magic was stored, but for thread_count. */
-struct counters_header {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t core_count;
-    uint64_t pid;
-    uint64_t started_ns; /* CLOCK_REALTIME */
-    uint32_t header_bytes;
-    uint32_t file_bytes;
-    uint32_t entries_at; /* from here on: of regions in the file */
-    uint32_t entry_bytes;
-    uint32_t entry_count;
-    uint32_t threads_at;
-    uint32_t thread_bytes;
-    _Atomic uint32_t thread_count; /* only grows; records below it (acquire) are whole */
-    struct {
-        uint32_t at;
-        uint32_t bytes; /* of one; cores lie one after the other */
-    } scopes[COUNTERS_SCOPES];
-    char server_version[16];
-    uint64_t reserved[3];
-};
-
 struct counters {
     struct counters_header header;
+    struct counters_scope_entry scopes[COUNTERS_SCOPES];
     struct counters_entry entries[COUNTERS_ENTRIES_MAX];
     struct process_counters process;
     struct publisher_counters publisher;
@@ -279,11 +208,6 @@ struct counters {
     struct core_counters cores[COUNTERS_CORES_MAX]; /* as many as there are cores */
 };
 
-#define COUNTERS_VERSION 6
-
-static_assert(sizeof(struct counters_header) == 2 * CACHE_LINE_BYTES, "the layout is the format");
-static_assert(sizeof(struct counters_entry) == 256, "the layout is the file format");
-static_assert(sizeof(struct counters_thread) == CACHE_LINE_BYTES, "no two writers share a line");
 static_assert(sizeof(struct core_counters) % CACHE_LINE_BYTES == 0, "no two writers share a line");
 static_assert(sizeof(counter) == sizeof(uint64_t), "the layout is the file format");
 
@@ -292,9 +216,10 @@ static inline size_t counters_bytes(uint32_t core_count)
     return offsetof(struct counters, cores) + core_count * sizeof(struct core_counters);
 }
 
-/* Creates and maps the file at path (mode 0600, replaced if it exists; removed by close). path
- * NULL: memory only. 0 or a negative errno; *counters_out is untouched on failure. */
-int counters_open(struct counters **counters_out, const char *path, uint32_t core_count);
-void counters_close(struct counters *counters, const char *path);
+/* Maps the file's counters; file NULL: memory only. 0 or a negative errno; *counters_out is
+ * untouched on failure. */
+int counters_open(struct counters **counters_out, const struct counters_file *file,
+                  uint32_t core_count);
+void counters_close(struct counters *counters);
 
 #endif

@@ -20,6 +20,7 @@
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
+#define CORE_SLOW_TURN_NS NS_PER_MS
 #define CORE_LOG_BYTES_MAX 256
 
 void core_log(struct core *core, int level, const char *format, ...)
@@ -81,12 +82,15 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     } /* Sends were seen to at once; the rest only wakes, or failed without harm. */
 }
 
-void core_reap(struct core *core)
+bool core_reap(struct core *core)
 {
     struct io_uring_cqe cqe;
+    bool has_reaped = false;
     while (engine_reap(&core->links.engine, &cqe)) {
         core_on_completion(core, &cqe);
+        has_reaped = true;
     }
+    return has_reaped;
 }
 
 struct core_watch *core_watch_of(struct core *core)
@@ -96,14 +100,17 @@ struct core_watch *core_watch_of(struct core *core)
 
 /* ---- What the links ask ---- */
 
-/* The writer sees by conn_count that its frames are to be written. */
-static void core_choose_encoding(struct core *core, uint32_t conn, uint32_t encoding)
+/* The writer sees by the claims that its frames are to be written. */
+static bool core_choose_encoding(struct core *core, uint32_t conn, uint32_t encoding)
 {
     assert_always(encoding < core->options.encoding_count);
+    if (encoding != CORE_ENCODING_JSON && !core_claims_join(core->options.claims, encoding)) {
+        return false;
+    }
     core_subscriber(core, conn)->encoding = (uint8_t)encoding;
-    atomic_fetch_add(&core->options.encodings[encoding].conn_count, 1);
-    /* The writer stores run, then reads conn_count (encodings_end). One sees the other. */
+    /* The writer stores run, then reads the claims (encodings_end). One sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
+    return true;
 }
 
 static void core_on_open(struct core *core, uint32_t conn)
@@ -441,6 +448,34 @@ static bool core_has_news(const struct core *core)
     return false;
 }
 
+/* The clock was read when the core woke, slept_ns after it was read before. */
+static void core_count_sleep(struct core *core, uint64_t slept_ns, uint64_t wanted_ns)
+{
+    counter_add(&core->counters->asleep_ns, slept_ns);
+    core->counted_ns += slept_ns;
+    if (slept_ns > wanted_ns && !engine_has_completions(&core->links.engine)) {
+        counter_add(&core->counters->overslept_ns, slept_ns - wanted_ns);
+    }
+}
+
+/* What is not asleep is busy: up to the clock reading at hand nothing is missing. */
+static void core_count_turn(struct core *core)
+{
+    struct core_counters *counters = core->counters;
+    assert_debug(core->counted_ns <= core->time.now_ns);
+    uint64_t busy_ns = core->time.now_ns - core->counted_ns;
+    core->counted_ns = core->time.now_ns;
+    counter_add(&counters->turns, 1);
+    counter_add(&counters->busy_ns, busy_ns);
+    if (__builtin_expect(busy_ns > counter_get(&counters->turn_max_ns), 0)) {
+        counter_set(&counters->turn_max_ns, busy_ns);
+    }
+    if (__builtin_expect(busy_ns > CORE_SLOW_TURN_NS, 0)) {
+        counter_add(&counters->turns_slow, 1);
+    }
+    counter_set(&counters->blocked_ns, links_blocked_ns(&core->links));
+}
+
 /* Sleeps, unless a head has moved: the publisher stores the heads, then reads armed; we store
  * armed, then read the heads again. One of the two sees the other. */
 static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsewhere)
@@ -449,12 +484,20 @@ static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsew
     bool linger = publisher_elsewhere && core->time.now_ns < core->worked_ns + CORE_SPIN_NS;
     if (wait_ns == 0 || linger || core->options.busy_poll) {
         links_enter(&core->links, 0);
+        core_read_clock(core);
         return;
     }
+    core_read_clock(core); /* A turn that ends without a sleep does not need to know. */
+    uint64_t began_ns = core->time.now_ns;
     atomic_store_explicit(&core->armed, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    links_enter(&core->links, core_has_news(core) ? 0 : wait_ns);
+    wait_ns = core_has_news(core) ? 0 : wait_ns;
+    links_enter(&core->links, wait_ns);
     atomic_store_explicit(&core->armed, 0, memory_order_relaxed);
+    core_read_clock(core);
+    if (wait_ns > 0) {
+        core_count_sleep(core, core->time.now_ns - began_ns, wait_ns);
+    }
 }
 
 bool core_wake(struct core *core, struct engine *waker)
@@ -489,8 +532,6 @@ static uint64_t core_publish(struct core *core)
 static void core_turn(struct core *core)
 {
     assert_always(!fan_is_pinned(&core->fan));
-    counter_add(&core->counters->turns, 1);
-    core_read_clock(core);
     bool has_mail = core_read_mail(core);
     core_bury(core);
     uint64_t next_publish_ns = core_publish(core);
@@ -505,8 +546,10 @@ static void core_turn(struct core *core)
     opening_go_on(&core->links);
     core_sleep(core, core->has_pushed || has_mail ? 0 : core_wait_ns(core, next_publish_ns),
                next_publish_ns == UINT64_MAX);
-    core_read_clock(core);
-    core_reap(core);
+    core_count_turn(core);
+    if (core_reap(core)) {
+        core_read_clock(core); /* Messages were dealt with: the next turn begins later. */
+    }
 }
 
 static int core_pin_thread(const struct core *core)
@@ -534,6 +577,7 @@ int core_run(struct core *core)
         return error;
     }
     core_read_clock(core);
+    core->counted_ns = core->time.now_ns;
     core_accept_arm(core);
     while (!core_has_stopped(core)) {
         core_turn(core);

@@ -26,6 +26,7 @@
 #include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
+#include "ring/core/core_claims.h"
 #include "ring/core_ops.h"
 
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
@@ -56,10 +57,9 @@ enum core_encoding_number {
 
 /* How frames are written: each encoding has a log of its own, and each conn one encoding. All but
  * the first are written only while there are conns for them: a conn that asks for one that is not
- * waits with its handshake until it is. */
+ * waits with its handshake until it is. Which may be written, core_claims.h says. */
 struct core_encoding {
     struct frame_log *log;
-    _Atomic uint32_t conn_count; /* Conns that have it or wait for it. Written by the cores. */
     /* Grows when the writer begins and when it ends: odd while frames are written. The log was
      * cleared before it begins (frame_log_clear). */
     _Atomic uint32_t run;
@@ -101,6 +101,7 @@ struct core_options {
     struct handshake_site site;      /* numbers: encodings; the first row's if none is offered */
     struct core_encoding *encodings; /* shared by all cores; the first is always written */
     uint32_t encoding_count;
+    struct core_claims *claims; /* of the other encodings, shared too; NULL: there are none */
     struct core_counters *counters;
     const struct core_ops *ops;
     void *context;

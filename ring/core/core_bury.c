@@ -49,9 +49,9 @@ static void core_bury_report(struct core *core, uint32_t conn)
 static void core_bury_doomed(struct core *core, uint32_t conn)
 {
     struct link *link = core_link(core, conn);
-    if (link->has_encoding) {
-        uint32_t encoding = core_subscriber(core, conn)->encoding;
-        atomic_fetch_sub(&core->options.encodings[encoding].conn_count, 1);
+    uint32_t encoding = core_subscriber(core, conn)->encoding;
+    if (link->has_encoding && encoding != CORE_ENCODING_JSON) {
+        core_claims_leave(core->options.claims, encoding);
     }
     link_end(&core->links, link);
     if (link->was_opened) {

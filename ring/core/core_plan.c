@@ -31,12 +31,33 @@ static bool core_has_planned(const struct core *core)
 
 /* ---- New frames ---- */
 
-static void core_count_latency(struct core *core, const struct frame_desc *desc)
+static inline uint64_t core_since(uint64_t now_ns, uint64_t then_ns)
 {
+    return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
+/* Each frame that somebody was to get counts once, all with the times of the oldest. The clock at
+ * hand was read before the first send; it is read again now, so that the stages have no time
+ * between them: flush is wait and scatter. */
+static void core_count_flush(struct core *core, const struct frame_log *log)
+{
+    const struct fan_reach *reach = &core->fan.reach;
+    const struct core_time begin = core->time;
+    if (reach->frames == 0) {
+        return;
+    }
     core_read_clock(core);
-    uint64_t wall_ns = core->time.wall_ns;
-    uint64_t latency_ns = wall_ns > desc->ts_pub_ns ? wall_ns - desc->ts_pub_ns : 0;
-    counters_histogram_add(&core->counters->flush, latency_ns, 1);
+    uint64_t end_ns = begin.wall_ns + (core->time.now_ns - begin.now_ns);
+    uint64_t oldest_ns = frame_log_desc(log, reach->first)->ts_pub_ns;
+    uint64_t newest_ns = frame_log_desc(log, reach->last)->ts_pub_ns;
+    uint64_t wait_ns = core_since(begin.wall_ns, oldest_ns);
+    uint64_t flush_ns = core_since(end_ns, oldest_ns);
+    assert_debug(flush_ns >= wait_ns);
+    struct core_counters *counters = core->counters;
+    counters_histogram_add(&counters->wait, wait_ns, reach->frames);
+    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach->frames);
+    counters_histogram_add(&counters->flush, flush_ns, reach->frames);
+    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach->frames);
 }
 
 /* Notes new frames of a stream, which stay pinned until they are sent, so that it can be told
@@ -69,7 +90,7 @@ static void core_end_push(struct core *core, uint32_t encoding)
     struct fan_stream *stream = &core->fan.streams[encoding];
     assert_always(core->fan.due.count == 0);
     core->fan.extent_count = 0;
-    core_count_latency(core, frame_log_desc(stream->log, stream->position - 1));
+    core_count_flush(core, stream->log);
     stream->batch_first = stream->position;
     frame_log_unpin(stream->log, core->options.index);
     if (encoding == CORE_ENCODING_JSON) {

@@ -40,6 +40,7 @@ struct core {
     /* The core's own. */
     struct core_counters *counters;
     struct core_time time;
+    uint64_t counted_ns; /* Up to here, by time.now_ns, busy_ns and asleep_ns have its life. */
     struct fan fan;
     struct links links;
     struct core_loan *loans[CORE_ENCODINGS_MAX]; /* FRAME_LOG_HOLDS_MAX each */
@@ -96,7 +97,8 @@ static inline bool core_is_streaming(struct core *core, uint32_t conn)
 void core_log(struct core *core, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void core_read_clock(struct core *core);
-void core_reap(struct core *core);
+/* false: there was no completion. */
+bool core_reap(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, uint32_t encoding);

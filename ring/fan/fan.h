@@ -67,6 +67,13 @@ struct fan_stream {
     struct sub_list groups[SUBSCRIBER_GROUPS_MAX];
 };
 
+/* Of the frames that were noted last: those that are due to a subscriber that keeps up. */
+struct fan_reach {
+    uint64_t first; /* index of the oldest, */
+    uint64_t last;  /* and of the newest */
+    uint32_t frames;
+};
+
 struct fan {
     uint32_t reader; /* in the logs: the core's number */
     uint32_t subscriber_count;
@@ -85,6 +92,7 @@ struct fan {
     struct conn_queue failed; /* There is no room for them. */
     struct fan_extent *extents;
     uint32_t extent_count;
+    struct fan_reach reach;
     uint64_t pull_steps;    /* of the subscribers that pull, in this turn */
     uint64_t linked_frames; /* found for them by links, ever (narrow.h); */
     uint64_t linked_cuts;   /* likewise, of those that were not sent */

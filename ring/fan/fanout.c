@@ -42,9 +42,6 @@ struct fanout_stretch {
 static inline void fanout_note_one(struct fan *fan, struct subscriber *subscriber,
                                    const struct fanout_stretch *stretch)
 {
-    if (subscriber->mode != SUBSCRIBER_PUSHED) {
-        return;
-    }
     if (subscriber->due_frames == 0) {
         subscriber->due_start = stretch->start;
         subscriber->due_bytes = 0;
@@ -60,13 +57,14 @@ static inline void fanout_note_one(struct fan *fan, struct subscriber *subscribe
 
 /* Notes a stretch for a list's subscribers but those with a bit of skip_groups. The walk begins at
  * another place each time, so that nobody is always last: multiples of the golden ratio spread
- * best. */
-static void fanout_walk(struct fan *fan, const struct sub_list *list, uint8_t skip_groups,
+ * best. Returns whether the stretch is due to anybody. */
+static bool fanout_walk(struct fan *fan, const struct sub_list *list, uint8_t skip_groups,
                         const struct fanout_stretch *stretch, uint64_t index)
 {
     uint32_t count = list->count;
+    bool is_due = false;
     if (count == 0) {
-        return;
+        return false;
     }
     uint32_t spread = (uint32_t)index * UINT32_C(2654435769);
     uint32_t at = (uint32_t)((uint64_t)spread * count >> 32);
@@ -74,12 +72,14 @@ static void fanout_walk(struct fan *fan, const struct sub_list *list, uint8_t sk
     for (uint32_t left = count; left > 0; left--) {
         struct subscriber *subscriber = &fan->subscribers[list->entries[at].conn];
         __builtin_prefetch(&fan->subscribers[list->entries[ahead].conn], 1);
-        if ((subscriber->group_mask & skip_groups) == 0) {
+        if ((subscriber->group_mask & skip_groups) == 0 && subscriber->mode == SUBSCRIBER_PUSHED) {
             fanout_note_one(fan, subscriber, stretch);
+            is_due = true;
         }
         at = at + 1 == count ? 0 : at + 1;
         ahead = ahead + 1 == count ? 0 : ahead + 1;
     }
+    return is_due;
 }
 
 static struct fanout_stretch fanout_stretch_of(const struct fan_stream *stream, uint64_t from,
@@ -94,6 +94,14 @@ static struct fanout_stretch fanout_stretch_of(const struct fan_stream *stream, 
     };
 }
 
+static inline void fanout_reach(struct fan_reach *reach, uint64_t from, uint64_t to)
+{
+    assert_debug(reach->frames == 0 || reach->last < from);
+    reach->first = reach->frames == 0 ? from : reach->first;
+    reach->last = to - 1;
+    reach->frames += (uint32_t)(to - from);
+}
+
 /* The frames of one group: its list is walked once for all of them, a channel's list once for each
  * run of the channel. A conn gets a group's frames by one of the two only, so their order holds. */
 static void fanout_note_group(struct fan *fan, const struct fan_stream *stream, uint64_t from,
@@ -101,7 +109,7 @@ static void fanout_note_group(struct fan *fan, const struct fan_stream *stream, 
 {
     uint32_t group = frame_log_desc(stream->log, from)->group;
     struct fanout_stretch stretch = fanout_stretch_of(stream, from, to);
-    fanout_walk(fan, &stream->groups[group], 0, &stretch, from);
+    bool is_due = fanout_walk(fan, &stream->groups[group], 0, &stretch, from);
     for (uint64_t next = from; next < to;) {
         uint32_t channel = frame_log_desc(stream->log, next)->channel;
         uint64_t first = next;
@@ -109,7 +117,11 @@ static void fanout_note_group(struct fan *fan, const struct fan_stream *stream, 
             next++;
         } while (next < to && frame_log_desc(stream->log, next)->channel == channel);
         stretch = fanout_stretch_of(stream, first, next);
-        fanout_walk(fan, &stream->subs.channels[channel], (uint8_t)(1u << group), &stretch, first);
+        if (fanout_walk(fan, &stream->subs.channels[channel], (uint8_t)(1u << group), &stretch,
+                        first) ||
+            is_due) {
+            fanout_reach(&fan->reach, first, next);
+        }
     }
 }
 
@@ -125,6 +137,7 @@ void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head)
     uint64_t bytes = 0;
     uint64_t noted = stream->position; /* frames from there on wait to be noted together, */
     uint64_t wanted = 0;               /* which takes so many extents at most */
+    fan->reach = (struct fan_reach){0};
     while (stream->position < head && stream->position - stream->batch_first < FANOUT_FRAMES_MAX &&
            bytes < FANOUT_BYTES_MAX) {
         const struct frame_desc *desc = frame_log_desc(log, stream->position);

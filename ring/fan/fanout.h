@@ -15,7 +15,7 @@
 static_assert(FANOUT_FRAMES_MAX / 2 <= PLAN_ROOM_IOVS_MAX, "at most every other frame is due");
 
 /* Notes the frames of a stream from its position up to head, which are pinned, or a batch's worth
- * of them, and moves the position. */
+ * of them, and moves the position. fan->reach says which of them are due to anybody. */
 void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head);
 /* Plans what is due to so many subscribers at most; 0: nothing is. */
 uint32_t fanout_plan(struct fan *fan, uint32_t count_max);

@@ -224,6 +224,12 @@ static inline bool engine_reap(struct engine *engine, struct io_uring_cqe *cqe_o
     return true;
 }
 
+/* Whether engine_reap() has any to take. */
+static inline bool engine_has_completions(const struct engine *engine)
+{
+    return engine->late.count > 0 || io_uring_cq_ready(&engine->ring) > 0;
+}
+
 /* Completions in the queue, to be looked at without taking them: number 0 is the oldest. */
 static inline uint32_t engine_completion_count(const struct engine *engine)
 {

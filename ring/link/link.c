@@ -46,8 +46,10 @@ void link_enter_flow(struct links *links, struct link *link, enum link_flow next
     assert_always(link->stage != LINK_FREE && link->stage != LINK_DRAINING);
     if (next == LINK_BLOCKED) {
         counter_add(&links->counters->conns_blocked, 1);
+        links->flow_ns -= links->now_ns;
     } else if (link->flow == LINK_BLOCKED) {
         counter_add(&links->counters->conns_blocked, (uint64_t)-1);
+        links->flow_ns += links->now_ns;
     }
     link->flow = (uint8_t)next;
 }

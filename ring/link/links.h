@@ -68,8 +68,8 @@ struct send_batch {
 
 /* What the links ask of their core. */
 struct links_asks {
-    /* Its frames are to be written in this encoding. */
-    void (*choose_encoding)(struct core *core, uint32_t conn, uint32_t encoding);
+    /* Its frames are to be written in this encoding. false: there is no memory for that. */
+    bool (*choose_encoding)(struct core *core, uint32_t conn, uint32_t encoding);
     /* Whether frames are being written in an encoding. */
     bool (*is_encoded)(struct core *core, uint32_t encoding);
     /* The upgrade is answered. */
@@ -115,6 +115,8 @@ struct links {
     struct links_options options;
     struct core_counters *counters;
     uint64_t now_ns; /* CLOCK_MONOTONIC: of the turn */
+    /* When sockets became writable, less when they became full: sums of now_ns, which wrap. */
+    uint64_t flow_ns;
     bool is_draining;
 
     struct link *links;
@@ -185,6 +187,12 @@ static inline struct link *links_target(struct links *links, const struct io_uri
     assert_always(link->stage != LINK_FREE);
     assert_always((link->generation & 0xffffff) == (uint32_t)(cqe->user_data >> 32 & 0xffffff));
     return link;
+}
+
+/* How long sockets of links were full until now_ns, all together. */
+static inline uint64_t links_blocked_ns(const struct links *links)
+{
+    return links->flow_ns + counter_get(&links->counters->conns_blocked) * links->now_ns;
 }
 
 /* error_out: on failure, what forbids it and what to do; empty: memory. */

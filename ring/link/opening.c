@@ -106,7 +106,8 @@ static void opening_refuse(struct links *links, struct link *link, enum handshak
 {
     char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
     size_t answer_bytes = handshake_refuse(answer, status, links->options.site);
-    bool is_busy = status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING;
+    bool is_busy =
+        status == HANDSHAKE_BUSY || status == HANDSHAKE_STOPPING || status == HANDSHAKE_NO_ROOM;
     counter_add(is_busy ? &links->counters->refused_busy : &links->counters->refused_handshake, 1);
     opening_answer_refusal(links, link, answer, answer_bytes, handshake_status_text(status));
 }
@@ -191,24 +192,60 @@ static bool opening_take_place(struct links *links, struct link *link)
     return link->has_place;
 }
 
-/* The encoding of its frames: that of the subprotocol, compressed if both sides can. */
-static uint32_t opening_encoding_of(const struct links *links,
-                                    const struct handshake_request *request)
+static bool opening_try_encoding(struct links *links, struct link *link, uint32_t encoding,
+                                 uint32_t *encoding_out)
 {
-    const struct handshake_protocol *protocol =
-        request->protocol != NULL ? request->protocol : links->options.site->protocols;
-    if (protocol == NULL) {
-        return 0;
-    }
-    bool compresses =
-        request->deflate.is_on && protocol->deflated_number < links->options.encoding_count;
-    return compresses ? protocol->deflated_number : protocol->number;
+    *encoding_out = encoding;
+    return links->options.asks->choose_encoding(links->options.core, links_index(links, link),
+                                                encoding);
 }
 
-/* Fills in what the answer says of compression, and chooses the encoding. */
+/* The encoding of a subprotocol, compressed if both sides can. Where there is no room for it
+ * compressed, the answer does not accept the extension. */
+static bool opening_try_protocol(struct links *links, struct link *link,
+                                 struct handshake_request *request,
+                                 const struct handshake_protocol *protocol, uint32_t *encoding_out)
+{
+    bool compresses = request->deflate.is_on && protocol->deflated_number != protocol->number &&
+                      protocol->deflated_number < links->options.encoding_count;
+    if (compresses && opening_try_encoding(links, link, protocol->deflated_number, encoding_out)) {
+        return true;
+    }
+    if (!opening_try_encoding(links, link, protocol->number, encoding_out)) {
+        return false;
+    }
+    request->deflate.is_on = request->deflate.is_on && !compresses;
+    return true;
+}
+
+/* Chooses the encoding of its frames: that of the subprotocol, or if there is no room for it, that
+ * of another one that the client offers. */
+static bool opening_choose_encoding(struct links *links, struct link *link,
+                                    struct handshake_request *request, uint32_t *encoding_out)
+{
+    static const struct handshake_protocol only = {.number = 0, .deflated_number = 0};
+    const struct handshake_site *site = links->options.site;
+    const struct handshake_protocol *first = request->protocol != NULL  ? request->protocol
+                                             : site->protocol_count > 0 ? site->protocols
+                                                                        : &only;
+    if (opening_try_protocol(links, link, request, first, encoding_out)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < site->protocol_count; i++) {
+        const struct handshake_protocol *other = &site->protocols[i];
+        bool is_offered = (request->protocol_mask >> i & 1) != 0;
+        if (is_offered && other != first &&
+            opening_try_protocol(links, link, request, other, encoding_out)) {
+            request->protocol = other;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Fills in what the answer says of compression. */
 static enum handshake_status opening_negotiate(struct links *links, struct link *link,
-                                               struct handshake_request *request,
-                                               uint32_t *encoding_out)
+                                               struct handshake_request *request)
 {
     const struct core_ops *ops = links->options.ops;
     if (links->is_draining) {
@@ -221,8 +258,7 @@ static enum handshake_status opening_negotiate(struct links *links, struct link 
         request->deflate = ops->on_offers(links->options.context, links->options.core,
                                           links_index(links, link), &request->offers);
     }
-    *encoding_out = opening_encoding_of(links, request);
-    return *encoding_out < links->options.encoding_count ? HANDSHAKE_OK : HANDSHAKE_BAD_PROTOCOL;
+    return HANDSHAKE_OK;
 }
 
 /* The rest follows when the encoding begins. Until then the request needs no input, and what the
@@ -300,9 +336,8 @@ size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *b
     if (status == HANDSHAKE_NOT_FOUND && opening_serve_document(links, link, &request)) {
         return 0;
     }
-    uint32_t encoding = 0;
     if (status == HANDSHAKE_OK) {
-        status = opening_negotiate(links, link, &request, &encoding);
+        status = opening_negotiate(links, link, &request);
     }
     if (status != HANDSHAKE_OK) {
         opening_refuse(links, link, status);
@@ -315,9 +350,13 @@ size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *b
     if (!opening_is_granted(links, link, &asked)) {
         return 0;
     }
+    uint32_t encoding;
     assert_always(!link->has_encoding);
-    link->has_encoding = true;
-    links->options.asks->choose_encoding(links->options.core, links_index(links, link), encoding);
+    link->has_encoding = opening_choose_encoding(links, link, &request, &encoding);
+    if (!link->has_encoding) {
+        opening_refuse(links, link, HANDSHAKE_NO_ROOM);
+        return 0;
+    }
     if (links->options.asks->is_encoded(links->options.core, encoding)) {
         opening_start_streaming(links, link, &request);
     } else {

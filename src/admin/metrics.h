@@ -18,6 +18,7 @@
 #include "ring/board/counters.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/frame_log.h"
+#include "src/admin/log_memory.h"
 #include "src/admin/watchdog.h"
 
 enum metrics_state {
@@ -32,6 +33,7 @@ struct metrics_options {
     const char *epoch;
     const struct watchdog *watchdog; /* NULL: none */
     uint64_t log_bytes;              /* how much the frame log holds */
+    struct log_memory log_memory;    /* of all encodings */
     uint32_t connections_max;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;

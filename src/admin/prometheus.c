@@ -41,7 +41,8 @@ static void prometheus_write_row_head(FILE *out, const struct counters_row *row,
 {
     static const char *const types[] = {[COUNTERS_COUNTER] = "counter",
                                         [COUNTERS_GAUGE] = "gauge",
-                                        [COUNTERS_HISTOGRAM] = "histogram"};
+                                        [COUNTERS_HISTOGRAM] = "histogram",
+                                        [COUNTERS_MAX] = "gauge"};
     if (last_metric == NULL || strcmp(row->metric, last_metric) != 0) {
         char name[96];
         snprintf(name, sizeof name, "ringcast_%s", row->metric);
@@ -191,8 +192,9 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_lag(out, metrics);
     prometheus_write_rows(out, counters, COUNTERS_PUBLISHER);
     prometheus_write_latency(out, counters);
-    prometheus_write_gauge(out, "ringcast_log_capacity_bytes", "Size of the frame log.",
-                           (double)source->log_bytes);
+    prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
+                           "Size of the frame log of each encoding.", (double)source->log_bytes);
+    log_memory_write(&source->log_memory, out);
     prometheus_write_counter(out, "ringcast_log_lines_lost_total",
                              "Log lines that found no room, or that standard error refused.",
                              (double)log_lost_count());

@@ -108,11 +108,12 @@ static json_t *stats_allocator(void)
 static json_t *stats_memory(const struct metrics_options *source,
                             const struct host_process *process)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "resident_bytes",
-                     stats_integer(process->resident_bytes), "resident_mb",
-                     stats_mb(process->resident_bytes), "virtual_bytes",
-                     stats_integer(process->virtual_bytes), "frame_log_bytes",
-                     stats_integer(source->log_bytes), "allocator", stats_allocator());
+    json_t *memory =
+        json_pack("{s:o, s:o, s:o, s:o}", "resident_bytes", stats_integer(process->resident_bytes),
+                  "resident_mb", stats_mb(process->resident_bytes), "virtual_bytes",
+                  stats_integer(process->virtual_bytes), "allocator", stats_allocator());
+    log_memory_add(&source->log_memory, memory);
+    return memory;
 }
 
 /* "2026-01-01T12:00:00Z" */

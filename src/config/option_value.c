@@ -83,7 +83,8 @@ static int option_value_unit_power(const char *unit)
     return known ? 1 + (int)(letter - letters) : -1;
 }
 
-static int option_value_bytes(const struct option_value *value, uint64_t *bytes_out)
+/* target: a uint64_t, or a uint32_t where that holds the most. */
+static int option_value_bytes(const struct option_value *value, void *target)
 {
     const struct option_spec *spec = value->spec;
     bool power_of_two = spec->kind == OPTION_LOG_BYTES;
@@ -100,7 +101,11 @@ static int option_value_bytes(const struct option_value *value, uint64_t *bytes_
         return option_value_refuse(value, valid);
     }
     assert_always(bytes <= spec->max);
-    *bytes_out = bytes;
+    if (spec->max > UINT32_MAX) {
+        *(uint64_t *)target = bytes;
+    } else {
+        *(uint32_t *)target = (uint32_t)bytes;
+    }
     return 0;
 }
 
@@ -283,8 +288,6 @@ static int option_value_store(const struct option_value *value, struct options *
 {
     void *target = (char *)options + value->spec->offset;
     assert_always(value->spec->offset < sizeof *options);
-    uint64_t bytes;
-    int error = 0;
     switch ((enum option_kind)(value->spec->kind & ~OPTION_SECRET)) {
     case OPTION_FLAG:
         return option_value_flag(value, target);
@@ -297,12 +300,6 @@ static int option_value_store(const struct option_value *value, struct options *
     case OPTION_SECONDS:
         return option_value_seconds(value, target);
     case OPTION_BYTES:
-        error = option_value_bytes(value, &bytes);
-        if (error == 0) {
-            assert_always(bytes <= UINT32_MAX);
-            *(uint32_t *)target = (uint32_t)bytes;
-        }
-        return error;
     case OPTION_LOG_BYTES:
         return option_value_bytes(value, target);
     case OPTION_CHOICE:

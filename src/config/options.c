@@ -67,7 +67,11 @@ static const struct option_spec options_specs[] = {
      OPTIONS_SUBSCRIPTIONS_MAX, NULL, "Subscriptions of one client."},
     {"frame-log-bytes", "BYTES", "67108864", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
      AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
-     "Size of the frame log, from which slow clients catch up; a power of two."},
+     "Size of the frame log of each encoding, from which slow clients catch up; a power of two."},
+    {"memory-max", "BYTES", NULL, "RINGCAST_MEMORY_MAX", "memory_max", OPTION_BYTES,
+     AT(memory_bytes_max), OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
+     "What the frame logs of all encodings may take together; when not given, as much as they "
+     "need: see docs/memory.md."},
     {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
      AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
      "What the kernel holds for one client that reads slowly."},

@@ -84,6 +84,7 @@ struct options {
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
+    uint64_t memory_bytes_max; /* of the logs of all encodings; 0: no limit */
     uint32_t send_buffer_bytes;
     uint32_t zero_copy_bytes;
     uint64_t heartbeat_interval_ns;
@@ -117,7 +118,7 @@ enum option_kind {
     OPTION_TEXT,      /* const char *, min to max bytes long */
     OPTION_NUMBER,    /* uint32_t */
     OPTION_SECONDS,   /* uint64_t nanoseconds; min and max in milliseconds */
-    OPTION_BYTES,     /* uint32_t or uint64_t by max; k, m and g are understood */
+    OPTION_BYTES,     /* uint32_t, or uint64_t when max needs it; k, m and g are understood */
     OPTION_LOG_BYTES, /* uint64_t, a power of two */
     OPTION_CHOICE,    /* int, the index in choices */
     OPTION_CORES,

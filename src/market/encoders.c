@@ -102,7 +102,7 @@ const struct encoders_row encoders_rows[CORE_ENCODINGS_MAX] = {
         },
     [CORE_ENCODING_JSON_DEFLATE] =
         {
-            .name = "json-deflate",
+            .name = "json+deflate",
             .subprotocol = ENCODERS_JSON,
             .opcode = WS_TEXT,
             .is_compressed = true,

@@ -1,12 +1,16 @@
 #include "src/market/encodings.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/base/check.h"
 #include "codec/running_hash.h"
 #include "codec/ws_frame.h"
+#include "ring/board/frame_log_size.h"
+#include "src/base/log.h"
 #include "src/market/recoder.h"
 
 const struct handshake_protocol encodings_protocols[ENCODINGS_PROTOCOL_COUNT] = {
@@ -25,15 +29,19 @@ struct encodings_writer {
     enum encodings_state state;
     uint32_t seed_next;     /* channel */
     uint64_t idle_since_ns; /* 0: there are conns */
+    uint32_t idle_refused;  /* clients without room for their encoding, when it became idle */
 };
 
 struct encodings {
     struct encodings_options options;
     struct core_encoding table[CORE_ENCODINGS_MAX];
+    struct core_claims claims;
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
     struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
     uint32_t written_mask; /* of those not idle, but for JSON */
+    uint32_t told_count;   /* refused clients that the log knows of */
+    uint64_t told_ns;      /* when it was told last; 0: never */
     struct encoders *encoders;
     struct recoder *recoder; /* reads back what is carried over */
 };
@@ -41,10 +49,13 @@ struct encodings {
 static int encodings_create_logs(struct encodings *encodings)
 {
     static_assert(CORE_ENCODING_JSON == 0, "the core takes the first encoding's log as history");
+    static_assert(CORE_ENCODING_SBE == 1, "struct layout_log has the numbers");
+    static_assert(CORE_ENCODING_JSON_DEFLATE == 2, "struct layout_log has the numbers");
     for (uint32_t i = 0; i < encoders_count(encodings->encoders); i++) {
         const struct encoders_row *row = &encoders_rows[i];
         struct frame_log_options log = encodings->options.log;
         log.is_lazy = row->is_lazy;
+        log.encoding = i;
         int error = frame_log_create(&encodings->table[i].log, &log);
         if (error < 0) {
             return error;
@@ -54,6 +65,15 @@ static int encodings_create_logs(struct encodings *encodings)
         encodings->count = i + 1;
     }
     return 0;
+}
+
+static_assert(CORE_ENCODINGS_MAX <= CORE_CLAIMS_ENCODINGS_MAX + 1, "each but JSON can be claimed");
+
+uint32_t encodings_fit(const struct frame_log_options *log, uint64_t memory_bytes_max,
+                       uint32_t wanted_count)
+{
+    uint64_t fit_count = memory_bytes_max / frame_log_size_most(log);
+    return memory_bytes_max == 0 || fit_count > wanted_count ? wanted_count : (uint32_t)fit_count;
 }
 
 int encodings_create(struct encodings **encodings_out, const struct encodings_options *options)
@@ -81,6 +101,9 @@ int encodings_create(struct encodings **encodings_out, const struct encodings_op
         encodings_destroy(encodings);
         return error;
     }
+    uint32_t fit_count = encodings_fit(&options->log, options->memory_bytes_max, encodings->count);
+    assert_always(fit_count >= 1);
+    encodings->claims.open_max = fit_count - 1;
     atomic_store(&encodings->table[CORE_ENCODING_JSON].run, 1);
     *encodings_out = encodings;
     return 0;
@@ -100,6 +123,11 @@ struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *cou
 {
     *count_out = encodings->count;
     return encodings->table;
+}
+
+struct core_claims *encodings_claims(struct encodings *encodings)
+{
+    return &encodings->claims;
 }
 
 struct frame_log *encodings_json_log(const struct encodings *encodings)
@@ -267,13 +295,13 @@ static enum encodings_news encodings_seed_on(struct encodings *encodings, uint32
     return ENCODINGS_BEGUN;
 }
 
-/* A core that counts a conn looks at run afterwards: it sees the end, or we see the conn. */
+/* A core that joins looks at run afterwards: it sees the end, or we see that it joined. */
 static void encodings_end(struct encodings *encodings, uint32_t encoding)
 {
     struct core_encoding *shared = &encodings->table[encoding];
     uint32_t run = atomic_load(&shared->run);
     atomic_store(&shared->run, run + 1);
-    if (atomic_load(&shared->conn_count) > 0) {
+    if (core_claims_count(&encodings->claims, encoding) > 0) {
         atomic_store(&shared->run, run);
         encodings->writers[encoding].idle_since_ns = 0;
         return;
@@ -287,9 +315,12 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
                                               uint64_t now_ns)
 {
     struct encodings_writer *writer = &encodings->writers[encoding];
-    bool is_wanted = atomic_load(&encodings->table[encoding].conn_count) > 0;
+    bool is_wanted = core_claims_count(&encodings->claims, encoding) > 0;
+    uint32_t refused_count = core_claims_refused(&encodings->claims);
     if (writer->state == ENCODINGS_IDLE && is_wanted) {
         encodings_begin(encodings, encoding);
+    } else if (writer->state == ENCODINGS_IDLE) {
+        core_claims_close(&encodings->claims, encoding); /* It has ended, or nobody waited. */
     }
     if (writer->state == ENCODINGS_SEEDING) {
         return encodings_seed_on(encodings, encoding);
@@ -298,15 +329,48 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
         writer->idle_since_ns = 0;
     } else if (writer->state == ENCODINGS_WRITTEN && writer->idle_since_ns == 0) {
         writer->idle_since_ns = now_ns;
-    } else if (writer->state == ENCODINGS_WRITTEN &&
-               now_ns - writer->idle_since_ns >= ENCODINGS_LINGER_NS) {
-        encodings_end(encodings, encoding);
+        writer->idle_refused = refused_count;
+    } else if (writer->state == ENCODINGS_WRITTEN) {
+        /* Others need the room. */
+        bool is_short = refused_count != writer->idle_refused;
+        uint64_t linger_ns = is_short ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
+        if (now_ns - writer->idle_since_ns >= linger_ns) {
+            encodings_end(encodings, encoding);
+        }
     }
     return ENCODINGS_AT_REST;
 }
 
+/* Clients were refused an encoding, or went on without compression. */
+static void encodings_tell(struct encodings *encodings, uint32_t refused_count)
+{
+    char text[LOG_LINE_BYTES_MAX];
+    char names[64] = "json";
+    for (uint32_t i = 1; i < encodings->count; i++) {
+        if (core_claims_is_open(&encodings->claims, i)) {
+            size_t used = strlen(names);
+            snprintf(names + used, sizeof names - used, ", %s", encoders_rows[i].name);
+        }
+    }
+    snprintf(text, sizeof text,
+             "--memory-max: no room for a further encoding; %" PRIu32
+             " requests were refused, or clients are served without compression. Written are: %s. "
+             "Each takes up to %" PRIu64 " MiB: give a larger --memory-max or a smaller "
+             "--frame-log-bytes",
+             refused_count - encodings->told_count, names,
+             frame_log_size_most(&encodings->options.log) / MIB);
+    log_post(0, LOG_LEVEL_WARNING, text);
+    encodings->told_count = refused_count;
+}
+
 enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns)
 {
+    uint32_t refused_count = core_claims_refused(&encodings->claims);
+    bool is_soon = encodings->told_ns != 0 && now_ns - encodings->told_ns < ENCODINGS_TELL_NS;
+    if (__builtin_expect(refused_count != encodings->told_count && !is_soon, 0)) {
+        encodings->told_ns = now_ns;
+        encodings_tell(encodings, refused_count);
+    }
     enum encodings_news news = ENCODINGS_AT_REST;
     for (uint32_t i = 1; i < encodings->count; i++) {
         enum encodings_news one = encodings_poll_one(encodings, i, now_ns);

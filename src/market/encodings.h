@@ -3,9 +3,10 @@
  *
  * JSON is always written: its log is the history of all (docs/decisions/0017). Another encoding
  * begins with its first conn, with the newest frame of each channel (read back from the JSON log),
- * and ends ENCODINGS_LINGER_NS after its last. Ticks have the same seq and ts_pub in all. A tick
- * that an encoding cannot represent goes out in its log as the JSON frame, so that its log never
- * has a hole.
+ * and ends ENCODINGS_LINGER_NS after its last. One for which memory_bytes_max leaves no room does
+ * not begin (core_claims.h); the client may come again, and one that is idle ends sooner then.
+ * Ticks have the same seq and ts_pub in all. A tick that an encoding cannot represent goes out in
+ * its log as the JSON frame, so that its log never has a hole.
  *
  * Owner    main creates it before the publisher and destroys it after the cores.
  * Threads  The publisher's only, except for what struct core_encoding says.
@@ -20,6 +21,8 @@
 #include "src/market/encoders.h"
 
 #define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
+#define ENCODINGS_SHORT_LINGER_NS NS_PER_SECOND /* when others were refused meanwhile */
+#define ENCODINGS_TELL_NS (60 * NS_PER_SECOND)  /* between two lines about too little memory */
 #define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
 
 struct encodings;
@@ -33,13 +36,20 @@ struct encodings_options {
     struct frame_log_options log;  /* of each */
     bool compresses;               /* JSON may be had with permessage-deflate, */
     uint32_t compressed_bytes_min; /* payloads so long and longer */
+    uint64_t memory_bytes_max;     /* of all logs together, no less than one needs; 0: no limit */
 };
+
+/* How many of so many encodings may be written at a time, if logs like this one share the memory
+ * (0: no limit). */
+uint32_t encodings_fit(const struct frame_log_options *log, uint64_t memory_bytes_max,
+                       uint32_t wanted_count);
 
 int encodings_create(struct encodings **encodings_out, const struct encodings_options *options);
 void encodings_destroy(struct encodings *encodings);
 
 /* For the cores; as many as *count_out says, JSON's first. */
 struct core_encoding *encodings_table(struct encodings *encodings, uint32_t *count_out);
+struct core_claims *encodings_claims(struct encodings *encodings);
 
 struct frame_log *encodings_json_log(const struct encodings *encodings);
 

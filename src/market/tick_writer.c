@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "codec/base/clock.h"
 #include "src/base/log.h"
 #include "src/market/book_split.h"
 
@@ -14,13 +15,25 @@ void tick_writer_wake_cores(struct tick_writer *writer)
     }
 }
 
+/* A clock is read once for all that is shown; each counts as long as the oldest. */
+static void tick_writer_count_shown(const struct tick_writer *writer)
+{
+    uint64_t oldest = frame_log_end(writer->log) - writer->hidden_count;
+    uint64_t ts_pub_ns = frame_log_desc(writer->log, oldest)->ts_pub_ns;
+    uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+    counter_set(&writer->counters->tick_bytes, writer->log->write_position);
+    counters_histogram_add(&writer->counters->publish, now_ns > ts_pub_ns ? now_ns - ts_pub_ns : 0,
+                           writer->hidden_count);
+}
+
 void tick_writer_show(struct tick_writer *writer)
 {
     if (writer->hidden_count == 0) {
         return;
     }
-    writer->hidden_count = 0;
     encodings_publish(writer->encodings);
+    tick_writer_count_shown(writer);
+    writer->hidden_count = 0;
     tick_writer_wake_cores(writer);
 }
 

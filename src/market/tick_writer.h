@@ -65,7 +65,6 @@ tick_writer_write_tick(struct tick_writer *writer, uint32_t number, uint8_t flag
     uint64_t ts_pub_ns = tick_writer_write(writer, number, flags, update);
     if (ts_pub_ns != 0) {
         counter_add(&writer->counters->ticks, 1);
-        counter_add(&writer->counters->tick_bytes, writer->newest_bytes);
     }
     return ts_pub_ns;
 }

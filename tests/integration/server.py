@@ -124,7 +124,7 @@ def _run_once(arguments, seconds, **options):
 def clean_environment(extra=None):
     """Ours, without the variables that ringcast reads."""
     names = ("WEBSOCKET_HOST", "WEBSOCKET_PORT", "MAX_CONNECTIONS", "MAX_SUBSCRIPTIONS_PER_CLIENT",
-             "LOG_LEVEL", "REDIS_HOST", "CONSUL_HOST", "ENVIRONMENT")
+             "LOG_LEVEL", "REDIS_HOST", "CONSUL_HOST", "ENVIRONMENT", "RINGCAST_MEMORY_MAX")
     environment = {key: value for key, value in os.environ.items() if key not in names}
     environment.update(extra or {})
     return environment

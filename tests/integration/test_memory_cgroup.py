@@ -1,5 +1,6 @@
 """A server in a cgroup with a memory limit: version 1 or 2, whichever this machine lets us make."""
 import pathlib
+import re
 import unittest
 import uuid
 
@@ -87,11 +88,21 @@ class MemoryCgroup(unittest.TestCase):
         self.assertEqual(server.wait(SECONDS), 1)
         self.assertRegex(server.log(), "1000000 connections .*--max-connections")
 
-    def test_logs_that_fit_one_by_one_only_are_warned_of(self):
-        with self.server(300 * MIB, "--frame-log-bytes", "128m") as server:
-            self.assertIsNotNone(server.wait_for_line("WARNING .*clients of all encodings"))
-        with self.server(300 * MIB, "--frame-log-bytes", "16m") as server:
-            self.assertNotIn("clients of all", server.log())
+    def test_logs_that_may_not_fit_together_start_with_a_warning_whose_advice_is_good(self):
+        """256 MiB, and the defaults."""
+        warning = r"WARNING .*--frame-log-bytes: .* logs of 3 encodings may take .* of this cgroup's memory limit"
+        with self.server(256 * MIB) as server:
+            line = server.wait_for_line(warning)
+            self.assertIsNotNone(line, server.log())
+        advice = re.search(r"Give --frame-log-bytes (\d+m), or --memory-max (\d+m),", line)
+        for option, value in (("--frame-log-bytes", advice[1]), ("--memory-max", advice[2])):
+            with self.server(256 * MIB, option, value) as server:
+                self.assertNotIn("WARNING", server.log())
+
+    def test_no_advice_is_given_that_does_not_help(self):
+        with self.server(140 * MIB) as server:
+            line = server.wait_for_line("WARNING .*Give --frame-log-bytes")
+            self.assertNotIn("--memory-max", line)
 
     def test_statistics_are_of_the_limit_and_its_warning_comes(self):
         with self.server(300 * MIB, "--frame-log-bytes", "64m") as server:

@@ -1,0 +1,535 @@
+/*
+ * A log is followed by processes that know its file only, while the writer laps them.
+ *
+ * Run  test_board_follower [FRAMES]     (10 million by default in ./test full)
+ *
+ * Which channel a frame is of depends on its index alone, and each of its bytes on channel and seq.
+ * So a reader proves every frame, and what it says about any channel at any index.
+ */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/base/clock.h"
+#include "codec/base/units.h"
+#include "ring/board/frame_log.h"
+#include "tests/log_follower.h"
+
+#define LOG_BYTES (1 * MIB)
+#define FRAME_BYTES_MAX (16 * KIB)
+#define BATCH 16 /* frames between two times that the head is published */
+#define FRAMES_QUICK UINT64_C(300000)
+#define FRAMES_FULL UINT64_C(10000000)
+#define READERS_MAX 5
+#define SAVING_LAPS 4  /* in which each image is saved twice */
+#define SECONDS_MAX 60 /* until a torn frame is seen where it has to be */
+
+/* ---- What is written ---- */
+
+#define HOT 48   /* channels with most of the frames */
+#define IMAGES 8 /* channels of full images, each silent for more than a lap */
+#define ONCE 8   /* channels that are silent after their first frame */
+#define CHANNELS (HOT + IMAGES + ONCE)
+#define IMAGE_EVERY 2000 /* frames */
+#define PERIOD (IMAGES * IMAGE_EVERY)
+
+static uint64_t frames_wanted = FRAMES_QUICK;
+
+static bool is_image(uint32_t channel)
+{
+    return channel >= HOT && channel < HOT + IMAGES;
+}
+
+static uint32_t channel_of(uint64_t index)
+{
+    uint64_t place = index % PERIOD;
+    if (place % IMAGE_EVERY == 0) {
+        return HOT + (uint32_t)(place / IMAGE_EVERY);
+    }
+    if (index < PERIOD && place % IMAGE_EVERY == 1) {
+        return HOT + IMAGES + (uint32_t)(place / IMAGE_EVERY);
+    }
+    return (uint32_t)(place * place % 1021 % HOT); /* Some come often, some rarely. */
+}
+
+/* The seq of a channel's newest frame before an index. */
+static uint64_t seq_before(uint32_t channel, uint64_t index)
+{
+    static uint16_t counts[2][PERIOD + 1][CHANNELS]; /* of the first period, and of the others */
+    static bool is_counted;
+    for (int period = 0; period < 2 && !is_counted; period++) {
+        for (uint64_t place = 0; place < PERIOD; place++) {
+            memcpy(counts[period][place + 1], counts[period][place], sizeof counts[0][0]);
+            counts[period][place + 1][channel_of((uint64_t)period * PERIOD + place)]++;
+        }
+    }
+    is_counted = true;
+    uint64_t periods = index / PERIOD;
+    return periods == 0 ? counts[0][index][channel]
+                        : counts[0][PERIOD][channel] + (periods - 1) * counts[1][PERIOD][channel] +
+                              counts[1][index % PERIOD][channel];
+}
+
+/* Which frame it is, as the first of the words that its bytes are. */
+static uint64_t word_of(uint32_t channel, uint64_t seq)
+{
+    return (((uint64_t)channel << 48) + seq + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint32_t frame_bytes_of(uint32_t channel, uint64_t seq)
+{
+    uint32_t most = is_image(channel) ? FRAME_BYTES_MAX : 500;
+    return 20 + (uint32_t)((word_of(channel, seq) >> 32) % (most - 20));
+}
+
+static uint64_t hash_of(uint32_t channel, uint64_t seq)
+{
+    return word_of(channel, seq) ^ 1;
+}
+
+static void append(struct frame_log *log)
+{
+    uint32_t channel = channel_of(log->write_index);
+    uint64_t seq = frame_log_next_seq(log, channel);
+    uint32_t frame_bytes = frame_bytes_of(channel, seq);
+    uint64_t word = word_of(channel, seq);
+    uint8_t *frame = frame_log_reserve(log);
+    for (uint32_t at = 0; at < frame_bytes; at += 8) {
+        uint32_t piece = frame_bytes - at < 8 ? frame_bytes - at : 8;
+        memcpy(frame + at, &word, piece);
+        word += UINT64_C(0xd1342543de82ef95);
+    }
+    frame_log_set_hash(log, channel, hash_of(channel, seq));
+    frame_log_commit(log, channel, (uint8_t)(channel % 5), is_image(channel) ? FRAME_FULL_IMAGE : 0,
+                     frame_bytes, seq * 1000);
+    if (log->write_index % BATCH == 0) {
+        frame_log_publish(log);
+    }
+}
+
+/* Whether a frame is that which its descriptor says. */
+static bool is_proven(const struct log_follower_event *event)
+{
+    uint64_t word = word_of(event->channel, event->seq);
+    if (event->frame_bytes != frame_bytes_of(event->channel, event->seq)) {
+        return false;
+    }
+    for (uint32_t at = 0; at < event->frame_bytes; at += 8) {
+        uint32_t piece = event->frame_bytes - at < 8 ? event->frame_bytes - at : 8;
+        if (memcmp(event->frame + at, &word, piece) != 0) {
+            return false;
+        }
+        word += UINT64_C(0xd1342543de82ef95);
+    }
+    return true;
+}
+
+/* ---- A reader: a process ---- */
+
+struct plan {
+    const char *name;
+    bool is_unchecked;
+    bool is_to_keep_old;
+    bool asks_for_images;    /* instead of frames */
+    uint32_t sleeps_every;   /* frames; 0: never */
+    uint32_t restarts_every; /* likewise */
+};
+
+/* What a reader has to say, in memory that it shares with the writer. */
+struct reader {
+    const struct plan *plan;
+    pid_t pid;
+    _Atomic bool is_ready;
+    uint64_t first[CHANNELS]; /* seq before the start */
+    uint64_t taken[CHANNELS];
+    uint64_t told[CHANNELS];      /* lost */
+    _Atomic uint64_t taken_count; /* frames or images */
+    _Atomic uint64_t lap_count;
+    _Atomic uint64_t caught_count; /* torn frames that it did not take */
+    _Atomic uint64_t torn_count;   /* torn ones that it took */
+    _Atomic uint64_t older_count;  /* images older than the one before */
+    _Atomic uint64_t fault_count;  /* what cannot be */
+};
+
+struct world {
+    _Atomic bool is_over; /* All frames are published. */
+    struct reader readers[READERS_MAX];
+    uint32_t reader_count;
+    struct frame_log *log;
+    int fd; /* read-only */
+};
+
+static void nap(void)
+{
+    const struct timespec while_it_sleeps = {.tv_nsec = 1000 * 1000};
+    nanosleep(&while_it_sleeps, NULL);
+}
+
+static void reader_start(struct reader *reader, struct log_follower *follower)
+{
+    log_follower_start(follower);
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        reader->first[channel] = follower->next_seq[channel] - 1;
+        reader->taken[channel] = 0;
+        reader->told[channel] = 0;
+        reader->fault_count += reader->first[channel] != seq_before(channel, follower->index);
+    }
+}
+
+static void reader_take(struct reader *reader, struct log_follower *follower,
+                        const struct log_follower_event *event)
+{
+    uint64_t index = follower->index;
+    bool is_whole = is_proven(event);
+    if (!log_follower_done(follower)) {
+        reader->caught_count++;
+        return;
+    }
+    reader->taken[event->channel]++;
+    reader->taken_count++;
+    reader->torn_count += !is_whole;
+    reader->fault_count += event->channel != channel_of(index) ||
+                           event->seq != seq_before(event->channel, index) + 1 ||
+                           event->hash != hash_of(event->channel, event->seq) ||
+                           event->ts_pub_ns != event->seq * 1000 ||
+                           event->group != event->channel % 5 ||
+                           event->flags != (is_image(event->channel) ? FRAME_FULL_IMAGE : 0);
+    const struct plan *plan = reader->plan;
+    if (plan->sleeps_every > 0 && reader->taken_count % plan->sleeps_every == 0) {
+        nap();
+    }
+    if (plan->restarts_every > 0 && reader->taken_count % plan->restarts_every == 0) {
+        reader_start(reader, follower);
+    }
+}
+
+static void reader_follow(struct world *world, struct reader *reader, struct log_follower *follower)
+{
+    struct log_follower_event event;
+    bool is_over;
+    reader_start(reader, follower);
+    reader->is_ready = true;
+    do {
+        is_over = world->is_over;
+        log_follower_next(follower, &event);
+        switch (event.kind) {
+        case LOG_FOLLOWER_NOTHING:
+            sched_yield();
+            break;
+        case LOG_FOLLOWER_FRAME:
+            reader_take(reader, follower, &event);
+            break;
+        case LOG_FOLLOWER_GAP:
+            reader->told[event.channel] += event.last_seq - event.seq + 1;
+            reader->fault_count += event.last_seq < event.seq;
+            break;
+        case LOG_FOLLOWER_LAPPED:
+            reader->lap_count++;
+            break;
+        case LOG_FOLLOWER_OLD:
+        case LOG_FOLLOWER_FAULT:
+            reader->fault_count++;
+            break;
+        }
+    } while (event.kind != LOG_FOLLOWER_NOTHING || !is_over);
+}
+
+static void reader_ask(struct world *world, struct reader *reader, struct log_follower *follower)
+{
+    uint64_t seqs[IMAGES] = {0};
+    struct log_follower_event event;
+    reader->is_ready = true;
+    for (uint32_t i = 0; !world->is_over; i = (i + 1) % IMAGES) {
+        if (log_follower_image(follower, HOT + i, &event) < 0) {
+            continue;
+        }
+        bool is_whole = is_proven(&event);
+        if (!log_follower_image_done(follower)) {
+            reader->caught_count++;
+            continue;
+        }
+        reader->taken_count++;
+        reader->torn_count += !is_whole;
+        reader->older_count += event.seq < seqs[i];
+        seqs[i] = event.seq;
+    }
+}
+
+static _Noreturn void reader_run(struct world *world, struct reader *reader)
+{
+    struct log_follower follower;
+    struct log_follower_options options = {
+        .fd = world->fd,
+        .is_unchecked = reader->plan->is_unchecked,
+        .is_to_keep_old = reader->plan->is_to_keep_old,
+    };
+    /* A test that fails leaves it behind, perhaps stopped. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || log_follower_open(&follower, &options) < 0) {
+        _exit(2);
+    }
+    if (reader->plan->asks_for_images) {
+        reader_ask(world, reader, &follower);
+    } else {
+        reader_follow(world, reader, &follower);
+    }
+    log_follower_close(&follower);
+    _exit(0);
+}
+
+/* ---- The writer: this process ---- */
+
+static void world_add(struct world *world, const struct plan *plan)
+{
+    struct reader *reader = &world->readers[world->reader_count++];
+    reader->plan = plan;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        reader_run(world, reader);
+    }
+    reader->pid = pid;
+}
+
+/* Returns when all readers have started. */
+static struct world *world_open(const struct plan *plans, uint32_t count)
+{
+    const struct frame_log_options options = {
+        .capacity_bytes = LOG_BYTES,
+        .frame_bytes_max = FRAME_BYTES_MAX,
+        .channel_count_max = CHANNELS,
+        .reader_count = 1,
+    };
+    struct world *world =
+        mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(world != MAP_FAILED);
+    assert_int_equal(frame_log_create(&world->log, &options), 0);
+    world->fd = frame_log_read_only_fd(world->log);
+    assert_true(world->fd >= 0);
+    for (uint32_t i = 0; i < count; i++) {
+        world_add(world, &plans[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        while (!world->readers[i].is_ready) {
+            assert_int_equal(waitpid(world->readers[i].pid, NULL, WNOHANG), 0);
+            nap();
+        }
+    }
+    return world;
+}
+
+static bool is_late(uint64_t deadline_ns)
+{
+    return clock_ns(CLOCK_MONOTONIC) > deadline_ns;
+}
+
+/* Writes until the reader has got on, stops it wherever it is then, and overwrites all of the log
+ * so often. */
+static void world_stop_reader(struct world *world, const struct reader *reader, uint32_t laps,
+                              uint64_t deadline_ns)
+{
+    int status;
+    uint64_t goal = reader->taken_count + 100;
+    while (reader->taken_count < goal && !is_late(deadline_ns)) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            append(world->log);
+        }
+    }
+    assert_int_equal(kill(reader->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(reader->pid, &status, WUNTRACED), reader->pid);
+    assert_true(WIFSTOPPED(status));
+    for (uint32_t lap = 0; lap < laps; lap++) {
+        uint64_t end = world->log->write_index;
+        while (frame_log_tail(world->log) <= end) {
+            append(world->log);
+        }
+    }
+    assert_int_equal(kill(reader->pid, SIGCONT), 0);
+}
+
+/* Ends what is written, and waits for all readers. */
+static void world_end(struct world *world)
+{
+    frame_log_publish(world->log);
+    world->is_over = true;
+    for (uint32_t i = 0; i < world->reader_count; i++) {
+        int status;
+        assert_int_equal(waitpid(world->readers[i].pid, &status, 0), world->readers[i].pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
+static void world_close(struct world *world)
+{
+    close(world->fd);
+    frame_log_destroy(world->log);
+    munmap(world, sizeof *world);
+}
+
+static void assert_sums(const struct world *world, const struct reader *reader)
+{
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        uint64_t last = seq_before(channel, world->log->write_index);
+        assert_int_equal(reader->first[channel] + reader->taken[channel] + reader->told[channel],
+                         last);
+    }
+    assert_int_equal(reader->fault_count, 0);
+}
+
+static void print_reader(const struct reader *reader)
+{
+    uint64_t told = 0;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        told += reader->told[channel];
+    }
+    printf("%-26s %9lu taken, %9lu told, %6lu laps, %4lu torn ones caught, %lu taken\n",
+           reader->plan->name, reader->taken_count, told, reader->lap_count, reader->caught_count,
+           reader->torn_count);
+}
+
+/* ---- Tests ---- */
+
+static void with_the_check_no_frame_is_torn_and_each_loss_is_told(void **state)
+{
+    (void)state;
+    static const struct plan plans[] = {
+        {.name = "is stopped", .is_to_keep_old = true},
+        {.name = "is stopped and restarts", .restarts_every = 1000},
+        {.name = "reads"},
+        {.name = "keeps what is left", .is_to_keep_old = true},
+        {.name = "sleeps", .sleeps_every = 100},
+    };
+    enum { COUNT = sizeof plans / sizeof plans[0], STOPPED = 2 };
+    struct world *world = world_open(plans, COUNT);
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    uint64_t stop_count = 0;
+    /* Without a torn frame the check would have had nothing to do. */
+    while (world->log->write_index < frames_wanted ||
+           (world->readers[0].caught_count == 0 && !is_late(deadline_ns))) {
+        for (uint32_t i = 0; i < STOPPED; i++) {
+            world_stop_reader(world, &world->readers[i], 1, deadline_ns);
+        }
+        stop_count++;
+    }
+    world_end(world);
+    printf("%lu frames\n", world->log->write_index);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        const struct reader *reader = &world->readers[i];
+        print_reader(reader);
+        assert_int_equal(reader->torn_count, 0);
+        assert_true(reader->taken_count > 0);
+        assert_true(i >= STOPPED || reader->lap_count >= stop_count);
+        assert_sums(world, reader);
+    }
+    assert_true(world->readers[0].caught_count > 0);
+    world_close(world);
+}
+
+/* Stops the one reader until it has taken something torn. */
+static struct world *world_tear(const struct plan *plan, uint32_t laps)
+{
+    struct world *world = world_open(plan, 1);
+    const struct reader *reader = &world->readers[0];
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    while (reader->torn_count == 0 && !is_late(deadline_ns)) {
+        world_stop_reader(world, reader, laps, deadline_ns);
+    }
+    world_end(world);
+    print_reader(reader);
+    assert_true(reader->torn_count > 0);
+    return world;
+}
+
+static void without_the_check_frames_are_torn_and_each_loss_is_told(void **state)
+{
+    (void)state;
+    static const struct plan plan = {
+        .name = "does not check",
+        .is_unchecked = true,
+        .is_to_keep_old = true,
+    };
+    struct world *world = world_tear(&plan, 1);
+    assert_sums(world, &world->readers[0]);
+    world_close(world);
+}
+
+static void an_image_is_whole_and_none_is_older_than_the_one_before(void **state)
+{
+    (void)state;
+    static const struct plan plan = {.name = "asks for images", .asks_for_images = true};
+    struct world *world = world_open(&plan, 1);
+    const struct reader *reader = &world->readers[0];
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    while (world->log->write_index < frames_wanted ||
+           (reader->caught_count == 0 && !is_late(deadline_ns))) {
+        world_stop_reader(world, reader, SAVING_LAPS, deadline_ns);
+    }
+    world_end(world);
+    print_reader(reader);
+    printf("%lu images were saved\n", world->log->saved_count);
+    assert_true(world->log->saved_count > frames_wanted / IMAGE_EVERY / 2);
+    assert_true(reader->taken_count > 0);
+    assert_true(reader->caught_count > 0);
+    assert_int_equal(reader->torn_count, 0);
+    assert_int_equal(reader->older_count, 0);
+    world_close(world);
+}
+
+static void without_the_version_images_are_torn(void **state)
+{
+    (void)state;
+    static const struct plan plan = {
+        .name = "does not look at versions",
+        .asks_for_images = true,
+        .is_unchecked = true,
+    };
+    world_close(world_tear(&plan, SAVING_LAPS));
+}
+
+static void what_is_no_log_is_refused(void **state)
+{
+    (void)state;
+    struct log_follower follower;
+    struct layout_log header = {0};
+    struct log_follower_options options = {.fd = memfd_create("no log", MFD_CLOEXEC)};
+    assert_true(options.fd >= 0);
+    assert_int_equal(log_follower_open(&follower, &options), -EPROTO);
+    assert_int_equal(write(options.fd, &header, sizeof header), sizeof header);
+    assert_int_equal(log_follower_open(&follower, &options), -EPROTO);
+    close(options.fd);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_log_is_refused),
+        cmocka_unit_test(with_the_check_no_frame_is_torn_and_each_loss_is_told),
+        cmocka_unit_test(without_the_check_frames_are_torn_and_each_loss_is_told),
+        cmocka_unit_test(an_image_is_whole_and_none_is_older_than_the_one_before),
+        cmocka_unit_test(without_the_version_images_are_torn),
+    };
+    const char *size = getenv("RINGCAST_TEST_SIZE");
+    if (size != NULL && strcmp(size, "quick") != 0) {
+        frames_wanted = FRAMES_FULL;
+    }
+    if (argc > 1) {
+        frames_wanted = strtoull(argv[1], NULL, 10);
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -107,7 +107,7 @@ class Watchdog(unittest.TestCase):
     def threads(self, server):
         """{name: (tid, progress, flags)}, as the counters' file has them."""
         file = server.counters_path().read_bytes()
-        at, step, count = struct.unpack_from("<3I", file, 52)
+        at, step, count = struct.unpack_from("<3I", file, 64)
         records = [struct.unpack_from("<16s3I", file, at + i * step) for i in range(count)]
         return {name.rstrip(b"\0").decode(): (tid, *struct.unpack_from("<Q", file, word), flags)
                 for name, tid, word, flags in records}

@@ -540,6 +540,34 @@ static void without_the_version_images_are_torn(void **state)
     world_close(world_tear(&plan, SAVING_LAPS));
 }
 
+static void what_a_channel_had_at_an_index_is_known_until_that_is_lapped(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, 0);
+    struct log_follower_options options = {.fd = world->fd};
+    struct log_follower follower;
+    assert_int_equal(log_follower_open(&follower, &options), 0);
+    for (uint32_t i = 0; i < 200; i++) {
+        frame_log_publish(world->log);
+        log_follower_start(&follower);
+        bool is_lapped = false;
+        while (!is_lapped) {
+            for (uint32_t j = 0; j < 1 + i * 7; j++) {
+                append(world->log);
+            }
+            is_lapped = frame_log_tail(world->log) > follower.index;
+            for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+                uint64_t seq;
+                bool is_known = log_follower_newest_seq(&follower, channel, &seq);
+                assert_true(is_known || is_lapped);
+                assert_true(!is_known || seq == seq_before(channel, follower.index));
+            }
+        }
+    }
+    log_follower_close(&follower);
+    world_close(world);
+}
+
 static void wherever_the_writer_stands_what_can_be_read_is_whole(void **state)
 {
     (void)state;
@@ -596,6 +624,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_log_is_refused),
+        cmocka_unit_test(what_a_channel_had_at_an_index_is_known_until_that_is_lapped),
         cmocka_unit_test(wherever_the_writer_stands_what_can_be_read_is_whole),
         cmocka_unit_test(with_the_check_no_frame_is_torn_and_each_loss_is_told),
         cmocka_unit_test(without_the_check_frames_are_torn_and_each_loss_is_told),

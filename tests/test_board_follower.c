@@ -348,6 +348,7 @@ static struct world *world_open(const struct plan *plans, uint32_t count)
         .frame_bytes_max = FRAME_BYTES_MAX,
         .channel_count_max = CHANNELS,
         .reader_count = 1,
+        .is_sealed = true, /* as whatever is handed to other processes */
     };
     struct world *world =
         mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

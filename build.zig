@@ -96,6 +96,7 @@ const threaded_tests = [_][]const u8{
     "core_claims",
     "feed_queue",
     "frame_log",
+    "frame_log_reuse",
     "log",
     "metrics",
     "rate_limit",

@@ -200,6 +200,34 @@ static void small_frames_lap_by_descriptors(void **state)
     frame_log_destroy(log);
 }
 
+static void the_tail_never_passes_what_readers_see(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    for (uint32_t i = 0; i < 5000; i++) {
+        append(log, 0, 0, FRAME_BYTES);
+        assert_true(frame_log_tail(log) <= frame_log_head(log));
+    }
+    assert_true(frame_log_tail(log) > 0);
+    frame_log_destroy(log);
+}
+
+static void a_channels_frames_are_linked_as_far_as_the_log_reaches(void **state)
+{
+    (void)state;
+    struct frame_log *log = make_log();
+    uint64_t frames_max = frame_log_frames_max(log);
+    for (uint64_t distance = 1; distance <= frames_max + 1; distance = distance * 3 / 2 + 1) {
+        append(log, 1, 0, 50);
+        while (log->write_index < frame_log_last_plus_1(log, 1) - 1 + distance) {
+            append(log, 0, 0, 50);
+        }
+        append(log, 1, 0, 50);
+        assert_int_equal(frame_log_desc(log, log->write_index - 1)->previous_distance, distance);
+    }
+    frame_log_destroy(log);
+}
+
 static void a_pin_behind_the_tail_fails_and_leaves_the_older_one(void **state)
 {
     (void)state;
@@ -889,6 +917,8 @@ int main(void)
         cmocka_unit_test(frames_lie_side_by_side_also_where_the_ring_wraps),
         cmocka_unit_test(the_tail_keeps_at_least_seven_eighths_less_a_frame),
         cmocka_unit_test(small_frames_lap_by_descriptors),
+        cmocka_unit_test(the_tail_never_passes_what_readers_see),
+        cmocka_unit_test(a_channels_frames_are_linked_as_far_as_the_log_reaches),
         cmocka_unit_test(a_pin_behind_the_tail_fails_and_leaves_the_older_one),
         cmocka_unit_test(seek_finds_the_newest_frame_before_an_index),
         cmocka_unit_test(a_quiet_channels_last_full_image_is_saved_when_it_is_lapped),

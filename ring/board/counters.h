@@ -147,7 +147,7 @@ struct core_counters {
     counter busy_ns;                /* not asleep */
     counter asleep_ns;              /* in the kernel, since there was nothing to do */
     counter overslept_ns;           /* longer than it asked for, when nothing woke it */
-    counter turn_max_ns;            /* gauge: the longest turn without its sleep */
+    counter turn_max_ns;            /* max: the longest turn without its sleep */
     counter turns_slow;             /* turns over 1 ms */
     counter blocked_ns;             /* of all connections: how long their sockets were full */
     struct counters_histogram wait; /* of the oldest frame: from ts_pub to the turn that sends it */

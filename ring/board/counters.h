@@ -119,7 +119,7 @@ struct core_counters {
     counter messages_in;
     counter messages_refused; /* over the rate, or without a token: ERROR 111 and 101 */
     counter messages_held;    /* that took more than one slice, see core_hold */
-    counter slice_units_max;  /* gauge: the longest slice, see core_spend */
+    counter slice_units_max;  /* max: the longest slice, see core_spend */
     counter bytes_in;
     counter frames_out; /* data frames handed to the kernel whole */
     counter bytes_out;

@@ -20,6 +20,7 @@
 
 #include "codec/base/canary.h"
 #include "codec/running_hash.h"
+#include "ring/board/frame_log_size.h"
 #include "ring/core/core_state.h"
 #include "src/access/access.h"
 #include "src/base/log.h"
@@ -132,6 +133,7 @@ static void open_market(void)
     assert_always(book_images_create(&server.book_images) == 0);
     assert_always(counters_open(&server.counters, NULL, world.core_count) == 0);
     encodings.channels = world.channels;
+    encodings.memory_bytes_max = world.log_count_max * frame_log_size_most(&encodings.log);
     assert_always(encodings_create(&world.encodings, &encodings) == 0);
     struct publisher_options options = {
         .channels = world.channels,
@@ -495,6 +497,7 @@ static void run_life(uint64_t seed, uint32_t life)
     world.leaps = sim_random(5) == 0;
     world.is_scarce = sim_random(4) == 0;
     world.drains = sim_random(2) == 0;
+    world.log_count_max = (world.seed + life) % 6 < 3 ? 1 + (world.seed + life) % 2 : 0;
     world.is_calm = world.is_ending = false;
     world.stopped_until_ns = 0;
     for (uint32_t i = 0; i < SIM_THREADS_MAX; i++) {

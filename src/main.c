@@ -263,6 +263,7 @@ static void main_run(struct server *server)
 {
     bool stop = false;
     metrics_set_state(server->metrics, METRICS_READY);
+    control_set_state(server->control, LAYOUT_RUNS);
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
@@ -303,6 +304,7 @@ static void main_drain(struct server *server)
     uint64_t end_ns = server->stop_ns + server->options.drain_timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
+    control_set_state(server->control, LAYOUT_ENDS);
     if (server->options.drain_timeout_ns == 0 || conn_count == 0) {
         return;
     }
@@ -354,6 +356,9 @@ static void main_close(struct server *server)
         metrics_set_state(server->metrics, METRICS_DRAINING);
     }
     main_stop_threads(server);
+    if (server->control != NULL) {
+        control_set_state(server->control, LAYOUT_ENDED);
+    }
     server_destroy(server);
     if (server->signal_fd >= 0) {
         close(server->signal_fd);

@@ -82,21 +82,32 @@ int server_raise_limits(struct server *server)
 
 int server_choose_epoch(struct server *server)
 {
-    uint64_t random;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+    uint64_t *number = &server->epoch_number;
+    if (getrandom(number, sizeof *number, 0) != (ssize_t)sizeof *number) {
         return server_fail(-errno, "random number for the epoch", "getrandom(2) is needed");
     }
-    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, random);
+    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, *number);
     return 0;
+}
+
+/* What to do when memory cannot be had; some of it is a file. */
+static const char *server_memory_remedy(int error)
+{
+    return error == -EFBIG    ? "raise the limit of file sizes (ulimit -f)"
+           : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
+                              : "free some memory";
 }
 
 int server_create_channels(struct server *server)
 {
-    int error = channels_create(&server->channels);
+    int error = control_create(&server->control, server->epoch_number, CHANNELS_MAX);
+    if (error == 0) {
+        error = channels_create(&server->channels, server->control);
+    }
     if (error == 0) {
         error = book_images_create(&server->book_images);
     }
-    return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
+    return error == 0 ? 0 : server_fail(error, "channel table", server_memory_remedy(error));
 }
 
 static int server_check_memory(struct server *server, const struct frame_log_options *log)
@@ -120,7 +131,8 @@ int server_create_encodings(struct server *server)
         .log = {.capacity_bytes = server->options.frame_log_bytes,
                 .frame_bytes_max = SERVER_FRAME_BYTES_MAX,
                 .channel_count_max = CHANNELS_MAX,
-                .reader_count = server->options.core_count},
+                .reader_count = server->options.core_count,
+                .epoch = server->epoch_number},
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
         .memory_bytes_max = server->options.memory_bytes_max,
@@ -135,12 +147,9 @@ int server_create_encodings(struct server *server)
     error = encodings_create(&server->encodings, &options);
     if (error < 0) {
         char text[192];
-        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
-                 server->options.frame_log_bytes, strerror(-error),
-                 error == -EFBIG    ? "raise the limit of file sizes (ulimit -f) or give a smaller "
-                                      "--frame-log-bytes"
-                 : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
-                                    : "free some memory or give a smaller --frame-log-bytes");
+        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s%s",
+                 server->options.frame_log_bytes, strerror(-error), server_memory_remedy(error),
+                 error == -EMFILE ? "" : " or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
     return 0;
@@ -199,6 +208,7 @@ int server_create_publisher(struct server *server)
         .encodings = server->encodings,
         .book_images = server->book_images,
         .counters = &server->counters->publisher,
+        .control = server->control,
         .feed_specs = server->options.feeds.texts,
         .feed_sources = server->options.feeds.sources,
         .feed_count = server->options.feeds.count,
@@ -556,5 +566,8 @@ void server_destroy(struct server *server)
     if (server->channels != NULL) {
         channels_destroy(server->channels);
         book_images_destroy(server->book_images);
+    }
+    if (server->control != NULL) {
+        control_destroy(server->control);
     }
 }

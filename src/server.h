@@ -37,12 +37,14 @@ struct server_thread {
 
 struct server {
     struct options options;
-    char epoch[17];
+    uint64_t epoch_number;
+    char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
     uint32_t admin_connections_max;
     uint32_t open_count_max; /* see core_options */
     int exit_status;         /* of the program, when a step fails */
 
+    struct control *control;
     struct channels *channels;
     struct book_images *book_images;
     struct encodings *encodings;

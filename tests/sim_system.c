@@ -129,7 +129,7 @@ static void open_market(void)
         .compresses = true,
         .compressed_bytes_min = 1024,
     };
-    assert_always(channels_create(&world.channels) == 0);
+    assert_always(channels_create(&world.channels, NULL) == 0);
     assert_always(book_images_create(&server.book_images) == 0);
     assert_always(counters_open(&server.counters, NULL, world.core_count) == 0);
     encodings.channels = world.channels;

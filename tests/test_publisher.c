@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,6 +155,7 @@ static struct channels *channels;
 static struct encodings *encodings;
 static struct frame_log *frames; /* JSON's */
 static struct counters *counters;
+static struct control *control; /* NULL: none */
 static struct publisher *publisher;
 static uint64_t mono_ns;
 
@@ -168,6 +170,7 @@ static int create(const char *const *specs, uint32_t count)
         .channels = channels,
         .encodings = encodings,
         .counters = &counters->publisher,
+        .control = control,
         .feed_specs = specs,
         .feed_sources = sources,
         .feed_count = count,
@@ -182,7 +185,7 @@ static int set_up(void **state)
     line_count = 0;
     mono_ns = 100 * NS_PER_SECOND;
     memset(woken, 0, sizeof woken);
-    assert_int_equal(channels_create(&channels), 0);
+    assert_int_equal(channels_create(&channels, NULL), 0);
     struct encodings_options options = {
         .channels = channels,
         .log = {.capacity_bytes = MIB,
@@ -742,6 +745,28 @@ static void the_counters_of_all_feeds_are_added_up(void **state)
     assert_int_equal(counter_get(&counters->publisher.feed_passes), 4);
 }
 
+static void the_heart_beats_while_it_is_polled(void **state)
+{
+    (void)state;
+    assert_int_equal(control_create(&control, 1, CHANNELS_MAX), 0);
+    create_with("A");
+    int fd = control_read_only_fd(control);
+    const struct layout_control *seen = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(seen != MAP_FAILED);
+    poll_once();
+    uint64_t first = seen->heartbeat;
+    for (int poll = 0; poll < 10; poll++) { /* a feed with nothing to say */
+        mono_ns += 100 * NS_PER_MS;
+        poll_once();
+        poll_once();
+    }
+    assert_int_equal(seen->heartbeat, first + 10);
+    munmap((void *)seen, 4096);
+    close(fd);
+    control_destroy(control);
+    control = NULL;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -771,6 +796,7 @@ int main(void)
         TEST(a_descriptor_is_seen_by_a_thread_that_never_sleeps),
         TEST(a_sleeping_thread_stops_within_a_fifth_of_a_second),
         TEST(the_counters_of_all_feeds_are_added_up),
+        TEST(the_heart_beats_while_it_is_polled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,14 @@
 /*
- * Question  What does one frame in the log cost the publisher, and what a look for a channel's
- *           newest frame costs a core?
- * Method    Reserve, copy FRAME_BYTES in, commit, publish: BATCH_OPS frames a sample; one channel,
- *           then 1 000 in turn, then 1 000 while a reader pins and unpins. The log is lapped many
- *           times, so that p99.9 and max show what taking back a segment costs. Then seek,
- *           BATCH_OPS channels a sample: where the newest frame is in the log, and where it was
- *           saved. Sort the means; report p50, p99, p99.9, max.
- * Run       zig build bench -- frame_log        (full)
- *           zig build test                      (small: proves it still works)
+ * Question  What does one frame in the log cost the publisher, how long does it stand still at
+ * most, and what does a look for a channel's newest frame cost a core? Method    Reserve, copy
+ * FRAME_BYTES in, commit, publish: BATCH_OPS frames a sample; one channel, then 1 000 in turn, then
+ * 1 000 while a reader pins and unpins. Then each append by itself, by the CPU time of its thread:
+ * 1 000 channels, 60 000, and 60 000 of which all newest frames leave the log at once, and are
+ * saved. Then seek, BATCH_OPS channels a sample: where the newest frame is in the log, and where it
+ * was saved. The log is lapped many times. Sort the samples; report p50, p99, p99.9, max, and
+ * p99.99 of single appends. (Those contain the two looks at the clock: 0.2 us and more.) Run zig
+ * build bench -- frame_log        (full) zig build test                      (small: proves it
+ * still works)
  */
 #include "bench/bench_samples.h"
 #include "ring/board/frame_log.h"
@@ -15,16 +16,18 @@
 #define BATCH_OPS 64
 #define FRAME_BYTES 256
 #define CHANNELS 1000
-#define CHANNEL_BUSY CHANNELS /* Beside the 1 000: it pushes their frames out of the log. */
+#define CHANNELS_MANY 60000
+#define CHANNEL_BUSY CHANNELS_MANY /* It pushes the others' frames out of the log. */
 #define READER 0
 
 static const struct bench_size {
     const char *name;
     size_t batch_count;
+    size_t single_count;
     size_t capacity_bytes;
 } sizes[] = {
-    {.name = "small", .batch_count = 200, .capacity_bytes = 1 * MIB},
-    {.name = "full", .batch_count = 50000, .capacity_bytes = 64 * MIB},
+    {.name = "small", .batch_count = 200, .single_count = 20000, .capacity_bytes = 1 * MIB},
+    {.name = "full", .batch_count = 50000, .single_count = 2000000, .capacity_bytes = 64 * MIB},
 };
 
 static const struct bench_append {
@@ -72,6 +75,45 @@ static void bench_append_batches(struct frame_log *log, const struct bench_appen
     bench_samples_print(samples, append->name);
 }
 
+/* The last of them, with p99.99: of a step of the tail there is one in some hundred appends. */
+static void bench_print_stops(struct bench_samples *samples, const char *name)
+{
+    size_t last = samples->count - 1;
+    qsort(samples->values, samples->count, sizeof(double), bench_samples_compare);
+    double p9999_ns = samples->values[last - last / 10000];
+    bench_samples_print(samples, name);
+    if (!bench_is_json()) {
+        printf("%-48s p99.99 %6.1f us\n", "", p9999_ns / 1000);
+    }
+}
+
+static void bench_stops(struct frame_log *log, const char *name, uint32_t first_channel,
+                        uint32_t channel_count, size_t count, struct bench_samples *samples)
+{
+    uint32_t channel = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        if (channel_count > 0) {
+            bench_append_one(log, first_channel + channel);
+        }
+        bench_samples_add(samples, (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns));
+        channel = channel + 1 >= channel_count ? 0 : channel + 1;
+    }
+    bench_print_stops(samples, name);
+}
+
+static void bench_all_stops(struct frame_log *log, const struct bench_size *size,
+                            struct bench_samples *samples)
+{
+    size_t frames_per_log = size->capacity_bytes / FRAME_BYTES;
+    uint32_t quarter = (uint32_t)frames_per_log / 4; /* the images area has room for them */
+    uint32_t many = CHANNELS_MANY < quarter ? CHANNELS_MANY : quarter;
+    bench_stops(log, "stops, nothing is appended", 0, 0, size->single_count, samples);
+    bench_stops(log, "stops, 1000 channels", 0, CHANNELS, size->single_count, samples);
+    bench_stops(log, "stops, 60000 channels", 0, many, size->single_count, samples);
+    bench_stops(log, "stops, 60000 images are saved", CHANNEL_BUSY, 1, frames_per_log, samples);
+}
+
 static uint64_t bench_seek_batches(struct frame_log *log, size_t batch_count, bool is_saved,
                                    struct bench_samples *samples)
 {
@@ -110,16 +152,20 @@ int main(int argument_count, char **arguments)
     struct frame_log_options options = {
         .capacity_bytes = size->capacity_bytes,
         .frame_bytes_max = 64 * KIB,
-        .channel_count_max = CHANNELS + 1,
+        .channel_count_max = CHANNEL_BUSY + 1,
         .reader_count = 1,
     };
     struct frame_log *log;
     struct bench_samples samples;
     assert_always(frame_log_create(&log, &options) == 0);
-    bench_samples_init(&samples, size->batch_count);
+    bench_samples_init(&samples, size->single_count);
     memset(bench_frame, 'x', sizeof bench_frame);
     for (size_t i = 0; i < sizeof bench_appends / sizeof bench_appends[0]; i++) {
         bench_append_batches(log, &bench_appends[i], size->batch_count, &samples);
+    }
+    bench_all_stops(log, size, &samples);
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        bench_append_one(log, channel);
     }
     uint64_t checksum = bench_seek_batches(log, size->batch_count, false, &samples);
     bench_lap(log);

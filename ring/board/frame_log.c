@@ -10,13 +10,12 @@
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
 
-/* A step takes so much effort at most, unless a frame needs more: the writer stands still for it.
- */
-#define FRAME_LOG_STEP_EFFORT 512
-#define FRAME_LOG_STEP_PART                                                                        \
-    128 /* and this part of the bytes, so that readers may lag by the rest */
-#define FRAME_LOG_EFFORT_SAVE 16
-#define FRAME_LOG_BYTES_PER_EFFORT 64
+/* The writer stands still for a step: it is of so many frames at most, and of fewer if some of them
+ * are saved, which takes as long as it takes to drop so many others. */
+#define FRAME_LOG_STEP_FRAMES 1024
+#define FRAME_LOG_STEP_PART 128 /* And it is at most this part of the log. */
+#define FRAME_LOG_SAVE_FRAMES 40
+#define FRAME_LOG_BYTES_PER_FRAME 64 /* of the copy */
 
 static_assert(offsetof(struct frame_log, write_index) % CACHE_LINE_BYTES == 0,
               "the writer's own is on no line that readers read");
@@ -100,9 +99,11 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
     return 0;
 }
 
+/* The writer's own of all channels is one mapping, which begins with the channels. */
 static size_t frame_log_channel_bytes(const struct frame_log *log)
 {
-    return log->channel_count_max * sizeof(struct frame_log_channel);
+    return log->channel_count_max *
+           (sizeof *log->channels + sizeof *log->saved + sizeof *log->groups);
 }
 
 static size_t frame_log_holds_bytes(const struct frame_log *log)
@@ -161,6 +162,8 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
     if (log->channels == NULL) {
         goto unmap_holds;
     }
+    log->saved = (struct frame_log_saved *)(void *)(log->channels + log->channel_count_max);
+    log->groups = (_Atomic uint8_t *)(log->saved + log->channel_count_max);
     *log_out = log;
     return 0;
 
@@ -186,10 +189,10 @@ int frame_log_read_only_fd(const struct frame_log *log)
     return shared_memory_read_only_fd(&log->memory);
 }
 
-/* Returns what it took. */
-static uint32_t frame_log_drop(struct frame_log *log, uint64_t index)
+/* Returns what it took: as much as to drop so many frames that are not saved. */
+static inline uint32_t frame_log_drop(struct frame_log *log, uint64_t index,
+                                      const struct frame_desc *desc)
 {
-    const struct frame_desc *desc = frame_log_desc(log, index);
     assert_always(desc->channel < log->channel_count_max);
     struct frame_record *record = &log->records[desc->channel];
     atomic_store_explicit(&record->dropped_hash, desc->hash, memory_order_relaxed);
@@ -199,11 +202,11 @@ static uint32_t frame_log_drop(struct frame_log *log, uint64_t index)
     if (last != index + 1 || (desc->flags & FRAME_FULL_IMAGE) == 0) {
         return 1;
     }
-    bool is_saved = frame_log_images_save(&log->images, &log->channels[desc->channel].saved, record,
-                                          desc, frame_log_at(log, desc->position));
+    bool is_saved = frame_log_images_save(&log->images, &log->saved[desc->channel], record, desc,
+                                          frame_log_at(log, desc->position));
     log->saved_count += is_saved ? 1 : 0;
     log->images_unsaved_count += is_saved ? 0 : 1;
-    return FRAME_LOG_EFFORT_SAVE + desc->frame_bytes / FRAME_LOG_BYTES_PER_EFFORT;
+    return FRAME_LOG_SAVE_FRAMES + desc->frame_bytes / FRAME_LOG_BYTES_PER_FRAME;
 }
 
 static inline void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)
@@ -261,25 +264,44 @@ static void frame_log_set_reserved(struct frame_log *log, uint64_t tail)
     log->reserved_index = tail + log->desc_mask + 1;
 }
 
+/* Drops the frames of one step, and returns where the tail is to be. */
+static uint64_t frame_log_drop_step(struct frame_log *log)
+{
+    uint64_t tail = atomic_load_explicit(&log->header->tail, memory_order_relaxed);
+    uint64_t end = log->write_index;
+    /* From where on the next frame has room, and from where on the step is long enough. */
+    uint64_t room_index = end < log->desc_mask + 1 ? 0 : end - log->desc_mask;
+    uint64_t room_position =
+        bytes_round_up(log->write_position + log->frame_bytes_max, log->page_bytes);
+    uint64_t step_position =
+        log->reserved_position + log->capacity_bytes / FRAME_LOG_STEP_PART - log->capacity_bytes;
+    room_position = room_position < log->capacity_bytes ? 0 : room_position - log->capacity_bytes;
+    for (uint32_t effort = 0; tail < end; tail++) {
+        const struct frame_desc *desc = frame_log_desc(log, tail);
+        bool is_long = effort >= FRAME_LOG_STEP_FRAMES || desc->position >= step_position;
+        if (is_long && tail >= room_index && desc->position >= room_position) {
+            break;
+        }
+        /* Of descriptors that lie ahead, and in the end of those that the next step begins with.
+         * What a channel's number there is, also of an unwritten one, is below the maximum. */
+        __builtin_prefetch(frame_log_desc(log, tail + 32));
+        __builtin_prefetch(&log->records[frame_log_desc(log, tail + 8)->channel], 1);
+        effort += frame_log_drop(log, tail, desc);
+    }
+    return tail;
+}
+
 /* Moves the tail one step. */
 static void frame_log_take_back(struct frame_log *log)
 {
     uint64_t old_position = log->reserved_position;
-    uint64_t end_position = old_position + log->capacity_bytes / FRAME_LOG_STEP_PART;
-    uint64_t tail = atomic_load_explicit(&log->header->tail, memory_order_relaxed);
-    uint32_t effort = 0;
-    while (!frame_log_has_room(log) ||
-           (effort < FRAME_LOG_STEP_EFFORT && log->reserved_position < end_position &&
-            tail < log->write_index)) {
-        assert_always(tail < log->write_index);
-        effort += frame_log_drop(log, tail);
-        tail++;
-        frame_log_set_reserved(log, tail);
-    }
+    uint64_t tail = frame_log_drop_step(log);
     /* What was committed is complete: the tail never passes the head that readers see. */
     frame_log_publish(log);
     atomic_store_explicit(&log->header->tail, tail, memory_order_release);
     frame_log_wait_for_pins(log, tail);
+    frame_log_set_reserved(log, tail);
+    assert_always(frame_log_has_room(log));
     frame_log_replace_held(log, old_position - log->capacity_bytes,
                            log->reserved_position - log->capacity_bytes);
 }
@@ -317,7 +339,7 @@ void frame_log_set_next_seq(struct frame_log *log, uint32_t number, uint8_t grou
     assert_debug(next_seq > 0);
     assert_debug(frame_log_last_plus_1(log, number) == 0);
     channel->last_seq = next_seq - 1;
-    atomic_store_explicit(&channel->group, group, memory_order_relaxed);
+    atomic_store_explicit(&log->groups[number], group, memory_order_relaxed);
     atomic_store_explicit(&record->dropped_hash, channel->hash, memory_order_relaxed);
     atomic_store_explicit(&record->dropped_seq, next_seq - 1, memory_order_release);
 }
@@ -331,10 +353,10 @@ static const uint8_t *frame_log_saved_at(const struct frame_log *log,
 bool frame_log_newest(const struct frame_log *log, uint32_t number,
                       struct frame_log_image *image_out)
 {
-    const struct frame_log_channel *channel = &log->channels[number];
+    const struct frame_log_saved *saved = &log->saved[number];
     const struct frame_record *record = &log->records[number];
     uint64_t last = atomic_load_explicit(&record->last_index_plus_1, memory_order_relaxed);
-    uint32_t current = atomic_load_explicit(&channel->saved.current, memory_order_relaxed);
+    uint32_t current = atomic_load_explicit(&saved->current, memory_order_relaxed);
     if (last > frame_log_tail(log)) {
         const struct frame_desc *desc = frame_log_desc(log, last - 1);
         *image_out = (struct frame_log_image){
@@ -346,14 +368,14 @@ bool frame_log_newest(const struct frame_log *log, uint32_t number,
         };
         return true;
     }
-    if (current == 0 || channel->saved.seq[current - 1] != channel->last_seq) {
+    if (current == 0 || saved->seq[current - 1] != log->channels[number].last_seq) {
         return false;
     }
     *image_out = (struct frame_log_image){
-        .frame = frame_log_saved_at(log, &channel->saved, current - 1),
-        .frame_bytes = channel->saved.bytes[current - 1],
+        .frame = frame_log_saved_at(log, saved, current - 1),
+        .frame_bytes = saved->bytes[current - 1],
         .flags = FRAME_FULL_IMAGE,
-        .seq = channel->saved.seq[current - 1],
+        .seq = saved->seq[current - 1],
         .ts_pub_ns = atomic_load_explicit(&record->image_ts_pub_ns, memory_order_relaxed),
     };
     return true;
@@ -390,8 +412,9 @@ void frame_log_commit(struct frame_log *log, uint32_t number, uint8_t group, uin
     desc->group = group;
     desc->flags = flags;
     atomic_store_explicit(&desc->tag, index + 1, memory_order_release);
+    __builtin_prefetch(frame_log_desc(log, index + 8), 1); /* It will be written soon. */
     channel->last_seq++;
-    atomic_store_explicit(&channel->group, group, memory_order_relaxed);
+    atomic_store_explicit(&log->groups[number], group, memory_order_relaxed);
     /* Readers may see it before the head; frame_log_seek steps back over what is too new. */
     atomic_store_explicit(&record->last_index_plus_1, index + 1, memory_order_release);
     log->write_index = index + 1;
@@ -462,7 +485,7 @@ static void frame_log_seek_saved(const struct frame_log *log, uint32_t number, u
                                  struct frame_log_found *found)
 {
     const struct frame_record *record = &log->records[number];
-    const struct frame_log_saved *saved = &log->channels[number].saved;
+    const struct frame_log_saved *saved = &log->saved[number];
     uint64_t dropped_seq = atomic_load_explicit(&record->dropped_seq, memory_order_acquire);
     found->next_seq = newer_seq != 0 ? newer_seq : dropped_seq + 1;
     found->hash = atomic_load_explicit(&record->dropped_hash, memory_order_relaxed);
@@ -490,7 +513,7 @@ void frame_log_seek(const struct frame_log *log, uint32_t reader, uint32_t numbe
         uint64_t newer_seq = 0; /* Of the oldest frame seen that is too new. */
         *found = (struct frame_log_found){
             .next_seq = 1,
-            .group = atomic_load_explicit(&log->channels[number].group, memory_order_relaxed),
+            .group = atomic_load_explicit(&log->groups[number], memory_order_relaxed),
         };
         for (uint64_t next = last; next > pinned;) {
             const struct frame_desc *desc = frame_log_desc(log, next - 1);

@@ -13,10 +13,10 @@
  * the rest as it is used. Units    An index counts frames since creation, a position bytes; both
  * only grow. Errors   0 or a negative errno. No function logs.
  *
- * Pins. The writer takes room back in small steps (FRAME_LOG_STEP_EFFORT): it moves the tail past
- * some frames, then waits for readers that still pin one of those. A reader pins the oldest index
- * it is about to touch, and that of the sends it submits, until submit has returned; a pin that
- * comes too late fails, and the frame counts as lapped. Without pins frames are torn
+ * Pins. The writer takes room back in small steps (a thousand frames at most): it moves the tail
+ * past some frames, then waits for readers that still pin one of those. A reader pins the oldest
+ * index it is about to touch, and that of the sends it submits, until submit has returned; a pin
+ * that comes too late fails, and the frame counts as lapped. Without pins frames are torn
  * (tests/test_frame_log.c shows it). A reader whose thread is stopped keeps the writer waiting: it
  * spins first, then naps, and reports the reader (struct frame_log_watch).
  *
@@ -52,14 +52,11 @@
 /* The descriptor ring has one descriptor for so many bytes of the log. */
 #define FRAME_LOG_BYTES_PER_DESC 128
 
-/* The writer's own of a channel. */
+/* The writer's own of a channel. Readers learn both from descriptors. */
 struct frame_log_channel {
-    uint64_t last_seq;     /* Readers learn it from descriptors, */
-    uint64_t hash;         /* this likewise. */
-    _Atomic uint8_t group; /* Of all its frames; set with the first. Cores read it. */
-    struct frame_log_saved saved;
+    uint64_t last_seq;
+    uint64_t hash;
 };
-static_assert(sizeof(struct frame_log_channel) == CACHE_LINE_BYTES, "a commit touches one line");
 
 struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
@@ -80,6 +77,8 @@ struct frame_log {
     uint8_t *bytes; /* capacity_bytes, mapped twice */
     uint8_t *images_area;
     struct frame_log_channel *channels;
+    _Atomic uint8_t *groups;       /* by channel: of all its frames; set with the first */
+    struct frame_log_saved *saved; /* by channel */
     struct frame_log_holds *holds; /* by reader */
     uint64_t capacity_bytes;
     uint64_t bytes_mask;

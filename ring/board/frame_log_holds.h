@@ -26,6 +26,7 @@ struct frame_log_hold {
 
 struct frame_log_holds {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t count;
+    _Atomic uint32_t slot_count;        /* Slots from here on were never used. */
     uint32_t free[FRAME_LOG_HOLDS_MAX]; /* the reader's own: the last ones are taken first */
     struct frame_log_hold slots[FRAME_LOG_HOLDS_MAX];
 };

@@ -76,6 +76,10 @@
     MARK(drained, "Closes of a drain")                                                             \
     MARK(resets, "connections reset while frames were due")                                        \
     MARK(errors, "ERRORs")                                                                         \
+    MARK(flushed, "ticks counted by a core")                                                       \
+    MARK(blocked_ns, "nanoseconds that sockets were full")                                         \
+    MARK(overslept_ns, "nanoseconds overslept")                                                    \
+    MARK(slow_turns, "slow turns")                                                                 \
     MARK(failed_allocations, "allocations that failed")
 
 struct world_marks {

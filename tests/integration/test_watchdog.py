@@ -3,8 +3,10 @@
 A thread is stopped as a debugger does it (ptrace), which needs no help of the thread itself.
 """
 import json
+import pathlib
 import re
 import signal
+import struct
 import time
 import unittest
 
@@ -101,6 +103,31 @@ class Watchdog(unittest.TestCase):
                 lambda: all(core["turns"] > count + 10 for core, count in
                             zip(server.stats()["cores"], after))))
             self.assertEqual(self.metric(server, "ringcast_thread_stalls_total"), 0)
+
+    def threads(self, server):
+        """{name: (tid, progress, flags)}, as the counters' file has them."""
+        file = server.counters_path().read_bytes()
+        at, step, count = struct.unpack_from("<3I", file, 64)
+        records = [struct.unpack_from("<16s3I", file, at + i * step) for i in range(count)]
+        return {name.rstrip(b"\0").decode(): (tid, *struct.unpack_from("<Q", file, word), flags)
+                for name, tid, word, flags in records}
+
+    def test_each_thread_shows_its_name_and_progress(self):
+        rests = {"main": 0, "log": 1, "admin": 1, "core-0": 0, "core-1": 0, "publisher": 0}
+        with self.server("--cores", 2) as server:
+            self.assertEqual(server.admin("/livez")[0], 200)  # The admin thread has answered.
+            before = self.threads(server)
+            self.assertEqual({name: flags for name, (_, _, flags) in before.items()}, rests)
+            for name, (tid, _, _) in before.items():
+                comm = pathlib.Path(f"/proc/{server.pid}/task/{tid}/comm").read_text().strip()
+                self.assertEqual(comm, "ringcast" if name == "main" else name)
+            self.assertTrue(wait_until(lambda: all(
+                self.threads(server)[name][1] >= before[name][1] + 10
+                for name in rests if not rests[name])))
+            server.signal(signal.SIGHUP)  # The log gets a line.
+            self.assertTrue(wait_until(lambda: self.threads(server)["log"][1] > before["log"][1]))
+            server.admin("/livez")
+            self.assertGreater(self.threads(server)["admin"][1], before["admin"][1])
 
     def test_it_can_be_turned_off(self):
         with Server(*FEED, "--watchdog-seconds", 0, "--cores", 2) as server:

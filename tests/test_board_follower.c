@@ -553,7 +553,7 @@ static void an_image_is_whole_and_none_is_older_than_the_one_before(void **state
         .asks_for_images = true,
         .stops_every = 99,
     };
-    uint32_t stops = (uint32_t)(frames_wanted / IMAGE_EVERY);
+    uint32_t stops = STOPS + (uint32_t)(frames_wanted / 100000);
     struct world *world = world_tear(&plan, stops, SAVING_LAPS);
     const struct reader *reader = &world->readers[0];
     assert_true(world->log->saved_count > stops);

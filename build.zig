@@ -94,6 +94,7 @@ const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
     "control",
+    "core_claims",
     "feed_queue",
     "frame_log",
     "log",

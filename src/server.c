@@ -17,7 +17,6 @@
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
-#include "ring/io/listener.h"
 #include "src/access/access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
@@ -40,6 +39,7 @@
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
+static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have one encoding");
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
@@ -247,8 +247,8 @@ static int server_open_unix_listener(struct server *server, char *error_out, siz
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error =
-        listener_open_unix(server->options.unix_path, &server->unix_fd, error_out, error_bytes);
+    int error = listener_open_unix(&server->unix_listener, server->options.unix_path, error_out,
+                                   error_bytes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -355,8 +355,9 @@ static int server_create_core(struct server *server, uint32_t index)
         .send_buffer_bytes = server->options.send_buffer_bytes,
         .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
-        .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
-        .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .listeners = {{.fd = server->tcp_fds[index]},
+                      {.fd = server->unix_listener.fd, .is_unix = true}},
+        .listener_count = server->unix_listener.fd < 0 ? 1 : 2,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
@@ -527,9 +528,8 @@ static void server_close_listeners(struct server *server)
     for (uint32_t i = 0; i < server->tcp_fd_count; i++) {
         close(server->tcp_fds[i]);
     }
-    if (server->unix_fd >= 0) {
-        close(server->unix_fd);
-        unlink(server->options.unix_path);
+    if (server->unix_listener.fd >= 0) {
+        listener_close_unix(&server->unix_listener);
     }
 }
 

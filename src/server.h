@@ -18,6 +18,7 @@
 
 #include "ring/board/counters.h"
 #include "ring/core/core.h"
+#include "ring/io/listener.h"
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
@@ -59,7 +60,7 @@ struct server {
     uint16_t port;
     int tcp_fds[COUNTERS_CORES_MAX];
     uint32_t tcp_fd_count;
-    int unix_fd; /* -1: none */
+    struct listener_unix unix_listener;
 
     _Atomic uint32_t conn_count; /* shared by the cores, like: */
     _Atomic uint32_t place_count;

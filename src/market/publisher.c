@@ -410,6 +410,8 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_head, frame_log_end(publisher->writer.log));
     counter_set(&publisher->counters->log_waits, publisher->writer.log->waited_count);
     counter_set(&publisher->counters->log_saved, publisher->writer.log->saved_count);
+    counter_set(&publisher->counters->log_images_unsaved,
+                publisher->writer.log->images_unsaved_count);
     counter_set(&publisher->counters->log_replaced_bytes, publisher->writer.log->replaced_bytes);
 }
 

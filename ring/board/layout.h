@@ -164,8 +164,7 @@ static_assert(sizeof(struct layout_log) == LAYOUT_HEADER_BYTES, "the table of th
 
 enum frame_flags {
     FRAME_FULL_IMAGE = 1, /* A newer frame of the channel replaces it (quotes, bars). */
-    FRAME_IS_JSON = 2,    /* It is JSON, in the log of another encoding. Not set yet: such a frame
-                             is a text message among binary ones. */
+    FRAME_IS_JSON = 2,    /* A text message among binary ones: what its encoding cannot say. */
 };
 
 struct frame_desc {

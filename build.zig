@@ -63,6 +63,7 @@ const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 // Libraries: the rooms that are linked together.
 const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
+const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/bench", "tools/insight" } };
@@ -79,7 +80,7 @@ const programs = [_]Program{
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
-/// Tests whose core is tests/session_double.c: linked without ring.
+/// Tests whose core is tests/session_double.c: linked with no more of ring than its board.
 const tests_with_session_double = [_][]const u8{
     "session",
     "session_access",
@@ -92,6 +93,8 @@ const tests_with_session_double = [_][]const u8{
 const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
+    "control",
+    "core_claims",
     "feed_queue",
     "frame_log",
     "log",
@@ -532,7 +535,7 @@ const Context = struct {
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
         const follows = std.mem.eql(u8, name, "board_follower");
         const sources: []const []const u8 = if (has_double) &doubled else if (follows) &.{ doubled[1], log_follower } else doubled[1..];
-        const links = if (has_double) &[_]Library{ tools, src, feeds, codec } else &[_]Library{ tools, src, feeds, ring, codec };
+        const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});
         return made;

@@ -91,8 +91,8 @@ static void main_on_early_signal(int number)
     if (main_starting != NULL) {
         counters_file_remove(&main_starting->counters_file);
     }
-    if (main_starting != NULL && main_starting->unix_fd >= 0) {
-        unlink(main_starting->options.unix_path);
+    if (main_starting != NULL && main_starting->unix_listener.fd >= 0) {
+        listener_unlink_unix(&main_starting->unix_listener);
     }
     signal(number, SIG_DFL);
     raise(number);
@@ -263,6 +263,7 @@ static void main_run(struct server *server)
 {
     bool stop = false;
     metrics_set_state(server->metrics, METRICS_READY);
+    control_set_state(server->control, LAYOUT_RUNS);
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
@@ -279,8 +280,8 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 {
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
-    if (server->unix_fd >= 0) {
-        unlink(server->options.unix_path);
+    if (server->unix_listener.fd >= 0) {
+        listener_unlink_unix(&server->unix_listener);
     }
     log_flush();
     _exit(SERVER_EXIT_FAILED);
@@ -303,6 +304,7 @@ static void main_drain(struct server *server)
     uint64_t end_ns = server->stop_ns + server->options.drain_timeout_ns;
     uint32_t conn_count = atomic_load(&server->conn_count);
     metrics_set_state(server->metrics, METRICS_DRAINING);
+    control_set_state(server->control, LAYOUT_ENDS);
     if (server->options.drain_timeout_ns == 0 || conn_count == 0) {
         return;
     }
@@ -354,6 +356,9 @@ static void main_close(struct server *server)
         metrics_set_state(server->metrics, METRICS_DRAINING);
     }
     main_stop_threads(server);
+    if (server->control != NULL) {
+        control_set_state(server->control, LAYOUT_ENDED);
+    }
     server_destroy(server);
     if (server->signal_fd >= 0) {
         close(server->signal_fd);
@@ -363,7 +368,7 @@ static void main_close(struct server *server)
 static int main_serve(struct server *server)
 {
     server->signal_fd = -1;
-    server->unix_fd = -1;
+    server->unix_listener.fd = -1;
     server->counters_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);

@@ -17,7 +17,6 @@
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
-#include "ring/io/listener.h"
 #include "src/access/access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
@@ -40,6 +39,7 @@
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
+static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have one encoding");
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
@@ -83,21 +83,32 @@ int server_raise_limits(struct server *server)
 
 int server_choose_epoch(struct server *server)
 {
-    uint64_t random;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+    uint64_t *number = &server->epoch_number;
+    if (getrandom(number, sizeof *number, 0) != (ssize_t)sizeof *number) {
         return server_fail(-errno, "random number for the epoch", "getrandom(2) is needed");
     }
-    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, random);
+    snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, *number);
     return 0;
+}
+
+/* What to do when memory cannot be had; some of it is a file. */
+static const char *server_memory_remedy(int error)
+{
+    return error == -EFBIG    ? "raise the limit of file sizes (ulimit -f)"
+           : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
+                              : "free some memory";
 }
 
 int server_create_channels(struct server *server)
 {
-    int error = channels_create(&server->channels);
+    int error = control_create(&server->control, server->epoch_number, CHANNELS_MAX);
+    if (error == 0) {
+        error = channels_create(&server->channels, server->control);
+    }
     if (error == 0) {
         error = book_images_create(&server->book_images);
     }
-    return error == 0 ? 0 : server_fail(error, "channel table", "free some memory");
+    return error == 0 ? 0 : server_fail(error, "channel table", server_memory_remedy(error));
 }
 
 static int server_check_memory(struct server *server, const struct frame_log_options *log)
@@ -121,7 +132,8 @@ int server_create_encodings(struct server *server)
         .log = {.capacity_bytes = server->options.frame_log_bytes,
                 .frame_bytes_max = SERVER_FRAME_BYTES_MAX,
                 .channel_count_max = CHANNELS_MAX,
-                .reader_count = server->options.core_count},
+                .reader_count = server->options.core_count,
+                .epoch = server->epoch_number},
         .compresses = server->options.compression != 0,
         .compressed_bytes_min = server->options.compression_threshold_bytes,
         .memory_bytes_max = server->options.memory_bytes_max,
@@ -136,12 +148,9 @@ int server_create_encodings(struct server *server)
     error = encodings_create(&server->encodings, &options);
     if (error < 0) {
         char text[192];
-        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s",
-                 server->options.frame_log_bytes, strerror(-error),
-                 error == -EFBIG    ? "raise the limit of file sizes (ulimit -f) or give a smaller "
-                                      "--frame-log-bytes"
-                 : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
-                                    : "free some memory or give a smaller --frame-log-bytes");
+        snprintf(text, sizeof text, "--frame-log-bytes: %" PRIu64 " bytes: %s; %s%s",
+                 server->options.frame_log_bytes, strerror(-error), server_memory_remedy(error),
+                 error == -EMFILE ? "" : " or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
     return 0;
@@ -200,6 +209,7 @@ int server_create_publisher(struct server *server)
         .encodings = server->encodings,
         .book_images = server->book_images,
         .counters = &server->counters->publisher,
+        .control = server->control,
         .feed_specs = server->options.feeds.texts,
         .feed_sources = server->options.feeds.sources,
         .feed_count = server->options.feeds.count,
@@ -237,8 +247,8 @@ static int server_open_unix_listener(struct server *server, char *error_out, siz
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error =
-        listener_open_unix(server->options.unix_path, &server->unix_fd, error_out, error_bytes);
+    int error = listener_open_unix(&server->unix_listener, server->options.unix_path, error_out,
+                                   error_bytes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
@@ -345,8 +355,9 @@ static int server_create_core(struct server *server, uint32_t index)
         .send_buffer_bytes = server->options.send_buffer_bytes,
         .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
-        .listeners = {{.fd = server->tcp_fds[index]}, {.fd = server->unix_fd, .is_unix = true}},
-        .listener_count = server->unix_fd < 0 ? 1 : 2,
+        .listeners = {{.fd = server->tcp_fds[index]},
+                      {.fd = server->unix_listener.fd, .is_unix = true}},
+        .listener_count = server->unix_listener.fd < 0 ? 1 : 2,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
@@ -517,9 +528,8 @@ static void server_close_listeners(struct server *server)
     for (uint32_t i = 0; i < server->tcp_fd_count; i++) {
         close(server->tcp_fds[i]);
     }
-    if (server->unix_fd >= 0) {
-        close(server->unix_fd);
-        unlink(server->options.unix_path);
+    if (server->unix_listener.fd >= 0) {
+        listener_close_unix(&server->unix_listener);
     }
 }
 
@@ -557,5 +567,8 @@ void server_destroy(struct server *server)
     if (server->channels != NULL) {
         channels_destroy(server->channels);
         book_images_destroy(server->book_images);
+    }
+    if (server->control != NULL) {
+        control_destroy(server->control);
     }
 }

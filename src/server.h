@@ -18,6 +18,7 @@
 
 #include "ring/board/counters.h"
 #include "ring/core/core.h"
+#include "ring/io/listener.h"
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
@@ -36,12 +37,14 @@ struct server_thread {
 
 struct server {
     struct options options;
-    char epoch[17];
+    uint64_t epoch_number;
+    char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
     uint32_t admin_connections_max;
     uint32_t open_count_max; /* see core_options */
     int exit_status;         /* of the program, when a step fails */
 
+    struct control *control;
     struct channels *channels;
     struct book_images *book_images;
     struct encodings *encodings;
@@ -57,7 +60,7 @@ struct server {
     uint16_t port;
     int tcp_fds[COUNTERS_CORES_MAX];
     uint32_t tcp_fd_count;
-    int unix_fd; /* -1: none */
+    struct listener_unix unix_listener;
 
     _Atomic uint32_t conn_count; /* shared by the cores, like: */
     _Atomic uint32_t place_count;

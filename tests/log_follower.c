@@ -148,6 +148,15 @@ static enum log_follower_found log_follower_read(const struct log_follower *foll
     return log_follower_is_passed(follower, index) ? LOG_FOLLOWER_PASSED : LOG_FOLLOWER_WHOLE;
 }
 
+/* A frame that a record or a newer frame leads to: it can be read, or was passed. */
+static bool log_follower_read_linked(const struct log_follower *follower, uint64_t index,
+                                     struct frame_desc *copy_out)
+{
+    enum log_follower_found found = log_follower_read(follower, index, copy_out);
+    assert_always(found != LOG_FOLLOWER_NOT_YET);
+    return found == LOG_FOLLOWER_WHOLE;
+}
+
 static void log_follower_hand_out(const struct log_follower *follower,
                                   const struct frame_desc *desc, struct log_follower_event *event)
 {
@@ -185,7 +194,7 @@ static bool log_follower_newest_before(const struct log_follower *follower, uint
         newest = newest_again;
         uint64_t next = newest;
         while (next > before) {
-            if (log_follower_read(follower, next - 1, &desc) != LOG_FOLLOWER_WHOLE) {
+            if (!log_follower_read_linked(follower, next - 1, &desc)) {
                 return false;
             }
             *seq_out = desc.seq - 1;
@@ -194,7 +203,7 @@ static bool log_follower_newest_before(const struct log_follower *follower, uint
             }
             next -= desc.previous_distance;
         }
-        if (next > 0 && log_follower_read(follower, next - 1, &desc) == LOG_FOLLOWER_WHOLE) {
+        if (next > 0 && log_follower_read_linked(follower, next - 1, &desc)) {
             *seq_out = desc.seq;
             return true;
         }
@@ -320,7 +329,7 @@ static bool log_follower_image_in_log(struct log_follower *follower,
 {
     struct frame_desc desc;
     uint64_t last = follower->image_last_plus_1;
-    if (last == 0 || log_follower_read(follower, last - 1, &desc) != LOG_FOLLOWER_WHOLE ||
+    if (last == 0 || !log_follower_read_linked(follower, last - 1, &desc) ||
         (desc.flags & FRAME_FULL_IMAGE) == 0) {
         return false;
     }

@@ -144,6 +144,92 @@ static void begin_or_end_encoding(void)
     }
 }
 
+/* ---- What the core counts of it ---- */
+
+/* An inline publisher knows which frames the turn that it is in will send to somebody, of the first
+ * encoding: nothing comes between. */
+static struct {
+    bool is_known;
+    bool is_due[CHANNELS];
+    uint64_t position; /* where that turn begins */
+    uint64_t count;    /* of frames that the core has counted before it, */
+    uint64_t laps;     /* and of its laps */
+} flush_model;
+
+static uint64_t counted(const struct counters_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS; i++) {
+        count += counter_get(&histogram->buckets[i]);
+    }
+    return count;
+}
+
+static bool is_due_to_anybody(uint32_t channel)
+{
+    for (uint32_t conn = 0; conn < world.core->slab_count; conn++) {
+        const struct subscriber *subscriber = core_subscriber(world.core, conn);
+        if (subscriber->mode == SUBSCRIBER_PUSHED && subscriber->encoding == 0 &&
+            ((subscriber->group_mask & 1u << channel % GROUPS) != 0 ||
+             core_subscription_tag(world.core, conn, channel) >= 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void expect_flush(void)
+{
+    const struct fan_stream *second = &world.core->fan.streams[1];
+    flush_model.is_known = second->position == frame_log_head(second->log);
+    flush_model.position = world.core->fan.streams[0].position;
+    flush_model.count = counted(&world.counters.flush);
+    flush_model.laps = counter_get(&world.counters.core_laps);
+    for (uint32_t channel = 0; channel < world.channel_count; channel++) {
+        flush_model.is_due[channel] = is_due_to_anybody(channel);
+    }
+}
+
+static void check_flush(void)
+{
+    const struct fan_stream *stream = &world.core->fan.streams[0];
+    const struct core_counters *counters = &world.counters;
+    uint64_t count = counted(&counters->flush);
+    EXPECT(counted(&counters->wait) == count);
+    EXPECT(counted(&counters->scatter) == count);
+    EXPECT(counted(&counters->flush_newest) == count);
+    EXPECT(counter_get(&counters->flush.sum_ns) ==
+           counter_get(&counters->wait.sum_ns) + counter_get(&counters->scatter.sum_ns));
+    if (!flush_model.is_known || counter_get(&counters->core_laps) != flush_model.laps) {
+        return;
+    }
+    flush_model.is_known = false;
+    for (uint64_t i = flush_model.position; i < stream->position; i++) {
+        flush_model.count += flush_model.is_due[frame_log_desc(stream->log, i)->channel];
+        world.flushed++;
+    }
+    EXPECT(count == flush_model.count);
+}
+
+/* After the core has pushed what there is. */
+static void on_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    static uint64_t blocked_ns;
+    uint64_t life_ns = core->counted_ns - world.began_ns;
+    (void)context;
+    EXPECT(now_ns <= sim.now_ns && core->counted_ns <= now_ns);
+    EXPECT(counter_get(&world.counters.busy_ns) + counter_get(&world.counters.asleep_ns) ==
+           life_ns);
+    EXPECT(counter_get(&world.counters.overslept_ns) <= counter_get(&world.counters.asleep_ns));
+    blocked_ns = life_ns == 0 ? 0 : blocked_ns;
+    EXPECT(counter_get(&world.counters.blocked_ns) >= blocked_ns);
+    blocked_ns = counter_get(&world.counters.blocked_ns);
+    EXPECT(blocked_ns <= life_ns * SOCKETS);
+    check_flush();
+}
+
+/* ---- Publishing ---- */
+
 static uint64_t on_publish(void *context, uint64_t now_ns)
 {
     (void)context;
@@ -176,6 +262,9 @@ static uint64_t on_publish(void *context, uint64_t now_ns)
     }
     for (uint32_t i = ENCODINGS; i-- > 0;) {
         frame_log_publish(world.encodings[i].log);
+    }
+    if (!world.publishes_elsewhere) {
+        expect_flush();
     }
     return now_ns + sim_random(4 * NS_PER_MS);
 }
@@ -497,6 +586,7 @@ static struct core_ops ops = {
     .on_channel = on_channel,
     .recode = recode,
     .on_replay_end = on_replay_end,
+    .on_turn = on_turn,
     .write_gap = write_gap,
     .channel_count = channel_count,
     .log = on_log,
@@ -689,18 +779,58 @@ static bool run_seed(uint64_t seed)
     return world.fault[0] == '\0';
 }
 
-struct mark {
-    const char *name;
-    uint64_t count;
+/* How often something happened in a history. */
+#define MARKS(MARK)                                                                                \
+    MARK(world.frames, "frames received")                                                          \
+    MARK(world.gaps, "GAPs")                                                                       \
+    MARK(counter_get(&world.counters.laps), "laps")                                                \
+    MARK(world.closes, "Closes")                                                                   \
+    MARK(sim.cut_count, "sends cut")                                                               \
+    MARK(sim.full_count, "sends into a full socket")                                               \
+    MARK(world.lags, "LAGs")                                                                       \
+    MARK(counter_get(&world.counters.closed_drain), "closed by a drain")                           \
+    MARK(sim.loan_count, "loans")                                                                  \
+    MARK(world.replaced_bytes, "bytes replaced under a loan")                                      \
+    MARK(world.runs, "begins of the second encoding")                                              \
+    MARK(world.resumed, "channels resumed whole")                                                  \
+    MARK(world.resumed_in_part, "channels resumed with a GAP")                                     \
+    MARK(world.past_frames, "frames of the past")                                                  \
+    MARK(world.snapshots, "snapshots")                                                             \
+    MARK(world.images, "images asked for")                                                         \
+    MARK(world.late_count, "late completions")                                                     \
+    MARK(world.linked_frames, "frames found by their channel's links")                             \
+    MARK(world.linked_cuts, "frames taken back by them after a cut")                               \
+    MARK(world.replays, "replays")                                                                 \
+    MARK(world.whole_replays, "whole replays")                                                     \
+    MARK(world.holds, "messages answered in slices")                                               \
+    MARK(world.recoded, "frames of the past put into the second encoding")                         \
+    MARK(world.as_json, "frames of the past sent as they were")                                    \
+    MARK(world.flushed, "frames whose flush was counted as foreseen")                              \
+    MARK(counter_get(&world.counters.blocked_ns), "nanoseconds that sockets were full")            \
+    MARK(counter_get(&world.counters.overslept_ns), "nanoseconds overslept")
+
+static const char *const mark_names[] = {
+#define MARK(value, name) name,
+    MARKS(MARK)
+#undef MARK
 };
 
+#define MARK_COUNT (sizeof mark_names / sizeof mark_names[0])
+
+static void add_marks(uint64_t sums[MARK_COUNT])
+{
+#define MARK(value, name) *sums++ += (value);
+    MARKS(MARK)
+#undef MARK
+}
+
 /* What never happens in the usual number of seeds is not tested: returns how many such marks. */
-static uint64_t print_marks(const struct mark *marks, size_t mark_count, bool must_happen)
+static uint64_t print_marks(const uint64_t sums[MARK_COUNT], bool must_happen)
 {
     uint64_t missing = 0;
-    for (size_t i = 0; i < mark_count; i++) {
-        bool is_missing = must_happen && marks[i].count == 0;
-        printf("%llu %s%s\n", (unsigned long long)marks[i].count, marks[i].name,
+    for (size_t i = 0; i < MARK_COUNT; i++) {
+        bool is_missing = must_happen && sums[i] == 0;
+        printf("%llu %s%s\n", (unsigned long long)sums[i], mark_names[i],
                is_missing ? ": the simulation no longer exercises this" : "");
         missing += is_missing;
     }
@@ -712,68 +842,14 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS_DEFAULT;
     uint64_t passed = 0;
-    uint64_t frames = 0, gaps = 0, laps = 0, closes = 0, cuts = 0, full = 0;
-    uint64_t loans = 0, replaced_bytes = 0, runs = 0, lags = 0, drained = 0;
-    uint64_t resumed = 0, in_part = 0, past_frames = 0, snapshots = 0;
-    uint64_t replays = 0, whole_replays = 0, images = 0, late = 0, holds = 0;
-    uint64_t recoded = 0, as_json = 0, linked = 0, linked_cuts = 0;
+    uint64_t sums[MARK_COUNT] = {0};
     printf("seeds %llu to %llu\n", (unsigned long long)seed,
            (unsigned long long)(seed + count - 1));
     for (uint64_t i = 0; i < count; i++) {
         passed += run_seed(seed + i);
-        frames += world.frames;
-        gaps += world.gaps;
-        laps += counter_get(&world.counters.laps);
-        closes += world.closes;
-        cuts += sim.cut_count;
-        full += sim.full_count;
-        loans += sim.loan_count;
-        runs += world.runs;
-        lags += world.lags;
-        drained += counter_get(&world.counters.closed_drain);
-        replaced_bytes += world.replaced_bytes;
-        resumed += world.resumed;
-        in_part += world.resumed_in_part;
-        past_frames += world.past_frames;
-        snapshots += world.snapshots;
-        images += world.images;
-        late += world.late_count;
-        linked += world.linked_frames;
-        linked_cuts += world.linked_cuts;
-        replays += world.replays;
-        whole_replays += world.whole_replays;
-        holds += world.holds;
-        recoded += world.recoded;
-        as_json += world.as_json;
+        add_marks(sums);
     }
-    const struct mark marks[] = {
-        {"frames received", frames},
-        {"GAPs", gaps},
-        {"laps", laps},
-        {"Closes", closes},
-        {"sends cut", cuts},
-        {"sends into a full socket", full},
-        {"LAGs", lags},
-        {"closed by a drain", drained},
-        {"loans", loans},
-        {"bytes replaced under a loan", replaced_bytes},
-        {"begins of the second encoding", runs},
-        {"channels resumed whole", resumed},
-        {"channels resumed with a GAP", in_part},
-        {"frames of the past", past_frames},
-        {"snapshots", snapshots},
-        {"images asked for", images},
-        {"late completions", late},
-        {"frames found by their channel's links", linked},
-        {"frames taken back by them after a cut", linked_cuts},
-        {"replays", replays},
-        {"whole replays", whole_replays},
-        {"messages answered in slices", holds},
-        {"frames of the past put into the second encoding", recoded},
-        {"frames of the past sent as they were", as_json},
-    };
-    uint64_t failed = count - passed;
-    failed += print_marks(marks, sizeof marks / sizeof marks[0], argc == 1);
+    uint64_t failed = count - passed + print_marks(sums, argc == 1);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed == 0 ? 0 : 1;
 }

@@ -21,7 +21,8 @@
 struct sim_peer {
     struct sim_socket *socket;
     struct handshake_wish wish;
-    bool is_open; /* The upgrade was answered with 101. */
+    bool takes_plain; /* It goes on when its offer of compression is passed over. */
+    bool is_open;     /* The upgrade was answered with 101. */
     uint8_t head[1024];
     size_t head_bytes;
     struct ws_decoder decoder;
@@ -35,7 +36,7 @@ static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
                                     size_t send_buffer_bytes)
 {
     peer->socket = sim_connect(listener_fd, send_buffer_bytes);
-    peer->is_open = false;
+    peer->takes_plain = peer->is_open = false;
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, SIM_PEER_MESSAGE_BYTES_MAX, false, peer->message);
     return peer->socket != NULL;
@@ -78,6 +79,11 @@ static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *by
     peer->head_bytes += count < room ? count : room;
     enum handshake_status status = handshake_client_check(peer->head, peer->head_bytes,
                                                           SIM_PEER_KEY, &peer->wish, &head_bytes);
+    if (status == HANDSHAKE_BAD_EXTENSIONS && peer->takes_plain) {
+        peer->wish.deflate = peer->decoder.inflates = false;
+        status = handshake_client_check(peer->head, peer->head_bytes, SIM_PEER_KEY, &peer->wish,
+                                        &head_bytes);
+    }
     if (status == HANDSHAKE_OK) {
         peer->is_open = true;
         return head_bytes - before;

@@ -143,6 +143,7 @@ static void subscriber_connect(struct subscriber *subscriber)
         .deflate = draw == 1,
     };
     sim_peer_request(&subscriber->peer, wish, SIZE_MAX);
+    subscriber->peer.takes_plain = world.log_count_max > 0;
     subscriber->read_max = 200 + sim_random(60000);
     subscriber->state = SUBSCRIBER_SHAKING;
 }
@@ -520,15 +521,33 @@ static void subscriber_on_message(void *context, const struct ws_message *given)
 
 /* ---- Its life ---- */
 
+/* There is no memory for the frames that it wants. */
+static bool subscriber_is_refused(const struct subscriber *subscriber)
+{
+    static const char answer[] = "HTTP/1.1 5"; /* of 503: it is refused at the first byte */
+    const struct sim_peer *peer = &subscriber->peer;
+    return world.log_count_max > 0 && subscriber->encoding == CORE_ENCODING_SBE && !peer->is_open &&
+           peer->head_bytes >= sizeof answer - 1 &&
+           memcmp(peer->head, answer, sizeof answer - 1) == 0;
+}
+
 static void subscriber_read(struct subscriber *subscriber)
 {
     size_t max = world.is_calm ? SIZE_MAX : subscriber->read_max;
     const char *fault = sim_peer_read(&subscriber->peer, max, subscriber_on_message, subscriber);
-    if (fault != NULL) {
+    if (fault != NULL && subscriber_is_refused(subscriber)) {
+        world.marks.encodings_refused++;
+        subscriber->wants_to_leave = true;
+    } else if (fault != NULL) {
         world_fail(fault, __FILE__, __LINE__);
     }
     if (subscriber->peer.is_open && subscriber->state == SUBSCRIBER_SHAKING) {
         subscriber->state = SUBSCRIBER_READY;
+        bool is_plain = !subscriber->peer.wish.deflate;
+        if (subscriber->encoding == CORE_ENCODING_JSON_DEFLATE && is_plain) {
+            subscriber->encoding = CORE_ENCODING_JSON;
+            world.marks.left_plain++;
+        }
     }
 }
 

@@ -67,6 +67,8 @@
     MARK(deflated_frames, "compressed frames read")                                                \
     MARK(encodings_begun, "encodings begun")                                                       \
     MARK(encodings_ended, "encodings ended")                                                       \
+    MARK(encodings_refused, "clients refused, for whose encoding there was no memory")             \
+    MARK(left_plain, "clients left without compression, since there was no memory")                \
     MARK(heartbeats, "HEARTBEATs")                                                                 \
     MARK(lags, "LAGs")                                                                             \
     MARK(closes, "Closes read")                                                                    \
@@ -74,6 +76,10 @@
     MARK(drained, "Closes of a drain")                                                             \
     MARK(resets, "connections reset while frames were due")                                        \
     MARK(errors, "ERRORs")                                                                         \
+    MARK(flushed, "ticks counted by a core")                                                       \
+    MARK(blocked_ns, "nanoseconds that sockets were full")                                         \
+    MARK(overslept_ns, "nanoseconds overslept")                                                    \
+    MARK(slow_turns, "slow turns")                                                                 \
     MARK(failed_allocations, "allocations that failed")
 
 struct world_marks {
@@ -122,11 +128,12 @@ struct world {
     bool is_inline;  /* the publisher */
     bool needs_auth; /* AUTH with a token */
     bool has_lag_limit;
-    bool leaps;     /* Time jumps over minutes: every limit of time may be over. */
-    bool is_scarce; /* Allocations fail. */
-    bool is_calm;   /* Nothing new is asked for or published. */
-    bool is_ending; /* The server was told to stop, */
-    bool drains;    /* after a drain. */
+    bool leaps;             /* Time jumps over minutes: every limit of time may be over. */
+    bool is_scarce;         /* Allocations fail. */
+    uint32_t log_count_max; /* so many logs have memory at a time; 0: all */
+    bool is_calm;           /* Nothing new is asked for or published. */
+    bool is_ending;         /* The server was told to stop, */
+    bool drains;            /* after a drain. */
     uint64_t began_ns;
     uint64_t calm_ns; /* when it is to be calm */
     struct world_marks marks;

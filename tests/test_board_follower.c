@@ -33,12 +33,14 @@
 
 #define LOG_BYTES (1 * MIB)
 #define FRAME_BYTES_MAX (16 * KIB)
+#define FRAMES_PER_STOP 300
 #define BATCH 16 /* frames between two times that the head is published */
 #define FRAMES_QUICK UINT64_C(300000)
 #define FRAMES_FULL UINT64_C(10000000)
 #define READERS_MAX 5
-#define SAVING_LAPS 4  /* in which each image is saved twice */
-#define SECONDS_MAX 60 /* until a torn frame is seen where it has to be */
+#define SAVING_LAPS 9  /* in which each image is saved twice */
+#define SECONDS_MAX 60 /* for a reader to get on */
+#define STOPS 20
 
 /* ---- What is written ---- */
 
@@ -149,6 +151,7 @@ struct plan {
     bool asks_for_images;    /* instead of frames */
     uint32_t sleeps_every;   /* frames; 0: never */
     uint32_t restarts_every; /* likewise */
+    uint32_t stops_every;    /* within the reading of a frame or image */
 };
 
 /* What a reader has to say, in memory that it shares with the writer. */
@@ -159,6 +162,8 @@ struct reader {
     uint64_t first[CHANNELS]; /* seq before the start */
     uint64_t taken[CHANNELS];
     uint64_t told[CHANNELS];      /* lost */
+    uint64_t image_seq[CHANNELS]; /* of the newest image */
+    uint64_t look_count;
     _Atomic uint64_t taken_count; /* frames or images */
     _Atomic uint64_t lap_count;
     _Atomic uint64_t caught_count; /* torn frames that it did not take */
@@ -192,11 +197,23 @@ static void reader_start(struct reader *reader, struct log_follower *follower)
     }
 }
 
+/* Whether what was handed out is what it should be, from its first look to its last. */
+static bool reader_proves(struct reader *reader, const struct log_follower_event *event)
+{
+    bool is_whole = is_proven(event);
+    uint32_t stops_every = reader->plan->stops_every;
+    if (stops_every > 0 && ++reader->look_count % stops_every == 0) {
+        raise(SIGSTOP);
+        is_whole = is_whole && is_proven(event);
+    }
+    return is_whole;
+}
+
 static void reader_take(struct reader *reader, struct log_follower *follower,
                         const struct log_follower_event *event)
 {
     uint64_t index = follower->index;
-    bool is_whole = is_proven(event);
+    bool is_whole = reader_proves(reader, event);
     if (!log_follower_done(follower)) {
         reader->caught_count++;
         return;
@@ -219,18 +236,14 @@ static void reader_take(struct reader *reader, struct log_follower *follower,
     }
 }
 
-static void reader_follow(struct world *world, struct reader *reader, struct log_follower *follower)
+/* All that there is. */
+static void reader_read(struct reader *reader, struct log_follower *follower)
 {
     struct log_follower_event event;
-    bool is_over;
-    reader_start(reader, follower);
-    reader->is_ready = true;
     do {
-        is_over = world->is_over;
         log_follower_next(follower, &event);
         switch (event.kind) {
         case LOG_FOLLOWER_NOTHING:
-            sched_yield();
             break;
         case LOG_FOLLOWER_FRAME:
             reader_take(reader, follower, &event);
@@ -247,27 +260,51 @@ static void reader_follow(struct world *world, struct reader *reader, struct log
             reader->fault_count++;
             break;
         }
-    } while (event.kind != LOG_FOLLOWER_NOTHING || !is_over);
+    } while (event.kind != LOG_FOLLOWER_NOTHING);
 }
 
-static void reader_ask(struct world *world, struct reader *reader, struct log_follower *follower)
+/* What is said of each channel at the reader's index. Nothing is written meanwhile; the record of
+ * the newest frame may be due. */
+static void reader_check(struct reader *reader, const struct log_follower *follower)
 {
-    uint64_t seqs[IMAGES] = {0};
-    struct log_follower_event event;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        uint64_t seq, index = follower->index;
+        bool is_known = log_follower_newest_seq(follower, channel, &seq);
+        reader->fault_count += !is_known || (seq != seq_before(channel, index) &&
+                                             seq != seq_before(channel, index - 1));
+    }
+}
+
+static void reader_follow(struct world *world, struct reader *reader, struct log_follower *follower)
+{
+    bool is_over;
+    reader_start(reader, follower);
     reader->is_ready = true;
-    for (uint32_t i = 0; !world->is_over; i = (i + 1) % IMAGES) {
-        if (log_follower_image(follower, HOT + i, &event) < 0) {
+    do {
+        is_over = world->is_over;
+        reader_read(reader, follower);
+        sched_yield();
+    } while (!is_over);
+}
+
+/* Asks for the image of each channel that has images. */
+static void reader_ask(struct reader *reader, struct log_follower *follower)
+{
+    struct log_follower_event event;
+    for (uint32_t channel = HOT; channel < HOT + IMAGES; channel++) {
+        if (log_follower_image(follower, channel, &event) < 0) {
             continue;
         }
-        bool is_whole = is_proven(&event);
+        bool is_whole =
+            follower->is_image_saved ? reader_proves(reader, &event) : is_proven(&event);
         if (!log_follower_image_done(follower)) {
             reader->caught_count++;
             continue;
         }
         reader->taken_count++;
         reader->torn_count += !is_whole;
-        reader->older_count += event.seq < seqs[i];
-        seqs[i] = event.seq;
+        reader->older_count += event.seq < reader->image_seq[channel];
+        reader->image_seq[channel] = event.seq;
     }
 }
 
@@ -279,12 +316,14 @@ static _Noreturn void reader_run(struct world *world, struct reader *reader)
         .is_unchecked = reader->plan->is_unchecked,
         .is_to_keep_old = reader->plan->is_to_keep_old,
     };
-    /* A test that fails leaves it behind, perhaps stopped. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || log_follower_open(&follower, &options) < 0) {
+    if (log_follower_open(&follower, &options) < 0) {
         _exit(2);
     }
     if (reader->plan->asks_for_images) {
-        reader_ask(world, reader, &follower);
+        reader->is_ready = true;
+        while (!world->is_over) {
+            reader_ask(reader, &follower);
+        }
     } else {
         reader_follow(world, reader, &follower);
     }
@@ -294,12 +333,22 @@ static _Noreturn void reader_run(struct world *world, struct reader *reader)
 
 /* ---- The writer: this process ---- */
 
+/* In the child it returns 0. A test that fails leaves the child behind, perhaps stopped. */
+static pid_t make_child(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return pid;
+}
+
 static void world_add(struct world *world, const struct plan *plan)
 {
     struct reader *reader = &world->readers[world->reader_count++];
     reader->plan = plan;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
+    pid_t pid = make_child();
     if (pid == 0) {
         reader_run(world, reader);
     }
@@ -314,6 +363,7 @@ static struct world *world_open(const struct plan *plans, uint32_t count)
         .frame_bytes_max = FRAME_BYTES_MAX,
         .channel_count_max = CHANNELS,
         .reader_count = 1,
+        .is_sealed = true, /* as whatever is handed to other processes */
     };
     struct world *world =
         mmap(NULL, sizeof *world, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -333,26 +383,26 @@ static struct world *world_open(const struct plan *plans, uint32_t count)
     return world;
 }
 
-static bool is_late(uint64_t deadline_ns)
-{
-    return clock_ns(CLOCK_MONOTONIC) > deadline_ns;
-}
-
-/* Writes until the reader has got on, stops it wherever it is then, and overwrites all of the log
- * so often. */
-static void world_stop_reader(struct world *world, const struct reader *reader, uint32_t laps,
-                              uint64_t deadline_ns)
+/* Stops a process wherever it is. */
+static void stop(pid_t pid)
 {
     int status;
-    uint64_t goal = reader->taken_count + 100;
-    while (reader->taken_count < goal && !is_late(deadline_ns)) {
-        for (uint32_t i = 0; i < BATCH; i++) {
-            append(world->log);
-        }
-    }
-    assert_int_equal(kill(reader->pid, SIGSTOP), 0);
-    assert_int_equal(waitpid(reader->pid, &status, WUNTRACED), reader->pid);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
     assert_true(WIFSTOPPED(status));
+}
+
+static void world_append(struct world *world, uint64_t deadline_ns)
+{
+    for (uint32_t i = 0; i < BATCH; i++) {
+        append(world->log);
+    }
+    assert_true(clock_ns(CLOCK_MONOTONIC) < deadline_ns);
+}
+
+/* Overwrites all of the log so often, then lets a reader go on that is stopped. */
+static void world_lap(struct world *world, const struct reader *reader, uint32_t laps)
+{
     for (uint32_t lap = 0; lap < laps; lap++) {
         uint64_t end = world->log->write_index;
         while (frame_log_tail(world->log) <= end) {
@@ -362,16 +412,49 @@ static void world_stop_reader(struct world *world, const struct reader *reader, 
     assert_int_equal(kill(reader->pid, SIGCONT), 0);
 }
 
+/* Laps a reader at some place where it has got on to. */
+static void world_lap_anywhere(struct world *world, const struct reader *reader)
+{
+    uint64_t goal = reader->taken_count + 100;
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    while (reader->taken_count < goal) {
+        world_append(world, deadline_ns);
+    }
+    stop(reader->pid);
+    world_lap(world, reader, 1);
+}
+
+/* Laps a reader that has stopped itself, in the middle of something. */
+static void world_lap_within(struct world *world, const struct reader *reader, uint32_t laps)
+{
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    int status = 0;
+    while (waitpid(reader->pid, &status, WUNTRACED | WNOHANG) == 0) {
+        world_append(world, deadline_ns);
+    }
+    assert_true(WIFSTOPPED(status));
+    world_lap(world, reader, laps);
+}
+
+/* Waits for the end of a process. */
+static void wait_for(pid_t pid)
+{
+    int status;
+    do {
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+        kill(pid, SIGCONT);
+    } while (WIFSTOPPED(status));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* Ends what is written, and waits for all readers. */
 static void world_end(struct world *world)
 {
     frame_log_publish(world->log);
     world->is_over = true;
     for (uint32_t i = 0; i < world->reader_count; i++) {
-        int status;
-        assert_int_equal(waitpid(world->readers[i].pid, &status, 0), world->readers[i].pid);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
+        wait_for(world->readers[i].pid);
     }
 }
 
@@ -382,12 +465,11 @@ static void world_close(struct world *world)
     munmap(world, sizeof *world);
 }
 
-static void assert_sums(const struct world *world, const struct reader *reader)
+static void assert_sums(const struct reader *reader, uint64_t end)
 {
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
-        uint64_t last = seq_before(channel, world->log->write_index);
         assert_int_equal(reader->first[channel] + reader->taken[channel] + reader->told[channel],
-                         last);
+                         seq_before(channel, end));
     }
     assert_int_equal(reader->fault_count, 0);
 }
@@ -409,22 +491,18 @@ static void with_the_check_no_frame_is_torn_and_each_loss_is_told(void **state)
 {
     (void)state;
     static const struct plan plans[] = {
-        {.name = "is stopped", .is_to_keep_old = true},
-        {.name = "is stopped and restarts", .restarts_every = 1000},
+        {.name = "is stopped within a frame", .is_to_keep_old = true, .stops_every = 10},
+        {.name = "is stopped, restarts", .restarts_every = 1000},
         {.name = "reads"},
         {.name = "keeps what is left", .is_to_keep_old = true},
         {.name = "sleeps", .sleeps_every = 100},
     };
-    enum { COUNT = sizeof plans / sizeof plans[0], STOPPED = 2 };
+    enum { COUNT = sizeof plans / sizeof plans[0] };
     struct world *world = world_open(plans, COUNT);
-    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
-    uint64_t stop_count = 0;
-    /* Without a torn frame the check would have had nothing to do. */
-    while (world->log->write_index < frames_wanted ||
-           (world->readers[0].caught_count == 0 && !is_late(deadline_ns))) {
-        for (uint32_t i = 0; i < STOPPED; i++) {
-            world_stop_reader(world, &world->readers[i], 1, deadline_ns);
-        }
+    uint32_t stop_count = 0;
+    while (world->log->write_index < frames_wanted) {
+        world_lap_within(world, &world->readers[0], 1);
+        world_lap_anywhere(world, &world->readers[1]);
         stop_count++;
     }
     world_end(world);
@@ -434,25 +512,21 @@ static void with_the_check_no_frame_is_torn_and_each_loss_is_told(void **state)
         print_reader(reader);
         assert_int_equal(reader->torn_count, 0);
         assert_true(reader->taken_count > 0);
-        assert_true(i >= STOPPED || reader->lap_count >= stop_count);
-        assert_sums(world, reader);
+        assert_sums(reader, world->log->write_index);
     }
-    assert_true(world->readers[0].caught_count > 0);
+    assert_true(world->readers[0].caught_count >= stop_count);
     world_close(world);
 }
 
-/* Stops the one reader until it has taken something torn. */
-static struct world *world_tear(const struct plan *plan, uint32_t laps)
+/* One reader that is stopped within what it reads, so often and for so many laps. */
+static struct world *world_tear(const struct plan *plan, uint32_t stops, uint32_t laps)
 {
     struct world *world = world_open(plan, 1);
-    const struct reader *reader = &world->readers[0];
-    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
-    while (reader->torn_count == 0 && !is_late(deadline_ns)) {
-        world_stop_reader(world, reader, laps, deadline_ns);
+    for (uint32_t i = 0; i < stops; i++) {
+        world_lap_within(world, &world->readers[0], laps);
     }
     world_end(world);
-    print_reader(reader);
-    assert_true(reader->torn_count > 0);
+    print_reader(&world->readers[0]);
     return world;
 }
 
@@ -462,30 +536,28 @@ static void without_the_check_frames_are_torn_and_each_loss_is_told(void **state
     static const struct plan plan = {
         .name = "does not check",
         .is_unchecked = true,
-        .is_to_keep_old = true,
+        .stops_every = 100,
     };
-    struct world *world = world_tear(&plan, 1);
-    assert_sums(world, &world->readers[0]);
+    struct world *world = world_tear(&plan, STOPS, 2);
+    const struct reader *reader = &world->readers[0];
+    assert_true(reader->torn_count >= STOPS);
+    assert_sums(reader, world->log->write_index);
     world_close(world);
 }
 
 static void an_image_is_whole_and_none_is_older_than_the_one_before(void **state)
 {
     (void)state;
-    static const struct plan plan = {.name = "asks for images", .asks_for_images = true};
-    struct world *world = world_open(&plan, 1);
+    static const struct plan plan = {
+        .name = "asks for images",
+        .asks_for_images = true,
+        .stops_every = 99,
+    };
+    uint32_t stops = (uint32_t)(frames_wanted / IMAGE_EVERY);
+    struct world *world = world_tear(&plan, stops, SAVING_LAPS);
     const struct reader *reader = &world->readers[0];
-    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
-    while (world->log->write_index < frames_wanted ||
-           (reader->caught_count == 0 && !is_late(deadline_ns))) {
-        world_stop_reader(world, reader, SAVING_LAPS, deadline_ns);
-    }
-    world_end(world);
-    print_reader(reader);
-    printf("%lu images were saved\n", world->log->saved_count);
-    assert_true(world->log->saved_count > frames_wanted / IMAGE_EVERY / 2);
-    assert_true(reader->taken_count > 0);
-    assert_true(reader->caught_count > 0);
+    assert_true(world->log->saved_count > stops);
+    assert_true(reader->caught_count > stops / 2);
     assert_int_equal(reader->torn_count, 0);
     assert_int_equal(reader->older_count, 0);
     world_close(world);
@@ -498,8 +570,78 @@ static void without_the_version_images_are_torn(void **state)
         .name = "does not look at versions",
         .asks_for_images = true,
         .is_unchecked = true,
+        .stops_every = 99,
     };
-    world_close(world_tear(&plan, SAVING_LAPS));
+    struct world *world = world_tear(&plan, STOPS, SAVING_LAPS);
+    assert_true(world->readers[0].torn_count > 0);
+    world_close(world);
+}
+
+static void what_a_channel_had_at_an_index_is_known_until_that_is_lapped(void **state)
+{
+    (void)state;
+    struct world *world = world_open(NULL, 0);
+    struct log_follower_options options = {.fd = world->fd};
+    struct log_follower follower;
+    assert_int_equal(log_follower_open(&follower, &options), 0);
+    for (uint32_t i = 0; i < 200; i++) {
+        frame_log_publish(world->log);
+        log_follower_start(&follower);
+        bool is_lapped = false;
+        while (!is_lapped) {
+            for (uint32_t j = 0; j < 1 + i * 7; j++) {
+                append(world->log);
+            }
+            is_lapped = frame_log_tail(world->log) > follower.index;
+            for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+                uint64_t seq;
+                bool is_known = log_follower_newest_seq(&follower, channel, &seq);
+                assert_true(is_known || is_lapped);
+                assert_true(!is_known || seq == seq_before(channel, follower.index));
+            }
+        }
+    }
+    log_follower_close(&follower);
+    world_close(world);
+}
+
+static void wherever_the_writer_stands_what_can_be_read_is_whole(void **state)
+{
+    (void)state;
+    static const struct plan plan = {.name = "reads while nothing moves"};
+    struct world *world = world_open(NULL, 0);
+    struct log_follower_options options = {.fd = world->fd};
+    struct log_follower follower;
+    struct reader frames = {.plan = &plan}, images = {.plan = &plan};
+    pid_t writer = make_child();
+    if (writer == 0) {
+        while (!world->is_over) {
+            append(world->log);
+        }
+        frame_log_publish(world->log);
+        _exit(0);
+    }
+    assert_int_equal(log_follower_open(&follower, &options), 0);
+    reader_start(&frames, &follower);
+    for (uint32_t i = 0; i < frames_wanted / FRAMES_PER_STOP || images.taken_count == 0; i++) {
+        const struct timespec while_it_writes = {.tv_nsec = i % 64 * 1000};
+        nanosleep(&while_it_writes, NULL);
+        stop(writer);
+        reader_read(&frames, &follower);
+        reader_ask(&images, &follower);
+        reader_check(&frames, &follower);
+        assert_int_equal(kill(writer, SIGCONT), 0);
+    }
+    world->is_over = true;
+    wait_for(writer);
+    reader_read(&frames, &follower);
+    print_reader(&frames);
+    assert_true(frames.taken_count > 0);
+    assert_int_equal(frames.torn_count + frames.caught_count, 0);
+    assert_int_equal(images.torn_count + images.caught_count + images.older_count, 0);
+    assert_sums(&frames, follower.index);
+    log_follower_close(&follower);
+    world_close(world);
 }
 
 static void what_is_no_log_is_refused(void **state)
@@ -519,6 +661,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_no_log_is_refused),
+        cmocka_unit_test(what_a_channel_had_at_an_index_is_known_until_that_is_lapped),
+        cmocka_unit_test(wherever_the_writer_stands_what_can_be_read_is_whole),
         cmocka_unit_test(with_the_check_no_frame_is_torn_and_each_loss_is_told),
         cmocka_unit_test(without_the_check_frames_are_torn_and_each_loss_is_told),
         cmocka_unit_test(an_image_is_whole_and_none_is_older_than_the_one_before),

@@ -38,7 +38,8 @@ static const struct row entry_rows[] = {
     ROW(33, 1, layout_entry, type),         ROW(34, 1, layout_entry, group),
     ROW(35, 1, layout_entry, depth),        ROW(36, 1, layout_entry, bar),
     ROW(37, 1, layout_entry, reserved),     ROW(38, 2, layout_entry, interval_ms),
-    ROW(40, 24, layout_entry, reserved_40),
+    ROW(40, 4, layout_entry, name_version), ROW(44, 4, layout_entry, reserved_44),
+    ROW(48, 8, layout_entry, first_seq),    ROW(56, 8, layout_entry, reserved_56),
 };
 
 static const struct row log_rows[] = {

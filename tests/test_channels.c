@@ -15,7 +15,7 @@
 
 static int set_up(void **state)
 {
-    return channels_create((struct channels **)state);
+    return channels_create((struct channels **)state, NULL);
 }
 
 static int tear_down(void **state)

@@ -219,8 +219,11 @@ static void an_entry_is_what_its_row_says(void **state)
     assert_int_equal(seen.header.entry_count, row_count);
     for (size_t i = 0; i < row_count; i++) {
         struct counters_entry entry;
+        struct counters_entry first;
         assert_true(counters_read_entry(&seen, (uint32_t)i, &entry));
         assert_string_equal(entry.name, rows[i].name);
+        assert_true(counters_read_find(&seen, rows[i].scope, rows[i].name, &first));
+        assert_int_equal(first.offset, entry.offset); /* No other has the name. */
         assert_string_equal(entry.meaning, rows[i].meaning);
         assert_string_equal(entry.metric, rows[i].metric == NULL ? "" : rows[i].metric);
         assert_string_equal(entry.labels, rows[i].labels == NULL ? "" : rows[i].labels);

@@ -186,6 +186,21 @@ static void a_place_outside_of_the_file_is_refused(void **state)
     }
 }
 
+static void a_place_that_is_no_multiple_of_8_is_refused(void **state)
+{
+    static uint32_t *const places[] = {&foreign.header.scopes_at,
+                                       &foreign.header.entries_at,
+                                       &foreign.header.threads_at,
+                                       &foreign.header.entry_bytes,
+                                       &foreign.scopes[COUNTERS_CORE].scope.at,
+                                       &foreign.scopes[COUNTERS_CORE].scope.bytes};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        set_up(state);
+        *places[i] -= 4;
+        assert_true(is_refused(0));
+    }
+}
+
 static void an_entry_outside_of_its_scope_is_refused(void **state)
 {
     assert_false(is_refused(0));
@@ -228,6 +243,10 @@ static void a_histogram_of_no_sense_is_refused(void **state)
     set_up(state);
     entry->buckets = 1;
     assert_true(is_refused(2));
+    entry->steps = 1;
+    assert_true(is_refused(2));
+    entry->buckets = 2;
+    assert_false(is_refused(2));
     set_up(state);
     entry->first_bits = 63;
     assert_true(is_refused(2));
@@ -283,6 +302,7 @@ int main(void)
         TEST(what_is_no_counters_file_or_an_older_one_is_told_apart),
         TEST(a_file_cut_anywhere_is_refused),
         TEST(a_place_outside_of_the_file_is_refused),
+        TEST(a_place_that_is_no_multiple_of_8_is_refused),
         TEST(an_entry_outside_of_its_scope_is_refused),
         TEST(a_histogram_of_no_sense_is_refused),
         TEST(text_without_an_end_is_ended),

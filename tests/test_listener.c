@@ -59,7 +59,12 @@ static int open_tcp(int *fds, uint32_t count, uint16_t *port)
 
 static int open_unix(const char *at, int *fd)
 {
-    return listener_open_unix(at, fd, words, sizeof words);
+    struct listener_unix listener;
+    int error = listener_open_unix(&listener, at, words, sizeof words);
+    if (error == 0) {
+        *fd = listener.fd;
+    }
+    return error;
 }
 
 static void assert_words_say(const char *text)
@@ -286,6 +291,30 @@ static void a_unix_path_that_was_left_by_the_dead_is_replaced(void **state)
     close(fd);
 }
 
+static void a_unix_socket_removes_its_own_file_at_the_end(void **state)
+{
+    (void)state;
+    struct listener_unix listener;
+    assert_int_equal(listener_open_unix(&listener, path, words, sizeof words), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    listener_close_unix(&listener);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void a_unix_path_that_another_listener_has_by_now_stays(void **state)
+{
+    (void)state;
+    struct listener_unix first;
+    struct listener_unix second;
+    assert_int_equal(listener_open_unix(&first, path, words, sizeof words), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(listener_open_unix(&second, path, words, sizeof words), 0);
+    listener_close_unix(&first);
+    close(connect_unix(path));
+    listener_close_unix(&second);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void a_unix_path_where_somebody_answers_is_refused(void **state)
 {
     (void)state;
@@ -419,6 +448,8 @@ int main(void)
         TEST(a_host_that_is_none_is_refused_in_words),
         TEST(ipv6_takes_clients_where_the_machine_has_it),
         TEST(a_unix_path_that_was_left_by_the_dead_is_replaced),
+        TEST(a_unix_socket_removes_its_own_file_at_the_end),
+        TEST(a_unix_path_that_another_listener_has_by_now_stays),
         TEST(a_unix_path_where_somebody_answers_is_refused),
         TEST(a_plain_file_at_the_unix_path_is_left_alone),
         TEST(a_unix_path_is_at_most_107_bytes_long),

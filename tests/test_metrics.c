@@ -11,17 +11,21 @@
 #include <string.h>
 
 #include "codec/base/units.h"
+#include "ring/board/counters_table.h"
 #include "ring/board/frame_log_size.h"
 #include "src/admin/host.h"
 #include "src/admin/prometheus.h"
+#include "src/admin/stats.h"
 
 static struct counters *counters;
 static struct frame_log *frame_log;
 static struct metrics *metrics;
+static struct watchdog watchdog;
 static _Atomic uint32_t refused_count;
 
 static int set_up(void **state)
 {
+    static const int cpus[] = {-1, -1};
     (void)state;
     struct frame_log_options log_options = {.capacity_bytes = MIB,
                                             .frame_bytes_max = 64 * KIB,
@@ -29,8 +33,11 @@ static int set_up(void **state)
                                             .reader_count = 2};
     assert_int_equal(counters_open(&counters, NULL, 2), 0);
     assert_int_equal(frame_log_create(&frame_log, &log_options), 0);
+    struct watchdog_options watchdog_options = {.counters = counters, .limit_ns = NS_PER_SECOND};
+    watchdog_init(&watchdog, &watchdog_options);
     struct metrics_options source = {
         .counters = counters,
+        .watchdog = &watchdog,
         .log = frame_log,
         .epoch = "0123456789abcdef",
         .log_bytes = MIB,
@@ -39,6 +46,7 @@ static int set_up(void **state)
                        .bytes_max = 5 * MIB,
                        .refused_count = &refused_count},
         .connections_max = 77,
+        .cpus = cpus,
         .busy_poll = true, /* so that a busy test machine causes no warning */
     };
     assert_int_equal(metrics_create(&metrics, &source), 0);
@@ -105,6 +113,43 @@ static void latency_buckets_are_cumulative(void **state)
     free(page);
 }
 
+static void stages_are_of_the_publisher_and_of_each_core(void **state)
+{
+    (void)state;
+    counters_histogram_add(&counters->publisher.feed, 2000, 3);
+    counters_histogram_add(&counters->cores[1].wait, 1023, 4);
+    char *page = write_page(true);
+    assert_line(page, "ringcast_stage_seconds_bucket{stage=\"feed\",le=\"1.024e-06\"} 0");
+    assert_line(page, "ringcast_stage_seconds_bucket{stage=\"feed\",le=\"2.048e-06\"} 3");
+    assert_line(page, "ringcast_stage_seconds_count{stage=\"feed\"} 3");
+    assert_line(page, "ringcast_stage_seconds_count{core=\"0\",stage=\"wait\"} 0");
+    assert_line(page,
+                "ringcast_stage_seconds_bucket{core=\"1\",stage=\"wait\",le=\"1.024e-06\"} 4");
+    free(page);
+}
+
+static void stats_have_every_counter(void **state)
+{
+    (void)state;
+    counter_set(&counters->cores[1].blocked_ns, 3 * NS_PER_SECOND / 2);
+    counter_set(&counters->process.admin_turns, 6);
+    counters_histogram_add(&counters->cores[1].wait, 1023, 99);
+    counters_histogram_add(&counters->cores[1].wait, NS_PER_SECOND, 1);
+    json_t *stats = stats_json(metrics);
+    json_t *core = json_array_get(json_object_get(stats, "cores"), 1);
+    json_t *wait = json_object_get(core, "wait");
+    assert_true(json_real_value(json_object_get(core, "blocked_seconds")) == 1.5);
+    assert_int_equal(json_integer_value(json_object_get(wait, "count")), 100);
+    assert_true(json_real_value(json_object_get(wait, "p50_seconds")) == 1.024e-6);
+    assert_true(json_real_value(json_object_get(wait, "p99_seconds")) == 1.024e-6);
+    double longest = json_real_value(json_object_get(wait, "max_seconds"));
+    assert_true(longest > 1 && longest < 1.25);
+    json_t *process = json_object_get(stats, "process");
+    assert_int_equal(json_integer_value(json_object_get(process, "admin_turns")), 6);
+    assert_non_null(json_object_get(json_object_get(stats, "publisher"), "feed"));
+    json_decref(stats);
+}
+
 static void memory_of_logs_is_what_the_kernel_says(void **state)
 {
     (void)state;
@@ -166,24 +211,126 @@ static void every_sample_has_help_and_type_once(void **state)
     free(page);
 }
 
+static char reference[65536];
+
 /* docs/metrics.md is read at the root of the repository. */
-static void the_reference_names_every_metric(void **state)
+static void read_reference(void)
 {
-    (void)state;
-    static char reference[65536];
     FILE *file = fopen("docs/metrics.md", "r");
     assert_non_null(file);
-    reference[fread(reference, 1, sizeof reference - 1, file)] = '\0';
+    size_t bytes = fread(reference, 1, sizeof reference - 1, file);
+    assert_true(bytes < sizeof reference - 1);
+    reference[bytes] = '\0';
     fclose(file);
+}
+
+static void assert_reference_has(const char *line)
+{
+    char whole[512];
+    snprintf(whole, sizeof whole, "\n%s\n", line);
+    if (strstr(reference, whole) == NULL) {
+        fail_msg("docs/metrics.md lacks this line: %s", line);
+    }
+}
+
+static void add_label(char *labels, const char *name)
+{
+    if (strstr(labels, name) == NULL) {
+        sprintf(labels + strlen(labels), "%s%s", labels[0] == '\0' ? "" : ", ", name);
+    }
+}
+
+/* "core, reason": what all rows of a metric have. */
+static void name_labels(const char *metric, char *labels)
+{
+    size_t count;
+    const struct counters_row *rows = counters_rows(&count);
+    labels[0] = '\0';
+    for (int is_second = 0; is_second <= 1; is_second++) {
+        for (size_t i = 0; i < count; i++) {
+            if (rows[i].metric == NULL || strcmp(rows[i].metric, metric) != 0) {
+                continue;
+            }
+            if (!is_second && rows[i].scope == COUNTERS_CORE) {
+                snprintf(labels, 64, "core");
+            } else if (is_second && rows[i].labels != NULL) {
+                char name[32];
+                snprintf(name, sizeof name, "%.*s", (int)strcspn(rows[i].labels, "="),
+                         rows[i].labels);
+                add_label(labels, name);
+            }
+        }
+    }
+}
+
+static void the_reference_has_a_line_for_each_metric_of_the_page(void **state)
+{
+    (void)state;
     char *page = write_page(true);
     char *lines = page;
+    read_reference();
     for (char *line = strsep(&lines, "\n"); line != NULL; line = strsep(&lines, "\n")) {
-        if (strncmp(line, "# HELP ", 7) == 0) {
-            char name[128];
-            snprintf(name, sizeof name, "`%.*s`", (int)strcspn(line + 7, " "), line + 7);
-            if (strstr(reference, name) == NULL) {
-                fail_msg("docs/metrics.md lacks %s", name);
-            }
+        if (strncmp(line, "# HELP ", 7) != 0) {
+            continue;
+        }
+        char begin[128];
+        char end[256];
+        int name_bytes = (int)strcspn(line + 7, " ");
+        int type_bytes = (int)strcspn(lines + 8 + name_bytes, "\n");
+        snprintf(begin, sizeof begin, "\n| `%.*s` | %.*s | ", name_bytes, line + 7, type_bytes,
+                 lines + 8 + name_bytes);
+        snprintf(end, sizeof end, " | %s |", line + 8 + name_bytes);
+        const char *found = strstr(reference, begin);
+        if (found == NULL ||
+            strncmp(strchr(found + strlen(begin) - 1, '|') - 1, end, strlen(end)) != 0) {
+            fail_msg("docs/metrics.md lacks this line: %s...%s", begin + 1, end);
+        }
+    }
+    free(page);
+}
+
+static void the_reference_says_what_the_table_says(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"counter", "gauge", "histogram", "gauge"};
+    size_t count;
+    const struct counters_row *rows = counters_rows(&count);
+    const char *last = "";
+    read_reference();
+    for (size_t i = 0; i < count; i++) {
+        char line[512];
+        char labels[64];
+        if (rows[i].metric == NULL) {
+            continue;
+        }
+        if (strcmp(rows[i].metric, last) != 0) {
+            name_labels(rows[i].metric, labels);
+            snprintf(line, sizeof line, "| `ringcast_%s` | %s | %s | %s |", rows[i].metric,
+                     types[rows[i].kind], labels,
+                     rows[i].family == NULL ? rows[i].meaning : rows[i].family);
+            assert_reference_has(line);
+        }
+        assert_true(rows[i].labels != NULL || rows[i].family == NULL);
+        if (rows[i].labels != NULL) {
+            snprintf(line, sizeof line, "| `ringcast_%s` | `%s` | %s |", rows[i].metric,
+                     rows[i].labels, rows[i].meaning);
+            assert_reference_has(line);
+        }
+        last = rows[i].metric;
+    }
+}
+
+static void the_reference_names_no_metric_that_is_not_there(void **state)
+{
+    (void)state;
+    char *page = write_page(true);
+    read_reference();
+    for (char *at = strstr(reference, "\n| `ringcast_"); at != NULL;
+         at = strstr(at + 1, "\n| `ringcast_")) {
+        char head[128];
+        snprintf(head, sizeof head, "# HELP %.*s ", (int)strcspn(at + 4, "`"), at + 4);
+        if (strstr(page, head) == NULL) {
+            fail_msg("docs/metrics.md has a line of no metric:%s", head + 6);
         }
     }
     free(page);
@@ -244,7 +391,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_of_logs_is_what_the_kernel_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(aliases_are_there_unless_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_sample_has_help_and_type_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_reference_names_every_metric, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_reference_has_a_line_for_each_metric_of_the_page,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_reference_says_what_the_table_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_reference_names_no_metric_that_is_not_there, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(stages_are_of_the_publisher_and_of_each_core, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(stats_have_every_counter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rates_are_of_the_last_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lag_of_a_core_is_what_it_has_not_seen, set_up,
                                         tear_down),

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ struct fake_feed {
     uint64_t next_wall_ns; /* what poll returns; 0: at once while it wants to hand over */
     int fd;                /* an eventfd that says how much is wanted; 0: none */
     bool is_closed;
+    bool hides_receipt;
 };
 
 static struct fake_feed fakes[3];
@@ -53,7 +55,7 @@ static void fake_publish(struct fake_feed *fake, enum md_type type)
         .type = type,
         .channel = fake->channel,
         .ts_event_ns = 5,
-        .ts_recv_ns = clock_ns(CLOCK_REALTIME) - NS_PER_MS,
+        .ts_recv_ns = fake->hides_receipt ? 0 : clock_ns(CLOCK_REALTIME) - NS_PER_MS,
     };
     for (uint32_t i = 0; i < LEVELS; i++) {
         levels[i] = (struct md_level){{.mantissa = 123456789012345678}, {.mantissa = 1}};
@@ -153,6 +155,7 @@ static struct channels *channels;
 static struct encodings *encodings;
 static struct frame_log *frames; /* JSON's */
 static struct counters *counters;
+static struct control *control; /* NULL: none */
 static struct publisher *publisher;
 static uint64_t mono_ns;
 
@@ -167,6 +170,7 @@ static int create(const char *const *specs, uint32_t count)
         .channels = channels,
         .encodings = encodings,
         .counters = &counters->publisher,
+        .control = control,
         .feed_specs = specs,
         .feed_sources = sources,
         .feed_count = count,
@@ -181,7 +185,7 @@ static int set_up(void **state)
     line_count = 0;
     mono_ns = 100 * NS_PER_SECOND;
     memset(woken, 0, sizeof woken);
-    assert_int_equal(channels_create(&channels), 0);
+    assert_int_equal(channels_create(&channels, NULL), 0);
     struct encodings_options options = {
         .channels = channels,
         .log = {.capacity_bytes = MIB,
@@ -278,6 +282,47 @@ static void a_tick_becomes_a_frame_with_seq_and_times(void **state)
     assert_int_equal(ticks(), 3);
     assert_int_equal(counter_get(&counters->publisher.tick_bytes), frames->write_position);
     assert_in_range(counter_get(&counters->publisher.late_ns), NS_PER_MS, NS_PER_MS + took_ns);
+}
+
+static uint64_t count_of(const struct counters_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS; i++) {
+        count += counter_get(&histogram->buckets[i]);
+    }
+    return count;
+}
+
+/* Of what was shown at once, all count as long as the oldest. */
+static void each_tick_counts_how_long_it_took_to_be_published_and_shown(void **state)
+{
+    (void)state;
+    const struct publisher_counters *sums = &counters->publisher;
+    create_with("A");
+    fakes[0].wanted = 3;
+    uint64_t before_ns = clock_ns(CLOCK_REALTIME);
+    poll_once();
+    uint64_t took_ns = clock_ns(CLOCK_REALTIME) - before_ns;
+    uint64_t oldest_ns = clock_ns(CLOCK_REALTIME) - frame_log_desc(frames, 0)->ts_pub_ns;
+    assert_int_equal(count_of(&sums->feed), 3);
+    assert_in_range(counter_get(&sums->feed.sum_ns), 3 * NS_PER_MS, 3 * (NS_PER_MS + took_ns));
+    assert_int_equal(count_of(&sums->publish), 3);
+    assert_in_range(counter_get(&sums->publish.sum_ns), 3, 3 * oldest_ns);
+    assert_int_equal(counter_get(&sums->publish.sum_ns) % 3, 0);
+    assert_int_equal(counter_get(&sums->log_head), 3);
+}
+
+static void a_tick_whose_receipt_nobody_knows_has_no_delay(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].wanted = 1;
+    fakes[0].hides_receipt = true;
+    poll_once();
+    assert_int_equal(ticks(), 1);
+    assert_int_equal(counter_get(&counters->publisher.late_ns), 0);
+    assert_int_equal(count_of(&counters->publisher.feed), 0);
+    assert_int_equal(count_of(&counters->publisher.publish), 1);
 }
 
 static void each_frame_bears_its_channels_running_hash(void **state)
@@ -700,11 +745,35 @@ static void the_counters_of_all_feeds_are_added_up(void **state)
     assert_int_equal(counter_get(&counters->publisher.feed_passes), 4);
 }
 
+static void the_heart_beats_while_it_is_polled(void **state)
+{
+    (void)state;
+    assert_int_equal(control_create(&control, 1, CHANNELS_MAX), 0);
+    create_with("A");
+    int fd = control_read_only_fd(control);
+    const struct layout_control *seen = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(seen != MAP_FAILED);
+    poll_once();
+    uint64_t first = seen->heartbeat;
+    for (int poll = 0; poll < 10; poll++) { /* a feed with nothing to say */
+        mono_ns += 100 * NS_PER_MS;
+        poll_once();
+        poll_once();
+    }
+    assert_int_equal(seen->heartbeat, first + 10);
+    munmap((void *)seen, 4096);
+    close(fd);
+    control_destroy(control);
+    control = NULL;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_tick_becomes_a_frame_with_seq_and_times),
+        TEST(each_tick_counts_how_long_it_took_to_be_published_and_shown),
+        TEST(a_tick_whose_receipt_nobody_knows_has_no_delay),
         TEST(each_frame_bears_its_channels_running_hash),
         TEST(quotes_are_full_images_and_trades_are_not),
         TEST(a_tick_that_does_not_fit_is_a_gap_counted_and_told_once),
@@ -727,6 +796,7 @@ int main(void)
         TEST(a_descriptor_is_seen_by_a_thread_that_never_sleeps),
         TEST(a_sleeping_thread_stops_within_a_fifth_of_a_second),
         TEST(the_counters_of_all_feeds_are_added_up),
+        TEST(the_heart_beats_while_it_is_polled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ static int set_up_with_tokens(void **state)
     core->room = UINT32_MAX;
     core->newest_seq = 10;
     core->source.address = ip_address_from_v4("\x7f\0\0\x01");
-    assert_int_equal(channels_create(&channels), 0);
+    assert_int_equal(channels_create(&channels, NULL), 0);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         channels_open(channels, all[i].symbol, strlen(all[i].symbol), all[i].type);
     }

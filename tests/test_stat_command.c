@@ -183,7 +183,7 @@ static void a_dead_server_has_last_totals_and_no_rates(void **state)
     counter_set(&servers[0]->cores[1].sends, 17);
     die(0);
     assert_int_equal(stat_of("0.01", "5", NULL), 3);
-    assert_has(said, "core-1.sends:                                   17 - Send");
+    assert_has(said, "core-1.sends:                                  17 - Send");
     assert_null(strstr(said, "sends/s"));
     assert_has(complained, "has ended; these are its last totals");
     assert_int_equal(stat_of("--json", NULL), 3);

@@ -17,6 +17,7 @@
 #include "tools/insight/stat_table.h"
 
 #define CORES 2
+#define DAMAGES 1000
 
 /* What `ringcast stat` says of two moments of a server that these tests play. */
 static struct counters *server;
@@ -252,9 +253,9 @@ static void a_header_and_its_lines_are_of_one_width(void **state)
 static void assert_shown(double value, const char *text)
 {
     const char *line;
-    figures.values[STAT_SENDS] = value; /* 7 columns, from 41 on */
+    figures.values[STAT_SENDS] = value; /* 7 columns, from 43 on */
     line = PRINTED(stat_table_print_line(out, 0, 0, &figures));
-    size_t start = 41;
+    size_t start = 43;
     size_t blanks = strspn(line + start, " ");
     if (strncmp(line + start + blanks, text, strlen(text)) != 0 || blanks + strlen(text) != 7) {
         fail_msg("%g: not '%s' in: %s", value, text, line);
@@ -291,10 +292,10 @@ static void totals_have_a_line_for_each_counter_of_each_core(void **state)
     read_server();
     take(&now, 1);
     const char *text = PRINTED(stat_entries_print(out, &now, COUNTERS_READ_ALL));
-    assert_non_null(strstr(text, "core-0.sends:                                    0 - Send "
+    assert_non_null(strstr(text, "core-0.sends:                                   0 - Send "
                                  "operations that sent all.\n"));
-    assert_non_null(strstr(text, "core-1.sends:                                   12 - Send "));
-    assert_non_null(strstr(text, "publisher.ticks:                                34 - Ticks "));
+    assert_non_null(strstr(text, "core-1.sends:                                  12 - Send "));
+    assert_non_null(strstr(text, "publisher.ticks:                               34 - Ticks "));
     assert_non_null(strstr(text, "core-0.flush:                    count 5 p50 10240 p99 10240 "
                                  "p99.9 10240 max 10240 ns - Time from"));
     text = PRINTED(stat_entries_print(out, &now, 1));
@@ -365,6 +366,59 @@ static void a_file_that_is_damaged_meanwhile_is_an_error(void **state)
     assert_true(stat_sample_take(&now, &file) < 0);
 }
 
+static uint64_t random_state = 1;
+
+static uint64_t draw(uint64_t limit)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + 1;
+    return (random_state >> 33) % limit;
+}
+
+/* Writes over a few words of what describes the file, and of its numbers. */
+static void damage(void)
+{
+    static const uint64_t values[] = {0, 1, 7, 8, 255, 4096, UINT32_MAX, UINT64_MAX, INT64_MAX};
+    unsigned char *bytes = (unsigned char *)server;
+    for (uint64_t i = draw(8); i > 0; i--) {
+        uint64_t value = values[draw(sizeof values / sizeof values[0])];
+        size_t at = draw(2) == 0 ? draw(offsetof(struct counters, entries))
+                                 : draw(counters_bytes(CORES) - sizeof value);
+        memcpy(bytes + at, &value, 1 + draw(sizeof value));
+    }
+}
+
+static void a_damaged_file_is_an_error_or_shows_something(void **state)
+{
+    (void)state;
+    static struct counters whole;
+    uint32_t shown_count = 0;
+    FILE *out = fopen("/dev/null", "w");
+    assert_non_null(out);
+    read_server();
+    memcpy(&whole, server, counters_bytes(CORES));
+    for (uint32_t i = 0; i < DAMAGES; i++) {
+        memcpy(server, &whole, counters_bytes(CORES));
+        if (stat_sample_take(&before, &file) < 0) {
+            fail_msg("the whole file is refused");
+        }
+        damage();
+        if (stat_sample_take(&now, &file) < 0) {
+            continue;
+        }
+        shown_count++;
+        for (uint32_t core = 0; core < CORES; core++) {
+            stat_figures_make(&figures, &now, &before, core);
+            stat_table_print_line(out, now.realtime_ns, core, &figures);
+        }
+        stat_figures_make(&figures, &now, &before, COUNTERS_READ_ALL);
+        stat_table_print_line(out, now.realtime_ns, COUNTERS_READ_ALL, &figures);
+        stat_entries_print(out, &now, 0);
+        stat_entries_print_json(out, &now, &before, 1, true);
+    }
+    fclose(out);
+    assert_true(shown_count > DAMAGES / 5 && shown_count < DAMAGES);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -383,6 +437,7 @@ int main(void)
         TEST(json_has_what_a_counter_grew_by_in_the_interval),
         TEST(a_newer_file_is_read_by_what_it_says),
         TEST(a_file_that_is_damaged_meanwhile_is_an_error),
+        TEST(a_damaged_file_is_an_error_or_shows_something),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(printed);

@@ -1,6 +1,5 @@
 /*
- * counters_file: the name of a server's counters file, and the lock that tells the living from the
- * dead.
+ * counters_file: the name of a counters file, and the lock that tells the living from the dead.
  *
  * A server holds an OFD write lock on its file from before the file has a name until the process
  * ends, however it ends. So a file without a lock is a dead server's: its numbers can be read until
@@ -19,9 +18,8 @@
 #include <stddef.h>
 
 #define COUNTERS_FILE_DIRECTORY "/dev/shm"
-#define COUNTERS_FILE_PREFIX                                                                       \
-    "ringcast-"                    /* then the process ID, and ".2" and so on if that is taken */
-#define COUNTERS_FILE_NAMES_MAX 64 /* of one process ID */
+#define COUNTERS_FILE_PREFIX "ringcast-" /* then the process ID, and ".2" if that is taken */
+#define COUNTERS_FILE_NAMES_MAX 64       /* of one process ID */
 
 struct counters_file {
     int fd;         /* -1: none */

@@ -6,15 +6,17 @@
  * A reader goes by what is here and by nothing else: every place, size and count is in the header,
  * in a scope or in an entry. So a tool of any version reads the file of any other:
  *
- * - A later version appends members to these structs (the header's *_bytes grow), entries, scopes,
+ * - A later version appends members to these structs (the header's sizes grow), entries, scopes,
  *   kinds and units. A reader steps by the file's sizes and passes over kinds and units that it
- * does not know. What is there keeps its place and its meaning; anything else gets another magic.
- * - Version 5 and those before it have the magic, the version, the cores and no entries.
+ *   does not know. What is there keeps its place and its meaning; anything else gets another magic.
+ * - No table has more than 4096 records, no scope more than 4096 instances, no histogram more than
+ *   2048 buckets. A reader may refuse more.
+ * - Version 5 and those before it have the magic, the version, the number of cores, and no entries.
  *
- * Threads  All here is constant before the file has its name, except threads.
+ * Threads  The tables are constant before the file has its name; threads are added later.
  * Memory   Little-endian. Numbers lie at multiples of their size. Text is filled with zeros and
- * ends with one. What is reserved is 0. Source   ring/board/counters_read.h reads such a file;
- * ring/board/counters_file.h says where it is and who lives.
+ *          ends with one. What is reserved is 0.
+ * Source   counters_read.h reads such a file; counters_file.h says where it is, and who lives.
  */
 #ifndef RINGCAST_RING_COUNTERS_FORMAT_H
 #define RINGCAST_RING_COUNTERS_FORMAT_H
@@ -25,9 +27,7 @@
 
 #define COUNTERS_MAGIC UINT64_C(0x31747363676e6972) /* "ringcst1" */
 #define COUNTERS_VERSION 6
-#define COUNTERS_VERSION_MIN                                                                       \
-    6 /* the first that describes itself, and whose server holds a lock                            \
-       */
+#define COUNTERS_VERSION_MIN 6 /* the first with entries, and with a lock (counters_file.h) */
 
 struct counters_header {
     uint64_t magic;

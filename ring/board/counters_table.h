@@ -12,12 +12,13 @@
 
 #include "ring/board/counters.h"
 
-/* As struct counters_entry has it. Rows of one metric are neighbours. */
+/* A row for each entry of the file, in its order. Rows of one metric are neighbours and share its
+ * kind and unit. */
 struct counters_row {
     const char *name;   /* of the member */
     const char *metric; /* NULL: not in /metrics by itself */
     const char *labels; /* NULL: none */
-    const char *family; /* what rows of one metric have in common; NULL: meaning says it */
+    const char *family; /* of the first row with labels: what the metric is. Otherwise NULL */
     const char *meaning;
     uint32_t offset;
     enum counters_scope scope;

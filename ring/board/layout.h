@@ -73,12 +73,25 @@ static_assert(sizeof(struct layout_file) == 32, "both headers go on at 32");
 /* ---- The control file ---- */
 
 enum layout_state {
+    LAYOUT_STARTS = 0,
     LAYOUT_RUNS = 1,
     LAYOUT_ENDS = 2,  /* The clients were told. */
     LAYOUT_ENDED = 3, /* Nothing is written any more. */
 };
 
-/* One channel of the directory. It is complete before channel_count covers it, then constant. */
+/* One channel of the directory, by its number. It is complete before channel_count covers it.
+ *
+ * With name_version 0 it never changes. Otherwise the channel is computed for those who want it
+ * (a depth, a bar, an interval), and its number gets another name when nobody wants it any more:
+ * then the version grows, is odd while the entry is written, and first_seq parts the names. The
+ * frames with a lower seq are of the names before, the last of which is a GAP. While a consumer is
+ * counted as a subscriber of the channel its name stays.
+ *
+ * The writer: name_version + 1 (relaxed, now odd); a release fence; the fields; name_version + 1
+ * (release). It publishes a frame of the new name only after that. A reader: name_version (acquire)
+ * is even; it copies the entry; an acquire fence; name_version (relaxed) is the same as before. If
+ * not, again. Who does so after the tag of a frame knows by first_seq whether the name is the
+ * frame's. */
 struct layout_entry {
     char symbol[32]; /* zero-filled, not terminated */
     uint8_t symbol_bytes;
@@ -88,7 +101,10 @@ struct layout_entry {
     uint8_t bar; /* 1: 1 second, 2: 1 minute, 3: 5 minutes */
     uint8_t reserved;
     uint16_t interval_ms;
-    uint8_t reserved_40[24];
+    _Atomic uint32_t name_version; /* 0: constant */
+    uint32_t reserved_44;
+    uint64_t first_seq; /* of the channel's frames, the first that has this name */
+    uint8_t reserved_56[8];
 };
 static_assert(sizeof(struct layout_entry) == CACHE_LINE_BYTES, "the table of the ABI");
 

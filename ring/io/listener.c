@@ -301,7 +301,8 @@ int listener_check_unix(const char *path, char *error_out, size_t error_bytes)
     return error < 0 ? listener_refuse_unix(path, error, error_out, error_bytes) : 0;
 }
 
-int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t error_bytes)
+int listener_open_unix(struct listener_unix *listener_out, const char *path, char *error_out,
+                       size_t error_bytes)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path) {
@@ -310,21 +311,42 @@ int listener_open_unix(const char *path, int *fd_out, char *error_out, size_t er
         return -ENAMETOOLONG;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = fd < 0 ? -errno : listener_bind_unix(fd, &address);
-    bool is_bound = error == 0;
-    if (error == 0 && listen(fd, LISTENER_BACKLOG) < 0) {
+    struct listener_unix listener = {.path = path};
+    listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener.fd < 0) {
+        return listener_refuse_unix(path, -errno, error_out, error_bytes);
+    }
+    struct stat status;
+    int error = listener_bind_unix(listener.fd, &address);
+    if (error == 0 && lstat(path, &status) == 0) {
+        listener.device = status.st_dev;
+        listener.inode = status.st_ino;
+    }
+    if (error == 0 && listen(listener.fd, LISTENER_BACKLOG) < 0) {
         error = -errno;
     }
     if (error < 0) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        if (is_bound) {
-            unlink(path);
-        }
+        listener_close_unix(&listener);
         return listener_refuse_unix(path, error, error_out, error_bytes);
     }
-    *fd_out = fd;
+    *listener_out = listener;
     return 0;
+}
+
+/* While the socket is open it refers to its file, removed or not: no other has the number. */
+void listener_unlink_unix(const struct listener_unix *listener)
+{
+    struct stat status;
+    assert_always(listener->fd >= 0);
+    if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
+        status.st_ino == listener->inode) {
+        unlink(listener->path);
+    }
+}
+
+void listener_close_unix(struct listener_unix *listener)
+{
+    listener_unlink_unix(listener);
+    close(listener->fd);
+    listener->fd = -1;
 }

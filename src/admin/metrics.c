@@ -43,6 +43,7 @@ struct metrics_sample {
 
 struct metrics {
     struct metrics_options options;
+    struct counters_read counters;
     uint32_t cpu_count; /* that the process may use */
     _Atomic int state;
 
@@ -67,6 +68,9 @@ int metrics_create(struct metrics **metrics_out, const struct metrics_options *o
     }
     cpu_set_t cpus;
     metrics->options = *options;
+    int error = counters_read_memory(&metrics->counters, options->counters,
+                                     counters_bytes(options->counters->header.core_count));
+    assert_always(error == 0);
     metrics->cpu_count = 1;
     if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) {
         metrics->cpu_count = (uint32_t)CPU_COUNT(&cpus);
@@ -112,6 +116,11 @@ double metrics_uptime_seconds(const struct metrics *metrics)
 const struct metrics_options *metrics_options(const struct metrics *metrics)
 {
     return &metrics->options;
+}
+
+const struct counters_read *metrics_counters(const struct metrics *metrics)
+{
+    return &metrics->counters;
 }
 
 uint64_t metrics_sum(const struct counters *counters, size_t offset)

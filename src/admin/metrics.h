@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "ring/board/counters.h"
-#include "ring/board/counters_table.h"
+#include "ring/board/counters_read.h"
 #include "ring/board/frame_log.h"
 #include "src/admin/log_memory.h"
 #include "src/admin/watchdog.h"
@@ -53,6 +53,9 @@ const char *metrics_state_name(enum metrics_state state);
 enum metrics_state metrics_state(const struct metrics *metrics);
 const struct metrics_options *metrics_options(const struct metrics *metrics);
 
+/* The counters as any reader sees them: an entry for each row of counters_table.h. */
+const struct counters_read *metrics_counters(const struct metrics *metrics);
+
 double metrics_uptime_seconds(const struct metrics *metrics);
 
 /* Takes a sample for the rates, and warns in the log of what an operator should look at. */
@@ -71,12 +74,6 @@ void metrics_read_rates(struct metrics *metrics, struct metrics_rates *rates_out
 
 /* Frames of the log that a core has still to fan out. */
 uint64_t metrics_core_lag(const struct metrics *metrics, uint32_t core);
-
-/* Of a row that is no histogram; counters is the struct of its scope. */
-static inline uint64_t metrics_row_get(const struct counters_row *row, const void *counters)
-{
-    return counter_get((const counter *)(const void *)((const char *)counters + row->offset));
-}
 
 /* The sum of a counter over all cores. */
 uint64_t metrics_sum(const struct counters *counters, size_t offset);

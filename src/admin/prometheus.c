@@ -10,6 +10,7 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "ring/board/counters_table.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
@@ -36,52 +37,84 @@ static void prometheus_write_counter(FILE *out, const char *name, const char *he
 }
 
 /* Series of one name follow one another; the first has the help. */
-static void prometheus_write_row_head(FILE *out, const struct counters_row *row,
-                                      const char *last_metric)
+static void prometheus_write_entry_head(FILE *out, const struct counters_entry *entry,
+                                        const struct counters_row *row)
 {
     static const char *const types[] = {[COUNTERS_COUNTER] = "counter",
                                         [COUNTERS_GAUGE] = "gauge",
                                         [COUNTERS_HISTOGRAM] = "histogram",
                                         [COUNTERS_MAX] = "gauge"};
-    if (last_metric == NULL || strcmp(row->metric, last_metric) != 0) {
-        char name[96];
-        snprintf(name, sizeof name, "ringcast_%s", row->metric);
-        prometheus_write_head(out, name, types[row->kind],
-                              row->family != NULL ? row->family : row->meaning);
+    char name[sizeof "ringcast_" + sizeof entry->metric];
+    snprintf(name, sizeof name, "ringcast_%s", entry->metric);
+    prometheus_write_head(out, name, types[entry->kind],
+                          row->family != NULL ? row->family : row->meaning);
+}
+
+static double prometheus_value(const struct counters_entry *entry, uint64_t value)
+{
+    return entry->unit == COUNTERS_NS ? (double)value / (double)NS_PER_SECOND : (double)value;
+}
+
+static void prometheus_write_histogram(FILE *out, const struct counters_read *counters,
+                                       const struct counters_entry *entry, uint32_t instance,
+                                       const char *labels)
+{
+    struct counters_read_histogram histogram;
+    const char *comma = labels[0] == '\0' ? "" : ",";
+    assert_always(entry->unit == COUNTERS_NS);
+    counters_read_histogram(counters, entry, instance, &histogram);
+    for (uint32_t bits = PROMETHEUS_LATENCY_BITS_FIRST; bits <= PROMETHEUS_LATENCY_BITS_LAST;
+         bits++) {
+        uint64_t limit = UINT64_C(1) << bits;
+        fprintf(out, "ringcast_%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", entry->metric, labels,
+                comma, prometheus_value(entry, limit), counters_read_below(&histogram, limit));
+    }
+    fprintf(out, "ringcast_%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", entry->metric, labels, comma,
+            histogram.count);
+    fprintf(out, "ringcast_%s_sum{%s} %.17g\n", entry->metric, labels,
+            prometheus_value(entry, histogram.sum));
+    fprintf(out, "ringcast_%s_count{%s} %" PRIu64 "\n", entry->metric, labels, histogram.count);
+}
+
+static void prometheus_write_entry(FILE *out, const struct counters_read *counters,
+                                   const struct counters_entry *entry)
+{
+    for (uint32_t i = 0; i < counters_read_instances(counters, entry); i++) {
+        char labels[sizeof entry->labels + 32] = "";
+        if (entry->scope == COUNTERS_CORE) {
+            snprintf(labels, sizeof labels, "core=\"%u\"%s", i,
+                     entry->labels[0] == '\0' ? "" : ",");
+        }
+        strcat(labels, entry->labels);
+        if (entry->kind == COUNTERS_HISTOGRAM) {
+            prometheus_write_histogram(out, counters, entry, i, labels);
+            continue;
+        }
+        bool has_labels = labels[0] != '\0';
+        fprintf(out, "ringcast_%s%s%s%s %.17g\n", entry->metric, has_labels ? "{" : "", labels,
+                has_labels ? "}" : "",
+                prometheus_value(entry, counters_read_value(counters, entry, i)));
     }
 }
 
-static double prometheus_value(const struct counters_row *row, const void *counters)
-{
-    double value = (double)metrics_row_get(row, counters);
-    return row->unit == COUNTERS_NS ? value / (double)NS_PER_SECOND : value;
-}
-
-static void prometheus_write_rows(FILE *out, const struct counters *counters,
-                                  enum counters_scope scope)
+static void prometheus_write_counters(FILE *out, const struct counters_read *counters)
 {
     size_t count;
-    const char *last_metric = NULL;
     const struct counters_row *rows = counters_rows(&count);
-    for (size_t i = 0; i < count; i++) {
-        const struct counters_row *row = &rows[i];
-        if (row->scope != scope || row->metric == NULL || row->kind == COUNTERS_HISTOGRAM) {
+    struct counters_entry last = {0};
+    assert_always(count == counters->header.entry_count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct counters_entry entry;
+        bool is_whole = counters_read_entry(counters, i, &entry);
+        assert_always(is_whole);
+        if (entry.metric[0] == '\0') {
             continue;
         }
-        const char *labels = row->labels == NULL ? "" : row->labels;
-        prometheus_write_row_head(out, row, last_metric);
-        last_metric = row->metric;
-        if (scope == COUNTERS_PUBLISHER) {
-            fprintf(out, "ringcast_%s%s%s%s %.17g\n", row->metric, labels[0] == '\0' ? "" : "{",
-                    labels, labels[0] == '\0' ? "" : "}",
-                    prometheus_value(row, &counters->publisher));
-            continue;
+        if (strcmp(entry.metric, last.metric) != 0) {
+            prometheus_write_entry_head(out, &entry, &rows[i]);
         }
-        for (uint32_t core = 0; core < counters->header.core_count; core++) {
-            fprintf(out, "ringcast_%s{core=\"%u\"%s%s} %.17g\n", row->metric, core,
-                    labels[0] == '\0' ? "" : ",", labels,
-                    prometheus_value(row, &counters->cores[core]));
-        }
+        prometheus_write_entry(out, counters, &entry);
+        last = entry;
     }
 }
 
@@ -93,34 +126,6 @@ static void prometheus_write_lag(FILE *out, const struct metrics *metrics)
     for (uint32_t core = 0; core < source->counters->header.core_count; core++) {
         fprintf(out, "ringcast_core_lag_frames{core=\"%u\"} %" PRIu64 "\n", core,
                 metrics_core_lag(metrics, core));
-    }
-}
-
-static void prometheus_write_latency(FILE *out, const struct counters *counters)
-{
-    static const char name[] = "ringcast_flush_latency_seconds";
-    prometheus_write_head(out, name, "histogram",
-                          "Time from a tick's publication to the end of the flush that sent it.");
-    for (uint32_t core = 0; core < counters->header.core_count; core++) {
-        const struct core_counters *source = &counters->cores[core];
-        double sum = (double)counter_get(&source->flush.sum_ns) / (double)NS_PER_SECOND;
-        uint64_t count = 0;
-        uint32_t bucket = 0;
-        for (uint32_t bits = PROMETHEUS_LATENCY_BITS_FIRST; bits <= PROMETHEUS_LATENCY_BITS_LAST;
-             bits++) {
-            uint64_t limit_ns = UINT64_C(1) << bits;
-            for (; counters_histogram_limit_ns(bucket) <= limit_ns; bucket++) {
-                count += counter_get(&source->flush.buckets[bucket]);
-            }
-            fprintf(out, "%s_bucket{core=\"%u\",le=\"%.9g\"} %" PRIu64 "\n", name, core,
-                    (double)limit_ns / (double)NS_PER_SECOND, count);
-        }
-        for (; bucket < COUNTERS_HISTOGRAM_BUCKETS; bucket++) {
-            count += counter_get(&source->flush.buckets[bucket]);
-        }
-        fprintf(out, "%s_bucket{core=\"%u\",le=\"+Inf\"} %" PRIu64 "\n", name, core, count);
-        fprintf(out, "%s_sum{core=\"%u\"} %.17g\n", name, core, sum);
-        fprintf(out, "%s_count{core=\"%u\"} %" PRIu64 "\n", name, core, count);
     }
 }
 
@@ -167,7 +172,6 @@ static void prometheus_write_aliases(FILE *out, struct metrics *metrics,
 char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes_out)
 {
     const struct metrics_options *source = metrics_options(metrics);
-    const struct counters *counters = source->counters;
     struct host_process process;
     char *text = NULL;
     FILE *out = open_memstream(&text, bytes_out);
@@ -188,10 +192,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     }
     prometheus_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
                            source->connections_max);
-    prometheus_write_rows(out, counters, COUNTERS_CORE);
+    prometheus_write_counters(out, metrics_counters(metrics));
     prometheus_write_lag(out, metrics);
-    prometheus_write_rows(out, counters, COUNTERS_PUBLISHER);
-    prometheus_write_latency(out, counters);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.", (double)source->log_bytes);
     log_memory_write(&source->log_memory, out);

@@ -147,14 +147,6 @@ static json_t *stats_system(const struct metrics_options *source, const struct m
                      STATS_SUM(source->counters, conns_streaming), "load_average", load);
 }
 
-static json_t *stats_process(const struct host_process *process, const struct metrics_rates *rates)
-{
-    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o}", "pid", (json_int_t)getpid(), "cpu_percent",
-                     rates->process_cpu_percent, "cpu_seconds", process->cpu_seconds, "threads",
-                     stats_integer(process->threads), "open_fds", stats_integer(process->open_fds),
-                     "max_fds", stats_integer(process->fds_max));
-}
-
 static json_t *stats_application(const struct metrics_options *source,
                                  const struct metrics_rates *rates)
 {
@@ -167,26 +159,62 @@ static json_t *stats_application(const struct metrics_options *source,
                      "log_lines_lost", stats_integer(log_lost_count()));
 }
 
-static void stats_add_rows(json_t *object, enum counters_scope scope, const void *counters)
+/* "wait_ns" is told in seconds, as "wait_seconds". */
+static void stats_add_value(json_t *object, const struct counters_entry *entry, uint64_t value)
 {
-    size_t count;
-    const struct counters_row *rows = counters_rows(&count);
-    for (size_t i = 0; i < count; i++) {
-        const struct counters_row *row = &rows[i];
-        if (row->scope != scope || row->kind == COUNTERS_HISTOGRAM) {
+    char key[sizeof entry->name + 16];
+    if (entry->unit != COUNTERS_NS) {
+        json_object_set_new(object, entry->name, stats_integer(value));
+        return;
+    }
+    int stem = (int)(strlen(entry->name) - strlen("_ns"));
+    assert_debug(stem > 0 && strcmp(entry->name + stem, "_ns") == 0);
+    snprintf(key, sizeof key, "%.*s_seconds", stem, entry->name);
+    json_object_set_new(object, key, stats_seconds(value));
+}
+
+static void stats_add_histogram(json_t *object, const struct counters_read *counters,
+                                const struct counters_entry *entry, uint32_t instance)
+{
+    struct counters_read_histogram histogram;
+    counters_read_histogram(counters, entry, instance, &histogram);
+    json_object_set_new(
+        object, entry->name,
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", stats_integer(histogram.count),
+                  "sum_seconds", stats_seconds(histogram.sum), "p50_seconds",
+                  stats_seconds(counters_read_percentile(&histogram, 0.5)), "p99_seconds",
+                  stats_seconds(counters_read_percentile(&histogram, 0.99)), "max_seconds",
+                  stats_seconds(counters_read_percentile(&histogram, 1))));
+}
+
+static void stats_add_counters(json_t *object, const struct counters_read *counters,
+                               enum counters_scope scope, uint32_t instance)
+{
+    for (uint32_t i = 0; i < counters->header.entry_count; i++) {
+        struct counters_entry entry;
+        bool is_whole = counters_read_entry(counters, i, &entry);
+        assert_always(is_whole);
+        if (entry.scope != scope) {
             continue;
         }
-        uint64_t value = metrics_row_get(row, counters);
-        if (row->unit == COUNTERS_NS) {
-            char key[64];
-            int stem = (int)(strlen(row->name) - strlen("_ns"));
-            assert_debug(stem > 0 && strcmp(row->name + stem, "_ns") == 0);
-            snprintf(key, sizeof key, "%.*s_seconds", stem, row->name);
-            json_object_set_new(object, key, stats_seconds(value));
+        if (entry.kind == COUNTERS_HISTOGRAM) {
+            stats_add_histogram(object, counters, &entry, instance);
         } else {
-            json_object_set_new(object, row->name, stats_integer(value));
+            stats_add_value(object, &entry, counters_read_value(counters, &entry, instance));
         }
     }
+}
+
+static json_t *stats_process(const struct metrics *metrics, const struct host_process *process,
+                             const struct metrics_rates *rates)
+{
+    json_t *object =
+        json_pack("{s:I, s:f, s:f, s:o, s:o, s:o}", "pid", (json_int_t)getpid(), "cpu_percent",
+                  rates->process_cpu_percent, "cpu_seconds", process->cpu_seconds, "threads",
+                  stats_integer(process->threads), "open_fds", stats_integer(process->open_fds),
+                  "max_fds", stats_integer(process->fds_max));
+    stats_add_counters(object, metrics_counters(metrics), COUNTERS_PROCESS, 0);
+    return object;
 }
 
 static json_t *stats_cores(const struct metrics *metrics, const struct metrics_options *source)
@@ -198,13 +226,13 @@ static json_t *stats_cores(const struct metrics *metrics, const struct metrics_o
         json_object_set_new(object, "core", stats_integer(core));
         json_object_set_new(object, "cpu", json_integer(source->cpus[core]));
         json_object_set_new(object, "lag_frames", stats_integer(metrics_core_lag(metrics, core)));
-        stats_add_rows(object, COUNTERS_CORE, &source->counters->cores[core]);
+        stats_add_counters(object, metrics_counters(metrics), COUNTERS_CORE, core);
         json_array_append_new(cores, object);
     }
     return cores;
 }
 
-static json_t *stats_publisher(const struct metrics_options *source,
+static json_t *stats_publisher(const struct metrics *metrics, const struct metrics_options *source,
                                const struct metrics_rates *rates)
 {
     json_t *feeds = json_array();
@@ -213,7 +241,7 @@ static json_t *stats_publisher(const struct metrics_options *source,
     }
     json_t *object = json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread",
                                "feeds", feeds, "ticks_per_second", rates->ticks_per_second);
-    stats_add_rows(object, COUNTERS_PUBLISHER, &source->counters->publisher);
+    stats_add_counters(object, metrics_counters(metrics), COUNTERS_PUBLISHER, 0);
     return object;
 }
 
@@ -232,9 +260,9 @@ json_t *stats_json(struct metrics *metrics)
     json_object_set_new(stats, "message_queue", stats_message_queue(metrics, source));
     json_object_set_new(stats, "memory", stats_memory(source, &process));
     json_object_set_new(stats, "system", stats_system(source, &rates));
-    json_object_set_new(stats, "process", stats_process(&process, &rates));
+    json_object_set_new(stats, "process", stats_process(metrics, &process, &rates));
     json_object_set_new(stats, "application", stats_application(source, &rates));
-    json_object_set_new(stats, "publisher", stats_publisher(source, &rates));
+    json_object_set_new(stats, "publisher", stats_publisher(metrics, source, &rates));
     json_object_set_new(stats, "cores", stats_cores(metrics, source));
     return stats;
 }

@@ -31,7 +31,7 @@ static void *channels_map(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-int channels_create(struct channels **channels_out)
+int channels_create(struct channels **channels_out, struct control *control)
 {
     struct channels *channels = channels_map(sizeof *channels);
     if (channels == NULL) {
@@ -42,6 +42,7 @@ int channels_create(struct channels **channels_out)
         munmap(channels, sizeof *channels);
         return -ENOMEM;
     }
+    channels->control = control;
     pthread_mutex_init(&channels->lock, NULL);
     *channels_out = channels;
     return 0;
@@ -102,7 +103,7 @@ static bool channels_is_symbol(const char *symbol, size_t symbol_bytes)
     return utf8_is_valid((const uint8_t *)symbol, symbol_bytes);
 }
 
-/* Under the lock. CHANNEL_NONE: the table is full. */
+/* Under the lock. CHANNEL_NONE: the table is full. Nobody knows the number before it is shown. */
 static uint32_t channels_make(struct channels *channels, uint8_t group, uint16_t variant_index)
 {
     uint32_t number = atomic_load_explicit(&channels->count, memory_order_relaxed);
@@ -125,6 +126,32 @@ static void channels_set_name(struct channel *channel, const struct channels_key
     channel->variant = key->variant;
 }
 
+/* Under the lock: other processes see a name, of a new number or of an older one. */
+static void channels_show_name(struct channels *channels, uint32_t number)
+{
+    const struct channel *channel = &channels->entries[number];
+    struct layout_entry entry = {
+        .symbol_bytes = channel->symbol_bytes,
+        .type = channel->type,
+        .group = channel->group,
+        .depth = channel->variant.depth,
+        .bar = channel->variant.bar,
+        .interval_ms = channel->variant.interval_ms,
+        .first_seq = channel->first_seq,
+    };
+    static_assert(sizeof entry.symbol == MD_SYMBOL_BYTES_MAX, "the longest symbol has room");
+    memcpy(entry.symbol, channel->symbol, sizeof entry.symbol);
+    if (channels->control == NULL) {
+        return;
+    }
+    if (number < atomic_load_explicit(&channels->count, memory_order_relaxed)) {
+        control_rename(channels->control, number, &entry);
+    } else {
+        control_append(channels->control, number, &entry,
+                       channel->group == CHANNELS_VARIANTS_GROUP);
+    }
+}
+
 /* Under the lock, since the slot was found free. */
 static uint32_t channels_make_feed(struct channels *channels, uint32_t slot,
                                    const struct channels_key *key)
@@ -134,6 +161,7 @@ static uint32_t channels_make_feed(struct channels *channels, uint32_t slot,
         return CHANNEL_NONE;
     }
     channels_set_name(&channels->entries[number], key);
+    channels_show_name(channels, number);
     /* The count first: whoever finds the slot may rely on it. */
     atomic_store_explicit(&channels->count, number + 1, memory_order_release);
     atomic_store_explicit(&channels->slots[slot], number + 1, memory_order_release);
@@ -200,7 +228,7 @@ static uint32_t channels_take_free(struct channels *channels)
     return channels->variants[index];
 }
 
-/* Under the lock. */
+/* Under the lock: a number for a name, a new one while there are any. */
 static uint32_t channels_make_variant(struct channels *channels)
 {
     uint32_t variants = atomic_load_explicit(&channels->variant_count, memory_order_relaxed);
@@ -212,8 +240,6 @@ static uint32_t channels_make_variant(struct channels *channels)
         return channels->free_count > 0 ? channels_take_free(channels) : CHANNEL_NONE;
     }
     channels->variants[variants] = number;
-    atomic_store_explicit(&channels->count, number + 1, memory_order_release);
-    atomic_store_explicit(&channels->variant_count, variants + 1, memory_order_release);
     return number;
 }
 
@@ -229,6 +255,11 @@ static uint16_t channels_name_variant(struct channels *channels, const struct ch
     assert_always(channels->wishes[index].is_named == 0);
     assert_always(channels->wishes[index].subscriber_count == 0);
     channels_set_name(&channels->entries[number], key);
+    channels_show_name(channels, number);
+    if (number == atomic_load_explicit(&channels->count, memory_order_relaxed)) {
+        atomic_store_explicit(&channels->count, number + 1, memory_order_release);
+        atomic_store_explicit(&channels->variant_count, index + 1U, memory_order_release);
+    }
     channels->chain_next[index] = *chain;
     *chain = (uint16_t)(index + 1);
     atomic_store_explicit(&channels->wishes[index].asks_snapshot, 0, memory_order_relaxed);

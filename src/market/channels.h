@@ -21,6 +21,7 @@
 #include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "codec/md.h"
+#include "ring/board/control.h"
 #include "src/market/variant.h"
 
 #define CHANNELS_MAX 65536
@@ -53,6 +54,7 @@ struct channel_wish {
 
 struct channels {
     struct channel *entries; /* CHANNELS_MAX */
+    struct control *control; /* NULL: none */
     pthread_mutex_t lock;    /* held by who makes, names or finds a variant, or makes a channel */
 
     /* Written under the lock, read by anybody. A slot is 0 or 1 + a feed's channel; it is filled
@@ -73,7 +75,8 @@ struct channels {
     struct channel_wish wishes[CHANNELS_VARIANTS_MAX];
 };
 
-int channels_create(struct channels **channels_out);
+/* control: its directory shows them, too; NULL: nobody else sees them. */
+int channels_create(struct channels **channels_out, struct control *control);
 void channels_destroy(struct channels *channels);
 
 /* The number of the pair, made when new. CHANNEL_NONE: the table is full, or the symbol is not 1

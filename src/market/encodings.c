@@ -39,9 +39,9 @@ struct encodings {
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
     struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
-    uint32_t written_mask; /* of those not idle, but for JSON */
-    uint32_t told_count;   /* refused clients that the log knows of */
-    uint64_t told_ns;      /* when it was told last; 0: never */
+    uint32_t written_mask;     /* of those not idle, but for JSON */
+    uint32_t reported_refused; /* clients without room, as the log last said */
+    uint64_t reported_ns;      /* when it did; 0: never */
     struct encoders *encoders;
     struct recoder *recoder; /* reads back what is carried over */
 };
@@ -331,9 +331,8 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
         writer->idle_since_ns = now_ns;
         writer->idle_refused = refused_count;
     } else if (writer->state == ENCODINGS_WRITTEN) {
-        /* Others need the room. */
-        bool is_short = refused_count != writer->idle_refused;
-        uint64_t linger_ns = is_short ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
+        bool is_needed = refused_count != writer->idle_refused; /* its room, by others */
+        uint64_t linger_ns = is_needed ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
         if (now_ns - writer->idle_since_ns >= linger_ns) {
             encodings_end(encodings, encoding);
         }
@@ -342,7 +341,7 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
 }
 
 /* Clients were refused an encoding, or went on without compression. */
-static void encodings_tell(struct encodings *encodings, uint32_t refused_count)
+static void encodings_report(struct encodings *encodings, uint32_t refused_count)
 {
     char text[LOG_LINE_BYTES_MAX];
     char names[64] = "json";
@@ -353,23 +352,23 @@ static void encodings_tell(struct encodings *encodings, uint32_t refused_count)
         }
     }
     snprintf(text, sizeof text,
-             "--memory-max: no room for a further encoding; %" PRIu32
-             " requests were refused, or clients are served without compression. Written are: %s. "
-             "Each takes up to %" PRIu64 " MiB: give a larger --memory-max or a smaller "
-             "--frame-log-bytes",
-             refused_count - encodings->told_count, names,
+             "--memory-max: no room for the log of a further encoding: %" PRIu32
+             " clients were refused, or are served without compression. In use: %s; each may take "
+             "%" PRIu64 " MiB. Give a larger --memory-max or a smaller --frame-log-bytes",
+             refused_count - encodings->reported_refused, names,
              frame_log_size_most(&encodings->options.log) / MIB);
     log_post(0, LOG_LEVEL_WARNING, text);
-    encodings->told_count = refused_count;
+    encodings->reported_refused = refused_count;
 }
 
 enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns)
 {
     uint32_t refused_count = core_claims_refused(&encodings->claims);
-    bool is_soon = encodings->told_ns != 0 && now_ns - encodings->told_ns < ENCODINGS_TELL_NS;
-    if (__builtin_expect(refused_count != encodings->told_count && !is_soon, 0)) {
-        encodings->told_ns = now_ns;
-        encodings_tell(encodings, refused_count);
+    bool is_soon =
+        encodings->reported_ns != 0 && now_ns - encodings->reported_ns < ENCODINGS_REPORT_NS;
+    if (__builtin_expect(refused_count != encodings->reported_refused && !is_soon, 0)) {
+        encodings->reported_ns = now_ns;
+        encodings_report(encodings, refused_count);
     }
     enum encodings_news news = ENCODINGS_AT_REST;
     for (uint32_t i = 1; i < encodings->count; i++) {

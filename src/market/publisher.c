@@ -36,6 +36,7 @@ struct publisher {
     struct encodings *encodings;
     struct book_images *book_images;
     struct publisher_counters *counters;
+    struct control *control; /* NULL: none */
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
     uint32_t feed_count;
 
@@ -278,6 +279,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->encodings = options->encodings;
     publisher->book_images = options->book_images;
     publisher->counters = options->counters;
+    publisher->control = options->control;
     publisher->wait.is_inline = true;
     publisher->writer = (struct tick_writer){
         .channels = options->channels,
@@ -408,6 +410,8 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_head, frame_log_end(publisher->writer.log));
     counter_set(&publisher->counters->log_waits, publisher->writer.log->waited_count);
     counter_set(&publisher->counters->log_saved, publisher->writer.log->saved_count);
+    counter_set(&publisher->counters->log_images_unsaved,
+                publisher->writer.log->images_unsaved_count);
     counter_set(&publisher->counters->log_replaced_bytes, publisher->writer.log->replaced_bytes);
 }
 
@@ -462,6 +466,9 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
     publisher->now_ns = now_ns;
     counter_add(&publisher->counters->turns, 1);
+    if (publisher->control != NULL) {
+        control_beat(publisher->control, now_ns);
+    }
     uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
     uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
     tick_writer_show(&publisher->writer);

@@ -25,6 +25,7 @@ struct publisher_options {
     struct encodings *encodings;
     struct book_images *book_images; /* NULL: nobody asks for books */
     struct publisher_counters *counters;
+    struct control *control; /* Its heart beats at each poll. NULL: none */
     const char *const *feed_specs;
     const char *const *feed_sources; /* where each is given, for its error: "--feed" */
     uint32_t feed_count;

@@ -16,6 +16,7 @@ from server import (NO_ROOM, READY_LINE, Server, clean_environment, program, rea
                     wait_until)
 
 MIB = 1024 * 1024
+FILE_BYTES_MAX = 32 * MIB  # room for the files of the smallest log
 SECONDS = 60
 FEED = ("--feed", "sim:symbols=20,rate=500,types=quote+trade+bar+depth")
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
@@ -104,7 +105,7 @@ class Limits(unittest.TestCase):
         self.check_starts("nofile", [*range(8, 48, 3), 128], "ulimit -n|Too many open files")
 
     def test_too_small_a_file_limit_is_a_message(self):
-        self.check_starts("fsize", [4096, MIB, 63 * MIB, 64 * MIB], "ulimit -f")
+        self.check_starts("fsize", [4096, 8 * MIB, 64 * MIB, 1024 * MIB], "ulimit -f")
 
     def test_no_locked_memory_is_no_matter_or_a_message(self):
         code, served, log = self.start("--memlock=0:0")
@@ -115,9 +116,9 @@ class Limits(unittest.TestCase):
     def start_near_the_limit(self, log):
         """A server whose log has 2000 bytes left to its limit."""
         def attempt():
-            log.write_bytes(b"x" * (2 * MIB - 2000))
+            log.write_bytes(b"x" * (FILE_BYTES_MAX - 2000))
             with open(log, "ab") as sink:
-                process = spawn(["prlimit", f"--fsize={2 * MIB}", program("ringcast"), *FEED,
+                process = spawn(["prlimit", f"--fsize={FILE_BYTES_MAX}", program("ringcast"), *FEED,
                                  "--host", "127.0.0.1", "--port", "0", "--admin-port", "0",
                                  "--frame-log-bytes", "1m", "--log-level", "DEBUG"],
                                 env=clean_environment(), stdin=subprocess.DEVNULL,
@@ -151,7 +152,7 @@ class Limits(unittest.TestCase):
                     client.close()
                 return lost() > 0
             self.assertTrue(wait_until(connect_and_count, SECONDS))
-            self.assertLessEqual(log.stat().st_size, 2 * MIB)
+            self.assertLessEqual(log.stat().st_size, FILE_BYTES_MAX)
             healthy.check(self, frames=100)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(SECONDS), 0)

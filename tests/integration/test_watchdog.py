@@ -3,13 +3,16 @@
 A thread is stopped as a debugger does it (ptrace), which needs no help of the thread itself.
 """
 import json
+import os
+import pathlib
 import re
 import signal
+import struct
 import time
 import unittest
 
 from ptrace import StoppedThread
-from server import Server, wait_until
+from server import Server, reap, spawn, wait_until
 
 LIMIT = 4  # seconds; a busy machine may keep a thread waiting for three
 FEED = ("--feed", "sim:symbols=5,rate=200")
@@ -101,6 +104,44 @@ class Watchdog(unittest.TestCase):
                 lambda: all(core["turns"] > count + 10 for core, count in
                             zip(server.stats()["cores"], after))))
             self.assertEqual(self.metric(server, "ringcast_thread_stalls_total"), 0)
+
+    def threads(self, server):
+        """{name: (tid, progress, flags)}, as the counters' file has them."""
+        file = server.counters_path().read_bytes()
+        at, step, count = struct.unpack_from("<3I", file, 64)
+        records = [struct.unpack_from("<16s3I", file, at + i * step) for i in range(count)]
+        return {name.rstrip(b"\0").decode(): (tid, *struct.unpack_from("<Q", file, word), flags)
+                for name, tid, word, flags in records}
+
+    def test_each_thread_shows_its_name_and_progress(self):
+        rests = {"main": 0, "log": 1, "admin": 1, "core-0": 0, "core-1": 0, "publisher": 0}
+        with self.server("--cores", 2) as server:
+            self.assertEqual(server.admin("/livez")[0], 200)  # The admin thread has answered.
+            before = self.threads(server)
+            self.assertEqual({name: flags for name, (_, _, flags) in before.items()}, rests)
+            for name, (tid, _, _) in before.items():
+                comm = pathlib.Path(f"/proc/{server.pid}/task/{tid}/comm").read_text().strip()
+                self.assertEqual(comm, "ringcast" if name == "main" else name)
+            self.assertTrue(wait_until(lambda: all(
+                self.threads(server)[name][1] >= before[name][1] + 10
+                for name in rests if not rests[name])))
+            server.signal(signal.SIGHUP)  # The log gets a line.
+            self.assertTrue(wait_until(lambda: self.threads(server)["log"][1] > before["log"][1]))
+            server.admin("/livez")
+            self.assertGreater(self.threads(server)["admin"][1], before["admin"][1])
+
+    def test_a_core_that_waits_for_a_cpu_is_seen_to_wait(self):
+        if not pathlib.Path("/proc/self/schedstat").exists():
+            self.skipTest("SKIPPED: this kernel counts no run delay")
+        cpu = min(os.sched_getaffinity(0))
+        waited = 'ringcast_core_seconds_total{core="0",state="runnable"}'
+        with self.server("--cores", 1) as server:
+            busy = spawn(["sh", "-c", "while :; do :; done"])
+            self.addCleanup(reap, busy)
+            for task in (busy.pid, self.threads(server)["core-0"][0]):
+                os.sched_setaffinity(task, {cpu})
+            before = self.metric(server, waited)
+            self.assertTrue(wait_until(lambda: self.metric(server, waited) > before, 60))
 
     def test_it_can_be_turned_off(self):
         with Server(*FEED, "--watchdog-seconds", 0, "--cores", 2) as server:

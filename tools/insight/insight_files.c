@@ -194,6 +194,7 @@ bool insight_files_open(const char *program, const char *directory, const char *
     } else {
         insight_files_say_all(program, choice.live_count + choice.dead_count > 1, files, count);
     }
+    assert_debug(chosen == NULL || chosen->error == 0);
     if (chosen != NULL) {
         *file_out = *chosen;
         int error = counters_read_open(read_out, chosen->path);

@@ -87,43 +87,48 @@ static void stat_command_print_line(const struct stat_command *command, FILE *ou
     stat_table_print_line(out, now->realtime_ns, core, &figures);
 }
 
-/* Returns how many lines these are, which are not printed where out is NULL. */
-static uint32_t stat_command_print_lines(const struct stat_command *command, FILE *out)
+/* How many cores have a line of their own, unless one core or all together were asked for. */
+static uint32_t stat_command_core_lines(const struct stat_command *command)
 {
-    uint32_t core_count = command->samples[command->newest].read.scopes[COUNTERS_CORE].count;
-    uint32_t count = 0;
-    if (command->options.core == STAT_EVERY_CORE) {
-        for (; count < core_count; count++) {
-            if (out != NULL) {
-                stat_command_print_line(command, out, count);
-            }
-        }
+    return command->options.core == STAT_EVERY_CORE
+               ? command->samples[command->newest].read.scopes[COUNTERS_CORE].count
+               : 0;
+}
+
+/* Where there is one core, its line says it all. */
+static bool stat_command_has_last_line(const struct stat_command *command)
+{
+    return stat_command_core_lines(command) != 1;
+}
+
+static void stat_command_print_lines(const struct stat_command *command, FILE *out)
+{
+    for (uint32_t core = 0; core < stat_command_core_lines(command); core++) {
+        stat_command_print_line(command, out, core);
     }
-    if (command->options.core != STAT_EVERY_CORE || core_count != 1) {
-        count++;
-        if (out != NULL) {
-            stat_command_print_line(command, out, stat_command_core(command));
-        }
+    if (stat_command_has_last_line(command)) {
+        stat_command_print_line(command, out, stat_command_core(command));
     }
-    return count;
 }
 
 static void stat_command_print_table(struct stat_command *command)
 {
     uint32_t rows = stat_screen_rows();
     uint32_t room = rows > HEADER_LINES + 1 ? rows - HEADER_LINES - 1 : LINES_BETWEEN_HEADERS;
-    uint32_t count = stat_command_print_lines(command, NULL);
+    uint32_t count = stat_command_core_lines(command) + stat_command_has_last_line(command);
     if (command->line_count == 0 || command->line_count + count > room) {
         stat_table_print_header(stdout);
         command->line_count = 0;
     }
-    command->line_count += stat_command_print_lines(command, stdout);
+    stat_command_print_lines(command, stdout);
+    command->line_count += count;
 }
 
 /* has_interval: there are two samples. */
 static void stat_command_draw(struct stat_command *command, bool has_interval)
 {
     const struct counters_header *header = &command->file.header;
+    assert_debug(command->signal_fd >= 0);
     free(command->picture);
     command->picture = NULL;
     FILE *out = open_memstream(&command->picture, &command->picture_bytes);
@@ -177,6 +182,7 @@ static int stat_command_print_totals(const struct stat_command *command, bool is
 static enum stat_command_event stat_command_wait(const struct stat_command *command,
                                                  uint64_t deadline_ns)
 {
+    assert_always(command->read.fd >= 0); /* whose lock tells whether the server lives */
     for (;;) {
         struct pollfd fds[] = {
             {.fd = STDOUT_FILENO}, /* Errors are reported without being asked for. */
@@ -227,6 +233,8 @@ static int stat_command_step(struct stat_command *command, uint64_t deadline_ns,
     if (!stat_command_take(command)) {
         return EXIT_NO_SERVER;
     }
+    assert_debug(command->samples[command->newest].monotonic_ns >=
+                 command->samples[!command->newest].monotonic_ns);
     stat_command_print_interval(command, event != EVENT_ENDED);
     return stat_command_flush(event == EVENT_ENDED ? EXIT_ENDED : -1);
 }
@@ -252,6 +260,7 @@ static int stat_command_run(struct stat_command *command)
 /* On one screen; what was there last stays on the terminal. */
 static int stat_command_watch(struct stat_command *command)
 {
+    assert_debug(!command->options.json && !command->options.total);
     command->signal_fd = stat_screen_open();
     if (command->signal_fd < 0) {
         fprintf(stderr, PROGRAM ": --watch: no descriptor for signals: ulimit -n\n");

@@ -36,6 +36,7 @@ static void stat_entries_print_one(FILE *out, const struct stat_sample *sample,
     const struct counters_scope_entry *scope = &sample->read.scopes[entry->scope];
     char id[ID_BYTES_MAX];
     char number[16] = "";
+    assert_always(instance < scope->count);
     if (entry->scope == COUNTERS_CORE || scope->count > 1) {
         snprintf(number, sizeof number, "-%u", instance);
     }
@@ -109,6 +110,7 @@ static void stat_entries_json_instance(FILE *out, const struct stat_sample *now,
     struct counters_entry entry;
     const char *separator = "";
     uint64_t lag;
+    assert_always(instance < now->read.scopes[scope].count);
     fputc('{', out);
     if (scope == COUNTERS_CORE) {
         fprintf(out, "\"core\":%u", instance);

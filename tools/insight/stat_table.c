@@ -40,6 +40,7 @@ static_assert(COLUMNS == STAT_FIGURES, "each figure has its column");
 static int stat_table_group_width(size_t first)
 {
     int width = stat_table_columns[first].width;
+    assert_debug(stat_table_columns[first].group != NULL);
     for (size_t i = first + 1; i < COLUMNS && stat_table_columns[i].group == NULL; i++) {
         width += 1 + stat_table_columns[i].width;
     }

@@ -50,7 +50,7 @@ static struct layout_log frame_log_lay_out(const struct frame_log_options *optio
     return header;
 }
 
-/* All areas but the images, which are never touched before they are used. */
+/* The areas from one on, but for the images, which are never touched before they are used. */
 static int frame_log_touch(struct frame_log *log, const struct layout_log *header, uint64_t from)
 {
     struct shared_memory *memory = &log->memory;
@@ -81,7 +81,7 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
     *(struct layout_log *)(void *)memory->view = header;
     if (!options->is_lazy) {
         /* Who only reads would have to pay for what it touches first. */
-        error = frame_log_touch(log, &header, log->is_sealed ? 0 : header.descs_at);
+        error = frame_log_touch(log, &header, log->is_sealed ? header.records_at : header.descs_at);
     }
     if (error == 0 && log->is_sealed) {
         error = shared_memory_seal(memory);

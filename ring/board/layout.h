@@ -25,6 +25,8 @@
  *   6. An image: image_version + 1 (relaxed, now odd); a release fence; its bytes and fields;
  *      image_version + 1 (release).
  *
+ * So dropped_seq moves before the tail does: for a moment a frame up to it may still be read.
+ *
  * What a reader does for the frame at index i, without a word to the writer:
  *
  *   1. It loads the tag (acquire). If that is not i + 1, it looks at the tail: over i, the frame is

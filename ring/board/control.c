@@ -1,6 +1,7 @@
 #include "ring/board/control.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -6,8 +6,8 @@
  * Threads  Any one at a time.
  * Memory   Zeroed, and taken page by page as it is touched. The view begins at a multiple of
  *          LAYOUT_AREA_BYTES, like the file, so that its areas can be of huge pages.
- * Units    Bytes of the file; those from twice_at on are mapped a second time, right behind the
- * end. Errors   0 or a negative errno. No function logs.
+ * Units    Bytes of the file. Those from twice_at on are mapped again, right behind the end.
+ * Errors   0 or a negative errno. No function logs.
  */
 #ifndef RINGCAST_RING_SHARED_MEMORY_H
 #define RINGCAST_RING_SHARED_MEMORY_H

@@ -93,6 +93,7 @@ const tests_with_session_double = [_][]const u8{
 const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
     "channels",
+    "control",
     "core_claims",
     "feed_queue",
     "frame_log",

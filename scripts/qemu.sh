@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 home=$PWD/.toolchain/qemu
 out=$PWD/zig-out/qemu
 root=$out/root
-unit_tests=(engine_uring listener frame_log publisher encodings log counters proc_usage)
+unit_tests=(engine_uring listener frame_log publisher encodings log counters_file proc_usage)
 seconds_max=900
 
 fail() {

@@ -33,14 +33,14 @@
 
 #define LOG_BYTES (1 * MIB)
 #define FRAME_BYTES_MAX (16 * KIB)
-#define FRAMES_PER_STOP 300
-#define BATCH 16 /* frames between two times that the head is published */
+#define FRAMES_PER_STOP 300 /* for each of so many wanted frames the writer is stopped once */
+#define BATCH 16            /* frames between two times that the head is published */
 #define FRAMES_QUICK UINT64_C(300000)
 #define FRAMES_FULL UINT64_C(10000000)
 #define READERS_MAX 5
-#define SAVING_LAPS 9  /* in which each image is saved twice */
+#define SAVING_LAPS 12 /* in which each channel's image is saved twice */
 #define SECONDS_MAX 60 /* for a reader to get on */
-#define STOPS_MAX 1000 /* until it is stopped within a frame */
+#define STOPS 20
 
 /* ---- What is written ---- */
 
@@ -151,6 +151,7 @@ struct plan {
     bool asks_for_images;    /* instead of frames */
     uint32_t sleeps_every;   /* frames; 0: never */
     uint32_t restarts_every; /* likewise */
+    uint32_t stops_every;    /* within the reading of a frame or image */
 };
 
 /* What a reader has to say, in memory that it shares with the writer. */
@@ -162,6 +163,7 @@ struct reader {
     uint64_t taken[CHANNELS];
     uint64_t told[CHANNELS];      /* lost */
     uint64_t image_seq[CHANNELS]; /* of the newest image */
+    uint64_t look_count;
     _Atomic uint64_t taken_count; /* frames or images */
     _Atomic uint64_t lap_count;
     _Atomic uint64_t caught_count; /* torn frames that it did not take */
@@ -195,11 +197,23 @@ static void reader_start(struct reader *reader, struct log_follower *follower)
     }
 }
 
+/* Whether what was handed out is what it should be, from its first look to its last. */
+static bool reader_proves(struct reader *reader, const struct log_follower_event *event)
+{
+    bool is_whole = is_proven(event);
+    uint32_t stops_every = reader->plan->stops_every;
+    if (stops_every > 0 && ++reader->look_count % stops_every == 0) {
+        raise(SIGSTOP);
+        is_whole = is_whole && is_proven(event);
+    }
+    return is_whole;
+}
+
 static void reader_take(struct reader *reader, struct log_follower *follower,
                         const struct log_follower_event *event)
 {
     uint64_t index = follower->index;
-    bool is_whole = is_proven(event);
+    bool is_whole = reader_proves(reader, event);
     if (!log_follower_done(follower)) {
         reader->caught_count++;
         return;
@@ -281,7 +295,8 @@ static void reader_ask(struct reader *reader, struct log_follower *follower)
         if (log_follower_image(follower, channel, &event) < 0) {
             continue;
         }
-        bool is_whole = is_proven(&event);
+        bool is_whole =
+            follower->is_image_saved ? reader_proves(reader, &event) : is_proven(&event);
         if (!log_follower_image_done(follower)) {
             reader->caught_count++;
             continue;
@@ -377,18 +392,17 @@ static void stop(pid_t pid)
     assert_true(WIFSTOPPED(status));
 }
 
-/* Writes until the reader has got on, stops it, and overwrites all of the log so often. */
-static void world_stop_reader(struct world *world, const struct reader *reader, uint32_t laps)
+static void world_append(struct world *world, uint64_t deadline_ns)
 {
-    uint64_t goal = reader->taken_count + 100;
-    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
-    while (reader->taken_count < goal) {
-        for (uint32_t i = 0; i < BATCH; i++) {
-            append(world->log);
-        }
-        assert_true(clock_ns(CLOCK_MONOTONIC) < deadline_ns);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        append(world->log);
     }
-    stop(reader->pid);
+    assert_true(clock_ns(CLOCK_MONOTONIC) < deadline_ns);
+}
+
+/* Overwrites all of the log so often, then lets a reader go on that is stopped. */
+static void world_lap(struct world *world, const struct reader *reader, uint32_t laps)
+{
     for (uint32_t lap = 0; lap < laps; lap++) {
         uint64_t end = world->log->write_index;
         while (frame_log_tail(world->log) <= end) {
@@ -398,11 +412,38 @@ static void world_stop_reader(struct world *world, const struct reader *reader, 
     assert_int_equal(kill(reader->pid, SIGCONT), 0);
 }
 
+/* Laps a reader at some place where it has got on to. */
+static void world_lap_anywhere(struct world *world, const struct reader *reader)
+{
+    uint64_t goal = reader->taken_count + 100;
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    while (reader->taken_count < goal) {
+        world_append(world, deadline_ns);
+    }
+    stop(reader->pid);
+    world_lap(world, reader, 1);
+}
+
+/* Laps a reader that has stopped itself, in the middle of something. */
+static void world_lap_within(struct world *world, const struct reader *reader, uint32_t laps)
+{
+    uint64_t deadline_ns = clock_ns(CLOCK_MONOTONIC) + SECONDS_MAX * NS_PER_SECOND;
+    int status = 0;
+    while (waitpid(reader->pid, &status, WUNTRACED | WNOHANG) == 0) {
+        world_append(world, deadline_ns);
+    }
+    assert_true(WIFSTOPPED(status));
+    world_lap(world, reader, laps);
+}
+
 /* Waits for the end of a process. */
 static void wait_for(pid_t pid)
 {
     int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    do {
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+        kill(pid, SIGCONT);
+    } while (WIFSTOPPED(status));
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 }
@@ -450,21 +491,18 @@ static void with_the_check_no_frame_is_torn_and_each_loss_is_told(void **state)
 {
     (void)state;
     static const struct plan plans[] = {
-        {.name = "is stopped", .is_to_keep_old = true},
-        {.name = "is stopped and restarts", .restarts_every = 1000},
+        {.name = "is stopped within a frame", .is_to_keep_old = true, .stops_every = 10},
+        {.name = "is stopped, restarts", .restarts_every = 1000},
         {.name = "reads"},
         {.name = "keeps what is left", .is_to_keep_old = true},
         {.name = "sleeps", .sleeps_every = 100},
     };
     enum { COUNT = sizeof plans / sizeof plans[0] };
     struct world *world = world_open(plans, COUNT);
-    const struct reader *stopped = &world->readers[0];
     uint32_t stop_count = 0;
-    /* Until the check had something to do, too. */
-    while (world->log->write_index < frames_wanted ||
-           (stopped->caught_count == 0 && stop_count < STOPS_MAX)) {
-        world_stop_reader(world, stopped, 1);
-        world_stop_reader(world, &world->readers[1], 1);
+    while (world->log->write_index < frames_wanted) {
+        world_lap_within(world, &world->readers[0], 1);
+        world_lap_anywhere(world, &world->readers[1]);
         stop_count++;
     }
     world_end(world);
@@ -476,22 +514,19 @@ static void with_the_check_no_frame_is_torn_and_each_loss_is_told(void **state)
         assert_true(reader->taken_count > 0);
         assert_sums(reader, world->log->write_index);
     }
-    assert_true(stopped->lap_count >= stop_count);
-    assert_true(stopped->caught_count > 0);
+    assert_true(world->readers[0].caught_count >= stop_count);
     world_close(world);
 }
 
-/* Stops the one reader until it has taken something torn. */
-static struct world *world_tear(const struct plan *plan, uint32_t laps)
+/* One reader that is stopped within what it reads, so often and for so many laps. */
+static struct world *world_tear(const struct plan *plan, uint32_t stops, uint32_t laps)
 {
     struct world *world = world_open(plan, 1);
-    const struct reader *reader = &world->readers[0];
-    for (uint32_t i = 0; i < STOPS_MAX && reader->torn_count == 0; i++) {
-        world_stop_reader(world, reader, laps);
+    for (uint32_t i = 0; i < stops; i++) {
+        world_lap_within(world, &world->readers[0], laps);
     }
     world_end(world);
-    print_reader(reader);
-    assert_true(reader->torn_count > 0);
+    print_reader(&world->readers[0]);
     return world;
 }
 
@@ -501,30 +536,28 @@ static void without_the_check_frames_are_torn_and_each_loss_is_told(void **state
     static const struct plan plan = {
         .name = "does not check",
         .is_unchecked = true,
-        .is_to_keep_old = true,
+        .stops_every = 20,
     };
-    struct world *world = world_tear(&plan, 1);
-    assert_sums(&world->readers[0], world->log->write_index);
+    struct world *world = world_tear(&plan, STOPS, 2);
+    const struct reader *reader = &world->readers[0];
+    assert_true(reader->torn_count >= STOPS);
+    assert_sums(reader, world->log->write_index);
     world_close(world);
 }
 
 static void an_image_is_whole_and_none_is_older_than_the_one_before(void **state)
 {
     (void)state;
-    static const struct plan plan = {.name = "asks for images", .asks_for_images = true};
-    struct world *world = world_open(&plan, 1);
+    static const struct plan plan = {
+        .name = "asks for images",
+        .asks_for_images = true,
+        .stops_every = 99,
+    };
+    uint32_t stops = STOPS + (uint32_t)(frames_wanted / 100000);
+    struct world *world = world_tear(&plan, stops, SAVING_LAPS);
     const struct reader *reader = &world->readers[0];
-    for (uint32_t i = 0;
-         world->log->write_index < frames_wanted || (reader->caught_count == 0 && i < STOPS_MAX);
-         i++) {
-        world_stop_reader(world, reader, SAVING_LAPS);
-    }
-    world_end(world);
-    print_reader(reader);
-    printf("%lu images were saved\n", world->log->saved_count);
-    assert_true(world->log->saved_count > frames_wanted / IMAGE_EVERY / 2);
-    assert_true(reader->taken_count > 0);
-    assert_true(reader->caught_count > 0);
+    assert_true(world->log->saved_count > stops);
+    assert_true(reader->caught_count >= stops);
     assert_int_equal(reader->torn_count, 0);
     assert_int_equal(reader->older_count, 0);
     world_close(world);
@@ -537,8 +570,11 @@ static void without_the_version_images_are_torn(void **state)
         .name = "does not look at versions",
         .asks_for_images = true,
         .is_unchecked = true,
+        .stops_every = 99,
     };
-    world_close(world_tear(&plan, SAVING_LAPS));
+    struct world *world = world_tear(&plan, STOPS, SAVING_LAPS);
+    assert_true(world->readers[0].torn_count > STOPS / 2);
+    world_close(world);
 }
 
 static void what_a_channel_had_at_an_index_is_known_until_that_is_lapped(void **state)

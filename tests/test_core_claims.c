@@ -10,7 +10,7 @@
 #include "ring/core/core_claims.h"
 
 #define CORES 3
-#define ROUNDS 20000
+#define ROUNDS 400000
 
 static struct core_claims claims;
 static _Atomic uint32_t cores_left;

@@ -119,7 +119,7 @@ struct core_counters {
     counter messages_in;
     counter messages_refused; /* over the rate, or without a token: ERROR 111 and 101 */
     counter messages_held;    /* that took more than one slice, see core_hold */
-    counter slice_units_max;  /* gauge: the longest slice, see core_spend */
+    counter slice_units_max;  /* max: the longest slice, see core_spend */
     counter bytes_in;
     counter frames_out; /* data frames handed to the kernel whole */
     counter bytes_out;
@@ -147,7 +147,7 @@ struct core_counters {
     counter busy_ns;                /* not asleep */
     counter asleep_ns;              /* in the kernel, since there was nothing to do */
     counter overslept_ns;           /* longer than it asked for, when nothing woke it */
-    counter turn_max_ns;            /* gauge: the longest turn without its sleep */
+    counter turn_max_ns;            /* max: the longest turn without its sleep */
     counter turns_slow;             /* turns over 1 ms */
     counter blocked_ns;             /* of all connections: how long their sockets were full */
     struct counters_histogram wait; /* of the oldest frame: from ts_pub to the turn that sends it */

@@ -8,10 +8,11 @@
  * Owner    src creates it before the first core starts, destroys it after the last has joined.
  * Threads  reserve, commit, publish: the writer's only. The others: any reader, by its number.
  * Memory   One file of shared memory, as layout.h has it: header, channel records, descriptors,
- *          images, bytes. A second process can map it; what only the writer and the cores need lies
- * in memory of this process. Descriptors and bytes are touched at creation, unless the log is lazy;
- * the rest as it is used. Units    An index counts frames since creation, a position bytes; both
- * only grow. Errors   0 or a negative errno. No function logs.
+ *          images, bytes. A second process can map it. What only the writer and the cores need is
+ *          in memory of this process. Descriptors and bytes are touched at creation, unless the
+ *          log is lazy; the rest as it is used.
+ * Units    An index counts frames since creation, a position bytes; both only grow.
+ * Errors   0 or a negative errno. No function logs.
  *
  * Pins. The writer takes room back in small steps (a thousand frames at most): it moves the tail
  * past some frames, then waits for readers that still pin one of those. A reader pins the oldest
@@ -26,9 +27,8 @@
  * place, and the kernel keeps the old ones, unchanged, for as long as it refers to them. So no peer
  * makes the writer wait, and nothing held is ever overwritten.
  *
- * Sealed. A log that is handed to other processes is sealed: they can read it and do nothing else
- * (shared_memory.h). The seal forbids holes in it, so that nothing of it is lent, and it is never
- * cleared.
+ * Sealed. Other processes can read a sealed log and do nothing else (shared_memory.h). The seal
+ * forbids holes, so that nothing of the log is lent, and it is never cleared.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H

@@ -6,8 +6,8 @@
  * Threads  Any one at a time.
  * Memory   Zeroed, and taken page by page as it is touched. The view begins at a multiple of
  *          LAYOUT_AREA_BYTES, like the file, so that its areas can be of huge pages.
- * Units    Bytes of the file; those from twice_at on are mapped a second time, right behind the
- * end. Errors   0 or a negative errno. No function logs.
+ * Units    Bytes of the file. Those from twice_at on are mapped again, right behind the end.
+ * Errors   0 or a negative errno. No function logs.
  */
 #ifndef RINGCAST_RING_SHARED_MEMORY_H
 #define RINGCAST_RING_SHARED_MEMORY_H
@@ -31,7 +31,7 @@ void shared_memory_close(struct shared_memory *memory);
 /* Takes the pages from at on, also of the second view, which begins at bytes. */
 int shared_memory_touch(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
-/* Makes huge pages of them. That may fail at any time: then they stay as they are. */
+/* Makes huge pages of areas, touched or not. That may fail: then they stay as they are. */
 int shared_memory_collapse(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
 /* Gives whole pages back; they read as zeros then. */

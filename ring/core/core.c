@@ -20,7 +20,7 @@
 
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
-#define CORE_SLOW_TURN_NS NS_PER_MS
+#define CORE_SLOW_TURN_NS NS_PER_MS         /* Longer turns are counted. */
 #define CORE_LOG_BYTES_MAX 256
 
 void core_log(struct core *core, int level, const char *format, ...)
@@ -448,7 +448,7 @@ static bool core_has_news(const struct core *core)
     return false;
 }
 
-/* The clock was read when the core woke, slept_ns after it was read before. */
+/* To be called with the clock as it was at the wake-up, and before completions are reaped. */
 static void core_count_sleep(struct core *core, uint64_t slept_ns, uint64_t wanted_ns)
 {
     counter_add(&core->counters->asleep_ns, slept_ns);
@@ -487,7 +487,7 @@ static void core_sleep(struct core *core, uint64_t wait_ns, bool publisher_elsew
         core_read_clock(core);
         return;
     }
-    core_read_clock(core); /* A turn that ends without a sleep does not need to know. */
+    core_read_clock(core); /* When the sleep begins; no other turn needs to know. */
     uint64_t began_ns = core->time.now_ns;
     atomic_store_explicit(&core->armed, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);

@@ -36,9 +36,9 @@ static inline uint64_t core_since(uint64_t now_ns, uint64_t then_ns)
     return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-/* Each frame that somebody was to get counts once, all with the times of the oldest. The clock at
- * hand was read before the first send; it is read again now, so that the stages have no time
- * between them: flush is wait and scatter. */
+/* Each frame that was due to a subscriber counts once, all with the times of the oldest. The clock
+ * was last read before the first send, and is read again now. The stages are between these two
+ * readings, so that flush is the sum of wait and scatter. */
 static void core_count_flush(struct core *core, const struct frame_log *log)
 {
     const struct fan_reach *reach = &core->fan.reach;

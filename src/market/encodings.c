@@ -39,9 +39,9 @@ struct encodings {
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
     struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
-    uint32_t written_mask; /* of those not idle, but for JSON */
-    uint32_t told_count;   /* refused clients that the log knows of */
-    uint64_t told_ns;      /* when it was told last; 0: never */
+    uint32_t written_mask;     /* of those not idle, but for JSON */
+    uint32_t reported_refused; /* clients without room, as the log last said */
+    uint64_t reported_ns;      /* when it did; 0: never */
     struct encoders *encoders;
     struct recoder *recoder; /* reads back what is carried over */
 };
@@ -161,12 +161,12 @@ void encodings_publish(struct encodings *encodings)
 
 /* ---- Writing ---- */
 
-static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint64_t hash,
-                                    uint32_t frame_bytes)
+static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint8_t flags,
+                                    uint64_t hash, uint32_t frame_bytes)
 {
     assert_debug(frame_log_next_seq(log, tick->channel) == tick->seq);
     frame_log_set_hash(log, tick->channel, hash);
-    frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
+    frame_log_commit(log, tick->channel, tick->group, flags, frame_bytes, tick->ts_pub_ns);
 }
 
 static inline uint64_t encodings_hash(const struct frame_log *log, uint32_t channel,
@@ -183,6 +183,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
 {
     const struct encoders_row *row = &encoders_rows[encoding];
     struct frame_log *log = encodings->table[encoding].log;
+    uint8_t flags = tick->flags;
     uint8_t *frame = frame_log_reserve(log);
     size_t frame_bytes = row->encode(encodings->encoders, frame, tick, json);
     if (frame_bytes > 0 && !row->is_compressed) {
@@ -190,6 +191,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     } else if (frame_bytes == 0) {
         frame_bytes = json->frame_bytes;
         memcpy(frame, json->frame, frame_bytes);
+        flags |= row->is_compressed ? 0 : FRAME_IS_JSON;
     }
     assert_always(frame_bytes <= encodings->options.log.frame_bytes_max);
     encodings->counts[encoding].frames++;
@@ -198,7 +200,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     uint64_t hash = row->is_compressed
                         ? frame_log_hash(encodings_json_log(encodings), tick->channel)
                         : encodings_hash(log, tick->channel, frame, (uint32_t)frame_bytes);
-    encodings_commit(log, tick, hash, (uint32_t)frame_bytes);
+    encodings_commit(log, tick, flags, hash, (uint32_t)frame_bytes);
 }
 
 static __attribute__((noinline)) void encodings_write_others(struct encodings *encodings,
@@ -220,7 +222,7 @@ uint32_t encodings_write(struct encodings *encodings, const struct tick *tick)
         return 0;
     }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, row->opcode, payload_bytes);
-    encodings_commit(log, tick, encodings_hash(log, tick->channel, frame, frame_bytes),
+    encodings_commit(log, tick, tick->flags, encodings_hash(log, tick->channel, frame, frame_bytes),
                      frame_bytes);
     if (encodings->written_mask != 0) {
         encodings_write_others(encodings, tick, (struct encoders_json){frame, frame_bytes});
@@ -331,9 +333,8 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
         writer->idle_since_ns = now_ns;
         writer->idle_refused = refused_count;
     } else if (writer->state == ENCODINGS_WRITTEN) {
-        /* Others need the room. */
-        bool is_short = refused_count != writer->idle_refused;
-        uint64_t linger_ns = is_short ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
+        bool is_needed = refused_count != writer->idle_refused; /* its room, by others */
+        uint64_t linger_ns = is_needed ? ENCODINGS_SHORT_LINGER_NS : ENCODINGS_LINGER_NS;
         if (now_ns - writer->idle_since_ns >= linger_ns) {
             encodings_end(encodings, encoding);
         }
@@ -342,7 +343,7 @@ static enum encodings_news encodings_poll_one(struct encodings *encodings, uint3
 }
 
 /* Clients were refused an encoding, or went on without compression. */
-static void encodings_tell(struct encodings *encodings, uint32_t refused_count)
+static void encodings_report(struct encodings *encodings, uint32_t refused_count)
 {
     char text[LOG_LINE_BYTES_MAX];
     char names[64] = "json";
@@ -353,23 +354,23 @@ static void encodings_tell(struct encodings *encodings, uint32_t refused_count)
         }
     }
     snprintf(text, sizeof text,
-             "--memory-max: no room for a further encoding; %" PRIu32
-             " requests were refused, or clients are served without compression. Written are: %s. "
-             "Each takes up to %" PRIu64 " MiB: give a larger --memory-max or a smaller "
-             "--frame-log-bytes",
-             refused_count - encodings->told_count, names,
+             "--memory-max: no room for the log of a further encoding: %" PRIu32
+             " clients were refused, or are served without compression. In use: %s; each may take "
+             "%" PRIu64 " MiB. Give a larger --memory-max or a smaller --frame-log-bytes",
+             refused_count - encodings->reported_refused, names,
              frame_log_size_most(&encodings->options.log) / MIB);
     log_post(0, LOG_LEVEL_WARNING, text);
-    encodings->told_count = refused_count;
+    encodings->reported_refused = refused_count;
 }
 
 enum encodings_news encodings_poll(struct encodings *encodings, uint64_t now_ns)
 {
     uint32_t refused_count = core_claims_refused(&encodings->claims);
-    bool is_soon = encodings->told_ns != 0 && now_ns - encodings->told_ns < ENCODINGS_TELL_NS;
-    if (__builtin_expect(refused_count != encodings->told_count && !is_soon, 0)) {
-        encodings->told_ns = now_ns;
-        encodings_tell(encodings, refused_count);
+    bool is_soon =
+        encodings->reported_ns != 0 && now_ns - encodings->reported_ns < ENCODINGS_REPORT_NS;
+    if (__builtin_expect(refused_count != encodings->reported_refused && !is_soon, 0)) {
+        encodings->reported_ns = now_ns;
+        encodings_report(encodings, refused_count);
     }
     enum encodings_news news = ENCODINGS_AT_REST;
     for (uint32_t i = 1; i < encodings->count; i++) {

@@ -21,8 +21,8 @@
 #include "src/market/encoders.h"
 
 #define ENCODINGS_LINGER_NS (600 * NS_PER_SECOND)
-#define ENCODINGS_SHORT_LINGER_NS NS_PER_SECOND /* when others were refused meanwhile */
-#define ENCODINGS_TELL_NS (60 * NS_PER_SECOND)  /* between two lines about too little memory */
+#define ENCODINGS_SHORT_LINGER_NS NS_PER_SECOND  /* when others were refused meanwhile */
+#define ENCODINGS_REPORT_NS (60 * NS_PER_SECOND) /* between two lines about too little memory */
 #define ENCODINGS_SEEDS_PER_POLL 256 /* channels whose newest frame is carried over at a time */
 
 struct encodings;

@@ -152,6 +152,9 @@ class Admin(ServerTestCase):
                 self.assertGreater(first, 0)
                 self.assertTrue(wait_until(
                     lambda: told("sum(ringcast_frames_sent_total)") > first, 40, 0.2))
+                # One name has the stages of the publisher and of the cores.
+                stages = "count(sum by (stage) (rate(ringcast_stage_seconds_count[1m])) > 0)"
+                self.assertTrue(wait_until(lambda: told(stages) == 5, 40, 0.2), told(stages))
                 healthy.check(self)
             finally:
                 process.terminate()

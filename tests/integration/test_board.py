@@ -12,10 +12,11 @@ import unittest
 
 from clients import BINARY, CLOSE, PING, PONG, TEXT, RawClient, frame, subscribe_message
 from server import BIN_DIR, Server, reap, spawn, wait_until
+from test_control import Control
 from test_sbe import SCHEMA
 
 FOLLOW_LOG = BIN_DIR.parent / "tests" / "follow_log"
-LOG_MAGIC, JSON, SBE = b"ringlog1", 0, 1
+JSON, SBE, JSON_DEFLATE = range(3)
 DESCS = (1 << 20) // 128  # frames in a log of 1 MiB at most
 LINE_BYTES_MIN = 100
 SECONDS = 60
@@ -32,14 +33,18 @@ def board_files(pid):
                 continue
             with open(path, "rb") as file:
                 yield path, file.read(256)
+        except FileNotFoundError:
+            continue  # closed meanwhile
         except PermissionError as error:
             raise unittest.SkipTest(f"SKIPPED: the server's descriptors are not ours: {error}")
 
 
-def log_of(pid, encoding):
-    path, = [path for path, header in board_files(pid)
-             if header.startswith(LOG_MAGIC) and struct.unpack_from("<I", header, 32)[0] == encoding]
-    return path
+def logs(pid):
+    """{encoding: (path, epoch)}"""
+    found = [(struct.unpack_from("<I", header, 32)[0], (path, struct.unpack_from("<Q", header, 24)[0]))
+             for path, header in board_files(pid) if header.startswith(b"ringlog1")]
+    assert len(found) == len(dict(found)), found
+    return dict(found)
 
 
 class Client(threading.Thread):
@@ -128,43 +133,57 @@ class SecondProcess(unittest.TestCase):
     FRAMES = 20000
 
     def follow(self, encoding):
-        """(what a second process read of the log, what a client received), of some seconds."""
+        """What a second process read of the log, what a client received, and the names of all channels."""
         if not FOLLOW_LOG.exists():
             self.skipTest(f"SKIPPED: {FOLLOW_LOG} does not exist: run `zig build` first")
         with Server("--feed", f"sim:symbols=20,rate=20000,types={'+'.join(TYPES)}",
-                    "--frame-log-bytes", 1 << 20) as server:
-            follower = Follower(self, log_of(server.pid, encoding))
+                    "--frame-log-bytes", 1 << 20) as server, Control(server) as control:
+            follower = Follower(self, logs(server.pid)[encoding][0])
             client = Client(server, encoding)
-            self.wait_for_frames(client, follower, self.FRAMES)
+            self.wait_for_frames(client, follower)
             follower.process.send_signal(signal.SIGSTOP)
             server.wait_for_ticks(2 * DESCS, SECONDS)
             follower.process.send_signal(signal.SIGCONT)
-            self.wait_for_frames(client, follower, self.FRAMES)
-        client.join(SECONDS)
-        follower.end(self)
-        return follower, client.payloads
+            self.wait_for_frames(client, follower)
+            server.stop()
+            client.join(SECONDS)
+            follower.end(self)
+            names = [control.channel(number)[:2] for number in range(control.channel_count)]
+        return follower, client.payloads, names
 
-    def wait_for_frames(self, client, follower, count):
+    def wait_for_frames(self, client, follower):
         """Until both have so many more."""
         received, lines_bytes = len(client.payloads), follower.path.stat().st_size
         self.assertTrue(
-            wait_until(lambda: len(client.payloads) >= received + count and
-                       follower.path.stat().st_size > lines_bytes + count * LINE_BYTES_MIN, SECONDS),
+            wait_until(lambda: len(client.payloads) >= received + self.FRAMES and
+                       follower.path.stat().st_size > lines_bytes + self.FRAMES * LINE_BYTES_MIN,
+                       SECONDS),
             f"{len(client.payloads) - received} frames")
 
-    def check(self, encoding):
-        follower, received = self.follow(encoding)
+    def check(self, follower, received):
         follower.check_sums(self)
         follower.check_against(self, received)
         self.assertGreater(len(follower.payloads.keys() & received.keys()), 0)
         self.assertGreater(follower.words["lapped"], 0)
         self.assertEqual(follower.words["fault"], 0)
 
+    def test_each_log_says_its_encoding_and_of_which_run_it_is(self):
+        with Server("--feed", "sim:symbols=1,rate=1") as server:
+            found = logs(server.pid)
+            self.assertEqual(set(found), {JSON, SBE, JSON_DEFLATE})
+            self.assertEqual({f"{epoch:016x}" for _, epoch in found.values()},
+                             {server.stats()["epoch"]})
+
     def test_the_json_log_has_what_json_clients_receive(self):
-        self.check(JSON)
+        follower, received, names = self.follow(JSON)
+        self.check(follower, received)
+        for (channel, _), payload in follower.payloads.items():
+            message = json.loads(payload)
+            self.assertEqual((message["symbol"], message["type"]), names[channel])
 
     def test_the_sbe_log_has_what_sbe_clients_receive_from_when_the_first_one_comes(self):
-        self.check(SBE)
+        follower, received, _ = self.follow(SBE)
+        self.check(follower, received)
 
 
 if __name__ == "__main__":

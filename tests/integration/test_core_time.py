@@ -124,7 +124,7 @@ class Ticks(unittest.TestCase):
         for name in STAGES:
             self.assertEqual(self.count(name), begin[name] + 400, name)
         for name, before in encoded.items():  # They were written, and are for nobody.
-            self.assertEqual(self.encoded(name), before + 400)
+            self.assertTrue(wait_until(lambda: self.encoded(name) == before + 400), name)
         counters = Counters(self.file)
         self.assertEqual(counters.histogram("flush")[1],
                          counters.histogram("wait")[1] + counters.histogram("scatter")[1])

@@ -111,7 +111,7 @@ class WithRoom(unittest.TestCase):
             self.assertEqual(taken(server, protocols(JSON, SBE) + DEFLATE), (JSON, None))
             healthy.check(self)
             self.assertIsNotNone(server.wait_for_line(
-                r"WARNING .*--memory-max: no room .*Written are: json\. Each takes up to \d+ MiB"))
+                r"WARNING .*--memory-max: no room .*In use: json; each may take \d+ MiB"))
             self.assert_sbe_is_refused(server)
             for encoding in ("sbe", "json+deflate"):
                 self.assertEqual(metric(server, "log_bytes", encoding), HEADER_BYTES)
@@ -135,7 +135,7 @@ class WithRoom(unittest.TestCase):
                 self.assertEqual(taken(server, protocols(SBE, JSON) + DEFLATE), (JSON, extensions))
                 self.assertTrue(wait_until(lambda: has_memory(server, "json+deflate"), SECONDS))
                 self.assertFalse(has_memory(server, "sbe"))
-                self.assertIsNotNone(server.wait_for_line(r"Written are: json, json\+deflate\."))
+                self.assertIsNotNone(server.wait_for_line(r"In use: json, json\+deflate;"))
             # Nobody has it any more, and another is asked for: that one begins.
             self.assertEqual(taken(server, protocols(SBE)), (SBE, None))
             self.assertFalse(has_memory(server, "json+deflate"))

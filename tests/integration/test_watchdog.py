@@ -3,6 +3,7 @@
 A thread is stopped as a debugger does it (ptrace), which needs no help of the thread itself.
 """
 import json
+import os
 import pathlib
 import re
 import signal
@@ -11,7 +12,7 @@ import time
 import unittest
 
 from ptrace import StoppedThread
-from server import Server, wait_until
+from server import Server, reap, spawn, wait_until
 
 LIMIT = 4  # seconds; a busy machine may keep a thread waiting for three
 FEED = ("--feed", "sim:symbols=5,rate=200")
@@ -128,6 +129,19 @@ class Watchdog(unittest.TestCase):
             self.assertTrue(wait_until(lambda: self.threads(server)["log"][1] > before["log"][1]))
             server.admin("/livez")
             self.assertGreater(self.threads(server)["admin"][1], before["admin"][1])
+
+    def test_a_core_that_waits_for_a_cpu_is_seen_to_wait(self):
+        if not pathlib.Path("/proc/self/schedstat").exists():
+            self.skipTest("SKIPPED: this kernel counts no run delay")
+        cpu = min(os.sched_getaffinity(0))
+        waited = 'ringcast_core_seconds_total{core="0",state="runnable"}'
+        with self.server("--cores", 1) as server:
+            busy = spawn(["sh", "-c", "while :; do :; done"])
+            self.addCleanup(reap, busy)
+            for task in (busy.pid, self.threads(server)["core-0"][0]):
+                os.sched_setaffinity(task, {cpu})
+            before = self.metric(server, waited)
+            self.assertTrue(wait_until(lambda: self.metric(server, waited) > before, 60))
 
     def test_it_can_be_turned_off(self):
         with Server(*FEED, "--watchdog-seconds", 0, "--cores", 2) as server:

@@ -28,6 +28,7 @@ touch "$out/objects/stamp"
 
 rm -f "$out"/*.a
 ar rcs "$out/ring.a" "$out"/objects/ring_*.o
+ar rcs "$out/board.a" "$out"/objects/ring_board_*.o
 ar rcs "$out/others.a" "$out"/objects/{codec,feeds,src,tools}_*.o
 for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     program=$out/tests/$(basename "$source" .c)
@@ -35,7 +36,9 @@ for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     extra=()
     case $source in
     tests/test_board_follower.c) extra=(tests/log_follower.c) ;;
-    tests/test_session*.c) others=("$out"/objects/tests_session_double.c.o "$out/others.a") ;;
+    tests/test_session*.c)
+        others=("$out"/objects/tests_session_double.c.o "$out/others.a" "$out/board.a")
+        ;;
     tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine}.c.o) ;;
     tests/sim_system.c)
         extra=("$out"/objects/tests_sim_{memory,threads,ticks,engine,requests,subscriber}.c.o)

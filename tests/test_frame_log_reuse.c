@@ -10,8 +10,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -182,6 +184,47 @@ static void the_area_can_be_full_and_no_image_is_anothers(void **state)
     frame_log_destroy(race.log);
 }
 
+/* ---- While an image is being copied ---- */
+
+static struct frame_record copied_record;
+static struct frame_log_saved copied_saved;
+static _Atomic uint32_t copied_version; /* and what the record had while the bytes were read */
+static void *copied_page;
+
+static void on_first_byte(int number)
+{
+    (void)number;
+    copied_version = copied_record.image_version;
+    if (mprotect(copied_page, 4096, PROT_READ) < 0) {
+        _exit(2);
+    }
+}
+
+static void while_an_image_is_copied_its_version_is_odd(void **state)
+{
+    (void)state;
+    static _Alignas(CACHE_LINE_BYTES) uint8_t area[64 * KIB];
+    struct frame_log_images images;
+    struct sigaction old, action = {.sa_handler = on_first_byte};
+    frame_log_images_init(&images, area, sizeof area);
+    copied_page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(copied_page != MAP_FAILED);
+    assert_int_equal(sigaction(SIGSEGV, &action, &old), 0);
+    for (uint32_t seq = 1; seq <= 6; seq++) {
+        const struct frame_desc desc = {.seq = seq, .frame_bytes = 500 * seq};
+        uint32_t before = copied_record.image_version;
+        copied_version = 0;
+        assert_int_equal(mprotect(copied_page, 4096, PROT_NONE), 0);
+        assert_true(
+            frame_log_images_save(&images, &copied_saved, &copied_record, &desc, copied_page));
+        assert_int_equal(copied_version, before + 1);
+        assert_int_equal(copied_record.image_version, before + 2);
+        assert_int_equal(copied_version % 2, 1);
+    }
+    assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+    munmap(copied_page, 4096);
+}
+
 /* ---- What the kernel refers to ---- */
 
 #define HELD_MAX 24
@@ -278,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_pinned_and_what_is_saved_is_whole_while_rooms_change_hands),
         cmocka_unit_test(the_area_can_be_full_and_no_image_is_anothers),
+        cmocka_unit_test(while_an_image_is_copied_its_version_is_odd),
         cmocka_unit_test(what_the_kernel_refers_to_stays_whatever_the_sizes_of_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,12 +155,13 @@ static bool newest_is(struct frame_log *log, uint32_t channel, uint64_t index, u
            image.frame[0] == fill_of(index) && image.frame[bytes - 1] == fill_of(index);
 }
 
-/* The images of one channel after the other grow, to 15 KiB. All rooms that they have had would
- * take more than the area: so what one has outgrown is another's, and no room is in two hands. */
+/* The images of two channels after the other two grow, to 15 KiB. All rooms that they have had
+ * would take more than the area: so what one has outgrown is another's, and no room is in two
+ * hands. */
 static uint32_t growing_bytes(uint32_t round, uint32_t channel)
 {
     uint32_t step = round / 4; /* Both rooms of a channel grow before it goes on. */
-    uint32_t kib = step < channel ? 0 : step - channel;
+    uint32_t kib = step < channel / 2 ? 0 : step - channel / 2;
     return 1 + (kib < 15 ? kib : 15) * 1024;
 }
 

@@ -23,6 +23,8 @@ ASSERTIONS_PER_1000 = 15
 ASSERTION = re.compile(r"\b(?:assert_always|assert_debug|static_assert)\(")
 RING_WORD = re.compile(r"\bio_uring_(?!sqe\b|cqe\b)\w+")
 RING_WORD_ROOMS = {"ring/io", "tools/bench"}  # the engine; a load generator with rings of its own
+# A label of a header's contract that clang-format has moved into the line of another.
+LABEL_INSIDE = re.compile(r"^ \* .*\S (?:Owner|Threads|Memory|Units|Errors|Source) {3,}")
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X:"]))
 
 
@@ -38,6 +40,8 @@ def check_lines(path, lines):
             yield f"{path}:{number}: {len(line)} columns"
         if line != line.rstrip():
             yield f"{path}:{number}: blanks at the end"
+        if LABEL_INSIDE.match(line):
+            yield f"{path}:{number}: a label of the contract does not begin its line"
         if UNFINISHED.search(line):
             yield f"{path}:{number}: says that it is unfinished"
     limit = FILE_LINES_MAX[path.suffix]

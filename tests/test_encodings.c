@@ -212,6 +212,25 @@ static void it_begins_with_the_newest_frame_of_each_channel(void **state)
     expect_same_ticks(empty + 2);
 }
 
+static void what_only_json_can_say_is_marked(void **state)
+{
+    (void)state;
+    struct frame_log *json = encodings_json_log(encodings);
+    struct frame_log *log = table[CORE_ENCODING_SBE].log;
+    uint32_t channel = open_channel(1, MD_TRADE);
+    a_client_comes();
+    poll_until_done();
+    publish(channel, 1);
+    struct tick gap = {.channel = channel, .group = MD_TRADE};
+    sequencer_stamp(&gap, json);
+    assert_int_not_equal(encodings_write(encodings, &gap), 0);
+    encodings_publish(encodings);
+    uint64_t last = frame_log_head(log) - 1;
+    assert_int_equal(frame_log_desc(log, last - 1)->flags, 0);
+    assert_int_equal(frame_log_desc(log, last)->flags, FRAME_IS_JSON);
+    assert_int_equal(frame_log_desc(json, frame_log_head(json) - 1)->flags, 0);
+}
+
 static void it_ends_long_after_its_last_client(void **state)
 {
     (void)state;
@@ -417,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_nobody_asks_for_is_not_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_begins_with_the_newest_frame_of_each_channel, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(what_only_json_can_say_is_marked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_ends_long_after_its_last_client, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_may_begin_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_encoding_has_running_hashes_and_deflate_those_of_json,

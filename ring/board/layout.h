@@ -40,10 +40,18 @@
  *      byte that it overwrites after it. Who has read such a byte sees that tail after a fence of
  *      its own.
  *
- * And for a channel's newest full image: the newest frame by last_index_plus_1, checked as above,
- * if it is in the log and flagged; else what was saved: image_version (acquire) is even; it copies
- * the fields and the bytes, image_bytes as at most frame_bytes_max, image_at within the area; an
- * acquire fence; image_version (relaxed) is the same as before. If not, again.
+ * What a reader does for a channel's newest full image: it takes the newest frame, that of
+ * last_index_plus_1 (acquire), if that is flagged and in the log, checked as above. Else it takes
+ * what was saved: image_version (acquire) is even; it copies the fields and the bytes, image_bytes
+ * as at most frame_bytes_max, image_at within the area; an acquire fence; image_version and
+ * last_index_plus_1 (relaxed) are what they were. If not, it begins again. If a newer frame has
+ * come, the one before may have left the log without being saved, and what was saved is older.
+ *
+ * What a reader does for the seq of a channel's newest frame before an index, which is at most a
+ * head that it has seen: it goes from last_index_plus_1 (acquire) back by previous_distance to the
+ * first frame before the index, each checked as above. Where previous_distance is 0, the seq is one
+ * less than that frame's. If the newest frame of all has left the log, the seq is dropped_seq
+ * (acquire), unless last_index_plus_1 has changed since: then it begins again.
  */
 #ifndef RINGCAST_RING_LAYOUT_H
 #define RINGCAST_RING_LAYOUT_H
@@ -158,8 +166,7 @@ static_assert(sizeof(struct layout_log) == LAYOUT_HEADER_BYTES, "the table of th
 
 enum frame_flags {
     FRAME_FULL_IMAGE = 1, /* A newer frame of the channel replaces it (quotes, bars). */
-    FRAME_IS_JSON = 2,    /* It is JSON, in the log of another encoding. Not set yet: such a frame
-                             is a text message among binary ones. */
+    FRAME_IS_JSON = 2,    /* A text message among binary ones: what its encoding cannot say. */
 };
 
 struct frame_desc {

@@ -161,12 +161,12 @@ void encodings_publish(struct encodings *encodings)
 
 /* ---- Writing ---- */
 
-static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint64_t hash,
-                                    uint32_t frame_bytes)
+static inline void encodings_commit(struct frame_log *log, const struct tick *tick, uint8_t flags,
+                                    uint64_t hash, uint32_t frame_bytes)
 {
     assert_debug(frame_log_next_seq(log, tick->channel) == tick->seq);
     frame_log_set_hash(log, tick->channel, hash);
-    frame_log_commit(log, tick->channel, tick->group, tick->flags, frame_bytes, tick->ts_pub_ns);
+    frame_log_commit(log, tick->channel, tick->group, flags, frame_bytes, tick->ts_pub_ns);
 }
 
 static inline uint64_t encodings_hash(const struct frame_log *log, uint32_t channel,
@@ -183,6 +183,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
 {
     const struct encoders_row *row = &encoders_rows[encoding];
     struct frame_log *log = encodings->table[encoding].log;
+    uint8_t flags = tick->flags;
     uint8_t *frame = frame_log_reserve(log);
     size_t frame_bytes = row->encode(encodings->encoders, frame, tick, json);
     if (frame_bytes > 0 && !row->is_compressed) {
@@ -190,6 +191,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     } else if (frame_bytes == 0) {
         frame_bytes = json->frame_bytes;
         memcpy(frame, json->frame, frame_bytes);
+        flags |= row->is_compressed ? 0 : FRAME_IS_JSON;
     }
     assert_always(frame_bytes <= encodings->options.log.frame_bytes_max);
     encodings->counts[encoding].frames++;
@@ -198,7 +200,7 @@ static void encodings_write_one(struct encodings *encodings, uint32_t encoding,
     uint64_t hash = row->is_compressed
                         ? frame_log_hash(encodings_json_log(encodings), tick->channel)
                         : encodings_hash(log, tick->channel, frame, (uint32_t)frame_bytes);
-    encodings_commit(log, tick, hash, (uint32_t)frame_bytes);
+    encodings_commit(log, tick, flags, hash, (uint32_t)frame_bytes);
 }
 
 static __attribute__((noinline)) void encodings_write_others(struct encodings *encodings,
@@ -220,7 +222,7 @@ uint32_t encodings_write(struct encodings *encodings, const struct tick *tick)
         return 0;
     }
     uint32_t frame_bytes = (uint32_t)ws_frame_finish(frame, row->opcode, payload_bytes);
-    encodings_commit(log, tick, encodings_hash(log, tick->channel, frame, frame_bytes),
+    encodings_commit(log, tick, tick->flags, encodings_hash(log, tick->channel, frame, frame_bytes),
                      frame_bytes);
     if (encodings->written_mask != 0) {
         encodings_write_others(encodings, tick, (struct encoders_json){frame, frame_bytes});

@@ -1,6 +1,5 @@
 #include "tests/log_follower.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -29,9 +28,10 @@ static const struct frame_record *log_follower_record(const struct log_follower 
 
 /* ---- The mapping ---- */
 
-static bool log_follower_has(const struct layout_log *header, uint64_t at, uint64_t bytes)
+static bool log_follower_has(const struct layout_log *header, uint64_t at, uint64_t count,
+                             uint64_t each_bytes)
 {
-    return at <= header->file.bytes && bytes <= header->file.bytes - at;
+    return at <= header->file.bytes && count <= (header->file.bytes - at) / each_bytes;
 }
 
 /* No number of the header leads out of the file. */
@@ -40,17 +40,16 @@ static int log_follower_check(const struct layout_log *header, uint64_t file_byt
     bool is_known = header->file.magic == LAYOUT_LOG_MAGIC && header->file.major == LAYOUT_MAJOR &&
                     header->file.bytes <= file_bytes &&
                     header->desc_bytes >= sizeof(struct frame_desc) &&
-                    header->record_bytes >= sizeof(struct frame_record);
+                    header->record_bytes >= sizeof(struct frame_record) &&
+                    __builtin_popcountll(header->capacity_bytes) == 1 &&
+                    __builtin_popcountll(header->desc_count) == 1 &&
+                    header->frame_bytes_max <= header->capacity_bytes;
     bool is_inside =
-        log_follower_has(header, header->bytes_at, header->capacity_bytes) &&
-        log_follower_has(header, header->images_at, header->images_bytes) &&
-        log_follower_has(header, header->descs_at, header->desc_count * header->desc_bytes) &&
-        log_follower_has(header, header->records_at,
-                         (uint64_t)header->record_count * header->record_bytes);
-    bool is_ring = __builtin_popcountll(header->capacity_bytes) == 1 &&
-                   __builtin_popcountll(header->desc_count) == 1 &&
-                   header->frame_bytes_max <= header->capacity_bytes;
-    return is_known && is_inside && is_ring ? 0 : -EPROTO;
+        is_known && log_follower_has(header, header->bytes_at, header->capacity_bytes, 1) &&
+        log_follower_has(header, header->images_at, header->images_bytes, 1) &&
+        log_follower_has(header, header->descs_at, header->desc_count, header->desc_bytes) &&
+        log_follower_has(header, header->records_at, header->record_count, header->record_bytes);
+    return is_inside ? 0 : -EPROTO;
 }
 
 /* Frames that go on behind the last byte lie in one piece. */

@@ -114,19 +114,37 @@ static void pages_come_by_touching_and_go_by_punching(void **state)
     shared_memory_close(&memory);
 }
 
+/* Of what this process maps. */
+static bool has_huge_page(void)
+{
+    char line[256];
+    unsigned long kib = 0;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    assert_non_null(file);
+    while (kib == 0 && fgets(line, sizeof line, file) != NULL) {
+        sscanf(line, "ShmemPmdMapped: %lu kB", &kib);
+    }
+    fclose(file);
+    return kib > 0;
+}
+
 static void collapsed_or_not_the_bytes_stay(void **state)
 {
     (void)state;
     struct shared_memory memory = make(2 * MIB);
-    memory.view[5] = 'a';
-    memory.view[BYTES - 1] = 'b';
-    assert_in_range(-shared_memory_collapse(&memory, 0, BYTES), 0, 4095);
+    memory.view[5] = 'a'; /* The second area has no page yet. */
+    int error = shared_memory_collapse(&memory, 0, BYTES + 2 * MIB);
+    assert_true(error != 0 || (has_huge_page() && resident_pages(&memory) == BYTES / 4096));
     assert_int_equal(memory.view[5], 'a');
-    assert_int_equal(memory.view[2 * BYTES - 2 * MIB - 1], 'b');
+    memory.view[BYTES - 1] = 'b';
+    assert_int_equal(memory.view[BYTES + 2 * MIB - 1], 'b');
     /* Where it cannot be, that is said. */
     assert_int_equal(munmap(memory.view + 2 * MIB, 2 * MIB), 0);
     assert_true(shared_memory_collapse(&memory, 2 * MIB, 2 * MIB) < 0);
     shared_memory_close(&memory);
+    if (error != 0) {
+        skip(); /* This kernel makes no huge pages of shared memory. */
+    }
 }
 
 /* ---- Who can write ---- */

@@ -50,7 +50,7 @@ static struct layout_log frame_log_lay_out(const struct frame_log_options *optio
     return header;
 }
 
-/* All areas but the images, which are never touched before they are used. */
+/* The areas from one on, but for the images, which are never touched before they are used. */
 static int frame_log_touch(struct frame_log *log, const struct layout_log *header, uint64_t from)
 {
     struct shared_memory *memory = &log->memory;
@@ -81,7 +81,7 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
     *(struct layout_log *)(void *)memory->view = header;
     if (!options->is_lazy) {
         /* Who only reads would have to pay for what it touches first. */
-        error = frame_log_touch(log, &header, log->is_sealed ? 0 : header.descs_at);
+        error = frame_log_touch(log, &header, log->is_sealed ? header.records_at : header.descs_at);
     }
     if (error == 0 && log->is_sealed) {
         error = shared_memory_seal(memory);
@@ -269,21 +269,17 @@ static uint64_t frame_log_drop_step(struct frame_log *log)
 {
     uint64_t tail = atomic_load_explicit(&log->header->tail, memory_order_relaxed);
     uint64_t end = log->write_index;
-    /* From where on the next frame has room, and from where on the step is long enough. */
-    uint64_t room_index = end < log->desc_mask + 1 ? 0 : end - log->desc_mask;
     uint64_t room_position =
         bytes_round_up(log->write_position + log->frame_bytes_max, log->page_bytes);
-    uint64_t step_position =
-        log->reserved_position + log->capacity_bytes / FRAME_LOG_STEP_PART - log->capacity_bytes;
-    room_position = room_position < log->capacity_bytes ? 0 : room_position - log->capacity_bytes;
+    uint64_t step_position = log->reserved_position + log->capacity_bytes / FRAME_LOG_STEP_PART;
     for (uint32_t effort = 0; tail < end; tail++) {
         const struct frame_desc *desc = frame_log_desc(log, tail);
-        bool is_long = effort >= FRAME_LOG_STEP_FRAMES || desc->position >= step_position;
-        if (is_long && tail >= room_index && desc->position >= room_position) {
+        uint64_t position = desc->position + log->capacity_bytes; /* Room would end there. */
+        bool is_long = effort >= FRAME_LOG_STEP_FRAMES || position >= step_position;
+        if (is_long && position >= room_position && tail + log->desc_mask >= end) {
             break;
         }
-        /* Of descriptors that lie ahead, and in the end of those that the next step begins with.
-         * What a channel's number there is, also of an unwritten one, is below the maximum. */
+        /* What the loop comes to soon, and in the end what the next step begins with. */
         __builtin_prefetch(frame_log_desc(log, tail + 32));
         __builtin_prefetch(&log->records[frame_log_desc(log, tail + 8)->channel], 1);
         effort += frame_log_drop(log, tail, desc);
@@ -291,8 +287,8 @@ static uint64_t frame_log_drop_step(struct frame_log *log)
     return tail;
 }
 
-/* Moves the tail one step. */
-static void frame_log_take_back(struct frame_log *log)
+/* Moves the tail one step. Never inlined: each frame calls frame_log_reserve. */
+__attribute__((noinline)) static void frame_log_take_back(struct frame_log *log)
 {
     uint64_t old_position = log->reserved_position;
     uint64_t tail = frame_log_drop_step(log);
@@ -412,7 +408,6 @@ void frame_log_commit(struct frame_log *log, uint32_t number, uint8_t group, uin
     desc->group = group;
     desc->flags = flags;
     atomic_store_explicit(&desc->tag, index + 1, memory_order_release);
-    __builtin_prefetch(frame_log_desc(log, index + 8), 1); /* It will be written soon. */
     channel->last_seq++;
     atomic_store_explicit(&log->groups[number], group, memory_order_relaxed);
     /* Readers may see it before the head; frame_log_seek steps back over what is too new. */

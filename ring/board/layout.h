@@ -25,6 +25,8 @@
  *   6. An image: image_version + 1 (relaxed, now odd); a release fence; its bytes and fields;
  *      image_version + 1 (release).
  *
+ * So dropped_seq moves before the tail does: for a moment a frame up to it may still be read.
+ *
  * What a reader does for the frame at index i, without a word to the writer:
  *
  *   1. It loads the tag (acquire). If that is not i + 1, it looks at the tail: over i, the frame is
@@ -38,10 +40,18 @@
  *      byte that it overwrites after it. Who has read such a byte sees that tail after a fence of
  *      its own.
  *
- * And for a channel's newest full image: the newest frame by last_index_plus_1, checked as above,
- * if it is in the log and flagged; else what was saved: image_version (acquire) is even; it copies
- * the fields and the bytes, image_bytes as at most frame_bytes_max, image_at within the area; an
- * acquire fence; image_version (relaxed) is the same as before. If not, again.
+ * What a reader does for a channel's newest full image: it takes the newest frame, that of
+ * last_index_plus_1 (acquire), if that is flagged and in the log, checked as above. Else it takes
+ * what was saved: image_version (acquire) is even; it copies the fields and the bytes, image_bytes
+ * as at most frame_bytes_max, image_at within the area; an acquire fence; image_version and
+ * last_index_plus_1 (relaxed) are what they were. If not, it begins again. If a newer frame has
+ * come, the one before may have left the log without being saved, and what was saved is older.
+ *
+ * What a reader does for the seq of a channel's newest frame before an index, which is at most a
+ * head that it has seen: it goes from last_index_plus_1 (acquire) back by previous_distance to the
+ * first frame before the index, each checked as above. Where previous_distance is 0, the seq is one
+ * less than that frame's. If the newest frame of all has left the log, the seq is dropped_seq
+ * (acquire), unless last_index_plus_1 has changed since: then it begins again.
  */
 #ifndef RINGCAST_RING_LAYOUT_H
 #define RINGCAST_RING_LAYOUT_H

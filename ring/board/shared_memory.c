@@ -113,6 +113,14 @@ int shared_memory_touch(struct shared_memory *memory, uint64_t at, uint64_t byte
 
 int shared_memory_collapse(struct shared_memory *memory, uint64_t at, uint64_t bytes)
 {
+    assert_always(at % LAYOUT_AREA_BYTES == 0);
+    /* The kernel makes none of what has no page at all. */
+    for (uint64_t area = 0; area < bytes; area += LAYOUT_AREA_BYTES) {
+        int error = shared_memory_touch(memory, at + area, 1);
+        if (error < 0) {
+            return error;
+        }
+    }
     return shared_memory_advise(memory, at, bytes, MADV_COLLAPSE);
 }
 

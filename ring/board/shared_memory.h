@@ -31,7 +31,7 @@ void shared_memory_close(struct shared_memory *memory);
 /* Takes the pages from at on, also of the second view, which begins at bytes. */
 int shared_memory_touch(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
-/* Makes huge pages of them. That may fail at any time: then they stay as they are. */
+/* Makes huge pages of areas, touched or not. That may fail: then they stay as they are. */
 int shared_memory_collapse(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
 /* Gives whole pages back; they read as zeros then. */

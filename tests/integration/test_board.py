@@ -33,6 +33,8 @@ def board_files(pid):
                 continue
             with open(path, "rb") as file:
                 yield path, file.read(256)
+        except FileNotFoundError:
+            continue  # closed meanwhile
         except PermissionError as error:
             raise unittest.SkipTest(f"SKIPPED: the server's descriptors are not ours: {error}")
 

@@ -198,7 +198,7 @@ bool insight_files_open(const char *program, const char *directory, const char *
     if (chosen != NULL) {
         *file_out = *chosen;
         int error = counters_read_open(read_out, chosen->path);
-        if (error < 0) { /* It was well a moment ago. */
+        if (error < 0) { /* It could be read a moment ago. */
             fprintf(stderr, "%s: %s: %s\n", program, chosen->path, strerror(-error));
             chosen = NULL;
         }

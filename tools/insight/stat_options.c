@@ -141,7 +141,7 @@ static bool stat_options_intervals(struct stat_options *options, int count, char
     return true;
 }
 
-/* What does not go together. */
+/* Options that do not go together. */
 static bool stat_options_check(const struct stat_options *options, bool has_interval)
 {
     const char *fault = NULL;

@@ -106,10 +106,10 @@ void insight_files_explain(const struct insight_file *file, char *out, size_t ou
                  file->header.version, COUNTERS_VERSION_MIN);
         return;
     case -EBADMSG:
-        snprintf(out, out_bytes, "it is no counters file of a ringcast");
+        snprintf(out, out_bytes, "it is not a counters file of ringcast");
         return;
     case -ERANGE:
-        snprintf(out, out_bytes, "it is damaged, or cut");
+        snprintf(out, out_bytes, "it is damaged or cut short");
         return;
     default:
         snprintf(out, out_bytes, "%s", strerror(-file->error));

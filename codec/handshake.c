@@ -266,7 +266,7 @@ size_t handshake_refuse(char *out, enum handshake_status status, const struct ha
     for (uint32_t i = 0; status == HANDSHAKE_BAD_PROTOCOL && i < site->protocol_count; i++) {
         handshake_add_name(names, i, site->protocol_count, site->protocols[i].name);
     }
-    if (status == HANDSHAKE_NO_ROOM && site->protocol_count > 0) { /* for the first always is */
+    if (status == HANDSHAKE_NO_ROOM && site->protocol_count > 0) { /* The first always has room. */
         handshake_add_name(names, 0, 1, site->protocols[0].name);
     }
     int bytes = snprintf(text, sizeof text, "%s%s", answer->text, names);

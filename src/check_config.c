@@ -65,8 +65,8 @@ static int check_config_at_once(const struct options *options, const struct chec
     return 0;
 }
 
-/* Other logs grow when clients ask for their encodings, and saved images with the channels: a
- * warning only, since that may never come. rest_bytes: of all that is no log. */
+/* Other logs grow when clients ask for their encodings, and saved images with the channels. That
+ * may never happen, so this only warns. rest_bytes: of all that is no log. */
 static void check_config_warn(const struct frame_log_options *log,
                               const struct check_config_room *room, uint32_t log_count,
                               uint64_t rest_bytes)

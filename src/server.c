@@ -185,7 +185,7 @@ static int server_open_counters_file(struct server *server)
 int server_open_counters(struct server *server)
 {
     int error = 0;
-    if (!server->options.check_config) { /* Other programs are not to see them then. */
+    if (!server->options.check_config) { /* No other program is to see counters of a check. */
         error = server_open_counters_file(server);
     }
     if (error < 0) {

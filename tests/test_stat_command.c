@@ -318,18 +318,18 @@ static void a_file_that_is_cut_or_something_else_is_refused(void **state)
     memcpy(bytes, servers[0], counters_bytes(1) < sizeof bytes ? counters_bytes(1) : sizeof bytes);
     for (size_t count = 200; count < counters_bytes(1) && count < sizeof bytes; count += 5001) {
         write_file("ringcast-9", bytes, count);
-        assert_refused("it is damaged, or cut");
+        assert_refused("it is damaged or cut short");
     }
     for (size_t count = 0; count < 8; count++) {
         write_file("ringcast-9", bytes, count);
-        assert_refused("it is no counters file of a ringcast");
+        assert_refused("it is not a counters file of ringcast");
     }
     memset(bytes, 'x', sizeof bytes);
     write_file("ringcast-9", bytes, sizeof bytes);
-    assert_refused("it is no counters file of a ringcast");
+    assert_refused("it is not a counters file of ringcast");
     unlink(path_of("ringcast-9"));
     assert_int_equal(mkfifo(path_of("ringcast-9"), 0600), 0);
-    assert_refused("it is no counters file of a ringcast");
+    assert_refused("it is not a counters file of ringcast");
 }
 
 static void a_file_that_says_that_it_is_endless_is_refused(void **state)
@@ -367,9 +367,9 @@ static void what_is_not_valid_is_said(void **state)
         {{"--total", "1"}, "print once"},
         {{"--list", "--watch"}, "print once"},
         {{"--list", "--total"}, "--total and --list do not go together"},
-        {{"--list", "--core", "1"}, "--list is of all servers"},
+        {{"--list", "--core", "1"}, "--list shows all servers"},
         {{"--json", "--watch"}, "--json and --watch do not go together"},
-        {{"--watch"}, "--watch: standard output is no terminal"},
+        {{"--watch"}, "--watch: standard output is not a terminal"},
     };
     begin(0, 1);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -56,7 +56,7 @@ static int counters_file_link(int fd, const char *path)
     return -errno;
 }
 
-/* Removes the name if it is this file's. The caller holds the file's lock: nobody else does it. */
+/* Removes the name if it is this file's. The caller holds the file's lock, so nobody else does. */
 static void counters_file_unlink(const char *path, int fd)
 {
     struct stat named;
@@ -67,8 +67,8 @@ static void counters_file_unlink(const char *path, int fd)
     }
 }
 
-/* Whether the file is our user's, and a missing lock says that its server is dead. Those of version
- * 5 and before hold none: they live while their process ID does. */
+/* Whether the file is our user's, and a missing lock says that its server is dead. Servers of
+ * version 5 and before hold no lock: they live while their process ID does. */
 static bool counters_file_is_judged_by_lock(int fd, pid_t pid)
 {
     struct stat status;

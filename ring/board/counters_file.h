@@ -30,7 +30,8 @@ struct counters_file {
  */
 int counters_file_open(struct counters_file *file_out, const char *directory, size_t bytes);
 
-/* Gives it a name in the same directory, once it is complete. -EEXIST: the living have them all. */
+/* Gives it a name in the same directory, once it is complete. -EEXIST: living servers have all
+ * names of this process ID. */
 int counters_file_publish(struct counters_file *file, const char *directory);
 
 /* Removes the name, unless another file has it by now. */

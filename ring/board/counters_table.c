@@ -133,7 +133,7 @@ static const struct counters_row counters_table[] = {
     CORE(wait, HISTOGRAM, NS, "stage_seconds", "stage=\"wait\"", NULL,
          "From publication to the turn that sends it; each counts as the oldest of its flush."),
     CORE(scatter, HISTOGRAM, NS, "stage_seconds", "stage=\"scatter\"", NULL,
-         "From the begin of the turn to the end of its last send."),
+         "From the start of the turn to the end of its last send."),
     CORE(flush_newest, HISTOGRAM, NS, "stage_seconds", "stage=\"flush_newest\"", NULL,
          "From publication to the end of the last send; each counts as the newest of its flush."),
     CORE(flush, HISTOGRAM, NS, "flush_latency_seconds", NULL, NULL,

@@ -16,7 +16,7 @@ struct counters_thread *counters_threads_add(struct counters *counters, const ch
                                              const counter *progress, uint32_t flags);
 void counters_threads_begin(struct counters_thread *thread);
 
-/* Those that were added: each is whole. */
+/* The threads that were added; their records are complete. */
 uint32_t counters_threads_count(const struct counters *counters);
 const struct counters_thread *counters_threads_get(const struct counters *counters, uint32_t index);
 

@@ -75,12 +75,12 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
         return error;
     }
     if (!log->is_sealed) {
-        /* A hole in a huge page would be zeroed in place, under the eyes of who holds it. */
+        /* The kernel zeroes a hole in a huge page in place, where a send may still read it. */
         madvise(memory->view, header.file.bytes + log->capacity_bytes, MADV_NOHUGEPAGE);
     }
     *(struct layout_log *)(void *)memory->view = header;
     if (!options->is_lazy) {
-        /* Who only reads would have to pay for what it touches first. */
+        /* Otherwise the process that touches a page first pays for it, also a reader. */
         error = frame_log_touch(log, &header, log->is_sealed ? header.records_at : header.descs_at);
     }
     if (error == 0 && log->is_sealed) {
@@ -188,7 +188,7 @@ int frame_log_read_only_fd(const struct frame_log *log)
     return shared_memory_read_only_fd(&log->memory);
 }
 
-/* Returns what it took: as much as to drop so many frames that are not saved. */
+/* Returns what it cost, in frames that are dropped and not saved. */
 static inline uint32_t frame_log_drop(struct frame_log *log, uint64_t index,
                                       const struct frame_desc *desc)
 {

@@ -4,9 +4,9 @@
  * Owner    A frame log.
  * Threads  The writer's. A reader that holds a pin may look at what is saved of a channel; a second
  *          process goes by the channel's record (layout.h).
- * Memory   Rooms in the log's images area, of few sizes, so that one that is left can be another
- *          channel's: a room is a line or a quarter larger than it must be, at most. The area takes
- *          memory as it is used.
+ * Memory   Rooms in the log's images area. They have few sizes, so that another channel can use a
+ *          room that was given up. A room is at most a cache line or a quarter larger than its
+ *          image. The area takes memory as it is used.
  * Units    A place counts cache lines of the area.
  * Errors   An image for which there is no room is not saved.
  */
@@ -39,12 +39,12 @@ struct frame_log_images {
     uint32_t free_plus_1[FRAME_LOG_IMAGES_SIZES];
 };
 
-/* Also to begin anew, with an area of zeros. */
+/* Also begins anew; the area must be zeros then. */
 void frame_log_images_init(struct frame_log_images *images, uint8_t *area, uint64_t area_bytes);
 
-/* Copies a channel's newest frame into the room that no reader can still be reading: one may have
- * begun in the other room, and the writer waits for its pin before it comes here again. false:
- * there is no room; then nothing is saved of the channel. */
+/* Copies a channel's newest frame into the one of its two rooms that no reader reads. A reader may
+ * still read the other one; the writer waits for its pin before it uses that one again. false:
+ * there is no room, and nothing is saved of the channel. */
 bool frame_log_images_save(struct frame_log_images *images, struct frame_log_saved *saved,
                            struct frame_record *record, const struct frame_desc *desc,
                            const uint8_t *frame);

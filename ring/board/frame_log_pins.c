@@ -73,7 +73,7 @@ uint32_t frame_log_pins_wait(const struct frame_log_pin *pins, uint32_t reader_c
 {
     uint32_t wait_count = 0;
     /* Pairs with the fence in frame_log_pin: either the reader sees the new tail, or we see its
-     * pin. And what is overwritten afterwards, nobody sees who has not seen the new tail. */
+     * pin. And whoever reads bytes that are overwritten afterwards sees the new tail, too. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t reader = 0; reader < reader_count; reader++) {
         if (frame_log_pins_hold_back(&pins[reader], tail)) {

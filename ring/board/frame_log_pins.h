@@ -33,7 +33,8 @@ struct frame_log_watch {
     void *context;
 };
 
-/* The tail is stored. Returns when no reader pins a frame before it: how many kept it waiting. */
+/* After the tail is stored: waits until no reader pins a frame before it. Returns how many readers
+ * it waited for. */
 uint32_t frame_log_pins_wait(const struct frame_log_pin *pins, uint32_t reader_count,
                              const struct frame_log_watch *watch, uint64_t tail);
 

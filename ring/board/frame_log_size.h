@@ -16,7 +16,7 @@ uint64_t frame_log_size_at_once(const struct frame_log_options *options);
 /* The most that it can ever take: those, saved images, what it knows of each channel, holds. */
 uint64_t frame_log_size_most(const struct frame_log_options *options);
 
-/* What its file takes now: all but what only this process knows of channels, and holds. It asks
+/* What its file takes now, without the holds and what only this process keeps of channels. It asks
  * the kernel. */
 uint64_t frame_log_size_now(const struct frame_log *log);
 

@@ -18,7 +18,7 @@
  *
  *   1. To take room back: it sets the channels' dropped_seq and dropped_hash, and saves images; it
  *      publishes the head; it stores the tail (release); a seq_cst fence. Only then it overwrites.
- *   2. A frame: its bytes, then all fields of its descriptor but the tag.
+ *   2. A frame: its bytes, then all fields of its descriptor except the tag.
  *   3. tag = index + 1 (release). From here on the frame may be read.
  *   4. The channel's last_index_plus_1 (release).
  *   5. After a batch of frames: the head (release).
@@ -27,18 +27,18 @@
  *
  * So dropped_seq moves before the tail does: for a moment a frame up to it may still be read.
  *
- * What a reader does for the frame at index i, without a word to the writer:
+ * What a reader does for the frame at index i; the writer does not know of it:
  *
- *   1. It loads the tag (acquire). If that is not i + 1, it looks at the tail: over i, the frame is
- *      gone; else there is no such frame yet.
+ *   1. It loads the tag (acquire). If that is not i + 1, it loads the tail. If the tail is over i,
+ *      the frame is gone; else there is no such frame yet.
  *   2. It copies the descriptor's fields; an acquire fence; it loads the tail (relaxed). If that is
  *      over i, the frame is gone.
  *   3. It takes frame_bytes as at most frame_bytes_max, and position % capacity_bytes: then nothing
  *      that it reads leads it out of its mapping.
- *   4. It copies the bytes; an acquire fence; the tail again. If that is over i, the copy is not
- *      to be used. Why this is enough: the writer stores the tail before its fence, and the first
- *      byte that it overwrites after it. Who has read such a byte sees that tail after a fence of
- *      its own.
+ *   4. It copies the bytes; an acquire fence; the tail again. If that is over i, the copy must not
+ *      be used. Why this is enough: the writer stores the tail before its fence, and overwrites the
+ *      first byte after it. A reader that has read such a byte sees that tail after a fence of its
+ *      own.
  *
  * What a reader does for a channel's newest full image: it takes the newest frame, that of
  * last_index_plus_1 (acquire), if that is flagged and in the log, checked as above. Else it takes
@@ -100,8 +100,8 @@ enum layout_state {
  * The writer: name_version + 1 (relaxed, now odd); a release fence; the fields; name_version + 1
  * (release). It publishes a frame of the new name only after that. A reader: name_version (acquire)
  * is even; it copies the entry; an acquire fence; name_version (relaxed) is the same as before. If
- * not, again. Who does so after the tag of a frame knows by first_seq whether the name is the
- * frame's. */
+ * not, again. A reader that does so after the tag of a frame knows by first_seq whether the name is
+ * the frame's. */
 struct layout_entry {
     char symbol[32]; /* zero-filled, not terminated */
     uint8_t symbol_bytes;

@@ -24,11 +24,11 @@ struct shared_memory {
 /* For this user only (mode 0600), closed by exec. *memory_out is untouched on failure. */
 int shared_memory_create(struct shared_memory *memory_out, const char *name, uint64_t bytes,
                          uint64_t twice_at);
-/* What another process made, to be read; the descriptor is then the view's. */
+/* Maps what another process made, read-only. On success the view owns the descriptor. */
 int shared_memory_open(struct shared_memory *memory_out, int fd, uint64_t bytes, uint64_t twice_at);
 void shared_memory_close(struct shared_memory *memory);
 
-/* Takes the pages from at on, also of the second view, which begins at bytes. */
+/* Takes the pages from at on, which may be in the second view: that one begins at bytes. */
 int shared_memory_touch(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
 /* Makes huge pages of areas, touched or not. That may fail: then they stay as they are. */
@@ -37,12 +37,12 @@ int shared_memory_collapse(struct shared_memory *memory, uint64_t at, uint64_t b
 /* Gives whole pages back; they read as zeros then. */
 int shared_memory_punch(struct shared_memory *memory, uint64_t at, uint64_t bytes);
 
-/* From now on nobody gets a writable view, writes, punches or changes the size: no process,
- * whatever its user, and not this one. The view that there is stays writable. */
+/* From now on no process, whatever its user, gets a writable view, writes, punches or changes the
+ * size. This process is no exception, but the view that it has stays writable. */
 int shared_memory_seal(struct shared_memory *memory);
 
-/* A new descriptor, to be handed to another process. It can be read only; but of what is not
- * sealed, a process of this user can make a writable one. */
+/* A new read-only descriptor for another process. A process of this user can make a writable one
+ * of it, unless the file is sealed. */
 int shared_memory_read_only_fd(const struct shared_memory *memory);
 
 #endif

@@ -250,7 +250,7 @@ static enum MHD_Result admin_send(const struct admin_page *page)
     return result;
 }
 
-/* The library tells of requests only: the first one tells which thread it is. */
+/* The library calls us for requests only: the first one shows which thread it is. */
 static void admin_take_turn(struct admin *admin)
 {
     if (counter_get(admin->turns) == 0) {

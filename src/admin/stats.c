@@ -159,7 +159,7 @@ static json_t *stats_application(const struct metrics_options *source,
                      "log_lines_lost", stats_integer(log_lost_count()));
 }
 
-/* "wait_ns" is told in seconds, as "wait_seconds". */
+/* "wait_ns" is shown in seconds, as "wait_seconds". */
 static void stats_add_value(json_t *object, const struct counters_entry *entry, uint64_t value)
 {
     char key[sizeof entry->name + 16];

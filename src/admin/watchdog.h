@@ -36,7 +36,7 @@ struct watchdog_thread {
 
 struct watchdog {
     struct watchdog_options options;
-    /* Who looks cannot see itself stand still: others go by when main looked. 0: not yet. */
+    /* When main looked last; 0: not yet. main cannot see itself stand still: others go by this. */
     _Atomic uint64_t looked_ns;
     _Atomic uint64_t stall_count;
     struct watchdog_thread threads[COUNTERS_THREADS_MAX]; /* as the counters' file has them */

@@ -31,8 +31,8 @@ bool log_writer_has_room(void);
  * the descriptor takes bytes and only the thread is late. Returns whether all is written. */
 bool log_writer_flush(uint64_t until_ns);
 
-/* Where the thread stores who it is, and counts its turns, one each time it wakes or has written a
- * text; NULL: nowhere (any more). */
+/* Where the thread stores its tid and counts its turns: one each time it wakes or has written a
+ * text. NULL: nowhere (any more). */
 void log_writer_show(_Atomic uint32_t *tid, _Atomic uint64_t *turns);
 
 /* Ends the thread if all has been written; otherwise leaves it to the end of the process. */

@@ -39,7 +39,7 @@ struct encodings {
     struct encodings_writer writers[CORE_ENCODINGS_MAX];
     struct encodings_count counts[CORE_ENCODINGS_MAX];
     uint32_t count;
-    uint32_t written_mask;     /* of those not idle, but for JSON */
+    uint32_t written_mask;     /* of those not idle, except JSON */
     uint32_t reported_refused; /* clients without room, as the log last said */
     uint64_t reported_ns;      /* when it did; 0: never */
     struct encoders *encoders;

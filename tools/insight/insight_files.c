@@ -106,10 +106,10 @@ void insight_files_explain(const struct insight_file *file, char *out, size_t ou
                  file->header.version, COUNTERS_VERSION_MIN);
         return;
     case -EBADMSG:
-        snprintf(out, out_bytes, "it is no counters file of a ringcast");
+        snprintf(out, out_bytes, "it is not a counters file of ringcast");
         return;
     case -ERANGE:
-        snprintf(out, out_bytes, "it is damaged, or cut");
+        snprintf(out, out_bytes, "it is damaged or cut short");
         return;
     default:
         snprintf(out, out_bytes, "%s", strerror(-file->error));
@@ -198,7 +198,7 @@ bool insight_files_open(const char *program, const char *directory, const char *
     if (chosen != NULL) {
         *file_out = *chosen;
         int error = counters_read_open(read_out, chosen->path);
-        if (error < 0) { /* It was well a moment ago. */
+        if (error < 0) { /* It could be read a moment ago. */
             fprintf(stderr, "%s: %s: %s\n", program, chosen->path, strerror(-error));
             chosen = NULL;
         }

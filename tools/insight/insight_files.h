@@ -3,8 +3,8 @@
  *
  * Threads  One.
  * Memory   insight_files_find() allocates; the caller frees.
- * Errors   What an operator can do something about is said on standard error, after the name of
- *          the program.
+ * Errors   Standard error says what an operator can do something about, after the name of the
+ *          program.
  */
 #ifndef RINGCAST_TOOLS_INSIGHT_FILES_H
 #define RINGCAST_TOOLS_INSIGHT_FILES_H
@@ -40,7 +40,7 @@ void insight_files_explain(const struct insight_file *file, char *out, size_t ou
 void insight_files_say_none(const char *program, const char *directory, const char *id);
 
 /* The file with this id; NULL: of the only server that lives and can be read, or else the only one
- * that is left of a dead server. false: there is none, which has been said. */
+ * that is left of a dead server. false: there is none, and standard error says so. */
 bool insight_files_open(const char *program, const char *directory, const char *id,
                         struct insight_file *file_out, struct counters_read *read_out);
 

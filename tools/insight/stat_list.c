@@ -16,8 +16,8 @@ static const char *stat_list_state(const struct insight_file *file)
     return file->error < 0 ? "unreadable" : file->is_live ? "alive" : "ended";
 }
 
-/* Of a file that may hold anything: what could steer a terminal is replaced, and so is what JSON
- * would need to escape. */
+/* The file may hold anything: this replaces what could steer a terminal, and what JSON would need
+ * to escape. */
 static void stat_list_version(const struct insight_file *file, char out[TEXT_BYTES_MAX])
 {
     const char *version = file->header.server_version;

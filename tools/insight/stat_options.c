@@ -141,16 +141,16 @@ static bool stat_options_intervals(struct stat_options *options, int count, char
     return true;
 }
 
-/* What does not go together. */
+/* Options that do not go together. */
 static bool stat_options_check(const struct stat_options *options, bool has_interval)
 {
     const char *fault = NULL;
     if (options->total && options->list) {
         fault = "--total and --list do not go together";
     } else if (options->list && (options->id != NULL || options->core != STAT_EVERY_CORE)) {
-        fault = "--list is of all servers: without --pid and --core";
+        fault = "--list shows all servers; it takes no --pid and no --core";
     } else if ((options->total || options->list) && (has_interval || options->watch)) {
-        fault = "--total and --list print once: without INTERVAL and --watch";
+        fault = "--total and --list print once; they take no INTERVAL and no --watch";
     } else if (options->json && options->watch) {
         fault = "--json and --watch do not go together";
     }

@@ -20,7 +20,7 @@ struct stat_options {
     bool total, list, json, watch, help;
 };
 
-/* argv[0] is the word. false: it has been said on standard error what is wrong. */
+/* argv[0] is the word. false: standard error says what is wrong. */
 bool stat_options_parse(struct stat_options *options_out, int argc, char **argv);
 void stat_options_print_help(void);
 

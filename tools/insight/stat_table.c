@@ -66,8 +66,8 @@ void stat_table_print_header(FILE *out)
     fputc('\n', out);
 }
 
-/* As many digits as there is room for, with a letter where there is none for all. A small rate is
- * not rounded to 0, which means: none at all. */
+/* As many digits as there is room for; a long number ends with a letter. A small rate is not
+ * rounded to 0, because 0 means none at all. */
 static void stat_table_number(char text[TEXT_BYTES_MAX], double value, int width, int digits)
 {
     static const char letters[] = "\0kMGTPE";

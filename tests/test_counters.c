@@ -125,8 +125,11 @@ static void a_histogram_is_read_with_the_limits_it_was_written_with(void **state
     }
     assert_int_equal(histogram.count, 12 * 13 / 2);
     assert_int_equal(histogram.sum, counter_get(&counters->cores[1].wait.sum_ns));
-    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS; i++) {
-        assert_true(counters_read_limit(&histogram, i) == counters_histogram_limit_ns(i));
+    assert_int_equal(counters_histogram_bucket(UINT64_MAX), COUNTERS_HISTOGRAM_BUCKETS - 1);
+    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS - 1; i++) {
+        uint64_t limit = counters_read_limit(&histogram, i);
+        assert_int_equal(counters_histogram_bucket(limit - 1), i);
+        assert_int_equal(counters_histogram_bucket(limit), i + 1);
     }
     counters_read_histogram(&seen, &entry, 0, &histogram);
     assert_int_equal(histogram.count, 0);

@@ -53,6 +53,7 @@ static void counters_describe(struct counters *counters, uint32_t core_count)
     counters->scopes[COUNTERS_CORE] = (struct counters_scope_entry){
         "core", COUNTERS_AT(cores), sizeof counters->cores[0], .count = core_count};
     counters->header = (struct counters_header){
+        .magic = COUNTERS_MAGIC,
         .version = COUNTERS_VERSION,
         .core_count = core_count,
         .pid = (uint64_t)getpid(),
@@ -85,9 +86,6 @@ int counters_open(struct counters **counters_out, const struct counters_file *fi
         return -errno;
     }
     counters_describe(counters, core_count);
-    /* Last: a reader that sees it may trust the rest. */
-    atomic_thread_fence(memory_order_release);
-    counters->header.magic = COUNTERS_MAGIC;
     *counters_out = counters;
     return 0;
 }

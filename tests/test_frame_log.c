@@ -839,24 +839,26 @@ static void after_clear_the_log_goes_on_with_the_seqs_it_is_given(void **state)
     frame_log_destroy(log);
 }
 
-static void the_writer_finds_the_newest_image_in_the_log_and_behind_it(void **state)
+static void the_writer_finds_the_newest_frame_in_the_log_and_an_image_behind_it(void **state)
 {
     (void)state;
     struct frame_log *log = make_log();
     struct frame_log_image image;
-    assert_false(frame_log_newest_image(log, 0, &image));
+    assert_false(frame_log_newest(log, 0, &image));
     append(log, 0, FRAME_FULL_IMAGE, 100);
     append(log, 2, 0, 100);
     uint64_t index = log->write_index;
     append(log, 0, FRAME_FULL_IMAGE, 200);
     for (int round = 0; round < 2; round++) {
-        assert_true(frame_log_newest_image(log, 0, &image));
+        assert_true(frame_log_newest(log, 0, &image));
+        assert_int_equal(image.flags, FRAME_FULL_IMAGE);
         assert_int_equal(image.seq, 2);
         assert_int_equal(image.frame_bytes, 200);
         assert_int_equal(image.ts_pub_ns, index);
         assert_int_equal(image.frame[0], fill_of(index));
-        assert_false(frame_log_newest_image(log, 2, &image)); /* It is no image. */
-        append_until_tail(log, 1, index);                     /* Now it is saved. */
+        /* What is no image is in the log or nowhere. */
+        assert_int_equal(frame_log_newest(log, 2, &image), round == 0);
+        append_until_tail(log, 1, index); /* Now the image is saved. */
     }
     frame_log_destroy(log);
 }
@@ -904,7 +906,7 @@ int main(void)
         cmocka_unit_test(there_are_so_many_holds_and_no_more),
         cmocka_unit_test(a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back),
         cmocka_unit_test(after_clear_the_log_goes_on_with_the_seqs_it_is_given),
-        cmocka_unit_test(the_writer_finds_the_newest_image_in_the_log_and_behind_it),
+        cmocka_unit_test(the_writer_finds_the_newest_frame_in_the_log_and_an_image_behind_it),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),
 #endif

@@ -151,7 +151,7 @@ static void a_second_process_finds_the_image_that_was_saved(void **state)
 static bool newest_is(struct frame_log *log, uint32_t channel, uint64_t index, uint32_t bytes)
 {
     struct frame_log_image image;
-    return frame_log_newest_image(log, channel, &image) && image.frame_bytes == bytes &&
+    return frame_log_newest(log, channel, &image) && image.frame_bytes == bytes &&
            image.frame[0] == fill_of(index) && image.frame[bytes - 1] == fill_of(index);
 }
 

@@ -322,7 +322,7 @@ void frame_log_clear(struct frame_log *log)
     /* The pages go, whoever holds them: all but the header's. */
     assert_always(shared_memory_punch(&log->memory, records_at, log->memory.bytes - records_at) ==
                   0);
-    madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED);
+    assert_always(madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED) == 0);
     frame_log_images_init(&log->images, log->images_area, log->header->images_bytes);
 }
 
@@ -375,12 +375,6 @@ bool frame_log_newest(const struct frame_log *log, uint32_t number,
         .ts_pub_ns = atomic_load_explicit(&record->image_ts_pub_ns, memory_order_relaxed),
     };
     return true;
-}
-
-bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
-                            struct frame_log_image *image_out)
-{
-    return frame_log_newest(log, number, image_out) && (image_out->flags & FRAME_FULL_IMAGE) != 0;
 }
 
 void frame_log_commit(struct frame_log *log, uint32_t number, uint8_t group, uint8_t flags,

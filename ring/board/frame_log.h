@@ -144,8 +144,8 @@ void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, ui
  * where frame_log_set_next_seq() says. Readers find it lapped. Never of a sealed log. */
 void frame_log_clear(struct frame_log *log);
 
-/* The writer's own: a channel's newest frame, from the log or from where it was saved, as it is; or
- * only if it is a full image. The bytes stay until the next reserve. */
+/* The writer's own: a channel's newest frame, from the log or, if it is a full image, from where it
+ * was saved. The bytes stay until the next reserve. */
 struct frame_log_image {
     const uint8_t *frame;
     uint32_t frame_bytes;
@@ -155,8 +155,6 @@ struct frame_log_image {
 };
 bool frame_log_newest(const struct frame_log *log, uint32_t channel,
                       struct frame_log_image *image_out);
-bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
-                            struct frame_log_image *image_out);
 
 /* The writer's own: the index of the next frame, published or not. */
 static inline uint64_t frame_log_end(const struct frame_log *log)

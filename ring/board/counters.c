@@ -72,16 +72,14 @@ static void counters_describe(struct counters *counters, uint32_t core_count)
     };
 }
 
-int counters_open(struct counters **counters_out, const struct counters_file *file,
-                  uint32_t core_count)
+int counters_open(struct counters **counters_out, int fd, uint32_t core_count)
 {
     size_t bytes = counters_bytes(core_count);
     if (core_count > COUNTERS_CORES_MAX) {
         return -EINVAL;
     }
     struct counters *counters = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                     file == NULL ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED,
-                                     file == NULL ? -1 : file->fd, 0);
+                                     fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
     if (counters == MAP_FAILED) {
         return -errno;
     }

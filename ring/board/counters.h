@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
-#include "ring/board/counters_file.h"
 #include "ring/board/counters_format.h"
 
 #define COUNTERS_CORES_MAX 64
@@ -202,10 +201,9 @@ static inline size_t counters_bytes(uint32_t core_count)
     return offsetof(struct counters, cores) + core_count * sizeof(struct core_counters);
 }
 
-/* Maps the file's counters; file NULL: memory only. 0 or a negative errno; *counters_out is
- * untouched on failure. */
-int counters_open(struct counters **counters_out, const struct counters_file *file,
-                  uint32_t core_count);
+/* Maps the counters of a file (counters_file.h); fd -1: memory only. 0 or a negative errno;
+ * *counters_out is untouched on failure. */
+int counters_open(struct counters **counters_out, int fd, uint32_t core_count);
 void counters_close(struct counters *counters);
 
 #endif

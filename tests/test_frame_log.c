@@ -768,15 +768,9 @@ static uint32_t resident_pages(const struct frame_log *log)
 static void a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back(void **state)
 {
     (void)state;
-    struct frame_log *log;
-    struct frame_log_options options = {
-        .capacity_bytes = LOG_BYTES,
-        .frame_bytes_max = 64 * KIB,
-        .channel_count_max = CHANNELS,
-        .reader_count = 1,
-        .is_lazy = true,
-    };
-    assert_int_equal(frame_log_create(&log, &options), 0);
+    struct frame_log_options options = small_log;
+    options.is_lazy = true;
+    struct frame_log *log = make_log_as(&options);
     assert_int_equal(resident_pages(log), 0);
     assert_int_equal(file_pages(log), 1); /* the header's */
     for (uint32_t i = 0; i < 100; i++) {

@@ -94,9 +94,19 @@ int server_choose_epoch(struct server *server)
 /* What to do when memory cannot be had; some of it is a file. */
 static const char *server_memory_remedy(int error)
 {
-    return error == -EFBIG    ? "raise the limit of file sizes (ulimit -f)"
-           : error == -EMFILE ? "raise the limit of open files (ulimit -n)"
-                              : "free some memory";
+    switch (error) {
+    case -EFBIG:
+        return "raise the limit of file sizes (ulimit -f)";
+    case -EMFILE:
+        return "raise the limit of open files (ulimit -n)";
+    case -EPERM:
+    case -EACCES:
+    case -ENOSYS:
+        return "memfd_create(2) and fcntl(2) are needed, which a container's seccomp profile may "
+               "forbid";
+    default:
+        return "free some memory";
+    }
 }
 
 int server_create_channels(struct server *server)

@@ -90,7 +90,7 @@ static void the_most_is_two_and_a_half_times_the_capacity_and_what_channels_take
     };
     uint64_t most = frame_log_size_most(&options);
     assert_int_equal(frame_log_size_at_once(&options), 96 * MIB);
-    assert_in_range(most, 167 * MIB, 168 * MIB);
+    assert_in_range(most, 167 * MIB, 168 * MIB); /* docs/memory.md */
 }
 
 int main(void)

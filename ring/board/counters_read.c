@@ -132,6 +132,13 @@ bool counters_read_is_live(const struct counters_read *read)
     return read->fd >= 0 && counters_file_is_live(read->fd);
 }
 
+bool counters_read_is_whole(const struct counters_read *read)
+{
+    struct stat status;
+    return read->fd < 0 ||
+           (fstat(read->fd, &status) == 0 && (uint64_t)status.st_size >= read->bytes_count);
+}
+
 /* ---- Tables ---- */
 
 bool counters_read_thread(const struct counters_read *read, uint32_t index,

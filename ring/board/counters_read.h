@@ -45,6 +45,9 @@ int counters_read_memory(struct counters_read *read_out, const void *bytes, size
 /* Whether the server lives; false of memory. */
 bool counters_read_is_live(const struct counters_read *read);
 
+/* false: the file was cut since it was opened. To read what is missing ends the process. */
+bool counters_read_is_whole(const struct counters_read *read);
+
 /* An entry whose numbers are all within the file. Its index is below header.entry_count; false: it
  * is damaged, or of a kind that this version does not know. */
 bool counters_read_entry(const struct counters_read *read, uint32_t index,

@@ -102,8 +102,7 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
 /* The writer's own of all channels is one mapping, which begins with the channels. */
 static size_t frame_log_channel_bytes(const struct frame_log *log)
 {
-    return log->channel_count_max *
-           (sizeof *log->channels + sizeof *log->saved + sizeof *log->groups);
+    return log->channel_count_max * FRAME_LOG_CHANNEL_BYTES;
 }
 
 static size_t frame_log_holds_bytes(const struct frame_log *log)

@@ -58,6 +58,10 @@ struct frame_log_channel {
     uint64_t hash;
 };
 
+/* What a channel takes in memory of this process: that, what is saved of it, and its group. */
+#define FRAME_LOG_CHANNEL_BYTES                                                                    \
+    (sizeof(struct frame_log_channel) + sizeof(struct frame_log_saved) + sizeof(_Atomic uint8_t))
+
 struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
     uint32_t frame_bytes_max; /* At most capacity_bytes / FRAME_LOG_FRAMES_MIN. */

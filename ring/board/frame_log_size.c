@@ -17,9 +17,8 @@ uint64_t frame_log_size_at_once(const struct frame_log_options *options)
 uint64_t frame_log_size_most(const struct frame_log_options *options)
 {
     uint64_t at_once = frame_log_size_at_once(options);
-    const struct frame_log *log = NULL; /* for the sizes of what it points to */
-    uint64_t channels = options->channel_count_max * (sizeof *log->records + sizeof *log->channels +
-                                                      sizeof *log->saved + sizeof *log->groups);
+    uint64_t channels =
+        options->channel_count_max * (sizeof(struct frame_record) + FRAME_LOG_CHANNEL_BYTES);
     uint64_t images = options->capacity_bytes;
     uint64_t holds = (options->reader_count + UINT64_C(1)) * sizeof(struct frame_log_holds);
     uint64_t header = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -144,12 +144,11 @@ class TakenPorts(unittest.TestCase):
 SECCOMP_RUNNER = r"""
 import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
-IO_URING_SETUP = 425
-code = int(sys.argv[1])
+number, code = int(sys.argv[1]), int(sys.argv[2])
 def instruction(op, jt, jf, k):
     return struct.pack("HBBI", op, jt, jf, k)
 program = (instruction(0x20, 0, 0, 0)                     # A = the system call's number
-           + instruction(0x15, 0, 1, IO_URING_SETUP)      # is it io_uring_setup?
+           + instruction(0x15, 0, 1, number)              # is it this one?
            + instruction(0x06, 0, 0, 0x00050000 | code)   # then fail with the code
            + instruction(0x06, 0, 0, 0x7fff0000))         # else allow
 buffer = ctypes.create_string_buffer(program)
@@ -158,21 +157,35 @@ class Program(ctypes.Structure):
 filter = Program(len(program) // 8, ctypes.addressof(buffer))
 if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(filter), 0, 0):
     sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
+IO_URING_SETUP = 425
+MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
+
+
+def forbidden(call, code):
+    return ("/usr/bin/python3", "-c", SECCOMP_RUNNER, str(call), str(code))
 
 
 class HostLimits(unittest.TestCase):
     def test_io_uring_forbidden_by_seccomp_is_told_with_what_to_do(self):
         for number, name in ((1, "EPERM"), (38, "ENOSYS")):
             with self.subTest(name):
-                code, text = refuse(self, *PORTS, *FEED,
-                                    prefix=("/usr/bin/python3", "-c", SECCOMP_RUNNER, str(number)))
+                code, text = refuse(self, *PORTS, *FEED, prefix=forbidden(IO_URING_SETUP, number))
                 self.assertEqual(code, 1, text)
                 self.assertIn("io_uring", text)
                 self.assertIn("seccomp", text)
                 if name == "EPERM":
                     self.assertIn("kernel.io_uring_disabled", text)
+
+    def test_shared_memory_forbidden_by_seccomp_is_told_with_what_to_do(self):
+        for number, name in ((1, "EPERM"), (38, "ENOSYS"), (13, "EACCES")):
+            with self.subTest(name):
+                code, text = refuse(self, *PORTS, *FEED,
+                                    prefix=forbidden(MEMFD_CREATE[os.uname().machine], number))
+                self.assertEqual(code, 1, text)
+                self.assertIn("memfd_create", text)
+                self.assertIn("seccomp", text)
 
     def test_little_lockable_memory_as_an_ordinary_user_works_or_says_what_to_do(self):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:

@@ -286,6 +286,20 @@ class End(unittest.TestCase):
                 last = self.end_of(number, "0.05", "--json").splitlines()[-1]
                 self.assertIs(json.loads(last)["alive"], False)
 
+    def test_a_file_that_is_cut_under_it_is_told(self):
+        with Server("--feed", "sim:symbols=5,rate=500") as server:
+            process = spawn([program("ringcast"), "stat", "--pid", str(server.pid), "--json", "0.05"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(reap, process)
+            self.assertTrue(process.stdout.readline())
+            server.signal(signal.SIGSTOP)
+            os.truncate(f"/dev/shm/ringcast-{server.pid}", 0)
+            _, err = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 2, err)
+            self.assertIn("cut", err)
+            server.signal(signal.SIGKILL)
+            server.wait()
+
 
 class Watch(unittest.TestCase):
     ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
@@ -349,6 +363,13 @@ class Watch(unittest.TestCase):
         self.server.signal(signal.SIGKILL)
         self.assertEqual(self.ended(), ENDED)
         self.assertIn(b"has ended", self.shown[self.shown.rindex(self.LEAVE):])
+
+    def test_a_file_that_is_cut_gives_the_terminal_back_too(self):
+        self.assertTrue(wait_until(lambda: self.pictures() > 1, 30))
+        self.server.signal(signal.SIGSTOP)
+        os.truncate(f"/dev/shm/ringcast-{self.server.pid}", 0)
+        self.assertEqual(self.ended(), 2)
+        self.assertIn(b"cut", self.shown[self.shown.rindex(self.LEAVE):])
 
     def test_another_size_of_the_terminal_is_taken_up(self):
         self.assertTrue(wait_until(lambda: self.pictures() > 1, 30))

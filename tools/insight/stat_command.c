@@ -209,11 +209,7 @@ static enum stat_command_event stat_command_wait(const struct stat_command *comm
 
 static bool stat_command_take(struct stat_command *command)
 {
-    if (stat_sample_take(&command->samples[command->newest], &command->read) < 0) {
-        fprintf(stderr, PROGRAM ": %s is damaged\n", command->file.path);
-        return false;
-    }
-    return true;
+    return stat_sample_take(&command->samples[command->newest], &command->read) == 0;
 }
 
 /* Until the next line is printed. -1: go on; else the exit code. */
@@ -285,16 +281,18 @@ static int stat_command_show(struct stat_command *command)
                 command->options.core, core_count);
         return EXIT_USAGE;
     }
-    if (!stat_command_take(command)) {
-        return EXIT_NO_SERVER;
+    int exit_code = EXIT_NO_SERVER;
+    if (stat_command_take(command)) {
+        if (command->options.total || !is_live) {
+            return stat_command_print_totals(command, is_live);
+        }
+        exit_code =
+            command->options.watch ? stat_command_watch(command) : stat_command_run(command);
     }
-    if (command->options.total || !is_live) {
-        return stat_command_print_totals(command, is_live);
-    }
-    int exit_code =
-        command->options.watch ? stat_command_watch(command) : stat_command_run(command);
     if (exit_code == EXIT_ENDED) {
         fprintf(stderr, PROGRAM ": server %s has ended\n", command->file.id);
+    } else if (exit_code == EXIT_NO_SERVER) {
+        fprintf(stderr, PROGRAM ": %s is damaged, or cut\n", command->file.path);
     }
     return exit_code;
 }

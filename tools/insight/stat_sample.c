@@ -35,6 +35,9 @@ int stat_sample_take(struct stat_sample *sample, const struct counters_read *fil
     static_assert(sizeof *words == sizeof *sample->words, "a word is copied as a word");
     assert_always(sample->words != NULL);
     assert_always(count * sizeof *words <= file->bytes_count);
+    if (!counters_read_is_whole(file)) {
+        return -ERANGE;
+    }
     sample->monotonic_ns = clock_ns(CLOCK_MONOTONIC);
     sample->realtime_ns = clock_ns(CLOCK_REALTIME);
     /* From the end, where the cores are: the head of the log only grows, and is to be read after

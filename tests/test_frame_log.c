@@ -55,6 +55,8 @@ static void options_out_of_range_are_refused(void **state)
     bad = good;
     bad.reader_count = FRAME_LOG_READERS_MAX + 1;
     assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad.reader_count = 0;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
     bad = good;
     bad.frame_bytes_max = 0;
     assert_int_equal(frame_log_create(&log, &bad), -EINVAL);

@@ -107,7 +107,7 @@ static size_t frame_log_channel_bytes(const struct frame_log *log)
 
 static size_t frame_log_holds_bytes(const struct frame_log *log)
 {
-    return (log->reader_count + (size_t)1) * sizeof(struct frame_log_holds);
+    return log->reader_count * sizeof(struct frame_log_holds);
 }
 
 static bool frame_log_can_be(const struct frame_log_options *options)
@@ -115,7 +115,8 @@ static bool frame_log_can_be(const struct frame_log_options *options)
     return bytes_is_power_of_two(options->capacity_bytes) &&
            options->capacity_bytes >= FRAME_LOG_BYTES_MIN && options->frame_bytes_max > 0 &&
            options->frame_bytes_max <= options->capacity_bytes / FRAME_LOG_FRAMES_MIN &&
-           options->channel_count_max > 0 && options->reader_count <= FRAME_LOG_READERS_MAX &&
+           options->channel_count_max > 0 && options->reader_count > 0 &&
+           options->reader_count <= FRAME_LOG_READERS_MAX &&
            !(options->is_lazy && options->is_sealed);
 }
 

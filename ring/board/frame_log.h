@@ -66,7 +66,7 @@ struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
     uint32_t frame_bytes_max; /* At most capacity_bytes / FRAME_LOG_FRAMES_MIN. */
     uint32_t channel_count_max;
-    uint32_t reader_count; /* At most FRAME_LOG_READERS_MAX. */
+    uint32_t reader_count; /* 1 to FRAME_LOG_READERS_MAX. */
     bool is_lazy;          /* Touched as it is written, not at creation. */
     bool is_sealed;        /* See above; not if it is lazy. */
     uint32_t encoding;     /* What the header says of it. */

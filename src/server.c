@@ -438,7 +438,6 @@ int server_start_admin(struct server *server)
         .log = encodings_json_log(server->encodings),
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
-        .log_bytes = server->options.frame_log_bytes,
         .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .cpus = server->options.cpus,

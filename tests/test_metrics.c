@@ -40,7 +40,6 @@ static int set_up(void **state)
         .watchdog = &watchdog,
         .log = frame_log,
         .epoch = "0123456789abcdef",
-        .log_bytes = MIB,
         .log_memory = {.logs = {{"json", frame_log}},
                        .count = 1,
                        .bytes_max = 5 * MIB,

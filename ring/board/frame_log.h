@@ -28,7 +28,8 @@
  * makes the writer wait, and nothing held is ever overwritten.
  *
  * Sealed. Other processes can read a sealed log and do nothing else (shared_memory.h). The seal
- * forbids holes, so that nothing of the log is lent, and it is never cleared.
+ * forbids holes, so that nothing of the log is lent, and it is never cleared. All of it but the
+ * images is touched at creation: what a reader touched first, the reader would pay for.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H

@@ -10,12 +10,12 @@
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
 
-/* The writer stands still for a step: it is of so many frames at most, and of fewer if some of them
- * are saved, which takes as long as it takes to drop so many others. */
+/* The writer stands still for a step, so it has so many frames at most. A frame that is saved takes
+ * as long as so many that are not, and as one more for each so many of its bytes. */
 #define FRAME_LOG_STEP_FRAMES 1024
-#define FRAME_LOG_STEP_PART 128 /* And it is at most this part of the log. */
 #define FRAME_LOG_SAVE_FRAMES 40
-#define FRAME_LOG_BYTES_PER_FRAME 64 /* of the copy */
+#define FRAME_LOG_SAVE_BYTES_PER_FRAME 64
+#define FRAME_LOG_STEP_PART 128 /* And a step is at most this part of the log's bytes. */
 
 static_assert(offsetof(struct frame_log, write_index) % CACHE_LINE_BYTES == 0,
               "the writer's own is on no line that readers read");
@@ -206,7 +206,7 @@ static inline uint32_t frame_log_drop(struct frame_log *log, uint64_t index,
                                           frame_log_at(log, desc->position));
     log->saved_count += is_saved ? 1 : 0;
     log->images_unsaved_count += is_saved ? 0 : 1;
-    return FRAME_LOG_SAVE_FRAMES + desc->frame_bytes / FRAME_LOG_BYTES_PER_FRAME;
+    return FRAME_LOG_SAVE_FRAMES + desc->frame_bytes / FRAME_LOG_SAVE_BYTES_PER_FRAME;
 }
 
 static inline void frame_log_wait_for_pins(struct frame_log *log, uint64_t tail)

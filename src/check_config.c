@@ -16,7 +16,6 @@
 
 #define CHECK_CONFIG_WORDS_BYTES_MAX 480
 #define CHECK_CONFIG_REST_BYTES (32 * MIB) /* what a small server needs beside logs: memory.md */
-#define CHECK_CONFIG_ENCODINGS 3           /* JSON, SBE and compressed JSON */
 
 /* What of this process's memory is left: of the tightest cgroup, or of the machine. */
 struct check_config_room {
@@ -112,9 +111,8 @@ int check_config_memory(const struct options *options, const struct frame_log_op
                  options->memory_bytes_max, options->frame_log_bytes, most, most / MIB + 1);
         return -EINVAL;
     }
-    uint32_t log_count = encodings_fit(log, options->memory_bytes_max,
-                                       options->compression != 0 ? CHECK_CONFIG_ENCODINGS
-                                                                 : CHECK_CONFIG_ENCODINGS - 1);
+    uint32_t log_count =
+        encodings_fit(log, options->memory_bytes_max, encoders_count(options->compression != 0));
     check_config_look(&room);
     uint64_t at_once = frame_log_size_at_once(log) + conns_bytes;
     int error = check_config_at_once(options, &room, at_once, error_out, error_bytes);

@@ -174,7 +174,7 @@ static int server_open_counters_file(struct server *server)
     counters_file_remove_dead(COUNTERS_FILE_DIRECTORY);
     int error = counters_file_open(file, COUNTERS_FILE_DIRECTORY, counters_bytes(core_count));
     if (error == 0) {
-        error = counters_open(&server->counters, file, core_count);
+        error = counters_open(&server->counters, file->fd, core_count);
     }
     if (error == 0) {
         error = counters_file_publish(file, COUNTERS_FILE_DIRECTORY);
@@ -196,7 +196,7 @@ int server_open_counters(struct server *server)
                   (long)getpid(), strerror(-error));
     }
     if (server->counters == NULL) {
-        error = counters_open(&server->counters, NULL, server->options.core_count);
+        error = counters_open(&server->counters, -1, server->options.core_count);
         if (error < 0) {
             return server_fail(error, "counters", "free some memory");
         }
@@ -438,7 +438,6 @@ int server_start_admin(struct server *server)
         .log = encodings_json_log(server->encodings),
         .epoch = server->epoch,
         .watchdog = &server->watchdog,
-        .log_bytes = server->options.frame_log_bytes,
         .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
         .cpus = server->options.cpus,

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "ring/board/counters.h"
+#include "ring/board/counters_file.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
 #include "src/access/token.h"

@@ -11,17 +11,23 @@
 #define FRAME_BYTES 1000
 #define CHANNELS 16
 
-static inline struct frame_log *make_log(void)
+static const struct frame_log_options small_log = {
+    .capacity_bytes = LOG_BYTES,
+    .frame_bytes_max = 64 * KIB,
+    .channel_count_max = CHANNELS,
+    .reader_count = 2,
+};
+
+static inline struct frame_log *make_log_as(const struct frame_log_options *options)
 {
     struct frame_log *log;
-    struct frame_log_options options = {
-        .capacity_bytes = LOG_BYTES,
-        .frame_bytes_max = 64 * KIB,
-        .channel_count_max = CHANNELS,
-        .reader_count = 2,
-    };
-    assert_int_equal(frame_log_create(&log, &options), 0);
+    assert_int_equal(frame_log_create(&log, options), 0);
     return log;
+}
+
+static inline struct frame_log *make_log(void)
+{
+    return make_log_as(&small_log);
 }
 
 /* Every byte of a frame is the same function of its index. */

@@ -131,7 +131,7 @@ static void open_market(void)
     };
     assert_always(channels_create(&world.channels, NULL) == 0);
     assert_always(book_images_create(&server.book_images) == 0);
-    assert_always(counters_open(&server.counters, NULL, world.core_count) == 0);
+    assert_always(counters_open(&server.counters, -1, world.core_count) == 0);
     encodings.channels = world.channels;
     encodings.memory_bytes_max = world.log_count_max * frame_log_size_most(&encodings.log);
     assert_always(encodings_create(&world.encodings, &encodings) == 0);

@@ -100,11 +100,6 @@ static void the_fields_are_where_the_tables_have_them(void **state)
     ASSERT_ROWS(log_rows, 256);
     ASSERT_ROWS(desc_rows, 64);
     ASSERT_ROWS(record_rows, 64);
-    assert_int_equal(sizeof(struct layout_control), 256);
-    assert_int_equal(sizeof(struct layout_entry), 64);
-    assert_int_equal(sizeof(struct layout_log), 256);
-    assert_int_equal(sizeof(struct frame_desc), 64);
-    assert_int_equal(sizeof(struct frame_record), 64);
 }
 
 static void the_constants_are_those_of_version_1_0(void **state)

@@ -354,7 +354,7 @@ static void publish_for_both(struct core *core)
     }
 }
 
-static void a_tick_counts_once_in_each_encoding_that_it_is_sent_in(void **state)
+static void a_tick_for_a_channel_and_for_its_group_counts_once(void **state)
 {
     (void)state;
     run_core(publish_for_both, CLIENTS);
@@ -400,7 +400,7 @@ int main(void)
             connections_are_blocked_from_a_full_socket_until_it_is_writable_or_they_end),
         cmocka_unit_test(a_turn_in_which_nobody_is_due_anything_counts_no_tick),
         cmocka_unit_test(each_tick_that_is_due_to_anybody_counts_once_with_the_times_of_the_oldest),
-        cmocka_unit_test(a_tick_counts_once_in_each_encoding_that_it_is_sent_in),
+        cmocka_unit_test(a_tick_for_a_channel_and_for_its_group_counts_once),
         cmocka_unit_test(what_a_client_reads_from_the_log_on_its_own_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 
 #include "codec/base/version.h"
 #include "ring/board/counters.h"
+#include "ring/board/counters_file.h"
 #include "ring/board/counters_read.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/counters_threads.h"
@@ -30,7 +31,7 @@ static int set_up(void **state)
     snprintf(directory, sizeof directory, "/tmp/ringcast-counters-XXXXXX");
     assert_non_null(mkdtemp(directory));
     assert_int_equal(counters_file_open(&file, directory, counters_bytes(3)), 0);
-    assert_int_equal(counters_open(&counters, &file, 3), 0);
+    assert_int_equal(counters_open(&counters, file.fd, 3), 0);
     assert_int_equal(counters_file_publish(&file, directory), 0);
     assert_int_equal(counters_read_open(&seen, file.path), 0);
     return 0;
@@ -125,8 +126,11 @@ static void a_histogram_is_read_with_the_limits_it_was_written_with(void **state
     }
     assert_int_equal(histogram.count, 12 * 13 / 2);
     assert_int_equal(histogram.sum, counter_get(&counters->cores[1].wait.sum_ns));
-    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS; i++) {
-        assert_true(counters_read_limit(&histogram, i) == counters_histogram_limit_ns(i));
+    assert_int_equal(counters_histogram_bucket(UINT64_MAX), COUNTERS_HISTOGRAM_BUCKETS - 1);
+    for (uint32_t i = 0; i < COUNTERS_HISTOGRAM_BUCKETS - 1; i++) {
+        uint64_t limit = counters_read_limit(&histogram, i);
+        assert_int_equal(counters_histogram_bucket(limit - 1), i);
+        assert_int_equal(counters_histogram_bucket(limit), i + 1);
     }
     counters_read_histogram(&seen, &entry, 0, &histogram);
     assert_int_equal(histogram.count, 0);
@@ -242,13 +246,13 @@ static void without_a_file_the_counters_are_in_memory(void **state)
 {
     (void)state;
     struct counters *memory = NULL;
-    assert_int_equal(counters_open(&memory, NULL, 2), 0);
+    assert_int_equal(counters_open(&memory, -1, 2), 0);
     assert_int_equal(memory->header.core_count, 2);
     counter_add(&memory->cores[1].sends, 1);
     assert_int_equal(counter_get(&memory->cores[1].sends), 1);
     counters_close(memory);
     memory = NULL;
-    assert_int_equal(counters_open(&memory, NULL, COUNTERS_CORES_MAX + 1), -EINVAL);
+    assert_int_equal(counters_open(&memory, -1, COUNTERS_CORES_MAX + 1), -EINVAL);
     assert_null(memory);
 }
 

@@ -55,6 +55,8 @@ static void options_out_of_range_are_refused(void **state)
     bad = good;
     bad.reader_count = FRAME_LOG_READERS_MAX + 1;
     assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
+    bad.reader_count = 0;
+    assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
     bad = good;
     bad.frame_bytes_max = 0;
     assert_int_equal(frame_log_create(&log, &bad), -EINVAL);
@@ -796,15 +798,9 @@ static uint32_t resident_pages(const struct frame_log *log)
 static void a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back(void **state)
 {
     (void)state;
-    struct frame_log *log;
-    struct frame_log_options options = {
-        .capacity_bytes = LOG_BYTES,
-        .frame_bytes_max = 64 * KIB,
-        .channel_count_max = CHANNELS,
-        .reader_count = 1,
-        .is_lazy = true,
-    };
-    assert_int_equal(frame_log_create(&log, &options), 0);
+    struct frame_log_options options = small_log;
+    options.is_lazy = true;
+    struct frame_log *log = make_log_as(&options);
     assert_int_equal(resident_pages(log), 0);
     assert_int_equal(file_pages(log), 1); /* the header's */
     for (uint32_t i = 0; i < 100; i++) {
@@ -867,24 +863,26 @@ static void after_clear_the_log_goes_on_with_the_seqs_it_is_given(void **state)
     frame_log_destroy(log);
 }
 
-static void the_writer_finds_the_newest_image_in_the_log_and_behind_it(void **state)
+static void the_writer_finds_the_newest_frame_in_the_log_and_an_image_behind_it(void **state)
 {
     (void)state;
     struct frame_log *log = make_log();
     struct frame_log_image image;
-    assert_false(frame_log_newest_image(log, 0, &image));
+    assert_false(frame_log_newest(log, 0, &image));
     append(log, 0, FRAME_FULL_IMAGE, 100);
     append(log, 2, 0, 100);
     uint64_t index = log->write_index;
     append(log, 0, FRAME_FULL_IMAGE, 200);
     for (int round = 0; round < 2; round++) {
-        assert_true(frame_log_newest_image(log, 0, &image));
+        assert_true(frame_log_newest(log, 0, &image));
+        assert_int_equal(image.flags, FRAME_FULL_IMAGE);
         assert_int_equal(image.seq, 2);
         assert_int_equal(image.frame_bytes, 200);
         assert_int_equal(image.ts_pub_ns, index);
         assert_int_equal(image.frame[0], fill_of(index));
-        assert_false(frame_log_newest_image(log, 2, &image)); /* It is no image. */
-        append_until_tail(log, 1, index);                     /* Now it is saved. */
+        /* What is no image is in the log or nowhere. */
+        assert_int_equal(frame_log_newest(log, 2, &image), round == 0);
+        append_until_tail(log, 1, index); /* Now the image is saved. */
     }
     frame_log_destroy(log);
 }
@@ -934,7 +932,7 @@ int main(void)
         cmocka_unit_test(there_are_so_many_holds_and_no_more),
         cmocka_unit_test(a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back),
         cmocka_unit_test(after_clear_the_log_goes_on_with_the_seqs_it_is_given),
-        cmocka_unit_test(the_writer_finds_the_newest_image_in_the_log_and_behind_it),
+        cmocka_unit_test(the_writer_finds_the_newest_frame_in_the_log_and_an_image_behind_it),
 #ifndef HAS_TSAN
         cmocka_unit_test(without_a_pin_frames_are_torn),
 #endif

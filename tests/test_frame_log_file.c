@@ -151,7 +151,7 @@ static void a_second_process_finds_the_image_that_was_saved(void **state)
 static bool newest_is(struct frame_log *log, uint32_t channel, uint64_t index, uint32_t bytes)
 {
     struct frame_log_image image;
-    return frame_log_newest_image(log, channel, &image) && image.frame_bytes == bytes &&
+    return frame_log_newest(log, channel, &image) && image.frame_bytes == bytes &&
            image.frame[0] == fill_of(index) && image.frame[bytes - 1] == fill_of(index);
 }
 
@@ -189,14 +189,9 @@ static void rooms_of_images_are_apart_and_come_back(void **state)
 static void an_image_without_room_is_not_saved_and_is_counted(void **state)
 {
     (void)state;
-    struct frame_log *log;
-    struct frame_log_options options = {
-        .capacity_bytes = LOG_BYTES,
-        .frame_bytes_max = 64 * KIB,
-        .channel_count_max = 100,
-        .reader_count = 2,
-    };
-    assert_int_equal(frame_log_create(&log, &options), 0);
+    struct frame_log_options options = small_log;
+    options.channel_count_max = 100;
+    struct frame_log *log = make_log_as(&options);
     struct frame_log_image image;
     struct frame_log_found found;
     uint64_t index = 0;
@@ -237,16 +232,10 @@ static void an_image_without_room_is_not_saved_and_is_counted(void **state)
 
 static struct frame_log *make_sealed_log(uint64_t capacity_bytes)
 {
-    struct frame_log *log;
-    struct frame_log_options options = {
-        .capacity_bytes = capacity_bytes,
-        .frame_bytes_max = 64 * KIB,
-        .channel_count_max = CHANNELS,
-        .reader_count = 2,
-        .is_sealed = true,
-    };
-    assert_int_equal(frame_log_create(&log, &options), 0);
-    return log;
+    struct frame_log_options options = small_log;
+    options.capacity_bytes = capacity_bytes;
+    options.is_sealed = true;
+    return make_log_as(&options);
 }
 
 static void a_sealed_log_is_written_and_saves_images_and_lends_nothing(void **state)

@@ -31,7 +31,7 @@ static int set_up(void **state)
                                             .frame_bytes_max = 64 * KIB,
                                             .channel_count_max = 4,
                                             .reader_count = 2};
-    assert_int_equal(counters_open(&counters, NULL, 2), 0);
+    assert_int_equal(counters_open(&counters, -1, 2), 0);
     assert_int_equal(frame_log_create(&frame_log, &log_options), 0);
     struct watchdog_options watchdog_options = {.counters = counters, .limit_ns = NS_PER_SECOND};
     watchdog_init(&watchdog, &watchdog_options);
@@ -40,7 +40,6 @@ static int set_up(void **state)
         .watchdog = &watchdog,
         .log = frame_log,
         .epoch = "0123456789abcdef",
-        .log_bytes = MIB,
         .log_memory = {.logs = {{"json", frame_log}},
                        .count = 1,
                        .bytes_max = 5 * MIB,

@@ -195,7 +195,7 @@ static int set_up(void **state)
     };
     assert_int_equal(encodings_create(&encodings, &options), 0);
     frames = encodings_json_log(encodings);
-    assert_int_equal(counters_open(&counters, NULL, 2), 0);
+    assert_int_equal(counters_open(&counters, -1, 2), 0);
     publisher = NULL;
     return 0;
 }

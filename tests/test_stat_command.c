@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ring/board/counters.h"
+#include "ring/board/counters_file.h"
 #include "tools/insight/stat_command.h"
 
 #define ARGUMENTS_MAX 10
@@ -70,7 +71,7 @@ static int tear_down(void **state)
 static void begin(int index, uint32_t core_count)
 {
     assert_int_equal(counters_file_open(&files[index], directory, counters_bytes(core_count)), 0);
-    assert_int_equal(counters_open(&servers[index], &files[index], core_count), 0);
+    assert_int_equal(counters_open(&servers[index], files[index].fd, core_count), 0);
     assert_int_equal(counters_file_publish(&files[index], directory), 0);
 }
 

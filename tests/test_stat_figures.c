@@ -36,7 +36,7 @@ static void read_server(void)
 static int set_up(void **state)
 {
     (void)state;
-    return counters_open(&server, NULL, CORES);
+    return counters_open(&server, -1, CORES);
 }
 
 static int tear_down(void **state)

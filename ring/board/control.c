@@ -17,7 +17,6 @@ struct control {
     struct shared_memory memory;
     struct layout_control *header;
     struct layout_entry *entries;
-    uint32_t entry_count_max;
     uint64_t beat_ns; /* when the heartbeat last moved */
 };
 
@@ -41,21 +40,19 @@ int control_create(struct control **control_out, uint64_t epoch, uint32_t entry_
     }
     control->header = (struct layout_control *)(void *)control->memory.view;
     control->entries = (struct layout_entry *)(void *)(control->memory.view + CONTROL_CHANNELS_AT);
-    control->entry_count_max = entry_count_max;
-    struct layout_control *header = control->header;
-    header->file.major = LAYOUT_MAJOR;
-    header->file.minor = LAYOUT_MINOR;
-    header->file.header_bytes = LAYOUT_HEADER_BYTES;
-    header->file.bytes = bytes;
-    header->file.epoch = epoch;
-    header->started_ns = clock_ns(CLOCK_REALTIME);
-    header->pid = (uint64_t)getpid();
-    header->channels_at = CONTROL_CHANNELS_AT;
-    header->entry_bytes = sizeof(struct layout_entry);
-    header->entry_count_max = entry_count_max;
-    /* Last: a reader that sees it may trust the rest. */
-    atomic_thread_fence(memory_order_release);
-    header->file.magic = LAYOUT_CONTROL_MAGIC;
+    *control->header = (struct layout_control){
+        .file = {.magic = LAYOUT_CONTROL_MAGIC,
+                 .major = LAYOUT_MAJOR,
+                 .minor = LAYOUT_MINOR,
+                 .header_bytes = LAYOUT_HEADER_BYTES,
+                 .bytes = bytes,
+                 .epoch = epoch},
+        .started_ns = clock_ns(CLOCK_REALTIME),
+        .pid = (uint64_t)getpid(),
+        .channels_at = CONTROL_CHANNELS_AT,
+        .entry_bytes = sizeof(struct layout_entry),
+        .entry_count_max = entry_count_max,
+    };
     *control_out = control;
     return 0;
 }
@@ -86,7 +83,7 @@ void control_append(struct control *control, uint32_t number, const struct layou
 {
     uint32_t count = atomic_load_explicit(&control->header->channel_count, memory_order_relaxed);
     assert_always(number == count);
-    assert_always(number < control->entry_count_max);
+    assert_always(number < control->header->entry_count_max);
     struct layout_entry *entry = &control->entries[number];
     control_copy(entry, from);
     atomic_store_explicit(&entry->name_version, may_change ? 2 : 0, memory_order_relaxed);

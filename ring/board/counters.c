@@ -53,6 +53,7 @@ static void counters_describe(struct counters *counters, uint32_t core_count)
     counters->scopes[COUNTERS_CORE] = (struct counters_scope_entry){
         "core", COUNTERS_AT(cores), sizeof counters->cores[0], .count = core_count};
     counters->header = (struct counters_header){
+        .magic = COUNTERS_MAGIC,
         .version = COUNTERS_VERSION,
         .core_count = core_count,
         .pid = (uint64_t)getpid(),
@@ -71,23 +72,18 @@ static void counters_describe(struct counters *counters, uint32_t core_count)
     };
 }
 
-int counters_open(struct counters **counters_out, const struct counters_file *file,
-                  uint32_t core_count)
+int counters_open(struct counters **counters_out, int fd, uint32_t core_count)
 {
     size_t bytes = counters_bytes(core_count);
     if (core_count > COUNTERS_CORES_MAX) {
         return -EINVAL;
     }
     struct counters *counters = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                     file == NULL ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED,
-                                     file == NULL ? -1 : file->fd, 0);
+                                     fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
     if (counters == MAP_FAILED) {
         return -errno;
     }
     counters_describe(counters, core_count);
-    /* Last: a reader that sees it may trust the rest. */
-    atomic_thread_fence(memory_order_release);
-    counters->header.magic = COUNTERS_MAGIC;
     *counters_out = counters;
     return 0;
 }

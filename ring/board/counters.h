@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
-#include "ring/board/counters_file.h"
 #include "ring/board/counters_format.h"
 
 #define COUNTERS_CORES_MAX 64
@@ -58,32 +57,18 @@ struct counters_histogram {
     counter buckets[COUNTERS_HISTOGRAM_BUCKETS];
 };
 
+/* What is too short or too long counts as the longest of the first bucket, or the shortest of the
+ * last one: then no time needs a branch. */
 static inline uint32_t counters_histogram_bucket(uint64_t value_ns)
 {
     static_assert(COUNTERS_HISTOGRAM_STEPS == 4, "two bits below the highest choose the step");
-    if (value_ns >> COUNTERS_HISTOGRAM_FIRST_BITS == 0) {
-        return 0;
-    }
-    if (value_ns >> COUNTERS_HISTOGRAM_LAST_BITS != 0) {
-        return COUNTERS_HISTOGRAM_BUCKETS - 1;
-    }
+    const uint64_t least = (UINT64_C(1) << COUNTERS_HISTOGRAM_FIRST_BITS) - 1;
+    const uint64_t most = UINT64_C(1) << COUNTERS_HISTOGRAM_LAST_BITS;
+    value_ns = value_ns > least ? value_ns : least;
+    value_ns = value_ns < most ? value_ns : most;
     uint32_t bits = 63 - (uint32_t)__builtin_clzll(value_ns);
-    return 1 + COUNTERS_HISTOGRAM_STEPS * (bits - COUNTERS_HISTOGRAM_FIRST_BITS) +
-           (uint32_t)(value_ns >> (bits - 2) & 3);
-}
-
-/* All times in the bucket are below it. */
-static inline uint64_t counters_histogram_limit_ns(uint32_t bucket)
-{
-    if (bucket == 0) {
-        return UINT64_C(1) << COUNTERS_HISTOGRAM_FIRST_BITS;
-    }
-    if (bucket >= COUNTERS_HISTOGRAM_BUCKETS - 1) {
-        return UINT64_MAX;
-    }
-    uint32_t bits = COUNTERS_HISTOGRAM_FIRST_BITS + (bucket - 1) / COUNTERS_HISTOGRAM_STEPS;
-    return (uint64_t)(COUNTERS_HISTOGRAM_STEPS + 1 + (bucket - 1) % COUNTERS_HISTOGRAM_STEPS)
-           << (bits - 2);
+    return COUNTERS_HISTOGRAM_STEPS * (bits - COUNTERS_HISTOGRAM_FIRST_BITS) +
+           (uint32_t)(value_ns >> (bits - 2)) - 3;
 }
 
 static inline void counters_histogram_add(struct counters_histogram *histogram, uint64_t value_ns,
@@ -216,10 +201,9 @@ static inline size_t counters_bytes(uint32_t core_count)
     return offsetof(struct counters, cores) + core_count * sizeof(struct core_counters);
 }
 
-/* Maps the file's counters; file NULL: memory only. 0 or a negative errno; *counters_out is
- * untouched on failure. */
-int counters_open(struct counters **counters_out, const struct counters_file *file,
-                  uint32_t core_count);
+/* Maps the counters of a file (counters_file.h); fd -1: memory only. 0 or a negative errno;
+ * *counters_out is untouched on failure. */
+int counters_open(struct counters **counters_out, int fd, uint32_t core_count);
 void counters_close(struct counters *counters);
 
 #endif

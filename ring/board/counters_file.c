@@ -13,6 +13,8 @@
 #include "codec/base/check.h"
 #include "ring/board/counters_format.h"
 
+#define COUNTERS_FILE_NAMES_MAX 64 /* of one process ID */
+
 static int counters_file_lock(int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

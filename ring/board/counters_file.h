@@ -19,7 +19,6 @@
 
 #define COUNTERS_FILE_DIRECTORY "/dev/shm"
 #define COUNTERS_FILE_PREFIX "ringcast-" /* then the process ID, and ".2" if that is taken */
-#define COUNTERS_FILE_NAMES_MAX 64       /* of one process ID */
 
 struct counters_file {
     int fd;         /* -1: none */

@@ -67,6 +67,7 @@ int counters_read_memory(struct counters_read *read_out, const void *bytes, size
     size_t head_bytes = bytes_count < sizeof read->header ? bytes_count : sizeof read->header;
     if (head_bytes > 0) {
         memcpy(&read->header, bytes, head_bytes);
+        atomic_thread_fence(memory_order_acquire); /* The threads that it counts are whole. */
     }
     COUNTERS_READ_END(read->header.server_version);
     if (read->header.magic != COUNTERS_MAGIC) {

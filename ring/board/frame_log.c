@@ -107,7 +107,7 @@ static size_t frame_log_channel_bytes(const struct frame_log *log)
 
 static size_t frame_log_holds_bytes(const struct frame_log *log)
 {
-    return (log->reader_count + (size_t)1) * sizeof(struct frame_log_holds);
+    return log->reader_count * sizeof(struct frame_log_holds);
 }
 
 static bool frame_log_can_be(const struct frame_log_options *options)
@@ -115,7 +115,8 @@ static bool frame_log_can_be(const struct frame_log_options *options)
     return bytes_is_power_of_two(options->capacity_bytes) &&
            options->capacity_bytes >= FRAME_LOG_BYTES_MIN && options->frame_bytes_max > 0 &&
            options->frame_bytes_max <= options->capacity_bytes / FRAME_LOG_FRAMES_MIN &&
-           options->channel_count_max > 0 && options->reader_count <= FRAME_LOG_READERS_MAX &&
+           options->channel_count_max > 0 && options->reader_count > 0 &&
+           options->reader_count <= FRAME_LOG_READERS_MAX &&
            !(options->is_lazy && options->is_sealed);
 }
 
@@ -321,7 +322,7 @@ void frame_log_clear(struct frame_log *log)
     /* The pages go, whoever holds them: all but the header's. */
     assert_always(shared_memory_punch(&log->memory, records_at, log->memory.bytes - records_at) ==
                   0);
-    madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED);
+    assert_always(madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED) == 0);
     frame_log_images_init(&log->images, log->images_area, log->header->images_bytes);
 }
 
@@ -374,12 +375,6 @@ bool frame_log_newest(const struct frame_log *log, uint32_t number,
         .ts_pub_ns = atomic_load_explicit(&record->image_ts_pub_ns, memory_order_relaxed),
     };
     return true;
-}
-
-bool frame_log_newest_image(const struct frame_log *log, uint32_t number,
-                            struct frame_log_image *image_out)
-{
-    return frame_log_newest(log, number, image_out) && (image_out->flags & FRAME_FULL_IMAGE) != 0;
 }
 
 void frame_log_commit(struct frame_log *log, uint32_t number, uint8_t group, uint8_t flags,

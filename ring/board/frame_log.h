@@ -28,7 +28,8 @@
  * makes the writer wait, and nothing held is ever overwritten.
  *
  * Sealed. Other processes can read a sealed log and do nothing else (shared_memory.h). The seal
- * forbids holes, so that nothing of the log is lent, and it is never cleared.
+ * forbids holes, so that nothing of the log is lent, and it is never cleared. All of it but the
+ * images is touched at creation: what a reader touched first, the reader would pay for.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H
@@ -66,7 +67,7 @@ struct frame_log_options {
     size_t capacity_bytes;    /* A power of two, at least FRAME_LOG_BYTES_MIN. */
     uint32_t frame_bytes_max; /* At most capacity_bytes / FRAME_LOG_FRAMES_MIN. */
     uint32_t channel_count_max;
-    uint32_t reader_count; /* At most FRAME_LOG_READERS_MAX. */
+    uint32_t reader_count; /* 1 to FRAME_LOG_READERS_MAX. */
     bool is_lazy;          /* Touched as it is written, not at creation. */
     bool is_sealed;        /* See above; not if it is lazy. */
     uint32_t encoding;     /* What the header says of it. */
@@ -148,8 +149,8 @@ void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, ui
  * where frame_log_set_next_seq() says. Readers find it lapped. Never of a sealed log. */
 void frame_log_clear(struct frame_log *log);
 
-/* The writer's own: a channel's newest frame, from the log or from where it was saved, as it is; or
- * only if it is a full image. The bytes stay until the next reserve. */
+/* The writer's own: a channel's newest frame, from the log or, if it is a full image, from where it
+ * was saved. The bytes stay until the next reserve. */
 struct frame_log_image {
     const uint8_t *frame;
     uint32_t frame_bytes;
@@ -159,8 +160,6 @@ struct frame_log_image {
 };
 bool frame_log_newest(const struct frame_log *log, uint32_t channel,
                       struct frame_log_image *image_out);
-bool frame_log_newest_image(const struct frame_log *log, uint32_t channel,
-                            struct frame_log_image *image_out);
 
 /* The writer's own: the index of the next frame, published or not. */
 static inline uint64_t frame_log_end(const struct frame_log *log)

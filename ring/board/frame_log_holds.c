@@ -54,7 +54,7 @@ bool frame_log_holds_find(const struct frame_log_holds *holds, uint64_t start, u
         const struct frame_log_hold *slot = &holds->slots[(*next)++];
         *start_out = atomic_load_explicit(&slot->start, memory_order_acquire);
         *end_out = atomic_load_explicit(&slot->end, memory_order_relaxed);
-        if (*start_out<end && * end_out> start) {
+        if (start < *end_out && end > *start_out) {
             return true;
         }
     }

@@ -20,7 +20,7 @@ uint64_t frame_log_size_most(const struct frame_log_options *options)
     uint64_t channels =
         options->channel_count_max * (sizeof(struct frame_record) + FRAME_LOG_CHANNEL_BYTES);
     uint64_t images = options->capacity_bytes;
-    uint64_t holds = (options->reader_count + UINT64_C(1)) * sizeof(struct frame_log_holds);
+    uint64_t holds = options->reader_count * sizeof(struct frame_log_holds);
     uint64_t header = (uint64_t)sysconf(_SC_PAGESIZE);
     assert_always(at_once > options->capacity_bytes); /* No sum has wrapped. */
     assert_always(at_once + channels + images + holds + header > at_once);

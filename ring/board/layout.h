@@ -149,11 +149,11 @@ struct layout_log {
     uint64_t descs_at;
     uint32_t desc_bytes;
     uint32_t reserved_68;
-    uint64_t desc_count;
+    uint64_t desc_count; /* a power of two */
     uint64_t images_at;
     uint64_t images_bytes;
     uint64_t bytes_at;
-    uint64_t capacity_bytes;
+    uint64_t capacity_bytes; /* likewise */
     uint8_t reserved_112[16];
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t head; /* of the next frame to be published */
@@ -172,7 +172,7 @@ enum frame_flags {
 struct frame_desc {
     _Atomic uint64_t tag; /* index + 1, stored last */
     uint64_t position;
-    uint64_t seq;
+    uint64_t seq; /* One more than that of the channel's previous frame. */
     uint64_t ts_pub_ns;
     uint64_t hash; /* The channel's running hash, this frame included. */
     uint32_t channel;
@@ -187,7 +187,7 @@ static_assert(sizeof(struct frame_desc) == CACHE_LINE_BYTES, "one line says that
 struct frame_record {
     _Atomic uint64_t last_index_plus_1; /* 0: no frame yet */
     _Atomic uint64_t dropped_seq;       /* Of the newest frame behind the tail; 0: none */
-    _Atomic uint64_t dropped_hash;      /* What it bore. */
+    _Atomic uint64_t dropped_hash;      /* What it bore, or a newer one did: it is stored first. */
     _Atomic uint32_t image_version;     /* odd: the image is being written */
     _Atomic uint32_t image_bytes;
     _Atomic uint64_t image_seq; /* 0: no image is saved */

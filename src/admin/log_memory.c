@@ -22,14 +22,12 @@ void log_memory_write(const struct log_memory *memory, FILE *out)
                 "ringcast_log_bytes_max %" PRIu64 "\n",
                 memory->bytes_max);
     }
-    if (memory->refused_count != NULL) {
-        fprintf(out,
-                "# HELP ringcast_log_refusals_total Requests for an encoding whose frame log had "
-                "no room.\n"
-                "# TYPE ringcast_log_refusals_total counter\n"
-                "ringcast_log_refusals_total %" PRIu32 "\n",
-                atomic_load(memory->refused_count));
-    }
+    fprintf(out,
+            "# HELP ringcast_log_refusals_total Requests for an encoding whose frame log had no "
+            "room.\n"
+            "# TYPE ringcast_log_refusals_total counter\n"
+            "ringcast_log_refusals_total %" PRIu32 "\n",
+            atomic_load(memory->refused_count));
 }
 
 void log_memory_add(const struct log_memory *memory, json_t *object)

@@ -25,7 +25,7 @@ struct log_memory {
     } logs[LOG_MEMORY_LOGS_MAX];
     uint32_t count;
     uint64_t bytes_max;                    /* --memory-max; 0: no limit */
-    const _Atomic uint32_t *refused_count; /* NULL: none can be */
+    const _Atomic uint32_t *refused_count; /* requests for an encoding without room */
 };
 
 /* Series as Prometheus text. */

@@ -29,10 +29,9 @@ enum metrics_state {
 
 struct metrics_options {
     const struct counters *counters;
-    const struct frame_log *log;
+    const struct frame_log *log; /* JSON's */
     const char *epoch;
     const struct watchdog *watchdog; /* NULL: none */
-    uint64_t log_bytes;              /* how much the frame log holds */
     struct log_memory log_memory;    /* of all encodings */
     uint32_t connections_max;
     const int *cpus; /* one for each core; -1: not pinned */

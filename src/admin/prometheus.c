@@ -195,7 +195,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_counters(out, metrics_counters(metrics));
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
-                           "Size of the frame log of each encoding.", (double)source->log_bytes);
+                           "Size of the frame log of each encoding.",
+                           (double)source->log->capacity_bytes);
     log_memory_write(&source->log_memory, out);
     prometheus_write_counter(out, "ringcast_log_lines_lost_total",
                              "Log lines that found no room, or that standard error refused.",

@@ -69,13 +69,13 @@ static json_t *stats_message_queue(const struct metrics *metrics,
     uint64_t tail = frame_log_tail(source->log);
     uint64_t head = frame_log_head(source->log);
     assert_debug(tail <= head); /* The head was read later, and is never behind. */
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", stats_integer(depth),
-                     "frames_in_log", stats_integer(head - tail), "frames_published",
-                     stats_integer(head), "capacity_bytes", stats_integer(source->log_bytes),
-                     "frames_lost", STATS_SUM(counters, frames_lost), "frames_conflated",
-                     STATS_SUM(counters, frames_conflated), "gaps_sent",
-                     STATS_SUM(counters, gaps_sent), "connection_laps", STATS_SUM(counters, laps),
-                     "core_laps", STATS_SUM(counters, core_laps));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "depth", stats_integer(depth),
+        "frames_in_log", stats_integer(head - tail), "frames_published", stats_integer(head),
+        "capacity_bytes", stats_integer(source->log->capacity_bytes), "frames_lost",
+        STATS_SUM(counters, frames_lost), "frames_conflated", STATS_SUM(counters, frames_conflated),
+        "gaps_sent", STATS_SUM(counters, gaps_sent), "connection_laps", STATS_SUM(counters, laps),
+        "core_laps", STATS_SUM(counters, core_laps));
 }
 
 /* A statistic of jemalloc's, 0 when it does not tell. */

@@ -34,7 +34,8 @@ static const struct md_update *derived_past_read(struct derived_core *core, uint
 static void derived_past_take_saved(struct derived_core *core, struct derived_source *source)
 {
     struct frame_log_image image;
-    if (!frame_log_newest_image(core->options.log, source->channel, &image)) {
+    if (!frame_log_newest(core->options.log, source->channel, &image) ||
+        (image.flags & FRAME_FULL_IMAGE) == 0) {
         return;
     }
     const struct md_update *update =

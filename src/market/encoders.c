@@ -157,9 +157,9 @@ void encoders_destroy(struct encoders *encoders)
     }
 }
 
-uint32_t encoders_count(const struct encoders *encoders)
+uint32_t encoders_count(bool compresses)
 {
-    return encoders->deflate != NULL ? CORE_ENCODING_JSON_DEFLATE + 1 : CORE_ENCODING_SBE + 1;
+    return compresses ? CORE_ENCODING_JSON_DEFLATE + 1 : CORE_ENCODING_SBE + 1;
 }
 
 size_t encoders_payload_bytes_max(const struct encoders *encoders)

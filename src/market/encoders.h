@@ -52,7 +52,7 @@ int encoders_create(struct encoders **encoders_out, const struct encoders_option
 void encoders_destroy(struct encoders *encoders); /* NULL does nothing. */
 
 /* How many of the rows are in use. */
-uint32_t encoders_count(const struct encoders *encoders);
+uint32_t encoders_count(bool compresses);
 
 /* The longest payload of a frame in any encoding. */
 size_t encoders_payload_bytes_max(const struct encoders *encoders);

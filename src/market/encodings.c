@@ -51,7 +51,7 @@ static int encodings_create_logs(struct encodings *encodings)
     static_assert(CORE_ENCODING_JSON == 0, "the core takes the first encoding's log as history");
     static_assert(CORE_ENCODING_SBE == 1, "struct layout_log has the numbers");
     static_assert(CORE_ENCODING_JSON_DEFLATE == 2, "struct layout_log has the numbers");
-    for (uint32_t i = 0; i < encoders_count(encodings->encoders); i++) {
+    for (uint32_t i = 0; i < encoders_count(encodings->options.compresses); i++) {
         const struct encoders_row *row = &encoders_rows[i];
         struct frame_log_options log = encodings->options.log;
         log.is_lazy = row->is_lazy;

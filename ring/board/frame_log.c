@@ -50,13 +50,14 @@ static struct layout_log frame_log_lay_out(const struct frame_log_options *optio
     return header;
 }
 
-/* The areas from one on, but for the images, which are never touched before they are used. */
+/* The areas from one on, but for the images, which are never touched before they are used. Only
+ * what is never lent has huge pages: the kernel zeroes a hole in one in place. */
 static int frame_log_touch(struct frame_log *log, const struct layout_log *header, uint64_t from)
 {
     struct shared_memory *memory = &log->memory;
     uint64_t bytes = header->images_at - from;
+    log->collapse_error = shared_memory_collapse(memory, from, bytes);
     if (log->is_sealed) {
-        log->collapse_error = shared_memory_collapse(memory, from, bytes);
         int error = shared_memory_collapse(memory, header->bytes_at, 2 * log->capacity_bytes);
         log->collapse_error = log->collapse_error == 0 ? error : log->collapse_error;
     }
@@ -76,7 +77,9 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
     }
     if (!log->is_sealed) {
         /* The kernel zeroes a hole in a huge page in place, where a send may still read it. */
-        madvise(memory->view, header.file.bytes + log->capacity_bytes, MADV_NOHUGEPAGE);
+        madvise(memory->view, header.descs_at, MADV_NOHUGEPAGE);
+        madvise(memory->view + header.images_at,
+                header.file.bytes + log->capacity_bytes - header.images_at, MADV_NOHUGEPAGE);
     }
     *(struct layout_log *)(void *)memory->view = header;
     if (!options->is_lazy) {
@@ -403,7 +406,9 @@ void frame_log_commit(struct frame_log *log, uint32_t number, uint8_t group, uin
     desc->flags = flags;
     atomic_store_explicit(&desc->tag, index + 1, memory_order_release);
     channel->last_seq++;
-    atomic_store_explicit(&log->groups[number], group, memory_order_relaxed);
+    if (channel->last_seq == 1) { /* or frame_log_set_next_seq() did it */
+        atomic_store_explicit(&log->groups[number], group, memory_order_relaxed);
+    }
     /* Readers may see it before the head; frame_log_seek steps back over what is too new. */
     atomic_store_explicit(&record->last_index_plus_1, index + 1, memory_order_release);
     log->write_index = index + 1;

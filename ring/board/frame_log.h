@@ -93,7 +93,7 @@ struct frame_log {
     uint32_t channel_count_max;
     uint32_t reader_count;
     bool is_sealed;
-    int collapse_error; /* Of a sealed log: why its pages are not huge, or 0. */
+    int collapse_error; /* Why not all pages are huge that might be, or 0. */
     struct shared_memory memory;
 
     /* The writer's own. */

@@ -257,7 +257,7 @@ static void not_sealed_the_same_user_can(void **state)
 static void try_as_nobody(int fd)
 {
     if (setgid(65534) < 0 || setuid(65534) < 0) {
-        _exit(255);
+        _exit(errno);
     }
     int again = reopen(fd, O_RDWR);
     _exit(again >= 0 ? 0 : errno);
@@ -266,6 +266,10 @@ static void try_as_nobody(int fd)
 static void another_user_cannot_open_it_for_writing(void **state)
 {
     (void)state;
+    if (getuid() != 0) {
+        print_message("SKIPPED: only root can become another user\n");
+        skip();
+    }
     struct shared_memory memory = make(BYTES);
     int fd = shared_memory_read_only_fd(&memory);
     int status;
@@ -278,9 +282,6 @@ static void another_user_cannot_open_it_for_writing(void **state)
     assert_true(WIFEXITED(status));
     close(fd);
     shared_memory_close(&memory);
-    if (WEXITSTATUS(status) == 255) {
-        skip(); /* It takes root to become another user. */
-    }
     assert_int_equal(WEXITSTATUS(status), EACCES);
 }
 

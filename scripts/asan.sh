@@ -41,7 +41,7 @@ for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
         ;;
     tests/sim_core.c) extra=("$out"/objects/tests_sim_{clients,engine}.c.o) ;;
     tests/sim_system.c)
-        extra=("$out"/objects/tests_sim_{memory,threads,ticks,engine,requests,subscriber}.c.o)
+        extra=("$out"/objects/tests_sim_{log,memory,threads,ticks,engine,requests,subscriber}.c.o)
         ;;
     esac
     echo "gcc ${flags[*]} $source ${extra[*]:-} ${others[*]} ${libraries[*]} -o $program"

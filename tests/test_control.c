@@ -21,7 +21,7 @@
 
 #define EPOCH UINT64_C(0x0123456789abcdef)
 #define HOT 1              /* variants that are renamed over and over, so that a reader meets it */
-#define RENAMES_SEEN 30000 /* while they are made */
+#define RENAMES_SEEN 5000 /* while they are made */
 
 static struct control *control;
 static struct channels *channels;

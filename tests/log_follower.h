@@ -22,7 +22,7 @@
 #include "ring/board/layout.h"
 
 enum log_follower_event_kind {
-    LOG_FOLLOWER_NOTHING, /* All that there is was read, and every loss was told. */
+    LOG_FOLLOWER_NOTHING, /* All frames that there are were read, and every loss reported. */
     LOG_FOLLOWER_FRAME,   /* Ends with log_follower_done(). */
     LOG_FOLLOWER_GAP,     /* Frames of a channel that the log no longer has. */
     LOG_FOLLOWER_LAPPED,  /* The writer has passed the reader; GAPs tell what was lost. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 
 #define EPOCH UINT64_C(0x0123456789abcdef)
 #define HOT 1              /* variants that are renamed over and over, so that a reader meets it */
-#define RENAMES_SEEN 5000 /* while they are made */
+#define RENAMES_SEEN 30000 /* while they are made */
 
 static struct control *control;
 static struct channels *channels;
@@ -239,6 +240,9 @@ static void *hammer(void *unused)
             assert_always(open_feed(feed) == feed);
             feed++;
         }
+        if (n % HOT == 0) {
+            sched_yield();
+        }
     }
     return NULL;
 }
@@ -270,6 +274,7 @@ static void readers_see_whole_names_while_they_are_written(void **state)
             atomic_fetch_add(&renames_seen, version != version_before);
             known[n] = entry;
         }
+        sched_yield(); /* On one CPU there is nothing new before the writer has run. */
     }
     pthread_join(thread, NULL);
     for (uint32_t n = HOT; n < CHANNELS_MAX; n++) { /* None of them has changed since. */

@@ -85,7 +85,7 @@ static_assert(sizeof(struct layout_file) == 32, "both headers go on at 32");
 enum layout_state {
     LAYOUT_STARTS = 0,
     LAYOUT_RUNS = 1,
-    LAYOUT_ENDS = 2,  /* The clients were told. */
+    LAYOUT_ENDS = 2,  /* The clients were notified. */
     LAYOUT_ENDED = 3, /* Nothing is written any more. */
 };
 

@@ -43,7 +43,7 @@ static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have on
 static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as many");
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
-static_assert(LOG_MEMORY_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
+static_assert(METRICS_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
@@ -409,11 +409,11 @@ int server_create_cores(struct server *server)
     return 0;
 }
 
-static struct log_memory server_log_memory(const struct server *server)
+static struct metrics_log_memory server_log_memory(const struct server *server)
 {
     uint32_t count;
     const struct core_encoding *table = encodings_table(server->encodings, &count);
-    struct log_memory memory = {
+    struct metrics_log_memory memory = {
         .count = count,
         .bytes_max = server->options.memory_bytes_max,
         .refused_count = &encodings_claims(server->encodings)->refused_count,

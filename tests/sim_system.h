@@ -132,7 +132,7 @@ struct world {
     bool is_scarce;         /* Allocations fail. */
     uint32_t log_count_max; /* so many logs have memory at a time; 0: all */
     bool is_calm;           /* Nothing new is asked for or published. */
-    bool is_ending;         /* The server was told to stop, */
+    bool is_ending;         /* The server is to stop, */
     bool drains;            /* after a drain. */
     uint64_t began_ns;
     uint64_t calm_ns; /* when it is to be calm */

@@ -43,14 +43,21 @@ static int counters_read_check(const struct counters_read *read)
     return is_whole ? 0 : -ERANGE;
 }
 
+/* Copies a record of a table, as far as this version knows it. */
+static void counters_read_copy(const struct counters_read *read, uint32_t at, uint32_t stride,
+                               uint32_t index, void *record_out, size_t bytes)
+{
+    assert_always(bytes <= stride);
+    memcpy(record_out, read->bytes + at + (size_t)index * stride, bytes);
+}
+
 /* Copies the scopes: those that are whole. */
 static void counters_read_take_scopes(struct counters_read *read)
 {
     const struct counters_header *header = &read->header;
     for (uint32_t i = 0; i < header->scope_count && i < COUNTERS_READ_SCOPES_MAX; i++) {
         struct counters_scope_entry *scope = &read->scopes[i];
-        memcpy(scope, read->bytes + header->scopes_at + (size_t)i * header->scope_bytes,
-               sizeof *scope);
+        counters_read_copy(read, header->scopes_at, header->scope_bytes, i, scope, sizeof *scope);
         COUNTERS_READ_END(scope->name);
         if (scope->at % 8 != 0 || scope->bytes % 8 != 0 || scope->count > COUNTERS_READ_TABLE_MAX ||
             !counters_read_fits(read, scope->at, scope->bytes, scope->count)) {
@@ -146,9 +153,8 @@ bool counters_read_thread(const struct counters_read *read, uint32_t index,
                           struct counters_thread *thread_out)
 {
     assert_always(index < read->header.thread_count);
-    memcpy(thread_out,
-           read->bytes + read->header.threads_at + (size_t)index * read->header.thread_bytes,
-           sizeof *thread_out);
+    counters_read_copy(read, read->header.threads_at, read->header.thread_bytes, index, thread_out,
+                       sizeof *thread_out);
     COUNTERS_READ_END(thread_out->name);
     return thread_out->progress_at % 8 == 0 &&
            counters_read_fits(read, thread_out->progress_at, sizeof(uint64_t), 1);
@@ -183,9 +189,8 @@ bool counters_read_entry(const struct counters_read *read, uint32_t index,
                          struct counters_entry *entry_out)
 {
     assert_always(index < read->header.entry_count);
-    memcpy(entry_out,
-           read->bytes + read->header.entries_at + (size_t)index * read->header.entry_bytes,
-           sizeof *entry_out);
+    counters_read_copy(read, read->header.entries_at, read->header.entry_bytes, index, entry_out,
+                       sizeof *entry_out);
     COUNTERS_READ_END(entry_out->name);
     COUNTERS_READ_END(entry_out->metric);
     COUNTERS_READ_END(entry_out->labels);

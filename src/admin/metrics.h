@@ -11,6 +11,7 @@
 #ifndef RINGCAST_SRC_METRICS_H
 #define RINGCAST_SRC_METRICS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,6 @@
 #include "ring/board/counters.h"
 #include "ring/board/counters_read.h"
 #include "ring/board/frame_log.h"
-#include "src/admin/log_memory.h"
 #include "src/admin/watchdog.h"
 
 enum metrics_state {
@@ -27,12 +27,25 @@ enum metrics_state {
     METRICS_DRAINING, /* A signal has come; no new clients should. */
 };
 
+#define METRICS_LOGS_MAX 4
+
+/* The frame log of each encoding. What it takes now, the kernel is asked. */
+struct metrics_log_memory {
+    struct {
+        const char *encoding;
+        const struct frame_log *log;
+    } logs[METRICS_LOGS_MAX];
+    uint32_t count;
+    uint64_t bytes_max;                    /* --memory-max; 0: no limit */
+    const _Atomic uint32_t *refused_count; /* requests for an encoding without room */
+};
+
 struct metrics_options {
     const struct counters *counters;
     const struct frame_log *log; /* JSON's */
     const char *epoch;
     const struct watchdog *watchdog; /* NULL: none */
-    struct log_memory log_memory;    /* of all encodings */
+    struct metrics_log_memory log_memory;
     uint32_t connections_max;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;

@@ -11,6 +11,7 @@
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/board/counters_table.h"
+#include "ring/board/frame_log_size.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
@@ -129,6 +130,25 @@ static void prometheus_write_lag(FILE *out, const struct metrics *metrics)
     }
 }
 
+static void prometheus_write_logs(FILE *out, const struct metrics_log_memory *memory)
+{
+    assert_always(memory->count <= METRICS_LOGS_MAX);
+    prometheus_write_head(out, "ringcast_log_bytes", "gauge",
+                          "Memory that the frame log of an encoding takes now.");
+    for (uint32_t i = 0; i < memory->count; i++) {
+        fprintf(out, "ringcast_log_bytes{encoding=\"%s\"} %" PRIu64 "\n", memory->logs[i].encoding,
+                frame_log_size_now(memory->logs[i].log));
+    }
+    if (memory->bytes_max != 0) {
+        prometheus_write_gauge(out, "ringcast_log_bytes_max",
+                               "What all frame logs may take (--memory-max).",
+                               (double)memory->bytes_max);
+    }
+    prometheus_write_counter(out, "ringcast_log_refusals_total",
+                             "Requests for an encoding whose frame log had no room.",
+                             atomic_load(memory->refused_count));
+}
+
 /* Names that every Prometheus client library exports. */
 static void prometheus_write_process(FILE *out, const struct metrics *metrics,
                                      const struct host_process *process)
@@ -197,7 +217,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.",
                            (double)source->log->capacity_bytes);
-    log_memory_write(&source->log_memory, out);
+    prometheus_write_logs(out, &source->log_memory);
     prometheus_write_counter(out, "ringcast_log_lines_lost_total",
                              "Log lines that found no room, or that standard error refused.",
                              (double)log_lost_count());

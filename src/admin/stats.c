@@ -8,6 +8,7 @@
 #include "codec/base/check.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "ring/board/frame_log_size.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
@@ -105,6 +106,23 @@ static json_t *stats_allocator(void)
                      stats_allocator_bytes("stats.retained"));
 }
 
+static void stats_add_logs(json_t *object, const struct metrics_log_memory *memory)
+{
+    uint64_t sum = 0;
+    json_t *logs = json_object();
+    assert_always(memory->count <= METRICS_LOGS_MAX);
+    for (uint32_t i = 0; i < memory->count; i++) {
+        uint64_t bytes = frame_log_size_now(memory->logs[i].log);
+        json_object_set_new(logs, memory->logs[i].encoding, stats_integer(bytes));
+        sum += bytes;
+    }
+    json_object_set_new(object, "frame_log_bytes", stats_integer(sum));
+    json_object_set_new(object, "frame_logs", logs);
+    if (memory->bytes_max != 0) {
+        json_object_set_new(object, "frame_log_bytes_max", stats_integer(memory->bytes_max));
+    }
+}
+
 static json_t *stats_memory(const struct metrics_options *source,
                             const struct host_process *process)
 {
@@ -112,7 +130,7 @@ static json_t *stats_memory(const struct metrics_options *source,
         json_pack("{s:o, s:o, s:o, s:o}", "resident_bytes", stats_integer(process->resident_bytes),
                   "resident_mb", stats_mb(process->resident_bytes), "virtual_bytes",
                   stats_integer(process->virtual_bytes), "allocator", stats_allocator());
-    log_memory_add(&source->log_memory, memory);
+    stats_add_logs(memory, &source->log_memory);
     return memory;
 }
 

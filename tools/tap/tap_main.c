@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/common/ws_client.h"
@@ -348,6 +349,7 @@ int main(int argc, char **argv)
     struct tap_sink sink = {0};
     struct rlimit limit;
     standard_fds_open("ringcast-tap");
+    command_line_name(argc, argv, "ringcast-tap");
     int exit_code = tap_main_options(&options, argc, argv);
     if (exit_code >= 0) {
         return standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;

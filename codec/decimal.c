@@ -112,7 +112,8 @@ static bool decimal_scan_text(struct decimal_scan *scan, const char *text, size_
 }
 
 /* As many of the places that are written as fit; false: those that count do not. */
-static __attribute__((noinline)) bool decimal_parse_wide(const char *text, size_t text_bytes, struct md_decimal *decimal_out)
+static __attribute__((noinline)) bool decimal_parse_wide(const char *text, size_t text_bytes,
+                                                         struct md_decimal *decimal_out)
 {
     struct decimal_scan scan;
     if (!decimal_scan_text(&scan, text, text_bytes)) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/base/json_load.h"
 
 static_assert(TOKEN_DIGEST_BYTES == SHA256_DIGEST_LENGTH, "a digest is whole");
 
@@ -200,7 +201,7 @@ int token_table_load(struct token_table *table, const char *json, size_t json_by
                      char *error_out, size_t error_bytes)
 {
     json_error_t fault;
-    json_t *root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &fault);
+    json_t *root = json_load(json, json_bytes, &fault);
     json_t *list = json_object_get(root, "tokens");
     int error = 0;
     if (root == NULL) { /* The parser's own words may quote a token. */

@@ -47,9 +47,7 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
  */
 uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size_t symbol_bytes);
 
-/* How many readers from first to end subscribe to it. Any symbol, when all subscribe to the same.
- */
-uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol, uint32_t first,
-                            uint32_t end);
+/* How many readers subscribe to it. Any symbol, when all subscribe to the same. */
+uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol);
 
 #endif

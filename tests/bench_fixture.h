@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_thread.h"
+#include "tools/load/bench_thread.h"
 
 static struct bench_options options;
 static struct bench_control control;

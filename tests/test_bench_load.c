@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_load.h"
+#include "tools/load/bench_load.h"
 
 static struct bench_options options;
 static char error[WS_CLIENT_ERROR_BYTES_MAX];

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "tests/bench_fixture.h"
-#include "tools/bench/bench_nats.h"
+#include "tools/load/bench_nats.h"
 
 static int server_fd;
 

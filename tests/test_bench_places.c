@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_places.h"
+#include "tools/load/bench_places.h"
 
 #define CONNECTIONS 100
 #define GOLDEN 0.6180339887498949

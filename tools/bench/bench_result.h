@@ -9,9 +9,9 @@
 #ifndef RINGCAST_TOOLS_BENCH_RESULT_H
 #define RINGCAST_TOOLS_BENCH_RESULT_H
 
-#include "tools/bench/bench_places.h"
-#include "tools/bench/bench_thread.h"
 #include "tools/common/proc_usage.h"
+#include "tools/load/bench_places.h"
+#include "tools/load/bench_thread.h"
 
 /* Taken by main at the window's begin and at each interval's end. */
 struct bench_sample {

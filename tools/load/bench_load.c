@@ -1,4 +1,4 @@
-#include "tools/bench/bench_load.h"
+#include "tools/load/bench_load.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "tools/bench/bench_nats.h"
+#include "tools/load/bench_nats.h"
 
 #define SYMBOL_BYTES_MAX 64
 #define RANGE_DIGITS_MAX 9

@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #define BENCH_SYMBOLS_MAX 100000
 #define BENCH_DRAW_MAX 1000 /* subscriptions of a connection, when they are drawn */

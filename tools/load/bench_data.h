@@ -11,12 +11,12 @@
 #ifndef RINGCAST_TOOLS_BENCH_DATA_H
 #define RINGCAST_TOOLS_BENCH_DATA_H
 
-#include "tools/bench/bench_conn.h"
-#include "tools/bench/bench_places.h"
-#include "tools/bench/bench_ticks.h"
 #include "tools/common/control_reply.h"
 #include "tools/common/histogram.h"
 #include "tools/common/pattern_scan.h"
+#include "tools/load/bench_conn.h"
+#include "tools/load/bench_places.h"
+#include "tools/load/bench_ticks.h"
 
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
 #define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_data.h"
+#include "tools/load/bench_data.h"
 
 #include <errno.h>
 #include <stdlib.h>

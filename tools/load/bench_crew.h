@@ -18,12 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/bench/bench_load.h"
-#include "tools/bench/bench_nats.h"
-#include "tools/bench/bench_options.h"
-#include "tools/bench/bench_ring.h"
-#include "tools/bench/bench_totals.h"
 #include "tools/common/histogram.h"
+#include "tools/load/bench_load.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_options.h"
+#include "tools/load/bench_ring.h"
+#include "tools/load/bench_totals.h"
 
 /* The phases of a reader's coming. */
 enum bench_phase {

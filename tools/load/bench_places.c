@@ -1,4 +1,4 @@
-#include "tools/bench/bench_places.h"
+#include "tools/load/bench_places.h"
 
 #include <errno.h>
 #include <math.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #define COUNT_FIRST 4096
 

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_conn.h"
+#include "tools/load/bench_conn.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_load.h"
+#include "tools/load/bench_load.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
-#include "tools/bench/bench_nats.h"
+#include "tools/load/bench_nats.h"
 
 #define SYMBOL_BYTES_MAX 64
 #define RANGE_DIGITS_MAX 9
@@ -393,17 +393,15 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
     return 0;
 }
 
-uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol, uint32_t first,
-                            uint32_t end)
+uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol)
 {
     uint32_t readers = load->options->role_counts[BENCH_READER];
     uint32_t count = load->options->subscription_count;
-    end = end < readers ? end : readers;
-    if (load->drawn == NULL || first >= end) {
-        return first < end ? end - first : 0;
+    if (load->drawn == NULL) {
+        return readers;
     }
     uint32_t found = 0;
-    for (uint32_t i = first; i < end; i++) {
+    for (uint32_t i = 0; i < readers; i++) {
         found += bench_load_has(load->drawn + (size_t)i * count, count, symbol);
     }
     return found;

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_crew.h"
+#include "tools/load/bench_crew.h"
 
 #include <errno.h>
 #include <stdlib.h>

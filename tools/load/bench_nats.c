@@ -1,4 +1,4 @@
-#include "tools/bench/bench_nats.h"
+#include "tools/load/bench_nats.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 
 #include <liburing.h>
 
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #define BENCH_RECV_BUFFERS 256 /* few, so that they stay in the cache */
 

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_RECEIVE_H
 #define RINGCAST_TOOLS_BENCH_RECEIVE_H
 
-#include "tools/bench/bench_frames.h"
+#include "tools/load/bench_frames.h"
 
 #define BENCH_CARRY_BLOCK_BYTES 1024
 

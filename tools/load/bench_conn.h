@@ -6,7 +6,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_CONN_H
 #define RINGCAST_TOOLS_BENCH_CONN_H
 
-#include "tools/bench/bench_crew.h"
+#include "tools/load/bench_crew.h"
 
 /* Opens the socket and queues the connect. false: it failed and is counted. */
 bool bench_conn_start(struct bench_crew *crew, struct bench_conn *conn, uint64_t now_ns);

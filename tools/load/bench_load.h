@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #define BENCH_SYMBOLS_MAX 100000
 #define BENCH_DRAW_MAX 1000 /* subscriptions of a connection, when they are drawn */
@@ -47,9 +47,7 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
  */
 uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size_t symbol_bytes);
 
-/* How many readers from first to end subscribe to it. Any symbol, when all subscribe to the same.
- */
-uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol, uint32_t first,
-                            uint32_t end);
+/* How many readers subscribe to it. Any symbol, when all subscribe to the same. */
+uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol);
 
 #endif

@@ -11,11 +11,12 @@
 #ifndef RINGCAST_TOOLS_BENCH_DATA_H
 #define RINGCAST_TOOLS_BENCH_DATA_H
 
-#include "tools/bench/bench_conn.h"
-#include "tools/bench/bench_ticks.h"
 #include "tools/common/control_reply.h"
 #include "tools/common/histogram.h"
 #include "tools/common/pattern_scan.h"
+#include "tools/load/bench_conn.h"
+#include "tools/load/bench_places.h"
+#include "tools/load/bench_ticks.h"
 
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
 #define BENCH_CHANNEL_NUMBER_MAX (1u << 20) /* A higher number is malformed. */
@@ -25,9 +26,7 @@ struct bench_channel {
     uint64_t channel;
     uint64_t first_seq; /* UINT64_MAX: none */
     uint64_t last_seq;
-    uint32_t symbol;   /* in the load's list, or BENCH_SYMBOL_NONE */
-    uint32_t readers;  /* of this thread */
-    double place_unit; /* from one receipt to the next: 1 / (readers - 1) */
+    uint32_t symbol; /* in the load's list, or BENCH_SYMBOL_NONE */
     struct bench_ticks ticks;
 };
 
@@ -53,6 +52,7 @@ struct bench_data {
     struct bench_channel *channels;
     uint32_t channel_count;
     struct histogram latency;
+    struct bench_receipts receipts;
     struct bench_interval *intervals; /* NULL: not wanted */
 };
 

@@ -10,8 +10,8 @@
 #ifndef RINGCAST_TOOLS_BENCH_FRAMES_H
 #define RINGCAST_TOOLS_BENCH_FRAMES_H
 
-#include "tools/bench/bench_data.h"
-#include "tools/bench/bench_inflate.h"
+#include "tools/load/bench_data.h"
+#include "tools/load/bench_inflate.h"
 
 struct bench_frames {
     struct bench_data *data;

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_data.h"
+#include "tools/load/bench_data.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,6 @@ static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *
 /* UINT32_MAX: the number is out of range, or there are too many channels. */
 static uint32_t bench_data_new_channel(struct bench_data *data, uint64_t number)
 {
-    struct bench_crew *crew = data->crew;
     if (number >= BENCH_CHANNEL_NUMBER_MAX || data->channel_count == BENCH_CHANNELS_MAX) {
         return UINT32_MAX;
     }
@@ -46,7 +45,6 @@ static uint32_t bench_data_new_channel(struct bench_data *data, uint64_t number)
         .channel = number,
         .first_seq = UINT64_MAX,
         .symbol = BENCH_SYMBOL_NONE,
-        .readers = crew->conn_count,
     };
     data->channel_indexes[number] = index + 1;
     return index;
@@ -86,7 +84,7 @@ static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct benc
 }
 
 /* Who got it when, and whether it is what the others got. */
-static void bench_data_note(struct bench_data *data, struct bench_conn *conn,
+static void bench_data_note(struct bench_data *data, const struct bench_conn *conn,
                             struct bench_channel *channel, uint64_t seq, uint64_t time_ns,
                             const struct bench_tick_bytes *tick)
 {
@@ -103,10 +101,8 @@ static void bench_data_note(struct bench_data *data, struct bench_conn *conn,
     } else if (noted->hash != hash) {
         crew->totals.differing++;
     }
-    if (channel->readers > 1) {
-        conn->place_sum += (double)noted->count * channel->place_unit;
-        conn->place_count++;
-    }
+    bench_places_note(&data->receipts, channel->channel, seq, crew->now_ns,
+                      crew->first_conn_index + bench_crew_index_of(crew, conn));
     noted->last_ns = crew->now_ns;
     noted->count++;
 }
@@ -135,14 +131,9 @@ static void bench_data_measure(struct bench_data *data, uint64_t time_ns,
 static void bench_data_identify(struct bench_data *data, struct bench_channel *channel,
                                 const struct bench_tick_bytes *tick)
 {
-    struct bench_crew *crew = data->crew;
-    uint32_t first = crew->first_conn_index;
     if (channel->symbol == BENCH_SYMBOL_NONE) {
         channel->symbol = bench_data_symbol(data, tick->payload, tick->payload_bytes);
     }
-    channel->readers =
-        bench_load_readers(crew->control->load, channel->symbol, first, first + crew->conn_count);
-    channel->place_unit = channel->readers > 1 ? 1.0 / (double)(channel->readers - 1) : 0.0;
 }
 
 /* seq is not the next one: returns whether it is new. */
@@ -353,6 +344,7 @@ int bench_data_init(struct bench_data *data, struct bench_crew *crew)
     uint32_t interval_count = crew->control->interval_count;
     data->crew = crew;
     data->channels = calloc(BENCH_CHANNELS_MAX, sizeof *data->channels);
+    data->receipts.count_max = BENCH_RECEIPTS_MAX / crew->options->thread_count;
     data->channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *data->channel_indexes);
     if (data->channels == NULL || data->channel_indexes == NULL) {
         return -ENOMEM;
@@ -371,6 +363,7 @@ void bench_data_deinit(struct bench_data *data)
     for (uint32_t i = 0; i < data->channel_count; i++) {
         bench_ticks_deinit(&data->channels[i].ticks);
     }
+    bench_places_forget(&data->receipts);
     free(data->intervals);
     free(data->channels);
     free(data->channel_indexes);

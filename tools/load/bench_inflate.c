@@ -1,12 +1,12 @@
-#include "tools/bench/bench_inflate.h"
+#include "tools/load/bench_inflate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/ws_deflate.h"
-#include "tools/bench/bench_options.h"
-#include "tools/bench/bench_ticks.h"
+#include "tools/load/bench_options.h"
+#include "tools/load/bench_ticks.h"
 
 #define SLOTS 64
 #define KEPT_BYTES_MAX 65536

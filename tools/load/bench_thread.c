@@ -1,4 +1,4 @@
-#include "tools/bench/bench_thread.h"
+#include "tools/load/bench_thread.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
-#include "tools/bench/bench_roles.h"
+#include "tools/load/bench_roles.h"
 
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
 #define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */

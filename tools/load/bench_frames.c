@@ -1,12 +1,12 @@
-#include "tools/bench/bench_frames.h"
+#include "tools/load/bench_frames.h"
 
 #include <string.h>
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
-#include "tools/bench/bench_nats.h"
-#include "tools/bench/bench_roles.h"
 #include "tools/common/tick_scan.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_roles.h"
 
 #define FRAME_FINAL_TEXT 0x81
 #define FRAME_FINAL_BINARY 0x82

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "tools/bench/bench_receive.h"
+#include "tools/load/bench_receive.h"
 
 struct bench_thread {
     struct bench_crew crew;

@@ -4,7 +4,7 @@
  * Owner    A thread (bench_thread.h). bench_conn changes the state of a connection.
  * Threads  The thread's, and main's before its start and after its join. subscribed_now: written by
  *          the thread, read by main.
- * Memory   A connection: 96 bytes; the seqs of its channels (8 bytes each); and, while a frame is
+ * Memory   A connection: 88 bytes; the seqs of its channels (8 bytes each); and, while a frame is
  *          split between two receives, a block of bench_receive's.
  * Units    Times: CLOCK_REALTIME nanoseconds, since they are compared with those in ticks.
  * Errors   0 or a negative errno.
@@ -18,12 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/bench/bench_load.h"
-#include "tools/bench/bench_nats.h"
-#include "tools/bench/bench_options.h"
-#include "tools/bench/bench_ring.h"
-#include "tools/bench/bench_totals.h"
 #include "tools/common/histogram.h"
+#include "tools/load/bench_load.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_options.h"
+#include "tools/load/bench_ring.h"
+#include "tools/load/bench_totals.h"
 
 /* The phases of a reader's coming. */
 enum bench_phase {
@@ -76,17 +76,15 @@ struct bench_conn {
     uint32_t next_seq_count;
     uint32_t carry_bytes;
     uint32_t carry_capacity;
-    uint32_t place_count;
     uint8_t *carry;      /* The beginning of a frame (or answer head); NULL: none. */
     uint64_t *next_seqs; /* By the thread's channel index; 0: no frame yet. */
     uint64_t started_ns;
     uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
     uint64_t due_ns;   /* of its role: when it acts next */
-    double place_sum;  /* 0: always the first of its thread to get a tick; 1: the last */
     struct bench_nats *nats;
 };
-static_assert(sizeof(struct bench_conn) <= 96, "what the header says");
+static_assert(sizeof(struct bench_conn) <= 88, "what the header says");
 
 struct bench_crew {
     /* Set by bench_crew_init, then constant. */

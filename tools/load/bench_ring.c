@@ -1,4 +1,4 @@
-#include "tools/bench/bench_ring.h"
+#include "tools/load/bench_ring.h"
 
 #include <errno.h>
 #include <sys/mman.h>

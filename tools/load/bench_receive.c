@@ -1,4 +1,4 @@
-#include "tools/bench/bench_receive.h"
+#include "tools/load/bench_receive.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
-#include "tools/bench/bench_nats.h"
-#include "tools/bench/bench_roles.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_roles.h"
 
 #define HTTP_STATUS_BYTES 12 /* "HTTP/1.1 404" */
 

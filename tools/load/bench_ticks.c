@@ -1,4 +1,4 @@
-#include "tools/bench/bench_ticks.h"
+#include "tools/load/bench_ticks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 #define BENCH_CLOSE_CODES_MAX 16
 

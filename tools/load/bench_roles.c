@@ -1,9 +1,9 @@
-#include "tools/bench/bench_roles.h"
+#include "tools/load/bench_roles.h"
 
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "tools/bench/bench_conn.h"
+#include "tools/load/bench_conn.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define AGAIN_NS (100 * NS_PER_MS) /* from a bad connection's end to its next try */

@@ -7,7 +7,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_ROLES_H
 #define RINGCAST_TOOLS_BENCH_ROLES_H
 
-#include "tools/bench/bench_crew.h"
+#include "tools/load/bench_crew.h"
 
 /* Connected, nothing sent. true: the role has done what it does; no upgrade is to be sent. */
 bool bench_roles_on_connected(struct bench_crew *crew, struct bench_conn *conn);

@@ -1,4 +1,4 @@
-#include "tools/bench/bench_totals.h"
+#include "tools/load/bench_totals.h"
 
 #include <string.h>
 

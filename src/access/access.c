@@ -298,13 +298,15 @@ struct access_answer access_authenticate_request(struct access *access,
     size_t bytes;
     uint32_t count =
         handshake_values(request->head, request->head_bytes, "Authorization", &value, 1);
-    if (count > 1) {
-        return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN", 0};
-    }
     if (count == 1 && access_bearer_token(value.text, value.bytes, &bearer, &bytes)) {
         return access_authenticate(access, bearer, bytes, wall_ns, grant_out);
     }
     /* Another scheme is somebody else's: a proxy that asks for a password has let it in. */
+    bool has_other_scheme = count == 1 && (memchr(value.text, ' ', value.bytes) != NULL ||
+                                           memchr(value.text, '\t', value.bytes) != NULL);
+    if (count > 0 && !has_other_scheme) {
+        return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN", 0};
+    }
     char token[TOKEN_BYTES_MAX + 1];
     bytes = access->allows_query_token ? access_query_token(request, token, sizeof token) : 0;
     if (bytes == 0) {

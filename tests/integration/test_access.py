@@ -151,10 +151,11 @@ class Tokens(AccessCase):
                                     line=r"audit: FAILED .*authentication failed: .*\(HTTP 401\)")
                 self.assertNotIn(DESK[:8], body)
                 self.assertIn("Bearer", self.last.header("WWW-Authenticate"))
-        self.refused("Authorization: Bearer\r\n", status=401)
+        for value in ("Bearer", FULL, ""):
+            self.refused(f"Authorization: {value}\r\n", status=401)
         self.refused(bearer(FULL) + bearer("wrong-token-0123456789"), status=401)
         self.refused("Authorization: Basic YTpi\r\n" + bearer(FULL), status=401)
-        self.assertEqual(self.count("refused_token"), refused + len(cases) + 3)
+        self.assertEqual(self.count("refused_token"), refused + len(cases) + 5)
 
     def test_blanks_may_stand_around_a_token_and_the_scheme_is_of_any_case(self):
         for value in (f"Bearer  {FULL}", f"bearer \t {FULL} \t", f" \tBEARER\t{FULL}"):
@@ -162,7 +163,7 @@ class Tokens(AccessCase):
             self.assertNotIn("auth_required", client.next_message(("WELCOME",))["data"])
 
     def test_another_scheme_is_no_token_and_leaves_auth_possible(self):
-        for value in ("Basic YTpi", "Negotiate", f"Bearerx {FULL}", "Digest username=\"a\"", ""):
+        for value in ("Basic YTpi", f"Bearerx {FULL}", "Digest username=\"a\""):
             client = self.client(f"Authorization: {value}\r\n")
             self.assertTrue(client.next_message(("WELCOME",))["data"]["auth_required"])
             client.ask({"type": "AUTH", "data": {"token": FULL}}, ("AUTHENTICATED",))

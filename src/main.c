@@ -398,9 +398,8 @@ static int main_serve(struct server *server)
 
 static void main_warn(const struct options *options)
 {
-    for (uint32_t i = 0; i < options->ignored_count; i++) {
-        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
-                  options->ignored_names[i]);
+    for (uint32_t i = 0; i < options->warning_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s", options->warnings[i]);
     }
 }
 
@@ -432,7 +431,8 @@ int main(int argc, char **argv)
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);
     }
-    struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
+    struct options_input input = {
+        .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;

@@ -35,10 +35,10 @@ AFTER_CTRL_C = (0, 130, -signal.SIGINT)
 # What stands for a path of the reader's, and files that the reader has.
 PATHS = {"/etc/ringcast": "etc", "/run/": "./"}
 FILES = {"coinbase.ws.log": CHECKOUT / "tests/data/coinbase_small.ws.log",
-         "ticks.csv": CHECKOUT / "tests/data/ticks_small.csv"}
+         "my-ticks.csv": CHECKOUT / "tests/data/ticks_small.csv"}
 MY_TICKS = """#!/bin/sh
-cat "$0.csv"
-while sleep 0.1; do tail -n 1 "$0.csv" || exit; done
+cat my-ticks.csv
+while sleep 0.1; do tail -n 1 my-ticks.csv || exit; done
 """
 
 
@@ -85,7 +85,6 @@ class Page:
         (self.folder / "zig-out/bin").symlink_to(BIN_DIR.resolve())
         for name, path in FILES.items():
             shutil.copy(path, self.folder / name)
-        shutil.copy(FILES["ticks.csv"], self.folder / "bin/my-ticks.csv")
         self.write("bin/my-ticks", MY_TICKS)
         # Without the set-up and the build.
         run = (CHECKOUT / "run").read_text()

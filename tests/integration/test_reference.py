@@ -1,8 +1,14 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import re
 import unittest
+import xml.etree.ElementTree
 
 from server import CHECKOUT, ServerTestCase, program
+
+try:
+    import asyncapi
+except ImportError:
+    asyncapi = None
 
 UNITS = {"KIB": 1 << 10, "MIB": 1 << 20, "NS_PER_US": 10**3, "NS_PER_MS": 10**6, "NS_PER_SECOND": 10**9}
 SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
@@ -134,6 +140,36 @@ class Codes(unittest.TestCase):
                                                     text.index("## What messages cost")]))
         made = set(re.findall(r'"([45]\d\d) [A-Z]', source(".c", ".h")))
         self.assertEqual(said, made)
+
+
+class Protocol(unittest.TestCase):
+    @unittest.skipIf(asyncapi is None, "SKIPPED: python3-jsonschema and python3-yaml are not installed")
+    def test_fields_and_words_of_asyncapi_are_in_the_page(self):
+        names = set()
+        for _, part in asyncapi.objects(asyncapi.read_document()["components"]):
+            properties, words = part.get("properties"), part.get("enum")
+            names.update(properties if isinstance(properties, dict) else ())
+            names.update(map(str, words if isinstance(words, list) else ()))
+        self.assertGreater(len(names), 100)
+        text = page("protocol.md")
+        self.assertEqual([name for name in sorted(names) if not re.search(rf"\b{re.escape(name)}\b", text)], [])
+
+    def test_the_offsets_of_sbe_are_those_of_the_schema(self):
+        schema = xml.etree.ElementTree.parse(CHECKOUT / "codec/md.xml").getroot()
+        text = page("protocol.md")
+        common = {(int(at), name) for ats, names in re.findall(r"^\| ([\d, ]+) \| ((?:`\w+`(?:, )?)+) \| [iu]", text, re.M)
+                  for at, name in zip(ats.split(", "), re.findall(r"`(\w+)`", names))}
+        rows = re.findall(r"^\| (\d) (\w+) \| (\d+) \| (.*?) ?\| (.*?) ?\|$", text, re.M)
+        messages = [it for it in schema if it.tag.endswith("message")]
+        self.assertEqual([(it.get("id"), it.get("name"), it.get("blockLength")) for it in messages],
+                         [row[:3] for row in rows])
+        for message, (_, name, _, fields, rest) in zip(messages, rows):
+            has = {(int(it.get("offset")), it.get("name")) for it in message if it.tag == "field"}
+            said = {(int(at), field) for at, field in re.findall(r"(\d+) `(\w+)`", fields)}
+            exponents = {(36, "price_exponent"), (37, "size_exponent")} if name == "status" else set()
+            self.assertEqual(has, said | (common - exponents), name)
+            self.assertEqual([it.get("name") for it in message if it.tag in ("group", "data")],
+                             re.findall(r"`(\w+)`", rest), name)
 
 
 class Probes(unittest.TestCase):

@@ -41,13 +41,14 @@ static void a_unix_url_names_a_socket(void **state)
 {
     (void)state;
     struct ws_client_url url;
-    struct ws_client_address address;
+    struct ws_client_addresses addresses;
     char error[WS_CLIENT_ERROR_BYTES_MAX];
     assert_int_equal(ws_client_parse_url(&url, "unix:///run/ringcast.sock", error), 0);
     assert_true(url.is_unix);
     assert_string_equal(url.socket_path, "/run/ringcast.sock");
-    assert_int_equal(ws_client_resolve(&url, &address, error), 0);
-    assert_int_equal(address.address.ss_family, AF_UNIX);
+    assert_int_equal(ws_client_resolve(&url, &addresses, error), 0);
+    assert_int_equal(addresses.count, 1);
+    assert_int_equal(addresses.list[0].address.ss_family, AF_UNIX);
 }
 
 static void bad_urls_are_refused_with_words(void **state)

@@ -127,17 +127,23 @@ static void tap_reader_on_refused(struct tap_reader *reader)
     tap_reader_say_goodbye(reader);
 }
 
+/* Entries of an answer, each in a line. */
+static void tap_reader_print_list(const char *head, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        char *text = json_dumps(json_array_get(list, i), JSON_COMPACT);
+        tap_reader_print(head, text, text == NULL ? 0 : strlen(text));
+        free(text);
+    }
+}
+
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
-    json_array_foreach(reply->failed, index, item)
-    {
-        char *text = json_dumps(item, JSON_COMPACT);
-        tap_reader_print("refused: ", text, text == NULL ? 0 : strlen(text));
-        free(text);
-    }
+    tap_reader_print_list("refused: ", reply->failed);
+    tap_reader_print_list("warning: ", json_object_get(reply->data, "warnings"));
     if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
         tap_reader_on_refused(reader);
         return;

@@ -22,7 +22,7 @@ ASSERTING = {"ring", "src"}
 ASSERTIONS_PER_1000 = 15
 ASSERTION = re.compile(r"\b(?:assert_always|assert_debug|static_assert)\(")
 RING_WORD = re.compile(r"\bio_uring_(?!sqe\b|cqe\b)\w+")
-RING_WORD_ROOMS = {"ring/io", "tools/bench"}  # the engine; a load generator with rings of its own
+RING_WORD_ROOMS = {"ring/io", "tools/load"}  # the engine; a load generator with rings of its own
 # A label of a header's contract that clang-format has moved into the line of another.
 LABEL_INSIDE = re.compile(r"^ \* .*\S (?:Owner|Threads|Memory|Units|Errors|Source) {3,}")
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X:"]))

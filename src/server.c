@@ -114,7 +114,7 @@ int server_create_channels(struct server *server)
 {
     int error = control_create(&server->control, server->epoch_number, CHANNELS_MAX);
     if (error == 0) {
-        error = channels_create(&server->channels, server->control);
+        error = channels_create(&server->channels, server->control, &server->key);
     }
     if (error == 0) {
         error = book_images_create(&server->book_images);
@@ -232,7 +232,8 @@ int server_create_publisher(struct server *server)
 int server_create_access(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX] = "";
-    int error = access_create(&server->access, &server->options.access, text, sizeof text);
+    int error =
+        access_create(&server->access, &server->options.access, &server->key, text, sizeof text);
     if (error < 0) {
         return server_refuse(server, error, text);
     }
@@ -335,6 +336,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .send_buffer_bytes = server->options.send_buffer_bytes,
         .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
+        .key = server->key,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,

@@ -21,7 +21,8 @@ static struct access *access_made;
 static struct access *make(const struct access_options *options)
 {
     char error[512] = "";
-    if (access_create(&access_made, options, error, sizeof error) != 0) {
+    if (access_create(&access_made, options, &(struct keyed_hash){{1, 2}}, error, sizeof error) !=
+        0) {
         fail_msg("%s", error);
     }
     return access_made;

@@ -196,6 +196,36 @@ static void ping_keeps_t0_as_it_came(void **state)
     assert_string_equal(request.t0, "");
 }
 
+static void a_number_that_no_parser_holds_matters_only_where_it_is_used(void **state)
+{
+    (void)state;
+    static const struct fault faults[] = {
+        {"{\"type\":\"RESUME\",\"data\":{\"epoch\":\"e\",\"cursors\":{\"0\":9223372036854775808}}}",
+         107, "data.cursors"},
+        {"{\"type\":\"REPLAY\",\"data\":{\"symbols\":\"a\",\"data_types\":\"quote\",\"from\":1e999}"
+         "}",
+         107, "data.from"},
+        {"{\"type\":\"REPLAY\",\"data\":{\"symbols\":\"a\",\"data_types\":\"quote\",\"from\":1,"
+         "\"speed\":1e999}}",
+         107, "data.speed"},
+        {"{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"a\",99999999999999999999]}}", 107,
+         "data.symbols[1]"},
+        {"{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"a\",\"data_types\":1e999}}", 107,
+         "data.data_types"},
+        {"{\"type\":-1e999}", 107, "type"},
+        {"{\"type\":\"LIST\",\"data\":-99999999999999999999}", 107, "data"},
+        {"{\"type\":\"LIST\",\"data\":{\"x\":1e999,}}", 107, ""},
+        {"{\"type\":\"LIST\",1e999:1}", 107, ""},
+        {"{\"type\":\"LIST\",\"x\":1e999,\"x\":1}", 107, ""},
+        {"[1e999]", 107, ""},
+        {"1e999", 107, ""},
+    };
+    check_faults(faults, COUNT(faults));
+    assert_true(parse("{\"x\":[18446744073709551615,-1e999,1e-999],\"type\":\"LIST\",\"id\":7,"
+                      "\"data\":{\"deep\":[[[[[-99999999999999999999]]]]]}}"));
+    assert_string_equal(request.id, "7");
+}
+
 static void what_is_no_message_is_a_bad_request(void **state)
 {
     static const struct fault faults[] = {
@@ -208,7 +238,6 @@ static void what_is_no_message_is_a_bad_request(void **state)
         {"{\"type\":\"LIST\",\"type\":\"LIST\"}", 107, ""},
         {"{\"type\":\"LIST\",\"x\":\"a\\u0000b\"}", 107, ""},
         {"{\"type\":\"LIST\",\"x\":\"\xff\"}", 107, ""},
-        {"{\"type\":\"LIST\",\"x\":99999999999999999999}", 107, ""},
         {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", 107, ""},
         {"{}", 107, "type"},
         {"{\"type\":7}", 107, "type"},
@@ -618,6 +647,7 @@ int main(void)
         TEST(the_longest_id_fits_however_it_is_escaped),
         TEST(a_fault_after_the_id_keeps_the_id),
         TEST(ping_keeps_t0_as_it_came),
+        TEST(a_number_that_no_parser_holds_matters_only_where_it_is_used),
         TEST(what_is_no_message_is_a_bad_request),
         TEST(brackets_in_a_string_are_no_depth),
         TEST(auth_bears_a_token_and_no_fault_repeats_it),

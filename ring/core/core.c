@@ -270,6 +270,7 @@ static int core_open_fan(struct core *core)
         .subscriber_count = core->slab_count,
         .encoding_count = core->options.encoding_count,
         .max_lag_ns = core->options.max_lag_ns,
+        .key = core->options.key,
         .counters = core->counters,
     };
     assert_always(core->options.encoding_count <= CORE_ENCODINGS_MAX);

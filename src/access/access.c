@@ -27,8 +27,8 @@ struct access {
     struct origins origins;
 };
 
-static int access_init(struct access *access, const struct access_options *options, char *error_out,
-                       size_t error_bytes)
+static int access_init(struct access *access, const struct access_options *options,
+                       const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
     char words[256];
     access->needs_token = options->enable_auth;
@@ -37,9 +37,10 @@ static int access_init(struct access *access, const struct access_options *optio
     access->has_key_files = options->jwt_key_file != NULL || options->jwt_secret_file != NULL;
     access->keys.issuer = options->jwt_issuer;
     access->keys.audience = options->jwt_audience;
+    access->tokens.hash = *hash;
     int error = secrets_load(&access->tokens, &access->keys, options, error_out, error_bytes);
     if (error == 0) {
-        error = peers_init(&access->peers, options, error_out, error_bytes);
+        error = peers_init(&access->peers, options, hash, error_out, error_bytes);
     }
     if (error < 0) {
         return error;
@@ -50,15 +51,15 @@ static int access_init(struct access *access, const struct access_options *optio
                : access_options_refuse(error_out, error_bytes, error, "allowed-origins", words);
 }
 
-int access_create(struct access **access_out, const struct access_options *options, char *error_out,
-                  size_t error_bytes)
+int access_create(struct access **access_out, const struct access_options *options,
+                  const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
     struct access *access = calloc(1, sizeof *access);
     if (access == NULL) {
         snprintf(error_out, error_bytes, "access: no memory");
         return -ENOMEM;
     }
-    int error = access_init(access, options, error_out, error_bytes);
+    int error = access_init(access, options, hash, error_out, error_bytes);
     if (error < 0) {
         access_destroy(access);
         return error;

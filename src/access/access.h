@@ -24,8 +24,9 @@
 
 struct access;
 
-int access_create(struct access **access_out, const struct access_options *options, char *error_out,
-                  size_t error_bytes);
+/* hash: of the tables of tokens and addresses. */
+int access_create(struct access **access_out, const struct access_options *options,
+                  const struct keyed_hash *hash, char *error_out, size_t error_bytes);
 void access_destroy(struct access *access);
 
 /* For the log: the keys of JWTs, and which of a set were ignored. false: no file of them is given.

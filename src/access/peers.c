@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "codec/base/check.h"
 #include "codec/handshake.h"
@@ -31,20 +30,8 @@ static int peers_load_lists(struct peers *peers, const struct access_options *op
     return 0;
 }
 
-static int peers_make_table(struct peers *peers, char *error_out, size_t error_bytes)
-{
-    uint64_t secret;
-    int error = getrandom(&secret, sizeof secret, 0) == (ssize_t)sizeof secret ? 0 : -errno;
-    if (error == 0) {
-        error = rate_table_create(&peers->table, secret);
-    }
-    return error == 0 ? 0
-                      : access_options_refuse(error_out, error_bytes, error, "rate-limit-enabled",
-                                              strerror(-error));
-}
-
-int peers_init(struct peers *peers, const struct access_options *options, char *error_out,
-               size_t error_bytes)
+int peers_init(struct peers *peers, const struct access_options *options,
+               const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
     *peers = (struct peers){
         .connections_max = options->ip_connections_max,
@@ -52,9 +39,11 @@ int peers_init(struct peers *peers, const struct access_options *options, char *
         .messages_per_s = options->messages_per_s,
     };
     int error = peers_load_lists(peers, options, error_out, error_bytes);
-    return error == 0 && options->rate_limit_enabled
-               ? peers_make_table(peers, error_out, error_bytes)
-               : error;
+    if (error == 0 && options->rate_limit_enabled && rate_table_create(&peers->table, hash) < 0) {
+        error = access_options_refuse(error_out, error_bytes, -ENOMEM, "rate-limit-enabled",
+                                      "no memory");
+    }
+    return error;
 }
 
 void peers_deinit(struct peers *peers)

@@ -8,6 +8,7 @@
 
 #include "codec/base/check.h"
 #include "src/base/json_depth.h"
+#include "src/base/json_load.h"
 #include "src/session/reply.h"
 #include "src/session/request_fields.h"
 
@@ -28,8 +29,7 @@ static bool request_load(struct request *request, const uint8_t *payload, size_t
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "nested deeper than %d",
                                    REQUEST_DEPTH_MAX);
     }
-    request->root =
-        json_loadb((const char *)payload, payload_bytes, JSON_REJECT_DUPLICATES, &fault);
+    request->root = json_load((const char *)payload, payload_bytes, &fault);
     if (request->root == NULL) {
         request_make_ascii(fault.text); /* It quotes the message, cut anywhere. */
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not JSON: %.100s (at byte %d)",

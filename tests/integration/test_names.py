@@ -23,7 +23,7 @@ class CommandLine(unittest.TestCase):
     """Each error begins with the program's name, wherever it is and however it was called."""
 
     def check(self, path, *arguments):
-        name = os.path.basename(path) + (" stat" if arguments[0] == "stat" else "")
+        name = os.path.basename(path) + (" stat" if arguments[:1] == ("stat",) else "")
         with self.subTest([path, *arguments]):
             result = run([path, *arguments])
             self.assertEqual(result.returncode, 2 if name in ("ringcast", "ringcast-echo") else 1)
@@ -39,6 +39,8 @@ class CommandLine(unittest.TestCase):
                 self.check(path, *before, wrong)
             if ambiguous != "--":
                 self.check(path, *before, ambiguous)
+        for wrong in ((), ("-n", "x"), ("-d", "0"), ("-c", "2"), ("--snapshot", "perhaps"), ("a", "b")):
+            self.check(os.path.join(folder, "ringcast-tap"), *wrong)
 
     def test_an_error_begins_with_the_program(self):
         self.check_all(os.path.dirname(program("ringcast")))

@@ -20,7 +20,8 @@ static void check_quoted(const char *text, size_t size)
     size_t quoted_bytes = json_numbers_quote(out, text, size);
     json_t *quoted = json_loadb(out, quoted_bytes, flags, NULL);
     json_t *plain = json_loadb(text, size, flags, &error);
-    assert_always(plain == NULL || quoted != NULL);
+    /* jansson passes over a NUL behind a number. */
+    assert_always(plain == NULL || quoted != NULL || memchr(text, '\0', size) != NULL);
     assert_always(plain != NULL || quoted == NULL ||
                   json_error_code(&error) == json_error_numeric_overflow);
     json_decref(quoted);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,4 +106,11 @@ size_t json_numbers_quote(char *out, const char *text, size_t text_bytes)
     }
     assert_always((size_t)(at - out) <= JSON_NUMBERS_QUOTED_MAX(text_bytes));
     return (size_t)(at - out);
+}
+
+bool json_numbers_is_one(const char *text, size_t text_bytes)
+{
+    bool is_real;
+    size_t bytes = json_numbers_token(text, text_bytes, &is_real);
+    return bytes > 0 && bytes == text_bytes;
 }

@@ -40,10 +40,12 @@ class PlainServer:
     tamper(text) gives what the client that came last is sent instead, once: a list of texts, or None to
     close it. It is done when `clients` clients have been there for FAULT_TICKS ticks.
     While is_mute nothing is published; while is_stalled it is, and sent afterwards.
+    first(number, count) says which of the clients receives a tick first; the others follow after a while.
     """
 
-    def __init__(self, clients=0, tamper=None, compression=None):
+    def __init__(self, clients=0, tamper=None, compression=None, first=None):
         self.clients, self.tamper, self.compression = clients, tamper, compression
+        self.first = first
         self.peers, self.paths, self.received = [], [], []
         self.open = []
         self.is_mute = self.is_stalled = False
@@ -110,7 +112,10 @@ class PlainServer:
                     texts[self.open[-1]] = self.tamper(text)
                     self.fault_time = now
             self.ticks_after_fault += ticks_to_fault <= 0
-            for client, its_texts in texts.items():
+            start = self.first(self.number, max(1, len(texts))) if self.first else 0
+            for client, its_texts in (*list(texts.items())[start:], *list(texts.items())[:start]):
+                if self.first:
+                    await asyncio.sleep(0.002)
                 try:
                     for its_text in its_texts or ():
                         await client.send(its_text)
@@ -380,6 +385,18 @@ class OtherServers(BenchTestCase):
         self.assertIn("; 1 DUPLICATES", out)
         self.assertIn("INVALID: not everything was delivered as it should be", out)
 
+    def test_places_are_those_among_the_connections_of_all_threads(self):
+        for name, order in (("always the same", lambda number, count: 0),
+                            ("each in turn", lambda number, count: number % count)):
+            with self.subTest(name), PlainServer(first=order) as server:
+                places = self.plain(server, "-t", 2, least=4 * 21)["places"]
+                self.assertEqual(places["connections"], 4)
+                self.assertGreater(places["ticks"], 20)
+                if name == "each in turn":
+                    self.assertLess(places["max"] - places["min"], 0.5, places)
+                else:
+                    self.assertGreater(places["max"] - places["min"], 0.6, places)
+
     def test_connections_come_from_the_addresses_that_are_named(self):
         with PlainServer() as server:
             self.plain(server, "-t", 2, "--source", "127.0.0.2,127.0.0.3", duration=0.5)
@@ -623,6 +640,18 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("'duraton'", result.stderr)
         self.assertIn(f"{path}, line 3", result.stderr)
+
+
+    def test_a_fair_server_is_fair_to_two_threads(self):
+        core = str(min(os.sched_getaffinity(0)))
+        for _ in range(TRIES):  # What comes late to a thread that was stopped is read late.
+            result = run(["taskset", "-c", core, program("ringcast-bench"), "--json", "-t", "2", "-c", "100", "-d",
+                          "2", "-w", "0.2", *BY_DUE_TIME, self.server.url()], seconds=40)
+            places = json.loads(result.stdout)["places"]
+            if places["max"] - places["min"] < 0.3:
+                break
+        self.assertEqual(places["connections"], 100)
+        self.assertLess(places["max"] - places["min"], 0.3, places)
 
 
 class Encodings(ServerTestCase, BenchTestCase):

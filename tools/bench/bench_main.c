@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
 #include "tools/bench/bench_files.h"
 #include "tools/bench/bench_report.h"
+#include "tools/bench/bench_run.h"
 
 #define STEP_GROWTH 2    /* from one step to the next, until one fails */
 #define STEP_FINENESS 20 /* then bisection, until the bounds differ by less than 1/20 */
@@ -35,7 +37,7 @@ static int bench_main_once(const struct bench_options *options)
     if (bench_files_open(&files, options) != 0) {
         return 1;
     }
-    int error = bench_result_run(&result, options);
+    int error = bench_run(&result, options);
     if (error != 0) {
         return error;
     }
@@ -57,7 +59,7 @@ static int bench_main_step(struct bench_options *options, uint32_t connection_co
     options->connection_count = connection_count;
     options->role_counts[BENCH_READER] = connection_count;
     bench_main_raise_descriptors(connection_count);
-    if (bench_result_run(&result, options) != 0) {
+    if (bench_run(&result, options) != 0) {
         return -1;
     }
     uint64_t value_ns = histogram_percentile(&result.latency, options->until_percent);
@@ -74,13 +76,13 @@ static int bench_main_steps(struct bench_options *options)
     uint32_t bad = 0; /* 0: none yet */
     uint32_t next = options->connection_count < options->until_max ? options->connection_count
                                                                    : options->until_max;
-    while (!bench_result_is_interrupted()) {
+    while (!bench_run_is_interrupted()) {
         options->thread_count = threads < next ? threads : next;
         int holds = bench_main_step(options, next);
         if (holds < 0 || ferror(stdout)) {
             return 1;
         }
-        if (bench_result_is_interrupted()) {
+        if (bench_run_is_interrupted()) {
             break; /* The last step was cut short: it says nothing. */
         }
         good = holds ? next : good;
@@ -105,6 +107,7 @@ int main(int argc, char **argv)
 {
     static struct bench_options options;
     standard_fds_open("ringcast-bench");
+    command_line_name(argc, argv, "ringcast-bench");
     int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =

@@ -124,9 +124,9 @@ static void bench_report_losses_text(const struct bench_result *result)
     printf("  reach       %" PRIu64 " of %" PRIu64 " (%.4f %%)", totals->window_frames,
            result->due_frames,
            100.0 * bench_report_ratio((double)totals->window_frames, (double)result->due_frames));
-    if (result->places.count > 0) {
-        printf("; places %.3f to %.3f, deviation %.3f", result->places.min, result->places.max,
-               result->places.deviation);
+    if (result->places.connections > 0) {
+        printf("; places %.3f to %.3f, deviation %.3f (by chance %.3f)", result->places.min,
+               result->places.max, result->places.deviation, result->places.chance);
     }
     bench_report_stream_text(&totals->streams[BENCH_READER]);
     if (totals->malformed + totals->differing > 0) {
@@ -325,9 +325,10 @@ static json_t *bench_report_delivery_json(const struct bench_result *result)
     double seconds = bench_result_seconds(result);
     double frames = (double)(result->end.frames - result->begin.frames);
     double bytes = (double)(result->end.bytes - result->begin.bytes);
-    json_t *places =
-        json_pack("{s:f,s:f,s:f,s:i}", "min", result->places.min, "max", result->places.max,
-                  "deviation", result->places.deviation, "connections", (int)result->places.count);
+    json_t *places = json_pack("{s:f,s:f,s:f,s:f,s:i,s:i}", "min", result->places.min, "max",
+                               result->places.max, "deviation", result->places.deviation, "chance",
+                               result->places.chance, "connections",
+                               (int)result->places.connections, "ticks", (int)result->places.ticks);
     json_t *phases = json_object();
     for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
         json_object_set_new(phases, phase_names[phase],

@@ -1,17 +1,17 @@
 /*
- * bench_result: one run, from the first connect to the figures.
+ * bench_result: the figures of a run, added up from those of its threads, and the verdict.
  *
- * Owner    main: bench_result_run fills it, bench_result_deinit frees what it holds.
- * Threads  main's.
+ * Owner    main: bench_run fills it, bench_result_deinit frees what it holds.
+ * Threads  main's, after the threads have ended.
  * Memory   The intervals, when a file of them is wanted; 36 KiB each.
  * Units    In the names.
- * Errors   0, or 1: the load could not start, and why is printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_RESULT_H
 #define RINGCAST_TOOLS_BENCH_RESULT_H
 
-#include "tools/bench/bench_thread.h"
 #include "tools/common/proc_usage.h"
+#include "tools/load/bench_places.h"
+#include "tools/load/bench_thread.h"
 
 /* Taken by main at the window's begin and at each interval's end. */
 struct bench_sample {
@@ -21,14 +21,6 @@ struct bench_sample {
     bool has_server; /* The process of --pid is there. */
     struct proc_usage server;
     struct core_usage core;
-};
-
-/* When a connection gets a tick among its thread's: 0 always first, 1 always last; on average over
- * the window. All near 0.5: the server favours nobody. */
-struct bench_places {
-    double min, max;
-    double deviation; /* standard, over connections */
-    uint32_t count;
 };
 
 struct bench_result {
@@ -57,11 +49,13 @@ struct bench_result {
     int exit_code;
 };
 
-int bench_result_run(struct bench_result *result, const struct bench_options *options);
+/* Adds up what the threads have counted, and judges. */
+void bench_result_collect(struct bench_result *result, const struct bench_load *load,
+                          struct bench_thread *const *threads);
 void bench_result_deinit(struct bench_result *result);
 
-/* SIGINT or SIGTERM has come since the program began. */
-bool bench_result_is_interrupted(void);
+/* How many connections have to be subscribed before the window: all others come and go. */
+uint32_t bench_result_awaited(const struct bench_options *options);
 
 /* Between the samples at its ends. */
 double bench_result_seconds(const struct bench_result *result);

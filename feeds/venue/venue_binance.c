@@ -75,7 +75,8 @@ static enum venue_status venue_binance_book_ticker(struct venue *venue, struct v
 
 static enum venue_status venue_binance_trade(struct venue *venue, struct venue_symbol *symbol,
                                              const json_t *data, struct md_update *update,
-                                             const char *kind, const char *id_key)
+                                             const char *kind, const char *beside,
+                                             const char *id_key)
 {
     struct md_trade *trade = &update->trade;
     const json_t *buyer_is_maker = json_object_get(data, "m");
@@ -101,7 +102,7 @@ static enum venue_status venue_binance_trade(struct venue *venue, struct venue_s
     /* Both streams have the same trades: only those of the first to come are told. */
     symbol->trades = symbol->trades == NULL ? kind : symbol->trades;
     if (strcmp(symbol->trades, kind) != 0) {
-        return venue_skip(venue, kind);
+        return venue_skip(venue, beside);
     }
     return venue_publish(venue, symbol, kind, update);
 }
@@ -109,13 +110,14 @@ static enum venue_status venue_binance_trade(struct venue *venue, struct venue_s
 static enum venue_status venue_binance_aggregate(struct venue *venue, struct venue_symbol *symbol,
                                                  const json_t *data, struct md_update *update)
 {
-    return venue_binance_trade(venue, symbol, data, update, "aggTrade", "a");
+    return venue_binance_trade(venue, symbol, data, update, "aggTrade", "aggTrade-beside-trade",
+                               "a");
 }
 
 static enum venue_status venue_binance_raw_trade(struct venue *venue, struct venue_symbol *symbol,
                                                  const json_t *data, struct md_update *update)
 {
-    return venue_binance_trade(venue, symbol, data, update, "trade", "t");
+    return venue_binance_trade(venue, symbol, data, update, "trade", "trade-beside-aggTrade", "t");
 }
 
 /* "1m", "1h", "1M": a plain word, since it is told to clients as it is. */

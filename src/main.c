@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,11 +142,33 @@ static int main_open_signals(struct server *server)
 
 /* ---- Set-up ---- */
 
+/* The keys of all tables that others choose the names of, before any of them is made. jansson's own
+ * would otherwise be chosen by the first thread that makes an object. */
+static int main_choose_keys(struct server *server)
+{
+    size_t seed;
+    if (getrandom(&server->key, sizeof server->key, 0) != (ssize_t)sizeof server->key ||
+        getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
+        return server_fail(-errno, "random numbers for hash tables", "getrandom(2) is needed");
+    }
+    json_object_seed(seed);
+    return 0;
+}
+
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,     server_raise_limits,     server_choose_epoch,
-    server_create_channels,  server_create_encodings, main_catch_early_signals,
-    server_open_counters,    server_create_publisher, server_create_access,
-    server_load_admin_token, server_check_listeners,  NULL,
+    main_ignore_signals,
+    server_raise_limits,
+    server_choose_epoch,
+    main_choose_keys,
+    server_create_channels,
+    server_create_encodings,
+    main_catch_early_signals,
+    server_open_counters,
+    server_create_publisher,
+    server_create_access,
+    server_load_admin_token,
+    server_check_listeners,
+    NULL,
 };
 static server_step *const main_open_steps[] = {
     server_open_listeners, server_create_cores,  server_start_admin,
@@ -398,9 +422,8 @@ static int main_serve(struct server *server)
 
 static void main_warn(const struct options *options)
 {
-    for (uint32_t i = 0; i < options->ignored_count; i++) {
-        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
-                  options->ignored_names[i]);
+    for (uint32_t i = 0; i < options->warning_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s", options->warnings[i]);
     }
 }
 
@@ -432,7 +455,8 @@ int main(int argc, char **argv)
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);
     }
-    struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
+    struct options_input input = {
+        .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;

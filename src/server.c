@@ -113,7 +113,7 @@ int server_create_channels(struct server *server)
 {
     int error = control_create(&server->control, server->epoch_number, CHANNELS_MAX);
     if (error == 0) {
-        error = channels_create(&server->channels, server->control);
+        error = channels_create(&server->channels, server->control, &server->key);
     }
     if (error == 0) {
         error = book_images_create(&server->book_images);
@@ -231,7 +231,8 @@ int server_create_publisher(struct server *server)
 int server_create_access(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX] = "";
-    int error = access_create(&server->access, &server->options.access, text, sizeof text);
+    int error =
+        access_create(&server->access, &server->options.access, &server->key, text, sizeof text);
     if (error < 0) {
         return server_refuse(server, error, text);
     }
@@ -365,6 +366,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .send_buffer_bytes = server->options.send_buffer_bytes,
         .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
+        .key = server->key,
         .listeners = {{.fd = server->tcp_fds[index]},
                       {.fd = server->unix_listener.fd, .is_unix = true}},
         .listener_count = server->unix_listener.fd < 0 ? 1 : 2,

@@ -54,6 +54,7 @@ struct server {
     struct publisher *publisher;
     struct access *access;
     struct metrics *metrics;
+    struct keyed_hash key;           /* of the hash tables */
     struct token_table admin_tokens; /* one, or none */
     struct watchdog watchdog;
     struct admin *admin;

@@ -122,7 +122,7 @@ static int set_up(void **state)
         .reader_count = 1,
     };
     (void)state;
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     assert_int_equal(frame_log_create(&frames, &log_options), 0);
     struct derived_options options = {
         .channels = channels,

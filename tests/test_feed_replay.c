@@ -96,7 +96,7 @@ static void a_file_of_another_format_is_refused_at_start(void **state)
         {"wss://x.example <-> 1\n1: {\"type\":\"match\"}\n", "", "no known venue"},
         {"wss://binance.com <-> 1\n", "", "holds no message or row"},
         {"wss://binance.com <-> 1\n1.0: {\"type\":\"match\"}\n", "", "line 2: it is neither"},
-        {CSV_HEADER "1,A.B,T,x,\n", "", "line 2: price is no plain decimal"},
+        {CSV_HEADER "1,A.B,T,x,\n", "", "line 2: price is no decimal"},
         {CSV_HEADER "1,A.B,T,1,\n", ",format=binance", "is no binance recording"},
         {CSV_HEADER "1,A.B,T,1,\n", ",format=cvs", "did you mean \"csv\"?"},
         {CSV_HEADER "1,A.B,T,1,\n", ",venue=a.b", "venue=A.b is not"},

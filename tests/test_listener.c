@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ring/io/listener.h"
@@ -315,6 +316,58 @@ static void a_unix_path_that_another_listener_has_by_now_stays(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* A start: 0 when it got the path, and then, to the parent, a byte. It lives until the parent
+ * closes its pipe. */
+static int start_at_path(int from_parent, int to_parent)
+{
+    int fd;
+    char byte = open_unix(path, &fd) == 0 ? 'y' : 'n';
+    if (write(to_parent, &byte, 1) != 1 || read(from_parent, &byte, 1) != 0) {
+        return 1;
+    }
+    return 0;
+}
+
+#define STARTERS 8
+
+static void of_many_starts_at_one_path_one_has_it(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        int up[2];
+        int down[2];
+        int fd;
+        assert_int_equal(open_unix(path, &fd), 0);
+        close(fd); /* Its file stays, as after kill -9. */
+        assert_int_equal(pipe(up), 0);
+        assert_int_equal(pipe(down), 0);
+        for (int i = 0; i < STARTERS; i++) {
+            if (fork() == 0) {
+                close(down[1]);
+                _exit(start_at_path(down[0], up[1]));
+            }
+        }
+        close(up[1]);
+        int winners = 0;
+        for (int i = 0; i < STARTERS; i++) {
+            char byte;
+            assert_int_equal(read(up[0], &byte, 1), 1);
+            winners += byte == 'y';
+        }
+        assert_int_equal(winners, 1);
+        close(connect_unix(path));
+        close(down[0]);
+        close(down[1]);
+        close(up[0]);
+        for (int i = 0; i < STARTERS; i++) {
+            int status;
+            assert_true(wait(&status) > 0);
+            assert_int_equal(status, 0);
+        }
+    }
+    unlink(path);
+}
+
 static void a_unix_path_where_somebody_answers_is_refused(void **state)
 {
     (void)state;
@@ -450,6 +503,7 @@ int main(void)
         TEST(a_unix_path_that_was_left_by_the_dead_is_replaced),
         TEST(a_unix_socket_removes_its_own_file_at_the_end),
         TEST(a_unix_path_that_another_listener_has_by_now_stays),
+        TEST(of_many_starts_at_one_path_one_has_it),
         TEST(a_unix_path_where_somebody_answers_is_refused),
         TEST(a_plain_file_at_the_unix_path_is_left_alone),
         TEST(a_unix_path_is_at_most_107_bytes_long),

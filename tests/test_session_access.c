@@ -54,7 +54,8 @@ static int set_up_with_tokens(void **state)
     close(fd);
     struct access_options wanted = {
         .enable_auth = true, .tokens_file = path, .rate_limit_enabled = true};
-    int status = access_create(&access_made, &wanted, error, sizeof error);
+    int status =
+        access_create(&access_made, &wanted, &(struct keyed_hash){{1, 2}}, error, sizeof error);
     unlink(path);
     if (status != 0) {
         fail_msg("%s", error);
@@ -64,7 +65,7 @@ static int set_up_with_tokens(void **state)
     core->room = UINT32_MAX;
     core->newest_seq = 10;
     core->source.address = ip_address_from_v4("\x7f\0\0\x01");
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         channels_open(channels, all[i].symbol, strlen(all[i].symbol), all[i].type);
     }

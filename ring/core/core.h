@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/base/keyed_hash.h"
 #include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
@@ -95,6 +96,7 @@ struct core_options {
     uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
     size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
     bool busy_poll;
+    struct keyed_hash key; /* random, so that no client can aim at the core's tables */
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
     struct core_document document;

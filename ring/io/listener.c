@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +18,9 @@
 #include "codec/base/check.h"
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
+/* For the lock of a directory that another program may hold: 1 s at most. */
+#define LISTENER_LOCK_TRIES 100
+#define LISTENER_LOCK_WAIT_US 10000
 
 /* What bind(2) would answer with EINVAL. NULL: nothing. */
 static const char *listener_judge_ipv6(const struct sockaddr_storage *address)
@@ -255,6 +259,27 @@ static bool listener_unix_is_alive(const struct sockaddr_un *address)
     return alive;
 }
 
+/* Between two starts at one path: neither takes the socket of the other, bound and not yet heard,
+ * for one that is left from the dead. Returns the lock; -1: there is none to have, and the start
+ * goes on without. Closing it gives it back. */
+static int listener_lock_unix(const char *path)
+{
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash != NULL) {
+        snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
+    }
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == LISTENER_LOCK_TRIES) {
+            close(fd);
+            return -1;
+        }
+        usleep(LISTENER_LOCK_WAIT_US);
+    }
+    return fd;
+}
+
 static int listener_bind_unix(int fd, const struct sockaddr_un *address)
 {
     struct stat status;
@@ -317,6 +342,7 @@ int listener_open_unix(struct listener_unix *listener_out, const char *path, cha
         return listener_refuse_unix(path, -errno, error_out, error_bytes);
     }
     struct stat status;
+    int lock = listener_lock_unix(path);
     int error = listener_bind_unix(listener.fd, &address);
     if (error == 0 && lstat(path, &status) == 0) {
         listener.device = status.st_dev;
@@ -324,6 +350,9 @@ int listener_open_unix(struct listener_unix *listener_out, const char *path, cha
     }
     if (error == 0 && listen(listener.fd, LISTENER_BACKLOG) < 0) {
         error = -errno;
+    }
+    if (lock >= 0) {
+        close(lock);
     }
     if (error < 0) {
         listener_close_unix(&listener);

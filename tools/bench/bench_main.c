@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
@@ -106,6 +107,7 @@ int main(int argc, char **argv)
 {
     static struct bench_options options;
     standard_fds_open("ringcast-bench");
+    command_line_name(argc, argv, "ringcast-bench");
     int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
@@ -272,6 +273,7 @@ int main(int argc, char **argv)
     };
     int option;
     standard_fds_open("ringcast-echo");
+    command_line_name(argc, argv, "ringcast-echo");
     while ((option = getopt_long(argc, argv, "p:vh", long_options, NULL)) != -1) {
         if (option == 'h') {
             fputs(help, stdout);

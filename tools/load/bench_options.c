@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
+#include "tools/common/ws_connect.h"
 
+#define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
@@ -295,6 +298,26 @@ static bool bench_options_crowds(struct bench_options *options)
     return true;
 }
 
+/* All connections go to one address: of several, the first that answers. */
+static int bench_options_resolve(struct bench_options *options)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    struct ws_client_addresses addresses;
+    if (ws_client_resolve(&options->url, &addresses, error) != 0) {
+        return bench_options_fail("%s", error);
+    }
+    if (addresses.count > 1) {
+        int fd = ws_connect(&options->url, &addresses, CONNECT_TIMEOUT_MS, error);
+        if (fd < 0) {
+            fprintf(stderr, "ringcast-bench: %s\n", error);
+            return 2;
+        }
+        close(fd);
+    }
+    options->address = addresses.list[0];
+    return -1;
+}
+
 int bench_options_finish(struct bench_options *options)
 {
     char error[WS_CLIENT_ERROR_BYTES_MAX];
@@ -316,8 +339,5 @@ int bench_options_finish(struct bench_options *options)
                 options->connection_count, options->thread_count);
         options->thread_count = options->connection_count;
     }
-    if (ws_client_resolve(&options->url, &options->address, error) != 0) {
-        return bench_options_fail("%s", error);
-    }
-    return -1;
+    return bench_options_resolve(options);
 }

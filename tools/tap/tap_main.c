@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/common/ws_client.h"
@@ -73,7 +74,7 @@ static const struct option long_options[] = {
 
 struct tap_options {
     struct ws_client_url url;
-    struct ws_client_address address;
+    struct ws_client_addresses addresses;
     struct ws_client_subscription subscription;
     uint64_t count;
     uint64_t duration_ns;
@@ -183,8 +184,7 @@ static int tap_main_options(struct tap_options *options, int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *url = unix_url[0] == 0 ? argv[optind] : unix_url;
-    if (ws_client_parse_url(&options->url, url, error) != 0 ||
-        ws_client_resolve(&options->url, &options->address, error) != 0) {
+    if (ws_client_parse_url(&options->url, url, error) != 0) {
         fprintf(stderr, "ringcast-tap: %s\n", error);
         return EXIT_USAGE;
     }
@@ -193,11 +193,15 @@ static int tap_main_options(struct tap_options *options, int argc, char **argv)
         return EXIT_USAGE;
     }
     options->subscription.tell_losses = options->verify;
+    if (ws_client_resolve(&options->url, &options->addresses, error) != 0) {
+        fprintf(stderr, "ringcast-tap: %s\n", error);
+        return EXIT_CONNECTION;
+    }
     return -1;
 }
 
 /* Connects one reader after the other; what came with the answer is handled at once. */
-static int tap_main_connect(const struct tap_options *options, struct tap_sink *sink,
+static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
                             struct tap_reader *readers, int epoll_fd)
 {
     static uint8_t rest[HANDSHAKE_BYTES_MAX];
@@ -211,10 +215,10 @@ static int tap_main_connect(const struct tap_options *options, struct tap_sink *
     for (uint32_t i = 0; i < options->connections; i++) {
         int fd;
         size_t rest_bytes = 0;
-        int error = ws_client_open(&options->url, &options->address, CONNECT_TIMEOUT_MS, &fd, rest,
-                                   &rest_bytes, error_text);
+        int error = ws_client_open(&options->url, &options->addresses, CONNECT_TIMEOUT_MS, &fd,
+                                   rest, &rest_bytes, error_text);
         if (error != 0) {
-            fprintf(stderr, "ringcast-tap: reader %u: %s\n", i, error_text);
+            fprintf(stderr, "ringcast-tap: %s%s\n", tap_reader_prefix(sink, i), error_text);
             free(subscribe);
             return EXIT_CONNECTION;
         }
@@ -223,7 +227,7 @@ static int tap_main_connect(const struct tap_options *options, struct tap_sink *
         tap_reader_on_bytes(&readers[i], rest, rest_bytes);
         error = tap_reader_subscribe(&readers[i], subscribe);
         if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
-            fprintf(stderr, "ringcast-tap: reader %u: cannot subscribe\n", i);
+            fprintf(stderr, "ringcast-tap: %scannot subscribe\n", tap_reader_prefix(sink, i));
             free(subscribe);
             return EXIT_CONNECTION;
         }
@@ -348,6 +352,7 @@ int main(int argc, char **argv)
     struct tap_sink sink = {0};
     struct rlimit limit;
     standard_fds_open("ringcast-tap");
+    command_line_name(argc, argv, "ringcast-tap");
     int exit_code = tap_main_options(&options, argc, argv);
     if (exit_code >= 0) {
         return standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
@@ -359,6 +364,7 @@ int main(int argc, char **argv)
     tap_main_catch_signals();
     struct tap_reader *readers = calloc(options.connections, sizeof *readers);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    sink.reader_count = options.connections;
     sink.json = options.json;
     sink.print_ticks = options.connections == 1 && !options.quiet;
     sink.frames_max = options.count;

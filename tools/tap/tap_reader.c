@@ -24,6 +24,14 @@ void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t 
     ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
 }
 
+const char *tap_reader_prefix(const struct tap_sink *sink, uint32_t index)
+{
+    static char text[32];
+    assert_always(index < sink->reader_count);
+    snprintf(text, sizeof text, "reader %u: ", index);
+    return sink->reader_count == 1 ? "" : text;
+}
+
 static void tap_reader_end(struct tap_reader *reader)
 {
     if (reader->fd >= 0) {
@@ -226,8 +234,8 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
     size_t bytes = message->payload_bytes;
     reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
     char what[64];
-    snprintf(what, sizeof what, "reader %u closed by the server: %u ", reader->index,
-             reader->close_code);
+    snprintf(what, sizeof what, "%sclosed by the server: %u ",
+             tap_reader_prefix(reader->sink, reader->index), reader->close_code);
     tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
     tap_reader_end(reader);
@@ -290,8 +298,9 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
-        fprintf(stderr, "ringcast-tap: reader %u: the server ended the connection%s%s\n",
-                reader->index, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+        fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
+                tap_reader_prefix(reader->sink, reader->index), got < 0 ? ": " : "",
+                got < 0 ? strerror(errno) : "");
         tap_reader_end(reader);
     }
 }

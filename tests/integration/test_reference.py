@@ -1,5 +1,6 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import re
+import sys
 import unittest
 import xml.etree.ElementTree
 
@@ -9,6 +10,9 @@ try:
     import asyncapi
 except ImportError:
     asyncapi = None
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import tidy  # noqa: E402
 
 UNITS = {"KIB": 1 << 10, "MIB": 1 << 20, "NS_PER_US": 10**3, "NS_PER_MS": 10**6, "NS_PER_SECOND": 10**9}
 SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
@@ -193,6 +197,41 @@ class Index(unittest.TestCase):
                 self.assertIn(f"(docs/{path.name})", readme)
         for path in set(CHECKOUT.glob("*/README.md")) - {CHECKOUT / "docs/README.md"}:
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
+
+
+class Names(unittest.TestCase):
+    """Of files, functions and tests: those of the pages exist, and those that exist are in their folder's page."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = [str(path.relative_to(CHECKOUT)) for path in tidy.tracked("*")]
+        cls.pages = [str(path.relative_to(CHECKOUT)) for path in tidy.doc_pages() if path.suffix == ".md"]
+        cls.words = set(re.findall(r"\w+", "\n".join(
+            (CHECKOUT / name).read_text(encoding="utf8") for name in cls.files
+            if name.endswith((".c", ".h", ".py", ".zig", ".sh", ".js")) and "test_reference" not in name)))
+
+    def test_what_the_pages_name_exists(self):
+        tails = {"/".join(name.split("/")[i:]) for name in self.files for i in range(name.count("/") + 1)}
+        tails |= {tail.rpartition(".")[0] for tail in tails}
+        for name in self.pages:
+            text = re.sub(r"```.*?```", "", (CHECKOUT / name).read_text(encoding="utf8"), flags=re.S)
+            codes = re.findall(r"`([^`\n]+)`", text)
+            named = {code for code in codes if re.fullmatch(
+                r"[a-z_][a-z0-9_/]*\.(?:[ch]|py|sh|js|md|yaml|xml)|(?:test|sim|fuzz|bench)_[a-z_]+", code)}
+            self.assertEqual(named - tails - self.words, set(), name)
+            functions = {code[:-2] for code in codes if re.fullmatch(r"\w+\(\)", code)}
+            tests = {it for line in re.findall(r"`test_\w+`: ([a-z0-9_, ]+)", text)
+                     for it in re.findall(r"\w*_\w+", line)}
+            self.assertEqual((functions | tests) - self.words, set(), name)
+
+    def test_every_source_file_is_in_the_page_of_its_folder(self):
+        for name in self.files:
+            path = CHECKOUT / name
+            if path.suffix not in (".c", ".h", ".py", ".sh", ".js") or name.startswith((".", "docs/")) or \
+                    re.match(r"(tests/(test|fuzz)|bench/bench)_", name):
+                continue
+            folder = next(it for it in path.parents if (it / "README.md").exists())
+            self.assertRegex((folder / "README.md").read_text(encoding="utf8"), rf"\b{path.stem}\b", name)
 
 
 class Stats(ServerTestCase):

@@ -1,10 +1,11 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
+import json
 import re
 import sys
 import unittest
 import xml.etree.ElementTree
 
-from server import CHECKOUT, ServerTestCase, program
+from server import CHECKOUT, ServerTestCase, program, run
 
 try:
     import asyncapi
@@ -260,6 +261,29 @@ class Stats(ServerTestCase):
             told = set(re.findall(r"`\.?([\w+]+)`", words)) - {"frame_log_bytes_max"}
             self.assertEqual(has, told, head)
         self.assertEqual(named, set(stats))
+
+
+class BenchJson(ServerTestCase):
+    options = ("--feed", "sim:symbols=2,rate=100")
+
+    def test_the_page_names_every_key_and_no_other(self):
+        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
+                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
+        keys = set()
+
+        def walk(value):
+            for key, part in value.items() if isinstance(value, dict) else ():
+                keys.add(key)
+                walk(part)
+        result = json.loads(done.stdout)
+        closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
+        self.assertEqual(len(closes), 3)
+        walk(result)
+        text = page("tools.md")
+        section = text[text.index("JSON; times are nanoseconds:"):text.index("[bench/run.py](")]
+        said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
+        optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999
+        self.assertEqual(keys - {"churn"} - optional, said - optional)
 
 
 if __name__ == "__main__":

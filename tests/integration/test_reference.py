@@ -91,6 +91,30 @@ FIGURES = (
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
     ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("BENCH_CONNECTIONS_MAX", 1, "tools.md", "connections in all (10; at most {})"),
+    ("BENCH_THREADS_MAX", 1, "tools.md", "one ring each (1; at most {})"),
+    ("NOTICE_NS", SECOND, "tools.md", "It lasts {} s at least"),
+    ("REST_QUIET_NS", SECOND, "tools.md", "none of the window has come for {} s"),
+    ("REST_MAX_NS", SECOND, "tools.md", "has come for 0.3 s, at most {} s"),
+    ("BENCH_SYMBOLS_MAX", 1, "tools.md", "At most {} names of 64 bytes"),
+    ("SYMBOL_BYTES_MAX", 1, "tools.md", "At most 100 000 names of {} bytes"),
+    ("BENCH_DRAW_MAX", 1, "tools.md", "draws N different ones, up to {} (0"),
+    ("WS_CLIENT_MESSAGE_BYTES_MAX", 1, "tools.md", "A subscription has at most {} bytes"),
+    ("PATTERN_SCAN_BYTES_MAX", 1, "tools.md", "The first three have at most {} bytes"),
+    ("CONNS_PER_SOURCE", 1, "tools.md", "a source address in 127/8 for each {} connections"),
+    ("BENCH_SOURCES_MAX", 1, "tools.md", "IPv4 or IPv6, at most {}, taken in turn"),
+    ("BENCH_CHANNELS_MAX", 1, "tools.md", "and a thread keeps at most {} different ones"),
+    ("BENCH_TICKS_BEFORE", 1, "tools.md", "ticks of a channel are noted, from {} before"),
+    ("BENCH_NATS_HELD_MAX", 1 << 20, "tools.md", "A line or payload of NATS has at most {} MiB"),
+    ("BENCH_CLOSE_CODES_MAX", 1, "tools.md", "{} different closes of a role are counted"),
+    ("BENCH_INTERVALS_MAX", 1, "tools.md", "a window over {} s has longer intervals"),
+    ("BENCH_KEPT_TEXTS_MAX", 1, "tools.md", "may be there, at most {}; the URL may not"),
+    ("RESUMED_BUFFER_BYTES", 1024, "tools.md", "read again have a buffer of {} KiB"),
+    ("WINDOW_MAX", 1, "tools.md", "until all readers have them, at most {} of a channel"),
+    ("SETTLE_NS", SECOND, "tools.md", "the readers get up to {} s to reach"),
+    ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "tools.md", "text and binary message, of up to {} MiB"),
+    ("ECHO_CONNS_MAX", 1, "tools.md", "{} clients at one time; one that sends"),
+    ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
     ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
@@ -100,19 +124,20 @@ FIGURES = (
 WORDS = {1: "a", 10: "ten"}
 
 
-def source(*suffixes):
-    return "\n".join(path.read_text(encoding="utf8") for folder in ("codec", "ring", "feeds", "src")
+def source(*suffixes, folders=("codec", "ring", "feeds", "src")):
+    return "\n".join(path.read_text(encoding="utf8") for folder in folders
                      for path in sorted((CHECKOUT / folder).rglob("*")) if path.suffix in suffixes)
 
 
 def page(name):
     """Its text, one line for each paragraph."""
-    return re.sub(r"(?<!\n)\n(?![\n|])", " ", (CHECKOUT / "docs" / name).read_text(encoding="utf8"))
+    return re.sub(r"(?<!\n)\n *(?=[^\s|])", " ", (CHECKOUT / "docs" / name).read_text(encoding="utf8"))
 
 
 class Figures(unittest.TestCase):
     def test_figures_are_those_of_the_source(self):
-        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(".h", ".c"), re.M))
+        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+            ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
 
         def value(text):
             if text.startswith('"'):

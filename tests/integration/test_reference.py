@@ -1,7 +1,9 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import json
 import re
+import shutil
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
@@ -258,6 +260,27 @@ class Names(unittest.TestCase):
                 continue
             folder = next(it for it in path.parents if (it / "README.md").exists())
             self.assertRegex((folder / "README.md").read_text(encoding="utf8"), rf"\b{path.stem}\b", name)
+
+
+class Metrics(unittest.TestCase):
+    def test_metrics_that_any_page_names_exist(self):
+        reference = page("metrics.md")
+        known = set(re.findall(r"^\| `(\w+)` \|", reference, re.M))
+        for path in tidy.doc_pages():
+            for name in re.findall(r"\bringcast_[a-z_]+(?:total|seconds(?:_max)?|bytes(?:_max)?)\b(?!\()", path.read_text(encoding="utf8")):
+                self.assertIn(name, known, path)
+
+    @unittest.skipUnless(shutil.which("promtool"), "SKIPPED: promtool is not installed")
+    def test_the_useful_queries_are_queries(self):
+        text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf8")
+        queries = text[text.index("## Useful queries"):].split("```")[1].strip().split("\n\n")
+        self.assertGreater(len(queries), 4)
+        rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+        with tempfile.NamedTemporaryFile("w", prefix="ringcast-", suffix=".json") as file:
+            json.dump({"groups": [{"name": "docs", "rules": rules}]}, file)
+            file.flush()
+            done = run(["promtool", "check", "rules", file.name])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 class Stats(ServerTestCase):

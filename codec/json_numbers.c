@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,4 +81,11 @@ void json_numbers_clamp(char *text, size_t text_bytes)
             i += bytes > 0 ? bytes - 1 : 0;
         }
     }
+}
+
+bool json_numbers_is_one(const char *text, size_t text_bytes)
+{
+    bool is_real;
+    size_t bytes = json_numbers_token(text, text_bytes, &is_real);
+    return bytes > 0 && bytes == text_bytes;
 }

@@ -107,6 +107,26 @@ static void what_is_no_json_is_none_afterwards(void **state)
     check_same("0xffffffffffffffffffffffff");
 }
 
+static void a_number_is_what_json_says(void **state)
+{
+    (void)state;
+    static const char *const numbers[] = {
+        "0",    "-0",  "7",    "-7",        "10",    "0.1",
+        "1.50", "1E5", "1e+5", "-1.25e-10", "1e400", "99999999999999999999",
+        "0e0",
+    };
+    static const char *const others[] = {
+        "",   "-",  "+1",  "01",    "-01", ".5",  "5.",       "1e",  "1e+", "e5",
+        "1 ", " 1", "0x7", "1.5.1", "1,",  "NaN", "Infinity", "--1", "1-1", "\"1\"",
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        assert_true(json_numbers_is_one(numbers[i], strlen(numbers[i])));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(json_numbers_is_one(others[i], strlen(others[i])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +135,7 @@ int main(void)
         cmocka_unit_test(numbers_of_400_digits_are_clamped_unless_a_point_makes_them_fit),
         cmocka_unit_test(what_is_in_a_string_is_no_number),
         cmocka_unit_test(what_is_no_json_is_none_afterwards),
+        cmocka_unit_test(a_number_is_what_json_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

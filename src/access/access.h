@@ -56,7 +56,7 @@ struct access_answer {
 
 /* A well-formed request to upgrade. */
 struct access_request {
-    const uint8_t *head; /* for handshake_header() */
+    const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
 };
 
@@ -102,6 +102,10 @@ struct access_answer access_authenticate(struct access *access, const char *toke
 struct access_answer access_authenticate_request(struct access *access,
                                                  const struct access_request *request,
                                                  uint64_t wall_ns, struct access_grant *grant_out);
+/* The token of an Authorization of the scheme Bearer, in any case, with blanks between and behind.
+ */
+bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
+                         size_t *token_bytes_out);
 void access_drop_grant(struct access_grant *grant);
 
 #endif

@@ -19,9 +19,11 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "codec/handshake.h"
 #include "codec/ip_address.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
+#include "src/access/access.h"
 #include "src/access/rate_limit.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -198,12 +200,12 @@ static bool admin_is_local(struct MHD_Connection *connection)
 
 static bool admin_has_token(const struct admin *admin, struct MHD_Connection *connection)
 {
-    static const char scheme[] = "Bearer ";
+    const char *token;
+    size_t bytes;
     const char *value =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    return value != NULL && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
-           token_find(admin->tokens, value + sizeof scheme - 1,
-                      strlen(value + sizeof scheme - 1)) != NULL;
+    return value != NULL && access_bearer_token(value, strlen(value), &token, &bytes) &&
+           token_find(admin->tokens, token, bytes) != NULL;
 }
 
 /* Fills the page with a refusal, unless the request may be answered. */
@@ -260,8 +262,18 @@ static void admin_take_turn(struct admin *admin)
     counter_add(admin->turns, 1);
 }
 
+/* The library hands a target of absolute form on as it came. NULL: it is not well-formed. */
+static const char *admin_path(const char *target)
+{
+    struct handshake_slice path;
+    bool has_authority;
+    bool is_good = handshake_head_path((struct handshake_slice){target, strlen(target)}, &path,
+                                       &has_authority);
+    return is_good ? path.text : NULL;
+}
+
 static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,
-                                        const char *url, const char *method, const char *version,
+                                        const char *target, const char *method, const char *version,
                                         const char *upload, size_t *upload_bytes, void **request)
 {
     static int seen; /* Its address marks a request whose headers have been read. */
@@ -278,10 +290,14 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
         *upload_bytes = 0; /* No path takes a body: read it and forget it. */
         return MHD_YES;
     }
-    const struct admin_route *route = admin_find_route(url);
+    const char *path = admin_path(target);
+    const struct admin_route *route = path == NULL ? NULL : admin_find_route(path);
     bool may =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-    if (!admin_may(admin, url, &page)) {
+    if (path == NULL) {
+        admin_page_json(&page, MHD_HTTP_BAD_REQUEST,
+                        json_pack("{s:s}", "error", "the request target is not well-formed"));
+    } else if (!admin_may(admin, path, &page)) {
         /* The page says so. */
     } else if (route == NULL) {
         admin_page_not_found(&page);

@@ -309,7 +309,8 @@ def close_frame(code, reason):
 
 
 class EvilServer:
-    """Answers each request with head (None: 101), then with frames, and waits for the client's end."""
+    """Answers each request with head (None: 101), then with frames, and waits for the client's end.
+    Of a head, ACCEPT becomes what the request's key asks for."""
 
     def __init__(self, head, *frames):
         self.head, self.frames = head, frames
@@ -339,7 +340,8 @@ class EvilServer:
                     return
                 request += piece
             key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
-            client.sendall(self.head or (
+            head = self.head and self.head.replace(b"ACCEPT", accept_of(key).encode())
+            client.sendall(head or (
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 f"Sec-WebSocket-Accept: {accept_of(key)}\r\nSec-WebSocket-Protocol: md.json.v1\r\n"
                 "\r\n").encode())

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -97,15 +98,16 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
                         char error_out[WS_CLIENT_ERROR_BYTES_MAX])
 {
     struct ws_client_url url = {0};
-    if (strncmp(text, "unix://", 7) == 0) {
+    /* Schemes are the same in any case (RFC 3986 section 3.1). */
+    if (strncasecmp(text, "unix://", 7) == 0) {
         int error = ws_client_parse_unix(&url, text + 7, error_out);
         *url_out = error == 0 ? url : *url_out;
         return error;
     }
-    if (strncmp(text, "wss://", 6) == 0) {
+    if (strncasecmp(text, "wss://", 6) == 0) {
         return ws_client_fail(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://", text);
     }
-    if (strncmp(text, "ws://", 5) != 0) {
+    if (strncasecmp(text, "ws://", 5) != 0) {
         return ws_client_fail(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
     }
     const char *authority = text + 5;
@@ -267,6 +269,21 @@ static int ws_client_wait(int fd, short events, int timeout_ms)
     return count == 0 ? -ETIMEDOUT : 0;
 }
 
+/* Says which answer it was that does not upgrade, and what is wrong if its status line does not. */
+static int ws_client_refused(char *error_out, const uint8_t *answer, size_t bytes,
+                             enum handshake_status status)
+{
+    char line[4 * 60 + 1];
+    size_t line_bytes = bytes > 60 ? 60 : bytes;
+    const uint8_t *line_end = memchr(answer, '\r', line_bytes);
+    const char *text = handshake_client_text(status);
+    line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - answer);
+    terminal_text_copy(line, sizeof line, answer, line_bytes);
+    snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "the upgrade was refused: %s%s%s", line,
+             text[0] == '\0' ? "" : ": ", text);
+    return -EPROTO;
+}
+
 /* Reads the answer's head; what follows it stays in bytes. */
 static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *bytes,
                              size_t *bytes_count_out, char *error_out)
@@ -286,21 +303,16 @@ static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *b
             return ws_client_fail(error_out, error, "closed during the upgrade", "");
         }
         count += (size_t)got;
-        size_t head_bytes = 0;
+        size_t at;
         enum handshake_status status =
-            handshake_client_check(bytes, count, key, &ws_client_wish, &head_bytes);
+            handshake_client_check(bytes, count, key, &ws_client_wish, &at);
         if (status == HANDSHAKE_OK) {
-            *bytes_count_out = count - head_bytes;
-            memmove(bytes, bytes + head_bytes, count - head_bytes);
+            *bytes_count_out = count - at;
+            memmove(bytes, bytes + at, count - at);
             return 0;
         }
-        if (status != HANDSHAKE_NEED_MORE || count == HANDSHAKE_BYTES_MAX) {
-            size_t line_bytes = count > 60 ? 60 : count;
-            const uint8_t *line_end = memchr(bytes, '\r', line_bytes);
-            line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - bytes);
-            char line[4 * 60 + 1];
-            terminal_text_copy(line, sizeof line, bytes, line_bytes);
-            return ws_client_fail(error_out, -EPROTO, "the upgrade was refused", line);
+        if (status != HANDSHAKE_NEED_MORE) {
+            return ws_client_refused(error_out, bytes + at, count - at, status);
         }
     }
 }

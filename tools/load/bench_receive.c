@@ -123,26 +123,34 @@ static uint16_t bench_receive_http_status(const uint8_t *bytes, size_t bytes_cou
     return sscanf(head, "HTTP/1.%*1u %3u", &status) == 1 ? (uint16_t)status : 0;
 }
 
+/* An answer whose status line does not say what is wrong with it. */
+static void bench_receive_refuse(struct bench_crew *crew, enum handshake_status status)
+{
+    char words[sizeof crew->totals.refusal_text];
+    bool is_granted = status != HANDSHAKE_BAD_PROTOCOL && status != HANDSHAKE_BAD_EXTENSIONS;
+    const char *text = handshake_client_text(status);
+    if (text[0] != '\0') {
+        snprintf(words, sizeof words, "%s%s",
+                 is_granted ? "" : "the server does not speak this --encoding: ", text);
+        bench_totals_refuse(&crew->totals, words, strlen(words));
+    }
+}
+
 /* The answer's head; returns its length, 0: more is needed, or the conn is closed. */
 static size_t bench_receive_on_upgrade(struct bench_receive *receive, struct bench_conn *conn,
                                        const uint8_t *bytes, size_t bytes_count)
 {
     struct bench_crew *crew = receive->frames->data->crew;
-    static const char not_granted[] = "the server does not speak this --encoding";
-    size_t head_bytes = 0;
-    if (bytes_count < HTTP_STATUS_BYTES) {
-        return 0; /* so that a refusal is told whole */
-    }
+    size_t head_bytes;
     enum handshake_status status =
         handshake_client_check(bytes, bytes_count, crew->key, &crew->wish, &head_bytes);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }
-    if (status == HANDSHAKE_BAD_PROTOCOL || status == HANDSHAKE_BAD_EXTENSIONS) {
-        bench_totals_refuse(&crew->totals, not_granted, sizeof not_granted - 1);
-    }
     if (status != HANDSHAKE_OK) {
-        bench_conn_shut(crew, conn, bench_receive_http_status(bytes, bytes_count));
+        bench_receive_refuse(crew, status);
+        bench_conn_shut(crew, conn,
+                        bench_receive_http_status(bytes + head_bytes, bytes_count - head_bytes));
         return 0;
     }
     bench_conn_enter(crew, conn, BENCH_CONN_SUBSCRIBING);

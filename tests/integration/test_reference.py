@@ -26,7 +26,7 @@ FIGURES = (
     ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
     ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
     ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
-    ("REQUEST_ID_BYTES_MAX", 1, "protocol.md", "a string of at most {} bytes"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
     ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
     ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
     ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),

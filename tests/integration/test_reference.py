@@ -262,6 +262,25 @@ class Names(unittest.TestCase):
             self.assertRegex((folder / "README.md").read_text(encoding="utf8"), rf"\b{path.stem}\b", name)
 
 
+def anchors_of(text):
+    """Of the headings of a page, as Git hosts make them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+class Links(unittest.TestCase):
+    def test_every_link_leads_somewhere(self):
+        count = 0
+        for path in tidy.tracked("*.md"):
+            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", path.read_text(encoding="utf8")):
+                where = path.parent / target if target else path
+                self.assertTrue(where.exists(), f"{path}: {target}")
+                if anchor:
+                    self.assertIn(anchor, anchors_of(where.read_text(encoding="utf8")), f"{path}: {target}#{anchor}")
+                count += 1
+        self.assertGreater(count, 100)
+
+
 class Metrics(unittest.TestCase):
     def test_metrics_that_any_page_names_exist(self):
         reference = page("metrics.md")

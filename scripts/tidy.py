@@ -9,6 +9,9 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+import doc_commands  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = {"codec", "ring", "feeds", "src", "tools", "bench", "tests"}
 FUNCTION_LINES_MAX = 70
@@ -204,13 +207,25 @@ def check_readmes(paths):
             yield f"{folder}/: no README.md"
 
 
+def doc_pages():
+    """What people read; decisions and the changelog tell what was."""
+    return [path for path in tracked("*.md", "docs/*.1")
+            if path.name != "CHANGELOG.md" and path.parent.name != "decisions"]
+
+
+def check_docs():
+    for path in doc_pages():
+        yield from doc_commands.faults_of(path.relative_to(ROOT).as_posix(),
+                                          path.read_text(encoding="utf8"))
+
+
 def main():
     paths = [p for p in tracked("*.c", "*.h") if p.relative_to(ROOT).parts[0] in FOLDERS]
     names = [str(path) for path in paths]
     if sys.argv[1:] == ["--format"]:
         return subprocess.run(["clang-format", "-i", *names], check=False).returncode
     faults = [*check_names(paths), *check_readmes(paths), *check_circles(paths),
-              *check_rooms(paths)]
+              *check_rooms(paths), *check_docs()]
     for path in paths:
         lines = path.read_text().splitlines()
         faults += [*check_lines(path, lines), *check_functions(path, lines),

@@ -1,4 +1,4 @@
-#include "src/session/request.h"
+#include "src/request/request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,10 +7,11 @@
 #include <strings.h>
 
 #include "codec/base/check.h"
+#include "codec/json_member.h"
+#include "codec/json_numbers.h"
 #include "src/base/json_depth.h"
 #include "src/base/json_load.h"
-#include "src/session/reply.h"
-#include "src/session/request_fields.h"
+#include "src/request/request_fields.h"
 
 /* ---- Text to JSON ---- */
 
@@ -21,15 +22,15 @@ static void request_make_ascii(char *text)
     }
 }
 
-static bool request_load(struct request *request, const uint8_t *payload, size_t payload_bytes,
+static bool request_load(struct request *request, struct json_member text,
                          struct request_error *error)
 {
     json_error_t fault;
-    if (!json_depth_is_within((const char *)payload, payload_bytes, REQUEST_DEPTH_MAX)) {
+    if (!json_depth_is_within(text.text, text.bytes, REQUEST_DEPTH_MAX)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "nested deeper than %d",
                                    REQUEST_DEPTH_MAX);
     }
-    request->root = json_load((const char *)payload, payload_bytes, &fault);
+    request->root = json_load(text.text, text.bytes, &fault);
     if (request->root == NULL) {
         request_make_ascii(fault.text); /* It quotes the message, cut anywhere. */
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not JSON: %.100s (at byte %d)",
@@ -43,24 +44,57 @@ static bool request_load(struct request *request, const uint8_t *payload, size_t
 
 /* ---- The envelope ---- */
 
-static bool request_read_id(struct request *request, struct request_error *error)
+/* Looks for what is to be repeated as it came. false: there is none, or it is null. */
+static bool request_find(struct json_member text, const char *key, struct json_member *value_out)
 {
-    const json_t *id = request_fields_get(request->root, "id");
-    if (id == NULL) {
+    return json_member_find(text.text, text.bytes, key, value_out) &&
+           (value_out->bytes != strlen("null") || memcmp(value_out->text, "null", 4) != 0);
+}
+
+/* A number, or a string that a parser takes. false: it is another thing, or too long. */
+static bool request_keep(struct json_member value, char kept_out[REQUEST_ECHO_TEXT_BYTES_MAX])
+{
+    size_t bytes = value.bytes;
+    bool is_good = json_numbers_is_one(value.text, value.bytes);
+    if (!is_good && value.text[0] == '"') {
+        json_t *string = json_loadb(value.text, value.bytes, JSON_DECODE_ANY, NULL);
+        is_good = string != NULL;
+        bytes = json_string_length(string);
+        json_decref(string);
+    }
+    if (!is_good || bytes > REQUEST_ECHO_BYTES_MAX) {
+        return false;
+    }
+    assert_always(value.bytes < REQUEST_ECHO_TEXT_BYTES_MAX); /* 6 for each byte, at most. */
+    memcpy(kept_out, value.text, value.bytes);
+    kept_out[value.bytes] = '\0';
+    return true;
+}
+
+/* Of PING, in data or beside it. */
+static bool request_read_t0(struct request *request, struct json_member text,
+                            struct request_error *error)
+{
+    struct json_member data;
+    struct json_member t0;
+    if (request->type != REQUEST_PING) {
         return true;
     }
-    if (json_is_integer(id)) {
-        snprintf(request->id, sizeof request->id, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
+    bool is_in_data = request_find(text, "data", &data) && request_find(data, "t0", &t0);
+    if (!is_in_data && !request_find(text, "t0", &t0)) {
         return true;
     }
-    if (json_is_string(id) && json_string_length(id) <= REQUEST_ID_BYTES_MAX) {
-        size_t bytes = reply_escape(request->id, json_string_value(id), json_string_length(id));
-        request->id[bytes] = '\0';
-        return true;
-    }
-    return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "id",
-                               "id must be an integer or a string of at most %d bytes",
-                               REQUEST_ID_BYTES_MAX);
+    return request_keep(t0, request->t0) ||
+           request_fields_fail(error, PROTOCOL_BAD_REQUEST, is_in_data ? "data.t0" : "t0",
+                               "t0 must be a number or a string of at most %d bytes",
+                               REQUEST_ECHO_BYTES_MAX);
+}
+
+static bool request_judge_id(bool id_is_good, struct request_error *error)
+{
+    return id_is_good || request_fields_fail(error, PROTOCOL_BAD_REQUEST, "id",
+                                             "id must be a number or a string of at most %d bytes",
+                                             REQUEST_ECHO_BYTES_MAX);
 }
 
 struct request_name {
@@ -119,9 +153,10 @@ static bool request_read_modify(struct request *request, const json_t *data,
 static bool request_read_cursor(const char *key, const json_t *value, struct request_error *error)
 {
     size_t digits = strspn(key, "0123456789");
-    if (digits == 0 || digits > 9 || key[digits] != '\0') {
+    if (digits == 0 || digits > 9 || key[digits] != '\0' || (key[0] == '0' && digits > 1)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
-                                   "a key of cursors must be the number of a channel");
+                                   "a key of cursors must be the number of a channel, in decimal "
+                                   "digits without zeros before it");
     }
     return request_fields_is_seq(value) ||
            request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
@@ -144,6 +179,7 @@ static bool request_keep_cursors(struct request *request, json_t *cursors)
             .seq = (uint64_t)json_integer_value(value),
         };
     }
+    assert_always(request->cursor_count == json_object_size(cursors));
     json_object_clear(cursors);
     return true;
 }
@@ -255,31 +291,6 @@ static bool request_read_unsubscribe(struct request *request, const json_t *data
     return true;
 }
 
-static bool request_read_ping(struct request *request, const json_t *data,
-                              struct request_error *error)
-{
-    const json_t *t0 = data == NULL ? NULL : request_fields_get(data, "t0");
-    const char *field = t0 == NULL ? "t0" : "data.t0";
-    if (t0 == NULL) {
-        t0 = request_fields_get(request->root, "t0");
-    }
-    if (t0 == NULL) {
-        return true;
-    }
-    size_t bytes = 0;
-    if (json_is_number(t0) || json_is_string(t0)) {
-        bytes = json_dumpb(t0, request->t0, sizeof request->t0 - 1, JSON_ENCODE_ANY);
-    }
-    if (bytes == 0 || bytes > sizeof request->t0 - 1) {
-        request->t0[0] = '\0';
-        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, field,
-                                   "t0 must be a number or a string of at most %zu bytes",
-                                   sizeof request->t0 - 3);
-    }
-    request->t0[bytes] = '\0';
-    return true;
-}
-
 static bool request_read_auth(struct request *request, const json_t *data,
                               struct request_error *error)
 {
@@ -304,8 +315,6 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_subscribe(request, data, error);
     case REQUEST_UNSUBSCRIBE:
         return request_read_unsubscribe(request, data, error);
-    case REQUEST_PING:
-        return request_read_ping(request, data, error);
     case REQUEST_MODIFY:
         return request_read_modify(request, data, error);
     case REQUEST_SNAPSHOT:
@@ -326,8 +335,13 @@ bool request_parse(struct request *request, const uint8_t *payload, size_t paylo
 {
     *request = (struct request){.type = REQUEST_NONE};
     *error = (struct request_error){.code = PROTOCOL_OK};
-    if (request_load(request, payload, payload_bytes, error) && request_read_id(request, error) &&
-        request_read_type(request, error) && request_read_data(request, error)) {
+    struct json_member text = {(const char *)payload, payload_bytes};
+    struct json_member id;
+    /* Before the rest, which may be no JSON. */
+    bool id_is_good = !request_find(text, "id", &id) || request_keep(id, request->id);
+    if (request_load(request, text, error) && request_judge_id(id_is_good, error) &&
+        request_read_type(request, error) && request_read_data(request, error) &&
+        request_read_t0(request, text, error)) {
         assert_debug(request->type != REQUEST_NONE);
         return true;
     }

@@ -19,9 +19,8 @@
 #include "codec/md.h"
 #include "src/market/variant.h"
 
-#define REQUEST_ID_BYTES_MAX 64 /* of a string; as JSON it may be 6 times as long */
-#define REQUEST_ID_TEXT_BYTES_MAX (6 * REQUEST_ID_BYTES_MAX + 3)
-#define REQUEST_T0_TEXT_BYTES_MAX 64
+#define REQUEST_ECHO_BYTES_MAX 64 /* of what is repeated; with escapes 6 times as long */
+#define REQUEST_ECHO_TEXT_BYTES_MAX (6 * REQUEST_ECHO_BYTES_MAX + 3)
 #define REQUEST_SYMBOLS_MAX 1000
 #define REQUEST_CURSORS_MAX 1000
 #define REQUEST_MAX_LAG_MS_MAX 60000
@@ -90,11 +89,10 @@ struct request_error {
 
 struct request {
     enum request_type type;
-    char id[REQUEST_ID_TEXT_BYTES_MAX]; /* JSON text to echo; "" for none. Set also at a fault
-                                           that came after it. */
-    char t0[REQUEST_T0_TEXT_BYTES_MAX]; /* PING: JSON text to echo; "" for none */
-    uint32_t types;                     /* bit mask of enum md_type; 0: not given */
-    uint32_t symbol_count;              /* 0: not given */
+    char id[REQUEST_ECHO_TEXT_BYTES_MAX]; /* JSON text as it came; "": none. Also at a fault. */
+    char t0[REQUEST_ECHO_TEXT_BYTES_MAX]; /* PING: the same */
+    uint32_t types;                       /* bit mask of enum md_type; 0: not given */
+    uint32_t symbol_count;                /* 0: not given */
     uint32_t cursor_count;
     struct variant variant; /* all that the message asks for, of whatever type */
     bool has_on_lag;

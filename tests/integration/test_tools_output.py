@@ -1,8 +1,10 @@
 """What the tools do when nobody reads them, the disk is full, or the server refuses or sends evil text."""
+import csv
 import fcntl
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -65,17 +67,38 @@ class FullDisk(ServerTestCase):
                        self.server.url())
 
     def test_the_files_of_bench(self):
-        for option in ("--csv", "--hdr-log", "--plot"):
-            if option == "--plot" and shutil.which("gnuplot") is None:
-                continue
-            for form in ((), ("--json",)):
-                with self.subTest(option, form=form):
-                    result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0",
-                                  option, FULL, *form, self.server.url()])
-                    self.assertEqual(result.returncode, 1, result.stderr)
-                    self.assertIn("/dev/full: cannot be written", result.stderr)
-                    if form:
-                        self.assertIn('"exit_code":1', result.stdout)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = pathlib.Path(folder, "full.svg")
+            picture.symlink_to(FULL)
+            for option, path in (("--csv", FULL), ("--hdr-log", FULL), ("--plot", str(picture))):
+                if option == "--plot" and shutil.which("gnuplot") is None:
+                    continue
+                for form in ((), ("--json",)):
+                    with self.subTest(option, form=form):
+                        result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0",
+                                      option, path, *form, self.server.url()])
+                        self.assertEqual(result.returncode, 1, result.stderr)
+                        self.assertRegex(result.stderr, f"{path}: cannot be written")
+                        if option != "--plot":
+                            self.assertIn("No space left on device", result.stderr)
+                        if form:
+                            report = json.loads(result.stdout)
+                            self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
+                        else:
+                            self.assertIn("  INVALID: a file could not be written (the run: ",
+                                          result.stdout)
+
+    def test_a_file_that_fills_in_the_middle_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "x.csv")
+            result = run([program("ringcast-bench"), "--json", "-c", "2", "-d", "3", "-w", "0", "--csv",
+                          str(path), self.server.url()], seconds=40, preexec_fn=lambda: resource.setrlimit(
+                              resource.RLIMIT_FSIZE, (256, 256)))
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn(f"{path}: cannot be written: File too large", result.stderr)
+            report = json.loads(result.stdout)
+            self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
+            self.assertEqual(path.stat().st_size, 256)
 
 
 class Files(ServerTestCase):
@@ -98,11 +121,80 @@ class Files(ServerTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("gnuplot is not installed", result.stderr)
 
+    def test_a_picture_that_gnuplot_cannot_draw_costs_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("x.pdf", "x.jpg", "x", "svg", "x.svg.gz"):
+                with self.subTest(name):
+                    result = run([program("ringcast-bench"), "-d", "600", "--plot", f"{folder}/{name}",
+                                  self.server.url()])
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(f"--plot {folder}/{name}: the name must end in .svg or .png",
+                                  result.stderr)
+            self.assertEqual(os.listdir(folder), [])
+            gnuplot = pathlib.Path(folder, "gnuplot")
+            gnuplot.write_text("#!/bin/sh\nexit 1\n")
+            gnuplot.chmod(0o755)
+            result = run([program("ringcast-bench"), "-d", "600", "--plot", f"{folder}/x.png",
+                          self.server.url()], env={"PATH": folder})
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("gnuplot cannot draw such a picture", result.stderr)
+
+    def test_one_file_for_two_outputs_costs_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(f"{folder}/x", f"{folder}/y")
+            for second in (f"{folder}/x", f"{folder}/y"):
+                result = run([program("ringcast-bench"), "-d", "600", "--csv", f"{folder}/x",
+                              "--hdr-log", second, self.server.url()])
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(f"{folder}/x and {second} are one file", result.stderr)
+
+    def test_a_picture_of_one_second_has_no_warnings(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("x.svg", "y.PNG"):
+                path = pathlib.Path(folder, name)
+                result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--plot", str(path),
+                              *BY_DUE_TIME, self.server.url()])
+                self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+                self.assertGreater(path.stat().st_size, 1000)
+                self.assertEqual(path.read_bytes()[:4] == b"\x89PNG", name == "y.PNG")
+
+    def test_a_picture_of_nothing_is_not_drawn(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "-y", "trade", "--plot",
+                          f"{folder}/x.svg", self.server.url()])
+            self.assertEqual(result.returncode, 3, result.stderr)
+            self.assertIn("no picture: nothing was received", result.stderr)
+
+    def test_csv_has_no_figure_that_was_not_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "x.csv")
+            result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "-y", "trade", "--csv",
+                          str(path), self.server.url()])
+            self.assertEqual(result.returncode, 3, result.stderr)
+            with open(path, newline="", encoding="ascii") as file:
+                row, = csv.DictReader(file)
+        for name in ("p50_ns", "p99.99_ns", "max_ns", "core_busy_ns", "server_cpu_ns",
+                     "server_rss_bytes"):
+            self.assertEqual(row[name], "", name)
+        self.assertEqual((row["second"], row["frames"]), ("0.000", "0"))
+        self.assertTrue(0 <= float(row["load_busy"]) < 1, row)
+
     def test_a_process_or_core_that_is_not_there_costs_no_run(self):
         gone = subprocess.Popen(["true"])
         gone.wait()
+        zombie = spawn(["true"])
+        self.addCleanup(reap, zombie)
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         for options, words in ((("--cpu", "4095"), "--cpu 4095: /proc/stat has no such core"),
-                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such")):
+                               (("--cpu", "0-1"), "--cpu: '0-1' is not a number"),
+                               (("--cpu", "0,1"), "--cpu: '0,1' is not a number"),
+                               (("--pid", "0"), "--pid: '0' is not a number from 1"),
+                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such"),
+                               (("--pid", str(zombie.pid)), f"--pid {zombie.pid}: there is no such")):
             with self.subTest(options):
                 result = run([program("ringcast-bench"), "-d", "600", *options, self.server.url()])
                 self.assertEqual(result.returncode, 1, result.stderr)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,8 +93,8 @@ static void main_on_early_signal(int number)
     if (main_starting != NULL) {
         counters_file_remove(&main_starting->counters_file);
     }
-    if (main_starting != NULL && main_starting->unix_listener.fd >= 0) {
-        listener_unlink_unix(&main_starting->unix_listener);
+    if (main_starting != NULL && main_starting->sockets.unix_listener.fd >= 0) {
+        listener_unlink_unix(&main_starting->sockets.unix_listener);
     }
     signal(number, SIG_DFL);
     raise(number);
@@ -140,15 +142,37 @@ static int main_open_signals(struct server *server)
 
 /* ---- Set-up ---- */
 
+/* The keys of all tables that others choose the names of, before any of them is made. jansson's own
+ * would otherwise be chosen by the first thread that makes an object. */
+static int main_choose_keys(struct server *server)
+{
+    size_t seed;
+    if (getrandom(&server->key, sizeof server->key, 0) != (ssize_t)sizeof server->key ||
+        getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
+        return server_fail(-errno, "random numbers for hash tables", "getrandom(2) is needed");
+    }
+    json_object_seed(seed);
+    return 0;
+}
+
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,     server_raise_limits,     server_choose_epoch,
-    server_create_channels,  server_create_encodings, main_catch_early_signals,
-    server_open_counters,    server_create_publisher, server_create_access,
-    server_load_admin_token, server_check_listeners,  NULL,
+    main_ignore_signals,
+    server_raise_limits,
+    server_choose_epoch,
+    main_choose_keys,
+    server_create_channels,
+    server_create_encodings,
+    main_catch_early_signals,
+    server_open_counters,
+    server_create_publisher,
+    server_create_access,
+    server_load_admin_token,
+    server_check_listeners,
+    NULL,
 };
 static server_step *const main_open_steps[] = {
-    server_open_listeners, server_create_cores,  server_start_admin,
-    main_open_signals,     server_start_threads, NULL,
+    server_open_sockets, server_create_cores,  server_start_admin,
+    main_open_signals,   server_start_threads, NULL,
 };
 
 /* What main shows of its progress, whatever it does. */
@@ -181,15 +205,7 @@ static void main_announce(const struct server *server)
         snprintf(feeds + used, sizeof feeds - used, "%s%s", i == 0 ? "" : " ",
                  options->feeds.texts[i]);
     }
-    bool is_ipv6 = strchr(options->host, ':') != NULL;
-    bool is_admin_ipv6 = strchr(options->admin_host, ':') != NULL;
-    log_write(LOG_LEVEL_INFO, "ringcast %s listening on %s%s%s:%u, admin on %s%s%s:%u",
-              RINGCAST_VERSION, is_ipv6 ? "[" : "", options->host, is_ipv6 ? "]" : "", server->port,
-              is_admin_ipv6 ? "[" : "", options->admin_host, is_admin_ipv6 ? "]" : "",
-              admin_port(server->admin));
-    if (options->unix_path != NULL) {
-        log_write(LOG_LEVEL_INFO, "listening on unix:%s", options->unix_path);
-    }
+    sockets_announce(&server->sockets);
     log_write(LOG_LEVEL_INFO,
               "engine io_uring, %u core(s), publisher %s, frame log %" PRIu64
               " MiB, at most %u clients, epoch %s, feeds: %s",
@@ -205,12 +221,15 @@ static void main_greet(const struct server *server)
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }
+    char watch[LISTENER_NAME_BYTES_MAX];
+    char look[LISTENER_NAME_BYTES_MAX];
+    sockets_reach(&server->sockets.clients, watch);
+    sockets_reach(&server->sockets.admin, look);
     log_say(STDOUT_FILENO,
-            "Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
-            "quote\n"
-            "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
+            "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
+            "Look inside:  curl http://%s/health (also /stats, /metrics)\n"
             "Stop:         Ctrl-C\n",
-            server->port, server->options.admin_host, admin_port(server->admin));
+            watch, look);
 }
 
 /* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came
@@ -280,8 +299,8 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 {
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
-    if (server->unix_listener.fd >= 0) {
-        listener_unlink_unix(&server->unix_listener);
+    if (server->sockets.unix_listener.fd >= 0) {
+        listener_unlink_unix(&server->sockets.unix_listener);
     }
     log_flush();
     _exit(SERVER_EXIT_FAILED);
@@ -368,7 +387,7 @@ static void main_close(struct server *server)
 static int main_serve(struct server *server)
 {
     server->signal_fd = -1;
-    server->unix_listener.fd = -1;
+    sockets_init(&server->sockets);
     server->counters_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);
@@ -398,9 +417,8 @@ static int main_serve(struct server *server)
 
 static void main_warn(const struct options *options)
 {
-    for (uint32_t i = 0; i < options->ignored_count; i++) {
-        log_write(LOG_LEVEL_WARNING, "%s is set, but has no use in ringcast yet: it is ignored",
-                  options->ignored_names[i]);
+    for (uint32_t i = 0; i < options->warning_count; i++) {
+        log_write(LOG_LEVEL_WARNING, "%s", options->warnings[i]);
     }
 }
 
@@ -432,7 +450,8 @@ int main(int argc, char **argv)
         CPU_ZERO(&cpus);
         CPU_SET(0, &cpus);
     }
-    struct options_input input = {.argc = argc, .argv = argv, .variable = getenv, .cpus = &cpus};
+    struct options_input input = {
+        .argc = argc, .argv = argv, .environment = environ, .cpus = &cpus};
     if (options_parse(&server.options, &input, text) < 0) {
         log_say(STDERR_FILENO, "ringcast: %s\n", text);
         return SERVER_EXIT_USAGE;

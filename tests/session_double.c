@@ -428,7 +428,7 @@ static int set_up_with(uint32_t subscription_count_max)
     core->room = UINT32_MAX;
     core->slice_units = slice_units;
     core->source.is_unix = true;
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     options.channels = channels;
     assert_int_equal(sessions_create(&core->sessions, &options), 0);
     open_conn(0);

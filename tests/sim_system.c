@@ -113,7 +113,8 @@ static void open_access(void)
     assert_always(fd >= 0 && write(fd, TOKENS, sizeof TOKENS - 1) == sizeof TOKENS - 1);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     options.tokens_file = world.needs_auth ? path : NULL;
-    assert_always(access_create(&server.access, &options, error, sizeof error) == 0);
+    assert_always(access_create(&server.access, &options, &(struct keyed_hash){{world.seed, 1}},
+                                error, sizeof error) == 0);
     close(fd);
 }
 
@@ -129,7 +130,8 @@ static void open_market(void)
         .compresses = true,
         .compressed_bytes_min = 1024,
     };
-    assert_always(channels_create(&world.channels, NULL) == 0);
+    assert_always(channels_create(&world.channels, NULL, &(struct keyed_hash){{world.seed, 0}}) ==
+                  0);
     assert_always(book_images_create(&server.book_images) == 0);
     assert_always(counters_open(&server.counters, -1, world.core_count) == 0);
     encodings.channels = world.channels;
@@ -175,6 +177,7 @@ static void open_core(uint32_t index)
         .idle_timeout_ns = sessions.idle_timeout_ns,
         .max_lag_ns = world.has_lag_limit ? 200 * NS_PER_MS : 0,
         .zero_copy_bytes = seed % 4 == 3 ? 0 : 200,
+        .key = {{seed, index}},
         .listeners = {{.fd = WORLD_LISTENER_FD + (int)index}},
         .listener_count = 1,
         .site = {paths, 1, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
@@ -371,6 +374,7 @@ static void check_core_is_empty(uint32_t index)
     const struct core *core = server.cores[index];
     const struct core_counters *counters = &server.counters->cores[index];
     EXPECT(counter_get(&counters->conns_open) == 0);
+    EXPECT(counter_get(&counters->accepted) == sim_peer_ended(counters));
     EXPECT(counter_get(&counters->conns_streaming) == 0);
     EXPECT(counter_get(&counters->conns_blocked) == 0);
     EXPECT(counter_get(&counters->subscriptions) == 0);

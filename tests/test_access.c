@@ -21,7 +21,8 @@ static struct access *access_made;
 static struct access *make(const struct access_options *options)
 {
     char error[512] = "";
-    if (access_create(&access_made, options, error, sizeof error) != 0) {
+    if (access_create(&access_made, options, &(struct keyed_hash){{1, 2}}, error, sizeof error) !=
+        0) {
         fail_msg("%s", error);
     }
     return access_made;
@@ -189,7 +190,17 @@ static void a_token_comes_in_one_header_or_an_allowed_query(void **state)
         {"/", "Authorization: Bearer " TOKEN "\r\n", ACCESS_OK},
         {"/", "authorization:bearer " TOKEN " \r\n", ACCESS_OK},
         {"/", "Authorization: Bearer\r\n", ACCESS_BAD_TOKEN},
-        {"/", "Authorization: Bearer  " TOKEN "\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: Bearer  " TOKEN "\r\n", ACCESS_OK},
+        {"/", "Authorization:\tBEARER \t " TOKEN "\t\r\n", ACCESS_OK},
+        {"/", "Authorization: Bearer " TOKEN " x\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: Bearer" TOKEN "\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization:\r\n", ACCESS_BAD_TOKEN},
+        {"/", "Authorization: Basic YTpi\r\n", ACCESS_NO_TOKEN},
+        {"/", "Authorization: Basic\tYTpi\r\n", ACCESS_NO_TOKEN},
+        {"/", "Authorization: Bearerx " TOKEN "\r\n", ACCESS_NO_TOKEN},
+        {"/", "Authorization: Basic YTpi\r\nAuthorization: Bearer " TOKEN "\r\n", ACCESS_BAD_TOKEN},
+        {"/?token=" TOKEN, "Authorization: Basic YTpi\r\n", ACCESS_OK},
+        {"http://a/?token=" TOKEN, "", ACCESS_OK},
         {"/", "Authorization: " TOKEN "\r\n", ACCESS_BAD_TOKEN},
         {"/", "Authorization: Bearer " TOKEN "\r\nAuthorization: Bearer " TOKEN "\r\n",
          ACCESS_BAD_TOKEN},

@@ -15,7 +15,7 @@
 
 static int set_up(void **state)
 {
-    return channels_create((struct channels **)state, NULL);
+    return channels_create((struct channels **)state, NULL, &(struct keyed_hash){{1, 2}});
 }
 
 static int tear_down(void **state)

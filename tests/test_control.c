@@ -60,7 +60,7 @@ static int set_up(void **state)
     struct stat status;
     (void)state;
     assert_int_equal(control_create(&control, EPOCH, CHANNELS_MAX), 0);
-    assert_int_equal(channels_create(&channels, control), 0);
+    assert_int_equal(channels_create(&channels, control, &(struct keyed_hash){{1, 2}}), 0);
     fd = control_read_only_fd(control);
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);

@@ -34,7 +34,7 @@ static const struct frame_log_options log_options = {
 static int set_up_with(uint64_t memory_bytes_max)
 {
     now_ns = NS_PER_SECOND;
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     struct encodings_options options = {
         .channels = channels,
         .log = log_options,

@@ -17,20 +17,11 @@
 #include "src/config/option_value.h"
 #include "src/config/options.h"
 #include "src/config/options_parse.h"
+#include "src/config/options_variables.h"
 
-/* The environment of the test: NAME, value pairs. */
+/* The environment of the test: NAME=value. */
 static const char *const *environment;
 static const char *const nothing[] = {NULL};
-
-static char *find_variable(const char *name)
-{
-    for (size_t i = 0; environment[i] != NULL; i += 2) {
-        if (strcmp(environment[i], name) == 0) {
-            return (char *)(uintptr_t)environment[i + 1];
-        }
-    }
-    return NULL;
-}
 
 /* Parses a command line of words on a machine whose process may use CPUs 0, 2, 3 and 5. */
 static int parse(struct options *options_out, char *error_out, const char *line)
@@ -48,8 +39,10 @@ static int parse(struct options *options_out, char *error_out, const char *line)
     for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
         argv[argc++] = word;
     }
-    struct options_input input = {
-        .argc = argc, .argv = argv, .variable = find_variable, .cpus = &cpus};
+    struct options_input input = {.argc = argc,
+                                  .argv = argv,
+                                  .environment = (char *const *)(uintptr_t)environment,
+                                  .cpus = &cpus};
     error_out[0] = '\0';
     return options_parse(options_out, &input, error_out);
 }
@@ -117,19 +110,161 @@ static void defaults_are_those_of_the_reference(void **state)
 static void an_option_wins_over_a_variable_and_that_over_the_default(void **state)
 {
     (void)state;
-    static const char *const variables[] = {
-        "WEBSOCKET_PORT", "1111", "MAX_CONNECTIONS", "22", "LOG_LEVEL", "", NULL};
+    static const char *const variables[] = {"WEBSOCKET_PORT=1111", "MAX_CONNECTIONS=22",
+                                            "LOG_LEVEL=", NULL};
     environment = variables;
     struct options options = parsed("--port 3333");
     assert_int_equal(options.port, 3333);
     assert_int_equal(options.connections_max, 22);
     assert_int_equal(options.log_level, LOG_LEVEL_INFO);
+    options_deinit(&options);
+}
+
+static void each_option_has_a_variable_of_its_own(void **state)
+{
+    (void)state;
+    size_t count;
+    const struct option_spec *table = options_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        char name[OPTIONS_VARIABLES_NAME_BYTES_MAX];
+        char text[OPTIONS_VARIABLES_NAME_BYTES_MAX + 8];
+        options_variables_name(&table[i], name);
+        bool has_none = table[i].name == NULL || table[i].kind == OPTION_ACTION;
+        assert_int_equal(name[0] == '\0', has_none);
+        if (has_none || table[i].kind == OPTION_TEXT || (table[i].kind & OPTION_SECRET) != 0 ||
+            table[i].kind == OPTION_FEEDS) {
+            continue;
+        }
+        /* It is read: a value that no such option has is refused, in its name. */
+        snprintf(text, sizeof text, "%s=@", name);
+        const char *const variables[] = {text, NULL};
+        environment = variables;
+        char wanted[sizeof name + 8];
+        snprintf(wanted, sizeof wanted, "%s: \"@\"", name);
+        assert_refused("", wanted, "give");
+    }
+    environment = nothing;
+}
+
+static void variables_of_all_kinds_are_taken(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/ringcast-options-XXXXXX";
+    int fd = mkstemp(file);
+    assert_int_equal(write(fd, "watchdog_seconds: 7\n", 20), 20);
+    close(fd);
+    char config[64];
+    snprintf(config, sizeof config, "RINGCAST_CONFIG=%s", file);
+    const char *const variables[] = {config,
+                                     "RINGCAST_PORT=2222",
+                                     "WEBSOCKET_PORT=1111",
+                                     "RINGCAST_UNIX=/run/r.sock",
+                                     "RINGCAST_ENABLE_AUTH=yes",
+                                     "RINGCAST_BUSY_POLL=no",
+                                     "RINGCAST_AUTH_TOKEN=secret",
+                                     "RINGCAST_FEED=sim:rate=1;replay:path=/a b.csv",
+                                     "RINGCAST_FRAME_LOG_BYTES=2m",
+                                     "RINGCAST_LOG_FORMAT=json",
+                                     "RINGCAST_CORES=",
+                                     NULL};
+    environment = variables;
+    struct options options = parsed("");
+    unlink(file);
+    assert_int_equal(options.watchdog_seconds, 7);
+    assert_int_equal(options.port, 2222);
+    assert_string_equal(options.unix_path, "/run/r.sock");
+    assert_true(options.access.enable_auth);
+    assert_false(options.busy_poll);
+    assert_string_equal(options.access.auth_token, "secret");
+    assert_int_equal(options.feeds.count, 2);
+    assert_string_equal(options.feeds.texts[0], "sim:rate=1");
+    assert_string_equal(options.feeds.texts[1], "replay:path=/a b.csv");
+    assert_string_equal(options.feeds.sources[1], "RINGCAST_FEED");
+    assert_int_equal(options.frame_log_bytes, 2 * MIB);
+    assert_int_equal(options.log_format, 1);
+    assert_int_equal(options.warning_count, 0);
+    options_deinit(&options);
+}
+
+static void feeds_in_a_variable_are_checked_one_by_one(void **state)
+{
+    (void)state;
+    static const char *const empty[] = {"RINGCAST_FEED=sim;", NULL};
+    static const char *const secret[] = {"RINGCAST_AUTH_TOKEN_FILE=", "RINGCAST_PORT=x;y", NULL};
+    environment = empty;
+    assert_refused("", "RINGCAST_FEED: \"\"", "none empty");
+    environment = secret;
+    assert_refused("", "RINGCAST_PORT: \"x;y\"", "0 to 65535");
+}
+
+static void what_kubernetes_sets_for_a_service_is_ignored(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"WEBSOCKET_PORT=tcp://10.96.12.34:8765",
+                                            "WEBSOCKET_SERVICE_HOST=10.96.12.34",
+                                            "RINGCAST_PORT=tcp://[fd00::1]:8765",
+                                            "RINGCAST_ADMIN_PORT=udp://10.96.12.35:8080",
+                                            "RINGCAST_SERVICE_HOST=10.96.12.34",
+                                            "RINGCAST_SERVICE_PORT=8765",
+                                            "RINGCAST_SERVICE_PORT_WS=8765",
+                                            "RINGCAST_PORT_8765_TCP=tcp://10.96.12.34:8765",
+                                            "RINGCAST_PORT_8765_TCP_ADDR=10.96.12.34",
+                                            "RINGCAST_METRICS_PORT=tcp://10.96.12.36:80",
+                                            NULL};
+    environment = variables;
+    struct options options = parsed("");
+    assert_int_equal(options.port, 8765);
+    assert_int_equal(options.admin_port, 8080);
+    assert_int_equal(options.warning_count, 3);
+    assert_non_null(
+        strstr(options.warnings[0], "WEBSOCKET_PORT=tcp://10.96.12.34:8765 is ignored"));
+    assert_non_null(strstr(options.warnings[0], "give --port"));
+    assert_non_null(strstr(options.warnings[1], "RINGCAST_PORT=tcp://[fd00::1]:8765 is ignored"));
+    assert_non_null(strstr(options.warnings[2], "give --admin-port"));
+    options_deinit(&options);
+    options = parsed("--port 9 --admin-port 10");
+    assert_int_equal(options.port, 9);
+    options_deinit(&options);
+}
+
+static void a_misspelt_variable_is_reported(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"RINGCAST_PROT=1", "RINGCAST_HELP=yes",
+                                            "RINGCAST_ZZZZZZZZZZZZ=1", "RINGCAST_PORT", NULL};
+    environment = variables;
+    struct options options = parsed("");
+    assert_int_equal(options.port, 8765);
+    assert_int_equal(options.warning_count, 3);
+    assert_string_equal(options.warnings[0], "RINGCAST_PROT is ignored: no option has this "
+                                             "variable; did you mean RINGCAST_PORT?");
+    assert_non_null(strstr(options.warnings[1], "RINGCAST_HELP is ignored"));
+    assert_string_equal(options.warnings[2],
+                        "RINGCAST_ZZZZZZZZZZZZ is ignored: no option has this variable");
+    options_deinit(&options);
+}
+
+static void many_warnings_end_with_one_that_there_are_more(void **state)
+{
+    (void)state;
+    static char texts[100][32];
+    const char *variables[101] = {NULL};
+    for (int i = 0; i < 100; i++) {
+        snprintf(texts[i], sizeof texts[i], "RINGCAST_%d=1", i);
+        variables[i] = texts[i];
+    }
+    environment = variables;
+    struct options options = parsed("");
+    environment = nothing;
+    assert_int_equal(options.warning_count, OPTIONS_WARNINGS_MAX);
+    assert_string_equal(options.warnings[OPTIONS_WARNINGS_MAX - 1], "there are more such warnings");
+    options_deinit(&options);
 }
 
 static void a_bad_variable_is_named_in_the_error(void **state)
 {
     (void)state;
-    static const char *const variables[] = {"MAX_CONNECTIONS", "many", NULL};
+    static const char *const variables[] = {"MAX_CONNECTIONS=many", NULL};
     environment = variables;
     assert_refused("", "MAX_CONNECTIONS: \"many\"", "1 to 1000000");
     assert_int_equal(parsed("--help").action, OPTIONS_ACTION_HELP);
@@ -138,12 +273,13 @@ static void a_bad_variable_is_named_in_the_error(void **state)
 static void redis_and_consul_are_accepted_and_reported(void **state)
 {
     (void)state;
-    static const char *const variables[] = {"CONSUL_HOST", "c", "REDIS_HOST", "r", NULL};
+    static const char *const variables[] = {"CONSUL_HOST=c", "REDIS_HOST=r", NULL};
     environment = variables;
     struct options options = parsed("");
-    assert_int_equal(options.ignored_count, 2);
-    assert_string_equal(options.ignored_names[0], "REDIS_HOST");
-    assert_string_equal(options.ignored_names[1], "CONSUL_HOST");
+    assert_int_equal(options.warning_count, 2);
+    assert_int_equal(strncmp(options.warnings[0], "REDIS_HOST is set", 17), 0);
+    assert_int_equal(strncmp(options.warnings[1], "CONSUL_HOST is set", 18), 0);
+    options_deinit(&options);
 }
 
 static void a_value_follows_a_space_or_an_equals_sign(void **state)
@@ -373,8 +509,8 @@ static void a_file_sets_what_its_keys_say(void **state)
 static void a_variable_wins_over_the_file_and_an_option_over_both(void **state)
 {
     (void)state;
-    static const char *const variables[] = {
-        "WEBSOCKET_PORT", "22", "MAX_CONNECTIONS", "222", "LOG_LEVEL", "", NULL};
+    static const char *const variables[] = {"WEBSOCKET_PORT=22", "MAX_CONNECTIONS=222",
+                                            "LOG_LEVEL=", NULL};
     environment = variables;
     struct options options =
         parsed(line_of_file("websocket: {port: 1, max_connections: 11, max_lag_ms: 111}\n"
@@ -494,19 +630,18 @@ static void a_file_that_cannot_be_read_is_named(void **state)
 static void the_file_of_deployments_is_accepted_unchanged(void **state)
 {
     (void)state;
-    static const char *const variables[] = {"CONSUL_HOST", "c", "REDIS_HOST", "r",
-                                            "ENVIRONMENT", "e", NULL};
+    static const char *const variables[] = {"CONSUL_HOST=c", "REDIS_HOST=r", "ENVIRONMENT=e", NULL};
     struct options options = parsed("--config tests/data/deployment.yaml");
     assert_int_equal(options.connections_max, 3000);
     assert_int_equal(options.subscriptions_max, 200);
     assert_int_equal(options.heartbeat_interval_ns, 20 * NS_PER_SECOND);
-    assert_int_equal(options.ignored_count, 11);
-    assert_string_equal(options.ignored_names[0], "environment");
-    assert_string_equal(options.ignored_names[10], "monitoring.prometheus_enabled");
+    assert_int_equal(options.warning_count, 11);
+    assert_int_equal(strncmp(options.warnings[0], "environment is set", 18), 0);
+    assert_int_equal(strncmp(options.warnings[10], "monitoring.prometheus_enabled is set", 36), 0);
     options_deinit(&options);
     environment = variables;
     options = parsed("--config tests/data/deployment.yaml");
-    assert_int_equal(options.ignored_count, 14);
+    assert_int_equal(options.warning_count, 14);
     options_deinit(&options);
 }
 
@@ -592,14 +727,12 @@ static void the_table_is_sound(void **state)
     (void)state;
     size_t count;
     const struct option_spec *table = options_table(&count);
-    size_t ignored_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct option_spec *spec = &table[i];
         uint32_t kind = spec->kind & ~OPTION_SECRET;
         bool is_list = kind == OPTION_FEEDS;
         assert_true(!is_list || (spec->max >= 1 && spec->max <= OPTIONS_FEEDS_MAX));
         assert_true(spec->name == NULL || strlen(spec->name) <= NEAREST_NAME_BYTES_MAX);
-        ignored_count += kind == OPTION_IGNORED ? 1 + (spec->variable != NULL) : 0;
         if (spec->key == NULL) {
             bool needs_none = kind == OPTION_ACTION || kind == OPTION_IGNORED ||
                               strstr(spec->name, "config") != NULL;
@@ -614,7 +747,6 @@ static void the_table_is_sound(void **state)
             assert_true(table[j].key == NULL || strcmp(table[j].key, spec->key) != 0);
         }
     }
-    assert_true(ignored_count <= OPTIONS_IGNORED_MAX);
 }
 
 /* ---- The reference ---- */
@@ -746,6 +878,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(defaults_are_those_of_the_reference, set_up),
         cmocka_unit_test_setup(an_option_wins_over_a_variable_and_that_over_the_default, set_up),
+        cmocka_unit_test_setup(each_option_has_a_variable_of_its_own, set_up),
+        cmocka_unit_test_setup(variables_of_all_kinds_are_taken, set_up),
+        cmocka_unit_test_setup(feeds_in_a_variable_are_checked_one_by_one, set_up),
+        cmocka_unit_test_setup(what_kubernetes_sets_for_a_service_is_ignored, set_up),
+        cmocka_unit_test_setup(a_misspelt_variable_is_reported, set_up),
+        cmocka_unit_test_setup(many_warnings_end_with_one_that_there_are_more, set_up),
         cmocka_unit_test_setup(a_bad_variable_is_named_in_the_error, set_up),
         cmocka_unit_test_setup(redis_and_consul_are_accepted_and_reported, set_up),
         cmocka_unit_test_setup(a_value_follows_a_space_or_an_equals_sign, set_up),

@@ -186,7 +186,7 @@ static int set_up(void **state)
     line_count = 0;
     mono_ns = 100 * NS_PER_SECOND;
     memset(woken, 0, sizeof woken);
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     struct encodings_options options = {
         .channels = channels,
         .log = {.capacity_bytes = MIB,

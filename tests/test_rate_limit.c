@@ -11,7 +11,7 @@
 #include "codec/base/units.h"
 #include "src/access/rate_limit.h"
 
-#define SECRET UINT64_C(0x1234567890abcdef)
+static const struct keyed_hash hash = {{UINT64_C(0x1234567890abcdef), 1}};
 #define START_NS (1000 * NS_PER_SECOND)
 
 static struct rate_table *table;
@@ -19,7 +19,7 @@ static struct rate_table *table;
 static int set_up(void **state)
 {
     (void)state;
-    return rate_table_create(&table, SECRET);
+    return rate_table_create(&table, &hash);
 }
 
 static int tear_down(void **state)

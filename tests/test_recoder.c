@@ -25,7 +25,7 @@ static uint8_t frame[FRAME_BYTES_MAX];
 static int set_up(void **state)
 {
     (void)state;
-    assert_int_equal(channels_create(&channels, NULL), 0);
+    assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     assert_int_equal(recoder_create(&recoder, channels), 0);
     for (uint32_t i = 0; i < LEVELS; i++) {
         levels[i] = (struct md_level){{6543200 + i, -2}, {1 + i, -3}};

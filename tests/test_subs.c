@@ -11,8 +11,10 @@
 #include "ring/fan/subs.h"
 
 #define CHANNELS 40
+#define CHANNELS_ALL 65536
 #define CONNS 60
 
+static const struct keyed_hash key = {{UINT64_C(0x0123456789abcdef), 42}};
 static struct subs subs;
 static uint32_t conn_first[CONNS];
 static bool reference[CONNS][CHANNELS];
@@ -22,7 +24,7 @@ static int set_up(void **state)
     (void)state;
     memset(conn_first, 0, sizeof conn_first);
     memset(reference, 0, sizeof reference);
-    return subs_init(&subs, CHANNELS);
+    return subs_init(&subs, CHANNELS_ALL, &key);
 }
 
 static int tear_down(void **state)
@@ -184,6 +186,58 @@ static void the_hash_grows_and_still_finds_every_pair(void **state)
     }
 }
 
+/* How many slots are full in a row, at most: what a search has to walk. */
+static uint32_t longest_run(void)
+{
+    uint32_t longest = 0;
+    uint32_t run = 0;
+    for (uint32_t at = 0; at < 2 * (subs.hash_mask + 1); at++) { /* A run may go round the end. */
+        run = subs.hash[at & subs.hash_mask] == SUB_NONE ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+/* They all began in the first 64 of 32 768 slots while the hash had no key. */
+static void pairs_that_were_chosen_to_collide_lie_apart(void **state)
+{
+    (void)state;
+    uint32_t found = 0;
+    for (uint32_t conn = 0; found < 10000; conn++) {
+        uint32_t first = SUB_NONE;
+        for (uint32_t channel = 0; channel < CHANNELS_ALL && found < 10000; channel++) {
+            uint64_t product = ((uint64_t)conn << 32 | channel) * UINT64_C(0x9e3779b97f4a7c15);
+            if ((product >> 32 & 32767) < 64) {
+                uint32_t sub;
+                assert_int_equal(subs_add(&subs, conn, channel, &first, &sub), 0);
+                found++;
+            }
+        }
+    }
+    assert_int_equal(subs.hash_mask, 32767);
+    assert_true(longest_run() < 64);
+}
+
+static void another_key_puts_the_pairs_elsewhere(void **state)
+{
+    (void)state;
+    struct subs other;
+    const struct keyed_hash other_key = {{key.key[0], key.key[1] + 1}};
+    uint32_t same = 0;
+    assert_int_equal(subs_init(&other, CHANNELS, &other_key), 0);
+    for (uint32_t channel = 0; channel < CHANNELS; channel++) {
+        uint32_t first = SUB_NONE;
+        uint32_t sub;
+        assert_int_equal(add(channel, channel), 1 + channel);
+        assert_int_equal(subs_add(&other, channel, channel, &first, &sub), 0);
+    }
+    for (uint32_t at = 0; at <= subs.hash_mask; at++) {
+        same += subs.hash[at] != SUB_NONE && subs.hash[at] == other.hash[at];
+    }
+    assert_true(same < CHANNELS / 4);
+    subs_deinit(&other);
+}
+
 static void a_list_tells_which_entry_moved(void **state)
 {
     (void)state;
@@ -214,6 +268,8 @@ int main(void)
         TEST(random_adds_and_removes_match_a_plain_matrix),
         TEST(a_conn_that_leaves_takes_all_of_its_subscriptions_along),
         TEST(the_hash_grows_and_still_finds_every_pair),
+        TEST(pairs_that_were_chosen_to_collide_lie_apart),
+        TEST(another_key_puts_the_pairs_elsewhere),
         TEST(a_list_tells_which_entry_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

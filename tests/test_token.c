@@ -106,6 +106,9 @@ static void faults_name_the_entry_and_never_a_token(void **state)
          "\"symbol\" is no key"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"max_connections\":0}]}",
          "max_connections"},
+        {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\","
+         "\"max_connections\":1e999}]}",
+         "tokens[0]: max_connections must be"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\"},"
          "{\"name\":\"b\",\"token\":\"SECRETSECRETSECRET\"}]}",
          "tokens[1]: it is there already"},
@@ -122,6 +125,30 @@ static void faults_name_the_entry_and_never_a_token(void **state)
     }
 }
 
+/* Counted, so that no clock is asked: how many digests the longest search compares. */
+static void the_longest_search_among_ten_thousand_tokens_is_short(void **state)
+{
+    (void)state;
+    char text[32];
+    char error[256] = "";
+    uint32_t run = 0;
+    for (uint32_t i = 0; i < TOKENS_MAX; i++) {
+        int bytes = snprintf(text, sizeof text, "a token number %05u", i);
+        assert_int_equal(token_table_add(&table, "one", text, (size_t)bytes, error, 256), 0);
+    }
+    for (uint32_t i = 0; i < 2 * 32768; i++) { /* A run may go round the end. */
+        run = table.slots[i % 32768] == 0 ? 0 : run + 1;
+        assert_true(run < 64);
+    }
+    for (uint32_t i = 0; i < TOKENS_MAX; i++) {
+        int bytes = snprintf(text, sizeof text, "a token number %05u", i);
+        assert_ptr_equal(token_find(&table, text, (size_t)bytes), &table.tokens[i]);
+    }
+    assert_null(token_find(&table, "a token number 10000", 20));
+    assert_int_equal(token_table_add(&table, "more", "a token number 10000", 20, error, 256),
+                     -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +156,7 @@ int main(void)
         cmocka_unit_test_teardown(a_token_alone_opens_everything, tear_down),
         cmocka_unit_test_teardown(connections_are_counted_where_they_are_limited, tear_down),
         cmocka_unit_test_teardown(faults_name_the_entry_and_never_a_token, tear_down),
+        cmocka_unit_test_teardown(the_longest_search_among_ten_thousand_tokens_is_short, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #define RINGCAST_CODEC_BASE_BYTES_H
 
 #include <assert.h>
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,13 @@ static inline uint64_t bytes_load_be64(const uint8_t *bytes)
     uint64_t value;
     memcpy(&value, bytes, sizeof value);
     return __builtin_bswap64(value);
+}
+
+static inline uint64_t bytes_load_le64(const uint8_t *bytes)
+{
+    uint64_t value;
+    memcpy(&value, bytes, sizeof value);
+    return le64toh(value);
 }
 
 static inline void bytes_store_be16(uint8_t *bytes, uint16_t value)

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/base/keyed_hash.h"
 #include "codec/handshake.h"
 #include "ring/board/counters.h"
 #include "ring/board/frame_log.h"
@@ -31,7 +32,7 @@
 
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
-#define CORE_LISTENERS_MAX 4
+#define CORE_LISTENERS_MAX 9
 #define CORE_ENCODINGS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, inflated; told in WELCOME */
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
@@ -95,6 +96,7 @@ struct core_options {
     uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
     size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
     bool busy_poll;
+    struct keyed_hash key; /* random, so that no client can aim at the core's tables */
     struct core_listener listeners[CORE_LISTENERS_MAX];
     uint32_t listener_count;
     struct core_document document;

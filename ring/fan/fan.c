@@ -64,7 +64,8 @@ static void fan_close_streams(struct fan *fan, uint32_t count)
 }
 
 /* What an encoding takes is touched when it is used. */
-static int fan_open_stream(struct fan_stream *stream, struct frame_log *log, bool takes_json)
+static int fan_open_stream(struct fan_stream *stream, struct frame_log *log, bool takes_json,
+                           const struct keyed_hash *key)
 {
     size_t bytes = log->channel_count_max * sizeof *stream->channels;
     *stream = (struct fan_stream){.log = log, .takes_json = takes_json};
@@ -72,7 +73,7 @@ static int fan_open_stream(struct fan_stream *stream, struct frame_log *log, boo
     if (stream->channels == NULL) {
         return -ENOMEM;
     }
-    int error = subs_init(&stream->subs, log->channel_count_max);
+    int error = subs_init(&stream->subs, log->channel_count_max, key);
     if (error < 0) {
         memory_unmap(stream->channels, bytes);
     }
@@ -96,7 +97,8 @@ int fan_open(struct fan *fan, const struct fan_options *options)
         return error;
     }
     for (uint32_t i = 0; i < options->encoding_count; i++) {
-        error = fan_open_stream(&fan->streams[i], options->logs[i], options->takes_json[i]);
+        error = fan_open_stream(&fan->streams[i], options->logs[i], options->takes_json[i],
+                                &options->key);
         if (error < 0) {
             fan_close_streams(fan, i);
             fan_unmap_all(fan);

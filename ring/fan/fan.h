@@ -111,6 +111,7 @@ struct fan_options {
     uint32_t subscriber_count;
     uint32_t encoding_count;
     uint64_t max_lag_ns;
+    struct keyed_hash key; /* of what clients choose */
     struct core_counters *counters;
     struct frame_log *logs[FAN_ENCODINGS_MAX];
     bool takes_json[FAN_ENCODINGS_MAX];

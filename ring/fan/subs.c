@@ -7,10 +7,14 @@
 #include "codec/base/memory.h"
 
 #define SUBS_HASH_START 1024
+#define SUBS_PROBES_MAX 256 /* Chance alone does not come near it. */
 
-int subs_init(struct subs *subs, uint32_t channel_count_max)
+int subs_init(struct subs *subs, uint32_t channel_count_max, const struct keyed_hash *key)
 {
     *subs = (struct subs){.fresh = 1, .channel_count_max = channel_count_max};
+    for (uint32_t i = 0; i < 3; i++) {
+        subs->factors[i] = keyed_hash_word(key, i);
+    }
     subs->records = memory_map(SUBS_MAX * sizeof *subs->records, MAP_NORESERVE);
     subs->channels = memory_map(channel_count_max * sizeof *subs->channels, MAP_NORESERVE);
     subs->hash = calloc(SUBS_HASH_START, sizeof *subs->hash);
@@ -36,17 +40,26 @@ void subs_deinit(struct subs *subs)
     free(subs->hash);
 }
 
+/* It is asked for each frame that a slow client is looked at, so it is no SipHash. The upper half
+ * of the sum is strongly universal (multiply-add-shift, Dietzfelbinger 1996): whatever two pairs a
+ * client chooses without the factors, where they lie is independent. The rest is a bijection (that
+ * of MurmurHash3), without which consecutive channels would lie in steps of one size. */
 static uint32_t subs_hash(const struct subs *subs, uint32_t conn, uint32_t channel)
 {
-    uint64_t key = (uint64_t)conn << 32 | channel;
-    return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & subs->hash_mask;
+    const uint64_t *factors = subs->factors;
+    uint32_t hash = (uint32_t)((factors[0] + factors[1] * conn + factors[2] * channel) >> 32);
+    hash = (hash ^ hash >> 16) * UINT32_C(0x85ebca6b);
+    hash = (hash ^ hash >> 13) * UINT32_C(0xc2b2ae35);
+    return (hash ^ hash >> 16) & subs->hash_mask;
 }
 
 uint32_t subs_find(const struct subs *subs, uint32_t conn, uint32_t channel)
 {
     /* Ends: the hash is never more than half full. */
-    for (uint32_t at = subs_hash(subs, conn, channel);; at = (at + 1) & subs->hash_mask) {
+    uint32_t home = subs_hash(subs, conn, channel);
+    for (uint32_t at = home;; at = (at + 1) & subs->hash_mask) {
         uint32_t sub = subs->hash[at];
+        assert_debug(((at - home) & subs->hash_mask) < SUBS_PROBES_MAX);
         if (sub == SUB_NONE ||
             (subs->records[sub].conn == conn && subs->records[sub].channel == channel)) {
             return sub;

@@ -2,7 +2,8 @@
  * subs: who subscribes to what, on one core.
  *
  * A subscription is found three ways: by channel (a dense array, for the fan-out), by conn (a
- * list) and by both (a hash). Whole groups are one list of conns per group.
+ * list) and by both (a hash). Whole groups are one list of conns per group. Clients choose the
+ * pairs, so the hash is keyed.
  *
  * Owner    A core. Threads: its own.
  * Memory   The records come from one mapping that is touched as they are used, SUBS_MAX of them;
@@ -16,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "codec/base/keyed_hash.h"
 
 #define SUBS_MAX (4u << 20)
 #define SUB_NONE 0 /* Record 0 is never used. */
@@ -51,13 +54,14 @@ struct subs {
     uint32_t fresh;
     uint32_t free_first;
     uint32_t count;
-    uint32_t *hash; /* of record numbers, linear probing */
+    uint64_t factors[3]; /* random */
+    uint32_t *hash;      /* of record numbers, linear probing */
     uint32_t hash_mask;
     struct sub_list *channels;
     uint32_t channel_count_max;
 };
 
-int subs_init(struct subs *subs, uint32_t channel_count_max);
+int subs_init(struct subs *subs, uint32_t channel_count_max, const struct keyed_hash *key);
 void subs_deinit(struct subs *subs);
 
 /* The record's number, or SUB_NONE. */

@@ -27,8 +27,8 @@ struct access {
     struct origins origins;
 };
 
-static int access_init(struct access *access, const struct access_options *options, char *error_out,
-                       size_t error_bytes)
+static int access_init(struct access *access, const struct access_options *options,
+                       const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
     char words[256];
     access->needs_token = options->enable_auth;
@@ -37,9 +37,10 @@ static int access_init(struct access *access, const struct access_options *optio
     access->has_key_files = options->jwt_key_file != NULL || options->jwt_secret_file != NULL;
     access->keys.issuer = options->jwt_issuer;
     access->keys.audience = options->jwt_audience;
+    access->tokens.hash = *hash;
     int error = secrets_load(&access->tokens, &access->keys, options, error_out, error_bytes);
     if (error == 0) {
-        error = peers_init(&access->peers, options, error_out, error_bytes);
+        error = peers_init(&access->peers, options, hash, error_out, error_bytes);
     }
     if (error < 0) {
         return error;
@@ -50,15 +51,15 @@ static int access_init(struct access *access, const struct access_options *optio
                : access_options_refuse(error_out, error_bytes, error, "allowed-origins", words);
 }
 
-int access_create(struct access **access_out, const struct access_options *options, char *error_out,
-                  size_t error_bytes)
+int access_create(struct access **access_out, const struct access_options *options,
+                  const struct keyed_hash *hash, char *error_out, size_t error_bytes)
 {
     struct access *access = calloc(1, sizeof *access);
     if (access == NULL) {
         snprintf(error_out, error_bytes, "access: no memory");
         return -ENOMEM;
     }
-    int error = access_init(access, options, error_out, error_bytes);
+    int error = access_init(access, options, hash, error_out, error_bytes);
     if (error < 0) {
         access_destroy(access);
         return error;
@@ -266,26 +267,45 @@ static size_t access_query_token(const struct access_request *request, char *out
     return count;
 }
 
+bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
+                         size_t *token_bytes_out)
+{
+    static const char scheme[] = "Bearer";
+    const size_t scheme_bytes = sizeof scheme - 1;
+    const char *end = value + value_bytes;
+    if (value_bytes < scheme_bytes || strncasecmp(value, scheme, scheme_bytes) != 0) {
+        return false;
+    }
+    const char *token = value + scheme_bytes;
+    while (token < end && (*token == ' ' || *token == '\t')) {
+        token++;
+    }
+    while (end > token && (end[-1] == ' ' || end[-1] == '\t')) {
+        end--;
+    }
+    *token_out = token;
+    *token_bytes_out = (size_t)(end - token);
+    /* Of "Bearerx" the scheme is another one. */
+    return token > value + scheme_bytes || value_bytes == scheme_bytes;
+}
+
 struct access_answer access_authenticate_request(struct access *access,
                                                  const struct access_request *request,
                                                  uint64_t wall_ns, struct access_grant *grant_out)
 {
-    static const char scheme[] = "Bearer ";
+    struct handshake_slice value;
+    const char *bearer;
     size_t bytes;
-    size_t more_bytes;
-    const char *value =
-        handshake_header(request->head, request->head_bytes, "Authorization", 0, &bytes);
-    if (value != NULL) {
-        bool is_good =
-            bytes >= sizeof scheme - 1 && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
-            handshake_header(request->head, request->head_bytes, "Authorization", 1, &more_bytes) ==
-                NULL;
-        if (!is_good) {
-            return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN",
-                                          0};
-        }
-        return access_authenticate(access, value + sizeof scheme - 1, bytes - (sizeof scheme - 1),
-                                   wall_ns, grant_out);
+    uint32_t count =
+        handshake_values(request->head, request->head_bytes, "Authorization", &value, 1);
+    if (count == 1 && access_bearer_token(value.text, value.bytes, &bearer, &bytes)) {
+        return access_authenticate(access, bearer, bytes, wall_ns, grant_out);
+    }
+    /* Another scheme is somebody else's: a proxy that asks for a password has let it in. */
+    bool has_other_scheme = count == 1 && (memchr(value.text, ' ', value.bytes) != NULL ||
+                                           memchr(value.text, '\t', value.bytes) != NULL);
+    if (count > 0 && !has_other_scheme) {
+        return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN", 0};
     }
     char token[TOKEN_BYTES_MAX + 1];
     bytes = access->allows_query_token ? access_query_token(request, token, sizeof token) : 0;

@@ -24,8 +24,9 @@
 
 struct access;
 
-int access_create(struct access **access_out, const struct access_options *options, char *error_out,
-                  size_t error_bytes);
+/* hash: of the tables of tokens and addresses. */
+int access_create(struct access **access_out, const struct access_options *options,
+                  const struct keyed_hash *hash, char *error_out, size_t error_bytes);
 void access_destroy(struct access *access);
 
 /* For the log: the keys of JWTs, and which of a set were ignored. false: no file of them is given.
@@ -55,7 +56,7 @@ struct access_answer {
 
 /* A well-formed request to upgrade. */
 struct access_request {
-    const uint8_t *head; /* for handshake_header() */
+    const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
 };
 
@@ -101,6 +102,10 @@ struct access_answer access_authenticate(struct access *access, const char *toke
 struct access_answer access_authenticate_request(struct access *access,
                                                  const struct access_request *request,
                                                  uint64_t wall_ns, struct access_grant *grant_out);
+/* The token of an Authorization of the scheme Bearer, in any case, with blanks between and behind.
+ */
+bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
+                         size_t *token_bytes_out);
 void access_drop_grant(struct access_grant *grant);
 
 #endif

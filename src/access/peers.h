@@ -43,8 +43,8 @@ struct peers {
     uint32_t messages_per_s;
 };
 
-int peers_init(struct peers *peers, const struct access_options *options, char *error_out,
-               size_t error_bytes);
+int peers_init(struct peers *peers, const struct access_options *options,
+               const struct keyed_hash *hash, char *error_out, size_t error_bytes);
 void peers_deinit(struct peers *peers);
 
 /* Whether it is a trusted proxy. */

@@ -26,7 +26,7 @@ struct rate_entry {
 static_assert(sizeof(struct rate_entry) == 24, "as rate_limit.h says");
 
 struct rate_table {
-    uint64_t secret;
+    struct keyed_hash hash;
     struct rate_entry entries[RATE_TABLE_ENTRIES];
 };
 
@@ -57,13 +57,13 @@ uint64_t rate_take(const struct rate *rate, uint64_t *full_ns, uint64_t now_ns)
 
 /* ---- The table ---- */
 
-int rate_table_create(struct rate_table **table_out, uint64_t secret)
+int rate_table_create(struct rate_table **table_out, const struct keyed_hash *hash)
 {
     struct rate_table *table = calloc(1, sizeof *table);
     if (table == NULL) {
         return -ENOMEM;
     }
-    table->secret = secret;
+    table->hash = *hash;
     *table_out = table;
     return 0;
 }
@@ -83,15 +83,9 @@ static uint64_t rate_key(const struct ip_address *address)
     return prefix != 0 ? prefix : UINT64_MAX;
 }
 
-/* Who does not know the secret cannot choose addresses of one set. */
 static uint32_t rate_first_entry(const struct rate_table *table, uint64_t key)
 {
-    uint64_t hash = key ^ table->secret;
-    for (int i = 0; i < 3; i++) {
-        hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
-        hash += table->secret << 1 | 1;
-    }
-    return (uint32_t)(hash >> 32) % RATE_SETS * RATE_WAYS;
+    return (uint32_t)(keyed_hash_word(&table->hash, key) % RATE_SETS) * RATE_WAYS;
 }
 
 static bool rate_is_idle(const struct rate_entry *entry, uint64_t now_ns)

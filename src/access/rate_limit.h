@@ -11,10 +11,10 @@
  * algorithm): no counter runs over, and forgetting a full bucket forgets nothing.
  *
  * An address counts by its network: an IPv4 address, or the /64 of an IPv6 address, which is what
- * one customer has. A secret decides where an address lies in the table. Only an entry that holds
- * nothing and whose bucket is full gives way to another address, so that no flood of addresses
- * frees one from its limit. An address that finds no entry in its set of 16 shares the set's last
- * one with all such addresses.
+ * one customer has. A keyed hash decides where an address lies in the table. Only an entry that
+ * holds nothing and whose bucket is full gives way to another address, so that no flood of
+ * addresses frees one from its limit. An address that finds no entry in its set of 16 shares the
+ * set's last one with all such addresses.
  */
 #ifndef RINGCAST_SRC_RATE_LIMIT_H
 #define RINGCAST_SRC_RATE_LIMIT_H
@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "codec/base/keyed_hash.h"
 #include "codec/ip_address.h"
 
 #define RATE_TABLE_ENTRIES 65536
@@ -40,7 +41,7 @@ uint64_t rate_take(const struct rate *rate, uint64_t *full_ns, uint64_t now_ns);
 
 struct rate_table;
 
-int rate_table_create(struct rate_table **table_out, uint64_t secret);
+int rate_table_create(struct rate_table **table_out, const struct keyed_hash *hash);
 void rate_table_destroy(struct rate_table *table);
 
 struct rate_limits {

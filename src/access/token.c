@@ -10,8 +10,13 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/base/json_load.h"
+
+#define TOKEN_SLOTS 32768 /* a power of two */
 
 static_assert(TOKEN_DIGEST_BYTES == SHA256_DIGEST_LENGTH, "a digest is whole");
+static_assert(TOKEN_SLOTS >= 2 * TOKENS_MAX, "a search ends soon");
+static_assert(TOKENS_MAX < UINT16_MAX, "1 + an index is in a slot");
 
 void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text, size_t text_bytes)
 {
@@ -35,6 +40,12 @@ static void token_hash(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text,
 static struct token *token_append(struct token_table *table)
 {
     assert_always(table->count < TOKENS_MAX);
+    if (table->slots == NULL) {
+        table->slots = calloc(TOKEN_SLOTS, sizeof *table->slots);
+    }
+    if (table->slots == NULL) {
+        return NULL;
+    }
     struct token *grown = realloc(table->tokens, (table->count + 1) * sizeof *grown);
     if (grown == NULL) {
         return NULL;
@@ -45,13 +56,23 @@ static struct token *token_append(struct token_table *table)
     return token;
 }
 
+/* The slot of a digest, or the free one where it belongs. */
+static uint16_t *token_slot(const struct token_table *table, const uint8_t *digest)
+{
+    uint64_t at = keyed_hash_bytes(&table->hash, digest, TOKEN_DIGEST_BYTES);
+    for (;; at++) {
+        uint16_t *slot = &table->slots[at % TOKEN_SLOTS];
+        assert_always(*slot <= table->count);
+        if (*slot == 0 ||
+            CRYPTO_memcmp(table->tokens[*slot - 1].digest, digest, TOKEN_DIGEST_BYTES) == 0) {
+            return slot;
+        }
+    }
+}
+
 static bool token_is_known(const struct token_table *table, const uint8_t *digest)
 {
-    bool is_known = false;
-    for (uint32_t i = 0; i < table->count; i++) {
-        is_known |= CRYPTO_memcmp(table->tokens[i].digest, digest, TOKEN_DIGEST_BYTES) == 0;
-    }
-    return is_known;
+    return table->slots != NULL && *token_slot(table, digest) != 0;
 }
 
 static bool token_is_good_length(size_t text_bytes, char *error_out, size_t error_bytes)
@@ -85,6 +106,7 @@ static int token_add(struct token_table *table, const uint8_t *digest, const cha
         scope_destroy(scope);
         return -ENOMEM;
     }
+    *token_slot(table, digest) = (uint16_t)table->count;
     memcpy(token->digest, digest, TOKEN_DIGEST_BYTES);
     token_clean_name(token->name, name, name_bytes);
     token->scope = scope;
@@ -200,7 +222,7 @@ int token_table_load(struct token_table *table, const char *json, size_t json_by
                      char *error_out, size_t error_bytes)
 {
     json_error_t fault;
-    json_t *root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &fault);
+    json_t *root = json_load(json, json_bytes, &fault);
     json_t *list = json_object_get(root, "tokens");
     int error = 0;
     if (root == NULL) { /* The parser's own words may quote a token. */
@@ -228,7 +250,8 @@ void token_table_deinit(struct token_table *table)
         scope_destroy(table->tokens[i].scope);
     }
     free(table->tokens);
-    *table = (struct token_table){0};
+    free(table->slots);
+    *table = (struct token_table){.hash = table->hash};
 }
 
 /* ---- Use ---- */
@@ -236,17 +259,13 @@ void token_table_deinit(struct token_table *table)
 struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes)
 {
     uint8_t digest[TOKEN_DIGEST_BYTES];
-    struct token *found = NULL;
-    if (text_bytes > TOKEN_BYTES_MAX) {
+    if (text_bytes > TOKEN_BYTES_MAX || table->slots == NULL) {
         return NULL;
     }
-    assert_debug((table->count == 0) == (table->tokens == NULL));
+    assert_debug(table->count > 0);
     token_hash(digest, text, text_bytes);
-    for (uint32_t i = 0; i < table->count; i++) {
-        bool is_it = CRYPTO_memcmp(table->tokens[i].digest, digest, sizeof digest) == 0;
-        found = is_it ? &table->tokens[i] : found;
-    }
-    return found;
+    uint16_t slot = *token_slot(table, digest);
+    return slot == 0 ? NULL : &table->tokens[slot - 1];
 }
 
 bool token_take(struct token *token)

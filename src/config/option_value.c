@@ -1,6 +1,7 @@
 #include "src/config/option_value.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -276,11 +277,28 @@ const char *option_value_keep(struct options *options, const char *text, size_t 
     return kept->text;
 }
 
+void option_value_warn(struct options *options, const char *format, ...)
+{
+    char text[OPTIONS_ERROR_BYTES_MAX] = "there are more such warnings";
+    if (options->warning_count == OPTIONS_WARNINGS_MAX) {
+        return;
+    }
+    if (options->warning_count < OPTIONS_WARNINGS_MAX - 1) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(text, sizeof text, format, arguments);
+        va_end(arguments);
+    }
+    const char *kept = option_value_keep(options, text, strlen(text));
+    if (kept != NULL) {
+        options->warnings[options->warning_count++] = kept;
+    }
+}
+
 static int option_value_ignore(const struct option_value *value, struct options *options)
 {
-    assert_always(options->ignored_count < OPTIONS_IGNORED_MAX);
-    options->ignored_names[options->ignored_count++] =
-        value->layer == OPTIONS_LAYER_FILE ? value->spec->key : value->spec->variable;
+    option_value_warn(options, "%s is set, but has no use in ringcast yet: it is ignored",
+                      value->layer == OPTIONS_LAYER_FILE ? value->spec->key : value->source);
     return 0;
 }
 

@@ -29,4 +29,9 @@ int option_value_refuse(const struct option_value *value, const char *valid);
 /* A copy that lives as long as the options; NULL: no memory. */
 const char *option_value_keep(struct options *options, const char *text, size_t text_bytes);
 
+/* Keeps a line for the log of the start. Without memory, or after OPTIONS_WARNINGS_MAX, it is lost.
+ */
+__attribute__((format(printf, 2, 3))) void option_value_warn(struct options *options,
+                                                             const char *format, ...);
+
 #endif

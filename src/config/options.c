@@ -39,7 +39,7 @@ static const char *const options_log_levels[] = {
 /* name, value, default, variable, key, kind, where, min, max, choices, help */
 static const struct option_spec options_specs[] = {
     {"host", "HOST", "0.0.0.0", "WEBSOCKET_HOST", "websocket.host", OPTION_TEXT, AT(host), 1, 255,
-     NULL, "Address or name to serve clients on; :: for IPv6."},
+     NULL, "Address or name to serve clients on; :: for all of IPv6 and IPv4."},
     {"port", "PORT", "8765", "WEBSOCKET_PORT", "websocket.port", OPTION_NUMBER, AT(port), 0, 65535,
      NULL, "Port to serve clients on; 0: any free one, told in the log."},
     {"unix", "PATH", NULL, NULL, "websocket.unix", OPTION_TEXT, AT(unix_path), 1,
@@ -68,8 +68,8 @@ static const struct option_spec options_specs[] = {
     {"frame-log-bytes", "BYTES", "67108864", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
      AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
      "Size of the frame log of each encoding, from which slow clients catch up; a power of two."},
-    {"memory-max", "BYTES", NULL, "RINGCAST_MEMORY_MAX", "memory_max", OPTION_BYTES,
-     AT(memory_bytes_max), OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
+    {"memory-max", "BYTES", NULL, NULL, "memory_max", OPTION_BYTES, AT(memory_bytes_max),
+     OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
      "What the frame logs of all encodings may take together; when not given, as much as they "
      "need: see docs/memory.md."},
     {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
@@ -255,7 +255,9 @@ static void options_print_feed(FILE *out, const struct feed_ops *feed)
 void options_print_help(FILE *out)
 {
     fprintf(out, "ringcast: broadcasts market data over WebSockets\n\n"
-                 "Usage: ringcast [--OPTION VALUE]...\n\nOptions:\n");
+                 "Usage: ringcast [--OPTION VALUE]...\n\n"
+                 "Each option can also be set by an environment variable: --log-level by\n"
+                 "RINGCAST_LOG_LEVEL, --enable-auth by RINGCAST_ENABLE_AUTH=yes.\n\nOptions:\n");
     for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
         const struct option_spec *spec = &options_specs[i];
         if (spec->name == NULL) {

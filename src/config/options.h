@@ -24,7 +24,7 @@
 
 #define OPTIONS_ERROR_BYTES_MAX 1024
 #define OPTIONS_TABLE_MAX 96
-#define OPTIONS_IGNORED_MAX 32
+#define OPTIONS_WARNINGS_MAX 32
 #define OPTIONS_CONNECTIONS_MAX 1000000
 
 /* Limits of the parts that the options are for; server.c asserts that they agree. */
@@ -101,9 +101,9 @@ struct options {
     int log_level;             /* enum log_level */
     int log_format;            /* 0: text, 1: json */
 
-    /* Variables and keys that are accepted and have no use yet: main warns of each. */
-    const char *ignored_names[OPTIONS_IGNORED_MAX];
-    uint32_t ignored_count;
+    /* What was set and is ignored, a sentence each: for the log. */
+    const char *warnings[OPTIONS_WARNINGS_MAX];
+    uint32_t warning_count;
 
     /* By the rows of the table, where the value is from: "FILE:3: admin.host", or a variable.
      * NULL: the option, or its default. */
@@ -133,7 +133,7 @@ struct option_spec {
     const char *name;         /* "port"; NULL: no option */
     const char *value_name;   /* "PORT"; NULL: takes no value */
     const char *default_text; /* NULL: not set */
-    const char *variable;     /* NULL: none */
+    const char *variable;     /* beside that of options_variables.h; NULL: none */
     const char *key;          /* "websocket.port", of a file; NULL: none */
     uint32_t kind;            /* enum option_kind, perhaps with OPTION_SECRET */
     uint32_t offset;          /* in struct options */

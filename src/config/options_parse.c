@@ -8,6 +8,7 @@
 #include "codec/nearest.h"
 #include "src/config/option_value.h"
 #include "src/config/options_file.h"
+#include "src/config/options_variables.h"
 
 #define OPTIONS_PARSE_SOURCE_BYTES_MAX 64
 
@@ -26,32 +27,6 @@ static int options_parse_defaults(struct options *options, const struct options_
         struct option_value value = {.spec = spec,
                                      .source = source,
                                      .text = spec->default_text,
-                                     .cpus = input->cpus,
-                                     .error_out = error_out};
-        int error = option_value_take(&value, options);
-        if (error < 0) {
-            return error;
-        }
-    }
-    return 0;
-}
-
-/* A variable that is set to nothing counts as not set. */
-static int options_parse_variables(struct options *options, const struct options_input *input,
-                                   char *error_out)
-{
-    size_t spec_count;
-    const struct option_spec *specs = options_table(&spec_count);
-    for (size_t i = 0; i < spec_count; i++) {
-        const struct option_spec *spec = &specs[i];
-        const char *text = spec->variable == NULL ? NULL : input->variable(spec->variable);
-        if (text == NULL || *text == '\0') {
-            continue;
-        }
-        struct option_value value = {.spec = spec,
-                                     .layer = OPTIONS_LAYER_VARIABLE,
-                                     .source = spec->variable,
-                                     .text = text,
                                      .cpus = input->cpus,
                                      .error_out = error_out};
         int error = option_value_take(&value, options);
@@ -161,6 +136,10 @@ static int options_parse_layers(struct options *options, const struct options_in
     int error = options_parse_arguments(&arguments, input, error_out);
     const char *config_path = arguments.config_path;
     options_deinit(&arguments);
+    if (error == 0 && config_path == NULL) {
+        config_path =
+            options_variables_find(input->environment, options_find("config", sizeof "config" - 1));
+    }
     if (error == 0) {
         error = options_parse_defaults(options, input, error_out);
     }
@@ -168,7 +147,7 @@ static int options_parse_layers(struct options *options, const struct options_in
         error = options_file_take(options, config_path, input->cpus, error_out);
     }
     if (error == 0) {
-        error = options_parse_variables(options, input, error_out);
+        error = options_variables_take(options, input->environment, input->cpus, error_out);
     }
     return error == 0 ? options_parse_arguments(options, input, error_out) : error;
 }

@@ -13,9 +13,9 @@
 
 struct options_input {
     int argc;
-    char *const *argv;                   /* argv[0] is the program */
-    char *(*variable)(const char *name); /* getenv */
-    const cpu_set_t *cpus;               /* the process's affinity mask */
+    char *const *argv;        /* argv[0] is the program */
+    char *const *environment; /* environ */
+    const cpu_set_t *cpus;    /* the process's affinity mask */
 };
 
 /* Default < file < environment < option. After --help or --version nothing is checked. On failure

@@ -31,7 +31,8 @@ static void *channels_map(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-int channels_create(struct channels **channels_out, struct control *control)
+int channels_create(struct channels **channels_out, struct control *control,
+                    const struct keyed_hash *hash)
 {
     struct channels *channels = channels_map(sizeof *channels);
     if (channels == NULL) {
@@ -43,6 +44,7 @@ int channels_create(struct channels **channels_out, struct control *control)
         return -ENOMEM;
     }
     channels->control = control;
+    channels->hash = *hash;
     pthread_mutex_init(&channels->lock, NULL);
     *channels_out = channels;
     return 0;
@@ -55,18 +57,20 @@ void channels_destroy(struct channels *channels)
     munmap(channels, sizeof *channels);
 }
 
-/* FNV-1a, with its bits mixed once more: only the low ones choose the slot or chain. */
-static uint32_t channels_key_hash(const struct channels_key *key)
+static uint32_t channels_key_hash(const struct channels *channels, const struct channels_key *key)
 {
     struct variant variant = key->variant;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)key->type ^
-                    (uint64_t)variant.depth << 8 ^ (uint64_t)variant.bar << 16 ^
-                    (uint64_t)variant.interval_ms << 24;
-    for (size_t i = 0; i < key->symbol_bytes; i++) {
-        hash = (hash ^ (uint8_t)key->symbol[i]) * UINT64_C(0x100000001b3);
-    }
-    hash ^= hash >> 32;
-    return (uint32_t)hash;
+    uint8_t bytes[8 + MD_SYMBOL_BYTES_MAX] = {
+        (uint8_t)key->type,
+        variant.depth,
+        variant.bar,
+        0,
+    };
+    static_assert(sizeof variant.interval_ms <= sizeof(uint32_t), "it lies before the symbol");
+    assert_always(key->symbol_bytes <= MD_SYMBOL_BYTES_MAX);
+    memcpy(bytes + 4, &variant.interval_ms, sizeof variant.interval_ms);
+    memcpy(bytes + 8, key->symbol, key->symbol_bytes);
+    return (uint32_t)keyed_hash_bytes(&channels->hash, bytes, 8 + key->symbol_bytes);
 }
 
 static bool channels_is(const struct channel *channel, const struct channels_key *key)
@@ -79,7 +83,7 @@ static bool channels_is(const struct channel *channel, const struct channels_key
 /* The slot that holds the key, or the free one where it belongs: half of them always are. */
 static uint32_t channels_slot(const struct channels *channels, const struct channels_key *key)
 {
-    uint32_t slot = channels_key_hash(key) & (CHANNELS_SLOTS - 1);
+    uint32_t slot = channels_key_hash(channels, key) & (CHANNELS_SLOTS - 1);
     for (;;) {
         uint32_t entry = atomic_load_explicit(&channels->slots[slot], memory_order_acquire);
         if (entry == 0 || channels_is(&channels->entries[entry - 1], key)) {
@@ -205,7 +209,7 @@ uint32_t channels_find(const struct channels *channels, const char *symbol, size
 
 static uint16_t *channels_chain(struct channels *channels, const struct channels_key *key)
 {
-    return &channels->chains[channels_key_hash(key) & (CHANNELS_VARIANTS_MAX - 1)];
+    return &channels->chains[channels_key_hash(channels, key) & (CHANNELS_VARIANTS_MAX - 1)];
 }
 
 /* Under the lock. 1 + its variant_index; 0: there is none of that name. */

@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "codec/base/check.h"
+#include "codec/base/keyed_hash.h"
 #include "codec/base/units.h"
 #include "codec/md.h"
 #include "ring/board/control.h"
@@ -55,6 +56,7 @@ struct channel_wish {
 struct channels {
     struct channel *entries; /* CHANNELS_MAX */
     struct control *control; /* NULL: none */
+    struct keyed_hash hash;  /* Producers choose the symbols, clients the variants. */
     pthread_mutex_t lock;    /* held by who makes, names or finds a variant, or makes a channel */
 
     /* Written under the lock, read by anybody. A slot is 0 or 1 + a feed's channel; it is filled
@@ -76,7 +78,8 @@ struct channels {
 };
 
 /* control: its directory shows them, too; NULL: nobody else sees them. */
-int channels_create(struct channels **channels_out, struct control *control);
+int channels_create(struct channels **channels_out, struct control *control,
+                    const struct keyed_hash *hash);
 void channels_destroy(struct channels *channels);
 
 /* The number of the pair, made when new. CHANNEL_NONE: the table is full, or the symbol is not 1

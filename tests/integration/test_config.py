@@ -76,6 +76,23 @@ class Precedence(ConfigTestCase):
                                             ["quote"])["data"]
                 self.assertEqual(len(verdicts["ok"]), 2)
 
+    def test_variables_alone_configure_a_server(self):
+        self.write("websocket:\n  max_connections: 44\n")
+        variables = {"RINGCAST_CONFIG": self.path, "RINGCAST_PORT": "0", "RINGCAST_ADMIN_PORT": "0",
+                     "RINGCAST_HOST": "127.0.0.1", "RINGCAST_FEED": "sim:symbols=3;sim:symbols=5,types=bar"}
+        with Server(env=variables, ports=False) as server:
+            stats = server.stats()
+            self.assertEqual(stats["connections"]["max_connections"], 44)
+            self.assertEqual(stats["publisher"]["feeds"], ["sim:symbols=3", "sim:symbols=5,types=bar"])
+
+    def test_a_service_of_kubernetes_named_websocket_does_not_stop_the_start(self):
+        with Server(env={"WEBSOCKET_PORT": "tcp://10.96.12.34:8765",
+                         "RINGCAST_PORT_8765_TCP_PORT": "8765", "RINGCAST_PROT": "1"}) as server:
+            server.wait_for_line("WEBSOCKET_PORT=tcp://10.96.12.34:8765 is ignored")
+            server.wait_for_line("RINGCAST_PROT is ignored: no option has this variable; "
+                                 "did you mean RINGCAST_PORT")
+            self.assertFalse([line for line in server.lines if "8765_TCP" in line])
+
 
 class Check(ConfigTestCase):
     def test_the_examples_are_good(self):

@@ -605,17 +605,22 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertGreater(sum(times), 10**8, times)
 
     def test_what_nobody_publishes_is_told(self):
-        for options, words in ((("-y", "trade", "-s", "AAPL.US,MSFT.US"),
-                                "nothing was published on the 2 channels subscribed"),
-                               (("-y", "trade", "-s", "AAPL.US"), "nothing was published on the 1 channel subscribed"),
-                               (("-y", "trade"), "no channel matches the symbols and types asked for"),
-                               (("-s", "ZZZ*"), "no channel matches the symbols and types asked for")):
-            result = bench("-c", 2, "-d", 0.3, "-w", 0.1, *options, self.server.url())
-            self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
-            self.assertIn(f"  INVALID: {words}\n", result.stdout)
-            self.assertIn("  reach       nothing was due\n", result.stdout)
-            self.assertRegex(result.stdout, r"\n  latency    ( +-){7}\n")
-            self.assertIn(" - bytes each, 0 channels", result.stdout)
+        path = self.folder() / "ticks.csv"
+        path.write_text("symbol,timestamp,type,price,size,side,id\n" + "".join(
+            f"{name}.SZ,2024-11-20T07:00:00Z,T,12.340,1,B,{number}\n" for number, name in enumerate("ABA")))
+        with Server("--feed", f"replay:path={path},speed=1") as server:
+            self.assertIsNotNone(server.wait_for_line("after pass 1", 60))
+            for options, words in (
+                    (("-y", "trade"), "nothing was published on the 2 channels subscribed"),
+                    (("-y", "trade", "-s", "A.SZ"), "nothing was published on the 1 channel subscribed"),
+                    (("-y", "quote"), "no channel matches the symbols and types asked for"),
+                    (("-y", "trade", "-s", "ZZZ*"), "no channel matches the symbols and types asked for")):
+                result = bench("-c", 2, "-d", 0.3, "-w", 0.1, *options, server.url())
+                self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
+                self.assertIn(f"  INVALID: {words}\n", result.stdout)
+                self.assertIn("  reach       nothing was due\n", result.stdout)
+                self.assertRegex(result.stdout, r"\n  latency    ( +-){7}\n")
+                self.assertIn(" - bytes each, 0 channels", result.stdout)
 
     def test_symbols_given_twice_are_both_subscribed(self):
         report = self.report("-c", 2, "-d", 1, "-w", 0.2, "-s", "AAPL.US", "-s", "MSFT.US", *BY_DUE_TIME,

@@ -91,6 +91,8 @@ FIGURES = (
     ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
+    ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
+    ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
     ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
     ("BENCH_CONNECTIONS_MAX", 1, "tools.md", "connections in all (10; at most {})"),

@@ -124,6 +124,8 @@ FIGURES = (
     ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
     ("CSV_TICKS_FIELD_BYTES_MAX", 1, "recordings.md", "at most {} bytes"),
     ("FEED_REPLAY_FAULTS_SHOWN_MAX", 1, "recordings.md", "the first {} are in the log"),
+    ("FEED_REPLAY_FIRST_REPORT_NS", SECOND, "recordings.md", "and {} seconds after the first line"),
+    ("DECIMAL_PLACES_MAX", 1, "recordings.md", "A number has at most {} digits after the point"),
 )
 WORDS = {1: "a", 10: "ten"}
 

@@ -246,7 +246,10 @@ class Names(unittest.TestCase):
         tails = {"/".join(name.split("/")[i:]) for name in self.files for i in range(name.count("/") + 1)}
         tails |= {tail.rpartition(".")[0] for tail in tails}
         for name in self.pages:
-            text = re.sub(r"```.*?```", "", (CHECKOUT / name).read_text(encoding="utf8"), flags=re.S)
+            page_text = (CHECKOUT / name).read_text(encoding="utf8")
+            text = re.sub(r"```.*?```", "", page_text, flags=re.S)
+            drawn = " ".join(re.findall(r"^```\n(.*?)```", page_text, re.M | re.S)) if "README" in name else ""
+            self.assertEqual(set(re.findall(r"\b[a-z]+_[a-z_]+\b", drawn)) - tails - self.words, set(), name)
             codes = re.findall(r"`([^`\n]+)`", text)
             named = {code for code in codes if re.fullmatch(
                 r"[a-z_][a-z0-9_/]*\.(?:[ch]|py|sh|js|md|yaml|xml)|(?:test|sim|fuzz|bench)_[a-z_]+", code)}

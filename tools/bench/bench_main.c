@@ -1,4 +1,5 @@
 /* ringcast-bench: a load of subscribers and what they see. See docs/tools.md. */
+#include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -7,8 +8,9 @@
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
 #include "tools/bench/bench_files.h"
-#include "tools/bench/bench_report.h"
+#include "tools/bench/bench_json.h"
 #include "tools/bench/bench_run.h"
+#include "tools/bench/bench_text.h"
 
 #define STEP_GROWTH 2    /* from one step to the next, until one fails */
 #define STEP_FINENESS 20 /* then bisection, until the bounds differ by less than 1/20 */
@@ -43,11 +45,7 @@ static int bench_main_once(const struct bench_options *options)
     }
     bool is_written = bench_files_write(&files, &result) == 0;
     int exit_code = is_written ? result.exit_code : 1;
-    if (options->json) {
-        bench_report_json(&result, exit_code);
-    } else {
-        bench_report_text(&result);
-    }
+    (options->json ? bench_json_run : bench_text_run)(&result, is_written);
     bench_result_deinit(&result);
     return exit_code;
 }
@@ -62,9 +60,11 @@ static int bench_main_step(struct bench_options *options, uint32_t connection_co
     if (bench_run(&result, options) != 0) {
         return -1;
     }
-    uint64_t value_ns = histogram_percentile(&result.latency, options->until_percent);
-    bool holds = result.exit_code == 0 && value_ns <= options->until_ns;
-    bench_report_step(&result, value_ns, holds);
+    double value_ns = result.latency.count > 0
+                          ? (double)histogram_percentile(&result.latency, options->until_percent)
+                          : NAN;
+    bool holds = result.exit_code == 0 && value_ns <= (double)options->until_ns;
+    (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
     bench_result_deinit(&result);
     return holds;
 }
@@ -99,7 +99,7 @@ static int bench_main_steps(struct bench_options *options)
             next = good + (bad - good) / 2;
         }
     }
-    bench_report_steps_end(options, good, bad);
+    (options->json ? bench_json_answer : bench_text_answer)(options, good, bad);
     return good > 0 ? 0 : 3;
 }
 

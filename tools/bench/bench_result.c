@@ -1,10 +1,28 @@
 #include "tools/bench/bench_result.h"
 
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/base/units.h"
+
+#define LOAD_BUSY_MAX 0.9      /* a busier load measures itself */
+#define LOAD_WAITED_MAX 0.02   /* and so does one that waits for others, */
+#define LOAD_STOLEN_MAX 0.02   /* whose cores a hypervisor takes, */
+#define LOAD_THROTTLED_MAX 0.0 /* or that a limit stops */
+#define TURN_SHARE_MAX 0.5     /* of latency: turns that take more of it are what it shows */
+#define PUBLISH_SHARE_MIN 0.99 /* of what the publisher was asked for */
+
+const struct bench_percentile bench_percentiles[BENCH_PERCENTILES] = {
+    {"p50", 50.0},     {"p90", 90.0},       {"p99", 99.0},  {"p99.9", 99.9},
+    {"p99.99", 99.99}, {"p99.999", 99.999}, {"max", 100.0},
+};
+
+const char *const bench_phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscribe", "first_tick",
+                                                     "snapshot"};
 
 uint32_t bench_result_awaited(const struct bench_options *options)
 {
@@ -39,7 +57,6 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
     into->window_frames += from->window_frames;
     into->window_wire_bytes += from->window_wire_bytes;
     into->differing += from->differing;
-    into->malformed += from->malformed;
     into->pings += from->pings;
     into->receives += from->receives;
     into->no_buffer += from->no_buffer;
@@ -47,9 +64,19 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
     if (from->last_error != 0) {
         into->last_error = from->last_error;
     }
+    into->early_ticks += from->early_ticks;
+    into->far_ticks += from->far_ticks;
+    into->far_number = from->far_ticks > 0 ? from->far_number : into->far_number;
+    if (from->subscribed_channels > into->subscribed_channels) {
+        into->subscribed_channels = from->subscribed_channels;
+    }
     if (into->refusals == 0) {
         memcpy(into->refusal_text, from->refusal_text, sizeof into->refusal_text);
     }
+    if (into->malformed == 0) {
+        memcpy(into->malformed_text, from->malformed_text, sizeof into->malformed_text);
+    }
+    into->malformed += from->malformed;
     into->refusals += from->refusals;
     if (into->first_started_ns == 0 || from->first_started_ns < into->first_started_ns) {
         into->first_started_ns = from->first_started_ns;
@@ -157,32 +184,109 @@ static uint32_t bench_result_closes(const struct bench_stream_totals *totals)
     return count;
 }
 
-static int bench_result_verdict(const struct bench_result *result)
+__attribute__((format(printf, 3, 4))) static int
+bench_result_invalid(struct bench_result *result, int exit_code, const char *format, ...)
 {
-    const struct bench_options *options = result->options;
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = snprintf(result->verdict, sizeof result->verdict, "INVALID: ");
+    vsnprintf(result->verdict + bytes, sizeof result->verdict - (size_t)bytes, format, arguments);
+    va_end(arguments);
+    return exit_code;
+}
+
+/* Nothing was due: why? */
+static int bench_result_nothing(struct bench_result *result)
+{
+    const struct bench_totals *totals = &result->totals;
+    uint64_t channels = totals->subscribed_channels;
+    if (totals->far_ticks > 0) {
+        return bench_result_invalid(result, 3, "the times in the ticks are far from now");
+    }
+    if (totals->streams[BENCH_READER].frames > 0) {
+        return bench_result_invalid(result, 3, "no tick has a time inside the window");
+    }
+    if (result->options->protocol != BENCH_RINGCAST) {
+        return bench_result_invalid(result, 3, "no tick was received");
+    }
+    return channels == 0
+               ? bench_result_invalid(result, 3,
+                                      "no channel matches the symbols and types asked for")
+               : bench_result_invalid(
+                     result, 3, "nothing was published on the %" PRIu64 " channel%s subscribed",
+                     channels, bench_result_s(channels));
+}
+
+/* What of the market's data is wrong; 0: nothing. */
+static int bench_result_judge_data(struct bench_result *result)
+{
     const struct bench_totals *totals = &result->totals;
     const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
-    const struct bench_stream_totals *skimmers = &totals->streams[BENCH_SKIMMER];
-    bool may_lose = options->allow_gaps;
-    if (result->subscribed < bench_result_awaited(options) ||
-        (bench_result_closes(readers) + bench_result_closes(skimmers) > 0 && !may_lose)) {
-        return 2;
+    uint64_t gap_frames = readers->gap_frames + totals->streams[BENCH_SKIMMER].gap_frames;
+    uint64_t gaps = readers->gaps + totals->streams[BENCH_SKIMMER].gaps;
+    bool may_lose = result->options->allow_gaps;
+    if (totals->malformed > 0) {
+        return bench_result_invalid(result, 3, "%" PRIu64 " message%s malformed", totals->malformed,
+                                    totals->malformed == 1 ? " is" : "s are");
     }
-    bool is_lossless =
-        readers->gaps + skimmers->gaps == 0 && totals->window_frames == result->due_frames;
-    bool is_finished = result->unfinished == 0 || options->protocol != BENCH_RINGCAST;
-    if (totals->malformed > 0 || totals->differing > 0 || result->due_frames == 0 || !is_finished ||
-        !(is_lossless || may_lose)) {
-        return 3;
+    if (totals->differing > 0) {
+        return bench_result_invalid(result, 3, "%" PRIu64 " frame%s from what another reader got",
+                                    totals->differing,
+                                    totals->differing == 1 ? " differs" : "s differ");
+    }
+    if (result->due_frames == 0) {
+        return bench_result_nothing(result);
+    }
+    if (result->unfinished > 0 && result->options->protocol == BENCH_RINGCAST) {
+        return bench_result_invalid(result, 3, "%u reader%s got nothing from after the window",
+                                    result->unfinished, bench_result_s(result->unfinished));
+    }
+    if (gaps > 0 && !may_lose) {
+        return bench_result_invalid(result, 3, "the server told %" PRIu64 " frame%s lost",
+                                    gap_frames, bench_result_s(gap_frames));
+    }
+    if (totals->window_frames < result->due_frames && !may_lose) {
+        uint64_t missing = result->due_frames - totals->window_frames;
+        return bench_result_invalid(result, 3, "%" PRIu64 " frame%s missing", missing,
+                                    missing == 1 ? " is" : "s are");
     }
     /* The others may miss what they were told; nothing else. */
     for (uint32_t role = 0; role < BENCH_ROLES; role++) {
         const struct bench_stream_totals *stream = &totals->streams[role];
-        if (stream->gaps_wrong > 0 || stream->duplicates > 0 || (stream->holes > 0 && !may_lose)) {
-            return 3;
+        if (stream->duplicates > 0) {
+            return bench_result_invalid(result, 3, "%s received %" PRIu64 " duplicate%s",
+                                        bench_role_names[role], stream->duplicates,
+                                        bench_result_s(stream->duplicates));
+        }
+        if (stream->gaps_wrong > 0) {
+            return bench_result_invalid(result, 3, "%s received %" PRIu64 " wrong GAP%s",
+                                        bench_role_names[role], stream->gaps_wrong,
+                                        bench_result_s(stream->gaps_wrong));
+        }
+        if (stream->holes > 0 && !may_lose) {
+            return bench_result_invalid(result, 3, "%s met %" PRIu64 " hole%s that no GAP told",
+                                        bench_role_names[role], stream->holes,
+                                        bench_result_s(stream->holes));
         }
     }
     return 0;
+}
+
+static int bench_result_judge(struct bench_result *result)
+{
+    const struct bench_totals *totals = &result->totals;
+    uint32_t awaited = bench_result_awaited(result->options);
+    uint32_t closes = bench_result_closes(&totals->streams[BENCH_READER]) +
+                      bench_result_closes(&totals->streams[BENCH_SKIMMER]);
+    if (result->subscribed < awaited) {
+        return bench_result_invalid(result, 2, "%u of %u connection%s could not be subscribed",
+                                    awaited - result->subscribed, awaited, bench_result_s(awaited));
+    }
+    if (closes > 0 && !result->options->allow_gaps) {
+        return bench_result_invalid(result, 2, "%u connection%s closed or cut off", closes,
+                                    closes == 1 ? " was" : "s were");
+    }
+    return bench_result_judge_data(result);
 }
 
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
@@ -200,18 +304,25 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
             histogram_merge(&result->intervals[k].latency, &thread->data.intervals[k].latency);
             result->intervals[k].frames += thread->data.intervals[k].frames;
             result->intervals[k].bytes += thread->data.intervals[k].bytes;
+            if (thread->data.intervals[k].turn_max_ns > result->intervals[k].turn_max_ns) {
+                result->intervals[k].turn_max_ns = thread->data.intervals[k].turn_max_ns;
+            }
         }
-        double busy =
-            thread->cpu_ns == 0 ? 0.0 : (double)thread->cpu_ns / (double)thread->data.window_ns;
-        result->load_busy = busy > result->load_busy ? busy : result->load_busy;
+        histogram_merge(&result->turns, &thread->turns);
         result->subscribed += atomic_load(&thread->crew.subscribed_now);
     }
     bench_result_add_channels(result, load, threads);
-    if (result->options->seq_pattern[0] == 0) { /* What was missed cannot be known. */
+    if (!bench_result_has_seqs(result)) { /* What was missed cannot be known. */
         result->due_frames = result->totals.window_frames;
     }
     bench_result_add_places(result, threads);
-    result->exit_code = bench_result_verdict(result);
+    result->load_busy = bench_watch_busy(&result->begin, &result->end);
+    result->load_waited = bench_watch_waited(&result->begin, &result->end);
+    result->load_stolen = bench_watch_stolen(&result->begin, &result->end);
+    result->load_throttled = bench_watch_throttled(&result->begin, &result->end);
+    snprintf(result->verdict, sizeof result->verdict, "%s",
+             result->options->allow_gaps ? "DONE (gaps allowed)" : "VALID");
+    result->exit_code = bench_result_judge(result);
 }
 
 void bench_result_deinit(struct bench_result *result)
@@ -232,4 +343,53 @@ double bench_result_connect_seconds(const struct bench_result *result)
         return 0.0;
     }
     return (double)(totals->last_subscribed_ns - totals->first_started_ns) / (double)NS_PER_SECOND;
+}
+
+/* ---- What follows from the figures ---- */
+
+/* NAN: there is nothing to divide by, so nothing was measured. */
+double bench_result_ratio(double part, double whole)
+{
+    return whole > 0.0 ? part / whole : NAN;
+}
+
+double bench_result_published_per_second(const struct bench_result *result)
+{
+    return bench_result_has_seqs(result)
+               ? bench_result_ratio((double)result->published_frames * (double)NS_PER_SECOND,
+                                    (double)result->window_ns)
+               : NAN;
+}
+
+/* On the wire, of the window's ticks. */
+double bench_result_frame_bytes(const struct bench_result *result)
+{
+    return bench_result_ratio((double)result->totals.window_wire_bytes,
+                              (double)result->totals.window_frames);
+}
+
+/* An instant more or less may lie in the window. */
+bool bench_result_is_behind(const struct bench_result *result)
+{
+    const struct bench_options *options = result->options;
+    double asked = options->publish_rate * (double)result->window_ns / (double)NS_PER_SECOND;
+    return (double)result->published_frames + options->publish_burst < PUBLISH_SHARE_MIN * asked;
+}
+
+bool bench_result_is_saturated(const struct bench_result *result)
+{
+    return result->load_busy > LOAD_BUSY_MAX && !result->options->spin;
+}
+
+bool bench_result_is_starved(const struct bench_result *result)
+{
+    return result->load_waited > LOAD_WAITED_MAX || result->load_stolen > LOAD_STOLEN_MAX ||
+           result->load_throttled > LOAD_THROTTLED_MAX;
+}
+
+bool bench_result_is_slow(const struct bench_result *result)
+{
+    return result->turns.count > 0 && result->latency.count > 0 &&
+           (double)histogram_percentile(&result->turns, 99.0) >
+               TURN_SHARE_MAX * (double)histogram_percentile(&result->latency, 99.0);
 }

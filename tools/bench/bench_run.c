@@ -60,6 +60,7 @@ static void bench_run_catch_signals(void)
     signal(SIGINT, bench_run_on_signal);
     signal(SIGTERM, bench_run_on_signal);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* A file that grows too long is an error of its write. */
 }
 
 static void bench_run_let_signals_go(void)
@@ -116,13 +117,9 @@ static struct bench_sample bench_run_sample(const struct bench_options *options,
 {
     struct bench_sample sample = {0};
     struct bench_progress progress = bench_run_progress(threads, options->thread_count);
-    sample.at_ns = bench_run_now_ns();
+    bench_watch_take(&sample, options, threads);
     sample.frames = progress.frames;
     sample.bytes = progress.bytes;
-    sample.has_server = options->pid != 0 && proc_usage_read(options->pid, &sample.server) == 0;
-    if (options->cpu >= 0) {
-        (void)core_usage_read(options->cpu, &sample.core); /* It was there at the start. */
-    }
     return sample;
 }
 
@@ -143,8 +140,8 @@ static bool bench_run_await_connections(const struct bench_options *options,
         }
     }
     if (progress.subscribed < awaited) {
-        fprintf(stderr, "ringcast-bench: %u of %u connections are subscribed, %u have failed\n",
-                progress.subscribed, awaited, progress.failed);
+        fprintf(stderr, "ringcast-bench: %u of %u connection%s subscribed, %u failed\n",
+                progress.subscribed, awaited, bench_result_s(awaited), progress.failed);
     }
     return progress.subscribed > 0;
 }
@@ -196,6 +193,11 @@ static void bench_run_watch(struct bench_result *result, struct bench_control *c
         } else if (interval < result->interval_count) {
             result->interval_ends[interval++] = bench_run_sample(options, threads);
         }
+    }
+    /* An interrupt ends the interval that is under way; later ones never were. */
+    if (interval < result->interval_count) {
+        result->interval_ends[interval++] = bench_run_sample(options, threads);
+        result->interval_count = interval;
     }
 }
 
@@ -270,22 +272,6 @@ static int bench_run_start_threads(const struct bench_options *options,
     return 0;
 }
 
-/* What cannot be read would be a figure that nobody measured. */
-static int bench_run_check_watched(const struct bench_options *options)
-{
-    struct proc_usage server;
-    struct core_usage core;
-    if (options->pid != 0 && proc_usage_read(options->pid, &server) != 0) {
-        fprintf(stderr, "ringcast-bench: --pid %d: there is no such process\n", options->pid);
-        return 1;
-    }
-    if (options->cpu >= 0 && core_usage_read(options->cpu, &core) != 0) {
-        fprintf(stderr, "ringcast-bench: --cpu %d: /proc/stat has no such core\n", options->cpu);
-        return 1;
-    }
-    return 0;
-}
-
 int bench_run(struct bench_result *result, const struct bench_options *options)
 {
     struct bench_control control = {0};
@@ -294,7 +280,7 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
     char error_text[WS_CLIENT_ERROR_BYTES_MAX];
     memset(result, 0, sizeof *result);
     result->options = options;
-    if (bench_run_check_watched(options) != 0) {
+    if (!bench_watch_check(options)) {
         return 1;
     }
     bench_run_catch_signals();

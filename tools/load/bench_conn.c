@@ -187,7 +187,11 @@ void bench_conn_send_subscribe(struct bench_crew *crew, struct bench_conn *conn,
 void bench_conn_on_subscribed(struct bench_crew *crew, struct bench_conn *conn)
 {
     uint64_t now_ns = crew->now_ns;
-    bench_conn_end_phase(crew, conn, BENCH_PHASE_SUBSCRIBED);
+    if (crew->options->protocol == BENCH_PLAIN) {
+        conn->phase_ns = now_ns; /* There is no answer to wait for, and so no such phase. */
+    } else {
+        bench_conn_end_phase(crew, conn, BENCH_PHASE_SUBSCRIBED);
+    }
     crew->totals.streams[conn->role].sessions++;
     if (!conn->is_back && conn->role <= BENCH_SLOW) {
         histogram_record(&crew->connect_time,

@@ -8,6 +8,8 @@
 #include "codec/base/units.h"
 #include "tools/common/sbe_scan.h"
 
+#define FAR_NS (3600 * NS_PER_SECOND) /* Such a time is no late tick: it has another unit. */
+
 /* Which tick one is. */
 struct bench_data_place {
     struct bench_channel *channel;
@@ -112,6 +114,7 @@ static void bench_data_measure(struct bench_data *data, uint64_t time_ns,
 {
     struct bench_crew *crew = data->crew;
     uint64_t latency_ns = crew->now_ns > time_ns ? crew->now_ns - time_ns : 0;
+    crew->totals.early_ticks += crew->now_ns < time_ns;
     crew->totals.window_frames++;
     crew->totals.window_wire_bytes += tick->wire_bytes;
     histogram_record(&data->latency, latency_ns);
@@ -228,7 +231,7 @@ void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
         return;
     }
     if (!bench_data_read(data, conn, tick, &place)) {
-        crew->totals.malformed++;
+        bench_totals_malformed(&crew->totals, tick->payload, tick->payload_bytes);
         return;
     }
     totals->frames++;
@@ -246,8 +249,16 @@ void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
     }
     if (conn->role == BENCH_READER && place.time_ns - data->window_start_ns < data->window_ns) {
         bench_data_count(data, conn, place.channel, place.seq, place.time_ns, tick);
-    } else if (place.time_ns >= data->window_end_ns) {
-        bench_conn_finish(crew, conn);
+    } else {
+        bool is_far =
+            place.time_ns < crew->now_ns - FAR_NS || place.time_ns > crew->now_ns + FAR_NS;
+        if (is_far) {
+            crew->totals.far_ticks++;
+            crew->totals.far_number = data->scan.number;
+        }
+        if (place.time_ns >= data->window_end_ns) {
+            bench_conn_finish(crew, conn);
+        }
     }
 }
 
@@ -259,7 +270,7 @@ void bench_data_on_gap(struct bench_data *data, struct bench_conn *conn,
     uint32_t index;
     uint64_t *next_seq = bench_data_next_seq(data, conn, reply->channel, &index);
     if (next_seq == NULL || reply->to < reply->from) {
-        crew->totals.malformed++;
+        bench_totals_malformed(&crew->totals, reply->name, strlen(reply->name));
         return;
     }
     totals->gaps++;
@@ -307,7 +318,7 @@ void bench_data_on_definition(struct bench_data *data, const struct control_repl
         const char *symbol = json_string_value(json_object_get(entry, "symbol"));
         if (symbol == NULL || !control_reply_u64(entry, "ch", &number) ||
             number >= BENCH_CHANNEL_NUMBER_MAX) {
-            crew->totals.malformed++;
+            bench_totals_malformed(&crew->totals, reply->name, strlen(reply->name));
             return;
         }
         uint32_t index_plus_1 = data->channel_indexes[number];
@@ -323,15 +334,7 @@ static int bench_data_set_patterns(struct bench_data *data)
 {
     struct bench_crew *crew = data->crew;
     const struct bench_options *options = crew->options;
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_SECOND}};
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(options->time_unit, units[i].name) == 0) {
-            data->scan.time_unit_ns = units[i].ns;
-        }
-    }
+    data->scan.time_unit_ns = options->time_unit_ns;
     data->has_seqs = options->seq_pattern[0] != 0;
     bool fits = pattern_scan_set(&data->scan, PATTERN_TIME, options->time_pattern) &&
                 pattern_scan_set(&data->scan, PATTERN_SEQ, options->seq_pattern) &&

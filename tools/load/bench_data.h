@@ -35,6 +35,7 @@ struct bench_interval {
     struct histogram latency;
     uint64_t frames;
     uint64_t bytes;
+    uint64_t turn_max_ns; /* of the thread's turns that began in it */
 };
 
 struct bench_data {

@@ -19,6 +19,19 @@ static void bench_frames_on_tick(struct bench_frames *frames, struct bench_conn 
     bench_data_on_tick(frames->data, conn, &tick);
 }
 
+/* How many channels an answer's entries are: a pattern tells how many it covers. */
+static uint64_t bench_frames_channels(const json_t *entries)
+{
+    uint64_t sum = 0, count;
+    size_t i;
+    const json_t *entry;
+    json_array_foreach(entries, i, entry)
+    {
+        sum += control_reply_u64(entry, "channels", &count) ? count : 1;
+    }
+    return sum;
+}
+
 /* A JSON frame of the server that is no tick. */
 static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn *conn,
                                   const uint8_t *payload, size_t payload_bytes)
@@ -26,7 +39,7 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
     struct bench_crew *crew = frames->data->crew;
     struct control_reply reply;
     if (control_reply_parse(&reply, payload, payload_bytes) != 0) {
-        crew->totals.malformed++;
+        bench_totals_malformed(&crew->totals, payload, payload_bytes);
         return;
     }
     if (reply.type == CONTROL_GAP) {
@@ -39,6 +52,10 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
         bench_totals_refuse(&crew->totals, payload, payload_bytes);
         bench_conn_shut(crew, conn, 1000);
     } else if (reply.type == CONTROL_SUBSCRIBED) {
+        uint64_t channels = bench_frames_channels(reply.ok);
+        if (channels > crew->totals.subscribed_channels) {
+            crew->totals.subscribed_channels = channels;
+        }
         bench_roles_on_subscribed(crew, conn);
     } else if (strcmp(reply.name, "UNSUBSCRIBED") == 0) {
         bench_roles_on_unsubscribed(crew, conn);
@@ -61,7 +78,7 @@ static void bench_frames_on_other(struct bench_frames *frames, struct bench_conn
         bench_conn_send(crew, conn, WS_CLOSE, payload, payload_bytes >= 2 ? 2 : 0);
         bench_conn_shut(crew, conn, code);
     } else if (first != (0x80 | WS_PONG)) {
-        crew->totals.malformed++;
+        bench_totals_malformed(&crew->totals, payload, payload_bytes);
         bench_conn_shut(crew, conn, 1002);
     }
 }
@@ -127,7 +144,7 @@ void bench_frames_on_nats(struct bench_frames *frames, struct bench_conn *conn,
         bench_nats_drop(conn->nats, bench_frames_consume_nats(frames, conn, held, held_bytes));
     }
     if (!fits) {
-        frames->data->crew->totals.malformed++;
+        bench_totals_malformed(&frames->data->crew->totals, bytes, bytes_count);
         bench_conn_shut(frames->data->crew, conn, 1009);
     }
 }
@@ -143,7 +160,7 @@ static void bench_frames_on_frame(struct bench_frames *frames, struct bench_conn
     if (is_compressed && frames->inflate != NULL) {
         if (!bench_inflate_message(frames->inflate, payload, payload_bytes, &payload,
                                    &payload_bytes)) {
-            crew->totals.malformed++;
+            bench_totals_malformed(&crew->totals, "", 0);
             bench_conn_shut(crew, conn, 1007);
             return;
         }
@@ -206,7 +223,7 @@ size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn
         bench_frames_read_header(bytes + used, bytes_count - used, &header_bytes, &payload_bytes)) {
         const uint8_t *frame = bytes + used;
         if (payload_bytes > BENCH_FRAME_BYTES_MAX) {
-            crew->totals.malformed++;
+            bench_totals_malformed(&crew->totals, "", 0);
             bench_conn_shut(crew, conn, 1002);
             return bytes_count;
         }

@@ -18,6 +18,9 @@ const char *const bench_role_names[BENCH_ROLES] = {
     "churn",   "storm",   "malformed_clients", "resubscribers",
 };
 
+const struct bench_time_unit bench_time_units[BENCH_TIME_UNITS] = {
+    {"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_SECOND}};
+
 int bench_options_fail(const char *format, const char *text)
 {
     fprintf(stderr, "ringcast-bench: ");
@@ -29,6 +32,7 @@ int bench_options_fail(const char *format, const char *text)
 void bench_options_defaults(struct bench_options *options)
 {
     *options = (struct bench_options){
+        .origin = "the command line",
         .symbols = "*",
         .seed = 1,
         .protocol_name = "ringcast",
@@ -64,15 +68,11 @@ void bench_options_deinit(struct bench_options *options)
 
 static bool bench_options_duration(const char *text, uint64_t *value_ns_out)
 {
-    static const struct {
-        const char *name;
-        double ns;
-    } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
     char *end;
     double value = strtod(text, &end);
-    for (size_t i = 0; i < COUNT(units) && end != text && value > 0.0 && value < 1e9; i++) {
-        if (strcmp(end, units[i].name) == 0) {
-            *value_ns_out = (uint64_t)(value * units[i].ns);
+    for (size_t i = 0; i < BENCH_TIME_UNITS && end != text && value > 0.0 && value < 1e9; i++) {
+        if (strcmp(end, bench_time_units[i].name) == 0) {
+            *value_ns_out = (uint64_t)(value * (double)bench_time_units[i].ns);
             return true;
         }
     }
@@ -109,7 +109,6 @@ static bool bench_options_until(struct bench_options *options)
 static bool bench_options_protocol(struct bench_options *options)
 {
     static const char *const names[] = {"ringcast", "plain", "nats"};
-    static const char *const units[] = {"ns", "us", "ms", "s"};
     size_t i = 0;
     while (i < COUNT(names) && strcmp(options->protocol_name, names[i]) != 0) {
         i++;
@@ -120,9 +119,12 @@ static bool bench_options_protocol(struct bench_options *options)
         return false;
     }
     options->protocol = (enum bench_protocol)i;
-    for (i = 0; i < COUNT(units) && strcmp(options->time_unit, units[i]) != 0; i++) {
+    for (i = 0; i < BENCH_TIME_UNITS; i++) {
+        if (strcmp(options->time_unit, bench_time_units[i].name) == 0) {
+            options->time_unit_ns = bench_time_units[i].ns;
+        }
     }
-    if (i == COUNT(units)) {
+    if (options->time_unit_ns == 0) {
         bench_options_fail("--time-unit: '%s' is not ns, us, ms or s", options->time_unit);
         return false;
     }
@@ -331,7 +333,10 @@ int bench_options_finish(struct bench_options *options)
     if (options->duration_ns == 0) {
         return bench_options_fail("--duration: it measures nothing in no time%s", "");
     }
-    if (options->thread_count > options->connection_count) {
+    if (options->thread_count > options->connection_count && options->until_percent == 0.0) {
+        fprintf(stderr,
+                "ringcast-bench: %u of the %u threads are used: there are no more connections\n",
+                options->connection_count, options->thread_count);
         options->thread_count = options->connection_count;
     }
     return bench_options_resolve(options);

@@ -51,6 +51,13 @@ enum bench_role {
 };
 extern const char *const bench_role_names[BENCH_ROLES];
 
+struct bench_time_unit {
+    const char *name;
+    uint64_t ns;
+};
+#define BENCH_TIME_UNITS 4
+extern const struct bench_time_unit bench_time_units[BENCH_TIME_UNITS];
+
 struct bench_options {
     const char *url_text;
     struct ws_client_url url;
@@ -69,11 +76,14 @@ struct bench_options {
     uint64_t connect_timeout_ns;
     uint32_t receive_buffer_bytes; /* SO_RCVBUF of the readers; 0: the kernel's choice. */
     const char *source_list;
+    const char *source_list_origin;
     bool spin;
 
     /* What is subscribed. */
     const char *symbols;
-    const char *types;           /* NULL until the options are whole: not said */
+    const char *symbols_origin;
+    const char *types; /* NULL until the options are whole: not said */
+    const char *types_origin;
     uint32_t subscription_count; /* Symbols of each connection; 0: all. */
     double zipf;
     uint32_t seed;
@@ -90,6 +100,7 @@ struct bench_options {
     const char *send_text;
     const char *time_pattern;
     const char *time_unit;
+    uint64_t time_unit_ns;
     const char *seq_pattern;
     const char *channel_pattern;
     const char *symbol_pattern;
@@ -119,7 +130,8 @@ struct bench_options {
     const char *hdr_path;
     const char *plot_path;
 
-    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files */
+    const char *origin;                     /* The scenario file, or the command line. */
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files, and lists that were joined */
     uint32_t kept_text_count;
 };
 

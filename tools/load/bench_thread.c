@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
@@ -18,11 +19,6 @@
 static uint64_t bench_thread_now_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);
-}
-
-static uint64_t bench_thread_cpu_ns(void)
-{
-    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* Returns whether a buffer was taken from the ring (and queued to be given back). */
@@ -137,18 +133,21 @@ static void bench_thread_start_conns(struct bench_thread *thread)
     }
 }
 
-/* Once at each end of the window: what of this thread's CPU time was spent inside it. */
-static void bench_thread_watch_window(struct bench_thread *thread)
+/* How long this thread handled what had come, while more may have waited for it. */
+static void bench_thread_note_turn(struct bench_thread *thread, uint64_t begin_ns)
 {
-    uint64_t now_ns = bench_thread_now_ns();
-    if (thread->data.window_ns == 0 || thread->cpu_ns != 0 ||
-        now_ns < thread->data.window_start_ns) {
+    const struct bench_data *data = &thread->data;
+    uint64_t end_ns = bench_thread_now_ns();
+    uint64_t turn_ns = end_ns > begin_ns ? end_ns - begin_ns : 0;
+    if (begin_ns - data->window_start_ns >= data->window_ns) {
         return;
     }
-    if (thread->cpu_begin_ns == 0) {
-        thread->cpu_begin_ns = bench_thread_cpu_ns();
-    } else if (now_ns >= thread->data.window_start_ns + thread->data.window_ns) {
-        thread->cpu_ns = bench_thread_cpu_ns() - thread->cpu_begin_ns;
+    histogram_record(&thread->turns, turn_ns);
+    uint64_t interval_ns = thread->crew.control->interval_ns;
+    uint64_t place = data->intervals == NULL ? 0 : (begin_ns - data->window_start_ns) / interval_ns;
+    if (data->intervals != NULL && place < thread->crew.control->interval_count) {
+        uint64_t *turn_max_ns = &data->intervals[place].turn_max_ns;
+        *turn_max_ns = turn_ns > *turn_max_ns ? turn_ns : *turn_max_ns;
     }
 }
 
@@ -185,11 +184,15 @@ static void bench_thread_turn(struct bench_thread *thread)
     thread->data.window_ns = window_ns;
     thread->data.window_end_ns =
         window_ns == 0 ? UINT64_MAX : thread->data.window_start_ns + window_ns;
+    uint64_t begin_ns = bench_thread_now_ns();
+    uint64_t receives = thread->crew.totals.receives;
     bench_thread_reap(thread);
+    if (thread->crew.totals.receives > receives) {
+        bench_thread_note_turn(thread, begin_ns);
+    }
     if (!thread->has_resumed && atomic_load_explicit(&control->resume, memory_order_relaxed)) {
         bench_thread_resume_stalled(thread);
     }
-    bench_thread_watch_window(thread);
     if (thread->crew.first_bad_conn < thread->crew.conn_count) {
         thread->crew.now_ns = bench_thread_now_ns();
         if (thread->crew.now_ns - thread->acted_ns >= ACT_NS) {
@@ -204,6 +207,7 @@ static void *bench_thread_run(void *argument)
 {
     struct bench_thread *thread = argument;
     bench_ring_enable(&thread->ring);
+    atomic_store(&thread->tid, gettid());
     while (!atomic_load_explicit(&thread->crew.control->stop, memory_order_relaxed)) {
         bench_thread_turn(thread);
     }

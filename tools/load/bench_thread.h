@@ -26,9 +26,10 @@ struct bench_thread {
     uint32_t rearm_count;
     bool has_resumed;
     uint64_t acted_ns;
-    uint64_t cpu_begin_ns, cpu_ns; /* CPU time at the window's begin; used inside it */
+    struct histogram turns; /* of the window: from the first completion's handling to the last's */
 
     /* Written by the thread, read by main. */
+    _Atomic int tid;             /* 0: it has not begun */
     _Atomic uint64_t frames_now; /* of readers */
     _Atomic uint64_t bytes_now;
     _Atomic uint64_t window_frames_now;

@@ -18,13 +18,24 @@ void bench_totals_count_close(struct bench_stream_totals *totals, uint32_t code,
     totals->closes[i].count += count;
 }
 
+static void bench_totals_keep(char sample[BENCH_SAMPLE_BYTES_MAX], const void *text,
+                              size_t text_bytes)
+{
+    size_t bytes = text_bytes < BENCH_SAMPLE_BYTES_MAX ? text_bytes : BENCH_SAMPLE_BYTES_MAX - 1;
+    memcpy(sample, text, bytes);
+    sample[bytes] = 0;
+}
+
 void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t text_bytes)
 {
-    if (totals->refusals == 0) {
-        size_t bytes = text_bytes;
-        bytes = bytes < sizeof totals->refusal_text ? bytes : sizeof totals->refusal_text - 1;
-        memcpy(totals->refusal_text, text, bytes);
-        totals->refusal_text[bytes] = 0;
+    if (totals->refusals++ == 0) {
+        bench_totals_keep(totals->refusal_text, text, text_bytes);
     }
-    totals->refusals++;
+}
+
+void bench_totals_malformed(struct bench_totals *totals, const void *text, size_t text_bytes)
+{
+    if (totals->malformed++ == 0) {
+        bench_totals_keep(totals->malformed_text, text, text_bytes);
+    }
 }

@@ -31,6 +31,10 @@ static bool request_load(struct request *request, struct json_member text,
                                    REQUEST_DEPTH_MAX);
     }
     request->root = json_load(text.text, text.bytes, &fault);
+    if (request->root == NULL &&
+        (json_error_code(&fault) == json_error_out_of_memory || fault.text[0] == '\0')) {
+        return request_fields_fail_memory(error);
+    }
     if (request->root == NULL) {
         request_make_ascii(fault.text); /* It quotes the message, cut anywhere. */
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not JSON: %.100s (at byte %d)",

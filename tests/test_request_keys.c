@@ -99,6 +99,9 @@ static void a_hint_names_the_key_that_was_meant(void **state)
           "data.on_lag" UNUSED "; did you mean data.delivery.on_lag?\n"
           "data.delivery.on-lag" UNUSED "; did you mean data.delivery.on_lag?\n"
           "data.delivery.snapshot" UNUSED "; did you mean data.snapshot?\n");
+    check("{\"TYPE\":\"LIST\"}", "TYPE: the server does not use it; did you mean type?\n");
+    check("{\"type\":\"SUBSCRIBE\",\"Data_Types\":1}",
+          "Data_Types" UNUSED "; did you mean data.data_types?\n");
     check("{\"type\":\"PING\",\"data\":{\"t1\":1}}",
           "data.t1: PING does not use it; did you mean data.t0?\n");
 }

@@ -22,6 +22,23 @@ static void request_make_ascii(char *text)
     }
 }
 
+static bool request_fail_load(json_error_t *fault, struct request_error *error)
+{
+    enum json_error_code code = json_error_code(fault);
+    if (code == json_error_out_of_memory || fault->text[0] == '\0') {
+        return request_fields_fail_memory(error);
+    }
+    if (code == json_error_null_character || code == json_error_null_byte_in_key) {
+        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "",
+                                   "a string has \\u0000, which is not supported (at byte %d)",
+                                   fault->position);
+    }
+    request_make_ascii(fault->text); /* It quotes the message, cut anywhere. */
+    return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "%s%.100s (at byte %d)",
+                               code == json_error_duplicate_key ? "" : "not JSON: ", fault->text,
+                               fault->position);
+}
+
 static bool request_load(struct request *request, struct json_member text,
                          struct request_error *error)
 {
@@ -31,14 +48,8 @@ static bool request_load(struct request *request, struct json_member text,
                                    REQUEST_DEPTH_MAX);
     }
     request->root = json_load(text.text, text.bytes, &fault);
-    if (request->root == NULL &&
-        (json_error_code(&fault) == json_error_out_of_memory || fault.text[0] == '\0')) {
-        return request_fields_fail_memory(error);
-    }
     if (request->root == NULL) {
-        request_make_ascii(fault.text); /* It quotes the message, cut anywhere. */
-        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not JSON: %.100s (at byte %d)",
-                                   fault.text, fault.position);
+        return request_fail_load(&fault, error);
     }
     if (!json_is_object((json_t *)request->root)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not a JSON object");

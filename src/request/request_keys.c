@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "codec/base/check.h"
 #include "codec/nearest.h"
@@ -127,21 +128,26 @@ static bool request_keys_has(const struct request *request, unsigned level, cons
     return false;
 }
 
-/* "; did you mean data.depth?": a key that stands in another object, or is misspelt. */
+/* "; did you mean data.depth?": a key of another object or another case, or a misspelt one. */
 static void request_keys_write_hint(const struct request *request, unsigned level, const char *key,
                                     struct reply *reply)
 {
     size_t count;
     const char *const *names = request_keys_names(request, level, &count);
-    unsigned meant_level = 0;
-    while (meant_level < REQUEST_KEYS_LEVEL_COUNT && !request_keys_has(request, meant_level, key)) {
-        meant_level++;
+    const char *path = request_keys_paths[level];
+    const char *meant = nearest_name(key, names, count);
+    for (unsigned other = 0; other < REQUEST_KEYS_LEVEL_COUNT; other++) {
+        names = request_keys_names(request, other, &count);
+        for (size_t i = 0; i < count; i++) {
+            if (strcasecmp(key, names[i]) == 0) {
+                path = request_keys_paths[other];
+                meant = names[i];
+            }
+        }
     }
-    bool is_elsewhere = meant_level < REQUEST_KEYS_LEVEL_COUNT;
-    const char *meant = is_elsewhere ? key : nearest_name(key, names, count);
     if (meant != NULL) {
         reply_text(reply, "; did you mean ");
-        reply_text(reply, request_keys_paths[is_elsewhere ? meant_level : level]);
+        reply_text(reply, path);
         reply_text(reply, meant);
         reply_text(reply, "?");
     }

@@ -153,6 +153,8 @@ class Page:
             reap(process)
             if status not in (0, -signal.SIGTERM if "-echo" in command else 0):
                 raise Fault(f"{command}\nends with {status}:\n{text()[-3000:]}")
+            if re.search(r" WARNING .* ignored", text()):
+                raise Fault(f"{command}\nwarns:\n{text()[-3000:]}")
         self.servers = []
 
     def run_command(self, command, enough_lines):

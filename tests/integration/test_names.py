@@ -127,8 +127,9 @@ class Clients(Hosts):
             for name in ("ringcast-tap", "ringcast-bench"):
                 result = self.call(name, f"ws://both:{port}")
                 self.assertEqual(result.returncode, 2)
-                self.assertRegex(result.stderr, rf"{name}: cannot connect to both:{port} \(\[::1\]: .+; "
-                                                r"127\.0\.0\.1: Connection refused\)\n$")
+                self.assertTrue(result.stderr.startswith(f"{name}: cannot connect to both:{port} ("))
+                self.assertIn("[::1]: ", result.stderr)
+                self.assertIn("127.0.0.1: Connection refused", result.stderr)
 
 
 class Servers(Hosts):

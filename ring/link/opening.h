@@ -10,7 +10,7 @@
 
 #include "ring/link/links.h"
 
-#define OPENING_STARTS_PER_TURN 256 /* of links that waited for their encoding */
+#define OPENING_STARTS_PER_TURN 256 /* of links that waited for their grant or encoding */
 
 /* false: no link is free, and the client was turned away. */
 bool opening_begin(struct links *links, int fd, bool is_unix);
@@ -20,7 +20,7 @@ size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *b
 /* More bytes of a request that did not come whole. */
 void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count);
 void opening_on_timer(struct links *links, struct link *link);
-/* Finishes openings whose encoding has begun. */
+/* Finishes openings whose grant has come, or whose encoding has begun. */
 void opening_go_on(struct links *links);
 /* Of a link that ends while its opening waits. */
 void opening_stop_waiting(struct links *links, struct link *link);

@@ -64,7 +64,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     }
     if (options->access != NULL) {
         sessions->clients = calloc(sessions->slab_count, sizeof *sessions->clients);
-        if (sessions->clients == NULL) {
+        if (sessions->clients == NULL || access_desk_open(&sessions->desk) < 0) {
             sessions_destroy(sessions);
             return -ENOMEM;
         }
@@ -84,7 +84,9 @@ void sessions_destroy(struct sessions *sessions)
     }
     for (uint32_t i = 0; sessions->clients != NULL && i < sessions->slab_count; i++) {
         access_drop_grant(&sessions->clients[i].grant);
+        access_forget_kept(&sessions->desk, &sessions->clients[i].kept);
     }
+    access_desk_close(&sessions->desk);
     free(sessions->slab);
     free(sessions->clients);
     free(sessions->watchers);
@@ -278,6 +280,12 @@ static size_t session_write_gap(void *context, char *out, uint32_t channel, uint
     return (size_t)length;
 }
 
+static void session_on_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    session_access_on_turn(context);
+    session_books_on_turn(context, core, now_ns);
+}
+
 static uint32_t session_channel_count(void *context)
 {
     return channels_count(((struct sessions *)context)->options.channels);
@@ -311,7 +319,7 @@ const struct core_ops session_ops = {
     .on_channel = session_on_channel,
     .recode = session_resume_recode,
     .on_replay_end = session_replay_on_end,
-    .on_turn = session_books_on_turn,
+    .on_turn = session_on_turn,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .channel_count = session_channel_count,

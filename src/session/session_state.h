@@ -54,6 +54,7 @@ struct sessions {
     struct session_client *clients; /* by connection; NULL: no access control */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
+    struct access_desk desk; /* when there is access control */
     uint64_t newest_number;
     /* session_patterns: connections that need to know of new channels. The first current_count of
      * them know of all. */

@@ -344,6 +344,7 @@ static void a_right_signature_is_checked_once(void **state)
 {
     (void)state;
     struct access *access = make_with_rfc_key();
+    desk.handshakes.units_left = 0;
     assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_LATER);
     access_forget_kept(&desk, &kept);
     (void)access_desk_begin_turn(&desk);
@@ -390,6 +391,7 @@ static void only_so_many_requests_wait(void **state)
     (void)state;
     static struct access_kept *all[ACCESS_KEPT_MAX];
     struct access *access = make_with_rfc_key();
+    desk.handshakes.units_left = 0;
     for (uint32_t i = 0; i < ACCESS_KEPT_MAX; i++) {
         assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_LATER);
         all[i] = kept;

@@ -220,12 +220,6 @@ static struct access_answer access_refuse_jwt(enum jwt_status status)
     return (struct access_answer){verdict, jwt_status_text(status), 0};
 }
 
-int access_desk_open(struct access_desk *desk)
-{
-    *desk = (struct access_desk){.cache = jwt_cache_create()};
-    return desk->cache == NULL ? -ENOMEM : 0;
-}
-
 void access_desk_close(struct access_desk *desk)
 {
     assert_always(desk->kept_count == 0);
@@ -239,6 +233,13 @@ uint64_t access_desk_begin_turn(struct access_desk *desk)
     desk->handshakes.units_left = ACCESS_SIGNATURE_UNITS;
     desk->auths.units_left = ACCESS_SIGNATURE_UNITS;
     return (uint64_t)(2 * ACCESS_SIGNATURE_UNITS - left);
+}
+
+int access_desk_open(struct access_desk *desk)
+{
+    *desk = (struct access_desk){.cache = jwt_cache_create()};
+    (void)access_desk_begin_turn(desk);
+    return desk->cache == NULL ? -ENOMEM : 0;
 }
 
 static struct access_answer access_check_jwt(struct access *access, struct access_desk *desk,

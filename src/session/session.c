@@ -76,6 +76,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
 
 void sessions_destroy(struct sessions *sessions)
 {
+    log_crowd_sum_up(&sessions->crowd, sessions->log_producer);
     for (uint32_t i = 0; sessions->slab != NULL && i < sessions->slab_count; i++) {
         free(sessions->slab[i].patterns);
     }
@@ -165,7 +166,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
 
     *session = (struct session){.number = ++sessions->newest_number};
     session_write_id(session, core, id);
-    if (log_wants(LOG_LEVEL_INFO)) {
+    if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_CONNECTED)) {
         session_client_write(sessions, core, conn, peer, sizeof peer);
         snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
         log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
@@ -182,12 +183,15 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
     char line[SESSION_LINE_BYTES_MAX];
     assert_always(session->number != 0);
 
-    session_write_id(session, core, id);
-    snprintf(line, sizeof line,
-             "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64 ", open %.1fs",
-             id, end->text, end->close_code, end->frames_sent, end->frames_lost,
-             (double)end->open_ns / (double)NS_PER_SECOND);
-    log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_DISCONNECTED)) {
+        session_write_id(session, core, id);
+        snprintf(line, sizeof line,
+                 "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64
+                 ", open %.1fs",
+                 id, end->text, end->close_code, end->frames_sent, end->frames_lost,
+                 (double)end->open_ns / (double)NS_PER_SECOND);
+        log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    }
     session_patterns_free(sessions, session);
     session_jobs_drop(sessions, conn);
     *session = (struct session){.number = 0};
@@ -282,7 +286,10 @@ static size_t session_write_gap(void *context, char *out, uint32_t channel, uint
 
 static void session_on_turn(void *context, struct core *core, uint64_t now_ns)
 {
-    session_access_on_turn(context);
+    struct sessions *sessions = context;
+    sessions->log_producer = 1 + core_index(core);
+    log_crowd_on_turn(&sessions->crowd, sessions->log_producer, now_ns);
+    session_access_on_turn(sessions);
     session_books_on_turn(context, core, now_ns);
 }
 

@@ -168,10 +168,11 @@ static bool raw_server_upgrade(struct raw_peer *peer)
 {
     static const struct handshake_site site = {.path_count = 0};
     struct raw_setup *setup = peer->setup;
+    struct handshake_progress progress = {.has_line = false};
     struct handshake_request request;
     char response[HANDSHAKE_RESPONSE_BYTES_MAX];
     enum handshake_status status =
-        handshake_parse(setup->bytes, setup->bytes_count, &site, &request);
+        handshake_parse(&progress, setup->bytes, setup->bytes_count, &site, &request);
     if (status == HANDSHAKE_NEED_MORE) {
         return true;
     }

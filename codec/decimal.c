@@ -7,8 +7,9 @@
 
 #define DECIMAL_1E8 UINT64_C(100000000)
 #define DECIMAL_ASCII_ZEROS UINT64_C(0x3030303030303030)
+#define DECIMAL_EXPONENT_FAR INT64_C(1000000000000) /* No text has so many digits. */
 
-static const uint64_t decimal_powers[DECIMAL_PLACES_MAX + 1] = {
+static const uint64_t decimal_powers[DECIMAL_PLACES_MAX + 2] = {
     UINT64_C(1),
     UINT64_C(10),
     UINT64_C(100),
@@ -28,7 +29,114 @@ static const uint64_t decimal_powers[DECIMAL_PLACES_MAX + 1] = {
     UINT64_C(10000000000000000),
     UINT64_C(100000000000000000),
     UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000), /* the last one of 64 bits */
 };
+
+/* ---- Reading ---- */
+
+/* mantissa x 10^power; the text ends with so many more zeros, and its last digit is that of
+ * 10^(power - zeros). */
+struct decimal_scan {
+    bool is_negative;
+    uint64_t mantissa;
+    int64_t zeros;
+    int64_t power;
+};
+
+/* The digits of an exponent, to the very end; false: they are none. */
+static bool decimal_scan_exponent(const char *text, size_t text_bytes, int64_t *exponent_out)
+{
+    size_t at = text_bytes > 0 && (text[0] == '-' || text[0] == '+');
+    int64_t exponent = 0;
+    if (at == text_bytes) {
+        return false;
+    }
+    for (; at < text_bytes; at++) {
+        int digit = text[at] - '0';
+        if (digit < 0 || digit > 9) {
+            return false;
+        }
+        if (exponent < DECIMAL_EXPONENT_FAR) {
+            exponent = exponent * 10 + digit;
+        }
+    }
+    *exponent_out = text[0] == '-' ? -exponent : exponent;
+    return true;
+}
+
+/* zeros: since the last digit that was not 0. */
+static bool decimal_scan_digit(struct decimal_scan *scan, int digit)
+{
+    if (digit == 0) {
+        scan->zeros++;
+        return true;
+    }
+    if (scan->mantissa == 0) {
+        scan->zeros = 0; /* before the first digit that counts */
+    }
+    if (scan->zeros > DECIMAL_PLACES_MAX ||
+        __builtin_mul_overflow(scan->mantissa, decimal_powers[scan->zeros + 1], &scan->mantissa) ||
+        __builtin_add_overflow(scan->mantissa, (uint64_t)digit, &scan->mantissa)) {
+        return false;
+    }
+    scan->zeros = 0;
+    return true;
+}
+
+/* Any digits and an exponent, as far as 64 bits hold the value. */
+static bool decimal_scan_text(struct decimal_scan *scan, const char *text, size_t text_bytes)
+{
+    int64_t exponent = 0;
+    int64_t places = 0;
+    bool any_digit = false;
+    bool after_point = false;
+    *scan = (struct decimal_scan){.is_negative = text_bytes > 0 && text[0] == '-'};
+    for (size_t at = text_bytes > 0 && (text[0] == '-' || text[0] == '+'); at < text_bytes; at++) {
+        int digit = text[at] - '0';
+        if (text[at] == '.' && !after_point) {
+            after_point = true;
+        } else if ((text[at] == 'e' || text[at] == 'E') && any_digit) {
+            if (!decimal_scan_exponent(text + at + 1, text_bytes - at - 1, &exponent)) {
+                return false;
+            }
+            break;
+        } else if (digit < 0 || digit > 9 || !decimal_scan_digit(scan, digit)) {
+            return false;
+        } else {
+            any_digit = true;
+            places += after_point;
+        }
+    }
+    scan->power = exponent - places + scan->zeros;
+    return any_digit;
+}
+
+/* As many of the places that are written as fit; false: those that count do not. */
+static __attribute__((noinline)) bool decimal_parse_wide(const char *text, size_t text_bytes,
+                                                         struct md_decimal *decimal_out)
+{
+    struct decimal_scan scan;
+    if (!decimal_scan_text(&scan, text, text_bytes)) {
+        return false;
+    }
+    int64_t exponent = scan.power - scan.zeros;
+    exponent = exponent > 0 ? 0 : exponent < -DECIMAL_PLACES_MAX ? -DECIMAL_PLACES_MAX : exponent;
+    int64_t exponent_max = scan.mantissa == 0 || scan.power > 0 ? 0 : scan.power;
+    for (; exponent <= exponent_max; exponent++) {
+        int64_t more = scan.mantissa == 0 ? 0 : scan.power - exponent;
+        uint64_t mantissa;
+        if (more <= DECIMAL_PLACES_MAX &&
+            !__builtin_mul_overflow(scan.mantissa, decimal_powers[more], &mantissa) &&
+            mantissa <= INT64_MAX) {
+            *decimal_out = (struct md_decimal){
+                .mantissa = scan.is_negative ? -(int64_t)mantissa : (int64_t)mantissa,
+                .exponent = (int8_t)exponent,
+            };
+            return true;
+        }
+    }
+    return false;
+}
 
 bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out)
 {
@@ -48,13 +156,13 @@ bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decim
         }
         int digit = text[at] - '0';
         if (digit < 0 || digit > 9 || mantissa > (INT64_MAX - digit) / 10) {
-            return false;
+            return decimal_parse_wide(text, text_bytes, decimal_out);
         }
         mantissa = mantissa * 10 + digit;
         any_digit = true;
         places += after_point;
         if (places > DECIMAL_PLACES_MAX) {
-            return false;
+            return decimal_parse_wide(text, text_bytes, decimal_out);
         }
     }
     if (!any_digit) {
@@ -66,6 +174,24 @@ bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decim
     };
     return true;
 }
+
+bool decimal_parse_u64(const char *text, size_t text_bytes, uint64_t *value_out)
+{
+    struct decimal_scan scan;
+    if (!decimal_scan_text(&scan, text, text_bytes) || (scan.is_negative && scan.mantissa != 0)) {
+        return false;
+    }
+    uint64_t value = 0;
+    if (scan.mantissa != 0 &&
+        (scan.power < 0 || scan.power > DECIMAL_PLACES_MAX + 1 ||
+         __builtin_mul_overflow(scan.mantissa, decimal_powers[scan.power], &value))) {
+        return false;
+    }
+    *value_out = value;
+    return true;
+}
+
+/* ---- Writing ---- */
 
 /*
  * The eight digits of a value below 10^8, one in each byte, the most significant in the lowest:

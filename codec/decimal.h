@@ -3,7 +3,8 @@
  *
  * Threads  Pure functions.
  * Units    The exponent is minus the number of digits after the point in the text, so that
- *          what was "0.35130000" is written "0.35130000" again.
+ *          what was "0.35130000" is written "0.35130000" again. Where a text has an exponent or
+ *          more digits than fit, zeros at its end are left out until they do.
  */
 #ifndef RINGCAST_CODEC_DECIMAL_H
 #define RINGCAST_CODEC_DECIMAL_H
@@ -23,10 +24,14 @@ struct decimal_sum {
     bool overflowed;  /* It has no value any more. */
 };
 
-/* Sign (- or +, optional), digits, optional point and digits; no exponent, no blanks; at least
- * one digit, on either side of the point. false: not of that form, over 18 digits after the point,
- * or the mantissa overflows (INT64_MIN itself is refused); *decimal_out is untouched. */
+/* Sign (- or +, optional), digits, optional point and digits, optional exponent (e or E, sign,
+ * digits); no blanks; at least one digit, on either side of the point. 1.50e1 is 15.0, and 1.2e-5
+ * is 0.000012. Exact, or false: not of that form, over 18 digits after the point that are not 0 at
+ * their end, or the mantissa overflows (INT64_MIN itself is refused); *decimal_out is untouched. */
 bool decimal_parse(const char *text, size_t text_bytes, struct md_decimal *decimal_out);
+
+/* The same for an integer of 0 to 2^64 - 1: 77, 77.0, 7.7e1. false: another value. */
+bool decimal_parse_u64(const char *text, size_t text_bytes, uint64_t *value_out);
 
 /* Returns the length of the text, no terminator; may scribble behind it, within
  * DECIMAL_TEXT_BYTES_MAX. The decimal must be given (not MD_NONE) and its exponent within -18

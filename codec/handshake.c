@@ -26,7 +26,7 @@ static const struct handshake_answer {
     [HANDSHAKE_BAD_KEY] = {"400 Bad Request", "",
                            "send one Sec-WebSocket-Key: 16 random bytes in base64"},
     [HANDSHAKE_NOT_FOUND] = {"404 Not Found", "", "no such path"},
-    [HANDSHAKE_BAD_METHOD] = {"405 Method Not Allowed", "Allow: GET\r\n", "use GET"},
+    [HANDSHAKE_BAD_METHOD] = {"405 Method Not Allowed", "Allow: GET, HEAD\r\n", "use GET"},
     [HANDSHAKE_BAD_VERSION] = {"426 Upgrade Required",
                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
                                "send Sec-WebSocket-Version: 13"},
@@ -67,42 +67,21 @@ static bool handshake_key_is_valid(struct handshake_slice key)
     return (handshake_base64_value(key.text[21]) & 15) == 0;
 }
 
-static struct handshake_slice handshake_path(struct handshake_slice target)
-{
-    const char *query = memchr(target.text, '?', target.bytes);
-    return (struct handshake_slice){
-        .text = target.text,
-        .bytes = query != NULL ? (size_t)(query - target.text) : target.bytes,
-    };
-}
-
 static bool handshake_has_path(const struct handshake_site *site, struct handshake_slice path)
 {
     for (uint32_t i = 0; i < site->path_count; i++) {
-        if (handshake_head_equal(path, site->paths[i])) {
+        if (handshake_head_path_is(path, site->paths[i])) {
             return true;
         }
     }
     return site->path_count == 0;
 }
 
-static enum handshake_status handshake_judge(const struct handshake_site *site,
-                                             const struct handshake_line *line,
-                                             const struct handshake_seen *seen)
+/* What each upgrade needs. */
+static enum handshake_status handshake_judge_upgrade(const struct handshake_site *site,
+                                                     const struct handshake_seen *seen)
 {
-    assert_always(line->version.bytes == 8); /* The request line was read. */
-
-    if (memcmp(line->version.text, "HTTP/1.", 7) != 0 || line->version.text[7] == '0') {
-        return HANDSHAKE_BAD_REQUEST;
-    }
-    if (!handshake_head_equal(line->method, "GET")) {
-        return HANDSHAKE_BAD_METHOD;
-    }
-    if (!handshake_has_path(site, handshake_path(line->target))) {
-        return HANDSHAKE_NOT_FOUND;
-    }
-    if (seen->host_count != 1 || seen->host.bytes == 0 || seen->has_body || !seen->has_upgrade ||
-        !seen->has_connection || seen->version_count > 1) {
+    if (seen->has_body || !seen->has_upgrade || !seen->has_connection || seen->version_count > 1) {
         return HANDSHAKE_BAD_REQUEST;
     }
     if (seen->version_count == 0 || !handshake_head_equal(seen->version, "13")) {
@@ -111,71 +90,114 @@ static enum handshake_status handshake_judge(const struct handshake_site *site,
     if (seen->key_count != 1 || !handshake_key_is_valid(seen->key)) {
         return HANDSHAKE_BAD_KEY;
     }
-    if (seen->names_protocols && seen->protocol == NULL && site->protocol_count > 0) {
+    if (seen->protocol_count > 0 && seen->protocol == NULL && site->protocol_count > 0) {
         return HANDSHAKE_BAD_PROTOCOL;
     }
-    if (seen->extensions_are_bad) {
-        return HANDSHAKE_BAD_EXTENSIONS;
-    }
-    return HANDSHAKE_OK;
+    return seen->extensions_are_bad ? HANDSHAKE_BAD_EXTENSIONS : HANDSHAKE_OK;
 }
 
-enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
-                                      const struct handshake_site *site,
+/* A target's authority counts instead of Host, which must be there all the same (RFC 9112 section
+ * 3.2.2). HTTP/1.0 has neither Host nor upgrades: checks of load balancers that ask for a document.
+ */
+static enum handshake_status handshake_judge(const struct handshake_site *site,
+                                             const struct handshake_progress *progress,
+                                             struct handshake_request *request)
+{
+    const struct handshake_line *line = &progress->line;
+    const struct handshake_seen *seen = &progress->seen;
+    bool has_authority;
+    assert_always(line->version.bytes == 8); /* The request line was read. */
+
+    if (memcmp(line->version.text, "HTTP/1.", 7) != 0) {
+        return HANDSHAKE_BAD_REQUEST;
+    }
+    if (!request->is_head && !handshake_head_equal(line->method, "GET")) {
+        return HANDSHAKE_BAD_METHOD;
+    }
+    bool is_old = line->version.text[7] == '0';
+    if (!handshake_head_path(line->target, &request->path, &has_authority) ||
+        seen->host_count > 1 || (seen->host_count == 0 && !is_old) ||
+        (!is_old && !has_authority && !handshake_head_is_authority(seen->host))) {
+        return HANDSHAKE_BAD_REQUEST;
+    }
+    if (!handshake_has_path(site, request->path)) {
+        return HANDSHAKE_NOT_FOUND;
+    }
+    enum handshake_status status = handshake_judge_upgrade(site, seen);
+    return status == HANDSHAKE_OK && (is_old || request->is_head) ? HANDSHAKE_BAD_REQUEST : status;
+}
+
+/* Goes on with what has come since the last call. */
+static enum handshake_status handshake_read(struct handshake_progress *progress,
+                                            const uint8_t *bytes, size_t bytes_count)
+{
+    struct handshake_reader *reader = &progress->reader;
+    if (reader->at == NULL) {
+        reader->at = (const char *)bytes;
+    }
+    handshake_head_extend(reader, bytes, bytes_count);
+    if (!progress->has_line) {
+        enum handshake_status status = handshake_head_read_request(reader, &progress->line);
+        if (status != HANDSHAKE_OK) {
+            return status;
+        }
+        progress->has_line = true;
+    }
+    return handshake_head_read_fields(reader, &progress->seen);
+}
+
+enum handshake_status handshake_parse(struct handshake_progress *progress, const uint8_t *bytes,
+                                      size_t bytes_count, const struct handshake_site *site,
                                       struct handshake_request *request_out)
 {
+    struct handshake_seen *seen = &progress->seen;
+    struct handshake_request request = {0};
     if (bytes_count == 0) {
         return HANDSHAKE_NEED_MORE;
     }
-    struct handshake_reader reader = handshake_head_begin(bytes, bytes_count);
-    struct handshake_line line = {0};
-    struct handshake_seen seen = {
-        .known_protocols = site->protocols,
-        .known_protocol_count = site->protocol_count,
-    };
-    enum handshake_status status = handshake_head_read_request(&reader, &line);
+    seen->known_protocols = site->protocols;
+    seen->known_protocol_count = site->protocol_count;
+    enum handshake_status status =
+        handshake_head_unless_too_long(handshake_read(progress, bytes, bytes_count), bytes_count);
+    if (status == HANDSHAKE_NEED_MORE) {
+        return status;
+    }
+    request.is_head = handshake_head_equal(progress->line.method, "HEAD");
     if (status == HANDSHAKE_OK) {
-        status = handshake_head_read_fields(&reader, &seen);
+        request.head_bytes = (size_t)(progress->reader.at - (const char *)bytes);
+        assert_always(request.head_bytes <= bytes_count);
+        assert_always(request.head_bytes <= HANDSHAKE_BYTES_MAX);
+        status = handshake_judge(site, progress, &request);
     }
-    if (status == HANDSHAKE_OK) {
-        status = handshake_judge(site, &line, &seen);
-    }
-    if (status != HANDSHAKE_OK && status != HANDSHAKE_NOT_FOUND) {
-        return handshake_head_unless_too_long(status, bytes_count);
-    }
-    struct handshake_slice path = handshake_path(line.target);
-    size_t head_bytes = (size_t)(reader.at - (const char *)bytes);
-    assert_always(head_bytes <= bytes_count && head_bytes <= HANDSHAKE_BYTES_MAX);
-    assert_always(status != HANDSHAKE_OK || seen.key.bytes == HANDSHAKE_KEY_BYTES);
-
-    *request_out = (struct handshake_request){
-        .head_bytes = head_bytes,
-        .key = seen.key.text,
-        .protocol = seen.protocol,
-        .protocol_mask = seen.protocol_mask,
-        .offers = seen.offers,
-        .path = path.text,
-        .path_bytes = path.bytes,
-    };
+    assert_always(status != HANDSHAKE_OK || seen->key.bytes == HANDSHAKE_KEY_BYTES);
+    request.key = seen->key.text;
+    request.protocol = seen->protocol;
+    request.protocol_mask = seen->protocol_mask;
+    request.offers = seen->offers;
+    *request_out = request;
     return status;
 }
 
-const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
-                             size_t *value_bytes_out)
+uint32_t handshake_values(const uint8_t *head, size_t head_bytes, const char *name,
+                          struct handshake_slice *values_out, uint32_t values_max)
 {
     struct handshake_reader reader = handshake_head_begin(head, head_bytes);
     struct handshake_line line;
     struct handshake_field field;
+    uint32_t count = 0;
     if (handshake_head_read_request(&reader, &line) != HANDSHAKE_OK) {
-        return NULL;
+        return 0;
     }
     while (handshake_head_read_field(&reader, &field) == HANDSHAKE_OK) {
-        if (handshake_head_equal_any_case(field.name, name) && nth-- == 0) {
-            *value_bytes_out = field.value.bytes;
-            return field.value.text;
+        if (handshake_head_equal_any_case(field.name, name)) {
+            if (count < values_max) {
+                values_out[count] = field.value;
+            }
+            count++;
         }
     }
-    return NULL;
+    assert_debug(count <= HANDSHAKE_HEADERS_MAX);
+    return count;
 }
 
 const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out)
@@ -241,6 +263,13 @@ size_t handshake_refuse_with(char *out, const char *status_line, const char *ext
                          status_line, extra, strlen(text) + 1, text);
     assert_always(bytes > 0 && bytes < HANDSHAKE_RESPONSE_BYTES_MAX);
     return (size_t)bytes;
+}
+
+size_t handshake_answer_head(const char *answer, size_t answer_bytes)
+{
+    const char *end = memmem(answer, answer_bytes, "\r\n\r\n", 4);
+    assert_always(end != NULL);
+    return (size_t)(end + 4 - answer);
 }
 
 /* Appends a name to the list of them in text: ": use /, /ws or /v1". */

@@ -24,21 +24,30 @@ struct handshake_site {
     uint32_t protocol_count;
 };
 
+/* is_head is set with every verdict, path with HANDSHAKE_OK and _NOT_FOUND, the rest with _OK. */
 struct handshake_request {
+    bool is_head;      /* The answer has no body (RFC 9110 section 9.3.2). */
     size_t head_bytes; /* What follows in the bytes is the client's first frame. */
     const char *key;   /* HANDSHAKE_KEY_BYTES characters */
     const struct handshake_protocol *protocol; /* the client's first that is known; NULL: none */
     uint32_t protocol_mask;                    /* bit i: the client named the site's protocols[i] */
     struct ws_deflate_offers offers;
     struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
-    const char *path;                /* without the query; set with HANDSHAKE_NOT_FOUND, too */
-    size_t path_bytes;
+    struct handshake_slice path;     /* without the query; for handshake_head_path_is() */
 };
 
-/* bytes: all that has come so far. Reads nothing beyond bytes_count. May be called again with
- * more; the verdict on too long input does not need its end. */
-enum handshake_status handshake_parse(const uint8_t *bytes, size_t bytes_count,
-                                      const struct handshake_site *site,
+/* What was read of a head that comes in pieces; zeroed before the first. */
+struct handshake_progress {
+    struct handshake_reader reader;
+    bool has_line;
+    struct handshake_line line;
+    struct handshake_seen seen;
+};
+
+/* bytes: all that has come so far, at the same address as before while the head is not complete.
+ * Reads nothing beyond bytes_count. The verdict on too long input does not need its end. */
+enum handshake_status handshake_parse(struct handshake_progress *progress, const uint8_t *bytes,
+                                      size_t bytes_count, const struct handshake_site *site,
                                       struct handshake_request *request_out);
 
 /* The value of Sec-WebSocket-Accept, terminated, for a key. */
@@ -55,15 +64,18 @@ size_t handshake_refuse(char *out, enum handshake_status status, const struct ha
 size_t handshake_refuse_with(char *out, const char *status_line, const char *extra,
                              const char *text);
 
+/* How much of an answer is its head: all that a HEAD gets. */
+size_t handshake_answer_head(const char *answer, size_t answer_bytes);
+
 /* The head of the answer to a GET of a document; its bytes are to follow, then the end. */
 size_t handshake_document(char *out, const char *content_type, size_t document_bytes);
 
 const char *handshake_status_text(enum handshake_status status);
 
-/* In a head that handshake_parse has accepted: the value of the header field of that name, the
- * nth if there are several (from 0), and the request's target. NULL: there is none. */
-const char *handshake_header(const uint8_t *head, size_t head_bytes, const char *name, uint32_t nth,
-                             size_t *value_bytes_out);
+/* In a head that handshake_parse has accepted: the values of all header fields of that name, in
+ * order, and the request's target. Returns how many there are; stores the first values_max. */
+uint32_t handshake_values(const uint8_t *head, size_t head_bytes, const char *name,
+                          struct handshake_slice *values_out, uint32_t values_max);
 const char *handshake_target(const uint8_t *head, size_t head_bytes, size_t *target_bytes_out);
 
 #endif

@@ -3,12 +3,22 @@
  *
  * Threads  Pure functions.
  * Memory   The caller's.
- * Errors   0, or enum handshake_status.
+ * Errors   enum handshake_status: HANDSHAKE_OK, _NEED_MORE, or
+ *          HANDSHAKE_NOT_HTTP        no HTTP answer,
+ *          HANDSHAKE_BAD_REQUEST     a well-formed one that is no 101,
+ *          HANDSHAKE_BAD_KEY         a 101 without the right Upgrade, Connection,
+ * Sec-WebSocket-Accept, HANDSHAKE_BAD_PROTOCOL    one that does not grant the subprotocol, or
+ * another one, HANDSHAKE_BAD_EXTENSIONS  likewise compression, or with what was not asked for,
+ *          HANDSHAKE_TOO_LONG        over HANDSHAKE_BYTES_MAX, or interim answers without end.
+ * Source   RFC 9110 section 15.2: answers with 1xx before the one that counts. RFC 7692
+ * section 7.1.
  */
 #ifndef RINGCAST_CODEC_HANDSHAKE_CLIENT_H
 #define RINGCAST_CODEC_HANDSHAKE_CLIENT_H
 
 #include "codec/handshake_head.h"
+
+#define HANDSHAKE_INTERIM_MAX 8 /* answers with 100, 102, 103, ... before the 101 */
 
 /* What a client asks for. */
 struct handshake_wish {
@@ -21,12 +31,12 @@ struct handshake_wish {
 size_t handshake_client_request(char *out, size_t out_bytes, const char *host, const char *path,
                                 const char *key, const struct handshake_wish *wish);
 
-/* Checks status line, Upgrade, Connection and Sec-WebSocket-Accept. HANDSHAKE_BAD_REQUEST: not a
- * valid 101. HANDSHAKE_BAD_PROTOCOL, _BAD_EXTENSIONS: a valid one that does not grant the
- * subprotocol or compression as wished, or grants what was not asked for. *head_bytes_out is set
- * with HANDSHAKE_OK. */
+/* *at_out: with HANDSHAKE_OK where the head ends, otherwise where the answer that counts begins. */
 enum handshake_status handshake_client_check(const uint8_t *bytes, size_t bytes_count,
                                              const char *key, const struct handshake_wish *wish,
-                                             size_t *head_bytes_out);
+                                             size_t *at_out);
+
+/* What is wrong with an answer, for who sees its status line: "" if that says all. */
+const char *handshake_client_text(enum handshake_status status);
 
 #endif

@@ -12,6 +12,11 @@ static bool handshake_head_is_target_char(char c)
     return c > ' ' && c < 0x7f;
 }
 
+static bool handshake_head_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Blank, tab, visible or obs-text (RFC 9110 section 5.5): no other control character. */
 static bool handshake_head_is_value_char(char c)
 {
@@ -120,14 +125,59 @@ static enum handshake_status handshake_head_read_version(struct handshake_reader
     return HANDSHAKE_OK;
 }
 
-enum handshake_status handshake_head_read_request(struct handshake_reader *reader,
-                                                  struct handshake_line *line)
+/* Whether to read the line that begins here: see struct handshake_reader. */
+static bool handshake_head_is_worth_reading(struct handshake_reader *reader)
 {
+    size_t bytes = (size_t)(reader->end - reader->at);
+    assert_always(reader->searched <= bytes);
+    assert_debug(reader->tried <= reader->searched);
+    bool has_end = memchr(reader->at + reader->searched, '\n', bytes - reader->searched) != NULL;
+    reader->searched = bytes;
+    if (bytes == 0 || (!has_end && bytes < 2 * reader->tried)) {
+        return false;
+    }
+    reader->tried = bytes;
+    return true;
+}
+
+/* A line was read, or is to be read again from its begin. */
+static enum handshake_status handshake_head_end_line(struct handshake_reader *reader,
+                                                     const char *begin,
+                                                     enum handshake_status status)
+{
+    if (status == HANDSHAKE_NEED_MORE) {
+        reader->at = begin;
+    } else {
+        reader->searched = 0;
+        reader->tried = 0;
+    }
+    return status;
+}
+
+static enum handshake_status handshake_head_skip_empty(struct handshake_reader *reader)
+{
+    enum handshake_status status = HANDSHAKE_OK;
+    for (int i = 0; i < HANDSHAKE_EMPTY_LINES_MAX && status == HANDSHAKE_OK; i++) {
+        if (reader->at == reader->end || *reader->at != '\r') {
+            break;
+        }
+        status = handshake_head_expect(reader, "\r\n", HANDSHAKE_NOT_HTTP);
+    }
+    return status;
+}
+
+static enum handshake_status handshake_head_read_line(struct handshake_reader *reader,
+                                                      struct handshake_line *line)
+{
+    enum handshake_status status = handshake_head_skip_empty(reader);
+    if (status != HANDSHAKE_OK) {
+        return status;
+    }
     line->method = handshake_head_run(reader, ws_extensions_is_token_char);
     if (line->method.bytes > HANDSHAKE_HEAD_METHOD_BYTES_MAX) {
         return HANDSHAKE_NOT_HTTP;
     }
-    enum handshake_status status = handshake_head_expect(reader, " ", HANDSHAKE_NOT_HTTP);
+    status = handshake_head_expect(reader, " ", HANDSHAKE_NOT_HTTP);
     if (status != HANDSHAKE_OK) {
         return status;
     }
@@ -150,6 +200,16 @@ enum handshake_status handshake_head_read_request(struct handshake_reader *reade
                                   : handshake_head_expect(reader, "\r\n", HANDSHAKE_NOT_HTTP);
 }
 
+enum handshake_status handshake_head_read_request(struct handshake_reader *reader,
+                                                  struct handshake_line *line)
+{
+    const char *begin = reader->at;
+    if (!handshake_head_is_worth_reading(reader)) {
+        return HANDSHAKE_NEED_MORE;
+    }
+    return handshake_head_end_line(reader, begin, handshake_head_read_line(reader, line));
+}
+
 enum handshake_status handshake_head_read_field(struct handshake_reader *reader,
                                                 struct handshake_field *field)
 {
@@ -170,7 +230,7 @@ static void handshake_head_see_protocols(struct handshake_seen *seen, struct han
     struct handshake_slice element;
     assert_debug(seen->known_protocol_count <= 32); /* the bits of the mask */
     while (handshake_head_next_element(&list, &element)) {
-        seen->names_protocols |= element.bytes > 0;
+        seen->protocol_count += element.bytes > 0;
         for (uint32_t i = 0; i < seen->known_protocol_count; i++) {
             const struct handshake_protocol *known = &seen->known_protocols[i];
             if (handshake_head_equal(element, known->name)) {
@@ -204,7 +264,6 @@ static void handshake_head_see(struct handshake_seen *seen, const struct handsha
     } else if (handshake_head_equal_any_case(name, "Sec-WebSocket-Protocol")) {
         handshake_head_see_protocols(seen, value);
     } else if (handshake_head_equal_any_case(name, "Sec-WebSocket-Extensions")) {
-        seen->has_extensions |= value.bytes > 0;
         seen->extensions_are_bad |= !ws_extensions_parse(&seen->offers, value.text, value.bytes);
     } else if (handshake_head_equal_any_case(name, "Transfer-Encoding")) {
         seen->has_body = true;
@@ -213,47 +272,81 @@ static void handshake_head_see(struct handshake_seen *seen, const struct handsha
     }
 }
 
+/* One header line, or the empty one that ends the head. */
+static enum handshake_status handshake_head_read_one(struct handshake_reader *reader,
+                                                     struct handshake_seen *seen, bool *is_last_out)
+{
+    struct handshake_field field;
+    *is_last_out = *reader->at == '\r';
+    if (*is_last_out) {
+        return handshake_head_expect(reader, "\r\n", HANDSHAKE_BAD_REQUEST);
+    }
+    if (reader->field_count == HANDSHAKE_HEADERS_MAX) {
+        return HANDSHAKE_TOO_LONG;
+    }
+    enum handshake_status status = handshake_head_read_field(reader, &field);
+    if (status == HANDSHAKE_OK) {
+        reader->field_count++;
+        handshake_head_see(seen, &field);
+    }
+    return status;
+}
+
 enum handshake_status handshake_head_read_fields(struct handshake_reader *reader,
                                                  struct handshake_seen *seen)
 {
-    for (unsigned field_count = 0;; field_count++) {
-        if (reader->at == reader->end) {
+    enum handshake_status status = HANDSHAKE_OK;
+    bool is_last = false;
+    while (status == HANDSHAKE_OK && !is_last) {
+        const char *begin = reader->at;
+        if (!handshake_head_is_worth_reading(reader)) {
             return HANDSHAKE_NEED_MORE;
         }
-        if (*reader->at == '\r') {
-            return handshake_head_expect(reader, "\r\n", HANDSHAKE_BAD_REQUEST);
-        }
-        if (field_count == HANDSHAKE_HEADERS_MAX) {
-            return HANDSHAKE_TOO_LONG;
-        }
-        struct handshake_field field;
-        enum handshake_status status = handshake_head_read_field(reader, &field);
-        if (status != HANDSHAKE_OK) {
-            return status;
-        }
-        handshake_head_see(seen, &field);
+        status =
+            handshake_head_end_line(reader, begin, handshake_head_read_one(reader, seen, &is_last));
     }
+    return status;
 }
 
-enum handshake_status handshake_head_read_answer(struct handshake_reader *reader)
+enum handshake_status handshake_head_read_answer(struct handshake_reader *reader,
+                                                 struct handshake_slice *version_out,
+                                                 unsigned *code_out)
 {
-    enum handshake_status status =
-        handshake_head_expect(reader, "HTTP/1.1 101", HANDSHAKE_BAD_REQUEST);
+    enum handshake_status status = handshake_head_read_version(reader, version_out);
+    if (status == HANDSHAKE_OK) {
+        status = handshake_head_expect(reader, " ", HANDSHAKE_NOT_HTTP);
+    }
     if (status != HANDSHAKE_OK) {
         return status;
     }
+    struct handshake_slice code = handshake_head_run(reader, handshake_head_is_digit);
     struct handshake_slice phrase = handshake_head_run(reader, handshake_head_is_value_char);
-    if (phrase.bytes > 0 && phrase.text[0] != ' ') {
-        return HANDSHAKE_BAD_REQUEST;
+    status = handshake_head_expect(reader, "\r\n", HANDSHAKE_NOT_HTTP);
+    if (status != HANDSHAKE_OK) {
+        return status;
     }
-    return handshake_head_expect(reader, "\r\n", HANDSHAKE_BAD_REQUEST);
+    if (code.bytes != 3 || (phrase.bytes > 0 && phrase.text[0] != ' ')) {
+        return HANDSHAKE_NOT_HTTP;
+    }
+    *code_out =
+        (unsigned)(100 * (code.text[0] - '0') + 10 * (code.text[1] - '0') + (code.text[2] - '0'));
+    return HANDSHAKE_OK;
 }
 
 struct handshake_reader handshake_head_begin(const uint8_t *bytes, size_t bytes_count)
 {
+    struct handshake_reader reader = {.at = (const char *)bytes};
+    handshake_head_extend(&reader, bytes, bytes_count);
+    return reader;
+}
+
+void handshake_head_extend(struct handshake_reader *reader, const uint8_t *bytes,
+                           size_t bytes_count)
+{
     size_t head_bytes_max = bytes_count < HANDSHAKE_BYTES_MAX ? bytes_count : HANDSHAKE_BYTES_MAX;
-    const char *text = (const char *)bytes;
-    return (struct handshake_reader){.at = text, .end = text + head_bytes_max};
+    reader->end = (const char *)bytes + head_bytes_max;
+    assert_always(reader->at >= (const char *)bytes);
+    assert_always(reader->at + reader->searched <= reader->end);
 }
 
 enum handshake_status handshake_head_unless_too_long(enum handshake_status status,
@@ -261,4 +354,93 @@ enum handshake_status handshake_head_unless_too_long(enum handshake_status statu
 {
     bool is_full = bytes_count >= HANDSHAKE_BYTES_MAX;
     return status == HANDSHAKE_NEED_MORE && is_full ? HANDSHAKE_TOO_LONG : status;
+}
+
+/* ---- Request targets ---- */
+
+/* Of a registered name or an IPv4 address (RFC 3986 section 3.2.2). */
+static bool handshake_head_is_host_char(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
+}
+
+static bool handshake_head_is_v6_char(char c)
+{
+    return c == ':' || handshake_head_is_host_char(c);
+}
+
+bool handshake_head_is_authority(struct handshake_slice text)
+{
+    struct handshake_reader reader = {.at = text.text, .end = text.text + text.bytes};
+    bool is_v6 = text.bytes > 0 && text.text[0] == '[';
+    reader.at += is_v6;
+    struct handshake_slice host = handshake_head_run(&reader, is_v6 ? handshake_head_is_v6_char
+                                                                    : handshake_head_is_host_char);
+    if (host.bytes == 0 ||
+        (is_v6 && handshake_head_expect(&reader, "]", HANDSHAKE_BAD_REQUEST) != HANDSHAKE_OK)) {
+        return false;
+    }
+    if (reader.at < reader.end && *reader.at == ':') {
+        reader.at++;
+        handshake_head_run(&reader, handshake_head_is_digit);
+    }
+    return reader.at == reader.end;
+}
+
+/* How long "http://" and its kin are at the begin of a target; 0: there is none. */
+static size_t handshake_head_scheme_bytes(struct handshake_slice target)
+{
+    static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t bytes = strlen(schemes[i]);
+        if (target.bytes >= bytes && strncasecmp(target.text, schemes[i], bytes) == 0) {
+            return bytes;
+        }
+    }
+    return 0;
+}
+
+bool handshake_head_path(struct handshake_slice target, struct handshake_slice *path_out,
+                         bool *has_authority_out)
+{
+    static const char root[] = "/";
+    size_t scheme_bytes = handshake_head_scheme_bytes(target);
+    struct handshake_slice rest = {target.text + scheme_bytes, target.bytes - scheme_bytes};
+    const char *query = memchr(rest.text, '?', rest.bytes);
+    rest.bytes = query != NULL ? (size_t)(query - rest.text) : rest.bytes;
+    *has_authority_out = scheme_bytes > 0;
+    *path_out = rest;
+    if (scheme_bytes == 0) {
+        return true;
+    }
+    const char *slash = memchr(rest.text, '/', rest.bytes);
+    struct handshake_slice authority = {rest.text,
+                                        slash != NULL ? (size_t)(slash - rest.text) : rest.bytes};
+    *path_out = slash != NULL ? (struct handshake_slice){slash, rest.bytes - authority.bytes}
+                              : (struct handshake_slice){root, sizeof root - 1};
+    return handshake_head_is_authority(authority);
+}
+
+static int handshake_head_hex_value(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = c != '\0' ? strchr(digits, c >= 'A' && c <= 'F' ? c + 'a' - 'A' : c) : NULL;
+    return found != NULL ? (int)(found - digits) : -1;
+}
+
+bool handshake_head_path_is(struct handshake_slice path, const char *text)
+{
+    const char *at = path.text;
+    const char *end = path.text + path.bytes;
+    for (; *text != '\0' && at < end; text++) {
+        int high = *at == '%' && end - at > 2 ? handshake_head_hex_value(at[1]) : -1;
+        int low = high >= 0 ? handshake_head_hex_value(at[2]) : -1;
+        char c = low >= 0 && *text != '/' ? (char)(high << 4 | low) : *at;
+        if (c != *text) {
+            return false;
+        }
+        at += low >= 0 ? 3 : 1;
+    }
+    return *text == '\0' && at == end;
 }

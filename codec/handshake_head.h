@@ -20,6 +20,7 @@
 #define HANDSHAKE_BYTES_MAX 8192        /* first line and headers together: else 431 */
 #define HANDSHAKE_TARGET_BYTES_MAX 2048 /* else 414 */
 #define HANDSHAKE_HEADERS_MAX 100       /* else 431 */
+#define HANDSHAKE_EMPTY_LINES_MAX 4     /* before a request: else it is not HTTP */
 
 enum handshake_status {
     HANDSHAKE_OK,
@@ -52,9 +53,15 @@ struct handshake_slice {
     size_t bytes;
 };
 
+/* Of a head that comes in pieces, each line is read when its end has come, or when twice as much of
+ * it is there as at the last try. So each byte is read a few times, however small the pieces are.
+ */
 struct handshake_reader {
-    const char *at;
+    const char *at; /* The lines before it are read. */
     const char *end;
+    size_t searched;      /* bytes from here on without the line's end, */
+    size_t tried;         /* of which so many were read in vain */
+    unsigned field_count; /* header fields before it */
 };
 
 struct handshake_field {
@@ -72,13 +79,11 @@ struct handshake_seen {
     const struct handshake_protocol *known_protocols;
     uint32_t known_protocol_count;
 
-    unsigned host_count, key_count, version_count, accept_count;
+    unsigned host_count, key_count, version_count, accept_count, protocol_count;
     bool has_upgrade;    /* "websocket" in Upgrade */
     bool has_connection; /* "Upgrade" in Connection */
     bool has_body;
-    bool has_extensions;
-    bool extensions_are_bad; /* not well-formed */
-    bool names_protocols;
+    bool extensions_are_bad;                   /* not well-formed */
     const struct handshake_protocol *protocol; /* the first known one that is named; NULL: none */
     uint32_t protocol_mask;                    /* bit i: known_protocols[i] is named */
     struct ws_deflate_offers offers;
@@ -87,25 +92,43 @@ struct handshake_seen {
 
 /* The part of the bytes that may belong to the head. */
 struct handshake_reader handshake_head_begin(const uint8_t *bytes, size_t bytes_count);
+/* The same bytes, and more behind them. */
+void handshake_head_extend(struct handshake_reader *reader, const uint8_t *bytes,
+                           size_t bytes_count);
 
-/* "GET /path HTTP/1.1" with its line end. */
+/* "GET /path HTTP/1.1" with its line end. Empty lines may come before it (RFC 9112 section 2.2). */
 enum handshake_status handshake_head_read_request(struct handshake_reader *reader,
                                                   struct handshake_line *line);
 
 /* "HTTP/1.1 101 Switching Protocols" with its line end; the phrase may be missing. */
-enum handshake_status handshake_head_read_answer(struct handshake_reader *reader);
+enum handshake_status handshake_head_read_answer(struct handshake_reader *reader,
+                                                 struct handshake_slice *version_out,
+                                                 unsigned *code_out);
 
 /* One "name: value" line. */
 enum handshake_status handshake_head_read_field(struct handshake_reader *reader,
                                                 struct handshake_field *field);
 
-/* All header lines and the empty line behind them. */
+/* All header lines and the empty line behind them; goes on where it needed more. */
 enum handshake_status handshake_head_read_fields(struct handshake_reader *reader,
                                                  struct handshake_seen *seen);
 
 /* A head that is not complete within the limit never will be. */
 enum handshake_status handshake_head_unless_too_long(enum handshake_status status,
                                                      size_t bytes_count);
+
+/* The path of a request target without its query, and whether an authority stands before it (RFC
+ * 9112 section 3.2.2: of http, https, ws and wss). false: that is not well-formed. A target of
+ * another form is its own path. */
+bool handshake_head_path(struct handshake_slice target, struct handshake_slice *path_out,
+                         bool *has_authority_out);
+
+/* host, host:port, [v6] or [v6]:port. */
+bool handshake_head_is_authority(struct handshake_slice text);
+
+/* Whether a path is this one. Its letters, digits and -._~ may be percent-encoded (RFC 3986 section
+ * 6.2.2.2). */
+bool handshake_head_path_is(struct handshake_slice path, const char *text);
 
 bool handshake_head_equal(struct handshake_slice slice, const char *text);
 bool handshake_head_equal_any_case(struct handshake_slice slice, const char *text);

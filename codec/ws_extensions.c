@@ -153,6 +153,7 @@ static bool ws_extensions_see(struct ws_deflate_offer *offer, enum ws_deflate_pa
         return window_bits != 0;
     case WS_CLIENT_WINDOW_BITS:
         offer->client_window_bits = window_bits;
+        offer->names_client_window = true;
         return window_bits != 0 || !has_value;
     case WS_PARAMETER_COUNT:
         break;
@@ -182,6 +183,7 @@ static bool ws_extensions_take_offer(struct ws_extensions_reader *reader,
         is_good &= (seen & 1u << parameter) == 0 && ws_extensions_see(&offer, parameter, &value);
         seen |= 1u << parameter;
     }
+    offers->named_count++;
     if (is_good && offers->count < WS_DEFLATE_OFFERS_MAX) {
         offers->offers[offers->count++] = offer;
     }

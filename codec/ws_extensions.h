@@ -26,10 +26,12 @@ struct ws_deflate_offer {
     bool client_no_takeover;
     uint8_t server_window_bits; /* 0: not named */
     uint8_t client_window_bits; /* 0: not named, or without a value */
+    bool names_client_window;
 };
 
 struct ws_deflate_offers {
-    uint32_t count;
+    uint32_t named_count; /* extensions of any name and with any parameters; of these, */
+    uint32_t count;       /* permessage-deflate that can be met */
     struct ws_deflate_offer offers[WS_DEFLATE_OFFERS_MAX]; /* as the client prefers them */
 };
 

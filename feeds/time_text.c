@@ -1,10 +1,11 @@
 #include "feeds/time_text.h"
 
+#include <string.h>
+
 #include "codec/base/units.h"
 
 #define TIME_TEXT_YEAR_MIN 1970
 #define TIME_TEXT_YEAR_MAX 2261
-#define TIME_TEXT_SECONDS_MAX (INT64_MAX / (int64_t)NS_PER_SECOND - 1)
 
 static bool time_text_is_digit(char character)
 {
@@ -57,19 +58,24 @@ static uint32_t time_text_days_of_month(uint32_t year, uint32_t month)
     return days[month - 1] + (month == 2 && is_leap);
 }
 
-/* Z, +HH:MM or +HHMM, to the very end. */
+/* Z, UTC, +HH:MM, +HHMM or +HH, after a blank or not, to the very end. */
 static bool time_text_zone(const char *text, size_t text_bytes, int64_t *offset_seconds_out)
 {
     uint32_t hours;
-    uint32_t minutes;
-    if (text_bytes == 1 && (text[0] == 'Z' || text[0] == 'z')) {
+    uint32_t minutes = 0;
+    size_t blank_bytes = text_bytes > 0 && text[0] == ' ';
+    text += blank_bytes;
+    text_bytes -= blank_bytes;
+    if ((text_bytes == 1 && (text[0] == 'Z' || text[0] == 'z')) ||
+        (text_bytes == 3 && memcmp(text, "UTC", 3) == 0)) {
         *offset_seconds_out = 0;
         return true;
     }
     size_t colon_bytes = text_bytes == 6 && text[3] == ':' ? 1 : 0;
-    if (text_bytes != 5 + colon_bytes || (text[0] != '+' && text[0] != '-') ||
+    if ((text_bytes != 3 && text_bytes != 5 + colon_bytes) || (text[0] != '+' && text[0] != '-') ||
         !time_text_digits(text + 1, 2, &hours) ||
-        !time_text_digits(text + 3 + colon_bytes, 2, &minutes) || hours > 14 || minutes > 59) {
+        (text_bytes > 3 && !time_text_digits(text + 3 + colon_bytes, 2, &minutes)) || hours > 14 ||
+        minutes > 59) {
         return false;
     }
     *offset_seconds_out = (int64_t)(hours * 60 + minutes) * (text[0] == '-' ? -60 : 60);
@@ -132,6 +138,14 @@ bool time_text_parse_iso(const char *text, size_t text_bytes, uint64_t *ns_out)
     return true;
 }
 
+/* A number without a sign: digits, with a point among them or not, and an exponent. */
+struct time_text_number {
+    const char *digits; /* from the first that is not 0 */
+    size_t digits_bytes;
+    int64_t whole_count; /* so many of them are before the point, once the exponent has moved it */
+};
+
+/* Passes digits; returns how many. */
 static size_t time_text_digit_count(const char *text, size_t text_bytes)
 {
     size_t count = 0;
@@ -141,59 +155,96 @@ static size_t time_text_digit_count(const char *text, size_t text_bytes)
     return count;
 }
 
-bool time_text_parse_ns(const char *text, size_t text_bytes, uint64_t *ns_out)
+/* e, a sign or none, one to four digits; or nothing. */
+static bool time_text_exponent(const char *text, size_t text_bytes, int64_t *exponent_out)
+{
+    uint32_t value;
+    size_t at = text_bytes > 1 && (text[1] == '-' || text[1] == '+') ? 2 : 1;
+    *exponent_out = 0;
+    if (text_bytes == 0) {
+        return true;
+    }
+    if ((text[0] != 'e' && text[0] != 'E') || text_bytes <= at || text_bytes > at + 4 ||
+        !time_text_digits(text + at, text_bytes - at, &value)) {
+        return false;
+    }
+    *exponent_out = text[1] == '-' ? -(int64_t)value : value;
+    return true;
+}
+
+static bool time_text_number(struct time_text_number *number, const char *text, size_t text_bytes)
+{
+    int64_t exponent;
+    size_t whole = time_text_digit_count(text, text_bytes);
+    size_t used = whole;
+    if (used > 0 && used < text_bytes && text[used] == '.') {
+        size_t more = time_text_digit_count(text + used + 1, text_bytes - used - 1);
+        used = more > 0 ? used + 1 + more : text_bytes + 1;
+    }
+    if (whole == 0 || used > text_bytes ||
+        !time_text_exponent(text + used, text_bytes - used, &exponent)) {
+        return false;
+    }
+    *number = (struct time_text_number){text, used, (int64_t)whole + exponent};
+    while (number->digits_bytes > 0 && (*number->digits == '0' || *number->digits == '.')) {
+        number->whole_count -= *number->digits == '0';
+        number->digits++;
+        number->digits_bytes--;
+    }
+    return true;
+}
+
+/* In units of 10^-places; what is left over is cut off. false: over INT64_MAX. */
+static bool time_text_scaled(const struct time_text_number *number, int places, uint64_t *value_out)
 {
     uint64_t value = 0;
-    size_t digit_count = time_text_digit_count(text, text_bytes);
-    if (digit_count == 0 || digit_count != text_bytes || digit_count > 19) {
-        return false;
+    int64_t wanted = number->whole_count + places;
+    for (size_t i = 0; i < number->digits_bytes && wanted > 0; i++) {
+        if (number->digits[i] == '.') {
+            continue;
+        }
+        uint64_t digit = (uint64_t)(number->digits[i] - '0');
+        if (value > (INT64_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+        wanted--;
     }
-    for (size_t i = 0; i < digit_count; i++) {
-        value = value * 10 + (uint64_t)(text[i] - '0'); /* 19 digits fit in 64 bits. */
+    for (; wanted > 0 && value > 0; wanted--) {
+        if (value > INT64_MAX / 10) {
+            return false;
+        }
+        value *= 10;
     }
-    if (value > INT64_MAX) {
-        return false;
-    }
-    *ns_out = value;
+    *value_out = value;
     return true;
 }
 
 bool time_text_parse_seconds(const char *text, size_t text_bytes, uint64_t *ns_out)
 {
-    uint64_t seconds;
-    uint64_t fraction_ns;
-    size_t digit_count = time_text_digit_count(text, text_bytes);
-    if (!time_text_parse_ns(text, digit_count, &seconds) || seconds > TIME_TEXT_SECONDS_MAX) {
-        return false;
-    }
-    size_t used = time_text_fraction(text + digit_count, text_bytes - digit_count, &fraction_ns);
-    if (used == SIZE_MAX || digit_count + used != text_bytes) {
-        return false;
-    }
-    *ns_out = seconds * NS_PER_SECOND + fraction_ns;
-    return true;
+    struct time_text_number number;
+    return time_text_number(&number, text, text_bytes) && time_text_scaled(&number, 9, ns_out);
 }
 
 bool time_text_parse(const char *text, size_t text_bytes, uint64_t *ns_out)
 {
-    uint64_t value;
-    size_t digit_count = time_text_digit_count(text, text_bytes);
-    if (digit_count == 10 && (text_bytes == 10 || text[10] == '.')) {
-        return time_text_parse_seconds(text, text_bytes, ns_out);
-    }
-    if (!time_text_parse_ns(text, text_bytes, &value)) {
+    struct time_text_number number;
+    if (!time_text_number(&number, text, text_bytes)) {
         return time_text_parse_iso(text, text_bytes, ns_out);
     }
-    switch (digit_count) {
+    if (number.digits_bytes == 0) {
+        *ns_out = 0; /* in every unit */
+        return true;
+    }
+    switch (number.whole_count) {
+    case 10:
+        return time_text_scaled(&number, 9, ns_out);
     case 13:
-        *ns_out = value * NS_PER_MS;
-        return true;
+        return time_text_scaled(&number, 6, ns_out);
     case 16:
-        *ns_out = value * NS_PER_US;
-        return true;
+        return time_text_scaled(&number, 3, ns_out);
     case 19:
-        *ns_out = value;
-        return true;
+        return time_text_scaled(&number, 0, ns_out);
     default:
         return false;
     }

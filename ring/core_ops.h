@@ -73,7 +73,7 @@ struct core_refusal {
 
 /* A well-formed request to upgrade. */
 struct core_request {
-    const uint8_t *head; /* for handshake_header() */
+    const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
     const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
 };

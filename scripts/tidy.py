@@ -9,6 +9,9 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+import doc_commands  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = {"codec", "ring", "feeds", "src", "tools", "bench", "tests"}
 FUNCTION_LINES_MAX = 70
@@ -22,7 +25,7 @@ ASSERTING = {"ring", "src"}
 ASSERTIONS_PER_1000 = 15
 ASSERTION = re.compile(r"\b(?:assert_always|assert_debug|static_assert)\(")
 RING_WORD = re.compile(r"\bio_uring_(?!sqe\b|cqe\b)\w+")
-RING_WORD_ROOMS = {"ring/io", "tools/bench"}  # the engine; a load generator with rings of its own
+RING_WORD_ROOMS = {"ring/io", "tools/load"}  # the engine; a load generator with rings of its own
 # A label of a header's contract that clang-format has moved into the line of another.
 LABEL_INSIDE = re.compile(r"^ \* .*\S (?:Owner|Threads|Memory|Units|Errors|Source) {3,}")
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X:"]))
@@ -204,13 +207,25 @@ def check_readmes(paths):
             yield f"{folder}/: no README.md"
 
 
+def doc_pages():
+    """What people read; decisions and the changelog tell what was."""
+    return [path for path in tracked("*.md", "docs/*.1")
+            if path.name != "CHANGELOG.md" and path.parent.name != "decisions"]
+
+
+def check_docs():
+    for path in doc_pages():
+        yield from doc_commands.faults_of(path.relative_to(ROOT).as_posix(),
+                                          path.read_text(encoding="utf8"))
+
+
 def main():
     paths = [p for p in tracked("*.c", "*.h") if p.relative_to(ROOT).parts[0] in FOLDERS]
     names = [str(path) for path in paths]
     if sys.argv[1:] == ["--format"]:
         return subprocess.run(["clang-format", "-i", *names], check=False).returncode
     faults = [*check_names(paths), *check_readmes(paths), *check_circles(paths),
-              *check_rooms(paths)]
+              *check_rooms(paths), *check_docs()]
     for path in paths:
         lines = path.read_text().splitlines()
         faults += [*check_lines(path, lines), *check_functions(path, lines),

@@ -15,13 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_thread.h"
+#include "tools/load/bench_thread.h"
 
 static struct bench_options options;
 static struct bench_control control;
 static struct bench_load *load;
 static struct bench_thread thread;
-static struct bench_conn conn;
+static struct bench_conn conns[2];
+static struct bench_conn *const conn = conns;
 
 static inline void bench_fixture_set_pattern(enum pattern_field_name name, const char *text)
 {
@@ -44,7 +45,7 @@ static inline void bench_fixture_begin(const struct bench_options *wanted)
     thread.crew.options = &options;
     thread.crew.control = &control;
     thread.crew.conn_count = options.connection_count;
-    thread.crew.conns = &conn;
+    thread.crew.conns = conn;
     thread.data.has_seqs = true;
     thread.data.scan.time_unit_ns = 1;
     bench_fixture_set_pattern(PATTERN_SEQ, "\"seq\":");
@@ -54,6 +55,7 @@ static inline void bench_fixture_begin(const struct bench_options *wanted)
         calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *thread.data.channel_indexes);
     assert_non_null(thread.data.channels);
     assert_non_null(thread.data.channel_indexes);
+    thread.data.receipts.count_max = BENCH_RECEIPTS_MAX;
     thread.data.window_start_ns = 1000;
     thread.data.window_ns = 1000;
     thread.crew.now_ns = 5000;
@@ -68,7 +70,7 @@ static inline void bench_fixture_end_conn(struct bench_conn *ended)
 static inline void bench_fixture_end(void)
 {
     bench_data_deinit(&thread.data);
-    bench_fixture_end_conn(&conn);
+    bench_fixture_end_conn(conn);
     bench_load_destroy(load);
     bench_receive_deinit(&thread.receive);
 }

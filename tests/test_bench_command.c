@@ -441,6 +441,49 @@ static void what_comes_last_holds(void **state)
     assert_int_equal(options.connection_count, 5);
 }
 
+static void lists_add_up_where_they_are_given_twice(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-s", "A,B", "--symbols", "C", "-y", "quote", "-y", "trade", "--source",
+                           "127.0.0.2", "--source", "127.0.0.3"),
+                     -1);
+    assert_string_equal(options.symbols, "A,B,C");
+    assert_string_equal(options.types, "quote,trade");
+    assert_int_equal(options.source_count, 2);
+    write_scenario("symbols A\nsymbols B\ntypes trade\n");
+    char *file[] = {"ringcast-bench", "--scenario", scenario_path, URL, NULL};
+    assert_int_equal(parse_words(file, 4), -1);
+    assert_string_equal(options.symbols, "A,B");
+    /* What the command line says replaces what a file said, and the other way round. */
+    char *line[] = {"ringcast-bench", "--scenario", scenario_path, "-s", "C", "-s", "D", URL, NULL};
+    assert_int_equal(parse_words(line, 8), -1);
+    assert_string_equal(options.symbols, "C,D");
+    assert_string_equal(options.types, "trade");
+    char *before[] = {"ringcast-bench", "-s", "C", "--scenario", scenario_path, URL, NULL};
+    assert_int_equal(parse_words(before, 6), -1);
+    assert_string_equal(options.symbols, "A,B");
+}
+
+static void threads_without_connections_are_told(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-t", "8", "-c", "5"), -1);
+    assert_int_equal(options.thread_count, 5);
+    expect_said("5 of the 8 threads are used: there are no more connections");
+    assert_int_equal(PARSE("-t", "5", "-c", "5"), -1);
+    assert_string_equal(said, "");
+    /* Later steps have more connections. */
+    assert_int_equal(PARSE("-t", "8", "-c", "5", "--until", "p99=5ms"), -1);
+    assert_int_equal(options.thread_count, 8);
+}
+
+static void limits_are_written_as_numbers(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("-d", "5s"), 1);
+    expect_said("--duration: '5s' is not a number from 0 to 1000000\n");
+}
+
 static void help_lists_every_option_and_ends_well(void **state)
 {
     (void)state;
@@ -484,6 +527,9 @@ int main(void)
         cmocka_unit_test(a_scenario_that_is_not_there_is_told),
         cmocka_unit_test(a_long_line_of_a_scenario_is_one_line),
         cmocka_unit_test(what_comes_last_holds),
+        cmocka_unit_test(lists_add_up_where_they_are_given_twice),
+        cmocka_unit_test(threads_without_connections_are_told),
+        cmocka_unit_test(limits_are_written_as_numbers),
         cmocka_unit_test(help_lists_every_option_and_ends_well),
         cmocka_unit_test(a_bad_url_is_told),
     };

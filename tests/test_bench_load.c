@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_load.h"
+#include "tools/load/bench_load.h"
 
 static struct bench_options options;
 static char error[WS_CLIENT_ERROR_BYTES_MAX];
@@ -155,20 +155,16 @@ static void readers_are_as_many_as_the_texts_say_and_draws_are_distinct(void **s
     (void)state;
     static const double zipfs[] = {0.0, 1.0, 3.0, 10.0};
     for (size_t i = 0; i < sizeof zipfs / sizeof zipfs[0]; i++) {
-        uint32_t counts[200] = {0}, part[200] = {0};
+        uint32_t counts[200] = {0};
         struct bench_load *load = create("S{000..199}", 300, 20, zipfs[i]);
         assert_non_null(load);
         for (uint32_t conn = 0; conn < 300; conn++) {
             count_symbols(load, conn, 20, counts);
-            if (conn >= 100 && conn < 150) {
-                count_symbols(load, conn, 20, part);
-            }
         }
         for (uint32_t symbol = 0; symbol < 200; symbol++) {
-            assert_int_equal(bench_load_readers(load, symbol, 0, UINT32_MAX), counts[symbol]);
-            assert_int_equal(bench_load_readers(load, symbol, 100, 150), part[symbol]);
+            assert_int_equal(bench_load_readers(load, symbol), counts[symbol]);
         }
-        assert_int_equal(bench_load_readers(load, BENCH_SYMBOL_NONE, 0, UINT32_MAX), 0);
+        assert_int_equal(bench_load_readers(load, BENCH_SYMBOL_NONE), 0);
         bench_load_destroy(load);
     }
 }
@@ -229,7 +225,7 @@ static void popularity_falls_as_zipf_says(void **state)
         }
         for (uint32_t symbol = 0; symbol < 200; symbol++) {
             double expected = readers * pow(symbol + 1.0, -zipfs[i]) / sum;
-            double got = bench_load_readers(load, symbol, 0, UINT32_MAX);
+            double got = bench_load_readers(load, symbol);
             assert_true(fabs(got - expected) < 6.0 * sqrt(expected) + 1.0);
         }
         bench_load_destroy(load);
@@ -243,7 +239,7 @@ static void a_popular_symbol_has_more_readers_when_many_are_drawn(void **state)
     assert_non_null(load);
     uint32_t before = UINT32_MAX;
     for (uint32_t rank = 1; rank < 200; rank *= 2) {
-        uint32_t readers = bench_load_readers(load, rank - 1, 0, UINT32_MAX);
+        uint32_t readers = bench_load_readers(load, rank - 1);
         assert_true(readers < before);
         before = readers;
     }
@@ -268,9 +264,8 @@ static void roles_come_in_their_order(void **state)
         assert_int_equal(bench_load_role(load, i), roles[i]);
     }
     /* Only readers count. */
-    assert_int_equal(bench_load_readers(load, BENCH_SYMBOL_NONE, 0, 10), 4);
-    assert_int_equal(bench_load_readers(load, 0, 3, 10), 1);
-    assert_int_equal(bench_load_readers(load, 0, 4, 10), 0);
+    assert_int_equal(bench_load_readers(load, BENCH_SYMBOL_NONE), 4);
+    assert_int_equal(bench_load_readers(load, 0), 4);
     bench_load_destroy(load);
 }
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "tests/bench_fixture.h"
-#include "tools/bench/bench_nats.h"
+#include "tools/load/bench_nats.h"
 
 static int server_fd;
 
@@ -25,13 +25,13 @@ static void begin(void)
     thread.crew.in_flight = 1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     server_fd = fds[1];
-    conn = (struct bench_conn){.fd = fds[0], .state = BENCH_CONN_SUBSCRIBING};
+    *conn = (struct bench_conn){.fd = fds[0], .state = BENCH_CONN_SUBSCRIBING};
 }
 
 static void end(void)
 {
-    bench_nats_destroy(conn.nats);
-    close(conn.fd);
+    bench_nats_destroy(conn->nats);
+    close(conn->fd);
     close(server_fd);
     bench_fixture_end();
 }
@@ -42,7 +42,7 @@ static void feed(const char *bytes, size_t count)
     uint8_t *copy = malloc(count > 0 ? count : 1);
     assert_non_null(copy);
     memcpy(copy, bytes, count);
-    bench_frames_on_nats(&thread.frames, &conn, copy, count);
+    bench_frames_on_nats(&thread.frames, conn, copy, count);
     free(copy);
 }
 
@@ -79,7 +79,7 @@ static const char dialogue[] = "INFO {\"server_id\":\"X\",\"max_payload\":104857
 static void expect_all(void)
 {
     char sent[64] = "";
-    assert_int_equal(conn.state, BENCH_CONN_STREAMING);
+    assert_int_equal(conn->state, BENCH_CONN_STREAMING);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 3);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
     assert_int_equal(thread.crew.totals.window_frames, 3);
@@ -125,9 +125,9 @@ static void pong_says_that_it_is_subscribed(void **state)
     (void)state;
     begin();
     feed("+OK\r\n", 5);
-    assert_int_equal(conn.state, BENCH_CONN_SUBSCRIBING);
+    assert_int_equal(conn->state, BENCH_CONN_SUBSCRIBING);
     feed("PONG\r\n", 6);
-    assert_int_equal(conn.state, BENCH_CONN_STREAMING);
+    assert_int_equal(conn->state, BENCH_CONN_STREAMING);
     assert_int_equal(thread.crew.subscribed_now, 1);
     feed("PONG\r\n", 6);
     assert_int_equal(thread.crew.subscribed_now, 1);
@@ -140,7 +140,7 @@ static void an_error_ends_the_connection_and_is_told(void **state)
     begin();
     static const char text[] = "-ERR 'Authorization Violation'\r\nPONG\r\n";
     feed(text, sizeof text - 1);
-    assert_int_equal(conn.state, BENCH_CONN_CLOSED);
+    assert_int_equal(conn->state, BENCH_CONN_CLOSED);
     assert_int_equal(thread.crew.totals.refusals, 1);
     assert_string_equal(thread.crew.totals.refusal_text, "-ERR 'Authorization Violation'");
     assert_int_equal(thread.crew.subscribed_now, 0);
@@ -168,7 +168,7 @@ static void a_message_that_never_ends_is_not_held_for_ever(void **state)
     for (size_t i = 0; i < 2; i++) {
         begin();
         feed(heads[i], strlen(heads[i]));
-        for (size_t fed = 0; conn.state != BENCH_CONN_CLOSED; fed += sizeof piece) {
+        for (size_t fed = 0; conn->state != BENCH_CONN_CLOSED; fed += sizeof piece) {
             assert_true(fed <= BENCH_NATS_HELD_MAX);
             feed(piece, sizeof piece);
         }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench_ticks.h"
+#include "tools/load/bench_ticks.h"
 
 #define BYTES_MAX 400
 

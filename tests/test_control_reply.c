@@ -51,6 +51,20 @@ static void an_unknown_type_is_kept_by_name(void **state)
     control_reply_free(&reply);
 }
 
+static void a_number_of_any_size_is_no_fault_where_it_is_not_used(void **state)
+{
+    (void)state;
+    struct control_reply reply;
+    assert_int_equal(parse(&reply, "{\"type\":\"GAP\",\"id\":18446744073709551615,\"x\":-1e999,"
+                                   "\"data\":{\"ch\":5,\"from\":2,\"to\":9}}"),
+                     0);
+    assert_int_equal(reply.to, 9);
+    control_reply_free(&reply);
+    assert_int_equal(parse(&reply, "{\"type\":\"GAP\",\"data\":{\"ch\":5,\"from\":2,"
+                                   "\"to\":9223372036854775808}}"),
+                     -EPROTO);
+}
+
 static void what_is_not_of_the_agreed_shape_is_refused(void **state)
 {
     (void)state;
@@ -77,6 +91,7 @@ int main(void)
         cmocka_unit_test(a_gap_has_its_channel_and_both_ends),
         cmocka_unit_test(subscribed_has_its_two_lists),
         cmocka_unit_test(an_unknown_type_is_kept_by_name),
+        cmocka_unit_test(a_number_of_any_size_is_no_fault_where_it_is_not_used),
         cmocka_unit_test(what_is_not_of_the_agreed_shape_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

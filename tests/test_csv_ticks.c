@@ -47,6 +47,31 @@ static void assert_decimal(struct md_decimal decimal, int64_t mantissa, int8_t e
     assert_int_equal(decimal.exponent, exponent);
 }
 
+static char *put_decimal(char *at, struct md_decimal decimal)
+{
+    return at + (md_is_given(decimal)
+                     ? sprintf(at, " %lde%d", (long)decimal.mantissa, decimal.exponent)
+                     : sprintf(at, " -"));
+}
+
+static char *put_level(char *at, const struct md_level *levels, uint32_t count)
+{
+    return put_decimal(put_decimal(at, count > 0 ? levels->price : md_none),
+                       count > 0 ? levels->size : md_none);
+}
+
+static void describe(const struct md_update *update, char *text)
+{
+    bool is_trade = update->type == MD_TRADE;
+    text += sprintf(text, "%lu", (unsigned long)update->ts_event_ns);
+    text = put_decimal(text, is_trade ? update->trade.price : update->quote.last);
+    text = put_decimal(text, is_trade ? update->trade.size : md_none);
+    text += is_trade && update->trade.has_id ? sprintf(text, " %lu", update->trade.id)
+                                             : sprintf(text, " -");
+    text = put_level(text, update->quote.bids, is_trade ? 0 : update->quote.bid_count);
+    put_level(text, update->quote.asks, is_trade ? 0 : update->quote.ask_count);
+}
+
 static void a_trade_row_is_a_trade(void **state)
 {
     (void)state;
@@ -164,7 +189,6 @@ static void the_magnitude_of_a_timestamp_tells_its_unit(void **state)
         {"2023-11-14T17:13:20-0500", UINT64_C(1700000000000000000)},
     };
     static const char *const refused[] = {
-        "",
         "170000000",
         "17000000001",
         "17000000001234567890",
@@ -224,7 +248,13 @@ static void a_row_that_is_not_as_it_should_be_is_refused(void **state)
         "1700000000123456789,,A.B,X,1,1,B,,,,,1,,,",
         "1700000000123456789,,A.B,,1,1,B,,,,,1,,,",
         "1700000000123456789,,A.B,T,,1,B,,,,,1,,,",
-        "1700000000123456789,,A.B,T,1e3,1,B,,,,,1,,,",
+        "1700000000123456789,,A.B,T,1e19,1,B,,,,,1,,,",
+        "1700000000123456789,,A.B,T,1e-19,1,B,,,,,1,,,",
+        "1700000000123456789,,A.B,T,nan,1,B,,,,,1,,,",
+        "1700000000123456789,,A.B,T,inf,1,B,,,,,1,,,",
+        "1700000000123456789,,A.B,T,1,1,B,,,,,1,,,18446744073709551616",
+        "1700000000123456789,,A.B,T,1,1,B,,,,,1,,,-1",
+        "1700000000123456789,,A.B,T,1,1,B,,,,,1,,,7.5",
         "1700000000123456789,,A.B,T,\"1,000\",1,B,,,,,1,,,",
         "1700000000123456789,,A.B,T,1,-1,B,,,,,1,,,",
         "1700000000123456789,,A.B,T,1,1,X,,,,,1,,,",
@@ -232,8 +262,12 @@ static void a_row_that_is_not_as_it_should_be_is_refused(void **state)
         "1700000000123456789,,A.B,Q,,,,,,,,1,,,",
         "1700000000123456789,,A.B,Q,,,,,5,,,1,,,",
         "1700000000123456789,,A.B,Q,,,,a,5,,,1,,,",
+        "1700000000123456789,,A.B,Q,,,,1,-5,,,1,,,",
+        "1700000000123456789,,A.B,Q,,,,1,x,,,1,,,",
         "1.5,,A.B,T,1,1,B,,,,,1,,,",
-        ",,A.B,T,1,1,B,,,,,1,,,",
+        "-1,,A.B,T,1,1,B,,,,,1,,,",
+        "9223372036854775808,,A.B,T,1,1,B,,,,,1,,,",
+        "9.3e18,,A.B,T,1,1,B,,,,,1,,,",
         "99999999999999999999,,A.B,T,1,1,B,,,,,1,,,",
     };
     struct csv_tick tick;
@@ -241,6 +275,45 @@ static void a_row_that_is_not_as_it_should_be_is_refused(void **state)
         if (parse(full_header, rows[i], &tick)) {
             fail_msg("taken: %s", rows[i]);
         }
+    }
+}
+
+/* What exporters write, and what it becomes: as JSON would say it. */
+static void values_of_exporters_are_read_exactly(void **state)
+{
+    (void)state;
+    static const char header[] = "ts_ns,timestamp,symbol,type,price,size,side,bid,bid_size,ask,"
+                                 "ask_size,id,reason";
+    static const struct {
+        const char *row;
+        const char *becomes; /* ts_event price size id bid bid_size ask ask_size; - not given */
+    } rows[] = {
+        {"1.7e+18,,A,T,1.234e-05,1e+06,,,,,,,", "1700000000000000000 1234e-8 1000000e0 - - - - -"},
+        {"1700000000000000000.0,,A,T,1E+3,2.50,,,,,,77.0,",
+         "1700000000000000000 1000e0 250e-2 77 - - - -"},
+        {",1.7e9,A,T,1,NaN,nan,,,,,18446744073709551615,",
+         "1700000000000000000 1e0 - 18446744073709551615 - - - -"},
+        {"NaN,2023-11-14 22:13:20+00:00,A,T,1,null,None,,,,,NA,",
+         "1700000000000000000 1e0 - - - - - -"},
+        {",,A,T,1,2,,,,,,,", "0 1e0 2e0 - - - - -"},
+        {"0,1700000000,A,T,1,2,,,,,,,", "0 1e0 2e0 - - - - -"},
+        {"NaN,0.0,A,T,1,0.0,,,,,,,", "0 1e0 0e-1 - - - - -"},
+        {"1,,A,T,-1.5e0,0,,x,y,z,x,,", "1 -15e-1 0e0 - - - - -"},
+        {"1,bad,A,Q,,x,y,1.5e-7,,2e0,3E2,z,", "1 - - - 15e-8 - 2e0 300e0"},
+        {"1,,A,Q,nan,,,,5,1,nan,,", "1 - - - - - 1e0 -"},
+        {"1,,A,Q,,,,0,0,0.00,0.0,,", "1 - - - - - - -"},
+        {"1,,A,Q,,,,0,5,-1,5,,", "1 - - - 0e0 5e0 -1e0 5e0"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct csv_tick tick;
+        struct md_update update;
+        char text[200];
+        if (!parse(header, rows[i].row, &tick)) {
+            fail_msg("refused: %s", rows[i].row);
+        }
+        csv_ticks_to_update(&tick, &update);
+        describe(&update, text);
+        assert_string_equal(text, rows[i].becomes);
     }
 }
 
@@ -271,7 +344,14 @@ static void only_fields_that_are_used_have_a_limit(void **state)
     char row[1200] = "1,A.B,1.5,";
     memset(row + strlen(row), 'x', 1000);
     assert_true(parse("ts_ns,symbol,price,note", row, &tick));
-    assert_false(parse("ts_ns,symbol,price,reason", row, &tick));
+    assert_true(parse("ts_ns,symbol,price,reason", row, &tick)); /* A trade has none. */
+    assert_false(parse("ts_ns,symbol,price,size", row, &tick));
+    assert_true(parse("ts_ns,symbol,price,timestamp", row, &tick)); /* ts_ns wins. */
+    memset(row, '1', 300);
+    strcpy(row + 300, ",A.B,1");
+    assert_false(parse("ts_ns,symbol,price", row, &tick));
+    row[10] = '.';
+    assert_false(parse("timestamp,symbol,price", row, &tick));
 }
 
 int main(void)
@@ -285,6 +365,7 @@ int main(void)
         cmocka_unit_test(the_magnitude_of_a_timestamp_tells_its_unit),
         cmocka_unit_test(quoted_fields_follow_rfc_4180),
         cmocka_unit_test(a_row_that_is_not_as_it_should_be_is_refused),
+        cmocka_unit_test(values_of_exporters_are_read_exactly),
         cmocka_unit_test(sides_are_read_in_any_case),
         cmocka_unit_test(only_fields_that_are_used_have_a_limit),
     };

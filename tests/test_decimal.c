@@ -54,6 +54,37 @@ static const struct decimal_case decimal_loose[] = {
     {"+1.5", 15, -1}, {"007", 7, 0}, {".5", 5, -1}, {"-.25", -25, -2}, {"5.", 5, 0}, {"-0", 0, 0},
 };
 
+/* With an exponent, or with more zeros than there is room for. */
+static const struct decimal_case decimal_wide[] = {
+    {"1e-7", 1, -7},
+    {"1.234e-05", 1234, -8},
+    {"1E+3", 1000, 0},
+    {"1e+06", 1000000, 0},
+    {"1.50e1", 150, -1},
+    {"1.5e0", 15, -1},
+    {"12345E-2", 12345, -2},
+    {"-2.5e-3", -25, -4},
+    {"+2e2", 200, 0},
+    {".5e1", 5, 0},
+    {"5.e-1", 5, -1},
+    {"1e18", INT64_C(1000000000000000000), 0},
+    {"1e-18", 1, -18},
+    {"10e-19", 1, -18},
+    {"9.223372036854775807e18", INT64_MAX, 0},
+    {"9.223372036854775807e+0", INT64_MAX, -18},
+    {"0e5", 0, 0},
+    {"0E-8", 0, -8},
+    {"0e-99999999999999999999", 0, -18},
+    {"0e99999999999999999999", 0, 0},
+    {"-0.0e1", 0, 0},
+    {"123456789012.00000000", INT64_C(1234567890120000000), -7},
+    {"1.0000000000000000000", INT64_C(1000000000000000000), -18},
+    {"0.0000000000000000010", 1, -18},
+    {"0000000000000000000000000000007.5e00000000000000000001", 75, 0},
+    {"0.00000000000000000000000000000000000000012e40", 12, -1},
+    {"1200000000000000000000000000000000000000e-40", INT64_C(120000000000000000), -18},
+};
+
 static const char *const decimal_refused[] = {
     "",
     "-",
@@ -62,7 +93,22 @@ static const char *const decimal_refused[] = {
     "-.",
     " 1",
     "1 ",
-    "1e5",
+    "e5",
+    ".e5",
+    "1e",
+    "1e+",
+    "1e5.0",
+    "1e 5",
+    "1ee5",
+    "1e5e5",
+    "1e--5",
+    "1e19",
+    "9.3e18",
+    "1e-19",
+    "1.5e-18",
+    "1e99999999999999999999",
+    "1e-99999999999999999999",
+    "inf",
     "1.2.3",
     "--1",
     "+-1",
@@ -74,7 +120,9 @@ static const char *const decimal_refused[] = {
     "-9223372036854775808",
     "92233720368547758070",
     "0.0000000000000000001",
-    "1.0000000000000000000",
+    "1.0000000000000000001",
+    "18446744073709551616",
+    "100000000000000000000000000000000000001",
 };
 
 static void assert_formats(int64_t mantissa, int8_t exponent, const char *expected)
@@ -110,6 +158,14 @@ static void signs_zeros_and_bare_points_are_read(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof decimal_loose / sizeof decimal_loose[0]; i++) {
         assert_parses(decimal_loose[i].text, decimal_loose[i].mantissa, decimal_loose[i].exponent);
+    }
+}
+
+static void exponents_and_zeros_that_do_not_count_are_exact(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof decimal_wide / sizeof decimal_wide[0]; i++) {
+        assert_parses(decimal_wide[i].text, decimal_wide[i].mantissa, decimal_wide[i].exponent);
     }
 }
 
@@ -199,6 +255,71 @@ static void random_decimals_agree_with_printf_and_survive_the_round_trip(void **
     }
 }
 
+/* The digits of a decimal with the point somewhere else, and an exponent that puts it back. */
+static void moved_point(char *text, struct md_decimal decimal, int places)
+{
+    char digits[48];
+    uint64_t value =
+        decimal.mantissa < 0 ? -(uint64_t)decimal.mantissa : (uint64_t)decimal.mantissa;
+    int count = snprintf(digits, sizeof digits, "%0*" PRIu64, places + 1, value);
+    sprintf(text, "%s%.*s.%s%c%+03d", decimal.mantissa < 0 ? "-" : "", count - places, digits,
+            digits + count - places, places % 2 ? 'e' : 'E', decimal.exponent + places);
+}
+
+static void random_decimals_are_the_same_with_an_exponent(void **state)
+{
+    (void)state;
+    uint64_t seed = TEST_SEED;
+    for (int i = 0; i < TEST_ROUNDS; i++) {
+        uint64_t bits = test_random(&seed) >> (test_random(&seed) % 64);
+        struct md_decimal decimal = {
+            .mantissa = (int64_t)(bits & INT64_MAX) * (test_random(&seed) & 1 ? -1 : 1),
+            .exponent = (int8_t) - (int)(test_random(&seed) % (DECIMAL_PLACES_MAX + 1)),
+        };
+        char text[96];
+        moved_point(text, decimal, (int)(test_random(&seed) % 40));
+        assert_parses(text, decimal.mantissa, decimal.exponent);
+    }
+}
+
+static void integers_are_read_up_to_64_bits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t value;
+    } good[] = {
+        {"0", 0},
+        {"-0", 0},
+        {"0e-5", 0},
+        {"00077", 77},
+        {"77.0", 77},
+        {"7.7e1", 77},
+        {"770e-1", 77},
+        {"1.7e+18", UINT64_C(1700000000000000000)},
+        {"9223372036854775808", UINT64_C(9223372036854775808)},
+        {"1e19", UINT64_C(10000000000000000000)},
+        {"10000000000000000000", UINT64_C(10000000000000000000)},
+        {"10000000000000000001", UINT64_C(10000000000000000001)},
+        {"18446744073709551615", UINT64_MAX},
+        {"1.8446744073709551615e19", UINT64_MAX},
+        {"18446744073709551615.0", UINT64_MAX},
+    };
+    static const char *const refused[] = {
+        "", "-1", "0.5", "7.5", "1e-1", "18446744073709551616", "2e19", "1e20", "1e999", "x", "0x7",
+    };
+    uint64_t value;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(decimal_parse_u64(good[i].text, strlen(good[i].text), &value));
+        assert_true(value == good[i].value);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        value = 77;
+        assert_false(decimal_parse_u64(refused[i], strlen(refused[i]), &value));
+        assert_int_equal(value, 77);
+    }
+}
+
 static void random_integers_agree_with_printf(void **state)
 {
     (void)state;
@@ -210,6 +331,9 @@ static void random_integers_agree_with_printf(void **state)
         snprintf(expected, sizeof expected, "%" PRIu64, value);
         text[decimal_format_u64(text, value)] = '\0';
         assert_string_equal(text, expected);
+        uint64_t again;
+        assert_true(decimal_parse_u64(text, strlen(text), &again));
+        assert_true(again == value);
     }
 }
 
@@ -267,10 +391,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_written_as_they_were_read),
         cmocka_unit_test(signs_zeros_and_bare_points_are_read),
+        cmocka_unit_test(exponents_and_zeros_that_do_not_count_are_exact),
         cmocka_unit_test(what_is_no_decimal_is_refused_and_leaves_the_result_alone),
         cmocka_unit_test(parsing_stops_at_the_end_of_the_text),
         cmocka_unit_test(integers_are_written_within_twenty_bytes),
         cmocka_unit_test(random_decimals_agree_with_printf_and_survive_the_round_trip),
+        cmocka_unit_test(random_decimals_are_the_same_with_an_exponent),
+        cmocka_unit_test(integers_are_read_up_to_64_bits),
         cmocka_unit_test(random_integers_agree_with_printf),
         cmocka_unit_test(decimals_are_compared_by_value),
         cmocka_unit_test(sums_are_exact),

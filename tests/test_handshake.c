@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "codec/handshake.h"
 #include "codec/handshake_client.h"
@@ -55,7 +57,8 @@ static const char rfc_request[] = "GET /ws HTTP/1.1\r\n"
 static enum handshake_status parse_into(struct handshake_request *request, const char *text,
                                         size_t bytes)
 {
-    return handshake_parse((const uint8_t *)text, bytes, &site, request);
+    struct handshake_progress progress = {.has_line = false};
+    return handshake_parse(&progress, (const uint8_t *)text, bytes, &site, request);
 }
 
 static enum handshake_status parse(const char *text, size_t bytes)
@@ -90,9 +93,11 @@ static void a_site_without_names_grants_every_path_and_passes_over_subprotocols(
     (void)state;
     static const char text[] = "GET /any HTTP/1.1\r\n" FIELDS "Sec-WebSocket-Protocol: x\r\n" END;
     static const struct handshake_site any = {.path_count = 0};
+    struct handshake_progress progress = {.has_line = false};
     struct handshake_request request;
-    assert_int_equal(handshake_parse((const uint8_t *)text, sizeof text - 1, &any, &request),
-                     HANDSHAKE_OK);
+    assert_int_equal(
+        handshake_parse(&progress, (const uint8_t *)text, sizeof text - 1, &any, &request),
+        HANDSHAKE_OK);
     assert_null(request.protocol);
 }
 
@@ -153,8 +158,72 @@ static const struct handshake_case handshake_cases[] = {
     {LINE FIELDS "Sec-WebSocket-Extensions: a; b=\"c\", permessage-deflate; d\r\n" END,
      HANDSHAKE_OK},
 
+    /* Targets of absolute form. The authority counts, whatever Host says. */
+    {"GET http://localhost/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET ws://localhost:8765/ws?token=a?/b HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET WSS://Example.COM/v1 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET Https://[2001:db8::1]:443/ HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET ws://a_b.example: HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET ws://localhost?x=/other HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET ws://one/ HTTP/1.1\r\nHost: two\r\n" ALL_BUT_HOST END, HANDSHAKE_OK},
+    {"GET ws://one/ HTTP/1.1\r\nHost:\r\n" ALL_BUT_HOST END, HANDSHAKE_OK},
+    {"GET ws://one/ HTTP/1.1\r\nHost: a b\r\n" ALL_BUT_HOST END, HANDSHAKE_OK},
+    {"GET ws://one/ HTTP/1.1\r\n" ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://one/ HTTP/1.1\r\n" FIELDS HOST END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws:///ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws:// HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://:80/ HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://user@localhost/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://user:word@localhost/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://localhost:80a/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://[::1/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://[]/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://[::1]x/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://::1/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://localhost#/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"GET ws://localhost/other HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET ws://localhost//ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET ftp://localhost/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET ws:/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET //ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET localhost:8765 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET * HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+
+    /* What is encoded without need. */
+    {"GET /%77%73 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET /v%31?%x HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET ws://localhost/%76%31 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_OK},
+    {"GET %2Fws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET /w%7 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET /w%7 3 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_HTTP},
+    {"GET /w%g3 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET /ws%00 HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+    {"GET /%2577s HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
+
+    /* Empty lines before the request. */
+    {"\r\n" LINE FIELDS END, HANDSHAKE_OK},
+    {"\r\n\r\n\r\n\r\n" LINE FIELDS END, HANDSHAKE_OK},
+    {"\r\n\r\n\r\n\r\n\r\n" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
+    {"\n" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
+    {"\r" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
+    {"\r\n " LINE FIELDS END, HANDSHAKE_NOT_HTTP},
+
+    /* HEAD is answered as GET is, and upgrades nothing. */
+    {"HEAD / HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_REQUEST},
+    {"HEAD / HTTP/1.1\r\n" HOST END, HANDSHAKE_BAD_REQUEST},
+    {"HEAD / HTTP/1.0\r\n\r\n", HANDSHAKE_BAD_REQUEST},
+    {"HEAD / HTTP/1.1\r\n" HOST UPGRADE CONNECTION WS_KEY END, HANDSHAKE_BAD_VERSION},
+    {"HEAD /other HTTP/1.1\r\n" HOST END, HANDSHAKE_NOT_FOUND},
+    {"head / HTTP/1.1\r\n" HOST END, HANDSHAKE_BAD_METHOD},
+
+    /* HTTP/1.0 has no Host. */
+    {"GET /other HTTP/1.0\r\n" END, HANDSHAKE_NOT_FOUND},
+    {"HEAD /other HTTP/1.0\r\n" HOST END, HANDSHAKE_NOT_FOUND},
+    {"GET /other HTTP/1.0\r\n" HOST HOST END, HANDSHAKE_BAD_REQUEST},
+    {"GET /other HTTP/1.1\r\n" END, HANDSHAKE_BAD_REQUEST},
+    {"OPTIONS / HTTP/1.0\r\n" END, HANDSHAKE_BAD_METHOD},
+
     {"\x16\x03\x01\x02", HANDSHAKE_NOT_HTTP}, /* TLS */
-    {"\r\n" LINE FIELDS END, HANDSHAKE_NOT_HTTP},
     {" GET / HTTP/1.1\r\n", HANDSHAKE_NOT_HTTP},
     {"GET  / HTTP/1.1\r\n", HANDSHAKE_NOT_HTTP},
     {"GET /  HTTP/1.1\r\n", HANDSHAKE_NOT_HTTP},
@@ -175,6 +244,9 @@ static const struct handshake_case handshake_cases[] = {
     {LINE ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
     {LINE FIELDS HOST END, HANDSHAKE_BAD_REQUEST},
     {LINE "Host:\r\n" ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
+    {LINE "Host: a b\r\n" ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
+    {LINE "Host: user@a\r\n" ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
+    {LINE "Host: ws://a\r\n" ALL_BUT_HOST END, HANDSHAKE_BAD_REQUEST},
     {LINE HOST CONNECTION WS_KEY WS_VERSION END, HANDSHAKE_BAD_REQUEST},
     {LINE HOST UPGRADE WS_KEY WS_VERSION END, HANDSHAKE_BAD_REQUEST},
     {LINE HOST "Upgrade: websockets\r\n" CONNECTION WS_KEY WS_VERSION END, HANDSHAKE_BAD_REQUEST},
@@ -212,9 +284,7 @@ static const struct handshake_case handshake_cases[] = {
     {"GET /ws/ HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
     {"GET /wsx?/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
     {"GET ?x HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
-    {"GET http://localhost/ws HTTP/1.1\r\n" FIELDS END, HANDSHAKE_NOT_FOUND},
     {"POST / HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_METHOD},
-    {"HEAD / HTTP/1.1\r\n" HOST END, HANDSHAKE_BAD_METHOD},
     {"get / HTTP/1.1\r\n" FIELDS END, HANDSHAKE_BAD_METHOD},
     {"OPTIONS * HTTP/1.1\r\n" HOST END, HANDSHAKE_BAD_METHOD},
     {LINE HOST UPGRADE CONNECTION WS_KEY END, HANDSHAKE_BAD_VERSION},
@@ -361,7 +431,7 @@ static void every_refusal_says_what_to_do(void **state)
         {HANDSHAKE_BAD_REQUEST, "HTTP/1.1 400 ", "this is a WebSocket endpoint"},
         {HANDSHAKE_BAD_KEY, "HTTP/1.1 400 ", ""},
         {HANDSHAKE_NOT_FOUND, "HTTP/1.1 404 ", "no such path: use /, /ws or /v1\n"},
-        {HANDSHAKE_BAD_METHOD, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n"},
+        {HANDSHAKE_BAD_METHOD, "HTTP/1.1 405 ", "\r\nAllow: GET, HEAD\r\n"},
         {HANDSHAKE_BAD_VERSION, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n"},
         {HANDSHAKE_BAD_PROTOCOL, "HTTP/1.1 400 ", ": use " JSON " or " SBE "\n"},
         {HANDSHAKE_BAD_EXTENSIONS, "HTTP/1.1 400 ", "Sec-WebSocket-Extensions"},
@@ -383,6 +453,7 @@ static void every_refusal_says_what_to_do(void **state)
 
         const char *body = strstr(out, "\r\n\r\n") + 4;
         size_t body_bytes = strlen(body);
+        assert_int_equal(handshake_answer_head(out, bytes), bytes - body_bytes);
         char length[64];
         snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", body_bytes);
         assert_non_null(strstr(out, length));
@@ -439,19 +510,42 @@ static void a_client_request_is_accepted_by_the_server(void **state)
 
 #define ANSWER_LINE "HTTP/1.1 101 Switching Protocols\r\n"
 #define WS_ACCEPT "Sec-WebSocket-Accept: " ACCEPT "\r\n"
+#define GOOD_ANSWER ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT END
+#define INTERIM(status, fields) "HTTP/1.1 " status "\r\n" fields END
+#define FOUR_INTERIM INTERIM("100", "") INTERIM("102", "") INTERIM("103", "") INTERIM("100", "")
 
 static const struct handshake_case response_cases[] = {
     {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_OK},
     {"HTTP/1.1 101\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_OK},
     {"HTTP/1.1 101 \r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_OK},
     {"HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
-    {"HTTP/1.1 1010\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
+    {"HTTP/1.1 1010\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_NOT_HTTP},
+    {"HTTP/1.1 10\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_NOT_HTTP},
+    {"HTTP/1.1 \r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_NOT_HTTP},
+    {"HTTP/1.1  101\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_NOT_HTTP},
+    {"HTTP/1.1 101x\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_NOT_HTTP},
+    {"SSH-2.0-x\r\n", HANDSHAKE_NOT_HTTP},
+    {"HTTP/2.0 101\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
+
+    /* Interim answers. */
+    {INTERIM("100 Continue", "") GOOD_ANSWER, HANDSHAKE_OK},
+    {INTERIM("103 Early Hints", "Link: </x>\r\n") INTERIM("102", "") INTERIM("199 x", "")
+         GOOD_ANSWER,
+     HANDSHAKE_OK},
+    {INTERIM("103 x", "Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: x\r\n") GOOD_ANSWER,
+     HANDSHAKE_OK},
+    {INTERIM("100 Continue", UPGRADE CONNECTION WS_ACCEPT) ANSWER_LINE END, HANDSHAKE_BAD_KEY},
+    {FOUR_INTERIM FOUR_INTERIM GOOD_ANSWER, HANDSHAKE_OK},
+    {FOUR_INTERIM FOUR_INTERIM INTERIM("100", "") GOOD_ANSWER, HANDSHAKE_TOO_LONG},
+    {INTERIM("100 Continue", "") "HTTP/1.1 404 Not Found\r\n\r\n", HANDSHAKE_BAD_REQUEST},
+    {INTERIM("100 Continue", "No colon\r\n") GOOD_ANSWER, HANDSHAKE_BAD_REQUEST},
+    {"HTTP/1.0 100 Continue\r\n\r\n" GOOD_ANSWER, HANDSHAKE_BAD_REQUEST},
     {"HTTP/1.0 101 x\r\n" UPGRADE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
-    {ANSWER_LINE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
-    {ANSWER_LINE UPGRADE WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
-    {ANSWER_LINE UPGRADE CONNECTION END, HANDSHAKE_BAD_REQUEST},
-    {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT WS_ACCEPT END, HANDSHAKE_BAD_REQUEST},
-    {ANSWER_LINE UPGRADE CONNECTION "Sec-WebSocket-Accept: " KEY "\r\n" END, HANDSHAKE_BAD_REQUEST},
+    {ANSWER_LINE CONNECTION WS_ACCEPT END, HANDSHAKE_BAD_KEY},
+    {ANSWER_LINE UPGRADE WS_ACCEPT END, HANDSHAKE_BAD_KEY},
+    {ANSWER_LINE UPGRADE CONNECTION END, HANDSHAKE_BAD_KEY},
+    {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT WS_ACCEPT END, HANDSHAKE_BAD_KEY},
+    {ANSWER_LINE UPGRADE CONNECTION "Sec-WebSocket-Accept: " KEY "\r\n" END, HANDSHAKE_BAD_KEY},
     {ANSWER_LINE UPGRADE CONNECTION WS_ACCEPT "Sec-WebSocket-Extensions: x\r\n" END,
      HANDSHAKE_BAD_EXTENSIONS},
 };
@@ -462,35 +556,80 @@ static const struct handshake_wish wish_of_json = {.protocol = JSON, .is_implied
 #define GRANT_JSON "Sec-WebSocket-Protocol: " JSON "\r\n"
 #define GRANT_SBE "Sec-WebSocket-Protocol: " SBE "\r\n"
 #define GRANT_DEFLATE "Sec-WebSocket-Extensions: permessage-deflate"
+#define GRANT_SHARED GRANT_DEFLATE "; server_no_context_takeover; client_no_context_takeover"
+
+static const struct {
+    struct handshake_wish wish;
+    const char *text;
+    enum handshake_status status;
+} wish_cases[] = {
+    {{SBE, false, false}, GRANTED(GRANT_SBE), HANDSHAKE_OK},
+    {{SBE, false, false}, GRANTED(""), HANDSHAKE_BAD_PROTOCOL},
+    {{SBE, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
+    {{JSON, true, false}, GRANTED(""), HANDSHAKE_OK},
+    {{JSON, true, false}, GRANTED(GRANT_SBE), HANDSHAKE_BAD_PROTOCOL},
+    {{NULL, false, false}, GRANTED(""), HANDSHAKE_OK},
+    {{NULL, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
+    {{JSON, true, true}, GRANTED(GRANT_DEFLATE "; server_no_context_takeover\r\n"), HANDSHAKE_OK},
+    {{JSON, true, true}, GRANTED(""), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true}, GRANTED("Sec-WebSocket-Extensions: ;\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+
+    /* Subprotocols that were not offered, or several. */
+    {{SBE, false, false}, GRANTED(GRANT_SBE GRANT_SBE), HANDSHAKE_BAD_PROTOCOL},
+    {{SBE, false, false},
+     GRANTED("Sec-WebSocket-Protocol: " SBE ", " JSON "\r\n"),
+     HANDSHAKE_BAD_PROTOCOL},
+    {{NULL, false, false}, GRANTED("Sec-WebSocket-Protocol:\r\n"), HANDSHAKE_OK},
+
+    /* Extensions and parameters that were not offered, or are given twice. */
+    {{JSON, true, false}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, false}, GRANTED("Sec-WebSocket-Extensions: x\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, false}, GRANTED("Sec-WebSocket-Extensions: ;\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, false}, GRANTED("Sec-WebSocket-Extensions: ,\r\n"), HANDSHAKE_OK},
+    {{JSON, true, true}, GRANTED(GRANT_SHARED "\r\n"), HANDSHAKE_OK},
+    {{JSON, true, true}, GRANTED(GRANT_SHARED "; server_max_window_bits=9\r\n"), HANDSHAKE_OK},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; server_max_window_bits\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; server_max_window_bits=16\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; client_max_window_bits=15\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; client_max_window_bits\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; client_no_context_takeover\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "; server_max_window_bits=9; server_max_window_bits=9\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true}, GRANTED(GRANT_SHARED "; x\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true}, GRANTED(GRANT_SHARED "; x=1\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true}, GRANTED(GRANT_SHARED ", x\r\n"), HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED("Sec-WebSocket-Extensions: x\r\n" GRANT_SHARED "\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED(GRANT_SHARED "\r\n" GRANT_SHARED "\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+    {{JSON, true, true},
+     GRANTED("Sec-WebSocket-Extensions: x-webkit-deflate-frame\r\n"),
+     HANDSHAKE_BAD_EXTENSIONS},
+};
 
 static void a_client_gets_what_it_wished_or_nothing(void **state)
 {
     (void)state;
-    static const struct {
-        struct handshake_wish wish;
-        const char *text;
-        enum handshake_status status;
-    } cases[] = {
-        {{SBE, false, false}, GRANTED(GRANT_SBE), HANDSHAKE_OK},
-        {{SBE, false, false}, GRANTED(""), HANDSHAKE_BAD_PROTOCOL},
-        {{SBE, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
-        {{JSON, true, false}, GRANTED(""), HANDSHAKE_OK},
-        {{JSON, true, false}, GRANTED(GRANT_SBE), HANDSHAKE_BAD_PROTOCOL},
-        {{NULL, false, false}, GRANTED(""), HANDSHAKE_OK},
-        {{NULL, false, false}, GRANTED(GRANT_JSON), HANDSHAKE_BAD_PROTOCOL},
-        {{JSON, true, true},
-         GRANTED(GRANT_DEFLATE "; server_no_context_takeover\r\n"),
-         HANDSHAKE_OK},
-        {{JSON, true, true}, GRANTED(""), HANDSHAKE_BAD_EXTENSIONS},
-        {{JSON, true, true}, GRANTED(GRANT_DEFLATE "\r\n"), HANDSHAKE_BAD_EXTENSIONS},
-        {{JSON, true, true}, GRANTED("Sec-WebSocket-Extensions: ;\r\n"), HANDSHAKE_BAD_EXTENSIONS},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < COUNT(wish_cases); i++) {
         size_t head_bytes = 0;
-        assert_int_equal(handshake_client_check((const uint8_t *)cases[i].text,
-                                                strlen(cases[i].text), KEY, &cases[i].wish,
-                                                &head_bytes),
-                         cases[i].status);
+        assert_int_equal(handshake_client_check((const uint8_t *)wish_cases[i].text,
+                                                strlen(wish_cases[i].text), KEY,
+                                                &wish_cases[i].wish, &head_bytes),
+                         wish_cases[i].status);
     }
 }
 
@@ -523,14 +662,18 @@ static void who_asks_for_another_path_is_told_by_it(void **state)
         {"GET /schema/md.xml HTTP/1.1\r\n", "/schema/md.xml"},
         {"GET /schema/md.xml?x=/y?z HTTP/1.1\r\n", "/schema/md.xml"},
         {"GET ?x HTTP/1.1\r\n", ""},
+        {"GET http://example.com/schema/md.xml?x HTTP/1.1\r\n", "/schema/md.xml"},
+        {"HEAD /schema/md.xml HTTP/1.0\r\n", "/schema/md.xml"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char text[256];
         size_t bytes = (size_t)snprintf(text, sizeof text, "%s%s", cases[i].line, HOST END);
         struct handshake_request request;
         assert_int_equal(parse_into(&request, text, bytes), HANDSHAKE_NOT_FOUND);
-        assert_int_equal(request.path_bytes, strlen(cases[i].path));
-        assert_memory_equal(request.path, cases[i].path, request.path_bytes);
+        assert_int_equal(request.path.bytes, strlen(cases[i].path));
+        assert_memory_equal(request.path.text, cases[i].path, request.path.bytes);
+        assert_true(handshake_head_path_is(request.path, cases[i].path));
+        assert_int_equal(request.is_head, cases[i].line[0] == 'H');
         assert_int_equal(parse(text, bytes - 1), HANDSHAKE_NEED_MORE);
     }
 }
@@ -552,37 +695,105 @@ static void a_document_has_its_length_and_may_be_kept(void **state)
 static void header_fields_of_a_good_head_are_found_in_order(void **state)
 {
     (void)state;
-    static const char text[] = "GET /ws?token=a HTTP/1.1\r\nhost: x\r\nX-For: a, b \r\n"
+    static const char text[] = "\r\nGET /ws?token=a HTTP/1.1\r\nhost: x\r\nX-For: a, b \r\n"
                                "Authorization:\tBearer t\r\nx-for:c\r\nEmpty:\r\n\r\nX-For: d\r\n";
     static const struct {
         const char *name;
-        uint32_t nth;
-        const char *value; /* NULL: none */
+        uint32_t count;
+        const char *values[2];
     } cases[] = {
-        {"Host", 0, "x"},     {"Host", 1, NULL},
-        {"X-FOR", 0, "a, b"}, {"X-For", 1, "c"},
-        {"X-For", 2, NULL},   {"empty", 0, ""},
-        {"X-Fo", 0, NULL},    {"authorization", 0, "Bearer t"},
-        {"", 0, NULL},
+        {"Host", 1, {"x"}},  {"X-FOR", 2, {"a, b", "c"}},        {"empty", 1, {""}},
+        {"X-Fo", 0, {NULL}}, {"authorization", 1, {"Bearer t"}}, {"", 0, {NULL}},
     };
     struct guard_page guard;
-    size_t head_bytes = (size_t)(strstr(text, "\r\n\r\n") + 4 - text);
+    size_t head_bytes = (size_t)(strstr(text + 2, "\r\n\r\n") + 4 - text);
     guard_page_init(&guard, sizeof text);
     const uint8_t *head = guard_page_copy(&guard, text, head_bytes);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        size_t bytes = 0;
-        const char *value = handshake_header(head, head_bytes, cases[i].name, cases[i].nth, &bytes);
-        assert_int_equal(value != NULL, cases[i].value != NULL);
-        if (value != NULL) {
-            assert_int_equal(bytes, strlen(cases[i].value));
-            assert_memory_equal(value, cases[i].value, bytes);
+        struct handshake_slice values[2] = {{NULL, 0}, {NULL, 0}};
+        assert_int_equal(handshake_values(head, head_bytes, cases[i].name, values, 2),
+                         cases[i].count);
+        for (uint32_t nth = 0; nth < cases[i].count; nth++) {
+            assert_true(handshake_head_equal(values[nth], cases[i].values[nth]));
         }
+        struct handshake_slice first = {NULL, 0};
+        assert_int_equal(handshake_values(head, head_bytes, cases[i].name, &first, 1),
+                         cases[i].count);
+        assert_ptr_equal(first.text, values[0].text);
     }
     size_t target_bytes = 0;
     const char *target = handshake_target(head, head_bytes, &target_bytes);
     assert_int_equal(target_bytes, 11);
     assert_memory_equal(target, "/ws?token=a", 11);
     guard_page_deinit(&guard);
+}
+
+/* Feeds a head byte by byte. Returns how many bytes of lines were read, again and again. */
+static size_t read_byte_by_byte(const char *text, size_t bytes, enum handshake_status expected)
+{
+    struct handshake_progress progress = {.has_line = false};
+    struct handshake_request request;
+    enum handshake_status status = HANDSHAKE_NEED_MORE;
+    size_t read = 0;
+    for (size_t count = 1; count <= bytes && status == HANDSHAKE_NEED_MORE; count++) {
+        size_t tried = progress.reader.tried;
+        const char *at = count == 1 ? text : progress.reader.at;
+        status = handshake_parse(&progress, (const uint8_t *)text, count, &site, &request);
+        read += (size_t)(progress.reader.at - at);
+        read += progress.reader.tried != tried ? progress.reader.tried : 0;
+    }
+    assert_int_equal(status, expected);
+    return read;
+}
+
+static void each_byte_is_read_a_few_times_however_small_the_pieces_are(void **state)
+{
+    (void)state;
+    char *text = malloc(TEST_BYTES_MAX);
+    size_t rest_bytes = write_request(text, 2, 0);
+    size_t bytes = write_request(text, 2, HANDSHAKE_BYTES_MAX - rest_bytes);
+    assert_int_equal(bytes, HANDSHAKE_BYTES_MAX);
+    assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_OK) < 4 * bytes);
+    bytes = write_request(text, 2, HANDSHAKE_BYTES_MAX - rest_bytes + 1);
+    assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_TOO_LONG) < 4 * bytes);
+    bytes = write_request(text, HANDSHAKE_TARGET_BYTES_MAX, 1);
+    assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_OK) < 4 * bytes);
+    for (size_t i = 0; i < COUNT(handshake_cases); i++) {
+        /* A line without its end is read again when it is twice as long. */
+        bytes = strlen(handshake_cases[i].text);
+        memcpy(text, handshake_cases[i].text, bytes);
+        memset(text + bytes, 'x', bytes);
+        read_byte_by_byte(text, 2 * bytes, handshake_cases[i].status);
+    }
+    free(text);
+}
+
+/* Lines that were read are out of reach while the others come. */
+static void lines_that_were_read_are_not_looked_at_again(void **state)
+{
+    (void)state;
+    struct handshake_progress progress = {.has_line = false};
+    struct handshake_request request;
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    char *text =
+        mmap(NULL, 2 * page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(text, MAP_FAILED);
+    size_t at = (size_t)sprintf(text, LINE FIELDS "X: ");
+    memset(text + at, 'x', page_bytes - at - 2);
+    memcpy(text + page_bytes - 2, "\r\n", 2);
+    size_t bytes = page_bytes + (size_t)sprintf(text + page_bytes, "X: a\r\nX: b\r\nX: c" END END);
+    assert_int_equal(handshake_parse(&progress, (const uint8_t *)text, page_bytes, &site, &request),
+                     HANDSHAKE_NEED_MORE);
+    assert_int_equal(mprotect(text, page_bytes, PROT_NONE), 0);
+    for (size_t count = page_bytes; count < bytes; count++) {
+        assert_int_equal(handshake_parse(&progress, (const uint8_t *)text, count, &site, &request),
+                         HANDSHAKE_NEED_MORE);
+    }
+    assert_int_equal(mprotect(text, page_bytes, PROT_READ), 0);
+    assert_int_equal(handshake_parse(&progress, (const uint8_t *)text, bytes, &site, &request),
+                     HANDSHAKE_OK);
+    assert_int_equal(request.head_bytes, bytes);
+    munmap(text, 2 * page_bytes);
 }
 
 int main(void)
@@ -606,6 +817,8 @@ int main(void)
         cmocka_unit_test(who_asks_for_another_path_is_told_by_it),
         cmocka_unit_test(a_document_has_its_length_and_may_be_kept),
         cmocka_unit_test(header_fields_of_a_good_head_are_found_in_order),
+        cmocka_unit_test(each_byte_is_read_a_few_times_however_small_the_pieces_are),
+        cmocka_unit_test(lines_that_were_read_are_not_looked_at_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

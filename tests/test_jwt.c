@@ -263,7 +263,7 @@ static void claims_are_judged_with_the_stated_leeway(void **state)
         {"[1800000001]", JWT_MALFORMED},
         {"", JWT_MALFORMED},
         {"{\"exp\":1800000001", JWT_MALFORMED},
-        {"{\"exp\":18000000010000000000000000}", JWT_MALFORMED},
+        {"{\"exp\":18000000010000000000000000}", JWT_BAD_CLAIMS},
     };
     load(SECRET);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -331,6 +331,36 @@ static void nothing_is_read_behind_the_token(void **state)
         json_decref(verdict.claims);
     }
     guard_page_deinit(&guard);
+}
+
+/* RFC 7519 section 4: a claim that is not understood is ignored. */
+static void a_number_beyond_int64_or_double_matters_only_where_it_is_used(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *claims;
+        enum jwt_status status;
+    } cases[] = {
+        {"{\"exp\":1800000600,\"x\":18446744073709551616}", JWT_OK},
+        {"{\"x\":[-1e999,{\"y\":99999999999999999999}],\"exp\":1800000600}", JWT_OK},
+        {"{\"exp\":1800000600,\"x\":1e-999,\"jti\":1E400}", JWT_OK},
+        {"{\"exp\":18446744073709551616}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1e999}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000600,\"nbf\":-1e999}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000600,\"nbf\":1e999}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000600,\"aud\":1e999}", JWT_BAD_CLAIMS},
+        {"{\"exp\":1800000600,\"x\":1e999,}", JWT_MALFORMED},
+        {"{\"exp\":1800000600,\"x\":1e999,\"x\":1}", JWT_MALFORMED},
+        {"{\"exp\":1800000600,1e999:1}", JWT_MALFORMED},
+    };
+    load(SECRET);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (verify_hmac(HS256, cases[i].claims) != cases[i].status) {
+            fail_msg("%s", cases[i].claims);
+        }
+    }
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"x\":1e999}", GOOD), JWT_OK);
+    assert_int_equal(verify_hmac("{\"alg\":\"HS256\",\"kid\":1e999}", GOOD), JWT_MALFORMED);
 }
 
 /* The key of RFC 8037 and another one, each with or without kid, in both orders. */
@@ -435,6 +465,7 @@ int main(void)
         JWT_TEST(every_changed_character_is_noticed),
         JWT_TEST(an_algorithm_belongs_to_its_key),
         JWT_TEST(a_kid_names_a_key),
+        JWT_TEST(a_number_beyond_int64_or_double_matters_only_where_it_is_used),
         JWT_TEST(claims_are_judged_with_the_stated_leeway),
         JWT_TEST(what_is_no_token_is_refused),
         JWT_TEST(nothing_is_read_behind_the_token),

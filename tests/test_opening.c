@@ -183,6 +183,8 @@ static void who_waits_longer_than_five_seconds_is_let_go(void **state)
     run_core(false);
     assert_int_equal(world.opened, 0);
     assert_int_equal(world.waiters_at_end, 0);
+    assert_int_equal(counter_get(&idle_core.counters.refused_late), CLIENTS);
+    assert_int_equal(counter_get(&idle_core.counters.opening_left), 0);
 }
 
 static void run_core_with_grants(bool never)

@@ -212,12 +212,44 @@ static void times_are_nanoseconds_whatever_their_unit(void **state)
         {"t=1732078800.", 1000000000, UINT64_C(1732078800000000000)},
         {"t=1732078800.000000001", 1000000000, UINT64_C(1732078800000000001)},
         {"t=0.5", 1000000000, UINT64_C(500000000)},
+        {"t=1.7320788001234612e9,", 1000000000, UINT64_C(1732078800123461200)},
+        {"t=1.7320788001234612E+9", 1000000000, UINT64_C(1732078800123461200)},
+        {"t=1.732e9}", 1000000000, UINT64_C(1732000000000000000)},
+        {"t=1.7e18 ", 1, UINT64_C(1700000000000000000)},
+        {"t=17320788001234e-1", 1000000, UINT64_C(1732078800123400000)},
+        {"t=1732078800123461200e-9", 1000000000, UINT64_C(1732078800123461200)},
+        {"t=5e-400", 1000000000, 0},
+        {"t=0e999999999999", 1000000000, 0},
+        {"t=1e12", 1000000000, UINT64_MAX}, /* higher than any */
+        {"t=9e99999999999", 1, UINT64_MAX},
+        {"t=1732078800123461200", 1000, UINT64_MAX},
     };
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         struct pattern_scan scan = scan_of("", "", "t=", times[i].unit_ns);
         expect(&scan, times[i].text, 0, 0, times[i].time_ns);
         expect(&scan, times[i].text, 0, 0, times[i].time_ns);
     }
+}
+
+static void a_time_that_is_no_number_is_told(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"t=", "t=-1", "t=.5", "t=1e", "t=1e+", "t=1.5e-,", "t=x"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct pattern_scan scan = scan_of("", "", "t=", 1000000000);
+        struct values values;
+        assert_false(scan_exact(&scan, texts[i], &values));
+    }
+}
+
+static void the_number_itself_is_kept_for_another_unit(void **state)
+{
+    (void)state;
+    struct pattern_scan scan = scan_of("", "", "t=", 1000000000);
+    expect(&scan, "t=1732078800123", 0, 0, UINT64_MAX);
+    assert_true(scan.number == 1732078800123.0);
+    expect(&scan, "t=1.5e3", 0, 0, UINT64_C(1500000000000));
+    assert_true(scan.number == 1500.0);
 }
 
 static void nothing_beyond_the_payload_is_read(void **state)
@@ -308,6 +340,8 @@ int main(void)
         cmocka_unit_test(patterns_of_every_length_are_found_and_told_apart),
         cmocka_unit_test(patterns_have_a_longest),
         cmocka_unit_test(times_are_nanoseconds_whatever_their_unit),
+        cmocka_unit_test(a_time_that_is_no_number_is_told),
+        cmocka_unit_test(the_number_itself_is_kept_for_another_unit),
         cmocka_unit_test(nothing_beyond_the_payload_is_read),
         cmocka_unit_test(random_frames_are_read_as_the_obvious_way_reads_them),
     };

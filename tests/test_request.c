@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "ring/core/core.h"
-#include "src/session/request.h"
+#include "src/request/request.h"
 #include "tests/guard_page.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -145,6 +145,13 @@ static void an_id_is_echoed_as_it_came(void **state)
         {"\"abc\"", "\"abc\""},
         {"\"\"", "\"\""},
         {"\"a\\\"b\\\\c\\u0001\"", "\"a\\\"b\\\\c\\u0001\""},
+        {"\"\\u0041\\/\\ud83d\\ude00\"", "\"\\u0041\\/\\ud83d\\ude00\""},
+        {"18446744073709551615", "18446744073709551615"},
+        {"-0", "-0"},
+        {"1.50", "1.50"},
+        {"1E5", "1E5"},
+        {"-1e999", "-1e999"},
+        {"1e-999", "1e-999"},
         {"\"\xe5\xb9\xb3\"", "\"\xe5\xb9\xb3\""},
         {"null", ""},
     };
@@ -162,13 +169,13 @@ static void the_longest_id_fits_however_it_is_escaped(void **state)
 {
     char text[1024] = "{\"type\":\"LIST\",\"id\":\"";
     (void)state;
-    for (int i = 0; i < REQUEST_ID_BYTES_MAX; i++) {
+    for (int i = 0; i < REQUEST_ECHO_BYTES_MAX; i++) {
         strcat(text, "\\u0001");
     }
     char *end = text + strlen(text);
     strcpy(end, "\"}");
     assert_true(parse(text));
-    assert_int_equal(strlen(request.id), 6 * REQUEST_ID_BYTES_MAX + 2);
+    assert_int_equal(strlen(request.id), 6 * REQUEST_ECHO_BYTES_MAX + 2);
     request_deinit(&request);
     strcpy(end, "x\"}");
     assert_false(parse(text));
@@ -183,9 +190,50 @@ static void a_fault_after_the_id_keeps_the_id(void **state)
     assert_string_equal(request.id, "\"x\"");
 }
 
-static void ping_keeps_t0_as_it_came(void **state)
+static void what_is_no_json_keeps_an_id_that_can_be_read(void **state)
 {
     (void)state;
+    static const char *const texts[][2] = {
+        {"{\"id\":7,\"type\":\"LIST\"", "7"},
+        {"{\"id\":7,\"type\":\"LIST\",\"type\":\"LIST\"}", "7"},
+        {"{\"x\":[[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]],\"id\":\"a\"}", "\"a\""},
+        {"{\"x\":\"\\u0000\",\"\\u0069d\":1.50}", "1.50"},
+        {"{\"id\":7", "7"},
+        {"{\"id\":0x7}", ""},
+        {"{\"id\":01}", ""},
+        {"{\"id\":\"a", ""},
+        {"{\"id\":\"\\x\"}", ""},
+        {"{\"id\":", ""},
+        {"{\"x\":{\"id\":7}", ""},
+        {"{id:7}", ""},
+        {"[\"id\",7]", ""},
+    };
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        assert_false(parse(texts[i][0]));
+        assert_int_equal(error.code, PROTOCOL_BAD_REQUEST);
+        assert_string_equal(error.field, "");
+        assert_string_equal(request.id, texts[i][1]);
+        request_deinit(&request);
+    }
+}
+
+static void ping_keeps_t0_as_it_came(void **state)
+{
+    static const char *const t0s[] = {
+        "0.1", "1E5", "1.50", "-0", "1e400", "18446744073709551615", "\"\\u0041 \\/\"", "\"\"",
+    };
+    char text[256];
+    (void)state;
+    for (size_t i = 0; i < COUNT(t0s); i++) {
+        snprintf(text, sizeof text, "{\"data\" : {\"t0\" :\t%s } , \"type\":\"PING\"}", t0s[i]);
+        assert_true(parse(text));
+        assert_string_equal(request.t0, t0s[i]);
+        request_deinit(&request);
+        snprintf(text, sizeof text, "{\"data\":{\"t0\":null},\"type\":\"PING\",\"t0\":%s}", t0s[i]);
+        assert_true(parse(text));
+        assert_string_equal(request.t0, t0s[i]);
+        request_deinit(&request);
+    }
     assert_true(parse("{\"type\":\"PING\",\"data\":{\"t0\":1732078800123456789}}"));
     assert_string_equal(request.t0, "1732078800123456789");
     request_deinit(&request);
@@ -194,6 +242,36 @@ static void ping_keeps_t0_as_it_came(void **state)
     request_deinit(&request);
     assert_true(parse("{\"type\":\"PING\"}"));
     assert_string_equal(request.t0, "");
+}
+
+static void a_number_that_no_parser_holds_matters_only_where_it_is_used(void **state)
+{
+    (void)state;
+    static const struct fault faults[] = {
+        {"{\"type\":\"RESUME\",\"data\":{\"epoch\":\"e\",\"cursors\":{\"0\":9223372036854775808}}}",
+         107, "data.cursors"},
+        {"{\"type\":\"REPLAY\",\"data\":{\"symbols\":\"a\",\"data_types\":\"quote\",\"from\":1e999}"
+         "}",
+         107, "data.from"},
+        {"{\"type\":\"REPLAY\",\"data\":{\"symbols\":\"a\",\"data_types\":\"quote\",\"from\":1,"
+         "\"speed\":1e999}}",
+         107, "data.speed"},
+        {"{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":[\"a\",99999999999999999999]}}", 107,
+         "data.symbols[1]"},
+        {"{\"type\":\"SUBSCRIBE\",\"data\":{\"symbols\":\"a\",\"data_types\":1e999}}", 107,
+         "data.data_types"},
+        {"{\"type\":-1e999}", 107, "type"},
+        {"{\"type\":\"LIST\",\"data\":-99999999999999999999}", 107, "data"},
+        {"{\"type\":\"LIST\",\"data\":{\"x\":1e999,}}", 107, ""},
+        {"{\"type\":\"LIST\",1e999:1}", 107, ""},
+        {"{\"type\":\"LIST\",\"x\":1e999,\"x\":1}", 107, ""},
+        {"[1e999]", 107, ""},
+        {"1e999", 107, ""},
+    };
+    check_faults(faults, COUNT(faults));
+    assert_true(parse("{\"x\":[18446744073709551615,-1e999,1e-999],\"type\":\"LIST\",\"id\":7,"
+                      "\"data\":{\"deep\":[[[[[-99999999999999999999]]]]]}}"));
+    assert_string_equal(request.id, "7");
 }
 
 static void what_is_no_message_is_a_bad_request(void **state)
@@ -208,15 +286,21 @@ static void what_is_no_message_is_a_bad_request(void **state)
         {"{\"type\":\"LIST\",\"type\":\"LIST\"}", 107, ""},
         {"{\"type\":\"LIST\",\"x\":\"a\\u0000b\"}", 107, ""},
         {"{\"type\":\"LIST\",\"x\":\"\xff\"}", 107, ""},
-        {"{\"type\":\"LIST\",\"x\":99999999999999999999}", 107, ""},
         {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", 107, ""},
         {"{}", 107, "type"},
         {"{\"type\":7}", 107, "type"},
-        {"{\"type\":\"LIST\",\"id\":1.5}", 107, "id"},
+        {"{\"type\":\"LIST\",\"id\":true}", 107, "id"},
+        {"{\"type\":\"LIST\",\"id\":{}}", 107, "id"},
+        {"{\"type\":\"LIST\",\"id\":"
+         "11111111111111111111111111111111111111111111111111111111111111111}",
+         107, "id"},
         {"{\"type\":\"LIST\",\"id\":[1]}", 107, "id"},
         {"{\"type\":\"LIST\",\"data\":[]}", 107, "data"},
         {"{\"type\":\"PING\",\"data\":{\"t0\":{}}}", 107, "data.t0"},
         {"{\"type\":\"PING\",\"t0\":[]}", 107, "t0"},
+        {"{\"type\":\"PING\",\"t0\":"
+         "11111111111111111111111111111111111111111111111111111111111111111}",
+         107, "t0"},
     };
     (void)state;
     check_faults(faults, COUNT(faults));
@@ -434,6 +518,13 @@ static void resume_has_cursors_of_channels(void **state)
         {CURSORS("{\"1 \":1}"), 107, "data.cursors"},
         {CURSORS("{\"-1\":1}"), 107, "data.cursors"},
         {CURSORS("{\"1234567890\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"0\":2,\"00\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"07\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"+1\":1}"), 107, "data.cursors"},
+        {CURSORS("{\" 1\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1.0\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1e0\":1}"), 107, "data.cursors"},
+        {CURSORS("{\"1\":1,\"\\u0031\":2}"), 107, ""},
         {CURSORS("{\"1\":-1}"), 107, "data.cursors"},
         {CURSORS("{\"1\":1.0}"), 107, "data.cursors"},
         {CURSORS("{\"1\":null}"), 107, "data.cursors"},
@@ -617,7 +708,9 @@ int main(void)
         TEST(an_id_is_echoed_as_it_came),
         TEST(the_longest_id_fits_however_it_is_escaped),
         TEST(a_fault_after_the_id_keeps_the_id),
+        TEST(what_is_no_json_keeps_an_id_that_can_be_read),
         TEST(ping_keeps_t0_as_it_came),
+        TEST(a_number_that_no_parser_holds_matters_only_where_it_is_used),
         TEST(what_is_no_message_is_a_bad_request),
         TEST(brackets_in_a_string_are_no_depth),
         TEST(auth_bears_a_token_and_no_fault_repeats_it),

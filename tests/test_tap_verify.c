@@ -98,6 +98,14 @@ static void one_different_byte_is_found(void **state)
     expect(false, false, 1, 9);
 }
 
+static void an_id_beyond_int64_is_no_fault_of_its_frame(void **state)
+{
+    (void)state;
+    begin(1);
+    receive_as(0, 1, "{\"id\":18446744073709551615}");
+    expect(true, true, 1, 1);
+}
+
 static void a_hole_is_missing(void **state)
 {
     (void)state;
@@ -317,6 +325,7 @@ int main(void)
         cmocka_unit_test(readers_agree_on_the_range_they_share),
         cmocka_unit_test(the_digest_does_not_depend_on_who_was_first),
         cmocka_unit_test(one_different_byte_is_found),
+        cmocka_unit_test(an_id_beyond_int64_is_no_fault_of_its_frame),
         cmocka_unit_test(a_hole_is_missing),
         cmocka_unit_test(a_hole_told_by_gap_is_complete_but_not_one_digest),
         cmocka_unit_test(a_gap_that_tells_too_little_leaves_a_hole),

@@ -106,6 +106,9 @@ static void faults_name_the_entry_and_never_a_token(void **state)
          "\"symbol\" is no key"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"max_connections\":0}]}",
          "max_connections"},
+        {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\","
+         "\"max_connections\":1e999}]}",
+         "tokens[0]: max_connections must be"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\"},"
          "{\"name\":\"b\",\"token\":\"SECRETSECRETSECRET\"}]}",
          "tokens[1]: it is there already"},

@@ -184,10 +184,6 @@ static bool csv_ticks_split(const struct csv_ticks *csv, const char *line, size_
             *fault_out = "a quote is missing, or is where none may be";
             return false;
         }
-        if (field->is_too_long && field != &row->fields[CSV_TICKS_IGNORED]) {
-            *fault_out = "a field is longer than 255 bytes";
-            return false;
-        }
     } while (next == CSV_NEXT_FIELD);
     if (index < csv->column_count) {
         *fault_out = "it has fewer fields than the header row";
@@ -196,13 +192,27 @@ static bool csv_ticks_split(const struct csv_ticks *csv, const char *line, size_
     return true;
 }
 
-/* md_none where the field is empty. */
+static bool csv_ticks_field_is(const struct csv_field *field, const char *word)
+{
+    return field->bytes == strlen(word) && strncasecmp(field->text, word, field->bytes) == 0;
+}
+
+/* What exporters write where they have no value. */
+static bool csv_ticks_field_is_absent(const struct csv_field *field)
+{
+    return field->bytes == 0 || csv_ticks_field_is(field, "nan") ||
+           csv_ticks_field_is(field, "null") || csv_ticks_field_is(field, "none") ||
+           csv_ticks_field_is(field, "na");
+}
+
+/* md_none where the field is absent. */
 static bool csv_ticks_row_decimal(const struct csv_row *row, enum csv_ticks_column column,
                                   struct md_decimal *decimal_out)
 {
     const struct csv_field *field = &row->fields[column];
     *decimal_out = md_none;
-    return field->bytes == 0 || decimal_parse(field->text, field->bytes, decimal_out);
+    return csv_ticks_field_is_absent(field) ||
+           decimal_parse(field->text, field->bytes, decimal_out);
 }
 
 static bool csv_ticks_row_size(const struct csv_row *row, enum csv_ticks_column column,
@@ -212,14 +222,9 @@ static bool csv_ticks_row_size(const struct csv_row *row, enum csv_ticks_column 
            (!md_is_given(*decimal_out) || decimal_out->mantissa >= 0);
 }
 
-static bool csv_ticks_field_is(const struct csv_field *field, const char *word)
-{
-    return field->bytes == strlen(word) && strncasecmp(field->text, word, field->bytes) == 0;
-}
-
 static bool csv_ticks_row_side(const struct csv_field *field, enum md_side *side_out)
 {
-    if (field->bytes == 0) {
+    if (csv_ticks_field_is_absent(field)) {
         *side_out = MD_SIDE_NONE;
     } else if (csv_ticks_field_is(field, "B") || csv_ticks_field_is(field, "buy")) {
         *side_out = MD_SIDE_BUY;
@@ -238,47 +243,55 @@ static bool csv_ticks_row_trade(const struct csv_row *row, struct csv_tick *tick
     struct md_trade *trade = &tick->trade;
     *trade = (struct md_trade){0};
     if (!csv_ticks_row_decimal(row, CSV_TICKS_PRICE, &trade->price) || !md_is_given(trade->price)) {
-        *fault_out = "price is no plain decimal";
+        *fault_out = "price is no decimal of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_size(row, CSV_TICKS_SIZE, &trade->size)) {
-        *fault_out = "size is no plain decimal of 0 and more";
+        *fault_out = "size is no decimal of 0 and more, of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_side(&row->fields[CSV_TICKS_SIDE], &trade->side)) {
         *fault_out = "side is neither B, S, buy, sell nor empty";
         return false;
     }
-    trade->has_id = id->bytes > 0;
-    if (trade->has_id && !time_text_parse_ns(id->text, id->bytes, &trade->id)) {
-        *fault_out = "id is no integer";
+    trade->has_id = !csv_ticks_field_is_absent(id);
+    if (trade->has_id && !decimal_parse_u64(id->text, id->bytes, &trade->id)) {
+        *fault_out = "id is no integer of 0 to 18446744073709551615";
         return false;
     }
     return true;
 }
 
+/* The price is md_none where there is no such side: exporters write it as nothing, or as 0 of 0. */
 static bool csv_ticks_row_level(const struct csv_row *row, enum csv_ticks_column price,
                                 enum csv_ticks_column size, struct md_level *level)
 {
-    return csv_ticks_row_decimal(row, price, &level->price) &&
-           csv_ticks_row_size(row, size, &level->size) &&
-           (md_is_given(level->price) || !md_is_given(level->size));
+    level->size = md_none;
+    if (!csv_ticks_row_decimal(row, price, &level->price) ||
+        (md_is_given(level->price) && !csv_ticks_row_size(row, size, &level->size))) {
+        return false;
+    }
+    if (level->price.mantissa == 0 && level->size.mantissa == 0) {
+        level->price = md_none;
+    }
+    return true;
 }
 
 static bool csv_ticks_row_quote(const struct csv_row *row, struct csv_tick *tick,
                                 const char **fault_out)
 {
     if (!csv_ticks_row_decimal(row, CSV_TICKS_PRICE, &tick->last)) {
-        *fault_out = "price is no plain decimal";
+        *fault_out = "price is no decimal of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_level(row, CSV_TICKS_BID, CSV_TICKS_BID_SIZE, &tick->bid) ||
         !csv_ticks_row_level(row, CSV_TICKS_ASK, CSV_TICKS_ASK_SIZE, &tick->ask)) {
-        *fault_out = "a bid or ask is no plain decimal, or has a size but no price";
+        *fault_out = "a bid or ask is no decimal of at most 18 digits, or its size is below 0";
         return false;
     }
-    if (!md_is_given(tick->last) && !md_is_given(tick->bid.price) &&
-        !md_is_given(tick->ask.price)) {
+    if (csv_ticks_field_is_absent(&row->fields[CSV_TICKS_PRICE]) &&
+        csv_ticks_field_is_absent(&row->fields[CSV_TICKS_BID]) &&
+        csv_ticks_field_is_absent(&row->fields[CSV_TICKS_ASK])) {
         *fault_out = "a quote without bid, ask and price";
         return false;
     }
@@ -315,16 +328,21 @@ static bool csv_ticks_row_status(const struct csv_row *row, struct csv_tick *tic
     return true;
 }
 
+/* 0 where both are absent. */
 static bool csv_ticks_row_time(const struct csv_row *row, uint64_t *ns_out, const char **fault_out)
 {
     const struct csv_field *ts_ns = &row->fields[CSV_TICKS_TS_NS];
     const struct csv_field *timestamp = &row->fields[CSV_TICKS_TIMESTAMP];
-    if (ts_ns->bytes > 0) {
-        *fault_out = "ts_ns is no integer";
-        return time_text_parse_ns(ts_ns->text, ts_ns->bytes, ns_out);
+    *ns_out = 0;
+    if (!csv_ticks_field_is_absent(ts_ns)) {
+        *fault_out = "ts_ns is no integer of 0 to 9223372036854775807";
+        return !ts_ns->is_too_long && decimal_parse_u64(ts_ns->text, ts_ns->bytes, ns_out) &&
+               *ns_out <= INT64_MAX;
     }
-    *fault_out = "timestamp has not 10, 13, 16 or 19 digits and is no ISO 8601 time with a zone";
-    return time_text_parse(timestamp->text, timestamp->bytes, ns_out);
+    *fault_out = "timestamp has not 10, 13, 16 or 19 digits before the point and is no ISO 8601 "
+                 "time up to 2261 with a zone (Z or +00:00)";
+    return csv_ticks_field_is_absent(timestamp) ||
+           (!timestamp->is_too_long && time_text_parse(timestamp->text, timestamp->bytes, ns_out));
 }
 
 /* MD_TYPE_COUNT: none. */
@@ -343,6 +361,25 @@ static enum md_type csv_ticks_row_type(const struct csv_ticks *csv, const struct
     return csv_ticks_field_is(type, "S") ? MD_STATUS : MD_TYPE_COUNT;
 }
 
+/* A field of another type may be of any length. */
+static bool csv_ticks_row_fits(const struct csv_row *row, enum md_type type)
+{
+    static const uint32_t used[MD_TYPE_COUNT] = {
+        [MD_TRADE] = COLUMN_BIT(CSV_TICKS_PRICE) | COLUMN_BIT(CSV_TICKS_SIZE) |
+                     COLUMN_BIT(CSV_TICKS_SIDE) | COLUMN_BIT(CSV_TICKS_ID),
+        [MD_QUOTE] = COLUMN_BIT(CSV_TICKS_PRICE) | COLUMN_BIT(CSV_TICKS_BID) |
+                     COLUMN_BIT(CSV_TICKS_BID_SIZE) | COLUMN_BIT(CSV_TICKS_ASK) |
+                     COLUMN_BIT(CSV_TICKS_ASK_SIZE),
+        [MD_STATUS] = COLUMN_BIT(CSV_TICKS_STATUS) | COLUMN_BIT(CSV_TICKS_REASON),
+    };
+    for (uint32_t i = 0; i < CSV_TICKS_COLUMN_COUNT; i++) {
+        if (row->fields[i].is_too_long && (used[type] & COLUMN_BIT(i)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool csv_ticks_parse_row(const struct csv_ticks *csv, const char *line, size_t line_bytes,
                          struct csv_tick *tick_out, const char **fault_out)
 {
@@ -359,16 +396,21 @@ bool csv_ticks_parse_row(const struct csv_ticks *csv, const char *line, size_t l
     memcpy(tick_out->symbol, symbol->text, symbol->bytes);
     tick_out->symbol_bytes = (uint8_t)symbol->bytes;
     tick_out->type = csv_ticks_row_type(csv, &row);
+    if (tick_out->type == MD_TYPE_COUNT) {
+        *fault_out = "type is not T, Q or S";
+        return false;
+    }
+    if (!csv_ticks_row_fits(&row, tick_out->type)) {
+        *fault_out = "a field that is used is longer than 255 bytes";
+        return false;
+    }
     switch (tick_out->type) {
     case MD_TRADE:
         return csv_ticks_row_trade(&row, tick_out, fault_out);
     case MD_QUOTE:
         return csv_ticks_row_quote(&row, tick_out, fault_out);
-    case MD_STATUS:
-        return csv_ticks_row_status(&row, tick_out, fault_out);
     default:
-        *fault_out = "type is not T, Q or S";
-        return false;
+        return csv_ticks_row_status(&row, tick_out, fault_out);
     }
 }
 

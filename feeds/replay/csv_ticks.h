@@ -2,19 +2,23 @@
  * csv_ticks: rows of a CSV file of ticks (RFC 4180, a header row, columns by name in any order).
  *
  *   ts_ns      nanoseconds since the epoch, UTC; or instead of it
- *   timestamp  (or time) 10, 13, 16 or 19 digits, or ISO 8601 with Z or an offset
+ *   timestamp  (or time) a number of 10, 13, 16 or 19 digits before the point, or ISO 8601 with a
+ *              zone, as in time_text.h
  *   symbol     (or sym) 000001.SZ
  *   type       T trade, Q top of book, S status; without the column, a file with a price column
  *              is of trades, another of quotes
  *   price      T: required. Q: the last price, if given
  *   size       (or amount) of the trade
  *   side       B, S, buy, sell, or empty: the aggressor's
- *   id         of the trade, an integer
+ *   id         of the trade, an integer of 64 bits
  *   bid, bid_size (or bsize), ask, ask_size (or asize)
  *   status     S: required, a word like halted.   reason: S, free text
  *
- * Other columns are ignored. An empty field is absent, not zero. A quoted field cannot hold a line
- * break. ts_ns wins where both times are there.
+ * Numbers may have an exponent (decimal.h). A field that is empty, or nan, null, none or na in any
+ * case, is absent, not zero: a side without a price, or of price 0 and size 0, is left out; a row
+ * without a time (or with a time of 0) has none. ts_ns wins where both times are there. Other
+ * columns, and those that a row's type does not use, are ignored. A quoted field cannot hold a line
+ * break.
  *
  * Owner    The caller. Threads: one at a time.
  * Memory   No allocation. A tick's texts are copied; its symbol too.
@@ -58,7 +62,7 @@ struct csv_ticks {
 };
 
 struct csv_tick {
-    uint64_t ts_event_ns;
+    uint64_t ts_event_ns; /* 0: not given */
     uint8_t symbol_bytes;
     char symbol[MD_SYMBOL_BYTES_MAX];
     enum md_type type; /* MD_TRADE, MD_QUOTE or MD_STATUS */

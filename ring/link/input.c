@@ -38,6 +38,7 @@ static struct link_input *input_take(struct links *links, struct link *link)
     struct link_input *input = links_input(links, link->input);
     input->conn = links_index(links, link);
     input->handshake_bytes = 0;
+    memset(&input->request, 0, sizeof input->request);
     input->since_ns = links->now_ns;
     list_append(&links->inputs_in_use, &input->age_link);
     return input;
@@ -305,7 +306,8 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
     } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NONE) {
         opening_collect(links, link, bytes, count);
     } else if (link->stage == LINK_HANDSHAKING) {
-        size_t head_bytes = opening_on_bytes(links, link, bytes, count);
+        struct link_request request = {.proxy = {.header_bytes = 0}};
+        size_t head_bytes = opening_on_bytes(links, link, &request, bytes, count);
         if (head_bytes > 0) {
             input_take_bytes(links, link, bytes + head_bytes, count - head_bytes);
         } else if (link->stage == LINK_HANDSHAKING) {

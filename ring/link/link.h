@@ -78,7 +78,9 @@ struct link {
     bool has_place : 1;     /* is counted in options.place_count */
     bool close_received : 1;
     bool write_shut : 1;
-    bool inflates : 1; /* permessage-deflate was agreed on */
+    bool inflates : 1;   /* permessage-deflate was agreed on */
+    bool is_head : 1;    /* Its request is a HEAD: the answer has no body. */
+    bool is_refused : 1; /* or served a document: counted as that, when it ends nowhere else */
     uint8_t missed_pongs : 2;
     uint32_t input; /* half a request or message; LINK_NONE: none */
     uint32_t round_trip_us;
@@ -108,12 +110,19 @@ struct link_backlog {
     struct out_chain unread; /* While link->has_unread: received, and not looked at yet. */
 };
 
+/* What is read of a request that is not complete. */
+struct link_request {
+    struct proxy_header proxy; /* Without bytes: not complete, or there is none. */
+    struct handshake_progress progress;
+};
+
 /* A request or message that is not complete. As long as a message may be when it is compressed. */
 struct link_input {
     struct list_link age_link; /* In links->inputs_in_use, oldest first, while used. */
     uint32_t conn;
     uint32_t handshake_bytes;
     uint64_t since_ns;
+    struct link_request request;
     struct ws_decoder decoder;
     uint8_t bytes[];
 };

@@ -89,9 +89,11 @@ static void opening_answer_refusal(struct links *links, struct link *link, const
                                    size_t answer_bytes, const char *text)
 {
     link->close_text = text;
+    link->is_refused = true;
     links_log(links, 0, "handshake refused: %s", text);
     link_begin_closing(links, link);
-    link_queue(links, link, answer, answer_bytes);
+    link_queue(links, link, answer,
+               link->is_head ? handshake_answer_head(answer, answer_bytes) : answer_bytes);
 }
 
 static void opening_refuse_with(struct links *links, struct link *link, const char *status_line,
@@ -129,12 +131,15 @@ static enum core_grant opening_ask(struct links *links, struct link *link,
     return grant;
 }
 
-/* What a proxy says first. false: not complete, or refused. */
-static bool opening_read_proxy(struct links *links, struct link *link, const uint8_t *bytes,
-                               size_t count, struct proxy_header *header_out)
+/* What a proxy says first, once. false: not complete, or refused. */
+static bool opening_read_proxy(struct links *links, struct link *link, struct proxy_header *header,
+                               const uint8_t *bytes, size_t count)
 {
     static const char text[] = "connections from this address must begin with a PROXY header";
-    enum proxy_status status = proxy_header_parse(bytes, count, header_out);
+    if (!link->is_proxied || header->header_bytes > 0) {
+        return true;
+    }
+    enum proxy_status status = proxy_header_parse(bytes, count, header);
     if (status == PROXY_ABSENT || status == PROXY_BAD) {
         counter_add(&links->counters->refused_handshake, 1);
         opening_refuse_with(links, link, "400 Bad Request", "", text);
@@ -148,15 +153,18 @@ static bool opening_serve_document(struct links *links, struct link *link,
 {
     char head[HANDSHAKE_RESPONSE_BYTES_MAX];
     const struct core_document *document = links->options.document;
-    if (document->path == NULL || strlen(document->path) != request->path_bytes ||
-        memcmp(document->path, request->path, request->path_bytes) != 0) {
+    if (document->path == NULL || !handshake_head_path_is(request->path, document->path)) {
         return false;
     }
     size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
+    counter_add(&links->counters->documents, 1);
+    link->is_refused = true;
     link->close_text = "a document was served";
     link_begin_closing(links, link);
     link_queue(links, link, head, head_bytes);
-    link_queue(links, link, document->bytes, document->bytes_count);
+    if (!request->is_head) {
+        link_queue(links, link, document->bytes, document->bytes_count);
+    }
     return true;
 }
 
@@ -373,19 +381,21 @@ void opening_go_on(struct links *links)
     }
 }
 
-size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *bytes, size_t count)
+size_t opening_on_bytes(struct links *links, struct link *link, struct link_request *read,
+                        const uint8_t *bytes, size_t count)
 {
     struct handshake_request request;
-    struct proxy_header proxy = {0};
-    if (link->is_proxied && !opening_read_proxy(links, link, bytes, count, &proxy)) {
+    const struct proxy_header *proxy = &read->proxy;
+    if (!opening_read_proxy(links, link, &read->proxy, bytes, count)) {
         return 0;
     }
-    const uint8_t *head = bytes + proxy.header_bytes;
-    enum handshake_status status =
-        handshake_parse(head, count - proxy.header_bytes, links->options.site, &request);
+    const uint8_t *head = bytes + proxy->header_bytes;
+    enum handshake_status status = handshake_parse(
+        &read->progress, head, count - proxy->header_bytes, links->options.site, &request);
     if (status == HANDSHAKE_NEED_MORE) {
         return 0;
     }
+    link->is_head = request.is_head;
     if (status == HANDSHAKE_NOT_FOUND && opening_serve_document(links, link, &request)) {
         return 0;
     }
@@ -396,17 +406,17 @@ size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *b
         opening_refuse(links, link, status);
         return 0;
     }
-    struct core_source proxied = {.address = proxy.source, .port = proxy.source_port};
+    struct core_source proxied = {.address = proxy->source, .port = proxy->source_port};
     struct core_request asked = {.head = head,
                                  .head_bytes = request.head_bytes,
-                                 .proxied = proxy.has_source ? &proxied : NULL};
+                                 .proxied = proxy->has_source ? &proxied : NULL};
     enum core_grant grant = opening_ask(links, link, &asked);
     if (grant == CORE_LATER) {
         opening_await(links, link, &links->undecided, &request);
     } else if (grant == CORE_REFUSED || !opening_answer(links, link, &request)) {
         return 0;
     }
-    return proxy.header_bytes + request.head_bytes;
+    return proxy->header_bytes + request.head_bytes;
 }
 
 void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count)
@@ -417,7 +427,8 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
     size_t taken = count < room ? count : room;
     memcpy(input->bytes + input->handshake_bytes, bytes, taken);
     input->handshake_bytes += (uint32_t)taken;
-    size_t head_bytes = opening_on_bytes(links, link, input->bytes, input->handshake_bytes);
+    size_t head_bytes =
+        opening_on_bytes(links, link, &input->request, input->bytes, input->handshake_bytes);
     if (head_bytes > 0) {
         /* What follows the head are the first frames. */
         uint8_t rest[LINK_HEAD_BYTES_MAX];
@@ -434,6 +445,8 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
 void opening_on_timer(struct links *links, struct link *link)
 {
     assert_always(links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS);
+    counter_add(&links->counters->refused_late, 1);
+    link->is_refused = true;
     link_doom(links, link, 0,
               !link->awaits_answer ? "no complete request within 5 s"
               : link->has_encoding ? "its encoding did not begin within 5 s"

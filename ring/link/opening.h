@@ -14,9 +14,10 @@
 
 /* false: no link is free, and the client was turned away. */
 bool opening_begin(struct links *links, int fd, bool is_unix);
-/* Returns how many bytes were the request's (and the proxy's before it), or 0: not complete, or
- * refused. */
-size_t opening_on_bytes(struct links *links, struct link *link, const uint8_t *bytes, size_t count);
+/* All bytes that have come so far, at the same address as before. Returns how many of them were the
+ * request's (and the proxy's before it), or 0: not complete, or refused. */
+size_t opening_on_bytes(struct links *links, struct link *link, struct link_request *read,
+                        const uint8_t *bytes, size_t count);
 /* More bytes of a request that did not come whole. */
 void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count);
 void opening_on_timer(struct links *links, struct link *link);

@@ -331,6 +331,28 @@ static size_t access_query_token(const struct access_request *request, char *out
     return count;
 }
 
+bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
+                         size_t *token_bytes_out)
+{
+    static const char scheme[] = "Bearer";
+    const size_t scheme_bytes = sizeof scheme - 1;
+    const char *end = value + value_bytes;
+    if (value_bytes < scheme_bytes || strncasecmp(value, scheme, scheme_bytes) != 0) {
+        return false;
+    }
+    const char *token = value + scheme_bytes;
+    while (token < end && (*token == ' ' || *token == '\t')) {
+        token++;
+    }
+    while (end > token && (end[-1] == ' ' || end[-1] == '\t')) {
+        end--;
+    }
+    *token_out = token;
+    *token_bytes_out = (size_t)(end - token);
+    /* Of "Bearerx" the scheme is another one. */
+    return token > value + scheme_bytes || value_bytes == scheme_bytes;
+}
+
 /* The token of a request; query: memory for one that is there. Otherwise the answer says why there
  * is none. */
 static struct access_answer access_find_token(const struct access *access,
@@ -338,28 +360,26 @@ static struct access_answer access_find_token(const struct access *access,
                                               char query[TOKEN_BYTES_MAX + 1],
                                               struct access_token *token_out)
 {
-    static const char scheme[] = "Bearer ";
+    struct handshake_slice value;
+    const char *bearer;
     size_t bytes;
-    size_t more_bytes;
-    const char *value =
-        handshake_header(request->head, request->head_bytes, "Authorization", 0, &bytes);
-    if (value == NULL) {
-        bytes = access->allows_query_token ? access_query_token(request, query, TOKEN_BYTES_MAX + 1)
-                                           : 0;
-        *token_out = (struct access_token){.text = query, .bytes = bytes};
-        return (struct access_answer){.verdict = bytes == 0 ? ACCESS_NO_TOKEN : ACCESS_OK,
-                                      .text = "no token"};
+    uint32_t count =
+        handshake_values(request->head, request->head_bytes, "Authorization", &value, 1);
+    if (count == 1 && access_bearer_token(value.text, value.bytes, &bearer, &bytes)) {
+        *token_out = (struct access_token){.text = bearer, .bytes = bytes};
+        return (struct access_answer){.text = "ok"};
     }
-    bool is_good =
-        bytes >= sizeof scheme - 1 && strncasecmp(value, scheme, sizeof scheme - 1) == 0 &&
-        handshake_header(request->head, request->head_bytes, "Authorization", 1, &more_bytes) ==
-            NULL;
-    if (!is_good) {
+    /* Another scheme is somebody else's: a proxy that asks for a password has let it in. */
+    bool has_other_scheme = count == 1 && (memchr(value.text, ' ', value.bytes) != NULL ||
+                                           memchr(value.text, '\t', value.bytes) != NULL);
+    if (count > 0 && !has_other_scheme) {
         return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN", 0};
     }
-    *token_out = (struct access_token){.text = value + sizeof scheme - 1,
-                                       .bytes = bytes - (sizeof scheme - 1)};
-    return (struct access_answer){.text = "ok"};
+    bytes =
+        access->allows_query_token ? access_query_token(request, query, TOKEN_BYTES_MAX + 1) : 0;
+    *token_out = (struct access_token){.text = query, .bytes = bytes};
+    return (struct access_answer){.verdict = bytes == 0 ? ACCESS_NO_TOKEN : ACCESS_OK,
+                                  .text = "no token"};
 }
 
 /* Its token waits. */

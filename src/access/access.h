@@ -63,7 +63,7 @@ struct access_answer {
 
 /* A well-formed request to upgrade. */
 struct access_request {
-    const uint8_t *head; /* for handshake_header() */
+    const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
 };
 
@@ -144,6 +144,10 @@ struct access_answer access_authenticate_request(struct access *access, struct a
                                                  struct access_grant *grant_out);
 /* It waits no more; NULL: it did not. */
 void access_forget_kept(struct access_desk *desk, struct access_kept **kept);
+/* The token of an Authorization of the scheme Bearer, in any case, with blanks between and behind.
+ */
+bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,
+                         size_t *token_bytes_out);
 void access_drop_grant(struct access_grant *grant);
 
 #endif

@@ -10,6 +10,7 @@
 #include "codec/base/check.h"
 #include "src/access/key_text.h"
 #include "src/base/json_depth.h"
+#include "src/base/json_load.h"
 
 #define JWT_HMAC_BYTES 32
 #define JWT_ED25519_SIGNATURE_BYTES 64
@@ -53,7 +54,8 @@ static json_t *jwt_load_part(const char *text, size_t text_bytes)
         return NULL;
     }
     assert_always((size_t)bytes <= sizeof json);
-    json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t fault;
+    json_t *root = json_load(json, (size_t)bytes, &fault);
     if (!json_is_object(root)) {
         json_decref(root);
         return NULL;

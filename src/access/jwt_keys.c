@@ -16,6 +16,7 @@
 #include "src/access/key_text.h"
 #include "src/access/token.h"
 #include "src/base/json_depth.h"
+#include "src/base/json_load.h"
 
 #define JWT_KEYS_ED25519_BYTES 32
 
@@ -405,7 +406,7 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
     if (!json_depth_is_within(text.at, text.bytes, KEY_TEXT_DEPTH_MAX)) {
         return jwt_keys_fail(error_out, error_bytes, "it is no JWK set: it is nested too deeply");
     }
-    json_t *root = json_loadb(text.at, text.bytes, JSON_REJECT_DUPLICATES, &fault);
+    json_t *root = json_load(text.at, text.bytes, &fault);
     const char *why = root == NULL ? NULL : jwt_keys_judge_set(root);
     if (root == NULL) { /* The parser's own words may quote a key. */
         snprintf(error_out, error_bytes, "it is no JWK set: %s at line %d, column %d",

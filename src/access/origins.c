@@ -79,19 +79,16 @@ void origins_deinit(struct origins *origins)
 
 bool origins_allow(const struct origins *origins, const uint8_t *head, size_t head_bytes)
 {
-    size_t bytes;
-    size_t more_bytes;
-    const char *origin = handshake_header(head, head_bytes, "Origin", 0, &bytes);
-    if (origins->allows_any || origin == NULL) {
-        return true;
-    }
-    if (handshake_header(head, head_bytes, "Origin", 1, &more_bytes) != NULL) {
-        return false;
+    struct handshake_slice origin;
+    uint32_t count =
+        origins->allows_any ? 0 : handshake_values(head, head_bytes, "Origin", &origin, 1);
+    if (count != 1) {
+        return count == 0;
     }
     assert_debug(origins->count > 0);
     const char *allowed = origins->texts;
     for (uint32_t i = 0; i < origins->count; i++, allowed += strlen(allowed) + 1) {
-        if (strlen(allowed) == bytes && memcmp(allowed, origin, bytes) == 0) {
+        if (handshake_head_equal(origin, allowed)) {
             return true;
         }
     }

@@ -104,21 +104,16 @@ static bool peers_last_element(const char *list, size_t *list_bytes, const char 
 
 /* Each hop names the one before it: followed from the last one on, while the hop is believed. What
  * a client wrote itself stands further left and is not reached. */
-static void peers_follow_hops(const struct peers *peers, const uint8_t *head, size_t head_bytes,
-                              struct peer *client)
+static void peers_follow_hops(const struct peers *peers, const struct handshake_slice *lists,
+                              uint32_t list_count, struct peer *client)
 {
-    uint32_t field = 0;
-    size_t bytes;
-    while (handshake_header(head, head_bytes, "X-Forwarded-For", field, &bytes) != NULL) {
-        field++;
-    }
     uint32_t hops = 0;
-    while (field > 0) {
-        const char *list = handshake_header(head, head_bytes, "X-Forwarded-For", --field, &bytes);
+    assert_always(list_count <= HANDSHAKE_HEADERS_MAX);
+    while (list_count > 0) {
+        struct handshake_slice list = lists[--list_count];
         const char *text;
         size_t text_bytes;
-        assert_always(list != NULL); /* It was there when they were counted. */
-        while (peers_last_element(list, &bytes, &text, &text_bytes)) {
+        while (peers_last_element(list.text, &list.bytes, &text, &text_bytes)) {
             struct ip_address hop;
             if (!peers_trust(peers, client) || hops++ == PEERS_HOPS_MAX ||
                 !peers_parse_hop(&hop, text, text_bytes)) {
@@ -132,18 +127,18 @@ static void peers_follow_hops(const struct peers *peers, const uint8_t *head, si
 struct peer peers_client(const struct peers *peers, const struct peer *peer, const uint8_t *head,
                          size_t head_bytes)
 {
+    struct handshake_slice values[HANDSHAKE_HEADERS_MAX];
     struct peer client = *peer;
-    size_t bytes;
+    struct ip_address real;
     if (!peers_trust(peers, &client)) {
         return client;
     }
-    if (handshake_header(head, head_bytes, "X-Forwarded-For", 0, &bytes) != NULL) {
-        peers_follow_hops(peers, head, head_bytes, &client);
-        return client;
-    }
-    struct ip_address real;
-    const char *text = handshake_header(head, head_bytes, "X-Real-IP", 0, &bytes);
-    if (text != NULL && peers_parse_hop(&real, text, bytes)) {
+    uint32_t count =
+        handshake_values(head, head_bytes, "X-Forwarded-For", values, HANDSHAKE_HEADERS_MAX);
+    if (count > 0) {
+        peers_follow_hops(peers, values, count, &client);
+    } else if (handshake_values(head, head_bytes, "X-Real-IP", values, 1) > 0 &&
+               peers_parse_hop(&real, values[0].text, values[0].bytes)) {
         client = (struct peer){.address = real};
     }
     return client;

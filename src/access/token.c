@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "src/base/json_load.h"
 
 #define TOKEN_SLOTS 32768 /* a power of two */
 
@@ -221,7 +222,7 @@ int token_table_load(struct token_table *table, const char *json, size_t json_by
                      char *error_out, size_t error_bytes)
 {
     json_error_t fault;
-    json_t *root = json_loadb(json, json_bytes, JSON_REJECT_DUPLICATES, &fault);
+    json_t *root = json_load(json, json_bytes, &fault);
     json_t *list = json_object_get(root, "tokens");
     int error = 0;
     if (root == NULL) { /* The parser's own words may quote a token. */

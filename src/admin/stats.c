@@ -43,18 +43,21 @@ static json_t *stats_connections(const struct metrics_options *source)
 {
     const struct counters *counters = source->counters;
     json_t *dropped = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o}", "slow", STATS_SUM(counters, closed_slow), "silent",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "slow", STATS_SUM(counters, closed_slow), "silent",
         STATS_SUM(counters, closed_silent), "idle", STATS_SUM(counters, closed_idle), "protocol",
-        STATS_SUM(counters, closed_protocol), "reset", STATS_SUM(counters, closed_reset));
-    return json_pack("{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "active_connections", STATS_SUM(counters, conns_streaming), "max_connections",
-                     (json_int_t)source->connections_max, "open", STATS_SUM(counters, conns_open),
-                     "blocked", STATS_SUM(counters, conns_blocked), "catching_up",
-                     STATS_SUM(counters, conns_pulling), "subscriptions",
-                     STATS_SUM(counters, subscriptions), "accepted", STATS_SUM(counters, accepted),
-                     "refused_busy", STATS_SUM(counters, refused_busy), "refused_handshake",
-                     STATS_SUM(counters, refused_handshake), "closed", STATS_SUM(counters, closed),
-                     "dropped", dropped);
+        STATS_SUM(counters, closed_protocol), "token", STATS_SUM(counters, closed_token), "rate",
+        STATS_SUM(counters, closed_rate), "reset", STATS_SUM(counters, closed_reset));
+    return json_pack(
+        "{s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "active_connections", STATS_SUM(counters, conns_streaming), "max_connections",
+        (json_int_t)source->connections_max, "open", STATS_SUM(counters, conns_open), "blocked",
+        STATS_SUM(counters, conns_blocked), "catching_up", STATS_SUM(counters, conns_pulling),
+        "subscriptions", STATS_SUM(counters, subscriptions), "accepted",
+        STATS_SUM(counters, accepted), "refused_busy", STATS_SUM(counters, refused_busy),
+        "refused_handshake", STATS_SUM(counters, refused_handshake), "refused_token",
+        STATS_SUM(counters, refused_token), "refused_forbidden",
+        STATS_SUM(counters, refused_forbidden), "refused_rate", STATS_SUM(counters, refused_rate),
+        "closed", STATS_SUM(counters, closed), "dropped", dropped);
 }
 
 /* The queue is the frame log: how far the slowest core is behind, and what was lost. */

@@ -136,14 +136,14 @@ static void session_access_audit(struct sessions *sessions, struct core *core, u
                                  const struct access_answer *answer, const char *status_line)
 {
     char origin[SESSION_ORIGIN_BYTES_MAX] = "";
-    size_t bytes;
-    const char *value = handshake_header(request->head, request->head_bytes, "Origin", 0, &bytes);
-    if (value != NULL) {
-        token_clean_name(origin, value, bytes);
+    struct handshake_slice value;
+    bool has_origin = handshake_values(request->head, request->head_bytes, "Origin", &value, 1) > 0;
+    if (has_origin) {
+        token_clean_name(origin, value.text, value.bytes);
     }
     session_client_audit(sessions, core, conn, now_ns, session_access_word(answer->verdict),
                          "%s%s (HTTP %.3s)%s%s", session_access_kind(answer->verdict), answer->text,
-                         status_line, value != NULL ? ", origin " : "", origin);
+                         status_line, has_origin ? ", origin " : "", origin);
 }
 
 /* Who asks, and whether they may by address and origin. */

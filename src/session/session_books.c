@@ -21,7 +21,7 @@ struct session_book {
     uint64_t taken_ns;                    /* when the client last took something of a book */
     uint64_t begun_ns;                    /* when it was answered */
     bool is_due, is_answered, is_dropped; /* no other goes first; dropped by a smaller scope */
-    char id[REQUEST_ID_TEXT_BYTES_MAX];
+    char id[REQUEST_ECHO_TEXT_BYTES_MAX];
 };
 
 struct session_books {

@@ -13,7 +13,7 @@
 #include "codec/md.h"
 #include "ring/core/core.h"
 #include "src/base/log_crowd.h"
-#include "src/session/reply.h"
+#include "src/request/reply.h"
 #include "src/session/session_options.h"
 #include "src/session/session_use.h"
 

@@ -151,9 +151,22 @@ class Tokens(AccessCase):
                                     line=r"audit: FAILED .*authentication failed: .*\(HTTP 401\)")
                 self.assertNotIn(DESK[:8], body)
                 self.assertIn("Bearer", self.last.header("WWW-Authenticate"))
-        self.refused("Authorization: Basic YTpi\r\n", status=401)
+        for value in ("Bearer", FULL, ""):
+            self.refused(f"Authorization: {value}\r\n", status=401)
         self.refused(bearer(FULL) + bearer("wrong-token-0123456789"), status=401)
-        self.assertEqual(self.count("refused_token"), refused + len(cases) + 2)
+        self.refused("Authorization: Basic YTpi\r\n" + bearer(FULL), status=401)
+        self.assertEqual(self.count("refused_token"), refused + len(cases) + 5)
+
+    def test_blanks_may_stand_around_a_token_and_the_scheme_is_of_any_case(self):
+        for value in (f"Bearer  {FULL}", f"bearer \t {FULL} \t", f" \tBEARER\t{FULL}"):
+            client = self.client(f"Authorization:{value}\r\n")
+            self.assertNotIn("auth_required", client.next_message(("WELCOME",))["data"])
+
+    def test_another_scheme_is_no_token_and_leaves_auth_possible(self):
+        for value in ("Basic YTpi", f"Bearerx {FULL}", "Digest username=\"a\""):
+            client = self.client(f"Authorization: {value}\r\n")
+            self.assertTrue(client.next_message(("WELCOME",))["data"]["auth_required"])
+            client.ask({"type": "AUTH", "data": {"token": FULL}}, ("AUTHENTICATED",))
 
     def test_a_token_in_the_query_is_not_looked_at_unless_allowed(self):
         client = self.client(path=f"/?token={FULL}")
@@ -301,6 +314,9 @@ class Query(AccessCase):
 
     def test_a_token_in_the_query_where_it_is_allowed(self):
         client = self.client(path="/ws?x=1&token=a%2Bb%2fc%3D0123456789%26x&y=2")
+        self.assertEqual(len(client.subscribe(["AAPL.US"], ["quote"])["data"]["ok"]), 1)
+        client = self.client(path="ws://h/ws?token=a%2Bb%2fc%3D0123456789%26x",
+                             extra="Authorization: Basic YTpi\r\n")
         self.assertEqual(len(client.subscribe(["AAPL.US"], ["quote"])["data"]["ok"]), 1)
         for path in ("/?token=a%2Bb", "/?token=a%2Bb%2fc%3D0123456789%26x%00", "/?token=%"):
             self.refused(path=path, status=401)
@@ -633,6 +649,10 @@ class Admin(AccessCase):
         self.assertEqual(self.status(host, "/admin/none"), 401)
         self.assertEqual(self.status(host, "/admin/none", "wrong-token-0123456789"), 401)
         self.assertEqual(self.status(host, "/admin/none", "admin-token-0123456789"), 404)
+        self.assertEqual(self.status(host, "/admin/none", " \tadmin-token-0123456789"), 404)
+        with socket.create_connection((host, self.server.admin_port), timeout=10) as client:
+            client.sendall(b"GET http://localhost/admin/none HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertTrue(client.recv(4096).startswith(b"HTTP/1.1 401 "))
         self.assertIsNotNone(self.server.wait_for_line("audit: FAILED admin.*authentication failed"))
 
 

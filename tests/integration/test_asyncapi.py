@@ -163,7 +163,7 @@ class Page(unittest.TestCase):
         told = {int(code) for code in re.findall(r"^\| (\d{3}) \|", section, re.M)}
         schema = asyncapi.read_document()["components"]["schemas"]["errorCode"]
         self.assertEqual(told, set(schema["enum"]))
-        header = (CHECKOUT / "src/session/request.h").read_text(encoding="utf8")
+        header = (CHECKOUT / "src/request/request.h").read_text(encoding="utf8")
         self.assertEqual(told, {int(code) for code in re.findall(r"PROTOCOL_\w+ = (\d{3})", header)})
         self.assertEqual([int(code) for code in re.findall(r"\b\d{3}\b", schema["description"])],
                          schema["enum"])
@@ -470,15 +470,15 @@ GOOD = (
     {"type": "REPLAY", "data": {"symbols": "MSFT.US", "data_types": "depth", "depth": 5,
                                 "from": TIME, "to": TIME, "delivery": {"on_lag": "skip"}}},
     {"type": "RESUME", "data": {"epoch": "e", "cursors": {"0": 0}}},
-    {"type": "LIST", "id": -7}, {"type": "STATUS"}, {"type": "HEARTBEAT"},
+    {"type": "LIST", "id": -7}, {"type": "LIST", "id": 1.5}, {"type": "LIST", "id": 2**64 - 1}, {"type": "STATUS"}, {"type": "HEARTBEAT"},
     {"type": "PING"}, {"type": "PING", "data": {"t0": 1.5}}, {"type": "PING", "data": {"t0": "x"}},
     {"type": "UNSUBSCRIBE", "data": NAMES}, {"type": "UNSUBSCRIBE", "data": {"data_types": "bar"}},
     {"type": "UNSUBSCRIBE"},
 )
 BAD = (
     {"type": "NONSENSE"}, {"type": 7}, {"id": 1},
-    {"type": "PING", "id": 1.5}, {"type": "PING", "id": "x" * 65}, {"type": "PING", "data": 7},
-    {"type": "PING", "data": {"t0": []}}, {"type": "PING", "data": {"t0": "x" * 62}},
+    {"type": "PING", "id": True}, {"type": "PING", "id": "x" * 65}, {"type": "PING", "data": 7},
+    {"type": "PING", "data": {"t0": []}}, {"type": "PING", "data": {"t0": "x" * 65}},
     {"type": "SUBSCRIBE"}, {"type": "SUBSCRIBE", "data": {"symbols": ["A"]}},
     {"type": "SUBSCRIBE", "data": {"data_types": ["quote"]}},
     {"type": "SUBSCRIBE", "data": {**NAMES, "symbols": []}},
@@ -516,6 +516,8 @@ BAD = (
     {"type": "RESUME", "data": {"cursors": {"0": 1}}},
     {"type": "RESUME", "data": {"epoch": "e", "cursors": {}}},
     {"type": "RESUME", "data": {"epoch": "e", "cursors": {"x": 1}}},
+    {"type": "RESUME", "data": {"epoch": "e", "cursors": {"0": 1, "00": 2}}},
+    {"type": "RESUME", "data": {"epoch": "e", "cursors": {"1.0": 2}}},
     {"type": "RESUME", "data": {"epoch": "e", "cursors": {"0": -1}}},
     {"type": "RESUME", "data": {"epoch": "e", "cursors": {str(i): 1 for i in range(1001)}}},
     {"type": "UNSUBSCRIBE", "data": {"symbols": ["A"]}},

@@ -27,6 +27,15 @@ class Manuals(unittest.TestCase):
             self.assertEqual([(letter, option) for option, letter in manual],
                              self.helped(name), name)
 
+    def test_the_manual_of_bench_has_the_defaults_of_its_help(self):
+        helped = dict(re.findall(r"--([a-z-]+) .*\((.*)\)$", run([program("ringcast-bench"), "--help"]).stdout, re.M))
+        told = dict(re.findall(r"^\.It Fl \\-([a-z-]+)(?:(?!^\.It)[\s\S])*?^Default:\n\.Cm (\S+)",
+                               read("ringcast-bench.1"), re.M))
+        self.assertGreater(len(told), 15)
+        for option in set(helped) & set(told):
+            default = told[option].replace("\\(dq", '"')
+            self.assertTrue(helped[option].startswith("all" if option == "subscriptions" else default), option)
+
     def test_every_option_has_its_help(self):
         lines = run([program("ringcast-bench"), "--help"]).stdout.splitlines()
         for line in (line for line in lines if re.match(r"  +(-\w, )? *--", line)):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import resource
 import tempfile
 import time
@@ -144,15 +145,36 @@ class Requests(ProtocolTestCase):
 
     def test_ids_are_echoed_whatever_they_are(self):
         client = self.client()
-        for given in (0, 7, -1, 2**53, "", "a b", 'quote " and \\', "€", "x" * 64):
+        for given in (0, 7, -1, 2**53, 2**64 - 1, 1.5, "", "a b", 'quote " and \\', "€", "x" * 64):
             for kind, answer in (("PING", "PONG"), ("LIST", "SUBSCRIPTIONS"),
                                  ("NONSENSE", "ERROR")):
                 got = client.ask({"type": kind, "id": given}, (answer,))
                 self.assertEqual(got["id"], given)
-        for given in (1.5, [], {}, True, "x" * 65):
+        for given in ([], {}, True, "x" * 65):
             self.assert_error(client, {"type": "PING", "id": given}, 107, "id")
         self.assertNotIn("id", client.ask({"type": "PING"}, ("PONG",)))
         self.assertNotIn("id", client.ask({"type": "PING", "id": None}, ("PONG",)))
+
+    def test_an_id_and_t0_come_back_character_by_character(self):
+        client = self.client()
+        client.next_message(("WELCOME",))
+        for text in ("0.1", "1E5", "1.50", "-0", "1e400", "-1e-400", "18446744073709551615",
+                     '"\\u0041\\/"'):
+            client.send_text('{"type":"PING","id":%s,"data":{"t0":%s}}' % (text, text))
+            pong = client.next_frame()[1].decode()
+            self.assertRegex(pong, r'"id":%s,' % re.escape(text))
+            self.assertRegex(pong, r'"t0":%s,' % re.escape(text))
+            # With a number that nobody uses, another that is used, a fault behind the id.
+            for message, code, field in (
+                    ('{"id":%s,"x":[1e999,-99999999999999999999],"type":"NO"}', 104, "type"),
+                    ('{"id":%s,"type":"SUBSCRIBE","data":{"symbols":1e999}}', 107, "data.symbols"),
+                    ('{"id":%s,"type":"LIST","type":"LIST"}', 107, None),
+                    ('{"id":%s,"type":"LIST",', 107, None)):
+                client.send_text(message % text)
+                error = client.next_frame()[1].decode()
+                self.assertRegex(error, r'^{"type":"ERROR","id":%s,' % re.escape(text))
+                data = json.loads(error)["data"]
+                self.assertEqual((data["code"], data.get("field")), (code, field))
 
     def test_types_in_any_case_and_unknown_keys_are_understood(self):
         client = self.client()
@@ -187,7 +209,8 @@ class Requests(ProtocolTestCase):
                          {"XXXX", "AAPL.US", "MSFT.US"})
         for item in data["failed"]:
             self.assertEqual((item["code"], item["retry"]), (120, True))
-            self.assertIn("unknown symbol", item["message"])
+            self.assertEqual(item["message"], "unknown symbol" if item["symbol"] == "XXXX" else
+                             "this symbol has no status so far; it has: quote, trade, bar, depth")
 
     def test_next_seq_is_the_very_next_frame_after_the_newest_one(self):
         client = self.client()

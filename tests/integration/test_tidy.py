@@ -1,10 +1,14 @@
 """scripts/tidy.py: the checks of rooms, on small trees with a planted fault."""
 import importlib.util
 import pathlib
+import sys
 import tempfile
 import unittest
 
 from server import CHECKOUT
+
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
 
 
 def load_tidy():

@@ -1,7 +1,10 @@
 """What the tools do when nobody reads them, the disk is full, or the server refuses or sends evil text."""
+import csv
 import fcntl
+import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -64,17 +67,38 @@ class FullDisk(ServerTestCase):
                        self.server.url())
 
     def test_the_files_of_bench(self):
-        for option in ("--csv", "--hdr-log", "--plot"):
-            if option == "--plot" and shutil.which("gnuplot") is None:
-                continue
-            for form in ((), ("--json",)):
-                with self.subTest(option, form=form):
-                    result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0",
-                                  option, FULL, *form, self.server.url()])
-                    self.assertEqual(result.returncode, 1, result.stderr)
-                    self.assertIn("/dev/full: cannot be written", result.stderr)
-                    if form:
-                        self.assertIn('"exit_code":1', result.stdout)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = pathlib.Path(folder, "full.svg")
+            picture.symlink_to(FULL)
+            for option, path in (("--csv", FULL), ("--hdr-log", FULL), ("--plot", str(picture))):
+                if option == "--plot" and shutil.which("gnuplot") is None:
+                    continue
+                for form in ((), ("--json",)):
+                    with self.subTest(option, form=form):
+                        result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--warmup", "0",
+                                      option, path, *form, self.server.url()])
+                        self.assertEqual(result.returncode, 1, result.stderr)
+                        self.assertRegex(result.stderr, f"{path}: cannot be written")
+                        if option != "--plot":
+                            self.assertIn("No space left on device", result.stderr)
+                        if form:
+                            report = json.loads(result.stdout)
+                            self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
+                        else:
+                            self.assertIn("  INVALID: a file could not be written (the run: ",
+                                          result.stdout)
+
+    def test_a_file_that_fills_in_the_middle_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "x.csv")
+            result = run([program("ringcast-bench"), "--json", "-c", "2", "-d", "3", "-w", "0", "--csv",
+                          str(path), self.server.url()], seconds=40, preexec_fn=lambda: resource.setrlimit(
+                              resource.RLIMIT_FSIZE, (256, 256)))
+            self.assertEqual(result.returncode, 1, result.stderr)
+            self.assertIn(f"{path}: cannot be written: File too large", result.stderr)
+            report = json.loads(result.stdout)
+            self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
+            self.assertEqual(path.stat().st_size, 256)
 
 
 class Files(ServerTestCase):
@@ -97,11 +121,80 @@ class Files(ServerTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("gnuplot is not installed", result.stderr)
 
+    def test_a_picture_that_gnuplot_cannot_draw_costs_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("x.pdf", "x.jpg", "x", "svg", "x.svg.gz"):
+                with self.subTest(name):
+                    result = run([program("ringcast-bench"), "-d", "600", "--plot", f"{folder}/{name}",
+                                  self.server.url()])
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(f"--plot {folder}/{name}: the name must end in .svg or .png",
+                                  result.stderr)
+            self.assertEqual(os.listdir(folder), [])
+            gnuplot = pathlib.Path(folder, "gnuplot")
+            gnuplot.write_text("#!/bin/sh\nexit 1\n")
+            gnuplot.chmod(0o755)
+            result = run([program("ringcast-bench"), "-d", "600", "--plot", f"{folder}/x.png",
+                          self.server.url()], env={"PATH": folder})
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("gnuplot cannot draw such a picture", result.stderr)
+
+    def test_one_file_for_two_outputs_costs_no_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink(f"{folder}/x", f"{folder}/y")
+            for second in (f"{folder}/x", f"{folder}/y"):
+                result = run([program("ringcast-bench"), "-d", "600", "--csv", f"{folder}/x",
+                              "--hdr-log", second, self.server.url()])
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(f"{folder}/x and {second} are one file", result.stderr)
+
+    def test_a_picture_of_one_second_has_no_warnings(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("x.svg", "y.PNG"):
+                path = pathlib.Path(folder, name)
+                result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--plot", str(path),
+                              *BY_DUE_TIME, self.server.url()])
+                self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+                self.assertGreater(path.stat().st_size, 1000)
+                self.assertEqual(path.read_bytes()[:4] == b"\x89PNG", name == "y.PNG")
+
+    def test_a_picture_of_nothing_is_not_drawn(self):
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "-y", "trade", "--plot",
+                          f"{folder}/x.svg", self.server.url()])
+            self.assertEqual(result.returncode, 3, result.stderr)
+            self.assertIn("no picture: nothing was received", result.stderr)
+
+    def test_csv_has_no_figure_that_was_not_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "x.csv")
+            result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "-y", "trade", "--csv",
+                          str(path), self.server.url()])
+            self.assertEqual(result.returncode, 3, result.stderr)
+            with open(path, newline="", encoding="ascii") as file:
+                row, = csv.DictReader(file)
+        for name in ("p50_ns", "p99.99_ns", "max_ns", "core_busy_ns", "server_cpu_ns",
+                     "server_rss_bytes"):
+            self.assertEqual(row[name], "", name)
+        self.assertEqual((row["second"], row["frames"]), ("0.000", "0"))
+        self.assertTrue(0 <= float(row["load_busy"]) < 1, row)
+
     def test_a_process_or_core_that_is_not_there_costs_no_run(self):
         gone = subprocess.Popen(["true"])
         gone.wait()
+        zombie = spawn(["true"])
+        self.addCleanup(reap, zombie)
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         for options, words in ((("--cpu", "4095"), "--cpu 4095: /proc/stat has no such core"),
-                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such")):
+                               (("--cpu", "0-1"), "--cpu: '0-1' is not a number"),
+                               (("--cpu", "0,1"), "--cpu: '0,1' is not a number"),
+                               (("--pid", "0"), "--pid: '0' is not a number from 1"),
+                               (("--pid", str(gone.pid)), f"--pid {gone.pid}: there is no such"),
+                               (("--pid", str(zombie.pid)), f"--pid {zombie.pid}: there is no such")):
             with self.subTest(options):
                 result = run([program("ringcast-bench"), "-d", "600", *options, self.server.url()])
                 self.assertEqual(result.returncode, 1, result.stderr)
@@ -149,7 +242,8 @@ class ClosedPipe(ServerTestCase):
             with self.subTest(options):
                 lines = 0 if "--quiet" in options else 2  # WELCOME and SUBSCRIBED
                 code, err = self.head(lines, program("ringcast-tap"), *options, self.server.url())
-                self.assertEqual((code, err), (1, ""))
+                self.assertEqual(code, 1)
+                self.assertIn(err, ("", "ringcast-tap: no channel yet matches NOTHING* quote\n"))
 
     def test_all_that_was_asked_for_is_well_although_the_reader_left(self):
         code, err = self.head(0, program("ringcast-bench"), "-c", "1", "-d", "1", self.server.url())
@@ -192,16 +286,17 @@ class Refused(ServerTestCase):
             with self.subTest(options):
                 result = self.tap(*options)
                 self.assertEqual(result.returncode, 2, result.stderr)
-                self.assertIn('"ERROR"', result.stderr)
-                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+                self.assertRegex(result.stderr, r"^ringcast-tap: refused: unknown data type; .*\(121\)\n$")
+                self.assertNotIn("CERTIFICATE", result.stdout)
 
     def test_symbols_that_are_all_refused_end_it(self):
         for options in ((), ("-n", "1"), ("--json",)):
             with self.subTest(options):
                 result = self.tap("-s", "BTC-USD,ETH-USD", *options)
                 self.assertEqual(result.returncode, 2, result.stderr)
-                self.assertIn("refused: ", result.stderr)
-                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+                self.assertEqual(result.stderr, "".join(
+                    f"ringcast-tap: refused: {symbol} quote: unknown symbol (120)\n"
+                    for symbol in ("BTC-USD", "ETH-USD")))
 
     def test_what_is_refused_in_part_goes_on_for_the_rest(self):
         for options in (("-s", "000001.SZ,BTC-USD"), ("-s", "000001.SZ", "-y", "quote,trade")):
@@ -210,6 +305,66 @@ class Refused(ServerTestCase):
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertEqual(result.stderr.count("refused: "), 1)
                 self.assertEqual(result.stdout.count("000001.SZ quote #"), 5)
+
+    def test_each_reader_is_counted_once(self):
+        """Refusals are the same for all readers, and are told once."""
+        refused = "ringcast-tap: refused: BTC-USD quote: unknown symbol (120)\n"
+        result = self.tap("--verify", "-c", "3", "-d", "0.5", "-s", "000001.SZ,BTC-USD")
+        self.assertEqual((result.returncode, result.stderr), (0, refused))
+        result = self.tap("--verify", "-c", "3", "-s", "BTC-USD")
+        self.assertEqual((result.returncode, result.stderr), (2, refused +
+                         "ringcast-tap: of 3 readers 0 served, 3 refused, 0 closed by the server, "
+                         "0 without an answer; 0 errors\n"))
+        self.assertEqual(result.stdout, "")
+        with EvilServer(None, server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1}]}}'),
+                        server_frame(1, b'{"type":"ERROR","id":9,"data":{}}'),
+                        close_frame(4001, b"")) as port:
+            result = self.tap("--verify", "-c", "2", url=f"ws://127.0.0.1:{port}")
+        self.assertIn("of 2 readers 0 served, 0 refused, 2 closed by the server, 0 without an answer; "
+                      "2 errors", result.stderr)
+        self.assertIn("reader 1: closed by the server: 4001", result.stderr)
+
+    def test_a_pattern_without_a_channel_is_told_once(self):
+        for options in ((), ("-c", "2", "--verify"), ("--json",)):
+            with self.subTest(options):
+                result = self.tap("-s", "ZZZ*,000001.SZ", "-d", "1", *options)
+                self.assertEqual((result.returncode, result.stderr),
+                                 (0, "ringcast-tap: no channel yet matches ZZZ* quote\n"))
+
+    def test_one_reader_has_no_number(self):
+        for frames in ([close_frame(4001, b"")], [server_frame(2, b"binary")],
+                       [server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1}]}}'),
+                        server_frame(1, b'{"type":"GAP","data":{"ch":1,"from":1,"to":2}}'),
+                        server_frame(1, b"no JSON"), close_frame(4001, b"")]):
+            for options in ((), ("--verify",)):
+                with self.subTest((frames, options)), EvilServer(None, *frames) as port:
+                    result = self.tap("-d", "1", *options, url=f"ws://127.0.0.1:{port}")
+                    self.assertNotIn("reader 0", result.stderr + result.stdout)
+                    self.assertNotEqual(result.returncode, 0)
+
+    def test_a_server_that_does_not_answer_is_told(self):
+        with EvilServer(None) as port:
+            result = self.tap("-d", "0.5", url=f"ws://127.0.0.1:{port}")
+            self.assertEqual((result.returncode, result.stderr),
+                             (2, "ringcast-tap: the server did not answer SUBSCRIBE\n"))
+
+    def test_options_given_twice_add_up(self):
+        result = self.tap("-d", "1", "--json", "-s", "000001.SZ", "--symbols", "600519.SH,NO1", "-s", "NO2")
+        ticks = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual({tick["symbol"] for tick in ticks if tick["type"] == "quote"},
+                         {"000001.SZ", "600519.SH"})
+        self.assertEqual(result.stderr.count("unknown symbol (120)"), 2, result.stderr)
+        result = self.tap("-n", "1", "-y", "quote", "-y", "bar", "-s", "000001.SZ")
+        self.assertEqual(result.stderr, "ringcast-tap: refused: 000001.SZ bar: unknown symbol (120)\n")
+        for options in (("-s", "A" * 9000, "-s", "B" * 9000), ("-s", "A" * 20000)):
+            result = self.tap(*options)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("too many symbols or types for one message", result.stderr)
+
+    def test_one_of_a_kind_is_no_plural(self):
+        result = self.tap("--verify", "--quiet", "-n", "1", "-s", "000001.SZ")
+        self.assertIn("1 reader of 1 channel,", result.stdout)
+        self.assertNotRegex(result.stdout, r"\b1 [a-z]+s\b")
 
     def test_a_server_that_wants_a_token_ends_it(self):
         with Server("--feed", "sim:symbols=5,rate=500", "--enable-auth", "--auth-token",
@@ -309,7 +464,8 @@ def close_frame(code, reason):
 
 
 class EvilServer:
-    """Answers each request with head (None: 101), then with frames, and waits for the client's end."""
+    """Answers each request with head (None: 101), then with frames, and waits for the client's end.
+    Of a head, ACCEPT becomes what the request's key asks for."""
 
     def __init__(self, head, *frames):
         self.head, self.frames = head, frames
@@ -339,7 +495,8 @@ class EvilServer:
                     return
                 request += piece
             key = request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
-            client.sendall(self.head or (
+            head = self.head and self.head.replace(b"ACCEPT", accept_of(key).encode())
+            client.sendall(head or (
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 f"Sec-WebSocket-Accept: {accept_of(key)}\r\nSec-WebSocket-Protocol: md.json.v1\r\n"
                 "\r\n").encode())

@@ -12,14 +12,22 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum bench_command_kind { KIND_FLAG, KIND_U32, KIND_INT, KIND_SECONDS, KIND_REAL, KIND_TEXT };
+enum bench_command_kind {
+    KIND_FLAG,
+    KIND_U32,
+    KIND_INT,
+    KIND_SECONDS,
+    KIND_REAL,
+    KIND_TEXT,
+    KIND_LIST
+};
 
 struct bench_command_option {
     const char *name;
     char letter;
     enum bench_command_kind kind;
     size_t offset;
-    uint64_t min, max;
+    uint64_t min, max; /* a list: where its origin is, and 0 */
     const char *argument;
     const char *help;
 };
@@ -31,6 +39,7 @@ struct bench_command_option {
 #define SECONDS(field) KIND_SECONDS, AT(field), 0, 0
 #define REAL(field) KIND_REAL, AT(field), 0, 0
 #define TEXT(field) KIND_TEXT, AT(field), 0, 0
+#define LIST(field) KIND_LIST, AT(field), AT(field##_origin), 0
 #define FLAG(field) KIND_FLAG, AT(field), 0, 0
 #define CROWD(role) KIND_U32, ROLE(role), 0, BENCH_CONNECTIONS_MAX
 
@@ -46,14 +55,14 @@ static const struct bench_command_option bench_command_table[] = {
     {"connect-timeout", 0, SECONDS(connect_timeout_ns), "SEC", "until all are subscribed (30)"},
     {"receive-buffer-bytes", 0, U32(receive_buffer_bytes, 1, 1u << 30), "N",
      "SO_RCVBUF of the readers (the kernel's choice)"},
-    {"source", 0, TEXT(source_list), "A,B,..", "addresses to connect from, in turn"},
+    {"source", 0, LIST(source_list), "A,B,..", "addresses to connect from, in turn"},
     {"spin", 0, FLAG(spin), NULL, "never sleep: for the latency of few connections"},
     {"scenario", 0, KIND_TEXT, SIZE_MAX, 0, 0, "FILE",
      "options from a file, one a line, without dashes"},
 
     {.help = "What is subscribed"},
-    {"symbols", 's', TEXT(symbols), "A,B|*", "names; S{000..199} stands for 200 of them (*)"},
-    {"types", 'y', TEXT(types), "T,T", "ringcast: data types (quote)"},
+    {"symbols", 's', LIST(symbols), "A,B|*", "names; S{000..199} stands for 200 of them (*)"},
+    {"types", 'y', LIST(types), "T,T", "ringcast: data types (quote)"},
     {"subscriptions", 0, U32(subscription_count, 0, 1000), "N",
      "of the symbols, each connection takes N (all)"},
     {"zipf", 0, REAL(zipf), "S", "drawn with popularity 1/rank^S (0: all alike)"},
@@ -168,11 +177,43 @@ static bool bench_command_real(const struct bench_command_option *row, const cha
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end != 0 || !(value >= 0.0) || value > max) {
-        fprintf(stderr, "ringcast-bench: --%s: '%s' is not a number from 0 to %g\n", row->name,
+        fprintf(stderr, "ringcast-bench: --%s: '%s' is not a number from 0 to %.0f\n", row->name,
                 text, max);
         return false;
     }
     *value_out = value;
+    return true;
+}
+
+/* Keeps a text for as long as the options; NULL: there is no room. */
+static char *bench_command_keep(struct bench_options *options, char *text)
+{
+    if (text == NULL || options->kept_text_count == BENCH_KEPT_TEXTS_MAX) {
+        free(text);
+        return NULL;
+    }
+    options->kept_texts[options->kept_text_count++] = text;
+    return text;
+}
+
+/* A list that is given twice adds up, but a scenario file and the command line replace each
+ * other's. */
+static bool bench_command_add(struct bench_options *options, const struct bench_command_option *row,
+                              const char *text)
+{
+    const char **list = (const char **)(void *)((char *)options + row->offset);
+    const char **origin = (const char **)(void *)((char *)options + row->min);
+    if (*origin == options->origin) {
+        char *joined;
+        text = asprintf(&joined, "%s,%s", *list, text) < 0 ? NULL
+                                                           : bench_command_keep(options, joined);
+    }
+    if (text == NULL) {
+        bench_options_fail("no room for '%s'", row->name);
+        return false;
+    }
+    *origin = options->origin;
+    *list = text;
     return true;
 }
 
@@ -189,6 +230,8 @@ static bool bench_command_set(struct bench_options *options, const struct bench_
     case KIND_TEXT:
         *(const char **)(void *)at = text;
         return true;
+    case KIND_LIST:
+        return bench_command_add(options, row, text);
     case KIND_REAL:
         return bench_command_real(row, text, 10.0, (double *)(void *)at);
     case KIND_SECONDS:
@@ -260,12 +303,11 @@ static bool bench_command_take_line(struct bench_options *options, char *line)
         bench_options_fail("'%s' needs a value; an empty one is written as ' ='", name);
         return false;
     }
-    char *kept = options->kept_text_count < BENCH_KEPT_TEXTS_MAX ? strdup(value) : NULL;
+    char *kept = bench_command_keep(options, strdup(value));
     if (kept == NULL) {
         bench_options_fail("no room for '%s'", name);
         return false;
     }
-    options->kept_texts[options->kept_text_count++] = kept;
     return bench_command_set(options, row, kept);
 }
 
@@ -280,10 +322,13 @@ static bool bench_command_load(struct bench_options *options, const char *path)
         return false;
     }
     bool good = true;
+    const char *origin = options->origin;
+    options->origin = path;
     while (good && getline(&line, &line_capacity, file) >= 0) {
         number++;
         good = bench_command_take_line(options, line);
     }
+    options->origin = origin;
     free(line);
     fclose(file);
     if (!good) {

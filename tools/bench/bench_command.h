@@ -15,7 +15,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_COMMAND_H
 #define RINGCAST_TOOLS_BENCH_COMMAND_H
 
-#include "tools/bench/bench_options.h"
+#include "tools/load/bench_options.h"
 
 /* The exit code, or -1: go on. bench_options_deinit is to be called after any parse. */
 int bench_command_parse(struct bench_options *options_out, int argc, char **argv);

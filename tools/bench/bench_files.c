@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -21,37 +24,33 @@
 #define LEB_BYTES_MAX 10
 static_assert(HISTOGRAM_SUB_BITS == 7, "the buckets are those of an HdrHistogram of 2 digits");
 
-static int bench_files_open_one(const char *path, FILE **file_out)
+static int bench_files_fail(const char *path, const char *what, int error)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    *file_out = fd < 0 ? NULL : fdopen(fd, "w");
-    if (*file_out == NULL) {
-        int error = -errno;
-        fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return error;
-    }
-    return 0;
+    fprintf(stderr, "ringcast-bench: %s: %s%s\n", path, what, strerror(-error));
+    return error;
 }
 
-/* A pipe has nothing to forget. */
-static void bench_files_forget_old(FILE *file)
+static int bench_files_open_one(const char *path, int *fd_out)
 {
-    (void)!ftruncate(fileno(file), 0);
+    *fd_out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    return *fd_out < 0 ? bench_files_fail(path, "", -errno) : 0;
 }
 
-/* A full disk shows here at the latest. */
-static int bench_files_close(const char *path, FILE *file)
+/* Replaces what the file had. A pipe has nothing to forget. */
+static int bench_files_put(const char *path, int fd, const char *text, size_t bytes)
 {
-    bool failed = ferror(file) != 0;
-    failed |= fclose(file) != 0;
-    if (failed) {
-        fprintf(stderr, "ringcast-bench: %s: cannot be written (is the disk full?)\n", path);
-        return -EIO;
+    int error = 0;
+    (void)!ftruncate(fd, 0);
+    for (size_t written = 0; written < bytes && error == 0;) {
+        ssize_t count = write(fd, text + written, bytes - written);
+        error = count < 0 && errno != EINTR ? -errno : 0;
+        written += count > 0 ? (size_t)count : 0;
     }
-    return 0;
+    /* Some file systems tell only here that the disk is full. */
+    if (close(fd) < 0 && error == 0 && errno != EINTR) {
+        error = -errno;
+    }
+    return error == 0 ? 0 : bench_files_fail(path, "cannot be written: ", error);
 }
 
 static const struct bench_sample *bench_files_begin_of(const struct bench_result *result,
@@ -62,36 +61,61 @@ static const struct bench_sample *bench_files_begin_of(const struct bench_result
 
 /* ---- CSV ---- */
 
+/* ",12", or "," for what was not measured. */
+static void bench_files_csv_value(FILE *file, bool is_measured, uint64_t value)
+{
+    if (is_measured) {
+        fprintf(file, ",%" PRIu64, value);
+    } else {
+        fputc(',', file);
+    }
+}
+
+static void bench_files_csv_share(FILE *file, double share)
+{
+    if (isfinite(share)) {
+        fprintf(file, ",%.6f", share);
+    } else {
+        fputc(',', file);
+    }
+}
+
 static void bench_files_csv_row(FILE *file, const struct bench_result *result, uint32_t interval)
 {
     const struct bench_interval *in = &result->intervals[interval];
     const struct bench_sample *begin = bench_files_begin_of(result, interval);
     const struct bench_sample *end = &result->interval_ends[interval];
-    bool is_sampled = end->at_ns > begin->at_ns;
+    bool has_server = bench_watch_has_server(begin, end);
+    uint64_t server_ns = end->server.user_ns + end->server.system_ns - begin->server.user_ns -
+                         begin->server.system_ns;
     fprintf(file, "%.3f,%" PRIu64 ",%" PRIu64, (double)(interval * result->interval_ns) / 1e9,
             in->frames, in->bytes);
     static const double percents[] = {50.0, 90.0, 99.0, 99.9, 99.99, 100.0};
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
-        fprintf(file, ",%" PRIu64, histogram_percentile(&in->latency, percents[i]));
+        bench_files_csv_value(file, in->latency.count > 0,
+                              histogram_percentile(&in->latency, percents[i]));
     }
-    fprintf(file, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
-            is_sampled ? end->core.busy_ns - begin->core.busy_ns : 0,
-            is_sampled && begin->has_server && end->has_server
-                ? end->server.user_ns + end->server.system_ns - begin->server.user_ns -
-                      begin->server.system_ns
-                : 0,
-            end->server.rss_bytes);
+    bench_files_csv_value(file, bench_watch_has_core(begin, end),
+                          end->core.busy_ns - begin->core.busy_ns);
+    bench_files_csv_value(file, has_server, server_ns);
+    bench_files_csv_value(file, end->has_server, end->server.rss_bytes);
+    bench_files_csv_share(file, bench_watch_busy(begin, end));
+    bench_files_csv_share(file, bench_watch_waited(begin, end));
+    bench_files_csv_share(file, bench_watch_stolen(begin, end));
+    bench_files_csv_share(file, bench_watch_throttled(begin, end));
+    bench_files_csv_value(file, in->turn_max_ns > 0, in->turn_max_ns);
+    fputc('\n', file);
 }
 
-static int bench_files_csv(const struct bench_result *result, const char *path, FILE *file)
+static int bench_files_csv(const struct bench_result *result, FILE *file)
 {
-    bench_files_forget_old(file);
     fprintf(file, "second,frames,payload_bytes,p50_ns,p90_ns,p99_ns,p99.9_ns,p99.99_ns,max_ns,"
-                  "core_busy_ns,server_cpu_ns,server_rss_bytes\n");
+                  "core_busy_ns,server_cpu_ns,server_rss_bytes,load_busy,load_waited,load_stolen,"
+                  "load_throttled,load_turn_max_ns\n");
     for (uint32_t i = 0; i < result->interval_count; i++) {
         bench_files_csv_row(file, result, i);
     }
-    return bench_files_close(path, file);
+    return 0;
 }
 
 /* ---- HdrHistogram log ---- */
@@ -166,10 +190,9 @@ static char *bench_files_hdr_text(const struct histogram *histogram)
     return text;
 }
 
-static int bench_files_hdr(const struct bench_result *result, const char *path, FILE *file)
+static int bench_files_hdr(const struct bench_result *result, FILE *file)
 {
     int error = 0;
-    bench_files_forget_old(file);
     double start = (double)result->window_start_ns / 1e9;
     fprintf(file,
             "#[ringcast-bench %s: latencies in nanoseconds]\n"
@@ -189,8 +212,28 @@ static int bench_files_hdr(const struct bench_result *result, const char *path, 
         }
         free(text);
     }
-    int close_error = bench_files_close(path, file);
-    return error != 0 ? error : close_error;
+    return error;
+}
+
+/* All of the text is made in memory, so that each error of the file is known with its reason. */
+static int bench_files_write_one(const struct bench_result *result, const char *path, int fd,
+                                 int (*print)(const struct bench_result *result, FILE *file))
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    int error = file == NULL ? -ENOMEM : print(result, file);
+    if (file != NULL && fclose(file) != 0) {
+        error = -ENOMEM;
+    }
+    if (error == 0) {
+        error = bench_files_put(path, fd, text, bytes);
+    } else {
+        close(fd);
+        bench_files_fail(path, "cannot be written: ", error);
+    }
+    free(text);
+    return error;
 }
 
 /* ---- A picture ---- */
@@ -206,6 +249,9 @@ static void bench_files_plot_data(FILE *gnuplot, const struct bench_result *resu
     fprintf(gnuplot, "END\n$seconds << END\n");
     for (uint32_t i = 0; i < result->interval_count; i++) {
         const struct histogram *latency = &result->intervals[i].latency;
+        if (latency->count == 0) {
+            continue; /* Nothing was measured in it. */
+        }
         fprintf(gnuplot, "%.3f %.3f %.3f %.3f\n", (double)(i * result->interval_ns) / 1e9,
                 (double)histogram_percentile(latency, 50.0) / 1e3,
                 (double)histogram_percentile(latency, 99.0) / 1e3, (double)latency->max_ns / 1e3);
@@ -222,6 +268,16 @@ static void bench_files_plot_output(FILE *gnuplot, const char *path)
         fputc(*path, gnuplot);
     }
     fprintf(gnuplot, "'\n");
+}
+
+/* What gnuplot calls a picture of this name; NULL: only these two are drawn. */
+static const char *bench_files_terminal(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot == NULL                    ? NULL
+           : strcasecmp(dot, ".png") == 0 ? "pngcairo"
+           : strcasecmp(dot, ".svg") == 0 ? "svg"
+                                          : NULL;
 }
 
 /* Whether the picture's end is there: gnuplot does not tell that a disk is full. */
@@ -250,8 +306,11 @@ static bool bench_files_is_drawn(const char *path)
 
 static int bench_files_plot(const struct bench_result *result, const char *path)
 {
-    size_t path_bytes = strlen(path);
-    bool is_png = path_bytes > 4 && strcmp(path + path_bytes - 4, ".png") == 0;
+    double seconds = (double)(result->interval_count * result->interval_ns) / 1e9;
+    if (result->latency.count == 0) {
+        fprintf(stderr, "ringcast-bench: --plot %s: no picture: nothing was received\n", path);
+        return 0;
+    }
     fflush(stdout);
     FILE *gnuplot = popen("gnuplot", "we");
     if (gnuplot == NULL) {
@@ -259,7 +318,7 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
         return -errno;
     }
     bench_files_plot_data(gnuplot, result);
-    fprintf(gnuplot, "set terminal %s size 1000,700\n", is_png ? "pngcairo" : "svg");
+    fprintf(gnuplot, "set terminal %s size 1000,700\n", bench_files_terminal(path));
     bench_files_plot_output(gnuplot, path);
     fprintf(gnuplot,
             "set multiplot layout 2,1 title 'ringcast-bench: %u connections, %.0f frames/s'\n"
@@ -267,7 +326,7 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
             "set xtics ('50%%%%' 2, '90%%%%' 10, '99%%%%' 100, '99.9%%%%' 1e3,"
             " '99.99%%%%' 1e4, '99.999%%%%' 1e5)\n"
             "plot $percentiles using 1:2 with lines lw 2 title 'latency by percentile'\n"
-            "unset logscale x\nset xtics auto\nset xlabel 's'\n"
+            "unset logscale x\nset xtics auto\nset xlabel 's'\nset xrange [0:%.3f]\n"
             "plot $seconds using 1:4 with linespoints title 'max',"
             " '' using 1:3 with linespoints title 'p99',"
             " '' using 1:2 with linespoints title 'p50'\n"
@@ -275,7 +334,8 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
             result->options->connection_count,
             result->window_ns > 0
                 ? (double)result->totals.window_frames * 1e9 / (double)result->window_ns
-                : 0.0);
+                : 0.0,
+            seconds);
     if (pclose(gnuplot) != 0) {
         fprintf(stderr, "ringcast-bench: --plot %s: gnuplot failed\n", path);
         return -EIO;
@@ -290,15 +350,44 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
 /* gnuplot opens the picture itself, and would draw on standard output if it could not. */
 static int bench_files_try_plot(const char *path)
 {
-    FILE *file;
-    int error = bench_files_open_one(path, &file);
-    if (error != 0) {
-        return error;
+    int fd;
+    char command[64];
+    const char *terminal = bench_files_terminal(path);
+    if (terminal == NULL) {
+        fprintf(stderr, "ringcast-bench: --plot %s: the name must end in .svg or .png\n", path);
+        return -EINVAL;
     }
-    fclose(file);
-    if (system("command -v gnuplot >/dev/null 2>&1") != 0) {
-        fprintf(stderr, "ringcast-bench: --plot: gnuplot is not installed (Debian: gnuplot-nox)\n");
+    snprintf(command, sizeof command, "gnuplot -e 'set terminal %s' >/dev/null 2>&1", terminal);
+    int status = system(command);
+    if (status != 0) {
+        fprintf(stderr, "ringcast-bench: --plot: gnuplot %s (Debian: gnuplot-nox)\n",
+                WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "is not installed"
+                                                                : "cannot draw such a picture");
         return -ENOENT;
+    }
+    int error = bench_files_open_one(path, &fd);
+    if (error == 0) {
+        close(fd);
+    }
+    return error;
+}
+
+/* One would overwrite the other. */
+static int bench_files_check_twice(const struct bench_options *options)
+{
+    const char *paths[] = {options->csv_path, options->hdr_path, options->plot_path};
+    struct stat files[3];
+    for (size_t i = 0; i < 3; i++) {
+        bool is_file =
+            paths[i] != NULL && stat(paths[i], &files[i]) == 0 && S_ISREG(files[i].st_mode);
+        files[i].st_ino = is_file ? files[i].st_ino : 0;
+        for (size_t k = 0; k < i; k++) {
+            if (is_file && files[k].st_ino == files[i].st_ino &&
+                files[k].st_dev == files[i].st_dev) {
+                fprintf(stderr, "ringcast-bench: %s and %s are one file\n", paths[k], paths[i]);
+                return -EINVAL;
+            }
+        }
     }
     return 0;
 }
@@ -306,28 +395,30 @@ static int bench_files_try_plot(const char *path)
 int bench_files_open(struct bench_files *files_out, const struct bench_options *options)
 {
     int error = 0;
-    *files_out = (struct bench_files){.csv = NULL};
+    *files_out = (struct bench_files){.csv_fd = -1, .hdr_fd = -1};
     if (options->csv_path != NULL) {
-        error = bench_files_open_one(options->csv_path, &files_out->csv);
+        error = bench_files_open_one(options->csv_path, &files_out->csv_fd);
     }
     if (error == 0 && options->hdr_path != NULL) {
-        error = bench_files_open_one(options->hdr_path, &files_out->hdr);
+        error = bench_files_open_one(options->hdr_path, &files_out->hdr_fd);
     }
     if (error == 0 && options->plot_path != NULL) {
         error = bench_files_try_plot(options->plot_path);
     }
-    return error;
+    return error != 0 ? error : bench_files_check_twice(options);
 }
 
-int bench_files_write(struct bench_files *files, const struct bench_result *result)
+int bench_files_write(const struct bench_files *files, const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
     int errors[3] = {0};
-    if (files->csv != NULL) {
-        errors[0] = bench_files_csv(result, options->csv_path, files->csv);
+    if (files->csv_fd >= 0) {
+        errors[0] =
+            bench_files_write_one(result, options->csv_path, files->csv_fd, bench_files_csv);
     }
-    if (files->hdr != NULL) {
-        errors[1] = bench_files_hdr(result, options->hdr_path, files->hdr);
+    if (files->hdr_fd >= 0) {
+        errors[1] =
+            bench_files_write_one(result, options->hdr_path, files->hdr_fd, bench_files_hdr);
     }
     if (options->plot_path != NULL) {
         errors[2] = bench_files_plot(result, options->plot_path);

@@ -10,19 +10,18 @@
 #ifndef RINGCAST_TOOLS_BENCH_FILES_H
 #define RINGCAST_TOOLS_BENCH_FILES_H
 
-#include <stdio.h>
-
 #include "tools/bench/bench_result.h"
 
 struct bench_files {
-    FILE *csv; /* NULL: not wanted, like: */
-    FILE *hdr;
+    int csv_fd; /* -1: not wanted, like: */
+    int hdr_fd;
 };
 
-/* Opens what the options ask for. What a file holds stays until the new is written. */
+/* Opens what the options ask for, and sees whether gnuplot can draw. What a file holds stays until
+ * the new is written. */
 int bench_files_open(struct bench_files *files_out, const struct bench_options *options);
 
 /* Writes and closes. */
-int bench_files_write(struct bench_files *files, const struct bench_result *result);
+int bench_files_write(const struct bench_files *files, const struct bench_result *result);
 
 #endif

@@ -1,12 +1,16 @@
 /* ringcast-bench: a load of subscribers and what they see. See docs/tools.md. */
+#include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
 #include "tools/bench/bench_files.h"
-#include "tools/bench/bench_report.h"
+#include "tools/bench/bench_json.h"
+#include "tools/bench/bench_run.h"
+#include "tools/bench/bench_text.h"
 
 #define STEP_GROWTH 2    /* from one step to the next, until one fails */
 #define STEP_FINENESS 20 /* then bisection, until the bounds differ by less than 1/20 */
@@ -35,17 +39,13 @@ static int bench_main_once(const struct bench_options *options)
     if (bench_files_open(&files, options) != 0) {
         return 1;
     }
-    int error = bench_result_run(&result, options);
+    int error = bench_run(&result, options);
     if (error != 0) {
         return error;
     }
     bool is_written = bench_files_write(&files, &result) == 0;
     int exit_code = is_written ? result.exit_code : 1;
-    if (options->json) {
-        bench_report_json(&result, exit_code);
-    } else {
-        bench_report_text(&result);
-    }
+    (options->json ? bench_json_run : bench_text_run)(&result, is_written);
     bench_result_deinit(&result);
     return exit_code;
 }
@@ -57,12 +57,14 @@ static int bench_main_step(struct bench_options *options, uint32_t connection_co
     options->connection_count = connection_count;
     options->role_counts[BENCH_READER] = connection_count;
     bench_main_raise_descriptors(connection_count);
-    if (bench_result_run(&result, options) != 0) {
+    if (bench_run(&result, options) != 0) {
         return -1;
     }
-    uint64_t value_ns = histogram_percentile(&result.latency, options->until_percent);
-    bool holds = result.exit_code == 0 && value_ns <= options->until_ns;
-    bench_report_step(&result, value_ns, holds);
+    double value_ns = result.latency.count > 0
+                          ? (double)histogram_percentile(&result.latency, options->until_percent)
+                          : NAN;
+    bool holds = result.exit_code == 0 && value_ns <= (double)options->until_ns;
+    (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
     bench_result_deinit(&result);
     return holds;
 }
@@ -74,13 +76,13 @@ static int bench_main_steps(struct bench_options *options)
     uint32_t bad = 0; /* 0: none yet */
     uint32_t next = options->connection_count < options->until_max ? options->connection_count
                                                                    : options->until_max;
-    while (!bench_result_is_interrupted()) {
+    while (!bench_run_is_interrupted()) {
         options->thread_count = threads < next ? threads : next;
         int holds = bench_main_step(options, next);
         if (holds < 0 || ferror(stdout)) {
             return 1;
         }
-        if (bench_result_is_interrupted()) {
+        if (bench_run_is_interrupted()) {
             break; /* The last step was cut short: it says nothing. */
         }
         good = holds ? next : good;
@@ -97,7 +99,7 @@ static int bench_main_steps(struct bench_options *options)
             next = good + (bad - good) / 2;
         }
     }
-    bench_report_steps_end(options, good, bad);
+    (options->json ? bench_json_answer : bench_text_answer)(options, good, bad);
     return good > 0 ? 0 : 3;
 }
 
@@ -105,6 +107,7 @@ int main(int argc, char **argv)
 {
     static struct bench_options options;
     standard_fds_open("ringcast-bench");
+    command_line_name(argc, argv, "ringcast-bench");
     int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
         exit_code =

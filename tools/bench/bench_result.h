@@ -1,35 +1,19 @@
 /*
- * bench_result: one run, from the first connect to the figures.
+ * bench_result: the figures of a run, added up from those of its threads, and the verdict.
  *
- * Owner    main: bench_result_run fills it, bench_result_deinit frees what it holds.
- * Threads  main's.
+ * Owner    main: bench_run fills it, bench_result_deinit frees what it holds.
+ * Threads  main's, after the threads have ended.
  * Memory   The intervals, when a file of them is wanted; 36 KiB each.
  * Units    In the names.
- * Errors   0, or 1: the load could not start, and why is printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_RESULT_H
 #define RINGCAST_TOOLS_BENCH_RESULT_H
 
-#include "tools/bench/bench_thread.h"
-#include "tools/common/proc_usage.h"
+#include "tools/bench/bench_watch.h"
+#include "tools/load/bench_places.h"
+#include "tools/load/bench_thread.h"
 
-/* Taken by main at the window's begin and at each interval's end. */
-struct bench_sample {
-    uint64_t at_ns;
-    uint64_t frames; /* received so far, by readers */
-    uint64_t bytes;
-    bool has_server; /* The process of --pid is there. */
-    struct proc_usage server;
-    struct core_usage core;
-};
-
-/* When a connection gets a tick among its thread's: 0 always first, 1 always last; on average over
- * the window. All near 0.5: the server favours nobody. */
-struct bench_places {
-    double min, max;
-    double deviation; /* standard, over connections */
-    uint32_t count;
-};
+#define BENCH_VERDICT_BYTES_MAX 160
 
 struct bench_result {
     const struct bench_options *options;
@@ -39,6 +23,7 @@ struct bench_result {
     struct histogram latency;
     struct histogram connect_time;
     struct histogram phases[BENCH_PHASES];
+    struct histogram turns;  /* of the load's threads */
     struct histogram spread; /* from the first to the last receipt of each tick */
     struct bench_places places;
     struct bench_interval *intervals;
@@ -52,21 +37,66 @@ struct bench_result {
     uint32_t channel_count;
     uint64_t published_frames; /* in the window, by the seqs that were seen */
     uint64_t due_frames;       /* published to each reader that subscribed to them */
-    double load_busy;          /* share of a core, of the busiest thread of the load */
+    double load_busy;          /* these shares: as bench_watch.h says */
+    double load_waited;
+    double load_stolen;
+    double load_throttled;
     bool interrupted;
     int exit_code;
+    char verdict[BENCH_VERDICT_BYTES_MAX];
 };
 
-int bench_result_run(struct bench_result *result, const struct bench_options *options);
+/* Adds up what the threads have counted, and judges. */
+void bench_result_collect(struct bench_result *result, const struct bench_load *load,
+                          struct bench_thread *const *threads);
 void bench_result_deinit(struct bench_result *result);
 
-/* SIGINT or SIGTERM has come since the program began. */
-bool bench_result_is_interrupted(void);
+/* How many connections have to be subscribed before the window: all others come and go. */
+uint32_t bench_result_awaited(const struct bench_options *options);
+
+/* The plural's s. */
+static inline const char *bench_result_s(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* The publisher's ticks have numbers: without them, what was due and missed is not known. */
+static inline bool bench_result_has_seqs(const struct bench_result *result)
+{
+    return result->options->seq_pattern[0] != 0;
+}
+
+/* NAN when there is nothing to divide by: then nothing was measured. */
+double bench_result_ratio(double part, double whole);
+
+double bench_result_published_per_second(const struct bench_result *result);
+
+/* On the wire, of the window's ticks. */
+double bench_result_frame_bytes(const struct bench_result *result);
+
+/* Fewer ticks came than --publish says. */
+bool bench_result_is_behind(const struct bench_result *result);
+
+/* The latencies are those of the load, not of the server: its busiest thread had no time left; */
+bool bench_result_is_saturated(const struct bench_result *result);
+/* others had its cores; */
+bool bench_result_is_starved(const struct bench_result *result);
+/* its turns are long. */
+bool bench_result_is_slow(const struct bench_result *result);
 
 /* Between the samples at its ends. */
 double bench_result_seconds(const struct bench_result *result);
 
 /* The end of the phase of connecting. */
 double bench_result_connect_seconds(const struct bench_result *result);
+
+/* The percentiles that are told, and the names of the phases. */
+struct bench_percentile {
+    const char *name;
+    double percent;
+};
+#define BENCH_PERCENTILES 7
+extern const struct bench_percentile bench_percentiles[BENCH_PERCENTILES];
+extern const char *const bench_phase_names[BENCH_PHASES];
 
 #endif

@@ -1,7 +1,10 @@
 #include "tools/common/control_reply.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "codec/json_numbers.h"
 
 static enum control_type control_reply_type(const char *name)
 {
@@ -30,11 +33,29 @@ bool control_reply_u64(const json_t *object, const char *key, uint64_t *value_ou
     return true;
 }
 
+json_t *control_reply_load(const uint8_t *payload, size_t payload_bytes)
+{
+    json_error_t fault;
+    json_t *root = json_loadb((const char *)payload, payload_bytes, JSON_REJECT_DUPLICATES, &fault);
+    if (root != NULL || json_error_code(&fault) != json_error_numeric_overflow) {
+        return root;
+    }
+    char *copy = malloc(payload_bytes + 1);
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(copy, payload, payload_bytes);
+    json_numbers_clamp(copy, payload_bytes);
+    root = json_loadb(copy, payload_bytes, JSON_REJECT_DUPLICATES, NULL);
+    free(copy);
+    return root;
+}
+
 int control_reply_parse(struct control_reply *reply_out, const uint8_t *payload,
                         size_t payload_bytes)
 {
     struct control_reply reply = {0};
-    reply.root = json_loadb((const char *)payload, payload_bytes, JSON_REJECT_DUPLICATES, NULL);
+    reply.root = control_reply_load(payload, payload_bytes);
     reply.name = json_string_value(json_object_get(reply.root, "type"));
     if (reply.name == NULL) {
         json_decref(reply.root);

@@ -37,6 +37,10 @@ int control_reply_parse(struct control_reply *reply_out, const uint8_t *payload,
                         size_t payload_bytes);
 void control_reply_free(struct control_reply *reply);
 
+/* What a server sent, parsed; NULL: it is no JSON, or has a key twice. Numbers may be of any size:
+ * see codec/json_numbers.h. */
+json_t *control_reply_load(const uint8_t *payload, size_t payload_bytes);
+
 /* A whole number, 0 or more, under key of an object. */
 bool control_reply_u64(const json_t *object, const char *key, uint64_t *value_out);
 

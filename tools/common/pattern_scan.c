@@ -1,5 +1,6 @@
 #include "tools/common/pattern_scan.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "codec/base/check.h"
@@ -7,6 +8,10 @@
 #include "tools/common/tick_scan.h"
 
 #define FAST_NUMBER_BYTES 24 /* what tick_scan_number may read */
+#define EXPONENT_MAX 1000
+/* Of a time's digits: times its unit it fits in 128 bits. */
+#define MANTISSA_MAX ((unsigned __int128)UINT64_MAX * 1000000000)
+static_assert(NS_PER_SECOND <= 1000000000, "the largest unit");
 
 bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, const char *text)
 {
@@ -84,18 +89,55 @@ static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8
     return found + field->text_bytes;
 }
 
-/* A time in seconds may have a fraction; so may any other unit. */
-static uint64_t pattern_scan_fraction(uint64_t whole, uint64_t unit_ns, const uint8_t *at,
-                                      const uint8_t *end)
+/* ".25e3" behind a whole number. false: digits of the exponent are missing. */
+static bool pattern_scan_rest(const uint8_t *at, const uint8_t *end, unsigned __int128 *mantissa,
+                              int32_t *exponent_out)
 {
-    uint64_t time_ns = whole * unit_ns;
+    int32_t exponent = 0;
     if (at < end && *at == '.') {
-        for (at++; at < end && *at >= '0' && *at <= '9' && unit_ns >= 10; at++) {
-            unit_ns /= 10;
-            time_ns += (uint64_t)(*at - '0') * unit_ns;
+        for (at++; at < end && *at >= '0' && *at <= '9'; at++) {
+            if (*mantissa < MANTISSA_MAX / 10) { /* What comes behind is less than 1 ns. */
+                *mantissa = *mantissa * 10 + (uint64_t)(*at - '0');
+                exponent--;
+            }
         }
     }
-    return time_ns;
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        bool is_negative = at < end && *at == '-';
+        at += at < end && (*at == '-' || *at == '+');
+        uint64_t value = 0;
+        const uint8_t *first = at;
+        for (; at < end && *at >= '0' && *at <= '9'; at++) {
+            value = value < EXPONENT_MAX ? value * 10 + (uint64_t)(*at - '0') : EXPONENT_MAX;
+        }
+        exponent += is_negative ? -(int32_t)value : (int32_t)value;
+        *exponent_out = exponent;
+        return at > first;
+    }
+    *exponent_out = exponent;
+    return true;
+}
+
+/* A time may have a fraction and an exponent. One that does not fit becomes the highest. */
+static bool pattern_scan_decimal(struct pattern_scan *scan, uint64_t whole, const uint8_t *at,
+                                 const uint8_t *end, uint64_t *time_ns_out)
+{
+    unsigned __int128 mantissa = whole;
+    int32_t exponent;
+    if (!pattern_scan_rest(at, end, &mantissa, &exponent)) {
+        return false;
+    }
+    scan->number = (double)mantissa * pow(10.0, exponent);
+    mantissa *= scan->time_unit_ns;
+    for (; exponent < 0 && mantissa > 0; exponent++) {
+        mantissa /= 10;
+    }
+    for (; exponent > 0 && mantissa > 0 && mantissa <= UINT64_MAX; exponent--) {
+        mantissa *= 10;
+    }
+    *time_ns_out = mantissa > UINT64_MAX ? UINT64_MAX : (uint64_t)mantissa;
+    return true;
 }
 
 /* Moves *at over the field. */
@@ -140,8 +182,11 @@ bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t
     if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {
         return false;
     }
-    *time_ns_out = scan->time_unit_ns == 1
-                       ? number
-                       : pattern_scan_fraction(number, scan->time_unit_ns, at, end);
+    if (at < end && (*at == '.' || *at == 'e' || *at == 'E')) {
+        return pattern_scan_decimal(scan, number, at, end, time_ns_out);
+    }
+    scan->number = (double)number;
+    *time_ns_out =
+        number > UINT64_MAX / scan->time_unit_ns ? UINT64_MAX : number * scan->time_unit_ns;
     return true;
 }

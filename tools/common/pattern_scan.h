@@ -34,6 +34,7 @@ struct pattern_field {
 struct pattern_scan {
     struct pattern_field fields[PATTERN_FIELDS];
     uint64_t time_unit_ns;
+    double number; /* the last time that was read, in its unit */
 };
 
 struct pattern_place {
@@ -49,7 +50,8 @@ bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, c
 bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
                         struct pattern_place *place_out);
 
-/* Its time; apart, since a tick that many connections receive has but one. false: as above. */
+/* Its time, with a fraction and an exponent if it has some; UINT64_MAX: it is higher. It is apart,
+ * since a tick that many connections receive has but one. false: as above. */
 bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
                        const struct pattern_place *place, uint64_t *time_ns_out);
 

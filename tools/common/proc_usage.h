@@ -1,9 +1,11 @@
 /*
- * proc_usage: what a process and a core have used, as the kernel tells it under /proc.
+ * proc_usage: what a process and a core have used, and what kept this process from a core, as the
+ * kernel tells it under /proc and /sys/fs/cgroup.
  *
  * Owner    The caller. Threads: no state. Memory: nothing is allocated.
- * Units    CPU time in nanoseconds (the kernel's resolution is 10 ms), sizes in bytes.
- * Errors   0 or a negative errno: -ENOENT when there is no such process or core.
+ * Units    Time in nanoseconds (the kernel's resolution is 10 ms, but for waits), sizes in bytes.
+ * Errors   0 or a negative errno: -ENOENT when there is no such process or core, or when the kernel
+ *          does not tell.
  */
 #ifndef RINGCAST_TOOLS_PROC_USAGE_H
 #define RINGCAST_TOOLS_PROC_USAGE_H
@@ -15,6 +17,7 @@ struct proc_usage {
     uint64_t system_ns;
     uint64_t rss_bytes;
     uint64_t thread_count;
+    uint64_t start_ticks;        /* since boot: another process may come to have the same number */
     uint64_t voluntary_switches; /* of its threads that live: it waited for something */
     uint64_t forced_switches;    /* somebody else got the core */
 };
@@ -31,5 +34,15 @@ struct core_usage {
 
 int proc_usage_read(int pid, struct proc_usage *usage_out);
 int core_usage_read(int cpu, struct core_usage *usage_out);
+
+/* Since the start of a thread of this process: it was ready to run, and others had the cores. */
+int proc_usage_wait(int tid, uint64_t *wait_ns_out);
+
+/* What hypervisors took of the cores that the caller may use, and how many cores these are. */
+int core_usage_steal(uint64_t *steal_ns_out, uint32_t *core_count_out);
+
+/* How long the limits of this process's control groups (cpu.max, cpu.cfs_quota_us) stopped it, or
+ * others of these groups; the time of each core is added up. */
+int proc_usage_throttled(uint64_t *throttled_ns_out);
 
 #endif

@@ -4,17 +4,17 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 #include "tools/common/terminal_text.h"
+#include "tools/common/ws_connect.h"
 
 #define DEFAULT_PORT "8765"
 
@@ -98,15 +98,16 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
                         char error_out[WS_CLIENT_ERROR_BYTES_MAX])
 {
     struct ws_client_url url = {0};
-    if (strncmp(text, "unix://", 7) == 0) {
+    /* Schemes are the same in any case (RFC 3986 section 3.1). */
+    if (strncasecmp(text, "unix://", 7) == 0) {
         int error = ws_client_parse_unix(&url, text + 7, error_out);
         *url_out = error == 0 ? url : *url_out;
         return error;
     }
-    if (strncmp(text, "wss://", 6) == 0) {
+    if (strncasecmp(text, "wss://", 6) == 0) {
         return ws_client_fail(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://", text);
     }
-    if (strncmp(text, "ws://", 5) != 0) {
+    if (strncasecmp(text, "ws://", 5) != 0) {
         return ws_client_fail(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
     }
     const char *authority = text + 5;
@@ -125,26 +126,50 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
     return 0;
 }
 
-int ws_client_resolve(const struct ws_client_url *url, struct ws_client_address *address_out,
+static bool ws_client_has(const struct ws_client_addresses *addresses,
+                          const struct ws_client_address *address)
+{
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        if (memcmp(&addresses->list[i], address, sizeof *address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Not AI_ADDRCONFIG: it does not count loopback addresses, and an address that cannot be reached
+ * fails at once. */
+int ws_client_resolve(const struct ws_client_url *url, struct ws_client_addresses *addresses_out,
                       char error_out[WS_CLIENT_ERROR_BYTES_MAX])
 {
-    memset(address_out, 0, sizeof *address_out);
+    memset(addresses_out, 0, sizeof *addresses_out);
     if (url->is_unix) {
-        struct sockaddr_un *un = (struct sockaddr_un *)&address_out->address;
+        struct sockaddr_un *un = (struct sockaddr_un *)&addresses_out->list[0].address;
         un->sun_family = AF_UNIX;
         memcpy(un->sun_path, url->socket_path, sizeof un->sun_path);
-        address_out->address_bytes = sizeof *un;
+        addresses_out->list[0].address_bytes = sizeof *un;
+        addresses_out->count = 1;
         return 0;
     }
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *found = NULL;
     int status = getaddrinfo(url->host, url->port, &hints, &found);
     if (status != 0) {
-        return ws_client_fail(error_out, -EHOSTUNREACH, url->host, gai_strerror(status));
+        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "no address of host '%s': %s", url->host,
+                 status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status));
+        return -EHOSTUNREACH;
     }
-    memcpy(&address_out->address, found->ai_addr, found->ai_addrlen);
-    address_out->address_bytes = found->ai_addrlen;
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+        struct ws_client_address address = {.address_bytes = at->ai_addrlen};
+        assert_always(at->ai_addrlen <= sizeof address.address);
+        memcpy(&address.address, at->ai_addr, at->ai_addrlen);
+        if (addresses_out->count < WS_CLIENT_ADDRESSES_MAX &&
+            !ws_client_has(addresses_out, &address)) {
+            addresses_out->list[addresses_out->count++] = address;
+        }
+    }
     freeaddrinfo(found);
+    assert_always(addresses_out->count > 0);
     return 0;
 }
 
@@ -174,7 +199,8 @@ size_t ws_client_request(const struct ws_client_url *url, const char *key,
 {
     char host[sizeof url->host + sizeof url->port + 3];
     bool is_v6 = strchr(url->host, ':') != NULL;
-    snprintf(host, sizeof host, is_v6 ? "[%s]:%s" : "%s:%s", url->host, url->port);
+    int host_bytes = (int)strcspn(url->host, "%"); /* RFC 6874: an interface is ours alone. */
+    snprintf(host, sizeof host, is_v6 ? "[%.*s]:%s" : "%.*s:%s", host_bytes, url->host, url->port);
     return handshake_client_request(out, WS_CLIENT_REQUEST_BYTES_MAX, host, url->path, key, wish);
 }
 
@@ -243,32 +269,19 @@ static int ws_client_wait(int fd, short events, int timeout_ms)
     return count == 0 ? -ETIMEDOUT : 0;
 }
 
-static int ws_client_connect(const struct ws_client_address *address, int timeout_ms, int *fd_out)
+/* Says which answer it was that does not upgrade, and what is wrong if its status line does not. */
+static int ws_client_refused(char *error_out, const uint8_t *answer, size_t bytes,
+                             enum handshake_status status)
 {
-    int error;
-    int one = 1;
-    socklen_t error_bytes = sizeof error;
-    int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (connect(fd, (const struct sockaddr *)&address->address, address->address_bytes) < 0) {
-        error = errno == EINPROGRESS ? ws_client_wait(fd, POLLOUT, timeout_ms) : -errno;
-        if (error != 0) {
-            goto close_socket;
-        }
-    }
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) < 0 || error != 0) {
-        error = error == 0 ? -errno : -error;
-        goto close_socket;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    *fd_out = fd;
-    return 0;
-
-close_socket:
-    close(fd);
-    return error;
+    char line[4 * 60 + 1];
+    size_t line_bytes = bytes > 60 ? 60 : bytes;
+    const uint8_t *line_end = memchr(answer, '\r', line_bytes);
+    const char *text = handshake_client_text(status);
+    line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - answer);
+    terminal_text_copy(line, sizeof line, answer, line_bytes);
+    snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "the upgrade was refused: %s%s%s", line,
+             text[0] == '\0' ? "" : ": ", text);
+    return -EPROTO;
 }
 
 /* Reads the answer's head; what follows it stays in bytes. */
@@ -290,36 +303,31 @@ static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *b
             return ws_client_fail(error_out, error, "closed during the upgrade", "");
         }
         count += (size_t)got;
-        size_t head_bytes = 0;
+        size_t at;
         enum handshake_status status =
-            handshake_client_check(bytes, count, key, &ws_client_wish, &head_bytes);
+            handshake_client_check(bytes, count, key, &ws_client_wish, &at);
         if (status == HANDSHAKE_OK) {
-            *bytes_count_out = count - head_bytes;
-            memmove(bytes, bytes + head_bytes, count - head_bytes);
+            *bytes_count_out = count - at;
+            memmove(bytes, bytes + at, count - at);
             return 0;
         }
-        if (status != HANDSHAKE_NEED_MORE || count == HANDSHAKE_BYTES_MAX) {
-            size_t line_bytes = count > 60 ? 60 : count;
-            const uint8_t *line_end = memchr(bytes, '\r', line_bytes);
-            line_bytes = line_end == NULL ? line_bytes : (size_t)(line_end - bytes);
-            char line[4 * 60 + 1];
-            terminal_text_copy(line, sizeof line, bytes, line_bytes);
-            return ws_client_fail(error_out, -EPROTO, "the upgrade was refused", line);
+        if (status != HANDSHAKE_NEED_MORE) {
+            return ws_client_refused(error_out, bytes + at, count - at, status);
         }
     }
 }
 
-int ws_client_open(const struct ws_client_url *url, const struct ws_client_address *address,
+int ws_client_open(const struct ws_client_url *url, struct ws_client_addresses *addresses,
                    int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
                    char error_out[WS_CLIENT_ERROR_BYTES_MAX])
 {
-    int fd = -1;
     uint8_t random[16];
     char key[WS_CLIENT_KEY_BYTES + 1];
     char request[WS_CLIENT_REQUEST_BYTES_MAX];
-    int error = ws_client_connect(address, timeout_ms, &fd);
-    if (error != 0) {
-        return ws_client_fail(error_out, error, "cannot connect", strerror(-error));
+    int error = 0;
+    int fd = ws_connect(url, addresses, timeout_ms, error_out);
+    if (fd < 0) {
+        return fd;
     }
     if (getrandom(random, sizeof random, 0) != sizeof random) {
         error = ws_client_fail(error_out, -EIO, "no randomness", "");

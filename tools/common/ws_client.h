@@ -22,7 +22,8 @@
 #define WS_CLIENT_JSON "md.json.v1" /* the subprotocols of a ringcast */
 #define WS_CLIENT_SBE "md.sbe.v1"
 #define WS_CLIENT_KEY_BYTES 24
-#define WS_CLIENT_ERROR_BYTES_MAX 256
+#define WS_CLIENT_ERROR_BYTES_MAX 1024
+#define WS_CLIENT_ADDRESSES_MAX 32    /* of a name; further ones are not tried */
 #define WS_CLIENT_PATH_BYTES_MAX 1024 /* with its end */
 #define WS_CLIENT_REQUEST_BYTES_MAX 2048
 #define WS_CLIENT_MESSAGE_BYTES_MAX 16384 /* docs/protocol.md: the longest client message */
@@ -41,6 +42,12 @@ struct ws_client_address {
     socklen_t address_bytes;
 };
 
+/* In the order in which they are tried. */
+struct ws_client_addresses {
+    struct ws_client_address list[WS_CLIENT_ADDRESSES_MAX];
+    uint32_t count;
+};
+
 struct ws_client_subscription {
     const char *symbols; /* "A,B" or patterns such as "*" */
     const char *types;   /* "quote,trade" */
@@ -53,8 +60,8 @@ struct ws_client_subscription {
 int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
                         char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 
-/* The first address of the host; -EHOSTUNREACH when it has none. */
-int ws_client_resolve(const struct ws_client_url *url, struct ws_client_address *address_out,
+/* All addresses of the host, IPv6 and IPv4; -EHOSTUNREACH when it has none. */
+int ws_client_resolve(const struct ws_client_url *url, struct ws_client_addresses *addresses_out,
                       char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 
 /* A key of the handshake from 16 random bytes; terminated. */
@@ -72,9 +79,10 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
 /* The SUBSCRIBE message with id 1, to be freed; NULL: out of memory, or no symbol or type. */
 char *ws_client_subscribe_text(const struct ws_client_subscription *subscription);
 
-/* Connects, upgrades and waits for the answer, at most timeout_ms. *fd_out is non-blocking then;
- * what came after the answer's head (WELCOME) is in rest_out (HANDSHAKE_BYTES_MAX bytes). */
-int ws_client_open(const struct ws_client_url *url, const struct ws_client_address *address,
+/* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms. *fd_out is
+ * non-blocking then; what came after the answer's head (WELCOME) is in rest_out
+ * (HANDSHAKE_BYTES_MAX bytes). */
+int ws_client_open(const struct ws_client_url *url, struct ws_client_addresses *addresses,
                    int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
                    char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/base/command_line.h"
 #include "codec/base/units.h"
 #include "ring/board/counters_read.h"
 #include "tools/insight/insight_files.h"
@@ -162,11 +163,10 @@ static bool stat_options_check(const struct stat_options *options, bool has_inte
 
 bool stat_options_parse(struct stat_options *options_out, int argc, char **argv)
 {
-    static char name[] = "ringcast stat"; /* as getopt_long calls it */
     struct stat_options options = {.interval_ns = NS_PER_SECOND, .core = STAT_EVERY_CORE};
     int option;
     assert_always(argc >= 1);
-    argv[0] = name;
+    command_line_name(argc, argv, "ringcast stat");
     optind = 0;
     while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
         if (!stat_options_take(&options, option, optarg)) {

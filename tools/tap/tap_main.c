@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "codec/base/clock.h"
+#include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/common/ws_client.h"
@@ -40,8 +41,8 @@ static const char help[] =
     "Subscribes and prints every tick as a line. URL is ws://host[:port][/path] or\n"
     "unix:///path.\n"
     "\n"
-    "  -s, --symbols A,B|*        what to subscribe to (*)\n"
-    "  -y, --types quote,trade    data types (quote)\n"
+    "  -s, --symbols A,B|*        what to subscribe to (*); given again, it adds to it\n"
+    "  -y, --types quote,trade    data types (quote); given again, it adds to it\n"
     "  -n, --count N              end after N ticks (of the first reader)\n"
     "  -d, --duration SECONDS     end after this time\n"
     "  -j, --json                 the frames' payloads as they are, one a line\n"
@@ -53,8 +54,8 @@ static const char help[] =
     "  -h, --help\n"
     "\n"
     "Exit code: 0 all well; 1 usage, or the output cannot be written; 2 no connection,\n"
-    "refused, or closed by the server; 3 with --verify: something is missing that no GAP\n"
-    "told, differs or is malformed.\n";
+    "all refused, or closed by the server; 3 with --verify: something is missing that no\n"
+    "GAP told, differs or is malformed.\n";
 
 static const struct option long_options[] = {
     {"symbols", required_argument, NULL, 's'},
@@ -73,8 +74,10 @@ static const struct option long_options[] = {
 
 struct tap_options {
     struct ws_client_url url;
-    struct ws_client_address address;
+    struct ws_client_addresses addresses;
     struct ws_client_subscription subscription;
+    char symbols[WS_CLIENT_MESSAGE_BYTES_MAX]; /* as given, perhaps in parts */
+    char types[WS_CLIENT_MESSAGE_BYTES_MAX];
     uint64_t count;
     uint64_t duration_ns;
     uint32_t connections;
@@ -123,16 +126,39 @@ static bool tap_main_number(const char *text, double max, double *value_out)
     return true;
 }
 
+/* Adds to what was given before. Returns the whole, or NULL: it is too long. */
+static const char *tap_main_add(char list[WS_CLIENT_MESSAGE_BYTES_MAX], const char *value)
+{
+    size_t used = strlen(list);
+    size_t room = WS_CLIENT_MESSAGE_BYTES_MAX - used;
+    int bytes = snprintf(list + used, room, "%s%s", used == 0 ? "" : ",", value);
+    if (bytes < 0 || (size_t)bytes >= room) {
+        fprintf(stderr, "ringcast-tap: too many symbols or types for one message\n");
+        return NULL;
+    }
+    return list;
+}
+
+static bool tap_main_snapshot(struct ws_client_subscription *subscription, const char *value)
+{
+    subscription->snapshot = strcmp(value, "no") != 0;
+    if (subscription->snapshot && strcmp(value, "yes") != 0) {
+        fprintf(stderr, "ringcast-tap: --snapshot: '%s' is neither yes nor no\n", value);
+        return false;
+    }
+    return true;
+}
+
 static bool tap_main_take(struct tap_options *options, int option, const char *value)
 {
     double number = 0.0;
     switch (option) {
     case 's':
-        options->subscription.symbols = value;
-        return true;
+        options->subscription.symbols = tap_main_add(options->symbols, value);
+        return options->subscription.symbols != NULL;
     case 'y':
-        options->subscription.types = value;
-        return true;
+        options->subscription.types = tap_main_add(options->types, value);
+        return options->subscription.types != NULL;
     case 'n':
         options->count = tap_main_number(value, 1e15, &number) ? (uint64_t)number : 0;
         return options->count > 0;
@@ -153,8 +179,7 @@ static bool tap_main_take(struct tap_options *options, int option, const char *v
         options->quiet = true;
         return true;
     case 'S':
-        options->subscription.snapshot = strcmp(value, "no") != 0;
-        return strcmp(value, "no") == 0 || strcmp(value, "yes") == 0;
+        return tap_main_snapshot(&options->subscription, value);
     default:
         return false;
     }
@@ -183,8 +208,7 @@ static int tap_main_options(struct tap_options *options, int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *url = unix_url[0] == 0 ? argv[optind] : unix_url;
-    if (ws_client_parse_url(&options->url, url, error) != 0 ||
-        ws_client_resolve(&options->url, &options->address, error) != 0) {
+    if (ws_client_parse_url(&options->url, url, error) != 0) {
         fprintf(stderr, "ringcast-tap: %s\n", error);
         return EXIT_USAGE;
     }
@@ -193,11 +217,15 @@ static int tap_main_options(struct tap_options *options, int argc, char **argv)
         return EXIT_USAGE;
     }
     options->subscription.tell_losses = options->verify;
+    if (ws_client_resolve(&options->url, &options->addresses, error) != 0) {
+        fprintf(stderr, "ringcast-tap: %s\n", error);
+        return EXIT_CONNECTION;
+    }
     return -1;
 }
 
 /* Connects one reader after the other; what came with the answer is handled at once. */
-static int tap_main_connect(const struct tap_options *options, struct tap_sink *sink,
+static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
                             struct tap_reader *readers, int epoll_fd)
 {
     static uint8_t rest[HANDSHAKE_BYTES_MAX];
@@ -211,19 +239,22 @@ static int tap_main_connect(const struct tap_options *options, struct tap_sink *
     for (uint32_t i = 0; i < options->connections; i++) {
         int fd;
         size_t rest_bytes = 0;
-        int error = ws_client_open(&options->url, &options->address, CONNECT_TIMEOUT_MS, &fd, rest,
-                                   &rest_bytes, error_text);
+        int error = ws_client_open(&options->url, &options->addresses, CONNECT_TIMEOUT_MS, &fd,
+                                   rest, &rest_bytes, error_text);
         if (error != 0) {
-            fprintf(stderr, "ringcast-tap: reader %u: %s\n", i, error_text);
+            fprintf(stderr, "ringcast-tap: %s%s\n", tap_reader_prefix(sink, i), error_text);
             free(subscribe);
             return EXIT_CONNECTION;
         }
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         tap_reader_init(&readers[i], sink, i, fd);
         tap_reader_on_bytes(&readers[i], rest, rest_bytes);
+        if (readers[i].fd < 0) {
+            continue; /* It has said why. */
+        }
         error = tap_reader_subscribe(&readers[i], subscribe);
         if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
-            fprintf(stderr, "ringcast-tap: reader %u: cannot subscribe\n", i);
+            fprintf(stderr, "ringcast-tap: %scannot subscribe\n", tap_reader_prefix(sink, i));
             free(subscribe);
             return EXIT_CONNECTION;
         }
@@ -310,12 +341,37 @@ static bool tap_main_read(const struct tap_options *options, struct tap_sink *si
     return true;
 }
 
+/* Whether all is well; if not, says of each reader what became of it, unless it has been said. */
+static bool tap_main_count(const struct tap_options *options, const struct tap_sink *sink,
+                           const struct tap_reader *readers)
+{
+    uint32_t served = 0;
+    uint32_t unanswered = 0;
+    for (uint32_t i = 0; i < options->connections; i++) {
+        served += readers[i].fd >= 0 && readers[i].is_subscribed;
+        unanswered += readers[i].fd >= 0 && !readers[i].is_subscribed;
+    }
+    uint32_t closed = options->connections - served - unanswered - sink->refused_count;
+    if (served == options->connections && sink->error_count == 0) {
+        return true;
+    }
+    if (options->connections > 1) {
+        fprintf(stderr,
+                "ringcast-tap: of %u readers %u served, %u refused, %u closed by the server, %u "
+                "without an answer; %u error%s\n",
+                options->connections, served, sink->refused_count, closed, unanswered,
+                sink->error_count, sink->error_count == 1 ? "" : "s");
+    } else if (unanswered > 0) {
+        fprintf(stderr, "ringcast-tap: the server did not answer SUBSCRIBE\n");
+    }
+    return false;
+}
+
 static int tap_main_conclude(const struct tap_options *options, const struct tap_sink *sink,
                              const struct tap_reader *readers)
 {
     bool is_complete = true;
-    uint32_t open_count = tap_main_open_count(readers, options->connections);
-    if (sink->verify != NULL) {
+    if (sink->verify != NULL && sink->subscribed_count > 0) {
         json_t *certificate = tap_verify_certificate(sink->verify, &is_complete);
         if (options->json) {
             json_dumpf(certificate, stdout, JSON_COMPACT);
@@ -325,15 +381,8 @@ static int tap_main_conclude(const struct tap_options *options, const struct tap
         }
         json_decref(certificate);
     }
-    bool all_well = open_count == options->connections && sink->error_count == 0 &&
-                    sink->subscribed_count == options->connections;
-    if (!all_well) {
-        fprintf(stderr,
-                "ringcast-tap: %u of %u readers subscribed, %u were refused, %u ended, %u errors\n",
-                sink->subscribed_count, options->connections, sink->refused_count,
-                options->connections - open_count - sink->refused_count, sink->error_count);
-    }
-    if (!is_complete && sink->subscribed_count > 0) {
+    bool all_well = tap_main_count(options, sink, readers);
+    if (!is_complete) {
         return EXIT_INCOMPLETE;
     }
     return all_well ? EXIT_COMPLETE : EXIT_CONNECTION;
@@ -348,6 +397,7 @@ int main(int argc, char **argv)
     struct tap_sink sink = {0};
     struct rlimit limit;
     standard_fds_open("ringcast-tap");
+    command_line_name(argc, argv, "ringcast-tap");
     int exit_code = tap_main_options(&options, argc, argv);
     if (exit_code >= 0) {
         return standard_fds_flush("ringcast-tap") ? exit_code : EXIT_USAGE;
@@ -359,6 +409,7 @@ int main(int argc, char **argv)
     tap_main_catch_signals();
     struct tap_reader *readers = calloc(options.connections, sizeof *readers);
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    sink.reader_count = options.connections;
     sink.json = options.json;
     sink.print_ticks = options.connections == 1 && !options.quiet;
     sink.frames_max = options.count;

@@ -20,7 +20,8 @@
 /* What all readers share. */
 struct tap_sink {
     struct tap_verify *verify; /* NULL: not wanted */
-    bool print_ticks;          /* of reader 0 */
+    uint32_t reader_count;
+    bool print_ticks; /* of reader 0 */
     bool json;
     uint64_t frames;           /* data frames of reader 0 */
     uint64_t frames_max;       /* 0: no limit */
@@ -38,6 +39,9 @@ struct tap_reader {
     struct ws_decoder decoder;
     uint8_t *buffer;
 };
+
+/* "reader 3: ", or nothing when there is one alone. Valid until the next call. */
+const char *tap_reader_prefix(const struct tap_sink *sink, uint32_t index);
 
 /* fd: upgraded and non-blocking; the reader's from now on. */
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd);

@@ -9,6 +9,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/running_hash.h"
+#include "tools/common/control_reply.h"
 
 #define DIGEST_BYTES 32
 #define CHANNEL_NUMBER_MAX (1u << 20)
@@ -272,7 +273,7 @@ static struct tap_frame *tap_verify_frame(struct tap_verify *verify, struct tap_
 static void tap_verify_shape(struct tap_verify *verify, struct tap_channel *channel,
                              uint32_t reader, const uint8_t *payload, size_t payload_bytes)
 {
-    json_t *root = json_loadb((const char *)payload, payload_bytes, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = control_reply_load(payload, payload_bytes);
     const char *type = json_string_value(json_object_get(root, "type"));
     const char *symbol = json_string_value(json_object_get(root, "symbol"));
     const json_t *recv_ns = json_object_get(root, "ts_recv");

@@ -1,0 +1,231 @@
+"""Runs the commands of a page of the docs, as a reader would: doc_page.py PAGE [full]
+
+test_docs.py calls it in namespaces of its own, where the ports of the docs are free, no other
+program is to be seen, and /dev/shm is empty. Prints a line for each block, and what went wrong.
+"""
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from server import BIN_DIR, CHECKOUT, READY_LINE, clean_environment, reap, spawn, until_room, wait_until
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import doc_commands  # noqa: E402
+
+SECONDS = 150  # for a command; a busy machine is slow
+ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
+SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)(?! stat)(?=\s|$)"
+                    r"(?!.* --(?:help|version|check-config))", re.S)
+ECHO_READY = re.compile(r"listening on ")
+ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
+                     r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
+                     r"(?:node )?examples/(?!curl)|python3 block)", re.S)
+A_WHILE = 0.3
+AFTER_CTRL_C = (0, 130, -signal.SIGINT)
+# What stands for a path of the reader's, and files that the reader has.
+PATHS = {"/etc/ringcast": "etc", "/run/": "./"}
+FILES = {"coinbase.ws.log": CHECKOUT / "tests/data/coinbase_small.ws.log",
+         "my-ticks.csv": CHECKOUT / "tests/data/ticks_small.csv"}
+MY_TICKS = """#!/bin/sh
+cat my-ticks.csv
+while sleep 0.1; do tail -n 1 my-ticks.csv || exit; done
+"""
+
+
+class Fault(Exception):
+    """A command that does not do what its page says."""
+
+
+def pattern_of(line):
+    """A line of the docs as a regular expression: numbers stand for any, and so does `...`."""
+    parts = re.split(r"(\.{2,3}|\b[0-9a-f]{8,}\b|\d[\d.,:]*|\s+)", line.strip())
+    for i, part in enumerate(parts):
+        parts[i] = (re.escape(part) if i % 2 == 0 else r"[\s\S]*?" if part[0] == "." else
+                    r"\s+" if part[0].isspace() else r"(?:[0-9a-f][0-9a-f.,:]*|-)")
+    return "".join(parts)
+
+
+def check_output(lines, said):
+    """Each line of the docs is in what was said, behind the one before it."""
+    at = 0
+    for line in lines:
+        found = re.compile(pattern_of(line)).search(said, at)
+        if not found:
+            raise Fault(f"the output has no line like\n  {line}\nin\n{said[-3000:]}")
+        at = found.end()
+
+
+class Page:
+    def __init__(self, name, is_full, folder):
+        self.name, self.is_full, self.folder = name, is_full, folder
+        self.servers = []
+        self.said = ""
+        self.environment = clean_environment({
+            "PATH": f"{folder}/bin:{BIN_DIR.resolve()}:/usr/bin:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs"})
+        self.furnish()
+
+    def furnish(self):
+        """A folder like the checkout, and what a reader has beside it."""
+        for path in CHECKOUT.iterdir():
+            if path.name not in ("run", "test", "zig-out"):
+                (self.folder / path.name).symlink_to(path)
+        for path in ("zig-out", "etc", "bin"):
+            (self.folder / path).mkdir()
+        (self.folder / "zig-out/bin").symlink_to(BIN_DIR.resolve())
+        for name, path in FILES.items():
+            shutil.copy(path, self.folder / name)
+        self.write("bin/my-ticks", MY_TICKS)
+        # Without the set-up and the build.
+        run = (CHECKOUT / "run").read_text()
+        self.write("run", "#!/usr/bin/env bash\n" + run[run.index("if [ $# -eq 0 ]"):])
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def spawn(self, command, output):
+        for path, stands in PATHS.items():
+            command = command.replace(path, stands)
+        return spawn(["bash", "-c", command], cwd=self.folder, env=self.environment,
+                     stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+    def run_block(self, block):
+        commands, output = block.commands_and_output()
+        if block.info == "python":
+            self.write("block.py", "\n".join(block.lines))
+            commands, output = ["python3 block.py"], []
+        elif block.info == "yaml":
+            self.write("FILE", "\n".join(block.lines))
+            commands, output = ["ringcast --config FILE --check-config"], []
+        if not commands:
+            raise Fault("a mark, and no command below it")
+        if block.run["beside"]:
+            self.start(block.run["beside"])
+        self.said = ""
+        for command in commands:
+            if SERVER.match(command):
+                self.start(command)
+            else:
+                self.said += self.run_command(command, max(ENOUGH_LINES, len(output)))
+        check_output(output, self.said)
+
+    def start(self, command):
+        """A server, in place of the one before."""
+        self.stop()
+        log = tempfile.TemporaryFile(dir=self.folder)
+
+        def text():
+            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
+
+        def attempt():
+            log.truncate(0)
+            process = self.spawn(command, log)
+            if wait_until(lambda: READY_LINE.search(text()) or "-echo" in command and ECHO_READY.search(text())
+                          or process.poll() is not None, SECONDS) and process.poll() is None:
+                return process, ""
+            reap(process)
+            return None, text()
+        process = until_room(attempt)
+        if process is None:
+            raise Fault(f"{command}\nis not ready:\n{text()}")
+        self.servers.append((command, process, text))
+
+    def stop(self):
+        for command, process, text in self.servers:
+            for pid in members(process.pid):
+                os.kill(pid, signal.SIGTERM)
+            try:
+                status = process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                status = "no end"
+            reap(process)
+            if status not in (0, -signal.SIGTERM if "-echo" in command else 0):
+                raise Fault(f"{command}\nends with {status}:\n{text()[-3000:]}")
+        self.servers = []
+
+    def run_command(self, command, enough_lines):
+        is_endless = ENDLESS.match(command)
+        with tempfile.TemporaryFile(dir=self.folder) as output:
+            def text():
+                return os.pread(output.fileno(), 1 << 24, 0).decode(errors="replace")
+
+            def attempt():
+                output.truncate(0)
+                process = self.spawn(command, output)
+                has_enough = wait_until(lambda: process.poll() is not None or is_endless and
+                                        text().count("\n") >= enough_lines, SECONDS)
+                if is_endless and process.poll() is None:
+                    time.sleep(A_WHILE)  # Its lines may be those of an error that ends it.
+                if is_endless and process.poll() is None:
+                    os.killpg(process.pid, signal.SIGINT)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(SECONDS)
+                status = process.poll()
+                reap(process)
+                return (status, has_enough), text()
+            status, has_enough = until_room(attempt)
+            if not has_enough or status not in (AFTER_CTRL_C if is_endless else (0,)):
+                raise Fault(f"{command}\nended with {status}:\n{text()[-3000:]}")
+            return text()
+
+    def run(self):
+        blocks = doc_commands.blocks_of(self.name, (CHECKOUT / self.name).read_text(encoding="utf8"))
+        faults = 0
+        for block in blocks:
+            if not block.mark or block.mark.startswith("not run") or (
+                    block.run and block.run["full"] and not self.is_full):
+                self.said = None if block.mark else self.said
+                continue
+            began = time.monotonic()
+            try:
+                if block.mark.startswith("file: "):
+                    self.write(block.mark.removeprefix("file: "), "\n".join(block.lines) + "\n")
+                elif block.mark == "output":
+                    if self.said is not None:
+                        check_output([line for line in block.lines if line.strip()], self.said)
+                else:
+                    self.run_block(block)
+                    self.stop()
+                print(f"ok {self.name}:{block.line} ({time.monotonic() - began:.1f} s)", flush=True)
+            except Fault as fault:
+                faults += 1
+                print(f"FAULT {self.name}:{block.line}: {fault}", flush=True)
+                with contextlib.suppress(Fault):
+                    self.stop()
+        return 1 if faults else 0
+
+
+def members(group):
+    """The servers of a process group; a shell or a pipe around them ends by itself."""
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(path.name)) == group and \
+                    (path / "comm").read_text().startswith("ringcast"):
+                yield int(path.name)
+
+
+def bring_up_loopback():
+    """In a network namespace of our own it is down at first."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        up = struct.pack("16sH14x", b"lo", 1)  # IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
+
+
+if __name__ == "__main__":
+    if os.environ.get("RINGCAST_DOC_NAMESPACES"):
+        bring_up_loopback()
+        subprocess.run(["mount", "-t", "tmpfs", "shm", "/dev/shm"], check=True)
+    with tempfile.TemporaryDirectory(prefix="ringcast-") as scratch:
+        sys.exit(Page(sys.argv[1], "full" in sys.argv[2:], pathlib.Path(scratch)).run())

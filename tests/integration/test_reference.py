@@ -1,0 +1,359 @@
+"""Tables and figures of the docs, held against the source, the programs and a running server."""
+import json
+import re
+import shutil
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+from server import CHECKOUT, ServerTestCase, program, run
+
+try:
+    import asyncapi
+except ImportError:
+    asyncapi = None
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import tidy  # noqa: E402
+
+UNITS = {"KIB": 1 << 10, "MIB": 1 << 20, "NS_PER_US": 10**3, "NS_PER_MS": 10**6, "NS_PER_SECOND": 10**9}
+SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
+# (constant, what one of the page's units is, page, the page's words with the number as {})
+FIGURES = (
+    ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "A client message has at most {} bytes"),
+    ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "a message over {} bytes"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
+    ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
+    ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
+    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
+    ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
+    ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),
+    ("PATTERN_STARS_MAX", 1, "protocol.md", "a pattern has at most {} of them"),
+    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them and at most {} bytes"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "when it is: 1 to {}, or 0"),
+    ("VARIANT_DEPTHS_TEXT", 1, "protocol.md", "| `depth` | {}: books"),
+    ("VARIANT_INTERVALS_TEXT", 1, "protocol.md", "| `delivery.interval_ms` | {}; with"),
+    ("CHANNELS_VARIANTS_MAX", 1, "protocol.md", "There can be {} such channels at a time in the server"),
+    ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "protocol.md", "(106), and {} at a time of one client"),
+    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "until {} minute after the last one"),
+    ("DERIVED_SNAPSHOT_NS", MS, "protocol.md", "at most one in {} ms for all"),
+    ("DERIVED_CHECKSUM_FRAMES", 1, "protocol.md", "and every {}th delta at least"),
+    ("BOOK_CHECKSUM_LEVELS", 1, "protocol.md", "for the best {} levels of `bids`"),
+    ("BOOK_LEVELS_MAX", 1, "protocol.md", "of more than {} levels a side the best ones"),
+    ("VENUE_LEVELS_MAX", 1, "protocol.md", "or has more than {} levels a side"),
+    ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "protocol.md", "or is a line of over {} MiB"),
+    ("DERIVED_PAST_BARS", 1, "protocol.md", "if its newest {} have some"),
+    ("DERIVED_BAR_GRACE_NS", MS, "protocol.md", "has been over for {} ms"),
+    ("BAR_LATE_NS_MAX", SECOND, "protocol.md", "A trade more than {} s older"),
+    ("DECIMAL_PLACES_MAX", 1, "protocol.md", "of more than {} digits the last"),
+    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "At most {} cursors a message"),
+    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels"),
+    ("REQUEST_SPEED_MAX", 1, "protocol.md", "twice as fast, ... up to {}"),
+    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in a turn of its core"),
+    ("REPLAYER_TURN_BYTES_MAX", 1024, "protocol.md", "and {} KiB for all replays"),
+    ("CORE_REPLAYS_MAX", 1, "protocol.md", "One replay a client at a time, {} a core"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "At most {} of them a message"),
+    ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "protocol.md", "over {} MiB waits for this client"),
+    ("SESSION_BOOKS_MAX", 1, "protocol.md", "106 ({} books are on their way"),
+    ("BOOK_IMAGES_MAX", 1, "protocol.md", "on their way to this client, {} to all"),
+    ("SESSION_BOOKS_NS_MAX", SECOND, "protocol.md", "takes nothing of a book for {} s"),
+    ("BOOK_IMAGES_BYTES_MAX", 1 << 20, "protocol.md", "unsent books fill the {} MiB"),
+    ("SESSION_AUTH_NS", SECOND, "protocol.md", "Needed within {} s by a client"),
+    ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "protocol.md", "A HEARTBEAT names at most {} channels"),
+    ("SESSION_NOTICE_CURSORS_MAX", 1, "protocol.md", "of each channel so far: up to {} of them"),
+    ("SERVER_FRAME_BYTES_MAX", 1024, "protocol.md", "does not fit into a frame of {} KiB"),
+    ("SESSION_DEFINITION_BYTES", 1024, "protocol.md", "of about {} KiB at most; a channel"),
+    ("CORE_HALF_MESSAGE_NS", SECOND, "protocol.md", "| 4005 | half a message for {} s |"),
+    ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "(at most {} MiB; blanks"),
+    ("TOKEN_BYTES_MIN", 1, "access.md", "A token has {} to 4096 bytes"),
+    ("TOKEN_BYTES_MAX", 1, "access.md", "A token has 16 to {} bytes"),
+    ("TOKENS_MAX", 1, "access.md", "at most {} tokens"),
+    ("SCOPE_PATTERNS_MAX", 1, "access.md", "symbols and patterns, at most {};"),
+    ("JWT_SECRET_BYTES_MIN", 1, "access.md", "a secret of {} to 1024 bytes"),
+    ("JWT_SECRET_BYTES_MAX", 1, "access.md", "a secret of 32 to {} bytes"),
+    ("JWT_KEYS_MAX", 1, "access.md", "Of its keys the first {} count"),
+    ("JWT_KID_BYTES_MAX", 1, "access.md", "no `kid`, or one of at most {} bytes"),
+    ("KEY_TEXT_DEPTH_MAX", 1, "access.md", "more than {} brackets within each other"),
+    ("JWT_BYTES_MAX", 1, "access.md", "and more than {} bytes are refused"),
+    ("JWT_LEEWAY_SECONDS", 1, "access.md", "required. {} seconds of leeway"),
+    ("PROXY_HEADER_BYTES_MAX", 1, "access.md", "A header has at most {} bytes"),
+    ("PEERS_CONNECTIONS_DEFAULT", 1, "access.md", "| `--max-connections-per-ip` | {} |"),
+    ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, 20 at once"),
+    ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, 10 at once"),
+    ("RATE_TABLE_ENTRIES", 1, "access.md", "The table of addresses has {} entries"),
+    ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
+    ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
+    ("OPTIONS_FRAME_LOG_BYTES_MIN", 1 << 20, "options.md", "a power of two from {} MiB to 64 GiB"),
+    ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
+    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
+    ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
+    ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
+    ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
+    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("BENCH_CONNECTIONS_MAX", 1, "tools.md", "connections in all (10; at most {})"),
+    ("BENCH_THREADS_MAX", 1, "tools.md", "one ring each (1; at most {})"),
+    ("NOTICE_NS", SECOND, "tools.md", "It lasts {} s at least"),
+    ("REST_QUIET_NS", SECOND, "tools.md", "none of the window has come for {} s"),
+    ("REST_MAX_NS", SECOND, "tools.md", "has come for 0.3 s, at most {} s"),
+    ("BENCH_SYMBOLS_MAX", 1, "tools.md", "At most {} names of 64 bytes"),
+    ("SYMBOL_BYTES_MAX", 1, "tools.md", "At most 100 000 names of {} bytes"),
+    ("BENCH_DRAW_MAX", 1, "tools.md", "draws N different ones, up to {} (0"),
+    ("WS_CLIENT_MESSAGE_BYTES_MAX", 1, "tools.md", "A subscription has at most {} bytes"),
+    ("PATTERN_SCAN_BYTES_MAX", 1, "tools.md", "The first three have at most {} bytes"),
+    ("CONNS_PER_SOURCE", 1, "tools.md", "a source address in 127/8 for each {} connections"),
+    ("BENCH_SOURCES_MAX", 1, "tools.md", "IPv4 or IPv6, at most {}, taken in turn"),
+    ("BENCH_CHANNELS_MAX", 1, "tools.md", "and a thread keeps at most {} different ones"),
+    ("BENCH_TICKS_BEFORE", 1, "tools.md", "ticks of a channel are noted, from {} before"),
+    ("BENCH_NATS_HELD_MAX", 1 << 20, "tools.md", "A line or payload of NATS has at most {} MiB"),
+    ("BENCH_CLOSE_CODES_MAX", 1, "tools.md", "{} different closes of a role are counted"),
+    ("BENCH_INTERVALS_MAX", 1, "tools.md", "a window over {} s has longer intervals"),
+    ("BENCH_KEPT_TEXTS_MAX", 1, "tools.md", "may be there, at most {}; the URL may not"),
+    ("RESUMED_BUFFER_BYTES", 1024, "tools.md", "read again have a buffer of {} KiB"),
+    ("WINDOW_MAX", 1, "tools.md", "until all readers have them, at most {} of a channel"),
+    ("SETTLE_NS", SECOND, "tools.md", "the readers get up to {} s to reach"),
+    ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "tools.md", "text and binary message, of up to {} MiB"),
+    ("ECHO_CONNS_MAX", 1, "tools.md", "{} clients at one time; one that sends"),
+    ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
+    ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
+    ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
+    ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
+    ("CSV_TICKS_FIELD_BYTES_MAX", 1, "recordings.md", "at most {} bytes"),
+    ("FEED_REPLAY_FAULTS_SHOWN_MAX", 1, "recordings.md", "the first {} are in the log"),
+    ("FEED_REPLAY_FIRST_REPORT_NS", SECOND, "recordings.md", "and {} seconds after the first line"),
+    ("DECIMAL_PLACES_MAX", 1, "recordings.md", "A number has at most {} digits after the point"),
+)
+WORDS = {1: "a", 10: "ten"}
+
+
+def source(*suffixes, folders=("codec", "ring", "feeds", "src")):
+    return "\n".join(path.read_text(encoding="utf8") for folder in folders
+                     for path in sorted((CHECKOUT / folder).rglob("*")) if path.suffix in suffixes)
+
+
+def page(name):
+    """Its text, one line for each paragraph."""
+    return re.sub(r"(?<!\n)\n *(?=[^\s|])", " ", (CHECKOUT / "docs" / name).read_text(encoding="utf8"))
+
+
+class Figures(unittest.TestCase):
+    def test_figures_are_those_of_the_source(self):
+        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+            ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
+
+        def value(text):
+            if text.startswith('"'):
+                return text.strip('"')
+            names = {name: UNITS.get(name) or value(constants[name]) for name in re.findall(r"\b[A-Z]\w+", text)}
+            return eval(re.sub(r"\b(\d+)u\b", r"\1", text), {}, names)  # Our own source.
+        for name, unit, where, words in FIGURES:
+            with self.subTest(name):
+                number = value(constants[name])
+                number = number if isinstance(number, str) else number / unit
+                shown = {f"{number:g}" if isinstance(number, float) else number}
+                if isinstance(number, float) and number == int(number):
+                    shown |= {f"{int(number)}", f"{int(number):,}".replace(",", " "), WORDS.get(number, "")}
+                text = page(where)
+                self.assertTrue(any(words.format(it) in text for it in shown),
+                                f"docs/{where} does not say: {words.format(number)}")
+
+
+class Codes(unittest.TestCase):
+    def test_the_closes_of_the_page_are_those_of_the_source(self):
+        said = set(re.findall(r"^\| (4\d{3}) \|", page("protocol.md"), re.M))
+        lines = [line for line in re.sub(r"/\*.*?\*/", "", source(".h", ".c"), flags=re.S).splitlines()
+                 if re.search(r"close|doom|CLOSE|ACCESS_", line) and "{AT(" not in line]
+        made = {code for line in lines for code in re.findall(r"\b(4[0-2]\d{2})\b(?!\))", line)} - {"4095", "4096"}
+        self.assertEqual(said, made)
+
+    def test_the_refusals_of_the_page_are_those_of_the_handshake(self):
+        text = page("protocol.md")
+        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("- What is refused at the handshake"):
+                                                    text.index("## What messages cost")]))
+        made = set(re.findall(r'"([45]\d\d) [A-Z]', source(".c", ".h")))
+        self.assertEqual(said, made)
+
+
+class Protocol(unittest.TestCase):
+    @unittest.skipIf(asyncapi is None, "SKIPPED: python3-jsonschema and python3-yaml are not installed")
+    def test_fields_and_words_of_asyncapi_are_in_the_page(self):
+        names = set()
+        for _, part in asyncapi.objects(asyncapi.read_document()["components"]):
+            properties, words = part.get("properties"), part.get("enum")
+            names.update(properties if isinstance(properties, dict) else ())
+            names.update(map(str, words if isinstance(words, list) else ()))
+        self.assertGreater(len(names), 100)
+        text = page("protocol.md")
+        self.assertEqual([name for name in sorted(names) if not re.search(rf"\b{re.escape(name)}\b", text)], [])
+
+    def test_the_offsets_of_sbe_are_those_of_the_schema(self):
+        schema = xml.etree.ElementTree.parse(CHECKOUT / "codec/md.xml").getroot()
+        text = page("protocol.md")
+        common = {(int(at), name) for ats, names in re.findall(r"^\| ([\d, ]+) \| ((?:`\w+`(?:, )?)+) \| [iu]", text, re.M)
+                  for at, name in zip(ats.split(", "), re.findall(r"`(\w+)`", names))}
+        rows = re.findall(r"^\| (\d) (\w+) \| (\d+) \| (.*?) ?\| (.*?) ?\|$", text, re.M)
+        messages = [it for it in schema if it.tag.endswith("message")]
+        self.assertEqual([(it.get("id"), it.get("name"), it.get("blockLength")) for it in messages],
+                         [row[:3] for row in rows])
+        for message, (_, name, _, fields, rest) in zip(messages, rows):
+            has = {(int(it.get("offset")), it.get("name")) for it in message if it.tag == "field"}
+            said = {(int(at), field) for at, field in re.findall(r"(\d+) `(\w+)`", fields)}
+            exponents = {(36, "price_exponent"), (37, "size_exponent")} if name == "status" else set()
+            self.assertEqual(has, said | (common - exponents), name)
+            self.assertEqual([it.get("name") for it in message if it.tag in ("group", "data")],
+                             re.findall(r"`(\w+)`", rest), name)
+
+
+class Probes(unittest.TestCase):
+    def test_the_page_has_the_probes_of_the_program(self):
+        with open(program("ringcast"), "rb") as file:
+            notes = re.findall(rb"stapsdt\0.{24}ringcast\0(\w+)\0([^\0]*)\0", file.read(), re.S)
+        if not notes:
+            self.skipTest("SKIPPED: built without sys/sdt.h, and so without probes")
+        made = {name.decode(): len(arguments.split()) for name, arguments in notes}
+        rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page("probes.md"), re.M)
+        self.assertEqual({name: len(re.sub(r"\([^)]*\)", "", words).split(",")) for name, words in rows}, made)
+
+
+class Index(unittest.TestCase):
+    def test_readme_and_docs_list_every_page(self):
+        readme, docs = ((CHECKOUT / name).read_text(encoding="utf8") for name in ("README.md", "docs/README.md"))
+        for path in (CHECKOUT / "docs").iterdir():
+            if path.name != "README.md":
+                self.assertIn(f"({path.name}{'/' if path.is_dir() else ''})", docs)
+            if path.suffix in (".md", ".yaml") and path.name != "README.md":
+                self.assertIn(f"(docs/{path.name})", readme)
+        for path in set(CHECKOUT.glob("*/README.md")) - {CHECKOUT / "docs/README.md"}:
+            self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
+
+
+class Names(unittest.TestCase):
+    """Of files, functions and tests: those of the pages exist, and those that exist are in their folder's page."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = [str(path.relative_to(CHECKOUT)) for path in tidy.tracked("*")]
+        cls.pages = [str(path.relative_to(CHECKOUT)) for path in tidy.doc_pages() if path.suffix == ".md"]
+        cls.words = set(re.findall(r"\w+", "\n".join(
+            (CHECKOUT / name).read_text(encoding="utf8") for name in cls.files
+            if name.endswith((".c", ".h", ".py", ".zig", ".sh", ".js")) and "test_reference" not in name)))
+
+    def test_what_the_pages_name_exists(self):
+        tails = {"/".join(name.split("/")[i:]) for name in self.files for i in range(name.count("/") + 1)}
+        tails |= {tail.rpartition(".")[0] for tail in tails}
+        for name in self.pages:
+            text = re.sub(r"```.*?```", "", (CHECKOUT / name).read_text(encoding="utf8"), flags=re.S)
+            codes = re.findall(r"`([^`\n]+)`", text)
+            named = {code for code in codes if re.fullmatch(
+                r"[a-z_][a-z0-9_/]*\.(?:[ch]|py|sh|js|md|yaml|xml)|(?:test|sim|fuzz|bench)_[a-z_]+", code)}
+            self.assertEqual(named - tails - self.words, set(), name)
+            functions = {code[:-2] for code in codes if re.fullmatch(r"\w+\(\)", code)}
+            tests = {it for line in re.findall(r"`test_\w+`: ([a-z0-9_, ]+)", text)
+                     for it in re.findall(r"\w*_\w+", line)}
+            self.assertEqual((functions | tests) - self.words, set(), name)
+
+    def test_every_source_file_is_in_the_page_of_its_folder(self):
+        for name in self.files:
+            path = CHECKOUT / name
+            if path.suffix not in (".c", ".h", ".py", ".sh", ".js") or name.startswith((".", "docs/")) or \
+                    re.match(r"(tests/(test|fuzz)|bench/bench)_", name):
+                continue
+            folder = next(it for it in path.parents if (it / "README.md").exists())
+            self.assertRegex((folder / "README.md").read_text(encoding="utf8"), rf"\b{path.stem}\b", name)
+
+
+def anchors_of(text):
+    """Of the headings of a page, as Git hosts make them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+class Links(unittest.TestCase):
+    def test_every_link_leads_somewhere(self):
+        count = 0
+        for path in tidy.tracked("*.md"):
+            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", path.read_text(encoding="utf8")):
+                where = path.parent / target if target else path
+                self.assertTrue(where.exists(), f"{path}: {target}")
+                if anchor:
+                    self.assertIn(anchor, anchors_of(where.read_text(encoding="utf8")), f"{path}: {target}#{anchor}")
+                count += 1
+        self.assertGreater(count, 100)
+
+
+class Metrics(unittest.TestCase):
+    def test_metrics_that_any_page_names_exist(self):
+        reference = page("metrics.md")
+        known = set(re.findall(r"^\| `(\w+)` \|", reference, re.M))
+        for path in tidy.doc_pages():
+            for name in re.findall(r"\bringcast_[a-z_]+(?:total|seconds(?:_max)?|bytes(?:_max)?)\b(?!\()", path.read_text(encoding="utf8")):
+                self.assertIn(name, known, path)
+
+    @unittest.skipUnless(shutil.which("promtool"), "SKIPPED: promtool is not installed")
+    def test_the_useful_queries_are_queries(self):
+        text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf8")
+        queries = text[text.index("## Useful queries"):].split("```")[1].strip().split("\n\n")
+        self.assertGreater(len(queries), 4)
+        rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+        with tempfile.NamedTemporaryFile("w", prefix="ringcast-", suffix=".json") as file:
+            json.dump({"groups": [{"name": "docs", "rules": rules}]}, file)
+            file.flush()
+            done = run(["promtool", "check", "rules", file.name])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Stats(ServerTestCase):
+    def test_the_page_names_every_key_of_stats_and_no_other(self):
+        text = page("metrics.md")
+        rows = dict(re.findall(r"^\| ([`.].*?) \| (.*) \|$", text[text.index("## /stats"):], re.M))
+        stats = self.server.stats()
+        counters = set(re.findall(r'^    [A-Z_]+\(\s*(\w+),', (CHECKOUT / "ring/board/counters_table.c")
+                                  .read_text(encoding="utf8"), re.M))
+        self.assertGreater(len(counters), 80)
+        named = set()
+        for head, words in rows.items():
+            keys = re.findall(r"`\.(\w+)(?:\[\])?`", head)
+            named.update(keys)
+            if len(keys) > 1:
+                continue
+            value = stats[keys[0]]
+            value = value[0] if isinstance(value, list) else value
+            if not isinstance(value, dict):
+                continue
+            has = set(value)
+            for inner in value.values():
+                has |= set(inner) if isinstance(inner, dict) and keys[0] not in ("cores", "publisher") else set()
+            if keys[0] in ("cores", "publisher"):
+                has = {key for key in has if re.sub("_seconds$", "_ns", key) not in counters}
+            told = set(re.findall(r"`\.?([\w+]+)`", words)) - {"frame_log_bytes_max"}
+            self.assertEqual(has, told, head)
+        self.assertEqual(named, set(stats))
+
+
+class BenchJson(ServerTestCase):
+    options = ("--feed", "sim:symbols=2,rate=100")
+
+    def test_the_page_names_every_key_and_no_other(self):
+        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
+                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
+        keys = set()
+
+        def walk(value):
+            for key, part in value.items() if isinstance(value, dict) else ():
+                keys.add(key)
+                walk(part)
+        result = json.loads(done.stdout)
+        closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
+        self.assertEqual(len(closes), 3)
+        walk(result)
+        text = page("tools.md")
+        section = text[text.index("JSON; times are nanoseconds:"):text.index("[bench/run.py](")]
+        said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
+        optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999
+        self.assertEqual(keys - {"churn"} - optional, said - optional)
+
+
+if __name__ == "__main__":
+    unittest.main()

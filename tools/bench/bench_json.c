@@ -1,0 +1,207 @@
+#include "tools/bench/bench_json.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+/* null is what was not measured. */
+static json_t *bench_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *bench_json_integer(bool is_measured, uint64_t value)
+{
+    return is_measured ? json_integer((json_int_t)value) : json_null();
+}
+
+static void bench_json_print(json_t *object)
+{
+    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    printf("\n");
+    fflush(stdout);
+    json_decref(object);
+}
+
+static json_t *bench_json_histogram(const struct histogram *histogram)
+{
+    json_t *object = json_object();
+    bool any = histogram->count > 0;
+    for (size_t i = 0; i < BENCH_PERCENTILES; i++) {
+        uint64_t value_ns = histogram_percentile(histogram, bench_percentiles[i].percent);
+        json_object_set_new(object, bench_percentiles[i].name, bench_json_integer(any, value_ns));
+    }
+    double mean = any ? (double)histogram->sum_ns / (double)histogram->count : 0.0;
+    json_object_set_new(object, "mean", bench_json_integer(any, (uint64_t)mean));
+    json_object_set_new(object, "count", json_integer((json_int_t)histogram->count));
+    return object;
+}
+
+static json_t *bench_json_stream(const struct bench_stream_totals *totals)
+{
+    json_t *closes = json_object();
+    for (uint32_t i = 0; i < totals->close_code_count; i++) {
+        char code[16];
+        snprintf(code, sizeof code, "%u", totals->closes[i].code);
+        json_object_set_new(closes, code, json_integer(totals->closes[i].count));
+    }
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "sessions",
+                     (json_int_t)totals->sessions, "refused", (json_int_t)totals->refused,
+                     "ignored", (json_int_t)totals->ignored, "frames", (json_int_t)totals->frames,
+                     "bytes", (json_int_t)totals->bytes, "holes", (json_int_t)totals->holes,
+                     "hole_frames", (json_int_t)totals->hole_frames, "gaps",
+                     (json_int_t)totals->gaps, "gap_frames", (json_int_t)totals->gap_frames,
+                     "gaps_wrong", (json_int_t)totals->gaps_wrong, "duplicates",
+                     (json_int_t)totals->duplicates, "closes", closes);
+}
+
+static void bench_json_set(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+static json_t *bench_json_usage(const struct bench_result *result)
+{
+    const struct bench_sample *begin = &result->begin;
+    const struct bench_sample *end = &result->end;
+    double frames = (double)(end->frames - begin->frames);
+    json_t *usage = json_object();
+    if (result->options->pid != 0 && !bench_watch_has_server(&result->begin, &result->end)) {
+        json_object_set_new(usage, "ended", json_true());
+    } else if (result->options->pid != 0) {
+        bench_json_set(usage, "user_ns", end->server.user_ns - begin->server.user_ns);
+        bench_json_set(usage, "system_ns", end->server.system_ns - begin->server.system_ns);
+        bench_json_set(usage, "rss_bytes_begin", begin->server.rss_bytes);
+        bench_json_set(usage, "rss_bytes_end", end->server.rss_bytes);
+        bench_json_set(usage, "voluntary_switches",
+                       end->server.voluntary_switches - begin->server.voluntary_switches);
+        bench_json_set(usage, "forced_switches",
+                       end->server.forced_switches - begin->server.forced_switches);
+    }
+    if (result->options->cpu >= 0 && !bench_watch_has_core(begin, end)) {
+        json_object_set_new(usage, "core_offline", json_true());
+    } else if (result->options->cpu >= 0) {
+        uint64_t busy_ns = end->core.busy_ns - begin->core.busy_ns;
+        bench_json_set(usage, "core_busy_ns", busy_ns);
+        bench_json_set(usage, "core_connect_busy_ns",
+                       result->connect_end.core.busy_ns - result->connect_begin.core.busy_ns);
+        bench_json_set(usage, "core_idle_ns", end->core.idle_ns - begin->core.idle_ns);
+        bench_json_set(usage, "core_steal_ns", end->core.steal_ns - begin->core.steal_ns);
+        json_object_set_new(usage, "core_ns_per_frame",
+                            bench_json_real(bench_result_ratio((double)busy_ns, frames)));
+    }
+    return usage;
+}
+
+static json_t *bench_json_roles(const struct bench_result *result)
+{
+    json_t *roles = json_object();
+    for (uint32_t role = 0; role < BENCH_ROLES; role++) {
+        if (result->options->role_counts[role] > 0 || role <= BENCH_STALLED) {
+            json_object_set_new(roles, bench_role_names[role],
+                                bench_json_stream(&result->totals.streams[role]));
+        }
+    }
+    return roles;
+}
+
+static json_t *bench_json_places(const struct bench_result *result)
+{
+    const struct bench_places *places = &result->places;
+    bool any = places->connections > 0;
+    return json_pack("{s:o,s:o,s:o,s:o,s:i,s:i}", "min", bench_json_real(any ? places->min : NAN),
+                     "max", bench_json_real(any ? places->max : NAN), "deviation",
+                     bench_json_real(any ? places->deviation : NAN), "chance",
+                     bench_json_real(any ? places->chance : NAN), "connections",
+                     (int)places->connections, "ticks", (int)places->ticks);
+}
+
+static json_t *bench_json_delivery(const struct bench_result *result)
+{
+    const struct bench_totals *totals = &result->totals;
+    double seconds = bench_result_seconds(result);
+    double frames = (double)(result->end.frames - result->begin.frames);
+    double bytes = (double)(result->end.bytes - result->begin.bytes);
+    bool has_seqs = bench_result_has_seqs(result);
+    json_t *phases = json_object();
+    for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
+        json_object_set_new(phases, bench_phase_names[phase],
+                            bench_json_histogram(&result->phases[phase]));
+    }
+    return json_pack(
+        "{s:o,s:o,s:I,s:I,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "published",
+        bench_json_integer(has_seqs, result->published_frames), "due",
+        bench_json_integer(has_seqs, result->due_frames), "received",
+        (json_int_t)totals->window_frames, "malformed", (json_int_t)totals->malformed, "differing",
+        bench_json_integer(has_seqs, totals->differing), "early", (json_int_t)totals->early_ticks,
+        "frames_per_second", bench_json_real(bench_result_ratio(frames, seconds)),
+        "bytes_per_second", bench_json_real(bench_result_ratio(bytes, seconds)), "bytes_per_frame",
+        bench_json_real(bench_result_frame_bytes(result)), "ticks_per_second",
+        bench_json_real(bench_result_published_per_second(result)), "channels",
+        bench_json_integer(has_seqs, result->channel_count), "latency_ns",
+        bench_json_histogram(&result->latency), "spread_ns", bench_json_histogram(&result->spread),
+        "load_turn_ns", bench_json_histogram(&result->turns), "connect_ns",
+        bench_json_histogram(&result->connect_time), "phases_ns", phases, "places",
+        bench_json_places(result));
+}
+
+static json_t *bench_json_load(const struct bench_result *result)
+{
+    return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
+                     bench_json_real(result->load_busy), "load_waited",
+                     bench_json_real(result->load_waited), "load_stolen",
+                     bench_json_real(result->load_stolen), "load_throttled",
+                     bench_json_real(result->load_throttled), "saturated",
+                     bench_result_is_saturated(result), "starved", bench_result_is_starved(result),
+                     "slow", bench_result_is_slow(result), "server", bench_json_usage(result));
+}
+
+void bench_json_run(const struct bench_result *result, bool is_written)
+{
+    const struct bench_options *options = result->options;
+    const struct bench_totals *totals = &result->totals;
+    int exit_code = is_written ? result->exit_code : 1;
+    json_t *report =
+        json_pack("{s:s,s:s,s:i,s:i,s:f,s:b,s:s,s:b,s:i,s:i,s:f,s:b,s:i}", "url", options->url_text,
+                  "encoding", options->encoding_name, "connections", (int)options->connection_count,
+                  "threads", (int)options->thread_count, "seconds", bench_result_seconds(result),
+                  "valid", exit_code == 0, "verdict", result->verdict, "interrupted",
+                  result->interrupted, "exit_code", exit_code, "subscribed",
+                  (int)result->subscribed, "connect_seconds", bench_result_connect_seconds(result),
+                  "behind", bench_result_is_behind(result), "unfinished", (int)result->unfinished);
+    json_object_update_new(report, bench_json_load(result));
+    json_object_update_new(report, bench_json_delivery(result));
+    json_object_update_new(report, bench_json_roles(result));
+    json_object_update_new(
+        report, json_pack("{s:I,s:I,s:I,s:I,s:i}", "pings", (json_int_t)totals->pings, "refusals",
+                          (json_int_t)totals->refusals, "receives", (json_int_t)totals->receives,
+                          "no_buffer", (json_int_t)totals->no_buffer, "connect_errors",
+                          (int)totals->connect_errors));
+    if (options->publish != NULL) {
+        json_object_set_new(report, "publish", json_string(options->publish));
+    }
+    bench_json_print(report);
+}
+
+/* ---- Steps ---- */
+
+void bench_json_step(const struct bench_result *result, double value_ns, bool holds)
+{
+    const struct bench_options *options = result->options;
+    double frames = (double)(result->end.frames - result->begin.frames);
+    double per_second = bench_result_ratio(frames, bench_result_seconds(result));
+    bool any = isfinite(value_ns);
+    bench_json_print(json_pack(
+        "{s:i,s:I,s:o,s:o,s:o,s:b,s:i,s:b}", "connections", (int)options->connection_count,
+        "limit_ns", (json_int_t)options->until_ns, "value_ns",
+        bench_json_integer(any, any ? (uint64_t)value_ns : 0), "frames_per_second",
+        bench_json_real(per_second), "load_busy", bench_json_real(result->load_busy), "starved",
+        bench_result_is_starved(result), "exit_code", result->exit_code, "holds", holds));
+}
+
+void bench_json_answer(const struct bench_options *options, uint32_t good, uint32_t bad)
+{
+    bench_json_print(json_pack("{s:s,s:I,s:I}", "until", options->until_text, "connections_served",
+                               (json_int_t)good, "connections_too_many", (json_int_t)bad));
+}

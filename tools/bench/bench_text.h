@@ -1,0 +1,20 @@
+/*
+ * bench_text: the figures of a run on standard output, for people.
+ *
+ * Units    Microseconds. What was not measured is "-".
+ */
+#ifndef RINGCAST_TOOLS_BENCH_TEXT_H
+#define RINGCAST_TOOLS_BENCH_TEXT_H
+
+#include "tools/bench/bench_result.h"
+
+/* is_written: all files are; if not, the program's exit code is 1. */
+void bench_text_run(const struct bench_result *result, bool is_written);
+
+/* A step of --until; value_ns: NAN when nothing was received. */
+void bench_text_step(const struct bench_result *result, double value_ns, bool holds);
+
+/* The answer. good: connections served; bad: too many (0: none were). */
+void bench_text_answer(const struct bench_options *options, uint32_t good, uint32_t bad);
+
+#endif

@@ -1,0 +1,343 @@
+#include "tools/load/bench_options.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/base/units.h"
+#include "codec/sbe_tick.h"
+#include "tools/common/ws_connect.h"
+
+#define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+const char *const bench_role_names[BENCH_ROLES] = {
+    "readers", "stalled", "skimmers",          "slow",          "half_open",
+    "churn",   "storm",   "malformed_clients", "resubscribers",
+};
+
+const struct bench_time_unit bench_time_units[BENCH_TIME_UNITS] = {
+    {"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_SECOND}};
+
+int bench_options_fail(const char *format, const char *text)
+{
+    fprintf(stderr, "ringcast-bench: ");
+    fprintf(stderr, format, text);
+    fprintf(stderr, "\nTry ringcast-bench --help\n");
+    return 1;
+}
+
+void bench_options_defaults(struct bench_options *options)
+{
+    *options = (struct bench_options){
+        .origin = "the command line",
+        .symbols = "*",
+        .seed = 1,
+        .protocol_name = "ringcast",
+        .encoding_name = "json",
+        .time_pattern = "\"ts_pub\":",
+        .time_unit = "ns",
+        .seq_pattern = "\"seq\":",
+        .channel_pattern = "\"ch\":",
+        .symbol_pattern = "\"symbol\":\"",
+        .connection_count = 10,
+        .thread_count = 1,
+        .in_flight_max = 256,
+        .stalled_buffer_bytes = 4096,
+        .slow_bytes_per_second = 4096,
+        .churn_life_ns = NS_PER_SECOND,
+        .storm_every_ns = 3 * NS_PER_SECOND,
+        .patience_ns = 15 * NS_PER_SECOND,
+        .duration_ns = 10 * NS_PER_SECOND,
+        .warmup_ns = NS_PER_SECOND,
+        .connect_timeout_ns = 30 * NS_PER_SECOND,
+        .until_max = BENCH_CONNECTIONS_MAX,
+        .cpu = -1,
+    };
+}
+
+void bench_options_deinit(struct bench_options *options)
+{
+    for (uint32_t i = 0; i < options->kept_text_count; i++) {
+        free(options->kept_texts[i]);
+    }
+    options->kept_text_count = 0;
+}
+
+static bool bench_options_duration(const char *text, uint64_t *value_ns_out)
+{
+    char *end;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < BENCH_TIME_UNITS && end != text && value > 0.0 && value < 1e9; i++) {
+        if (strcmp(end, bench_time_units[i].name) == 0) {
+            *value_ns_out = (uint64_t)(value * (double)bench_time_units[i].ns);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool bench_options_until(struct bench_options *options)
+{
+    const char *text = options->until_text;
+    if (text == NULL) {
+        return true;
+    }
+    char *end = NULL;
+    if (strncmp(text, "max=", 4) == 0) {
+        options->until_percent = 100.0;
+        end = (char *)text + 3;
+    } else if (text[0] == 'p') {
+        options->until_percent = strtod(text + 1, &end);
+    }
+    if (end == NULL || *end != '=' || !(options->until_percent > 0.0) ||
+        options->until_percent > 100.0 || !bench_options_duration(end + 1, &options->until_ns)) {
+        bench_options_fail("--until: '%s' is not like p99=5ms or max=20ms", text);
+        return false;
+    }
+    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL) {
+        bench_options_fail("--csv, --hdr-log and --plot are of one run, not of the steps of "
+                           "--until%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+static bool bench_options_protocol(struct bench_options *options)
+{
+    static const char *const names[] = {"ringcast", "plain", "nats"};
+    size_t i = 0;
+    while (i < COUNT(names) && strcmp(options->protocol_name, names[i]) != 0) {
+        i++;
+    }
+    if (i == COUNT(names)) {
+        bench_options_fail("--protocol: '%s' is not ringcast, plain or nats",
+                           options->protocol_name);
+        return false;
+    }
+    options->protocol = (enum bench_protocol)i;
+    for (i = 0; i < BENCH_TIME_UNITS; i++) {
+        if (strcmp(options->time_unit, bench_time_units[i].name) == 0) {
+            options->time_unit_ns = bench_time_units[i].ns;
+        }
+    }
+    if (options->time_unit_ns == 0) {
+        bench_options_fail("--time-unit: '%s' is not ns, us, ms or s", options->time_unit);
+        return false;
+    }
+    struct pattern_scan scan;
+    if (!pattern_scan_set(&scan, PATTERN_TIME, options->time_pattern) ||
+        !pattern_scan_set(&scan, PATTERN_SEQ, options->seq_pattern) ||
+        !pattern_scan_set(&scan, PATTERN_CHANNEL, options->channel_pattern) ||
+        options->time_pattern[0] == 0) {
+        bench_options_fail("--time-pattern, --seq-pattern and --channel-pattern have at most 32 "
+                           "bytes, the first at least one%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+/* Frames of SBE have their fields where they have them. */
+static bool bench_options_sbe(struct bench_options *options)
+{
+    static const struct {
+        const char *pattern;
+        uint32_t at;
+    } times[] = {
+        {"\"ts_pub\":", SBE_TICK_TS_PUB_AT},
+        {"\"ts_recv\":", SBE_TICK_TS_RECV_AT},
+        {"\"ts_event\":", SBE_TICK_TS_EVENT_AT},
+    };
+    if (options->protocol != BENCH_RINGCAST) {
+        bench_options_fail("--encoding sbe needs --protocol ringcast%s", "");
+        return false;
+    }
+    for (size_t i = 0; i < COUNT(times); i++) {
+        if (strcmp(options->time_pattern, times[i].pattern) == 0) {
+            options->sbe_time_at = times[i].at;
+        }
+    }
+    if (options->sbe_time_at == 0 || strcmp(options->time_unit, "ns") != 0 ||
+        strcmp(options->seq_pattern, "\"seq\":") != 0 ||
+        strcmp(options->channel_pattern, "\"ch\":") != 0) {
+        bench_options_fail("--encoding sbe has its fields at fixed places: of the patterns only "
+                           "--time-pattern may be given, as \"ts_pub\":, \"ts_recv\": or "
+                           "\"ts_event\":%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+static bool bench_options_encoding(struct bench_options *options)
+{
+    static const char *const names[] = {"json", "sbe", "deflate"};
+    size_t i = 0;
+    while (i < COUNT(names) && strcmp(options->encoding_name, names[i]) != 0) {
+        i++;
+    }
+    if (i == COUNT(names)) {
+        bench_options_fail("--encoding: '%s' is not json, sbe or deflate", options->encoding_name);
+        return false;
+    }
+    options->encoding = (enum bench_encoding)i;
+    return options->encoding != BENCH_SBE || bench_options_sbe(options);
+}
+
+/* What another protocol would silently ignore. */
+static bool bench_options_fit_protocol(struct bench_options *options)
+{
+    enum bench_protocol protocol = options->protocol;
+    bool has_place = strstr(options->url.path, "{symbols}") != NULL;
+    if (protocol != BENCH_RINGCAST &&
+        (options->role_counts[BENCH_RESUBSCRIBER] > 0 || options->snapshot || options->depth > 0 ||
+         options->types != NULL)) {
+        bench_options_fail("--resubscribers, --snapshot, --depth and --types need --protocol "
+                           "ringcast%s",
+                           "");
+        return false;
+    }
+    if (protocol == BENCH_PLAIN && options->at_once) {
+        bench_options_fail("--at-once needs a protocol with a subscription: ringcast or nats%s",
+                           "");
+        return false;
+    }
+    if (protocol != BENCH_PLAIN && options->send_text != NULL) {
+        bench_options_fail("--send needs --protocol plain; the others have a subscription%s", "");
+        return false;
+    }
+    if (protocol == BENCH_PLAIN && options->subscription_count > 0 && !has_place) {
+        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL: "
+                           "nothing else tells the server what was drawn%s",
+                           "");
+        return false;
+    }
+    if (options->send_text != NULL && strlen(options->send_text) > WS_CLIENT_MESSAGE_BYTES_MAX) {
+        bench_options_fail("--send: over 16384 bytes%s", "");
+        return false;
+    }
+    options->types = options->types == NULL ? "quote" : options->types;
+    return true;
+}
+
+/* "rate=100" in what the publisher is asked for. */
+static double bench_options_published(const struct bench_options *options, const char *name)
+{
+    const char *found = options->publish == NULL ? NULL : strstr(options->publish, name);
+    return found == NULL ? 0.0 : strtod(found + strlen(name), NULL);
+}
+
+static bool bench_options_publish(struct bench_options *options)
+{
+    double burst = bench_options_published(options, "burst=");
+    options->publish_rate = bench_options_published(options, "rate=");
+    options->publish_burst = burst > 1.0 ? burst : 1.0;
+    if (options->publish != NULL && options->seq_pattern[0] == 0) {
+        bench_options_fail("--publish needs --seq-pattern: ticks without numbers cannot be "
+                           "counted%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
+static bool bench_options_sources(struct bench_options *options)
+{
+    const char *at = options->source_list;
+    while (at != NULL && *at != 0) {
+        char text[INET6_ADDRSTRLEN];
+        size_t bytes = strcspn(at, ",");
+        struct sockaddr_in *in = NULL;
+        struct sockaddr_in6 *in6 = NULL;
+        if (options->source_count == BENCH_SOURCES_MAX || bytes >= sizeof text) {
+            bench_options_fail("--source: an address is too long, or they are too many: %s", at);
+            return false;
+        }
+        memcpy(text, at, bytes);
+        text[bytes] = 0;
+        struct ws_client_address *source = &options->sources[options->source_count];
+        in = (struct sockaddr_in *)&source->address;
+        in6 = (struct sockaddr_in6 *)&source->address;
+        if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+            in->sin_family = AF_INET;
+            source->address_bytes = sizeof *in;
+        } else if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
+            in6->sin6_family = AF_INET6;
+            source->address_bytes = sizeof *in6;
+        } else {
+            bench_options_fail("--source: '%s' is no address", text);
+            return false;
+        }
+        options->source_count++;
+        at += bytes + (at[bytes] == ',');
+    }
+    return true;
+}
+
+static bool bench_options_crowds(struct bench_options *options)
+{
+    uint64_t others = 0;
+    for (uint32_t role = BENCH_STALLED; role < BENCH_ROLES; role++) {
+        others += options->role_counts[role];
+    }
+    if (others > options->connection_count ||
+        options->silent_count > options->role_counts[BENCH_STALLED]) {
+        bench_options_fail("those that behave badly are a part of -c, silent ones of --stalled%s",
+                           "");
+        return false;
+    }
+    if (options->until_percent > 0.0 && others > 0) {
+        bench_options_fail("--until counts readers: it goes with none that behave badly%s", "");
+        return false;
+    }
+    options->role_counts[BENCH_READER] = options->connection_count - (uint32_t)others;
+    return true;
+}
+
+/* All connections go to one address: of several, the first that answers. */
+static int bench_options_resolve(struct bench_options *options)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    struct ws_client_addresses addresses;
+    if (ws_client_resolve(&options->url, &addresses, error) != 0) {
+        return bench_options_fail("%s", error);
+    }
+    if (addresses.count > 1) {
+        int fd = ws_connect(&options->url, &addresses, CONNECT_TIMEOUT_MS, error);
+        if (fd < 0) {
+            fprintf(stderr, "ringcast-bench: %s\n", error);
+            return 2;
+        }
+        close(fd);
+    }
+    options->address = addresses.list[0];
+    return -1;
+}
+
+int bench_options_finish(struct bench_options *options)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    if (ws_client_parse_url(&options->url, options->url_text, error) != 0) {
+        return bench_options_fail("%s", error);
+    }
+    if (!bench_options_until(options) || !bench_options_protocol(options) ||
+        !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
+        !bench_options_publish(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
+        return 1;
+    }
+    if (options->duration_ns == 0) {
+        return bench_options_fail("--duration: it measures nothing in no time%s", "");
+    }
+    if (options->thread_count > options->connection_count && options->until_percent == 0.0) {
+        fprintf(stderr,
+                "ringcast-bench: %u of the %u threads are used: there are no more connections\n",
+                options->connection_count, options->thread_count);
+        options->thread_count = options->connection_count;
+    }
+    return bench_options_resolve(options);
+}

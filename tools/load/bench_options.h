@@ -1,0 +1,149 @@
+/*
+ * bench_options: what ringcast-bench was asked to do, and what of it goes together.
+ *
+ * Owner    main fills it once; constant afterwards (but for connection_count between the steps of
+ *          --until), read by all threads.
+ * Memory   Texts of scenario files, until bench_options_deinit.
+ * Errors   What is wrong is printed.
+ */
+#ifndef RINGCAST_TOOLS_BENCH_OPTIONS_H
+#define RINGCAST_TOOLS_BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tools/common/pattern_scan.h"
+#include "tools/common/ws_client.h"
+
+#define BENCH_CONNECTIONS_MAX 1000000
+#define BENCH_THREADS_MAX 64
+#define BENCH_SOURCES_MAX 256
+#define BENCH_KEPT_TEXTS_MAX 256 /* lines of scenario files */
+#define BENCH_RECV_BUFFER_BYTES 32768
+#define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
+#define BENCH_SLOW_PIECES 10             /* reads of a slow one, a second */
+#define BENCH_SLOW_RATE_MAX (BENCH_SLOW_PIECES * BENCH_RECV_BUFFER_BYTES)
+
+enum bench_protocol {
+    BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
+    BENCH_PLAIN,    /* every message is a tick; subscribed by the upgrade, or by --send */
+    BENCH_NATS,     /* the NATS protocol in WebSocket messages */
+};
+
+enum bench_encoding {
+    BENCH_JSON,
+    BENCH_SBE,     /* ringcast's md.sbe.v1 */
+    BENCH_DEFLATE, /* permessage-deflate, each message standing alone */
+};
+
+/* What a connection is there for. Connections are numbered in this order of roles. */
+enum bench_role {
+    BENCH_READER,       /* Reads; what it gets is the result. */
+    BENCH_STALLED,      /* Subscribes and stops reading. */
+    BENCH_SKIMMER,      /* Reads, and only counts ticks. */
+    BENCH_SLOW,         /* Reads slow_bytes_per_second. */
+    BENCH_HALF_OPEN,    /* Sends half of a request or a frame, and waits. */
+    BENCH_CHURN,        /* Subscribes, reads, leaves, and comes again, each at times of its own. */
+    BENCH_STORM,        /* The same, but all at once. */
+    BENCH_MALFORMED,    /* Sends what breaks the protocol. */
+    BENCH_RESUBSCRIBER, /* Subscribes and unsubscribes as fast as it is answered. */
+    BENCH_ROLES,
+};
+extern const char *const bench_role_names[BENCH_ROLES];
+
+struct bench_time_unit {
+    const char *name;
+    uint64_t ns;
+};
+#define BENCH_TIME_UNITS 4
+extern const struct bench_time_unit bench_time_units[BENCH_TIME_UNITS];
+
+struct bench_options {
+    const char *url_text;
+    struct ws_client_url url;
+    struct ws_client_address address;
+    struct ws_client_address sources[BENCH_SOURCES_MAX];
+    uint32_t source_count;
+    bool json;
+    bool help;
+
+    /* The load. */
+    uint32_t connection_count;
+    uint32_t thread_count;
+    uint64_t duration_ns;
+    uint64_t warmup_ns;
+    uint32_t in_flight_max; /* Connections that are being made at one time, all threads. */
+    uint64_t connect_timeout_ns;
+    uint32_t receive_buffer_bytes; /* SO_RCVBUF of the readers; 0: the kernel's choice. */
+    const char *source_list;
+    const char *source_list_origin;
+    bool spin;
+
+    /* What is subscribed. */
+    const char *symbols;
+    const char *symbols_origin;
+    const char *types; /* NULL until the options are whole: not said */
+    const char *types_origin;
+    uint32_t subscription_count; /* Symbols of each connection; 0: all. */
+    double zipf;
+    uint32_t seed;
+    bool snapshot;
+    uint32_t depth; /* of books, a side; 0: the feed's own */
+    bool at_once;   /* Nobody subscribes until all are upgraded. */
+
+    /* The server's language. */
+    const char *protocol_name;
+    enum bench_protocol protocol;
+    const char *encoding_name;
+    enum bench_encoding encoding;
+    uint32_t sbe_time_at; /* where in a message of SBE the time is */
+    const char *send_text;
+    const char *time_pattern;
+    const char *time_unit;
+    uint64_t time_unit_ns;
+    const char *seq_pattern;
+    const char *channel_pattern;
+    const char *symbol_pattern;
+
+    /* Who behaves badly; parts of connection_count. */
+    uint32_t role_counts[BENCH_ROLES]; /* of readers: what is left */
+    uint32_t silent_count;             /* Of the stalled: never read again. */
+    uint32_t stalled_buffer_bytes;     /* SO_RCVBUF of the stalled and the slow. */
+    uint64_t stalled_resume_ns;        /* After the window began; 0: never. */
+    uint32_t slow_bytes_per_second;
+    uint64_t churn_life_ns;  /* On average. */
+    uint64_t storm_every_ns; /* All --storm connections leave and come again so often. */
+    uint64_t patience_ns;    /* How long those that did wrong wait for the server to close. */
+
+    /* What is measured, and told. */
+    const char *until_text;
+    double until_percent; /* 0: no steps */
+    uint64_t until_ns;    /* the limit */
+    uint32_t until_max;   /* connections */
+    const char *publish;  /* What the publisher is asked for. */
+    double publish_rate;  /* ticks a second, of publish; 0: not said */
+    double publish_burst; /* of them come at one instant */
+    int pid;              /* The server's; 0: not measured. */
+    int cpu;              /* The server's core; -1: not measured. */
+    bool allow_gaps;
+    const char *csv_path;
+    const char *hdr_path;
+    const char *plot_path;
+
+    const char *origin;                     /* The scenario file, or the command line. */
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files, and lists that were joined */
+    uint32_t kept_text_count;
+};
+
+/* What holds unless it is said otherwise. */
+void bench_options_defaults(struct bench_options *options);
+
+/* Derives what follows from the options, and resolves addresses. The exit code, or -1: go on. */
+int bench_options_finish(struct bench_options *options);
+
+/* Prints a text, in which %s stands for another, and where there is help. Returns 1, the exit code.
+ */
+int bench_options_fail(const char *format, const char *text);
+void bench_options_deinit(struct bench_options *options);
+
+#endif

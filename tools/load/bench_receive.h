@@ -1,0 +1,32 @@
+/*
+ * bench_receive: what comes for a connection: the connect's result, bytes, the end.
+ *
+ * Owner    A thread. Threads: the thread's.
+ * Memory   While a frame is split between two receives, a block (1 KiB from a pool, more for longer
+ *          frames).
+ */
+#ifndef RINGCAST_TOOLS_BENCH_RECEIVE_H
+#define RINGCAST_TOOLS_BENCH_RECEIVE_H
+
+#include "tools/load/bench_frames.h"
+
+#define BENCH_CARRY_BLOCK_BYTES 1024
+
+struct bench_receive {
+    struct bench_frames *frames;
+    void *carry_free; /* Blocks of BENCH_CARRY_BLOCK_BYTES, linked by their first word. */
+};
+
+void bench_receive_deinit(struct bench_receive *receive);
+
+/* The connect's result: sends the upgrade and begins to read. */
+void bench_receive_on_connected(struct bench_receive *receive, struct bench_conn *conn, int error);
+
+/* Bytes from the peer, in order. They are the caller's again afterwards. */
+void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *conn,
+                            const uint8_t *bytes, size_t bytes_count);
+
+/* The end of the stream, however it came. */
+void bench_receive_on_end(struct bench_receive *receive, struct bench_conn *conn);
+
+#endif

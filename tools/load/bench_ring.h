@@ -1,0 +1,49 @@
+/*
+ * bench_ring: a thread's io_uring, and the buffers that it receives into.
+ *
+ * Owner    A thread. It is opened on main's thread and enabled on its own.
+ * Threads  The thread's.
+ * Memory   8 MiB of receive buffers, used in turn.
+ * Errors   0 or a negative errno.
+ */
+#ifndef RINGCAST_TOOLS_BENCH_RING_H
+#define RINGCAST_TOOLS_BENCH_RING_H
+
+#include <liburing.h>
+
+#include "tools/load/bench_options.h"
+
+#define BENCH_RECV_BUFFERS 256 /* few, so that they stay in the cache */
+
+/* What an operation carries in the upper half of its user_data; the lower one is a connection. */
+enum bench_op {
+    BENCH_OP_CONNECT,
+    BENCH_OP_RECV,
+};
+
+struct bench_ring {
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffer_ring;
+    uint8_t *buffers;
+};
+
+/* After a failure main exits: nothing is worth undoing. */
+int bench_ring_open(struct bench_ring *ring);
+void bench_ring_enable(struct bench_ring *ring);
+void bench_ring_close(struct bench_ring *ring);
+
+void bench_ring_connect(struct bench_ring *ring, uint32_t conn, int fd,
+                        const struct ws_client_address *address);
+
+/* Queues a receive of at most so many bytes; 0: one after the other, as they come. */
+void bench_ring_receive(struct bench_ring *ring, uint32_t conn, int fd, uint32_t bytes_max);
+
+static inline uint8_t *bench_ring_buffer(const struct bench_ring *ring, uint16_t buffer_id)
+{
+    return ring->buffers + (size_t)buffer_id * BENCH_RECV_BUFFER_BYTES;
+}
+
+/* Buffers that have been read are given back together: offset counts them from 0. */
+void bench_ring_return_buffer(struct bench_ring *ring, uint16_t buffer_id, int offset);
+
+#endif

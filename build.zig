@@ -220,7 +220,7 @@ fn stepAarch64(c: *Context, step: *std.Build.Step) void {
     if (c.lacksAarch64()) |why| return step.dependOn(why);
     const run = c.runTests("aarch64", "aarch64");
     for (programs) |program| {
-        run.step.dependOn(c.install(c.addProgram(aarch64, program), c.b.fmt("aarch64/{s}", .{program.dir})));
+        run.step.dependOn(c.install(c.addProgram(aarch64, program), "aarch64/bin"));
     }
     for (c.namesOf("tests", "test_")) |name| run.step.dependOn(c.install(c.addTest(aarch64_debug, name), "aarch64/tests"));
     for (simulations) |row| run.step.dependOn(c.install(c.addSimulation(aarch64_debug, row), "aarch64/tests"));

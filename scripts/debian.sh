@@ -18,7 +18,7 @@ fetch_debian() {
         -o Acquire::Retries=0 -o Acquire::http::Timeout=10)
     mkdir -p state/lists/partial cache/archives/partial
     touch state/status
-    apt-get "${apt[@]}" update && apt-get "${apt[@]}" download "$@" || return 1
+    apt-get "${apt[@]}" --error-on=any update && apt-get "${apt[@]}" download "$@" || return 1
     rm -rf state cache sources.list
 }
 

@@ -5,6 +5,7 @@ it again, so that nothing of one is left for the next.
 """
 
 import json
+import math
 import os
 import platform
 import random
@@ -190,11 +191,19 @@ class Server:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if not done.stdout:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-        report = {**json.loads(done.stdout), "core_busy_before": noise,
+        report = {**figures_of(done.stdout), "core_busy_before": noise,
                   "ksoftirqd_ns": softirq_ns() - idle}
         if report["behind"]:
             report["valid"], report["exit_code"] = False, "too slow"
         return report
+
+
+def figures_of(text):
+    """What ringcast-bench reports. A figure that it could not measure (null) is no number here: comparisons with
+    it are false."""
+    def with_nan(pairs):
+        return {name: math.nan if value is None else value for name, value in pairs}
+    return json.loads(text, object_pairs_hook=with_nan)
 
 
 def softirq_ns():
@@ -250,6 +259,8 @@ def describe(report):
     verdict = "valid" if report["valid"] else f"INVALID {report['exit_code']}"
     if report["core_busy_before"] > QUIET_BUSY_MAX:
         verdict += f", core {report['core_busy_before']:.0%} busy before"
+    if report.get("starved"):
+        verdict += f", load waited {report['load_waited']:.1%} for a core"
     return (f"{report['frames_per_second']:12,.0f} frames/s  "
             f"{report['server']['core_ns_per_frame']:9.1f} core ns/frame  "
             f"p50 {latency['p50'] / 1e3:9.1f}  p99 {latency['p99'] / 1e3:9.1f} us  {verdict}")

@@ -94,7 +94,7 @@ static void main_on_early_signal(int number)
         counters_file_remove(&main_starting->counters_file);
     }
     if (main_starting != NULL && main_starting->sockets.unix_listener.fd >= 0) {
-        listener_unlink_unix(&main_starting->sockets.unix_listener);
+        listener_unix_unlink(&main_starting->sockets.unix_listener);
     }
     signal(number, SIG_DFL);
     raise(number);
@@ -217,7 +217,7 @@ static void main_announce(const struct server *server)
 /* Tells the person at a terminal what to do next. */
 static void main_greet(const struct server *server)
 {
-    const char *newcomer = getenv("RINGCAST_NEWCOMER");
+    const char *newcomer = getenv("NEWCOMER_TO_RINGCAST");
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }
@@ -300,7 +300,7 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
     if (server->sockets.unix_listener.fd >= 0) {
-        listener_unlink_unix(&server->sockets.unix_listener);
+        listener_unix_unlink(&server->sockets.unix_listener);
     }
     log_flush();
     _exit(SERVER_EXIT_FAILED);

@@ -59,7 +59,7 @@ static int sockets_open_unix(struct sockets *sockets, const char *path)
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_open_unix(&sockets->unix_listener, path, text, sizeof text);
+    int error = listener_unix_open(&sockets->unix_listener, path, text, sizeof text);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "%s", text);
@@ -97,7 +97,7 @@ void sockets_close(struct sockets *sockets)
     listener_close_tcp(&sockets->clients);
     listener_close_tcp(&sockets->admin);
     if (sockets->unix_listener.fd >= 0) {
-        listener_close_unix(&sockets->unix_listener);
+        listener_unix_close(&sockets->unix_listener);
     }
 }
 

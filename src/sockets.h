@@ -12,6 +12,7 @@
 
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
+#include "ring/io/listener_unix.h"
 #include "src/config/options.h"
 
 struct sockets {

@@ -135,9 +135,66 @@ static void a_core_that_is_not_there_is_told(void **state)
     assert_int_equal(core_usage_read(100000, &usage), -ENOENT);
 }
 
+static void a_thread_waited_at_most_as_long_as_it_is_there(void **state)
+{
+    (void)state;
+    uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t first_ns, last_ns;
+    if (proc_usage_wait(gettid(), &first_ns) == -ENOENT) {
+        print_message("SKIPPED: this kernel does not tell\n");
+        skip();
+    }
+    for (int i = 0; i < 10; i++) {
+        sched_yield();
+        usleep(1000);
+    }
+    assert_int_equal(proc_usage_wait(gettid(), &last_ns), 0);
+    assert_true(last_ns >= first_ns);
+    assert_true(last_ns - first_ns <= clock_ns(CLOCK_MONOTONIC) - begin_ns);
+    assert_int_equal(proc_usage_wait(INT32_MAX, &last_ns), -ENOENT);
+}
+
+static void stolen_time_is_that_of_the_cores_of_this_process(void **state)
+{
+    (void)state;
+    uint64_t steal_ns = UINT64_MAX, sum_ns = 0, least_ns = 0;
+    uint32_t core_count = 0;
+    struct core_usage usage;
+    cpu_set_t cpus;
+    assert_int_equal(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    for (int round = 0; round < 2; round++) {
+        sum_ns = 0;
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+            if (CPU_ISSET(cpu, &cpus) && core_usage_read(cpu, &usage) == 0) {
+                sum_ns += usage.steal_ns;
+            }
+        }
+        if (round == 0) {
+            least_ns = sum_ns;
+            assert_int_equal(core_usage_steal(&steal_ns, &core_count), 0);
+        }
+    }
+    assert_int_equal(core_count, CPU_COUNT(&cpus));
+    assert_in_range(steal_ns, least_ns, sum_ns);
+}
+
+/* What no control group tells is told to be unknown, and never as 0. */
+static void throttled_time_grows_or_is_not_told(void **state)
+{
+    (void)state;
+    uint64_t first_ns = UINT64_MAX, last_ns;
+    int error = proc_usage_throttled(&first_ns);
+    assert_true(error == 0 || error == -ENOENT);
+    assert_int_equal(proc_usage_throttled(&last_ns), error);
+    assert_true(last_ns >= first_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thread_waited_at_most_as_long_as_it_is_there),
+        cmocka_unit_test(stolen_time_is_that_of_the_cores_of_this_process),
+        cmocka_unit_test(throttled_time_grows_or_is_not_told),
         cmocka_unit_test(this_process_has_memory_and_a_thread),
         cmocka_unit_test(a_name_with_parentheses_is_no_trap),
         cmocka_unit_test(a_process_that_is_not_there_is_told),

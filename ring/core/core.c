@@ -21,6 +21,8 @@
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
 #define CORE_SLOW_TURN_NS NS_PER_MS         /* Longer turns are counted. */
+#define CORE_STOOD_NS (500 * NS_PER_MS)     /* A longer turn: the core stood still. */
+#define CORE_GRACE_NS NS_PER_SECOND         /* for its clients then */
 #define CORE_LOG_BYTES_MAX 256
 
 void core_log(struct core *core, int level, const char *format, ...)
@@ -194,23 +196,6 @@ bool core_follow_run(struct core *core, uint32_t encoding)
 
 /* ---- Creation ---- */
 
-/* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
- * the first client's time. */
-static void core_warm_up(void)
-{
-    static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
-                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-    static const struct handshake_site site = {.path_count = 0};
-    struct handshake_progress progress = {.has_line = false};
-    struct handshake_request parsed;
-    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    enum handshake_status status =
-        handshake_parse(&progress, (const uint8_t *)request, sizeof request - 1, &site, &parsed);
-    assert_always(status == HANDSHAKE_OK);
-    (void)handshake_accept(answer, &parsed);
-}
-
 uint64_t core_memory_bytes(uint32_t conn_count_max)
 {
     uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
@@ -324,7 +309,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     memset(core, 0, sizeof *core);
     core_take_options(core, options);
     timer_init(&core->accept_timer);
-    core_warm_up();
+    opening_warm_up();
     int error = core_map_loans(core);
     if (error < 0) {
         goto free_core;
@@ -421,9 +406,27 @@ static void core_on_timer(void *context, struct timer *timer)
     }
 }
 
+/* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
+ * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. Then
+ * the timers run before there is another such second, also if all turns are that long. */
+static void core_run_timers(struct core *core)
+{
+    uint64_t now_ns = core->time.now_ns;
+    assert_debug(now_ns >= core->timed_ns);
+    if (core->grace_ns == 0 && now_ns - core->timed_ns > CORE_STOOD_NS) {
+        core->grace_ns = now_ns + CORE_GRACE_NS;
+    }
+    core->timed_ns = now_ns;
+    if (now_ns >= core->grace_ns) {
+        core->grace_ns = 0;
+        timer_wheel_advance(&core->links.wheel, now_ns, core_on_timer, core);
+    }
+}
+
 static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
 {
     uint64_t due_ns = timer_wheel_next_ns(&core->links.wheel);
+    due_ns = due_ns < core->grace_ns ? core->grace_ns : due_ns;
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;
     if (core->links.ready.count > 0 || core->links.waiting.count > 0 ||
@@ -543,7 +546,7 @@ static void core_turn(struct core *core)
         core_account(core);
     }
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
-    timer_wheel_advance(&core->links.wheel, core->time.now_ns, core_on_timer, core);
+    core_run_timers(core);
     input_run_waiting(&core->links);
     opening_go_on(&core->links);
     core_sleep(core, core->has_pushed || has_mail ? 0 : core_wait_ns(core, next_publish_ns),
@@ -580,6 +583,7 @@ int core_run(struct core *core)
     }
     core_read_clock(core);
     core->counted_ns = core->time.now_ns;
+    core->timed_ns = core->time.now_ns;
     core_accept_arm(core);
     while (!core_has_stopped(core)) {
         core_turn(core);

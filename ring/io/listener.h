@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct listener_options {
     const char *host;           /* "0.0.0.0", "::", a name or an address */
@@ -47,25 +46,5 @@ int listener_check_tcp(const struct listener_options *options, char *error_out, 
 /* Whether both would have one port of one address, of which the second would be refused. */
 bool listener_conflicts(const struct listener_options *options,
                         const struct listener_options *others);
-
-/* The same for a path: its directory, and what is there that is no socket. */
-int listener_check_unix(const char *path, char *error_out, size_t error_bytes);
-
-/* One socket that all cores accept from, and the file that it has made. */
-struct listener_unix {
-    int fd; /* -1: none */
-    const char *path;
-    dev_t device;
-    ino_t inode;
-};
-
-/* A path that is left from a dead process is replaced; one that answers is -EADDRINUSE. The path
- * outlives the listener. */
-int listener_open_unix(struct listener_unix *listener_out, const char *path, char *error_out,
-                       size_t error_bytes);
-
-/* Removes the file, unless another one has the path by now. Also for signal handlers. */
-void listener_unlink_unix(const struct listener_unix *listener);
-void listener_close_unix(struct listener_unix *listener);
 
 #endif

@@ -43,9 +43,9 @@ class PlainServer:
     first(number, count) says which of the clients receives a tick first; the others follow after a while.
     """
 
-    def __init__(self, clients=0, tamper=None, compression=None, first=None):
+    def __init__(self, clients=0, tamper=None, compression=None, first=None, exponent=False):
         self.clients, self.tamper, self.compression = clients, tamper, compression
-        self.first = first
+        self.first, self.exponent = first, exponent
         self.peers, self.paths, self.received = [], [], []
         self.open = []
         self.is_mute = self.is_stalled = False
@@ -101,6 +101,8 @@ class PlainServer:
             self.number += 1
             now = round(time.time(), 6)
             text = json.dumps({"t": now, "n": self.number, "last": 12.34})
+            if self.exponent:
+                text = text.replace(str(now), f"{now:.15e}")
             due.append(text)
             if self.is_stalled:
                 continue
@@ -327,6 +329,37 @@ class OtherServers(BenchTestCase):
         report = self.tampered(lambda text: None, "--allow-gaps", code=VALID)
         self.assertEqual(report["readers"]["closes"], {"4000": 1})
 
+    def test_the_unit_that_would_fit_is_told(self):
+        with PlainServer() as server:
+            for unit, hint in (("ms", "--time-unit s would make the times in the ticks those of now"),
+                               ("ns", "--time-unit s would make the times in the ticks those of now")):
+                result = bench(*PLAIN, "--time-unit", unit, "-c", 2, "-d", 0.5, "-w", 0.1, server.url())
+                self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
+                self.assertIn(f"  hint        {hint}\n", result.stdout)
+                self.assertIn("  INVALID: the times in the ticks are far from now\n", result.stdout)
+            result = bench(*PLAIN, "--time-pattern", '"n": ', "-c", 2, "-d", 0.5, "-w", 0.1, server.url())
+            self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
+            self.assertRegex(result.stdout, r"  hint +the times in \d+ ticks are hours from now")
+
+    def test_times_may_have_an_exponent(self):
+        with PlainServer(exponent=True) as server:
+            report = self.plain(server, least=4 * 21)
+        self.assertEqual((report["malformed"], report["received"]), (0, report["due"]))
+        self.assertLess(report["latency_ns"]["p50"], 10e9)
+
+    def test_the_first_malformed_message_is_shown(self):
+        with PlainServer() as server:
+            result = bench(*PLAIN, "--seq-pattern", '"N": ', "-c", 2, "-d", 0.5, "-w", 0.1, server.url())
+        self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
+        self.assertRegex(result.stdout, r'corrupt +\d+ malformed, 0 differ; the first malformed: \{"t": 1\d+\.')
+        self.assertRegex(result.stdout, r"  INVALID: \d+ messages are malformed\n")
+
+    def test_another_server_than_ringcast_is_suspected(self):
+        with PlainServer() as server:
+            result = bench("-c", 2, "-d", 0.5, "--connect-timeout", 1, server.url())
+        self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
+        self.assertIn("  hint        is it a ringcast? --protocol plain measures any server\n", result.stdout)
+
     def test_nothing_but_losses_may_be_allowed(self):
         for name, tamper in (("twice", lambda text: [text, text]),
                              ("differs", lambda text: [text.replace("12.34", "12.35")]),
@@ -454,6 +487,28 @@ class Nobody(BenchTestCase):
                 self.assertNotIn("nan", result.stdout.lower())
                 self.assertNotIn("  core ", result.stdout)
 
+    def test_nothing_that_was_not_measured_has_a_figure(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            url = f"ws://127.0.0.1:{taken.getsockname()[1]}/"
+            options = ("-c", 2, "-d", 1, "--cpu", 0, "--pid", os.getpid(), url)
+            text = bench(*options).stdout
+            report = self.report(*options, code=CONNECTIONS_FAILED)
+        starts = [line[2:].split()[0] for line in text.splitlines()[1:]]
+        self.assertEqual(starts, ["errors", "reach", "INVALID:"])
+        self.assertIn("  INVALID: 2 of 2 connections could not be subscribed\n", text)
+        for key in ("load_busy", "load_waited", "load_stolen", "load_throttled", "frames_per_second",
+                    "bytes_per_second", "bytes_per_frame", "ticks_per_second"):
+            self.assertIsNone(report[key], key)
+        for name in ("latency_ns", "spread_ns", "load_turn_ns", "connect_ns"):
+            self.assertEqual({key for key, value in report[name].items() if value is not None}, {"count"}, name)
+        self.assertEqual({key for key, value in report["places"].items() if value is not None},
+                         {"connections", "ticks"})
+        server = report["server"]
+        self.assertGreaterEqual(server.pop("core_connect_busy_ns"), 0)
+        self.assertFalse(server.pop("ended"))
+        self.assertEqual(set(server.values()), {None}, server)
+
     def test_a_server_that_does_not_answer_is_given_up(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             result = bench("-c", 5, "-d", 1, "--connect-timeout", 0.5,
@@ -481,8 +536,13 @@ class Nobody(BenchTestCase):
         return result.stdout
 
     def test_a_refused_upgrade_is_told_by_its_status(self):
-        self.assertIn("; 3 closed 404\n", self.answered(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
-        self.assertIn("; 3 closed 503\n", self.answered(b"HTTP/1.0 5", b"03 No\r\n\r\n"))
+        said = self.answered(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        self.assertIn("; 3 closed 404\n", said)
+        self.assertIn("  hint        404: the server has no such path\n", said)
+        self.assertIn("  INVALID: 3 of 3 connections could not be subscribed\n", said)
+        said = self.answered(b"HTTP/1.0 5", b"03 No\r\n\r\n")
+        self.assertIn("; 3 closed 503\n", said)
+        self.assertIn("  hint        503: the server is full; ringcast's limit is its --max-connections\n", said)
         self.assertIn("; 3 cut off\n", self.answered(b"SSH-2.0-OpenSSH_9.2\r\n"))
         self.assertIn("; 3 cut off\n", self.answered(b"HTTP/1.1"))
 
@@ -544,6 +604,56 @@ class Ringcast(ServerTestCase, BenchTestCase):
         times = [report["server"][f"core_{name}_ns"] for name in ("busy", "idle", "steal")]
         self.assertGreater(sum(times), 10**8, times)
 
+    def test_what_nobody_publishes_is_told(self):
+        path = self.folder() / "ticks.csv"
+        path.write_text("symbol,timestamp,type,price,size,side,id\n" + "".join(
+            f"{name}.SZ,2024-11-20T07:00:00Z,T,12.340,1,B,{number}\n" for number, name in enumerate("ABA")))
+        with Server("--feed", f"replay:path={path},speed=1") as server:
+            self.assertIsNotNone(server.wait_for_line("after pass 1", 60))
+            for options, words in (
+                    (("-y", "trade"), "nothing was published on the 2 channels subscribed"),
+                    (("-y", "trade", "-s", "A.SZ"), "nothing was published on the 1 channel subscribed"),
+                    (("-y", "quote"), "no channel matches the symbols and types asked for"),
+                    (("-y", "trade", "-s", "ZZZ*"), "no channel matches the symbols and types asked for")):
+                result = bench("-c", 2, "-d", 0.3, "-w", 0.1, *options, server.url())
+                self.assertEqual(result.returncode, NOT_DELIVERED, result.stdout)
+                self.assertIn(f"  INVALID: {words}\n", result.stdout)
+                self.assertIn("  reach       nothing was due\n", result.stdout)
+                self.assertRegex(result.stdout, r"\n  latency    ( +-){7}\n")
+                self.assertIn(" - bytes each, 0 channels", result.stdout)
+
+    def test_symbols_given_twice_are_both_subscribed(self):
+        report = self.report("-c", 2, "-d", 1, "-w", 0.2, "-s", "AAPL.US", "-s", "MSFT.US", *BY_DUE_TIME,
+                             self.server.url())
+        self.assertEqual(report["channels"], 2)
+
+    def test_a_load_that_others_keep_from_its_core_is_starved(self):
+        core = str(min(os.sched_getaffinity(0)))
+        others = [spawn(["taskset", "-c", core, "sh", "-c", "while :; do :; done"]) for _ in range(3)]
+        path = self.folder() / "seconds.csv"
+        try:
+            for form in ("--json", "--pid=1"):
+                result = run(["taskset", "-c", core, program("ringcast-bench"), "-c", "50", "-d", "2", "-w", "0.2",
+                              form, "--csv", path, *BY_DUE_TIME, self.server.url()], seconds=60)
+                self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+                if form == "--json":
+                    report = json.loads(result.stdout)
+                    if report["load_waited"] is None:
+                        self.skipTest("SKIPPED: this kernel has no schedstat")
+                    self.assertTrue(report["starved"], report)
+                    self.assertGreater(report["load_waited"], 0.02)
+                    self.assertLess(report["load_waited"], 1.1)
+                else:
+                    self.assertRegex(result.stdout, r"\n  load .* and waited \d+\.\d % of the window for one; ")
+                    self.assertIn("\n  warning     STARVED: ", result.stdout)
+                    self.assertRegex(result.stdout, r"\n  VALID, with warnings?\n$")
+                with open(path, newline="", encoding="ascii") as file:
+                    waited = [float(row["load_waited"]) for row in csv.DictReader(file)]
+                self.assertGreater(max(waited), 0.02)
+        finally:
+            for other in others:
+                reap(other)
+
     def test_a_symbol_that_is_not_there_is_told(self):
         result = bench("-c", 3, "-d", 1, "--symbols", "NO SUCH", self.server.url())
         self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
@@ -595,7 +705,9 @@ class Ringcast(ServerTestCase, BenchTestCase):
                     break
             self.assertEqual(status, VALID, out)
             if form == "--json":
-                self.assertEqual(json.loads(out)["server"], {"ended": True})
+                server = json.loads(out)["server"]
+                self.assertTrue(server.pop("ended"))
+                self.assertEqual(set(server.values()), {None}, server)
             else:
                 self.assertIn(f"  server      process {pid} ENDED in the window\n", out)
 

@@ -127,8 +127,9 @@ class Clients(Hosts):
             for name in ("ringcast-tap", "ringcast-bench"):
                 result = self.call(name, f"ws://both:{port}")
                 self.assertEqual(result.returncode, 2)
-                self.assertRegex(result.stderr, rf"{name}: cannot connect to both:{port} \(\[::1\]: .+; "
-                                                r"127\.0\.0\.1: Connection refused\)\n$")
+                self.assertTrue(result.stderr.startswith(f"{name}: cannot connect to both:{port} ("))
+                self.assertIn("[::1]: ", result.stderr)
+                self.assertIn("127.0.0.1: Connection refused", result.stderr)
 
 
 class Servers(Hosts):
@@ -204,9 +205,11 @@ class Servers(Hosts):
                         stderr=subprocess.PIPE)
         self.addCleanup(process.stderr.close)
         self.addCleanup(reap, process)
-        expected = ("[::1]", "127.0.0.1") if has_ipv6() else ("127.0.0.1",)
-        for host in expected:
-            line = process.stderr.readline().decode()
+        lines = [process.stderr.readline().decode() for _ in range(2)]
+        hosts = ["[::1]", "127.0.0.1"]
+        if not has_ipv6():
+            self.assertIn(f"this machine lacks some of its addresses: {hosts.pop(0)} (", lines.pop(0))
+        for host, line in zip(hosts, lines):
             found = re.search(rf"listening on ws://{re.escape(host)}:(\d+)/", line)
             self.assertIsNotNone(found, line)
             socket.create_connection((host.strip("[]"), int(found[1]))).close()

@@ -56,40 +56,50 @@ static json_t *bench_json_stream(const struct bench_stream_totals *totals)
                      (json_int_t)totals->duplicates, "closes", closes);
 }
 
-static void bench_json_set(json_t *object, const char *key, uint64_t value)
+static void bench_json_set(json_t *object, const char *key, bool is_measured, uint64_t value)
 {
-    json_object_set_new(object, key, json_integer((json_int_t)value));
+    json_object_set_new(object, key, bench_json_integer(is_measured, value));
+}
+
+static void bench_json_add_process(json_t *usage, const struct bench_sample *begin,
+                                   const struct bench_sample *end)
+{
+    bool has = bench_watch_has_server(begin, end);
+    const struct proc_usage *from = &begin->server;
+    const struct proc_usage *to = &end->server;
+    bench_json_set(usage, "user_ns", has, to->user_ns - from->user_ns);
+    bench_json_set(usage, "system_ns", has, to->system_ns - from->system_ns);
+    bench_json_set(usage, "rss_bytes_begin", has, from->rss_bytes);
+    bench_json_set(usage, "rss_bytes_end", has, to->rss_bytes);
+    bench_json_set(usage, "voluntary_switches", has,
+                   to->voluntary_switches - from->voluntary_switches);
+    bench_json_set(usage, "forced_switches", has, to->forced_switches - from->forced_switches);
 }
 
 static json_t *bench_json_usage(const struct bench_result *result)
 {
     const struct bench_sample *begin = &result->begin;
     const struct bench_sample *end = &result->end;
-    double frames = (double)(end->frames - begin->frames);
     json_t *usage = json_object();
-    if (result->options->pid != 0 && !bench_watch_has_server(&result->begin, &result->end)) {
-        json_object_set_new(usage, "ended", json_true());
-    } else if (result->options->pid != 0) {
-        bench_json_set(usage, "user_ns", end->server.user_ns - begin->server.user_ns);
-        bench_json_set(usage, "system_ns", end->server.system_ns - begin->server.system_ns);
-        bench_json_set(usage, "rss_bytes_begin", begin->server.rss_bytes);
-        bench_json_set(usage, "rss_bytes_end", end->server.rss_bytes);
-        bench_json_set(usage, "voluntary_switches",
-                       end->server.voluntary_switches - begin->server.voluntary_switches);
-        bench_json_set(usage, "forced_switches",
-                       end->server.forced_switches - begin->server.forced_switches);
+    if (result->options->pid != 0) {
+        bench_json_add_process(usage, begin, end);
+        json_object_set_new(
+            usage, "ended",
+            json_boolean(result->window_ns > 0 && !bench_watch_has_server(begin, end)));
     }
-    if (result->options->cpu >= 0 && !bench_watch_has_core(begin, end)) {
-        json_object_set_new(usage, "core_offline", json_true());
-    } else if (result->options->cpu >= 0) {
+    if (result->options->cpu >= 0) {
+        bool has = bench_watch_has_core(begin, end);
+        bool has_connect = bench_watch_has_core(&result->connect_begin, &result->connect_end);
+        double frames = (double)(end->frames - begin->frames);
         uint64_t busy_ns = end->core.busy_ns - begin->core.busy_ns;
-        bench_json_set(usage, "core_busy_ns", busy_ns);
-        bench_json_set(usage, "core_connect_busy_ns",
+        bench_json_set(usage, "core_busy_ns", has, busy_ns);
+        bench_json_set(usage, "core_connect_busy_ns", has_connect,
                        result->connect_end.core.busy_ns - result->connect_begin.core.busy_ns);
-        bench_json_set(usage, "core_idle_ns", end->core.idle_ns - begin->core.idle_ns);
-        bench_json_set(usage, "core_steal_ns", end->core.steal_ns - begin->core.steal_ns);
-        json_object_set_new(usage, "core_ns_per_frame",
-                            bench_json_real(bench_result_ratio((double)busy_ns, frames)));
+        bench_json_set(usage, "core_idle_ns", has, end->core.idle_ns - begin->core.idle_ns);
+        bench_json_set(usage, "core_steal_ns", has, end->core.steal_ns - begin->core.steal_ns);
+        json_object_set_new(
+            usage, "core_ns_per_frame",
+            bench_json_real(has ? bench_result_ratio((double)busy_ns, frames) : NAN));
     }
     return usage;
 }

@@ -356,9 +356,10 @@ class OtherServers(BenchTestCase):
 
     def test_another_server_than_ringcast_is_suspected(self):
         with PlainServer() as server:
-            result = bench("-c", 2, "-d", 0.5, "--connect-timeout", 1, server.url())
+            result = bench("-c", 2, "-d", 0.5, "--connect-timeout", 600, server.url())
         self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
         self.assertIn("  hint        is it a ringcast? --protocol plain measures any server\n", result.stdout)
+        self.assertRegex(result.stdout, r'the first malformed: \{"t": ')
 
     def test_nothing_but_losses_may_be_allowed(self):
         for name, tamper in (("twice", lambda text: [text, text]),
@@ -603,6 +604,9 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertGreater(report["server"]["rss_bytes_end"], 1 << 20)
         times = [report["server"][f"core_{name}_ns"] for name in ("busy", "idle", "steal")]
         self.assertGreater(sum(times), 10**8, times)
+        self.assertGreater(report["load_turn_ns"]["count"], 0)
+        self.assertGreater(report["load_turn_ns"]["max"], 0)
+        self.assertGreater(report["load_busy"], 0)
 
     def test_what_nobody_publishes_is_told(self):
         path = self.folder() / "ticks.csv"

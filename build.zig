@@ -5,6 +5,7 @@ const std = @import("std");
 const steps = [_]Step{
     .{ .name = "run", .about = "build the programs and start the server (arguments after --)", .make = stepRun },
     .{ .name = "test", .about = "unit tests with UBSan, and the corpora; -- NAME runs those whose program has it in its name", .make = stepTest },
+    .{ .name = "aarch64", .about = "the programs for aarch64, and their unit tests with UBSan, by qemu-aarch64; -- NAME filters", .make = stepAarch64 },
     .{ .name = "tsan", .about = "unit tests with threads, and the server, with ThreadSanitizer", .make = stepTsan },
     .{ .name = "asan", .about = "unit tests with AddressSanitizer and LeakSanitizer, by gcc", .make = stepAsan },
     .{ .name = "integration", .about = "the release programs against real clients; -- NAME filters", .make = stepIntegration },
@@ -42,7 +43,8 @@ const rooms = [_]Room{
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
-    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market" } },
+    .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
+    .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access" } },
 
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
@@ -54,7 +56,7 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
@@ -67,7 +69,7 @@ const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
 const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/session", "src/admin" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
@@ -91,6 +93,8 @@ const tests_with_session_double = [_][]const u8{
     "session_slices",
     "session_variants",
 };
+/// Ends a program that this processor cannot run. Nobody calls it: in a library the linker would leave it out.
+const cpu_check = "codec/base/cpu_check.c";
 /// What reads a log from outside is part of one test and of one program for tests.
 const log_follower = "tests/log_follower.c";
 const threaded_tests = [_][]const u8{
@@ -117,25 +121,6 @@ const system_sources = [_][]const u8{
     "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
 };
 const planted_rooms = [_][]const u8{ "ring/core", "ring/fan", "ring/link", "src/session" };
-/// What the libraries declare, as far as it does not depend on the processor: copied for compiling on
-/// another one, which must not see this system's libc.
-const foreign_headers = [_][]const u8{
-    "jansson.h",
-    "jansson_config.h",
-    "liburing.h",
-    "liburing/barrier.h",
-    "liburing/compat.h",
-    "liburing/io_uring.h",
-    "microhttpd.h",
-    "sys/sdt-config.h",
-    "sys/sdt.h",
-    "xxh3.h",
-    "xxhash.h",
-    "yaml.h",
-    "zconf.h",
-    "zlib.h",
-};
-
 const base_flags = [_][]const u8{
     "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fno-omit-frame-pointer",
 };
@@ -174,14 +159,23 @@ const Variant = struct {
     tsan: bool = false,
     jemalloc: bool = true,
     canary: bool = false,
-    cross: ?std.Target.Cpu.Arch = null,
+    is_foreign: bool = false, // for aarch64, whatever builds it
 };
 const release = Variant{ .name = "release", .optimize = .ReleaseFast };
 /// With the planted bugs of codec/base/canary.h in the rooms that have some.
 const planted = Variant{ .name = "planted", .optimize = .Debug, .ubsan = .full, .jemalloc = false, .canary = true };
 const debug = Variant{ .name = "debug", .optimize = .Debug, .ubsan = .full, .jemalloc = false };
-const aarch64 = Variant{ .name = "aarch64", .optimize = .ReleaseFast, .cross = .aarch64 };
+const aarch64 = Variant{ .name = "aarch64", .optimize = .ReleaseFast, .is_foreign = true };
+const aarch64_debug = Variant{ .name = "aarch64-debug", .optimize = .Debug, .ubsan = .full, .jemalloc = false, .is_foreign = true };
+const aarch64_planted = Variant{ .name = "aarch64-planted", .optimize = .Debug, .ubsan = .full, .jemalloc = false, .canary = true, .is_foreign = true };
 const thread_sanitized = Variant{ .name = "tsan", .optimize = .Debug, .tsan = true, .jemalloc = false };
+
+const debian_aarch64 = std.Target.Query{
+    .cpu_arch = .aarch64,
+    .os_tag = .linux,
+    .abi = .gnu,
+    .glibc_version = .{ .major = 2, .minor = 36, .patch = 0 },
+};
 
 pub fn build(b: *std.Build) void {
     var context = Context{
@@ -218,7 +212,20 @@ fn stepTest(c: *Context, step: *std.Build.Step) void {
     for (simulations) |row| run.step.dependOn(c.install(c.addSimulation(debug, row), "debug/tests"));
     run.step.dependOn(c.install(c.addSimulation(planted, canary), "debug/tests"));
     for (c.namesOf("bench", "bench_")) |name| run.step.dependOn(c.install(c.addBench(debug, name), "debug/tests"));
-    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
+    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(debug, name), "debug/fuzz"));
+    step.dependOn(&run.step);
+}
+
+fn stepAarch64(c: *Context, step: *std.Build.Step) void {
+    if (c.lacksAarch64()) |why| return step.dependOn(why);
+    const run = c.runTests("aarch64", "aarch64");
+    for (programs) |program| {
+        run.step.dependOn(c.install(c.addProgram(aarch64, program), "aarch64/bin"));
+    }
+    for (c.namesOf("tests", "test_")) |name| run.step.dependOn(c.install(c.addTest(aarch64_debug, name), "aarch64/tests"));
+    for (simulations) |row| run.step.dependOn(c.install(c.addSimulation(aarch64_debug, row), "aarch64/tests"));
+    run.step.dependOn(c.install(c.addSimulation(aarch64_planted, canary), "aarch64/tests"));
+    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(aarch64_debug, name), "aarch64/fuzz"));
     step.dependOn(&run.step);
 }
 
@@ -262,7 +269,7 @@ fn stepBench(c: *Context, step: *std.Build.Step) void {
 
 fn stepFuzz(c: *Context, step: *std.Build.Step) void {
     const run = c.runTests("fuzz", "debug");
-    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(name), "debug/fuzz"));
+    for (c.namesOf("tests", "fuzz_")) |name| run.step.dependOn(c.install(c.addFuzz(debug, name), "debug/fuzz"));
     step.dependOn(&run.step);
 }
 
@@ -274,15 +281,12 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
     for (simulations) |row| step.dependOn(&c.addSimulation(debug, row).step);
     step.dependOn(&c.addSimulation(planted, canary).step);
     for (c.namesOf("bench", "bench_")) |name| step.dependOn(&c.addBench(release, name).step);
-    for (c.namesOf("tests", "fuzz_")) |name| step.dependOn(&c.addFuzz(name).step);
+    for (c.namesOf("tests", "fuzz_")) |name| step.dependOn(&c.addFuzz(debug, name).step);
+    if (c.lacksAarch64()) |why| return step.dependOn(why);
     for (rooms) |room| {
         if (c.sourcesOf(room.name).len > 0) step.dependOn(&c.object(aarch64, room).step);
     }
-    for (programs) |program| {
-        const object = c.b.addObject(.{ .name = program.name, .root_module = c.module(aarch64, program.sees) });
-        object.root_module.addCSourceFile(.{ .file = c.b.path(program.main), .flags = &base_flags });
-        step.dependOn(&object.step);
-    }
+    step.dependOn(&c.addOthers(aarch64).step);
 }
 
 fn stepTidy(c: *Context, step: *std.Build.Step) void {
@@ -372,10 +376,7 @@ const Context = struct {
     }
 
     fn module(c: *Context, variant: Variant, sees: []const []const u8) *std.Build.Module {
-        const target = if (variant.cross) |arch|
-            c.b.resolveTargetQuery(.{ .cpu_arch = arch, .os_tag = .linux, .abi = .gnu })
-        else
-            c.target;
+        const target = if (variant.is_foreign) c.b.resolveTargetQuery(debian_aarch64) else c.target;
         const made = c.b.createModule(.{
             .target = target,
             .optimize = variant.optimize,
@@ -385,34 +386,20 @@ const Context = struct {
             .omit_frame_pointer = false,
         });
         made.addIncludePath(c.headers(sees));
-        if (variant.cross == null) c.addSystemPaths(made) else made.addSystemIncludePath(c.foreignHeaders());
+        c.addSystemPaths(made);
         return made;
     }
 
-    /// A target with a CPU of its own is not native to zig, which then forgets the host's folders.
+    /// A target with a CPU of its own is not native to zig, which then forgets the host's folders. Another
+    /// machine's libraries are those that scripts/setup.sh has fetched; its libc is zig's own.
     fn addSystemPaths(c: *Context, made: *std.Build.Module) void {
-        const triple = c.b.fmt("{s}-linux-gnu", .{@tagName(c.target.result.cpu.arch)});
-        made.addSystemIncludePath(.{ .cwd_relative = "/usr/include" });
-        made.addSystemIncludePath(.{ .cwd_relative = c.b.fmt("/usr/include/{s}", .{triple}) });
-        made.addLibraryPath(.{ .cwd_relative = c.b.fmt("/usr/lib/{s}", .{triple}) });
-    }
-
-    fn foreignHeaders(c: *Context) std.Build.LazyPath {
-        if (c.header_dirs.get("")) |dir| return dir;
-        const copies = c.b.addWriteFiles();
-        const native = c.b.fmt("/usr/include/{s}-linux-gnu", .{@tagName(c.target.result.cpu.arch)});
-        for (foreign_headers) |name| {
-            for ([_][]const u8{ "/usr/include", native }) |dir| {
-                const path = c.b.fmt("{s}/{s}", .{ dir, name });
-                std.Io.Dir.cwd().access(c.b.graph.io, path, .{}) catch continue;
-                _ = copies.addCopyFile(.{ .cwd_relative = path }, name);
-            }
+        const arch = made.resolved_target.?.result.cpu.arch;
+        const root = if (arch == c.b.graph.host.result.cpu.arch) "" else c.b.pathFromRoot(c.b.fmt(".toolchain/{t}", .{arch}));
+        const triple = c.b.fmt("{t}-linux-gnu", .{arch});
+        for ([_][]const u8{ "usr/include", c.b.fmt("usr/include/{s}", .{triple}) }) |dir| {
+            made.addSystemIncludePath(.{ .cwd_relative = c.b.fmt("{s}/{s}", .{ root, dir }) });
         }
-        for ([_][]const u8{ "/usr/include", native }) |dir| {
-            _ = copies.addCopyDirectory(.{ .cwd_relative = c.b.fmt("{s}/openssl", .{dir}) }, "openssl", .{});
-        }
-        c.header_dirs.put("", copies.getDirectory()) catch @panic("OOM");
-        return copies.getDirectory();
+        made.addLibraryPath(.{ .cwd_relative = c.b.fmt("{s}/usr/lib/{s}", .{ root, triple }) });
     }
 
     fn link(c: *Context, made: *std.Build.Module, names: []const []const u8) void {
@@ -475,6 +462,43 @@ const Context = struct {
         return made;
     }
 
+    /// All sources that belong to no room, wherever they are, as a library that nobody links.
+    fn addOthers(c: *Context, variant: Variant) *std.Build.Step.Compile {
+        const io = c.b.graph.io;
+        const sees = tests_see ++ &[_][]const u8{"bench/peers"};
+        const made = c.b.addLibrary(.{ .name = "others", .linkage = .static, .root_module = c.module(variant, sees) });
+        var root = c.b.build_root.handle.openDir(io, ".", .{ .iterate = true }) catch @panic("the folder cannot be read");
+        defer root.close(io);
+        var entries = root.walkSelectively(c.b.allocator) catch @panic("OOM");
+        defer entries.deinit();
+        while (entries.next(io) catch @panic("the folder cannot be read")) |file| {
+            const is_made = file.basename[0] == '.' or std.mem.eql(u8, file.path, "zig-out");
+            if (file.kind == .directory and !is_made) entries.enter(io, file) catch @panic("the folder cannot be read");
+            if (file.kind == .directory or !std.mem.endsWith(u8, file.path, ".c") or isOfRoom(file.path)) continue;
+            made.root_module.addCSourceFile(.{ .file = c.b.path(c.b.dupe(file.path)), .flags = flagsOf(variant) });
+        }
+        return made;
+    }
+
+    fn isOfRoom(source: []const u8) bool {
+        const folder = std.fs.path.dirname(source) orelse return false;
+        for (rooms) |room| {
+            if (std.mem.eql(u8, room.name, folder)) return !isMain(source);
+        }
+        return false;
+    }
+
+    /// A step that says that packages for aarch64 are missing, if they are.
+    fn lacksAarch64(c: *Context) ?*std.Build.Step {
+        if (c.b.graph.host.result.cpu.arch == .aarch64) return null;
+        c.b.build_root.handle.access(c.b.graph.io, ".toolchain/aarch64", .{}) catch {
+            const run = c.b.addSystemCommand(&.{ "echo", "SKIPPED: aarch64, whose packages are missing: scripts/setup.sh test fetches them" });
+            run.has_side_effects = true;
+            return &run.step;
+        };
+        return null;
+    }
+
     fn flagsOf(variant: Variant) []const []const u8 {
         return if (variant.canary) &(base_flags ++ [_][]const u8{"-DRINGCAST_CANARY"}) else &base_flags;
     }
@@ -494,16 +518,17 @@ const Context = struct {
     }
 
     fn linkLibrary(c: *Context, made: *std.Build.Module, variant: Variant, library: Library) void {
+        const unplanted = if (variant.is_foreign) aarch64_debug else debug;
         for (library.rooms) |name| {
             for (rooms) |room| {
-                const own = if (variant.canary and !hasPlanted(room)) debug else variant;
+                const own = if (variant.canary and !hasPlanted(room)) unplanted else variant;
                 if (std.mem.eql(u8, room.name, name)) made.linkLibrary(c.object(own, room));
             }
         }
     }
 
     fn addProgram(c: *Context, variant: Variant, program: Program) *std.Build.Step.Compile {
-        const sources: []const []const u8 = if (program.part) |part| &.{ program.main, part } else &.{program.main};
+        const sources: []const []const u8 = if (program.part) |part| &.{ program.main, cpu_check, part } else &.{ program.main, cpu_check };
         const made = c.addMain(variant, program.name, sources, program.sees, program.links);
         if (variant.jemalloc and std.mem.eql(u8, program.name, "ringcast")) {
             c.link(made.root_module, &.{"jemalloc"});
@@ -553,8 +578,8 @@ const Context = struct {
         return c.addMain(variant, c.b.fmt("bench_{s}", .{name}), &.{source}, tests_see, &.{ src, feeds, ring, codec });
     }
 
-    fn addFuzz(c: *Context, name: []const u8) *std.Build.Step.Compile {
+    fn addFuzz(c: *Context, variant: Variant, name: []const u8) *std.Build.Step.Compile {
         const sources = [_][]const u8{ c.b.fmt("tests/fuzz_{s}.c", .{name}), "tests/fuzz_driver.c" };
-        return c.addMain(debug, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
+        return c.addMain(variant, c.b.fmt("fuzz_{s}", .{name}), &sources, tests_see, &.{ tools, src, feeds, ring, codec });
     }
 };

@@ -83,6 +83,31 @@ void json_numbers_clamp(char *text, size_t text_bytes)
     }
 }
 
+size_t json_numbers_quote(char *out, const char *text, size_t text_bytes)
+{
+    static const char mark[] = "\"\\u0000";
+    char *at = out;
+    bool in_string = false;
+    for (size_t i = 0; i < text_bytes;) {
+        bool is_real;
+        size_t bytes = in_string ? 0 : json_numbers_token(text + i, text_bytes - i, &is_real);
+        bool is_number =
+            bytes > 0 && json_numbers_digits(text + i + bytes, i + bytes < text_bytes) == 0;
+        bytes = is_number ? bytes : in_string && text[i] == '\\' && i + 1 < text_bytes ? 2 : 1;
+        in_string ^= text[i] == '"';
+        memcpy(at, mark, is_number ? sizeof mark - 1 : 0);
+        at += is_number ? sizeof mark - 1 : 0;
+        memcpy(at, text + i, bytes);
+        at += bytes;
+        if (is_number) {
+            *at++ = '"';
+        }
+        i += bytes;
+    }
+    assert_always((size_t)(at - out) <= JSON_NUMBERS_QUOTED_MAX(text_bytes));
+    return (size_t)(at - out);
+}
+
 bool json_numbers_is_one(const char *text, size_t text_bytes)
 {
     bool is_real;

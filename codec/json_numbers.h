@@ -20,6 +20,14 @@
  * none afterwards. text[text_bytes] must be writable; it keeps its value. */
 void json_numbers_clamp(char *text, size_t text_bytes);
 
+/* A number as a string: NUL, and then the number's own text. */
+#define JSON_NUMBERS_QUOTED_MAX(text_bytes) (5 * (text_bytes) + 8)
+
+/* Copies the text to out, of JSON_NUMBERS_QUOTED_MAX bytes, with each number outside of strings as
+ * such a string, so that a parser keeps it exactly; jansson then needs JSON_ALLOW_NUL. Returns the
+ * length. What is no JSON is none afterwards. */
+size_t json_numbers_quote(char *out, const char *text, size_t text_bytes);
+
 /* Whether the text is one number, of any size, and nothing else. */
 bool json_numbers_is_one(const char *text, size_t text_bytes);
 

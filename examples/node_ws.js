@@ -2,7 +2,7 @@
 /* Follows symbols of a ringcast over cuts and restarts, with the package ws.
  *
  *     node node_ws.js [URL [SYMBOLS [TYPES]]]
- *     node node_ws.js ws://localhost:8765/ 000001.SZ,AAPL.US quote,trade
+ *     node node_ws.js ws://localhost:8765/ 000001.SZ,AAPL.US quote
  *
  * Needs Node 18 and ws 8 or newer (Debian: nodejs, node-ws). */
 'use strict';

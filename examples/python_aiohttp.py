@@ -2,7 +2,7 @@
 """Ticks of a ringcast as an async generator, for programs that are built on aiohttp.
 
     python_aiohttp.py [URL [SYMBOLS [TYPES]]]
-    python_aiohttp.py ws://localhost:8765/ 000001.SZ,AAPL.US quote,trade
+    python_aiohttp.py ws://localhost:8765/ 000001.SZ,AAPL.US quote
 
 Copy Stream, and read it as main() does: it goes on over cuts and restarts, and ends with Refused.
 Needs Python 3.11 and aiohttp 3.8 or newer (Debian: python3-aiohttp).

@@ -2,7 +2,7 @@
 """Follows symbols of a ringcast over cuts and restarts, with the package websockets.
 
     python_websockets.py [URL [SYMBOLS [TYPES]]]
-    python_websockets.py ws://localhost:8765/ 000001.SZ,AAPL.US quote,trade
+    python_websockets.py ws://localhost:8765/ 000001.SZ,AAPL.US quote
 
 Needs Python 3.11 and websockets 10 or newer (Debian: python3-websockets).
 """

@@ -10,6 +10,7 @@
 # pinned, into .toolchain/autobahn (95 MB, half a minute). AUTOBAHN_URL names another server.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
+. scripts/debian.sh
 
 home=$PWD/.toolchain/autobahn
 out=$PWD/zig-out/autobahn
@@ -34,21 +35,6 @@ fail() {
 python2() {
     LD_LIBRARY_PATH=$home/root/usr/lib/$(uname -m)-linux-gnu PYTHONHOME=$home/root/usr \
         PYTHONPATH=$home/site PYTHONWARNINGS=ignore "$home/root/usr/bin/python2.7" "$@"
-}
-
-# Debian 11's packages, from the mirror this system uses, checked by apt with Debian's own key.
-unpack_python() {
-    local mirror apt
-    mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list \
-        /etc/apt/sources.list.d 2>/dev/null | head -1 | tr -d ' ') || true
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${mirror:-http://deb.debian.org/debian} bullseye main" >bullseye.list
-    apt=(-qq -o "Dir::Etc::sourcelist=$PWD/bullseye.list" -o Dir::Etc::sourceparts=/dev/null
-        -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD/cache" -o APT::Sandbox::User=root)
-    mkdir -p lists/partial cache/archives/partial root
-    apt-get "${apt[@]}" update
-    apt-get "${apt[@]}" download "${python[@]}"
-    for package in ./*.deb; do dpkg-deb -x "$package" root; done
 }
 
 install_suite() {
@@ -77,9 +63,10 @@ set_up() {
     rm -rf "$home"
     mkdir -p "$home"
     cd "$home"
-    unpack_python
+    fetch_debian bullseye "$(dpkg --print-architecture)" "${python[@]}"
+    unpack_debian . root
     install_suite
-    rm -rf lists cache wsaccel-* ./*.deb ./*.whl
+    rm -rf wsaccel-* ./*.deb ./*.whl
     touch complete
 }
 
@@ -88,7 +75,12 @@ if [ ! -e "$home/complete" ]; then
     command -v gcc >/dev/null || fail "gcc is needed: scripts/setup.sh test installs it"
     say "installing the Autobahn suite and a Python 2.7 for it into .toolchain/autobahn"
     mkdir -p "$out"
-    (set_up) >"$out/setup.log" 2>&1 || {
+    # Not behind `||`, where bash would ignore -e, and call what failed complete.
+    set +e
+    (set -e; set_up) >"$out/setup.log" 2>&1
+    status=$?
+    set -e
+    [ $status -eq 0 ] || {
         tail -20 "$out/setup.log" >&2
         fail "the set-up failed, see above and $out/setup.log: is there a network?"
     }

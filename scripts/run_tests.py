@@ -5,6 +5,7 @@
   run_tests.py LABEL DIRECTORY [NAME...]   one stage, as build.zig calls it:
       test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz;
                     test: simulations with fresh seeds, too, for RINGCAST_TEST_SIZE (quick)
+      aarch64       the same, and what DIRECTORY/bin says of itself, all by qemu-aarch64
       tsan          the programs in DIRECTORY/tests; the classes with threads, on DIRECTORY/bin
       integration   the classes of tests/integration, on the programs in DIRECTORY
       fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number: for so many
@@ -19,6 +20,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import platform
 import random
 import re
 import resource
@@ -34,7 +36,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "zig-out/test-results"
 CORES = os.cpu_count() or 2
 WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
-SECONDS_MAX = {"autobahn": 7200, "qemu": 3600}
+SECONDS_MAX = {"autobahn": 7200, "qemu": 3600, "aarch64": 3600}
 SECONDS_MAX_OF_OTHERS = 1200  # for one program or class; a busy machine is slow
 SECONDS_TO_TIDY_UP = 20
 # Seeds of each simulation that no run has had before, beside those that each run has.
@@ -54,8 +56,14 @@ QUICK = ("check", "tidy", "test", "integration")
 SIZES = {
     "quick": QUICK,
     "full": (*QUICK, "tsan", "asan", "fuzz", "autobahn"),
-    "long": (*QUICK, "tsan", "asan", "autobahn", "qemu", "soak"),
+    "long": (*QUICK, "aarch64", "tsan", "asan", "autobahn", "qemu", "soak"),
 }
+EMULATOR = "qemu-aarch64"
+AARCH64 = ROOT / ".toolchain/aarch64"  # its libraries
+IS_AARCH64 = platform.machine() == "aarch64"
+EMULATED_PROGRAMS = ("ringcast --version", "ringcast --help", "ringcast stat --help",
+                     "ringcast --config docs/ringcast.yaml --check-config", "ringcast-tap --help",
+                     "ringcast-bench --help", "ringcast-echo --help")
 THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos",
             "test_big_books.Snapshots")
 # A module that cannot be loaded is listed by its name: running it says why.
@@ -183,12 +191,29 @@ def soak(directory):
                 return
 
 
+def what_is_missing(label):
+    """Why nothing of a label can run, or None."""
+    if label == "autobahn" and not (ROOT / ".toolchain/autobahn/complete").exists():
+        return "the suite could not be installed"
+    if label in ("check", "aarch64") and not IS_AARCH64 and not AARCH64.exists():
+        return "aarch64: its packages could not be fetched: scripts/setup.sh test tries again"
+    if label == "aarch64" and not IS_AARCH64 and not shutil.which(EMULATOR):
+        return f"there is no {EMULATOR}: scripts/setup.sh long installs it"
+    return None
+
+
+def emulated(label, command):
+    """The command for a label: programs for another processor are run by an emulator."""
+    if label != "aarch64" or IS_AARCH64:
+        return command
+    return [EMULATOR, "-L", str(AARCH64), *command]
+
+
 def commands(label, directory, names, environment):
     """(name, command, whether it runs alone) of all that is to run."""
     directory = pathlib.Path(directory)
-    if label == "autobahn" and not (ROOT / ".toolchain/autobahn/complete").exists():
-        yield label, ["printf", "SKIPPED: the suite could not be installed\\n"
-                                "0 passed, 0 failed, 1 skipped\\n"], True
+    if missing := what_is_missing(label):
+        yield label, ["printf", f"SKIPPED: {missing}\\n0 passed, 0 failed, 1 skipped\\n"], True
         return
     if label in ("autobahn", "qemu"):
         yield label, [f"{directory}/{label}.sh", *names], True
@@ -206,15 +231,17 @@ def commands(label, directory, names, environment):
             if is_wanted(name):
                 yield name, unittest_command(name), runs_alone
         return
-    for name, command in fresh_simulations(directory / "tests") if label == "test" else ():
+    found = []
+    if label in ("test", "aarch64"):
+        found += fresh_simulations(directory / "tests")
+    found += [(program.name, [str(program)]) for program in programs_in(directory / "tests")]
+    found += [(program.name, fuzz_command(program, 0, 1))
+              for program in programs_in(directory / "fuzz")]
+    if label == "aarch64":
+        found += [(line, f"{directory}/bin/{line}".split()) for line in EMULATED_PROGRAMS]
+    for name, command in found:
         if is_wanted(name):
-            yield name, command, False
-    for program in programs_in(directory / "tests"):
-        if is_wanted(program.name):
-            yield program.name, [str(program)], False
-    for program in programs_in(directory / "fuzz"):
-        if is_wanted(program.name):
-            yield program.name, fuzz_command(program, 0, 1), False
+            yield name, emulated(label, command), False
     for name in THREADED if label == "tsan" else ():
         if is_wanted(name):
             yield name, unittest_command(name), True
@@ -225,6 +252,8 @@ def environment_of(label, directory):
                        PYTHONPATH=str(ROOT / "tests/integration"), RINGCAST_BIN_DIR=directory,
                        TSAN_OPTIONS="halt_on_error=1 atexit_sleep_ms=0",
                        UBSAN_OPTIONS="print_stacktrace=1")
+    if label == "aarch64" and not IS_AARCH64:
+        environment["RINGCAST_EMULATOR"] = EMULATOR
     if label == "tsan":
         environment["RINGCAST_BIN_DIR"] += "/bin"
         environment["RINGCAST_SANITIZED"] = "1"
@@ -348,6 +377,8 @@ def run_stage(stage, size):
         total = [1, 0, 0] if status == 0 else [0, 1, 0]
     if status != 0 and total[1] == 0:
         total[1] = 1
+    if stage == "check" and what_is_missing(stage):
+        total[2] += 1
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     line = (f"{stage:12} {total[0]:5} passed, {total[1]} failed, {total[2]} skipped"
             f"  ({time.monotonic() - began:.0f} s, {cpu:.0f} s of CPU time)")

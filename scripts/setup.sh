@@ -4,15 +4,17 @@
 #   scripts/setup.sh run      what building and running need
 #   scripts/setup.sh test     that, and what the tests need
 #   scripts/setup.sh full     that, and the Autobahn suite
-#   scripts/setup.sh long     that, and QEMU
+#   scripts/setup.sh long     that, and QEMU, of whole machines and of programs for aarch64
 #
 # Does nothing, and needs no network, when all is there. Prints nothing then.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
+. scripts/debian.sh
 
 zig_version=0.16.0
 declare -A zig_sha256=(
     [x86_64]=9fcda73f62b851dd72a54b710ad40a209896db14cfb13649e62191243556342b
+    [aarch64]=e27d409812b11e0fb89ed0200cf2e55b6464d43f9461553104e4a4f9a94a1fd5
 )
 zig=.toolchain/zig-$zig_version
 
@@ -60,6 +62,18 @@ long_packages=(
     qemu-system-x86  # runs another kernel
     busybox-static   # its user land
     cpio             # packs it
+    qemu-user        # runs programs for aarch64
+)
+# Debian 12's packages for aarch64: what programs for it are compiled and linked with,
+aarch64=.toolchain/aarch64
+aarch64_packages=(
+    libcap-dev libcmocka-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev
+    libuv1-dev libwebsockets-dev libxxhash-dev libyaml-dev systemtap-sdt-dev zlib1g-dev
+    # the libraries that they load,
+    libc6 libcmocka0 libjansson4 libjemalloc2 libmicrohttpd12 libssl3 liburing2 libyaml-0-2 zlib1g
+    # and those that these load.
+    libffi8 libgcc-s1 libgmp10 libgnutls30 libhogweed6 libidn2-0 libnettle8 libp11-kit0 libstdc++6
+    libtasn1-6 libunistring2
 )
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -136,6 +150,31 @@ fetch_asyncapi() {
     rm -rf "$unpacked"
 }
 
+# Without them nothing is compiled for aarch64, and `zig build check` says so. The folder is complete
+# if it is there, since it is moved there at the end. Its file `packages` has the versions.
+fetch_aarch64() {
+    [ "$(uname -m)" != aarch64 ] || return 0
+    [ "$(head -1 "$aarch64/packages" 2>/dev/null)" != "${aarch64_packages[*]}" ] || return 0
+    say "fetching Debian 12's packages for aarch64 (22 MB, by apt) into $aarch64/"
+    unpack_aarch64 || say "could not fetch them: nothing is compiled for aarch64"
+    rm -rf .toolchain/unpacked
+}
+
+unpack_aarch64() {
+    local root=$PWD/.toolchain/unpacked
+    rm -rf "$root"
+    mkdir -p "$root/packages.d"
+    (cd "$root/packages.d" && fetch_debian bookworm arm64 "${aarch64_packages[@]}") || return 1
+    unpack_debian "$root/packages.d" "$root" || return 1
+    # Links to /lib/... lead there within the folder.
+    find "$root" -lname '/*' -printf '%p %l\n' | while read -r link target; do
+        ln -sfr "$root$target" "$link"
+    done
+    { echo "${aarch64_packages[*]}" && ls "$root/packages.d"; } >"$root/packages"
+    rm -rf "$root/packages.d" "$aarch64"
+    mv "$root" "$aarch64"
+}
+
 # Without it its cases are skipped, and say so.
 fetch_autobahn() {
     scripts/autobahn.sh --set-up || say "could not install the Autobahn suite: its cases are skipped"
@@ -152,4 +191,5 @@ long)
 esac
 install_zig
 [ "$1" = run ] || fetch_asyncapi
+[ "$1" = run ] || fetch_aarch64
 case $1 in full | long) fetch_autobahn ;; esac

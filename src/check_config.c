@@ -9,6 +9,7 @@
 #include "ring/board/frame_log_size.h"
 #include "ring/core/core.h"
 #include "ring/io/listener.h"
+#include "ring/io/listener_unix.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 #include "src/base/memory_limit.h"
@@ -132,7 +133,7 @@ int check_config_listeners(const struct options *options, char *error_out, size_
     int error = listener_check_tcp(&clients, words, sizeof words);
     if (error == 0 && options->unix_path != NULL) {
         option = "unix";
-        error = listener_check_unix(options->unix_path, words, sizeof words);
+        error = listener_unix_check(options->unix_path, words, sizeof words);
     }
     if (error == 0) {
         option = "admin-host";

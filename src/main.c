@@ -93,8 +93,8 @@ static void main_on_early_signal(int number)
     if (main_starting != NULL) {
         counters_file_remove(&main_starting->counters_file);
     }
-    if (main_starting != NULL && main_starting->unix_listener.fd >= 0) {
-        listener_unlink_unix(&main_starting->unix_listener);
+    if (main_starting != NULL && main_starting->sockets.unix_listener.fd >= 0) {
+        listener_unix_unlink(&main_starting->sockets.unix_listener);
     }
     signal(number, SIG_DFL);
     raise(number);
@@ -171,8 +171,8 @@ static server_step *const main_prepare_steps[] = {
     NULL,
 };
 static server_step *const main_open_steps[] = {
-    server_open_listeners, server_create_cores,  server_start_admin,
-    main_open_signals,     server_start_threads, NULL,
+    server_open_sockets, server_create_cores,  server_start_admin,
+    main_open_signals,   server_start_threads, NULL,
 };
 
 /* What main shows of its progress, whatever it does. */
@@ -205,15 +205,7 @@ static void main_announce(const struct server *server)
         snprintf(feeds + used, sizeof feeds - used, "%s%s", i == 0 ? "" : " ",
                  options->feeds.texts[i]);
     }
-    bool is_ipv6 = strchr(options->host, ':') != NULL;
-    bool is_admin_ipv6 = strchr(options->admin_host, ':') != NULL;
-    log_write(LOG_LEVEL_INFO, "ringcast %s listening on %s%s%s:%u, admin on %s%s%s:%u",
-              RINGCAST_VERSION, is_ipv6 ? "[" : "", options->host, is_ipv6 ? "]" : "", server->port,
-              is_admin_ipv6 ? "[" : "", options->admin_host, is_admin_ipv6 ? "]" : "",
-              admin_port(server->admin));
-    if (options->unix_path != NULL) {
-        log_write(LOG_LEVEL_INFO, "listening on unix:%s", options->unix_path);
-    }
+    sockets_announce(&server->sockets);
     log_write(LOG_LEVEL_INFO,
               "engine io_uring, %u core(s), publisher %s, frame log %" PRIu64
               " MiB, at most %u clients, epoch %s, feeds: %s",
@@ -229,12 +221,15 @@ static void main_greet(const struct server *server)
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }
+    char watch[LISTENER_NAME_BYTES_MAX];
+    char look[LISTENER_NAME_BYTES_MAX];
+    sockets_reach(&server->sockets.clients, watch);
+    sockets_reach(&server->sockets.admin, look);
     log_say(STDOUT_FILENO,
-            "Watch ticks:  zig-out/bin/ringcast-tap ws://127.0.0.1:%u --symbols 000001.SZ --types "
-            "quote\n"
-            "Look inside:  curl http://%s:%u/health (also /stats, /metrics)\n"
+            "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
+            "Look inside:  curl http://%s/health (also /stats, /metrics)\n"
             "Stop:         Ctrl-C\n",
-            server->port, server->options.admin_host, admin_port(server->admin));
+            watch, look);
 }
 
 /* Waits for a signal at most timeout_ms; the log is written meanwhile. Returns whether one came
@@ -304,8 +299,8 @@ _Noreturn static void main_exit_now(struct server *server, enum log_level level,
 {
     log_write(level, "%s", why);
     counters_file_remove(&server->counters_file);
-    if (server->unix_listener.fd >= 0) {
-        listener_unlink_unix(&server->unix_listener);
+    if (server->sockets.unix_listener.fd >= 0) {
+        listener_unix_unlink(&server->sockets.unix_listener);
     }
     log_flush();
     _exit(SERVER_EXIT_FAILED);
@@ -392,7 +387,7 @@ static void main_close(struct server *server)
 static int main_serve(struct server *server)
 {
     server->signal_fd = -1;
-    server->unix_listener.fd = -1;
+    sockets_init(&server->sockets);
     server->counters_file.fd = -1;
     server->exit_status = SERVER_EXIT_FAILED;
     int error = main_run_steps(server, main_prepare_steps);

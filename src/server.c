@@ -32,10 +32,10 @@
 #define SERVER_FRAME_BYTES_MAX (64 * KIB)
 /* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
 #define SERVER_SPARE_FDS (CORE_SPARE_CONNS + ADMIN_CONNECTIONS_MAX + 64)
-/* Of them, opened after the clients' listeners: signals, the publisher's ring, three of
- * libmicrohttpd, and files of /proc that main and the admin server read. */
+/* Of them, opened after the listeners: signals, the publisher's ring, those of libmicrohttpd, and
+ * files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 11
-#define SERVER_USER_TIMEOUT_MS_MIN 10000
+#define SERVER_ADMIN_FDS 3 /* of libmicrohttpd, for each further address of the admin server */
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
@@ -44,6 +44,7 @@ static_assert(OPTIONS_FEEDS_MAX == PUBLISHER_FEEDS_MAX, "the publisher takes as 
 static_assert(OPTIONS_SUBSCRIPTIONS_MAX == CHANNELS_MAX, "one for each channel is the most");
 static_assert(OPTIONS_FRAME_LOG_BYTES_MIN == FRAME_LOG_BYTES_MIN, "what config allows can be made");
 static_assert(METRICS_LOGS_MAX == CORE_ENCODINGS_MAX, "a log of each encoding");
+static_assert(LISTENER_ADDRESSES_MAX == ADMIN_ADDRESSES_MAX, "the admin server takes as many");
 static_assert(LOG_PRODUCERS_MAX == COUNTERS_CORES_MAX + 1, "each core and the publisher can log");
 
 int server_fail(int error, const char *what, const char *remedy)
@@ -251,43 +252,9 @@ int server_load_admin_token(struct server *server)
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
-/* It waits for nothing. A signal comes before the socket is there, or after it is known. */
-static int server_open_unix_listener(struct server *server, char *error_out, size_t error_bytes)
+int server_open_sockets(struct server *server)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_open_unix(&server->unix_listener, server->options.unix_path, error_out,
-                                   error_bytes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
-int server_open_listeners(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX] = "";
-    uint64_t timeout_ms = 3 * server->options.heartbeat_interval_ns / NS_PER_MS;
-    struct listener_options options = {
-        .host = server->options.host,
-        .port = (uint16_t)server->options.port,
-        .send_buffer_bytes = server->options.send_buffer_bytes,
-        .user_timeout_ms =
-            (uint32_t)(timeout_ms < SERVER_USER_TIMEOUT_MS_MIN ? SERVER_USER_TIMEOUT_MS_MIN
-                                                               : timeout_ms),
-    };
-    int error = listener_open_tcp(&options, server->tcp_fds, server->options.core_count,
-                                  &server->port, text, sizeof text);
-    if (error == 0) {
-        server->tcp_fd_count = server->options.core_count;
-    }
-    if (error == 0 && server->options.unix_path != NULL) {
-        error = server_open_unix_listener(server, text, sizeof text);
-    }
-    if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "%s", text);
-    }
-    return error;
+    return sockets_open(&server->sockets, &server->options);
 }
 
 /* Where descriptors are too few for all clients, the server's own are kept aside: its rings, the
@@ -303,7 +270,10 @@ static int server_share_descriptors(struct server *server)
         free_count += fcntl((int)fd, F_GETFD) < 0;
     }
     /* Each core has a ring, and may accept one client too many of each of its listeners. */
-    uint64_t own_count = SERVER_OWN_FDS + 3 * (uint64_t)server->options.core_count;
+    const struct sockets *sockets = &server->sockets;
+    uint64_t own_count =
+        SERVER_OWN_FDS + SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
+        (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count;
     uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
     uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
     if (admin_count == 0) {
@@ -349,7 +319,7 @@ static int server_create_core(struct server *server, uint32_t index)
     static const char *const paths[] = {"/", "/ws", "/v1"};
     char text[SERVER_ERROR_BYTES_MAX] = "no memory; give a smaller --max-connections";
     assert_always(index == server->core_count);
-    assert_always(server->tcp_fd_count == server->options.core_count);
+    assert_always(index < server->sockets.clients.share_count);
     bool is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE;
     uint32_t encoding_count;
     struct core_encoding *encodings = encodings_table(server->encodings, &encoding_count);
@@ -367,9 +337,6 @@ static int server_create_core(struct server *server, uint32_t index)
         .zero_copy_bytes = server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
         .key = server->key,
-        .listeners = {{.fd = server->tcp_fds[index]},
-                      {.fd = server->unix_listener.fd, .is_unix = true}},
-        .listener_count = server->unix_listener.fd < 0 ? 1 : 2,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
         .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
         .encodings = encodings,
@@ -382,6 +349,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .publish_context = server->publisher,
     };
     options.document.bytes = sbe_schema_text(&options.document.bytes_count);
+    options.listener_count = sockets_share(&server->sockets, index, options.listeners);
     int error = core_create(&server->cores[index], &options, text, sizeof text);
     if (error < 0) {
         log_write(LOG_LEVEL_ERROR, "core %u: %s", index, text);
@@ -454,16 +422,18 @@ int server_start_admin(struct server *server)
     }
     metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
     struct admin_options options = {
-        .host = server->options.admin_host,
-        .port = (uint16_t)server->options.admin_port,
+        .fd_count = server->sockets.admin.address_count,
         .metrics = server->metrics,
         .counters = server->counters,
         .connections_max = server->admin_connections_max,
         .tokens = &server->admin_tokens,
     };
+    for (uint32_t i = 0; i < options.fd_count; i++) {
+        options.fds[i] = server->sockets.admin.fds[i][0];
+        server->sockets.admin.fds[i][0] = -1;
+    }
     error = admin_start(&server->admin, &options, text, sizeof text);
     if (error < 0) {
-        server->exit_status = error == -EINVAL ? SERVER_EXIT_USAGE : SERVER_EXIT_FAILED;
         log_write(LOG_LEVEL_ERROR, "%s", text);
     }
     return error;
@@ -534,16 +504,6 @@ void server_count_run_delays(struct server *server)
     }
 }
 
-static void server_close_listeners(struct server *server)
-{
-    for (uint32_t i = 0; i < server->tcp_fd_count; i++) {
-        close(server->tcp_fds[i]);
-    }
-    if (server->unix_listener.fd >= 0) {
-        listener_close_unix(&server->unix_listener);
-    }
-}
-
 void server_destroy(struct server *server)
 {
     assert_always(server->thread_count == 0);
@@ -563,7 +523,7 @@ void server_destroy(struct server *server)
         access_destroy(server->access);
     }
     token_table_deinit(&server->admin_tokens);
-    server_close_listeners(server);
+    sockets_close(&server->sockets);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
     }

@@ -19,10 +19,10 @@
 #include "ring/board/counters.h"
 #include "ring/board/counters_file.h"
 #include "ring/core/core.h"
-#include "ring/io/listener.h"
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
+#include "src/sockets.h"
 
 #define SERVER_EXIT_FAILED 1
 #define SERVER_EXIT_USAGE 2
@@ -59,10 +59,7 @@ struct server {
     struct watchdog watchdog;
     struct admin *admin;
 
-    uint16_t port;
-    int tcp_fds[COUNTERS_CORES_MAX];
-    uint32_t tcp_fd_count;
-    struct listener_unix unix_listener;
+    struct sockets sockets;
 
     _Atomic uint32_t conn_count; /* shared by the cores, like: */
     _Atomic uint32_t place_count;
@@ -96,7 +93,7 @@ server_step server_load_admin_token;
 server_step server_check_listeners;
 
 /* These open sockets and start threads. */
-server_step server_open_listeners;
+server_step server_open_sockets;
 server_step server_create_cores;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;

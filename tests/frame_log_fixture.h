@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ring/board/frame_log.h"
 
@@ -74,12 +75,17 @@ static inline void lap(struct frame_log *log)
     }
 }
 
+static inline uint64_t page_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Of the whole file: header, records, descriptors, images, bytes. */
 static inline uint64_t file_pages(const struct frame_log *log)
 {
     struct stat known;
     assert_int_equal(fstat(log->memory.fd, &known), 0);
-    return (uint64_t)known.st_blocks * 512 / 4096;
+    return (uint64_t)known.st_blocks * 512 / page_bytes();
 }
 
 #endif

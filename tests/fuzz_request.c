@@ -8,7 +8,7 @@
 #include "codec/json_numbers.h"
 #include "codec/utf8.h"
 #include "ring/core/core.h"
-#include "src/session/request.h"
+#include "src/request/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,7 +16,7 @@
 
 #include "src/base/log.h"
 #include "src/market/publisher.h"
-#include "src/session/request.h"
+#include "src/request/request.h"
 #include "src/session/session.h"
 
 #define CONNS 4

@@ -634,6 +634,7 @@ static void world_step(void *context, struct engine *engine, uint64_t timeout_ns
 static void check_core_is_empty(void)
 {
     EXPECT(counter_get(&world.counters.conns_open) == 0);
+    EXPECT(counter_get(&world.counters.accepted) == sim_peer_ended(&world.counters));
     EXPECT(counter_get(&world.counters.conns_streaming) == 0);
     EXPECT(counter_get(&world.counters.conns_blocked) == 0);
     EXPECT(counter_get(&world.counters.subscriptions) == 0);

@@ -68,6 +68,16 @@ static inline void sim_peer_send(struct sim_peer *peer, enum ws_opcode opcode, c
     sim_client_send(peer->socket, frame, header + count < bytes_max ? header + count : bytes_max);
 }
 
+/* Sockets that were accepted and have ended, by how they ended. */
+static inline uint64_t sim_peer_ended(const struct core_counters *counters)
+{
+    return counter_get(&counters->closed) + counter_get(&counters->refused_busy) +
+           counter_get(&counters->refused_handshake) + counter_get(&counters->refused_token) +
+           counter_get(&counters->refused_forbidden) + counter_get(&counters->refused_rate) +
+           counter_get(&counters->refused_late) + counter_get(&counters->opening_left) +
+           counter_get(&counters->documents);
+}
+
 /* How many of the bytes belong to the answer of the upgrade; *fault_out: what is wrong with it. */
 static inline size_t sim_peer_take_head(struct sim_peer *peer, const uint8_t *bytes, size_t count,
                                         const char **fault_out)

@@ -374,6 +374,7 @@ static void check_core_is_empty(uint32_t index)
     const struct core *core = server.cores[index];
     const struct core_counters *counters = &server.counters->cores[index];
     EXPECT(counter_get(&counters->conns_open) == 0);
+    EXPECT(counter_get(&counters->accepted) == sim_peer_ended(counters));
     EXPECT(counter_get(&counters->conns_streaming) == 0);
     EXPECT(counter_get(&counters->conns_blocked) == 0);
     EXPECT(counter_get(&counters->subscriptions) == 0);

@@ -129,13 +129,46 @@ static void without_ts_event_the_time_of_receipt_counts(void **state)
     assert_true(open_bar().start_ns == BASE + 3 * MINUTE);
 }
 
-static void a_trade_without_price_or_size_counts_for_nothing(void **state)
+static void a_trade_without_price_counts_for_nothing(void **state)
 {
     struct md_update update = trade(BASE, 1, 0, 1, 0);
     (void)state;
-    update.trade.size = md_none;
+    update.trade.price = md_none;
     assert_int_equal(bar_builder_add(&builder, &update, &closed), 0);
     assert_false(builder.is_open);
+}
+
+/* sizes: of the trades of one minute each; -1: none. */
+static void a_trade_without_size_leaves_its_bar_without_volume(void **state)
+{
+    static const int64_t sizes[][3] = {
+        {-1, -1, -1}, {-1, 2, 3}, {2, 3, -1}, {1, -1, 0}, {1, 2, 3}, {0, 0, 0}, {0, 0, 5},
+    };
+    (void)state;
+    for (uint64_t minute = 0; minute < sizeof sizes / sizeof sizes[0]; minute++) {
+        bool is_sized = true;
+        int64_t volume = 0;
+        for (uint64_t i = 0; i < 3; i++) {
+            struct md_update update =
+                trade(BASE + minute * MINUTE + i, 10 + (int64_t)i, 0, sizes[minute][i], 0);
+            is_sized &= sizes[minute][i] >= 0;
+            volume += sizes[minute][i];
+            if (sizes[minute][i] < 0) {
+                update.trade.size = md_none;
+            }
+            assert_true(bar_builder_add(&builder, &update, &closed) & BAR_CHANGED);
+            assert_int_equal(md_is_given(open_bar().volume), is_sized);
+        }
+        struct md_bar bar = open_bar();
+        assert_int_equal(md_is_given(bar.volume), is_sized);
+        assert_int_equal(md_is_given(bar.turnover), is_sized);
+        if (is_sized) {
+            assert_decimal(bar.volume, volume, 0);
+        }
+        assert_decimal(bar.open, 10, 0);
+        assert_decimal(bar.close, 12, 0);
+        assert_int_equal(bar.count, 3);
+    }
 }
 
 static void sums_are_exact_and_cut_only_where_63_bits_end(void **state)
@@ -243,7 +276,8 @@ int main(void)
         TEST(a_closed_bar_is_final),
         TEST(a_source_whose_clock_was_set_begins_anew),
         TEST(without_ts_event_the_time_of_receipt_counts),
-        TEST(a_trade_without_price_or_size_counts_for_nothing),
+        TEST(a_trade_without_price_counts_for_nothing),
+        TEST(a_trade_without_size_leaves_its_bar_without_volume),
         TEST(sums_are_exact_and_cut_only_where_63_bits_end),
         TEST(random_trades_add_up_as_in_the_model),
     };

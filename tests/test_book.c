@@ -88,8 +88,9 @@ static void apply_random(struct book *book, struct model *model)
     for (uint32_t side = 0; side < 2; side++) {
         if (is_snapshot) {
             memset(model->sizes[side], 0, sizeof model->sizes[side]);
-            for (uint32_t price = below(8); price < PRICES; price += 1 + below(8)) {
-                model->sizes[side][price] = 1 + below(1000);
+            for (uint32_t left = below(PRICES); left > 0; left--) { /* some twice, some of size 0 */
+                uint32_t price = below(PRICES);
+                model->sizes[side][price] = below(4) * below(300);
                 levels[side][counts[side]++] = level_of(price, model->sizes[side][price]);
             }
             continue;

@@ -13,6 +13,7 @@
 #include "codec/base/units.h"
 #include "ring/core/core_watch.h"
 #include "ring/io/engine_uring.h"
+#include "tests/emulator.h"
 
 static struct engine engine;
 static struct core_watch watch;
@@ -235,5 +236,8 @@ int main(void)
         TEST(what_cannot_be_polled_is_never_readable_and_not_tried_again),
         TEST(every_number_has_a_wait_of_its_own),
     };
+    if (emulator_lacks_rings()) {
+        return emulator_skip_all(tests, sizeof tests / sizeof tests[0]);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

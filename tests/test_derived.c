@@ -632,6 +632,30 @@ static void an_open_bar_is_told_four_times_a_second_and_closed_once(void **state
     assert_in_range(late_ns, DERIVED_BAR_GRACE_NS, DERIVED_BAR_GRACE_NS + 30 * MS);
 }
 
+static void bars_of_trades_without_size_have_no_volume(void **state)
+{
+    (void)state;
+    uint32_t source = feed_channel(MD_TRADE);
+    struct md_update unsized = {.type = MD_TRADE, .trade = {.price = {1005, -1}, .size = md_none}};
+    now_ns = 3000 * SECOND;
+    tick(source, &unsized); /* one in the log, one live, then one of a size */
+    wish(MD_BAR, (struct variant){.bar = 3});
+    pass(20 * MS);
+    tick(source, &unsized);
+    trade(source, 1000);
+    pass(SECOND);
+    assert_true(kept_count >= 2);
+    const struct kept *newest = &kept[kept_count - 1];
+    assert_int_equal(count_in(newest), 3);
+    assert_true(json_number_value(json_object_get(newest->data, "high")) == 100.5);
+    assert_null(json_object_get(newest->data, "volume"));
+    assert_null(json_object_get(newest->data, "turnover"));
+    now_ns = 3300 * SECOND; /* The next one is of a size alone. */
+    trade(source, 1000);
+    pass(SECOND);
+    assert_int_equal(json_integer_value(json_object_get(kept[kept_count - 1].data, "volume")), 100);
+}
+
 static void the_last_change_of_an_open_bar_is_told(void **state)
 {
     (void)state;
@@ -745,6 +769,7 @@ int main(void)
         TEST(every_16th_delta_has_a_checksum),
         TEST(a_conflated_book_is_a_snapshot_an_interval_if_its_top_has_changed),
         TEST(an_open_bar_is_told_four_times_a_second_and_closed_once),
+        TEST(bars_of_trades_without_size_have_no_volume),
         TEST(the_last_change_of_an_open_bar_is_told),
         TEST(trades_between_the_wish_and_the_end_of_reading_are_not_missed),
         TEST(a_bar_that_is_asked_for_late_counts_the_trades_in_the_log),

@@ -185,6 +185,115 @@ static void ticks_come_at_the_recorded_pace(void **state)
     close_all(recorder, feed);
 }
 
+/* When each tick came after the first poll, in seconds. */
+static void assert_pace(const char *rows, const char *more, const uint64_t *seconds, uint32_t count,
+                        const char *const *logs, uint32_t log_count)
+{
+    char text[1000];
+    snprintf(text, sizeof text, CSV_HEADER "%s", rows);
+    struct recorder *recorder = recorder_create();
+    struct feed *feed = open_text(recorder, text, more);
+    recorder_run(feed, NOW_NS, FEED_NEVER - 1);
+    assert_int_equal(recorder->tick_count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(recorder_tick(recorder, i)->update.ts_recv_ns - NOW_NS,
+                         seconds[i] * NS_PER_SECOND);
+    }
+    for (uint32_t i = 0; i < log_count; i++) {
+        if (!recorder_has_log(recorder, logs[i])) {
+            fail_msg("not in the log: %s", logs[i]);
+        }
+    }
+    assert_int_equal(recorder->log_count, log_count + 1); /* and the summary */
+    close_all(recorder, feed);
+}
+
+static void a_row_without_a_time_comes_with_the_one_before(void **state)
+{
+    (void)state;
+    static const uint64_t seconds[] = {0, 0, 0, 2, 2, 3};
+    assert_pace("0,A.B,T,1,\n,A.B,T,1,\n1700000000000000000,A.B,T,1,\n"
+                "1700000002000000000,A.B,T,1,\nNaN,A.B,T,1,\n1700000003000000000,A.B,T,1,\n",
+                "", seconds, 6, NULL, 0);
+    struct recorder *recorder = recorder_create();
+    struct feed *feed = open_text(recorder, CSV_HEADER "0,A.B,T,1,\n,A.B,T,2,\n", ",loop=yes");
+    recorder_run(feed, NOW_NS, NOW_NS + 100 * MS);
+    assert_int_equal(recorder->tick_count, 202); /* A pass takes a millisecond. */
+    close_all(recorder, feed);
+}
+
+static void a_long_wait_is_told_and_one_of_a_week_is_none(void **state)
+{
+    (void)state;
+    static const char *const jumps[] = {
+        ":3: its time is 1699999999 s after the one before",
+        ":5: its time is 1700000000 s before the one before",
+        ":7: its time is 604801 s after",
+    };
+    static const char *const waits[] = {":3: it is due in 61 s", ":4: it is due in 604800 s"};
+    static const uint64_t paced[] = {0, 0, 1, 1, 2, 2, 3};
+    assert_pace("1000000000,A.B,T,1,\n1700000000000000000,A.B,T,1,\n"
+                "1700000001000000000,A.B,T,1,\n1000000000,A.B,T,1,\n2000000000,A.B,T,1,\n"
+                "604803000000000,A.B,T,1,\n604804000000000,A.B,T,1,\n",
+                "", paced, 7, jumps, 3);
+    static const uint64_t waited[] = {0, 61, 604861, 604861, 604862};
+    assert_pace("1,A.B,T,1,\n61000000001,A.B,T,1,\n604861000000001,A.B,T,1,\n"
+                "61000000001,A.B,T,1,\n604862000000001,A.B,T,1,\n",
+                "", waited, 5, waits, 2);
+    /* At ten times the speed a week takes a tenth of it. */
+    static const uint64_t fast[] = {0, 60480, 60481};
+    static const char *const fast_waits[] = {"it is due in 60480 s"};
+    assert_pace("1,A.B,T,1,\n604800000000001,A.B,T,1,\n604810000000001,A.B,T,1,\n", ",speed=10",
+                fast, 3, fast_waits, 1);
+}
+
+static void a_stamp_far_ahead_does_not_end_the_pace(void **state)
+{
+    (void)state;
+    static const uint64_t seconds[] = {0, 1, 1, 1, 2};
+    static const char *const jumps[] = {"s after", "s before"};
+    assert_pace("1700000000000000000,A.B,T,1,\n1700000001000000000,A.B,T,1,\n"
+                "9223372036854775807,A.B,T,1,\n1700000001000000000,A.B,T,1,\n"
+                "1700000002000000000,A.B,T,1,\n",
+                "", seconds, 5, jumps, 2);
+}
+
+static void only_ten_jumps_are_told(void **state)
+{
+    (void)state;
+    char text[2000] = CSV_HEADER;
+    for (int i = 0; i < 30; i++) {
+        strcat(text, i % 2 == 0 ? "1,A.B,T,1,\n" : "1700000000000000000,A.B,T,1,\n");
+    }
+    struct recorder *recorder = recorder_create();
+    struct feed *feed = open_text(recorder, text, "");
+    recorder_run(feed, NOW_NS, FEED_NEVER - 1);
+    assert_counters(feed, 30, 0, 0, 0);
+    assert_int_equal(recorder->log_count, 11);
+    assert_true(recorder_has_log(recorder, "no more of them are told"));
+    close_all(recorder, feed);
+}
+
+static void what_is_not_used_is_told_after_seconds(void **state)
+{
+    (void)state;
+    struct recorder *recorder = recorder_create();
+    struct feed *feed = open_text(
+        recorder,
+        "wss://binance.com <-> 1\n1.0: {\"stream\":\"a@miniTicker\",\"data\":{\"e\":\"mini\"}}\n"
+        "9.0: {\"e\":\"aggTrade\",\"s\":\"A\",\"p\":\"1\"}\n99.0: {\"e\":\"x\"}\n",
+        "");
+    recorder_run(feed, NOW_NS, NOW_NS + 4 * NS_PER_SECOND);
+    feed->ops->poll(feed, NOW_NS + 4 * NS_PER_SECOND);
+    assert_int_equal(recorder->log_count, 0);
+    feed->ops->poll(feed, NOW_NS + 5 * NS_PER_SECOND);
+    assert_int_equal(recorder->log_count, 1);
+    assert_true(recorder_has_log(recorder, "after its first seconds: 0 ticks, 1 skipped (1 mini)"));
+    feed->ops->poll(feed, NOW_NS + 6 * NS_PER_SECOND);
+    assert_int_equal(recorder->log_count, 1);
+    close_all(recorder, feed);
+}
+
 static void a_poll_before_its_time_brings_nothing(void **state)
 {
     (void)state;
@@ -514,6 +623,11 @@ int main(void)
         cmocka_unit_test(a_small_coinbase_capture_gives_its_ticks_in_order),
         cmocka_unit_test(holes_are_counted_and_a_new_pass_is_none),
         cmocka_unit_test(ticks_come_at_the_recorded_pace),
+        cmocka_unit_test(a_row_without_a_time_comes_with_the_one_before),
+        cmocka_unit_test(a_long_wait_is_told_and_one_of_a_week_is_none),
+        cmocka_unit_test(a_stamp_far_ahead_does_not_end_the_pace),
+        cmocka_unit_test(only_ten_jumps_are_told),
+        cmocka_unit_test(what_is_not_used_is_told_after_seconds),
         cmocka_unit_test(a_poll_before_its_time_brings_nothing),
         cmocka_unit_test(a_clock_that_jumps_moves_the_schedule),
         cmocka_unit_test(each_poll_stays_within_the_room),

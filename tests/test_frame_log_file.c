@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ring/board/frame_log.h"
+#include "tests/emulator.h"
 #include "tests/frame_log_fixture.h"
 
 /* ---- The file, as a second process sees it ---- */
@@ -257,6 +258,7 @@ static void a_sealed_log_is_written_and_saves_images_and_lends_nothing(void **st
 static void a_sealed_log_is_of_huge_pages_where_the_kernel_makes_them(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     struct shared_memory probe;
     assert_int_equal(shared_memory_create(&probe, "probe", 2 * MIB, 2 * MIB), 0);
     int error = shared_memory_collapse(&probe, 0, 2 * MIB);

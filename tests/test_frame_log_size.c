@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ring/board/frame_log_size.h"
+#include "tests/emulator.h"
 
 #define CHANNELS 5000
 #define FRAME_BYTES_MAX 4096
@@ -62,6 +63,7 @@ static void a_log_never_takes_more_than_its_most(void **state)
 static void one_that_is_not_lazy_takes_bytes_and_descriptors_at_once(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     for (uint64_t capacity = MIB; capacity <= 8 * MIB; capacity *= 2) {
         struct frame_log *log;
         struct frame_log_options options = {

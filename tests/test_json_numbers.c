@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec/json_numbers.h"
@@ -107,6 +108,41 @@ static void what_is_no_json_is_none_afterwards(void **state)
     check_same("0xffffffffffffffffffffffff");
 }
 
+static void check_quoted(const char *text, const char *expected)
+{
+    char out[JSON_NUMBERS_QUOTED_MAX(64)];
+    char *exact = malloc(strlen(text) + 1); /* so that a read behind it is caught */
+    memcpy(exact + 1, text, strlen(text));
+    size_t bytes = json_numbers_quote(out, exact + 1, strlen(text));
+    free(exact);
+    for (size_t i = 0; i < bytes; i++) { /* ~ stands for the mark. */
+        if (bytes - i >= 6 && memcmp(out + i, "\\u0000", 6) == 0) {
+            out[i] = '~';
+            memmove(out + i + 1, out + i + 6, bytes - i - 6);
+            bytes -= 5;
+        }
+    }
+    out[bytes] = '\0';
+    assert_string_equal(out, expected);
+}
+
+static void numbers_are_quoted_with_their_own_text(void **state)
+{
+    (void)state;
+    check_quoted("{\"a\":1.50e-7,\"b\":[0,-0,18446744073709551615]}",
+                 "{\"a\":\"~1.50e-7\",\"b\":[\"~0\",\"~-0\",\"~18446744073709551615\"]}");
+    check_quoted("{\"1\":\"2\\\"3\",\"\\\\\":4}", "{\"1\":\"2\\\"3\",\"\\\\\":\"~4\"}");
+    check_quoted("true 7", "true \"~7\"");
+    check_quoted("", "");
+    check_quoted("\"\\", "\"\\");
+    /* What is no JSON is none afterwards, and there is room for the worst. */
+    check_quoted("01", "0\"~1\"");
+    check_quoted("-01-01-01-01-01-01-01-01-01", "-0\"~1\"-0\"~1\"-0\"~1\"-0\"~1\"-0\"~1\"-0\"~1\""
+                                                "-0\"~1\"-0\"~1\"-0\"~1\"");
+    check_quoted("1-1-1-1-1", "\"~1\"\"~-1\"\"~-1\"\"~-1\"\"~-1\"");
+    check_quoted("1.5.1", "\"~1.5\".\"~1\"");
+}
+
 static void a_number_is_what_json_says(void **state)
 {
     (void)state;
@@ -135,6 +171,7 @@ int main(void)
         cmocka_unit_test(numbers_of_400_digits_are_clamped_unless_a_point_makes_them_fit),
         cmocka_unit_test(what_is_in_a_string_is_no_number),
         cmocka_unit_test(what_is_no_json_is_none_afterwards),
+        cmocka_unit_test(numbers_are_quoted_with_their_own_text),
         cmocka_unit_test(a_number_is_what_json_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "ring/io/listener.h"
+#include "ring/io/listener_unix.h"
+#include "tests/host_names.h"
 
 #define LISTENERS 4
 
@@ -38,6 +40,7 @@ static int set_up(void **state)
         .user_timeout_ms = 4000,
     };
     words[0] = '\0';
+    host_names_clear();
     snprintf(directory, sizeof directory, "/tmp/ringcast-listener-XXXXXX");
     if (mkdtemp(directory) == NULL) {
         return -1;
@@ -53,15 +56,25 @@ static int tear_down(void **state)
     return rmdir(directory);
 }
 
+static struct listener_tcp tcp;
+
+/* Of a host with one address. */
 static int open_tcp(int *fds, uint32_t count, uint16_t *port)
 {
-    return listener_open_tcp(&options, fds, count, port, words, sizeof words);
+    int error = listener_open_tcp(&tcp, &options, count, words, sizeof words);
+    if (error == 0) {
+        assert_int_equal(tcp.address_count, 1);
+        assert_int_equal(tcp.share_count, count);
+        memcpy(fds, tcp.fds[0], count * sizeof *fds);
+        *port = tcp.port;
+    }
+    return error;
 }
 
 static int open_unix(const char *at, int *fd)
 {
     struct listener_unix listener;
-    int error = listener_open_unix(&listener, at, words, sizeof words);
+    int error = listener_unix_open(&listener, at, words, sizeof words);
     if (error == 0) {
         *fd = listener.fd;
     }
@@ -76,12 +89,12 @@ static void assert_words_say(const char *text)
 }
 
 /* A listener of somebody else, on a free port that is put into the options. */
-static int somebody_listens(bool share_port)
+static int somebody_listens_at(const char *host, bool share_port)
 {
     int yes = 1;
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t bytes = sizeof address;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
     if (share_port) {
@@ -92,6 +105,11 @@ static int somebody_listens(bool share_port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
     options.port = ntohs(address.sin_port);
     return fd;
+}
+
+static int somebody_listens(bool share_port)
+{
+    return somebody_listens_at("127.0.0.1", share_port);
 }
 
 /* A descriptor, or -1: nobody accepts there. */
@@ -271,6 +289,192 @@ static void ipv6_takes_clients_where_the_machine_has_it(void **state)
     close(fds[1]);
 }
 
+/* ---- Hosts with several addresses ---- */
+
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return has;
+}
+
+static int open_host(const char *host, uint32_t share_count)
+{
+    options.host = host;
+    return listener_open_tcp(&tcp, &options, share_count, words, sizeof words);
+}
+
+static void assert_takes_clients(const char *host)
+{
+    int client = connect_to(host, tcp.port);
+    assert_true(client >= 0);
+    close(client);
+}
+
+static void assert_name_is(uint32_t index, const char *host)
+{
+    char name[LISTENER_NAME_BYTES_MAX];
+    snprintf(name, sizeof name, "%s:%u", host, tcp.port);
+    assert_string_equal(tcp.names[index], name);
+}
+
+static void all_addresses_of_a_host_have_one_port(void **state)
+{
+    (void)state;
+    host_names_add("host", "127.0.0.2");
+    host_names_add("host", "127.0.0.1");
+    host_names_add("host", "127.0.0.2");
+    host_names_add("host", "::ffff:127.0.0.1");
+    for (uint32_t shares = 1; shares <= LISTENERS; shares += LISTENERS - 1) {
+        options.port = 0;
+        assert_int_equal(open_host("host", shares), 0);
+        assert_int_equal(tcp.address_count, 2);
+        assert_int_not_equal(tcp.port, 0);
+        assert_string_equal(tcp.skipped, "");
+        assert_name_is(0, "127.0.0.2");
+        assert_name_is(1, "127.0.0.1");
+        assert_takes_clients("127.0.0.1");
+        assert_takes_clients("127.0.0.2");
+        assert_int_equal(connect_to("127.0.0.3", tcp.port), -1);
+        uint16_t port = tcp.port;
+        listener_close_tcp(&tcp);
+        assert_int_equal(connect_to("127.0.0.1", port), -1);
+        assert_int_equal(connect_to("127.0.0.2", port), -1);
+        options.port = port;
+        assert_int_equal(open_host("host", shares), 0);
+        assert_int_equal(tcp.port, port);
+        listener_close_tcp(&tcp);
+    }
+}
+
+static void a_host_may_have_addresses_of_both_families(void **state)
+{
+    (void)state;
+    if (!has_ipv6()) {
+        skip();
+    }
+    host_names_add("localhost", "::1");
+    host_names_add("localhost", "127.0.0.1");
+    assert_int_equal(open_host("localhost", 2), 0);
+    assert_int_equal(tcp.address_count, 2);
+    assert_name_is(0, "[::1]");
+    assert_name_is(1, "127.0.0.1");
+    assert_takes_clients("::1");
+    assert_takes_clients("127.0.0.1");
+    listener_close_tcp(&tcp);
+}
+
+static void all_of_ipv6_is_all_of_ipv4_too(void **state)
+{
+    (void)state;
+    if (!has_ipv6()) {
+        skip();
+    }
+    host_names_add("all", "0.0.0.0");
+    host_names_add("all", "::");
+    host_names_add("all", "127.0.0.1");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(open_host(i == 0 ? "::" : "all", 2), 0);
+        assert_int_equal(tcp.address_count, 1);
+        assert_name_is(0, "[::]");
+        assert_int_equal(option_of(tcp.fds[0][0], IPPROTO_IPV6, IPV6_V6ONLY), 0);
+        assert_takes_clients("127.0.0.1");
+        assert_takes_clients("::1");
+        listener_close_tcp(&tcp);
+    }
+}
+
+/* 192.0.2.1 and 198.51.100.1: of nobody's machine (RFC 5737). */
+static void addresses_that_the_machine_lacks_are_skipped(void **state)
+{
+    (void)state;
+    host_names_add("host", "192.0.2.1");
+    host_names_add("host", "127.0.0.1");
+    host_names_add("host", "fe80::1");
+    assert_int_equal(open_host("host", 2), 0);
+    assert_int_equal(tcp.address_count, 1);
+    assert_name_is(0, "127.0.0.1");
+    assert_string_equal(tcp.skipped,
+                        "192.0.2.1 (Cannot assign requested address), [fe80::1] (it is a "
+                        "link-local address; name its interface, too (fe80::1%eth0))");
+    assert_takes_clients("127.0.0.1");
+    listener_close_tcp(&tcp);
+    assert_int_equal(listener_check_tcp(&options, words, sizeof words), 0);
+
+    host_names_clear();
+    host_names_add("host", "192.0.2.1");
+    host_names_add("host", "198.51.100.1");
+    assert_int_equal(open_host("host", 2), -EADDRNOTAVAIL);
+    assert_words_say("cannot listen on host (192.0.2.1) port 0: ");
+    assert_words_say("not an address of this machine");
+
+    host_names_clear();
+    host_names_add("host", "ff02::1");
+    host_names_add("host", "fe80::1");
+    assert_int_equal(open_host("host", 2), -EINVAL);
+    assert_words_say("cannot listen on host 'host': it is a multicast address");
+    assert_int_equal(listener_check_tcp(&options, words, sizeof words), -EINVAL);
+}
+
+static void a_port_that_is_taken_at_one_address_is_refused(void **state)
+{
+    (void)state;
+    int other = somebody_listens_at("127.0.0.2", true);
+    host_names_add("host", "127.0.0.1");
+    host_names_add("host", "127.0.0.2");
+    assert_int_equal(open_host("host", 2), -EADDRINUSE);
+    char expected[96];
+    snprintf(expected, sizeof expected,
+             "cannot listen on host (127.0.0.2) port %u: ", options.port);
+    assert_words_say(expected);
+    assert_words_say("another program");
+    assert_int_equal(connect_to("127.0.0.1", options.port), -1); /* Nothing is left open. */
+    /* Any port that is free at both. */
+    options.port = 0;
+    assert_int_equal(open_host("host", 2), 0);
+    assert_int_equal(tcp.address_count, 2);
+    listener_close_tcp(&tcp);
+    close(other);
+}
+
+static void a_host_with_too_many_addresses_is_refused(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= LISTENER_ADDRESSES_MAX + 1; i++) {
+        char address[INET_ADDRSTRLEN];
+        snprintf(address, sizeof address, "127.0.0.%d", i);
+        host_names_add("host", address);
+        int expected = i <= LISTENER_ADDRESSES_MAX ? 0 : -EINVAL;
+        assert_int_equal(open_host("host", 1), expected);
+        assert_int_equal(listener_check_tcp(&options, words, sizeof words), expected);
+        if (expected == 0) {
+            assert_int_equal(tcp.address_count, i);
+            listener_close_tcp(&tcp);
+        }
+    }
+    assert_words_say("too many addresses");
+}
+
+static void hosts_conflict_at_any_of_their_addresses(void **state)
+{
+    (void)state;
+    host_names_add("one", "::1");
+    host_names_add("one", "127.0.0.1");
+    host_names_add("other", "127.0.0.2");
+    host_names_add("other", "::1");
+    host_names_add("third", "127.0.0.3");
+    struct listener_options one = {.host = "one", .port = 8765};
+    struct listener_options other = {.host = "other", .port = 8765};
+    assert_true(listener_conflicts(&one, &other));
+    assert_true(listener_conflicts(&other, &one));
+    other.host = "third";
+    assert_false(listener_conflicts(&one, &other));
+    other.host = "0.0.0.0";
+    assert_true(listener_conflicts(&one, &other));
+}
+
 static int connect_unix(const char *at)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -296,9 +500,9 @@ static void a_unix_socket_removes_its_own_file_at_the_end(void **state)
 {
     (void)state;
     struct listener_unix listener;
-    assert_int_equal(listener_open_unix(&listener, path, words, sizeof words), 0);
+    assert_int_equal(listener_unix_open(&listener, path, words, sizeof words), 0);
     assert_int_equal(access(path, F_OK), 0);
-    listener_close_unix(&listener);
+    listener_unix_close(&listener);
     assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -307,12 +511,12 @@ static void a_unix_path_that_another_listener_has_by_now_stays(void **state)
     (void)state;
     struct listener_unix first;
     struct listener_unix second;
-    assert_int_equal(listener_open_unix(&first, path, words, sizeof words), 0);
+    assert_int_equal(listener_unix_open(&first, path, words, sizeof words), 0);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(listener_open_unix(&second, path, words, sizeof words), 0);
-    listener_close_unix(&first);
+    assert_int_equal(listener_unix_open(&second, path, words, sizeof words), 0);
+    listener_unix_close(&first);
     close(connect_unix(path));
-    listener_close_unix(&second);
+    listener_unix_close(&second);
     assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -435,16 +639,16 @@ static void the_check_of_a_unix_path_is_that_of_its_opening(void **state)
     int fd;
     for (size_t i = 0; i < 4; i++) {
         char checked[sizeof words];
-        assert_int_equal(listener_check_unix(at[i], words, sizeof words), errors[i]);
+        assert_int_equal(listener_unix_check(at[i], words, sizeof words), errors[i]);
         memcpy(checked, words, sizeof words);
         assert_int_equal(open_unix(at[i], &fd), errors[i]);
         assert_string_equal(words, checked);
     }
-    assert_int_equal(listener_check_unix(path, words, sizeof words), 0);
+    assert_int_equal(listener_unix_check(path, words, sizeof words), 0);
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_equal(open_unix(path, &fd), 0);
     close(fd); /* It is left there. */
-    assert_int_equal(listener_check_unix(path, words, sizeof words), 0);
+    assert_int_equal(listener_unix_check(path, words, sizeof words), 0);
     assert_int_equal(open_unix(path, &fd), 0);
     close(fd);
     unlink(at[1]);
@@ -500,6 +704,13 @@ int main(void)
         TEST(the_port_is_free_again_after_a_failure_and_after_close),
         TEST(a_host_that_is_none_is_refused_in_words),
         TEST(ipv6_takes_clients_where_the_machine_has_it),
+        TEST(all_addresses_of_a_host_have_one_port),
+        TEST(a_host_may_have_addresses_of_both_families),
+        TEST(all_of_ipv6_is_all_of_ipv4_too),
+        TEST(addresses_that_the_machine_lacks_are_skipped),
+        TEST(a_port_that_is_taken_at_one_address_is_refused),
+        TEST(a_host_with_too_many_addresses_is_refused),
+        TEST(hosts_conflict_at_any_of_their_addresses),
         TEST(a_unix_path_that_was_left_by_the_dead_is_replaced),
         TEST(a_unix_socket_removes_its_own_file_at_the_end),
         TEST(a_unix_path_that_another_listener_has_by_now_stays),

@@ -16,6 +16,7 @@
 #include "src/admin/host.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
+#include "tests/emulator.h"
 
 static struct counters *counters;
 static struct frame_log *frame_log;
@@ -152,6 +153,7 @@ static void stats_have_every_counter(void **state)
 static void memory_of_logs_is_what_the_kernel_says(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     char line[128];
     atomic_store(&refused_count, 7);
     char *page = write_page(false);
@@ -370,6 +372,7 @@ static void the_lag_of_a_core_is_what_it_has_not_seen(void **state)
 static void the_process_and_the_host_are_seen(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("threads of the program alone");
     struct host_process process;
     struct host_system system;
     host_read_process(&process);

@@ -26,6 +26,8 @@ static struct {
     uint32_t closed;         /* and by on_close */
     uint64_t waiters_at_end; /* of a run in which nobody is served */
     bool begins;
+    uint64_t stop_ns;      /* how long the core stands still behind the first accept */
+    uint32_t silent_count; /* times the kernel is entered then before it has the requests */
 } world;
 
 static void begin_encoding(void)
@@ -143,6 +145,74 @@ static void who_waits_longer_than_five_seconds_is_let_go(void **state)
     run_core(false);
     assert_int_equal(world.opened, 0);
     assert_int_equal(world.waiters_at_end, 0);
+    assert_int_equal(counter_get(&idle_core.counters.refused_late), CLIENTS);
+    assert_int_equal(counter_get(&idle_core.counters.opening_left), 0);
+}
+
+/* ---- A core that stands still ---- */
+
+/* Time passes between the completion at hand and the next turn. */
+static enum core_admission on_accept(void *context, struct core *core, uint32_t conn,
+                                     uint64_t now_ns, struct core_refusal *refusal_out)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns, (void)refusal_out;
+    idle_core.now_ns += world.stop_ns;
+    world.stop_ns = 0;
+    return CORE_ADMIT;
+}
+
+static int on_late_enter(struct engine *engine, uint64_t timeout_ns)
+{
+    bool is_silent = bench_null.accepted_count > 0 && world.silent_count > 0;
+    world.silent_count -= is_silent;
+    idle_core.now_ns += timeout_ns > 0 ? timeout_ns : NS_PER_US;
+    world.all_asked_ns = idle_core.now_ns;
+    return is_silent ? 0 : bench_null_connect_enter(engine, timeout_ns);
+}
+
+static void on_standing_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    (void)context;
+    uint64_t late_count = counter_get(&idle_core.counters.refused_late);
+    if (world.opened + late_count == CLIENTS || now_ns > 60 * NS_PER_SECOND) {
+        core_stop(core);
+    }
+}
+
+/* silent_count: how often it enters the kernel until its buffers are free again, and it reads. */
+static void run_core_that_stands_still(uint64_t stop_ns, uint32_t silent_count)
+{
+    struct core_ops standing = ops;
+    struct core_options options = idle_core_begin(CLIENTS, 1, NULL);
+    memset(&world, 0, sizeof world);
+    world.began_ns = 1;
+    world.stop_ns = stop_ns;
+    world.silent_count = silent_count;
+    standing.on_accept = on_accept;
+    standing.on_turn = on_standing_turn;
+    idle_core.enter = on_late_enter;
+    options.ops = &standing;
+    idle_core_run(&options);
+}
+
+static void requests_that_came_while_the_core_stood_still_are_read_first(void **state)
+{
+    (void)state;
+    for (uint32_t silent_count = 0; silent_count <= 4; silent_count += 2) {
+        run_core_that_stands_still(60 * NS_PER_MS, silent_count);
+        assert_int_equal(world.opened, CLIENTS);
+        run_core_that_stands_still(10 * NS_PER_SECOND, silent_count);
+        assert_int_equal(world.opened, CLIENTS);
+        assert_int_equal(counter_get(&idle_core.counters.refused_late), 0);
+    }
+}
+
+static void who_says_nothing_is_late_a_second_after_the_core_goes_on(void **state)
+{
+    (void)state;
+    run_core_that_stands_still(10 * NS_PER_SECOND, 60);
+    assert_true(counter_get(&idle_core.counters.refused_late) > 0);
+    assert_true(idle_core.now_ns < 20 * NS_PER_SECOND);
 }
 
 /* ---- Without room for the second encoding ---- */
@@ -203,6 +273,8 @@ int main(void)
         cmocka_unit_test(all_who_wait_for_an_encoding_are_served_when_it_begins),
         cmocka_unit_test(they_cost_no_turns_while_they_wait_and_are_served_at_once),
         cmocka_unit_test(who_waits_longer_than_five_seconds_is_let_go),
+        cmocka_unit_test(requests_that_came_while_the_core_stood_still_are_read_first),
+        cmocka_unit_test(who_says_nothing_is_late_a_second_after_the_core_goes_on),
         cmocka_unit_test(who_offers_only_what_has_no_room_is_refused_at_once),
         cmocka_unit_test(who_offers_another_subprotocol_gets_that),
         cmocka_unit_test(who_offers_compression_is_served_without),

@@ -15,11 +15,13 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "tests/emulator.h"
 #include "tools/common/proc_usage.h"
 
 static void this_process_has_memory_and_a_thread(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("/proc/self/stat of the program");
     struct proc_usage usage;
     assert_int_equal(proc_usage_read(getpid(), &usage), 0);
     assert_true(usage.rss_bytes > 100000);
@@ -29,6 +31,7 @@ static void this_process_has_memory_and_a_thread(void **state)
 static void a_name_with_parentheses_is_no_trap(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("/proc/self/stat of the program");
     struct proc_usage usage;
     prctl(PR_SET_NAME, "a) R 1 (b");
     assert_int_equal(proc_usage_read(getpid(), &usage), 0);

@@ -22,6 +22,7 @@
 #include "codec/ws_frame.h"
 #include "src/base/log.h"
 #include "src/market/publisher.h"
+#include "tests/emulator.h"
 
 #define FRAME_BYTES_MAX 1024
 #define LEVELS 40
@@ -622,6 +623,7 @@ static void other_feeds_are_polled_however_slow_a_core_is(void **state)
 static void an_inline_publisher_wakes_the_other_cores_only(void **state)
 {
     (void)state;
+    EMULATOR_LACKS_RINGS();
     create_with("A");
     set_cores(2);
     fakes[0].wanted = 1;
@@ -650,6 +652,7 @@ static void the_thread_publishes_wakes_every_core_and_stops(void **state)
     pthread_t thread;
     void *result;
     (void)state;
+    EMULATOR_LACKS_RINGS();
     create_with("A");
     set_cores(2);
     fakes[0].wanted = 10000;
@@ -702,12 +705,14 @@ static void a_feed_is_polled_when_its_descriptor_is_readable(uint64_t other_next
 static void a_descriptor_ends_the_sleep_of_the_thread(void **state)
 {
     (void)state;
+    EMULATOR_LACKS_RINGS();
     a_feed_is_polled_when_its_descriptor_is_readable(FEED_NEVER);
 }
 
 static void a_descriptor_is_seen_by_a_thread_that_never_sleeps(void **state)
 {
     (void)state;
+    EMULATOR_LACKS_RINGS();
     a_feed_is_polled_when_its_descriptor_is_readable(0);
 }
 
@@ -715,6 +720,7 @@ static void a_sleeping_thread_stops_within_a_fifth_of_a_second(void **state)
 {
     uint64_t took_ns = UINT64_MAX;
     (void)state;
+    EMULATOR_LACKS_RINGS();
     /* A busy machine may be late with it, but not always. */
     for (uint32_t i = 0; i < 50 && took_ns > NS_PER_SECOND / 5; i++) {
         pthread_t thread;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "ring/core/core.h"
-#include "src/session/request.h"
+#include "src/request/request.h"
 #include "tests/guard_page.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

@@ -99,6 +99,45 @@ static void each_symbol_and_type_gets_its_verdict(void **state)
     assert_string_equal(table(0), "C.CS..");
 }
 
+/* Of a symbol that has others, the message says which. */
+static void a_type_that_a_symbol_does_not_have_is_told_from_an_unknown_symbol(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *symbol;
+        const char *type;
+        const char *message;
+    } cases[] = {
+        {"600000.SH", "trade", "this symbol has no trade so far; it has: quote"},
+        {"000001.SZ", "status",
+         "this symbol has no status so far; it has: quote, trade, bar, depth"},
+        {"000003.SZ", "bar",
+         "this symbol has no bar so far; it has: quote, trade; with bar (1s, 1m or 5m) it has bars "
+         "built from trades"},
+        {"600000.sh", "trade", "unknown symbol"},
+        {"60000", "trade", "unknown symbol"},
+    };
+    static const char *const verbs[][2] = {
+        {"SUBSCRIBE", "SUBSCRIBED"}, {"SNAPSHOT", "SNAPSHOT"}, {"REPLAY", "REPLAYING"}};
+    open_channel("000003.SZ", MD_QUOTE);
+    open_channel("000003.SZ", MD_TRADE);
+    for (size_t verb = 0; verb < sizeof verbs / sizeof verbs[0]; verb++) {
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            char text[256];
+            snprintf(
+                text, sizeof text,
+                "{\"type\":\"%s\",\"data\":{\"symbols\":\"%s\",\"data_types\":\"%s\",\"from\":1,"
+                "\"since\":{\"epoch\":\"" EPOCH "\",\"seq\":1}}}",
+                verbs[verb][0], cases[i].symbol, cases[i].type);
+            const json_t *data = ask(text, verbs[verb][1]);
+            const json_t *entry = entry_of(data, "failed", cases[i].symbol, cases[i].type);
+            assert_int_equal(number_of(entry, "code"), 120);
+            assert_string_equal(text_of(entry, "message"), cases[i].message);
+            assert_true(json_is_true(json_object_get(entry, "retry")));
+        }
+    }
+}
+
 static void what_cannot_be_a_symbol_is_refused_and_echoed_as_it_came(void **state)
 {
     (void)state;
@@ -604,6 +643,7 @@ int main(void)
         TEST(a_conn_that_is_used_again_begins_with_nothing),
         TEST(the_short_form_subscribes_byte_for_byte),
         TEST(each_symbol_and_type_gets_its_verdict),
+        TEST(a_type_that_a_symbol_does_not_have_is_told_from_an_unknown_symbol),
         TEST(what_cannot_be_a_symbol_is_refused_and_echoed_as_it_came),
         TEST(who_gets_sbe_is_told_what_the_numbers_stand_for_first),
         TEST(the_id_is_echoed_in_answers_and_errors),

@@ -101,9 +101,20 @@ static void what_no_variant_can_be_is_refused(void **state)
     assert_int_equal(failure(data, "*", "depth"), 123);
     assert_int_equal(failure(data, "0*", "depth"), 123);
     assert_int_equal(failure(data, "X", "depth"), 120);
-    assert_int_equal(failure(data, "000002.SZ", "depth"), 120); /* It has quotes only. */
+    assert_int_equal(failure(data, "000002.SZ", "depth"), 120);
+    assert_string_equal(text_of(entry_of(data, "failed", "000002.SZ", "depth"), "message"),
+                        "this symbol has no depth so far; it has: quote");
     data = ask(SUBSCRIBE_WITH("\"000002.SZ\"", "\"bar\"", ",\"bar\":\"1m\""), "SUBSCRIBED");
-    assert_int_equal(failure(data, "000002.SZ", "bar"), 120); /* neither trades nor bars */
+    assert_int_equal(failure(data, "000002.SZ", "bar"), 120);
+    assert_string_equal(text_of(entry_of(data, "failed", "000002.SZ", "bar"), "message"),
+                        "this symbol has no bar and no trade so far; it has: quote");
+    data = ask("{\"type\":\"SNAPSHOT\",\"data\":{\"symbols\":" SZ ",\"data_types\":\"bar\","
+               "\"bar\":\"1m\"}}",
+               "SNAPSHOT");
+    assert_int_equal(failure(data, "000001.SZ", "bar"), 120);
+    assert_string_equal(
+        text_of(entry_of(data, "failed", "000001.SZ", "bar"), "message"),
+        "it is computed from its first subscriber on, and nobody has subscribed to it");
     data = ask(SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":5" ON_LAG("conflate")), "SUBSCRIBED");
     assert_int_equal(failure(data, "000001.SZ", "depth"), 123);
     assert_int_equal(channels_count(channels), 7); /* What is refused makes no channel. */

@@ -19,6 +19,7 @@
 #include "codec/base/units.h"
 #include "ring/board/layout.h"
 #include "ring/board/shared_memory.h"
+#include "tests/emulator.h"
 
 #define BYTES (4 * MIB)
 #define NOEXEC_SEAL 8U
@@ -90,23 +91,29 @@ static void the_second_view_goes_on_where_the_first_ends(void **state)
     shared_memory_close(&memory);
 }
 
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static size_t resident_pages(const struct shared_memory *memory)
 {
     struct stat known;
     assert_int_equal(fstat(memory->fd, &known), 0);
-    return (size_t)known.st_blocks * 512 / 4096;
+    return (size_t)known.st_blocks * 512 / page_bytes();
 }
 
 static void pages_come_by_touching_and_go_by_punching(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     struct shared_memory memory = make(2 * MIB);
     assert_int_equal(madvise(memory.view, BYTES + 2 * MIB, MADV_NOHUGEPAGE), 0);
     assert_int_equal(resident_pages(&memory), 0);
     assert_int_equal(shared_memory_touch(&memory, MIB, MIB), 0);
-    assert_int_equal(resident_pages(&memory), MIB / 4096);
+    assert_int_equal(resident_pages(&memory), MIB / page_bytes());
     assert_int_equal(shared_memory_touch(&memory, BYTES, 2 * MIB), 0); /* by the second view */
-    assert_int_equal(resident_pages(&memory), 3 * MIB / 4096);
+    assert_int_equal(resident_pages(&memory), 3 * MIB / page_bytes());
     memory.view[2 * MIB] = 'a';
     assert_int_equal(shared_memory_punch(&memory, MIB, 3 * MIB), 0);
     assert_int_equal(resident_pages(&memory), 0);
@@ -131,10 +138,11 @@ static bool has_huge_page(void)
 static void collapsed_or_not_the_bytes_stay(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     struct shared_memory memory = make(2 * MIB);
     memory.view[5] = 'a'; /* The second area has no page yet. */
     int error = shared_memory_collapse(&memory, 0, BYTES + 2 * MIB);
-    assert_true(error != 0 || (has_huge_page() && resident_pages(&memory) == BYTES / 4096));
+    assert_true(error != 0 || (has_huge_page() && resident_pages(&memory) == BYTES / page_bytes()));
     assert_int_equal(memory.view[5], 'a');
     memory.view[BYTES - 1] = 'b';
     assert_int_equal(memory.view[BYTES + 2 * MIB - 1], 'b');
@@ -166,7 +174,8 @@ static int map_error(int fd)
 
 static int punch_error(int fd)
 {
-    return error_of(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+    return error_of(
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)page_bytes()));
 }
 
 static int seal_error(int fd)
@@ -186,6 +195,7 @@ static int reopen(int fd, int flags)
 static void a_read_only_descriptor_lets_nobody_write(void **state)
 {
     (void)state;
+    EMULATOR_LACKS("madvise");
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
         struct shared_memory memory = make(BYTES), other;
         memcpy(memory.view, "before", 6);
@@ -200,8 +210,9 @@ static void a_read_only_descriptor_lets_nobody_write(void **state)
         assert_int_equal(error_of((int)pwrite(fd, "x", 1, 0)), EBADF);
         assert_int_equal(shared_memory_open(&other, fd, BYTES, 2 * MIB), 0);
         assert_memory_equal(other.view, "before", 6);
-        assert_int_equal(error_of(mprotect(other.view, 4096, PROT_READ | PROT_WRITE)), EACCES);
-        assert_int_equal(error_of(madvise(other.view, 4096, MADV_REMOVE)), EACCES);
+        assert_int_equal(error_of(mprotect(other.view, page_bytes(), PROT_READ | PROT_WRITE)),
+                         EACCES);
+        assert_int_equal(error_of(madvise(other.view, page_bytes(), MADV_REMOVE)), EACCES);
         memory.view[BYTES - 1] = 'z'; /* The writer's view stays, and the other one follows. */
         assert_int_equal(other.view[BYTES + 2 * MIB - 1], 'z');
         shared_memory_close(&other);

@@ -186,21 +186,44 @@ static void a_bad_field_is_malformed_and_never_a_tick(void **state)
         "{'stream':'x','data':7",
         "{'data':{}}",
         "{'e':'depthUpdate','E':1,'s':5,'U':1,'u':1,'b':[],'a':[]}",
-        "{'e':'depthUpdate','E':'1','s':'A','U':1,'u':1,'b':[],'a':[]}",
         "{'e':'depthUpdate','E':-1,'s':'A','U':1,'u':1,'b':[],'a':[]}",
-        "{'e':'depthUpdate','E':9223372036854775807,'s':'A','U':1,'u':1,'b':[],'a':[]}",
         "{'e':'depthUpdate','E':1,'s':'A','u':1,'b':[],'a':[]}",
-        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':'1','b':[],'a':[]}",
-        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'pu':null,'b':[],'a':[]}",
         "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[]}",
         "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['1','']],'a':[]}",
-        "{'e':'bookTicker','s':'A','b':'1','B':'1','a':'1'}",
-        "{'e':'bookTicker','s':'A','b':'1','B':'1','a':'1','A':1}",
-        "{'e':'bookTicker','s':'A','b':'1','B':'1','a':'1','A':'1','E':'1'}",
+        "{'e':'depthUpdate','E':93000000000000,'s':'A','U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':9300000000000000,'s':'A','U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':9223372036854775808,'s':'A','U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':1700000000000.5,'s':'A','U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':true,'s':'A','U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':18446744073709551616,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':null,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':'','a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['1']],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['1',null]],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['','1']],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['1e-19','1']],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[[1e-19,1]],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':'A','U':1,'u':1,'b':[['1',1e19]],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':7,'U':1,'u':1,'b':[],'a':[]}",
+        "{'e':'depthUpdate','E':1,'s':7,'U':1,'u':1,'b':[],'a':[],'x':1e999}",
+        "{'e':7,'E':1,'s':'A','U':1,'u':1,'b':[],'a':[],'x':1e999}",
+        "{'e':'bookTicker','s':'A'}",
+        "{'e':'bookTicker','s':'A','b':'x','B':'1'}",
+        "{'e':'bookTicker','s':'A','b':'1','B':'-1'}",
+        "{'e':'bookTicker','s':'A','b':'-1','B':'1'}",
+        "{'e':'bookTicker','s':'A','b':'1','B':[]}",
+        "{'e':'aggTrade','s':'A','a':77,'p':'','q':'5.0','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':77,'p':null,'q':'5.0','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':77,'q':'5.0','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':77,'p':'1e','q':'5.0','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':77,'p':'1','q':'-5','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':18446744073709551616,'p':'1','q':'5','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':-1,'p':'1','q':'5','T':1,'m':true}",
+        "{'e':'aggTrade','s':'A','a':77,'p':01,'q':'5','T':1,'m':true,'f':1e999}",
+        "{'e':'trade','s':'A','t':'x','p':'1','q':'5','T':1,'m':true}",
         "{'e':'aggTrade','s':'A','a':77,'p':'0','q':'5.0','T':1,'m':true}",
         "{'e':'aggTrade','s':'A','a':77,'p':'1','q':'5.0','T':1,'m':1}",
         "{'e':'aggTrade','s':'A','a':7.5,'p':'1','q':'5.0','T':1,'m':true}",
-        "{'e':'aggTrade','s':'A','a':77,'p':'1','q':'5.0','m':true}",
         "{'e':'kline','E':1,'s':'A'}",
         "{'e':'kline','E':1,'s':'A','k':[]}",
         "{'e':'kline','E':1,'s':'A','k':{'t':1,'i':'1 month!','o':'1','c':'1','h':'1','l':'1',"
@@ -218,6 +241,98 @@ static void a_bad_field_is_malformed_and_never_a_tick(void **state)
     }
     assert_int_equal(fixture->counters.malformed, count);
     assert_int_equal(fixture->recorder->tick_count, 0);
+}
+
+/* What Binance and those who record it may write, and what it becomes. */
+static void what_a_trade_does_not_use_or_have_costs_nothing(void **state)
+{
+#define TRADE(rest) "{'e':'aggTrade','s':'A'," rest "}"
+    static const struct venue_case cases[] = {
+        /* Times: milliseconds, microseconds, nanoseconds, or none. */
+        {TRADE("'p':'1','T':1700000000123"), "1700000000123000000 {'price':1}"},
+        {TRADE("'p':'1','T':1700000000123456"), "1700000000123456000 {'price':1}"},
+        {TRADE("'p':'1','T':1700000000123456789"), "1700000000123456789 {'price':1}"},
+        {TRADE("'p':'1','T':1.700000000123e12"), "1700000000123000000 {'price':1}"},
+        {TRADE("'p':'1','T':'1700000000123'"), "1700000000123000000 {'price':1}"},
+        {TRADE("'p':'1','T':99999999999"), "99999999999000000 {'price':1}"},
+        {TRADE("'p':'1','T':100000000000000"), "100000000000000000 {'price':1}"},
+        {TRADE("'p':'1','T':100000000000000000"), "100000000000000000 {'price':1}"},
+        {TRADE("'p':'1','T':9223372036854775807"), "9223372036854775807 {'price':1}"},
+        {TRADE("'p':'1','T':0"), "0 {'price':1}"},
+        {TRADE("'p':'1','T':null"), "0 {'price':1}"},
+        {TRADE("'p':'1','T':''"), "0 {'price':1}"},
+        {TRADE("'p':'1'"), "0 {'price':1}"},
+        /* Decimals: strings and numbers, with or without an exponent. */
+        {TRADE("'p':'1e-7','q':'1E+3'"), "0 {'price':0.0000001,'size':1000}"},
+        {TRADE("'p':1.234e-05,'q':1.10"), "0 {'price':0.00001234,'size':1.10}"},
+        {TRADE("'p':0.1000000000000000055,'q':0"), "malformed"}, /* 19 places */
+        {TRADE("'p':0.100000000000000005,'q':0"), "0 {'price':0.100000000000000005,'size':0}"},
+        {TRADE("'p':9007199254740993,'q':9223372036854775807"),
+         "0 {'price':9007199254740993,'size':9223372036854775807}"},
+        {TRADE("'p':'123456789012.00000000'"), "0 {'price':123456789012.0000000}"},
+        /* Trades: the size, the side and the id are left out where they are not there. */
+        {TRADE("'p':'1','q':'','m':null,'a':''"), "0 {'price':1}"},
+        {TRADE("'p':'1','q':null,'m':false,'a':null"), "0 {'price':1,'side':'buy'}"},
+        {TRADE("'p':'1','q':'0','a':18446744073709551615"),
+         "0 {'price':1,'size':0,'id':18446744073709551615}"},
+        {TRADE("'p':'1','a':9223372036854775808"), "0 {'price':1,'id':9223372036854775808}"},
+        {TRADE("'p':'1','a':'77'"), "0 {'price':1,'id':77}"},
+        {TRADE("'p':'1','a':77.0"), "0 {'price':1,'id':77}"},
+        /* What is not used may be anything. */
+        {TRADE("'p':'1.50','a':7,'f':18446744073709551615,'l':1e999,'M':[{}]"),
+         "0 {'price':1.50,'id':7}"},
+        {TRADE("'p':'1.50','a':7,'f':-99999999999999999999,'l':'\\u0000','E':'never'"),
+         "0 {'price':1.50,'id':7}"},
+        {"{'stream':5,'data':{'e':'aggTrade','s':'A','p':'1'}}", "0 {'price':1}"},
+        {"{'data':{'e':'aggTrade','s':'A','p':'1'},'x':1e999}", "0 {'price':1}"},
+        /* The other stream of the same trades is skipped; it comes first for another symbol. */
+        {"{'e':'trade','s':'A','t':5,'p':'1','q':'2','T':1,'m':true}", "skipped"},
+        {"{'e':'trade','s':'B','t':5,'p':'1','q':'2','T':1,'m':true,'X':7}",
+         "1000000 {'price':1,'size':2,'side':'sell','id':5}"},
+        {"{'e':'aggTrade','s':'B','p':'1'}", "skipped"},
+    };
+    struct fixture *fixture = *state;
+    check_cases(fixture, cases, sizeof cases / sizeof cases[0]);
+    assert_int_equal(kind_counts_get(&fixture->venue->skipped, "trade-beside-aggTrade"), 1);
+    assert_int_equal(kind_counts_get(&fixture->venue->skipped, "aggTrade-beside-trade"), 1);
+}
+
+static void what_a_quote_book_or_bar_does_not_use_or_have_costs_nothing(void **state)
+{
+#define DEPTH(head, rest) "{'e':'depthUpdate','E':1700000000123,'s':" head ",'b':" rest "}"
+#define KLINE(rest)                                                                                \
+    "{'e':'kline','s':'A','k':{'t':1700000000000,'i':'1m','o':'1','h':'2','l':'1','c':'2'" rest "}}"
+    static const struct venue_case cases[] = {
+        /* Quotes: a side without a price, or with one of 0, is left out. */
+        {"{'e':'bookTicker','s':'A','b':'','B':'','a':'2','A':''}", "0 {'asks':[[2,null]]}"},
+        {"{'e':'bookTicker','s':'A','b':null,'B':[],'a':2e0}", "0 {'asks':[[2,null]]}"},
+        {"{'e':'bookTicker','s':'A','b':'1','B':1e-8,'a':'0.00','A':'x','E':''}",
+         "0 {'bids':[[1,0.00000001]]}"},
+        {"{'e':'bookTicker','s':'A','b':'','a':''}", "0 {}"},
+        {"{'u':1e999,'s':'A','b':'1','B':'2'}", "0 {'bids':[[1,2]]}"},
+        {"{'s':'A','b':1.5,'B':2,'a':null,'A':null}", "0 {'bids':[[1.5,2]]}"},
+        /* Books: the levels and the sequence are what counts. */
+        {DEPTH("'A','U':1,'u':18446744073709551614,'pu':null", "[['1e-7','0e0'],[2,3.0]],'a':null"),
+         "1700000000123000000 {'action':'delta','bids':[[0.0000001,0],[2,3.0]],'asks':[]}"},
+        {DEPTH("'A','U':18446744073709551615,'u':'18446744073709551615','T':{}", "[],'a':[]"),
+         "1700000000123000000 {'action':'delta','bids':[],'asks':[]}"},
+        {"{'e':'depthUpdate','s':'C','U':1,'u':1,'b':[],'a':[['1.0','2',[],1e999]]}",
+         "0 {'action':'delta','bids':[],'asks':[[1.0,2]]}"},
+        /* Bars: figures that are not there are left out. */
+        {KLINE(""), "0 {'interval':'1m','start':1700000000000000000,'open':1,'high':2,'low':1,"
+                    "'close':2,'closed':false}"},
+        {KLINE(",'v':'','q':null,'n':'','x':null,'B':1e999"),
+         "0 {'interval':'1m','start':1700000000000000000,'open':1,'high':2,'low':1,'close':2,"
+         "'closed':false}"},
+        {KLINE(",'v':'1e-3','q':2.5,'n':18446744073709551615,'x':true"),
+         "0 {'interval':'1m','start':1700000000000000000,'open':1,'high':2,'low':1,'close':2,"
+         "'volume':0.001,'turnover':2.5,'count':18446744073709551615,'closed':true}"},
+        {"{'e':'kline','s':'A','k':{'t':0,'i':'1m','o':'1','h':'2','l':'1','c':'2'}}", "malformed"},
+        {"{'e':'kline','s':'A','k':{'t':1,'i':'1m','o':'1','h':'2','l':'1','c':''}}", "malformed"},
+    };
+    struct fixture *fixture = *state;
+    check_cases(fixture, cases, sizeof cases / sizeof cases[0]);
+    assert_int_equal(fixture->counters.holes, 0);
 }
 
 static void more_symbols_than_the_table_holds_are_refused(void **state)
@@ -273,6 +388,8 @@ int main(void)
         TEST(others_are_counted_by_name),
         TEST(kinds_beyond_the_table_are_counted_together_and_made_printable),
         TEST(a_bad_field_is_malformed_and_never_a_tick),
+        TEST(what_a_trade_does_not_use_or_have_costs_nothing),
+        TEST(what_a_quote_book_or_bar_does_not_use_or_have_costs_nothing),
         TEST(more_symbols_than_the_table_holds_are_refused),
         TEST(a_hole_is_lost_but_two_streams_have_none),
     };

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "codec/decimal.h"
 #include "feeds/venue/venue_coinbase.h"
 #include "tests/venue_fixture.h"
 
@@ -153,24 +154,37 @@ static void a_bad_field_is_malformed_and_never_a_tick(void **state)
         "\"bids\":[]}",
         "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":{},\"bids\":[]}",
         "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"bids\":[]}",
-        "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":[[1.5,\"1\"]],\"bids\":[]}",
-        "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":[[\"1e5\",\"1\"]],\"bids\":[]}",
         "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":[[\"1\"]],\"bids\":[]}",
         "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":[[\"1\",\"-1\"]],\"bids\":[]}",
         "{\"type\":\"snapshot\",\"product_id\":\"A-B\",\"asks\":[[\"0\",\"1\"]],\"bids\":[]}",
         "{\"type\":\"l2update\",\"product_id\":\"A-B\",\"changes\":[[\"hold\",\"1\",\"1\"]],"
         "\"time\":\"2020-09-13T12:26:42Z\"}",
-        "{\"type\":\"l2update\",\"product_id\":\"A-B\",\"changes\":[[\"buy\",\"1\",\"1\"]]}",
         "{\"type\":\"l2update\",\"product_id\":\"A-B\",\"changes\":[],"
         "\"time\":\"2020-09-13T12:26:42\"}",
+        "{'type':'snapshot','product_id':'A-B','asks':[['1e19','1']],'bids':[]}",
+        "{'type':'snapshot','product_id':'A-B','asks':[['1',null]],'bids':[]}",
+        "{'type':'snapshot','product_id':'A-B','asks':[['','1']],'bids':[]}",
+        "{'type':'snapshot','product_id':'A-B','asks':'','bids':[]}",
+        "{'type':'snapshot','product_id':1.5,'asks':[],'bids':[]}",
+        "{'type':'snapshot','product_id':'A\\u0000B','asks':[],'bids':[]}",
+        "{'type':'l2update','product_id':'A-B','changes':[['buy','1','']]}",
+        "{'type':'l2update','product_id':'A-B','changes':[['buy','1']]}",
+        "{'type':'l2update','product_id':'A-B','changes':[[null,'1','1']]}",
+        "{'type':'l2update','product_id':'A-B'}",
+        "{'type':'ticker','product_id':'A-B','time':'2020-09-13T12:26:42Z'}",
+        "{'type':'ticker','product_id':'A-B','price':'-1'}",
+        "{'type':'ticker','product_id':'A-B','price':true}",
+        "{'type':'ticker','product_id':'A-B','price':'1','best_bid':'1','best_bid_size':'x'}",
+        "{'type':'ticker','product_id':'A-B','price':'1','volume_24h':'1e19'}",
+        "{'type':'match','product_id':'A-B','price':'','size':'1','side':'buy'}",
+        "{'type':'match','product_id':'A-B','price':'0','size':'1','side':'buy'}",
+        "{'type':'match','product_id':'A-B','price':'1','size':'-1','side':'buy'}",
+        "{'type':'match','product_id':'A-B','price':'1','side':'hold'}",
+        "{'type':'match','product_id':'A-B','price':'1','side':7}",
+        "{'type':'match','product_id':'A-B','price':'1','time':'2020-09-13 12:26:42'}",
         "{\"type\":\"ticker\",\"product_id\":\"A-B\"}",
-        "{\"type\":\"ticker\",\"product_id\":\"A-B\",\"price\":\"1\",\"open_24h\":5}",
         "{\"type\":\"ticker\",\"product_id\":\"A-B\",\"price\":\"1\",\"best_bid\":[]}",
         "{\"type\":\"ticker\",\"product_id\":\"A-B\",\"price\":\"1\",\"time\":5}",
-        "{\"type\":\"match\",\"product_id\":\"A-B\",\"price\":\"1\",\"size\":\"1\","
-        "\"side\":\"buy\",\"trade_id\":\"8\",\"time\":\"2020-09-13T12:26:42Z\"}",
-        "{\"type\":\"match\",\"product_id\":\"A-B\",\"price\":\"1\",\"size\":\"1\","
-        "\"side\":\"\",\"trade_id\":8,\"time\":\"2020-09-13T12:26:42Z\"}",
         "{\"type\":\"match\",\"product_id\":\"A-B\",\"price\":\"1\",\"size\":\"1\","
         "\"side\":\"buy\",\"trade_id\":99999999999999999999,\"time\":\"2020-09-13T12:26:42Z\"}",
     };
@@ -183,6 +197,60 @@ static void a_bad_field_is_malformed_and_never_a_tick(void **state)
     }
     assert_int_equal(fixture->counters.malformed, count);
     assert_int_equal(fixture->recorder->tick_count, 0);
+}
+
+/* What Coinbase and those who record it may write, and what it becomes. */
+static void what_is_not_used_or_not_there_costs_no_tick(void **state)
+{
+#define TICKER(rest) "{'type':'ticker','product_id':'A'," rest "}"
+#define MATCH(rest) "{'type':'match','product_id':'A'," rest "}"
+#define CHANGES(changes, rest) "{'type':'l2update','product_id':'A','changes':" changes rest "}"
+#define LEVELS(bids, asks) "{'type':'snapshot','product_id':'A','bids':" bids ",'asks':" asks "}"
+    static const struct venue_case cases[] = {
+        {TICKER("'price':'1.5','time':'2020-09-13T12:26:41Z'"), "1600000001000000000 {'last':1.5}"},
+        {TICKER("'price':'1.6','best_bid':'','best_ask':'1.7'"),
+         "0 {'last':1.6,'asks':[[1.7,null]]}"},
+        {TICKER("'price':'1.6','time':''"), "0 {'last':1.6}"},
+        {TICKER("'price':'1.6','time':null,'best_bid':null,'best_bid_size':{},'best_ask_size':[]"),
+         "0 {'last':1.6}"},
+        {TICKER("'price':'','best_bid':'1','best_bid_size':''"), "0 {'bids':[[1,null]]}"},
+        {TICKER("'price':'0','open_24h':'0.00','high_24h':'','low_24h':null,'volume_24h':'0'"),
+         "0 {'volume':0}"},
+        {TICKER("'price':1.60,'open_24h':5,'best_bid':1e-7,'best_bid_size':2.50,'volume_24h':1E3"),
+         "0 {'last':1.60,'open':5,'volume':1000,'bids':[[0.0000001,2.50]]}"},
+        {TICKER("'price':'1','sequence':18446744073709551616,'last_size':-1e999,'x':'\\u0000'"),
+         "0 {'last':1}"},
+        {TICKER("'price':'1','time':'2020-09-13 12:26:40+00:00','trade_id':'x'"),
+         "1600000000000000000 {'last':1}"},
+        {MATCH("'price':'1.234e-05'"), "0 {'price':0.00001234}"},
+        {MATCH("'price':'1','size':'','side':'','trade_id':'','time':''"), "0 {'price':1}"},
+        {MATCH("'price':'1','size':null,'side':null,'trade_id':null,'time':null"), "0 {'price':1}"},
+        {MATCH("'price':'1','size':'0','side':'buy','trade_id':18446744073709551615"),
+         "0 {'price':1,'size':0,'side':'sell','id':18446744073709551615}"},
+        {MATCH("'price':'1','trade_id':'8','maker_order_id':99999999999999999999"),
+         "0 {'price':1,'id':8}"},
+        {CHANGES("[['buy','1e-7','0E-8']]", ""),
+         "0 {'action':'delta','bids':[[0.0000001,0.00000000]],'asks':[]}"},
+        {CHANGES("[['sell',1.10,2,[]],['buy','1','3']]", ",'time':''"),
+         "0 {'action':'delta','bids':[[1,3]],'asks':[[1.10,2]]}"},
+        {CHANGES("null", ",'time':null"), "0 {'action':'delta','bids':[],'asks':[]}"},
+        {LEVELS("null", "[[1.5,1e0]]"), "0 {'action':'snapshot','bids':[],'asks':[[1.5,1]]}"},
+        /* One price twice, also as other text: the last that was said of it, best first. */
+        {LEVELS("[['2','1'],['2','5']]", "[['3','1'],['3.00','7'],['3e0','6']]"),
+         "0 {'action':'snapshot','bids':[[2,5]],'asks':[[3,6]]}"},
+        {LEVELS("[['1','1'],['2','2'],['1.0','3'],['3','4'],['2.00','5']]", "[]"),
+         "0 {'action':'snapshot','bids':[[3,4],[2.00,5],[1.0,3]],'asks':[]}"},
+        {LEVELS("[]", "[['3','1'],['1','2'],['2','3'],['1','4']]"),
+         "0 {'action':'snapshot','bids':[],'asks':[[1,4],[2,3],[3,1]]}"},
+        /* A level of size 0 is none, and takes an earlier one of its price away. */
+        {LEVELS("[['2','0'],['1','1']]", "[['3','1'],['3','0'],['4','0.0'],['4','2']]"),
+         "0 {'action':'snapshot','bids':[[1,1]],'asks':[[4,2]]}"},
+        /* A crossed book is told as the venue has it. */
+        {LEVELS("[['5','1']]", "[['4','1']]"),
+         "0 {'action':'snapshot','bids':[[5,1]],'asks':[[4,1]]}"},
+    };
+    struct fixture *fixture = *state;
+    check_cases(fixture, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void a_size_that_overflows_only_by_its_zeros_is_taken(void **state)
@@ -202,13 +270,13 @@ static void a_size_that_overflows_only_by_its_zeros_is_taken(void **state)
 static void levels_are_taken_up_to_the_limit(void **state)
 {
     struct fixture *fixture = *state;
-    size_t bytes_max = 100 + (VENUE_LEVELS_MAX + 1) * 10;
+    size_t bytes_max = 100 + (VENUE_LEVELS_MAX + 1) * 16;
     char *text = malloc(bytes_max);
     for (int over = 0; over <= 1; over++) {
         size_t used = (size_t)sprintf(text, "{\"type\":\"snapshot\",\"product_id\":\"A-B\","
                                             "\"asks\":[],\"bids\":[");
         for (int i = 0; i < VENUE_LEVELS_MAX + over; i++) {
-            used += (size_t)sprintf(text + used, "%s[\"1\",\"2\"]", i == 0 ? "" : ",");
+            used += (size_t)sprintf(text + used, "%s[\"%d\",\"2\"]", i == 0 ? "" : ",", i + 1);
         }
         sprintf(text + used, "]}");
         assert_int_equal(decode(fixture, text), over ? VENUE_MALFORMED : VENUE_TICK);
@@ -255,6 +323,48 @@ static void a_snapshot_is_told_best_first(void **state)
     }
     assert_decimal(tick->asks[0].price, 4, 0);
     assert_decimal(tick->asks[1].price, 5, 0);
+}
+
+static uint32_t below(uint64_t *seed, uint32_t bound)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*seed >> 33) % bound;
+}
+
+/* Against a table of the last size of each price. */
+static void a_snapshot_is_what_its_levels_make_one_by_one(void **state)
+{
+    static const char *const forms[] = {"%u", "%u.0", "%u.00", "%ue0", "%u0e-1"};
+    struct fixture *fixture = *state;
+    char text[20000];
+    uint64_t seed = 1;
+    for (int round = 0; round < 300; round++) {
+        uint32_t sizes[100] = {0};
+        size_t used = (size_t)sprintf(text, "{'type':'snapshot','product_id':'A','asks':[");
+        uint32_t count = below(&seed, round < 200 ? 8 : 500);
+        uint32_t prices = round % 2 == 0 ? 6 : 100;
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t price = below(&seed, prices);
+            sizes[price] = below(&seed, 4);
+            used += (size_t)sprintf(text + used, i == 0 ? "['" : ",['");
+            used += (size_t)sprintf(text + used, forms[below(&seed, 5)], price + 1);
+            used += (size_t)sprintf(text + used, "','%u']", sizes[price]);
+        }
+        sprintf(text + used, "],'bids':[]}");
+        assert_int_equal(decode(fixture, text), VENUE_TICK);
+        const struct md_depth *depth =
+            &recorder_tick(fixture->recorder, (uint64_t)round)->update.depth;
+        uint32_t at = 0;
+        for (uint32_t price = 0; price < 100; price++) {
+            if (sizes[price] > 0) {
+                assert_true(at < depth->ask_count);
+                struct md_decimal expected = {.mantissa = price + 1};
+                assert_int_equal(decimal_compare(depth->asks[at].price, expected), 0);
+                assert_decimal(depth->asks[at++].size, sizes[price], 0);
+            }
+        }
+        assert_int_equal(at, depth->ask_count);
+    }
 }
 
 static void what_a_bad_message_was_of_is_lost_there(void **state)
@@ -305,11 +415,13 @@ int main(void)
         TEST(an_empty_side_of_a_ticker_is_left_out),
         TEST(what_is_no_tick_is_counted_by_name),
         TEST(a_bad_field_is_malformed_and_never_a_tick),
+        TEST(what_is_not_used_or_not_there_costs_no_tick),
         TEST(a_size_that_overflows_only_by_its_zeros_is_taken),
         TEST(levels_are_taken_up_to_the_limit),
         TEST(every_cut_of_a_message_is_malformed),
         TEST(a_symbol_without_channel_is_malformed),
         TEST(a_snapshot_is_told_best_first),
+        TEST(a_snapshot_is_what_its_levels_make_one_by_one),
         TEST(what_a_bad_message_was_of_is_lost_there),
         TEST(what_nobody_can_read_may_have_been_of_any_book),
     };

@@ -24,6 +24,9 @@ static void urls_are_taken_apart(void **state)
         {"ws://10.0.0.1:80/ws", "10.0.0.1", "80", "/ws"},
         {"ws://[::1]:9000/v1?token=a", "::1", "9000", "/v1?token=a"},
         {"ws://[fe80::1]", "fe80::1", "8765", "/"},
+        {"ws://[fe80::1%lo]:1/", "fe80::1%lo", "1", "/"},
+        {"ws://[fe80::1%25lo]:1/", "fe80::1%lo", "1", "/"},
+        {"ws://[fe80::1%25]:1/", "fe80::1%25", "1", "/"},
         {"ws://host?x=1#part", "host", "8765", "/?x=1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

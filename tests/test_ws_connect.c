@@ -187,7 +187,7 @@ static void a_refusal_does_not_end_the_wait_for_another_address(void **state)
     host_names_add("name", "127.0.0.2");
     host_names_add("name", "127.0.0.3");
     resolve("name");
-    assert_int_equal(ws_connect(&url, &addresses, 2 * WS_CONNECT_NEXT_MS, words), -ETIMEDOUT);
+    assert_int_equal(ws_connect(&url, &addresses, 8 * WS_CONNECT_NEXT_MS, words), -ETIMEDOUT);
     snprintf(expected, sizeof expected,
              "cannot connect to name:%s (127.0.0.2: Connection timed out; 127.0.0.3: Connection "
              "refused)",

@@ -3,8 +3,11 @@
  *
  * Pace: an item of time ts is due at start + (ts - first) / speed, where first is the time of the
  * first item and start is when the pass began. Times that go backwards are held at the latest
- * one, and gaps are kept as recorded. speed=0 hands over what there is room for. The pass of a
- * stream begins when its first item comes.
+ * one, and gaps are kept as recorded, with a line in the log for one that takes over a minute. A
+ * wait of over a week is none: the item is due at once, and so is one that is over a week before
+ * the latest one; the pace goes on from its time. An item without a time (or with a time of 0) is
+ * due with the one before it. speed=0 hands over what there is room for. The pass of a stream
+ * begins when its first item comes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,6 +32,12 @@
 #define FEED_REPLAY_STREAM_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
 #define FEED_REPLAY_DISK_NS NS_PER_MS
 #define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
+#define FEED_REPLAY_TOLD_NS (60 * NS_PER_SECOND) /* A longer wait is told, */
+#define FEED_REPLAY_JUMP_NS                                                                        \
+    (7 * 24 * 3600 * NS_PER_SECOND) /* and one longer than this is none.                           \
+                                     */
+#define FEED_REPLAY_JUMPS_TOLD_MAX 10
+#define FEED_REPLAY_FIRST_REPORT_NS (5 * NS_PER_SECOND) /* after the first item */
 
 enum feed_replay_state {
     FEED_REPLAY_READING, /* The next line is to be read. */
@@ -55,12 +64,15 @@ struct feed_replay {
     bool is_started;       /* The first poll has set start_ns. */
     bool has_first;        /* first_ts_ns is that of this pass. */
     uint64_t start_ns;     /* wall time of the first item of this pass */
-    uint64_t first_ts_ns;  /* recorded time of that item */
+    uint64_t first_ts_ns;  /* recorded time of that item, moved by what was jumped over */
     uint64_t latest_ts_ns; /* The greatest recorded time so far. */
     uint64_t due_ns;       /* of the item that is ready, or was last */
 
     /* Reports. */
     uint32_t faults_shown;
+    uint32_t jumps_shown;
+    bool has_reported;          /* what the first seconds brought, or the first pass */
+    uint64_t begin_ns;          /* when the first item came; 0: none yet */
     uint64_t pass_ticks_before; /* counters.ticks when this pass began */
     uint64_t summary_ns;        /* when the last summary was given; 0: never */
 };
@@ -192,9 +204,28 @@ static void feed_replay_report_pass(struct feed_replay *replay, uint64_t now_ns)
         return;
     }
     replay->summary_ns = now_ns;
+    replay->has_reported = true;
     replay_file_summary(replay->file, summary, sizeof summary);
     feed_log(&replay->feed, FEED_INFO, "replay: %.64s: after pass %" PRIu64 ": %s", replay->name,
              replay->feed.counters.passes, summary);
+}
+
+/* A recording of which nothing is used, or not all, says so before it ends. */
+static void feed_replay_report_begin(struct feed_replay *replay, uint64_t now_ns)
+{
+    const struct feed_counters *counters = &replay->feed.counters;
+    char summary[FEED_ERROR_BYTES_MAX];
+    if (replay->has_reported || replay->begin_ns == 0 ||
+        now_ns < replay->begin_ns + FEED_REPLAY_FIRST_REPORT_NS ||
+        counters->ticks + counters->skipped + counters->malformed == 0) {
+        return;
+    }
+    replay->has_reported = true;
+    if (counters->ticks == 0 || counters->skipped > 0) {
+        replay_file_summary(replay->file, summary, sizeof summary);
+        feed_log(&replay->feed, counters->ticks == 0 ? FEED_WARNING : FEED_INFO,
+                 "replay: %.64s: after its first seconds: %s", replay->name, summary);
+    }
 }
 
 /* The last line of the file has been read. */
@@ -222,26 +253,73 @@ static void feed_replay_end_pass(struct feed_replay *replay, uint64_t now_ns)
     replay->pass_ticks_before = counters->ticks;
 }
 
-/* An item of recorded time ts_ns waits: when is it due? */
+static uint64_t feed_replay_offset(const struct feed_replay *replay)
+{
+    double offset_ns = (double)(replay->latest_ts_ns - replay->first_ts_ns) / replay->speed;
+    return (uint64_t)(offset_ns < FEED_REPLAY_OFFSET_NS_MAX ? offset_ns
+                                                            : FEED_REPLAY_OFFSET_NS_MAX);
+}
+
+/* The pace goes on from ts_ns as if it were the latest time. */
+static void feed_replay_jump(struct feed_replay *replay, uint64_t ts_ns)
+{
+    int64_t jump_ns = (int64_t)(ts_ns - replay->latest_ts_ns);
+    replay->first_ts_ns += (uint64_t)jump_ns; /* It may pass 0: only differences count. */
+    replay->latest_ts_ns = ts_ns;
+    if (replay->jumps_shown == FEED_REPLAY_JUMPS_TOLD_MAX) {
+        return;
+    }
+    replay->jumps_shown++;
+    feed_log(&replay->feed, FEED_WARNING,
+             "replay: %.200s:%" PRIu64 ": its time is %" PRId64
+             " s %s the one before; the replay goes on there without a wait%s",
+             replay->name, replay_file_line_number(replay->file),
+             (jump_ns < 0 ? -jump_ns : jump_ns) / (int64_t)NS_PER_SECOND,
+             jump_ns < 0 ? "before" : "after",
+             replay->jumps_shown == FEED_REPLAY_JUMPS_TOLD_MAX ? " (no more of them are told)"
+                                                               : "");
+}
+
+/* An item of recorded time ts_ns, with has_first set. */
+static void feed_replay_follow(struct feed_replay *replay, uint64_t ts_ns, uint64_t now_ns)
+{
+    uint64_t before_ns = replay->latest_ts_ns;
+    uint64_t due_before_ns = replay->start_ns + feed_replay_offset(replay);
+    replay->latest_ts_ns = ts_ns > before_ns ? ts_ns : before_ns;
+    replay->due_ns = replay->start_ns + feed_replay_offset(replay);
+    if (replay->due_ns - due_before_ns > FEED_REPLAY_JUMP_NS ||
+        (ts_ns < before_ns && before_ns - ts_ns > FEED_REPLAY_JUMP_NS)) {
+        replay->latest_ts_ns = before_ns;
+        feed_replay_jump(replay, ts_ns);
+        replay->due_ns = due_before_ns;
+    } else if (replay->due_ns > now_ns && replay->due_ns - now_ns > FEED_REPLAY_TOLD_NS) {
+        feed_log(&replay->feed, FEED_INFO,
+                 "replay: %.200s:%" PRIu64 ": it is due in %" PRIu64 " s, by its recorded time",
+                 replay->name, replay_file_line_number(replay->file),
+                 (replay->due_ns - now_ns) / NS_PER_SECOND);
+    }
+}
+
+/* An item waits: when is it due? ts_ns: its recorded time; 0: it has none. */
 static void feed_replay_set_due(struct feed_replay *replay, uint64_t ts_ns, uint64_t now_ns)
 {
     replay->state = FEED_REPLAY_READY;
+    replay->begin_ns = replay->begin_ns == 0 ? now_ns : replay->begin_ns;
+    if (ts_ns == 0) {
+        replay->due_ns = replay->due_ns > replay->start_ns ? replay->due_ns : replay->start_ns;
+        return;
+    }
     if (!replay->has_first && replay_file_stream(replay->file) >= 0) {
         replay->start_ns = now_ns; /* when its first item came */
-        replay->due_ns = now_ns;
     }
     if (!replay->has_first) {
         replay->has_first = true;
         replay->first_ts_ns = ts_ns;
         replay->latest_ts_ns = ts_ns;
     }
-    replay->latest_ts_ns = ts_ns > replay->latest_ts_ns ? ts_ns : replay->latest_ts_ns;
-    if (replay->feed.elastic) {
-        return;
+    if (!replay->feed.elastic) {
+        feed_replay_follow(replay, ts_ns, now_ns);
     }
-    double offset_ns = (double)(replay->latest_ts_ns - replay->first_ts_ns) / replay->speed;
-    offset_ns = offset_ns < FEED_REPLAY_OFFSET_NS_MAX ? offset_ns : FEED_REPLAY_OFFSET_NS_MAX;
-    replay->due_ns = replay->start_ns + (uint64_t)offset_ns;
 }
 
 static enum replay_file_status feed_replay_read(struct feed_replay *replay, uint64_t now_ns)
@@ -280,6 +358,7 @@ static void feed_replay_follow_clock(struct feed_replay *replay, uint64_t now_ns
         replay->due_ns = now_ns;
         return;
     }
+    replay->begin_ns += replay->begin_ns == 0 ? 0 : (uint64_t)step_ns;
     if (step_ns == 0 || replay->feed.elastic) {
         return;
     }
@@ -332,6 +411,7 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
     feed_replay_follow_clock(replay, now_ns);
     replay->is_waiting = false;
     uint64_t wake_ns = feed_replay_advance(replay, now_ns);
+    feed_replay_report_begin(replay, now_ns);
     int stream = replay_file_stream(replay->file);
     if (stream >= 0) {
         feed->sink->watch(feed->sink->context, replay->is_waiting ? stream : -1);

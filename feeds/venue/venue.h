@@ -37,6 +37,7 @@ struct venue_symbol {
     uint64_t sequence_stream;       /* ... in this stream; 0: none yet */
     struct venue_symbol *next_book; /* in the list of books */
     bool is_in_books;
+    const char *trades; /* the kind of message that its trades come from; NULL: none yet */
     uint32_t channels[MD_TYPE_COUNT];
 };
 
@@ -71,6 +72,7 @@ struct venue {
 
     struct md_level *bids; /* VENUE_LEVELS_MAX each, touched as needed, of the message at hand */
     struct md_level *asks;
+    struct md_level *scratch;     /* for venue_order */
     struct venue_symbol *symbols; /* open addressing */
     uint32_t symbol_count;
 };
@@ -112,33 +114,49 @@ void venue_lose(struct venue *venue, struct venue_symbol *symbol, enum md_type t
 /* The three ways out of decode. */
 enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol, const char *kind,
                                 struct md_update *update);
-enum venue_status venue_skip(struct venue *venue, const char *kind, size_t kind_bytes);
+enum venue_status venue_skip(struct venue *venue, const char *kind);
 enum venue_status venue_fault(struct venue *venue, const char *fault);
 
 /* The symbol that object[key] names, in upper case and with the suffix; NULL: it names none, or
  * it is too long, or there are too many. */
 struct venue_symbol *venue_symbol_of(struct venue *venue, const json_t *object, const char *key);
 
-/* object[key] as text; NULL: it is not there or is no string. */
+/* object[key] as text; NULL: it is not there, or is no string, or holds a NUL. */
 const char *venue_text(const json_t *object, const char *key);
 
-/* A decimal string of more than 0 (price) or of 0 and more (size). */
+/* Not there, null or "". */
+bool venue_is_absent(const json_t *value);
+
+/* Decimals, of a string or a number, as they are written: of more than 0 (price), or of 0 and more
+ * (size). false: not such. */
 bool venue_price(const json_t *value, struct md_decimal *decimal_out);
 bool venue_size(const json_t *value, struct md_decimal *decimal_out);
 
-/* As above, or *decimal_out = md_none where the key is missing or null. */
-bool venue_optional(const json_t *object, const char *key, struct md_decimal *decimal_out);
+/* As above, or md_none where object[key] is absent, and where a price is 0, which is none. */
+bool venue_optional_price(const json_t *object, const char *key, struct md_decimal *decimal_out);
+bool venue_optional_size(const json_t *object, const char *key, struct md_decimal *decimal_out);
 
-/* An integer of 0 and more. */
+/* The best level of a side, or none where its price is absent or 0. */
+bool venue_best(const json_t *object, const char *price_key, const char *size_key,
+                struct md_level *level, uint32_t *count_out);
+
+/* An integer of 0 to 2^64 - 1, of a number or a string. */
 bool venue_integer(const json_t *object, const char *key, uint64_t *value_out);
 
-/* Milliseconds since the epoch. */
-bool venue_time_ms(const json_t *object, const char *key, uint64_t *ns_out);
+/* As above; *is_given_out = false where it is absent. */
+bool venue_optional_integer(const json_t *object, const char *key, uint64_t *value_out,
+                            bool *is_given_out);
 
-/* An array of [price, size, ...]: every level, in order. */
+/* Milliseconds, microseconds or nanoseconds since the epoch, up to 2262: less than 10^14 are
+ * milliseconds, less than 10^17 microseconds, so that each is right from 1973 on. 0 where it is
+ * absent. */
+bool venue_time(const json_t *object, const char *key, uint64_t *ns_out);
+
+/* An array of [price, size, ...]: every level, in order. null is an empty one. */
 bool venue_levels(const json_t *array, struct md_level *levels, uint32_t *count_out);
 
-/* Best first, as books are published; better: 1 for bids, -1 for asks. */
-void venue_sort(struct md_level *levels, uint32_t count, int better);
+/* Makes levels those of a snapshot, as who applies them one by one has them: best first, each price
+ * once with the last that was said of it, none of size 0. better: 1 for bids, -1 for asks. */
+void venue_order(struct venue *venue, struct md_level *levels, uint32_t *count, int better);
 
 #endif

@@ -9,9 +9,9 @@ static bool venue_binance_sequence(struct venue *venue, struct venue_symbol *sym
     uint64_t first;
     uint64_t last;
     uint64_t before;
-    bool has_before = json_object_get(data, "pu") != NULL;
+    bool has_before;
     if (!venue_integer(data, "U", &first) || !venue_integer(data, "u", &last) ||
-        (has_before && !venue_integer(data, "pu", &before))) {
+        !venue_optional_integer(data, "pu", &before, &has_before)) {
         return false;
     }
     if (symbol->sequence_stream == venue->stream) {
@@ -41,8 +41,8 @@ static enum venue_status venue_binance_depth(struct venue *venue, struct venue_s
                            "depthUpdate: b or a is no array of at most " VENUE_LEVELS_MAX_TEXT
                            " [price, size]");
     }
-    if (!venue_time_ms(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "depthUpdate: E is no time in milliseconds");
+    if (!venue_time(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "depthUpdate: E is no time in ms, us or ns");
     }
     if (!venue_binance_sequence(venue, symbol, data)) {
         return venue_fault(venue, "depthUpdate: U, u or pu is no integer");
@@ -50,18 +50,6 @@ static enum venue_status venue_binance_depth(struct venue *venue, struct venue_s
     update->source_seq = symbol->sequence;
     update->source_epoch = symbol->sequence_stream;
     return venue_publish(venue, symbol, "depthUpdate", update);
-}
-
-/* The best level of a side: both are 0 where the book is empty. */
-static bool venue_binance_best(const json_t *data, const char *price_key, const char *size_key,
-                               struct md_level *level, uint32_t *count_out)
-{
-    if (!venue_size(json_object_get(data, price_key), &level->price) ||
-        !venue_size(json_object_get(data, size_key), &level->size)) {
-        return false;
-    }
-    *count_out = level->price.mantissa > 0;
-    return true;
 }
 
 static enum venue_status venue_binance_book_ticker(struct venue *venue, struct venue_symbol *symbol,
@@ -72,39 +60,64 @@ static enum venue_status venue_binance_book_ticker(struct venue *venue, struct v
     *quote = md_quote_none;
     quote->bids = venue->bids;
     quote->asks = venue->asks;
-    if (!venue_binance_best(data, "b", "B", venue->bids, &quote->bid_count) ||
-        !venue_binance_best(data, "a", "A", venue->asks, &quote->ask_count)) {
-        return venue_fault(venue, "bookTicker: b, B, a or A is no decimal string");
+    if (json_object_get(data, "b") == NULL && json_object_get(data, "a") == NULL) {
+        return venue_fault(venue, "bookTicker: it has neither b nor a");
     }
-    if (json_object_get(data, "E") != NULL && !venue_time_ms(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "bookTicker: E is no time in milliseconds");
+    if (!venue_best(data, "b", "B", venue->bids, &quote->bid_count) ||
+        !venue_best(data, "a", "A", venue->asks, &quote->ask_count)) {
+        return venue_fault(venue, "bookTicker: b, B, a or A is no decimal of at most 18 digits");
+    }
+    if (!venue_time(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "bookTicker: E is no time in ms, us or ns");
     }
     return venue_publish(venue, symbol, "bookTicker", update);
 }
 
 static enum venue_status venue_binance_trade(struct venue *venue, struct venue_symbol *symbol,
-                                             const json_t *data, struct md_update *update)
+                                             const json_t *data, struct md_update *update,
+                                             const char *kind, const char *beside,
+                                             const char *id_key)
 {
     struct md_trade *trade = &update->trade;
     const json_t *buyer_is_maker = json_object_get(data, "m");
     update->type = MD_TRADE;
-    *trade = (struct md_trade){.has_id = true};
+    *trade = (struct md_trade){0};
 
     if (!venue_price(json_object_get(data, "p"), &trade->price) ||
-        !venue_size(json_object_get(data, "q"), &trade->size)) {
-        return venue_fault(venue, "aggTrade: p or q is no decimal string");
+        !venue_optional_size(data, "q", &trade->size)) {
+        return venue_fault(venue, "trade: p or q is no decimal of at most 18 digits, or p is 0");
     }
-    if (!json_is_boolean(buyer_is_maker)) {
-        return venue_fault(venue, "aggTrade: m is neither true nor false");
+    if (!venue_is_absent(buyer_is_maker) && !json_is_boolean(buyer_is_maker)) {
+        return venue_fault(venue, "trade: m is neither true nor false");
     }
-    trade->side = json_is_true(buyer_is_maker) ? MD_SIDE_SELL : MD_SIDE_BUY;
-    if (!venue_integer(data, "a", &trade->id)) {
-        return venue_fault(venue, "aggTrade: a is no integer");
+    if (json_is_boolean(buyer_is_maker)) {
+        trade->side = json_is_true(buyer_is_maker) ? MD_SIDE_SELL : MD_SIDE_BUY;
     }
-    if (!venue_time_ms(data, "T", &update->ts_event_ns)) {
-        return venue_fault(venue, "aggTrade: T is no time in milliseconds");
+    if (!venue_optional_integer(data, id_key, &trade->id, &trade->has_id)) {
+        return venue_fault(venue, "trade: its id (a or t) is no integer");
     }
-    return venue_publish(venue, symbol, "aggTrade", update);
+    if (!venue_time(data, "T", &update->ts_event_ns)) {
+        return venue_fault(venue, "trade: T is no time in ms, us or ns");
+    }
+    /* Both streams have the same trades: only those of the first to come are told. */
+    symbol->trades = symbol->trades == NULL ? kind : symbol->trades;
+    if (strcmp(symbol->trades, kind) != 0) {
+        return venue_skip(venue, beside);
+    }
+    return venue_publish(venue, symbol, kind, update);
+}
+
+static enum venue_status venue_binance_aggregate(struct venue *venue, struct venue_symbol *symbol,
+                                                 const json_t *data, struct md_update *update)
+{
+    return venue_binance_trade(venue, symbol, data, update, "aggTrade", "aggTrade-beside-trade",
+                               "a");
+}
+
+static enum venue_status venue_binance_raw_trade(struct venue *venue, struct venue_symbol *symbol,
+                                                 const json_t *data, struct md_update *update)
+{
+    return venue_binance_trade(venue, symbol, data, update, "trade", "trade-beside-aggTrade", "t");
 }
 
 /* "1m", "1h", "1M": a plain word, since it is told to clients as it is. */
@@ -121,9 +134,9 @@ static bool venue_binance_candle(const json_t *kline, struct md_bar *bar)
            venue_price(json_object_get(kline, "h"), &bar->high) &&
            venue_price(json_object_get(kline, "l"), &bar->low) &&
            venue_price(json_object_get(kline, "c"), &bar->close) &&
-           venue_size(json_object_get(kline, "v"), &bar->volume) &&
-           venue_size(json_object_get(kline, "q"), &bar->turnover) &&
-           venue_integer(kline, "n", &bar->count);
+           venue_optional_size(kline, "v", &bar->volume) &&
+           venue_optional_size(kline, "q", &bar->turnover) &&
+           venue_optional_integer(kline, "n", &bar->count, &bar->has_count);
 }
 
 static enum venue_status venue_binance_kline(struct venue *venue, struct venue_symbol *symbol,
@@ -134,21 +147,22 @@ static enum venue_status venue_binance_kline(struct venue *venue, struct venue_s
     const char *interval = venue_text(kline, "i");
     const json_t *closed = json_object_get(kline, "x");
     update->type = MD_BAR;
-    *bar = (struct md_bar){.has_count = true, .closed = json_is_true(closed)};
+    *bar = (struct md_bar){.closed = json_is_true(closed)};
 
     if (!venue_binance_is_interval(interval)) {
         return venue_fault(venue, "kline: k.i is no interval");
     }
     strcpy(bar->interval, interval);
     if (!venue_binance_candle(kline, bar)) {
-        return venue_fault(venue, "kline: one of k.o, h, l, c, v, q, n is missing or no number");
+        return venue_fault(
+            venue, "kline: one of k.o, h, l, c is missing, or one of them, v, q, n is no number");
     }
-    if (!json_is_boolean(closed)) {
+    if (!venue_is_absent(closed) && !json_is_boolean(closed)) {
         return venue_fault(venue, "kline: k.x is neither true nor false");
     }
-    if (!venue_time_ms(kline, "t", &bar->start_ns) ||
-        !venue_time_ms(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "kline: k.t or E is no time in milliseconds");
+    if (!venue_time(kline, "t", &bar->start_ns) || bar->start_ns == 0 ||
+        !venue_time(data, "E", &update->ts_event_ns)) {
+        return venue_fault(venue, "kline: k.t or E is no time in ms, us or ns");
     }
     return venue_publish(venue, symbol, "kline", update);
 }
@@ -165,8 +179,8 @@ static const char *venue_binance_kind(const json_t *data, const char *stream)
     if (at != NULL) {
         return stream[0] == '!' ? stream : at + 1; /* "!ticker@arr" is of all symbols. */
     }
-    if (venue_text(data, "b") != NULL && venue_text(data, "B") != NULL &&
-        venue_text(data, "a") != NULL && venue_text(data, "A") != NULL) {
+    if (venue_text(data, "s") != NULL &&
+        (json_object_get(data, "b") != NULL || json_object_get(data, "a") != NULL)) {
         return "bookTicker";
     }
     if (json_object_get(data, "result") != NULL || json_object_get(data, "error") != NULL) {
@@ -181,11 +195,13 @@ static enum venue_status venue_binance_decode(struct venue *venue, const json_t 
     static const struct venue_kind kinds[] = {
         {"depthUpdate", MD_DEPTH, venue_binance_depth},
         {"bookTicker", MD_QUOTE, venue_binance_book_ticker},
-        {"aggTrade", MD_TRADE, venue_binance_trade},
+        {"aggTrade", MD_TRADE, venue_binance_aggregate},
+        {"trade", MD_TRADE, venue_binance_raw_trade},
         {"kline", MD_BAR, venue_binance_kline},
     };
     const char *stream = venue_text(message, "stream");
-    const json_t *data = stream == NULL ? message : json_object_get(message, "data");
+    bool is_wrapped = json_object_get(message, "data") != NULL || stream != NULL;
+    const json_t *data = is_wrapped ? json_object_get(message, "data") : message;
     const char *kind = venue_binance_kind(data, stream);
     if (data == NULL || kind == NULL) {
         return venue_fault(venue, "it is neither {\"stream\":..,\"data\":..} nor an event");

@@ -4,11 +4,14 @@
 
 #include "feeds/time_text.h"
 
+/* 0 where it is absent: the first ticker after a subscription may have none. */
 static bool venue_coinbase_time(const json_t *message, uint64_t *ns_out)
 {
     const json_t *value = json_object_get(message, "time");
     const char *text = json_string_value(value);
-    return text != NULL && time_text_parse_iso(text, json_string_length(value), ns_out);
+    *ns_out = 0;
+    return venue_is_absent(value) ||
+           (text != NULL && time_text_parse_iso(text, json_string_length(value), ns_out));
 }
 
 static enum venue_status venue_coinbase_snapshot(struct venue *venue, struct venue_symbol *symbol,
@@ -26,8 +29,8 @@ static enum venue_status venue_coinbase_snapshot(struct venue *venue, struct ven
                            "snapshot: bids or asks is no array of at most " VENUE_LEVELS_MAX_TEXT
                            " [price, size]");
     }
-    venue_sort(venue->bids, update->depth.bid_count, 1);
-    venue_sort(venue->asks, update->depth.ask_count, -1);
+    venue_order(venue, venue->bids, &update->depth.bid_count, 1);
+    venue_order(venue, venue->asks, &update->depth.ask_count, -1);
     return venue_publish(venue, symbol, "snapshot", update);
 }
 
@@ -63,7 +66,7 @@ static enum venue_status venue_coinbase_l2update(struct venue *venue, struct ven
         .bids = venue->bids,
         .asks = venue->asks,
     };
-    if (!json_is_array(changes) || count > VENUE_LEVELS_MAX) {
+    if ((!json_is_array(changes) && !json_is_null(changes)) || count > VENUE_LEVELS_MAX) {
         return venue_fault(venue,
                            "l2update: changes is no array of at most " VENUE_LEVELS_MAX_TEXT);
     }
@@ -78,18 +81,6 @@ static enum venue_status venue_coinbase_l2update(struct venue *venue, struct ven
     return venue_publish(venue, symbol, "l2update", update);
 }
 
-/* The best level of a side: 0 where the book is empty, and sizes only since 2022. */
-static bool venue_coinbase_best(const json_t *message, const char *price_key, const char *size_key,
-                                struct md_level *level, uint32_t *count_out)
-{
-    if (!venue_optional(message, price_key, &level->price) ||
-        !venue_optional(message, size_key, &level->size)) {
-        return false;
-    }
-    *count_out = md_is_given(level->price) && level->price.mantissa > 0;
-    return true;
-}
-
 static enum venue_status venue_coinbase_ticker(struct venue *venue, struct venue_symbol *symbol,
                                                const json_t *message, struct md_update *update)
 {
@@ -98,24 +89,23 @@ static enum venue_status venue_coinbase_ticker(struct venue *venue, struct venue
     *quote = md_quote_none;
     quote->bids = venue->bids;
     quote->asks = venue->asks;
-    if (!venue_price(json_object_get(message, "price"), &quote->last)) {
-        return venue_fault(venue, "ticker: price is no decimal string above 0");
+    if (json_object_get(message, "price") == NULL && json_object_get(message, "best_bid") == NULL &&
+        json_object_get(message, "best_ask") == NULL) {
+        return venue_fault(venue, "ticker: it has neither price nor best_bid nor best_ask");
     }
-    if (!venue_optional(message, "open_24h", &quote->open) ||
-        !venue_optional(message, "high_24h", &quote->high) ||
-        !venue_optional(message, "low_24h", &quote->low) ||
-        !venue_optional(message, "volume_24h", &quote->volume)) {
-        return venue_fault(venue, "ticker: a figure of 24 h is no decimal string");
+    if (!venue_optional_price(message, "price", &quote->last) ||
+        !venue_optional_price(message, "open_24h", &quote->open) ||
+        !venue_optional_price(message, "high_24h", &quote->high) ||
+        !venue_optional_price(message, "low_24h", &quote->low) ||
+        !venue_optional_size(message, "volume_24h", &quote->volume)) {
+        return venue_fault(venue,
+                           "ticker: price or a figure of 24 h is no decimal of at most 18 digits");
     }
-    if (!venue_coinbase_best(message, "best_bid", "best_bid_size", venue->bids,
-                             &quote->bid_count) ||
-        !venue_coinbase_best(message, "best_ask", "best_ask_size", venue->asks,
-                             &quote->ask_count)) {
-        return venue_fault(venue, "ticker: the best bid or ask is no decimal string");
+    if (!venue_best(message, "best_bid", "best_bid_size", venue->bids, &quote->bid_count) ||
+        !venue_best(message, "best_ask", "best_ask_size", venue->asks, &quote->ask_count)) {
+        return venue_fault(venue, "ticker: the best bid or ask is no decimal of at most 18 digits");
     }
-    /* The first ticker after a subscription may have no time. */
-    if (json_object_get(message, "time") != NULL &&
-        !venue_coinbase_time(message, &update->ts_event_ns)) {
+    if (!venue_coinbase_time(message, &update->ts_event_ns)) {
         return venue_fault(venue, "ticker: time is not like 2021-04-17T16:43:37.075687Z");
     }
     return venue_publish(venue, symbol, "ticker", update);
@@ -125,20 +115,23 @@ static enum venue_status venue_coinbase_match(struct venue *venue, struct venue_
                                               const json_t *message, struct md_update *update)
 {
     struct md_trade *trade = &update->trade;
+    bool has_side = !venue_is_absent(json_object_get(message, "side"));
     const char *side = venue_text(message, "side");
     update->type = MD_TRADE;
-    *trade = (struct md_trade){.has_id = true};
+    *trade = (struct md_trade){0};
 
     if (!venue_price(json_object_get(message, "price"), &trade->price) ||
-        !venue_size(json_object_get(message, "size"), &trade->size)) {
-        return venue_fault(venue, "match: price or size is no decimal string");
+        !venue_optional_size(message, "size", &trade->size)) {
+        return venue_fault(
+            venue, "match: price or size is no decimal of at most 18 digits, or price is 0");
     }
-    if (side == NULL || (strcmp(side, "buy") != 0 && strcmp(side, "sell") != 0)) {
+    if (has_side && (side == NULL || (strcmp(side, "buy") != 0 && strcmp(side, "sell") != 0))) {
         return venue_fault(venue, "match: side is neither buy nor sell");
     }
-    /* The maker's side: where the maker was selling, the aggressor bought. */
-    trade->side = strcmp(side, "sell") == 0 ? MD_SIDE_BUY : MD_SIDE_SELL;
-    if (!venue_integer(message, "trade_id", &trade->id)) {
+    if (has_side) { /* The maker's side: where the maker was selling, the aggressor bought. */
+        trade->side = strcmp(side, "sell") == 0 ? MD_SIDE_BUY : MD_SIDE_SELL;
+    }
+    if (!venue_optional_integer(message, "trade_id", &trade->id, &trade->has_id)) {
         return venue_fault(venue, "match: trade_id is no integer");
     }
     if (!venue_coinbase_time(message, &update->ts_event_ns)) {

@@ -90,13 +90,16 @@ struct core_counters {
     counter refused_token;     /* 401 */
     counter refused_forbidden; /* 403: address, origin or scope */
     counter refused_rate;      /* 429: limits of an address or token */
+    counter refused_late;      /* no answer: not complete within 5 s */
+    counter opening_left;      /* ended before their request was complete */
+    counter documents;         /* served instead of an upgrade */
     counter accept_paused;     /* times accept waited at EMFILE or max_connections */
     counter closed;
     counter closed_slow;     /* 4108 */
     counter closed_silent;   /* 4109 */
     counter closed_idle;     /* 4114 */
     counter closed_drain;    /* 4201 */
-    counter closed_protocol; /* 1002, 1007, 1009 and failed handshakes */
+    counter closed_protocol; /* 1002, 1007, 1009 and 4005 */
     counter closed_token;    /* 4001, 4003, 4101, 4113 */
     counter closed_rate;     /* 4111 */
     counter closed_reset;    /* by the peer or an error, without a Close frame */

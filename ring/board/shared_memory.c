@@ -29,9 +29,12 @@ static int shared_memory_make_fd(const char *name)
     return fd < 0 ? -errno : fd;
 }
 
+/* Whole pages, which may be of 64 KiB: on others munmap() fails. */
 static uint64_t shared_memory_view_bytes(const struct shared_memory *memory)
 {
-    return memory->bytes + (memory->bytes - memory->twice_at);
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    assert_always(LAYOUT_AREA_BYTES % page_bytes == 0);
+    return bytes_round_up(memory->bytes + (memory->bytes - memory->twice_at), page_bytes);
 }
 
 /* Reserves all of it first, so that the views are sure to lie side by side. */

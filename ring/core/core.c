@@ -21,6 +21,8 @@
 #define CORE_SLEEP_NS_MAX (100 * NS_PER_MS) /* so that core_stop needs no wake-up of its own */
 #define CORE_SPIN_NS (50 * NS_PER_US)       /* before a core without inline publisher sleeps */
 #define CORE_SLOW_TURN_NS NS_PER_MS         /* Longer turns are counted. */
+#define CORE_STOOD_NS (500 * NS_PER_MS)     /* A longer turn: the core stood still. */
+#define CORE_GRACE_NS NS_PER_SECOND         /* for its clients then */
 #define CORE_LOG_BYTES_MAX 256
 
 void core_log(struct core *core, int level, const char *format, ...)
@@ -421,9 +423,27 @@ static void core_on_timer(void *context, struct timer *timer)
     }
 }
 
+/* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
+ * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. Then
+ * the timers run before there is another such second, also if all turns are that long. */
+static void core_run_timers(struct core *core)
+{
+    uint64_t now_ns = core->time.now_ns;
+    assert_debug(now_ns >= core->timed_ns);
+    if (core->grace_ns == 0 && now_ns - core->timed_ns > CORE_STOOD_NS) {
+        core->grace_ns = now_ns + CORE_GRACE_NS;
+    }
+    core->timed_ns = now_ns;
+    if (now_ns >= core->grace_ns) {
+        core->grace_ns = 0;
+        timer_wheel_advance(&core->links.wheel, now_ns, core_on_timer, core);
+    }
+}
+
 static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
 {
     uint64_t due_ns = timer_wheel_next_ns(&core->links.wheel);
+    due_ns = due_ns < core->grace_ns ? core->grace_ns : due_ns;
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;
     if (core->links.ready.count > 0 || core->links.waiting.count > 0 ||
@@ -543,7 +563,7 @@ static void core_turn(struct core *core)
         core_account(core);
     }
     core->worked_ns = core->has_pushed ? core->time.now_ns : core->worked_ns;
-    timer_wheel_advance(&core->links.wheel, core->time.now_ns, core_on_timer, core);
+    core_run_timers(core);
     input_run_waiting(&core->links);
     opening_go_on(&core->links);
     core_sleep(core, core->has_pushed || has_mail ? 0 : core_wait_ns(core, next_publish_ns),
@@ -580,6 +600,7 @@ int core_run(struct core *core)
     }
     core_read_clock(core);
     core->counted_ns = core->time.now_ns;
+    core->timed_ns = core->time.now_ns;
     core_accept_arm(core);
     while (!core_has_stopped(core)) {
         core_turn(core);

@@ -32,7 +32,7 @@
 
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
-#define CORE_LISTENERS_MAX 4
+#define CORE_LISTENERS_MAX 9
 #define CORE_ENCODINGS_MAX 4
 #define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, inflated; told in WELCOME */
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)

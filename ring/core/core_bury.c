@@ -54,8 +54,11 @@ static void core_bury_doomed(struct core *core, uint32_t conn)
         core_claims_leave(core->options.claims, encoding);
     }
     link_end(&core->links, link);
+    assert_always(!link->was_opened || !link->is_refused);
     if (link->was_opened) {
         core_bury_report(core, conn);
+    } else if (!link->is_refused) {
+        counter_add(&core->counters->opening_left, 1);
     }
     if (core->options.ops->on_leave != NULL) {
         core->options.ops->on_leave(core->options.context, core, conn);

@@ -62,6 +62,8 @@ struct core {
     bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */
     uint64_t accept_complaint_ns; /* when the next line about it may be written */
     uint64_t worked_ns;           /* when frames were last fanned out */
+    uint64_t timed_ns;            /* when it last came to the timers */
+    uint64_t grace_ns;            /* They wait until then; 0: they do not. */
     uint64_t drain_end_ns;        /* 0: no drain has begun */
     uint64_t drain_began_ns;
     uint64_t drain_conn_count; /* when it began */

@@ -2,25 +2,20 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
-/* For the lock of a directory that another program may hold: 1 s at most. */
-#define LISTENER_LOCK_TRIES 100
-#define LISTENER_LOCK_WAIT_US 10000
+#define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
+#define LISTENER_TEXT_BYTES_MAX (LISTENER_NAME_BYTES_MAX - 6)
 
 /* What bind(2) would answer with EINVAL. NULL: nothing. */
 static const char *listener_judge_ipv6(const struct sockaddr_storage *address)
@@ -37,44 +32,16 @@ static const char *listener_judge_ipv6(const struct sockaddr_storage *address)
                : NULL;
 }
 
-static int listener_resolve(const struct listener_options *options, struct sockaddr_storage *out,
-                            socklen_t *out_bytes, char *error_out, size_t error_bytes)
-{
-    char port[8];
-    struct addrinfo *found;
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-    };
-    snprintf(port, sizeof port, "%u", options->port);
-    int status = getaddrinfo(options->host, port, &hints, &found);
-    if (status != 0) {
-        snprintf(error_out, error_bytes,
-                 "cannot listen on host '%s': %s (give an address of this "
-                 "machine, 0.0.0.0 or :: for all)",
-                 options->host, gai_strerror(status));
-        return -EINVAL;
-    }
-    assert_always(found->ai_addrlen <= sizeof *out);
-    assert_always(found->ai_family == AF_INET || found->ai_family == AF_INET6);
-    memcpy(out, found->ai_addr, found->ai_addrlen);
-    *out_bytes = found->ai_addrlen;
-    freeaddrinfo(found);
-    const char *fault = listener_judge_ipv6(out);
-    if (fault != NULL) {
-        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host, fault);
-        return -EINVAL;
-    }
-    return 0;
-}
-
-int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes)
-{
-    struct sockaddr_storage address;
-    socklen_t address_bytes;
-    return listener_resolve(options, &address, &address_bytes, error_out, error_bytes);
-}
+/* What a host stands for, in getaddrinfo's order. */
+struct listener_addresses {
+    struct listener_address {
+        struct sockaddr_storage address;
+        socklen_t bytes;
+        int error;         /* why it is skipped; 0: it is not */
+        const char *fault; /* the same in words; NULL: strerror's */
+    } list[LISTENER_ADDRESSES_MAX];
+    uint32_t count;
+};
 
 /* Whether the address is 0.0.0.0 or ::, which stands for all. */
 static bool listener_is_any(const struct sockaddr_storage *address)
@@ -96,26 +63,122 @@ static void listener_unmap(struct sockaddr_storage *address)
     }
 }
 
+/* Whether who listens at one has the clients of the other as well. */
+static bool listener_covers(const struct sockaddr_storage *one,
+                            const struct sockaddr_storage *other)
+{
+    struct sockaddr_storage a = *one;
+    struct sockaddr_storage b = *other;
+    listener_unmap(&a);
+    listener_unmap(&b);
+    if (listener_is_any(&a)) { /* A socket of :: takes IPv4 too. */
+        return a.ss_family == AF_INET6 || b.ss_family == AF_INET;
+    }
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* /etc/hosts may name localhost twice. */
+static void listener_remove_covered(struct listener_addresses *addresses)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        bool is_covered = false;
+        for (uint32_t j = 0; j < addresses->count && !is_covered; j++) {
+            bool is_same =
+                listener_covers(&addresses->list[i].address, &addresses->list[j].address);
+            is_covered = i != j && (j < i || !is_same) &&
+                         listener_covers(&addresses->list[j].address, &addresses->list[i].address);
+        }
+        if (!is_covered) {
+            addresses->list[kept++] = addresses->list[i];
+        }
+    }
+    addresses->count = kept;
+}
+
+/* Takes what getaddrinfo has found. Returns what is wrong with it, or NULL. */
+static const char *listener_take(struct listener_addresses *addresses, const struct addrinfo *found)
+{
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+        struct listener_address address = {.bytes = at->ai_addrlen};
+        assert_always(at->ai_addrlen <= sizeof address.address);
+        assert_always(at->ai_family == AF_INET || at->ai_family == AF_INET6);
+        if (addresses->count == LISTENER_ADDRESSES_MAX) {
+            return "it has too many addresses; give one of them, or 0.0.0.0 or :: for all";
+        }
+        memcpy(&address.address, at->ai_addr, at->ai_addrlen);
+        address.fault = listener_judge_ipv6(&address.address);
+        address.error = address.fault == NULL ? 0 : -EINVAL;
+        addresses->list[addresses->count++] = address;
+        listener_remove_covered(addresses);
+    }
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        if (addresses->list[i].error == 0) {
+            return NULL;
+        }
+    }
+    assert_always(addresses->count > 0);
+    return addresses->list[0].fault;
+}
+
+/* All addresses of the host, of which at least one is good. */
+static int listener_resolve(const struct listener_options *options,
+                            struct listener_addresses *addresses_out, char *error_out,
+                            size_t error_bytes)
+{
+    char port[8];
+    struct addrinfo *found;
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+    };
+    snprintf(port, sizeof port, "%u", options->port);
+    *addresses_out = (struct listener_addresses){.count = 0};
+    int status = getaddrinfo(options->host, port, &hints, &found);
+    if (status != 0) {
+        snprintf(error_out, error_bytes,
+                 "cannot listen on host '%s': %s (give an address of this "
+                 "machine, 0.0.0.0 or :: for all)",
+                 options->host, gai_strerror(status));
+        return -EINVAL;
+    }
+    const char *fault = listener_take(addresses_out, found);
+    freeaddrinfo(found);
+    if (fault != NULL) {
+        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host, fault);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes)
+{
+    struct listener_addresses addresses;
+    return listener_resolve(options, &addresses, error_out, error_bytes);
+}
+
 bool listener_conflicts(const struct listener_options *options,
                         const struct listener_options *others)
 {
-    struct sockaddr_storage a = {0};
-    struct sockaddr_storage b = {0};
-    socklen_t bytes;
+    struct listener_addresses ours;
+    struct listener_addresses theirs;
     char text[256];
     if (options->port == 0 || options->port != others->port ||
-        listener_resolve(options, &a, &bytes, text, sizeof text) < 0 ||
-        listener_resolve(others, &b, &bytes, text, sizeof text) < 0) {
+        listener_resolve(options, &ours, text, sizeof text) < 0 ||
+        listener_resolve(others, &theirs, text, sizeof text) < 0) {
         return false;
     }
-    listener_unmap(&a);
-    listener_unmap(&b);
-    if (a.ss_family == b.ss_family) {
-        return listener_is_any(&a) || listener_is_any(&b) || memcmp(&a, &b, sizeof a) == 0;
+    for (uint32_t i = 0; i < ours.count; i++) {
+        for (uint32_t j = 0; j < theirs.count; j++) {
+            const struct sockaddr_storage *a = &ours.list[i].address;
+            const struct sockaddr_storage *b = &theirs.list[j].address;
+            if (listener_covers(a, b) || listener_covers(b, a)) {
+                return true;
+            }
+        }
     }
-    /* A socket of :: takes IPv4 too. */
-    return (a.ss_family == AF_INET6 && listener_is_any(&a)) ||
-           (b.ss_family == AF_INET6 && listener_is_any(&b));
+    return false;
 }
 
 static int listener_set(int fd, int level, int option, int value)
@@ -127,7 +190,7 @@ static int listener_set(int fd, int level, int option, int value)
 static int listener_set_options(int fd, const struct listener_options *options)
 {
     int error = listener_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (error == 0) {
+    if (error == 0 && options->send_buffer_bytes > 0) {
         error = listener_set(fd, SOL_SOCKET, SO_SNDBUF, (int)options->send_buffer_bytes);
     }
     if (error == 0) {
@@ -149,6 +212,9 @@ static int listener_bind(const struct sockaddr_storage *address, socklen_t addre
     if (error == 0 && share_port) {
         error = listener_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
+    if (error == 0 && address->ss_family == AF_INET6) { /* Whatever net.ipv6.bindv6only says. */
+        error = listener_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    }
     if (error == 0 && bind(fd, (const struct sockaddr *)address, address_bytes) < 0) {
         error = -errno;
     }
@@ -159,15 +225,10 @@ static int listener_bind(const struct sockaddr_storage *address, socklen_t addre
     return fd;
 }
 
-static uint16_t listener_port(int fd)
+static uint16_t listener_port_of(const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &bytes) < 0) {
-        return 0;
-    }
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
+                                                : ((const struct sockaddr_in *)address)->sin_port);
 }
 
 static void listener_set_port(struct sockaddr_storage *address, uint16_t port)
@@ -188,15 +249,31 @@ static int listener_claim(struct sockaddr_storage *address, socklen_t address_by
         return fd;
     }
     int error = listen(fd, 1) < 0 ? -errno : 0;
-    listener_set_port(address, listener_port(fd));
+    if (error == 0 && getsockname(fd, (struct sockaddr *)address, &address_bytes) < 0) {
+        error = -errno;
+    }
     close(fd);
     return error;
 }
 
-static void listener_explain(int error, const struct listener_options *options, char *error_out,
-                             size_t error_bytes)
+/* "[::1]" or "127.0.0.1" */
+static void listener_text(const struct sockaddr_storage *address, char out[LISTENER_TEXT_BYTES_MAX])
+{
+    char host[LISTENER_TEXT_BYTES_MAX - 2] = "?";
+    (void)getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, NULL, 0,
+                      NI_NUMERICHOST);
+    snprintf(out, LISTENER_TEXT_BYTES_MAX, address->ss_family == AF_INET6 ? "[%s]" : "%s", host);
+}
+
+static int listener_explain(const struct listener_options *options,
+                            const struct listener_address *address, char *error_out,
+                            size_t error_bytes)
 {
     const char *advice = "";
+    char text[LISTENER_TEXT_BYTES_MAX];
+    int error = address->error;
+    assert_always(error < 0);
+    listener_text(&address->address, text);
     if (error == -EADDRINUSE) {
         advice = ": another program (perhaps another ringcast) has it; stop that one, or choose "
                  "another port (0: any free one)";
@@ -204,178 +281,168 @@ static void listener_explain(int error, const struct listener_options *options, 
         advice = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
     } else if (error == -EADDRNOTAVAIL) {
         advice = ": it is not an address of this machine";
+    } else if (error == -EAFNOSUPPORT && address->address.ss_family == AF_INET6) {
+        advice = ": this machine has no IPv6; give 0.0.0.0 or an IPv4 address";
     }
-    snprintf(error_out, error_bytes, "cannot listen on %s port %u: %s%s", options->host,
-             options->port, strerror(-error), advice);
-}
-
-int listener_open_tcp(const struct listener_options *options, int *fds_out, uint32_t count,
-                      uint16_t *port_out, char *error_out, size_t error_bytes)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t address_bytes;
-    assert_always(count > 0);
-    int error = listener_resolve(options, &address, &address_bytes, error_out, error_bytes);
-    if (error < 0) {
-        return error;
-    }
-    uint32_t opened = 0;
-    error = listener_claim(&address, address_bytes);
-    while (error == 0 && opened < count) {
-        int fd = listener_bind(&address, address_bytes, true);
-        if (fd < 0) {
-            error = fd;
-            break;
-        }
-        fds_out[opened++] = fd;
-        error = listener_set_options(fd, options);
-    }
-    /* Only when all are bound: a listener takes clients from its first moment. */
-    for (uint32_t i = 0; error == 0 && i < count; i++) {
-        error = listen(fds_out[i], LISTENER_BACKLOG) < 0 ? -errno : 0;
-    }
-    if (error < 0) {
-        listener_explain(error, options, error_out, error_bytes);
-        while (opened > 0) {
-            close(fds_out[--opened]);
-        }
-        return error;
-    }
-    assert_always(opened == count);
-    *port_out = listener_port(fds_out[0]);
-    return 0;
-}
-
-/* Whether somebody listens at the path. One whose queue is full does: EAGAIN, without a wait. */
-static bool listener_unix_is_alive(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return true;
-    }
-    bool alive = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
-                 errno != ECONNREFUSED;
-    close(fd);
-    return alive;
-}
-
-/* Between two starts at one path: neither takes the socket of the other, bound and not yet heard,
- * for one that is left from the dead. Returns the lock; -1: there is none to have, and the start
- * goes on without. Closing it gives it back. */
-static int listener_lock_unix(const char *path)
-{
-    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
-    const char *slash = strrchr(path, '/');
-    if (slash != NULL) {
-        snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
-    }
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
-        if (errno != EWOULDBLOCK || tries == LISTENER_LOCK_TRIES) {
-            close(fd);
-            return -1;
-        }
-        usleep(LISTENER_LOCK_WAIT_US);
-    }
-    return fd;
-}
-
-static int listener_bind_unix(int fd, const struct sockaddr_un *address)
-{
-    struct stat status;
-    if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0) {
-        return 0;
-    }
-    int error = -errno;
-    bool is_left_over = error == -EADDRINUSE && stat(address->sun_path, &status) == 0 &&
-                        S_ISSOCK(status.st_mode) && !listener_unix_is_alive(address);
-    if (!is_left_over) {
-        return error;
-    }
-    unlink(address->sun_path);
-    return bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
-}
-
-static int listener_refuse_unix(const char *path, int error, char *error_out, size_t error_bytes)
-{
-    const char *advice = "";
-    if (error == -EADDRINUSE) {
-        advice = ": another program listens there, or it is no socket; remove it or choose another "
-                 "path";
-    } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
-        advice = ": its directory must be there, and ringcast must be allowed to write into it";
-    }
-    snprintf(error_out, error_bytes, "cannot listen on Unix socket '%s': %s%s", path,
+    bool is_number = strstr(text, options->host) != NULL;
+    snprintf(error_out, error_bytes, "cannot listen on %s%s%s%s port %u: %s%s", options->host,
+             is_number ? "" : " (", is_number ? "" : text, is_number ? "" : ")", options->port,
              strerror(-error), advice);
     return error;
 }
 
-int listener_check_unix(const char *path, char *error_out, size_t error_bytes)
+/* Whether this machine lacks the address, which costs the host's other addresses nothing. */
+static bool listener_is_missing(int error)
 {
-    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
-    const char *slash = strrchr(path, '/');
-    struct stat status;
-    if (slash != NULL) { /* What ends with "/." is a directory, or an error. */
-        snprintf(directory, sizeof directory, "%.*s/.", (int)(slash - path), path);
-    }
-    int error = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
-    if (error == 0 && lstat(path, &status) == 0 &&
-        (stat(path, &status) < 0 || !S_ISSOCK(status.st_mode))) {
-        error = -EADDRINUSE;
-    }
-    return error < 0 ? listener_refuse_unix(path, error, error_out, error_bytes) : 0;
+    return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
 }
 
-int listener_open_unix(struct listener_unix *listener_out, const char *path, char *error_out,
-                       size_t error_bytes)
+/* Claims the port at all addresses, and marks those that this machine lacks. Returns the address
+ * that fails with its error, or NULL. */
+static struct listener_address *listener_claim_all(struct listener_addresses *addresses,
+                                                   uint16_t *port)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path) {
-        snprintf(error_out, error_bytes, "Unix socket path '%s' is too long (at most %zu bytes)",
-                 path, sizeof address.sun_path - 1);
-        return -ENAMETOOLONG;
+    struct listener_address *missing = NULL;
+    bool has_one = false;
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        struct listener_address *at = &addresses->list[i];
+        if (at->error < 0) {
+            continue;
+        }
+        listener_set_port(&at->address, *port);
+        int error = listener_claim(&at->address, at->bytes);
+        if (error == 0) {
+            *port = listener_port_of(&at->address);
+            has_one = true;
+        } else if (!listener_is_missing(error)) {
+            at->error = error;
+            return at;
+        } else if (missing == NULL) {
+            missing = at;
+        }
+        at->error = error;
     }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    struct listener_unix listener = {.path = path};
-    listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener.fd < 0) {
-        return listener_refuse_unix(path, -errno, error_out, error_bytes);
+    return has_one ? NULL : missing;
+}
+
+/* The addresses that there are, and the port, which may be taken at another one than the first. */
+static struct listener_address *listener_choose_port(const struct listener_addresses *resolved,
+                                                     struct listener_addresses *addresses_out,
+                                                     uint16_t *port)
+{
+    struct listener_address *failed = NULL;
+    uint16_t wanted = *port;
+    for (int tries = 0; tries < LISTENER_PORT_TRIES; tries++) {
+        *addresses_out = *resolved;
+        *port = wanted;
+        failed = listener_claim_all(addresses_out, port);
+        if (failed == NULL || wanted != 0 || failed->error != -EADDRINUSE) {
+            break;
+        }
     }
-    struct stat status;
-    int lock = listener_lock_unix(path);
-    int error = listener_bind_unix(listener.fd, &address);
-    if (error == 0 && lstat(path, &status) == 0) {
-        listener.device = status.st_dev;
-        listener.inode = status.st_ino;
+    return failed;
+}
+
+/* A socket for each share of the address. */
+static int listener_open_shares(struct listener_tcp *listener, const struct listener_address *at,
+                                const struct listener_options *options)
+{
+    int *fds = listener->fds[listener->address_count];
+    char text[LISTENER_TEXT_BYTES_MAX];
+    listener_text(&at->address, text);
+    snprintf(listener->names[listener->address_count], LISTENER_NAME_BYTES_MAX, "%s:%u", text,
+             listener->port);
+    for (uint32_t i = 0; i < listener->share_count; i++) {
+        fds[i] = -1;
     }
-    if (error == 0 && listen(listener.fd, LISTENER_BACKLOG) < 0) {
-        error = -errno;
+    listener->address_count++;
+    for (uint32_t i = 0; i < listener->share_count; i++) {
+        fds[i] = listener_bind(&at->address, at->bytes, true);
+        int error = fds[i] < 0 ? fds[i] : listener_set_options(fds[i], options);
+        if (error < 0) {
+            return error;
+        }
     }
-    if (lock >= 0) {
-        close(lock);
+    return 0;
+}
+
+/* Removes the addresses that this machine lacks. */
+static void listener_skip(struct listener_tcp *listener, struct listener_addresses *addresses)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        const struct listener_address *at = &addresses->list[i];
+        char text[LISTENER_TEXT_BYTES_MAX];
+        size_t used = strlen(listener->skipped);
+        if (at->error == 0) {
+            addresses->list[kept++] = *at;
+            continue;
+        }
+        listener_text(&at->address, text);
+        snprintf(listener->skipped + used, sizeof listener->skipped - used, "%s%s (%s)",
+                 used == 0 ? "" : ", ", text, at->fault == NULL ? strerror(-at->error) : at->fault);
     }
+    addresses->count = kept;
+}
+
+/* The address that fails, or NULL. */
+static struct listener_address *listener_open_all(struct listener_tcp *listener,
+                                                  struct listener_addresses *addresses,
+                                                  const struct listener_options *options)
+{
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        struct listener_address *at = &addresses->list[i];
+        at->error = listener_open_shares(listener, at, options);
+        if (at->error < 0) {
+            return at;
+        }
+    }
+    /* Only when all are bound: a listener takes clients from its first moment. */
+    for (uint32_t i = 0; i < addresses->count * listener->share_count; i++) {
+        uint32_t index = i / listener->share_count;
+        if (listen(listener->fds[index][i % listener->share_count], LISTENER_BACKLOG) < 0) {
+            addresses->list[index].error = -errno;
+            return &addresses->list[index];
+        }
+    }
+    return NULL;
+}
+
+int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
+                      uint32_t share_count, char *error_out, size_t error_bytes)
+{
+    struct listener_addresses resolved;
+    struct listener_addresses addresses;
+    struct listener_tcp listener = {.share_count = share_count, .port = options->port};
+    assert_always(share_count > 0);
+    assert_always(share_count <= LISTENER_SHARES_MAX);
+    int error = listener_resolve(options, &resolved, error_out, error_bytes);
     if (error < 0) {
-        listener_close_unix(&listener);
-        return listener_refuse_unix(path, error, error_out, error_bytes);
+        return error;
     }
+    struct listener_address *failed = listener_choose_port(&resolved, &addresses, &listener.port);
+    if (failed == NULL) {
+        listener_skip(&listener, &addresses);
+        failed = listener_open_all(&listener, &addresses, options);
+    }
+    if (failed != NULL) {
+        listener_close_tcp(&listener);
+        return listener_explain(options, failed, error_out, error_bytes);
+    }
+    assert_always(listener.address_count > 0);
+    assert_always(listener.port != 0);
     *listener_out = listener;
     return 0;
 }
 
-/* While the socket is open it refers to its file, removed or not: no other has the number. */
-void listener_unlink_unix(const struct listener_unix *listener)
+void listener_close_tcp(struct listener_tcp *listener)
 {
-    struct stat status;
-    assert_always(listener->fd >= 0);
-    if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode) {
-        unlink(listener->path);
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        for (uint32_t j = 0; j < listener->share_count; j++) {
+            if (listener->fds[i][j] >= 0) {
+                close(listener->fds[i][j]);
+            }
+        }
     }
-}
-
-void listener_close_unix(struct listener_unix *listener)
-{
-    listener_unlink_unix(listener);
-    close(listener->fd);
-    listener->fd = -1;
+    listener->address_count = 0;
 }

@@ -1,7 +1,7 @@
 /*
  * listener: listening sockets, made on the main thread before the cores start.
  *
- * Owner    The caller closes the descriptors.
+ * Owner    The caller closes what it has opened.
  * Errors   A negative errno with error_out saying what is wrong and what to do.
  */
 #ifndef RINGCAST_RING_LISTENER_H
@@ -10,19 +10,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct listener_options {
-    const char *host; /* "0.0.0.0", "::", a name or an address */
-    uint16_t port;    /* 0: any free one */
-    uint32_t send_buffer_bytes;
-    uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT */
+    const char *host;           /* "0.0.0.0", "::", a name or an address */
+    uint16_t port;              /* 0: any free one */
+    uint32_t send_buffer_bytes; /* 0: the system's */
+    uint32_t user_timeout_ms;   /* TCP_USER_TIMEOUT; 0: the system's */
 };
 
-/* fds_out: count sockets on the same port by SO_REUSEPORT, after an exclusive bind has shown
- * that the port is free; *port_out is the port. -EADDRINUSE, also when another ringcast has it. */
-int listener_open_tcp(const struct listener_options *options, int *fds_out, uint32_t count,
-                      uint16_t *port_out, char *error_out, size_t error_bytes);
+#define LISTENER_ADDRESSES_MAX 8 /* a host with more is refused */
+#define LISTENER_SHARES_MAX 64
+#define LISTENER_NAME_BYTES_MAX 72
+
+/* The sockets of a host: shares of each of its addresses, all on one port. */
+struct listener_tcp {
+    uint32_t address_count; /* 0: closed */
+    uint32_t share_count;
+    uint16_t port;
+    int fds[LISTENER_ADDRESSES_MAX][LISTENER_SHARES_MAX];
+    char names[LISTENER_ADDRESSES_MAX][LISTENER_NAME_BYTES_MAX]; /* "[::1]:8765" */
+    char skipped[256]; /* the host's addresses that this machine lacks, and why; empty: none */
+};
+
+/* Listens on all addresses of the host, IPv6 and IPv4; on :: for both. Each has share_count sockets
+ * by SO_REUSEPORT, after an exclusive bind has shown that the port is free. -EADDRINUSE: it is not
+ * at one of them, be it another ringcast that has it. Addresses that this machine lacks are skipped
+ * when it has others. */
+int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
+                      uint32_t share_count, char *error_out, size_t error_bytes);
+void listener_close_tcp(struct listener_tcp *listener);
 
 /* What opening would refuse whatever the moment, without a socket: a host that has no address. */
 int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes);
@@ -30,25 +46,5 @@ int listener_check_tcp(const struct listener_options *options, char *error_out, 
 /* Whether both would have one port of one address, of which the second would be refused. */
 bool listener_conflicts(const struct listener_options *options,
                         const struct listener_options *others);
-
-/* The same for a path: its directory, and what is there that is no socket. */
-int listener_check_unix(const char *path, char *error_out, size_t error_bytes);
-
-/* One socket that all cores accept from, and the file that it has made. */
-struct listener_unix {
-    int fd; /* -1: none */
-    const char *path;
-    dev_t device;
-    ino_t inode;
-};
-
-/* A path that is left from a dead process is replaced; one that answers is -EADDRINUSE. The path
- * outlives the listener. */
-int listener_open_unix(struct listener_unix *listener_out, const char *path, char *error_out,
-                       size_t error_bytes);
-
-/* Removes the file, unless another one has the path by now. Also for signal handlers. */
-void listener_unlink_unix(const struct listener_unix *listener);
-void listener_close_unix(struct listener_unix *listener);
 
 #endif

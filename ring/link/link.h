@@ -78,8 +78,9 @@ struct link {
     bool has_place : 1;       /* is counted in options.place_count */
     bool close_received : 1;
     bool write_shut : 1;
-    bool inflates : 1; /* permessage-deflate was agreed on */
-    bool is_head : 1;  /* Its request is a HEAD: the answer has no body. */
+    bool inflates : 1;   /* permessage-deflate was agreed on */
+    bool is_head : 1;    /* Its request is a HEAD: the answer has no body. */
+    bool is_refused : 1; /* or served a document: counted as that, when it ends nowhere else */
     uint8_t missed_pongs : 2;
     uint32_t input; /* half a request or message; LINK_NONE: none */
     uint32_t round_trip_us;

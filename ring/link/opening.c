@@ -89,6 +89,7 @@ static void opening_answer_refusal(struct links *links, struct link *link, const
                                    size_t answer_bytes, const char *text)
 {
     link->close_text = text;
+    link->is_refused = true;
     links_log(links, 0, "handshake refused: %s", text);
     link_begin_closing(links, link);
     link_queue(links, link, answer,
@@ -156,6 +157,8 @@ static bool opening_serve_document(struct links *links, struct link *link,
         return false;
     }
     size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
+    counter_add(&links->counters->documents, 1);
+    link->is_refused = true;
     link->close_text = "a document was served";
     link_begin_closing(links, link);
     link_queue(links, link, head, head_bytes);
@@ -398,6 +401,8 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
 void opening_on_timer(struct links *links, struct link *link)
 {
     assert_always(links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS);
+    counter_add(&links->counters->refused_late, 1);
+    link->is_refused = true;
     link_doom(links, link, 0,
               link->awaits_encoding ? "its encoding did not begin within 5 s"
                                     : "no complete request within 5 s");

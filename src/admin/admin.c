@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,14 +29,14 @@
 #include "src/admin/stats.h"
 #include "src/base/log.h"
 
-#define ADMIN_BACKLOG 64
 #define ADMIN_MAIN_WAITS 30
 #define ADMIN_MAIN_WAIT_US 10000
 
 struct admin {
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemons[ADMIN_ADDRESSES_MAX];
+    uint32_t daemon_count;
+    pthread_mutex_t turn; /* one request of all daemons at a time */
     struct metrics *metrics;
-    uint16_t port;
     const struct token_table *tokens; /* one, or none */
     struct counters_thread *thread;
     counter *turns;
@@ -272,24 +272,10 @@ static const char *admin_path(const char *target)
     return is_good ? path.text : NULL;
 }
 
-static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,
-                                        const char *target, const char *method, const char *version,
-                                        const char *upload, size_t *upload_bytes, void **request)
+static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *connection,
+                                    const char *target, const char *method)
 {
-    static int seen; /* Its address marks a request whose headers have been read. */
-    struct admin *admin = context;
     struct admin_page page = {.connection = connection, .cache_control = "no-store"};
-    (void)version;
-    (void)upload;
-    admin_take_turn(admin);
-    if (*request == NULL) {
-        *request = &seen;
-        return MHD_YES;
-    }
-    if (*upload_bytes > 0) {
-        *upload_bytes = 0; /* No path takes a body: read it and forget it. */
-        return MHD_YES;
-    }
     const char *path = admin_path(target);
     const struct admin_route *route = path == NULL ? NULL : admin_find_route(path);
     bool may =
@@ -310,67 +296,29 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
     return admin_send(&page);
 }
 
+static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,
+                                        const char *target, const char *method, const char *version,
+                                        const char *upload, size_t *upload_bytes, void **request)
+{
+    static int seen; /* Its address marks a request whose headers have been read. */
+    struct admin *admin = context;
+    enum MHD_Result result = MHD_YES;
+    (void)version;
+    (void)upload;
+    pthread_mutex_lock(&admin->turn);
+    admin_take_turn(admin);
+    if (*request == NULL) {
+        *request = &seen;
+    } else if (*upload_bytes > 0) {
+        *upload_bytes = 0; /* No path takes a body: read it and forget it. */
+    } else {
+        result = admin_answer(admin, connection, target, method);
+    }
+    pthread_mutex_unlock(&admin->turn);
+    return result;
+}
+
 /* ---- Life cycle ---- */
-
-/* A listening socket, or a negative errno. */
-static int admin_listen_on(const struct addrinfo *address)
-{
-    int on = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, ADMIN_BACKLOG) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
-}
-
-static uint16_t admin_port_of(int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t address_bytes = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &address_bytes) < 0) {
-        return 0;
-    }
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
-/* The socket, or a negative errno with its explanation. */
-static int admin_listen(const struct admin_options *options, char *error_out, size_t error_bytes)
-{
-    char port[8];
-    struct addrinfo *addresses;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    snprintf(port, sizeof port, "%u", options->port);
-    int failure = getaddrinfo(options->host, port, &hints, &addresses);
-    if (failure != 0) {
-        snprintf(error_out, error_bytes, "--admin-host %s: %s; give an address of this host",
-                 options->host, gai_strerror(failure));
-        return -EADDRNOTAVAIL;
-    }
-    int fd = -EADDRNOTAVAIL;
-    for (struct addrinfo *at = addresses; at != NULL && fd < 0; at = at->ai_next) {
-        fd = admin_listen_on(at);
-    }
-    freeaddrinfo(addresses);
-    if (fd == -EADDRINUSE) {
-        snprintf(error_out, error_bytes,
-                 "admin HTTP: port %u on %s is taken by another process; give another "
-                 "--admin-port, or 0 for any free one",
-                 options->port, options->host);
-    } else if (fd < 0) {
-        snprintf(error_out, error_bytes,
-                 "admin HTTP: cannot listen on %s port %u: %s; see "
-                 "--admin-host and --admin-port",
-                 options->host, options->port, strerror(-fd));
-    }
-    return fd;
-}
 
 static void admin_on_library_log(void *context, const char *format, va_list arguments)
 {
@@ -381,64 +329,79 @@ static void admin_on_library_log(void *context, const char *format, va_list argu
     log_write(LOG_LEVEL_DEBUG, "admin HTTP: %s", text);
 }
 
+static bool admin_start_daemon(struct admin *admin, int fd, uint32_t connections_max)
+{
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
+        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+    if (daemon == NULL) {
+        close(fd);
+        return false;
+    }
+    admin->daemons[admin->daemon_count++] = daemon;
+    return true;
+}
+
+static void admin_close(const struct admin_options *options, uint32_t first)
+{
+    for (uint32_t i = first; i < options->fd_count; i++) {
+        close(options->fds[i]);
+    }
+}
+
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
                 size_t error_bytes)
 {
     assert_always(options->metrics != NULL);
     assert_always(options->counters != NULL);
     assert_always(options->tokens != NULL);
+    assert_always(options->fd_count >= 1);
+    assert_always(options->fd_count <= ADMIN_ADDRESSES_MAX);
     assert_always(options->connections_max >= 1);
     assert_always(options->connections_max <= ADMIN_CONNECTIONS_MAX);
     struct admin *admin = calloc(1, sizeof *admin);
     if (admin == NULL) {
         snprintf(error_out, error_bytes, "admin HTTP: no memory");
+        admin_close(options, 0);
         return -ENOMEM;
     }
-    int error = 0;
-    int fd = admin_listen(options, error_out, error_bytes);
-    if (fd < 0) {
-        error = fd;
-        goto free_admin;
-    }
+    pthread_mutex_init(&admin->turn, NULL);
     admin->tokens = options->tokens;
     admin->metrics = options->metrics;
     admin->turns = &options->counters->process.admin_turns;
     admin->thread =
         counters_threads_add(options->counters, "admin", admin->turns, COUNTERS_THREAD_RESTS);
-    admin->port = admin_port_of(fd);
+    uint32_t share = options->connections_max / options->fd_count;
+    uint32_t tried_count = 0;
+    bool runs = true;
     sigset_t all;
     sigset_t before;
-    sigfillset(&all); /* for its thread: signals are main's */
+    sigfillset(&all); /* for its threads: signals are main's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    admin->daemon = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
-        MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)options->connections_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
+    while (runs && tried_count < options->fd_count) {
+        runs = admin_start_daemon(admin, options->fds[tried_count++], share == 0 ? 1 : share);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (admin->daemon == NULL) {
+    if (!runs) {
         snprintf(error_out, error_bytes,
                  "admin HTTP: libmicrohttpd does not start; --log-level DEBUG tells why");
-        error = -EIO;
-        goto close_socket;
+        admin_close(options, tried_count);
+        admin_stop(admin);
+        return -EIO;
     }
     *admin_out = admin;
     return 0;
-
-close_socket:
-    close(fd);
-free_admin:
-    free(admin);
-    return error;
 }
 
 void admin_stop(struct admin *admin)
 {
-    MHD_stop_daemon(admin->daemon); /* Joins its thread and closes the socket. */
+    for (uint32_t i = 0; i < admin->daemon_count; i++) {
+        MHD_stop_daemon(admin->daemons[i]); /* Joins its thread and closes the socket. */
+    }
+    pthread_mutex_destroy(&admin->turn);
     free(admin);
-}
-
-uint16_t admin_port(const struct admin *admin)
-{
-    return admin->port;
 }

@@ -9,7 +9,8 @@
  *   /admin/...            for this host, or with Authorization: Bearer and the admin token
  *
  * Owner    main starts it after the cores and stops it before their counters go.
- * Threads  One of its own (libmicrohttpd's), which may block and takes no lock of a core's.
+ * Threads  Libmicrohttpd's, one for each address. They may block, take no lock of a core's, and
+ *          answer one request at a time.
  * Memory   At most ADMIN_CONNECTIONS_MAX connections of 32 KiB, and the page being sent to each.
  * Errors   A negative errno with error_out saying what is wrong and what to do.
  */
@@ -24,12 +25,13 @@
 
 #define ADMIN_CONNECTIONS_MAX 64 /* fewer, when descriptors are short */
 #define ADMIN_TIMEOUT_SECONDS 10
+#define ADMIN_ADDRESSES_MAX 8
 
 struct admin;
 
 struct admin_options {
-    const char *host;
-    uint16_t port; /* 0: any free one */
+    int fds[ADMIN_ADDRESSES_MAX]; /* that listen; its own from now on, also when it fails */
+    uint32_t fd_count;
     struct metrics *metrics;
     struct counters *counters; /* Its thread shows there that it answers. */
     uint32_t connections_max;  /* further ones wait until one ends */
@@ -40,7 +42,5 @@ struct admin_options {
 int admin_start(struct admin **admin_out, const struct admin_options *options, char *error_out,
                 size_t error_bytes);
 void admin_stop(struct admin *admin);
-
-uint16_t admin_port(const struct admin *admin);
 
 #endif

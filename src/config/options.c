@@ -39,7 +39,7 @@ static const char *const options_log_levels[] = {
 /* name, value, default, variable, key, kind, where, min, max, choices, help */
 static const struct option_spec options_specs[] = {
     {"host", "HOST", "0.0.0.0", "WEBSOCKET_HOST", "websocket.host", OPTION_TEXT, AT(host), 1, 255,
-     NULL, "Address or name to serve clients on; :: for IPv6."},
+     NULL, "Address or name to serve clients on; :: for all of IPv6 and IPv4."},
     {"port", "PORT", "8765", "WEBSOCKET_PORT", "websocket.port", OPTION_NUMBER, AT(port), 0, 65535,
      NULL, "Port to serve clients on; 0: any free one, told in the log."},
     {"unix", "PATH", NULL, NULL, "websocket.unix", OPTION_TEXT, AT(unix_path), 1,

@@ -24,8 +24,8 @@ void bar_builder_image(const struct bar_builder *builder, struct md_update *imag
                 .high = builder->high,
                 .low = builder->low,
                 .close = builder->close,
-                .volume = decimal_sum_value(&builder->volume),
-                .turnover = decimal_sum_value(&builder->turnover),
+                .volume = builder->is_sized ? decimal_sum_value(&builder->volume) : md_none,
+                .turnover = builder->is_sized ? decimal_sum_value(&builder->turnover) : md_none,
                 .has_count = true,
                 .count = builder->count,
             },
@@ -55,6 +55,7 @@ static void bar_builder_begin(struct bar_builder *builder, uint64_t start_ns,
     builder->open = builder->high = builder->low = price;
     builder->volume = (struct decimal_sum){0};
     builder->turnover = (struct decimal_sum){0};
+    builder->is_sized = true;
     builder->count = 0;
 }
 
@@ -68,8 +69,11 @@ static void bar_builder_count(struct bar_builder *builder, const struct md_updat
         builder->low = trade->price;
     }
     builder->close = trade->price;
-    decimal_sum_add(&builder->volume, trade->size);
-    decimal_sum_add_product(&builder->turnover, trade->price, trade->size);
+    builder->is_sized = builder->is_sized && md_is_given(trade->size);
+    if (builder->is_sized) {
+        decimal_sum_add(&builder->volume, trade->size);
+        decimal_sum_add_product(&builder->turnover, trade->price, trade->size);
+    }
     builder->count++;
     builder->ts_event_ns = update->ts_event_ns;
     builder->ts_recv_ns = update->ts_recv_ns;
@@ -81,7 +85,7 @@ unsigned bar_builder_add(struct bar_builder *builder, const struct md_update *up
     unsigned events = 0;
     uint64_t ts_ns = bar_builder_ts(update);
     uint64_t start_ns = ts_ns - ts_ns % builder->interval_ns;
-    if (!md_is_given(update->trade.price) || !md_is_given(update->trade.size)) {
+    if (!md_is_given(update->trade.price)) {
         return 0;
     }
     bool is_late =

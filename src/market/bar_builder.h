@@ -9,7 +9,8 @@
  *
  * A bar is closed once and final then: a trade that comes for it later is left out and counted. One
  * that is moreover BAR_LATE_NS_MAX older than the newest says that the source's clock was set, or
- * a replay began again: bars go on from there. Intervals without a trade have no bar.
+ * a replay began again: bars go on from there. Intervals without a trade have no bar. Volume and
+ * turnover are exact or not given: one trade without a size leaves its bar without them.
  */
 #ifndef RINGCAST_SRC_BAR_BUILDER_H
 #define RINGCAST_SRC_BAR_BUILDER_H
@@ -37,6 +38,7 @@ struct bar_builder {
     uint64_t ts_event_ns, ts_recv_ns; /* of the last trade in the bar */
     struct md_decimal open, high, low, close;
     struct decimal_sum volume, turnover;
+    bool is_sized; /* Each trade in the bar has a size. */
     uint64_t count;
     uint64_t late_count;
 };

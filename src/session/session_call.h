@@ -7,7 +7,7 @@
 #ifndef RINGCAST_SRC_SESSION_CALL_H
 #define RINGCAST_SRC_SESSION_CALL_H
 
-#include "src/session/request.h"
+#include "src/request/request.h"
 #include "src/session/session_patterns.h"
 
 /* What a request costs, see core_spend(). */

@@ -10,6 +10,7 @@
 #include "src/session/session_limits.h"
 #include "src/session/session_resume.h"
 #include "src/session/session_settings.h"
+#include "src/session/session_unknown.h"
 
 struct session_replay {
     struct core_replayed list[SESSION_REPLAYED_MAX];
@@ -46,7 +47,7 @@ static uint32_t session_replay_channel(struct session_call *call, const struct s
     channel = channels_find_variant(call->sessions->options.channels, name->text, name->bytes,
                                     name->type, name->variant);
     if (channel == CHANNEL_NONE) {
-        session_answer_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+        session_unknown_refuse(call, name);
     } else if (session_replay_is_covered(call, name, channel)) {
         session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST,
                               "subscribed already; a replay ends with live frames by itself");

@@ -8,6 +8,7 @@
 #include "src/session/session_define.h"
 #include "src/session/session_limits.h"
 #include "src/session/session_resume.h"
+#include "src/session/session_unknown.h"
 
 #define SESSION_SNAPSHOT_UNITS 16 /* for each frame */
 
@@ -38,7 +39,7 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
         if (channel != CHANNEL_NONE) {
             session_books_ask(call, name, channel); /* It is answered by itself. */
         } else {
-            session_answer_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+            session_unknown_refuse(call, name);
         }
     }
     return CHANNEL_NONE;

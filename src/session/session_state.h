@@ -12,7 +12,7 @@
 #include "codec/base/units.h"
 #include "codec/md.h"
 #include "ring/core/core.h"
-#include "src/session/reply.h"
+#include "src/request/reply.h"
 #include "src/session/session_options.h"
 #include "src/session/session_use.h"
 

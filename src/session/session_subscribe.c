@@ -9,6 +9,7 @@
 #include "src/session/session_limits.h"
 #include "src/session/session_resume.h"
 #include "src/session/session_settings.h"
+#include "src/session/session_unknown.h"
 #include "src/session/session_watch.h"
 
 static void session_subscribe_accept(struct session_call *call, const struct session_name *name,
@@ -42,16 +43,6 @@ static void session_subscribe_accept_pattern(struct session_call *call,
 
 /* ---- One channel ---- */
 
-/* Whether a feed gives what a variant is computed from. */
-static bool session_subscribe_has_source(const struct session_call *call,
-                                         const struct session_name *name)
-{
-    const struct channels *channels = call->sessions->options.channels;
-    return channels_find(channels, name->text, name->bytes, name->type) != CHANNEL_NONE ||
-           (name->type == MD_BAR &&
-            channels_find(channels, name->text, name->bytes, MD_TRADE) != CHANNEL_NONE);
-}
-
 /* The channel, held; made when it is a variant's that nobody has wished for yet. CHANNEL_NONE:
  * refused. */
 static uint32_t session_subscribe_open(struct session_call *call, const struct session_name *name)
@@ -62,8 +53,8 @@ static uint32_t session_subscribe_open(struct session_call *call, const struct s
     if (channel != CHANNEL_NONE && channels_hold(channels, channel)) {
         return channel;
     }
-    if (variant_is_none(name->variant) || !session_subscribe_has_source(call, name)) {
-        session_answer_refuse(call, name, PROTOCOL_UNKNOWN_SYMBOL, "unknown symbol");
+    if (variant_is_none(name->variant) || !session_unknown_has_source(call, name)) {
+        session_unknown_refuse(call, name);
         return CHANNEL_NONE;
     }
     if (session_limits_is_full(call, name)) {

@@ -22,7 +22,7 @@ from server import BIN_DIR, CHECKOUT, READY_LINE, clean_environment, reap, spawn
 sys.path.insert(0, str(CHECKOUT / "scripts"))
 import doc_commands  # noqa: E402
 
-SECONDS = 60
+SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
 SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)(?! stat)(?=\s|$)"
                     r"(?!.* --(?:help|version|check-config))", re.S)

@@ -10,7 +10,6 @@
  *
  * test_allocations.py compiles and uses it.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import pathlib
+import signal
 import socket
 import struct
 import tempfile
@@ -307,6 +308,44 @@ class Tokens(AccessCase):
             body = self.server.admin(path)[2]
             for secret in (DESK, FULL, ONCE, SECRET):
                 self.assertNotIn(secret, body)
+
+
+class StandingStill(AccessCase):
+    """More clients than the server has buffers to read from at once, and 5 s for each."""
+    options = ("--enable-auth", "--auth-token", FULL)
+
+    def connect(self):
+        """(clients that owe an AUTH, clients whose request is not complete), new enough to be in time."""
+        for _ in range(10):
+            began = time.monotonic()
+            clients = [self.client() for _ in range(300)]
+            openings = [RawClient(self.server.port, upgrade=False) for _ in range(100)]
+            for client in openings:
+                client.send(request()[:40])
+            self.server.signal(signal.SIGSTOP)
+            if time.monotonic() < began + 4:
+                return clients, openings
+            self.server.signal(signal.SIGCONT)
+            for client in (*clients, *openings):
+                client.close()
+        self.fail("400 clients never connected within 4 s")
+
+    def test_what_came_while_the_server_stood_still_is_in_time(self):
+        try:
+            clients, openings = self.connect()
+            stopped = time.monotonic()
+            for client in openings:
+                self.addCleanup(client.close)
+                client.send(request()[40:])
+            for client in clients:
+                client.send_text(json.dumps({"type": "AUTH", "data": {"token": FULL}}))
+            time.sleep(max(0.0, stopped + 6 - time.monotonic()))
+        finally:
+            self.server.signal(signal.SIGCONT)
+        for client in openings:
+            self.assertEqual(client.read_head(), 101)
+        for client in clients:
+            client.next_message(("AUTHENTICATED",))
 
 
 class Query(AccessCase):

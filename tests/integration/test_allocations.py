@@ -76,8 +76,8 @@ class Failures(unittest.TestCase):
                 raise unittest.SkipTest("SKIPPED: AddressSanitizer has allocators of its own")
         cls.library = cls.folder / "fail_nth.so"
         source = pathlib.Path(__file__).with_name("fail_nth.c")
-        subprocess.run([*compiler(), "-std=gnu11", "-O1", "-shared", "-fPIC", "-o", cls.library,
-                        source], check=True)
+        subprocess.run([*compiler(), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o",
+                        cls.library, source], check=True)
         (cls.folder / "tokens.json").write_text(
             '{"tokens":[{"name":"a","token":"%s"},{"name":"b","token":"%s","symbols":["A*","B"]}]}'
             % (TOKEN[::-1], "b" * 32))

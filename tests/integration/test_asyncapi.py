@@ -163,7 +163,7 @@ class Page(unittest.TestCase):
         told = {int(code) for code in re.findall(r"^\| (\d{3}) \|", section, re.M)}
         schema = asyncapi.read_document()["components"]["schemas"]["errorCode"]
         self.assertEqual(told, set(schema["enum"]))
-        header = (CHECKOUT / "src/session/request.h").read_text(encoding="utf8")
+        header = (CHECKOUT / "src/request/request.h").read_text(encoding="utf8")
         self.assertEqual(told, {int(code) for code in re.findall(r"PROTOCOL_\w+ = (\d{3})", header)})
         self.assertEqual([int(code) for code in re.findall(r"\b\d{3}\b", schema["description"])],
                          schema["enum"])

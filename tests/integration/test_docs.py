@@ -16,7 +16,8 @@ import tidy  # noqa: E402
 
 RUNNER = CHECKOUT / "tests/integration/doc_page.py"
 NAMESPACES = ("unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-HAS_NAMESPACES = subprocess.run([*NAMESPACES, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+HAS_NAMESPACES = subprocess.run([*NAMESPACES, "mount", "-t", "tmpfs", "shm", "/dev/shm"],
+                                stderr=subprocess.DEVNULL, check=False).returncode == 0
 SIZE = "quick" if os.environ.get("RINGCAST_TEST_SIZE", "quick") == "quick" else "full"
 SECONDS = {"quick": 300, "full": 900}
 PAGES = {str(path.relative_to(CHECKOUT)): path.read_text(encoding="utf8") for path in tidy.doc_pages()}

@@ -241,7 +241,7 @@ class Files(unittest.TestCase):
     def test_numbers_that_no_float_holds_pass_unchanged(self):
         exact = ["0.10", "123456789.123456789", "0.000000000000000001", "100", "0.00",
                  "9007199254740993.0", "9223372036854775807"]
-        inexact = ["1e5", "9223372036854775808", "0.0000000000000000001", "NaN", ""]
+        inexact = ["9223372036854775808", "0.0000000000000000001", "NaN"]
         text = self.HEAD
         for index, size in enumerate(exact + inexact):
             text += self.match(index + 1, index + 1).replace('"0.10"', f'"{size}"')
@@ -280,6 +280,63 @@ class Files(unittest.TestCase):
                                                     "side": "buy", "id": "77"},
                 ("quote", str(start + 10**9)): {"last": "12.350"}})
             self.assertTrue(wait_until(lambda: server.stats()["publisher"]["feed_malformed"] > 0))
+
+    def trades(self, path, count, more=""):
+        """The data of the first trades by id, as the text says it."""
+        with Server("--feed", f"replay:path={path},loop=yes{more}") as server:
+            with RawClient(server.port) as client:
+                client.subscribe(["*"], ["trade"])
+                seen = {}
+                while len(seen) < count:
+                    opcode, payload = client.next_frame()
+                    frame = captures.numbers_as_text(payload) if opcode == TEXT else {"type": None}
+                    if frame["type"] == "trade":
+                        seen[frame["data"]["id"]] = (
+                            frame.get("ts_event"), frame["data"]["price"], frame["data"].get("size"))
+            self.assertEqual(server.stats()["publisher"]["feed_malformed"], 0)
+        return seen
+
+    def test_numbers_and_times_of_exporters_are_exact(self):
+        path = self.write("timestamp,symbol,price,size,id\n"
+                          "1.7e9,PEPE.X,1.234e-05,1e+06,1\n"
+                          "1.7000000001e+18,PEPE.X,0.00012,NaN,18446744073709551615\n"
+                          "2023-11-14 22:13:20.2+00:00,PEPE.X,1E-18,,3.0\n"
+                          ",PEPE.X,5,0,4\n", "pandas.csv")
+        start = 1700000000 * 10**9
+        self.assertEqual(self.trades(path, 4), {
+            "1": (str(start), "0.00001234", "1000000"),
+            "18446744073709551615": (str(start + 10**8), "0.00012", None),
+            "3": (str(start + 2 * 10**8), "0.000000000000000001", None),
+            "4": (None, "5", "0")})
+
+    def test_numbers_and_times_of_venues_are_exact(self):
+        trade = ('170000000{}.0: {{"stream":"abcusdt@aggTrade","data":{{"e":"aggTrade",'
+                 '"s":"ABCUSDT","p":{},"f":18446744073709551615,"a":{},"T":{}}}}}\n')
+        path = self.write("wss://stream.binance.com:9443/stream?streams=x <-> 1700000000.0\n" +
+                          trade.format(1, '"1e-7"', 1, 1700000001000100) +
+                          trade.format(1, 1.234e-05, 18446744073709551615, 1700000001000) +
+                          trade.format(1, "9007199254740993", '"3"', '""'))
+        second = 1700000001 * 10**9
+        self.assertEqual(self.trades(path, 3), {
+            "1": (str(second + 100000), "0.0000001", None),
+            "18446744073709551615": (str(second), "0.00001234", None),
+            "3": (None, "9007199254740993", None)})
+
+    def test_a_first_stamp_of_0_is_none_and_a_gap_of_years_is_told(self):
+        path = self.write("ts_ns,symbol,price\n0,A.X,1\n1700000000000000000,A.X,2\n"
+                          "100000000000000000,A.X,3\n", "gap.csv")
+        with Server("--feed", f"replay:path={path}") as server:
+            self.assertIsNotNone(server.wait_for_line("after pass 1: 3 ticks"), server.log())
+            self.assertIsNotNone(server.wait_for_line(
+                ":4: its time is 1600000000 s before the one before"), server.log())
+
+    def test_a_capture_of_which_nothing_is_used_says_so(self):
+        path = self.write("wss://stream.binance.com/stream?streams=a <-> 1.0\n"
+                          '1.0: {"stream":"a@miniTicker","data":{"e":"24hrMiniTicker"}}\n'
+                          '100.0: {"stream":"a@miniTicker","data":{"e":"24hrMiniTicker"}}\n')
+        with Server("--feed", f"replay:path={path}") as server:
+            self.assertIsNotNone(server.wait_for_line(
+                "after its first seconds: 0 ticks, 1 skipped .1 24hrMiniTicker"), server.log())
 
     def test_a_feed_that_ends_is_told_and_its_last_quotes_are_still_served(self):
         ticker = ('{}.5: {{"type":"ticker","product_id":"A-B","price":"1{}.50","open_24h":"1",'

@@ -1,8 +1,9 @@
 """Requests as HTTP allows them and few clients write them, on both ports, and odd answers to tools."""
+import socket
 import unittest
 
 from clients import RawClient, request
-from server import ServerTestCase, program, run
+from server import ServerTestCase, program, run, wait_until
 from test_tools_output import EvilServer, server_frame
 
 SCHEMA = "/schema/md.xml"
@@ -88,6 +89,59 @@ class TheAdminPort(HttpCase):
 
     def test_a_load_balancer_may_ask_in_http_1_0(self):
         self.assertEqual(self.plain("/readyz", "GET", "1.0", "", self.server.admin_port)[0], 200)
+
+
+class Ends(HttpCase):
+    """Each socket that was accepted is open, or ended in one of the ways that are counted."""
+    options = ("--feed", "sim:symbols=2,rate=10", "--ip-deny", "127.0.0.9", "--auth-token",
+               "right-token-0123456789", "--enable-auth", "--max-connections", "2")
+    WAYS = ("closed", "refused_busy", "refused_handshake", "refused_token", "refused_forbidden",
+            "refused_rate", "refused_late", "opening_left", "documents")
+
+    def counters(self):
+        counters = {key: 0 for key in (*self.WAYS, "accepted", "conns_open")}
+        for core in self.server.stats()["cores"]:
+            for key in counters:
+                counters[key] += core[key]
+        return counters
+
+    def begin(self, text=b"", source="127.0.0.1"):
+        client = socket.create_connection(("127.0.0.1", self.server.port), timeout=10,
+                                          source_address=(source, 0))
+        self.addCleanup(client.close)
+        client.sendall(text)
+        return client
+
+    def test_what_was_accepted_is_open_or_ended_in_a_way_that_is_counted(self):
+        before = self.counters()
+        late = self.begin(b"GET / HTTP/1.1\r\n"), self.begin()
+        for text in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n"):
+            self.begin(text).close()
+        clients = [RawClient(self.server.port) for _ in range(2)]
+        self.assertEqual(self.ask(request())[0], 503)
+        clients[0].close()
+        clients[1].reset()
+        self.assertTrue(wait_until(lambda: self.counters()["closed"] == before["closed"] + 2))
+        self.assertEqual(self.plain("/")[0], 400)
+        self.assertEqual(self.plain(SCHEMA)[0], 200)
+        self.assertEqual(self.plain(SCHEMA, "HEAD")[0], 200)
+        self.assertEqual(self.ask(request(extra="Authorization: Bearer wrong-token\r\n"))[0], 401)
+        denied = self.begin(request(), "127.0.0.9")
+        self.assertTrue(denied.recv(4096).startswith(b"HTTP/1.1 403 "))
+        for client in late:
+            self.assertEqual(client.recv(1), b"")
+        self.assertTrue(wait_until(lambda: self.counters()["conns_open"] == 0), self.counters())
+        counters = self.counters()
+        grown = {key: counters[key] - before[key] for key in counters}
+        self.assertEqual(grown, {
+            "accepted": 12, "conns_open": 0, "closed": 2, "refused_busy": 1, "refused_handshake": 1,
+            "refused_token": 1, "refused_forbidden": 1, "refused_rate": 0, "refused_late": 2,
+            "opening_left": 2, "documents": 2})
+        self.assertEqual(grown["accepted"], sum(grown[key] for key in self.WAYS))
+        metrics = self.server.admin("/metrics")[2]
+        for line in ('connections_refused_total{core="0",reason="timeout"} 2',
+                     'connections_unfinished_total{core="0"} 2', 'documents_served_total{core="0"} 2'):
+            self.assertIn(f"ringcast_{line}\n", metrics)
 
 
 UPGRADE = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

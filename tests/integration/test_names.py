@@ -2,13 +2,16 @@
 import functools
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
-from server import Server, program, run
+from server import Server, program, reap, run, spawn
 
 # program, its arguments before the wrong one, an option with a value, what abbreviates several
 PROGRAMS = (("ringcast", (), "--port", "--max"), ("ringcast", ("stat",), "--pid", "--"),
@@ -20,7 +23,7 @@ class CommandLine(unittest.TestCase):
     """Each error begins with the program's name, wherever it is and however it was called."""
 
     def check(self, path, *arguments):
-        name = os.path.basename(path) + (" stat" if arguments[0] == "stat" else "")
+        name = os.path.basename(path) + (" stat" if arguments[:1] == ("stat",) else "")
         with self.subTest([path, *arguments]):
             result = run([path, *arguments])
             self.assertEqual(result.returncode, 2 if name in ("ringcast", "ringcast-echo") else 1)
@@ -36,6 +39,8 @@ class CommandLine(unittest.TestCase):
                 self.check(path, *before, wrong)
             if ambiguous != "--":
                 self.check(path, *before, ambiguous)
+        for wrong in ((), ("-n", "x"), ("-d", "0"), ("-c", "2"), ("--snapshot", "perhaps"), ("a", "b")):
+            self.check(os.path.join(folder, "ringcast-tap"), *wrong)
 
     def test_an_error_begins_with_the_program(self):
         self.check_all(os.path.dirname(program("ringcast")))
@@ -54,7 +59,9 @@ HOSTS = """::1 both
 2001:db8::1 nobodys
 127.0.0.1 nobodys
 2001:db8::1 elsewhere
-"""
+fe80::1 links
+ff02::1 links
+""" + "".join(f"127.0.0.{number} many\n" for number in range(1, 10))
 
 
 @functools.cache
@@ -120,8 +127,90 @@ class Clients(Hosts):
             for name in ("ringcast-tap", "ringcast-bench"):
                 result = self.call(name, f"ws://both:{port}")
                 self.assertEqual(result.returncode, 2)
-                self.assertRegex(result.stderr, rf"{name}: cannot connect to both:{port} \(\[::1\]: .+; "
-                                                r"127\.0\.0\.1: Connection refused\)\n$")
+                self.assertTrue(result.stderr.startswith(f"{name}: cannot connect to both:{port} ("))
+                self.assertIn("[::1]: ", result.stderr)
+                self.assertIn("127.0.0.1: Connection refused", result.stderr)
+
+
+class Servers(Hosts):
+    """A server listens on all addresses of its host, with one port."""
+
+    def check(self, server, hosts):
+        for host in hosts:
+            result = run([program("ringcast-tap"), "-n", "3", f"ws://{host}:{server.port}"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+            with urllib.request.urlopen(f"http://{host}:{server.admin_port}/health",
+                                        timeout=30) as answer:
+                self.assertEqual(answer.status, 200)
+            with self.assertRaises(urllib.error.HTTPError) as refused:  # for this host alone
+                urllib.request.urlopen(f"http://{host}:{server.admin_port}/admin/x", timeout=30)
+            refused.exception.close()
+            self.assertEqual(refused.exception.code, 404)
+            self.assertIsNotNone(server.wait_for_line(
+                rf"listening on {re.escape(host)}:{server.port}\b"), server.log())
+            self.assertIsNotNone(server.wait_for_line(
+                rf"admin on {re.escape(host)}:{server.admin_port}\b"), server.log())
+
+    def serve(self, host, *options):
+        return Server("--feed", "sim:symbols=5,rate=500", "--admin-host", host, *options, host=host,
+                      prefix=self.prefix)
+
+    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    def test_both_families_are_served(self):
+        for cores in (1, 2):
+            with self.serve("both", "--cores", cores) as server:
+                self.check(server, ("127.0.0.1", "[::1]"))
+                self.assertNotIn("WARNING", server.log())
+
+    def test_an_address_that_the_machine_lacks_is_skipped_with_a_warning(self):
+        with self.serve("nobodys") as server:
+            self.check(server, ("127.0.0.1",))
+            for option in ("--host", "--admin-host"):
+                self.assertIsNotNone(server.wait_for_line(
+                    rf"WARNING ringcast: {option}: this machine lacks some of the addresses of nobodys: "
+                    rf"\[2001:db8::1\] \("))
+
+    def test_a_host_that_the_machine_lacks_is_refused(self):
+        result = run([*self.prefix, program("ringcast"), "--host", "elsewhere", "--admin-port", "0"])
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("--host: cannot listen on elsewhere ([2001:db8::1]) port 8765: ", result.stderr)
+
+    def test_a_port_that_is_taken_at_one_address_is_refused(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for options, option in ((("--host", "both", "--port", port, "--admin-port", "0"), "port"),
+                                    (("--admin-host", "both", "--admin-port", port, "--port", "0"),
+                                     "admin-port")):
+                result = run([*self.prefix, program("ringcast"), *map(str, options)])
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(f"--{option}: cannot listen on both (127.0.0.1) port {port}: Address "
+                              "already in use: another program", result.stderr)
+
+    def test_the_check_says_what_the_start_says(self):
+        for options in (("--host", "many"), ("--admin-host", "many"), ("--host", "links"),
+                        ("--host", "both", "--admin-host", "both", "--admin-port", "8765"),
+                        ("--host", "both", "--admin-host", "0.0.0.0", "--admin-port", "8765")):
+            with self.subTest(options):
+                start = run([*self.prefix, program("ringcast"), *options])
+                check = run([*self.prefix, program("ringcast"), "--check-config", *options])
+                self.assertEqual((start.returncode, check.returncode), (2, 2))
+                self.assertEqual(start.stderr.split("CRITICAL")[1], check.stderr.split("CRITICAL")[1])
+        for host in ("both", "nobodys"):
+            result = run([*self.prefix, program("ringcast"), "--check-config", "--host", host,
+                          "--admin-host", host])
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_echo_listens_on_all_addresses(self):
+        process = spawn([*self.prefix, program("ringcast-echo"), "--host", "both", "--port", "0"],
+                        stderr=subprocess.PIPE)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(reap, process)
+        expected = ("[::1]", "127.0.0.1") if has_ipv6() else ("127.0.0.1",)
+        for host in expected:
+            line = process.stderr.readline().decode()
+            found = re.search(rf"listening on ws://{re.escape(host)}:(\d+)/", line)
+            self.assertIsNotNone(found, line)
+            socket.create_connection((host.strip("[]"), int(found[1]))).close()
 
 
 class OneAddress(unittest.TestCase):
@@ -137,6 +226,37 @@ class OneAddress(unittest.TestCase):
             result = run([program(name), "ws://a..b"])
             self.assertEqual(result.returncode, code)
             self.assertIn(f"{name}: no address of host 'a..b': ", result.stderr)
+
+    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    def test_all_of_ipv6_is_all_of_ipv4_too(self):
+        with Server("--feed", "sim:symbols=5,rate=500", "--admin-host", "::", host="::") as server:
+            for host in ("127.0.0.1", "[::1]"):
+                result = run([program("ringcast-tap"), "-n", "3", f"ws://{host}:{server.port}"])
+                self.assertEqual(result.returncode, 0, result.stderr)
+                urllib.request.urlopen(f"http://{host}:{server.admin_port}/health").close()
+
+    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    def test_an_address_with_its_interface(self):
+        """fe80::1%eth0: where a machine has one."""
+        for line in pathlib.Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, _, _, scope, _, interface = line.split()
+            if scope == "20":
+                break
+        else:
+            self.skipTest("no interface has a link-local address")
+        address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)) + "%" + interface
+        with Server("--feed", "sim:symbols=5,rate=500", host=address) as server:
+            self.assertIn(f"listening on [{address}]:{server.port}", server.log())
+            result = run([program("ringcast-tap"), "-n", "3", f"ws://[{address}]:{server.port}"])
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_the_server_has_all_addresses_of_localhost(self):
+        found = {row[4][0] for row in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+        with Server("--feed", "sim:symbols=5,rate=500", "--admin-host", "localhost",
+                    host="localhost") as server:
+            for host in found:
+                for port in (server.port, server.admin_port):
+                    socket.create_connection((host, port)).close()
 
     def test_they_try_all_addresses_of_localhost(self):
         """Whatever this machine's are: the server has one of them."""

@@ -209,7 +209,8 @@ class Requests(ProtocolTestCase):
                          {"XXXX", "AAPL.US", "MSFT.US"})
         for item in data["failed"]:
             self.assertEqual((item["code"], item["retry"]), (120, True))
-            self.assertIn("unknown symbol", item["message"])
+            self.assertEqual(item["message"], "unknown symbol" if item["symbol"] == "XXXX" else
+                             "this symbol has no status so far; it has: quote, trade, bar, depth")
 
     def test_next_seq_is_the_very_next_frame_after_the_newest_one(self):
         client = self.client()

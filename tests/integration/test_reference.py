@@ -1,14 +1,21 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
+import json
 import re
+import shutil
+import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
-from server import CHECKOUT, ServerTestCase, program
+from server import CHECKOUT, ServerTestCase, program, run
 
 try:
     import asyncapi
 except ImportError:
     asyncapi = None
+
+sys.path.insert(0, str(CHECKOUT / "scripts"))
+import tidy  # noqa: E402
 
 UNITS = {"KIB": 1 << 10, "MIB": 1 << 20, "NS_PER_US": 10**3, "NS_PER_MS": 10**6, "NS_PER_SECOND": 10**9}
 SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
@@ -19,7 +26,7 @@ FIGURES = (
     ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
     ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
     ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
-    ("REQUEST_ID_BYTES_MAX", 1, "protocol.md", "a string of at most {} bytes"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
     ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
     ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
     ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),
@@ -84,30 +91,59 @@ FIGURES = (
     ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
+    ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
+    ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
     ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("BENCH_CONNECTIONS_MAX", 1, "tools.md", "connections in all (10; at most {})"),
+    ("BENCH_THREADS_MAX", 1, "tools.md", "one ring each (1; at most {})"),
+    ("NOTICE_NS", SECOND, "tools.md", "It lasts {} s at least"),
+    ("REST_QUIET_NS", SECOND, "tools.md", "none of the window has come for {} s"),
+    ("REST_MAX_NS", SECOND, "tools.md", "has come for 0.3 s, at most {} s"),
+    ("BENCH_SYMBOLS_MAX", 1, "tools.md", "At most {} names of 64 bytes"),
+    ("SYMBOL_BYTES_MAX", 1, "tools.md", "At most 100 000 names of {} bytes"),
+    ("BENCH_DRAW_MAX", 1, "tools.md", "draws N different ones, up to {} (0"),
+    ("WS_CLIENT_MESSAGE_BYTES_MAX", 1, "tools.md", "A subscription has at most {} bytes"),
+    ("PATTERN_SCAN_BYTES_MAX", 1, "tools.md", "The first three have at most {} bytes"),
+    ("CONNS_PER_SOURCE", 1, "tools.md", "a source address in 127/8 for each {} connections"),
+    ("BENCH_SOURCES_MAX", 1, "tools.md", "IPv4 or IPv6, at most {}, taken in turn"),
+    ("BENCH_CHANNELS_MAX", 1, "tools.md", "and a thread keeps at most {} different ones"),
+    ("BENCH_TICKS_BEFORE", 1, "tools.md", "ticks of a channel are noted, from {} before"),
+    ("BENCH_NATS_HELD_MAX", 1 << 20, "tools.md", "A line or payload of NATS has at most {} MiB"),
+    ("BENCH_CLOSE_CODES_MAX", 1, "tools.md", "{} different closes of a role are counted"),
+    ("BENCH_INTERVALS_MAX", 1, "tools.md", "a window over {} s has longer intervals"),
+    ("BENCH_KEPT_TEXTS_MAX", 1, "tools.md", "may be there, at most {}; the URL may not"),
+    ("RESUMED_BUFFER_BYTES", 1024, "tools.md", "read again have a buffer of {} KiB"),
+    ("WINDOW_MAX", 1, "tools.md", "until all readers have them, at most {} of a channel"),
+    ("SETTLE_NS", SECOND, "tools.md", "the readers get up to {} s to reach"),
+    ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "tools.md", "text and binary message, of up to {} MiB"),
+    ("ECHO_CONNS_MAX", 1, "tools.md", "{} clients at one time; one that sends"),
+    ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
     ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
     ("CSV_TICKS_FIELD_BYTES_MAX", 1, "recordings.md", "at most {} bytes"),
     ("FEED_REPLAY_FAULTS_SHOWN_MAX", 1, "recordings.md", "the first {} are in the log"),
+    ("FEED_REPLAY_FIRST_REPORT_NS", SECOND, "recordings.md", "and {} seconds after the first line"),
+    ("DECIMAL_PLACES_MAX", 1, "recordings.md", "A number has at most {} digits after the point"),
 )
 WORDS = {1: "a", 10: "ten"}
 
 
-def source(*suffixes):
-    return "\n".join(path.read_text(encoding="utf8") for folder in ("codec", "ring", "feeds", "src")
+def source(*suffixes, folders=("codec", "ring", "feeds", "src")):
+    return "\n".join(path.read_text(encoding="utf8") for folder in folders
                      for path in sorted((CHECKOUT / folder).rglob("*")) if path.suffix in suffixes)
 
 
 def page(name):
     """Its text, one line for each paragraph."""
-    return re.sub(r"(?<!\n)\n(?![\n|])", " ", (CHECKOUT / "docs" / name).read_text(encoding="utf8"))
+    return re.sub(r"(?<!\n)\n *(?=[^\s|])", " ", (CHECKOUT / "docs" / name).read_text(encoding="utf8"))
 
 
 class Figures(unittest.TestCase):
     def test_figures_are_those_of_the_source(self):
-        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(".h", ".c"), re.M))
+        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+            ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
 
         def value(text):
             if text.startswith('"'):
@@ -195,6 +231,87 @@ class Index(unittest.TestCase):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
 
 
+class Names(unittest.TestCase):
+    """Of files, functions and tests: those of the pages exist, and those that exist are in their folder's page."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.files = [str(path.relative_to(CHECKOUT)) for path in tidy.tracked("*")]
+        cls.pages = [str(path.relative_to(CHECKOUT)) for path in tidy.doc_pages() if path.suffix == ".md"]
+        cls.words = set(re.findall(r"\w+", "\n".join(
+            (CHECKOUT / name).read_text(encoding="utf8") for name in cls.files
+            if name.endswith((".c", ".h", ".py", ".zig", ".sh", ".js")) and "test_reference" not in name)))
+
+    def test_what_the_pages_name_exists(self):
+        tails = {"/".join(name.split("/")[i:]) for name in self.files for i in range(name.count("/") + 1)}
+        tails |= {tail.rpartition(".")[0] for tail in tails}
+        for name in self.pages:
+            page_text = (CHECKOUT / name).read_text(encoding="utf8")
+            text = re.sub(r"```.*?```", "", page_text, flags=re.S)
+            drawn = " ".join(re.findall(r"^```\n(.*?)```", page_text, re.M | re.S)) if "README" in name else ""
+            self.assertEqual(set(re.findall(r"\b[a-z]+_[a-z_]+\b", drawn)) - tails - self.words, set(), name)
+            codes = re.findall(r"`([^`\n]+)`", text)
+            named = {code for code in codes if re.fullmatch(
+                r"[a-z_][a-z0-9_/]*\.(?:[ch]|py|sh|js|md|yaml|xml)|(?:test|sim|fuzz|bench)_[a-z_]+", code)}
+            self.assertEqual(named - tails - self.words, set(), name)
+            functions = {code[:-2] for code in codes if re.fullmatch(r"\w+\(\)", code)}
+            tests = {it for line in re.findall(r"`test_\w+`: ([a-z0-9_, ]+)", text)
+                     for it in re.findall(r"\w*_\w+", line)}
+            self.assertEqual((functions | tests) - self.words, set(), name)
+
+    def test_every_source_file_is_in_the_page_of_its_folder(self):
+        missing = []
+        for name in self.files:
+            path = CHECKOUT / name
+            if path.suffix not in (".c", ".h", ".py", ".sh", ".js") or name.startswith((".", "docs/")) or \
+                    re.match(r"(tests/(test|fuzz)|bench/bench)_", name):
+                continue
+            folder = next(it for it in path.parents if (it / "README.md").exists())
+            if not re.search(rf"\b{path.stem}\b", (folder / "README.md").read_text(encoding="utf8")):
+                missing.append(name)
+        self.assertEqual(missing, [])
+
+
+def anchors_of(text):
+    """Of the headings of a page, as Git hosts make them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+class Links(unittest.TestCase):
+    def test_every_link_leads_somewhere(self):
+        count = 0
+        for path in tidy.tracked("*.md"):
+            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", path.read_text(encoding="utf8")):
+                where = path.parent / target if target else path
+                self.assertTrue(where.exists(), f"{path}: {target}")
+                if anchor:
+                    self.assertIn(anchor, anchors_of(where.read_text(encoding="utf8")), f"{path}: {target}#{anchor}")
+                count += 1
+        self.assertGreater(count, 100)
+
+
+class Metrics(unittest.TestCase):
+    def test_metrics_that_any_page_names_exist(self):
+        reference = page("metrics.md")
+        known = set(re.findall(r"^\| `(\w+)` \|", reference, re.M))
+        for path in tidy.doc_pages():
+            for name in re.findall(r"\bringcast_[a-z_]+(?:total|seconds(?:_max)?|bytes(?:_max)?)\b(?!\()", path.read_text(encoding="utf8")):
+                self.assertIn(name, known, path)
+
+    @unittest.skipUnless(shutil.which("promtool"), "SKIPPED: promtool is not installed")
+    def test_the_useful_queries_are_queries(self):
+        text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf8")
+        queries = text[text.index("## Useful queries"):].split("```")[1].strip().split("\n\n")
+        self.assertGreater(len(queries), 4)
+        rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+        with tempfile.NamedTemporaryFile("w", prefix="ringcast-", suffix=".json") as file:
+            json.dump({"groups": [{"name": "docs", "rules": rules}]}, file)
+            file.flush()
+            done = run(["promtool", "check", "rules", file.name])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
 class Stats(ServerTestCase):
     def test_the_page_names_every_key_of_stats_and_no_other(self):
         text = page("metrics.md")
@@ -221,6 +338,29 @@ class Stats(ServerTestCase):
             told = set(re.findall(r"`\.?([\w+]+)`", words)) - {"frame_log_bytes_max"}
             self.assertEqual(has, told, head)
         self.assertEqual(named, set(stats))
+
+
+class BenchJson(ServerTestCase):
+    options = ("--feed", "sim:symbols=2,rate=100")
+
+    def test_the_page_names_every_key_and_no_other(self):
+        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
+                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
+        keys = set()
+
+        def walk(value):
+            for key, part in value.items() if isinstance(value, dict) else ():
+                keys.add(key)
+                walk(part)
+        result = json.loads(done.stdout)
+        closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
+        self.assertEqual(len(closes), 3)
+        walk(result)
+        text = page("tools.md")
+        section = text[text.index("JSON; times are nanoseconds:"):text.index("[bench/run.py](")]
+        said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
+        optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999
+        self.assertEqual(keys - {"churn"} - optional, said - optional)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 import asyncio
 import decimal
 import json
+import pathlib
 import re
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
 import websockets
 
 from clients import RawClient
-from server import BIN_DIR, CHECKOUT, ServerTestCase, reap, run, spawn, wait_until
+from server import BIN_DIR, CHECKOUT, Server, ServerTestCase, reap, run, spawn, wait_until
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import python_sbe  # noqa: E402
@@ -236,6 +238,43 @@ class Served(ServerTestCase):
         after = self.server.stats()["connections"]
         for key in ("refused_handshake", "refused_busy", "closed", "active_connections"):
             self.assertEqual(after[key], before[key], key)
+
+
+class BarsWithoutVolume(unittest.TestCase):
+    """Trades without a size make bars, in both encodings."""
+
+    def test_bars_of_trades_without_size(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "index.csv"
+            path.write_text("ts_ns,symbol,price\n" + "".join(
+                f"{1700000000 * 10**9 + i * 10**8},IDX.X,{100 + i % 10}.5\n" for i in range(900)))
+            with Server("--feed", f"replay:path={path},speed=10,loop=yes") as server:
+                for protocol in ("md.json.v1", "md.sbe.v1"):
+                    with RawClient(server.port,
+                                   extra=f"Sec-WebSocket-Protocol: {protocol}\r\n") as client:
+                        client.subscribe(["IDX.X"], ["bar"], bar="1s")
+                        self.check(client, is_sbe=protocol == "md.sbe.v1")
+
+    def check(self, client, is_sbe):
+        whole = []
+        while len(whole) < 2:
+            _, payload = client.next_frame(20)
+            if payload.startswith(b"{"):
+                message = json.loads(payload, parse_float=decimal.Decimal)
+                if message["type"] == "bar":
+                    self.assertFalse(is_sbe)
+                    bar = of_json(message)
+                    whole += [bar] if bar["closed"] and bar["count"] == 10 else []
+            else:
+                self.assertTrue(is_sbe)
+                name, values, _ = SCHEMA.decode(payload)
+                bar = of_sbe(name, values)
+                whole += [bar] if bar["closed"] and bar["count"] == 10 else []
+        for bar in whole:
+            self.assertEqual((bar["open"], bar["high"], bar["low"], bar["close"]),
+                             tuple(map(decimal.Decimal, ("100.5", "109.5", "100.5", "109.5"))))
+            self.assertIsNone(bar.get("volume"))
+            self.assertIsNone(bar.get("turnover"))
 
 
 class Live(ServerTestCase):

@@ -242,7 +242,8 @@ class ClosedPipe(ServerTestCase):
             with self.subTest(options):
                 lines = 0 if "--quiet" in options else 2  # WELCOME and SUBSCRIBED
                 code, err = self.head(lines, program("ringcast-tap"), *options, self.server.url())
-                self.assertEqual((code, err), (1, ""))
+                self.assertEqual(code, 1)
+                self.assertIn(err, ("", "ringcast-tap: no channel yet matches NOTHING* quote\n"))
 
     def test_all_that_was_asked_for_is_well_although_the_reader_left(self):
         code, err = self.head(0, program("ringcast-bench"), "-c", "1", "-d", "1", self.server.url())
@@ -285,16 +286,17 @@ class Refused(ServerTestCase):
             with self.subTest(options):
                 result = self.tap(*options)
                 self.assertEqual(result.returncode, 2, result.stderr)
-                self.assertIn('"ERROR"', result.stderr)
-                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+                self.assertRegex(result.stderr, r"^ringcast-tap: refused: unknown data type; .*\(121\)\n$")
+                self.assertNotIn("CERTIFICATE", result.stdout)
 
     def test_symbols_that_are_all_refused_end_it(self):
         for options in ((), ("-n", "1"), ("--json",)):
             with self.subTest(options):
                 result = self.tap("-s", "BTC-USD,ETH-USD", *options)
                 self.assertEqual(result.returncode, 2, result.stderr)
-                self.assertIn("refused: ", result.stderr)
-                self.assertIn("0 of 1 readers subscribed, 1 were refused, 0 ended", result.stderr)
+                self.assertEqual(result.stderr, "".join(
+                    f"ringcast-tap: refused: {symbol} quote: unknown symbol (120)\n"
+                    for symbol in ("BTC-USD", "ETH-USD")))
 
     def test_what_is_refused_in_part_goes_on_for_the_rest(self):
         for options in (("-s", "000001.SZ,BTC-USD"), ("-s", "000001.SZ", "-y", "quote,trade")):
@@ -303,6 +305,66 @@ class Refused(ServerTestCase):
                 self.assertEqual(result.returncode, 0, result.stderr)
                 self.assertEqual(result.stderr.count("refused: "), 1)
                 self.assertEqual(result.stdout.count("000001.SZ quote #"), 5)
+
+    def test_each_reader_is_counted_once(self):
+        """Refusals are the same for all readers, and are told once."""
+        refused = "ringcast-tap: refused: BTC-USD quote: unknown symbol (120)\n"
+        result = self.tap("--verify", "-c", "3", "-d", "0.5", "-s", "000001.SZ,BTC-USD")
+        self.assertEqual((result.returncode, result.stderr), (0, refused))
+        result = self.tap("--verify", "-c", "3", "-s", "BTC-USD")
+        self.assertEqual((result.returncode, result.stderr), (2, refused +
+                         "ringcast-tap: of 3 readers 0 served, 3 refused, 0 closed by the server, "
+                         "0 without an answer; 0 errors\n"))
+        self.assertEqual(result.stdout, "")
+        with EvilServer(None, server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1}]}}'),
+                        server_frame(1, b'{"type":"ERROR","id":9,"data":{}}'),
+                        close_frame(4001, b"")) as port:
+            result = self.tap("--verify", "-c", "2", url=f"ws://127.0.0.1:{port}")
+        self.assertIn("of 2 readers 0 served, 0 refused, 2 closed by the server, 0 without an answer; "
+                      "2 errors", result.stderr)
+        self.assertIn("reader 1: closed by the server: 4001", result.stderr)
+
+    def test_a_pattern_without_a_channel_is_told_once(self):
+        for options in ((), ("-c", "2", "--verify"), ("--json",)):
+            with self.subTest(options):
+                result = self.tap("-s", "ZZZ*,000001.SZ", "-d", "1", *options)
+                self.assertEqual((result.returncode, result.stderr),
+                                 (0, "ringcast-tap: no channel yet matches ZZZ* quote\n"))
+
+    def test_one_reader_has_no_number(self):
+        for frames in ([close_frame(4001, b"")], [server_frame(2, b"binary")],
+                       [server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1}]}}'),
+                        server_frame(1, b'{"type":"GAP","data":{"ch":1,"from":1,"to":2}}'),
+                        server_frame(1, b"no JSON"), close_frame(4001, b"")]):
+            for options in ((), ("--verify",)):
+                with self.subTest((frames, options)), EvilServer(None, *frames) as port:
+                    result = self.tap("-d", "1", *options, url=f"ws://127.0.0.1:{port}")
+                    self.assertNotIn("reader 0", result.stderr + result.stdout)
+                    self.assertNotEqual(result.returncode, 0)
+
+    def test_a_server_that_does_not_answer_is_told(self):
+        with EvilServer(None) as port:
+            result = self.tap("-d", "0.5", url=f"ws://127.0.0.1:{port}")
+            self.assertEqual((result.returncode, result.stderr),
+                             (2, "ringcast-tap: the server did not answer SUBSCRIBE\n"))
+
+    def test_options_given_twice_add_up(self):
+        result = self.tap("-d", "1", "--json", "-s", "000001.SZ", "--symbols", "600519.SH,NO1", "-s", "NO2")
+        ticks = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual({tick["symbol"] for tick in ticks if tick["type"] == "quote"},
+                         {"000001.SZ", "600519.SH"})
+        self.assertEqual(result.stderr.count("unknown symbol (120)"), 2, result.stderr)
+        result = self.tap("-n", "1", "-y", "quote", "-y", "bar", "-s", "000001.SZ")
+        self.assertEqual(result.stderr, "ringcast-tap: refused: 000001.SZ bar: unknown symbol (120)\n")
+        for options in (("-s", "A" * 9000, "-s", "B" * 9000), ("-s", "A" * 20000)):
+            result = self.tap(*options)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("too many symbols or types for one message", result.stderr)
+
+    def test_one_of_a_kind_is_no_plural(self):
+        result = self.tap("--verify", "--quiet", "-n", "1", "-s", "000001.SZ")
+        self.assertIn("1 reader of 1 channel,", result.stdout)
+        self.assertNotRegex(result.stdout, r"\b1 [a-z]+s\b")
 
     def test_a_server_that_wants_a_token_ends_it(self):
         with Server("--feed", "sim:symbols=5,rate=500", "--enable-auth", "--auth-token",

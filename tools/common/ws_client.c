@@ -51,6 +51,15 @@ static bool ws_client_parse_port(struct ws_client_url *url, const char *text, si
            ws_client_copy(url->port, sizeof url->port, text, text_bytes);
 }
 
+/* RFC 6874: in a URL an interface follows "%25". */
+static void ws_client_decode_interface(char *host)
+{
+    char *percent = strstr(host, "%25");
+    if (percent != NULL && percent[3] != 0) {
+        memmove(percent + 1, percent + 3, strlen(percent + 3) + 1);
+    }
+}
+
 /* host, host:port, [v6] or [v6]:port */
 static bool ws_client_parse_authority(struct ws_client_url *url, const char *text, size_t bytes)
 {
@@ -73,6 +82,7 @@ static bool ws_client_parse_authority(struct ws_client_url *url, const char *tex
         !ws_client_copy(url->host, sizeof url->host, host, (size_t)(host_end - host))) {
         return false;
     }
+    ws_client_decode_interface(url->host);
     if (text == end) {
         return ws_client_copy(url->port, sizeof url->port, DEFAULT_PORT, strlen(DEFAULT_PORT));
     }

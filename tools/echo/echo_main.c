@@ -201,7 +201,8 @@ static bool echo_open_log(void)
     return frame_log_create(&echo.encoding.log, &options) == 0;
 }
 
-static int echo_create_core(int listener, char *error_out, size_t error_bytes)
+static int echo_create_core(const struct listener_tcp *listener, char *error_out,
+                            size_t error_bytes)
 {
     struct core_options options = {
         .cpu = -1,
@@ -213,13 +214,14 @@ static int echo_create_core(int listener, char *error_out, size_t error_bytes)
         .message_bytes_max = ECHO_MESSAGE_BYTES_MAX,
         .half_message_ns = ECHO_HALF_MESSAGE_NS,
         .out_pool_bytes = ECHO_OUT_BYTES,
-        .listeners = {{.fd = listener}},
-        .listener_count = 1,
         .encodings = &echo.encoding,
         .encoding_count = 1,
         .counters = &echo.counters,
         .ops = &echo_ops,
     };
+    for (uint32_t i = 0; i < listener->address_count; i++) {
+        options.listeners[options.listener_count++].fd = listener->fds[i][0];
+    }
     return core_create(&echo.core, &options, error_out, error_bytes);
 }
 
@@ -227,14 +229,12 @@ static int echo_create_core(int listener, char *error_out, size_t error_bytes)
 static int echo_serve(const struct listener_options *where)
 {
     char error[ECHO_ERROR_BYTES_MAX] = "not enough memory";
-    uint16_t port;
-    int listener;
-    if (!echo_open_log() ||
-        listener_open_tcp(where, &listener, 1, &port, error, sizeof error) < 0) {
+    struct listener_tcp listener;
+    if (!echo_open_log() || listener_open_tcp(&listener, where, 1, error, sizeof error) < 0) {
         fprintf(stderr, "ringcast-echo: %s\n", error);
         return EXIT_NOT_STARTED;
     }
-    if (echo_create_core(listener, error, sizeof error) < 0) {
+    if (echo_create_core(&listener, error, sizeof error) < 0) {
         fprintf(stderr, "ringcast-echo: %s\n", error);
         return EXIT_NOT_STARTED;
     }
@@ -242,16 +242,20 @@ static int echo_serve(const struct listener_options *where)
     signal(SIGPIPE, SIG_IGN);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    bool is_ipv6 = strchr(where->host, ':') != NULL;
-    fprintf(stderr, "ringcast-echo: listening on ws://%s%s%s:%u/\n", is_ipv6 ? "[" : "",
-            where->host, is_ipv6 ? "]" : "", port);
+    if (listener.skipped[0] != '\0') {
+        fprintf(stderr, "ringcast-echo: --host %s: this machine lacks some of its addresses: %s\n",
+                where->host, listener.skipped);
+    }
+    for (uint32_t i = 0; i < listener.address_count; i++) {
+        fprintf(stderr, "ringcast-echo: listening on ws://%s/\n", listener.names[i]);
+    }
     int status = core_run(echo.core) < 0 ? EXIT_NOT_STARTED : EXIT_WELL;
     core_destroy(echo.core);
     for (uint32_t conn = 0; conn < ECHO_CONNS_MAX + CORE_SPARE_CONNS; conn++) {
         echo_forget(conn);
     }
     frame_log_destroy(echo.encoding.log);
-    close(listener);
+    listener_close_tcp(&listener);
     return status;
 }
 

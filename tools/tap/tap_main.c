@@ -41,8 +41,8 @@ static const char help[] =
     "Subscribes and prints every tick as a line. URL is ws://host[:port][/path] or\n"
     "unix:///path.\n"
     "\n"
-    "  -s, --symbols A,B|*        what to subscribe to (*)\n"
-    "  -y, --types quote,trade    data types (quote)\n"
+    "  -s, --symbols A,B|*        what to subscribe to (*); given again, it adds to it\n"
+    "  -y, --types quote,trade    data types (quote); given again, it adds to it\n"
     "  -n, --count N              end after N ticks (of the first reader)\n"
     "  -d, --duration SECONDS     end after this time\n"
     "  -j, --json                 the frames' payloads as they are, one a line\n"
@@ -54,8 +54,8 @@ static const char help[] =
     "  -h, --help\n"
     "\n"
     "Exit code: 0 all well; 1 usage, or the output cannot be written; 2 no connection,\n"
-    "refused, or closed by the server; 3 with --verify: something is missing that no GAP\n"
-    "told, differs or is malformed.\n";
+    "all refused, or closed by the server; 3 with --verify: something is missing that no\n"
+    "GAP told, differs or is malformed.\n";
 
 static const struct option long_options[] = {
     {"symbols", required_argument, NULL, 's'},
@@ -76,6 +76,8 @@ struct tap_options {
     struct ws_client_url url;
     struct ws_client_addresses addresses;
     struct ws_client_subscription subscription;
+    char symbols[WS_CLIENT_MESSAGE_BYTES_MAX]; /* as given, perhaps in parts */
+    char types[WS_CLIENT_MESSAGE_BYTES_MAX];
     uint64_t count;
     uint64_t duration_ns;
     uint32_t connections;
@@ -124,16 +126,39 @@ static bool tap_main_number(const char *text, double max, double *value_out)
     return true;
 }
 
+/* Adds to what was given before. Returns the whole, or NULL: it is too long. */
+static const char *tap_main_add(char list[WS_CLIENT_MESSAGE_BYTES_MAX], const char *value)
+{
+    size_t used = strlen(list);
+    size_t room = WS_CLIENT_MESSAGE_BYTES_MAX - used;
+    int bytes = snprintf(list + used, room, "%s%s", used == 0 ? "" : ",", value);
+    if (bytes < 0 || (size_t)bytes >= room) {
+        fprintf(stderr, "ringcast-tap: too many symbols or types for one message\n");
+        return NULL;
+    }
+    return list;
+}
+
+static bool tap_main_snapshot(struct ws_client_subscription *subscription, const char *value)
+{
+    subscription->snapshot = strcmp(value, "no") != 0;
+    if (subscription->snapshot && strcmp(value, "yes") != 0) {
+        fprintf(stderr, "ringcast-tap: --snapshot: '%s' is neither yes nor no\n", value);
+        return false;
+    }
+    return true;
+}
+
 static bool tap_main_take(struct tap_options *options, int option, const char *value)
 {
     double number = 0.0;
     switch (option) {
     case 's':
-        options->subscription.symbols = value;
-        return true;
+        options->subscription.symbols = tap_main_add(options->symbols, value);
+        return options->subscription.symbols != NULL;
     case 'y':
-        options->subscription.types = value;
-        return true;
+        options->subscription.types = tap_main_add(options->types, value);
+        return options->subscription.types != NULL;
     case 'n':
         options->count = tap_main_number(value, 1e15, &number) ? (uint64_t)number : 0;
         return options->count > 0;
@@ -154,8 +179,7 @@ static bool tap_main_take(struct tap_options *options, int option, const char *v
         options->quiet = true;
         return true;
     case 'S':
-        options->subscription.snapshot = strcmp(value, "no") != 0;
-        return strcmp(value, "no") == 0 || strcmp(value, "yes") == 0;
+        return tap_main_snapshot(&options->subscription, value);
     default:
         return false;
     }
@@ -225,6 +249,9 @@ static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         tap_reader_init(&readers[i], sink, i, fd);
         tap_reader_on_bytes(&readers[i], rest, rest_bytes);
+        if (readers[i].fd < 0) {
+            continue; /* It has said why. */
+        }
         error = tap_reader_subscribe(&readers[i], subscribe);
         if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
             fprintf(stderr, "ringcast-tap: %scannot subscribe\n", tap_reader_prefix(sink, i));
@@ -314,12 +341,37 @@ static bool tap_main_read(const struct tap_options *options, struct tap_sink *si
     return true;
 }
 
+/* Whether all is well; if not, says of each reader what became of it, unless it has been said. */
+static bool tap_main_count(const struct tap_options *options, const struct tap_sink *sink,
+                           const struct tap_reader *readers)
+{
+    uint32_t served = 0;
+    uint32_t unanswered = 0;
+    for (uint32_t i = 0; i < options->connections; i++) {
+        served += readers[i].fd >= 0 && readers[i].is_subscribed;
+        unanswered += readers[i].fd >= 0 && !readers[i].is_subscribed;
+    }
+    uint32_t closed = options->connections - served - unanswered - sink->refused_count;
+    if (served == options->connections && sink->error_count == 0) {
+        return true;
+    }
+    if (options->connections > 1) {
+        fprintf(stderr,
+                "ringcast-tap: of %u readers %u served, %u refused, %u closed by the server, %u "
+                "without an answer; %u error%s\n",
+                options->connections, served, sink->refused_count, closed, unanswered,
+                sink->error_count, sink->error_count == 1 ? "" : "s");
+    } else if (unanswered > 0) {
+        fprintf(stderr, "ringcast-tap: the server did not answer SUBSCRIBE\n");
+    }
+    return false;
+}
+
 static int tap_main_conclude(const struct tap_options *options, const struct tap_sink *sink,
                              const struct tap_reader *readers)
 {
     bool is_complete = true;
-    uint32_t open_count = tap_main_open_count(readers, options->connections);
-    if (sink->verify != NULL) {
+    if (sink->verify != NULL && sink->subscribed_count > 0) {
         json_t *certificate = tap_verify_certificate(sink->verify, &is_complete);
         if (options->json) {
             json_dumpf(certificate, stdout, JSON_COMPACT);
@@ -329,15 +381,8 @@ static int tap_main_conclude(const struct tap_options *options, const struct tap
         }
         json_decref(certificate);
     }
-    bool all_well = open_count == options->connections && sink->error_count == 0 &&
-                    sink->subscribed_count == options->connections;
-    if (!all_well) {
-        fprintf(stderr,
-                "ringcast-tap: %u of %u readers subscribed, %u were refused, %u ended, %u errors\n",
-                sink->subscribed_count, options->connections, sink->refused_count,
-                options->connections - open_count - sink->refused_count, sink->error_count);
-    }
-    if (!is_complete && sink->subscribed_count > 0) {
+    bool all_well = tap_main_count(options, sink, readers);
+    if (!is_complete) {
         return EXIT_INCOMPLETE;
     }
     return all_well ? EXIT_COMPLETE : EXIT_CONNECTION;

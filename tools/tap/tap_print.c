@@ -184,6 +184,20 @@ static void tap_print_foreign(FILE *out, const json_t *object, const char *key)
     terminal_text_print(out, text, strlen(text));
 }
 
+/* "1 frame", "2 frames" */
+static const char *tap_print_s(long long count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* "reader 3 ", or nothing when there is one alone. */
+static void tap_print_reader(FILE *out, const json_t *certificate, const json_t *item)
+{
+    if (tap_print_integer(certificate, "readers") != 1) {
+        fprintf(out, "reader %lld ", tap_print_integer(item, "reader"));
+    }
+}
+
 static void tap_print_losses(FILE *out, const json_t *certificate)
 {
     size_t index;
@@ -191,8 +205,9 @@ static void tap_print_losses(FILE *out, const json_t *certificate)
     json_array_foreach(json_object_get(certificate, "missing"), index, item)
     {
         if (index < LISTED_MAX) {
-            fprintf(out, "             reader %lld ch %lld: %lld..%lld %s\n",
-                    tap_print_integer(item, "reader"), tap_print_integer(item, "ch"),
+            fputs("             ", out);
+            tap_print_reader(out, certificate, item);
+            fprintf(out, "ch %lld: %lld..%lld %s\n", tap_print_integer(item, "ch"),
                     tap_print_integer(item, "from"), tap_print_integer(item, "to"),
                     json_is_true(json_object_get(item, "told")) ? "told by GAP" : "NOT TOLD");
         }
@@ -200,10 +215,36 @@ static void tap_print_losses(FILE *out, const json_t *certificate)
     json_array_foreach(json_object_get(certificate, "fault_list"), index, item)
     {
         if (index < LISTED_MAX) {
-            fprintf(out, "  fault      reader %lld: %s\n", tap_print_integer(item, "reader"),
-                    tap_print_string(item, "what"));
+            fputs("  fault      ", out);
+            tap_print_reader(out, certificate, item);
+            fprintf(out, "%s\n", tap_print_string(item, "what"));
         }
     }
+}
+
+static void tap_print_channel(FILE *out, const json_t *channel)
+{
+    long long frames = tap_print_integer(channel, "frames");
+    long long bytes = tap_print_integer(channel, "bytes");
+    fprintf(out, "  channel    %lld ", tap_print_integer(channel, "ch"));
+    tap_print_foreign(out, channel, "name");
+    fprintf(out, ": %lld..%lld, %lld frame%s, %lld byte%s, sha256 %.16s%s\n",
+            tap_print_integer(channel, "first"), tap_print_integer(channel, "last"), frames,
+            tap_print_s(frames), bytes, tap_print_s(bytes), tap_print_string(channel, "sha256"),
+            json_is_true(json_object_get(channel, "whole")) ? "" : ", NOT ALL COMPARED");
+}
+
+static void tap_print_checks(FILE *out, const json_t *certificate)
+{
+    long long duplicates = tap_print_integer(certificate, "duplicates");
+    long long differing = tap_print_integer(certificate, "differing");
+    long long proven = tap_print_integer(certificate, "proven_frames");
+    long long checks = tap_print_integer(certificate, "hash_checks");
+    fprintf(out, "  faults     %lld (%lld frame%s came twice, %lld differ%s)\n",
+            tap_print_integer(certificate, "faults"), duplicates, tap_print_s(duplicates),
+            differing, differing == 1 ? "s" : "");
+    fprintf(out, "  proven     %lld frame%s by running hash, in %lld check%s\n", proven,
+            tap_print_s(proven), checks, tap_print_s(checks));
 }
 
 void tap_print_certificate(FILE *out, const json_t *certificate)
@@ -211,44 +252,37 @@ void tap_print_certificate(FILE *out, const json_t *certificate)
     size_t index;
     json_t *channel;
     json_t *channels = json_object_get(certificate, "channels");
+    long long frames = tap_print_integer(certificate, "frames");
+    long long bytes = tap_print_integer(certificate, "bytes");
     long long told = tap_print_integer(certificate, "told_frames");
     long long untold = tap_print_integer(certificate, "untold_frames");
+    long long ranges = tap_print_integer(certificate, "told_ranges");
+    long long readers = tap_print_integer(certificate, "readers");
     fputs("CERTIFICATE\n  epoch      ", out);
     tap_print_foreign(out, certificate, "epoch");
     fputc('\n', out);
-    fprintf(out, "  received   %lld frames, %lld bytes\n", tap_print_integer(certificate, "frames"),
-            tap_print_integer(certificate, "bytes"));
+    fprintf(out, "  received   %lld frame%s, %lld byte%s\n", frames, tap_print_s(frames), bytes,
+            tap_print_s(bytes));
     json_array_foreach(channels, index, channel)
     {
-        fprintf(out, "  channel    %lld ", tap_print_integer(channel, "ch"));
-        tap_print_foreign(out, channel, "name");
-        fprintf(out, ": %lld..%lld, %lld frames, %lld bytes, sha256 %.16s%s\n",
-                tap_print_integer(channel, "first"), tap_print_integer(channel, "last"),
-                tap_print_integer(channel, "frames"), tap_print_integer(channel, "bytes"),
-                tap_print_string(channel, "sha256"),
-                json_is_true(json_object_get(channel, "whole")) ? "" : ", NOT ALL COMPARED");
+        tap_print_channel(out, channel);
     }
     if (told + untold == 0) {
         fprintf(out, "  missing    none\n");
     } else {
-        fprintf(out, "  missing    %lld frames in %lld ranges told by GAP, %lld in %lld NOT TOLD\n",
-                told, tap_print_integer(certificate, "told_ranges"), untold,
+        fprintf(out,
+                "  missing    %lld frame%s in %lld range%s told by GAP, %lld in %lld NOT TOLD\n",
+                told, tap_print_s(told), ranges, tap_print_s(ranges), untold,
                 tap_print_integer(certificate, "untold_ranges"));
     }
     tap_print_losses(out, certificate);
-    fprintf(out, "  faults     %lld (%lld frames came twice, %lld differ)\n",
-            tap_print_integer(certificate, "faults"), tap_print_integer(certificate, "duplicates"),
-            tap_print_integer(certificate, "differing"));
-    fprintf(out, "  proven     %lld frames by running hash, in %lld checks\n",
-            tap_print_integer(certificate, "proven_frames"),
-            tap_print_integer(certificate, "hash_checks"));
+    tap_print_checks(out, certificate);
     bool is_one = json_is_true(json_object_get(certificate, "one_digest"));
     bool is_proven = json_is_true(json_object_get(certificate, "proven"));
+    long long count = (long long)json_array_size(channels);
     fprintf(out, "  digest     sha256 %s\n", tap_print_string(certificate, "sha256"));
-    fprintf(out, "  verdict    %s: %lld %s of %zu channels, %s, %s\n",
+    fprintf(out, "  verdict    %s: %lld reader%s of %lld channel%s, %s, %s\n",
             json_is_true(json_object_get(certificate, "complete")) ? "COMPLETE" : "INCOMPLETE",
-            tap_print_integer(certificate, "readers"),
-            tap_print_integer(certificate, "readers") == 1 ? "reader" : "readers",
-            json_array_size(channels), is_one ? "one digest" : "NOT one digest",
-            is_proven ? "proven" : "NOT proven");
+            readers, tap_print_s(readers), count, tap_print_s(count),
+            is_one ? "one digest" : "NOT one digest", is_proven ? "proven" : "NOT proven");
 }

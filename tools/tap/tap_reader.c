@@ -120,6 +120,32 @@ static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_messag
     }
 }
 
+/* "refused: BTC-USD quote: unknown symbol (120)"; as JSON what has another shape. */
+static void tap_reader_print_refusal(const json_t *refusal)
+{
+    const char *symbol = json_string_value(json_object_get(refusal, "symbol"));
+    const char *type = json_string_value(json_object_get(refusal, "type"));
+    const char *message = json_string_value(json_object_get(refusal, "message"));
+    const json_t *code = json_object_get(refusal, "code");
+    char *text = NULL;
+    if (message == NULL || !json_is_integer(code)) {
+        text = json_dumps(refusal, JSON_COMPACT | JSON_ENCODE_ANY);
+    } else if (asprintf(&text, "%s%s%s%s%s (%lld)", symbol == NULL ? "" : symbol,
+                        symbol == NULL || type == NULL ? "" : " ",
+                        symbol == NULL || type == NULL ? "" : type, symbol == NULL ? "" : ": ",
+                        message, (long long)json_integer_value(code)) < 0) {
+        text = NULL;
+    }
+    tap_reader_print("refused: ", text, text == NULL ? 0 : strlen(text));
+    free(text);
+}
+
+/* Other readers asked for the same, and were mostly answered the same. */
+static bool tap_reader_speaks(const struct tap_reader *reader)
+{
+    return reader->index == 0 || reader->sink->refused_count == 0;
+}
+
 /* Nothing will ever come. */
 static void tap_reader_on_refused(struct tap_reader *reader)
 {
@@ -127,18 +153,33 @@ static void tap_reader_on_refused(struct tap_reader *reader)
     tap_reader_say_goodbye(reader);
 }
 
+/* A pattern may wait for its channels; who has mistyped it waits as well. */
+static void tap_reader_print_empty(const json_t *entry)
+{
+    const char *symbol = json_string_value(json_object_get(entry, "symbol"));
+    const char *type = json_string_value(json_object_get(entry, "type"));
+    const json_t *count = json_object_get(entry, "channels");
+    char text[160];
+    if (symbol != NULL && type != NULL && json_is_integer(count) &&
+        json_integer_value(count) == 0) {
+        snprintf(text, sizeof text, "%s %s", symbol, type);
+        tap_reader_print("no channel yet matches ", text, strlen(text));
+    }
+}
+
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
+    bool is_refused = json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0;
     json_array_foreach(reply->failed, index, item)
     {
-        char *text = json_dumps(item, JSON_COMPACT);
-        tap_reader_print("refused: ", text, text == NULL ? 0 : strlen(text));
-        free(text);
+        if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
+            tap_reader_print_refusal(item);
+        }
     }
-    if (json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0) {
+    if (is_refused) {
         tap_reader_on_refused(reader);
         return;
     }
@@ -147,6 +188,9 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     json_array_foreach(reply->ok, index, item)
     {
         uint64_t channel, next_seq;
+        if (reader->index == 0) {
+            tap_reader_print_empty(item);
+        }
         if (verify != NULL && control_reply_u64(item, "ch", &channel) &&
             control_reply_u64(item, "next_seq", &next_seq)) {
             tap_verify_on_next_seq(verify, reader->index, channel, next_seq);
@@ -197,6 +241,24 @@ static void tap_reader_verify_reply(struct tap_reader *reader, const struct cont
     }
 }
 
+static void tap_reader_on_error(struct tap_reader *reader, const struct control_reply *reply)
+{
+    const json_t *id = json_object_get(reply->root, "id");
+    bool is_answer = !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
+    if (reader->is_subscribed || !is_answer) {
+        char *text = json_dumps(reply->root, JSON_COMPACT);
+        tap_reader_print(tap_reader_prefix(reader->sink, reader->index), text,
+                         text == NULL ? 0 : strlen(text));
+        free(text);
+        reader->sink->error_count++;
+        return;
+    }
+    if (tap_reader_speaks(reader)) {
+        tap_reader_print_refusal(reply->data);
+    }
+    tap_reader_on_refused(reader);
+}
+
 static void tap_reader_on_control(struct tap_reader *reader, const struct ws_message *message)
 {
     struct control_reply reply;
@@ -217,14 +279,7 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     if (reply.type == CONTROL_SUBSCRIBED) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (reply.type == CONTROL_ERROR) {
-        tap_reader_print("", message->payload, message->payload_bytes);
-        const json_t *id = json_object_get(reply.root, "id");
-        if (!reader->is_subscribed &&
-            (!json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID)) {
-            tap_reader_on_refused(reader);
-        } else {
-            reader->sink->error_count++;
-        }
+        tap_reader_on_error(reader, &reply);
     }
     control_reply_free(&reply);
 }
@@ -234,8 +289,9 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
     size_t bytes = message->payload_bytes;
     reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
     char what[64];
-    snprintf(what, sizeof what, "%sclosed by the server: %u ",
-             tap_reader_prefix(reader->sink, reader->index), reader->close_code);
+    snprintf(what, sizeof what, "%sclosed by the server: %u%s",
+             tap_reader_prefix(reader->sink, reader->index), reader->close_code,
+             bytes > 2 ? " " : "");
     tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
     tap_reader_end(reader);

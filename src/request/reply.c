@@ -1,4 +1,4 @@
-#include "src/session/reply.h"
+#include "src/request/reply.h"
 
 #include <stdarg.h>
 #include <stdio.h>

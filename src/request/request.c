@@ -1,4 +1,4 @@
-#include "src/session/request.h"
+#include "src/request/request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,8 +11,7 @@
 #include "codec/json_numbers.h"
 #include "src/base/json_depth.h"
 #include "src/base/json_load.h"
-#include "src/session/reply.h"
-#include "src/session/request_fields.h"
+#include "src/request/request_fields.h"
 
 /* ---- Text to JSON ---- */
 
@@ -180,6 +179,7 @@ static bool request_keep_cursors(struct request *request, json_t *cursors)
             .seq = (uint64_t)json_integer_value(value),
         };
     }
+    assert_always(request->cursor_count == json_object_size(cursors));
     json_object_clear(cursors);
     return true;
 }

@@ -1,4 +1,4 @@
-#include "src/session/request_fields.h"
+#include "src/request/request_fields.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 bool request_fields_fail(struct request_error *error, enum protocol_code code, const char *field,
                          const char *format, ...)
 {
+    assert_debug(code != PROTOCOL_OK);
     error->code = code;
     snprintf(error->field, sizeof error->field, "%s", field);
     va_list arguments;
@@ -102,6 +103,7 @@ static bool request_fields_keep_symbols(struct request *request, const json_t *s
         symbol.is_repeated = request_fields_find_symbol(request, &symbol, slots);
         request->symbols[request->symbol_count++] = symbol;
     }
+    assert_always(text == (char *)&request->symbols[count] + text_bytes);
     return true;
 }
 

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "src/session/request.h"
+#include "src/request/request.h"
 
 /* Returns false. */
 bool request_fields_fail(struct request_error *error, enum protocol_code code, const char *field,

@@ -1,0 +1,153 @@
+#include "ring/io/listener_unix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+
+#define LISTENER_UNIX_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
+/* For the lock of a directory that another program may hold: 1 s at most. */
+#define LISTENER_UNIX_LOCK_TRIES 100
+#define LISTENER_UNIX_LOCK_WAIT_US 10000
+
+/* Whether somebody listens at the path. One whose queue is full does: EAGAIN, without a wait. */
+static bool listener_unix_is_alive(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return true;
+    }
+    bool alive = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
+                 errno != ECONNREFUSED;
+    close(fd);
+    return alive;
+}
+
+/* Between two starts at one path: neither takes the socket of the other, bound and not yet heard,
+ * for one that is left from the dead. Returns the lock; -1: there is none to have, and the start
+ * goes on without. Closing it gives it back. */
+static int listener_unix_lock(const char *path)
+{
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash != NULL) {
+        snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
+    }
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == LISTENER_UNIX_LOCK_TRIES) {
+            close(fd);
+            return -1;
+        }
+        usleep(LISTENER_UNIX_LOCK_WAIT_US);
+    }
+    return fd;
+}
+
+static int listener_unix_bind(int fd, const struct sockaddr_un *address)
+{
+    struct stat status;
+    if (bind(fd, (const struct sockaddr *)address, sizeof *address) == 0) {
+        return 0;
+    }
+    int error = -errno;
+    bool is_left_over = error == -EADDRINUSE && stat(address->sun_path, &status) == 0 &&
+                        S_ISSOCK(status.st_mode) && !listener_unix_is_alive(address);
+    if (!is_left_over) {
+        return error;
+    }
+    unlink(address->sun_path);
+    return bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
+}
+
+static int listener_unix_refuse(const char *path, int error, char *error_out, size_t error_bytes)
+{
+    const char *advice = "";
+    if (error == -EADDRINUSE) {
+        advice = ": another program listens there, or it is no socket; remove it or choose another "
+                 "path";
+    } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
+        advice = ": its directory must be there, and ringcast must be allowed to write into it";
+    }
+    snprintf(error_out, error_bytes, "cannot listen on Unix socket '%s': %s%s", path,
+             strerror(-error), advice);
+    return error;
+}
+
+int listener_unix_check(const char *path, char *error_out, size_t error_bytes)
+{
+    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
+    const char *slash = strrchr(path, '/');
+    struct stat status;
+    if (slash != NULL) { /* What ends with "/." is a directory, or an error. */
+        snprintf(directory, sizeof directory, "%.*s/.", (int)(slash - path), path);
+    }
+    int error = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    if (error == 0 && lstat(path, &status) == 0 &&
+        (stat(path, &status) < 0 || !S_ISSOCK(status.st_mode))) {
+        error = -EADDRINUSE;
+    }
+    return error < 0 ? listener_unix_refuse(path, error, error_out, error_bytes) : 0;
+}
+
+int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
+                       size_t error_bytes)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        snprintf(error_out, error_bytes, "Unix socket path '%s' is too long (at most %zu bytes)",
+                 path, sizeof address.sun_path - 1);
+        return -ENAMETOOLONG;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    struct listener_unix listener = {.path = path};
+    listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener.fd < 0) {
+        return listener_unix_refuse(path, -errno, error_out, error_bytes);
+    }
+    struct stat status;
+    int lock = listener_unix_lock(path);
+    int error = listener_unix_bind(listener.fd, &address);
+    if (error == 0 && lstat(path, &status) == 0) {
+        listener.device = status.st_dev;
+        listener.inode = status.st_ino;
+    }
+    if (error == 0 && listen(listener.fd, LISTENER_UNIX_BACKLOG) < 0) {
+        error = -errno;
+    }
+    if (lock >= 0) {
+        close(lock);
+    }
+    if (error < 0) {
+        listener_unix_close(&listener);
+        return listener_unix_refuse(path, error, error_out, error_bytes);
+    }
+    *listener_out = listener;
+    return 0;
+}
+
+/* While the socket is open it refers to its file, removed or not: no other has the number. */
+void listener_unix_unlink(const struct listener_unix *listener)
+{
+    struct stat status;
+    assert_always(listener->fd >= 0);
+    if (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
+        status.st_ino == listener->inode) {
+        unlink(listener->path);
+    }
+}
+
+void listener_unix_close(struct listener_unix *listener)
+{
+    listener_unix_unlink(listener);
+    close(listener->fd);
+    listener->fd = -1;
+}

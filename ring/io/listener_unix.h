@@ -1,0 +1,34 @@
+/*
+ * listener_unix: a listening Unix-domain socket, made on the main thread before the cores start.
+ *
+ * Owner    The caller closes what it has opened.
+ * Errors   A negative errno with error_out saying what is wrong and what to do.
+ */
+#ifndef RINGCAST_RING_LISTENER_UNIX_H
+#define RINGCAST_RING_LISTENER_UNIX_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* What opening would refuse whatever the moment: the path's directory, and what is there that is no
+ * socket. */
+int listener_unix_check(const char *path, char *error_out, size_t error_bytes);
+
+/* One socket that all cores accept from, and the file that it has made. */
+struct listener_unix {
+    int fd; /* -1: none */
+    const char *path;
+    dev_t device;
+    ino_t inode;
+};
+
+/* A path that is left from a dead process is replaced; one that answers is -EADDRINUSE. The path
+ * outlives the listener. */
+int listener_unix_open(struct listener_unix *listener_out, const char *path, char *error_out,
+                       size_t error_bytes);
+
+/* Removes the file, unless another one has the path by now. Also for signal handlers. */
+void listener_unix_unlink(const struct listener_unix *listener);
+void listener_unix_close(struct listener_unix *listener);
+
+#endif

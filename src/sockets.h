@@ -1,0 +1,41 @@
+/*
+ * sockets: all that the server listens on: for clients, and for the admin server.
+ *
+ * Owner    server.
+ * Threads  main's. Each core accepts from its share until it has ended.
+ * Errors   A negative errno; the log says what is wrong and what to do.
+ */
+#ifndef RINGCAST_SRC_SOCKETS_H
+#define RINGCAST_SRC_SOCKETS_H
+
+#include <stdint.h>
+
+#include "ring/core/core.h"
+#include "ring/io/listener.h"
+#include "ring/io/listener_unix.h"
+#include "src/config/options.h"
+
+struct sockets {
+    struct listener_tcp clients;        /* a share for each core */
+    struct listener_unix unix_listener; /* shared by all cores; or none */
+    struct listener_tcp admin;          /* fds of -1: the admin server has taken them */
+};
+
+/* None is open. */
+void sockets_init(struct sockets *sockets);
+
+/* What the options name; on failure, what is open already is left for sockets_close. */
+int sockets_open(struct sockets *sockets, const struct options *options);
+void sockets_close(struct sockets *sockets);
+
+/* Those that a core accepts from; returns how many. */
+uint32_t sockets_share(const struct sockets *sockets, uint32_t core,
+                       struct core_listener listeners_out[CORE_LISTENERS_MAX]);
+
+/* Logs each address with its port. */
+void sockets_announce(const struct sockets *sockets);
+
+/* Where somebody on this host finds it: "127.0.0.1:8765". */
+void sockets_reach(const struct listener_tcp *listener, char out[LISTENER_NAME_BYTES_MAX]);
+
+#endif

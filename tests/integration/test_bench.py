@@ -499,7 +499,8 @@ class Nobody(BenchTestCase):
         self.assertEqual(starts, ["errors", "reach", "INVALID:"])
         self.assertIn("  INVALID: 2 of 2 connections could not be subscribed\n", text)
         for key in ("load_busy", "load_waited", "load_stolen", "load_throttled", "frames_per_second",
-                    "bytes_per_second", "bytes_per_frame", "ticks_per_second"):
+                    "bytes_per_second", "bytes_per_frame", "ticks_per_second", "seconds", "connect_seconds",
+                    "published", "due", "channels", "differing"):
             self.assertIsNone(report[key], key)
         for name in ("latency_ns", "spread_ns", "load_turn_ns", "connect_ns"):
             self.assertEqual({key for key, value in report[name].items() if value is not None}, {"count"}, name)

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import csv
 import json
+import math
 import os
 import pathlib
 import re
@@ -927,6 +928,21 @@ class Files(ServerTestCase, BenchTestCase):
             self.assertEqual(values, sorted(values))
             self.assertGreater(int(row["payload_bytes"]), 100 * int(row["frames"]))
             self.assertGreater(int(row["server_rss_bytes"]), 1 << 20)
+
+    def test_an_interrupted_run_has_the_rows_that_it_came_to(self):
+        path = self.folder() / "seconds.csv"
+        with self.running("-c", 4, "-d", 60, "-w", 0.2, "--csv", path, "--pid", self.server.pid, *BY_DUE_TIME,
+                          self.server.url(), is_there=lambda: self.server.stats()["connections"][
+                              "active_connections"] == 4) as process:
+            self.server.wait_for_ticks(2500)
+            process.send_signal(signal.SIGINT)
+        report = process.report
+        self.assertTrue(report["interrupted"], report)
+        with open(path, newline="", encoding="ascii") as file:
+            rows = list(csv.DictReader(file))
+        seconds = report["published"] / report["ticks_per_second"]
+        self.assertEqual(len(rows), math.ceil(round(seconds, 6)), report)
+        self.assertEqual(sum(int(row["frames"]) for row in rows), report["received"])
 
     def test_a_part_of_a_second_has_its_row(self):
         path = self.folder() / "seconds.csv"

@@ -55,7 +55,7 @@ class Page:
 
 
 for name, text in PAGES.items():
-    if any(block.run for block in doc_commands.blocks_of(name, text)):
+    if any(block.run and (SIZE == "full" or not block.run["full"]) for block in doc_commands.blocks_of(name, text)):
         title = re.sub(r"\W", "_", name)
         globals()[title] = type(title, (Page, unittest.TestCase), {"page": name, "__qualname__": title})
 

@@ -86,10 +86,34 @@ FIGURES = (
     ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
     ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
     ("OPTIONS_FRAME_LOG_BYTES_MIN", 1 << 20, "options.md", "a power of two from {} MiB to 64 GiB"),
+    ("MAIN_SAME_SIGNAL_NS", SECOND, "options.md", "Another signal, at least {} seconds after the first"),
+    ("MAIN_STOP_NS", SECOND, "options.md", "closing the last clients took longer than {} s"),
+    ("MAIN_DRAIN_INTERVAL_MS", 1000, "options.md", "lines are written within {} s"),
     ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
     ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
     ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
+    ("PLAN_BATCH_MAX", 1, "architecture.md", "Batches are {} sends"),
+    ("PLAN_FIRST_BATCH", 1, "architecture.md", "(the first of a turn {})"),
+    ("PULLER_BYTES_MAX", 1024, "architecture.md", "at most {} KiB and 4 096 frames a turn"),
+    ("PULLER_FRAMES_MAX", 1, "architecture.md", "at most 128 KiB and {} frames a turn"),
+    ("NARROW_SUBS_MAX", 1, "architecture.md", "A client of at most {} channels that misses few"),
+    ("SEND_JOINED_BYTES_MAX", 1024, "architecture.md", "A vector of up to {} KiB is joined"),
+    ("FRAME_LOG_STEP_FRAMES", 1, "architecture.md", "past some frames (at most {}, or"),
+    ("FRAME_LOG_STEP_PART", 1, "architecture.md", "or 1/{} of the bytes"),
+    ("ENCODINGS_SEEDS_PER_POLL", 1, "architecture.md", "read back from the JSON log, {} channels a poll"),
+    ("TICK_WRITER_SHOW_TICKS", 1, "architecture.md", "after the poll, or {} ticks"),
+    ("CORE_SPARE_CONNS", 1, "architecture.md", "{} connections beyond `--max-connections`"),
+    ("HANDSHAKE_BYTES_MAX", 1024, "architecture.md", "a request of {} KiB"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "wait for their turn | {} MiB a core"),
+    ("INPUT_TURN_UNITS", 1, "../ring/README.md", "| {} units a turn for those that wait"),
+    ("INPUT_SLICE_UNITS", 1, "../ring/README.md", "for those that wait | {} units |"),
+    ("SESSION_ANSWERS_STARTED_MAX", 1, "../ring/README.md", "| {} written at a time"),
+    ("LINKS_INPUTS_MAX", 1, "../ring/README.md", "halves of requests and messages | {} a core"),
+    ("LINKS_RECV_BUFFERS", 1, "../ring/README.md", "| receive buffers | {} of 4 KiB a core"),
+    ("SUBS_MAX", 1, "../ring/README.md", "| `subs`: subscriptions | {} a core"),
+    ("CORE_REPLAYS_MAX", 1, "../ring/README.md", "| replays | {} a core"),
+    ("SESSION_PATTERNS_MAX", 1, "../ring/README.md", "| patterns | memory | {} |"),
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
     ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
@@ -146,10 +170,11 @@ class Figures(unittest.TestCase):
             ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
 
         def value(text):
+            text = re.sub(r"\b(\d+)u\b", r"\1", text)
             if text.startswith('"'):
                 return text.strip('"')
             names = {name: UNITS.get(name) or value(constants[name]) for name in re.findall(r"\b[A-Z]\w+", text)}
-            return eval(re.sub(r"\b(\d+)u\b", r"\1", text), {}, names)  # Our own source.
+            return eval(text, {}, names)  # Our own source.
         for name, unit, where, words in FIGURES:
             with self.subTest(name):
                 number = value(constants[name])
@@ -357,7 +382,7 @@ class BenchJson(ServerTestCase):
         self.assertEqual(len(closes), 3)
         walk(result)
         text = page("tools.md")
-        section = text[text.index("JSON; times are nanoseconds:"):text.index("[bench/run.py](")]
+        section = text[text.index("JSON; times are nanoseconds"):text.index("[bench/run.py](")]
         said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
         optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999
         self.assertEqual(keys - {"churn"} - optional, said - optional)

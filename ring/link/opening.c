@@ -407,3 +407,18 @@ void opening_on_timer(struct links *links, struct link *link)
               link->awaits_encoding ? "its encoding did not begin within 5 s"
                                     : "no complete request within 5 s");
 }
+
+void opening_warm_up(void)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    static const struct handshake_site site = {.path_count = 0};
+    struct handshake_progress progress = {.has_line = false};
+    struct handshake_request parsed;
+    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
+    enum handshake_status status =
+        handshake_parse(&progress, (const uint8_t *)request, sizeof request - 1, &site, &parsed);
+    assert_always(status == HANDSHAKE_OK);
+    (void)handshake_accept(answer, &parsed);
+}

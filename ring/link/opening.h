@@ -12,6 +12,9 @@
 
 #define OPENING_STARTS_PER_TURN 256 /* of links that waited for their encoding */
 
+/* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
+ * the first client's time. */
+void opening_warm_up(void);
 /* false: no link is free, and the client was turned away. */
 bool opening_begin(struct links *links, int fd, bool is_unix);
 /* All bytes that have come so far, at the same address as before. Returns how many of them were the

@@ -355,7 +355,7 @@ class Refused(ServerTestCase):
                          {"000001.SZ", "600519.SH"})
         self.assertEqual(result.stderr.count("unknown symbol (120)"), 2, result.stderr)
         result = self.tap("-n", "1", "-y", "quote", "-y", "bar", "-s", "000001.SZ")
-        self.assertEqual(result.stderr, "ringcast-tap: refused: 000001.SZ bar: unknown symbol (120)\n")
+        self.assertRegex(result.stderr, r"^ringcast-tap: refused: 000001\.SZ bar: .* \(120\)\n$")
         for options in (("-s", "A" * 9000, "-s", "B" * 9000), ("-s", "A" * 20000)):
             result = self.tap(*options)
             self.assertEqual(result.returncode, 1)

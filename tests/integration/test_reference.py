@@ -338,6 +338,13 @@ class Metrics(unittest.TestCase):
 
 
 class Stats(ServerTestCase):
+    def test_the_page_names_the_keys_of_health_and_ready(self):
+        text = page("metrics.md")
+        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        for path, words in (("/health", health), ("/readyz", ready)):
+            keys = set(json.loads(self.server.admin(path)[2]))
+            self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)
+
     def test_the_page_names_every_key_of_stats_and_no_other(self):
         text = page("metrics.md")
         rows = dict(re.findall(r"^\| ([`.].*?) \| (.*) \|$", text[text.index("## /stats"):], re.M))

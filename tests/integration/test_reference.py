@@ -1,5 +1,6 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import json
+import pathlib
 import re
 import shutil
 import sys
@@ -372,19 +373,32 @@ class Stats(ServerTestCase):
         self.assertEqual(named, set(stats))
 
 
-class BenchJson(ServerTestCase):
+class BenchOutput(ServerTestCase):
     options = ("--feed", "sim:symbols=2,rate=100")
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with tempfile.NamedTemporaryFile(prefix="ringcast-", suffix=".csv") as csv:
+            done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3",
+                        "--publish", "rate=100", "--snapshot", "--csv", csv.name, "--pid", str(cls.server.pid),
+                        "--cpu", "0", cls.server.url()])
+            cls.json = json.loads(done.stdout)
+            cls.columns = pathlib.Path(csv.name).read_text(encoding="utf8").split("\n")[0].split(",")
+
+    def test_the_page_names_every_column_and_no_other(self):
+        text = page("tools.md")
+        words = text[text.index("CSV has"):text.index("A field that was not measured is empty")]
+        self.assertEqual(re.findall(r"`(\w[\w.]*)`", words), self.columns)
+
     def test_the_page_names_every_key_and_no_other(self):
-        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
-                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
         keys = set()
 
         def walk(value):
             for key, part in value.items() if isinstance(value, dict) else ():
                 keys.add(key)
                 walk(part)
-        result = json.loads(done.stdout)
+        result = self.json
         closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
         self.assertEqual(len(closes), 3)
         walk(result)

@@ -167,8 +167,9 @@ def page(name):
 
 class Figures(unittest.TestCase):
     def test_figures_are_those_of_the_source(self):
-        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+        defined = set(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
             ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
+        constants = dict(defined)
 
         def value(text):
             text = re.sub(r"\b(\d+)u\b", r"\1", text)
@@ -178,6 +179,7 @@ class Figures(unittest.TestCase):
             return eval(text, {}, names)  # Our own source.
         for name, unit, where, words in FIGURES:
             with self.subTest(name):
+                self.assertEqual(len([it for it in defined if it[0] == name]), 1)
                 number = value(constants[name])
                 number = number if isinstance(number, str) else number / unit
                 shown = {f"{number:g}" if isinstance(number, float) else number}

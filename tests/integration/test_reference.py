@@ -388,6 +388,14 @@ class BenchOutput(ServerTestCase):
             cls.json = json.loads(done.stdout)
             cls.columns = pathlib.Path(csv.name).read_text(encoding="utf8").split("\n")[0].split(",")
 
+    def test_the_page_names_every_line_of_the_report(self):
+        text = (CHECKOUT / "tools/bench/bench_text.c").read_text(encoding="utf8")
+        lines = set(re.findall(r'"  ([a-z_]+) {2,}|bench_text_row\("(\w+)"', text))
+        table = re.search(r"^\| line \| \|\n(.*?)\n\n", page("tools.md"), re.M | re.S)[1]
+        told = set(re.findall(r"^\| ([a-z_]+) ", table, re.M))
+        self.assertGreater(len(told), 12)
+        self.assertEqual({name for pair in lines for name in pair if name} - told, set())
+
     def test_the_page_names_every_column_and_no_other(self):
         text = page("tools.md")
         words = text[text.index("CSV has"):text.index("A field that was not measured is empty")]

@@ -131,9 +131,11 @@ static bool handshake_head_is_worth_reading(struct handshake_reader *reader)
     size_t bytes = (size_t)(reader->end - reader->at);
     assert_always(reader->searched <= bytes);
     assert_debug(reader->tried <= reader->searched);
-    bool has_end = memchr(reader->at + reader->searched, '\n', bytes - reader->searched) != NULL;
+    bool is_new = reader->tried == 0;
+    bool has_end =
+        !is_new && memchr(reader->at + reader->searched, '\n', bytes - reader->searched) != NULL;
     reader->searched = bytes;
-    if (bytes == 0 || (!has_end && bytes < 2 * reader->tried)) {
+    if (bytes == 0 || (!is_new && !has_end && bytes < 2 * reader->tried)) {
         return false;
     }
     reader->tried = bytes;
@@ -392,7 +394,8 @@ bool handshake_head_is_authority(struct handshake_slice text)
 static size_t handshake_head_scheme_bytes(struct handshake_slice target)
 {
     static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+    bool is_origin_form = target.bytes > 0 && target.text[0] == '/';
+    for (size_t i = 0; !is_origin_form && i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t bytes = strlen(schemes[i]);
         if (target.bytes >= bytes && strncasecmp(target.text, schemes[i], bytes) == 0) {
             return bytes;

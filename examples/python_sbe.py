@@ -3,8 +3,8 @@
 
     python_sbe.py ws://localhost:8765 000001.SZ quote
 
-fetches the schema from the server, subscribes with the subprotocol md.sbe.v1, and prints each frame as the values that
-the JSON frame would have. Needs the package websockets. Schema and decimals() are of use without it: Schema knows the
+fetches the schema from the server, subscribes with the subprotocol md.sbe.v1, and prints the values of each frame, prices
+and sizes as text with all their digits. Needs the package websockets. Schema and decimals() are of use without it: Schema knows the
 rules of SBE 1.0 and nothing of ringcast.
 """
 import asyncio
@@ -231,8 +231,8 @@ async def follow(url, symbols, types):
                 continue
             name, values, _ = schema.decode(frame)
             block = next(block for block in schema.messages.values() if block.name == name)
-            print(name, {key: str(value) if isinstance(value, decimal.Decimal) else value
-                         for key, value in decimals(block, values).items() if value is not None})
+            given = {key: value for key, value in decimals(block, values).items() if value is not None}
+            print(name, json.dumps(given, default=str))  # decimals as text: JSON's numbers are read as binary ones
 
 
 if __name__ == "__main__":

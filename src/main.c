@@ -217,7 +217,7 @@ static void main_announce(const struct server *server)
 /* Tells the person at a terminal what to do next. */
 static void main_greet(const struct server *server)
 {
-    const char *newcomer = getenv("RINGCAST_NEWCOMER");
+    const char *newcomer = getenv("NEWCOMER_TO_RINGCAST");
     if (!isatty(STDOUT_FILENO) && (newcomer == NULL || strcmp(newcomer, "1") != 0)) {
         return;
     }

@@ -290,11 +290,17 @@ static void what_a_trade_does_not_use_or_have_costs_nothing(void **state)
         {"{'e':'trade','s':'B','t':5,'p':'1','q':'2','T':1,'m':true,'X':7}",
          "1000000 {'price':1,'size':2,'side':'sell','id':5}"},
         {"{'e':'aggTrade','s':'B','p':'1'}", "skipped"},
+        /* What was not traded on the market is none. */
+        {"{'e':'trade','s':'B','t':6,'p':'0','q':'0','T':1,'X':'NA','m':true}", "skipped"},
+        {"{'e':'trade','s':'B','t':7,'p':'1','q':'2','X':'INSURANCE_FUND','m':true}", "skipped"},
+        {"{'e':'trade','s':'B','t':8,'p':'1','X':'MARKET'}", "0 {'price':1,'id':8}"},
+        {"{'e':'trade','s':'B','t':8,'p':'1','X':''}", "0 {'price':1,'id':8}"},
     };
     struct fixture *fixture = *state;
     check_cases(fixture, cases, sizeof cases / sizeof cases[0]);
     assert_int_equal(kind_counts_get(&fixture->venue->skipped, "trade-beside-aggTrade"), 1);
     assert_int_equal(kind_counts_get(&fixture->venue->skipped, "aggTrade-beside-trade"), 1);
+    assert_int_equal(kind_counts_get(&fixture->venue->skipped, "trade-off-market"), 2);
 }
 
 static void what_a_quote_book_or_bar_does_not_use_or_have_costs_nothing(void **state)

@@ -28,6 +28,8 @@ static void urls_are_taken_apart(void **state)
         {"ws://[fe80::1%25lo]:1/", "fe80::1%lo", "1", "/"},
         {"ws://[fe80::1%25]:1/", "fe80::1%25", "1", "/"},
         {"ws://host?x=1#part", "host", "8765", "/?x=1"},
+        {"WS://Host/Path", "Host", "8765", "/Path"},
+        {"Ws://[::1]", "::1", "8765", "/"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ws_client_url url;
@@ -52,6 +54,8 @@ static void a_unix_url_names_a_socket(void **state)
     assert_int_equal(ws_client_resolve(&url, &addresses, error), 0);
     assert_int_equal(addresses.count, 1);
     assert_int_equal(addresses.list[0].address.ss_family, AF_UNIX);
+    assert_int_equal(ws_client_parse_url(&url, "UNIX:///Run/x", error), 0);
+    assert_string_equal(url.socket_path, "/Run/x");
 }
 
 static void bad_urls_are_refused_with_words(void **state)
@@ -61,6 +65,7 @@ static void bad_urls_are_refused_with_words(void **state)
         "",          "localhost:8765", "http://a/",   "ws://",          "ws://:80/",
         "ws://a:0/", "ws://a:65536/",  "ws://a:1x/",  "ws://a:/",       "ws://[::1",
         "ws://[]/",  "ws://[::1]x/",   "unix://here", "ws://a:123456/", "wss://a/",
+        "WSS://a/",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct ws_client_url url;

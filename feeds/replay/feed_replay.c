@@ -32,10 +32,9 @@
 #define FEED_REPLAY_STREAM_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
 #define FEED_REPLAY_DISK_NS NS_PER_MS
 #define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
-#define FEED_REPLAY_TOLD_NS (60 * NS_PER_SECOND) /* A longer wait is told, */
-#define FEED_REPLAY_JUMP_NS                                                                        \
-    (7 * 24 * 3600 * NS_PER_SECOND) /* and one longer than this is none.                           \
-                                     */
+/* A longer wait is told, and one of over a week is none. */
+#define FEED_REPLAY_TOLD_NS (60 * NS_PER_SECOND)
+#define FEED_REPLAY_JUMP_NS (7 * 24 * 3600 * NS_PER_SECOND)
 #define FEED_REPLAY_JUMPS_TOLD_MAX 10
 #define FEED_REPLAY_FIRST_REPORT_NS (5 * NS_PER_SECOND) /* after the first item */
 

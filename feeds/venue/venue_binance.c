@@ -117,6 +117,11 @@ static enum venue_status venue_binance_aggregate(struct venue *venue, struct ven
 static enum venue_status venue_binance_raw_trade(struct venue *venue, struct venue_symbol *symbol,
                                                  const json_t *data, struct md_update *update)
 {
+    /* Of futures: an insurance fund's trade, or none at all, of price 0 ("NA"). */
+    const char *execution = venue_text(data, "X");
+    if (execution != NULL && execution[0] != '\0' && strcmp(execution, "MARKET") != 0) {
+        return venue_skip(venue, "trade-off-market");
+    }
     return venue_binance_trade(venue, symbol, data, update, "trade", "trade-beside-aggTrade", "t");
 }
 

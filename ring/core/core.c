@@ -196,23 +196,6 @@ bool core_follow_run(struct core *core, uint32_t encoding)
 
 /* ---- Creation ---- */
 
-/* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
- * the first client's time. */
-static void core_warm_up(void)
-{
-    static const char request[] = "GET / HTTP/1.1\r\nHost: warm-up\r\nUpgrade: websocket\r\n"
-                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
-    static const struct handshake_site site = {.path_count = 0};
-    struct handshake_progress progress = {.has_line = false};
-    struct handshake_request parsed;
-    char answer[HANDSHAKE_RESPONSE_BYTES_MAX];
-    enum handshake_status status =
-        handshake_parse(&progress, (const uint8_t *)request, sizeof request - 1, &site, &parsed);
-    assert_always(status == HANDSHAKE_OK);
-    (void)handshake_accept(answer, &parsed);
-}
-
 uint64_t core_memory_bytes(uint32_t conn_count_max)
 {
     uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
@@ -326,7 +309,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     memset(core, 0, sizeof *core);
     core_take_options(core, options);
     timer_init(&core->accept_timer);
-    core_warm_up();
+    opening_warm_up();
     int error = core_map_loans(core);
     if (error < 0) {
         goto free_core;
@@ -447,8 +430,8 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;
     if (core->links.ready.count > 0 || core->links.waiting.count > 0 ||
-        core->links.ending.count > 0 || core->fan.failed.count > 0 || core->fan.pulls.count > 0 ||
-        due_ns <= core->time.now_ns) {
+        core->links.ending.count > 0 || !list_empty(&core->links.undecided) ||
+        core->fan.failed.count > 0 || core->fan.pulls.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;

@@ -37,9 +37,9 @@ struct listener_addresses {
     struct listener_address {
         struct sockaddr_storage address;
         socklen_t bytes;
-        int error;         /* why it is skipped; 0: it is not */
-        const char *fault; /* the same in words; NULL: strerror's */
-    } list[LISTENER_ADDRESSES_MAX];
+        int error;                      /* why it is skipped; 0: it is not */
+        const char *fault;              /* the same in words; NULL: strerror's */
+    } list[LISTENER_ADDRESSES_MAX + 1]; /* one that may prove to be there already */
     uint32_t count;
 };
 
@@ -103,14 +103,14 @@ static const char *listener_take(struct listener_addresses *addresses, const str
         struct listener_address address = {.bytes = at->ai_addrlen};
         assert_always(at->ai_addrlen <= sizeof address.address);
         assert_always(at->ai_family == AF_INET || at->ai_family == AF_INET6);
-        if (addresses->count == LISTENER_ADDRESSES_MAX) {
-            return "it has too many addresses; give one of them, or 0.0.0.0 or :: for all";
-        }
         memcpy(&address.address, at->ai_addr, at->ai_addrlen);
         address.fault = listener_judge_ipv6(&address.address);
         address.error = address.fault == NULL ? 0 : -EINVAL;
         addresses->list[addresses->count++] = address;
         listener_remove_covered(addresses);
+        if (addresses->count > LISTENER_ADDRESSES_MAX) {
+            return "it has too many addresses; give one of them, or 0.0.0.0 or :: for all";
+        }
     }
     for (uint32_t i = 0; i < addresses->count; i++) {
         if (addresses->list[i].error == 0) {

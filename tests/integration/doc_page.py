@@ -24,9 +24,9 @@ import doc_commands  # noqa: E402
 
 SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
-SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)(?! stat)(?=\s|$)"
-                    r"(?!.* --(?:help|version|check-config))", re.S)
-ECHO_READY = re.compile(r"listening on ")
+SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
+                    r"(?! stat)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
+READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
                      r"(?:node )?examples/(?!curl)|python3 block)", re.S)
@@ -68,8 +68,8 @@ def check_output(lines, said):
 class Page:
     def __init__(self, name, is_full, folder):
         self.name, self.is_full, self.folder = name, is_full, folder
-        self.servers = []
-        self.said = ""
+        self.server = None  # its command, process and log
+        self.said = ""  # by the commands of the last block; None: they were not run
         self.environment = clean_environment({
             "PATH": f"{folder}/bin:{BIN_DIR.resolve()}:/usr/bin:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1", "NODE_PATH": "/usr/share/nodejs"})
@@ -132,28 +132,31 @@ class Page:
         def attempt():
             log.truncate(0)
             process = self.spawn(command, log)
-            if wait_until(lambda: READY_LINE.search(text()) or "-echo" in command and ECHO_READY.search(text())
-                          or process.poll() is not None, SECONDS) and process.poll() is None:
+            if wait_until(lambda: READY.search(text()) or process.poll() is not None, SECONDS) and \
+                    process.poll() is None:
                 return process, ""
             reap(process)
             return None, text()
         process = until_room(attempt)
         if process is None:
             raise Fault(f"{command}\nis not ready:\n{text()}")
-        self.servers.append((command, process, text))
+        self.server = command, process, text
 
     def stop(self):
-        for command, process, text in self.servers:
-            for pid in members(process.pid):
-                os.kill(pid, signal.SIGTERM)
-            try:
-                status = process.wait(SECONDS)
-            except subprocess.TimeoutExpired:
-                status = "no end"
-            reap(process)
-            if status not in (0, -signal.SIGTERM if "-echo" in command else 0):
-                raise Fault(f"{command}\nends with {status}:\n{text()[-3000:]}")
-        self.servers = []
+        if self.server is None:
+            return
+        (command, process, text), self.server = self.server, None
+        for pid in members(process.pid):
+            os.kill(pid, signal.SIGTERM)
+        try:
+            status = process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            status = "no end"
+        reap(process)
+        if status != 0:
+            raise Fault(f"{command}\nends with {status}:\n{text()[-3000:]}")
+        if re.search(r" WARNING .* ignored", text()):
+            raise Fault(f"{command}\nwarns:\n{text()[-3000:]}")
 
     def run_command(self, command, enough_lines):
         is_endless = ENDLESS.match(command)
@@ -184,9 +187,10 @@ class Page:
         blocks = doc_commands.blocks_of(self.name, (CHECKOUT / self.name).read_text(encoding="utf8"))
         faults = 0
         for block in blocks:
-            if not block.mark or block.mark.startswith("not run") or (
-                    block.run and block.run["full"] and not self.is_full):
-                self.said = None if block.mark else self.said
+            if not block.mark:
+                continue
+            if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
+                self.said = None
                 continue
             began = time.monotonic()
             try:

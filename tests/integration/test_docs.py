@@ -55,7 +55,7 @@ class Page:
 
 
 for name, text in PAGES.items():
-    if any(block.run for block in doc_commands.blocks_of(name, text)):
+    if any(block.run and (SIZE == "full" or not block.run["full"]) for block in doc_commands.blocks_of(name, text)):
         title = re.sub(r"\W", "_", name)
         globals()[title] = type(title, (Page, unittest.TestCase), {"page": name, "__qualname__": title})
 
@@ -148,6 +148,15 @@ class Words(unittest.TestCase):
                         self.assertIn(option, known, f"{where}: {command}")
                         count += 1
         self.assertGreater(count, 40)
+
+    def test_options_between_backticks_are_some_program_s(self):
+        helped = "".join(run([program(words[0]), *words[1:], "--help"]).stdout for words in (
+            ["ringcast"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
+        known = set(re.findall(r"--[a-z][a-z-]*", helped)) | {"--name"}
+        for name, text in PAGES.items():
+            if name.startswith(("docs/", "README", "examples/")):
+                codes = " ".join(re.findall(r"`([^`\n]+)`", text))
+                self.assertEqual(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", codes)) - known, set(), name)
 
     def test_steps_of_the_build_and_sizes_of_the_tests_exist(self):
         build = (CHECKOUT / "build.zig").read_text(encoding="utf8")

@@ -200,7 +200,7 @@ class Unread(unittest.TestCase):
         fill(write_end)
         process, port = spawn_until(
             lambda it: websocket_port(it.pid), SERVER, stdout=write_end, stderr=subprocess.DEVNULL,
-            env=clean_environment({"RINGCAST_NEWCOMER": "1"}))
+            env=clean_environment({"NEWCOMER_TO_RINGCAST": "1"}))
         self.addCleanup(reap, process)
         self.assertTrue(port)
         self.end(process)

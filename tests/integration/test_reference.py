@@ -1,5 +1,6 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import json
+import pathlib
 import re
 import shutil
 import sys
@@ -86,10 +87,34 @@ FIGURES = (
     ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
     ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
     ("OPTIONS_FRAME_LOG_BYTES_MIN", 1 << 20, "options.md", "a power of two from {} MiB to 64 GiB"),
+    ("MAIN_SAME_SIGNAL_NS", SECOND, "options.md", "Another signal, at least {} seconds after the first"),
+    ("MAIN_STOP_NS", SECOND, "options.md", "closing the last clients took longer than {} s"),
+    ("MAIN_DRAIN_INTERVAL_MS", 1000, "options.md", "lines are written within {} s"),
     ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
     ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
     ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
+    ("PLAN_BATCH_MAX", 1, "architecture.md", "Batches are {} sends"),
+    ("PLAN_FIRST_BATCH", 1, "architecture.md", "(the first of a turn {})"),
+    ("PULLER_BYTES_MAX", 1024, "architecture.md", "at most {} KiB and 4 096 frames a turn"),
+    ("PULLER_FRAMES_MAX", 1, "architecture.md", "at most 128 KiB and {} frames a turn"),
+    ("NARROW_SUBS_MAX", 1, "architecture.md", "A client of at most {} channels that misses few"),
+    ("SEND_JOINED_BYTES_MAX", 1024, "architecture.md", "A vector of up to {} KiB is joined"),
+    ("FRAME_LOG_STEP_FRAMES", 1, "architecture.md", "past some frames (at most {}, or"),
+    ("FRAME_LOG_STEP_PART", 1, "architecture.md", "or 1/{} of the bytes"),
+    ("ENCODINGS_SEEDS_PER_POLL", 1, "architecture.md", "read back from the JSON log, {} channels a poll"),
+    ("TICK_WRITER_SHOW_TICKS", 1, "architecture.md", "after the poll, or {} ticks"),
+    ("CORE_SPARE_CONNS", 1, "architecture.md", "{} connections beyond `--max-connections`"),
+    ("HANDSHAKE_BYTES_MAX", 1024, "architecture.md", "a request of {} KiB"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "wait for their turn | {} MiB a core"),
+    ("INPUT_TURN_UNITS", 1, "../ring/README.md", "| {} units a turn for those that wait"),
+    ("INPUT_SLICE_UNITS", 1, "../ring/README.md", "for those that wait | {} units |"),
+    ("SESSION_ANSWERS_STARTED_MAX", 1, "../ring/README.md", "| {} written at a time"),
+    ("LINKS_INPUTS_MAX", 1, "../ring/README.md", "halves of requests and messages | {} a core"),
+    ("LINKS_RECV_BUFFERS", 1, "../ring/README.md", "| receive buffers | {} of 4 KiB a core"),
+    ("SUBS_MAX", 1, "../ring/README.md", "| `subs`: subscriptions | {} a core"),
+    ("CORE_REPLAYS_MAX", 1, "../ring/README.md", "| replays | {} a core"),
+    ("SESSION_PATTERNS_MAX", 1, "../ring/README.md", "| patterns | memory | {} |"),
     ("COUNTERS_CORES_MAX", 1, "architecture.md", "per core; {} cores."),
     ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
@@ -142,16 +167,19 @@ def page(name):
 
 class Figures(unittest.TestCase):
     def test_figures_are_those_of_the_source(self):
-        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+        defined = set(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
             ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
+        constants = dict(defined)
 
         def value(text):
+            text = re.sub(r"\b(\d+)u\b", r"\1", text)
             if text.startswith('"'):
                 return text.strip('"')
             names = {name: UNITS.get(name) or value(constants[name]) for name in re.findall(r"\b[A-Z]\w+", text)}
-            return eval(re.sub(r"\b(\d+)u\b", r"\1", text), {}, names)  # Our own source.
+            return eval(text, {}, names)  # Our own source.
         for name, unit, where, words in FIGURES:
             with self.subTest(name):
+                self.assertEqual(len([it for it in defined if it[0] == name]), 1)
                 number = value(constants[name])
                 number = number if isinstance(number, str) else number / unit
                 shown = {f"{number:g}" if isinstance(number, float) else number}
@@ -313,6 +341,13 @@ class Metrics(unittest.TestCase):
 
 
 class Stats(ServerTestCase):
+    def test_the_page_names_the_keys_of_health_and_ready(self):
+        text = page("metrics.md")
+        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        for path, words in (("/health", health), ("/readyz", ready)):
+            keys = set(json.loads(self.server.admin(path)[2]))
+            self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)
+
     def test_the_page_names_every_key_of_stats_and_no_other(self):
         text = page("metrics.md")
         rows = dict(re.findall(r"^\| ([`.].*?) \| (.*) \|$", text[text.index("## /stats"):], re.M))
@@ -340,24 +375,45 @@ class Stats(ServerTestCase):
         self.assertEqual(named, set(stats))
 
 
-class BenchJson(ServerTestCase):
+class BenchOutput(ServerTestCase):
     options = ("--feed", "sim:symbols=2,rate=100")
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with tempfile.NamedTemporaryFile(prefix="ringcast-", suffix=".csv") as csv:
+            done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3",
+                        "--publish", "rate=100", "--snapshot", "--csv", csv.name, "--pid", str(cls.server.pid),
+                        "--cpu", "0", cls.server.url()])
+            cls.json = json.loads(done.stdout)
+            cls.columns = pathlib.Path(csv.name).read_text(encoding="utf8").split("\n")[0].split(",")
+
+    def test_the_page_names_every_line_of_the_report(self):
+        text = (CHECKOUT / "tools/bench/bench_text.c").read_text(encoding="utf8")
+        lines = set(re.findall(r'"  ([a-z_]+) {2,}|bench_text_row\("(\w+)"', text))
+        table = re.search(r"^\| line \| \|\n(.*?)\n\n", page("tools.md"), re.M | re.S)[1]
+        told = set(re.findall(r"^\| ([a-z_]+) ", table, re.M))
+        self.assertGreater(len(told), 12)
+        self.assertEqual({name for pair in lines for name in pair if name} - told, set())
+
+    def test_the_page_names_every_column_and_no_other(self):
+        text = page("tools.md")
+        words = text[text.index("CSV has"):text.index("A field that was not measured is empty")]
+        self.assertEqual(re.findall(r"`(\w[\w.]*)`", words), self.columns)
+
     def test_the_page_names_every_key_and_no_other(self):
-        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
-                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
         keys = set()
 
         def walk(value):
             for key, part in value.items() if isinstance(value, dict) else ():
                 keys.add(key)
                 walk(part)
-        result = json.loads(done.stdout)
+        result = self.json
         closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
         self.assertEqual(len(closes), 3)
         walk(result)
         text = page("tools.md")
-        section = text[text.index("JSON; times are nanoseconds:"):text.index("[bench/run.py](")]
+        section = text[text.index("JSON; times are nanoseconds"):text.index("[bench/run.py](")]
         said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
         optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999
         self.assertEqual(keys - {"churn"} - optional, said - optional)

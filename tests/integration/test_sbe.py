@@ -333,7 +333,7 @@ class Live(ServerTestCase):
             example.stdout.close()
         quotes = [line for line in lines if line.startswith("quote {")]
         self.assertGreater(len(quotes), 10, lines)
-        self.assertRegex(quotes[0], r"'last': '\d+\.\d+'")
+        self.assertRegex(quotes[0], r'"last": "\d+\.\d+".*"bids": \[\{"price": "\d+\.\d+", "size": "\d+"\}')
 
 
 if __name__ == "__main__":

@@ -148,7 +148,8 @@ static void tap_reader_print_warning(const json_t *warning)
     free(text);
 }
 
-/* Other readers asked for the same, and were mostly answered the same. */
+/* Whether its refusal is printed: all readers ask for the same, and the first answer stands for
+ * all. */
 static bool tap_reader_speaks(const struct tap_reader *reader)
 {
     return reader->index == 0 || reader->sink->refused_count == 0;
@@ -161,7 +162,7 @@ static void tap_reader_on_refused(struct tap_reader *reader)
     tap_reader_say_goodbye(reader);
 }
 
-/* A pattern may wait for its channels; who has mistyped it waits as well. */
+/* A pattern that matches nothing yet may be mistyped. */
 static void tap_reader_print_empty(const json_t *entry)
 {
     const char *symbol = json_string_value(json_object_get(entry, "symbol"));
@@ -268,7 +269,7 @@ static void tap_reader_on_error(struct tap_reader *reader, const struct control_
         return;
     }
     if (tap_reader_speaks(reader)) {
-        tap_reader_print_refusal(reply->data);
+        tap_reader_print_refusal(reply->data == NULL ? reply->root : reply->data);
     }
     tap_reader_on_refused(reader);
 }

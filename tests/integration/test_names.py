@@ -1,4 +1,5 @@
 """Names: of the programs in their errors, and of hosts that have several addresses."""
+import contextlib
 import functools
 import os
 import pathlib
@@ -97,7 +98,7 @@ class Hosts(unittest.TestCase):
     def setUp(self):
         self.prefix = hosts_prefix()
         if self.prefix is None:
-            self.skipTest("only root, or who may make a user namespace, can have an own /etc/hosts")
+            self.skipTest("SKIPPED: only root, or a user who may create a user namespace, can have an own /etc/hosts")
 
 
 class Clients(Hosts):
@@ -155,7 +156,7 @@ class Servers(Hosts):
         return Server("--feed", "sim:symbols=5,rate=500", "--admin-host", host, *options, host=host,
                       prefix=self.prefix)
 
-    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    @unittest.skipUnless(has_ipv6(), "SKIPPED: this machine has no IPv6")
     def test_both_families_are_served(self):
         for cores in (1, 2):
             with self.serve("both", "--cores", cores) as server:
@@ -200,6 +201,19 @@ class Servers(Hosts):
                           "--admin-host", host])
             self.assertEqual(result.returncode, 0, result.stderr)
 
+    def test_few_descriptors_leave_some_for_the_admin_server(self):
+        """Clients that wait at both addresses take none of its own."""
+        with Server("--feed", "sim:symbols=5,rate=500", "--admin-host", "both", "--cores", "2", host="both",
+                    prefix=(*self.prefix, "prlimit", "--nofile=80")) as server:
+            hosts = ("127.0.0.1", "::1")[:1 + has_ipv6()]
+            with contextlib.ExitStack() as clients:
+                for index in range(100):
+                    clients.enter_context(socket.create_connection((hosts[index % len(hosts)], server.port)))
+                self.assertIsNotNone(server.wait_for_line("cannot accept: Too many open files"))
+                for host in hosts:
+                    url = f"http://{f'[{host}]' if ':' in host else host}:{server.admin_port}/health"
+                    urllib.request.urlopen(url, timeout=30).close()
+
     def test_echo_listens_on_all_addresses(self):
         process = spawn([*self.prefix, program("ringcast-echo"), "--host", "both", "--port", "0"],
                         stderr=subprocess.PIPE)
@@ -209,9 +223,9 @@ class Servers(Hosts):
         hosts = ["[::1]", "127.0.0.1"]
         if not has_ipv6():
             self.assertIn(f"this machine lacks some of its addresses: {hosts.pop(0)} (", lines.pop(0))
-        for host, line in zip(hosts, lines):
-            found = re.search(rf"listening on ws://{re.escape(host)}:(\d+)/", line)
-            self.assertIsNotNone(found, line)
+        for host in hosts:
+            found = re.search(rf"listening on ws://{re.escape(host)}:(\d+)/", "".join(lines))
+            self.assertIsNotNone(found, lines)
             socket.create_connection((host.strip("[]"), int(found[1]))).close()
 
 
@@ -229,7 +243,7 @@ class OneAddress(unittest.TestCase):
             self.assertEqual(result.returncode, code)
             self.assertIn(f"{name}: no address of host 'a..b': ", result.stderr)
 
-    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    @unittest.skipUnless(has_ipv6(), "SKIPPED: this machine has no IPv6")
     def test_all_of_ipv6_is_all_of_ipv4_too(self):
         with Server("--feed", "sim:symbols=5,rate=500", "--admin-host", "::", host="::") as server:
             for host in ("127.0.0.1", "[::1]"):
@@ -237,7 +251,7 @@ class OneAddress(unittest.TestCase):
                 self.assertEqual(result.returncode, 0, result.stderr)
                 urllib.request.urlopen(f"http://{host}:{server.admin_port}/health").close()
 
-    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    @unittest.skipUnless(has_ipv6(), "SKIPPED: this machine has no IPv6")
     def test_an_address_with_its_interface(self):
         """fe80::1%eth0: where a machine has one."""
         for line in pathlib.Path("/proc/net/if_inet6").read_text().splitlines():
@@ -245,7 +259,7 @@ class OneAddress(unittest.TestCase):
             if scope == "20":
                 break
         else:
-            self.skipTest("no interface has a link-local address")
+            self.skipTest("SKIPPED: no interface has a link-local address")
         address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)) + "%" + interface
         with Server("--feed", "sim:symbols=5,rate=500", host=address) as server:
             self.assertIn(f"listening on [{address}]:{server.port}", server.log())

@@ -610,6 +610,7 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertGreater(report["load_turn_ns"]["count"], 0)
         self.assertGreater(report["load_turn_ns"]["max"], 0)
         self.assertGreater(report["load_busy"], 0)
+        self.assertIsInstance(report["slow_turns"], bool)
 
     def test_what_nobody_publishes_is_told(self):
         path = self.folder() / "ticks.csv"

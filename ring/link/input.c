@@ -246,7 +246,7 @@ void input_take_bytes(struct links *links, struct link *link, uint8_t *bytes, si
         taken = input_decode(links, link, bytes, count);
         input_end_slice(links);
     }
-    if ((link->stage == LINK_STREAMING || link->awaits_encoding) && taken < count) {
+    if ((link->stage == LINK_STREAMING || link->awaits_answer) && taken < count) {
         input_keep_unread(links, link, bytes + taken, count - taken);
     }
 }
@@ -301,7 +301,7 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
 {
     link->missed_pongs = 0;
     counter_add(&links->counters->bytes_in, count);
-    if (link->stage == LINK_STREAMING || link->awaits_encoding) {
+    if (link->stage == LINK_STREAMING || link->awaits_answer) {
         input_take_bytes(links, link, bytes, count);
     } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NONE) {
         opening_collect(links, link, bytes, count);

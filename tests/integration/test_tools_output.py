@@ -502,7 +502,7 @@ class EvilServer:
                 "\r\n").encode())
             for piece in self.frames:
                 client.sendall(piece)
-            if not self.head:
+            if self.frames or not self.head:
                 try:
                     while client.recv(4096):
                         pass

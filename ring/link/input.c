@@ -328,6 +328,8 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
             input_on_bytes(links, link, engine_recv_bytes(&links->engine, cqe), (size_t)cqe->res);
         }
         engine_give_back(&links->engine, cqe);
+    } else if (cqe->res == 0 && link->stage == LINK_CLOSING && link->out.bytes > 0) {
+        link->close_received = true; /* It may have shut its own half only, and reads the answer. */
     } else if (cqe->res == 0) {
         link_doom(links, link, 0, "closed by the peer");
     } else if (cqe->res == -ENOBUFS) {
@@ -335,7 +337,8 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
     } else if (cqe->res != -ECANCELED) {
         link_doom(links, link, 0, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
     }
-    if (!link->recv_armed && link_is_open(link) && !link->recv_paused) {
+    if (!link->recv_armed && link_is_open(link) && !link->recv_paused &&
+        (cqe->res != 0 || !link->close_received)) {
         link->recv_paused = link_is_to_pause(links, link);
         if (!link->recv_paused) {
             link_arm_recv(links, link);

@@ -214,7 +214,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
         return;
     }
     if (opcode != WS_TEXT) {
-        session_answer_error(sessions, core, conn, "", &error);
+        session_answer_error(sessions, core, conn, NULL, &error);
         return;
     }
     core_spend(core, request_units(payload_bytes));
@@ -233,7 +233,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
             session_jobs_answer(&call, &request);
         }
     } else {
-        session_answer_error(sessions, core, conn, request.id, &error);
+        session_answer_error(sessions, core, conn, &request, &error);
     }
     request_deinit(&request);
 }

@@ -247,7 +247,7 @@ bool session_access_may_speak(struct sessions *sessions, struct core *core, uint
     }
     counter_add(&sessions->options.counters->messages_refused, 1);
     if (entry->refused_count++ < SESSION_REFUSED_MAX) {
-        session_answer_error(sessions, core, conn, "", &error);
+        session_answer_error(sessions, core, conn, NULL, &error);
         return false;
     }
     session_client_audit(sessions, core, conn, now_ns, "BLOCKED", "too many messages (close 4111)");
@@ -268,7 +268,7 @@ bool session_access_may_ask(struct session_call *call)
         return true;
     }
     counter_add(&call->sessions->options.counters->messages_refused, 1);
-    session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     return false;
 }
 
@@ -310,7 +310,7 @@ static void session_access_refuse_token(struct session_call *call,
     session_client_audit(sessions, call->core, call->conn, call->now_ns,
                          session_access_word(answer->verdict), "%s%s (ERROR %d)",
                          session_access_kind(answer->verdict), answer->text, (int)end->error);
-    session_answer_error(sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(sessions, call->core, call->conn, call->request, &error);
     if (answer->verdict == ACCESS_BAD_TOKEN) {
         access_punish(sessions->options.access, &entry->client, entry->entry_plus_1 - 1,
                       call->now_ns);
@@ -337,6 +337,7 @@ static void session_access_answer(struct session_call *call)
     }
     reply_text(reply, ",\"max_subscriptions\":");
     reply_u64(reply, session_limits_subscriptions(call->sessions, call->conn));
+    session_answer_warn(call->sessions, call->core, call->request);
     reply_text(reply, "}");
     reply_end(reply);
     session_answer_send(call);
@@ -390,7 +391,7 @@ static enum access_verdict session_access_take_new_token(struct session_call *ca
     struct sessions *sessions = call->sessions;
     struct access *access = sessions->options.access;
     if (access == NULL || !access_needs_token(access)) {
-        session_answer_error(sessions, call->core, call->conn, call->request->id, &unused);
+        session_answer_error(sessions, call->core, call->conn, call->request, &unused);
         return ACCESS_FORBIDDEN;
     }
     if (sessions->desk.auths.units_left <= 0) {

@@ -50,7 +50,7 @@ static bool session_jobs_run(struct session_call *call)
         return true;
     case REQUEST_HEARTBEAT:
         session_call_spend(call, SESSION_HEARTBEAT_UNITS);
-        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        session_heartbeat(call->sessions, call->core, call->conn, call->request);
         return true;
     case REQUEST_AUTH:
         return session_access_authenticate(call);

@@ -331,6 +331,10 @@ static bool bench_command_load(struct bench_options *options, const char *path)
         good = bench_command_take_line(options, line);
     }
     options->origin = origin;
+    if (good && ferror(file)) {
+        bench_options_fail("it cannot be read: %s", strerror(errno));
+        good = false;
+    }
     free(line);
     fclose(file);
     if (!good) {

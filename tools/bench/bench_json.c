@@ -158,13 +158,13 @@ static json_t *bench_json_delivery(const struct bench_result *result)
 
 static json_t *bench_json_load(const struct bench_result *result)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
-                     bench_json_real(result->load_busy), "load_waited",
-                     bench_json_real(result->load_waited), "load_stolen",
-                     bench_json_real(result->load_stolen), "load_throttled",
-                     bench_json_real(result->load_throttled), "saturated",
-                     bench_result_is_saturated(result), "starved", bench_result_is_starved(result),
-                     "slow", bench_result_is_slow(result), "server", bench_json_usage(result));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy", bench_json_real(result->load_busy),
+        "load_waited", bench_json_real(result->load_waited), "load_stolen",
+        bench_json_real(result->load_stolen), "load_throttled",
+        bench_json_real(result->load_throttled), "saturated", bench_result_is_saturated(result),
+        "starved", bench_result_is_starved(result), "slow_turns", bench_result_is_slow(result),
+        "server", bench_json_usage(result));
 }
 
 void bench_json_run(const struct bench_result *result, bool is_written)

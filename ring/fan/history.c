@@ -160,6 +160,7 @@ void history_seek(struct fan *fan, struct subscriber *subscriber)
     }
     if (history->seek_sub == SUB_NONE && history->first != UINT64_MAX) {
         history_go_back(fan, subscriber, history->first);
+        history->first = UINT64_MAX;
     }
 }
 
@@ -233,9 +234,6 @@ static void history_begin(struct fan *fan, struct subscriber *subscriber, uint64
     if (!subscriber->in_history) {
         subscriber->in_history = true;
         history->end = 0;
-        history->seek_sub = SUB_NONE;
-    }
-    if (history->seek_sub == SUB_NONE) {
         history->first = UINT64_MAX;
     }
     history->end = end > history->end ? end : history->end;

@@ -36,10 +36,13 @@ static inline bool history_is_past(struct fan *fan, const struct subscriber *sub
            (subscriber->reads_json || index < fan_past(fan, subscriber)->end);
 }
 
-/* The conn is to pull nothing before this is over. */
+/* The conn is to pull nothing before this is over. What was found counts also when the subscription
+ * that was still sought has gone. */
 static inline bool history_is_seeking(struct fan *fan, const struct subscriber *subscriber)
 {
-    return subscriber->in_history && fan_past(fan, subscriber)->seek_sub != SUB_NONE;
+    const struct subscriber_past *history = fan_past(fan, subscriber);
+    return subscriber->in_history &&
+           (history->seek_sub != SUB_NONE || history->first != UINT64_MAX);
 }
 
 static inline bool history_is_over(struct fan *fan, const struct subscriber *subscriber)

@@ -77,7 +77,8 @@ static_assert(sizeof(struct subscriber) == 2 * CACHE_LINE_BYTES, "counted per co
 struct subscriber_past {
     /* While subscriber->in_history. */
     uint64_t end;      /* Frames before this index are all sent: none conflated, none too late. */
-    uint64_t first;    /* The oldest frame that was found to be wanted, in the JSON log, */
+    uint64_t first;    /* The oldest frame found that the cursor is to go back to, in the JSON log
+                        * (UINT64_MAX: none), */
     uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
     uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
     /* Where subscriber->group_lag_mask says so. */

@@ -574,7 +574,19 @@ static void on_log(void *context, struct core *core, int level, const char *text
     (void)context, (void)core, (void)level, (void)text;
 }
 
+/* Some requests are decided in a later turn. */
+static enum core_grant on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                                  const struct core_request *request,
+                                  struct core_refusal *refusal_out)
+{
+    (void)context, (void)core, (void)conn, (void)now_ns, (void)request, (void)refusal_out;
+    bool is_later = sim_random(3) == 0;
+    world.later += is_later;
+    return is_later ? CORE_LATER : CORE_GRANTED;
+}
+
 static struct core_ops ops = {
+    .on_request = on_request,
     .on_open = on_open,
     .on_message = on_message,
     .on_continue = on_continue,
@@ -792,6 +804,7 @@ static bool run_seed(uint64_t seed)
     MARK(counter_get(&world.counters.closed_drain), "closed by a drain")                           \
     MARK(sim.loan_count, "loans")                                                                  \
     MARK(world.replaced_bytes, "bytes replaced under a loan")                                      \
+    MARK(world.later, "requests decided later")                                                    \
     MARK(world.runs, "begins of the second encoding")                                              \
     MARK(world.resumed, "channels resumed whole")                                                  \
     MARK(world.resumed_in_part, "channels resumed with a GAP")                                     \

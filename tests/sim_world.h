@@ -111,7 +111,7 @@ struct sim_world {
     bool second_is_small; /* A core gets on faster in its log. */
     bool drains;          /* It is drained before it is stopped. */
     uint64_t drains_at_ns;
-    uint64_t replaced_bytes, late_count, linked_frames, linked_cuts, flushed;
+    uint64_t replaced_bytes, later, late_count, linked_frames, linked_cuts, flushed;
 };
 
 extern struct sim_world world;

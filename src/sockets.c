@@ -51,7 +51,7 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
     return error;
 }
 
-/* It waits for little. A signal comes before the socket is there, or after it is known. */
+/* Signals wait until the socket is known: their handler removes its file. */
 static int sockets_open_unix(struct sockets *sockets, const struct options *options)
 {
     char text[SOCKETS_ERROR_BYTES_MAX - 64];

@@ -44,7 +44,7 @@ struct listener_addresses {
         socklen_t bytes;
         int error;                      /* why it is skipped; 0: it is not */
         const char *fault;              /* the same in words; NULL: strerror's */
-    } list[LISTENER_ADDRESSES_MAX + 1]; /* one that may prove to be there already */
+    } list[LISTENER_ADDRESSES_MAX + 1]; /* and one that may be a duplicate */
     uint32_t count;
 };
 
@@ -69,7 +69,7 @@ static void listener_unmap(struct listener_address *address)
     }
 }
 
-/* Whether who listens at one has the clients of the other as well. */
+/* Whether a listener at one also receives the clients of the other. */
 static bool listener_covers(const struct sockaddr_storage *one,
                             const struct sockaddr_storage *other)
 {
@@ -249,7 +249,7 @@ static void listener_set_port(struct sockaddr_storage *address, uint16_t port)
     }
 }
 
-/* Binds without REUSEPORT and listens: refused when anybody has the port, be it with REUSEPORT.
+/* Binds without REUSEPORT and listens: fails when anybody has the port, also with REUSEPORT.
  * Chooses the port when it is 0. */
 static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes)
 {
@@ -302,7 +302,7 @@ static int listener_explain(const struct listener_options *options,
     return error;
 }
 
-/* Whether this machine lacks the address, which costs the host's other addresses nothing. */
+/* Whether this machine lacks the address. The host's other addresses are served without it. */
 static bool listener_is_missing(int error)
 {
     return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
@@ -336,7 +336,8 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
     return has_one ? NULL : missing;
 }
 
-/* The addresses that there are, and the port, which may be taken at another one than the first. */
+/* Claims the addresses that there are. For port 0 it tries again when the port that the first one
+ * has chosen is taken at another one. */
 static struct listener_address *listener_choose_port(const struct listener_addresses *resolved,
                                                      struct listener_addresses *addresses_out,
                                                      uint16_t *port)

@@ -159,7 +159,7 @@ const Variant = struct {
     tsan: bool = false,
     jemalloc: bool = true,
     canary: bool = false,
-    is_foreign: bool = false, // for aarch64, whatever builds it
+    is_foreign: bool = false, // for Debian 12 on aarch64, whatever the host is
 };
 const release = Variant{ .name = "release", .optimize = .ReleaseFast };
 /// With the planted bugs of codec/base/canary.h in the rooms that have some.
@@ -386,15 +386,16 @@ const Context = struct {
             .omit_frame_pointer = false,
         });
         made.addIncludePath(c.headers(sees));
-        c.addSystemPaths(made);
+        c.addSystemPaths(made, variant.is_foreign);
         return made;
     }
 
-    /// A target with a CPU of its own is not native to zig, which then forgets the host's folders. Another
-    /// machine's libraries are those that scripts/setup.sh has fetched; its libc is zig's own.
-    fn addSystemPaths(c: *Context, made: *std.Build.Module) void {
+    /// A target with a CPU of its own is not native to zig, which then forgets the host's folders. Foreign
+    /// libraries are those that scripts/setup.sh has fetched; the foreign libc is zig's own.
+    fn addSystemPaths(c: *Context, made: *std.Build.Module, is_foreign: bool) void {
         const arch = made.resolved_target.?.result.cpu.arch;
-        const root = if (arch == c.b.graph.host.result.cpu.arch) "" else c.b.pathFromRoot(c.b.fmt(".toolchain/{t}", .{arch}));
+        const is_fetched = is_foreign or arch != c.b.graph.host.result.cpu.arch;
+        const root = if (is_fetched) c.b.pathFromRoot(c.b.fmt(".toolchain/{t}", .{arch})) else "";
         const triple = c.b.fmt("{t}-linux-gnu", .{arch});
         for ([_][]const u8{ "usr/include", c.b.fmt("usr/include/{s}", .{triple}) }) |dir| {
             made.addSystemIncludePath(.{ .cwd_relative = c.b.fmt("{s}/{s}", .{ root, dir }) });
@@ -490,7 +491,6 @@ const Context = struct {
 
     /// A step that says that packages for aarch64 are missing, if they are.
     fn lacksAarch64(c: *Context) ?*std.Build.Step {
-        if (c.b.graph.host.result.cpu.arch == .aarch64) return null;
         c.b.build_root.handle.access(c.b.graph.io, ".toolchain/aarch64", .{}) catch {
             const run = c.b.addSystemCommand(&.{ "echo", "SKIPPED: aarch64, whose packages are missing: scripts/setup.sh test fetches them" });
             run.has_side_effects = true;

@@ -20,12 +20,13 @@ static size_t json_numbers_digits(const char *text, size_t text_bytes)
 static size_t json_numbers_token(const char *text, size_t text_bytes, bool *is_real_out)
 {
     size_t bytes = text_bytes > 0 && text[0] == '-';
-    size_t digits = json_numbers_digits(text + bytes, text_bytes - bytes);
+    bool is_zero = bytes < text_bytes && text[bytes] == '0'; /* 01 is no number. */
+    size_t digits = is_zero ? 1 : json_numbers_digits(text + bytes, text_bytes - bytes);
     *is_real_out = false;
     if (digits == 0) {
         return 0;
     }
-    bytes += text[bytes] == '0' ? 1 : digits; /* 01 is no number. */
+    bytes += digits;
     if (bytes < text_bytes && text[bytes] == '.') {
         digits = json_numbers_digits(text + bytes + 1, text_bytes - bytes - 1);
         *is_real_out |= digits > 0;

@@ -78,6 +78,9 @@ function onVerdicts(type, { epoch: of, ok, failed }) {
 }
 
 function onMessage(socket, { type, id, data = {}, ...tick }) {
+    for (const { field = '', message } of data.warnings ?? []) { // A key that the server does not use.
+        say(`${type} warns: ${field} ${message}`);
+    }
     if (tick.seq !== undefined) {
         onTick({ type, data, ...tick });
     } else if (type === 'WELCOME') {

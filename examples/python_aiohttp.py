@@ -96,6 +96,8 @@ class Stream:
 
     def on_control(self, message):
         kind, data = message["type"], message.get("data", {})
+        for warning in data.get("warnings", ()):  # A key that the server does not use: misspelt?
+            self.notify(f"{kind} warns: {warning.get('field', '')} {warning['message']}")
         if kind in ("SUBSCRIBED", "RESUMED"):
             for entry in data["ok"]:
                 if "ch" in entry:  # A pattern has none: its channels show with their first frames.

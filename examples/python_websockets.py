@@ -56,6 +56,8 @@ def requests(position, symbols, types):
 
 def on_message(position, message):
     kind, data = message["type"], message.get("data", {})
+    for warning in data.get("warnings", ()):  # A key that the server does not use: misspelt?
+        print(f"-- {kind} warns: {warning.get('field', '')} {warning['message']}")
     if "seq" in message:
         on_tick(position, message)
     elif kind in ("SUBSCRIBED", "RESUMED"):

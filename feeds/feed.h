@@ -12,6 +12,7 @@
 #ifndef RINGCAST_FEEDS_FEED_H
 #define RINGCAST_FEEDS_FEED_H
 
+#include "codec/base/keyed_hash.h"
 #include "codec/md.h"
 
 #define FEED_NEVER UINT64_MAX
@@ -26,6 +27,7 @@ enum feed_level {
 /* What the publisher gives to a feed. */
 struct feed_sink {
     void *context;
+    struct keyed_hash hash; /* for a feed's tables of names, which its source chooses */
 
     /* The channel of a symbol and type, made when new; UINT32_MAX: the channel table is full or
      * the symbol is not 1 to 32 bytes of UTF-8. The same pair always has the same number. */

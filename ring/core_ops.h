@@ -58,6 +58,12 @@ enum core_admission {
     CORE_REFUSE,
 };
 
+enum core_grant {
+    CORE_GRANTED,
+    CORE_REFUSED,
+    CORE_LATER, /* It is asked again in the next turns, without its request. */
+};
+
 /* What is answered to a client that may not come in. */
 struct core_refusal {
     const char *status_line; /* "403 Forbidden" */
@@ -79,9 +85,11 @@ struct core_ops {
      * come in. */
     enum core_admission (*on_accept)(void *context, struct core *core, uint32_t conn,
                                      uint64_t now_ns, struct core_refusal *refusal_out);
-    /* Whether its request is granted; asked once. NULL: all are. */
-    bool (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
-                       const struct core_request *request, struct core_refusal *refusal_out);
+    /* Whether its request is granted. After CORE_LATER it is asked again with request NULL; those
+     * that came first, first, until one is CORE_LATER again. NULL: all are granted. */
+    enum core_grant (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                                  const struct core_request *request,
+                                  struct core_refusal *refusal_out);
     /* The end of every conn that on_accept has let in, after on_close. May be NULL. */
     void (*on_leave)(void *context, struct core *core, uint32_t conn);
     /* Once a second for each open conn. May be NULL. */

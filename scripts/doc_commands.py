@@ -9,6 +9,8 @@ backticks; in a manual page it is a line above the .Dl line, and begins with .\\
   <!-- output -->                   what the commands of the block before print
   <!-- file: NAME -->               saved under this name for the commands of the page
   <!-- not run: REASON -->          a person runs it
+
+A fenced block of Python that is marked is run, too; one of YAML is checked as a configuration.
 """
 import dataclasses
 import re

@@ -153,7 +153,6 @@ fetch_asyncapi() {
 # Without them nothing is compiled for aarch64, and `zig build check` says so. The folder is complete
 # if it is there, since it is moved there at the end. Its file `packages` has the versions.
 fetch_aarch64() {
-    [ "$(uname -m)" != aarch64 ] || return 0
     [ "$(head -1 "$aarch64/packages" 2>/dev/null)" != "${aarch64_packages[*]}" ] || return 0
     say "fetching Debian 12's packages for aarch64 (22 MB, by apt) into $aarch64/"
     unpack_aarch64 || say "could not fetch them: nothing is compiled for aarch64"

@@ -8,7 +8,7 @@
 #include "codec/json_numbers.h"
 #include "codec/utf8.h"
 #include "ring/core/core.h"
-#include "src/request/request.h"
+#include "src/request/request_keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -61,6 +61,24 @@ static void fuzz_request_check_accepted(const struct request *request)
     }
 }
 
+/* Within an object, as an answer has them. */
+static void fuzz_request_check_warnings(const struct request *request)
+{
+    struct reply reply = {0};
+    reply_text(&reply, "{\"retry\":false");
+    uint32_t named = request_keys_warn(request, &reply);
+    reply_text(&reply, "}");
+    json_t *data = json_loadb(reply.text, reply.bytes, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *warnings = json_object_get(data, "warnings");
+    uint32_t count = request_keys_count(request);
+    assert_always(data != NULL);
+    assert_always(named <= REQUEST_KEYS_NAMED_MAX && named <= count);
+    assert_always((warnings != NULL) == (count > 0));
+    assert_always(json_array_size(warnings) == named + (named < count));
+    json_decref(data);
+    reply_deinit(&reply);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct request request;
@@ -71,11 +89,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (request_parse(&request, data, size, &error)) {
         fuzz_request_check_accepted(&request);
     } else {
-        assert_always(request.type == REQUEST_NONE);
         assert_always(error.code != PROTOCOL_OK);
         assert_always(utf8_is_valid((const uint8_t *)error.message, strlen(error.message)));
         assert_always(error.message[0] != '\0');
     }
+    fuzz_request_check_warnings(&request);
     fuzz_request_check_echo(request.id);
     fuzz_request_check_echo(request.t0);
     request_deinit(&request);

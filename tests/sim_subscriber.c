@@ -7,6 +7,7 @@
 
 #include "codec/base/bytes.h"
 #include "codec/running_hash.h"
+#include "src/base/json_load.h"
 #include "src/base/pattern.h"
 
 #define SUBSCRIBER_STALL_NS_MAX (900 * NS_PER_MS)
@@ -413,7 +414,7 @@ static void subscriber_on_definition(struct subscriber *subscriber, json_t *data
 static void subscriber_on_control(struct subscriber *subscriber, const char *text, size_t bytes)
 {
     json_error_t error;
-    json_t *message = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    json_t *message = json_load(text, bytes, &error); /* Ids are of any size. */
     EXPECT(message != NULL);
     const char *type = json_string_value(json_object_get(message, "type"));
     json_t *data = json_object_get(message, "data");
@@ -440,7 +441,7 @@ static void subscriber_on_control(struct subscriber *subscriber, const char *tex
         if (strcmp(type, "HEARTBEAT") == 0) {
             subscriber_on_heartbeat(subscriber, data);
         }
-        EXPECT(subscriber_on_answer(subscriber, type, message, data));
+        EXPECT(subscriber_on_answer(subscriber, type, text, bytes, message, data));
     }
     json_decref(message);
 }

@@ -73,7 +73,8 @@ struct pattern_entry {
 struct asked {
     enum ask_kind kind;
     uint64_t id;
-    struct entry entry; /* of what is subscribed */
+    uint32_t unused_count; /* keys that no message has */
+    struct entry entry;    /* of what is subscribed */
     bool policy_is_given, max_lag_is_given;
     bool snapshot;
     bool is_of_all;        /* UNSUBSCRIBE of everything */
@@ -142,7 +143,7 @@ void subscriber_ask(struct subscriber *subscriber);
 void subscriber_ask_token(struct subscriber *subscriber, const char *token);
 void subscriber_ask_resume(struct subscriber *subscriber);
 /* A control message that answers something. false: it is none. */
-bool subscriber_on_answer(struct subscriber *subscriber, const char *type, json_t *message,
-                          json_t *data);
+bool subscriber_on_answer(struct subscriber *subscriber, const char *type, const char *answer,
+                          size_t answer_bytes, json_t *message, json_t *data);
 
 #endif

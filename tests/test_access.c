@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "codec/base/units.h"
 #include "src/access/access.h"
@@ -17,6 +19,8 @@
 #define TOKEN "full-token-0123456789"
 
 static struct access *access_made;
+static struct access_desk desk;
+static struct access_kept *kept;
 
 static struct access *make(const struct access_options *options)
 {
@@ -168,7 +172,8 @@ static enum access_verdict authenticate(struct access *access, const char *targe
 {
     struct access_grant grant = {0};
     struct access_request request = ask(target, headers);
-    struct access_answer answer = access_authenticate_request(access, &request, WALL_NS, &grant);
+    struct access_answer answer =
+        access_authenticate_request(access, &desk, &request, WALL_NS, &kept, &grant);
     if (answer.verdict == ACCESS_OK) {
         assert_string_equal(grant.name, "auth-token");
         access_drop_grant(&grant);
@@ -240,8 +245,9 @@ static void a_head_without_a_target_has_no_token(void **state)
         struct access_grant grant;
         struct access_request request = {.head = (const uint8_t *)heads[i],
                                          .head_bytes = strlen(heads[i])};
-        assert_int_equal(access_authenticate_request(access, &request, WALL_NS, &grant).verdict,
-                         ACCESS_NO_TOKEN);
+        assert_int_equal(
+            access_authenticate_request(access, &desk, &request, WALL_NS, &kept, &grant).verdict,
+            ACCESS_NO_TOKEN);
     }
 }
 
@@ -270,7 +276,9 @@ static void nothing_is_read_behind_the_head(void **state)
             (void)access_client(access, &peer, &request);
             (void)access_ask(access, &peer, false, &request, NOW_NS, &entry);
             assert_int_not_equal(
-                access_authenticate_request(access, &request, WALL_NS, &grant).verdict, ACCESS_OK);
+                access_authenticate_request(access, &desk, &request, WALL_NS, &kept, &grant)
+                    .verdict,
+                ACCESS_OK);
         }
     }
     guard_page_deinit(&guard);
@@ -309,6 +317,126 @@ static void an_origin_must_be_one_of_those_listed(void **state)
                      ACCESS_OK);
 }
 
+/* ---- Signatures ---- */
+
+/* RFC 7515, appendix A.1; it has no claim "ringcast". */
+#define RFC_WALL_NS (UINT64_C(1300819379) * NS_PER_SECOND)
+#define RFC_KEY                                                                                    \
+    "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-"                      \
+    "EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}"
+#define RFC_TOKEN                                                                                  \
+    "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogI"   \
+    "mh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+static struct access *make_with_rfc_key(void)
+{
+    char path[64];
+    int fd = memfd_create("keys", 0);
+    assert_true(write(fd, RFC_KEY, sizeof RFC_KEY - 1) == sizeof RFC_KEY - 1);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    struct access_options options = {.enable_auth = true, .jwt_key_file = path};
+    struct access *access = make(&options);
+    close(fd);
+    assert_int_equal(access_desk_open(&desk), 0);
+    return access;
+}
+
+static enum access_verdict ask_with(struct access *access, const char *token, uint64_t wall_ns)
+{
+    char headers[4000];
+    struct access_grant grant = {0};
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
+    struct access_request request = ask("/", headers);
+    return access_authenticate_request(access, &desk, &request, wall_ns, &kept, &grant).verdict;
+}
+
+static void a_right_signature_is_checked_once(void **state)
+{
+    (void)state;
+    struct access *access = make_with_rfc_key();
+    desk.handshakes.units_left = 0;
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_LATER);
+    access_forget_kept(&desk, &kept);
+    (void)access_desk_begin_turn(&desk);
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_FORBIDDEN);
+    assert_int_equal(access_desk_begin_turn(&desk), JWT_HS256_UNITS);
+    desk.handshakes.units_left = 0;
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_FORBIDDEN);
+    /* All else is looked at each time. */
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS + 60 * NS_PER_SECOND), ACCESS_EXPIRED);
+    assert_int_equal(desk.handshakes.checked_count, 1);
+    access_desk_close(&desk);
+}
+
+static void a_wrong_signature_is_checked_each_time(void **state)
+{
+    (void)state;
+    char wrong[] = RFC_TOKEN;
+    struct access *access = make_with_rfc_key();
+    wrong[sizeof wrong - 3] ^= 1;
+    for (uint32_t i = 1; i <= 3; i++) {
+        (void)access_desk_begin_turn(&desk);
+        assert_int_equal(ask_with(access, wrong, RFC_WALL_NS), ACCESS_BAD_TOKEN);
+        assert_int_equal(desk.handshakes.checked_count, i);
+    }
+    access_desk_close(&desk);
+}
+
+static void handshakes_and_auths_have_a_share_each(void **state)
+{
+    (void)state;
+    struct access *access = make_with_rfc_key();
+    struct access_grant grant;
+    struct access_token token = {.text = RFC_TOKEN, .bytes = sizeof RFC_TOKEN - 1};
+    (void)access_desk_begin_turn(&desk);
+    desk.auths.units_left = 0;
+    assert_int_equal(access_authenticate(access, &desk, &token, RFC_WALL_NS, &grant).verdict,
+                     ACCESS_LATER);
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_FORBIDDEN);
+    access_desk_close(&desk);
+}
+
+static void only_so_many_requests_wait(void **state)
+{
+    (void)state;
+    static struct access_kept *all[ACCESS_KEPT_MAX];
+    struct access *access = make_with_rfc_key();
+    desk.handshakes.units_left = 0;
+    for (uint32_t i = 0; i < ACCESS_KEPT_MAX; i++) {
+        assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_LATER);
+        all[i] = kept;
+        kept = NULL;
+    }
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_TOO_FAST);
+    assert_null(kept);
+    kept = all[0]; /* Who waits goes on to do so. */
+    assert_int_equal(ask_with(access, RFC_TOKEN, RFC_WALL_NS), ACCESS_LATER);
+    for (uint32_t i = 0; i < ACCESS_KEPT_MAX; i++) {
+        access_forget_kept(&desk, &all[i]);
+    }
+    kept = NULL;
+    access_desk_close(&desk);
+}
+
+static void a_wrong_token_counts_as_several_handshakes(void **state)
+{
+    (void)state;
+    struct access_options options = {.rate_limit_enabled = true, .ip_handshakes_per_s = 10};
+    struct access *access = make(&options);
+    struct peer client = source_of("192.0.2.1");
+    uint32_t entry;
+    uint32_t more;
+    assert_int_equal(access_accept(access, &client, NOW_NS, &entry).verdict, ACCESS_OK);
+    for (uint32_t i = 0; i < 4; i++) { /* of 20 at once, 1 + 4 * 4 are used up */
+        access_punish(access, &client, entry, NOW_NS);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(access_accept(access, &client, NOW_NS, &more).verdict, ACCESS_OK);
+    }
+    assert_int_equal(access_accept(access, &client, NOW_NS, &more).verdict, ACCESS_TOO_FAST);
+    access_punish(access, &unix_source, RATE_NONE, NOW_NS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +448,11 @@ int main(void)
         cmocka_unit_test_teardown(a_head_without_a_target_has_no_token, tear_down),
         cmocka_unit_test_teardown(nothing_is_read_behind_the_head, tear_down),
         cmocka_unit_test_teardown(an_origin_must_be_one_of_those_listed, tear_down),
+        cmocka_unit_test_teardown(a_right_signature_is_checked_once, tear_down),
+        cmocka_unit_test_teardown(a_wrong_signature_is_checked_each_time, tear_down),
+        cmocka_unit_test_teardown(handshakes_and_auths_have_a_share_each, tear_down),
+        cmocka_unit_test_teardown(only_so_many_requests_wait, tear_down),
+        cmocka_unit_test_teardown(a_wrong_token_counts_as_several_handshakes, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -464,6 +464,16 @@ static void lists_add_up_where_they_are_given_twice(void **state)
     assert_string_equal(options.symbols, "A,B");
 }
 
+static void a_scenario_that_cannot_be_read_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--scenario", "/nonexistent"), 1);
+    expect_said("/nonexistent: No such file or directory");
+    assert_int_equal(PARSE("--scenario", "/"), 1);
+    expect_said("it cannot be read: Is a directory");
+    expect_said("in /, line 0");
+}
+
 static void threads_without_connections_are_told(void **state)
 {
     (void)state;
@@ -528,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_long_line_of_a_scenario_is_one_line),
         cmocka_unit_test(what_comes_last_holds),
         cmocka_unit_test(lists_add_up_where_they_are_given_twice),
+        cmocka_unit_test(a_scenario_that_cannot_be_read_is_told),
         cmocka_unit_test(threads_without_connections_are_told),
         cmocka_unit_test(limits_are_written_as_numbers),
         cmocka_unit_test(help_lists_every_option_and_ends_well),

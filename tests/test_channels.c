@@ -326,6 +326,30 @@ static void a_reader_sees_whole_channels_while_they_are_opened(void **state)
     assert_int_equal(reader.faults, 0);
 }
 
+/* Symbols that all lay in the first 64 of 131 072 slots while the hash had no key. */
+static void symbols_that_were_chosen_to_collide_lie_apart(void **state)
+{
+    struct channels *channels = *state;
+    uint32_t found = 0;
+    uint32_t run = 0;
+    for (uint32_t i = 0; found < 400; i++) {
+        char symbol[16];
+        int bytes = snprintf(symbol, sizeof symbol, "A%u", i);
+        uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ MD_QUOTE;
+        for (int at = 0; at < bytes; at++) {
+            hash = (hash ^ (uint8_t)symbol[at]) * UINT64_C(0x100000001b3);
+        }
+        hash ^= hash >> 32;
+        if (hash % CHANNELS_SLOTS < 64) {
+            assert_int_equal(channels_open(channels, symbol, (size_t)bytes, MD_QUOTE), found++);
+        }
+    }
+    for (uint32_t i = 0; i < 2 * CHANNELS_SLOTS; i++) { /* A run may go round the end. */
+        run = atomic_load(&channels->slots[i % CHANNELS_SLOTS]) == 0 ? 0 : run + 1;
+        assert_true(run < 8);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -343,6 +367,7 @@ int main(void)
         TEST(wishes_are_counted_for_variants_only),
         TEST(several_threads_may_open_the_same),
         TEST(a_reader_sees_whole_channels_while_they_are_opened),
+        TEST(symbols_that_were_chosen_to_collide_lie_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

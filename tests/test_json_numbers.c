@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "codec/base/units.h"
 #include "codec/json_numbers.h"
 
 #define BYTES_MAX 2048
@@ -163,6 +165,25 @@ static void a_number_is_what_json_says(void **state)
     }
 }
 
+/* A message of many zeros costs a few steps for each: by squares, 16 MiB would take hours. */
+static void a_text_of_zeros_is_read_once(void **state)
+{
+    (void)state;
+    size_t bytes = 16 * MIB; /* the longest line of a capture */
+    char *text = malloc(bytes + 1);
+    char *quoted = malloc(JSON_NUMBERS_QUOTED_MAX(bytes));
+    assert_non_null(text);
+    assert_non_null(quoted);
+    memset(text, '0', bytes + 1);
+    alarm(100);
+    json_numbers_clamp(text, bytes);
+    size_t quoted_bytes = json_numbers_quote(quoted, text, bytes);
+    alarm(0);
+    assert_int_equal(quoted_bytes, bytes + strlen("\"\\u0000\""));
+    free(text);
+    free(quoted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +194,7 @@ int main(void)
         cmocka_unit_test(what_is_no_json_is_none_afterwards),
         cmocka_unit_test(numbers_are_quoted_with_their_own_text),
         cmocka_unit_test(a_number_is_what_json_says),
+        cmocka_unit_test(a_text_of_zeros_is_read_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,14 @@
 #include "src/access/key_text.h"
 #include "tests/guard_page.h"
 
+#define AT_ONCE                                                                                    \
+    &(struct jwt_check)                                                                            \
+    {                                                                                              \
+        .budget = &unlimited                                                                       \
+    }
+
+static struct jwt_budget unlimited = {.units_left = INT64_MAX};
+
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define NOW 1800000000
 #define HS256 "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
@@ -98,7 +106,7 @@ static void sign(char *token, const char *header, const char *claims, bool by_hm
 static enum jwt_status verify_at(const char *token, uint64_t wall_s)
 {
     struct jwt_verdict verdict = {0};
-    enum jwt_status status = jwt_verify(&keys, token, strlen(token), wall_s, &verdict);
+    enum jwt_status status = jwt_verify(&keys, token, strlen(token), wall_s, AT_ONCE, &verdict);
     assert_int_equal(status == JWT_OK, verdict.claims != NULL);
     json_decref(verdict.claims);
     return status;
@@ -124,7 +132,8 @@ static void the_example_of_rfc_7515_is_verified(void **state)
          "1qS0gZH75aK"
          "tMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}");
     struct jwt_verdict verdict;
-    assert_int_equal(jwt_verify(&keys, token, strlen(token), 1300819379, &verdict), JWT_OK);
+    assert_int_equal(jwt_verify(&keys, token, strlen(token), 1300819379, AT_ONCE, &verdict),
+                     JWT_OK);
     assert_int_equal(verdict.expires_s, 1300819380);
     assert_string_equal(json_string_value(json_object_get(verdict.claims, "iss")), "joe");
     json_decref(verdict.claims);
@@ -315,8 +324,9 @@ static void nothing_is_read_behind_the_token(void **state)
     guard_page_init(&guard, sizeof token);
     for (size_t count = 0; count <= strlen(token); count++) {
         struct jwt_verdict verdict = {0};
-        enum jwt_status status = jwt_verify(
-            &keys, (const char *)guard_page_copy(&guard, token, count), count, NOW, &verdict);
+        enum jwt_status status =
+            jwt_verify(&keys, (const char *)guard_page_copy(&guard, token, count), count, NOW,
+                       AT_ONCE, &verdict);
         assert_int_equal(status == JWT_OK, count == strlen(token));
         json_decref(verdict.claims);
     }
@@ -418,6 +428,34 @@ static void brackets_are_counted_by_depth(void **state)
     }
 }
 
+/* Sixteen keys without kid are tried one after the other, over as many turns as the budget says. */
+static void a_signature_waits_for_units_and_goes_on_with_the_next_key(void **state)
+{
+    (void)state;
+    static char token[2000];
+    char secret[64];
+    char error[256];
+    struct jwt_budget budget = {.units_left = 0};
+    struct jwt_check check = {.budget = &budget};
+    struct jwt_verdict verdict;
+    for (int i = 0; i < JWT_KEYS_MAX; i++) {
+        snprintf(secret, sizeof secret, "0123456789abcdef0123456789abc%03d", i);
+        assert_int_equal(jwt_keys_load_secret(&keys, secret, strlen(secret), error, sizeof error),
+                         0);
+    }
+    sign(token, HS256, GOOD, true, secret); /* by the last one */
+    for (uint32_t i = 0; i + 1 < JWT_KEYS_MAX; i++) {
+        assert_int_equal(jwt_verify(&keys, token, strlen(token), NOW, &check, &verdict), JWT_LATER);
+        assert_int_equal(check.key_next, i);
+        budget.units_left = 1;
+    }
+    budget.units_left = 2 * JWT_HS256_UNITS;
+    assert_int_equal(jwt_verify(&keys, token, strlen(token), NOW, &check, &verdict), JWT_OK);
+    assert_int_equal(budget.checked_count, JWT_KEYS_MAX);
+    assert_true(check.is_right);
+    json_decref(verdict.claims);
+}
+
 int main(void)
 {
 #define JWT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -433,6 +471,7 @@ int main(void)
         JWT_TEST(nothing_is_read_behind_the_token),
         JWT_TEST(a_token_without_kid_may_be_of_any_key_and_a_key_without_kid_of_any_token),
         JWT_TEST(brackets_are_counted_by_depth),
+        JWT_TEST(a_signature_waits_for_units_and_goes_on_with_the_next_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

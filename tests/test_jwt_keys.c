@@ -12,6 +12,14 @@
 
 #include "src/access/jwt.h"
 
+#define AT_ONCE                                                                                    \
+    &(struct jwt_check)                                                                            \
+    {                                                                                              \
+        .budget = &unlimited                                                                       \
+    }
+
+static struct jwt_budget unlimited = {.units_left = INT64_MAX};
+
 #define NOW 1800000000
 #define BEGIN "-----BEGIN PUBLIC KEY-----\n"
 #define END "-----END PUBLIC KEY-----\n"
@@ -299,7 +307,7 @@ static bool opens(const void *secret, size_t secret_bytes)
     token[at++] = '.';
     at += encode(token + at, signature, signature_bytes);
     struct jwt_verdict verdict = {0};
-    enum jwt_status status = jwt_verify(&keys, token, at, NOW, &verdict);
+    enum jwt_status status = jwt_verify(&keys, token, at, NOW, AT_ONCE, &verdict);
     json_decref(verdict.claims);
     return status == JWT_OK;
 }

@@ -22,7 +22,8 @@
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
 
-#define POSTED_AT_ONCE 1024 /* what one producer's ring holds */
+#define POSTED_AT_ONCE 1024 /* what one producer's ring holds, */
+#define INFO_AT_ONCE 512    /* of these, what is no warning */
 
 static int saved_stderr;
 static int file;
@@ -193,19 +194,55 @@ static void lines_that_do_not_fit_are_counted_and_reported(void **state)
     (void)state;
     capture();
     assert_int_equal(log_open(LOG_LEVEL_INFO, false, 2), 0);
-    for (uint32_t i = 0; i < POSTED_AT_ONCE + 7; i++) {
+    for (uint32_t i = 0; i < INFO_AT_ONCE + 7; i++) {
         log_post(1, LOG_LEVEL_INFO, "line");
     }
     log_post(0, LOG_LEVEL_INFO, "another producer has room");
     assert_int_equal(log_lost_count(), 7);
-    assert_int_equal(log_drain(), POSTED_AT_ONCE + 1);
+    assert_int_equal(log_drain(), INFO_AT_ONCE + 1);
     log_post(1, LOG_LEVEL_INFO, "there is room again");
     assert_int_equal(log_drain(), 1);
     log_close();
     const char *text = captured();
     assert_non_null(strstr(text, " WARNING ringcast: 7 log lines were lost"));
     assert_non_null(strstr(text, "there is room again"));
-    assert_int_equal(count_lines(text), POSTED_AT_ONCE + 3);
+    assert_int_equal(count_lines(text), INFO_AT_ONCE + 3);
+}
+
+static void no_crowd_of_lines_costs_a_warning_or_an_error(void **state)
+{
+    (void)state;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_DEBUG, false, 1), 0);
+    for (uint32_t i = 0; i < 4000; i++) {
+        log_post(0, i % 2 == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "a client came");
+        if (i % 8 == 0) {
+            log_post(0, i % 16 == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "this matters");
+        }
+    }
+    assert_true(log_lost_count() >= 4000 - INFO_AT_ONCE);
+    log_close();
+    const char *text = captured();
+    uint32_t count = 0;
+    for (const char *at = text; (at = strstr(at, ": this matters\n")) != NULL; at++) {
+        count++;
+    }
+    assert_int_equal(count, 500);
+    assert_non_null(strstr(text, "took them; 0 warnings or errors found no room\n"));
+}
+
+static void lost_warnings_are_counted_apart(void **state)
+{
+    (void)state;
+    capture();
+    assert_int_equal(log_open(LOG_LEVEL_INFO, false, 1), 0);
+    for (uint32_t i = 0; i < POSTED_AT_ONCE + 3; i++) {
+        log_post(0, LOG_LEVEL_WARNING, "warning");
+    }
+    log_post(0, LOG_LEVEL_INFO, "line");
+    log_close();
+    assert_non_null(strstr(captured(), ": 4 log lines were lost"));
+    assert_non_null(strstr(written, "; 3 warnings or errors found no room\n"));
 }
 
 static void *post_many(void *argument)
@@ -413,6 +450,8 @@ int main(void)
         cmocka_unit_test(a_long_line_is_cut_at_a_whole_character),
         cmocka_unit_test(lines_of_several_producers_come_out_in_the_order_of_time),
         cmocka_unit_test(lines_that_do_not_fit_are_counted_and_reported),
+        cmocka_unit_test(no_crowd_of_lines_costs_a_warning_or_an_error),
+        cmocka_unit_test(lost_warnings_are_counted_apart),
         cmocka_unit_test(every_line_of_busy_threads_is_whole_or_counted),
         cmocka_unit_test(a_pipe_that_nobody_reads_holds_nobody_up),
         cmocka_unit_test(an_end_waits_longer_for_a_thread_that_gets_no_cpu),

@@ -1,4 +1,4 @@
-/* Requests that are granted and wait for their encoding, or find no room for it: many of them, on a
+/* Requests that wait for their grant or their encoding, or find no room for it: many of them, on a
  * core of its own. */
 /* clang-format off */
 #include <setjmp.h>
@@ -92,6 +92,46 @@ static void on_turn(void *context, struct core *core, uint64_t now_ns)
     }
 }
 
+/* ---- Grants that follow later ---- */
+
+/* Requests are decided one in a turn; every third is refused. */
+static struct {
+    uint32_t asked[CLIENTS]; /* conns, in the order in which they asked, */
+    uint32_t asked_count;    /* each once with its request, */
+    uint32_t decided_count;  /* and again until it was decided */
+    uint32_t left;           /* that may be decided in this turn */
+    bool never;
+} grants;
+
+static enum core_grant on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
+                                  const struct core_request *request,
+                                  struct core_refusal *refusal_out)
+{
+    (void)context, (void)core, (void)now_ns;
+    if (request != NULL) {
+        grants.asked[grants.asked_count++] = conn;
+        return CORE_LATER;
+    }
+    if (grants.never || grants.left == 0) {
+        return CORE_LATER;
+    }
+    assert_int_equal(conn, grants.asked[grants.decided_count]);
+    grants.left--;
+    *refusal_out = (struct core_refusal){.status_line = "401 Unauthorized", .text = "no"};
+    return grants.decided_count++ % 3 == 2 ? CORE_REFUSED : CORE_GRANTED;
+}
+
+static void on_grants_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    (void)context;
+    bool is_late = grants.asked_count == CLIENTS && now_ns > world.all_asked_ns + 8 * NS_PER_SECOND;
+    grants.left = 1;
+    idle_core.now_ns += grants.never ? NS_PER_MS : 0;
+    if (is_late || counter_get(&idle_core.counters.messages_in) == CLIENTS - CLIENTS / 3) {
+        core_stop(core);
+    }
+}
+
 static const struct core_ops ops = {
     .on_offers = on_offers,
     .on_open = on_open,
@@ -147,6 +187,44 @@ static void who_waits_longer_than_five_seconds_is_let_go(void **state)
     assert_int_equal(world.waiters_at_end, 0);
     assert_int_equal(counter_get(&idle_core.counters.refused_late), CLIENTS);
     assert_int_equal(counter_get(&idle_core.counters.opening_left), 0);
+}
+
+static void run_core_with_grants(bool never)
+{
+    static const uint8_t ping[] = {0x89, 0x80, 0, 0, 0, 0};
+    static struct core_ops grant_ops;
+    struct core_options options = idle_core_begin(CLIENTS, 1, NULL);
+    memset(&world, 0, sizeof world);
+    memset(&grants, 0, sizeof grants);
+    grants.never = never;
+    world.began_ns = 1;
+    memcpy(bench_null.request + bench_null.request_bytes, ping, sizeof ping);
+    bench_null.request_bytes += sizeof ping;
+    idle_core.enter = on_enter;
+    grant_ops = ops;
+    grant_ops.on_request = on_request;
+    grant_ops.on_turn = on_grants_turn;
+    options.ops = &grant_ops;
+    idle_core_run(&options);
+    assert_int_equal(grants.asked_count, CLIENTS);
+}
+
+static void requests_are_decided_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    run_core_with_grants(false);
+    assert_int_equal(grants.decided_count, CLIENTS);
+    assert_int_equal(world.opened, CLIENTS - CLIENTS / 3);
+    /* What each sent behind its request was not lost, and of those refused it is not read. */
+    assert_int_equal(counter_get(&idle_core.counters.messages_in), CLIENTS - CLIENTS / 3);
+}
+
+static void who_is_not_decided_within_five_seconds_is_let_go(void **state)
+{
+    (void)state;
+    run_core_with_grants(true);
+    assert_int_equal(world.opened, 0);
+    assert_int_equal(atomic_load(&idle_core.place_count), 0);
 }
 
 /* ---- A core that stands still ---- */
@@ -273,6 +351,8 @@ int main(void)
         cmocka_unit_test(all_who_wait_for_an_encoding_are_served_when_it_begins),
         cmocka_unit_test(they_cost_no_turns_while_they_wait_and_are_served_at_once),
         cmocka_unit_test(who_waits_longer_than_five_seconds_is_let_go),
+        cmocka_unit_test(requests_are_decided_in_the_order_in_which_they_came),
+        cmocka_unit_test(who_is_not_decided_within_five_seconds_is_let_go),
         cmocka_unit_test(requests_that_came_while_the_core_stood_still_are_read_first),
         cmocka_unit_test(who_says_nothing_is_late_a_second_after_the_core_goes_on),
         cmocka_unit_test(who_offers_only_what_has_no_room_is_refused_at_once),

@@ -35,7 +35,8 @@ static bool open_with(const char *headers)
     int bytes = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
     struct core_request request = {.head = (uint8_t *)head, .head_bytes = (size_t)bytes};
     assert_int_equal(session_ops.on_accept(core->sessions, core, CONN, 0, &refusal), CORE_ADMIT);
-    if (!session_ops.on_request(core->sessions, core, CONN, 0, &request, &refusal)) {
+    session_ops.on_turn(core->sessions, core, 0);
+    if (session_ops.on_request(core->sessions, core, CONN, 0, &request, &refusal) != CORE_GRANTED) {
         session_ops.on_leave(core->sessions, core, CONN);
         return false;
     }

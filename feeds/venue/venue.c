@@ -199,21 +199,11 @@ enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol
     return VENUE_TICK;
 }
 
-/* FNV-1a. */
-static uint32_t venue_hash(const char *name, size_t name_bytes)
-{
-    uint32_t hash = UINT32_C(2166136261);
-    for (size_t i = 0; i < name_bytes; i++) {
-        hash = (hash ^ (uint8_t)name[i]) * UINT32_C(16777619);
-    }
-    return hash;
-}
-
 static struct venue_symbol *venue_symbol_find(struct venue *venue, const char *name,
                                               size_t name_bytes)
 {
     static_assert((VENUE_SLOT_COUNT & (VENUE_SLOT_COUNT - 1)) == 0, "a mask wraps the search");
-    uint32_t slot = venue_hash(name, name_bytes);
+    uint64_t slot = keyed_hash_bytes(&venue->sink->hash, name, name_bytes);
     for (;; slot++) {
         struct venue_symbol *symbol = &venue->symbols[slot % VENUE_SLOT_COUNT];
         if (symbol->name_bytes == name_bytes && memcmp(symbol->name, name, name_bytes) == 0) {

@@ -105,9 +105,11 @@ struct core_counters {
     counter closed_reset;    /* by the peer or an error, without a Close frame */
     counter subscriptions;   /* gauge */
     counter messages_in;
-    counter messages_refused; /* over the rate, or without a token: ERROR 111 and 101 */
-    counter messages_held;    /* that took more than one slice, see core_hold */
-    counter slice_units_max;  /* max: the longest slice, see core_spend */
+    counter messages_refused;    /* over the rate, or without a token: ERROR 111 and 101 */
+    counter messages_held;       /* that took more than one slice, see core_hold */
+    counter slice_units_max;     /* max: the longest slice, see core_spend */
+    counter signatures;          /* of tokens, by one key */
+    counter signature_units_max; /* max: for those of one turn, see core_spend */
     counter bytes_in;
     counter frames_out; /* data frames handed to the kernel whole */
     counter bytes_out;

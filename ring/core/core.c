@@ -430,8 +430,8 @@ static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;
     if (core->links.ready.count > 0 || core->links.waiting.count > 0 ||
-        core->links.ending.count > 0 || core->fan.failed.count > 0 || core->fan.pulls.count > 0 ||
-        due_ns <= core->time.now_ns) {
+        core->links.ending.count > 0 || !list_empty(&core->links.undecided) ||
+        core->fan.failed.count > 0 || core->fan.pulls.count > 0 || due_ns <= core->time.now_ns) {
         return 0;
     }
     uint64_t wait_ns = due_ns - core->time.now_ns;

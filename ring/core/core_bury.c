@@ -76,7 +76,7 @@ static void core_bury_one(struct core *core, uint32_t conn)
     core_bury_subscriber(core, subscriber);
     input_release(&core->links, link);
     input_forget(&core->links, link);
-    if (link->awaits_encoding) {
+    if (link->awaits_answer) {
         opening_stop_waiting(&core->links, link);
     }
     if (link->stage == LINK_DOOMED) {

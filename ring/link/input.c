@@ -246,7 +246,7 @@ void input_take_bytes(struct links *links, struct link *link, uint8_t *bytes, si
         taken = input_decode(links, link, bytes, count);
         input_end_slice(links);
     }
-    if ((link->stage == LINK_STREAMING || link->awaits_encoding) && taken < count) {
+    if ((link->stage == LINK_STREAMING || link->awaits_answer) && taken < count) {
         input_keep_unread(links, link, bytes + taken, count - taken);
     }
 }
@@ -301,7 +301,7 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
 {
     link->missed_pongs = 0;
     counter_add(&links->counters->bytes_in, count);
-    if (link->stage == LINK_STREAMING || link->awaits_encoding) {
+    if (link->stage == LINK_STREAMING || link->awaits_answer) {
         input_take_bytes(links, link, bytes, count);
     } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NONE) {
         opening_collect(links, link, bytes, count);
@@ -328,6 +328,8 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
             input_on_bytes(links, link, engine_recv_bytes(&links->engine, cqe), (size_t)cqe->res);
         }
         engine_give_back(&links->engine, cqe);
+    } else if (cqe->res == 0 && link->stage == LINK_CLOSING && link->out.bytes > 0) {
+        link->close_received = true; /* It may have shut its own half only, and reads the answer. */
     } else if (cqe->res == 0) {
         link_doom(links, link, 0, "closed by the peer");
     } else if (cqe->res == -ENOBUFS) {
@@ -335,7 +337,8 @@ void input_on_recv(struct links *links, struct link *link, const struct io_uring
     } else if (cqe->res != -ECANCELED) {
         link_doom(links, link, 0, cqe->res == -ECONNRESET ? "reset by the peer" : "receive failed");
     }
-    if (!link->recv_armed && link_is_open(link) && !link->recv_paused) {
+    if (!link->recv_armed && link_is_open(link) && !link->recv_paused &&
+        (cqe->res != 0 || !link->close_received)) {
         link->recv_paused = link_is_to_pause(links, link);
         if (!link->recv_paused) {
             link_arm_recv(links, link);

@@ -67,15 +67,15 @@ struct link {
     bool recv_armed : 1;
     bool writable_armed : 1;
     bool shutdown_armed : 1;
-    bool is_waiting : 1;      /* on links->waiting */
-    bool is_ending : 1;       /* on links->ending */
-    bool has_unread : 1;      /* messages of its wait in its backlog */
-    bool is_held : 1;         /* a message of its is being answered in slices */
-    bool was_opened : 1;      /* ops.on_open was called */
-    bool is_proxied : 1;      /* begins with a PROXY header */
-    bool has_encoding : 1;    /* chosen, and counted */
-    bool awaits_encoding : 1; /* In LINK_HANDSHAKING: granted, and on links->waiters. */
-    bool has_place : 1;       /* is counted in options.place_count */
+    bool is_waiting : 1;    /* on links->waiting */
+    bool is_ending : 1;     /* on links->ending */
+    bool has_unread : 1;    /* messages of its wait in its backlog */
+    bool is_held : 1;       /* a message of its is being answered in slices */
+    bool was_opened : 1;    /* ops.on_open was called */
+    bool is_proxied : 1;    /* begins with a PROXY header */
+    bool has_encoding : 1;  /* chosen, and counted */
+    bool awaits_answer : 1; /* In LINK_HANDSHAKING: it is on links->undecided or links->waiters. */
+    bool has_place : 1;     /* is counted in options.place_count */
     bool close_received : 1;
     bool write_shut : 1;
     bool inflates : 1;   /* permessage-deflate was agreed on */
@@ -101,10 +101,11 @@ static_assert(sizeof(struct link) == 2 * CACHE_LINE_BYTES, "counted per connecti
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
-    /* While link->awaits_encoding: what is left of its request. */
-    struct list_link encoding_link;
+    /* While link->awaits_answer: what is left of its request. */
+    struct list_link answer_link;
     char key[HANDSHAKE_KEY_BYTES];
     const struct handshake_protocol *protocol;
+    uint32_t protocol_mask;
     struct ws_deflate_terms deflate;
     struct out_chain unread; /* While link->has_unread: received, and not looked at yet. */
 };

@@ -79,6 +79,7 @@ static void links_init(struct links *links)
     }
     links->free_input_count = links->input_count;
     list_init(&links->inputs_in_use);
+    list_init(&links->undecided);
     for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
         list_init(&links->waiters[i]);
     }

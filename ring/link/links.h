@@ -126,6 +126,7 @@ struct links {
     struct conn_queue ready;                       /* something of their own waits to be sent */
     struct conn_queue waiting;                     /* messages of theirs wait for their turn */
     struct list_link waiters[LINKS_ENCODINGS_MAX]; /* by encoding: openings that wait for it */
+    struct list_link undecided;                    /* openings whose grant is to follow */
     struct conn_queue ending;                      /* closing, or doomed: for core_bury() */
 
     struct engine engine;

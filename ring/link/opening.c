@@ -114,21 +114,21 @@ static void opening_refuse(struct links *links, struct link *link, enum handshak
     opening_answer_refusal(links, link, answer, answer_bytes, handshake_status_text(status));
 }
 
-/* Asks src whether a well-formed request is granted. */
-static bool opening_is_granted(struct links *links, struct link *link,
-                               const struct core_request *request)
+/* Asks src whether a well-formed request is granted. NULL: it was asked before. */
+static enum core_grant opening_ask(struct links *links, struct link *link,
+                                   const struct core_request *request)
 {
     struct core_refusal refusal = {0};
     if (links->options.ops->on_request == NULL) {
-        return true;
+        return CORE_GRANTED;
     }
-    bool is_granted =
+    enum core_grant grant =
         links->options.ops->on_request(links->options.context, links->options.core,
                                        links_index(links, link), links->now_ns, request, &refusal);
-    if (!is_granted) {
+    if (grant == CORE_REFUSED) {
         opening_refuse_with(links, link, refusal.status_line, refusal.extra, refusal.text);
     }
-    return is_granted;
+    return grant;
 }
 
 /* What a proxy says first, once. false: not complete, or refused. */
@@ -269,61 +269,114 @@ static enum handshake_status opening_negotiate(struct links *links, struct link 
     return HANDSHAKE_OK;
 }
 
-/* The rest follows when the encoding begins. Until then the request needs no input, and what the
- * client sends meanwhile waits as messages do. */
-static void opening_await_encoding(struct links *links, struct link *link, uint32_t encoding,
-                                   const struct handshake_request *request)
+/* The rest follows when its grant has come, or its encoding begins. Until then the request needs no
+ * input, and what the client sends meanwhile waits as messages do. */
+static void opening_await(struct links *links, struct link *link, struct list_link *waiters,
+                          const struct handshake_request *request)
 {
     struct link_backlog *backlog = links_backlog(links, link);
-    assert_always(!link->awaits_encoding);
-    link->awaits_encoding = true;
-    memcpy(backlog->key, request->key, HANDSHAKE_KEY_BYTES);
+    assert_always(!link->awaits_answer);
+    link->awaits_answer = true;
+    memmove(backlog->key, request->key, HANDSHAKE_KEY_BYTES); /* It may be this one. */
     backlog->protocol = request->protocol;
+    backlog->protocol_mask = request->protocol_mask;
     backlog->deflate = request->deflate;
-    list_append(&links->waiters[encoding], &backlog->encoding_link);
+    list_append(waiters, &backlog->answer_link);
 }
 
 void opening_stop_waiting(struct links *links, struct link *link)
 {
-    assert_always(link->awaits_encoding);
-    link->awaits_encoding = false;
-    list_remove(&links_backlog(links, link)->encoding_link);
+    assert_always(link->awaits_answer);
+    link->awaits_answer = false;
+    list_remove(&links_backlog(links, link)->answer_link);
 }
 
-static void opening_end_wait(struct links *links, struct link *link)
+/* Of a request that is granted. false: there is no room for its encoding. */
+static bool opening_answer(struct links *links, struct link *link,
+                           struct handshake_request *request)
+{
+    uint32_t encoding;
+    assert_always(!link->has_encoding);
+    link->has_encoding = opening_choose_encoding(links, link, request, &encoding);
+    if (!link->has_encoding) {
+        opening_refuse(links, link, HANDSHAKE_NO_ROOM);
+    } else if (links->options.asks->is_encoded(links->options.core, encoding)) {
+        opening_start_streaming(links, link, request);
+    } else {
+        opening_await(links, link, &links->waiters[encoding], request);
+    }
+    return link->has_encoding;
+}
+
+/* Takes a link that waited off its list, with what is left of its request. false: it has ended
+ * meanwhile, or the server stops. */
+static bool opening_end_wait(struct links *links, struct link *link,
+                             struct handshake_request *request_out)
 {
     const struct link_backlog *backlog = links_backlog(links, link);
-    struct handshake_request request = {
+    *request_out = (struct handshake_request){
         .key = backlog->key,
         .protocol = backlog->protocol,
+        .protocol_mask = backlog->protocol_mask,
         .deflate = backlog->deflate,
     };
     opening_stop_waiting(links, link);
-    if (link->stage != LINK_HANDSHAKING) {
-        return;
-    }
-    if (links->is_draining) {
+    if (link->stage == LINK_HANDSHAKING && links->is_draining) {
         opening_refuse(links, link, HANDSHAKE_STOPPING);
-        return;
     }
-    opening_start_streaming(links, link, &request);
-    if (link->has_unread) {
+    return link->stage == LINK_HANDSHAKING;
+}
+
+static struct link *opening_first(struct links *links, const struct list_link *waiters)
+{
+    const struct link_backlog *first =
+        container_of(waiters->next, struct link_backlog, answer_link);
+    return links_at(links, (uint32_t)(first - links->backlogs));
+}
+
+/* Messages that came behind the request have waited with it. */
+static void opening_read_on(struct links *links, struct link *link)
+{
+    if (link->stage == LINK_STREAMING && link->has_unread) {
         link_wait(links, link);
+    }
+}
+
+/* In the order in which they came, until one has to wait for another turn. */
+static void opening_decide(struct links *links)
+{
+    struct handshake_request request;
+    for (uint32_t left = OPENING_STARTS_PER_TURN; left > 0 && !list_empty(&links->undecided);
+         left--) {
+        struct link *link = opening_first(links, &links->undecided);
+        bool is_wanted = link->stage == LINK_HANDSHAKING && !links->is_draining;
+        enum core_grant grant = is_wanted ? opening_ask(links, link, NULL) : CORE_REFUSED;
+        if (grant == CORE_LATER) {
+            return;
+        }
+        if (opening_end_wait(links, link, &request) && grant == CORE_GRANTED &&
+            opening_answer(links, link, &request)) {
+            opening_read_on(links, link);
+        }
     }
 }
 
 void opening_go_on(struct links *links)
 {
+    struct handshake_request request;
     uint32_t left = OPENING_STARTS_PER_TURN;
+    opening_decide(links);
     for (uint32_t i = 0; i < links->options.encoding_count; i++) {
         struct list_link *waiters = &links->waiters[i];
         if (list_empty(waiters) || !links->options.asks->is_encoded(links->options.core, i)) {
             continue;
         }
         for (; left > 0 && !list_empty(waiters); left--) {
-            const struct link_backlog *first =
-                container_of(waiters->next, struct link_backlog, encoding_link);
-            opening_end_wait(links, links_at(links, (uint32_t)(first - links->backlogs)));
+            struct link *link = opening_first(links, waiters);
+            if (opening_end_wait(links, link, &request)) {
+                opening_start_streaming(links, link, &request);
+                opening_read_on(links, link);
+            }
         }
     }
 }
@@ -357,20 +410,11 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
     struct core_request asked = {.head = head,
                                  .head_bytes = request.head_bytes,
                                  .proxied = proxy->has_source ? &proxied : NULL};
-    if (!opening_is_granted(links, link, &asked)) {
+    enum core_grant grant = opening_ask(links, link, &asked);
+    if (grant == CORE_LATER) {
+        opening_await(links, link, &links->undecided, &request);
+    } else if (grant == CORE_REFUSED || !opening_answer(links, link, &request)) {
         return 0;
-    }
-    uint32_t encoding;
-    assert_always(!link->has_encoding);
-    link->has_encoding = opening_choose_encoding(links, link, &request, &encoding);
-    if (!link->has_encoding) {
-        opening_refuse(links, link, HANDSHAKE_NO_ROOM);
-        return 0;
-    }
-    if (links->options.asks->is_encoded(links->options.core, encoding)) {
-        opening_start_streaming(links, link, &request);
-    } else {
-        opening_await_encoding(links, link, encoding, &request);
     }
     return proxy->header_bytes + request.head_bytes;
 }
@@ -404,8 +448,9 @@ void opening_on_timer(struct links *links, struct link *link)
     counter_add(&links->counters->refused_late, 1);
     link->is_refused = true;
     link_doom(links, link, 0,
-              link->awaits_encoding ? "its encoding did not begin within 5 s"
-                                    : "no complete request within 5 s");
+              !link->awaits_answer ? "no complete request within 5 s"
+              : link->has_encoding ? "its encoding did not begin within 5 s"
+                                   : "its token was not checked within 5 s");
 }
 
 void opening_warm_up(void)

@@ -10,7 +10,7 @@
 
 #include "ring/link/links.h"
 
-#define OPENING_STARTS_PER_TURN 256 /* of links that waited for their encoding */
+#define OPENING_STARTS_PER_TURN 256 /* of links that waited for their grant or encoding */
 
 /* The first handshake loads libcrypto's tables, which takes milliseconds and megabytes: not from
  * the first client's time. */
@@ -24,7 +24,7 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
 /* More bytes of a request that did not come whole. */
 void opening_collect(struct links *links, struct link *link, uint8_t *bytes, size_t count);
 void opening_on_timer(struct links *links, struct link *link);
-/* Finishes openings whose encoding has begun. */
+/* Finishes openings whose grant has come, or whose encoding has begun. */
 void opening_go_on(struct links *links);
 /* Of a link that ends while its opening waits. */
 void opening_stop_waiting(struct links *links, struct link *link);

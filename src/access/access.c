@@ -123,6 +123,12 @@ void access_leave(struct access *access, uint32_t entry)
     peers_release(&access->peers, entry);
 }
 
+void access_punish(struct access *access, const struct peer *client, uint32_t entry,
+                   uint64_t now_ns)
+{
+    peers_charge(&access->peers, client, entry, ACCESS_WRONG_TOKEN_HANDSHAKES, now_ns);
+}
+
 bool access_expects_proxy(const struct access *access, const struct peer *peer)
 {
     return access->expects_proxy && peers_trust(&access->peers, peer);
@@ -204,7 +210,9 @@ static struct access_answer access_grant_claims(const struct jwt_verdict *verdic
 static struct access_answer access_refuse_jwt(enum jwt_status status)
 {
     enum access_verdict verdict = ACCESS_BAD_TOKEN;
-    if (status == JWT_EXPIRED) {
+    if (status == JWT_LATER) {
+        verdict = ACCESS_LATER;
+    } else if (status == JWT_EXPIRED) {
         verdict = ACCESS_EXPIRED;
     } else if (status == JWT_BAD_CLAIMS) {
         verdict = ACCESS_FORBIDDEN;
@@ -212,26 +220,82 @@ static struct access_answer access_refuse_jwt(enum jwt_status status)
     return (struct access_answer){verdict, jwt_status_text(status), 0};
 }
 
-struct access_answer access_authenticate(struct access *access, const char *token,
-                                         size_t token_bytes, uint64_t wall_ns,
-                                         struct access_grant *grant_out)
+void access_desk_close(struct access_desk *desk)
 {
-    struct token *known = token_find(&access->tokens, token, token_bytes);
-    if (known != NULL) {
-        return access_grant_static(known, grant_out);
-    }
-    if (access->keys.count == 0 || memchr(token, '.', token_bytes) == NULL) {
-        return (struct access_answer){ACCESS_BAD_TOKEN, "unknown token", 0};
-    }
+    assert_always(desk->kept_count == 0);
+    jwt_cache_destroy(desk->cache);
+}
+
+uint64_t access_desk_begin_turn(struct access_desk *desk)
+{
+    int64_t left = desk->handshakes.units_left + desk->auths.units_left;
+    assert_always(left <= 2 * ACCESS_SIGNATURE_UNITS);
+    desk->handshakes.units_left = ACCESS_SIGNATURE_UNITS;
+    desk->auths.units_left = ACCESS_SIGNATURE_UNITS;
+    return (uint64_t)(2 * ACCESS_SIGNATURE_UNITS - left);
+}
+
+int access_desk_open(struct access_desk *desk)
+{
+    *desk = (struct access_desk){.cache = jwt_cache_create()};
+    (void)access_desk_begin_turn(desk);
+    return desk->cache == NULL ? -ENOMEM : 0;
+}
+
+static struct access_answer access_check_jwt(struct access *access, struct access_desk *desk,
+                                             struct jwt_check *check,
+                                             const struct access_token *token,
+                                             const uint8_t *digest, uint64_t wall_ns,
+                                             struct access_grant *grant_out)
+{
     struct jwt_verdict verdict;
-    enum jwt_status status =
-        jwt_verify(&access->keys, token, token_bytes, wall_ns / NS_PER_SECOND, &verdict);
+    bool is_cached = jwt_cache_has(desk->cache, digest);
+    check->is_right = is_cached;
+    if (!is_cached && check->budget->units_left <= 0) {
+        return access_refuse_jwt(JWT_LATER);
+    }
+    enum jwt_status status = jwt_verify(&access->keys, token->text, token->bytes,
+                                        wall_ns / NS_PER_SECOND, check, &verdict);
+    if (check->is_right && !is_cached) {
+        jwt_cache_add(desk->cache, digest);
+    }
     if (status != JWT_OK) {
         return access_refuse_jwt(status);
     }
     struct access_answer answer = access_grant_claims(&verdict, wall_ns, grant_out);
     json_decref(verdict.claims);
     return answer;
+}
+
+static struct access_answer access_check(struct access *access, struct access_desk *desk,
+                                         struct jwt_budget *budget, struct access_token *token,
+                                         uint64_t wall_ns, struct access_grant *grant_out)
+{
+    static const struct access_answer unknown = {ACCESS_BAD_TOKEN, "unknown token", 0};
+    struct jwt_check check = {.budget = budget, .key_next = token->key_next};
+    uint8_t digest[TOKEN_DIGEST_BYTES];
+    if (token->bytes > TOKEN_BYTES_MAX) {
+        return unknown;
+    }
+    token_digest(digest, token->text, token->bytes);
+    struct token *known = token_find_digest(&access->tokens, digest);
+    if (known != NULL) {
+        return access_grant_static(known, grant_out);
+    }
+    if (access->keys.count == 0 || memchr(token->text, '.', token->bytes) == NULL) {
+        return unknown;
+    }
+    struct access_answer answer =
+        access_check_jwt(access, desk, &check, token, digest, wall_ns, grant_out);
+    token->key_next = check.key_next;
+    return answer;
+}
+
+struct access_answer access_authenticate(struct access *access, struct access_desk *desk,
+                                         struct access_token *token, uint64_t wall_ns,
+                                         struct access_grant *grant_out)
+{
+    return access_check(access, desk, &desk->auths, token, wall_ns, grant_out);
 }
 
 /* The value of token= in the query, percent-decoded into out. Returns its length, 0: none. */
@@ -289,9 +353,12 @@ bool access_bearer_token(const char *value, size_t value_bytes, const char **tok
     return token > value + scheme_bytes || value_bytes == scheme_bytes;
 }
 
-struct access_answer access_authenticate_request(struct access *access,
-                                                 const struct access_request *request,
-                                                 uint64_t wall_ns, struct access_grant *grant_out)
+/* The token of a request; query: memory for one that is there. Otherwise the answer says why there
+ * is none. */
+static struct access_answer access_find_token(const struct access *access,
+                                              const struct access_request *request,
+                                              char query[TOKEN_BYTES_MAX + 1],
+                                              struct access_token *token_out)
 {
     struct handshake_slice value;
     const char *bearer;
@@ -299,7 +366,8 @@ struct access_answer access_authenticate_request(struct access *access,
     uint32_t count =
         handshake_values(request->head, request->head_bytes, "Authorization", &value, 1);
     if (count == 1 && access_bearer_token(value.text, value.bytes, &bearer, &bytes)) {
-        return access_authenticate(access, bearer, bytes, wall_ns, grant_out);
+        *token_out = (struct access_token){.text = bearer, .bytes = bytes};
+        return (struct access_answer){.text = "ok"};
     }
     /* Another scheme is somebody else's: a proxy that asks for a password has let it in. */
     bool has_other_scheme = count == 1 && (memchr(value.text, ' ', value.bytes) != NULL ||
@@ -307,12 +375,62 @@ struct access_answer access_authenticate_request(struct access *access,
     if (count > 0 && !has_other_scheme) {
         return (struct access_answer){ACCESS_BAD_TOKEN, "send one Authorization: Bearer TOKEN", 0};
     }
-    char token[TOKEN_BYTES_MAX + 1];
-    bytes = access->allows_query_token ? access_query_token(request, token, sizeof token) : 0;
-    if (bytes == 0) {
-        return (struct access_answer){ACCESS_NO_TOKEN, "no token", 0};
+    bytes =
+        access->allows_query_token ? access_query_token(request, query, TOKEN_BYTES_MAX + 1) : 0;
+    *token_out = (struct access_token){.text = query, .bytes = bytes};
+    return (struct access_answer){.verdict = bytes == 0 ? ACCESS_NO_TOKEN : ACCESS_OK,
+                                  .text = "no token"};
+}
+
+/* Its token waits. */
+static struct access_answer access_keep(struct access_desk *desk,
+                                        const struct access_request *request, uint32_t key_next,
+                                        struct access_kept **kept)
+{
+    static const struct access_answer too_many = {ACCESS_TOO_FAST,
+                                                  "too many tokens wait to be checked", 0};
+    assert_always(desk->kept_count <= ACCESS_KEPT_MAX);
+    if (*kept == NULL) {
+        struct access_kept *fresh = desk->kept_count == ACCESS_KEPT_MAX
+                                        ? NULL
+                                        : malloc(sizeof *fresh + request->head_bytes);
+        if (fresh == NULL) {
+            return too_many;
+        }
+        fresh->head_bytes = request->head_bytes;
+        memcpy(fresh->head, request->head, request->head_bytes);
+        *kept = fresh;
+        desk->kept_count++;
     }
-    return access_authenticate(access, token, bytes, wall_ns, grant_out);
+    (*kept)->key_next = key_next;
+    return access_refuse_jwt(JWT_LATER);
+}
+
+void access_forget_kept(struct access_desk *desk, struct access_kept **kept)
+{
+    if (*kept != NULL) {
+        assert_always(desk->kept_count > 0);
+        desk->kept_count--;
+        free(*kept);
+        *kept = NULL;
+    }
+}
+
+struct access_answer access_authenticate_request(struct access *access, struct access_desk *desk,
+                                                 const struct access_request *request,
+                                                 uint64_t wall_ns, struct access_kept **kept,
+                                                 struct access_grant *grant_out)
+{
+    char query[TOKEN_BYTES_MAX + 1];
+    struct access_token token;
+    struct access_answer answer = access_find_token(access, request, query, &token);
+    if (answer.verdict != ACCESS_OK) {
+        return answer;
+    }
+    token.key_next = *kept == NULL ? 0 : (*kept)->key_next;
+    answer = access_check(access, desk, &desk->handshakes, &token, wall_ns, grant_out);
+    return answer.verdict == ACCESS_LATER ? access_keep(desk, request, token.key_next, kept)
+                                          : answer;
 }
 
 void access_drop_grant(struct access_grant *grant)

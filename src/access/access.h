@@ -18,9 +18,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "src/access/jwt.h"
+#include "src/access/jwt_cache.h"
 #include "src/access/peers.h"
 #include "src/access/token.h"
 #include "src/base/access_options.h"
+
+#define ACCESS_WRONG_TOKEN_HANDSHAKES 4
+#define ACCESS_SIGNATURE_UNITS JWT_EDDSA_UNITS /* of a turn, for handshakes, and for AUTHs */
+#define ACCESS_KEPT_MAX 1024
 
 struct access;
 
@@ -43,6 +49,7 @@ enum access_verdict {
     ACCESS_FORBIDDEN, /* 403, or 4003 */
     ACCESS_TOO_FAST,  /* 429 */
     ACCESS_TOO_MANY,  /* 429, or 4113 */
+    ACCESS_LATER,     /* Its signature waits for another turn. */
 };
 
 /* What was decided. text: for the log and the peer, a constant string. */
@@ -65,6 +72,9 @@ struct access_request {
 struct access_answer access_accept(struct access *access, const struct peer *peer, uint64_t now_ns,
                                    uint32_t *entry_out);
 void access_leave(struct access *access, uint32_t entry);
+/* A wrong token costs its address as much as ACCESS_WRONG_TOKEN_HANDSHAKES more handshakes. */
+void access_punish(struct access *access, const struct peer *client, uint32_t entry,
+                   uint64_t now_ns);
 
 /* Whether its first bytes are to be a PROXY header. */
 bool access_expects_proxy(const struct access *access, const struct peer *peer);
@@ -95,13 +105,45 @@ struct access_grant {
     char name[TOKEN_NAME_BYTES_MAX + 1];
 };
 
-struct access_answer access_authenticate(struct access *access, const char *token,
-                                         size_t token_bytes, uint64_t wall_ns,
+/* What a core has for tokens. A signature takes about 0.1 ms, so that only a few are checked in a
+ * turn. Handshakes and AUTHs have a share each: neither keeps the other waiting. */
+struct access_desk {
+    struct jwt_cache *cache;
+    struct jwt_budget handshakes, auths;
+    uint32_t kept_count; /* requests that wait, up to ACCESS_KEPT_MAX */
+};
+
+int access_desk_open(struct access_desk *desk);
+void access_desk_close(struct access_desk *desk);
+/* Returns what signatures cost in the last one. */
+uint64_t access_desk_begin_turn(struct access_desk *desk);
+
+/* What is presented in an AUTH. */
+struct access_token {
+    const char *text;
+    size_t bytes;
+    uint32_t key_next; /* of struct jwt_check; 0 at first, and after ACCESS_LATER it stays */
+};
+
+struct access_answer access_authenticate(struct access *access, struct access_desk *desk,
+                                         struct access_token *token, uint64_t wall_ns,
                                          struct access_grant *grant_out);
-/* The same with what the request brings. */
-struct access_answer access_authenticate_request(struct access *access,
+
+/* A request whose token waits for another turn. */
+struct access_kept {
+    uint32_t key_next;
+    size_t head_bytes;
+    uint8_t head[];
+};
+
+/* The same with what the request brings. *kept: NULL at first; while the verdict is ACCESS_LATER it
+ * has a copy of the request, which is to be asked with then. */
+struct access_answer access_authenticate_request(struct access *access, struct access_desk *desk,
                                                  const struct access_request *request,
-                                                 uint64_t wall_ns, struct access_grant *grant_out);
+                                                 uint64_t wall_ns, struct access_kept **kept,
+                                                 struct access_grant *grant_out);
+/* It waits no more; NULL: it did not. */
+void access_forget_kept(struct access_desk *desk, struct access_kept **kept);
 /* The token of an Authorization of the scheme Bearer, in any case, with blanks between and behind.
  */
 bool access_bearer_token(const char *value, size_t value_bytes, const char **token_out,

@@ -105,38 +105,65 @@ static bool jwt_ed25519_is_right(const struct jwt_key *key, const char *text, si
     return is_right;
 }
 
-/* A token without kid may be of any key, a key without kid may be of any token: JWT_KEYS_MAX are
- * tried at most. */
-static enum jwt_status jwt_check_signature(const struct jwt_keys *keys, const char *token,
-                                           const struct jwt_parts *parts, const json_t *header,
-                                           enum jwt_algorithm algorithm)
+static bool jwt_is_candidate(const struct jwt_key *key, const char *kid)
 {
-    const char *kid = json_string_value(json_object_get(header, "kid"));
+    return kid == NULL || key->kid[0] == '\0' || strcmp(key->kid, kid) == 0;
+}
+
+/* Why no key is to be tried; JWT_OK: one is, at least. */
+static enum jwt_status jwt_find_key(const struct jwt_keys *keys, const char *kid,
+                                    enum jwt_algorithm algorithm)
+{
+    bool is_known = kid == NULL;
+    for (uint32_t i = 0; i < keys->count; i++) {
+        if (jwt_is_candidate(&keys->keys[i], kid)) {
+            is_known = true;
+            if (keys->keys[i].algorithm == algorithm) {
+                return JWT_OK;
+            }
+        }
+    }
+    return is_known ? JWT_BAD_ALGORITHM : JWT_UNKNOWN_KEY;
+}
+
+static bool jwt_is_signed_by(const struct jwt_key *key, const char *token,
+                             const struct jwt_parts *parts, struct jwt_check *check)
+{
     uint8_t signature[JWT_ED25519_SIGNATURE_BYTES];
     int bytes =
         key_text_base64url(signature, sizeof signature, parts->signature, parts->signature_bytes);
     size_t signature_bytes = bytes < 0 ? 0 : (size_t)bytes;
-    bool is_known = kid == NULL;
-    bool is_tried = false;
+    bool is_hmac = key->algorithm == JWT_HS256;
+    check->budget->units_left -= is_hmac ? JWT_HS256_UNITS : JWT_EDDSA_UNITS;
+    check->budget->checked_count++;
+    return is_hmac
+               ? jwt_hmac_is_right(key, token, parts->signed_bytes, signature, signature_bytes)
+               : jwt_ed25519_is_right(key, token, parts->signed_bytes, signature, signature_bytes);
+}
+
+/* A token without kid may be of any key, a key without kid may be of any token: JWT_KEYS_MAX are
+ * tried at most. */
+static enum jwt_status jwt_check_signature(const struct jwt_keys *keys, const char *token,
+                                           const struct jwt_parts *parts, const json_t *header,
+                                           enum jwt_algorithm algorithm, struct jwt_check *check)
+{
+    const char *kid = json_string_value(json_object_get(header, "kid"));
+    enum jwt_status status = jwt_find_key(keys, kid, algorithm);
     assert_always(keys->count <= JWT_KEYS_MAX);
-    for (uint32_t i = 0; i < keys->count; i++) {
-        const struct jwt_key *key = &keys->keys[i];
-        if (kid != NULL && key->kid[0] != '\0' && strcmp(key->kid, kid) != 0) {
+    for (; status == JWT_OK && check->key_next < keys->count; check->key_next++) {
+        const struct jwt_key *key = &keys->keys[check->key_next];
+        if (key->algorithm != algorithm || !jwt_is_candidate(key, kid)) {
             continue;
         }
-        is_known = true;
-        if (key->algorithm != algorithm) {
-            continue;
+        if (check->budget->units_left <= 0) {
+            return JWT_LATER;
         }
-        is_tried = true;
-        if (algorithm == JWT_HS256
-                ? jwt_hmac_is_right(key, token, parts->signed_bytes, signature, signature_bytes)
-                : jwt_ed25519_is_right(key, token, parts->signed_bytes, signature,
-                                       signature_bytes)) {
+        if (jwt_is_signed_by(key, token, parts, check)) {
+            check->is_right = true;
             return JWT_OK;
         }
     }
-    return is_tried ? JWT_BAD_SIGNATURE : is_known ? JWT_BAD_ALGORITHM : JWT_UNKNOWN_KEY;
+    return status == JWT_OK ? JWT_BAD_SIGNATURE : status;
 }
 
 /* A NumericDate, which may have a fraction. false: it is there and is none. */
@@ -191,12 +218,13 @@ static enum jwt_status jwt_judge_claims(const struct jwt_keys *keys, const json_
 /* The claims are not looked at before the signature is right. */
 static enum jwt_status jwt_verify_parts(const struct jwt_keys *keys, const char *token,
                                         const struct jwt_parts *parts, const json_t *header,
-                                        uint64_t wall_s, struct jwt_verdict *verdict)
+                                        uint64_t wall_s, struct jwt_check *check,
+                                        struct jwt_verdict *verdict)
 {
     enum jwt_algorithm algorithm;
     enum jwt_status status = jwt_read_header(header, &algorithm);
-    if (status == JWT_OK) {
-        status = jwt_check_signature(keys, token, parts, header, algorithm);
+    if (status == JWT_OK && !check->is_right) {
+        status = jwt_check_signature(keys, token, parts, header, algorithm, check);
     }
     if (status != JWT_OK) {
         return status;
@@ -209,7 +237,8 @@ static enum jwt_status jwt_verify_parts(const struct jwt_keys *keys, const char 
 }
 
 enum jwt_status jwt_verify(const struct jwt_keys *keys, const char *token, size_t token_bytes,
-                           uint64_t wall_s, struct jwt_verdict *verdict_out)
+                           uint64_t wall_s, struct jwt_check *check,
+                           struct jwt_verdict *verdict_out)
 {
     struct jwt_parts parts;
     struct jwt_verdict verdict = {0};
@@ -220,7 +249,7 @@ enum jwt_status jwt_verify(const struct jwt_keys *keys, const char *token, size_
     if (header == NULL) {
         return JWT_MALFORMED;
     }
-    enum jwt_status status = jwt_verify_parts(keys, token, &parts, header, wall_s, &verdict);
+    enum jwt_status status = jwt_verify_parts(keys, token, &parts, header, wall_s, check, &verdict);
     json_decref(header);
     if (status == JWT_OK) {
         assert_always(verdict.claims != NULL);
@@ -241,6 +270,7 @@ const char *jwt_status_text(enum jwt_status status)
         [JWT_UNKNOWN_KEY] = "unknown key id",
         [JWT_BAD_SIGNATURE] = "wrong signature",
         [JWT_EXPIRED] = "token expired",
+        [JWT_LATER] = "not checked yet",
         [JWT_TOO_EARLY] = "token not valid yet",
         [JWT_BAD_CLAIMS] = "token is for another issuer or audience, or has no exp",
     };

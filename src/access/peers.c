@@ -193,6 +193,16 @@ void peers_release(struct peers *peers, uint32_t entry)
     }
 }
 
+void peers_charge(struct peers *peers, const struct peer *peer, uint32_t entry, uint32_t count,
+                  uint64_t now_ns)
+{
+    uint32_t per_s = peers_limit(peers->handshakes_per_s, PEERS_HANDSHAKES_DEFAULT, peer);
+    if (peers->table != NULL && entry != RATE_NONE && per_s != 0) {
+        struct rate rate = rate_per_second(per_s);
+        rate_table_charge(peers->table, entry, &rate, count, now_ns);
+    }
+}
+
 struct rate peers_message_rate(const struct peers *peers, const struct peer *client)
 {
     uint32_t per_s = peers_limit(peers->messages_per_s, PEERS_MESSAGES_DEFAULT, client);

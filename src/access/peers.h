@@ -62,6 +62,9 @@ struct peer peers_client(const struct peers *peers, const struct peer *peer, con
 enum rate_verdict peers_take(struct peers *peers, const struct peer *peer, uint64_t now_ns,
                              uint32_t *entry_out, uint64_t *wait_ns_out);
 void peers_release(struct peers *peers, uint32_t entry);
+/* Counts handshakes more than were made. */
+void peers_charge(struct peers *peers, const struct peer *peer, uint32_t entry, uint32_t count,
+                  uint64_t now_ns);
 
 /* The limit of messages that holds for a client. */
 struct rate peers_message_rate(const struct peers *peers, const struct peer *client);

@@ -189,3 +189,15 @@ void rate_table_release(struct rate_table *table, uint32_t entry)
         assert_always((held & ~RATE_CLAIMED) > 0);
     }
 }
+
+void rate_table_charge(struct rate_table *table, uint32_t entry, const struct rate *rate,
+                       uint32_t count, uint64_t now_ns)
+{
+    assert_always(entry < RATE_TABLE_ENTRIES);
+    _Atomic uint64_t *full_ns = &table->entries[entry].full_ns;
+    uint64_t before_ns = atomic_load(full_ns);
+    uint64_t after_ns;
+    do {
+        after_ns = (before_ns > now_ns ? before_ns : now_ns) + count * rate->interval_ns;
+    } while (!atomic_compare_exchange_weak(full_ns, &before_ns, after_ns));
+}

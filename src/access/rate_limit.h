@@ -60,6 +60,9 @@ enum rate_verdict {
 enum rate_verdict rate_table_take(struct rate_table *table, const struct ip_address *address,
                                   const struct rate_limits *limits, uint64_t now_ns,
                                   uint32_t *entry_out, uint64_t *wait_ns_out);
+/* Takes count more from the bucket of an entry that is held, whether it has them or not. */
+void rate_table_charge(struct rate_table *table, uint32_t entry, const struct rate *rate,
+                       uint32_t count, uint64_t now_ns);
 /* entry: RATE_NONE is nothing. */
 void rate_table_release(struct rate_table *table, uint32_t entry);
 

@@ -27,7 +27,7 @@ void token_clean_name(char name_out[TOKEN_NAME_BYTES_MAX + 1], const char *text,
     name_out[bytes] = '\0';
 }
 
-static void token_hash(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes)
+void token_digest(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes)
 {
     SHA256_CTX context;
     SHA256_Init(&context);
@@ -130,7 +130,7 @@ int token_table_add(struct token_table *table, const char *name, const char *tex
     if (scope == NULL) {
         return -ENOMEM;
     }
-    token_hash(digest, text, text_bytes);
+    token_digest(digest, text, text_bytes);
     return token_add(table, digest, name, strlen(name), scope, error_out, error_bytes);
 }
 
@@ -181,7 +181,7 @@ static bool token_read_digest(const json_t *entry, uint8_t *digest, char *error_
     if (!token_is_good_length(json_string_length(text), error_out, error_bytes)) {
         return false;
     }
-    token_hash(digest, json_string_value(text), json_string_length(text));
+    token_digest(digest, json_string_value(text), json_string_length(text));
     return true;
 }
 
@@ -259,12 +259,18 @@ void token_table_deinit(struct token_table *table)
 struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes)
 {
     uint8_t digest[TOKEN_DIGEST_BYTES];
-    if (text_bytes > TOKEN_BYTES_MAX || table->slots == NULL) {
+    if (text_bytes > TOKEN_BYTES_MAX) {
         return NULL;
     }
-    assert_debug(table->count > 0);
-    token_hash(digest, text, text_bytes);
-    uint16_t slot = *token_slot(table, digest);
+    token_digest(digest, text, text_bytes);
+    return token_find_digest(table, digest);
+}
+
+struct token *token_find_digest(const struct token_table *table,
+                                const uint8_t digest[TOKEN_DIGEST_BYTES])
+{
+    assert_debug((table->slots == NULL) == (table->count == 0));
+    uint16_t slot = table->slots == NULL ? 0 : *token_slot(table, digest);
     return slot == 0 ? NULL : &table->tokens[slot - 1];
 }
 

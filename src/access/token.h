@@ -53,8 +53,12 @@ int token_table_load(struct token_table *table, const char *json, size_t json_by
                      char *error_out, size_t error_bytes);
 void token_table_deinit(struct token_table *table);
 
+void token_digest(uint8_t digest_out[TOKEN_DIGEST_BYTES], const char *text, size_t text_bytes);
+
 /* NULL: there is none such. */
 struct token *token_find(const struct token_table *table, const char *text, size_t text_bytes);
+struct token *token_find_digest(const struct token_table *table,
+                                const uint8_t digest[TOKEN_DIGEST_BYTES]);
 
 /* Counts a connection. false: it has as many as it may. */
 bool token_take(struct token *token);

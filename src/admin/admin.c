@@ -25,6 +25,7 @@
 #include "ring/board/counters_threads.h"
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
+#include "src/admin/admin_connections.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
 #include "src/base/log.h"
@@ -34,6 +35,7 @@
 
 struct admin {
     struct MHD_Daemon *daemons[ADMIN_ADDRESSES_MAX];
+    struct admin_connections connections[ADMIN_ADDRESSES_MAX]; /* by daemon */
     uint32_t daemon_count;
     pthread_mutex_t turn; /* one request of all daemons at a time */
     struct metrics *metrics;
@@ -309,6 +311,7 @@ static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *co
     admin_take_turn(admin);
     if (*request == NULL) {
         *request = &seen;
+        admin_connections_renew(connection);
     } else if (*upload_bytes > 0) {
         *upload_bytes = 0; /* No path takes a body: read it and forget it. */
     } else {
@@ -333,9 +336,12 @@ static bool admin_start_daemon(struct admin *admin, int fd, uint32_t connections
 {
     int flags = fcntl(fd, F_GETFL);
     (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    struct admin_connections *connections = &admin->connections[admin->daemon_count];
+    admin_connections_init(connections, connections_max);
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, admin_on_request, admin,
         MHD_OPTION_EXTERNAL_LOGGER, admin_on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_NOTIFY_CONNECTION, admin_connections_notify, connections,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned int)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_END);
     if (daemon == NULL) {

@@ -13,6 +13,7 @@ json_t *json_load(const char *text, size_t text_bytes, json_error_t *fault_out)
     }
     char *copy = malloc(text_bytes + 1);
     if (copy == NULL) {
+        *fault_out = (json_error_t){.line = -1};
         return NULL;
     }
     memcpy(copy, text, text_bytes);

@@ -4,7 +4,7 @@
  *
  * Threads  Any.
  * Memory   The value is the caller's: json_decref. For such a number, a copy of the text meanwhile.
- * Errors   NULL and the fault in *fault_out.
+ * Errors   NULL and the fault in *fault_out, without a text when there was no memory.
  */
 #ifndef RINGCAST_SRC_JSON_LOAD_H
 #define RINGCAST_SRC_JSON_LOAD_H

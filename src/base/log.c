@@ -18,6 +18,8 @@
 #include "src/base/log_writer.h"
 
 #define LOG_SLOTS 1024 /* lines a producer may post between two drains; a power of two */
+#define LOG_INFO_SLOTS                                                                             \
+    (LOG_SLOTS / 2) /* with so many waiting, only warnings and errors have room */
 #define LOG_PREFIX_BYTES_MAX 96
 /* JSON writes a control byte as six characters. */
 #define LOG_OUT_BYTES_MAX (LOG_PREFIX_BYTES_MAX + 6 * LOG_LINE_BYTES_MAX)
@@ -38,6 +40,7 @@ struct log_ring {
     /* Written by the producer. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t head;
     _Atomic uint64_t lost;
+    _Atomic uint64_t warnings_lost; /* of them, warnings and errors */
 
     /* Written by the main thread. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t tail;
@@ -50,6 +53,7 @@ static struct {
     uint32_t ring_count;
     enum log_level level;
     bool json;
+    _Atomic uint64_t warnings_lost; /* without a ring */
     /* The main thread's. */
     uint64_t lost_reported;
     uint64_t lost_reported_ns;
@@ -81,6 +85,7 @@ int log_open(enum log_level level, bool json, uint32_t producer_count)
     log_state.ring_count = producer_count;
     log_state.level = level;
     log_state.json = json;
+    atomic_store(&log_state.warnings_lost, 0);
     log_state.lost_reported = 0;
     log_state.lost_reported_ns = 0;
     return 0;
@@ -150,7 +155,10 @@ static size_t log_format_line(char out[LOG_OUT_BYTES_MAX], uint64_t wall_ns, enu
 static void log_put(uint64_t wall_ns, enum log_level level, const char *text)
 {
     char out[LOG_OUT_BYTES_MAX];
-    log_writer_put(STDERR_FILENO, out, log_format_line(out, wall_ns, level, text));
+    if (!log_writer_put(STDERR_FILENO, out, log_format_line(out, wall_ns, level, text)) &&
+        level >= LOG_LEVEL_WARNING) {
+        atomic_fetch_add(&log_state.warnings_lost, 1);
+    }
 }
 
 bool log_wants(enum log_level level)
@@ -181,9 +189,10 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t waiting = head - atomic_load_explicit(&ring->tail, memory_order_acquire);
     assert_always(waiting <= LOG_SLOTS);
-    if (waiting == LOG_SLOTS) {
-        uint64_t lost = atomic_load_explicit(&ring->lost, memory_order_relaxed);
-        atomic_store_explicit(&ring->lost, lost + 1, memory_order_relaxed);
+    bool is_warning = level >= LOG_LEVEL_WARNING;
+    if (waiting >= (is_warning ? LOG_SLOTS : LOG_INFO_SLOTS)) {
+        atomic_fetch_add_explicit(&ring->lost, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&ring->warnings_lost, is_warning, memory_order_relaxed);
         return;
     }
     struct log_slot *slot = &ring->slots[head % LOG_SLOTS];
@@ -200,6 +209,15 @@ uint64_t log_lost_count(void)
     uint64_t lost = log_writer_lost_count();
     for (uint32_t i = 0; i < log_state.ring_count; i++) {
         lost += atomic_load_explicit(&log_state.rings[i].lost, memory_order_relaxed);
+    }
+    return lost;
+}
+
+static uint64_t log_warnings_lost_count(void)
+{
+    uint64_t lost = atomic_load(&log_state.warnings_lost);
+    for (uint32_t i = 0; i < log_state.ring_count; i++) {
+        lost += atomic_load_explicit(&log_state.rings[i].warnings_lost, memory_order_relaxed);
     }
     return lost;
 }
@@ -235,9 +253,12 @@ static void log_report_lost(void)
         return;
     }
     int error = log_writer_error();
-    log_write(LOG_LEVEL_WARNING, "%" PRIu64 " log lines were lost since the start: %s%s", lost,
+    log_write(LOG_LEVEL_WARNING,
+              "%" PRIu64 " log lines were lost since the start: %s%s; %" PRIu64
+              " warnings or errors found no room",
+              lost,
               error == 0 ? "they came faster than standard error took them" : "standard error: ",
-              error == 0 ? "" : strerror(error));
+              error == 0 ? "" : strerror(error), log_warnings_lost_count());
     log_state.lost_reported = lost;
     log_state.lost_reported_ns = now_ns;
 }

@@ -35,7 +35,8 @@ bool log_wants(enum log_level level);
 /* A line at once. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line from a thread that must not block. producer: 0 is the publisher, 1 + k core k. */
+/* A line from a thread that must not block. producer: 0 is the publisher, 1 + k core k. Lines below
+ * WARNING fill its ring up to half: no crowd of them costs a warning or an error. */
 void log_post(uint32_t producer, enum log_level level, const char *text);
 
 /* Hands on what was posted, oldest first; returns how many lines. The main thread calls it about

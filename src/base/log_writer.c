@@ -195,12 +195,12 @@ int log_writer_open(void)
     return 0;
 }
 
-void log_writer_put(int fd, const char *text, size_t text_bytes)
+bool log_writer_put(int fd, const char *text, size_t text_bytes)
 {
     assert_always(text_bytes <= LOG_WRITER_TEXT_BYTES_MAX);
     if (!atomic_load(&log_writer.is_open)) {
         log_writer_write_text(fd, text, text_bytes);
-        return;
+        return true;
     }
     struct log_writer_head head = {.fd = (uint32_t)fd, .text_bytes = (uint32_t)text_bytes};
     pthread_mutex_lock(&log_writer.mutex);
@@ -214,6 +214,7 @@ void log_writer_put(int fd, const char *text, size_t text_bytes)
     if (!fits) {
         log_writer_lose(0);
     }
+    return fits;
 }
 
 bool log_writer_has_room(void)
@@ -222,7 +223,7 @@ bool log_writer_has_room(void)
         return true;
     }
     pthread_mutex_lock(&log_writer.mutex);
-    bool fits = log_writer_fits(LOG_WRITER_TEXT_BYTES_MAX);
+    bool fits = log_writer_fits(LOG_WRITER_RING_BYTES / 2);
     pthread_mutex_unlock(&log_writer.mutex);
     return fits;
 }

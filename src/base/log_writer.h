@@ -21,10 +21,11 @@
 /* Starts the thread; nothing to do if it runs. 0 or a negative errno. */
 int log_writer_open(void);
 
-/* What finds no room is counted. While the thread does not run, the caller writes, and may wait. */
-void log_writer_put(int fd, const char *text, size_t text_bytes);
+/* false: it finds no room, and is counted. While the thread does not run, the caller writes, and
+ * may wait. */
+bool log_writer_put(int fd, const char *text, size_t text_bytes);
 
-/* Whether the longest text has room. */
+/* Whether half of the room is left: what can wait does, so that what cannot finds some. */
 bool log_writer_has_room(void);
 
 /* Waits until all is written, or the clock (CLOCK_MONOTONIC) is at until_ns; up to 5 s more while

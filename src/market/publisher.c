@@ -230,6 +230,7 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
     feed->publisher = publisher;
     feed->watched_fd = -1;
     feed->sink = (struct feed_sink){
+        .hash = publisher->channels->hash,
         .context = feed,
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,

@@ -22,6 +22,23 @@ static void request_make_ascii(char *text)
     }
 }
 
+static bool request_fail_load(json_error_t *fault, struct request_error *error)
+{
+    enum json_error_code code = json_error_code(fault);
+    if (code == json_error_out_of_memory || fault->text[0] == '\0') {
+        return request_fields_fail_memory(error);
+    }
+    if (code == json_error_null_character || code == json_error_null_byte_in_key) {
+        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "",
+                                   "a string has \\u0000, which is not supported (at byte %d)",
+                                   fault->position);
+    }
+    request_make_ascii(fault->text); /* It quotes the message, cut anywhere. */
+    return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "%s%.100s (at byte %d)",
+                               code == json_error_duplicate_key ? "" : "not JSON: ", fault->text,
+                               fault->position);
+}
+
 static bool request_load(struct request *request, struct json_member text,
                          struct request_error *error)
 {
@@ -32,9 +49,7 @@ static bool request_load(struct request *request, struct json_member text,
     }
     request->root = json_load(text.text, text.bytes, &fault);
     if (request->root == NULL) {
-        request_make_ascii(fault.text); /* It quotes the message, cut anywhere. */
-        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not JSON: %.100s (at byte %d)",
-                                   fault.text, fault.position);
+        return request_fail_load(&fault, error);
     }
     if (!json_is_object((json_t *)request->root)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "not a JSON object");
@@ -97,19 +112,21 @@ static bool request_judge_id(bool id_is_good, struct request_error *error)
                                              REQUEST_ECHO_BYTES_MAX);
 }
 
-struct request_name {
-    const char *name;
-    enum request_type type;
+static const char *const request_type_names[] = {
+    [REQUEST_NONE] = "the server", /* of what no type is known */
+    [REQUEST_SUBSCRIBE] = "SUBSCRIBE", [REQUEST_UNSUBSCRIBE] = "UNSUBSCRIBE",
+    [REQUEST_LIST] = "LIST",           [REQUEST_PING] = "PING",
+    [REQUEST_MODIFY] = "MODIFY",       [REQUEST_SNAPSHOT] = "SNAPSHOT",
+    [REQUEST_RESUME] = "RESUME",       [REQUEST_REPLAY] = "REPLAY",
+    [REQUEST_STATUS] = "STATUS",       [REQUEST_HEARTBEAT] = "HEARTBEAT",
+    [REQUEST_AUTH] = "AUTH",
 };
 
-static const struct request_name request_names[] = {
-    {"SUBSCRIBE", REQUEST_SUBSCRIBE}, {"UNSUBSCRIBE", REQUEST_UNSUBSCRIBE},
-    {"LIST", REQUEST_LIST},           {"PING", REQUEST_PING},
-    {"AUTH", REQUEST_AUTH},           {"MODIFY", REQUEST_MODIFY},
-    {"SNAPSHOT", REQUEST_SNAPSHOT},   {"RESUME", REQUEST_RESUME},
-    {"REPLAY", REQUEST_REPLAY},       {"STATUS", REQUEST_STATUS},
-    {"HEARTBEAT", REQUEST_HEARTBEAT},
-};
+const char *request_type_name(enum request_type type)
+{
+    assert_always((unsigned)type <= REQUEST_AUTH);
+    return request_type_names[type];
+}
 
 static bool request_read_type(struct request *request, struct request_error *error)
 {
@@ -117,12 +134,11 @@ static bool request_read_type(struct request *request, struct request_error *err
     if (name == NULL) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "type", "type must be a string");
     }
-    for (size_t i = 0; i < sizeof request_names / sizeof request_names[0]; i++) {
-        if (strcasecmp(name, request_names[i].name) != 0) {
-            continue;
+    for (unsigned i = REQUEST_NONE + 1; i <= REQUEST_AUTH; i++) {
+        if (strcasecmp(name, request_type_names[i]) == 0) {
+            request->type = (enum request_type)i;
+            return true;
         }
-        request->type = request_names[i].type;
-        return true;
     }
     return request_fields_fail(
         error, PROTOCOL_UNKNOWN_TYPE, "type",
@@ -346,7 +362,6 @@ bool request_parse(struct request *request, const uint8_t *payload, size_t paylo
         return true;
     }
     assert_always(error->code != PROTOCOL_OK);
-    request->type = REQUEST_NONE;
     return false;
 }
 

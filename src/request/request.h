@@ -53,7 +53,7 @@ enum protocol_code {
 };
 
 enum request_type {
-    REQUEST_NONE, /* There was a fault. */
+    REQUEST_NONE, /* There was a fault before it was known. */
     REQUEST_SUBSCRIBE,
     REQUEST_UNSUBSCRIBE,
     REQUEST_LIST,
@@ -138,6 +138,9 @@ struct request_cursor request_cursor(const struct request *request, uint32_t ind
 
 /* What it cost to read, see core_spend(). */
 uint32_t request_units(size_t payload_bytes);
+
+/* "SUBSCRIBE", ...; of REQUEST_NONE "the server". */
+const char *request_type_name(enum request_type type);
 
 /* "skip", "conflate" or "disconnect". */
 const char *request_on_lag_name(enum request_on_lag on_lag);

@@ -64,7 +64,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     }
     if (options->access != NULL) {
         sessions->clients = calloc(sessions->slab_count, sizeof *sessions->clients);
-        if (sessions->clients == NULL) {
+        if (sessions->clients == NULL || access_desk_open(&sessions->desk) < 0) {
             sessions_destroy(sessions);
             return -ENOMEM;
         }
@@ -76,6 +76,7 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
 
 void sessions_destroy(struct sessions *sessions)
 {
+    log_crowd_sum_up(&sessions->crowd, sessions->log_producer);
     for (uint32_t i = 0; sessions->slab != NULL && i < sessions->slab_count; i++) {
         free(sessions->slab[i].patterns);
     }
@@ -84,7 +85,9 @@ void sessions_destroy(struct sessions *sessions)
     }
     for (uint32_t i = 0; sessions->clients != NULL && i < sessions->slab_count; i++) {
         access_drop_grant(&sessions->clients[i].grant);
+        access_forget_kept(&sessions->desk, &sessions->clients[i].kept);
     }
+    access_desk_close(&sessions->desk);
     free(sessions->slab);
     free(sessions->clients);
     free(sessions->watchers);
@@ -163,7 +166,7 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
 
     *session = (struct session){.number = ++sessions->newest_number};
     session_write_id(session, core, id);
-    if (log_wants(LOG_LEVEL_INFO)) {
+    if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_CONNECTED)) {
         session_client_write(sessions, core, conn, peer, sizeof peer);
         snprintf(line, sizeof line, "Client %s connected from %s", id, peer);
         log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
@@ -180,12 +183,15 @@ static void session_on_close(void *context, struct core *core, uint32_t conn,
     char line[SESSION_LINE_BYTES_MAX];
     assert_always(session->number != 0);
 
-    session_write_id(session, core, id);
-    snprintf(line, sizeof line,
-             "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64 ", open %.1fs",
-             id, end->text, end->close_code, end->frames_sent, end->frames_lost,
-             (double)end->open_ns / (double)NS_PER_SECOND);
-    log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    if (log_crowd_has_line(&sessions->crowd, LOG_CROWD_DISCONNECTED)) {
+        session_write_id(session, core, id);
+        snprintf(line, sizeof line,
+                 "Client %s disconnected: %s, code %u, sent %" PRIu64 ", lost %" PRIu64
+                 ", open %.1fs",
+                 id, end->text, end->close_code, end->frames_sent, end->frames_lost,
+                 (double)end->open_ns / (double)NS_PER_SECOND);
+        log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
+    }
     session_patterns_free(sessions, session);
     session_jobs_drop(sessions, conn);
     *session = (struct session){.number = 0};
@@ -208,7 +214,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
         return;
     }
     if (opcode != WS_TEXT) {
-        session_answer_error(sessions, core, conn, "", &error);
+        session_answer_error(sessions, core, conn, NULL, &error);
         return;
     }
     core_spend(core, request_units(payload_bytes));
@@ -227,7 +233,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
             session_jobs_answer(&call, &request);
         }
     } else {
-        session_answer_error(sessions, core, conn, request.id, &error);
+        session_answer_error(sessions, core, conn, &request, &error);
     }
     request_deinit(&request);
 }
@@ -278,6 +284,15 @@ static size_t session_write_gap(void *context, char *out, uint32_t channel, uint
     return (size_t)length;
 }
 
+static void session_on_turn(void *context, struct core *core, uint64_t now_ns)
+{
+    struct sessions *sessions = context;
+    sessions->log_producer = 1 + core_index(core);
+    log_crowd_on_turn(&sessions->crowd, sessions->log_producer, now_ns);
+    session_access_on_turn(sessions);
+    session_books_on_turn(context, core, now_ns);
+}
+
 static uint32_t session_channel_count(void *context)
 {
     return channels_count(((struct sessions *)context)->options.channels);
@@ -311,7 +326,7 @@ const struct core_ops session_ops = {
     .on_channel = session_on_channel,
     .recode = session_resume_recode,
     .on_replay_end = session_replay_on_end,
-    .on_turn = session_books_on_turn,
+    .on_turn = session_on_turn,
     .on_subscriber = session_on_subscriber,
     .write_gap = session_write_gap,
     .channel_count = session_channel_count,

@@ -91,6 +91,20 @@ enum core_admission session_access_on_accept(void *context, struct core *core, u
     return access_expects_proxy(access, &source) ? CORE_ADMIT_PROXY : CORE_ADMIT;
 }
 
+void session_access_on_turn(struct sessions *sessions)
+{
+    struct core_counters *counters = sessions->options.counters;
+    const struct access_desk *desk = &sessions->desk;
+    uint64_t units = access_desk_begin_turn(&sessions->desk);
+    if (units > 0) {
+        counter_set(&counters->signatures,
+                    desk->handshakes.checked_count + desk->auths.checked_count);
+    }
+    if (units > counter_get(&counters->signature_units_max)) {
+        counter_set(&counters->signature_units_max, units);
+    }
+}
+
 /* The token of a request, if it has one and one is needed. */
 static struct access_answer session_access_take_token(struct sessions *sessions, uint32_t conn,
                                                       uint64_t now_ns,
@@ -100,17 +114,22 @@ static struct access_answer session_access_take_token(struct sessions *sessions,
     if (!access_needs_token(sessions->options.access)) {
         return (struct access_answer){.text = "ok"};
     }
-    struct access_answer answer = access_authenticate_request(sessions->options.access, request,
-                                                              session_wall_ns(), &entry->grant);
+    struct access_answer answer =
+        access_authenticate_request(sessions->options.access, &sessions->desk, request,
+                                    session_wall_ns(), &entry->kept, &entry->grant);
     if (answer.verdict == ACCESS_NO_TOKEN) {
         entry->awaits_token = true;
         entry->ends_ns = now_ns + SESSION_AUTH_NS;
         answer.verdict = ACCESS_OK;
     } else if (answer.verdict == ACCESS_OK && entry->grant.life_ns != UINT64_MAX) {
         entry->ends_ns = now_ns + entry->grant.life_ns;
+    } else if (answer.verdict == ACCESS_BAD_TOKEN) {
+        access_punish(sessions->options.access, &entry->client, entry->entry_plus_1 - 1, now_ns);
     }
     return answer;
 }
+
+/* ---- Requests ---- */
 
 static void session_access_audit(struct sessions *sessions, struct core *core, uint32_t conn,
                                  uint64_t now_ns, const struct access_request *request,
@@ -127,20 +146,18 @@ static void session_access_audit(struct sessions *sessions, struct core *core, u
                          status_line, has_origin ? ", origin " : "", origin);
 }
 
-bool session_access_on_request(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
-                               const struct core_request *asked, struct core_refusal *refusal_out)
+/* Who asks, and whether they may by address and origin. */
+static struct access_answer session_access_meet(struct sessions *sessions, struct core *core,
+                                                uint32_t conn, uint64_t now_ns,
+                                                const struct core_request *asked,
+                                                const struct access_request *request)
 {
-    struct sessions *sessions = context;
     struct access *access = sessions->options.access;
-    if (access == NULL) {
-        return true;
-    }
     struct session_client *entry = &sessions->clients[conn];
     struct peer peer = session_client_peer(core, conn);
     struct peer named = asked->proxied == NULL ? peer : session_client_peer_of(asked->proxied);
-    struct access_request request = {.head = asked->head, .head_bytes = asked->head_bytes};
     uint32_t address;
-    struct peer client = access_client(access, &named, &request);
+    struct peer client = access_client(access, &named, request);
     bool is_forwarded = !session_client_is_same(&client, &peer);
     if (is_forwarded || access_needs_token(access) ||
         access_message_rate(access, &client).interval_ns != 0) {
@@ -148,24 +165,47 @@ bool session_access_on_request(void *context, struct core *core, uint32_t conn, 
         entry->has_client = true;
     }
     struct access_answer answer =
-        access_ask(access, &client, is_forwarded, &request, now_ns, &address);
+        access_ask(access, &client, is_forwarded, request, now_ns, &address);
     if (address != RATE_NONE) {
         entry->entry_plus_1 = address + 1;
     }
+    return answer;
+}
+
+enum core_grant session_access_on_request(void *context, struct core *core, uint32_t conn,
+                                          uint64_t now_ns, const struct core_request *asked,
+                                          struct core_refusal *refusal_out)
+{
+    struct sessions *sessions = context;
+    struct access_answer answer = {.verdict = ACCESS_OK};
+    struct access_request request;
+    if (sessions->options.access == NULL) {
+        return CORE_GRANTED;
+    }
+    struct session_client *entry = &sessions->clients[conn];
+    if (asked != NULL) {
+        request = (struct access_request){.head = asked->head, .head_bytes = asked->head_bytes};
+        answer = session_access_meet(sessions, core, conn, now_ns, asked, &request);
+    } else {
+        assert_always(entry->kept != NULL);
+        request = (struct access_request){entry->kept->head, entry->kept->head_bytes};
+    }
     if (answer.verdict == ACCESS_OK) {
         answer = session_access_take_token(sessions, conn, now_ns, &request);
+    }
+    if (answer.verdict == ACCESS_LATER) {
+        return CORE_LATER;
     }
     if (answer.verdict != ACCESS_OK) {
         session_access_count(sessions, answer.verdict);
         session_access_write_refusal(&answer, refusal_out);
         session_access_audit(sessions, core, conn, now_ns, &request, &answer,
                              refusal_out->status_line);
-        return false;
-    }
-    if (entry->grant.scope != NULL) {
+    } else if (entry->grant.scope != NULL) {
         session_client_audit(sessions, core, conn, now_ns, "GRANTED", "as %s", entry->grant.name);
     }
-    return true;
+    access_forget_kept(&sessions->desk, &entry->kept);
+    return answer.verdict == ACCESS_OK ? CORE_GRANTED : CORE_REFUSED;
 }
 
 void session_access_on_leave(void *context, struct core *core, uint32_t conn)
@@ -179,6 +219,7 @@ void session_access_on_leave(void *context, struct core *core, uint32_t conn)
     if (entry->entry_plus_1 != 0) {
         access_leave(sessions->options.access, entry->entry_plus_1 - 1);
     }
+    access_forget_kept(&sessions->desk, &entry->kept);
     if (entry->entry_plus_1 != 0 || entry->has_client) {
         access_drop_grant(&entry->grant);
         *entry = (struct session_client){0};
@@ -206,7 +247,7 @@ bool session_access_may_speak(struct sessions *sessions, struct core *core, uint
     }
     counter_add(&sessions->options.counters->messages_refused, 1);
     if (entry->refused_count++ < SESSION_REFUSED_MAX) {
-        session_answer_error(sessions, core, conn, "", &error);
+        session_answer_error(sessions, core, conn, NULL, &error);
         return false;
     }
     session_client_audit(sessions, core, conn, now_ns, "BLOCKED", "too many messages (close 4111)");
@@ -227,7 +268,7 @@ bool session_access_may_ask(struct session_call *call)
         return true;
     }
     counter_add(&call->sessions->options.counters->messages_refused, 1);
-    session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     return false;
 }
 
@@ -269,7 +310,11 @@ static void session_access_refuse_token(struct session_call *call,
     session_client_audit(sessions, call->core, call->conn, call->now_ns,
                          session_access_word(answer->verdict), "%s%s (ERROR %d)",
                          session_access_kind(answer->verdict), answer->text, (int)end->error);
-    session_answer_error(sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(sessions, call->core, call->conn, call->request, &error);
+    if (answer->verdict == ACCESS_BAD_TOKEN) {
+        access_punish(sessions->options.access, &entry->client, entry->entry_plus_1 - 1,
+                      call->now_ns);
+    }
     entry->refused_count += SESSION_GUESS_COST;
     if (entry->awaits_token) {
         session_access_end_conn(sessions, call->core, call->conn, answer->verdict);
@@ -292,6 +337,7 @@ static void session_access_answer(struct session_call *call)
     }
     reply_text(reply, ",\"max_subscriptions\":");
     reply_u64(reply, session_limits_subscriptions(call->sessions, call->conn));
+    session_answer_warn(call->sessions, call->core, call->request);
     reply_text(reply, "}");
     reply_end(reply);
     session_answer_send(call);
@@ -318,8 +364,24 @@ static bool session_access_shrink(struct session_call *call)
     return true;
 }
 
-/* false: the token is refused. */
-static bool session_access_take_new_token(struct session_call *call)
+/* While it waits, how many keys were tried is call->at.name. */
+static struct access_answer session_access_check_new(struct session_call *call,
+                                                     struct access_grant *grant_out)
+{
+    struct sessions *sessions = call->sessions;
+    int64_t units_left = sessions->desk.auths.units_left;
+    struct access_token token = {.text = call->request->token,
+                                 .bytes = call->request->token_bytes,
+                                 .key_next = call->at.name};
+    struct access_answer answer = access_authenticate(sessions->options.access, &sessions->desk,
+                                                      &token, session_wall_ns(), grant_out);
+    session_call_spend(call, (uint32_t)(units_left - sessions->desk.auths.units_left));
+    call->at.name = answer.verdict == ACCESS_LATER ? token.key_next : 0;
+    return answer;
+}
+
+/* ACCESS_OK, ACCESS_LATER, or refused. */
+static enum access_verdict session_access_take_new_token(struct session_call *call)
 {
     static const struct request_error unused = {
         .code = PROTOCOL_NOT_AVAILABLE,
@@ -329,8 +391,12 @@ static bool session_access_take_new_token(struct session_call *call)
     struct sessions *sessions = call->sessions;
     struct access *access = sessions->options.access;
     if (access == NULL || !access_needs_token(access)) {
-        session_answer_error(sessions, call->core, call->conn, call->request->id, &unused);
-        return false;
+        session_answer_error(sessions, call->core, call->conn, call->request, &unused);
+        return ACCESS_FORBIDDEN;
+    }
+    if (sessions->desk.auths.units_left <= 0) {
+        session_call_spend(call, 1);
+        return ACCESS_LATER;
     }
     struct session_client *entry = &sessions->clients[call->conn];
     struct access_grant grant;
@@ -338,14 +404,16 @@ static bool session_access_take_new_token(struct session_call *call)
     if (entry->grant.token != NULL) {
         token_release(entry->grant.token);
     }
-    struct access_answer answer = access_authenticate(
-        access, call->request->token, call->request->token_bytes, session_wall_ns(), &grant);
+    struct access_answer answer = session_access_check_new(call, &grant);
     if (entry->grant.token != NULL) {
         token_hold(entry->grant.token);
     }
+    if (answer.verdict == ACCESS_LATER) {
+        return ACCESS_LATER;
+    }
     if (answer.verdict != ACCESS_OK) {
         session_access_refuse_token(call, &answer);
-        return false;
+        return answer.verdict;
     }
     access_drop_grant(&entry->grant);
     entry->grant = grant;
@@ -355,16 +423,23 @@ static bool session_access_take_new_token(struct session_call *call)
     session_client_audit(sessions, call->core, call->conn, call->now_ns, "GRANTED", "as %s",
                          grant.name);
     session_access_answer(call);
-    return true;
+    return ACCESS_OK;
 }
 
 bool session_access_authenticate(struct session_call *call)
 {
-    bool is_new = call->at.step == 0;
-    if (is_new && !session_access_take_new_token(call)) {
-        return true;
+    if (call->at.step == 0) {
+        enum access_verdict verdict = session_access_take_new_token(call);
+        if (verdict != ACCESS_OK) {
+            return verdict != ACCESS_LATER;
+        }
     }
     return session_access_shrink(call);
+}
+
+bool session_access_is_unchecked(const struct session_call *call)
+{
+    return call->request->type == REQUEST_AUTH && call->at.step == 0;
 }
 
 /* ---- The end of a token ---- */

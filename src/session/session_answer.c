@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/request/request_keys.h"
 #include "src/session/session_client.h"
 
 void session_answer_text(struct core *core, uint32_t conn, const struct reply *reply)
@@ -14,20 +15,30 @@ void session_answer_text(struct core *core, uint32_t conn, const struct reply *r
     }
 }
 
+void session_answer_warn(struct sessions *sessions, struct core *core,
+                         const struct request *request)
+{
+    if (request != NULL) {
+        core_spend(core, SESSION_WARNING_UNITS * request_keys_warn(request, &sessions->reply));
+    }
+}
+
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
-                          const char *id, const struct request_error *error)
+                          const struct request *request, const struct request_error *error)
 {
     struct reply *reply = &sessions->reply;
     bool retry = error->retry || error->code == PROTOCOL_INTERNAL ||
                  error->code == PROTOCOL_TOO_MANY_REQUESTS;
-    reply_begin(reply, "ERROR", id, session_wall_ns());
+    reply_begin(reply, "ERROR", request == NULL ? "" : request->id, session_wall_ns());
     reply_print(reply, "{\"code\":%d,\"message\":", (int)error->code);
     reply_string(reply, error->message, strlen(error->message));
     if (error->field[0] != '\0') {
         reply_print(reply, ",\"field\":");
         reply_string(reply, error->field, strlen(error->field));
     }
-    reply_print(reply, ",\"retry\":%s}", retry ? "true" : "false");
+    reply_print(reply, ",\"retry\":%s", retry ? "true" : "false");
+    session_answer_warn(sessions, core, request);
+    reply_text(reply, "}");
     reply_end(reply);
     session_answer_text(core, conn, reply);
 }
@@ -36,7 +47,7 @@ void session_answer_no_memory(struct session_call *call)
 {
     static const struct request_error error = {.code = PROTOCOL_INTERNAL,
                                                .message = "no memory for it"};
-    session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
 }
 
 void session_answer_put(struct sessions *sessions, struct core *core, uint32_t conn)
@@ -61,13 +72,13 @@ bool session_answer_send(struct session_call *call)
             .message = "too much waits to be sent for so long an answer; LIST tells what is "
                        "subscribed",
         };
-        session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+        session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     } else {
         static const struct request_error error = {
             .code = PROTOCOL_INTERNAL,
             .message = "no memory for the answer; LIST tells what is subscribed",
         };
-        session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+        session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     }
     reply_trim(reply);
     reply_trim(&call->sessions->failed);
@@ -146,7 +157,9 @@ bool session_answer_end(struct session_call *call)
     assert_debug(failed->failed || (failed->bytes > 0 && failed->text[0] == '['));
     reply_text(reply, "],\"failed\":");
     reply_put(reply, failed->text, failed->bytes);
-    reply_text(reply, "]}");
+    reply_text(reply, "]");
+    session_answer_warn(call->sessions, call->core, call->request);
+    reply_text(reply, "}");
     reply_end(reply);
     return session_answer_send(call);
 }

@@ -9,10 +9,15 @@
 
 #include "src/session/session_call.h"
 
+/* Warns of keys that are not used, within data of what is written to sessions->reply. request:
+ * NULL: it is no answer. */
+void session_answer_warn(struct sessions *sessions, struct core *core,
+                         const struct request *request);
 /* Sends what was written; a client that there was no memory to write for is closed with 4108. */
 void session_answer_text(struct core *core, uint32_t conn, const struct reply *reply);
+/* request: NULL: it is of none, or of one that was not read. */
 void session_answer_error(struct sessions *sessions, struct core *core, uint32_t conn,
-                          const char *id, const struct request_error *error);
+                          const struct request *request, const struct request_error *error);
 void session_answer_no_memory(struct session_call *call);
 /* Ends what was written to sessions->reply and sends it, whoever it is for. */
 void session_answer_put(struct sessions *sessions, struct core *core, uint32_t conn);

@@ -19,9 +19,10 @@ struct session_client {
     uint32_t entry_plus_1;     /* in the table of addresses; 0: none */
     uint64_t messages_full_ns; /* see rate_take() */
     uint64_t ends_ns;          /* when the token ends, or must have come; 0: never */
+    struct access_kept *kept;  /* its request, whose token waits; NULL: it does not */
     struct access_grant grant;
 };
-static_assert(sizeof(struct session_client) <= 184, "counted per client that is not spared");
+static_assert(sizeof(struct session_client) <= 192, "counted per client that is not spared");
 
 /* What the client may see. */
 const struct scope *session_client_scope(const struct sessions *sessions, uint32_t conn);

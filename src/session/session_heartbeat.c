@@ -106,7 +106,8 @@ static uint8_t session_heartbeat_copy(struct sessions *sessions, struct core *co
     return list->next_page;
 }
 
-void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id)
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
+                       const struct request *request)
 {
     struct session *session = session_of(sessions, conn);
     struct reply *reply = &sessions->reply;
@@ -115,7 +116,7 @@ void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t co
     bool has_types_only =
         session->star_types != 0 &&
         stats.subscription_count == (uint32_t)__builtin_popcount(session->star_types);
-    reply_begin(reply, "HEARTBEAT", id, session_wall_ns());
+    reply_begin(reply, "HEARTBEAT", request == NULL ? "" : request->id, session_wall_ns());
     reply_text(reply, "{\"next_seq\":{");
     /* What a client that is behind has yet to get must not be promised as sent. */
     if (!core_conn_is_current(core, conn)) {
@@ -129,6 +130,7 @@ void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t co
     }
     reply_text(reply, "},");
     session_heartbeat_put_counts(reply, &stats);
+    session_answer_warn(sessions, core, request);
     reply_text(reply, "}");
     session_answer_put(sessions, core, conn);
 }
@@ -175,5 +177,5 @@ void session_heartbeat_on_quiet(void *context, struct core *core, uint32_t conn,
     if (distance == distance_max && session->quiet_seconds > 2 * distance_max) {
         session->quiet_seconds = (uint16_t)(session->quiet_seconds - distance_max);
     }
-    session_heartbeat(sessions, core, conn, "");
+    session_heartbeat(sessions, core, conn, NULL);
 }

@@ -11,6 +11,7 @@
 #ifndef RINGCAST_SRC_SESSION_HEARTBEAT_H
 #define RINGCAST_SRC_SESSION_HEARTBEAT_H
 
+#include "src/request/request.h"
 #include "src/session/session_state.h"
 
 #define SESSION_HEARTBEAT_CHANNELS_MAX 1000
@@ -18,8 +19,9 @@
 int session_heartbeat_create(struct sessions *sessions);
 void session_heartbeat_destroy(struct sessions *sessions);
 
-/* id: of the request; "": nobody asked. */
-void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn, const char *id);
+/* request: NULL: nobody asked. */
+void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
+                       const struct request *request);
 
 /* core_ops.on_quiet: once in each second of silence. */
 void session_heartbeat_on_quiet(void *context, struct core *core, uint32_t conn, uint64_t now_ns);

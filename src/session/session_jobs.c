@@ -50,7 +50,7 @@ static bool session_jobs_run(struct session_call *call)
         return true;
     case REQUEST_HEARTBEAT:
         session_call_spend(call, SESSION_HEARTBEAT_UNITS);
-        session_heartbeat(call->sessions, call->core, call->conn, call->request->id);
+        session_heartbeat(call->sessions, call->core, call->conn, call->request);
         return true;
     case REQUEST_AUTH:
         return session_access_authenticate(call);
@@ -154,7 +154,7 @@ void session_jobs_answer(struct session_call *call, struct request *request)
     } else if (session_jobs_run(call)) {
         session_jobs_end_call(call);
     } else {
-        session_jobs_begin(call, request, true);
+        session_jobs_begin(call, request, !session_access_is_unchecked(call));
     }
 }
 
@@ -169,19 +169,21 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
     if (job == NULL) {
         return true;
     }
-    if (!job->is_started && sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
+    if (!job->is_started && !session_access_is_unchecked(&job->call) &&
+        sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
         core_spend(core, 1);
         return false;
     }
-    sessions->started_count += !job->is_started;
-    job->is_started = true;
-    assert_debug(sessions->started_count <= SESSION_ANSWERS_STARTED_MAX);
     job->call.now_ns = now_ns;
     session_jobs_swap_replies(sessions, job);
     bool is_done = session_jobs_run(&job->call);
     session_jobs_swap_replies(sessions, job);
     if (is_done) {
         session_jobs_drop(sessions, conn);
+    } else if (!job->is_started && !session_access_is_unchecked(&job->call)) {
+        assert_always(sessions->started_count < sessions->slab_count);
+        sessions->started_count++;
+        job->is_started = true;
     }
     return is_done;
 }

@@ -84,9 +84,11 @@ bool session_list(struct session_call *call)
     if (!session_list_patterns(call)) {
         return false;
     }
-    reply_print(reply, "],\"count\":%" PRIu32 ",\"limit\":%" PRIu32 "}",
+    reply_print(reply, "],\"count\":%" PRIu32 ",\"limit\":%" PRIu32,
                 session_limits_subscribed(call->session),
                 session_limits_subscriptions(call->sessions, call->conn));
+    session_answer_warn(call->sessions, call->core, call->request);
+    reply_text(reply, "}");
     reply_end(reply);
     session_answer_send(call);
     return true;

@@ -121,7 +121,7 @@ static void session_replay_refuse(struct session_call *call, int result)
                  "END_OF_REPLAY",
                  CORE_REPLAYS_MAX);
     }
-    session_answer_error(call->sessions, call->core, call->conn, call->request->id, &error);
+    session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     reply_trim(&call->sessions->failed);
 }
 

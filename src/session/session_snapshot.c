@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "src/request/request_keys.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_books.h"
 #include "src/session/session_define.h"
@@ -117,7 +118,8 @@ static void session_snapshot_send(struct session_call *call)
     for (uint32_t i = 0; i < snapshots->count; i++) {
         session_snapshot_put(call, &snapshots->list[i]);
     }
-    if (snapshots->count == 0 && call->sessions->failed.bytes == 1 && call->book_count > 0) {
+    if (snapshots->count == 0 && call->sessions->failed.bytes == 1 && call->book_count > 0 &&
+        request_keys_count(call->request) == 0) {
         core_send_snapshots(call->core, call->conn, snapshots->list, 0, pinned);
         reply_trim(&call->sessions->failed);
         return; /* Nothing to say but what the books' own answers will. */

@@ -12,6 +12,7 @@
 #include "codec/base/units.h"
 #include "codec/md.h"
 #include "ring/core/core.h"
+#include "src/base/log_crowd.h"
 #include "src/request/reply.h"
 #include "src/session/session_options.h"
 #include "src/session/session_use.h"
@@ -54,6 +55,9 @@ struct sessions {
     struct session_client *clients; /* by connection; NULL: no access control */
     uint64_t audit_full_ns;         /* session_client: see rate_take() */
     uint32_t audit_skipped;
+    struct access_desk desk; /* when there is access control */
+    struct log_crowd crowd;
+    uint32_t log_producer;
     uint64_t newest_number;
     /* session_patterns: connections that need to know of new channels. The first current_count of
      * them know of all. */

@@ -19,7 +19,9 @@ void session_status_pong(struct session_call *call)
     if (call->request->t0[0] != '\0') {
         reply_print(reply, "\"t0\":%s,", call->request->t0);
     }
-    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64 "}", call->received_ns, wall_ns);
+    reply_print(reply, "\"t1\":%" PRIu64 ",\"t2\":%" PRIu64, call->received_ns, wall_ns);
+    session_answer_warn(call->sessions, call->core, call->request);
+    reply_text(reply, "}");
     reply_end(reply);
     session_answer_send(call);
 }
@@ -60,7 +62,9 @@ void session_status(struct session_call *call)
     session_status_put_lag(reply, &lag);
     reply_text(reply, ",\"round_trip_us\":");
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
-    reply_print(reply, ",\"subscriptions\":%" PRIu32 "}", session_limits_subscribed(call->session));
+    reply_print(reply, ",\"subscriptions\":%" PRIu32, session_limits_subscribed(call->session));
+    session_answer_warn(sessions, call->core, call->request);
+    reply_text(reply, "}");
     session_answer_put(sessions, call->core, call->conn);
 }
 

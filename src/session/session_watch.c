@@ -71,7 +71,7 @@ static bool session_watch_send(struct session_call *call)
     }
     session_define_send(sessions, call->core, call->conn);
     if (call->at.covered < 0) {
-        session_answer_error(sessions, call->core, call->conn, "", &error);
+        session_answer_error(sessions, call->core, call->conn, NULL, &error);
     }
     return true;
 }

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.parse
@@ -113,6 +114,51 @@ class Admin(ServerTestCase):
         finally:
             for client in silent:
                 client.close()
+
+    def test_two_hundred_half_requests_keep_no_scrape_out(self):
+        """They say another byte again and again, so that none of them is ever idle for long."""
+        halves = [self.half_request() for _ in range(200)]
+        stop = threading.Event()
+
+        def trickle():
+            while not stop.wait(0.2):
+                for place, half in enumerate(halves):
+                    try:
+                        half.send(b"x")
+                    except OSError:  # The server has ended it.
+                        half.close()
+                        halves[place] = self.half_request()
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            for _ in range(10):
+                self.assertEqual(self.server.admin("/metrics", seconds=60)[0], 200)
+        finally:
+            stop.set()
+            thread.join()
+            for half in halves:
+                half.close()
+
+    def half_request(self):
+        half = socket.create_connection(("127.0.0.1", self.server.admin_port), timeout=60)
+        half.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Half: ")
+        return half
+
+    def test_who_asks_again_stays_while_others_come_and_say_nothing(self):
+        with socket.create_connection(("127.0.0.1", self.server.admin_port), timeout=60) as keeper:
+            silent = []
+            for _ in range(4):
+                silent += [socket.create_connection(("127.0.0.1", self.server.admin_port), timeout=60)
+                           for _ in range(30)]
+                keeper.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"}"):
+                    piece = keeper.recv(65536)
+                    self.assertTrue(piece, "it was ended")
+                    answer += piece
+            for one in silent:
+                one.close()
 
     def test_prometheus_scrapes_it_and_answers_queries(self):
         prometheus = shutil.which("prometheus")

@@ -67,7 +67,8 @@ def fields_of_message(value, path):
 
 def merged(path):
     """Verdicts and entries are made in one place for all messages: seen in one is seen in all."""
-    path = re.sub(r"^.*\.failed\.", "failed.", path)
+    path = re.sub(r"^.*\.(failed|warnings)\.", r"\1.", path)
+    path = re.sub(r"^.*\.warnings$", "warnings", path)
     return re.sub(r"^.*\.(ok|gaps|subscriptions|dropped|channels)\.(depth|bar|interval_ms)$",
                   r"entry.\2", path)
 
@@ -286,7 +287,7 @@ class RealServer(unittest.TestCase):
         client.ask("SUBSCRIPTIONS", "LIST")
         client.ask("MODIFIED", "MODIFY", symbols=["AAPL.US", "*.SZ"], data_types=["trade"],
                    delivery={"on_lag": "skip", "max_lag_ms": 0})
-        client.ask("PONG", "PING", t0=1.5)
+        client.ask("PONG", "PING", t0=1.5, **{f"unused{i}": i for i in range(9)})
         client.ask("STATUS", "STATUS")
         client.ask("HEARTBEAT", "HEARTBEAT")
         client.ask("SNAPSHOT", "SNAPSHOT", symbols=["MSFT.US", "NOSUCH"], data_types=["quote"])

@@ -149,6 +149,15 @@ class Words(unittest.TestCase):
                         count += 1
         self.assertGreater(count, 40)
 
+    def test_options_between_backticks_are_some_program_s(self):
+        helped = "".join(run([program(words[0]), *words[1:], "--help"]).stdout for words in (
+            ["ringcast"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
+        known = set(re.findall(r"--[a-z][a-z-]*", helped)) | {"--name"}
+        for name, text in PAGES.items():
+            if name.startswith(("docs/", "README", "examples/")):
+                codes = " ".join(re.findall(r"`([^`\n]+)`", text))
+                self.assertEqual(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", codes)) - known, set(), name)
+
     def test_steps_of_the_build_and_sizes_of_the_tests_exist(self):
         build = (CHECKOUT / "build.zig").read_text(encoding="utf8")
         steps = set(re.findall(r'\.name = "(\w+)", \.about = ', build))

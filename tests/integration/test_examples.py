@@ -168,6 +168,9 @@ def quote(seq, ch=7, symbol="A.X"):
 
 
 WELCOME = {"type": "WELCOME", "ts": 1, "data": {"epoch": "e1", "heartbeat_interval_ms": 30000}}
+WARNED = verdicts(("A.X", "quote", 7, 11))
+WARNED["data"]["warnings"] = [{"field": "data.delivry", "message": "SUBSCRIBE does not use it"},
+                              {"message": "3 more keys are not used"}]
 GAP = {"type": "GAP", "ts": 1, "data": {"ch": 7, "from": 12, "to": 14, "reason": "overrun"}}
 UNKNOWN = {"type": "NEW_IN_2030", "ts": 1, "data": {"field": [1]}}
 HEARTBEAT = {"type": "HEARTBEAT", "ts": 1, "data": {"next_seq": {"7": 22}, "sent": 1, "lost": 0,
@@ -175,7 +178,7 @@ HEARTBEAT = {"type": "HEARTBEAT", "ts": 1, "data": {"next_seq": {"7": 22}, "sent
 NO_RESUME = {"type": "ERROR", "id": "resume", "ts": 1,
              "data": {"code": 104, "message": "unknown type", "field": "type", "retry": False}}
 SESSIONS = (
-    ([verdicts(("A.X", "quote", 7, 11)), quote(10), quote(11), GAP, quote(15), UNKNOWN, quote(18),
+    ([WARNED, quote(10), quote(11), GAP, quote(15), UNKNOWN, quote(18),
       HEARTBEAT], 4108),
     ([NO_RESUME, verdicts(("A.X", "quote", 7, 31)), quote(30)], 4201),
     ([], 4099),
@@ -350,6 +353,8 @@ class Programs:
         running.close()
         said = "\n".join(line for line in running.lines if line.startswith("--"))
         self.assertRegex(said, r"""\A-- connected to .*
+-- SUBSCRIBED warns: data\.delivry SUBSCRIBE does not use it
+-- SUBSCRIBED warns:  3 more keys are not used
 -- SUBSCRIBED 1 in epoch e1
 -- GAP A\.X quote #12\.\.#14 are lost \(overrun\)
 -- A\.X quote: 2 passed over before #18
@@ -521,7 +526,9 @@ class Page(unittest.TestCase):
         self.assertEqual(self.rows()[0][5:], ["30", "13", "3"])
         self.assertEqual([re.sub(r"[1-9]\.\d\d|0\.\d[1-9]|0\.[1-9]\d", "N", note)
                           for note in self.notes()],
-                         ["GAP A.X #12..#14 are lost (overrun)",
+                         ["SUBSCRIBED warns: data.delivry SUBSCRIBE does not use it",
+                          "SUBSCRIBED warns:  3 more keys are not used",
+                          "GAP A.X #12..#14 are lost (overrun)",
                           "closed 4108 script;code=4108: again in N s",
                           "ERROR 104 unknown type: subscribed anew",
                           "closed 4201 script;code=4201: again in 0.00 s"])

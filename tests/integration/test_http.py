@@ -63,6 +63,19 @@ class TheClientPort(HttpCase):
         self.assertEqual(self.plain("/", "GET", "1.0", "")[0], 400)
         self.assertEqual(self.plain("/", "OPTIONS", "1.0", "")[0], 405)
 
+    def test_a_client_that_shuts_its_half_gets_its_answer(self):
+        for _ in range(100):
+            for target, status in ((SCHEMA, b"200"), ("/", b"400"), ("/other", b"404")):
+                with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as client:
+                    client.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                    client.shutdown(socket.SHUT_WR)
+                    answer = b""
+                    while piece := client.recv(65536):
+                        answer += piece
+                head, _, body = answer.partition(b"\r\n\r\n")
+                self.assertTrue(head.startswith(b"HTTP/1.1 " + status), head)
+                self.assertIn(b"\r\nContent-Length: %d\r\n" % len(body), head)
+
     def test_a_request_may_come_byte_by_byte(self):
         client = RawClient(self.server.port, upgrade=False)
         self.addCleanup(client.close)

@@ -183,6 +183,32 @@ class Requests(ProtocolTestCase):
                             '"data_types":["Quote","TRADE"],"colour":"blue"}}', ("SUBSCRIBED",))
         self.assertEqual([item["type"] for item in answer["data"]["ok"]], ["quote", "trade"])
 
+    def test_every_answer_warns_of_keys_that_the_message_does_not_use(self):
+        client = self.client()
+        names = {"symbols": ["AAPL.US"], "data_types": ["quote"]}
+        for kind, answer, data in (
+                ("SUBSCRIBE", "SUBSCRIBED", names), ("MODIFY", "MODIFIED", {
+                    **names, "delivery": {"max_lag_ms": 1}}),
+                ("LIST", "SUBSCRIPTIONS", {}), ("SNAPSHOT", "SNAPSHOT", names),
+                ("SNAPSHOT", "SNAPSHOT", {**names, "data_types": ["depth"]}),
+                ("RESUME", "RESUMED", {"epoch": "e", "cursors": {"60000": 1}}),
+                ("REPLAY", "REPLAYING", {**names, "symbols": "XXXX", "from": 1}),
+                ("UNSUBSCRIBE", "UNSUBSCRIBED", names), ("PING", "PONG", {"t0": 1}),
+                ("STATUS", "STATUS", {}), ("HEARTBEAT", "HEARTBEAT", {}),
+                ("AUTH", "ERROR", {"token": "x"}), ("SUBSCRIBE", "ERROR", {}),
+                ("NONSENSE", "ERROR", None)):
+            with self.subTest(kind):
+                message = {"type": kind, "data": {**data, "x x": 1} if data is not None else None,
+                           "typ": 1}
+                who = kind if kind != "NONSENSE" else "the server"
+                warnings = client.ask(message, (answer,))["data"]["warnings"]
+                self.assertEqual(warnings, [
+                    {"field": "typ", "message": f"{who} does not use it; did you mean type?"},
+                    {"field": "data.x x", "message": f"{who} does not use it"}][:1 + (data is not None)])
+                again = client.ask({"type": kind, "data": data}, (answer,))
+                self.assertNotIn("warnings", again["data"])
+        self.assertNotIn("warnings", client.subscribe(["MSFT.US"], ["quote"])["data"])
+
     def test_ping_echoes_t0_and_tells_when_it_came_and_left(self):
         client = self.client()
         for t0 in (1, 1732078800123456789, "mine", 1.5):

@@ -1,5 +1,6 @@
 """Tables and figures of the docs, held against the source, the programs and a running server."""
 import json
+import pathlib
 import re
 import shutil
 import sys
@@ -166,8 +167,9 @@ def page(name):
 
 class Figures(unittest.TestCase):
     def test_figures_are_those_of_the_source(self):
-        constants = dict(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
+        defined = set(re.findall(r"^#define ([A-Z][A-Z0-9_]+) +([^/\n]*[^/\s])", source(
             ".h", ".c", folders=("codec", "ring", "feeds", "src", "tools")), re.M))
+        constants = dict(defined)
 
         def value(text):
             text = re.sub(r"\b(\d+)u\b", r"\1", text)
@@ -177,6 +179,7 @@ class Figures(unittest.TestCase):
             return eval(text, {}, names)  # Our own source.
         for name, unit, where, words in FIGURES:
             with self.subTest(name):
+                self.assertEqual(len([it for it in defined if it[0] == name]), 1)
                 number = value(constants[name])
                 number = number if isinstance(number, str) else number / unit
                 shown = {f"{number:g}" if isinstance(number, float) else number}
@@ -338,6 +341,13 @@ class Metrics(unittest.TestCase):
 
 
 class Stats(ServerTestCase):
+    def test_the_page_names_the_keys_of_health_and_ready(self):
+        text = page("metrics.md")
+        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        for path, words in (("/health", health), ("/readyz", ready)):
+            keys = set(json.loads(self.server.admin(path)[2]))
+            self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)
+
     def test_the_page_names_every_key_of_stats_and_no_other(self):
         text = page("metrics.md")
         rows = dict(re.findall(r"^\| ([`.].*?) \| (.*) \|$", text[text.index("## /stats"):], re.M))
@@ -365,19 +375,40 @@ class Stats(ServerTestCase):
         self.assertEqual(named, set(stats))
 
 
-class BenchJson(ServerTestCase):
+class BenchOutput(ServerTestCase):
     options = ("--feed", "sim:symbols=2,rate=100")
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with tempfile.NamedTemporaryFile(prefix="ringcast-", suffix=".csv") as csv:
+            done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3",
+                        "--publish", "rate=100", "--snapshot", "--csv", csv.name, "--pid", str(cls.server.pid),
+                        "--cpu", "0", cls.server.url()])
+            cls.json = json.loads(done.stdout)
+            cls.columns = pathlib.Path(csv.name).read_text(encoding="utf8").split("\n")[0].split(",")
+
+    def test_the_page_names_every_line_of_the_report(self):
+        text = (CHECKOUT / "tools/bench/bench_text.c").read_text(encoding="utf8")
+        lines = set(re.findall(r'"  ([a-z_]+) {2,}|bench_text_row\("(\w+)"', text))
+        table = re.search(r"^\| line \| \|\n(.*?)\n\n", page("tools.md"), re.M | re.S)[1]
+        told = set(re.findall(r"^\| ([a-z_]+) ", table, re.M))
+        self.assertGreater(len(told), 12)
+        self.assertEqual({name for pair in lines for name in pair if name} - told, set())
+
+    def test_the_page_names_every_column_and_no_other(self):
+        text = page("tools.md")
+        words = text[text.index("CSV has"):text.index("A field that was not measured is empty")]
+        self.assertEqual(re.findall(r"`(\w[\w.]*)`", words), self.columns)
+
     def test_the_page_names_every_key_and_no_other(self):
-        done = run([program("ringcast-bench"), "--json", "-c", "3", "--churn", "1", "-d", "0.3", "--publish", "rate=100",
-                    "--snapshot", "--pid", str(self.server.pid), "--cpu", "0", self.server.url()])
         keys = set()
 
         def walk(value):
             for key, part in value.items() if isinstance(value, dict) else ():
                 keys.add(key)
                 walk(part)
-        result = json.loads(done.stdout)
+        result = self.json
         closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
         self.assertEqual(len(closes), 3)
         walk(result)

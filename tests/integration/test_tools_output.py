@@ -150,7 +150,7 @@ class Files(ServerTestCase):
 
     def test_a_picture_of_one_second_has_no_warnings(self):
         if shutil.which("gnuplot") is None:
-            self.skipTest("gnuplot is not installed")
+            self.skipTest("SKIPPED: gnuplot is not installed")
         with tempfile.TemporaryDirectory() as folder:
             for name in ("x.svg", "y.PNG"):
                 path = pathlib.Path(folder, name)
@@ -162,7 +162,7 @@ class Files(ServerTestCase):
 
     def test_a_picture_of_nothing_is_not_drawn(self):
         if shutil.which("gnuplot") is None:
-            self.skipTest("gnuplot is not installed")
+            self.skipTest("SKIPPED: gnuplot is not installed")
         with tempfile.TemporaryDirectory() as folder:
             result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "-y", "trade", "--plot",
                           f"{folder}/x.svg", self.server.url()])
@@ -518,7 +518,7 @@ class EvilServer:
                 "\r\n").encode())
             for piece in self.frames:
                 client.sendall(piece)
-            if not self.head:
+            if self.frames or not self.head:
                 try:
                     while client.recv(4096):
                         pass

@@ -55,14 +55,16 @@ static const struct bench_command_option bench_command_table[] = {
     {"connect-timeout", 0, SECONDS(connect_timeout_ns), "SEC", "until all are subscribed (30)"},
     {"receive-buffer-bytes", 0, U32(receive_buffer_bytes, 1, 1u << 30), "N",
      "SO_RCVBUF of the readers (the kernel's choice)"},
-    {"source", 0, LIST(source_list), "A,B,..", "addresses to connect from, in turn"},
+    {"source", 0, LIST(source_list), "A,B,..",
+     "addresses to connect from, in turn; given again, it adds"},
     {"spin", 0, FLAG(spin), NULL, "never sleep: for the latency of few connections"},
     {"scenario", 0, KIND_TEXT, SIZE_MAX, 0, 0, "FILE",
      "options from a file, one a line, without dashes"},
 
     {.help = "What is subscribed"},
-    {"symbols", 's', LIST(symbols), "A,B|*", "names; S{000..199} stands for 200 of them (*)"},
-    {"types", 'y', LIST(types), "T,T", "ringcast: data types (quote)"},
+    {"symbols", 's', LIST(symbols), "A,B|*",
+     "names; S{000..199} stands for 200 of them; given again, it adds (*)"},
+    {"types", 'y', LIST(types), "T,T", "ringcast: data types; given again, it adds (quote)"},
     {"subscriptions", 0, U32(subscription_count, 0, 1000), "N",
      "of the symbols, each connection takes N (all)"},
     {"zipf", 0, REAL(zipf), "S", "drawn with popularity 1/rank^S (0: all alike)"},
@@ -329,6 +331,10 @@ static bool bench_command_load(struct bench_options *options, const char *path)
         good = bench_command_take_line(options, line);
     }
     options->origin = origin;
+    if (good && ferror(file)) {
+        bench_options_fail("it cannot be read: %s", strerror(errno));
+        good = false;
+    }
     free(line);
     fclose(file);
     if (!good) {

@@ -133,7 +133,7 @@ static json_t *bench_json_delivery(const struct bench_result *result)
     double seconds = bench_result_seconds(result);
     double frames = (double)(result->end.frames - result->begin.frames);
     double bytes = (double)(result->end.bytes - result->begin.bytes);
-    bool has_seqs = bench_result_has_seqs(result);
+    bool has_seqs = bench_result_has_seqs(result) && result->window_ns > 0;
     json_t *phases = json_object();
     for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
         json_object_set_new(phases, bench_phase_names[phase],
@@ -158,13 +158,13 @@ static json_t *bench_json_delivery(const struct bench_result *result)
 
 static json_t *bench_json_load(const struct bench_result *result)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
-                     bench_json_real(result->load_busy), "load_waited",
-                     bench_json_real(result->load_waited), "load_stolen",
-                     bench_json_real(result->load_stolen), "load_throttled",
-                     bench_json_real(result->load_throttled), "saturated",
-                     bench_result_is_saturated(result), "starved", bench_result_is_starved(result),
-                     "slow", bench_result_is_slow(result), "server", bench_json_usage(result));
+    return json_pack(
+        "{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy", bench_json_real(result->load_busy),
+        "load_waited", bench_json_real(result->load_waited), "load_stolen",
+        bench_json_real(result->load_stolen), "load_throttled",
+        bench_json_real(result->load_throttled), "saturated", bench_result_is_saturated(result),
+        "starved", bench_result_is_starved(result), "slow_turns", bench_result_is_slow(result),
+        "server", bench_json_usage(result));
 }
 
 void bench_json_run(const struct bench_result *result, bool is_written)
@@ -172,14 +172,15 @@ void bench_json_run(const struct bench_result *result, bool is_written)
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
     int exit_code = is_written ? result->exit_code : 1;
-    json_t *report =
-        json_pack("{s:s,s:s,s:i,s:i,s:f,s:b,s:s,s:b,s:i,s:i,s:f,s:b,s:i}", "url", options->url_text,
-                  "encoding", options->encoding_name, "connections", (int)options->connection_count,
-                  "threads", (int)options->thread_count, "seconds", bench_result_seconds(result),
-                  "valid", exit_code == 0, "verdict", result->verdict, "interrupted",
-                  result->interrupted, "exit_code", exit_code, "subscribed",
-                  (int)result->subscribed, "connect_seconds", bench_result_connect_seconds(result),
-                  "behind", bench_result_is_behind(result), "unfinished", (int)result->unfinished);
+    json_t *report = json_pack(
+        "{s:s,s:s,s:i,s:i,s:o,s:b,s:s,s:b,s:i,s:i,s:o,s:b,s:i}", "url", options->url_text,
+        "encoding", options->encoding_name, "connections", (int)options->connection_count,
+        "threads", (int)options->thread_count, "seconds",
+        bench_json_real(result->window_ns > 0 ? bench_result_seconds(result) : NAN), "valid",
+        exit_code == 0, "verdict", result->verdict, "interrupted", result->interrupted, "exit_code",
+        exit_code, "subscribed", (int)result->subscribed, "connect_seconds",
+        bench_json_real(result->subscribed > 0 ? bench_result_connect_seconds(result) : NAN),
+        "behind", bench_result_is_behind(result), "unfinished", (int)result->unfinished);
     json_object_update_new(report, bench_json_load(result));
     json_object_update_new(report, bench_json_delivery(result));
     json_object_update_new(report, bench_json_roles(result));

@@ -200,6 +200,11 @@ static int bench_result_nothing(struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
     uint64_t channels = totals->subscribed_channels;
+    if (totals->window_frames > 0) {
+        return bench_result_invalid(result, 3,
+                                    "the symbols in the ticks, by --symbol-pattern, are not "
+                                    "those asked for");
+    }
     if (totals->far_ticks > 0) {
         return bench_result_invalid(result, 3, "the times in the ticks are far from now");
     }
@@ -244,6 +249,9 @@ static int bench_result_judge_data(struct bench_result *result)
     if (gaps > 0 && !may_lose) {
         return bench_result_invalid(result, 3, "the server told %" PRIu64 " frame%s lost",
                                     gap_frames, bench_result_s(gap_frames));
+    }
+    if (totals->window_frames > result->due_frames && !may_lose) {
+        return bench_result_invalid(result, 3, "more frames were received than were due");
     }
     if (totals->window_frames < result->due_frames && !may_lose) {
         uint64_t missing = result->due_frames - totals->window_frames;

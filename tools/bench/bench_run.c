@@ -169,9 +169,9 @@ static uint32_t bench_run_await_rest(const struct bench_options *options,
     return progress.unfinished;
 }
 
-/* Sleeps through the window, noting what each interval used. */
-static void bench_run_watch(struct bench_result *result, struct bench_control *control,
-                            struct bench_thread *const *threads)
+/* Sleeps through the window, noting what each interval used. Returns how many have passed. */
+static uint32_t bench_run_watch(struct bench_result *result, struct bench_control *control,
+                                struct bench_thread *const *threads)
 {
     const struct bench_options *options = result->options;
     uint64_t begin_ns = result->window_start_ns;
@@ -194,10 +194,26 @@ static void bench_run_watch(struct bench_result *result, struct bench_control *c
             result->interval_ends[interval++] = bench_run_sample(options, threads);
         }
     }
-    /* An interrupt ends the interval that is under way; later ones never were. */
-    if (interval < result->interval_count) {
-        result->interval_ends[interval++] = bench_run_sample(options, threads);
-        result->interval_count = interval;
+    return interval;
+}
+
+/* What is published from now on is not due. The interval that is under way ends; later ones never
+ * were. */
+static void bench_run_end_early(struct bench_result *result, struct bench_control *control,
+                                uint32_t passed)
+{
+    uint64_t begin_ns = result->window_start_ns;
+    uint64_t end_ns = bench_run_now_ns() + NOTICE_NS;
+    uint64_t window_ns = end_ns > begin_ns ? end_ns - begin_ns : 1;
+    result->interrupted = true;
+    result->window_ns = window_ns;
+    atomic_store(&control->window_ns, window_ns);
+    for (uint32_t i = passed; i < result->interval_count; i++) {
+        if (i * result->interval_ns >= window_ns) {
+            result->interval_count = i;
+        } else {
+            result->interval_ends[i] = result->end;
+        }
     }
 }
 
@@ -212,14 +228,11 @@ static void bench_run_measure(struct bench_result *result, struct bench_control 
     atomic_store(&control->window_ns, options->duration_ns);
     bench_run_sleep_until(begin_ns);
     result->begin = bench_run_sample(options, threads);
-    bench_run_watch(result, control, threads);
+    uint32_t passed = bench_run_watch(result, control, threads);
     result->end = bench_run_sample(options, threads);
     result->window_ns = options->duration_ns;
-    if (interrupted) { /* What is published from now on is not due. */
-        uint64_t now_ns = bench_run_now_ns() + NOTICE_NS;
-        result->window_ns = now_ns > begin_ns ? now_ns - begin_ns : 1;
-        atomic_store(&control->window_ns, result->window_ns);
-        result->interrupted = true;
+    if (interrupted) {
+        bench_run_end_early(result, control, passed);
     }
     result->unfinished = bench_run_await_rest(options, threads);
 }

@@ -281,10 +281,13 @@ void bench_text_run(const struct bench_result *result, bool is_written)
     double connect_seconds = bench_result_connect_seconds(result);
     double frames = (double)(result->end.frames - result->begin.frames);
     double bytes = (double)(result->end.bytes - result->begin.bytes);
-    printf("ringcast-bench %s: %u connection%s, %u thread%s, %.1f s%s\n", options->url_text,
+    printf("ringcast-bench %s: %u connection%s, %u thread%s", options->url_text,
            options->connection_count, bench_result_s(options->connection_count),
-           options->thread_count, bench_result_s(options->thread_count), seconds,
-           result->interrupted ? " (interrupted)" : "");
+           options->thread_count, bench_result_s(options->thread_count));
+    if (result->window_ns > 0) {
+        printf(", %.1f s", seconds);
+    }
+    printf("%s\n", result->interrupted ? " (interrupted)" : "");
     if (result->subscribed > 0) {
         printf("  connect     %u in %.3f s (%s/s)\n", result->subscribed, connect_seconds,
                bench_text_number(0, bench_result_ratio(result->subscribed, connect_seconds)).text);

@@ -55,13 +55,13 @@ void bench_watch_take(struct bench_sample *sample_out, const struct bench_option
 
 bool bench_watch_has_server(const struct bench_sample *begin, const struct bench_sample *end)
 {
-    return begin->has_server && end->has_server &&
+    return begin->has_server && end->has_server && end->at_ns > begin->at_ns &&
            begin->server.start_ticks == end->server.start_ticks;
 }
 
 bool bench_watch_has_core(const struct bench_sample *begin, const struct bench_sample *end)
 {
-    return begin->has_core && end->has_core;
+    return begin->has_core && end->has_core && end->at_ns > begin->at_ns;
 }
 
 static double bench_watch_share(const struct bench_sample *begin, const struct bench_sample *end,

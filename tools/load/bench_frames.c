@@ -40,6 +40,9 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
     struct control_reply reply;
     if (control_reply_parse(&reply, payload, payload_bytes) != 0) {
         bench_totals_malformed(&crew->totals, payload, payload_bytes);
+        if (conn->state == BENCH_CONN_SUBSCRIBING) { /* No ringcast: it would never answer. */
+            bench_conn_shut(crew, conn, 1002);
+        }
         return;
     }
     if (reply.type == CONTROL_GAP) {

@@ -140,6 +140,14 @@ static void tap_reader_print_refusal(const json_t *refusal)
     free(text);
 }
 
+/* Of a key that the server does not use: it is of another version. */
+static void tap_reader_print_warning(const json_t *warning)
+{
+    char *text = json_dumps(warning, JSON_COMPACT | JSON_ENCODE_ANY);
+    tap_reader_print("warning: ", text, text == NULL ? 0 : strlen(text));
+    free(text);
+}
+
 /* Whether its refusal is printed: all readers ask for the same, and the first answer stands for
  * all. */
 static bool tap_reader_speaks(const struct tap_reader *reader)
@@ -178,6 +186,12 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
             tap_reader_print_refusal(item);
+        }
+    }
+    json_array_foreach(json_object_get(reply->data, "warnings"), index, item)
+    {
+        if (reader->index == 0) {
+            tap_reader_print_warning(item);
         }
     }
     if (is_refused) {

@@ -1,0 +1,33 @@
+/*
+ * jwt_cache: which JWTs had the right signature, so that a client that comes back costs none.
+ *
+ * That a signature is right does not change while the keys do not: a set of keys that changes needs
+ * an empty cache. All else (when a token ends, what it opens) is read from the token each time.
+ *
+ * Owner    The sessions of a core. Threads: the core's.
+ * Memory   JWT_CACHE_TOKENS digests (512 KiB), touched as they are used. A set that is full forgets
+ *          the token that it has not seen for the longest time.
+ *
+ * Only who has the keys can make tokens that get in, and a look-up compares JWT_CACHE_WAYS digests
+ * at most, so that nobody gains by choosing where they lie.
+ */
+#ifndef RINGCAST_SRC_JWT_CACHE_H
+#define RINGCAST_SRC_JWT_CACHE_H
+
+#include <stdbool.h>
+
+#include "src/access/token.h"
+
+#define JWT_CACHE_WAYS 8
+#define JWT_CACHE_TOKENS 16384
+
+struct jwt_cache;
+
+/* NULL: no memory. */
+struct jwt_cache *jwt_cache_create(void);
+void jwt_cache_destroy(struct jwt_cache *cache);
+
+bool jwt_cache_has(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES]);
+void jwt_cache_add(struct jwt_cache *cache, const uint8_t digest[TOKEN_DIGEST_BYTES]);
+
+#endif

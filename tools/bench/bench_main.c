@@ -50,7 +50,8 @@ static int bench_main_once(const struct bench_options *options)
     return exit_code;
 }
 
-/* Whether so many connections are served within the limit. -1: the load cannot start. */
+/* Whether so many connections are served within the limit. -1: the load cannot start. A step that
+ * is cut short says nothing. */
 static int bench_main_step(struct bench_options *options, uint32_t connection_count)
 {
     static struct bench_result result;
@@ -64,7 +65,9 @@ static int bench_main_step(struct bench_options *options, uint32_t connection_co
                           ? (double)histogram_percentile(&result.latency, options->until_percent)
                           : NAN;
     bool holds = result.exit_code == 0 && value_ns <= (double)options->until_ns;
-    (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
+    if (!bench_run_is_interrupted()) {
+        (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
+    }
     bench_result_deinit(&result);
     return holds;
 }
@@ -83,7 +86,7 @@ static int bench_main_steps(struct bench_options *options)
             return 1;
         }
         if (bench_run_is_interrupted()) {
-            break; /* The last step was cut short: it says nothing. */
+            break;
         }
         good = holds ? next : good;
         bad = holds ? bad : next;

@@ -348,7 +348,8 @@ void bench_text_answer(const struct bench_options *options, uint32_t good, uint3
     printf("%u connection%s served with %s", good, good == 1 ? " is" : "s are",
            options->until_text);
     if (bad == 0) {
-        printf(", and nobody asked for more\n");
+        printf(good < options->until_max ? ", and the search was interrupted\n"
+                                         : ", and nobody asked for more\n");
     } else {
         printf("; %u %s too many\n", bad, bad == 1 ? "is" : "are");
     }

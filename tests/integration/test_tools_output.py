@@ -84,9 +84,7 @@ class FullDisk(ServerTestCase):
                         if form:
                             report = json.loads(result.stdout)
                             self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
-                        else:
-                            self.assertIn("  INVALID: a file could not be written (the run: ",
-                                          result.stdout)
+                        self.assertIn("INVALID: a file could not be written (the run: ", result.stdout)
 
     def test_a_file_that_fills_in_the_middle_is_told(self):
         with tempfile.TemporaryDirectory() as folder:

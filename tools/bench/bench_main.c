@@ -30,6 +30,15 @@ static void bench_main_raise_descriptors(uint32_t connection_count)
     }
 }
 
+static void bench_main_note_unwritten(struct bench_result *result)
+{
+    char verdict[BENCH_VERDICT_BYTES_MAX];
+    snprintf(verdict, sizeof verdict, "INVALID: a file could not be written (the run: %.100s)",
+             result->verdict);
+    snprintf(result->verdict, sizeof result->verdict, "%s", verdict);
+    result->exit_code = 1;
+}
+
 /* One run, told; returns the exit code. */
 static int bench_main_once(const struct bench_options *options)
 {
@@ -43,11 +52,12 @@ static int bench_main_once(const struct bench_options *options)
     if (error != 0) {
         return error;
     }
-    bool is_written = bench_files_write(&files, &result) == 0;
-    int exit_code = is_written ? result.exit_code : 1;
-    (options->json ? bench_json_run : bench_text_run)(&result, is_written);
+    if (bench_files_write(&files, &result) != 0) {
+        bench_main_note_unwritten(&result);
+    }
+    (options->json ? bench_json_run : bench_text_run)(&result);
     bench_result_deinit(&result);
-    return exit_code;
+    return result.exit_code;
 }
 
 /* Whether so many connections are served within the limit. -1: the load cannot start. A step that

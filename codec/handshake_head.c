@@ -135,7 +135,7 @@ static bool handshake_head_is_worth_reading(struct handshake_reader *reader)
     bool has_end =
         !is_new && memchr(reader->at + reader->searched, '\n', bytes - reader->searched) != NULL;
     reader->searched = bytes;
-    if (bytes == 0 || (!is_new && !has_end && bytes < 2 * reader->tried)) {
+    if (bytes == 0 || (!is_new && !has_end && !reader->is_full && bytes < 2 * reader->tried)) {
         return false;
     }
     reader->tried = bytes;
@@ -345,8 +345,8 @@ struct handshake_reader handshake_head_begin(const uint8_t *bytes, size_t bytes_
 void handshake_head_extend(struct handshake_reader *reader, const uint8_t *bytes,
                            size_t bytes_count)
 {
-    size_t head_bytes_max = bytes_count < HANDSHAKE_BYTES_MAX ? bytes_count : HANDSHAKE_BYTES_MAX;
-    reader->end = (const char *)bytes + head_bytes_max;
+    reader->is_full = bytes_count >= HANDSHAKE_BYTES_MAX;
+    reader->end = (const char *)bytes + (reader->is_full ? HANDSHAKE_BYTES_MAX : bytes_count);
     assert_always(reader->at >= (const char *)bytes);
     assert_always(reader->at + reader->searched <= reader->end);
 }

@@ -53,14 +53,15 @@ struct handshake_slice {
     size_t bytes;
 };
 
-/* Of a head that comes in pieces, each line is read when its end has come, or when twice as much of
- * it is there as at the last try. So each byte is read a few times, however small the pieces are.
- */
+/* Of a head that comes in pieces, each line is read when its end has come, when twice as much of it
+ * is there as at the last try, or when the head has no room for more. So each byte is read a few
+ * times, however small the pieces are. */
 struct handshake_reader {
     const char *at; /* The lines before it are read. */
     const char *end;
     size_t searched;      /* bytes from here on without the line's end, */
     size_t tried;         /* of which so many were read in vain */
+    bool is_full;         /* All that may belong to the head has come. */
     unsigned field_count; /* header fields before it */
 };
 

@@ -1,5 +1,6 @@
 #include "codec/nearest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "codec/base/check.h"
@@ -34,6 +35,7 @@ const char *nearest_name(const char *text, const char *const *names, size_t name
 {
     const char *nearest = NULL;
     size_t nearest_distance = NEAREST_DISTANCE_MAX + 1;
+    size_t nearest_bytes = 0;
     size_t text_bytes = strnlen(text, NEAREST_NAME_BYTES_MAX + 1);
     if (text_bytes > NEAREST_NAME_BYTES_MAX) {
         return NULL;
@@ -41,8 +43,11 @@ const char *nearest_name(const char *text, const char *const *names, size_t name
     for (size_t i = 0; i < name_count; i++) {
         size_t name_bytes = strlen(names[i]);
         size_t distance = nearest_edit_distance(text, text_bytes, names[i], name_bytes);
-        if (distance < nearest_distance && distance < name_bytes) {
+        bool is_nearer = distance < nearest_distance ||
+                         (distance == nearest_distance && name_bytes > nearest_bytes);
+        if (is_nearer && distance <= NEAREST_DISTANCE_MAX && 2 * distance <= name_bytes + 1) {
             nearest_distance = distance;
+            nearest_bytes = name_bytes;
             nearest = names[i];
         }
     }

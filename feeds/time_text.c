@@ -4,8 +4,8 @@
 
 #include "codec/base/units.h"
 
-#define TIME_TEXT_YEAR_MIN 1970
 #define TIME_TEXT_YEAR_MAX 2261
+#define TIME_TEXT_NONE_SECONDS INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
 
 static bool time_text_is_digit(char character)
 {
@@ -92,8 +92,8 @@ static bool time_text_date(const char *text, int64_t *days_out)
         !time_text_digits(text + 8, 2, &day)) {
         return false;
     }
-    if (year < TIME_TEXT_YEAR_MIN || year > TIME_TEXT_YEAR_MAX || month < 1 || month > 12 ||
-        day < 1 || day > time_text_days_of_month(year, month)) {
+    if (year > TIME_TEXT_YEAR_MAX || month < 1 || month > 12 || day < 1 ||
+        day > time_text_days_of_month(year, month)) {
         return false;
     }
     *days_out = time_text_days(year, month, day);
@@ -131,6 +131,10 @@ bool time_text_parse_iso(const char *text, size_t text_bytes, uint64_t *ns_out)
         return false;
     }
     seconds += days * 86400 - offset_seconds;
+    if (seconds == TIME_TEXT_NONE_SECONDS && fraction_ns == 0) {
+        *ns_out = 0;
+        return true;
+    }
     if (seconds < 0) {
         return false;
     }

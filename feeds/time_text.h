@@ -14,7 +14,7 @@
 
 /* 2021-04-17T16:43:37.075687Z: a 'T' or a blank between, any digits after the point, then Z, UTC or
  * an offset (+08:00, +0800, +08), after a blank or not. A local time without either is refused: it
- * could be any. */
+ * could be any. 0001-01-01T00:00:00Z, which Go and .NET write for no time, is 0. */
 bool time_text_parse_iso(const char *text, size_t text_bytes, uint64_t *ns_out);
 
 /* 1618677817.061845: seconds, also with a fraction or an exponent (1.618677817e9). */

@@ -130,6 +130,10 @@ static void a_status_row_takes_its_state_from_the_status_column(void **state)
     assert_true(parse(full_header, "1700000000123500000,,000001.SZ,S,,,,,,,,44,open,,", &tick));
     csv_ticks_to_update(&tick, &update);
     assert_null(update.status.reason);
+    assert_true(parse(full_header, "1700000000123500000,,000001.SZ,S,,,,,,,,44,open,NaN,", &tick));
+    csv_ticks_to_update(&tick, &update);
+    assert_null(update.status.reason);
+    assert_false(parse(full_header, "1700000000123500000,,000001.SZ,S,,,,,,,,44,nan,,", &tick));
     assert_false(parse(full_header, "1700000000123500000,,000001.SZ,S,,,B,,,,,44,,,", &tick));
     assert_false(parse(full_header, "1700000000123500000,,000001.SZ,S,,,,,,,,44,a\"b,,", &tick));
     assert_false(parse(full_header, "1700000000123500000,,000001.SZ,S,,,,,,,,44,a b,,", &tick));

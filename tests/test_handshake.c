@@ -756,6 +756,8 @@ static void each_byte_is_read_a_few_times_however_small_the_pieces_are(void **st
     assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_OK) < 4 * bytes);
     bytes = write_request(text, 2, HANDSHAKE_BYTES_MAX - rest_bytes + 1);
     assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_TOO_LONG) < 4 * bytes);
+    text[HANDSHAKE_BYTES_MAX - 2] = '\x01'; /* in a line that is not tried at twice its length */
+    assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_BAD_REQUEST) < 4 * bytes);
     bytes = write_request(text, HANDSHAKE_TARGET_BYTES_MAX, 1);
     assert_true(read_byte_by_byte(text, bytes, HANDSHAKE_OK) < 4 * bytes);
     for (size_t i = 0; i < COUNT(handshake_cases); i++) {

@@ -20,6 +20,15 @@ static void the_nearest_name_is_at_most_three_edits_away(void **state)
     assert_null(nearest_name("u", names + 2, 0));
 }
 
+static void half_of_a_name_is_to_be_right(void **state)
+{
+    (void)state;
+    const char *const names[] = {"mode", "csv", "on_lag", "max_lag_ms"};
+    assert_null(nearest_name("foo", names, 4));
+    assert_string_equal(nearest_name("cvs", names, 4), "csv");
+    assert_string_equal(nearest_name("max_lag", names, 4), "max_lag_ms"); /* not on_lag */
+}
+
 static void a_text_longer_than_any_name_is_near_to_none(void **state)
 {
     (void)state;
@@ -38,6 +47,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_nearest_name_is_at_most_three_edits_away),
+        cmocka_unit_test(half_of_a_name_is_to_be_right),
         cmocka_unit_test(a_text_longer_than_any_name_is_near_to_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

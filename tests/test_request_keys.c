@@ -102,6 +102,9 @@ static void a_hint_names_the_key_that_was_meant(void **state)
     check("{\"TYPE\":\"LIST\"}", "TYPE: the server does not use it; did you mean type?\n");
     check("{\"type\":\"SUBSCRIBE\",\"Data_Types\":1}",
           "Data_Types" UNUSED "; did you mean data.data_types?\n");
+    check("{\"type\":\"MODIFY\",\"data\":{" NAMES ",\"delivery\":{\"max_lag\":1,\"foo\":1}}}",
+          "data.delivery.max_lag: MODIFY does not use it; did you mean data.delivery.max_lag_ms?\n"
+          "data.delivery.foo: MODIFY does not use it\n");
     check("{\"type\":\"PING\",\"data\":{\"t1\":1}}",
           "data.t1: PING does not use it; did you mean data.t0?\n");
 }
@@ -125,6 +128,13 @@ static void only_the_first_are_named(void **state)
           "\"data\":{" NAMES ",\"8\":1,\"9\":1,\"delivery\":{\"10\":1,\"11\":1}}}",
           "1" UNUSED "\n2" UNUSED "\n3" UNUSED "\n4" UNUSED "\n5" UNUSED "\n6" UNUSED "\n7" UNUSED
           "\ndata.8" UNUSED "\n(none): 3 more keys are not used\n");
+    check("{\"type\":\"LIST\",\"data\":{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,"
+          "\"8\":1,\"9\":1}}",
+          "data.1: LIST does not use it\ndata.2: LIST does not use it\n"
+          "data.3: LIST does not use it\ndata.4: LIST does not use it\n"
+          "data.5: LIST does not use it\ndata.6: LIST does not use it\n"
+          "data.7: LIST does not use it\ndata.8: LIST does not use it\n"
+          "(none): 1 more key is not used\n");
 }
 
 static void a_key_of_any_text_is_cut_and_escaped(void **state)

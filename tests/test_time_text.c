@@ -162,6 +162,32 @@ static void a_zone_is_written_in_several_ways_and_never_guessed(void **state)
     }
 }
 
+/* Go and .NET begin to count at the year 1: what has no time has that one. */
+static void the_first_moment_of_the_year_1_is_none(void **state)
+{
+    (void)state;
+    static const char *const none[] = {
+        "0001-01-01T00:00:00Z",
+        "0001-01-01 00:00:00.0000000 +00:00",
+        "0001-01-01T00:00:00.000000Z",
+    };
+    static const char *const refused[] = {
+        "0001-01-01T00:00:00",   "0001-01-01T00:00:01Z",      "0001-01-01T00:00:00.5Z",
+        "0001-01-02T00:00:00Z",  "0001-01-01T00:00:00+01:00", "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00.Z", "1969-12-31T23:59:59Z",
+    };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        uint64_t ns = 7;
+        assert_true(time_text_parse_iso(none[i], strlen(none[i]), &ns));
+        assert_true(ns == 0);
+    }
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        uint64_t ns = 7;
+        assert_false(time_text_parse_iso(refused[i], strlen(refused[i]), &ns));
+        assert_true(ns == 7);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +198,7 @@ int main(void)
         cmocka_unit_test(seconds_keep_their_fraction),
         cmocka_unit_test(numbers_tell_their_unit_by_their_value),
         cmocka_unit_test(a_zone_is_written_in_several_ways_and_never_guessed),
+        cmocka_unit_test(the_first_moment_of_the_year_1_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,8 @@ static void what_is_not_used_or_not_there_costs_no_tick(void **state)
          "0 {'action':'delta','bids':[[0.0000001,0.00000000]],'asks':[]}"},
         {CHANGES("[['sell',1.10,2,[]],['buy','1','3']]", ",'time':''"),
          "0 {'action':'delta','bids':[[1,3]],'asks':[[1.10,2]]}"},
+        {CHANGES("[]", ",'time':'0001-01-01T00:00:00.000000Z'"),
+         "0 {'action':'delta','bids':[],'asks':[]}"},
         {CHANGES("null", ",'time':null"), "0 {'action':'delta','bids':[],'asks':[]}"},
         {LEVELS("null", "[[1.5,1e0]]"), "0 {'action':'snapshot','bids':[],'asks':[[1.5,1]]}"},
         /* One price twice, also as other text: the last that was said of it, best first. */

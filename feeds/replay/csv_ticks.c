@@ -303,7 +303,7 @@ static bool csv_ticks_row_status(const struct csv_row *row, struct csv_tick *tic
 {
     const struct csv_field *state = &row->fields[CSV_TICKS_STATUS];
     const struct csv_field *reason = &row->fields[CSV_TICKS_REASON];
-    if (state->bytes == 0 || state->bytes > CSV_TICKS_STATE_BYTES_MAX) {
+    if (csv_ticks_field_is_absent(state) || state->bytes > CSV_TICKS_STATE_BYTES_MAX) {
         *fault_out = "status is empty or longer than 31 bytes";
         return false;
     }
@@ -323,8 +323,9 @@ static bool csv_ticks_row_status(const struct csv_row *row, struct csv_tick *tic
     }
     memcpy(tick->state, state->text, state->bytes);
     tick->state[state->bytes] = '\0';
-    memcpy(tick->reason, reason->text, reason->bytes);
-    tick->reason[reason->bytes] = '\0';
+    size_t reason_bytes = csv_ticks_field_is_absent(reason) ? 0 : reason->bytes;
+    memcpy(tick->reason, reason->text, reason_bytes);
+    tick->reason[reason_bytes] = '\0';
     return true;
 }
 

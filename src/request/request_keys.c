@@ -202,7 +202,8 @@ uint32_t request_keys_warn(const struct request *request, struct reply *reply)
     }
     assert_always(named <= REQUEST_KEYS_NAMED_MAX);
     if (named < count) {
-        reply_print(reply, ",{\"message\":\"%" PRIu32 " more keys are not used\"}", count - named);
+        reply_print(reply, ",{\"message\":\"%" PRIu32 " more %s not used\"}", count - named,
+                    count - named == 1 ? "key is" : "keys are");
     }
     reply_text(reply, count > 0 ? "]" : "");
     return named;

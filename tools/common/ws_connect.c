@@ -14,6 +14,8 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 
+#define WS_CONNECT_TOLD_MAX 8 /* of the addresses that failed */
+
 struct ws_connect_race {
     const struct ws_client_addresses *addresses;
     struct pollfd attempts[WS_CLIENT_ADDRESSES_MAX]; /* -1: not begun, or failed */
@@ -21,6 +23,7 @@ struct ws_connect_race {
     uint32_t begun_count;
     uint32_t pending_count;
     uint64_t next_ns; /* when the next one is begun */
+    int poll_error;   /* -EINTR: a signal ended it */
 };
 
 static void ws_connect_race_begin(struct ws_connect_race *race, uint64_t now_ns)
@@ -84,7 +87,7 @@ static uint32_t ws_connect_race_run(struct ws_connect_race *race, int timeout_ms
         uint64_t until_ns = is_last || end_ns < race->next_ns ? end_ns : race->next_ns;
         int wait_ms = (int)((until_ns - now_ns) / NS_PER_MS) + 1;
         if (poll(race->attempts, race->begun_count, wait_ms) < 0) {
-            race->errors[race->begun_count - 1] = -errno; /* EINTR: a signal ends it. */
+            race->poll_error = -errno;
             break;
         }
         now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -107,32 +110,46 @@ static void ws_connect_text(const struct ws_client_address *address, char *out, 
     snprintf(out, out_bytes, strchr(host, ':') != NULL ? "[%s]" : "%s", host);
 }
 
-/* "cannot connect to localhost:8765 ([::1]: Connection refused; 127.0.0.1: ...)" */
-static void ws_connect_race_explain(const struct ws_connect_race *race,
-                                    const struct ws_client_url *url, char *error_out)
+static void ws_connect_name(const struct ws_client_url *url, char *error_out)
+{
+    if (url->is_unix) {
+        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "cannot connect to unix://%s",
+                 url->socket_path);
+    } else {
+        const char *form = strchr(url->host, ':') != NULL ? "cannot connect to [%s]:%s"
+                                                          : "cannot connect to %s:%s";
+        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, form, url->host, url->port);
+    }
+}
+
+/* "cannot connect to localhost:8765 ([::1]: Connection refused; 127.0.0.1: ...)". One error alone
+ * where there is one address, and the URL has it already; or when no address is to blame. */
+static int ws_connect_race_explain(const struct ws_connect_race *race,
+                                   const struct ws_client_url *url, char *error_out)
 {
     char text[NI_MAXHOST + 2];
-    if (url->is_unix) {
-        snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "cannot connect to unix://%s: %s",
-                 url->socket_path, strerror(-race->errors[0]));
-        return;
-    }
-    const char *form =
-        strchr(url->host, ':') != NULL ? "cannot connect to [%s]:%s" : "cannot connect to %s:%s";
-    snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, form, url->host, url->port);
+    uint32_t count = race->addresses->count;
+    int error = race->poll_error != 0 ? race->poll_error : race->errors[0];
+    ws_connect_name(url, error_out);
+    size_t used = strlen(error_out);
     ws_connect_text(&race->addresses->list[0], text, sizeof text);
-    bool is_number = race->addresses->count == 1 && strstr(error_out, text) != NULL;
-    for (uint32_t i = 0; i < race->addresses->count; i++) {
-        size_t used = strlen(error_out);
+    if (url->is_unix || race->poll_error != 0 || (count == 1 && strstr(error_out, text) != NULL)) {
+        snprintf(error_out + used, WS_CLIENT_ERROR_BYTES_MAX - used, ": %s", strerror(-error));
+        return error;
+    }
+    for (uint32_t i = 0; i < count && i < WS_CONNECT_TOLD_MAX; i++) {
         ws_connect_text(&race->addresses->list[i], text, sizeof text);
         snprintf(error_out + used, WS_CLIENT_ERROR_BYTES_MAX - used, "%s%s: %s",
-                 is_number ? ""
-                 : i == 0  ? " ("
-                           : "; ",
-                 is_number ? "" : text, strerror(-race->errors[i]));
+                 i == 0 ? " (" : "; ", text, strerror(-race->errors[i]));
+        used = strlen(error_out);
     }
-    size_t used = strlen(error_out);
-    snprintf(error_out + used, WS_CLIENT_ERROR_BYTES_MAX - used, "%s", is_number ? "" : ")");
+    if (count > WS_CONNECT_TOLD_MAX) {
+        snprintf(error_out + used, WS_CLIENT_ERROR_BYTES_MAX - used, "; and %u more",
+                 count - WS_CONNECT_TOLD_MAX);
+        used = strlen(error_out);
+    }
+    snprintf(error_out + used, WS_CLIENT_ERROR_BYTES_MAX - used, ")");
+    return error;
 }
 
 int ws_connect(const struct ws_client_url *url, struct ws_client_addresses *addresses,
@@ -148,8 +165,7 @@ int ws_connect(const struct ws_client_url *url, struct ws_client_addresses *addr
     }
     uint32_t winner = ws_connect_race_run(&race, timeout_ms);
     if (winner == UINT32_MAX) {
-        ws_connect_race_explain(&race, url, error_out);
-        return race.errors[0];
+        return ws_connect_race_explain(&race, url, error_out);
     }
     struct ws_client_address first = addresses->list[winner];
     memmove(&addresses->list[1], &addresses->list[0], winner * sizeof first);

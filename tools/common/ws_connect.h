@@ -16,8 +16,8 @@
 
 #define WS_CONNECT_NEXT_MS 250
 
-/* Puts the address that answered first, and returns a non-blocking socket; or the first address's
- * error: error_out then has all of them. */
+/* Puts the address that answered first, and returns a non-blocking socket. Otherwise error_out has
+ * the errors of the first addresses, and the first one is returned; -EINTR: a signal came. */
 int ws_connect(const struct ws_client_url *url, struct ws_client_addresses *addresses,
                int timeout_ms, char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 

@@ -286,7 +286,7 @@ fn stepCheck(c: *Context, step: *std.Build.Step) void {
     for (rooms) |room| {
         if (c.sourcesOf(room.name).len > 0) step.dependOn(&c.object(aarch64, room).step);
     }
-    step.dependOn(&c.addOthers(aarch64).step);
+    step.dependOn(&c.addOthers(aarch64_debug).step);
 }
 
 fn stepTidy(c: *Context, step: *std.Build.Step) void {

@@ -573,42 +573,81 @@ static int start_at_path(int from_parent, int to_parent)
 
 #define STARTERS 8
 
+/* Each starter is a process that says 'y' if it has been opened, and ends when down is closed. */
+static void assert_one_wins(int (*start)(int down, int up), void (*reach)(void))
+{
+    int up[2];
+    int down[2];
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    for (int i = 0; i < STARTERS; i++) {
+        if (fork() == 0) {
+            close(down[1]);
+            _exit(start(down[0], up[1]));
+        }
+    }
+    close(up[1]);
+    int winners = 0;
+    for (int i = 0; i < STARTERS; i++) {
+        char byte;
+        assert_int_equal(read(up[0], &byte, 1), 1);
+        winners += byte == 'y';
+    }
+    assert_int_equal(winners, 1);
+    reach();
+    close(down[0]);
+    close(down[1]);
+    close(up[0]);
+    for (int i = 0; i < STARTERS; i++) {
+        int status;
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+}
+
+static void reach_path(void)
+{
+    close(connect_unix(path));
+}
+
 static void of_many_starts_at_one_path_one_has_it(void **state)
 {
     (void)state;
     for (int round = 0; round < 100; round++) {
-        int up[2];
-        int down[2];
         int fd;
         assert_int_equal(open_unix(path, &fd), 0);
         close(fd); /* Its file stays, as after kill -9. */
-        assert_int_equal(pipe(up), 0);
-        assert_int_equal(pipe(down), 0);
-        for (int i = 0; i < STARTERS; i++) {
-            if (fork() == 0) {
-                close(down[1]);
-                _exit(start_at_path(down[0], up[1]));
-            }
-        }
-        close(up[1]);
-        int winners = 0;
-        for (int i = 0; i < STARTERS; i++) {
-            char byte;
-            assert_int_equal(read(up[0], &byte, 1), 1);
-            winners += byte == 'y';
-        }
-        assert_int_equal(winners, 1);
-        close(connect_unix(path));
-        close(down[0]);
-        close(down[1]);
-        close(up[0]);
-        for (int i = 0; i < STARTERS; i++) {
-            int status;
-            assert_true(wait(&status) > 0);
-            assert_int_equal(status, 0);
-        }
+        assert_one_wins(start_at_path, reach_path);
     }
     unlink(path);
+}
+
+static int start_at_port(int down, int up)
+{
+    char byte = open_host("host", LISTENERS) == 0 ? 'y' : 'n';
+    return write(up, &byte, 1) == 1 && read(down, &byte, 1) == 0 ? 0 : 1;
+}
+
+static void reach_port(void)
+{
+    int client = connect_to("127.9.8.7", options.port);
+    assert_true(client >= 0);
+    close(client);
+}
+
+/* Two that both have it would share the clients. Nobody else uses these addresses: connections of
+ * other tests take no port of theirs. */
+static void of_many_starts_at_one_port_one_has_it(void **state)
+{
+    (void)state;
+    host_names_add("host", "127.9.8.7");
+    host_names_add("host", "127.9.8.6");
+    assert_int_equal(open_host("host", 1), 0);
+    options.port = tcp.port;
+    listener_close_tcp(&tcp);
+    for (int round = 0; round < 300; round++) {
+        assert_one_wins(start_at_port, reach_port);
+    }
 }
 
 static void a_unix_path_where_somebody_answers_is_refused(void **state)
@@ -756,6 +795,7 @@ int main(void)
         TEST(a_unix_socket_removes_its_own_file_at_the_end),
         TEST(a_unix_path_that_another_listener_has_by_now_stays),
         TEST(of_many_starts_at_one_path_one_has_it),
+        TEST(of_many_starts_at_one_port_one_has_it),
         TEST(a_unix_path_where_somebody_answers_is_refused),
         TEST(a_plain_file_at_the_unix_path_is_left_alone),
         TEST(a_unix_path_is_at_most_107_bytes_long),

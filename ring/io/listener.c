@@ -6,15 +6,20 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "codec/base/check.h"
 
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
+/* Another program may hold the lock: we wait 1 s at most. */
+#define LISTENER_LOCK_TRIES 1000
+#define LISTENER_LOCK_WAIT_US 1000
 #define LISTENER_TEXT_BYTES_MAX (LISTENER_NAME_BYTES_MAX - 6)
 
 /* Why nobody could connect to the address, or bind(2) would answer with EINVAL. NULL: nothing. */
@@ -420,6 +425,31 @@ static struct listener_address *listener_open_all(struct listener_tcp *listener,
     return NULL;
 }
 
+/* Between a claim and the shares no other start may claim the port: both would share its clients.
+ * An abstract Unix socket belongs to the same network namespace as the port, and ends with its
+ * process. Returns the lock, which close(2) releases; -1: there can be none. */
+static int listener_lock(void)
+{
+    static const char path[] = "\0ringcast-listener";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t bytes = offsetof(struct sockaddr_un, sun_path) + sizeof path - 1;
+    memcpy(address.sun_path, path, sizeof path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (int tries = 0; fd >= 0; tries++) {
+        if (bind(fd, (const struct sockaddr *)&address, bytes) == 0) {
+            return fd;
+        }
+        if (errno != EADDRINUSE || tries == LISTENER_LOCK_TRIES) {
+            break;
+        }
+        usleep(LISTENER_LOCK_WAIT_US);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
 int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
                       uint32_t share_count, char *error_out, size_t error_bytes)
 {
@@ -432,10 +462,14 @@ int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_o
     if (error < 0) {
         return error;
     }
+    int lock = listener_lock();
     struct listener_address *failed = listener_choose_port(&resolved, &addresses, &listener.port);
     if (failed == NULL) {
         listener_skip(&listener, &addresses);
         failed = listener_open_all(&listener, &addresses, options);
+    }
+    if (lock >= 0) {
+        close(lock);
     }
     if (failed != NULL) {
         listener_close_tcp(&listener);

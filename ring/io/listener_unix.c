@@ -78,8 +78,8 @@ static int listener_unix_refuse(const char *path, int error, char *error_out, si
 {
     const char *advice = "";
     if (error == -EADDRINUSE) {
-        advice = ": another program listens there, or it is no socket; remove it or choose another "
-                 "path";
+        advice = ": another program listens there, or the file is no socket that may be replaced; "
+                 "remove it or choose another path";
     } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
         advice = ": its directory must be there, and ringcast must be allowed to write into it";
     }

@@ -30,6 +30,7 @@ READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
                      r"(?:node )?examples/(?!curl)|python3 block)", re.S)
+CORES = re.compile(r"(?:--cores|(taskset) -c) (\d+)")  # how many; from 0
 A_WHILE = 0.3
 AFTER_CTRL_C = (0, 130, -signal.SIGINT)
 # What stands for a path of the reader's, and files that the reader has.
@@ -63,6 +64,11 @@ def check_output(lines, said):
         if not found:
             raise Fault(f"the output has no line like\n  {line}\nin\n{said[-3000:]}")
         at = found.end()
+
+
+def cores_of(block):
+    """How many cores its commands need."""
+    return max((int(number) + bool(taskset) for taskset, number in CORES.findall("\n".join(block.lines))), default=1)
 
 
 class Page:
@@ -190,6 +196,10 @@ class Page:
             if not block.mark:
                 continue
             if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
+                self.said = None
+                continue
+            if block.run and cores_of(block) > len(os.sched_getaffinity(0)):
+                print(f"skipped {self.name}:{block.line}: it needs {cores_of(block)} cores", flush=True)
                 self.said = None
                 continue
             began = time.monotonic()

@@ -686,14 +686,15 @@ class Ringcast(ServerTestCase, BenchTestCase):
             self.assertEqual(report["behind"], behind, report["ticks_per_second"])
             self.assertAlmostEqual(report["ticks_per_second"], report["published"])
 
+    def active(self):
+        return self.server.stats()["connections"]["active_connections"]
+
     def ended_in_the_window(self, form):
         """(the number of a process that ended in the window, exit code, output)"""
-        def active():
-            return self.server.stats()["connections"]["active_connections"]
-        self.assertTrue(wait_until(lambda: active() == 0))
+        self.assertTrue(wait_until(lambda: self.active() == 0))
         watched = spawn(["sleep", "600"])
         process = started(form, "-c", 3, "-d", 60, "-w", 0.1, "--pid", watched.pid, self.server.url(),
-                          is_there=lambda: active() == 3)
+                          is_there=lambda: self.active() == 3)
         try:
             self.server.wait_for_ticks(500)
             watched.kill()  # and is not waited for yet
@@ -748,6 +749,17 @@ class Ringcast(ServerTestCase, BenchTestCase):
         self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
         self.assertEqual([step.get("connections") for step in steps], [3, None])
         self.assertEqual(steps[-1]["connections_served"], 3)
+
+    def test_a_step_of_until_that_is_cut_short_says_nothing(self):
+        for form, answer in (("--json", '{"until":"p99=5s","connections_served":0,"connections_too_many":0}\n'),
+                             ("--cpu=0", "0 connections are served with p99=5s, and the search was interrupted\n")):
+            self.assertTrue(wait_until(lambda: self.active() == 0))
+            process = started(form, "--until", "p99=5s", "-c", 3, "-d", 60, self.server.url(),
+                              is_there=lambda: self.active() == 3)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=40)
+            reap(process)
+            self.assertEqual((process.returncode, out), (NOT_DELIVERED, answer))
 
     def test_a_scenario_file_is_a_run(self):
         path = self.folder() / "scenario"

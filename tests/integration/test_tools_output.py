@@ -84,9 +84,7 @@ class FullDisk(ServerTestCase):
                         if form:
                             report = json.loads(result.stdout)
                             self.assertEqual((report["valid"], report["exit_code"]), (False, 1))
-                        else:
-                            self.assertIn("  INVALID: a file could not be written (the run: ",
-                                          result.stdout)
+                        self.assertIn("INVALID: a file could not be written (the run: ", result.stdout)
 
     def test_a_file_that_fills_in_the_middle_is_told(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +145,35 @@ class Files(ServerTestCase):
                               "--hdr-log", second, self.server.url()])
                 self.assertEqual(result.returncode, 1)
                 self.assertIn(f"{folder}/x and {second} are one file", result.stderr)
+
+    def test_the_file_of_the_report_is_no_second_output(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for option, path in (("--csv", "/dev/stdout"), ("--hdr-log", f"{folder}/x")):
+                with open(f"{folder}/x", "w+", encoding="ascii") as file:
+                    file.write("before\n")
+                    file.flush()
+                    status, _, err = run_into(file, program("ringcast-bench"), "-d", "600", option, path,
+                                              self.server.url())
+                    self.assertEqual(status, 1)
+                    self.assertIn(f"standard output and {path} are one file", err.decode())
+                    file.seek(0)
+                    self.assertEqual(file.read(), "before\n")
+
+    def test_a_picture_whose_folder_is_gone_is_not_drawn_into_the_report(self):
+        gnuplot = shutil.which("gnuplot")
+        if gnuplot is None:
+            self.skipTest("SKIPPED: gnuplot is not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(f"{folder}/gone")
+            wrapper = pathlib.Path(folder, "gnuplot")  # With arguments it is asked what it can draw.
+            wrapper.write_text(f'#!/bin/sh\n[ $# -gt 0 ] || rm -r {folder}/gone\nexec {gnuplot} "$@"\n')
+            wrapper.chmod(0o755)
+            result = run([program("ringcast-bench"), "--json", "-c", "2", "-d", "1", *BY_DUE_TIME, "--plot",
+                          f"{folder}/gone/x.svg", self.server.url()],
+                         env={"PATH": f"{folder}:{os.environ['PATH']}"})
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("gone/x.svg: gnuplot failed", result.stderr)
+        self.assertEqual(json.loads(result.stdout)["exit_code"], 1)
 
     def test_a_picture_of_one_second_has_no_warnings(self):
         if shutil.which("gnuplot") is None:
@@ -279,6 +306,22 @@ class Refused(ServerTestCase):
 
     def tap(self, *options, url=None, seconds=30):
         return run([program("ringcast-tap"), *options, url or self.server.url()], seconds=seconds)
+
+    def test_a_number_that_is_none_is_named(self):
+        for option, texts, valid in (("-n", ("0.5", "1.5", "0", "-1", "nan", "2e15", "", "1x"), "a whole number from 1 to"),
+                                     ("-c", ("0.5", "1.5", "0", "100001"), "a whole number from 1 to 100000"),
+                                     ("-d", ("0", "1e-10", "nan", "inf", "1e9"), "a number above 0 and up to")):
+            for text in texts:
+                with self.subTest((option, text)):
+                    result = self.tap("--verify", f"{option}{text}" if text else f"{option} ")
+                    self.assertEqual(result.returncode, 1, result.stderr)
+                    self.assertTrue(result.stderr.startswith(
+                        f"ringcast-tap: '{text or ' '}' is not {valid}"), result.stderr)
+
+    def test_a_symbol_that_json_cannot_hold_is_told(self):
+        result = self.tap("-n", "1", "-s", b"000001.SZ,\xff")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("not UTF-8", result.stderr)
 
     def test_an_error_ends_it(self):
         for options in (("-y", "qoute"), ("-n", "1", "-y", "foo"), ("-n", "1", "-y", "foo", "--json"),

@@ -312,7 +312,8 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
         return 0;
     }
     fflush(stdout);
-    FILE *gnuplot = popen("gnuplot", "we");
+    /* gnuplot draws there when it cannot open the picture. */
+    FILE *gnuplot = popen("gnuplot >/dev/null", "we");
     if (gnuplot == NULL) {
         fprintf(stderr, "ringcast-bench: --plot: gnuplot cannot be started\n");
         return -errno;
@@ -347,7 +348,7 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
     return 0;
 }
 
-/* gnuplot opens the picture itself, and would draw on standard output if it could not. */
+/* gnuplot opens the picture itself: whether it can is to be known before the run. */
 static int bench_files_try_plot(const char *path)
 {
     int fd;
@@ -372,14 +373,16 @@ static int bench_files_try_plot(const char *path)
     return error;
 }
 
-/* One would overwrite the other. */
+/* One would overwrite the other. The report goes to standard output. */
 static int bench_files_check_twice(const struct bench_options *options)
 {
-    const char *paths[] = {options->csv_path, options->hdr_path, options->plot_path};
-    struct stat files[3];
-    for (size_t i = 0; i < 3; i++) {
-        bool is_file =
-            paths[i] != NULL && stat(paths[i], &files[i]) == 0 && S_ISREG(files[i].st_mode);
+    const char *paths[] = {"standard output", options->csv_path, options->hdr_path,
+                           options->plot_path};
+    struct stat files[4];
+    for (size_t i = 0; i < 4; i++) {
+        bool is_there = i == 0 ? fstat(STDOUT_FILENO, &files[i]) == 0
+                               : paths[i] != NULL && stat(paths[i], &files[i]) == 0;
+        bool is_file = is_there && S_ISREG(files[i].st_mode);
         files[i].st_ino = is_file ? files[i].st_ino : 0;
         for (size_t k = 0; k < i; k++) {
             if (is_file && files[k].st_ino == files[i].st_ino &&

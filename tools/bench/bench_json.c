@@ -167,18 +167,17 @@ static json_t *bench_json_load(const struct bench_result *result)
         "server", bench_json_usage(result));
 }
 
-void bench_json_run(const struct bench_result *result, bool is_written)
+void bench_json_run(const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
-    int exit_code = is_written ? result->exit_code : 1;
     json_t *report = json_pack(
         "{s:s,s:s,s:i,s:i,s:o,s:b,s:s,s:b,s:i,s:i,s:o,s:b,s:i}", "url", options->url_text,
         "encoding", options->encoding_name, "connections", (int)options->connection_count,
         "threads", (int)options->thread_count, "seconds",
         bench_json_real(result->window_ns > 0 ? bench_result_seconds(result) : NAN), "valid",
-        exit_code == 0, "verdict", result->verdict, "interrupted", result->interrupted, "exit_code",
-        exit_code, "subscribed", (int)result->subscribed, "connect_seconds",
+        result->exit_code == 0, "verdict", result->verdict, "interrupted", result->interrupted,
+        "exit_code", result->exit_code, "subscribed", (int)result->subscribed, "connect_seconds",
         bench_json_real(result->subscribed > 0 ? bench_result_connect_seconds(result) : NAN),
         "behind", bench_result_is_behind(result), "unfinished", (int)result->unfinished);
     json_object_update_new(report, bench_json_load(result));

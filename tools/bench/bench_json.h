@@ -8,8 +8,7 @@
 
 #include "tools/bench/bench_result.h"
 
-/* is_written: all files are; if not, the program's exit code is 1. */
-void bench_json_run(const struct bench_result *result, bool is_written);
+void bench_json_run(const struct bench_result *result);
 
 /* A step of --until; value_ns: NAN when nothing was received. */
 void bench_json_step(const struct bench_result *result, double value_ns, bool holds);

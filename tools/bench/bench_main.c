@@ -30,6 +30,15 @@ static void bench_main_raise_descriptors(uint32_t connection_count)
     }
 }
 
+static void bench_main_note_unwritten(struct bench_result *result)
+{
+    char verdict[BENCH_VERDICT_BYTES_MAX];
+    snprintf(verdict, sizeof verdict, "INVALID: a file could not be written (the run: %.100s)",
+             result->verdict);
+    snprintf(result->verdict, sizeof result->verdict, "%s", verdict);
+    result->exit_code = 1;
+}
+
 /* One run, told; returns the exit code. */
 static int bench_main_once(const struct bench_options *options)
 {
@@ -43,14 +52,16 @@ static int bench_main_once(const struct bench_options *options)
     if (error != 0) {
         return error;
     }
-    bool is_written = bench_files_write(&files, &result) == 0;
-    int exit_code = is_written ? result.exit_code : 1;
-    (options->json ? bench_json_run : bench_text_run)(&result, is_written);
+    if (bench_files_write(&files, &result) != 0) {
+        bench_main_note_unwritten(&result);
+    }
+    (options->json ? bench_json_run : bench_text_run)(&result);
     bench_result_deinit(&result);
-    return exit_code;
+    return result.exit_code;
 }
 
-/* Whether so many connections are served within the limit. -1: the load cannot start. */
+/* Whether so many connections are served within the limit. -1: the load cannot start. A step that
+ * is cut short says nothing. */
 static int bench_main_step(struct bench_options *options, uint32_t connection_count)
 {
     static struct bench_result result;
@@ -64,7 +75,9 @@ static int bench_main_step(struct bench_options *options, uint32_t connection_co
                           ? (double)histogram_percentile(&result.latency, options->until_percent)
                           : NAN;
     bool holds = result.exit_code == 0 && value_ns <= (double)options->until_ns;
-    (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
+    if (!bench_run_is_interrupted()) {
+        (options->json ? bench_json_step : bench_text_step)(&result, value_ns, holds);
+    }
     bench_result_deinit(&result);
     return holds;
 }
@@ -83,7 +96,7 @@ static int bench_main_steps(struct bench_options *options)
             return 1;
         }
         if (bench_run_is_interrupted()) {
-            break; /* The last step was cut short: it says nothing. */
+            break;
         }
         good = holds ? next : good;
         bad = holds ? bad : next;

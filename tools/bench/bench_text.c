@@ -273,7 +273,7 @@ static void bench_text_hints(const struct bench_result *result)
     }
 }
 
-void bench_text_run(const struct bench_result *result, bool is_written)
+void bench_text_run(const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
@@ -315,13 +315,9 @@ void bench_text_run(const struct bench_result *result, bool is_written)
     bench_text_usage(result);
     bench_text_hints(result);
     uint32_t warnings = bench_text_warnings(result);
-    if (!is_written) {
-        printf("  INVALID: a file could not be written (the run: %s)\n", result->verdict);
-    } else {
-        bool warns = warnings > 0 && result->exit_code == 0;
-        printf("  %s%s%s\n", result->verdict, warns ? ", with warning" : "",
-               warns ? bench_result_s(warnings) : "");
-    }
+    bool warns = warnings > 0 && result->exit_code == 0;
+    printf("  %s%s%s\n", result->verdict, warns ? ", with warning" : "",
+           warns ? bench_result_s(warnings) : "");
 }
 
 /* ---- Steps ---- */
@@ -348,7 +344,8 @@ void bench_text_answer(const struct bench_options *options, uint32_t good, uint3
     printf("%u connection%s served with %s", good, good == 1 ? " is" : "s are",
            options->until_text);
     if (bad == 0) {
-        printf(", and nobody asked for more\n");
+        printf(good < options->until_max ? ", and the search was interrupted\n"
+                                         : ", and nobody asked for more\n");
     } else {
         printf("; %u %s too many\n", bad, bad == 1 ? "is" : "are");
     }

@@ -28,6 +28,7 @@ static struct {
     bool begins;
     uint64_t stop_ns;      /* how long the core stands still behind the first accept */
     uint32_t silent_count; /* times the kernel is entered then before it has the requests */
+    uint64_t again_ns;     /* how long it stands still again at each of those times */
 } world;
 
 static void begin_encoding(void)
@@ -243,6 +244,7 @@ static int on_late_enter(struct engine *engine, uint64_t timeout_ns)
 {
     bool is_silent = bench_null.accepted_count > 0 && world.silent_count > 0;
     world.silent_count -= is_silent;
+    idle_core.now_ns += is_silent ? world.again_ns : 0;
     idle_core.now_ns += timeout_ns > 0 ? timeout_ns : NS_PER_US;
     world.all_asked_ns = idle_core.now_ns;
     return is_silent ? 0 : bench_null_connect_enter(engine, timeout_ns);
@@ -258,7 +260,7 @@ static void on_standing_turn(void *context, struct core *core, uint64_t now_ns)
 }
 
 /* silent_count: how often it enters the kernel until its buffers are free again, and it reads. */
-static void run_core_that_stands_still(uint64_t stop_ns, uint32_t silent_count)
+static void run_core_that_stands_still(uint64_t stop_ns, uint32_t silent_count, uint64_t again_ns)
 {
     struct core_ops standing = ops;
     struct core_options options = idle_core_begin(CLIENTS, 1, NULL);
@@ -266,6 +268,7 @@ static void run_core_that_stands_still(uint64_t stop_ns, uint32_t silent_count)
     world.began_ns = 1;
     world.stop_ns = stop_ns;
     world.silent_count = silent_count;
+    world.again_ns = again_ns;
     standing.on_accept = on_accept;
     standing.on_turn = on_standing_turn;
     idle_core.enter = on_late_enter;
@@ -277,18 +280,36 @@ static void requests_that_came_while_the_core_stood_still_are_read_first(void **
 {
     (void)state;
     for (uint32_t silent_count = 0; silent_count <= 4; silent_count += 2) {
-        run_core_that_stands_still(60 * NS_PER_MS, silent_count);
+        run_core_that_stands_still(60 * NS_PER_MS, silent_count, 0);
         assert_int_equal(world.opened, CLIENTS);
-        run_core_that_stands_still(10 * NS_PER_SECOND, silent_count);
+        run_core_that_stands_still(10 * NS_PER_SECOND, silent_count, 0);
         assert_int_equal(world.opened, CLIENTS);
         assert_int_equal(counter_get(&idle_core.counters.refused_late), 0);
     }
 }
 
+static void a_core_that_stands_still_again_reads_what_came_first(void **state)
+{
+    (void)state;
+    for (uint32_t silent_count = 1; silent_count <= 2; silent_count++) {
+        run_core_that_stands_still(10 * NS_PER_SECOND, silent_count, 5 * NS_PER_SECOND);
+        assert_int_equal(world.opened, CLIENTS);
+        assert_int_equal(counter_get(&idle_core.counters.refused_late), 0);
+    }
+}
+
+static void a_core_whose_turns_are_all_too_long_keeps_its_deadlines(void **state)
+{
+    (void)state;
+    run_core_that_stands_still(10 * NS_PER_SECOND, 20, NS_PER_SECOND);
+    assert_true(counter_get(&idle_core.counters.refused_late) > 0);
+    assert_true(idle_core.now_ns < 40 * NS_PER_SECOND);
+}
+
 static void who_says_nothing_is_late_a_second_after_the_core_goes_on(void **state)
 {
     (void)state;
-    run_core_that_stands_still(10 * NS_PER_SECOND, 60);
+    run_core_that_stands_still(10 * NS_PER_SECOND, 60, 0);
     assert_true(counter_get(&idle_core.counters.refused_late) > 0);
     assert_true(idle_core.now_ns < 20 * NS_PER_SECOND);
 }
@@ -354,6 +375,8 @@ int main(void)
         cmocka_unit_test(requests_are_decided_in_the_order_in_which_they_came),
         cmocka_unit_test(who_is_not_decided_within_five_seconds_is_let_go),
         cmocka_unit_test(requests_that_came_while_the_core_stood_still_are_read_first),
+        cmocka_unit_test(a_core_that_stands_still_again_reads_what_came_first),
+        cmocka_unit_test(a_core_whose_turns_are_all_too_long_keeps_its_deadlines),
         cmocka_unit_test(who_says_nothing_is_late_a_second_after_the_core_goes_on),
         cmocka_unit_test(who_offers_only_what_has_no_room_is_refused_at_once),
         cmocka_unit_test(who_offers_another_subprotocol_gets_that),

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/session/session_client.h"
+
 #define CONN 1
 
 static struct access *access_made;
@@ -380,6 +382,20 @@ static void the_audit_log_has_a_rate_and_says_what_it_left_out(void **state)
     assert_non_null(strstr(core->line, "audit: FAILED 127.0.0.1:5123: authentication failed"));
 }
 
+/* The kernel no longer tells where it came from. */
+static void a_client_that_was_reset_came_by_way_of_nobody(void **state)
+{
+    char text[2 * CORE_PEER_TEXT_BYTES_MAX];
+    (void)state;
+    assert_true(open_with(SOME));
+    core->source = (struct core_source){.port = 0};
+    session_client_write(core->sessions, core, CONN, text, sizeof text);
+    assert_string_equal(text, "127.0.0.1");
+    core->source = (struct core_source){.port = 5123};
+    session_client_write(core->sessions, core, CONN, text, sizeof text);
+    assert_string_equal(text, "127.0.0.1 by way of 127.0.0.1:5123");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_with_tokens, tear_down_with_tokens)
@@ -395,6 +411,7 @@ int main(void)
         TEST(messages_over_the_rate_are_refused_and_then_close),
         TEST(a_dear_message_counts_as_several),
         TEST(the_audit_log_has_a_rate_and_says_what_it_left_out),
+        TEST(a_client_that_was_reset_came_by_way_of_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

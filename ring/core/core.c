@@ -23,6 +23,7 @@
 #define CORE_SLOW_TURN_NS NS_PER_MS         /* Longer turns are counted. */
 #define CORE_STOOD_NS (500 * NS_PER_MS)     /* A longer turn: the core stood still. */
 #define CORE_GRACE_NS NS_PER_SECOND         /* for its clients then */
+#define CORE_GRACES_MAX 3                   /* one behind the other */
 #define CORE_LOG_BYTES_MAX 256
 
 void core_log(struct core *core, int level, const char *format, ...)
@@ -407,18 +408,21 @@ static void core_on_timer(void *context, struct timer *timer)
 }
 
 /* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
- * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. Then
- * the timers run before there is another such second, also if all turns are that long. */
+ * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. If
+ * it stands still again, the second begins anew. After CORE_GRACES_MAX of them the timers run, also
+ * if all turns are that long. */
 static void core_run_timers(struct core *core)
 {
     uint64_t now_ns = core->time.now_ns;
     assert_debug(now_ns >= core->timed_ns);
-    if (core->grace_ns == 0 && now_ns - core->timed_ns > CORE_STOOD_NS) {
+    if (now_ns - core->timed_ns > CORE_STOOD_NS && core->grace_count < CORE_GRACES_MAX) {
+        core->grace_count++;
         core->grace_ns = now_ns + CORE_GRACE_NS;
     }
     core->timed_ns = now_ns;
     if (now_ns >= core->grace_ns) {
         core->grace_ns = 0;
+        core->grace_count = 0;
         timer_wheel_advance(&core->links.wheel, now_ns, core_on_timer, core);
     }
 }

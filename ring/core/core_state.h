@@ -64,6 +64,7 @@ struct core {
     uint64_t worked_ns;           /* when frames were last fanned out */
     uint64_t timed_ns;            /* when it last came to the timers */
     uint64_t grace_ns;            /* They wait until then; 0: they do not. */
+    uint32_t grace_count;         /* how often they were put off since they ran */
     uint64_t drain_end_ns;        /* 0: no drain has begun */
     uint64_t drain_began_ns;
     uint64_t drain_conn_count; /* when it began */

@@ -52,16 +52,17 @@ void session_client_write(const struct sessions *sessions, struct core *core, ui
         sessions->clients == NULL ? NULL : &sessions->clients[conn];
     char peer[CORE_PEER_TEXT_BYTES_MAX];
     char client[IP_ADDRESS_TEXT_BYTES_MAX];
+    struct core_source source;
     core_conn_peer(core, conn, peer);
-    if (entry != NULL && entry->has_client) {
-        struct peer source = session_client_peer(core, conn);
-        if (!session_client_is_same(&source, &entry->client)) {
-            ip_address_format(&entry->client.address, client);
-            snprintf(out, out_bytes, "%s by way of %s", client, peer);
-            return;
-        }
+    core_conn_source(core, conn, &source);
+    struct peer nearest = session_client_peer_of(&source);
+    if (entry == NULL || !entry->has_client || session_client_is_same(&nearest, &entry->client)) {
+        snprintf(out, out_bytes, "%s", peer);
+        return;
     }
-    snprintf(out, out_bytes, "%s", peer);
+    ip_address_format(&entry->client.address, client);
+    bool is_known = source.is_unix || source.port != 0; /* After a reset the kernel forgets it. */
+    snprintf(out, out_bytes, "%s%s%s", client, is_known ? " by way of " : "", is_known ? peer : "");
 }
 
 /* word: FAILED, DENIED, BLOCKED, GRANTED. What others chose must have been cleaned. */

@@ -289,7 +289,8 @@ def run_label(label, directory, names):
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{label}.json").write_text(json.dumps(total))
     if sum(total) == 0:
-        print(f"{label}: no test ran", flush=True)
+        wanted = f": no name of this stage has {' or '.join(names)} in it" if names else ""
+        print(f"{label}: no test ran{wanted}", flush=True)
     return 0 if total[1] == 0 and sum(total) > 0 else 1
 
 

@@ -51,18 +51,18 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
     return error;
 }
 
-/* It waits for little. A signal comes before the socket is there, or after it is known. */
-static int sockets_open_unix(struct sockets *sockets, const char *path)
+/* Signals wait until the socket is known: their handler removes its file. */
+static int sockets_open_unix(struct sockets *sockets, const struct options *options)
 {
-    char text[SOCKETS_ERROR_BYTES_MAX];
+    char text[SOCKETS_ERROR_BYTES_MAX - 64];
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = listener_unix_open(&sockets->unix_listener, path, text, sizeof text);
+    int error = listener_unix_open(&sockets->unix_listener, options->unix_path, text, sizeof text);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error < 0) {
-        log_write(LOG_LEVEL_ERROR, "%s", text);
+        sockets_log(options, LOG_LEVEL_ERROR, "unix", text);
     }
     return error;
 }
@@ -85,7 +85,7 @@ int sockets_open(struct sockets *sockets, const struct options *options)
     int error =
         sockets_open_tcp(&sockets->clients, options, "host", "port", &clients, options->core_count);
     if (error == 0 && options->unix_path != NULL) {
-        error = sockets_open_unix(sockets, options->unix_path);
+        error = sockets_open_unix(sockets, options);
     }
     return error == 0
                ? sockets_open_tcp(&sockets->admin, options, "admin-host", "admin-port", &admin, 1)

@@ -6,6 +6,7 @@
 #define RINGCAST_TESTS_HOST_NAMES_H
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,12 @@ static struct {
     char address[64];
 } host_names[HOST_NAMES_MAX];
 static size_t host_names_count;
+static int host_names_error; /* errno of each look-up; 0: none fails so */
 
 static void host_names_clear(void)
 {
     host_names_count = 0;
+    host_names_error = 0;
 }
 
 /* One more address of the name, after those that it has. */
@@ -42,6 +45,10 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     numbers.ai_flags |= AI_NUMERICHOST;
     *found_out = NULL;
+    if (host_names_error != 0) {
+        errno = host_names_error;
+        return EAI_SYSTEM;
+    }
     for (size_t i = 0; i < host_names_count; i++) {
         if (strcmp(host_names[i].name, name) == 0) {
             int status = real(host_names[i].address, service, &numbers, end);

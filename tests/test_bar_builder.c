@@ -129,6 +129,27 @@ static void without_ts_event_the_time_of_receipt_counts(void **state)
     assert_true(open_bar().start_ns == BASE + 3 * MINUTE);
 }
 
+/* A recording of long ago in which some trades have no time: each is received today. */
+static void a_trade_without_a_time_is_in_the_bar_of_the_one_before(void **state)
+{
+    struct md_update update = trade(BASE + 30 * SECOND, 1, 0, 1, 0);
+    (void)state;
+    update.ts_recv_ns = BASE + 1000000 * MINUTE;
+    assert_int_equal(bar_builder_add(&builder, &update, &closed), BAR_CHANGED);
+    update.ts_event_ns = 0;
+    update.ts_recv_ns += 29 * SECOND;
+    assert_int_equal(bar_builder_add(&builder, &update, &closed), BAR_CHANGED);
+    assert_true(bar_builder_left_ns(&builder) == SECOND);
+    update.ts_recv_ns -= 40 * SECOND; /* The clock was set. */
+    assert_int_equal(bar_builder_add(&builder, &update, &closed), BAR_CHANGED);
+    assert_int_equal(add(BASE + 31 * SECOND, 1), BAR_CHANGED);
+    assert_true(open_bar().start_ns == BASE);
+    assert_int_equal(open_bar().count, 4);
+    update.ts_recv_ns = BASE + 31 * SECOND + 5 + MINUTE; /* A minute went by. */
+    assert_int_equal(bar_builder_add(&builder, &update, &closed), BAR_CHANGED | BAR_CLOSED);
+    assert_true(open_bar().start_ns == BASE + MINUTE);
+}
+
 static void a_trade_without_price_counts_for_nothing(void **state)
 {
     struct md_update update = trade(BASE, 1, 0, 1, 0);
@@ -276,6 +297,7 @@ int main(void)
         TEST(a_closed_bar_is_final),
         TEST(a_source_whose_clock_was_set_begins_anew),
         TEST(without_ts_event_the_time_of_receipt_counts),
+        TEST(a_trade_without_a_time_is_in_the_bar_of_the_one_before),
         TEST(a_trade_without_price_counts_for_nothing),
         TEST(a_trade_without_size_leaves_its_bar_without_volume),
         TEST(sums_are_exact_and_cut_only_where_63_bits_end),

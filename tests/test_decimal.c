@@ -222,20 +222,24 @@ static uint64_t test_random(uint64_t *seed)
     return *seed;
 }
 
-/* The same text by way of printf and moving characters. */
-static void reference_format(char *text, struct md_decimal decimal)
+static struct md_decimal random_decimal(uint64_t *seed)
+{
+    uint64_t bits = test_random(seed) >> (test_random(seed) % 64);
+    return (struct md_decimal){
+        .mantissa = (int64_t)(bits & INT64_MAX) * (test_random(seed) & 1 ? -1 : 1),
+        .exponent = (int8_t) - (int)(test_random(seed) % (DECIMAL_PLACES_MAX + 1)),
+    };
+}
+
+/* The digits of the mantissa by way of printf, with a point before the last places of them. */
+static size_t print_with_point(char *text, struct md_decimal decimal, int places)
 {
     char digits[48];
     uint64_t value =
         decimal.mantissa < 0 ? -(uint64_t)decimal.mantissa : (uint64_t)decimal.mantissa;
-    int places = -decimal.exponent;
     int count = snprintf(digits, sizeof digits, "%0*" PRIu64, places + 1, value);
-    const char *sign = decimal.mantissa < 0 ? "-" : "";
-    if (places == 0) {
-        sprintf(text, "%s%s", sign, digits);
-    } else {
-        sprintf(text, "%s%.*s.%s", sign, count - places, digits, digits + count - places);
-    }
+    return (size_t)sprintf(text, "%s%.*s.%s", decimal.mantissa < 0 ? "-" : "", count - places,
+                           digits, digits + count - places);
 }
 
 static void random_decimals_agree_with_printf_and_survive_the_round_trip(void **state)
@@ -243,41 +247,28 @@ static void random_decimals_agree_with_printf_and_survive_the_round_trip(void **
     (void)state;
     uint64_t seed = TEST_SEED;
     for (int i = 0; i < TEST_ROUNDS; i++) {
-        uint64_t bits = test_random(&seed) >> (test_random(&seed) % 64);
-        struct md_decimal decimal = {
-            .mantissa = (int64_t)(bits & INT64_MAX) * (test_random(&seed) & 1 ? -1 : 1),
-            .exponent = (int8_t) - (int)(test_random(&seed) % (DECIMAL_PLACES_MAX + 1)),
-        };
+        struct md_decimal decimal = random_decimal(&seed);
         char expected[64];
-        reference_format(expected, decimal);
+        size_t bytes = print_with_point(expected, decimal, -decimal.exponent);
+        if (decimal.exponent == 0) {
+            expected[bytes - 1] = '\0'; /* without the point */
+        }
         assert_formats(decimal.mantissa, decimal.exponent, expected);
         assert_parses(expected, decimal.mantissa, decimal.exponent);
     }
 }
 
-/* The digits of a decimal with the point somewhere else, and an exponent that puts it back. */
-static void moved_point(char *text, struct md_decimal decimal, int places)
-{
-    char digits[48];
-    uint64_t value =
-        decimal.mantissa < 0 ? -(uint64_t)decimal.mantissa : (uint64_t)decimal.mantissa;
-    int count = snprintf(digits, sizeof digits, "%0*" PRIu64, places + 1, value);
-    sprintf(text, "%s%.*s.%s%c%+03d", decimal.mantissa < 0 ? "-" : "", count - places, digits,
-            digits + count - places, places % 2 ? 'e' : 'E', decimal.exponent + places);
-}
-
+/* The point somewhere else, and an exponent that puts it back. */
 static void random_decimals_are_the_same_with_an_exponent(void **state)
 {
     (void)state;
     uint64_t seed = TEST_SEED;
     for (int i = 0; i < TEST_ROUNDS; i++) {
-        uint64_t bits = test_random(&seed) >> (test_random(&seed) % 64);
-        struct md_decimal decimal = {
-            .mantissa = (int64_t)(bits & INT64_MAX) * (test_random(&seed) & 1 ? -1 : 1),
-            .exponent = (int8_t) - (int)(test_random(&seed) % (DECIMAL_PLACES_MAX + 1)),
-        };
+        struct md_decimal decimal = random_decimal(&seed);
         char text[96];
-        moved_point(text, decimal, (int)(test_random(&seed) % 40));
+        int places = (int)(test_random(&seed) % 40);
+        size_t bytes = print_with_point(text, decimal, places);
+        sprintf(text + bytes, "%c%+03d", places % 2 ? 'e' : 'E', decimal.exponent + places);
         assert_parses(text, decimal.mantissa, decimal.exponent);
     }
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -268,6 +269,43 @@ static void a_host_that_is_none_is_refused_in_words(void **state)
     options.host = "192.0.2.1"; /* RFC 5737: of nobody's machine */
     assert_int_equal(open_tcp(&fd, 1, &port), -EADDRNOTAVAIL);
     assert_words_say("not an address of this machine");
+}
+
+static void an_address_of_no_machine_is_refused_in_words(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"224.0.0.1", "239.255.255.255", "::ffff:224.0.0.1",
+                                        "255.255.255.255"};
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        int fd;
+        uint16_t port;
+        options.host = hosts[i];
+        assert_int_equal(open_tcp(&fd, 1, &port), -EINVAL);
+        assert_words_say("no address of a machine");
+        assert_int_equal(listener_check_tcp(&options, words, sizeof words), -EINVAL);
+    }
+}
+
+static void the_limit_of_open_files_is_named(void **state)
+{
+    (void)state;
+    int fd;
+    uint16_t port;
+    struct rlimit before;
+    host_names_error = EMFILE;
+    assert_int_equal(open_tcp(&fd, 1, &port), -EMFILE);
+    assert_words_say("cannot listen on host '127.0.0.1': Too many open files");
+    host_names_error = 0;
+
+    int next = dup(STDERR_FILENO); /* the number that a socket would have */
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int error = open_tcp(&fd, 1, &port);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(error, -EMFILE);
+    assert_words_say("Too many open files: raise the limit of open files (ulimit -n)");
 }
 
 static void ipv6_takes_clients_where_the_machine_has_it(void **state)
@@ -704,6 +742,8 @@ int main(void)
         TEST(accepted_sockets_inherit_the_options),
         TEST(the_port_is_free_again_after_a_failure_and_after_close),
         TEST(a_host_that_is_none_is_refused_in_words),
+        TEST(an_address_of_no_machine_is_refused_in_words),
+        TEST(the_limit_of_open_files_is_named),
         TEST(ipv6_takes_clients_where_the_machine_has_it),
         TEST(all_addresses_of_a_host_have_one_port),
         TEST(a_host_may_have_addresses_of_both_families),

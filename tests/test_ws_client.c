@@ -152,6 +152,16 @@ static void subscribing_to_nothing_is_refused(void **state)
     assert_null(ws_client_subscribe_text(&subscription));
 }
 
+/* Not all but that one, as if it had not been asked for. */
+static void a_symbol_that_json_cannot_hold_is_refused(void **state)
+{
+    (void)state;
+    struct ws_client_subscription subscription = {.symbols = "A,\xff", .types = "quote"};
+    assert_null(ws_client_subscribe_text(&subscription));
+    subscription = (struct ws_client_subscription){.symbols = "A", .types = "\xc3,quote"};
+    assert_null(ws_client_subscribe_text(&subscription));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_server_decodes_our_frames),
         cmocka_unit_test(subscribe_names_symbols_types_and_settings),
         cmocka_unit_test(subscribing_to_nothing_is_refused),
+        cmocka_unit_test(a_symbol_that_json_cannot_hold_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

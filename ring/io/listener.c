@@ -17,15 +17,20 @@
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
 #define LISTENER_TEXT_BYTES_MAX (LISTENER_NAME_BYTES_MAX - 6)
 
-/* What bind(2) would answer with EINVAL. NULL: nothing. */
-static const char *listener_judge_ipv6(const struct sockaddr_storage *address)
+/* Why nobody could connect to the address, or bind(2) would answer with EINVAL. NULL: nothing. */
+static const char *listener_judge(const struct sockaddr_storage *address)
 {
-    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
-    if (address->ss_family != AF_INET6) {
-        return NULL;
+    static const char multicast[] = "it is a multicast address, and no address of a machine";
+    if (address->ss_family == AF_INET) {
+        in_addr_t ipv4 = ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
+        return IN_MULTICAST(ipv4) ? multicast
+               : ipv4 == INADDR_BROADCAST
+                   ? "it is the broadcast address, and no address of a machine"
+                   : NULL;
     }
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
     if (IN6_IS_ADDR_MULTICAST(&ipv6->sin6_addr)) {
-        return "it is a multicast address, and no address of a machine";
+        return multicast;
     }
     return IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr) && ipv6->sin6_scope_id == 0
                ? "it is a link-local address; name its interface, too (fe80::1%eth0)"
@@ -39,7 +44,7 @@ struct listener_addresses {
         socklen_t bytes;
         int error;                      /* why it is skipped; 0: it is not */
         const char *fault;              /* the same in words; NULL: strerror's */
-    } list[LISTENER_ADDRESSES_MAX + 1]; /* one that may prove to be there already */
+    } list[LISTENER_ADDRESSES_MAX + 1]; /* and one that may be a duplicate */
     uint32_t count;
 };
 
@@ -52,29 +57,26 @@ static bool listener_is_any(const struct sockaddr_storage *address)
 }
 
 /* ::ffff:127.0.0.1 is 127.0.0.1. */
-static void listener_unmap(struct sockaddr_storage *address)
+static void listener_unmap(struct listener_address *address)
 {
-    struct sockaddr_in6 ipv6 = *(const struct sockaddr_in6 *)address;
-    if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
+    struct sockaddr_in6 ipv6;
+    memcpy(&ipv6, &address->address, sizeof ipv6);
+    if (address->address.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
         struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = ipv6.sin6_port};
         memcpy(&ipv4.sin_addr, ipv6.sin6_addr.s6_addr + 12, sizeof ipv4.sin_addr);
-        memset(address, 0, sizeof *address);
-        memcpy(address, &ipv4, sizeof ipv4);
+        *address = (struct listener_address){.bytes = sizeof ipv4};
+        memcpy(&address->address, &ipv4, sizeof ipv4);
     }
 }
 
-/* Whether who listens at one has the clients of the other as well. */
+/* Whether a listener at one also receives the clients of the other. */
 static bool listener_covers(const struct sockaddr_storage *one,
                             const struct sockaddr_storage *other)
 {
-    struct sockaddr_storage a = *one;
-    struct sockaddr_storage b = *other;
-    listener_unmap(&a);
-    listener_unmap(&b);
-    if (listener_is_any(&a)) { /* A socket of :: takes IPv4 too. */
-        return a.ss_family == AF_INET6 || b.ss_family == AF_INET;
+    if (listener_is_any(one)) { /* A socket of :: takes IPv4 too. */
+        return one->ss_family == AF_INET6 || other->ss_family == AF_INET;
     }
-    return memcmp(&a, &b, sizeof a) == 0;
+    return memcmp(one, other, sizeof *one) == 0;
 }
 
 /* /etc/hosts may name localhost twice. */
@@ -104,7 +106,8 @@ static const char *listener_take(struct listener_addresses *addresses, const str
         assert_always(at->ai_addrlen <= sizeof address.address);
         assert_always(at->ai_family == AF_INET || at->ai_family == AF_INET6);
         memcpy(&address.address, at->ai_addr, at->ai_addrlen);
-        address.fault = listener_judge_ipv6(&address.address);
+        listener_unmap(&address);
+        address.fault = listener_judge(&address.address);
         address.error = address.fault == NULL ? 0 : -EINVAL;
         addresses->list[addresses->count++] = address;
         listener_remove_covered(addresses);
@@ -136,6 +139,12 @@ static int listener_resolve(const struct listener_options *options,
     snprintf(port, sizeof port, "%u", options->port);
     *addresses_out = (struct listener_addresses){.count = 0};
     int status = getaddrinfo(options->host, port, &hints, &found);
+    if (status == EAI_SYSTEM) {
+        int error = -errno;
+        snprintf(error_out, error_bytes, "cannot listen on host '%s': %s", options->host,
+                 strerror(-error));
+        return error;
+    }
     if (status != 0) {
         snprintf(error_out, error_bytes,
                  "cannot listen on host '%s': %s (give an address of this "
@@ -240,7 +249,7 @@ static void listener_set_port(struct sockaddr_storage *address, uint16_t port)
     }
 }
 
-/* Binds without REUSEPORT and listens: refused when anybody has the port, be it with REUSEPORT.
+/* Binds without REUSEPORT and listens: fails when anybody has the port, also with REUSEPORT.
  * Chooses the port when it is 0. */
 static int listener_claim(struct sockaddr_storage *address, socklen_t address_bytes)
 {
@@ -279,6 +288,8 @@ static int listener_explain(const struct listener_options *options,
                  "another port (0: any free one)";
     } else if (error == -EACCES) {
         advice = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
+    } else if (error == -EMFILE) {
+        advice = ": raise the limit of open files (ulimit -n)";
     } else if (error == -EADDRNOTAVAIL) {
         advice = ": it is not an address of this machine";
     } else if (error == -EAFNOSUPPORT && address->address.ss_family == AF_INET6) {
@@ -291,7 +302,7 @@ static int listener_explain(const struct listener_options *options,
     return error;
 }
 
-/* Whether this machine lacks the address, which costs the host's other addresses nothing. */
+/* Whether this machine lacks the address. The host's other addresses are served without it. */
 static bool listener_is_missing(int error)
 {
     return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
@@ -325,7 +336,8 @@ static struct listener_address *listener_claim_all(struct listener_addresses *ad
     return has_one ? NULL : missing;
 }
 
-/* The addresses that there are, and the port, which may be taken at another one than the first. */
+/* Claims the addresses that there are. For port 0 it tries again when the port that the first one
+ * has chosen is taken at another one. */
 static struct listener_address *listener_choose_port(const struct listener_addresses *resolved,
                                                      struct listener_addresses *addresses_out,
                                                      uint16_t *port)

@@ -33,17 +33,17 @@ struct listener_tcp {
 };
 
 /* Listens on all addresses of the host, IPv6 and IPv4; on :: for both. Each has share_count sockets
- * by SO_REUSEPORT, after an exclusive bind has shown that the port is free. -EADDRINUSE: it is not
- * at one of them, be it another ringcast that has it. Addresses that this machine lacks are skipped
- * when it has others. */
+ * by SO_REUSEPORT, after an exclusive bind has shown that the port is free. -EADDRINUSE: another
+ * program, perhaps another ringcast, has the port at one of them. Addresses that this machine lacks
+ * are skipped when it has others. */
 int listener_open_tcp(struct listener_tcp *listener_out, const struct listener_options *options,
                       uint32_t share_count, char *error_out, size_t error_bytes);
 void listener_close_tcp(struct listener_tcp *listener);
 
-/* What opening would refuse whatever the moment, without a socket: a host that has no address. */
+/* Refuses what opening would always refuse, without a socket: a host that has no address. */
 int listener_check_tcp(const struct listener_options *options, char *error_out, size_t error_bytes);
 
-/* Whether both would have one port of one address, of which the second would be refused. */
+/* Whether both name the same port of the same address: the second would be refused. */
 bool listener_conflicts(const struct listener_options *options,
                         const struct listener_options *others);
 

@@ -14,7 +14,8 @@
 #include "codec/base/check.h"
 
 #define LISTENER_UNIX_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
-/* For the lock of a directory that another program may hold: 1 s at most. */
+#define LISTENER_UNIX_DIRECTORY_BYTES_MAX (sizeof((struct sockaddr_un *)0)->sun_path + 2)
+/* Another program may hold the lock of the directory: we wait 1 s at most. */
 #define LISTENER_UNIX_LOCK_TRIES 100
 #define LISTENER_UNIX_LOCK_WAIT_US 10000
 
@@ -31,16 +32,21 @@ static bool listener_unix_is_alive(const struct sockaddr_un *address)
     return alive;
 }
 
-/* Between two starts at one path: neither takes the socket of the other, bound and not yet heard,
- * for one that is left from the dead. Returns the lock; -1: there is none to have, and the start
- * goes on without. Closing it gives it back. */
+/* What ends with "/." is a directory, or an error. */
+static void listener_unix_directory(const char *path, char out[LISTENER_UNIX_DIRECTORY_BYTES_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int bytes = slash == NULL ? 0 : (int)(slash - path) + 1;
+    snprintf(out, LISTENER_UNIX_DIRECTORY_BYTES_MAX, "%.*s.", bytes, path);
+}
+
+/* Another start at this path waits for the lock. Without it, that start could remove our socket,
+ * which is bound but does not listen yet, as if its process were dead. Returns the lock, which
+ * close(2) releases; -1: there can be none, and the start goes on without it. */
 static int listener_unix_lock(const char *path)
 {
-    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
-    const char *slash = strrchr(path, '/');
-    if (slash != NULL) {
-        snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path);
-    }
+    char directory[LISTENER_UNIX_DIRECTORY_BYTES_MAX];
+    listener_unix_directory(path, directory);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int tries = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
         if (errno != EWOULDBLOCK || tries == LISTENER_UNIX_LOCK_TRIES) {
@@ -84,12 +90,9 @@ static int listener_unix_refuse(const char *path, int error, char *error_out, si
 
 int listener_unix_check(const char *path, char *error_out, size_t error_bytes)
 {
-    char directory[sizeof((struct sockaddr_un *)0)->sun_path + 2] = ".";
-    const char *slash = strrchr(path, '/');
+    char directory[LISTENER_UNIX_DIRECTORY_BYTES_MAX];
     struct stat status;
-    if (slash != NULL) { /* What ends with "/." is a directory, or an error. */
-        snprintf(directory, sizeof directory, "%.*s/.", (int)(slash - path), path);
-    }
+    listener_unix_directory(path, directory);
     int error = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
     if (error == 0 && lstat(path, &status) == 0 &&
         (stat(path, &status) < 0 || !S_ISSOCK(status.st_mode))) {
@@ -134,7 +137,7 @@ int listener_unix_open(struct listener_unix *listener_out, const char *path, cha
     return 0;
 }
 
-/* While the socket is open it refers to its file, removed or not: no other has the number. */
+/* While the socket is open, no other file gets its inode number, even if the file is removed. */
 void listener_unix_unlink(const struct listener_unix *listener)
 {
     struct stat status;

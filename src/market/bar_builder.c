@@ -79,11 +79,25 @@ static void bar_builder_count(struct bar_builder *builder, const struct md_updat
     builder->ts_recv_ns = update->ts_recv_ns;
 }
 
+/* One without a time of its own came as long after the last that had one as it was received. */
+static uint64_t bar_builder_ts(const struct bar_builder *builder, const struct md_update *update)
+{
+    uint64_t recv_ns = update->ts_recv_ns;
+    if (update->ts_event_ns != 0) {
+        return update->ts_event_ns;
+    }
+    if (builder->timed_event_ns == 0) {
+        return recv_ns;
+    }
+    return builder->timed_event_ns +
+           (recv_ns > builder->timed_recv_ns ? recv_ns - builder->timed_recv_ns : 0);
+}
+
 unsigned bar_builder_add(struct bar_builder *builder, const struct md_update *update,
                          struct md_update *closed_out)
 {
     unsigned events = 0;
-    uint64_t ts_ns = bar_builder_ts(update);
+    uint64_t ts_ns = bar_builder_ts(builder, update);
     uint64_t start_ns = ts_ns - ts_ns % builder->interval_ns;
     if (!md_is_given(update->trade.price)) {
         return 0;
@@ -101,6 +115,11 @@ unsigned bar_builder_add(struct bar_builder *builder, const struct md_update *up
         builder->floor_ns = 0;
         builder->newest_ns = 0;
     }
+    if (update->ts_event_ns != 0) {
+        builder->timed_event_ns = update->ts_event_ns;
+        builder->timed_recv_ns = update->ts_recv_ns;
+    }
+    builder->last_ns = ts_ns;
     builder->newest_ns = ts_ns > builder->newest_ns ? ts_ns : builder->newest_ns;
     if (!builder->is_open) {
         bar_builder_begin(builder, start_ns, update->trade.price);

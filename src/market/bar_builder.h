@@ -2,10 +2,11 @@
  * bar_builder: bars of one interval from the trades of one symbol.
  *
  * Owner    The publisher's derived channels. Threads: the publisher's. No clock: times are those
- *          of the trades (ts_event, else ts_recv), and the caller says when one is over.
+ *          of the trades, and the caller says when one is over.
  * Memory   The caller's struct.
  * Units    Bars begin at multiples of their interval since the Unix epoch. Prices and sums are
- *          exact (decimal_sum).
+ *          exact (decimal_sum). A trade's time is its ts_event. Without one it is that of the last
+ *          trade which had one, and what has gone by since; until one had, its ts_recv.
  *
  * A bar is closed once and final then: a trade that comes for it later is left out and counted. One
  * that is moreover BAR_LATE_NS_MAX older than the newest says that the source's clock was set, or
@@ -35,7 +36,9 @@ struct bar_builder {
     uint64_t start_ns; /* of the open bar, */
     uint64_t floor_ns; /* which cannot be before this: 1 + the start of the last closed one */
     uint64_t newest_ns;
-    uint64_t ts_event_ns, ts_recv_ns; /* of the last trade in the bar */
+    uint64_t last_ns;                       /* of the last trade, in the time of the trades */
+    uint64_t timed_event_ns, timed_recv_ns; /* of the last trade with ts_event; 0: none had one */
+    uint64_t ts_event_ns, ts_recv_ns;       /* of the last trade in the bar */
     struct md_decimal open, high, low, close;
     struct decimal_sum volume, turnover;
     bool is_sized; /* Each trade in the bar has a size. */
@@ -55,16 +58,10 @@ bool bar_builder_close(struct bar_builder *builder, struct md_update *closed_out
 /* The open bar as it is now; there must be one. */
 void bar_builder_image(const struct bar_builder *builder, struct md_update *image_out);
 
-/* When the open bar's interval ends, in the time of the trades. */
-static inline uint64_t bar_builder_end_ns(const struct bar_builder *builder)
+/* From the last trade in the open bar to the end of its interval, in the time of the trades. */
+static inline uint64_t bar_builder_left_ns(const struct bar_builder *builder)
 {
-    return builder->start_ns + builder->interval_ns;
-}
-
-/* The time of a trade. */
-static inline uint64_t bar_builder_ts(const struct md_update *update)
-{
-    return update->ts_event_ns != 0 ? update->ts_event_ns : update->ts_recv_ns;
+    return builder->start_ns + builder->interval_ns - builder->last_ns;
 }
 
 #endif

@@ -34,8 +34,7 @@ void derived_bars_take(struct derived_core *core, struct derived_source *source,
         uint64_t count = builder->is_open ? builder->count : 0;
         events[i] = bar_builder_add(builder, update, &closed);
         if ((events[i] & BAR_CHANGED) != 0) {
-            uint64_t left_ns = bar_builder_end_ns(builder) - bar_builder_ts(update);
-            uint64_t close_ns = seen_ns + left_ns + DERIVED_BAR_GRACE_NS;
+            uint64_t close_ns = seen_ns + bar_builder_left_ns(builder) + DERIVED_BAR_GRACE_NS;
             bool is_first = count == 0 || (events[i] & BAR_CLOSED) != 0;
             if (is_first || close_ns < source->bars.close_ns[i]) {
                 source->bars.close_ns[i] = close_ns;

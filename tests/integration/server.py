@@ -55,7 +55,10 @@ def program(name):
 
 
 def spawn(arguments, **options):
-    """A Popen in a process group of its own that does not outlive the tests."""
+    """A Popen in a process group of its own that does not outlive the tests. A server gets none of the
+    variables that it would read, unless env has them."""
+    if pathlib.Path(str(arguments[0])).name == "ringcast":
+        options["env"] = options.get("env") or clean_environment()
     process = subprocess.Popen(arguments, start_new_session=True, **options)
     _processes.add(process)
     return process

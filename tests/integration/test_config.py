@@ -85,12 +85,22 @@ class Precedence(ConfigTestCase):
             self.assertEqual(stats["connections"]["max_connections"], 44)
             self.assertEqual(stats["publisher"]["feeds"], ["sim:symbols=3", "sim:symbols=5,types=bar"])
 
+    def test_a_secret_in_a_variable_is_never_printed(self):
+        for variables in ({"RINGCAST_AUTH_TOKEN": "s3cr3t"}, {"RINGCAST_ADMIN_TOKEN": "s3cr3t\n"},
+                          {"RINGCAST_AUTH_TOKEN": "tcp://s3cr3t"}, {"RINGCAST_AUTH_TOKE": "s3cr3t"},
+                          {"RINGCAST_AUTH_TOKEN": "s3cr3t" * 1000}, {"RINGCAST_AUTH_TOKEN_PORT": "s3cr3t"},
+                          {"RINGCAST_AUTH_TOKEN": "s3cr3t" * 3, "RINGCAST_PORT": "x"}):
+            with self.subTest(variables):
+                result = run([program("ringcast"), "--check-config"], env={**os.environ, **variables})
+                self.assertIn("RINGCAST_", result.stderr)  # It complains.
+                self.assertNotIn("s3cr3t", result.stdout + result.stderr)
+
     def test_a_service_of_kubernetes_named_websocket_does_not_stop_the_start(self):
         with Server(env={"WEBSOCKET_PORT": "tcp://10.96.12.34:8765",
                          "RINGCAST_PORT_8765_TCP_PORT": "8765", "RINGCAST_PROT": "1"}) as server:
-            server.wait_for_line("WEBSOCKET_PORT=tcp://10.96.12.34:8765 is ignored")
-            server.wait_for_line("RINGCAST_PROT is ignored: no option has this variable; "
-                                 "did you mean RINGCAST_PORT")
+            for warning in ("WEBSOCKET_PORT=tcp://10.96.12.34:8765 is ignored",
+                            "RINGCAST_PROT is ignored: no option has this variable; did you mean RINGCAST_PORT"):
+                self.assertIsNotNone(server.wait_for_line(warning), server.log())
             self.assertFalse([line for line in server.lines if "8765_TCP" in line])
 
 

@@ -7,7 +7,7 @@ import unittest
 import websockets
 
 from clients import HealthyClient, RawClient, request, subscribe_message
-from server import Server, program, run, wait_until
+from server import Server, clean_environment, program, run, wait_until
 
 SECONDS = 30
 FEED = ("--feed", "sim:symbols=5,rate=200,types=quote+trade", "--compression-threshold", "0")
@@ -77,7 +77,7 @@ class AtTheStart(unittest.TestCase):
         self.assertEqual(code, 0, text)
 
     def test_the_variable_is_named(self):
-        done = run([program("ringcast"), "--check-config"], env={"RINGCAST_MEMORY_MAX": "2m"})
+        done = run([program("ringcast"), "--check-config"], env=clean_environment({"RINGCAST_MEMORY_MAX": "2m"}))
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertRegex(done.stderr, r"RINGCAST_MEMORY_MAX: 2097152 bytes are too few .*--frame-log-bytes")
 

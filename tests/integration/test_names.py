@@ -243,6 +243,19 @@ class OneAddress(unittest.TestCase):
             self.assertEqual(result.returncode, code)
             self.assertIn(f"{name}: no address of host 'a..b': ", result.stderr)
 
+    def test_a_unix_path_that_is_taken_is_told_with_its_option(self):
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as taken:
+            path = os.path.join(folder, "socket")
+            taken.bind(path)
+            taken.listen()
+            for options, variables, option in ((("--unix", path), {}, "--unix"),
+                                               ((), {"RINGCAST_UNIX": path}, "RINGCAST_UNIX")):
+                result = run([program("ringcast"), "--port", "0", "--admin-port", "0", *options],
+                             env={**os.environ, **variables})
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertIn(f" {option}: cannot listen on Unix socket '{path}': Address already in use",
+                              result.stderr)
+
     @unittest.skipUnless(has_ipv6(), "SKIPPED: this machine has no IPv6")
     def test_all_of_ipv6_is_all_of_ipv4_too(self):
         with Server("--feed", "sim:symbols=5,rate=500", "--admin-host", "::", host="::") as server:

@@ -307,6 +307,22 @@ class Refused(ServerTestCase):
     def tap(self, *options, url=None, seconds=30):
         return run([program("ringcast-tap"), *options, url or self.server.url()], seconds=seconds)
 
+    def test_a_number_that_is_none_is_named(self):
+        for option, texts, valid in (("-n", ("0.5", "1.5", "0", "-1", "nan", "2e15", "", "1x"), "a whole number from 1 to"),
+                                     ("-c", ("0.5", "1.5", "0", "100001"), "a whole number from 1 to 100000"),
+                                     ("-d", ("0", "1e-10", "nan", "inf", "1e9"), "a number above 0 and up to")):
+            for text in texts:
+                with self.subTest((option, text)):
+                    result = self.tap("--verify", f"{option}{text}" if text else f"{option} ")
+                    self.assertEqual(result.returncode, 1, result.stderr)
+                    self.assertTrue(result.stderr.startswith(
+                        f"ringcast-tap: '{text or ' '}' is not {valid}"), result.stderr)
+
+    def test_a_symbol_that_json_cannot_hold_is_told(self):
+        result = self.tap("-n", "1", "-s", b"000001.SZ,\xff")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("not UTF-8", result.stderr)
+
     def test_an_error_ends_it(self):
         for options in (("-y", "qoute"), ("-n", "1", "-y", "foo"), ("-n", "1", "-y", "foo", "--json"),
                         ("--verify", "-y", "foo")):

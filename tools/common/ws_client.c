@@ -227,14 +227,15 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
     return header_bytes + payload_bytes;
 }
 
-/* "A,B" as a JSON array; NULL when it names nothing. */
+/* "A,B" as a JSON array; NULL when it names nothing, or is not UTF-8. */
 static json_t *ws_client_list(const char *text)
 {
     json_t *list = json_array();
     while (*text != 0) {
         size_t bytes = strcspn(text, ",");
-        if (bytes > 0) {
-            json_array_append_new(list, json_stringn(text, bytes));
+        if (bytes > 0 && json_array_append_new(list, json_stringn(text, bytes)) < 0) {
+            json_decref(list);
+            return NULL;
         }
         text += bytes + (text[bytes] == ',');
     }

@@ -19,7 +19,7 @@
 struct ws_connect_race {
     const struct ws_client_addresses *addresses;
     struct pollfd attempts[WS_CLIENT_ADDRESSES_MAX]; /* -1: not begun, or failed */
-    int errors[WS_CLIENT_ADDRESSES_MAX];             /* why each failed, or will have */
+    int errors[WS_CLIENT_ADDRESSES_MAX];             /* why each failed; -ETIMEDOUT until then */
     uint32_t begun_count;
     uint32_t pending_count;
     uint64_t next_ns; /* when the next one is begun */
@@ -47,7 +47,7 @@ static void ws_connect_race_begin(struct ws_connect_race *race, uint64_t now_ns)
     }
 }
 
-/* What poll(2) has found. The index of the address that answered, or UINT32_MAX. */
+/* Takes what poll(2) has found. Returns the index of the address that answered, or UINT32_MAX. */
 static uint32_t ws_connect_race_look(struct ws_connect_race *race, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < race->begun_count; i++) {
@@ -69,7 +69,7 @@ static uint32_t ws_connect_race_look(struct ws_connect_race *race, uint64_t now_
     return UINT32_MAX;
 }
 
-/* The index of the address that answered, or UINT32_MAX. Closes all others. */
+/* Returns the index of the address that answered, or UINT32_MAX. Closes all others. */
 static uint32_t ws_connect_race_run(struct ws_connect_race *race, int timeout_ms)
 {
     uint32_t winner = UINT32_MAX;

@@ -381,7 +381,8 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
     char *text = bench_load_subscribe_text(load, longest, &bytes);
     free(text);
     if (text == NULL) {
-        return bench_load_fail(error_out, -ENOMEM, "out of memory, or --types is empty");
+        return bench_load_fail(error_out, -ENOMEM,
+                               "out of memory, --types is empty, or not all of it is UTF-8");
     }
     if (bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
         snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX,

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@
 #define SETTLE_NS (5 * NS_PER_SECOND) /* For readers to reach what the foremost has. */
 #define ASK_NS (NS_PER_SECOND / 2)    /* Between requests for running hashes. */
 #define CONNECTIONS_MAX 100000
+#define COUNT_MAX 1000000000000000
+#define SECONDS_MAX 1e8
 
 enum exit_code {
     EXIT_COMPLETE = 0,
@@ -115,14 +118,30 @@ static uint64_t tap_main_now_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
-static bool tap_main_number(const char *text, double max, double *value_out)
+static bool tap_main_seconds(const char *text, uint64_t *ns_out)
 {
     char *end;
-    *value_out = strtod(text, &end);
-    if (end == text || *end != 0 || !(*value_out > 0.0) || *value_out > max) {
-        fprintf(stderr, "ringcast-tap: '%s' is not a number above 0 and up to %.0f\n", text, max);
+    double seconds = strtod(text, &end);
+    if (end == text || *end != 0 || !(seconds >= 1e-9) || seconds > SECONDS_MAX) {
+        fprintf(stderr, "ringcast-tap: '%s' is not a number above 0 and up to %.0f\n", text,
+                SECONDS_MAX);
         return false;
     }
+    *ns_out = (uint64_t)(seconds * (double)NS_PER_SECOND);
+    return true;
+}
+
+static bool tap_main_whole(const char *text, uint64_t max, uint64_t *number_out)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end != 0 || !(number >= 1) || number > (double)max ||
+        number != (double)(uint64_t)number) {
+        fprintf(stderr, "ringcast-tap: '%s' is not a whole number from 1 to %" PRIu64 "\n", text,
+                max);
+        return false;
+    }
+    *number_out = (uint64_t)number;
     return true;
 }
 
@@ -151,7 +170,7 @@ static bool tap_main_snapshot(struct ws_client_subscription *subscription, const
 
 static bool tap_main_take(struct tap_options *options, int option, const char *value)
 {
-    double number = 0.0;
+    uint64_t number;
     switch (option) {
     case 's':
         options->subscription.symbols = tap_main_add(options->symbols, value);
@@ -160,15 +179,15 @@ static bool tap_main_take(struct tap_options *options, int option, const char *v
         options->subscription.types = tap_main_add(options->types, value);
         return options->subscription.types != NULL;
     case 'n':
-        options->count = tap_main_number(value, 1e15, &number) ? (uint64_t)number : 0;
-        return options->count > 0;
+        return tap_main_whole(value, COUNT_MAX, &options->count);
     case 'd':
-        options->duration_ns = tap_main_number(value, 1e8, &number) ? (uint64_t)(number * 1e9) : 0;
-        return options->duration_ns > 0;
+        return tap_main_seconds(value, &options->duration_ns);
     case 'c':
-        options->connections =
-            tap_main_number(value, CONNECTIONS_MAX, &number) ? (uint32_t)number : 0;
-        return options->connections > 0;
+        if (!tap_main_whole(value, CONNECTIONS_MAX, &number)) {
+            return false;
+        }
+        options->connections = (uint32_t)number;
+        return true;
     case 'j':
         options->json = true;
         return true;
@@ -232,7 +251,8 @@ static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
     char error_text[WS_CLIENT_ERROR_BYTES_MAX];
     char *subscribe = ws_client_subscribe_text(&options->subscription);
     if (subscribe == NULL || strlen(subscribe) > WS_CLIENT_MESSAGE_BYTES_MAX) {
-        fprintf(stderr, "ringcast-tap: no symbols or types, or too many for one message\n");
+        fprintf(stderr, "ringcast-tap: no symbols or types, too many for one message, or not "
+                        "UTF-8\n");
         free(subscribe);
         return EXIT_USAGE;
     }

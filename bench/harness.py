@@ -336,5 +336,10 @@ def record(scenario, setup, figures):
     os.makedirs(directory, exist_ok=True)
     line = {"scenario": scenario, **machine(), "seconds": setup.seconds, "rounds": setup.rounds,
             **figures}
+    try:
+        text = json.dumps(line, allow_nan=False)
+    except ValueError:
+        print(f"{scenario}: not recorded: a run did not measure all of its figures")
+        return
     with open(os.path.join(directory, scenario + ".json"), "a") as results:
-        results.write(json.dumps(line) + "\n")
+        results.write(text + "\n")

@@ -50,6 +50,8 @@ test_packages=(
     node-ws          # with its WebSocket
     chromium         # and a browser: the page of examples/
     curl             # and one more
+    openssl          # keys, and
+    jq               # JSON, as the docs show
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
     util-linux       # prlimit, setpriv: the limits the tests set

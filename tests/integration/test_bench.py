@@ -650,7 +650,7 @@ class Ringcast(ServerTestCase, BenchTestCase):
                         self.skipTest("SKIPPED: this kernel has no schedstat")
                     self.assertTrue(report["starved"], report)
                     self.assertGreater(report["load_waited"], 0.02)
-                    self.assertLess(report["load_waited"], 1.1)
+                    self.assertLess(report["load_waited"], 2)  # a wait that began before the window is in it
                 else:
                     self.assertRegex(result.stdout, r"\n  load .* and waited \d+\.\d % of the window for one; ")
                     self.assertIn("\n  warning     STARVED: ", result.stdout)

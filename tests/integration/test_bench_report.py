@@ -11,12 +11,15 @@ import struct
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 BENCH_DIR = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH_DIR))
 import compare  # noqa: E402
+import harness  # noqa: E402
 import report  # noqa: E402
 
 GNUPLOT = shutil.which("gnuplot")
@@ -102,6 +105,16 @@ class Reading(Folders):
         history, skipped = report.read_results(BENCH_DIR / "results")
         self.assertEqual(skipped, [])
         self.assertIn("fanout", history)
+
+    def test_a_run_that_did_not_measure_all_figures_is_not_recorded(self):
+        setup = types.SimpleNamespace(small=False, seconds=1, rounds=1)
+        with unittest.mock.patch.object(harness, "BENCH_DIR", str(self.results.parent)), \
+                contextlib.redirect_stdout(io.StringIO()) as said:
+            harness.record("memory", setup, harness.figures_of('{"bytes_per_connection": null}'))
+            harness.record("memory", setup, harness.figures_of('{"bytes_per_connection": 300}'))
+        self.assertIn("memory: not recorded", said.getvalue())
+        history, skipped = report.read_results(self.results)
+        self.assertEqual(([run["bytes_per_connection"] for run in history["memory"]], skipped), ([300], []))
 
     def test_a_ratio_of_rounds_is_within_the_round(self):
         rounds = report.rounds_of(report.HEADLINES["fanout"], fanout("a1", 1, 1.1))

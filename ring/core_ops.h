@@ -85,8 +85,8 @@ struct core_ops {
      * come in. */
     enum core_admission (*on_accept)(void *context, struct core *core, uint32_t conn,
                                      uint64_t now_ns, struct core_refusal *refusal_out);
-    /* Whether its request is granted. After CORE_LATER it is asked again with request NULL; those
-     * that came first, first, until one is CORE_LATER again. NULL: all are granted. */
+    /* Whether its request is granted. After CORE_LATER it is asked again with request NULL: in
+     * the order in which they came, until one is CORE_LATER again. NULL: all are granted. */
     enum core_grant (*on_request)(void *context, struct core *core, uint32_t conn, uint64_t now_ns,
                                   const struct core_request *request,
                                   struct core_refusal *refusal_out);

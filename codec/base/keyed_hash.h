@@ -1,10 +1,9 @@
 /*
- * keyed_hash: where a name lies in a table. Who does not know the key cannot choose names that lie
- * together, whatever else he knows: SipHash is a pseudorandom function. So the bound of a table is
- * what chance gives it.
+ * keyed_hash: where a name lies in a table. Nobody can choose names that lie together without the
+ * key, because SipHash is a pseudorandom function. So a search is as long as chance makes it.
  *
- * Owner    Who has a table has the key: 16 random bytes, chosen at the start of the process. Tests
- *          and the simulation choose their own. No value of the function leaves the process.
+ * Owner    The owner of a table has the key: 16 random bytes, chosen at the start of the process.
+ *          Tests and the simulation choose their own. No value of the function leaves the process.
  * Threads  Any.
  * Source   SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012), with one
  *          round per word and three at the end: the variant that hash tables use.

@@ -316,7 +316,8 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
             input->handshake_bytes = (uint32_t)count;
         }
     }
-    /* In LINK_CLOSING what still comes is read and forgotten, lest a reset overtakes our words. */
+    /* In LINK_CLOSING what still comes is read and forgotten: unread bytes would make the kernel
+     * send a reset, which can overtake our answer. */
 }
 
 void input_on_recv(struct links *links, struct link *link, const struct io_uring_cqe *cqe)

@@ -15,8 +15,8 @@ static void opening_turn_away(int fd, const char *answer, size_t answer_bytes)
     close(fd);
 }
 
-/* Asks src. Who may not come in is turned away at once: he is the one who would hold what others
- * need. */
+/* Asks src. A client that may not come in is turned away at once, so that it holds nothing that
+ * others need. */
 static bool opening_is_admitted(struct links *links, struct link *link)
 {
     struct core_refusal refusal = {0};
@@ -187,8 +187,8 @@ static void opening_start_streaming(struct links *links, struct link *link,
     links->options.asks->on_open(links->options.core, links_index(links, link));
 }
 
-/* A place is taken by the request, not by the connection: who connects and says nothing (or left
- * before he was accepted) takes none from those who ask. */
+/* A place is taken by the request, not by the connection: a client that connects and says nothing,
+ * or left before it was accepted, takes none. */
 static bool opening_take_place(struct links *links, struct link *link)
 {
     assert_always(!link->has_place);

@@ -8,8 +8,8 @@
  * Memory   JWT_CACHE_TOKENS digests (512 KiB), touched as they are used. A set that is full forgets
  *          the token that it has not seen for the longest time.
  *
- * Only who has the keys can make tokens that get in, and a look-up compares JWT_CACHE_WAYS digests
- * at most, so that nobody gains by choosing where they lie.
+ * Only an owner of the keys can make tokens that are remembered, and a look-up compares at most
+ * JWT_CACHE_WAYS digests: nobody gains by choosing where they lie.
  */
 #ifndef RINGCAST_SRC_JWT_CACHE_H
 #define RINGCAST_SRC_JWT_CACHE_H

@@ -1,6 +1,6 @@
 /*
- * admin_connections: who connects to the admin port and asks for nothing, or reads no answer, gives
- * way to who comes later.
+ * admin_connections: a connection to the admin port that asks for nothing, or does not read its
+ * answer, gives way to newer ones.
  *
  * libmicrohttpd accepts nobody while it has as many connections as it may. So before that, each
  * new connection ends the one that has been without a new request for the longest.

@@ -296,8 +296,8 @@ static void session_access_end_conn(struct sessions *sessions, struct core *core
                session_access_ends[verdict].reason);
 }
 
-/* A wrong token is the end of who has no other. Who has one keeps it till its own end, but may
- * not go on guessing. */
+/* A wrong token ends a client that has no other. A client that has one keeps it until that token
+ * ends, but may not go on guessing. */
 static void session_access_refuse_token(struct session_call *call,
                                         const struct access_answer *answer)
 {

@@ -189,9 +189,20 @@ static void throttled_time_grows_or_is_not_told(void **state)
     assert_true(last_ns >= first_ns);
 }
 
+static void a_core_is_never_busy_for_less_than_no_time(void **state)
+{
+    (void)state;
+    struct core_usage begin = {.busy_ns = 5000000};
+    struct core_usage end = {.busy_ns = 7000000};
+    assert_int_equal(core_usage_busy_ns(&begin, &end), 2000000);
+    assert_int_equal(core_usage_busy_ns(&begin, &begin), 0);
+    assert_int_equal(core_usage_busy_ns(&end, &begin), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_core_is_never_busy_for_less_than_no_time),
         cmocka_unit_test(a_thread_waited_at_most_as_long_as_it_is_there),
         cmocka_unit_test(stolen_time_is_that_of_the_cores_of_this_process),
         cmocka_unit_test(throttled_time_grows_or_is_not_told),

@@ -94,8 +94,12 @@ class HalfOpen(test_bench.BenchTestCase):
     def test_half_open_connections_are_closed_by_the_server(self):
         # Half a request has 5 s, half a message 10 s; both are looked at once a second.
         with Server("--feed", "sim:symbols=5,rate=100") as server:
+            def both_kinds_are_back():
+                now = server.stats()["connections"]
+                return (now["accepted"] >= 2 + 6 + 6 and now["dropped"]["protocol"] >= 2 and
+                        now["open"] == 2 + 6)
             with self.running("-c", 8, "--half-open", 6, "-d", 60, "-w", 0.1, "--patience", 20, server.url(),
-                              is_there=lambda: server.stats()["connections"]["accepted"] >= 2 + 6 + 6) as process:
+                              is_there=both_kinds_are_back) as process:
                 process.send_signal(signal.SIGINT)
         self.assertTrue(process.report["valid"], process.report)
         half_open = process.report["half_open"]

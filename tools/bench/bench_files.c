@@ -96,7 +96,7 @@ static void bench_files_csv_row(FILE *file, const struct bench_result *result, u
                               histogram_percentile(&in->latency, percents[i]));
     }
     bench_files_csv_value(file, bench_watch_has_core(begin, end),
-                          end->core.busy_ns - begin->core.busy_ns);
+                          core_usage_busy_ns(&begin->core, &end->core));
     bench_files_csv_value(file, has_server, server_ns);
     bench_files_csv_value(file, end->has_server, end->server.rss_bytes);
     bench_files_csv_share(file, bench_watch_busy(begin, end));

@@ -91,10 +91,10 @@ static json_t *bench_json_usage(const struct bench_result *result)
         bool has = bench_watch_has_core(begin, end);
         bool has_connect = bench_watch_has_core(&result->connect_begin, &result->connect_end);
         double frames = (double)(end->frames - begin->frames);
-        uint64_t busy_ns = end->core.busy_ns - begin->core.busy_ns;
+        uint64_t busy_ns = core_usage_busy_ns(&begin->core, &end->core);
         bench_json_set(usage, "core_busy_ns", has, busy_ns);
         bench_json_set(usage, "core_connect_busy_ns", has_connect,
-                       result->connect_end.core.busy_ns - result->connect_begin.core.busy_ns);
+                       core_usage_busy_ns(&result->connect_begin.core, &result->connect_end.core));
         bench_json_set(usage, "core_idle_ns", has, end->core.idle_ns - begin->core.idle_ns);
         bench_json_set(usage, "core_steal_ns", has, end->core.steal_ns - begin->core.steal_ns);
         json_object_set_new(

@@ -163,7 +163,7 @@ static void bench_text_server(const struct bench_result *result)
 static void bench_text_core(const struct bench_result *result)
 {
     double frames = (double)(result->end.frames - result->begin.frames);
-    double busy_ns = (double)(result->end.core.busy_ns - result->begin.core.busy_ns);
+    double busy_ns = (double)core_usage_busy_ns(&result->begin.core, &result->end.core);
     if (!bench_watch_has_core(&result->begin, &result->end)) {
         printf("  core %-6d went OFFLINE\n", result->options->cpu);
         return;

@@ -115,6 +115,12 @@ int core_usage_read(int cpu, struct core_usage *usage_out)
     return error;
 }
 
+uint64_t core_usage_busy_ns(const struct core_usage *begin, const struct core_usage *end)
+{
+    int64_t busy_ns = (int64_t)(end->busy_ns - begin->busy_ns);
+    return busy_ns > 0 ? (uint64_t)busy_ns : 0;
+}
+
 int core_usage_steal(uint64_t *steal_ns_out, uint32_t *core_count_out)
 {
     cpu_set_t cores;

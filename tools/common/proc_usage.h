@@ -35,6 +35,10 @@ struct core_usage {
 int proc_usage_read(int pid, struct proc_usage *usage_out);
 int core_usage_read(int cpu, struct core_usage *usage_out);
 
+/* Between two samples. Idle time comes in ticks of 10 ms: between samples that are near each other
+ * more of it may be counted than has passed, and the core was busy for none of it. */
+uint64_t core_usage_busy_ns(const struct core_usage *begin, const struct core_usage *end);
+
 /* Since the start of a thread of this process: it was ready to run, and others had the cores. */
 int proc_usage_wait(int tid, uint64_t *wait_ns_out);
 

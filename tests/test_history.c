@@ -8,10 +8,10 @@
 /* clang-format on */
 #include <string.h>
 
-#include "ring/fan/fan.h"
 #include "ring/fan/fanout.h"
 #include "ring/fan/history.h"
 #include "ring/fan/roster.h"
+#include "tests/fan_fixture.h"
 
 #define LONG 0 /* a channel with more frames than one turn's search looks at, */
 #define SHORT 1
@@ -19,39 +19,10 @@
 #define SHORT_FRAMES 3
 #define FRAME_BYTES 20
 
-static struct fan fan;
-static struct core_counters counters;
-static struct frame_log *frames;
-
 static int set_up(void **state)
 {
     (void)state;
-    const struct frame_log_options log_options = {
-        .capacity_bytes = FRAME_LOG_BYTES_MIN,
-        .frame_bytes_max = 4096,
-        .channel_count_max = 2,
-        .reader_count = 1,
-    };
-    assert_int_equal(frame_log_create(&frames, &log_options), 0);
-    const struct fan_options options = {
-        .subscriber_count = 1,
-        .encoding_count = 1,
-        .counters = &counters,
-        .logs = {frames},
-        .takes_json = {true},
-    };
-    memset(&counters, 0, sizeof counters);
-    assert_int_equal(fan_open(&fan, &options), 0);
-    fan.channel_count = 2;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fan_unpin(&fan);
-    fan_close(&fan);
-    frame_log_destroy(frames);
+    fan_fixture_open(0);
     return 0;
 }
 
@@ -125,7 +96,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            what_was_found_is_sent_though_the_last_subscription_sought_goes, set_up, tear_down),
+            what_was_found_is_sent_though_the_last_subscription_sought_goes, set_up,
+            fan_fixture_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

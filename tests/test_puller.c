@@ -8,21 +8,17 @@
 /* clang-format on */
 #include <string.h>
 
-#include "ring/fan/fan.h"
 #include "ring/fan/fanout.h"
 #include "ring/fan/lag.h"
 #include "ring/fan/puller.h"
 #include "ring/fan/roster.h"
+#include "tests/fan_fixture.h"
 
 #define SUBSCRIBED 0
 #define OTHER 1 /* a channel that nobody subscribes to */
 #define FRAMES 4
 #define FRAME_BYTES 100
 #define BEHIND_NS (8 * NS_PER_SECOND)
-
-static struct fan fan;
-static struct core_counters counters;
-static struct frame_log *frames;
 
 static struct subscriber *set_up_subscriber(enum lag_policy policy)
 {
@@ -61,34 +57,8 @@ static struct subscriber *set_up_behind(enum lag_policy policy)
 static int set_up(void **state)
 {
     (void)state;
-    const struct frame_log_options log_options = {
-        .capacity_bytes = FRAME_LOG_BYTES_MIN,
-        .frame_bytes_max = 4096,
-        .channel_count_max = 2,
-        .reader_count = 1,
-    };
-    assert_int_equal(frame_log_create(&frames, &log_options), 0);
-    const struct fan_options options = {
-        .subscriber_count = 1,
-        .encoding_count = 1,
-        .max_lag_ns = 10 * NS_PER_SECOND,
-        .counters = &counters,
-        .logs = {frames},
-        .takes_json = {true},
-    };
-    memset(&counters, 0, sizeof counters);
-    assert_int_equal(fan_open(&fan, &options), 0);
-    fan.channel_count = 2;
+    fan_fixture_open(10 * NS_PER_SECOND);
     fan.wall_ns = 1000 * NS_PER_SECOND;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fan_unpin(&fan);
-    fan_close(&fan);
-    frame_log_destroy(frames);
     return 0;
 }
 
@@ -127,9 +97,10 @@ static void who_is_closed_for_its_own_limit_is_not_told_lag_besides(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(lag_is_told_with_how_far_it_is_behind, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lag_is_told_with_how_far_it_is_behind, set_up,
+                                        fan_fixture_close),
         cmocka_unit_test_setup_teardown(who_is_closed_for_its_own_limit_is_not_told_lag_besides,
-                                        set_up, tear_down),
+                                        set_up, fan_fixture_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,8 @@
 #include "src/base/log_writer.h"
 
 #define LOG_SLOTS 1024 /* lines a producer may post between two drains; a power of two */
-#define LOG_INFO_SLOTS                                                                             \
-    (LOG_SLOTS / 2) /* with so many waiting, only warnings and errors have room */
+/* With this many waiting, only warnings and errors have room. */
+#define LOG_INFO_SLOTS (LOG_SLOTS / 2)
 #define LOG_PREFIX_BYTES_MAX 96
 /* JSON writes a control byte as six characters. */
 #define LOG_OUT_BYTES_MAX (LOG_PREFIX_BYTES_MAX + 6 * LOG_LINE_BYTES_MAX)

@@ -90,7 +90,7 @@ double bench_result_seconds(const struct bench_result *result);
 /* The end of the phase of connecting. */
 double bench_result_connect_seconds(const struct bench_result *result);
 
-/* The percentiles that are told, and the names of the phases. */
+/* The percentiles in the report, and the names of the phases. */
 struct bench_percentile {
     const char *name;
     double percent;

@@ -16,7 +16,7 @@ struct bench_sample {
     uint64_t at_ns;
     uint64_t frames; /* received so far, by readers */
     uint64_t bytes;
-    bool has_server; /* The process of --pid is there; like the others below: it is told. */
+    bool has_server; /* The process of --pid was read; the others below likewise. */
     bool has_core;
     bool has_waits;
     bool has_steal;

@@ -48,7 +48,7 @@ struct core {
     uint64_t step_bytes;
     bool has_pushed;
 
-    struct timer accept_timer;
+    uint64_t accept_retry_ns; /* when accepting is tried again; UINT64_MAX: it need not be */
     bool accept_armed[CORE_LISTENERS_MAX];
     bool accept_paused;
     bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */

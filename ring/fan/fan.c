@@ -14,7 +14,7 @@ static void fan_unmap_all(struct fan *fan)
     for (uint32_t i = 0; i < FAN_PIECE_WORDS; i++) {
         memory_unmap(fan->due_pieces[i], count * sizeof *fan->due_pieces[i]);
     }
-    memory_unmap(fan->due, (count + 1) * sizeof *fan->due);
+    memory_unmap(fan->due, (count + FAN_DUE_SPARE) * sizeof *fan->due);
     memory_unmap(fan->noted, sizeof *fan->noted);
     memory_unmap(fan->pulls.conns, count * sizeof *fan->pulls.conns);
     memory_unmap(fan->failed.conns, count * sizeof *fan->failed.conns);
@@ -34,7 +34,7 @@ static int fan_map_all(struct fan *fan)
             memory_map(count * sizeof *fan->due_pieces[i], i == 0 ? MAP_POPULATE : 0);
         has_words = has_words && fan->due_pieces[i] != NULL;
     }
-    fan->due = memory_map((count + 1) * sizeof *fan->due, MAP_POPULATE);
+    fan->due = memory_map((count + FAN_DUE_SPARE) * sizeof *fan->due, MAP_POPULATE);
     fan->noted = memory_map(sizeof *fan->noted, MAP_POPULATE);
     fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
     fan->failed.conns = memory_map(count * sizeof *fan->failed.conns, 0);

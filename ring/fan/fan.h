@@ -25,6 +25,7 @@
 #define FAN_REPLAYS_MAX 64 /* at a time; one for a subscriber */
 #define FAN_PIECES_MAX 256 /* noted at once, number 0 included */
 #define FAN_PIECE_WORDS (FAN_PIECES_MAX / 64)
+#define FAN_DUE_SPARE 16 /* room of fan->due beyond its last */
 
 /* A stretch of the JSON log that is sent again, and the channels of it: see replayer.h. */
 struct replay {

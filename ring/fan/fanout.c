@@ -5,6 +5,7 @@
 #include "ring/fan/puller.h"
 
 #define FANOUT_PREFETCH 8 /* subscribers ahead */
+static_assert(FANOUT_PREFETCH < FAN_DUE_SPARE, "read beyond the last of fan->due");
 
 /* ---- Pieces ---- */
 
@@ -100,7 +101,7 @@ static void fanout_walk(struct fan *fan, const struct fan_note *note,
     for (uint32_t i = 0; i < count; i++) {
         uint32_t conn = entries[i].conn;
         uint64_t before = pieces[conn];
-        due[due_count] = conn; /* It has room for one more than there are. */
+        due[due_count] = conn; /* There is room behind the last. */
         due_count += before == 0;
         pieces[conn] = before | more;
     }
@@ -156,18 +157,20 @@ struct fanout_reach fanout_reach(const struct fan *fan)
 
 /* ---- Plans ---- */
 
-/* Adds pieces, from number first on, to the plan that is made. Those side by side are one stretch.
- */
-static inline void fanout_add_pieces(struct plan_batch *batch, const struct frame_log *log,
-                                     const struct fan_piece *first, uint64_t pieces,
-                                     struct send_plan *plan, uint64_t *end)
+/* Adds pieces of one word, whose first is number first, to a plan. Those side by side are one
+ * stretch. */
+static inline void fanout_add_pieces(struct fan *fan, const struct frame_log *log, uint32_t first,
+                                     uint64_t pieces, struct send_plan *plan, uint64_t *end)
 {
+    struct plan_batch *batch = fan->batch;
+    struct iovec *iov = &batch->iovs[batch->iov_count];
     for (; pieces != 0; pieces &= pieces - 1) {
-        const struct fan_piece *piece = first + __builtin_ctzll(pieces);
+        const struct fan_piece *piece =
+            &fan->noted->pieces[first + (uint32_t)__builtin_ctzll(pieces)];
         if (piece->start == *end) {
-            batch->iovs[batch->iov_count - 1].iov_len += piece->bytes;
+            iov[-1].iov_len += piece->bytes;
         } else {
-            batch->iovs[batch->iov_count++] = (struct iovec){
+            *iov++ = (struct iovec){
                 .iov_base = (void *)(uintptr_t)frame_log_at(log, piece->start),
                 .iov_len = piece->bytes,
             };
@@ -176,51 +179,36 @@ static inline void fanout_add_pieces(struct plan_batch *batch, const struct fram
         plan->frames += piece->frames;
         plan->bytes += piece->bytes;
     }
+    batch->iov_count = (uint32_t)(iov - batch->iovs);
 }
 
 /* All that is due to a subscriber that keeps up. */
-static void fanout_fill(struct fan *fan, const struct fan_stream *stream, uint32_t conn,
-                        struct send_plan *plan)
+static inline void fanout_fill(struct fan *fan, const struct fan_stream *stream, uint32_t conn,
+                               struct send_plan *plan)
 {
     struct plan_batch *batch = fan->batch;
-    struct fan_noted *noted = fan->noted;
     uint64_t end = UINT64_MAX;
     plan->iov_first = batch->iov_count;
     plan->frames = 0;
     plan->bytes = 0;
     for (uint32_t word = 0; word < fan_piece_words(fan); word++) {
         uint64_t pieces = fan->due_pieces[word][conn] & ~(word == 0 ? fanout_bit(0) : 0);
-        noted->reached[word] |= pieces;
-        fanout_add_pieces(batch, stream->log, &noted->pieces[64 * word], pieces, plan, &end);
+        fan->noted->reached[word] |= pieces;
+        fanout_add_pieces(fan, stream->log, 64 * word, pieces, plan, &end);
     }
     plan->iov_count = batch->iov_count - plan->iov_first;
     assert_debug(plan->iov_count > 0 && plan->frames > 0);
 }
 
-/* One that does not keep up reads the log on its own. */
-static inline void fanout_plan_one(struct fan *fan, const struct fan_stream *stream, uint32_t conn,
-                                   struct send_plan *plan, uint64_t *filled)
+static inline void fanout_clear(struct fan *fan, uint32_t conn)
 {
-    struct plan_batch *batch = fan->batch;
-    struct subscriber *subscriber = fan_subscriber(fan, conn);
-    uint64_t pieces = fan->due_pieces[0][conn];
-    uint32_t words = fan_piece_words(fan);
-    if (subscriber->mode == SUBSCRIBER_PUSHED && pieces != 0) {
-        if (pieces != *filled || words > 1) {
-            fanout_fill(fan, stream, conn, plan);
-            *filled = pieces;
-        }
-        struct send_plan *slot = &batch->plans[batch->plan_count++];
-        *slot = *plan;
-        slot->conn = conn;
-        subscriber->frames_sent += plan->frames;
-        batch->frames_sent += plan->frames;
-    }
-    for (uint32_t word = 0; word < words; word++) {
+    fan->due_pieces[0][conn] = 0;
+    for (uint32_t word = 1; word < fan_piece_words(fan); word++) {
         fan->due_pieces[word][conn] = 0;
     }
 }
 
+/* Mostly all get the same, and the plan of one is that of the next. */
 uint32_t fanout_plan(struct fan *fan, const struct fan_stream *stream, uint32_t count_max)
 {
     struct plan_batch *batch = fan->batch;
@@ -231,13 +219,28 @@ uint32_t fanout_plan(struct fan *fan, const struct fan_stream *stream, uint32_t 
         .kind = SEND_PUSH,
         .log = (uint8_t)(stream - fan->streams),
     };
-    uint64_t filled = 0; /* The plan is of these pieces. */
-    while (fanout_has_due(fan) && batch->plan_count < count_max && fan_has_room(batch)) {
+    uint64_t filled = 0; /* The plan is of these pieces, and of no others. */
+    bool is_one_word = fan_piece_words(fan) == 1;
+    while (fanout_has_due(fan) && batch->plan_count < count_max &&
+           batch->iov_count <= PLAN_IOVS_MAX - FAN_PIECES_MAX) {
         uint32_t conn = fan->due[fan->due_next++];
-        if (fan->due_next + FANOUT_PREFETCH < fan->due_count) {
-            __builtin_prefetch(fan_subscriber(fan, fan->due[fan->due_next + FANOUT_PREFETCH]), 1);
+        uint64_t pieces = fan->due_pieces[0][conn];
+        struct subscriber *subscriber = fan_subscriber(fan, conn);
+        __builtin_prefetch(fan_subscriber(fan, fan->due[fan->due_next + FANOUT_PREFETCH]), 1);
+        if (subscriber->mode != SUBSCRIBER_PUSHED || pieces == 0) {
+            fanout_clear(fan, conn); /* It reads the log on its own. */
+            continue;
         }
-        fanout_plan_one(fan, stream, conn, &plan, &filled);
+        if (pieces != filled) {
+            fanout_fill(fan, stream, conn, &plan);
+            filled = is_one_word ? pieces : 0;
+        }
+        fanout_clear(fan, conn);
+        struct send_plan *slot = &batch->plans[batch->plan_count++];
+        *slot = plan;
+        slot->conn = conn;
+        subscriber->frames_sent += plan.frames;
+        batch->frames_sent += plan.frames;
     }
     return batch->plan_count;
 }

@@ -69,8 +69,6 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     enum link_op op = (enum link_op)(cqe->user_data >> 56);
     if (op == OP_ACCEPT) {
         core_accept_on_completion(core, cqe);
-    } else if (op == OP_LEND) {
-        core_loans_on_completion(core, cqe);
     } else if (op == OP_WATCH) {
         core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
     } else if (op == OP_RECV) {
@@ -147,6 +145,17 @@ static bool core_is_quiet(struct core *core, uint32_t conn)
     return is_quiet;
 }
 
+static bool core_lend(struct core *core, const struct send_plan *plan,
+                      struct engine_stretch *stretch_out)
+{
+    struct frame_log *log = core->fan.streams[plan->log].log;
+    const struct iovec *iov = &core->fan.batch->iovs[plan->iov_first];
+    assert_always(plan->iov_count == 1);
+    *stretch_out = (struct engine_stretch){.fd = log->memory.fd, .bytes = iov->iov_len};
+    return frame_log_lend(log, core->options.index, iov->iov_base, iov->iov_len,
+                          &stretch_out->offset);
+}
+
 static const struct links_asks core_asks = {
     .choose_encoding = core_choose_encoding,
     .is_encoded = core_follow_run,
@@ -156,6 +165,7 @@ static const struct links_asks core_asks = {
     .is_idle = core_is_idle,
     .is_quiet = core_is_quiet,
     .on_drain = core_drain_close,
+    .lend = core_lend,
 };
 
 /* ---- Encodings ---- */
@@ -230,26 +240,6 @@ static void core_take_options(struct core *core, const struct core_options *opti
     core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
 }
 
-static void core_unmap_loans(struct core *core)
-{
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        memory_unmap(core->loans[i], FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i]);
-    }
-}
-
-/* Touched when they are used. */
-static int core_map_loans(struct core *core)
-{
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        core->loans[i] = memory_map(FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i], 0);
-        if (core->loans[i] == NULL) {
-            core_unmap_loans(core);
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
 static int core_open_fan(struct core *core)
 {
     struct fan_options options = {
@@ -311,13 +301,9 @@ int core_create(struct core **core_out, const struct core_options *options, char
     core_take_options(core, options);
     timer_init(&core->accept_timer);
     opening_warm_up();
-    int error = core_map_loans(core);
+    int error = core_open_fan(core);
     if (error < 0) {
         goto free_core;
-    }
-    error = core_open_fan(core);
-    if (error < 0) {
-        goto unmap_loans;
     }
     error = core_open_links(core, words);
     if (error < 0) {
@@ -330,8 +316,6 @@ int core_create(struct core **core_out, const struct core_options *options, char
 
 close_fan:
     fan_close(&core->fan);
-unmap_loans:
-    core_unmap_loans(core);
 free_core:
     free(core);
     if (words[0] != '\0') {
@@ -344,7 +328,6 @@ void core_destroy(struct core *core)
 {
     links_close(&core->links);
     fan_close(&core->fan);
-    core_unmap_loans(core);
     free(core);
 }
 

@@ -138,7 +138,6 @@ static void core_plan_own_of(struct core *core, uint32_t conn)
     batch->plans[batch->plan_count++] = (struct send_plan){
         .conn = conn,
         .iov_first = batch->iov_count,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_OWN,
         .log = subscriber->encoding,
     };
@@ -169,7 +168,7 @@ static struct link_view core_view(struct core *core, uint32_t conn)
     const struct link *link = core_link(core, conn);
     return (struct link_view){
         .waiting_bytes = link->out.bytes,
-        .lend_bytes = sender_lend_bytes(&core->links, link),
+        .lend_bytes = sender_lend_alone_bytes(&core->links, link),
     };
 }
 
@@ -276,8 +275,7 @@ bool core_plan(struct core *core)
 void core_send(struct core *core)
 {
     core_notices(core);
-    core_loans_take(core);
-    sender_send(&core->links, core->fan.batch, core_loans_end);
+    sender_send(&core->links, core->fan.batch);
 }
 
 void core_account(struct core *core)

@@ -215,7 +215,6 @@ uint32_t fanout_plan(struct fan *fan, const struct fan_stream *stream, uint32_t 
     struct send_plan plan = {
         .from = stream->batch_first,
         .to = stream->position,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_PUSH,
         .log = (uint8_t)(stream - fan->streams),
     };

@@ -62,7 +62,7 @@ struct link {
     bool is_ready : 1;    /* on links->ready */
     bool was_woken : 1;   /* writable, and nothing was sent since */
     bool is_unix : 1;
-    bool copies : 1; /* the kernel copies what it is lent for this link: nothing is lent any more */
+    bool copies : 1; /* its socket takes nothing by reference: nothing is lent any more */
     bool recv_paused : 1;
     bool recv_armed : 1;
     bool writable_armed : 1;

@@ -80,6 +80,9 @@ static void links_init(struct links *links)
     links->free_input_count = links->input_count;
     list_init(&links->inputs_in_use);
     list_init(&links->undecided);
+    links->lend_bytes_min = links->options.zero_copy_bytes == 0
+                                ? UINT32_MAX
+                                : links->options.zero_copy_bytes / LINKS_UNIX_PART;
     for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
         list_init(&links->waiters[i]);
     }

@@ -154,7 +154,7 @@ void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *
 
 bool core_conn_is_current(struct core *core, uint32_t index)
 {
-    return subscriber_is_current(core_subscriber(core, index));
+    return fan_is_current(&core->fan, core_subscriber(core, index));
 }
 
 void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)

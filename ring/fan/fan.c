@@ -26,7 +26,7 @@ static int fan_map_all(struct fan *fan)
     fan->subscribers = memory_map(count * sizeof *fan->subscribers, MAP_POPULATE);
     fan->pasts = memory_map(count * sizeof *fan->pasts, MAP_NORESERVE);
     fan->due.conns = memory_map(count * sizeof *fan->due.conns, MAP_POPULATE);
-    fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
+    fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, 0);
     fan->failed.conns = memory_map(count * sizeof *fan->failed.conns, 0);
     fan->extents = memory_map(FAN_EXTENTS_MAX * sizeof *fan->extents, MAP_POPULATE);
     fan->replays = memory_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);

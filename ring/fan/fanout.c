@@ -190,7 +190,6 @@ static inline void fanout_plan_one(struct fan *fan, struct subscriber *subscribe
     plan->bytes = subscriber->due_bytes;
     plan->from = stream->batch_first;
     plan->to = stream->position;
-    plan->loan = PLAN_NO_LOAN;
     plan->kind = SEND_PUSH;
     plan->log = subscriber->encoding;
     for (uint32_t i = subscriber->extent_first; i != SUBSCRIBER_NONE; i = fan->extents[i].next) {

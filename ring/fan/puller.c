@@ -482,7 +482,7 @@ static void puller_check_lag(struct fan *fan, struct subscriber *subscriber, str
 }
 
 /* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
- * so long that it may be lent. */
+ * so long that to send it by reference saves more than the send costs. */
 static bool puller_sends_own_first(struct fan *fan, const struct subscriber *subscriber,
                                    const struct link_view *view)
 {
@@ -536,7 +536,6 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
         .iov_first = batch->iov_count,
         .from = subscriber->cursor,
         .to = subscriber->cursor,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_PULL,
         .log = (uint8_t)(fan_source(fan, subscriber) - fan->streams),
     };

@@ -350,7 +350,6 @@ static uint64_t replayer_plan_frames(struct fan *fan, struct subscriber *subscri
         .iov_first = batch->iov_count,
         .from = from,
         .to = from,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_REPLAY,
         .log = (uint8_t)(stream - fan->streams),
     };

@@ -42,11 +42,12 @@ static inline void sender_copy(uint8_t *to, const uint8_t *from, size_t bytes)
         memcpy(to, from, bytes);
         return;
     }
-    for (size_t at = 0; at < bytes - SENDER_BLOCK_BYTES; at += SENDER_BLOCK_BYTES) {
-        __builtin_memcpy_inline(to + at, from + at, SENDER_BLOCK_BYTES);
+    size_t last = bytes - SENDER_BLOCK_BYTES; /* The last block may overlap with the one before. */
+#pragma GCC unroll 1
+    for (size_t at = 0; at < last; at += SENDER_BLOCK_BYTES) {
+        memcpy(to + at, from + at, SENDER_BLOCK_BYTES);
     }
-    size_t last = bytes - SENDER_BLOCK_BYTES; /* may overlap with the one before */
-    __builtin_memcpy_inline(to + last, from + last, SENDER_BLOCK_BYTES);
+    memcpy(to + last, from + last, SENDER_BLOCK_BYTES);
 }
 
 static inline void sender_join(uint8_t *out, const struct iovec *iov, uint32_t iov_count)

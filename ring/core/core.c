@@ -299,7 +299,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     }
     memset(core, 0, sizeof *core);
     core_take_options(core, options);
-    timer_init(&core->accept_timer);
+    core->accept_retry_ns = UINT64_MAX;
     opening_warm_up();
     int error = core_open_fan(core);
     if (error < 0) {
@@ -337,7 +337,7 @@ static void core_begin_stop(struct core *core)
 {
     core->stopping_began = true;
     core->stop_deadline_ns = core->time.now_ns + CORE_STOP_NS;
-    timer_disarm(&core->links.wheel, &core->accept_timer);
+    core->accept_retry_ns = UINT64_MAX;
     core_accept_cancel(core);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         struct link *link = core_link(core, index);
@@ -380,16 +380,6 @@ void core_stop(struct core *core)
 
 /* ---- The loop ---- */
 
-static void core_on_timer(void *context, struct timer *timer)
-{
-    struct core *core = context;
-    if (timer == &core->accept_timer) {
-        core_accept_on_timer(core);
-    } else {
-        deadlines_on_timer(&core->links, timer);
-    }
-}
-
 /* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
  * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. If
  * it stands still again, the second begins anew. After CORE_GRACES_MAX of them the timers run, also
@@ -406,13 +396,17 @@ static void core_run_timers(struct core *core)
     if (now_ns >= core->grace_ns) {
         core->grace_ns = 0;
         core->grace_count = 0;
-        timer_wheel_advance(&core->links.wheel, now_ns, core_on_timer, core);
+        if (now_ns >= core->accept_retry_ns) {
+            core_accept_on_timer(core);
+        }
+        timer_wheel_advance(&core->links.wheel, now_ns, deadlines_on_timer, &core->links);
     }
 }
 
 static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
 {
     uint64_t due_ns = timer_wheel_next_ns(&core->links.wheel);
+    due_ns = core->accept_retry_ns < due_ns ? core->accept_retry_ns : due_ns;
     due_ns = due_ns < core->grace_ns ? core->grace_ns : due_ns;
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;

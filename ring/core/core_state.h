@@ -46,9 +46,11 @@ struct core {
     uint32_t step_left;
     uint32_t step_batch_max;
     uint64_t step_bytes;
+    uint64_t push_heads[CORE_ENCODINGS_MAX]; /* by encoding: up to where this turn pushes */
+    uint32_t push_turns;                     /* that have pushed */
     bool has_pushed;
 
-    struct timer accept_timer;
+    uint64_t accept_retry_ns; /* when accepting is tried again; UINT64_MAX: it need not be */
     bool accept_armed[CORE_LISTENERS_MAX];
     bool accept_paused;
     bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */

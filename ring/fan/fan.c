@@ -36,7 +36,7 @@ static int fan_map_all(struct fan *fan)
     }
     fan->due = memory_map((count + FAN_DUE_SPARE) * sizeof *fan->due, MAP_POPULATE);
     fan->noted = memory_map(sizeof *fan->noted, MAP_POPULATE);
-    fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, MAP_POPULATE);
+    fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, 0);
     fan->failed.conns = memory_map(count * sizeof *fan->failed.conns, 0);
     fan->replays = memory_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);
     fan->batch = memory_map(sizeof *fan->batch, MAP_POPULATE);

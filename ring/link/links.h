@@ -22,6 +22,7 @@
 #include "ring/plan.h"
 
 #define LINKS_INPUTS_MAX 256 /* in the middle of a request or message */
+static_assert(LINKS_INPUTS_MAX <= LINK_NO_INPUT, "a link keeps the number in 16 bits");
 #define LINKS_ENCODINGS_MAX 4
 #define LINKS_SQ_ENTRIES 1024
 #define LINKS_CQ_ENTRIES 16384
@@ -137,7 +138,7 @@ struct links {
 
     struct link *links;
     struct link_backlog *backlogs; /* by link */
-    uint32_t *free_links;
+    uint32_t free_first;           /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */
     struct conn_queue waiting;                     /* messages of theirs wait for their turn */
@@ -173,6 +174,30 @@ static inline uint32_t links_index(const struct links *links, const struct link 
 static inline struct link *links_at(struct links *links, uint32_t index)
 {
     return &links->links[index];
+}
+
+/* One that is free. */
+static inline struct link *links_take(struct links *links)
+{
+    assert_always(links->free_count > 0);
+    struct link *link = links_at(links, links->free_first);
+    links->free_first = link->free_next;
+    links->free_count--;
+    return link;
+}
+
+static inline void links_give(struct links *links, struct link *link)
+{
+    assert_always(link->stage == LINK_FREE);
+    link->free_next = links->free_first;
+    links->free_first = links_index(links, link);
+    links->free_count++;
+}
+
+/* Its timer comes in so many ns, or before: see timer_wheel.h. */
+static inline void links_arm(struct links *links, const struct link *link, uint64_t in_ns)
+{
+    timer_arm(&links->wheel, links_index(links, link), links->now_ns + in_ns);
 }
 
 static inline struct link_backlog *links_backlog(const struct links *links, const struct link *link)

@@ -68,6 +68,11 @@ void core_hold(struct core *core, uint32_t index)
     link_wait(&core->links, link);
 }
 
+bool core_is_held(struct core *core, uint32_t index)
+{
+    return core_link(core, index)->is_held;
+}
+
 /* ---- Where it comes from ---- */
 
 void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)

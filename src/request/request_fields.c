@@ -47,7 +47,7 @@ bool request_fields_fail_memory(struct request_error *error)
 
 /* ---- Symbols and types ---- */
 
-#define REQUEST_SLOTS 2048 /* to find a symbol that is given twice; a power of two */
+#define REQUEST_SLOTS 2048 /* at most, to find a symbol that is given twice; a power of two */
 #define REQUEST_PROBES_MAX 16
 
 static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay free");
@@ -55,8 +55,8 @@ static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay 
 /* Whether a symbol is one of those before it; otherwise it gets a slot. Where too many share their
  * slots, which only an adversary achieves, a repeated one is taken for new. */
 static bool request_fields_find_symbol(const struct request *request,
-                                       const struct request_symbol *symbol,
-                                       uint16_t slots[REQUEST_SLOTS])
+                                       const struct request_symbol *symbol, uint16_t *slots,
+                                       uint32_t slot_count)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < symbol->bytes; i++) {
@@ -64,7 +64,7 @@ static bool request_fields_find_symbol(const struct request *request,
     }
     hash ^= hash >> 32;
     for (uint32_t probe = 0; probe < REQUEST_PROBES_MAX; probe++) {
-        uint16_t *slot = &slots[(hash + probe) % REQUEST_SLOTS];
+        uint16_t *slot = &slots[(hash + probe) & (slot_count - 1)];
         if (*slot == 0) {
             *slot = (uint16_t)(1 + request->symbol_count);
             return false;
@@ -82,9 +82,15 @@ static bool request_fields_find_symbol(const struct request *request,
 /* Strings of an array, or one. false: no memory. */
 static bool request_fields_keep_symbols(struct request *request, const json_t *symbols)
 {
-    uint16_t slots[REQUEST_SLOTS] = {0};
+    uint16_t slots[REQUEST_SLOTS];
     size_t count = json_is_array(symbols) ? json_array_size(symbols) : 1;
     size_t text_bytes = 0;
+    uint32_t slot_count = 2;
+    while (slot_count < 2 * count) {
+        slot_count *= 2;
+    }
+    assert_always(slot_count <= REQUEST_SLOTS);
+    memset(slots, 0, slot_count * sizeof *slots);
     for (size_t i = 0; i < count; i++) {
         const json_t *symbol = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
         text_bytes += json_string_length(symbol) + 1;
@@ -100,7 +106,7 @@ static bool request_fields_keep_symbols(struct request *request, const json_t *s
                                         .bytes = (uint32_t)json_string_length(string)};
         memcpy(text, json_string_value(string), symbol.bytes + 1);
         text += symbol.bytes + 1;
-        symbol.is_repeated = request_fields_find_symbol(request, &symbol, slots);
+        symbol.is_repeated = request_fields_find_symbol(request, &symbol, slots, slot_count);
         request->symbols[request->symbol_count++] = symbol;
     }
     assert_always(text == (char *)&request->symbols[count] + text_bytes);

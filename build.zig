@@ -120,7 +120,7 @@ const system_sources = [_][]const u8{
     "tests/sim_log.c",    "tests/sim_memory.c",   "tests/sim_threads.c",    "tests/sim_ticks.c",
     "tests/sim_engine.c", "tests/sim_requests.c", "tests/sim_subscriber.c", "tests/sim_system.c",
 };
-const planted_rooms = [_][]const u8{ "ring/core", "ring/fan", "ring/link", "src/session" };
+const planted_rooms = [_][]const u8{ "ring/board", "ring/core", "ring/fan", "src/session" };
 const base_flags = [_][]const u8{
     "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-fno-omit-frame-pointer",
 };

@@ -152,6 +152,13 @@ static inline int bench_null_enable(struct engine *engine)
     return 0;
 }
 
+static inline int64_t bench_null_send_file(struct engine *engine, int fd,
+                                           const struct engine_stretch *stretch)
+{
+    (void)engine, (void)fd;
+    return (int64_t)stretch->bytes;
+}
+
 /* Its core runs in the benchmark's own thread and never sleeps. */
 static inline bool bench_null_wake(struct engine *engine, struct engine *waker, uint64_t tag)
 {
@@ -162,12 +169,14 @@ static inline bool bench_null_wake(struct engine *engine, struct engine *waker, 
 static const struct engine_ops bench_null_connecting = {
     .enable = bench_null_enable,
     .enter = bench_null_connect_enter,
+    .send_file = bench_null_send_file,
     .wake = bench_null_wake,
     .close = bench_null_engine_close,
 };
 static const struct engine_ops bench_null_settled = {
     .enable = bench_null_enable,
     .enter = bench_null_enter,
+    .send_file = bench_null_send_file,
     .wake = bench_null_wake,
     .close = bench_null_engine_close,
 };

@@ -10,9 +10,9 @@
  *           zig build test                      (small: proves it still works)
  */
 #include <pthread.h>
-#include <sched.h>
 #include <unistd.h>
 
+#include "bench/bench_cpus.h"
 #include "bench/bench_samples.h"
 #include "codec/base/cpu.h"
 #include "ring/core/core_state.h"
@@ -165,34 +165,6 @@ static void bench_wake_in_vain(struct core *core, struct engine *waker, size_t o
 
 /* ---- Set-up ---- */
 
-/* The first two CPUs this program may use; false: there is one only. */
-static bool bench_pick_cpus(int *core_cpu_out, int *own_cpu_out)
-{
-    cpu_set_t cpus;
-    int found[2];
-    int count = 0;
-    assert_always(sched_getaffinity(0, sizeof cpus, &cpus) == 0);
-    for (int cpu = 0; cpu < CPU_SETSIZE && count < 2; cpu++) {
-        if (CPU_ISSET((size_t)cpu, &cpus)) {
-            found[count++] = cpu;
-        }
-    }
-    if (count < 2) {
-        return false;
-    }
-    *core_cpu_out = found[0];
-    *own_cpu_out = found[1];
-    return true;
-}
-
-static void bench_pin(int cpu)
-{
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET((size_t)cpu, &cpus);
-    assert_always(sched_setaffinity(0, sizeof cpus, &cpus) == 0);
-}
-
 /* Returns a checksum. */
 static uint64_t bench_with_core(struct frame_log *log, struct engine *waker, int cpu,
                                 bool busy_poll, size_t op_count)
@@ -234,12 +206,12 @@ int main(int argument_count, char **arguments)
 {
     const struct bench_size *size = &sizes[bench_is_full(argument_count, arguments)];
     char error[ENGINE_ERROR_BYTES_MAX] = "the publisher's ring cannot be enabled";
-    int core_cpu, own_cpu;
-    if (!bench_pick_cpus(&core_cpu, &own_cpu)) {
+    int cpus[2]; /* the core's, and this thread's */
+    if (!bench_cpus_pick(cpus)) {
         bench_print_skipped("waking another CPU needs two of them");
         return 0;
     }
-    bench_pin(own_cpu);
+    bench_cpus_pin(cpus[1]);
     struct engine waker;
     struct engine_options options = {.sq_entries = 8, .cq_entries = 64};
     if (engine_uring_open(&waker, &options, error) < 0 || engine_enable(&waker) < 0) {
@@ -254,8 +226,8 @@ int main(int argument_count, char **arguments)
         .reader_count = 1,
     };
     assert_always(frame_log_create(&log, &log_options) == 0);
-    uint64_t checksum = bench_with_core(log, &waker, core_cpu, false, size->op_count);
-    checksum += bench_with_core(log, &waker, core_cpu, true, size->op_count);
+    uint64_t checksum = bench_with_core(log, &waker, cpus[0], false, size->op_count);
+    checksum += bench_with_core(log, &waker, cpus[0], true, size->op_count);
     bench_print_checksum(checksum);
     frame_log_destroy(log);
     engine_close(&waker);

@@ -144,7 +144,7 @@ class Builds:
         return self
 
     def __exit__(self, *_):
-        with uninterrupted():
+        with harness.uninterrupted():
             for worktree in self.worktrees:
                 with contextlib.suppress(CannotMeasure):
                     git("worktree", "remove", "--force", worktree)
@@ -178,18 +178,6 @@ class Builds:
                    "--prefix", prefix]
         if run_to_end(command, sources) != 0:
             raise CannotMeasure(f"{name} does not build")
-
-
-@contextlib.contextmanager
-def uninterrupted():
-    """Cleaning up is not cut short by another Ctrl-C."""
-    before = {number: signal.signal(number, signal.SIG_IGN)
-              for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # ---- Measuring ----
@@ -305,7 +293,7 @@ def compare(options):
     with Builds() as builds:
         bin_dirs = {"A": builds.build(options.commit_a), "B": builds.build(options.commit_b)}
         options.bin = builds.build(WORKTREE)
-        options.connections = scenario.connections
+        options.connections, options.before, options.peers = scenario.connections, None, ()
         with Setup(options) as setup:
             print(f"A {options.commit_a}, B {options.commit_b}, {options.scenario}: "
                   f"{scenario.about}, {setup.rounds} rounds of {setup.seconds} s", flush=True)
@@ -313,13 +301,9 @@ def compare(options):
     return judge(reports, options.max_worse)
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
 def main():
     options = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, harness.interrupt)
     try:
         return compare(options)
     except KeyboardInterrupt:

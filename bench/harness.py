@@ -4,12 +4,14 @@ Used by run.py. Every measurement starts its server anew, runs ringcast-bench ag
 it again, so that nothing of one is left for the next.
 """
 
+import contextlib
 import json
 import math
 import os
 import platform
 import random
 import resource
+import signal
 import socket
 import statistics
 import shutil
@@ -30,6 +32,7 @@ START_SECONDS_MAX = 10
 INTENDED = ["--time-pattern", '"ts_event":']  # latencies from when a tick was due
 QUIET_BUSY_MAX = 0.03  # of the server's core, by others, before a measurement
 QUIET_SECONDS_MAX = 60
+RPS_PATH = "/sys/class/net/lo/queues/rx-0/rps_cpus"
 
 
 class Setup:
@@ -37,6 +40,8 @@ class Setup:
 
     def __init__(self, options):
         self.bin_dir = options.bin or os.path.join(ROOT, "zig-out", "bin")
+        self.before_dir = options.before  # programs of the commit before; None: not measured
+        self.peers = options.peers
         self.connections = options.connections
         self.server_cpu = options.server_cpu
         self.load_cpu = options.load_cpu
@@ -62,6 +67,44 @@ class Setup:
         return path
 
 
+@contextlib.contextmanager
+def uninterrupted():
+    """Cleaning up is not cut short by another Ctrl-C."""
+    before = {number: signal.signal(number, signal.SIG_IGN)
+              for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def steering_fault():
+    """Why receive packet steering cannot be set here, or None."""
+    if not os.path.exists(RPS_PATH):
+        return f"this kernel has no {RPS_PATH}"
+    return None if os.access(RPS_PATH, os.W_OK) else f"only root may write {RPS_PATH}"
+
+
+@contextlib.contextmanager
+def steered(cpu):
+    """What loopback brings is handled on this core meanwhile, not on the sender's."""
+    with open(RPS_PATH) as file:
+        before = file.read().strip()
+    print(f"{RPS_PATH} is {1 << cpu:x} until the end, and {before} again then", flush=True)
+    try:
+        with open(RPS_PATH, "w") as file:
+            file.write(f"{1 << cpu:x}")
+        yield
+    finally:
+        with uninterrupted(), open(RPS_PATH, "w") as file:
+            file.write(before)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -71,7 +114,8 @@ def free_port():
 class Server:
     """A running server; a context manager.
 
-    kind: ringcast, send, uring, or a peer's name (then spec says what it broadcasts).
+    kind: ringcast, before (ringcast of the commit before), send, uring, or a peer's name (then spec
+    says what it broadcasts).
     """
 
     def __init__(self, setup, kind, arguments=(), unix=False, spec=None, cpus=None):
@@ -91,9 +135,11 @@ class Server:
 
     def _own_command(self, kind, arguments):
         setup = self.setup
-        if kind == "ringcast":
+        if kind in ("ringcast", "before"):
             self.admin_port = free_port()
-            command = [setup.program("ringcast"), "--host", "127.0.0.1", "--port", str(self.port),
+            program = setup.program("ringcast") if kind == "ringcast" else \
+                os.path.join(setup.before_dir, "ringcast")
+            command = [program, "--host", "127.0.0.1", "--port", str(self.port),
                        "--admin-port", str(self.admin_port), "--log-level", "ERROR", *arguments]
             if self.spec:
                 command += ["--feed", "sim:" + ticks.text(self.spec)]
@@ -282,6 +328,7 @@ def summary(reports):
         "core_ns_per_frame": median(reports, "server", "core_ns_per_frame"),
         "core_ns_per_frame_all": [r["server"]["core_ns_per_frame"] for r in reports],
         "frames_per_second": median(reports, "frames_per_second"),
+        "p999_ns_all": [r["latency_ns"]["p99.9"] for r in reports],
         "latency_ns": {name: median(reports, "latency_ns", name)
                        for name in ("p50", "p90", "p99", "p99.9", "p99.99", "max")},
         "load_busy": median(reports, "load_busy"),
@@ -321,8 +368,13 @@ def machine():
         with open(path) as text:
             return next((line.split(":", 1)[1].strip() for line in text if line.startswith(start)),
                         "")
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
-                            stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", ROOT, *arguments], stdout=subprocess.PIPE,
+                              text=True).stdout.strip()
+    commit = git("describe", "--always")
+    if git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/bench/results"):
+        commit += "-dirty"  # The figures of this run change no program.
     return {"commit": commit, "kernel": platform.release(), "cpu": line_of("/proc/cpuinfo",
             "model name"), "cpus": os.cpu_count(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}

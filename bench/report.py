@@ -9,74 +9,31 @@ Writes DIR/index.md and the plots it shows. A damaged line is named and skipped.
 
 import argparse
 import json
-import math
 import pathlib
 import re
 import sys
-from dataclasses import dataclass
 
 import plot
+from gates import GATES, Gate, is_number, shown
 from plot import plain
 
 BENCH_DIR = pathlib.Path(__file__).resolve().parent
 RUNS_PLOTTED_MAX = 60  # the newest
 RUNS_LISTED_MAX = 10
-FIGURES_MAX = 8        # of a scenario without a headline
+FIGURES_MAX = 8        # of a scenario without gates
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
 CONDITIONS = ("cpus", "seconds", "rounds", "connections")  # numbers that are not results
 
 
-@dataclass(frozen=True)
-class Headline:
-    """What a scenario is judged by. rounds: its two variants whose CPU per frame it relates."""
-    key: str
-    label: str
-    must: float | None = None
-    aim: float | None = None
-    higher_is_better: bool = False
-    rounds: tuple | None = None
-
-    def holds(self, value, limit):
-        return value >= limit if self.higher_is_better else value <= limit
-
-
-HEADLINES = {
-    "fanout": Headline("ratio_to_send", "core CPU per frame, of a send(2) loop's", 1.00, 0.92,
-                       rounds=("ringcast", "send")),
-    "unix": Headline("ratio_to_tcp", "core CPU per frame, Unix-domain over TCP", 0.50, 0.40,
-                     rounds=("unix", "tcp")),
-    "saturation": Headline("frames_per_second", "frames/s of one core", 8e6, 15e6, True),
-    "burst": Headline("times_cheaper", "times less CPU per frame in bursts of 32", 10, None, True,
-                      rounds=("burst=1", "burst=32")),
-    "sparse": Headline("ratio_to_best_peer", "core CPU per frame, of the best peer's", 0.5, 0.3),
-    "connect": Headline("ratio_to_best_peer", "clients a second, times the best peer's", 1.0, 1.5,
-                        True),
-    "latency": Headline("ratio_to_best_peer", "median latency, of the best peer's", 1.0, 0.8),
-    "cores": Headline("ratio_two_to_one", "CPU per frame with two cores, of one's", 1.1, 0.95),
-    "stalled": Headline("p99_ratio", "readers' p99, beside stalled clients over without", 1.1),
-    "deflate": Headline("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,
-                        rounds=("deflate", "json")),
-    "snapshots": Headline("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),
-    "leave": Headline("p99_ratio", "p99 while half of the clients leave, over when they stay", 1.2),
-    "attacks": Headline("p99_ratio", "readers' p99, beside attackers over without", 1.2),
-    "idle": Headline("core_share", "share of a core, 10 000 silent clients", 0.03),
-    "memory": Headline("bytes_per_connection", "bytes of user memory per connection", 320, 256),
-}
-
-
 # ---- Reading ----
-
-def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
 
 def fault_of_variant(variant):
     if not isinstance(variant, dict):
         return "is not an object"
     if not is_number(variant.get("core_ns_per_frame")):
         return "has no core_ns_per_frame"
-    each = variant.get("core_ns_per_frame_all", [])
-    if not isinstance(each, list) or not all(map(is_number, each)):
+    each = [variant[key] for key in variant if key.endswith("_all")]
+    if not all(isinstance(values, list) and all(map(is_number, values)) for values in each):
         return "has rounds that are not numbers"
     latency = variant.get("latency_ns", {})
     if not isinstance(latency, dict) or not all(map(is_number, latency.values())):
@@ -92,16 +49,24 @@ def fault_of(line):
                       ("time", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")):
         if not isinstance(line.get(key), str) or not re.fullmatch(form, line[key]):
             return f"no {key} of a known form"
-    headline = HEADLINES.get(line["scenario"])
-    if headline and not is_number(line.get(headline.key)):
-        return f"no {headline.key}"
-    variants = line.get("variants", {})
-    if not isinstance(variants, dict):
-        return "variants are not an object"
-    for name, variant in variants.items():
-        fault = fault_of_variant(variant)
-        if fault:
-            return f"variant {name} {fault}"
+    return fault_of_figures(line)
+
+
+def fault_of_figures(line):
+    workloads = line.get("workloads", {})
+    if not isinstance(workloads, dict) or not all(isinstance(it, dict) for it in workloads.values()):
+        return "workloads are not objects"
+    for part in (line, *workloads.values()):
+        variants = part.get("variants", {})
+        if not isinstance(variants, dict):
+            return "variants are not an object"
+        for name, variant in variants.items():
+            fault = fault_of_variant(variant)
+            if fault:
+                return f"variant {name} {fault}"
+    gates = GATES.get(line["scenario"], ())
+    if gates and not any(key in line for key in (*(gate.key for gate in gates), "variants")):
+        return f"no {gates[0].key}"
     return None
 
 
@@ -139,8 +104,8 @@ def variants_of(line):
     for run in line.get("runs", []) if isinstance(line.get("runs"), list) else []:
         try:
             frames = run["frames_per_second"] * line["seconds"]
-            name = f"{run['offered'] / 1e6:g} M/s"
-            variant = {**run, "rounds": 1, "core_ns_per_frame": run["core_busy_ns"] / frames}
+            name = f"{run.get('kind', '')} {run['offered'] / 1e6:.3g} M/s".strip()
+            variant = {"rounds": 1, **run, "core_ns_per_frame": run["core_busy_ns"] / frames}
         except (TypeError, KeyError, ZeroDivisionError):
             continue
         if fault_of_variant(variant) is None:
@@ -148,46 +113,25 @@ def variants_of(line):
     return variants
 
 
-def headlines_of(scenario, lines):
-    """The headline; for a scenario without one, every number at the top of its newest line."""
-    if scenario in HEADLINES:
-        return [HEADLINES[scenario]]
-    return [Headline(key, key) for key, value in lines[-1].items()
+def gates_of(scenario, lines):
+    """For a scenario without gates, every number at the top of its newest line."""
+    if scenario in GATES:
+        return GATES[scenario]
+    return [Gate(key, key) for key, value in lines[-1].items()
             if is_number(value) and key not in CONDITIONS][:FIGURES_MAX]
 
 
-def rounds_of(headline, line):
-    """The headline's value in each round, where it can be told."""
-    if headline.rounds is None:
-        return []
-    above, below = (line.get("variants", {}).get(name, {}).get("core_ns_per_frame_all", [])
-                    for name in headline.rounds)
-    return [a / b for a, b in zip(above, below) if b > 0]
+def newest_of(gate, lines):
+    """(value, line) of the newest run that measured it, or (None, None)."""
+    return next(((gate.value(line), line) for line in reversed(lines)
+                 if is_number(gate.value(line))), (None, None))
 
 
 # ---- Writing ----
 
-def shown(value, digits=3):
-    if not is_number(value):
-        return "-"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:.2f} million"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
-
-
 def table(heads, rows):
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-def verdict(headline, value):
-    parts = []
-    for name, limit in (("must", headline.must), ("aim", headline.aim)):
-        if limit is not None:
-            sign = ">=" if headline.higher_is_better else "<="
-            held = "holds" if headline.holds(value, limit) else "MISSED"
-            parts.append(f"{name} {sign} {shown(limit)}: {held}")
-    return "; ".join(parts) or "no limit is set"
 
 
 def variant_row(name, variant):
@@ -211,12 +155,12 @@ def variant_table(variants):
     return table(heads, [variant_row(*item) for item in variants.items()])
 
 
-def run_table(headlines, lines):
-    heads = ["time", "commit", "kernel", "CPU", "rounds x s", *(plain(h.key) for h in headlines)]
+def run_table(gates, lines):
+    heads = ["time", "commit", "kernel", "CPU", "rounds x s", *(plain(gate.key) for gate in gates)]
     rows = [[line["time"], plain(line["commit"]), plain(line.get("kernel", "-")),
              plain(line.get("cpu", "-")),
              f"{shown(line.get('rounds'))} x {shown(line.get('seconds'))}",
-             *(shown(line.get(h.key)) for h in headlines)]
+             *(shown(gate.value(line)) for gate in gates)]
             for line in reversed(lines[-RUNS_LISTED_MAX:])]
     return table(heads, rows)
 
@@ -234,15 +178,16 @@ class Report:
         (self.directory / file_name).write_bytes(plot.render(script, self.kind))
         self.text.append(f"![{about}]({file_name})\n")
 
-    def history(self, scenario, headline, lines):
-        known = [line for line in lines if is_number(line.get(headline.key))][-RUNS_PLOTTED_MAX:]
-        limits = {name: limit for name, limit in (("must", headline.must), ("aim", headline.aim))
-                  if limit is not None}
-        script = plot.history(f"{scenario}: {headline.label}", [line["commit"] for line in known],
-                              [line[headline.key] for line in known],
-                              [rounds_of(headline, line) for line in known], limits)
-        suffix = "" if scenario in HEADLINES else "-" + re.sub(r"[^a-z0-9_]", "_", headline.key)
-        self.picture(f"{scenario}-history{suffix}", f"{plain(headline.key)} over commits", script)
+    def history(self, scenario, gate, lines):
+        known = [line for line in lines if is_number(gate.value(line))][-RUNS_PLOTTED_MAX:]
+        if not known:
+            self.text.append(f"No run has measured {plain(gate.key)}.\n")
+            return
+        script = plot.history(f"{scenario}: {gate.label}", [line["commit"] for line in known],
+                              [gate.value(line) for line in known],
+                              [gate.values_of_rounds(line) for line in known], gate.limits())
+        name = f"{scenario}-history-" + re.sub(r"[^a-z0-9_]", "_", gate.key)
+        self.picture(name, f"{plain(gate.key)} over commits", script)
 
     def variants(self, scenario, variants):
         names = list(variants)
@@ -259,29 +204,25 @@ class Report:
             self.picture(f"{scenario}-latency", "latency percentiles by variant", script)
 
     def scenario(self, scenario, lines):
-        newest, headlines = lines[-1], headlines_of(scenario, lines)
+        newest, gates = lines[-1], gates_of(scenario, lines)
         self.text.append(f"## {scenario}\n")
         self.text.append(f"Newest: {plain(newest['commit'])}, {newest['time']}, "
                          f"{len(lines)} run{'s' if len(lines) > 1 else ''} in all.\n")
-        if headlines:
-            rows = [[plain(h.label), shown(newest[h.key]), verdict(h, newest[h.key])]
-                    for h in headlines]
-            self.text.append(table(["figure", "newest", "asked for"], rows))
-        for headline in headlines:
-            self.history(scenario, headline, lines)
+        for gate in gates:
+            self.history(scenario, gate, lines)
         variants = variants_of(newest)
         if variants:
             self.variants(scenario, variants)
-        self.text.append(run_table(headlines, lines))
+        self.text.append(run_table(gates, lines))
 
     def summary(self, history):
         rows = []
         for scenario in ordered(history):
-            newest = history[scenario][-1]
-            for headline in headlines_of(scenario, history[scenario]):
-                rows.append([f"[{scenario}](#{scenario})", plain(headline.label),
-                             shown(newest[headline.key]), verdict(headline, newest[headline.key]),
-                             plain(newest["commit"])])
+            for gate in gates_of(scenario, history[scenario]):
+                value, line = newest_of(gate, history[scenario])
+                rows.append([f"[{scenario}](#{scenario})", plain(gate.label), shown(value),
+                             gate.verdict(value) if line else "not measured",
+                             plain(line["commit"] if line else "-")])
         self.text.append(table(["scenario", "figure", "newest", "asked for", "commit"], rows))
 
     def write(self, history, skipped):
@@ -297,8 +238,8 @@ class Report:
 
 
 def ordered(history):
-    """Those with a headline in the order of the table, then the others by name."""
-    known = [scenario for scenario in HEADLINES if scenario in history]
+    """Those with gates in the order of gates.py, then the others by name."""
+    known = [scenario for scenario in GATES if scenario in history]
     return known + sorted(set(history) - set(known))
 
 

@@ -23,7 +23,6 @@
 #define PLAN_ROOM_NOTICES_MAX 264 /* of one plan */
 #define PLAN_NOTICE_BYTES_MIN 64  /* what a notice counts for at least, */
 #define PLAN_GAP_BYTES 192        /* and a GAP: what it takes, about */
-#define PLAN_NO_LOAN UINT32_MAX
 
 enum send_kind {
     SEND_OWN,    /* no frames: what waits in the link's own chain */
@@ -41,7 +40,6 @@ struct send_plan {
     uint64_t bytes;
     uint64_t from; /* index of the first frame looked at, */
     uint64_t to;   /* and after the last: where the cursor is when all is sent */
-    uint32_t loan; /* the log holds the one stretch; or PLAN_NO_LOAN */
     uint8_t kind;
     uint8_t log; /* number of the encoding whose frames they are */
 };
@@ -135,7 +133,7 @@ struct notice {
 /* What fan knows of a link. */
 struct link_view {
     uint32_t waiting_bytes; /* in its own chain; fan adds what its notices will take */
-    uint32_t lend_bytes;    /* Stretches of at least so many are lent to the kernel. */
+    uint32_t lend_bytes;    /* With so many due, its own bytes go first and alone. */
 };
 
 static_assert(sizeof(struct send_plan) <= 64, "a plan is a cache line");

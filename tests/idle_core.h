@@ -18,7 +18,7 @@
 #include "codec/base/units.h"
 #include "ring/core/core_state.h"
 
-#define IDLE_CORE_ENCODINGS_MAX 2
+#define IDLE_CORE_ENCODINGS_MAX 3
 
 static struct {
     struct core *core;

@@ -14,8 +14,9 @@
 #define SIM_QUEUE_BYTES (1u << 20)
 #define SIM_WALL_NS UINT64_C(1700000000000000000)
 #define SIM_LATE_MAX 4096
-#define SIM_PAUSE_NS (5 * NS_PER_MS) /* The core waits 10, by a clock of its own. */
-#define SIM_RING_FD_FIRST 100000     /* no descriptor, so that liburing cannot enter by itself */
+#define SIM_CLOCK_ROUND_NS (UINT64_C(1) << 52) /* of 32 bits of stamps */
+#define SIM_PAUSE_NS (5 * NS_PER_MS)           /* The core waits 10, by a clock of its own. */
+#define SIM_RING_FD_FIRST 100000 /* no descriptor, so that liburing cannot enter by itself */
 
 struct sim sim;
 
@@ -56,10 +57,9 @@ uint64_t sim_random(uint64_t below)
 }
 
 static const uint16_t fault_rates[SIM_FAULT_COUNT] = {
-    [SIM_SUBMITS_SOME] = 50,     [SIM_SENDS_SHORT] = 12,   [SIM_LENDS_NOT] = 8,
+    [SIM_SUBMITS_SOME] = 50,     [SIM_SENDS_SHORT] = 12,   [SIM_REFUSES_FILES] = 40,
     [SIM_ACCEPT_FAILS] = 20,     [SIM_HAS_NO_BUFFER] = 40, [SIM_RECV_ENDS] = 30,
-    [SIM_WRITABLE_FALSELY] = 50, [SIM_DELIVERS_LATE] = 4,  [SIM_NOTIFIES_LATE] = 2,
-    [SIM_NOTIFIES_NEVER] = 16,
+    [SIM_WRITABLE_FALSELY] = 50, [SIM_DELIVERS_LATE] = 4,
 };
 
 /* Whether it happens now. */
@@ -86,7 +86,11 @@ void sim_open(uint64_t seed, uint32_t socket_count,
     memset(&sim, 0, sizeof sim);
     sim.socket_count = socket_count;
     sim.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    /* In every other run what is kept of the clock in 32 bits comes round meanwhile (stamp.h). */
     sim.now_ns = UINT64_C(1000000000000);
+    if (seed % 2 == 1) {
+        sim.now_ns = (1 + seed % 7) * SIM_CLOCK_ROUND_NS - seed % 101 * 50 * NS_PER_MS;
+    }
     sim.step = step;
     sim.context = context;
     memcpy(sim.one_in, fault_rates, sizeof sim.one_in);
@@ -99,10 +103,10 @@ void sim_open(uint64_t seed, uint32_t socket_count,
 
 void sim_close(void)
 {
-    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
-        if (sim.loans[i].is_used && !sim.loans[i].is_read) {
-            close(sim.loans[i].pipe[0]);
-            close(sim.loans[i].pipe[1]);
+    for (uint32_t i = 0; i < SIM_LENTS_MAX; i++) {
+        if (sim.lents[i].socket != NULL) {
+            close(sim.lents[i].pipe[0]);
+            close(sim.lents[i].pipe[1]);
         }
     }
     for (uint32_t i = 0; i < sim.socket_count; i++) {
@@ -151,34 +155,37 @@ void sim_client_send(struct sim_socket *socket, const void *bytes, size_t count)
     socket->to_server_bytes += count;
 }
 
-/* The bytes of a loan, from the pages as they are now. */
-static void sim_read_loan(struct sim_loan *loan)
+/* What was sent by reference, from the pages as they are now. */
+static void sim_read_lent(struct sim_lent *lent)
 {
-    uint8_t *out = loan->socket->to_client + loan->offset;
-    for (size_t done = 0; done < loan->bytes;) {
-        ssize_t got = read(loan->pipe[0], out + done, loan->bytes - done);
+    uint8_t *out = lent->socket->to_client + lent->offset;
+    for (size_t done = 0; done < lent->bytes;) {
+        ssize_t got = read(lent->pipe[0], out + done, lent->bytes - done);
         assert_always(got > 0);
         done += (size_t)got;
     }
-    close(loan->pipe[0]);
-    close(loan->pipe[1]);
-    loan->is_read = true;
+    close(lent->pipe[0]);
+    close(lent->pipe[1]);
+    lent->socket = NULL;
 }
 
-static void sim_read_loans(const struct sim_socket *socket)
+/* The next bytes of a socket are about to go; what lies behind them stays where it is. */
+static void sim_read_lents(const struct sim_socket *socket, size_t count)
 {
-    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
-        struct sim_loan *loan = &sim.loans[i];
-        if (loan->is_used && !loan->is_read && loan->socket == socket) {
-            sim_read_loan(loan);
+    for (uint32_t i = 0; i < SIM_LENTS_MAX; i++) {
+        struct sim_lent *lent = &sim.lents[i];
+        if (lent->socket == socket && lent->offset < count) {
+            sim_read_lent(lent);
+        } else if (lent->socket == socket) {
+            lent->offset -= count;
         }
     }
 }
 
 size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
 {
-    sim_read_loans(socket);
     size_t count = socket->to_client_bytes < max ? socket->to_client_bytes : max;
+    sim_read_lents(socket, count);
     memcpy(out, socket->to_client, count);
     memmove(socket->to_client, socket->to_client + count, socket->to_client_bytes - count);
     socket->to_client_bytes -= count;
@@ -188,7 +195,7 @@ size_t sim_client_read(struct sim_socket *socket, uint8_t *out, size_t max)
 
 static void sim_release(struct sim_socket *socket)
 {
-    sim_read_loans(socket);
+    sim_read_lents(socket, socket->to_client_bytes);
     if (socket->client_closed && (socket->server_closed || !socket->accepted)) {
         socket->is_open = false;
     }
@@ -257,44 +264,6 @@ static void sim_note_progress(struct sim_socket *socket, bool progress)
     socket->told_writable = is_futile;
 }
 
-static struct sim_loan *sim_free_loan(void)
-{
-    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
-        if (!sim.loans[i].is_used) {
-            return &sim.loans[i];
-        }
-    }
-    return NULL;
-}
-
-/* Keeps the pages, not the bytes. */
-static void sim_lend(struct sim_loan *loan, struct sim_socket *socket, const void *bytes,
-                     size_t count, uint64_t tag)
-{
-    *loan = (struct sim_loan){
-        .is_used = true,
-        .is_copied = sim_random(4) == 0,
-        .kernel = kernel,
-        .socket = socket,
-        .offset = socket->to_client_bytes,
-        .bytes = count,
-        .tag = tag,
-    };
-    assert_always(pipe(loan->pipe) == 0);
-    /* No more than it needs: an ordinary user's pipes share 64 MiB. Each page that the bytes touch
-     * takes a page of it. */
-    int pages_bytes = (int)count + 2 * (int)sysconf(_SC_PAGESIZE);
-    assert_always(fcntl(loan->pipe[1], F_SETPIPE_SZ, pages_bytes) >= pages_bytes);
-    struct iovec iov = {(void *)(uintptr_t)bytes, count};
-    while (iov.iov_len > 0) {
-        ssize_t taken = vmsplice(loan->pipe[1], &iov, 1, 0);
-        assert_always(taken > 0);
-        iov.iov_base = (uint8_t *)iov.iov_base + taken;
-        iov.iov_len -= (size_t)taken;
-    }
-    sim.loan_count++;
-}
-
 static void sim_copy(struct sim_socket *socket, const struct iovec *iovs, size_t iov_count,
                      size_t left)
 {
@@ -306,28 +275,11 @@ static void sim_copy(struct sim_socket *socket, const struct iovec *iovs, size_t
     }
 }
 
-static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, size_t iov_count)
+/* How many of the bytes a socket takes now. */
+static size_t sim_take(struct sim_socket *socket, size_t total)
 {
-    struct sim_socket *socket = sim_socket_of(sqe->fd);
-    size_t total = 0;
-    bool lends = sqe->opcode == IORING_OP_SEND_ZC;
-    assert_always((sqe->msg_flags & (MSG_DONTWAIT | MSG_WAITALL)) == (MSG_DONTWAIT | MSG_WAITALL));
-    assert_always(((sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0) == !lends);
-    for (size_t i = 0; i < iov_count; i++) {
-        total += iovs[i].iov_len;
-    }
-    if (socket->client_closed) {
-        sim_post(sqe->user_data, socket->reset ? -ECONNRESET : -EPIPE, 0);
-        return;
-    }
-    assert_always(!socket->server_shut);
-    struct sim_loan *loan = lends ? sim_free_loan() : NULL;
-    if (lends && (loan == NULL || sim_mishap(SIM_LENDS_NOT))) {
-        sim_post(sqe->user_data, -ENOMEM, 0);
-        sim_note_progress(socket, false);
-        return;
-    }
     size_t room = socket->to_client_room - socket->to_client_bytes;
+    assert_always(!socket->server_shut);
     if (sim_mishap(SIM_SENDS_SHORT)) {
         room = sim_random(room < total ? room + 1 : total + 1);
         sim.cut_count += room < total;
@@ -335,17 +287,77 @@ static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, s
     size_t sent = total < room ? total : room;
     sim.full_count += sent == 0;
     sim_note_progress(socket, sent > 0);
-    if (!lends) {
-        sim_copy(socket, iovs, iov_count, sent);
-    } else if (sent > 0) {
-        sim_lend(loan, socket, iovs[0].iov_base, sent, sqe->user_data);
-        socket->to_client_bytes += sent;
+    return sent;
+}
+
+static void sim_send(const struct io_uring_sqe *sqe, const struct iovec *iovs, size_t iov_count)
+{
+    struct sim_socket *socket = sim_socket_of(sqe->fd);
+    size_t total = 0;
+    assert_always((sqe->msg_flags & (MSG_DONTWAIT | MSG_WAITALL)) == (MSG_DONTWAIT | MSG_WAITALL));
+    assert_always((sqe->flags & IOSQE_CQE_SKIP_SUCCESS) != 0);
+    for (size_t i = 0; i < iov_count; i++) {
+        total += iovs[i].iov_len;
     }
-    if (sent < total || lends) {
-        /* Nothing sent may, or may not, be notified. */
-        sim_post(sqe->user_data, sent == 0 ? -EAGAIN : (int)sent,
-                 lends && sent > 0 ? IORING_CQE_F_MORE : 0);
+    if (socket->client_closed) {
+        sim_post(sqe->user_data, socket->reset ? -ECONNRESET : -EPIPE, 0);
+        return;
     }
+    size_t sent = sim_take(socket, total);
+    sim_copy(socket, iovs, iov_count, sent);
+    if (sent < total) {
+        sim_post(sqe->user_data, sent == 0 ? -EAGAIN : (int)sent, 0);
+    }
+}
+
+static struct sim_lent *sim_unused_lent(void)
+{
+    for (uint32_t i = 0; i < SIM_LENTS_MAX; i++) {
+        if (sim.lents[i].socket == NULL) {
+            return &sim.lents[i];
+        }
+    }
+    return NULL;
+}
+
+/* Keeps the pages, not the bytes. */
+static void sim_lend(struct sim_lent *lent, struct sim_socket *socket, int file_fd, off_t offset,
+                     size_t count)
+{
+    *lent = (struct sim_lent){.socket = socket, .offset = socket->to_client_bytes, .bytes = count};
+    assert_always(pipe(lent->pipe) == 0);
+    /* No more than it needs: an ordinary user's pipes share 64 MiB. Each page that the bytes touch
+     * takes a page of it. */
+    int pages_bytes = (int)count + 2 * (int)sysconf(_SC_PAGESIZE);
+    assert_always(fcntl(lent->pipe[1], F_SETPIPE_SZ, pages_bytes) >= pages_bytes);
+    for (size_t done = 0; done < count;) {
+        ssize_t taken = splice(file_fd, &offset, lent->pipe[1], NULL, count - done, 0);
+        assert_always(taken > 0);
+        done += (size_t)taken;
+    }
+    socket->to_client_bytes += count;
+    sim.lent_count++;
+}
+
+static int64_t sim_send_file(struct engine *engine, int fd, const struct engine_stretch *stretch)
+{
+    static const int refusals[] = {-EINVAL, -ENOMEM, -EPERM};
+    struct sim_socket *socket = sim_socket_of(fd);
+    struct sim_lent *lent = sim_unused_lent();
+    assert_always(socket->kernel == sim_kernel_of(engine));
+    assert_always(!socket->writable_armed); /* A try in vain is dear. */
+    if (lent == NULL || sim_mishap(SIM_REFUSES_FILES)) {
+        return refusals[sim_random(sizeof refusals / sizeof refusals[0])];
+    }
+    if (socket->client_closed) {
+        return socket->reset ? -ECONNRESET : -EPIPE;
+    }
+    size_t sent = sim_take(socket, stretch->bytes);
+    if (sent == 0) {
+        return -EAGAIN;
+    }
+    sim_lend(lent, socket, stretch->fd, (off_t)stretch->offset, sent);
+    return (int64_t)sent;
 }
 
 static void sim_cancel(const struct io_uring_sqe *sqe)
@@ -402,7 +414,6 @@ static void sim_execute(const struct io_uring_sqe *sqe)
 {
     struct sim_socket *socket;
     switch (sqe->opcode) {
-    case IORING_OP_SEND_ZC:
     case IORING_OP_SEND: {
         struct iovec iov = {(void *)(uintptr_t)sqe->addr, sqe->len};
         sim_send(sqe, &iov, 1);
@@ -518,34 +529,6 @@ static void sim_deliver(struct engine *engine, struct sim_socket *socket)
     }
 }
 
-/* Some of the loans that are read are told to be over; one in 16 never is. */
-static void sim_notify(void)
-{
-    uint32_t first = (uint32_t)sim_random(SIM_LOANS_MAX);
-    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
-        struct sim_loan *loan = &sim.loans[(first + i) % SIM_LOANS_MAX];
-        if (!loan->is_used || !loan->is_read || loan->kernel != kernel ||
-            sim_mishap(SIM_NOTIFIES_LATE)) {
-            continue;
-        }
-        loan->is_used = false;
-        if (sim_mishap(SIM_NOTIFIES_NEVER)) {
-            sim.lost_count++;
-        } else {
-            sim_post(loan->tag, loan->is_copied ? INT32_MIN : 0, IORING_CQE_F_NOTIF);
-        }
-    }
-}
-
-uint64_t sim_loans_open(void)
-{
-    uint64_t count = sim.lost_count;
-    for (uint32_t i = 0; i < SIM_LOANS_MAX; i++) {
-        count += sim.loans[i].is_used;
-    }
-    return count;
-}
-
 /* Beginning anywhere, and some of them only the next time. */
 static void sim_deliver_some(struct engine *engine)
 {
@@ -560,7 +543,6 @@ static void sim_deliver_some(struct engine *engine)
 
 static void sim_become_ready(struct engine *engine)
 {
-    sim_notify();
     sim_deliver_accepts();
     sim_deliver_some(engine);
     sim_flush_late();
@@ -618,6 +600,7 @@ static int sim_enable(struct engine *engine)
 static const struct engine_ops sim_engine_ops = {
     .enable = sim_enable,
     .enter = sim_enter,
+    .send_file = sim_send_file,
     .wake = engine_wake_by_message,
     .close = sim_engine_close,
 };

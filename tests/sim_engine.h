@@ -4,9 +4,9 @@
  * It runs the SQEs a core fills, on sockets that are plain memory, and from one seed lets go wrong
  * what may: sends that are cut at any byte, submits that take only some, full sockets, POLLOUT
  * with no room behind it, completion queues that are too small, resets, receives in pieces, buffers
- * that run out, multishots that end, accepts without descriptors. What is sent without a copy it
- * reads from the sender's pages only when the client does (they are in a pipe meanwhile, by
- * vmsplice(2)); that it has done with them it tells late, in any order, or never.
+ * that run out, multishots that end, accepts without descriptors. What is sent by reference it
+ * reads from the file's pages only when the client does, which may be never (they are in a pipe
+ * meanwhile, by splice(2)).
  *
  * Owner    A simulation; one at a time. Threads: one. Units: simulated nanoseconds.
  */
@@ -19,20 +19,18 @@
 #define SIM_ENGINES_MAX 4 /* open at one time */
 #define SIM_SOCKETS_MAX 512
 #define SIM_FD_FIRST 1000
-#define SIM_LOANS_MAX 256 /* at one time */
+#define SIM_LENTS_MAX 256 /* at one time */
 
 /* What goes wrong by chance. */
 enum sim_fault {
     SIM_SUBMITS_SOME,     /* A submit takes only some of the operations. */
     SIM_SENDS_SHORT,      /* A send takes only some of the bytes, or none. */
-    SIM_LENDS_NOT,        /* -ENOMEM for a send without a copy */
+    SIM_REFUSES_FILES,    /* It sends nothing by reference. */
     SIM_ACCEPT_FAILS,     /* -EMFILE */
     SIM_HAS_NO_BUFFER,    /* -ENOBUFS */
     SIM_RECV_ENDS,        /* A multishot is over. */
     SIM_WRITABLE_FALSELY, /* POLLOUT with no room behind it */
     SIM_DELIVERS_LATE,    /* A socket's news wait for the next enter. */
-    SIM_NOTIFIES_LATE,    /* So does the end of a loan. */
-    SIM_NOTIFIES_NEVER,   /* A loan is never told to be over. */
     SIM_FAULT_COUNT,
 };
 
@@ -62,16 +60,11 @@ struct sim_socket {
 };
 
 /* Pages that a socket's data lies in still, and not in its to_client. */
-struct sim_loan {
-    bool is_used;
-    bool is_read; /* its bytes are in to_client; the notification is due */
-    bool is_copied;
-    struct sim_kernel *kernel;
-    struct sim_socket *socket;
-    size_t offset; /* of its bytes in to_client */
+struct sim_lent {
+    struct sim_socket *socket; /* NULL: unused */
+    size_t offset;             /* of its bytes in to_client */
     size_t bytes;
     int pipe[2];
-    uint64_t tag;
 };
 
 struct sim {
@@ -88,9 +81,9 @@ struct sim {
     void (*step)(void *context, struct engine *engine, uint64_t timeout_ns);
     void *context;
     uint64_t cut_count, full_count, spurious_count; /* what was injected */
-    struct sim_loan loans[SIM_LOANS_MAX];
-    uint64_t loan_count, lost_count; /* of them: notifications that never came */
-    unsigned cq_entries;             /* of the ring that is opened next; a power of two */
+    struct sim_lent lents[SIM_LENTS_MAX];
+    uint64_t lent_count;
+    unsigned cq_entries; /* of the ring that is opened next; a power of two */
     bool delivers_first; /* An enter posts what became ready before it looks at the SQEs. */
     uint64_t late_count; /* completions that found the queue full */
 };
@@ -109,9 +102,6 @@ void sim_draw_fault_rates(void);
 void sim_pass_time(uint64_t timeout_ns);
 /* For step: whether a completion waits for the engine that is inside enter(). */
 bool sim_is_ready(struct engine *engine);
-
-/* Loans of which the core was not told the end. */
-uint64_t sim_loans_open(void);
 
 /* For core_options. */
 int sim_engine_open(struct engine *engine, const struct engine_options *options, char *error_out);

@@ -38,8 +38,8 @@
     MARK(gaps_restart, "GAPs of another epoch")                                                    \
     MARK(gaps_source, "GAPs of the source")                                                        \
     MARK(conflated, "frames conflated")                                                            \
-    MARK(loans, "loans")                                                                           \
-    MARK(replaced_bytes, "bytes replaced under a loan")                                            \
+    MARK(lents, "sends by reference")                                                              \
+    MARK(replaced_bytes, "bytes of lent pages given away")                                         \
     MARK(short_sends, "sends cut")                                                                 \
     MARK(full_sends, "sends into a full socket")                                                   \
     MARK(late_completions, "late completions")                                                     \

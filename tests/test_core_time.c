@@ -218,7 +218,8 @@ static uint32_t conn_of(struct core *core, uint32_t encoding)
     return conn;
 }
 
-/* Both are full for 5 ms, then one for another 7, and then none. */
+/* Both are full for 5 ms, then one for another 7, and then none. The second encoding is sent first,
+ * and is the first to be full. */
 static void fill_and_empty(struct core *core)
 {
     const counter *blocked = &idle_core.counters.blocked_ns;
@@ -242,7 +243,7 @@ static void fill_and_empty(struct core *core)
     } else if (world.turns == 4) {
         assert_int_equal(counted(&idle_core.counters.conns_blocked), 1);
         idle_core.now_ns += 7 * NS_PER_MS;
-        link_doom(&core->links, core_link(core, conn_of(core, 1)), 0, "");
+        link_doom(&core->links, core_link(core, conn_of(core, 0)), 0, "");
         ended_ns = idle_core.now_ns;
     } else if (world.turns == 6) {
         uint64_t expected_ns = 2 * (one_ns - both_ns) + (ended_ns - one_ns);

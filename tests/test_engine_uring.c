@@ -9,14 +9,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -33,7 +34,17 @@
 #define SHORT_NS (20 * NS_PER_MS)
 #define LONG_NS (30 * NS_PER_SECOND) /* for what comes: a busy machine may be late with it */
 
-enum kind { UNIX_SEND, UNIX_SENDMSG, TCP_SEND, TCP_SENDMSG, KINDS };
+/* FILE: a send by reference, which is no operation of the ring. */
+enum kind {
+    UNIX_SEND,
+    UNIX_SENDMSG,
+    TCP_SEND,
+    TCP_SENDMSG,
+    KINDS,
+    UNIX_FILE = KINDS,
+    TCP_FILE,
+    ALL_KINDS
+};
 
 struct pair {
     int ours;
@@ -43,6 +54,7 @@ struct pair {
 };
 
 static struct engine engine;
+static int big_fd; /* shared memory */
 static uint8_t *big;
 static struct io_uring_cqe received;
 
@@ -56,7 +68,10 @@ static int set_up(void **state)
         .recv_buffer_count = 4,
         .recv_buffer_bytes = 64,
     };
-    big = calloc(1, BIG_BYTES);
+    big_fd = memfd_create("big", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(big_fd, BIG_BYTES), 0);
+    big = mmap(NULL, BIG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, big_fd, 0);
+    assert_ptr_not_equal(big, MAP_FAILED);
     if (engine_uring_open(&engine, &options, words) < 0) {
         print_error("%s\n", words);
         return -1;
@@ -68,7 +83,8 @@ static int tear_down(void **state)
 {
     (void)state;
     engine_close(&engine);
-    free(big);
+    munmap(big, BIG_BYTES);
+    close(big_fd);
     return 0;
 }
 
@@ -79,12 +95,14 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* Ours does not block, like what engine_prepare_accept() makes. */
 static struct pair make_pair(enum kind kind)
 {
     struct pair pair = {0};
-    if (kind == UNIX_SEND || kind == UNIX_SENDMSG) {
+    if (kind == UNIX_SEND || kind == UNIX_SENDMSG || kind == UNIX_FILE) {
         int fds[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
         pair.ours = fds[0];
         pair.peer = fds[1];
         return pair;
@@ -98,7 +116,7 @@ static struct pair make_pair(enum kind kind)
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
     pair.peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(pair.peer, (struct sockaddr *)&address, bytes), 0);
-    pair.ours = accept(listener, NULL, NULL);
+    pair.ours = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     assert_true(pair.ours >= 0);
     close(listener);
     return pair;
@@ -145,9 +163,20 @@ static void submit_and_reap(int32_t *results, uint32_t count)
     }
 }
 
+/* As if a whole one left no CQE. */
+static int32_t send_file(const struct pair *pair, size_t offset, size_t bytes)
+{
+    const struct engine_stretch stretch = {.fd = big_fd, .offset = offset, .bytes = bytes};
+    int64_t result = engine_send_file(&engine, pair->ours, &stretch);
+    return result == (int64_t)bytes ? NO_CQE : (int32_t)result;
+}
+
 static int32_t send_one(struct pair *pair, enum kind kind, size_t bytes)
 {
     int32_t result;
+    if (kind >= KINDS) {
+        return send_file(pair, 0, bytes);
+    }
     queue_send(pair, kind, bytes, 0);
     submit_and_reap(&result, 1);
     return result;
@@ -196,7 +225,7 @@ static void fill(const struct pair *pair)
 static void a_send_that_succeeds_whole_leaves_no_cqe(void **state)
 {
     (void)state;
-    for (enum kind kind = 0; kind < KINDS; kind++) {
+    for (enum kind kind = 0; kind < ALL_KINDS; kind++) {
         struct pair pair = make_pair(kind);
         assert_int_equal(send_one(&pair, kind, 3000), NO_CQE);
         expect_at_peer(&pair, 3000);
@@ -207,7 +236,7 @@ static void a_send_that_succeeds_whole_leaves_no_cqe(void **state)
 static void a_send_of_more_than_fits_tells_how_much_went(void **state)
 {
     (void)state;
-    for (enum kind kind = 0; kind < KINDS; kind++) {
+    for (enum kind kind = 0; kind < ALL_KINDS; kind++) {
         struct pair pair = make_pair(kind);
         int32_t sent = send_one(&pair, kind, BIG_BYTES);
         assert_in_range(sent, 1, BIG_BYTES - 1);
@@ -219,7 +248,7 @@ static void a_send_of_more_than_fits_tells_how_much_went(void **state)
 static void a_send_into_a_full_socket_is_eagain_at_once(void **state)
 {
     (void)state;
-    for (enum kind kind = 0; kind < KINDS; kind++) {
+    for (enum kind kind = 0; kind < ALL_KINDS; kind++) {
         struct pair pair = make_pair(kind);
         fill(&pair);
         assert_int_equal(send_one(&pair, kind, 3000), -EAGAIN);
@@ -230,9 +259,10 @@ static void a_send_into_a_full_socket_is_eagain_at_once(void **state)
 static void a_send_to_a_dead_peer_is_an_error_and_no_signal(void **state)
 {
     (void)state;
-    for (enum kind kind = 0; kind < KINDS; kind++) {
+    for (enum kind kind = 0; kind < ALL_KINDS; kind++) {
         struct pair pair = make_pair(kind);
         struct linger now = {.l_onoff = 1};
+        signal(SIGPIPE, kind >= KINDS ? SIG_IGN : SIG_DFL); /* sendfile(2) cannot but signal. */
         setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now); /* TCP: a reset. */
         close(pair.peer);
         pair.peer = -1;
@@ -243,6 +273,76 @@ static void a_send_to_a_dead_peer_is_an_error_and_no_signal(void **state)
         assert_int_equal(send_one(&pair, kind, 3000), -EPIPE);
         close_pair(&pair);
     }
+}
+
+/* Whether so many bytes arrive at the peer that are all this one. */
+static bool are_at_peer(const struct pair *pair, size_t bytes, uint8_t fill)
+{
+    static uint8_t got[4 * 65536];
+    assert_true(bytes <= sizeof got);
+    assert_int_equal(recv(pair->peer, got, bytes, MSG_WAITALL), bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        if (got[i] != fill) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is written there later arrives in their place, unless the pages were given away. */
+static void a_send_by_reference_is_of_the_pages_as_they_are_when_the_peer_reads(void **state)
+{
+    (void)state;
+    for (enum kind kind = UNIX_FILE; kind <= TCP_FILE; kind++) {
+        for (int is_hole = 0; is_hole <= 1; is_hole++) {
+            struct pair pair = make_pair(kind);
+            memset(big, 1, MIB);
+            assert_int_equal(send_file(&pair, 100, 50000), NO_CQE);
+            assert_int_equal(
+                is_hole == 0
+                    ? 0
+                    : fallocate(big_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MIB),
+                0);
+            memset(big, 2, MIB);
+            assert_true(are_at_peer(&pair, 50000, is_hole == 0 ? 2 : 1));
+            close_pair(&pair);
+        }
+    }
+}
+
+/* The kernel moves 64 KiB at a time. */
+static void a_long_send_by_reference_is_whole_wherever_it_begins(void **state)
+{
+    (void)state;
+    for (enum kind kind = UNIX_FILE; kind <= TCP_FILE; kind++) {
+        for (size_t offset = 0; offset < 3; offset++) {
+            struct pair pair = make_pair(kind);
+            const int32_t buffer_bytes = MIB;
+            setsockopt(pair.ours, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+            memset(big, 3, MIB);
+            int32_t result = send_file(&pair, offset * 4095, 4 * 65536);
+            size_t sent = result == NO_CQE ? 4 * 65536 : (size_t)result;
+            assert_in_range(sent, 65536, 4 * 65536);
+            assert_true(are_at_peer(&pair, sent, 3));
+            close_pair(&pair);
+        }
+    }
+}
+
+static void what_cannot_be_sent_by_reference_is_refused_and_nothing_leaves(void **state)
+{
+    (void)state;
+    struct pair pair = make_pair(TCP_FILE);
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    const struct engine_stretch stretch = {.fd = pipe_fds[0], .bytes = 4096};
+    assert_in_range(-engine_send_file(&engine, pair.ours, &stretch), 1, 200);
+    expect_at_peer(&pair, 0);
+    assert_int_equal(send_one(&pair, TCP_SEND, 3000), NO_CQE);
+    expect_at_peer(&pair, 3000);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    close_pair(&pair);
 }
 
 static void the_others_of_a_batch_are_not_touched_by_one_that_fails(void **state)
@@ -316,15 +416,6 @@ static void enter_waits_for_its_timeout_and_no_longer(void **state)
     }
 }
 
-/* ---- Sends without a copy ---- */
-
-static void queue_loan(const struct pair *pair, size_t bytes, uint64_t tag)
-{
-    struct io_uring_sqe *sqe = engine_sqe(&engine);
-    engine_prepare_loan(sqe, pair->ours, big, bytes);
-    sqe->user_data = tag;
-}
-
 static struct io_uring_cqe next_cqe(void)
 {
     struct io_uring_cqe cqe;
@@ -334,121 +425,6 @@ static struct io_uring_cqe next_cqe(void)
         assert_int_equal(engine_enter(&engine, NS_PER_SECOND), 0);
     }
     return cqe;
-}
-
-static void expect_no_cqe(void)
-{
-    struct io_uring_cqe cqe;
-    assert_int_equal(engine_enter(&engine, 5 * SHORT_NS), 0);
-    assert_false(engine_reap(&engine, &cqe));
-}
-
-static void a_loan_tells_its_result_inside_submit_and_its_end_when_the_peer_has_all(void **state)
-{
-    (void)state;
-    struct pair pair = make_pair(TCP_SEND);
-    queue_loan(&pair, 30000, 7);
-    assert_int_equal(engine_enter(&engine, 0), 0);
-    assert_true(engine_completion_count(&engine) >= 1);
-    struct io_uring_cqe result = next_cqe();
-    if (result.res == -EINVAL) {
-        print_message("SKIPPED: this kernel does not report whether it copied (Linux 6.2 does)\n");
-        close_pair(&pair);
-        skip();
-    }
-    assert_int_equal(result.res, 30000);
-    assert_int_equal(result.user_data, 7);
-    assert_true((result.flags & IORING_CQE_F_MORE) != 0);
-    expect_at_peer(&pair, 30000);
-    struct io_uring_cqe end = next_cqe();
-    assert_true((end.flags & IORING_CQE_F_NOTIF) != 0);
-    assert_int_equal(end.user_data, 7);
-    assert_true(engine_loan_was_copied(&end)); /* Loopback copies. */
-    close_pair(&pair);
-}
-
-static void a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_read(void **state)
-{
-    (void)state;
-    struct pair pair = make_pair(TCP_SEND);
-    /* Less than the 8 MiB that an ordinary user may have lent, and more than the socket takes. */
-    const int32_t bytes = MIB, socket_bytes = 65536;
-    setsockopt(pair.ours, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
-    setsockopt(pair.peer, SOL_SOCKET, SO_RCVBUF, &socket_bytes, sizeof socket_bytes);
-    queue_loan(&pair, (size_t)bytes, 7);
-    assert_int_equal(engine_enter(&engine, 0), 0);
-    struct io_uring_cqe result = next_cqe();
-    if (result.res == -EINVAL) {
-        close_pair(&pair);
-        skip();
-    }
-    assert_in_range(result.res, 1, bytes - 1);
-    assert_true((result.flags & IORING_CQE_F_MORE) != 0);
-    expect_no_cqe(); /* The peer does not read. */
-    expect_at_peer(&pair, (size_t)result.res);
-    assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
-    close_pair(&pair);
-}
-
-/* Root's rings are above the limit when they are made with this capability. */
-static void set_may_lock(bool may)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct sets[2];
-    assert_int_equal(syscall(SYS_capget, &header, sets), 0);
-    sets[0].effective &= ~(1u << CAP_IPC_LOCK);
-    sets[0].effective |= may ? sets[0].permitted & 1u << CAP_IPC_LOCK : 0;
-    assert_int_equal(syscall(SYS_capset, &header, sets), 0);
-}
-
-static void a_loan_above_the_limit_on_locked_memory_is_enomem_and_nothing_goes(void **state)
-{
-    struct pair pair = make_pair(TCP_SEND);
-    struct rlimit limit, little;
-    set_may_lock(false);
-    tear_down(state);
-    assert_int_equal(set_up(state), 0);
-    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
-    little = limit;
-    little.rlim_cur = 64 * KIB;
-    setrlimit(RLIMIT_MEMLOCK, &little);
-    queue_loan(&pair, MIB, 7);
-    int entered = engine_enter(&engine, 0);
-    setrlimit(RLIMIT_MEMLOCK, &limit);
-    set_may_lock(true);
-    assert_int_equal(entered, 0);
-    struct io_uring_cqe result = next_cqe();
-    if (result.res == -EINVAL) {
-        close_pair(&pair);
-        skip();
-    }
-    assert_int_equal(result.res, -ENOMEM);
-    if ((result.flags & IORING_CQE_F_MORE) != 0) {
-        assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
-    }
-    expect_at_peer(&pair, 0);
-    assert_int_equal(send_one(&pair, TCP_SEND, 3000), NO_CQE); /* It goes as a copy. */
-    expect_at_peer(&pair, 3000);
-    close_pair(&pair);
-}
-
-static void a_loan_that_fails_ends_as_its_result_says(void **state)
-{
-    (void)state;
-    for (enum kind kind = UNIX_SEND; kind <= TCP_SEND; kind += TCP_SEND - UNIX_SEND) {
-        struct pair pair = make_pair(kind);
-        fill(&pair);
-        queue_loan(&pair, 30000, 7);
-        assert_int_equal(engine_enter(&engine, 0), 0);
-        struct io_uring_cqe result = next_cqe();
-        assert_true(result.res < 0);
-        assert_true(kind != TCP_SEND || result.res == -EAGAIN || result.res == -EINVAL);
-        if ((result.flags & IORING_CQE_F_MORE) != 0) {
-            assert_true((next_cqe().flags & IORING_CQE_F_NOTIF) != 0);
-        }
-        expect_no_cqe();
-        close_pair(&pair);
-    }
 }
 
 static void *wake_from_another_ring(void *argument)
@@ -707,12 +683,11 @@ int main(void)
         TEST(a_send_of_more_than_fits_tells_how_much_went),
         TEST(a_send_into_a_full_socket_is_eagain_at_once),
         TEST(a_send_to_a_dead_peer_is_an_error_and_no_signal),
+        TEST(a_send_by_reference_is_of_the_pages_as_they_are_when_the_peer_reads),
+        TEST(a_long_send_by_reference_is_whole_wherever_it_begins),
+        TEST(what_cannot_be_sent_by_reference_is_refused_and_nothing_leaves),
         TEST(the_others_of_a_batch_are_not_touched_by_one_that_fails),
         TEST(sends_to_one_socket_leave_in_the_order_of_the_queue),
-        TEST(a_loan_tells_its_result_inside_submit_and_its_end_when_the_peer_has_all),
-        TEST(a_loan_of_more_than_fits_tells_how_much_went_and_lasts_until_it_is_read),
-        TEST(a_loan_above_the_limit_on_locked_memory_is_enomem_and_nothing_goes),
-        TEST(a_loan_that_fails_ends_as_its_result_says),
         TEST(enter_waits_for_its_timeout_and_no_longer),
         TEST(a_message_from_another_ring_ends_the_wait),
         TEST(one_receive_hands_out_buffers_until_the_peer_is_gone),

@@ -691,98 +691,118 @@ static void a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer
     stop_writer(&tear, thread);
 }
 
-/* ---- Holds ---- */
+/* ---- Lent pages ---- */
 
-#define HELD_FRAMES 50
-#define HELD_BYTES ((size_t)HELD_FRAMES * FRAME_BYTES)
+#define LENT_FRAMES 50
+#define LENT_BYTES ((size_t)LENT_FRAMES * FRAME_BYTES)
 
-/* A pipe that refers to the pages of the log's newest HELD_FRAMES frames, as a socket would. */
-static void refer_to_newest(const struct frame_log *log, int *pipe_out, uint8_t *bytes_out)
+/* Lends the log's newest LENT_FRAMES frames, by pages that a pipe refers to, as a socket would.
+ * false: the log does not lend them. */
+static bool lend_newest(struct frame_log *log, uint32_t reader, int *pipe_out, uint8_t *bytes_out)
 {
-    uint64_t position = log->write_position - HELD_BYTES;
-    const uint8_t *at = frame_log_at(log, position);
-    memcpy(bytes_out, at, HELD_BYTES);
+    const uint8_t *at = frame_log_at(log, log->write_position - LENT_BYTES);
+    uint64_t offset;
+    assert_true(frame_log_pin(log, reader, log->write_index - LENT_FRAMES));
+    bool is_lent = frame_log_lend(log, reader, at, LENT_BYTES, &offset);
+    frame_log_unpin(log, reader);
+    if (!is_lent) {
+        return false;
+    }
+    memcpy(bytes_out, at, LENT_BYTES);
     assert_int_equal(pipe(pipe_out), 0);
     assert_true(fcntl(pipe_out[1], F_SETPIPE_SZ, 1 << 20) > 0);
-    struct iovec iov = {(void *)(uintptr_t)at, HELD_BYTES};
-    assert_int_equal(vmsplice(pipe_out[1], &iov, 1, 0), HELD_BYTES);
+    off_t file_offset = (off_t)offset;
+    for (size_t done = 0; done < LENT_BYTES;) {
+        ssize_t count =
+            splice(log->memory.fd, &file_offset, pipe_out[1], NULL, LENT_BYTES - done, 0);
+        assert_true(count > 0);
+        done += (size_t)count;
+    }
+    return true;
 }
 
 /* Whether what the pipe refers to is still what it was. */
 static bool is_unchanged(int *pipe_fds, const uint8_t *bytes)
 {
-    uint8_t *now = malloc(HELD_BYTES);
-    for (size_t done = 0; done < HELD_BYTES;) {
-        ssize_t got = read(pipe_fds[0], now + done, HELD_BYTES - done);
+    uint8_t *now = malloc(LENT_BYTES);
+    for (size_t done = 0; done < LENT_BYTES;) {
+        ssize_t got = read(pipe_fds[0], now + done, LENT_BYTES - done);
         assert_true(got > 0);
         done += (size_t)got;
     }
-    bool same = memcmp(now, bytes, HELD_BYTES) == 0;
+    bool same = memcmp(now, bytes, LENT_BYTES) == 0;
     close(pipe_fds[0]);
     close(pipe_fds[1]);
     free(now);
     return same;
 }
 
-static void held_bytes_outlive_the_lap_wherever_they_lie(void **state)
+static void lent_bytes_outlive_the_lap_wherever_they_lie(void **state)
 {
     (void)state;
-    static uint8_t bytes[HELD_BYTES];
+    static uint8_t bytes[LENT_BYTES];
     struct frame_log *log = make_log();
-    uint64_t held_bytes = 0;
+    uint64_t lent_bytes = 0, lent_count = 0;
     for (uint32_t round = 0; round < 60; round++) { /* Also across segments and the ring's end. */
         int pipe_fds[2];
-        for (uint32_t i = 0; i < HELD_FRAMES + round % 7; i++) {
+        for (uint32_t i = 0; i < LENT_FRAMES + round % 7; i++) {
             append(log, 0, 0, FRAME_BYTES);
         }
-        refer_to_newest(log, pipe_fds, bytes);
-        uint32_t hold =
-            frame_log_hold(log, round % 2, log->write_position - HELD_BYTES, HELD_BYTES);
-        assert_int_not_equal(hold, FRAME_LOG_NO_HOLD);
+        uint64_t offset = (log->write_position - LENT_BYTES) & log->bytes_mask;
+        bool is_lent = lend_newest(log, round % 2, pipe_fds, bytes);
+        assert_int_equal(is_lent, offset + LENT_BYTES <= log->capacity_bytes);
+        if (!is_lent) {
+            continue;
+        }
         lap(log);
         assert_true(is_unchanged(pipe_fds, bytes));
-        frame_log_release(log, round % 2, hold);
-        held_bytes += HELD_BYTES;
-        uint64_t rounded_bytes = 2 * (round + 1) * page_bytes();
-        assert_in_range(log->replaced_bytes, held_bytes, held_bytes + rounded_bytes);
+        lent_bytes += LENT_BYTES;
+        lent_count++;
+        assert_in_range(log->replaced_bytes, lent_bytes,
+                        lent_bytes + 2 * lent_count * page_bytes());
     }
+    assert_true(lent_count > 50);
     frame_log_destroy(log);
 }
 
-static void what_is_not_held_any_more_is_overwritten(void **state)
+static void a_page_is_given_away_once_for_each_lap_in_which_it_was_lent(void **state)
 {
     (void)state;
-    static uint8_t bytes[HELD_BYTES];
+    static uint8_t bytes[LENT_BYTES];
     struct frame_log *log = make_log();
-    int pipe_fds[2];
-    for (uint32_t i = 0; i < HELD_FRAMES; i++) {
+    int pipe_fds[3][2];
+    for (uint32_t i = 0; i < LENT_FRAMES; i++) {
         append(log, 0, 0, FRAME_BYTES);
     }
-    refer_to_newest(log, pipe_fds, bytes);
-    uint32_t hold = frame_log_hold(log, 0, 0, HELD_BYTES);
-    frame_log_release(log, 0, hold);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(lend_newest(log, i % 2, pipe_fds[i], bytes));
+    }
     lap(log);
-    assert_int_equal(log->replaced_bytes, 0);
-    assert_false(is_unchanged(pipe_fds, bytes)); /* So the test above can fail. */
+    uint64_t once = log->replaced_bytes;
+    assert_in_range(once, LENT_BYTES, LENT_BYTES + 2 * page_bytes());
+    lap(log); /* Now nothing of it was lent. */
+    assert_int_equal(log->replaced_bytes, once);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(is_unchanged(pipe_fds[i], bytes));
+    }
     frame_log_destroy(log);
 }
 
-static void there_are_so_many_holds_and_no_more(void **state)
+/* So the tests above can fail. */
+static void what_was_not_marked_is_overwritten(void **state)
 {
     (void)state;
+    static uint8_t bytes[LENT_BYTES];
     struct frame_log *log = make_log();
-    static bool seen[FRAME_LOG_HOLDS_MAX];
-    for (uint32_t i = 0; i < FRAME_LOG_HOLDS_MAX; i++) {
-        uint32_t hold = frame_log_hold(log, 0, i, 1);
-        assert_in_range(hold, 0, FRAME_LOG_HOLDS_MAX - 1);
-        assert_false(seen[hold]);
-        seen[hold] = true;
+    int pipe_fds[2];
+    for (uint32_t i = 0; i < LENT_FRAMES; i++) {
+        append(log, 0, 0, FRAME_BYTES);
     }
-    assert_int_equal(frame_log_hold(log, 0, 0, 1), FRAME_LOG_NO_HOLD);
-    assert_int_not_equal(frame_log_hold(log, 1, 0, 1), FRAME_LOG_NO_HOLD);
-    frame_log_release(log, 0, 77);
-    assert_int_equal(frame_log_hold(log, 0, 5, 1), 77);
-    assert_int_equal(frame_log_hold(log, 0, 0, 1), FRAME_LOG_NO_HOLD);
+    assert_true(lend_newest(log, 0, pipe_fds, bytes));
+    atomic_store(&log->lent[0], 0);
+    lap(log);
+    assert_int_equal(log->replaced_bytes, 0);
+    assert_false(is_unchanged(pipe_fds, bytes));
     frame_log_destroy(log);
 }
 
@@ -829,22 +849,20 @@ static void a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back(voi
     frame_log_destroy(log);
 }
 
-/* However often, wherever it stands, and whoever held what was there. */
+/* However often, wherever it stands, and whoever was lent what was there. */
 static void after_clear_the_log_goes_on_with_the_seqs_it_is_given(void **state)
 {
     (void)state;
-    static uint8_t bytes[HELD_BYTES];
+    static uint8_t bytes[LENT_BYTES];
     struct frame_log *log = make_log();
     for (uint64_t round = 1; round < 40; round++) {
         struct frame_log_found found;
         int pipe_fds[2];
-        for (uint32_t i = 0; i < HELD_FRAMES + 97 * round; i++) {
+        for (uint32_t i = 0; i < LENT_FRAMES + 97 * round; i++) {
             append(log, i % 3, i % 3 == 0 ? FRAME_FULL_IMAGE : 0, FRAME_BYTES);
         }
         frame_log_publish(log);
-        refer_to_newest(log, pipe_fds, bytes);
-        uint64_t position = log->write_position - HELD_BYTES;
-        uint32_t hold = frame_log_hold(log, 0, position, HELD_BYTES);
+        bool is_lent = lend_newest(log, 0, pipe_fds, bytes);
         frame_log_clear(log);
         assert_int_equal(frame_log_tail(log), frame_log_head(log));
         assert_false(frame_log_pin(log, 0, frame_log_head(log) - 1));
@@ -867,8 +885,7 @@ static void after_clear_the_log_goes_on_with_the_seqs_it_is_given(void **state)
         assert_int_equal(frame_log_desc(log, found.index)->previous_distance, 0);
         frame_log_unpin(log, 0);
         lap(log);
-        assert_true(is_unchanged(pipe_fds, bytes));
-        frame_log_release(log, 0, hold);
+        assert_true(!is_lent || is_unchanged(pipe_fds, bytes));
     }
     frame_log_destroy(log);
 }
@@ -937,9 +954,9 @@ int main(void)
         cmocka_unit_test(seek_counts_no_frame_from_the_index_on_while_the_writer_waits),
         cmocka_unit_test(a_pinned_frame_is_never_torn_however_fast_the_writer),
         cmocka_unit_test(a_quiet_channel_is_exact_at_any_pinned_index_however_fast_the_writer),
-        cmocka_unit_test(held_bytes_outlive_the_lap_wherever_they_lie),
-        cmocka_unit_test(what_is_not_held_any_more_is_overwritten),
-        cmocka_unit_test(there_are_so_many_holds_and_no_more),
+        cmocka_unit_test(lent_bytes_outlive_the_lap_wherever_they_lie),
+        cmocka_unit_test(a_page_is_given_away_once_for_each_lap_in_which_it_was_lent),
+        cmocka_unit_test(what_was_not_marked_is_overwritten),
         cmocka_unit_test(a_lazy_log_takes_memory_as_it_is_written_and_clear_gives_it_back),
         cmocka_unit_test(after_clear_the_log_goes_on_with_the_seqs_it_is_given),
         cmocka_unit_test(the_writer_finds_the_newest_frame_in_the_log_and_an_image_behind_it),

@@ -247,7 +247,11 @@ static void a_sealed_log_is_written_and_saves_images_and_lends_nothing(void **st
     append(log, 3, FRAME_FULL_IMAGE, 500);
     append_until_tail(log, 0, 0);
     assert_true(newest_is(log, 3, 0, 500));
-    assert_int_equal(frame_log_hold(log, 0, log->write_position - 100, 100), FRAME_LOG_NO_HOLD);
+    uint64_t offset, last = log->write_index - 1;
+    const uint8_t *at = frame_log_at(log, frame_log_desc(log, last)->position);
+    assert_true(frame_log_pin(log, 0, last));
+    assert_false(frame_log_lend(log, 0, at, 100, &offset));
+    frame_log_unpin(log, 0);
     lap(log);
     assert_int_equal(log->replaced_bytes, 0);
     /* All of it but the images is there from the start: who reads takes nothing. */

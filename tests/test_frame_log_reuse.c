@@ -227,49 +227,56 @@ static void while_an_image_is_copied_its_version_is_odd(void **state)
 
 /* ---- What the kernel refers to ---- */
 
-#define HELD_MAX 24
-#define HELD_BYTES_MAX (100 * KIB)
-#define HELD_ROUNDS 1500
+#define LENT_MAX 24
+#define LENT_BYTES_MAX (100 * KIB)
+#define LENT_ROUNDS 1500
 
-struct held {
+struct lent {
     int pipe[2];
-    uint32_t hold; /* FRAME_LOG_NO_HOLD: none */
-    size_t bytes;
-    uint8_t copy[HELD_BYTES_MAX];
+    size_t bytes; /* 0: none */
+    uint8_t copy[LENT_BYTES_MAX];
 };
 
-/* Some of the newest frames, as if they were sent without a copy. */
-static void held_begin(struct held *held, struct frame_log *log, uint64_t *seed)
+/* Some of the newest bytes, as if they were sent by reference. */
+static void lent_begin(struct lent *lent, struct frame_log *log, uint64_t *seed)
 {
     uint64_t oldest = frame_log_desc(log, frame_log_tail(log))->position;
     uint64_t end = log->write_position - draw(seed, 3000);
-    held->bytes = 1 + draw(seed, HELD_BYTES_MAX);
-    uint64_t start = end - held->bytes;
-    if (end < held->bytes || start < oldest) {
+    uint64_t offset, bytes = 1 + draw(seed, LENT_BYTES_MAX);
+    if (end < bytes || end - bytes < oldest) {
         return;
     }
-    struct iovec iov = {(void *)(uintptr_t)frame_log_at(log, start), held->bytes};
-    held->hold = frame_log_hold(log, 0, start, held->bytes);
-    memcpy(held->copy, iov.iov_base, held->bytes);
-    assert_int_not_equal(held->hold, FRAME_LOG_NO_HOLD);
-    assert_int_equal(pipe(held->pipe), 0);
-    assert_true(fcntl(held->pipe[1], F_SETPIPE_SZ, 1 << 18) > 0);
-    assert_int_equal(vmsplice(held->pipe[1], &iov, 1, 0), held->bytes);
+    const uint8_t *at = frame_log_at(log, end - bytes);
+    frame_log_pin_oldest(log, 0);
+    bool is_lent = frame_log_lend(log, 0, at, bytes, &offset);
+    frame_log_unpin(log, 0);
+    if (!is_lent) {
+        return;
+    }
+    lent->bytes = bytes;
+    memcpy(lent->copy, at, bytes);
+    assert_int_equal(pipe(lent->pipe), 0);
+    assert_true(fcntl(lent->pipe[1], F_SETPIPE_SZ, 1 << 18) > 0);
+    off_t file_offset = (off_t)offset;
+    for (size_t done = 0; done < bytes;) {
+        ssize_t count = splice(log->memory.fd, &file_offset, lent->pipe[1], NULL, bytes - done, 0);
+        assert_true(count > 0);
+        done += (size_t)count;
+    }
 }
 
-static void held_end(struct held *held, struct frame_log *log)
+static void lent_end(struct lent *lent)
 {
-    static uint8_t now[HELD_BYTES_MAX];
-    for (size_t done = 0; done < held->bytes;) {
-        ssize_t got = read(held->pipe[0], now + done, held->bytes - done);
+    static uint8_t now[LENT_BYTES_MAX];
+    for (size_t done = 0; done < lent->bytes;) {
+        ssize_t got = read(lent->pipe[0], now + done, lent->bytes - done);
         assert_true(got > 0);
         done += (size_t)got;
     }
-    assert_memory_equal(now, held->copy, held->bytes);
-    frame_log_release(log, 0, held->hold);
-    held->hold = FRAME_LOG_NO_HOLD;
-    close(held->pipe[0]);
-    close(held->pipe[1]);
+    assert_memory_equal(now, lent->copy, lent->bytes);
+    lent->bytes = 0;
+    close(lent->pipe[0]);
+    close(lent->pipe[1]);
 }
 
 static void assert_all_whole(const struct frame_log *log)
@@ -285,30 +292,27 @@ static void assert_all_whole(const struct frame_log *log)
 static void what_the_kernel_refers_to_stays_whatever_the_sizes_of_frames(void **state)
 {
     (void)state;
-    static struct held helds[HELD_MAX];
+    static struct lent lents[LENT_MAX];
     struct frame_log *log = make_log();
     uint64_t seed = 3;
-    for (uint32_t i = 0; i < HELD_MAX; i++) {
-        helds[i].hold = FRAME_LOG_NO_HOLD;
-    }
     append(log, STREAM);
-    for (uint32_t round = 0; round < HELD_ROUNDS; round++) {
-        struct held *held = &helds[draw(&seed, HELD_MAX)];
+    for (uint32_t round = 0; round < LENT_ROUNDS; round++) {
+        struct lent *lent = &lents[draw(&seed, LENT_MAX)];
         for (uint32_t i = draw(&seed, 200); i > 0; i--) {
             append(log, draw(&seed, 50) == 0 ? draw(&seed, IMAGES) : STREAM);
         }
-        if (held->hold == FRAME_LOG_NO_HOLD) {
-            held_begin(held, log, &seed);
+        if (lent->bytes == 0) {
+            lent_begin(lent, log, &seed);
         } else {
-            held_end(held, log);
+            lent_end(lent);
         }
         if (round % 50 == 0) {
             assert_all_whole(log);
         }
     }
-    for (uint32_t i = 0; i < HELD_MAX; i++) {
-        if (helds[i].hold != FRAME_LOG_NO_HOLD) {
-            held_end(&helds[i], log);
+    for (uint32_t i = 0; i < LENT_MAX; i++) {
+        if (lents[i].bytes != 0) {
+            lent_end(&lents[i]);
         }
     }
     assert_all_whole(log);

@@ -21,6 +21,7 @@ struct plan {
     struct timer timers[TIMERS];
     uint32_t fired[TIMERS];
     uint64_t expected_ns[TIMERS]; /* The reference: UINT64_MAX while disarmed. */
+    uint64_t armed_ns[TIMERS];
     uint64_t now_ns;
     uint32_t early;
     uint64_t again_ns; /* The callback arms the timer again, so much later; 0: does not. */
@@ -31,7 +32,7 @@ static int set_up(void **state)
 {
     struct plan *plan = calloc(1, sizeof *plan);
     plan->now_ns = START_NS;
-    timer_wheel_init(&plan->wheel, START_NS);
+    timer_wheel_init(&plan->wheel, START_NS, plan->timers, sizeof *plan->timers);
     for (uint32_t i = 0; i < TIMERS; i++) {
         timer_init(&plan->timers[i]);
         plan->expected_ns[i] = UINT64_MAX;
@@ -48,22 +49,28 @@ static int tear_down(void **state)
 
 static void arm(struct plan *plan, uint32_t i, uint64_t deadline_ns)
 {
-    timer_arm(&plan->wheel, &plan->timers[i], deadline_ns);
+    timer_arm(&plan->wheel, i, deadline_ns);
     plan->expected_ns[i] = deadline_ns;
+    plan->armed_ns[i] = plan->now_ns;
 }
 
-static void on_timer(void *context, struct timer *timer)
+/* As owners do: one that is called before its deadline is armed again. That happens after a turn
+ * only. */
+static void on_timer(void *context, uint32_t i)
 {
     struct plan *plan = context;
-    size_t i = (size_t)(timer - plan->timers);
+    if (plan->expected_ns[i] > plan->now_ns) {
+        plan->early += plan->armed_ns[i] + TURN_NS - 2 * SLOT_NS > plan->now_ns;
+        arm(plan, i, plan->expected_ns[i]);
+        return;
+    }
     plan->fired[i]++;
-    plan->early += timer->deadline_ns > plan->now_ns;
     plan->expected_ns[i] = UINT64_MAX;
     if (plan->disarm != NULL) {
-        timer_disarm(&plan->wheel, plan->disarm);
+        timer_disarm(&plan->wheel, (uint32_t)(plan->disarm - plan->timers));
     }
     if (plan->again_ns != 0) {
-        arm(plan, (uint32_t)i, plan->now_ns + plan->again_ns);
+        arm(plan, i, plan->now_ns + plan->again_ns);
     }
 }
 
@@ -127,8 +134,8 @@ static void a_disarmed_timer_does_not_fire_and_may_be_disarmed_twice(void **stat
     arm(plan, 0, START_NS + NS_PER_MS);
     arm(plan, 1, START_NS + NS_PER_MS);
     assert_int_equal(plan->wheel.armed_count, 2);
-    timer_disarm(&plan->wheel, &plan->timers[0]);
-    timer_disarm(&plan->wheel, &plan->timers[0]);
+    timer_disarm(&plan->wheel, 0);
+    timer_disarm(&plan->wheel, 0);
     assert_int_equal(plan->wheel.armed_count, 1);
     advance(plan, START_NS + NS_PER_SECOND);
     assert_int_equal(plan->fired[0], 0);
@@ -242,7 +249,7 @@ static void random_timers_fire_as_in_a_plain_list_of_deadlines(void **state)
             uint64_t reach = action == 0 ? 10 * NS_PER_SECOND : NS_PER_SECOND / 4;
             arm(plan, i, plan->now_ns + next_random(&seed) % reach);
         } else if (action == 4) {
-            timer_disarm(&plan->wheel, &plan->timers[i]);
+            timer_disarm(&plan->wheel, i);
             plan->expected_ns[i] = UINT64_MAX;
         } else {
             uint64_t reach = round % 1000 == 0 ? 20 * NS_PER_SECOND : 15 * NS_PER_MS;

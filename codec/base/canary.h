@@ -11,7 +11,7 @@
 #define CANARIES(CANARY_ROW)                                                                       \
     CANARY_ROW(GAP_UNSENT, "a GAP is counted, but not sent")                                       \
     CANARY_ROW(REST_DROPPED, "the rest of a frame that was cut is not sent")                       \
-    CANARY_ROW(LOAN_UNHELD, "bytes that the kernel still reads are overwritten")                   \
+    CANARY_ROW(LENT_KEPT, "pages that the kernel may still read are overwritten")                  \
     CANARY_ROW(SUBSCRIBER_KEPT, "a subscriber that left still counts")                             \
     CANARY_ROW(SCOPE_KEPT, "a smaller scope ends no subscription")
 

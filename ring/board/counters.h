@@ -118,13 +118,11 @@ struct core_counters {
     counter sends_short;
     counter sends_full; /* -EAGAIN */
     counter sends_failed;
-    counter lent_sends;        /* sends without a copy, of which these bytes ... */
-    counter lent_bytes;        /* ... the kernel did not copy, */
-    counter lent_bytes_copied; /* ... it copied after all, */
-    counter lent_bytes_held;   /* gauge: ... it still refers to */
-    counter send_enters;       /* enters that submitted sends */
-    counter enters;            /* every entry into the kernel by enter() */
-    counter frames_lost;       /* told by GAP */
+    counter lent_sends;  /* by reference, */
+    counter lent_bytes;  /* with so many bytes */
+    counter send_enters; /* enters that submitted sends */
+    counter enters;      /* every entry into the kernel by enter() */
+    counter frames_lost; /* told by GAP */
     counter frames_conflated;
     counter gaps_sent;
     counter lags_told;              /* LAG messages */
@@ -164,7 +162,7 @@ struct publisher_counters {
     counter log_waits;          /* times the writer waited for a core inside submit */
     counter log_wait_ns;        /* how long, in all logs; grows during a wait */
     counter log_saved;          /* last frames saved before they were lapped */
-    counter log_replaced_bytes; /* pages given away, since the kernel still read them */
+    counter log_replaced_bytes; /* pages given away, since the kernel may still read them */
     counter sbe_frames;         /* in the log of md.sbe.v1 */
     counter sbe_bytes;
     counter deflate_frames; /* in the log of JSON with permessage-deflate */

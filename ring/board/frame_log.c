@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
+#include "codec/base/canary.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
 
@@ -82,6 +83,8 @@ static int frame_log_map(struct frame_log *log, const struct frame_log_options *
                 header.file.bytes + log->capacity_bytes - header.images_at, MADV_NOHUGEPAGE);
     }
     *(struct layout_log *)(void *)memory->view = header;
+    log->can_lend =
+        !log->is_sealed && shared_memory_punch(memory, header.bytes_at, log->page_bytes) == 0;
     if (!options->is_lazy) {
         /* Otherwise the process that touches a page first pays for it, also a reader. */
         error = frame_log_touch(log, &header, log->is_sealed ? header.records_at : header.descs_at);
@@ -108,9 +111,9 @@ static size_t frame_log_channel_bytes(const struct frame_log *log)
     return log->channel_count_max * FRAME_LOG_CHANNEL_BYTES;
 }
 
-static size_t frame_log_holds_bytes(const struct frame_log *log)
+static size_t frame_log_lent_bytes(const struct frame_log *log)
 {
-    return log->reader_count * sizeof(struct frame_log_holds);
+    return bytes_round_up(log->capacity_bytes / log->page_bytes, 64) / 8;
 }
 
 static bool frame_log_can_be(const struct frame_log_options *options)
@@ -154,24 +157,21 @@ int frame_log_create(struct frame_log **log_out, const struct frame_log_options 
         goto free_log;
     }
     error = -ENOMEM;
-    log->holds = memory_map(frame_log_holds_bytes(log), 0);
-    if (log->holds == NULL) {
+    log->lent = memory_map(frame_log_lent_bytes(log), 0);
+    if (log->lent == NULL) {
         goto unmap_log;
-    }
-    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
-        frame_log_holds_init(&log->holds[reader]);
     }
     log->channels = memory_map(frame_log_channel_bytes(log), 0);
     if (log->channels == NULL) {
-        goto unmap_holds;
+        goto unmap_lent;
     }
     log->saved = (struct frame_log_saved *)(void *)(log->channels + log->channel_count_max);
     log->groups = (_Atomic uint8_t *)(log->saved + log->channel_count_max);
     *log_out = log;
     return 0;
 
-unmap_holds:
-    memory_unmap(log->holds, frame_log_holds_bytes(log));
+unmap_lent:
+    memory_unmap(log->lent, frame_log_lent_bytes(log));
 unmap_log:
     shared_memory_close(&log->memory);
 free_log:
@@ -182,7 +182,7 @@ free_log:
 void frame_log_destroy(struct frame_log *log)
 {
     memory_unmap(log->channels, frame_log_channel_bytes(log));
-    memory_unmap(log->holds, frame_log_holds_bytes(log));
+    memory_unmap(log->lent, frame_log_lent_bytes(log));
     shared_memory_close(&log->memory);
     free(log);
 }
@@ -237,17 +237,28 @@ static void frame_log_replace(struct frame_log *log, uint64_t start, uint64_t en
     }
 }
 
-/* The bytes from position start to end are about to be overwritten. */
-static void frame_log_replace_held(struct frame_log *log, uint64_t start, uint64_t end)
+/* Whether the page at a position was lent; from now on it is not. */
+static bool frame_log_take_lent(struct frame_log *log, uint64_t position)
 {
-    for (uint32_t reader = 0; reader < log->reader_count; reader++) {
-        uint64_t from, to;
-        for (uint32_t next = 0;
-             frame_log_holds_find(&log->holds[reader], start, end, &next, &from, &to);) {
-            from &= ~(log->page_bytes - 1);
-            to = bytes_round_up(to, log->page_bytes);
-            frame_log_replace(log, from > start ? from : start, to < end ? to : end);
+    uint64_t page = (position & log->bytes_mask) / log->page_bytes;
+    _Atomic uint64_t *word = &log->lent[page / 64];
+    uint64_t bit = UINT64_C(1) << page % 64;
+    /* Acquire is the pins': who marked it has unpinned it. */
+    return (atomic_load_explicit(word, memory_order_relaxed) & bit) != 0 &&
+           (atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed) & bit) != 0;
+}
+
+/* The bytes from position start to end are about to be overwritten. */
+static void frame_log_replace_lent(struct frame_log *log, uint64_t start, uint64_t end)
+{
+    assert_always(start % log->page_bytes == 0);
+    assert_always(end % log->page_bytes == 0);
+    for (uint64_t at = start; at < end; at += log->page_bytes) {
+        uint64_t first = at;
+        while (at < end && frame_log_take_lent(log, at)) {
+            at += log->page_bytes;
         }
+        frame_log_replace(log, first, CANARY(LENT_KEPT) ? first : at);
     }
 }
 
@@ -301,7 +312,7 @@ __attribute__((noinline)) static void frame_log_take_back(struct frame_log *log)
     frame_log_wait_for_pins(log, tail);
     frame_log_set_reserved(log, tail);
     assert_always(frame_log_has_room(log));
-    frame_log_replace_held(log, old_position - log->capacity_bytes,
+    frame_log_replace_lent(log, old_position - log->capacity_bytes,
                            log->reserved_position - log->capacity_bytes);
 }
 
@@ -322,7 +333,8 @@ void frame_log_clear(struct frame_log *log)
     frame_log_wait_for_pins(log, log->write_index);
     log->write_position = bytes_round_up(log->write_position, log->page_bytes);
     frame_log_set_reserved(log, log->write_index);
-    /* The pages go, whoever holds them: all but the header's. */
+    memset((void *)log->lent, 0, frame_log_lent_bytes(log));
+    /* The pages go, whoever refers to them: all but the header's. */
     assert_always(shared_memory_punch(&log->memory, records_at, log->memory.bytes - records_at) ==
                   0);
     assert_always(madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED) == 0);
@@ -440,19 +452,27 @@ bool frame_log_pin(struct frame_log *log, uint32_t reader, uint64_t index)
     return false;
 }
 
-uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes)
+bool frame_log_lend(struct frame_log *log, uint32_t reader, const uint8_t *at, uint64_t bytes,
+                    uint64_t *offset_out)
 {
-    assert_always(reader < log->reader_count);
-    if (log->is_sealed) {
-        return FRAME_LOG_NO_HOLD;
+    uint64_t offset = (uint64_t)(at - log->bytes);
+    assert_always(frame_log_is_pinned(log, reader));
+    assert_always(offset < log->capacity_bytes);
+    assert_debug(bytes > 0);
+    if (!log->can_lend || offset + bytes > log->capacity_bytes) {
+        return false;
     }
-    return frame_log_holds_add(&log->holds[reader], position, position + bytes);
-}
-
-void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold)
-{
-    assert_always(reader < log->reader_count);
-    frame_log_holds_remove(&log->holds[reader], hold);
+    uint64_t last = (offset + bytes - 1) / log->page_bytes;
+    for (uint64_t page = offset / log->page_bytes; page <= last; page++) {
+        _Atomic uint64_t *word = &log->lent[page / 64];
+        uint64_t bit = UINT64_C(1) << page % 64;
+        if ((atomic_load_explicit(word, memory_order_relaxed) & bit) == 0) {
+            /* The writer looks after it has seen our pin go. */
+            atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+        }
+    }
+    *offset_out = log->header->bytes_at + offset;
+    return true;
 }
 
 uint64_t frame_log_pin_oldest(struct frame_log *log, uint32_t reader)

@@ -21,11 +21,11 @@
  * (tests/test_frame_log.c shows it). A reader whose thread is stopped keeps the writer waiting: it
  * spins first, then naps, and reports the reader (struct frame_log_watch).
  *
- * Holds. What is sent without a copy, the kernel reads again until the peer has acknowledged it,
- * which a peer may put off for ever. A reader notes such bytes as held. When the writer takes back
- * room with held bytes it gives their pages away: a hole in the file puts fresh ones in their
- * place, and the kernel keeps the old ones, unchanged, for as long as it refers to them. So no peer
- * makes the writer wait, and nothing held is ever overwritten.
+ * Lent pages. What is sent by reference, the kernel reads until the peer has it, which a peer may
+ * put off for ever, and it does not tell the end. A reader marks such pages as lent. When the
+ * writer takes back room, it gives the pages away that were lent in this lap: a hole in the file
+ * puts fresh ones in their place, and the kernel keeps the old ones, unchanged, for as long as it
+ * refers to them. So no peer makes the writer wait, and nothing that is lent is ever overwritten.
  *
  * Sealed. Other processes can read a sealed log and do nothing else (shared_memory.h). The seal
  * forbids holes, so that nothing of the log is lent, and it is never cleared. All of it but the
@@ -41,7 +41,6 @@
 #include <stdint.h>
 
 #include "codec/base/units.h"
-#include "ring/board/frame_log_holds.h"
 #include "ring/board/frame_log_images.h"
 #include "ring/board/frame_log_pins.h"
 #include "ring/board/layout.h"
@@ -84,7 +83,7 @@ struct frame_log {
     struct frame_log_channel *channels;
     _Atomic uint8_t *groups;       /* by channel: of all its frames; set with the first */
     struct frame_log_saved *saved; /* by channel */
-    struct frame_log_holds *holds; /* by reader */
+    _Atomic uint64_t *lent;        /* a bit for each page of bytes */
     uint64_t capacity_bytes;
     uint64_t bytes_mask;
     uint64_t page_bytes;
@@ -93,6 +92,7 @@ struct frame_log {
     uint32_t channel_count_max;
     uint32_t reader_count;
     bool is_sealed;
+    bool can_lend;      /* The kernel makes holes in its file. */
     int collapse_error; /* Why not all pages are huge that might be, or 0. */
     struct shared_memory memory;
 
@@ -104,7 +104,7 @@ struct frame_log {
     uint64_t saved_count;          /* frames copied out at the tail */
     uint64_t images_unsaved_count; /* for which there was no room */
     uint64_t waited_count;         /* times the writer waited for a pin */
-    uint64_t replaced_bytes;       /* of pages given away, since they were held */
+    uint64_t replaced_bytes;       /* of pages given away, since they were lent */
     struct frame_log_watch watch;  /* set before the first reserve, if wanted */
     struct frame_log_images images;
 
@@ -247,10 +247,11 @@ static inline bool frame_log_is_pinned(const struct frame_log *log, uint32_t rea
     return frame_log_pinned(log, reader) != FRAME_LOG_NOT_PINNED;
 }
 
-/* Notes bytes as held, before they are given to the kernel; the caller pins them meanwhile. Returns
- * the hold's number, or FRAME_LOG_NO_HOLD: there are too many, or the log is sealed. */
-uint32_t frame_log_hold(struct frame_log *log, uint32_t reader, uint64_t position, uint64_t bytes);
-void frame_log_release(struct frame_log *log, uint32_t reader, uint32_t hold);
+/* Marks bytes of frames that the reader pins as lent, before the kernel gets references to their
+ * pages. *offset_out: where they lie in the file. false: they are to be copied, since the log lends
+ * nothing, or they lie across the ring's end. */
+bool frame_log_lend(struct frame_log *log, uint32_t reader, const uint8_t *at, uint64_t bytes,
+                    uint64_t *offset_out);
 
 /* A channel's frames after this seq are in the log, for a reader that pinned the oldest before. */
 uint64_t frame_log_dropped_seq(const struct frame_log *log, uint32_t channel);

@@ -20,11 +20,11 @@ uint64_t frame_log_size_most(const struct frame_log_options *options)
     uint64_t channels =
         options->channel_count_max * (sizeof(struct frame_record) + FRAME_LOG_CHANNEL_BYTES);
     uint64_t images = options->capacity_bytes;
-    uint64_t holds = options->reader_count * sizeof(struct frame_log_holds);
-    uint64_t header = (uint64_t)sysconf(_SC_PAGESIZE);
-    assert_always(at_once > options->capacity_bytes); /* No sum has wrapped. */
-    assert_always(at_once + channels + images + holds + header > at_once);
-    return at_once + channels + images + holds + header;
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE); /* the header takes one; of the bytes */
+    uint64_t lent = options->capacity_bytes / page_bytes / 8 + page_bytes; /* each has a bit */
+    assert_always(at_once > options->capacity_bytes);                      /* No sum has wrapped. */
+    assert_always(at_once + channels + images + lent + page_bytes > at_once);
+    return at_once + channels + images + lent + page_bytes;
 }
 
 uint64_t frame_log_size_now(const struct frame_log *log)

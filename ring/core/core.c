@@ -69,8 +69,6 @@ static void core_on_completion(struct core *core, const struct io_uring_cqe *cqe
     enum link_op op = (enum link_op)(cqe->user_data >> 56);
     if (op == OP_ACCEPT) {
         core_accept_on_completion(core, cqe);
-    } else if (op == OP_LEND) {
-        core_loans_on_completion(core, cqe);
     } else if (op == OP_WATCH) {
         core_watch_on_completion(&core->watch, cqe->user_data, cqe->res);
     } else if (op == OP_RECV) {
@@ -147,6 +145,17 @@ static bool core_is_quiet(struct core *core, uint32_t conn)
     return is_quiet;
 }
 
+static bool core_lend(struct core *core, const struct send_plan *plan,
+                      struct engine_stretch *stretch_out)
+{
+    struct frame_log *log = core->fan.streams[plan->log].log;
+    const struct iovec *iov = &core->fan.batch->iovs[plan->iov_first];
+    assert_always(plan->iov_count == 1);
+    *stretch_out = (struct engine_stretch){.fd = log->memory.fd, .bytes = iov->iov_len};
+    return frame_log_lend(log, core->options.index, iov->iov_base, iov->iov_len,
+                          &stretch_out->offset);
+}
+
 static const struct links_asks core_asks = {
     .choose_encoding = core_choose_encoding,
     .is_encoded = core_follow_run,
@@ -156,6 +165,7 @@ static const struct links_asks core_asks = {
     .is_idle = core_is_idle,
     .is_quiet = core_is_quiet,
     .on_drain = core_drain_close,
+    .lend = core_lend,
 };
 
 /* ---- Encodings ---- */
@@ -230,26 +240,6 @@ static void core_take_options(struct core *core, const struct core_options *opti
     core->slab_count = options->conn_count_max + CORE_SPARE_CONNS;
 }
 
-static void core_unmap_loans(struct core *core)
-{
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        memory_unmap(core->loans[i], FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i]);
-    }
-}
-
-/* Touched when they are used. */
-static int core_map_loans(struct core *core)
-{
-    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
-        core->loans[i] = memory_map(FRAME_LOG_HOLDS_MAX * sizeof *core->loans[i], 0);
-        if (core->loans[i] == NULL) {
-            core_unmap_loans(core);
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
 static int core_open_fan(struct core *core)
 {
     struct fan_options options = {
@@ -309,15 +299,11 @@ int core_create(struct core **core_out, const struct core_options *options, char
     }
     memset(core, 0, sizeof *core);
     core_take_options(core, options);
-    timer_init(&core->accept_timer);
+    core->accept_retry_ns = UINT64_MAX;
     opening_warm_up();
-    int error = core_map_loans(core);
+    int error = core_open_fan(core);
     if (error < 0) {
         goto free_core;
-    }
-    error = core_open_fan(core);
-    if (error < 0) {
-        goto unmap_loans;
     }
     error = core_open_links(core, words);
     if (error < 0) {
@@ -330,8 +316,6 @@ int core_create(struct core **core_out, const struct core_options *options, char
 
 close_fan:
     fan_close(&core->fan);
-unmap_loans:
-    core_unmap_loans(core);
 free_core:
     free(core);
     if (words[0] != '\0') {
@@ -344,7 +328,6 @@ void core_destroy(struct core *core)
 {
     links_close(&core->links);
     fan_close(&core->fan);
-    core_unmap_loans(core);
     free(core);
 }
 
@@ -354,7 +337,7 @@ static void core_begin_stop(struct core *core)
 {
     core->stopping_began = true;
     core->stop_deadline_ns = core->time.now_ns + CORE_STOP_NS;
-    timer_disarm(&core->links.wheel, &core->accept_timer);
+    core->accept_retry_ns = UINT64_MAX;
     core_accept_cancel(core);
     for (uint32_t index = 0; index < core->slab_count; index++) {
         struct link *link = core_link(core, index);
@@ -397,16 +380,6 @@ void core_stop(struct core *core)
 
 /* ---- The loop ---- */
 
-static void core_on_timer(void *context, struct timer *timer)
-{
-    struct core *core = context;
-    if (timer == &core->accept_timer) {
-        core_accept_on_timer(core);
-    } else {
-        deadlines_on_timer(&core->links, timer);
-    }
-}
-
 /* After a core stood still (SIGSTOP, a machine that was paused), no client is judged by the clock
  * for a second: what came meanwhile is read first, and what waited to be sent gets its answer. If
  * it stands still again, the second begins anew. After CORE_GRACES_MAX of them the timers run, also
@@ -423,13 +396,17 @@ static void core_run_timers(struct core *core)
     if (now_ns >= core->grace_ns) {
         core->grace_ns = 0;
         core->grace_count = 0;
-        timer_wheel_advance(&core->links.wheel, now_ns, core_on_timer, core);
+        if (now_ns >= core->accept_retry_ns) {
+            core_accept_on_timer(core);
+        }
+        timer_wheel_advance(&core->links.wheel, now_ns, deadlines_on_timer, &core->links);
     }
 }
 
 static uint64_t core_wait_ns(const struct core *core, uint64_t next_publish_ns)
 {
     uint64_t due_ns = timer_wheel_next_ns(&core->links.wheel);
+    due_ns = core->accept_retry_ns < due_ns ? core->accept_retry_ns : due_ns;
     due_ns = due_ns < core->grace_ns ? core->grace_ns : due_ns;
     due_ns = next_publish_ns < due_ns ? next_publish_ns : due_ns;
     due_ns = core->fan.replay_due_ns < due_ns ? core->fan.replay_due_ns : due_ns;

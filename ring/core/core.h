@@ -91,7 +91,7 @@ struct core_options {
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
     uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
-    uint32_t zero_copy_bytes;       /* longer stretches of the log are lent; 0: none */
+    uint32_t zero_copy_bytes;       /* see sender_lend_bytes(); 0: nothing is lent */
     uint32_t message_bytes_max;     /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
     uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
     size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
@@ -159,6 +159,7 @@ bool core_slice_is_over(const struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
  * its frames wait in the log. Of a conn that closes it is dropped (ops.on_drop). */
 void core_hold(struct core *core, uint32_t conn);
+bool core_is_held(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued); the conn gets nothing more. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);

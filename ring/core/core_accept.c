@@ -60,7 +60,7 @@ static void core_accept_pause(struct core *core, int error)
     core->accept_paused = true;
     counter_add(&core->counters->accept_paused, 1);
     core_accept_cancel(core);
-    timer_arm(&core->links.wheel, &core->accept_timer, core->time.now_ns + CORE_ACCEPT_RETRY_NS);
+    core->accept_retry_ns = core->time.now_ns + CORE_ACCEPT_RETRY_NS;
 }
 
 static bool core_accept_is_at_limit(const struct core *core)
@@ -71,10 +71,10 @@ static bool core_accept_is_at_limit(const struct core *core)
 void core_accept_on_timer(struct core *core)
 {
     if (core_accept_is_at_limit(core)) {
-        timer_arm(&core->links.wheel, &core->accept_timer,
-                  core->time.now_ns + CORE_ACCEPT_RETRY_NS);
+        core->accept_retry_ns = core->time.now_ns + CORE_ACCEPT_RETRY_NS;
         return;
     }
+    core->accept_retry_ns = UINT64_MAX;
     core->accept_paused = false;
     core_accept_arm(core);
 }

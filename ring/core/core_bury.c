@@ -32,11 +32,11 @@ static void core_bury_report(struct core *core, uint32_t conn)
     const struct subscriber *subscriber = core_subscriber(core, conn);
     struct core_conn_end end = {
         .close_code = link->close_code != 0 ? link->close_code : 1006,
-        .text = link->close_text,
+        .text = link_end_text(link),
         .frames_sent = subscriber->frames_sent,
         .frames_lost = subscriber->frames_lost,
         .frames_conflated = subscriber->frames_conflated,
-        .open_ns = core->time.now_ns - link->opened_ns,
+        .open_ns = core->time.now_ns - (link->opened << STAMP_SHIFT),
     };
     if (link->close_code == 0) {
         counter_add(&core->counters->closed_reset, 1);

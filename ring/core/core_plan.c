@@ -41,23 +41,42 @@ static inline uint64_t core_since(uint64_t now_ns, uint64_t then_ns)
  * readings, so that flush is the sum of wait and scatter. */
 static void core_count_flush(struct core *core, const struct frame_log *log)
 {
-    const struct fan_reach *reach = &core->fan.reach;
+    const struct fanout_reach reach = fanout_reach(&core->fan);
     const struct core_time begin = core->time;
-    if (reach->frames == 0) {
+    if (reach.frames == 0) {
         return;
     }
     core_read_clock(core);
     uint64_t end_ns = begin.wall_ns + (core->time.now_ns - begin.now_ns);
-    uint64_t oldest_ns = frame_log_desc(log, reach->first)->ts_pub_ns;
-    uint64_t newest_ns = frame_log_desc(log, reach->last)->ts_pub_ns;
+    uint64_t oldest_ns = frame_log_desc(log, reach.first)->ts_pub_ns;
+    uint64_t newest_ns = frame_log_desc(log, reach.last)->ts_pub_ns;
     uint64_t wait_ns = core_since(begin.wall_ns, oldest_ns);
     uint64_t flush_ns = core_since(end_ns, oldest_ns);
     assert_debug(flush_ns >= wait_ns);
     struct core_counters *counters = core->counters;
-    counters_histogram_add(&counters->wait, wait_ns, reach->frames);
-    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach->frames);
-    counters_histogram_add(&counters->flush, flush_ns, reach->frames);
-    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach->frames);
+    counters_histogram_add(&counters->wait, wait_ns, reach.frames);
+    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach.frames);
+    counters_histogram_add(&counters->flush, flush_ns, reach.frames);
+    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach.frames);
+}
+
+#define CORE_PUSHES (CORE_ENCODING_JSON_DEFLATE + 1)
+
+/* SBE first: its clients asked for speed. JSON and compressed JSON take turns behind it. */
+static const uint8_t core_push_orders[2][CORE_PUSHES] = {
+    {CORE_ENCODING_SBE, CORE_ENCODING_JSON, CORE_ENCODING_JSON_DEFLATE},
+    {CORE_ENCODING_SBE, CORE_ENCODING_JSON_DEFLATE, CORE_ENCODING_JSON},
+};
+
+/* A turn pushes what there is when it begins, so that no encoding gets a tick a turn earlier than
+ * SBE. The writer shows the JSON frames last, and their head is read first. */
+static void core_see_heads(struct core *core)
+{
+    static_assert(CORE_ENCODING_JSON == 0, "its head is read first");
+    assert_debug(core->options.encoding_count <= CORE_PUSHES);
+    for (uint32_t i = 0; i < core->options.encoding_count; i++) {
+        core->push_heads[i] = frame_log_head(core->fan.streams[i].log);
+    }
 }
 
 /* Notes new frames of a stream, which stay pinned until they are sent, so that it can be told
@@ -66,8 +85,8 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
     struct frame_log *log = stream->log;
-    uint64_t head = frame_log_head(log);
-    if (stream->position == head || !core_follow_run(core, encoding)) {
+    uint64_t head = core->push_heads[encoding];
+    if (stream->position >= head || !core_follow_run(core, encoding)) {
         return false;
     }
     core->has_pushed = true;
@@ -81,15 +100,14 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
         return false;
     }
     fanout_note(&core->fan, stream, head);
-    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due.count);
+    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due_count);
     return true;
 }
 
 static void core_end_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
-    assert_always(core->fan.due.count == 0);
-    core->fan.extent_count = 0;
+    assert_always(!fanout_has_due(&core->fan));
     core_count_flush(core, stream->log);
     stream->batch_first = stream->position;
     frame_log_unpin(stream->log, core->options.index);
@@ -100,21 +118,27 @@ static void core_end_push(struct core *core, uint32_t encoding)
 
 static bool core_plan_push(struct core *core)
 {
-    for (; core->step_stream < core->options.encoding_count; core->step_stream++) {
+    const uint8_t *order = core_push_orders[core->push_turns % 2];
+    if (core->step_stream == 0 && core->step_batch_max == 0) {
+        core_see_heads(core);
+    }
+    for (; core->step_stream < CORE_PUSHES; core->step_stream++) {
+        uint32_t encoding = order[core->step_stream];
         if (core->step_batch_max == 0) {
-            if (!core_begin_push(core, core->step_stream)) {
+            if (encoding >= core->options.encoding_count || !core_begin_push(core, encoding)) {
                 continue;
             }
             core->step_batch_max = PLAN_FIRST_BATCH;
         }
-        if (core->fan.due.count > 0) {
+        if (fanout_has_due(&core->fan)) {
             core_begin_batch(core);
         }
-        if (fanout_plan(&core->fan, core->step_batch_max) > 0) {
+        const struct fan_stream *stream = &core->fan.streams[core->step_stream];
+        if (fanout_plan(&core->fan, stream, core->step_batch_max) > 0) {
             core->step_batch_max = PLAN_BATCH_MAX;
             return true;
         }
-        core_end_push(core, core->step_stream);
+        core_end_push(core, encoding);
         core->step_batch_max = 0;
     }
     return false;
@@ -138,7 +162,6 @@ static void core_plan_own_of(struct core *core, uint32_t conn)
     batch->plans[batch->plan_count++] = (struct send_plan){
         .conn = conn,
         .iov_first = batch->iov_count,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_OWN,
         .log = subscriber->encoding,
     };
@@ -169,7 +192,7 @@ static struct link_view core_view(struct core *core, uint32_t conn)
     const struct link *link = core_link(core, conn);
     return (struct link_view){
         .waiting_bytes = link->out.bytes,
-        .lend_bytes = sender_lend_bytes(&core->links, link),
+        .lend_bytes = sender_lend_alone_bytes(&core->links, link),
     };
 }
 
@@ -270,14 +293,14 @@ bool core_plan(struct core *core)
     }
     core->step = 0;
     core->step_stream = 0;
+    core->push_turns += core->has_pushed;
     return false;
 }
 
 void core_send(struct core *core)
 {
     core_notices(core);
-    core_loans_take(core);
-    sender_send(&core->links, core->fan.batch, core_loans_end);
+    sender_send(&core->links, core->fan.batch);
 }
 
 void core_account(struct core *core)

@@ -20,13 +20,6 @@
 static_assert(CORE_ENCODINGS_MAX == FAN_ENCODINGS_MAX, "");
 static_assert(CORE_GROUPS_MAX == SUBSCRIBER_GROUPS_MAX, "");
 
-/* A stretch of the log that the kernel was given without a copy; by its hold's number. */
-struct core_loan {
-    uint32_t conn;
-    uint32_t generation;
-    uint32_t bytes;
-};
-
 struct core {
     /* Read or written by other threads. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
@@ -43,7 +36,6 @@ struct core {
     uint64_t counted_ns; /* Up to here, by time.now_ns, busy_ns and asleep_ns have its life. */
     struct fan fan;
     struct links links;
-    struct core_loan *loans[CORE_ENCODINGS_MAX]; /* FRAME_LOG_HOLDS_MAX each */
     uint32_t runs[CORE_ENCODINGS_MAX]; /* of each encoding, when its stream was brought up to it */
     struct core_watch watch;
 
@@ -54,9 +46,11 @@ struct core {
     uint32_t step_left;
     uint32_t step_batch_max;
     uint64_t step_bytes;
+    uint64_t push_heads[CORE_ENCODINGS_MAX]; /* by encoding: up to where this turn pushes */
+    uint32_t push_turns;                     /* that have pushed */
     bool has_pushed;
 
-    struct timer accept_timer;
+    uint64_t accept_retry_ns; /* when accepting is tried again; UINT64_MAX: it need not be */
     bool accept_armed[CORE_LISTENERS_MAX];
     bool accept_paused;
     bool accepts_one; /* at a time: a backlog accepted at once would take others' descriptors */
@@ -134,11 +128,6 @@ void core_tell_subscriber(struct core *core, uint32_t channel, int change);
 /* core_history.c: a replay is at its end, or goes without another word. */
 void core_forget_replay(struct core *core, uint32_t conn);
 void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
-
-/* core_loans.c */
-void core_loans_take(struct core *core);
-void core_loans_end(struct core *core, uint32_t loan);
-void core_loans_on_completion(struct core *core, const struct io_uring_cqe *cqe);
 
 /* core_drain.c */
 #define CORE_DRAIN_CLOSE_CODE 4201

@@ -21,7 +21,7 @@ void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t curso
     struct fan_stream *stream = fan_stream(fan, subscriber);
     assert_always(cursor <= stream->position);
     assert_always(!subscriber->is_sweeping && !subscriber->in_history);
-    subscriber_forget_due(subscriber);
+    fan_forget_due(fan, subscriber);
     subscriber_enter(subscriber, SUBSCRIBER_PULLING);
     subscriber->cursor = cursor;
     for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
@@ -53,6 +53,7 @@ static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
     if (subscriber->cursor == fan_stream(fan, subscriber)->position && !subscriber->is_sweeping &&
         !subscriber->in_history) {
         progress_release(fan, subscriber);
+        assert_always(!fan_is_due(fan, subscriber));
         subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
     } else {
         puller_enqueue(fan, subscriber);
@@ -482,7 +483,7 @@ static void puller_check_lag(struct fan *fan, struct subscriber *subscriber, str
 }
 
 /* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
- * so long that it may be lent. */
+ * so long that to send it by reference saves more than the send costs. */
 static bool puller_sends_own_first(struct fan *fan, const struct subscriber *subscriber,
                                    const struct link_view *view)
 {
@@ -536,7 +537,6 @@ void puller_plan(struct fan *fan, struct subscriber *subscriber, struct link_vie
         .iov_first = batch->iov_count,
         .from = subscriber->cursor,
         .to = subscriber->cursor,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_PULL,
         .log = (uint8_t)(fan_source(fan, subscriber) - fan->streams),
     };

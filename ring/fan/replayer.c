@@ -350,7 +350,6 @@ static uint64_t replayer_plan_frames(struct fan *fan, struct subscriber *subscri
         .iov_first = batch->iov_count,
         .from = from,
         .to = from,
-        .loan = PLAN_NO_LOAN,
         .kind = SEND_REPLAY,
         .log = (uint8_t)(stream - fan->streams),
     };
@@ -370,7 +369,7 @@ uint64_t replayer_plan(struct fan *fan, struct replay *replay, struct link_view 
 {
     struct subscriber *subscriber = fan_subscriber(fan, replay->conn);
     assert_always(fan_has_room(fan->batch));
-    if (!subscriber_is_current(subscriber) || view->waiting_bytes > 0) {
+    if (!fan_is_current(fan, subscriber) || view->waiting_bytes > 0) {
         return 0; /* First things first. Its turn comes again. */
     }
     if (replay->channel_count == 0) {

@@ -6,7 +6,7 @@
  *
  * Owner    The core (or publisher) it belongs to. Threads: that one only, except for engine_wake().
  * Memory   The queues and receive buffers, from open to close. What an SQE points to belongs to the
- *          user, until enter() for sends and until its notification for loans.
+ *          user, until enter().
  * Errors   0 or a negative errno; -EINTR and -ETIME are no errors and return 0.
  * Source   Linux 6.1 and newer; io_uring_setup(2), io_uring_enter(2).
  */
@@ -28,15 +28,14 @@
 #define ENGINE_RECV_BUFFERS_MAX 32768 /* The kernel's limit. */
 #define ENGINE_SEND_FLAGS (MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL)
 
-/* Newer than the headers of Debian 12. */
-#define ENGINE_REPORT_USAGE (1u << 3)  /* IORING_SEND_ZC_REPORT_USAGE */
-#define ENGINE_USAGE_COPIED (1u << 31) /* IORING_NOTIF_USAGE_ZC_COPIED */
-#ifdef IORING_NOTIF_USAGE_ZC_COPIED
-static_assert(ENGINE_REPORT_USAGE == IORING_SEND_ZC_REPORT_USAGE, "");
-static_assert(ENGINE_USAGE_COPIED == IORING_NOTIF_USAGE_ZC_COPIED, "");
-#endif
-
 struct engine;
+
+/* Bytes of a file. */
+struct engine_stretch {
+    int fd;
+    uint64_t offset;
+    uint64_t bytes;
+};
 
 struct engine_options {
     uint32_t sq_entries;
@@ -49,6 +48,7 @@ struct engine_options {
 struct engine_ops {
     int (*enable)(struct engine *engine);
     int (*enter)(struct engine *engine, uint64_t timeout_ns);
+    int64_t (*send_file)(struct engine *engine, int fd, const struct engine_stretch *stretch);
     bool (*wake)(struct engine *engine, struct engine *waker, uint64_t tag);
     void (*close)(struct engine *engine);
 };
@@ -88,6 +88,16 @@ static inline int engine_enter(struct engine *engine, uint64_t timeout_ns)
     return engine->ops->enter(engine, timeout_ns);
 }
 
+/* Sends bytes of a file by reference: the kernel gets the pages of shared memory, not a copy, and
+ * reads them until the peer has them. A system call of its own, at once, which does not wait.
+ * Returns how many bytes left, or if none did a negative errno (-EAGAIN: the socket is full). The
+ * process ignores SIGPIPE: here nothing else keeps it away. */
+static inline int64_t engine_send_file(struct engine *engine, int fd,
+                                       const struct engine_stretch *stretch)
+{
+    return engine->ops->send_file(engine, fd, stretch);
+}
+
 /* Ends the wait of an engine of another thread, by a completion with this tag, when the waker
  * enters. false: the waker's queue is full. A wake-up that fails posts tag 0 to the waker. */
 static inline bool engine_wake(struct engine *engine, struct engine *waker, uint64_t tag)
@@ -115,9 +125,11 @@ static inline uint32_t engine_queued_count(const struct engine *engine)
     return io_uring_sq_ready(&engine->ring);
 }
 
+/* The socket does not block, for engine_send_file(); all else that it is used for is as of one that
+ * does. */
 static inline void engine_prepare_accept(struct io_uring_sqe *sqe, int fd, bool is_multishot)
 {
-    io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     sqe->ioprio |= is_multishot ? IORING_ACCEPT_MULTISHOT : 0;
 }
 
@@ -142,21 +154,6 @@ static inline void engine_prepare_sendmsg(struct io_uring_sqe *sqe, int fd,
 {
     io_uring_prep_sendmsg(sqe, fd, message, ENGINE_SEND_FLAGS);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-}
-
-/* A send without a copy. It posts its result inside enter(), and if that has IORING_CQE_F_MORE a
- * notification (IORING_CQE_F_NOTIF) when the kernel has done with the bytes. */
-static inline void engine_prepare_loan(struct io_uring_sqe *sqe, int fd, const void *bytes,
-                                       size_t count)
-{
-    io_uring_prep_send_zc(sqe, fd, bytes, count, ENGINE_SEND_FLAGS, ENGINE_REPORT_USAGE);
-}
-
-/* Of a notification: the kernel copied the bytes nevertheless. */
-static inline bool engine_loan_was_copied(const struct io_uring_cqe *cqe)
-{
-    assert_debug((cqe->flags & IORING_CQE_F_NOTIF) != 0);
-    return ((uint32_t)cqe->res & ENGINE_USAGE_COPIED) != 0;
 }
 
 /* Posts a CQE once there is something to read, or the end, or a failure. */

@@ -1,33 +1,69 @@
 #include "ring/io/timer_wheel.h"
 
-#include <stddef.h>
-
 #include "codec/base/check.h"
 
-static struct list_link *timer_wheel_slot(struct timer_wheel *wheel, uint64_t tick)
+/* Slots have numbers, too: the highest ones. */
+#define TIMER_WHEEL_FIRST_SLOT (TIMER_NONE - TIMER_WHEEL_SLOTS - 1)
+#define TIMER_WHEEL_RUNNING TIMER_WHEEL_SLOTS
+
+static uint32_t timer_wheel_slot(uint64_t slot)
 {
-    return &wheel->slots[tick % TIMER_WHEEL_SLOTS];
+    return TIMER_WHEEL_FIRST_SLOT + (uint32_t)slot;
 }
 
-void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
+static struct timer *timer_wheel_at(struct timer_wheel *wheel, uint32_t number)
 {
-    for (uint32_t slot = 0; slot < TIMER_WHEEL_SLOTS; slot++) {
-        list_init(&wheel->slots[slot]);
+    assert_debug(number != TIMER_NONE);
+    return number >= TIMER_WHEEL_FIRST_SLOT
+               ? &wheel->slots[number - TIMER_WHEEL_FIRST_SLOT]
+               : (struct timer *)(void *)(wheel->timers + number * wheel->stride);
+}
+
+static bool timer_wheel_is_empty(const struct timer_wheel *wheel, uint64_t slot)
+{
+    return wheel->slots[slot].next == timer_wheel_slot(slot);
+}
+
+void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns, struct timer *timers,
+                      size_t stride)
+{
+    assert_always(stride >= sizeof(struct timer));
+    *wheel = (struct timer_wheel){
+        .timers = (char *)timers,
+        .stride = stride,
+        .tick = now_ns >> TIMER_WHEEL_SHIFT,
+    };
+    for (uint32_t slot = 0; slot <= TIMER_WHEEL_SLOTS; slot++) {
+        wheel->slots[slot].next = timer_wheel_slot(slot);
+        wheel->slots[slot].prev = timer_wheel_slot(slot);
     }
-    wheel->tick = now_ns >> TIMER_WHEEL_SHIFT;
-    wheel->armed_count = 0;
 }
 
 void timer_init(struct timer *timer)
 {
-    list_init(&timer->slot_link);
-    timer->deadline_ns = UINT64_MAX;
+    *timer = (struct timer){.next = TIMER_NONE, .prev = TIMER_NONE};
 }
 
-/* A timer beyond the wheel's turn lies in its last slot and is put on again from there. */
-void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline_ns)
+/* As the last one of a slot. */
+static void timer_wheel_append(struct timer_wheel *wheel, uint32_t slot, uint32_t number)
 {
-    timer_disarm(wheel, timer);
+    struct timer *head = timer_wheel_at(wheel, slot);
+    *timer_wheel_at(wheel, number) = (struct timer){.next = slot, .prev = head->prev};
+    timer_wheel_at(wheel, head->prev)->next = number;
+    head->prev = number;
+}
+
+static void timer_wheel_remove(struct timer_wheel *wheel, struct timer *timer)
+{
+    timer_wheel_at(wheel, timer->prev)->next = timer->next;
+    timer_wheel_at(wheel, timer->next)->prev = timer->prev;
+    timer_init(timer);
+}
+
+void timer_arm(struct timer_wheel *wheel, uint32_t number, uint64_t deadline_ns)
+{
+    assert_always(number < TIMER_WHEEL_FIRST_SLOT);
+    timer_disarm(wheel, number);
     uint64_t tick = (deadline_ns >> TIMER_WHEEL_SHIFT) + 1;
     if (tick < wheel->tick) {
         tick = wheel->tick;
@@ -35,44 +71,40 @@ void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t deadline
     if (tick >= wheel->tick + TIMER_WHEEL_SLOTS) {
         tick = wheel->tick + TIMER_WHEEL_SLOTS - 1;
     }
-    timer->deadline_ns = deadline_ns;
-    list_append(timer_wheel_slot(wheel, tick), &timer->slot_link);
+    timer_wheel_append(wheel, timer_wheel_slot(tick % TIMER_WHEEL_SLOTS), number);
     wheel->armed_count++;
 }
 
-void timer_disarm(struct timer_wheel *wheel, struct timer *timer)
+void timer_disarm(struct timer_wheel *wheel, uint32_t number)
 {
-    if (!list_empty(&timer->slot_link)) {
+    struct timer *timer = timer_wheel_at(wheel, number);
+    if (timer_is_armed(timer)) {
         assert_always(wheel->armed_count > 0);
-        list_remove(&timer->slot_link);
+        timer_wheel_remove(wheel, timer);
         wheel->armed_count--;
     }
 }
 
-static void timer_wheel_run_slot(struct timer_wheel *wheel, struct list_link *slot, uint64_t now_ns,
-                                 void (*on_timer)(void *context, struct timer *timer),
-                                 void *context)
+static void timer_wheel_run_slot(struct timer_wheel *wheel, uint64_t slot,
+                                 void (*on_timer)(void *context, uint32_t number), void *context)
 {
-    struct list_link due;
-    list_init(&due);
-    while (!list_empty(slot)) {
-        struct list_link *link = slot->next;
-        list_remove(link);
-        list_append(&due, link);
+    struct timer *head = &wheel->slots[slot];
+    const struct timer *due = &wheel->slots[TIMER_WHEEL_RUNNING];
+    assert_debug(timer_wheel_is_empty(wheel, TIMER_WHEEL_RUNNING));
+    while (!timer_wheel_is_empty(wheel, slot)) {
+        uint32_t number = head->next;
+        timer_wheel_remove(wheel, timer_wheel_at(wheel, number));
+        timer_wheel_append(wheel, timer_wheel_slot(TIMER_WHEEL_RUNNING), number);
     }
-    while (!list_empty(&due)) {
-        struct timer *timer = container_of(due.next, struct timer, slot_link);
-        timer_disarm(wheel, timer);
-        if (timer->deadline_ns <= now_ns) {
-            on_timer(context, timer);
-        } else {
-            timer_arm(wheel, timer, timer->deadline_ns);
-        }
+    while (!timer_wheel_is_empty(wheel, TIMER_WHEEL_RUNNING)) {
+        uint32_t number = due->next;
+        timer_disarm(wheel, number);
+        on_timer(context, number);
     }
 }
 
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns,
-                         void (*on_timer)(void *context, struct timer *timer), void *context)
+                         void (*on_timer)(void *context, uint32_t number), void *context)
 {
     uint64_t now_tick = now_ns >> TIMER_WHEEL_SHIFT;
     assert_debug(now_tick + 1 >= wheel->tick); /* Time does not go back. */
@@ -82,7 +114,7 @@ void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ns,
     }
     while (wheel->tick <= now_tick) {
         uint64_t tick = wheel->tick++;
-        timer_wheel_run_slot(wheel, timer_wheel_slot(wheel, tick), now_ns, on_timer, context);
+        timer_wheel_run_slot(wheel, tick % TIMER_WHEEL_SLOTS, on_timer, context);
     }
 }
 
@@ -92,7 +124,7 @@ uint64_t timer_wheel_next_ns(const struct timer_wheel *wheel)
         return UINT64_MAX;
     }
     uint64_t tick = wheel->tick;
-    while (list_empty(&wheel->slots[tick % TIMER_WHEEL_SLOTS])) {
+    while (timer_wheel_is_empty(wheel, tick % TIMER_WHEEL_SLOTS)) {
         tick++;
         assert_always(tick < wheel->tick + TIMER_WHEEL_SLOTS); /* An armed timer is in a slot. */
     }

@@ -8,9 +8,8 @@
 static bool deadlines_is_heard(const struct links *links, const struct link *link)
 {
     uint64_t interval_ns = links->options.heartbeat_interval_ns;
-    uint64_t asked_ns = link->ping_sent_ns > 0 ? link->ping_sent_ns : link->opened_ns;
-    return links->now_ns < link->last_message_ns + interval_ns &&
-           links->now_ns < asked_ns + LINK_PING_INTERVALS_MAX * interval_ns;
+    return stamp_age_ns(link->heard, links->now_ns) < interval_ns &&
+           stamp_age_ns(link->asked, links->now_ns) < LINK_PING_INTERVALS_MAX * interval_ns;
 }
 
 /* Longer for those whose answers take long, so that these are not taken for missed. */
@@ -24,7 +23,7 @@ static uint64_t deadlines_ping_interval_ns(const struct links *links, const stru
 
 static void deadlines_send_ping(struct links *links, struct link *link)
 {
-    link->ping_ns = links->now_ns + deadlines_ping_interval_ns(links, link);
+    link->ping = stamp_in(links->now_ns, deadlines_ping_interval_ns(links, link));
     if (deadlines_is_heard(links, link)) {
         return;
     }
@@ -34,8 +33,9 @@ static void deadlines_send_ping(struct links *links, struct link *link)
         return;
     }
     link->missed_pongs++;
-    link->ping_sent_ns = links->now_ns;
-    link_queue_frame(links, link, WS_PING, &link->ping_sent_ns, sizeof link->ping_sent_ns);
+    link->was_pinged = true;
+    link->asked = (uint32_t)stamp_of(links->now_ns);
+    link_queue_frame(links, link, WS_PING, &links->now_ns, sizeof links->now_ns);
 }
 
 static bool deadlines_is_idle(struct links *links, const struct link *link)
@@ -52,16 +52,16 @@ static void deadlines_check(struct links *links, struct link *link)
     uint64_t now_ns = links->now_ns;
     uint32_t index = links_index(links, link);
     bool is_quiet = links->options.asks->is_quiet(links->options.core, index);
-    if (link->input != LINK_NONE &&
+    if (link->input != LINK_NO_INPUT &&
         now_ns >= links_input(links, link->input)->since_ns + links->options.half_message_ns) {
         counter_add(&links->counters->closed_protocol, 1);
         link_close(links, link, 4005, "half a message for too long", "half a message for too long");
     } else if (deadlines_is_idle(links, link) &&
-               now_ns >= link->last_message_ns + links->options.idle_timeout_ns) {
+               stamp_age_ns(link->heard, now_ns) >= links->options.idle_timeout_ns) {
         counter_add(&links->counters->closed_idle, 1);
         link_close(links, link, 4114, "idle", "idle");
     } else {
-        if (now_ns >= link->ping_ns && link->drain_ns == 0) {
+        if (!link->is_draining && stamp_is_due(link->ping, now_ns)) {
             deadlines_send_ping(links, link);
         }
         if (is_quiet && link->stage == LINK_STREAMING) {
@@ -74,7 +74,9 @@ static void deadlines_check(struct links *links, struct link *link)
 /* Once a second, even for a link that is tried again every few milliseconds. */
 static void deadlines_tick(struct links *links, struct link *link)
 {
-    link->tick_ns = links->now_ns + LINK_TICK_NS;
+    link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
+    link->asked = stamp_keep(link->asked, links->now_ns);
+    link->heard = stamp_keep(link->heard, links->now_ns);
     if (links->options.ops->on_tick != NULL) {
         links->options.ops->on_tick(links->options.context, links->options.core,
                                     links_index(links, link), links->now_ns);
@@ -85,37 +87,44 @@ static void deadlines_tick(struct links *links, struct link *link)
 }
 
 /* At its tick, or when a drain closes it. */
-static uint64_t deadlines_next_ns(const struct link *link)
+static void deadlines_arm_next(struct links *links, const struct link *link)
 {
-    return link->drain_ns != 0 && link->drain_ns < link->tick_ns ? link->drain_ns : link->tick_ns;
+    uint64_t next_ns = stamp_deadline_ns(link->tick, links->now_ns);
+    if (link->is_draining) {
+        uint64_t drain_ns = stamp_deadline_ns(link->drain, links->now_ns);
+        next_ns = drain_ns < next_ns ? drain_ns : next_ns;
+    }
+    timer_arm(&links->wheel, links_index(links, link), next_ns);
 }
 
 void deadlines_set_drain(struct links *links, struct link *link, uint64_t drain_ns)
 {
     assert_always(link->stage == LINK_STREAMING);
-    assert_always(drain_ns != 0);
-    link->drain_ns = drain_ns;
+    link->is_draining = true;
+    link->drain = stamp_in(links->now_ns, drain_ns > links->now_ns ? drain_ns - links->now_ns : 0);
     if (link->flow != LINK_STUCK) { /* Else its timer comes soon anyway. */
-        timer_arm(&links->wheel, &link->timer, deadlines_next_ns(link));
+        deadlines_arm_next(links, link);
     }
 }
 
 static void deadlines_on_stream_timer(struct links *links, struct link *link)
 {
-    if (links->now_ns >= link->tick_ns) {
+    if (stamp_is_due(link->tick, links->now_ns)) {
         deadlines_tick(links, link);
     }
-    if (link->stage == LINK_STREAMING && link->drain_ns != 0 && links->now_ns >= link->drain_ns) {
+    if (link->stage == LINK_STREAMING && link->is_draining &&
+        stamp_is_due(link->drain, links->now_ns)) {
         links->options.asks->on_drain(links->options.core, links_index(links, link));
     }
     if (link->stage == LINK_STREAMING) {
-        timer_arm(&links->wheel, &link->timer, deadlines_next_ns(link));
+        deadlines_arm_next(links, link);
     }
 }
 
-void deadlines_on_timer(struct links *links, struct timer *timer)
+void deadlines_on_timer(void *context, uint32_t number)
 {
-    struct link *link = container_of(timer, struct link, timer);
+    struct links *links = context;
+    struct link *link = links_at(links, number);
     assert_always(link->stage != LINK_FREE && link->stage != LINK_DRAINING);
     if (link->flow == LINK_STUCK) {
         link_clear(links, link);
@@ -124,9 +133,9 @@ void deadlines_on_timer(struct links *links, struct timer *timer)
         opening_on_timer(links, link);
     } else if (link->stage == LINK_STREAMING) {
         deadlines_on_stream_timer(links, link);
-    } else if (link->stage == LINK_CLOSING && links->now_ns >= link->close_ns) {
-        link_doom(links, link, 0, link->close_text);
+    } else if (link->stage == LINK_CLOSING && stamp_is_due(link->close, links->now_ns)) {
+        link_doom(links, link, 0, NULL);
     } else if (link->stage == LINK_CLOSING) {
-        timer_arm(&links->wheel, &link->timer, link->close_ns);
+        timer_arm(&links->wheel, number, stamp_deadline_ns(link->close, links->now_ns));
     }
 }

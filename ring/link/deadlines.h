@@ -8,7 +8,8 @@
 
 #include "ring/link/links.h"
 
-void deadlines_on_timer(struct links *links, struct timer *timer);
+/* The timer of a link. context: the struct links */
+void deadlines_on_timer(void *context, uint32_t number);
 /* It is closed in a drain then, or asked again. */
 void deadlines_set_drain(struct links *links, struct link *link, uint64_t drain_ns);
 

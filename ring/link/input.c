@@ -11,30 +11,30 @@
 
 void input_release(struct links *links, struct link *link)
 {
-    if (link->input != LINK_NONE) {
+    if (link->input != LINK_NO_INPUT) {
         list_remove(&links_input(links, link->input)->age_link);
         links->free_inputs[links->free_input_count++] = link->input;
-        link->input = LINK_NONE;
+        link->input = LINK_NO_INPUT;
     }
 }
 
 static struct link_input *input_take(struct links *links, struct link *link)
 {
-    assert_always(link->input == LINK_NONE);
+    assert_always(link->input == LINK_NO_INPUT);
     if (links->free_input_count == 0) {
         /* Half-sent requests must not starve the others: the oldest makes room. One that closes
          * already needs its half no more, but still has its last words to say. */
         struct link_input *oldest =
             container_of(links->inputs_in_use.next, struct link_input, age_link);
         struct link *victim = links_at(links, oldest->conn);
-        assert_always(victim != link && victim->input != LINK_NONE);
+        assert_always(victim != link && victim->input != LINK_NO_INPUT);
         input_release(links, victim);
         if (victim->stage != LINK_CLOSING) {
             link_doom(links, victim, 0, "half a message for too long");
         }
     }
     assert_always(links->free_input_count > 0);
-    link->input = links->free_inputs[--links->free_input_count];
+    link->input = links->free_inputs[--links->free_input_count] & LINK_NO_INPUT;
     struct link_input *input = links_input(links, link->input);
     input->conn = links_index(links, link);
     input->handshake_bytes = 0;
@@ -62,7 +62,7 @@ void input_begin_slice(struct links *links, uint64_t units)
     links->slice_units = units;
 }
 
-static void input_end_slice(struct links *links)
+void input_end_slice(struct links *links)
 {
     uint64_t longest = counter_get(&links->counters->slice_units_max);
     links->turn_spent += links->spent;
@@ -80,7 +80,10 @@ static void input_on_pong(struct links *links, struct link *link, const struct w
         return;
     }
     memcpy(&sent_ns, message->payload, sizeof sent_ns);
-    if (sent_ns == link->ping_sent_ns && sent_ns != 0) {
+    /* Of an answer that a client makes up only the stamp is known: its round trip is its own. */
+    if (link->was_pinged && sent_ns <= links->now_ns &&
+        (uint32_t)stamp_of(sent_ns) == link->asked &&
+        links->now_ns - sent_ns <= stamp_age_ns(link->asked, links->now_ns) + 2 * STAMP_NS) {
         link->round_trip_us = (uint32_t)((links->now_ns - sent_ns) / NS_PER_US);
     }
 }
@@ -109,7 +112,7 @@ static void input_on_message(struct links *links, struct link *link,
         input_on_close_frame(links, link, message);
         break;
     default:
-        link->last_message_ns = links->now_ns;
+        link->heard = (uint32_t)stamp_of(links->now_ns);
         links->options.ops->on_message(links->options.context, links->options.core,
                                        links_index(links, link), message->opcode, message->payload,
                                        message->payload_bytes, links->now_ns);
@@ -128,7 +131,7 @@ static void input_on_fault(struct links *links, struct link *link, enum ws_statu
  * the middle of a message renews nothing. */
 static void input_renew(struct links *links, struct link *link, enum ws_opcode opcode)
 {
-    if (link->input != LINK_NONE && (opcode == WS_TEXT || opcode == WS_BINARY)) {
+    if (link->input != LINK_NO_INPUT && (opcode == WS_TEXT || opcode == WS_BINARY)) {
         struct link_input *input = links_input(links, link->input);
         input->since_ns = links->now_ns;
         list_remove(&input->age_link);
@@ -160,7 +163,7 @@ static size_t input_decode(struct links *links, struct link *link, uint8_t *byte
     struct ws_decoder *decoder = &fresh;
     size_t total = count;
     bool goes_on = true;
-    if (link->input != LINK_NONE) {
+    if (link->input != LINK_NO_INPUT) {
         decoder = &links_input(links, link->input)->decoder;
     } else {
         ws_decoder_init(&fresh, links->options.message_bytes_max, true, NULL);
@@ -194,7 +197,8 @@ static size_t input_decode(struct links *links, struct link *link, uint8_t *byte
             input_on_fault(links, link, status);
         }
     }
-    if (link->input != LINK_NONE && link->stage == LINK_STREAMING && ws_decoder_is_idle(decoder)) {
+    if (link->input != LINK_NO_INPUT && link->stage == LINK_STREAMING &&
+        ws_decoder_is_idle(decoder)) {
         input_release(links, link);
     }
     return link->stage == LINK_STREAMING ? total - count : total;
@@ -303,7 +307,7 @@ static void input_on_bytes(struct links *links, struct link *link, uint8_t *byte
     counter_add(&links->counters->bytes_in, count);
     if (link->stage == LINK_STREAMING || link->awaits_answer) {
         input_take_bytes(links, link, bytes, count);
-    } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NONE) {
+    } else if (link->stage == LINK_HANDSHAKING && link->input != LINK_NO_INPUT) {
         opening_collect(links, link, bytes, count);
     } else if (link->stage == LINK_HANDSHAKING) {
         struct link_request request = {.proxy = {.header_bytes = 0}};

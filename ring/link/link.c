@@ -153,7 +153,7 @@ void link_on_sent(struct links *links, struct link *link)
         return;
     }
     if (link->close_received) {
-        link_doom(links, link, 0, link->close_text);
+        link_doom(links, link, 0, NULL);
     } else if (!link->write_shut) {
         link->write_shut = true;
         struct io_uring_sqe *sqe = links_sqe(links);
@@ -170,7 +170,7 @@ void link_wait_writable(struct links *links, struct link *link, bool progress)
     if (link->was_woken && !progress) {
         /* Writable, and yet nothing went: memory is short. Ask again later, never in a circle. */
         link_enter_flow(links, link, LINK_STUCK);
-        timer_arm(&links->wheel, &link->timer, links->now_ns + LINK_STUCK_NS);
+        links_arm(links, link, LINK_STUCK_NS);
         return;
     }
     link_enter_flow(links, link, LINK_BLOCKED);
@@ -218,15 +218,31 @@ void link_list_ending(struct links *links, struct link *link)
     }
 }
 
+/* A link keeps how far a text is from this one: constant strings are all in one part of the
+ * program, which is less than 2 GiB. */
+static const char link_no_text[] = "no text";
+
+static void link_set_end_text(struct link *link, const char *text)
+{
+    intptr_t distance = (intptr_t)text - (intptr_t)link_no_text;
+    assert_always(text != NULL && distance == (int32_t)distance);
+    link->end_text = (int32_t)distance;
+}
+
+const char *link_end_text(const struct link *link)
+{
+    return link->end_text == 0 ? NULL : (const char *)((intptr_t)link_no_text + link->end_text);
+}
+
 /* Waits for what is queued to leave and for the peer's end. A conn that is stuck is tried again
  * meanwhile. */
-void link_begin_closing(struct links *links, struct link *link)
+void link_begin_closing(struct links *links, struct link *link, const char *text)
 {
+    link_set_end_text(link, text);
     link_enter(links, link, LINK_CLOSING);
     link_list_ending(links, link);
-    link->close_ns = links->now_ns + LINK_CLOSE_NS;
-    timer_arm(&links->wheel, &link->timer,
-              link->flow == LINK_STUCK ? links->now_ns + LINK_STUCK_NS : link->close_ns);
+    link->close = stamp_in(links->now_ns, LINK_CLOSE_NS);
+    links_arm(links, link, link->flow == LINK_STUCK ? LINK_STUCK_NS : LINK_CLOSE_NS);
 }
 
 void link_close(struct links *links, struct link *link, uint16_t code, const char *reason,
@@ -237,8 +253,7 @@ void link_close(struct links *links, struct link *link, uint16_t code, const cha
         return;
     }
     link->close_code = code;
-    link->close_text = text;
-    link_begin_closing(links, link);
+    link_begin_closing(links, link, text);
     link_queue_frame(links, link, WS_CLOSE, payload, ws_frame_close_payload(payload, code, reason));
 }
 
@@ -248,7 +263,9 @@ void link_doom(struct links *links, struct link *link, uint16_t code, const char
         return;
     }
     link->close_code = link->close_code != 0 ? link->close_code : code;
-    link->close_text = link->close_text != NULL ? link->close_text : text;
+    if (link->end_text == 0) {
+        link_set_end_text(link, text);
+    }
     if (link->has_place) { /* Who comes back is not to wait for core_bury(). */
         link->has_place = false;
         atomic_fetch_sub(links->options.place_count, 1);
@@ -268,12 +285,12 @@ void link_doom_slow(struct links *links, struct link *link, const char *text)
 void link_end(struct links *links, struct link *link)
 {
     assert_always(link->stage == LINK_DOOMED);
-    assert_always(link->input == LINK_NONE && !link->has_unread);
+    assert_always(link->input == LINK_NO_INPUT && !link->has_unread);
     if (link->flow != LINK_CLEAR) {
         link_enter_flow(links, link, LINK_CLEAR);
     }
     out_chain_clear(&links->out_pool, &link->out);
-    timer_disarm(&links->wheel, &link->timer);
+    timer_disarm(&links->wheel, links_index(links, link));
     link_enter(links, link, LINK_DRAINING);
     if (link->recv_armed) {
         link_cancel(links, link, OP_RECV);
@@ -292,9 +309,8 @@ void link_on_operation_ended(struct links *links, struct link *link)
     engine_prepare_close(sqe, link->fd);
     sqe->user_data = links_tag_of(links, link, OP_CLOSE);
     link->generation++;
-    link->fd = -1;
     link_enter(links, link, LINK_FREE);
-    links->free_links[links->free_count++] = links_index(links, link);
+    links_give(links, link);
     atomic_fetch_sub(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, (uint64_t)-1);
 }

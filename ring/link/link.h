@@ -19,8 +19,10 @@
 #include "codec/ws_decoder.h"
 #include "ring/io/timer_wheel.h"
 #include "ring/link/out_pool.h"
+#include "ring/link/stamp.h"
 
 #define LINK_NONE UINT32_MAX
+#define LINK_NO_INPUT UINT16_MAX
 #define LINK_STUCK_NS (10 * NS_PER_MS)
 #define LINK_OUT_PAUSE_BYTES 65536 /* with more waiting for it, a link is not read from */
 #define LINK_HEAD_BYTES_MAX (PROXY_HEADER_BYTES_MAX + HANDSHAKE_BYTES_MAX)
@@ -52,17 +54,13 @@ enum link_flow {
 };
 
 struct link {
-    /* All that a whole send touches is in this line. */
+    /* All that a whole send reads comes first: a word, the descriptor, the chain. */
     _Alignas(CACHE_LINE_BYTES) uint8_t stage;
     uint8_t flow;
-    uint16_t close_code;
-    int32_t fd;
-    uint32_t generation;
-    struct out_chain out; /* 16 bytes */
-    bool is_ready : 1;    /* on links->ready */
-    bool was_woken : 1;   /* writable, and nothing was sent since */
+    bool is_ready : 1;  /* on links->ready */
+    bool was_woken : 1; /* writable, and nothing was sent since */
     bool is_unix : 1;
-    bool copies : 1; /* the kernel copies what it is lent for this link: nothing is lent any more */
+    bool copies : 1; /* its socket takes nothing by reference: nothing is lent any more */
     bool recv_paused : 1;
     bool recv_armed : 1;
     bool writable_armed : 1;
@@ -81,23 +79,33 @@ struct link {
     bool inflates : 1;   /* permessage-deflate was agreed on */
     bool is_head : 1;    /* Its request is a HEAD: the answer has no body. */
     bool is_refused : 1; /* or served a document: counted as that, when it ends nowhere else */
+    bool was_pinged : 1;
+    bool is_draining : 1; /* Its client has the notice of a drain. */
     uint8_t missed_pongs : 2;
-    uint32_t input; /* half a request or message; LINK_NONE: none */
-    uint32_t round_trip_us;
-    const char *close_text; /* a constant string */
-    /* Deadlines. */
-    uint64_t tick_ns; /* the next of its ticks, */
-    uint64_t ping_ns; /* and of its pings */
-
+    uint16_t close_code;
+    union {
+        int32_t fd;
+        uint32_t free_next; /* in LINK_FREE: the next one that is free; LINK_NONE: none */
+    };
+    struct out_chain out;
+    uint32_t generation;
     struct timer timer;
-    uint64_t close_ns; /* in LINK_CLOSING: it ends then, whatever still waits */
-    uint64_t drain_ns; /* once its client has the notice of a drain: it is closed then */
-    uint64_t ping_sent_ns;
-    uint64_t opened_ns;
-    uint64_t last_message_ns;
+    int32_t end_text; /* see link_end_text() */
+    uint32_t round_trip_us;
+    /* Stamps: see stamp.h. */
+    uint32_t tick; /* its next tick is due */
+    union {
+        uint32_t ping;  /* its next ping is due */
+        uint32_t drain; /* with is_draining: it is closed then */
+        uint32_t close; /* in LINK_CLOSING: it ends then, whatever still waits */
+    };
+    uint32_t asked; /* when its last ping was sent; before the first one, when it opened */
+    uint32_t heard; /* when its last message came */
+    uint64_t opened : 48;
+    uint64_t input : 16; /* half a request or message; LINK_NO_INPUT: none */
 };
-static_assert(offsetof(struct link, timer) == CACHE_LINE_BYTES, "");
-static_assert(sizeof(struct link) == 2 * CACHE_LINE_BYTES, "counted per connection");
+static_assert(offsetof(struct link, fd) == 8, "what comes before it is one word");
+static_assert(sizeof(struct link) == CACHE_LINE_BYTES, "counted per connection");
 
 /* What few links need; by index, and touched when it is first used. */
 struct link_backlog {
@@ -152,11 +160,13 @@ void link_wait_writable(struct links *links, struct link *link, bool progress);
 
 /* ---- Its end ---- */
 
+/* Why it ends, for the log; NULL: it does not. */
+const char *link_end_text(const struct link *link);
 /* Queues Close and goes to LINK_CLOSING. reason goes to the peer; text, a constant string, to
  * the log. */
 void link_close(struct links *links, struct link *link, uint16_t code, const char *reason,
                 const char *text);
-void link_begin_closing(struct links *links, struct link *link);
+void link_begin_closing(struct links *links, struct link *link, const char *text);
 /* Ends it without another word: marks it, and core_bury() does the rest at the top of the next
  * turn. Until then all that it has stays, except its place. Of one that is doomed it changes
  * nothing. code: 0, or what is reported unless there is one already. text: a constant string. */

@@ -30,7 +30,6 @@ static void links_unmap_all(struct links *links)
     size_t count = links->options.link_count;
     memory_unmap(links->links, count * sizeof *links->links);
     memory_unmap(links->backlogs, count * sizeof *links->backlogs);
-    memory_unmap(links->free_links, count * sizeof *links->free_links);
     memory_unmap(links->ready.conns, count * sizeof *links->ready.conns);
     memory_unmap(links->waiting.conns, count * sizeof *links->waiting.conns);
     memory_unmap(links->ending.conns, count * sizeof *links->ending.conns);
@@ -46,7 +45,6 @@ static int links_map_all(struct links *links)
     size_t count = links->options.link_count;
     links->links = memory_map(count * sizeof *links->links, MAP_POPULATE);
     links->backlogs = memory_map(count * sizeof *links->backlogs, MAP_NORESERVE);
-    links->free_links = memory_map(count * sizeof *links->free_links, MAP_POPULATE);
     links->ready.conns = memory_map(count * sizeof *links->ready.conns, 0);
     links->waiting.conns = memory_map(count * sizeof *links->waiting.conns, 0);
     links->ending.conns = memory_map(count * sizeof *links->ending.conns, 0);
@@ -54,10 +52,9 @@ static int links_map_all(struct links *links)
     links->inputs = memory_map(links->input_count * links->input_bytes, MAP_NORESERVE);
     links->free_inputs = memory_map(links->input_count * sizeof *links->free_inputs, 0);
     links->inflated = memory_map(links->options.message_bytes_max, MAP_NORESERVE);
-    if (links->links == NULL || links->backlogs == NULL || links->free_links == NULL ||
-        links->ready.conns == NULL || links->waiting.conns == NULL || links->ending.conns == NULL ||
-        links->batch == NULL || links->inputs == NULL || links->free_inputs == NULL ||
-        links->inflated == NULL) {
+    if (links->links == NULL || links->backlogs == NULL || links->ready.conns == NULL ||
+        links->waiting.conns == NULL || links->ending.conns == NULL || links->batch == NULL ||
+        links->inputs == NULL || links->free_inputs == NULL || links->inflated == NULL) {
         links_unmap_all(links);
         return -ENOMEM;
     }
@@ -70,20 +67,23 @@ static void links_init(struct links *links)
     links->ready.capacity = count;
     links->waiting.capacity = count;
     links->ending.capacity = count;
-    for (uint32_t i = 0; i < count; i++) {
-        links->free_links[i] = count - 1 - i;
+    links->free_first = LINK_NONE;
+    for (uint32_t i = count; i > 0; i--) {
+        links_give(links, links_at(links, i - 1));
     }
-    links->free_count = count;
     for (uint32_t i = 0; i < links->input_count; i++) {
         links->free_inputs[i] = links->input_count - 1 - i;
     }
     links->free_input_count = links->input_count;
     list_init(&links->inputs_in_use);
     list_init(&links->undecided);
+    links->lend_bytes_min = links->options.zero_copy_bytes == 0
+                                ? UINT32_MAX
+                                : links->options.zero_copy_bytes / LINKS_UNIX_PART;
     for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
         list_init(&links->waiters[i]);
     }
-    timer_wheel_init(&links->wheel, links->now_ns);
+    timer_wheel_init(&links->wheel, links->now_ns, &links->links->timer, sizeof *links->links);
 }
 
 int links_open(struct links *links, const struct links_options *options,

@@ -22,9 +22,11 @@
 #include "ring/plan.h"
 
 #define LINKS_INPUTS_MAX 256 /* in the middle of a request or message */
+static_assert(LINKS_INPUTS_MAX <= LINK_NO_INPUT, "a link keeps the number in 16 bits");
 #define LINKS_ENCODINGS_MAX 4
 #define LINKS_SQ_ENTRIES 1024
 #define LINKS_CQ_ENTRIES 16384
+#define LINKS_UNIX_PART 4 /* A Unix-domain socket gains as much by such a part of TCP's bytes. */
 #define LINKS_RECV_BUFFERS 256
 #define LINKS_RECV_BUFFER_BYTES 4096
 
@@ -35,7 +37,6 @@ enum link_op {
     OP_ACCEPT, /* index: the listener's number */
     OP_RECV,
     OP_SEND, /* index: slot of the batch */
-    OP_LEND, /* a send without a copy; index: slot << 16 | loan */
     OP_WRITABLE,
     OP_CANCEL,
     OP_SHUTDOWN,
@@ -52,9 +53,14 @@ struct send {
     uint64_t bytes;     /* all of it, of which */
     uint32_t out_bytes; /* so many are the link's own; they come first */
     bool has_frames;    /* those of its plan follow */
-    bool is_lent;
     int64_t result;
     struct msghdr message;
+};
+
+/* One that leaves by reference, after the others have left by SQEs. */
+struct send_lent {
+    uint32_t number;
+    struct engine_stretch stretch;
 };
 
 /* What is under way, by plan. */
@@ -62,6 +68,8 @@ struct send_batch {
     struct send sends[SEND_SLOTS_MAX];
     struct iovec iovs[4 * SEND_IOVS_MAX]; /* of sends with bytes of the link's own */
     uint8_t joined[SEND_SLOTS_MAX][SEND_JOINED_BYTES_MAX];
+    struct send_lent lents[SEND_SLOTS_MAX];
+    uint32_t lent_count;
     uint32_t iov_count;
     uint32_t number; /* tells its completions from an older batch's */
 };
@@ -84,6 +92,10 @@ struct links_asks {
     bool (*is_quiet)(struct core *core, uint32_t conn);
     /* It is its turn in a drain. */
     void (*on_drain)(struct core *core, uint32_t conn);
+    /* Where a plan's one stretch lies in a file, to be sent from there; it does not change while
+     * the kernel refers to it. false: it is to be copied. */
+    bool (*lend)(struct core *core, const struct send_plan *plan,
+                 struct engine_stretch *stretch_out);
 };
 
 struct links_options {
@@ -121,7 +133,7 @@ struct links {
 
     struct link *links;
     struct link_backlog *backlogs; /* by link */
-    uint32_t *free_links;
+    uint32_t free_first;           /* LINK_NONE: none */
     uint32_t free_count;
     struct conn_queue ready;                       /* something of their own waits to be sent */
     struct conn_queue waiting;                     /* messages of theirs wait for their turn */
@@ -131,6 +143,7 @@ struct links {
 
     struct engine engine;
     struct send_batch *batch;
+    uint32_t lend_bytes_min; /* No link is lent less. */
     struct out_pool out_pool;
     struct timer_wheel wheel;
 
@@ -156,6 +169,30 @@ static inline uint32_t links_index(const struct links *links, const struct link 
 static inline struct link *links_at(struct links *links, uint32_t index)
 {
     return &links->links[index];
+}
+
+/* One that is free. */
+static inline struct link *links_take(struct links *links)
+{
+    assert_always(links->free_count > 0);
+    struct link *link = links_at(links, links->free_first);
+    links->free_first = link->free_next;
+    links->free_count--;
+    return link;
+}
+
+static inline void links_give(struct links *links, struct link *link)
+{
+    assert_always(link->stage == LINK_FREE);
+    link->free_next = links->free_first;
+    links->free_first = links_index(links, link);
+    links->free_count++;
+}
+
+/* Its timer comes in so many ns, or before: see timer_wheel.h. */
+static inline void links_arm(struct links *links, const struct link *link, uint64_t in_ns)
+{
+    timer_arm(&links->wheel, links_index(links, link), links->now_ns + in_ns);
 }
 
 static inline struct link_backlog *links_backlog(const struct links *links, const struct link *link)

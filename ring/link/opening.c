@@ -8,9 +8,13 @@
 #include "codec/proxy_header.h"
 #include "ring/link/input.h"
 
-/* A socket that does not become a connection: one word and good-bye, without reading. */
+/* A socket that does not become a connection: one word and good-bye. What it has sent is taken
+ * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
+ * the answer. */
 static void opening_turn_away(int fd, const char *answer, size_t answer_bytes)
 {
+    uint8_t unseen[LINK_HEAD_BYTES_MAX];
+    (void)!recv(fd, unseen, sizeof unseen, MSG_DONTWAIT);
     (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
 }
@@ -45,9 +49,10 @@ static void opening_init(struct links *links, struct link *link, int fd, bool is
         .is_waiting = link->is_waiting,
         .fd = fd,
         .is_unix = is_unix,
-        .input = LINK_NONE,
-        .opened_ns = links->now_ns,
-        .last_message_ns = links->now_ns,
+        .input = LINK_NO_INPUT,
+        .opened = stamp_of(links->now_ns),
+        .asked = (uint32_t)stamp_of(links->now_ns),
+        .heard = (uint32_t)stamp_of(links->now_ns),
     };
     assert_always(link->stage == LINK_FREE);
     assert_always(!link->is_ending);
@@ -66,12 +71,12 @@ bool opening_begin(struct links *links, int fd, bool is_unix)
         counter_add(&links->counters->refused_busy, 1);
         return false;
     }
-    struct link *link = links_at(links, links->free_links[links->free_count - 1]);
+    struct link *link = links_take(links);
     opening_init(links, link, fd, is_unix);
     if (!opening_is_admitted(links, link)) {
+        links_give(links, link);
         return true;
     }
-    links->free_count--;
     atomic_fetch_add(links->options.conn_count, 1);
     counter_add(&links->counters->conns_open, 1);
     link_enter(links, link, LINK_HANDSHAKING);
@@ -80,7 +85,7 @@ bool opening_begin(struct links *links, int fd, bool is_unix)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
     link_arm_recv(links, link);
-    timer_arm(&links->wheel, &link->timer, links->now_ns + LINK_HANDSHAKE_NS);
+    links_arm(links, link, LINK_HANDSHAKE_NS);
     return true;
 }
 
@@ -88,10 +93,9 @@ bool opening_begin(struct links *links, int fd, bool is_unix)
 static void opening_answer_refusal(struct links *links, struct link *link, const char *answer,
                                    size_t answer_bytes, const char *text)
 {
-    link->close_text = text;
     link->is_refused = true;
     links_log(links, 0, "handshake refused: %s", text);
-    link_begin_closing(links, link);
+    link_begin_closing(links, link, text);
     link_queue(links, link, answer,
                link->is_head ? handshake_answer_head(answer, answer_bytes) : answer_bytes);
 }
@@ -159,8 +163,7 @@ static bool opening_serve_document(struct links *links, struct link *link,
     size_t head_bytes = handshake_document(head, document->content_type, document->bytes_count);
     counter_add(&links->counters->documents, 1);
     link->is_refused = true;
-    link->close_text = "a document was served";
-    link_begin_closing(links, link);
+    link_begin_closing(links, link, "a document was served");
     link_queue(links, link, head, head_bytes);
     if (!request->is_head) {
         link_queue(links, link, document->bytes, document->bytes_count);
@@ -180,11 +183,13 @@ static void opening_start_streaming(struct links *links, struct link *link,
     }
     link_enter(links, link, LINK_STREAMING);
     link->was_opened = true;
-    link->ping_ns = links->now_ns + links->options.heartbeat_interval_ns;
-    link->tick_ns = links->now_ns + LINK_TICK_NS;
+    link->ping = stamp_in(links->now_ns, links->options.heartbeat_interval_ns);
+    link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
     counter_add(&links->counters->conns_streaming, 1);
-    timer_arm(&links->wheel, &link->timer, link->tick_ns);
+    links_arm(links, link, LINK_TICK_NS);
+    input_begin_slice(links, links->turn_spent < INPUT_READ_UNITS ? INPUT_FIRST_SLICE_UNITS : 0);
     links->options.asks->on_open(links->options.core, links_index(links, link));
+    input_end_slice(links);
 }
 
 /* A place is taken by the request, not by the connection: a client that connects and says nothing,
@@ -409,6 +414,7 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
     struct core_source proxied = {.address = proxy->source, .port = proxy->source_port};
     struct core_request asked = {.head = head,
                                  .head_bytes = request.head_bytes,
+                                 .rest = request.rest,
                                  .proxied = proxy->has_source ? &proxied : NULL};
     enum core_grant grant = opening_ask(links, link, &asked);
     if (grant == CORE_LATER) {
@@ -444,7 +450,11 @@ void opening_collect(struct links *links, struct link *link, uint8_t *bytes, siz
 
 void opening_on_timer(struct links *links, struct link *link)
 {
-    assert_always(links->now_ns >= link->opened_ns + LINK_HANDSHAKE_NS);
+    uint64_t open_ns = links->now_ns - (link->opened << STAMP_SHIFT);
+    if (open_ns < LINK_HANDSHAKE_NS + STAMP_NS) {
+        links_arm(links, link, LINK_HANDSHAKE_NS + STAMP_NS - open_ns);
+        return;
+    }
     counter_add(&links->counters->refused_late, 1);
     link->is_refused = true;
     link_doom(links, link, 0,

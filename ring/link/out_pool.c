@@ -38,7 +38,7 @@ static uint32_t out_pool_take(struct out_pool *pool)
     } else {
         index = pool->fresh++;
     }
-    pool->blocks[index].next = OUT_NONE;
+    pool->blocks[index].sent_bytes = 0;
     pool->blocks[index].used_bytes = 0;
     return index;
 }
@@ -52,7 +52,19 @@ static void out_pool_give(struct out_pool *pool, uint32_t index)
 
 void out_chain_init(struct out_chain *chain)
 {
-    *chain = (struct out_chain){.first = OUT_NONE, .last = OUT_NONE};
+    *chain = (struct out_chain){.last = OUT_NONE};
+}
+
+static void out_chain_add_block(struct out_pool *pool, struct out_chain *chain)
+{
+    uint32_t index = out_pool_take(pool);
+    uint32_t first = index;
+    if (chain->last != OUT_NONE) {
+        first = pool->blocks[chain->last].next;
+        pool->blocks[chain->last].next = index;
+    }
+    pool->blocks[index].next = first;
+    chain->last = index;
 }
 
 int out_chain_append(struct out_pool *pool, struct out_chain *chain, const void *bytes,
@@ -69,19 +81,13 @@ int out_chain_append(struct out_pool *pool, struct out_chain *chain, const void 
     chain->bytes += (uint32_t)count;
     while (count > 0) {
         if (room == 0) {
-            uint32_t index = out_pool_take(pool);
-            if (chain->last == OUT_NONE) {
-                chain->first = index;
-            } else {
-                pool->blocks[chain->last].next = index;
-            }
-            chain->last = index;
+            out_chain_add_block(pool, chain);
             room = OUT_BLOCK_PAYLOAD;
         }
         struct out_block *block = &pool->blocks[chain->last];
         size_t piece = count < room ? count : room;
         memcpy(block->bytes + block->used_bytes, from, piece);
-        block->used_bytes += (uint32_t)piece;
+        block->used_bytes = (uint16_t)(block->used_bytes + piece);
         from += piece;
         count -= piece;
         room -= piece;
@@ -93,35 +99,45 @@ void out_chain_consume(struct out_pool *pool, struct out_chain *chain, size_t co
 {
     assert_always(count <= chain->bytes);
     chain->bytes -= (uint32_t)count;
-    while (chain->first != OUT_NONE) {
-        struct out_block *block = &pool->blocks[chain->first];
-        size_t left = block->used_bytes - chain->sent_bytes;
+    while (chain->last != OUT_NONE) {
+        uint32_t first = pool->blocks[chain->last].next;
+        struct out_block *block = &pool->blocks[first];
+        size_t left = block->used_bytes - block->sent_bytes;
         if (count < left) {
-            chain->sent_bytes += (uint32_t)count;
+            block->sent_bytes = (uint16_t)(block->sent_bytes + count);
             return;
         }
         count -= left;
-        uint32_t next = block->next;
-        out_pool_give(pool, chain->first);
-        chain->first = next;
-        chain->sent_bytes = 0;
+        if (first == chain->last) {
+            chain->last = OUT_NONE;
+        } else {
+            pool->blocks[chain->last].next = block->next;
+        }
+        out_pool_give(pool, first);
     }
-    chain->last = OUT_NONE;
+}
+
+/* The block behind another, OUT_NONE: that is the first one. */
+static uint32_t out_chain_next(const struct out_pool *pool, const struct out_chain *chain,
+                               uint32_t index)
+{
+    if (index == chain->last) {
+        return OUT_NONE;
+    }
+    return pool->blocks[index == OUT_NONE ? chain->last : index].next;
 }
 
 size_t out_chain_copy(const struct out_pool *pool, const struct out_chain *chain, uint8_t *out,
                       size_t bytes_max)
 {
     size_t bytes = 0;
-    size_t skip = chain->sent_bytes;
-    for (uint32_t index = chain->first; index != OUT_NONE && bytes < bytes_max;) {
+    for (uint32_t index = out_chain_next(pool, chain, OUT_NONE);
+         index != OUT_NONE && bytes < bytes_max; index = out_chain_next(pool, chain, index)) {
         const struct out_block *block = &pool->blocks[index];
-        size_t piece = block->used_bytes - skip;
+        size_t piece = block->used_bytes - block->sent_bytes;
         piece = piece < bytes_max - bytes ? piece : bytes_max - bytes;
-        memcpy(out + bytes, block->bytes + skip, piece);
+        memcpy(out + bytes, block->bytes + block->sent_bytes, piece);
         bytes += piece;
-        skip = 0;
-        index = block->next;
     }
     return bytes;
 }
@@ -131,16 +147,14 @@ uint32_t out_chain_gather(const struct out_pool *pool, const struct out_chain *c
 {
     uint32_t iov_count = 0;
     size_t bytes = 0;
-    size_t skip = chain->sent_bytes;
-    for (uint32_t index = chain->first; index != OUT_NONE && iov_count < iov_max;) {
+    for (uint32_t index = out_chain_next(pool, chain, OUT_NONE);
+         index != OUT_NONE && iov_count < iov_max; index = out_chain_next(pool, chain, index)) {
         struct out_block *block = &pool->blocks[index];
         iov[iov_count++] = (struct iovec){
-            .iov_base = block->bytes + skip,
-            .iov_len = block->used_bytes - skip,
+            .iov_base = block->bytes + block->sent_bytes,
+            .iov_len = (size_t)(block->used_bytes - block->sent_bytes),
         };
-        bytes += block->used_bytes - skip;
-        skip = 0;
-        index = block->next;
+        bytes += iov[iov_count - 1].iov_len;
     }
     *bytes_out = bytes;
     return iov_count;

@@ -17,6 +17,7 @@
 #ifndef RINGCAST_RING_OUT_POOL_H
 #define RINGCAST_RING_OUT_POOL_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,8 +32,9 @@
 #define OUT_NONE UINT32_MAX
 
 struct out_block {
-    uint32_t next; /* OUT_NONE: last */
-    uint32_t used_bytes;
+    uint32_t next; /* of a chain's last block: its first; of a free one, OUT_NONE: none */
+    uint16_t sent_bytes;
+    uint16_t used_bytes;
     uint8_t bytes[OUT_BLOCK_PAYLOAD];
 };
 
@@ -44,13 +46,12 @@ struct out_pool {
     uint32_t free_count;
 };
 
-/* Inside each conn. */
+/* Inside each conn. The blocks are a ring, so that the last one is enough to find the first. */
 struct out_chain {
-    uint32_t first;
-    uint32_t last;
+    uint32_t last; /* OUT_NONE: it is empty */
     uint32_t bytes;
-    uint32_t sent_bytes; /* of the first block */
 };
+static_assert(sizeof(struct out_chain) == 8, "counted per connection");
 
 /* How many bytes may wait for one conn. */
 static inline size_t out_pool_share(const struct out_pool *pool)

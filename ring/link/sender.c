@@ -7,17 +7,29 @@
 #include "codec/base/check.h"
 #include "ring/link/link.h"
 
-#define SENDER_PREFETCH 4 /* links ahead */
+#define SENDER_PREFETCH 4     /* links ahead */
+#define SENDER_ALONE_FACTOR 4 /* A send of its own costs what so many times as much gains. */
 
 bool sender_has_room(struct links *links)
 {
     return !engine_lacks_room(&links->engine);
 }
 
-uint32_t sender_lend_bytes(const struct links *links, const struct link *link)
+/* Stretches of at least so many bytes are lent to the kernel; UINT32_MAX: none. */
+static uint32_t sender_lend_bytes(const struct links *links, const struct link *link)
 {
     uint32_t bytes_min = links->options.zero_copy_bytes;
-    return bytes_min == 0 || link->copies || link->is_unix ? UINT32_MAX : bytes_min;
+    if (bytes_min == 0 || link->copies) {
+        return UINT32_MAX;
+    }
+    return link->is_unix ? bytes_min / LINKS_UNIX_PART : bytes_min;
+}
+
+uint32_t sender_lend_alone_bytes(const struct links *links, const struct link *link)
+{
+    uint32_t bytes_min = sender_lend_bytes(links, link);
+    return bytes_min > UINT32_MAX / SENDER_ALONE_FACTOR ? UINT32_MAX
+                                                        : bytes_min * SENDER_ALONE_FACTOR;
 }
 
 /* ---- Building ---- */
@@ -50,16 +62,20 @@ static void sender_prepare(struct links *links, const struct link *link, uint32_
     sqe->user_data = links_tag(OP_SEND, batch->number, number);
 }
 
-static void sender_prepare_loan(struct links *links, const struct link *link, uint32_t number,
-                                const struct iovec *iov, uint32_t loan)
+/* false: it is to be copied. */
+static bool sender_lend(struct links *links, const struct link *link, const struct send_plan *plan,
+                        uint32_t number)
 {
     struct send_batch *batch = links->batch;
-    struct send *send = &batch->sends[number];
-    struct io_uring_sqe *sqe = links_sqe(links);
-    send->result = (int64_t)send->bytes;
-    send->is_lent = true; /* Its result cannot be skipped. */
-    engine_prepare_loan(sqe, link->fd, iov->iov_base, iov->iov_len);
-    sqe->user_data = links_tag(OP_LEND, batch->number, number << 16 | loan);
+    struct send_lent *lent = &batch->lents[batch->lent_count];
+    if (plan->bytes < sender_lend_bytes(links, link) || link->flow != LINK_CLEAR ||
+        !links->options.asks->lend(links->options.core, plan, &lent->stretch)) {
+        return false;
+    }
+    assert_debug(lent->stretch.bytes == plan->bytes);
+    lent->number = number;
+    batch->lent_count++;
+    return true;
 }
 
 /* With bytes of the link's own, or none of its plan's: its link closes. Such a link may be full:
@@ -98,7 +114,6 @@ static inline void sender_build(struct links *links, struct plan_batch *plans, u
     struct send *send = &links->batch->sends[number];
     const struct send_plan *plan = &plans->plans[number];
     struct link *link = links_at(links, plan->conn);
-    send->is_lent = false;
     if (__builtin_expect(link->stage != LINK_STREAMING || link->out.bytes > 0, 0)) {
         sender_prepare_mixed(links, link, plans, number);
         return;
@@ -108,17 +123,15 @@ static inline void sender_build(struct links *links, struct plan_batch *plans, u
     send->bytes = plan->bytes;
     if (__builtin_expect(plan->iov_count == 0, 0)) {
         send->result = 0;
-    } else if (__builtin_expect(plan->loan != PLAN_NO_LOAN, 0)) {
-        sender_prepare_loan(links, link, number, &plans->iovs[plan->iov_first], plan->loan);
-    } else {
+    } else if (__builtin_expect(plan->bytes < links->lend_bytes_min, 1) || plan->iov_count != 1 ||
+               !sender_lend(links, link, plan, number)) {
         sender_prepare(links, link, number, &plans->iovs[plan->iov_first], plan->iov_count);
     }
 }
 
 /* ---- Results ---- */
 
-static void sender_read_results(struct links *links,
-                                void (*end_loan)(struct core *core, uint32_t loan))
+static void sender_read_results(struct links *links)
 {
     struct send_batch *batch = links->batch;
     uint32_t count = engine_completion_count(&links->engine);
@@ -126,15 +139,8 @@ static void sender_read_results(struct links *links,
         const struct io_uring_cqe *cqe = engine_completion(&links->engine, number);
         uint32_t op = (uint32_t)(cqe->user_data >> 56);
         uint32_t slot = (uint32_t)cqe->user_data;
-        if ((op != OP_SEND && op != OP_LEND) || (cqe->flags & IORING_CQE_F_NOTIF) != 0 ||
-            (cqe->user_data >> 32 & 0xffffff) != (batch->number & 0xffffff)) {
+        if (op != OP_SEND || (cqe->user_data >> 32 & 0xffffff) != (batch->number & 0xffffff)) {
             continue;
-        }
-        if (op == OP_LEND) {
-            if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
-                end_loan(links->options.core, slot & 0xffff); /* No notification will come. */
-            }
-            slot >>= 16;
         }
         assert_always(slot < SEND_SLOTS_MAX);
         batch->sends[slot].result = cqe->res;
@@ -145,21 +151,48 @@ static void sender_read_results(struct links *links,
  * ahead of the others that wait in the queue. When it was full the kernel keeps the rest until
  * there is room, and a send whose completion is not seen would count as whole. Ends: an operation
  * that is not armed again, as none is here, posts no more. */
-static void sender_collect(struct links *links, void (*end_loan)(struct core *core, uint32_t loan))
+static void sender_collect(struct links *links)
 {
-    sender_read_results(links, end_loan);
+    sender_read_results(links);
     while (__builtin_expect(engine_has_overflown(&links->engine), 0)) {
         engine_put_off(&links->engine);
         links_enter(links, 0);
-        sender_read_results(links, end_loan);
+        sender_read_results(links);
     }
 }
 
-/* The kernel, the socket or the limit on locked memory does not allow a loan. */
+/* The kernel, a filter of system calls or the socket does not let anything leave by reference, now
+ * or ever. */
 static bool sender_is_refusal(int64_t error)
 {
-    return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOMEM || error == -ENOBUFS ||
-           error == -EPERM;
+    return error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSYS || error == -EPERM ||
+           error == -EACCES || error == -ENOMEM || error == -ENOBUFS;
+}
+
+/* What sender_lend() set aside. What is refused leaves as a copy. */
+static void sender_send_lent(struct links *links, struct plan_batch *plans)
+{
+    struct send_batch *batch = links->batch;
+    for (uint32_t i = 0; i < batch->lent_count; i++) {
+        const struct send_lent *lent = &batch->lents[i];
+        const struct send_plan *plan = &plans->plans[lent->number];
+        struct link *link = links_at(links, plan->conn);
+        int64_t result = engine_send_file(&links->engine, link->fd, &lent->stretch);
+        assert_always(result <= (int64_t)lent->stretch.bytes);
+        if (sender_is_refusal(result)) {
+            link->copies = true;
+            sender_prepare(links, link, lent->number, &plans->iovs[plan->iov_first], 1);
+            continue;
+        }
+        batch->sends[lent->number].result = result;
+        counter_add(&links->counters->lent_sends, result > 0);
+        counter_add(&links->counters->lent_bytes, result > 0 ? (uint64_t)result : 0);
+    }
+    batch->lent_count = 0;
+    if (engine_queued_count(&links->engine) > 0) {
+        links_flush(links);
+        sender_collect(links);
+    }
 }
 
 static struct send_outcome *sender_add_outcome(struct plan_batch *plans, uint32_t number)
@@ -191,9 +224,6 @@ static void sender_on_failure(struct links *links, struct link *link, struct pla
     struct send *send = &links->batch->sends[number];
     if (send->result == -EAGAIN || send->result >= 0) {
         sender_on_short(links, link, plans, number);
-    } else if (send->is_lent && sender_is_refusal(send->result)) {
-        link->copies = true;
-        sender_on_short(links, link, plans, number); /* It is tried again as a copy. */
     } else {
         counter_add(&links->counters->sends_failed, 1);
         sender_add_outcome(plans, number)->error = (int32_t)send->result;
@@ -244,12 +274,15 @@ static inline void sender_finish(struct links *links, struct plan_batch *plans, 
 /* ---- Batches ---- */
 
 static void sender_submit(struct links *links, struct plan_batch *plans, uint32_t first,
-                          uint32_t end, void (*end_loan)(struct core *core, uint32_t loan))
+                          uint32_t end)
 {
     struct sender_sum sum = {0};
     counter_add(&links->counters->send_enters, 1);
     links_flush(links); /* An SQE left behind would count as sent. */
-    sender_collect(links, end_loan);
+    sender_collect(links);
+    if (__builtin_expect(links->batch->lent_count > 0, 0)) {
+        sender_send_lent(links, plans);
+    }
     links->batch->iov_count = 0;
     links->batch->number++;
     for (uint32_t number = first; number < end; number++) {
@@ -259,8 +292,7 @@ static void sender_submit(struct links *links, struct plan_batch *plans, uint32_
     counter_add(&links->counters->bytes_out, sum.bytes);
 }
 
-void sender_send(struct links *links, struct plan_batch *plans,
-                 void (*end_loan)(struct core *core, uint32_t loan))
+void sender_send(struct links *links, struct plan_batch *plans)
 {
     const struct send_batch *batch = links->batch;
     const uint32_t iovs_max = sizeof batch->iovs / sizeof batch->iovs[0];
@@ -273,12 +305,12 @@ void sender_send(struct links *links, struct plan_batch *plans,
             __builtin_prefetch(links_at(links, ahead), 1);
         }
         if (__builtin_expect(batch->iov_count + SEND_IOVS_MAX > iovs_max, 0)) {
-            sender_submit(links, plans, first, number, end_loan);
+            sender_submit(links, plans, first, number);
             first = number;
         }
         sender_build(links, plans, number);
     }
     if (first < plans->plan_count) {
-        sender_submit(links, plans, first, plans->plan_count, end_loan);
+        sender_submit(links, plans, first, plans->plan_count);
     }
 }

@@ -48,7 +48,7 @@ int derived_create(struct derived *derived, const struct derived_options *option
         derived_destroy(derived);
         return -ENOMEM;
     }
-    timer_wheel_init(&core->wheel, 0);
+    timer_wheel_init(&core->wheel, 0, &core->variants->timer, sizeof *core->variants);
     return 0;
 }
 
@@ -138,10 +138,10 @@ void derived_on_loss(struct derived *derived, uint32_t channel)
     }
 }
 
-static void derived_on_timer(void *context, struct timer *timer)
+static void derived_on_timer(void *context, uint32_t variant_index)
 {
     struct derived_core *core = context;
-    struct derived_variant *variant = container_of(timer, struct derived_variant, timer);
+    struct derived_variant *variant = &core->variants[variant_index];
     assert_always(variant->source != NULL);
     if (variant->source->type == MD_TRADE) {
         derived_bars_on_timer(core, variant);
@@ -279,7 +279,7 @@ static void derived_stop(struct derived_core *core, struct derived_variant *vari
         link = &(*link)->next;
     }
     *link = variant->next;
-    timer_disarm(&core->wheel, &variant->timer);
+    timer_disarm(&core->wheel, (uint32_t)(variant - core->variants));
     free(variant->cut);
     variant->cut = NULL;
     variant->source = NULL;

@@ -44,6 +44,7 @@ struct derived_variant {
     struct derived_variant *next;  /* of the same source */
     struct timer timer;
     uint32_t channel;
+    uint64_t due_ns; /* when the timer is armed */
     struct variant what;
     uint64_t unwanted_ns;  /* since when nobody subscribes; 0: somebody does */
     uint64_t ended_plus_1; /* index of its last frame under the name it has lost; 0: it has one */
@@ -109,9 +110,9 @@ struct derived_core {
 static inline void derived_core_arm(struct derived_core *core, struct derived_variant *variant,
                                     uint64_t due_ns)
 {
-    bool is_armed = !list_empty(&variant->timer.slot_link);
-    if (!is_armed || due_ns < variant->timer.deadline_ns) {
-        timer_arm(&core->wheel, &variant->timer, due_ns);
+    if (!timer_is_armed(&variant->timer) || due_ns < variant->due_ns) {
+        variant->due_ns = due_ns;
+        timer_arm(&core->wheel, (uint32_t)(variant - core->variants), due_ns);
     }
 }
 

@@ -17,6 +17,7 @@ import websockets
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+COMPRESSED = 0x40  # RSV1
 DATA_TYPES = ("quote", "trade", "bar", "depth", "status")
 ALL_TYPES = ("quote", "trade", "bar", "depth")
 
@@ -66,10 +67,14 @@ def subscribe_message(symbols, types, id=None, **data):
 
 
 class FrameParser:
-    """Server frames out of a byte stream. Whatever RFC 6455 forbids a server raises."""
+    """Server frames out of a byte stream. Whatever RFC 6455 forbids a server raises.
 
-    def __init__(self):
+    reserved: COMPRESSED where permessage-deflate was agreed on; the opcodes of such messages have it, too.
+    """
+
+    def __init__(self, reserved=0):
         self.buffer = bytearray()
+        self.reserved = reserved
 
     def feed(self, data):
         self.buffer += data
@@ -78,7 +83,7 @@ class FrameParser:
         view = self.buffer
         while len(view) - at >= 2:
             first, second = view[at], view[at + 1]
-            if first & 0x70 or not first & 0x80:
+            if first & 0x70 & ~self.reserved or not first & 0x80:
                 raise AssertionError(f"torn stream: byte {first:#x} begins no whole frame")
             if first & 15 not in (TEXT, BINARY, CLOSE, PING, PONG) or second & 0x80:
                 raise AssertionError(f"torn stream: {bytes(view[at:at + 16])!r}")
@@ -95,7 +100,7 @@ class FrameParser:
                 length = struct.unpack_from(">Q", view, at + 2)[0]
             if len(view) - at < head + length:
                 break
-            frames.append((first & 15, bytes(view[at + head:at + head + length])))
+            frames.append((first & (15 | self.reserved), bytes(view[at + head:at + head + length])))
             at += head + length
         del self.buffer[:at]
         return frames
@@ -232,6 +237,8 @@ class RawClient:
         self.rest = rest
         status = int(self.head.split()[1])
         if status == 101:
+            if "permessage-deflate" in self.head:
+                self.parser.reserved = COMPRESSED
             self.frames.extend(self.parser.feed(rest))
         return status
 

@@ -18,8 +18,8 @@
 #define BENCH_CONNECTIONS_MAX 1000000
 #define BENCH_THREADS_MAX 64
 #define BENCH_SOURCES_MAX 256
-#define BENCH_KEPT_TEXTS_MAX 256 /* lines of scenario files */
-#define BENCH_RECV_BUFFER_BYTES 32768
+#define BENCH_KEPT_TEXTS_MAX 256         /* lines of scenario files */
+#define BENCH_RECV_BUFFER_BYTES 65536    /* A burst of 128 ticks of 256 bytes fits. */
 #define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
 #define BENCH_SLOW_PIECES 10             /* reads of a slow one, a second */
 #define BENCH_SLOW_RATE_MAX (BENCH_SLOW_PIECES * BENCH_RECV_BUFFER_BYTES)
@@ -90,6 +90,7 @@ struct bench_options {
     bool snapshot;
     uint32_t depth; /* of books, a side; 0: the feed's own */
     bool at_once;   /* Nobody subscribes until all are upgraded. */
+    bool by_url;    /* Subscribed by the URL of the upgrade, without a message. */
 
     /* The server's language. */
     const char *protocol_name;

@@ -13,7 +13,7 @@
 
 #include "tools/load/bench_options.h"
 
-#define BENCH_RECV_BUFFERS 256 /* few, so that they stay in the cache */
+#define BENCH_RECV_BUFFERS 128 /* few, so that they stay in the cache */
 
 /* What an operation carries in the upper half of its user_data; the lower one is a connection. */
 enum bench_op {

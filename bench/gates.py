@@ -1,0 +1,113 @@
+"""gates: what each scenario is judged by, and how much each of its figures must be (and should be).
+
+Used by run.py, which judges a run, and by report.py, which draws the history of each figure.
+"""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def shown(value, digits=3):
+    if not is_number(value):
+        return "-"
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.2f} million"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
+
+
+def ratios(variants, rounds):
+    """rounds: two variants and the list of both that holds a figure for each round."""
+    above, below = (variants.get(name, {}).get(rounds[2], []) for name in rounds[:2])
+    return [a / b for a, b in zip(above, below) if b > 0]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A figure of a scenario: `key` in its line of results. With several workloads it is the median of theirs."""
+    key: str
+    label: str
+    must: float | None = None
+    aim: float | None = None
+    higher_is_better: bool = False
+    rounds: tuple | None = None  # as in ratios(): how the value of each round is told
+    needs: str = ""              # what was missing when a run has no such figure
+
+    def value(self, line):
+        """None: the line does not have it."""
+        workloads = line.get("workloads")
+        if not workloads:
+            return line.get(self.key)
+        values = [workload.get(self.key) for workload in workloads.values()]
+        if None in values:
+            return None
+        return statistics.median(values) if all(map(is_number, values)) else math.nan
+
+    def values_of_rounds(self, line):
+        """The value of each round, where it can be told."""
+        if self.rounds is None:
+            return []
+        parts = line.get("workloads") or {"": line}
+        each = [ratios(part.get("variants", {}), self.rounds) for part in parts.values()]
+        return [statistics.median(values) for values in zip(*each)]
+
+    def holds(self, value, limit):
+        return value >= limit if self.higher_is_better else value <= limit
+
+    def verdict(self, value):
+        sign = ">=" if self.higher_is_better else "<="
+        parts = [f"{name} {sign} {shown(limit)}: {'holds' if self.holds(value, limit) else 'MISSED'}"
+                 for name, limit in self.limits().items()]
+        return "; ".join(parts) or "no limit is set"
+
+    def limits(self):
+        """{name: limit} of those that are set."""
+        return {name: limit for name, limit in (("must", self.must), ("aim", self.aim))
+                if limit is not None}
+
+
+CPU = "core_ns_per_frame_all"
+BEFORE = "--before DIR: the programs of the commit before"
+GATES = {
+    "fanout": (
+        Gate("ratio_to_send", "core CPU per frame, of a send(2) loop's", 0.95, 0.90,
+             rounds=("ringcast", "send", CPU)),
+        Gate("p999_ratio_to_send", "p99.9, of a send(2) loop's", 1.0, 0.8,
+             rounds=("ringcast", "send", "p999_ns_all"))),
+    "steered": (
+        Gate("ratio_to_uring", "core CPU per frame with receive packet steering, of an io_uring loop's",
+             1.05, 1.00, rounds=("ringcast", "uring", CPU)),),
+    "unix": (
+        Gate("ratio_to_tcp_32", "core CPU per frame, Unix-domain over TCP, 32 frames a send", 0.45, 0.35),),
+    "saturation": (
+        Gate("ratio_to_before", "frames/s of one core, times those of the commit before", 1.25, 1.5, True,
+             needs=BEFORE),
+        Gate("frames_per_second", "frames/s of one core, p99 under 20 ms", 8e6, 15e6, True)),
+    "burst": (
+        Gate("times_cheaper", "times less CPU per frame in bursts of 32", 10, None, True,
+             rounds=("burst=1", "burst=32", CPU)),),
+    "sparse": (
+        Gate("ratio_to_best_peer", "core CPU per frame, of the best peer's", 0.80, 0.75),
+        Gate("places_spread", "fairness: from the lowest mean place of a client to the highest", 0.60)),
+    "connect": (
+        Gate("by_message_to_before", "core time of a client by message, of the commit before's", 0.75, 0.6,
+             rounds=("ringcast", "before", "core_ns_per_client_all"), needs=BEFORE),
+        Gate("by_url_to_nchan", "core time of a client by URL, of nchan's", 1.0, 0.8,
+             rounds=("ringcast by URL", "nchan", "core_ns_per_client_all"),
+             needs="nchan: bench/peers/setup.sh")),
+    "latency": (Gate("ratio_to_best_peer", "median latency, of the best peer's", 1.0, 0.8),),
+    "cores": (Gate("ratio_two_to_one", "CPU per frame with two cores, of one's", 1.1, 0.95),),
+    "stalled": (Gate("p99_ratio", "readers' p99, beside stalled clients over without", 1.1),),
+    "deflate": (Gate("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,
+                     rounds=("deflate", "json", CPU)),),
+    "snapshots": (Gate("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),),
+    "leave": (Gate("p99_ratio", "p99 while half of the clients leave, over when they stay", 1.2),),
+    "attacks": (Gate("p99_ratio", "readers' p99, beside attackers over without", 1.2),),
+    "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
+    "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
+                    256),),
+}

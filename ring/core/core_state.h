@@ -127,7 +127,7 @@ void core_accept_on_timer(struct core *core);
  * ones. Only here a conn's subscriptions, memory and operations go, and src learns of its end. */
 void core_bury(struct core *core);
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub);
-void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group);
+void core_remove_groups(struct core *core, struct subscriber *subscriber);
 
 /* core_plan.c: a batch after the other. false: nothing is left to be sent in this turn. */
 bool core_plan(struct core *core);

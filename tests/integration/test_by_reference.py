@@ -174,7 +174,7 @@ class Unread(unittest.TestCase):
 
     def test_so_it_is_on_one_processor(self):
         processor = str(min(os.sched_getaffinity(0)))
-        self.check((PLAIN,), prefix=("taskset", "-c", processor))
+        self.check((SBE,), prefix=("taskset", "-c", processor))
 
     def test_so_it_is_whatever_is_long_enough(self):
         for count in (0, 1):  # none, and all

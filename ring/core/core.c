@@ -213,8 +213,7 @@ bool core_follow_run(struct core *core, uint32_t encoding)
 uint64_t core_memory_bytes(uint32_t conn_count_max)
 {
     uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
-    /* and its place in three lists */
-    return conns * (sizeof(struct link) + sizeof(struct subscriber) + 3 * sizeof(uint32_t));
+    return conns * (sizeof(struct link) + sizeof(struct subscriber) + FAN_DUE_BYTES);
 }
 
 static void core_take_options(struct core *core, const struct core_options *options)

@@ -53,9 +53,9 @@ struct core {
     uint32_t step_left;
     uint32_t step_batch_max;
     uint64_t step_bytes;
+    uint32_t step_sharers; /* so many connections are to get about the same frames */
     uint64_t push_heads[CORE_ENCODINGS_MAX]; /* by encoding: up to where this turn pushes */
     uint32_t push_turns;                     /* that have pushed */
-    uint32_t step_sharers; /* so many connections are to get about the same frames */
     bool has_pushed;
 
     uint64_t accept_retry_ns; /* when accepting is tried again; UINT64_MAX: it need not be */
@@ -127,7 +127,7 @@ void core_accept_on_timer(struct core *core);
  * ones. Only here a conn's subscriptions, memory and operations go, and src learns of its end. */
 void core_bury(struct core *core);
 void core_remove_sub(struct core *core, struct subscriber *subscriber, uint32_t sub);
-void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group);
+void core_remove_groups(struct core *core, struct subscriber *subscriber);
 
 /* core_plan.c: a batch after the other. false: nothing is left to be sent in this turn. */
 bool core_plan(struct core *core);

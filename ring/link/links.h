@@ -48,12 +48,12 @@ enum link_op {
 #define SEND_IOVS_MAX 1024         /* in one send: UIO_MAXIOV */
 #define SEND_JOINED_BYTES_MAX 4096 /* a shorter vector is joined by copying, which costs less */
 
+/* One that is not plain (sender.c), or fell short. */
 struct send {
     uint64_t bytes;     /* all of it, of which */
     uint32_t out_bytes; /* so many are the link's own; they come first */
     bool has_frames;    /* those of its plan follow */
     int64_t result;
-    struct msghdr message;
 };
 
 /* One that leaves by reference, after the others have left by SQEs. */
@@ -64,9 +64,14 @@ struct send_lent {
 
 /* What is under way, by plan. */
 struct send_batch {
+    uint64_t special; /* a bit for each that sends[] has; of the others: */
+    uint64_t plain_count;
+    uint64_t plain_bytes;
     struct send sends[SEND_SLOTS_MAX];
+    struct msghdr messages[SEND_SLOTS_MAX];
     struct iovec iovs[4 * SEND_IOVS_MAX]; /* of sends with bytes of the link's own */
-    uint8_t joined[SEND_SLOTS_MAX][SEND_JOINED_BYTES_MAX];
+    uint8_t joined[SEND_SLOTS_MAX * SEND_JOINED_BYTES_MAX];
+    uint32_t joined_bytes;
     struct send_lent lents[SEND_SLOTS_MAX];
     uint32_t lent_count;
     uint32_t iov_count;

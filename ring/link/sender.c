@@ -266,7 +266,9 @@ static inline void sender_finish(struct links *links, struct plan_batch *plans, 
     if (__builtin_expect(send->out_bytes > 0 || !send->has_frames, 0)) {
         sender_on_mixed(links, link, plans, number);
     }
-    if (__builtin_expect(link->recv_paused || link->has_unread || link->stage == LINK_CLOSING, 0)) {
+    if (__builtin_expect(link->recv_paused || link->has_unread || link->awaits_drain ||
+                             link->stage == LINK_CLOSING,
+                         0)) {
         link_on_sent(links, link);
     }
 }

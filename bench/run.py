@@ -722,8 +722,8 @@ def main():
     parser.add_argument("--bin", help="directory of the programs (zig-out/bin)")
     parser.add_argument("--before", metavar="DIR",
                         help="programs of the commit before, for saturation and connect")
-    parser.add_argument("--peers", type=lambda text: text.split(","), default=PEERS,
-                        help=f"the peers to measure ({','.join(PEERS)})")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS,
+                        help="the peers to measure (all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="each measurement's window")
     parser.add_argument("--warmup", type=float, default=1)

@@ -74,14 +74,31 @@ static bool handshake_key_is_valid(struct handshake_slice key)
     return (handshake_base64_value(key.text[21]) & 15) == 0;
 }
 
-static bool handshake_has_path(const struct handshake_site *site, struct handshake_slice path)
+/* more_out: the segments that follow the site's path. */
+static bool handshake_has_path(const struct handshake_site *site, struct handshake_slice path,
+                               struct handshake_slice *more_out)
 {
     for (uint32_t i = 0; i < site->path_count; i++) {
-        if (handshake_head_path_is(path, site->paths[i])) {
+        bool may_go_on = site->paths_go_on && strcmp(site->paths[i], "/") != 0;
+        if (handshake_head_path_begins(path, site->paths[i], more_out) &&
+            (more_out->bytes == 0 || (may_go_on && more_out->text[0] == '/'))) {
             return true;
         }
     }
+    more_out->bytes = 0;
     return site->path_count == 0;
+}
+
+/* Of a target: from these segments of its path on; there may be none, and there may be a query. */
+static struct handshake_slice handshake_rest(struct handshake_slice target,
+                                             struct handshake_slice more)
+{
+    const char *end = target.text + target.bytes;
+    const char *query = memchr(target.text, '?', target.bytes);
+    const char *rest = more.bytes > 0 ? more.text : query != NULL ? query : end;
+    assert_always(rest >= target.text);
+    assert_always(rest <= end);
+    return (struct handshake_slice){rest, (size_t)(end - rest)};
 }
 
 /* What each upgrade needs. */
@@ -112,6 +129,7 @@ static enum handshake_status handshake_judge(const struct handshake_site *site,
 {
     const struct handshake_line *line = &progress->line;
     const struct handshake_seen *seen = &progress->seen;
+    struct handshake_slice more;
     bool has_authority;
     assert_always(line->version.bytes == 8); /* The request line was read. */
 
@@ -127,9 +145,10 @@ static enum handshake_status handshake_judge(const struct handshake_site *site,
         (!is_old && !has_authority && !handshake_head_is_authority(seen->host))) {
         return HANDSHAKE_BAD_REQUEST;
     }
-    if (!handshake_has_path(site, request->path)) {
+    if (!handshake_has_path(site, request->path, &more)) {
         return HANDSHAKE_NOT_FOUND;
     }
+    request->rest = handshake_rest(line->target, more);
     enum handshake_status status = handshake_judge_upgrade(site, seen);
     return status == HANDSHAKE_OK && (is_old || request->is_head) ? HANDSHAKE_BAD_REQUEST : status;
 }

@@ -22,6 +22,7 @@ struct handshake_site {
     uint32_t path_count;
     const struct handshake_protocol *protocols; /* Others alone are HANDSHAKE_BAD_PROTOCOL. */
     uint32_t protocol_count;
+    bool paths_go_on; /* Further segments may follow each path but "/". */
 };
 
 /* is_head is set with every verdict, path with HANDSHAKE_OK and _NOT_FOUND, the rest with _OK. */
@@ -34,6 +35,8 @@ struct handshake_request {
     struct ws_deflate_offers offers;
     struct ws_deflate_terms deflate; /* What the answer says; off, unless the caller agrees. */
     struct handshake_slice path;     /* without the query; for handshake_head_path_is() */
+    struct handshake_slice rest;     /* with HANDSHAKE_OK: what follows the site's path, from its
+                                        "/" or "?" on; empty: nothing */
 };
 
 /* What was read of a head that comes in pieces; zeroed before the first. */

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "codec/base/check.h"
+#include "codec/utf8.h"
 
 #define HANDSHAKE_HEAD_METHOD_BYTES_MAX 32
 
@@ -432,18 +433,68 @@ static int handshake_head_hex_value(char c)
     return found != NULL ? (int)(found - digits) : -1;
 }
 
-bool handshake_head_path_is(struct handshake_slice path, const char *text)
+/* The byte that "%XX" at the begin of text stands for; -1: text begins with something else. */
+static int handshake_head_escaped(const char *text, const char *end)
+{
+    int high = end - text > 2 && text[0] == '%' ? handshake_head_hex_value(text[1]) : -1;
+    int low = high >= 0 ? handshake_head_hex_value(text[2]) : -1;
+    return low >= 0 ? high << 4 | low : -1;
+}
+
+bool handshake_head_path_begins(struct handshake_slice path, const char *text,
+                                struct handshake_slice *rest_out)
 {
     const char *at = path.text;
     const char *end = path.text + path.bytes;
     for (; *text != '\0' && at < end; text++) {
-        int high = *at == '%' && end - at > 2 ? handshake_head_hex_value(at[1]) : -1;
-        int low = high >= 0 ? handshake_head_hex_value(at[2]) : -1;
-        char c = low >= 0 && *text != '/' ? (char)(high << 4 | low) : *at;
+        int byte = handshake_head_escaped(at, end);
+        char c = byte >= 0 && *text != '/' ? (char)byte : *at;
         if (c != *text) {
             return false;
         }
-        at += low >= 0 ? 3 : 1;
+        at += byte >= 0 ? 3 : 1;
     }
-    return *text == '\0' && at == end;
+    assert_always(at <= end);
+    *rest_out = (struct handshake_slice){at, (size_t)(end - at)};
+    return *text == '\0';
+}
+
+bool handshake_head_path_is(struct handshake_slice path, const char *text)
+{
+    struct handshake_slice rest;
+    return handshake_head_path_begins(path, text, &rest) && rest.bytes == 0;
+}
+
+bool handshake_head_next_part(struct handshake_slice *list, char separator,
+                              struct handshake_slice *part_out)
+{
+    if (list->bytes == 0) {
+        return false;
+    }
+    const char *end = memchr(list->text, separator, list->bytes);
+    size_t bytes = end != NULL ? (size_t)(end - list->text) : list->bytes;
+    size_t taken = bytes + (end != NULL);
+    *part_out = (struct handshake_slice){list->text, bytes};
+    assert_always(taken <= list->bytes);
+    list->text += taken;
+    list->bytes -= taken;
+    return true;
+}
+
+bool handshake_head_decode(struct handshake_slice text, bool plus_is_blank, char *out,
+                           size_t *bytes_out)
+{
+    const char *end = text.text + text.bytes;
+    size_t count = 0;
+    for (const char *at = text.text; at < end; count++) {
+        int byte = handshake_head_escaped(at, end);
+        if (*at == '%' && byte <= 0) {
+            return false;
+        }
+        out[count] = *at == '%' ? (char)byte : *at == '+' && plus_is_blank ? ' ' : *at;
+        at += *at == '%' ? 3 : 1;
+    }
+    assert_always(count <= text.bytes);
+    *bytes_out = count;
+    return utf8_is_valid((const uint8_t *)out, count);
 }

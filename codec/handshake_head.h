@@ -130,6 +130,18 @@ bool handshake_head_is_authority(struct handshake_slice text);
 /* Whether a path is this one. Its letters, digits and -._~ may be percent-encoded (RFC 3986 section
  * 6.2.2.2). */
 bool handshake_head_path_is(struct handshake_slice path, const char *text);
+/* Whether it begins so; then the rest is what follows, as it came. */
+bool handshake_head_path_begins(struct handshake_slice path, const char *text,
+                                struct handshake_slice *rest_out);
+
+/* Takes the next part off a list: what is before the next separator. false: the list is empty. */
+bool handshake_head_next_part(struct handshake_slice *list, char separator,
+                              struct handshake_slice *part_out);
+
+/* Undoes percent-encoding; out holds as many bytes as text. plus_is_blank: as forms write a query.
+ * false: a '%' without two hexadecimal digits, a zero byte, or no UTF-8. */
+bool handshake_head_decode(struct handshake_slice text, bool plus_is_blank, char *out,
+                           size_t *bytes_out);
 
 bool handshake_head_equal(struct handshake_slice slice, const char *text);
 bool handshake_head_equal_any_case(struct handshake_slice slice, const char *text);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/handshake_head.h"
 #include "codec/ip_address.h"
 #include "codec/ws_deflate.h"
 #include "ring/plan.h"
@@ -75,6 +76,7 @@ struct core_refusal {
 struct core_request {
     const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
+    struct handshake_slice rest;       /* of its target, behind the site's path; may be empty */
     const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
 };
 

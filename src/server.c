@@ -338,7 +338,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .busy_poll = server->options.busy_poll,
         .key = server->key,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},
-        .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
+        .site = {paths, 3, encodings_protocols, ENCODINGS_PROTOCOL_COUNT, true},
         .encodings = encodings,
         .encoding_count = encoding_count,
         .claims = encodings_claims(server->encodings),

@@ -79,6 +79,11 @@ void core_hold(struct core *self, uint32_t conn)
     self->is_held[conn] = true;
 }
 
+bool core_is_held(struct core *self, uint32_t conn)
+{
+    return self->is_held[conn];
+}
+
 void go_on(uint32_t conn)
 {
     bury();
@@ -419,6 +424,24 @@ void open_conn(uint32_t conn)
 {
     core->is_closing[conn] = false;
     session_ops.on_open(core->sessions, core, conn, 0);
+}
+
+void begin_url(uint32_t conn, const char *rest)
+{
+    struct core_refusal refusal;
+    struct core_request asked = {.rest = {rest, strlen(rest)}};
+    assert_int_equal(session_ops.on_request(core->sessions, core, conn, 0, &asked, &refusal),
+                     CORE_GRANTED);
+    core->spent = 0;
+    open_conn(conn);
+}
+
+void open_url(uint32_t conn, const char *rest)
+{
+    begin_url(conn, rest);
+    while (core->is_held[conn]) {
+        go_on(conn);
+    }
 }
 
 static int set_up_with(uint32_t subscription_count_max)

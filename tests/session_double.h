@@ -82,6 +82,10 @@ void show_channel(const char *symbol, enum md_type type);
 void open_channel(const char *symbol, enum md_type type);
 void forget_texts(void);
 void open_conn(uint32_t conn);
+/* The same of a request whose URL goes on with this behind the site's path: answered to the end, or
+ * only the first slice. */
+void open_url(uint32_t conn, const char *rest);
+void begin_url(uint32_t conn, const char *rest);
 void end_conn(uint32_t conn);
 
 /* Conn 0 is open, and there are six channels. */

@@ -180,7 +180,7 @@ static void open_core(uint32_t index)
         .key = {{seed, index}},
         .listeners = {{.fd = WORLD_LISTENER_FD + (int)index}},
         .listener_count = 1,
-        .site = {paths, 1, encodings_protocols, ENCODINGS_PROTOCOL_COUNT},
+        .site = {paths, 1, encodings_protocols, ENCODINGS_PROTOCOL_COUNT, true},
         .counters = &server.counters->cores[index],
         .ops = &session_ops,
         .context = server.sessions[index],

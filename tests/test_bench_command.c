@@ -156,6 +156,23 @@ static void depth_and_at_once_need_a_subscription(void **state)
     assert_int_equal(PARSE("--at-once", "--protocol", "nats"), -1);
 }
 
+static void the_url_has_what_is_subscribed(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--by-url", "--depth", "5", "-y", "depth,quote", "--snapshot"), -1);
+    assert_non_null(strstr(options.url.path, "?types=depth,quote&on_lag=skip&snapshot=true&symbols="
+                                             "{symbols}&depth=5"));
+    assert_int_equal(PARSE("--by-url", "-s", "A.US,B/C"), -1);
+    assert_non_null(
+        strstr(options.url.path, "?types=quote&on_lag=skip&snapshot=false&symbols={symbols}"));
+    assert_int_equal(PARSE("--by-url", "-s", "A&B"), 1);
+    expect_said("a symbol may not need percent-encoding");
+    assert_int_equal(PARSE("--by-url", "--protocol", "nats"), 1);
+    expect_said("--by-url needs --protocol ringcast");
+    assert_int_equal(PARSE("--by-url", "--at-once"), 1);
+    expect_said("does not go with --at-once");
+}
+
 static void bad_values_name_their_option(void **state)
 {
     (void)state;
@@ -519,6 +536,7 @@ int main(void)
         cmocka_unit_test(options_are_set_by_both_names),
         cmocka_unit_test(an_encoding_fits_its_protocol),
         cmocka_unit_test(depth_and_at_once_need_a_subscription),
+        cmocka_unit_test(the_url_has_what_is_subscribed),
         cmocka_unit_test(bad_values_name_their_option),
         cmocka_unit_test(a_window_of_no_time_is_refused),
         cmocka_unit_test(until_is_a_percentile_and_a_time),

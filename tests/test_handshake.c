@@ -678,6 +678,93 @@ static void who_asks_for_another_path_is_told_by_it(void **state)
     }
 }
 
+static void paths_that_may_go_on_tell_what_follows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        const char *rest; /* NULL: not found */
+    } cases[] = {
+        {"/", ""},
+        {"/ws", ""},
+        {"/ws/", "/"},
+        {"/ws/a@b/c?d=e?f", "/a@b/c?d=e?f"},
+        {"/%77%73/a", "/a"},
+        {"/v1?x", "?x"},
+        {"/?x=/ws", "?x=/ws"},
+        {"http://h:1/ws/a", "/a"},
+        {"ws://h?x", "?x"},
+        {"ws://h", ""},
+        {"/wsx", NULL},
+        {"/w", NULL},
+        {"/a", NULL},
+        {"/ws%2Fa", NULL},
+        {"//ws/a", NULL},
+    };
+    struct handshake_site wide = site;
+    wide.paths_go_on = true;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[512];
+        struct handshake_request request;
+        struct handshake_progress progress = {.has_line = false};
+        size_t bytes = (size_t)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n%s", cases[i].target,
+                                        FIELDS END);
+        enum handshake_status status =
+            handshake_parse(&progress, (const uint8_t *)text, bytes, &wide, &request);
+        assert_int_equal(status, cases[i].rest != NULL ? HANDSHAKE_OK : HANDSHAKE_NOT_FOUND);
+        assert_true(cases[i].rest == NULL || handshake_head_equal(request.rest, cases[i].rest));
+    }
+    assert_int_equal(
+        parse("GET /ws/a HTTP/1.1\r\n" FIELDS END, sizeof "GET /ws/a HTTP/1.1\r\n" FIELDS END - 1),
+        HANDSHAKE_NOT_FOUND);
+}
+
+static void parts_of_a_target_are_split_and_decoded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool plus_is_blank;
+        const char *decoded; /* NULL: a fault */
+    } cases[] = {
+        {"", false, ""},
+        {"a%2Fb%2f", false, "a/b/"},
+        {"a+b", false, "a+b"},
+        {"a+%2B", true, "a +"},
+        {"%e8%b4%b5", false, "\xe8\xb4\xb5"},
+        {"%", false, NULL},
+        {"%4", false, NULL},
+        {"%4g", false, NULL},
+        {"%%41", false, NULL},
+        {"a%00", false, NULL},
+        {"%e8%b4", false, NULL},
+        {"%C0%80", false, NULL},
+    };
+    struct guard_page guard;
+    guard_page_init(&guard, 64);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char out[64];
+        size_t bytes = strlen(cases[i].text), out_bytes = 0;
+        struct handshake_slice text = {(const char *)guard_page_copy(&guard, cases[i].text, bytes),
+                                       bytes};
+        bool is_good = handshake_head_decode(text, cases[i].plus_is_blank, out, &out_bytes);
+        assert_int_equal(is_good, cases[i].decoded != NULL);
+        if (is_good) {
+            assert_int_equal(out_bytes, strlen(cases[i].decoded));
+            assert_memory_equal(out, cases[i].decoded, out_bytes);
+        }
+    }
+    static const char *const parts[] = {"a", "", "b"};
+    struct handshake_slice list = {(const char *)guard_page_copy(&guard, "a,,b,", 5), 5};
+    struct handshake_slice part;
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        assert_true(handshake_head_next_part(&list, ',', &part));
+        assert_true(handshake_head_equal(part, parts[i]));
+    }
+    assert_false(handshake_head_next_part(&list, ',', &part));
+    guard_page_deinit(&guard);
+}
+
 static void a_document_has_its_length_and_may_be_kept(void **state)
 {
     (void)state;
@@ -817,6 +904,8 @@ int main(void)
         cmocka_unit_test(a_client_checks_the_answer),
         cmocka_unit_test(a_client_gets_what_it_wished_or_nothing),
         cmocka_unit_test(who_asks_for_another_path_is_told_by_it),
+        cmocka_unit_test(paths_that_may_go_on_tell_what_follows),
+        cmocka_unit_test(parts_of_a_target_are_split_and_decoded),
         cmocka_unit_test(a_document_has_its_length_and_may_be_kept),
         cmocka_unit_test(header_fields_of_a_good_head_are_found_in_order),
         cmocka_unit_test(each_byte_is_read_a_few_times_however_small_the_pieces_are),

@@ -62,6 +62,65 @@ static void a_conn_that_is_used_again_begins_with_nothing(void **state)
     assert_string_equal(table(0), ".......");
 }
 
+/* ---- Subscribing by URL ---- */
+
+static void the_url_subscribes_and_is_answered_as_a_message_without_an_id(void **state)
+{
+    (void)state;
+    open_url(1, "/000001.SZ@quote/6*@quote/nosuch@trade?on_lag=skip&lable=x");
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(text_of(core->texts[0], "type"), "WELCOME");
+    assert_string_equal(text_of(core->texts[1], "type"), "SUBSCRIBED");
+    assert_null(json_object_get(core->texts[1], "id"));
+    const json_t *data = json_object_get(core->texts[1], "data");
+    assert_int_equal(count_of(data, "ok"), 2);
+    assert_non_null(entry_of(data, "ok", "000001.SZ", "quote"));
+    assert_int_equal(covered(data, "6*"), 1);
+    assert_int_equal(count_of(data, "failed"), 1);
+    assert_int_equal(failure(data, "nosuch", "trade"), 120);
+    assert_int_equal(count_of(data, "warnings"), 1);
+    assert_string_equal(table(1), "S.s...");
+    say(1, "{\"type\":\"UNSUBSCRIBE\"}");
+    assert_string_equal(table(1), "......");
+}
+
+static void a_bad_url_is_an_error_and_the_client_may_go_on(void **state)
+{
+    (void)state;
+    open_url(1, "/000001.SZ@quote/000001.SZ@qoute");
+    assert_int_equal(core->text_count, 2);
+    assert_string_equal(text_of(core->texts[1], "type"), "ERROR");
+    const json_t *data = json_object_get(core->texts[1], "data");
+    assert_int_equal(number_of(data, "code"), 121);
+    assert_string_equal(text_of(data, "field"), "path[1]");
+    assert_string_equal(table(1), "......");
+    assert_int_equal(core->close_code, 0);
+    forget_texts();
+    say(1, SUBSCRIBE("\"000001.SZ\"", QUOTE));
+    assert_string_equal(table(1), "C.....");
+}
+
+static void a_url_that_asks_for_nothing_has_no_answer(void **state)
+{
+    (void)state;
+    open_url(1, "/?x=1");
+    assert_int_equal(core->text_count, 1);
+    assert_string_equal(table(1), "......");
+}
+
+static void the_url_of_a_conn_that_never_opened_is_forgotten(void **state)
+{
+    struct core_refusal refusal;
+    struct core_request asked = {.rest = {"/*@quote", 8}};
+    (void)state;
+    assert_int_equal(session_ops.on_request(core->sessions, core, 1, 0, &asked, &refusal),
+                     CORE_GRANTED);
+    session_ops.on_leave(core->sessions, core, 1);
+    open_conn(1);
+    assert_int_equal(core->text_count, 1);
+    assert_false(core->groups[1][MD_QUOTE].on);
+}
+
 /* ---- SUBSCRIBE ---- */
 
 static void the_short_form_subscribes_byte_for_byte(void **state)
@@ -641,6 +700,10 @@ int main(void)
         TEST(welcome_tells_session_epoch_and_limits),
         TEST(the_log_tells_who_came_and_how_it_ended),
         TEST(a_conn_that_is_used_again_begins_with_nothing),
+        TEST(the_url_subscribes_and_is_answered_as_a_message_without_an_id),
+        TEST(a_bad_url_is_an_error_and_the_client_may_go_on),
+        TEST(a_url_that_asks_for_nothing_has_no_answer),
+        TEST(the_url_of_a_conn_that_never_opened_is_forgotten),
         TEST(the_short_form_subscribes_byte_for_byte),
         TEST(each_symbol_and_type_gets_its_verdict),
         TEST(a_type_that_a_symbol_does_not_have_is_told_from_an_unknown_symbol),

@@ -29,13 +29,15 @@ static struct core_counters counters;
 #define SOME "Authorization: Bearer some-token-0123456789\r\n"
 #define BOOKS "Authorization: Bearer book-token-0123456789\r\n"
 
-/* The conn asks for the upgrade and is opened, with these header lines. */
-static bool open_with(const char *headers)
+/* The conn asks for the upgrade and is opened, with these header lines, and a URL that goes on so.
+ */
+static bool open_url_with(const char *headers, const char *rest)
 {
     char head[1000];
     struct core_refusal refusal;
     int bytes = snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
-    struct core_request request = {.head = (uint8_t *)head, .head_bytes = (size_t)bytes};
+    struct core_request request = {
+        .head = (uint8_t *)head, .head_bytes = (size_t)bytes, .rest = {rest, strlen(rest)}};
     assert_int_equal(session_ops.on_accept(core->sessions, core, CONN, 0, &refusal), CORE_ADMIT);
     session_ops.on_turn(core->sessions, core, 0);
     if (session_ops.on_request(core->sessions, core, CONN, 0, &request, &refusal) != CORE_GRANTED) {
@@ -44,6 +46,11 @@ static bool open_with(const char *headers)
     }
     session_ops.on_open(core->sessions, core, CONN, 0);
     return true;
+}
+
+static bool open_with(const char *headers)
+{
+    return open_url_with(headers, "");
 }
 
 static int set_up_with_tokens(void **state)
@@ -147,6 +154,47 @@ static void a_token_is_asked_for_before_anything_but_a_ping(void **state)
     session_ops.on_tick(core->sessions, core, CONN, 3600 * NS_PER_SECOND);
     assert_int_equal(core->close_code, 0);
     assert_int_equal(counters.messages_refused, 2);
+}
+
+static void check_url_answer(void)
+{
+    const json_t *data = json_object_get(newest("SUBSCRIBED"), "data");
+    assert_int_equal(count_of(data, "ok"), 1);
+    assert_non_null(entry_of(data, "ok", "000001.SZ", "quote"));
+    assert_int_equal(failure(data, "000002.SZ", "quote"), 103);
+    assert_true(core->subs[CONN][0].on && !core->subs[CONN][1].on);
+}
+
+static void the_url_subscribes_what_the_token_opens(void **state)
+{
+    (void)state;
+    assert_true(open_url_with("Authorization: Bearer desk-token-0123456789\r\n",
+                              "/000001.SZ@quote/000002.SZ@quote"));
+    check_url_answer();
+    assert_non_null(strstr(core->line, "DENIED"));
+    assert_false(open_url_with("Authorization: Bearer wrong-token-0123456789\r\n", "/*@quote"));
+}
+
+/* However AUTH and the URL's answer are cut into slices. */
+static void the_url_of_a_client_without_a_token_waits_for_auth(void **state)
+{
+    (void)state;
+    for (uint64_t units = 0; units < 400; units++) {
+        core->slice_units = units;
+        core->spent = 0;
+        forget_texts();
+        assert_true(open_url_with("", "?symbols=000001.SZ,000002.SZ&types=quote"));
+        assert_int_equal(core->text_count, 1);
+        say_at("{\"type\":\"LIST\"}", 20 * units * NS_PER_SECOND);
+        assert_int_equal(error_code(), 101);
+        say_at("{\"type\":\"AUTH\",\"data\":{\"token\":\"desk-token-0123456789\"}}",
+               20 * units * NS_PER_SECOND);
+        assert_int_equal(core->text_count, 2);
+        assert_string_equal(text_of(core->texts[0], "type"), "AUTHENTICATED");
+        check_url_answer();
+        end_conn(CONN);
+        session_ops.on_leave(core->sessions, core, CONN);
+    }
 }
 
 /* The "ok" entries of the newest answer of a type; each of those that failed has code 103. */
@@ -401,6 +449,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_with_tokens, tear_down_with_tokens)
     const struct CMUnitTest tests[] = {
         TEST(a_token_is_asked_for_before_anything_but_a_ping),
+        TEST(the_url_subscribes_what_the_token_opens),
+        TEST(the_url_of_a_client_without_a_token_waits_for_auth),
         TEST(cursors_and_snapshots_open_nothing_that_the_token_does_not),
         TEST(a_refusal_tells_nothing_that_the_token_does_not_open),
         TEST(a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover),

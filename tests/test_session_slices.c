@@ -123,6 +123,33 @@ static void channels_are_counted_once(void **state)
     assert_int_equal(number_of(entry, "channels"), before + 1);
 }
 
+static void a_url_is_answered_in_slices_as_a_message_is(void **state)
+{
+    char url[2048] = "?types=quote&symbols=";
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        sprintf(url + strlen(url), "SIM%04d,", i);
+    }
+    core->slice_units = 1; /* What others have taken of it: none is left. */
+    begin_url(1, url);
+    assert_true(core->is_held[1]);
+    assert_int_equal(core->text_count, 1);
+    core->slice_units = 100;
+    uint32_t slices = 0;
+    for (; core->is_held[1]; slices++) {
+        core->most_spent = 0;
+        go_on(1);
+        assert_true(core->most_spent <= 100 + STEP_UNITS);
+    }
+    assert_true(slices > 10);
+    assert_int_equal(core->text_count, 2);
+    assert_int_equal(count_of(json_object_get(core->texts[1], "data"), "ok"), 200);
+    begin_url(2, url);
+    end_conn(2); /* between two slices */
+    open_conn(2);
+    assert_false(core->is_held[2]);
+}
+
 static void others_are_answered_in_between(void **state)
 {
     (void)state;
@@ -388,6 +415,7 @@ int main(void)
         TEST(a_name_that_is_repeated_costs_no_more_than_its_entry),
         TEST(channels_are_counted_once),
         TEST(others_are_answered_in_between),
+        TEST(a_url_is_answered_in_slices_as_a_message_is),
         TEST(a_channel_that_appears_in_between_is_covered_once),
         TEST(a_conn_may_end_between_two_slices),
         TEST(a_conn_that_closes_gives_its_place_to_others),

@@ -161,6 +161,7 @@ bool core_slice_is_over(const struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and
  * its frames wait in the log. Of a conn that closes it is dropped (ops.on_drop). */
 void core_hold(struct core *core, uint32_t conn);
+bool core_is_held(struct core *core, uint32_t conn);
 
 /* Sends Close (after what is queued); the conn gets nothing more. reason: readable by a program. */
 void core_close(struct core *core, uint32_t conn, uint16_t code, const char *reason);

@@ -76,6 +76,11 @@ void core_hold(struct core *core, uint32_t index)
     link_wait(&core->links, link);
 }
 
+bool core_is_held(struct core *core, uint32_t index)
+{
+    return core_link(core, index)->is_held;
+}
+
 /* ---- Where it comes from ---- */
 
 void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)
@@ -162,7 +167,7 @@ void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *
 
 bool core_conn_is_current(struct core *core, uint32_t index)
 {
-    return subscriber_is_current(core_subscriber(core, index));
+    return fan_is_current(&core->fan, core_subscriber(core, index));
 }
 
 void core_conn_lag(struct core *core, uint32_t index, struct core_lag *lag_out)

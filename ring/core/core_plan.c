@@ -41,23 +41,23 @@ static inline uint64_t core_since(uint64_t now_ns, uint64_t then_ns)
  * readings, so that flush is the sum of wait and scatter. */
 static void core_count_flush(struct core *core, const struct frame_log *log)
 {
-    const struct fan_reach *reach = &core->fan.reach;
+    const struct fanout_reach reach = fanout_reach(&core->fan);
     const struct core_time begin = core->time;
-    if (reach->frames == 0) {
+    if (reach.frames == 0) {
         return;
     }
     core_read_clock(core);
     uint64_t end_ns = begin.wall_ns + (core->time.now_ns - begin.now_ns);
-    uint64_t oldest_ns = frame_log_desc(log, reach->first)->ts_pub_ns;
-    uint64_t newest_ns = frame_log_desc(log, reach->last)->ts_pub_ns;
+    uint64_t oldest_ns = frame_log_desc(log, reach.first)->ts_pub_ns;
+    uint64_t newest_ns = frame_log_desc(log, reach.last)->ts_pub_ns;
     uint64_t wait_ns = core_since(begin.wall_ns, oldest_ns);
     uint64_t flush_ns = core_since(end_ns, oldest_ns);
     assert_debug(flush_ns >= wait_ns);
     struct core_counters *counters = core->counters;
-    counters_histogram_add(&counters->wait, wait_ns, reach->frames);
-    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach->frames);
-    counters_histogram_add(&counters->flush, flush_ns, reach->frames);
-    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach->frames);
+    counters_histogram_add(&counters->wait, wait_ns, reach.frames);
+    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach.frames);
+    counters_histogram_add(&counters->flush, flush_ns, reach.frames);
+    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach.frames);
 }
 
 #define CORE_PUSHES (CORE_ENCODING_JSON_DEFLATE + 1)
@@ -100,15 +100,14 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
         return false;
     }
     fanout_note(&core->fan, stream, head);
-    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due.count);
+    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due_count);
     return true;
 }
 
 static void core_end_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
-    assert_always(core->fan.due.count == 0);
-    core->fan.extent_count = 0;
+    assert_always(!fanout_has_due(&core->fan));
     core_count_flush(core, stream->log);
     stream->batch_first = stream->position;
     frame_log_unpin(stream->log, core->options.index);
@@ -131,10 +130,11 @@ static bool core_plan_push(struct core *core)
             }
             core->step_batch_max = PLAN_FIRST_BATCH;
         }
-        if (core->fan.due.count > 0) {
+        if (fanout_has_due(&core->fan)) {
             core_begin_batch(core);
         }
-        if (fanout_plan(&core->fan, core->step_batch_max) > 0) {
+        const struct fan_stream *stream = &core->fan.streams[core->step_stream];
+        if (fanout_plan(&core->fan, stream, core->step_batch_max) > 0) {
             core->step_batch_max = PLAN_BATCH_MAX;
             return true;
         }

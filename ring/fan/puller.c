@@ -21,7 +21,7 @@ void puller_start(struct fan *fan, struct subscriber *subscriber, uint64_t curso
     struct fan_stream *stream = fan_stream(fan, subscriber);
     assert_always(cursor <= stream->position);
     assert_always(!subscriber->is_sweeping && !subscriber->in_history);
-    subscriber_forget_due(subscriber);
+    fan_forget_due(fan, subscriber);
     subscriber_enter(subscriber, SUBSCRIBER_PULLING);
     subscriber->cursor = cursor;
     for (uint32_t sub = subscriber->sub_first; sub != SUB_NONE;
@@ -53,6 +53,7 @@ static void puller_settle_mode(struct fan *fan, struct subscriber *subscriber)
     if (subscriber->cursor == fan_stream(fan, subscriber)->position && !subscriber->is_sweeping &&
         !subscriber->in_history) {
         progress_release(fan, subscriber);
+        assert_always(!fan_is_due(fan, subscriber));
         subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
     } else {
         puller_enqueue(fan, subscriber);

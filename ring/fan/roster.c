@@ -9,19 +9,18 @@ void roster_join(struct fan *fan, uint32_t index, uint32_t encoding)
     struct subscriber *subscriber = fan_subscriber(fan, index);
     assert_always(encoding < fan->encoding_count);
     assert_always(subscriber->sub_first == SUB_NONE && subscriber->group_mask == 0);
+    assert_always(!fan_is_due(fan, subscriber));
     *subscriber = (struct subscriber){
         .mode = SUBSCRIBER_OFF,
         .encoding = (uint8_t)encoding,
-        .is_due = subscriber->is_due,                 /* It may still be on these lists, */
-        .is_pull_queued = subscriber->is_pull_queued, /* which skip what has nothing to do. */
-        .extent_first = SUBSCRIBER_NONE,
+        .is_pull_queued = subscriber->is_pull_queued, /* It may still be on that queue. */
     };
     subscriber_enter(subscriber, SUBSCRIBER_PUSHED);
 }
 
 void roster_leave(struct fan *fan, struct subscriber *subscriber)
 {
-    subscriber_forget_due(subscriber);
+    assert_always(!fan_is_due(fan, subscriber));
     replayer_forget(fan, subscriber);
     progress_release(fan, subscriber);
     if (subscriber->mode != SUBSCRIBER_OFF) {

@@ -13,13 +13,6 @@ static const uint8_t subscriber_next_modes[SUBSCRIBER_MODE_COUNT] = {
 void subscriber_enter(struct subscriber *subscriber, enum subscriber_mode next)
 {
     assert_always((subscriber_next_modes[subscriber->mode] & (1u << next)) != 0);
-    assert_always(next == SUBSCRIBER_PUSHED || subscriber->due_frames == 0);
     assert_always(next != SUBSCRIBER_PUSHED || subscriber->group_seqs == NULL);
     subscriber->mode = (uint8_t)next;
-}
-
-void subscriber_forget_due(struct subscriber *subscriber)
-{
-    subscriber->due_frames = 0;
-    subscriber->extent_first = SUBSCRIBER_NONE;
 }

@@ -33,16 +33,10 @@ enum subscriber_mode {
 };
 
 struct subscriber {
-    /* All that noting a frame touches is in this line. */
+    /* Sending a frame touches mode and frames_sent. */
     _Alignas(CACHE_LINE_BYTES) uint8_t mode;
     uint8_t group_mask; /* groups subscribed as a whole */
     uint8_t encoding;   /* Which of fan->streams it gets; 0 until it is chosen. */
-    bool is_due;        /* on fan->due */
-    uint32_t due_frames;
-    uint64_t due_start; /* the newest extent, by position */
-    uint32_t due_bytes;
-    uint32_t extent_first; /* earlier extents, in fan->extents; SUBSCRIBER_NONE: none */
-    uint32_t extent_last;
     uint32_t sub_first;
     uint64_t frames_sent;
     uint64_t cursor; /* while it pulls: index of the next frame to look at */
@@ -70,7 +64,6 @@ struct subscriber {
     bool is_slow : 1;         /* It lagged too far and is closed: it gets nothing more. */
     bool is_held : 1;         /* A message of its is being answered; it stays in pull mode. */
 };
-static_assert(offsetof(struct subscriber, sweep_sub) == CACHE_LINE_BYTES, "");
 static_assert(sizeof(struct subscriber) == 2 * CACHE_LINE_BYTES, "counted per connection");
 
 /* What few subscribers need: by index, and touched when it is first used. */
@@ -85,15 +78,7 @@ struct subscriber_past {
     uint16_t group_max_lag_ms[SUBSCRIBER_GROUPS_MAX];
 };
 
-/* Whether it was sent all that was published so far. */
-static inline bool subscriber_is_current(const struct subscriber *subscriber)
-{
-    return subscriber->mode == SUBSCRIBER_PUSHED && subscriber->due_frames == 0;
-}
-
 /* The only place where its mode changes. */
 void subscriber_enter(struct subscriber *subscriber, enum subscriber_mode next);
-/* Of what was noted for it nothing is due any more. */
-void subscriber_forget_due(struct subscriber *subscriber);
 
 #endif

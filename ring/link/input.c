@@ -62,7 +62,7 @@ void input_begin_slice(struct links *links, uint64_t units)
     links->slice_units = units;
 }
 
-static void input_end_slice(struct links *links)
+void input_end_slice(struct links *links)
 {
     uint64_t longest = counter_get(&links->counters->slice_units_max);
     links->turn_spent += links->spent;

@@ -25,6 +25,7 @@ void input_take_bytes(struct links *links, struct link *link, uint8_t *bytes, si
 void input_run_waiting(struct links *links);
 /* Work is counted in units of about 25 ns. */
 void input_begin_slice(struct links *links, uint64_t units);
+void input_end_slice(struct links *links);
 void input_spend(struct links *links, uint32_t units);
 bool input_slice_is_over(const struct links *links);
 /* Half a request or message is done with. */

@@ -183,7 +183,9 @@ static void opening_start_streaming(struct links *links, struct link *link,
     link->tick = stamp_in(links->now_ns, LINK_TICK_NS);
     counter_add(&links->counters->conns_streaming, 1);
     links_arm(links, link, LINK_TICK_NS);
+    input_begin_slice(links, links->turn_spent < INPUT_READ_UNITS ? INPUT_FIRST_SLICE_UNITS : 0);
     links->options.asks->on_open(links->options.core, links_index(links, link));
+    input_end_slice(links);
 }
 
 /* A place is taken by the request, not by the connection: a client that connects and says nothing,
@@ -408,6 +410,7 @@ size_t opening_on_bytes(struct links *links, struct link *link, struct link_requ
     struct core_source proxied = {.address = proxy->source, .port = proxy->source_port};
     struct core_request asked = {.head = head,
                                  .head_bytes = request.head_bytes,
+                                 .rest = request.rest,
                                  .proxied = proxy->has_source ? &proxied : NULL};
     enum core_grant grant = opening_ask(links, link, &asked);
     if (grant == CORE_LATER) {

@@ -394,6 +394,29 @@ bool request_is_repeated(const struct request *request, uint32_t index)
     return request->symbols[index].is_repeated;
 }
 
+uint32_t request_types_of(const struct request *request, uint32_t index)
+{
+    assert_always(index < request->symbol_count);
+    uint32_t types = request->symbols[index].types;
+    return types != 0 ? types : request->types;
+}
+
+struct variant request_variant_of(const struct request *request, uint32_t index, enum md_type type)
+{
+    assert_always(index < request->symbol_count);
+    struct variant own = request->symbols[index].variant;
+    struct variant all = request->variant;
+    return (struct variant){
+        .interval_ms = own.interval_ms != 0 ? own.interval_ms : all.interval_ms,
+        .depth = type != MD_DEPTH ? 0
+                 : own.depth != 0 ? own.depth
+                                  : all.depth,
+        .bar = type != MD_BAR ? 0
+               : own.bar != 0 ? own.bar
+                              : all.bar,
+    };
+}
+
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out)
 {
     assert_always(index < request->symbol_count);

@@ -89,6 +89,7 @@ struct request_error {
 
 struct request {
     enum request_type type;
+    bool is_url;                          /* see request_url.h */
     char id[REQUEST_ECHO_TEXT_BYTES_MAX]; /* JSON text as it came; "": none. Also at a fault. */
     char t0[REQUEST_ECHO_TEXT_BYTES_MAX]; /* PING: the same */
     uint32_t types;                       /* bit mask of enum md_type; 0: not given */
@@ -114,8 +115,10 @@ struct request {
 
 struct request_symbol {
     const char *text; /* terminated */
-    uint32_t bytes;
-    bool is_repeated; /* It was named before in this message. */
+    uint32_t bytes : 24;
+    uint32_t types : 7;     /* of a URL: bit mask; 0: those of the request */
+    bool is_repeated : 1;   /* It was named before in this message. */
+    struct variant variant; /* of a URL: what it says itself, before the request's */
 };
 
 struct request_cursor {
@@ -132,6 +135,9 @@ void request_deinit(struct request *request);
 const char *request_symbol(const struct request *request, uint32_t index, size_t *bytes_out);
 
 bool request_is_repeated(const struct request *request, uint32_t index);
+/* What it is wanted of: a bit mask of types, and the variant of one of them. */
+uint32_t request_types_of(const struct request *request, uint32_t index);
+struct variant request_variant_of(const struct request *request, uint32_t index, enum md_type type);
 
 /* A cursor of RESUME. */
 struct request_cursor request_cursor(const struct request *request, uint32_t index);

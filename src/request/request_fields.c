@@ -47,7 +47,6 @@ bool request_fields_fail_memory(struct request_error *error)
 
 /* ---- Symbols and types ---- */
 
-#define REQUEST_SLOTS 2048 /* to find a symbol that is given twice; a power of two */
 #define REQUEST_PROBES_MAX 16
 
 static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay free");
@@ -71,7 +70,8 @@ static bool request_fields_find_symbol(const struct request *request,
         }
         assert_always(*slot - 1u < request->symbol_count);
         const struct request_symbol *other = &request->symbols[*slot - 1];
-        if (other->bytes == symbol->bytes &&
+        if (other->bytes == symbol->bytes && other->types == symbol->types &&
+            variant_is_same(other->variant, symbol->variant) &&
             memcmp(other->text, symbol->text, symbol->bytes) == 0) {
             return true;
         }
@@ -79,31 +79,55 @@ static bool request_fields_find_symbol(const struct request *request,
     return false;
 }
 
+bool request_fields_begin_symbols(struct request *request, struct request_adding *adding,
+                                  size_t count, size_t text_bytes)
+{
+    assert_always(request->symbols == NULL);
+    assert_always(count <= REQUEST_SYMBOLS_MAX);
+    request->symbols = malloc(count * sizeof *request->symbols + text_bytes);
+    if (request->symbols == NULL) {
+        return false;
+    }
+    memset(adding->slots, 0, sizeof adding->slots);
+    adding->text = (char *)&request->symbols[count];
+    adding->text_end = adding->text + text_bytes;
+    return true;
+}
+
+void request_fields_add_symbol(struct request *request, struct request_adding *adding,
+                               struct request_symbol symbol)
+{
+    assert_always((char *)&request->symbols[request->symbol_count + 1] <= adding->text);
+    assert_always(symbol.bytes < (size_t)(adding->text_end - adding->text));
+    memcpy(adding->text, symbol.text, symbol.bytes);
+    symbol.text = adding->text;
+    adding->text += symbol.bytes;
+    *adding->text++ = '\0';
+    symbol.is_repeated = request_fields_find_symbol(request, &symbol, adding->slots);
+    request->symbols[request->symbol_count++] = symbol;
+}
+
 /* Strings of an array, or one. false: no memory. */
 static bool request_fields_keep_symbols(struct request *request, const json_t *symbols)
 {
-    uint16_t slots[REQUEST_SLOTS] = {0};
+    struct request_adding adding;
     size_t count = json_is_array(symbols) ? json_array_size(symbols) : 1;
     size_t text_bytes = 0;
     for (size_t i = 0; i < count; i++) {
         const json_t *symbol = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
         text_bytes += json_string_length(symbol) + 1;
     }
-    request->symbols = malloc(count * sizeof *request->symbols + text_bytes);
-    if (request->symbols == NULL) {
+    if (!request_fields_begin_symbols(request, &adding, count, text_bytes)) {
         return false;
     }
-    char *text = (char *)&request->symbols[count];
     for (size_t i = 0; i < count; i++) {
-        const json_t *string = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
-        struct request_symbol symbol = {.text = text,
-                                        .bytes = (uint32_t)json_string_length(string)};
-        memcpy(text, json_string_value(string), symbol.bytes + 1);
-        text += symbol.bytes + 1;
-        symbol.is_repeated = request_fields_find_symbol(request, &symbol, slots);
-        request->symbols[request->symbol_count++] = symbol;
+        const json_t *symbol = json_is_array(symbols) ? json_array_get(symbols, i) : symbols;
+        request_fields_add_symbol(
+            request, &adding,
+            (struct request_symbol){.text = json_string_value(symbol),
+                                    .bytes = (uint32_t)json_string_length(symbol) & 0xffffff});
     }
-    assert_always(text == (char *)&request->symbols[count] + text_bytes);
+    assert_always(adding.text == adding.text_end);
     return true;
 }
 

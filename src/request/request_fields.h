@@ -11,6 +11,8 @@
 
 #include "src/request/request.h"
 
+#define REQUEST_SLOTS 2048 /* a power of two */
+
 /* Returns false. */
 bool request_fields_fail(struct request_error *error, enum protocol_code code, const char *field,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -18,6 +20,18 @@ bool request_fields_fail_memory(struct request_error *error);
 
 /* A client may leave a field out or say null. */
 json_t *request_fields_get(const json_t *object, const char *key);
+
+/* Symbols that are added one by one, to memory for so many. false: no memory. */
+struct request_adding {
+    char *text; /* where the next one goes */
+    char *text_end;
+    uint16_t slots[REQUEST_SLOTS]; /* to find one that is given twice */
+};
+bool request_fields_begin_symbols(struct request *request, struct request_adding *adding,
+                                  size_t count, size_t text_bytes);
+/* symbol: its text is copied. */
+void request_fields_add_symbol(struct request *request, struct request_adding *adding,
+                               struct request_symbol symbol);
 
 bool request_fields_symbols(struct request *request, const json_t *data,
                             struct request_error *error);

@@ -10,6 +10,7 @@
 #include "codec/nearest.h"
 #include "codec/utf8.h"
 #include "src/request/request_fields.h"
+#include "src/request/request_url.h"
 
 #define REQUEST_KEYS_MAX 8 /* that an object of a message may have */
 
@@ -65,6 +66,10 @@ static const char *const *request_keys_names(const struct request *request, unsi
 {
     assert_always((unsigned)request->type <= REQUEST_AUTH);
     assert_always(level < REQUEST_KEYS_LEVEL_COUNT);
+    if (request->is_url) {
+        *count_out = level == REQUEST_KEYS_TOP ? REQUEST_URL_KEYS_COUNT : 0;
+        return request_url_keys;
+    }
     const char *const *names = request_keys[request->type][level].names;
     for (*count_out = 0; *count_out < REQUEST_KEYS_MAX && names[*count_out] != NULL;) {
         ++*count_out;
@@ -84,7 +89,8 @@ static json_t *request_keys_object(const struct request *request, unsigned level
     json_t *object = request->root;
     request_keys_names(request, level, &count);
     if (level >= REQUEST_KEYS_DATA) {
-        object = request->type == REQUEST_NONE ? NULL : json_object_get(object, "data");
+        object = request->type == REQUEST_NONE || request->is_url ? NULL
+                                                                  : json_object_get(object, "data");
     }
     if (level > REQUEST_KEYS_DATA) {
         object = count == 0 ? NULL : json_object_get(object, inner[level]);
@@ -172,7 +178,7 @@ static void request_keys_write(const struct request *request, unsigned level, co
     reply_text(reply, "{\"field\":");
     reply_string(reply, field, (size_t)bytes);
     reply_text(reply, ",\"message\":\"");
-    reply_text(reply, request_type_name(request->type));
+    reply_text(reply, request->is_url ? "the URL" : request_type_name(request->type));
     reply_text(reply, " does not use it");
     request_keys_write_hint(request, level, key, reply);
     reply_text(reply, "\"}");

@@ -22,6 +22,7 @@
 #include "src/session/session_replay.h"
 #include "src/session/session_resume.h"
 #include "src/session/session_status.h"
+#include "src/session/session_url.h"
 #include "src/session/session_watch.h"
 
 #define SESSION_LINE_BYTES_MAX 256
@@ -55,8 +56,9 @@ int sessions_create(struct sessions **sessions_out, const struct session_options
     sessions->slab = calloc(sessions->slab_count, sizeof *sessions->slab);
     sessions->watchers = calloc(sessions->slab_count, sizeof *sessions->watchers);
     sessions->jobs = calloc(sessions->slab_count, sizeof *sessions->jobs);
+    sessions->urls = calloc(sessions->slab_count, sizeof *sessions->urls);
     if (sessions->slab == NULL || sessions->watchers == NULL || sessions->jobs == NULL ||
-        recoder_create(&sessions->recoder, options->channels) < 0 ||
+        sessions->urls == NULL || recoder_create(&sessions->recoder, options->channels) < 0 ||
         session_books_create(sessions) < 0 || session_heartbeat_create(sessions) < 0 ||
         (options->compression && ws_inflate_create(&sessions->inflate, false) < 0)) {
         sessions_destroy(sessions);
@@ -83,6 +85,9 @@ void sessions_destroy(struct sessions *sessions)
     for (uint32_t i = 0; sessions->jobs != NULL && i < sessions->slab_count; i++) {
         session_jobs_drop(sessions, i);
     }
+    for (uint32_t i = 0; sessions->urls != NULL && i < sessions->slab_count; i++) {
+        session_url_drop(sessions, i);
+    }
     for (uint32_t i = 0; sessions->clients != NULL && i < sessions->slab_count; i++) {
         access_drop_grant(&sessions->clients[i].grant);
         access_forget_kept(&sessions->desk, &sessions->clients[i].kept);
@@ -92,6 +97,7 @@ void sessions_destroy(struct sessions *sessions)
     free(sessions->clients);
     free(sessions->watchers);
     free(sessions->jobs);
+    free(sessions->urls);
     ws_inflate_destroy(sessions->inflate);
     recoder_destroy(sessions->recoder);
     session_books_destroy(sessions);
@@ -154,6 +160,19 @@ static void session_send_welcome(struct sessions *sessions, struct core *core, u
     session_answer_text(core, conn, reply);
 }
 
+static enum core_grant session_on_request(void *context, struct core *core, uint32_t conn,
+                                          uint64_t now_ns, const struct core_request *asked,
+                                          struct core_refusal *refusal_out)
+{
+    if (asked != NULL && asked->rest.bytes > 0 && !session_url_keep(context, conn, asked->rest)) {
+        *refusal_out = (struct core_refusal){.status_line = "503 Service Unavailable",
+                                             .extra = "Retry-After: 5\r\n",
+                                             .text = "the server has no memory for this URL"};
+        return CORE_REFUSED;
+    }
+    return session_access_on_request(context, core, conn, now_ns, asked, refusal_out);
+}
+
 static void session_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
 {
     struct sessions *sessions = context;
@@ -161,7 +180,6 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
     char id[SESSION_NUMBER_TEXT_BYTES_MAX];
     char peer[2 * CORE_PEER_TEXT_BYTES_MAX];
     char line[SESSION_LINE_BYTES_MAX];
-    (void)now_ns;
     assert_always(session->number == 0);
 
     *session = (struct session){.number = ++sessions->newest_number};
@@ -172,6 +190,13 @@ static void session_on_open(void *context, struct core *core, uint32_t conn, uin
         log_post(1 + core_index(core), LOG_LEVEL_INFO, line);
     }
     session_send_welcome(sessions, core, conn, id);
+    session_jobs_answer_url(sessions, core, conn, now_ns);
+}
+
+static void session_on_leave(void *context, struct core *core, uint32_t conn)
+{
+    session_url_drop(context, conn);
+    session_access_on_leave(context, core, conn);
 }
 
 static void session_on_close(void *context, struct core *core, uint32_t conn,
@@ -311,8 +336,8 @@ const struct core_ops session_ops = {
     .on_offers = session_on_offers,
     .inflate_of = session_inflate_of,
     .on_accept = session_access_on_accept,
-    .on_request = session_access_on_request,
-    .on_leave = session_access_on_leave,
+    .on_request = session_on_request,
+    .on_leave = session_on_leave,
     .on_tick = session_access_on_tick,
     .on_open = session_on_open,
     .on_message = session_on_message,

@@ -13,17 +13,6 @@ bool session_call_must_wait(const struct session_call *call)
 
 /* ---- Walks ---- */
 
-/* What the message asks for of this type. */
-static struct variant session_call_variant(const struct session_call *call, enum md_type type)
-{
-    struct variant wanted = call->request->variant;
-    return (struct variant){
-        .interval_ms = wanted.interval_ms,
-        .depth = type == MD_DEPTH ? wanted.depth : 0,
-        .bar = type == MD_BAR ? wanted.bar : 0,
-    };
-}
-
 bool session_call_each_name(struct session_call *call,
                             bool (*visit)(struct session_call *call,
                                           const struct session_name *name))
@@ -31,14 +20,15 @@ bool session_call_each_name(struct session_call *call,
     struct session_place *at = &call->at;
     while (at->name < call->request->symbol_count) {
         assert_debug(at->type < MD_TYPE_COUNT);
-        bool is_wanted = (call->request->types & (1u << at->type)) != 0;
+        uint32_t types = request_types_of(call->request, at->name);
+        bool is_wanted = (types & (1u << at->type)) != 0;
         if (is_wanted && session_call_must_wait(call)) {
             return false;
         }
         if (is_wanted) {
             struct session_name name = {.type = (enum md_type)at->type};
             name.text = request_symbol(call->request, at->name, &name.bytes);
-            name.variant = session_call_variant(call, name.type);
+            name.variant = request_variant_of(call->request, at->name, name.type);
             name.is_repeated = request_is_repeated(call->request, at->name);
             if (!visit(call, &name)) {
                 return false;

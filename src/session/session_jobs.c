@@ -14,6 +14,7 @@
 #include "src/session/session_status.h"
 #include "src/session/session_subscribe.h"
 #include "src/session/session_unsubscribe.h"
+#include "src/session/session_url.h"
 #include "src/session/session_watch.h"
 
 /* A request that goes on, and the answer as far as it is written. While it does, sessions->reply
@@ -122,7 +123,7 @@ static void session_jobs_begin(struct session_call *call, struct request *reques
     }
     assert_always(sessions->jobs[call->conn] == NULL);
     sessions->jobs[call->conn] = job;
-    if (!session_patterns_are_behind(sessions, call->session)) { /* Otherwise it is held already. */
+    if (!core_is_held(call->core, call->conn)) {
         core_hold(call->core, call->conn);
     }
 }
@@ -153,9 +154,39 @@ void session_jobs_answer(struct session_call *call, struct request *request)
         session_jobs_begin(call, request, false);
     } else if (session_jobs_run(call)) {
         session_jobs_end_call(call);
+        if (request->type == REQUEST_AUTH) {
+            session_jobs_answer_url(call->sessions, call->core, call->conn, call->now_ns);
+        }
     } else {
         session_jobs_begin(call, request, !session_access_is_unchecked(call));
     }
+}
+
+void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint32_t conn,
+                             uint64_t now_ns)
+{
+    struct request request;
+    struct request_error error;
+    if (!session_url_is_due(sessions, conn)) {
+        return;
+    }
+    uint32_t units = request_units(session_url_take(sessions, conn, &request, &error));
+    struct session_call call = {
+        .sessions = sessions,
+        .session = session_of(sessions, conn),
+        .core = core,
+        .conn = conn,
+        .request = &request,
+        .now_ns = now_ns,
+        .units = units,
+    };
+    core_spend(core, units);
+    if (error.code == PROTOCOL_OK) {
+        session_jobs_answer(&call, &request);
+    } else {
+        session_answer_error(sessions, core, conn, &request, &error);
+    }
+    request_deinit(&request);
 }
 
 bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, uint64_t now_ns)
@@ -167,7 +198,8 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
     }
     struct session_job *job = sessions->jobs[conn];
     if (job == NULL) {
-        return true;
+        session_jobs_answer_url(sessions, core, conn, now_ns);
+        return sessions->jobs[conn] == NULL;
     }
     if (!job->is_started && !session_access_is_unchecked(&job->call) &&
         sessions->started_count >= SESSION_ANSWERS_STARTED_MAX) {
@@ -185,7 +217,7 @@ bool session_jobs_on_continue(void *context, struct core *core, uint32_t conn, u
         sessions->started_count++;
         job->is_started = true;
     }
-    return is_done;
+    return is_done && !session_url_is_due(sessions, conn);
 }
 
 void session_jobs_on_drop(void *context, struct core *core, uint32_t conn)

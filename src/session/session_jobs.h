@@ -13,6 +13,9 @@
 
 /* request: is taken over. */
 void session_jobs_answer(struct session_call *call, struct request *request);
+/* What the URL of its request subscribes, once it is due; otherwise nothing. */
+void session_jobs_answer_url(struct sessions *sessions, struct core *core, uint32_t conn,
+                             uint64_t now_ns);
 /* The job of a connection that ends. */
 void session_jobs_drop(struct sessions *sessions, uint32_t conn);
 

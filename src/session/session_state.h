@@ -27,6 +27,7 @@ struct session_heartbeats;
 struct session_client;
 struct session_job;
 struct session_patterns;
+struct session_url;
 
 /* The tag of a subscription in the core: who asked for it, and with what policy. */
 enum session_tag {
@@ -73,6 +74,7 @@ struct sessions {
     struct reply definitions;
     struct reply gaps;                      /* The third one of RESUMED. */
     struct session_job **jobs;              /* session_jobs, by connection; NULL: none */
+    struct session_url **urls;              /* session_url, likewise */
     uint32_t started_count;                 /* jobs that have begun their answer */
     uint32_t group_counts[CORE_GROUPS_MAX]; /* session_watch: channels, of those before the next */
     uint32_t groups_counted_to;

@@ -836,6 +836,18 @@ class Encodings(ServerTestCase, BenchTestCase):
                 self.assertLess(phases["snapshot"]["max"], 5e9)
                 self.assertEqual(report["received"], report["due"])
 
+    def test_the_url_subscribes_without_a_message(self):
+        """Every role in every encoding; what is due to a drawn subscription is known as with a message."""
+        for encoding in ("json", "sbe", "deflate"):
+            with self.subTest(encoding):
+                report = self.report("--encoding", encoding, "-c", 40, "-d", 0.5, "-w", 0.1, "--by-url", "--snapshot",
+                                     "--symbols", "AAPL.US,000001.SZ,600519.SH", "--subscriptions", 2, "--stalled", 2,
+                                     "--churn", 2, "--malformed-clients", 5, "--half-open", 3, "--resubscribers", 2,
+                                     "--patience", 30, *BY_DUE_TIME, self.server.url())
+                self.assertEqual(report["received"], report["due"])
+                self.assertGreater(report["received"], 0)
+                self.assertEqual(report["phases_ns"]["snapshot"]["count"], 26)
+
     def test_churn_beside_readers_does_no_harm(self):
         report = self.encoded("deflate", "--churn", 5, "--churn-life", 0.2, "--malformed-clients", 5)
         self.assertEqual((report["received"], report["malformed_clients"]["ignored"]), (report["due"], 0))

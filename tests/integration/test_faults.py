@@ -94,7 +94,7 @@ class BadHandshakes(FaultTestCase):
                 self.assertEqual(client.header("Allow"), "GET, HEAD")
 
     def test_another_path_is_404(self):
-        for path in ("/nothing", "/ws/", "/v1/x", "//", "/v10"):
+        for path in ("/nothing", "/x@quote", "//", "/v10", "/v10/x@quote", "/ws%2Fx@quote"):
             with self.subTest(path):
                 self.assertEqual(self.answer_to(request(path))[1], 404)
 

@@ -72,6 +72,7 @@ static const struct bench_command_option bench_command_table[] = {
     {"snapshot", 0, FLAG(snapshot), NULL, "ask for the newest frame of each channel first"},
     {"depth", 0, U32(depth, 0, 50), "N", "ringcast: books cut to N levels a side (0: the feed's)"},
     {"at-once", 0, FLAG(at_once), NULL, "subscribe when all are upgraded"},
+    {"by-url", 0, FLAG(by_url), NULL, "ringcast: subscribe by the URL of the upgrade"},
 
     {.help = "The server's language"},
     {"protocol", 0, TEXT(protocol_name), "NAME",

@@ -142,6 +142,7 @@ int bench_conn_send_request(struct bench_crew *crew, struct bench_conn *conn)
     if (bytes == 0) {
         return -EMSGSIZE;
     }
+    conn->asked_ns = crew->options->by_url ? crew->now_ns : 0;
     ssize_t sent = send(conn->fd, request, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent == (ssize_t)bytes ? 0 : sent < 0 ? -errno : -EPIPE;
 }

@@ -224,6 +224,46 @@ static bool bench_options_fit_protocol(struct bench_options *options)
     return true;
 }
 
+/* What the URL of each connection subscribes, as docs/protocol.md says, unless it has its own place
+ * for the symbols. */
+static bool bench_options_by_url(struct bench_options *options)
+{
+    char *path = options->url.path;
+    size_t bytes = strlen(path);
+    if (!options->by_url) {
+        return true;
+    }
+    if (options->protocol != BENCH_RINGCAST || options->at_once) {
+        bench_options_fail("--by-url needs --protocol ringcast, and does not go with --at-once%s",
+                           "");
+        return false;
+    }
+    for (const char *at = options->symbols; *at != 0; at++) {
+        if (strchr("%&+# ", *at) != NULL || *at < ' ' || *at > '~') {
+            bench_options_fail("--by-url: --symbols %s: a symbol may not need percent-encoding",
+                               options->symbols);
+            return false;
+        }
+    }
+    if (strstr(path, "{symbols}") != NULL) {
+        return true;
+    }
+    int more = snprintf(path + bytes, sizeof options->url.path - bytes,
+                        "%ctypes=%s&on_lag=skip&snapshot=%s&symbols={symbols}",
+                        strchr(path, '?') == NULL ? '?' : '&', options->types,
+                        options->snapshot ? "true" : "false");
+    if (options->depth > 0 && bytes + (size_t)more < sizeof options->url.path) {
+        bytes += (size_t)more;
+        more =
+            snprintf(path + bytes, sizeof options->url.path - bytes, "&depth=%u", options->depth);
+    }
+    if (bytes + (size_t)more >= sizeof options->url.path) {
+        bench_options_fail("--by-url: the URL is too long%s", "");
+        return false;
+    }
+    return true;
+}
+
 /* "rate=100" in what the publisher is asked for. */
 static double bench_options_published(const struct bench_options *options, const char *name)
 {
@@ -326,8 +366,8 @@ int bench_options_finish(struct bench_options *options)
     }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
         !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
-        !bench_options_publish(options) || !bench_options_sources(options) ||
-        !bench_options_crowds(options)) {
+        !bench_options_by_url(options) || !bench_options_publish(options) ||
+        !bench_options_sources(options) || !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

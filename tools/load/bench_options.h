@@ -90,6 +90,7 @@ struct bench_options {
     bool snapshot;
     uint32_t depth; /* of books, a side; 0: the feed's own */
     bool at_once;   /* Nobody subscribes until all are upgraded. */
+    bool by_url;    /* Subscribed by the URL of the upgrade, without a message. */
 
     /* The server's language. */
     const char *protocol_name;

@@ -368,8 +368,13 @@ def machine():
         with open(path) as text:
             return next((line.split(":", 1)[1].strip() for line in text if line.startswith(start)),
                         "")
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"],
-                            stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", ROOT, *arguments], stdout=subprocess.PIPE,
+                              text=True).stdout.strip()
+    commit = git("describe", "--always")
+    if git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/bench/results"):
+        commit += "-dirty"  # The figures of this run change no program.
     return {"commit": commit, "kernel": platform.release(), "cpu": line_of("/proc/cpuinfo",
             "model name"), "cpus": os.cpu_count(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}

@@ -346,8 +346,8 @@ def connect(setup):
             figures[name] = ratio(reports, of, base, "core_ns_per_client")
             print(f"  {of}: {figures[name]:.3f} of {base}'s core time")
     return judge("connect", setup, figures,
-                 all(report["subscribed"] == connections for kind in reports
-                     if kind == "nchan" or kind not in peers for report in reports[kind]))
+                 are_valid(reports, *(kind for kind in kinds if kind not in peers)) and
+                 all(report["subscribed"] == connections for report in reports.get("nchan", ())))
 
 
 def latency(setup):
@@ -698,8 +698,8 @@ def main():
     parser.add_argument("--bin", help="directory of the programs (zig-out/bin)")
     parser.add_argument("--before", metavar="DIR",
                         help="programs of the commit before, for saturation and connect")
-    parser.add_argument("--peers", type=lambda text: text.split(","), default=PEERS,
-                        help=f"the peers to measure ({','.join(PEERS)})")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS,
+                        help="the peers to measure (all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="each measurement's window")
     parser.add_argument("--warmup", type=float, default=1)

@@ -64,7 +64,7 @@ void core_drain_close(struct core *core, uint32_t conn)
 {
     uint64_t now_ns = core->time.now_ns;
     struct link *link = core_link(core, conn);
-    if (!subscriber_is_current(core_subscriber(core, conn)) && now_ns < core->drain_end_ns) {
+    if (!fan_is_current(&core->fan, core_subscriber(core, conn)) && now_ns < core->drain_end_ns) {
         uint64_t again_ns = now_ns + CORE_DRAIN_RETRY_NS;
         deadlines_set_drain(&core->links, link,
                             again_ns < core->drain_end_ns ? again_ns : core->drain_end_ns);

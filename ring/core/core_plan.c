@@ -41,23 +41,23 @@ static inline uint64_t core_since(uint64_t now_ns, uint64_t then_ns)
  * readings, so that flush is the sum of wait and scatter. */
 static void core_count_flush(struct core *core, const struct frame_log *log)
 {
-    const struct fan_reach *reach = &core->fan.reach;
+    const struct fanout_reach reach = fanout_reach(&core->fan);
     const struct core_time begin = core->time;
-    if (reach->frames == 0) {
+    if (reach.frames == 0) {
         return;
     }
     core_read_clock(core);
     uint64_t end_ns = begin.wall_ns + (core->time.now_ns - begin.now_ns);
-    uint64_t oldest_ns = frame_log_desc(log, reach->first)->ts_pub_ns;
-    uint64_t newest_ns = frame_log_desc(log, reach->last)->ts_pub_ns;
+    uint64_t oldest_ns = frame_log_desc(log, reach.first)->ts_pub_ns;
+    uint64_t newest_ns = frame_log_desc(log, reach.last)->ts_pub_ns;
     uint64_t wait_ns = core_since(begin.wall_ns, oldest_ns);
     uint64_t flush_ns = core_since(end_ns, oldest_ns);
     assert_debug(flush_ns >= wait_ns);
     struct core_counters *counters = core->counters;
-    counters_histogram_add(&counters->wait, wait_ns, reach->frames);
-    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach->frames);
-    counters_histogram_add(&counters->flush, flush_ns, reach->frames);
-    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach->frames);
+    counters_histogram_add(&counters->wait, wait_ns, reach.frames);
+    counters_histogram_add(&counters->scatter, flush_ns - wait_ns, reach.frames);
+    counters_histogram_add(&counters->flush, flush_ns, reach.frames);
+    counters_histogram_add(&counters->flush_newest, core_since(end_ns, newest_ns), reach.frames);
 }
 
 #define CORE_PUSHES (CORE_ENCODING_JSON_DEFLATE + 1)
@@ -100,15 +100,15 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
         return false;
     }
     fanout_note(&core->fan, stream, head);
-    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due.count);
+    core->step_sharers = core->fan.due_count;
+    PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due_count);
     return true;
 }
 
 static void core_end_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
-    assert_always(core->fan.due.count == 0);
-    core->fan.extent_count = 0;
+    assert_always(!fanout_has_due(&core->fan));
     core_count_flush(core, stream->log);
     stream->batch_first = stream->position;
     frame_log_unpin(stream->log, core->options.index);
@@ -131,10 +131,11 @@ static bool core_plan_push(struct core *core)
             }
             core->step_batch_max = PLAN_FIRST_BATCH;
         }
-        if (core->fan.due.count > 0) {
+        if (fanout_has_due(&core->fan)) {
             core_begin_batch(core);
         }
-        if (fanout_plan(&core->fan, core->step_batch_max) > 0) {
+        const struct fan_stream *stream = &core->fan.streams[encoding];
+        if (fanout_plan(&core->fan, stream, core->step_batch_max) > 0) {
             core->step_batch_max = PLAN_BATCH_MAX;
             return true;
         }
@@ -192,7 +193,8 @@ static struct link_view core_view(struct core *core, uint32_t conn)
     const struct link *link = core_link(core, conn);
     return (struct link_view){
         .waiting_bytes = link->out.bytes,
-        .lend_bytes = sender_lend_alone_bytes(&core->links, link),
+        .lend_bytes =
+            core_may_lend(core) ? sender_lend_alone_bytes(&core->links, link) : UINT32_MAX,
     };
 }
 
@@ -201,6 +203,7 @@ static bool core_plan_pull(struct core *core)
     struct fan *fan = &core->fan;
     if (!core->step_has_begun) {
         fan->pull_steps = 0;
+        core->step_sharers = fan->pulls.count;
         core->step_left =
             fan->pulls.count < PULLER_CONNS_PER_TURN ? fan->pulls.count : PULLER_CONNS_PER_TURN;
     }
@@ -249,6 +252,7 @@ static bool core_plan_replays(struct core *core)
         fan->replay_due_ns = UINT64_MAX;
         core->step_left = fan->replay_count > 0 ? FAN_REPLAYS_MAX : 0;
         core->step_bytes = 0;
+        core->step_sharers = fan->replay_count;
     }
     if (core->step_left > 0) {
         core_begin_batch(core);

@@ -66,9 +66,8 @@ static void account_whole(struct fan *fan, struct subscriber *subscriber,
                           const struct send_plan *plan)
 {
     subscriber->frames_sent += plan->frames;
-    if (__builtin_expect(plan->kind == SEND_PUSH, 1)) {
-        subscriber_forget_due(subscriber);
-    } else if (plan->kind == SEND_PULL) {
+    fan->batch->frames_sent += plan->frames;
+    if (plan->kind == SEND_PULL) {
         puller_on_sent(fan, subscriber, plan->to);
     } else if (plan->kind == SEND_REPLAY) {
         replayer_on_sent(fan, subscriber, &fan->streams[plan->log], plan->to);
@@ -99,27 +98,53 @@ static void account_short(struct fan *fan, struct subscriber *subscriber,
     }
 }
 
-void account_batch(struct fan *fan)
+/* What was pushed has been accounted for as it was planned (fanout_plan). */
+static void account_pushes(struct fan *fan)
 {
     struct plan_batch *batch = fan->batch;
+    for (uint32_t i = 0; i < batch->outcome_count; i++) {
+        const struct send_outcome *outcome = &batch->outcomes[i];
+        const struct send_plan *plan = &batch->plans[outcome->plan];
+        struct subscriber *subscriber = fan_subscriber(fan, plan->conn);
+        assert_always(plan->kind == SEND_PUSH);
+        assert_debug(batch->frames_sent >= plan->frames);
+        subscriber->frames_sent -= plan->frames;
+        batch->frames_sent -= plan->frames;
+        if (outcome->error == 0) {
+            account_short(fan, subscriber, plan, outcome);
+        }
+    }
+}
+
+static void account_others(struct fan *fan)
+{
+    const struct plan_batch *batch = fan->batch;
     const struct send_outcome *outcome = batch->outcomes;
     const struct send_outcome *end = outcome + batch->outcome_count;
     for (uint32_t i = 0; i < batch->plan_count; i++) {
         const struct send_plan *plan = &batch->plans[i];
         struct subscriber *subscriber = fan_subscriber(fan, plan->conn);
-        if (__builtin_expect(outcome == end || outcome->plan != i, 1)) {
-            batch->frames_sent += plan->frames;
+        assert_always(plan->kind != SEND_PUSH);
+        if (outcome == end || outcome->plan != i) {
             account_whole(fan, subscriber, plan);
             continue;
         }
         if (outcome->error == 0) {
             account_short(fan, subscriber, plan, outcome);
-        } else if (plan->kind == SEND_PUSH) {
-            subscriber_forget_due(subscriber);
         }
         outcome++;
     }
     assert_always(outcome == end);
+}
+
+void account_batch(struct fan *fan)
+{
+    const struct plan_batch *batch = fan->batch;
+    if (batch->plan_count > 0 && batch->plans[0].kind == SEND_PUSH) {
+        account_pushes(fan);
+    } else {
+        account_others(fan);
+    }
     if (batch->frames_sent > 0) {
         counter_add(&fan->counters->frames_out, batch->frames_sent);
     }

@@ -11,10 +11,13 @@ static void fan_unmap_all(struct fan *fan)
     size_t count = fan->subscriber_count;
     memory_unmap(fan->subscribers, count * sizeof *fan->subscribers);
     memory_unmap(fan->pasts, count * sizeof *fan->pasts);
-    memory_unmap(fan->due.conns, count * sizeof *fan->due.conns);
+    for (uint32_t i = 0; i < FAN_PIECE_WORDS; i++) {
+        memory_unmap(fan->due_pieces[i], count * sizeof *fan->due_pieces[i]);
+    }
+    memory_unmap(fan->due, (count + FAN_DUE_SPARE) * sizeof *fan->due);
+    memory_unmap(fan->noted, sizeof *fan->noted);
     memory_unmap(fan->pulls.conns, count * sizeof *fan->pulls.conns);
     memory_unmap(fan->failed.conns, count * sizeof *fan->failed.conns);
-    memory_unmap(fan->extents, FAN_EXTENTS_MAX * sizeof *fan->extents);
     memory_unmap(fan->replays, FAN_REPLAYS_MAX * sizeof *fan->replays);
     memory_unmap(fan->batch, sizeof *fan->batch);
 }
@@ -25,24 +28,26 @@ static int fan_map_all(struct fan *fan)
     size_t count = fan->subscriber_count;
     fan->subscribers = memory_map(count * sizeof *fan->subscribers, MAP_POPULATE);
     fan->pasts = memory_map(count * sizeof *fan->pasts, MAP_NORESERVE);
-    fan->due.conns = memory_map(count * sizeof *fan->due.conns, MAP_POPULATE);
+    bool has_words = true;
+    for (uint32_t i = 0; i < FAN_PIECE_WORDS; i++) {
+        fan->due_pieces[i] =
+            memory_map(count * sizeof *fan->due_pieces[i], i == 0 ? MAP_POPULATE : 0);
+        has_words = has_words && fan->due_pieces[i] != NULL;
+    }
+    fan->due = memory_map((count + FAN_DUE_SPARE) * sizeof *fan->due, MAP_POPULATE);
+    fan->noted = memory_map(sizeof *fan->noted, MAP_POPULATE);
     fan->pulls.conns = memory_map(count * sizeof *fan->pulls.conns, 0);
     fan->failed.conns = memory_map(count * sizeof *fan->failed.conns, 0);
-    fan->extents = memory_map(FAN_EXTENTS_MAX * sizeof *fan->extents, MAP_POPULATE);
     fan->replays = memory_map(FAN_REPLAYS_MAX * sizeof *fan->replays, 0);
     fan->batch = memory_map(sizeof *fan->batch, MAP_POPULATE);
-    if (fan->subscribers == NULL || fan->pasts == NULL || fan->due.conns == NULL ||
-        fan->pulls.conns == NULL || fan->failed.conns == NULL || fan->extents == NULL ||
+    if (fan->subscribers == NULL || fan->pasts == NULL || !has_words || fan->due == NULL ||
+        fan->noted == NULL || fan->pulls.conns == NULL || fan->failed.conns == NULL ||
         fan->replays == NULL || fan->batch == NULL) {
         fan_unmap_all(fan);
         return -ENOMEM;
     }
-    fan->due.capacity = fan->subscriber_count;
     fan->pulls.capacity = fan->subscriber_count;
     fan->failed.capacity = fan->subscriber_count;
-    for (uint32_t i = 0; i < fan->subscriber_count; i++) {
-        fan->subscribers[i].extent_first = SUBSCRIBER_NONE;
-    }
     for (uint32_t i = 0; i < FAN_REPLAYS_MAX; i++) {
         fan->replays[i].conn = SUBSCRIBER_NONE;
     }
@@ -55,8 +60,8 @@ static void fan_close_streams(struct fan *fan, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct fan_stream *stream = &fan->streams[i];
-        for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
-            free(stream->groups[group].entries);
+        for (uint32_t list = 0; list < FAN_GROUP_LISTS; list++) {
+            free(stream->group_lists[list].conns);
         }
         subs_deinit(&stream->subs);
         memory_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);
@@ -143,6 +148,19 @@ void fan_fail(struct fan *fan, struct subscriber *subscriber)
     if (!subscriber->has_failed) {
         subscriber->has_failed = true;
         conn_queue_push(&fan->failed, fan_index(fan, subscriber));
+    }
+}
+
+void fan_forget_due(struct fan *fan, const struct subscriber *subscriber)
+{
+    uint32_t index = fan_index(fan, subscriber);
+    assert_always(subscriber->mode == SUBSCRIBER_PUSHED);
+    if (!fan_is_due(fan, subscriber)) {
+        return;
+    }
+    for (uint32_t i = 0; i < fan_piece_words(fan); i++) {
+        fan->noted->reached[i] |= fan->due_pieces[i][index];
+        fan->due_pieces[i][index] = 0;
     }
 }
 

@@ -23,7 +23,11 @@
 #define FAN_ENCODINGS_MAX 4
 #define FAN_JSON 0         /* The first encoding: all that is in reach of the past is in its log. */
 #define FAN_REPLAYS_MAX 64 /* at a time; one for a subscriber */
-#define FAN_EXTENTS_MAX 65536 /* noted at once, all subscribers together */
+#define FAN_GROUP_LISTS (1u << SUBSCRIBER_GROUPS_MAX)
+static_assert(FAN_GROUP_LISTS <= 64, "a bit of group_lists_used each");
+#define FAN_PIECES_MAX 256 /* noted at once, number 0 included */
+#define FAN_PIECE_WORDS (FAN_PIECES_MAX / 64)
+#define FAN_DUE_SPARE 16 /* room of fan->due beyond its last */
 
 /* A stretch of the JSON log that is sent again, and the channels of it: see replayer.h. */
 struct replay {
@@ -38,11 +42,27 @@ struct replay {
     uint64_t began_ns; /* which was due then, by fan->now_ns; 0: none yet */
 };
 
-/* A stretch of the log that is due to a subscriber. */
-struct fan_extent {
+/* New frames that lie side by side in the log and go to the same subscribers. */
+struct fan_piece {
+    uint64_t first; /* index of its first frame */
     uint64_t start; /* position in the log */
     uint32_t bytes;
-    uint32_t next; /* SUBSCRIBER_NONE: last */
+    uint32_t frames;
+};
+
+/* What goes to the subscribers of one list: a bit for each piece, as in fan->due_pieces. */
+struct fan_note {
+    const struct sub_list *list;
+    uint64_t pieces[FAN_PIECE_WORDS];
+};
+
+/* The new frames of a stream, from its batch_first to its position. */
+struct fan_noted {
+    uint32_t piece_count; /* number 0 included, which is of the frames that go to nobody */
+    uint32_t note_count;
+    uint64_t reached[FAN_PIECE_WORDS]; /* due to a subscriber that keeps up, as far as is known */
+    struct fan_piece pieces[FAN_PIECES_MAX];
+    struct fan_note notes[FAN_PIECES_MAX + FAN_GROUP_LISTS];
 };
 
 /* What the core knows of a channel at stream->position. */
@@ -51,6 +71,7 @@ struct fan_channel {
     uint64_t last_index_plus_1; /* 0: none yet */
     uint64_t hash;              /* running, of its frames up to last_seq */
     uint8_t group;              /* once there was a frame */
+    uint16_t note;              /* Where fan->noted may have its subscribers. */
 };
 
 /* One encoding: its log, how far the core has come in it, and who subscribes to what. A subscriber
@@ -64,15 +85,13 @@ struct fan_stream {
     uint64_t batch_first; /* where the frames begin that are due */
     struct fan_channel *channels;
     struct subs subs;
-    struct sub_list groups[SUBSCRIBER_GROUPS_MAX];
+    /* Who subscribes to whole groups is in one list: that of its group_mask. */
+    struct sub_list group_lists[FAN_GROUP_LISTS];
+    uint16_t group_notes[FAN_GROUP_LISTS]; /* as fan_channel.note */
+    uint64_t group_lists_used;             /* a bit each: those that are not empty */
 };
 
-/* Of the frames that were noted last: those that are due to a subscriber that keeps up. */
-struct fan_reach {
-    uint64_t first; /* index of the oldest, */
-    uint64_t last;  /* and of the newest */
-    uint32_t frames;
-};
+#define FAN_DUE_BYTES (sizeof(uint64_t) + sizeof(uint32_t)) /* of fan->due_pieces[0], fan->due */
 
 struct fan {
     uint32_t reader; /* in the logs: the core's number */
@@ -87,15 +106,18 @@ struct fan {
     uint64_t wall_ns;
     struct core_counters *counters;
 
-    struct conn_queue due;    /* pushed, and frames are due */
+    /* By subscriber: the pieces that were noted for it. Bit 0: any. Only its first array is touched
+     * before there are more than 63 pieces. */
+    uint64_t *due_pieces[FAN_PIECE_WORDS];
+    uint32_t *due; /* subscribers with pieces, once each: due_count; */
+    uint32_t due_count;
+    uint32_t due_next; /* those before it are planned */
+    struct fan_noted *noted;
     struct conn_queue pulls;  /* to pull */
     struct conn_queue failed; /* There is no room for them. */
-    struct fan_extent *extents;
-    uint32_t extent_count;
-    struct fan_reach reach;
-    uint64_t pull_steps;    /* of the subscribers that pull, in this turn */
-    uint64_t linked_frames; /* found for them by links, ever (narrow.h); */
-    uint64_t linked_cuts;   /* likewise, of those that were not sent */
+    uint64_t pull_steps;      /* of the subscribers that pull, in this turn */
+    uint64_t linked_frames;   /* found for them by links, ever (narrow.h); */
+    uint64_t linked_cuts;     /* likewise, of those that were not sent */
     uint64_t group_seqs_bytes;
 
     struct replay *replays; /* FAN_REPLAYS_MAX */
@@ -161,6 +183,40 @@ static inline uint64_t fan_own_index(const struct fan_stream *stream, uint64_t j
     return json_index - stream->json_first + stream->first;
 }
 
+/* Of group_lists_used: those whose subscribers have the group. */
+static inline uint64_t fan_lists_of_group(uint32_t group)
+{
+    static const uint64_t lists[SUBSCRIBER_GROUPS_MAX] = {
+        UINT64_C(0xaaaaaaaaaaaaaaaa), UINT64_C(0xcccccccccccccccc), UINT64_C(0xf0f0f0f0f0f0f0f0),
+        UINT64_C(0xff00ff00ff00ff00), UINT64_C(0xffff0000ffff0000), UINT64_C(0xffffffff00000000),
+    };
+    return lists[group];
+}
+
+/* Where its lost and conflated frames are counted. */
+static inline struct subscriber_past *fan_losses(const struct fan *fan,
+                                                 struct subscriber *subscriber)
+{
+    struct subscriber_past *past = fan_past(fan, subscriber);
+    if (!subscriber->has_losses) {
+        subscriber->has_losses = true;
+        past->frames_lost = 0;
+        past->frames_conflated = 0;
+    }
+    return past;
+}
+
+static inline uint64_t fan_frames_lost(const struct fan *fan, const struct subscriber *subscriber)
+{
+    return subscriber->has_losses ? fan_past(fan, subscriber)->frames_lost : 0;
+}
+
+static inline uint64_t fan_frames_conflated(const struct fan *fan,
+                                            const struct subscriber *subscriber)
+{
+    return subscriber->has_losses ? fan_past(fan, subscriber)->frames_conflated : 0;
+}
+
 static inline uint16_t fan_group_max_lag(const struct fan *fan, const struct subscriber *subscriber,
                                          uint32_t group)
 {
@@ -173,6 +229,27 @@ static inline bool fan_has_room(const struct plan_batch *batch)
     return batch->plan_count < PLAN_BATCH_MAX &&
            batch->iov_count + PLAN_ROOM_IOVS_MAX <= PLAN_IOVS_MAX &&
            batch->notice_count + PLAN_ROOM_NOTICES_MAX <= PLAN_NOTICES_MAX;
+}
+
+/* Whether frames were noted for it that are not sent yet. */
+static inline bool fan_is_due(const struct fan *fan, const struct subscriber *subscriber)
+{
+    return fan->due_pieces[0][subscriber - fan->subscribers] != 0;
+}
+
+/* The arrays of fan->due_pieces in use. */
+static inline uint32_t fan_piece_words(const struct fan *fan)
+{
+    return (fan->noted->piece_count + 63) / 64;
+}
+
+/* Of what was noted for one that keeps up nothing is due any more: it pulls. */
+void fan_forget_due(struct fan *fan, const struct subscriber *subscriber);
+
+/* Whether it was sent all that was published so far. */
+static inline bool fan_is_current(const struct fan *fan, const struct subscriber *subscriber)
+{
+    return subscriber->mode == SUBSCRIBER_PUSHED && !fan_is_due(fan, subscriber);
 }
 
 int fan_open(struct fan *fan, const struct fan_options *options);

@@ -369,7 +369,7 @@ uint64_t replayer_plan(struct fan *fan, struct replay *replay, struct link_view 
 {
     struct subscriber *subscriber = fan_subscriber(fan, replay->conn);
     assert_always(fan_has_room(fan->batch));
-    if (!subscriber_is_current(subscriber) || view->waiting_bytes > 0) {
+    if (!fan_is_current(fan, subscriber) || view->waiting_bytes > 0) {
         return 0; /* First things first. Its turn comes again. */
     }
     if (replay->channel_count == 0) {

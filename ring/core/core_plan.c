@@ -133,7 +133,7 @@ static bool core_plan_push(struct core *core)
         if (fanout_has_due(&core->fan)) {
             core_begin_batch(core);
         }
-        const struct fan_stream *stream = &core->fan.streams[core->step_stream];
+        const struct fan_stream *stream = &core->fan.streams[encoding];
         if (fanout_plan(&core->fan, stream, core->step_batch_max) > 0) {
             core->step_batch_max = PLAN_BATCH_MAX;
             return true;

@@ -64,7 +64,8 @@ struct engine_late {
 /* The engine's own, except for the functions below. */
 struct engine {
     const struct engine_ops *ops;
-    struct io_uring ring; /* The queues in memory; every engine has them. */
+    bool sends_files_to_unix; /* engine_send_file() never waits for a Unix-domain peer. */
+    struct io_uring ring;     /* The queues in memory; every engine has them. */
     struct io_uring_buf_ring *recv_ring;
     uint8_t *recv_buffers;
     uint32_t recv_buffer_count;

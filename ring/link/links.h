@@ -26,7 +26,6 @@ static_assert(LINKS_INPUTS_MAX <= LINK_NO_INPUT, "a link keeps the number in 16 
 #define LINKS_ENCODINGS_MAX 4
 #define LINKS_SQ_ENTRIES 1024
 #define LINKS_CQ_ENTRIES 16384
-#define LINKS_UNIX_PART 4 /* A Unix-domain socket gains as much by such a part of TCP's bytes. */
 #define LINKS_RECV_BUFFERS 256
 #define LINKS_RECV_BUFFER_BYTES 4096
 
@@ -111,7 +110,8 @@ struct links_options {
     uint64_t idle_timeout_ns;
     uint64_t half_message_ns;
     uint32_t send_buffer_bytes;
-    uint32_t zero_copy_bytes;
+    uint32_t lend_bytes;      /* Stretches of so many bytes and more are lent to the kernel, */
+    uint32_t lend_unix_bytes; /* and for Unix-domain sockets; UINT32_MAX: none. */
     uint32_t message_bytes_max;
     size_t out_pool_bytes;
     const struct handshake_site *site;

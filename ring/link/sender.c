@@ -19,11 +19,10 @@ bool sender_has_room(struct links *links)
 /* Stretches of at least so many bytes are lent to the kernel; UINT32_MAX: none. */
 static uint32_t sender_lend_bytes(const struct links *links, const struct link *link)
 {
-    uint32_t bytes_min = links->options.zero_copy_bytes;
-    if (bytes_min == 0 || link->copies) {
+    if (link->copies) {
         return UINT32_MAX;
     }
-    return link->is_unix ? bytes_min / LINKS_UNIX_PART : bytes_min;
+    return link->is_unix ? links->options.lend_unix_bytes : links->options.lend_bytes;
 }
 
 uint32_t sender_lend_alone_bytes(const struct links *links, const struct link *link)

@@ -228,6 +228,7 @@ static void accepted_sockets_inherit_the_options(void **state)
     uint16_t port;
     assert_int_equal(open_tcp(&listener, 1, &port), 0);
     int client = connect_to("127.0.0.1", port);
+    assert_int_equal(send(client, "x", 1, 0), 1);
     int server = accept(listener, NULL, NULL);
     assert_true(server >= 0);
     assert_int_equal(option_of(server, IPPROTO_TCP, TCP_NODELAY), 1);
@@ -235,6 +236,29 @@ static void accepted_sockets_inherit_the_options(void **state)
     assert_int_equal(option_of(server, SOL_SOCKET, SO_SNDBUF), 2 * 65536); /* socket(7) */
     close(server);
     close(client);
+    close(listener);
+}
+
+static void a_client_is_accepted_with_its_first_bytes_or_soon_without(void **state)
+{
+    (void)state;
+    int listener;
+    uint16_t port;
+    char byte;
+    assert_int_equal(open_tcp(&listener, 1, &port), 0);
+    int silent = connect_to("127.0.0.1", port);
+    int client = connect_to("127.0.0.1", port);
+    assert_int_equal(send(client, "x", 1, 0), 1);
+    int server = accept(listener, NULL, NULL);
+    assert_int_equal(recv(server, &byte, 1, MSG_DONTWAIT), 1);
+    close(server);
+    server = accept(listener, NULL, NULL);
+    assert_true(server >= 0);
+    assert_int_equal(recv(server, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(server);
+    close(client);
+    close(silent);
     close(listener);
 }
 
@@ -779,6 +803,7 @@ int main(void)
         TEST(port_0_is_any_free_one),
         TEST(all_listeners_share_one_port_and_each_gets_clients),
         TEST(accepted_sockets_inherit_the_options),
+        TEST(a_client_is_accepted_with_its_first_bytes_or_soon_without),
         TEST(the_port_is_free_again_after_a_failure_and_after_close),
         TEST(a_host_that_is_none_is_refused_in_words),
         TEST(an_address_of_no_machine_is_refused_in_words),

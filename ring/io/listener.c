@@ -18,6 +18,7 @@
 #define LISTENER_BACKLOG 65535 /* The kernel cuts it to net.core.somaxconn. */
 #define LISTENER_PORT_TRIES 16 /* to find a port that is free at all addresses */
 /* Another program may hold the lock: we wait 1 s at most. */
+#define LISTENER_DEFER_S 1 /* for the first bytes of a client, before it is accepted without */
 #define LISTENER_LOCK_TRIES 1000
 #define LISTENER_LOCK_WAIT_US 1000
 #define LISTENER_TEXT_BYTES_MAX (LISTENER_NAME_BYTES_MAX - 6)
@@ -200,7 +201,8 @@ static int listener_set(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-/* Accepted sockets inherit all of these. */
+/* Accepted sockets inherit all of these. TCP_DEFER_ACCEPT: a client is accepted with its first
+ * bytes, so that the core wakes up once for both. */
 static int listener_set_options(int fd, const struct listener_options *options)
 {
     int error = listener_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -209,6 +211,9 @@ static int listener_set_options(int fd, const struct listener_options *options)
     }
     if (error == 0) {
         error = listener_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+    }
+    if (error == 0) {
+        error = listener_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, LISTENER_DEFER_S);
     }
     return error;
 }

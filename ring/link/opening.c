@@ -8,9 +8,13 @@
 #include "codec/proxy_header.h"
 #include "ring/link/input.h"
 
-/* A socket that does not become a connection: one word and good-bye, without reading. */
+/* A socket that does not become a connection: one word and good-bye. What it has sent is taken
+ * unseen: bytes that are unread at the close would make the kernel send a reset, which can overtake
+ * the answer. */
 static void opening_turn_away(int fd, const char *answer, size_t answer_bytes)
 {
+    uint8_t unseen[LINK_HEAD_BYTES_MAX];
+    (void)!recv(fd, unseen, sizeof unseen, MSG_DONTWAIT);
     (void)!send(fd, answer, answer_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
     close(fd);
 }

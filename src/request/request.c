@@ -11,6 +11,7 @@
 #include "codec/json_numbers.h"
 #include "src/base/json_depth.h"
 #include "src/base/json_load.h"
+#include "src/base/json_plain.h"
 #include "src/request/request_fields.h"
 
 /* ---- Text to JSON ---- */
@@ -43,6 +44,11 @@ static bool request_load(struct request *request, struct json_member text,
                          struct request_error *error)
 {
     json_error_t fault;
+    static_assert(JSON_PLAIN_DEPTH_MAX <= REQUEST_DEPTH_MAX, "what is plain is not too deep");
+    request->root = json_plain_parse(text.text, text.bytes);
+    if (request->root != NULL) {
+        return true;
+    }
     if (!json_depth_is_within(text.text, text.bytes, REQUEST_DEPTH_MAX)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "", "nested deeper than %d",
                                    REQUEST_DEPTH_MAX);

@@ -55,7 +55,7 @@ static_assert(REQUEST_SLOTS >= 2 * REQUEST_SYMBOLS_MAX, "half of the slots stay 
  * slots, which only an adversary achieves, a repeated one is taken for new. */
 static bool request_fields_find_symbol(const struct request *request,
                                        const struct request_symbol *symbol,
-                                       uint16_t slots[REQUEST_SLOTS])
+                                       struct request_adding *adding)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < symbol->bytes; i++) {
@@ -63,7 +63,7 @@ static bool request_fields_find_symbol(const struct request *request,
     }
     hash ^= hash >> 32;
     for (uint32_t probe = 0; probe < REQUEST_PROBES_MAX; probe++) {
-        uint16_t *slot = &slots[(hash + probe) % REQUEST_SLOTS];
+        uint16_t *slot = &adding->slots[(hash + probe) & (adding->slot_count - 1)];
         if (*slot == 0) {
             *slot = (uint16_t)(1 + request->symbol_count);
             return false;
@@ -88,7 +88,11 @@ bool request_fields_begin_symbols(struct request *request, struct request_adding
     if (request->symbols == NULL) {
         return false;
     }
-    memset(adding->slots, 0, sizeof adding->slots);
+    for (adding->slot_count = 2; adding->slot_count < 2 * count;) {
+        adding->slot_count *= 2;
+    }
+    assert_always(adding->slot_count <= REQUEST_SLOTS);
+    memset(adding->slots, 0, adding->slot_count * sizeof adding->slots[0]);
     adding->text = (char *)&request->symbols[count];
     adding->text_end = adding->text + text_bytes;
     return true;
@@ -103,7 +107,7 @@ void request_fields_add_symbol(struct request *request, struct request_adding *a
     symbol.text = adding->text;
     adding->text += symbol.bytes;
     *adding->text++ = '\0';
-    symbol.is_repeated = request_fields_find_symbol(request, &symbol, adding->slots);
+    symbol.is_repeated = request_fields_find_symbol(request, &symbol, adding);
     request->symbols[request->symbol_count++] = symbol;
 }
 

@@ -11,7 +11,7 @@
 
 #include "src/request/request.h"
 
-#define REQUEST_SLOTS 2048 /* a power of two */
+#define REQUEST_SLOTS 2048
 
 /* Returns false. */
 bool request_fields_fail(struct request_error *error, enum protocol_code code, const char *field,
@@ -25,7 +25,8 @@ json_t *request_fields_get(const json_t *object, const char *key);
 struct request_adding {
     char *text; /* where the next one goes */
     char *text_end;
-    uint16_t slots[REQUEST_SLOTS]; /* to find one that is given twice */
+    uint32_t slot_count;           /* a power of two */
+    uint16_t slots[REQUEST_SLOTS]; /* of which slot_count are used, to find one given twice */
 };
 bool request_fields_begin_symbols(struct request *request, struct request_adding *adding,
                                   size_t count, size_t text_bytes);

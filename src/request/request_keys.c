@@ -98,30 +98,6 @@ static json_t *request_keys_object(const struct request *request, unsigned level
     return json_is_object(object) ? object : NULL;
 }
 
-static uint32_t request_keys_count_level(const struct request *request, unsigned level)
-{
-    json_t *object = request_keys_object(request, level);
-    size_t unknown_count = json_object_size(object);
-    size_t name_count;
-    const char *const *names = request_keys_names(request, level, &name_count);
-    for (size_t i = 0; i < name_count; i++) {
-        unknown_count -= json_object_get(object, names[i]) != NULL;
-    }
-    assert_debug(unknown_count <= json_object_size(object));
-    return (uint32_t)unknown_count;
-}
-
-uint32_t request_keys_count(const struct request *request)
-{
-    uint32_t count = 0;
-    for (unsigned level = 0; level < REQUEST_KEYS_LEVEL_COUNT; level++) {
-        count += request_keys_count_level(request, level);
-    }
-    return count;
-}
-
-/* ---- Warnings ---- */
-
 static bool request_keys_has(const struct request *request, unsigned level, const char *key)
 {
     size_t count;
@@ -133,6 +109,23 @@ static bool request_keys_has(const struct request *request, unsigned level, cons
     }
     return false;
 }
+
+uint32_t request_keys_count(const struct request *request)
+{
+    uint32_t count = 0;
+    for (unsigned level = 0; level < REQUEST_KEYS_LEVEL_COUNT; level++) {
+        const char *key;
+        json_t *value;
+        json_t *object = request_keys_object(request, level);
+        json_object_foreach(object, key, value)
+        {
+            count += !request_keys_has(request, level, key);
+        }
+    }
+    return count;
+}
+
+/* ---- Warnings ---- */
 
 /* "; did you mean data.depth?": a key of another object or another case, or a misspelt one. */
 static void request_keys_write_hint(const struct request *request, unsigned level, const char *key,

@@ -143,7 +143,7 @@ static void bench_publish(struct bench_world *world)
         memcpy(frame_log_reserve(world->log), bench_frame, FRAME_BYTES);
         frame_log_commit(world->log, world->next_channel, 0, FRAME_FULL_IMAGE, FRAME_BYTES,
                          time.wall_ns);
-        world->frames_expected += core->fan.streams[0].groups[0].count +
+        world->frames_expected += core->fan.streams[0].group_lists[1].count +
                                   core->fan.streams[0].subs.channels[world->next_channel].count;
         if (!world->test->is_burst_of_one) {
             world->next_channel = (world->next_channel + 1) % world->test->channel_count;

@@ -35,10 +35,12 @@ static const struct bench_append {
     const char *name;
     uint32_t channel_count;
     bool has_reader;
+    bool is_lent;
 } bench_appends[] = {
-    {"append, 1 channel", 1, false},
-    {"append, 1000 channels", CHANNELS, false},
-    {"append, 1000 channels, pinned", CHANNELS, true},
+    {"append, 1 channel", 1, false, false},
+    {"append, 1000 channels", CHANNELS, false, false},
+    {"append, 1000 channels, every page is lent", CHANNELS, false, true},
+    {"append, 1000 channels, pinned", CHANNELS, true, false},
 };
 
 static uint8_t bench_frame[FRAME_BYTES];
@@ -58,6 +60,16 @@ static void bench_read_one(struct frame_log *log)
     frame_log_unpin(log, READER);
 }
 
+/* What a core does to send a batch by reference; what it takes is the core's. */
+static void bench_lend_batch(struct frame_log *log)
+{
+    uint64_t offset, first = frame_log_head(log) - BATCH_OPS;
+    assert_always(frame_log_pin(log, READER, first));
+    frame_log_lend(log, READER, frame_log_at(log, frame_log_desc(log, first)->position),
+                   BATCH_OPS * FRAME_BYTES, &offset);
+    frame_log_unpin(log, READER);
+}
+
 static void bench_append_batches(struct frame_log *log, const struct bench_append *append,
                                  size_t batch_count, struct bench_samples *samples)
 {
@@ -72,6 +84,9 @@ static void bench_append_batches(struct frame_log *log, const struct bench_appen
             channel = channel + 1 == append->channel_count ? 0 : channel + 1;
         }
         bench_samples_add(samples, (double)(bench_now_ns() - start_ns) / BATCH_OPS);
+        if (append->is_lent) {
+            bench_lend_batch(log);
+        }
     }
     bench_samples_print(samples, append->name);
 }

@@ -346,8 +346,8 @@ def connect(setup):
             figures[name] = ratio(reports, of, base, "core_ns_per_client")
             print(f"  {of}: {figures[name]:.3f} of {base}'s core time")
     return judge("connect", setup, figures,
-                 all(report["subscribed"] == connections for kind in reports
-                     if kind == "nchan" or kind not in peers for report in reports[kind]))
+                 are_valid(reports, *(kind for kind in kinds if kind not in peers)) and
+                 all(report["subscribed"] == connections for report in reports.get("nchan", ())))
 
 
 def latency(setup):

@@ -8,18 +8,18 @@ set -eu -o pipefail
 server=${1:-localhost:8765}
 admin=${2:-localhost:8080}
 
-echo "== a WebSocket handshake with $server, and what is said in the first second"
+echo "== a WebSocket handshake with $server, whose URL subscribes, and what is said in the first second"
 # A key that is always the same has an answer that is always the same: the example of RFC 6455.
 # curl does not hang up by itself, so its time-out (28) is no fault.
 answer=$(curl --silent --show-error --include --no-buffer --http1.1 --max-time 1 \
     --header 'Connection: Upgrade' --header 'Upgrade: websocket' \
     --header 'Sec-WebSocket-Version: 13' --header 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' \
-    "http://$server/" 2>/dev/null | tr -d '\0\r' || [ "${PIPESTATUS[0]}" -eq 28 ]) || {
+    "http://$server/ws/000001.SZ@quote" 2>/dev/null | tr -d '\0\r' || [ "${PIPESTATUS[0]}" -eq 28 ]) || {
     echo "no connection to $server" >&2
     exit 1
 }
 # Frames have a head of 2 to 10 bytes before their JSON, which is not to be shown.
-LC_ALL=C sed 's/[^[:print:]][^{]*{/{/; s/[^[:print:]]//g' <<<"$answer"
+LC_ALL=C sed 's/[^[:print:]][^{]*{/\n{/g; s/[^[:print:]]//g' <<<"$answer"
 grep -q '^HTTP/1.1 101 ' <<<"$answer" || {
     echo "$server did not upgrade" >&2
     exit 1
@@ -31,7 +31,7 @@ grep -q '^Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=$' <<<"$answer" || {
 
 if curl --version | grep -qE '^Protocols:.* ws( |$)'; then
     echo "== the same by curl's own WebSocket"
-    curl --silent --no-buffer --max-time 1 "ws://$server/" || [ $? -eq 28 ]
+    curl --silent --no-buffer --max-time 1 "ws://$server/ws/000001.SZ@quote" || [ $? -eq 28 ]
     echo
 fi
 

@@ -334,7 +334,9 @@ static int server_create_core(struct server *server, uint32_t index)
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
         .send_buffer_bytes = server->options.send_buffer_bytes,
-        .zero_copy_bytes = server->options.zero_copy_bytes,
+        .zero_copy_bytes = server->options.zero_copy_bytes == OPTIONS_ZERO_COPY_AUTO
+                               ? CORE_ZERO_COPY_AUTO
+                               : server->options.zero_copy_bytes,
         .busy_poll = server->options.busy_poll,
         .key = server->key,
         .document = {.path = SBE_SCHEMA_PATH, .content_type = SBE_SCHEMA_CONTENT_TYPE},

@@ -617,7 +617,7 @@ int sim_engine_open(struct engine *engine, const struct engine_options *options,
     kernel->sq_mask = options->sq_entries - 1;
     kernel->sqes = calloc(options->sq_entries, sizeof *kernel->sqes);
     kernel->cqes = calloc(kernel->cq_entries, sizeof *kernel->cqes);
-    *engine = (struct engine){.ops = &sim_engine_ops};
+    *engine = (struct engine){.ops = &sim_engine_ops, .sends_files_to_unix = true};
     engine->ring.sq = (struct io_uring_sq){
         .khead = &kernel->sq_head,
         .kflags = &kernel->sq_flags,

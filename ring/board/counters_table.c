@@ -172,7 +172,7 @@ static const struct counters_row counters_table[] = {
     PUBLISHER(log_images_unsaved, COUNTER, COUNT, "log_images_unsaved_total", NULL, NULL,
               "Last frames that found no room when they were lapped."),
     PUBLISHER(log_replaced_bytes, COUNTER, BYTES, "log_replaced_bytes_total", NULL, NULL,
-              "Bytes of the log given fresh memory, since the kernel still referred to the old."),
+              "Bytes of the log given fresh memory, since the old was sent by reference."),
     PUBLISHER(
         sbe_frames, COUNTER, COUNT, "encoded_frames_total", "encoding=\"sbe\"",
         "Frames in the logs of other encodings, which are written while clients ask for them.",

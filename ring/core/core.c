@@ -151,6 +151,9 @@ static bool core_lend(struct core *core, const struct send_plan *plan,
     struct frame_log *log = core->fan.streams[plan->log].log;
     const struct iovec *iov = &core->fan.batch->iovs[plan->iov_first];
     assert_always(plan->iov_count == 1);
+    if (!core_may_lend(core)) {
+        return false;
+    }
     *stretch_out = (struct engine_stretch){.fd = log->memory.fd, .bytes = iov->iov_len};
     return frame_log_lend(log, core->options.index, iov->iov_base, iov->iov_len,
                           &stretch_out->offset);
@@ -210,8 +213,7 @@ bool core_follow_run(struct core *core, uint32_t encoding)
 uint64_t core_memory_bytes(uint32_t conn_count_max)
 {
     uint64_t conns = (uint64_t)conn_count_max + CORE_SPARE_CONNS;
-    /* and its place in three lists */
-    return conns * (sizeof(struct link) + sizeof(struct subscriber) + 3 * sizeof(uint32_t));
+    return conns * (sizeof(struct link) + sizeof(struct subscriber) + FAN_DUE_BYTES);
 }
 
 static void core_take_options(struct core *core, const struct core_options *options)
@@ -259,6 +261,12 @@ static int core_open_fan(struct core *core)
     return fan_open(&core->fan, &options);
 }
 
+static uint32_t core_lend_bytes(const struct core *core, uint32_t auto_bytes)
+{
+    uint32_t bytes = core->options.zero_copy_bytes;
+    return bytes == 0 ? UINT32_MAX : bytes == CORE_ZERO_COPY_AUTO ? auto_bytes : bytes;
+}
+
 static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_MAX])
 {
     const struct links_options options = {
@@ -269,7 +277,8 @@ static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_
         .idle_timeout_ns = core->options.idle_timeout_ns,
         .half_message_ns = core->options.half_message_ns,
         .send_buffer_bytes = core->options.send_buffer_bytes,
-        .zero_copy_bytes = core->options.zero_copy_bytes,
+        .lend_bytes = core_lend_bytes(core, CORE_LEND_BYTES),
+        .lend_unix_bytes = core_lend_bytes(core, CORE_LEND_UNIX_BYTES),
         .message_bytes_max = core->options.message_bytes_max,
         .out_pool_bytes = core->options.out_pool_bytes,
         .site = &core->options.site,

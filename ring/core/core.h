@@ -30,6 +30,7 @@
 #include "ring/core/core_claims.h"
 #include "ring/core_ops.h"
 
+#define CORE_ZERO_COPY_AUTO UINT32_MAX
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 9
@@ -91,7 +92,8 @@ struct core_options {
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
     uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
-    uint32_t zero_copy_bytes;       /* see sender_lend_bytes(); 0: nothing is lent */
+    uint32_t zero_copy_bytes;       /* Stretches of so many bytes and more are sent by reference.
+                                       0: none; CORE_ZERO_COPY_AUTO: what is worth it */
     uint32_t message_bytes_max;     /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
     uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
     size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */

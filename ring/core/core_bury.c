@@ -13,11 +13,7 @@
 /* It gets no frames any more. Thousands of subscriptions take several turns. */
 static void core_bury_subscriber(struct core *core, struct subscriber *subscriber)
 {
-    for (uint32_t group = 0; group < CORE_GROUPS_MAX; group++) {
-        if ((subscriber->group_mask & (1u << group)) != 0) {
-            core_remove_group(core, subscriber, group);
-        }
-    }
+    core_remove_groups(core, subscriber);
     core_forget_replay(core, fan_index(&core->fan, subscriber));
     roster_leave(&core->fan, subscriber);
     while (subscriber->sub_first != SUB_NONE && !input_slice_is_over(&core->links)) {
@@ -34,8 +30,8 @@ static void core_bury_report(struct core *core, uint32_t conn)
         .close_code = link->close_code != 0 ? link->close_code : 1006,
         .text = link_end_text(link),
         .frames_sent = subscriber->frames_sent,
-        .frames_lost = subscriber->frames_lost,
-        .frames_conflated = subscriber->frames_conflated,
+        .frames_lost = fan_frames_lost(&core->fan, subscriber),
+        .frames_conflated = fan_frames_conflated(&core->fan, subscriber),
         .open_ns = core->time.now_ns - (link->opened << STAMP_SHIFT),
     };
     if (link->close_code == 0) {

@@ -148,8 +148,8 @@ void core_conn_stats(struct core *core, uint32_t index, struct core_conn_stats *
     const struct subscriber *subscriber = core_subscriber(core, index);
     *stats_out = (struct core_conn_stats){
         .frames_sent = subscriber->frames_sent,
-        .frames_lost = subscriber->frames_lost,
-        .frames_conflated = subscriber->frames_conflated,
+        .frames_lost = fan_frames_lost(&core->fan, subscriber),
+        .frames_conflated = fan_frames_conflated(&core->fan, subscriber),
         .subscription_count =
             subscriber->sub_count + (uint32_t)__builtin_popcount(subscriber->group_mask),
         .round_trip_us = core_link(core, index)->round_trip_us,

@@ -100,6 +100,7 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
         return false;
     }
     fanout_note(&core->fan, stream, head);
+    core->step_sharers = core->fan.due_count;
     PROBE3(turn, core->options.index, stream->position - stream->batch_first, core->fan.due_count);
     return true;
 }
@@ -133,7 +134,7 @@ static bool core_plan_push(struct core *core)
         if (fanout_has_due(&core->fan)) {
             core_begin_batch(core);
         }
-        const struct fan_stream *stream = &core->fan.streams[core->step_stream];
+        const struct fan_stream *stream = &core->fan.streams[encoding];
         if (fanout_plan(&core->fan, stream, core->step_batch_max) > 0) {
             core->step_batch_max = PLAN_BATCH_MAX;
             return true;
@@ -192,7 +193,8 @@ static struct link_view core_view(struct core *core, uint32_t conn)
     const struct link *link = core_link(core, conn);
     return (struct link_view){
         .waiting_bytes = link->out.bytes,
-        .lend_bytes = sender_lend_alone_bytes(&core->links, link),
+        .lend_bytes =
+            core_may_lend(core) ? sender_lend_alone_bytes(&core->links, link) : UINT32_MAX,
     };
 }
 
@@ -201,6 +203,7 @@ static bool core_plan_pull(struct core *core)
     struct fan *fan = &core->fan;
     if (!core->step_has_begun) {
         fan->pull_steps = 0;
+        core->step_sharers = fan->pulls.count;
         core->step_left =
             fan->pulls.count < PULLER_CONNS_PER_TURN ? fan->pulls.count : PULLER_CONNS_PER_TURN;
     }
@@ -249,6 +252,7 @@ static bool core_plan_replays(struct core *core)
         fan->replay_due_ns = UINT64_MAX;
         core->step_left = fan->replay_count > 0 ? FAN_REPLAYS_MAX : 0;
         core->step_bytes = 0;
+        core->step_sharers = fan->replay_count;
     }
     if (core->step_left > 0) {
         core_begin_batch(core);

@@ -6,6 +6,7 @@
 #include "ring/fan/fanout.h"
 #include "ring/fan/history.h"
 #include "ring/fan/puller.h"
+#include "ring/fan/roster.h"
 
 /* ---- Single channels ---- */
 
@@ -181,16 +182,15 @@ int core_subscribe_group(struct core *core, uint32_t index, uint32_t group, enum
         return 0;
     }
     fanout_settle(&core->fan, subscriber);
-    subscriber->group_policy[group] = (uint8_t)policy;
+    subscriber_set_group_policy(subscriber, group, policy);
     if ((subscriber->group_mask & (1u << group)) != 0) {
         return 1;
     }
-    struct sub_entry entry = {.conn = index, .sub = SUB_NONE};
-    int error = sub_list_add(&stream->groups[group], entry, &subscriber->group_place[group]);
+    int error =
+        roster_set_groups(&core->fan, subscriber, subscriber->group_mask | (uint8_t)(1u << group));
     if (error < 0) {
         return error;
     }
-    subscriber->group_mask |= (uint8_t)(1u << group);
     counter_add(&core->counters->subscriptions, 1);
     if (snapshot && subscriber->mode == SUBSCRIBER_PUSHED) {
         puller_start(&core->fan, subscriber, stream->position);
@@ -220,18 +220,14 @@ uint16_t core_group_max_lag(struct core *core, uint32_t index, uint32_t group)
     return fan_group_max_lag(&core->fan, core_subscriber(core, index), group);
 }
 
-void core_remove_group(struct core *core, struct subscriber *subscriber, uint32_t group)
+void core_remove_groups(struct core *core, struct subscriber *subscriber)
 {
-    assert_always((subscriber->group_mask & (1u << group)) != 0);
-    struct fan_stream *stream = fan_stream(&core->fan, subscriber);
-    struct sub_entry moved =
-        sub_list_remove(&stream->groups[group], subscriber->group_place[group]);
-    if (moved.conn != UINT32_MAX) {
-        core_subscriber(core, moved.conn)->group_place[group] = subscriber->group_place[group];
+    if (subscriber->group_mask != 0) {
+        uint64_t count = (uint64_t)__builtin_popcount(subscriber->group_mask);
+        counter_add(&core->counters->subscriptions, -count);
+        (void)roster_set_groups(&core->fan, subscriber, 0);
+        subscriber->group_lag_mask = 0;
     }
-    subscriber->group_mask &= (uint8_t) ~(1u << group);
-    subscriber->group_lag_mask &= (uint8_t) ~(1u << group);
-    counter_add(&core->counters->subscriptions, (uint64_t)-1);
 }
 
 int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
@@ -251,6 +247,13 @@ int core_unsubscribe_group(struct core *core, uint32_t index, uint32_t group)
             record->first_seq = subscriber->group_seqs[record->channel].first;
         }
     }
-    core_remove_group(core, subscriber, group);
+    uint8_t rest = subscriber->group_mask & (uint8_t) ~(1u << group);
+    if (roster_set_groups(&core->fan, subscriber, rest) < 0) {
+        core_remove_groups(core, subscriber);
+        fan_fail(&core->fan, subscriber);
+        return 0;
+    }
+    subscriber->group_lag_mask &= rest;
+    counter_add(&core->counters->subscriptions, (uint64_t)-1);
     return 0;
 }

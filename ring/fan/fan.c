@@ -60,8 +60,8 @@ static void fan_close_streams(struct fan *fan, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct fan_stream *stream = &fan->streams[i];
-        for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
-            free(stream->groups[group].entries);
+        for (uint32_t list = 0; list < FAN_GROUP_LISTS; list++) {
+            free(stream->group_lists[list].conns);
         }
         subs_deinit(&stream->subs);
         memory_unmap(stream->channels, stream->log->channel_count_max * sizeof *stream->channels);

@@ -23,6 +23,8 @@
 #define FAN_ENCODINGS_MAX 4
 #define FAN_JSON 0         /* The first encoding: all that is in reach of the past is in its log. */
 #define FAN_REPLAYS_MAX 64 /* at a time; one for a subscriber */
+#define FAN_GROUP_LISTS (1u << SUBSCRIBER_GROUPS_MAX)
+static_assert(FAN_GROUP_LISTS <= 64, "a bit of group_lists_used each");
 #define FAN_PIECES_MAX 256 /* noted at once, number 0 included */
 #define FAN_PIECE_WORDS (FAN_PIECES_MAX / 64)
 #define FAN_DUE_SPARE 16 /* room of fan->due beyond its last */
@@ -60,7 +62,7 @@ struct fan_noted {
     uint32_t note_count;
     uint64_t reached[FAN_PIECE_WORDS]; /* due to a subscriber that keeps up, as far as is known */
     struct fan_piece pieces[FAN_PIECES_MAX];
-    struct fan_note notes[FAN_PIECES_MAX + SUBSCRIBER_GROUPS_MAX];
+    struct fan_note notes[FAN_PIECES_MAX + FAN_GROUP_LISTS];
 };
 
 /* What the core knows of a channel at stream->position. */
@@ -83,9 +85,13 @@ struct fan_stream {
     uint64_t batch_first; /* where the frames begin that are due */
     struct fan_channel *channels;
     struct subs subs;
-    struct sub_list groups[SUBSCRIBER_GROUPS_MAX];
-    uint16_t group_notes[SUBSCRIBER_GROUPS_MAX]; /* as fan_channel.note */
+    /* Who subscribes to whole groups is in one list: that of its group_mask. */
+    struct sub_list group_lists[FAN_GROUP_LISTS];
+    uint16_t group_notes[FAN_GROUP_LISTS]; /* as fan_channel.note */
+    uint64_t group_lists_used;             /* a bit each: those that are not empty */
 };
+
+#define FAN_DUE_BYTES (sizeof(uint64_t) + sizeof(uint32_t)) /* of fan->due_pieces[0], fan->due */
 
 struct fan {
     uint32_t reader; /* in the logs: the core's number */
@@ -175,6 +181,40 @@ static inline uint64_t fan_json_index(const struct fan_stream *stream, uint64_t 
 static inline uint64_t fan_own_index(const struct fan_stream *stream, uint64_t json_index)
 {
     return json_index - stream->json_first + stream->first;
+}
+
+/* Of group_lists_used: those whose subscribers have the group. */
+static inline uint64_t fan_lists_of_group(uint32_t group)
+{
+    static const uint64_t lists[SUBSCRIBER_GROUPS_MAX] = {
+        UINT64_C(0xaaaaaaaaaaaaaaaa), UINT64_C(0xcccccccccccccccc), UINT64_C(0xf0f0f0f0f0f0f0f0),
+        UINT64_C(0xff00ff00ff00ff00), UINT64_C(0xffff0000ffff0000), UINT64_C(0xffffffff00000000),
+    };
+    return lists[group];
+}
+
+/* Where its lost and conflated frames are counted. */
+static inline struct subscriber_past *fan_losses(const struct fan *fan,
+                                                 struct subscriber *subscriber)
+{
+    struct subscriber_past *past = fan_past(fan, subscriber);
+    if (!subscriber->has_losses) {
+        subscriber->has_losses = true;
+        past->frames_lost = 0;
+        past->frames_conflated = 0;
+    }
+    return past;
+}
+
+static inline uint64_t fan_frames_lost(const struct fan *fan, const struct subscriber *subscriber)
+{
+    return subscriber->has_losses ? fan_past(fan, subscriber)->frames_lost : 0;
+}
+
+static inline uint64_t fan_frames_conflated(const struct fan *fan,
+                                            const struct subscriber *subscriber)
+{
+    return subscriber->has_losses ? fan_past(fan, subscriber)->frames_conflated : 0;
 }
 
 static inline uint16_t fan_group_max_lag(const struct fan *fan, const struct subscriber *subscriber,

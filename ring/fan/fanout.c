@@ -22,7 +22,7 @@ static void fanout_note_list(struct fan_noted *noted, const struct sub_list *lis
         return;
     }
     if (*note >= noted->note_count || noted->notes[*note].list != list) {
-        assert_always(noted->note_count < FAN_PIECES_MAX + SUBSCRIBER_GROUPS_MAX);
+        assert_always(noted->note_count < FAN_PIECES_MAX + FAN_GROUP_LISTS);
         *note = (uint16_t)noted->note_count++;
         noted->notes[*note] = (struct fan_note){.list = list};
     }
@@ -46,16 +46,19 @@ static struct fan_piece *fanout_begin_piece(struct fan *fan, struct fan_stream *
                                             const struct frame_desc *desc)
 {
     struct fan_noted *noted = fan->noted;
-    const struct sub_list *group = &stream->groups[desc->group];
+    uint64_t lists = stream->group_lists_used & fan_lists_of_group(desc->group);
     const struct sub_list *channel = &stream->subs.channels[desc->channel];
-    if (group->count == 0 && channel->count == 0) {
+    if (lists == 0 && channel->count == 0) {
         return &noted->pieces[0];
     }
     if (noted->piece_count == FAN_PIECES_MAX) {
         return NULL;
     }
     uint32_t number = noted->piece_count++;
-    fanout_note_list(noted, group, &stream->group_notes[desc->group], number);
+    for (; lists != 0; lists &= lists - 1) {
+        int list = __builtin_ctzll(lists);
+        fanout_note_list(noted, &stream->group_lists[list], &stream->group_notes[list], number);
+    }
     fanout_note_list(noted, channel, &stream->channels[desc->channel].note, number);
     noted->pieces[number] = (struct fan_piece){.first = stream->position, .start = desc->position};
     return &noted->pieces[number];
@@ -91,15 +94,15 @@ static void fanout_gather_pieces(struct fan *fan, struct fan_stream *stream, uin
 /* ---- What is due ---- */
 
 /* Notes for some of a list's subscribers. Whether they keep up is seen when they are planned. */
-static void fanout_walk(struct fan *fan, const struct fan_note *note,
-                        const struct sub_entry *entries, uint32_t count)
+static void fanout_walk(struct fan *fan, const struct fan_note *note, const uint32_t *conns,
+                        uint32_t count)
 {
     uint64_t *pieces = fan->due_pieces[0];
     uint64_t more = note->pieces[0] | fanout_bit(0);
     uint32_t *due = fan->due;
     uint32_t due_count = fan->due_count;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t conn = entries[i].conn;
+        uint32_t conn = conns[i];
         uint64_t before = pieces[conn];
         due[due_count] = conn; /* There is room behind the last. */
         due_count += before == 0;
@@ -109,7 +112,7 @@ static void fanout_walk(struct fan *fan, const struct fan_note *note,
     fan->due_count = due_count;
     for (uint32_t word = 1; word < fan_piece_words(fan); word++) {
         for (uint32_t i = 0; note->pieces[word] != 0 && i < count; i++) {
-            fan->due_pieces[word][entries[i].conn] |= note->pieces[word];
+            fan->due_pieces[word][conns[i]] |= note->pieces[word];
         }
     }
 }
@@ -121,8 +124,8 @@ static void fanout_walk_all(struct fan *fan, const struct fan_note *note, uint64
     const struct sub_list *list = note->list;
     uint32_t spread = (uint32_t)index * UINT32_C(2654435769);
     uint32_t at = (uint32_t)((uint64_t)spread * list->count >> 32);
-    fanout_walk(fan, note, list->entries + at, list->count - at);
-    fanout_walk(fan, note, list->entries, at);
+    fanout_walk(fan, note, list->conns + at, list->count - at);
+    fanout_walk(fan, note, list->conns, at);
 }
 
 void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head)

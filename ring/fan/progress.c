@@ -75,7 +75,7 @@ bool progress_find(struct fan *fan, struct subscriber *subscriber, uint32_t chan
         return false;
     }
     struct sub *record = sub == SUB_NONE ? NULL : &stream->subs.records[sub];
-    entry->policy = record != NULL ? record->policy : subscriber->group_policy[group];
+    entry->policy = record != NULL ? record->policy : subscriber_group_policy(subscriber, group);
     if (!by_group) {
         entry->next = &record->next_seq;
         entry->first = &record->first_seq;

@@ -93,7 +93,7 @@ static void puller_take_back(struct fan *fan, struct subscriber *subscriber, uin
         return;
     }
     if (puller_is_conflated(fan, subscriber, &entry, desc, index)) {
-        subscriber->frames_conflated--;
+        fan_losses(fan, subscriber)->frames_conflated--;
         counter_add(&fan->counters->frames_conflated, (uint64_t)-1);
     }
     *entry.next = desc->seq;
@@ -119,7 +119,7 @@ void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t inde
 
 static void puller_count_conflated(struct fan *fan, struct subscriber *subscriber, uint64_t count)
 {
-    subscriber->frames_conflated += count;
+    fan_losses(fan, subscriber)->frames_conflated += count;
     counter_add(&fan->counters->frames_conflated, count);
 }
 
@@ -140,7 +140,7 @@ static void puller_tell_gap(struct fan *fan, struct subscriber *subscriber, stru
     gap->from_seq = from_seq;
     gap->to_seq = to_seq;
     view->waiting_bytes += PLAN_GAP_BYTES;
-    subscriber->frames_lost += count;
+    fan_losses(fan, subscriber)->frames_lost += count;
     counter_add(&fan->counters->frames_lost, count);
     counter_add(&fan->counters->gaps_sent, 1);
 }
@@ -256,7 +256,7 @@ static bool puller_must_disconnect(struct fan *fan, const struct subscriber *sub
     const struct fan_stream *stream = fan_stream(fan, subscriber);
     for (uint32_t group = 0; group < SUBSCRIBER_GROUPS_MAX; group++) {
         if ((subscriber->group_mask & (1u << group)) != 0 &&
-            subscriber->group_policy[group] == LAG_DISCONNECT) {
+            subscriber_group_policy(subscriber, group) == LAG_DISCONNECT) {
             return true;
         }
     }
@@ -359,8 +359,8 @@ static void puller_limit_lag(struct fan *fan, struct subscriber *subscriber, uin
             continue;
         }
         uint32_t limit = fan_group_max_lag(fan, subscriber, group);
-        bool is_over =
-            puller_is_over_limit(fan, subscriber, limit, subscriber->group_policy[group], lag_ns);
+        bool is_over = puller_is_over_limit(fan, subscriber, limit,
+                                            subscriber_group_policy(subscriber, group), lag_ns);
         if (is_over) {
             puller_pass_over_group(fan, subscriber, group);
         }

@@ -36,6 +36,34 @@ void roster_go_on(struct fan *fan, struct subscriber *subscriber)
     }
 }
 
+int roster_set_groups(struct fan *fan, struct subscriber *subscriber, uint8_t groups)
+{
+    struct fan_stream *stream = fan_stream(fan, subscriber);
+    uint8_t before = subscriber->group_mask;
+    uint32_t place = 0;
+    assert_always(groups < FAN_GROUP_LISTS);
+    assert_always(groups != before);
+    if (groups != 0) {
+        uint32_t index = fan_index(fan, subscriber);
+        int error = sub_list_add(&stream->group_lists[groups], index, &place);
+        if (error < 0) {
+            return error;
+        }
+        stream->group_lists_used |= UINT64_C(1) << groups;
+    }
+    if (before != 0) {
+        struct sub_list *list = &stream->group_lists[before];
+        uint32_t moved = sub_list_remove(list, subscriber->group_place);
+        if (moved != UINT32_MAX) {
+            fan_subscriber(fan, moved)->group_place = subscriber->group_place;
+        }
+        stream->group_lists_used &= ~((uint64_t)(list->count == 0) << before);
+    }
+    subscriber->group_mask = groups;
+    subscriber->group_place = place;
+    return 0;
+}
+
 void roster_hold(struct fan *fan, struct subscriber *subscriber)
 {
     assert_always(subscriber->mode != SUBSCRIBER_OFF);

@@ -7,6 +7,7 @@
 #include "codec/base/memory.h"
 
 #define SUBS_HASH_START 1024
+#define SUB_LIST_START 4
 #define SUBS_PROBES_MAX 256 /* Chance alone does not come near it. */
 
 int subs_init(struct subs *subs, uint32_t channel_count_max, const struct keyed_hash *key)
@@ -30,7 +31,7 @@ void subs_deinit(struct subs *subs)
 {
     if (subs->channels != NULL) {
         for (uint32_t channel = 0; channel < subs->channel_count_max; channel++) {
-            free(subs->channels[channel].entries);
+            free(subs->channels[channel].conns);
         }
         munmap(subs->channels, subs->channel_count_max * sizeof *subs->channels);
     }
@@ -117,31 +118,42 @@ static void subs_hash_remove(struct subs *subs, uint32_t sub)
     subs->hash[hole] = SUB_NONE;
 }
 
-int sub_list_add(struct sub_list *list, struct sub_entry entry, uint32_t *place_out)
+/* false: there is no memory, and nothing is changed. */
+static bool sub_list_resize(struct sub_list *list, uint32_t capacity)
 {
-    if (list->count == list->capacity) {
-        uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
-        struct sub_entry *entries = realloc(list->entries, capacity * sizeof *entries);
-        if (entries == NULL) {
-            return -ENOSPC;
-        }
-        list->entries = entries;
+    assert_always(capacity >= list->count);
+    uint32_t *conns = realloc(list->conns, capacity * sizeof *conns);
+    if (conns != NULL) {
+        list->conns = conns;
         list->capacity = capacity;
     }
+    return conns != NULL;
+}
+
+int sub_list_add(struct sub_list *list, uint32_t conn, uint32_t *place_out)
+{
+    if (list->count == list->capacity &&
+        !sub_list_resize(list, list->capacity == 0 ? SUB_LIST_START : list->capacity * 2)) {
+        return -ENOSPC;
+    }
     *place_out = list->count;
-    list->entries[list->count++] = entry;
+    list->conns[list->count++] = conn;
     return 0;
 }
 
-struct sub_entry sub_list_remove(struct sub_list *list, uint32_t place)
+uint32_t sub_list_remove(struct sub_list *list, uint32_t place)
 {
+    uint32_t moved = UINT32_MAX;
     assert_always(place < list->count);
     list->count--;
-    if (place == list->count) {
-        return (struct sub_entry){.conn = UINT32_MAX};
+    if (place < list->count) {
+        moved = list->conns[list->count];
+        list->conns[place] = moved;
     }
-    list->entries[place] = list->entries[list->count];
-    return list->entries[place];
+    if (list->capacity > SUB_LIST_START && list->count <= list->capacity / 4) {
+        (void)sub_list_resize(list, list->capacity / 2);
+    }
+    return moved;
 }
 
 static uint32_t subs_take(struct subs *subs)
@@ -176,8 +188,7 @@ int subs_add(struct subs *subs, uint32_t conn, uint32_t channel, uint32_t *conn_
     uint32_t sub = subs_take(subs);
     struct sub *record = &subs->records[sub];
     *record = (struct sub){.conn = conn, .channel = channel};
-    struct sub_entry entry = {.conn = conn, .sub = sub};
-    int error = sub_list_add(&subs->channels[channel], entry, &record->place);
+    int error = sub_list_add(&subs->channels[channel], conn, &record->place);
     if (error < 0) {
         subs_give(subs, sub);
         return error;
@@ -196,11 +207,11 @@ void subs_remove(struct subs *subs, uint32_t sub, uint32_t *conn_first)
 {
     struct sub *record = &subs->records[sub];
     assert_always(sub != SUB_NONE && subs->count > 0);
-    assert_always(subs->channels[record->channel].entries[record->place].sub == sub);
+    assert_always(subs->channels[record->channel].conns[record->place] == record->conn);
     subs_hash_remove(subs, sub);
-    struct sub_entry moved = sub_list_remove(&subs->channels[record->channel], record->place);
-    if (moved.conn != UINT32_MAX) {
-        subs->records[moved.sub].place = record->place;
+    uint32_t moved = sub_list_remove(&subs->channels[record->channel], record->place);
+    if (moved != UINT32_MAX) {
+        subs->records[subs_find(subs, moved, record->channel)].place = record->place;
     }
     if (record->conn_prev != SUB_NONE) {
         subs->records[record->conn_prev].conn_next = record->conn_next;

@@ -2,8 +2,7 @@
  * subs: who subscribes to what, on one core.
  *
  * A subscription is found three ways: by channel (a dense array, for the fan-out), by conn (a
- * list) and by both (a hash). Whole groups are one list of conns per group. Clients choose the
- * pairs, so the hash is keyed.
+ * list) and by both (a hash). Clients choose the pairs, so the hash is keyed.
  *
  * Owner    A core. Threads: its own.
  * Memory   The records come from one mapping that is touched as they are used, SUBS_MAX of them;
@@ -38,13 +37,8 @@ struct sub {
 };
 static_assert(sizeof(struct sub) == 40, "counted per subscription");
 
-struct sub_entry {
-    uint32_t conn;
-    uint32_t sub; /* SUB_NONE in a group's list */
-};
-
 struct sub_list {
-    struct sub_entry *entries;
+    uint32_t *conns;
     uint32_t count;
     uint32_t capacity;
 };
@@ -73,8 +67,8 @@ int subs_add(struct subs *subs, uint32_t conn, uint32_t channel, uint32_t *conn_
 void subs_remove(struct subs *subs, uint32_t sub, uint32_t *conn_first);
 
 /* Any list: the caller keeps the place. */
-int sub_list_add(struct sub_list *list, struct sub_entry entry, uint32_t *place_out);
-/* Returns the entry that moved into the place, or one with conn UINT32_MAX. */
-struct sub_entry sub_list_remove(struct sub_list *list, uint32_t place);
+int sub_list_add(struct sub_list *list, uint32_t conn, uint32_t *place_out);
+/* Returns the conn that moved into the place, or UINT32_MAX. */
+uint32_t sub_list_remove(struct sub_list *list, uint32_t place);
 
 #endif

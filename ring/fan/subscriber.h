@@ -20,6 +20,7 @@
 #include "codec/base/units.h"
 
 #define SUBSCRIBER_GROUPS_MAX 6
+#define SUBSCRIBER_POLICY_BITS 2
 #define SUBSCRIBER_NONE UINT32_MAX
 
 struct progress_seq;
@@ -33,25 +34,11 @@ enum subscriber_mode {
 };
 
 struct subscriber {
-    /* Sending a frame touches mode and frames_sent. */
     _Alignas(CACHE_LINE_BYTES) uint8_t mode;
-    uint8_t group_mask; /* groups subscribed as a whole */
-    uint8_t encoding;   /* Which of fan->streams it gets; 0 until it is chosen. */
-    uint32_t sub_first;
-    uint64_t frames_sent;
-    uint64_t cursor; /* while it pulls: index of the next frame to look at */
-    uint32_t sub_count;
-    uint32_t group_seqs_count;
-    struct progress_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
-
-    uint32_t sweep_sub;     /* where the sweep goes on; SUB_NONE: subs are done */
-    uint32_t sweep_channel; /* then the groups' channels */
-    uint32_t group_place[SUBSCRIBER_GROUPS_MAX];
-    uint64_t frames_lost;
-    uint64_t frames_conflated;
-    uint32_t frames_at_tick;                     /* frames_sent at its last tick */
-    uint8_t group_policy[SUBSCRIBER_GROUPS_MAX]; /* enum lag_policy */
-    uint8_t group_lag_mask;                      /* groups with a max_lag_ms, in its past */
+    uint8_t group_mask;      /* groups subscribed as a whole */
+    uint8_t encoding;        /* Which of fan->streams it gets; 0 until it is chosen. */
+    uint8_t group_lag_mask;  /* groups with a max_lag_ms, in its past */
+    uint16_t group_policies; /* see subscriber_group_policy() */
     bool is_sweeping : 1;
     bool lag_exceeded : 1;    /* why it jumped last: max_lag, else a lap */
     bool is_pull_queued : 1;  /* on fan->pulls */
@@ -63,8 +50,19 @@ struct subscriber {
     bool has_failed : 1;      /* There is no room for it: it gets nothing more, and ends. */
     bool is_slow : 1;         /* It lagged too far and is closed: it gets nothing more. */
     bool is_held : 1;         /* A message of its is being answered; it stays in pull mode. */
+    bool has_losses : 1;      /* lost or conflated frames, counted in its past */
+    uint64_t frames_sent;
+    uint64_t cursor;                 /* while it pulls: index of the next frame to look at */
+    struct progress_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
+    uint32_t group_seqs_count;
+    uint32_t group_place; /* in the list of those with the same group_mask */
+    uint32_t sub_first;
+    uint32_t sub_count;
+    uint32_t sweep_sub;      /* where the sweep goes on; SUB_NONE: subs are done */
+    uint32_t sweep_channel;  /* then the groups' channels */
+    uint32_t frames_at_tick; /* frames_sent at its last tick */
 };
-static_assert(sizeof(struct subscriber) == 2 * CACHE_LINE_BYTES, "counted per connection");
+static_assert(sizeof(struct subscriber) == CACHE_LINE_BYTES, "counted per connection");
 
 /* What few subscribers need: by index, and touched when it is first used. */
 struct subscriber_past {
@@ -74,9 +72,21 @@ struct subscriber_past {
                         * (UINT64_MAX: none), */
     uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
     uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
+    /* With subscriber->has_losses: see fan_losses(). */
+    uint64_t frames_lost;
+    uint64_t frames_conflated;
     /* Where subscriber->group_lag_mask says so. */
     uint16_t group_max_lag_ms[SUBSCRIBER_GROUPS_MAX];
 };
+
+/* An enum lag_policy, of a group in its group_mask. */
+static inline uint32_t subscriber_group_policy(const struct subscriber *subscriber, uint32_t group)
+{
+    return subscriber->group_policies >> SUBSCRIBER_POLICY_BITS * group &
+           ((1u << SUBSCRIBER_POLICY_BITS) - 1);
+}
+
+void subscriber_set_group_policy(struct subscriber *subscriber, uint32_t group, uint32_t policy);
 
 /* The only place where its mode changes. */
 void subscriber_enter(struct subscriber *subscriber, enum subscriber_mode next);

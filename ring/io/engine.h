@@ -64,7 +64,8 @@ struct engine_late {
 /* The engine's own, except for the functions below. */
 struct engine {
     const struct engine_ops *ops;
-    struct io_uring ring; /* The queues in memory; every engine has them. */
+    bool sends_files_to_unix; /* engine_send_file() never waits for a Unix-domain peer. */
+    struct io_uring ring;     /* The queues in memory; every engine has them. */
     struct io_uring_buf_ring *recv_ring;
     uint8_t *recv_buffers;
     uint32_t recv_buffer_count;
@@ -145,8 +146,14 @@ static inline void engine_prepare_recv(struct io_uring_sqe *sqe, int fd)
 static inline void engine_prepare_send(struct io_uring_sqe *sqe, int fd, const void *bytes,
                                        size_t count)
 {
-    io_uring_prep_send(sqe, fd, bytes, count, ENGINE_SEND_FLAGS);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    *sqe = (struct io_uring_sqe){
+        .opcode = IORING_OP_SEND,
+        .flags = IOSQE_CQE_SKIP_SUCCESS,
+        .fd = fd,
+        .addr = (uint64_t)(uintptr_t)bytes,
+        .len = (uint32_t)count,
+        .msg_flags = ENGINE_SEND_FLAGS,
+    };
 }
 
 static inline void engine_prepare_sendmsg(struct io_uring_sqe *sqe, int fd,

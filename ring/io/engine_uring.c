@@ -5,14 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/memory.h"
 #include "codec/base/units.h"
-
-#define ENGINE_SEND_FILE_PAGES 16 /* of the pipe between file and socket */
 
 static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
 {
@@ -36,31 +35,16 @@ static int engine_uring_enter(struct engine *engine, uint64_t timeout_ns)
     return result;
 }
 
-/* In pieces that the kernel takes at one go. It would end all but the last of a longer one with
- * MSG_MORE, and when the last is refused what it holds back for more would wait for a timer. */
 static int64_t engine_uring_send_file(struct engine *engine, int fd,
                                       const struct engine_stretch *stretch)
 {
-    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t sent = 0;
+    off_t offset = (off_t)stretch->offset;
+    ssize_t count;
     (void)engine;
-    while (sent < stretch->bytes) {
-        off_t offset = (off_t)(stretch->offset + sent);
-        uint64_t piece = ENGINE_SEND_FILE_PAGES * page_bytes - (uint64_t)offset % page_bytes;
-        piece = piece < stretch->bytes - sent ? piece : stretch->bytes - sent;
-        ssize_t count = sendfile(fd, stretch->fd, &offset, piece);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count <= 0 && sent == 0) {
-            return count < 0 ? -errno : -EINVAL; /* 0: the file ends there, which it does not. */
-        }
-        sent += count > 0 ? (uint64_t)count : 0;
-        if (count < 0 || (uint64_t)count < piece) {
-            break;
-        }
-    }
-    return (int64_t)sent;
+    do {
+        count = sendfile(fd, stretch->fd, &offset, stretch->bytes);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
 }
 
 static void engine_uring_close(struct engine *engine)
@@ -192,12 +176,25 @@ static const struct engine_ops engine_uring_ops = {
     .close = engine_uring_close,
 };
 
+/* Before Linux 6.5 a send by reference takes a lock of the Unix-domain peer, which the peer holds
+ * while its read waits for memory: one such client would stop the thread. */
+static bool engine_uring_sends_files_to_unix(void)
+{
+    struct utsname name;
+    unsigned major = 0, minor = 0;
+    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 5));
+}
+
 int engine_uring_open(struct engine *engine, const struct engine_options *options,
                       char error_out[ENGINE_ERROR_BYTES_MAX])
 {
     assert_always(options->sq_entries > 0);
     assert_always(options->cq_entries >= options->sq_entries);
-    *engine = (struct engine){.ops = &engine_uring_ops};
+    *engine = (struct engine){
+        .ops = &engine_uring_ops,
+        .sends_files_to_unix = engine_uring_sends_files_to_unix(),
+    };
     int error = engine_uring_setup(engine, options);
     if (error < 0) {
         engine_uring_explain(error, error_out, ENGINE_ERROR_BYTES_MAX);

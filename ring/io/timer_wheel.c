@@ -11,12 +11,18 @@ static uint32_t timer_wheel_slot(uint64_t slot)
     return TIMER_WHEEL_FIRST_SLOT + (uint32_t)slot;
 }
 
-static struct timer *timer_wheel_at(struct timer_wheel *wheel, uint32_t number)
+static struct timer *timer_wheel_timer(const struct timer_wheel *wheel, uint32_t number)
+{
+    assert_debug(number < TIMER_WHEEL_FIRST_SLOT);
+    return (struct timer *)(void *)(wheel->timers + number * wheel->stride);
+}
+
+/* A timer's neighbour: a timer, or the slot. */
+static struct timer *timer_wheel_neighbour(struct timer_wheel *wheel, uint32_t number)
 {
     assert_debug(number != TIMER_NONE);
-    return number >= TIMER_WHEEL_FIRST_SLOT
-               ? &wheel->slots[number - TIMER_WHEEL_FIRST_SLOT]
-               : (struct timer *)(void *)(wheel->timers + number * wheel->stride);
+    return number >= TIMER_WHEEL_FIRST_SLOT ? &wheel->slots[number - TIMER_WHEEL_FIRST_SLOT]
+                                            : timer_wheel_timer(wheel, number);
 }
 
 static bool timer_wheel_is_empty(const struct timer_wheel *wheel, uint64_t slot)
@@ -45,18 +51,19 @@ void timer_init(struct timer *timer)
 }
 
 /* As the last one of a slot. */
-static void timer_wheel_append(struct timer_wheel *wheel, uint32_t slot, uint32_t number)
+static void timer_wheel_append(struct timer_wheel *wheel, uint64_t slot, uint32_t number)
 {
-    struct timer *head = timer_wheel_at(wheel, slot);
-    *timer_wheel_at(wheel, number) = (struct timer){.next = slot, .prev = head->prev};
-    timer_wheel_at(wheel, head->prev)->next = number;
+    struct timer *head = &wheel->slots[slot];
+    struct timer *timer = timer_wheel_timer(wheel, number);
+    *timer = (struct timer){.next = timer_wheel_slot(slot), .prev = head->prev};
+    timer_wheel_neighbour(wheel, head->prev)->next = number;
     head->prev = number;
 }
 
 static void timer_wheel_remove(struct timer_wheel *wheel, struct timer *timer)
 {
-    timer_wheel_at(wheel, timer->prev)->next = timer->next;
-    timer_wheel_at(wheel, timer->next)->prev = timer->prev;
+    timer_wheel_neighbour(wheel, timer->prev)->next = timer->next;
+    timer_wheel_neighbour(wheel, timer->next)->prev = timer->prev;
     timer_init(timer);
 }
 
@@ -71,13 +78,13 @@ void timer_arm(struct timer_wheel *wheel, uint32_t number, uint64_t deadline_ns)
     if (tick >= wheel->tick + TIMER_WHEEL_SLOTS) {
         tick = wheel->tick + TIMER_WHEEL_SLOTS - 1;
     }
-    timer_wheel_append(wheel, timer_wheel_slot(tick % TIMER_WHEEL_SLOTS), number);
+    timer_wheel_append(wheel, tick % TIMER_WHEEL_SLOTS, number);
     wheel->armed_count++;
 }
 
 void timer_disarm(struct timer_wheel *wheel, uint32_t number)
 {
-    struct timer *timer = timer_wheel_at(wheel, number);
+    struct timer *timer = timer_wheel_timer(wheel, number);
     if (timer_is_armed(timer)) {
         assert_always(wheel->armed_count > 0);
         timer_wheel_remove(wheel, timer);
@@ -93,8 +100,8 @@ static void timer_wheel_run_slot(struct timer_wheel *wheel, uint64_t slot,
     assert_debug(timer_wheel_is_empty(wheel, TIMER_WHEEL_RUNNING));
     while (!timer_wheel_is_empty(wheel, slot)) {
         uint32_t number = head->next;
-        timer_wheel_remove(wheel, timer_wheel_at(wheel, number));
-        timer_wheel_append(wheel, timer_wheel_slot(TIMER_WHEEL_RUNNING), number);
+        timer_wheel_remove(wheel, timer_wheel_timer(wheel, number));
+        timer_wheel_append(wheel, TIMER_WHEEL_RUNNING, number);
     }
     while (!timer_wheel_is_empty(wheel, TIMER_WHEEL_RUNNING)) {
         uint32_t number = due->next;

@@ -77,9 +77,6 @@ static void links_init(struct links *links)
     links->free_input_count = links->input_count;
     list_init(&links->inputs_in_use);
     list_init(&links->undecided);
-    links->lend_bytes_min = links->options.zero_copy_bytes == 0
-                                ? UINT32_MAX
-                                : links->options.zero_copy_bytes / LINKS_UNIX_PART;
     for (uint32_t i = 0; i < LINKS_ENCODINGS_MAX; i++) {
         list_init(&links->waiters[i]);
     }
@@ -124,6 +121,12 @@ int links_open(struct links *links, const struct links_options *options,
     if (error < 0) {
         goto deinit_out_pool;
     }
+    if (!links->engine.sends_files_to_unix) {
+        links->options.lend_unix_bytes = UINT32_MAX;
+    }
+    links->lend_bytes_min = links->options.lend_bytes < links->options.lend_unix_bytes
+                                ? links->options.lend_bytes
+                                : links->options.lend_unix_bytes;
     return 0;
 
 deinit_out_pool:

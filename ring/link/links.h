@@ -26,7 +26,6 @@ static_assert(LINKS_INPUTS_MAX <= LINK_NO_INPUT, "a link keeps the number in 16 
 #define LINKS_ENCODINGS_MAX 4
 #define LINKS_SQ_ENTRIES 1024
 #define LINKS_CQ_ENTRIES 16384
-#define LINKS_UNIX_PART 4 /* A Unix-domain socket gains as much by such a part of TCP's bytes. */
 #define LINKS_RECV_BUFFERS 256
 #define LINKS_RECV_BUFFER_BYTES 4096
 
@@ -49,12 +48,12 @@ enum link_op {
 #define SEND_IOVS_MAX 1024         /* in one send: UIO_MAXIOV */
 #define SEND_JOINED_BYTES_MAX 4096 /* a shorter vector is joined by copying, which costs less */
 
+/* One that is not plain (sender.c), or fell short. */
 struct send {
     uint64_t bytes;     /* all of it, of which */
     uint32_t out_bytes; /* so many are the link's own; they come first */
     bool has_frames;    /* those of its plan follow */
     int64_t result;
-    struct msghdr message;
 };
 
 /* One that leaves by reference, after the others have left by SQEs. */
@@ -65,9 +64,14 @@ struct send_lent {
 
 /* What is under way, by plan. */
 struct send_batch {
+    uint64_t special; /* a bit for each that sends[] has; of the others: */
+    uint64_t plain_count;
+    uint64_t plain_bytes;
     struct send sends[SEND_SLOTS_MAX];
+    struct msghdr messages[SEND_SLOTS_MAX];
     struct iovec iovs[4 * SEND_IOVS_MAX]; /* of sends with bytes of the link's own */
-    uint8_t joined[SEND_SLOTS_MAX][SEND_JOINED_BYTES_MAX];
+    uint8_t joined[SEND_SLOTS_MAX * SEND_JOINED_BYTES_MAX];
+    uint32_t joined_bytes;
     struct send_lent lents[SEND_SLOTS_MAX];
     uint32_t lent_count;
     uint32_t iov_count;
@@ -106,7 +110,8 @@ struct links_options {
     uint64_t idle_timeout_ns;
     uint64_t half_message_ns;
     uint32_t send_buffer_bytes;
-    uint32_t zero_copy_bytes;
+    uint32_t lend_bytes;      /* Stretches of so many bytes and more are lent to the kernel, */
+    uint32_t lend_unix_bytes; /* and for Unix-domain sockets; UINT32_MAX: none. */
     uint32_t message_bytes_max;
     size_t out_pool_bytes;
     const struct handshake_site *site;

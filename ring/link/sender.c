@@ -7,6 +7,7 @@
 #include "codec/base/check.h"
 #include "ring/link/link.h"
 
+#define SENDER_BLOCK_BYTES 64
 #define SENDER_PREFETCH 4     /* links ahead */
 #define SENDER_ALONE_FACTOR 4 /* A send of its own costs what so many times as much gains. */
 
@@ -18,11 +19,10 @@ bool sender_has_room(struct links *links)
 /* Stretches of at least so many bytes are lent to the kernel; UINT32_MAX: none. */
 static uint32_t sender_lend_bytes(const struct links *links, const struct link *link)
 {
-    uint32_t bytes_min = links->options.zero_copy_bytes;
-    if (bytes_min == 0 || link->copies) {
+    if (link->copies) {
         return UINT32_MAX;
     }
-    return link->is_unix ? bytes_min / LINKS_UNIX_PART : bytes_min;
+    return link->is_unix ? links->options.lend_unix_bytes : links->options.lend_bytes;
 }
 
 uint32_t sender_lend_alone_bytes(const struct links *links, const struct link *link)
@@ -34,32 +34,65 @@ uint32_t sender_lend_alone_bytes(const struct links *links, const struct link *l
 
 /* ---- Building ---- */
 
-static void sender_join(uint8_t *out, const struct iovec *iov, uint32_t iov_count)
+/* Frames are short: a call of memcpy() takes longer than its copy. */
+static inline void sender_copy(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    if (bytes < SENDER_BLOCK_BYTES) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    size_t last = bytes - SENDER_BLOCK_BYTES; /* The last block may overlap with the one before. */
+#pragma GCC unroll 1
+    for (size_t at = 0; at < last; at += SENDER_BLOCK_BYTES) {
+        memcpy(to + at, from + at, SENDER_BLOCK_BYTES);
+    }
+    memcpy(to + last, from + last, SENDER_BLOCK_BYTES);
+}
+
+static inline void sender_join(uint8_t *out, const struct iovec *iov, uint32_t iov_count)
 {
     for (uint32_t i = 0; i < iov_count; i++) {
-        memcpy(out, iov[i].iov_base, iov[i].iov_len);
+        sender_copy(out, iov[i].iov_base, iov[i].iov_len);
         out += iov[i].iov_len;
     }
 }
 
-static void sender_prepare(struct links *links, const struct link *link, uint32_t number,
-                           struct iovec *iov, uint32_t iov_count)
+static inline struct io_uring_sqe *sender_sqe(struct links *links)
+{
+    struct io_uring_sqe *sqe = engine_try_sqe(&links->engine);
+    return __builtin_expect(sqe != NULL, 1) ? sqe : links_sqe(links);
+}
+
+/* Of several stretches. */
+static void sender_prepare_vector(struct links *links, const struct link *link, uint32_t number,
+                                  struct iovec *iov, uint32_t iov_count, uint64_t bytes)
 {
     struct send_batch *batch = links->batch;
-    struct send *send = &batch->sends[number];
-    struct io_uring_sqe *sqe = links_sqe(links);
+    struct io_uring_sqe *sqe = sender_sqe(links);
     assert_debug(iov_count > 0 && iov_count <= SEND_IOVS_MAX);
-    send->result = (int64_t)send->bytes; /* Only what falls short posts a completion. */
-    if (__builtin_expect(iov_count == 1, 1)) {
-        engine_prepare_send(sqe, link->fd, iov->iov_base, iov->iov_len);
-    } else if (send->bytes <= SEND_JOINED_BYTES_MAX) {
-        sender_join(batch->joined[number], iov, iov_count);
-        engine_prepare_send(sqe, link->fd, batch->joined[number], send->bytes);
+    if (bytes <= SEND_JOINED_BYTES_MAX) {
+        uint8_t *joined = &batch->joined[batch->joined_bytes];
+        batch->joined_bytes += (uint32_t)bytes;
+        assert_debug(batch->joined_bytes <= sizeof batch->joined);
+        sender_join(joined, iov, iov_count);
+        engine_prepare_send(sqe, link->fd, joined, bytes);
     } else {
-        send->message = (struct msghdr){.msg_iov = iov, .msg_iovlen = iov_count};
-        engine_prepare_sendmsg(sqe, link->fd, &send->message);
+        batch->messages[number] = (struct msghdr){.msg_iov = iov, .msg_iovlen = iov_count};
+        engine_prepare_sendmsg(sqe, link->fd, &batch->messages[number]);
     }
     sqe->user_data = links_tag(OP_SEND, batch->number, number);
+}
+
+static inline void sender_prepare(struct links *links, const struct link *link, uint32_t number,
+                                  struct iovec *iov, uint32_t iov_count, uint64_t bytes)
+{
+    if (__builtin_expect(iov_count > 1, 0)) {
+        sender_prepare_vector(links, link, number, iov, iov_count, bytes);
+        return;
+    }
+    struct io_uring_sqe *sqe = sender_sqe(links);
+    engine_prepare_send(sqe, link->fd, iov->iov_base, bytes);
+    sqe->user_data = links_tag(OP_SEND, links->batch->number, number);
 }
 
 /* false: it is to be copied. */
@@ -106,34 +139,36 @@ static void sender_prepare_mixed(struct links *links, struct link *link,
         return;
     }
     batch->iov_count += count;
-    sender_prepare(links, link, number, iov, count);
+    send->result = (int64_t)send->bytes; /* Only what falls short posts a completion. */
+    sender_prepare(links, link, number, iov, count, send->bytes);
 }
 
-static inline void sender_build(struct links *links, struct plan_batch *plans, uint32_t number)
+static inline uint64_t sender_bit(uint32_t number)
 {
-    struct send *send = &links->batch->sends[number];
-    const struct send_plan *plan = &plans->plans[number];
-    struct link *link = links_at(links, plan->conn);
-    if (__builtin_expect(link->stage != LINK_STREAMING || link->out.bytes > 0, 0)) {
-        sender_prepare_mixed(links, link, plans, number);
-        return;
-    }
-    send->out_bytes = 0;
-    send->has_frames = true;
-    send->bytes = plan->bytes;
-    if (__builtin_expect(plan->iov_count == 0, 0)) {
-        send->result = 0;
-    } else if (__builtin_expect(plan->bytes < links->lend_bytes_min, 1) || plan->iov_count != 1 ||
-               !sender_lend(links, link, plan, number)) {
-        sender_prepare(links, link, number, &plans->iovs[plan->iov_first], plan->iov_count);
-    }
+    static_assert(SEND_SLOTS_MAX <= 64, "bits of batch->special");
+    return UINT64_C(1) << number;
 }
 
 /* ---- Results ---- */
 
-static void sender_read_results(struct links *links)
+static void sender_on_result(struct links *links, const struct plan_batch *plans, uint32_t number,
+                             int32_t result)
 {
     struct send_batch *batch = links->batch;
+    struct send *send = &batch->sends[number];
+    if ((batch->special & sender_bit(number)) == 0) { /* It was plain. */
+        uint64_t bytes = plans->plans[number].bytes;
+        *send = (struct send){.bytes = bytes, .has_frames = true};
+        batch->special |= sender_bit(number);
+        batch->plain_count--;
+        batch->plain_bytes -= bytes;
+    }
+    send->result = result;
+}
+
+static void sender_read_results(struct links *links, const struct plan_batch *plans)
+{
+    const struct send_batch *batch = links->batch;
     uint32_t count = engine_completion_count(&links->engine);
     for (uint32_t number = 0; number < count; number++) {
         const struct io_uring_cqe *cqe = engine_completion(&links->engine, number);
@@ -142,8 +177,8 @@ static void sender_read_results(struct links *links)
         if (op != OP_SEND || (cqe->user_data >> 32 & 0xffffff) != (batch->number & 0xffffff)) {
             continue;
         }
-        assert_always(slot < SEND_SLOTS_MAX);
-        batch->sends[slot].result = cqe->res;
+        assert_always(slot < plans->plan_count);
+        sender_on_result(links, plans, slot, cqe->res);
     }
 }
 
@@ -151,13 +186,13 @@ static void sender_read_results(struct links *links)
  * ahead of the others that wait in the queue. When it was full the kernel keeps the rest until
  * there is room, and a send whose completion is not seen would count as whole. Ends: an operation
  * that is not armed again, as none is here, posts no more. */
-static void sender_collect(struct links *links)
+static void sender_collect(struct links *links, const struct plan_batch *plans)
 {
-    sender_read_results(links);
+    sender_read_results(links, plans);
     while (__builtin_expect(engine_has_overflown(&links->engine), 0)) {
         engine_put_off(&links->engine);
         links_enter(links, 0);
-        sender_read_results(links);
+        sender_read_results(links, plans);
     }
 }
 
@@ -181,7 +216,8 @@ static void sender_send_lent(struct links *links, struct plan_batch *plans)
         assert_always(result <= (int64_t)lent->stretch.bytes);
         if (sender_is_refusal(result)) {
             link->copies = true;
-            sender_prepare(links, link, lent->number, &plans->iovs[plan->iov_first], 1);
+            sender_prepare(links, link, lent->number, &plans->iovs[plan->iov_first], 1,
+                           plan->bytes);
             continue;
         }
         batch->sends[lent->number].result = result;
@@ -191,7 +227,7 @@ static void sender_send_lent(struct links *links, struct plan_batch *plans)
     batch->lent_count = 0;
     if (engine_queued_count(&links->engine) > 0) {
         links_flush(links);
-        sender_collect(links);
+        sender_collect(links, plans);
     }
 }
 
@@ -245,72 +281,101 @@ static void sender_on_mixed(struct links *links, struct link *link, struct plan_
     }
 }
 
-/* Sums, of a batch. */
-struct sender_sum {
-    uint64_t sends;
-    uint64_t bytes;
-};
-
-static inline void sender_finish(struct links *links, struct plan_batch *plans, uint32_t number,
-                                 struct sender_sum *sum)
+static void sender_finish(struct links *links, struct plan_batch *plans, uint32_t number)
 {
     const struct send *send = &links->batch->sends[number];
     struct link *link = links_at(links, plans->plans[number].conn);
-    if (__builtin_expect(send->result != (int64_t)send->bytes, 0)) {
+    if (send->result != (int64_t)send->bytes) {
         sender_on_failure(links, link, plans, number);
         return;
     }
-    sum->sends += send->bytes > 0;
-    sum->bytes += send->bytes;
+    counter_add(&links->counters->sends, send->bytes > 0);
+    counter_add(&links->counters->bytes_out, send->bytes);
     link->was_woken = false;
-    if (__builtin_expect(send->out_bytes > 0 || !send->has_frames, 0)) {
+    if (send->out_bytes > 0 || !send->has_frames) {
         sender_on_mixed(links, link, plans, number);
     }
-    if (__builtin_expect(link->recv_paused || link->has_unread || link->stage == LINK_CLOSING, 0)) {
+    if (link->recv_paused || link->has_unread || link->stage == LINK_CLOSING) {
         link_on_sent(links, link);
     }
 }
 
 /* ---- Batches ---- */
 
-static void sender_submit(struct links *links, struct plan_batch *plans, uint32_t first,
-                          uint32_t end)
+static void sender_submit(struct links *links, struct plan_batch *plans)
 {
-    struct sender_sum sum = {0};
+    struct send_batch *batch = links->batch;
     counter_add(&links->counters->send_enters, 1);
     links_flush(links); /* An SQE left behind would count as sent. */
-    sender_collect(links);
-    if (__builtin_expect(links->batch->lent_count > 0, 0)) {
+    sender_collect(links, plans);
+    if (__builtin_expect(batch->lent_count > 0, 0)) {
         sender_send_lent(links, plans);
     }
-    links->batch->iov_count = 0;
-    links->batch->number++;
-    for (uint32_t number = first; number < end; number++) {
-        sender_finish(links, plans, number, &sum);
+    for (; batch->special != 0; batch->special &= batch->special - 1) {
+        sender_finish(links, plans, (uint32_t)__builtin_ctzll(batch->special));
     }
-    counter_add(&links->counters->sends, sum.sends);
-    counter_add(&links->counters->bytes_out, sum.bytes);
+    counter_add(&links->counters->sends, batch->plain_count);
+    counter_add(&links->counters->bytes_out, batch->plain_bytes);
+    batch->plain_count = 0;
+    batch->plain_bytes = 0;
+    batch->joined_bytes = 0;
+    batch->iov_count = 0;
+    batch->number++;
+}
+
+/* All but plain sends. */
+static void sender_build_special(struct links *links, struct plan_batch *plans, uint32_t number)
+{
+    struct send_batch *batch = links->batch;
+    struct send *send = &batch->sends[number];
+    const struct send_plan *plan = &plans->plans[number];
+    struct link *link = links_at(links, plan->conn);
+    if (batch->iov_count + SEND_IOVS_MAX > sizeof batch->iovs / sizeof batch->iovs[0]) {
+        sender_submit(links, plans);
+    }
+    batch->special |= sender_bit(number);
+    if (link->stage != LINK_STREAMING || link->out.bytes > 0) {
+        sender_prepare_mixed(links, link, plans, number);
+        return;
+    }
+    *send = (struct send){.bytes = plan->bytes, .has_frames = true, .result = (int64_t)plan->bytes};
+    if (plan->iov_count > 0 && !(plan->iov_count == 1 && plan->bytes >= links->lend_bytes_min &&
+                                 sender_lend(links, link, plan, number))) {
+        sender_prepare(links, link, number, &plans->iovs[plan->iov_first], plan->iov_count,
+                       plan->bytes);
+    }
+}
+
+/* A plain send is of frames only, and when all of them left there is nothing to do about its link:
+ * this is the only time that the link is looked at. */
+static inline void sender_build(struct links *links, struct plan_batch *plans, uint32_t number)
+{
+    struct send_batch *batch = links->batch;
+    const struct send_plan *plan = &plans->plans[number];
+    const struct link *link = links_at(links, plan->conn);
+    if (__builtin_expect(link->stage != LINK_STREAMING || link->out.bytes > 0 || link->was_woken ||
+                             link->recv_paused || link->has_unread || plan->iov_count == 0 ||
+                             plan->bytes >= links->lend_bytes_min,
+                         0)) {
+        sender_build_special(links, plans, number);
+        return;
+    }
+    batch->plain_count++;
+    batch->plain_bytes += plan->bytes;
+    sender_prepare(links, link, number, &plans->iovs[plan->iov_first], plan->iov_count,
+                   plan->bytes);
 }
 
 void sender_send(struct links *links, struct plan_batch *plans)
 {
-    const struct send_batch *batch = links->batch;
-    const uint32_t iovs_max = sizeof batch->iovs / sizeof batch->iovs[0];
-    uint32_t first = 0;
     plans->outcome_count = 0;
     assert_always(plans->plan_count <= SEND_SLOTS_MAX);
     for (uint32_t number = 0; number < plans->plan_count; number++) {
-        if (number + SENDER_PREFETCH < plans->plan_count) {
-            uint32_t ahead = plans->plans[number + SENDER_PREFETCH].conn;
-            __builtin_prefetch(links_at(links, ahead), 1);
-        }
-        if (__builtin_expect(batch->iov_count + SEND_IOVS_MAX > iovs_max, 0)) {
-            sender_submit(links, plans, first, number);
-            first = number;
-        }
+        uint32_t ahead = (number + SENDER_PREFETCH) % PLAN_BATCH_MAX;
+        __builtin_prefetch(links_at(links, plans->plans[ahead].conn));
         sender_build(links, plans, number);
     }
-    if (first < plans->plan_count) {
-        sender_submit(links, plans, first, plans->plan_count);
+    if (plans->plan_count > 0) {
+        sender_submit(links, plans);
     }
 }

@@ -75,10 +75,11 @@ static const struct option_spec options_specs[] = {
     {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
      AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
      "What the kernel holds for one client that reads slowly."},
-    {"zero-copy-bytes", "BYTES", "16384", NULL, "zero_copy_bytes", OPTION_BYTES,
-     AT(zero_copy_bytes), 0, 64 * MIB, NULL,
-     "Stretches of the log so long and longer are sent without a copy, to whom the kernel need not "
-     "copy; 0: never."},
+    {"zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES, AT(zero_copy_bytes),
+     0, 64 * MIB, NULL,
+     "Stretches of the log so long and longer are sent by reference, without a copy; 0: never. "
+     "When "
+     "not given: from 16 KiB on (Unix-domain sockets: 4 KiB) that at least 16 clients share."},
     {"heartbeat-interval", "SECONDS", "30", NULL, "websocket.heartbeat_interval", OPTION_SECONDS,
      AT(heartbeat_interval_ns), 100, 86400 * 1000, NULL,
      "Time between WebSocket pings; two missed answers close with 4109."},

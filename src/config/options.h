@@ -66,6 +66,8 @@ struct options_text {
     char text[];
 };
 
+#define OPTIONS_ZERO_COPY_AUTO UINT32_MAX
+
 struct options {
     enum options_action action;
     const char *config_path; /* NULL: none */
@@ -86,7 +88,7 @@ struct options {
     uint64_t frame_log_bytes;
     uint64_t memory_bytes_max; /* of the logs of all encodings; 0: no limit */
     uint32_t send_buffer_bytes;
-    uint32_t zero_copy_bytes;
+    uint32_t zero_copy_bytes; /* OPTIONS_ZERO_COPY_AUTO: what is worth it */
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
     uint64_t drain_timeout_ns;

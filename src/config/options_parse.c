@@ -17,6 +17,7 @@ static int options_parse_defaults(struct options *options, const struct options_
 {
     size_t spec_count;
     const struct option_spec *specs = options_table(&spec_count);
+    options->zero_copy_bytes = OPTIONS_ZERO_COPY_AUTO;
     for (size_t i = 0; i < spec_count; i++) {
         const struct option_spec *spec = &specs[i];
         if (spec->default_text == NULL) {

@@ -151,6 +151,15 @@ struct encodings_count encodings_count(const struct encodings *encodings, uint32
     return encodings->counts[encoding];
 }
 
+uint64_t encodings_replaced_bytes(const struct encodings *encodings)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < encodings->count; i++) {
+        bytes += encodings->table[i].log->replaced_bytes;
+    }
+    return bytes;
+}
+
 void encodings_publish(struct encodings *encodings)
 {
     for (uint32_t left = encodings->written_mask; left != 0; left &= left - 1) {

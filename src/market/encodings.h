@@ -70,6 +70,9 @@ struct encodings_count {
 };
 struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
 
+/* Of all logs: bytes of pages that were given away, since they were lent. */
+uint64_t encodings_replaced_bytes(const struct encodings *encodings);
+
 /* Shows what was written to the cores, the JSON log last. */
 void encodings_publish(struct encodings *encodings);
 

@@ -413,7 +413,8 @@ static void publisher_count_feeds(struct publisher *publisher)
     counter_set(&publisher->counters->log_saved, publisher->writer.log->saved_count);
     counter_set(&publisher->counters->log_images_unsaved,
                 publisher->writer.log->images_unsaved_count);
-    counter_set(&publisher->counters->log_replaced_bytes, publisher->writer.log->replaced_bytes);
+    counter_set(&publisher->counters->log_replaced_bytes,
+                encodings_replaced_bytes(publisher->encodings));
 }
 
 /* Begins the next book that a client asks for. false: it is not time for it. */

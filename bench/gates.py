@@ -100,6 +100,7 @@ GATES = {
              rounds=("ringcast by URL", "nchan", "core_ns_per_client_all"),
              needs="nchan: bench/peers/setup.sh")),
     "latency": (Gate("ratio_to_best_peer", "median latency, of the best peer's", 1.0, 0.8),),
+    "encodings": (Gate("sbe_ratio_to_json", "SBE's median latency, of JSON's beside it", 1.0),),
     "cores": (Gate("ratio_two_to_one", "CPU per frame with two cores, of one's", 1.1, 0.95),),
     "stalled": (Gate("p99_ratio", "readers' p99, beside stalled clients over without", 1.1),),
     "deflate": (Gate("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,

@@ -12,6 +12,7 @@
   bench/run.py connect      clients that come, by message and by URL; beside the commit before and
                             peers
   bench/run.py latency      one client on an idle machine; beside peers
+  bench/run.py encodings    clients of SBE and as many of JSON at once on one core
   bench/run.py cores        two cores against one, the load on the same two
   bench/run.py stalled      clients that do not read, beside those that do
   bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
@@ -26,6 +27,7 @@ Peers are those that bench/peers/setup.sh has set up. What the figures must be i
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import signal
@@ -369,6 +371,28 @@ def latency(setup):
                                     "variants": summaries(reports)})
 
 
+def encodings(setup):
+    """The CPU per frame that is told of each is the core's for the frames of both."""
+    each = 50 if setup.small else 500
+    figures, valid = {}, True
+    for way in ("tcp", "unix"):
+        reports = {"json": [], "sbe": []}
+        for round_index in range(setup.rounds):
+            with start(setup, "ringcast", spec(rate=50), 2 * each, unix=way == "unix") as server, \
+                    concurrent.futures.ThreadPoolExecutor() as pool:
+                both = {name: pool.submit(server.load, "-c", each, "--encoding", name)
+                        for name in reports}
+                for name, running in both.items():
+                    reports[name].append(running.result())
+                    print(f"  round {round_index + 1} {way} {name:12} "
+                          f"{harness.describe(reports[name][-1])}", flush=True)
+        figures[way] = {"sbe_ratio_to_json": ratio(reports, "sbe", "json", "latency_ns", "p50"),
+                        "variants": summaries(reports)}
+        valid &= are_valid(reports, "json", "sbe")
+    worst = max(figures.values(), key=lambda figure: figure["sbe_ratio_to_json"])
+    return judge("encodings", setup, {**worst, "ways": figures}, valid)
+
+
 def cores(setup):
     connections = 100 if setup.small else 1000
     both = f"{setup.server_cpu},{setup.load_cpu}"
@@ -687,7 +711,7 @@ def attacks(setup):
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
-                                     latency, cores, stalled, leave, idle, memory, deflate,
+                                     latency, encodings, cores, stalled, leave, idle, memory, deflate,
                                      snapshots, attacks)}
 
 

@@ -124,6 +124,12 @@ bool core_has_drained(struct core *self, uint32_t conn)
     return !self->is_full;
 }
 
+bool core_await_drain(struct core *self, uint32_t conn)
+{
+    assert_true(self->is_held[conn]);
+    return core_has_drained(self, conn);
+}
+
 static void tell_subscriber(uint32_t channel, int change)
 {
     session_ops.on_subscriber(core->sessions, core, channel, change);

@@ -23,6 +23,7 @@ struct sim_peer {
     struct handshake_wish wish;
     bool takes_plain; /* It goes on when its offer of compression is passed over. */
     bool is_open;     /* The upgrade was answered with 101. */
+    const char *path; /* of its request, with the query */
     uint8_t head[1024];
     size_t head_bytes;
     struct ws_decoder decoder;
@@ -37,6 +38,7 @@ static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
 {
     peer->socket = sim_connect(listener_fd, send_buffer_bytes);
     peer->takes_plain = peer->is_open = false;
+    peer->path = "/";
     peer->head_bytes = 0;
     ws_decoder_init(&peer->decoder, SIM_PEER_MESSAGE_BYTES_MAX, false, peer->message);
     return peer->socket != NULL;
@@ -46,9 +48,9 @@ static inline bool sim_peer_connect(struct sim_peer *peer, int listener_fd,
 static inline void sim_peer_request(struct sim_peer *peer, struct handshake_wish wish,
                                     size_t bytes_max)
 {
-    char request[512];
+    char request[1024];
     size_t count =
-        handshake_client_request(request, sizeof request, "sim", "/", SIM_PEER_KEY, &wish);
+        handshake_client_request(request, sizeof request, "sim", peer->path, SIM_PEER_KEY, &wish);
     peer->wish = wish;
     peer->decoder.inflates = wish.deflate;
     assert_always(count > 0);

@@ -132,6 +132,37 @@ static void ask_subscribe(struct subscriber *subscriber)
     end(subscriber);
 }
 
+const char *subscriber_ask_by_url(struct subscriber *subscriber)
+{
+    enum md_type type = (enum md_type)sim_random(MD_TYPE_COUNT);
+    struct variant variant = some_variant(type);
+    struct asked *url = &subscriber->url;
+    *url = (struct asked){.kind = ASK_SUBSCRIBE, .snapshot = sim_random(2) == 0};
+    text_bytes = 0;
+    put("/?snapshot=%s&types=%s", url->snapshot ? "true" : "false", md_type_name(type));
+    for (uint64_t count = 1 + sim_random(3); count > 0; count--) {
+        put("&symbols=");
+        for (const char *at = some_symbol(); *at != '\0'; at++) {
+            put("%%%02x", (uint8_t)*at);
+        }
+    }
+    if (variant.depth != 0) {
+        put("&depth=%u", variant.depth);
+    }
+    if (variant.bar != 0) {
+        put("&bar=%s", variant_bar_name(variant.bar));
+    }
+    if (variant.interval_ms != 0) {
+        put("&interval_ms=%u", variant.interval_ms);
+    }
+    if (sim_random(2) == 0) {
+        url->policy_is_given = true;
+        put("&on_lag=skip");
+    }
+    subscriber_trace(subscriber, "->", text);
+    return text;
+}
+
 static void ask_pattern(struct subscriber *subscriber)
 {
     static const char *const patterns[] = {"*", "A*", "B*", "*.X", "A*.Y", "*1*"};
@@ -763,7 +794,7 @@ static void on_authenticated(struct subscriber *subscriber)
             book->parts = 0;
         }
     }
-    if (is_first && sim_random(4) > 0) {
+    if (is_first && subscriber->url.kind == ASK_NO && sim_random(4) > 0) {
         subscriber->resumes_next = true;
     }
 }
@@ -839,6 +870,18 @@ static void on_answer(struct subscriber *subscriber, json_t *data)
     subscriber_settle(subscriber);
 }
 
+static void on_url_answer(struct subscriber *subscriber, json_t *data)
+{
+    struct asked asked = subscriber->asked;
+    EXPECT(subscriber->url.kind == ASK_SUBSCRIBE);
+    EXPECT(!world.needs_auth || subscriber->token != NULL);
+    subscriber->asked = subscriber->url;
+    on_answer(subscriber, data);
+    subscriber->asked = asked;
+    subscriber->url.kind = ASK_NO;
+    world.marks.urls++;
+}
+
 /* Whether it begins with the id of what was asked, to the letter; then it has what else it is to
  * repeat, and warns of what was not used. */
 static bool is_answer(const struct asked *asked, const char *type, const char *answer,
@@ -871,6 +914,10 @@ bool subscriber_on_answer(struct subscriber *subscriber, const char *type, const
         on_error(subscriber, message, data);
     }
     if (is_error && json_object_get(message, "id") == NULL) {
+        return true;
+    }
+    if (strcmp(type, "SUBSCRIBED") == 0 && json_object_get(message, "id") == NULL) {
+        on_url_answer(subscriber, data);
         return true;
     }
     if (!is_answer(asked, type, answer, answer_bytes, data)) {

@@ -143,6 +143,7 @@ static void subscriber_connect(struct subscriber *subscriber)
         .protocol = draw == 0 ? "md.sbe.v1" : NULL,
         .deflate = draw == 1,
     };
+    subscriber->peer.path = sim_random(4) == 0 ? subscriber_ask_by_url(subscriber) : "/";
     sim_peer_request(&subscriber->peer, wish, SIZE_MAX);
     subscriber->peer.takes_plain = world.log_count_max > 0;
     subscriber->read_max = 200 + sim_random(60000);
@@ -426,7 +427,7 @@ static void subscriber_on_control(struct subscriber *subscriber, const char *tex
         subscriber->is_welcome = true;
         if (world.needs_auth) {
             subscriber_ask_token(subscriber, sim_random(3) == 0 ? TOKEN_SOME : TOKEN_ALL);
-        } else if (sim_random(4) > 0) {
+        } else if (subscriber->url.kind == ASK_NO && sim_random(4) > 0) {
             subscriber_ask_resume(subscriber);
         }
     } else if (strcmp(type, "HEARTBEAT") == 0 && json_object_get(message, "id") == NULL) {
@@ -522,13 +523,14 @@ static void subscriber_on_message(void *context, const struct ws_message *given)
 
 /* ---- Its life ---- */
 
-/* There is no memory for the frames that it wants. */
+/* There is no memory for the frames that it wants, or for its URL. */
 static bool subscriber_is_refused(const struct subscriber *subscriber)
 {
     static const char answer[] = "HTTP/1.1 5"; /* of 503: it is refused at the first byte */
     const struct sim_peer *peer = &subscriber->peer;
-    return world.log_count_max > 0 && subscriber->encoding == CORE_ENCODING_SBE && !peer->is_open &&
-           peer->head_bytes >= sizeof answer - 1 &&
+    bool may_be = (world.log_count_max > 0 && subscriber->encoding == CORE_ENCODING_SBE) ||
+                  (world.is_scarce && subscriber->url.kind != ASK_NO);
+    return may_be && !peer->is_open && peer->head_bytes >= sizeof answer - 1 &&
            memcmp(peer->head, answer, sizeof answer - 1) == 0;
 }
 
@@ -603,6 +605,7 @@ void subscriber_check(const struct subscriber *subscriber)
         return;
     }
     EXPECT(subscriber->asked.kind == ASK_NO);
+    EXPECT(subscriber->url.kind == ASK_NO);
     EXPECT(subscriber->snapshot_count == 0);
     for (uint32_t channel = 0; channel < channels_count(world.channels); channel++) {
         const struct expected *expected = &subscriber->expected[channel];

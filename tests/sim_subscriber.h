@@ -98,6 +98,7 @@ struct subscriber {
     uint64_t stalled_until_ns;
     size_t read_max;
     struct asked asked;
+    struct asked url;  /* by the URL of its request; ASK_NO: nothing, or it is answered */
     const char *token; /* that it may go by; NULL: none */
     bool may_be_cut;   /* Asked for "disconnect" once. */
     bool has_lag_limit;
@@ -142,6 +143,8 @@ void subscriber_trace(const struct subscriber *subscriber, const char *arrow, co
 void subscriber_ask(struct subscriber *subscriber);
 void subscriber_ask_token(struct subscriber *subscriber, const char *token);
 void subscriber_ask_resume(struct subscriber *subscriber);
+/* What a request subscribes by its URL; valid until something else is asked. */
+const char *subscriber_ask_by_url(struct subscriber *subscriber);
 /* A control message that answers something. false: it is none. */
 bool subscriber_on_answer(struct subscriber *subscriber, const char *type, const char *answer,
                           size_t answer_bytes, json_t *message, json_t *data);

@@ -30,6 +30,7 @@
 #define WORLD_MARKS(MARK)                                                                          \
     MARK(lives, "lives")                                                                           \
     MARK(inline_lives, "lives with an inline publisher")                                           \
+    MARK(urls, "subscriptions by URL")                                                             \
     MARK(frames, "data frames read")                                                               \
     MARK(laps, "laps")                                                                             \
     MARK(core_laps, "laps of a core")                                                              \

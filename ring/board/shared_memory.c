@@ -132,8 +132,7 @@ int shared_memory_punch(struct shared_memory *memory, uint64_t at, uint64_t byte
     int result;
     assert_always(at + bytes <= memory->bytes);
     do {
-        result = fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
-                           (off_t)bytes);
+        result = madvise(memory->view + at, bytes, MADV_REMOVE);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : 0;
 }

@@ -151,6 +151,8 @@ void core_send_text(struct core *core, uint32_t conn, const char *payload, size_
 void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t bytes_count);
 /* Whether all of that was taken by the kernel. */
 bool core_has_drained(struct core *core, uint32_t conn);
+/* The same, in ops.on_continue: if not, ops.on_continue is not called again before it was. */
+bool core_await_drain(struct core *core, uint32_t conn);
 
 /* Whether this conn's share in the pool has room for so many bytes. Nothing else asks for it. */
 bool core_has_room(struct core *core, uint32_t conn, size_t bytes);

@@ -31,6 +31,14 @@ bool core_has_drained(struct core *core, uint32_t index)
     return core_link(core, index)->out.bytes == 0;
 }
 
+bool core_await_drain(struct core *core, uint32_t index)
+{
+    struct link *link = core_link(core, index);
+    assert_always(link->is_held);
+    link->awaits_drain = link->out.bytes > 0;
+    return !link->awaits_drain;
+}
+
 bool core_has_room(struct core *core, uint32_t index, size_t bytes)
 {
     return core_link(core, index)->out.bytes + bytes <= out_pool_share(&core->links.out_pool);

@@ -109,9 +109,10 @@ struct fan {
     /* By subscriber: the pieces that were noted for it. Bit 0: any. Only its first array is touched
      * before there are more than 63 pieces. */
     uint64_t *due_pieces[FAN_PIECE_WORDS];
-    uint32_t *due; /* subscribers with pieces, once each: due_count; */
+    uint32_t *due; /* subscribers with pieces, once each */
     uint32_t due_count;
-    uint32_t due_next; /* those before it are planned */
+    uint32_t due_next; /* who is planned next; after the last, the first */
+    uint32_t due_left; /* to be planned */
     struct fan_noted *noted;
     struct conn_queue pulls;  /* to pull */
     struct conn_queue failed; /* There is no room for them. */

@@ -93,10 +93,11 @@ static void fanout_gather_pieces(struct fan *fan, struct fan_stream *stream, uin
 
 /* ---- What is due ---- */
 
-/* Notes for some of a list's subscribers. Whether they keep up is seen when they are planned. */
-static void fanout_walk(struct fan *fan, const struct fan_note *note, const uint32_t *conns,
-                        uint32_t count)
+/* Whether a list's subscribers keep up is seen when they are planned. */
+static void fanout_walk(struct fan *fan, const struct fan_note *note)
 {
+    const uint32_t *conns = note->list->conns;
+    uint32_t count = note->list->count;
     uint64_t *pieces = fan->due_pieces[0];
     uint64_t more = note->pieces[0] | fanout_bit(0);
     uint32_t *due = fan->due;
@@ -117,30 +118,23 @@ static void fanout_walk(struct fan *fan, const struct fan_note *note, const uint
     }
 }
 
-/* The walk begins at another place each time, so that nobody is always last: multiples of the
- * golden ratio spread best. */
-static void fanout_walk_all(struct fan *fan, const struct fan_note *note, uint64_t index)
-{
-    const struct sub_list *list = note->list;
-    uint32_t spread = (uint32_t)index * UINT32_C(2654435769);
-    uint32_t at = (uint32_t)((uint64_t)spread * list->count >> 32);
-    fanout_walk(fan, note, list->conns + at, list->count - at);
-    fanout_walk(fan, note, list->conns, at);
-}
-
 void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head)
 {
     struct fan_noted *noted = fan->noted;
     assert_always(!fanout_has_due(fan));
     fan->due_count = 0;
-    fan->due_next = 0;
     noted->piece_count = 1;
     noted->note_count = 0;
     memset(noted->reached, 0, sizeof noted->reached);
     fanout_gather_pieces(fan, stream, head);
     for (uint32_t i = 0; i < noted->note_count; i++) {
-        fanout_walk_all(fan, &noted->notes[i], stream->batch_first + i);
+        fanout_walk(fan, &noted->notes[i]);
     }
+    /* It begins with another one each time, so that nobody is always last: multiples of the golden
+     * ratio spread best. */
+    uint32_t spread = (uint32_t)stream->batch_first * UINT32_C(2654435769);
+    fan->due_next = (uint32_t)((uint64_t)spread * fan->due_count >> 32);
+    fan->due_left = fan->due_count;
 }
 
 struct fanout_reach fanout_reach(const struct fan *fan)
@@ -225,10 +219,12 @@ uint32_t fanout_plan(struct fan *fan, const struct fan_stream *stream, uint32_t 
     bool is_one_word = fan_piece_words(fan) == 1;
     while (fanout_has_due(fan) && batch->plan_count < count_max &&
            batch->iov_count <= PLAN_IOVS_MAX - FAN_PIECES_MAX) {
-        uint32_t conn = fan->due[fan->due_next++];
+        uint32_t conn = fan->due[fan->due_next];
         uint64_t pieces = fan->due_pieces[0][conn];
         struct subscriber *subscriber = fan_subscriber(fan, conn);
         __builtin_prefetch(fan_subscriber(fan, fan->due[fan->due_next + FANOUT_PREFETCH]), 1);
+        fan->due_next = fan->due_next + 1 == fan->due_count ? 0 : fan->due_next + 1;
+        fan->due_left--;
         if (subscriber->mode != SUBSCRIBER_PUSHED || pieces == 0) {
             fanout_clear(fan, conn); /* It reads the log on its own. */
             continue;

@@ -27,7 +27,7 @@ void fanout_note(struct fan *fan, struct fan_stream *stream, uint64_t head);
 /* Whether there is anybody left whom they were noted for. */
 static inline bool fanout_has_due(const struct fan *fan)
 {
-    return fan->due_next < fan->due_count;
+    return fan->due_left > 0;
 }
 /* Plans what is due to so many subscribers at most; 0: nothing is. Their frames count as sent, and
  * account_batch() takes back what was not. */

@@ -210,6 +210,7 @@ void input_forget(struct links *links, struct link *link)
 {
     if (link->is_held) {
         link->is_held = false;
+        link->awaits_drain = false;
         if (links->options.ops->on_drop != NULL) {
             links->options.ops->on_drop(links->options.context, links->options.core,
                                         links_index(links, link));
@@ -268,6 +269,7 @@ static void input_decode_unread(struct links *links, struct link *link)
 
 static void input_go_on(struct links *links, struct link *link)
 {
+    link->awaits_drain = false; /* The continuation says so again. */
     if (link->is_held &&
         links->options.ops->on_continue(links->options.context, links->options.core,
                                         links_index(links, link), links->now_ns)) {
@@ -278,7 +280,7 @@ static void input_go_on(struct links *links, struct link *link)
     if (link->stage != LINK_STREAMING) {
         return;
     }
-    if (link->is_held || (link->has_unread && !link_is_full(links, link))) {
+    if (link->is_held ? !link->awaits_drain : link->has_unread && !link_is_full(links, link)) {
         link_wait(links, link);
     }
     link_resume_recv(links, link);

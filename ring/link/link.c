@@ -145,7 +145,8 @@ void link_queue_frame(struct links *links, struct link *link, enum ws_opcode opc
 
 void link_on_sent(struct links *links, struct link *link)
 {
-    if (link->has_unread && !link->is_held && !link_is_full(links, link)) {
+    bool has_drained = link->awaits_drain && link->out.bytes == 0;
+    if (has_drained || (link->has_unread && !link->is_held && !link_is_full(links, link))) {
         link_wait(links, link);
     }
     link_resume_recv(links, link);
@@ -188,6 +189,8 @@ void link_clear(struct links *links, struct link *link)
     link_enter_flow(links, link, LINK_CLEAR);
     if (link->out.bytes > 0) {
         link_mark_ready(links, link);
+    } else if (link->awaits_drain) {
+        link_wait(links, link);
     }
     links->options.asks->on_clear(links->options.core, links_index(links, link));
 }

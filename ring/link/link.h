@@ -69,6 +69,7 @@ struct link {
     bool is_ending : 1;     /* on links->ending */
     bool has_unread : 1;    /* messages of its wait in its backlog */
     bool is_held : 1;       /* a message of its is being answered in slices */
+    bool awaits_drain : 1;  /* which go on when all its bytes are sent */
     bool was_opened : 1;    /* ops.on_open was called */
     bool is_proxied : 1;    /* begins with a PROXY header */
     bool has_encoding : 1;  /* chosen, and counted */

@@ -295,7 +295,8 @@ static void sender_finish(struct links *links, struct plan_batch *plans, uint32_
     if (send->out_bytes > 0 || !send->has_frames) {
         sender_on_mixed(links, link, plans, number);
     }
-    if (link->recv_paused || link->has_unread || link->stage == LINK_CLOSING) {
+    if (link->recv_paused || link->has_unread || link->awaits_drain ||
+        link->stage == LINK_CLOSING) {
         link_on_sent(links, link);
     }
 }

@@ -164,13 +164,15 @@ static enum core_grant session_on_request(void *context, struct core *core, uint
                                           uint64_t now_ns, const struct core_request *asked,
                                           struct core_refusal *refusal_out)
 {
-    if (asked != NULL && asked->rest.bytes > 0 && !session_url_keep(context, conn, asked->rest)) {
+    struct sessions *sessions = context;
+    if (asked != NULL && asked->rest.bytes > 0 && !session_url_keep(sessions, conn, asked->rest)) {
         *refusal_out = (struct core_refusal){.status_line = "503 Service Unavailable",
                                              .extra = "Retry-After: 5\r\n",
                                              .text = "the server has no memory for this URL"};
+        counter_add(&sessions->options.counters->refused_busy, 1);
         return CORE_REFUSED;
     }
-    return session_access_on_request(context, core, conn, now_ns, asked, refusal_out);
+    return session_access_on_request(sessions, core, conn, now_ns, asked, refusal_out);
 }
 
 static void session_on_open(void *context, struct core *core, uint32_t conn, uint64_t now_ns)

@@ -82,8 +82,7 @@ bool session_watch_go_on(struct sessions *sessions, struct core *core, uint32_t 
     struct session_call call = {
         .sessions = sessions, .session = session, .core = core, .conn = conn};
     assert_always(session_patterns_are_behind(sessions, session));
-    if (session_define_is_needed(&call) && !core_has_drained(core, conn)) {
-        core_spend(core, 1);
+    if (session_define_is_needed(&call) && !core_await_drain(core, conn)) {
         return false;
     }
     call.at.channel = session->patterns->seen_count;

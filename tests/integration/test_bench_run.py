@@ -85,6 +85,10 @@ class Small(unittest.TestCase):
     def test_connect_beside_another_build(self):
         self.judged("connect", "--before", str(BIN_DIR), "--peers", skipped=["by_url_to_nchan"])
 
+    def test_encodings(self):
+        said = self.judged("encodings")
+        self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 4, said)
+
     def test_memory(self):
         self.judged("memory")
 

@@ -77,12 +77,12 @@ class HotPath(unittest.TestCase):
         self.assertGreater(calls["sendfile"], 10 * 20, calls)
 
     def test_the_writer_gives_lent_pages_away_and_calls_nothing_else(self):
-        calls, bursts = self.long_stretches("thread", "publisher", {"io_uring_enter", "fallocate"})
+        calls, bursts = self.long_stretches("thread", "publisher", {"io_uring_enter", "madvise"})
         # The tail moves in steps of 1/128 of the log.
-        self.assertLess(calls["fallocate"], 10 * bursts, calls)
+        self.assertLess(calls["madvise"], 10 * bursts, calls)
 
     def test_a_core_that_is_the_writer_does_both(self):
-        self.long_stretches("inline", "core-0", {"io_uring_enter", "sendfile", "fallocate"})
+        self.long_stretches("inline", "core-0", {"io_uring_enter", "sendfile", "madvise"})
 
     def requests_of_allocator(self, rate):
         server = Server("--feed", f"sim:symbols=10,rate={rate}",

@@ -1,8 +1,6 @@
 """Clients that do not read, or read too slowly: what they lose is exact, and only theirs."""
-import collections
 import concurrent.futures
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -272,98 +270,6 @@ class FastSim(unittest.TestCase):
                 frames = tracker.frames
                 self.assertTrue(read_on(client, tracker, lambda it: it.frames > frames + 800))
             self.assertEqual(tracker.faults + tracker.gaps, [])
-            client.close()
-
-
-class Loans(unittest.TestCase):
-    """Sends without a copy: the kernel refers to the log until the peer has acknowledged."""
-    runs_alone = "all processes of an ordinary user together may have 8 MiB lent"
-
-    def test_a_peer_that_stops_acknowledging_gets_the_very_bytes_long_after_the_log_was_lapped(self):
-        with Server(*SMALL, "--zero-copy-bytes", "4096", "--feed",
-                    "sim:symbols=1,rate=6000,types=trade") as server:
-            reference = {}
-            healthy = RawClient(server.port, timeout=30)
-            healthy.subscribe(["*"], ["trade"], snapshot=False)
-            keeper = threading.Thread(target=self.keep, args=(healthy, reference), daemon=True)
-            keeper.start()
-            client, kept = self.lent_client(server)
-            self.assertTrue(wait_until(
-                lambda: server.stats()["publisher"]["log_replaced_bytes"] > 0, 30), server.stats())
-            self.assertGreater(server.core_sum("lent_bytes_held"), 0)
-            Chaos.log_was_used_up(server)
-            frames = 0
-            deadline = time.monotonic() + 30
-            gap = None
-            payloads = collections.deque()
-            for data in kept:
-                payloads.extend(client.parser.feed(data))
-            while gap is None and time.monotonic() < deadline:
-                while payloads:
-                    opcode, payload = payloads.popleft()
-                    message = json.loads(payload) if opcode == TEXT else {"type": ""}
-                    if message["type"] == "trade":
-                        self.assertTrue(wait_until(lambda: message["seq"] in reference))
-                        if reference[message["seq"]] is not None:
-                            self.assertEqual(payload, reference[message["seq"]])
-                            frames += 1
-                    elif message["type"] == "GAP":
-                        gap = message["data"]
-                payloads.extend(client.parser.feed(client.socket.recv(1 << 16)))
-            self.assertIsNotNone(gap, frames)
-            self.assertGreater(frames, 100)
-            # All of it has been acknowledged, and nothing is lent any more: loopback copies.
-            def held_while_it_reads():
-                client.socket.recv(1 << 18)
-                return server.core_sum("lent_bytes_held")
-            self.assertTrue(wait_until(lambda: held_while_it_reads() == 0, 30))
-            self.assertTrue(wait_until(lambda: server.core_sum("lent_bytes_copied") > 0))
-            client.close()
-            healthy.socket.shutdown(socket.SHUT_RDWR)
-            keeper.join(10)
-
-    def lent_client(self, server):
-        """One that does not read what it was lent, and what it has read. A conn is lent to once, as
-        loopback copies: that may have been before its socket was full."""
-        for _ in range(20):
-            client = stalled_client(server, ["trade"])
-            server.wait_until_blocked()
-            client.socket.settimeout(10)
-            kept = []
-            deadline = time.monotonic() + 5
-            while time.monotonic() < deadline:
-                kept.append(client.socket.recv(4096))
-                if server.core_sum("lent_bytes_held") >= 8192:
-                    return client, kept
-            client.close()
-            self.assertTrue(wait_until(lambda: server.stats()["connections"]["blocked"] == 0))
-        self.fail("nothing was lent")
-
-    @staticmethod
-    def keep(client, reference):
-        """The payload of each seq; None if this client, too, was lapped: this program stood still."""
-        while True:
-            try:
-                data = client.socket.recv(1 << 18)
-            except OSError:
-                return
-            if not data:
-                return
-            for opcode, payload in client.parser.feed(data):
-                if opcode == TEXT and b'"type":"trade"' in payload[:20]:
-                    reference[json.loads(payload)["seq"]] = payload
-                elif opcode == TEXT and b'"type":"GAP"' in payload[:20]:
-                    gap = json.loads(payload)["data"]
-                    reference.update(dict.fromkeys(range(gap["from"], gap["to"] + 1)))
-
-    def test_none_are_made_when_they_are_not_wanted(self):
-        with Server(*SMALL, "--zero-copy-bytes", "0", "--feed",
-                    "sim:symbols=1,rate=6000,types=trade") as server:
-            client = stalled_client(server, ["trade"])
-            server.wait_until_blocked()
-            tracker = Tracker()
-            self.assertTrue(read_on(client, tracker, lambda it: it.frames > 3000))
-            self.assertEqual(server.core_sum("lent_sends"), 0)
             client.close()
 
 

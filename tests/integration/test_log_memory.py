@@ -1,5 +1,6 @@
 """The frame logs of all encodings within --memory-max: what clients get when there is no room."""
 import asyncio
+import errno
 import os
 import re
 import unittest
@@ -8,6 +9,7 @@ import websockets
 
 from clients import HealthyClient, RawClient, request, subscribe_message
 from server import Server, clean_environment, program, run, wait_until
+from test_lifecycle import forbidden
 
 SECONDS = 30
 FEED = ("--feed", "sim:symbols=5,rate=200,types=quote+trade", "--compression-threshold", "0")
@@ -83,9 +85,9 @@ class AtTheStart(unittest.TestCase):
 
 
 class WithRoom(unittest.TestCase):
-    def server(self, logs, *options):
+    def server(self, logs, *options, prefix=()):
         self.one = one_log_bytes(*options)
-        return Server(*FEED, *SMALL, "--memory-max", str(logs * self.one), *options)
+        return Server(*FEED, *SMALL, "--memory-max", str(logs * self.one), *options, prefix=prefix)
 
     def assert_sbe_is_refused(self, server):
         status, retry_after, body = refusal(server, protocols(SBE))
@@ -125,8 +127,8 @@ class WithRoom(unittest.TestCase):
             # Five in a minute, and one line.
             self.assertEqual(len([line for line in server.log_lines() if "no room" in line]), 1)
 
-    def check_one_more(self, *options):
-        with self.server(2, *options) as server, \
+    def check_one_more(self, *options, prefix=()):
+        with self.server(2, *options, prefix=prefix) as server, \
                 HealthyClient(server.url(), types=("quote", "trade")) as healthy:
             with RawClient(server.port, extra=protocols(JSON) + DEFLATE) as first:
                 extensions = first.header("Sec-WebSocket-Extensions")
@@ -148,6 +150,10 @@ class WithRoom(unittest.TestCase):
 
     def test_likewise_with_cores_and_a_publisher_of_their_own(self):
         self.check_one_more("--cores", "2")
+
+    def test_likewise_where_a_filter_forbids_fallocate(self):
+        call = {"x86_64": 285, "aarch64": 47}[os.uname().machine]
+        self.check_one_more(prefix=forbidden(call, errno.EPERM))
 
     def test_without_a_limit_all_are_written(self):
         with Server(*FEED, *SMALL) as server:

@@ -264,10 +264,10 @@ class Tokens(UrlTestCase):
     def test_a_signature_that_waits_for_its_turn_keeps_the_url(self):
         """All at once: one signature of a handshake is checked in a turn."""
         waiting = []
-        for i in range(60):
+        tokens = [wrong_token() if i % 2 else token(sign, alg="EdDSA", typ=str(i)) for i in range(40)]
+        for text in tokens:
             client = RawClient(self.server.port, upgrade=False)
             self.addCleanup(client.close)
-            text = wrong_token() if i % 2 else token(sign, alg="EdDSA", typ=str(i))
             client.send(request("/ws/AAPL.US@quote", extra=bearer(text)))
             waiting.append(client)
         for i, client in enumerate(waiting):
@@ -277,9 +277,9 @@ class Tokens(UrlTestCase):
                 self.assertEqual(client.next_message()["type"], "SUBSCRIBED")
 
     def test_auths_that_wait_for_their_turn_keep_the_url(self):
-        clients = [self.client("/ws/AAPL.US@quote") for _ in range(30)]
-        for i, client in enumerate(clients):
-            good = token(sign, alg="EdDSA", typ=str(1000 + i))
+        tokens = [token(sign, alg="EdDSA", typ=str(1000 + i)) for i in range(20)]
+        clients = [self.client("/ws/AAPL.US@quote") for _ in tokens]
+        for good, client in zip(tokens, clients):
             client.send_text(json.dumps({"type": "AUTH", "data": {"token": good}}))
         for client in clients:
             client.next_message(("AUTHENTICATED",))

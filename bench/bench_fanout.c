@@ -10,7 +10,8 @@
  * Run       zig build bench -- fanout           (full)
  *           zig build test                      (small: proves it still works)
  *           bench_fanout full|small CASE        (only cases that have CASE in their name)
- *           bench/instructions.sh           (instructions of each case: callgrind)
+ *           valgrind --tool=callgrind --toggle-collect=core_run --zero-before=bench_begin_count
+ *             --dump-before=bench_end_count bench_fanout small CASE     (see bench/README.md)
  *           perf record bench_fanout full CASE
  */
 #include "bench/bench_null_engine.h"

@@ -62,8 +62,8 @@ void progress_release(struct fan *fan, struct subscriber *subscriber)
     subscriber->lag_is_reported = false;
 }
 
-bool progress_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
-                   struct progress_entry *entry)
+bool progress_find_any(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
+                       uint32_t group, struct progress_entry *entry)
 {
     assert_debug(group < SUBSCRIBER_GROUPS_MAX);
     struct fan_stream *stream = fan_stream(fan, subscriber);

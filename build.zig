@@ -548,6 +548,8 @@ const Context = struct {
         const key = c.b.fmt("{s}-{s}", .{ name, variant.name });
         if (c.made.get(key)) |made| return made;
         const made = c.b.addExecutable(.{ .name = name, .root_module = c.module(variant, sees) });
+        // With it the linker takes zig's memcpy() and strlen() instead of the faster ones of glibc.
+        if (variant.optimize != .Debug) made.bundle_compiler_rt = false;
         made.root_module.addCSourceFiles(.{ .files = sources, .flags = flagsOf(variant) });
         for (links) |library| c.linkLibrary(made.root_module, variant, library);
         c.link(made.root_module, &libraries);

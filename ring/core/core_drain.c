@@ -23,8 +23,9 @@ static uint64_t core_drain_slot_ns(const struct core *core, uint64_t place)
 {
     assert_always(core->drain_conn_count > 0);
     uint64_t window_ns = core->drain_end_ns - core->drain_began_ns;
-    uint64_t slot_ns =
-        (uint64_t)((unsigned __int128)window_ns * (2 * place + 1) / (2 * core->drain_conn_count));
+    uint64_t parts = 2 * core->drain_conn_count;
+    uint64_t halves = 2 * place + 1;
+    uint64_t slot_ns = window_ns / parts * halves + window_ns % parts * halves / parts;
     return core->drain_began_ns + (slot_ns < window_ns ? slot_ns : window_ns);
 }
 

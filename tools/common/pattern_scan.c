@@ -128,7 +128,8 @@ static bool pattern_scan_decimal(struct pattern_scan *scan, uint64_t whole, cons
     if (!pattern_scan_rest(at, end, &mantissa, &exponent)) {
         return false;
     }
-    scan->number = (double)mantissa * pow(10.0, exponent);
+    double number = (double)(uint64_t)(mantissa >> 64) * 0x1p64 + (double)(uint64_t)mantissa;
+    scan->number = number * pow(10.0, exponent);
     mantissa *= scan->time_unit_ns;
     for (; exponent < 0 && mantissa > 0; exponent++) {
         mantissa /= 10;

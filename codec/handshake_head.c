@@ -74,9 +74,9 @@ static bool handshake_head_list_has(struct handshake_slice list, const char *tok
     return false;
 }
 
-/* The longest run of allowed characters from here. */
-static struct handshake_slice handshake_head_run(struct handshake_reader *reader,
-                                                 bool (*allowed)(char))
+/* The longest run of allowed characters from here. Inline, so that allowed() is no call. */
+__attribute__((always_inline)) static inline struct handshake_slice
+handshake_head_run(struct handshake_reader *reader, bool (*allowed)(char))
 {
     struct handshake_slice run = {.text = reader->at};
     assert_debug(reader->at <= reader->end);
@@ -364,8 +364,30 @@ enum handshake_status handshake_head_unless_too_long(enum handshake_status statu
 /* Of a registered name or an IPv4 address (RFC 3986 section 3.2.2). */
 static bool handshake_head_is_host_char(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("-._~%!$&'()*+,;=", c) != NULL);
+    switch (c) {
+    case '0' ... '9':
+    case 'A' ... 'Z':
+    case 'a' ... 'z':
+    case '-':
+    case '.':
+    case '_':
+    case '~':
+    case '%':
+    case '!':
+    case '$':
+    case '&':
+    case '\'':
+    case '(':
+    case ')':
+    case '*':
+    case '+':
+    case ',':
+    case ';':
+    case '=':
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool handshake_head_is_v6_char(char c)
@@ -378,8 +400,8 @@ bool handshake_head_is_authority(struct handshake_slice text)
     struct handshake_reader reader = {.at = text.text, .end = text.text + text.bytes};
     bool is_v6 = text.bytes > 0 && text.text[0] == '[';
     reader.at += is_v6;
-    struct handshake_slice host = handshake_head_run(&reader, is_v6 ? handshake_head_is_v6_char
-                                                                    : handshake_head_is_host_char);
+    struct handshake_slice host = is_v6 ? handshake_head_run(&reader, handshake_head_is_v6_char)
+                                        : handshake_head_run(&reader, handshake_head_is_host_char);
     if (host.bytes == 0 ||
         (is_v6 && handshake_head_expect(&reader, "]", HANDSHAKE_BAD_REQUEST) != HANDSHAKE_OK)) {
         return false;

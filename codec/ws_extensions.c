@@ -39,12 +39,6 @@ struct ws_extensions_value {
     size_t bytes; /* 0: none was given; a token is never empty */
 };
 
-bool ws_extensions_is_token_char(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 static void ws_extensions_skip_blanks(struct ws_extensions_reader *reader)
 {
     while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\t')) {

@@ -62,6 +62,31 @@ struct ws_deflate_terms ws_extensions_negotiate(const struct ws_deflate_offers *
 void ws_extensions_answer(char *out, const struct ws_deflate_terms *terms);
 
 /* A character of a token (RFC 9110 section 5.6.2). */
-bool ws_extensions_is_token_char(char c);
+static inline bool ws_extensions_is_token_char(char c)
+{
+    switch (c) {
+    case '0' ... '9':
+    case 'A' ... 'Z':
+    case 'a' ... 'z':
+    case '!':
+    case '#':
+    case '$':
+    case '%':
+    case '&':
+    case '\'':
+    case '*':
+    case '+':
+    case '-':
+    case '.':
+    case '^':
+    case '_':
+    case '`':
+    case '|':
+    case '~':
+        return true;
+    default:
+        return false;
+    }
+}
 
 #endif

@@ -83,9 +83,8 @@ bool core_is_held(struct core *core, uint32_t index)
 
 /* ---- Where it comes from ---- */
 
-void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)
+static void core_ask_source(const struct link *link, struct core_source *source_out)
 {
-    const struct link *link = core_link(core, index);
     struct sockaddr_storage address = {0};
     socklen_t address_bytes = sizeof address;
     *source_out = (struct core_source){.is_unix = link->is_unix};
@@ -101,6 +100,19 @@ void core_conn_source(struct core *core, uint32_t index, struct core_source *sou
         memcpy(source_out->address.bytes, &in6->sin6_addr, IP_ADDRESS_BYTES);
         source_out->port = ntohs(in6->sin6_port);
     }
+}
+
+/* Asked for at the accept and at the request, which come one behind the other. */
+void core_conn_source(struct core *core, uint32_t index, struct core_source *source_out)
+{
+    const struct link *link = core_link(core, index);
+    struct core_known_source *known = &core->sources[index % CORE_SOURCES];
+    if (known->conn_plus_1 != index + 1 || known->generation != link->generation) {
+        core_ask_source(link, &known->source);
+        known->conn_plus_1 = index + 1;
+        known->generation = link->generation;
+    }
+    *source_out = known->source;
 }
 
 void core_conn_peer(struct core *core, uint32_t index, char text[CORE_PEER_TEXT_BYTES_MAX])

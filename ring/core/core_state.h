@@ -20,6 +20,14 @@
 static_assert(CORE_ENCODINGS_MAX == FAN_ENCODINGS_MAX, "");
 static_assert(CORE_GROUPS_MAX == SUBSCRIBER_GROUPS_MAX, "");
 
+/* Where a connection comes from, as the kernel said once. */
+struct core_known_source {
+    struct core_source source;
+    uint32_t conn_plus_1; /* 0: of none */
+    uint32_t generation;
+};
+#define CORE_SOURCES 64
+
 struct core {
     /* Read or written by other threads. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t armed; /* 1: asleep, or about to be */
@@ -38,6 +46,7 @@ struct core {
     struct links links;
     uint32_t runs[CORE_ENCODINGS_MAX]; /* of each encoding, when its stream was brought up to it */
     struct core_watch watch;
+    struct core_known_source sources[CORE_SOURCES]; /* of connections by their number's remainder */
 
     /* Where the planning of this turn is: see core_plan(). */
     uint32_t step;

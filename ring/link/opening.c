@@ -74,6 +74,7 @@ bool opening_begin(struct links *links, int fd, bool is_unix)
     struct link *link = links_take(links);
     opening_init(links, link, fd, is_unix);
     if (!opening_is_admitted(links, link)) {
+        link->generation++; /* What src asked about it is not true of the next one. */
         links_give(links, link);
         return true;
     }

@@ -26,24 +26,28 @@ void reply_trim(struct reply *reply)
     }
 }
 
-/* Where bytes_count more may be written, or NULL. */
-static char *reply_room(struct reply *reply, size_t bytes_count)
+__attribute__((noinline)) static bool reply_grow(struct reply *reply, size_t bytes_count)
 {
-    if (reply->failed) {
-        return NULL;
+    size_t capacity = reply->capacity == 0 ? REPLY_FIRST_BYTES : 2 * reply->capacity;
+    while (capacity - reply->bytes < bytes_count) {
+        capacity *= 2;
     }
-    if (reply->capacity - reply->bytes < bytes_count) {
-        size_t capacity = reply->capacity == 0 ? REPLY_FIRST_BYTES : 2 * reply->capacity;
-        while (capacity - reply->bytes < bytes_count) {
-            capacity *= 2;
-        }
-        char *grown = realloc(reply->text, capacity);
-        if (grown == NULL) {
-            reply->failed = true;
-            return NULL;
-        }
-        reply->text = grown;
-        reply->capacity = capacity;
+    char *grown = realloc(reply->text, capacity);
+    if (grown == NULL) {
+        reply->failed = true;
+        return false;
+    }
+    reply->text = grown;
+    reply->capacity = capacity;
+    return true;
+}
+
+/* Where bytes_count more may be written, or NULL. */
+static inline char *reply_room(struct reply *reply, size_t bytes_count)
+{
+    if (reply->failed ||
+        (reply->capacity - reply->bytes < bytes_count && !reply_grow(reply, bytes_count))) {
+        return NULL;
     }
     assert_always(reply->bytes <= reply->capacity);
     assert_always(bytes_count <= reply->capacity - reply->bytes);

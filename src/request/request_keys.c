@@ -77,31 +77,30 @@ static const char *const *request_keys_names(const struct request *request, unsi
     return names;
 }
 
-/* The object whose keys are looked at; NULL: there is none. Without a type nothing is known of
+/* The objects whose keys are looked at; NULL: there is none. Without a type nothing is known of
  * data, and what is not used as a whole is not looked into. */
-static json_t *request_keys_object(const struct request *request, unsigned level)
+static void request_keys_objects(const struct request *request,
+                                 json_t *objects_out[REQUEST_KEYS_LEVEL_COUNT])
 {
     static const char *const inner[] = {
+        [REQUEST_KEYS_DATA] = "data",
         [REQUEST_KEYS_DELIVERY] = "delivery",
         [REQUEST_KEYS_SINCE] = "since",
     };
-    size_t count;
-    json_t *object = request->root;
-    request_keys_names(request, level, &count);
-    if (level >= REQUEST_KEYS_DATA) {
-        object = request->type == REQUEST_NONE || request->is_url ? NULL
-                                                                  : json_object_get(object, "data");
+    bool has_data = request->type != REQUEST_NONE && !request->is_url;
+    objects_out[REQUEST_KEYS_TOP] = request->root;
+    for (unsigned level = REQUEST_KEYS_DATA; level < REQUEST_KEYS_LEVEL_COUNT; level++) {
+        size_t count;
+        request_keys_names(request, level, &count);
+        bool is_used = has_data && (level == REQUEST_KEYS_DATA || count > 0);
+        json_t *parent =
+            objects_out[level == REQUEST_KEYS_DATA ? REQUEST_KEYS_TOP : REQUEST_KEYS_DATA];
+        objects_out[level] = is_used ? json_object_get(parent, inner[level]) : NULL;
     }
-    if (level > REQUEST_KEYS_DATA) {
-        object = count == 0 ? NULL : json_object_get(object, inner[level]);
-    }
-    return json_is_object(object) ? object : NULL;
 }
 
-static bool request_keys_has(const struct request *request, unsigned level, const char *key)
+static bool request_keys_has(const char *const *names, size_t count, const char *key)
 {
-    size_t count;
-    const char *const *names = request_keys_names(request, level, &count);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(key, names[i]) == 0) {
             return true;
@@ -113,13 +112,16 @@ static bool request_keys_has(const struct request *request, unsigned level, cons
 uint32_t request_keys_count(const struct request *request)
 {
     uint32_t count = 0;
+    json_t *objects[REQUEST_KEYS_LEVEL_COUNT];
+    request_keys_objects(request, objects);
     for (unsigned level = 0; level < REQUEST_KEYS_LEVEL_COUNT; level++) {
         const char *key;
         json_t *value;
-        json_t *object = request_keys_object(request, level);
-        json_object_foreach(object, key, value)
+        size_t names_count;
+        const char *const *names = request_keys_names(request, level, &names_count);
+        json_object_foreach(objects[level], key, value)
         {
-            count += !request_keys_has(request, level, key);
+            count += !request_keys_has(names, names_count, key);
         }
     }
     return count;
@@ -182,16 +184,19 @@ uint32_t request_keys_warn(const struct request *request, struct reply *reply)
     const char *separator = ",\"warnings\":[";
     uint32_t count = request_keys_count(request);
     uint32_t named = 0;
+    json_t *objects[REQUEST_KEYS_LEVEL_COUNT];
+    request_keys_objects(request, objects);
     for (unsigned level = 0; named < count && level < REQUEST_KEYS_LEVEL_COUNT; level++) {
         const char *key;
         json_t *value;
-        json_t *object = request_keys_object(request, level);
-        json_object_foreach(object, key, value)
+        size_t names_count;
+        const char *const *names = request_keys_names(request, level, &names_count);
+        json_object_foreach(objects[level], key, value)
         {
             if (named == REQUEST_KEYS_NAMED_MAX) {
                 break;
             }
-            if (!request_keys_has(request, level, key)) {
+            if (!request_keys_has(names, names_count, key)) {
                 reply_text(reply, separator);
                 request_keys_write(request, level, key, reply);
                 separator = ",";

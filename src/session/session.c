@@ -8,6 +8,7 @@
 
 #include "codec/base/clock.h"
 #include "codec/base/version.h"
+#include "codec/decimal.h"
 #include "src/base/log.h"
 #include "src/market/encoders.h"
 #include "src/market/publisher.h"
@@ -136,8 +137,11 @@ static struct ws_inflate *session_inflate_of(void *context, struct core *core, u
 static void session_write_id(const struct session *session, const struct core *core,
                              char text[SESSION_NUMBER_TEXT_BYTES_MAX])
 {
-    snprintf(text, SESSION_NUMBER_TEXT_BYTES_MAX, "%" PRIu32 "-%" PRIu64, core_index(core),
-             session->number);
+    static_assert(SESSION_NUMBER_TEXT_BYTES_MAX >= DECIMAL_U64_BYTES_MAX + 12, "");
+    size_t bytes = decimal_format_u64(text, core_index(core));
+    text[bytes++] = '-';
+    bytes += decimal_format_u64(text + bytes, session->number);
+    text[bytes] = '\0';
 }
 
 static void session_send_welcome(struct sessions *sessions, struct core *core, uint32_t conn,

@@ -34,7 +34,7 @@ class Gate:
     must: float | None = None
     aim: float | None = None
     higher_is_better: bool = False
-    rounds: tuple | None = None  # as in ratios(): how the value of each round is told
+    rounds: tuple | None = None  # as in ratios(): how the value of each round is found
     needs: str = ""              # what was missing when a run has no such figure
 
     def value(self, line):
@@ -48,7 +48,7 @@ class Gate:
         return statistics.median(values) if all(map(is_number, values)) else math.nan
 
     def values_of_rounds(self, line):
-        """The value of each round, where it can be told."""
+        """The value of each round, where the line has it."""
         if self.rounds is None:
             return []
         parts = line.get("workloads") or {"": line}

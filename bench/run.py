@@ -195,7 +195,7 @@ def saturation_round(setup, kind, rate):
     bursts = max(1, round(rate / connections / 128))
     with start(setup, kind, spec(128, 128 * bursts, 128), connections) as server:
         report = server.load("-c", connections, "--skimmers", connections - readers, *INTENDED)
-    # A GAP would tell of a loss; the skimmers are a little behind the readers.
+    # A GAP would report a loss; the skimmers are a little behind the readers.
     skimmed = report["skimmers"]["frames"] / (connections - readers)
     report["valid"] &= skimmed > 0.97 * report["readers"]["frames"] / readers
     report["frames_per_second"] *= connections / readers
@@ -372,7 +372,7 @@ def latency(setup):
 
 
 def encodings(setup):
-    """The CPU per frame that is told of each is the core's for the frames of both."""
+    """The CPU per frame that each reports is the core's for the frames of both."""
     each = 50 if setup.small else 500
     figures, valid = {}, True
     for way in ("tcp", "unix"):

@@ -77,9 +77,8 @@ static const struct option_spec options_specs[] = {
      "What the kernel holds for one client that reads slowly."},
     {"zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES, AT(zero_copy_bytes),
      0, 64 * MIB, NULL,
-     "Stretches of the log so long and longer are sent by reference, without a copy; 0: never; "
-     "when "
-     "not given, the start measures from which size on that costs less."},
+     "Stretches of the log of this size and more are sent by reference, without a copy; 0: never. "
+     "When not given, the server measures at its start from which size on that costs less."},
     {"heartbeat-interval", "SECONDS", "30", NULL, "websocket.heartbeat_interval", OPTION_SECONDS,
      AT(heartbeat_interval_ns), 100, 86400 * 1000, NULL,
      "Time between WebSocket pings; two missed answers close with 4109."},

@@ -94,9 +94,66 @@ static void who_is_closed_for_its_own_limit_is_not_told_lag_besides(void **state
     assert_int_equal(counter_get(&counters.lags_told), 0);
 }
 
+/* A subscriber of the whole group, with a frame of each channel in the log that it has not got. */
+static struct subscriber *set_up_wide(void)
+{
+    struct subscriber *subscriber = fan_subscriber(&fan, 0);
+    roster_join(&fan, 0, FAN_JSON);
+    assert_int_equal(roster_set_groups(&fan, subscriber, 1), 0);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        publish(i % 2 == 0 ? SUBSCRIBED : OTHER, fan.wall_ns);
+    }
+    assert_true(frame_log_pin(frames, 0, 0));
+    fanout_note(&fan, fan_json(&fan), frame_log_head(frames));
+    puller_start(&fan, subscriber, 0);
+    return subscriber;
+}
+
+static void frames_of_a_whole_group_are_one_stretch(void **state)
+{
+    struct link_view view = {.lend_bytes = UINT32_MAX};
+    struct subscriber *subscriber = set_up_wide();
+    (void)state;
+    puller_plan(&fan, subscriber, &view);
+    assert_int_equal(fan.batch->notice_count, 0);
+    assert_int_equal(fan.batch->plan_count, 1);
+    assert_int_equal(fan.batch->plans[0].iov_count, 1);
+    assert_int_equal(fan.batch->plans[0].frames, FRAMES);
+    assert_int_equal(fan.batch->plans[0].bytes, FRAMES * FRAME_BYTES);
+    puller_on_cut(&fan, subscriber, 1, FRAMES); /* Only the first left. */
+    fan.batch->plan_count = fan.batch->iov_count = 0;
+    puller_plan(&fan, subscriber, &view);
+    assert_int_equal(fan.batch->plans[0].frames, FRAMES - 1);
+    assert_int_equal(counter_get(&counters.frames_lost), 0);
+}
+
+static void a_frame_of_a_whole_group_that_is_missing_is_told(void **state)
+{
+    struct link_view view = {.lend_bytes = UINT32_MAX};
+    struct subscriber *subscriber = set_up_wide();
+    (void)state;
+    subscriber->cursor = 2; /* The first frame of each is lost, */
+    subscriber->group_seqs[OTHER].first = 1 | PROGRESS_GAP_DUE; /* and of one that is known. */
+    subscriber->group_seqs[OTHER].next = 2;
+    puller_plan(&fan, subscriber, &view);
+    assert_int_equal(fan.batch->notice_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(fan.batch->notices[i].kind, NOTICE_GAP);
+        assert_int_equal(fan.batch->notices[i].channel, i == 0 ? SUBSCRIBED : OTHER);
+        assert_int_equal(fan.batch->notices[i].from_seq, 1);
+        assert_int_equal(fan.batch->notices[i].to_seq, 1);
+    }
+    assert_int_equal(fan.batch->plans[0].frames, FRAMES - 2);
+    assert_int_equal(counter_get(&counters.frames_lost), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(frames_of_a_whole_group_are_one_stretch, set_up,
+                                        fan_fixture_close),
+        cmocka_unit_test_setup_teardown(a_frame_of_a_whole_group_that_is_missing_is_told, set_up,
+                                        fan_fixture_close),
         cmocka_unit_test_setup_teardown(lag_is_told_with_how_far_it_is_behind, set_up,
                                         fan_fixture_close),
         cmocka_unit_test_setup_teardown(who_is_closed_for_its_own_limit_is_not_told_lag_besides,

@@ -125,6 +125,11 @@ class Ends(HttpCase):
         client.sendall(text)
         return client
 
+    def test_an_address_that_is_denied_is_not_taken_for_that_of_the_next_client(self):
+        denied = self.begin(request(), "127.0.0.9")
+        self.assertTrue(denied.recv(4096).startswith(b"HTTP/1.1 403 "))
+        self.assertEqual(self.plain(SCHEMA)[0], 200)
+
     def test_what_was_accepted_is_open_or_ended_in_a_way_that_is_counted(self):
         before = self.counters()
         late = self.begin(b"GET / HTTP/1.1\r\n"), self.begin()

@@ -18,6 +18,7 @@
 #include "bench/bench_samples.h"
 #include "ring/core/core_state.h"
 #include "ring/fan/fanout.h"
+#include "ring/fan/puller.h"
 
 #define FRAME_BYTES 256
 #define LOG_BYTES (64 * MIB)
@@ -42,17 +43,24 @@ static const struct bench_case {
     uint32_t burst;             /* frames a turn */
     bool is_burst_of_one;       /* all of one channel; otherwise each of another */
     bool is_shuffled;           /* subscribed in another order than connected */
+    bool is_behind;             /* They pull each burst, as many as a turn takes. */
     uint32_t turn_count;
     size_t touched_bytes; /* by the kernel in place of one, for each send */
 } bench_cases[] = {
-    {"1000 conns, 1 frame", 1000, 1, 1, 1, true, false, 20000, 0},
-    {"10000 conns, 1 frame", 10000, 1, 1, 1, true, false, 2000, 0},
-    {"10000 conns shuffled, 1 frame", 10000, 1, 1, 1, true, true, 2000, 0},
-    {"10000 conns, 1 frame, cold", 10000, 1, 1, 1, true, false, 1000, KERNEL_BYTES},
-    {"1000 conns, 32 frames of 1", 1000, 1, 1, 32, true, false, 5000, 0},
-    {"1000 conns, 32 frames of 1, cold", 1000, 1, 1, 32, true, false, 2000, KERNEL_BYTES},
-    {"1000 conns, 32 frames of a group", 1000, 200, 0, 32, false, false, 5000, 0},
-    {"1000 conns at 20/200, 50 frames", 1000, 200, 20, 50, false, false, 5000, 0},
+    {"1000 conns, 1 frame", 1000, 1, 1, 1, true, false, false, 20000, 0},
+    {"10000 conns, 1 frame", 10000, 1, 1, 1, true, false, false, 2000, 0},
+    {"10000 conns shuffled, 1 frame", 10000, 1, 1, 1, true, true, false, 2000, 0},
+    {"10000 conns, 1 frame, cold", 10000, 1, 1, 1, true, false, false, 1000, KERNEL_BYTES},
+    {"1000 conns, 32 frames of 1", 1000, 1, 1, 32, true, false, false, 5000, 0},
+    {"1000 conns, 32 frames of 1, cold", 1000, 1, 1, 32, true, false, false, 2000, KERNEL_BYTES},
+    {"1000 conns, 32 frames of a group", 1000, 200, 0, 32, false, false, false, 5000, 0},
+    {"1000 conns at 20/200, 50 frames", 1000, 200, 20, 50, false, false, false, 5000, 0},
+    {"64 behind, 128 frames of a group", PULLER_CONNS_PER_TURN, 128, 0, 128, false, false, true,
+     5000, 0},
+    {"64 behind, 128 frames of 1", PULLER_CONNS_PER_TURN, 1, 1, 128, true, false, true, 5000, 0},
+    {"64 behind at 8/8, 128 frames", PULLER_CONNS_PER_TURN, 8, 8, 128, false, false, true, 5000, 0},
+    {"64 behind at 8/200, 200 frames", PULLER_CONNS_PER_TURN, 200, 8, 200, false, false, true, 5000,
+     0},
 };
 
 struct bench_world {
@@ -134,12 +142,26 @@ static void bench_subscribe_all(struct bench_world *world)
 
 /* ---- Turns ---- */
 
+/* As after a send that fell short, with no frame before it to send again. */
+static void bench_fall_behind(struct fan *fan)
+{
+    for (uint32_t conn = 0; conn < fan->subscriber_count; conn++) {
+        struct subscriber *subscriber = fan_subscriber(fan, conn);
+        if (subscriber->mode == SUBSCRIBER_PUSHED) {
+            puller_start(fan, subscriber, fan_stream(fan, subscriber)->position);
+        }
+    }
+}
+
 static void bench_publish(struct bench_world *world)
 {
-    const struct core *core = world->core;
+    struct core *core = world->core;
     struct core_time time;
     bench_clock(world, &time);
     world->frames_expected = 0;
+    if (world->test->is_behind) {
+        bench_fall_behind(&core->fan);
+    }
     for (uint32_t i = 0; i < world->test->burst; i++) {
         memcpy(frame_log_reserve(world->log), bench_frame, FRAME_BYTES);
         frame_log_commit(world->log, world->next_channel, 0, FRAME_FULL_IMAGE, FRAME_BYTES,

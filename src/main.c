@@ -171,8 +171,13 @@ static server_step *const main_prepare_steps[] = {
     NULL,
 };
 static server_step *const main_open_steps[] = {
-    server_open_sockets, server_create_cores,  server_start_admin,
-    main_open_signals,   server_start_threads, NULL,
+    server_measure_sends,
+    server_open_sockets,
+    server_create_cores,
+    server_start_admin,
+    main_open_signals,
+    server_start_threads,
+    NULL,
 };
 
 /* What main shows of its progress, whatever it does. */

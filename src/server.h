@@ -43,7 +43,8 @@ struct server {
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
     uint32_t admin_connections_max;
     uint32_t open_count_max; /* see core_options */
-    int exit_status;         /* of the program, when a step fails */
+    struct core_zero_copy zero_copy;
+    int exit_status; /* of the program, when a step fails */
 
     struct control *control;
     struct channels *channels;
@@ -93,6 +94,7 @@ server_step server_load_admin_token;
 server_step server_check_listeners;
 
 /* These open sockets and start threads. */
+server_step server_measure_sends; /* Before the listeners: nobody waits for it. */
 server_step server_open_sockets;
 server_step server_create_cores;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */

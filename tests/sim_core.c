@@ -718,7 +718,7 @@ static void run_life(uint64_t seed, uint32_t life)
         .heartbeat_interval_ns = NS_PER_SECOND,
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .max_lag_ns = world.has_limit ? 200 * NS_PER_MS : 0,
-        .zero_copy_bytes = seed % 4 == 3 ? 0 : 1000,
+        .zero_copy = {.tcp_bytes = seed % 4 == 3 ? 0 : 1000},
         .listeners = {{.fd = WORLD_LISTENER_FD}},
         .listener_count = 1,
         .encodings = world.encodings,

@@ -176,7 +176,7 @@ static void open_core(uint32_t index)
         .heartbeat_interval_ns = sessions.heartbeat_interval_ns,
         .idle_timeout_ns = sessions.idle_timeout_ns,
         .max_lag_ns = world.has_lag_limit ? 200 * NS_PER_MS : 0,
-        .zero_copy_bytes = seed % 4 == 3 ? 0 : 200,
+        .zero_copy = {.tcp_bytes = seed % 4 == 3 ? 0 : 200},
         .key = {{seed, index}},
         .listeners = {{.fd = WORLD_LISTENER_FD + (int)index}},
         .listener_count = 1,

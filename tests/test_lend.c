@@ -85,8 +85,8 @@ static const struct core_ops ops = {
 
 /* Each client gets two bursts of so many frames, which lie side by side. Returns how many sends
  * left by reference. */
-static uint64_t lent_sends(uint32_t client_count, uint32_t burst_frames, uint32_t zero_copy_bytes,
-                           int64_t refusal)
+static uint64_t lent_sends(uint32_t client_count, uint32_t burst_frames,
+                           struct core_zero_copy zero_copy, int64_t refusal)
 {
     struct core_options options = idle_core_begin(client_count, 1, NULL);
     memset(&world, 0, sizeof world);
@@ -96,7 +96,7 @@ static uint64_t lent_sends(uint32_t client_count, uint32_t burst_frames, uint32_
     options.ops = &ops;
     options.publish = on_publish;
     options.open_engine = open_engine;
-    options.zero_copy_bytes = zero_copy_bytes;
+    options.zero_copy = zero_copy;
     idle_core_run(&options);
     const struct core_counters *counters = &idle_core.counters;
     uint64_t sends = counter_get(&counters->lent_sends);
@@ -107,21 +107,21 @@ static uint64_t lent_sends(uint32_t client_count, uint32_t burst_frames, uint32_
     return sends;
 }
 
-static void by_default_many_clients_share_what_leaves_by_reference(void **state)
+static void so_many_clients_are_to_share_what_leaves_by_reference(void **state)
 {
     (void)state;
-    const uint32_t frames = CORE_LEND_BYTES / FRAME_BYTES, many = CORE_LEND_SHARERS;
-    assert_int_equal(lent_sends(many, frames, CORE_ZERO_COPY_AUTO, 0), many * BURSTS);
-    assert_int_equal(lent_sends(many - 1, frames, CORE_ZERO_COPY_AUTO, 0), 0);
-    assert_int_equal(lent_sends(many, frames - 1, CORE_ZERO_COPY_AUTO, 0), 0);
+    const struct core_zero_copy zero_copy = {.tcp_bytes = 8 * FRAME_BYTES, .sharers_min = 16};
+    assert_int_equal(lent_sends(16, 8, zero_copy, 0), 16 * BURSTS);
+    assert_int_equal(lent_sends(15, 8, zero_copy, 0), 0);
+    assert_int_equal(lent_sends(16, 7, zero_copy, 0), 0);
 }
 
-static void a_size_that_was_given_counts_alone_and_0_is_never(void **state)
+static void each_kind_of_socket_has_its_size_and_0_is_never(void **state)
 {
     (void)state;
-    assert_int_equal(lent_sends(1, 4, 4096, 0), BURSTS);
-    assert_int_equal(lent_sends(1, 4, 4097, 0), 0);
-    assert_int_equal(lent_sends(CLIENTS_MAX, 60, 0, 0), 0);
+    assert_int_equal(lent_sends(1, 4, (struct core_zero_copy){.tcp_bytes = 4096}, 0), BURSTS);
+    assert_int_equal(lent_sends(1, 4, (struct core_zero_copy){.tcp_bytes = 4097}, 0), 0);
+    assert_int_equal(lent_sends(CLIENTS_MAX, 60, (struct core_zero_copy){.unix_bytes = 1}, 0), 0);
 }
 
 static void what_is_refused_leaves_as_a_copy_and_is_not_tried_again(void **state)
@@ -129,7 +129,8 @@ static void what_is_refused_leaves_as_a_copy_and_is_not_tried_again(void **state
     (void)state;
     static const int errors[] = {-EPERM, -ENOSYS, -EINVAL, -ENOMEM};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
-        assert_int_equal(lent_sends(CLIENTS_MAX, 20, 4096, errors[i]), 0);
+        const struct core_zero_copy zero_copy = {.tcp_bytes = 4096};
+        assert_int_equal(lent_sends(CLIENTS_MAX, 20, zero_copy, errors[i]), 0);
         assert_int_equal(world.tries, CLIENTS_MAX);
     }
 }
@@ -137,8 +138,8 @@ static void what_is_refused_leaves_as_a_copy_and_is_not_tried_again(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_default_many_clients_share_what_leaves_by_reference),
-        cmocka_unit_test(a_size_that_was_given_counts_alone_and_0_is_never),
+        cmocka_unit_test(so_many_clients_are_to_share_what_leaves_by_reference),
+        cmocka_unit_test(each_kind_of_socket_has_its_size_and_0_is_never),
         cmocka_unit_test(what_is_refused_leaves_as_a_copy_and_is_not_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,7 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_int_equal(options.frame_log_bytes, 64 * MIB);
     assert_int_equal(options.memory_bytes_max, 0);
     assert_int_equal(options.send_buffer_bytes, 128 * KIB);
+    assert_int_equal(options.zero_copy_bytes, OPTIONS_ZERO_COPY_MEASURED);
     assert_int_equal(options.heartbeat_interval_ns, 30 * NS_PER_SECOND);
     assert_int_equal(options.idle_timeout_ns, 300 * NS_PER_SECOND);
     assert_int_equal(options.drain_timeout_ns, NS_PER_SECOND / 2);
@@ -339,6 +340,8 @@ static void sizes_are_bytes_or_have_a_unit(void **state)
     assert_int_equal(parsed("--frame-log-bytes 1048576").frame_log_bytes, MIB);
     assert_int_equal(parsed("--frame-log-bytes 2G").frame_log_bytes, 2048 * MIB);
     assert_int_equal(parsed("--send-buffer-bytes 64KB").send_buffer_bytes, 64 * KIB);
+    assert_int_equal(parsed("--zero-copy-bytes 16k").zero_copy_bytes, 16 * KIB);
+    assert_int_equal(parsed("--zero-copy-bytes 0").zero_copy_bytes, 0);
     assert_int_equal(parsed("--memory-max 300m").memory_bytes_max, 300 * MIB);
     assert_int_equal(parsed("--memory-max 5000000001").memory_bytes_max, 5000000001);
     assert_refused("--memory-max 1000k", "1000k", "1048576");

@@ -261,10 +261,9 @@ static int core_open_fan(struct core *core)
     return fan_open(&core->fan, &options);
 }
 
-static uint32_t core_lend_bytes(const struct core *core, uint32_t auto_bytes)
+static uint32_t core_lend_bytes(uint32_t bytes)
 {
-    uint32_t bytes = core->options.zero_copy_bytes;
-    return bytes == 0 ? UINT32_MAX : bytes == CORE_ZERO_COPY_AUTO ? auto_bytes : bytes;
+    return bytes == 0 ? UINT32_MAX : bytes;
 }
 
 static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_MAX])
@@ -277,8 +276,8 @@ static int core_open_links(struct core *core, char error_out[ENGINE_ERROR_BYTES_
         .idle_timeout_ns = core->options.idle_timeout_ns,
         .half_message_ns = core->options.half_message_ns,
         .send_buffer_bytes = core->options.send_buffer_bytes,
-        .lend_bytes = core_lend_bytes(core, CORE_LEND_BYTES),
-        .lend_unix_bytes = core_lend_bytes(core, CORE_LEND_UNIX_BYTES),
+        .lend_bytes = core_lend_bytes(core->options.zero_copy.tcp_bytes),
+        .lend_unix_bytes = core_lend_bytes(core->options.zero_copy.unix_bytes),
         .message_bytes_max = core->options.message_bytes_max,
         .out_pool_bytes = core->options.out_pool_bytes,
         .site = &core->options.site,

@@ -30,7 +30,6 @@
 #include "ring/core/core_claims.h"
 #include "ring/core_ops.h"
 
-#define CORE_ZERO_COPY_AUTO UINT32_MAX
 #define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 9
@@ -80,6 +79,14 @@ static inline bool core_encoding_is_written(uint32_t run)
 struct engine;
 struct engine_options;
 
+/* Stretches of so many bytes and more are sent by reference, if they are due to so many
+ * connections. 0 bytes: none are. */
+struct core_zero_copy {
+    uint32_t tcp_bytes;
+    uint32_t unix_bytes;
+    uint32_t sharers_min;
+};
+
 struct core_options {
     uint32_t index;                 /* of the core: its reader number in the log */
     int cpu;                        /* to pin the thread to; -1: not pinned */
@@ -92,11 +99,10 @@ struct core_options {
     uint64_t idle_timeout_ns;       /* no subscription and no message: 4114 */
     uint64_t max_lag_ns;            /* 0: only a lap triggers the policy */
     uint32_t send_buffer_bytes;     /* for accepted Unix-domain sockets; TCP inherits it */
-    uint32_t zero_copy_bytes;       /* Stretches of so many bytes and more are sent by reference.
-                                       0: none; CORE_ZERO_COPY_AUTO: what is worth it */
-    uint32_t message_bytes_max;     /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
-    uint64_t half_message_ns;       /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
-    size_t out_pool_bytes;          /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
+    struct core_zero_copy zero_copy;
+    uint32_t message_bytes_max; /* 0: CORE_MESSAGE_BYTES_MAX; no less than a request has */
+    uint64_t half_message_ns;   /* 0: CORE_HALF_MESSAGE_NS; then 4005 */
+    size_t out_pool_bytes;      /* 0: CORE_OUT_POOL_BYTES; what waits for single conns */
     bool busy_poll;
     struct keyed_hash key; /* random, so that no client can aim at the core's tables */
     struct core_listener listeners[CORE_LISTENERS_MAX];

@@ -16,13 +16,6 @@
 
 #define CORE_COMPLAINT_NS (10 * NS_PER_SECOND) /* between two lines about the same */
 #define CORE_STOP_NS (500 * NS_PER_MS)
-/* What is worth a send by reference. The CPU of the core against that of a copy (Linux 6.18): TCP
- * 0.91 for 8 KiB, 0.82 for 16, 0.64 for 64; Unix-domain 0.71 for 4 KiB, 0.58 for 8. It saves 0.2 to
- * 0.3 us a page, and once a lap the page costs the writer a fresh one: 3.2 us in the virtual
- * machine in which all this was measured, which is dear there. */
-#define CORE_LEND_BYTES (16 * KIB)
-#define CORE_LEND_UNIX_BYTES (4 * KIB)
-#define CORE_LEND_SHARERS 16
 
 static_assert(CORE_ENCODINGS_MAX == FAN_ENCODINGS_MAX, "");
 static_assert(CORE_GROUPS_MAX == SUBSCRIBER_GROUPS_MAX, "");
@@ -105,8 +98,7 @@ static inline struct fan_stream *core_stream(struct core *core, uint32_t conn)
 /* Whether enough connections share what a page that is lent costs. */
 static inline bool core_may_lend(const struct core *core)
 {
-    return core->options.zero_copy_bytes != CORE_ZERO_COPY_AUTO ||
-           core->step_sharers >= CORE_LEND_SHARERS;
+    return core->step_sharers >= core->options.zero_copy.sharers_min;
 }
 
 /* Calls for one that closes or is doomed change nothing. */

@@ -29,12 +29,11 @@ bool progress_grow(struct fan *fan, struct subscriber *subscriber, uint32_t chan
         return false;
     }
     /* A table that grows does so for channels that are new since: all of theirs is to be got. */
-    bool is_new = subscriber->group_seqs_count == 0;
+    const struct fan_channel *new_from =
+        subscriber->group_seqs_count == 0 ? stream->channels : NULL;
     for (uint32_t channel = subscriber->group_seqs_count; channel < capacity; channel++) {
-        seqs[channel] = (struct progress_seq){
-            .next = is_new ? stream->channels[channel].last_seq + 1 : 1,
-            .first = 1,
-        };
+        uint64_t last_seq = new_from == NULL ? 0 : new_from[channel].last_seq;
+        seqs[channel] = (struct progress_seq){.next = last_seq + 1, .first = 1};
     }
     subscriber->group_seqs = seqs;
     subscriber->group_seqs_count = capacity;
@@ -62,8 +61,8 @@ void progress_release(struct fan *fan, struct subscriber *subscriber)
     subscriber->lag_is_reported = false;
 }
 
-bool progress_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
-                   struct progress_entry *entry)
+bool progress_find_any(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
+                       uint32_t group, struct progress_entry *entry)
 {
     assert_debug(group < SUBSCRIBER_GROUPS_MAX);
     struct fan_stream *stream = fan_stream(fan, subscriber);

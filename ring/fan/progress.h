@@ -47,9 +47,27 @@ struct progress_seq *progress_group_seq(struct fan *fan, struct subscriber *subs
                                         uint32_t channel);
 /* Room for so many channels of its groups; false: there is none, and it has failed. */
 bool progress_grow(struct fan *fan, struct subscriber *subscriber, uint32_t channel_count);
+/* progress_find() of any subscriber. */
+bool progress_find_any(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
+                       uint32_t group, struct progress_entry *entry);
+
 /* false: it does not subscribe to the channel, or has failed for want of room. */
-bool progress_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
-                   struct progress_entry *entry);
+static inline bool progress_find(struct fan *fan, struct subscriber *subscriber, uint32_t channel,
+                                 uint32_t group, struct progress_entry *entry)
+{
+    if (subscriber->sub_count > 0 || channel >= subscriber->group_seqs_count) {
+        return progress_find_any(fan, subscriber, channel, group, entry);
+    }
+    assert_debug(group < SUBSCRIBER_GROUPS_MAX);
+    struct progress_seq *seq = &subscriber->group_seqs[channel];
+    *entry = (struct progress_entry){
+        .next = &seq->next,
+        .first = &seq->first,
+        .policy = subscriber_group_policy(subscriber, group),
+    };
+    return (subscriber->group_mask & (1u << group)) != 0;
+}
+
 /* All from from_seq on before next_seq is lost: GAP will tell it, before the channel's next frame
  * or with a sweep. */
 void progress_lose(struct subscriber *subscriber, const struct progress_entry *entry,

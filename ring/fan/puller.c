@@ -5,6 +5,7 @@
 #include "ring/fan/history.h"
 #include "ring/fan/lag.h"
 #include "ring/fan/narrow.h"
+#include "ring/fan/wide.h"
 
 /* ---- Entering and leaving ---- */
 
@@ -440,8 +441,13 @@ static void puller_collect(struct fan *fan, struct subscriber *subscriber, struc
     } else if (end - plan->to > PULLER_FRAMES_MAX) {
         end = plan->to + PULLER_FRAMES_MAX;
     }
+    const struct wide_limits limits = {end, PULLER_BYTES_MAX, PULLER_IOVS_MAX};
+    bool is_wide = wide_is_wide(subscriber);
     while (plan->to < end && plan->bytes < PULLER_BYTES_MAX && plan->iov_count < PULLER_IOVS_MAX &&
            !puller_is_full(view)) {
+        if (is_wide && wide_take(fan, subscriber, plan, &limits) > 0) {
+            continue;
+        }
         const struct frame_desc *desc = frame_log_desc(stream->log, plan->to);
         bool is_taken = puller_take(fan, subscriber, view, plan->to, desc);
         if (is_taken && recodes) {

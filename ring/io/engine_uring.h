@@ -14,6 +14,10 @@
 int engine_uring_open(struct engine *engine, const struct engine_options *options,
                       char error_out[ENGINE_ERROR_BYTES_MAX]);
 
+/* false before Linux 6.5: there a send by reference takes a lock of the Unix-domain peer, which the
+ * peer holds while its read waits for memory. One such client would stop the thread. */
+bool engine_uring_sends_files_to_unix(void);
+
 /* The words for an errno of io_uring_setup(2). */
 void engine_uring_explain(int error, char *text_out, size_t text_bytes);
 

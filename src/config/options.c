@@ -75,9 +75,11 @@ static const struct option_spec options_specs[] = {
     {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
      AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
      "What the kernel holds for one client that reads slowly."},
-    {"zero-copy-bytes", "BYTES", "0", NULL, "zero_copy_bytes", OPTION_BYTES, AT(zero_copy_bytes), 0,
-     64 * MIB, NULL,
-     "Stretches of the log so long and longer are sent by reference, without a copy; 0: never."},
+    {"zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES, AT(zero_copy_bytes),
+     0, 64 * MIB, NULL,
+     "Stretches of the log so long and longer are sent by reference, without a copy; 0: never; "
+     "when "
+     "not given, the start measures from which size on that costs less."},
     {"heartbeat-interval", "SECONDS", "30", NULL, "websocket.heartbeat_interval", OPTION_SECONDS,
      AT(heartbeat_interval_ns), 100, 86400 * 1000, NULL,
      "Time between WebSocket pings; two missed answers close with 4109."},

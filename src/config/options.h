@@ -26,6 +26,7 @@
 #define OPTIONS_TABLE_MAX 96
 #define OPTIONS_WARNINGS_MAX 32
 #define OPTIONS_CONNECTIONS_MAX 1000000
+#define OPTIONS_ZERO_COPY_MEASURED UINT32_MAX
 
 /* Limits of the parts that the options are for; server.c asserts that they agree. */
 #define OPTIONS_CORES_MAX 64
@@ -86,7 +87,7 @@ struct options {
     uint64_t frame_log_bytes;
     uint64_t memory_bytes_max; /* of the logs of all encodings; 0: no limit */
     uint32_t send_buffer_bytes;
-    uint32_t zero_copy_bytes;
+    uint32_t zero_copy_bytes; /* 0: never; OPTIONS_ZERO_COPY_MEASURED: not given */
     uint64_t heartbeat_interval_ns;
     uint64_t idle_timeout_ns;
     uint64_t drain_timeout_ns;

@@ -155,7 +155,8 @@ static int options_parse_layers(struct options *options, const struct options_in
 int options_parse(struct options *options_out, const struct options_input *input,
                   char error_out[OPTIONS_ERROR_BYTES_MAX])
 {
-    struct options options = {.action = options_parse_find_action(input)};
+    struct options options = {.action = options_parse_find_action(input),
+                              .zero_copy_bytes = OPTIONS_ZERO_COPY_MEASURED};
     if (options.action != OPTIONS_ACTION_RUN) {
         *options_out = options;
         return 0;

@@ -187,6 +187,32 @@ class Unread(unittest.TestCase):
                 self.check((PLAIN,), prefix=forbidden(SENDFILE[os.uname().machine], code), is_lent=False)
 
 
+class Start(unittest.TestCase):
+    """Whether a reference costs less than a copy is measured once, and the log says what came of it."""
+
+    def line(self, *options, prefix=()):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
+                Server(*options, "--unix", f"{folder}/socket", prefix=prefix) as server:
+            lines = [line for line in server.log_lines() if "by reference" in line]
+        self.assertLessEqual(len(lines), 1)
+        return lines[0] if lines else None
+
+    def test_one_line_says_from_which_sizes_on(self):
+        kind = r"(from (4|8|16|32) KiB|never) over (TCP|Unix-domain sockets)( \(cannot be measured: [^,]*\))?"
+        self.assertRegex(self.line(), rf"INFO .*(sends by reference: {kind}(, {kind})?$|"
+                                      r"nothing is sent by reference: copies are cheaper on this machine$)")
+
+    def test_a_size_that_is_given_is_not_measured(self):
+        for count in (0, 4096):
+            with self.subTest(bytes=count):
+                self.assertIsNone(self.line("--zero-copy-bytes", count))
+
+    def test_what_a_filter_forbids_is_never_done(self):
+        line = self.line(prefix=forbidden(SENDFILE[os.uname().machine], errno.EPERM))
+        self.assertIn("never over TCP (cannot be measured: Operation not permitted)", line)
+        self.assertIn("never over Unix-domain sockets (cannot be measured: ", line)
+
+
 class Ends(unittest.TestCase):
     """Clients that go with much unread."""
     CLIENTS = 20

@@ -64,8 +64,8 @@ class HotPath(unittest.TestCase):
 
     def long_stretches(self, publisher, thread, expected):
         """Each burst is one stretch of 30 KiB and more, and the log is lapped by thirty of them."""
-        with Server("--publisher", publisher, "--frame-log-bytes", "1m", "--feed",
-                    "sim:symbols=1,rate=1280,burst=128,pad=256") as server, subscribed(server, 20):
+        with Server("--publisher", publisher, "--frame-log-bytes", "1m", "--zero-copy-bytes", "16k",
+                    "--feed", "sim:symbols=1,rate=1280,burst=128,pad=256") as server, subscribed(server, 20):
             calls, ticks = self.calls(server, thread, 100 * 128)
             self.assertEqual(set(calls), expected, calls)
             return calls, ticks / 128

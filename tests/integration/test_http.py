@@ -104,6 +104,17 @@ class TheAdminPort(HttpCase):
         self.assertEqual(self.plain("/readyz", "GET", "1.0", "", self.server.admin_port)[0], 200)
 
 
+class Denied(HttpCase):
+    options = ("--feed", "sim:symbols=2,rate=10", "--ip-deny", "127.0.0.9")
+
+    def test_an_address_that_is_denied_is_not_taken_for_that_of_the_next_client(self):
+        address = ("127.0.0.1", self.server.port)
+        with socket.create_connection(address, 10, source_address=("127.0.0.9", 0)) as denied:
+            denied.sendall(request())
+            self.assertTrue(denied.recv(4096).startswith(b"HTTP/1.1 403 "))
+        self.assertEqual(self.plain(SCHEMA)[0], 200)
+
+
 class Ends(HttpCase):
     """Each socket that was accepted is open, or ended in one of the ways that are counted."""
     options = ("--feed", "sim:symbols=2,rate=10", "--ip-deny", "127.0.0.9", "--auth-token",

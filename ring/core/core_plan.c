@@ -198,32 +198,19 @@ static struct link_view core_view(struct core *core, uint32_t conn)
     };
 }
 
-/* Those that are behind get as much of a turn as those that keep up got, or a little at least. With
- * less, each burst would leave more of them behind. */
-static void core_begin_pull(struct core *core)
-{
-    struct fan *fan = &core->fan;
-    uint64_t conns =
-        fan->pushed_conns > PULLER_CONNS_PER_TURN ? fan->pushed_conns : PULLER_CONNS_PER_TURN;
-    core->step_sharers = fan->pulls.count;
-    core->step_left = fan->pulls.count < conns ? fan->pulls.count : (uint32_t)conns;
-    fan->pull_steps = 0;
-    fan->pull_steps_max =
-        fan->pushed_frames > PULLER_TURN_STEPS ? fan->pushed_frames : PULLER_TURN_STEPS;
-    fan->pushed_conns = 0;
-    fan->pushed_frames = 0;
-}
-
 static bool core_plan_pull(struct core *core)
 {
     struct fan *fan = &core->fan;
     if (!core->step_has_begun) {
-        core_begin_pull(core);
+        fan->pull_steps = 0;
+        core->step_sharers = fan->pulls.count;
+        core->step_left =
+            fan->pulls.count < PULLER_CONNS_PER_TURN ? fan->pulls.count : PULLER_CONNS_PER_TURN;
     }
     if (core->step_left > 0) {
         core_begin_batch(core);
     }
-    for (; core->step_left > 0 && fan->pulls.count > 0 && fan->pull_steps < fan->pull_steps_max &&
+    for (; core->step_left > 0 && fan->pulls.count > 0 && fan->pull_steps < PULLER_TURN_STEPS &&
            fan_has_room(fan->batch);
          core->step_left--) {
         uint32_t conn = conn_queue_pop(&fan->pulls);

@@ -116,10 +116,7 @@ struct fan {
     struct fan_noted *noted;
     struct conn_queue pulls;  /* to pull */
     struct conn_queue failed; /* There is no room for them. */
-    uint64_t pushed_conns;    /* in this turn, until those that pull are served, */
-    uint64_t pushed_frames;   /* and how many frames they got, all together */
-    uint64_t pull_steps;      /* of the subscribers that pull, in this turn, */
-    uint64_t pull_steps_max;  /* and when the others wait for the next */
+    uint64_t pull_steps;      /* of the subscribers that pull, in this turn */
     uint64_t linked_frames;   /* found for them by links, ever (narrow.h); */
     uint64_t linked_cuts;     /* likewise, of those that were not sent */
     uint64_t group_seqs_bytes;

@@ -240,8 +240,6 @@ uint32_t fanout_plan(struct fan *fan, const struct fan_stream *stream, uint32_t 
         subscriber->frames_sent += plan.frames;
         batch->frames_sent += plan.frames;
     }
-    fan->pushed_conns += batch->plan_count;
-    fan->pushed_frames += batch->frames_sent;
     return batch->plan_count;
 }
 

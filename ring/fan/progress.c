@@ -29,11 +29,12 @@ bool progress_grow(struct fan *fan, struct subscriber *subscriber, uint32_t chan
         return false;
     }
     /* A table that grows does so for channels that are new since: all of theirs is to be got. */
-    const struct fan_channel *new_from =
-        subscriber->group_seqs_count == 0 ? stream->channels : NULL;
+    bool is_new = subscriber->group_seqs_count == 0;
     for (uint32_t channel = subscriber->group_seqs_count; channel < capacity; channel++) {
-        uint64_t last_seq = new_from == NULL ? 0 : new_from[channel].last_seq;
-        seqs[channel] = (struct progress_seq){.next = last_seq + 1, .first = 1};
+        seqs[channel] = (struct progress_seq){
+            .next = is_new ? stream->channels[channel].last_seq + 1 : 1,
+            .first = 1,
+        };
     }
     subscriber->group_seqs = seqs;
     subscriber->group_seqs_count = capacity;

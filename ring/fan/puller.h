@@ -14,11 +14,10 @@
 #define PULLER_FRAMES_MAX 4096 /* looked at for one conn and turn, */
 #define PULLER_BYTES_MAX (128 * KIB)
 #define PULLER_IOVS_MAX 256
-#define PULLER_CONNS_PER_TURN 64 /* at least */
+#define PULLER_CONNS_PER_TURN 64
 #define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued, */
 #define PULLER_SWEEP_STEPS 2048  /* or so many channels looked at */
-#define PULLER_TURN_STEPS                                                                          \
-    16384 /* frames and channels looked at in a turn, all conns together, at least */
+#define PULLER_TURN_STEPS 16384  /* frames and channels looked at in a turn, all conns together */
 
 static_assert(PULLER_IOVS_MAX <= PLAN_ROOM_IOVS_MAX, "");
 static_assert(PULLER_SWEEP_BYTES / PLAN_NOTICE_BYTES_MIN + 3 <= PLAN_ROOM_NOTICES_MAX,

@@ -89,12 +89,24 @@ static void assert_words_say(const char *text)
     }
 }
 
+/* A port that is free at all addresses. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
 /* A listener of somebody else, on a free port that is put into the options. */
 static int somebody_listens_at(const char *host, bool share_port)
 {
     int yes = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t bytes = sizeof address;
+    options.port = free_port();
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(options.port)};
     assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
@@ -103,8 +115,6 @@ static int somebody_listens_at(const char *host, bool share_port)
     }
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    options.port = ntohs(address.sin_port);
     return fd;
 }
 

@@ -515,10 +515,14 @@ class EvilServer:
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
         return self.listener.getsockname()[1]
 
     def __exit__(self, *_):
+        # The thread ends first: it might accept by the number of a descriptor that is another's by then.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
 
     def run(self):

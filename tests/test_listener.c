@@ -23,6 +23,7 @@
 
 #include "ring/io/listener.h"
 #include "ring/io/listener_unix.h"
+#include "tests/free_port.h"
 #include "tests/host_names.h"
 
 #define LISTENERS 4
@@ -87,18 +88,6 @@ static void assert_words_say(const char *text)
     if (strstr(words, text) == NULL) {
         fail_msg("\"%s\" does not say \"%s\"", words, text);
     }
-}
-
-/* A port that is free at all addresses. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t bytes = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 /* A listener of somebody else, on a free port that is put into the options. */

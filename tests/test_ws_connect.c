@@ -16,6 +16,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "tests/free_port.h"
 #include "tests/host_names.h"
 #include "tools/common/ws_connect.h"
 
@@ -36,24 +37,12 @@ static int set_up(void **state)
     return 0;
 }
 
-/* A port that is free at all addresses. */
-static void choose_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t bytes = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
-    snprintf(port, sizeof port, "%u", ntohs(at.sin_port));
-    close(fd);
-}
-
 /* Listens on an address and the port, which the first one chooses. */
 static int listens_at(const char *address, int backlog)
 {
     int yes = 1;
     if (strcmp(port, "0") == 0) {
-        choose_port();
+        snprintf(port, sizeof port, "%u", free_port());
     }
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};

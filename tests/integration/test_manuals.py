@@ -42,7 +42,7 @@ class Manuals(unittest.TestCase):
             self.assertRegex(line, r"--[a-z-]+( \S+)? +\w+.* \w+", line)
 
     def test_the_page_of_the_tools_names_what_needs_explaining(self):
-        page = read("tools.md")
+        page = read("bench.md")
         for letter, option in self.helped("ringcast-bench"):
             self.assertTrue(f"--{option}" in page or (letter and f"`-{letter} " in page), option)
 

@@ -120,29 +120,29 @@ FIGURES = (
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
     ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
-    ("BENCH_CONNECTIONS_MAX", 1, "tools.md", "connections in all (10; at most {})"),
-    ("BENCH_THREADS_MAX", 1, "tools.md", "one ring each (1; at most {})"),
-    ("NOTICE_NS", SECOND, "tools.md", "It lasts {} s at least"),
-    ("REST_QUIET_NS", SECOND, "tools.md", "none of the window has come for {} s"),
-    ("REST_MAX_NS", SECOND, "tools.md", "has come for 0.3 s, at most {} s"),
-    ("BENCH_SYMBOLS_MAX", 1, "tools.md", "At most {} names of 64 bytes"),
-    ("SYMBOL_BYTES_MAX", 1, "tools.md", "At most 100 000 names of {} bytes"),
-    ("BENCH_DRAW_MAX", 1, "tools.md", "draws N different ones, up to {} (0"),
-    ("WS_CLIENT_MESSAGE_BYTES_MAX", 1, "tools.md", "A subscription has at most {} bytes"),
-    ("PATTERN_SCAN_BYTES_MAX", 1, "tools.md", "The first three have at most {} bytes"),
-    ("CONNS_PER_SOURCE", 1, "tools.md", "a source address in 127/8 for each {} connections"),
-    ("BENCH_SOURCES_MAX", 1, "tools.md", "IPv4 or IPv6, at most {}, taken in turn"),
-    ("BENCH_CHANNELS_MAX", 1, "tools.md", "and a thread keeps at most {} different ones"),
-    ("BENCH_TICKS_BEFORE", 1, "tools.md", "ticks of a channel are noted, from {} before"),
-    ("BENCH_NATS_HELD_MAX", 1 << 20, "tools.md", "A line or payload of NATS has at most {} MiB"),
-    ("BENCH_CLOSE_CODES_MAX", 1, "tools.md", "{} different closes of a role are counted"),
-    ("BENCH_INTERVALS_MAX", 1, "tools.md", "a window over {} s has longer intervals"),
-    ("BENCH_KEPT_TEXTS_MAX", 1, "tools.md", "may be there, at most {}; the URL may not"),
-    ("RESUMED_BUFFER_BYTES", 1024, "tools.md", "read again have a buffer of {} KiB"),
-    ("WINDOW_MAX", 1, "tools.md", "until all readers have them, at most {} of a channel"),
-    ("SETTLE_NS", SECOND, "tools.md", "the readers get up to {} s to reach"),
-    ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "tools.md", "text and binary message, of up to {} MiB"),
-    ("ECHO_CONNS_MAX", 1, "tools.md", "{} clients at one time; one that sends"),
+    ("BENCH_CONNECTIONS_MAX", 1, "bench.md", "connections in all (10; at most {})"),
+    ("BENCH_THREADS_MAX", 1, "bench.md", "one ring each (1; at most {})"),
+    ("NOTICE_NS", SECOND, "bench.md", "It lasts {} s at least"),
+    ("REST_QUIET_NS", SECOND, "bench.md", "none of the window has come for {} s"),
+    ("REST_MAX_NS", SECOND, "bench.md", "has come for 0.3 s, at most {} s"),
+    ("BENCH_SYMBOLS_MAX", 1, "bench.md", "At most {} names of 64 bytes"),
+    ("SYMBOL_BYTES_MAX", 1, "bench.md", "At most 100 000 names of {} bytes"),
+    ("BENCH_DRAW_MAX", 1, "bench.md", "draws N different ones, up to {} (0"),
+    ("WS_CLIENT_MESSAGE_BYTES_MAX", 1, "bench.md", "A subscription has at most {} bytes"),
+    ("PATTERN_SCAN_BYTES_MAX", 1, "bench.md", "The first three have at most {} bytes"),
+    ("CONNS_PER_SOURCE", 1, "bench.md", "a source address in 127/8 for each {} connections"),
+    ("BENCH_SOURCES_MAX", 1, "bench.md", "IPv4 or IPv6, at most {}, taken in turn"),
+    ("BENCH_CHANNELS_MAX", 1, "bench.md", "and a thread keeps at most {} different ones"),
+    ("BENCH_TICKS_BEFORE", 1, "bench.md", "ticks of a channel are noted, from {} before"),
+    ("BENCH_NATS_HELD_MAX", 1 << 20, "bench.md", "A line or payload of NATS has at most {} MiB"),
+    ("BENCH_CLOSE_CODES_MAX", 1, "bench.md", "{} different closes of a role are counted"),
+    ("BENCH_INTERVALS_MAX", 1, "bench.md", "a window over {} s has longer intervals"),
+    ("BENCH_KEPT_TEXTS_MAX", 1, "bench.md", "may be there, at most {}; the URL may not"),
+    ("RESUMED_BUFFER_BYTES", 1024, "bench.md", "read again have a buffer of {} KiB"),
+    ("WINDOW_MAX", 1, "tap.md", "until all readers have them, at most {} of a channel"),
+    ("SETTLE_NS", SECOND, "tap.md", "the readers get up to {} s to reach"),
+    ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
+    ("ECHO_CONNS_MAX", 1, "echo.md", "{} clients at one time; one that sends"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
@@ -391,13 +391,13 @@ class BenchOutput(ServerTestCase):
     def test_the_page_names_every_line_of_the_report(self):
         text = (CHECKOUT / "tools/bench/bench_text.c").read_text(encoding="utf8")
         lines = set(re.findall(r'"  ([a-z_]+) {2,}|bench_text_row\("(\w+)"', text))
-        table = re.search(r"^\| line \| \|\n(.*?)\n\n", page("tools.md"), re.M | re.S)[1]
+        table = re.search(r"^\| line \| \|\n(.*?)\n\n", page("bench.md"), re.M | re.S)[1]
         told = set(re.findall(r"^\| ([a-z_]+) ", table, re.M))
         self.assertGreater(len(told), 12)
         self.assertEqual({name for pair in lines for name in pair if name} - told, set())
 
     def test_the_page_names_every_column_and_no_other(self):
-        text = page("tools.md")
+        text = page("bench.md")
         words = text[text.index("CSV has"):text.index("A field that was not measured is empty")]
         self.assertEqual(re.findall(r"`(\w[\w.]*)`", words), self.columns)
 
@@ -412,7 +412,7 @@ class BenchOutput(ServerTestCase):
         closes = [role.pop("closes") for role in result.values() if isinstance(role, dict) and "closes" in role]
         self.assertEqual(len(closes), 3)
         walk(result)
-        text = page("tools.md")
+        text = page("bench.md")
         section = text[text.index("JSON; times are nanoseconds"):text.index("[bench/run.py](")]
         said = set(re.findall(r"`([\w.]+)`", section)) - {".."}
         optional = {"ended", "closes", "p90", "p99", "p99.9", "p99.99"}  # or between p50 .. p99.999

@@ -1,4 +1,4 @@
-/* ringcast-bench: a load of subscribers and what they see. See docs/tools.md. */
+/* ringcast-bench: a load of subscribers and what they see. See docs/bench.md. */
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>

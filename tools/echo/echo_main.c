@@ -1,5 +1,5 @@
 /*
- * ringcast-echo: sends back what it is sent, for suites of conformance. See docs/tools.md.
+ * ringcast-echo: sends back what it is sent, for suites of conformance. See docs/echo.md.
  *
  * It is a core of the broadcaster's (ring/core/core.h) that has nothing to broadcast: request,
  * framing, control frames, closes and the pause of who does not read are ringcast's own, which is

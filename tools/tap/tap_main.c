@@ -1,5 +1,5 @@
 /*
- * ringcast-tap: shows what a ringcast sends, and proves that it is all. See docs/tools.md.
+ * ringcast-tap: shows what a ringcast sends, and proves that it is all. See docs/tap.md.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -424,7 +424,8 @@ const struct feed_ops feed_replay = {
             "             or - for standard input\n"
             "speed=1      2 is twice the recorded speed, 0 is as fast as possible\n"
             "loop=no      yes starts again at the end of a regular file\n"
-            "format=auto  coinbase, binance or csv; auto detects it from the first line\n"
+            "format=auto  coinbase, binance, ringcast or csv; auto detects it from the\n"
+            "             first line\n"
             "venue=NAME   replace the venue in every symbol by this one\n",
     .open = feed_replay_open,
     .poll = feed_replay_poll,

@@ -206,7 +206,7 @@ int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_k
         }
         spec += bytes;
         if (*spec == ',' && *++spec == '\0') {
-            return feed_fail(error_out, -EINVAL, "%s: a comma at the end", feed_name);
+            return feed_fail(error_out, -EINVAL, "%s: the text ends with a comma", feed_name);
         }
     }
     return 0;

@@ -99,11 +99,11 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
         return 0;
     }
     if (!csv_ticks_parse_header(&csv, line, line_bytes, &fault)) {
-        return feed_fail(error_out, -EINVAL,
-                         "replay: cannot tell the format of %.200s: its first line names the host "
-                         "of no known venue, and as CSV %s; say format=coinbase, binance, "
-                         "ringcast or csv",
-                         source, fault);
+        return feed_fail(
+            error_out, -EINVAL,
+            "replay: cannot detect the format of %.200s: its first line names no known venue, and "
+            "as CSV %s; give format=coinbase, binance, ringcast or csv",
+            source, fault);
     }
     *format_out = (struct replay_format){.kind = REPLAY_FORMAT_CSV};
     return 0;

@@ -522,7 +522,9 @@ static int server_start_thread(struct server *server, struct core *core)
     thread->record = counters_threads_add(counters, name, turns, 0);
     int error = -pthread_create(&thread->thread, NULL, server_run_thread, thread);
     if (error < 0) {
-        return server_fail(error, name, "raise the limit of threads (ulimit -u)");
+        char what[40];
+        snprintf(what, sizeof what, "cannot start thread %s", name);
+        return server_fail(error, what, "raise the limit of threads (ulimit -u)");
     }
     server->thread_count++;
     return 0;

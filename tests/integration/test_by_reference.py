@@ -193,7 +193,7 @@ class Start(unittest.TestCase):
     def line(self, *options, prefix=()):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
                 Server(*options, "--unix", f"{folder}/socket", prefix=prefix) as server:
-            lines = [line for line in server.log_lines() if "by reference" in line]
+            lines = [line for line in server.log_lines() if "zero copy: " in line]
         self.assertLessEqual(len(lines), 1)
         return lines[0] if lines else None
 

@@ -59,6 +59,9 @@ test_packages=(
     python3-yaml     # reads docs/asyncapi.yaml,
     python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
+    nginx            # proxies for wss, as docs/proxy.md configures them:
+    haproxy          # the PROXY protocol,
+    caddy            # a certificate by itself
 )
 long_packages=(
     qemu-system-x86  # runs another kernel

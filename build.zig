@@ -14,6 +14,7 @@ const steps = [_]Step{
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
+    .{ .name = "docs", .about = "the pages as a website in zig-out/docs", .make = stepDocs },
     .{ .name = "ci", .about = "what CI runs: ./test full", .make = stepCi },
     .{ .name = "compile_commands", .about = "write compile_commands.json for editors", .make = stepCompileCommands },
 };
@@ -298,6 +299,15 @@ fn stepTidy(c: *Context, step: *std.Build.Step) void {
 fn stepFmt(c: *Context, step: *std.Build.Step) void {
     const run = c.b.addSystemCommand(&.{ "python3", "scripts/tidy.py", "--format" });
     run.has_side_effects = true;
+    step.dependOn(&run.step);
+}
+
+fn stepDocs(c: *Context, step: *std.Build.Step) void {
+    const set_up = c.b.addSystemCommand(&.{ "scripts/setup.sh", "docs" });
+    set_up.has_side_effects = true;
+    const run = c.b.addSystemCommand(&.{ "python3", "scripts/docs.py" });
+    run.has_side_effects = true;
+    run.step.dependOn(&set_up.step);
     step.dependOn(&run.step);
 }
 

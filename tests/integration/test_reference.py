@@ -24,48 +24,48 @@ SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
 FIGURES = (
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "A client message has at most {} bytes"),
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "a message over {} bytes"),
-    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "It reads again when less than {} KiB wait to be sent"),
     ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
     ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
-    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
-    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "`id` is optional: a number, or a string, of at most {} bytes"),
+    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "Brackets nest at most {} deep"),
     ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
     ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),
-    ("PATTERN_STARS_MAX", 1, "protocol.md", "a pattern has at most {} of them"),
-    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them and at most {} bytes"),
-    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "when it is: 1 to {}, or 0"),
+    ("PATTERN_STARS_MAX", 1, "protocol.md", "A pattern has at most {} of them"),
+    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them, and at most {} bytes"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "how far the client may fall behind: 1 to {}, or 0"),
     ("VARIANT_DEPTHS_TEXT", 1, "protocol.md", "| `depth` | {}: books"),
     ("VARIANT_INTERVALS_TEXT", 1, "protocol.md", "| `delivery.interval_ms` | {}; with"),
     ("CHANNELS_VARIANTS_MAX", 1, "protocol.md", "There can be {} such channels at a time in the server"),
     ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "protocol.md", "(106), and {} at a time of one client"),
-    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "until {} minute after the last one"),
+    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "It lasts until {} minute after the last one left"),
     ("DERIVED_SNAPSHOT_NS", MS, "protocol.md", "at most one in {} ms for all"),
     ("DERIVED_CHECKSUM_FRAMES", 1, "protocol.md", "and every {}th delta at least"),
     ("BOOK_CHECKSUM_LEVELS", 1, "protocol.md", "for the best {} levels of `bids`"),
-    ("BOOK_LEVELS_MAX", 1, "protocol.md", "of more than {} levels a side the best ones"),
+    ("BOOK_LEVELS_MAX", 1, "protocol.md", "From a book of more than {} levels a side the best ones"),
     ("VENUE_LEVELS_MAX", 1, "protocol.md", "or has more than {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "protocol.md", "or is a line of over {} MiB"),
     ("DERIVED_PAST_BARS", 1, "protocol.md", "if its newest {} have some"),
     ("DERIVED_BAR_GRACE_NS", MS, "protocol.md", "has been over for {} ms"),
     ("BAR_LATE_NS_MAX", SECOND, "protocol.md", "A trade more than {} s older"),
     ("DECIMAL_PLACES_MAX", 1, "protocol.md", "of more than {} digits the last"),
-    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "At most {} cursors a message"),
-    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels"),
+    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "required: 1 to {} of them; a key is the channel number"),
+    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels, none of which"),
     ("REQUEST_SPEED_MAX", 1, "protocol.md", "twice as fast, ... up to {}"),
-    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in a turn of its core"),
+    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in one pass of its core's loop"),
     ("REPLAYER_TURN_BYTES_MAX", 1024, "protocol.md", "and {} KiB for all replays"),
-    ("CORE_REPLAYS_MAX", 1, "protocol.md", "One replay a client at a time, {} a core"),
-    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "At most {} of them a message"),
+    ("CORE_REPLAYS_MAX", 1, "protocol.md", "one replay a client at a time, {} a core"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "ask for at most {} channels, by symbol"),
     ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "protocol.md", "over {} MiB waits for this client"),
-    ("SESSION_BOOKS_MAX", 1, "protocol.md", "106 ({} books are on their way"),
+    ("SESSION_BOOKS_MAX", 1, "protocol.md", "| 106 | {} books are on their way"),
     ("BOOK_IMAGES_MAX", 1, "protocol.md", "on their way to this client, {} to all"),
     ("SESSION_BOOKS_NS_MAX", SECOND, "protocol.md", "takes nothing of a book for {} s"),
     ("BOOK_IMAGES_BYTES_MAX", 1 << 20, "protocol.md", "unsent books fill the {} MiB"),
-    ("SESSION_AUTH_NS", SECOND, "protocol.md", "Needed within {} s by a client"),
+    ("SESSION_AUTH_NS", SECOND, "protocol.md", "must send AUTH within {} s"),
     ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "protocol.md", "A HEARTBEAT names at most {} channels"),
     ("SESSION_NOTICE_CURSORS_MAX", 1, "protocol.md", "of each channel so far: up to {} of them"),
     ("SERVER_FRAME_BYTES_MAX", 1024, "protocol.md", "does not fit into a frame of {} KiB"),
-    ("SESSION_DEFINITION_BYTES", 1024, "protocol.md", "of about {} KiB at most; a channel"),
+    ("SESSION_DEFINITION_BYTES", 1024, "sbe.md", "of about {} KiB at most; a channel"),
     ("CORE_HALF_MESSAGE_NS", SECOND, "protocol.md", "| 4005 | half a message for {} s |"),
     ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "(at most {} MiB; blanks"),
     ("TOKEN_BYTES_MIN", 1, "access.md", "A token has {} to 4096 bytes"),
@@ -200,8 +200,7 @@ class Codes(unittest.TestCase):
 
     def test_the_refusals_of_the_page_are_those_of_the_handshake(self):
         text = page("protocol.md")
-        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("- What is refused at the handshake"):
-                                                    text.index("## What messages cost")]))
+        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("### Refused handshakes"):text.index("\n## Messages")]))
         made = set(re.findall(r'"([45]\d\d) [A-Z]', source(".c", ".h")))
         self.assertEqual(said, made)
 
@@ -220,7 +219,7 @@ class Protocol(unittest.TestCase):
 
     def test_the_offsets_of_sbe_are_those_of_the_schema(self):
         schema = xml.etree.ElementTree.parse(CHECKOUT / "codec/md.xml").getroot()
-        text = page("protocol.md")
+        text = page("sbe.md")
         common = {(int(at), name) for ats, names in re.findall(r"^\| ([\d, ]+) \| ((?:`\w+`(?:, )?)+) \| [iu]", text, re.M)
                   for at, name in zip(ats.split(", "), re.findall(r"`(\w+)`", names))}
         rows = re.findall(r"^\| (\d) (\w+) \| (\d+) \| (.*?) ?\| (.*?) ?\|$", text, re.M)

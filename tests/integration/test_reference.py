@@ -119,7 +119,7 @@ FIGURES = (
     ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
-    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory`: over {} % of"),
     ("BENCH_CONNECTIONS_MAX", 1, "bench.md", "connections in all (10; at most {})"),
     ("BENCH_THREADS_MAX", 1, "bench.md", "one ring each (1; at most {})"),
     ("NOTICE_NS", SECOND, "bench.md", "It lasts {} s at least"),
@@ -345,7 +345,7 @@ class Metrics(unittest.TestCase):
 class Stats(ServerTestCase):
     def test_the_page_names_the_keys_of_health_and_ready(self):
         text = page("metrics.md")
-        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        health, ready = re.search(r"`/livez`: (.*?)\. - `/ready` and `/readyz`: (.*?)\.\n", text).groups()
         for path, words in (("/health", health), ("/readyz", ready)):
             keys = set(json.loads(self.server.admin(path)[2]))
             self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)

@@ -92,7 +92,7 @@ FIGURES = (
     ("MAIN_DRAIN_INTERVAL_MS", 1000, "options.md", "lines are written within {} s"),
     ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
     ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
-    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
+    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "behind on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
     ("PLAN_BATCH_MAX", 1, "architecture.md", "Batches are {} sends"),
     ("PLAN_FIRST_BATCH", 1, "architecture.md", "(the first of a turn {})"),

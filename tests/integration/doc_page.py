@@ -192,7 +192,10 @@ class Page:
     def run(self):
         blocks = doc_commands.blocks_of(self.name, (CHECKOUT / self.name).read_text(encoding="utf8"))
         faults = 0
+        followers = [*(it for it in blocks if it.run), None]
         for block in blocks:
+            if block.run:
+                followers.pop(0)
             if not block.mark:
                 continue
             if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
@@ -211,7 +214,8 @@ class Page:
                         check_output([line for line in block.lines if line.strip()], self.said)
                 else:
                     self.run_block(block)
-                    self.stop()
+                    if not (followers[0] and followers[0].run["same"]):
+                        self.stop()
                 print(f"ok {self.name}:{block.line} ({time.monotonic() - began:.1f} s)", flush=True)
             except Fault as fault:
                 faults += 1

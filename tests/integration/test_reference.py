@@ -157,7 +157,7 @@ FIGURES = (
     ("CORE_MESSAGE_BYTES_MAX", 1, "limits.md", "| bytes of a message, after inflating | {} |"),
     ("CORE_HALF_MESSAGE_NS", SECOND, "limits.md", "| time for the rest of a message that began | {} s |"),
     ("PEERS_MESSAGES_DEFAULT", 1, "limits.md", "| messages per second | {}, "),
-    ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 after {} of them"),
+    ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 when over {} more"),
     ("SESSION_MESSAGE_UNITS", 40000, "limits.md", "| cost of a message | {} ms |"),
     ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| symbols in a message | {} |"),
     ("REQUEST_CURSORS_MAX", 1, "limits.md", "| channels in a RESUME | {} |"),

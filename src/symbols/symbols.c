@@ -11,8 +11,8 @@
 #include "src/request/request_symbols.h"
 
 #define SYMBOLS_SEEK_UNITS 100
-#define SYMBOLS_LOOK_UNITS 8   /* for a symbol that is looked at */
-#define SYMBOLS_ENTRY_UNITS 32 /* for a type that is written */
+#define SYMBOLS_LOOK_UNITS 2   /* for a symbol that is looked at */
+#define SYMBOLS_ENTRY_UNITS 16 /* for a type that is written */
 
 /* A symbol and its channels, by type; CHANNEL_NONE: no feed sends that type. */
 struct symbols_entry {

@@ -317,6 +317,11 @@ class Index(unittest.TestCase):
         for path in CHECKOUT.glob("*/README.md"):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
 
+    def test_the_glossary_is_in_order(self):
+        terms = re.findall(r"^### (.*)$", (CHECKOUT / "docs/glossary.md").read_text(encoding="utf8"), re.M)
+        self.assertGreater(len(terms), 60)
+        self.assertEqual(terms, sorted(terms, key=str.lower))
+
     def test_every_page_of_docs_ends_with_the_glossary(self):
         for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
             self.assertTrue(path.read_text(encoding="utf8").endswith(

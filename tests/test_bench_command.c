@@ -259,7 +259,7 @@ static void until_writes_no_files(void **state)
 static void what_a_protocol_would_ignore_is_refused(void **state)
 {
     (void)state;
-    static char *protocols[] = {"ringcast", "plain", "nats"};
+    static char *protocols[] = {"ringcast", "plain", "nats", "mqtt"};
     for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
         char *types[] = {"ringcast-bench", "--protocol", protocols[i], "-y", "quote", URL, NULL};
         assert_int_equal(parse_words(types, 6), i == 0 ? -1 : 1);
@@ -270,7 +270,40 @@ static void what_a_protocol_would_ignore_is_refused(void **state)
         char *sent[] = {"ringcast-bench", "--protocol", protocols[i], "--send", "{}", URL, NULL};
         assert_int_equal(parse_words(sent, 6), i == 1 ? -1 : 1);
         expect_said(i == 1 ? "" : "--send");
+        char *topic[] = {"ringcast-bench", "--protocol", protocols[i], "--topic",
+                         "{symbol}",       URL,          NULL};
+        assert_int_equal(parse_words(topic, 6), i >= 2 ? -1 : 1);
+        expect_said(i >= 2 ? "" : "--topic");
     }
+}
+
+static void a_topic_has_a_place_for_the_symbol(void **state)
+{
+    (void)state;
+    static char text[] = "{symbol}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    assert_int_equal(PARSE("--protocol", "mqtt"), -1);
+    assert_string_equal(options.topic, "md/{symbol}");
+    assert_int_equal(PARSE("--protocol", "nats"), -1);
+    assert_string_equal(options.topic, "md.{symbol}");
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", "prices/#"), 1);
+    expect_said("--topic: 'prices/#' has no {symbol}");
+    assert_int_equal(strlen(text), 129);
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", text), 1);
+    expect_said("over 128 bytes");
+    text[128] = 0;
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", text), -1);
+}
+
+static void mqtt_has_patterns_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "A,*"), -1);
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "a/+/b,#,SIM{1..3}"), -1);
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "A,SIM*,B"), 1);
+    expect_said("'SIM*,B'");
+    expect_said("# is all further levels");
+    assert_int_equal(PARSE("--protocol", "nats", "-s", "SIM*"), -1);
 }
 
 static void what_plain_sends_has_a_limit(void **state)
@@ -543,6 +576,8 @@ int main(void)
         cmocka_unit_test(other_forms_of_until_are_refused),
         cmocka_unit_test(until_writes_no_files),
         cmocka_unit_test(what_a_protocol_would_ignore_is_refused),
+        cmocka_unit_test(a_topic_has_a_place_for_the_symbol),
+        cmocka_unit_test(mqtt_has_patterns_of_its_own),
         cmocka_unit_test(what_plain_sends_has_a_limit),
         cmocka_unit_test(what_plain_draws_must_be_in_the_url),
         cmocka_unit_test(ticks_without_numbers_cannot_be_behind),

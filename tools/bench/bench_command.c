@@ -76,9 +76,11 @@ static const struct bench_command_option bench_command_table[] = {
 
     {.help = "The server's language"},
     {"protocol", 0, TEXT(protocol_name), "NAME",
-     "ringcast, plain (each message is a tick), nats (ringcast)"},
+     "ringcast, plain (each message is a tick), nats, mqtt (ringcast)"},
     {"encoding", 0, TEXT(encoding_name), "NAME",
      "json, sbe (ringcast's md.sbe.v1), deflate (permessage-deflate) (json)"},
+    {"topic", 0, TEXT(topic), "TEXT",
+     "nats, mqtt: the subject or topic of a symbol (md.{symbol}, md/{symbol})"},
     {"send", 0, TEXT(send_text), "TEXT", "plain: a message after the upgrade"},
     {"time-pattern", 0, TEXT(time_pattern), "TEXT",
      "what stands before a tick's time (\"ts_pub\":)"},

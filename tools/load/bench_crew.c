@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "tools/load/bench_mqtt.h"
 
 uint64_t bench_crew_random(struct bench_crew *crew)
 {
@@ -85,6 +86,8 @@ static void bench_crew_set_wish(struct bench_crew *crew)
     if (options->protocol == BENCH_RINGCAST) {
         crew->wish.protocol = options->encoding == BENCH_SBE ? WS_CLIENT_SBE : WS_CLIENT_JSON;
         crew->wish.is_implied = options->encoding != BENCH_SBE;
+    } else if (options->protocol == BENCH_MQTT) {
+        crew->wish.protocol = BENCH_MQTT_SUBPROTOCOL;
     }
     crew->wish.deflate = options->encoding == BENCH_DEFLATE;
 }
@@ -137,7 +140,7 @@ void bench_crew_deinit(struct bench_crew *crew)
         }
         free(conn->next_seqs);
         free(conn->carry);
-        bench_nats_destroy(conn->nats);
+        bench_broker_destroy(conn->broker);
     }
     free(crew->subscribe_text);
     free(crew->conns);

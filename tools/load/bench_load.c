@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "tools/load/bench_mqtt.h"
 #include "tools/load/bench_nats.h"
 
 #define SYMBOL_BYTES_MAX 64
@@ -325,7 +326,9 @@ char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_ind
     char *symbols = bench_load_text(load, conn_index);
     char *text = NULL;
     if (symbols != NULL && options->protocol == BENCH_NATS) {
-        text = bench_nats_subscribe_text(symbols, bytes_out);
+        text = bench_nats_subscribe_text(symbols, options->topic, bytes_out);
+    } else if (symbols != NULL && options->protocol == BENCH_MQTT) {
+        text = bench_mqtt_subscribe_text(symbols, options->topic, bytes_out);
     } else if (symbols != NULL) {
         struct ws_client_subscription subscription = {
             .symbols = symbols,

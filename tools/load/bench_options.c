@@ -9,6 +9,8 @@
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
 #include "tools/common/ws_connect.h"
+#include "tools/load/bench_mqtt.h"
+#include "tools/load/bench_nats.h"
 
 #define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -108,13 +110,13 @@ static bool bench_options_until(struct bench_options *options)
 
 static bool bench_options_protocol(struct bench_options *options)
 {
-    static const char *const names[] = {"ringcast", "plain", "nats"};
+    static const char *const names[] = {"ringcast", "plain", "nats", "mqtt"};
     size_t i = 0;
     while (i < COUNT(names) && strcmp(options->protocol_name, names[i]) != 0) {
         i++;
     }
     if (i == COUNT(names)) {
-        bench_options_fail("--protocol: '%s' is not ringcast, plain or nats",
+        bench_options_fail("--protocol: '%s' is not ringcast, plain, nats or mqtt",
                            options->protocol_name);
         return false;
     }
@@ -202,7 +204,8 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     if (protocol == BENCH_PLAIN && options->at_once) {
-        bench_options_fail("--at-once needs a protocol with a subscription: ringcast or nats%s",
+        bench_options_fail("--at-once needs a protocol with a subscription: ringcast, nats or "
+                           "mqtt%s",
                            "");
         return false;
     }
@@ -221,6 +224,35 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     options->types = options->types == NULL ? "quote" : options->types;
+    return true;
+}
+
+/* The subjects of NATS and the topics of MQTT. */
+static bool bench_options_topic(struct bench_options *options)
+{
+    bool is_mqtt = options->protocol == BENCH_MQTT;
+    if (!is_mqtt && options->protocol != BENCH_NATS) {
+        return options->topic == NULL ||
+               bench_options_fail("--topic needs --protocol nats or mqtt%s", "") == 0;
+    }
+    options->topic = options->topic != NULL ? options->topic
+                     : is_mqtt              ? BENCH_MQTT_TOPIC
+                                            : BENCH_NATS_TOPIC;
+    if (strstr(options->topic, "{symbol}") == NULL ||
+        strlen(options->topic) > BENCH_BROKER_TEMPLATE_BYTES_MAX) {
+        bench_options_fail("--topic: '%s' has no {symbol}, or over 128 bytes", options->topic);
+        return false;
+    }
+    for (const char *at = options->symbols; is_mqtt && *at != 0;) {
+        size_t bytes = strcspn(at, ",");
+        if (bytes > 1 && memchr(at, '*', bytes) != NULL) {
+            bench_options_fail("--symbols: '%s': MQTT has no such pattern. + is any one level of "
+                               "a topic, # is all further levels, * alone is +",
+                               at);
+            return false;
+        }
+        at += bytes + (at[bytes] == ',');
+    }
     return true;
 }
 
@@ -366,8 +398,9 @@ int bench_options_finish(struct bench_options *options)
     }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
         !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
-        !bench_options_by_url(options) || !bench_options_publish(options) ||
-        !bench_options_sources(options) || !bench_options_crowds(options)) {
+        !bench_options_topic(options) || !bench_options_by_url(options) ||
+        !bench_options_publish(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

@@ -28,6 +28,7 @@ enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
     BENCH_PLAIN,    /* every message is a tick; subscribed by the upgrade, or by --send */
     BENCH_NATS,     /* the NATS protocol in WebSocket messages */
+    BENCH_MQTT,     /* MQTT 3.1.1 in WebSocket messages */
 };
 
 enum bench_encoding {
@@ -98,6 +99,7 @@ struct bench_options {
     const char *encoding_name;
     enum bench_encoding encoding;
     uint32_t sbe_time_at; /* where in a message of SBE the time is */
+    const char *topic;    /* of a symbol: {symbol} in it is replaced */
     const char *send_text;
     const char *time_pattern;
     const char *time_unit;

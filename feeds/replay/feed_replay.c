@@ -424,7 +424,7 @@ const struct feed_ops feed_replay = {
             "             standard input; a FIFO has no end\n"
             "speed=1      2 is twice as fast, 0 as fast as it can be read\n"
             "loop=no      yes begins again at the end (of a regular file)\n"
-            "format=auto  coinbase, binance, csv; auto looks at the first line\n"
+            "format=auto  coinbase, binance, ringcast, csv; auto reads it from the first line\n"
             "venue=NAME   in place of the venue in every symbol\n",
     .open = feed_replay_open,
     .poll = feed_replay_poll,

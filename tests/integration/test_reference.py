@@ -248,15 +248,18 @@ class Probes(unittest.TestCase):
 
 
 class Index(unittest.TestCase):
-    def test_readme_and_docs_list_every_page(self):
+    def test_the_index_lists_every_page_and_the_readme_every_folder(self):
         readme, docs = ((CHECKOUT / name).read_text(encoding="utf8") for name in ("README.md", "docs/README.md"))
         for path in (CHECKOUT / "docs").iterdir():
             if path.name != "README.md":
                 self.assertIn(f"({path.name}{'/' if path.is_dir() else ''})", docs)
-            if path.suffix in (".md", ".yaml") and path.name != "README.md":
-                self.assertIn(f"(docs/{path.name})", readme)
-        for path in set(CHECKOUT.glob("*/README.md")) - {CHECKOUT / "docs/README.md"}:
+        for path in CHECKOUT.glob("*/README.md"):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
+
+    def test_every_page_of_docs_ends_with_the_glossary(self):
+        for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):

@@ -91,7 +91,7 @@ static const struct bench_command_option bench_command_table[] = {
      "before its channel's number; '': there is one channel (\"ch\":)"},
     {"symbol-pattern", 0, TEXT(symbol_pattern), "TEXT", "before its symbol (\"symbol\":\")"},
 
-    {"skimmers", 0, CROWD(BENCH_SKIMMER), "N",
+    {"light-readers", 0, CROWD(BENCH_LIGHT_READER), "N",
      "of -c, only count their ticks: where the load is the limit"},
 
     {.help = "Connections that behave badly, parts of -c"},

@@ -16,7 +16,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
-    "readers", "stalled", "skimmers",          "slow",          "half_open",
+    "readers", "stalled", "light_readers",     "slow",          "half_open",
     "churn",   "storm",   "malformed_clients", "resubscribers",
 };
 

@@ -41,7 +41,7 @@ enum bench_encoding {
 enum bench_role {
     BENCH_READER,       /* Reads; what it gets is the result. */
     BENCH_STALLED,      /* Subscribes and stops reading. */
-    BENCH_SKIMMER,      /* Reads, and only counts ticks. */
+    BENCH_LIGHT_READER, /* Reads, and only counts ticks. */
     BENCH_SLOW,         /* Reads slow_bytes_per_second. */
     BENCH_HALF_OPEN,    /* Sends half of a request or a frame, and waits. */
     BENCH_CHURN,        /* Subscribes, reads, leaves, and comes again, each at times of its own. */

@@ -181,7 +181,9 @@ void bench_conn_send_subscribe(struct bench_crew *crew, struct bench_conn *conn,
     if (text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
         bench_conn_shut(crew, conn, 0);
     } else {
-        int opcode = crew->options->protocol == BENCH_RINGCAST ? WS_TEXT : WS_BINARY;
+        enum bench_protocol protocol = crew->options->protocol;
+        bool is_broker = protocol == BENCH_NATS || protocol == BENCH_MQTT;
+        int opcode = is_broker ? WS_BINARY : WS_TEXT;
         bench_conn_send(crew, conn, opcode, text, bytes);
     }
     if (text != crew->subscribe_text) {

@@ -88,6 +88,9 @@ static void bench_crew_set_wish(struct bench_crew *crew)
         crew->wish.is_implied = options->encoding != BENCH_SBE;
     } else if (options->protocol == BENCH_MQTT) {
         crew->wish.protocol = BENCH_MQTT_SUBPROTOCOL;
+    } else if (options->subprotocol != NULL) {
+        crew->wish.protocol = options->subprotocol;
+        crew->wish.is_implied = true; /* Many servers do not answer with it. */
     }
     crew->wish.deflate = options->encoding == BENCH_DEFLATE;
 }
@@ -122,7 +125,8 @@ int bench_crew_init(struct bench_crew *crew, const struct bench_options *options
     }
     bench_crew_assign_roles(crew);
     bench_crew_set_wish(crew);
-    if (bench_load_is_common(control->load) && options->protocol != BENCH_PLAIN) {
+    bool subscribes = options->protocol != BENCH_PLAIN || options->send_text != NULL;
+    if (bench_load_is_common(control->load) && subscribes) {
         size_t bytes = 0;
         crew->subscribe_text = bench_crew_subscribe_text(crew, crew->conns, false, &bytes);
         crew->subscribe_bytes = bytes;

@@ -167,9 +167,8 @@ static size_t bench_receive_on_upgrade(struct bench_receive *receive, struct ben
         bench_conn_ask(crew, conn);
         return head_bytes;
     }
-    const char *text = crew->options->send_text;
-    if (text != NULL) {
-        bench_conn_send(crew, conn, WS_TEXT, text, strlen(text));
+    if (crew->options->send_text != NULL) {
+        bench_conn_send_subscribe(crew, conn, false);
     }
     bench_roles_on_subscribed(crew, conn);
     return head_bytes;

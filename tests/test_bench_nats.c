@@ -94,7 +94,7 @@ static void an_error_ends_the_connection_and_is_told(void **state)
     broker_fixture_feed(text, sizeof text - 1);
     assert_int_equal(conn->state, BENCH_CONN_CLOSED);
     assert_int_equal(thread.crew.totals.refusals, 1);
-    assert_string_equal(thread.crew.totals.refusal_text, "-ERR 'Authorization Violation'");
+    assert_string_equal(thread.crew.totals.first_refusal.bytes, "-ERR 'Authorization Violation'");
     assert_int_equal(thread.crew.subscribed_now, 0);
     broker_fixture_end();
 }

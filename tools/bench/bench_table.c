@@ -42,6 +42,10 @@ static const struct bench_table_row bench_table[] = {
 
     {.help = "Connecting"},
     {"timeout", 'T', TIME(timeout_ns), "TIME", "time for all connections to be subscribed (30s)"},
+    {"header", 'H', TEXTS(header_lines), "LINE",
+     "add a header to the upgrade: -H 'Name: value'; repeatable"},
+    {"token", 0, TEXT(token), "TOKEN", "log in with Authorization: Bearer TOKEN"},
+    {"token-file", 0, TEXT(token_file), "FILE", "the same; the token is read from a file"},
     {"subprotocol", 0, TEXT(subprotocol), "NAME", "plain: ask for this Sec-WebSocket-Protocol"},
     {"in-flight", 0, U32(in_flight_max, 1, 65536), "N",
      "connections being set up at the same time (256)"},

@@ -92,6 +92,7 @@ static void bench_crew_set_wish(struct bench_crew *crew)
         crew->wish.protocol = options->subprotocol;
         crew->wish.is_implied = true; /* Many servers do not answer with it. */
     }
+    crew->wish.headers = options->headers.text_bytes > 0 ? options->headers.text : NULL;
     crew->wish.deflate = options->encoding == BENCH_DEFLATE;
 }
 

@@ -48,6 +48,7 @@ struct bench_control {
     _Atomic bool ask;           /* --at-once: all are upgraded. */
     _Atomic bool resume;        /* The stalled (but the silent) read again. */
     _Atomic bool stop;
+    _Atomic uint32_t shown_round; /* of main's questions: see shown_latency of a thread */
 };
 
 enum bench_conn_state {
@@ -76,8 +77,9 @@ struct bench_conn {
     uint32_t next_seq_count;
     uint32_t carry_bytes;
     uint32_t carry_capacity;
-    uint8_t *carry;      /* The beginning of a frame (or answer head); NULL: none. */
-    uint64_t *next_seqs; /* By the thread's channel index; 0: no frame yet. */
+    uint32_t window_ticks; /* a reader: of the window */
+    uint8_t *carry;        /* The beginning of a frame (or answer head); NULL: none. */
+    uint64_t *next_seqs;   /* By the thread's channel index; 0: no frame yet. */
     uint64_t started_ns;
     uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */

@@ -401,6 +401,26 @@ static bool bench_options_crowds(struct bench_options *options)
     return true;
 }
 
+/* What each upgrade request has besides. */
+static bool bench_options_headers(struct bench_options *options)
+{
+    char error[WS_HEADERS_ERROR_BYTES_MAX];
+    int result = 0;
+    for (uint32_t i = 0; i < options->header_lines.count && result == 0; i++) {
+        result = ws_headers_add(&options->headers, options->header_lines.list[i], error);
+    }
+    if (result == 0 && options->token != NULL) {
+        result = ws_headers_add_token(&options->headers, options->token, error);
+    }
+    if (result == 0 && options->token_file != NULL) {
+        result = ws_headers_add_token_file(&options->headers, options->token_file, error);
+    }
+    if (result != 0) {
+        bench_options_fail("%s", error);
+    }
+    return result == 0;
+}
+
 /* All connections go to one address: of several, the first that answers. */
 static int bench_options_resolve(struct bench_options *options)
 {
@@ -431,7 +451,8 @@ int bench_options_finish(struct bench_options *options)
         !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
         !bench_options_times(options) || !bench_options_topic(options) ||
         !bench_options_by_url(options) || !bench_options_publish(options) ||
-        !bench_options_sources(options) || !bench_options_crowds(options)) {
+        !bench_options_headers(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

@@ -14,6 +14,7 @@
 
 #include "tools/common/pattern_scan.h"
 #include "tools/common/ws_client.h"
+#include "tools/common/ws_headers.h"
 
 #define BENCH_CONNECTIONS_MAX 1000000
 #define BENCH_THREADS_MAX 64
@@ -113,6 +114,10 @@ struct bench_options {
     const char *topic;    /* of a symbol: {symbol} in it is replaced */
     const char *send_text;
     const char *subprotocol;
+    struct bench_texts header_lines; /* of the upgrade: "Name: value" */
+    const char *token;
+    const char *token_file;
+    struct ws_headers headers;  /* from these three */
     struct bench_texts ignored; /* What contains one of them is no tick. */
     const char *time_pattern;
     const char *time_unit;

@@ -126,7 +126,7 @@ static uint16_t bench_receive_http_status(const uint8_t *bytes, size_t bytes_cou
 /* An answer whose status line does not say what is wrong with it. */
 static void bench_receive_refuse(struct bench_crew *crew, enum handshake_status status)
 {
-    char words[sizeof crew->totals.refusal_text];
+    char words[BENCH_SAMPLE_BYTES_MAX];
     bool is_granted = status != HANDSHAKE_BAD_PROTOCOL && status != HANDSHAKE_BAD_EXTENSIONS;
     const char *text = handshake_client_text(status);
     if (text[0] != '\0') {

@@ -142,7 +142,7 @@ FIGURES = (
     ("WINDOW_MAX", 1, "tap.md", "until all readers have them, at most {} of a channel"),
     ("SETTLE_NS", SECOND, "tap.md", "the readers get up to {} s to reach"),
     ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
-    ("ECHO_CONNS_MAX", 1, "echo.md", "{} clients at one time; one that sends"),
+    ("ECHO_CONNS_MAX", 1, "echo.md", "It serves {} clients at one time"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
@@ -244,6 +244,11 @@ class Probes(unittest.TestCase):
         made = {name.decode(): len(arguments.split()) for name, arguments in notes}
         rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page("probes.md"), re.M)
         self.assertEqual({name: len(re.sub(r"\([^)]*\)", "", words).split(",")) for name, words in rows}, made)
+
+    def test_the_page_has_the_states_of_a_connection(self):
+        stages = re.search(r"enum link_stage \{(.*?)LINK_STAGE_COUNT", source(".h"), re.S)[1]
+        self.assertEqual(re.findall(r"^\| (\d) \| (\w+) \|", page("probes.md"), re.M),
+                         [(str(at), name.lower()) for at, name in enumerate(re.findall(r"LINK_(\w+),", stages))])
 
 
 class Index(unittest.TestCase):

@@ -357,7 +357,7 @@ class OtherServers(BenchTestCase):
 
     def test_another_server_than_ringcast_is_suspected(self):
         with PlainServer() as server:
-            result = bench("-c", 2, "-d", 0.5, "--connect-timeout", 600, server.url())
+            result = bench("-c", 2, "-d", 0.5, "--timeout", 600, server.url())
         self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
         self.assertIn("  hint        is it a ringcast? --protocol plain measures any server\n", result.stdout)
         self.assertRegex(result.stdout, r'the first malformed: \{"t": ')
@@ -478,7 +478,7 @@ class Nobody(BenchTestCase):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # not listening, and nobody else's
             url = f"ws://127.0.0.1:{taken.getsockname()[1]}/"
-            result = bench("-c", 5, "-d", 1, "--connect-timeout", 600, url)
+            result = bench("-c", 5, "-d", 1, "--timeout", 600, url)
             self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
             self.assertIn("0 of 5 connections subscribed, 5 failed", result.stderr)
             self.assertIn("5, the last: Connection refused", result.stdout)
@@ -515,7 +515,7 @@ class Nobody(BenchTestCase):
 
     def test_a_server_that_does_not_answer_is_given_up(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            result = bench("-c", 5, "-d", 1, "--connect-timeout", 0.5,
+            result = bench("-c", 5, "-d", 1, "--timeout", 0.5,
                            f"ws://127.0.0.1:{silent.getsockname()[1]}/")
         self.assertEqual(result.returncode, CONNECTIONS_FAILED, result.stdout)
         self.assertIn("0 of 5 connections subscribed", result.stderr)

@@ -106,7 +106,7 @@ FIGURES = (
     ("TICK_WRITER_SHOW_TICKS", 1, "architecture.md", "after the poll, or {} ticks"),
     ("CORE_SPARE_CONNS", 1, "architecture.md", "{} connections beyond `--max-connections`"),
     ("HANDSHAKE_BYTES_MAX", 1024, "architecture.md", "a request of {} KiB"),
-    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "wait for their turn | {} MiB a core"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "messages that wait | {} MiB a core"),
     ("INPUT_TURN_UNITS", 1, "../ring/README.md", "| {} units a turn for those that wait"),
     ("INPUT_SLICE_UNITS", 1, "../ring/README.md", "for those that wait | {} units |"),
     ("SESSION_ANSWERS_STARTED_MAX", 1, "../ring/README.md", "| {} written at a time"),

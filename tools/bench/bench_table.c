@@ -5,6 +5,7 @@
 
 #include "codec/base/check.h"
 #include "codec/nearest.h"
+#include "tools/bench/bench_presets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -32,7 +33,7 @@ static const struct bench_table_row bench_table[] = {
     {"symbols", 's', LIST(symbols), "A,B|*", "symbols to subscribe to; S{000..199} is 200 (*)"},
     {"types", 'y', LIST(types), "T,T", "data types; ringcast only (quote)"},
     {"protocol", 0, TEXT(protocol_name), "NAME",
-     "ringcast, plain (any WebSocket server) or nats (ringcast)"},
+     "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},
@@ -54,6 +55,8 @@ static const struct bench_table_row bench_table[] = {
     {"at-once", 0, FLAG(at_once), NULL, "subscribe only when all connections are upgraded"},
     {"by-url", 0, FLAG(by_url), NULL, "ringcast: subscribe by the URL of the upgrade"},
     {"spin", 0, FLAG(spin), NULL, "never sleep; for the lowest latency of few connections"},
+    {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
+     "options for a kind of server; 'list' shows them"},
     {"scenario", 0, BENCH_TABLE_SCENARIO, 0, 0, 0, "FILE",
      "read options from a file, one on each line, without dashes"},
 
@@ -67,6 +70,7 @@ static const struct bench_table_row bench_table[] = {
     {"encoding", 0, TEXT(encoding_name), "NAME", "json, sbe (ringcast only) or deflate (json)"},
 
     {.help = "Messages of other servers"},
+    {"topic", 0, TEXT(topic), "TEXT", "nats, mqtt: topic of a symbol (md.{symbol}, md/{symbol})"},
     {"send", 0, TEXT(send_text), "TEXT", "plain: send this message after the upgrade"},
     {"ignore", 0, TEXTS(ignored), "TEXT", "a message with this text is no tick; repeatable"},
     {"time-pattern", 0, TEXT(time_pattern), "TEXT",
@@ -175,6 +179,8 @@ void bench_table_print_help(void)
         printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
                row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
     }
+    printf("\nPresets; other options change what they say:\n");
+    bench_presets_print(stdout);
     printf("\nExit code: 0 valid; 1 usage, set-up or output; 2 connections failed or were closed;\n"
            "3 gaps, duplicates, differing or malformed frames, or nothing received.\n");
 }

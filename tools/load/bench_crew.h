@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "tools/common/histogram.h"
+#include "tools/load/bench_broker.h"
 #include "tools/load/bench_load.h"
-#include "tools/load/bench_nats.h"
 #include "tools/load/bench_options.h"
 #include "tools/load/bench_ring.h"
 #include "tools/load/bench_totals.h"
@@ -84,7 +84,7 @@ struct bench_conn {
     uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
     uint64_t due_ns;   /* of its role: when it acts next */
-    struct bench_nats *nats;
+    struct bench_broker *broker;
 };
 static_assert(sizeof(struct bench_conn) <= 88, "what the header says");
 
@@ -110,6 +110,8 @@ struct bench_crew {
     uint32_t in_flight;       /* being made */
     bool may_ask;             /* Who is upgraded subscribes at once; false: when main says so. */
     uint32_t ask_next;        /* Those before it have been asked to subscribe. */
+    uint64_t kept_alive_ns;   /* MQTT: until when PINGREQs have been sent; 0: none yet */
+    uint32_t keep_alive_next; /* the connection that sends the next one */
     uint32_t upgraded_count;  /* of readers, stalled and slow ones, in their first life */
     uint32_t streaming_count; /* readers */
     uint32_t finished_count;  /* of them: is_finished */

@@ -30,6 +30,7 @@ enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
     BENCH_PLAIN,    /* every message is a tick; subscribed by the upgrade, or by --send */
     BENCH_NATS,     /* the NATS protocol in WebSocket messages */
+    BENCH_MQTT,     /* MQTT 3.1.1 in WebSocket messages */
 };
 
 enum bench_encoding {
@@ -110,6 +111,7 @@ struct bench_options {
     const char *encoding_name;
     enum bench_encoding encoding;
     uint32_t sbe_time_at; /* where in a message of SBE the time is */
+    const char *topic;    /* of a symbol: {symbol} in it is replaced */
     const char *send_text;
     const char *subprotocol;
     struct bench_texts header_lines; /* of the upgrade: "Name: value" */
@@ -149,8 +151,9 @@ struct bench_options {
     const char *hdr_path;
     const char *plot_path;
 
-    const char *origin;                     /* The scenario file, or the command line. */
-    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files, and lists that were joined */
+    const char *preset;                     /* its name; NULL: none */
+    const char *origin;                     /* The preset, scenario file, or command line. */
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of presets and scenario files; joined lists */
     uint32_t kept_text_count;
 };
 

@@ -210,6 +210,10 @@ static void bench_thread_turn(struct bench_thread *thread)
             bench_roles_act(&thread->crew, thread->crew.now_ns);
         }
     }
+    if (thread->crew.options->protocol == BENCH_MQTT) {
+        thread->crew.now_ns = bench_thread_now_ns();
+        bench_conn_keep_alive(&thread->crew);
+    }
     bench_thread_tell(thread);
     bench_thread_show(thread);
 }
@@ -298,6 +302,9 @@ void bench_thread_read_rest(struct bench_thread *thread)
 
 void bench_thread_destroy(struct bench_thread *thread)
 {
+    for (uint32_t i = 0; i < thread->crew.conn_count; i++) {
+        bench_conn_disconnect(&thread->crew, &thread->crew.conns[i]);
+    }
     bench_ring_close(&thread->ring);
     bench_receive_deinit(&thread->receive);
     bench_inflate_destroy(thread->frames.inflate);

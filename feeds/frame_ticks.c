@@ -298,7 +298,7 @@ static const char *frame_ticks_data(struct frame_ticks *frames, const json_t *da
                                     struct md_update *update)
 {
     if (!json_is_object(data)) {
-        return "it has no data, or data is no object";
+        return "it has no data, or data is not an object";
     }
     switch (update->type) {
     case MD_QUOTE:

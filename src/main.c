@@ -28,11 +28,13 @@
 #include "codec/base/version.h"
 #include "codec/nearest.h"
 #include "src/admin/admin.h"
+#include "src/admin/host.h"
 #include "src/admin/metrics.h"
 #include "src/base/arenas.h"
 #include "src/base/log.h"
 #include "src/config/options_help.h"
 #include "src/config/options_parse.h"
+#include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/server.h"
 #include "tools/insight/stat_command.h"
@@ -295,14 +297,34 @@ static bool main_wait(struct server *server, int timeout_ms)
     return ends;
 }
 
-/* Each time main has waited; the metrics take a sample once a second. */
+/* How long each core and the publisher were without a CPU. */
+static void main_count_run_delays(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        const struct server_thread *thread = &server->threads[i];
+        uint32_t tid = atomic_load_explicit(&thread->record->tid, memory_order_relaxed);
+        uint64_t delay_ns = host_run_delay_ns(tid);
+        if (delay_ns > counter_get(thread->run_delay_ns)) {
+            counter_set(thread->run_delay_ns, delay_ns);
+        }
+    }
+}
+
+static void main_sample_rates(struct server *server, uint64_t now_ns)
+{
+    channel_rates_sample(server->rates, server->channels, server->symbols.log, now_ns,
+                         clock_ns(CLOCK_REALTIME));
+}
+
+/* Each time main has waited; samples are taken once a second. */
 static void main_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
-        server_count_run_delays(server);
+        main_count_run_delays(server);
+        main_sample_rates(server, now_ns);
         metrics_tick(server->metrics, now_ns);
     }
 }
@@ -329,6 +351,7 @@ static void main_run(struct server *server)
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
+    main_sample_rates(server, server->tick_ns);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = main_wait(server, MAIN_DRAIN_INTERVAL_MS);
         main_tick(server);

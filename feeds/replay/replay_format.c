@@ -39,8 +39,8 @@ int replay_format_by_name(struct replay_format *format_out, const char *name,
     return feed_fail(error_out, -EINVAL,
                      "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, "
                      "ringcast, csv",
-                     name, nearest ? ", did you mean \"" : "", nearest ? nearest : "",
-                     nearest ? "\"?" : "");
+                     name, nearest ? " (did you mean \"" : "", nearest ? nearest : "",
+                     nearest ? "\"?)" : "");
 }
 
 bool replay_format_is_connection_line(const char *line, size_t line_bytes)

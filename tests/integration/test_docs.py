@@ -106,7 +106,19 @@ A flag that is not known, `ringcast --prot 1`, ends it.
 <!-- not run: it would be a fault -->
 
     ringcast --prot 1
-"""), ([14, 18, 22], 6))
+
+<!-- run -->
+
+    ringcast
+
+<!-- run beside the same -->
+
+    curl -s http://localhost:8080/health
+
+<!-- run -->
+
+    curl -s http://localhost:8080/health
+"""), ([14, 18, 22, 43], 9))
 
     def test_tidy_names_commands_without_a_mark(self):
         for text, lines in (("A block:\n\n    ringcast --port 0\n", [3]),

@@ -13,23 +13,30 @@
 #include "tools/common/control_reply.h"
 #include "tools/common/terminal_text.h"
 #include "tools/common/ws_client.h"
-#include "tools/tap/tap_print.h"
 
 #define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
 {
+    free(reader->buffer);
     *reader = (struct tap_reader){.sink = sink, .index = index, .fd = fd};
     ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
+    reader->decoder.inflates = sink->options->encoding == TAP_DEFLATE;
+    tap_decode_forget(sink->decode, index);
+    if (index == 0) {
+        tap_events_on_open(sink);
+    }
 }
 
-const char *tap_reader_prefix(const struct tap_sink *sink, uint32_t index)
+/* "connection 3: ", or nothing when there is one alone. Valid until the next call. */
+static const char *tap_reader_prefix(const struct tap_reader *reader)
 {
     static char text[32];
-    assert_always(index < sink->reader_count);
-    snprintf(text, sizeof text, "reader %u: ", index);
-    return sink->reader_count == 1 ? "" : text;
+    uint32_t count = reader->sink->options->connections;
+    assert_always(reader->index < count);
+    snprintf(text, sizeof text, "connection %u: ", reader->index + 1);
+    return count == 1 ? "" : text;
 }
 
 static void tap_reader_end(struct tap_reader *reader)
@@ -56,15 +63,23 @@ static int tap_reader_send(struct tap_reader *reader, enum ws_opcode opcode, con
     return sent == (ssize_t)frame_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
 }
 
-int tap_reader_subscribe(struct tap_reader *reader, const char *text)
+int tap_reader_send_text(struct tap_reader *reader, const char *text)
 {
     return tap_reader_send(reader, WS_TEXT, text, strlen(text));
 }
 
 int tap_reader_ask_hashes(struct tap_reader *reader)
 {
-    static const char text[] = "{\"type\":\"HEARTBEAT\"}";
-    return tap_reader_send(reader, WS_TEXT, text, sizeof text - 1);
+    return tap_reader_send_text(reader, "{\"type\":\"HEARTBEAT\"}");
+}
+
+/* The server has ended it. */
+static void tap_reader_on_end(struct tap_reader *reader)
+{
+    tap_reader_end(reader);
+    if (reader->index == 0) {
+        tap_events_on_close(reader->sink, reader->close_code);
+    }
 }
 
 static void tap_reader_say_goodbye(struct tap_reader *reader)
@@ -92,31 +107,45 @@ static void tap_reader_fault(struct tap_reader *reader, const char *what)
     }
 }
 
-/* Nothing after an output that failed: each write might wait. */
-static bool tap_reader_prints(const struct tap_reader *reader)
+/* json: of the first connection. */
+static void tap_reader_show_tick(struct tap_reader *reader, const uint8_t *json, size_t json_bytes,
+                                 size_t wire_bytes)
 {
-    return reader->sink->print_ticks && reader->index == 0 && !ferror(stdout);
+    struct tap_tick tick;
+    if (reader->index == 0) {
+        tap_tick_read(&tick, json, json_bytes);
+        tick.wire_bytes = wire_bytes;
+        tap_events_on_tick(reader->sink, &tick);
+    }
 }
 
-static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_message *message)
+static void tap_reader_on_json(struct tap_reader *reader, const struct ws_message *message,
+                               size_t wire_bytes)
+{
+    tap_reader_show_tick(reader, message->payload, message->payload_bytes, wire_bytes);
+    if (reader->sink->verify != NULL) {
+        tap_verify_on_frame(reader->sink->verify, reader->index, message->payload,
+                            message->payload_bytes);
+    }
+}
+
+static void tap_reader_on_sbe(struct tap_reader *reader, const struct ws_message *message)
 {
     struct tap_sink *sink = reader->sink;
-    if (reader->index == 0) {
-        if (tap_sink_is_full(sink) && sink->verify == NULL) {
-            return;
-        }
-        sink->frames++;
-        if (tap_reader_prints(reader)) {
-            if (sink->json) {
-                fwrite(message->payload, 1, message->payload_bytes, stdout);
-                fputc('\n', stdout);
-            } else {
-                tap_print_tick(stdout, message->payload, message->payload_bytes);
-            }
-        }
+    const uint8_t *json;
+    size_t json_bytes;
+    const char *fault = tap_decode_sbe(sink->decode, reader->index, message->payload,
+                                       message->payload_bytes, &json, &json_bytes);
+    if (fault != NULL) {
+        tap_reader_fault(reader, fault);
     }
+    if (json == NULL) {
+        return;
+    }
+    tap_reader_show_tick(reader, json, json_bytes, message->payload_bytes);
     if (sink->verify != NULL) {
-        tap_verify_on_frame(sink->verify, reader->index, message->payload, message->payload_bytes);
+        tap_verify_on_sbe(sink->verify, reader->index, message->payload, message->payload_bytes,
+                          json, json_bytes);
     }
 }
 
@@ -176,13 +205,17 @@ static void tap_reader_print_empty(const json_t *entry)
     }
 }
 
+/* An answer to SUBSCRIBE, REPLAY or RESUME. */
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
-    bool is_refused = json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0;
-    json_array_foreach(reply->failed, index, item)
+    const json_t *ok = json_object_get(reply->data, "ok");
+    const json_t *failed = json_object_get(reply->data, "failed");
+    bool is_refused = json_array_size(failed) > 0 && json_array_size(ok) == 0 &&
+                      json_array_size(json_object_get(reply->data, "gaps")) == 0;
+    json_array_foreach(failed, index, item)
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
             tap_reader_print_refusal(item);
@@ -200,7 +233,7 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     }
     reader->sink->subscribed_count += !reader->is_subscribed;
     reader->is_subscribed = true;
-    json_array_foreach(reply->ok, index, item)
+    json_array_foreach(ok, index, item)
     {
         uint64_t channel, next_seq;
         if (reader->index == 0) {
@@ -262,8 +295,7 @@ static void tap_reader_on_error(struct tap_reader *reader, const struct control_
     bool is_answer = !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
     if (reader->is_subscribed || !is_answer) {
         char *text = json_dumps(reply->root, JSON_COMPACT);
-        tap_reader_print(tap_reader_prefix(reader->sink, reader->index), text,
-                         text == NULL ? 0 : strlen(text));
+        tap_reader_print(tap_reader_prefix(reader), text, text == NULL ? 0 : strlen(text));
         free(text);
         reader->sink->error_count++;
         return;
@@ -281,17 +313,20 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
         tap_reader_fault(reader, "a control frame is not JSON of the agreed shape");
         return;
     }
-    if (tap_reader_prints(reader)) {
-        if (reader->sink->json) {
-            printf("%.*s\n", (int)message->payload_bytes, (const char *)message->payload);
-        } else {
-            tap_print_control(stdout, message->payload, message->payload_bytes);
-        }
+    if (reader->index == 0) {
+        tap_events_on_control(reader->sink, &reply, message->payload, message->payload_bytes);
     }
     if (reader->sink->verify != NULL) {
         tap_reader_verify_reply(reader, &reply);
     }
-    if (reply.type == CONTROL_SUBSCRIBED) {
+    if (strcmp(reply.name, "DEFINITION") == 0) {
+        const char *fault = tap_decode_define(reader->sink->decode, reader->index, reply.data);
+        if (fault != NULL) {
+            tap_reader_fault(reader, fault);
+        }
+    }
+    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
+        strcmp(reply.name, "RESUMED") == 0) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (reply.type == CONTROL_ERROR) {
         tap_reader_on_error(reader, &reply);
@@ -304,20 +339,27 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
     size_t bytes = message->payload_bytes;
     reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
     char what[64];
-    snprintf(what, sizeof what, "%sclosed by the server: %u%s",
-             tap_reader_prefix(reader->sink, reader->index), reader->close_code,
-             bytes > 2 ? " " : "");
+    snprintf(what, sizeof what, "%sclosed by the server: %u%s", tap_reader_prefix(reader),
+             reader->close_code, bytes > 2 ? " " : "");
     tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
-    tap_reader_end(reader);
+    tap_reader_on_end(reader);
 }
 
-static void tap_reader_on_message(struct tap_reader *reader, const struct ws_message *message)
+static void tap_reader_on_message(struct tap_reader *reader, struct ws_message *message)
 {
+    size_t wire_bytes = message->payload_bytes;
+    enum ws_status status =
+        message->is_compressed ? tap_decode_inflate(reader->sink->decode, message) : WS_OK;
+    if (status != WS_OK) {
+        tap_reader_fault(reader, ws_status_text(status));
+        tap_reader_on_end(reader);
+        return;
+    }
     switch (message->opcode) {
     case WS_TEXT:
         if (tick_scan_is_data(message->payload, message->payload_bytes)) {
-            tap_reader_on_tick(reader, message);
+            tap_reader_on_json(reader, message, wire_bytes);
         } else {
             tap_reader_on_control(reader, message);
         }
@@ -331,7 +373,7 @@ static void tap_reader_on_message(struct tap_reader *reader, const struct ws_mes
     case WS_PONG:
         break;
     default:
-        tap_reader_fault(reader, "a binary frame in the JSON encoding");
+        tap_reader_on_sbe(reader, message);
     }
 }
 
@@ -353,7 +395,7 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
             reader->decoder.buffer = reader->buffer;
         } else if (status != WS_NEED_MORE) {
             tap_reader_fault(reader, ws_status_text(status));
-            tap_reader_end(reader);
+            tap_reader_on_end(reader);
         }
     }
 }
@@ -370,9 +412,8 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
             return;
         }
         fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
-                tap_reader_prefix(reader->sink, reader->index), got < 0 ? ": " : "",
-                got < 0 ? strerror(errno) : "");
-        tap_reader_end(reader);
+                tap_reader_prefix(reader), got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+        tap_reader_on_end(reader);
     }
 }
 

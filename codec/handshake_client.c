@@ -21,10 +21,10 @@ size_t handshake_client_request(char *out, size_t out_bytes, const char *host, c
                          "Connection: Upgrade\r\n"
                          "Sec-WebSocket-Key: %s\r\n"
                          "Sec-WebSocket-Version: 13\r\n"
-                         "%s%s%s%s\r\n",
+                         "%s%s%s%s%s\r\n",
                          path, host, key, has_protocol ? "Sec-WebSocket-Protocol: " : "",
                          has_protocol ? wish->protocol : "", has_protocol ? "\r\n" : "",
-                         wish->deflate ? deflate : "");
+                         wish->deflate ? deflate : "", wish->headers == NULL ? "" : wish->headers);
     return bytes > 0 && (size_t)bytes < out_bytes ? (size_t)bytes : 0;
 }
 

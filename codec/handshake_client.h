@@ -25,6 +25,7 @@ struct handshake_wish {
     const char *protocol; /* NULL: the header is left out */
     bool is_implied;      /* A server that names no subprotocol grants it, too. */
     bool deflate;         /* permessage-deflate, each message standing alone */
+    const char *headers;  /* Further header lines, each with its CR LF. NULL: none. */
 };
 
 /* A GET with the given 24-character key; returns its length, 0 if it does not fit. */

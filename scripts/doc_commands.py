@@ -5,6 +5,7 @@ backticks; in a manual page it is a line above the .Dl line, and begins with .\\
 
   <!-- run -->                      tests/integration/test_docs.py runs it as it stands
   <!-- run beside: COMMAND -->      the same, beside this server
+  <!-- run beside the same -->      the same, beside the server of the block before, which goes on
   <!-- run full -->                 the same, in ./test full only; also with beside:
   <!-- output -->                   what the commands of the block before print
   <!-- file: NAME -->               saved under this name for the commands of the page
@@ -23,7 +24,7 @@ OTHERS = (r"[\w./]*(?:bench|scripts|examples)/[\w./]+\.(?:py|sh|js)|(?:/usr/bin/
 COMMAND = re.compile(rf"(?:\$ )?(?:\w+=\S+ )*(?:{OURS}|{OTHERS})(?=\s|$)")
 INLINE = re.compile(rf"`((?:taskset -c \d+ )?(?:{OURS}|[\w./]*examples/[^\s`]+|node) [^`]+)`")
 MARK = re.compile(r'^(?:<!-- |\.\\" )(run\b.*?|output|file: .*?|not run: .*?)(?: -->)?$')
-RUN = re.compile(r"run(?P<full> full)?(?: beside: (?P<beside>.+))?$")
+RUN = re.compile(r"run(?P<full> full)?(?: beside: (?P<beside>.+)| beside (?P<same>the same))?$")
 SHELL = ("sh", "bash", "console")
 
 

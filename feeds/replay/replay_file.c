@@ -11,6 +11,8 @@
 #include "feeds/replay/csv_ticks.h"
 #include "feeds/replay/line_reader.h"
 #include "feeds/replay/replay_format.h"
+#include "feeds/replay/replay_frames.h"
+#include "feeds/replay/replay_symbol.h"
 #include "feeds/time_text.h"
 
 #define REPLAY_FILE_PROBE_LINES_MAX 100 /* with data, or malformed */
@@ -28,8 +30,9 @@ struct replay_file {
     const char *fault;
     char error[FEED_ERROR_BYTES_MAX]; /* after REPLAY_FILE_FAILED */
 
-    /* Captures. */
+    /* Captures: one of the two. */
     struct venue *venue;
+    struct replay_frames *frames;
     const char *message; /* the JSON of the item that is ready; in the reader's buffer */
     size_t message_bytes;
 
@@ -130,10 +133,18 @@ static int replay_file_direct(struct replay_file *file, const struct feed_sink *
     file->ticks = (struct kind_counts){0};
     venue_destroy(file->venue);
     file->venue = NULL;
-    if (file->format.venue == NULL) {
-        return 0;
+    replay_frames_destroy(file->frames);
+    file->frames = NULL;
+    switch (file->format.kind) {
+    case REPLAY_FORMAT_VENUE:
+        return venue_create(&file->venue, file->format.venue, file->suffix, sink, counters);
+    case REPLAY_FORMAT_RINGCAST:
+        return replay_frames_create(&file->frames, file->suffix, sink, counters);
+    case REPLAY_FORMAT_UNKNOWN:
+    case REPLAY_FORMAT_CSV:
+        break;
     }
-    return venue_create(&file->venue, file->format.venue, file->suffix, sink, counters);
+    return 0;
 }
 
 /* What the first line, which has just been read, tells of the format. */
@@ -172,7 +183,7 @@ enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_
     default:
         break;
     }
-    if (!file->format.is_known && replay_file_detect(file, status) < 0) {
+    if (file->format.kind == REPLAY_FORMAT_UNKNOWN && replay_file_detect(file, status) < 0) {
         return REPLAY_FILE_FAILED;
     }
     if (status == LINE_READER_END) {
@@ -184,30 +195,8 @@ enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_
         }
         return replay_file_count_malformed(file, "it is longer than 16 MiB");
     }
-    return file->format.venue == NULL ? replay_file_take_row(file, ts_ns_out)
-                                      : replay_file_take_capture(file, ts_ns_out);
-}
-
-/* The symbol of the row, with the suffix in place of what follows its last dot; 0: too long. */
-static size_t replay_file_row_symbol(const struct replay_file *file,
-                                     char symbol[MD_SYMBOL_BYTES_MAX])
-{
-    const struct csv_tick *tick = &file->tick;
-    size_t code_bytes = tick->symbol_bytes;
-    if (file->suffix == NULL) {
-        memcpy(symbol, tick->symbol, code_bytes);
-        return code_bytes;
-    }
-    const char *dot = memrchr(tick->symbol, '.', code_bytes);
-    code_bytes = dot == NULL ? code_bytes : (size_t)(dot - tick->symbol);
-    size_t suffix_bytes = strlen(file->suffix);
-    if (code_bytes + 1 + suffix_bytes > MD_SYMBOL_BYTES_MAX) {
-        return 0;
-    }
-    memcpy(symbol, tick->symbol, code_bytes);
-    symbol[code_bytes] = '.';
-    memcpy(symbol + code_bytes + 1, file->suffix, suffix_bytes);
-    return code_bytes + 1 + suffix_bytes;
+    return file->format.kind == REPLAY_FORMAT_CSV ? replay_file_take_row(file, ts_ns_out)
+                                                  : replay_file_take_capture(file, ts_ns_out);
 }
 
 static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
@@ -215,7 +204,8 @@ static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
 {
     struct md_update update;
     char symbol[MD_SYMBOL_BYTES_MAX];
-    size_t symbol_bytes = replay_file_row_symbol(file, symbol);
+    size_t symbol_bytes =
+        replay_symbol_rename(symbol, file->tick.symbol, file->tick.symbol_bytes, file->suffix);
 
     csv_ticks_to_update(&file->tick, &update);
     update.ts_recv_ns = ts_recv_ns;
@@ -223,8 +213,7 @@ static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
                                        : file->sink->open_channel(file->sink->context, symbol,
                                                                   symbol_bytes, update.type);
     if (update.channel == UINT32_MAX) {
-        return replay_file_count_malformed(
-            file, "its symbol gets no channel: a bad name, or too many channels");
+        return replay_file_count_malformed(file, REPLAY_SYMBOL_FAULT);
     }
     file->sink->publish(file->sink->context, &update);
     file->counters->ticks++;
@@ -232,12 +221,31 @@ static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
     return REPLAY_FILE_TICK;
 }
 
+/* The recorded frame of a ringcast. */
+static enum replay_file_status replay_file_deliver_frame(struct replay_file *file,
+                                                         uint64_t ts_recv_ns)
+{
+    switch (replay_frames_decode(file->frames, file->message, file->message_bytes, ts_recv_ns)) {
+    case FRAME_TICKS_TICK:
+        return REPLAY_FILE_TICK;
+    case FRAME_TICKS_OTHER:
+        return REPLAY_FILE_NOTHING;
+    case FRAME_TICKS_MALFORMED: /* It has been counted. */
+        return replay_file_malformed(file, file->frames->fault);
+    }
+    assert_always(false);
+    return REPLAY_FILE_FAILED;
+}
+
 enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns)
 {
-    if (file->format.venue == NULL) {
+    if (file->format.kind == REPLAY_FORMAT_CSV) {
         return replay_file_deliver_row(file, ts_recv_ns);
     }
     assert_always(file->message != NULL);
+    if (file->format.kind == REPLAY_FORMAT_RINGCAST) {
+        return replay_file_deliver_frame(file, ts_recv_ns);
+    }
     switch (venue_decode(file->venue, file->message, file->message_bytes, ts_recv_ns)) {
     case VENUE_TICK:
         return REPLAY_FILE_TICK;
@@ -255,6 +263,9 @@ int replay_file_rewind(struct replay_file *file)
     file->message = NULL;
     if (file->venue != NULL) {
         venue_forget_sequences(file->venue);
+    }
+    if (file->frames != NULL) {
+        replay_frames_restart(file->frames);
     }
     return line_reader_rewind(&file->reader);
 }
@@ -344,6 +355,7 @@ int replay_file_open(struct replay_file **file_out, const struct replay_file_opt
 void replay_file_close(struct replay_file *file)
 {
     venue_destroy(file->venue);
+    replay_frames_destroy(file->frames);
     line_reader_close(&file->reader);
     free(file);
 }
@@ -375,14 +387,18 @@ int replay_file_stream(const struct replay_file *file)
 
 void replay_file_summary(const struct replay_file *file, char *text, size_t text_bytes)
 {
+    static const struct kind_counts none;
     char ticks[REPLAY_FILE_KINDS_BYTES_MAX];
-    char skipped[REPLAY_FILE_KINDS_BYTES_MAX] = "";
+    char skipped[REPLAY_FILE_KINDS_BYTES_MAX];
     const struct feed_counters *counters = file->counters;
-    kind_counts_format(file->venue == NULL ? &file->ticks : &file->venue->ticks, ticks,
-                       sizeof ticks);
-    if (file->venue != NULL) {
-        kind_counts_format(&file->venue->skipped, skipped, sizeof skipped);
-    }
+    kind_counts_format(file->venue != NULL    ? &file->venue->ticks
+                       : file->frames != NULL ? &file->frames->ticks
+                                              : &file->ticks,
+                       ticks, sizeof ticks);
+    kind_counts_format(file->venue != NULL    ? &file->venue->skipped
+                       : file->frames != NULL ? &file->frames->skipped
+                                              : &none,
+                       skipped, sizeof skipped);
     snprintf(text, text_bytes,
              "%" PRIu64 " ticks%s%s%s, %" PRIu64 " skipped%s%s%s, %" PRIu64 " malformed, %" PRIu64
              " holes",

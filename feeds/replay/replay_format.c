@@ -11,25 +11,34 @@
 static const struct venue_ops *const replay_format_venues[] = {&venue_coinbase, &venue_binance};
 
 #define REPLAY_FORMAT_VENUE_COUNT (sizeof replay_format_venues / sizeof replay_format_venues[0])
+#define REPLAY_FORMAT_KIND_COUNT 3 /* names that are no venue's */
+#define REPLAY_FORMAT_NAME_COUNT (REPLAY_FORMAT_KIND_COUNT + REPLAY_FORMAT_VENUE_COUNT)
+#define REPLAY_FORMAT_RINGCAST_MARK " md.json.v1" /* the subprotocol ends the connection line */
 
 int replay_format_by_name(struct replay_format *format_out, const char *name,
                           char error_out[FEED_ERROR_BYTES_MAX])
 {
-    const char *names[REPLAY_FORMAT_VENUE_COUNT + 2] = {"auto", "csv"};
-    *format_out = (struct replay_format){.is_known = strcmp(name, "auto") != 0};
-    if (!format_out->is_known || strcmp(name, "csv") == 0) {
+    const char *names[REPLAY_FORMAT_NAME_COUNT] = {"auto", "csv", "ringcast"};
+    static const enum replay_format_kind kinds[] = {REPLAY_FORMAT_UNKNOWN, REPLAY_FORMAT_CSV,
+                                                    REPLAY_FORMAT_RINGCAST};
+    for (size_t i = 0; i < REPLAY_FORMAT_VENUE_COUNT; i++) {
+        names[REPLAY_FORMAT_KIND_COUNT + i] = replay_format_venues[i]->name;
+    }
+    for (size_t i = 0; i < REPLAY_FORMAT_NAME_COUNT; i++) {
+        if (strcmp(name, names[i]) != 0) {
+            continue;
+        }
+        bool is_venue = i >= REPLAY_FORMAT_KIND_COUNT;
+        *format_out = (struct replay_format){
+            .kind = is_venue ? REPLAY_FORMAT_VENUE : kinds[i],
+            .venue = is_venue ? replay_format_venues[i - REPLAY_FORMAT_KIND_COUNT] : NULL,
+        };
         return 0;
     }
-    for (size_t i = 0; i < REPLAY_FORMAT_VENUE_COUNT; i++) {
-        names[2 + i] = replay_format_venues[i]->name;
-        if (strcmp(name, names[2 + i]) == 0) {
-            format_out->venue = replay_format_venues[i];
-            return 0;
-        }
-    }
-    const char *nearest = nearest_name(name, names, REPLAY_FORMAT_VENUE_COUNT + 2);
+    const char *nearest = nearest_name(name, names, REPLAY_FORMAT_NAME_COUNT);
     return feed_fail(error_out, -EINVAL,
-                     "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, csv",
+                     "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, "
+                     "ringcast, csv",
                      name, nearest ? ", did you mean \"" : "", nearest ? nearest : "",
                      nearest ? "\"?" : "");
 }
@@ -63,6 +72,14 @@ static const struct venue_ops *replay_format_venue_by_host(const char *line, siz
     return NULL;
 }
 
+/* The connection line of ringcast-tap --record, whatever the host is called. */
+static bool replay_format_is_ringcast(const char *line, size_t line_bytes)
+{
+    size_t mark_bytes = strlen(REPLAY_FORMAT_RINGCAST_MARK);
+    return line_bytes > mark_bytes && replay_format_is_connection_line(line, line_bytes) &&
+           memcmp(line + line_bytes - mark_bytes, REPLAY_FORMAT_RINGCAST_MARK, mark_bytes) == 0;
+}
+
 int replay_format_by_line(struct replay_format *format_out, const char *source, const char *line,
                           size_t line_bytes, char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -72,18 +89,29 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
         return feed_fail(error_out, -EINVAL, "replay: %.200s is compressed; unpack it (gunzip)",
                          source);
     }
+    if (replay_format_is_ringcast(line, line_bytes)) {
+        *format_out = (struct replay_format){.kind = REPLAY_FORMAT_RINGCAST};
+        return 0;
+    }
     const struct venue_ops *venue = replay_format_venue_by_host(line, line_bytes);
-    if (venue == NULL && !csv_ticks_parse_header(&csv, line, line_bytes, &fault)) {
+    if (venue != NULL) {
+        *format_out = (struct replay_format){.kind = REPLAY_FORMAT_VENUE, .venue = venue};
+        return 0;
+    }
+    if (!csv_ticks_parse_header(&csv, line, line_bytes, &fault)) {
         return feed_fail(error_out, -EINVAL,
                          "replay: cannot tell the format of %.200s: its first line names the host "
-                         "of no known venue, and as CSV %s; say format=coinbase, binance or csv",
+                         "of no known venue, and as CSV %s; say format=coinbase, binance, "
+                         "ringcast or csv",
                          source, fault);
     }
-    *format_out = (struct replay_format){.is_known = true, .venue = venue};
+    *format_out = (struct replay_format){.kind = REPLAY_FORMAT_CSV};
     return 0;
 }
 
 const char *replay_format_name(const struct replay_format *format)
 {
-    return format->venue == NULL ? "csv" : format->venue->name;
+    return format->kind == REPLAY_FORMAT_RINGCAST ? "ringcast"
+           : format->venue != NULL                ? format->venue->name
+                                                  : "csv";
 }

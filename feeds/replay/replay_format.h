@@ -9,12 +9,19 @@
 
 #include "feeds/venue/venue.h"
 
-struct replay_format {
-    bool is_known;                 /* false: the first line is yet to tell */
-    const struct venue_ops *venue; /* of a capture; NULL: csv */
+enum replay_format_kind {
+    REPLAY_FORMAT_UNKNOWN, /* The first line will show it. */
+    REPLAY_FORMAT_CSV,
+    REPLAY_FORMAT_VENUE,    /* a capture of a venue */
+    REPLAY_FORMAT_RINGCAST, /* a capture of a ringcast */
 };
 
-/* name: "auto" (not known yet), "csv" or a venue's. */
+struct replay_format {
+    enum replay_format_kind kind;
+    const struct venue_ops *venue; /* of a capture of a venue */
+};
+
+/* name: "auto" (not known yet), "csv", "ringcast" or a venue's. */
 int replay_format_by_name(struct replay_format *format_out, const char *name,
                           char error_out[FEED_ERROR_BYTES_MAX]);
 
@@ -22,10 +29,11 @@ int replay_format_by_name(struct replay_format *format_out, const char *name,
 int replay_format_by_line(struct replay_format *format_out, const char *source, const char *line,
                           size_t line_bytes, char error_out[FEED_ERROR_BYTES_MAX]);
 
-/* "csv" or the venue's. */
+/* "csv", "ringcast" or the venue's. */
 const char *replay_format_name(const struct replay_format *format);
 
-/* "wss://host/path <-> seconds" or "wss://host <- seconds: what was sent", in a capture. */
+/* "wss://host/path <-> seconds[ subprotocol]" or "wss://host <- seconds: what was sent", in a
+ * capture. */
 bool replay_format_is_connection_line(const char *line, size_t line_bytes);
 
 #endif

@@ -25,7 +25,7 @@ import doc_commands  # noqa: E402
 SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
 SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
-                    r"(?! stat)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
+                    r"(?! (?:stat|help)\b)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
 READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
@@ -192,7 +192,10 @@ class Page:
     def run(self):
         blocks = doc_commands.blocks_of(self.name, (CHECKOUT / self.name).read_text(encoding="utf8"))
         faults = 0
+        followers = [*(it for it in blocks if it.run), None]
         for block in blocks:
+            if block.run:
+                followers.pop(0)
             if not block.mark:
                 continue
             if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
@@ -211,7 +214,8 @@ class Page:
                         check_output([line for line in block.lines if line.strip()], self.said)
                 else:
                     self.run_block(block)
-                    self.stop()
+                    if not (followers[0] and followers[0].run["same"]):
+                        self.stop()
                 print(f"ok {self.name}:{block.line} ({time.monotonic() - began:.1f} s)", flush=True)
             except Fault as fault:
                 faults += 1

@@ -24,65 +24,65 @@ SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
 FIGURES = (
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "A client message has at most {} bytes"),
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "a message over {} bytes"),
-    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "It reads again when less than {} KiB wait to be sent"),
     ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
     ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
-    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
-    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "`id` is optional: a number, or a string, of at most {} bytes"),
+    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "Brackets nest at most {} deep"),
     ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
     ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),
-    ("PATTERN_STARS_MAX", 1, "protocol.md", "a pattern has at most {} of them"),
-    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them and at most {} bytes"),
-    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "when it is: 1 to {}, or 0"),
+    ("PATTERN_STARS_MAX", 1, "protocol.md", "A pattern has at most {} of them"),
+    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them, and at most {} bytes"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "how far the client may fall behind: 1 to {}, or 0"),
     ("VARIANT_DEPTHS_TEXT", 1, "protocol.md", "| `depth` | {}: books"),
     ("VARIANT_INTERVALS_TEXT", 1, "protocol.md", "| `delivery.interval_ms` | {}; with"),
     ("CHANNELS_VARIANTS_MAX", 1, "protocol.md", "There can be {} such channels at a time in the server"),
     ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "protocol.md", "(106), and {} at a time of one client"),
-    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "until {} minute after the last one"),
+    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "It lasts until {} minute after the last one left"),
     ("DERIVED_SNAPSHOT_NS", MS, "protocol.md", "at most one in {} ms for all"),
     ("DERIVED_CHECKSUM_FRAMES", 1, "protocol.md", "and every {}th delta at least"),
     ("BOOK_CHECKSUM_LEVELS", 1, "protocol.md", "for the best {} levels of `bids`"),
-    ("BOOK_LEVELS_MAX", 1, "protocol.md", "of more than {} levels a side the best ones"),
+    ("BOOK_LEVELS_MAX", 1, "protocol.md", "From a book of more than {} levels a side the best ones"),
     ("VENUE_LEVELS_MAX", 1, "protocol.md", "or has more than {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "protocol.md", "or is a line of over {} MiB"),
     ("DERIVED_PAST_BARS", 1, "protocol.md", "if its newest {} have some"),
     ("DERIVED_BAR_GRACE_NS", MS, "protocol.md", "has been over for {} ms"),
     ("BAR_LATE_NS_MAX", SECOND, "protocol.md", "A trade more than {} s older"),
     ("DECIMAL_PLACES_MAX", 1, "protocol.md", "of more than {} digits the last"),
-    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "At most {} cursors a message"),
-    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels"),
+    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "required: 1 to {} of them; a key is the channel number"),
+    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels, none of which"),
     ("REQUEST_SPEED_MAX", 1, "protocol.md", "twice as fast, ... up to {}"),
-    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in a turn of its core"),
+    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in one pass of its core's loop"),
     ("REPLAYER_TURN_BYTES_MAX", 1024, "protocol.md", "and {} KiB for all replays"),
-    ("CORE_REPLAYS_MAX", 1, "protocol.md", "One replay a client at a time, {} a core"),
-    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "At most {} of them a message"),
+    ("CORE_REPLAYS_MAX", 1, "protocol.md", "one replay a client at a time, {} a core"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "ask for at most {} channels, by symbol"),
     ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "protocol.md", "over {} MiB waits for this client"),
-    ("SESSION_BOOKS_MAX", 1, "protocol.md", "106 ({} books are on their way"),
+    ("SESSION_BOOKS_MAX", 1, "protocol.md", "| 106 | {} books are on their way"),
     ("BOOK_IMAGES_MAX", 1, "protocol.md", "on their way to this client, {} to all"),
     ("SESSION_BOOKS_NS_MAX", SECOND, "protocol.md", "takes nothing of a book for {} s"),
     ("BOOK_IMAGES_BYTES_MAX", 1 << 20, "protocol.md", "unsent books fill the {} MiB"),
-    ("SESSION_AUTH_NS", SECOND, "protocol.md", "Needed within {} s by a client"),
+    ("SESSION_AUTH_NS", SECOND, "protocol.md", "must send AUTH within {} s"),
     ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "protocol.md", "A HEARTBEAT names at most {} channels"),
     ("SESSION_NOTICE_CURSORS_MAX", 1, "protocol.md", "of each channel so far: up to {} of them"),
     ("SERVER_FRAME_BYTES_MAX", 1024, "protocol.md", "does not fit into a frame of {} KiB"),
-    ("SESSION_DEFINITION_BYTES", 1024, "protocol.md", "of about {} KiB at most; a channel"),
+    ("SESSION_DEFINITION_BYTES", 1024, "sbe.md", "of about {} KiB at most; a channel"),
     ("CORE_HALF_MESSAGE_NS", SECOND, "protocol.md", "| 4005 | half a message for {} s |"),
-    ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "(at most {} MiB; blanks"),
+    ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "A file has at most {} MiB. Blanks"),
     ("TOKEN_BYTES_MIN", 1, "access.md", "A token has {} to 4096 bytes"),
     ("TOKEN_BYTES_MAX", 1, "access.md", "A token has 16 to {} bytes"),
     ("TOKENS_MAX", 1, "access.md", "at most {} tokens"),
     ("SCOPE_PATTERNS_MAX", 1, "access.md", "symbols and patterns, at most {};"),
     ("JWT_SECRET_BYTES_MIN", 1, "access.md", "a secret of {} to 1024 bytes"),
     ("JWT_SECRET_BYTES_MAX", 1, "access.md", "a secret of 32 to {} bytes"),
-    ("JWT_KEYS_MAX", 1, "access.md", "Of its keys the first {} count"),
+    ("JWT_KEYS_MAX", 1, "access.md", "Of its keys the first {} count that"),
     ("JWT_KID_BYTES_MAX", 1, "access.md", "no `kid`, or one of at most {} bytes"),
     ("KEY_TEXT_DEPTH_MAX", 1, "access.md", "more than {} brackets within each other"),
-    ("JWT_BYTES_MAX", 1, "access.md", "and more than {} bytes are refused"),
+    ("JWT_BYTES_MAX", 1, "access.md", "and with more than {} bytes"),
     ("JWT_LEEWAY_SECONDS", 1, "access.md", "required. {} seconds of leeway"),
     ("PROXY_HEADER_BYTES_MAX", 1, "access.md", "A header has at most {} bytes"),
     ("PEERS_CONNECTIONS_DEFAULT", 1, "access.md", "| `--max-connections-per-ip` | {} |"),
-    ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, 20 at once"),
-    ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, 10 at once"),
+    ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, with bursts of 20"),
+    ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, with bursts of 10"),
     ("RATE_TABLE_ENTRIES", 1, "access.md", "The table of addresses has {} entries"),
     ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
     ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
@@ -92,7 +92,7 @@ FIGURES = (
     ("MAIN_DRAIN_INTERVAL_MS", 1000, "options.md", "lines are written within {} s"),
     ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
     ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
-    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
+    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "behind on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
     ("PLAN_BATCH_MAX", 1, "architecture.md", "Batches are {} sends"),
     ("PLAN_FIRST_BATCH", 1, "architecture.md", "(the first of a turn {})"),
@@ -119,7 +119,7 @@ FIGURES = (
     ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
-    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory`: over {} % of"),
     ("BENCH_CONNECTIONS_MAX", 1, "bench.md", "connections in all (10; at most {})"),
     ("BENCH_THREADS_MAX", 1, "bench.md", "one ring each (1; at most {})"),
     ("NOTICE_NS", SECOND, "bench.md", "It lasts {} s at least"),
@@ -200,8 +200,7 @@ class Codes(unittest.TestCase):
 
     def test_the_refusals_of_the_page_are_those_of_the_handshake(self):
         text = page("protocol.md")
-        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("- What is refused at the handshake"):
-                                                    text.index("## What messages cost")]))
+        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("### Refused handshakes"):text.index("\n## Messages")]))
         made = set(re.findall(r'"([45]\d\d) [A-Z]', source(".c", ".h")))
         self.assertEqual(said, made)
 
@@ -220,7 +219,7 @@ class Protocol(unittest.TestCase):
 
     def test_the_offsets_of_sbe_are_those_of_the_schema(self):
         schema = xml.etree.ElementTree.parse(CHECKOUT / "codec/md.xml").getroot()
-        text = page("protocol.md")
+        text = page("sbe.md")
         common = {(int(at), name) for ats, names in re.findall(r"^\| ([\d, ]+) \| ((?:`\w+`(?:, )?)+) \| [iu]", text, re.M)
                   for at, name in zip(ats.split(", "), re.findall(r"`(\w+)`", names))}
         rows = re.findall(r"^\| (\d) (\w+) \| (\d+) \| (.*?) ?\| (.*?) ?\|$", text, re.M)
@@ -248,15 +247,18 @@ class Probes(unittest.TestCase):
 
 
 class Index(unittest.TestCase):
-    def test_readme_and_docs_list_every_page(self):
+    def test_the_index_lists_every_page_and_the_readme_every_folder(self):
         readme, docs = ((CHECKOUT / name).read_text(encoding="utf8") for name in ("README.md", "docs/README.md"))
         for path in (CHECKOUT / "docs").iterdir():
             if path.name != "README.md":
                 self.assertIn(f"({path.name}{'/' if path.is_dir() else ''})", docs)
-            if path.suffix in (".md", ".yaml") and path.name != "README.md":
-                self.assertIn(f"(docs/{path.name})", readme)
-        for path in set(CHECKOUT.glob("*/README.md")) - {CHECKOUT / "docs/README.md"}:
+        for path in CHECKOUT.glob("*/README.md"):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
+
+    def test_every_page_of_docs_ends_with_the_glossary(self):
+        for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):
@@ -343,7 +345,7 @@ class Metrics(unittest.TestCase):
 class Stats(ServerTestCase):
     def test_the_page_names_the_keys_of_health_and_ready(self):
         text = page("metrics.md")
-        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        health, ready = re.search(r"`/livez`: (.*?)\. - `/ready` and `/readyz`: (.*?)\.\n", text).groups()
         for path, words in (("/health", health), ("/readyz", ready)):
             keys = set(json.loads(self.server.admin(path)[2]))
             self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)

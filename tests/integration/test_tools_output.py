@@ -231,7 +231,7 @@ class Files(ServerTestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "x.csv")
             path.write_text("old\n" * 1000)
-            result = run([program("ringcast-bench"), "--csv", str(path), "--connect-timeout", "1",
+            result = run([program("ringcast-bench"), "--csv", str(path), "--timeout", "1",
                           "ws://localhost:1/nowhere", "--symbols", ""])
             self.assertNotEqual(result.returncode, 0)
             result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--csv", str(path),

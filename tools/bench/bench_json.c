@@ -151,20 +151,20 @@ static json_t *bench_json_delivery(const struct bench_result *result)
         bench_json_real(bench_result_published_per_second(result)), "channels",
         bench_json_integer(has_seqs, result->channel_count), "latency_ns",
         bench_json_histogram(&result->latency), "spread_ns", bench_json_histogram(&result->spread),
-        "load_turn_ns", bench_json_histogram(&result->turns), "connect_ns",
-        bench_json_histogram(&result->connect_time), "phases_ns", phases, "places",
+        "loop_ns", bench_json_histogram(&result->turns), "connect_ns",
+        bench_json_histogram(&result->connect_time), "phases_ns", phases, "fairness",
         bench_json_places(result));
 }
 
 static json_t *bench_json_load(const struct bench_result *result)
 {
-    return json_pack(
-        "{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy", bench_json_real(result->load_busy),
-        "load_waited", bench_json_real(result->load_waited), "load_stolen",
-        bench_json_real(result->load_stolen), "load_throttled",
-        bench_json_real(result->load_throttled), "saturated", bench_result_is_saturated(result),
-        "starved", bench_result_is_starved(result), "slow_turns", bench_result_is_slow(result),
-        "server", bench_json_usage(result));
+    return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
+                     bench_json_real(result->load_busy), "load_waited",
+                     bench_json_real(result->load_waited), "load_stolen",
+                     bench_json_real(result->load_stolen), "load_throttled",
+                     bench_json_real(result->load_throttled), "saturated",
+                     bench_result_is_saturated(result), "starved", bench_result_is_starved(result),
+                     "slow_loop", bench_result_is_slow(result), "server", bench_json_usage(result));
 }
 
 void bench_json_run(const struct bench_result *result)

@@ -27,7 +27,7 @@ const char *const bench_phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscrib
 uint32_t bench_result_awaited(const struct bench_options *options)
 {
     return options->role_counts[BENCH_READER] + options->role_counts[BENCH_STALLED] +
-           options->role_counts[BENCH_SKIMMER] + options->role_counts[BENCH_SLOW];
+           options->role_counts[BENCH_LIGHT_READER] + options->role_counts[BENCH_SLOW];
 }
 
 static void bench_result_add_stream(struct bench_stream_totals *into,
@@ -227,8 +227,8 @@ static int bench_result_judge_data(struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
     const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
-    uint64_t gap_frames = readers->gap_frames + totals->streams[BENCH_SKIMMER].gap_frames;
-    uint64_t gaps = readers->gaps + totals->streams[BENCH_SKIMMER].gaps;
+    uint64_t gap_frames = readers->gap_frames + totals->streams[BENCH_LIGHT_READER].gap_frames;
+    uint64_t gaps = readers->gaps + totals->streams[BENCH_LIGHT_READER].gaps;
     bool may_lose = result->options->allow_gaps;
     if (totals->malformed > 0) {
         return bench_result_invalid(result, 3, "%" PRIu64 " message%s malformed", totals->malformed,
@@ -285,7 +285,7 @@ static int bench_result_judge(struct bench_result *result)
     const struct bench_totals *totals = &result->totals;
     uint32_t awaited = bench_result_awaited(result->options);
     uint32_t closes = bench_result_closes(&totals->streams[BENCH_READER]) +
-                      bench_result_closes(&totals->streams[BENCH_SKIMMER]);
+                      bench_result_closes(&totals->streams[BENCH_LIGHT_READER]);
     if (result->subscribed < awaited) {
         return bench_result_invalid(result, 2, "%u of %u connection%s could not be subscribed",
                                     awaited - result->subscribed, awaited, bench_result_s(awaited));

@@ -128,7 +128,7 @@ static bool bench_run_await_connections(const struct bench_options *options,
                                         struct bench_control *control,
                                         struct bench_thread *const *threads)
 {
-    uint64_t deadline_ns = bench_run_now_ns() + options->connect_timeout_ns;
+    uint64_t deadline_ns = bench_run_now_ns() + options->timeout_ns;
     uint32_t awaited = bench_result_awaited(options);
     struct bench_progress progress = {0};
     while (!interrupted && progress.subscribed + progress.failed < awaited &&

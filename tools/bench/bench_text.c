@@ -60,7 +60,7 @@ static void bench_text_times(const struct bench_result *result)
         bench_text_row("spread", &result->spread);
     }
     if (result->turns.count > 0) {
-        bench_text_row("load_turn", &result->turns);
+        bench_text_row("loop", &result->turns);
     }
 }
 
@@ -96,19 +96,22 @@ static void bench_text_losses(const struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
     if (!bench_result_has_seqs(result)) {
-        printf("  reach       %" PRIu64 " of - (ticks without numbers)", totals->window_frames);
+        printf("  delivered   %" PRIu64 " of - (ticks without numbers)", totals->window_frames);
     } else if (result->due_frames == 0) {
-        printf("  reach       nothing was due");
+        printf("  delivered   nothing was due");
     } else {
-        printf("  reach       %" PRIu64 " of %" PRIu64 " (%.4f %%)", totals->window_frames,
+        printf("  delivered   %" PRIu64 " of %" PRIu64 " (%.4f %%)", totals->window_frames,
                result->due_frames,
                100.0 * (double)totals->window_frames / (double)result->due_frames);
     }
-    if (result->places.connections > 0) {
-        printf("; places %.3f to %.3f, deviation %.3f (by chance %.3f)", result->places.min,
-               result->places.max, result->places.deviation, result->places.chance);
-    }
     bench_text_stream(&totals->streams[BENCH_READER]);
+    if (result->places.connections > 0) {
+        printf("  fairness    mean place of a connection %.3f to %.3f (0.5 is fair), deviation "
+               "%.3f (by "
+               "chance %.3f)\n",
+               result->places.min, result->places.max, result->places.deviation,
+               result->places.chance);
+    }
     if (totals->malformed + totals->differing > 0) {
         printf("  corrupt     %" PRIu64 " malformed, %" PRIu64 " differ", totals->malformed,
                totals->differing);
@@ -187,13 +190,12 @@ static void bench_text_usage(const struct bench_result *result)
     if (options->cpu >= 0) {
         bench_text_core(result);
     }
-    printf(
-        "  load        its busiest thread took %s %% of a core, and waited %s %% of the window for "
-        "one; stolen %s %%, throttled %s %%\n",
-        bench_text_number(0, 100.0 * result->load_busy).text,
-        bench_text_number(1, 100.0 * result->load_waited).text,
-        bench_text_number(1, 100.0 * result->load_stolen).text,
-        bench_text_number(1, 100.0 * result->load_throttled).text);
+    printf("  generator   busiest thread took %s %% of a core, and waited %s %% of the window for "
+           "one; stolen %s %%, throttled %s %%\n",
+           bench_text_number(0, 100.0 * result->load_busy).text,
+           bench_text_number(1, 100.0 * result->load_waited).text,
+           bench_text_number(1, 100.0 * result->load_stolen).text,
+           bench_text_number(1, 100.0 * result->load_throttled).text);
     if (options->publish_rate > 0.0) {
         printf("  publisher   %s ticks/s of %.0f%s\n",
                bench_text_number(0, bench_result_published_per_second(result)).text,

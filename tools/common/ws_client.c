@@ -199,11 +199,6 @@ void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[1
     memcpy(key_out + 22, "==", 3);
 }
 
-static const struct handshake_wish ws_client_wish = {
-    .protocol = WS_CLIENT_JSON,
-    .is_implied = true,
-};
-
 size_t ws_client_request(const struct ws_client_url *url, const char *key,
                          const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX])
 {
@@ -295,70 +290,70 @@ static int ws_client_refused(char *error_out, const uint8_t *answer, size_t byte
     return -EPROTO;
 }
 
-/* Reads the answer's head; what follows it stays in bytes. */
-static int ws_client_upgrade(int fd, const char *key, int timeout_ms, uint8_t *bytes,
-                             size_t *bytes_count_out, char *error_out)
+/* Reads the answer's head, and keeps what follows it. */
+static int ws_client_upgrade(struct ws_client_opened *opened, const char *key,
+                             const struct handshake_wish *wish, int timeout_ms)
 {
     size_t count = 0;
     for (;;) {
-        int error = ws_client_wait(fd, POLLIN, timeout_ms);
+        int error = ws_client_wait(opened->fd, POLLIN, timeout_ms);
         if (error != 0) {
-            return ws_client_fail(error_out, error, "no answer to the upgrade", strerror(-error));
+            return ws_client_fail(opened->error, error, "no answer to the upgrade",
+                                  strerror(-error));
         }
-        ssize_t got = recv(fd, bytes + count, HANDSHAKE_BYTES_MAX - count, 0);
+        ssize_t got = recv(opened->fd, opened->rest + count, HANDSHAKE_BYTES_MAX - count, 0);
         if (got < 0 && errno == EAGAIN) {
             continue;
         }
         if (got <= 0) {
             error = got < 0 ? -errno : -ECONNRESET;
-            return ws_client_fail(error_out, error, "closed during the upgrade", "");
+            return ws_client_fail(opened->error, error, "closed during the upgrade", "");
         }
         count += (size_t)got;
         size_t at;
-        enum handshake_status status =
-            handshake_client_check(bytes, count, key, &ws_client_wish, &at);
+        enum handshake_status status = handshake_client_check(opened->rest, count, key, wish, &at);
         if (status == HANDSHAKE_OK) {
-            *bytes_count_out = count - at;
-            memmove(bytes, bytes + at, count - at);
+            opened->rest_bytes = count - at;
+            memmove(opened->rest, opened->rest + at, count - at);
             return 0;
         }
         if (status != HANDSHAKE_NEED_MORE) {
-            return ws_client_refused(error_out, bytes + at, count - at, status);
+            return ws_client_refused(opened->error, opened->rest + at, count - at, status);
         }
     }
 }
 
-int ws_client_open(const struct ws_client_url *url, struct ws_client_addresses *addresses,
-                   int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
-                   char error_out[WS_CLIENT_ERROR_BYTES_MAX])
+int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
+                   struct ws_client_addresses *addresses, const struct handshake_wish *wish,
+                   int timeout_ms)
 {
     uint8_t random[16];
     char key[WS_CLIENT_KEY_BYTES + 1];
     char request[WS_CLIENT_REQUEST_BYTES_MAX];
     int error = 0;
-    int fd = ws_connect(url, addresses, timeout_ms, error_out);
-    if (fd < 0) {
-        return fd;
+    opened_out->fd = ws_connect(url, addresses, timeout_ms, opened_out->error);
+    if (opened_out->fd < 0) {
+        return opened_out->fd;
     }
     if (getrandom(random, sizeof random, 0) != sizeof random) {
-        error = ws_client_fail(error_out, -EIO, "no randomness", "");
+        error = ws_client_fail(opened_out->error, -EIO, "no randomness", "");
         goto close_socket;
     }
     ws_client_key(key, random);
-    size_t request_bytes = ws_client_request(url, key, &ws_client_wish, request);
+    size_t request_bytes = ws_client_request(url, key, wish, request);
     if (request_bytes == 0 ||
-        send(fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
-        error = ws_client_fail(error_out, -EPIPE, "cannot send the upgrade request", "");
+        send(opened_out->fd, request, request_bytes, MSG_NOSIGNAL) != (ssize_t)request_bytes) {
+        error = ws_client_fail(opened_out->error, -EPIPE, "cannot send the upgrade request", "");
         goto close_socket;
     }
-    error = ws_client_upgrade(fd, key, timeout_ms, rest_out, rest_bytes_out, error_out);
+    error = ws_client_upgrade(opened_out, key, wish, timeout_ms);
     if (error != 0) {
         goto close_socket;
     }
-    *fd_out = fd;
     return 0;
 
 close_socket:
-    close(fd);
+    close(opened_out->fd);
+    opened_out->fd = -1;
     return error;
 }

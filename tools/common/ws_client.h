@@ -23,9 +23,9 @@
 #define WS_CLIENT_SBE "md.sbe.v1"
 #define WS_CLIENT_KEY_BYTES 24
 #define WS_CLIENT_ERROR_BYTES_MAX 1024
-#define WS_CLIENT_ADDRESSES_MAX 32    /* of a name; further ones are not tried */
-#define WS_CLIENT_PATH_BYTES_MAX 1024 /* with its end */
-#define WS_CLIENT_REQUEST_BYTES_MAX 2048
+#define WS_CLIENT_ADDRESSES_MAX 32                      /* of a name; further ones are not tried */
+#define WS_CLIENT_PATH_BYTES_MAX 1024                   /* with its end */
+#define WS_CLIENT_REQUEST_BYTES_MAX HANDSHAKE_BYTES_MAX /* What a server takes. */
 #define WS_CLIENT_MESSAGE_BYTES_MAX 16384 /* docs/protocol.md: the longest client message */
 #define WS_CLIENT_FRAME_BYTES_MAX (WS_CLIENT_MESSAGE_BYTES_MAX + WS_HEADER_BYTES_MAX)
 
@@ -67,7 +67,7 @@ int ws_client_resolve(const struct ws_client_url *url, struct ws_client_addresse
 /* A key of the handshake from 16 random bytes; terminated. */
 void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[16]);
 
-/* The upgrade request; returns its length, 0: the URL is too long. */
+/* The upgrade request; returns its length, 0: it is too long. */
 size_t ws_client_request(const struct ws_client_url *url, const char *key,
                          const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX]);
 
@@ -79,11 +79,18 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
 /* The SUBSCRIBE message with id 1, to be freed; NULL: out of memory, or no symbol or type. */
 char *ws_client_subscribe_text(const struct ws_client_subscription *subscription);
 
-/* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms. *fd_out is
- * non-blocking then; what came after the answer's head (WELCOME) is in rest_out
- * (HANDSHAKE_BYTES_MAX bytes). */
-int ws_client_open(const struct ws_client_url *url, struct ws_client_addresses *addresses,
-                   int timeout_ms, int *fd_out, uint8_t *rest_out, size_t *rest_bytes_out,
-                   char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
+/* What ws_client_open came to. */
+struct ws_client_opened {
+    int fd;            /* non-blocking */
+    size_t rest_bytes; /* what came behind the answer's head (WELCOME) */
+    uint8_t rest[HANDSHAKE_BYTES_MAX];
+    char error[WS_CLIENT_ERROR_BYTES_MAX]; /* the reason, on failure only */
+};
+
+/* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms each. -EPROTO: the
+ * server answers, and refuses the upgrade. */
+int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
+                   struct ws_client_addresses *addresses, const struct handshake_wish *wish,
+                   int timeout_ms);
 
 #endif

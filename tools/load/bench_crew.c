@@ -85,6 +85,9 @@ static void bench_crew_set_wish(struct bench_crew *crew)
     if (options->protocol == BENCH_RINGCAST) {
         crew->wish.protocol = options->encoding == BENCH_SBE ? WS_CLIENT_SBE : WS_CLIENT_JSON;
         crew->wish.is_implied = options->encoding != BENCH_SBE;
+    } else if (options->subprotocol != NULL) {
+        crew->wish.protocol = options->subprotocol;
+        crew->wish.is_implied = true; /* Many servers do not answer with it. */
     }
     crew->wish.deflate = options->encoding == BENCH_DEFLATE;
 }

@@ -223,7 +223,7 @@ void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
     struct bench_crew *crew = data->crew;
     struct bench_stream_totals *totals = bench_crew_totals(crew, conn);
     struct bench_data_place place;
-    if (conn->role == BENCH_SKIMMER) {
+    if (conn->role == BENCH_LIGHT_READER) {
         totals->frames++;
         if (conn->phase_ns != 0) {
             bench_conn_on_first_tick(crew, conn);
@@ -275,7 +275,7 @@ void bench_data_on_gap(struct bench_data *data, struct bench_conn *conn,
     }
     totals->gaps++;
     totals->gap_frames += reply->to - reply->from + 1;
-    if (conn->role == BENCH_SKIMMER) {
+    if (conn->role == BENCH_LIGHT_READER) {
         return; /* It does not know where it was. */
     }
     if (*next_seq != 0 && reply->from != *next_seq) {

@@ -247,8 +247,8 @@ static int tap_main_options(struct tap_options *options, int argc, char **argv)
 static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
                             struct tap_reader *readers, int epoll_fd)
 {
-    static uint8_t rest[HANDSHAKE_BYTES_MAX];
-    char error_text[WS_CLIENT_ERROR_BYTES_MAX];
+    static const struct handshake_wish wish = {.protocol = WS_CLIENT_JSON, .is_implied = true};
+    static struct ws_client_opened opened;
     char *subscribe = ws_client_subscribe_text(&options->subscription);
     if (subscribe == NULL || strlen(subscribe) > WS_CLIENT_MESSAGE_BYTES_MAX) {
         fprintf(stderr, "ringcast-tap: no symbols or types, too many for one message, or not "
@@ -257,23 +257,21 @@ static int tap_main_connect(struct tap_options *options, struct tap_sink *sink,
         return EXIT_USAGE;
     }
     for (uint32_t i = 0; i < options->connections; i++) {
-        int fd;
-        size_t rest_bytes = 0;
-        int error = ws_client_open(&options->url, &options->addresses, CONNECT_TIMEOUT_MS, &fd,
-                                   rest, &rest_bytes, error_text);
+        int error =
+            ws_client_open(&opened, &options->url, &options->addresses, &wish, CONNECT_TIMEOUT_MS);
         if (error != 0) {
-            fprintf(stderr, "ringcast-tap: %s%s\n", tap_reader_prefix(sink, i), error_text);
+            fprintf(stderr, "ringcast-tap: %s%s\n", tap_reader_prefix(sink, i), opened.error);
             free(subscribe);
             return EXIT_CONNECTION;
         }
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-        tap_reader_init(&readers[i], sink, i, fd);
-        tap_reader_on_bytes(&readers[i], rest, rest_bytes);
+        tap_reader_init(&readers[i], sink, i, opened.fd);
+        tap_reader_on_bytes(&readers[i], opened.rest, opened.rest_bytes);
         if (readers[i].fd < 0) {
             continue; /* It has said why. */
         }
         error = tap_reader_subscribe(&readers[i], subscribe);
-        if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        if (error != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, opened.fd, &event) != 0) {
             fprintf(stderr, "ringcast-tap: %scannot subscribe\n", tap_reader_prefix(sink, i));
             free(subscribe);
             return EXIT_CONNECTION;

@@ -309,9 +309,10 @@ class Server:
 
     # ---- The admin server ----
 
-    def admin(self, path, method="GET", seconds=10):
+    def admin(self, path, method="GET", seconds=10, headers={}):
         """(status, headers, body)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method,
+                                         headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.headers, answer.read().decode()

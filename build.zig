@@ -14,6 +14,7 @@ const steps = [_]Step{
     .{ .name = "check", .about = "compile everything, aarch64 too, and run nothing", .make = stepCheck },
     .{ .name = "tidy", .about = "formatting and the measures of the style", .make = stepTidy },
     .{ .name = "fmt", .about = "format every C file in place", .make = stepFmt },
+    .{ .name = "docs", .about = "the pages as a website in zig-out/docs", .make = stepDocs },
     .{ .name = "ci", .about = "what CI runs: ./test full", .make = stepCi },
     .{ .name = "compile_commands", .about = "write compile_commands.json for editors", .make = stepCompileCommands },
 };
@@ -82,6 +83,7 @@ const programs = [_]Program{
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
+    .{ .name = "peer_publish", .main = "bench/peers/publish.c", .part = "bench/peers/peer_ticks.c", .sees = bench_sees ++ &[_][]const u8{"bench/peers"}, .links = &.{codec}, .dir = "bench" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
@@ -299,6 +301,15 @@ fn stepTidy(c: *Context, step: *std.Build.Step) void {
 fn stepFmt(c: *Context, step: *std.Build.Step) void {
     const run = c.b.addSystemCommand(&.{ "python3", "scripts/tidy.py", "--format" });
     run.has_side_effects = true;
+    step.dependOn(&run.step);
+}
+
+fn stepDocs(c: *Context, step: *std.Build.Step) void {
+    const set_up = c.b.addSystemCommand(&.{ "scripts/setup.sh", "docs" });
+    set_up.has_side_effects = true;
+    const run = c.b.addSystemCommand(&.{ "python3", "scripts/docs.py" });
+    run.has_side_effects = true;
+    run.step.dependOn(&set_up.step);
     step.dependOn(&run.step);
 }
 

@@ -258,7 +258,7 @@ static void until_writes_no_files(void **state)
 static void what_a_protocol_would_ignore_is_refused(void **state)
 {
     (void)state;
-    static char *protocols[] = {"ringcast", "plain", "nats"};
+    static char *protocols[] = {"ringcast", "plain", "nats", "mqtt"};
     for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
         char *types[] = {"ringcast-bench", "--protocol", protocols[i], "-y", "quote", URL, NULL};
         assert_int_equal(parse_words(types, 6), i == 0 ? -1 : 1);
@@ -269,7 +269,40 @@ static void what_a_protocol_would_ignore_is_refused(void **state)
         char *sent[] = {"ringcast-bench", "--protocol", protocols[i], "--send", "{}", URL, NULL};
         assert_int_equal(parse_words(sent, 6), i == 1 ? -1 : 1);
         expect_said(i == 1 ? "" : "--send");
+        char *topic[] = {"ringcast-bench", "--protocol", protocols[i], "--topic",
+                         "{symbol}",       URL,          NULL};
+        assert_int_equal(parse_words(topic, 6), i >= 2 ? -1 : 1);
+        expect_said(i >= 2 ? "" : "--topic");
     }
+}
+
+static void a_topic_has_a_place_for_the_symbol(void **state)
+{
+    (void)state;
+    static char text[] = "{symbol}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    assert_int_equal(PARSE("--protocol", "mqtt"), -1);
+    assert_string_equal(options.topic, "md/{symbol}");
+    assert_int_equal(PARSE("--protocol", "nats"), -1);
+    assert_string_equal(options.topic, "md.{symbol}");
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", "prices/#"), 1);
+    expect_said("--topic: 'prices/#' has no {symbol}");
+    assert_int_equal(strlen(text), 129);
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", text), 1);
+    expect_said("over 128 bytes");
+    text[128] = 0;
+    assert_int_equal(PARSE("--protocol", "mqtt", "--topic", text), -1);
+}
+
+static void mqtt_has_patterns_of_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "A,*"), -1);
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "a/+/b,#,SIM{1..3}"), -1);
+    assert_int_equal(PARSE("--protocol", "mqtt", "-s", "A,SIM*,B"), 1);
+    expect_said("'SIM*,B'");
+    expect_said("# is all further levels");
+    assert_int_equal(PARSE("--protocol", "nats", "-s", "SIM*"), -1);
 }
 
 static void what_plain_sends_has_a_limit(void **state)
@@ -574,7 +607,7 @@ static void texts_may_be_given_several_times(void **state)
     assert_int_equal(options.ignored.count, 1);
     assert_string_equal(options.ignored.list[0], "three");
     assert_int_equal(PARSE("--ignore", "x"), 1);
-    expect_said("--ignore needs --protocol plain or nats");
+    expect_said("--ignore needs another --protocol");
     char *many[2 * (BENCH_TEXTS_MAX + 1) + 2] = {"ringcast-bench"};
     for (int i = 0; i <= BENCH_TEXTS_MAX; i++) {
         many[1 + 2 * i] = "--ignore";
@@ -600,6 +633,52 @@ static void without_times_there_are_no_latencies(void **state)
     assert_int_equal(PARSE(), -1);
     assert_string_equal(options.seq_pattern, "\"seq\":");
     assert_string_equal(options.channel_pattern, "\"ch\":");
+}
+
+static void a_preset_comes_before_all_other_options(void **state)
+{
+    (void)state;
+    write_scenario("connections 7\ntime-unit us\n");
+    char *words[] = {"ringcast-bench", "-s",          "ethusdt@trade",
+                     "--scenario",     scenario_path, "--preset",
+                     "binance",        URL,           NULL};
+    assert_int_equal(parse_words(words, 8), -1);
+    assert_int_equal(options.protocol, BENCH_PLAIN);
+    assert_string_equal(options.symbols, "ethusdt@trade");
+    assert_string_equal(options.time_pattern, "\"E\":");
+    assert_int_equal(options.time_unit_ns, NS_PER_US);
+    assert_int_equal(options.connection_count, 7);
+    assert_string_equal(options.send_text,
+                        "{\"method\":\"SUBSCRIBE\",\"params\":[\"{symbols}\"],\"id\":1}");
+    assert_int_equal(PARSE("--preset=mqtt"), -1);
+    assert_int_equal(options.protocol, BENCH_MQTT);
+    assert_string_equal(options.symbols, "*");
+}
+
+static void each_preset_is_listed_and_fits_together(void **state)
+{
+    (void)state;
+    static char *names[] = {"ringcast",   "nats",    "mqtt",    "nchan",
+                            "websockets", "binance", "coinbase"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *words[] = {"ringcast-bench", "--preset", names[i], URL, NULL};
+        assert_int_equal(parse_words(words, 4), -1);
+        assert_string_equal(said, "");
+        assert_int_equal(PARSE("--preset", "list"), 0);
+        expect_said(names[i]);
+        assert_int_equal(PARSE("--help"), 0);
+        expect_said(strstr(said, "Presets;") == NULL ? "Presets;" : names[i]);
+        assert_int_equal(PARSE("--preset", "kafka"), 1);
+        expect_said("--preset: 'kafka' is none of these:\n");
+        expect_said(names[i]);
+    }
+}
+
+static void a_scenario_has_no_preset(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_scenario("preset nats\n"), 1);
+    expect_said("unknown option 'preset'");
 }
 
 static void help_fits_a_terminal(void **state)
@@ -644,6 +723,8 @@ int main(void)
         cmocka_unit_test(other_forms_of_until_are_refused),
         cmocka_unit_test(until_writes_no_files),
         cmocka_unit_test(what_a_protocol_would_ignore_is_refused),
+        cmocka_unit_test(a_topic_has_a_place_for_the_symbol),
+        cmocka_unit_test(mqtt_has_patterns_of_its_own),
         cmocka_unit_test(what_plain_sends_has_a_limit),
         cmocka_unit_test(what_plain_draws_must_be_in_the_url),
         cmocka_unit_test(ticks_without_numbers_cannot_be_behind),
@@ -664,6 +745,9 @@ int main(void)
         cmocka_unit_test(called_bare_it_prints_a_usage),
         cmocka_unit_test(texts_may_be_given_several_times),
         cmocka_unit_test(without_times_there_are_no_latencies),
+        cmocka_unit_test(a_preset_comes_before_all_other_options),
+        cmocka_unit_test(each_preset_is_listed_and_fits_together),
+        cmocka_unit_test(a_scenario_has_no_preset),
         cmocka_unit_test(help_fits_a_terminal),
         cmocka_unit_test(help_lists_every_option_and_ends_well),
         cmocka_unit_test(a_bad_url_is_told),

@@ -144,6 +144,48 @@ FIGURES = (
     ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
     ("ECHO_CONNS_MAX", 1, "echo.md", "{} clients at one time; one that sends"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
+    ("LINK_HANDSHAKE_NS", SECOND, "limits.md", "| time for the whole request | {} s |"),
+    ("HANDSHAKE_BYTES_MAX", 1, "limits.md", "| bytes of a request line and its headers | {} |"),
+    ("HANDSHAKE_HEADERS_MAX", 1, "limits.md", "| headers of a request | {} |"),
+    ("HANDSHAKE_TARGET_BYTES_MAX", 1, "limits.md", "| bytes of the request target (path and query) | {} |"),
+    ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| names in a URL that subscribes | {} |"),
+    ("PEERS_CONNECTIONS_DEFAULT", 1, "limits.md", "| connections of one address or IPv6 /64 | {}, "),
+    ("PEERS_HANDSHAKES_DEFAULT", 1, "limits.md", "| handshakes per second of one address | {}, "),
+    ("TOKEN_BYTES_MAX", 1, "limits.md", "| bytes of a token | {} |"),
+    ("SESSION_AUTH_NS", SECOND, "limits.md", "| time to send AUTH, where a token is needed | {} s |"),
+    ("WS_DEFLATE_OFFERS_MAX", 1, "limits.md", "| offers of permessage-deflate that are read | {} |"),
+    ("CORE_MESSAGE_BYTES_MAX", 1, "limits.md", "| bytes of a message, after inflating | {} |"),
+    ("CORE_HALF_MESSAGE_NS", SECOND, "limits.md", "| time for the rest of a message that began | {} s |"),
+    ("PEERS_MESSAGES_DEFAULT", 1, "limits.md", "| messages per second | {}, "),
+    ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 when over {} more"),
+    ("SESSION_MESSAGE_UNITS", 40000, "limits.md", "| cost of a message | {} ms |"),
+    ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| symbols in a message | {} |"),
+    ("REQUEST_CURSORS_MAX", 1, "limits.md", "| channels in a RESUME | {} |"),
+    ("REQUEST_DEPTH_MAX", 1, "limits.md", "| brackets within brackets | {} |"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "limits.md", "| bytes of an `id` or `t0` | {} |"),
+    ("MD_SYMBOL_BYTES_MAX", 1, "limits.md", "| bytes of a symbol | {} |"),
+    ("PATTERN_BYTES_MAX", 1, "limits.md", "| bytes of a pattern | {} |"),
+    ("PATTERN_STARS_MAX", 1, "limits.md", "| `*` in a pattern | {} |"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "limits.md", "| answers that wait to be sent | {} KiB |"),
+    ("SESSION_PATTERNS_MAX", 1, "limits.md", "| patterns of a client | {} |"),
+    ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "limits.md", "of a client | {} |"),
+    ("CHANNELS_VARIANTS_MAX", 1, "limits.md", "| derived channels of the server | {} |"),
+    ("CHANNELS_MAX", 1, "limits.md", "| channels of the server | {} |"),
+    ("VARIANT_DEPTHS_TEXT", 1, "limits.md", "| `depth` | {} |"),
+    ("VARIANT_INTERVALS_TEXT", 1, "limits.md", "| `interval_ms` | {} |"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "limits.md", "| `max_lag_ms` of a subscription | 1 to {} |"),
+    ("CORE_REPLAYS_MAX", 1, "limits.md", "| replays of a core at one time | {} |"),
+    ("SESSION_REPLAYED_MAX", 1, "limits.md", "| channels of a REPLAY | {} |"),
+    ("REQUEST_SPEED_MAX", 1, "limits.md", "| `speed` of a REPLAY | {} |"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "limits.md", "| frames of a SNAPSHOT | {} |"),
+    ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "limits.md", "| bytes of snapshots that wait for a client | {} MiB |"),
+    ("SESSION_BOOKS_MAX", 1, "limits.md", "| whole books on their way to a client | {} |"),
+    ("BOOK_IMAGES_MAX", 1, "limits.md", "| whole books on their way to all clients | {} |"),
+    ("SESSION_BOOKS_NS_MAX", SECOND, "limits.md", "| time in which a client takes nothing of a book | {} s |"),
+    ("SERVER_FRAME_BYTES_MAX", 1024, "limits.md", "| bytes of a frame | {} KiB |"),
+    ("BOOK_LEVELS_MAX", 1, "limits.md", "that the server keeps of a book | {} |"),
+    ("DECIMAL_PLACES_MAX", 1, "limits.md", "| digits after the point | {} |"),
+    ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "limits.md", "| channels named in one HEARTBEAT | {} |"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
     ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
@@ -188,6 +230,26 @@ class Figures(unittest.TestCase):
                 text = page(where)
                 self.assertTrue(any(words.format(it) in text for it in shown),
                                 f"docs/{where} does not say: {words.format(number)}")
+
+
+class Limits(unittest.TestCase):
+    def test_defaults_of_options_are_those_of_the_options(self):
+        """The table of options is held against the program by tests/test_options.c."""
+        options = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` (\|.*)", page("options.md"), re.M))
+        rows = re.findall(r"^\| [^|]+ \| (\d[^|]*?) \| `(--[\w-]+)`", page("limits.md"), re.M)
+        self.assertGreater(len(rows), 8)
+        units = {"KiB": 1 << 10, "MiB": 1 << 20}
+        for default, option in rows:
+            number, unit = re.match(r"([\d ]*\d) ?(\w*)", default).groups()
+            number = int(number.replace(" ", "")) * units.get(unit, 1)
+            self.assertRegex(options[option], rf"\b{number}\b", option)
+
+    def test_every_code_and_close_has_a_row_or_is_no_limit(self):
+        """A code that comes to mean a limit is to be in the table."""
+        codes = set(re.findall(r"\b(1[0-2]\d|4[0-2]\d\d)\b", page("limits.md")))
+        no_limits = {"103", "104", "108", "109", "112", "121", "4003", "4101", "4201"}
+        known = set(re.findall(r"^\| (1[0-2]\d|4\d{3}) \|", page("protocol.md"), re.M))
+        self.assertEqual(known - codes - {"100"}, no_limits)
 
 
 class Codes(unittest.TestCase):
@@ -255,6 +317,11 @@ class Index(unittest.TestCase):
         for path in CHECKOUT.glob("*/README.md"):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
 
+    def test_the_glossary_is_in_order(self):
+        terms = re.findall(r"^### (.*)$", (CHECKOUT / "docs/glossary.md").read_text(encoding="utf8"), re.M)
+        self.assertGreater(len(terms), 60)
+        self.assertEqual(terms, sorted(terms, key=str.lower))
+
     def test_every_page_of_docs_ends_with_the_glossary(self):
         for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
             self.assertTrue(path.read_text(encoding="utf8").endswith(
@@ -309,16 +376,35 @@ def anchors_of(text):
 
 
 class Links(unittest.TestCase):
+    """Without a network. Strict builds of the website (test_site.py) check them once more."""
+
+    def faults_of(self, path):
+        text = re.sub(r"^```.*?^```|`[^`\n]*`|^    .*?$", "", path.read_text(encoding="utf8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)]*)\)|^\[[^\]]+\]: (.*)$", text, re.M):
+            link = "".join(link)
+            target, _, anchor = link.partition("#")
+            where = path.parent / target if target else path
+            if re.match(r"https?://\S+$", link):
+                yield None
+            elif not where.exists():
+                yield f"{path}: {link}: no such file"
+            elif anchor and anchor not in anchors_of(where.read_text(encoding="utf8")):
+                yield f"{path}: {link}: no such heading"
+            else:
+                yield None
+
     def test_every_link_leads_somewhere(self):
-        count = 0
-        for path in tidy.tracked("*.md"):
-            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", path.read_text(encoding="utf8")):
-                where = path.parent / target if target else path
-                self.assertTrue(where.exists(), f"{path}: {target}")
-                if anchor:
-                    self.assertIn(anchor, anchors_of(where.read_text(encoding="utf8")), f"{path}: {target}#{anchor}")
-                count += 1
-        self.assertGreater(count, 100)
+        found = [fault for path in tidy.tracked("*.md") for fault in self.faults_of(path)]
+        self.assertGreater(len(found), 200)
+        self.assertEqual([fault for fault in found if fault], [])
+
+    def test_links_that_lead_nowhere_are_found(self):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            path = pathlib.Path(folder, "page.md")
+            path.write_text("# A `head`\n\n[1](page.md) [2](#a-head) [3](other.md) [4](page.md#b) [5](https://x.y/#z)\n"
+                            "`[6](code.md)` [7](<a b>)\n\n    [8](code.md)\n\n[9]: gone.md\n", encoding="utf8")
+            faults = [fault.split(": ")[1] for fault in self.faults_of(path) if fault]
+        self.assertEqual(faults, ["other.md", "page.md#b", "<a b>", "gone.md"])
 
 
 class Metrics(unittest.TestCase):

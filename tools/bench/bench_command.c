@@ -11,6 +11,7 @@
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "codec/nearest.h"
+#include "tools/bench/bench_presets.h"
 #include "tools/bench/bench_table.h"
 #include "tools/common/quantity.h"
 
@@ -123,6 +124,8 @@ static bool bench_command_set(struct bench_options *options, const struct bench_
         return bench_command_real(row, text, (double *)(void *)at);
     case BENCH_TABLE_SCENARIO:
         return bench_command_load(options, text);
+    case BENCH_TABLE_PRESET:
+        return true; /* It has been taken before all others. */
     case BENCH_TABLE_TIME:
         if (!quantity_time(text, NS_PER_SECOND, (uint64_t *)(void *)at)) {
             bench_command_refuse(row, text, "a time such as 10s, 500ms, 2m or 1h");
@@ -173,7 +176,7 @@ static bool bench_command_take_line(struct bench_options *options, char *line)
     value += strspn(value, " \t");
     *name_end = 0;
     const struct bench_table_row *row = bench_table_find(name);
-    if (row == NULL || row->kind == BENCH_TABLE_SCENARIO) {
+    if (row == NULL || row->kind == BENCH_TABLE_SCENARIO || row->kind == BENCH_TABLE_PRESET) {
         fprintf(stderr, "ringcast-bench: unknown option '%s'", name);
         bench_table_print_nearest("", name);
         return false;
@@ -195,19 +198,15 @@ static bool bench_command_take_line(struct bench_options *options, char *line)
     return bench_command_set(options, row, kept);
 }
 
-static bool bench_command_load(struct bench_options *options, const char *path)
+/* Reads the options of a file, and closes it. */
+static bool bench_command_read(struct bench_options *options, FILE *file, const char *name)
 {
     char *line = NULL;
     size_t line_capacity = 0;
     unsigned number = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
-        return false;
-    }
     bool good = true;
     const char *origin = options->origin;
-    options->origin = path;
+    options->origin = name;
     while (good && getline(&line, &line_capacity, file) >= 0) {
         number++;
         good = bench_command_take_line(options, line);
@@ -220,9 +219,35 @@ static bool bench_command_load(struct bench_options *options, const char *path)
     free(line);
     fclose(file);
     if (!good) {
-        fprintf(stderr, "ringcast-bench: in %s, line %u\n", path, number);
+        fprintf(stderr, "ringcast-bench: in %s, line %u\n", name, number);
     }
     return good;
+}
+
+static bool bench_command_load(struct bench_options *options, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    return bench_command_read(options, file, path);
+}
+
+static bool bench_command_take_preset(struct bench_options *options)
+{
+    const struct bench_preset *preset = bench_presets_find(options->preset);
+    if (preset == NULL) {
+        fprintf(stderr, "ringcast-bench: --preset: '%s' is none of these:\n", options->preset);
+        bench_presets_print(stderr);
+        return false;
+    }
+    FILE *file = fmemopen((void *)preset->options, strlen(preset->options), "r");
+    if (file == NULL) {
+        fprintf(stderr, "ringcast-bench: --preset: %s\n", strerror(errno));
+        return false;
+    }
+    return bench_command_read(options, file, preset->name);
 }
 
 /* ---- The command line ---- */
@@ -253,21 +278,38 @@ static void bench_command_complain(int found, char **argv)
     }
 }
 
-static bool bench_command_take(struct bench_options *options, int found, char **argv)
+/* Options are read twice: a preset is the first of them, wherever it stands. */
+enum bench_command_pass {
+    FOR_THE_PRESET,
+    FOR_ALL_OTHERS,
+};
+
+static bool bench_command_take(struct bench_options *options, enum bench_command_pass pass,
+                               int found, char **argv)
 {
     size_t count;
     const struct bench_table_row *rows = bench_table_rows(&count);
     for (size_t i = 0; i < count; i++) {
         bool is_long = found >= LONG_BASE && (size_t)(found - LONG_BASE) == i;
-        if (rows[i].name != NULL && (is_long || (found < LONG_BASE && rows[i].letter == found))) {
+        if (rows[i].name == NULL || !(is_long || (found < LONG_BASE && rows[i].letter == found))) {
+            continue;
+        }
+        if (pass == FOR_ALL_OTHERS) {
             return bench_command_set(options, &rows[i], optarg);
         }
+        if (rows[i].kind == BENCH_TABLE_PRESET) {
+            options->preset = optarg;
+        }
+        return true;
     }
-    bench_command_complain(found, argv);
-    return false;
+    if (pass == FOR_ALL_OTHERS) {
+        bench_command_complain(found, argv);
+    }
+    return pass == FOR_THE_PRESET;
 }
 
-static bool bench_command_take_all(struct bench_options *options, int argc, char **argv)
+static bool bench_command_take_all(struct bench_options *options, enum bench_command_pass pass,
+                                   int argc, char **argv)
 {
     struct option long_options[BENCH_TABLE_ROWS_MAX + 1] = {0};
     char letters[LETTERS_BYTES_MAX] = ":"; /* a missing value is told apart */
@@ -291,10 +333,11 @@ static bool bench_command_take_all(struct bench_options *options, int argc, char
         }
     }
     opterr = 0; /* Errors are printed here. */
+    optind = 0; /* getopt begins anew */
     bool good = true;
     int found;
     while (good && (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-        good = bench_command_take(options, found, argv);
+        good = bench_command_take(options, pass, found, argv);
     }
     return good;
 }
@@ -321,7 +364,13 @@ int bench_command_parse(struct bench_options *options_out, int argc, char **argv
     if (argc <= 1) {
         return bench_command_usage();
     }
-    if (!bench_command_take_all(options_out, argc, argv)) {
+    bench_command_take_all(options_out, FOR_THE_PRESET, argc, argv);
+    if (options_out->preset != NULL && strcmp(options_out->preset, "list") == 0) {
+        bench_presets_print(stdout);
+        return 0;
+    }
+    if ((options_out->preset != NULL && !bench_command_take_preset(options_out)) ||
+        !bench_command_take_all(options_out, FOR_ALL_OTHERS, argc, argv)) {
         return 1;
     }
     if (options_out->help) {

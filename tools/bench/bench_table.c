@@ -5,6 +5,7 @@
 
 #include "codec/base/check.h"
 #include "codec/nearest.h"
+#include "tools/bench/bench_presets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -32,7 +33,7 @@ static const struct bench_table_row bench_table[] = {
     {"symbols", 's', LIST(symbols), "A,B|*", "symbols to subscribe to; S{000..199} is 200 (*)"},
     {"types", 'y', LIST(types), "T,T", "data types; ringcast only (quote)"},
     {"protocol", 0, TEXT(protocol_name), "NAME",
-     "ringcast, plain (any WebSocket server) or nats (ringcast)"},
+     "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},
@@ -41,6 +42,10 @@ static const struct bench_table_row bench_table[] = {
 
     {.help = "Connecting"},
     {"timeout", 'T', TIME(timeout_ns), "TIME", "time for all connections to be subscribed (30s)"},
+    {"header", 'H', TEXTS(header_lines), "LINE",
+     "add a header to the upgrade: -H 'Name: value'; repeatable"},
+    {"token", 0, TEXT(token), "TOKEN", "log in with Authorization: Bearer TOKEN"},
+    {"token-file", 0, TEXT(token_file), "FILE", "the same; the token is read from a file"},
     {"subprotocol", 0, TEXT(subprotocol), "NAME", "plain: ask for this Sec-WebSocket-Protocol"},
     {"in-flight", 0, U32(in_flight_max, 1, 65536), "N",
      "connections being set up at the same time (256)"},
@@ -50,6 +55,8 @@ static const struct bench_table_row bench_table[] = {
     {"at-once", 0, FLAG(at_once), NULL, "subscribe only when all connections are upgraded"},
     {"by-url", 0, FLAG(by_url), NULL, "ringcast: subscribe by the URL of the upgrade"},
     {"spin", 0, FLAG(spin), NULL, "never sleep; for the lowest latency of few connections"},
+    {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
+     "options for a kind of server; 'list' shows them"},
     {"scenario", 0, BENCH_TABLE_SCENARIO, 0, 0, 0, "FILE",
      "read options from a file, one on each line, without dashes"},
 
@@ -63,6 +70,7 @@ static const struct bench_table_row bench_table[] = {
     {"encoding", 0, TEXT(encoding_name), "NAME", "json, sbe (ringcast only) or deflate (json)"},
 
     {.help = "Messages of other servers"},
+    {"topic", 0, TEXT(topic), "TEXT", "nats, mqtt: topic of a symbol (md.{symbol}, md/{symbol})"},
     {"send", 0, TEXT(send_text), "TEXT", "plain: send this message after the upgrade"},
     {"ignore", 0, TEXTS(ignored), "TEXT", "a message with this text is no tick; repeatable"},
     {"time-pattern", 0, TEXT(time_pattern), "TEXT",
@@ -171,6 +179,8 @@ void bench_table_print_help(void)
         printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
                row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
     }
+    printf("\nPresets; other options change what they say:\n");
+    bench_presets_print(stdout);
     printf("\nExit code: 0 valid; 1 usage, set-up or output; 2 connections failed or were closed;\n"
            "3 gaps, duplicates, differing or malformed frames, or nothing received.\n");
 }

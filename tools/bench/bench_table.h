@@ -26,6 +26,7 @@ enum bench_table_kind {
     BENCH_TABLE_LIST,     /* A,B: given again, it adds */
     BENCH_TABLE_TEXTS,    /* one text each time */
     BENCH_TABLE_SCENARIO, /* a file of options */
+    BENCH_TABLE_PRESET,   /* the name of options, before all others */
 };
 
 struct bench_table_row {

@@ -10,6 +10,9 @@
 #include "codec/sbe_tick.h"
 #include "tools/common/quantity.h"
 #include "tools/common/ws_connect.h"
+#include "tools/load/bench_mqtt.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_template.h"
 
 #define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -95,13 +98,13 @@ static bool bench_options_until(struct bench_options *options)
 
 static bool bench_options_protocol(struct bench_options *options)
 {
-    static const char *const names[] = {"ringcast", "plain", "nats"};
+    static const char *const names[] = {"ringcast", "plain", "nats", "mqtt"};
     size_t i = 0;
     while (i < COUNT(names) && strcmp(options->protocol_name, names[i]) != 0) {
         i++;
     }
     if (i == COUNT(names)) {
-        bench_options_fail("--protocol: '%s' is not ringcast, plain or nats",
+        bench_options_fail("--protocol: '%s' is not ringcast, plain, nats or mqtt",
                            options->protocol_name);
         return false;
     }
@@ -209,7 +212,9 @@ static bool bench_options_times(struct bench_options *options)
 static bool bench_options_fit_protocol(struct bench_options *options)
 {
     enum bench_protocol protocol = options->protocol;
-    bool has_place = strstr(options->url.path, "{symbols}") != NULL;
+    bool has_place =
+        strstr(options->url.path, BENCH_TEMPLATE_PLACE) != NULL ||
+        (options->send_text != NULL && strstr(options->send_text, BENCH_TEMPLATE_PLACE) != NULL);
     if (protocol != BENCH_RINGCAST &&
         (options->role_counts[BENCH_RESUBSCRIBER] > 0 || options->snapshot || options->depth > 0 ||
          options->types != NULL)) {
@@ -219,13 +224,14 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     if (protocol == BENCH_PLAIN && options->at_once) {
-        bench_options_fail("--at-once needs a protocol with a subscription: ringcast or nats%s",
+        bench_options_fail("--at-once needs a protocol with a subscription: ringcast, nats or "
+                           "mqtt%s",
                            "");
         return false;
     }
     if (protocol == BENCH_RINGCAST && options->ignored.count > 0) {
-        bench_options_fail(
-            "--ignore needs --protocol plain or nats: ringcast's messages are known%s", "");
+        bench_options_fail("--ignore needs another --protocol: ringcast's messages are known%s",
+                           "");
         return false;
     }
     if (protocol != BENCH_PLAIN && options->subprotocol != NULL) {
@@ -237,8 +243,8 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     if (protocol == BENCH_PLAIN && options->subscription_count > 0 && !has_place) {
-        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL: "
-                           "nothing else tells the server what was drawn%s",
+        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL or in "
+                           "--send: nothing else tells the server what was drawn%s",
                            "");
         return false;
     }
@@ -247,6 +253,35 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     options->types = options->types == NULL ? "quote" : options->types;
+    return true;
+}
+
+/* The subjects of NATS and the topics of MQTT. */
+static bool bench_options_topic(struct bench_options *options)
+{
+    bool is_mqtt = options->protocol == BENCH_MQTT;
+    if (!is_mqtt && options->protocol != BENCH_NATS) {
+        return options->topic == NULL ||
+               bench_options_fail("--topic needs --protocol nats or mqtt%s", "") == 0;
+    }
+    options->topic = options->topic != NULL ? options->topic
+                     : is_mqtt              ? BENCH_MQTT_TOPIC
+                                            : BENCH_NATS_TOPIC;
+    if (strstr(options->topic, "{symbol}") == NULL ||
+        strlen(options->topic) > BENCH_BROKER_TEMPLATE_BYTES_MAX) {
+        bench_options_fail("--topic: '%s' has no {symbol}, or over 128 bytes", options->topic);
+        return false;
+    }
+    for (const char *at = options->symbols; is_mqtt && *at != 0;) {
+        size_t bytes = strcspn(at, ",");
+        if (bytes > 1 && memchr(at, '*', bytes) != NULL) {
+            bench_options_fail("--symbols: '%s': MQTT has no such pattern. + is any one level of "
+                               "a topic, # is all further levels, * alone is +",
+                               at);
+            return false;
+        }
+        at += bytes + (at[bytes] == ',');
+    }
     return true;
 }
 
@@ -366,6 +401,26 @@ static bool bench_options_crowds(struct bench_options *options)
     return true;
 }
 
+/* What each upgrade request has besides. */
+static bool bench_options_headers(struct bench_options *options)
+{
+    char error[WS_HEADERS_ERROR_BYTES_MAX];
+    int result = 0;
+    for (uint32_t i = 0; i < options->header_lines.count && result == 0; i++) {
+        result = ws_headers_add(&options->headers, options->header_lines.list[i], error);
+    }
+    if (result == 0 && options->token != NULL) {
+        result = ws_headers_add_token(&options->headers, options->token, error);
+    }
+    if (result == 0 && options->token_file != NULL) {
+        result = ws_headers_add_token_file(&options->headers, options->token_file, error);
+    }
+    if (result != 0) {
+        bench_options_fail("%s", error);
+    }
+    return result == 0;
+}
+
 /* All connections go to one address: of several, the first that answers. */
 static int bench_options_resolve(struct bench_options *options)
 {
@@ -394,8 +449,9 @@ int bench_options_finish(struct bench_options *options)
     }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
         !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
-        !bench_options_times(options) || !bench_options_by_url(options) ||
-        !bench_options_publish(options) || !bench_options_sources(options) ||
+        !bench_options_times(options) || !bench_options_topic(options) ||
+        !bench_options_by_url(options) || !bench_options_publish(options) ||
+        !bench_options_headers(options) || !bench_options_sources(options) ||
         !bench_options_crowds(options)) {
         return 1;
     }

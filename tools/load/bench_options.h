@@ -14,6 +14,7 @@
 
 #include "tools/common/pattern_scan.h"
 #include "tools/common/ws_client.h"
+#include "tools/common/ws_headers.h"
 
 #define BENCH_CONNECTIONS_MAX 1000000
 #define BENCH_THREADS_MAX 64
@@ -29,6 +30,7 @@ enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
     BENCH_PLAIN,    /* every message is a tick; subscribed by the upgrade, or by --send */
     BENCH_NATS,     /* the NATS protocol in WebSocket messages */
+    BENCH_MQTT,     /* MQTT 3.1.1 in WebSocket messages */
 };
 
 enum bench_encoding {
@@ -109,8 +111,13 @@ struct bench_options {
     const char *encoding_name;
     enum bench_encoding encoding;
     uint32_t sbe_time_at; /* where in a message of SBE the time is */
+    const char *topic;    /* of a symbol: {symbol} in it is replaced */
     const char *send_text;
     const char *subprotocol;
+    struct bench_texts header_lines; /* of the upgrade: "Name: value" */
+    const char *token;
+    const char *token_file;
+    struct ws_headers headers;  /* from these three */
     struct bench_texts ignored; /* What contains one of them is no tick. */
     const char *time_pattern;
     const char *time_unit;
@@ -144,8 +151,9 @@ struct bench_options {
     const char *hdr_path;
     const char *plot_path;
 
-    const char *origin;                     /* The scenario file, or the command line. */
-    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files, and lists that were joined */
+    const char *preset;                     /* its name; NULL: none */
+    const char *origin;                     /* The preset, scenario file, or command line. */
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of presets and scenario files; joined lists */
     uint32_t kept_text_count;
 };
 

@@ -174,6 +174,10 @@ class Server:
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
         self.arguments = [*arguments, *map(str, options)]
+        # Of one type, so that a test counts frames of quotes; the default has all four.
+        if not any(str(option).startswith(("--feed", "--config")) for option in options) and \
+                not any(name.endswith(("FEED", "CONFIG")) for name in env or {}):
+            self.arguments += ["--feed", "sim"]
         self.env = clean_environment(env)
         self.pass_fds = pass_fds
         self.stdin = stdin

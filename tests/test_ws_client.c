@@ -130,18 +130,31 @@ static void subscribe_names_symbols_types_and_settings(void **state)
 {
     (void)state;
     struct ws_client_subscription subscription = {
-        .symbols = "A,,B", .types = "quote,trade", .snapshot = false, .tell_losses = true};
+        .symbols = "A,,B", .types = "quote,trade", .snapshot = false, .on_lag = "skip"};
     char *text = ws_client_subscribe_text(&subscription);
     assert_string_equal(text,
                         "{\"type\":\"SUBSCRIBE\",\"id\":1,\"data\":{\"symbols\":[\"A\",\"B\"],"
-                        "\"data_types\":[\"quote\",\"trade\"],\"snapshot\":false,"
-                        "\"delivery\":{\"on_lag\":\"skip\"}}}");
+                        "\"data_types\":[\"quote\",\"trade\"],"
+                        "\"delivery\":{\"on_lag\":\"skip\"},\"snapshot\":false}}");
     free(text);
     subscription = (struct ws_client_subscription){
         .symbols = "A", .types = "depth", .depth = 5, .snapshot = true};
     text = ws_client_subscribe_text(&subscription);
     assert_string_equal(text, "{\"type\":\"SUBSCRIBE\",\"id\":1,\"data\":{\"symbols\":[\"A\"],"
-                              "\"data_types\":[\"depth\"],\"snapshot\":true,\"depth\":5}}");
+                              "\"data_types\":[\"depth\"],\"depth\":5,\"snapshot\":true}}");
+    free(text);
+    subscription = (struct ws_client_subscription){
+        .symbols = "A", .types = "quote", .interval_ms = 500, .on_lag = "skip", .snapshot = true};
+    text = ws_client_subscribe_text(&subscription);
+    assert_string_equal(text, "{\"type\":\"SUBSCRIBE\",\"id\":1,\"data\":{\"symbols\":[\"A\"],"
+                              "\"data_types\":[\"quote\"],\"delivery\":{\"mode\":\"conflated\","
+                              "\"interval_ms\":500,\"on_lag\":\"skip\"},\"snapshot\":true}}");
+    free(text);
+    subscription = (struct ws_client_subscription){
+        .symbols = "A", .types = "bar", .bar = "1m", .replay_from = 7, .snapshot = true};
+    text = ws_client_subscribe_text(&subscription);
+    assert_string_equal(text, "{\"type\":\"REPLAY\",\"id\":1,\"data\":{\"symbols\":[\"A\"],"
+                              "\"data_types\":[\"bar\"],\"bar\":\"1m\",\"from\":7}}");
     free(text);
 }
 

@@ -822,7 +822,7 @@ class Encodings(ServerTestCase, BenchTestCase):
     def test_the_bytes_of_a_frame_are_those_of_the_schema(self):
         report = self.report("--encoding", "sbe", "-c", 3, "-d", 0.5, "-w", 0.1, *BY_DUE_TIME, "--symbols",
                              "AAPL.US", self.server.url())
-        self.assertEqual(report["bytes_per_frame"], 274 + 4)  # a quote of 5 levels a side, see docs/protocol.md
+        self.assertEqual(report["bytes_per_frame"], 274 + 4)  # a quote of 5 levels a side, see docs/sbe.md
 
     def test_books_cut_for_all_at_once_begin_with_a_whole_one(self):
         for encoding in ("json", "sbe"):

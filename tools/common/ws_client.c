@@ -241,6 +241,43 @@ static json_t *ws_client_list(const char *text)
     return list;
 }
 
+/* The settings of a subscription; NULL: there are none, or no memory. */
+static json_t *ws_client_delivery(const struct ws_client_subscription *subscription)
+{
+    json_t *delivery = json_object();
+    if (subscription->interval_ms != 0) {
+        json_object_set_new(delivery, "mode", json_string("conflated"));
+        json_object_set_new(delivery, "interval_ms", json_integer(subscription->interval_ms));
+    }
+    if (subscription->on_lag != NULL) {
+        json_object_set_new(delivery, "on_lag", json_string(subscription->on_lag));
+    }
+    if (json_object_size(delivery) == 0) {
+        json_decref(delivery);
+        return NULL;
+    }
+    return delivery;
+}
+
+static void ws_client_set_options(json_t *data, const struct ws_client_subscription *subscription)
+{
+    json_t *delivery = ws_client_delivery(subscription);
+    if (subscription->depth != 0) {
+        json_object_set_new(data, "depth", json_integer(subscription->depth));
+    }
+    if (subscription->bar != NULL) {
+        json_object_set_new(data, "bar", json_string(subscription->bar));
+    }
+    if (delivery != NULL) {
+        json_object_set_new(data, "delivery", delivery);
+    }
+    if (subscription->replay_from != 0) {
+        json_object_set_new(data, "from", json_integer((json_int_t)subscription->replay_from));
+    } else {
+        json_object_set_new(data, "snapshot", json_boolean(subscription->snapshot));
+    }
+}
+
 char *ws_client_subscribe_text(const struct ws_client_subscription *subscription)
 {
     json_t *symbols = ws_client_list(subscription->symbols);
@@ -250,15 +287,12 @@ char *ws_client_subscribe_text(const struct ws_client_subscription *subscription
         json_decref(types);
         return NULL;
     }
-    json_t *data = json_pack("{s:o,s:o,s:b}", "symbols", symbols, "data_types", types, "snapshot",
-                             subscription->snapshot);
-    if (data != NULL && subscription->depth != 0) {
-        json_object_set_new(data, "depth", json_integer(subscription->depth));
+    json_t *data = json_pack("{s:o,s:o}", "symbols", symbols, "data_types", types);
+    if (data != NULL) {
+        ws_client_set_options(data, subscription);
     }
-    if (data != NULL && subscription->tell_losses) {
-        json_object_set_new(data, "delivery", json_pack("{s:s}", "on_lag", "skip"));
-    }
-    json_t *message = json_pack("{s:s,s:i,s:o}", "type", "SUBSCRIBE", "id", 1, "data", data);
+    const char *type = subscription->replay_from != 0 ? "REPLAY" : "SUBSCRIBE";
+    json_t *message = json_pack("{s:s,s:i,s:o}", "type", type, "id", 1, "data", data);
     char *text = message == NULL ? NULL : json_dumps(message, JSON_COMPACT);
     json_decref(message);
     return text;

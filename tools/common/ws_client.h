@@ -49,11 +49,14 @@ struct ws_client_addresses {
 };
 
 struct ws_client_subscription {
-    const char *symbols; /* "A,B" or patterns such as "*" */
-    const char *types;   /* "quote,trade" */
-    uint32_t depth;      /* Books cut to so many levels a side; 0: the feed's own. */
-    bool snapshot;       /* Ask for the newest frame first. */
-    bool tell_losses;    /* on_lag skip: every loss is told by GAP, nothing is conflated. */
+    const char *symbols;  /* "A,B" or patterns such as "*" */
+    const char *types;    /* "quote,trade" */
+    uint32_t depth;       /* Books cut to this many levels a side; 0: the feed's own. */
+    const char *bar;      /* The interval of bars; NULL: the feed's own. */
+    uint32_t interval_ms; /* The newest image at most once in this time; 0: every frame. */
+    const char *on_lag;   /* NULL: the server's default. With "skip" GAP reports every loss. */
+    bool snapshot;        /* Ask for the newest frame first. */
+    uint64_t replay_from; /* Not 0: REPLAY from this seq or time, in place of SUBSCRIBE. */
 };
 
 /* ws://host[:port][/path], [v6] in brackets, or unix:///path. -EINVAL, -EPROTONOSUPPORT (wss). */
@@ -76,7 +79,8 @@ size_t ws_client_request(const struct ws_client_url *url, const char *key,
 size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
                        size_t payload_bytes, const uint8_t mask[4]);
 
-/* The SUBSCRIBE message with id 1, to be freed; NULL: out of memory, or no symbol or type. */
+/* The SUBSCRIBE or REPLAY message with id 1, to be freed; NULL: out of memory, or no symbol or
+ * type, or a name that is not UTF-8. */
 char *ws_client_subscribe_text(const struct ws_client_subscription *subscription);
 
 /* What ws_client_open came to. */

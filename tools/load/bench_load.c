@@ -339,7 +339,7 @@ char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_ind
             .types = options->types,
             .depth = options->depth,
             .snapshot = options->snapshot,
-            .tell_losses = true,
+            .on_lag = "skip",
         };
         text = ws_client_subscribe_text(&subscription);
         *bytes_out = text == NULL ? 0 : strlen(text);

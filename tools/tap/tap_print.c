@@ -1,7 +1,6 @@
 #include "tools/tap/tap_print.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,69 +8,6 @@
 #include "tools/common/terminal_text.h"
 
 #define LISTED_MAX 20 /* Ranges and faults shown; the JSON certificate has more. */
-
-/* A piece of JSON text, as it was sent. */
-struct tap_slice {
-    const char *text;
-    size_t bytes;
-};
-
-static const char *tap_print_skip_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == ',' || *at == ':' || *at == '\n')) {
-        at++;
-    }
-    return at;
-}
-
-/* The end of the JSON value at at: by its brackets and quotes, not by its validity. */
-static const char *tap_print_value_end(const char *at, const char *end)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (; at < end; at++) {
-        if (in_string) {
-            at += *at == '\\';
-            in_string = at < end && *at != '"';
-        } else if (*at == '"') {
-            in_string = true;
-        } else if (*at == '{' || *at == '[') {
-            depth++;
-        } else if (*at == '}' || *at == ']') {
-            if (depth == 0) {
-                return at;
-            }
-            depth--;
-        } else if (depth == 0 && (*at == ',' || *at == ':')) {
-            return at;
-        }
-    }
-    return end;
-}
-
-/* The next key and value of an object whose inside begins at *at. */
-static bool tap_print_next(const char **at, const char *end, struct tap_slice *key,
-                           struct tap_slice *value)
-{
-    const char *key_at = tap_print_skip_blanks(*at, end);
-    if (key_at >= end || *key_at != '"') {
-        return false;
-    }
-    const char *key_end = tap_print_value_end(key_at, end);
-    const char *value_at = tap_print_skip_blanks(key_end, end);
-    *at = tap_print_value_end(value_at, end);
-    if (key_end - key_at < 2) {
-        return false;
-    }
-    *key = (struct tap_slice){key_at + 1, (size_t)(key_end - key_at) - 2};
-    *value = (struct tap_slice){value_at, (size_t)(*at - value_at)};
-    return true;
-}
-
-static bool tap_print_is(struct tap_slice slice, const char *text)
-{
-    return slice.bytes == strlen(text) && memcmp(slice.text, text, slice.bytes) == 0;
-}
 
 static void tap_print_slice(FILE *out, const char *before, struct tap_slice slice)
 {
@@ -88,7 +24,7 @@ static void tap_print_fields(FILE *out, struct tap_slice object)
     if (object.bytes < 2 || object.text[0] != '{') {
         return;
     }
-    while (tap_print_next(&at, end, &key, &value)) {
+    while (tap_tick_next(&at, end, &key, &value)) {
         if (value.bytes >= 2 && value.text[0] == '"') {
             value.text++;
             value.bytes -= 2;
@@ -98,54 +34,23 @@ static void tap_print_fields(FILE *out, struct tap_slice object)
     }
 }
 
-static void tap_print_time(FILE *out, struct tap_slice ns_text)
+static void tap_print_time(FILE *out, uint64_t ns)
 {
-    char digits[24] = {0};
     char text[16];
     struct tm utc;
-    memcpy(digits, ns_text.text, ns_text.bytes < sizeof digits ? ns_text.bytes : 0);
-    uint64_t ns = strtoull(digits, NULL, 10);
     time_t seconds = (time_t)(ns / NS_PER_SECOND);
     gmtime_r(&seconds, &utc);
     strftime(text, sizeof text, "%H:%M:%S", &utc);
     fprintf(out, "%s.%06llu", text, (unsigned long long)(ns % NS_PER_SECOND / NS_PER_US));
 }
 
-static struct tap_slice tap_print_inside(struct tap_slice string)
+void tap_print_tick(FILE *out, const struct tap_tick *tick)
 {
-    if (string.bytes >= 2 && string.text[0] == '"') {
-        return (struct tap_slice){string.text + 1, string.bytes - 2};
-    }
-    return string;
-}
-
-void tap_print_tick(FILE *out, const uint8_t *payload, size_t payload_bytes)
-{
-    const char *at = (const char *)payload + 1;
-    const char *end = (const char *)payload + payload_bytes;
-    struct tap_slice key, value;
-    struct tap_slice type = {"", 0}, symbol = {"", 0}, seq = {"", 0}, data = {"", 0};
-    struct tap_slice event = {"", 0}, pub = {"", 0};
-    while (tap_print_next(&at, end, &key, &value)) {
-        if (tap_print_is(key, "type")) {
-            type = tap_print_inside(value);
-        } else if (tap_print_is(key, "symbol")) {
-            symbol = tap_print_inside(value);
-        } else if (tap_print_is(key, "seq")) {
-            seq = value;
-        } else if (tap_print_is(key, "ts_event")) {
-            event = value;
-        } else if (tap_print_is(key, "ts_pub")) {
-            pub = value;
-        } else if (tap_print_is(key, "data")) {
-            data = value;
-        }
-    }
-    tap_print_time(out, event.bytes > 0 ? event : pub);
-    tap_print_slice(out, " ", symbol);
-    tap_print_slice(out, " ", type);
-    tap_print_slice(out, " #", seq);
-    tap_print_fields(out, data);
+    tap_print_time(out, tick->ts_event_ns != 0 ? tick->ts_event_ns : tick->ts_pub_ns);
+    tap_print_slice(out, " ", tick->symbol);
+    tap_print_slice(out, " ", tick->type);
+    fprintf(out, " #%llu", (unsigned long long)tick->seq);
+    tap_print_fields(out, tick->data);
     fputc('\n', out);
 }
 
@@ -155,11 +60,11 @@ void tap_print_control(FILE *out, const uint8_t *payload, size_t payload_bytes)
     const char *end = (const char *)payload + payload_bytes;
     struct tap_slice key, value;
     fputs("--", out);
-    while (payload_bytes > 2 && tap_print_next(&at, end, &key, &value)) {
-        if (tap_print_is(key, "type")) {
-            value = tap_print_inside(value);
+    while (payload_bytes > 2 && tap_tick_next(&at, end, &key, &value)) {
+        if (tap_tick_is(key, "type")) {
+            value = tap_tick_inside(value);
             tap_print_slice(out, " ", value);
-        } else if (tap_print_is(key, "data")) {
+        } else if (tap_tick_is(key, "data")) {
             tap_print_fields(out, value);
         }
     }
@@ -190,11 +95,11 @@ static const char *tap_print_s(long long count)
     return count == 1 ? "" : "s";
 }
 
-/* "reader 3 ", or nothing when there is one alone. */
+/* "connection 3 ", or nothing when there is one alone. */
 static void tap_print_reader(FILE *out, const json_t *certificate, const json_t *item)
 {
     if (tap_print_integer(certificate, "readers") != 1) {
-        fprintf(out, "reader %lld ", tap_print_integer(item, "reader"));
+        fprintf(out, "connection %lld ", tap_print_integer(item, "reader") + 1);
     }
 }
 
@@ -209,7 +114,8 @@ static void tap_print_losses(FILE *out, const json_t *certificate)
             tap_print_reader(out, certificate, item);
             fprintf(out, "ch %lld: %lld..%lld %s\n", tap_print_integer(item, "ch"),
                     tap_print_integer(item, "from"), tap_print_integer(item, "to"),
-                    json_is_true(json_object_get(item, "told")) ? "told by GAP" : "NOT TOLD");
+                    json_is_true(json_object_get(item, "told")) ? "reported by GAP"
+                                                                : "NOT REPORTED");
         }
     }
     json_array_foreach(json_object_get(certificate, "fault_list"), index, item)
@@ -247,42 +153,53 @@ static void tap_print_checks(FILE *out, const json_t *certificate)
             tap_print_s(proven), checks, tap_print_s(checks));
 }
 
-void tap_print_certificate(FILE *out, const json_t *certificate)
+static void tap_print_verdict(FILE *out, const json_t *certificate)
 {
-    size_t index;
-    json_t *channel;
-    json_t *channels = json_object_get(certificate, "channels");
-    long long frames = tap_print_integer(certificate, "frames");
-    long long bytes = tap_print_integer(certificate, "bytes");
+    bool is_one = json_is_true(json_object_get(certificate, "one_digest"));
+    bool is_proven = json_is_true(json_object_get(certificate, "proven"));
+    long long connections = tap_print_integer(certificate, "readers");
+    long long channels = (long long)json_array_size(json_object_get(certificate, "channels"));
+    fprintf(out, "CERTIFICATE\n  verdict    %s: %lld connection%s, %lld channel%s, %s, %s\n",
+            json_is_true(json_object_get(certificate, "complete")) ? "COMPLETE" : "INCOMPLETE",
+            connections, tap_print_s(connections), channels, tap_print_s(channels),
+            is_one ? "one digest" : "NOT one digest", is_proven ? "proven" : "NOT proven");
+}
+
+static void tap_print_missing(FILE *out, const json_t *certificate)
+{
     long long told = tap_print_integer(certificate, "told_frames");
     long long untold = tap_print_integer(certificate, "untold_frames");
     long long ranges = tap_print_integer(certificate, "told_ranges");
-    long long readers = tap_print_integer(certificate, "readers");
-    fputs("CERTIFICATE\n  epoch      ", out);
-    tap_print_foreign(out, certificate, "epoch");
-    fputc('\n', out);
-    fprintf(out, "  received   %lld frame%s, %lld byte%s\n", frames, tap_print_s(frames), bytes,
-            tap_print_s(bytes));
-    json_array_foreach(channels, index, channel)
-    {
-        tap_print_channel(out, channel);
-    }
     if (told + untold == 0) {
         fprintf(out, "  missing    none\n");
-    } else {
-        fprintf(out,
-                "  missing    %lld frame%s in %lld range%s told by GAP, %lld in %lld NOT TOLD\n",
-                told, tap_print_s(told), ranges, tap_print_s(ranges), untold,
-                tap_print_integer(certificate, "untold_ranges"));
+        return;
     }
+    fprintf(out,
+            "  missing    %lld frame%s in %lld range%s reported by GAP, %lld in %lld NOT "
+            "REPORTED\n",
+            told, tap_print_s(told), ranges, tap_print_s(ranges), untold,
+            tap_print_integer(certificate, "untold_ranges"));
+}
+
+void tap_print_certificate(FILE *out, const json_t *certificate, bool with_channels)
+{
+    size_t index;
+    json_t *channel;
+    long long frames = tap_print_integer(certificate, "frames");
+    long long bytes = tap_print_integer(certificate, "bytes");
+    tap_print_verdict(out, certificate);
+    fputs("  epoch      ", out);
+    tap_print_foreign(out, certificate, "epoch");
+    fprintf(out, "\n  received   %lld frame%s, %lld byte%s\n", frames, tap_print_s(frames), bytes,
+            tap_print_s(bytes));
+    tap_print_missing(out, certificate);
     tap_print_losses(out, certificate);
     tap_print_checks(out, certificate);
-    bool is_one = json_is_true(json_object_get(certificate, "one_digest"));
-    bool is_proven = json_is_true(json_object_get(certificate, "proven"));
-    long long count = (long long)json_array_size(channels);
     fprintf(out, "  digest     sha256 %s\n", tap_print_string(certificate, "sha256"));
-    fprintf(out, "  verdict    %s: %lld reader%s of %lld channel%s, %s, %s\n",
-            json_is_true(json_object_get(certificate, "complete")) ? "COMPLETE" : "INCOMPLETE",
-            readers, tap_print_s(readers), count, tap_print_s(count),
-            is_one ? "one digest" : "NOT one digest", is_proven ? "proven" : "NOT proven");
+    json_array_foreach(json_object_get(certificate, "channels"), index, channel)
+    {
+        if (with_channels) {
+            tap_print_channel(out, channel);
+        }
+    }
 }

@@ -13,23 +13,28 @@
 #include "tools/common/control_reply.h"
 #include "tools/common/terminal_text.h"
 #include "tools/common/ws_client.h"
-#include "tools/tap/tap_print.h"
 
 #define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
 {
+    free(reader->buffer);
     *reader = (struct tap_reader){.sink = sink, .index = index, .fd = fd};
     ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
+    if (index == 0) {
+        tap_events_on_open(sink);
+    }
 }
 
-const char *tap_reader_prefix(const struct tap_sink *sink, uint32_t index)
+/* "connection 3: ", or nothing when there is one alone. Valid until the next call. */
+static const char *tap_reader_prefix(const struct tap_reader *reader)
 {
     static char text[32];
-    assert_always(index < sink->reader_count);
-    snprintf(text, sizeof text, "reader %u: ", index);
-    return sink->reader_count == 1 ? "" : text;
+    uint32_t count = reader->sink->options->connections;
+    assert_always(reader->index < count);
+    snprintf(text, sizeof text, "connection %u: ", reader->index + 1);
+    return count == 1 ? "" : text;
 }
 
 static void tap_reader_end(struct tap_reader *reader)
@@ -56,15 +61,23 @@ static int tap_reader_send(struct tap_reader *reader, enum ws_opcode opcode, con
     return sent == (ssize_t)frame_bytes ? 0 : sent < 0 ? -errno : -EPIPE;
 }
 
-int tap_reader_subscribe(struct tap_reader *reader, const char *text)
+int tap_reader_send_text(struct tap_reader *reader, const char *text)
 {
     return tap_reader_send(reader, WS_TEXT, text, strlen(text));
 }
 
 int tap_reader_ask_hashes(struct tap_reader *reader)
 {
-    static const char text[] = "{\"type\":\"HEARTBEAT\"}";
-    return tap_reader_send(reader, WS_TEXT, text, sizeof text - 1);
+    return tap_reader_send_text(reader, "{\"type\":\"HEARTBEAT\"}");
+}
+
+/* The server has ended it. */
+static void tap_reader_on_end(struct tap_reader *reader)
+{
+    tap_reader_end(reader);
+    if (reader->index == 0) {
+        tap_events_on_close(reader->sink, reader->close_code);
+    }
 }
 
 static void tap_reader_say_goodbye(struct tap_reader *reader)
@@ -92,28 +105,14 @@ static void tap_reader_fault(struct tap_reader *reader, const char *what)
     }
 }
 
-/* Nothing after an output that failed: each write might wait. */
-static bool tap_reader_prints(const struct tap_reader *reader)
-{
-    return reader->sink->print_ticks && reader->index == 0 && !ferror(stdout);
-}
-
 static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_message *message)
 {
     struct tap_sink *sink = reader->sink;
     if (reader->index == 0) {
-        if (tap_sink_is_full(sink) && sink->verify == NULL) {
-            return;
-        }
-        sink->frames++;
-        if (tap_reader_prints(reader)) {
-            if (sink->json) {
-                fwrite(message->payload, 1, message->payload_bytes, stdout);
-                fputc('\n', stdout);
-            } else {
-                tap_print_tick(stdout, message->payload, message->payload_bytes);
-            }
-        }
+        struct tap_tick tick;
+        tap_tick_read(&tick, message->payload, message->payload_bytes);
+        tick.wire_bytes = message->payload_bytes;
+        tap_events_on_tick(sink, &tick);
     }
     if (sink->verify != NULL) {
         tap_verify_on_frame(sink->verify, reader->index, message->payload, message->payload_bytes);
@@ -262,8 +261,7 @@ static void tap_reader_on_error(struct tap_reader *reader, const struct control_
     bool is_answer = !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
     if (reader->is_subscribed || !is_answer) {
         char *text = json_dumps(reply->root, JSON_COMPACT);
-        tap_reader_print(tap_reader_prefix(reader->sink, reader->index), text,
-                         text == NULL ? 0 : strlen(text));
+        tap_reader_print(tap_reader_prefix(reader), text, text == NULL ? 0 : strlen(text));
         free(text);
         reader->sink->error_count++;
         return;
@@ -281,12 +279,8 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
         tap_reader_fault(reader, "a control frame is not JSON of the agreed shape");
         return;
     }
-    if (tap_reader_prints(reader)) {
-        if (reader->sink->json) {
-            printf("%.*s\n", (int)message->payload_bytes, (const char *)message->payload);
-        } else {
-            tap_print_control(stdout, message->payload, message->payload_bytes);
-        }
+    if (reader->index == 0) {
+        tap_events_on_control(reader->sink, &reply, message->payload, message->payload_bytes);
     }
     if (reader->sink->verify != NULL) {
         tap_reader_verify_reply(reader, &reply);
@@ -304,12 +298,11 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
     size_t bytes = message->payload_bytes;
     reader->close_code = bytes >= 2 ? bytes_load_be16(message->payload) : 1005;
     char what[64];
-    snprintf(what, sizeof what, "%sclosed by the server: %u%s",
-             tap_reader_prefix(reader->sink, reader->index), reader->close_code,
-             bytes > 2 ? " " : "");
+    snprintf(what, sizeof what, "%sclosed by the server: %u%s", tap_reader_prefix(reader),
+             reader->close_code, bytes > 2 ? " " : "");
     tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
-    tap_reader_end(reader);
+    tap_reader_on_end(reader);
 }
 
 static void tap_reader_on_message(struct tap_reader *reader, const struct ws_message *message)
@@ -353,7 +346,7 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
             reader->decoder.buffer = reader->buffer;
         } else if (status != WS_NEED_MORE) {
             tap_reader_fault(reader, ws_status_text(status));
-            tap_reader_end(reader);
+            tap_reader_on_end(reader);
         }
     }
 }
@@ -370,9 +363,8 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
             return;
         }
         fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
-                tap_reader_prefix(reader->sink, reader->index), got < 0 ? ": " : "",
-                got < 0 ? strerror(errno) : "");
-        tap_reader_end(reader);
+                tap_reader_prefix(reader), got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+        tap_reader_on_end(reader);
     }
 }
 

@@ -1,0 +1,51 @@
+/*
+ * tap_events: what ringcast-tap does with what its first connection receives: one function for each
+ * event. Readers (tap_reader.h) call them, and the loop (tap_loop.h).
+ *
+ * Owner    main.
+ * Threads  One.
+ */
+#ifndef RINGCAST_TOOLS_TAP_EVENTS_H
+#define RINGCAST_TOOLS_TAP_EVENTS_H
+
+#include "tools/common/control_reply.h"
+#include "tools/tap/tap_options.h"
+#include "tools/tap/tap_tick.h"
+#include "tools/tap/tap_verify.h"
+
+/* What all connections share. */
+struct tap_sink {
+    const struct tap_options *options;
+    struct tap_verify *verify; /* NULL: not wanted */
+    bool is_settling;          /* It has enough: the others have yet to receive the same. */
+    uint64_t ticks;            /* of the first connection */
+    uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */
+    uint32_t refused_count;    /* connections that get nothing */
+    uint32_t error_count;      /* ERRORs to subscribed connections */
+};
+
+/* Whether --count ticks have come. */
+static inline bool tap_events_have_enough(const struct tap_sink *sink)
+{
+    return sink->options->count != 0 && sink->ticks >= sink->options->count;
+}
+
+/* It is upgraded; nothing has been sent. */
+void tap_events_on_open(struct tap_sink *sink);
+
+void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick);
+
+/* Any message that is no tick. payload: its text. */
+void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
+                           const uint8_t *payload, size_t payload_bytes);
+
+/* The server has closed it; it has been reported. close_code 0: without a Close frame. */
+void tap_events_on_close(struct tap_sink *sink, uint16_t close_code);
+
+/* Once in each pass of the loop, at least every 50 ms. */
+void tap_events_on_pass(struct tap_sink *sink, uint64_t now_ns);
+
+/* Before the certificate. */
+void tap_events_on_end(struct tap_sink *sink);
+
+#endif

@@ -160,6 +160,8 @@ FIGURES = (
     ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 when over {} more"),
     ("SESSION_MESSAGE_UNITS", 40000, "limits.md", "| cost of a message | {} ms |"),
     ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| symbols in a message | {} |"),
+    ("REQUEST_SYMBOLS_LIMIT_MAX", 1, "limits.md", "| 100, up to {} by `limit` |"),
+    ("REQUEST_SYMBOLS_LIMIT", 1, "limits.md", "| {}, up to 1000 by `limit` |"),
     ("REQUEST_CURSORS_MAX", 1, "limits.md", "| channels in a RESUME | {} |"),
     ("REQUEST_DEPTH_MAX", 1, "limits.md", "| brackets within brackets | {} |"),
     ("REQUEST_ECHO_BYTES_MAX", 1, "limits.md", "| bytes of an `id` or `t0` | {} |"),

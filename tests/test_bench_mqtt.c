@@ -174,7 +174,7 @@ static void a_refusal_is_shown_in_words(void **state)
         broker_fixture_feed(cases[i].bytes, cases[i].count);
         assert_int_equal(conn->state, BENCH_CONN_CLOSED);
         assert_int_equal(thread.crew.totals.refusals, 1);
-        assert_string_equal(thread.crew.totals.refusal_text, cases[i].words);
+        assert_string_equal(thread.crew.totals.first_refusal.bytes, cases[i].words);
         assert_int_equal(thread.crew.subscribed_now, 0);
         assert_int_equal(thread.crew.totals.malformed, 0);
         broker_fixture_end();

@@ -234,9 +234,9 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     (void)state;
     begin();
     broker_fixture_feed(CONNACK SUBACK, 10);
+    broker_fixture_feed(publish_1, sizeof publish_1 - 1);
     broker_fixture_feed("\x30\x08\x00\x04md/A{}", 10);
     broker_fixture_feed("\x30\x06\x00\x04md/A", 8);
-    broker_fixture_feed(publish_1, sizeof publish_1 - 1);
     assert_int_equal(thread.crew.totals.malformed, 2);
     assert_int_equal(thread.crew.totals.window_frames, 1);
     broker_fixture_end();

@@ -5,6 +5,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "codec/time_text.h"
 #include "tools/common/tick_scan.h"
 
 #define FAST_NUMBER_BYTES 24 /* what tick_scan_number may read */
@@ -256,6 +257,17 @@ bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_
     return true;
 }
 
+/* ISO 8601, up to the quotation mark. */
+static bool pattern_scan_iso(struct pattern_scan *scan, const uint8_t *payload, const uint8_t *at,
+                             const uint8_t *end, uint64_t *time_ns_out)
+{
+    const uint8_t *text = pattern_scan_find(&scan->fields[PATTERN_TIME], payload, at, end);
+    const uint8_t *quote = text == NULL ? NULL : memchr(text, '"', (size_t)(end - text));
+    scan->number = 0.0;
+    return quote != NULL &&
+           time_text_parse_iso((const char *)text, (size_t)(quote - text), time_ns_out);
+}
+
 bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
                        const struct pattern_place *place, uint64_t *time_ns_out)
 {
@@ -263,6 +275,9 @@ bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t
     assert_always(place->end <= payload_bytes);
     const uint8_t *at = payload + place->end;
     const uint8_t *end = payload + payload_bytes;
+    if (scan->time_unit_ns == 0) {
+        return pattern_scan_iso(scan, payload, at, end, time_ns_out);
+    }
     if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {
         return false;
     }

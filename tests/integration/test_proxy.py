@@ -24,12 +24,6 @@ CLIENT = "127.0.0.9"  # as the proxy sees it
 PAGE = (CHECKOUT / "docs/proxy.md").read_text(encoding="utf8")
 
 
-def free_port():
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return any_socket.getsockname()[1]
-
-
 class Proxies(unittest.TestCase):
     """A file of the page, with other ports and paths, and nothing else changed."""
 
@@ -39,7 +33,12 @@ class Proxies(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="ringcast-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.port = free_port()
+        # Held until the end, so that the kernel gives it to nobody else; who sets SO_REUSEADDR may listen there.
+        held = socket.socket()
+        self.addCleanup(held.close)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        self.port = held.getsockname()[1]
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-days", "2",
                         "-keyout", self.folder / "ringcast.key", "-out", self.folder / "ringcast.crt"],

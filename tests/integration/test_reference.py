@@ -106,7 +106,7 @@ FIGURES = (
     ("TICK_WRITER_SHOW_TICKS", 1, "architecture.md", "after the poll, or {} ticks"),
     ("CORE_SPARE_CONNS", 1, "architecture.md", "{} connections beyond `--max-connections`"),
     ("HANDSHAKE_BYTES_MAX", 1024, "architecture.md", "a request of {} KiB"),
-    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "wait for their turn | {} MiB a core"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "messages that wait | {} MiB a core"),
     ("INPUT_TURN_UNITS", 1, "../ring/README.md", "| {} units a turn for those that wait"),
     ("INPUT_SLICE_UNITS", 1, "../ring/README.md", "for those that wait | {} units |"),
     ("SESSION_ANSWERS_STARTED_MAX", 1, "../ring/README.md", "| {} written at a time"),
@@ -142,7 +142,7 @@ FIGURES = (
     ("WINDOW_MAX", 1, "tap.md", "until all readers have them, at most {} of a channel"),
     ("SETTLE_NS", SECOND, "tap.md", "the readers get up to {} s to reach"),
     ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
-    ("ECHO_CONNS_MAX", 1, "echo.md", "{} clients at one time; one that sends"),
+    ("ECHO_CONNS_MAX", 1, "echo.md", "It serves {} clients at one time"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
     ("LINK_HANDSHAKE_NS", SECOND, "limits.md", "| time for the whole request | {} s |"),
     ("HANDSHAKE_BYTES_MAX", 1, "limits.md", "| bytes of a request line and its headers | {} |"),
@@ -160,6 +160,8 @@ FIGURES = (
     ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 when over {} more"),
     ("SESSION_MESSAGE_UNITS", 40000, "limits.md", "| cost of a message | {} ms |"),
     ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| symbols in a message | {} |"),
+    ("REQUEST_SYMBOLS_LIMIT_MAX", 1, "limits.md", "| 100, up to {} by `limit` |"),
+    ("REQUEST_SYMBOLS_LIMIT", 1, "limits.md", "| {}, up to 1000 by `limit` |"),
     ("REQUEST_CURSORS_MAX", 1, "limits.md", "| channels in a RESUME | {} |"),
     ("REQUEST_DEPTH_MAX", 1, "limits.md", "| brackets within brackets | {} |"),
     ("REQUEST_ECHO_BYTES_MAX", 1, "limits.md", "| bytes of an `id` or `t0` | {} |"),
@@ -306,6 +308,11 @@ class Probes(unittest.TestCase):
         made = {name.decode(): len(arguments.split()) for name, arguments in notes}
         rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page("probes.md"), re.M)
         self.assertEqual({name: len(re.sub(r"\([^)]*\)", "", words).split(",")) for name, words in rows}, made)
+
+    def test_the_page_has_the_states_of_a_connection(self):
+        stages = re.search(r"enum link_stage \{(.*?)LINK_STAGE_COUNT", source(".h"), re.S)[1]
+        self.assertEqual(re.findall(r"^\| (\d) \| (\w+) \|", page("probes.md"), re.M),
+                         [(str(at), name.lower()) for at, name in enumerate(re.findall(r"LINK_(\w+),", stages))])
 
 
 class Index(unittest.TestCase):

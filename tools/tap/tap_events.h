@@ -9,6 +9,7 @@
 #define RINGCAST_TOOLS_TAP_EVENTS_H
 
 #include "tools/common/control_reply.h"
+#include "tools/tap/tap_decode.h"
 #include "tools/tap/tap_options.h"
 #include "tools/tap/tap_tick.h"
 #include "tools/tap/tap_verify.h"
@@ -17,6 +18,7 @@
 struct tap_sink {
     const struct tap_options *options;
     struct tap_verify *verify; /* NULL: not wanted */
+    struct tap_decode *decode;
     bool is_settling;          /* It has enough: the others have yet to receive the same. */
     uint64_t ticks;            /* of the first connection */
     uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */

@@ -182,7 +182,7 @@ class Files(ServerTestCase):
         with tempfile.TemporaryDirectory() as folder:
             for name in ("x.svg", "y.PNG"):
                 path = pathlib.Path(folder, name)
-                result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--plot", str(path),
+                result = run([program("ringcast-bench"), "-q", "-c", "2", "-d", "1", "--plot", str(path),
                               *BY_DUE_TIME, self.server.url()])
                 self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
                 self.assertGreater(path.stat().st_size, 1000)

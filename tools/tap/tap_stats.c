@@ -71,7 +71,7 @@ void tap_stats_destroy(struct tap_stats *stats)
 
 static struct tap_stats_symbol *tap_stats_symbol_of(struct tap_stats *stats, struct tap_slice name)
 {
-    size_t name_bytes = name.bytes < STATS_SYMBOL_BYTES_MAX ? name.bytes : SYMBOL_BYTES_MAX;
+    size_t name_bytes = name.bytes < STATS_SYMBOL_BYTES_MAX ? name.bytes : STATS_SYMBOL_BYTES_MAX;
     uint64_t slot = keyed_hash_bytes(&stats->hash, name.text, name_bytes);
     static_assert(STATS_SYMBOL_BYTES_MAX <= UINT8_MAX, "the length of a name");
     assert_always(stats->symbol_count <= TAP_STATS_SYMBOLS_MAX);

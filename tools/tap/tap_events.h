@@ -10,6 +10,7 @@
 
 #include "tools/common/control_reply.h"
 #include "tools/tap/tap_decode.h"
+#include "tools/tap/tap_list.h"
 #include "tools/tap/tap_options.h"
 #include "tools/tap/tap_tick.h"
 #include "tools/tap/tap_verify.h"
@@ -19,17 +20,18 @@ struct tap_sink {
     const struct tap_options *options;
     struct tap_verify *verify; /* NULL: not wanted */
     struct tap_decode *decode;
-    bool is_settling;          /* It has enough: the others have yet to receive the same. */
-    uint64_t ticks;            /* of the first connection */
+    bool is_settling; /* It has enough: the others have yet to receive the same. */
+    uint64_t ticks;   /* of the first connection */
+    struct tap_list list;
     uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */
     uint32_t refused_count;    /* connections that get nothing */
     uint32_t error_count;      /* ERRORs to subscribed connections */
 };
 
-/* Whether --count ticks have come. */
+/* Whether --count ticks, or all pages of --list, have come. */
 static inline bool tap_events_have_enough(const struct tap_sink *sink)
 {
-    return sink->options->count != 0 && sink->ticks >= sink->options->count;
+    return sink->list.is_done || (sink->options->count != 0 && sink->ticks >= sink->options->count);
 }
 
 /* It is upgraded; nothing has been sent. */

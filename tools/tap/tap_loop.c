@@ -47,7 +47,9 @@ int tap_loop_init(struct tap_loop *loop, const struct tap_options *options, stru
     *loop = (struct tap_loop){.options = options, .sink = sink};
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->readers = calloc(options->connections, sizeof *loop->readers);
-    loop->subscribe_text = ws_client_subscribe_text(&options->subscription);
+    loop->subscribe_text = options->list
+                               ? tap_list_request(&sink->list, options->subscription.symbols)
+                               : ws_client_subscribe_text(&options->subscription);
     if (loop->readers == NULL || loop->epoll_fd < 0) {
         fprintf(stderr, "ringcast-tap: no memory or descriptors for %u connections\n",
                 options->connections);

@@ -67,7 +67,12 @@ static int tap_main_conclude(const struct tap_loop *loop)
         return TAP_EXIT_REFUSED;
     }
     uint64_t wanted = loop->options->count == 0 ? 1 : loop->options->count;
-    return sink->ticks < wanted ? TAP_EXIT_NO_TICKS : TAP_EXIT_DONE;
+    if (loop->options->list && sink->list.symbols == 0) {
+        fprintf(stderr, "ringcast-tap: no symbol matches %s\n",
+                loop->options->subscription.symbols);
+    }
+    uint64_t found = loop->options->list ? sink->list.symbols : sink->ticks;
+    return found < wanted ? TAP_EXIT_NO_TICKS : TAP_EXIT_DONE;
 }
 
 static int tap_main_run(const struct tap_options *options)
@@ -82,6 +87,9 @@ static int tap_main_run(const struct tap_options *options)
         exit_code = TAP_EXIT_UNREACHABLE;
     }
     if (exit_code == TAP_EXIT_DONE) {
+        exit_code = tap_events_open(&sink);
+    }
+    if (exit_code == TAP_EXIT_DONE) {
         exit_code = tap_loop_connect_all(&loop);
     }
     if (exit_code == TAP_EXIT_DONE) {
@@ -91,6 +99,7 @@ static int tap_main_run(const struct tap_options *options)
         exit_code = tap_main_conclude(&loop);
     }
     exit_code = standard_fds_flush("ringcast-tap") ? exit_code : TAP_EXIT_OUTPUT;
+    exit_code = tap_events_close(&sink) ? exit_code : TAP_EXIT_OUTPUT;
     tap_loop_deinit(&loop);
     tap_decode_destroy(sink.decode);
     if (sink.verify != NULL) {

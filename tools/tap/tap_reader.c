@@ -16,6 +16,8 @@
 
 #define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
+#define TOO_MANY_REQUESTS 111
+#define PAGE_WAIT_US 250000 /* 5 messages a second are usual. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
 {
@@ -82,7 +84,7 @@ static void tap_reader_on_end(struct tap_reader *reader)
     }
 }
 
-static void tap_reader_say_goodbye(struct tap_reader *reader)
+void tap_reader_leave(struct tap_reader *reader)
 {
     uint8_t payload[2];
     bytes_store_be16(payload, 1000);
@@ -188,7 +190,7 @@ static bool tap_reader_speaks(const struct tap_reader *reader)
 static void tap_reader_on_refused(struct tap_reader *reader)
 {
     reader->sink->refused_count++;
-    tap_reader_say_goodbye(reader);
+    tap_reader_leave(reader);
 }
 
 /* A pattern that matches nothing yet may be mistyped. */
@@ -205,7 +207,14 @@ static void tap_reader_print_empty(const json_t *entry)
     }
 }
 
-/* An answer to SUBSCRIBE, REPLAY or RESUME. */
+/* To what the user asks for; the messages of the cursor have other numbers. */
+static bool tap_reader_is_answer(const struct control_reply *reply)
+{
+    const json_t *id = json_object_get(reply->root, "id");
+    return !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
+}
+
+/* The answer to SUBSCRIBE or REPLAY. */
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
@@ -213,8 +222,8 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     json_t *item;
     const json_t *ok = json_object_get(reply->data, "ok");
     const json_t *failed = json_object_get(reply->data, "failed");
-    bool is_refused = json_array_size(failed) > 0 && json_array_size(ok) == 0 &&
-                      json_array_size(json_object_get(reply->data, "gaps")) == 0;
+    bool is_refused =
+        json_array_size(failed) > 0 && json_array_size(ok) == 0 && tap_reader_is_answer(reply);
     json_array_foreach(failed, index, item)
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
@@ -291,9 +300,7 @@ static void tap_reader_verify_reply(struct tap_reader *reader, const struct cont
 
 static void tap_reader_on_error(struct tap_reader *reader, const struct control_reply *reply)
 {
-    const json_t *id = json_object_get(reply->root, "id");
-    bool is_answer = !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
-    if (reader->is_subscribed || !is_answer) {
+    if (reader->is_subscribed || !tap_reader_is_answer(reply)) {
         char *text = json_dumps(reply->root, JSON_COMPACT);
         tap_reader_print(tap_reader_prefix(reader), text, text == NULL ? 0 : strlen(text));
         free(text);
@@ -304,6 +311,40 @@ static void tap_reader_on_error(struct tap_reader *reader, const struct control_
         tap_reader_print_refusal(reply->data == NULL ? reply->root : reply->data);
     }
     tap_reader_on_refused(reader);
+}
+
+/* Asks for the next page of --list. */
+static void tap_reader_ask_page(struct tap_reader *reader)
+{
+    const struct tap_sink *sink = reader->sink;
+    char *text = tap_list_request(&sink->list, sink->options->subscription.symbols);
+    if (text == NULL || tap_reader_send_text(reader, text) != 0) {
+        tap_reader_on_end(reader);
+    }
+    free(text);
+}
+
+static void tap_reader_on_page(struct tap_reader *reader, const struct control_reply *reply)
+{
+    struct tap_sink *sink = reader->sink;
+    reader->is_subscribed = true;
+    tap_list_on_page(&sink->list, reply->data, sink->options->json);
+    if (!sink->list.is_done) {
+        tap_reader_ask_page(reader);
+    }
+}
+
+/* The server takes so many messages a second. */
+static bool tap_reader_waits(struct tap_reader *reader, const struct control_reply *reply)
+{
+    uint64_t code;
+    if (!reader->sink->options->list || !control_reply_u64(reply->data, "code", &code) ||
+        code != TOO_MANY_REQUESTS) {
+        return false;
+    }
+    usleep(PAGE_WAIT_US);
+    tap_reader_ask_page(reader);
+    return true;
 }
 
 static void tap_reader_on_control(struct tap_reader *reader, const struct ws_message *message)
@@ -325,10 +366,11 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
             tap_reader_fault(reader, fault);
         }
     }
-    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
-        strcmp(reply.name, "RESUMED") == 0) {
+    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0) {
         tap_reader_on_subscribed(reader, &reply);
-    } else if (reply.type == CONTROL_ERROR) {
+    } else if (strcmp(reply.name, "SYMBOLS") == 0) {
+        tap_reader_on_page(reader, &reply);
+    } else if (reply.type == CONTROL_ERROR && !tap_reader_waits(reader, &reply)) {
         tap_reader_on_error(reader, &reply);
     }
     control_reply_free(&reply);
@@ -420,7 +462,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
 void tap_reader_deinit(struct tap_reader *reader)
 {
     if (reader->fd >= 0) {
-        tap_reader_say_goodbye(reader);
+        tap_reader_leave(reader);
     }
     free(reader->buffer);
 }

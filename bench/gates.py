@@ -92,7 +92,7 @@ GATES = {
              rounds=("burst=1", "burst=32", CPU)),),
     "sparse": (
         Gate("ratio_to_best_peer", "core CPU per frame, of the best peer's", 0.80, 0.75),
-        Gate("places_spread", "fairness: from the lowest mean place of a client to the highest", 0.60)),
+        Gate("fairness_range", "fairness: from the lowest mean place of a client to the highest", 0.60)),
     "connect": (
         Gate("by_message_to_before", "core time of a client by message, of the commit before's", 0.75, 0.6,
              rounds=("ringcast", "before", "core_ns_per_client_all"), needs=BEFORE),

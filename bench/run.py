@@ -194,10 +194,10 @@ def saturation_round(setup, kind, rate):
     readers = connections // 10
     bursts = max(1, round(rate / connections / 128))
     with start(setup, kind, spec(128, 128 * bursts, 128), connections) as server:
-        report = server.load("-c", connections, "--skimmers", connections - readers, *INTENDED)
-    # A GAP would report a loss; the skimmers are a little behind the readers.
-    skimmed = report["skimmers"]["frames"] / (connections - readers)
-    report["valid"] &= skimmed > 0.97 * report["readers"]["frames"] / readers
+        report = server.load("-c", connections, "--light-readers", connections - readers, *INTENDED)
+    # A GAP would report a loss; the light readers are a little behind the readers.
+    light = report["light_readers"]["frames"] / (connections - readers)
+    report["valid"] &= light > 0.97 * report["readers"]["frames"] / readers
     report["frames_per_second"] *= connections / readers
     report["server"]["core_ns_per_frame"] *= readers / connections
     report["capped"] = report["load_busy"] > LOAD_BUSY_MAX
@@ -300,18 +300,18 @@ def sparse(setup):
     best = best_of(reports, peers, lambda runs: median(runs, "server", "core_ns_per_frame"))
     if best is None:
         return check("no peer that delivers everything is set up: bench/peers/setup.sh", False)
-    places = {kind: {end: median(runs, "places", end) for end in ("min", "max")}
+    order = {kind: {end: median(runs, "fairness", end) for end in ("min", "max")}
               for kind, runs in reports.items() if are_valid(reports, kind)}
-    for kind, place in places.items():
+    for kind, place in order.items():
         print(f"  {kind:18} mean places of its clients {place['min']:.2f} to {place['max']:.2f}")
     floor = harness.cost_ratio(reports, "ringcast", "floor")
     print(f"  {floor:.2f} of what the bare loop needs for as many sends; the loop needs "
           f"{harness.cost_ratio(reports, 'floor', best):.2f} of {best}")
     return judge("sparse", setup, {
         "ratio_to_best_peer": harness.cost_ratio(reports, "ringcast", best), "best_peer": best,
-        "places_spread": statistics.median(report["places"]["max"] - report["places"]["min"]
+        "fairness_range": statistics.median(report["fairness"]["max"] - report["fairness"]["min"]
                                            for report in reports["ringcast"]),
-        "places": places, "ratio_to_floor": floor, "variants": summaries(reports)},
+        "fairness": order, "ratio_to_floor": floor, "variants": summaries(reports)},
         are_valid(reports, "ringcast"))
 
 

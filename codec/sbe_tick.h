@@ -4,7 +4,7 @@
  * Owner    The caller owns all memory. Threads: pure functions.
  * Memory   The payload is written in place, into the frame log.
  * Units    Times are nanoseconds since the Unix epoch.
- * Source   codec/md.xml, the schema; docs/protocol.md, "SBE".
+ * Source   codec/md.xml, the schema; docs/sbe.md.
  *
  * All prices of a message share one exponent, the least of theirs; so do its sizes, the volume
  * among them. The turnover has its own. That is exact, though "12.30" may become "12.300".

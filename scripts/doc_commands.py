@@ -5,6 +5,7 @@ backticks; in a manual page it is a line above the .Dl line, and begins with .\\
 
   <!-- run -->                      tests/integration/test_docs.py runs it as it stands
   <!-- run beside: COMMAND -->      the same, beside this server
+  <!-- run beside the same -->      the same, beside the server of the block before, which goes on
   <!-- run full -->                 the same, in ./test full only; also with beside:
   <!-- output -->                   what the commands of the block before print
   <!-- file: NAME -->               saved under this name for the commands of the page
@@ -19,11 +20,11 @@ OURS = r"(?:zig-out/bin/)?ringcast(?:-(?:tap|bench|echo))?|\./run|\./test|zig"
 OTHERS = (r"[\w./]*(?:bench|scripts|examples)/[\w./]+\.(?:py|sh|js)|(?:/usr/bin/)?python3?|pip|npm|node|"
           r"openssl|curl|websocat|jq|apt|apt-get|sudo|docker|podman|kubectl|systemctl|taskset|numactl|"
           r"bpftrace|perf|gdb|git|cd|cp|export|mkdir|cat|zcat|printf|echo|tail|grep|kill|sysctl|man|"
-          r"ulimit|prlimit|(?:fuzz|sim)_\w+|my-ticks")
+          r"ulimit|prlimit|mkfifo|(?:fuzz|sim)_\w+|my-ticks")
 COMMAND = re.compile(rf"(?:\$ )?(?:\w+=\S+ )*(?:{OURS}|{OTHERS})(?=\s|$)")
 INLINE = re.compile(rf"`((?:taskset -c \d+ )?(?:{OURS}|[\w./]*examples/[^\s`]+|node) [^`]+)`")
 MARK = re.compile(r'^(?:<!-- |\.\\" )(run\b.*?|output|file: .*?|not run: .*?)(?: -->)?$')
-RUN = re.compile(r"run(?P<full> full)?(?: beside: (?P<beside>.+))?$")
+RUN = re.compile(r"run(?P<full> full)?(?: beside: (?P<beside>.+)| beside (?P<same>the same))?$")
 SHELL = ("sh", "bash", "console")
 
 

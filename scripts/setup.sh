@@ -3,8 +3,9 @@
 #
 #   scripts/setup.sh run      what building and running need
 #   scripts/setup.sh test     that, and what the tests need
-#   scripts/setup.sh full     that, and the Autobahn suite
+#   scripts/setup.sh full     that, the Autobahn suite, and MkDocs
 #   scripts/setup.sh long     that, and QEMU, of whole machines and of programs for aarch64
+#   scripts/setup.sh docs     MkDocs alone, for the website
 #
 # Does nothing, and needs no network, when all is there. Prints nothing then.
 set -eu -o pipefail
@@ -59,6 +60,9 @@ test_packages=(
     python3-yaml     # reads docs/asyncapi.yaml,
     python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
+    nginx            # proxies for wss, as docs/proxy.md configures them:
+    haproxy          # the PROXY protocol,
+    caddy            # a certificate by itself
 )
 long_packages=(
     qemu-system-x86  # runs another kernel
@@ -181,16 +185,39 @@ fetch_autobahn() {
     scripts/autobahn.sh --set-up || say "could not install the Autobahn suite: its cases are skipped"
 }
 
+# All files are pinned by their hashes. The folder is complete if it is there.
+install_mkdocs() {
+    local home=.toolchain/mkdocs unpacked=.toolchain/unpacked
+    ! cmp -s scripts/docs_requirements.txt "$home/docs_requirements.txt" || return 0
+    say "installing MkDocs with Material (30 MB, from PyPI) into $home/"
+    rm -rf "$unpacked"
+    python3 -m pip install -q --no-deps --require-hashes --only-binary :all: --root-user-action ignore \
+        --disable-pip-version-check --target "$unpacked" -r scripts/docs_requirements.txt || return 1
+    cp scripts/docs_requirements.txt "$unpacked"
+    rm -rf "$home"
+    mv "$unpacked" "$home"
+}
+
 case ${1:-} in
+docs)
+    install_packages "build the website" python3 python3-pip git
+    install_mkdocs || fail "pip could not install MkDocs, see above: is there a network, and is this Python 3.11?"
+    exit 0
+    ;;
 run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
 test | full) install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" ;;
 long)
     install_packages "build and test ringcast" "${run_packages[@]}" "${test_packages[@]}" \
         "${long_packages[@]}"
     ;;
-*) fail "usage: scripts/setup.sh run|test|full|long" ;;
+*) fail "usage: scripts/setup.sh run|test|full|long|docs" ;;
 esac
 install_zig
 [ "$1" = run ] || fetch_asyncapi
 [ "$1" = run ] || fetch_aarch64
-case $1 in full | long) fetch_autobahn ;; esac
+case $1 in
+full | long)
+    fetch_autobahn
+    install_mkdocs || say "could not install MkDocs: the test of the website is skipped"
+    ;;
+esac

@@ -1,7 +1,7 @@
 /*
  * main: sets the broadcaster up, waits for signals, and takes it down again.
  *
- * `ringcast WORD` runs one of the commands instead (tools/insight).
+ * `ringcast WORD` runs one of the commands instead: help, or stat (tools/insight).
  *
  * Set-up is a table of steps (server.h); each builds on those before it and says in one line what
  * went wrong. main_close() takes down whatever has been set up, in the opposite order.
@@ -26,11 +26,15 @@
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "codec/nearest.h"
 #include "src/admin/admin.h"
+#include "src/admin/host.h"
 #include "src/admin/metrics.h"
 #include "src/base/arenas.h"
 #include "src/base/log.h"
+#include "src/config/options_help.h"
 #include "src/config/options_parse.h"
+#include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/server.h"
 #include "tools/insight/stat_command.h"
@@ -46,40 +50,75 @@
 
 /* ---- Commands ---- */
 
-/* Of a server that runs; none starts one. */
+static int main_help(int argc, char **argv);
+
+/* None starts a server. */
 static const struct {
     const char *word;
     const char *about;
     int (*run)(int argc, char **argv); /* argv[0] is the word; returns the exit code */
 } main_commands[] = {
-    {"stat", "what a running server does, each second", stat_command},
+    {"stat", "show what a running server does, once a second", stat_command},
+    {"help", "explain a topic or an option: ringcast help [TOPIC|OPTION]", main_help},
 };
+#define MAIN_COMMAND_COUNT (sizeof main_commands / sizeof main_commands[0])
 
 static int main_command(int argc, char **argv)
 {
+    const char *words[MAIN_COMMAND_COUNT];
     assert_always(argc > 0);
-    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
-        if (strcmp(argv[0], main_commands[i].word) == 0) {
+    for (size_t i = 0; i < MAIN_COMMAND_COUNT; i++) {
+        words[i] = main_commands[i].word;
+        if (strcmp(argv[0], words[i]) == 0) {
             return main_commands[i].run(argc, argv);
         }
     }
+    const char *nearest = nearest_name(argv[0], words, MAIN_COMMAND_COUNT);
     log_say(STDERR_FILENO,
-            "ringcast: \"%.100s\" is neither an option nor a command; options begin with --, and "
-            "--help lists both\nCommands:",
-            argv[0]);
-    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
+            "ringcast: \"%.100s\" is neither an option nor a command%s%s%s\nCommands:", argv[0],
+            nearest == NULL ? "" : "; did you mean ", nearest == NULL ? "" : nearest,
+            nearest == NULL ? "" : "?");
+    for (size_t i = 0; i < MAIN_COMMAND_COUNT; i++) {
         log_say(STDERR_FILENO, " %s", main_commands[i].word);
     }
     log_say(STDERR_FILENO, "\n");
     return SERVER_EXIT_USAGE;
 }
 
-static void main_print_commands(FILE *out)
+/* ---- Help ---- */
+
+static void main_print_help(FILE *out)
 {
-    fprintf(out, "\nCommands (--help after one tells more):\n");
-    for (size_t i = 0; i < sizeof main_commands / sizeof main_commands[0]; i++) {
-        fprintf(out, "  ringcast %s\n      %s\n", main_commands[i].word, main_commands[i].about);
+    fprintf(out, "Usage: ringcast [--OPTION VALUE]...\n"
+                 "       ringcast COMMAND [ARGUMENT]...\n\n"
+                 "Broadcasts market data over WebSockets. Without options, it serves a simulated\n"
+                 "market on port 8765, and health, statistics and metrics on 127.0.0.1:8080.\n\n"
+                 "Commands:\n");
+    for (size_t i = 0; i < MAIN_COMMAND_COUNT; i++) {
+        fprintf(out, "  %-12s %s\n", main_commands[i].word, main_commands[i].about);
     }
+    fputc('\n', out);
+    options_help_print(out);
+    fprintf(out, "\nReference: docs/options.md, ringcast(1).\n");
+}
+
+/* argv[0]: help or --help. */
+static int main_help(int argc, char **argv)
+{
+    char text[OPTIONS_ERROR_BYTES_MAX];
+    if (argc == 1) {
+        main_print_help(stdout);
+    } else if (argc > 2) {
+        log_say(STDERR_FILENO, "ringcast: help takes one topic or option\n");
+        return SERVER_EXIT_USAGE;
+    } else if (strcmp(argv[1], "stat") == 0) {
+        char *words[] = {argv[1], (char *)(uintptr_t) "--help", NULL};
+        return stat_command(2, words);
+    } else if (options_help_print_topic(stdout, argv[1], text) < 0) {
+        log_say(STDERR_FILENO, "ringcast: %s\n", text);
+        return SERVER_EXIT_USAGE;
+    }
+    return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
 }
 
 /* ---- Signals ---- */
@@ -257,14 +296,34 @@ static bool main_wait(struct server *server, int timeout_ms)
     return ends;
 }
 
-/* Each time main has waited; the metrics take a sample once a second. */
+/* How long each core and the publisher were without a CPU. */
+static void main_count_run_delays(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        const struct server_thread *thread = &server->threads[i];
+        uint32_t tid = atomic_load_explicit(&thread->record->tid, memory_order_relaxed);
+        uint64_t delay_ns = host_run_delay_ns(tid);
+        if (delay_ns > counter_get(thread->run_delay_ns)) {
+            counter_set(thread->run_delay_ns, delay_ns);
+        }
+    }
+}
+
+static void main_sample_rates(struct server *server, uint64_t now_ns)
+{
+    channel_rates_sample(server->rates, server->channels, server->symbols.log, now_ns,
+                         clock_ns(CLOCK_REALTIME));
+}
+
+/* Each time main has waited; samples are taken once a second. */
 static void main_tick(struct server *server)
 {
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     watchdog_look(&server->watchdog, now_ns);
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
-        server_count_run_delays(server);
+        main_count_run_delays(server);
+        main_sample_rates(server, now_ns);
         metrics_tick(server->metrics, now_ns);
     }
 }
@@ -291,6 +350,7 @@ static void main_run(struct server *server)
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
+    main_sample_rates(server, server->tick_ns);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = main_wait(server, MAIN_DRAIN_INTERVAL_MS);
         main_tick(server);
@@ -462,9 +522,8 @@ int main(int argc, char **argv)
         return SERVER_EXIT_USAGE;
     }
     if (server.options.action == OPTIONS_ACTION_HELP) {
-        options_print_help(stdout);
-        main_print_commands(stdout);
-        return standard_fds_flush("ringcast") ? 0 : SERVER_EXIT_FAILED;
+        bool has_topic = argc == 3 && argv[2][0] != '-'; /* ringcast --help TOPIC */
+        return main_help(has_topic ? 2 : 1, argv + 1);
     }
     if (server.options.action == OPTIONS_ACTION_VERSION) {
         options_print_version(stdout);

@@ -21,11 +21,11 @@
 #include "src/access/access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
-#include "src/admin/host.h"
 #include "src/admin/metrics.h"
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
 #include "src/check_config.h"
+#include "src/market/channel_rates.h"
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
 #include "src/session/session.h"
@@ -166,6 +166,14 @@ int server_create_encodings(struct server *server)
                  error == -EMFILE ? "" : " or give a smaller --frame-log-bytes");
         return server_refuse(server, error, text);
     }
+    error = channel_rates_create(&server->rates);
+    if (error < 0) {
+        return server_fail(error, "table of rates", server_memory_remedy(error));
+    }
+    server->symbols = (struct symbols){.channels = server->channels,
+                                       .log = encodings_json_log(server->encodings),
+                                       .rates = server->rates,
+                                       .epoch = server->epoch};
     return 0;
 }
 
@@ -348,6 +356,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .compression = server->options.compression != 0,
         .channels = server->channels,
+        .symbols = &server->symbols,
         .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
@@ -467,6 +476,7 @@ int server_start_admin(struct server *server)
     struct admin_options options = {
         .fd_count = server->sockets.admin.address_count,
         .metrics = server->metrics,
+        .symbols = &server->symbols,
         .counters = server->counters,
         .connections_max = server->admin_connections_max,
         .tokens = &server->admin_tokens,
@@ -535,18 +545,6 @@ int server_start_threads(struct server *server)
     return error;
 }
 
-void server_count_run_delays(struct server *server)
-{
-    for (uint32_t i = 0; i < server->thread_count; i++) {
-        const struct server_thread *thread = &server->threads[i];
-        uint32_t tid = atomic_load_explicit(&thread->record->tid, memory_order_relaxed);
-        uint64_t delay_ns = host_run_delay_ns(tid);
-        if (delay_ns > counter_get(thread->run_delay_ns)) {
-            counter_set(thread->run_delay_ns, delay_ns);
-        }
-    }
-}
-
 void server_destroy(struct server *server)
 {
     assert_always(server->thread_count == 0);
@@ -575,6 +573,9 @@ void server_destroy(struct server *server)
         counters_close(server->counters);
     }
     counters_file_close(&server->counters_file);
+    if (server->rates != NULL) {
+        channel_rates_destroy(server->rates);
+    }
     if (server->encodings != NULL) {
         encodings_destroy(server->encodings);
     }

@@ -23,6 +23,7 @@
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
 #include "src/sockets.h"
+#include "src/symbols/symbols.h"
 
 #define SERVER_EXIT_FAILED 1
 #define SERVER_EXIT_USAGE 2
@@ -50,6 +51,8 @@ struct server {
     struct channels *channels;
     struct book_images *book_images;
     struct encodings *encodings;
+    struct channel_rates *rates;
+    struct symbols symbols; /* of the last three */
     struct counters *counters;
     struct counters_file counters_file;
     struct publisher *publisher;
@@ -99,9 +102,6 @@ server_step server_open_sockets;
 server_step server_create_cores;
 server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
-
-/* Once a second: how long each core and the publisher were without a CPU (main). */
-void server_count_run_delays(struct server *server);
 
 /* Destroys what the steps have made. The threads have been joined. */
 void server_destroy(struct server *server);

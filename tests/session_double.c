@@ -5,10 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ring/board/frame_log.h"
+#include "src/market/channel_rates.h"
+
 struct core *core;
 const struct core_lag behind = {
     .is_behind = true, .bytes = 4096, .ms = 812, .cause = LAG_BY_NETWORK, .round_trip_us = 77};
 struct channels *channels;
+struct symbols symbols;
 uint64_t slice_units;
 uint64_t heartbeat_interval_ns = 30 * NS_PER_SECOND;
 
@@ -444,6 +448,22 @@ void open_url(uint32_t conn, const char *rest)
     }
 }
 
+void make_symbols(void)
+{
+    static const struct frame_log_options options = {
+        .capacity_bytes = FRAME_LOG_BYTES_MIN,
+        .frame_bytes_max = 64 * KIB,
+        .channel_count_max = CHANNELS_MAX,
+        .reader_count = 1,
+        .is_lazy = true,
+    };
+    struct frame_log *log;
+    struct channel_rates *rates;
+    assert_int_equal(frame_log_create(&log, &options), 0);
+    assert_int_equal(channel_rates_create(&rates), 0);
+    symbols = (struct symbols){.channels = channels, .log = log, .rates = rates, .epoch = EPOCH};
+}
+
 static int set_up_with(uint32_t subscription_count_max)
 {
     struct session_options options = {
@@ -458,7 +478,9 @@ static int set_up_with(uint32_t subscription_count_max)
     core->slice_units = slice_units;
     core->source.is_unix = true;
     assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
+    make_symbols();
     options.channels = channels;
+    options.symbols = &symbols;
     assert_int_equal(sessions_create(&core->sessions, &options), 0);
     open_conn(0);
     return 0;
@@ -491,6 +513,8 @@ int tear_down(void **state)
     (void)state;
     forget_texts();
     sessions_destroy(core->sessions);
+    channel_rates_destroy((struct channel_rates *)symbols.rates);
+    frame_log_destroy((struct frame_log *)symbols.log);
     channels_destroy(channels);
     free(core);
     return 0;

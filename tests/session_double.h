@@ -76,6 +76,7 @@ extern uint64_t slice_units;           /* of the core that set_up() makes; 0 at 
 extern uint64_t heartbeat_interval_ns; /* the same; 30 s at first */
 extern struct channels *channels;
 extern const struct core_lag behind; /* of a conn, once core->is_behind */
+extern struct symbols symbols;       /* Of them no channel has had a frame. */
 
 /* A channel appears; and clients that wait for it are told of it. */
 void show_channel(const char *symbol, enum md_type type);
@@ -87,6 +88,9 @@ void open_conn(uint32_t conn);
 void open_url(uint32_t conn, const char *rest);
 void begin_url(uint32_t conn, const char *rest);
 void end_conn(uint32_t conn);
+
+/* What SYMBOLS lists, once there are channels; for a test that makes its own sessions. */
+void make_symbols(void);
 
 /* Conn 0 is open, and there are six channels. */
 int set_up(void **state);

@@ -323,6 +323,15 @@ static void ask_simply(struct subscriber *subscriber, enum ask_kind kind, const 
     end(subscriber);
 }
 
+static void ask_symbols(struct subscriber *subscriber)
+{
+    static const char *const patterns[] = {"*", "*1*", "S*"};
+    begin(subscriber, ASK_SYMBOLS, "SYMBOLS");
+    put(",\"data\":{\"pattern\":\"%s\",\"limit\":%u}", patterns[sim_random(3)],
+        1 + (uint32_t)sim_random(2 * WORLD_SYMBOLS));
+    end(subscriber);
+}
+
 static void ask_badly(struct subscriber *subscriber)
 {
     static const char *const bad[] = {
@@ -365,6 +374,8 @@ void subscriber_ask(struct subscriber *subscriber)
         ask_smaller_scope(subscriber);
     } else if (draw < 92) {
         ask_simply(subscriber, ASK_LIST, "LIST");
+    } else if (draw < 93) {
+        ask_symbols(subscriber);
     } else if (draw < 94) {
         ask_simply(subscriber, ASK_HEARTBEAT, "HEARTBEAT");
     } else if (draw < 96) {
@@ -620,6 +631,33 @@ static void on_list(struct subscriber *subscriber, json_t *data)
     world.marks.lists++;
 }
 
+/* Each channel is what the server has, may be seen, and is as far as it has been published. */
+static void on_symbols(struct subscriber *subscriber, json_t *data)
+{
+    size_t i, k;
+    json_t *listed, *entry;
+    const char *before = "";
+    json_array_foreach(json_object_get(data, "symbols"), i, listed)
+    {
+        const char *symbol = string_of(listed, "symbol");
+        EXPECT(strcmp(before, symbol) < 0);
+        before = symbol;
+        json_array_foreach(json_object_get(listed, "types"), k, entry)
+        {
+            enum md_type type = type_of(entry);
+            EXPECT(subscriber->token == NULL || token_opens(subscriber->token, symbol, type));
+            if (json_object_get(entry, "ch") != NULL) {
+                uint32_t channel = (uint32_t)number_of(entry, "ch");
+                EXPECT(channel == channels_find(world.channels, symbol, strlen(symbol), type));
+                EXPECT(number_of(entry, "seq") <= world.published[channel].count);
+            }
+        }
+        EXPECT(k > 0);
+    }
+    EXPECT(i > 0 || json_object_get(data, "next") == NULL);
+    world.marks.listings += i > 0;
+}
+
 static void on_snapshot_of(struct subscriber *subscriber, json_t *entry)
 {
     uint32_t channel = channel_of(subscriber, entry);
@@ -834,6 +872,7 @@ static const char *const answers[] = {
     [ASK_HEARTBEAT] = "HEARTBEAT",
     [ASK_PING] = "PONG",
     [ASK_STATUS] = "STATUS",
+    [ASK_SYMBOLS] = "SYMBOLS",
     [ASK_BAD] = "ERROR",
 };
 
@@ -854,6 +893,9 @@ static void on_answer(struct subscriber *subscriber, json_t *data)
         break;
     case ASK_LIST:
         on_list(subscriber, data);
+        break;
+    case ASK_SYMBOLS:
+        on_symbols(subscriber, data);
         break;
     case ASK_SNAPSHOT:
         on_snapshot(subscriber, data);

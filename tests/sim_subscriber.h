@@ -32,6 +32,7 @@ enum ask_kind {
     ASK_HEARTBEAT,
     ASK_PING,
     ASK_STATUS,
+    ASK_SYMBOLS,
     ASK_BAD,
 };
 

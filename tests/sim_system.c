@@ -24,6 +24,7 @@
 #include "ring/core/core_state.h"
 #include "src/access/access.h"
 #include "src/base/log.h"
+#include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
 #include "src/session/session.h"
 #include "tests/sim_memory.h"
@@ -55,6 +56,8 @@ struct world world;
 /* The server of one life. */
 static struct {
     struct book_images *book_images;
+    struct channel_rates *rates;
+    struct symbols symbols;
     struct counters *counters;
     struct publisher *publisher;
     struct access *access;
@@ -137,6 +140,9 @@ static void open_market(void)
     encodings.channels = world.channels;
     encodings.memory_bytes_max = world.log_count_max * frame_log_size_most(&encodings.log);
     assert_always(encodings_create(&world.encodings, &encodings) == 0);
+    assert_always(channel_rates_create(&server.rates) == 0);
+    server.symbols = (struct symbols){world.channels, encodings_json_log(world.encodings),
+                                      server.rates, world.epoch};
     struct publisher_options options = {
         .channels = world.channels,
         .encodings = world.encodings,
@@ -160,6 +166,7 @@ static void open_core(uint32_t index)
         .idle_timeout_ns = 3600 * NS_PER_SECOND,
         .compression = true,
         .channels = world.channels,
+        .symbols = &server.symbols,
         .book_images = server.book_images,
         .access = server.access,
         .counters = &server.counters->cores[index],
@@ -476,6 +483,7 @@ static void close_server(void)
     access_destroy(server.access);
     publisher_destroy(server.publisher);
     counters_close(server.counters);
+    channel_rates_destroy(server.rates);
     encodings_destroy(world.encodings);
     channels_destroy(world.channels);
     book_images_destroy(server.book_images);

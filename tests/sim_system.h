@@ -56,6 +56,7 @@
     MARK(derived_frames, "frames of derived channels")                                             \
     MARK(modified, "entries modified")                                                             \
     MARK(lists, "lists compared")                                                                  \
+    MARK(listings, "listings of symbols")                                                          \
     MARK(snapshots, "snapshots")                                                                   \
     MARK(book_parts, "parts of books")                                                             \
     MARK(replays, "replays ended")                                                                 \

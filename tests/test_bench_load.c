@@ -276,6 +276,7 @@ static int check(const char *path, const char *symbols, enum bench_protocol prot
     assert_non_null(load);
     options.protocol = protocol;
     options.types = "quote";
+    options.topic = "md/{symbol}";
     strcpy(options.url.path, path);
     int result = bench_load_check(load, error);
     for (uint32_t i = 0; result == 0 && i < 3; i++) {
@@ -334,6 +335,8 @@ static void a_subscription_that_is_too_long_is_refused(void **state)
     assert_int_equal(check("/", "S{0000..2999}", BENCH_RINGCAST, 1000), 0);
     assert_int_equal(check("/", "S{0000..0799}", BENCH_NATS, 0), 0);
     assert_int_equal(check("/", "S{0000..1999}", BENCH_NATS, 0), -EMSGSIZE);
+    assert_int_equal(check("/", "S{0000..1486}", BENCH_MQTT, 0), 0);
+    assert_int_equal(check("/", "S{0000..1487}", BENCH_MQTT, 0), -EMSGSIZE);
     assert_int_equal(check("/", "S{00000..99999}", BENCH_PLAIN, 0), 0);
 }
 

@@ -7,61 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "tests/bench_fixture.h"
+#include "tests/broker_fixture.h"
 #include "tools/load/bench_nats.h"
 
-static int server_fd;
-
-/* The connection has a socket whose other end is the test's. */
 static void begin(void)
 {
-    int fds[2];
-    bench_fixture_begin(
-        &(struct bench_options){.symbols = "A,B.C", .protocol = BENCH_NATS, .connection_count = 1});
-    thread.crew.random = 1;
-    thread.crew.in_flight = 1;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    server_fd = fds[1];
-    *conn = (struct bench_conn){.fd = fds[0], .state = BENCH_CONN_SUBSCRIBING};
-}
-
-static void end(void)
-{
-    bench_nats_destroy(conn->nats);
-    close(conn->fd);
-    close(server_fd);
-    bench_fixture_end();
-}
-
-/* A WebSocket message, in a block of just its size. */
-static void feed(const char *bytes, size_t count)
-{
-    uint8_t *copy = malloc(count > 0 ? count : 1);
-    assert_non_null(copy);
-    memcpy(copy, bytes, count);
-    bench_frames_on_nats(&thread.frames, conn, copy, count);
-    free(copy);
-}
-
-/* What the client sends next, unmasked and NUL-terminated; returns its bytes. */
-static size_t next_message(char *out, size_t out_bytes)
-{
-    uint8_t frame[256];
-    ssize_t got = recv(server_fd, frame, sizeof frame, MSG_DONTWAIT);
-    if (got < 6) {
-        return 0;
-    }
-    size_t bytes = frame[1] & 0x7f;
-    assert_int_equal(frame[0], 0x80 | WS_BINARY);
-    assert_true(bytes < 126 && bytes < out_bytes && (size_t)got >= 6 + bytes);
-    for (size_t i = 0; i < bytes; i++) {
-        out[i] = (char)(frame[6 + i] ^ frame[2 + i % 4]);
-    }
-    out[bytes] = 0;
-    return bytes;
+    broker_fixture_begin(BENCH_NATS);
 }
 
 #define TICK_1 "{\"symbol\":\"A\",\"seq\":1,\"ts_pub\":1500}"
@@ -78,7 +30,7 @@ static const char dialogue[] = "INFO {\"server_id\":\"X\",\"max_payload\":104857
 
 static void expect_all(void)
 {
-    char sent[64] = "";
+    char sent[BROKER_MESSAGE_BYTES_MAX] = "";
     assert_int_equal(conn->state, BENCH_CONN_STREAMING);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].frames, 3);
     assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 0);
@@ -89,9 +41,9 @@ static void expect_all(void)
                          strlen("MSG md.A 1 48\r\n" TICK_3 "\r\n"));
     assert_int_equal(thread.crew.totals.malformed, 0);
     assert_int_equal(thread.crew.totals.pings, 1);
-    assert_true(next_message(sent, sizeof sent) > 0);
+    assert_true(broker_fixture_next(sent) > 0);
     assert_string_equal(sent, "PONG\r\n");
-    assert_int_equal(next_message(sent, sizeof sent), 0);
+    assert_int_equal(broker_fixture_next(sent), 0);
 }
 
 static void the_protocol_is_understood_at_every_cut(void **state)
@@ -99,10 +51,10 @@ static void the_protocol_is_understood_at_every_cut(void **state)
     (void)state;
     for (size_t cut = 0; cut < sizeof dialogue; cut++) {
         begin();
-        feed(dialogue, cut);
-        feed(dialogue + cut, sizeof dialogue - 1 - cut);
+        broker_fixture_feed(dialogue, cut);
+        broker_fixture_feed(dialogue + cut, sizeof dialogue - 1 - cut);
         expect_all();
-        end();
+        broker_fixture_end();
     }
 }
 
@@ -113,10 +65,10 @@ static void the_protocol_is_understood_in_pieces_of_any_size(void **state)
         begin();
         for (size_t at = 0; at < sizeof dialogue - 1; at += piece) {
             size_t left = sizeof dialogue - 1 - at;
-            feed(dialogue + at, left < piece ? left : piece);
+            broker_fixture_feed(dialogue + at, left < piece ? left : piece);
         }
         expect_all();
-        end();
+        broker_fixture_end();
     }
 }
 
@@ -124,14 +76,14 @@ static void pong_says_that_it_is_subscribed(void **state)
 {
     (void)state;
     begin();
-    feed("+OK\r\n", 5);
+    broker_fixture_feed("+OK\r\n", 5);
     assert_int_equal(conn->state, BENCH_CONN_SUBSCRIBING);
-    feed("PONG\r\n", 6);
+    broker_fixture_feed("PONG\r\n", 6);
     assert_int_equal(conn->state, BENCH_CONN_STREAMING);
     assert_int_equal(thread.crew.subscribed_now, 1);
-    feed("PONG\r\n", 6);
+    broker_fixture_feed("PONG\r\n", 6);
     assert_int_equal(thread.crew.subscribed_now, 1);
-    end();
+    broker_fixture_end();
 }
 
 static void an_error_ends_the_connection_and_is_told(void **state)
@@ -139,12 +91,12 @@ static void an_error_ends_the_connection_and_is_told(void **state)
     (void)state;
     begin();
     static const char text[] = "-ERR 'Authorization Violation'\r\nPONG\r\n";
-    feed(text, sizeof text - 1);
+    broker_fixture_feed(text, sizeof text - 1);
     assert_int_equal(conn->state, BENCH_CONN_CLOSED);
     assert_int_equal(thread.crew.totals.refusals, 1);
-    assert_string_equal(thread.crew.totals.refusal_text, "-ERR 'Authorization Violation'");
+    assert_string_equal(thread.crew.totals.first_refusal.bytes, "-ERR 'Authorization Violation'");
     assert_int_equal(thread.crew.subscribed_now, 0);
-    end();
+    broker_fixture_end();
 }
 
 static void a_tick_without_its_fields_is_malformed(void **state)
@@ -153,10 +105,10 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     begin();
     static const char text[] =
         "PONG\r\nMSG md.A 1 2\r\n{}\r\nMSG md.A 1 0\r\n\r\nMSG md.A 1 36\r\n" TICK_1 "\r\n";
-    feed(text, sizeof text - 1);
+    broker_fixture_feed(text, sizeof text - 1);
     assert_int_equal(thread.crew.totals.malformed, 2);
     assert_int_equal(thread.crew.totals.window_frames, 1);
-    end();
+    broker_fixture_end();
 }
 
 static void a_message_that_never_ends_is_not_held_for_ever(void **state)
@@ -167,13 +119,13 @@ static void a_message_that_never_ends_is_not_held_for_ever(void **state)
     memset(piece, 'x', sizeof piece);
     for (size_t i = 0; i < 2; i++) {
         begin();
-        feed(heads[i], strlen(heads[i]));
+        broker_fixture_feed(heads[i], strlen(heads[i]));
         for (size_t fed = 0; conn->state != BENCH_CONN_CLOSED; fed += sizeof piece) {
-            assert_true(fed <= BENCH_NATS_HELD_MAX);
-            feed(piece, sizeof piece);
+            assert_true(fed <= BENCH_BROKER_HELD_MAX);
+            broker_fixture_feed(piece, sizeof piece);
         }
         assert_int_equal(thread.crew.totals.malformed, 1);
-        end();
+        broker_fixture_end();
     }
 }
 
@@ -181,7 +133,7 @@ static void subscribing_names_each_subject(void **state)
 {
     (void)state;
     size_t bytes = 0;
-    char *text = bench_nats_subscribe_text("A,600519.SH,*", &bytes);
+    char *text = bench_nats_subscribe_text("A,600519.SH,*", BENCH_NATS_TOPIC, &bytes);
     assert_non_null(text);
     assert_int_equal(strlen(text), bytes);
     assert_memory_equal(text, "CONNECT {", 9);
@@ -201,13 +153,14 @@ static void subscribing_to_many_fits(void **state)
     for (size_t i = 1; i < SYMBOLS; i++) {
         symbols[i * (SYMBOL_BYTES + 1) - 1] = ',';
     }
-    char *text = bench_nats_subscribe_text(symbols, &bytes);
+    char *text = bench_nats_subscribe_text(symbols, BENCH_NATS_TOPIC, &bytes);
     assert_non_null(text);
     assert_int_equal(strlen(text), bytes);
     assert_string_equal(text + bytes - 12, "1000\r\nPING\r\n");
     free(text);
     free(symbols);
-    text = bench_nats_subscribe_text("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z", &bytes);
+    text = bench_nats_subscribe_text("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z",
+                                     BENCH_NATS_TOPIC, &bytes);
     assert_int_equal(strlen(text), bytes);
     free(text);
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "tools/common/histogram.h"
 
@@ -85,6 +86,26 @@ static void merging_is_the_same_as_recording_in_one(void **state)
     assert_memory_equal(&one, &both, sizeof one);
 }
 
+static void mean_and_deviation_are_those_of_the_values(void **state)
+{
+    (void)state;
+    histogram_reset(&one);
+    assert_true(isnan(histogram_mean(&one)));
+    assert_true(isnan(histogram_deviation(&one)));
+    for (uint64_t i = 0; i < 100; i++) {
+        histogram_record(&one, i % 2 == 0 ? 20 : 100);
+    }
+    assert_true(histogram_mean(&one) == 60.0);
+    assert_true(histogram_deviation(&one) == 40.0);
+    assert_int_equal(histogram_above(&one, 20), 50);
+    assert_int_equal(histogram_above(&one, 100), 0);
+    for (uint64_t i = 0; i < 1000; i++) {
+        histogram_record(&one, 5000000);
+    }
+    assert_true(fabs(histogram_deviation(&one) - 1437400.0) < 14374.0);
+    assert_int_equal(histogram_above(&one, 99), 1050);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +115,7 @@ int main(void)
         cmocka_unit_test(buckets_never_decrease_with_the_value),
         cmocka_unit_test(a_value_beyond_the_range_counts_and_max_stays_exact),
         cmocka_unit_test(merging_is_the_same_as_recording_in_one),
+        cmocka_unit_test(mean_and_deviation_are_those_of_the_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "src/base/log.h"
 #include "src/config/option_value.h"
 #include "src/config/options.h"
+#include "src/config/options_help.h"
 #include "src/config/options_parse.h"
 #include "src/config/options_variables.h"
 
@@ -775,7 +776,7 @@ static void write_cell(char *row, size_t row_bytes, const char *before, const ch
              text == NULL ? "" : text);
 }
 
-/* A row of docs/options.md begins so. */
+/* A row of docs/options.md begins so, up to its choices. */
 static void write_row(char *row, size_t row_bytes, const struct option_spec *spec)
 {
     char option[128] = "";
@@ -788,6 +789,16 @@ static void write_row(char *row, size_t row_bytes, const struct option_spec *spe
     write_cell(row, row_bytes, "", spec->default_text);
     write_cell(row, row_bytes, "", spec->variable);
     write_cell(row, row_bytes, "", spec->key);
+    size_t used = strlen(row);
+    snprintf(row + used, row_bytes - used, " %s", spec->help);
+}
+
+/* And one of docs/ringcast.1 so. */
+static void write_entry(char *entry, size_t entry_bytes, const struct option_spec *spec)
+{
+    snprintf(entry, entry_bytes, ".It Fl \\-%s%s%s\n%s\n", spec->name,
+             spec->value_name == NULL ? "" : " Ar ",
+             spec->value_name == NULL ? "" : spec->value_name, spec->help);
 }
 
 /* Run at the root of the repository. */
@@ -800,17 +811,22 @@ static void the_reference_and_the_manual_name_every_option(void **state)
     char *manual = read_text("docs/ringcast.1");
     assert_non_null(reference);
     assert_non_null(manual);
-    for (size_t i = 0; i < count; i++) {
-        char row[256];
+    const char *in_reference = reference;
+    const char *in_manual = manual;
+    for (size_t i = 0; i < count; i++) { /* both in the order of the table */
+        char row[1024];
         write_row(row, sizeof row, &table[i]);
-        if (strstr(reference, row) == NULL) {
-            fail_msg("docs/options.md lacks a row that begins: %s", row);
+        in_reference = strstr(in_reference, row);
+        if (in_reference == NULL) {
+            fail_msg("docs/options.md lacks, or has elsewhere, a row that begins: %s", row);
         }
-        if (table[i].name != NULL) {
-            snprintf(row, sizeof row, ".It Fl \\-%s", table[i].name);
+        if (table[i].name == NULL) {
+            continue;
         }
-        if (table[i].name != NULL && strstr(manual, row) == NULL) {
-            fail_msg("docs/ringcast.1 lacks: %s", row);
+        write_entry(row, sizeof row, &table[i]);
+        in_manual = strstr(in_manual, row);
+        if (in_manual == NULL) {
+            fail_msg("docs/ringcast.1 lacks, or has elsewhere: %s", row);
         }
     }
     free(reference);
@@ -856,24 +872,77 @@ static void the_example_has_every_key_with_its_default(void **state)
     assert_memory_equal(&options, &defaults, sizeof options);
 }
 
-static void help_names_every_option_and_every_feed(void **state)
+/* What a topic prints; the caller frees it. NULL topic: --help. */
+static char *helped(const char *topic)
+{
+    char *help = NULL;
+    size_t help_bytes;
+    char error[OPTIONS_ERROR_BYTES_MAX];
+    FILE *out = open_memstream(&help, &help_bytes);
+    if (topic == NULL) {
+        options_help_print(out);
+    } else {
+        assert_int_equal(options_help_print_topic(out, topic, error), 0);
+    }
+    fclose(out);
+    for (const char *line = help; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        if (strcspn(line, "\n") > OPTIONS_HELP_COLUMNS) {
+            fail_msg("too long: %.*s", (int)strcspn(line, "\n"), line);
+        }
+    }
+    return help;
+}
+
+static void help_has_every_option_once_and_every_feed(void **state)
 {
     (void)state;
     size_t count;
     const struct option_spec *table = options_table(&count);
-    char *help = NULL;
-    size_t help_bytes;
-    FILE *out = open_memstream(&help, &help_bytes);
-    options_print_help(out);
-    fclose(out);
+    char *all = helped("all");
+    char *common = helped(NULL);
     for (size_t i = 0; i < count; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "  --%s", table[i].name == NULL ? "" : table[i].name);
-        assert_non_null(strstr(help, name));
+        char line[64];
+        if (table[i].group == OPTION_GROUP_NONE) {
+            continue;
+        }
+        snprintf(line, sizeof line, "\n  --%s%s", table[i].name,
+                 table[i].value_name == NULL ? "\n" : " ");
+        const char *found = strstr(all, line);
+        assert_non_null(found);
+        assert_null(strstr(found + 1, line));
+        line[strlen(line) - 1] = ' ';
+        assert_int_equal((table[i].group & OPTION_COMMON) != 0, strstr(common, line) != NULL);
     }
-    assert_non_null(strstr(help, "\n  sim\n"));
-    assert_non_null(strstr(help, "\n  replay\n"));
-    free(help);
+    assert_non_null(strstr(all, "\n  sim\n"));
+    assert_non_null(strstr(all, "\n  replay\n"));
+    free(all);
+    free(common);
+}
+
+static void help_knows_a_topic_and_an_option_with_or_without_dashes(void **state)
+{
+    (void)state;
+    for (size_t dashes = 0; dashes <= 2; dashes++) {
+        char *help = helped(&"--unix"[dashes]);
+        assert_string_equal(
+            help,
+            "  --unix PATH\n"
+            "      Also listen on a Unix-domain socket at this path, for clients on the same\n"
+            "      host.\n"
+            "      Key: websocket.unix. Variable: RINGCAST_UNIX.\n");
+        free(help);
+    }
+    char *access = helped("access");
+    assert_non_null(strstr(access, "\n  --ip-deny LIST\n"));
+    assert_null(strstr(access, "\n  --port "));
+    free(access);
+    char error[OPTIONS_ERROR_BYTES_MAX];
+    assert_int_equal(options_help_print_topic(stdout, "acess", error), -EINVAL);
+    assert_non_null(strstr(error, "unknown help topic \"acess\"; did you mean access? "));
+    assert_non_null(strstr(error, ", signals, exit-codes, all"));
+    assert_int_equal(options_help_print_topic(stdout, "", error), -EINVAL);
+    assert_int_equal(options_help_print_topic(stdout, "--prot", error), -EINVAL);
+    assert_non_null(strstr(error, "did you mean port?"));
 }
 
 int main(void)
@@ -924,7 +993,8 @@ int main(void)
         cmocka_unit_test_setup(a_file_that_cannot_be_read_is_named, set_up),
         cmocka_unit_test_setup(the_reference_and_the_manual_name_every_option, set_up),
         cmocka_unit_test_setup(the_example_has_every_key_with_its_default, set_up),
-        cmocka_unit_test_setup(help_names_every_option_and_every_feed, set_up),
+        cmocka_unit_test_setup(help_has_every_option_once_and_every_feed, set_up),
+        cmocka_unit_test_setup(help_knows_a_topic_and_an_option_with_or_without_dashes, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

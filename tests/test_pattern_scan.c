@@ -178,6 +178,40 @@ static void patterns_of_every_length_are_found_and_told_apart(void **state)
     }
 }
 
+static void blanks_do_not_count(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"\"t s\":", "\"t s\": ", "\"t s\" :", " \"t s\"\t: "};
+    static const char *const good[] = {
+        "{\"t s\":42}",
+        "{\"t s\": 42}",
+        "{\"t s\" :42}",
+        "{\"t s\"\n:\t 42}",
+        "{ \"t s\" : 42 , \"x\":1}",
+        "{\"ts\":1,\"t s\":42}",
+        "{\"t s\":                                                                      42}",
+    };
+    static const char *const bad[] = {"{\"ts\":42}",     "{\"t  s\":42}", "{\"t s\"}",
+                                      "{\"t s\":",       "{\"t s\": ",    "{\"t s\": x}",
+                                      "{\"t s\":\"42\"}"};
+    for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
+        struct pattern_scan scan = scan_of("", "", patterns[p], 1);
+        for (size_t i = 0; i < 49; i++) {
+            expect(&scan, good[i % 7], 0, 0, 42);
+            expect(&scan, good[i / 7], 0, 0, 42);
+        }
+        for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+            struct values values;
+            if (scan_exact(&scan, bad[i], &values)) {
+                fail_msg("found in %s", bad[i]);
+            }
+            expect(&scan, good[i], 0, 0, 42);
+        }
+    }
+    struct pattern_scan quoted = scan_of("", "", "\"E\":\"", 1);
+    expect(&quoted, "{\"E\" : \"42\"}", 0, 0, 42);
+}
+
 static void patterns_have_a_longest(void **state)
 {
     (void)state;
@@ -338,6 +372,7 @@ int main(void)
         cmocka_unit_test(fields_that_frames_do_not_have_are_zero),
         cmocka_unit_test(which_tick_it_is_needs_no_time),
         cmocka_unit_test(patterns_of_every_length_are_found_and_told_apart),
+        cmocka_unit_test(blanks_do_not_count),
         cmocka_unit_test(patterns_have_a_longest),
         cmocka_unit_test(times_are_nanoseconds_whatever_their_unit),
         cmocka_unit_test(a_time_that_is_no_number_is_told),

@@ -350,6 +350,42 @@ static void auth_bears_a_token_and_no_fault_repeats_it(void **state)
     }
 }
 
+static void what_is_listed_of_the_symbols_is_checked(void **state)
+{
+    static const struct fault faults[] = {
+        {"{\"type\":\"SYMBOLS\",\"data\":[]}", 107, "data"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":7}}", 107, "data.pattern"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"\"}}", 107, "data.pattern"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"*a*b*c*d*\"}}", 107, "data.pattern"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"0123456789012345678901234567890123\"}}",
+         107, "data.pattern"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"after\":[]}}", 107, "data.after"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"after\":\"0123456789012345678901234567890123\"}}", 107,
+         "data.after"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"limit\":0}}", 107, "data.limit"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"limit\":1001}}", 107, "data.limit"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"limit\":1.5}}", 107, "data.limit"},
+        {"{\"type\":\"SYMBOLS\",\"data\":{\"limit\":\"9\"}}", 107, "data.limit"},
+    };
+    static const char all[] = "{\"type\":\"symbols\",\"data\":{\"pattern\":null}}";
+    static const char page[] = "{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"6*\",\"after\":\"6\","
+                               "\"limit\":1000}}";
+    struct request message;
+    struct request_error fault;
+    (void)state;
+    check_faults(faults, COUNT(faults));
+    assert_true(request_parse(&message, (const uint8_t *)all, sizeof all - 1, &fault));
+    assert_string_equal(message.listing.pattern, "*");
+    assert_string_equal(message.listing.after, "");
+    assert_int_equal(message.listing.limit, 100);
+    request_deinit(&message);
+    assert_true(request_parse(&message, (const uint8_t *)page, sizeof page - 1, &fault));
+    assert_string_equal(message.listing.pattern, "6*");
+    assert_string_equal(message.listing.after, "6");
+    assert_int_equal(message.listing.limit, 1000);
+    request_deinit(&message);
+}
+
 static void types_that_are_not_offered_yet_are_told_from_unknown_ones(void **state)
 {
     static const struct fault faults[] = {
@@ -726,6 +762,7 @@ int main(void)
         TEST(what_is_no_message_is_a_bad_request),
         TEST(brackets_in_a_string_are_no_depth),
         TEST(auth_bears_a_token_and_no_fault_repeats_it),
+        TEST(what_is_listed_of_the_symbols_is_checked),
         TEST(types_that_are_not_offered_yet_are_told_from_unknown_ones),
         TEST(a_fault_in_subscribe_names_its_field),
         TEST(depths_bars_and_intervals_are_those_that_are_offered),

@@ -562,6 +562,22 @@ static void list_tells_every_entry_with_its_settings(void **state)
     assert_int_equal(number_of(entry_of(data, "subscriptions", "*", "quote"), "channels"), 3);
 }
 
+static void symbols_are_listed_page_by_page(void **state)
+{
+    (void)state;
+    const json_t *data = ask("{\"type\":\"SYMBOLS\",\"id\":1,\"data\":{\"limit\":2}}", "SYMBOLS");
+    assert_string_equal(text_of(data, "epoch"), EPOCH);
+    assert_int_equal(count_of(data, "symbols"), 2);
+    assert_string_equal(text_of(data, "next"), "000002.SZ");
+    const json_t *first = json_array_get(json_object_get(data, "symbols"), 0);
+    assert_string_equal(text_of(first, "symbol"), "000001.SZ");
+    assert_int_equal(count_of(first, "types"), 4);
+    data = ask("{\"type\":\"SYMBOLS\",\"data\":{\"after\":\"000002.SZ\",\"unused\":1}}", "SYMBOLS");
+    assert_int_equal(count_of(data, "symbols"), 1);
+    assert_null(json_object_get(data, "next"));
+    assert_int_equal(count_of(data, "warnings"), 1);
+}
+
 static void pong_bears_three_times(void **state)
 {
     (void)state;
@@ -732,6 +748,7 @@ int main(void)
         TEST(unsubscribe_without_symbols_drops_all),
         TEST(dropping_a_type_keeps_the_patterns_of_others),
         TEST(list_tells_every_entry_with_its_settings),
+        TEST(symbols_are_listed_page_by_page),
         TEST(pong_bears_three_times),
         TEST(an_error_has_code_message_field_and_retry),
         TEST(a_binary_message_is_an_error_and_closes_nothing),

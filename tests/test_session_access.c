@@ -85,11 +85,13 @@ static int set_up_with_tokens(void **state)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         channels_open(channels, all[i].symbol, strlen(all[i].symbol), all[i].type);
     }
+    make_symbols();
     struct session_options options = {
         .conn_count_max = 4,
         .subscription_count_max = 10,
         .epoch = EPOCH,
         .channels = channels,
+        .symbols = &symbols,
         .access = access_made,
         .counters = &counters,
     };
@@ -275,6 +277,24 @@ static void a_refusal_tells_nothing_that_the_token_does_not_open(void **state)
     }
 }
 
+static void only_symbols_that_the_token_opens_are_listed(void **state)
+{
+    (void)state;
+    assert_true(open_with(SOME)); /* quote, bar, status of 000001.SZ */
+    say(CONN, "{\"type\":\"SYMBOLS\",\"data\":{\"limit\":1}}");
+    const json_t *data = json_object_get(newest("SYMBOLS"), "data");
+    const json_t *entry = json_array_get(json_object_get(data, "symbols"), 0);
+    assert_int_equal(count_of(data, "symbols"), 1);
+    assert_null(json_object_get(data, "next"));
+    assert_string_equal(text_of(entry, "symbol"), "000001.SZ");
+    assert_int_equal(count_of(entry, "types"), 2);
+    const json_t *types = json_object_get(entry, "types");
+    assert_string_equal(text_of(json_array_get(types, 0), "type"), "quote");
+    /* Its bars can be built from trades that it may not see. */
+    assert_string_equal(text_of(json_array_get(types, 1), "type"), "bar");
+    assert_null(json_object_get(json_array_get(types, 1), "ch"));
+}
+
 static void a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover(void **state)
 {
     (void)state;
@@ -453,6 +473,7 @@ int main(void)
         TEST(the_url_of_a_client_without_a_token_waits_for_auth),
         TEST(cursors_and_snapshots_open_nothing_that_the_token_does_not),
         TEST(a_refusal_tells_nothing_that_the_token_does_not_open),
+        TEST(only_symbols_that_the_token_opens_are_listed),
         TEST(a_smaller_scope_ends_the_channels_of_a_replay_that_it_does_not_cover),
         TEST(who_sends_no_token_has_five_seconds),
         TEST(a_smaller_scope_ends_what_it_does_not_cover),

@@ -72,6 +72,8 @@ static void no_message_takes_more_than_a_slice_at_a_time(void **state)
     assert_int_equal(count_of(json_object_get(core->texts[0], "data"), "ok"), 1000);
     cost_of(message("SUBSCRIBE", "S*%02d*", 100, ""));
     cost_of("{\"type\":\"LIST\"}");
+    cost_of("{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"*X*\"}}");
+    cost_of("{\"type\":\"SYMBOLS\",\"data\":{\"limit\":1000}}");
     cost_of(message("MODIFY", "S*%02d*", 100, ON_LAG("skip")));
     cost_of(message("MODIFY", "SIM%04d", 1000, ON_LAG("skip")));
     cost_of(message("UNSUBSCRIBE", "S*%02d*", 50, ""));
@@ -101,6 +103,18 @@ static void a_name_that_is_repeated_costs_no_more_than_its_entry(void **state)
     forget_texts();
     say(0, message("SUBSCRIBE", "S*", 1000, ""));
     assert_in_range(core->text_count, 2, 8); /* All channels are defined once. */
+}
+
+/* A page that is found at once costs its entries, however many symbols there are. */
+static void a_page_of_symbols_costs_what_it_lists(void **state)
+{
+    (void)state;
+    uint64_t all = cost_of("{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"*X*\"}}");
+    uint64_t page = cost_of("{\"type\":\"SYMBOLS\",\"data\":{\"after\":\"SIM2000\",\"limit\":5}}");
+    uint64_t one = cost_of("{\"type\":\"SYMBOLS\",\"data\":{\"pattern\":\"SIM2000\"}}");
+    assert_true(all >= SYMBOLS);
+    assert_true(page < 500);
+    assert_true(one < 300);
 }
 
 static void channels_are_counted_once(void **state)
@@ -413,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(no_message_takes_more_than_a_slice_at_a_time),
         TEST(a_name_that_is_repeated_costs_no_more_than_its_entry),
+        TEST(a_page_of_symbols_costs_what_it_lists),
         TEST(channels_are_counted_once),
         TEST(others_are_answered_in_between),
         TEST(a_url_is_answered_in_slices_as_a_message_is),

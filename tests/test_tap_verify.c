@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "codec/running_hash.h"
-#include "tools/tap/tap_verify.h"
+#include "tools/tap/tap_certificate.h"
 
 /* What a test feeds goes to this one; the certificate is taken in expect(). */
 static struct tap_verify *verify;
@@ -39,7 +39,7 @@ static json_int_t number(const json_t *certificate, const char *key)
 static void expect(bool is_complete, bool is_one_digest, json_int_t first, json_int_t last)
 {
     bool complete;
-    json_t *certificate = tap_verify_certificate(verify, &complete);
+    json_t *certificate = tap_certificate_make(verify, &complete);
     assert_non_null(certificate);
     json_t *channel = json_array_get(json_object_get(certificate, "channels"), 0);
     assert_int_equal(complete, is_complete);
@@ -77,7 +77,7 @@ static void the_digest_does_not_depend_on_who_was_first(void **state)
             receive(run, step * 100 + 1, step * 100 + 100);
             receive(1 - run, step * 100 + 1, step * 100 + 100);
         }
-        json_t *certificate = tap_verify_certificate(verify, &complete);
+        json_t *certificate = tap_certificate_make(verify, &complete);
         const char *digest = json_string_value(json_object_get(certificate, "sha256"));
         assert_true(complete);
         snprintf(digests[run], sizeof digests[run], "%s", digest);
@@ -234,7 +234,7 @@ static const char *hash_before(uint64_t start, uint64_t first, uint64_t next_seq
 static void expect_proven(bool is_proven, json_int_t frames, json_int_t checks, json_int_t faults)
 {
     bool complete;
-    json_t *certificate = tap_verify_certificate(verify, &complete);
+    json_t *certificate = tap_certificate_make(verify, &complete);
     assert_int_equal(json_is_true(json_object_get(certificate, "proven")), is_proven);
     assert_int_equal(number(certificate, "proven_frames"), frames);
     assert_int_equal(number(certificate, "hash_checks"), checks);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "feeds/time_text.h"
+#include "codec/time_text.h"
 
 static void every_day_has_the_seconds_that_timegm_says(void **state)
 {

@@ -12,8 +12,7 @@ import logging
 import signal
 import time
 
-from websockets.asyncio.server import broadcast, serve
-from websockets.exceptions import ConnectionClosed
+from websockets import ConnectionClosed, broadcast, serve
 from websockets.frames import Frame, Opcode
 
 import ticks
@@ -23,19 +22,24 @@ LAG_BYTES_MAX = 8 << 20  # of a client's write buffer, before it is dropped
 
 
 class Broadcaster:
-    def __init__(self, spec, mode):
-        self.spec = spec
+    def __init__(self, source, mode):
+        self.source = source  # ticks.Ticks
         self.send = self.send_broadcast if mode == "broadcast" else self.send_joined
-        self.index = {ticks.symbol_name(i): i for i in range(spec["symbols"])}
-        self.subscribers = [set() for _ in range(spec["symbols"])]
+        self.index = {name: i for i, name in enumerate(source.names)}
+        self.subscribers = [set() for _ in source.names]
         self.groups = {}  # clients by the symbols they have: theirs is the same data
         self.connections = set()
 
-    def wanted(self, message):
-        symbols = json.loads(message)["data"]["symbols"]
+    def wanted(self, request):
+        """The indexes of the symbols that a request names."""
+        symbols = request["data"]["symbols"]
         if symbols == ["*"]:
             return frozenset(self.index.values())
         return frozenset(self.index[name] for name in symbols if name in self.index)
+
+    def answers(self, request, wanted):
+        """What the client receives before its first tick."""
+        return [{"type": "SUBSCRIBED", "id": request.get("id"), "data": {"ok": [], "failed": []}}]
 
     def add(self, connection, wanted):
         for symbol in wanted:
@@ -56,11 +60,12 @@ class Broadcaster:
         wanted = frozenset()
         try:
             async for message in connection:
+                request = json.loads(message)
+                more = self.wanted(request)
+                for answer in self.answers(request, more):
+                    await connection.send(json.dumps(answer, separators=(",", ":")))
                 self.remove(connection, wanted)
-                wanted |= self.wanted(message)
-                await connection.send(json.dumps(
-                    {"type": "SUBSCRIBED", "id": json.loads(message).get("id"),
-                     "data": {"ok": [], "failed": []}}, separators=(",", ":")))
+                wanted |= more
                 self.add(connection, wanted)
         except ConnectionClosed:
             pass
@@ -82,14 +87,13 @@ class Broadcaster:
                         connection.transport.write(data)
 
     async def publish(self):
-        source = ticks.Ticks(self.spec)
         while True:
-            await asyncio.sleep(max(0, source.due() - time.monotonic()))
+            await asyncio.sleep(max(0, self.source.due() - time.monotonic()))
             made = []
             for _ in range(INSTANTS_MAX):
-                if source.due() > time.monotonic():
+                if self.source.due() > time.monotonic():
                     break
-                made += source.instant()
+                made += self.source.instant()
             self.send(made)
 
     async def drop_laggards(self):
@@ -100,14 +104,13 @@ class Broadcaster:
                     connection.transport.abort()
 
 
-async def run(options):
+async def run(broadcaster, port):
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # It warns of each client that is gone.
-    broadcaster = Broadcaster(options.spec, options.mode)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     # asyncio sets TCP_NODELAY.
-    async with serve(broadcaster.serve_client, "127.0.0.1", options.port, compression=None,
+    async with serve(broadcaster.serve_client, "127.0.0.1", port, compression=None,
                      ping_interval=None, backlog=4096, close_timeout=0.1):
         tasks = [asyncio.create_task(broadcaster.publish()),
                  asyncio.create_task(broadcaster.drop_laggards())]
@@ -122,7 +125,8 @@ def main():
     parser.add_argument("--port", type=int, default=9100)
     parser.add_argument("--spec", type=ticks.parse, default=dict(ticks.DEFAULTS))
     parser.add_argument("--mode", choices=["broadcast", "joined"], default="broadcast")
-    asyncio.run(run(parser.parse_args()))
+    options = parser.parse_args()
+    asyncio.run(run(Broadcaster(ticks.Ticks(options.spec), options.mode), options.port))
 
 
 if __name__ == "__main__":

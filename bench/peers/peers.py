@@ -7,6 +7,7 @@ starts one, and its publisher, until it is interrupted. See bench/peers/README.m
 """
 
 import argparse
+import importlib.util
 import os
 import resource
 import shutil
@@ -18,10 +19,12 @@ import tempfile
 import time
 
 PEERS_DIR = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(PEERS_DIR))
 sys.path.insert(0, PEERS_DIR)
 import ticks
 
 CHANNELS_MAX = 255  # of one nchan subscription
+SBIN = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian has servers
 
 
 def free_port():
@@ -85,15 +88,29 @@ class Lws(Peer):
 
 class Websockets(Peer):
     mode = "broadcast"
+    python = os.path.join(ROOT, ".toolchain", "peers", "venv", "bin", "python3")  # setup.sh's
 
     def program(self):
-        venv = os.path.join(self.root_dir, ".toolchain", "peers", "venv")
-        return [os.path.join(venv, "bin", "python3"), self.here("peer_websockets.py"),
-                "--mode", self.mode]
+        return [self.python, self.here("peer_websockets.py"), "--mode", self.mode]
 
 
 class WebsocketsJoined(Websockets):
     mode = "joined"
+
+
+class Binance(Websockets):
+    """A stand-in for the venue, as Coinbase is: trades in its form."""
+    form = "binance"
+
+    def program(self):
+        return [self.python, self.here("peer_venue.py"), "--form", self.form]
+
+    def load_options(self):
+        return ["--preset", self.form]
+
+
+class Coinbase(Binance):
+    form = "coinbase"
 
 
 class Ws(Peer):
@@ -137,7 +154,7 @@ class Brokered(Peer):
 
     def available(self):
         if not os.access(self.built("peer_publish"), os.X_OK):
-            return False, "peer_publish is not there: run bench/peers/setup.sh"
+            return False, "peer_publish is not there: run zig build"
         return super().available()
 
 
@@ -148,7 +165,7 @@ class Nats(Brokered):
         return ["--protocol", "nats"]
 
     def program(self):
-        return ["nats-server"]
+        return [shutil.which("nats-server", path=SBIN) or "nats-server"]
 
     def configured(self):
         return ["-c", self.write("nats.conf", f"""\
@@ -166,12 +183,34 @@ log_file: "{self.work_dir}/nats.log"
 """)]
 
 
+class Mosquitto(Brokered):
+    target = "mqtt"
+
+    def load_options(self):
+        return ["--preset", "mqtt"]
+
+    def program(self):
+        return [shutil.which("mosquitto", path=SBIN) or "mosquitto"]
+
+    def configured(self):
+        return ["-c", self.write("mosquitto.conf", f"""\
+listener {self.publish_port} 127.0.0.1
+listener {self.port} 127.0.0.1
+protocol websockets
+allow_anonymous true
+{"user root" if os.geteuid() == 0 else ""}
+set_tcp_nodelay true
+max_queued_messages 0
+log_dest file {self.work_dir}/mosquitto.log
+""")]
+
+
 class Nchan(Brokered):
     target = "nchan"
     module = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
     def program(self):
-        return [shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin") or "nginx"]
+        return [shutil.which("nginx", path=SBIN) or "nginx"]
 
     def available(self):
         if not os.path.exists(self.module):
@@ -242,12 +281,21 @@ http {{
 PEERS = {
     "nchan": Nchan,
     "nats": Nats,
+    "mosquitto": Mosquitto,
     "websockets": Websockets,
     "websockets-joined": WebsocketsJoined,
     "ws": Ws,
     "ws-joined": WsJoined,
     "lws": Lws,
+    "binance": Binance,
+    "coinbase": Coinbase,
 }
+
+
+def use_own_python():
+    """Without setup.sh, where the version of websockets does not matter."""
+    if not os.path.exists(Websockets.python) and importlib.util.find_spec("websockets"):
+        Websockets.python = sys.executable
 
 
 class Running:
@@ -296,9 +344,9 @@ def main():
     parser.add_argument("--spec", type=ticks.parse, default=dict(ticks.DEFAULTS))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    root_dir = os.path.dirname(os.path.dirname(PEERS_DIR))
+    use_own_python()
     with tempfile.TemporaryDirectory(prefix="ringcast-peer-") as work_dir:
-        peer = PEERS[options.name](root_dir, options.port, options.spec, work_dir)
+        peer = PEERS[options.name](ROOT, options.port, options.spec, work_dir)
         is_available, reason = peer.available()
         if not is_available:
             raise SystemExit(f"{options.name}: {reason}")

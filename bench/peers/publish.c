@@ -3,6 +3,7 @@
  *
  *   peer_publish --target nats  --port N --spec SPEC    NATS core protocol; subjects md.AAPL_US
  *   peer_publish --target nchan --port N --spec SPEC    pipelined POST /pub/AAPL.US
+ *   peer_publish --target mqtt  --port N --spec SPEC    MQTT 3.1.1 with QoS 0; topics md/AAPL.US
  *
  * All ticks of an instant leave in one write, over one connection, so that their order is kept.
  * It waits up to 10 s for the broker, and ends at SIGTERM, or with exit code 1 when the broker
@@ -39,12 +40,13 @@ struct publish {
     size_t out_bytes;
     char in[IN_BYTES_MAX + 1];
     size_t in_bytes;
-    bool is_ready; /* NATS: the first PONG has come. */
+    bool is_ready; /* the answer to the hello has come */
 };
 
 struct publish_target {
     const char *name;
-    const char *hello; /* Sent first. */
+    const char *hello; /* sent first; the ticks follow when it is answered */
+    size_t hello_bytes;
     /* What stands before a tick; returns its bytes. */
     int (*head)(char *out, const char *symbol, uint32_t tick_bytes);
     const char *tail;
@@ -68,9 +70,8 @@ static int publish_nats_head(char *out, const char *symbol, uint32_t tick_bytes)
     return snprintf(out, HEAD_BYTES_MAX, "PUB md.%s %u\r\n", subject, tick_bytes);
 }
 
-static void publish_queue(struct publish *publish, const char *text)
+static void publish_queue(struct publish *publish, const char *text, size_t bytes)
 {
-    size_t bytes = strlen(text);
     memcpy(publish->out + publish->out_bytes, text, bytes);
     publish->out_bytes += bytes;
 }
@@ -86,7 +87,7 @@ static ssize_t publish_nats_answer(struct publish *publish, const char *text, si
         return -EPROTO;
     }
     if (strncmp(text, "PING", 4) == 0) {
-        publish_queue(publish, "PONG\r\n");
+        publish_queue(publish, "PONG\r\n", 6);
     }
     publish->is_ready |= strncmp(text, "PONG", 4) == 0;
     return end + 1 - text;
@@ -117,18 +118,55 @@ static ssize_t publish_nchan_answer(struct publish *publish, const char *text, s
     return answer_bytes <= bytes ? (ssize_t)answer_bytes : 0;
 }
 
+/* PUBLISH: the length of the rest has 7 bits a byte, the lowest first. */
+static int publish_mqtt_head(char *out, const char *symbol, uint32_t tick_bytes)
+{
+    int bytes = 0;
+    uint32_t topic_bytes = 3 + (uint32_t)strlen(symbol);
+    uint32_t rest = 2 + topic_bytes + tick_bytes;
+    out[bytes++] = 0x30;
+    for (; rest > 0x7f; rest >>= 7) {
+        out[bytes++] = (char)(rest | 0x80);
+    }
+    out[bytes++] = (char)rest;
+    out[bytes++] = 0;
+    out[bytes++] = (char)topic_bytes;
+    return bytes + snprintf(out + bytes, (size_t)(HEAD_BYTES_MAX - bytes), "md/%s", symbol);
+}
+
+/* CONNACK only: QoS 0 is not acknowledged. */
+static ssize_t publish_mqtt_answer(struct publish *publish, const char *text, size_t bytes)
+{
+    if (bytes < 4) {
+        return 0;
+    }
+    if (memcmp(text, "\x20\x02\0\0", 4) != 0) {
+        fprintf(stderr, "peer_publish: the broker refuses, code %d\n", text[3]);
+        return -EPROTO;
+    }
+    publish->is_ready = true;
+    return 4;
+}
+
+#define HELLO(text) .hello = (text), .hello_bytes = sizeof(text) - 1
+
 static const struct publish_target publish_targets[] = {
     {.name = "nats",
-     .hello =
-         "CONNECT {\"verbose\":false,\"pedantic\":false,\"name\":\"peer_publish\"}\r\nPING\r\n",
+     HELLO("CONNECT {\"verbose\":false,\"pedantic\":false,\"name\":\"peer_publish\"}\r\nPING\r\n"),
      .head = publish_nats_head,
      .tail = "\r\n",
      .answer = publish_nats_answer},
     {.name = "nchan",
-     .hello = "",
+     HELLO(""),
      .head = publish_nchan_head,
      .tail = "",
      .answer = publish_nchan_answer},
+    /* CONNECT: a clean session, no keep-alive of note, the client peer_publish */
+    {.name = "mqtt",
+     HELLO("\x10\x18\0\4MQTT\4\2\xff\xff\0\14peer_publish"),
+     .head = publish_mqtt_head,
+     .tail = "",
+     .answer = publish_mqtt_answer},
 };
 
 static int publish_connect(uint16_t port)
@@ -211,16 +249,16 @@ static void publish_queue_instant(struct publish *publish)
         int head_bytes = publish->target->head(at, name, ticks->spec.pad);
         peer_ticks_make(ticks, at + head_bytes);
         publish->out_bytes += (size_t)head_bytes + ticks->spec.pad;
-        publish_queue(publish, publish->target->tail);
+        publish_queue(publish, publish->target->tail, strlen(publish->target->tail));
     }
 }
 
 static int publish_run(struct publish *publish)
 {
-    publish_queue(publish, publish->target->hello);
-    bool needs_pong = publish->out_bytes > 0;
+    publish_queue(publish, publish->target->hello, publish->target->hello_bytes);
+    bool needs_answer = publish->out_bytes > 0;
     int error = publish_flush(publish);
-    while (error == 0 && needs_pong && !publish->is_ready && !interrupted) {
+    while (error == 0 && needs_answer && !publish->is_ready && !interrupted) {
         error = publish_poll(publish, NS_PER_SECOND);
     }
     peer_ticks_start(&publish->ticks);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up the peers that ringcast is measured beside: Debian packages by apt, Python's websockets in
-# .toolchain/peers/, and the C programs of this folder in zig-out/bench/.
+# .toolchain/peers/, and peer_lws in zig-out/bench/. zig build makes peer_publish there.
 #
 # Does nothing, and needs no network, when all is there. Prints nothing then.
 set -eu -o pipefail
@@ -13,6 +13,7 @@ packages=(
     nginx               # the server around nchan
     libnginx-mod-nchan
     nats-server
+    mosquitto
     nodejs
     node-ws
     libwebsockets-dev
@@ -48,7 +49,7 @@ install_packages() {
     say "installing the Debian packages that are missing for the peers: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
         fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
-    # A policy of 101 keeps packages (nginx, nats-server) from starting services.
+    # A policy of 101 keeps packages (nginx, nats-server, mosquitto) from starting services.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install failed, see above; when it is mended, run this again"
@@ -83,5 +84,4 @@ compile() {
 install_packages
 scripts/setup.sh run
 install_websockets
-compile peer_publish -- bench/peers/publish.c bench/peers/peer_ticks.c
 compile peer_lws -lwebsockets -ljansson -- bench/peers/peer_lws.c bench/peers/peer_ticks.c

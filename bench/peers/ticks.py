@@ -31,9 +31,9 @@ def symbol_name(index):
 class Ticks:
     """Instant i is due at start + i * burst / rate seconds; tick k is of symbol k mod symbols."""
 
-    def __init__(self, spec):
+    def __init__(self, spec, name=symbol_name):
         self.spec = spec
-        self.names = [symbol_name(i) for i in range(spec["symbols"])]
+        self.names = [name(i) for i in range(spec["symbols"])]
         self.seqs = [0] * spec["symbols"]
         self.made = 0
         self.start_ns = time.time_ns()
@@ -55,7 +55,9 @@ class Ticks:
         symbol = self.made % self.spec["symbols"]
         self.made += 1
         self.seqs[symbol] += 1
+        return symbol, self.text(symbol, self.seqs[symbol], ts_event)
+
+    def text(self, symbol, seq, ts_event):
         head = (f'{{"type":"quote","symbol":"{self.names[symbol]}","ch":{symbol},'
-                f'"seq":{self.seqs[symbol]},"ts_event":{ts_event},"ts_pub":{time.time_ns()},'
-                '"filler":"')
-        return symbol, head.ljust(self.spec["pad"] - 2, "x") + '"}'
+                f'"seq":{seq},"ts_event":{ts_event},"ts_pub":{time.time_ns()},"filler":"')
+        return head.ljust(self.spec["pad"] - 2, "x") + '"}'

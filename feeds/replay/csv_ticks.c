@@ -5,8 +5,8 @@
 
 #include "codec/base/check.h"
 #include "codec/decimal.h"
+#include "codec/time_text.h"
 #include "codec/utf8.h"
-#include "feeds/time_text.h"
 
 #define COLUMN_BIT(column) (UINT32_C(1) << (column))
 

@@ -420,12 +420,13 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 
 const struct feed_ops feed_replay = {
     .name = "replay",
-    .help = "path=FILE    a *.ws.log capture or a CSV of ticks, a FIFO of such lines, or - for\n"
-            "             standard input; a FIFO has no end\n"
-            "speed=1      2 is twice as fast, 0 as fast as it can be read\n"
-            "loop=no      yes begins again at the end (of a regular file)\n"
-            "format=auto  coinbase, binance, ringcast, csv; auto reads it from the first line\n"
-            "venue=NAME   in place of the venue in every symbol\n",
+    .help = "path=FILE    capture (*.ws.log) or CSV file; a FIFO, which never ends;\n"
+            "             or - for standard input\n"
+            "speed=1      2 is twice the recorded speed, 0 is as fast as possible\n"
+            "loop=no      yes starts again at the end of a regular file\n"
+            "format=auto  coinbase, binance, ringcast or csv; auto detects it from the\n"
+            "             first line\n"
+            "venue=NAME   replace the venue in every symbol by this one\n",
     .open = feed_replay_open,
     .poll = feed_replay_poll,
     .close = feed_replay_close,

@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/time_text.h"
 #include "feeds/kind_counts.h"
 #include "feeds/replay/csv_ticks.h"
 #include "feeds/replay/line_reader.h"
 #include "feeds/replay/replay_format.h"
 #include "feeds/replay/replay_frames.h"
 #include "feeds/replay/replay_symbol.h"
-#include "feeds/time_text.h"
 
 #define REPLAY_FILE_PROBE_LINES_MAX 100 /* with data, or malformed */
 #define REPLAY_FILE_KINDS_BYTES_MAX 160

@@ -294,12 +294,12 @@ static uint64_t feed_sim_poll(struct feed *feed, uint64_t now_ns)
 
 const struct feed_ops feed_sim = {
     .name = "sim",
-    .help = "symbols=100  how many\n"
-            "rate=1000    ticks a second, of all symbols together\n"
-            "burst=1      ticks at one instant\n"
+    .help = "symbols=100  number of symbols\n"
+            "rate=1000    ticks per second, over all symbols\n"
+            "burst=1      number of ticks published at the same instant\n"
             "types=quote  quote, trade, bar, depth, or several joined by +\n"
-            "seed=1       the same seed makes the same ticks\n"
-            "pad=0        fills every payload up to so many bytes (types=quote only)\n",
+            "seed=1       equal seeds produce equal ticks\n"
+            "pad=0        pad each payload to this many bytes (types=quote only)\n",
     .open = feed_sim_open,
     .poll = feed_sim_poll,
     .close = feed_sim_close,

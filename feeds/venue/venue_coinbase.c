@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "feeds/time_text.h"
+#include "codec/time_text.h"
 
 /* 0 where it is absent: the first ticker after a subscription may have none. */
 static bool venue_coinbase_time(const json_t *message, uint64_t *ns_out)

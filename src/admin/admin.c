@@ -26,6 +26,7 @@
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
 #include "src/admin/admin_connections.h"
+#include "src/admin/admin_symbols.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
 #include "src/base/log.h"
@@ -39,6 +40,7 @@ struct admin {
     uint32_t daemon_count;
     pthread_mutex_t turn; /* one request of all daemons at a time */
     struct metrics *metrics;
+    const struct symbols *symbols;
     const struct token_table *tokens; /* one, or none */
     struct counters_thread *thread;
     counter *turns;
@@ -135,6 +137,17 @@ static void admin_page_metrics(struct admin *admin, struct admin_page *page)
     page->body = prometheus_write(admin->metrics, with_aliases, &page->body_bytes);
 }
 
+static void admin_page_symbols(struct admin *admin, struct admin_page *page)
+{
+    char error[ADMIN_SYMBOLS_ERROR_BYTES_MAX];
+    page->status = MHD_HTTP_OK;
+    page->content_type = "application/json";
+    page->body = admin_symbols_write(admin->symbols, page->connection, &page->body_bytes, error);
+    if (page->body == NULL && error[0] != '\0') {
+        admin_page_json(page, MHD_HTTP_BAD_REQUEST, json_pack("{s:s}", "error", error));
+    }
+}
+
 static void admin_page_schema(struct admin *admin, struct admin_page *page)
 {
     (void)admin;
@@ -152,10 +165,10 @@ static const struct admin_route {
     const char *path;
     void (*write)(struct admin *admin, struct admin_page *page);
 } admin_routes[] = {
-    {"/health", admin_page_health},       {"/livez", admin_page_health},
-    {"/ready", admin_page_ready},         {"/readyz", admin_page_ready},
-    {"/stats", admin_page_stats},         {"/metrics", admin_page_metrics},
-    {SBE_SCHEMA_PATH, admin_page_schema},
+    {"/health", admin_page_health},   {"/livez", admin_page_health},
+    {"/ready", admin_page_ready},     {"/readyz", admin_page_ready},
+    {"/stats", admin_page_stats},     {"/metrics", admin_page_metrics},
+    {"/symbols", admin_page_symbols}, {SBE_SCHEMA_PATH, admin_page_schema},
 };
 #define ADMIN_ROUTE_COUNT (sizeof admin_routes / sizeof admin_routes[0])
 
@@ -378,6 +391,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     pthread_mutex_init(&admin->turn, NULL);
     admin->tokens = options->tokens;
     admin->metrics = options->metrics;
+    admin->symbols = options->symbols;
     admin->turns = &options->counters->process.admin_turns;
     admin->thread =
         counters_threads_add(options->counters, "admin", admin->turns, COUNTERS_THREAD_RESTS);

@@ -5,6 +5,7 @@
  *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
  *   GET /stats            numbers as JSON
  *   GET /metrics          numbers as Prometheus text
+ *   GET /symbols          what there is to subscribe to (docs/protocol.md, "SYMBOLS")
  *   GET /schema/md.xml    the schema of md.sbe.v1
  *   /admin/...            for this host, or with Authorization: Bearer and the admin token
  *
@@ -22,6 +23,7 @@
 
 #include "src/access/token.h"
 #include "src/admin/metrics.h"
+#include "src/symbols/symbols.h"
 
 #define ADMIN_CONNECTIONS_MAX 64 /* fewer, when descriptors are short */
 #define ADMIN_TIMEOUT_SECONDS 10
@@ -33,8 +35,9 @@ struct admin_options {
     int fds[ADMIN_ADDRESSES_MAX]; /* that listen; its own from now on, also when it fails */
     uint32_t fd_count;
     struct metrics *metrics;
-    struct counters *counters; /* Its thread shows there that it answers. */
-    uint32_t connections_max;  /* further ones wait until one ends */
+    const struct symbols *symbols; /* for /symbols */
+    struct counters *counters;     /* Its thread shows there that it answers. */
+    uint32_t connections_max;      /* further ones wait until one ends */
     /* One of them opens /admin/ to other hosts; empty: it is for this host only. main's. */
     const struct token_table *tokens;
 };

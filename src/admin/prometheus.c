@@ -123,7 +123,7 @@ static void prometheus_write_lag(FILE *out, const struct metrics *metrics)
 {
     const struct metrics_options *source = metrics_options(metrics);
     prometheus_write_head(out, "ringcast_core_lag_frames", "gauge",
-                          "Frames of the log that the core has still to fan out.");
+                          "Frames of the log that the core has not fanned out yet.");
     for (uint32_t core = 0; core < source->counters->header.core_count; core++) {
         fprintf(out, "ringcast_core_lag_frames{core=\"%u\"} %" PRIu64 "\n", core,
                 metrics_core_lag(metrics, core));
@@ -134,19 +134,20 @@ static void prometheus_write_logs(FILE *out, const struct metrics_log_memory *me
 {
     assert_always(memory->count <= METRICS_LOGS_MAX);
     prometheus_write_head(out, "ringcast_log_bytes", "gauge",
-                          "Memory that the frame log of an encoding takes now.");
+                          "Memory that the frame log of an encoding uses now.");
     for (uint32_t i = 0; i < memory->count; i++) {
         fprintf(out, "ringcast_log_bytes{encoding=\"%s\"} %" PRIu64 "\n", memory->logs[i].encoding,
                 frame_log_size_now(memory->logs[i].log));
     }
     if (memory->bytes_max != 0) {
         prometheus_write_gauge(out, "ringcast_log_bytes_max",
-                               "What all frame logs may take (--memory-max).",
+                               "Limit for the memory of all frame logs (--memory-max).",
                                (double)memory->bytes_max);
     }
-    prometheus_write_counter(out, "ringcast_log_refusals_total",
-                             "Requests for an encoding whose frame log had no room.",
-                             atomic_load(memory->refused_count));
+    prometheus_write_counter(
+        out, "ringcast_log_refusals_total",
+        "Requests for an encoding that were declined because its frame log had no room.",
+        atomic_load(memory->refused_count));
 }
 
 /* Names that every Prometheus client library exports. */
@@ -166,7 +167,7 @@ static void prometheus_write_process(FILE *out, const struct metrics *metrics,
     prometheus_write_gauge(out, "process_max_fds", "Limit of open file descriptors.",
                            (double)process->fds_max);
     prometheus_write_gauge(out, "process_threads", "Threads.", (double)process->threads);
-    prometheus_write_gauge(out, "process_start_time_seconds", "Start, since the Unix epoch.",
+    prometheus_write_gauge(out, "process_start_time_seconds", "Start time, since the Unix epoch.",
                            (double)source->counters->header.started_ns / (double)NS_PER_SECOND);
 }
 
@@ -185,7 +186,8 @@ static void prometheus_write_aliases(FILE *out, struct metrics *metrics,
     prometheus_write_gauge(
         out, "active_connections", "Upgraded connections.",
         (double)metrics_sum(source->counters, offsetof(struct core_counters, conns_streaming)));
-    prometheus_write_gauge(out, "error_rate", "Data frames lost / due, over the last minute.",
+    prometheus_write_gauge(out, "error_rate",
+                           "Share of the due data frames that were lost, over the last minute.",
                            rates.error_rate);
 }
 
@@ -210,7 +212,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     if (watchdog != NULL) {
         watchdog_write_prometheus(watchdog, out, now_ns);
     }
-    prometheus_write_gauge(out, "ringcast_connections_max", "The limit of connections.",
+    prometheus_write_gauge(out, "ringcast_connections_max",
+                           "Maximum number of connections (--max-connections).",
                            source->connections_max);
     prometheus_write_counters(out, metrics_counters(metrics));
     prometheus_write_lag(out, metrics);
@@ -218,9 +221,11 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
                            "Size of the frame log of each encoding.",
                            (double)source->log->capacity_bytes);
     prometheus_write_logs(out, &source->log_memory);
-    prometheus_write_counter(out, "ringcast_log_lines_lost_total",
-                             "Log lines that found no room, or that standard error refused.",
-                             (double)log_lost_count());
+    prometheus_write_counter(
+        out, "ringcast_log_lines_lost_total",
+        "Log lines lost because there was no room for them or standard error refused "
+        "them.",
+        (double)log_lost_count());
     prometheus_write_process(out, metrics, &process);
     if (with_aliases) {
         prometheus_write_aliases(out, metrics, &process);

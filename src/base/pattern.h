@@ -2,7 +2,7 @@
  * pattern: symbols with '*', which stands for any run of bytes.
  *
  * Threads  Any: pure functions.
- * Source   docs/protocol.md, "Subscribe".
+ * Source   docs/protocol.md, "Patterns".
  */
 #ifndef RINGCAST_SRC_PATTERN_H
 #define RINGCAST_SRC_PATTERN_H

@@ -8,7 +8,6 @@
 
 #include "codec/base/check.h"
 #include "codec/base/version.h"
-#include "feeds/feed.h"
 #include "src/base/log.h"
 
 static const char *const options_publishers[] = {[OPTIONS_PUBLISHER_AUTO] = "auto",
@@ -32,136 +31,172 @@ static const char *const options_log_levels[] = {
 /* A variable, a key, or both. */
 #define OPTIONS_IGNORED(variable, key)                                                             \
     {                                                                                              \
-        NULL, NULL, NULL, variable, key, OPTION_IGNORED, 0, 0, 0, NULL,                            \
-            "Accepted for compatibility; it has no use yet, which is said once in the log."        \
+        OPTION_GROUP_NONE, NULL, NULL, NULL, variable, key, OPTION_IGNORED, 0, 0, 0, NULL,         \
+            "Accepted for compatibility and ignored, with a warning in the log."                   \
     }
+#define COMMON OPTION_COMMON
+#define SERVING OPTION_GROUP_SERVING
+#define FEEDS OPTION_GROUP_FEEDS
+#define ACCESS OPTION_GROUP_ACCESS
+#define LIMITS OPTION_GROUP_LIMITS
+#define MEMORY OPTION_GROUP_MEMORY
+#define PERFORMANCE OPTION_GROUP_PERFORMANCE
+#define ADMIN OPTION_GROUP_ADMIN
+#define LOGGING OPTION_GROUP_LOGGING
+#define CONFIG OPTION_GROUP_CONFIG
 
-/* name, value, default, variable, key, kind, where, min, max, choices, help */
+/* group, name, value, default, variable, key, kind, where, min, max, choices, help */
 static const struct option_spec options_specs[] = {
-    {"host", "HOST", "0.0.0.0", "WEBSOCKET_HOST", "websocket.host", OPTION_TEXT, AT(host), 1, 255,
-     NULL, "Address or name to serve clients on; :: for all of IPv6 and IPv4."},
-    {"port", "PORT", "8765", "WEBSOCKET_PORT", "websocket.port", OPTION_NUMBER, AT(port), 0, 65535,
-     NULL, "Port to serve clients on; 0: any free one, told in the log."},
-    {"unix", "PATH", NULL, NULL, "websocket.unix", OPTION_TEXT, AT(unix_path), 1,
-     UNIX_PATH_BYTES_MAX, NULL, "Also serve clients of this host on a Unix-domain socket."},
-    {"admin-host", "HOST", "127.0.0.1", NULL, "admin.host", OPTION_TEXT, AT(admin_host), 1, 255,
-     NULL, "Address or name of the admin HTTP server (health, stats, metrics)."},
-    {"admin-port", "PORT", "8080", NULL, "admin.port", OPTION_NUMBER, AT(admin_port), 0, 65535,
-     NULL, "Port of the admin HTTP server; 0: any free one, told in the log."},
-    {"feed", "SPEC", "sim", NULL, "feeds", OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
-     "Source of ticks, NAME or NAME:key=value,...; may be given up to 16 times."},
-    {"cores", "CORES", "1", NULL, "cores", OPTION_CORES, 0, 0, 0, NULL,
-     "Threads that serve clients: how many, or the CPUs to pin them to (0,3 or 2-5)."},
-    {"publisher", "WHERE", "auto", NULL, "publisher", OPTION_CHOICE, AT(publisher), 0, 0,
-     options_publishers,
-     "Where ticks are encoded: in core 0 or on a thread of its own; auto: inline with one core."},
-    {"busy-poll", NULL, NULL, NULL, "busy_poll", OPTION_FLAG, AT(busy_poll), 0, 0, NULL,
-     "Cores spin instead of sleeping: lower latency for a whole CPU each."},
-    {"engine", "ENGINE", "uring", NULL, "engine", OPTION_CHOICE, AT(engine), 0, 0, options_engines,
-     "How the kernel is entered; io_uring is the only one so far."},
-    {"max-connections", "N", "1000", "MAX_CONNECTIONS", "websocket.max_connections", OPTION_NUMBER,
-     AT(connections_max), 1, OPTIONS_CONNECTIONS_MAX, NULL,
-     "Clients at one time, all cores together; one more is answered with 503."},
-    {"max-subscriptions", "N", "100", "MAX_SUBSCRIPTIONS_PER_CLIENT",
-     "websocket.max_subscriptions_per_client", OPTION_NUMBER, AT(subscriptions_max), 1,
-     OPTIONS_SUBSCRIPTIONS_MAX, NULL, "Subscriptions of one client."},
-    {"frame-log-bytes", "BYTES", "67108864", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
-     AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
-     "Size of the frame log of each encoding, from which slow clients catch up; a power of two."},
-    {"memory-max", "BYTES", NULL, NULL, "memory_max", OPTION_BYTES, AT(memory_bytes_max),
-     OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
-     "What the frame logs of all encodings may take together; when not given, as much as they "
-     "need: see docs/memory.md."},
-    {"send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
-     AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
-     "What the kernel holds for one client that reads slowly."},
-    {"zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES, AT(zero_copy_bytes),
-     0, 64 * MIB, NULL,
-     "Stretches of the log of this size and more are sent by reference, without a copy; 0: never. "
-     "When not given, the server measures at its start from which size on that costs less."},
-    {"heartbeat-interval", "SECONDS", "30", NULL, "websocket.heartbeat_interval", OPTION_SECONDS,
-     AT(heartbeat_interval_ns), 100, 86400 * 1000, NULL,
-     "Time between WebSocket pings; two missed answers close with 4109."},
-    {"idle-timeout", "SECONDS", "300", NULL, "websocket.idle_timeout", OPTION_SECONDS,
-     AT(idle_timeout_ns), 100, UINT64_C(30) * 86400 * 1000, NULL,
-     "A client without subscription and message for so long is closed with 4114."},
-    {"drain-timeout", "SECONDS", "0.5", NULL, "websocket.drain_timeout", OPTION_SECONDS,
-     AT(drain_timeout_ns), 0, 3600 * 1000, NULL,
-     "At the end clients are told, and let go one after the other within so long; 0: all at once."},
-    {"max-lag-ms", "MS", "0", NULL, "websocket.max_lag_ms", OPTION_NUMBER, AT(lag_ms_max), 0,
-     3600 * 1000, NULL,
-     "A client further behind gets its lag policy; 0: only when the log has passed it."},
-    {"compression", "WHETHER", "on", NULL, "websocket.compression", OPTION_CHOICE, AT(compression),
-     0, 0, options_off_on, "Agree to permessage-deflate with clients that offer it."},
-    {"compression-threshold", "BYTES", "1024", NULL, "websocket.compression_threshold",
+    {SERVING | COMMON, "host", "HOST", "0.0.0.0", "WEBSOCKET_HOST", "websocket.host", OPTION_TEXT,
+     AT(host), 1, 255, NULL,
+     "Address or name to listen on for clients. :: listens on all IPv6 and IPv4 addresses."},
+    {SERVING | COMMON, "port", "PORT", "8765", "WEBSOCKET_PORT", "websocket.port", OPTION_NUMBER,
+     AT(port), 0, 65535, NULL, "Port to listen on for clients. 0 picks a free one and logs it."},
+    {SERVING | COMMON, "unix", "PATH", NULL, NULL, "websocket.unix", OPTION_TEXT, AT(unix_path), 1,
+     UNIX_PATH_BYTES_MAX, NULL,
+     "Also listen on a Unix-domain socket at this path, for clients on the same host."},
+    {SERVING, "compression", "WHETHER", "on", NULL, "websocket.compression", OPTION_CHOICE,
+     AT(compression), 0, 0, options_off_on,
+     "Accept permessage-deflate from clients that offer it."},
+    {SERVING, "compression-threshold", "BYTES", "1024", NULL, "websocket.compression_threshold",
      OPTION_BYTES, AT(compression_threshold_bytes), 0, 64 * KIB, NULL,
-     "Shorter messages are sent uncompressed."},
-    {"enable-auth", NULL, NULL, NULL, "security.enable_auth", OPTION_FLAG, AT(access.enable_auth),
-     0, 0, NULL, "Clients need a token: in the handshake, or in an AUTH message within 5 s."},
-    {"auth-token", "TOKEN", NULL, NULL, "security.auth_token", OPTION_TEXT | OPTION_SECRET,
+     "Send messages shorter than this uncompressed."},
+    {SERVING, "heartbeat-interval", "SECONDS", "30", NULL, "websocket.heartbeat_interval",
+     OPTION_SECONDS, AT(heartbeat_interval_ns), 100, 86400 * 1000, NULL,
+     "Time between WebSocket pings. A client that leaves two unanswered is closed (4109)."},
+    {SERVING, "idle-timeout", "SECONDS", "300", NULL, "websocket.idle_timeout", OPTION_SECONDS,
+     AT(idle_timeout_ns), 100, UINT64_C(30) * 86400 * 1000, NULL,
+     "Close (4114) a client that has had no subscription and sent no message for this long."},
+    {SERVING, "drain-timeout", "SECONDS", "0.5", NULL, "websocket.drain_timeout", OPTION_SECONDS,
+     AT(drain_timeout_ns), 0, 3600 * 1000, NULL,
+     "On shutdown, notify clients and close them one by one over this many seconds. 0 closes all "
+     "at once."},
+    {SERVING, "max-lag-ms", "MS", "0", NULL, "websocket.max_lag_ms", OPTION_NUMBER, AT(lag_ms_max),
+     0, 3600 * 1000, NULL,
+     "Apply the lag policy of a client that is further behind than this. 0 applies it only when "
+     "the log has overwritten frames that the client still needs."},
+    {FEEDS | COMMON, "feed", "SPEC", "sim", NULL, "feeds", OPTION_FEEDS, AT(feeds), 0,
+     OPTIONS_FEEDS_MAX, NULL,
+     "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},
+    {ACCESS | COMMON, "enable-auth", NULL, NULL, NULL, "security.enable_auth", OPTION_FLAG,
+     AT(access.enable_auth), 0, 0, NULL,
+     "Require a token from each client, in the handshake or in an AUTH message within 5 s."},
+    {ACCESS, "auth-token", "TOKEN", NULL, NULL, "security.auth_token", OPTION_TEXT | OPTION_SECRET,
      AT(access.auth_token), 0, SECRET_BYTES_MAX, NULL,
-     "A token that opens everything; others on this host can read it: better give a file."},
-    {"auth-token-file", "PATH", NULL, NULL, "security.auth_token_file", OPTION_TEXT,
-     AT(access.auth_token_file), 1, 4095, NULL, "The same, in a file."},
-    {"tokens-file", "PATH", NULL, NULL, "security.tokens_file", OPTION_TEXT, AT(access.tokens_file),
-     1, 4095, NULL, "Tokens with their scopes, as JSON: see docs/access.md."},
-    {"jwt-key-file", "PATH", NULL, NULL, "security.jwt_key_file", OPTION_TEXT,
+     "A token that permits everything. Other users of this host can read it; prefer "
+     "--auth-token-file."},
+    {ACCESS, "auth-token-file", "PATH", NULL, NULL, "security.auth_token_file", OPTION_TEXT,
+     AT(access.auth_token_file), 1, 4095, NULL,
+     "File that contains a token that permits everything."},
+    {ACCESS | COMMON, "tokens-file", "PATH", NULL, NULL, "security.tokens_file", OPTION_TEXT,
+     AT(access.tokens_file), 1, 4095, NULL,
+     "JSON file of tokens and what each permits. See docs/access.md."},
+    {ACCESS, "jwt-key-file", "PATH", NULL, NULL, "security.jwt_key_file", OPTION_TEXT,
      AT(access.jwt_key_file), 1, 4095, NULL,
-     "What JWTs are verified by: PEM public keys (Ed25519, EdDSA) or a JWK set."},
-    {"jwt-secret-file", "PATH", NULL, NULL, "security.jwt_secret_file", OPTION_TEXT,
+     "File of public keys that verify JWTs: PEM (Ed25519) or a JWK set."},
+    {ACCESS, "jwt-secret-file", "PATH", NULL, NULL, "security.jwt_secret_file", OPTION_TEXT,
      AT(access.jwt_secret_file), 1, 4095, NULL,
-     "A secret of 32 to 1024 bytes that JWTs are verified by (HS256)."},
-    {"jwt-issuer", "TEXT", NULL, NULL, "security.jwt_issuer", OPTION_TEXT, AT(access.jwt_issuer), 1,
-     255, NULL, "What a JWT must have as iss."},
-    {"jwt-audience", "TEXT", "ringcast", NULL, "security.jwt_audience", OPTION_TEXT,
-     AT(access.jwt_audience), 1, 255, NULL, "What a JWT that has aud must have in it."},
-    {"allow-query-token", NULL, NULL, NULL, "security.allow_query_token", OPTION_FLAG,
+     "File of the secret that verifies JWTs (HS256), 32 to 1024 bytes."},
+    {ACCESS, "jwt-issuer", "TEXT", NULL, NULL, "security.jwt_issuer", OPTION_TEXT,
+     AT(access.jwt_issuer), 1, 255, NULL,
+     "Expected issuer: a JWT must have this value as its iss claim."},
+    {ACCESS, "jwt-audience", "TEXT", "ringcast", NULL, "security.jwt_audience", OPTION_TEXT,
+     AT(access.jwt_audience), 1, 255, NULL,
+     "Expected audience: if a JWT has an aud claim, it must contain this value."},
+    {ACCESS, "allow-query-token", NULL, NULL, NULL, "security.allow_query_token", OPTION_FLAG,
      AT(access.allow_query_token), 0, 0, NULL,
-     "Take ?token= too; it shows in the logs of proxies and browsers."},
-    {"admin-token", "TOKEN", NULL, NULL, "admin.token", OPTION_TEXT | OPTION_SECRET,
-     AT(admin_token), 0, SECRET_BYTES_MAX, NULL,
-     "What /admin/* of the admin server asks of other hosts; better give a file."},
-    {"admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT, AT(admin_token_file),
-     1, 4095, NULL, "The same, in a file."},
-    {"allowed-origins", "LIST", NULL, NULL, "security.allowed_origins", OPTION_TEXT,
+     "Also accept a token in the URL (?token=). Proxies and browsers log URLs."},
+    {ACCESS, "allowed-origins", "LIST", NULL, NULL, "security.allowed_origins", OPTION_TEXT,
      AT(access.allowed_origins), 0, LIST_BYTES_MAX, NULL,
-     "Origins of browsers' pages that may connect, exactly as they are sent; * or none: all."},
-    {"ip-allow", "LIST", NULL, NULL, "security.ip_allow", OPTION_TEXT, AT(access.ip_allow), 0,
-     LIST_BYTES_MAX, NULL, "Addresses and networks (CIDR) that may connect; none: all."},
-    {"ip-deny", "LIST", NULL, NULL, "security.ip_deny", OPTION_TEXT, AT(access.ip_deny), 0,
-     LIST_BYTES_MAX, NULL, "Addresses and networks (CIDR) that may not."},
-    {"trusted-proxies", "LIST", NULL, NULL, "security.trusted_proxies", OPTION_TEXT,
+     "Origins of web pages that may connect, exactly as browsers send them. Default: all, as with "
+     "*."},
+    {ACCESS, "ip-allow", "LIST", NULL, NULL, "security.ip_allow", OPTION_TEXT, AT(access.ip_allow),
+     0, LIST_BYTES_MAX, NULL,
+     "Addresses and networks (CIDR) that may connect, separated by commas. Default: all."},
+    {ACCESS, "ip-deny", "LIST", NULL, NULL, "security.ip_deny", OPTION_TEXT, AT(access.ip_deny), 0,
+     LIST_BYTES_MAX, NULL,
+     "Addresses and networks (CIDR) that may not connect. It overrides --ip-allow."},
+    {ACCESS, "trusted-proxies", "LIST", NULL, NULL, "security.trusted_proxies", OPTION_TEXT,
      AT(access.trusted_proxies), 0, LIST_BYTES_MAX, NULL,
-     "Proxies (CIDR) whose X-Forwarded-For or X-Real-IP is believed."},
-    {"proxy-protocol", NULL, NULL, NULL, "security.proxy_protocol", OPTION_FLAG,
+     "Proxies (CIDR) whose X-Forwarded-For and X-Real-IP headers are trusted."},
+    {ACCESS, "proxy-protocol", NULL, NULL, NULL, "security.proxy_protocol", OPTION_FLAG,
      AT(access.proxy_protocol), 0, 0, NULL,
-     "Connections from trusted proxies begin with a PROXY header, version 1 or 2."},
-    {"rate-limit-enabled", "YES", "yes", NULL, "security.rate_limit_enabled", OPTION_CHOICE,
-     AT(rate_limit_enabled), 0, 0, options_no_yes, "Whether the three limits below hold."},
-    {"max-connections-per-ip", "N", NULL, NULL, "security.max_connections_per_ip", OPTION_NUMBER,
-     AT(access.ip_connections_max), 1, OPTIONS_CONNECTIONS_MAX, NULL,
-     "Clients of one address or IPv6 /64; when not given, 20 and none for this host."},
-    {"handshakes-per-second", "N", NULL, NULL, "security.handshakes_per_second", OPTION_NUMBER,
-     AT(access.ip_handshakes_per_s), 1, 1000000, NULL,
-     "Of one address, twice as many at once; when not given, 10 and none for this host."},
-    {"messages-per-second", "N", NULL, NULL, "security.messages_per_second", OPTION_NUMBER,
+     "Expect a PROXY protocol header (version 1 or 2) on connections from trusted proxies."},
+    {LIMITS | COMMON, "max-connections", "N", "1000", "MAX_CONNECTIONS",
+     "websocket.max_connections", OPTION_NUMBER, AT(connections_max), 1, OPTIONS_CONNECTIONS_MAX,
+     NULL, "Maximum number of clients, over all cores. Further connections receive 503."},
+    {LIMITS, "max-subscriptions", "N", "100", "MAX_SUBSCRIPTIONS_PER_CLIENT",
+     "websocket.max_subscriptions_per_client", OPTION_NUMBER, AT(subscriptions_max), 1,
+     OPTIONS_SUBSCRIPTIONS_MAX, NULL, "Maximum number of subscriptions per client."},
+    {LIMITS, "rate-limit-enabled", "YES", "yes", NULL, "security.rate_limit_enabled", OPTION_CHOICE,
+     AT(rate_limit_enabled), 0, 0, options_no_yes,
+     "Apply --max-connections-per-ip, --handshakes-per-second and --messages-per-second."},
+    {LIMITS, "max-connections-per-ip", "N", NULL, NULL, "security.max_connections_per_ip",
+     OPTION_NUMBER, AT(access.ip_connections_max), 1, OPTIONS_CONNECTIONS_MAX, NULL,
+     "Maximum number of clients per IPv4 address or IPv6 /64. Default: 20; unlimited for loopback "
+     "and Unix sockets."},
+    {LIMITS, "handshakes-per-second", "N", NULL, NULL, "security.handshakes_per_second",
+     OPTION_NUMBER, AT(access.ip_handshakes_per_s), 1, 1000000, NULL,
+     "Handshakes per second allowed from one IPv4 address or IPv6 /64, with bursts of twice that. "
+     "Default: 10; unlimited for loopback and Unix sockets."},
+    {LIMITS, "messages-per-second", "N", NULL, NULL, "security.messages_per_second", OPTION_NUMBER,
      AT(access.messages_per_s), 1, 1000000, NULL,
-     "Of one client, twice as many at once; when not given, 5 and none for this host."},
-    {"watchdog-seconds", "N", "5", NULL, "watchdog_seconds", OPTION_NUMBER, AT(watchdog_seconds), 0,
-     3600, NULL,
-     "A core or publisher without progress for so long makes /livez and /readyz answer 503; 0: "
-     "never."},
-    {"log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE, AT(log_level), 0, 0,
-     options_log_levels, "Lines below this level are left out."},
-    {"log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format), 0, 0,
-     options_log_formats, "How lines are written to standard error."},
-    {"config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096, NULL,
-     "Read the keys of this YAML file; variables and options win over them."},
-    {"check-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(check_config), 0, 0, NULL,
-     "Do what the start does up to its sockets, say what is wrong, and end."},
-    {"version", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_VERSION, 0, NULL,
-     "Print the version and how it was compiled."},
-    {"help", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_HELP, 0, NULL, "Print this."},
+     "Messages per second allowed from one client, with bursts of twice that. Default: 5; "
+     "unlimited for loopback and Unix sockets."},
+    {MEMORY, "frame-log-bytes", "BYTES", "67108864", NULL, "frame_log_bytes", OPTION_LOG_BYTES,
+     AT(frame_log_bytes), OPTIONS_FRAME_LOG_BYTES_MIN, 64 * 1024 * MIB, NULL,
+     "Size of the frame log of each encoding, from which slow clients catch up. A power of two."},
+    {MEMORY, "memory-max", "BYTES", NULL, NULL, "memory_max", OPTION_BYTES, AT(memory_bytes_max),
+     OPTIONS_FRAME_LOG_BYTES_MIN, 1024 * 1024 * MIB, NULL,
+     "Maximum memory for the frame logs of all encodings together. An encoding that does not fit "
+     "is not served. Default: no limit. See docs/memory.md."},
+    {MEMORY, "send-buffer-bytes", "BYTES", "131072", NULL, "send_buffer_bytes", OPTION_BYTES,
+     AT(send_buffer_bytes), 4 * KIB, 64 * MIB, NULL,
+     "Size of the kernel's send buffer of each client. It fills while the client reads slowly."},
+    {PERFORMANCE | COMMON, "cores", "CORES", "1", NULL, "cores", OPTION_CORES, 0, 0, 0, NULL,
+     "Number of serving threads, or the list of CPUs to pin them to (0,3 or 2-5)."},
+    {PERFORMANCE, "publisher", "WHERE", "auto", NULL, "publisher", OPTION_CHOICE, AT(publisher), 0,
+     0, options_publishers,
+     "Where ticks are encoded: inline is core 0, thread is a thread of its own. auto is inline "
+     "with one core, and thread with more."},
+    {PERFORMANCE, "busy-poll", NULL, NULL, NULL, "busy_poll", OPTION_FLAG, AT(busy_poll), 0, 0,
+     NULL, "Cores spin instead of sleeping. Latency is lower, and each core uses a whole CPU."},
+    {PERFORMANCE, "zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES,
+     AT(zero_copy_bytes), 0, 64 * MIB, NULL,
+     "Send log ranges of at least this size with zero copy where the kernel supports it for that "
+     "peer. 0 disables it. Default: the size from which it costs less, measured at the start."},
+    {PERFORMANCE, "engine", "ENGINE", "uring", NULL, "engine", OPTION_CHOICE, AT(engine), 0, 0,
+     options_engines, "I/O engine. io_uring is the only one so far."},
+    {ADMIN | COMMON, "admin-host", "HOST", "127.0.0.1", NULL, "admin.host", OPTION_TEXT,
+     AT(admin_host), 1, 255, NULL,
+     "Address or name to listen on for the admin HTTP server (health, stats, metrics)."},
+    {ADMIN | COMMON, "admin-port", "PORT", "8080", NULL, "admin.port", OPTION_NUMBER,
+     AT(admin_port), 0, 65535, NULL,
+     "Port of the admin HTTP server. 0 picks a free one and logs it."},
+    {ADMIN, "admin-token", "TOKEN", NULL, NULL, "admin.token", OPTION_TEXT | OPTION_SECRET,
+     AT(admin_token), 0, SECRET_BYTES_MAX, NULL,
+     "Token that other hosts need for /admin/ paths of the admin server. Prefer "
+     "--admin-token-file."},
+    {ADMIN, "admin-token-file", "PATH", NULL, NULL, "admin.token_file", OPTION_TEXT,
+     AT(admin_token_file), 1, 4095, NULL,
+     "File that contains the token that other hosts need for /admin/ paths."},
+    {ADMIN, "watchdog-seconds", "N", "5", NULL, "watchdog_seconds", OPTION_NUMBER,
+     AT(watchdog_seconds), 0, 3600, NULL,
+     "Answer 503 at /livez and /readyz when a core or the publisher has made no progress for this "
+     "long. 0 disables it."},
+    {LOGGING | COMMON, "log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE,
+     AT(log_level), 0, 0, options_log_levels, "Lowest level that is logged."},
+    {LOGGING, "log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format),
+     0, 0, options_log_formats, "Format of the log, which is written to standard error."},
+    {CONFIG | COMMON, "config", "FILE", NULL, NULL, NULL, OPTION_TEXT, AT(config_path), 1, 4096,
+     NULL, "Read options from this YAML file. Variables and options override it."},
+    {CONFIG | COMMON, "check-config", NULL, NULL, NULL, NULL, OPTION_FLAG, AT(check_config), 0, 0,
+     NULL,
+     "Check the whole configuration without opening sockets, print the first error, and exit."},
+    {CONFIG | COMMON, "version", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_VERSION,
+     0, NULL, "Print the version and how it was compiled, and exit."},
+    {CONFIG | COMMON, "help", NULL, NULL, NULL, NULL, OPTION_ACTION, 0, OPTIONS_ACTION_HELP, 0,
+     NULL, "Print the common options and the list of help topics, and exit."},
     OPTIONS_IGNORED("REDIS_HOST", NULL),
     OPTIONS_IGNORED("ENVIRONMENT", "environment"),
     OPTIONS_IGNORED("CONSUL_HOST", "service_discovery.consul_host"),
@@ -176,7 +211,7 @@ static const struct option_spec options_specs[] = {
     OPTIONS_IGNORED(NULL, "monitoring.prometheus_enabled"),
 };
 #define OPTIONS_SPEC_COUNT (sizeof options_specs / sizeof options_specs[0])
-static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "whoever lists them has room");
+static_assert(OPTIONS_SPEC_COUNT <= OPTIONS_TABLE_MAX, "any list of them has room");
 static_assert(sizeof options_log_levels / sizeof options_log_levels[0] == LOG_LEVEL_CRITICAL + 2,
               "each level has a name, and NULL ends them");
 
@@ -215,70 +250,6 @@ void options_locate(const struct options *options, const char *text, char *out, 
     const char *source = spec == NULL ? NULL : options->sources[spec - options_specs];
     snprintf(out, out_bytes, "%s%s", source == NULL ? "" : source,
              source == NULL ? text : text + 2 + name_bytes);
-}
-
-static void options_print_choices(FILE *out, const struct option_spec *spec)
-{
-    fprintf(out, "\n      One of:");
-    for (int i = 0; spec->choices[i] != NULL; i++) {
-        fprintf(out, "%s %s", i == 0 ? "" : ",", spec->choices[i]);
-    }
-    fputc('.', out);
-}
-
-/* Where else a value comes from. */
-static void options_print_sources(FILE *out, const struct option_spec *spec)
-{
-    static const char *const words[] = {"Default", "key", "variable"};
-    const char *const sources[] = {spec->default_text, spec->key, spec->variable};
-    const char *separator = "\n      ";
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
-        if (sources[i] != NULL) {
-            fprintf(out, "%s%s %s", separator, words[i], sources[i]);
-            separator = ", ";
-        }
-    }
-    fputs(separator[0] == ',' ? "." : "", out);
-}
-
-/* A feed's help, indented. */
-static void options_print_feed(FILE *out, const struct feed_ops *feed)
-{
-    fprintf(out, "\n  %s\n", feed->name);
-    for (const char *line = feed->help; *line != '\0';) {
-        size_t bytes = strcspn(line, "\n");
-        fprintf(out, "      %.*s\n", (int)bytes, line);
-        line += bytes + (line[bytes] == '\n');
-    }
-}
-
-void options_print_help(FILE *out)
-{
-    fprintf(out, "ringcast: broadcasts market data over WebSockets\n\n"
-                 "Usage: ringcast [--OPTION VALUE]...\n\n"
-                 "Each option can also be set by an environment variable: --log-level by\n"
-                 "RINGCAST_LOG_LEVEL, --enable-auth by RINGCAST_ENABLE_AUTH=yes.\n\nOptions:\n");
-    for (size_t i = 0; i < OPTIONS_SPEC_COUNT; i++) {
-        const struct option_spec *spec = &options_specs[i];
-        if (spec->name == NULL) {
-            continue;
-        }
-        fprintf(out, "  --%s%s%s\n      %s", spec->name, spec->value_name == NULL ? "" : " ",
-                spec->value_name == NULL ? "" : spec->value_name, spec->help);
-        if (spec->choices != NULL) {
-            options_print_choices(out, spec);
-        }
-        options_print_sources(out, spec);
-        fputc('\n', out);
-    }
-    fprintf(out, "\nFeeds (--feed NAME or --feed NAME:key=value,key=value):\n");
-    for (size_t i = 0; feed_at(i) != NULL; i++) {
-        options_print_feed(out, feed_at(i));
-    }
-    fprintf(
-        out,
-        "\nSignals: INT and TERM end gracefully, a second one at once; HUP and USR2 are ignored.\n"
-        "Reference: docs/options.md, ringcast(1).\n");
 }
 
 void options_print_version(FILE *out)

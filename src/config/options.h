@@ -1,9 +1,9 @@
 /*
  * options: what an operator can set: the table of all options, and the values that were set.
  *
- * The table (options_table) drives the command line, the environment, the file, --help and the
- * reference in docs/options.md, which tests/test_options.c compares with it. options_parse.h fills
- * the values.
+ * The table (options_table) drives the command line, the environment, the file, the help
+ * (options_help.h) and the reference in docs/options.md, which tests/test_options.c compares with
+ * it. options_parse.h fills the values.
  *
  * Owner    The caller deinits what was parsed.
  * Threads  Constant once parsed.
@@ -38,6 +38,20 @@ enum options_publisher {
     OPTIONS_PUBLISHER_AUTO, /* Never after options_parse. */
     OPTIONS_PUBLISHER_INLINE,
     OPTIONS_PUBLISHER_THREAD,
+};
+
+/* Topics of the help, in its order (options_help.c). */
+enum option_group {
+    OPTION_GROUP_SERVING,
+    OPTION_GROUP_FEEDS,
+    OPTION_GROUP_ACCESS,
+    OPTION_GROUP_LIMITS,
+    OPTION_GROUP_MEMORY,
+    OPTION_GROUP_PERFORMANCE,
+    OPTION_GROUP_ADMIN,
+    OPTION_GROUP_LOGGING,
+    OPTION_GROUP_CONFIG,
+    OPTION_GROUP_NONE, /* of what is ignored */
 };
 
 enum options_action {
@@ -127,10 +141,14 @@ enum option_kind {
     OPTION_IGNORED, /* a variable or a key that is accepted and warned of */
 };
 
+/* Joins a group: --help prints the option. */
+#define OPTION_COMMON 0x100u
+
 /* Joins a kind: no error, log line or answer shows the value. */
 #define OPTION_SECRET 0x100u
 
 struct option_spec {
+    uint32_t group;           /* enum option_group, perhaps with OPTION_COMMON */
     const char *name;         /* "port"; NULL: no option */
     const char *value_name;   /* "PORT"; NULL: takes no value */
     const char *default_text; /* NULL: not set */
@@ -140,7 +158,7 @@ struct option_spec {
     uint32_t offset;          /* in struct options */
     uint64_t min, max;
     const char *const *choices; /* NULL-terminated */
-    const char *help;           /* one sentence */
+    const char *help;           /* sentences; docs/options.md and docs/ringcast.1 have the same */
 };
 
 const struct option_spec *options_table(size_t *count_out);
@@ -154,7 +172,6 @@ void options_deinit(struct options *options);
  * is from, which may be a line of a file or a variable. */
 void options_locate(const struct options *options, const char *text, char *out, size_t out_bytes);
 
-void options_print_help(FILE *out);
 void options_print_version(FILE *out);
 
 #endif

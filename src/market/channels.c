@@ -13,8 +13,13 @@
 #include "codec/utf8.h"
 
 static_assert((CHANNELS_SLOTS & (CHANNELS_SLOTS - 1)) == 0, "a slot is found by masking");
+static_assert(CHANNELS_SLOTS <= 1 << 20, "a slot and a level are of different bits of a hash");
 static_assert((CHANNELS_VARIANTS_MAX & (CHANNELS_VARIANTS_MAX - 1)) == 0, "likewise a chain");
 static_assert(CHANNELS_VARIANTS_MAX < UINT16_MAX, "1 + an index is a link of a chain");
+
+/* One mapping: the entries, and the links of their order. */
+#define CHANNELS_TABLES_BYTES                                                                      \
+    (CHANNELS_MAX * (sizeof(struct channel) + sizeof(struct channel_order_links)))
 
 /* What a channel is found by. */
 struct channels_key {
@@ -38,11 +43,14 @@ int channels_create(struct channels **channels_out, struct control *control,
     if (channels == NULL) {
         return -ENOMEM;
     }
-    channels->entries = channels_map(CHANNELS_MAX * sizeof *channels->entries);
+    channels->entries = channels_map(CHANNELS_TABLES_BYTES);
     if (channels->entries == NULL) {
         munmap(channels, sizeof *channels);
         return -ENOMEM;
     }
+    channels->order.entries = channels->entries;
+    channels->order.links =
+        (struct channel_order_links *)(void *)(channels->entries + CHANNELS_MAX);
     channels->control = control;
     channels->hash = *hash;
     pthread_mutex_init(&channels->lock, NULL);
@@ -53,7 +61,7 @@ int channels_create(struct channels **channels_out, struct control *control,
 void channels_destroy(struct channels *channels)
 {
     pthread_mutex_destroy(&channels->lock);
-    munmap(channels->entries, CHANNELS_MAX * sizeof *channels->entries);
+    munmap(channels->entries, CHANNELS_TABLES_BYTES);
     munmap(channels, sizeof *channels);
 }
 
@@ -169,6 +177,7 @@ static uint32_t channels_make_feed(struct channels *channels, uint32_t slot,
     /* The count first: whoever finds the slot may rely on it. */
     atomic_store_explicit(&channels->count, number + 1, memory_order_release);
     atomic_store_explicit(&channels->slots[slot], number + 1, memory_order_release);
+    channel_order_insert(&channels->order, number, channels_key_hash(channels, key) >> 20);
     return number;
 }
 

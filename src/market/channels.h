@@ -23,6 +23,7 @@
 #include "codec/base/units.h"
 #include "codec/md.h"
 #include "ring/board/control.h"
+#include "src/market/channel_order.h"
 #include "src/market/variant.h"
 
 #define CHANNELS_MAX 65536
@@ -54,10 +55,11 @@ struct channel_wish {
 };
 
 struct channels {
-    struct channel *entries; /* CHANNELS_MAX */
-    struct control *control; /* NULL: none */
-    struct keyed_hash hash;  /* Producers choose the symbols, clients the variants. */
-    pthread_mutex_t lock;    /* held by who makes, names or finds a variant, or makes a channel */
+    struct channel *entries;    /* CHANNELS_MAX */
+    struct channel_order order; /* of feeds' channels; written under the lock */
+    struct control *control;    /* NULL: none */
+    struct keyed_hash hash;     /* Producers choose the symbols, clients the variants. */
+    pthread_mutex_t lock; /* held by who makes, names or finds a variant, or makes a channel */
 
     /* Written under the lock, read by anybody. A slot is 0 or 1 + a feed's channel; it is filled
      * once and never changed, so that a search needs no lock. */

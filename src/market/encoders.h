@@ -4,7 +4,7 @@
  * Owner    The encodings. Threads: the publisher's, except for what only reads the rows.
  * Memory   What JSON says in every frame of a channel, 314 bytes each, touched at its first tick.
  * Errors   0 or a negative errno.
- * Source   docs/protocol.md, "Data frames", "SBE" and "Compression".
+ * Source   docs/protocol.md, "Data frames" and "Compression"; docs/sbe.md.
  */
 #ifndef RINGCAST_SRC_ENCODERS_H
 #define RINGCAST_SRC_ENCODERS_H

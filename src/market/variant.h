@@ -44,5 +44,9 @@ uint64_t variant_bar_ns(uint8_t bar);
 #define VARIANT_DEPTHS_TEXT "5, 10, 20 or 50"
 #define VARIANT_INTERVALS_TEXT "100, 200, 250, 500, 1000, 2000 or 5000"
 #define VARIANT_BARS_TEXT "1s, 1m or 5m"
+/* All of them, as JSON. */
+#define VARIANT_ALL_JSON                                                                           \
+    "{\"depth\":[5,10,20,50],\"bar\":[\"1s\",\"1m\",\"5m\"],"                                      \
+    "\"interval_ms\":[100,200,250,500,1000,2000,5000]}"
 
 #endif

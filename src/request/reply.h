@@ -5,7 +5,7 @@
  * Memory   One buffer that grows by doubling and is used again; reply_trim gives back what an
  *          unusually long message took. A reply that found no memory says so (failed) and takes
  *          nothing more.
- * Source   docs/protocol.md, "Envelope".
+ * Source   docs/protocol.md, "Messages".
  */
 #ifndef RINGCAST_SRC_REPLY_H
 #define RINGCAST_SRC_REPLY_H

@@ -125,12 +125,12 @@ static const char *const request_type_names[] = {
     [REQUEST_MODIFY] = "MODIFY",       [REQUEST_SNAPSHOT] = "SNAPSHOT",
     [REQUEST_RESUME] = "RESUME",       [REQUEST_REPLAY] = "REPLAY",
     [REQUEST_STATUS] = "STATUS",       [REQUEST_HEARTBEAT] = "HEARTBEAT",
-    [REQUEST_AUTH] = "AUTH",
+    [REQUEST_AUTH] = "AUTH",           [REQUEST_SYMBOLS] = "SYMBOLS",
 };
 
 const char *request_type_name(enum request_type type)
 {
-    assert_always((unsigned)type <= REQUEST_AUTH);
+    assert_always((unsigned)type < REQUEST_TYPE_COUNT);
     return request_type_names[type];
 }
 
@@ -140,7 +140,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     if (name == NULL) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "type", "type must be a string");
     }
-    for (unsigned i = REQUEST_NONE + 1; i <= REQUEST_AUTH; i++) {
+    for (unsigned i = REQUEST_NONE + 1; i < REQUEST_TYPE_COUNT; i++) {
         if (strcasecmp(name, request_type_names[i]) == 0) {
             request->type = (enum request_type)i;
             return true;
@@ -148,7 +148,7 @@ static bool request_read_type(struct request *request, struct request_error *err
     }
     return request_fields_fail(
         error, PROTOCOL_UNKNOWN_TYPE, "type",
-        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SNAPSHOT, "
+        "unknown type; valid: SUBSCRIBE, UNSUBSCRIBE, MODIFY, LIST, SYMBOLS, SNAPSHOT, "
         "RESUME, REPLAY, PING, STATUS, HEARTBEAT, AUTH");
 }
 
@@ -326,6 +326,34 @@ static bool request_read_auth(struct request *request, const json_t *data,
     return true;
 }
 
+static bool request_read_symbols(struct request *request, const json_t *data,
+                                 struct request_error *error)
+{
+    const json_t *pattern = request_fields_get(data, "pattern");
+    const json_t *after = request_fields_get(data, "after");
+    const json_t *limit = request_fields_get(data, "limit");
+    struct request_symbols *listing = &request->listing;
+    const char *name;
+    char field[sizeof error->field];
+    *listing = REQUEST_SYMBOLS_ALL;
+    /* A value of another kind is as wrong as an empty or a long one. */
+    listing->pattern = pattern == NULL           ? listing->pattern
+                       : json_is_string(pattern) ? json_string_value(pattern)
+                                                 : "";
+    listing->limit = limit == NULL ? listing->limit : json_integer_value(limit);
+    if (after != NULL && !json_is_string(after)) {
+        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.after",
+                                   "after must be a string");
+    }
+    listing->after = after == NULL ? listing->after : json_string_value(after);
+    const char *fault = request_symbols_fault(listing, &name);
+    if (fault == NULL) {
+        return true;
+    }
+    snprintf(field, sizeof field, "data.%s", name);
+    return request_fields_fail(error, PROTOCOL_BAD_REQUEST, field, "%s", fault);
+}
+
 static bool request_read_data(struct request *request, struct request_error *error)
 {
     const json_t *data = request_fields_get(request->root, "data");
@@ -347,6 +375,8 @@ static bool request_read_data(struct request *request, struct request_error *err
         return request_read_resume(request, data, error);
     case REQUEST_AUTH:
         return request_read_auth(request, data, error);
+    case REQUEST_SYMBOLS:
+        return request_read_symbols(request, data, error);
     default:
         return true;
     }

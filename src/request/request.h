@@ -18,6 +18,7 @@
 
 #include "codec/md.h"
 #include "src/market/variant.h"
+#include "src/request/request_symbols.h"
 
 #define REQUEST_ECHO_BYTES_MAX 64 /* of what is repeated; with escapes 6 times as long */
 #define REQUEST_ECHO_TEXT_BYTES_MAX (6 * REQUEST_ECHO_BYTES_MAX + 3)
@@ -65,6 +66,8 @@ enum request_type {
     REQUEST_STATUS,
     REQUEST_HEARTBEAT,
     REQUEST_AUTH,
+    REQUEST_SYMBOLS,
+    REQUEST_TYPE_COUNT,
 };
 
 enum request_on_lag {
@@ -106,7 +109,8 @@ struct request {
 
     const char *token; /* AUTH: borrowed until request_deinit; goes to no log and no answer */
     size_t token_bytes;
-    struct request_range range; /* REPLAY */
+    struct request_range range;     /* REPLAY */
+    struct request_symbols listing; /* SYMBOLS: borrowed likewise */
 
     void *root; /* The parsed JSON. */
     struct request_symbol *symbols;

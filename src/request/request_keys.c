@@ -50,8 +50,9 @@ static const struct request_keys_names request_keys[][REQUEST_KEYS_LEVEL_COUNT] 
     [REQUEST_STATUS] = {{TOP}},
     [REQUEST_HEARTBEAT] = {{TOP}},
     [REQUEST_AUTH] = {{TOP}, {{"token"}}},
+    [REQUEST_SYMBOLS] = {{TOP}, {{"pattern", "after", "limit"}}},
 };
-static_assert(sizeof request_keys / sizeof request_keys[0] == REQUEST_AUTH + 1,
+static_assert(sizeof request_keys / sizeof request_keys[0] == REQUEST_TYPE_COUNT,
               "a row for each type");
 
 static const char *const request_keys_paths[] = {
@@ -64,7 +65,7 @@ static const char *const request_keys_paths[] = {
 static const char *const *request_keys_names(const struct request *request, unsigned level,
                                              size_t *count_out)
 {
-    assert_always((unsigned)request->type <= REQUEST_AUTH);
+    assert_always((unsigned)request->type < REQUEST_TYPE_COUNT);
     assert_always(level < REQUEST_KEYS_LEVEL_COUNT);
     if (request->is_url) {
         *count_out = level == REQUEST_KEYS_TOP ? REQUEST_URL_KEYS_COUNT : 0;

@@ -2,7 +2,7 @@
  * request_keys: the keys of a message that its type does not have, for `warnings` of the answer.
  *
  * Threads  The caller's.
- * Source   docs/protocol.md, "Envelope".
+ * Source   docs/protocol.md, "Messages".
  */
 #ifndef RINGCAST_SRC_REQUEST_KEYS_H
 #define RINGCAST_SRC_REQUEST_KEYS_H

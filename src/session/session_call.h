@@ -40,6 +40,7 @@ struct session_place {
     uint32_t seen;   /* how many channels the last walk through them saw */
     int64_t covered; /* or a negative errno */
     struct session_pattern pattern;
+    struct symbols_place listing; /* SYMBOLS */
 };
 
 struct session_call {

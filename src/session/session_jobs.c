@@ -13,6 +13,7 @@
 #include "src/session/session_snapshot.h"
 #include "src/session/session_status.h"
 #include "src/session/session_subscribe.h"
+#include "src/session/session_symbols.h"
 #include "src/session/session_unsubscribe.h"
 #include "src/session/session_url.h"
 #include "src/session/session_watch.h"
@@ -55,7 +56,10 @@ static bool session_jobs_run(struct session_call *call)
         return true;
     case REQUEST_AUTH:
         return session_access_authenticate(call);
+    case REQUEST_SYMBOLS:
+        return session_symbols(call);
     case REQUEST_NONE:
+    case REQUEST_TYPE_COUNT:
         return true;
     }
     return true;

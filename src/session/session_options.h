@@ -10,6 +10,7 @@
 #include "src/access/access.h"
 #include "src/market/book_images.h"
 #include "src/market/channels.h"
+#include "src/symbols/symbols.h"
 
 struct core_counters;
 
@@ -20,6 +21,7 @@ struct session_options {
     uint64_t idle_timeout_ns;        /* reported in WELCOME */
     bool compression;                /* permessage-deflate is agreed to */
     struct channels *channels;
+    const struct symbols *symbols;   /* what SYMBOLS lists */
     struct access *access;           /* NULL: everybody may do everything */
     struct core_counters *counters;  /* of the core, for what is refused */
     struct book_images *book_images; /* NULL: there are no snapshots of books */

@@ -24,8 +24,8 @@ import doc_commands  # noqa: E402
 
 SECONDS = 150  # for a command; a busy machine is slow
 ENOUGH_LINES = 3  # of a command that ends with Ctrl-C only, where the page shows no more
-SERVER = re.compile(r"(?:my-ticks \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
-                    r"(?! stat)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
+SERVER = re.compile(r"(?:(?:my-ticks|python3 \w+\.py) \| )?(?:taskset -c \d+ )?(?:\./run|(?:zig-out/bin/)?ringcast(?:-echo)?)"
+                    r"(?! (?:stat|help)\b)(?=\s|$)(?!.* --(?:help|version|check-config))", re.S)
 READY = re.compile(rf"{READY_LINE.pattern}|ringcast-echo: listening on ")
 ENDLESS = re.compile(r"(?:zig-out/bin/)?(?:ringcast-tap (?!.*--(?:count|duration) )|"
                      r"ringcast stat(?!.* (?:\d+ \d+|--total|--list|--help))|"
@@ -34,7 +34,7 @@ CORES = re.compile(r"(?:--cores|(taskset) -c) (\d+)")  # how many; from 0
 A_WHILE = 0.3
 AFTER_CTRL_C = (0, 130, -signal.SIGINT)
 # What stands for a path of the reader's, and files that the reader has.
-PATHS = {"/etc/ringcast": "etc", "/run/": "./"}
+PATHS = {"/etc/ringcast": "{folder}/etc", "/run/": "{folder}/"}
 FILES = {"coinbase.ws.log": CHECKOUT / "tests/data/coinbase_small.ws.log",
          "my-ticks.csv": CHECKOUT / "tests/data/ticks_small.csv"}
 MY_TICKS = """#!/bin/sh
@@ -103,7 +103,7 @@ class Page:
 
     def spawn(self, command, output):
         for path, stands in PATHS.items():
-            command = command.replace(path, stands)
+            command = command.replace(path, stands.format(folder=self.folder))
         return spawn(["bash", "-c", command], cwd=self.folder, env=self.environment,
                      stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
@@ -192,7 +192,10 @@ class Page:
     def run(self):
         blocks = doc_commands.blocks_of(self.name, (CHECKOUT / self.name).read_text(encoding="utf8"))
         faults = 0
+        followers = [*(it for it in blocks if it.run), None]
         for block in blocks:
+            if block.run:
+                followers.pop(0)
             if not block.mark:
                 continue
             if block.mark.startswith("not run") or block.run and block.run["full"] and not self.is_full:
@@ -211,7 +214,8 @@ class Page:
                         check_output([line for line in block.lines if line.strip()], self.said)
                 else:
                     self.run_block(block)
-                    self.stop()
+                    if not (followers[0] and followers[0].run["same"]):
+                        self.stop()
                 print(f"ok {self.name}:{block.line} ({time.monotonic() - began:.1f} s)", flush=True)
             except Fault as fault:
                 faults += 1

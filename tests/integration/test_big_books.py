@@ -262,7 +262,7 @@ class Sizes(BooksTestCase):
         result = run([program("ringcast-tap"), "--verify", "--types", "depth", "--connections", "2", "--count", "200",
                       server.url()], seconds=SECONDS)
         self.assertEqual(result.returncode, 0, result.stdout[-2000:] + result.stderr[-2000:])
-        self.assertRegex(result.stdout, r"missing +[1-9]\d* frames? in [1-9]\d* ranges? told by GAP, 0 in 0 NOT TOLD")
+        self.assertRegex(result.stdout, r"missing +[1-9]\d* frames? in [1-9]\d* ranges? reported by GAP, 0 in 0 NOT REPORTED")
 
 class Cuts(BooksTestCase):
     async def cut(self, server, transport, book, depth, **more):

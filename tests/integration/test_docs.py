@@ -106,7 +106,19 @@ A flag that is not known, `ringcast --prot 1`, ends it.
 <!-- not run: it would be a fault -->
 
     ringcast --prot 1
-"""), ([14, 18, 22], 6))
+
+<!-- run -->
+
+    ringcast
+
+<!-- run beside the same -->
+
+    curl -s http://localhost:8080/health
+
+<!-- run -->
+
+    curl -s http://localhost:8080/health
+"""), ([14, 18, 22, 43], 9))
 
     def test_tidy_names_commands_without_a_mark(self):
         for text, lines in (("A block:\n\n    ringcast --port 0\n", [3]),
@@ -120,6 +132,11 @@ A flag that is not known, `ringcast --prot 1`, ends it.
             faults = list(doc_commands.faults_of("page.md", text))
             self.assertEqual([int(fault.split(":")[1]) for fault in faults], lines, text)
         self.assertEqual(len(list(doc_commands.faults_of("x.1", ".Dl ringcast\n.\\\" run\n.Dl ringcast\n"))), 1)
+
+
+def help_of(words):
+    """What a program's help says of all of its options."""
+    return run([program(words[0]), *words[1:], *([] if "help" in words else ["--help"])]).stdout
 
 
 class Words(unittest.TestCase):
@@ -136,9 +153,9 @@ class Words(unittest.TestCase):
         count = 0
         for name, words in (("ringcast stat", ["ringcast", "stat"]), ("ringcast-tap", ["ringcast-tap"]),
                             ("ringcast-bench", ["ringcast-bench"]), ("ringcast-echo", ["ringcast-echo"]),
-                            ("ringcast", ["ringcast"])):
+                            ("ringcast", ["ringcast", "help", "all"])):
             known = set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*",
-                                   run([program(words[0]), *words[1:], "--help"]).stdout)) | {"--help"}
+                                   help_of(words))) | {"--help"}
             mine = re.compile(rf"(?:^|[ /]){name}(?! stat\b)(?= )([^|&#]*)" if name == "ringcast" else
                               rf"(?:^|[ /]){name}(?= )([^|&#]*)")
             for where, command in self.commands:
@@ -150,8 +167,8 @@ class Words(unittest.TestCase):
         self.assertGreater(count, 40)
 
     def test_options_between_backticks_are_some_program_s(self):
-        helped = "".join(run([program(words[0]), *words[1:], "--help"]).stdout for words in (
-            ["ringcast"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
+        helped = "".join(help_of(words) for words in (
+            ["ringcast", "help", "all"], ["ringcast", "stat"], ["ringcast-tap"], ["ringcast-bench"], ["ringcast-echo"]))
         known = set(re.findall(r"--[a-z][a-z-]*", helped)) | {"--name"}
         for name, text in PAGES.items():
             if name.startswith(("docs/", "README", "examples/")):

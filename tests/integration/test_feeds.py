@@ -382,7 +382,7 @@ class Certificates(unittest.TestCase):
 
     def test_the_tap_says_when_there_is_nobody(self):
         result = run([program("ringcast-tap"), "ws://127.0.0.1:1/"])
-        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.returncode, 4)
         self.assertIn("cannot connect", result.stderr)
 
     def test_the_bench_finds_a_light_load_valid(self):

@@ -52,5 +52,49 @@ class Manuals(unittest.TestCase):
             self.assertIn(f"--{option}", page)
 
 
+class Server(unittest.TestCase):
+    """`ringcast help`, its page and its manual."""
+
+    def help(self, *words):
+        result = run([program("ringcast"), *words])
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return result.stdout
+
+    def topics(self):
+        found = re.search(r"^Topics of .*:\n((?:  .+\n)+)", self.help("--help"), re.M)
+        return re.findall(r"^  (\S+) +\w", found.group(1), re.M)
+
+    def test_the_topics_have_each_option_once_as_the_page_and_the_manual_have(self):
+        page, manual, all_options = read("options.md"), read("ringcast.1"), []
+        for topic in self.topics():
+            options = re.findall(r"^  --(\S+)", self.help("help", topic), re.M)
+            if topic == "all":
+                self.assertEqual(options, all_options)
+            elif options:
+                title = topic.capitalize()
+                part = re.search(rf"^### {title}\n((?:(?!^##)[^\n]*\n)*)", page, re.M).group(1)
+                self.assertEqual(re.findall(r"^\| `--([a-z-]+)", part, re.M), options)
+                part = re.search(rf"^\.Ss {title}\n((?:(?!^\.S[sh])[^\n]*\n)*)", manual, re.M).group(1)
+                self.assertEqual(re.findall(r"^\.It Fl \\-([a-z-]+)", part, re.M), options)
+            all_options += options
+        self.assertGreater(len(set(all_options)), 45)
+
+    def test_help_has_several_forms(self):
+        self.assertEqual(self.help("help"), self.help("--help"))
+        self.assertEqual(self.help("-h"), self.help("--help"))
+        self.assertEqual(self.help("--help", "access"), self.help("help", "access"))
+        self.assertEqual(self.help("help", "stat"), self.help("stat", "--help"))
+        self.assertEqual(self.help("help", "port"), self.help("help", "--port"))
+
+    def test_an_unknown_topic_is_refused_with_the_nearest_and_the_list(self):
+        for words, why in ((("help", "acess"), "did you mean access? "), (("--help", "acess"), "did you mean access? "),
+                           (("help", "--prot"), "did you mean port? "), (("help", "qqqqqqqq"), "one of: serving, "),
+                           (("help", "a", "b"), "one topic"), (("halp",), "did you mean help?")):
+            result = run([program("ringcast"), *words])
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertTrue(result.stderr.startswith("ringcast: "), result.stderr)
+            self.assertIn(why, result.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -235,10 +235,10 @@ class OneAddress(unittest.TestCase):
     def test_tap_names_host_and_port(self):
         result = run([program("ringcast-tap"), "ws://127.0.0.1:1"])
         self.assertEqual((result.returncode, result.stderr),
-                         (2, "ringcast-tap: cannot connect to 127.0.0.1:1: Connection refused\n"))
+                         (4, "ringcast-tap: cannot connect to 127.0.0.1:1: Connection refused\n"))
 
     def test_a_host_without_an_address_is_told(self):
-        for name, code in (("ringcast-tap", 2), ("ringcast-bench", 1)):
+        for name, code in (("ringcast-tap", 4), ("ringcast-bench", 1)):
             result = run([program(name), "ws://a..b"])
             self.assertEqual(result.returncode, code)
             self.assertIn(f"{name}: no address of host 'a..b': ", result.stderr)

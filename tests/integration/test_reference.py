@@ -24,65 +24,65 @@ SECOND, MS = UNITS["NS_PER_SECOND"], UNITS["NS_PER_MS"]
 FIGURES = (
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "A client message has at most {} bytes"),
     ("CORE_MESSAGE_BYTES_MAX", 1, "protocol.md", "a message over {} bytes"),
-    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "when less than {} KiB wait to be sent"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "protocol.md", "It reads again when less than {} KiB wait to be sent"),
     ("SESSION_MESSAGE_UNITS", 40000, "protocol.md", "takes more than about {} ms counts as several"),
     ("CORE_SLICE_UNITS", 40000, "protocol.md", "in slices of about {} ms"),
-    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "a number, or a string, of at most {} bytes. The answer"),
-    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "brackets nest at most {} deep"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "protocol.md", "`id` is optional: a number, or a string, of at most {} bytes"),
+    ("REQUEST_DEPTH_MAX", 1, "protocol.md", "Brackets nest at most {} deep"),
     ("REQUEST_SYMBOLS_MAX", 1, "protocol.md", "an array of 1 to {} strings"),
     ("MD_SYMBOL_BYTES_MAX", 1, "protocol.md", "symbols (1 to {} bytes)"),
-    ("PATTERN_STARS_MAX", 1, "protocol.md", "a pattern has at most {} of them"),
-    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them and at most {} bytes"),
-    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "when it is: 1 to {}, or 0"),
+    ("PATTERN_STARS_MAX", 1, "protocol.md", "A pattern has at most {} of them"),
+    ("PATTERN_BYTES_MAX", 1, "protocol.md", "of them, and at most {} bytes"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "protocol.md", "how far the client may fall behind: 1 to {}, or 0"),
     ("VARIANT_DEPTHS_TEXT", 1, "protocol.md", "| `depth` | {}: books"),
     ("VARIANT_INTERVALS_TEXT", 1, "protocol.md", "| `delivery.interval_ms` | {}; with"),
     ("CHANNELS_VARIANTS_MAX", 1, "protocol.md", "There can be {} such channels at a time in the server"),
     ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "protocol.md", "(106), and {} at a time of one client"),
-    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "until {} minute after the last one"),
+    ("DERIVED_LINGER_NS", 60 * SECOND, "protocol.md", "It lasts until {} minute after the last one left"),
     ("DERIVED_SNAPSHOT_NS", MS, "protocol.md", "at most one in {} ms for all"),
     ("DERIVED_CHECKSUM_FRAMES", 1, "protocol.md", "and every {}th delta at least"),
     ("BOOK_CHECKSUM_LEVELS", 1, "protocol.md", "for the best {} levels of `bids`"),
-    ("BOOK_LEVELS_MAX", 1, "protocol.md", "of more than {} levels a side the best ones"),
+    ("BOOK_LEVELS_MAX", 1, "protocol.md", "From a book of more than {} levels a side the best ones"),
     ("VENUE_LEVELS_MAX", 1, "protocol.md", "or has more than {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "protocol.md", "or is a line of over {} MiB"),
     ("DERIVED_PAST_BARS", 1, "protocol.md", "if its newest {} have some"),
     ("DERIVED_BAR_GRACE_NS", MS, "protocol.md", "has been over for {} ms"),
     ("BAR_LATE_NS_MAX", SECOND, "protocol.md", "A trade more than {} s older"),
     ("DECIMAL_PLACES_MAX", 1, "protocol.md", "of more than {} digits the last"),
-    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "At most {} cursors a message"),
-    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels"),
+    ("REQUEST_CURSORS_MAX", 1, "protocol.md", "required: 1 to {} of them; a key is the channel number"),
+    ("SESSION_REPLAYED_MAX", 1, "protocol.md", "no patterns; at most {} channels, none of which"),
     ("REQUEST_SPEED_MAX", 1, "protocol.md", "twice as fast, ... up to {}"),
-    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in a turn of its core"),
+    ("REPLAYER_BYTES_MAX", 1024, "protocol.md", "at most {} KiB in one pass of its core's loop"),
     ("REPLAYER_TURN_BYTES_MAX", 1024, "protocol.md", "and {} KiB for all replays"),
-    ("CORE_REPLAYS_MAX", 1, "protocol.md", "One replay a client at a time, {} a core"),
-    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "At most {} of them a message"),
+    ("CORE_REPLAYS_MAX", 1, "protocol.md", "one replay a client at a time, {} a core"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "protocol.md", "ask for at most {} channels, by symbol"),
     ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "protocol.md", "over {} MiB waits for this client"),
-    ("SESSION_BOOKS_MAX", 1, "protocol.md", "106 ({} books are on their way"),
+    ("SESSION_BOOKS_MAX", 1, "protocol.md", "| 106 | {} books are on their way"),
     ("BOOK_IMAGES_MAX", 1, "protocol.md", "on their way to this client, {} to all"),
     ("SESSION_BOOKS_NS_MAX", SECOND, "protocol.md", "takes nothing of a book for {} s"),
     ("BOOK_IMAGES_BYTES_MAX", 1 << 20, "protocol.md", "unsent books fill the {} MiB"),
-    ("SESSION_AUTH_NS", SECOND, "protocol.md", "Needed within {} s by a client"),
+    ("SESSION_AUTH_NS", SECOND, "protocol.md", "must send AUTH within {} s"),
     ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "protocol.md", "A HEARTBEAT names at most {} channels"),
     ("SESSION_NOTICE_CURSORS_MAX", 1, "protocol.md", "of each channel so far: up to {} of them"),
     ("SERVER_FRAME_BYTES_MAX", 1024, "protocol.md", "does not fit into a frame of {} KiB"),
-    ("SESSION_DEFINITION_BYTES", 1024, "protocol.md", "of about {} KiB at most; a channel"),
+    ("SESSION_DEFINITION_BYTES", 1024, "sbe.md", "of about {} KiB at most; a channel"),
     ("CORE_HALF_MESSAGE_NS", SECOND, "protocol.md", "| 4005 | half a message for {} s |"),
-    ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "(at most {} MiB; blanks"),
+    ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "A file has at most {} MiB. Blanks"),
     ("TOKEN_BYTES_MIN", 1, "access.md", "A token has {} to 4096 bytes"),
     ("TOKEN_BYTES_MAX", 1, "access.md", "A token has 16 to {} bytes"),
     ("TOKENS_MAX", 1, "access.md", "at most {} tokens"),
     ("SCOPE_PATTERNS_MAX", 1, "access.md", "symbols and patterns, at most {};"),
     ("JWT_SECRET_BYTES_MIN", 1, "access.md", "a secret of {} to 1024 bytes"),
     ("JWT_SECRET_BYTES_MAX", 1, "access.md", "a secret of 32 to {} bytes"),
-    ("JWT_KEYS_MAX", 1, "access.md", "Of its keys the first {} count"),
+    ("JWT_KEYS_MAX", 1, "access.md", "Of its keys the first {} count that"),
     ("JWT_KID_BYTES_MAX", 1, "access.md", "no `kid`, or one of at most {} bytes"),
     ("KEY_TEXT_DEPTH_MAX", 1, "access.md", "more than {} brackets within each other"),
-    ("JWT_BYTES_MAX", 1, "access.md", "and more than {} bytes are refused"),
+    ("JWT_BYTES_MAX", 1, "access.md", "and with more than {} bytes"),
     ("JWT_LEEWAY_SECONDS", 1, "access.md", "required. {} seconds of leeway"),
     ("PROXY_HEADER_BYTES_MAX", 1, "access.md", "A header has at most {} bytes"),
     ("PEERS_CONNECTIONS_DEFAULT", 1, "access.md", "| `--max-connections-per-ip` | {} |"),
-    ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, 20 at once"),
-    ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, 10 at once"),
+    ("PEERS_HANDSHAKES_DEFAULT", 1, "access.md", "of one address | {}, with bursts of 20"),
+    ("PEERS_MESSAGES_DEFAULT", 1, "access.md", "counts as several | {}, with bursts of 10"),
     ("RATE_TABLE_ENTRIES", 1, "access.md", "The table of addresses has {} entries"),
     ("OPTIONS_FEEDS_MAX", 1, "options.md", "may be given up to {} times"),
     ("OPTIONS_CONNECTIONS_MAX", 1, "options.md", "`--max-connections` is at most {}."),
@@ -92,7 +92,7 @@ FIGURES = (
     ("MAIN_DRAIN_INTERVAL_MS", 1000, "options.md", "lines are written within {} s"),
     ("ENCODINGS_LINGER_NS", 60 * SECOND, "memory.md", "whose clients have all left ends after {} minutes"),
     ("CORE_OUT_POOL_BYTES", 1 << 20, "memory.md", "| answers that wait for clients | up to {} MiB a core"),
-    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "on whole data types | up to {} MiB a core"),
+    ("PROGRESS_SEQS_BYTES_MAX", 1 << 20, "memory.md", "behind on whole data types | up to {} MiB a core"),
     ("CHANNELS_MAX", 1, "architecture.md", "The main ones: {} channels"),
     ("PLAN_BATCH_MAX", 1, "architecture.md", "Batches are {} sends"),
     ("PLAN_FIRST_BATCH", 1, "architecture.md", "(the first of a turn {})"),
@@ -106,7 +106,7 @@ FIGURES = (
     ("TICK_WRITER_SHOW_TICKS", 1, "architecture.md", "after the poll, or {} ticks"),
     ("CORE_SPARE_CONNS", 1, "architecture.md", "{} connections beyond `--max-connections`"),
     ("HANDSHAKE_BYTES_MAX", 1024, "architecture.md", "a request of {} KiB"),
-    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "wait for their turn | {} MiB a core"),
+    ("CORE_OUT_POOL_BYTES", 1 << 20, "../ring/README.md", "messages that wait | {} MiB a core"),
     ("INPUT_TURN_UNITS", 1, "../ring/README.md", "| {} units a turn for those that wait"),
     ("INPUT_SLICE_UNITS", 1, "../ring/README.md", "for those that wait | {} units |"),
     ("SESSION_ANSWERS_STARTED_MAX", 1, "../ring/README.md", "| {} written at a time"),
@@ -119,7 +119,7 @@ FIGURES = (
     ("ADMIN_CONNECTIONS_MAX", 1, "metrics.md", "serves {} connections at a time"),
     ("ADMIN_TIMEOUT_SECONDS", 1, "metrics.md", "nothing happens for {} s"),
     ("METRICS_WARN_CPU_PERCENT", 1, "metrics.md", "uses over {} % of its CPU time"),
-    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory` (over {} % of"),
+    ("METRICS_WARN_MEMORY_PERCENT", 1, "metrics.md", "`memory`: over {} % of"),
     ("BENCH_CONNECTIONS_MAX", 1, "bench.md", "connections in all (10; at most {})"),
     ("BENCH_THREADS_MAX", 1, "bench.md", "one ring each (1; at most {})"),
     ("NOTICE_NS", SECOND, "bench.md", "It lasts {} s at least"),
@@ -142,8 +142,52 @@ FIGURES = (
     ("WINDOW_MAX", 1, "tap.md", "until all readers have them, at most {} of a channel"),
     ("SETTLE_NS", SECOND, "tap.md", "the readers get up to {} s to reach"),
     ("ECHO_MESSAGE_BYTES_MAX", 1 << 20, "echo.md", "text and binary message, of up to {} MiB"),
-    ("ECHO_CONNS_MAX", 1, "echo.md", "{} clients at one time; one that sends"),
+    ("ECHO_CONNS_MAX", 1, "echo.md", "It serves {} clients at one time"),
     ("LINES_BETWEEN_HEADERS", 1, "stat.md", "without a terminal every {} lines"),
+    ("LINK_HANDSHAKE_NS", SECOND, "limits.md", "| time for the whole request | {} s |"),
+    ("HANDSHAKE_BYTES_MAX", 1, "limits.md", "| bytes of a request line and its headers | {} |"),
+    ("HANDSHAKE_HEADERS_MAX", 1, "limits.md", "| headers of a request | {} |"),
+    ("HANDSHAKE_TARGET_BYTES_MAX", 1, "limits.md", "| bytes of the request target (path and query) | {} |"),
+    ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| names in a URL that subscribes | {} |"),
+    ("PEERS_CONNECTIONS_DEFAULT", 1, "limits.md", "| connections of one address or IPv6 /64 | {}, "),
+    ("PEERS_HANDSHAKES_DEFAULT", 1, "limits.md", "| handshakes per second of one address | {}, "),
+    ("TOKEN_BYTES_MAX", 1, "limits.md", "| bytes of a token | {} |"),
+    ("SESSION_AUTH_NS", SECOND, "limits.md", "| time to send AUTH, where a token is needed | {} s |"),
+    ("WS_DEFLATE_OFFERS_MAX", 1, "limits.md", "| offers of permessage-deflate that are read | {} |"),
+    ("CORE_MESSAGE_BYTES_MAX", 1, "limits.md", "| bytes of a message, after inflating | {} |"),
+    ("CORE_HALF_MESSAGE_NS", SECOND, "limits.md", "| time for the rest of a message that began | {} s |"),
+    ("PEERS_MESSAGES_DEFAULT", 1, "limits.md", "| messages per second | {}, "),
+    ("SESSION_REFUSED_MAX", 1, "limits.md", "ERROR 111; 4111 when over {} more"),
+    ("SESSION_MESSAGE_UNITS", 40000, "limits.md", "| cost of a message | {} ms |"),
+    ("REQUEST_SYMBOLS_MAX", 1, "limits.md", "| symbols in a message | {} |"),
+    ("REQUEST_SYMBOLS_LIMIT_MAX", 1, "limits.md", "| 100, up to {} by `limit` |"),
+    ("REQUEST_SYMBOLS_LIMIT", 1, "limits.md", "| {}, up to 1000 by `limit` |"),
+    ("REQUEST_CURSORS_MAX", 1, "limits.md", "| channels in a RESUME | {} |"),
+    ("REQUEST_DEPTH_MAX", 1, "limits.md", "| brackets within brackets | {} |"),
+    ("REQUEST_ECHO_BYTES_MAX", 1, "limits.md", "| bytes of an `id` or `t0` | {} |"),
+    ("MD_SYMBOL_BYTES_MAX", 1, "limits.md", "| bytes of a symbol | {} |"),
+    ("PATTERN_BYTES_MAX", 1, "limits.md", "| bytes of a pattern | {} |"),
+    ("PATTERN_STARS_MAX", 1, "limits.md", "| `*` in a pattern | {} |"),
+    ("LINK_OUT_PAUSE_BYTES", 1024, "limits.md", "| answers that wait to be sent | {} KiB |"),
+    ("SESSION_PATTERNS_MAX", 1, "limits.md", "| patterns of a client | {} |"),
+    ("CHANNELS_CLIENT_VARIANTS_MAX", 1, "limits.md", "of a client | {} |"),
+    ("CHANNELS_VARIANTS_MAX", 1, "limits.md", "| derived channels of the server | {} |"),
+    ("CHANNELS_MAX", 1, "limits.md", "| channels of the server | {} |"),
+    ("VARIANT_DEPTHS_TEXT", 1, "limits.md", "| `depth` | {} |"),
+    ("VARIANT_INTERVALS_TEXT", 1, "limits.md", "| `interval_ms` | {} |"),
+    ("REQUEST_MAX_LAG_MS_MAX", 1, "limits.md", "| `max_lag_ms` of a subscription | 1 to {} |"),
+    ("CORE_REPLAYS_MAX", 1, "limits.md", "| replays of a core at one time | {} |"),
+    ("SESSION_REPLAYED_MAX", 1, "limits.md", "| channels of a REPLAY | {} |"),
+    ("REQUEST_SPEED_MAX", 1, "limits.md", "| `speed` of a REPLAY | {} |"),
+    ("SESSION_SNAPSHOTS_MAX", 1, "limits.md", "| frames of a SNAPSHOT | {} |"),
+    ("CORE_SNAPSHOT_BYTES_MAX", 1 << 20, "limits.md", "| bytes of snapshots that wait for a client | {} MiB |"),
+    ("SESSION_BOOKS_MAX", 1, "limits.md", "| whole books on their way to a client | {} |"),
+    ("BOOK_IMAGES_MAX", 1, "limits.md", "| whole books on their way to all clients | {} |"),
+    ("SESSION_BOOKS_NS_MAX", SECOND, "limits.md", "| time in which a client takes nothing of a book | {} s |"),
+    ("SERVER_FRAME_BYTES_MAX", 1024, "limits.md", "| bytes of a frame | {} KiB |"),
+    ("BOOK_LEVELS_MAX", 1, "limits.md", "that the server keeps of a book | {} |"),
+    ("DECIMAL_PLACES_MAX", 1, "limits.md", "| digits after the point | {} |"),
+    ("SESSION_HEARTBEAT_CHANNELS_MAX", 1, "limits.md", "| channels named in one HEARTBEAT | {} |"),
     ("VENUE_LEVELS_MAX", 1, "recordings.md", "at most {} levels a side"),
     ("LINE_READER_LINE_BYTES_MAX", 1 << 20, "recordings.md", "at most {} MiB"),
     ("CSV_TICKS_COLUMNS_MAX", 1, "recordings.md", "at most {} columns altogether"),
@@ -190,6 +234,26 @@ class Figures(unittest.TestCase):
                                 f"docs/{where} does not say: {words.format(number)}")
 
 
+class Limits(unittest.TestCase):
+    def test_defaults_of_options_are_those_of_the_options(self):
+        """The table of options is held against the program by tests/test_options.c."""
+        options = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` (\|.*)", page("options.md"), re.M))
+        rows = re.findall(r"^\| [^|]+ \| (\d[^|]*?) \| `(--[\w-]+)`", page("limits.md"), re.M)
+        self.assertGreater(len(rows), 8)
+        units = {"KiB": 1 << 10, "MiB": 1 << 20}
+        for default, option in rows:
+            number, unit = re.match(r"([\d ]*\d) ?(\w*)", default).groups()
+            number = int(number.replace(" ", "")) * units.get(unit, 1)
+            self.assertRegex(options[option], rf"\b{number}\b", option)
+
+    def test_every_code_and_close_has_a_row_or_is_no_limit(self):
+        """A code that comes to mean a limit is to be in the table."""
+        codes = set(re.findall(r"\b(1[0-2]\d|4[0-2]\d\d)\b", page("limits.md")))
+        no_limits = {"103", "104", "108", "109", "112", "121", "4003", "4101", "4201"}
+        known = set(re.findall(r"^\| (1[0-2]\d|4\d{3}) \|", page("protocol.md"), re.M))
+        self.assertEqual(known - codes - {"100"}, no_limits)
+
+
 class Codes(unittest.TestCase):
     def test_the_closes_of_the_page_are_those_of_the_source(self):
         said = set(re.findall(r"^\| (4\d{3}) \|", page("protocol.md"), re.M))
@@ -200,8 +264,7 @@ class Codes(unittest.TestCase):
 
     def test_the_refusals_of_the_page_are_those_of_the_handshake(self):
         text = page("protocol.md")
-        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("- What is refused at the handshake"):
-                                                    text.index("## What messages cost")]))
+        said = set(re.findall(r"\b[45]\d\d\b", text[text.index("### Refused handshakes"):text.index("\n## Messages")]))
         made = set(re.findall(r'"([45]\d\d) [A-Z]', source(".c", ".h")))
         self.assertEqual(said, made)
 
@@ -220,7 +283,7 @@ class Protocol(unittest.TestCase):
 
     def test_the_offsets_of_sbe_are_those_of_the_schema(self):
         schema = xml.etree.ElementTree.parse(CHECKOUT / "codec/md.xml").getroot()
-        text = page("protocol.md")
+        text = page("sbe.md")
         common = {(int(at), name) for ats, names in re.findall(r"^\| ([\d, ]+) \| ((?:`\w+`(?:, )?)+) \| [iu]", text, re.M)
                   for at, name in zip(ats.split(", "), re.findall(r"`(\w+)`", names))}
         rows = re.findall(r"^\| (\d) (\w+) \| (\d+) \| (.*?) ?\| (.*?) ?\|$", text, re.M)
@@ -246,17 +309,30 @@ class Probes(unittest.TestCase):
         rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", page("probes.md"), re.M)
         self.assertEqual({name: len(re.sub(r"\([^)]*\)", "", words).split(",")) for name, words in rows}, made)
 
+    def test_the_page_has_the_states_of_a_connection(self):
+        stages = re.search(r"enum link_stage \{(.*?)LINK_STAGE_COUNT", source(".h"), re.S)[1]
+        self.assertEqual(re.findall(r"^\| (\d) \| (\w+) \|", page("probes.md"), re.M),
+                         [(str(at), name.lower()) for at, name in enumerate(re.findall(r"LINK_(\w+),", stages))])
+
 
 class Index(unittest.TestCase):
-    def test_readme_and_docs_list_every_page(self):
+    def test_the_index_lists_every_page_and_the_readme_every_folder(self):
         readme, docs = ((CHECKOUT / name).read_text(encoding="utf8") for name in ("README.md", "docs/README.md"))
         for path in (CHECKOUT / "docs").iterdir():
             if path.name != "README.md":
                 self.assertIn(f"({path.name}{'/' if path.is_dir() else ''})", docs)
-            if path.suffix in (".md", ".yaml") and path.name != "README.md":
-                self.assertIn(f"(docs/{path.name})", readme)
-        for path in set(CHECKOUT.glob("*/README.md")) - {CHECKOUT / "docs/README.md"}:
+        for path in CHECKOUT.glob("*/README.md"):
             self.assertIn(f"({path.relative_to(CHECKOUT)})", readme)
+
+    def test_the_glossary_is_in_order(self):
+        terms = re.findall(r"^### (.*)$", (CHECKOUT / "docs/glossary.md").read_text(encoding="utf8"), re.M)
+        self.assertGreater(len(terms), 60)
+        self.assertEqual(terms, sorted(terms, key=str.lower))
+
+    def test_every_page_of_docs_ends_with_the_glossary(self):
+        for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):
@@ -307,16 +383,35 @@ def anchors_of(text):
 
 
 class Links(unittest.TestCase):
+    """Without a network. Strict builds of the website (test_site.py) check them once more."""
+
+    def faults_of(self, path):
+        text = re.sub(r"^```.*?^```|`[^`\n]*`|^    .*?$", "", path.read_text(encoding="utf8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)]*)\)|^\[[^\]]+\]: (.*)$", text, re.M):
+            link = "".join(link)
+            target, _, anchor = link.partition("#")
+            where = path.parent / target if target else path
+            if re.match(r"https?://\S+$", link):
+                yield None
+            elif not where.exists():
+                yield f"{path}: {link}: no such file"
+            elif anchor and anchor not in anchors_of(where.read_text(encoding="utf8")):
+                yield f"{path}: {link}: no such heading"
+            else:
+                yield None
+
     def test_every_link_leads_somewhere(self):
-        count = 0
-        for path in tidy.tracked("*.md"):
-            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([\w-]+))?\)", path.read_text(encoding="utf8")):
-                where = path.parent / target if target else path
-                self.assertTrue(where.exists(), f"{path}: {target}")
-                if anchor:
-                    self.assertIn(anchor, anchors_of(where.read_text(encoding="utf8")), f"{path}: {target}#{anchor}")
-                count += 1
-        self.assertGreater(count, 100)
+        found = [fault for path in tidy.tracked("*.md") for fault in self.faults_of(path)]
+        self.assertGreater(len(found), 200)
+        self.assertEqual([fault for fault in found if fault], [])
+
+    def test_links_that_lead_nowhere_are_found(self):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            path = pathlib.Path(folder, "page.md")
+            path.write_text("# A `head`\n\n[1](page.md) [2](#a-head) [3](other.md) [4](page.md#b) [5](https://x.y/#z)\n"
+                            "`[6](code.md)` [7](<a b>)\n\n    [8](code.md)\n\n[9]: gone.md\n", encoding="utf8")
+            faults = [fault.split(": ")[1] for fault in self.faults_of(path) if fault]
+        self.assertEqual(faults, ["other.md", "page.md#b", "<a b>", "gone.md"])
 
 
 class Metrics(unittest.TestCase):
@@ -343,7 +438,7 @@ class Metrics(unittest.TestCase):
 class Stats(ServerTestCase):
     def test_the_page_names_the_keys_of_health_and_ready(self):
         text = page("metrics.md")
-        health, ready = re.search(r"`/livez` answer (.*?) as JSON; `/ready` and `/readyz` answer (.*?)\.\n", text).groups()
+        health, ready = re.search(r"`/livez`: (.*?)\. - `/ready` and `/readyz`: (.*?)\.\n", text).groups()
         for path, words in (("/health", health), ("/readyz", ready)):
             keys = set(json.loads(self.server.admin(path)[2]))
             self.assertEqual(keys, set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", words))), path)

@@ -252,7 +252,7 @@ class Words(unittest.TestCase):
             result = run([program("ringcast"), *words])
             self.assertEqual((result.returncode, result.stdout), (2, ""))
             self.assertIn(f'ringcast: "{words[0]}" is neither an option nor a command', result.stderr)
-            self.assertIn("Commands: stat\n", result.stderr)
+            self.assertIn("Commands: stat help\n", result.stderr)
 
     def test_a_word_after_an_option_is_no_command(self):
         result = run([program("ringcast"), "--check-config", "stat"])
@@ -260,7 +260,7 @@ class Words(unittest.TestCase):
         self.assertIn('"stat" is not an option', result.stderr)
 
     def test_the_help_of_the_server_names_it(self):
-        self.assertIn("\n  ringcast stat\n", run([program("ringcast"), "--help"]).stdout)
+        self.assertIn("\n  stat  ", run([program("ringcast"), "--help"]).stdout)
 
 
 class End(unittest.TestCase):

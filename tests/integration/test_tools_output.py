@@ -49,16 +49,17 @@ class FullDisk(ServerTestCase):
 
     def test_help_and_version(self):
         for name in ("ringcast", "ringcast-tap", "ringcast-bench", "ringcast-echo"):
-            self.check(program(name), "--help")
+            self.check(program(name), "--help", code=5 if name == "ringcast-tap" else 1)
             self.assertEqual(run([program(name), "--help"]).returncode, 0)
         self.check(program("ringcast"), "--version")
+        self.check(program("ringcast-tap"), "--version", code=5)
         self.check(program("ringcast-echo"), "--version")
         self.check(program("ringcast"), "--check-config")
 
     def test_tap(self):
         for options in ((), ("--json",), ("--verify", "--quiet", "--duration", "0.5"),
                         ("--verify", "--quiet", "--json", "--duration", "0.5")):
-            self.check(program("ringcast-tap"), *options, self.server.url())
+            self.check(program("ringcast-tap"), *options, self.server.url(), code=5)
 
     def test_bench(self):
         for options in ((), ("--json",), ("--until", "p99=1s", "--until-max", "3"),
@@ -231,7 +232,7 @@ class Files(ServerTestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "x.csv")
             path.write_text("old\n" * 1000)
-            result = run([program("ringcast-bench"), "--csv", str(path), "--connect-timeout", "1",
+            result = run([program("ringcast-bench"), "--csv", str(path), "--timeout", "1",
                           "ws://localhost:1/nowhere", "--symbols", ""])
             self.assertNotEqual(result.returncode, 0)
             result = run([program("ringcast-bench"), "-c", "2", "-d", "1", "--csv", str(path),
@@ -258,18 +259,18 @@ class ClosedPipe(ServerTestCase):
         return code, err
 
     def test_tap_ends_and_says_nothing(self):
-        for options in ((), ("--json",), ("--verify",)):
+        for options in ((), ("--json",), ("--verify", "--print")):
             with self.subTest(options):
                 code, err = self.head(1, program("ringcast-tap"), *options, self.server.url())
-                self.assertEqual((code, err), (1, ""))
+                self.assertEqual((code, err), (5, ""))
 
     def test_tap_ends_although_nothing_more_comes(self):
-        for options in (("--symbols", "NOTHING*", "--quiet"), ("--verify", "--quiet"),
+        for options in (("--symbols", "NOTHING*", "--quiet"), ("--verify",),
                         ("--symbols", "NOTHING*")):
             with self.subTest(options):
-                lines = 0 if "--quiet" in options else 2  # WELCOME and SUBSCRIBED
+                lines = 2 if options == ("--symbols", "NOTHING*") else 0  # WELCOME, SUBSCRIBED
                 code, err = self.head(lines, program("ringcast-tap"), *options, self.server.url())
-                self.assertEqual(code, 1)
+                self.assertEqual(code, 5)
                 self.assertIn(err, ("", "ringcast-tap: no channel yet matches NOTHING* quote\n"))
 
     def test_all_that_was_asked_for_is_well_although_the_reader_left(self):
@@ -297,7 +298,7 @@ class ClosedPipe(ServerTestCase):
             process.send_signal(signal.SIGCONT)
             wait_until(is_full, 30)
             process.send_signal(number)
-            self.assertEqual(process.wait(30), 1)
+            self.assertEqual(process.wait(30), 5)
             os.close(read_end)
 
 
@@ -308,15 +309,17 @@ class Refused(ServerTestCase):
         return run([program("ringcast-tap"), *options, url or self.server.url()], seconds=seconds)
 
     def test_a_number_that_is_none_is_named(self):
-        for option, texts, valid in (("-n", ("0.5", "1.5", "0", "-1", "nan", "2e15", "", "1x"), "a whole number from 1 to"),
-                                     ("-c", ("0.5", "1.5", "0", "100001"), "a whole number from 1 to 100000"),
-                                     ("-d", ("0", "1e-10", "nan", "inf", "1e9"), "a number above 0 and up to")):
+        for option, name, texts, valid in (
+                ("-n", "--count", ("0.5", "1.5", "0", "-1", "nan", "2e15", "", "1x"), "a whole number from 1 to"),
+                ("-c", "--connections", ("0.5", "1.5", "0", "100001"), "a whole number from 1 to 100000"),
+                ("-d", "--duration", ("0", "1e-10", "nan", "inf", "1e9", "5x", "5sm", "s"),
+                 "a time above 0 and up to")):
             for text in texts:
                 with self.subTest((option, text)):
                     result = self.tap("--verify", f"{option}{text}" if text else f"{option} ")
                     self.assertEqual(result.returncode, 1, result.stderr)
                     self.assertTrue(result.stderr.startswith(
-                        f"ringcast-tap: '{text or ' '}' is not {valid}"), result.stderr)
+                        f"ringcast-tap: {name}: '{text or ' '}' is not {valid}"), result.stderr)
 
     def test_a_symbol_that_json_cannot_hold_is_told(self):
         result = self.tap("-n", "1", "-s", b"000001.SZ,\xff")
@@ -356,16 +359,16 @@ class Refused(ServerTestCase):
         self.assertEqual((result.returncode, result.stderr), (0, refused))
         result = self.tap("--verify", "-c", "3", "-s", "BTC-USD")
         self.assertEqual((result.returncode, result.stderr), (2, refused +
-                         "ringcast-tap: of 3 readers 0 served, 3 refused, 0 closed by the server, "
+                         "ringcast-tap: of 3 connections 0 served, 3 refused, 0 closed by the server, "
                          "0 without an answer; 0 errors\n"))
         self.assertEqual(result.stdout, "")
         with EvilServer(None, server_frame(1, b'{"type":"SUBSCRIBED","id":1,"data":{"ok":[{"ch":1}]}}'),
                         server_frame(1, b'{"type":"ERROR","id":9,"data":{}}'),
                         close_frame(4001, b"")) as port:
             result = self.tap("--verify", "-c", "2", url=f"ws://127.0.0.1:{port}")
-        self.assertIn("of 2 readers 0 served, 0 refused, 2 closed by the server, 0 without an answer; "
+        self.assertIn("of 2 connections 0 served, 0 refused, 2 closed by the server, 0 without an answer; "
                       "2 errors", result.stderr)
-        self.assertIn("reader 1: closed by the server: 4001", result.stderr)
+        self.assertIn("connection 2: closed by the server: 4001", result.stderr)
 
     def test_a_pattern_without_a_channel_is_told_once(self):
         for options in ((), ("-c", "2", "--verify"), ("--json",)):
@@ -382,14 +385,14 @@ class Refused(ServerTestCase):
             for options in ((), ("--verify",)):
                 with self.subTest((frames, options)), EvilServer(None, *frames) as port:
                     result = self.tap("-d", "1", *options, url=f"ws://127.0.0.1:{port}")
-                    self.assertNotIn("reader 0", result.stderr + result.stdout)
+                    self.assertNotIn("connection 1:", result.stderr + result.stdout)
                     self.assertNotEqual(result.returncode, 0)
 
     def test_a_server_that_does_not_answer_is_told(self):
         with EvilServer(None) as port:
             result = self.tap("-d", "0.5", url=f"ws://127.0.0.1:{port}")
             self.assertEqual((result.returncode, result.stderr),
-                             (2, "ringcast-tap: the server did not answer SUBSCRIBE\n"))
+                             (2, "ringcast-tap: the server did not answer the subscription\n"))
 
     def test_options_given_twice_add_up(self):
         result = self.tap("-d", "1", "--json", "-s", "000001.SZ", "--symbols", "600519.SH,NO1", "-s", "NO2")
@@ -406,7 +409,7 @@ class Refused(ServerTestCase):
 
     def test_one_of_a_kind_is_no_plural(self):
         result = self.tap("--verify", "--quiet", "-n", "1", "-s", "000001.SZ")
-        self.assertIn("1 reader of 1 channel,", result.stdout)
+        self.assertIn("1 connection, 1 channel,", result.stdout)
         self.assertNotRegex(result.stdout, r"\b1 [a-z]+s\b")
 
     def test_a_server_that_wants_a_token_ends_it(self):

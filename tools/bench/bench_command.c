@@ -9,179 +9,47 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "codec/base/version.h"
+#include "codec/nearest.h"
+#include "tools/bench/bench_presets.h"
+#include "tools/bench/bench_table.h"
+#include "tools/common/quantity.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define LONG_BASE 256 /* of a long option: this and its row */
+#define LETTERS_BYTES_MAX (2 * BENCH_TABLE_ROWS_MAX + 2)
 
-enum bench_command_kind {
-    KIND_FLAG,
-    KIND_U32,
-    KIND_INT,
-    KIND_SECONDS,
-    KIND_REAL,
-    KIND_TEXT,
-    KIND_LIST
-};
-
-struct bench_command_option {
-    const char *name;
-    char letter;
-    enum bench_command_kind kind;
-    size_t offset;
-    uint64_t min, max; /* a list: where its origin is, and 0 */
-    const char *argument;
-    const char *help;
-};
-
-#define AT(field) offsetof(struct bench_options, field)
-#define ROLE(role) (AT(role_counts) + (role) * sizeof(uint32_t))
-#define U32(field, min, max) KIND_U32, AT(field), min, max
-#define INT(field, min) KIND_INT, AT(field), min, INT32_MAX
-#define SECONDS(field) KIND_SECONDS, AT(field), 0, 0
-#define REAL(field) KIND_REAL, AT(field), 0, 0
-#define TEXT(field) KIND_TEXT, AT(field), 0, 0
-#define LIST(field) KIND_LIST, AT(field), AT(field##_origin), 0
-#define FLAG(field) KIND_FLAG, AT(field), 0, 0
-#define CROWD(role) KIND_U32, ROLE(role), 0, BENCH_CONNECTIONS_MAX
-
-/* A row without a kind's offset (name NULL) is a heading. */
-static const struct bench_command_option bench_command_table[] = {
-    {.help = "The load"},
-    {"connections", 'c', U32(connection_count, 1, BENCH_CONNECTIONS_MAX), "N",
-     "connections in all (10)"},
-    {"threads", 't', U32(thread_count, 1, BENCH_THREADS_MAX), "N", "threads, one ring each (1)"},
-    {"duration", 'd', SECONDS(duration_ns), "SEC", "the measured time (10)"},
-    {"warmup", 'w', SECONDS(warmup_ns), "SEC", "before it, all subscribed (1)"},
-    {"in-flight", 0, U32(in_flight_max, 1, 65536), "N", "connections being made at one time (256)"},
-    {"connect-timeout", 0, SECONDS(connect_timeout_ns), "SEC", "until all are subscribed (30)"},
-    {"receive-buffer-bytes", 0, U32(receive_buffer_bytes, 1, 1u << 30), "N",
-     "SO_RCVBUF of the readers (the kernel's choice)"},
-    {"source", 0, LIST(source_list), "A,B,..",
-     "addresses to connect from, in turn; given again, it adds"},
-    {"spin", 0, FLAG(spin), NULL, "never sleep: for the latency of few connections"},
-    {"scenario", 0, KIND_TEXT, SIZE_MAX, 0, 0, "FILE",
-     "options from a file, one a line, without dashes"},
-
-    {.help = "What is subscribed"},
-    {"symbols", 's', LIST(symbols), "A,B|*",
-     "names; S{000..199} stands for 200 of them; given again, it adds (*)"},
-    {"types", 'y', LIST(types), "T,T", "ringcast: data types; given again, it adds (quote)"},
-    {"subscriptions", 0, U32(subscription_count, 0, 1000), "N",
-     "of the symbols, each connection takes N (all)"},
-    {"zipf", 0, REAL(zipf), "S", "drawn with popularity 1/rank^S (0: all alike)"},
-    {"seed", 0, U32(seed, 0, UINT32_MAX), "N", "of what is drawn (1)"},
-    {"snapshot", 0, FLAG(snapshot), NULL, "ask for the newest frame of each channel first"},
-    {"depth", 0, U32(depth, 0, 50), "N", "ringcast: books cut to N levels a side (0: the feed's)"},
-    {"at-once", 0, FLAG(at_once), NULL, "subscribe when all are upgraded"},
-    {"by-url", 0, FLAG(by_url), NULL, "ringcast: subscribe by the URL of the upgrade"},
-
-    {.help = "The server's language"},
-    {"protocol", 0, TEXT(protocol_name), "NAME",
-     "ringcast, plain (each message is a tick), nats (ringcast)"},
-    {"encoding", 0, TEXT(encoding_name), "NAME",
-     "json, sbe (ringcast's md.sbe.v1), deflate (permessage-deflate) (json)"},
-    {"send", 0, TEXT(send_text), "TEXT", "plain: a message after the upgrade"},
-    {"time-pattern", 0, TEXT(time_pattern), "TEXT",
-     "what stands before a tick's time (\"ts_pub\":)"},
-    {"time-unit", 0, TEXT(time_unit), "UNIT", "ns, us, ms or s (ns)"},
-    {"seq-pattern", 0, TEXT(seq_pattern), "TEXT",
-     "before its number in its channel; '': it has none (\"seq\":)"},
-    {"channel-pattern", 0, TEXT(channel_pattern), "TEXT",
-     "before its channel's number; '': there is one channel (\"ch\":)"},
-    {"symbol-pattern", 0, TEXT(symbol_pattern), "TEXT", "before its symbol (\"symbol\":\")"},
-
-    {"skimmers", 0, CROWD(BENCH_SKIMMER), "N",
-     "of -c, only count their ticks: where the load is the limit"},
-
-    {.help = "Connections that behave badly, parts of -c"},
-    {"stalled", 0, CROWD(BENCH_STALLED), "N", "subscribe and then stop reading"},
-    {"stalled-buffer-bytes", 0, U32(stalled_buffer_bytes, 1, 1u << 30), "N",
-     "SO_RCVBUF of the stalled and the slow (4096)"},
-    {"stalled-resume", 0, SECONDS(stalled_resume_ns), "SEC",
-     "they read again, so long after the window's begin"},
-    {"stalled-silent", 0, U32(silent_count, 0, BENCH_CONNECTIONS_MAX), "N",
-     "of them N never read again"},
-    {"slow", 0, CROWD(BENCH_SLOW), "N", "read a few bytes at a time"},
-    {"slow-rate", 0, U32(slow_bytes_per_second, 10, BENCH_SLOW_RATE_MAX), "N",
-     "bytes a second that each slow one reads (4096)"},
-    {"half-open", 0, CROWD(BENCH_HALF_OPEN), "N",
-     "send nothing, half a request or half a frame, and wait"},
-    {"churn", 0, CROWD(BENCH_CHURN), "N", "leave and come again, each at times of its own"},
-    {"churn-life", 0, SECONDS(churn_life_ns), "SEC", "how long they stay, on average (1)"},
-    {"storm", 0, CROWD(BENCH_STORM), "N", "leave and come again, all at once"},
-    {"storm-every", 0, SECONDS(storm_every_ns), "SEC", "how often they do (3)"},
-    {"malformed-clients", 0, CROWD(BENCH_MALFORMED), "N",
-     "break the protocol, in turn in every way, and wait"},
-    {"patience", 0, SECONDS(patience_ns), "SEC",
-     "how long they and the half-open wait to be closed (15)"},
-    {"resubscribers", 0, CROWD(BENCH_RESUBSCRIBER), "N",
-     "subscribe and unsubscribe as fast as they are answered"},
-
-    {.help = "What is measured, and told"},
-    {"until", 0, TEXT(until_text), "P=TIME",
-     "how many connections are served with, say, p99=5ms; -c is the first try"},
-    {"until-max", 0, U32(until_max, 1, BENCH_CONNECTIONS_MAX), "N", "not more than so many"},
-    {"publish", 0, TEXT(publish), "SPEC",
-     "what the publisher was asked for (rate=..,burst=..): told when it sends less"},
-    {"pid", 'p', INT(pid, 1), "PID", "report this process's CPU time, RSS, context switches"},
-    {"cpu", 0, INT(cpu, 0), "N", "report how busy this core was, per delivered frame"},
-    {"allow-gaps", 0, FLAG(allow_gaps), NULL,
-     "lost frames and connections do not make the run invalid; all else does"},
-    {"json", 'j', FLAG(json), NULL, "one JSON object instead of text"},
-    {"csv", 0, TEXT(csv_path), "FILE", "a line a second"},
-    {"hdr-log", 0, TEXT(hdr_path), "FILE", "an HdrHistogram log of the latencies"},
-    {"plot", 0, TEXT(plot_path), "FILE", "a picture, .svg or .png; needs gnuplot"},
-    {"help", 'h', FLAG(help), NULL, "this text"},
-};
-
-static void bench_command_help(void)
+static void bench_command_refuse(const struct bench_table_row *row, const char *text,
+                                 const char *expected)
 {
-    printf(
-        "Usage: ringcast-bench [options] URL\n"
-        "\n"
-        "Subscribes with many connections at once and measures what arrives: latency from the\n"
-        "time in each tick to its receipt, reach, gaps, spread, rates, the server's CPU. URL is\n"
-        "ws://host[:port][/path] or unix:///path; {symbols} in it becomes what a connection\n"
-        "subscribes to.\n");
-    for (size_t i = 0; i < COUNT(bench_command_table); i++) {
-        const struct bench_command_option *row = &bench_command_table[i];
-        char left[64];
-        if (row->name == NULL) {
-            printf("\n%s:\n", row->help);
-            continue;
-        }
-        snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument != NULL ? " " : "",
-                 row->argument != NULL ? row->argument : "");
-        printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
-               row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
-    }
-    printf("\nExit code: 0 valid; 1 usage, set-up or output; 2 connections failed or were closed;\n"
-           "3 gaps, duplicates, differing or malformed frames, or nothing received.\n");
+    fprintf(stderr, "ringcast-bench: --%s: '%s' is not %s\n", row->name, text, expected);
 }
 
-static bool bench_command_number(const struct bench_command_option *row, const char *text,
+static bool bench_command_number(const struct bench_table_row *row, const char *text,
                                  uint64_t *value_out)
 {
-    char *end;
-    errno = 0;
-    uint64_t value = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != 0 || text[0] == '-' || value < row->min ||
-        value > row->max) {
-        fprintf(stderr, "ringcast-bench: --%s: '%s' is not a number from %llu to %llu\n", row->name,
-                text, (unsigned long long)row->min, (unsigned long long)row->max);
-        return false;
+    char range[96];
+    bool is_number = row->kind == BENCH_TABLE_BYTES ? quantity_bytes(text, row->max, value_out)
+                                                    : quantity_count(text, row->max, value_out);
+    if (is_number && *value_out >= row->min) {
+        return true;
     }
-    *value_out = value;
-    return true;
+    snprintf(range, sizeof range, "a number from %llu to %llu%s", (unsigned long long)row->min,
+             (unsigned long long)row->max,
+             row->kind == BENCH_TABLE_INT || row->max < 1000 ? "" : ", such as 500 or 2k");
+    bench_command_refuse(row, text, range);
+    return false;
 }
 
-static bool bench_command_real(const struct bench_command_option *row, const char *text, double max,
+static bool bench_command_real(const struct bench_table_row *row, const char *text,
                                double *value_out)
 {
+    char range[96];
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end != 0 || !(value >= 0.0) || value > max) {
-        fprintf(stderr, "ringcast-bench: --%s: '%s' is not a number from 0 to %.0f\n", row->name,
-                text, max);
+    if (end == text || *end != 0 || !(value >= (double)row->min) || value > (double)row->max) {
+        snprintf(range, sizeof range, "a number from %.0f to %.0f", (double)row->min,
+                 (double)row->max);
+        bench_command_refuse(row, text, range);
         return false;
     }
     *value_out = value;
@@ -201,7 +69,7 @@ static char *bench_command_keep(struct bench_options *options, char *text)
 
 /* A list that is given twice adds up, but a scenario file and the command line replace each
  * other's. */
-static bool bench_command_add(struct bench_options *options, const struct bench_command_option *row,
+static bool bench_command_add(struct bench_options *options, const struct bench_table_row *row,
                               const char *text)
 {
     const char **list = (const char **)(void *)((char *)options + row->offset);
@@ -212,7 +80,7 @@ static bool bench_command_add(struct bench_options *options, const struct bench_
                                                            : bench_command_keep(options, joined);
     }
     if (text == NULL) {
-        bench_options_fail("no room for '%s'", row->name);
+        fprintf(stderr, "ringcast-bench: no room for '%s'\n", row->name);
         return false;
     }
     *origin = options->origin;
@@ -220,46 +88,60 @@ static bool bench_command_add(struct bench_options *options, const struct bench_
     return true;
 }
 
-static bool bench_command_set(struct bench_options *options, const struct bench_command_option *row,
+static bool bench_command_add_text(struct bench_options *options, const struct bench_table_row *row,
+                                   const char *text)
+{
+    struct bench_texts *texts = (void *)((char *)options + row->offset);
+    texts->count = texts->origin == options->origin ? texts->count : 0;
+    texts->origin = options->origin;
+    if (texts->count == BENCH_TEXTS_MAX) {
+        fprintf(stderr, "ringcast-bench: --%s: given over %d times\n", row->name, BENCH_TEXTS_MAX);
+        return false;
+    }
+    texts->list[texts->count++] = text;
+    return true;
+}
+
+static bool bench_command_load(struct bench_options *options, const char *path);
+
+static bool bench_command_set(struct bench_options *options, const struct bench_table_row *row,
                               const char *text)
 {
     uint64_t number = 0;
-    double real = 0.0;
     char *at = (char *)options + row->offset;
     switch (row->kind) {
-    case KIND_FLAG:
+    case BENCH_TABLE_FLAG:
         *(bool *)(void *)at = true;
         return true;
-    case KIND_TEXT:
+    case BENCH_TABLE_TEXT:
         *(const char **)(void *)at = text;
         return true;
-    case KIND_LIST:
+    case BENCH_TABLE_LIST:
         return bench_command_add(options, row, text);
-    case KIND_REAL:
-        return bench_command_real(row, text, 10.0, (double *)(void *)at);
-    case KIND_SECONDS:
-        if (!bench_command_real(row, text, 1e6, &real)) {
+    case BENCH_TABLE_TEXTS:
+        return bench_command_add_text(options, row, text);
+    case BENCH_TABLE_REAL:
+        return bench_command_real(row, text, (double *)(void *)at);
+    case BENCH_TABLE_SCENARIO:
+        return bench_command_load(options, text);
+    case BENCH_TABLE_PRESET:
+        return true; /* It has been taken before all others. */
+    case BENCH_TABLE_TIME:
+        if (!quantity_time(text, NS_PER_SECOND, (uint64_t *)(void *)at)) {
+            bench_command_refuse(row, text, "a time such as 10s, 500ms, 2m or 1h");
             return false;
         }
-        *(uint64_t *)(void *)at = (uint64_t)(real * (double)NS_PER_SECOND);
         return true;
-    default:
+    case BENCH_TABLE_COUNT:
+    case BENCH_TABLE_BYTES:
+    case BENCH_TABLE_INT:
         if (!bench_command_number(row, text, &number)) {
             return false;
         }
         *(uint32_t *)(void *)at = (uint32_t)number; /* int is as long, and the table's max fits */
         return true;
     }
-}
-
-static const struct bench_command_option *bench_command_find(const char *name)
-{
-    for (size_t i = 0; i < COUNT(bench_command_table); i++) {
-        if (bench_command_table[i].name != NULL && strcmp(bench_command_table[i].name, name) == 0) {
-            return &bench_command_table[i];
-        }
-    }
-    return NULL;
+    return false;
 }
 
 /* ---- The scenario file ---- */
@@ -293,106 +175,218 @@ static bool bench_command_take_line(struct bench_options *options, char *line)
     value += has_sign;
     value += strspn(value, " \t");
     *name_end = 0;
-    const struct bench_command_option *row = bench_command_find(name);
-    if (row == NULL || row->offset == SIZE_MAX) {
-        bench_options_fail("a scenario file has no '%s'", name);
+    const struct bench_table_row *row = bench_table_find(name);
+    if (row == NULL || row->kind == BENCH_TABLE_SCENARIO || row->kind == BENCH_TABLE_PRESET) {
+        fprintf(stderr, "ringcast-bench: unknown option '%s'", name);
+        bench_table_print_nearest("", name);
         return false;
     }
-    if (row->kind == KIND_FLAG && (*value != 0 || has_sign)) {
-        bench_options_fail("'%s' takes no value", name);
+    if (row->kind == BENCH_TABLE_FLAG && (*value != 0 || has_sign)) {
+        fprintf(stderr, "ringcast-bench: '%s' takes no value\n", name);
         return false;
     }
-    if (row->kind != KIND_FLAG && *value == 0 && !has_sign) {
-        bench_options_fail("'%s' needs a value; an empty one is written as ' ='", name);
+    if (row->kind != BENCH_TABLE_FLAG && *value == 0 && !has_sign) {
+        fprintf(stderr, "ringcast-bench: '%s' needs a value; write '%s =' for an empty one\n", name,
+                name);
         return false;
     }
     char *kept = bench_command_keep(options, strdup(value));
     if (kept == NULL) {
-        bench_options_fail("no room for '%s'", name);
+        fprintf(stderr, "ringcast-bench: no room for '%s'\n", name);
         return false;
     }
     return bench_command_set(options, row, kept);
 }
 
-static bool bench_command_load(struct bench_options *options, const char *path)
+/* Reads the options of a file, and closes it. */
+static bool bench_command_read(struct bench_options *options, FILE *file, const char *name)
 {
     char *line = NULL;
     size_t line_capacity = 0;
     unsigned number = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
-        return false;
-    }
     bool good = true;
     const char *origin = options->origin;
-    options->origin = path;
+    options->origin = name;
     while (good && getline(&line, &line_capacity, file) >= 0) {
         number++;
         good = bench_command_take_line(options, line);
     }
     options->origin = origin;
     if (good && ferror(file)) {
-        bench_options_fail("it cannot be read: %s", strerror(errno));
+        fprintf(stderr, "ringcast-bench: it cannot be read: %s\n", strerror(errno));
         good = false;
     }
     free(line);
     fclose(file);
     if (!good) {
-        fprintf(stderr, "ringcast-bench: in %s, line %u\n", path, number);
+        fprintf(stderr, "ringcast-bench: in %s, line %u\n", name, number);
     }
     return good;
 }
 
+static bool bench_command_load(struct bench_options *options, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        fprintf(stderr, "ringcast-bench: %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    return bench_command_read(options, file, path);
+}
+
+static bool bench_command_take_preset(struct bench_options *options)
+{
+    const struct bench_preset *preset = bench_presets_find(options->preset);
+    if (preset == NULL) {
+        fprintf(stderr, "ringcast-bench: --preset: '%s' is none of these:\n", options->preset);
+        bench_presets_print(stderr);
+        return false;
+    }
+    FILE *file = fmemopen((void *)preset->options, strlen(preset->options), "r");
+    if (file == NULL) {
+        fprintf(stderr, "ringcast-bench: --preset: %s\n", strerror(errno));
+        return false;
+    }
+    return bench_command_read(options, file, preset->name);
+}
+
 /* ---- The command line ---- */
 
-static bool bench_command_take(struct bench_options *options, int found, const char *value)
+/* getopt did not take the option; found says why. */
+static void bench_command_complain(int found, char **argv)
 {
-    for (size_t i = 0; i < COUNT(bench_command_table); i++) {
-        const struct bench_command_option *row = &bench_command_table[i];
-        bool is_long = found >= 256 && (size_t)(found - 256) == i;
-        if (row->name != NULL && (is_long || (found < 256 && row->letter == found))) {
-            return row->offset == SIZE_MAX ? bench_command_load(options, value)
-                                           : bench_command_set(options, row, value);
+    const char *word = argv[optind - 1];
+    size_t count;
+    const struct bench_table_row *rows = bench_table_rows(&count);
+    const struct bench_table_row *row =
+        optopt >= LONG_BASE ? &rows[optopt - LONG_BASE] : NULL; /* a long one that is known */
+    if (found == ':' && row != NULL) {
+        fprintf(stderr, "ringcast-bench: --%s needs a value: --%s %s\n", row->name, row->name,
+                row->argument);
+    } else if (found == ':') {
+        fprintf(stderr, "ringcast-bench: -%c needs a value\n", optopt);
+    } else if (row != NULL) {
+        fprintf(stderr, "ringcast-bench: --%s takes no value\n", row->name);
+    } else if (optopt != 0) {
+        fprintf(stderr, "ringcast-bench: unknown option -%c; ringcast-bench --help lists all\n",
+                optopt);
+    } else {
+        char name[NEAREST_NAME_BYTES_MAX + 1];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+        fprintf(stderr, "ringcast-bench: unknown option %s", name);
+        bench_table_print_nearest("--", name + strspn(name, "-"));
+    }
+}
+
+/* Options are read twice: a preset is the first of them, wherever it stands. */
+enum bench_command_pass {
+    FOR_THE_PRESET,
+    FOR_ALL_OTHERS,
+};
+
+static bool bench_command_take(struct bench_options *options, enum bench_command_pass pass,
+                               int found, char **argv)
+{
+    size_t count;
+    const struct bench_table_row *rows = bench_table_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        bool is_long = found >= LONG_BASE && (size_t)(found - LONG_BASE) == i;
+        if (rows[i].name == NULL || !(is_long || (found < LONG_BASE && rows[i].letter == found))) {
+            continue;
+        }
+        if (pass == FOR_ALL_OTHERS) {
+            return bench_command_set(options, &rows[i], optarg);
+        }
+        if (rows[i].kind == BENCH_TABLE_PRESET) {
+            options->preset = optarg;
+        }
+        return true;
+    }
+    if (pass == FOR_ALL_OTHERS) {
+        bench_command_complain(found, argv);
+    }
+    return pass == FOR_THE_PRESET;
+}
+
+static bool bench_command_take_all(struct bench_options *options, enum bench_command_pass pass,
+                                   int argc, char **argv)
+{
+    struct option long_options[BENCH_TABLE_ROWS_MAX + 1] = {0};
+    char letters[LETTERS_BYTES_MAX] = ":"; /* a missing value is told apart */
+    size_t count, long_count = 0;
+    size_t letter_bytes = 1;
+    const struct bench_table_row *rows = bench_table_rows(&count);
+    assert_always(count <= BENCH_TABLE_ROWS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        int has_argument = rows[i].argument != NULL ? required_argument : no_argument;
+        if (rows[i].name == NULL) {
+            continue;
+        }
+        long_options[long_count++] =
+            (struct option){rows[i].name, has_argument, NULL, LONG_BASE + (int)i};
+        if (rows[i].letter != 0) {
+            letters[letter_bytes++] = rows[i].letter;
+        }
+        if (rows[i].letter != 0 && rows[i].argument != NULL) {
+            letters[letter_bytes++] = ':';
         }
     }
-    return false; /* getopt has said what is wrong */
+    opterr = 0; /* Errors are printed here. */
+    optind = 0; /* getopt begins anew */
+    bool good = true;
+    int found;
+    while (good && (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
+        good = bench_command_take(options, pass, found, argv);
+    }
+    return good;
+}
+
+static int bench_command_usage(void)
+{
+    fprintf(stderr, "Usage: ringcast-bench [options] URL\n"
+                    "\n"
+                    "  ringcast-bench ws://localhost:8765                  10 connections, 10 s\n"
+                    "  ringcast-bench -c 1k -t 2 -d 1m ws://localhost:8765\n"
+                    "  ringcast-bench --protocol plain --time-pattern '' ws://any.server/path\n"
+                    "\n"
+                    "  -c N     connections (10)      -s A,B   symbols (*)\n"
+                    "  -t N     threads (1)           -y T     data types (quote)\n"
+                    "  -d TIME  duration (10s)        -j       JSON instead of text\n"
+                    "\n"
+                    "ringcast-bench --help lists all options.\n");
+    return 1;
 }
 
 int bench_command_parse(struct bench_options *options_out, int argc, char **argv)
 {
-    struct option long_options[COUNT(bench_command_table) + 1] = {0};
-    char letters[2 * COUNT(bench_command_table) + 1] = "";
-    size_t count = 0;
-    size_t letter_bytes = 0;
-    int found;
     bench_options_defaults(options_out);
-    for (size_t i = 0; i < COUNT(bench_command_table); i++) {
-        const struct bench_command_option *row = &bench_command_table[i];
-        int has_argument = row->argument != NULL ? required_argument : no_argument;
-        if (row->name == NULL) {
-            continue;
-        }
-        long_options[count++] = (struct option){row->name, has_argument, NULL, 256 + (int)i};
-        if (row->letter != 0) {
-            letters[letter_bytes++] = row->letter;
-        }
-        if (row->letter != 0 && row->argument != NULL) {
-            letters[letter_bytes++] = ':';
-        }
+    if (argc <= 1) {
+        return bench_command_usage();
     }
-    while ((found = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-        if (!bench_command_take(options_out, found, optarg)) {
-            fprintf(stderr, "Try ringcast-bench --help\n");
-            return 1;
-        }
-    }
-    if (options_out->help) {
-        bench_command_help();
+    bench_command_take_all(options_out, FOR_THE_PRESET, argc, argv);
+    if (options_out->preset != NULL && strcmp(options_out->preset, "list") == 0) {
+        bench_presets_print(stdout);
         return 0;
     }
-    if (optind + 1 != argc) {
-        return bench_options_fail("exactly one URL, please%s", "");
+    if ((options_out->preset != NULL && !bench_command_take_preset(options_out)) ||
+        !bench_command_take_all(options_out, FOR_ALL_OTHERS, argc, argv)) {
+        return 1;
+    }
+    if (options_out->help) {
+        bench_table_print_help();
+        return 0;
+    }
+    if (options_out->version) {
+        printf("ringcast-bench " RINGCAST_VERSION "\n");
+        return 0;
+    }
+    if (optind == argc) {
+        return bench_options_fail("the URL is missing: ws://host[:port][/path] or unix:///path%s",
+                                  "");
+    }
+    if (optind + 1 < argc) {
+        return bench_options_fail("one URL at a time; '%s' is a second one", argv[optind + 1]);
     }
     options_out->url_text = argv[optind];
     return bench_options_finish(options_out);

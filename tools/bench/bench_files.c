@@ -111,7 +111,7 @@ static int bench_files_csv(const struct bench_result *result, FILE *file)
 {
     fprintf(file, "second,frames,payload_bytes,p50_ns,p90_ns,p99_ns,p99.9_ns,p99.99_ns,max_ns,"
                   "core_busy_ns,server_cpu_ns,server_rss_bytes,load_busy,load_waited,load_stolen,"
-                  "load_throttled,load_turn_max_ns\n");
+                  "load_throttled,loop_max_ns\n");
     for (uint32_t i = 0; i < result->interval_count; i++) {
         bench_files_csv_row(file, result, i);
     }

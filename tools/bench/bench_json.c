@@ -32,8 +32,10 @@ static json_t *bench_json_histogram(const struct histogram *histogram)
         uint64_t value_ns = histogram_percentile(histogram, bench_percentiles[i].percent);
         json_object_set_new(object, bench_percentiles[i].name, bench_json_integer(any, value_ns));
     }
-    double mean = any ? (double)histogram->sum_ns / (double)histogram->count : 0.0;
-    json_object_set_new(object, "mean", bench_json_integer(any, (uint64_t)mean));
+    double mean_ns = any ? histogram_mean(histogram) : 0.0;
+    double stdev_ns = any ? histogram_deviation(histogram) : 0.0;
+    json_object_set_new(object, "mean", bench_json_integer(any, (uint64_t)mean_ns));
+    json_object_set_new(object, "stdev", bench_json_integer(any, (uint64_t)stdev_ns));
     json_object_set_new(object, "count", json_integer((json_int_t)histogram->count));
     return object;
 }
@@ -133,38 +135,43 @@ static json_t *bench_json_delivery(const struct bench_result *result)
     double seconds = bench_result_seconds(result);
     double frames = (double)(result->end.frames - result->begin.frames);
     double bytes = (double)(result->end.bytes - result->begin.bytes);
-    bool has_seqs = bench_result_has_seqs(result) && result->window_ns > 0;
+    bool has_window = result->window_ns > 0;
+    bool has_seqs = bench_result_has_seqs(result) && has_window;
     json_t *phases = json_object();
     for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
         json_object_set_new(phases, bench_phase_names[phase],
                             bench_json_histogram(&result->phases[phase]));
     }
     return json_pack(
-        "{s:o,s:o,s:I,s:I,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "published",
+        "{s:I,s:I,s:o,s:o,s:o,s:o,s:I,s:I,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+        "skipped", (json_int_t)totals->unread, "ignored", (json_int_t)totals->ignored, "each_min",
+        bench_json_integer(has_window, result->window_ticks_min), "each_max",
+        bench_json_integer(has_window, result->window_ticks_max), "published",
         bench_json_integer(has_seqs, result->published_frames), "due",
-        bench_json_integer(has_seqs, result->due_frames), "received",
-        (json_int_t)totals->window_frames, "malformed", (json_int_t)totals->malformed, "differing",
-        bench_json_integer(has_seqs, totals->differing), "early", (json_int_t)totals->early_ticks,
-        "frames_per_second", bench_json_real(bench_result_ratio(frames, seconds)),
-        "bytes_per_second", bench_json_real(bench_result_ratio(bytes, seconds)), "bytes_per_frame",
+        bench_json_integer(bench_result_has_due(result) && has_window, result->due_frames),
+        "received", (json_int_t)totals->window_frames, "malformed", (json_int_t)totals->malformed,
+        "differing", bench_json_integer(has_seqs, totals->differing), "early",
+        (json_int_t)totals->early_ticks, "frames_per_second",
+        bench_json_real(bench_result_ratio(frames, seconds)), "bytes_per_second",
+        bench_json_real(bench_result_ratio(bytes, seconds)), "bytes_per_frame",
         bench_json_real(bench_result_frame_bytes(result)), "ticks_per_second",
         bench_json_real(bench_result_published_per_second(result)), "channels",
         bench_json_integer(has_seqs, result->channel_count), "latency_ns",
         bench_json_histogram(&result->latency), "spread_ns", bench_json_histogram(&result->spread),
-        "load_turn_ns", bench_json_histogram(&result->turns), "connect_ns",
-        bench_json_histogram(&result->connect_time), "phases_ns", phases, "places",
+        "loop_ns", bench_json_histogram(&result->turns), "connect_ns",
+        bench_json_histogram(&result->connect_time), "phases_ns", phases, "fairness",
         bench_json_places(result));
 }
 
 static json_t *bench_json_load(const struct bench_result *result)
 {
-    return json_pack(
-        "{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy", bench_json_real(result->load_busy),
-        "load_waited", bench_json_real(result->load_waited), "load_stolen",
-        bench_json_real(result->load_stolen), "load_throttled",
-        bench_json_real(result->load_throttled), "saturated", bench_result_is_saturated(result),
-        "starved", bench_result_is_starved(result), "slow_turns", bench_result_is_slow(result),
-        "server", bench_json_usage(result));
+    return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
+                     bench_json_real(result->load_busy), "load_waited",
+                     bench_json_real(result->load_waited), "load_stolen",
+                     bench_json_real(result->load_stolen), "load_throttled",
+                     bench_json_real(result->load_throttled), "saturated",
+                     bench_result_is_saturated(result), "starved", bench_result_is_starved(result),
+                     "slow_loop", bench_result_is_slow(result), "server", bench_json_usage(result));
 }
 
 void bench_json_run(const struct bench_result *result)

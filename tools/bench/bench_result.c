@@ -27,7 +27,7 @@ const char *const bench_phase_names[BENCH_PHASES] = {"tcp", "upgrade", "subscrib
 uint32_t bench_result_awaited(const struct bench_options *options)
 {
     return options->role_counts[BENCH_READER] + options->role_counts[BENCH_STALLED] +
-           options->role_counts[BENCH_SKIMMER] + options->role_counts[BENCH_SLOW];
+           options->role_counts[BENCH_LIGHT_READER] + options->role_counts[BENCH_SLOW];
 }
 
 static void bench_result_add_stream(struct bench_stream_totals *into,
@@ -71,12 +71,17 @@ static void bench_result_add_totals(struct bench_totals *into, const struct benc
         into->subscribed_channels = from->subscribed_channels;
     }
     if (into->refusals == 0) {
-        memcpy(into->refusal_text, from->refusal_text, sizeof into->refusal_text);
+        into->first_refusal = from->first_refusal;
     }
     if (into->malformed == 0) {
-        memcpy(into->malformed_text, from->malformed_text, sizeof into->malformed_text);
+        into->first_malformed = from->first_malformed;
+    }
+    if (from->unread > 0) {
+        into->last_unread = from->last_unread;
     }
     into->malformed += from->malformed;
+    into->unread += from->unread;
+    into->ignored += from->ignored;
     into->refusals += from->refusals;
     if (into->first_started_ns == 0 || from->first_started_ns < into->first_started_ns) {
         into->first_started_ns = from->first_started_ns;
@@ -170,9 +175,31 @@ static void bench_result_add_places(struct bench_result *result,
     if (is_counted == NULL ||
         bench_places_find(&result->places, receipts, result->options->thread_count, is_counted,
                           connection_count) != 0) {
-        fprintf(stderr, "ringcast-bench: out of memory: the places are not known\n");
+        fprintf(stderr, "ringcast-bench: out of memory: fairness is not known\n");
     }
     free(is_counted);
+}
+
+/* The readers with the fewest and the most ticks. */
+static void bench_result_add_readers(struct bench_result *result,
+                                     struct bench_thread *const *threads)
+{
+    result->window_ticks_min = UINT32_MAX;
+    for (uint32_t i = 0; i < result->options->thread_count; i++) {
+        const struct bench_crew *crew = &threads[i]->crew;
+        for (uint32_t k = 0; k < crew->conn_count; k++) {
+            uint32_t ticks = crew->conns[k].window_ticks;
+            if (crew->conns[k].role == BENCH_READER && ticks < result->window_ticks_min) {
+                result->window_ticks_min = ticks;
+            }
+            if (crew->conns[k].role == BENCH_READER && ticks > result->window_ticks_max) {
+                result->window_ticks_max = ticks;
+            }
+        }
+    }
+    if (result->window_ticks_min > result->window_ticks_max) {
+        result->window_ticks_min = 0; /* There are no readers. */
+    }
 }
 
 static uint32_t bench_result_closes(const struct bench_stream_totals *totals)
@@ -202,14 +229,19 @@ static int bench_result_nothing(struct bench_result *result)
     uint64_t channels = totals->subscribed_channels;
     if (totals->window_frames > 0) {
         return bench_result_invalid(result, 3,
-                                    "the symbols in the ticks, by --symbol-pattern, are not "
-                                    "those asked for");
+                                    "the symbols in the ticks (--symbol-pattern) are not those "
+                                    "subscribed to");
     }
     if (totals->far_ticks > 0) {
         return bench_result_invalid(result, 3, "the times in the ticks are far from now");
     }
     if (totals->streams[BENCH_READER].frames > 0) {
         return bench_result_invalid(result, 3, "no tick has a time inside the window");
+    }
+    if (totals->unread > 0) {
+        return bench_result_invalid(result, 3,
+                                    "none of %" PRIu64 " message%s is a tick by the patterns",
+                                    totals->unread, bench_result_s(totals->unread));
     }
     if (result->options->protocol != BENCH_RINGCAST) {
         return bench_result_invalid(result, 3, "no tick was received");
@@ -227,8 +259,8 @@ static int bench_result_judge_data(struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
     const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
-    uint64_t gap_frames = readers->gap_frames + totals->streams[BENCH_SKIMMER].gap_frames;
-    uint64_t gaps = readers->gaps + totals->streams[BENCH_SKIMMER].gaps;
+    uint64_t gap_frames = readers->gap_frames + totals->streams[BENCH_LIGHT_READER].gap_frames;
+    uint64_t gaps = readers->gaps + totals->streams[BENCH_LIGHT_READER].gaps;
     bool may_lose = result->options->allow_gaps;
     if (totals->malformed > 0) {
         return bench_result_invalid(result, 3, "%" PRIu64 " message%s malformed", totals->malformed,
@@ -243,11 +275,11 @@ static int bench_result_judge_data(struct bench_result *result)
         return bench_result_nothing(result);
     }
     if (result->unfinished > 0 && result->options->protocol == BENCH_RINGCAST) {
-        return bench_result_invalid(result, 3, "%u reader%s got nothing from after the window",
+        return bench_result_invalid(result, 3, "%u reader%s received nothing after the window",
                                     result->unfinished, bench_result_s(result->unfinished));
     }
     if (gaps > 0 && !may_lose) {
-        return bench_result_invalid(result, 3, "the server told %" PRIu64 " frame%s lost",
+        return bench_result_invalid(result, 3, "the server reported %" PRIu64 " frame%s lost",
                                     gap_frames, bench_result_s(gap_frames));
     }
     if (totals->window_frames > result->due_frames && !may_lose) {
@@ -272,7 +304,7 @@ static int bench_result_judge_data(struct bench_result *result)
                                         bench_result_s(stream->gaps_wrong));
         }
         if (stream->holes > 0 && !may_lose) {
-            return bench_result_invalid(result, 3, "%s met %" PRIu64 " hole%s that no GAP told",
+            return bench_result_invalid(result, 3, "%s met %" PRIu64 " hole%s without a GAP",
                                         bench_role_names[role], stream->holes,
                                         bench_result_s(stream->holes));
         }
@@ -285,7 +317,7 @@ static int bench_result_judge(struct bench_result *result)
     const struct bench_totals *totals = &result->totals;
     uint32_t awaited = bench_result_awaited(result->options);
     uint32_t closes = bench_result_closes(&totals->streams[BENCH_READER]) +
-                      bench_result_closes(&totals->streams[BENCH_SKIMMER]);
+                      bench_result_closes(&totals->streams[BENCH_LIGHT_READER]);
     if (result->subscribed < awaited) {
         return bench_result_invalid(result, 2, "%u of %u connection%s could not be subscribed",
                                     awaited - result->subscribed, awaited, bench_result_s(awaited));
@@ -320,7 +352,8 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
         result->subscribed += atomic_load(&thread->crew.subscribed_now);
     }
     bench_result_add_channels(result, load, threads);
-    if (!bench_result_has_seqs(result)) { /* What was missed cannot be known. */
+    bench_result_add_readers(result, threads);
+    if (!bench_result_has_due(result)) { /* What was missed cannot be known. */
         result->due_frames = result->totals.window_frames;
     }
     bench_result_add_places(result, threads);

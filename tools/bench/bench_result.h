@@ -31,9 +31,11 @@ struct bench_result {
     uint32_t interval_count;
     uint64_t interval_ns;
     uint64_t window_start_ns;
-    uint64_t window_ns;  /* 0: there was none */
-    uint32_t subscribed; /* connections that came to be subscribed: readers, stalled, slow */
-    uint32_t unfinished; /* readers that got nothing from after the window */
+    uint64_t window_ns;        /* 0: there was none */
+    uint32_t subscribed;       /* connections that came to be subscribed: readers, stalled, slow */
+    uint32_t unfinished;       /* readers that got nothing from after the window */
+    uint32_t window_ticks_min; /* of the reader that received the fewest in the window */
+    uint32_t window_ticks_max;
     uint32_t channel_count;
     uint64_t published_frames; /* in the window, by the seqs that were seen */
     uint64_t due_frames;       /* published to each reader that subscribed to them */
@@ -64,6 +66,18 @@ static inline const char *bench_result_s(uint64_t count)
 static inline bool bench_result_has_seqs(const struct bench_result *result)
 {
     return result->options->seq_pattern[0] != 0;
+}
+
+/* Without times, messages are counted as they come: there are no latencies, */
+static inline bool bench_result_has_times(const struct bench_result *result)
+{
+    return result->options->time_pattern[0] != 0;
+}
+
+/* and what was due in the window is not known. */
+static inline bool bench_result_has_due(const struct bench_result *result)
+{
+    return bench_result_has_seqs(result) && bench_result_has_times(result);
 }
 
 /* NAN when there is nothing to divide by: then nothing was measured. */

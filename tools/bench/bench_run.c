@@ -18,7 +18,9 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "ring/io/engine_uring.h"
+#include "tools/bench/bench_show.h"
 
+#define SUSPECT_NS (2 * NS_PER_SECOND) /* A ringcast answers a subscription earlier. */
 #define POLL_NS (5 * NS_PER_MS)
 #define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window so long before it begins. */
 /* The rest is over when nothing has come for so long and every reader has got a tick or HEARTBEAT
@@ -78,11 +80,13 @@ static void bench_run_pause(uint64_t pause_ns)
 }
 
 /* Until then, or an interrupt. */
-static void bench_run_sleep_until(uint64_t deadline_ns)
+static void bench_run_sleep_until(struct bench_show *show, uint64_t deadline_ns)
 {
     for (uint64_t now_ns = bench_run_now_ns(); !interrupted && now_ns < deadline_ns;
          now_ns = bench_run_now_ns()) {
-        bench_run_pause(deadline_ns - now_ns);
+        bench_show_update(show, now_ns);
+        uint64_t next_ns = show->next_ns < deadline_ns ? show->next_ns : deadline_ns;
+        bench_run_pause(next_ns > now_ns ? next_ns - now_ns : 0);
     }
 }
 
@@ -123,25 +127,45 @@ static struct bench_sample bench_run_sample(const struct bench_options *options,
     return sample;
 }
 
-/* Until every connection is subscribed or has failed; returns whether any is subscribed. */
-static bool bench_run_await_connections(const struct bench_options *options,
-                                        struct bench_control *control,
-                                        struct bench_thread *const *threads)
+/* A server that takes the connection and does not answer is probably another one. */
+static void bench_run_suspect(struct bench_show *show, const struct bench_progress *progress)
 {
-    uint64_t deadline_ns = bench_run_now_ns() + options->connect_timeout_ns;
+    if (show->options->protocol == BENCH_RINGCAST && progress->upgraded > 0 &&
+        progress->subscribed == 0) {
+        bench_show_clear(show);
+        fprintf(stderr, "ringcast-bench: connected, but no SUBSCRIBED: is it a ringcast? try "
+                        "--protocol plain\n");
+    }
+}
+
+/* Until every connection is subscribed or has failed; returns whether any is subscribed. */
+static bool bench_run_await_connections(struct bench_show *show)
+{
+    const struct bench_options *options = show->options;
+    uint64_t begin_ns = bench_run_now_ns();
+    uint64_t now_ns = begin_ns;
+    uint64_t suspect_ns = begin_ns + SUSPECT_NS;
     uint32_t awaited = bench_result_awaited(options);
     struct bench_progress progress = {0};
     while (!interrupted && progress.subscribed + progress.failed < awaited &&
-           bench_run_now_ns() < deadline_ns) {
-        bench_run_sleep_until(bench_run_now_ns() + POLL_NS);
-        progress = bench_run_progress(threads, options->thread_count);
+           now_ns - begin_ns < options->timeout_ns) {
+        bench_run_sleep_until(show, now_ns + POLL_NS);
+        progress = bench_run_progress(show->threads, options->thread_count);
         if (progress.upgraded + progress.failed >= awaited) {
-            atomic_store(&control->ask, true);
+            atomic_store(&show->control->ask, true);
+        }
+        now_ns = bench_run_now_ns();
+        if (now_ns >= suspect_ns) {
+            bench_run_suspect(show, &progress);
+            suspect_ns = UINT64_MAX;
         }
     }
     if (progress.subscribed < awaited) {
-        fprintf(stderr, "ringcast-bench: %u of %u connection%s subscribed, %u failed\n",
-                progress.subscribed, awaited, bench_result_s(awaited), progress.failed);
+        bool is_late = now_ns - begin_ns >= options->timeout_ns;
+        bench_show_clear(show);
+        fprintf(stderr, "ringcast-bench: %u of %u connection%s subscribed, %u failed%s\n",
+                progress.subscribed, awaited, bench_result_s(awaited), progress.failed,
+                is_late ? "; the others took longer than --timeout" : "");
     }
     return progress.subscribed > 0;
 }
@@ -170,8 +194,7 @@ static uint32_t bench_run_await_rest(const struct bench_options *options,
 }
 
 /* Sleeps through the window, noting what each interval used. Returns how many have passed. */
-static uint32_t bench_run_watch(struct bench_result *result, struct bench_control *control,
-                                struct bench_thread *const *threads)
+static uint32_t bench_run_watch(struct bench_result *result, struct bench_show *show)
 {
     const struct bench_options *options = result->options;
     uint64_t begin_ns = result->window_start_ns;
@@ -186,12 +209,12 @@ static uint32_t bench_run_watch(struct bench_result *result, struct bench_contro
                                ? interval_end_ns
                                : end_ns;
         bool resumes = resume_ns < next_ns;
-        bench_run_sleep_until(resumes ? resume_ns : next_ns);
+        bench_run_sleep_until(show, resumes ? resume_ns : next_ns);
         if (resumes) {
-            atomic_store(&control->resume, true);
+            atomic_store(&show->control->resume, true);
             resume_ns = UINT64_MAX;
         } else if (interval < result->interval_count) {
-            result->interval_ends[interval++] = bench_run_sample(options, threads);
+            result->interval_ends[interval++] = bench_run_sample(options, show->threads);
         }
     }
     return interval;
@@ -217,24 +240,27 @@ static void bench_run_end_early(struct bench_result *result, struct bench_contro
     }
 }
 
-static void bench_run_measure(struct bench_result *result, struct bench_control *control,
-                              struct bench_thread *const *threads)
+static void bench_run_measure(struct bench_result *result, struct bench_show *show)
 {
     const struct bench_options *options = result->options;
+    struct bench_control *control = show->control;
+    struct bench_thread *const *threads = show->threads;
     uint64_t warmup_ns = options->warmup_ns > NOTICE_NS ? options->warmup_ns : NOTICE_NS;
     uint64_t begin_ns = bench_run_now_ns() + warmup_ns;
     result->window_start_ns = begin_ns;
     atomic_store(&control->window_start_ns, begin_ns);
     atomic_store(&control->window_ns, options->duration_ns);
-    bench_run_sleep_until(begin_ns);
+    bench_run_sleep_until(show, begin_ns);
     result->begin = bench_run_sample(options, threads);
-    uint32_t passed = bench_run_watch(result, control, threads);
+    uint32_t passed = bench_run_watch(result, show);
     result->end = bench_run_sample(options, threads);
     result->window_ns = options->duration_ns;
     if (interrupted) {
         bench_run_end_early(result, control, passed);
     }
-    result->unfinished = bench_run_await_rest(options, threads);
+    /* Without times a message belongs to the window by its receipt: nothing is under way. */
+    result->unfinished =
+        bench_result_has_times(result) ? bench_run_await_rest(options, threads) : 0;
 }
 
 /* ---- A run ---- */
@@ -290,6 +316,7 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
     struct bench_control control = {0};
     struct bench_thread *threads[BENCH_THREADS_MAX];
     struct bench_load *load;
+    struct bench_show show;
     char error_text[WS_CLIENT_ERROR_BYTES_MAX];
     memset(result, 0, sizeof *result);
     result->options = options;
@@ -307,6 +334,7 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
         fprintf(stderr, "ringcast-bench: out of memory\n");
         return 1;
     }
+    bench_show_begin(&show, options, &control, threads);
     if (bench_run_create_threads(options, &control, threads) != 0) {
         return 1; /* main exits: nothing is worth undoing */
     }
@@ -314,11 +342,12 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
     if (bench_run_start_threads(options, threads) != 0) {
         return 1;
     }
-    bool any = bench_run_await_connections(options, &control, threads);
+    bool any = bench_run_await_connections(&show);
     result->connect_end = bench_run_sample(options, threads);
     if (any) {
-        bench_run_measure(result, &control, threads);
+        bench_run_measure(result, &show);
     }
+    bench_show_clear(&show);
     atomic_store(&control.stop, true);
     for (uint32_t i = 0; i < options->thread_count; i++) {
         bench_thread_join(threads[i]);

@@ -6,29 +6,28 @@
 #include <string.h>
 
 #include "codec/base/units.h"
-#include "tools/common/terminal_text.h"
+#include "tools/bench/bench_figure.h"
+#include "tools/bench/bench_guess.h"
 
-struct bench_text_number {
-    char text[32];
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The columns of the table of times, behind the mean and the deviation. */
+static const struct bench_percentile bench_text_columns[] = {
+    {"p50", 50.0}, {"p90", 90.0}, {"p99", 99.0}, {"p99.9", 99.9}, {"p99.99", 99.99}, {"max", 100.0},
 };
 
-/* "-" is what was not measured. */
-static struct bench_text_number bench_text_number(int digits, double value)
+static struct bench_figure bench_text_count(uint64_t count)
 {
-    struct bench_text_number number = {"-"};
-    if (isfinite(value)) {
-        snprintf(number.text, sizeof number.text, "%.*f", digits, value);
-    }
-    return number;
+    return bench_figure_count((double)count);
 }
 
 static void bench_text_row(const char *name, const struct histogram *histogram)
 {
-    printf("  %-11s", name);
-    for (size_t i = 0; i < BENCH_PERCENTILES; i++) {
-        double value_ns = (double)histogram_percentile(histogram, bench_percentiles[i].percent);
-        double value = histogram->count > 0 ? value_ns / (double)NS_PER_US : NAN;
-        printf(" %9s", bench_text_number(1, value).text);
+    printf("  %-11s %8s %8s", name, bench_figure_time(histogram_mean(histogram)).text,
+           bench_figure_time(histogram_deviation(histogram)).text);
+    for (size_t i = 0; i < COUNT(bench_text_columns); i++) {
+        double value_ns = (double)histogram_percentile(histogram, bench_text_columns[i].percent);
+        printf(" %8s", bench_figure_time(histogram->count > 0 ? value_ns : NAN).text);
     }
     printf("\n");
 }
@@ -43,9 +42,9 @@ static void bench_text_times(const struct bench_result *result)
     if (!has_phases && result->window_ns == 0) {
         return;
     }
-    printf("  %-11s", "us");
-    for (size_t i = 0; i < BENCH_PERCENTILES; i++) {
-        printf(" %9s", bench_percentiles[i].name);
+    printf("  %-11s %8s %8s", "time", "mean", "stdev");
+    for (size_t i = 0; i < COUNT(bench_text_columns); i++) {
+        printf(" %8s", bench_text_columns[i].name);
     }
     printf("\n");
     for (uint32_t phase = 0; phase < BENCH_PHASES; phase++) {
@@ -53,34 +52,57 @@ static void bench_text_times(const struct bench_result *result)
             bench_text_row(bench_phase_names[phase], &result->phases[phase]);
         }
     }
-    if (result->window_ns > 0) {
+    if (result->window_ns > 0 && bench_result_has_times(result)) {
         bench_text_row("latency", &result->latency);
     }
     if (result->spread.count > 0) {
         bench_text_row("spread", &result->spread);
     }
     if (result->turns.count > 0) {
-        bench_text_row("load_turn", &result->turns);
+        bench_text_row("loop", &result->turns);
+    }
+}
+
+/* --latency: the whole distribution. */
+static void bench_text_latency(const struct bench_result *result)
+{
+    static const double percents[] = {0,    10,    20,    30,     40,     50,      60,       70,
+                                      75,   80,    85,    90,     95,     97.5,    99,       99.5,
+                                      99.9, 99.95, 99.99, 99.995, 99.999, 99.9999, 99.99999, 100};
+    const struct histogram *latency = &result->latency;
+    if (!result->options->latency || latency->count == 0) {
+        return;
+    }
+    printf("  percentile    latency    ticks above\n");
+    uint64_t above = 1;
+    for (size_t i = 0; i < COUNT(percents); i++) {
+        if (above == 0 && percents[i] < 100) {
+            continue; /* It is the maximum already. */
+        }
+        uint64_t value_ns = histogram_percentile(latency, percents[i]);
+        above = histogram_above(latency, value_ns);
+        printf("  %10.8g %10s %14s\n", percents[i], bench_figure_time((double)value_ns).text,
+               bench_text_count(above).text);
     }
 }
 
 /* "; 3 holes", when there are any. */
-static void bench_text_count(uint64_t count, const char *what)
+static void bench_text_fault(uint64_t count, const char *one, const char *many)
 {
     if (count > 0) {
-        printf("; %" PRIu64 " %s", count, what);
+        printf("; %s %s", bench_text_count(count).text, count == 1 ? one : many);
     }
 }
 
 static void bench_text_stream(const struct bench_stream_totals *totals)
 {
-    bench_text_count(totals->holes, "HOLES that no GAP told");
-    bench_text_count(totals->gaps, "GAPs");
-    bench_text_count(totals->gap_frames, "frames told lost");
-    bench_text_count(totals->gaps_wrong, "GAPs WRONG");
-    bench_text_count(totals->duplicates, "DUPLICATES");
-    bench_text_count(totals->refused, "connects failed");
-    bench_text_count(totals->ignored, "not answered by a close");
+    bench_text_fault(totals->holes, "HOLE without a GAP", "HOLES without a GAP");
+    bench_text_fault(totals->gaps, "GAP", "GAPs");
+    bench_text_fault(totals->gap_frames, "frame reported lost", "frames reported lost");
+    bench_text_fault(totals->gaps_wrong, "WRONG GAP", "WRONG GAPs");
+    bench_text_fault(totals->duplicates, "DUPLICATE", "DUPLICATES");
+    bench_text_fault(totals->refused, "failed connect", "failed connects");
+    bench_text_fault(totals->ignored, "not answered by a close", "not answered by a close");
     for (uint32_t i = 0; i < totals->close_code_count; i++) {
         const struct bench_close_count *close = &totals->closes[i];
         if (close->code == 0) {
@@ -92,47 +114,87 @@ static void bench_text_stream(const struct bench_stream_totals *totals)
     printf("\n");
 }
 
-static void bench_text_losses(const struct bench_result *result)
+static void bench_text_delivered(const struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
-    if (!bench_result_has_seqs(result)) {
-        printf("  reach       %" PRIu64 " of - (ticks without numbers)", totals->window_frames);
+    struct bench_figure received = bench_text_count(totals->window_frames);
+    if (result->window_ns > 0 && !bench_result_has_due(result)) {
+        printf("  delivered   %s of - (the messages have no %s)", received.text,
+               bench_result_has_seqs(result) ? "times" : "numbers");
     } else if (result->due_frames == 0) {
-        printf("  reach       nothing was due");
+        printf("  delivered   nothing was due");
     } else {
-        printf("  reach       %" PRIu64 " of %" PRIu64 " (%.4f %%)", totals->window_frames,
-               result->due_frames,
+        printf("  delivered   %s of %s (%.4f %%)", received.text,
+               bench_text_count(result->due_frames).text,
                100.0 * (double)totals->window_frames / (double)result->due_frames);
     }
-    if (result->places.connections > 0) {
-        printf("; places %.3f to %.3f, deviation %.3f (by chance %.3f)", result->places.min,
-               result->places.max, result->places.deviation, result->places.chance);
-    }
     bench_text_stream(&totals->streams[BENCH_READER]);
+}
+
+/* What the readers got, side by side. */
+static void bench_text_fairness(const struct bench_result *result)
+{
+    if (!bench_result_has_times(result) && result->window_ns > 0) {
+        printf("  each        connection received %s to %s messages\n",
+               bench_text_count(result->window_ticks_min).text,
+               bench_text_count(result->window_ticks_max).text);
+    }
+    if (result->places.connections > 0) {
+        printf(
+            "  fairness    mean place of a connection %.3f to %.3f (0.5 is fair), deviation %.3f "
+            "(by chance %.3f)\n",
+            result->places.min, result->places.max, result->places.deviation,
+            result->places.chance);
+    }
+}
+
+static void bench_text_corrupt(const struct bench_result *result)
+{
+    const struct bench_totals *totals = &result->totals;
+    bool has_ticks = totals->streams[BENCH_READER].frames > 0;
     if (totals->malformed + totals->differing > 0) {
-        printf("  corrupt     %" PRIu64 " malformed, %" PRIu64 " differ", totals->malformed,
-               totals->differing);
-        if (totals->malformed_text[0] != 0) {
-            printf("; the first malformed: ");
-            terminal_text_print(stdout, totals->malformed_text, strlen(totals->malformed_text));
-        }
-        printf("\n");
+        printf("  corrupt     %s malformed, %s differ%s\n",
+               bench_text_count(totals->malformed).text, bench_text_count(totals->differing).text,
+               totals->differing == 1 ? "s" : "");
+    }
+    if (totals->malformed > 0) {
+        bench_guess_print(result, "malformed", &totals->first_malformed);
+    }
+    if (totals->unread > 0) {
+        printf("  skipped     %s message%s before the first tick of a connection\n",
+               bench_text_count(totals->unread).text, bench_result_s(totals->unread));
+    }
+    if (totals->unread > 0 && totals->malformed == 0 && !has_ticks) {
+        bench_guess_print(result, "no tick", &totals->last_unread);
+    }
+    if (totals->ignored > 0) {
+        printf("  ignored     %s message%s, by --ignore\n", bench_text_count(totals->ignored).text,
+               bench_result_s(totals->ignored));
     }
     if (result->unfinished > 0) {
-        printf("  unfinished  %u reader%s got nothing from after the window: what they were due at "
-               "its "
-               "end is not known\n",
+        printf("  unfinished  %u reader%s received nothing after the window, so losses at its end "
+               "cannot be ruled out\n",
                result->unfinished, bench_result_s(result->unfinished));
     }
+}
+
+/* A line for each role, named as its option. */
+static void bench_text_roles(const struct bench_result *result)
+{
     for (uint32_t role = BENCH_STALLED; role < BENCH_ROLES; role++) {
-        const struct bench_stream_totals *stream = &totals->streams[role];
-        if (result->options->role_counts[role] > 0) {
-            printf("  %-13s %u, came %" PRIu64 " time%s, %" PRIu64 " frame%s",
-                   bench_role_names[role], result->options->role_counts[role], stream->sessions,
-                   bench_result_s(stream->sessions), stream->frames,
-                   bench_result_s(stream->frames));
-            bench_text_stream(stream);
+        const struct bench_stream_totals *stream = &result->totals.streams[role];
+        char name[32];
+        if (result->options->role_counts[role] == 0) {
+            continue;
         }
+        snprintf(name, sizeof name, "%s", bench_role_names[role]);
+        for (char *at = name; *at != 0; at++) {
+            *at = *at == '_' ? '-' : *at;
+        }
+        printf("  %-11s %u, came %s time%s, %s frame%s", name, result->options->role_counts[role],
+               bench_text_count(stream->sessions).text, bench_result_s(stream->sessions),
+               bench_text_count(stream->frames).text, bench_result_s(stream->frames));
+        bench_text_stream(stream);
     }
 }
 
@@ -151,27 +213,27 @@ static void bench_text_server(const struct bench_result *result)
     double system_ns = (double)(end->system_ns - begin->system_ns);
     double waits = (double)(end->voluntary_switches - begin->voluntary_switches);
     double forced = (double)(end->forced_switches - begin->forced_switches);
-    printf("  server      user %.2f s, system %.2f s, %s us per frame; RSS %.1f -> %.1f MiB; "
-           "switches %s/s, forced %s/s\n",
-           user_ns / 1e9, system_ns / 1e9,
-           bench_text_number(3, bench_result_ratio((user_ns + system_ns) / 1e3, frames)).text,
+    printf("  server      CPU %s user, %s system, %s per frame; RSS %.1f -> %.1f MiB; switches "
+           "%s/s, forced %s/s\n",
+           bench_figure_time(user_ns).text, bench_figure_time(system_ns).text,
+           bench_figure_time(bench_result_ratio(user_ns + system_ns, frames)).text,
            (double)begin->rss_bytes / (double)MIB, (double)end->rss_bytes / (double)MIB,
-           bench_text_number(0, bench_result_ratio(waits, seconds)).text,
-           bench_text_number(0, bench_result_ratio(forced, seconds)).text);
+           bench_figure_count(bench_result_ratio(waits, seconds)).text,
+           bench_figure_count(bench_result_ratio(forced, seconds)).text);
 }
 
 static void bench_text_core(const struct bench_result *result)
 {
     double frames = (double)(result->end.frames - result->begin.frames);
     double busy_ns = (double)core_usage_busy_ns(&result->begin.core, &result->end.core);
+    double busy = bench_result_ratio(busy_ns / 1e7, bench_result_seconds(result));
     if (!bench_watch_has_core(&result->begin, &result->end)) {
         printf("  core %-6d went OFFLINE\n", result->options->cpu);
         return;
     }
-    printf(
-        "  core %-6d busy %s %%, %s us per frame\n", result->options->cpu,
-        bench_text_number(1, bench_result_ratio(busy_ns / 1e7, bench_result_seconds(result))).text,
-        bench_text_number(3, bench_result_ratio(busy_ns / 1e3, frames)).text);
+    printf("  core %-6d busy %s %%, %s per frame\n", result->options->cpu,
+           bench_figure_real(1, busy).text,
+           bench_figure_time(bench_result_ratio(busy_ns, frames)).text);
 }
 
 /* Of the window, when there was one. */
@@ -187,132 +249,157 @@ static void bench_text_usage(const struct bench_result *result)
     if (options->cpu >= 0) {
         bench_text_core(result);
     }
-    printf(
-        "  load        its busiest thread took %s %% of a core, and waited %s %% of the window for "
-        "one; stolen %s %%, throttled %s %%\n",
-        bench_text_number(0, 100.0 * result->load_busy).text,
-        bench_text_number(1, 100.0 * result->load_waited).text,
-        bench_text_number(1, 100.0 * result->load_stolen).text,
-        bench_text_number(1, 100.0 * result->load_throttled).text);
+    printf("  generator   busiest thread used %s %% of a core and waited for one for %s %% of the "
+           "window; stolen %s %%, throttled %s %%\n",
+           bench_figure_real(0, 100.0 * result->load_busy).text,
+           bench_figure_real(1, 100.0 * result->load_waited).text,
+           bench_figure_real(1, 100.0 * result->load_stolen).text,
+           bench_figure_real(1, 100.0 * result->load_throttled).text);
     if (options->publish_rate > 0.0) {
-        printf("  publisher   %s ticks/s of %.0f%s\n",
-               bench_text_number(0, bench_result_published_per_second(result)).text,
-               options->publish_rate,
-               bench_result_is_behind(result) ? ": BEHIND, or nobody subscribes to some" : "");
+        printf("  publisher   %s of %s ticks/s seen%s\n",
+               bench_figure_count(bench_result_published_per_second(result)).text,
+               bench_figure_count(options->publish_rate).text,
+               bench_result_is_behind(result)
+                   ? ": BEHIND. It is too slow, or some symbols have no subscriber"
+                   : "");
     }
 }
 
 /* Returns how many there are. */
 static uint32_t bench_text_warnings(const struct bench_result *result)
 {
+    uint64_t early = result->totals.early_ticks;
     uint32_t count = 0;
     if (bench_result_is_saturated(result)) {
         count++;
-        printf("  warning     SATURATED: the latencies are those of the load; give it more threads "
-               "and cores\n");
+        printf("  warning     SATURATED: the latencies are the load generator's; give it more "
+               "threads and cores\n");
     }
     if (bench_result_is_starved(result)) {
         count++;
-        printf("  warning     STARVED: others had the load's cores, and that is in the latencies; "
-               "give it cores of its own\n");
+        printf(
+            "  warning     STARVED: other processes took the load generator's cores, which is in "
+            "the latencies; give it cores of its own\n");
     }
     if (bench_result_is_slow(result)) {
         count++;
-        printf(
-            "  warning     SLOW: the turns of the load are as long as the latencies; give it more "
-            "threads and cores\n");
+        printf("  warning     SLOW: the load generator's loop takes as long as the latencies; give "
+               "it more threads and cores\n");
     }
-    if (result->totals.early_ticks > 0) {
+    if (early > 0) {
         count++;
-        printf("  warning     EARLY: %" PRIu64
-               " tick%s came before the time in them and count as 0: "
-               "the clocks differ\n",
-               result->totals.early_ticks, bench_result_s(result->totals.early_ticks));
+        printf("  warning     EARLY: %s tick%s received before the time in %s, counted as 0: the "
+               "clocks differ\n",
+               bench_text_count(early).text, early == 1 ? " was" : "s were",
+               early == 1 ? "it" : "them");
     }
     return count;
 }
 
-/* The unit in which a time would be about now; NULL: none. */
-static const char *bench_text_fitting_unit(const struct bench_result *result)
+static void bench_text_close_hints(const struct bench_stream_totals *readers)
 {
-    for (size_t i = 0; i < BENCH_TIME_UNITS; i++) {
-        double found = result->totals.far_number * (double)bench_time_units[i].ns /
-                       (double)result->begin.at_ns;
-        if (found > 0.99 && found < 1.01) {
-            return bench_time_units[i].name;
+    static const struct {
+        uint32_t code;
+        const char *text;
+    } hints[] = {
+        {400, "the server refuses the request; another path, or a header (-H)?"},
+        {401, "the server wants a token: --token-file FILE"},
+        {403, "the server refuses this client; a token, or -H 'Origin: ...'?"},
+        {404, "the server has no such path"},
+        {429, "too many connections at a time; try a lower --in-flight"},
+        {503, "the server is full; ringcast's limit is its --max-connections"},
+        {4001, "the server wants a token: --token-file FILE"},
+    };
+    for (uint32_t i = 0; i < readers->close_code_count; i++) {
+        for (size_t k = 0; k < COUNT(hints); k++) {
+            if (readers->closes[i].code == hints[k].code) {
+                printf("  hint        %u: %s\n", hints[k].code, hints[k].text);
+            }
         }
     }
-    return NULL;
 }
 
 static void bench_text_hints(const struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
-    const struct bench_stream_totals *readers = &totals->streams[BENCH_READER];
-    for (uint32_t i = 0; i < readers->close_code_count; i++) {
-        if (readers->closes[i].code == 503) {
-            printf("  hint        503: the server is full; ringcast's limit is its "
-                   "--max-connections\n");
-        } else if (readers->closes[i].code == 404) {
-            printf("  hint        404: the server has no such path\n");
-        }
-    }
+    bench_text_close_hints(&totals->streams[BENCH_READER]);
     if (result->options->protocol == BENCH_RINGCAST && totals->malformed > 0 &&
         result->subscribed == 0) {
         printf("  hint        is it a ringcast? --protocol plain measures any server\n");
     }
     bool is_far = totals->far_ticks > 0 && totals->window_frames == 0;
-    const char *unit = is_far ? bench_text_fitting_unit(result) : NULL;
+    const char *unit = is_far ? bench_guess_unit(result, totals->far_number) : NULL;
     if (unit != NULL) {
         printf("  hint        --time-unit %s would make the times in the ticks those of now\n",
                unit);
     } else if (is_far) {
-        printf("  hint        the times in %" PRIu64 " tick%s are hours from now: --time-pattern "
-               "must stand before the time since 1970, in --time-unit\n",
-               totals->far_ticks, bench_result_s(totals->far_ticks));
+        printf("  hint        the times in %s tick%s are hours from now: --time-pattern must stand "
+               "before the time since 1970, in --time-unit\n",
+               bench_text_count(totals->far_ticks).text, bench_result_s(totals->far_ticks));
     }
 }
 
-void bench_text_run(const struct bench_result *result)
+static void bench_text_connect(const struct bench_result *result)
 {
-    const struct bench_options *options = result->options;
     const struct bench_totals *totals = &result->totals;
-    double seconds = bench_result_seconds(result);
-    double connect_seconds = bench_result_connect_seconds(result);
-    double frames = (double)(result->end.frames - result->begin.frames);
-    double bytes = (double)(result->end.bytes - result->begin.bytes);
-    printf("ringcast-bench %s: %u connection%s, %u thread%s", options->url_text,
-           options->connection_count, bench_result_s(options->connection_count),
-           options->thread_count, bench_result_s(options->thread_count));
-    if (result->window_ns > 0) {
-        printf(", %.1f s", seconds);
-    }
-    printf("%s\n", result->interrupted ? " (interrupted)" : "");
+    double seconds = bench_result_connect_seconds(result);
     if (result->subscribed > 0) {
-        printf("  connect     %u in %.3f s (%s/s)\n", result->subscribed, connect_seconds,
-               bench_text_number(0, bench_result_ratio(result->subscribed, connect_seconds)).text);
+        printf("  connect     %s in %s (%s/s)\n", bench_text_count(result->subscribed).text,
+               bench_figure_time(seconds * 1e9).text,
+               bench_figure_count(bench_result_ratio(result->subscribed, seconds)).text);
     }
     if (totals->connect_errors > 0) {
         printf("  errors      %u, the last: %s\n", totals->connect_errors,
                strerror(-totals->last_error));
     }
     if (totals->refusals > 0) {
-        printf("  refused     %" PRIu64 ", the first: ", totals->refusals);
-        terminal_text_print(stdout, totals->refusal_text, strlen(totals->refusal_text));
-        printf("\n");
+        printf("  refused     %s, the first: ", bench_text_count(totals->refusals).text);
+        bench_guess_print_sample(&totals->first_refusal);
     }
+}
+
+/* What readers received in the window. */
+static void bench_text_frames(const struct bench_result *result)
+{
+    double seconds = bench_result_seconds(result);
+    uint64_t frames = result->end.frames - result->begin.frames;
+    double bytes = (double)(result->end.bytes - result->begin.bytes);
+    printf("  frames      %s, %s; %s/s, %s/s, %s each\n", bench_text_count(frames).text,
+           bench_figure_bytes(bytes).text,
+           bench_figure_count(bench_result_ratio((double)frames, seconds)).text,
+           bench_figure_bytes(bench_result_ratio(bytes, seconds)).text,
+           bench_figure_bytes(bench_result_frame_bytes(result)).text);
+    if (bench_result_has_seqs(result)) {
+        printf("  published   %s tick%s on %u channel%s, %s/s\n",
+               bench_text_count(result->published_frames).text,
+               bench_result_s(result->published_frames), result->channel_count,
+               bench_result_s(result->channel_count),
+               bench_figure_count(bench_result_published_per_second(result)).text);
+    }
+}
+
+void bench_text_run(const struct bench_result *result)
+{
+    const struct bench_options *options = result->options;
+    printf("Benchmark of %s: %s connection%s, %u thread%s", options->url_text,
+           bench_text_count(options->connection_count).text,
+           bench_result_s(options->connection_count), options->thread_count,
+           bench_result_s(options->thread_count));
     if (result->window_ns > 0) {
-        double channels = bench_result_has_seqs(result) ? result->channel_count : NAN;
-        printf("  frames      %s/s, %s MB/s, %s bytes each, %s channel%s, %s ticks/s\n",
-               bench_text_number(0, bench_result_ratio(frames, seconds)).text,
-               bench_text_number(1, bench_result_ratio(bytes / 1e6, seconds)).text,
-               bench_text_number(1, bench_result_frame_bytes(result)).text,
-               bench_text_number(0, channels).text, bench_result_s(result->channel_count),
-               bench_text_number(0, bench_result_published_per_second(result)).text);
+        printf(", %.1f s", bench_result_seconds(result));
+    }
+    printf("%s\n", result->interrupted ? " (interrupted)" : "");
+    bench_text_connect(result);
+    if (result->window_ns > 0) {
+        bench_text_frames(result);
     }
     bench_text_times(result);
-    bench_text_losses(result);
+    bench_text_delivered(result);
+    bench_text_fairness(result);
+    bench_text_corrupt(result);
+    bench_text_roles(result);
     bench_text_usage(result);
+    bench_text_latency(result);
     bench_text_hints(result);
     uint32_t warnings = bench_text_warnings(result);
     bool warns = warnings > 0 && result->exit_code == 0;
@@ -327,15 +414,15 @@ void bench_text_step(const struct bench_result *result, double value_ns, bool ho
     const struct bench_options *options = result->options;
     double frames = (double)(result->end.frames - result->begin.frames);
     double per_second = bench_result_ratio(frames, bench_result_seconds(result));
-    printf("  %7u connection%-1s  %s %10s us  %12s frames/s  load %3s %%  %s%s\n",
-           options->connection_count, bench_result_s(options->connection_count),
-           options->until_text, bench_text_number(1, value_ns / 1e3).text,
-           bench_text_number(0, per_second).text,
-           bench_text_number(0, 100.0 * result->load_busy).text,
+    printf("  %9s connection%-1s  %s %7s  %11s frames/s  generator %3s %%  %s%s\n",
+           bench_text_count(options->connection_count).text,
+           bench_result_s(options->connection_count), options->until_text,
+           bench_figure_time(value_ns).text, bench_figure_count(per_second).text,
+           bench_figure_real(0, 100.0 * result->load_busy).text,
            holds                    ? "holds"
            : result->exit_code != 0 ? result->verdict
                                     : "over the limit",
-           bench_result_is_starved(result) ? " (load STARVED)" : "");
+           bench_result_is_starved(result) ? " (load generator STARVED)" : "");
     fflush(stdout);
 }
 
@@ -345,7 +432,7 @@ void bench_text_answer(const struct bench_options *options, uint32_t good, uint3
            options->until_text);
     if (bad == 0) {
         printf(good < options->until_max ? ", and the search was interrupted\n"
-                                         : ", and nobody asked for more\n");
+                                         : ", the most that --until-max allows\n");
     } else {
         printf("; %u %s too many\n", bad, bad == 1 ? "is" : "are");
     }

@@ -1,5 +1,6 @@
 #include "tools/common/histogram.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "codec/base/check.h"
@@ -43,4 +44,32 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percent)
         }
     }
     return histogram->max_ns;
+}
+
+uint64_t histogram_above(const struct histogram *histogram, uint64_t value_ns)
+{
+    uint64_t above = 0;
+    for (uint32_t i = histogram_bucket(value_ns) + 1; i < HISTOGRAM_BUCKETS; i++) {
+        above += histogram->buckets[i];
+    }
+    return above;
+}
+
+double histogram_mean(const struct histogram *histogram)
+{
+    return histogram->count > 0 ? (double)histogram->sum_ns / (double)histogram->count : NAN;
+}
+
+double histogram_deviation(const struct histogram *histogram)
+{
+    double mean = histogram_mean(histogram);
+    double sum = 0.0;
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] > 0) {
+            double begin = i == 0 ? 0.0 : (double)histogram_bucket_end(i - 1) + 1.0;
+            double away = (begin + (double)histogram_bucket_end(i)) / 2.0 - mean;
+            sum += away * away * (double)histogram->buckets[i];
+        }
+    }
+    return histogram->count > 0 ? sqrt(sum / (double)histogram->count) : NAN;
 }

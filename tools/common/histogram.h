@@ -53,4 +53,11 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
  * end of its bucket, never above max_ns; 0 without values. */
 uint64_t histogram_percentile(const struct histogram *histogram, double percent);
 
+/* How many values are above the bucket of value_ns. */
+uint64_t histogram_above(const struct histogram *histogram, uint64_t value_ns);
+
+/* NAN without values. The deviation takes each value as the middle of its bucket. */
+double histogram_mean(const struct histogram *histogram);
+double histogram_deviation(const struct histogram *histogram);
+
 #endif

@@ -13,17 +13,69 @@
 #define MANTISSA_MAX ((unsigned __int128)UINT64_MAX * 1000000000)
 static_assert(NS_PER_SECOND <= 1000000000, "the largest unit");
 
+static inline bool pattern_scan_is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+/* Whether pattern is at the beginning of text; *match_bytes_out as in pattern_scan_search. */
+static bool pattern_scan_match(const char *pattern, size_t pattern_bytes, const uint8_t *text,
+                               size_t text_bytes, size_t *match_bytes_out)
+{
+    size_t at = 0;
+    bool is_quoted = false;
+    for (size_t i = 0; i < pattern_bytes; i++) {
+        while (i > 0 && !is_quoted && at < text_bytes && pattern_scan_is_blank(text[at])) {
+            at++;
+        }
+        if (at == text_bytes || text[at] != (uint8_t)pattern[i]) {
+            return false;
+        }
+        is_quoted ^= pattern[i] == '"';
+        at++;
+    }
+    while (!is_quoted && at < text_bytes && pattern_scan_is_blank(text[at])) {
+        at++;
+    }
+    *match_bytes_out = at;
+    return true;
+}
+
+const uint8_t *pattern_scan_search(const char *pattern, size_t pattern_bytes, const uint8_t *text,
+                                   size_t text_bytes, size_t *match_bytes_out)
+{
+    const uint8_t *at = text;
+    const uint8_t *end = text + text_bytes;
+    while (pattern_bytes > 0 && at < end &&
+           (at = memchr(at, pattern[0], (size_t)(end - at))) != NULL) {
+        if (pattern_scan_match(pattern, pattern_bytes, at, (size_t)(end - at), match_bytes_out)) {
+            return at;
+        }
+        at++;
+    }
+    return NULL;
+}
+
 bool pattern_scan_set(struct pattern_scan *scan, enum pattern_field_name name, const char *text)
 {
     struct pattern_field *field = &scan->fields[name];
-    size_t text_bytes = strlen(text);
-    if (text_bytes > sizeof field->text) {
-        return false;
-    }
+    bool is_quoted = false;
     assert_always((unsigned)name < PATTERN_FIELDS);
-    memcpy(field->text, text, text_bytes);
-    field->text_bytes = (uint32_t)text_bytes;
-    field->distance = 0;
+
+    *field = (struct pattern_field){0};
+    for (const char *at = text; *at != 0; at++) {
+        if (!is_quoted && pattern_scan_is_blank((uint8_t)*at)) {
+            continue;
+        }
+        if (field->pattern_bytes == sizeof field->pattern) {
+            return false;
+        }
+        is_quoted ^= *at == '"';
+        field->pattern[field->pattern_bytes++] = *at;
+    }
+    static_assert(sizeof field->pattern <= sizeof field->text, "a pattern is a spelling");
+    memcpy(field->text, field->pattern, field->pattern_bytes);
+    field->text_bytes = field->pattern_bytes;
     return true;
 }
 
@@ -70,6 +122,25 @@ static inline bool pattern_scan_is_at(const struct pattern_field *field, const u
     return ((first ^ wanted_first) | (last ^ wanted_last)) == 0;
 }
 
+/* The slow way: anywhere, in any spelling. From now on it is looked for where and as it was here.
+ */
+static const uint8_t *pattern_scan_seek(struct pattern_field *field, const uint8_t *payload,
+                                        const uint8_t *at, const uint8_t *end)
+{
+    size_t match_bytes;
+    const uint8_t *found = pattern_scan_search(field->pattern, field->pattern_bytes, payload,
+                                               (size_t)(end - payload), &match_bytes);
+    if (found == NULL) {
+        return NULL;
+    }
+    field->distance = (int32_t)(found - at);
+    if (match_bytes <= sizeof field->text) {
+        memcpy(field->text, found, match_bytes);
+        field->text_bytes = (uint32_t)match_bytes;
+    }
+    return found + match_bytes;
+}
+
 /* Where the field's number begins; *at is the end of the field before. NULL: nowhere. */
 static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8_t *payload,
                                         const uint8_t *at, const uint8_t *end)
@@ -83,7 +154,7 @@ static const uint8_t *pattern_scan_find(struct pattern_field *field, const uint8
     }
     const uint8_t *found = memmem(payload, payload_bytes, field->text, field->text_bytes);
     if (found == NULL) {
-        return NULL;
+        return pattern_scan_seek(field, payload, at, end);
     }
     field->distance = (int32_t)(found - at);
     return found + field->text_bytes;
@@ -149,8 +220,16 @@ static bool pattern_scan_field(struct pattern_field *field, const uint8_t *paylo
     if (found == NULL) {
         return false;
     }
+    const uint8_t *before = *at;
     *at = found;
-    return pattern_scan_number(at, end, number_out);
+    if (pattern_scan_number(at, end, number_out)) {
+        return true;
+    }
+    if (found == end || !pattern_scan_is_blank(*found)) {
+        return false;
+    }
+    *at = pattern_scan_seek(field, payload, before, end); /* blanks that were not there before */
+    return *at != NULL && pattern_scan_number(at, end, number_out);
 }
 
 bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,

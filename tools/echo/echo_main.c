@@ -62,15 +62,16 @@ static struct echo echo;
 static const char help[] =
     "Usage: ringcast-echo [options]\n"
     "\n"
-    "A WebSocket server that sends back every text and binary message, of up to 16 MiB, by\n"
-    "the same code as ringcast. permessage-deflate is agreed to as the client asks for it.\n"
+    "A WebSocket server for conformance suites. It sends back every text and binary message,\n"
+    "of up to 16 MiB, with the code that serves ringcast's clients. It accepts\n"
+    "permessage-deflate as the client offers it.\n"
     "\n"
-    "  -p, --port PORT   (9001; 0: any free one, told on standard error)\n"
-    "      --host HOST   (127.0.0.1)\n"
-    "  -v, --version\n"
-    "  -h, --help\n"
+    "  -p, --port PORT   Listen on this port; 0 takes a free one and prints it. Default: 9001.\n"
+    "      --host HOST   Listen on this address. Default: 127.0.0.1.\n"
+    "  -v, --version     Print the version.\n"
+    "  -h, --help        Print this text.\n"
     "\n"
-    "INT and TERM end it. Exit code: 0 ended so; 1 could not start; 2 usage.\n";
+    "SIGINT and SIGTERM end it. Exit codes: 0 ended by a signal, 1 could not start, 2 usage.\n";
 
 static const struct option long_options[] = {
     {"port", required_argument, NULL, 'p'},

@@ -10,10 +10,14 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/base/units.h"
+#include "tools/load/bench_mqtt.h"
 
 #define CONNS_PER_SOURCE 5000 /* Ports of one pair of addresses: 28 000, TIME_WAIT included. */
 
 #define RESUMED_BUFFER_BYTES (256 * 1024)
+
+#define KEEP_ALIVE_NS (BENCH_MQTT_KEEP_ALIVE_SECONDS * NS_PER_SECOND)
 
 #define TO(state) (1u << BENCH_CONN_##state)
 static const uint8_t bench_conn_next_states[] = {
@@ -177,7 +181,9 @@ void bench_conn_send_subscribe(struct bench_crew *crew, struct bench_conn *conn,
     if (text == NULL || bytes > WS_CLIENT_MESSAGE_BYTES_MAX) {
         bench_conn_shut(crew, conn, 0);
     } else {
-        int opcode = crew->options->protocol == BENCH_NATS ? WS_BINARY : WS_TEXT;
+        enum bench_protocol protocol = crew->options->protocol;
+        bool is_broker = protocol == BENCH_NATS || protocol == BENCH_MQTT;
+        int opcode = is_broker ? WS_BINARY : WS_TEXT;
         bench_conn_send(crew, conn, opcode, text, bytes);
     }
     if (text != crew->subscribe_text) {
@@ -206,6 +212,9 @@ void bench_conn_on_subscribed(struct bench_crew *crew, struct bench_conn *conn)
 
 void bench_conn_on_first_tick(struct bench_crew *crew, struct bench_conn *conn)
 {
+    if (conn->state == BENCH_CONN_SUBSCRIBING) { /* A broker may send ticks before its answer. */
+        return;
+    }
     bench_conn_end_phase(crew, conn, BENCH_PHASE_FIRST_TICK);
     conn->phase_ns = 0;
 }
@@ -261,6 +270,37 @@ void bench_conn_shut(struct bench_crew *crew, struct bench_conn *conn, uint16_t 
     bench_conn_enter(crew, conn, BENCH_CONN_CLOSED);
 }
 
+static bool bench_conn_is_subscribed(const struct bench_conn *conn)
+{
+    return conn->state == BENCH_CONN_STREAMING || conn->state == BENCH_CONN_STALLED;
+}
+
+void bench_conn_keep_alive(struct bench_crew *crew)
+{
+    uint64_t since_ns = crew->now_ns - crew->kept_alive_ns;
+    uint64_t due = since_ns / (KEEP_ALIVE_NS / 2 / crew->conn_count);
+    if (crew->kept_alive_ns == 0 || due > crew->conn_count) { /* It begins, or has slept. */
+        due = crew->kept_alive_ns == 0 ? 0 : crew->conn_count;
+        crew->kept_alive_ns = crew->now_ns;
+    } else {
+        crew->kept_alive_ns += due * (KEEP_ALIVE_NS / 2 / crew->conn_count);
+    }
+    for (; due > 0; due--) {
+        struct bench_conn *conn = &crew->conns[crew->keep_alive_next];
+        crew->keep_alive_next = (crew->keep_alive_next + 1) % crew->conn_count;
+        if (bench_conn_is_subscribed(conn)) {
+            bench_conn_send(crew, conn, WS_BINARY, BENCH_MQTT_PINGREQ, 2);
+        }
+    }
+}
+
+void bench_conn_disconnect(struct bench_crew *crew, struct bench_conn *conn)
+{
+    if (crew->options->protocol == BENCH_MQTT && bench_conn_is_subscribed(conn)) {
+        bench_conn_send(crew, conn, WS_BINARY, BENCH_MQTT_DISCONNECT, 2);
+    }
+}
+
 void bench_conn_leave(struct bench_crew *crew, struct bench_conn *conn, bool by_reset)
 {
     static const uint8_t going_away[] = {1001 >> 8, 1001 & 0xff};
@@ -269,6 +309,7 @@ void bench_conn_leave(struct bench_crew *crew, struct bench_conn *conn, bool by_
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
         shutdown(conn->fd, SHUT_RD); /* Ends our receive; the peer sees nothing before the close. */
     } else {
+        bench_conn_disconnect(crew, conn);
         bench_conn_send(crew, conn, WS_CLOSE, going_away, sizeof going_away);
         shutdown(conn->fd, SHUT_RDWR);
     }

@@ -47,6 +47,13 @@ void bench_conn_shut(struct bench_crew *crew, struct bench_conn *conn, uint16_t 
 /* Leaves of its own will, which counts as no close: with a Close frame or by a reset. */
 void bench_conn_leave(struct bench_crew *crew, struct bench_conn *conn, bool by_reset);
 
+/* MQTT: sends a PINGREQ for the next connections, so that each has sent one within half of the
+ * keep-alive. */
+void bench_conn_keep_alive(struct bench_crew *crew);
+
+/* MQTT: DISCONNECT. */
+void bench_conn_disconnect(struct bench_crew *crew, struct bench_conn *conn);
+
 /* It has done wrong, and waits for what the server says to that. */
 void bench_conn_wait(struct bench_crew *crew, struct bench_conn *conn);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "tools/load/bench_mqtt.h"
 
 uint64_t bench_crew_random(struct bench_crew *crew)
 {
@@ -85,7 +86,13 @@ static void bench_crew_set_wish(struct bench_crew *crew)
     if (options->protocol == BENCH_RINGCAST) {
         crew->wish.protocol = options->encoding == BENCH_SBE ? WS_CLIENT_SBE : WS_CLIENT_JSON;
         crew->wish.is_implied = options->encoding != BENCH_SBE;
+    } else if (options->protocol == BENCH_MQTT) {
+        crew->wish.protocol = BENCH_MQTT_SUBPROTOCOL;
+    } else if (options->subprotocol != NULL) {
+        crew->wish.protocol = options->subprotocol;
+        crew->wish.is_implied = true; /* Many servers do not answer with it. */
     }
+    crew->wish.headers = options->headers.text_bytes > 0 ? options->headers.text : NULL;
     crew->wish.deflate = options->encoding == BENCH_DEFLATE;
 }
 
@@ -119,7 +126,8 @@ int bench_crew_init(struct bench_crew *crew, const struct bench_options *options
     }
     bench_crew_assign_roles(crew);
     bench_crew_set_wish(crew);
-    if (bench_load_is_common(control->load) && options->protocol != BENCH_PLAIN) {
+    bool subscribes = options->protocol != BENCH_PLAIN || options->send_text != NULL;
+    if (bench_load_is_common(control->load) && subscribes) {
         size_t bytes = 0;
         crew->subscribe_text = bench_crew_subscribe_text(crew, crew->conns, false, &bytes);
         crew->subscribe_bytes = bytes;
@@ -137,7 +145,7 @@ void bench_crew_deinit(struct bench_crew *crew)
         }
         free(conn->next_seqs);
         free(conn->carry);
-        bench_nats_destroy(conn->nats);
+        bench_broker_destroy(conn->broker);
     }
     free(crew->subscribe_text);
     free(crew->conns);

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "tools/common/histogram.h"
+#include "tools/load/bench_broker.h"
 #include "tools/load/bench_load.h"
-#include "tools/load/bench_nats.h"
 #include "tools/load/bench_options.h"
 #include "tools/load/bench_ring.h"
 #include "tools/load/bench_totals.h"
@@ -48,6 +48,7 @@ struct bench_control {
     _Atomic bool ask;           /* --at-once: all are upgraded. */
     _Atomic bool resume;        /* The stalled (but the silent) read again. */
     _Atomic bool stop;
+    _Atomic uint32_t shown_round; /* of main's questions: see shown_latency of a thread */
 };
 
 enum bench_conn_state {
@@ -76,13 +77,14 @@ struct bench_conn {
     uint32_t next_seq_count;
     uint32_t carry_bytes;
     uint32_t carry_capacity;
-    uint8_t *carry;      /* The beginning of a frame (or answer head); NULL: none. */
-    uint64_t *next_seqs; /* By the thread's channel index; 0: no frame yet. */
+    uint32_t window_ticks; /* a reader: of the window */
+    uint8_t *carry;        /* The beginning of a frame (or answer head); NULL: none. */
+    uint64_t *next_seqs;   /* By the thread's channel index; 0: no frame yet. */
     uint64_t started_ns;
     uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
     uint64_t due_ns;   /* of its role: when it acts next */
-    struct bench_nats *nats;
+    struct bench_broker *broker;
 };
 static_assert(sizeof(struct bench_conn) <= 88, "what the header says");
 
@@ -108,6 +110,8 @@ struct bench_crew {
     uint32_t in_flight;       /* being made */
     bool may_ask;             /* Who is upgraded subscribes at once; false: when main says so. */
     uint32_t ask_next;        /* Those before it have been asked to subscribe. */
+    uint64_t kept_alive_ns;   /* MQTT: until when PINGREQs have been sent; 0: none yet */
+    uint32_t keep_alive_next; /* the connection that sends the next one */
     uint32_t upgraded_count;  /* of readers, stalled and slow ones, in their first life */
     uint32_t streaming_count; /* readers */
     uint32_t finished_count;  /* of them: is_finished */

@@ -25,11 +25,13 @@ static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *
     const struct bench_crew *crew = data->crew;
     const char *pattern = crew->options->symbol_pattern;
     const uint8_t *end = payload + payload_bytes;
-    const uint8_t *at = memmem(payload, payload_bytes, pattern, strlen(pattern));
+    size_t match_bytes;
+    const uint8_t *at =
+        pattern_scan_search(pattern, strlen(pattern), payload, payload_bytes, &match_bytes);
     if (at == NULL) {
         return BENCH_SYMBOL_NONE;
     }
-    at += strlen(pattern);
+    at += match_bytes;
     const uint8_t *quote = memchr(at, '"', (size_t)(end - at));
     return quote == NULL
                ? BENCH_SYMBOL_NONE
@@ -117,12 +119,16 @@ static void bench_data_measure(struct bench_data *data, uint64_t time_ns,
     crew->totals.early_ticks += crew->now_ns < time_ns;
     crew->totals.window_frames++;
     crew->totals.window_wire_bytes += tick->wire_bytes;
-    histogram_record(&data->latency, latency_ns);
+    if (data->has_times) {
+        histogram_record(&data->latency, latency_ns);
+    }
     if (data->intervals != NULL) {
         uint64_t place = (time_ns - data->window_start_ns) / crew->control->interval_ns;
         if (place < crew->control->interval_count) {
             struct bench_interval *interval = &data->intervals[place];
-            histogram_record(&interval->latency, latency_ns);
+            if (data->has_times) {
+                histogram_record(&interval->latency, latency_ns);
+            }
             interval->frames++;
             interval->bytes += tick->payload_bytes;
         }
@@ -159,6 +165,10 @@ static bool bench_data_time(struct bench_data *data, const struct bench_channel 
     struct bench_crew *crew = data->crew;
     const struct bench_tick *noted =
         data->has_seqs ? bench_ticks_find(&channel->ticks, place->seq) : NULL;
+    if (!data->has_times) {
+        *time_ns_out = crew->now_ns;
+        return true;
+    }
     if (noted == NULL && tick->form == BENCH_FORM_SBE) {
         return sbe_scan_time(tick->payload, crew->options->sbe_time_at, time_ns_out);
     }
@@ -186,6 +196,7 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
 {
     assert_debug(time_ns - data->window_start_ns < data->window_ns);
 
+    conn->window_ticks++;
     bench_data_measure(data, time_ns, tick);
     if (!data->has_seqs) {
         return;
@@ -217,13 +228,42 @@ static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
     return bench_data_time(data, out->channel, &place, tick, &out->time_ns);
 }
 
+/* Whether --ignore names it. */
+static bool bench_data_is_ignored(const struct bench_data *data,
+                                  const struct bench_tick_bytes *tick)
+{
+    const struct bench_texts *ignored = &data->crew->options->ignored;
+    for (uint32_t i = 0; i < ignored->count; i++) {
+        const char *text = ignored->list[i];
+        if (memmem(tick->payload, tick->payload_bytes, text, strlen(text)) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A message that is no tick. Servers that are no ringcast greet a client, or acknowledge what it
+ * sent, before its first tick. */
+static void bench_data_on_no_tick(struct bench_data *data, const struct bench_conn *conn,
+                                  const struct bench_tick_bytes *tick)
+{
+    struct bench_crew *crew = data->crew;
+    bool is_first = crew->options->protocol != BENCH_RINGCAST && conn->phase_ns != 0;
+    (is_first ? bench_totals_unread : bench_totals_malformed)(&crew->totals, tick->payload,
+                                                              tick->payload_bytes);
+}
+
 void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
                         const struct bench_tick_bytes *tick)
 {
     struct bench_crew *crew = data->crew;
     struct bench_stream_totals *totals = bench_crew_totals(crew, conn);
     struct bench_data_place place;
-    if (conn->role == BENCH_SKIMMER) {
+    if (bench_data_is_ignored(data, tick)) {
+        crew->totals.ignored++;
+        return;
+    }
+    if (conn->role == BENCH_LIGHT_READER) {
         totals->frames++;
         if (conn->phase_ns != 0) {
             bench_conn_on_first_tick(crew, conn);
@@ -231,7 +271,7 @@ void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
         return;
     }
     if (!bench_data_read(data, conn, tick, &place)) {
-        bench_totals_malformed(&crew->totals, tick->payload, tick->payload_bytes);
+        bench_data_on_no_tick(data, conn, tick);
         return;
     }
     totals->frames++;
@@ -275,7 +315,7 @@ void bench_data_on_gap(struct bench_data *data, struct bench_conn *conn,
     }
     totals->gaps++;
     totals->gap_frames += reply->to - reply->from + 1;
-    if (conn->role == BENCH_SKIMMER) {
+    if (conn->role == BENCH_LIGHT_READER) {
         return; /* It does not know where it was. */
     }
     if (*next_seq != 0 && reply->from != *next_seq) {
@@ -336,6 +376,7 @@ static int bench_data_set_patterns(struct bench_data *data)
     const struct bench_options *options = crew->options;
     data->scan.time_unit_ns = options->time_unit_ns;
     data->has_seqs = options->seq_pattern[0] != 0;
+    data->has_times = options->time_pattern[0] != 0;
     bool fits = pattern_scan_set(&data->scan, PATTERN_TIME, options->time_pattern) &&
                 pattern_scan_set(&data->scan, PATTERN_SEQ, options->seq_pattern) &&
                 pattern_scan_set(&data->scan, PATTERN_CHANNEL, options->channel_pattern);

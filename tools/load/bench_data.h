@@ -42,7 +42,8 @@ struct bench_data {
     /* Set by bench_data_init, then constant. */
     struct bench_crew *crew;
     struct pattern_scan scan;
-    bool has_seqs; /* in its ticks */
+    bool has_seqs;  /* in its ticks */
+    bool has_times; /* likewise; without, the time of a tick is that of its receipt */
 
     /* Set by the thread, as main says. */
     uint64_t window_start_ns;

@@ -5,6 +5,7 @@
 #include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "tools/common/tick_scan.h"
+#include "tools/load/bench_mqtt.h"
 #include "tools/load/bench_nats.h"
 #include "tools/load/bench_roles.h"
 
@@ -86,65 +87,73 @@ static void bench_frames_on_other(struct bench_frames *frames, struct bench_conn
     }
 }
 
-/* ---- NATS ---- */
+/* ---- Brokers ---- */
 
-static void bench_frames_on_nats_item(struct bench_frames *frames, struct bench_conn *conn,
-                                      const struct bench_nats_item *item, size_t wire_bytes)
+static void bench_frames_on_packet(struct bench_frames *frames, struct bench_conn *conn,
+                                   const struct bench_broker_packet *packet, size_t wire_bytes)
 {
     struct bench_crew *crew = frames->data->crew;
-    switch (item->kind) {
-    case BENCH_NATS_PING:
+    switch (packet->kind) {
+    case BENCH_BROKER_PING:
         crew->totals.pings++;
-        bench_conn_send(crew, conn, WS_BINARY, "PONG\r\n", 6);
+        bench_conn_send(crew, conn, WS_BINARY, BENCH_NATS_PONG, sizeof BENCH_NATS_PONG - 1);
         break;
-    case BENCH_NATS_PONG:
+    case BENCH_BROKER_SUBSCRIBED:
         if (conn->state == BENCH_CONN_SUBSCRIBING) {
             bench_roles_on_subscribed(crew, conn);
         }
         break;
-    case BENCH_NATS_REFUSAL:
-        bench_totals_refuse(&crew->totals, item->bytes, item->bytes_count);
+    case BENCH_BROKER_REFUSAL:
+        bench_totals_refuse(&crew->totals, packet->bytes, packet->bytes_count);
         bench_conn_shut(crew, conn, 1000);
         break;
-    case BENCH_NATS_DATA:
+    case BENCH_BROKER_TICK:
         frames->wire_bytes = wire_bytes; /* without frame headers */
-        bench_frames_on_tick(frames, conn, BENCH_FORM_TEXT, item->bytes, item->bytes_count);
+        bench_frames_on_tick(frames, conn, BENCH_FORM_TEXT, packet->bytes, packet->bytes_count);
         break;
-    case BENCH_NATS_OTHER:
+    case BENCH_BROKER_MALFORMED:
+        bench_totals_malformed(&crew->totals, packet->bytes, packet->bytes_count);
+        bench_conn_shut(crew, conn, 1002);
+        break;
+    case BENCH_BROKER_OTHER:
         break;
     }
 }
 
 /* Handles what is complete; returns how many bytes that was. */
-static size_t bench_frames_consume_nats(struct bench_frames *frames, struct bench_conn *conn,
-                                        const uint8_t *bytes, size_t bytes_count)
+static size_t bench_frames_consume_packets(struct bench_frames *frames, struct bench_conn *conn,
+                                           const uint8_t *bytes, size_t bytes_count)
 {
+    bool is_mqtt = frames->data->crew->options->protocol == BENCH_MQTT;
     size_t used = 0;
-    while (conn->state != BENCH_CONN_CLOSED) {
-        struct bench_nats_item item;
-        size_t item_bytes = bench_nats_read(bytes + used, bytes_count - used, &item);
-        if (item_bytes == 0) {
+    while (conn->state != BENCH_CONN_CLOSED && used < bytes_count) {
+        struct bench_broker_packet packet;
+        size_t packet_bytes = is_mqtt ? bench_mqtt_read(bytes + used, bytes_count - used, &packet)
+                                      : bench_nats_read(bytes + used, bytes_count - used, &packet);
+        if (packet_bytes == 0) {
             break;
         }
-        bench_frames_on_nats_item(frames, conn, &item, item_bytes);
-        used += item_bytes;
+        bench_frames_on_packet(frames, conn, &packet, packet_bytes);
+        used += packet_bytes;
     }
+    assert_always(used <= bytes_count);
     return used;
 }
 
-void bench_frames_on_nats(struct bench_frames *frames, struct bench_conn *conn,
-                          const uint8_t *bytes, size_t bytes_count)
+void bench_frames_on_broker(struct bench_frames *frames, struct bench_conn *conn,
+                            const uint8_t *bytes, size_t bytes_count)
 {
     size_t held_bytes;
     bool fits = true;
-    bench_nats_held(conn->nats, &held_bytes);
+    bench_broker_held(conn->broker, &held_bytes);
     if (held_bytes == 0) {
-        size_t used = bench_frames_consume_nats(frames, conn, bytes, bytes_count);
-        fits =
-            used == bytes_count || bench_nats_hold(&conn->nats, bytes + used, bytes_count - used);
-    } else if ((fits = bench_nats_hold(&conn->nats, bytes, bytes_count))) {
-        const uint8_t *held = bench_nats_held(conn->nats, &held_bytes);
-        bench_nats_drop(conn->nats, bench_frames_consume_nats(frames, conn, held, held_bytes));
+        size_t used = bench_frames_consume_packets(frames, conn, bytes, bytes_count);
+        fits = used == bytes_count ||
+               bench_broker_hold(&conn->broker, bytes + used, bytes_count - used);
+    } else if ((fits = bench_broker_hold(&conn->broker, bytes, bytes_count))) {
+        const uint8_t *held = bench_broker_held(conn->broker, &held_bytes);
+        bench_broker_drop(conn->broker,
+                          bench_frames_consume_packets(frames, conn, held, held_bytes));
     }
     if (!fits) {
         bench_totals_malformed(&frames->data->crew->totals, bytes, bytes_count);
@@ -178,8 +187,8 @@ static void bench_frames_on_frame(struct bench_frames *frames, struct bench_conn
         bench_frames_on_tick(frames, conn, BENCH_FORM_SBE, payload, payload_bytes);
     } else if (protocol == BENCH_PLAIN && is_message) {
         bench_frames_on_tick(frames, conn, BENCH_FORM_TEXT, payload, payload_bytes);
-    } else if (protocol == BENCH_NATS && is_message) {
-        bench_frames_on_nats(frames, conn, payload, payload_bytes);
+    } else if ((protocol == BENCH_NATS || protocol == BENCH_MQTT) && is_message) {
+        bench_frames_on_broker(frames, conn, payload, payload_bytes);
     } else {
         bench_frames_on_other(frames, conn, first, payload, payload_bytes);
     }

@@ -5,7 +5,7 @@
  * shape of the JSON are ringcast-tap's business.
  *
  * Owner    A thread. Threads: the thread's.
- * Memory   Nothing is copied, but what NATS cuts.
+ * Memory   Nothing is copied but packets of NATS and MQTT that two WebSocket messages share.
  */
 #ifndef RINGCAST_TOOLS_BENCH_FRAMES_H
 #define RINGCAST_TOOLS_BENCH_FRAMES_H
@@ -27,8 +27,8 @@ size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn
  * not known, else all of it. */
 size_t bench_frames_needed(const uint8_t *bytes, size_t bytes_count);
 
-/* A message of a NATS server, in a WebSocket message. */
-void bench_frames_on_nats(struct bench_frames *frames, struct bench_conn *conn,
-                          const uint8_t *bytes, size_t bytes_count);
+/* A WebSocket message of a NATS or MQTT server. */
+void bench_frames_on_broker(struct bench_frames *frames, struct bench_conn *conn,
+                            const uint8_t *bytes, size_t bytes_count);
 
 #endif

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "tools/load/bench_mqtt.h"
 #include "tools/load/bench_nats.h"
+#include "tools/load/bench_template.h"
 
 #define SYMBOL_BYTES_MAX 64
 #define RANGE_DIGITS_MAX 9
@@ -299,7 +301,7 @@ char *bench_load_text(const struct bench_load *load, uint32_t conn_index)
 
 /* ---- What is sent ---- */
 
-static const char place[] = "{symbols}";
+static const char place[] = BENCH_TEMPLATE_PLACE;
 
 bool bench_load_path(const struct bench_load *load, uint32_t conn_index, char *path_out)
 {
@@ -325,7 +327,12 @@ char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_ind
     char *symbols = bench_load_text(load, conn_index);
     char *text = NULL;
     if (symbols != NULL && options->protocol == BENCH_NATS) {
-        text = bench_nats_subscribe_text(symbols, bytes_out);
+        text = bench_nats_subscribe_text(symbols, options->topic, bytes_out);
+    } else if (symbols != NULL && options->protocol == BENCH_MQTT) {
+        text = bench_mqtt_subscribe_text(symbols, options->topic, bytes_out);
+    } else if (symbols != NULL && options->protocol == BENCH_PLAIN) {
+        text = bench_template_fill(options->send_text, symbols);
+        *bytes_out = text == NULL ? 0 : strlen(text);
     } else if (symbols != NULL) {
         struct ws_client_subscription subscription = {
             .symbols = symbols,
@@ -375,7 +382,7 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
                  path_bytes, WS_CLIENT_PATH_BYTES_MAX - 1);
         return -EMSGSIZE;
     }
-    if (load->options->protocol == BENCH_PLAIN) {
+    if (load->options->protocol == BENCH_PLAIN && load->options->send_text == NULL) {
         return 0;
     }
     char *text = bench_load_subscribe_text(load, longest, &bytes);

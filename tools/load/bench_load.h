@@ -36,7 +36,7 @@ char *bench_load_text(const struct bench_load *load, uint32_t conn_index);
  * does not fit. */
 bool bench_load_path(const struct bench_load *load, uint32_t conn_index, char *path_out);
 
-/* The message that subscribes (not of plain); to be freed. NULL: out of memory. */
+/* The message that subscribes, of plain that of --send; to be freed. NULL: out of memory. */
 char *bench_load_subscribe_text(const struct bench_load *load, uint32_t conn_index,
                                 size_t *bytes_out);
 

@@ -8,13 +8,17 @@
 
 #include "codec/base/units.h"
 #include "codec/sbe_tick.h"
+#include "tools/common/quantity.h"
 #include "tools/common/ws_connect.h"
+#include "tools/load/bench_mqtt.h"
+#include "tools/load/bench_nats.h"
+#include "tools/load/bench_template.h"
 
 #define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
-    "readers", "stalled", "skimmers",          "slow",          "half_open",
+    "readers", "stalled", "light_readers",     "slow",          "half_open",
     "churn",   "storm",   "malformed_clients", "resubscribers",
 };
 
@@ -25,7 +29,7 @@ int bench_options_fail(const char *format, const char *text)
 {
     fprintf(stderr, "ringcast-bench: ");
     fprintf(stderr, format, text);
-    fprintf(stderr, "\nTry ringcast-bench --help\n");
+    fputc('\n', stderr);
     return 1;
 }
 
@@ -39,8 +43,6 @@ void bench_options_defaults(struct bench_options *options)
         .encoding_name = "json",
         .time_pattern = "\"ts_pub\":",
         .time_unit = "ns",
-        .seq_pattern = "\"seq\":",
-        .channel_pattern = "\"ch\":",
         .symbol_pattern = "\"symbol\":\"",
         .connection_count = 10,
         .thread_count = 1,
@@ -52,7 +54,7 @@ void bench_options_defaults(struct bench_options *options)
         .patience_ns = 15 * NS_PER_SECOND,
         .duration_ns = 10 * NS_PER_SECOND,
         .warmup_ns = NS_PER_SECOND,
-        .connect_timeout_ns = 30 * NS_PER_SECOND,
+        .timeout_ns = 30 * NS_PER_SECOND,
         .until_max = BENCH_CONNECTIONS_MAX,
         .cpu = -1,
     };
@@ -64,19 +66,6 @@ void bench_options_deinit(struct bench_options *options)
         free(options->kept_texts[i]);
     }
     options->kept_text_count = 0;
-}
-
-static bool bench_options_duration(const char *text, uint64_t *value_ns_out)
-{
-    char *end;
-    double value = strtod(text, &end);
-    for (size_t i = 0; i < BENCH_TIME_UNITS && end != text && value > 0.0 && value < 1e9; i++) {
-        if (strcmp(end, bench_time_units[i].name) == 0) {
-            *value_ns_out = (uint64_t)(value * (double)bench_time_units[i].ns);
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool bench_options_until(struct bench_options *options)
@@ -93,13 +82,14 @@ static bool bench_options_until(struct bench_options *options)
         options->until_percent = strtod(text + 1, &end);
     }
     if (end == NULL || *end != '=' || !(options->until_percent > 0.0) ||
-        options->until_percent > 100.0 || !bench_options_duration(end + 1, &options->until_ns)) {
+        options->until_percent > 100.0 || !quantity_time(end + 1, 0, &options->until_ns) ||
+        options->until_ns == 0) {
         bench_options_fail("--until: '%s' is not like p99=5ms or max=20ms", text);
         return false;
     }
     if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL) {
-        bench_options_fail("--csv, --hdr-log and --plot are of one run, not of the steps of "
-                           "--until%s",
+        bench_options_fail("--csv, --hdr-log and --plot do not go with --until, which makes "
+                           "several runs%s",
                            "");
         return false;
     }
@@ -108,13 +98,13 @@ static bool bench_options_until(struct bench_options *options)
 
 static bool bench_options_protocol(struct bench_options *options)
 {
-    static const char *const names[] = {"ringcast", "plain", "nats"};
+    static const char *const names[] = {"ringcast", "plain", "nats", "mqtt"};
     size_t i = 0;
     while (i < COUNT(names) && strcmp(options->protocol_name, names[i]) != 0) {
         i++;
     }
     if (i == COUNT(names)) {
-        bench_options_fail("--protocol: '%s' is not ringcast, plain or nats",
+        bench_options_fail("--protocol: '%s' is not ringcast, plain, nats or mqtt",
                            options->protocol_name);
         return false;
     }
@@ -128,14 +118,28 @@ static bool bench_options_protocol(struct bench_options *options)
         bench_options_fail("--time-unit: '%s' is not ns, us, ms or s", options->time_unit);
         return false;
     }
+    /* Who only counts messages need not say that they have no numbers either. */
+    bool counts = options->time_pattern[0] == 0;
+    if (options->seq_pattern == NULL) {
+        options->seq_pattern = counts ? "" : "\"seq\":";
+    }
+    if (options->channel_pattern == NULL) {
+        options->channel_pattern = counts ? "" : "\"ch\":";
+    }
     struct pattern_scan scan;
     if (!pattern_scan_set(&scan, PATTERN_TIME, options->time_pattern) ||
         !pattern_scan_set(&scan, PATTERN_SEQ, options->seq_pattern) ||
-        !pattern_scan_set(&scan, PATTERN_CHANNEL, options->channel_pattern) ||
-        options->time_pattern[0] == 0) {
+        !pattern_scan_set(&scan, PATTERN_CHANNEL, options->channel_pattern)) {
         bench_options_fail("--time-pattern, --seq-pattern and --channel-pattern have at most 32 "
-                           "bytes, the first at least one%s",
+                           "bytes%s",
                            "");
+        return false;
+    }
+    if (counts && options->protocol == BENCH_RINGCAST) {
+        bench_options_fail(
+            "--time-pattern '' needs --protocol plain or nats: ringcast's ticks have "
+            "times%s",
+            "");
         return false;
     }
     return true;
@@ -188,11 +192,29 @@ static bool bench_options_encoding(struct bench_options *options)
     return options->encoding != BENCH_SBE || bench_options_sbe(options);
 }
 
+/* Without times there are no latencies. */
+static bool bench_options_times(struct bench_options *options)
+{
+    const char *wanting = options->until_text != NULL  ? "--until"
+                          : options->latency           ? "--latency"
+                          : options->hdr_path != NULL  ? "--hdr-log"
+                          : options->plot_path != NULL ? "--plot"
+                                                       : NULL;
+    if (options->time_pattern[0] == 0 && wanting != NULL) {
+        bench_options_fail("%s needs the times in the messages, and --time-pattern is empty",
+                           wanting);
+        return false;
+    }
+    return true;
+}
+
 /* What another protocol would silently ignore. */
 static bool bench_options_fit_protocol(struct bench_options *options)
 {
     enum bench_protocol protocol = options->protocol;
-    bool has_place = strstr(options->url.path, "{symbols}") != NULL;
+    bool has_place =
+        strstr(options->url.path, BENCH_TEMPLATE_PLACE) != NULL ||
+        (options->send_text != NULL && strstr(options->send_text, BENCH_TEMPLATE_PLACE) != NULL);
     if (protocol != BENCH_RINGCAST &&
         (options->role_counts[BENCH_RESUBSCRIBER] > 0 || options->snapshot || options->depth > 0 ||
          options->types != NULL)) {
@@ -202,8 +224,18 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     if (protocol == BENCH_PLAIN && options->at_once) {
-        bench_options_fail("--at-once needs a protocol with a subscription: ringcast or nats%s",
+        bench_options_fail("--at-once needs a protocol with a subscription: ringcast, nats or "
+                           "mqtt%s",
                            "");
+        return false;
+    }
+    if (protocol == BENCH_RINGCAST && options->ignored.count > 0) {
+        bench_options_fail("--ignore needs another --protocol: ringcast's messages are known%s",
+                           "");
+        return false;
+    }
+    if (protocol != BENCH_PLAIN && options->subprotocol != NULL) {
+        bench_options_fail("--subprotocol needs --protocol plain; the others have their own%s", "");
         return false;
     }
     if (protocol != BENCH_PLAIN && options->send_text != NULL) {
@@ -211,8 +243,8 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     if (protocol == BENCH_PLAIN && options->subscription_count > 0 && !has_place) {
-        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL: "
-                           "nothing else tells the server what was drawn%s",
+        bench_options_fail("--subscriptions with --protocol plain needs {symbols} in the URL or in "
+                           "--send: nothing else tells the server what was drawn%s",
                            "");
         return false;
     }
@@ -221,6 +253,35 @@ static bool bench_options_fit_protocol(struct bench_options *options)
         return false;
     }
     options->types = options->types == NULL ? "quote" : options->types;
+    return true;
+}
+
+/* The subjects of NATS and the topics of MQTT. */
+static bool bench_options_topic(struct bench_options *options)
+{
+    bool is_mqtt = options->protocol == BENCH_MQTT;
+    if (!is_mqtt && options->protocol != BENCH_NATS) {
+        return options->topic == NULL ||
+               bench_options_fail("--topic needs --protocol nats or mqtt%s", "") == 0;
+    }
+    options->topic = options->topic != NULL ? options->topic
+                     : is_mqtt              ? BENCH_MQTT_TOPIC
+                                            : BENCH_NATS_TOPIC;
+    if (strstr(options->topic, "{symbol}") == NULL ||
+        strlen(options->topic) > BENCH_BROKER_TEMPLATE_BYTES_MAX) {
+        bench_options_fail("--topic: '%s' has no {symbol}, or over 128 bytes", options->topic);
+        return false;
+    }
+    for (const char *at = options->symbols; is_mqtt && *at != 0;) {
+        size_t bytes = strcspn(at, ",");
+        if (bytes > 1 && memchr(at, '*', bytes) != NULL) {
+            bench_options_fail("--symbols: '%s': MQTT has no such pattern. + is any one level of "
+                               "a topic, # is all further levels, * alone is +",
+                               at);
+            return false;
+        }
+        at += bytes + (at[bytes] == ',');
+    }
     return true;
 }
 
@@ -294,7 +355,7 @@ static bool bench_options_sources(struct bench_options *options)
         struct sockaddr_in *in = NULL;
         struct sockaddr_in6 *in6 = NULL;
         if (options->source_count == BENCH_SOURCES_MAX || bytes >= sizeof text) {
-            bench_options_fail("--source: an address is too long, or they are too many: %s", at);
+            bench_options_fail("--source: an address is too long, or there are over 256: %s", at);
             return false;
         }
         memcpy(text, at, bytes);
@@ -309,7 +370,7 @@ static bool bench_options_sources(struct bench_options *options)
             in6->sin6_family = AF_INET6;
             source->address_bytes = sizeof *in6;
         } else {
-            bench_options_fail("--source: '%s' is no address", text);
+            bench_options_fail("--source: '%s' is not an IPv4 or IPv6 address", text);
             return false;
         }
         options->source_count++;
@@ -326,16 +387,38 @@ static bool bench_options_crowds(struct bench_options *options)
     }
     if (others > options->connection_count ||
         options->silent_count > options->role_counts[BENCH_STALLED]) {
-        bench_options_fail("those that behave badly are a part of -c, silent ones of --stalled%s",
-                           "");
+        bench_options_fail(
+            "light, stalled, slow and all other special connections are a part of -c, and the "
+            "silent ones of --stalled%s",
+            "");
         return false;
     }
     if (options->until_percent > 0.0 && others > 0) {
-        bench_options_fail("--until counts readers: it goes with none that behave badly%s", "");
+        bench_options_fail("--until goes with readers only%s", "");
         return false;
     }
     options->role_counts[BENCH_READER] = options->connection_count - (uint32_t)others;
     return true;
+}
+
+/* What each upgrade request has besides. */
+static bool bench_options_headers(struct bench_options *options)
+{
+    char error[WS_HEADERS_ERROR_BYTES_MAX];
+    int result = 0;
+    for (uint32_t i = 0; i < options->header_lines.count && result == 0; i++) {
+        result = ws_headers_add(&options->headers, options->header_lines.list[i], error);
+    }
+    if (result == 0 && options->token != NULL) {
+        result = ws_headers_add_token(&options->headers, options->token, error);
+    }
+    if (result == 0 && options->token_file != NULL) {
+        result = ws_headers_add_token_file(&options->headers, options->token_file, error);
+    }
+    if (result != 0) {
+        bench_options_fail("%s", error);
+    }
+    return result == 0;
 }
 
 /* All connections go to one address: of several, the first that answers. */
@@ -366,16 +449,18 @@ int bench_options_finish(struct bench_options *options)
     }
     if (!bench_options_until(options) || !bench_options_protocol(options) ||
         !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
+        !bench_options_times(options) || !bench_options_topic(options) ||
         !bench_options_by_url(options) || !bench_options_publish(options) ||
-        !bench_options_sources(options) || !bench_options_crowds(options)) {
+        !bench_options_headers(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {
-        return bench_options_fail("--duration: it measures nothing in no time%s", "");
+        return bench_options_fail("--duration must be greater than 0%s", "");
     }
     if (options->thread_count > options->connection_count && options->until_percent == 0.0) {
         fprintf(stderr,
-                "ringcast-bench: %u of the %u threads are used: there are no more connections\n",
+                "ringcast-bench: only %u of the %u threads are used, one for each connection\n",
                 options->connection_count, options->thread_count);
         options->thread_count = options->connection_count;
     }

@@ -14,10 +14,12 @@
 
 #include "tools/common/pattern_scan.h"
 #include "tools/common/ws_client.h"
+#include "tools/common/ws_headers.h"
 
 #define BENCH_CONNECTIONS_MAX 1000000
 #define BENCH_THREADS_MAX 64
 #define BENCH_SOURCES_MAX 256
+#define BENCH_TEXTS_MAX 16
 #define BENCH_KEPT_TEXTS_MAX 256         /* lines of scenario files */
 #define BENCH_RECV_BUFFER_BYTES 65536    /* A burst of 128 ticks of 256 bytes fits. */
 #define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
@@ -28,6 +30,7 @@ enum bench_protocol {
     BENCH_RINGCAST, /* SUBSCRIBE, SUBSCRIBED; ticks are JSON with lower-case types */
     BENCH_PLAIN,    /* every message is a tick; subscribed by the upgrade, or by --send */
     BENCH_NATS,     /* the NATS protocol in WebSocket messages */
+    BENCH_MQTT,     /* MQTT 3.1.1 in WebSocket messages */
 };
 
 enum bench_encoding {
@@ -40,7 +43,7 @@ enum bench_encoding {
 enum bench_role {
     BENCH_READER,       /* Reads; what it gets is the result. */
     BENCH_STALLED,      /* Subscribes and stops reading. */
-    BENCH_SKIMMER,      /* Reads, and only counts ticks. */
+    BENCH_LIGHT_READER, /* Reads, and only counts ticks. */
     BENCH_SLOW,         /* Reads slow_bytes_per_second. */
     BENCH_HALF_OPEN,    /* Sends half of a request or a frame, and waits. */
     BENCH_CHURN,        /* Subscribes, reads, leaves, and comes again, each at times of its own. */
@@ -58,6 +61,13 @@ struct bench_time_unit {
 #define BENCH_TIME_UNITS 4
 extern const struct bench_time_unit bench_time_units[BENCH_TIME_UNITS];
 
+/* Texts of an option that may be given several times. */
+struct bench_texts {
+    const char *list[BENCH_TEXTS_MAX];
+    const char *origin;
+    uint32_t count;
+};
+
 struct bench_options {
     const char *url_text;
     struct ws_client_url url;
@@ -66,14 +76,17 @@ struct bench_options {
     uint32_t source_count;
     bool json;
     bool help;
+    bool version;
+    bool quiet;
+    bool latency; /* its percentiles in detail */
 
-    /* The load. */
+    /* The load generator. */
     uint32_t connection_count;
     uint32_t thread_count;
     uint64_t duration_ns;
     uint64_t warmup_ns;
-    uint32_t in_flight_max; /* Connections that are being made at one time, all threads. */
-    uint64_t connect_timeout_ns;
+    uint32_t in_flight_max;        /* Connections that are being made at one time, all threads. */
+    uint64_t timeout_ns;           /* for all to be subscribed */
     uint32_t receive_buffer_bytes; /* SO_RCVBUF of the readers; 0: the kernel's choice. */
     const char *source_list;
     const char *source_list_origin;
@@ -98,12 +111,19 @@ struct bench_options {
     const char *encoding_name;
     enum bench_encoding encoding;
     uint32_t sbe_time_at; /* where in a message of SBE the time is */
+    const char *topic;    /* of a symbol: {symbol} in it is replaced */
     const char *send_text;
+    const char *subprotocol;
+    struct bench_texts header_lines; /* of the upgrade: "Name: value" */
+    const char *token;
+    const char *token_file;
+    struct ws_headers headers;  /* from these three */
+    struct bench_texts ignored; /* What contains one of them is no tick. */
     const char *time_pattern;
     const char *time_unit;
     uint64_t time_unit_ns;
-    const char *seq_pattern;
-    const char *channel_pattern;
+    const char *seq_pattern;     /* NULL until the options are whole: not said; */
+    const char *channel_pattern; /* likewise */
     const char *symbol_pattern;
 
     /* Who behaves badly; parts of connection_count. */
@@ -131,19 +151,19 @@ struct bench_options {
     const char *hdr_path;
     const char *plot_path;
 
-    const char *origin;                     /* The scenario file, or the command line. */
-    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of scenario files, and lists that were joined */
+    const char *preset;                     /* its name; NULL: none */
+    const char *origin;                     /* The preset, scenario file, or command line. */
+    char *kept_texts[BENCH_KEPT_TEXTS_MAX]; /* of presets and scenario files; joined lists */
     uint32_t kept_text_count;
 };
 
-/* What holds unless it is said otherwise. */
+/* The defaults. */
 void bench_options_defaults(struct bench_options *options);
 
 /* Derives what follows from the options, and resolves addresses. The exit code, or -1: go on. */
 int bench_options_finish(struct bench_options *options);
 
-/* Prints a text, in which %s stands for another, and where there is help. Returns 1, the exit code.
- */
+/* Prints a text, in which %s stands for another. Returns 1, the exit code. */
 int bench_options_fail(const char *format, const char *text);
 void bench_options_deinit(struct bench_options *options);
 

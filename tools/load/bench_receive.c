@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
-#include "tools/load/bench_nats.h"
+#include "tools/load/bench_broker.h"
 #include "tools/load/bench_roles.h"
 
 #define HTTP_STATUS_BYTES 12 /* "HTTP/1.1 404" */
@@ -56,8 +56,8 @@ static void bench_receive_forget(struct bench_receive *receive, struct bench_con
     if (conn->next_seqs != NULL) {
         memset(conn->next_seqs, 0, conn->next_seq_count * sizeof *conn->next_seqs);
     }
-    bench_nats_destroy(conn->nats);
-    conn->nats = NULL;
+    bench_broker_destroy(conn->broker);
+    conn->broker = NULL;
 }
 
 void bench_receive_on_end(struct bench_receive *receive, struct bench_conn *conn)
@@ -126,12 +126,15 @@ static uint16_t bench_receive_http_status(const uint8_t *bytes, size_t bytes_cou
 /* An answer whose status line does not say what is wrong with it. */
 static void bench_receive_refuse(struct bench_crew *crew, enum handshake_status status)
 {
-    char words[sizeof crew->totals.refusal_text];
+    char words[BENCH_SAMPLE_BYTES_MAX];
     bool is_granted = status != HANDSHAKE_BAD_PROTOCOL && status != HANDSHAKE_BAD_EXTENSIONS;
     const char *text = handshake_client_text(status);
     if (text[0] != '\0') {
-        snprintf(words, sizeof words, "%s%s",
-                 is_granted ? "" : "the server does not speak this --encoding: ", text);
+        const char *cause = is_granted                              ? ""
+                            : crew->options->protocol == BENCH_MQTT ? "no MQTT at this path: "
+                                                                    : "the server does not speak "
+                                                                      "this --encoding: ";
+        snprintf(words, sizeof words, "%s%s", cause, text);
         bench_totals_refuse(&crew->totals, words, strlen(words));
     }
 }
@@ -164,9 +167,8 @@ static size_t bench_receive_on_upgrade(struct bench_receive *receive, struct ben
         bench_conn_ask(crew, conn);
         return head_bytes;
     }
-    const char *text = crew->options->send_text;
-    if (text != NULL) {
-        bench_conn_send(crew, conn, WS_TEXT, text, strlen(text));
+    if (crew->options->send_text != NULL) {
+        bench_conn_send_subscribe(crew, conn, false);
     }
     bench_roles_on_subscribed(crew, conn);
     return head_bytes;

@@ -120,6 +120,16 @@ static void bench_thread_tell(struct bench_thread *thread)
     atomic_store_explicit(&thread->window_frames_now, totals->window_frames, memory_order_relaxed);
 }
 
+/* Answers main's question once. Without a terminal it asks none. */
+static void bench_thread_show(struct bench_thread *thread)
+{
+    uint32_t round = atomic_load_explicit(&thread->crew.control->shown_round, memory_order_acquire);
+    if (round != atomic_load_explicit(&thread->shown_round, memory_order_relaxed)) {
+        thread->shown_latency = thread->data.latency;
+        atomic_store_explicit(&thread->shown_round, round, memory_order_release);
+    }
+}
+
 static void bench_thread_start_conns(struct bench_thread *thread)
 {
     while (thread->crew.started_count < thread->crew.conn_count &&
@@ -200,7 +210,12 @@ static void bench_thread_turn(struct bench_thread *thread)
             bench_roles_act(&thread->crew, thread->crew.now_ns);
         }
     }
+    if (thread->crew.options->protocol == BENCH_MQTT) {
+        thread->crew.now_ns = bench_thread_now_ns();
+        bench_conn_keep_alive(&thread->crew);
+    }
     bench_thread_tell(thread);
+    bench_thread_show(thread);
 }
 
 static void *bench_thread_run(void *argument)
@@ -287,6 +302,9 @@ void bench_thread_read_rest(struct bench_thread *thread)
 
 void bench_thread_destroy(struct bench_thread *thread)
 {
+    for (uint32_t i = 0; i < thread->crew.conn_count; i++) {
+        bench_conn_disconnect(&thread->crew, &thread->crew.conns[i]);
+    }
     bench_ring_close(&thread->ring);
     bench_receive_deinit(&thread->receive);
     bench_inflate_destroy(thread->frames.inflate);

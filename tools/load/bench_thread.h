@@ -37,6 +37,11 @@ struct bench_thread {
     _Atomic uint32_t failed_now;     /* of readers, stalled and slow ones */
     _Atomic uint32_t unfinished_now; /* readers that may still be due something of the window */
 
+    /* A copy of the latencies so far, for a terminal. It is main's while shown_round is that of the
+     * control; the thread makes the next one when that has changed. */
+    struct histogram shown_latency;
+    _Atomic uint32_t shown_round;
+
     pthread_t pthread;
 };
 

@@ -18,24 +18,29 @@ void bench_totals_count_close(struct bench_stream_totals *totals, uint32_t code,
     totals->closes[i].count += count;
 }
 
-static void bench_totals_keep(char sample[BENCH_SAMPLE_BYTES_MAX], const void *text,
-                              size_t text_bytes)
+static void bench_totals_keep(struct bench_sample_text *sample, const void *text, size_t text_bytes)
 {
-    size_t bytes = text_bytes < BENCH_SAMPLE_BYTES_MAX ? text_bytes : BENCH_SAMPLE_BYTES_MAX - 1;
-    memcpy(sample, text, bytes);
-    sample[bytes] = 0;
+    sample->is_cut = text_bytes > sizeof sample->bytes;
+    sample->count = (uint32_t)(sample->is_cut ? sizeof sample->bytes : text_bytes);
+    memcpy(sample->bytes, text, sample->count);
 }
 
 void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t text_bytes)
 {
     if (totals->refusals++ == 0) {
-        bench_totals_keep(totals->refusal_text, text, text_bytes);
+        bench_totals_keep(&totals->first_refusal, text, text_bytes);
     }
 }
 
 void bench_totals_malformed(struct bench_totals *totals, const void *text, size_t text_bytes)
 {
     if (totals->malformed++ == 0) {
-        bench_totals_keep(totals->malformed_text, text, text_bytes);
+        bench_totals_keep(&totals->first_malformed, text, text_bytes);
     }
+}
+
+void bench_totals_unread(struct bench_totals *totals, const void *text, size_t text_bytes)
+{
+    totals->unread++;
+    bench_totals_keep(&totals->last_unread, text, text_bytes);
 }

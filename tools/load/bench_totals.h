@@ -8,13 +8,14 @@
 #ifndef RINGCAST_TOOLS_BENCH_TOTALS_H
 #define RINGCAST_TOOLS_BENCH_TOTALS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "tools/load/bench_options.h"
 
 #define BENCH_CLOSE_CODES_MAX 16
-#define BENCH_SAMPLE_BYTES_MAX 160
+#define BENCH_SAMPLE_BYTES_MAX 200
 
 struct bench_close_count {
     uint32_t code; /* 0: the stream ended without a Close frame */
@@ -38,6 +39,13 @@ struct bench_stream_totals {
     uint32_t close_code_count;
 };
 
+/* The beginning of a message, which may be binary. */
+struct bench_sample_text {
+    char bytes[BENCH_SAMPLE_BYTES_MAX];
+    uint32_t count;
+    bool is_cut; /* There is more of it. */
+};
+
 struct bench_totals {
     struct bench_stream_totals streams[BENCH_ROLES];
     uint64_t window_frames;     /* Of readers, with a time inside the window. */
@@ -47,15 +55,18 @@ struct bench_totals {
     uint64_t far_ticks;         /* of all ticks: with a time that is hours from now */
     double far_number;          /* in the last of them, in its unit */
     uint64_t malformed;
+    uint64_t unread;  /* no ticks, before the first tick of their connection: answers, greetings */
+    uint64_t ignored; /* as --ignore says */
     uint64_t pings;
     uint64_t refusals;            /* SUBSCRIBED with a failed entry, ERROR */
     uint64_t subscribed_channels; /* of the connection with the most */
     uint64_t receives;
     uint64_t no_buffer;
     uint32_t connect_errors;
-    int last_error;                              /* of connect_errors */
-    char refusal_text[BENCH_SAMPLE_BYTES_MAX];   /* The first one. */
-    char malformed_text[BENCH_SAMPLE_BYTES_MAX]; /* The first one, as far as it is text. */
+    int last_error; /* of connect_errors */
+    struct bench_sample_text first_refusal;
+    struct bench_sample_text first_malformed;
+    struct bench_sample_text last_unread; /* The first ones may be greetings. */
     uint64_t first_started_ns;
     uint64_t last_subscribed_ns;
 };
@@ -63,10 +74,13 @@ struct bench_totals {
 /* Counts closes under their code. */
 void bench_totals_count_close(struct bench_stream_totals *totals, uint32_t code, uint32_t count);
 
-/* The server said no; the first such text is kept for the report. */
+/* The server refused; the first such text is kept for the report. */
 void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t text_bytes);
 
 /* A message that nothing can be made of; the first such text is kept, too. */
 void bench_totals_malformed(struct bench_totals *totals, const void *text, size_t text_bytes);
+
+/* A message that is no tick, before the first tick of its connection; the last one is kept. */
+void bench_totals_unread(struct bench_totals *totals, const void *text, size_t text_bytes);
 
 #endif

@@ -175,14 +175,14 @@ static void tap_cursor_on_since(struct tap_cursor *cursor, const struct control_
     uint64_t channel;
     struct tap_cursor_place *place =
         tap_cursor_state_find(&cursor->state, cursor->next_channel - 1);
-    const json_t *entry = json_array_get(reply->ok, 0);
+    const json_t *entry = json_array_get(json_object_get(reply->data, "ok"), 0);
     bool is_same = control_reply_u64(entry, "ch", &channel) && channel == cursor->next_channel - 1;
     cursor->is_waiting = false;
     if (place == NULL) {
         return;
     }
     if (entry == NULL) {
-        tap_cursor_print_loss(place, json_array_get(reply->failed, 0));
+        tap_cursor_print_loss(place, json_array_get(json_object_get(reply->data, "failed"), 0));
     }
     if (!is_same) { /* The channel has ended. It may have another number now. */
         tap_cursor_place_forget(place);
@@ -202,8 +202,8 @@ static void tap_cursor_on_subscribed(struct tap_cursor *cursor, const struct con
     }
     cursor->is_subscribed = true;
     cursor->wants_heartbeat = !cursor->is_derived;
-    cursor->is_final = json_array_size(reply->ok) == 0;
-    json_array_foreach(reply->failed, index, entry)
+    cursor->is_final = json_array_size(json_object_get(reply->data, "ok")) == 0;
+    json_array_foreach(json_object_get(reply->data, "failed"), index, entry)
     {
         cursor->is_final = cursor->is_final && !json_is_true(json_object_get(entry, "retry"));
     }

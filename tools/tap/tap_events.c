@@ -87,7 +87,8 @@ void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick)
 static bool tap_events_is_warning(const struct control_reply *reply)
 {
     return reply->type == CONTROL_GAP || strcmp(reply->name, "LAG") == 0 ||
-           strcmp(reply->name, "NOTICE") == 0;
+           strcmp(reply->name, "NOTICE") == 0 ||
+           json_array_size(json_object_get(reply->data, "gaps")) > 0;
 }
 
 /* HEARTBEATs are left out: while nothing else comes they would fill the screen. With --json only

@@ -10,6 +10,7 @@
 
 #include "tools/common/control_reply.h"
 #include "tools/tap/tap_cursor.h"
+#include "tools/tap/tap_decode.h"
 #include "tools/tap/tap_options.h"
 #include "tools/tap/tap_record.h"
 #include "tools/tap/tap_stats.h"
@@ -23,6 +24,7 @@ struct tap_sink {
     struct tap_stats *stats;
     struct tap_record *record;
     struct tap_cursor *cursor;
+    struct tap_decode *decode;
     bool is_settling;          /* It has enough: the others have yet to receive the same. */
     bool has_failed;           /* A file cannot be written. It has been reported. */
     bool wants_new_connection; /* The cursor cannot continue on this one. */

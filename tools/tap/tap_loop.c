@@ -89,9 +89,11 @@ void tap_loop_deinit(struct tap_loop *loop)
 int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
 {
     static struct ws_client_opened opened;
+    enum tap_encoding encoding = loop->options->encoding;
     struct handshake_wish wish = {
-        .protocol = WS_CLIENT_JSON,
-        .is_implied = true,
+        .protocol = encoding == TAP_SBE ? WS_CLIENT_SBE : WS_CLIENT_JSON,
+        .is_implied = encoding != TAP_SBE,
+        .deflate = encoding == TAP_DEFLATE,
         .headers = loop->options->headers.text,
     };
     struct tap_reader *reader = &loop->readers[index];

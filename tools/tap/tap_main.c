@@ -5,6 +5,7 @@
 
 #include "codec/base/command_line.h"
 #include "codec/base/standard_fds.h"
+#include "tools/tap/tap_certificate.h"
 #include "tools/tap/tap_loop.h"
 #include "tools/tap/tap_print.h"
 
@@ -39,7 +40,7 @@ static bool tap_main_all_served(const struct tap_loop *loop)
 static bool tap_main_print_certificate(const struct tap_sink *sink)
 {
     bool is_complete;
-    json_t *certificate = tap_verify_certificate(sink->verify, &is_complete);
+    json_t *certificate = tap_certificate_make(sink->verify, &is_complete);
     if (sink->options->json) {
         json_dumpf(certificate, stdout, JSON_COMPACT);
         printf("\n");
@@ -75,8 +76,9 @@ static int tap_main_run(const struct tap_options *options)
     struct tap_loop loop;
     int exit_code = tap_loop_init(&loop, options, &sink);
     sink.verify = options->verify ? tap_verify_create(options->connections) : NULL;
-    if (options->verify && sink.verify == NULL) {
-        fprintf(stderr, "ringcast-tap: no memory for --verify\n");
+    sink.decode = tap_decode_create(options->encoding, options->connections);
+    if ((options->verify && sink.verify == NULL) || sink.decode == NULL) {
+        fprintf(stderr, "ringcast-tap: out of memory\n");
         exit_code = TAP_EXIT_UNREACHABLE;
     }
     if (exit_code == TAP_EXIT_DONE) {
@@ -94,6 +96,7 @@ static int tap_main_run(const struct tap_options *options)
     exit_code = standard_fds_flush("ringcast-tap") ? exit_code : TAP_EXIT_OUTPUT;
     exit_code = tap_events_close(&sink) ? exit_code : TAP_EXIT_OUTPUT;
     tap_loop_deinit(&loop);
+    tap_decode_destroy(sink.decode);
     if (sink.verify != NULL) {
         tap_verify_destroy(sink.verify);
     }

@@ -21,7 +21,7 @@ void tap_print_tick(FILE *out, const struct tap_tick *tick);
 /* "-- GAP ch=5 from=1 to=9": any JSON frame that is no tick. */
 void tap_print_control(FILE *out, const uint8_t *payload, size_t payload_bytes);
 
-/* What tap_verify_certificate made; with a line for each channel, if that is wanted. */
+/* What tap_certificate_make made; with a line for each channel, if that is wanted. */
 void tap_print_certificate(FILE *out, const json_t *certificate, bool with_channels);
 
 #endif

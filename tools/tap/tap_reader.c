@@ -22,6 +22,8 @@ void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t 
     free(reader->buffer);
     *reader = (struct tap_reader){.sink = sink, .index = index, .fd = fd};
     ws_decoder_init(&reader->decoder, TAP_MESSAGE_BYTES_MAX, false, NULL);
+    reader->decoder.inflates = sink->options->encoding == TAP_DEFLATE;
+    tap_decode_forget(sink->decode, index);
     if (index == 0) {
         tap_events_on_open(sink);
     }
@@ -105,17 +107,45 @@ static void tap_reader_fault(struct tap_reader *reader, const char *what)
     }
 }
 
-static void tap_reader_on_tick(struct tap_reader *reader, const struct ws_message *message)
+/* json: of the first connection. */
+static void tap_reader_show_tick(struct tap_reader *reader, const uint8_t *json, size_t json_bytes,
+                                 size_t wire_bytes)
+{
+    struct tap_tick tick;
+    if (reader->index == 0) {
+        tap_tick_read(&tick, json, json_bytes);
+        tick.wire_bytes = wire_bytes;
+        tap_events_on_tick(reader->sink, &tick);
+    }
+}
+
+static void tap_reader_on_json(struct tap_reader *reader, const struct ws_message *message,
+                               size_t wire_bytes)
+{
+    tap_reader_show_tick(reader, message->payload, message->payload_bytes, wire_bytes);
+    if (reader->sink->verify != NULL) {
+        tap_verify_on_frame(reader->sink->verify, reader->index, message->payload,
+                            message->payload_bytes);
+    }
+}
+
+static void tap_reader_on_sbe(struct tap_reader *reader, const struct ws_message *message)
 {
     struct tap_sink *sink = reader->sink;
-    if (reader->index == 0) {
-        struct tap_tick tick;
-        tap_tick_read(&tick, message->payload, message->payload_bytes);
-        tick.wire_bytes = message->payload_bytes;
-        tap_events_on_tick(sink, &tick);
+    const uint8_t *json;
+    size_t json_bytes;
+    const char *fault = tap_decode_sbe(sink->decode, reader->index, message->payload,
+                                       message->payload_bytes, &json, &json_bytes);
+    if (fault != NULL) {
+        tap_reader_fault(reader, fault);
     }
+    if (json == NULL) {
+        return;
+    }
+    tap_reader_show_tick(reader, json, json_bytes, message->payload_bytes);
     if (sink->verify != NULL) {
-        tap_verify_on_frame(sink->verify, reader->index, message->payload, message->payload_bytes);
+        tap_verify_on_sbe(sink->verify, reader->index, message->payload, message->payload_bytes,
+                          json, json_bytes);
     }
 }
 
@@ -182,14 +212,18 @@ static bool tap_reader_is_answer(const struct control_reply *reply)
     return !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
 }
 
+/* An answer to SUBSCRIBE, REPLAY or RESUME. */
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
     size_t index;
     json_t *item;
-    bool is_refused = json_array_size(reply->failed) > 0 && json_array_size(reply->ok) == 0 &&
+    const json_t *ok = json_object_get(reply->data, "ok");
+    const json_t *failed = json_object_get(reply->data, "failed");
+    bool is_refused = json_array_size(failed) > 0 && json_array_size(ok) == 0 &&
+                      json_array_size(json_object_get(reply->data, "gaps")) == 0 &&
                       tap_reader_is_answer(reply);
-    json_array_foreach(reply->failed, index, item)
+    json_array_foreach(failed, index, item)
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
             tap_reader_print_refusal(item);
@@ -207,7 +241,7 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     }
     reader->sink->subscribed_count += !reader->is_subscribed;
     reader->is_subscribed = true;
-    json_array_foreach(reply->ok, index, item)
+    json_array_foreach(ok, index, item)
     {
         uint64_t channel, next_seq;
         if (reader->index == 0) {
@@ -291,7 +325,14 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     if (reader->sink->verify != NULL) {
         tap_reader_verify_reply(reader, &reply);
     }
-    if (reply.type == CONTROL_SUBSCRIBED) {
+    if (strcmp(reply.name, "DEFINITION") == 0) {
+        const char *fault = tap_decode_define(reader->sink->decode, reader->index, reply.data);
+        if (fault != NULL) {
+            tap_reader_fault(reader, fault);
+        }
+    }
+    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
+        strcmp(reply.name, "RESUMED") == 0) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (reply.type == CONTROL_ERROR) {
         tap_reader_on_error(reader, &reply);
@@ -311,12 +352,20 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
     tap_reader_on_end(reader);
 }
 
-static void tap_reader_on_message(struct tap_reader *reader, const struct ws_message *message)
+static void tap_reader_on_message(struct tap_reader *reader, struct ws_message *message)
 {
+    size_t wire_bytes = message->payload_bytes;
+    enum ws_status status =
+        message->is_compressed ? tap_decode_inflate(reader->sink->decode, message) : WS_OK;
+    if (status != WS_OK) {
+        tap_reader_fault(reader, ws_status_text(status));
+        tap_reader_on_end(reader);
+        return;
+    }
     switch (message->opcode) {
     case WS_TEXT:
         if (tick_scan_is_data(message->payload, message->payload_bytes)) {
-            tap_reader_on_tick(reader, message);
+            tap_reader_on_json(reader, message, wire_bytes);
         } else {
             tap_reader_on_control(reader, message);
         }
@@ -330,7 +379,7 @@ static void tap_reader_on_message(struct tap_reader *reader, const struct ws_mes
     case WS_PONG:
         break;
     default:
-        tap_reader_fault(reader, "a binary frame in the JSON encoding");
+        tap_reader_on_sbe(reader, message);
     }
 }
 

@@ -15,8 +15,6 @@
 #include "codec/ws_decoder.h"
 #include "tools/tap/tap_events.h"
 
-#define TAP_MESSAGE_BYTES_MAX (1u << 20)
-
 struct tap_reader {
     struct tap_sink *sink;
     uint32_t index;

@@ -1,7 +1,5 @@
 #include "tools/tap/tap_verify.h"
 
-#include <inttypes.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,76 +8,16 @@
 #include "codec/base/check.h"
 #include "codec/running_hash.h"
 #include "tools/common/control_reply.h"
+#include "tools/common/sbe_scan.h"
+#include "tools/tap/tap_verify_state.h"
 
-#define DIGEST_BYTES 32
-#define CHANNEL_NUMBER_MAX (1u << 20)
 #define WINDOW_MIN 64
 #define WINDOW_MAX 65536
 #define LISTED_MAX 1000 /* Ranges and faults that are kept in words; all are counted. */
-#define NAME_BYTES_MAX 96
-
-/* A frame as its first reader received it. */
-struct tap_frame {
-    uint64_t seq; /* 0: nobody has received it */
-    uint64_t hash;
-    uint64_t payload_bytes;
-    uint8_t digest[DIGEST_BYTES];
-};
-
-/* One reader's place in one channel. */
-struct tap_track {
-    uint64_t first_seq; /* 0: no frame yet */
-    uint64_t next_seq;  /* The next frame's; before the first: what SUBSCRIBED promised, or 0. */
-    uint64_t frames;
-    uint64_t told_to;     /* The last GAP's end: a book's snapshot may repeat it. */
-    uint64_t hash;        /* running, after the frame chain_next - 1 */
-    uint64_t chain_next;  /* 0: the chain is broken */
-    uint64_t proven_next; /* Where it began, or was last compared. */
-};
-
-struct tap_channel {
-    uint64_t number;
-    char name[NAME_BYTES_MAX]; /* symbol and type, as in the frames */
-    struct tap_track *tracks;  /* one per reader */
-    struct tap_frame *window;  /* a ring by seq: base_seq up to end_seq, not included */
-    uint64_t window_count;     /* a power of two */
-    uint64_t base_seq;
-    uint64_t end_seq;
-    uint64_t goal_seq;
-    uint64_t digest_first; /* The range that is digested; 0: none yet. */
-    uint64_t digest_last;
-    uint64_t digest_frames;
-    uint64_t digest_bytes;
-    bool digest_is_broken; /* A frame left the window before it could be digested. */
-    EVP_MD_CTX *digest;
-};
-
-struct tap_verify {
-    uint32_t reader_count;
-    struct tick_scan scan;
-    uint32_t *indexes; /* By channel number: index + 1. */
-    struct tap_channel *channels;
-    uint32_t channel_count;
-    uint32_t channel_capacity;
-    char epoch[64];
-    uint64_t frames;
-    uint64_t bytes;
-    uint64_t told_frames, told_ranges;
-    uint64_t untold_frames, untold_ranges;
-    uint64_t duplicates;
-    uint64_t differing;
-    uint64_t not_compared;
-    uint64_t hashes_told;
-    uint64_t hash_checks;
-    uint64_t proven_frames;
-    uint64_t faults;
-    json_t *missing;    /* the first LISTED_MAX */
-    json_t *fault_list; /* likewise */
-    EVP_MD *sha256;
-};
+#define CHANNEL_NUMBER_MAX (1u << 20)
 
 static void tap_verify_digest(const struct tap_verify *verify, const void *bytes, size_t count,
-                              uint8_t out[DIGEST_BYTES])
+                              uint8_t out[TAP_DIGEST_BYTES])
 {
     assert_always(EVP_Digest(bytes, count, out, NULL, verify->sha256, NULL) == 1);
 }
@@ -202,8 +140,7 @@ static bool tap_verify_common(const struct tap_verify *verify, const struct tap_
     return true;
 }
 
-/* Digests what all readers have and forgets it. */
-static void tap_verify_fold(struct tap_verify *verify, struct tap_channel *channel)
+void tap_verify_fold(struct tap_verify *verify, struct tap_channel *channel)
 {
     uint64_t first;
     uint64_t last;
@@ -217,7 +154,7 @@ static void tap_verify_fold(struct tap_verify *verify, struct tap_channel *chann
     while (channel->base_seq < channel->end_seq && channel->base_seq <= last) {
         struct tap_frame *frame = &channel->window[channel->base_seq & (channel->window_count - 1)];
         if (channel->base_seq >= channel->digest_first && frame->seq == channel->base_seq) {
-            EVP_DigestUpdate(channel->digest, frame->digest, DIGEST_BYTES);
+            EVP_DigestUpdate(channel->digest, frame->digest, TAP_DIGEST_BYTES);
             channel->digest_frames++;
             channel->digest_bytes += frame->payload_bytes;
         }
@@ -281,7 +218,7 @@ static void tap_verify_shape(struct tap_verify *verify, struct tap_channel *chan
         (recv_ns != NULL && !json_is_integer(recv_ns))) {
         tap_verify_on_fault(verify, reader, "data frame without type, symbol or data");
     } else {
-        char name[NAME_BYTES_MAX];
+        char name[TAP_NAME_BYTES_MAX];
         snprintf(name, sizeof name, "%s %s", symbol, type);
         if (channel->name[0] == 0) {
             memcpy(channel->name, name, sizeof name);
@@ -303,25 +240,34 @@ static void tap_verify_chain(struct tap_track *track, uint64_t seq, uint64_t pay
     }
 }
 
+/* A data frame as it came, and as JSON. */
+struct tap_verify_frame {
+    uint64_t channel, seq;
+    const uint8_t *payload;
+    size_t payload_bytes;
+    const uint8_t *json;
+    size_t json_bytes;
+};
+
 static void tap_verify_compare(struct tap_verify *verify, struct tap_channel *channel,
-                               uint32_t reader, const struct tick_fields *fields,
-                               const uint8_t *payload, size_t payload_bytes)
+                               uint32_t reader, const struct tap_verify_frame *came)
 {
-    uint64_t hash = running_hash_payload(payload, payload_bytes);
-    tap_verify_chain(&channel->tracks[reader], fields->seq, hash);
-    struct tap_frame *frame = tap_verify_frame(verify, channel, fields->seq);
+    uint64_t hash = running_hash_payload(came->payload, came->payload_bytes);
+    tap_verify_chain(&channel->tracks[reader], came->seq, hash);
+    struct tap_frame *frame = tap_verify_frame(verify, channel, came->seq);
     if (frame == NULL) {
         /* Before the common range began it does not count. */
         verify->not_compared += channel->digest_first != 0 || channel->digest_is_broken;
     } else if (frame->seq == 0) {
-        frame->seq = fields->seq;
+        frame->seq = came->seq;
         frame->hash = hash;
-        frame->payload_bytes = payload_bytes;
-        tap_verify_digest(verify, payload, payload_bytes, frame->digest);
-        tap_verify_shape(verify, channel, reader, payload, payload_bytes);
-    } else if (frame->hash != hash || frame->payload_bytes != payload_bytes) {
+        frame->payload_bytes = came->payload_bytes;
+        tap_verify_digest(verify, came->payload, came->payload_bytes, frame->digest);
+        tap_verify_shape(verify, channel, reader, came->json, came->json_bytes);
+    } else if (frame->hash != hash || frame->payload_bytes != came->payload_bytes) {
         verify->differing++;
-        tap_verify_on_fault(verify, reader, "a frame differs from what another reader received");
+        tap_verify_on_fault(verify, reader,
+                            "a frame differs from what another connection received");
     }
 }
 
@@ -347,24 +293,46 @@ static bool tap_verify_advance(struct tap_verify *verify, struct tap_channel *ch
     return true;
 }
 
-void tap_verify_on_frame(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
-                         size_t payload_bytes)
+static void tap_verify_take(struct tap_verify *verify, uint32_t reader,
+                            const struct tap_verify_frame *came)
 {
-    struct tick_fields fields;
-    if (!tick_scan(&verify->scan, payload, payload_bytes, &fields) || fields.seq == 0 ||
-        fields.seq == UINT64_MAX) {
+    if (came->seq == 0 || came->seq == UINT64_MAX) {
         tap_verify_on_fault(verify, reader, "data frame without ch, seq or ts_pub");
         return;
     }
-    struct tap_channel *channel = tap_verify_channel(verify, reader, fields.channel);
+    struct tap_channel *channel = tap_verify_channel(verify, reader, came->channel);
     if (channel == NULL) {
         return;
     }
+    size_t bytes = came->payload_bytes;
     verify->frames++;
-    verify->bytes += payload_bytes + (payload_bytes < 126 ? 2 : payload_bytes < 65536 ? 4 : 10);
-    if (tap_verify_advance(verify, channel, reader, fields.seq)) {
-        tap_verify_compare(verify, channel, reader, &fields, payload, payload_bytes);
+    verify->bytes += bytes + (bytes < 126 ? 2 : bytes < 65536 ? 4 : 10);
+    if (tap_verify_advance(verify, channel, reader, came->seq)) {
+        tap_verify_compare(verify, channel, reader, came);
     }
+}
+
+void tap_verify_on_frame(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
+                         size_t payload_bytes)
+{
+    struct tick_fields fields = {0};
+    if (!tick_scan(&verify->scan, payload, payload_bytes, &fields)) {
+        fields.seq = 0;
+    }
+    struct tap_verify_frame came = {fields.channel, fields.seq, payload,
+                                    payload_bytes,  payload,    payload_bytes};
+    tap_verify_take(verify, reader, &came);
+}
+
+void tap_verify_on_sbe(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
+                       size_t payload_bytes, const uint8_t *json, size_t json_bytes)
+{
+    struct pattern_place place;
+    bool is_tick = sbe_scan_place(payload, payload_bytes, &place);
+    assert_always(is_tick); /* It was read before. */
+    struct tap_verify_frame came = {place.channel, place.seq, payload,
+                                    payload_bytes, json,      json_bytes};
+    tap_verify_take(verify, reader, &came);
 }
 
 void tap_verify_on_gap(struct tap_verify *verify, uint32_t reader, uint64_t number, uint64_t from,
@@ -488,91 +456,4 @@ bool tap_verify_is_at_goal(const struct tap_verify *verify)
         }
     }
     return true;
-}
-
-static void tap_verify_hex(const uint8_t digest[DIGEST_BYTES], char out[2 * DIGEST_BYTES + 1])
-{
-    for (size_t i = 0; i < DIGEST_BYTES; i++) {
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    }
-}
-
-static int tap_verify_compare_channels(const void *left, const void *right)
-{
-    const struct tap_channel *a = left;
-    const struct tap_channel *b = right;
-    return a->number < b->number ? -1 : a->number > b->number;
-}
-
-/* One channel of the certificate; its line also goes into the digest over all channels. */
-static json_t *tap_verify_channel_json(struct tap_verify *verify, struct tap_channel *channel,
-                                       EVP_MD_CTX *whole)
-{
-    uint8_t digest[DIGEST_BYTES];
-    char hex[2 * DIGEST_BYTES + 1];
-    char line[160];
-    tap_verify_fold(verify, channel);
-    assert_always(EVP_DigestFinal_ex(channel->digest, digest, NULL) == 1);
-    tap_verify_hex(digest, hex);
-    int line_bytes = snprintf(line, sizeof line, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n",
-                              channel->number, channel->digest_first, channel->digest_last, hex);
-    EVP_DigestUpdate(whole, line, (size_t)line_bytes);
-    return json_pack("{s:I,s:s,s:I,s:I,s:I,s:I,s:s,s:b}", "ch", (json_int_t)channel->number, "name",
-                     channel->name, "first", (json_int_t)channel->digest_first, "last",
-                     (json_int_t)channel->digest_last, "frames", (json_int_t)channel->digest_frames,
-                     "bytes", (json_int_t)channel->digest_bytes, "sha256", hex, "whole",
-                     channel->digest_first != 0 && !channel->digest_is_broken);
-}
-
-/* Whether every reader has proven each channel up to the goal. */
-static bool tap_verify_all_proven(const struct tap_verify *verify)
-{
-    bool all = verify->hashes_told > 0;
-    for (uint32_t reader = 0; reader < verify->reader_count; reader++) {
-        all &= !tap_verify_wants_hash(verify, reader);
-    }
-    return all;
-}
-
-json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out)
-{
-    uint8_t digest[DIGEST_BYTES];
-    char hex[2 * DIGEST_BYTES + 1];
-    bool is_whole = verify->channel_count > 0;
-    json_t *channels = json_array();
-    EVP_MD_CTX *whole = EVP_MD_CTX_new();
-    assert_always(whole != NULL);
-    assert_always(EVP_DigestInit_ex2(whole, verify->sha256, NULL) == 1);
-    qsort(verify->channels, verify->channel_count, sizeof *verify->channels,
-          tap_verify_compare_channels);
-    for (uint32_t i = 0; i < verify->channel_count; i++) {
-        if (verify->channels[i].end_seq == 0) {
-            continue; /* promised, but it has had no frame */
-        }
-        json_t *channel = tap_verify_channel_json(verify, &verify->channels[i], whole);
-        is_whole &= json_is_true(json_object_get(channel, "whole"));
-        json_array_append_new(channels, channel);
-    }
-    assert_always(EVP_DigestFinal_ex(whole, digest, NULL) == 1);
-    EVP_MD_CTX_free(whole);
-    tap_verify_hex(digest, hex);
-    bool is_same = is_whole && verify->differing == 0 && verify->not_compared == 0;
-    bool is_proven = tap_verify_all_proven(verify) && verify->faults == 0;
-    bool is_one = is_same && verify->told_frames + verify->untold_frames == 0;
-    *is_complete_out =
-        is_same && verify->frames > 0 && verify->untold_frames == 0 && verify->faults == 0;
-    return json_pack(
-        "{s:s,s:s,s:i,s:I,s:I,s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:O,"
-        "s:O,s:b}",
-        "type", "CERTIFICATE", "epoch", verify->epoch, "readers", (int)verify->reader_count,
-        "frames", (json_int_t)verify->frames, "bytes", (json_int_t)verify->bytes, "channels",
-        channels, "sha256", hex, "one_digest", is_one, "told_frames",
-        (json_int_t)verify->told_frames, "told_ranges", (json_int_t)verify->told_ranges,
-        "untold_frames", (json_int_t)verify->untold_frames, "untold_ranges",
-        (json_int_t)verify->untold_ranges, "duplicates", (json_int_t)verify->duplicates,
-        "differing", (json_int_t)verify->differing, "not_compared",
-        (json_int_t)verify->not_compared, "faults", (json_int_t)verify->faults, "hash_checks",
-        (json_int_t)verify->hash_checks, "proven_frames", (json_int_t)verify->proven_frames,
-        "proven", is_proven, "missing", verify->missing, "fault_list", verify->fault_list,
-        "complete", *is_complete_out);
 }

@@ -36,6 +36,10 @@ void tap_verify_destroy(struct tap_verify *verify);
 void tap_verify_on_frame(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
                          size_t payload_bytes);
 
+/* A data frame of SBE; json: the data frame that says the same. */
+void tap_verify_on_sbe(struct tap_verify *verify, uint32_t reader, const uint8_t *payload,
+                       size_t payload_bytes, const uint8_t *json, size_t json_bytes);
+
 /* Frames that the server says it did not send; both ends inclusive. */
 void tap_verify_on_gap(struct tap_verify *verify, uint32_t reader, uint64_t channel, uint64_t from,
                        uint64_t to);
@@ -62,9 +66,5 @@ void tap_verify_on_fault(struct tap_verify *verify, uint32_t reader, const char 
 void tap_verify_set_goal(struct tap_verify *verify);
 /* ... and whether all readers have come so far, and proven it, if there are hashes. */
 bool tap_verify_is_at_goal(const struct tap_verify *verify);
-
-/* The certificate; to be decref'd. *is_complete_out: nothing is missing untold, differs or is
- * malformed, and something was received. */
-json_t *tap_verify_certificate(struct tap_verify *verify, bool *is_complete_out);
 
 #endif

@@ -1,4 +1,4 @@
-#include "feeds/time_text.h"
+#include "codec/time_text.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
  * Units    Digits beyond the nanosecond are cut off. Years 1970 to 2261 (63 bits).
  * Errors   false: not of that form; *ns_out is untouched.
  */
-#ifndef RINGCAST_FEEDS_TIME_TEXT_H
-#define RINGCAST_FEEDS_TIME_TEXT_H
+#ifndef RINGCAST_CODEC_TIME_TEXT_H
+#define RINGCAST_CODEC_TIME_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

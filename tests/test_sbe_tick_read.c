@@ -1,0 +1,191 @@
+/* What sbe_tick_encode writes is read back as it was; anything else is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/json_tick.h"
+#include "codec/sbe_tick_read.h"
+#include "tests/example_tick.h"
+#include "tests/guard_page.h"
+#include "tests/random_tick.h"
+
+#define OUT_BYTES 16384
+#define ROUNDS 5000
+#define BLOCK_AT 8
+
+static struct md_level read_levels[2 * LEVELS];
+static char texts[256];
+static const struct sbe_tick_room room = {read_levels, 2 * LEVELS, texts, sizeof texts};
+static struct guard_page guard;
+static uint8_t out[OUT_BYTES];
+
+static int set_up(void **state)
+{
+    (void)state;
+    guard_page_init(&guard, OUT_BYTES);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    guard_page_deinit(&guard);
+    return 0;
+}
+
+/* The payload right before an unreadable page. */
+static bool read_guarded(struct sbe_tick *tick, const uint8_t *payload, size_t bytes)
+{
+    uint8_t *tail = guard_page_tail(&guard, bytes);
+    memcpy(tail, payload, bytes);
+    return sbe_tick_read(tick, &room, tail, bytes);
+}
+
+static void what_is_written_is_read_back_to_the_byte(void **state)
+{
+    static uint8_t again[OUT_BYTES];
+    uint32_t read_count = 0;
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct md_update update = random_update((enum md_type)below(MD_TYPE_COUNT));
+        uint64_t seq = seed;
+        size_t bytes = sbe_tick_encode(out, sizeof out, (uint32_t)seq, &update, seq, seq / 2);
+        if (bytes == 0) {
+            continue; /* Its numbers have no common exponent. */
+        }
+        struct sbe_tick tick;
+        assert_true(read_guarded(&tick, out, bytes));
+        assert_int_equal(tick.seq, seq);
+        assert_int_equal(tick.ts_pub_ns, seq / 2);
+        assert_int_equal(tick.update.channel, (uint32_t)seq);
+        assert_int_equal(sbe_tick_encode(again, sizeof again, tick.update.channel, &tick.update,
+                                         tick.seq, tick.ts_pub_ns),
+                         bytes);
+        assert_memory_equal(again, out, bytes);
+        read_count++;
+        size_t less = below(bytes);
+        assert_false(read_guarded(&tick, out, less));
+    }
+    assert_true(read_count > ROUNDS / 10);
+}
+
+static void any_bytes_are_read_or_refused(void **state)
+{
+    (void)state;
+    struct sbe_tick tick;
+    uint32_t refused_count = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct md_update update = random_update((enum md_type)below(MD_TYPE_COUNT));
+        size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 1, 2);
+        if (bytes > 0) {
+            out[below(bytes < 200 ? bytes : 200)] = (uint8_t)seed;
+            refused_count += !read_guarded(&tick, out, bytes);
+        }
+    }
+    assert_true(refused_count > 0);
+}
+
+static void the_protocols_example_says_the_same_in_json(void **state)
+{
+    (void)state;
+    struct md_update update = example_quote();
+    struct json_tick_head head;
+    struct sbe_tick tick;
+    static uint8_t json[2][OUT_BYTES];
+    json_tick_head_init(&head, MD_QUOTE, "000001.SZ", 9, 1042);
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1042, &update, 58211, 1732078800123461200);
+    assert_true(sbe_tick_read(&tick, &room, out, bytes));
+    size_t json_bytes =
+        json_tick_encode(json[0], OUT_BYTES, &head, &update, 58211, 1732078800123461200);
+    assert_int_equal(
+        json_tick_encode(json[1], OUT_BYTES, &head, &tick.update, tick.seq, tick.ts_pub_ns),
+        json_bytes);
+    assert_memory_equal(json[0], json[1], json_bytes);
+}
+
+/* A later version may append to the block, to the entries of a group and to the message. */
+static void what_is_appended_is_left_out(void **state)
+{
+    (void)state;
+    static uint8_t longer[OUT_BYTES];
+    struct md_update update = example_update(MD_DEPTH);
+    struct sbe_tick tick;
+    update.depth = (struct md_depth){MD_DELTA, example_bids, example_asks, 2, 2, true, 7};
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 3, 4);
+    size_t level = 16, block = 44, at = 0;
+    memcpy(longer, out, BLOCK_AT + block);
+    at = BLOCK_AT + block + 5;
+    longer[0] = (uint8_t)(block + 5);
+    for (size_t side = 0; side < 2; side++) {
+        const uint8_t *group = out + BLOCK_AT + block + side * (4 + 2 * level);
+        memcpy(longer + at, group, 4);
+        longer[at] = (uint8_t)(level + 3);
+        memcpy(longer + at + 4, group + 4, level);
+        memcpy(longer + at + 4 + level + 3, group + 4 + level, level);
+        at += 4 + 2 * (level + 3);
+    }
+    assert_int_equal(at + 4, bytes + 5 + 4 * 3 + 4);
+    assert_true(read_guarded(&tick, longer, at + 4));
+    assert_int_equal(tick.update.depth.bid_count, 2);
+    assert_int_equal(tick.update.depth.asks[1].price.mantissa, 1235);
+    assert_int_equal(tick.update.depth.asks[1].size.mantissa, 100);
+}
+
+static void a_room_that_is_too_small_is_not_overrun(void **state)
+{
+    (void)state;
+    struct md_update update = example_quote();
+    struct sbe_tick tick;
+    update.quote.status = "open";
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 3, 4);
+    for (uint32_t levels_max = 0; levels_max < 5; levels_max++) {
+        for (size_t texts_bytes = 0; texts_bytes < 6; texts_bytes++) {
+            struct md_level *few = malloc((levels_max + 1) * sizeof *few);
+            char *text = malloc(texts_bytes + 1);
+            const struct sbe_tick_room small = {few, levels_max, text, texts_bytes};
+            assert_int_equal(sbe_tick_read(&tick, &small, out, bytes),
+                             levels_max == 4 && texts_bytes == 5);
+            free(few);
+            free(text);
+        }
+    }
+}
+
+static void another_schema_is_refused(void **state)
+{
+    (void)state;
+    struct md_update update = example_quote();
+    struct sbe_tick tick;
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 3, 4);
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } changes[] = {{SBE_TICK_SCHEMA_AT, 1},   {SBE_TICK_TEMPLATE_AT, 0},
+                   {SBE_TICK_TEMPLATE_AT, 6}, {SBE_TICK_BLOCK_BYTES_AT, 95},
+                   {BLOCK_AT + 36, 1},        {BLOCK_AT + 37, 0x80}};
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        uint8_t before = out[changes[i].at];
+        out[changes[i].at] = changes[i].value;
+        assert_false(sbe_tick_read(&tick, &room, out, bytes));
+        out[changes[i].at] = before;
+    }
+    assert_true(sbe_tick_read(&tick, &room, out, bytes));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_is_read_back_to_the_byte),
+        cmocka_unit_test(any_bytes_are_read_or_refused),
+        cmocka_unit_test(the_protocols_example_says_the_same_in_json),
+        cmocka_unit_test(what_is_appended_is_left_out),
+        cmocka_unit_test(a_room_that_is_too_small_is_not_overrun),
+        cmocka_unit_test(another_schema_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,56 @@
+#include "tools/bench/bench_presets.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct bench_preset bench_presets[] = {
+    {"ringcast", "ringcast: SUBSCRIBE, and ticks as JSON", "protocol ringcast\n"},
+    {"nats", "nats-server with its WebSocket listener; subject md.SYMBOL", "protocol nats\n"},
+    {"mqtt", "MQTT 3.1.1 over WebSocket, as mosquitto has it; topic md/SYMBOL", "protocol mqtt\n"},
+    {"nchan", "nginx with nchan; the URL names the channels: .../sub/{symbols}",
+     "protocol plain\n"},
+    {"websockets", "a broadcast by Python's websockets, as bench/peers/ has it",
+     "protocol plain\n"
+     "send {\"type\":\"SUBSCRIBE\",\"id\":1,"
+     "\"data\":{\"symbols\":[\"{symbols}\"],\"data_types\":[\"quote\"]}}\n"},
+    {"binance", "trades in Binance's form; -s btcusdt@trade, URL .../stream",
+     "protocol plain\n"
+     "symbols btcusdt@trade\n"
+     "send {\"method\":\"SUBSCRIBE\",\"params\":[\"{symbols}\"],\"id\":1}\n"
+     "ignore \"result\":null\n"
+     "time-pattern \"E\":\n"
+     "time-unit ms\n"
+     "seq-pattern \"t\":\n"
+     "channel-pattern symbol\n"
+     "symbol-pattern \"stream\":\"\n"},
+    {"coinbase", "trades in Coinbase's form; -s BTC-USD",
+     "protocol plain\n"
+     "symbols BTC-USD\n"
+     "send {\"type\":\"subscribe\",\"product_ids\":[\"{symbols}\"],\"channels\":[\"matches\"]}\n"
+     "ignore \"type\":\"subscriptions\"\n"
+     "time-pattern \"time\":\"\n"
+     "time-unit iso\n"
+     "seq-pattern \"trade_id\":\n"
+     "channel-pattern symbol\n"
+     "symbol-pattern \"product_id\":\"\n"},
+};
+
+const struct bench_preset *bench_presets_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT(bench_presets); i++) {
+        if (strcmp(bench_presets[i].name, name) == 0) {
+            return &bench_presets[i];
+        }
+    }
+    return NULL;
+}
+
+void bench_presets_print(FILE *out)
+{
+    for (size_t i = 0; i < COUNT(bench_presets); i++) {
+        fprintf(out, "  %-12s%s\n", bench_presets[i].name, bench_presets[i].about);
+    }
+}

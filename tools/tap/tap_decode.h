@@ -1,0 +1,42 @@
+/*
+ * tap_decode: what arrives in another encoding than JSON, made JSON: compressed messages are
+ * inflated, and messages of SBE become the JSON data frame that says the same.
+ *
+ * Owner    main, for all connections.
+ * Threads  One.
+ * Memory   At creation, for deflate or SBE: 1 MiB for a message, 2 MiB for levels, both touched as
+ *          far as messages are long; 312 bytes per channel; one bit per connection and channel.
+ * Errors   Texts that say what is wrong with a message, or enum ws_status.
+ * Source   docs/protocol.md, "SBE"; RFC 7692.
+ */
+#ifndef RINGCAST_TOOLS_TAP_DECODE_H
+#define RINGCAST_TOOLS_TAP_DECODE_H
+
+#include <jansson.h>
+
+#include "codec/ws_decoder.h"
+#include "tools/tap/tap_options.h"
+
+#define TAP_MESSAGE_BYTES_MAX (1u << 20)
+
+struct tap_decode;
+
+/* NULL: out of memory. */
+struct tap_decode *tap_decode_create(enum tap_encoding encoding, uint32_t reader_count);
+void tap_decode_destroy(struct tap_decode *decode); /* NULL does nothing. */
+
+/* The payload of a compressed message is then what was compressed, until the next call. */
+enum ws_status tap_decode_inflate(struct tap_decode *decode, struct ws_message *message);
+
+/* The reader has connected anew: it knows no channels. */
+void tap_decode_forget(struct tap_decode *decode, uint32_t reader);
+
+/* data: of a DEFINITION. NULL, or what is wrong with it. */
+const char *tap_decode_define(struct tap_decode *decode, uint32_t reader, const json_t *data);
+
+/* The JSON data frame of a message of SBE, until the next call. NULL, or what is wrong: *json_out
+ * is NULL then, or there is no DEFINITION for this reader. */
+const char *tap_decode_sbe(struct tap_decode *decode, uint32_t reader, const uint8_t *payload,
+                           size_t payload_bytes, const uint8_t **json_out, size_t *json_bytes_out);
+
+#endif

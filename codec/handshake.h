@@ -16,7 +16,7 @@
 #define HANDSHAKE_TEXT_BYTES_MAX 256  /* of a refusal, with its end */
 #define HANDSHAKE_NAMES_BYTES_MAX 128 /* of all paths, or all subprotocols, of a site as a list */
 
-/* What a server grants. A zeroed one grants every path, and passes over all subprotocols. */
+/* What a server grants. A zeroed one grants every path, and ignores all subprotocols. */
 struct handshake_site {
     const char *const *paths; /* Other paths are HANDSHAKE_NOT_FOUND. */
     uint32_t path_count;

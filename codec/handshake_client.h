@@ -37,7 +37,7 @@ enum handshake_status handshake_client_check(const uint8_t *bytes, size_t bytes_
                                              const char *key, const struct handshake_wish *wish,
                                              size_t *at_out);
 
-/* What is wrong with an answer, for who sees its status line: "" if that says all. */
+/* What is wrong with an answer, in addition to its status line; "" if that line says it all. */
 const char *handshake_client_text(enum handshake_status status);
 
 #endif

@@ -17,10 +17,10 @@
 
 #include "codec/ws_extensions.h"
 
-#define HANDSHAKE_BYTES_MAX 8192        /* first line and headers together: else 431 */
-#define HANDSHAKE_TARGET_BYTES_MAX 2048 /* else 414 */
-#define HANDSHAKE_HEADERS_MAX 100       /* else 431 */
-#define HANDSHAKE_EMPTY_LINES_MAX 4     /* before a request: else it is not HTTP */
+#define HANDSHAKE_BYTES_MAX 8192        /* first line and headers together; more is 431 */
+#define HANDSHAKE_TARGET_BYTES_MAX 2048 /* more is 414 */
+#define HANDSHAKE_HEADERS_MAX 100       /* more is 431 */
+#define HANDSHAKE_EMPTY_LINES_MAX 4     /* before a request; more is not HTTP */
 
 enum handshake_status {
     HANDSHAKE_OK,
@@ -60,7 +60,7 @@ struct handshake_reader {
     const char *at; /* The lines before it are read. */
     const char *end;
     size_t searched;      /* bytes from here on without the line's end, */
-    size_t tried;         /* of which so many were read in vain */
+    size_t tried;         /* of which this many were read in vain */
     bool is_full;         /* All that may belong to the head has come. */
     unsigned field_count; /* header fields before it */
 };

@@ -16,9 +16,10 @@ struct json_member {
     size_t bytes;
 };
 
-/* The value of the first member that has the key, which is of letters and digits, written with or
- * without escapes. false: there is none, or the text is no object as far as it was read. Nothing
- * behind the value is looked at, and a value is not checked: parse the text, too. */
+/* Finds the value of the first member with this key. The key has letters and digits only, and may
+ * be written with escapes. false: there is no such member, or the text is not an object as far as
+ * it was read. What follows the value is not read, and the value is not checked: parse the text,
+ * too. */
 bool json_member_find(const char *text, size_t text_bytes, const char *key,
                       struct json_member *value_out);
 

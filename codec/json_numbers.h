@@ -1,10 +1,11 @@
 /*
- * json_numbers: numbers in JSON that a parser's int64 or double cannot hold.
+ * json_numbers: numbers in JSON that a parser's int64 or double cannot represent.
  *
- * RFC 8259 section 6 sets no limit to a number, while jansson refuses the whole text for one that
- * it cannot hold, used or not. A caller whose parser has failed for that reason (jansson:
- * json_error_numeric_overflow) clamps a copy of the text and parses once more. A field with such a
- * number is then a real number beyond each field's range, and that field's own check reports it.
+ * RFC 8259 section 6 sets no limit to a number, but jansson refuses the whole text because of one
+ * number that it cannot represent, even in a field that is not used. When a caller's parser has
+ * failed for that reason (jansson: json_error_numeric_overflow), the caller clamps a copy of the
+ * text and parses again. A field with such a number is then a real number beyond each field's
+ * range, and that field's own check reports it.
  *
  * Threads  Any: pure functions.
  * Memory   The caller's. Nothing is allocated.

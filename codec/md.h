@@ -1,7 +1,7 @@
 /*
  * md: a tick, one normalised market-data event, between a feed and an encoder.
  *
- * Owner    The feed that fills it. Whoever is handed one reads it during the call only.
+ * Owner    The feed that fills it. A function that gets one may read it during the call only.
  * Memory   Plain values and borrowed pointers; nothing here allocates.
  * Units    Prices and sizes are mantissa x 10^exponent, taken from the source's own text and
  *          never through floating point. Times are nanoseconds since the Unix epoch, UTC;

@@ -1,10 +1,10 @@
 /*
- * proxy_header: what a proxy says of the client before the client's own bytes: PROXY protocol,
- * versions 1 (text) and 2 (binary).
+ * proxy_header: the header by which a proxy names its client, before the client's own bytes: PROXY
+ * protocol, versions 1 (text) and 2 (binary).
  *
  * Threads  Pure functions.
  * Memory   None.
- * Errors   enum proxy_status. Only who may be believed is to be asked: a header is a claim.
+ * Errors   enum proxy_status. A header is only a claim: parse those of trusted peers alone.
  * Source   HAProxy's "The PROXY protocol", sections 2.1 and 2.2.
  */
 #ifndef RINGCAST_CODEC_PROXY_HEADER_H
@@ -33,8 +33,8 @@ struct proxy_header {
     uint16_t source_port;
 };
 
-/* bytes: all that has come so far. Reads nothing beyond bytes_count. TLVs are skipped, but for
- * CRC32C, which is checked where it is. */
+/* bytes: all that has come so far. Reads nothing beyond bytes_count. TLVs are skipped, except
+ * CRC32C, which is checked where it is present. */
 enum proxy_status proxy_header_parse(const uint8_t *bytes, size_t bytes_count,
                                      struct proxy_header *header_out);
 

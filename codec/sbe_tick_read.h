@@ -6,7 +6,7 @@
  *          read beyond payload_bytes.
  * Units    Times are nanoseconds since the Unix epoch.
  * Errors   false: no message of the schema, or more than there is room for.
- * Source   codec/md.xml; docs/protocol.md, "SBE": later versions may append, which is left out.
+ * Source   codec/md.xml; docs/sbe.md. Fields that later versions append are ignored.
  */
 #ifndef RINGCAST_CODEC_SBE_TICK_READ_H
 #define RINGCAST_CODEC_SBE_TICK_READ_H

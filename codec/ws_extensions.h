@@ -1,10 +1,10 @@
 /*
- * ws_extensions: Sec-WebSocket-Extensions, by which permessage-deflate is agreed on, or nothing.
+ * ws_extensions: Sec-WebSocket-Extensions, the header that negotiates permessage-deflate.
  *
  * Threads  Pure functions. Memory: the caller's.
  * Errors   false: the header is not well-formed, which fails the handshake. An offer that cannot be
- *          met (a parameter that is unknown, given twice, or has a value it cannot have) is passed
- *          over, and the client's next one counts.
+ *          met (a parameter is unknown, given twice, or has an invalid value) is skipped, and the
+ *          client's next offer counts.
  * Source   RFC 6455 section 9.1: the grammar, blanks between all its parts included. RFC 7692
  *          section 7.1: the parameters.
  */
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WS_DEFLATE_OFFERS_MAX 8 /* of one client; those after them are passed over */
+#define WS_DEFLATE_OFFERS_MAX 8 /* of one client; further ones are ignored */
 #define WS_DEFLATE_ANSWER_BYTES_MAX 160
 #define WS_DEFLATE_WINDOW_BITS_MIN 8
 #define WS_DEFLATE_WINDOW_BITS_MAX 15

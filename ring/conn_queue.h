@@ -2,7 +2,7 @@
  * conn_queue: numbers of connections, first in, first out. Each is on a queue at most once, so that
  * a queue with room for all never overflows.
  *
- * Owner    Who has it. Threads: one. Memory: conns, of capacity entries.
+ * Owner    The caller. Threads: one. Memory: conns, with capacity entries.
  */
 #ifndef RINGCAST_RING_CONN_QUEUE_H
 #define RINGCAST_RING_CONN_QUEUE_H

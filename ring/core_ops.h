@@ -1,5 +1,5 @@
 /*
- * core_ops: what a core tells src, and asks it.
+ * core_ops: the functions of src that a core calls.
  *
  * Owner    src: one constant table for all cores.
  * Threads  All are called on the core's thread.
@@ -46,7 +46,7 @@ struct core_conn_end {
     uint64_t open_ns; /* how long it was open */
 };
 
-/* Whom a conn comes from. */
+/* The origin of a connection. */
 struct core_source {
     bool is_unix; /* Then there is no address. */
     struct ip_address address;
@@ -55,7 +55,7 @@ struct core_source {
 
 enum core_admission {
     CORE_ADMIT,
-    CORE_ADMIT_PROXY, /* It is a proxy that is believed, and begins with a PROXY header. */
+    CORE_ADMIT_PROXY, /* A trusted proxy, which begins with a PROXY header. */
     CORE_REFUSE,
 };
 
@@ -65,7 +65,7 @@ enum core_grant {
     CORE_LATER, /* It is asked again in the next turns, without its request. */
 };
 
-/* What is answered to a client that may not come in. */
+/* The answer to a client that may not connect. */
 struct core_refusal {
     const char *status_line; /* "403 Forbidden" */
     char extra[96];          /* further header lines, each with its line end */
@@ -77,11 +77,11 @@ struct core_request {
     const uint8_t *head; /* for handshake_values() */
     size_t head_bytes;
     struct handshake_slice rest;       /* of its target, behind the site's path; may be empty */
-    const struct core_source *proxied; /* whom a PROXY header names; NULL: nobody */
+    const struct core_source *proxied; /* the client that a PROXY header names, or NULL */
 };
 
-/* What src hears of. All are called on the core's thread. on_drop, on_close and on_leave come at
- * the top of a turn only, outside all other calls. */
+/* All are called on the core's thread. on_drop, on_close and on_leave come only at the top of a
+ * turn, outside all other calls. */
 struct core_ops {
     /* A socket was accepted. When it is refused it is answered at once, unread. NULL: all may
      * come in. */

@@ -1,9 +1,9 @@
 /*
- * plan: what the fan-out and the links hand each other, by way of the core. Structs only.
+ * plan: the structs that the fan-out and the links pass to each other through the core.
  *
- * Fan says what is to be sent (plans) and what is to be told besides (notices); the sender says of
- * the plans that did not go out as a whole how far they got (outcomes). Each batch is planned,
- * sent and accounted for before anything else happens.
+ * Fan makes plans (frames to be sent) and notices (other news for a client). For plans that were
+ * not sent as a whole, the sender reports in outcomes how far they got. Each batch is planned, sent
+ * and accounted for before anything else happens.
  *
  * Owner    The core, one batch. Threads: its own.
  */
@@ -26,7 +26,7 @@
 
 enum send_kind {
     SEND_OWN,    /* no frames: what waits in the link's own chain */
-    SEND_PUSH,   /* new frames, for who keeps up */
+    SEND_PUSH,   /* new frames, for subscribers that keep up */
     SEND_PULL,   /* what one that is behind gets */
     SEND_REPLAY, /* history beside live frames */
 };
@@ -44,7 +44,7 @@ struct send_plan {
     uint8_t log; /* number of the encoding whose frames they are */
 };
 
-/* Of a plan that did not go out as a whole. */
+/* Of a plan that was not sent as a whole. */
 struct send_outcome {
     uint32_t plan;
     int32_t error;   /* the connection ends: nothing is accounted for; 0: */
@@ -68,7 +68,7 @@ enum gap_reason {
 };
 
 enum lag_policy {
-    LAG_SKIP,       /* Jump to live; GAP says what was lost. */
+    LAG_SKIP,       /* Jump to live frames; GAP reports what was lost. */
     LAG_CONFLATE,   /* Only the newest frame of each channel; full images only. */
     LAG_DISCONNECT, /* Close with 4108. */
 };
@@ -76,13 +76,13 @@ enum lag_policy {
 enum lag_cause {
     LAG_BY_CLIENT,  /* It does not read: its receive window is full. Always, on a Unix socket. */
     LAG_BY_NETWORK, /* Packets are lost, or the congestion window is full. */
-    LAG_BY_SERVER,  /* Neither: we do not hand over fast enough, or the send buffer is small. */
+    LAG_BY_SERVER,  /* Neither: we do not send fast enough, or the send buffer is small. */
 };
 
 /* How far a conn is behind in the log; at least so far, when the log has passed it. */
 struct core_lag {
     bool is_behind;
-    uint64_t bytes; /* of the log, whoever they are for */
+    uint64_t bytes; /* of the log, for any client */
     uint64_t ms;    /* age of the oldest frame that it has not been sent */
     enum lag_cause cause;
     uint32_t round_trip_us; /* as the kernel has it; 0: not known */

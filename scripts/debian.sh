@@ -1,4 +1,4 @@
-# To be sourced: Debian's packages, unpacked and not installed. That needs no root and changes
+# To be sourced. Debian's packages, unpacked and not installed: that needs no root and changes
 # nothing of this system. They come from the mirror that this system uses, and apt checks them with
 # Debian's own key.
 
@@ -27,5 +27,19 @@ unpack_debian() {
     local package
     for package in "$1"/*.deb; do
         dpkg-deb -x "$package" "$2" || return 1
+    done
+}
+
+# keep_from_booting PACKAGE...: services that these packages have just brought do not start at the
+# next boot either. Called with what runs a command as root in as_root.
+keep_from_booting() {
+    local package
+    command -v systemctl >/dev/null || return 0
+    for package in "$@"; do
+        case $package in
+        mosquitto | nats-server | nginx | prometheus)
+            "${as_root[@]}" systemctl --quiet disable "$package" 2>/dev/null || true
+            ;;
+        esac
     done
 }

@@ -60,6 +60,10 @@ test_packages=(
     python3-yaml     # reads docs/asyncapi.yaml,
     python3-jsonschema # whose schemas are held against what a server says
     gnuplot-nox      # plots of the benchmarks
+    mosquitto        # and other servers that they measure
+    nats-server
+    nginx
+    libnginx-mod-nchan
     nginx            # proxies for wss, as docs/proxy.md configures them:
     haproxy          # the PROXY protocol,
     caddy            # a certificate by itself
@@ -111,10 +115,11 @@ install_packages() {
     say "installing the Debian packages that are missing to $purpose: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
         fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
-    # A policy of 101 keeps packages (prometheus) from starting services.
+    # RUNLEVEL keeps packages (prometheus, nginx) from starting services.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install failed, see above; when it is mended, run this again"
+    keep_from_booting "${missing[@]}"
 }
 
 install_zig() {

@@ -47,6 +47,7 @@ static inline void bench_fixture_begin(const struct bench_options *wanted)
     thread.crew.conn_count = options.connection_count;
     thread.crew.conns = conn;
     thread.data.has_seqs = true;
+    thread.data.has_times = true;
     thread.data.scan.time_unit_ns = 1;
     bench_fixture_set_pattern(PATTERN_SEQ, "\"seq\":");
     bench_fixture_set_pattern(PATTERN_TIME, "\"ts_pub\":");

@@ -197,7 +197,7 @@ static void bad_values_name_their_option(void **state)
     assert_int_equal(PARSE("--time-unit", "min"), 1);
     expect_said("'min'");
     assert_int_equal(PARSE("--time-pattern", ""), 1);
-    expect_said("--time-pattern '' needs --protocol plain or nats");
+    expect_said("--time-pattern '' needs another --protocol");
     assert_int_equal(PARSE("--seq-pattern", "0123456789012345678901234567890123"), 1);
     expect_said("--seq-pattern");
     assert_int_equal(PARSE("another-url"), 1);
@@ -639,10 +639,10 @@ static void a_preset_comes_before_all_other_options(void **state)
 {
     (void)state;
     write_scenario("connections 7\ntime-unit us\n");
-    char *words[] = {"ringcast-bench", "-s",          "ethusdt@trade",
-                     "--scenario",     scenario_path, "--preset",
-                     "binance",        URL,           NULL};
-    assert_int_equal(parse_words(words, 8), -1);
+    char *line[] = {"ringcast-bench", "-s",          "ethusdt@trade",
+                    "--scenario",     scenario_path, "--preset",
+                    "binance",        URL,           NULL};
+    assert_int_equal(parse_words(line, 8), -1);
     assert_int_equal(options.protocol, BENCH_PLAIN);
     assert_string_equal(options.symbols, "ethusdt@trade");
     assert_string_equal(options.time_pattern, "\"E\":");
@@ -661,8 +661,8 @@ static void each_preset_is_listed_and_fits_together(void **state)
     static char *names[] = {"ringcast",   "nats",    "mqtt",    "nchan",
                             "websockets", "binance", "coinbase"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char *words[] = {"ringcast-bench", "--preset", names[i], URL, NULL};
-        assert_int_equal(parse_words(words, 4), -1);
+        char *line[] = {"ringcast-bench", "--preset", names[i], URL, NULL};
+        assert_int_equal(parse_words(line, 4), -1);
         assert_string_equal(said, "");
         assert_int_equal(PARSE("--preset", "list"), 0);
         expect_said(names[i]);
@@ -672,6 +672,20 @@ static void each_preset_is_listed_and_fits_together(void **state)
         expect_said("--preset: 'kafka' is none of these:\n");
         expect_said(names[i]);
     }
+}
+
+static void a_channel_by_its_symbol_needs_names(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--channel-pattern", "symbol"), 1);
+    expect_said("--channel-pattern symbol needs the names of the symbols: -s *");
+    assert_int_equal(PARSE("--channel-pattern", "symbol", "-s", "A,B"), -1);
+    assert_true(options.channel_is_symbol);
+    assert_string_equal(options.channel_pattern, "");
+    assert_int_equal(PARSE("--time-unit", "iso"), -1);
+    assert_int_equal(options.time_unit_ns, 0);
+    assert_int_equal(PARSE("--time-unit", "min"), 1);
+    expect_said("--time-unit: 'min' is not ns, us, ms, s or iso");
 }
 
 static void a_scenario_has_no_preset(void **state)
@@ -747,6 +761,7 @@ int main(void)
         cmocka_unit_test(without_times_there_are_no_latencies),
         cmocka_unit_test(a_preset_comes_before_all_other_options),
         cmocka_unit_test(each_preset_is_listed_and_fits_together),
+        cmocka_unit_test(a_channel_by_its_symbol_needs_names),
         cmocka_unit_test(a_scenario_has_no_preset),
         cmocka_unit_test(help_fits_a_terminal),
         cmocka_unit_test(help_lists_every_option_and_ends_well),

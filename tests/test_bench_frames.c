@@ -182,6 +182,36 @@ static void nobody_but_readers_is_waited_for(void **state)
     bench_fixture_end();
 }
 
+static void a_channel_may_be_known_by_its_symbol(void **state)
+{
+    (void)state;
+    bench_fixture_begin(&(struct bench_options){.symbols = "a@trade,b@trade",
+                                                .connection_count = 2,
+                                                .channel_is_symbol = true,
+                                                .protocol = BENCH_PLAIN});
+    options.symbol_pattern = "\"stream\":\"";
+    *conn = (struct bench_conn){.fd = -1, .state = BENCH_CONN_STREAMING};
+    stream_bytes = 0;
+    add_text("{\"stream\":\"b@trade\",\"seq\":7,\"ts_pub\":1500}");
+    add_text("{\"stream\":\"a@trade\",\"seq\":20,\"ts_pub\":1500}");
+    add_text("{\"stream\":\"b@trade\",\"seq\":8,\"ts_pub\":1501}");
+    add_text("{\"stream\":\"a@trade\",\"seq\":22,\"ts_pub\":1501}");
+    feed();
+    assert_int_equal(thread.crew.totals.window_frames, 4);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].holes, 1);
+    assert_int_equal(thread.crew.totals.streams[BENCH_READER].hole_frames, 1);
+    assert_int_equal(thread.data.channel_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(thread.data.channels[i].channel, i == 0 ? 1 : 0);
+        assert_int_equal(thread.data.channels[i].symbol, i == 0 ? 1 : 0);
+    }
+    add_text("{\"stream\":\"c@trade\",\"seq\":8,\"ts_pub\":1501}"); /* nobody subscribes to it */
+    add_text("{\"seq\":9,\"ts_pub\":1501}");
+    feed();
+    assert_int_equal(thread.crew.totals.malformed, 2);
+    bench_fixture_end();
+}
+
 static void a_jump_of_seq_is_a_hole_per_channel(void **state)
 {
     (void)state;
@@ -770,6 +800,7 @@ int main(void)
         cmocka_unit_test(a_heartbeat_finishes_a_reader_that_has_all_it_promises),
         cmocka_unit_test(nobody_but_readers_is_waited_for),
         cmocka_unit_test(a_jump_of_seq_is_a_hole_per_channel),
+        cmocka_unit_test(a_channel_may_be_known_by_its_symbol),
         cmocka_unit_test(a_seq_that_comes_twice_is_a_duplicate),
         cmocka_unit_test(a_gap_covers_exactly_what_it_tells),
         cmocka_unit_test(stalled_connections_are_counted_apart),

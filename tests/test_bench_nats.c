@@ -104,7 +104,7 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     (void)state;
     begin();
     static const char text[] =
-        "PONG\r\nMSG md.A 1 2\r\n{}\r\nMSG md.A 1 0\r\n\r\nMSG md.A 1 36\r\n" TICK_1 "\r\n";
+        "PONG\r\nMSG md.A 1 36\r\n" TICK_1 "\r\nMSG md.A 1 2\r\n{}\r\nMSG md.A 1 0\r\n\r\n";
     broker_fixture_feed(text, sizeof text - 1);
     assert_int_equal(thread.crew.totals.malformed, 2);
     assert_int_equal(thread.crew.totals.window_frames, 1);

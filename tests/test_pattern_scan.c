@@ -363,6 +363,29 @@ static void random_frames_are_read_as_the_obvious_way_reads_them(void **state)
     assert_in_range(found_count, 10000, 190000);
 }
 
+static void a_time_may_be_iso_8601(void **state)
+{
+    (void)state;
+    struct pattern_scan scan = scan_of("", "\"n\":", "\"time\":\"", 0);
+    struct values values;
+    expect(&scan, "{\"n\":7,\"time\":\"2021-04-17T16:43:37.089723Z\"}", 0, 7,
+           UINT64_C(1618677817089723000));
+    expect(&scan, "{\"n\":8,\"time\":\"2021-04-18T00:43:37+08:00\",\"x\":1}", 0, 8,
+           UINT64_C(1618677817000000000));
+    expect(&scan, "{\"time\" : \"1970-01-01 00:00:01.5Z\",\"n\":9}", 0, 9, 1500000000);
+    static const char *const bad[] = {
+        "{\"n\":7,\"time\":\"2021-04-17T16:43:37.089723Z",
+        "{\"n\":7,\"time\":\"2021-04-17T16:43:37.089723\"}", /* which zone? */
+        "{\"n\":7,\"time\":\"\"}",
+        "{\"n\":7,\"time\":\"",
+        "{\"n\":7,\"time\":1618677817}",
+        "{\"n\":7}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(scan_exact(&scan, bad[i], &values));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +399,7 @@ int main(void)
         cmocka_unit_test(patterns_have_a_longest),
         cmocka_unit_test(times_are_nanoseconds_whatever_their_unit),
         cmocka_unit_test(a_time_that_is_no_number_is_told),
+        cmocka_unit_test(a_time_may_be_iso_8601),
         cmocka_unit_test(the_number_itself_is_kept_for_another_unit),
         cmocka_unit_test(nothing_beyond_the_payload_is_read),
         cmocka_unit_test(random_frames_are_read_as_the_obvious_way_reads_them),

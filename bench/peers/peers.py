@@ -185,6 +185,7 @@ log_file: "{self.work_dir}/nats.log"
 
 class Mosquitto(Brokered):
     target = "mqtt"
+    more = ""  # lines of its configuration
 
     def load_options(self):
         return ["--preset", "mqtt"]
@@ -202,7 +203,8 @@ allow_anonymous true
 set_tcp_nodelay true
 max_queued_messages 0
 log_dest file {self.work_dir}/mosquitto.log
-""")]
+log_type all
+{self.more}""")]
 
 
 class Nchan(Brokered):

@@ -5,6 +5,7 @@
 # Does nothing, and needs no network, when all is there. Prints nothing then.
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
+. scripts/debian.sh
 
 zig=.toolchain/zig-0.16.0/zig
 venv=.toolchain/peers/venv
@@ -49,10 +50,11 @@ install_packages() {
     say "installing the Debian packages that are missing for the peers: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
         fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
-    # A policy of 101 keeps packages (nginx, nats-server, mosquitto) from starting services.
+    # RUNLEVEL keeps packages (nginx, nats-server, mosquitto) from starting services.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install failed, see above; when it is mended, run this again"
+    keep_from_booting "${missing[@]}"
 }
 
 install_websockets() {

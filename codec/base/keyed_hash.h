@@ -1,6 +1,6 @@
 /*
- * keyed_hash: where a name lies in a table. Nobody can choose names that lie together without the
- * key, because SipHash is a pseudorandom function. So a search is as long as chance makes it.
+ * keyed_hash: the hash of a name, for its place in a table. SipHash is a pseudorandom function:
+ * without the key nobody can choose names that collide. So only chance makes a search long.
  *
  * Owner    The owner of a table has the key: 16 random bytes, chosen at the start of the process.
  *          Tests and the simulation choose their own. No value of the function leaves the process.

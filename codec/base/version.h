@@ -1,4 +1,4 @@
-/* version: of all programs of this repository, as they tell it. */
+/* version: the version that all programs of this repository print. */
 #ifndef RINGCAST_CODEC_BASE_VERSION_H
 #define RINGCAST_CODEC_BASE_VERSION_H
 

@@ -1,11 +1,12 @@
 /*
- * control: whether the server lives and what its channels are called, for other processes.
+ * control: shows other processes whether the server is alive, and the names of its channels.
  *
- *   header: who, heartbeat, state, channel_count | directory: an entry for each channel
+ *   header: identity, heartbeat, state, channel_count | directory: an entry for each channel
  *
  * Owner    src creates it before the channels and destroys it after them.
- * Threads  append, rename: whoever makes or names a channel, one at a time. beat: the publisher.
- *          set_state: main. read_only_fd: any. Other processes read, by the rules of layout.h.
+ * Threads  append, rename: the thread that makes or names a channel, one at a time. beat: the
+ *          publisher. set_state: main. read_only_fd: any. Other processes read, by the rules of
+ *          layout.h.
  * Memory   One sealed shared_memory; a page of the directory is taken when its first entry is.
  * Units    now_ns is CLOCK_MONOTONIC.
  * Errors   0 or a negative errno. No function logs.

@@ -1,14 +1,14 @@
 /*
- * counters: every number an operator may ask for, in one mapped file that describes itself.
+ * counters: all numbers that operators see, in one mapped file that describes itself.
  *
- * The structs are for those who write. A reader of the file goes by counters_format.h.
+ * The structs are for writers. A reader of the file uses counters_format.h.
  *
  * Owner    src, before the first core starts until all threads have ended.
- * Threads  One writer per struct or cache line, named below; anybody reads, also other processes,
- *          with relaxed loads: each number is whole, a set of them need not be of one instant.
+ * Threads  One writer per struct or cache line, named below. Any thread or process may read, with
+ *          relaxed loads: each number is whole, but several need not be of the same instant.
  * Memory   One mapping of counters_bytes(core_count).
  * Units    In the names; a time in an entry is in ns.
- * Source   ring/board/counters_table.c explains each number; docs/metrics.md is made of it.
+ * Source   ring/board/counters_table.c explains each number, and docs/metrics.md repeats it.
  */
 #ifndef RINGCAST_RING_COUNTERS_H
 #define RINGCAST_RING_COUNTERS_H
@@ -122,7 +122,7 @@ struct core_counters {
     counter lent_bytes;  /* with so many bytes */
     counter send_enters; /* enters that submitted sends */
     counter enters;      /* every entry into the kernel by enter() */
-    counter frames_lost; /* told by GAP */
+    counter frames_lost; /* reported by GAP */
     counter frames_conflated;
     counter gaps_sent;
     counter lags_told;              /* LAG messages */
@@ -162,7 +162,7 @@ struct publisher_counters {
     counter log_waits;          /* times the writer waited for a core inside submit */
     counter log_wait_ns;        /* how long, in all logs; grows during a wait */
     counter log_saved;          /* last frames saved before they were lapped */
-    counter log_replaced_bytes; /* pages given away, since the kernel may still read them */
+    counter log_replaced_bytes; /* pages replaced because the kernel may still read them */
     counter sbe_frames;         /* in the log of md.sbe.v1 */
     counter sbe_bytes;
     counter deflate_frames; /* in the log of JSON with permessage-deflate */

@@ -1,10 +1,10 @@
 /*
- * counters_file: the name of a counters file, and the lock that tells the living from the dead.
+ * counters_file: the name of a counters file, and the lock that shows that its server is alive.
  *
  * A server holds an OFD write lock on its file from before the file has a name until the process
- * ends, however it ends. So a file without a lock is a dead server's: its numbers can be read until
- * the next server starts, which removes it. Whoever removes a name holds the lock of that file; no
- * process ID decides, since two PID namespaces may share one directory.
+ * ends, however it ends. So a file without a lock belongs to a dead server. Its numbers can be read
+ * until the next server starts and removes it. To remove a name, a process must hold the lock of
+ * that file. Process IDs do not decide, because two PID namespaces may share one directory.
  *
  * Owner    src opens it first and closes it last.
  * Threads  main; counters_file_remove also in a signal handler.

@@ -7,8 +7,8 @@
  * in a scope or in an entry. So a tool of any version reads the file of any other:
  *
  * - A later version appends members to these structs (the header's sizes grow), entries, scopes,
- *   kinds and units. A reader steps by the file's sizes and passes over kinds and units that it
- *   does not know. What is there keeps its place and its meaning; anything else gets another magic.
+ *   kinds and units. A reader steps by the file's sizes and skips kinds and units that it does
+ *   not know. Existing fields keep their place and meaning; any other change gets a new magic.
  * - No table has more than 4096 records, no scope more than 4096 instances, no histogram more than
  *   2048 buckets. A reader may refuse more.
  * - Version 5 and those before it have the magic, the version, the number of cores, and no entries.
@@ -16,7 +16,7 @@
  * Threads  The tables are constant before the file has its name; threads are added later.
  * Memory   Little-endian. Numbers lie at multiples of their size. Text is filled with zeros and
  *          ends with one. What is reserved is 0.
- * Source   counters_read.h reads such a file; counters_file.h says where it is, and who lives.
+ * Source   counters_read.h reads such a file. counters_file.h has its name and its lock.
  */
 #ifndef RINGCAST_RING_COUNTERS_FORMAT_H
 #define RINGCAST_RING_COUNTERS_FORMAT_H

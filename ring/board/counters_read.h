@@ -22,7 +22,7 @@
 #include "ring/board/counters_format.h"
 
 #define COUNTERS_READ_TABLE_MAX 4096 /* entries, threads, cores: a file with more is damaged */
-#define COUNTERS_READ_SCOPES_MAX 16  /* further ones are passed over */
+#define COUNTERS_READ_SCOPES_MAX 16  /* further ones are ignored */
 #define COUNTERS_READ_BUCKETS_MAX 2048
 #define COUNTERS_READ_ALL UINT32_MAX /* an instance: the whole scope */
 
@@ -34,18 +34,18 @@ struct counters_read {
     int fd; /* -1: the caller's memory */
 };
 
-/* -EBADMSG: it is no counters file. -EPROTONOSUPPORT: it is of version 5 or before; the first four
- * members of header_out->header are set. -ERANGE: it is damaged, or cut. */
+/* -EBADMSG: not a counters file. -EPROTONOSUPPORT: version 5 or older; the first four members of
+ * header_out->header are set. -ERANGE: the file is damaged or truncated. */
 int counters_read_open(struct counters_read *read_out, const char *path);
 void counters_read_close(struct counters_read *read);
 
 /* The same of memory, at a multiple of 8, which outlives *read_out. */
 int counters_read_memory(struct counters_read *read_out, const void *bytes, size_t bytes_count);
 
-/* Whether the server lives; false of memory. */
+/* Whether the server is alive; always false for memory. */
 bool counters_read_is_live(const struct counters_read *read);
 
-/* false: the file was cut since it was opened. To read what is missing ends the process. */
+/* false: the file was truncated since it was opened. Reading the missing part ends the process. */
 bool counters_read_is_whole(const struct counters_read *read);
 
 /* An entry whose numbers are all within the file. Its index is below header.entry_count; false: it

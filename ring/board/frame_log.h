@@ -21,15 +21,15 @@
  * (tests/test_frame_log.c shows it). A reader whose thread is stopped keeps the writer waiting: it
  * spins first, then naps, and reports the reader (struct frame_log_watch).
  *
- * Lent pages. What is sent by reference, the kernel reads until the peer has it, which a peer may
- * put off for ever, and it does not tell the end. A reader marks such pages as lent. When the
- * writer takes back room, it gives the pages away that were lent in this lap: a hole in the file
- * puts fresh ones in their place, and the kernel keeps the old ones, unchanged, for as long as it
+ * Lent pages. The kernel reads what is sent by reference until the peer has received it. A peer may
+ * delay that for ever, and the kernel does not report the end. A reader marks such pages as lent.
+ * When the writer takes back room, it replaces the pages that were lent in this lap: a hole in the
+ * file puts fresh ones in their place, and the kernel keeps the old ones, unchanged, as long as it
  * refers to them. So no peer makes the writer wait, and nothing that is lent is ever overwritten.
  *
  * Sealed. Other processes can read a sealed log and do nothing else (shared_memory.h). The seal
- * forbids holes, so that nothing of the log is lent, and it is never cleared. All of it but the
- * images is touched at creation: what a reader touched first, the reader would pay for.
+ * forbids holes, so nothing of the log is lent, and it is never cleared. Everything except the
+ * images is touched at creation. Otherwise the reader that touched a page first would pay for it.
  */
 #ifndef RINGCAST_RING_FRAME_LOG_H
 #define RINGCAST_RING_FRAME_LOG_H
@@ -48,8 +48,8 @@
 
 #define FRAME_LOG_READERS_MAX 64
 #define FRAME_LOG_BYTES_MIN (1 * MIB)
-#define FRAME_LOG_FRAMES_MIN 8 /* The log has room for so many of the longest. */
-/* The descriptor ring has one descriptor for so many bytes of the log. */
+#define FRAME_LOG_FRAMES_MIN 8 /* The log has room for this many of the longest. */
+/* The descriptor ring has one descriptor for this many bytes of the log. */
 #define FRAME_LOG_BYTES_PER_DESC 128
 
 /* The writer's own of a channel. Readers learn both from descriptors. */
@@ -104,7 +104,7 @@ struct frame_log {
     uint64_t saved_count;          /* frames copied out at the tail */
     uint64_t images_unsaved_count; /* for which there was no room */
     uint64_t waited_count;         /* times the writer waited for a pin */
-    uint64_t replaced_bytes;       /* of pages given away, since they were lent */
+    uint64_t replaced_bytes;       /* of pages that were replaced because they were lent */
     struct frame_log_watch watch;  /* set before the first reserve, if wanted */
     struct frame_log_images images;
 
@@ -123,14 +123,14 @@ int frame_log_read_only_fd(const struct frame_log *log);
 /* Room for one frame of up to frame_bytes_max bytes; may wait for a pin (see above). */
 uint8_t *frame_log_reserve(struct frame_log *log);
 
-/* The next seq of a channel, from 1: what the frame that is about to be encoded bears. */
+/* The next seq of a channel, from 1: the seq of the frame that is about to be encoded. */
 static inline uint64_t frame_log_next_seq(const struct frame_log *log, uint32_t channel)
 {
     return log->channels[channel].last_seq + 1;
 }
 
-/* The running hash (codec/running_hash.h) of a channel's frames so far. Who writes the log sets it
- * before it commits the frame that it takes in; the descriptor bears it. */
+/* The running hash (codec/running_hash.h) of a channel's frames so far. The writer of the log adds
+ * a frame to it before it commits the frame, whose descriptor then has the hash. */
 static inline uint64_t frame_log_hash(const struct frame_log *log, uint32_t channel)
 {
     return log->channels[channel].hash;
@@ -231,7 +231,8 @@ static inline void frame_log_unpin(struct frame_log *log, uint32_t reader)
     atomic_store_explicit(&log->pins[reader].index, FRAME_LOG_NOT_PINNED, memory_order_release);
 }
 
-/* For who pins for a moment only: what is pinned now (or FRAME_LOG_NOT_PINNED), and back to it. */
+/* For a reader that pins for a moment only: what is pinned now (or FRAME_LOG_NOT_PINNED), so that
+ * it can go back to that. */
 static inline uint64_t frame_log_pinned(const struct frame_log *log, uint32_t reader)
 {
     return atomic_load_explicit(&log->pins[reader].index, memory_order_relaxed);

@@ -2,8 +2,8 @@
  * frame_log_images: the newest full images of channels whose frames have all left the log.
  *
  * Owner    A frame log.
- * Threads  The writer's. A reader that holds a pin may look at what is saved of a channel; a second
- *          process goes by the channel's record (layout.h).
+ * Threads  The writer's. A reader that holds a pin may read what is saved of a channel. A second
+ *          process uses the channel's record (layout.h).
  * Memory   Rooms in the log's images area. They have few sizes, so that another channel can use a
  *          room that was given up. A room is at most a cache line or a quarter larger than its
  *          image. The area takes memory as it is used.

@@ -1,8 +1,8 @@
 /*
- * shared_memory: memory that other processes can map, too, once they are given its descriptor.
+ * shared_memory: memory that other processes can map once they have its descriptor.
  *
- * Owner    Whoever creates it. It has no name in any file system: it goes with the last process
- *          that has it open or mapped.
+ * Owner    Its creator. It has no name in any file system: it ends with the last process that has
+ *          it open or mapped.
  * Threads  Any one at a time.
  * Memory   Zeroed, and taken page by page as it is touched. The view begins at a multiple of
  *          LAYOUT_AREA_BYTES, like the file, so that its areas can be of huge pages.

@@ -30,18 +30,18 @@
 #include "ring/core/core_claims.h"
 #include "ring/core_ops.h"
 
-#define CORE_SPARE_CONNS 64 /* of who has no place (yet): indices are below the sum */
+#define CORE_SPARE_CONNS 64 /* connections without a place (yet); indices are below the sum */
 #define CORE_GROUPS_MAX 6
 #define CORE_LISTENERS_MAX 9
 #define CORE_ENCODINGS_MAX 4
-#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, inflated; told in WELCOME */
+#define CORE_MESSAGE_BYTES_MAX 16384 /* a client's message, decompressed; in WELCOME */
 #define CORE_HALF_MESSAGE_NS (10 * NS_PER_SECOND)
 #define CORE_OUT_POOL_BYTES (64 * MIB)
 #define CORE_PEER_TEXT_BYTES_MAX 64
-#define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* of them that wait for one conn */
+#define CORE_SNAPSHOT_BYTES_MAX (1 * MIB) /* that wait for one connection */
 #define CORE_REPLAYS_MAX 64               /* at a time; one for a conn */
 
-/* What messages cost is counted in units of about 25 ns. One client's take so many at a time. */
+/* The cost of messages is counted in units of about 25 ns. This many are one client's slice. */
 #define CORE_SLICE_UNITS 4000
 
 /* A listening socket: made by src on the main thread (listener.h), used by one core. */
@@ -79,8 +79,8 @@ static inline bool core_encoding_is_written(uint32_t run)
 struct engine;
 struct engine_options;
 
-/* Stretches of so many bytes and more are sent by reference, if they are due to so many
- * connections. 0 bytes: none are. */
+/* Stretches of at least this many bytes are sent by reference, if they are due to at least
+ * sharers_min connections. 0 bytes: none are. */
 struct core_zero_copy {
     uint32_t tcp_bytes;
     uint32_t unix_bytes;
@@ -138,9 +138,9 @@ void core_destroy(struct core *core);
 int core_run(struct core *core);
 void core_stop(struct core *core);
 
-/* Any thread, once. From now on who comes is answered 503. Conns are told (ops.on_drain), go on to
- * get their frames, and are closed with 4201 one after the other, evenly up to end_ns; who is
- * behind at its turn, when it has caught up. */
+/* Any thread, once. From now on new connections receive 503. Open ones are notified (ops.on_drain),
+ * still get their frames, and are closed with 4201 one after the other, evenly up to end_ns. A
+ * connection that is behind at its turn is closed when it has caught up. */
 void core_drain(struct core *core, uint64_t end_ns);
 
 /* Tells a core that the log's head moved. The caller has published the head before. Returns
@@ -152,18 +152,18 @@ bool core_wake(struct core *core, struct engine *waker);
 /* Queues a text frame. Never fails: a conn whose bytes have no room in the pool ends with 4108. */
 void core_send_text(struct core *core, uint32_t conn, const char *payload, size_t payload_bytes);
 
-/* Queues bytes as they are: whole frames, header included, in as many calls as one likes. Never
- * fails, as above. */
+/* Queues bytes as they are: whole frames, header included, in any number of calls. Never fails, as
+ * above. */
 void core_send_raw(struct core *core, uint32_t conn, const void *bytes, size_t bytes_count);
 /* Whether all of that was taken by the kernel. */
 bool core_has_drained(struct core *core, uint32_t conn);
 /* The same, in ops.on_continue: if not, ops.on_continue is not called again before it was. */
 bool core_await_drain(struct core *core, uint32_t conn);
 
-/* Whether this conn's share in the pool has room for so many bytes. Nothing else asks for it. */
+/* Whether this conn's share of the pool has room for this many bytes. */
 bool core_has_room(struct core *core, uint32_t conn, size_t bytes);
 
-/* What is done for a conn's message costs so many units; and whether the rest is to wait. */
+/* Counts the cost of work for a conn's message; and whether the rest of the work must wait. */
 void core_spend(struct core *core, uint32_t units);
 bool core_slice_is_over(const struct core *core);
 /* The message goes on in ops.on_continue. Until it is answered no other of this conn is read, and

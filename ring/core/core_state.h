@@ -115,7 +115,7 @@ bool core_reap(struct core *core);
 void core_see_channels(struct core *core);
 /* Brings a stream up to an encoding that was begun since; false: it is not being written. */
 bool core_follow_run(struct core *core, uint32_t encoding);
-/* The writer has passed the core, or an encoding has begun anew: on with live frames. */
+/* The writer has passed the core, or an encoding has begun again: continues with live frames. */
 void core_resync(struct core *core, struct fan_stream *stream);
 
 /* core_accept.c */
@@ -135,7 +135,7 @@ bool core_plan(struct core *core);
 void core_send(struct core *core);
 void core_account(struct core *core);
 
-/* core_notices.c: what fan has to tell becomes text, and waits for its link. */
+/* core_notices.c: turns the notices of fan into text, which waits for its link. */
 void core_notices(struct core *core);
 
 /* core_subscribe.c: a channel has a subscriber more (1) or less (-1). */
@@ -147,7 +147,7 @@ void core_end_replay(struct core *core, uint32_t conn, bool is_whole);
 
 /* core_drain.c */
 #define CORE_DRAIN_CLOSE_CODE 4201
-/* Begins a drain that is wanted, and tells some conns; true: there are more. */
+/* Begins a requested drain, and notifies some conns. true: there are more. */
 bool core_drain_go_on(struct core *core);
 /* It is a conn's turn: closes it, or puts it off. */
 void core_drain_close(struct core *core, uint32_t conn);

@@ -1,7 +1,8 @@
 /*
- * core_waker: a ring of a thread that is no core's, to wake cores from and to sleep in.
+ * core_waker: a ring for a thread that is not a core, from which it wakes cores and in which it
+ * sleeps.
  *
- * Owner    Whoever opens it. Threads: one, from open on.
+ * Owner    The caller of open. Threads: one, from open on.
  * Memory   A small ring and its watched descriptors.
  * Units    Nanoseconds of CLOCK_MONOTONIC.
  * Errors   0 or a negative errno.

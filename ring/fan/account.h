@@ -1,5 +1,6 @@
 /*
- * account: what became of a batch of sends: cursors move, and who was cut goes on where it was.
+ * account: the results of a batch of sends: cursors move, and a subscriber whose send fell short
+ * continues where it was.
  *
  * Owner    A core. Threads: its own.
  */
@@ -8,8 +9,8 @@
 
 #include "ring/fan/fan.h"
 
-/* Of the plans of fan->batch those with an outcome did not go out as a whole. The rest of a frame
- * that was cut leaves as a notice. */
+/* Plans of fan->batch with an outcome were not sent as a whole. The rest of a frame that was cut
+ * off leaves as a notice. */
 void account_batch(struct fan *fan);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * fan: who gets what of the logs. All that a core knows of channels, subscribers and subscriptions,
- * without a socket, a clock or a WebSocket: what is to be sent leaves as plans and notices, and
- * what became of it comes back as outcomes (ring/plan.h).
+ * fan: decides which connection gets which frames of the logs. It has all that a core knows of
+ * channels, subscribers and subscriptions, without a socket, a clock or a WebSocket. What is to be
+ * sent leaves as plans and notices, and the results come back as outcomes (ring/plan.h).
  *
  * Owner    A core, one each. Threads: its own.
  * Memory   Sized at fan_open; subscriptions and tables of seqs come from bounded pools that are
  *          touched when first used.
- * Errors   0 or a negative errno. A subscriber that there is no room for is put on fan->failed, and
- *          gets nothing more.
+ * Errors   0 or a negative errno. A subscriber for which there is no room is put on fan->failed,
+ *          and gets nothing more.
  */
 #ifndef RINGCAST_RING_FAN_H
 #define RINGCAST_RING_FAN_H

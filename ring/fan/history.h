@@ -1,5 +1,5 @@
 /*
- * history: what a conn gets of the past. It asks to go on after a seq (core_resume), or for a
+ * history: frames from the past for a conn. It asks to continue after a seq (core_resume), or for a
  * channel's newest frame as it was sent (core_find_snapshots).
  *
  * To go on, a channel's next seq is set back; then the oldest frame that is wanted is sought, from
@@ -8,9 +8,10 @@
  * what was newest of its channels when it asked, its live frames wait in the log, none is conflated
  * and none is too late.
  *
- * What is in reach is what the first encoding's log (JSON's) has, for all. From where another
- * encoding began its log has the same ticks in the same order: a conn of it reads the JSON log up
- * to there, and then its own (docs/decisions/0017-history-is-the-json-log.md).
+ * For all encodings the history is what the first encoding's log (JSON's) has. From the point where
+ * another encoding began, its log has the same ticks in the same order. A conn with that encoding
+ * reads the JSON log up to there, and then its own
+ * (docs/decisions/0017-history-is-the-json-log.md).
  *
  * Owner    A core. Threads: its own.
  * Memory   struct subscriber_past.

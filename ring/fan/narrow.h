@@ -2,9 +2,9 @@
  * narrow: the frames of a subscriber that is behind and has few channels, found by the channels'
  * links.
  *
- * To look at each descriptor between its cursor and the newest frame costs the same however few of
- * them are its own. Each channel's frames are linked from the newest back, and their seqs tell
- * how many are missing: where those are few, only they are looked at.
+ * Reading each descriptor between its cursor and the newest frame costs the same however few of
+ * them are its own. Each channel's frames are linked from the newest back, and their seqs show how
+ * many are missing. Where those are few, only they are read.
  *
  * Owner    One pull. Threads: the core's own. Memory: the caller's.
  * Units    Indices in the log of its own encoding, which is pinned from the cursor on.

@@ -1,6 +1,6 @@
 /*
- * roster: who is served, and when not: connections that open and end, links that take nothing for a
- * while, messages that are being answered.
+ * roster: which subscribers are served: connections open and end, links may take nothing for a
+ * while, and messages that are being answered hold frames back.
  *
  * Owner    A core. Threads: its own.
  */

@@ -1,5 +1,5 @@
 /*
- * subs: who subscribes to what, on one core.
+ * subs: the subscriptions of one core.
  *
  * A subscription is found three ways: by channel (a dense array, for the fan-out), by conn (a
  * list) and by both (a hash). Clients choose the pairs, so the hash is keyed.

@@ -1,10 +1,9 @@
 /*
  * wide: the frames of a subscriber of whole groups that is behind and has lost nothing.
  *
- * Mostly it is to get each frame of its groups from its cursor on, in order. Then one table says
- * what is next of each channel, and frames that lie side by side are one stretch. Any other frame
- * is left to the puller: one that it has got, one before which some are lost, one that may be
- * conflated.
+ * Mostly it is to get each frame of its groups from its cursor on, in order. Then one table has the
+ * next seq of each channel, and adjacent frames are one stretch. Other frames are left to the
+ * puller: those that it has got already, those after a loss, and those that may be conflated.
  *
  * Owner    One pull. Threads: the core's own. Memory: the caller's.
  * Units    Indices in the log of its own encoding, which is pinned from the cursor on.

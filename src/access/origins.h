@@ -1,8 +1,8 @@
 /*
- * origins: the pages whose browsers may connect (RFC 6454).
+ * origins: the web sites whose pages may connect (RFC 6454).
  *
  * Owner    The caller: deinit after init.
- * Threads  Constant once made: any may look.
+ * Threads  Any: constant once made.
  * Memory   One block, as long as the text of the option.
  * Errors   -EINVAL or -ENOMEM with error_out saying what is valid.
  */

@@ -3,8 +3,8 @@
  * how many connections an address may have, and how often it may connect.
  *
  * Owner    access: deinit after init, also after an init that failed.
- * Threads  Any core asks without a lock: all is constant once made, except the table of addresses,
- *          which is atomic.
+ * Threads  Any core, without a lock: everything is constant once made, except the table of
+ *          addresses, which is atomic.
  * Memory   The lists as configured; 1.5 MiB for addresses when there are limits.
  * Units    Nanoseconds of CLOCK_MONOTONIC.
  * Errors   A negative errno with error_out, which begins with the option ("--ip-deny: ...").
@@ -25,9 +25,9 @@
 #define PEERS_CONNECTIONS_DEFAULT 20 /* of an address */
 #define PEERS_HANDSHAKES_DEFAULT 10  /* of an address, a second; twice as many at once */
 #define PEERS_MESSAGES_DEFAULT 5     /* of a client, a second; twice as many at once */
-#define PEERS_HOPS_MAX 32            /* of X-Forwarded-For that are looked at */
+#define PEERS_HOPS_MAX 32            /* of X-Forwarded-For that are read */
 
-/* Whom a connection comes from. */
+/* The origin of a connection. */
 struct peer {
     bool is_unix; /* Then there is no address. */
     struct ip_address address;

@@ -26,6 +26,7 @@
 #include "src/access/access.h"
 #include "src/access/rate_limit.h"
 #include "src/admin/admin_connections.h"
+#include "src/admin/admin_pages.h"
 #include "src/admin/admin_symbols.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -53,7 +54,8 @@ struct admin_page {
     unsigned int status;
     const char *content_type;
     const char *cache_control;
-    char *body; /* malloc */
+    char *policy; /* of a page for browsers, malloc; NULL: it is none */
+    char *body;   /* malloc */
     size_t body_bytes;
 };
 
@@ -161,32 +163,63 @@ static void admin_page_schema(struct admin *admin, struct admin_page *page)
     }
 }
 
+static void admin_page_index(struct admin *admin, struct admin_page *page);
+
 static const struct admin_route {
-    const char *path;
+    struct admin_pages_path shown;
     void (*write)(struct admin *admin, struct admin_page *page);
 } admin_routes[] = {
-    {"/health", admin_page_health},   {"/livez", admin_page_health},
-    {"/ready", admin_page_ready},     {"/readyz", admin_page_ready},
-    {"/stats", admin_page_stats},     {"/metrics", admin_page_metrics},
-    {"/symbols", admin_page_symbols}, {SBE_SCHEMA_PATH, admin_page_schema},
+    {{"/", "this list"}, admin_page_index},
+    {{"/symbols", "the symbols that clients can subscribe to, as JSON"}, admin_page_symbols},
+    {{"/stats", "numbers of this server, as JSON"}, admin_page_stats},
+    {{"/metrics", "numbers for Prometheus"}, admin_page_metrics},
+    {{"/health", "200 while the process runs, 503 while a thread is stalled"}, admin_page_health},
+    {{"/livez", "the same as /health"}, admin_page_health},
+    {{"/ready", "200 while clients are welcome, otherwise 503"}, admin_page_ready},
+    {{"/readyz", "the same as /ready"}, admin_page_ready},
+    {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"}, admin_page_schema},
 };
 #define ADMIN_ROUTE_COUNT (sizeof admin_routes / sizeof admin_routes[0])
 
 static const struct admin_route *admin_find_route(const char *path)
 {
     for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
-        if (strcmp(admin_routes[i].path, path) == 0) {
+        if (strcmp(admin_routes[i].shown.path, path) == 0) {
             return &admin_routes[i];
         }
     }
     return NULL;
 }
 
+/* For browsers a page, for others text. */
+static void admin_page_index(struct admin *admin, struct admin_page *page)
+{
+    struct admin_pages_path paths[ADMIN_ROUTE_COUNT];
+    (void)admin;
+    for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
+        paths[i] = admin_routes[i].shown;
+    }
+    const char *accept =
+        MHD_lookup_connection_value(page->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    page->status = MHD_HTTP_OK;
+    if (accept != NULL && strstr(accept, "text/html") != NULL) {
+        struct admin_pages_file file = admin_pages_index();
+        page->content_type = "text/html; charset=utf-8";
+        page->policy = admin_pages_policy(&file);
+        page->body = page->policy == NULL
+                         ? NULL
+                         : admin_pages_write_index(paths, ADMIN_ROUTE_COUNT, &page->body_bytes);
+    } else {
+        page->content_type = "text/plain; charset=utf-8";
+        page->body = admin_pages_write_text(paths, ADMIN_ROUTE_COUNT, &page->body_bytes);
+    }
+}
+
 static void admin_page_not_found(struct admin_page *page)
 {
     json_t *paths = json_array();
     for (size_t i = 0; i < ADMIN_ROUTE_COUNT; i++) {
-        json_array_append_new(paths, json_string(admin_routes[i].path));
+        json_array_append_new(paths, json_string(admin_routes[i].shown.path));
     }
     admin_page_json(page, MHD_HTTP_NOT_FOUND,
                     json_pack("{s:s, s:o}", "error", "no such path", "paths", paths));
@@ -256,6 +289,11 @@ static enum MHD_Result admin_send(const struct admin_page *page)
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page->cache_control);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (page->policy != NULL) {
+        MHD_add_response_header(response, "Content-Security-Policy", page->policy);
+        MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
     if (page->status == MHD_HTTP_UNAUTHORIZED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
@@ -308,7 +346,9 @@ static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *
     } else {
         route->write(admin, &page);
     }
-    return admin_send(&page);
+    enum MHD_Result result = admin_send(&page);
+    free(page.policy);
+    return result;
 }
 
 static enum MHD_Result admin_on_request(void *context, struct MHD_Connection *connection,

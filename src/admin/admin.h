@@ -1,6 +1,7 @@
 /*
  * admin: the HTTP server for health, statistics and metrics.
  *
+ *   GET /                 the paths, each with a line: HTML for browsers, else text
  *   GET /health /livez    200 while the process runs, 503 while a thread is stalled (watchdog.h)
  *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
  *   GET /stats            numbers as JSON

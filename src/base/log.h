@@ -6,7 +6,7 @@
  *
  * Threads  log_write: main, admin; it takes a lock for a moment. log_post: cores and the publisher;
  *          it takes none: the line goes through a bounded ring (one per producer), and log_drain on
- *          the main thread hands it on. The others: main.
+ *          the main thread passes it on. The others: main.
  * Memory   Fixed rings made by log_open.
  */
 #ifndef RINGCAST_SRC_LOG_H

@@ -1,6 +1,6 @@
 /*
- * log_crowd: clients come and go, and the log has room for more than that. In a second the first
- * LOG_CROWD_LINES have a line each, the others are summed up in one.
+ * log_crowd: lines about clients that come and go must not crowd out others. In each second the
+ * first LOG_CROWD_LINES events have a line each, and the others are summed up in one.
  *
  * Owner    One thread, which posts its lines as producer (log.h).
  * Units    Nanoseconds of CLOCK_MONOTONIC.

@@ -75,8 +75,8 @@ static const struct option_spec options_specs[] = {
      0, 3600 * 1000, NULL,
      "Apply the lag policy of a client that is further behind than this. 0 applies it only when "
      "the log has overwritten frames that the client still needs."},
-    {FEEDS | COMMON, "feed", "SPEC", "sim", NULL, "feeds", OPTION_FEEDS, AT(feeds), 0,
-     OPTIONS_FEEDS_MAX, NULL,
+    {FEEDS | COMMON, "feed", "SPEC", "sim:symbols=25,types=quote+trade+bar+depth", NULL, "feeds",
+     OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
      "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},
     {ACCESS | COMMON, "enable-auth", NULL, NULL, NULL, "security.enable_auth", OPTION_FLAG,
      AT(access.enable_auth), 0, 0, NULL,

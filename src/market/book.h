@@ -1,6 +1,6 @@
 /*
- * book: an order book by price levels, built from snapshots and deltas, and cut to its top levels
- * for those who want no more.
+ * book: an order book by price levels, built from snapshots and deltas, and its top levels for
+ * clients that want no more.
  *
  * Owner    The publisher's derived channels. Threads: the publisher's.
  * Memory   32 bytes a level; a side's room doubles when it is full, up to BOOK_LEVELS_MAX levels.
@@ -31,15 +31,15 @@ struct book {
 void book_init(struct book *book);
 void book_deinit(struct book *book);
 
-/* Deltas are ignored until there was a snapshot. false: there is no memory for it, and the book is
+/* Deltas are ignored until a snapshot has come. false: there is no memory for it, and the book is
  * not whole any more. */
 bool book_apply(struct book *book, const struct md_depth *depth);
 
-/* A side's changes worst first, each price once, with the last that was said of it; to be freed.
+/* A side's changes worst first, each price once, with its last value; to be freed.
  * NULL: no memory. better: as of the side. */
 struct md_level *book_order_changes(const struct md_level *changes, uint32_t *count, int better);
 
-/* The top levels, best first, as who follows them has them. */
+/* The top levels, best first, as a client that follows them has them. */
 struct book_cut {
     uint32_t level_count_max;
     uint32_t bid_count, ask_count;
@@ -53,8 +53,8 @@ struct book_changes {
     struct md_level asks[2 * BOOK_CUT_LEVELS_MAX];
 };
 
-/* Brings the cut up to the book. false: nothing has changed. Else *delta_out says what has; its
- * levels lie in changes. */
+/* Updates the cut from the book. false: nothing has changed. Otherwise *delta_out has the changes;
+ * its levels lie in changes. */
 bool book_cut_update(struct book_cut *cut, const struct book *book, struct book_changes *changes,
                      struct md_depth *delta_out);
 

@@ -2,7 +2,7 @@
  * book_images: whole books that sessions ask the publisher for (SNAPSHOT of depth).
  *
  * Owner    main creates it first and destroys it last.
- * Threads  A slot goes to and fro between the core that asks and the publisher: whoever its state
+ * Threads  A slot passes between the core that asks and the publisher. Only the side that its state
  *          names may touch the rest of it. No lock.
  * Memory   A table; an image is allocated by the publisher and freed by the core.
  */
@@ -19,8 +19,8 @@
 
 #define BOOK_IMAGES_MAX 1024              /* asked for at a time, from all cores */
 #define BOOK_IMAGES_BYTES_MAX (64u << 20) /* made and not yet sent: with more, none is begun */
-#define BOOK_IMAGES_SHARE 9               /* a pause lasts so many times as the piece before it */
-#define BOOK_IMAGES_STEPS 4               /* parts in a piece: under 1 ms */
+#define BOOK_IMAGES_SHARE 9 /* a pause lasts this many times as long as the piece before */
+#define BOOK_IMAGES_STEPS 4 /* parts in a piece: under 1 ms */
 #define BOOK_IMAGES_NONE UINT32_MAX
 
 enum book_images_state {

@@ -1,14 +1,15 @@
 /*
- * channels: symbol x type x variant to channel number and back, and who wants the variants.
+ * channels: maps symbol x type x variant to a channel number and back, and counts the subscribers
+ * of variants.
  *
  * Owner    src creates it first and destroys it last.
  * Threads  Any. A feed's channel is made by the publisher and never changes: it is found without a
  *          lock. A variant's name is found under a lock, which is held for about a microsecond.
  * Memory   Sized at creation for CHANNELS_MAX; touched as channels appear.
  *
- * A variant's number outlives its name. While somebody holds the number its name stays. When nobody
- * has wanted it for a while the publisher takes the name away (channels_unname), ends the channel
- * in the log, waits until every core has passed that frame, and hands the number back
+ * A variant's number outlives its name. While a client holds the number, its name stays. When the
+ * number was unused for a while, the publisher removes the name (channels_unname), ends the channel
+ * in the log, waits until every core has passed that frame, and gives the number back
  * (channels_reuse). Then it may get another name. So what a core has looked up stays true for the
  * rest of its turn, and no frame of another name follows first_seq (docs/decisions/0022).
  */

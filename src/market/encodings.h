@@ -35,7 +35,7 @@ struct encodings_options {
     struct channels *channels;
     struct frame_log_options log;  /* of each */
     bool compresses;               /* JSON may be had with permessage-deflate, */
-    uint32_t compressed_bytes_min; /* payloads so long and longer */
+    uint32_t compressed_bytes_min; /* payloads of at least this length */
     uint64_t memory_bytes_max;     /* of all logs together, no less than one needs; 0: no limit */
 };
 
@@ -70,7 +70,7 @@ struct encodings_count {
 };
 struct encodings_count encodings_count(const struct encodings *encodings, uint32_t encoding);
 
-/* Of all logs: bytes of pages that were given away, since they were lent. */
+/* Of all logs: bytes of pages that were replaced because they were lent. */
 uint64_t encodings_replaced_bytes(const struct encodings *encodings);
 
 /* Shows what was written to the cores, the JSON log last. */

@@ -3,7 +3,7 @@
  *
  * Owner    main. Threads: one, its own (publisher_run) or core 0's (publisher_poll, inline).
  * Memory   Everything at creation; nothing between a tick and the log.
- * Units    now_ns is CLOCK_MONOTONIC; ticks bear wall-clock times.
+ * Units    now_ns is CLOCK_MONOTONIC; ticks carry wall-clock times.
  */
 #ifndef RINGCAST_SRC_PUBLISHER_H
 #define RINGCAST_SRC_PUBLISHER_H
@@ -15,7 +15,7 @@
 #include "src/market/encodings.h"
 
 #define PUBLISHER_FEEDS_MAX 16
-/* A poll ends after so many, of all feeds together, so that the cores get their turn. */
+/* A poll ends after this many ticks of all feeds together, so that the cores get their turn. */
 #define PUBLISHER_POLL_TICKS_MAX 1024
 
 struct publisher;

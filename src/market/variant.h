@@ -15,7 +15,7 @@
 
 /* All 0: none, the feed's own. */
 struct variant {
-    uint16_t interval_ms; /* The newest image at most once in so long; 0: each one. */
+    uint16_t interval_ms; /* The newest image at most once in this time; 0: each one. */
     uint8_t depth;        /* Levels a side of a book; 0: not cut. */
     uint8_t bar;          /* 1 + index of an interval of bars; 0: none. */
 };

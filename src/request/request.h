@@ -2,7 +2,7 @@
  * request: a client's message, checked.
  *
  * Owner    The caller: request_deinit after every request_parse, also after a fault.
- * Threads  The caller's. Pure but for allocation (jansson's).
+ * Threads  The caller's. Pure, except for allocation (jansson's).
  * Memory   Until request_deinit: symbols and cursors, in one block each of about the message's
  *          size, and what is left of the parsed JSON without them. A request may be moved.
  * Errors   A protocol code with the path of the field and a message that says what is valid.

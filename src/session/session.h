@@ -6,7 +6,7 @@
  * Memory   A slab of 32 bytes a connection. With access control another one: a client takes 184
  *          bytes of it when it has a token or a limit, and none otherwise. Patterns are allocated
  *          as they are asked for; exact subscriptions are kept by the core alone. One buffer for
- *          answers. With compression one state, which inflates everybody's messages.
+ *          answers. With compression one state, which decompresses the messages of all clients.
  * Source   docs/protocol.md.
  */
 #ifndef RINGCAST_SRC_SESSION_H

@@ -1,5 +1,5 @@
 /*
- * session_access: who may come in and speak; AUTH, and the end of a token.
+ * session_access: which clients may connect and send; AUTH, and the expiry of a token.
  */
 #ifndef RINGCAST_SRC_SESSION_ACCESS_H
 #define RINGCAST_SRC_SESSION_ACCESS_H

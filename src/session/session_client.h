@@ -1,5 +1,5 @@
 /*
- * session_client: who a client is, what its token opens, and the audit log.
+ * session_client: the identity of a client, what its token permits, and the audit log.
  *
  * Memory   A slab by connection, when there is access control. Zeroes that are never written cost
  *          nothing.

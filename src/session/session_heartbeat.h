@@ -1,7 +1,7 @@
 /*
- * session_heartbeat: HEARTBEAT, as asked and to a silent client.
+ * session_heartbeat: HEARTBEAT, on request and for a client that gets no frames.
  *
- * A client that gets no frame is sent one after a second, then at doubling distances up to
+ * A client that gets no frame is sent one after a second, then at doubling intervals up to
  * heartbeat_interval. It names up to SESSION_HEARTBEAT_CHANNELS_MAX channels, the next ones each
  * time. Clients that subscribe to whole types only are sent the same lists, which are written once
  * for all while no frame comes: thousands of clients cost little on a closed market.

@@ -2,7 +2,7 @@
  * session_patterns: the patterns that a client subscribes to, and which clients need to know of new
  * channels: those that have patterns, and those that get SBE and subscribe to a whole type.
  *
- * "*" is no pattern here: it is a subscription of a whole group in the core.
+ * "*" is not a pattern here, but a subscription of a whole group in the core.
  *
  * Memory   One block for each such client. Whatever adds or removes a pattern may move it.
  */
@@ -18,7 +18,7 @@ struct session_pattern {
     uint8_t bytes;
     uint16_t max_lag_ms; /* 0: none */
     char text[PATTERN_BYTES_MAX];
-    uint32_t covered;    /* so many channels, of those that were counted */
+    uint32_t covered;    /* channels, of those that were counted */
     uint32_t counted_to; /* channels are never taken back, so that none is counted twice */
 };
 

@@ -4,8 +4,8 @@
  * A channel appears between two slices of other work, and 5 000 may appear at once for thousands of
  * clients. So a new channel only holds the clients that need to know of it: their frames wait in
  * the log. Each then catches up in slices of its own, in the order of the channels: DEFINITION
- * where it gets SBE, and a subscription where a pattern of its covers the channel. A client that is
- * told of all channels is released.
+ * where it gets SBE, and a subscription where one of its patterns covers the channel. A client that
+ * knows of all channels is released.
  *
  * Units    core_spend(): a slice is CORE_SLICE_UNITS.
  */

@@ -174,6 +174,10 @@ class Server:
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
         self.arguments = [*arguments, *map(str, options)]
+        # Of one type, so that a test counts frames of quotes; the default has all four.
+        if not any(str(option).startswith(("--feed", "--config")) for option in options) and \
+                not any(name.endswith(("FEED", "CONFIG")) for name in env or {}):
+            self.arguments += ["--feed", "sim"]
         self.env = clean_environment(env)
         self.pass_fds = pass_fds
         self.stdin = stdin
@@ -309,9 +313,10 @@ class Server:
 
     # ---- The admin server ----
 
-    def admin(self, path, method="GET", seconds=10):
+    def admin(self, path, method="GET", seconds=10, headers={}):
         """(status, headers, body)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}", method=method,
+                                         headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.headers, answer.read().decode()

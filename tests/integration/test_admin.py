@@ -1,6 +1,9 @@
 """The admin server: health, readiness, statistics, metrics, and a real Prometheus that reads them."""
+import base64
+import hashlib
 import json
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -77,6 +80,29 @@ class Admin(ServerTestCase):
         self.assertEqual(after[0], accepted + 1)
         self.assertGreaterEqual(after[2] - frames, healthy.tracker.frames)
         self.assertEqual(self.json_of("/stats")["message_queue"]["frames_lost"], 0)
+
+    def test_the_root_lists_the_paths_and_each_of_them_answers(self):
+        status, headers, text = self.server.admin("/")
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/plain; charset=utf-8"))
+        paths = [line.split()[0] for line in text.splitlines()]
+        self.assertTrue(wait_until(lambda: self.server.admin("/ready")[0] == 200))
+        self.assertEqual([self.server.admin(path)[0] for path in paths], [200] * len(paths))
+        self.assertEqual(self.json_of("/nothing", 404)["paths"], paths)
+        status, headers, page = self.server.admin("/", headers={"Accept": "text/html,*/*;q=0.8"})
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertEqual(re.findall(r'<a href="([^"]*)">', page), paths)
+
+    def test_a_page_loads_nothing_and_runs_only_what_is_in_it(self):
+        _, headers, page = self.server.admin("/", headers={"Accept": "text/html"})
+        policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+        self.assertEqual(policy["default-src"], "'none'")
+        for element in ("style", "script"):
+            texts = re.findall(rf"<{element}[^>]*>(.*?)</{element}>", page, re.DOTALL)
+            hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+                      for text in texts]
+            self.assertEqual(policy.get(f"{element}-src", "").split(), hashes)
+        self.assertNotRegex(page, r"""\s(src|style|on\w+)=""")
+        self.assertNotRegex(page, r"https?://")
 
     def test_an_unknown_path_is_404_and_another_method_405(self):
         self.assertEqual(self.server.admin("/nothing")[0], 404)

@@ -134,7 +134,7 @@ FIGURES = (
     ("BENCH_SOURCES_MAX", 1, "bench.md", "IPv4 or IPv6, at most {}, taken in turn"),
     ("BENCH_CHANNELS_MAX", 1, "bench.md", "and a thread keeps at most {} different ones"),
     ("BENCH_TICKS_BEFORE", 1, "bench.md", "ticks of a channel are noted, from {} before"),
-    ("BENCH_NATS_HELD_MAX", 1 << 20, "bench.md", "A line or payload of NATS has at most {} MiB"),
+    ("BENCH_BROKER_HELD_MAX", 1 << 20, "bench.md", "A packet of NATS or MQTT has at most {} MiB"),
     ("BENCH_CLOSE_CODES_MAX", 1, "bench.md", "{} different closes of a role are counted"),
     ("BENCH_INTERVALS_MAX", 1, "bench.md", "a window over {} s has longer intervals"),
     ("BENCH_KEPT_TEXTS_MAX", 1, "bench.md", "may be there, at most {}; the URL may not"),

@@ -73,36 +73,39 @@ static size_t bench_guess_keys(const struct bench_sample_text *sample,
     return count;
 }
 
+/* One of its fields, a number unless it is a text. */
+static void bench_guess_print_field(const char *option, const char *pattern, bool is_text,
+                                    const struct bench_sample_text *sample)
+{
+    struct pattern_scan scan;
+    struct pattern_place place;
+    size_t match_bytes;
+    const uint8_t *bytes = (const uint8_t *)sample->bytes;
+    pattern_scan_set(&scan, PATTERN_CHANNEL, "");
+    pattern_scan_set(&scan, PATTERN_SEQ, pattern); /* any field is a number */
+    bool is_there =
+        pattern[0] == 0 || pattern_scan_search(scan.fields[PATTERN_SEQ].pattern,
+                                               scan.fields[PATTERN_SEQ].pattern_bytes, bytes,
+                                               sample->count, &match_bytes) != NULL;
+    if (is_there && (is_text || pattern_scan_place(&scan, bytes, sample->count, &place))) {
+        return;
+    }
+    printf("  expected    %s %s, but %s\n", option, pattern,
+           is_there         ? "no number of at most 19 digits follows"
+           : sample->is_cut ? "it is not in what is shown of the message"
+                            : "it is not in the message");
+}
+
 /* Which of its fields the message lacks. */
 static void bench_guess_print_missing(const struct bench_options *options,
                                       const struct bench_sample_text *sample)
 {
-    const struct {
-        const char *option, *pattern;
-    } fields[] = {
-        {"--channel-pattern", options->channel_pattern},
-        {"--seq-pattern", options->seq_pattern},
-        {"--time-pattern", options->time_pattern},
-    };
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        struct pattern_scan scan;
-        struct pattern_place place;
-        const char *pattern = fields[i].pattern;
-        size_t match_bytes;
-        pattern_scan_set(&scan, PATTERN_CHANNEL, "");
-        pattern_scan_set(&scan, PATTERN_SEQ, pattern); /* any field is a number */
-        bool is_read =
-            pattern_scan_place(&scan, (const uint8_t *)sample->bytes, sample->count, &place);
-        bool is_there = pattern_scan_search(scan.fields[PATTERN_SEQ].pattern,
-                                            scan.fields[PATTERN_SEQ].pattern_bytes,
-                                            (const uint8_t *)sample->bytes, sample->count,
-                                            &match_bytes) != NULL;
-        if (!is_read) {
-            printf("  expected    %s %s, but %s\n", fields[i].option, pattern,
-                   is_there         ? "no number of at most 19 digits follows"
-                   : sample->is_cut ? "it is not in what is shown of the message"
-                                    : "it is not in the message");
-        }
+    bool is_iso = options->time_unit_ns == 0;
+    bench_guess_print_field("--channel-pattern", options->channel_pattern, false, sample);
+    bench_guess_print_field("--seq-pattern", options->seq_pattern, false, sample);
+    bench_guess_print_field("--time-pattern", options->time_pattern, is_iso, sample);
+    if (options->channel_is_symbol) {
+        bench_guess_print_field("--symbol-pattern", options->symbol_pattern, true, sample);
     }
 }
 

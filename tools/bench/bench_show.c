@@ -15,18 +15,20 @@ void bench_show_begin(struct bench_show *show, const struct bench_options *optio
                       struct bench_control *control, struct bench_thread *const *threads)
 {
     uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+    bool is_terminal = isatty(STDERR_FILENO) == 1;
     *show = (struct bench_show){
         .options = options,
         .control = control,
         .threads = threads,
-        .is_on = !options->quiet && isatty(STDERR_FILENO) == 1,
+        .is_on = !options->quiet && is_terminal,
         .next_ns = UINT64_MAX,
         .before_ns = now_ns,
     };
     if (show->is_on) {
         show->next_ns = now_ns + NS_PER_SECOND;
     }
-    if (!options->quiet && options->until_text == NULL) {
+    /* A program that reads JSON may read standard error, too. */
+    if (!options->quiet && options->until_text == NULL && (is_terminal || !options->json)) {
         fprintf(stderr, "Running %.10g s test @ %s, %u connection%s, %u thread%s\n",
                 (double)options->duration_ns / 1e9, options->url_text, options->connection_count,
                 bench_result_s(options->connection_count), options->thread_count,

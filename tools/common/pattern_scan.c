@@ -5,6 +5,7 @@
 
 #include "codec/base/check.h"
 #include "codec/base/units.h"
+#include "codec/time_text.h"
 #include "tools/common/tick_scan.h"
 
 #define FAST_NUMBER_BYTES 24 /* what tick_scan_number may read */
@@ -124,8 +125,10 @@ static inline bool pattern_scan_is_at(const struct pattern_field *field, const u
 
 /* The slow way: anywhere, in any spelling. From now on it is looked for where and as it was here.
  */
-static const uint8_t *pattern_scan_seek(struct pattern_field *field, const uint8_t *payload,
-                                        const uint8_t *at, const uint8_t *end)
+__attribute__((noinline, cold)) static const uint8_t *pattern_scan_seek(struct pattern_field *field,
+                                                                        const uint8_t *payload,
+                                                                        const uint8_t *at,
+                                                                        const uint8_t *end)
 {
     size_t match_bytes;
     const uint8_t *found = pattern_scan_search(field->pattern, field->pattern_bytes, payload,
@@ -212,24 +215,26 @@ static bool pattern_scan_decimal(struct pattern_scan *scan, uint64_t whole, cons
     return true;
 }
 
-/* Moves *at over the field. */
-static bool pattern_scan_field(struct pattern_field *field, const uint8_t *payload,
-                               const uint8_t *end, const uint8_t **at, uint64_t *number_out)
+/* No number is at *at, which is behind the field: are there blanks that were not there before? */
+__attribute__((noinline, cold)) static bool
+pattern_scan_skip_blanks(struct pattern_field *field, const uint8_t *payload, const uint8_t *end,
+                         const uint8_t *before, const uint8_t **at, uint64_t *number_out)
 {
-    const uint8_t *found = pattern_scan_find(field, payload, *at, end);
-    if (found == NULL) {
+    if (*at == end || !pattern_scan_is_blank(**at)) {
         return false;
     }
+    *at = pattern_scan_seek(field, payload, before, end);
+    return *at != NULL && pattern_scan_bounded_number(at, end, number_out);
+}
+
+/* Moves *at over the field. */
+static inline bool pattern_scan_field(struct pattern_field *field, const uint8_t *payload,
+                                      const uint8_t *end, const uint8_t **at, uint64_t *number_out)
+{
     const uint8_t *before = *at;
-    *at = found;
-    if (pattern_scan_number(at, end, number_out)) {
-        return true;
-    }
-    if (found == end || !pattern_scan_is_blank(*found)) {
-        return false;
-    }
-    *at = pattern_scan_seek(field, payload, before, end); /* blanks that were not there before */
-    return *at != NULL && pattern_scan_number(at, end, number_out);
+    *at = pattern_scan_find(field, payload, before, end);
+    return *at != NULL && (pattern_scan_number(at, end, number_out) ||
+                           pattern_scan_skip_blanks(field, payload, end, before, at, number_out));
 }
 
 bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
@@ -252,6 +257,17 @@ bool pattern_scan_place(struct pattern_scan *scan, const uint8_t *payload, size_
     return true;
 }
 
+/* ISO 8601, up to the quotation mark. */
+static bool pattern_scan_iso(struct pattern_scan *scan, const uint8_t *payload, const uint8_t *at,
+                             const uint8_t *end, uint64_t *time_ns_out)
+{
+    const uint8_t *text = pattern_scan_find(&scan->fields[PATTERN_TIME], payload, at, end);
+    const uint8_t *quote = text == NULL ? NULL : memchr(text, '"', (size_t)(end - text));
+    scan->number = 0.0;
+    return quote != NULL &&
+           time_text_parse_iso((const char *)text, (size_t)(quote - text), time_ns_out);
+}
+
 bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t payload_bytes,
                        const struct pattern_place *place, uint64_t *time_ns_out)
 {
@@ -259,6 +275,9 @@ bool pattern_scan_time(struct pattern_scan *scan, const uint8_t *payload, size_t
     assert_always(place->end <= payload_bytes);
     const uint8_t *at = payload + place->end;
     const uint8_t *end = payload + payload_bytes;
+    if (scan->time_unit_ns == 0) {
+        return pattern_scan_iso(scan, payload, at, end, time_ns_out);
+    }
     if (!pattern_scan_field(&scan->fields[PATTERN_TIME], payload, end, &at, &number)) {
         return false;
     }

@@ -38,8 +38,8 @@ struct pattern_field {
 
 struct pattern_scan {
     struct pattern_field fields[PATTERN_FIELDS];
-    uint64_t time_unit_ns;
-    double number; /* the last time that was read, in its unit */
+    uint64_t time_unit_ns; /* 0: times are ISO 8601 in quotation marks */
+    double number;         /* the last time that was read, in its unit; 0: it has none */
 };
 
 struct pattern_place {

@@ -321,7 +321,8 @@ static int ws_client_refused(char *error_out, const uint8_t *answer, size_t byte
     terminal_text_copy(line, sizeof line, answer, line_bytes);
     snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "the upgrade was refused: %s%s%s", line,
              text[0] == '\0' ? "" : ": ", text);
-    return -EPROTO;
+    const char *code = strlen(line) > strlen("HTTP/1.1 ") ? line + strlen("HTTP/1.1 ") : "";
+    return strncmp(code, "429", 3) == 0 || code[0] == '5' ? -EAGAIN : -EPROTO;
 }
 
 /* Reads the answer's head, and keeps what follows it. */
@@ -357,6 +358,19 @@ static int ws_client_upgrade(struct ws_client_opened *opened, const char *key,
     }
 }
 
+/* "localhost:8765: the upgrade was refused: ..." */
+static void ws_client_add_name(char *error, const struct ws_client_url *url)
+{
+    char what[WS_CLIENT_ERROR_BYTES_MAX];
+    const char *form = strchr(url->host, ':') != NULL ? "[%s]:%s: " : "%s:%s: ";
+    snprintf(what, sizeof what, "%s", error);
+    int bytes = url->is_unix
+                    ? snprintf(error, WS_CLIENT_ERROR_BYTES_MAX, "unix://%s: ", url->socket_path)
+                    : snprintf(error, WS_CLIENT_ERROR_BYTES_MAX, form, url->host, url->port);
+    assert_always(bytes > 0 && bytes < WS_CLIENT_ERROR_BYTES_MAX);
+    snprintf(error + bytes, WS_CLIENT_ERROR_BYTES_MAX - (size_t)bytes, "%s", what);
+}
+
 int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
                    struct ws_client_addresses *addresses, const struct handshake_wish *wish,
                    int timeout_ms)
@@ -387,6 +401,7 @@ int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_u
     return 0;
 
 close_socket:
+    ws_client_add_name(opened_out->error, url);
     close(opened_out->fd);
     opened_out->fd = -1;
     return error;

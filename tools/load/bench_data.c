@@ -18,7 +18,7 @@ struct bench_data_place {
     uint64_t time_ns;
 };
 
-/* Which symbol of the load a channel is, from its first tick, so that it is known who is due it. */
+/* Which symbol of the load a tick is of, so that it is known who is due it. */
 static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
                                   size_t payload_bytes)
 {
@@ -218,6 +218,9 @@ static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
         tick->form == BENCH_FORM_SBE
             ? sbe_scan_place(tick->payload, tick->payload_bytes, &place)
             : pattern_scan_place(&data->scan, tick->payload, tick->payload_bytes, &place);
+    if (is_tick && data->crew->options->channel_is_symbol) {
+        place.channel = bench_data_symbol(data, tick->payload, tick->payload_bytes);
+    }
     uint32_t index;
     out->next_seq = is_tick ? bench_data_next_seq(data, conn, place.channel, &index) : NULL;
     if (out->next_seq == NULL) {

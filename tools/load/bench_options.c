@@ -96,6 +96,48 @@ static bool bench_options_until(struct bench_options *options)
     return true;
 }
 
+static bool bench_options_patterns(struct bench_options *options)
+{
+    bool is_iso = strcmp(options->time_unit, "iso") == 0;
+    for (size_t i = 0; i < BENCH_TIME_UNITS; i++) {
+        if (strcmp(options->time_unit, bench_time_units[i].name) == 0) {
+            options->time_unit_ns = bench_time_units[i].ns;
+        }
+    }
+    if (options->time_unit_ns == 0 && !is_iso) {
+        bench_options_fail("--time-unit: '%s' is not ns, us, ms, s or iso", options->time_unit);
+        return false;
+    }
+    /* Who only counts messages need not say that they have no numbers either. */
+    bool counts = options->time_pattern[0] == 0;
+    if (options->seq_pattern == NULL) {
+        options->seq_pattern = counts ? "" : "\"seq\":";
+    }
+    if (options->channel_pattern == NULL) {
+        options->channel_pattern = counts ? "" : "\"ch\":";
+    }
+    options->channel_is_symbol = strcmp(options->channel_pattern, "symbol") == 0;
+    if (options->channel_is_symbol) {
+        options->channel_pattern = "";
+        if (strchr(options->symbols, '*') != NULL) {
+            bench_options_fail("--channel-pattern symbol needs the names of the symbols: -s %s has "
+                               "patterns",
+                               options->symbols);
+            return false;
+        }
+    }
+    struct pattern_scan scan;
+    if (!pattern_scan_set(&scan, PATTERN_TIME, options->time_pattern) ||
+        !pattern_scan_set(&scan, PATTERN_SEQ, options->seq_pattern) ||
+        !pattern_scan_set(&scan, PATTERN_CHANNEL, options->channel_pattern)) {
+        bench_options_fail("--time-pattern, --seq-pattern and --channel-pattern have at most 32 "
+                           "bytes%s",
+                           "");
+        return false;
+    }
+    return true;
+}
+
 static bool bench_options_protocol(struct bench_options *options)
 {
     static const char *const names[] = {"ringcast", "plain", "nats", "mqtt"};
@@ -109,37 +151,12 @@ static bool bench_options_protocol(struct bench_options *options)
         return false;
     }
     options->protocol = (enum bench_protocol)i;
-    for (i = 0; i < BENCH_TIME_UNITS; i++) {
-        if (strcmp(options->time_unit, bench_time_units[i].name) == 0) {
-            options->time_unit_ns = bench_time_units[i].ns;
-        }
-    }
-    if (options->time_unit_ns == 0) {
-        bench_options_fail("--time-unit: '%s' is not ns, us, ms or s", options->time_unit);
+    if (!bench_options_patterns(options)) {
         return false;
     }
-    /* Who only counts messages need not say that they have no numbers either. */
-    bool counts = options->time_pattern[0] == 0;
-    if (options->seq_pattern == NULL) {
-        options->seq_pattern = counts ? "" : "\"seq\":";
-    }
-    if (options->channel_pattern == NULL) {
-        options->channel_pattern = counts ? "" : "\"ch\":";
-    }
-    struct pattern_scan scan;
-    if (!pattern_scan_set(&scan, PATTERN_TIME, options->time_pattern) ||
-        !pattern_scan_set(&scan, PATTERN_SEQ, options->seq_pattern) ||
-        !pattern_scan_set(&scan, PATTERN_CHANNEL, options->channel_pattern)) {
-        bench_options_fail("--time-pattern, --seq-pattern and --channel-pattern have at most 32 "
-                           "bytes%s",
-                           "");
-        return false;
-    }
-    if (counts && options->protocol == BENCH_RINGCAST) {
+    if (options->time_pattern[0] == 0 && options->protocol == BENCH_RINGCAST) {
         bench_options_fail(
-            "--time-pattern '' needs --protocol plain or nats: ringcast's ticks have "
-            "times%s",
-            "");
+            "--time-pattern '' needs another --protocol: ringcast's ticks have times%s", "");
         return false;
     }
     return true;

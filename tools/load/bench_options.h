@@ -121,10 +121,11 @@ struct bench_options {
     struct bench_texts ignored; /* What contains one of them is no tick. */
     const char *time_pattern;
     const char *time_unit;
-    uint64_t time_unit_ns;
+    uint64_t time_unit_ns;       /* 0: ISO 8601 */
     const char *seq_pattern;     /* NULL until the options are whole: not said; */
     const char *channel_pattern; /* likewise */
     const char *symbol_pattern;
+    bool channel_is_symbol; /* A channel is known by its symbol, not by a number. */
 
     /* Who behaves badly; parts of connection_count. */
     uint32_t role_counts[BENCH_ROLES]; /* of readers: what is left */

@@ -11,6 +11,7 @@
 #include "tools/common/control_reply.h"
 #include "tools/tap/tap_cursor.h"
 #include "tools/tap/tap_decode.h"
+#include "tools/tap/tap_list.h"
 #include "tools/tap/tap_options.h"
 #include "tools/tap/tap_record.h"
 #include "tools/tap/tap_stats.h"
@@ -29,15 +30,16 @@ struct tap_sink {
     bool has_failed;           /* A file cannot be written. It has been reported. */
     bool wants_new_connection; /* The cursor cannot continue on this one. */
     uint64_t ticks;            /* of the first connection */
+    struct tap_list list;
     uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */
     uint32_t refused_count;    /* connections that get nothing */
     uint32_t error_count;      /* ERRORs to subscribed connections */
 };
 
-/* Whether --count ticks have come. */
+/* Whether --count ticks, or all pages of --list, have come. */
 static inline bool tap_events_have_enough(const struct tap_sink *sink)
 {
-    return sink->options->count != 0 && sink->ticks >= sink->options->count;
+    return sink->list.is_done || (sink->options->count != 0 && sink->ticks >= sink->options->count);
 }
 
 /* Opens what options ask for; verify is the caller's. An exit code; what is wrong has been printed.

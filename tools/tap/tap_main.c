@@ -67,7 +67,12 @@ static int tap_main_conclude(const struct tap_loop *loop)
         return TAP_EXIT_REFUSED;
     }
     uint64_t wanted = loop->options->count == 0 ? 1 : loop->options->count;
-    return sink->ticks < wanted ? TAP_EXIT_NO_TICKS : TAP_EXIT_DONE;
+    if (loop->options->list && sink->list.symbols == 0) {
+        fprintf(stderr, "ringcast-tap: no symbol matches %s\n",
+                loop->options->subscription.symbols);
+    }
+    uint64_t found = loop->options->list ? sink->list.symbols : sink->ticks;
+    return found < wanted ? TAP_EXIT_NO_TICKS : TAP_EXIT_DONE;
 }
 
 static int tap_main_run(const struct tap_options *options)

@@ -10,12 +10,12 @@
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
 #include "codec/base/version.h"
+#include "tools/common/quantity.h"
 
 #define CONNECTIONS_MAX 100000
 #define COUNT_MAX 1000000000000000
 #define INTERVAL_MS_MAX 60000
 #define DEPTH_MAX 1000
-#define SECONDS_MAX 1e8
 #define DIGITS_MAX 19 /* of a number of 64 bits */
 
 /* Options without a letter. */
@@ -27,6 +27,7 @@ enum tap_option {
     OPTION_INTERVAL,
     OPTION_ON_LAG,
     OPTION_REPLAY,
+    OPTION_LIST,
     OPTION_PRINT,
     OPTION_STATS,
     OPTION_RECORD,
@@ -54,6 +55,7 @@ static const char help[] =
     "      --snapshot yes|no       begin with the newest tick of each channel (yes)\n"
     "      --replay-from SEQ|TIME  begin with past ticks: from this seq, from a time such\n"
     "                              as 2026-01-31T09:30:00Z, or from 30s or 5m ago\n"
+    "      --list                  list the symbols that match --symbols, and end\n"
     "\n"
     "When to end (Ctrl-C ends it, too):\n"
     "  -n, --count N               after N ticks (of the first connection)\n"
@@ -100,6 +102,7 @@ static const struct option long_options[] = {
     {"on-lag", required_argument, NULL, OPTION_ON_LAG},
     {"snapshot", required_argument, NULL, OPTION_SNAPSHOT},
     {"replay-from", required_argument, NULL, OPTION_REPLAY},
+    {"list", no_argument, NULL, OPTION_LIST},
     {"count", required_argument, NULL, 'n'},
     {"duration", required_argument, NULL, 'd'},
     {"json", no_argument, NULL, 'j'},
@@ -132,15 +135,11 @@ struct tap_given {
 static bool tap_options_whole(const char *name, const char *text, uint64_t max,
                               uint64_t *number_out)
 {
-    char *end;
-    double number = strtod(text, &end);
-    if (end == text || *end != 0 || !(number >= 1) || number > (double)max ||
-        number != (double)(uint64_t)number) {
+    if (!quantity_count(text, max, number_out) || *number_out == 0) {
         fprintf(stderr, "ringcast-tap: %s: '%s' is not a whole number from 1 to %" PRIu64 "\n",
                 name, text, max);
         return false;
     }
-    *number_out = (uint64_t)number;
     return true;
 }
 
@@ -155,32 +154,13 @@ static bool tap_options_whole32(const char *name, const char *text, uint32_t max
     return true;
 }
 
-/* A number with a unit, or without one if that is allowed. */
-static bool tap_options_time(const char *text, bool needs_unit, uint64_t *ns_out)
-{
-    static const struct {
-        const char *name;
-        double seconds;
-    } units[] = {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"", 1}};
-    char *end;
-    double number = strtod(text, &end);
-    for (size_t i = 0; end != text && i < sizeof units / sizeof units[0]; i++) {
-        double seconds = number * units[i].seconds;
-        if (strcmp(end, units[i].name) == 0 && seconds >= 1e-9 && seconds <= SECONDS_MAX) {
-            *ns_out = (uint64_t)(seconds * (double)NS_PER_SECOND);
-            return units[i].name[0] != 0 || !needs_unit;
-        }
-    }
-    return false;
-}
-
 static bool tap_options_duration(const char *text, uint64_t *ns_out)
 {
-    if (!tap_options_time(text, false, ns_out)) {
+    if (!quantity_time(text, NS_PER_SECOND, ns_out) || *ns_out == 0) {
         fprintf(stderr,
-                "ringcast-tap: --duration: '%s' is not a time above 0 and up to %.0f seconds, such "
+                "ringcast-tap: --duration: '%s' is not a time above 0 and up to %d seconds, such "
                 "as 10, 500ms, 10s, 5m or 1h\n",
-                text, SECONDS_MAX);
+                text, QUANTITY_SECONDS_MAX);
         return false;
     }
     return true;
@@ -215,7 +195,7 @@ static bool tap_options_replay(const char *text, uint64_t *from_out)
         *from_out = strtoull(text, NULL, 10);
         return *from_out > 0;
     }
-    if (tap_options_time(text, true, &ago_ns)) {
+    if (quantity_time(text, 0, &ago_ns)) {
         uint64_t now_ns = clock_ns(CLOCK_REALTIME);
         *from_out = now_ns - (ago_ns < now_ns ? ago_ns : now_ns - 1);
         return true;
@@ -343,6 +323,9 @@ static bool tap_options_take(struct tap_options *options, struct tap_given *give
     case 'q':
         given->quiet = true;
         return true;
+    case OPTION_LIST:
+        options->list = true;
+        return true;
     case OPTION_PRINT:
         given->print = true;
         return true;
@@ -387,6 +370,11 @@ static const char *tap_options_conflict(const struct tap_options *options,
         return "--depth, --bar, --interval-ms and --replay-from need --symbols with names, not "
                "patterns";
     }
+    if (options->list &&
+        (strchr(options->symbols, ',') != NULL || options->verify || options->stats ||
+         options->record_path != NULL || options->resume_path != NULL || needs_names)) {
+        return "--list takes one pattern of --symbols, and goes with --json only";
+    }
     if (options->connections > 1 && !options->verify) {
         return "--connections needs --verify";
     }
@@ -425,7 +413,8 @@ static void tap_options_set_defaults(struct tap_options *options, const struct t
     if (options->verify && subscription->on_lag == NULL) {
         subscription->on_lag = "skip"; /* Every loss is reported by GAP. */
     }
-    options->prints_ticks = given->print || (!given->quiet && !options->verify && !options->stats);
+    options->prints_ticks =
+        given->print || (!given->quiet && !options->verify && !options->stats && !options->list);
 }
 
 int tap_options_parse(struct tap_options *options_out, int argc, char **argv)

@@ -38,6 +38,7 @@ struct tap_options {
     uint64_t count;       /* 0: no limit */
     uint64_t duration_ns; /* 0: no limit */
     uint32_t connections;
+    bool list; /* the symbols, in place of ticks */
     bool json;
     bool verify;
     bool stats;

@@ -16,6 +16,8 @@
 
 #define TAP_SUBSCRIBE_ID 1   /* in ws_client_subscribe_text */
 #define RECEIVES_PER_TURN 16 /* Then the other readers get theirs. */
+#define TOO_MANY_REQUESTS 111
+#define PAGE_WAIT_US 250000 /* 5 messages a second are usual. */
 
 void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t index, int fd)
 {
@@ -312,6 +314,40 @@ static void tap_reader_on_error(struct tap_reader *reader, const struct control_
     tap_reader_on_refused(reader);
 }
 
+/* Asks for the next page of --list. */
+static void tap_reader_ask_page(struct tap_reader *reader)
+{
+    const struct tap_sink *sink = reader->sink;
+    char *text = tap_list_request(&sink->list, sink->options->subscription.symbols);
+    if (text == NULL || tap_reader_send_text(reader, text) != 0) {
+        tap_reader_on_end(reader);
+    }
+    free(text);
+}
+
+static void tap_reader_on_page(struct tap_reader *reader, const struct control_reply *reply)
+{
+    struct tap_sink *sink = reader->sink;
+    reader->is_subscribed = true;
+    tap_list_on_page(&sink->list, reply->data, sink->options->json);
+    if (!sink->list.is_done) {
+        tap_reader_ask_page(reader);
+    }
+}
+
+/* The server takes so many messages a second. */
+static bool tap_reader_waits(struct tap_reader *reader, const struct control_reply *reply)
+{
+    uint64_t code;
+    if (!reader->sink->options->list || !control_reply_u64(reply->data, "code", &code) ||
+        code != TOO_MANY_REQUESTS) {
+        return false;
+    }
+    usleep(PAGE_WAIT_US);
+    tap_reader_ask_page(reader);
+    return true;
+}
+
 static void tap_reader_on_control(struct tap_reader *reader, const struct ws_message *message)
 {
     struct control_reply reply;
@@ -334,7 +370,9 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
         strcmp(reply.name, "RESUMED") == 0) {
         tap_reader_on_subscribed(reader, &reply);
-    } else if (reply.type == CONTROL_ERROR) {
+    } else if (strcmp(reply.name, "SYMBOLS") == 0) {
+        tap_reader_on_page(reader, &reply);
+    } else if (reply.type == CONTROL_ERROR && !tap_reader_waits(reader, &reply)) {
         tap_reader_on_error(reader, &reply);
     }
     control_reply_free(&reply);

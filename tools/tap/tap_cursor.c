@@ -14,9 +14,8 @@
 #include "tools/tap/tap_cursor_file.h"
 #include "tools/tap/tap_options.h"
 
-#define RESUME_CHANNELS_MAX 1000 /* of a message (docs/protocol.md) */
-#define RESUME_CHANNEL_BYTES_MAX 48
-#define RESUME_HEAD_BYTES_MAX 256
+#define RESUME_ENTRIES_MAX 1000 /* of a message (docs/protocol.md) */
+#define RESUME_ENTRY_BYTES_MAX 48
 #define SAVE_INTERVAL_NS NS_PER_SECOND
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_DOUBLINGS_MAX 6          /* 6.4 s */
@@ -327,8 +326,8 @@ static char *tap_cursor_resume_text(struct tap_cursor *cursor, bool is_asked)
                                  cursor->subscription->on_lag);
     }
     used += (size_t)snprintf(text + used, size - used, ",\"cursors\":{");
-    for (; cursor->next_channel < cursor->state.place_count && count < RESUME_CHANNELS_MAX &&
-           size - used > RESUME_CHANNEL_BYTES_MAX;
+    for (; cursor->next_channel < cursor->state.place_count && count < RESUME_ENTRIES_MAX &&
+           size - used > RESUME_ENTRY_BYTES_MAX;
          cursor->next_channel++) {
         struct tap_cursor_place *place = &cursor->state.places[cursor->next_channel];
         if (is_asked ? !place->is_asked : !place->is_known) {

@@ -104,9 +104,7 @@ static void tap_cursor_on_welcome(struct tap_cursor *cursor, const struct contro
 {
     struct tap_cursor_state *state = &cursor->state;
     const char *epoch = json_string_value(json_object_get(reply->data, "epoch"));
-    size_t epoch_bytes = epoch == NULL ? 0 : strlen(epoch);
-    if (epoch_bytes == 0 || epoch_bytes >= sizeof state->epoch ||
-        cursor->stage != TAP_CURSOR_CONNECTING) {
+    if (!tap_cursor_file_is_epoch(epoch) || cursor->stage != TAP_CURSOR_CONNECTING) {
         return;
     }
     cursor->is_resumed = tap_cursor_has_position(cursor);
@@ -270,7 +268,7 @@ bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply
         }
         return true;
     case CONTROL_ERROR:
-        cursor->is_final = !cursor->is_waiting && !cursor->is_subscribed &&
+        cursor->is_final = (cursor->is_waiting || !cursor->is_subscribed) &&
                            !json_is_true(json_object_get(reply->data, "retry"));
         return !cursor->is_waiting;
     case CONTROL_HEARTBEAT:

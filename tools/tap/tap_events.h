@@ -25,12 +25,12 @@ struct tap_sink {
     struct tap_stats *stats;
     struct tap_record *record;
     struct tap_cursor *cursor;
-    struct tap_decode *decode;
     bool is_settling;          /* It has enough: the others have yet to receive the same. */
     bool has_failed;           /* A file cannot be written. It has been reported. */
     bool wants_new_connection; /* The cursor cannot continue on this one. */
     uint64_t ticks;            /* of the first connection */
     struct tap_list list;
+    struct tap_decode *decode;
     uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */
     uint32_t refused_count;    /* connections that get nothing */
     uint32_t error_count;      /* ERRORs to subscribed connections */

@@ -214,7 +214,7 @@ static bool tap_reader_is_answer(const struct control_reply *reply)
     return !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
 }
 
-/* An answer to SUBSCRIBE, REPLAY or RESUME. */
+/* The answer to SUBSCRIBE or REPLAY. */
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
@@ -222,9 +222,8 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     json_t *item;
     const json_t *ok = json_object_get(reply->data, "ok");
     const json_t *failed = json_object_get(reply->data, "failed");
-    bool is_refused = json_array_size(failed) > 0 && json_array_size(ok) == 0 &&
-                      json_array_size(json_object_get(reply->data, "gaps")) == 0 &&
-                      tap_reader_is_answer(reply);
+    bool is_refused =
+        json_array_size(failed) > 0 && json_array_size(ok) == 0 && tap_reader_is_answer(reply);
     json_array_foreach(failed, index, item)
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
@@ -367,8 +366,7 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
             tap_reader_fault(reader, fault);
         }
     }
-    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
-        strcmp(reply.name, "RESUMED") == 0) {
+    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (strcmp(reply.name, "SYMBOLS") == 0) {
         tap_reader_on_page(reader, &reply);

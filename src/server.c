@@ -170,7 +170,7 @@ int server_create_encodings(struct server *server)
     }
     error = channel_rates_create(&server->rates);
     if (error < 0) {
-        return server_fail(error, "table of rates", server_memory_remedy(error));
+        return server_fail(error, "cannot create the table of rates", server_memory_remedy(error));
     }
     server->symbols = (struct symbols){.channels = server->channels,
                                        .log = encodings_json_log(server->encodings),

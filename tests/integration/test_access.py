@@ -709,7 +709,7 @@ class Options(unittest.TestCase):
                     ("SECRET", "--auth-token-file", f"--auth-token-file: {path}: a token must have 16 to"),
                     ('{"tokens":[{"name":"a","token":"SECRET"}]}', "--tokens-file", "tokens[0]: a"),
                     ('{"tokens":[SECRET', "--tokens-file", "not JSON at line 1"),
-                    ("SECRET", "--jwt-key-file", "no key is in it"),
+                    ("SECRET", "--jwt-key-file", "it contains no key"),
                     ("SECRET", "--jwt-secret-file", "a secret for HS256 must have 32"),
                     ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token has")):
                 path.write_text(content)

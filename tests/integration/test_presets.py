@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import unittest
@@ -119,6 +120,39 @@ class Draws(PresetTestCase):
 
     def test_coinbase(self):
         self.drawn("coinbase", "coinbase", "BTC-USD,ETH-USD,SOL-USD,SIM{00003..00005}-USD")
+
+
+class Transcript(PresetTestCase):
+    """A foreign server is measured with what the page of ringcast-bench says, and nothing else."""
+
+    def test_the_commands_of_the_page_end_valid(self):
+        page = (CHECKOUT / "docs" / "bench.md").read_text(encoding="utf8")
+        pairs = re.findall(r"^    (bench/peers/peers\.py (\w+) --port (\d+).*) &\n    (ringcast-bench .*)$", page, re.M)
+        presets = bench("--preset", "list").stdout
+        self.assertEqual({re.search(r"--preset (\w+)", command)[1] for *_, command in pairs} | {"ringcast"},
+                         set(re.findall(r"^  (\w+)", presets, re.M)))
+        for start, name, port, command in pairs:
+            self.assertIn(f":{port}/", command)
+            with self.subTest(command):
+                self.measured(name, start, command, port)
+
+    def measured(self, name, start, command, port):
+        free = str(peers.free_port())
+        peer = peers.PEERS[name](str(CHECKOUT), 1, dict(ticks.DEFAULTS), "")
+        is_available, reason = peer.available()
+        if not is_available:
+            self.skipTest(f"SKIPPED: {reason}")
+        process = spawn([sys.executable, "-B", *shlex.split(start.replace(port, free))], cwd=CHECKOUT, text=True,
+                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            self.assertIn("ws://", process.stdout.readline())
+            result = bench(*shlex.split(command.replace(port, free))[1:])
+            self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+            process.terminate()
+            self.assertEqual(process.wait(20), 0)
+        finally:
+            process.stdout.close()
+            reap(process)
 
 
 class Fields(PresetTestCase):

@@ -14,12 +14,12 @@
 #define HEADING_LINES 20 /* The heading is printed again after so many lines. */
 #define SLOT_COUNT (2 * TAP_STATS_SYMBOLS_MAX)
 #define TIME_BYTES_MAX 16
-#define SYMBOL_BYTES_MAX 192 /* with escapes */
+#define STATS_SYMBOL_BYTES_MAX 192 /* with escapes */
 
 struct tap_stats_symbol {
     uint64_t ticks, bytes;
     uint8_t name_bytes;
-    char name[SYMBOL_BYTES_MAX];
+    char name[STATS_SYMBOL_BYTES_MAX];
 };
 
 /* What is counted of a second, or of the whole run. */
@@ -71,9 +71,9 @@ void tap_stats_destroy(struct tap_stats *stats)
 
 static struct tap_stats_symbol *tap_stats_symbol_of(struct tap_stats *stats, struct tap_slice name)
 {
-    size_t name_bytes = name.bytes < SYMBOL_BYTES_MAX ? name.bytes : SYMBOL_BYTES_MAX;
+    size_t name_bytes = name.bytes < STATS_SYMBOL_BYTES_MAX ? name.bytes : STATS_SYMBOL_BYTES_MAX;
     uint64_t slot = keyed_hash_bytes(&stats->hash, name.text, name_bytes);
-    static_assert(SYMBOL_BYTES_MAX <= UINT8_MAX, "the length of a name");
+    static_assert(STATS_SYMBOL_BYTES_MAX <= UINT8_MAX, "the length of a name");
     assert_always(stats->symbol_count <= TAP_STATS_SYMBOLS_MAX);
     for (;; slot++) {
         struct tap_stats_symbol **at = &stats->slots[slot % SLOT_COUNT];
@@ -232,7 +232,7 @@ static void tap_stats_print_symbol(const struct tap_stats *stats, const char *na
 /* Sorted into the first slots; the table is not searched any more. */
 static void tap_stats_print_table(struct tap_stats *stats, double seconds)
 {
-    char name[4 * SYMBOL_BYTES_MAX + 1];
+    char name[4 * STATS_SYMBOL_BYTES_MAX + 1];
     uint32_t count = 0;
     struct tap_stats_symbol rest = stats->others;
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {

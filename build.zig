@@ -110,6 +110,7 @@ const threaded_tests = [_][]const u8{
     "log",
     "metrics",
     "rate_limit",
+    "symbols",
 };
 /// One core with a little protocol of its own, and the whole system.
 const simulations = [_]Simulation{

@@ -159,5 +159,5 @@ async def main(port, seconds, scoped):
 
 
 if __name__ == "__main__":
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # what the load leaves
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # what the load generator leaves
     asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]))

@@ -4,7 +4,7 @@
   bench/compare.py HEAD~5 HEAD                     fanout, 10 rounds of 5 s
   bench/compare.py main WORKTREE --scenario burst  this checkout as it is, changes included
 
-Only the servers are of the commits; the load is this checkout's ringcast-bench. What is compared
+Only the servers are of the commits; the load generator is this checkout's ringcast-bench. What is compared
 is the ratio B/A within each round. Exit code 1: B's CPU per frame or p99.9 is worse by more than
 --max-worse, or B loses frames; 2: it could not be measured; 0: neither.
 """

@@ -1,4 +1,4 @@
-"""harness: servers pinned to one core, the load to another, and what they measured.
+"""harness: servers pinned to one core, the load generator to another, and what they measured.
 
 Used by run.py. Every measurement starts its server anew, runs ringcast-bench against it and stops
 it again, so that nothing of one is left for the next.

@@ -3,7 +3,7 @@
 
 Connects COUNT clients, each subscribed to trades, of which the server publishes none, and says
 "ready". At a line on standard input all send a Close frame; then it says how many were answered with
-one. It runs in what the load leaves of its core (SCHED_IDLE).
+one. It runs in what the load generator leaves of its core (SCHED_IDLE).
 """
 import json
 import os

@@ -2,7 +2,7 @@
 """run: the system benchmarks, one command each. See bench/README.md.
 
   bench/run.py fanout       CPU and tails per frame against a bare send(2) and io_uring loop
-  bench/run.py steered      the same with receive packet steering on the load's core (needs root)
+  bench/run.py steered      the same with receive packet steering on the load generator's core (needs root)
   bench/run.py unix         over a Unix-domain socket, against TCP
   bench/run.py scale        10 000 subscribers: is everything delivered?
   bench/run.py burst        what coalescing saves: bursts of 32 against single frames
@@ -13,7 +13,7 @@
                             peers
   bench/run.py latency      one client on an idle machine; beside peers
   bench/run.py encodings    clients of SBE and as many of JSON at once on one core
-  bench/run.py cores        two cores against one, the load on the same two
+  bench/run.py cores        two cores against one, the load generator on the same two
   bench/run.py stalled      clients that do not read, beside those that do
   bench/run.py leave        half of 10 000 clients leave at once, beside those that stay
   bench/run.py idle         10 000 clients with "*" on a closed market
@@ -131,7 +131,7 @@ def fanout(setup):
 
 
 def steered(setup):
-    """What the receivers' sockets need is done on the load's core: the server's core only sends."""
+    """What the receivers' sockets need is done on the load generator's core: the server's core only sends."""
     fault = harness.steering_fault()
     if fault:
         print(f"SKIPPED steered: {fault}")
@@ -259,7 +259,7 @@ def saturation(setup):
         capped = any(run["capped"] for run in runs
                      if run["kind"] == kind and run["offered"] == (rates + [0])[failed[kind]])
         print(f"  {kind:8} holds {best[kind] / 1e6:.2f} million frames/s"
-              f"{'; the load was CAPPED at the next rate' if capped else ''}")
+              f"{'; the load generator was CAPPED at the next rate' if capped else ''}")
     figures = {"frames_per_second": best["ringcast"], "uring_frames_per_second": best["uring"],
                "runs": runs}
     if setup.before_dir:
@@ -467,7 +467,7 @@ def stalled_resume(setup, count):
     small_log = ["--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576",
                  "--heartbeat-interval", str(heartbeat)]
     # The log holds 4 000 frames: at 1 000/s the stalled are lapped before they read again. They
-    # come 50 at a time, so that the server and the load have time for everybody.
+    # come 50 at a time, so that the server and the load generator have time for everybody.
     with Server(setup, "ringcast", small_log + room(2 * count),
                 spec=spec(rate=1000, burst=50)) as server:
         resumed = server.load("-c", 2 * count, "--stalled", count, "--stalled-silent", silent,

@@ -30,7 +30,8 @@ static const struct handshake_answer {
     [HANDSHAKE_BAD_VERSION] = {"426 Upgrade Required",
                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
                                "send Sec-WebSocket-Version: 13"},
-    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "", "no subprotocol of these is known"},
+    [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "",
+                                "none of the requested subprotocols is supported"},
     [HANDSHAKE_BAD_EXTENSIONS] = {"400 Bad Request", "",
                                   "write Sec-WebSocket-Extensions as RFC 6455 says: "
                                   "name; parameter; parameter=value, name"},
@@ -40,8 +41,9 @@ static const struct handshake_answer {
                             "keep the request head within 8192 bytes and 100 header fields"},
     [HANDSHAKE_BUSY] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                         "too many connections: try again in 5 seconds"},
-    [HANDSHAKE_STOPPING] = {"503 Service Unavailable", "Retry-After: 5\r\n",
-                            "this server is stopping: try another one, or again in 5 seconds"},
+    [HANDSHAKE_STOPPING] =
+        {"503 Service Unavailable", "Retry-After: 5\r\n",
+         "this server is shutting down: connect to another one, or try again in 5 seconds"},
     [HANDSHAKE_NO_ROOM] = {"503 Service Unavailable", "Retry-After: 5\r\n",
                            "the server has no memory left for this subprotocol"},
 };

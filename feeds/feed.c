@@ -51,7 +51,7 @@ void feed_log(const struct feed *feed, enum feed_level level, const char *format
     feed->sink->log(feed->sink->context, level, text);
 }
 
-/* Writes: unknown WHAT "TEXT"; did you mean "NEAR"? Valid: A, B, C. */
+/* Writes: unknown WHAT "TEXT" (did you mean "NEAR"?); valid: A, B, C. */
 static int feed_fail_unknown(char error_out[FEED_ERROR_BYTES_MAX], const char *prefix,
                              const char *what, const char *text, const char *const *names,
                              size_t name_count)
@@ -59,7 +59,7 @@ static int feed_fail_unknown(char error_out[FEED_ERROR_BYTES_MAX], const char *p
     const char *nearest = nearest_name(text, names, name_count);
     int length = snprintf(
         error_out, FEED_ERROR_BYTES_MAX, "%sunknown %s \"%.64s\"%s%s%s; valid: ", prefix, what,
-        text, nearest ? ", did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+        text, nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "");
     for (size_t i = 0; i < name_count && length < FEED_ERROR_BYTES_MAX; i++) {
         length += snprintf(error_out + length, (size_t)(FEED_ERROR_BYTES_MAX - length), "%s%s",
                            i == 0 ? "" : ", ", names[i]);
@@ -206,7 +206,7 @@ int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_k
         }
         spec += bytes;
         if (*spec == ',' && *++spec == '\0') {
-            return feed_fail(error_out, -EINVAL, "%s: a comma at the end", feed_name);
+            return feed_fail(error_out, -EINVAL, "%s: the text ends with a comma", feed_name);
         }
     }
     return 0;

@@ -184,15 +184,15 @@ static const char *frame_ticks_quote(struct frame_ticks *frames, const json_t *d
     };
     *quote = (struct md_quote){.bids = frames->bids, .asks = frames->asks};
     if (!frame_ticks_fields(data, fields, sizeof fields / sizeof fields[0])) {
-        return "quote: a price, volume or turnover is no decimal of at most 18 digits";
+        return "quote: a price, volume or turnover is not a decimal of at most 18 digits";
     }
     if (!frame_ticks_levels(data, "bids", frames->bids, &quote->bid_count) ||
         !frame_ticks_levels(data, "asks", frames->asks, &quote->ask_count)) {
-        return "quote: bids or asks is no array of at most " FRAME_TICKS_LEVELS_MAX_TEXT
+        return "quote: bids or asks is not an array of at most " FRAME_TICKS_LEVELS_MAX_TEXT
                " [price, size]";
     }
     if (!frame_ticks_optional_text(json_object_get(data, "status"), &quote->status)) {
-        return "quote: status is no text";
+        return "quote: status is not a string";
     }
     return NULL;
 }
@@ -208,7 +208,7 @@ static const char *frame_ticks_trade(const json_t *data, struct md_update *updat
     *trade = (struct md_trade){0};
     if (!frame_ticks_fields(data, fields, sizeof fields / sizeof fields[0]) ||
         !md_is_given(trade->price)) {
-        return "trade: price is missing, or price or size is no decimal of at most 18 digits";
+        return "trade: price is missing, or price or size is not a decimal of at most 18 digits";
     }
     if (!frame_ticks_optional_text(json_object_get(data, "side"), &side) ||
         (side != NULL && strcmp(side, "buy") != 0 && strcmp(side, "sell") != 0)) {
@@ -218,7 +218,7 @@ static const char *frame_ticks_trade(const json_t *data, struct md_update *updat
         trade->side = strcmp(side, "buy") == 0 ? MD_SIDE_BUY : MD_SIDE_SELL;
     }
     if (!frame_ticks_integer(data, "id", UINT64_MAX, &trade->id, &trade->has_id)) {
-        return "trade: id is no integer from 0 to 18446744073709551615";
+        return "trade: id is not an integer from 0 to 18446744073709551615";
     }
     return NULL;
 }
@@ -235,21 +235,21 @@ static const char *frame_ticks_bar(const json_t *data, struct md_update *update)
     };
     *bar = (struct md_bar){.closed = json_is_true(closed)};
     if (interval == NULL || interval[0] == '\0' || strlen(interval) > MD_INTERVAL_BYTES_MAX) {
-        return "bar: interval is no text of 1 to 7 bytes";
+        return "bar: interval is not a string of 1 to 7 bytes";
     }
     strcpy(bar->interval, interval);
     if (!frame_ticks_time(data, "start", &bar->start_ns) || bar->start_ns == 0) {
-        return "bar: start is no time in nanoseconds";
+        return "bar: start is not a time in nanoseconds";
     }
     if (!frame_ticks_fields(data, fields, sizeof fields / sizeof fields[0])) {
-        return "bar: a price, volume or turnover is no decimal of at most 18 digits";
+        return "bar: a price, volume or turnover is not a decimal of at most 18 digits";
     }
     if (!md_is_given(bar->open) || !md_is_given(bar->high) || !md_is_given(bar->low) ||
         !md_is_given(bar->close)) {
         return "bar: open, high, low or close is missing";
     }
     if (!frame_ticks_integer(data, "count", UINT64_MAX, &bar->count, &bar->has_count)) {
-        return "bar: count is no integer from 0 to 18446744073709551615";
+        return "bar: count is not an integer from 0 to 18446744073709551615";
     }
     if (!frame_ticks_is_absent(closed) && !json_is_boolean(closed)) {
         return "bar: closed is neither true nor false";
@@ -273,11 +273,11 @@ static const char *frame_ticks_depth(struct frame_ticks *frames, const json_t *d
     }
     if (!frame_ticks_levels(data, "bids", frames->bids, &depth->bid_count) ||
         !frame_ticks_levels(data, "asks", frames->asks, &depth->ask_count)) {
-        return "depth: bids or asks is no array of at most " FRAME_TICKS_LEVELS_MAX_TEXT
+        return "depth: bids or asks is not an array of at most " FRAME_TICKS_LEVELS_MAX_TEXT
                " [price, size]";
     }
     if (!frame_ticks_integer(data, "checksum", UINT32_MAX, &checksum, &depth->has_checksum)) {
-        return "depth: checksum is no integer from 0 to 4294967295";
+        return "depth: checksum is not an integer from 0 to 4294967295";
     }
     depth->checksum = (uint32_t)checksum;
     return NULL;
@@ -288,7 +288,7 @@ static const char *frame_ticks_status_data(const json_t *data, struct md_update 
     update->status.state = frame_ticks_text(json_object_get(data, "state"));
     if (update->status.state == NULL ||
         !frame_ticks_optional_text(json_object_get(data, "reason"), &update->status.reason)) {
-        return "status: state is missing, or state or reason is no text";
+        return "status: state is missing, or state or reason is not a string";
     }
     return NULL;
 }
@@ -298,7 +298,7 @@ static const char *frame_ticks_data(struct frame_ticks *frames, const json_t *da
                                     struct md_update *update)
 {
     if (!json_is_object(data)) {
-        return "it has no data, or data is no object";
+        return "it has no data, or data is not an object";
     }
     switch (update->type) {
     case MD_QUOTE:
@@ -324,15 +324,15 @@ static const char *frame_ticks_envelope(const json_t *message, struct frame_tick
     const char *symbol = frame_ticks_text(json_object_get(message, "symbol"));
     size_t symbol_bytes = symbol == NULL ? 0 : strlen(symbol);
     if (symbol_bytes == 0 || symbol_bytes > sizeof tick->symbol) {
-        return "symbol is no text of 1 to 32 bytes";
+        return "symbol is not a string of 1 to 32 bytes";
     }
     tick->symbol_bytes = (uint8_t)symbol_bytes;
     memcpy(tick->symbol, symbol, symbol_bytes);
     if (!frame_ticks_time(message, "ts_event", &tick->update.ts_event_ns)) {
-        return "ts_event is no time in nanoseconds";
+        return "ts_event is not a time in nanoseconds";
     }
     if (!frame_ticks_integer(message, "seq", UINT64_MAX, &tick->seq, &is_given)) {
-        return "seq is no integer from 0 to 18446744073709551615";
+        return "seq is not an integer from 0 to 18446744073709551615";
     }
     tick->is_book_part = !frame_ticks_is_absent(json_object_get(message, "as_of"));
     return NULL;

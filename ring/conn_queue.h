@@ -30,7 +30,7 @@ static inline uint32_t conn_queue_pop(struct conn_queue *queue)
     assert_always(queue->count > 0);
     uint32_t conn = queue->conns[queue->first];
     queue->count--;
-    /* Begun anew when empty, so that memory is touched for as many as wait at a time only. */
+    /* Begun again when empty, so that memory is touched for as many as wait at a time only. */
     queue->first = queue->count == 0 || queue->first + 1 == queue->capacity ? 0 : queue->first + 1;
     return conn;
 }

@@ -38,7 +38,7 @@ struct send_plan {
     uint32_t iov_count;
     uint32_t frames;
     uint64_t bytes;
-    uint64_t from; /* index of the first frame looked at, */
+    uint64_t from; /* index of the first frame read, */
     uint64_t to;   /* and after the last: where the cursor is when all is sent */
     uint8_t kind;
     uint8_t log; /* number of the encoding whose frames they are */
@@ -48,7 +48,7 @@ struct send_plan {
 struct send_outcome {
     uint32_t plan;
     int32_t error;   /* the connection ends: nothing is accounted for; 0: */
-    uint64_t bytes;  /* of its frames so many left */
+    uint64_t bytes;  /* bytes of its frames that were sent */
     bool is_blocked; /* The link takes nothing more just now. */
 };
 
@@ -133,7 +133,7 @@ struct notice {
 /* What fan knows of a link. */
 struct link_view {
     uint32_t waiting_bytes; /* in its own chain; fan adds what its notices will take */
-    uint32_t lend_bytes;    /* With so many due, its own bytes go first and alone. */
+    uint32_t lend_bytes;    /* With this many due, its own bytes go first and alone. */
 };
 
 static_assert(sizeof(struct send_plan) <= 64, "a plan is a cache line");
@@ -149,7 +149,7 @@ struct plan_batch {
     uint32_t outcome_count;
     uint32_t notice_count;
     uint32_t iov_count;
-    uint32_t frames_sent; /* of the batch: so many left */
+    uint32_t frames_sent; /* of the batch */
 };
 
 #endif

@@ -87,14 +87,15 @@ static void check_config_warn(const struct frame_log_options *log,
                  " or --memory-max %" PRIu64 "m, which refuses further encodings to clients,",
                  left / MIB);
     }
-    log_write(LOG_LEVEL_WARNING,
-              "--frame-log-bytes: when clients ask for them, the logs of %u encodings may take "
-              "%" PRIu64 " MiB each, and the server %" PRIu64 " MiB in all; beyond the %" PRIu64
-              " MiB that are left of %s the kernel kills it. Give --frame-log-bytes %zum,%s or "
-              "more memory (docs/memory.md)",
-              log_count, most / MIB, (log_count * most + rest_bytes) / MIB, room->bytes / MIB,
-              room->is_limited ? "this cgroup's memory limit" : "the machine's memory",
-              smaller.capacity_bytes / MIB, memory_max);
+    log_write(
+        LOG_LEVEL_WARNING,
+        "--frame-log-bytes: once clients use them, the logs of %u encodings may take %" PRIu64
+        " MiB each, and the server %" PRIu64
+        " MiB in total; the kernel kills it when it exceeds the %" PRIu64
+        " MiB that are left of %s. Give --frame-log-bytes %zum,%s or more memory (docs/memory.md)",
+        log_count, most / MIB, (log_count * most + rest_bytes) / MIB, room->bytes / MIB,
+        room->is_limited ? "this cgroup's memory limit" : "the machine's memory",
+        smaller.capacity_bytes / MIB, memory_max);
 }
 
 int check_config_memory(const struct options *options, const struct frame_log_options *log,
@@ -142,7 +143,7 @@ int check_config_listeners(const struct options *options, char *error_out, size_
     if (error == 0 && listener_conflicts(&clients, &admin)) {
         option = "admin-port";
         error = -EINVAL;
-        snprintf(words, sizeof words, "%u is the port for clients, too; give another one",
+        snprintf(words, sizeof words, "%u is also the port for clients (--port); give another one",
                  options->admin_port);
     }
     snprintf(error_out, error_bytes, "--%s: %s", option, words);

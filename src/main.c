@@ -174,9 +174,9 @@ static int main_open_signals(struct server *server)
     sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    return server->signal_fd < 0
-               ? server_fail(-errno, "signals", "raise the limit of open files (ulimit -n)")
-               : 0;
+    return server->signal_fd < 0 ? server_fail(-errno, "cannot receive signals",
+                                               "raise the limit of open files (ulimit -n)")
+                                 : 0;
 }
 
 /* ---- Set-up ---- */
@@ -188,7 +188,8 @@ static int main_choose_keys(struct server *server)
     size_t seed;
     if (getrandom(&server->key, sizeof server->key, 0) != (ssize_t)sizeof server->key ||
         getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
-        return server_fail(-errno, "random numbers for hash tables", "getrandom(2) is needed");
+        return server_fail(-errno, "cannot get random numbers for hash tables",
+                           "allow getrandom(2), which a seccomp profile may forbid");
     }
     json_object_seed(seed);
     return 0;
@@ -271,7 +272,8 @@ static void main_greet(const struct server *server)
     sockets_reach(&server->sockets.admin, look);
     log_say(STDOUT_FILENO,
             "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
-            "Look inside:  curl http://%s/health (also /stats, /metrics)\n"
+            "Look inside:  curl http://%s/health (also /stats, /metrics, /symbols)\n"
+            "See options:  zig-out/bin/ringcast --help\n"
             "Stop:         Ctrl-C\n",
             watch, look);
 }
@@ -376,7 +378,7 @@ static void main_wait_stopping(struct server *server)
 {
     bool is_signalled = main_wait(server, MAIN_STOP_INTERVAL_MS);
     if (is_signalled && clock_ns(CLOCK_MONOTONIC) - server->stop_ns > MAIN_SAME_SIGNAL_NS) {
-        main_exit_now(server, LOG_LEVEL_WARNING, "second signal: ending at once");
+        main_exit_now(server, LOG_LEVEL_WARNING, "second signal received: ending at once");
     }
 }
 
@@ -392,8 +394,8 @@ static void main_drain(struct server *server)
     if (server->options.drain_timeout_ns == 0 || conn_count == 0) {
         return;
     }
-    log_write(LOG_LEVEL_INFO, "draining: %u clients are told, and let go within %.1f s", conn_count,
-              (double)server->options.drain_timeout_ns / (double)NS_PER_SECOND);
+    log_write(LOG_LEVEL_INFO, "draining: %u clients are notified, and closed within %.1f s",
+              conn_count, (double)server->options.drain_timeout_ns / (double)NS_PER_SECOND);
     for (uint32_t i = 0; i < server->core_count; i++) {
         core_drain(server->cores[i], end_ns);
     }
@@ -423,7 +425,7 @@ static void main_stop_threads(struct server *server)
         waited_ns += step_ns < MAIN_STOP_STEP_NS ? step_ns : MAIN_STOP_STEP_NS;
         if (waited_ns > MAIN_STOP_NS) {
             main_exit_now(server, LOG_LEVEL_CRITICAL,
-                          "threads did not end within 2 s: ending without them");
+                          "threads did not end within 2 s: ending without waiting for them");
         }
     }
     assert_always(atomic_load(&server->ended_count) == server->thread_count);
@@ -473,7 +475,7 @@ static int main_serve(struct server *server)
     }
     server->stop_ns = clock_ns(CLOCK_MONOTONIC);
     main_drain(server);
-    log_write(LOG_LEVEL_INFO, "stopping: clients are told, which takes at most 2 s");
+    log_write(LOG_LEVEL_INFO, "stopping: closing the remaining clients takes at most 2 s");
     main_close(server);
     log_drain();
     log_write(LOG_LEVEL_INFO, "stopped");

@@ -88,7 +88,8 @@ int server_choose_epoch(struct server *server)
 {
     uint64_t *number = &server->epoch_number;
     if (getrandom(number, sizeof *number, 0) != (ssize_t)sizeof *number) {
-        return server_fail(-errno, "random number for the epoch", "getrandom(2) is needed");
+        return server_fail(-errno, "cannot get a random number for the epoch",
+                           "allow getrandom(2), which a seccomp profile may forbid");
     }
     snprintf(server->epoch, sizeof server->epoch, "%016" PRIx64, *number);
     return 0;
@@ -105,8 +106,7 @@ static const char *server_memory_remedy(int error)
     case -EPERM:
     case -EACCES:
     case -ENOSYS:
-        return "memfd_create(2) and fcntl(2) are needed, which a container's seccomp profile may "
-               "forbid";
+        return "allow memfd_create(2) and fcntl(2), which a container's seccomp profile may forbid";
     default:
         return "free some memory";
     }
@@ -121,7 +121,9 @@ int server_create_channels(struct server *server)
     if (error == 0) {
         error = book_images_create(&server->book_images);
     }
-    return error == 0 ? 0 : server_fail(error, "channel table", server_memory_remedy(error));
+    return error == 0
+               ? 0
+               : server_fail(error, "cannot create the channel table", server_memory_remedy(error));
 }
 
 static int server_check_memory(struct server *server, const struct frame_log_options *log)
@@ -168,7 +170,7 @@ int server_create_encodings(struct server *server)
     }
     error = channel_rates_create(&server->rates);
     if (error < 0) {
-        return server_fail(error, "table of rates", server_memory_remedy(error));
+        return server_fail(error, "cannot create the table of rates", server_memory_remedy(error));
     }
     server->symbols = (struct symbols){.channels = server->channels,
                                        .log = encodings_json_log(server->encodings),
@@ -200,16 +202,17 @@ int server_open_counters(struct server *server)
         error = server_open_counters_file(server);
     }
     if (error < 0) {
-        log_write(LOG_LEVEL_WARNING,
-                  COUNTERS_FILE_DIRECTORY "/" COUNTERS_FILE_PREFIX
-                                          "%ld: %s; counters are kept in memory, other programs do "
-                                          "not see them",
-                  (long)getpid(), strerror(-error));
+        log_write(
+            LOG_LEVEL_WARNING,
+            COUNTERS_FILE_DIRECTORY
+            "/" COUNTERS_FILE_PREFIX
+            "%ld: %s; counters are kept in private memory, where ringcast stat cannot read them",
+            (long)getpid(), strerror(-error));
     }
     if (server->counters == NULL) {
         error = counters_open(&server->counters, -1, server->options.core_count);
         if (error < 0) {
-            return server_fail(error, "counters", "free some memory");
+            return server_fail(error, "cannot create the counters", "free some memory");
         }
     }
     struct process_counters *process = &server->counters->process;
@@ -271,8 +274,8 @@ static uint32_t server_measure_kind(bool is_unix, char *text, size_t text_bytes)
     int error = send_costs_measure(&costs, is_unix, SERVER_MEASURE_NS);
     uint32_t bytes = error < 0 ? 0 : send_costs_threshold(&costs);
     if (error < 0) {
-        snprintf(text + used, text_bytes - used, ", never over %s (cannot be measured: %s)", kind,
-                 strerror(-error));
+        snprintf(text + used, text_bytes - used,
+                 ", never over %s (its cost cannot be measured: %s)", kind, strerror(-error));
     } else if (bytes > 0) {
         snprintf(text + used, text_bytes - used, ", from %zu KiB over %s", bytes / KIB, kind);
     }
@@ -296,9 +299,9 @@ int server_measure_sends(struct server *server)
     };
     if (text[0] == '\0') {
         log_write(LOG_LEVEL_INFO,
-                  "nothing is sent by reference: copies are cheaper on this machine");
+                  "zero copy: not used, because copies are cheaper on this machine");
     } else {
-        log_write(LOG_LEVEL_INFO, "sends by reference: %s", text + strlen(", "));
+        log_write(LOG_LEVEL_INFO, "zero copy: %s", text + strlen(", "));
     }
     return 0;
 }
@@ -329,20 +332,20 @@ static int server_share_descriptors(struct server *server)
     uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
     if (admin_count == 0) {
         log_write(LOG_LEVEL_ERROR,
-                  "the limit of open files is %" PRIu64 ", which leaves none for clients; raise it "
-                  "with ulimit -n, or LimitNOFILE= of systemd",
+                  "the limit of open files is %" PRIu64
+                  ", which leaves no descriptors for clients; raise it with ulimit -n, or with "
+                  "LimitNOFILE= of systemd",
                   server->fds_max);
         return -EMFILE;
     }
     assert_always(admin_count < rest);
     server->admin_connections_max = (uint32_t)admin_count;
     server->open_count_max = (uint32_t)(rest - admin_count);
-    log_write(
-        LOG_LEVEL_WARNING,
-        "the limit of open files is %" PRIu64 ": %u clients are served at one time instead of "
-        "--max-connections %u, further ones wait; raise it with ulimit -n, or LimitNOFILE= of "
-        "systemd",
-        server->fds_max, server->open_count_max, server->options.connections_max);
+    log_write(LOG_LEVEL_WARNING,
+              "the limit of open files is %" PRIu64
+              ": the server accepts %u clients at a time instead of --max-connections %u, and "
+              "further clients wait; raise it with ulimit -n, or with LimitNOFILE= of systemd",
+              server->fds_max, server->open_count_max, server->options.connections_max);
     return 0;
 }
 
@@ -363,7 +366,9 @@ static int server_create_session_table(struct server *server, uint32_t index)
     };
     memcpy(options.epoch, server->epoch, sizeof options.epoch);
     int error = sessions_create(&server->sessions[index], &options);
-    return error == 0 ? 0 : server_fail(error, "sessions", "give a smaller --max-connections");
+    return error == 0 ? 0
+                      : server_fail(error, "cannot create the sessions",
+                                    "give a smaller --max-connections");
 }
 
 static int server_create_core(struct server *server, uint32_t index)
@@ -470,7 +475,7 @@ int server_start_admin(struct server *server)
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {
-        return server_fail(error, "metrics", "free some memory");
+        return server_fail(error, "cannot create the metrics", "free some memory");
     }
     metrics_tick(server->metrics, clock_ns(CLOCK_MONOTONIC));
     struct admin_options options = {
@@ -527,7 +532,9 @@ static int server_start_thread(struct server *server, struct core *core)
     thread->record = counters_threads_add(counters, name, turns, 0);
     int error = -pthread_create(&thread->thread, NULL, server_run_thread, thread);
     if (error < 0) {
-        return server_fail(error, name, "raise the limit of threads (ulimit -u)");
+        char what[40];
+        snprintf(what, sizeof what, "cannot start thread %s", name);
+        return server_fail(error, what, "raise the limit of threads (ulimit -u)");
     }
     server->thread_count++;
     return 0;

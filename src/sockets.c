@@ -41,7 +41,11 @@ static int sockets_open_tcp(struct listener_tcp *listener_out, const struct opti
     char text[SOCKETS_ERROR_BYTES_MAX - 64];
     int error = listener_open_tcp(listener_out, where, share_count, text, sizeof text);
     if (error < 0) {
-        bool is_port = error == -EADDRINUSE || error == -EACCES;
+        bool is_taken = error == -EADDRINUSE;
+        bool is_port = is_taken || error == -EACCES;
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s",
+                 is_taken ? "; a second ringcast needs its own --port and --admin-port" : "");
         sockets_log(options, LOG_LEVEL_ERROR, is_port ? port : host, text);
     } else if (listener_out->skipped[0] != '\0') {
         snprintf(text, sizeof text, "this machine lacks some of the addresses of %.60s: %s",

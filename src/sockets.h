@@ -35,7 +35,7 @@ uint32_t sockets_share(const struct sockets *sockets, uint32_t core,
 /* Logs each address with its port. */
 void sockets_announce(const struct sockets *sockets);
 
-/* Where somebody on this host finds it: "127.0.0.1:8765". */
+/* Its address for clients on this host: "127.0.0.1:8765". */
 void sockets_reach(const struct listener_tcp *listener, char out[LISTENER_NAME_BYTES_MAX]);
 
 #endif

@@ -68,8 +68,8 @@ static void a_fault_names_the_entry_and_what_is_valid(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"10.0.0.0/8,elsewhere", "\"elsewhere\" is no network"},
-        {"10.0.0.0/8,", "\"\" is no network"},
+        {"10.0.0.0/8,elsewhere", "\"elsewhere\" is not a network"},
+        {"10.0.0.0/8,", "\"\" is not a network"},
         {"10.0.0.0/33", "\"10.0.0.0/33\" has a bad prefix"},
         {"::/129", "bad prefix"},
         {"::/0128", "bad prefix"},
@@ -78,7 +78,7 @@ static void a_fault_names_the_entry_and_what_is_valid(void **state)
         {"10.0.0.0/8 /8", "bad prefix"},
         {"10.0.0.1/8", "\"10.0.0.1/8\" has address bits beyond its prefix"},
         {"2001:db8::1/64", "address bits beyond"},
-        {"/8", "is no network"},
+        {"/8", "is not a network"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct cidr_list list;
@@ -105,7 +105,7 @@ static void a_list_has_its_limit(void **state)
     cidr_list_deinit(&list);
     strcat(text, ",::1");
     assert_int_equal(cidr_list_init(&list, text, error, sizeof error), -EINVAL);
-    assert_non_null(strstr(error, "at most 1024"));
+    assert_non_null(strstr(error, "the maximum is 1024"));
     free(text);
 }
 

@@ -144,37 +144,37 @@ static void what_no_configuration_needs_is_refused(void **state)
     assert_refused("!x {a: 1}\n", "a.yaml:1: tags (!NAME)");
     assert_refused("a: 1\n---\na: 2\n", "a.yaml:2: a second document (---)");
     assert_refused("a\n", "a.yaml:1: not a configuration");
-    assert_refused("- a\n", "a.yaml:1: a list where a key belongs");
-    assert_refused("? [a]\n: b\n", "a.yaml:1: a list where a key belongs");
-    assert_refused("? {a: b}\n: c\n", "a.yaml:1: keys where one key belongs");
-    assert_refused("a.b: 1\n", "a.yaml:1: a key with a dot");
-    assert_refused("a:\n  '': 1\n", "a.yaml:2: a: a key has 1 to 64 bytes");
+    assert_refused("- a\n", "a.yaml:1: a list is not expected here");
+    assert_refused("? [a]\n: b\n", "a.yaml:1: a list is not expected here");
+    assert_refused("? {a: b}\n: c\n", "a.yaml:1: a section is not expected here");
+    assert_refused("a.b: 1\n", "a.yaml:1: a key contains a dot");
+    assert_refused("a:\n  '': 1\n", "a.yaml:2: a: a key must have 1 to 64 bytes");
 }
 
 static void a_list_holds_one_text_or_more_and_nothing_else(void **state)
 {
     (void)state;
     assert_refused("a: []\n", "a.yaml:1: a: the list is empty");
-    assert_refused("a:\n  - b\n  - [c]\n", "a.yaml:3: a: a list within a list");
-    assert_refused("a:\n  - b\n  - c: d\n", "a.yaml:3: a: a list holds texts only");
+    assert_refused("a:\n  - b\n  - [c]\n", "a.yaml:3: a: a list within a list is not supported");
+    assert_refused("a:\n  - b\n  - c: d\n", "a.yaml:3: a: a list may contain only texts");
     assert_refused("a:\n  - b\n  -\n", "a.yaml:3: a: an item of the list is empty");
 }
 
 static void bad_yaml_is_refused_with_its_line(void **state)
 {
     (void)state;
-    assert_refused("a:\n\tb: 1\n", "a.yaml:2: a tab");
-    assert_refused("a:\n  b: 1\n\t c: 1\n", "a.yaml:3: a tab");
+    assert_refused("a:\n\tb: 1\n", "a.yaml:2: the line is indented with a tab");
+    assert_refused("a:\n  b: 1\n\t c: 1\n", "a.yaml:3: the line is indented with a tab");
     assert_refused("a: b: c\n", "a.yaml:1: not valid YAML: mapping values are not allowed");
     assert_refused("a: 1\nb: 'x\n", "a.yaml:3: not valid YAML: while scanning a quoted scalar");
     assert_refused("a: 1\nb: [x\n", "a.yaml:3: not valid YAML: while parsing a flow sequence");
     assert_refused("a: 1\n b: 2\n", "a.yaml:2: not valid YAML");
     assert_refused("a: @x\n", "a.yaml:1: not valid YAML");
-    assert_refused("a: 1\n\nb: \xff\n", "a.yaml:3: not a text in UTF-8");
-    assert_refused("a: 1\nb: \x01\n", "a.yaml:2: not a text in UTF-8: control characters");
-    assert_refused_bytes("a: 1\0b: 2\n", 10, "a.yaml:1: not a text in UTF-8");
-    assert_refused("a: \"x\\0y\"\n", "a.yaml:1: a: a text with a zero byte");
-    assert_refused("\"x\\0y\": a\n", "a.yaml:1: a text with a zero byte");
+    assert_refused("a: 1\n\nb: \xff\n", "a.yaml:3: not UTF-8 text");
+    assert_refused("a: 1\nb: \x01\n", "a.yaml:2: not UTF-8 text: control characters");
+    assert_refused_bytes("a: 1\0b: 2\n", 10, "a.yaml:1: not UTF-8 text");
+    assert_refused("a: \"x\\0y\"\n", "a.yaml:1: a: a text contains a zero byte");
+    assert_refused("\"x\\0y\": a\n", "a.yaml:1: a text contains a zero byte");
 }
 
 static void sections_are_at_most_eight_deep_and_keys_64_bytes_long(void **state)
@@ -192,9 +192,9 @@ static void sections_are_at_most_eight_deep_and_keys_64_bytes_long(void **state)
     strcat(text, "1}}}}}}}");
     assert_int_equal(parse(&record, error, text, strlen(text)), 0);
     assert_refused("{a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}",
-                   "a.yaml:1: a.a.a.a.a.a.a.a: more than 8 sections");
+                   "a.yaml:1: a.a.a.a.a.a.a.a: sections are nested more than 8");
     snprintf(text, sizeof text, "a:\n  %sx: 1\n", key);
-    assert_refused(text, "a.yaml:2: a: a key has 1 to 64 bytes");
+    assert_refused(text, "a.yaml:2: a: a key must have 1 to 64 bytes");
 }
 
 /* Nothing is kept of what is deep, or repeats: it ends where it begins. */
@@ -274,9 +274,9 @@ static void a_file_that_is_none_or_too_long_is_refused(void **state)
     assert_true(fd >= 0);
     close(fd);
     assert_unread("/tmp", -EISDIR, "a directory");
-    assert_unread("/dev/zero", -EFBIG, "more than 262144 bytes");
+    assert_unread("/dev/zero", -EFBIG, "longer than 262144 bytes");
     write_file(path, CONFIG_BYTES_MAX + 1);
-    assert_unread(path, -EFBIG, "more than 262144 bytes");
+    assert_unread(path, -EFBIG, "longer than 262144 bytes");
     write_file(path, CONFIG_BYTES_MAX);
     struct record record = {0};
     struct config_sink sink = {.context = &record, .take = record_take};
@@ -284,7 +284,7 @@ static void a_file_that_is_none_or_too_long_is_refused(void **state)
     assert_int_equal(config_read(path, &sink, error), 0);
     assert_string_equal(record.text, "1 value a 1\n");
     unlink(path);
-    assert_unread(path, -ENOENT, "there is no such file");
+    assert_unread(path, -ENOENT, "the file does not exist");
 }
 
 int main(void)

@@ -90,17 +90,17 @@ static void a_file_of_another_format_is_refused_at_start(void **state)
         const char *part;
     } files[] = {
         {"", "", "is empty"},
-        {"", ",format=csv", "holds no message or row"},
-        {"hello\nworld\n", "", "cannot tell the format"},
+        {"", ",format=csv", "contains no message or row"},
+        {"hello\nworld\n", "", "cannot detect the format"},
         {"\x1f\x8b\x08", "", "is compressed"},
         {"wss://x.example <-> 1\n1: {\"type\":\"match\"}\n", "", "no known venue"},
-        {"wss://binance.com <-> 1\n", "", "holds no message or row"},
+        {"wss://binance.com <-> 1\n", "", "contains no message or row"},
         {"wss://binance.com <-> 1\n1.0: {\"type\":\"match\"}\n", "", "line 2: it is neither"},
-        {CSV_HEADER "1,A.B,T,x,\n", "", "line 2: price is no decimal"},
-        {CSV_HEADER "1,A.B,T,1,\n", ",format=binance", "is no binance recording"},
+        {CSV_HEADER "1,A.B,T,x,\n", "", "line 2: price is not a decimal"},
+        {CSV_HEADER "1,A.B,T,1,\n", ",format=binance", "is not a binance recording"},
         {CSV_HEADER "1,A.B,T,1,\n", ",format=cvs", "did you mean \"csv\"?"},
         {CSV_HEADER "1,A.B,T,1,\n", ",venue=a.b", "venue=A.b is not"},
-        {CSV_HEADER, "", "holds no message or row"},
+        {CSV_HEADER, "", "contains no message or row"},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct recorder *recorder = recorder_create();
@@ -226,8 +226,8 @@ static void a_long_wait_is_told_and_one_of_a_week_is_none(void **state)
 {
     (void)state;
     static const char *const jumps[] = {
-        ":3: its time is 1699999999 s after the one before",
-        ":5: its time is 1700000000 s before the one before",
+        ":3: its time is 1699999999 s after the previous one",
+        ":5: its time is 1700000000 s before the previous one",
         ":7: its time is 604801 s after",
     };
     static const char *const waits[] = {":3: it is due in 61 s", ":4: it is due in 604800 s"};
@@ -270,7 +270,7 @@ static void only_ten_jumps_are_told(void **state)
     recorder_run(feed, NOW_NS, FEED_NEVER - 1);
     assert_counters(feed, 30, 0, 0, 0);
     assert_int_equal(recorder->log_count, 11);
-    assert_true(recorder_has_log(recorder, "no more of them are told"));
+    assert_true(recorder_has_log(recorder, "further ones are not logged"));
     close_all(recorder, feed);
 }
 
@@ -359,7 +359,7 @@ static void bad_lines_are_counted_told_and_passed_over(void **state)
     assert_counters(feed, 2, 0, 4, 0);
     assert_true(recorder_has_log(recorder, ":4: malformed: it is not <seconds>: <JSON>"));
     assert_true(recorder_has_log(recorder, ":5: malformed: it is not JSON"));
-    assert_true(recorder_has_log(recorder, ":6: malformed: product_id is no symbol"));
+    assert_true(recorder_has_log(recorder, ":6: malformed: product_id is not a symbol"));
     assert_true(recorder_has_log(recorder, ":8: malformed: it is not JSON"));
     close_all(recorder, feed);
 }
@@ -442,7 +442,7 @@ static void a_loop_ends_when_its_file_has_lost_its_ticks(void **state)
     recorder->room = 1024;
     recorder_run(feed, NOW_NS, FEED_NEVER - 1);
     assert_true(feed->ops->poll(feed, NOW_NS) == FEED_NEVER);
-    assert_true(recorder_has_log(recorder, "a whole pass brought no tick"));
+    assert_true(recorder_has_log(recorder, "a whole pass produced no tick"));
     unlink(temporary_path);
     close_all(recorder, feed);
 }
@@ -525,7 +525,7 @@ static void the_first_line_of_a_stream_tells_its_format(void **state)
          "\"2021-04-17T16:43:37.1Z\"}\n",
          NULL, 1},
         {",format=csv", CSV_HEADER "1,A.B,T,5,\n", NULL, 1},
-        {"", "once upon a time\n" CSV_HEADER, "cannot tell the format of", 0},
+        {"", "once upon a time\n" CSV_HEADER, "cannot detect the format of", 0},
         {"", "\x1f\x8b\n", "is compressed", 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

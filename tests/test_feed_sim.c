@@ -346,7 +346,7 @@ static void a_full_channel_table_is_said_at_open(void **state)
     recorder->channels_max = 10;
     assert_int_equal(feed_open(&feed, "sim:symbols=11", &recorder->sink, NOW_NS, recorder->error),
                      -ENOSPC);
-    assert_non_null(strstr(recorder->error, "make symbols smaller"));
+    assert_non_null(strstr(recorder->error, "reduce symbols"));
     recorder_destroy(recorder);
 }
 

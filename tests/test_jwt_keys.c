@@ -116,7 +116,8 @@ static const struct key_form forms[] = {
     FORM("two PEMs with text between", "# new\n" ED25519 "\n# old\n" ED25519_OTHER, 2, NULL),
     FORM("PEM and trailing text", ED25519 "until 2027\n", 0, "after the last END"),
     FORM("PEM and a JWK set", ED25519 SET, 0, "after the last END"),
-    FORM("PEM and a torn one", ED25519 "-----BEGIN PUBLIC KEY-----\nMCow\n", 0, "does not decode"),
+    FORM("PEM and a torn one", ED25519 "-----BEGIN PUBLIC KEY-----\nMCow\n", 0,
+         "cannot be decoded"),
     FORM("PEM and an RSA key", ED25519 BEGIN RSA_BODY END, 0, "RSA"),
     FORM("PEM of an RSA key", BEGIN RSA_BODY END, 0, "RSA"),
     FORM("PEM of an RSA key, PKCS #1", PKCS1, 0, "RSA PUBLIC KEY"),
@@ -139,11 +140,11 @@ static const struct key_form forms[] = {
          "BLOCK-----\n",
          0, "PGP PUBLIC KEY BLOCK"),
     FORM("PEM with no key in it", BEGIN "AAAA\n" END, 0, "PUBLIC KEY"),
-    FORM("PEM with bad base64", BEGIN "MCow!QYDK2VwAyEA\n" END, 0, "does not decode"),
+    FORM("PEM with bad base64", BEGIN "MCow!QYDK2VwAyEA\n" END, 0, "cannot be decoded"),
     FORM("PEM with bytes behind its key",
          BEGIN "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURoAAA==\n" END, 0,
          "PUBLIC KEY"),
-    FORM("PEM without END", BEGIN ED25519_BASE64 "\n", 0, "does not decode"),
+    FORM("PEM without END", BEGIN ED25519_BASE64 "\n", 0, "cannot be decoded"),
     FORM("PEM without BEGIN", ED25519_BASE64 "\n" END, 0, "without its BEGIN"),
     FORM("PEM with \\n in it",
          "-----BEGIN PUBLIC KEY-----\\n" ED25519_BASE64 "\\n-----END PUBLIC KEY-----\\n", 0,
@@ -151,7 +152,7 @@ static const struct key_form forms[] = {
     FORM("PEM in one line",
          "-----BEGIN PUBLIC KEY----- " ED25519_BASE64 " -----END PUBLIC KEY-----", 0,
          "a line of its own"),
-    FORM("PEM in quotes", "\"" ED25519 "\"", 0, "a line of its own"),
+    FORM("PEM in quotes", "\"" ED25519 "\"", 0, "lines of their own"),
     FORM("PEM with dashes of a word processor",
          "\xe2\x80\x94"
          "BEGIN PUBLIC KEY\xe2\x80\x94\n" ED25519_BASE64 "\n",
@@ -198,7 +199,7 @@ static const struct key_form forms[] = {
     FORM("JWK set with a number that no parser holds", "{\"x\":-1e999,\"keys\":[" OKP "]}", 1,
          NULL),
     FORM("JWK set whose keys are such a number", "{\"keys\":18446744073709551616}", 0,
-         "keys is no array"),
+         "keys is not an array"),
     FORM("JWK set and trailing text", SET " x", 0, "not JSON at line 1"),
     FORM("two JWK sets", SET "\n" SET, 0, "not JSON at line 2"),
     FORM("JWK set with a member twice", "{\"keys\":[" OKP "],\"keys\":[]}", 0,
@@ -209,9 +210,10 @@ static const struct key_form forms[] = {
     FORM("JSON array of keys", "[" OKP "]", 0, "{\"keys\":[...]}"),
     FORM("JSON array of keys after a blank", "\n [" OKP "]", 0, "{\"keys\":[...]}"),
     FORM("JSON text", "\"" ED25519_BASE64 "\"", 0, "JSON"),
-    FORM("JWK alone", OKP, 0, "one key alone"),
-    FORM("JWK set without keys", "{\"keys\":[]}", 0, "no key in it"),
-    FORM("JWK set whose keys are an object", "{\"keys\":{\"a\":" OKP "}}", 0, "keys is no array"),
+    FORM("JWK alone", OKP, 0, "a single key"),
+    FORM("JWK set without keys", "{\"keys\":[]}", 0, "contains no key"),
+    FORM("JWK set whose keys are an object", "{\"keys\":{\"a\":" OKP "}}", 0,
+         "keys is not an array"),
     FORM("OpenID discovery", "{\"issuer\":\"https://x\",\"jwks_uri\":\"https://x/jwks\"}", 0,
          "jwks_uri"),
     FORM("JSON of certificates by kid", "{\"a\":\"-----BEGIN CERTIFICATE-----\\nMIIB\\n\"}", 0,
@@ -241,7 +243,7 @@ static const struct key_form forms[] = {
          "TUNvd0JRWURLMlZ3QXlFQTExcVlBWUt4Q3JmVlMvN1R5V1FIT2c3aGN2UGFwaU1scndJYW"
          "FQY0hVUm89\n",
          0, "base64 of a key"),
-    FORM("JWK in YAML", "kty: OKP\ncrv: Ed25519\nx: " ED25519_X "\n", 0, "no key is in it"),
+    FORM("JWK in YAML", "kty: OKP\ncrv: Ed25519\nx: " ED25519_X "\n", 0, "contains no key"),
     FORM("JWK in YAML, in a line", "{kty: OKP, crv: Ed25519, x: " ED25519_X "}", 0, "not JSON"),
     FORM("JWK of JavaScript", "{'kty':'OKP','crv':'Ed25519','x':'" ED25519_X "'}", 0, "not JSON"),
     FORM("minisign",
@@ -254,7 +256,7 @@ static const struct key_form forms[] = {
     FORM("DID", "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK", 0, "of a DID"),
     FORM("PASETO", "k4.public." ED25519_X, 0, "of PASETO"),
     FORM("DKIM", "v=DKIM1; k=ed25519; p=" ED25519_X "=\n", 0, "of DKIM"),
-    FORM("WireGuard", "[Peer]\nPublicKey = " ED25519_X "=\n", 0, "no key is in it"),
+    FORM("WireGuard", "[Peer]\nPublicKey = " ED25519_X "=\n", 0, "contains no key"),
     FORM("gzip",
          "\x1f\x8b\x08\x01"
          "0123456789abcdef0123456789abcdef0123",
@@ -264,7 +266,7 @@ static const struct key_form forms[] = {
     FORM("binary",
          "\x7f"
          "ELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0\x80\x01",
-         0, "no key"),
+         0, "zero byte"),
 };
 #define FORM_COUNT (sizeof forms / sizeof forms[0])
 
@@ -389,9 +391,9 @@ static void a_secret_is_taken_without_the_blanks_at_its_end(void **state)
     char longest[JWT_SECRET_BYTES_MAX + 1];
     memset(longest, 'x', sizeof longest);
     assert_string_equal(load_secret(longest, JWT_SECRET_BYTES_MAX), "");
-    assert_non_null(strstr(load_secret(longest, JWT_SECRET_BYTES_MAX + 1), "this one 1025"));
-    assert_non_null(strstr(load_secret(secret, 31), "32 to 1024 bytes, this one 31"));
-    assert_non_null(strstr(load_secret(" \n", 2), "this one 0"));
+    assert_non_null(strstr(load_secret(longest, JWT_SECRET_BYTES_MAX + 1), "this one has 1025"));
+    assert_non_null(strstr(load_secret(secret, 31), "32 to 1024 bytes, and this one has 31"));
+    assert_non_null(strstr(load_secret(" \n", 2), "this one has 0"));
     assert_non_null(strstr(load_secret(BOM "0123456789abcdef0123456789abcdef", 35), "byte order"));
 }
 

@@ -304,7 +304,7 @@ static void an_address_of_no_machine_is_refused_in_words(void **state)
         uint16_t port;
         options.host = hosts[i];
         assert_int_equal(open_tcp(&fd, 1, &port), -EINVAL);
-        assert_words_say("no address of a machine");
+        assert_words_say("not an address of a machine");
         assert_int_equal(listener_check_tcp(&options, words, sizeof words), -EINVAL);
     }
 }
@@ -459,7 +459,7 @@ static void addresses_that_the_machine_lacks_are_skipped(void **state)
     assert_name_is(0, "127.0.0.1");
     assert_string_equal(tcp.skipped,
                         "192.0.2.1 (Cannot assign requested address), [fe80::1] (it is a "
-                        "link-local address; name its interface, too (fe80::1%eth0))");
+                        "link-local address; add its interface (fe80::1%eth0))");
     assert_takes_clients("127.0.0.1");
     listener_close_tcp(&tcp);
     assert_int_equal(listener_check_tcp(&options, words, sizeof words), 0);

@@ -228,7 +228,7 @@ static void no_crowd_of_lines_costs_a_warning_or_an_error(void **state)
         count++;
     }
     assert_int_equal(count, 500);
-    assert_non_null(strstr(text, "took them; 0 warnings or errors found no room\n"));
+    assert_non_null(strstr(text, "accepted them; 0 of them were warnings or errors\n"));
 }
 
 static void lost_warnings_are_counted_apart(void **state)
@@ -242,7 +242,7 @@ static void lost_warnings_are_counted_apart(void **state)
     log_post(0, LOG_LEVEL_INFO, "line");
     log_close();
     assert_non_null(strstr(captured(), ": 4 log lines were lost"));
-    assert_non_null(strstr(written, "; 3 warnings or errors found no room\n"));
+    assert_non_null(strstr(written, "; 3 of them were warnings or errors\n"));
 }
 
 static void *post_many(void *argument)

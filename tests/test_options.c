@@ -396,7 +396,7 @@ static void an_unknown_option_names_the_nearest_one(void **state)
     (void)state;
     assert_refused("--prot 1", "--prot", "--port");
     assert_refused("--max-conections=1", "--max-conections", "--max-connections");
-    assert_refused("--qqqqqqqqqqqqqq", "--qqqqqqqqqqqqqq", "--help");
+    assert_refused("--qqqqqqqqqqqqqq", "--qqqqqqqqqqqqqq", "`ringcast help all`");
 }
 
 static void words_that_are_no_options_are_refused(void **state)
@@ -574,8 +574,9 @@ static void an_unknown_key_names_its_line_its_path_and_the_nearest(void **state)
     assert_file_refused("feed: [sim]\n", "1: feed", "did you mean feeds?");
     assert_file_refused("websocket: {prot: {a: 1}}\n", "1: websocket.prot",
                         "did you mean websocket.port?");
-    assert_file_refused("qqqqqqqqqqqqqqq: 1\n", "1: qqqqqqqqqqqqqqq", "docs/options.md lists all");
-    assert_file_refused("qqqqqqqqqqqqqqq: {a: 1}\n", "1: qqqqqqqqqqqqqqq", "docs/options.md");
+    assert_file_refused("qqqqqqqqqqqqqqq: 1\n", "1: qqqqqqqqqqqqqqq",
+                        "`ringcast help all` lists all");
+    assert_file_refused("qqqqqqqqqqqqqqq: {a: 1}\n", "1: qqqqqqqqqqqqqqq", "`ringcast help all`");
     assert_file_refused("Cores: 1\n", "1: Cores", "did you mean cores?");
 }
 
@@ -586,7 +587,7 @@ static void a_value_of_the_wrong_type_or_range_names_its_line_and_path(void **st
     assert_file_refused("websocket:\n  port: many\n", "2: websocket.port", "\"many\"");
     assert_file_refused("websocket:\n  port: 1.0\n", "2: websocket.port", "a whole number");
     assert_file_refused("websocket:\n  port: [1]\n", "2: websocket.port", "not a list");
-    assert_file_refused("websocket:\n  port: {a: 1}\n", "2: websocket.port", "not keys of its own");
+    assert_file_refused("websocket:\n  port: {a: 1}\n", "2: websocket.port", "not a section");
     assert_file_refused("websocket:\n  port:\n", "2: websocket.port", "it has no value");
     assert_file_refused("websocket: 1\n", "1: websocket", "a section");
     assert_file_refused("websocket: [port]\n", "1: websocket", "a section");
@@ -624,7 +625,7 @@ static void a_file_that_cannot_be_read_is_named(void **state)
     char error[OPTIONS_ERROR_BYTES_MAX];
     struct options options = {.port = 77};
     assert_int_equal(parse(&options, error, "--config /nonexistent.yaml"), -ENOENT);
-    assert_string_equal(error, "/nonexistent.yaml: there is no such file; give one that exists");
+    assert_string_equal(error, "/nonexistent.yaml: the file does not exist");
     assert_int_equal(parse(&options, error, "--config /tmp"), -EISDIR);
     assert_int_equal(options.port, 77);
     assert_refused("--config= ", "--config", "1 to 4096 bytes");
@@ -833,8 +834,7 @@ static void the_reference_and_the_manual_name_every_option(void **state)
     free(manual);
 }
 
-/* With KEY: VALUE where the default is written as in the table; run at the root of the repository.
- */
+/* With KEY: VALUE where the default is written as in the table. */
 static void the_example_has_every_key_with_its_default(void **state)
 {
     (void)state;

@@ -196,7 +196,7 @@ static void what_subscribe_refuses_is_refused_with_the_key_at_fault(void **state
         {"?symbols=A&types=quote&on_lag=wait",
          "107 on_lag: on_lag must be skip, conflate or disconnect"},
         {"?symbols=A&types=quote&max_lag_ms=60001",
-         "107 max_lag_ms: max_lag_ms must be 0 (none) to 60000"},
+         "107 max_lag_ms: max_lag_ms must be 0 (no limit) to 60000"},
         {"?symbols=A&types=quote&snapshot=1", "107 snapshot: snapshot must be true or false"},
     };
     CHECK(cases);
@@ -253,7 +253,7 @@ static void a_url_has_at_most_a_thousand_names(void **state)
     request_deinit(&request);
     url[begin + 1999] = ',';
     url[begin + 2001] = '\0';
-    assert_string_equal(read_url(url), "106 symbols: at most 1000 names a URL");
+    assert_string_equal(read_url(url), "106 symbols: at most 1000 names per URL");
 }
 
 /* Random beginnings of parts, put together: nothing is read or written out of bounds. */

@@ -135,7 +135,7 @@ static void faults_name_the_key(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"[]", "must be an object"},
-        {"{\"symbol\":[\"A\"]}", "\"symbol\" is no key of a scope"},
+        {"{\"symbol\":[\"A\"]}", "\"symbol\" is not a key of a scope"},
         {"{\"symbols\":\"A\"}", "symbols must be an array"},
         {"{\"symbols\":[\"A\",\"\"]}", "symbols[1]"},
         {"{\"symbols\":[7]}", "symbols[0]"},

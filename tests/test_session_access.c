@@ -250,9 +250,9 @@ static void a_refusal_tells_nothing_that_the_token_does_not_open(void **state)
     } cases[] = {
         {SOME, "000001.SZ", "status", 120, "this symbol has no status so far; it has: quote"},
         {SOME, "000001.SZ", "bar", 120, "this symbol has no bar so far; it has: quote"},
-        {SOME, "000001.SZ", "depth", 103, "your token does not open it"},
-        {SOME, "000002.SZ", "status", 103, "your token does not open it"},
-        {SOME, "nosuch", "status", 103, "your token does not open it"},
+        {SOME, "000001.SZ", "depth", 103, "your token does not permit it"},
+        {SOME, "000002.SZ", "status", 103, "your token does not permit it"},
+        {SOME, "nosuch", "status", 103, "your token does not permit it"},
         {BOOKS, "000001.SZ", "depth", 120, "unknown symbol"},
         {BOOKS, "nosuch", "depth", 120, "unknown symbol"},
     };
@@ -451,7 +451,7 @@ static void the_audit_log_has_a_rate_and_says_what_it_left_out(void **state)
 }
 
 /* The kernel no longer tells where it came from. */
-static void a_client_that_was_reset_came_by_way_of_nobody(void **state)
+static void a_client_that_was_reset_came_through_nobody(void **state)
 {
     char text[2 * CORE_PEER_TEXT_BYTES_MAX];
     (void)state;
@@ -461,7 +461,7 @@ static void a_client_that_was_reset_came_by_way_of_nobody(void **state)
     assert_string_equal(text, "127.0.0.1");
     core->source = (struct core_source){.port = 5123};
     session_client_write(core->sessions, core, CONN, text, sizeof text);
-    assert_string_equal(text, "127.0.0.1 by way of 127.0.0.1:5123");
+    assert_string_equal(text, "127.0.0.1 through 127.0.0.1:5123");
 }
 
 int main(void)
@@ -482,7 +482,7 @@ int main(void)
         TEST(messages_over_the_rate_are_refused_and_then_close),
         TEST(a_dear_message_counts_as_several),
         TEST(the_audit_log_has_a_rate_and_says_what_it_left_out),
-        TEST(a_client_that_was_reset_came_by_way_of_nobody),
+        TEST(a_client_that_was_reset_came_through_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,9 +112,8 @@ static void what_no_variant_can_be_is_refused(void **state)
                "\"bar\":\"1m\"}}",
                "SNAPSHOT");
     assert_int_equal(failure(data, "000001.SZ", "bar"), 120);
-    assert_string_equal(
-        text_of(entry_of(data, "failed", "000001.SZ", "bar"), "message"),
-        "it is computed from its first subscriber on, and nobody has subscribed to it");
+    assert_string_equal(text_of(entry_of(data, "failed", "000001.SZ", "bar"), "message"),
+                        "it is computed only while a client subscribes to it, and no client does");
     data = ask(SUBSCRIBE_WITH(SZ, "\"depth\"", ",\"depth\":5" ON_LAG("conflate")), "SUBSCRIBED");
     assert_int_equal(failure(data, "000001.SZ", "depth"), 123);
     assert_int_equal(channels_count(channels), 7); /* What is refused makes no channel. */

@@ -140,7 +140,7 @@ static void without_a_server_it_says_where_it_looked(void **state)
     (void)state;
     assert_int_equal(stat_of(NULL), 2);
     assert_has(complained, "ringcast stat: no server runs here: there is no /tmp/ringcast-stat-");
-    assert_has(complained, "A server in a container is seen if it shares");
+    assert_has(complained, "A server in a container is visible only if it shares");
     assert_int_equal(stat_of("--list", NULL), 2);
     assert_int_equal(stat_of("--pid", "7", NULL), 2);
     assert_has(complained, "no server has process ID 7: there is no /tmp/");
@@ -162,7 +162,7 @@ static void of_several_one_must_be_named(void **state)
     begin(0, 1);
     begin(1, 1);
     assert_int_equal(stat_of("0.01", "1", NULL), 2);
-    assert_has(complained, "there are several servers; --pid says which\n  /tmp/");
+    assert_has(complained, "several servers run; choose one with --pid\n  /tmp/");
     assert_int_equal(lines_of(complained), 3);
     snprintf(second, sizeof second, "%ld.2", (long)getpid());
     counter_set(&servers[1]->publisher.ticks, 41);
@@ -173,7 +173,7 @@ static void of_several_one_must_be_named(void **state)
     assert_has(said, " 41 - Ticks ");
     die(1);
     assert_int_equal(stat_of("--total", NULL), 2);
-    assert_has(complained, "--pid says which");
+    assert_has(complained, "choose one with --pid");
     assert_has(complained, ": has ended");
 }
 
@@ -232,7 +232,7 @@ static void several_cores_have_a_line_each_and_one_for_all(void **state)
     assert_int_equal(lines_of(said), 2 + 2);
     assert_has(said, "  all ");
     assert_int_equal(stat_of("0.01", "2", "--core", "3", NULL), 1);
-    assert_has(complained, "--core 3: the server has 3, from 0 on");
+    assert_has(complained, "--core 3: the server has 3 core(s), numbered from 0");
     assert_int_equal(stat_of("0.01", "30", "--core", "0", NULL), 0);
     assert_int_equal(lines_of(said), 2 * 2 + 30); /* The header comes again. */
     assert_int_equal(stat_of("0.01", "3", "--json", NULL), 0);
@@ -295,7 +295,7 @@ static void assert_refused(const char *why)
     static const char *const forms[] = {"--total", "--json", "1"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         assert_int_equal(stat_of("--pid", "9", forms[i], NULL), 2);
-        assert_has(complained, "there is no server to read\n  /tmp/");
+        assert_has(complained, "no server can be read\n  /tmp/");
         assert_has(complained, why);
         assert_string_equal(said, "");
     }
@@ -308,7 +308,7 @@ static void a_file_of_an_older_server_is_refused(void **state)
     (void)state;
     struct counters_header header = {.magic = COUNTERS_MAGIC, .version = 5, .core_count = 1};
     write_file("ringcast-9", &header, sizeof header);
-    assert_refused("its counters are of version 5, and those before 6 do not describe themselves");
+    assert_refused("its counters have version 5, and versions before 6 cannot be read");
 }
 
 static void a_file_that_is_cut_or_something_else_is_refused(void **state)
@@ -319,7 +319,7 @@ static void a_file_that_is_cut_or_something_else_is_refused(void **state)
     memcpy(bytes, servers[0], counters_bytes(1) < sizeof bytes ? counters_bytes(1) : sizeof bytes);
     for (size_t count = 200; count < counters_bytes(1) && count < sizeof bytes; count += 5001) {
         write_file("ringcast-9", bytes, count);
-        assert_refused("it is damaged or cut short");
+        assert_refused("it is damaged or incomplete");
     }
     for (size_t count = 0; count < 8; count++) {
         write_file("ringcast-9", bytes, count);
@@ -367,9 +367,9 @@ static void what_is_not_valid_is_said(void **state)
         {{"1", "2", "3"}, "argument '3' is not expected"},
         {{"--total", "1"}, "print once"},
         {{"--list", "--watch"}, "print once"},
-        {{"--list", "--total"}, "--total and --list do not go together"},
+        {{"--list", "--total"}, "--total and --list cannot be combined"},
         {{"--list", "--core", "1"}, "--list shows all servers"},
-        {{"--json", "--watch"}, "--json and --watch do not go together"},
+        {{"--json", "--watch"}, "--json and --watch cannot be combined"},
         {{"--watch"}, "--watch: standard output is not a terminal"},
     };
     begin(0, 1);

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,6 +408,91 @@ static void a_rate_is_of_the_last_five_seconds(void **state)
     }
 }
 
+/* ---- While others write ---- */
+
+#define WRITTEN 200000
+#define QUIET_EVERY 5000 /* frames; a lap has about a thousand */
+#define OPENED 10000
+
+static _Atomic uint32_t opened; /* set after channels_open has returned */
+static _Atomic bool has_begun;
+
+static uint64_t time_of(uint32_t channel, uint64_t seq)
+{
+    return 1000 * seq + channel + 1;
+}
+
+static void *write_all_the_time(void *context)
+{
+    uint64_t seqs[2] = {0};
+    (void)context;
+    for (uint32_t i = 0; i < WRITTEN; i++) {
+        uint32_t channel = i % QUIET_EVERY == 0;
+        seqs[channel]++;
+        append(channel, channel == 1 ? FRAME_FULL_IMAGE : 0, time_of(channel, seqs[channel]));
+        atomic_store(&has_begun, true);
+    }
+    atomic_store(&has_begun, false);
+    return NULL;
+}
+
+static void a_glance_is_whole_however_fast_the_writer(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    uint64_t seqs[2] = {0};
+    assert_int_equal(pthread_create(&thread, NULL, write_all_the_time, NULL), 0);
+    while (!atomic_load(&has_begun)) {
+        sched_yield();
+    }
+    while (atomic_load(&has_begun)) {
+        for (uint32_t channel = 0; channel < 2; channel++) {
+            struct frame_log_glance glance = frame_log_glance(frames, channel);
+            assert_true(glance.seq >= seqs[channel]);
+            assert_true(glance.ts_pub_ns == 0 || glance.ts_pub_ns == time_of(channel, glance.seq));
+            seqs[channel] = glance.seq;
+        }
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(seqs[0] > 0);
+    struct frame_log_glance quiet = frame_log_glance(frames, 1);
+    assert_int_equal(quiet.seq, WRITTEN / QUIET_EVERY);
+    assert_int_equal(quiet.ts_pub_ns, time_of(1, quiet.seq));
+}
+
+static void *open_all_the_time(void *context)
+{
+    char symbol[16];
+    (void)context;
+    for (uint32_t i = 0; i < OPENED; i++) {
+        snprintf(symbol, sizeof symbol, "S%u", i * 7919 % 10007);
+        make(symbol, MD_QUOTE);
+        atomic_store(&opened, i + 1);
+    }
+    return NULL;
+}
+
+static void a_walk_sees_all_channels_in_order_while_others_are_opened(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, open_all_the_time, NULL), 0);
+    for (uint32_t known = 0; known < OPENED;) {
+        uint32_t count = 0;
+        const char *before = "";
+        known = atomic_load(&opened);
+        uint32_t channel = channel_order_seek(&channels->order, "", false);
+        for (; channel != CHANNEL_NONE; channel = channel_order_next(&channels->order, channel)) {
+            const char *symbol = channels_get(channels, channel)->symbol;
+            assert_true(strcmp(before, symbol) < 0);
+            before = symbol;
+            count++;
+        }
+        assert_true(count >= known);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -420,6 +507,8 @@ int main(void)
         TEST(the_newest_frame_tells_seq_and_time),
         TEST(a_frame_that_has_left_the_log_keeps_its_time),
         TEST(a_rate_is_of_the_last_five_seconds),
+        TEST(a_glance_is_whole_however_fast_the_writer),
+        TEST(a_walk_sees_all_channels_in_order_while_others_are_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ static void a_token_alone_opens_everything(void **state)
     assert_true(scope_covers(find(ALPHA)->scope, "*", 1, MD_TRADE));
     assert_int_equal(token_table_add(&table, "again", ALPHA, strlen(ALPHA), error, 256), -EINVAL);
     assert_int_equal(token_table_add(&table, "short", "0123456789abcde", 15, error, 256), -EINVAL);
-    assert_non_null(strstr(error, "16 to 4096 bytes, this one 15"));
+    assert_non_null(strstr(error, "16 to 4096 bytes, and this one has 15"));
     assert_null(strstr(error, "0123456789abcde"));
 }
 
@@ -100,10 +100,11 @@ static void faults_name_the_entry_and_never_a_token(void **state)
         {"{\"tokens\":[{\"name\":\"a\"}]}", "tokens[0]: give a token"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"sha256\":\"\"}]}",
          "give a token, or"},
-        {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRET\"}]}", "16 to 4096 bytes, this one 6"},
+        {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRET\"}]}",
+         "16 to 4096 bytes, and this one has 6"},
         {"{\"tokens\":[{\"name\":\"a\",\"sha256\":\"SECRET\"}]}", "64 hexadecimal digits"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"symbol\":[]}]}",
-         "\"symbol\" is no key"},
+         "\"symbol\" is not a key"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"max_connections\":0}]}",
          "max_connections"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\","
@@ -111,7 +112,7 @@ static void faults_name_the_entry_and_never_a_token(void **state)
          "tokens[0]: max_connections must be"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\"},"
          "{\"name\":\"b\",\"token\":\"SECRETSECRETSECRET\"}]}",
-         "tokens[1]: it is there already"},
+         "tokens[1]: the same token is there already"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char error[256] = "";

@@ -144,7 +144,7 @@ bool csv_ticks_parse_header(struct csv_ticks *csv, const char *line, size_t line
     do {
         next = csv_ticks_field_take(&field, &line, end);
         if (next == CSV_NEXT_FAULT) {
-            *fault_out = "the header row has a quote where none may be";
+            *fault_out = "the header row has a quote in a wrong place";
             return false;
         }
         if (csv->column_count == CSV_TICKS_COLUMNS_MAX) {
@@ -181,7 +181,7 @@ static bool csv_ticks_split(const struct csv_ticks *csv, const char *line, size_
         struct csv_field *field = &row->fields[csv->columns[index++]];
         next = csv_ticks_field_take(field, &line, end);
         if (next == CSV_NEXT_FAULT) {
-            *fault_out = "a quote is missing, or is where none may be";
+            *fault_out = "a quote is missing, or is in a wrong place";
             return false;
         }
     } while (next == CSV_NEXT_FIELD);
@@ -243,11 +243,11 @@ static bool csv_ticks_row_trade(const struct csv_row *row, struct csv_tick *tick
     struct md_trade *trade = &tick->trade;
     *trade = (struct md_trade){0};
     if (!csv_ticks_row_decimal(row, CSV_TICKS_PRICE, &trade->price) || !md_is_given(trade->price)) {
-        *fault_out = "price is no decimal of at most 18 digits";
+        *fault_out = "price is not a decimal of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_size(row, CSV_TICKS_SIZE, &trade->size)) {
-        *fault_out = "size is no decimal of 0 and more, of at most 18 digits";
+        *fault_out = "size is not a decimal of 0 and more, of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_side(&row->fields[CSV_TICKS_SIDE], &trade->side)) {
@@ -256,7 +256,7 @@ static bool csv_ticks_row_trade(const struct csv_row *row, struct csv_tick *tick
     }
     trade->has_id = !csv_ticks_field_is_absent(id);
     if (trade->has_id && !decimal_parse_u64(id->text, id->bytes, &trade->id)) {
-        *fault_out = "id is no integer of 0 to 18446744073709551615";
+        *fault_out = "id is not an integer of 0 to 18446744073709551615";
         return false;
     }
     return true;
@@ -281,12 +281,12 @@ static bool csv_ticks_row_quote(const struct csv_row *row, struct csv_tick *tick
                                 const char **fault_out)
 {
     if (!csv_ticks_row_decimal(row, CSV_TICKS_PRICE, &tick->last)) {
-        *fault_out = "price is no decimal of at most 18 digits";
+        *fault_out = "price is not a decimal of at most 18 digits";
         return false;
     }
     if (!csv_ticks_row_level(row, CSV_TICKS_BID, CSV_TICKS_BID_SIZE, &tick->bid) ||
         !csv_ticks_row_level(row, CSV_TICKS_ASK, CSV_TICKS_ASK_SIZE, &tick->ask)) {
-        *fault_out = "a bid or ask is no decimal of at most 18 digits, or its size is below 0";
+        *fault_out = "a bid or ask is not a decimal of at most 18 digits, or its size is below 0";
         return false;
     }
     if (csv_ticks_field_is_absent(&row->fields[CSV_TICKS_PRICE]) &&
@@ -311,14 +311,14 @@ static bool csv_ticks_row_status(const struct csv_row *row, struct csv_tick *tic
         char c = state->text[i];
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (!is_letter && !(c >= '0' && c <= '9') && c != '_' && c != '-') {
-            *fault_out = "status is no word of letters, digits, _ and -";
+            *fault_out = "status is not a word of letters, digits, _ and -";
             return false;
         }
     }
     if (reason->bytes > CSV_TICKS_REASON_BYTES_MAX ||
         memchr(reason->text, '\0', reason->bytes) != NULL ||
         !utf8_is_valid((const uint8_t *)reason->text, reason->bytes)) {
-        *fault_out = "reason is no UTF-8 of at most 127 bytes";
+        *fault_out = "reason is not UTF-8 of at most 127 bytes";
         return false;
     }
     memcpy(tick->state, state->text, state->bytes);
@@ -336,12 +336,12 @@ static bool csv_ticks_row_time(const struct csv_row *row, uint64_t *ns_out, cons
     const struct csv_field *timestamp = &row->fields[CSV_TICKS_TIMESTAMP];
     *ns_out = 0;
     if (!csv_ticks_field_is_absent(ts_ns)) {
-        *fault_out = "ts_ns is no integer of 0 to 9223372036854775807";
+        *fault_out = "ts_ns is not an integer of 0 to 9223372036854775807";
         return !ts_ns->is_too_long && decimal_parse_u64(ts_ns->text, ts_ns->bytes, ns_out) &&
                *ns_out <= INT64_MAX;
     }
-    *fault_out = "timestamp has not 10, 13, 16 or 19 digits before the point and is no ISO 8601 "
-                 "time up to 2261 with a zone (Z or +00:00)";
+    *fault_out = "timestamp has not 10, 13, 16 or 19 digits before the point and is not an ISO "
+                 "8601 time up to 2261 with a zone (Z or +00:00)";
     return csv_ticks_field_is_absent(timestamp) ||
            (!timestamp->is_too_long && time_text_parse(timestamp->text, timestamp->bytes, ns_out));
 }

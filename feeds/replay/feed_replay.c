@@ -184,7 +184,7 @@ static void feed_replay_report_fault(struct feed_replay *replay)
     feed_log(&replay->feed, FEED_WARNING, "replay: %.200s:%" PRIu64 ": malformed: %s%s",
              replay->name, replay_file_line_number(replay->file), replay_file_fault(replay->file),
              replay->faults_shown == FEED_REPLAY_FAULTS_SHOWN_MAX
-                 ? " (more of them are only counted)"
+                 ? " (further ones are only counted)"
                  : "");
 }
 
@@ -238,7 +238,7 @@ static void feed_replay_end_pass(struct feed_replay *replay, uint64_t now_ns)
         return;
     }
     if (counters->ticks == replay->pass_ticks_before) {
-        feed_replay_end(replay, FEED_ERROR, "a whole pass brought no tick");
+        feed_replay_end(replay, FEED_ERROR, "a whole pass produced no tick");
         return;
     }
     int error = replay_file_rewind(replay->file);
@@ -271,11 +271,11 @@ static void feed_replay_jump(struct feed_replay *replay, uint64_t ts_ns)
     replay->jumps_shown++;
     feed_log(&replay->feed, FEED_WARNING,
              "replay: %.200s:%" PRIu64 ": its time is %" PRId64
-             " s %s the one before; the replay goes on there without a wait%s",
+             " s %s the previous one; the replay continues there without waiting%s",
              replay->name, replay_file_line_number(replay->file),
              (jump_ns < 0 ? -jump_ns : jump_ns) / (int64_t)NS_PER_SECOND,
              jump_ns < 0 ? "before" : "after",
-             replay->jumps_shown == FEED_REPLAY_JUMPS_TOLD_MAX ? " (no more of them are told)"
+             replay->jumps_shown == FEED_REPLAY_JUMPS_TOLD_MAX ? " (further ones are not logged)"
                                                                : "");
 }
 
@@ -293,7 +293,8 @@ static void feed_replay_follow(struct feed_replay *replay, uint64_t ts_ns, uint6
         replay->due_ns = due_before_ns;
     } else if (replay->due_ns > now_ns && replay->due_ns - now_ns > FEED_REPLAY_TOLD_NS) {
         feed_log(&replay->feed, FEED_INFO,
-                 "replay: %.200s:%" PRIu64 ": it is due in %" PRIu64 " s, by its recorded time",
+                 "replay: %.200s:%" PRIu64 ": it is due in %" PRIu64
+                 " s, according to its recorded time",
                  replay->name, replay_file_line_number(replay->file),
                  (replay->due_ns - now_ns) / NS_PER_SECOND);
     }
@@ -364,8 +365,8 @@ static void feed_replay_follow_clock(struct feed_replay *replay, uint64_t now_ns
     replay->start_ns += (uint64_t)step_ns;
     replay->due_ns += (uint64_t)step_ns;
     feed_log(&replay->feed, FEED_WARNING,
-             "replay: %.200s: the clock went from one poll to the next by %+" PRId64
-             " s; the schedule goes on from there",
+             "replay: %.200s: the clock jumped between two polls, by %+" PRId64
+             " s; the schedule continues from there",
              replay->name, step_ns / (int64_t)NS_PER_SECOND);
 }
 

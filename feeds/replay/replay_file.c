@@ -155,9 +155,10 @@ static int replay_file_detect(struct replay_file *file, enum line_status status)
         return feed_fail(file->error, -EINVAL, "replay: %.200s is empty", file->name);
     }
     if (status == LINE_READER_TOO_LONG) {
-        return feed_fail(file->error, -EINVAL,
-                         "replay: %.200s begins with a line of over 16 MiB: it is no recording",
-                         file->name);
+        return feed_fail(
+            file->error, -EINVAL,
+            "replay: %.200s begins with a line longer than 16 MiB: it is not a recording",
+            file->name);
     }
     int error = replay_format_by_line(&file->format, file->name, reader->text, reader->text_bytes,
                                       file->error);
@@ -294,11 +295,12 @@ static int replay_file_probe(struct replay_file *file, char error_out[FEED_ERROR
         }
     }
     if (first_fault == NULL) {
-        return feed_fail(error_out, -EINVAL, "replay: %.200s holds no message or row", file->name);
+        return feed_fail(error_out, -EINVAL, "replay: %.200s contains no message or row",
+                         file->name);
     }
     return feed_fail(error_out, -EINVAL,
-                     "replay: %.200s is no %s recording: no good line among the first %d with "
-                     "data; line %" PRIu64 ": %s",
+                     "replay: %.200s is not a %s recording: none of the first %d lines with data "
+                     "is valid; line %" PRIu64 ": %s",
                      file->name, replay_format_name(&file->format), REPLAY_FILE_PROBE_LINES_MAX,
                      first_fault_line, first_fault);
 }

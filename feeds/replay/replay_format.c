@@ -39,8 +39,8 @@ int replay_format_by_name(struct replay_format *format_out, const char *name,
     return feed_fail(error_out, -EINVAL,
                      "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, "
                      "ringcast, csv",
-                     name, nearest ? ", did you mean \"" : "", nearest ? nearest : "",
-                     nearest ? "\"?" : "");
+                     name, nearest ? " (did you mean \"" : "", nearest ? nearest : "",
+                     nearest ? "\"?)" : "");
 }
 
 bool replay_format_is_connection_line(const char *line, size_t line_bytes)
@@ -99,11 +99,11 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
         return 0;
     }
     if (!csv_ticks_parse_header(&csv, line, line_bytes, &fault)) {
-        return feed_fail(error_out, -EINVAL,
-                         "replay: cannot tell the format of %.200s: its first line names the host "
-                         "of no known venue, and as CSV %s; say format=coinbase, binance, "
-                         "ringcast or csv",
-                         source, fault);
+        return feed_fail(
+            error_out, -EINVAL,
+            "replay: cannot detect the format of %.200s: its first line names no known venue, and "
+            "as CSV %s; give format=coinbase, binance, ringcast or csv",
+            source, fault);
     }
     *format_out = (struct replay_format){.kind = REPLAY_FORMAT_CSV};
     return 0;

@@ -123,7 +123,7 @@ enum frame_ticks_status replay_frames_decode(struct replay_frames *frames, const
     }
     struct replay_frames_place *place = replay_frames_place_of(frames, update->channel);
     if (place == NULL) {
-        return replay_frames_malformed(frames, "there is no memory for its channel");
+        return replay_frames_malformed(frames, "no memory for its channel");
     }
     replay_frames_follow(frames, place, &tick);
     frames->sink->publish(frames->sink->context, update);

@@ -75,8 +75,7 @@ static int feed_sim_parse_types(struct feed_sim *sim, const char *text,
         if (type != MD_QUOTE && type != MD_TRADE && type != MD_BAR && type != MD_DEPTH) {
             return feed_fail(
                 error_out, -EINVAL,
-                "sim: \"%.*s\" in types is not quote, trade, bar or depth; several are "
-                "joined by +",
+                "sim: \"%.*s\" in types is not quote, trade, bar or depth; join several with +",
                 (int)(bytes < 64 ? bytes : 64), text);
         }
         if (seen & UINT32_C(1) << type) {
@@ -162,7 +161,7 @@ static int feed_sim_open_channels(struct feed_sim *sim, char error_out[FEED_ERRO
             if (channel == UINT32_MAX) {
                 return feed_fail(error_out, -ENOSPC,
                                  "sim: no room for the channels of %" PRIu64 " symbols x %" PRIu32
-                                 " types; make symbols smaller",
+                                 " types; reduce symbols",
                                  sim->symbol_count, sim->type_count);
             }
             sim->channels[i * sim->type_count + j] = channel;
@@ -279,8 +278,8 @@ static uint64_t feed_sim_poll(struct feed *feed, uint64_t now_ns)
     if (step_ns != 0) {
         sim->due_ns += (uint64_t)step_ns;
         feed_log(feed, FEED_WARNING,
-                 "sim: the clock went from one poll to the next by %+" PRId64
-                 " s; the schedule goes on from there",
+                 "sim: the clock jumped between two polls, by %+" PRId64
+                 " s; the schedule continues from there",
                  step_ns / (int64_t)NS_PER_SECOND);
     }
     uint32_t room = feed->sink->room(feed->sink->context);

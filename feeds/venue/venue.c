@@ -188,7 +188,8 @@ enum venue_status venue_publish(struct venue *venue, struct venue_symbol *symbol
     }
     if (*channel == UINT32_MAX) {
         venue->is_of_none = true;
-        return venue_fault(venue, "its symbol gets no channel: a bad name, or too many channels");
+        return venue_fault(venue, "its symbol cannot have a channel: the name is not valid, or "
+                                  "there are too many channels");
     }
     update->channel = *channel;
     if (update->type == MD_DEPTH) {

@@ -38,14 +38,14 @@ static enum venue_status venue_binance_depth(struct venue *venue, struct venue_s
     if (!venue_levels(json_object_get(data, "b"), venue->bids, &update->depth.bid_count) ||
         !venue_levels(json_object_get(data, "a"), venue->asks, &update->depth.ask_count)) {
         return venue_fault(venue,
-                           "depthUpdate: b or a is no array of at most " VENUE_LEVELS_MAX_TEXT
+                           "depthUpdate: b or a is not an array of at most " VENUE_LEVELS_MAX_TEXT
                            " [price, size]");
     }
     if (!venue_time(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "depthUpdate: E is no time in ms, us or ns");
+        return venue_fault(venue, "depthUpdate: E is not a time in ms, us or ns");
     }
     if (!venue_binance_sequence(venue, symbol, data)) {
-        return venue_fault(venue, "depthUpdate: U, u or pu is no integer");
+        return venue_fault(venue, "depthUpdate: U, u or pu is not an integer");
     }
     update->source_seq = symbol->sequence;
     update->source_epoch = symbol->sequence_stream;
@@ -65,10 +65,10 @@ static enum venue_status venue_binance_book_ticker(struct venue *venue, struct v
     }
     if (!venue_best(data, "b", "B", venue->bids, &quote->bid_count) ||
         !venue_best(data, "a", "A", venue->asks, &quote->ask_count)) {
-        return venue_fault(venue, "bookTicker: b, B, a or A is no decimal of at most 18 digits");
+        return venue_fault(venue, "bookTicker: b, B, a or A is not a decimal of at most 18 digits");
     }
     if (!venue_time(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "bookTicker: E is no time in ms, us or ns");
+        return venue_fault(venue, "bookTicker: E is not a time in ms, us or ns");
     }
     return venue_publish(venue, symbol, "bookTicker", update);
 }
@@ -85,7 +85,7 @@ static enum venue_status venue_binance_trade(struct venue *venue, struct venue_s
 
     if (!venue_price(json_object_get(data, "p"), &trade->price) ||
         !venue_optional_size(data, "q", &trade->size)) {
-        return venue_fault(venue, "trade: p or q is no decimal of at most 18 digits, or p is 0");
+        return venue_fault(venue, "trade: p or q is not a decimal of at most 18 digits, or p is 0");
     }
     if (!venue_is_absent(buyer_is_maker) && !json_is_boolean(buyer_is_maker)) {
         return venue_fault(venue, "trade: m is neither true nor false");
@@ -94,10 +94,10 @@ static enum venue_status venue_binance_trade(struct venue *venue, struct venue_s
         trade->side = json_is_true(buyer_is_maker) ? MD_SIDE_SELL : MD_SIDE_BUY;
     }
     if (!venue_optional_integer(data, id_key, &trade->id, &trade->has_id)) {
-        return venue_fault(venue, "trade: its id (a or t) is no integer");
+        return venue_fault(venue, "trade: its id (a or t) is not an integer");
     }
     if (!venue_time(data, "T", &update->ts_event_ns)) {
-        return venue_fault(venue, "trade: T is no time in ms, us or ns");
+        return venue_fault(venue, "trade: T is not a time in ms, us or ns");
     }
     /* Both streams have the same trades: only those of the first to come are told. */
     symbol->trades = symbol->trades == NULL ? kind : symbol->trades;
@@ -155,19 +155,20 @@ static enum venue_status venue_binance_kline(struct venue *venue, struct venue_s
     *bar = (struct md_bar){.closed = json_is_true(closed)};
 
     if (!venue_binance_is_interval(interval)) {
-        return venue_fault(venue, "kline: k.i is no interval");
+        return venue_fault(venue, "kline: k.i is not an interval");
     }
     strcpy(bar->interval, interval);
     if (!venue_binance_candle(kline, bar)) {
         return venue_fault(
-            venue, "kline: one of k.o, h, l, c is missing, or one of them, v, q, n is no number");
+            venue,
+            "kline: one of k.o, h, l, c is missing, or one of them, v, q, n is not a number");
     }
     if (!venue_is_absent(closed) && !json_is_boolean(closed)) {
         return venue_fault(venue, "kline: k.x is neither true nor false");
     }
     if (!venue_time(kline, "t", &bar->start_ns) || bar->start_ns == 0 ||
         !venue_time(data, "E", &update->ts_event_ns)) {
-        return venue_fault(venue, "kline: k.t or E is no time in ms, us or ns");
+        return venue_fault(venue, "kline: k.t or E is not a time in ms, us or ns");
     }
     return venue_publish(venue, symbol, "kline", update);
 }
@@ -219,6 +220,6 @@ const struct venue_ops venue_binance = {
     .host_part = "binance",
     .suffix = "BINANCE",
     .symbol_key = "s",
-    .symbol_fault = "s is no symbol",
+    .symbol_fault = "s is not a symbol",
     .decode = venue_binance_decode,
 };

@@ -25,9 +25,9 @@ static enum venue_status venue_coinbase_snapshot(struct venue *venue, struct ven
     };
     if (!venue_levels(json_object_get(message, "bids"), venue->bids, &update->depth.bid_count) ||
         !venue_levels(json_object_get(message, "asks"), venue->asks, &update->depth.ask_count)) {
-        return venue_fault(venue,
-                           "snapshot: bids or asks is no array of at most " VENUE_LEVELS_MAX_TEXT
-                           " [price, size]");
+        return venue_fault(
+            venue, "snapshot: bids or asks is not an array of at most " VENUE_LEVELS_MAX_TEXT
+                   " [price, size]");
     }
     venue_order(venue, venue->bids, &update->depth.bid_count, 1);
     venue_order(venue, venue->asks, &update->depth.ask_count, -1);
@@ -68,7 +68,7 @@ static enum venue_status venue_coinbase_l2update(struct venue *venue, struct ven
     };
     if ((!json_is_array(changes) && !json_is_null(changes)) || count > VENUE_LEVELS_MAX) {
         return venue_fault(venue,
-                           "l2update: changes is no array of at most " VENUE_LEVELS_MAX_TEXT);
+                           "l2update: changes is not an array of at most " VENUE_LEVELS_MAX_TEXT);
     }
     for (size_t i = 0; i < count; i++) {
         if (!venue_coinbase_change(venue, json_array_get(changes, i), &update->depth)) {
@@ -98,12 +98,13 @@ static enum venue_status venue_coinbase_ticker(struct venue *venue, struct venue
         !venue_optional_price(message, "high_24h", &quote->high) ||
         !venue_optional_price(message, "low_24h", &quote->low) ||
         !venue_optional_size(message, "volume_24h", &quote->volume)) {
-        return venue_fault(venue,
-                           "ticker: price or a figure of 24 h is no decimal of at most 18 digits");
+        return venue_fault(
+            venue, "ticker: price or a figure of 24 h is not a decimal of at most 18 digits");
     }
     if (!venue_best(message, "best_bid", "best_bid_size", venue->bids, &quote->bid_count) ||
         !venue_best(message, "best_ask", "best_ask_size", venue->asks, &quote->ask_count)) {
-        return venue_fault(venue, "ticker: the best bid or ask is no decimal of at most 18 digits");
+        return venue_fault(venue,
+                           "ticker: the best bid or ask is not a decimal of at most 18 digits");
     }
     if (!venue_coinbase_time(message, &update->ts_event_ns)) {
         return venue_fault(venue, "ticker: time is not like 2021-04-17T16:43:37.075687Z");
@@ -123,7 +124,7 @@ static enum venue_status venue_coinbase_match(struct venue *venue, struct venue_
     if (!venue_price(json_object_get(message, "price"), &trade->price) ||
         !venue_optional_size(message, "size", &trade->size)) {
         return venue_fault(
-            venue, "match: price or size is no decimal of at most 18 digits, or price is 0");
+            venue, "match: price or size is not a decimal of at most 18 digits, or price is 0");
     }
     if (has_side && (side == NULL || (strcmp(side, "buy") != 0 && strcmp(side, "sell") != 0))) {
         return venue_fault(venue, "match: side is neither buy nor sell");
@@ -132,7 +133,7 @@ static enum venue_status venue_coinbase_match(struct venue *venue, struct venue_
         trade->side = strcmp(side, "sell") == 0 ? MD_SIDE_BUY : MD_SIDE_SELL;
     }
     if (!venue_optional_integer(message, "trade_id", &trade->id, &trade->has_id)) {
-        return venue_fault(venue, "match: trade_id is no integer");
+        return venue_fault(venue, "match: trade_id is not an integer");
     }
     if (!venue_coinbase_time(message, &update->ts_event_ns)) {
         return venue_fault(venue, "match: time is not like 2021-04-17T16:43:37.075687Z");
@@ -162,6 +163,6 @@ const struct venue_ops venue_coinbase = {
     .host_part = "coinbase",
     .suffix = "COINBASE",
     .symbol_key = "product_id",
-    .symbol_fault = "product_id is no symbol",
+    .symbol_fault = "product_id is not a symbol",
     .decode = venue_coinbase_decode,
 };

@@ -111,7 +111,7 @@ struct core_counters {
     counter signatures;          /* of tokens, by one key */
     counter signature_units_max; /* max: for those of one turn, see core_spend */
     counter bytes_in;
-    counter frames_out; /* data frames handed to the kernel whole */
+    counter frames_out; /* data frames passed to the kernel whole */
     counter bytes_out;
     counter control_out; /* control frames */
     counter sends;       /* send operations that succeeded whole */
@@ -119,7 +119,7 @@ struct core_counters {
     counter sends_full; /* -EAGAIN */
     counter sends_failed;
     counter lent_sends;  /* by reference, */
-    counter lent_bytes;  /* with so many bytes */
+    counter lent_bytes;  /* with this many bytes */
     counter send_enters; /* enters that submitted sends */
     counter enters;      /* every entry into the kernel by enter() */
     counter frames_lost; /* reported by GAP */

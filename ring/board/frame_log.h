@@ -145,7 +145,7 @@ static inline void frame_log_set_hash(struct frame_log *log, uint32_t channel, u
 void frame_log_commit(struct frame_log *log, uint32_t channel, uint8_t group, uint8_t flags,
                       uint32_t frame_bytes, uint64_t ts_pub_ns);
 
-/* Forgets all frames and channels, and gives their memory back: channels begin anew at seq 1, or
+/* Forgets all frames and channels, and gives their memory back: channels begin again at seq 1, or
  * where frame_log_set_next_seq() says. Readers find it lapped. Never of a sealed log. */
 void frame_log_clear(struct frame_log *log);
 

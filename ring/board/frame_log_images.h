@@ -39,7 +39,7 @@ struct frame_log_images {
     uint32_t free_plus_1[FRAME_LOG_IMAGES_SIZES];
 };
 
-/* Also begins anew; the area must be zeros then. */
+/* Also begins again; the area must be zeros then. */
 void frame_log_images_init(struct frame_log_images *images, uint8_t *area, uint64_t area_bytes);
 
 /* Copies a channel's newest frame into the one of its two rooms that no reader reads. A reader may

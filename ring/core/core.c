@@ -301,7 +301,7 @@ int core_create(struct core **core_out, const struct core_options *options, char
     char words[ENGINE_ERROR_BYTES_MAX] = "";
     struct core *core = aligned_alloc(CACHE_LINE_BYTES, sizeof *core);
     snprintf(error_out, error_bytes,
-             "not enough memory; give a smaller --max-connections, or see `ulimit -v`");
+             "not enough memory; give a smaller --max-connections, or raise `ulimit -v`");
     if (core == NULL) {
         return -ENOMEM;
     }

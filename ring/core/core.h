@@ -207,7 +207,7 @@ uint16_t core_group_max_lag(struct core *core, uint32_t conn, uint32_t group);
 /* Subscribes a channel, anew if it is subscribed, from the frame after seq on. 0: every frame since
  * is in the first encoding's log, and will be sent before live ones (and once: whatever the policy,
  * what the log passes meanwhile is reported by GAP). 1: not all is there; GAP reports the hole, and
- * the newest frame follows it if it is a full image. -ERANGE: nobody can have got that seq.
+ * the newest frame follows it if it is a full image. -ERANGE: no client can have got that seq.
  * -ENOSPC: no room. */
 struct core_resume {
     uint32_t channel;

@@ -41,7 +41,7 @@ static void core_accept_complain(struct core *core, int error)
         return;
     }
     core->accept_complaint_ns = core->time.now_ns + CORE_COMPLAINT_NS;
-    core_log(core, 3, "cannot accept: %s; new clients wait%s", strerror(-error),
+    core_log(core, 3, "cannot accept connections: %s; new clients wait%s", strerror(-error),
              lacks_fds ? " until one leaves (raise `ulimit -n` or LimitNOFILE=)"
                        : ", and ringcast tries again ten times a second");
 }

@@ -1,10 +1,10 @@
 /*
  * core_claims: which encodings beside the first have a frame log with memory, or are to have one.
  *
- * A log costs memory from its encoding's beginning to its end, and only so many may have it at a
- * time. The first connection of an encoding claims the memory; the writer gives the claim up when
- * the encoding has ended and nobody uses it. Claims and connections are in one word, so that cores
- * and writer always agree (docs/decisions/0028).
+ * A log costs memory from its encoding's beginning to its end, and only a limited number may have
+ * it at a time. The first connection of an encoding claims the memory; the writer gives the claim
+ * up when the encoding has ended and nobody uses it. Claims and connections are in one word, so
+ * that cores and writer always agree (docs/decisions/0028).
  *
  * Owner    src, like the encodings; shared by the writer and all cores.
  * Threads  join, leave: any core. close: the writer. The others: any.
@@ -28,7 +28,7 @@
 struct core_claims {
     _Atomic uint64_t word;
     _Atomic uint32_t refused_count; /* joins that found no room */
-    uint32_t open_max;              /* Constant: so many may be open at a time. */
+    uint32_t open_max;              /* Constant: this many may be open at a time. */
 };
 
 static inline uint32_t core_claims_shift(uint32_t encoding)

@@ -94,7 +94,7 @@ static bool core_begin_push(struct core *core, uint32_t encoding)
     core_see_channels(core);
     if (!frame_log_pin(log, core->options.index, stream->position)) {
         counter_add(&core->counters->core_laps, 1);
-        core_log(core, 2, "performance: core %u was passed by the writer: its clients get GAPs",
+        core_log(core, 2, "performance: the frame log overran core %u: its clients receive GAPs",
                  core->options.index);
         core_resync(core, stream);
         return false;

@@ -55,7 +55,7 @@ struct core {
     uint32_t step_left;
     uint32_t step_batch_max;
     uint64_t step_bytes;
-    uint32_t step_sharers; /* so many connections are to get about the same frames */
+    uint32_t step_sharers; /* this many connections are to get about the same frames */
     uint64_t push_heads[CORE_ENCODINGS_MAX]; /* by encoding: up to where this turn pushes */
     uint32_t push_turns;                     /* that have pushed */
     bool has_pushed;

@@ -35,7 +35,7 @@ struct replay {
     uint32_t channel_count;
     struct core_replayed *channels; /* by number */
     struct core_replay wanted;
-    uint64_t cursor;   /* index of the next frame to look at; with seek_at, not known yet, */
+    uint64_t cursor;   /* index of the next frame to read; with seek_at, not known yet, */
     uint64_t end;      /* and after the last: both in the JSON log */
     uint64_t seek_at;  /* of one from a seq on, until it is found: as in struct subscriber_past */
     uint64_t base_ns;  /* ts_pub of the first frame, */
@@ -58,7 +58,7 @@ struct fan_note {
 
 /* The new frames of a stream, from its batch_first to its position. */
 struct fan_noted {
-    uint32_t piece_count; /* number 0 included, which is of the frames that go to nobody */
+    uint32_t piece_count; /* including number 0, the frames that go to no subscriber */
     uint32_t note_count;
     uint64_t reached[FAN_PIECE_WORDS]; /* due to a subscriber that keeps up, as far as is known */
     struct fan_piece pieces[FAN_PIECES_MAX];
@@ -74,7 +74,7 @@ struct fan_channel {
     uint16_t note;              /* Where fan->noted may have its subscribers. */
 };
 
-/* One encoding: its log, how far the core has come in it, and who subscribes to what. A subscriber
+/* One encoding: its log, how far the core has come in it, and its subscriptions. A subscriber
  * has exactly one, for life. */
 struct fan_stream {
     struct frame_log *log;
@@ -85,7 +85,7 @@ struct fan_stream {
     uint64_t batch_first; /* where the frames begin that are due */
     struct fan_channel *channels;
     struct subs subs;
-    /* Who subscribes to whole groups is in one list: that of its group_mask. */
+    /* A subscriber of whole groups is in one list: that of its group_mask. */
     struct sub_list group_lists[FAN_GROUP_LISTS];
     uint16_t group_notes[FAN_GROUP_LISTS]; /* as fan_channel.note */
     uint64_t group_lists_used;             /* a bit each: those that are not empty */
@@ -111,7 +111,7 @@ struct fan {
     uint64_t *due_pieces[FAN_PIECE_WORDS];
     uint32_t *due; /* subscribers with pieces, once each */
     uint32_t due_count;
-    uint32_t due_next; /* who is planned next; after the last, the first */
+    uint32_t due_next; /* the subscriber that is planned next; after the last, the first */
     uint32_t due_left; /* to be planned */
     struct fan_noted *noted;
     struct conn_queue pulls;  /* to pull */
@@ -123,7 +123,7 @@ struct fan {
 
     struct replay *replays; /* FAN_REPLAYS_MAX */
     uint32_t replay_count;
-    uint32_t replay_next;   /* who is served first */
+    uint32_t replay_next;   /* the replay that is served first */
     uint64_t replay_due_ns; /* when one has something to send; UINT64_MAX: none has */
 
     struct plan_batch *batch;

@@ -26,7 +26,7 @@
          */
 /* So much of a frame is put into another encoding in the time of one of a puller's steps. */
 #define HISTORY_RECODED_STEP_BYTES 16
-/* A snapshot of a channel that the conn has not all of yet is found within so many frames. */
+/* A snapshot of a channel that the conn has not all of yet is found within this many frames. */
 #define HISTORY_SNAPSHOT_STEPS_MAX 64
 
 /* Whether a frame is of before the conn asked for the past. */
@@ -59,7 +59,7 @@ enum history_walk {
 };
 
 /* Follows a channel's links back to its frame with a seq, not beyond the oldest that is pinned.
- * *at: 1 + the index of the frame to look at next, which is not older than that one. */
+ * *at: 1 + the index of the frame to read next, which is not older than that one. */
 enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest, uint64_t seq,
                                     uint64_t *at, uint32_t *steps);
 /* The index in a stream's own log of what lies at one in the JSON log, pinned; false: it does not
@@ -84,14 +84,14 @@ void history_forget_sub(struct fan *fan, struct subscriber *subscriber, uint32_t
 
 /* What the logs have of a channel. */
 struct history_reach {
-    uint64_t newest_seq;  /* that anybody can have got */
+    uint64_t newest_seq;  /* that a client can have got */
     uint64_t end;         /* index after its frame in the own log; 0: that is dropped */
     uint64_t gone_seq;    /* The JSON log has none up to it any more, */
     uint64_t dropped_seq; /* and the own log none up to this one. */
 };
 void history_find_reach(struct fan *fan, const struct subscriber *subscriber, uint32_t channel,
                         struct history_reach *reach_out);
-/* A subscription goes on from a seq. 0: all is there; 1: a GAP tells what is not; -ENOSPC. */
+/* A subscription continues from a seq. 0: all is there; 1: a GAP reports the rest; -ENOSPC. */
 int history_resume(struct fan *fan, struct subscriber *subscriber, uint32_t channel, uint32_t group,
                    uint64_t from_seq, bool is_same_epoch, const struct history_reach *reach);
 /* A channel's newest frame, or the last that one which is behind has got. oldest: the oldest frame

@@ -16,7 +16,7 @@
 
 #define NARROW_SUBS_MAX 16
 #define NARROW_FRAMES_MAX 4096
-#define NARROW_SHARE 16 /* One in so many frames of the log is its own, at most. */
+#define NARROW_SHARE 16 /* One in this many frames of the log is its own, at most. */
 
 /* The frames of each channel, newest first; the lists lie one behind the other. */
 struct narrow {
@@ -36,7 +36,7 @@ bool narrow_begin(struct narrow *narrow, struct fan *fan, const struct subscribe
 uint64_t narrow_next(struct narrow *narrow);
 
 /* Calls back for each of its frames from one index on before another, a channel's newest
- * first, and looks at no more frames than lie between the two. false: that did not suffice; some
+ * first, and reads no more frames than lie between the two. false: that did not suffice; some
  * calls may be missing. */
 bool narrow_walk(struct fan *fan, struct subscriber *subscriber, uint64_t from, uint64_t to,
                  void (*on_frame)(struct fan *fan, struct subscriber *subscriber, uint64_t index,

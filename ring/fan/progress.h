@@ -17,7 +17,7 @@
 #define PROGRESS_SOUGHT (UINT64_C(1) << 62)       /* where it lies in the log is to be found */
 /* Bits of a first seq: */
 #define PROGRESS_GAP_DUE                                                                           \
-    (UINT64_C(1) << 63)          /* all from it up to the next is lost, and not told yet */
+    (UINT64_C(1) << 63)          /* all from it up to the next is lost, and not reported yet */
 #define PROGRESS_REASON_SHIFT 61 /* why: 2 bits */
 #define PROGRESS_SEQ_MASK ((UINT64_C(1) << 61) - 1)
 
@@ -45,7 +45,7 @@ void progress_release(struct fan *fan, struct subscriber *subscriber);
  * is no room, and it has failed. */
 struct progress_seq *progress_group_seq(struct fan *fan, struct subscriber *subscriber,
                                         uint32_t channel);
-/* Room for so many channels of its groups; false: there is none, and it has failed. */
+/* Room for this many channels of its groups; false: there is none, and it has failed. */
 bool progress_grow(struct fan *fan, struct subscriber *subscriber, uint32_t channel_count);
 /* progress_find() of any subscriber. */
 bool progress_find_any(struct fan *fan, struct subscriber *subscriber, uint32_t channel,

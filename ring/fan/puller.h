@@ -11,13 +11,13 @@
 
 #include "ring/fan/progress.h"
 
-#define PULLER_FRAMES_MAX 4096 /* looked at for one conn and turn, */
+#define PULLER_FRAMES_MAX 4096 /* read for one conn and turn, */
 #define PULLER_BYTES_MAX (128 * KIB)
 #define PULLER_IOVS_MAX 256
 #define PULLER_CONNS_PER_TURN 64
 #define PULLER_SWEEP_BYTES 16384 /* a sweep pauses with so much queued, */
-#define PULLER_SWEEP_STEPS 2048  /* or so many channels looked at */
-#define PULLER_TURN_STEPS 16384  /* frames and channels looked at in a turn, all conns together */
+#define PULLER_SWEEP_STEPS 2048  /* or this many channels read */
+#define PULLER_TURN_STEPS 16384  /* frames and channels read in a turn, all conns together */
 
 static_assert(PULLER_IOVS_MAX <= PLAN_ROOM_IOVS_MAX, "");
 static_assert(PULLER_SWEEP_BYTES / PLAN_NOTICE_BYTES_MIN + 3 <= PLAN_ROOM_NOTICES_MAX,
@@ -41,7 +41,7 @@ void puller_add_frame(struct plan_batch *batch, struct send_plan *plan, const st
                       const struct frame_desc *desc);
 /* With so much waiting for its link it is sent nothing else first. */
 bool puller_is_full(const struct link_view *view);
-/* The writer has passed the core, or an encoding has begun anew: on with live frames from head on,
+/* The writer has passed the core, or an encoding has begun again: on with live frames from head on,
  * which is pinned, and so is the log's oldest frame. */
 void puller_resync(struct fan *fan, struct fan_stream *stream, uint64_t head);
 

@@ -16,9 +16,9 @@
 
 #define REPLAYER_BYTES_MAX (64 * KIB)
 #define REPLAYER_TURN_BYTES_MAX (256 * KIB)
-#define REPLAYER_FRAMES_MAX 4096 /* looked at for one and turn */
-#define REPLAYER_LOOK_BYTES 16   /* what a frame that is looked at counts for, of the turn */
-#define REPLAYER_RECODE_FACTOR 4 /* what is put into another encoding counts for so many times */
+#define REPLAYER_FRAMES_MAX 4096 /* read for one and turn */
+#define REPLAYER_LOOK_BYTES 16   /* what a frame that is read counts for, of the turn */
+#define REPLAYER_RECODE_FACTOR 4 /* a frame that is encoded again counts this many times */
 #define REPLAYER_IOVS_MAX 256
 
 static_assert(REPLAYER_IOVS_MAX <= PLAN_ROOM_IOVS_MAX, "");

@@ -52,7 +52,7 @@ struct subscriber {
     bool is_held : 1;         /* A message of its is being answered; it stays in pull mode. */
     bool has_losses : 1;      /* lost or conflated frames, counted in its past */
     uint64_t frames_sent;
-    uint64_t cursor;                 /* while it pulls: index of the next frame to look at */
+    uint64_t cursor;                 /* while it pulls: index of the next frame to read */
     struct progress_seq *group_seqs; /* per channel, for group_mask; NULL while pushed */
     uint32_t group_seqs_count;
     uint32_t group_place; /* in the list of those with the same group_mask */
@@ -71,7 +71,7 @@ struct subscriber_past {
     uint64_t first;    /* The oldest frame found that the cursor is to go back to, in the JSON log
                         * (UINT64_MAX: none), */
     uint64_t seek_at;  /* and how far the search has come: 1 + the index of the channel's frame */
-    uint32_t seek_sub; /* that is looked at next; 0: its newest. SUB_NONE: all are found. */
+    uint32_t seek_sub; /* that is read next; 0: its newest. SUB_NONE: all are found. */
     /* With subscriber->has_losses: see fan_losses(). */
     uint64_t frames_lost;
     uint64_t frames_conflated;

@@ -22,7 +22,7 @@ struct wide_limits {
 bool wide_is_wide(const struct subscriber *subscriber);
 
 /* Adds frames from plan->to on, up to one that is left to the puller, or the limits; its plan is
- * the last of the batch. Returns how many frames were looked at. */
+ * the last of the batch. Returns how many frames were read. */
 uint64_t wide_take(struct fan *fan, struct subscriber *subscriber, struct send_plan *plan,
                    const struct wide_limits *limits);
 

@@ -234,7 +234,7 @@ static inline bool engine_has_completions(const struct engine *engine)
     return engine->late.count > 0 || io_uring_cq_ready(&engine->ring) > 0;
 }
 
-/* Completions in the queue, to be looked at without taking them: number 0 is the oldest. */
+/* Completions in the queue, to be read without taking them: number 0 is the oldest. */
 static inline uint32_t engine_completion_count(const struct engine *engine)
 {
     return io_uring_cq_ready(&engine->ring);

@@ -60,11 +60,10 @@ void engine_uring_explain(int error, char *text, size_t text_bytes)
     const char *words;
     switch (-error) {
     case EPERM:
-        words =
-            "io_uring is forbidden here: by the sysctl kernel.io_uring_disabled (see it with "
-            "`sysctl kernel.io_uring_disabled`; 0 allows everybody, 1 root and the group "
-            "kernel.io_uring_group), or by a seccomp profile (containers: allow io_uring_setup, "
-            "io_uring_enter and io_uring_register in a profile of your own)";
+        words = "io_uring is forbidden here, either by the sysctl kernel.io_uring_disabled (check "
+                "`sysctl kernel.io_uring_disabled`: 0 allows all users, 1 root and the group "
+                "kernel.io_uring_group), or by a seccomp profile (in containers, use a profile "
+                "that allows io_uring_setup, io_uring_enter and io_uring_register)";
         break;
     case ENOSYS:
         words = "this kernel has no io_uring, or a seccomp filter hides it: ringcast needs Linux "
@@ -77,7 +76,8 @@ void engine_uring_explain(int error, char *text, size_t text_bytes)
                 "/etc/security/limits.conf), or memory is short";
         break;
     case EINVAL:
-        words = "this kernel refuses every ring set-up ringcast knows: it needs Linux 6.1 or newer";
+        words = "this kernel refuses every io_uring set-up that ringcast knows: ringcast needs "
+                "Linux 6.1 or newer";
         break;
     case EMFILE:
     case ENFILE:

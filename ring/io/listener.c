@@ -26,12 +26,12 @@
 /* Why nobody could connect to the address, or bind(2) would answer with EINVAL. NULL: nothing. */
 static const char *listener_judge(const struct sockaddr_storage *address)
 {
-    static const char multicast[] = "it is a multicast address, and no address of a machine";
+    static const char multicast[] = "it is a multicast address, not an address of a machine";
     if (address->ss_family == AF_INET) {
         in_addr_t ipv4 = ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
         return IN_MULTICAST(ipv4) ? multicast
                : ipv4 == INADDR_BROADCAST
-                   ? "it is the broadcast address, and no address of a machine"
+                   ? "it is the broadcast address, not an address of a machine"
                    : NULL;
     }
     const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
@@ -39,7 +39,7 @@ static const char *listener_judge(const struct sockaddr_storage *address)
         return multicast;
     }
     return IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr) && ipv6->sin6_scope_id == 0
-               ? "it is a link-local address; name its interface, too (fe80::1%eth0)"
+               ? "it is a link-local address; add its interface (fe80::1%eth0)"
                : NULL;
 }
 
@@ -294,8 +294,8 @@ static int listener_explain(const struct listener_options *options,
     assert_always(error < 0);
     listener_text(&address->address, text);
     if (error == -EADDRINUSE) {
-        advice = ": another program (perhaps another ringcast) has it; stop that one, or choose "
-                 "another port (0: any free one)";
+        advice = ": another program (perhaps another ringcast) uses it; stop that program, or "
+                 "choose another port (0: any free one)";
     } else if (error == -EACCES) {
         advice = ": ports below 1024 need root or CAP_NET_BIND_SERVICE";
     } else if (error == -EMFILE) {

@@ -78,10 +78,10 @@ static int listener_unix_refuse(const char *path, int error, char *error_out, si
 {
     const char *advice = "";
     if (error == -EADDRINUSE) {
-        advice = ": another program listens there, or the file is no socket that may be replaced; "
-                 "remove it or choose another path";
+        advice = ": another program listens there, or the file is not a socket that ringcast may "
+                 "replace; remove it, or choose another path";
     } else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
-        advice = ": its directory must be there, and ringcast must be allowed to write into it";
+        advice = ": its directory must exist, and ringcast needs permission to write into it";
     }
     snprintf(error_out, error_bytes, "cannot listen on Unix socket '%s': %s%s", path,
              strerror(-error), advice);

@@ -55,7 +55,8 @@ static void deadlines_check(struct links *links, struct link *link)
     if (link->input != LINK_NO_INPUT &&
         now_ns >= links_input(links, link->input)->since_ns + links->options.half_message_ns) {
         counter_add(&links->counters->closed_protocol, 1);
-        link_close(links, link, 4005, "half a message for too long", "half a message for too long");
+        link_close(links, link, 4005, "incomplete message for too long",
+                   "incomplete message for too long");
     } else if (deadlines_is_idle(links, link) &&
                stamp_age_ns(link->heard, now_ns) >= links->options.idle_timeout_ns) {
         counter_add(&links->counters->closed_idle, 1);

@@ -30,7 +30,7 @@ static struct link_input *input_take(struct links *links, struct link *link)
         assert_always(victim != link && victim->input != LINK_NO_INPUT);
         input_release(links, victim);
         if (victim->stage != LINK_CLOSING) {
-            link_doom(links, victim, 0, "half a message for too long");
+            link_doom(links, victim, 0, "incomplete message for too long");
         }
     }
     assert_always(links->free_input_count > 0);
@@ -231,7 +231,7 @@ static void input_keep_unread(struct links *links, struct link *link, const uint
     }
     if (unread->bytes + count > out_pool_share(&links->out_pool) ||
         out_chain_append(&links->out_pool, unread, bytes, count) < 0) {
-        link_doom_slow(links, link, "no room for the messages that it sent");
+        link_doom_slow(links, link, "no room for the messages that the client sent");
         return;
     }
     link->has_unread = true;

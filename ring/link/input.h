@@ -13,7 +13,7 @@
 #define INPUT_FIRST_SLICE_UNITS 1000 /* of a link that did not wait before */
 #define INPUT_SLICE_UNITS 4000       /* of one that did */
 #define INPUT_TURN_UNITS 8000        /* of all links that wait, in one turn; */
-#define INPUT_READ_UNITS 16000       /* with so many, what is received waits, too */
+#define INPUT_READ_UNITS 16000       /* with this many, what is received waits, too */
 #define INPUT_MESSAGE_UNITS 8        /* what a message costs, whatever it says: see core_spend */
 #define INPUT_INFLATE_UNITS 20
 #define INPUT_UNIT_BYTES 64 /* inflated for a unit */

@@ -116,7 +116,7 @@ struct link_backlog {
     const struct handshake_protocol *protocol;
     uint32_t protocol_mask;
     struct ws_deflate_terms deflate;
-    struct out_chain unread; /* While link->has_unread: received, and not looked at yet. */
+    struct out_chain unread; /* While link->has_unread: received, and not read yet. */
 };
 
 /* What is read of a request that is not complete. */

@@ -181,8 +181,8 @@ static void links_wait_for_kernel(struct links *links, uint64_t *since_ns)
     } else if (time.now_ns >= *since_ns + NS_PER_SECOND && time.now_ns >= links->complaint_ns) {
         links->complaint_ns = time.now_ns + LINKS_COMPLAINT_NS;
         links_log(links, 3,
-                  "the kernel takes no operations, nothing is sent until it does; it is probably "
-                  "out of memory");
+                  "the kernel accepts no io_uring operations, probably because it is out of "
+                  "memory; nothing is sent until it does");
     }
     sched_yield();
 }

@@ -51,7 +51,7 @@ enum link_op {
 /* One that is not plain (sender.c), or fell short. */
 struct send {
     uint64_t bytes;     /* all of it, of which */
-    uint32_t out_bytes; /* so many are the link's own; they come first */
+    uint32_t out_bytes; /* this many are the link's own; they come first */
     bool has_frames;    /* those of its plan follow */
     int64_t result;
 };
@@ -110,7 +110,7 @@ struct links_options {
     uint64_t idle_timeout_ns;
     uint64_t half_message_ns;
     uint32_t send_buffer_bytes;
-    uint32_t lend_bytes;      /* Stretches of so many bytes and more are lent to the kernel, */
+    uint32_t lend_bytes;      /* Stretches of at least this many bytes are lent to the kernel, */
     uint32_t lend_unix_bytes; /* and for Unix-domain sockets; UINT32_MAX: none. */
     uint32_t message_bytes_max;
     size_t out_pool_bytes;
@@ -153,7 +153,7 @@ struct links {
     struct timer_wheel wheel;
 
     uint64_t spent;       /* units of the slice, */
-    uint64_t slice_units; /* which ends with so many, */
+    uint64_t slice_units; /* which ends with this many, */
     uint64_t turn_spent;  /* and of the slices of this turn before it */
 
     void *inputs; /* input_count blocks of input_bytes: see links_input() */
@@ -194,7 +194,7 @@ static inline void links_give(struct links *links, struct link *link)
     links->free_count++;
 }
 
-/* Its timer comes in so many ns, or before: see timer_wheel.h. */
+/* Its timer comes in this many ns, or before: see timer_wheel.h. */
 static inline void links_arm(struct links *links, const struct link *link, uint64_t in_ns)
 {
     timer_arm(&links->wheel, links_index(links, link), links->now_ns + in_ns);

@@ -21,7 +21,7 @@
 bool sender_has_room(struct links *links);
 /* Sends all plans of a batch, and adds the outcomes of those that did not go out as a whole. */
 void sender_send(struct links *links, struct plan_batch *plans);
-/* With a stretch of at least so many bytes due, it is worth a send of their own to have the bytes
+/* With a stretch of at least this many bytes due, it is worth a send of their own to have the bytes
  * of the link's chain out of its way. UINT32_MAX: never. */
 uint32_t sender_lend_alone_bytes(const struct links *links, const struct link *link);
 

@@ -24,8 +24,8 @@ static inline uint64_t stamp_of(uint64_t now_ns)
     return now_ns >> STAMP_SHIFT;
 }
 
-/* A deadline in so many ns, or a stamp later; never before. One further away than STAMP_AWAY_MAX is
- * that far away. */
+/* A deadline in this many ns, or a stamp later; never before. One further away than STAMP_AWAY_MAX
+ * is that far away. */
 static inline uint32_t stamp_in(uint64_t now_ns, uint64_t in_ns)
 {
     uint64_t most_ns = (uint64_t)STAMP_AWAY_MAX << STAMP_SHIFT;

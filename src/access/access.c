@@ -184,8 +184,9 @@ static struct access_answer access_grant_claims(const struct jwt_verdict *verdic
     struct scope *scope = object == NULL ? NULL : scope_create(object, NULL, words, sizeof words);
     if (scope == NULL) {
         return (struct access_answer){ACCESS_FORBIDDEN,
-                                      object == NULL ? "the token has no claim \"ringcast\""
-                                                     : "the token's claim \"ringcast\" is no scope",
+                                      object == NULL
+                                          ? "the token has no claim \"ringcast\""
+                                          : "the token's claim \"ringcast\" is not a scope",
                                       0};
     }
     uint64_t wall_s = wall_ns / NS_PER_SECOND;
@@ -388,7 +389,7 @@ static struct access_answer access_keep(struct access_desk *desk,
                                         struct access_kept **kept)
 {
     static const struct access_answer too_many = {ACCESS_TOO_FAST,
-                                                  "too many tokens wait to be checked", 0};
+                                                  "too many tokens are waiting to be checked", 0};
     assert_always(desk->kept_count <= ACCESS_KEPT_MAX);
     if (*kept == NULL) {
         struct access_kept *fresh = desk->kept_count == ACCESS_KEPT_MAX

@@ -79,7 +79,7 @@ void access_punish(struct access *access, const struct peer *client, uint32_t en
 /* Whether its first bytes are to be a PROXY header. */
 bool access_expects_proxy(const struct access *access, const struct peer *peer);
 
-/* The client of a request. peer: the socket's, or whom its PROXY header names. A trusted
+/* The client of a request. peer: the socket's, or the client that its PROXY header names. A trusted
  * proxy names its client in the request. */
 struct peer access_client(const struct access *access, const struct peer *peer,
                           const struct access_request *request);

@@ -54,7 +54,7 @@ static const char *cidr_parse(struct cidr *cidr, const char *text, size_t text_b
     const char *slash = memchr(text, '/', text_bytes);
     size_t address_bytes = slash != NULL ? (size_t)(slash - text) : text_bytes;
     if (!ip_address_parse(&cidr->network, text, address_bytes)) {
-        return "is no network; give addresses or networks like 10.0.0.0/8, 2001:db8::/32";
+        return "is not a network; give addresses or networks such as 10.0.0.0/8, 2001:db8::/32";
     }
     /* The prefix counts in the form it is written in. */
     bool is_dotted = memchr(text, ':', address_bytes) == NULL;
@@ -88,7 +88,7 @@ int cidr_list_init(struct cidr_list *list, const char *text, char *error_out, si
     }
     size_t count = cidr_count_entries(text);
     if (count > CIDR_LIST_MAX) {
-        snprintf(error_out, error_bytes, "%zu networks are too many; give at most %d", count,
+        snprintf(error_out, error_bytes, "%zu networks are too many; the maximum is %d", count,
                  CIDR_LIST_MAX);
         return -EINVAL;
     }

@@ -83,34 +83,33 @@ int jwt_keys_load_secret(struct jwt_keys *keys, const char *text, size_t text_by
     struct key_text secret = key_text_trim_end((struct key_text){text, text_bytes});
     char words[JWT_KEYS_WORDS_BYTES_MAX];
     if (keys->count == JWT_KEYS_MAX) {
-        snprintf(error_out, error_bytes, "at most %d keys, and this is one more", JWT_KEYS_MAX);
+        snprintf(error_out, error_bytes, "there are more than %d keys", JWT_KEYS_MAX);
         return -EINVAL;
     }
     if (key_text_begins(secret, KEY_TEXT_BOM)) {
         return jwt_keys_fail(error_out, error_bytes,
-                             "it begins with a byte order mark; save it without");
+                             "it begins with a byte order mark; save it without one");
     }
     if (key_text_recognise((struct key_text){text, text_bytes}, false, words, sizeof words)) {
         snprintf(error_out, error_bytes,
-                 "%s, and no secret; keys go into --jwt-key-file, and `openssl rand -hex 32` "
-                 "makes a good secret",
+                 "%s, not a secret; give keys with --jwt-key-file, and make a secret with `openssl "
+                 "rand -hex 32`",
                  words);
         return -EINVAL;
     }
     if (secret.bytes < JWT_SECRET_BYTES_MIN || secret.bytes > JWT_SECRET_BYTES_MAX) {
-        snprintf(
-            error_out, error_bytes,
-            "a secret for HS256 has %d to %d bytes, this one %zu; `openssl rand -hex 32` makes "
-            "a good one",
-            JWT_SECRET_BYTES_MIN, JWT_SECRET_BYTES_MAX, secret.bytes);
+        snprintf(error_out, error_bytes,
+                 "a secret for HS256 must have %d to %d bytes, and this one has %zu; make one with "
+                 "`openssl rand -hex 32`",
+                 JWT_SECRET_BYTES_MIN, JWT_SECRET_BYTES_MAX, secret.bytes);
         return -EINVAL;
     }
     jwt_keys_append_secret(keys, "", secret.at, secret.bytes);
     if (jwt_keys_secret_is_public(keys)) {
         jwt_keys_cut(keys, keys->count - 1);
         return jwt_keys_fail(error_out, error_bytes,
-                             "it is a public key of --jwt-key-file, and no secret; `openssl rand "
-                             "-hex 32` makes a good one");
+                             "it is a public key of --jwt-key-file, not a secret; make one with "
+                             "`openssl rand -hex 32`");
     }
     return 0;
 }
@@ -158,13 +157,12 @@ static const char *jwt_keys_find_line(const char *text, const char *word)
 /* A block that is no public key, by its label. */
 static int jwt_keys_refuse_label(const char *label, char *error_out, size_t error_bytes)
 {
-    const char *what = "no public key for EdDSA (Ed25519); that has the label PUBLIC KEY";
+    const char *what = "not a public key for EdDSA (Ed25519), whose label is PUBLIC KEY";
     if (strstr(label, "PRIVATE KEY") != NULL) {
-        what =
-            "a private key: leave it with the issuer; `openssl pkey -in FILE -pubout` writes its "
-            "public key";
+        what = "a private key; leave it with the issuer, and write its public key with `openssl "
+               "pkey -in FILE -pubout`";
     } else if (strstr(label, "CERTIFICATE") != NULL && strstr(label, "REQUEST") == NULL) {
-        what = "a certificate; `openssl x509 -in FILE -noout -pubkey` writes the key in it";
+        what = "a certificate; write its public key with `openssl x509 -in FILE -noout -pubkey`";
     }
     snprintf(error_out, error_bytes, "a PEM with the label %.60s is %s", label, what);
     return -EINVAL;
@@ -178,16 +176,16 @@ static int jwt_keys_take_public(struct jwt_keys *keys, const uint8_t *der, long 
     int error = 0;
     if (key == NULL || at != der + der_bytes) {
         error = jwt_keys_fail(error_out, error_bytes,
-                              "a PEM with the label PUBLIC KEY has no public key in it");
+                              "a PEM with the label PUBLIC KEY contains no public key");
     } else if (EVP_PKEY_get_id(key) != EVP_PKEY_ED25519) {
         const char *name = EVP_PKEY_get0_type_name(key);
         snprintf(error_out, error_bytes,
-                 "it is a public key of type %s, and JWTs are verified by Ed25519 only; "
-                 "`openssl genpkey -algorithm ed25519` and `openssl pkey -pubout` make one",
+                 "it is a public key of type %s, and JWTs need an Ed25519 key; make one with "
+                 "`openssl genpkey -algorithm ed25519` and `openssl pkey -pubout`",
                  name == NULL ? "unknown" : name);
         error = -EINVAL;
     } else if (keys->count == JWT_KEYS_MAX) {
-        snprintf(error_out, error_bytes, "at most %d keys", JWT_KEYS_MAX);
+        snprintf(error_out, error_bytes, "there are more than %d keys", JWT_KEYS_MAX);
         error = -EINVAL;
     }
     ERR_clear_error();
@@ -209,7 +207,7 @@ static int jwt_keys_load_block(struct jwt_keys *keys, const char **at_io, char *
     const char *label_end = strstr(label_at, "-----");
     if (label_end == NULL || label_end[5] != '\n' || label_end - label_at > 60) {
         return jwt_keys_fail(error_out, error_bytes,
-                             "it is a PEM whose BEGIN line is not a line of its own");
+                             "it is a PEM whose BEGIN line is not on a line of its own");
     }
     char label[64];
     char last[80];
@@ -225,10 +223,11 @@ static int jwt_keys_load_block(struct jwt_keys *keys, const char **at_io, char *
     long der_bytes = 0;
     BIO *bio = end == NULL ? NULL : BIO_new_mem_buf(begin, (int)(end + strlen(last) - begin));
     bool good = bio != NULL && PEM_read_bio(bio, &name, &header, &der, &der_bytes) == 1;
-    int error = good ? jwt_keys_take_public(keys, der, der_bytes, error_out, error_bytes)
-                     : jwt_keys_fail(error_out, error_bytes,
-                                     "it is a PEM that does not decode; copy it anew, with all of "
-                                     "its lines");
+    int error =
+        good ? jwt_keys_take_public(keys, der, der_bytes, error_out, error_bytes)
+             : jwt_keys_fail(
+                   error_out, error_bytes,
+                   "it is a PEM that cannot be decoded; copy it again, with all of its lines");
     ERR_clear_error();
     BIO_free(bio);
     OPENSSL_free(name);
@@ -252,8 +251,8 @@ static int jwt_keys_load_pem(struct jwt_keys *keys, const char *pem, char *error
     }
     if (error == 0 && at[strspn(at, KEY_TEXT_BLANKS)] != '\0') {
         error = jwt_keys_fail(error_out, error_bytes,
-                              "text after the last END of a PEM, which nobody would read; remove "
-                              "it, or put it before BEGIN");
+                              "it has text after the last END line of a PEM, which is never read; "
+                              "remove the text, or put it before BEGIN");
     }
     return error;
 }
@@ -306,7 +305,7 @@ static const char *jwt_keys_take_oct(struct jwt_keys *keys, const json_t *jwk, c
         why = "k is shorter than 32 bytes";
     } else if (key_text_recognise((struct key_text){(char *)secret, (size_t)bytes}, false, words,
                                   sizeof words)) {
-        why = "k is no secret, but a key of another kind";
+        why = "k is not a secret, but a key of another kind";
     } else {
         jwt_keys_append_secret(keys, kid, secret, (size_t)bytes);
     }
@@ -322,7 +321,7 @@ static const char *jwt_keys_take_okp(struct jwt_keys *keys, const json_t *jwk, c
         return "crv is not Ed25519";
     }
     if (json_object_get(jwk, "d") != NULL) {
-        return "it is private: give it without d";
+        return "it is a private key: remove d";
     }
     EVP_PKEY *key =
         jwt_keys_member(bytes, jwk, "x") == JWT_KEYS_ED25519_BYTES
@@ -330,7 +329,7 @@ static const char *jwt_keys_take_okp(struct jwt_keys *keys, const json_t *jwk, c
             : NULL;
     ERR_clear_error();
     if (key == NULL) {
-        return "x is no Ed25519 key of 32 bytes in base64url";
+        return "x is not an Ed25519 key of 32 bytes in base64url";
     }
     jwt_keys_append(keys, JWT_EDDSA, kid)->public_key = key;
     return NULL;
@@ -350,7 +349,7 @@ static const char *jwt_keys_take_jwk(struct jwt_keys *keys, const json_t *jwk)
         return why;
     }
     if (kid != NULL && (!json_is_string(kid) || json_string_length(kid) > JWT_KID_BYTES_MAX)) {
-        return "kid is no text of at most 64 bytes";
+        return "kid is not a string of at most 64 bytes";
     }
     if (keys->count == JWT_KEYS_MAX) {
         return "there are 16 keys already";
@@ -386,17 +385,17 @@ static const char *jwt_keys_judge_set(const json_t *root)
 {
     const json_t *list = json_object_get(root, "keys");
     if (list != NULL && !json_is_array(list)) {
-        return "it is no JWK set: keys is no array; a set is {\"keys\":[...]}";
+        return "it is not a JWK set: keys is not an array; a set is {\"keys\":[...]}";
     }
     if (list != NULL) {
-        return json_array_size(list) > 0 ? NULL : "it is a JWK set with no key in it";
+        return json_array_size(list) > 0 ? NULL : "it is a JWK set that contains no key";
     }
     if (json_object_get(root, "jwks_uri") != NULL) {
-        return "it is a description of an OpenID provider; give the JWK set at its jwks_uri";
+        return "it is the description of an OpenID provider; give the JWK set at its jwks_uri";
     }
     return json_object_get(root, "kty") != NULL
-               ? "it is one key alone; put it into a JWK set: {\"keys\":[...]}"
-               : "it is no JWK set; that is {\"keys\":[...]}";
+               ? "it is a single key; put it into a JWK set: {\"keys\":[...]}"
+               : "it is not a JWK set, which is {\"keys\":[...]}";
 }
 
 static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *error_out,
@@ -404,12 +403,13 @@ static int jwt_keys_load_set(struct jwt_keys *keys, struct key_text text, char *
 {
     json_error_t fault;
     if (!json_depth_is_within(text.at, text.bytes, KEY_TEXT_DEPTH_MAX)) {
-        return jwt_keys_fail(error_out, error_bytes, "it is no JWK set: it is nested too deeply");
+        return jwt_keys_fail(error_out, error_bytes,
+                             "it is not a JWK set: it is nested too deeply");
     }
     json_t *root = json_load(text.at, text.bytes, &fault);
     const char *why = root == NULL ? NULL : jwt_keys_judge_set(root);
     if (root == NULL) { /* The parser's own words may quote a key. */
-        snprintf(error_out, error_bytes, "it is no JWK set: %s at line %d, column %d",
+        snprintf(error_out, error_bytes, "it is not a JWK set: %s at line %d, column %d",
                  json_error_code(&fault) == json_error_duplicate_key ? "a member given twice"
                                                                      : "not JSON",
                  fault.line, fault.column);
@@ -450,14 +450,14 @@ static int jwt_keys_refuse(struct key_text text, char *error_out, size_t error_b
     if (memchr(text.at, '\0', text.bytes) != NULL && !key_text_is_utf16(text) &&
         !key_text_is_der(text)) {
         return jwt_keys_fail(error_out, error_bytes,
-                             "it is no key in text: it has a zero byte in it");
+                             "it is not a key in text form: it contains a zero byte");
     }
     if (key_text_recognise(text, true, error_out, error_bytes)) {
         return -EINVAL;
     }
     return jwt_keys_fail(error_out, error_bytes,
-                         "no key is in it; give a PEM public key (Ed25519) or a JWK set, and a "
-                         "secret for HS256 by --jwt-secret-file");
+                         "it contains no key; give a PEM public key (Ed25519) or a JWK set, and a "
+                         "secret for HS256 with --jwt-secret-file");
 }
 
 int jwt_keys_load(struct jwt_keys *keys, const char *text, size_t text_bytes, char *error_out,

@@ -113,7 +113,7 @@ struct key_text_sign {
 
 #define KEY_TEXT_SSH                                                                               \
     "an OpenSSH public key",                                                                       \
-        "a PEM is wanted: `openssl pkey -in PRIVATE -pubout` at the issuer writes it"
+        "give a PEM, which the issuer writes with `openssl pkey -in PRIVATE -pubout`"
 
 #define KEY_TEXT_DAMAGED "a PEM whose BEGIN line is damaged"
 #define KEY_TEXT_NO_JWT "give a PEM public key (Ed25519) or a JWK set"
@@ -125,8 +125,8 @@ struct key_text_sign {
 static const struct key_text_sign key_text_signs[] = {
     {"BEGIN SSH2", false, KEY_TEXT_SSH},
     {"-----BEGIN", false, "a PEM",
-     "its lines BEGIN and END must each be a line of its own, and nothing may be around them"},
-    {"-----END ", false, "a PEM without its BEGIN line", "copy the whole of it"},
+     "its BEGIN and END lines must be lines of their own, without other text"},
+    {"-----END ", false, "a PEM without its BEGIN line", "copy all of it"},
     {"PuTTY-User-Key-File", true, "a private key of PuTTY",
      "leave it with the issuer, and give the public key as a PEM"},
     {"ssh-ed25519", false, KEY_TEXT_SSH},
@@ -136,8 +136,8 @@ static const struct key_text_sign key_text_signs[] = {
     {"AAAAC3NzaC1", false, KEY_TEXT_SSH},
     {"AAAAB3NzaC1", false, KEY_TEXT_SSH},
     {"AAAAE2VjZHNh", false, KEY_TEXT_SSH},
-    {"PUBLIC KEY-", false, KEY_TEXT_DAMAGED, "it has 5 dashes on each side"},
-    {"BEGIN PUBLIC KEY", false, KEY_TEXT_DAMAGED, "it has 5 dashes on each side"},
+    {"PUBLIC KEY-", false, KEY_TEXT_DAMAGED, "it needs 5 dashes on each side"},
+    {"BEGIN PUBLIC KEY", false, KEY_TEXT_DAMAGED, "it needs 5 dashes on each side"},
     {"BEGIN RSA PUBLIC KEY", false, KEY_TEXT_DAMAGED, "give an Ed25519 key"},
     {"PRIVATE KEY", false, KEY_TEXT_DAMAGED, "give the public key"},
     {"BEGIN CERTIFICATE", false, KEY_TEXT_DAMAGED, "give the public key"},
@@ -158,18 +158,18 @@ static const struct key_text_sign key_text_token = {NULL, false, KEY_TEXT_TOKEN}
 static const struct key_text_sign key_text_page = {.noun = "a page of HTML or XML",
                                                    .remedy = "download the key itself"};
 static const struct key_text_sign key_text_url = {
-    .noun = "a URL", .remedy = "nothing is downloaded; give a file with what is there"};
+    .noun = "a URL", .remedy = "ringcast downloads nothing; give a file with its content"};
 static const struct key_text_sign key_text_json = {
     .noun = "JSON", .remedy = "a JWK set is an object: {\"keys\":[...]}"};
 static const struct key_text_sign key_text_utf16 = {.noun = "text in UTF-16",
                                                     .remedy = "save it as UTF-8"};
 static const struct key_text_sign key_text_zeros = {
-    .noun = "text in UTF-32, or a file that is mostly zeros", .remedy = "write it anew, as UTF-8"};
+    .noun = "text in UTF-32, or a file of mostly zeros", .remedy = "save it as UTF-8"};
 static const struct key_text_sign key_text_minisign = {NULL, false, KEY_TEXT_MINISIGN};
 static const struct key_text_sign key_text_lines = {.noun = "text of several lines", .remedy = ""};
 static const struct key_text_sign key_text_der = {
     .noun = "a key or a certificate in DER",
-    .remedy = "`openssl pkey -pubin -inform DER -in FILE` writes a public key as a PEM"};
+    .remedy = "convert a public key to PEM with `openssl pkey -pubin -inform DER -in FILE`"};
 
 static bool key_text_is_url(struct key_text text)
 {

@@ -25,7 +25,7 @@ static int peers_load_lists(struct peers *peers, const struct access_options *op
     }
     if (options->proxy_protocol && peers->trusted.count == 0) {
         return access_options_refuse(error_out, error_bytes, -EINVAL, "proxy-protocol",
-                                     "nobody is believed; give --trusted-proxies");
+                                     "no proxy is trusted; add --trusted-proxies");
     }
     return 0;
 }

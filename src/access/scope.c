@@ -130,7 +130,7 @@ struct scope *scope_create(json_t *object, const char *const *known, char *error
     {
         if (!scope_key_is_known(key, known)) {
             snprintf(error_out, error_bytes,
-                     "\"%.40s\" is no key of a scope; valid: symbols, types, max_subscriptions, "
+                     "\"%.40s\" is not a key of a scope; valid: symbols, types, max_subscriptions, "
                      "messages_per_second",
                      key);
             return NULL;

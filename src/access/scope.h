@@ -35,7 +35,7 @@ struct scope {
     struct scope_pattern patterns[];
 };
 
-/* Opens everything, as everybody. */
+/* Permits everything, with the limits of all clients. */
 extern const struct scope scope_of_all;
 
 /* From an object with any of symbols, types, max_subscriptions, messages_per_second. What is left

@@ -39,7 +39,7 @@ static int secrets_load_file(void *target, const char *option, const char *path,
     int error = secrets_read_file(path, &text, &bytes);
     if (error < 0) {
         snprintf(words, sizeof words, "%s",
-                 error == -EFBIG ? "it must be a file of at most 4 MiB" : strerror(-error));
+                 error == -EFBIG ? "the file must have at most 4 MiB" : strerror(-error));
         error = error == -ENOMEM ? error : -EINVAL;
     } else {
         error = load(target, option, text, bytes, words, sizeof words);
@@ -70,7 +70,7 @@ static int secrets_take_token(void *tokens, const char *option, const char *text
     if (key_text_recognise((struct key_text){text, bytes}, false, words, sizeof words) &&
         strcmp(words, "it is a token") != 0) {
         snprintf(error_out, error_bytes,
-                 "%s, and no secret token; `openssl rand -hex 32` makes a good one", words);
+                 "%s, not a secret token; make one with `openssl rand -hex 32`", words);
         return -EINVAL;
     }
     return token_table_add(tokens, name, text, bytes, error_out, error_bytes);
@@ -120,14 +120,14 @@ static int secrets_match(const struct access_options *options, bool has_any, cha
         return has_any
                    ? 0
                    : access_options_refuse(error_out, error_bytes, -EINVAL, "enable-auth",
-                                           "no token could be right; give --auth-token-file, "
+                                           "no token can be valid; add --auth-token-file, "
                                            "--tokens-file, --jwt-key-file or --jwt-secret-file");
     }
     for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
         if (given[i][1] != NULL) {
-            return access_options_refuse(error_out, error_bytes, -EINVAL, given[i][0],
-                                         "it is given, but clients are not asked for tokens; add "
-                                         "--enable-auth");
+            return access_options_refuse(
+                error_out, error_bytes, -EINVAL, given[i][0],
+                "clients need no tokens without --enable-auth; add --enable-auth");
         }
     }
     return 0;

@@ -79,10 +79,10 @@ static bool token_is_good_length(size_t text_bytes, char *error_out, size_t erro
 {
     bool good = text_bytes >= TOKEN_BYTES_MIN && text_bytes <= TOKEN_BYTES_MAX;
     if (!good) {
-        snprintf(
-            error_out, error_bytes,
-            "a token has %d to %d bytes, this one %zu; `openssl rand -hex 32` makes a good one",
-            TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, text_bytes);
+        snprintf(error_out, error_bytes,
+                 "a token must have %d to %d bytes, and this one has %zu; make one with `openssl "
+                 "rand -hex 32`",
+                 TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, text_bytes);
     }
     return good;
 }
@@ -91,7 +91,7 @@ static int token_add(struct token_table *table, const uint8_t *digest, const cha
                      size_t name_bytes, struct scope *scope, char *error_out, size_t error_bytes)
 {
     if (token_is_known(table, digest)) {
-        snprintf(error_out, error_bytes, "it is there already");
+        snprintf(error_out, error_bytes, "the same token is there already");
         scope_destroy(scope);
         return -EINVAL;
     }

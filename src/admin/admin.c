@@ -267,11 +267,12 @@ static bool admin_may(struct admin *admin, const char *url, struct admin_page *p
     if (rate_take(&rate, &admin->audit_full_ns, clock_ns(CLOCK_MONOTONIC)) == 0) {
         log_write(LOG_LEVEL_WARNING, "audit: FAILED admin request: authentication failed");
     }
-    admin_page_json(page, MHD_HTTP_UNAUTHORIZED,
-                    json_pack("{s:s}", "error",
-                              admin->tokens->count > 0
-                                  ? "send Authorization: Bearer and the admin token"
-                                  : "only for this host; --admin-token-file opens it to others"));
+    admin_page_json(
+        page, MHD_HTTP_UNAUTHORIZED,
+        json_pack("{s:s}", "error",
+                  admin->tokens->count > 0
+                      ? "send Authorization: Bearer and the admin token"
+                      : "only this host may use it; --admin-token-file permits other hosts"));
     return false;
 }
 
@@ -342,7 +343,7 @@ static enum MHD_Result admin_answer(struct admin *admin, struct MHD_Connection *
         admin_page_not_found(&page);
     } else if (!may) {
         admin_page_json(&page, MHD_HTTP_METHOD_NOT_ALLOWED,
-                        json_pack("{s:s}", "error", "only GET and HEAD"));
+                        json_pack("{s:s}", "error", "use GET or HEAD"));
     } else {
         route->write(admin, &page);
     }
@@ -448,7 +449,7 @@ int admin_start(struct admin **admin_out, const struct admin_options *options, c
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!runs) {
         snprintf(error_out, error_bytes,
-                 "admin HTTP: libmicrohttpd does not start; --log-level DEBUG tells why");
+                 "admin HTTP: libmicrohttpd does not start; --log-level DEBUG shows why");
         admin_close(options, tried_count);
         admin_stop(admin);
         return -EIO;

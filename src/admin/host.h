@@ -1,10 +1,10 @@
 /*
- * host: this process and the machine it runs on, as the kernel tells it.
+ * host: this process and the machine it runs on, as the kernel reports them.
  *
  * Threads  Any that may block: it reads files below /proc.
  * Memory   None is kept.
  * Units    In the names.
- * Errors   What the kernel does not tell is 0.
+ * Errors   What the kernel does not report is 0.
  */
 #ifndef RINGCAST_SRC_HOST_H
 #define RINGCAST_SRC_HOST_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The process, now. What /proc does not tell is 0. */
+/* The process, now. What /proc does not report is 0. */
 struct host_process {
     double cpu_seconds;
     uint64_t resident_bytes;

@@ -70,7 +70,7 @@ const struct counters_read *metrics_counters(const struct metrics *metrics);
 
 double metrics_uptime_seconds(const struct metrics *metrics);
 
-/* Takes a sample for the rates, and warns in the log of what an operator should look at. */
+/* Takes a sample for the rates, and logs warnings for the operator. */
 void metrics_tick(struct metrics *metrics, uint64_t now_ns);
 
 /* Over the last minute, or since the start when that is shorter. */

@@ -57,18 +57,18 @@ static bool watchdog_has_publisher(const struct counters *counters)
 static void watchdog_tell_stall(const struct counters *counters,
                                 const struct counters_thread *thread, uint64_t still_ns)
 {
-    const char *effect = "its clients get nothing";
+    const char *effect = "its clients receive nothing";
     if (thread->progress_at == WATCHDOG_AT(publisher.turns)) {
-        effect = "no client gets new ticks";
+        effect = "no client receives new ticks";
     } else if (thread->progress_at == WATCHDOG_AT(cores[0].turns) &&
                !watchdog_has_publisher(counters)) {
-        effect = "its clients get nothing, and, since it runs the publisher too, no client gets "
-                 "new ticks";
+        effect = "its clients receive nothing and, because it also runs the publisher, no client "
+                 "receives new ticks";
     }
     log_write(LOG_LEVEL_CRITICAL,
-              "%s has made no progress for %.1f s: %s; /livez and /readyz answer 503 until it goes "
-              "on; see where it hangs with `gdb -p %ld -batch -ex 'thread apply all bt'`, then "
-              "restart ringcast",
+              "%s has made no progress for %.1f s: %s; /livez and /readyz answer 503 until it "
+              "continues; find where it hangs with `gdb -p %ld -batch -ex 'thread apply all bt'`, "
+              "then restart ringcast",
               thread->name, watchdog_seconds(still_ns), effect, (long)getpid());
 }
 
@@ -84,7 +84,7 @@ static void watchdog_look_at(struct watchdog *watchdog, uint32_t index, uint64_t
         watched->still_ns = 0;
         atomic_store_explicit(&watched->stalled_ns, 0, memory_order_relaxed);
         if (stalled_ns != 0) {
-            log_write(LOG_LEVEL_WARNING, "%s goes on after %.1f s without progress", thread->name,
+            log_write(LOG_LEVEL_WARNING, "%s continues after %.1f s without progress", thread->name,
                       watchdog_seconds(stalled_ns));
         }
         return;
@@ -145,10 +145,10 @@ bool watchdog_is_stalled(const struct watchdog *watchdog, uint64_t now_ns)
 
 void watchdog_write_prometheus(const struct watchdog *watchdog, FILE *out, uint64_t now_ns)
 {
-    fputs("# HELP ringcast_thread_stalled_seconds How long a thread has made no progress, once "
-          "that is over --watchdog-seconds; otherwise 0.\n"
-          "# TYPE ringcast_thread_stalled_seconds gauge\n",
-          out);
+    fputs(
+        "# HELP ringcast_thread_stalled_seconds How long a thread has made no progress, if longer "
+        "than --watchdog-seconds; otherwise 0.\n# TYPE ringcast_thread_stalled_seconds gauge\n",
+        out);
     for (uint32_t i = 0; i < counters_threads_count(watchdog->options.counters); i++) {
         const struct counters_thread *thread = counters_threads_get(watchdog->options.counters, i);
         if (watchdog_is_watched(thread)) {

@@ -2,7 +2,7 @@
  * watchdog: notices a core, the publisher or main that makes no progress.
  *
  * Each thread has a record in the counters' file: its name, and its progress word, which moves
- * every 100 ms even when there is nothing to do. main looks at the words. A thread whose word has
+ * every 100 ms even when there is nothing to do. main reads the words. A thread whose word has
  * not moved for the limit is stalled: the log names it, and /livez and /readyz answer 503 until it
  * goes on. Threads that rest while they have no work are not watched.
  *

@@ -1,5 +1,6 @@
 /*
- * json_depth: how deep foreign JSON is nested, looked at before it is parsed: parsers recurse.
+ * json_depth: how deep JSON from outside is nested, checked before parsing, because parsers
+ * recurse.
  *
  * Threads  Any: a pure function.
  */
@@ -10,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether at most so many brackets stand within each other. */
+/* Whether at most this many brackets stand within each other. */
 bool json_depth_is_within(const char *json, size_t json_bytes, uint32_t depth_max);
 
 #endif

@@ -255,9 +255,10 @@ static void log_report_lost(void)
     int error = log_writer_error();
     log_write(LOG_LEVEL_WARNING,
               "%" PRIu64 " log lines were lost since the start: %s%s; %" PRIu64
-              " warnings or errors found no room",
+              " of them were warnings or errors",
               lost,
-              error == 0 ? "they came faster than standard error took them" : "standard error: ",
+              error == 0 ? "they came faster than standard error accepted them"
+                         : "standard error: ",
               error == 0 ? "" : strerror(error), log_warnings_lost_count());
     log_state.lost_reported = lost;
     log_state.lost_reported_ns = now_ns;

@@ -125,12 +125,13 @@ static int config_refuse_yaml(const struct config_parser *parser)
     }
     const char *problem = yaml->problem == NULL ? "unknown fault" : yaml->problem;
     if (yaml->error == YAML_READER_ERROR) {
-        snprintf(what, sizeof what, "not a text in UTF-8: %s", problem);
+        snprintf(what, sizeof what, "not UTF-8 text: %s", problem);
         return config_refuse_line(parser, config_line_of(parser, yaml->problem_offset), what);
     }
     uint32_t line = (uint32_t)yaml->problem_mark.line + 1;
     if (config_has_tab(parser, line)) {
-        return config_refuse_line(parser, line, "a tab: YAML is indented with spaces");
+        return config_refuse_line(parser, line,
+                                  "the line is indented with a tab; YAML needs spaces");
     }
     snprintf(what, sizeof what, "not valid YAML: %s%s%s",
              yaml->context == NULL ? "" : yaml->context, yaml->context == NULL ? "" : ", ",
@@ -152,10 +153,11 @@ static void config_drop_key(struct config_parser *parser)
 static int config_take_key(struct config_parser *parser, const char *key, size_t key_bytes)
 {
     if (key_bytes == 0 || key_bytes > CONFIG_KEY_BYTES_MAX) {
-        return config_refuse_event(parser, "a key has 1 to 64 bytes");
+        return config_refuse_event(parser, "a key must have 1 to 64 bytes");
     }
     if (strchr(key, '.') != NULL) {
-        return config_refuse_event(parser, "a key with a dot; write SECTION: and KEY: below it");
+        return config_refuse_event(parser,
+                                   "a key contains a dot; write SECTION: and KEY: below it");
     }
     assert_always(parser->depth > 0);
     assert_always(!parser->has_key);
@@ -185,7 +187,7 @@ static int config_on_scalar(struct config_parser *parser, const yaml_event_t *ev
         return is_nothing ? 0 : config_refuse_event(parser, "not a configuration: give KEY: VALUE");
     }
     if (memchr(text, '\0', text_bytes) != NULL) {
-        return config_refuse_event(parser, "a text with a zero byte in it");
+        return config_refuse_event(parser, "a text contains a zero byte");
     }
     if (parser->in_list) {
         parser->item_count++;
@@ -204,10 +206,10 @@ static int config_on_scalar(struct config_parser *parser, const yaml_event_t *ev
 static int config_on_list(struct config_parser *parser)
 {
     if (parser->in_list) {
-        return config_refuse_event(parser, "a list within a list");
+        return config_refuse_event(parser, "a list within a list is not supported");
     }
     if (!parser->has_key) {
-        return config_refuse_event(parser, "a list where a key belongs: give KEY: VALUE");
+        return config_refuse_event(parser, "a list is not expected here; give KEY: VALUE");
     }
     parser->in_list = true;
     parser->item_count = 0;
@@ -217,7 +219,7 @@ static int config_on_list(struct config_parser *parser)
 static int config_on_list_end(struct config_parser *parser)
 {
     if (parser->item_count == 0) {
-        return config_refuse_event(parser, "the list is empty; leave the key out");
+        return config_refuse_event(parser, "the list is empty; remove the key");
     }
     assert_debug(parser->in_list);
     parser->in_list = false;
@@ -230,13 +232,13 @@ static int config_on_section(struct config_parser *parser)
     if (parser->in_list) {
         return config_refuse_event(
             parser,
-            "a list holds texts only; write one that has a colon and a space in \"quotes\"");
+            "a list may contain only texts; put a text that has a colon and a space in \"quotes\"");
     }
     if (parser->depth > 0 && !parser->has_key) {
-        return config_refuse_event(parser, "keys where one key belongs: give KEY: VALUE");
+        return config_refuse_event(parser, "a section is not expected here; give KEY: VALUE");
     }
     if (parser->depth == CONFIG_DEPTH_MAX) {
-        return config_refuse_event(parser, "more than 8 sections within each other");
+        return config_refuse_event(parser, "sections are nested more than 8 deep");
     }
     int error = parser->depth == 0 ? 0 : config_hand_over(parser, CONFIG_SECTION, NULL);
     assert_always(parser->depth < CONFIG_DEPTH_MAX);
@@ -259,17 +261,16 @@ static int config_refuse_extras(const struct config_parser *parser, const yaml_c
                                 const yaml_char_t *tag)
 {
     if (anchor != NULL) {
-        return config_refuse_event(parser, "anchors (&NAME) are not understood; leave it out");
+        return config_refuse_event(parser, "anchors (&NAME) are not supported; remove it");
     }
-    return tag == NULL
-               ? 0
-               : config_refuse_event(parser, "tags (!NAME) are not understood; leave it out");
+    return tag == NULL ? 0
+                       : config_refuse_event(parser, "tags (!NAME) are not supported; remove it");
 }
 
 static int config_on_document(struct config_parser *parser)
 {
     if (parser->has_document) {
-        return config_refuse_event(parser, "a second document (---) in one file");
+        return config_refuse_event(parser, "a second document (---) is not supported");
     }
     parser->has_document = true;
     return 0;
@@ -283,7 +284,7 @@ static int config_on_event(struct config_parser *parser, const yaml_event_t *eve
     case YAML_DOCUMENT_START_EVENT:
         return config_on_document(parser);
     case YAML_ALIAS_EVENT:
-        return config_refuse_event(parser, "aliases (*NAME) are not understood; give the value");
+        return config_refuse_event(parser, "aliases (*NAME) are not supported; give the value");
     case YAML_SCALAR_EVENT:
         error = config_refuse_extras(parser, event->data.scalar.anchor, event->data.scalar.tag);
         return error < 0 ? error : config_on_scalar(parser, event);
@@ -351,11 +352,11 @@ static int config_refuse_file(const char *path, int error, char *error_out)
 {
     const char *what = strerror(-error);
     if (error == -EISDIR) {
-        what = "a directory; give a file";
+        what = "it is a directory; give a file";
     } else if (error == -EFBIG) {
-        what = "more than 262144 bytes, which is no configuration";
+        what = "the file is longer than 262144 bytes, the maximum";
     } else if (error == -ENOENT) {
-        what = "there is no such file; give one that exists";
+        what = "the file does not exist";
     }
     snprintf(error_out, CONFIG_ERROR_BYTES_MAX, "%.*s: %s", CONFIG_ERROR_BYTES_MAX / 2, path, what);
     return error;

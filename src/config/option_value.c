@@ -15,7 +15,7 @@ int option_value_refuse(const struct option_value *value, const char *valid)
 {
     if ((value->spec->kind & OPTION_SECRET) != 0) {
         snprintf(value->error_out, OPTIONS_ERROR_BYTES_MAX,
-                 "%s: the value, which is secret, is not valid; give %s", value->source, valid);
+                 "%s: the value (secret, not shown) is not valid; give %s", value->source, valid);
     } else {
         snprintf(value->error_out, OPTIONS_ERROR_BYTES_MAX, "%s: \"%.100s\" is not valid; give %s",
                  value->source, value->text, valid);
@@ -168,8 +168,8 @@ static int option_value_refuse_cores(const struct option_value *value)
     int count_max = count < OPTIONS_CORES_MAX ? count : OPTIONS_CORES_MAX;
     option_value_describe_cpus(value->cpus, cpus, sizeof cpus);
     snprintf(valid, sizeof valid,
-             "how many (1 to %d), or a list without repetition of CPUs this process may use (%s), "
-             "as in 0,3 or 2-5",
+             "a number of threads (1 to %d), or a list of CPUs without repetition, such as 0,3 or "
+             "2-5 (this process may use %s)",
              count_max, cpus);
     return option_value_refuse(value, valid);
 }
@@ -297,7 +297,7 @@ void option_value_warn(struct options *options, const char *format, ...)
 
 static int option_value_ignore(const struct option_value *value, struct options *options)
 {
-    option_value_warn(options, "%s is set, but has no use in ringcast yet: it is ignored",
+    option_value_warn(options, "%s is set, but ringcast does not use it: it is ignored",
                       value->layer == OPTIONS_LAYER_FILE ? value->spec->key : value->source);
     return 0;
 }

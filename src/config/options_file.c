@@ -112,7 +112,7 @@ static int options_file_refuse_unknown(const struct options_file *file,
         nearest = options_file_nearest_key(file, entry->path);
     }
     if (nearest == NULL || *nearest == '\0') {
-        return config_refuse(entry, error_out, "unknown key; docs/options.md lists all");
+        return config_refuse(entry, error_out, "unknown key; `ringcast help all` lists all");
     }
     return config_refuse(entry, error_out, "unknown key; did you mean %s?", nearest);
 }
@@ -144,7 +144,7 @@ static int options_file_on_section(struct options_file *file, const struct confi
     }
     return options_file_find(file, entry->path, false) == NULL
                ? options_file_refuse_unknown(file, entry, error_out)
-               : config_refuse(entry, error_out, "it takes a value, not keys of its own");
+               : config_refuse(entry, error_out, "it takes a value, not a section");
 }
 
 static int options_file_take_text(struct options_file *file, const struct option_spec *spec,
@@ -176,7 +176,8 @@ static int options_file_on_key(struct options_file *file, const struct config_en
         /* A section whose keys are all commented out. */
         return entry->kind == CONFIG_NOTHING
                    ? options_file_on_section(file, entry, error_out)
-                   : config_refuse(entry, error_out, "a section: give its keys below it, indented");
+                   : config_refuse(entry, error_out,
+                                   "it is a section: write its keys below it, indented");
     }
     if (spec == NULL) {
         return options_file_refuse_unknown(file, entry, error_out);
@@ -186,7 +187,7 @@ static int options_file_on_key(struct options_file *file, const struct config_en
         return error;
     }
     if (entry->kind == CONFIG_NOTHING) {
-        return config_refuse(entry, error_out, "it has no value; give one, or leave the key out");
+        return config_refuse(entry, error_out, "it has no value; give one, or remove the key");
     }
     if (entry->kind == CONFIG_LIST) {
         return options_file_is_list(spec)

@@ -54,7 +54,7 @@ static int options_parse_unknown(const char *argument, size_t name_bytes, char *
     const char *nearest = nearest_name(name, names, count);
     snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "unknown option --%s; %s%s%s", name,
              nearest == NULL ? "" : "did you mean --", nearest == NULL ? "" : nearest,
-             nearest == NULL ? "--help lists all" : "?");
+             nearest == NULL ? "`ringcast help all` lists all" : "?");
     return -EINVAL;
 }
 
@@ -68,7 +68,8 @@ static int options_parse_argument(struct options *options, const struct options_
     }
     if (strncmp(argument, "--", 2) != 0 || argument[2] == '\0') {
         snprintf(error_out, OPTIONS_ERROR_BYTES_MAX,
-                 "\"%.100s\" is not an option; options begin with --, and --help lists them",
+                 "\"%.100s\" is not an option; options begin with --, and `ringcast help all` "
+                 "lists them",
                  argument);
         return -EINVAL;
     }
@@ -93,8 +94,8 @@ static int options_parse_argument(struct options *options, const struct options_
     }
     if (equals == NULL) {
         if (*index + 1 >= input->argc) {
-            snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%s: its value is missing: %s %s", source,
-                     source, spec->value_name);
+            snprintf(error_out, OPTIONS_ERROR_BYTES_MAX, "%s: the value is missing; give %s %s",
+                     source, source, spec->value_name);
             return -EINVAL;
         }
         value.text = input->argv[++*index];

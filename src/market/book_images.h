@@ -59,7 +59,7 @@ struct book_images {
     _Atomic uint64_t bytes;
 
     /* The publisher's own. */
-    uint32_t next;   /* which is looked at first */
+    uint32_t next;   /* which is read first */
     uint64_t due_ns; /* nothing is done before */
     struct {
         uint32_t number; /* BOOK_IMAGES_NONE: nothing is being made */

@@ -19,7 +19,7 @@
 
 #define CHANNEL_ORDER_LEVELS 4
 #define CHANNEL_ORDER_SKIP_BITS                                                                    \
-    4 /* A link of a level skips so many bits' worth of the one below. */
+    4 /* A link of a level skips this many bits' worth of the one below. */
 
 struct channel;
 

@@ -1,7 +1,7 @@
 /*
  * channel_rates: how many frames a second each channel has had of late, and when its newest came.
  *
- * Owner    src creates it after the encodings and destroys it after who asks.
+ * Owner    src creates it after the encodings and destroys it after its users.
  * Threads  sample: main's, once a second. The others: any.
  * Memory   40 bytes for each channel, touched as channels appear.
  * Errors   0 or -ENOMEM.

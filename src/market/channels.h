@@ -50,7 +50,7 @@ struct channel {
 
 /* Written by the cores, read by the publisher. */
 struct channel_wish {
-    _Atomic uint32_t subscriber_count; /* subscribers, and who else holds the number */
+    _Atomic uint32_t subscriber_count; /* subscribers, and other holders of the number */
     _Atomic uint32_t asks_snapshot;    /* 1: since the publisher looked */
     _Atomic uint32_t is_named;         /* Written under the lock. */
 };
@@ -60,7 +60,7 @@ struct channels {
     struct channel_order order; /* of feeds' channels; written under the lock */
     struct control *control;    /* NULL: none */
     struct keyed_hash hash;     /* Producers choose the symbols, clients the variants. */
-    pthread_mutex_t lock; /* held by who makes, names or finds a variant, or makes a channel */
+    pthread_mutex_t lock;       /* held to make, name or find a variant, or to make a channel */
 
     /* Written under the lock, read by anybody. A slot is 0 or 1 + a feed's channel; it is filled
      * once and never changed, so that a search needs no lock. */
@@ -80,7 +80,7 @@ struct channels {
     struct channel_wish wishes[CHANNELS_VARIANTS_MAX];
 };
 
-/* control: its directory shows them, too; NULL: nobody else sees them. */
+/* control: its directory shows them, too; NULL: no other process sees them. */
 int channels_create(struct channels **channels_out, struct control *control,
                     const struct keyed_hash *hash);
 void channels_destroy(struct channels *channels);
@@ -103,7 +103,7 @@ static inline uint32_t channels_count(const struct channels *channels)
     return atomic_load_explicit(&channels->count, memory_order_acquire);
 }
 
-/* The name of a variant is for who holds it, or has just found it. */
+/* The name of a variant is valid for a caller that holds it, or has just found it. */
 static inline const struct channel *channels_get(const struct channels *channels, uint32_t channel)
 {
     assert_always(channel < channels_count(channels));
@@ -120,7 +120,7 @@ uint32_t channels_hold_variant(struct channels *channels, const char *symbol, si
 bool channels_hold(struct channels *channels, uint32_t channel);
 void channels_release(struct channels *channels, uint32_t channel);
 
-/* The publisher takes the name away. false: somebody holds the number. */
+/* The publisher removes the name. false: the number is held. */
 bool channels_unname(struct channels *channels, uint32_t variant_index);
 /* The publisher hands the number back. first_seq: of its next frame. */
 void channels_reuse(struct channels *channels, uint32_t variant_index, uint64_t first_seq);
@@ -138,7 +138,7 @@ void channels_count_subscriber(struct channels *channels, uint32_t channel, int 
 /* Of a book's variant: a snapshot is to be published soon. Of another channel: nothing. */
 void channels_ask_snapshot(struct channels *channels, uint32_t channel);
 
-/* Grows with every wish that comes, so that the publisher looks at one number (acquire). */
+/* Grows with every request, so that the publisher reads one number (acquire). */
 uint64_t channels_wish_count(const struct channels *channels);
 struct channel_wish *channels_wish(struct channels *channels, uint32_t variant_index);
 

@@ -244,7 +244,7 @@ static void derived_start(struct derived_core *core, uint32_t variant_index)
     struct book_cut *cut = channel->type == MD_DEPTH ? calloc(1, sizeof *cut) : NULL;
     struct derived_source *source = derived_open_source(core, source_channel);
     if (source == NULL || (channel->type == MD_DEPTH && cut == NULL)) {
-        derived_core_complain(core, "no memory for a derived channel; it is tried again");
+        derived_core_complain(core, "no memory for a derived channel; ringcast tries again");
         if (source != NULL && source->variants == NULL) {
             derived_close_source(core, source);
         }

@@ -18,7 +18,7 @@
 #include "src/market/derived_core.h"
 
 #define DERIVED_LINGER_NS (60 * NS_PER_SECOND)
-/* With more in use, one that nobody wants ends at once. */
+/* With more in use, a channel without subscribers ends at once. */
 #define DERIVED_LINGER_VARIANTS_MAX (CHANNELS_VARIANTS_MAX / 4 * 3)
 
 struct derived {

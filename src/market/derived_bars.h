@@ -8,7 +8,7 @@
 
 #include "src/market/derived_core.h"
 
-/* A bar that somebody wants from now on: the open one is published. */
+/* A bar that has a subscriber from now on: the open one is published. */
 void derived_bars_begin(struct derived_core *core, struct derived_variant *variant);
 
 /* seen_ns: when the trade was published. */

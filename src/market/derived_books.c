@@ -65,8 +65,7 @@ void derived_books_keep(struct derived_core *core, const struct md_update *updat
     }
     if (!is_kept && !core->has_complained) {
         core->has_complained = true;
-        derived_core_complain(core,
-                              "no memory for a book; what is computed from it waits for its next "
-                              "snapshot");
+        derived_core_complain(
+            core, "no memory for a book; the channels derived from it wait for its next snapshot");
     }
 }

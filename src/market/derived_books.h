@@ -8,7 +8,7 @@
 
 #include "src/market/derived_core.h"
 
-/* Applies a tick to the feed's book, whether somebody wants it or not. */
+/* Applies a tick to the feed's book, with or without subscribers. */
 void derived_books_keep(struct derived_core *core, const struct md_update *update);
 
 /* Publishes what has changed in the cut, or a snapshot that is due. */

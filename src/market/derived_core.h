@@ -18,9 +18,9 @@
 #define DERIVED_BAR_NS (250 * NS_PER_MS)       /* an open bar's images are this far apart */
 #define DERIVED_BAR_GRACE_NS (200 * NS_PER_MS) /* for late trades, where no later one closes it */
 #define DERIVED_SNAPSHOT_NS (100 * NS_PER_MS)  /* snapshots of a book that are asked for, too */
-#define DERIVED_CHECKSUM_FRAMES 16             /* a checksum in each snapshot and so many deltas */
-#define DERIVED_QUOTE_LEVELS_MAX 50            /* of a conflated quote, a side */
-#define DERIVED_NOTED_MAX (256 * 1024u)        /* frames of one channel that are read back */
+#define DERIVED_CHECKSUM_FRAMES 16      /* a checksum in each snapshot and this many deltas */
+#define DERIVED_QUOTE_LEVELS_MAX 50     /* of a conflated quote, a side */
+#define DERIVED_NOTED_MAX (256 * 1024u) /* frames of one channel that are read back */
 
 struct derived_options {
     struct channels *channels;

@@ -363,7 +363,7 @@ static void encodings_report(struct encodings *encodings, uint32_t refused_count
         }
     }
     snprintf(text, sizeof text,
-             "--memory-max: no room for the log of a further encoding: %" PRIu32
+             "--memory-max: no room for the log of another encoding: %" PRIu32
              " clients were refused, or are served without compression. In use: %s; each may take "
              "%" PRIu64 " MiB. Give a larger --memory-max or a smaller --frame-log-bytes",
              refused_count - encodings->reported_refused, names,

@@ -39,7 +39,7 @@ struct encodings_options {
     uint64_t memory_bytes_max;     /* of all logs together, no less than one needs; 0: no limit */
 };
 
-/* How many of so many encodings may be written at a time, if logs like this one share the memory
+/* How many of this many encodings may be written at a time, if logs like this one share the memory
  * (0: no limit). */
 uint32_t encodings_fit(const struct frame_log_options *log, uint64_t memory_bytes_max,
                        uint32_t wanted_count);

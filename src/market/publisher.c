@@ -65,7 +65,7 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
     if (channel == CHANNEL_NONE && count == CHANNELS_MAX && !publisher->table_full_told) {
         publisher->table_full_told = true;
         log_post(0, LOG_LEVEL_ERROR,
-                 "the channel table is full: ticks of further symbols are refused and counted");
+                 "the channel table is full: ticks of further symbols are discarded and counted");
     }
     return channel;
 }

@@ -54,8 +54,8 @@ void tick_writer_refuse(struct tick_writer *writer, uint32_t channel)
     *word |= bit;
     const struct channel *known = channels_get(writer->channels, channel);
     snprintf(text, sizeof text,
-             "a %s of %s does not fit into a frame of %u bytes; it and others of this channel are "
-             "refused and counted, and subscribers see a GAP",
+             "a %s of %s does not fit into a frame of %u bytes; ringcast discards and counts such "
+             "ticks of this channel, and subscribers receive a GAP",
              md_type_name((enum md_type)known->type), known->symbol, writer->log->frame_bytes_max);
     log_post(0, LOG_LEVEL_WARNING, text);
 }
@@ -103,13 +103,13 @@ static void tick_writer_on_stuck(void *context, uint32_t reader, uint64_t waited
     (void)context;
     double seconds = (double)waited_ns / NS_PER_SECOND;
     if (is_over) {
-        snprintf(text, sizeof text, "core %u lets ticks be published again, after %.1f s", reader,
+        snprintf(text, sizeof text, "core %u no longer stops publication, after %.1f s", reader,
                  seconds);
     } else {
         snprintf(text, sizeof text,
                  "no tick has been published for %.1f s: core %u is in the middle of sending, and "
-                 "its thread does not go on (is it stopped by a debugger or a signal, or short of "
-                 "CPU time?)",
+                 "its thread makes no progress (is it stopped by a debugger or a signal, or short "
+                 "of CPU time?)",
                  seconds, reader);
     }
     log_post(0, is_over ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text);

@@ -13,7 +13,7 @@
 #include "src/market/publisher_wait.h"
 #include "src/market/sequencer.h"
 
-#define TICK_WRITER_SHOW_TICKS 64 /* at most so many wait for the head to be published */
+#define TICK_WRITER_SHOW_TICKS 64 /* at most this many wait for the head to be published */
 
 struct tick_writer {
     /* Set before the first poll, then constant. */
@@ -24,7 +24,7 @@ struct tick_writer {
     struct publisher_wait *wait;
     size_t payload_bytes_max;
 
-    uint32_t room;         /* ticks that the feed being polled may still hand over */
+    uint32_t room;         /* ticks that the feed being polled may still pass on */
     uint32_t hidden_count; /* ticks behind the published head */
     uint32_t newest_bytes; /* length of the newest frame */
     uint64_t refused_channels[CHANNELS_MAX / 64]; /* a bit each: its first refusal was logged */

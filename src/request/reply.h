@@ -28,7 +28,7 @@ void reply_deinit(struct reply *reply);
 /* Empties it and gives back a buffer of more than REPLY_KEPT_BYTES. */
 void reply_trim(struct reply *reply);
 
-/* Starts anew with {"type":TYPE,"id":ID,"ts":TS,"data": ; id: JSON text, or "" for none. */
+/* Starts again with {"type":TYPE,"id":ID,"ts":TS,"data": ; id: JSON text, or "" for none. */
 void reply_begin(struct reply *reply, const char *type, const char *id, uint64_t wall_ns);
 
 /* The last brace of what reply_begin opened. */

@@ -178,7 +178,7 @@ static bool request_read_cursor(const char *key, const json_t *value, struct req
     if (digits == 0 || digits > 9 || key[digits] != '\0' || (key[0] == '0' && digits > 1)) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
                                    "a key of cursors must be the number of a channel, in decimal "
-                                   "digits without zeros before it");
+                                   "digits without leading zeros");
     }
     return request_fields_is_seq(value) ||
            request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.cursors",
@@ -219,7 +219,7 @@ static bool request_read_resume(struct request *request, const json_t *data,
     }
     if (json_object_size(cursors) > REQUEST_CURSORS_MAX) {
         return request_fields_fail(error, PROTOCOL_LIMIT_EXCEEDED, "data.cursors",
-                                   "at most %d cursors a message; send several",
+                                   "at most %d cursors per message; send several messages",
                                    REQUEST_CURSORS_MAX);
     }
     json_object_foreach(cursors, key, value)
@@ -238,7 +238,7 @@ static bool request_read_resume(struct request *request, const json_t *data,
     return variant_is_none(request->variant) ||
            request_fields_fail(
                error, PROTOCOL_BAD_REQUEST, "data.delivery.mode",
-               "the interval of a channel cannot be changed; SUBSCRIBE for another");
+               "the interval of a channel cannot be changed; SUBSCRIBE with another interval");
 }
 
 static bool request_read_range(struct request *request, const json_t *data,
@@ -254,7 +254,7 @@ static bool request_read_range(struct request *request, const json_t *data,
     if (is_by_seq && (request->symbol_count != 1 || (request->types & (request->types - 1)) != 0)) {
         return request_fields_fail(
             error, PROTOCOL_BAD_REQUEST, "data.from",
-            "a seq is of one symbol and one data type; give nanoseconds for more");
+            "a seq belongs to one symbol and one data type; give nanoseconds for several");
     }
     if (to != NULL && (!request_fields_is_seq(to) || json_integer_value(to) == 0 ||
                        json_integer_value(to) < json_integer_value(from) ||
@@ -280,7 +280,7 @@ static bool request_read_replay(struct request *request, const json_t *data,
                           !(json_number_value(speed) <= REQUEST_SPEED_MAX))) {
         return request_fields_fail(
             error, PROTOCOL_BAD_REQUEST, "data.speed",
-            "speed must be 0 (as fast as you read) to %d; 1: as it was published",
+            "speed must be 0 (as fast as you read) to %d; 1 is the original speed",
             REQUEST_SPEED_MAX);
     }
     request->range.speed = json_number_value(speed);

@@ -147,11 +147,11 @@ bool request_fields_symbols(struct request *request, const json_t *data,
     }
     if (!json_is_array(symbols) || json_array_size(symbols) == 0) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.symbols",
-                                   "symbols must be an array of strings that is not empty");
+                                   "symbols must be a non-empty array of strings");
     }
     if (json_array_size(symbols) > REQUEST_SYMBOLS_MAX) {
         return request_fields_fail(error, PROTOCOL_LIMIT_EXCEEDED, "data.symbols",
-                                   "at most %d symbols a message", REQUEST_SYMBOLS_MAX);
+                                   "at most %d symbols per message", REQUEST_SYMBOLS_MAX);
     }
     for (size_t i = 0; i < json_array_size(symbols); i++) {
         if (!json_is_string(json_array_get(symbols, i))) {
@@ -195,7 +195,7 @@ bool request_fields_data_types(struct request *request, const json_t *data,
     }
     if (!json_is_array(types) || json_array_size(types) == 0) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.data_types",
-                                   "data_types must be an array of strings that is not empty");
+                                   "data_types must be a non-empty array of strings");
     }
     for (size_t i = 0; i < json_array_size(types); i++) {
         snprintf(field, sizeof field, "data.data_types[%zu]", i);
@@ -271,7 +271,7 @@ static bool request_fields_max_lag(struct request *request, const json_t *delive
     if (!json_is_integer(max_lag) || json_integer_value(max_lag) < 0 ||
         json_integer_value(max_lag) > REQUEST_MAX_LAG_MS_MAX) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.delivery.max_lag_ms",
-                                   "max_lag_ms must be 0 (none) to %d", REQUEST_MAX_LAG_MS_MAX);
+                                   "max_lag_ms must be 0 (no limit) to %d", REQUEST_MAX_LAG_MS_MAX);
     }
     request->has_max_lag = true;
     request->max_lag_ms = (uint16_t)json_integer_value(max_lag);
@@ -383,7 +383,7 @@ bool request_fields_epoch(struct request *request, const json_t *object, const c
     request->epoch = json_string_value(request_fields_get(object, "epoch"));
     return request->epoch != NULL ||
            request_fields_fail(error, PROTOCOL_BAD_REQUEST, field,
-                               "epoch must be a string: the one that WELCOME or SUBSCRIBED told");
+                               "epoch must be a string: the one in WELCOME or SUBSCRIBED");
 }
 
 /* A seq is of one channel. */
@@ -401,8 +401,9 @@ static bool request_fields_since(struct request *request, const json_t *data,
     }
     if (request->symbol_count != 1 || (request->types & (request->types - 1)) != 0 ||
         strchr(request_symbol(request, 0, &bytes), '*') != NULL) {
-        return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.since",
-                                   "since needs one symbol and one data type; RESUME takes many");
+        return request_fields_fail(
+            error, PROTOCOL_BAD_REQUEST, "data.since",
+            "since needs one symbol and one data type; use RESUME for several");
     }
     if (!request_fields_is_seq(request_fields_get(since, "seq"))) {
         return request_fields_fail(error, PROTOCOL_BAD_REQUEST, "data.since.seq",

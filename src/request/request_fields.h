@@ -21,7 +21,7 @@ bool request_fields_fail_memory(struct request_error *error);
 /* A client may leave a field out or say null. */
 json_t *request_fields_get(const json_t *object, const char *key);
 
-/* Symbols that are added one by one, to memory for so many. false: no memory. */
+/* Symbols that are added one by one, to memory for this many. false: no memory. */
 struct request_adding {
     char *text; /* where the next one goes */
     char *text_end;

@@ -187,7 +187,7 @@ static bool request_url_add(struct request_url *url, const char *field,
 {
     if (url->request->symbol_count == REQUEST_SYMBOLS_MAX) {
         return request_fields_fail(url->error, PROTOCOL_LIMIT_EXCEEDED, field,
-                                   "at most %d names a URL", REQUEST_SYMBOLS_MAX);
+                                   "at most %d names per URL", REQUEST_SYMBOLS_MAX);
     }
     url->request->types |= symbol.types;
     request_fields_add_symbol(url->request, &url->adding, symbol);

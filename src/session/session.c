@@ -239,7 +239,7 @@ static void session_on_message(void *context, struct core *core, uint32_t conn,
     struct request request;
     struct request_error error = {
         .code = PROTOCOL_BAD_REQUEST,
-        .message = "binary messages are not understood; send JSON as text",
+        .message = "binary messages are not supported; send JSON as text",
     };
     if (!session_access_may_speak(sessions, core, conn, now_ns)) {
         return;

@@ -3,7 +3,7 @@
  *
  * Owner    main creates one table per core, before the core.
  * Threads  The core's thread only, through the ops.
- * Memory   A slab of 32 bytes a connection. With access control another one: a client takes 184
+ * Memory   A slab of 32 bytes a connection. With access control another one: a client takes 192
  *          bytes of it when it has a token or a limit, and none otherwise. Patterns are allocated
  *          as they are asked for; exact subscriptions are kept by the core alone. One buffer for
  *          answers. With compression one state, which decompresses the messages of all clients.

@@ -233,8 +233,8 @@ bool session_access_may_speak(struct sessions *sessions, struct core *core, uint
 {
     static const struct request_error error = {
         .code = PROTOCOL_TOO_MANY_REQUESTS,
-        .message =
-            "too many messages, or too expensive ones; wait, and put several symbols into one",
+        .message = "too many messages, or too expensive ones; wait, and put several symbols into "
+                   "one message",
     };
     if (sessions->clients == NULL || !sessions->clients[conn].has_client) {
         return true;
@@ -386,7 +386,7 @@ static enum access_verdict session_access_take_new_token(struct session_call *ca
     static const struct request_error unused = {
         .code = PROTOCOL_NOT_AVAILABLE,
         .field = "type",
-        .message = "this server asks for no token",
+        .message = "this server requires no token",
     };
     struct sessions *sessions = call->sessions;
     struct access *access = sessions->options.access;

@@ -69,14 +69,14 @@ bool session_answer_send(struct session_call *call)
         static const struct request_error error = {
             .code = PROTOCOL_LIMIT_EXCEEDED,
             .retry = true,
-            .message = "too much waits to be sent for so long an answer; LIST tells what is "
-                       "subscribed",
+            .message = "too much data is waiting to be sent to this client; read it, then send "
+                       "LIST to see what is subscribed",
         };
         session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     } else {
         static const struct request_error error = {
             .code = PROTOCOL_INTERNAL,
-            .message = "no memory for the answer; LIST tells what is subscribed",
+            .message = "no memory for the answer; send LIST to see what is subscribed",
         };
         session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
     }

@@ -54,8 +54,9 @@ void session_books_ask(struct session_call *call, const struct session_name *nam
     uint32_t slot = is_full || !is_first ? BOOK_IMAGES_NONE
                                          : book_images_ask(sessions->options.book_images, channel);
     if (is_full || (slot == BOOK_IMAGES_NONE && is_first)) {
-        session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                              "16 books are on their way to this client, or too many to others");
+        session_answer_refuse(
+            call, name, PROTOCOL_LIMIT_EXCEEDED,
+            "16 books are being sent to this client, or too many to all clients; try again later");
         return;
     }
     assert_always(sessions->books->count < BOOK_IMAGES_MAX);
@@ -87,8 +88,7 @@ static void session_books_answer(struct session_call *call, const struct session
     } else if (image->error == -ENODATA) {
         session_answer_refuse(
             call, &name, PROTOCOL_NOT_AVAILABLE,
-            "there is no whole book: its feed has sent no snapshot, or lost something "
-            "since");
+            "there is no complete book: the feed has sent no snapshot, or has lost data since");
     } else if (image->error != 0) {
         session_answer_refuse(call, &name, PROTOCOL_LIMIT_EXCEEDED,
                               "the server has no room for it");

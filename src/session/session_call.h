@@ -18,7 +18,7 @@
 #define SESSION_HEARTBEAT_UNITS 2000
 #define SESSION_PATTERNS_PER_UNIT 3 /* matched against a symbol */
 #define SESSION_SCAN_CHANNELS 64
-#define SESSION_SCAN_UNITS 32 /* for so many channels that are looked at */
+#define SESSION_SCAN_UNITS 32 /* for this many channels that are read */
 
 /* Of the name of a pattern, whose channels are walked through. */
 enum session_name_step {

@@ -62,7 +62,7 @@ void session_client_write(const struct sessions *sessions, struct core *core, ui
     }
     ip_address_format(&entry->client.address, client);
     bool is_known = source.is_unix || source.port != 0; /* After a reset the kernel forgets it. */
-    snprintf(out, out_bytes, "%s%s%s", client, is_known ? " by way of " : "", is_known ? peer : "");
+    snprintf(out, out_bytes, "%s%s%s", client, is_known ? " through " : "", is_known ? peer : "");
 }
 
 /* word: FAILED, DENIED, BLOCKED, GRANTED. What others chose must have been cleaned. */
@@ -85,7 +85,7 @@ __attribute__((format(printf, 6, 7))) void session_client_audit(struct sessions 
     va_end(arguments);
     session_client_write(sessions, core, conn, client, sizeof client);
     if (sessions->audit_skipped > 0) {
-        snprintf(skipped, sizeof skipped, " (%" PRIu32 " lines before it were left out)",
+        snprintf(skipped, sizeof skipped, " (%" PRIu32 " lines before this one were left out)",
                  sessions->audit_skipped);
         sessions->audit_skipped = 0;
     }

@@ -19,7 +19,7 @@
 int session_heartbeat_create(struct sessions *sessions);
 void session_heartbeat_destroy(struct sessions *sessions);
 
-/* request: NULL: nobody asked. */
+/* request: NULL when the client sent none. */
 void session_heartbeat(struct sessions *sessions, struct core *core, uint32_t conn,
                        const struct request *request);
 

@@ -79,7 +79,7 @@ bool session_limits_is_forbidden(struct session_call *call, const struct session
     if (session_client_may_see(call, name)) {
         return false;
     }
-    session_answer_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not open it");
+    session_answer_refuse(call, name, PROTOCOL_FORBIDDEN, "your token does not permit it");
     return true;
 }
 

@@ -22,7 +22,7 @@ struct session_options {
     bool compression;                /* permessage-deflate is agreed to */
     struct channels *channels;
     const struct symbols *symbols;   /* what SYMBOLS lists */
-    struct access *access;           /* NULL: everybody may do everything */
+    struct access *access;           /* NULL: every client may do everything */
     struct core_counters *counters;  /* of the core, for what is refused */
     struct book_images *book_images; /* NULL: there are no snapshots of books */
     char epoch[17];                  /* hex, random, one per run */

@@ -66,7 +66,7 @@ int session_patterns_watch(struct sessions *sessions, uint32_t conn);
 void session_patterns_trim(struct sessions *sessions, struct session *session);
 void session_patterns_free(struct sessions *sessions, struct session *session);
 
-/* Whether there are channels that the client has not been told of. */
+/* Whether there are channels that the client does not know yet. */
 bool session_patterns_are_behind(const struct sessions *sessions, const struct session *session);
 void session_patterns_fall_behind(struct sessions *sessions, struct session *session);
 void session_patterns_catch_up(struct sessions *sessions, struct session *session);

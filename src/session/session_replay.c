@@ -32,12 +32,12 @@ static uint32_t session_replay_channel(struct session_call *call, const struct s
     uint32_t channel = CHANNEL_NONE;
     if (session_name_is_pattern(name)) {
         session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST,
-                              "a replay is of symbols, not patterns");
+                              "REPLAY needs symbols, not patterns");
         return CHANNEL_NONE;
     }
     if (call->replay->count == SESSION_REPLAYED_MAX) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                              "at most 1000 channels a replay");
+                              "at most 1000 channels per replay");
         return CHANNEL_NONE;
     }
     if (session_limits_is_forbidden(call, name) || session_settings_refuse(call, name) ||
@@ -50,7 +50,7 @@ static uint32_t session_replay_channel(struct session_call *call, const struct s
         session_unknown_refuse(call, name);
     } else if (session_replay_is_covered(call, name, channel)) {
         session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST,
-                              "subscribed already; a replay ends with live frames by itself");
+                              "already subscribed; a replay continues with live frames by itself");
         channel = CHANNEL_NONE;
     }
     return channel;
@@ -107,7 +107,7 @@ static void session_replay_refuse(struct session_call *call, int result)
         error.code = PROTOCOL_RANGE_GONE;
         snprintf(error.field, sizeof error.field, "data.from");
         snprintf(error.message, sizeof error.message,
-                 "not all of it is in the log any more, which begins at %" PRIu64,
+                 "the log no longer contains all of it; the log begins at %" PRIu64,
                  core_log_begins_ns(call->core));
     } else if (result == -EINVAL) {
         error.code = PROTOCOL_BAD_REQUEST;
@@ -117,7 +117,7 @@ static void session_replay_refuse(struct session_call *call, int result)
         error.code = PROTOCOL_LIMIT_EXCEEDED;
         error.retry = true;
         snprintf(error.message, sizeof error.message,
-                 "one replay a client at a time, and %d for all that this core serves; wait for "
+                 "only one replay per client, and %d per core, can run at a time; wait for "
                  "END_OF_REPLAY",
                  CORE_REPLAYS_MAX);
     }

@@ -135,7 +135,7 @@ static void session_resume_held(struct session_call *call, uint32_t channel, uin
     struct session_name name =
         session_name_of_channel(channels_get(sessions->options.channels, channel));
     if (!session_client_may_see(call, &name)) {
-        session_resume_refuse(call, channel, PROTOCOL_FORBIDDEN, "your token does not open it");
+        session_resume_refuse(call, channel, PROTOCOL_FORBIDDEN, "your token does not permit it");
         return;
     }
     int result = session_resume_channel(call, &name, channel, seq);

@@ -24,13 +24,13 @@ static uint32_t session_snapshot_channel(struct session_call *call, const struct
 {
     if (session_name_is_pattern(name)) {
         session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST,
-                              "a snapshot is of a symbol, not a pattern");
+                              "SNAPSHOT needs symbols, not patterns");
     } else if (session_limits_is_forbidden(call, name)) {
         return CHANNEL_NONE;
     } else if (name->type == MD_DEPTH && !variant_is_none(name->variant)) {
         session_answer_refuse(
             call, name, PROTOCOL_NOT_OFFERED,
-            "of books, snapshots are of all levels: subscribe to get those with depth");
+            "a snapshot of a book has all levels; subscribe to receive a fixed depth");
     } else {
         uint32_t channel = channels_find_variant(call->sessions->options.channels, name->text,
                                                  name->bytes, name->type, name->variant);
@@ -51,7 +51,7 @@ static bool session_snapshot_gather(struct session_call *call, const struct sess
     struct session_snapshots *snapshots = call->snapshots;
     if (snapshots->count == SESSION_SNAPSHOTS_MAX) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                              "at most 1000 snapshots a message");
+                              "at most 1000 snapshots per message");
         return true;
     }
     uint32_t channel = session_snapshot_channel(call, name);
@@ -73,13 +73,12 @@ static void session_snapshot_put(struct session_call *call, const struct core_sn
     struct session_name name =
         session_name_of_channel(channels_get(call->sessions->options.channels, snapshot->channel));
     if (snapshot->error == -ENODATA) {
-        session_answer_refuse(call, &name, PROTOCOL_NOT_AVAILABLE,
-                              "there is no frame of it to send");
+        session_answer_refuse(call, &name, PROTOCOL_NOT_AVAILABLE, "it has no frame yet");
         return;
     }
     if (snapshot->error != 0) {
         session_answer_refuse(call, &name, PROTOCOL_LIMIT_EXCEEDED,
-                              "too much waits for this client; read first");
+                              "too much data is waiting to be sent to this client; read it first");
         return;
     }
     session_answer_channel(reply, &name, snapshot->channel);

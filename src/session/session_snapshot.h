@@ -1,5 +1,5 @@
 /*
- * session_snapshot: SNAPSHOT of what one frame tells; books are made by session_books.
+ * session_snapshot: SNAPSHOT of single frames; session_books makes books.
  */
 #ifndef RINGCAST_SRC_SESSION_SNAPSHOT_H
 #define RINGCAST_SRC_SESSION_SNAPSHOT_H

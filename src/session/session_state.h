@@ -29,7 +29,7 @@ struct session_job;
 struct session_patterns;
 struct session_url;
 
-/* The tag of a subscription in the core: who asked for it, and with what policy. */
+/* The tag of a subscription in the core: its origin and its policy. */
 enum session_tag {
     SESSION_BY_PATTERN = 0,
     SESSION_EXACT = 1,

@@ -63,7 +63,7 @@ static uint32_t session_subscribe_open(struct session_call *call, const struct s
     channel = channels_hold_variant(channels, name->text, name->bytes, name->type, name->variant);
     if (channel == CHANNEL_NONE) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED,
-                              "the server has as many depths, bars and intervals as it can");
+                              "the server has reached its limit of depths, bars and intervals");
     }
     return channel;
 }
@@ -243,9 +243,9 @@ static bool session_subscribe_is_good(struct session_call *call, const struct se
     bool is_pattern = session_name_is_pattern(name);
     if (is_pattern && !pattern_is_good(name->text, name->bytes)) {
         session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST,
-                              "a pattern has at most 4 '*' and 36 bytes");
+                              "a pattern may have at most 4 '*' and 36 bytes");
     } else if (!is_pattern && (name->bytes == 0 || name->bytes > MD_SYMBOL_BYTES_MAX)) {
-        session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST, "a symbol has 1 to 32 bytes");
+        session_answer_refuse(call, name, PROTOCOL_BAD_REQUEST, "a symbol must have 1 to 32 bytes");
     } else if (is_pattern && !variant_is_none(name->variant)) {
         session_answer_refuse(
             call, name, PROTOCOL_NOT_OFFERED,

@@ -66,7 +66,7 @@ void session_unknown_refuse(struct session_call *call, const struct session_name
     assert_debug(types < 1u << MD_TYPE_COUNT);
     if (!variant_is_none(name->variant) && session_unknown_has_source(call, name)) {
         snprintf(message, sizeof message,
-                 "it is computed from its first subscriber on, and nobody has subscribed to it");
+                 "it is computed only while a client subscribes to it, and no client does");
     } else if (types != 0) {
         session_unknown_write(name, types, message);
     }

@@ -25,7 +25,7 @@
 #define SESSION_SNAPSHOTS_MAX 1000  /* of a message */
 #define SESSION_MESSAGE_UNITS 20000 /* of core_spend(); a dearer message counts as several */
 #define SESSION_REFUSED_MAX 50      /* messages over the rate, before the close 4111 */
-#define SESSION_GUESS_COST 10       /* so many of them is a wrong token */
+#define SESSION_GUESS_COST 10       /* this many of them is a wrong token */
 
 /* All 0: nothing. Written by session_limits.c alone. */
 struct session_use {

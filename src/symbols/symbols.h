@@ -1,7 +1,7 @@
 /*
  * symbols: the list of symbols with what each has, as SYMBOLS and GET /symbols write it.
  *
- * A page is written in steps. A step looks at one symbol, and costs about as much as
+ * A page is written in steps. A step reads one symbol, and costs about as much as
  * symbols_step() returns. All pages of a listing together look at each symbol twice at most.
  *
  * Owner    src fills struct symbols in; the place of a listing is the caller's.
@@ -36,7 +36,7 @@ struct symbols {
 struct symbols_place {
     bool has_begun;
     bool is_done;
-    uint32_t next;  /* the first channel of the symbol to be looked at */
+    uint32_t next;  /* the first channel of the symbol to be read */
     uint32_t last;  /* of the symbol that was written last */
     uint32_t count; /* symbols written */
 };
@@ -53,7 +53,7 @@ uint32_t symbols_step(const struct symbols *symbols, const struct request_symbol
                       const struct symbols_viewer *viewer, struct symbols_place *place,
                       struct reply *reply);
 
-/* The whole page for somebody who may see everything. */
+/* The whole page, for a client that may see everything. */
 void symbols_write(const struct symbols *symbols, const struct request_symbols *query,
                    struct reply *reply);
 

@@ -48,11 +48,15 @@ class Fault(Exception):
 
 
 def pattern_of(line):
-    """A line of the docs as a regular expression: numbers stand for any, and so does `...`."""
-    parts = re.split(r"(\.{2,3}|\b[0-9a-f]{8,}\b|\d[\d.,:]*|\s+)", line.strip())
+    """A line of the docs as a regular expression: numbers stand for any, and so does `...`.
+
+    A number may be 501 230, and a time may have another unit: 1.2ms for 900us."""
+    parts = re.split(r"(\.{2,3}|\b[0-9a-f]{8,}\b|\b\d{1,3}(?: \d{3})+(?![\d.])|\d[\d.,:]*(?:[num]?s\b)?|\s+)",
+                     line.strip())
     for i, part in enumerate(parts):
         parts[i] = (re.escape(part) if i % 2 == 0 else r"[\s\S]*?" if part[0] == "." else
-                    r"\s+" if part[0].isspace() else r"(?:[0-9a-f][0-9a-f.,:]*|-)")
+                    r"\s+" if part[0].isspace() else r"(?:\d[\d ]*|-)" if " " in part else
+                    r"(?:[0-9a-f][0-9a-f.,:]*(?:[num]?s\b)?|-)")
     return "".join(parts)
 
 

@@ -169,13 +169,14 @@ class Server:
     """
 
     def __init__(self, *options, prefix=(), env=None, ports=True, host="127.0.0.1", port=0,
-                 binary=None, pass_fds=(), stdin=subprocess.DEVNULL):
+                 binary=None, pass_fds=(), stdin=subprocess.DEVNULL, has_default_feed=False):
         arguments = [*prefix, binary or program("ringcast")]
         if ports:
             arguments += ["--host", host, "--port", str(port), "--admin-port", "0"]
         self.arguments = [*arguments, *map(str, options)]
-        # Of one type, so that a test counts frames of quotes; the default has all four.
-        if not any(str(option).startswith(("--feed", "--config")) for option in options) and \
+        # The default feed has four types; most tests count frames of quotes.
+        if not has_default_feed and \
+                not any(str(option).startswith(("--feed", "--config")) for option in options) and \
                 not any(name.endswith(("FEED", "CONFIG")) for name in env or {}):
             self.arguments += ["--feed", "sim"]
         self.env = clean_environment(env)

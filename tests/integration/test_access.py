@@ -191,7 +191,7 @@ class Tokens(AccessCase):
                 (jwt({"exp": now + 600}), 403, 'no claim "ringcast"'),
                 (jwt({"ringcast": {}}), 403, "no exp"),
                 (lasting(600, aud="others"), 403, "another issuer or audience"),
-                (lasting(600, {"symbol": ["A"]}), 403, "is no scope")):
+                (lasting(600, {"symbol": ["A"]}), 403, "is not a scope")):
             with self.subTest(words=words):
                 self.refused(bearer(token), status=status, line=words)
 
@@ -394,7 +394,7 @@ class Doors(AccessCase):
                         "::ffff:203.0.113.7"):
             with self.subTest(address=address):
                 self.refused(forwarded(address), status=403,
-                             line=r"audit: DENIED .* by way of 127.0.0.1:\d+: this address is not")
+                             line=r"audit: DENIED .* through 127.0.0.1:\d+: this address is not")
 
     def test_what_a_client_writes_itself_is_not_believed(self):
         # The proxy appends what it saw: only the right end counts.
@@ -438,7 +438,7 @@ class Proxies(AccessCase):
 
     def test_a_trusted_proxy_says_who_comes(self):
         self.assertEqual(self.ask(proxy_v2("198.51.100.7") + request()), 101)
-        self.assertIsNotNone(self.server.wait_for_line("connected from 198.51.100.7 by way of 127"))
+        self.assertIsNotNone(self.server.wait_for_line("connected from 198.51.100.7 through 127"))
         self.assertEqual(self.ask(proxy_v2("203.0.113.7") + request()), 403)
         self.assertEqual(self.ask(proxy_v2("2001:db8:bad::1") + request()), 403)
         self.assertEqual(self.ask(proxy_v2("2001:db8::1") + request()), 101)
@@ -656,7 +656,7 @@ class Floods(AccessCase):
         self.assertTrue(wait_until(lambda: self.server.core_sum("conns_pulling") == 0))
         audit = [line for line in self.server.log_lines() if "audit: FAILED" in line]
         self.assertLess(len(audit), 2000, "the audit log is not limited")
-        self.assertTrue(any("lines before it were left out" in line for line in audit))
+        self.assertTrue(any("lines before this one were left out" in line for line in audit))
 
 
 class Admin(AccessCase):
@@ -706,11 +706,11 @@ class Options(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             path = pathlib.Path(directory) / "file"
             for content, option, words in (
-                    ("SECRET", "--auth-token-file", f"--auth-token-file: {path}: a token has 16 to"),
+                    ("SECRET", "--auth-token-file", f"--auth-token-file: {path}: a token must have 16 to"),
                     ('{"tokens":[{"name":"a","token":"SECRET"}]}', "--tokens-file", "tokens[0]: a"),
                     ('{"tokens":[SECRET', "--tokens-file", "not JSON at line 1"),
-                    ("SECRET", "--jwt-key-file", "no key is in it"),
-                    ("SECRET", "--jwt-secret-file", "a secret for HS256 has 32"),
+                    ("SECRET", "--jwt-key-file", "it contains no key"),
+                    ("SECRET", "--jwt-secret-file", "a secret for HS256 must have 32"),
                     ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token has")):
                 path.write_text(content)
                 on = () if "admin" in option else ("--enable-auth",)

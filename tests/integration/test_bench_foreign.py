@@ -1,5 +1,6 @@
 """ringcast-bench against servers that are no ringcast: what their messages look like, and how it is told."""
 import pathlib
+import re
 import unittest
 
 from server import Server
@@ -35,6 +36,13 @@ class Foreign(BenchTestCase):
                                  least=30)
         self.assertEqual(report["malformed"], 0)
         self.assertGreater(report["ignored"], 0)
+
+    def test_a_malformed_message_steers_no_terminal(self):
+        with PlainServer(between="\x1b[31m" + 300 * "x") as server:
+            out = self.text(server, *PLAIN, code=NOT_DELIVERED)
+        shown = re.search(r"\n  malformed   (.*)\n", out)[1]
+        self.assertNotIn("\x1b", shown)
+        self.assertRegex(shown, r"^\S*\[31mx{150,200}\.\.$")
 
     def test_blanks_in_patterns_do_not_matter(self):
         with PlainServer() as server:

@@ -193,14 +193,14 @@ class Start(unittest.TestCase):
     def line(self, *options, prefix=()):
         with tempfile.TemporaryDirectory(prefix="ringcast-") as folder, \
                 Server(*options, "--unix", f"{folder}/socket", prefix=prefix) as server:
-            lines = [line for line in server.log_lines() if "by reference" in line]
+            lines = [line for line in server.log_lines() if "zero copy: " in line]
         self.assertLessEqual(len(lines), 1)
         return lines[0] if lines else None
 
     def test_one_line_says_from_which_sizes_on(self):
-        kind = r"(from (4|8|16|32) KiB|never) over (TCP|Unix-domain sockets)( \(cannot be measured: [^,]*\))?"
-        self.assertRegex(self.line(), rf"INFO .*(sends by reference: {kind}(, {kind})?$|"
-                                      r"nothing is sent by reference: copies are cheaper on this machine$)")
+        kind = r"(from (4|8|16|32) KiB|never) over (TCP|Unix-domain sockets)( \(its cost cannot be measured: [^,]*\))?"
+        self.assertRegex(self.line(), rf"INFO .*(zero copy: {kind}(, {kind})?$|"
+                                      r"zero copy: not used, because copies are cheaper on this machine$)")
 
     def test_a_size_that_is_given_is_not_measured(self):
         for count in (0, 4096):
@@ -209,8 +209,8 @@ class Start(unittest.TestCase):
 
     def test_what_a_filter_forbids_is_never_done(self):
         line = self.line(prefix=forbidden(SENDFILE[os.uname().machine], errno.EPERM))
-        self.assertIn("never over TCP (cannot be measured: Operation not permitted)", line)
-        self.assertIn("never over Unix-domain sockets (cannot be measured: ", line)
+        self.assertIn("never over TCP (its cost cannot be measured: Operation not permitted)", line)
+        self.assertIn("never over Unix-domain sockets (its cost cannot be measured: ", line)
 
 
 class Ends(unittest.TestCase):

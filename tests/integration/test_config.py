@@ -111,7 +111,7 @@ class Check(ConfigTestCase):
                 code, out, err = self.check("--config", str(CHECKOUT / name))
                 self.assertEqual((code, out), (0, "configuration is good\n"), err)
                 self.assertEqual(len(err.splitlines()), warning_count, err)
-                self.assertEqual(err.count("has no use in ringcast yet"), warning_count)
+                self.assertEqual(err.count("ringcast does not use it"), warning_count)
 
     def test_without_a_file_options_and_variables_are_checked(self):
         self.assertEqual(self.check()[:2], (0, "configuration is good\n"))
@@ -136,7 +136,7 @@ class BadFiles(ConfigTestCase):
                 ("websocket:\n  prot: 1\n", (":2: websocket.prot: unknown", "websocket.port?")),
                 ("websocket:\n  port: 65536\n", (":2: websocket.port: \"65536\"", "0 to 65535")),
                 ("cores: 1\ncores: 1\n", (":2: cores: given twice, first in line 1",)),
-                ("websocket:\n\tport: 1\n", (":2: a tab",)),
+                ("websocket:\n\tport: 1\n", (":2: the line is indented with a tab",)),
                 ("", ("empty",))):
             with self.subTest(text):
                 self.check_refused(text, self.path, *words)
@@ -148,8 +148,8 @@ class BadFiles(ConfigTestCase):
         self.assertIn(f"{self.path}:2: websocket.port", result.stderr)
 
     def test_what_is_no_file_is_refused(self):
-        for path, word in ((self.folder, "a directory"), (f"{self.folder}/none", "no such file"),
-                           ("/dev/zero", "more than 262144 bytes")):
+        for path, word in ((self.folder, "a directory"), (f"{self.folder}/none", "the file does not exist"),
+                           ("/dev/zero", "longer than 262144 bytes")):
             code, _, err = self.check("--config", path)
             self.assertEqual(code, 2)
             self.assertIn(f"{path}: ", err)
@@ -160,7 +160,7 @@ class BadFiles(ConfigTestCase):
             f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
             for before, name in zip("abcdefghijklmn", "bcdefghijklmno"))
         for name, text, word in (
-                ("10 MB", b"cores: 1 #" + b"x" * 10_000_000, "more than 262144 bytes"),
+                ("10 MB", b"cores: 1 #" + b"x" * 10_000_000, "longer than 262144 bytes"),
                 ("laughs", laughs, "anchors"), ("lists", "[" * 262144, ":1: "),
                 ("sections", "{a: " * 65536, ":1: a: unknown key"),
                 ("known sections", "websocket: {" * 20000, "websocket.websocket: unknown key"),

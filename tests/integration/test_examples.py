@@ -114,7 +114,7 @@ class Relay:
 class Script:
     """A server that says what a ringcast may say and a test cannot bring one to say at will.
 
-    sessions: for each connection, its messages (after WELCOME), then the code to close with.
+    sessions: for each connection, its messages (after WELCOME), then the code to close with; None: the client closes.
     """
 
     def __init__(self, *sessions):
@@ -138,15 +138,18 @@ class Script:
     async def _session(self, client, _path=None):
         messages, code = self.sessions[min(self.taken, len(self.sessions) - 1)]
         self.taken += 1
-        await client.send(json.dumps(WELCOME))
+        await client.send(json.dumps(WELCOME, separators=(",", ":")))
         while True:
             request = json.loads(await client.recv())
             self.heard.append(request)
             if request["type"] == "SUBSCRIBE":
                 break
         for message in messages:
-            await client.send(json.dumps(message))
-        await client.close(code, f"script;code={code}")
+            await client.send(json.dumps(message, separators=(",", ":")))
+        if code is None:
+            await client.wait_closed()
+        else:
+            await client.close(code, f"script;code={code}")
 
     def url(self):
         return f"ws://127.0.0.1:{self.port}/"
@@ -600,9 +603,9 @@ class Index(unittest.TestCase):
     def test_every_example_has_its_line_in_the_readme(self):
         readme = (EXAMPLES / "README.md").read_text(encoding="utf8")
         for path in EXAMPLES.iterdir():
-            if path.name != "README.md":
+            if path.name not in ("README.md", "node_modules", "package-lock.json"):
                 self.assertIn(path.name, readme)
-                self.assertTrue(path.suffix == ".html" or os.access(path, os.X_OK), path)
+                self.assertTrue(path.suffix in (".html", ".txt", ".json") or os.access(path, os.X_OK), path)
 
 
 if __name__ == "__main__":

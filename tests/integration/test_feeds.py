@@ -328,7 +328,7 @@ class Files(unittest.TestCase):
         with Server("--feed", f"replay:path={path}") as server:
             self.assertIsNotNone(server.wait_for_line("after pass 1: 3 ticks"), server.log())
             self.assertIsNotNone(server.wait_for_line(
-                ":4: its time is 1600000000 s before the one before"), server.log())
+                ":4: its time is 1600000000 s before the previous one"), server.log())
 
     def test_a_capture_of_which_nothing_is_used_says_so(self):
         path = self.write("wss://stream.binance.com/stream?streams=a <-> 1.0\n"

@@ -276,7 +276,7 @@ class Signals(unittest.TestCase):
         with Server(*FEED, "--drain-timeout", "0") as server:
             client = RawClient(server.port)  # holds the end up: it never answers the Close
             server.signal(signal.SIGTERM)
-            self.assertIsNotNone(server.wait_for_line("stopping: clients are told"))
+            self.assertIsNotNone(server.wait_for_line("stopping: closing the remaining clients"))
             server.signal(signal.SIGSTOP)
             time.sleep(2.5)
             server.signal(signal.SIGCONT)

@@ -220,7 +220,7 @@ class Accept(unittest.TestCase):
                 listener = socket.socket(fileno=listener_fd)
                 listener.shutdown(socket.SHUT_RD)
                 listener.close()
-                line = server.wait_for_line("cannot accept: Invalid argument", SECONDS)
+                line = server.wait_for_line("cannot accept connections: Invalid argument", SECONDS)
                 self.assertIsNotNone(line, server.log())
                 pauses = server.core_sum("accept_paused")
                 began, turns = time.monotonic(), server.core_sum("turns")

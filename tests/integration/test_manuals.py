@@ -1,5 +1,8 @@
 """The manual pages and the page of the tools name every option that --help does, and no other."""
+import pathlib
 import re
+import shutil
+import tempfile
 import unittest
 
 from server import CHECKOUT, program, run
@@ -94,6 +97,15 @@ class Server(unittest.TestCase):
             self.assertEqual((result.returncode, result.stdout), (2, ""))
             self.assertTrue(result.stderr.startswith("ringcast: "), result.stderr)
             self.assertIn(why, result.stderr)
+
+    def test_run_helps_without_a_build(self):
+        with tempfile.TemporaryDirectory() as folder:
+            binary = pathlib.Path(folder, "zig-out/bin/ringcast")
+            binary.parent.mkdir(parents=True)
+            binary.symlink_to(pathlib.Path(program("ringcast")).resolve())
+            shutil.copy(CHECKOUT / "run", folder)  # without scripts/setup.sh, and without zig
+            self.assertEqual(run([f"{folder}/run", "--help"]).stdout, self.help("--help"))
+            self.assertNotEqual(run([f"{folder}/run"]).returncode, 0)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ class End(unittest.TestCase):
             os.truncate(f"/dev/shm/ringcast-{server.pid}", 0)
             _, err = process.communicate(timeout=30)
             self.assertEqual(process.returncode, 2, err)
-            self.assertIn("cut", err)
+            self.assertIn("damaged", err)
             server.signal(signal.SIGKILL)
             server.wait()
 
@@ -369,7 +369,7 @@ class Watch(unittest.TestCase):
         self.server.signal(signal.SIGSTOP)
         os.truncate(f"/dev/shm/ringcast-{self.server.pid}", 0)
         self.assertEqual(self.ended(), 2)
-        self.assertIn(b"cut", self.shown[self.shown.rindex(self.LEAVE):])
+        self.assertIn(b"damaged", self.shown[self.shown.rindex(self.LEAVE):])
 
     def test_another_size_of_the_terminal_is_taken_up(self):
         self.assertTrue(wait_until(lambda: self.pictures() > 1, 30))

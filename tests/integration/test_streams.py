@@ -161,7 +161,7 @@ class Streams(unittest.TestCase):
     def test_a_stream_of_no_known_format_ends_and_is_reported(self):
         with Server("--feed", f"replay:path={self.fifo()}") as server:
             os.write(self.write_to(self.path), b"once upon a time\n")
-            line = server.wait_for_line("ended: .*cannot tell the format")
+            line = server.wait_for_line("ended: .*cannot detect the format")
             self.assertIsNotNone(line, server.log())
             self.nobody_polls(server)
 

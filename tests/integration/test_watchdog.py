@@ -59,7 +59,7 @@ class Watchdog(unittest.TestCase):
                     self.assertNotIn(other, named)
                 self.assertGreaterEqual(self.metric(server, series), LIMIT)
                 self.assertEqual(self.metric(server, "ringcast_ready"), 0)
-            self.assertIsNotNone(server.wait_for_line(rf"{thread} goes on after [\d.]+ s", 60))
+            self.assertIsNotNone(server.wait_for_line(rf"{thread} continues after [\d.]+ s", 60))
             self.assertTrue(wait_until(lambda: self.statuses(server) == [200] * 4))
             self.assertGreaterEqual(self.metric(server, "ringcast_thread_stalls_total"), 1)
             stalls = [line for line in server.log_lines() if f" {thread} has made no" in line]

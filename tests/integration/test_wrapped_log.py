@@ -204,7 +204,7 @@ class StoppedCore(WrappedLog):
             self.assertIn("core-0", named[:named.index("publisher")])
             self.assertEqual(self.server.admin("/livez")[0], 503)
             core.go_on()
-            line = self.server.wait_for_line(r"core 0 lets ticks be published again", 20)
+            line = self.server.wait_for_line(r"core 0 no longer stops publication", 20)
             self.assertIsNotNone(line, self.server.log())
             went_on_ns = time.time_ns()
             wait_until(lambda: all(it.newest_ns > went_on_ns or it.fault for it in readers), 30)

@@ -60,8 +60,8 @@ static int bench_main_once(const struct bench_options *options)
     return result.exit_code;
 }
 
-/* Whether so many connections are served within the limit. -1: the load cannot start. A step that
- * is cut short says nothing. */
+/* Whether so many connections are served within the limit. -1: the load generator cannot start. A
+ * step that is cut short says nothing. */
 static int bench_main_step(struct bench_options *options, uint32_t connection_count)
 {
     static struct bench_result result;

@@ -23,7 +23,7 @@ struct bench_result {
     struct histogram latency;
     struct histogram connect_time;
     struct histogram phases[BENCH_PHASES];
-    struct histogram turns;  /* of the load's threads */
+    struct histogram turns;  /* of the load generator's threads */
     struct histogram spread; /* from the first to the last receipt of each tick */
     struct bench_places places;
     struct bench_interval *intervals;
@@ -91,7 +91,8 @@ double bench_result_frame_bytes(const struct bench_result *result);
 /* Fewer ticks came than --publish says. */
 bool bench_result_is_behind(const struct bench_result *result);
 
-/* The latencies are those of the load, not of the server: its busiest thread had no time left; */
+/* The latencies are those of the load generator, not of the server: its busiest thread had no time
+ * left; */
 bool bench_result_is_saturated(const struct bench_result *result);
 /* others had its cores; */
 bool bench_result_is_starved(const struct bench_result *result);

@@ -304,7 +304,7 @@ static int bench_run_start_threads(const struct bench_options *options,
 {
     for (uint32_t i = 0; i < options->thread_count; i++) {
         if (bench_thread_start(threads[i]) != 0) {
-            fprintf(stderr, "ringcast-bench: no thread can be made\n");
+            fprintf(stderr, "ringcast-bench: a thread cannot be created\n");
             return 1;
         }
     }

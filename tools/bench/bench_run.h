@@ -2,8 +2,8 @@
  * bench_run: one run, from the first connect to the figures.
  *
  * Owner    main.
- * Threads  main's; it starts those of the load and joins them.
- * Errors   0, or 1: the load could not start, and why is printed.
+ * Threads  main's; it starts those of the load generator and joins them.
+ * Errors   0, or 1: the load generator could not start, and why is printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_RUN_H
 #define RINGCAST_TOOLS_BENCH_RUN_H

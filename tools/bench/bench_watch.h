@@ -1,5 +1,5 @@
 /*
- * bench_watch: what the server's process, its core and the load itself used.
+ * bench_watch: what the server's process, its core and the load generator itself used.
  *
  * Owner    main.
  * Threads  main's; it reads what the kernel tells of the others.
@@ -23,10 +23,10 @@ struct bench_sample {
     bool has_throttled;
     struct proc_usage server;
     struct core_usage core;
-    uint64_t steal_ns; /* of the cores that the load may use */
+    uint64_t steal_ns; /* of the cores that the load generator may use */
     uint32_t core_count;
     uint64_t throttled_ns;
-    uint64_t cpu_ns[BENCH_THREADS_MAX]; /* of the load's threads */
+    uint64_t cpu_ns[BENCH_THREADS_MAX]; /* of the load generator's threads */
     uint64_t wait_ns[BENCH_THREADS_MAX];
 };
 
@@ -41,16 +41,16 @@ void bench_watch_take(struct bench_sample *sample_out, const struct bench_option
 bool bench_watch_has_server(const struct bench_sample *begin, const struct bench_sample *end);
 bool bench_watch_has_core(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* CPU time of the busiest thread of the load. */
+/* CPU time of the busiest thread of the load generator. */
 double bench_watch_busy(const struct bench_sample *begin, const struct bench_sample *end);
 
 /* In which the thread that waited most was ready to run and had no core. */
 double bench_watch_waited(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* What hypervisors took of the load's cores. */
+/* What hypervisors took of the load generator's cores. */
 double bench_watch_stolen(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* In which limits of control groups stopped the load, all cores added up. */
+/* In which limits of control groups stopped the load generator, all cores added up. */
 double bench_watch_throttled(const struct bench_sample *begin, const struct bench_sample *end);
 
 #endif

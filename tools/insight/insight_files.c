@@ -100,16 +100,17 @@ void insight_files_explain(const struct insight_file *file, char *out, size_t ou
         return;
     }
     case -EPROTONOSUPPORT:
-        snprintf(out, out_bytes,
-                 "its server is older than this program: its counters are of version %u, and those "
-                 "before %u do not describe themselves",
-                 file->header.version, COUNTERS_VERSION_MIN);
+        snprintf(
+            out, out_bytes,
+            "its server is too old for this program: its counters have version %u, and versions "
+            "before %u cannot be read",
+            file->header.version, COUNTERS_VERSION_MIN);
         return;
     case -EBADMSG:
         snprintf(out, out_bytes, "it is not a counters file of ringcast");
         return;
     case -ERANGE:
-        snprintf(out, out_bytes, "it is damaged or cut short");
+        snprintf(out, out_bytes, "it is damaged or incomplete");
         return;
     default:
         snprintf(out, out_bytes, "%s", strerror(-file->error));
@@ -153,7 +154,7 @@ void insight_files_say_none(const char *program, const char *directory, const ch
         fprintf(stderr, "%s: no server runs here: there is no %s/" COUNTERS_FILE_PREFIX "PID\n",
                 program, directory);
     }
-    fprintf(stderr, "A server in a container is seen if it shares %s with this program.\n",
+    fprintf(stderr, "A server in a container is visible only if it shares %s with this program.\n",
             directory);
 }
 
@@ -161,8 +162,7 @@ static void insight_files_say_all(const char *program, bool are_several,
                                   const struct insight_file *files, size_t count)
 {
     fprintf(stderr, "%s: %s\n", program,
-            are_several ? "there are several servers; --pid says which"
-                        : "there is no server to read");
+            are_several ? "several servers run; choose one with --pid" : "no server can be read");
     for (size_t i = 0; i < count; i++) {
         char reason[REASON_BYTES_MAX];
         snprintf(reason, sizeof reason, "%s", files[i].is_live ? "runs" : "has ended");

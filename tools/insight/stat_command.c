@@ -259,7 +259,7 @@ static int stat_command_watch(struct stat_command *command)
     assert_debug(!command->options.json && !command->options.total);
     command->signal_fd = stat_screen_open();
     if (command->signal_fd < 0) {
-        fprintf(stderr, PROGRAM ": --watch: no descriptor is left for signals (ulimit -n)\n");
+        fprintf(stderr, PROGRAM ": --watch: no descriptor is free; raise ulimit -n\n");
         return EXIT_USAGE;
     }
     stat_command_draw(command, false);
@@ -277,7 +277,7 @@ static int stat_command_show(struct stat_command *command)
     uint32_t core_count = command->read.scopes[COUNTERS_CORE].count;
     bool is_live = counters_read_is_live(&command->read);
     if (command->options.core < STAT_EVERY_CORE && command->options.core >= core_count) {
-        fprintf(stderr, PROGRAM ": --core %u: the server has %u, from 0 on\n",
+        fprintf(stderr, PROGRAM ": --core %u: the server has %u core(s), numbered from 0\n",
                 command->options.core, core_count);
         return EXIT_USAGE;
     }
@@ -292,7 +292,7 @@ static int stat_command_show(struct stat_command *command)
     if (exit_code == EXIT_ENDED) {
         fprintf(stderr, PROGRAM ": server %s has ended\n", command->file.id);
     } else if (exit_code == EXIT_NO_SERVER) {
-        fprintf(stderr, PROGRAM ": %s is damaged or cut short\n", command->file.path);
+        fprintf(stderr, PROGRAM ": %s is damaged or incomplete\n", command->file.path);
     }
     return exit_code;
 }
@@ -309,7 +309,8 @@ int stat_command_in(const char *directory, int argc, char **argv)
         return stat_command_flush(EXIT_DONE);
     }
     if (command.options.watch && stat_screen_rows() == 0) {
-        fprintf(stderr, PROGRAM ": --watch: standard output is not a terminal\n");
+        fprintf(stderr,
+                PROGRAM ": --watch: standard output is not a terminal; leave out --watch\n");
         return EXIT_USAGE;
     }
     if (command.options.list) {

@@ -20,26 +20,29 @@
 static const char help[] =
     "Usage: ringcast stat [options] [INTERVAL [COUNT]]\n"
     "\n"
-    "What a server did in each interval: a line for each core, and one for all together.\n"
-    "It reads the server's counters in /dev/shm; the server does nothing for it. INTERVAL\n"
-    "is in seconds (1; 0.1 is possible). The first line comes after one interval.\n"
+    "Shows what a running server does: each interval, a line for each core, and with\n"
+    "several cores a line for all. INTERVAL is in seconds (default: 1), with decimals.\n"
+    "The first line comes after one interval. The counters are read from /dev/shm, which\n"
+    "costs the server nothing.\n"
     "\n"
-    "      --pid PID     of this server; needed only if there are several\n"
-    "      --core N|all  of this core only, or only of all together\n"
-    "      --total       every counter since the start, with its meaning\n"
-    "      --list        the servers, and those whose counters are left\n"
-    "      --json        an object for each interval, with all counters\n"
-    "      --watch       one screen, written over at each interval\n"
-    "  -h, --help        print the options\n"
+    "      --pid PID     show this server; needed only if several run\n"
+    "      --core N|all  show only this core, or only the line for all cores\n"
+    "      --total       print every counter since the start, with its meaning\n"
+    "      --list        list the running servers, and those that left their counters\n"
+    "      --json        print a JSON object for each interval, with all counters\n"
+    "      --watch       show each interval in place of the last, on one screen\n"
+    "  -h, --help        print this help\n"
     "\n"
-    "clients  open; blk: their sockets are full; pull: they catch up from the log\n"
-    "ticks    in/s published; lag: frames that the core has still to send\n"
-    "sends    fr/send: frames in each; short and full (per second): sockets without room\n"
-    "lost     frames per second that a GAP reported as lost, or that were conflated\n"
-    "flush us from a tick's publication to the end of its last send, in microseconds\n"
-    "core %   busy: not asleep; wait: runnable, and without a CPU\n"
+    "Columns:\n"
+    "  clients   open: connections; blk: socket full; pull: catching up from the log\n"
+    "  ticks     in/s: published per second; lag: frames that the core must still send\n"
+    "  sends     fr/send: frames per send; short, full: sends per second that sent only\n"
+    "            a part, or found the socket full\n"
+    "  lost      frames per second reported as lost (GAP), or replaced (conflated)\n"
+    "  flush us  from a tick's publication to the end of its last send, in microseconds\n"
+    "  core %    busy: not asleep; wait: ready to run, but without a CPU\n"
     "\n"
-    "Exit code: 0 all well; 1 usage, or the output cannot be written; 2 there is no such\n"
+    "Exit codes: 0 success; 1 wrong usage, or the output cannot be written; 2 no such\n"
     "server, or its counters cannot be read; 3 the server has ended.\n";
 
 enum { OPTION_PID = 256, OPTION_CORE, OPTION_TOTAL, OPTION_LIST, OPTION_JSON, OPTION_WATCH };
@@ -147,13 +150,13 @@ static bool stat_options_check(const struct stat_options *options, bool has_inte
 {
     const char *fault = NULL;
     if (options->total && options->list) {
-        fault = "--total and --list do not go together";
+        fault = "--total and --list cannot be combined";
     } else if (options->list && (options->id != NULL || options->core != STAT_EVERY_CORE)) {
         fault = "--list shows all servers; it takes no --pid and no --core";
     } else if ((options->total || options->list) && (has_interval || options->watch)) {
         fault = "--total and --list print once; they take no INTERVAL and no --watch";
     } else if (options->json && options->watch) {
-        fault = "--json and --watch do not go together";
+        fault = "--json and --watch cannot be combined";
     }
     if (fault != NULL) {
         fprintf(stderr, "ringcast stat: %s\nTry ringcast stat --help\n", fault);

@@ -18,7 +18,7 @@ struct bench_data_place {
     uint64_t time_ns;
 };
 
-/* Which symbol of the load a tick is of, so that it is known who is due it. */
+/* Which symbol of the list a tick is of, so that it is known who is due it. */
 static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
                                   size_t payload_bytes)
 {

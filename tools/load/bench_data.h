@@ -26,7 +26,7 @@ struct bench_channel {
     uint64_t channel;
     uint64_t first_seq; /* UINT64_MAX: none */
     uint64_t last_seq;
-    uint32_t symbol; /* in the load's list, or BENCH_SYMBOL_NONE */
+    uint32_t symbol; /* in the list of bench_load, or BENCH_SYMBOL_NONE */
     struct bench_ticks ticks;
 };
 

@@ -1,5 +1,5 @@
 /*
- * bench_thread: one thread of the load: its turns around a ring.
+ * bench_thread: one thread of the load generator: its turns around a ring.
  *
  * Owner    main creates all threads, starts them, stops and joins them, then reads and destroys.
  * Threads  Everything without "atomic": the thread's own until it is joined.

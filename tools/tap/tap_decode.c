@@ -9,7 +9,7 @@
 #include "codec/ws_deflate.h"
 #include "tools/common/control_reply.h"
 
-#define CHANNELS_MAX (1u << 20)                 /* A higher number is malformed. */
+#define TAP_DECODE_CHANNELS_MAX (1u << 20)      /* A higher number is malformed. */
 #define LEVELS_MAX (TAP_MESSAGE_BYTES_MAX / 16) /* A level has 16 bytes. */
 #define TEXTS_BYTES_MAX (2 * (SBE_TICK_TEXT_BYTES_MAX + 1))
 
@@ -42,7 +42,7 @@ static bool tap_decode_init_sbe(struct tap_decode *decode)
         .texts = malloc(TEXTS_BYTES_MAX),
         .texts_bytes = TEXTS_BYTES_MAX,
     };
-    decode->channels = calloc(CHANNELS_MAX, sizeof(struct tap_decode_channel *));
+    decode->channels = calloc(TAP_DECODE_CHANNELS_MAX, sizeof(struct tap_decode_channel *));
     decode->known = calloc(decode->reader_count, sizeof *decode->known);
     return decode->room.levels != NULL && decode->room.texts != NULL && decode->channels != NULL &&
            decode->known != NULL;
@@ -74,7 +74,7 @@ void tap_decode_destroy(struct tap_decode *decode)
     if (decode == NULL) {
         return;
     }
-    for (uint32_t i = 0; decode->channels != NULL && i < CHANNELS_MAX; i++) {
+    for (uint32_t i = 0; decode->channels != NULL && i < TAP_DECODE_CHANNELS_MAX; i++) {
         free(decode->channels[i]);
     }
     for (uint32_t i = 0; decode->known != NULL && i < decode->reader_count; i++) {
@@ -137,7 +137,7 @@ static const char *tap_decode_define_one(struct tap_decode *decode, struct tap_d
         channel.type = md_type_by_name(type, strlen(type));
     }
     if (symbol == NULL || strlen(symbol) > MD_SYMBOL_BYTES_MAX || channel.type == MD_TYPE_COUNT ||
-        !control_reply_u64(entry, "ch", &number) || number >= CHANNELS_MAX) {
+        !control_reply_u64(entry, "ch", &number) || number >= TAP_DECODE_CHANNELS_MAX) {
         return "a DEFINITION is malformed";
     }
     json_tick_head_init(&channel.head, channel.type, symbol, strlen(symbol), (uint32_t)number);
@@ -188,7 +188,7 @@ const char *tap_decode_sbe(struct tap_decode *decode, uint32_t reader, const uin
     }
     uint32_t number = tick.update.channel;
     const struct tap_decode_channel *channel =
-        number < CHANNELS_MAX ? decode->channels[number] : NULL;
+        number < TAP_DECODE_CHANNELS_MAX ? decode->channels[number] : NULL;
     if (channel == NULL) {
         return "a frame of SBE whose channel has no DEFINITION";
     }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/base/clock.h"
 #include "tools/tap/tap_print.h"
 
 /* Nothing after an output that failed: each write might wait. */
@@ -11,17 +12,66 @@ static bool tap_events_print(const struct tap_sink *sink)
     return sink->options->prints_ticks && !sink->is_settling && !ferror(stdout);
 }
 
+int tap_events_open(struct tap_sink *sink)
+{
+    const struct tap_options *options = sink->options;
+    int exit_code = TAP_EXIT_DONE;
+    if (options->stats) {
+        sink->stats = tap_stats_create(stdout, clock_ns(CLOCK_MONOTONIC));
+        if (sink->stats == NULL) {
+            fprintf(stderr, "ringcast-tap: no memory for --stats\n");
+            return TAP_EXIT_UNREACHABLE;
+        }
+    }
+    if (options->resume_path != NULL) {
+        exit_code = tap_cursor_open(&sink->cursor, options->resume_path, &options->subscription);
+    }
+    if (options->record_path != NULL && exit_code == TAP_EXIT_DONE) {
+        exit_code = tap_record_open(&sink->record, options->record_path);
+    }
+    return exit_code;
+}
+
+bool tap_events_close(struct tap_sink *sink)
+{
+    bool is_whole = !sink->has_failed;
+    if (sink->record != NULL) {
+        is_whole = tap_record_close(sink->record) && is_whole;
+    }
+    if (sink->cursor != NULL) {
+        tap_cursor_close(sink->cursor);
+    }
+    if (sink->stats != NULL) {
+        tap_stats_destroy(sink->stats);
+    }
+    return is_whole;
+}
+
 void tap_events_on_open(struct tap_sink *sink)
 {
-    (void)sink;
+    if (sink->record != NULL) {
+        tap_record_connection(sink->record, &sink->options->url);
+    }
+    if (sink->cursor != NULL) { /* What an earlier connection was refused does not count. */
+        tap_cursor_on_open(sink->cursor);
+        sink->refused_count = 0;
+        sink->error_count = 0;
+    }
 }
 
 void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick)
 {
-    if (tap_events_have_enough(sink)) {
+    if (tap_events_have_enough(sink) ||
+        (sink->cursor != NULL && !tap_cursor_on_tick(sink->cursor, tick))) {
         return;
     }
     sink->ticks++;
+    if (sink->stats != NULL) {
+        tap_stats_on_tick(sink->stats, tick, clock_ns(CLOCK_REALTIME));
+    }
+    if (sink->record != NULL) {
+        tap_record_message(sink->record, tick->json, tick->json_bytes);
+    }
     if (!tap_events_print(sink)) {
         return;
     }
@@ -46,6 +96,16 @@ static bool tap_events_is_warning(const struct control_reply *reply)
 void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
                            const uint8_t *payload, size_t payload_bytes)
 {
+    bool is_counted = !tap_events_have_enough(sink);
+    if (is_counted && sink->cursor != NULL && !tap_cursor_on_control(sink->cursor, reply)) {
+        sink->wants_new_connection = true;
+    }
+    if (is_counted && sink->stats != NULL) {
+        tap_stats_on_control(sink->stats, reply);
+    }
+    if (is_counted && sink->record != NULL) {
+        tap_record_message(sink->record, payload, payload_bytes);
+    }
     if (!tap_events_print(sink) || reply->type == CONTROL_HEARTBEAT) {
         return;
     }
@@ -62,15 +122,33 @@ void tap_events_on_close(struct tap_sink *sink, uint16_t close_code)
     (void)close_code;
 }
 
+/* Files: first what was received, then how far that is. */
+static void tap_events_save(struct tap_sink *sink, uint64_t now_ns, bool is_last)
+{
+    bool is_written = sink->record == NULL || tap_record_flush(sink->record);
+    if (is_written && sink->cursor != NULL && !ferror(stdout)) {
+        is_written = tap_cursor_save(sink->cursor, now_ns, is_last);
+    }
+    sink->has_failed = sink->has_failed || !is_written;
+}
+
 void tap_events_on_pass(struct tap_sink *sink, uint64_t now_ns)
 {
-    (void)now_ns;
     if (tap_events_print(sink)) {
         fflush(stdout);
     }
+    if (sink->stats != NULL && !sink->is_settling) {
+        tap_stats_on_pass(sink->stats, now_ns);
+    }
+    tap_events_save(sink, now_ns, false);
 }
 
 void tap_events_on_end(struct tap_sink *sink)
 {
-    (void)sink;
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    fflush(stdout);
+    tap_events_save(sink, now_ns, true);
+    if (sink->stats != NULL) {
+        tap_stats_on_end(sink->stats, now_ns);
+    }
 }

@@ -9,20 +9,28 @@
 #define RINGCAST_TOOLS_TAP_EVENTS_H
 
 #include "tools/common/control_reply.h"
+#include "tools/tap/tap_cursor.h"
 #include "tools/tap/tap_decode.h"
 #include "tools/tap/tap_list.h"
 #include "tools/tap/tap_options.h"
+#include "tools/tap/tap_record.h"
+#include "tools/tap/tap_stats.h"
 #include "tools/tap/tap_tick.h"
 #include "tools/tap/tap_verify.h"
 
 /* What all connections share. */
 struct tap_sink {
     const struct tap_options *options;
-    struct tap_verify *verify; /* NULL: not wanted */
-    struct tap_decode *decode;
-    bool is_settling; /* It has enough: the others have yet to receive the same. */
-    uint64_t ticks;   /* of the first connection */
+    struct tap_verify *verify; /* NULL: not wanted; so are the next three */
+    struct tap_stats *stats;
+    struct tap_record *record;
+    struct tap_cursor *cursor;
+    bool is_settling;          /* It has enough: the others have yet to receive the same. */
+    bool has_failed;           /* A file cannot be written. It has been reported. */
+    bool wants_new_connection; /* The cursor cannot continue on this one. */
+    uint64_t ticks;            /* of the first connection */
     struct tap_list list;
+    struct tap_decode *decode;
     uint32_t subscribed_count; /* connections, perhaps to a part of what was asked for */
     uint32_t refused_count;    /* connections that get nothing */
     uint32_t error_count;      /* ERRORs to subscribed connections */
@@ -33,6 +41,13 @@ static inline bool tap_events_have_enough(const struct tap_sink *sink)
 {
     return sink->list.is_done || (sink->options->count != 0 && sink->ticks >= sink->options->count);
 }
+
+/* Opens what options ask for; verify is the caller's. An exit code; what is wrong has been printed.
+ */
+int tap_events_open(struct tap_sink *sink);
+
+/* false: a file does not have everything. */
+bool tap_events_close(struct tap_sink *sink);
 
 /* It is upgraded; nothing has been sent. */
 void tap_events_on_open(struct tap_sink *sink);

@@ -117,7 +117,7 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
         fprintf(stderr, "ringcast-tap: no memory for the connection\n");
         return TAP_EXIT_UNREACHABLE;
     }
-    if (tap_reader_send_text(reader, message) != 0) {
+    if (message != NULL && tap_reader_send_text(reader, message) != 0) {
         fprintf(stderr, "ringcast-tap: the server closed the connection before SUBSCRIBE\n");
         return TAP_EXIT_REFUSED;
     }
@@ -126,8 +126,13 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
 
 int tap_loop_connect_all(struct tap_loop *loop)
 {
+    const struct tap_cursor *cursor = loop->sink->cursor;
     for (uint32_t i = 0; i < loop->options->connections; i++) {
-        int exit_code = tap_loop_connect(loop, i, loop->subscribe_text);
+        int exit_code = tap_loop_connect(loop, i, cursor == NULL ? loop->subscribe_text : NULL);
+        if (exit_code == TAP_EXIT_UNREACHABLE && cursor != NULL &&
+            tap_cursor_has_position(cursor)) {
+            return TAP_EXIT_DONE; /* The server may come back. */
+        }
         if (exit_code != TAP_EXIT_DONE) {
             return exit_code;
         }
@@ -143,6 +148,56 @@ static bool tap_loop_has_open(const struct tap_loop *loop)
         }
     }
     return false;
+}
+
+/* --resume: sends what the cursor has to say. */
+static void tap_loop_send_cursor(struct tap_loop *loop)
+{
+    char *text;
+    struct tap_sink *sink = loop->sink;
+    struct tap_reader *reader = &loop->readers[0];
+    while (reader->fd >= 0 && !sink->wants_new_connection &&
+           (text = tap_cursor_next_message(sink->cursor)) != NULL) {
+        sink->wants_new_connection = tap_reader_send_text(reader, text) != 0;
+        free(text);
+    }
+    if (sink->wants_new_connection) {
+        sink->wants_new_connection = false;
+        tap_reader_leave(reader);
+    }
+}
+
+/* --resume: connects again, when it is time. false: that would not help. */
+static bool tap_loop_reconnect(struct tap_loop *loop, uint64_t now_ns)
+{
+    const struct tap_reader *reader = &loop->readers[0];
+    if (loop->retry_ns == 0 || now_ns >= loop->retry_ns) {
+        if (loop->retry_ns != 0 && tap_loop_connect(loop, 0, NULL) == TAP_EXIT_REFUSED) {
+            return false;
+        }
+        if (reader->fd >= 0) {
+            loop->retry_ns = 0;
+            return true;
+        }
+        uint64_t wait_ns = tap_cursor_retry_ns(loop->sink->cursor, reader->close_code);
+        if (wait_ns == UINT64_MAX) {
+            return false;
+        }
+        fprintf(stderr, "ringcast-tap: connecting again in %.1f s\n",
+                (double)wait_ns / (double)NS_PER_SECOND);
+        loop->retry_ns = now_ns + wait_ns;
+    }
+    return true;
+}
+
+/* Whether there is a connection, or will be one again. */
+static bool tap_loop_goes_on(struct tap_loop *loop, uint64_t now_ns)
+{
+    if (loop->sink->cursor != NULL) {
+        tap_loop_send_cursor(loop);
+        return tap_loop_has_open(loop) || tap_loop_reconnect(loop, now_ns);
+    }
+    return tap_loop_has_open(loop);
 }
 
 /* Has those that cannot prove all they got ask for running hashes; *asked_ns: when it was done. */
@@ -199,12 +254,12 @@ int tap_loop_run(struct tap_loop *loop)
     uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
     uint64_t now_ns = start_ns;
     uint64_t asked_ns = start_ns;
-    while (!interrupted && !tap_events_have_enough(loop->sink) && tap_loop_has_open(loop) &&
-           !tap_loop_is_time_over(loop, start_ns, now_ns)) {
+    while (!interrupted && !tap_events_have_enough(loop->sink) &&
+           !tap_loop_is_time_over(loop, start_ns, now_ns) && tap_loop_goes_on(loop, now_ns)) {
         tap_loop_pass(loop);
         now_ns = clock_ns(CLOCK_MONOTONIC);
         tap_loop_ask_hashes(loop, now_ns, &asked_ns);
-        if (ferror(stdout) || standard_fds_output_is_gone()) {
+        if (ferror(stdout) || standard_fds_output_is_gone() || loop->sink->has_failed) {
             return TAP_EXIT_OUTPUT;
         }
     }

@@ -17,6 +17,7 @@ struct tap_loop {
     struct ws_client_addresses addresses;
     char *subscribe_text;
     int epoll_fd;
+    uint64_t retry_ns; /* --resume: when to connect again; 0: it is connected */
 };
 
 /* Also catches SIGINT and SIGTERM: the loop ends with them. */
@@ -25,10 +26,10 @@ int tap_loop_init(struct tap_loop *loop, const struct tap_options *options, stru
 /* Closes what is open. */
 void tap_loop_deinit(struct tap_loop *loop);
 
-/* Connects a reader that is not connected, and sends message, SUBSCRIBE or another. */
+/* Connects a reader that is not connected, and sends message, SUBSCRIBE or another; NULL: none. */
 int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message);
 
-/* Connects each reader, and subscribes it. */
+/* Connects each reader, and subscribes it; with --resume the cursor does that. */
 int tap_loop_connect_all(struct tap_loop *loop);
 
 /* Reads until there are enough ticks, the time is over, a signal comes or all connections have

@@ -87,6 +87,9 @@ static int tap_main_run(const struct tap_options *options)
         exit_code = TAP_EXIT_UNREACHABLE;
     }
     if (exit_code == TAP_EXIT_DONE) {
+        exit_code = tap_events_open(&sink);
+    }
+    if (exit_code == TAP_EXIT_DONE) {
         exit_code = tap_loop_connect_all(&loop);
     }
     if (exit_code == TAP_EXIT_DONE) {
@@ -96,6 +99,7 @@ static int tap_main_run(const struct tap_options *options)
         exit_code = tap_main_conclude(&loop);
     }
     exit_code = standard_fds_flush("ringcast-tap") ? exit_code : TAP_EXIT_OUTPUT;
+    exit_code = tap_events_close(&sink) ? exit_code : TAP_EXIT_OUTPUT;
     tap_loop_deinit(&loop);
     tap_decode_destroy(sink.decode);
     if (sink.verify != NULL) {

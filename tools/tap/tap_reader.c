@@ -84,7 +84,7 @@ static void tap_reader_on_end(struct tap_reader *reader)
     }
 }
 
-static void tap_reader_say_goodbye(struct tap_reader *reader)
+void tap_reader_leave(struct tap_reader *reader)
 {
     uint8_t payload[2];
     bytes_store_be16(payload, 1000);
@@ -190,7 +190,7 @@ static bool tap_reader_speaks(const struct tap_reader *reader)
 static void tap_reader_on_refused(struct tap_reader *reader)
 {
     reader->sink->refused_count++;
-    tap_reader_say_goodbye(reader);
+    tap_reader_leave(reader);
 }
 
 /* A pattern that matches nothing yet may be mistyped. */
@@ -207,7 +207,14 @@ static void tap_reader_print_empty(const json_t *entry)
     }
 }
 
-/* An answer to SUBSCRIBE, REPLAY or RESUME. */
+/* To what the user asks for; the messages of the cursor have other numbers. */
+static bool tap_reader_is_answer(const struct control_reply *reply)
+{
+    const json_t *id = json_object_get(reply->root, "id");
+    return !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
+}
+
+/* The answer to SUBSCRIBE or REPLAY. */
 static void tap_reader_on_subscribed(struct tap_reader *reader, const struct control_reply *reply)
 {
     struct tap_verify *verify = reader->sink->verify;
@@ -215,8 +222,8 @@ static void tap_reader_on_subscribed(struct tap_reader *reader, const struct con
     json_t *item;
     const json_t *ok = json_object_get(reply->data, "ok");
     const json_t *failed = json_object_get(reply->data, "failed");
-    bool is_refused = json_array_size(failed) > 0 && json_array_size(ok) == 0 &&
-                      json_array_size(json_object_get(reply->data, "gaps")) == 0;
+    bool is_refused =
+        json_array_size(failed) > 0 && json_array_size(ok) == 0 && tap_reader_is_answer(reply);
     json_array_foreach(failed, index, item)
     {
         if (reader->index == 0 || (is_refused && tap_reader_speaks(reader))) {
@@ -293,9 +300,7 @@ static void tap_reader_verify_reply(struct tap_reader *reader, const struct cont
 
 static void tap_reader_on_error(struct tap_reader *reader, const struct control_reply *reply)
 {
-    const json_t *id = json_object_get(reply->root, "id");
-    bool is_answer = !json_is_integer(id) || json_integer_value(id) == TAP_SUBSCRIBE_ID;
-    if (reader->is_subscribed || !is_answer) {
+    if (reader->is_subscribed || !tap_reader_is_answer(reply)) {
         char *text = json_dumps(reply->root, JSON_COMPACT);
         tap_reader_print(tap_reader_prefix(reader), text, text == NULL ? 0 : strlen(text));
         free(text);
@@ -361,8 +366,7 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
             tap_reader_fault(reader, fault);
         }
     }
-    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0 ||
-        strcmp(reply.name, "RESUMED") == 0) {
+    if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0) {
         tap_reader_on_subscribed(reader, &reply);
     } else if (strcmp(reply.name, "SYMBOLS") == 0) {
         tap_reader_on_page(reader, &reply);
@@ -458,7 +462,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
 void tap_reader_deinit(struct tap_reader *reader)
 {
     if (reader->fd >= 0) {
-        tap_reader_say_goodbye(reader);
+        tap_reader_leave(reader);
     }
     free(reader->buffer);
 }

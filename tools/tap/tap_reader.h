@@ -40,6 +40,9 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
 /* The socket is readable. */
 void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t scratch_bytes);
 
+/* Ends an open connection with a Close frame (1000). */
+void tap_reader_leave(struct tap_reader *reader);
+
 /* Says goodbye (1000) if still open, and frees. */
 void tap_reader_deinit(struct tap_reader *reader);
 

@@ -1,0 +1,260 @@
+"""ringcast-tap --resume: kill -9, a cut, a new server; nothing is missing that no GAP reports."""
+import collections
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from server import Server, program, reap, run, spawn, wait_until
+from test_examples import Relay, Script, quote, verdicts
+
+
+class Tap:
+    """ringcast-tap --resume --json, whose output goes on in one file over all its runs."""
+
+    def __init__(self, folder, url, *options):
+        self.cursor, self.out = pathlib.Path(folder, "cursor.json"), pathlib.Path(folder, "out.jsonl")
+        self.err = pathlib.Path(folder, "err.txt")
+        self.arguments = [program("ringcast-tap"), "--json", "--resume", str(self.cursor), *options, url]
+        self.process = None
+        self.out.touch()
+        self.err.touch()
+
+    def start(self):
+        with open(self.out, "ab") as out, open(self.err, "ab") as err:
+            self.process = spawn(self.arguments, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+        return self
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        reap(self.process)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(20)
+        reap(self.process)
+        return code
+
+    def line_count(self):
+        return self.out.read_bytes().count(b"\n")
+
+    def errors(self):
+        return self.err.read_text(errors="replace")
+
+    def wait_for_more(self, count):
+        goal = self.line_count() + count
+        if not wait_until(lambda: self.line_count() >= goal, 30):
+            raise AssertionError(f"no {count} more ticks:\n{self.errors()}")
+
+    def wait_for_cursor(self):
+        """Until the cursor knows something that it did not when this was called."""
+        before = self.cursor.read_bytes() if self.cursor.exists() else b""
+        if not wait_until(lambda: self.cursor.exists() and self.cursor.read_bytes() != before, 30):
+            raise AssertionError(f"no cursor:\n{self.errors()}")
+
+    def ticks(self):
+        """[(ch, seq), ...]. A line that a kill cut through is followed by its tick once more."""
+        found = []
+        for line in self.out.read_bytes().split(b"\n"):
+            for part in line.split(b'{"type":')[1:]:
+                try:
+                    message = json.loads(b'{"type":' + part)
+                except ValueError:
+                    continue
+                found.append((message["ch"], message["seq"]))
+        return found
+
+    def holes(self):
+        """{ch: [seq, ...]} that are missing between the first and the last one of a channel."""
+        seqs = collections.defaultdict(set)
+        for channel, seq in self.ticks():
+            seqs[channel].add(seq)
+        return {channel: missing for channel, got in seqs.items()
+                if (missing := sorted(set(range(min(got), max(got) + 1)) - got))}
+
+
+class Resume(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def tap(self, url, *options):
+        tap = Tap(self.folder, url, *options)
+        self.addCleanup(lambda: tap.process is not None and reap(tap.process))
+        return tap
+
+    def check_kills(self, *options):
+        with Server("--feed", "sim:symbols=6,rate=2000,types=quote+trade+depth") as server:
+            tap = self.tap(server.url(), "--on-lag", "skip", *options)
+            for _ in range(3):
+                tap.start().wait_for_more(500)
+                tap.wait_for_cursor()
+                tap.kill()
+                server.wait_for_ticks(500)
+            tap.start().wait_for_more(500)
+            self.assertEqual(tap.stop(), 0, tap.errors())
+            self.assertEqual(tap.holes(), {}, tap.errors())
+            self.assertNotIn("GAP", tap.errors())
+            tap.start().wait_for_more(100)  # A clean end repeats nothing.
+            self.assertEqual(tap.stop(), 0, tap.errors())
+            return tap
+
+    def test_nothing_is_missing_after_kill_9(self):
+        tap = self.check_kills("--types", "quote,trade,depth")
+        self.assertEqual(tap.holes(), {})
+        self.assertEqual(len({channel for channel, _ in tap.ticks()}), 18)
+
+    def test_nothing_is_missing_with_computed_channels(self):
+        tap = self.check_kills("--types", "depth", "--symbols", "000001.SZ,600519.SH", "--depth", "5")
+        self.assertEqual(tap.holes(), {})
+
+    def test_nothing_is_missing_over_cuts(self):
+        with Server("--feed", "sim:symbols=6,rate=2000,types=quote+trade") as server:
+            relay = Relay(server.port)
+            self.addCleanup(relay.cut)
+            tap = self.tap(f"ws://127.0.0.1:{relay.port}/", "--types", "quote,trade", "--on-lag", "skip").start()
+            for _ in range(3):
+                tap.wait_for_more(300)
+                relay.cut()
+                server.wait_for_ticks(200)
+                relay.mend()
+            tap.wait_for_more(300)
+            self.assertEqual(tap.stop(), 0, tap.errors())
+        self.assertEqual(tap.holes(), {})
+        self.assertEqual(len(tap.ticks()), len(set(tap.ticks())), "a cut repeats nothing")
+
+    def test_a_channel_that_is_new_begins_with_its_first_tick(self):
+        fifo = pathlib.Path(self.folder, "feed")
+        os.mkfifo(fifo)
+        with Server("--feed", f"replay:path={fifo},speed=0") as server, open(fifo, "w", buffering=1) as feed:
+            published = 0
+
+            def publish(*symbols):
+                nonlocal published
+                feed.write("".join(f"1,{symbol},1\n" for symbol in symbols))
+                published += len(symbols)
+                self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] == published), server.log())
+
+            feed.write("ts_ns,symbol,price\n")
+            publish("OLD", "OLD", "QUIET", "QUIET")
+            tap = self.tap(server.url(), "--types", "trade", "--snapshot", "no").start()
+            tap.wait_for_cursor()
+            publish("OLD")
+            self.assertTrue(wait_until(lambda: '"OLD"' in tap.cursor.read_text()), tap.errors())
+            tap.kill()
+            publish("OLD", "NEW", "NEW", "QUIET")
+            tap.start()
+            self.assertTrue(wait_until(lambda: len(tap.ticks()) >= 5), (tap.ticks(), tap.errors()))
+            publish("NEW", "QUIET", "OLD")
+            self.assertTrue(wait_until(lambda: len(tap.ticks()) >= 8), (tap.ticks(), tap.errors()))
+            self.assertEqual(tap.stop(), 0, tap.errors())
+        # OLD has channel 0, QUIET 1, NEW 2. What was published before the first start is not fetched.
+        self.assertEqual(sorted(tap.ticks()), [(0, 3), (0, 4), (0, 5), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3)])
+
+    def test_another_epoch_is_a_loss_that_is_reported(self):
+        with Server("--feed", "sim:symbols=3,rate=500") as server:
+            tap = self.tap(server.url()).start()
+            tap.wait_for_more(50)
+            tap.wait_for_cursor()
+            tap.kill()
+        before = len(tap.ticks())
+        with Server("--feed", "sim:symbols=3,rate=500") as server:
+            server.wait_for_ticks(100)
+            tap.arguments[-1] = server.url()
+            tap.start().wait_for_more(100)
+            self.assertEqual(tap.stop(), 0, tap.errors())
+        self.assertIn("GAP reason=restart", tap.errors())
+        after = tap.ticks()[before:]
+        for channel in range(3):
+            seqs = [seq for each, seq in after if each == channel]
+            self.assertGreater(len(seqs), 1)
+            self.assertEqual(seqs, list(range(seqs[0], seqs[0] + len(seqs))))
+
+
+class CursorFile(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--feed", "sim:symbols=3,rate=500").start()
+        cls.addClassCleanup(cls.server.stop)
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name, "cursor.json")
+
+    def tap(self, *options):
+        return run([program("ringcast-tap"), "--quiet", "--count", "20", "--resume", str(self.path), *options,
+                    self.server.url()])
+
+    def test_a_damaged_file_is_refused_and_kept(self):
+        self.assertEqual(self.tap().returncode, 0)
+        good = json.loads(self.path.read_text())
+        texts = ["{", "[]", "{}", json.dumps(good)[:-9], json.dumps({**good, "ringcast_cursor": 2}),
+                 json.dumps({**good, "epoch": 'a","x":"'}), json.dumps({**good, "since": -1}),
+                 json.dumps({**good, "channels": [{"ch": 1, "seq": -1}]}),
+                 json.dumps({**good, "channels": [{"ch": 1 << 40, "seq": 1, "symbol": "A", "type": "quote"}]})]
+        for text in texts:
+            with self.subTest(text[-80:]):
+                self.path.write_text(text)
+                done = self.tap()
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(f"{self.path} is no cursor file, or is damaged", done.stderr)
+                self.assertIn("remove it", done.stderr)
+                self.assertEqual(self.path.read_text(), text)
+
+    def test_another_subscription_is_refused(self):
+        self.assertEqual(self.tap("--symbols", "000001.SZ").returncode, 0)
+        for options in (("--symbols", "*"), (), ("--symbols", "000001.SZ", "--types", "trade"),
+                        ("--symbols", "000001.SZ", "--interval-ms", "100")):
+            with self.subTest(options):
+                done = self.tap(*options)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("belongs to another subscription (--symbols 000001.SZ --types quote)", done.stderr)
+        self.assertEqual(self.tap("--symbols", "000001.SZ").returncode, 0)
+
+    def test_an_empty_file_is_a_new_cursor(self):
+        self.path.touch()
+        self.assertEqual(self.tap().returncode, 0)
+        self.assertEqual(json.loads(self.path.read_text())["ringcast_cursor"], 1)
+
+    def test_a_file_that_cannot_be_written_ends_it_with_5(self):
+        self.path = self.path / "none" / "cursor.json"
+        done = self.tap()
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn(f"cannot write {self.path}: No such file or directory", done.stderr)
+
+
+class Closes(unittest.TestCase):
+    """What a close of the server is answered with."""
+
+    def against(self, *codes):
+        """One connection for each code, which closes it once it is subscribed, then one with a tick."""
+        subscribed = verdicts(("A.X", "quote", 7, 1))
+        script = Script(*(([subscribed], code) for code in codes), ([subscribed, quote(1)], None))
+        self.addCleanup(script.close)
+        with tempfile.TemporaryDirectory() as folder:
+            done = run([program("ringcast-tap"), "--count", "1", "--resume", f"{folder}/cursor.json", script.url()],
+                       seconds=60)
+        return done, script.taken
+
+    def test_it_connects_again_where_that_may_help(self):
+        for codes in ((4201,), (1001, 1001), (4108, 4109), (4111,)):
+            with self.subTest(codes):
+                done, taken = self.against(*codes)
+                self.assertEqual((done.returncode, taken), (0, len(codes) + 1), done.stderr)
+                self.assertIn("#1 last=1.5", done.stdout)
+
+    def test_it_ends_where_the_same_would_happen_again(self):
+        for code in (1002, 1007, 1009, 4001, 4003, 4005):
+            with self.subTest(code):
+                done, taken = self.against(code)
+                self.assertEqual((done.returncode, taken), (2, 1), done.stderr)
+                self.assertIn(f"closed by the server: {code} script;code={code}", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -3,13 +3,15 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 
 import captures
 from clients import ALL_TYPES, DATA_TYPES, RawClient
-from server import Server, program, run, wait_until
+from server import CHECKOUT, Server, program, run, wait_until
 
 FIRST_LINE = re.compile(r"(ws://\S+/|unix://\S+) <-> \d+\.\d{6} md\.json\.v1\n")
 LINE = re.compile(r"(\d+\.\d{6}): (\{.*\})\n")
@@ -105,6 +107,27 @@ class Captures(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual({kind for _, kind in recorded(self.path)[1]}, {"trade", "quote", "status"})
         self.check_played(self.path)
+
+    def test_the_example_data_is_played_to_the_digit(self):
+        self.check_played(CHECKOUT / "examples/data/sim.ws.log")
+        books = [ticks[0]["data"]["action"] for (_, kind), ticks in
+                 recorded(CHECKOUT / "examples/data/sim.ws.log")[1].items() if kind == "depth"]
+        self.assertEqual(books, ["snapshot"] * 4)
+
+    def test_the_example_csv_is_made_of_the_capture(self):
+        folder = CHECKOUT / "examples/data"
+        with open(folder / "sim.ws.log", encoding="utf8") as capture:
+            made = subprocess.run([sys.executable, str(folder / "capture_to_csv.py")], stdin=capture,
+                                  capture_output=True, check=True, text=True)
+        self.assertEqual(made.stdout, (folder / "sim.csv").read_text(encoding="utf8"))
+        _, channels = recorded(folder / "sim.ws.log")
+        expected = {key: [each["data"] for each in ticks] for key, ticks in channels.items() if key[1] == "trade"}
+        with Server("--feed", f"replay:path={folder / 'sim.csv'},speed=0") as server:
+            count = made.stdout.count("\n") - 1
+            self.assertTrue(wait_until(lambda: server.stats()["publisher"]["ticks"] == count), server.log())
+            found = played(server, 8, count)
+        for key, ticks in expected.items():
+            self.assertEqual([each["data"] for each in found[key]], ticks, key)
 
     def test_other_encodings_make_the_same_capture(self):
         with Server("--feed", "sim:symbols=4,rate=2000,types=quote+trade+bar+depth") as server:

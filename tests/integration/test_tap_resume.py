@@ -4,8 +4,10 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from server import Server, program, reap, run, spawn, wait_until
@@ -87,30 +89,33 @@ class Resume(unittest.TestCase):
         self.addCleanup(lambda: tap.process is not None and reap(tap.process))
         return tap
 
-    def check_kills(self, *options):
+    def check_kills(self, count, *options):
         with Server("--feed", "sim:symbols=6,rate=2000,types=quote+trade+depth") as server:
             tap = self.tap(server.url(), "--on-lag", "skip", *options)
             for _ in range(3):
-                tap.start().wait_for_more(500)
+                tap.start().wait_for_more(count)
                 tap.wait_for_cursor()
                 tap.kill()
                 server.wait_for_ticks(500)
-            tap.start().wait_for_more(500)
+            tap.start().wait_for_more(count)
             self.assertEqual(tap.stop(), 0, tap.errors())
-            self.assertEqual(tap.holes(), {}, tap.errors())
-            self.assertNotIn("GAP", tap.errors())
-            tap.start().wait_for_more(100)  # A clean end repeats nothing.
+            before = tap.ticks()
+            server.wait_for_ticks(100)
+            tap.start().wait_for_more(count)
             self.assertEqual(tap.stop(), 0, tap.errors())
-            return tap
+        after = tap.ticks()[len(before):]
+        self.assertEqual(set(before) & set(after), set(), "after an orderly end nothing is repeated")
+        self.assertEqual(tap.holes(), {}, tap.errors())
+        self.assertNotIn("GAP", tap.errors())
+        return tap
 
     def test_nothing_is_missing_after_kill_9(self):
-        tap = self.check_kills("--types", "quote,trade,depth")
-        self.assertEqual(tap.holes(), {})
+        tap = self.check_kills(500, "--types", "quote,trade,depth")
         self.assertEqual(len({channel for channel, _ in tap.ticks()}), 18)
 
     def test_nothing_is_missing_with_computed_channels(self):
-        tap = self.check_kills("--types", "depth", "--symbols", "000001.SZ,600519.SH", "--depth", "5")
-        self.assertEqual(tap.holes(), {})
+        tap = self.check_kills(50, "--types", "depth", "--symbols", "000001.SZ,600519.SH", "--depth", "5")
+        self.assertEqual(len({channel for channel, _ in tap.ticks()}), 2)
 
     def test_nothing_is_missing_over_cuts(self):
         with Server("--feed", "sim:symbols=6,rate=2000,types=quote+trade") as server:
@@ -247,6 +252,43 @@ class Closes(unittest.TestCase):
                 done, taken = self.against(*codes)
                 self.assertEqual((done.returncode, taken), (0, len(codes) + 1), done.stderr)
                 self.assertIn("#1 last=1.5", done.stdout)
+
+    def test_it_tries_again_while_a_server_has_no_room_and_ends_when_it_is_refused(self):
+        statuses = ["503 Service Unavailable", "429 Too Many Requests", "502 Bad Gateway", "401 Unauthorized"]
+        answered = []
+
+        def answer(listener):
+            for status in statuses:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(4096)
+                    answered.append(status)
+                    client.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+        with (Server("--feed", "sim:symbols=2,rate=100") as server, tempfile.TemporaryDirectory() as folder,
+              socket.create_server(("127.0.0.1", 0)) as listener):
+            command = [program("ringcast-tap"), "--count", "3", "--resume", f"{folder}/cursor.json"]
+            self.assertEqual(run([*command, server.url()]).returncode, 0)
+            threading.Thread(target=answer, args=(listener,), daemon=True).start()
+            done = run([*command, f"ws://127.0.0.1:{listener.getsockname()[1]}/"])
+            self.assertEqual((done.returncode, answered), (2, statuses), done.stderr)
+
+    def test_it_waits_for_a_server_that_is_not_there(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with Server("--feed", "sim:symbols=2,rate=100") as server:
+                tap = Tap(folder, server.url())
+                self.addCleanup(lambda: reap(tap.process))
+                tap.start().wait_for_more(10)
+                self.assertEqual(tap.stop(), 0, tap.errors())
+                relay = Relay(server.port)
+                self.addCleanup(relay.cut)
+                relay.cut()
+                tap.arguments[-1] = f"ws://127.0.0.1:{relay.port}/"
+                tap.start()
+                self.assertTrue(wait_until(lambda: "connecting again" in tap.errors()), tap.errors())
+                relay.mend()
+                tap.wait_for_more(10)
+                self.assertEqual((tap.stop(), tap.holes()), (0, {}), tap.errors())
 
     def test_it_ends_where_the_same_would_happen_again(self):
         for code in (1002, 1007, 1009, 4001, 4003, 4005):

@@ -321,7 +321,8 @@ static int ws_client_refused(char *error_out, const uint8_t *answer, size_t byte
     terminal_text_copy(line, sizeof line, answer, line_bytes);
     snprintf(error_out, WS_CLIENT_ERROR_BYTES_MAX, "the upgrade was refused: %s%s%s", line,
              text[0] == '\0' ? "" : ": ", text);
-    return -EPROTO;
+    const char *code = strlen(line) > strlen("HTTP/1.1 ") ? line + strlen("HTTP/1.1 ") : "";
+    return strncmp(code, "429", 3) == 0 || code[0] == '5' ? -EAGAIN : -EPROTO;
 }
 
 /* Reads the answer's head, and keeps what follows it. */

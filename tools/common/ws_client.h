@@ -92,7 +92,7 @@ struct ws_client_opened {
 };
 
 /* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms each. -EPROTO: the
- * server answers, and refuses the upgrade. */
+ * server answers, and refuses the upgrade; -EAGAIN: it refuses at present (429, 5xx). */
 int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
                    struct ws_client_addresses *addresses, const struct handshake_wish *wish,
                    int timeout_ms);

@@ -14,9 +14,8 @@
 #include "tools/tap/tap_cursor_file.h"
 #include "tools/tap/tap_options.h"
 
-#define RESUME_CHANNELS_MAX 1000 /* of a message (docs/protocol.md) */
-#define RESUME_CHANNEL_BYTES_MAX 48
-#define RESUME_HEAD_BYTES_MAX 256
+#define RESUME_ENTRIES_MAX 1000 /* of a message (docs/protocol.md) */
+#define RESUME_ENTRY_BYTES_MAX 48
 #define SAVE_INTERVAL_NS NS_PER_SECOND
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_DOUBLINGS_MAX 6          /* 6.4 s */
@@ -105,9 +104,7 @@ static void tap_cursor_on_welcome(struct tap_cursor *cursor, const struct contro
 {
     struct tap_cursor_state *state = &cursor->state;
     const char *epoch = json_string_value(json_object_get(reply->data, "epoch"));
-    size_t epoch_bytes = epoch == NULL ? 0 : strlen(epoch);
-    if (epoch_bytes == 0 || epoch_bytes >= sizeof state->epoch ||
-        cursor->stage != TAP_CURSOR_CONNECTING) {
+    if (!tap_cursor_file_is_epoch(epoch) || cursor->stage != TAP_CURSOR_CONNECTING) {
         return;
     }
     cursor->is_resumed = tap_cursor_has_position(cursor);
@@ -175,14 +172,14 @@ static void tap_cursor_on_since(struct tap_cursor *cursor, const struct control_
     uint64_t channel;
     struct tap_cursor_place *place =
         tap_cursor_state_find(&cursor->state, cursor->next_channel - 1);
-    const json_t *entry = json_array_get(reply->ok, 0);
+    const json_t *entry = json_array_get(json_object_get(reply->data, "ok"), 0);
     bool is_same = control_reply_u64(entry, "ch", &channel) && channel == cursor->next_channel - 1;
     cursor->is_waiting = false;
     if (place == NULL) {
         return;
     }
     if (entry == NULL) {
-        tap_cursor_print_loss(place, json_array_get(reply->failed, 0));
+        tap_cursor_print_loss(place, json_array_get(json_object_get(reply->data, "failed"), 0));
     }
     if (!is_same) { /* The channel has ended. It may have another number now. */
         tap_cursor_place_forget(place);
@@ -202,8 +199,8 @@ static void tap_cursor_on_subscribed(struct tap_cursor *cursor, const struct con
     }
     cursor->is_subscribed = true;
     cursor->wants_heartbeat = !cursor->is_derived;
-    cursor->is_final = json_array_size(reply->ok) == 0;
-    json_array_foreach(reply->failed, index, entry)
+    cursor->is_final = json_array_size(json_object_get(reply->data, "ok")) == 0;
+    json_array_foreach(json_object_get(reply->data, "failed"), index, entry)
     {
         cursor->is_final = cursor->is_final && !json_is_true(json_object_get(entry, "retry"));
     }
@@ -271,7 +268,7 @@ bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply
         }
         return true;
     case CONTROL_ERROR:
-        cursor->is_final = !cursor->is_waiting && !cursor->is_subscribed &&
+        cursor->is_final = (cursor->is_waiting || !cursor->is_subscribed) &&
                            !json_is_true(json_object_get(reply->data, "retry"));
         return !cursor->is_waiting;
     case CONTROL_HEARTBEAT:
@@ -327,8 +324,8 @@ static char *tap_cursor_resume_text(struct tap_cursor *cursor, bool is_asked)
                                  cursor->subscription->on_lag);
     }
     used += (size_t)snprintf(text + used, size - used, ",\"cursors\":{");
-    for (; cursor->next_channel < cursor->state.place_count && count < RESUME_CHANNELS_MAX &&
-           size - used > RESUME_CHANNEL_BYTES_MAX;
+    for (; cursor->next_channel < cursor->state.place_count && count < RESUME_ENTRIES_MAX &&
+           size - used > RESUME_ENTRY_BYTES_MAX;
          cursor->next_channel++) {
         struct tap_cursor_place *place = &cursor->state.places[cursor->next_channel];
         if (is_asked ? !place->is_asked : !place->is_known) {

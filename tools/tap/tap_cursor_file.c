@@ -92,8 +92,7 @@ static int tap_cursor_file_damaged(const char *path, const char *reason)
     return TAP_EXIT_USAGE;
 }
 
-/* An epoch goes into messages as it is. */
-static bool tap_cursor_file_is_epoch(const char *text)
+bool tap_cursor_file_is_epoch(const char *text)
 {
     static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
     return text != NULL && text[0] != '\0' && strlen(text) < TAP_CURSOR_EPOCH_BYTES_MAX &&
@@ -125,6 +124,7 @@ static bool tap_cursor_file_load_place(struct tap_cursor_state *state, const jso
         return false;
     }
     place->is_known = true;
+    place->is_from_beginning = seq == 0;
     place->seq = seq;
     return tap_cursor_file_text(json_object_get(entry, "symbol"), place->symbol,
                                 sizeof place->symbol) &&

@@ -59,6 +59,9 @@ void tap_cursor_state_forget(struct tap_cursor_state *state);
 /* Frees what it has. */
 void tap_cursor_state_clear(struct tap_cursor_state *state);
 
+/* Whether it is a word of at most 63 letters and digits: it goes into messages as it is. */
+bool tap_cursor_file_is_epoch(const char *text);
+
 /* A file that does not exist, or is empty, leaves *state as it is. */
 int tap_cursor_file_load(struct tap_cursor_state *state, const char *path,
                          const struct ws_client_subscription *subscription);

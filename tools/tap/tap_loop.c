@@ -105,7 +105,8 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
         ws_client_open(&opened, &loop->options->url, &loop->addresses, &wish, CONNECT_TIMEOUT_MS);
     if (error != 0) {
         fprintf(stderr, "ringcast-tap: %s\n", opened.error);
-        return error == -EPROTO ? TAP_EXIT_REFUSED : TAP_EXIT_UNREACHABLE;
+        loop->is_refused = error == -EPROTO;
+        return error == -EPROTO || error == -EAGAIN ? TAP_EXIT_REFUSED : TAP_EXIT_UNREACHABLE;
     }
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
     tap_reader_init(reader, loop->sink, index, opened.fd);
@@ -129,7 +130,7 @@ int tap_loop_connect_all(struct tap_loop *loop)
     const struct tap_cursor *cursor = loop->sink->cursor;
     for (uint32_t i = 0; i < loop->options->connections; i++) {
         int exit_code = tap_loop_connect(loop, i, cursor == NULL ? loop->subscribe_text : NULL);
-        if (exit_code == TAP_EXIT_UNREACHABLE && cursor != NULL &&
+        if (exit_code != TAP_EXIT_DONE && !loop->is_refused && cursor != NULL &&
             tap_cursor_has_position(cursor)) {
             return TAP_EXIT_DONE; /* The server may come back. */
         }
@@ -172,7 +173,8 @@ static bool tap_loop_reconnect(struct tap_loop *loop, uint64_t now_ns)
 {
     const struct tap_reader *reader = &loop->readers[0];
     if (loop->retry_ns == 0 || now_ns >= loop->retry_ns) {
-        if (loop->retry_ns != 0 && tap_loop_connect(loop, 0, NULL) == TAP_EXIT_REFUSED) {
+        if (loop->retry_ns != 0 && tap_loop_connect(loop, 0, NULL) != TAP_EXIT_DONE &&
+            loop->is_refused) {
             return false;
         }
         if (reader->fd >= 0) {

@@ -17,6 +17,7 @@ struct tap_loop {
     struct ws_client_addresses addresses;
     char *subscribe_text;
     int epoll_fd;
+    bool is_refused;   /* The server refuses the connection, and will refuse it again. */
     uint64_t retry_ns; /* --resume: when to connect again; 0: it is connected */
 };
 

@@ -662,7 +662,7 @@ class Ringcast(ServerTestCase, BenchTestCase):
                     self.assertGreater(report["load_waited"], 0.02)
                     self.assertLess(report["load_waited"], 2)  # a wait that began before the window is in it
                 else:
-                    self.assertRegex(result.stdout, r"\n  generator .* and waited for one for \d+\.\d % of the window; ")
+                    self.assertRegex(result.stdout, r"\n  generator .* waited for one \d+\.\d % of the window; ")
                     self.assertIn("\n  warning     STARVED: ", result.stdout)
                     self.assertRegex(result.stdout, r"\n  VALID, with warnings?\n$")
                 with open(path, newline="", encoding="ascii") as file:

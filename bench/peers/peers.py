@@ -354,7 +354,8 @@ def main():
             raise SystemExit(f"{options.name}: {reason}")
         try:
             with Running(peer) as running:
-                print(f"{options.name}: {peer.url(['*'])}", flush=True)
+                all_symbols = ["{symbols}"] if options.name == "nchan" else ["*"]
+                print(f"{options.name}: {peer.url(all_symbols)}", flush=True)
                 while not running.ended():
                     time.sleep(0.1)
             return 1

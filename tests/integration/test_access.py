@@ -711,7 +711,7 @@ class Options(unittest.TestCase):
                     ('{"tokens":[SECRET', "--tokens-file", "not JSON at line 1"),
                     ("SECRET", "--jwt-key-file", "it contains no key"),
                     ("SECRET", "--jwt-secret-file", "a secret for HS256 must have 32"),
-                    ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token has")):
+                    ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token must have")):
                 path.write_text(content)
                 on = () if "admin" in option else ("--enable-auth",)
                 self.refuse(*on, option, str(path), words=words)

@@ -244,7 +244,9 @@ class Limits(unittest.TestCase):
         for default, option in rows:
             number, unit = re.match(r"([\d ]*\d) ?(\w*)", default).groups()
             number = int(number.replace(" ", "")) * units.get(unit, 1)
-            self.assertRegex(options[option], rf"\b{number}\b", option)
+            forms = [f"{number}"] + [f"{number >> bits}{name}" for bits, name in ((10, "k"), (20, "m"))
+                                     if number % (1 << bits) == 0]
+            self.assertRegex(options[option], rf"\b({'|'.join(forms)})\b", option)
 
     def test_every_code_and_close_has_a_row_or_is_no_limit(self):
         """A code that comes to mean a limit is to be in the table."""

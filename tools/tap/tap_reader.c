@@ -351,7 +351,7 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
 {
     struct control_reply reply;
     if (control_reply_parse(&reply, message->payload, message->payload_bytes) != 0) {
-        tap_reader_fault(reader, "a control frame is not JSON of the agreed shape");
+        tap_reader_fault(reader, "a control message is not JSON of the documented shape");
         return;
     }
     if (reader->index == 0) {

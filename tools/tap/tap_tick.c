@@ -18,7 +18,7 @@ static const char *tap_tick_value_end(const char *at, const char *end)
     bool in_string = false;
     for (; at < end; at++) {
         if (in_string && *at == '\\') {
-            at++; /* What it escapes is no end. */
+            at += at + 1 < end; /* What it escapes is no end. */
         } else if (in_string) {
             in_string = *at != '"';
         } else if (*at == '"') {
@@ -34,7 +34,7 @@ static const char *tap_tick_value_end(const char *at, const char *end)
             return at;
         }
     }
-    return end; /* A backslash may be the last byte. */
+    return end;
 }
 
 bool tap_tick_next(const char **at, const char *end, struct tap_slice *key_out,

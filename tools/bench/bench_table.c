@@ -92,8 +92,12 @@ static const struct bench_table_row bench_table[] = {
     {"pid", 'p', INT(pid, 1), "PID", "report this process's CPU time, memory and switches"},
     {"cpu", 0, INT(cpu, 0), "N", "report how busy this core was"},
     {"allow-gaps", 0, FLAG(allow_gaps), NULL, "lost frames and connections are not a failure"},
+    {"slow-ticks", 0, U32(slow_tick_count, 0, BENCH_SLOW_TICKS_MAX), "N",
+     "also print the N slowest ticks, and who received them so late"},
     {"csv", 0, TEXT(csv_path), "FILE", "write a row for each second"},
     {"hdr-log", 0, TEXT(hdr_path), "FILE", "write the latencies as an HdrHistogram log"},
+    {"hgrm", 0, TEXT(hgrm_path), "FILE",
+     "write the latency by percentile, for HdrHistogram's plotter"},
     {"plot", 0, TEXT(plot_path), "FILE", "draw a picture, .svg or .png; needs gnuplot"},
 
     {.help = "Parts of the connections that do not only read"},

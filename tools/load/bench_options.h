@@ -151,6 +151,8 @@ struct bench_options {
     const char *csv_path;
     const char *hdr_path;
     const char *plot_path;
+    const char *hgrm_path;
+    uint32_t slow_tick_count; /* of the slowest ticks that are shown */
 
     const char *preset;                     /* its name; NULL: none */
     const char *origin;                     /* The preset, scenario file, or command line. */

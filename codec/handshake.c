@@ -33,8 +33,8 @@ static const struct handshake_answer {
     [HANDSHAKE_BAD_PROTOCOL] = {"400 Bad Request", "",
                                 "none of the requested subprotocols is supported"},
     [HANDSHAKE_BAD_EXTENSIONS] = {"400 Bad Request", "",
-                                  "write Sec-WebSocket-Extensions as RFC 6455 says: "
-                                  "name; parameter; parameter=value, name"},
+                                  "write Sec-WebSocket-Extensions in the form of RFC 6455: name; "
+                                  "parameter; parameter=value, name"},
     [HANDSHAKE_URI_TOO_LONG] = {"414 URI Too Long", "",
                                 "keep the request target within 2048 bytes"},
     [HANDSHAKE_TOO_LONG] = {"431 Request Header Fields Too Large", "",

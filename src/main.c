@@ -273,7 +273,7 @@ static void main_greet(const struct server *server)
     log_say(STDOUT_FILENO,
             "Watch ticks:  zig-out/bin/ringcast-tap ws://%s --symbols 000001.SZ --types quote\n"
             "In a browser: http://%s/play\n"
-            "Look inside:  curl http://%s/health (also /stats, /metrics, /symbols)\n"
+            "Look inside:  curl http://%s/ (lists /health, /stats, /metrics and others)\n"
             "See options:  zig-out/bin/ringcast --help\n"
             "Stop:         Ctrl-C\n",
             watch, look, look);

@@ -112,7 +112,7 @@ static void session_replay_refuse(struct session_call *call, int result)
     } else if (result == -EINVAL) {
         error.code = PROTOCOL_BAD_REQUEST;
         snprintf(error.field, sizeof error.field, "data.from");
-        snprintf(error.message, sizeof error.message, "there is no such seq yet");
+        snprintf(error.message, sizeof error.message, "this seq does not exist yet");
     } else if (result == -EBUSY) {
         error.code = PROTOCOL_LIMIT_EXCEEDED;
         error.retry = true;

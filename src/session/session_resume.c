@@ -58,7 +58,7 @@ static int session_resume_channel(struct session_call *call, const struct sessio
     };
     int result = core_resume(call->core, call->conn, &resume);
     if (result == -ERANGE) {
-        session_answer_refuse(call, name, PROTOCOL_UNRECOVERABLE, "there is no such seq yet");
+        session_answer_refuse(call, name, PROTOCOL_UNRECOVERABLE, "this seq does not exist yet");
     } else if (result < 0) {
         session_answer_refuse(call, name, PROTOCOL_LIMIT_EXCEEDED, "the server has no room for it");
     } else {

@@ -711,16 +711,16 @@ class Options(unittest.TestCase):
                     ('{"tokens":[SECRET', "--tokens-file", "not JSON at line 1"),
                     ("SECRET", "--jwt-key-file", "it contains no key"),
                     ("SECRET", "--jwt-secret-file", "a secret for HS256 must have 32"),
-                    ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token has")):
+                    ("SECRET", "--admin-token-file", f"--admin-token-file: {path}: a token must have")):
                 path.write_text(content)
                 on = () if "admin" in option else ("--enable-auth",)
                 self.refuse(*on, option, str(path), words=words)
-        self.refuse("--enable-auth", words="give --auth-token-file")
+        self.refuse("--enable-auth", words="add --auth-token-file")
         self.refuse("--auth-token", "SECRETSECRETSECRET", words="add --enable-auth")
-        self.refuse("--enable-auth", "--auth-token", "SECRET", words="this one 6")
-        self.refuse("--enable-auth", "--auth-token", "SECRET" * 1000, words="this one 6000")
+        self.refuse("--enable-auth", "--auth-token", "SECRET", words="this one has 6")
+        self.refuse("--enable-auth", "--auth-token", "SECRET" * 1000, words="this one has 6000")
         self.refuse("--enable-auth", "--jwt-key-file", "/nowhere", words="No such file")
-        self.refuse("--proxy-protocol", words="give --trusted-proxies")
+        self.refuse("--proxy-protocol", words="add --trusted-proxies")
         self.refuse("--trusted-proxies", "10.0.0.1/8", words="beyond its prefix")
         self.refuse("--allowed-origins", "https://Example.com", words="in lower case")
         self.refuse("--allowed-origins", "https://example.com/", words="without a path")

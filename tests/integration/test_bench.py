@@ -662,7 +662,7 @@ class Ringcast(ServerTestCase, BenchTestCase):
                     self.assertGreater(report["load_waited"], 0.02)
                     self.assertLess(report["load_waited"], 2)  # a wait that began before the window is in it
                 else:
-                    self.assertRegex(result.stdout, r"\n  generator .* and waited for one for \d+\.\d % of the window; ")
+                    self.assertRegex(result.stdout, r"\n  generator .* waited for one \d+\.\d % of the window; ")
                     self.assertIn("\n  warning     STARVED: ", result.stdout)
                     self.assertRegex(result.stdout, r"\n  VALID, with warnings?\n$")
                 with open(path, newline="", encoding="ascii") as file:
@@ -751,6 +751,8 @@ class Ringcast(ServerTestCase, BenchTestCase):
         lines = result.stdout.splitlines()
         self.assertTrue(all("over the limit" in line for line in lines[:-1]), result.stdout)
         self.assertEqual(lines[-1], "0 connections are served with p50=1ns; 1 is too many")
+        self.assertEqual(result.stderr, "Finding how many connections are served with p50=1ns @ "
+                                        f"{self.server.url()}, 0.4 s each\n")
 
     def test_until_does_not_begin_above_its_most(self):
         result = bench("--json", "--until", "p99=5s", "-c", 8, "--until-max", 3, "-d", 0.4, "-w", 0.1,

@@ -53,6 +53,13 @@ class Shown(ServerTestCase, BenchTestCase):
         self.assertEqual((rows[0][0], rows[-1][0], rows[-1][-1]), ("0", "100", "0"))
         self.assertRegex(result.stdout, r"\n  latency( +[\d.]+[num]?s){8}\n")
 
+    def test_one_of_a_kind_is_no_plural(self):
+        result = bench("-c", 1, "-d", "300ms", "-w", 0, "-s", "000001.SZ", self.server.url())
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        self.assertEqual(result.stderr, f"Running 0.3 s test @ {self.server.url()}, 1 connection, 1 thread\n")
+        self.assertIn(": 1 connection, 1 thread, 0.", result.stdout)
+        self.assertRegex(result.stdout, r"\n  published   \d+ ticks on 1 channel, \d+/s\n")
+
     def test_quiet_is_quiet(self):
         for option in ("-q", "--quiet"):
             result = bench(option, "-j", "-c", 2, "-d", "300ms", "-w", 0, self.server.url())

@@ -358,7 +358,7 @@ class Certificates(unittest.TestCase):
         certificate = json.loads(result.stdout.splitlines()[-1])
         self.assertTrue(certificate["complete"], certificate)
         self.assertTrue(certificate["one_digest"], certificate)
-        self.assertEqual(certificate["untold_frames"], 0)
+        self.assertEqual(certificate["unreported_frames"], 0)
         self.assertEqual(certificate["faults"], 0)
         self.assertGreater(certificate["frames"], 0)
         return certificate

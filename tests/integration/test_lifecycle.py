@@ -120,6 +120,7 @@ class TakenPorts(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn(str(port), text)
         self.assertIn("choose another port", text)
+        self.assertIn("a second ringcast needs its own --port and --admin-port", text)
 
     def test_the_port_of_another_ringcast_is_refused_although_its_cores_share_it(self):
         for cores in (1, min(2, os.cpu_count())):

@@ -110,7 +110,7 @@ class Clients(Hosts):
         result = self.call("ringcast-tap", "-n", "3", url)
         self.assertEqual(result.returncode, 0, result.stderr)
         result = self.call("ringcast-tap", "--verify", "--connections", "3", "-n", "3", url)
-        self.assertIn("3 readers", result.stdout, result.stderr)
+        self.assertIn("3 connections", result.stdout, result.stderr)
         result = self.call("ringcast-bench", "-c", "3", "-d", "1", "--warmup", "0", url)
         self.assertIn("connect     3 in", result.stdout, result.stderr)
 
@@ -125,9 +125,9 @@ class Clients(Hosts):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))  # and nobody listens
             port = free.getsockname()[1]
-            for name in ("ringcast-tap", "ringcast-bench"):
+            for name, code in (("ringcast-tap", 4), ("ringcast-bench", 2)):
                 result = self.call(name, f"ws://both:{port}")
-                self.assertEqual(result.returncode, 2)
+                self.assertEqual(result.returncode, code)
                 self.assertTrue(result.stderr.startswith(f"{name}: cannot connect to both:{port} ("))
                 self.assertIn("[::1]: ", result.stderr)
                 self.assertIn("127.0.0.1: Connection refused", result.stderr)

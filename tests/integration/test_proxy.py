@@ -83,7 +83,7 @@ class Proxies(unittest.TestCase):
         self.assertEqual([it["type"] for it in received], ["WELCOME", "SUBSCRIBED", "quote", "quote", "quote"])
         self.assertIn("permessage-deflate", headers["Sec-WebSocket-Extensions"])
         self.assertIsNotNone(server.wait_for_line(re.compile(
-            rf"connected from {re.escape(CLIENT)}(:\d+)? by way of 127\.0\.0\.1:\d+")), server.log())
+            rf"connected from {re.escape(CLIENT)}(:\d+)? through 127\.0\.0\.1:\d+")), server.log())
         proxy.send_signal(signal.SIGTERM)
         proxy.wait(20)
 

@@ -320,6 +320,12 @@ class Output(ServerTestCase):
         self.assertEqual(result.stdout.count(" quote #"), 50)
         self.assertIn("CERTIFICATE", result.stdout)
 
+    def test_ticks_and_statistics_are_apart(self):
+        result = tap("--stats", "--print", "--json", "-n", "50", self.server.url())
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual([json.loads(line)["type"] for line in result.stdout.splitlines()], ["quote"] * 50)
+        self.assertIn("50 ticks, ", result.stderr)
+
     def test_version(self):
         result = tap("--version")
         self.assertEqual(result.returncode, 0)

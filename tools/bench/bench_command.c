@@ -344,17 +344,19 @@ static bool bench_command_take_all(struct bench_options *options, enum bench_com
 
 static int bench_command_usage(void)
 {
-    fprintf(stderr, "Usage: ringcast-bench [options] URL\n"
-                    "\n"
-                    "  ringcast-bench ws://localhost:8765                  10 connections, 10 s\n"
-                    "  ringcast-bench -c 1k -t 2 -d 1m ws://localhost:8765\n"
-                    "  ringcast-bench --protocol plain --time-pattern '' ws://any.server/path\n"
-                    "\n"
-                    "  -c N     connections (10)      -s A,B   symbols (*)\n"
-                    "  -t N     threads (1)           -y T     data types (quote)\n"
-                    "  -d TIME  duration (10s)        -j       JSON instead of text\n"
-                    "\n"
-                    "ringcast-bench --help lists all options.\n");
+    fprintf(stderr,
+            "Usage: ringcast-bench [options] URL\n"
+            "\n"
+            "  ringcast-bench ws://localhost:8765                  10 connections, 10 s\n"
+            "  ringcast-bench -c 1k -t 2 -d 1m ws://localhost:8765\n"
+            "  ringcast-bench --protocol plain --time-pattern '' ws://any.server/path\n"
+            "\n"
+            "  -c N     connections (10)      -s A,B   symbols (*)\n"
+            "  -t N     threads (1)           -y T     data types (quote)\n"
+            "  -d TIME  duration (10s)        -j       JSON instead of text\n"
+            "\n"
+            "ringcast-bench --help lists all options, --preset list the servers that have a "
+            "preset.\n");
     return 1;
 }
 

@@ -89,6 +89,10 @@ static int bench_main_steps(struct bench_options *options)
     uint32_t bad = 0; /* 0: none yet */
     uint32_t next = options->connection_count < options->until_max ? options->connection_count
                                                                    : options->until_max;
+    if (!options->quiet && !options->json) {
+        fprintf(stderr, "Finding how many connections are served with %s @ %s, %.10g s each\n",
+                options->until_text, options->url_text, (double)options->duration_ns / 1e9);
+    }
     while (!bench_run_is_interrupted()) {
         options->thread_count = threads < next ? threads : next;
         int holds = bench_main_step(options, next);

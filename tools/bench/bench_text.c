@@ -140,11 +140,10 @@ static void bench_text_fairness(const struct bench_result *result)
                bench_text_count(result->window_ticks_max).text);
     }
     if (result->places.connections > 0) {
-        printf(
-            "  fairness    mean place of a connection %.3f to %.3f (0.5 is fair), deviation %.3f "
-            "(by chance %.3f)\n",
-            result->places.min, result->places.max, result->places.deviation,
-            result->places.chance);
+        printf("  fairness    mean place %.3f to %.3f (0.5 is fair), deviation %.3f (by chance "
+               "%.3f)\n",
+               result->places.min, result->places.max, result->places.deviation,
+               result->places.chance);
     }
 }
 
@@ -249,12 +248,13 @@ static void bench_text_usage(const struct bench_result *result)
     if (options->cpu >= 0) {
         bench_text_core(result);
     }
-    printf("  generator   busiest thread used %s %% of a core and waited for one for %s %% of the "
-           "window; stolen %s %%, throttled %s %%\n",
-           bench_figure_real(0, 100.0 * result->load_busy).text,
-           bench_figure_real(1, 100.0 * result->load_waited).text,
-           bench_figure_real(1, 100.0 * result->load_stolen).text,
-           bench_figure_real(1, 100.0 * result->load_throttled).text);
+    printf(
+        "  generator   busiest thread %s %% of a core, waited for one %s %% of the window; stolen "
+        "%s %%, throttled %s %%\n",
+        bench_figure_real(0, 100.0 * result->load_busy).text,
+        bench_figure_real(1, 100.0 * result->load_waited).text,
+        bench_figure_real(1, 100.0 * result->load_stolen).text,
+        bench_figure_real(1, 100.0 * result->load_throttled).text);
     if (options->publish_rate > 0.0) {
         printf("  publisher   %s of %s ticks/s seen%s\n",
                bench_figure_count(bench_result_published_per_second(result)).text,

@@ -4,7 +4,7 @@
  *
  * Owner    The caller owns all memory.
  * Threads  No state of its own; ws_client_resolve and ws_client_open may block.
- * Memory   ws_client_subscribe_text allocates; everything else writes where it is told.
+ * Memory   ws_client_subscribe_text allocates; everything else writes to the caller's memory.
  * Units    Timeouts in milliseconds, as poll(2) takes them.
  * Errors   0 or a negative errno; functions with error_out say there what is wrong.
  */

@@ -46,7 +46,7 @@ static json_t *tap_certificate_channel(struct tap_verify *verify, struct tap_cha
 /* Whether every reader has proven each channel up to the goal. */
 static bool tap_certificate_all_proven(const struct tap_verify *verify)
 {
-    bool all = verify->hashes_told > 0;
+    bool all = verify->hashes_given > 0;
     for (uint32_t reader = 0; reader < verify->reader_count; reader++) {
         all &= !tap_verify_wants_hash(verify, reader);
     }
@@ -77,18 +77,18 @@ json_t *tap_certificate_make(struct tap_verify *verify, bool *is_complete_out)
     tap_certificate_hex(digest, hex);
     bool is_same = is_whole && verify->differing == 0 && verify->not_compared == 0;
     bool is_proven = tap_certificate_all_proven(verify) && verify->faults == 0;
-    bool is_one = is_same && verify->told_frames + verify->untold_frames == 0;
+    bool is_one = is_same && verify->reported_frames + verify->unreported_frames == 0;
     *is_complete_out =
-        is_same && verify->frames > 0 && verify->untold_frames == 0 && verify->faults == 0;
+        is_same && verify->frames > 0 && verify->unreported_frames == 0 && verify->faults == 0;
     return json_pack(
         "{s:s,s:s,s:i,s:I,s:I,s:o,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:O,"
         "s:O,s:b}",
-        "type", "CERTIFICATE", "epoch", verify->epoch, "readers", (int)verify->reader_count,
+        "type", "CERTIFICATE", "epoch", verify->epoch, "connections", (int)verify->reader_count,
         "frames", (json_int_t)verify->frames, "bytes", (json_int_t)verify->bytes, "channels",
-        channels, "sha256", hex, "one_digest", is_one, "told_frames",
-        (json_int_t)verify->told_frames, "told_ranges", (json_int_t)verify->told_ranges,
-        "untold_frames", (json_int_t)verify->untold_frames, "untold_ranges",
-        (json_int_t)verify->untold_ranges, "duplicates", (json_int_t)verify->duplicates,
+        channels, "sha256", hex, "one_digest", is_one, "reported_frames",
+        (json_int_t)verify->reported_frames, "reported_ranges", (json_int_t)verify->reported_ranges,
+        "unreported_frames", (json_int_t)verify->unreported_frames, "unreported_ranges",
+        (json_int_t)verify->unreported_ranges, "duplicates", (json_int_t)verify->duplicates,
         "differing", (json_int_t)verify->differing, "not_compared",
         (json_int_t)verify->not_compared, "faults", (json_int_t)verify->faults, "hash_checks",
         (json_int_t)verify->hash_checks, "proven_frames", (json_int_t)verify->proven_frames,

@@ -444,7 +444,9 @@ int tap_options_parse(struct tap_options *options_out, int argc, char **argv)
         url = unix_url;
     }
     if (optind + (given.unix_path == NULL) != argc) {
-        fprintf(stderr, "ringcast-tap: exactly one URL, please. Try ringcast-tap --help\n");
+        fprintf(
+            stderr,
+            "ringcast-tap: give one URL, such as ws://localhost:8765. Try ringcast-tap --help\n");
         return TAP_EXIT_USAGE;
     }
     const char *conflict = tap_options_conflict(options_out, &given);

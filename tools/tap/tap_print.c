@@ -98,8 +98,8 @@ static const char *tap_print_s(long long count)
 /* "connection 3 ", or nothing when there is one alone. */
 static void tap_print_reader(FILE *out, const json_t *certificate, const json_t *item)
 {
-    if (tap_print_integer(certificate, "readers") != 1) {
-        fprintf(out, "connection %lld ", tap_print_integer(item, "reader") + 1);
+    if (tap_print_integer(certificate, "connections") != 1) {
+        fprintf(out, "connection %lld ", tap_print_integer(item, "connection"));
     }
 }
 
@@ -114,8 +114,8 @@ static void tap_print_losses(FILE *out, const json_t *certificate)
             tap_print_reader(out, certificate, item);
             fprintf(out, "ch %lld: %lld..%lld %s\n", tap_print_integer(item, "ch"),
                     tap_print_integer(item, "from"), tap_print_integer(item, "to"),
-                    json_is_true(json_object_get(item, "told")) ? "reported by GAP"
-                                                                : "NOT REPORTED");
+                    json_is_true(json_object_get(item, "reported")) ? "reported by GAP"
+                                                                    : "NOT REPORTED");
         }
     }
     json_array_foreach(json_object_get(certificate, "fault_list"), index, item)
@@ -157,7 +157,7 @@ static void tap_print_verdict(FILE *out, const json_t *certificate)
 {
     bool is_one = json_is_true(json_object_get(certificate, "one_digest"));
     bool is_proven = json_is_true(json_object_get(certificate, "proven"));
-    long long connections = tap_print_integer(certificate, "readers");
+    long long connections = tap_print_integer(certificate, "connections");
     long long channels = (long long)json_array_size(json_object_get(certificate, "channels"));
     fprintf(out, "CERTIFICATE\n  verdict    %s: %lld connection%s, %lld channel%s, %s, %s\n",
             json_is_true(json_object_get(certificate, "complete")) ? "COMPLETE" : "INCOMPLETE",
@@ -167,18 +167,18 @@ static void tap_print_verdict(FILE *out, const json_t *certificate)
 
 static void tap_print_missing(FILE *out, const json_t *certificate)
 {
-    long long told = tap_print_integer(certificate, "told_frames");
-    long long untold = tap_print_integer(certificate, "untold_frames");
-    long long ranges = tap_print_integer(certificate, "told_ranges");
-    if (told + untold == 0) {
+    long long reported = tap_print_integer(certificate, "reported_frames");
+    long long unreported = tap_print_integer(certificate, "unreported_frames");
+    long long ranges = tap_print_integer(certificate, "reported_ranges");
+    if (reported + unreported == 0) {
         fprintf(out, "  missing    none\n");
         return;
     }
     fprintf(out,
             "  missing    %lld frame%s in %lld range%s reported by GAP, %lld in %lld NOT "
             "REPORTED\n",
-            told, tap_print_s(told), ranges, tap_print_s(ranges), untold,
-            tap_print_integer(certificate, "untold_ranges"));
+            reported, tap_print_s(reported), ranges, tap_print_s(ranges), unreported,
+            tap_print_integer(certificate, "unreported_ranges"));
 }
 
 void tap_print_certificate(FILE *out, const json_t *certificate, bool with_channels)

@@ -31,7 +31,7 @@ void tap_reader_init(struct tap_reader *reader, struct tap_sink *sink, uint32_t 
 /* Sends a message. 0 or a negative errno. */
 int tap_reader_send_text(struct tap_reader *reader, const char *text);
 
-/* Has the server tell its running hashes. 0 or a negative errno. */
+/* Asks the server for its running hashes. 0 or a negative errno. */
 int tap_reader_ask_hashes(struct tap_reader *reader);
 
 /* Bytes that came with the upgrade's answer. They are changed. */

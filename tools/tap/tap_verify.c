@@ -61,23 +61,23 @@ void tap_verify_on_fault(struct tap_verify *verify, uint32_t reader, const char 
     verify->faults++;
     if (json_array_size(verify->fault_list) < LISTED_MAX) {
         json_array_append_new(verify->fault_list,
-                              json_pack("{s:i,s:s}", "reader", (int)reader, "what", what));
+                              json_pack("{s:i,s:s}", "connection", (int)reader + 1, "what", what));
     }
 }
 
 static void tap_verify_missing(struct tap_verify *verify, uint32_t reader, uint64_t channel,
-                               uint64_t from, uint64_t to, bool is_told)
+                               uint64_t from, uint64_t to, bool is_reported)
 {
     uint64_t count = to - from + 1;
-    verify->told_frames += is_told ? count : 0;
-    verify->told_ranges += is_told;
-    verify->untold_frames += is_told ? 0 : count;
-    verify->untold_ranges += !is_told;
+    verify->reported_frames += is_reported ? count : 0;
+    verify->reported_ranges += is_reported;
+    verify->unreported_frames += is_reported ? 0 : count;
+    verify->unreported_ranges += !is_reported;
     if (json_array_size(verify->missing) < LISTED_MAX) {
         json_array_append_new(verify->missing,
-                              json_pack("{s:i,s:I,s:I,s:I,s:b}", "reader", (int)reader, "ch",
-                                        (json_int_t)channel, "from", (json_int_t)from, "to",
-                                        (json_int_t)to, "told", is_told));
+                              json_pack("{s:i,s:I,s:I,s:I,s:b}", "connection", (int)reader + 1,
+                                        "ch", (json_int_t)channel, "from", (json_int_t)from, "to",
+                                        (json_int_t)to, "reported", is_reported));
     }
 }
 
@@ -282,7 +282,7 @@ static bool tap_verify_advance(struct tap_verify *verify, struct tap_channel *ch
     if (track->first_seq == 0) {
         track->first_seq = seq;
     } else if (seq < track->next_seq) {
-        if (seq != track->told_to) {
+        if (seq != track->gap_to) {
             verify->duplicates++;
             tap_verify_on_fault(verify, reader, "a seq came twice");
         }
@@ -344,7 +344,7 @@ void tap_verify_on_gap(struct tap_verify *verify, uint32_t reader, uint64_t numb
     }
     struct tap_track *track = &channel->tracks[reader];
     if (from == 0 || to < from || (track->next_seq != 0 && from < track->next_seq)) {
-        tap_verify_on_fault(verify, reader, "GAP tells frames that were received");
+        tap_verify_on_fault(verify, reader, "GAP reports frames that were received");
         return;
     }
     if (track->next_seq != 0 && from > track->next_seq) {
@@ -355,7 +355,7 @@ void tap_verify_on_gap(struct tap_verify *verify, uint32_t reader, uint64_t numb
         track->first_seq = from;
     }
     track->next_seq = to + 1;
-    track->told_to = to;
+    track->gap_to = to;
 }
 
 void tap_verify_on_next_seq(struct tap_verify *verify, uint32_t reader, uint64_t number,
@@ -396,7 +396,7 @@ void tap_verify_on_hash(struct tap_verify *verify, uint32_t reader, uint64_t num
         return;
     }
     struct tap_track *track = &channel->tracks[reader];
-    verify->hashes_told++;
+    verify->hashes_given++;
     if (track->chain_next > next_seq) {
         return;
     }
@@ -450,7 +450,7 @@ bool tap_verify_is_at_goal(const struct tap_verify *verify)
         const struct tap_channel *channel = &verify->channels[i];
         for (uint32_t reader = 0; reader < verify->reader_count; reader++) {
             if (channel->tracks[reader].next_seq < channel->goal_seq ||
-                (verify->hashes_told > 0 && !tap_verify_is_proven(channel, reader))) {
+                (verify->hashes_given > 0 && !tap_verify_is_proven(channel, reader))) {
                 return false;
             }
         }

@@ -1,19 +1,19 @@
 /*
- * tap_verify: what a number of readers received, and whether it is all and the same.
+ * tap_verify: what a number of connections (readers) received, and whether it is all and the same.
  *
- * Each reader's seqs of a channel must be contiguous from its first frame on, but for what a GAP
- * told. The first reader that receives a frame sets what its bytes are; the others' must be equal.
- * Certificate: per channel the range that all readers have in common (from the last one's first
- * seq to the first one's last) and its digest: SHA-256 over the SHA-256 of each frame's payload,
- * in order of seq; and one digest over all channels.
+ * From its first frame on, a reader's seqs of a channel must be contiguous, except for what a GAP
+ * reported. The first reader that receives a frame sets its bytes; those of the others must be
+ * equal. Certificate: for each channel the range that all readers have in common (from the highest
+ * first seq to the lowest last one) and its digest: SHA-256 over the SHA-256 of each frame's
+ * payload, in the order of seq; and one digest over all channels.
  *
- * Each reader adds up the running hash of each channel (codec/running_hash.h) from where the server
- * told it, and compares it where it tells it again: the frames between are proven. A frame that
- * did not come breaks the chain, which begins again at the next hash that is told.
+ * Each reader computes the running hash of each channel (codec/running_hash.h) from where the
+ * server gave it, and compares it with the next one that the server gives: the frames in between
+ * are proven. A missing frame breaks the chain, which begins again at the next hash.
  *
  * Owner    main. Threads: one.
- * Memory   56 bytes per reader and channel, 56 per frame that not all readers have yet (at most
- *          65 536 of a channel; a reader further behind can not be compared and is told so).
+ * Memory   56 bytes per reader and channel, 56 per frame that not all readers have yet, at most
+ *          65 536 of a channel. A reader further behind cannot be compared, which is reported.
  * Units    A seq is what the frames say; 0 stands for none.
  */
 #ifndef RINGCAST_TOOLS_TAP_VERIFY_H

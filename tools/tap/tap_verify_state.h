@@ -22,7 +22,7 @@ struct tap_track {
     uint64_t first_seq; /* 0: no frame yet */
     uint64_t next_seq;  /* The next frame's; before the first: what SUBSCRIBED promised, or 0. */
     uint64_t frames;
-    uint64_t told_to;     /* The last GAP's end: a book's snapshot may repeat it. */
+    uint64_t gap_to;      /* The last GAP's end: a book's snapshot may repeat it. */
     uint64_t hash;        /* running, after the frame chain_next - 1 */
     uint64_t chain_next;  /* 0: the chain is broken */
     uint64_t proven_next; /* Where it began, or was last compared. */
@@ -55,12 +55,12 @@ struct tap_verify {
     char epoch[64];
     uint64_t frames;
     uint64_t bytes;
-    uint64_t told_frames, told_ranges;
-    uint64_t untold_frames, untold_ranges;
+    uint64_t reported_frames, reported_ranges;
+    uint64_t unreported_frames, unreported_ranges;
     uint64_t duplicates;
     uint64_t differing;
     uint64_t not_compared;
-    uint64_t hashes_told;
+    uint64_t hashes_given;
     uint64_t hash_checks;
     uint64_t proven_frames;
     uint64_t faults;

@@ -242,6 +242,31 @@ static void a_tick_without_its_fields_is_malformed(void **state)
     broker_fixture_end();
 }
 
+/* Any byte of the dialogue may be any other, and it may end anywhere. */
+static void what_is_read_is_inside_of_what_came(void **state)
+{
+    (void)state;
+    begin();
+    for (size_t change = 0; change < dialogue_bytes * 256; change++) {
+        size_t bytes = dialogue_bytes - change % 7;
+        uint8_t *copy = malloc(bytes); /* A sanitizer sees a read beyond it. */
+        assert_non_null(copy);
+        memcpy(copy, dialogue, bytes);
+        copy[change / 256 % bytes] = (uint8_t)change;
+        for (size_t used = 0, taken = 1; used < bytes && taken > 0; used += taken) {
+            struct bench_broker_packet packet = {0};
+            taken = bench_mqtt_read(copy + used, bytes - used, &packet);
+            assert_true(taken <= bytes - used);
+            if (taken > 0 && packet.kind == BENCH_BROKER_TICK) {
+                assert_true(packet.bytes > copy + used &&
+                            packet.bytes + packet.bytes_count == copy + used + taken);
+            }
+        }
+        free(copy);
+    }
+    broker_fixture_end();
+}
+
 static void subscribing_names_each_topic(void **state)
 {
     (void)state;
@@ -330,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_packet_that_breaks_the_protocol_is_malformed),
         cmocka_unit_test(a_packet_that_never_ends_is_not_held_for_ever),
         cmocka_unit_test(a_tick_without_its_fields_is_malformed),
+        cmocka_unit_test(what_is_read_is_inside_of_what_came),
         cmocka_unit_test(subscribing_names_each_topic),
         cmocka_unit_test(subscribing_to_many_fits),
         cmocka_unit_test(each_connection_pings_within_half_of_the_keep_alive),

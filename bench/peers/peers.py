@@ -313,7 +313,7 @@ class Running:
         for _, argv, env in self.peer.commands():
             self.processes.append(subprocess.Popen(argv, env=env))
         deadline = time.monotonic() + 10
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > deadline or self.ended():
                 self.__exit__()
                 raise RuntimeError("the server does not answer")
@@ -330,7 +330,7 @@ class Running:
                 process.kill()
                 process.wait()
 
-    def _answers(self):
+    def answers(self):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.peer.port)) == 0
 
@@ -354,7 +354,8 @@ def main():
             raise SystemExit(f"{options.name}: {reason}")
         try:
             with Running(peer) as running:
-                print(f"{options.name}: {peer.url(['*'])}", flush=True)
+                all_symbols = ["{symbols}"] if options.name == "nchan" else ["*"]
+                print(f"{options.name}: {peer.url(all_symbols)}", flush=True)
                 while not running.ended():
                     time.sleep(0.1)
             return 1

@@ -94,7 +94,7 @@ class TheAdminPort(HttpCase):
             self.assertEqual((status, '"ok"' in body), (200, True), target)
             self.assertEqual(self.plain(target, "HEAD", port=port)[::2], (200, ""))
         self.assertEqual(self.plain("http://host/metrics?aliases=no", port=port)[0], 200)
-        self.assertEqual(self.plain("http://host", port=port)[0], 404)
+        self.assertEqual(self.plain("http://host", port=port)[0], 200)  # the index
         self.assertEqual(self.plain("http://host/other", port=port)[0], 404)
         self.assertEqual(self.plain("http://host/health", "POST", port=port)[0], 405)
         for target in ("http://me@host/health", "http:///health", "http://host:x/health"):

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 from server import CHECKOUT, ServerTestCase, reap, spawn, wait_until
-from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, VALID, BenchTestCase, PlainServer, bench
+from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, TRIES, VALID, BenchTestCase, PlainServer, bench
 
 sys.path.insert(0, str(CHECKOUT / "bench" / "peers"))
 import peers  # noqa: E402
@@ -41,28 +41,35 @@ class PresetTestCase(BenchTestCase):
                 stack.callback(reap, process)
                 processes.append(process)
             running = peers.Running(peer)
-            answers = wait_until(lambda: running._answers() or any(it.poll() is not None for it in processes), 30)
+            answers = wait_until(lambda: running.answers() or any(it.poll() is not None for it in processes), 30)
             if not answers or any(it.poll() is not None for it in processes):
                 for process in processes:
                     reap(process)
                 self.fail("\n".join(it.stderr.read().decode() for it in processes))
             yield peer
 
-    def valid(self, *arguments, frames):
-        report = self.report("-d", "500ms", "-w", "200ms", *arguments, least=1)
+    def valid_text(self, *arguments):
+        """What a valid run prints. A machine that stops for the whole window has another try."""
+        for _ in range(TRIES):
+            result = bench(*arguments)
+            if "nothing was due" not in result.stdout:
+                break
+        self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+        return result.stdout
+
+    def valid(self, *arguments):
+        report = self.report("-d", "500ms", "-w", "200ms", *arguments)
         self.assertEqual(report["received"], report["due"])
-        self.assertGreater(report["received"], frames)
         return report
 
 
 class Presets(PresetTestCase):
     def by_its_preset_alone(self, name, preset, path="/"):
         with self.running(name) as peer:
-            result = bench("--preset", preset, "-d", "1", f"ws://127.0.0.1:{peer.port}{path}")
-            self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
-            self.assertRegex(result.stdout, r"\n  delivered +[1-9][\d ]* of [\d ]+ \(100\.0000 %\)\n")
-            self.assertRegex(result.stdout, r"\n  VALID(, with warning)?\n$")
-            self.assertNotIn("malformed", result.stdout)
+            said = self.valid_text("--preset", preset, "-d", "1", f"ws://127.0.0.1:{peer.port}{path}")
+            self.assertRegex(said, r"\n  delivered +[1-9][\d ]* of [\d ]+ \(100\.0000 %\)\n")
+            self.assertRegex(said, r"\n  VALID(, with warning)?\n$")
+            self.assertNotIn("malformed", said)
 
     def test_nats(self):
         self.by_its_preset_alone("nats", "nats")
@@ -97,9 +104,10 @@ class Draws(PresetTestCase):
     def drawn(self, name, preset, symbols, path="/"):
         with self.running(name, "symbols=6,rate=600,burst=6") as peer:
             report = self.valid("--preset", preset, "-c", "9", "-t", "2", "-s", symbols, "--subscriptions", "2",
-                                f"ws://127.0.0.1:{peer.port}{path}", frames=0)
-            # Two of six symbols: 9 connections of 200 ticks/s.
-            self.assertAlmostEqual(report["received"] / report["seconds"] / 1800, 1, delta=0.3)
+                                f"ws://127.0.0.1:{peer.port}{path}")
+            # 9 connections with two of six symbols each: a tick has three readers, or a little more where nobody
+            # drew a symbol.
+            self.assertAlmostEqual(report["due"] / report["published"], 3.3, delta=1)
             self.assertEqual(report["malformed"], 0)
 
     def test_nats(self):
@@ -146,8 +154,7 @@ class Transcript(PresetTestCase):
                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             self.assertIn("ws://", process.stdout.readline())
-            result = bench(*shlex.split(command.replace(port, free))[1:])
-            self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
+            self.valid_text(*shlex.split(command.replace(port, free))[1:])
             process.terminate()
             self.assertEqual(process.wait(20), 0)
         finally:
@@ -179,7 +186,7 @@ class Fields(PresetTestCase):
                               ("mosquitto", ("--topic", "{symbol}", "-s", "#")),
                               ("nats", ("--topic", "{symbol}", "-s", "md.AAPL_US,md.MSFT_US"))):
             with self.running(name) as peer:
-                self.valid(*peer.load_options(), *options, f"ws://127.0.0.1:{peer.port}/", frames=0)
+                self.valid(*peer.load_options(), *options, f"ws://127.0.0.1:{peer.port}/")
 
 
 class Mosquitto(PresetTestCase):
@@ -188,7 +195,7 @@ class Mosquitto(PresetTestCase):
 
     def test_each_client_says_that_it_leaves(self):
         with self.running("mosquitto") as peer:
-            self.valid("--preset", "mqtt", f"ws://127.0.0.1:{peer.port}/", frames=0)
+            self.valid("--preset", "mqtt", f"ws://127.0.0.1:{peer.port}/")
 
             def left():
                 return re.findall(r"Client auto-\S+ (.*)\.", self.log_of(peer))
@@ -218,9 +225,9 @@ class Mosquitto(PresetTestCase):
     @unittest.skipUnless(IS_FULL, "./test full has the time")
     def test_a_long_run_is_not_closed_for_its_silence(self):
         with self.running("mosquitto") as peer:
-            report = self.report("--preset", "mqtt", "-d", str(2 * KEEP_ALIVE_SECONDS),
-                                 f"ws://127.0.0.1:{peer.port}/")
-            self.assertEqual(report["received"], report["due"])
+            result = bench("--preset", "mqtt", "-d", 2 * KEEP_ALIVE_SECONDS, f"ws://127.0.0.1:{peer.port}/",
+                           seconds=4 * KEEP_ALIVE_SECONDS)
+            self.assertEqual(result.returncode, VALID, result.stdout + result.stderr)
             self.assertGreaterEqual(self.log_of(peer).count("Received PINGREQ from auto-"), 30)
 
 

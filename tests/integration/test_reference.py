@@ -244,7 +244,7 @@ class Limits(unittest.TestCase):
         for default, option in rows:
             number, unit = re.match(r"([\d ]*\d) ?(\w*)", default).groups()
             number = int(number.replace(" ", "")) * units.get(unit, 1)
-            self.assertRegex(options[option], rf"\b{number}\b", option)
+            self.assertRegex(options[option], rf"\b({number}|{number >> 10}k|{number >> 20}m)\b", option)
 
     def test_every_code_and_close_has_a_row_or_is_no_limit(self):
         """A code that comes to mean a limit is to be in the table."""

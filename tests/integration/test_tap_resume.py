@@ -221,6 +221,21 @@ class CursorFile(unittest.TestCase):
                 self.assertIn("belongs to another subscription (--symbols 000001.SZ --types quote)", done.stderr)
         self.assertEqual(self.tap("--symbols", "000001.SZ").returncode, 0)
 
+    def test_a_position_that_nobody_can_have_is_reported_and_the_rest_goes_on(self):
+        self.assertEqual(self.tap().returncode, 0)
+        cursor = json.loads(self.path.read_text())
+        self.assertEqual([each["ch"] for each in cursor["channels"]], [0, 1, 2])
+        cursor["channels"][0]["seq"] += 10**9
+        cursor["channels"].append({"ch": 60000, "seq": 7, "symbol": "GONE", "type": "quote"})
+        self.path.write_text(json.dumps(cursor))
+        done = self.tap()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"GAP \S+ quote: it cannot be resumed after seq 1\d{9}: ")
+        self.assertIn("GAP GONE quote: it cannot be resumed after seq 7: ", done.stderr)
+        left = json.loads(self.path.read_text())["channels"]
+        self.assertEqual([each["ch"] for each in left], [0, 1, 2])
+        self.assertLess(left[0]["seq"], 10**9)
+
     def test_an_empty_file_is_a_new_cursor(self):
         self.path.touch()
         self.assertEqual(self.tap().returncode, 0)

@@ -7,16 +7,17 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct bench_preset bench_presets[] = {
-    {"ringcast", "ringcast: SUBSCRIBE, and ticks as JSON", "protocol ringcast\n"},
-    {"nats", "nats-server with its WebSocket listener; subject md.SYMBOL", "protocol nats\n"},
-    {"mqtt", "MQTT 3.1.1 over WebSocket, as mosquitto has it; topic md/SYMBOL", "protocol mqtt\n"},
-    {"nchan", "nginx with nchan; the URL names the channels: .../sub/{symbols}",
+    {"ringcast", "a ringcast, as without a preset", "protocol ringcast\n"},
+    {"nats", "nats-server over WebSocket; subjects md.SYMBOL", "protocol nats\n"},
+    {"mqtt", "an MQTT 3.1.1 broker over WebSocket, such as mosquitto; topics md/SYMBOL",
+     "protocol mqtt\n"},
+    {"nchan", "nginx with nchan; the URL has {symbols}: ws://HOST/sub/{symbols}",
      "protocol plain\n"},
-    {"websockets", "a broadcast by Python's websockets, as bench/peers/ has it",
+    {"websockets", "a broadcast by Python's websockets, as in bench/peers",
      "protocol plain\n"
      "send {\"type\":\"SUBSCRIBE\",\"id\":1,"
      "\"data\":{\"symbols\":[\"{symbols}\"],\"data_types\":[\"quote\"]}}\n"},
-    {"binance", "trades in Binance's form; -s btcusdt@trade, URL .../stream",
+    {"binance", "trades in Binance's form; the URL is ws://HOST/stream",
      "protocol plain\n"
      "symbols btcusdt@trade\n"
      "send {\"method\":\"SUBSCRIBE\",\"params\":[\"{symbols}\"],\"id\":1}\n"
@@ -26,7 +27,7 @@ static const struct bench_preset bench_presets[] = {
      "seq-pattern \"t\":\n"
      "channel-pattern symbol\n"
      "symbol-pattern \"stream\":\"\n"},
-    {"coinbase", "trades in Coinbase's form; -s BTC-USD",
+    {"coinbase", "trades in Coinbase's form",
      "protocol plain\n"
      "symbols BTC-USD\n"
      "send {\"type\":\"subscribe\",\"product_ids\":[\"{symbols}\"],\"channels\":[\"matches\"]}\n"

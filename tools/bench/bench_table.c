@@ -34,6 +34,8 @@ static const struct bench_table_row bench_table[] = {
     {"types", 'y', LIST(types), "T,T", "data types; ringcast only (quote)"},
     {"protocol", 0, TEXT(protocol_name), "NAME",
      "ringcast, plain (any WebSocket server), nats or mqtt (ringcast)"},
+    {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
+     "set the options for a kind of server; see the end of this text"},
     {"latency", 'L', FLAG(latency), NULL, "also print the latency by percentile, in detail"},
     {"json", 'j', FLAG(json), NULL, "print one JSON object instead of text"},
     {"quiet", 'q', FLAG(quiet), NULL, "print no first line and no progress"},
@@ -55,8 +57,6 @@ static const struct bench_table_row bench_table[] = {
     {"at-once", 0, FLAG(at_once), NULL, "subscribe only when all connections are upgraded"},
     {"by-url", 0, FLAG(by_url), NULL, "ringcast: subscribe by the URL of the upgrade"},
     {"spin", 0, FLAG(spin), NULL, "never sleep; for the lowest latency of few connections"},
-    {"preset", 0, BENCH_TABLE_PRESET, AT(preset), 0, 0, "NAME",
-     "options for a kind of server; 'list' shows them"},
     {"scenario", 0, BENCH_TABLE_SCENARIO, 0, 0, 0, "FILE",
      "read options from a file, one on each line, without dashes"},
 
@@ -80,7 +80,7 @@ static const struct bench_table_row bench_table[] = {
     {"seq-pattern", 0, TEXT(seq_pattern), "TEXT",
      "text before its sequence number; '': none (\"seq\":)"},
     {"channel-pattern", 0, TEXT(channel_pattern), "TEXT",
-     "before its channel's number; '': one; symbol: its symbol (\"ch\":)"},
+     "before its channel number, or 'symbol'; '': one channel (\"ch\":)"},
     {"symbol-pattern", 0, TEXT(symbol_pattern), "TEXT", "text before its symbol (\"symbol\":\")"},
 
     {.help = "Measurement and report"},
@@ -180,7 +180,7 @@ void bench_table_print_help(void)
         printf("  %c%c%c %-27s %s\n", row->letter != 0 ? '-' : ' ',
                row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', left, row->help);
     }
-    printf("\nPresets; other options change what they say:\n");
+    printf("\nPresets, whose options all others override:\n");
     bench_presets_print(stdout);
     printf("\nExit code: 0 valid; 1 usage, set-up or output; 2 connections failed or were closed;\n"
            "3 gaps, duplicates, differing or malformed frames, or nothing received.\n");

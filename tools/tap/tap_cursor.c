@@ -96,6 +96,7 @@ void tap_cursor_on_open(struct tap_cursor *cursor)
     cursor->asked_count = 0;
     for (uint32_t i = 0; i < cursor->state.place_count; i++) {
         cursor->state.places[i].is_asked = false;
+        cursor->state.places[i].is_sent = false;
         cursor->state.places[i].is_awaited = false;
     }
 }
@@ -130,8 +131,8 @@ static void tap_cursor_print_loss(const struct tap_cursor_place *place, const js
     fputc('\n', stderr);
 }
 
-/* An entry of an answer: its channel has been resumed, or cannot be. */
-static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry, bool has_failed)
+/* An entry of an answer: its channel has been resumed. */
+static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry)
 {
     uint64_t channel;
     const char *gap = json_string_value(json_object_get(entry, "gap"));
@@ -142,25 +143,54 @@ static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry, 
     if (place == NULL) {
         return;
     }
+    place->is_sent = false;
     place->is_awaited = false;
     (void)control_reply_u64(entry, "next_seq", &place->live_seq);
-    if (has_failed) {
-        tap_cursor_print_loss(place, entry);
-        tap_cursor_place_forget(place);
-    } else if (gap != NULL && strcmp(gap, "restart") == 0) {
+    if (gap != NULL && strcmp(gap, "restart") == 0) {
         place->seq = 0; /* It counts anew. */
     }
 }
 
+/* The entry of failed that is about the place: by its channel, or by its symbol and type; NULL:
+ * none. */
+static const json_t *tap_cursor_refusal(const json_t *failed, const struct tap_cursor_place *place,
+                                        uint64_t own_channel)
+{
+    size_t index;
+    uint64_t channel;
+    const json_t *entry;
+    json_array_foreach(failed, index, entry)
+    {
+        const char *symbol = json_string_value(json_object_get(entry, "symbol"));
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        bool is_named = symbol != NULL && type != NULL && strcmp(symbol, place->symbol) == 0 &&
+                        strcmp(type, place->type) == 0;
+        if (is_named || (control_reply_u64(entry, "ch", &channel) && channel == own_channel)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
 static void tap_cursor_on_resumed(struct tap_cursor *cursor, const struct control_reply *reply)
 {
-    static const char *const lists[] = {"ok", "gaps", "failed"};
     size_t index;
     const json_t *entry;
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        json_array_foreach(json_object_get(reply->data, lists[i]), index, entry)
-        {
-            tap_cursor_on_entry(cursor, entry, i == 2);
+    const json_t *failed = json_object_get(reply->data, "failed");
+    json_array_foreach(json_object_get(reply->data, "ok"), index, entry)
+    {
+        tap_cursor_on_entry(cursor, entry);
+    }
+    json_array_foreach(json_object_get(reply->data, "gaps"), index, entry)
+    {
+        tap_cursor_on_entry(cursor, entry);
+    }
+    for (uint32_t i = 0; i < cursor->state.place_count; i++) {
+        struct tap_cursor_place *place = &cursor->state.places[i];
+        if (place->is_sent) {
+            tap_cursor_print_loss(place, tap_cursor_refusal(failed, place, i));
+            tap_cursor_place_forget(place);
+            cursor->is_dirty = true;
         }
     }
     cursor->is_waiting = false;
@@ -185,7 +215,7 @@ static void tap_cursor_on_since(struct tap_cursor *cursor, const struct control_
         tap_cursor_place_forget(place);
         return;
     }
-    tap_cursor_on_entry(cursor, entry, false);
+    tap_cursor_on_entry(cursor, entry);
 }
 
 /* The answer to the user's SUBSCRIBE, or to one of the cursor's with `since`. */
@@ -332,6 +362,7 @@ static char *tap_cursor_resume_text(struct tap_cursor *cursor, bool is_asked)
             continue;
         }
         place->is_asked = false;
+        place->is_sent = true;
         used += (size_t)snprintf(text + used, size - used, "%s\"%" PRIu64 "\":%" PRIu64,
                                  count == 0 ? "" : ",", cursor->next_channel, place->seq);
         count++;

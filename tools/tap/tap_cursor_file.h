@@ -29,6 +29,7 @@ struct tap_cursor_place {
     bool is_known;          /* It has a position. */
     bool is_from_beginning; /* Resumed from its beginning: a part may be too old. */
     bool is_asked;          /* It is to be resumed from its beginning. */
+    bool is_sent;           /* RESUME has named it, and has not been answered. */
     bool is_awaited;        /* Its frames count from the answer to that on. */
     char symbol[TAP_CURSOR_SYMBOL_BYTES_MAX]; /* as sent, with escapes */
     char type[TAP_CURSOR_TYPE_BYTES_MAX];

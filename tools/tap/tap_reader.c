@@ -368,6 +368,9 @@ static void tap_reader_on_control(struct tap_reader *reader, const struct ws_mes
     }
     if (reply.type == CONTROL_SUBSCRIBED || strcmp(reply.name, "REPLAYING") == 0) {
         tap_reader_on_subscribed(reader, &reply);
+    } else if (strcmp(reply.name, "RESUMED") == 0) { /* The cursor reads it. */
+        reader->sink->subscribed_count += !reader->is_subscribed;
+        reader->is_subscribed = true;
     } else if (strcmp(reply.name, "SYMBOLS") == 0) {
         tap_reader_on_page(reader, &reply);
     } else if (reply.type == CONTROL_ERROR && !tap_reader_waits(reader, &reply)) {

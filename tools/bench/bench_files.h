@@ -1,5 +1,5 @@
 /*
- * bench_files: the figures of a run as files: CSV, HdrHistogram log, a picture.
+ * bench_files: the figures of a run as files: CSV, HdrHistogram log and percentiles, a picture.
  *
  * Owner    main: opened before the run, so that a wrong path is found at once; written after it.
  * Errors   0 or a negative errno; the reason is printed.
@@ -15,6 +15,7 @@
 struct bench_files {
     int csv_fd; /* -1: not wanted, like: */
     int hdr_fd;
+    int hgrm_fd;
 };
 
 /* Opens the files of the options, and checks that gnuplot can draw. A file keeps its old contents

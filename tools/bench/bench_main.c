@@ -7,6 +7,7 @@
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
+#include "tools/bench/bench_compare.h"
 #include "tools/bench/bench_files.h"
 #include "tools/bench/bench_json.h"
 #include "tools/bench/bench_run.h"
@@ -127,8 +128,9 @@ int main(int argc, char **argv)
     command_line_name(argc, argv, "ringcast-bench");
     int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
-        exit_code =
-            options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);
+        exit_code = options.compare_path != NULL  ? bench_compare(&options)
+                    : options.until_percent > 0.0 ? bench_main_steps(&options)
+                                                  : bench_main_once(&options);
     }
     bench_options_deinit(&options);
     return standard_fds_flush("ringcast-bench") ? exit_code : 1;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,31 @@ static void bench_result_add_readers(struct bench_result *result,
     }
 }
 
+/* The local port; 0: it has none, or is closed. */
+static uint16_t bench_result_port(const struct bench_conn *conn)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t bytes = sizeof address;
+    if (conn->fd < 0 || getsockname(conn->fd, (struct sockaddr *)&address, &bytes) < 0) {
+        return 0;
+    }
+    return ntohs(address.ss_family == AF_INET    ? ((struct sockaddr_in *)&address)->sin_port
+                 : address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                 : 0);
+}
+
+static void bench_result_add_slow_ticks(struct bench_result *result,
+                                        const struct bench_thread *thread)
+{
+    const struct bench_crew *crew = &thread->crew;
+    for (uint32_t i = 0; i < thread->data.slow_ticks.count; i++) {
+        struct bench_slow_tick tick = thread->data.slow_ticks.list[i];
+        tick.port = bench_result_port(&crew->conns[tick.conn_index - crew->first_conn_index]);
+        bench_slow_ticks_add(&result->slow_ticks, &tick);
+    }
+    bench_slow_ticks_sort(&result->slow_ticks);
+}
+
 static uint32_t bench_result_closes(const struct bench_stream_totals *totals)
 {
     uint32_t count = 0;
@@ -332,8 +358,10 @@ static int bench_result_judge(struct bench_result *result)
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                           struct bench_thread *const *threads)
 {
+    bench_slow_ticks_begin(&result->slow_ticks, result->options->slow_tick_count);
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
         const struct bench_thread *thread = threads[i];
+        bench_result_add_slow_ticks(result, thread);
         bench_result_add_totals(&result->totals, &thread->crew.totals);
         histogram_merge(&result->latency, &thread->data.latency);
         histogram_merge(&result->connect_time, &thread->crew.connect_time);

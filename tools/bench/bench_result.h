@@ -26,6 +26,7 @@ struct bench_result {
     struct histogram turns;  /* of the load generator's threads */
     struct histogram spread; /* from the first to the last receipt of each tick */
     struct bench_places places;
+    struct bench_slow_ticks slow_ticks;
     struct bench_interval *intervals;
     struct bench_sample *interval_ends;
     uint32_t interval_count;

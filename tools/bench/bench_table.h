@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "tools/load/bench_options.h"
+#include "tools/load/bench_slow_ticks.h"
 
 enum bench_table_kind {
     BENCH_TABLE_FLAG,

@@ -53,7 +53,10 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
  * end of its bucket, never above max_ns; 0 without values. */
 uint64_t histogram_percentile(const struct histogram *histogram, double percent);
 
-/* The number of values above the bucket of value_ns. */
+/* The upper end of a bucket, never above max_ns. */
+uint64_t histogram_bucket_top(const struct histogram *histogram, uint32_t bucket);
+
+/* How many values are above the bucket of value_ns. */
 uint64_t histogram_above(const struct histogram *histogram, uint64_t value_ns);
 
 /* NAN without values. For the deviation, each value is the middle of its bucket. */

@@ -17,6 +17,7 @@
 #include "tools/common/pattern_scan.h"
 #include "tools/load/bench_conn.h"
 #include "tools/load/bench_places.h"
+#include "tools/load/bench_slow_ticks.h"
 #include "tools/load/bench_ticks.h"
 
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
@@ -56,6 +57,7 @@ struct bench_data {
     uint32_t channel_count;
     struct histogram latency;
     struct bench_receipts receipts;
+    struct bench_slow_ticks slow_ticks;
     struct bench_interval *intervals; /* NULL: not wanted */
 };
 

@@ -47,7 +47,10 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
  */
 uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size_t symbol_bytes);
 
-/* The number of readers that subscribe to it. If all subscribe to the same, any symbol will do. */
+/* The name of a symbol of the list. */
+const char *bench_load_symbol(const struct bench_load *load, uint32_t symbol);
+
+/* How many readers subscribe to it. Any symbol, when all subscribe to the same. */
 uint32_t bench_load_readers(const struct bench_load *load, uint32_t symbol);
 
 #endif

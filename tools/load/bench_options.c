@@ -87,9 +87,10 @@ static bool bench_options_until(struct bench_options *options)
         bench_options_fail("--until: '%s' is not like p99=5ms or max=20ms", text);
         return false;
     }
-    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL) {
-        bench_options_fail("--csv, --hdr-log and --plot do not go with --until, which makes "
-                           "several runs%s",
+    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL ||
+        options->hgrm_path != NULL || options->slow_tick_count > 0) {
+        bench_options_fail("--csv, --hdr-log, --hgrm, --plot and --slow-ticks do not go with "
+                           "--until, which makes several runs%s",
                            "");
         return false;
     }
@@ -212,11 +213,13 @@ static bool bench_options_encoding(struct bench_options *options)
 /* Without times there are no latencies. */
 static bool bench_options_times(struct bench_options *options)
 {
-    const char *wanting = options->until_text != NULL  ? "--until"
-                          : options->latency           ? "--latency"
-                          : options->hdr_path != NULL  ? "--hdr-log"
-                          : options->plot_path != NULL ? "--plot"
-                                                       : NULL;
+    const char *wanting = options->until_text != NULL    ? "--until"
+                          : options->latency             ? "--latency"
+                          : options->hdr_path != NULL    ? "--hdr-log"
+                          : options->plot_path != NULL   ? "--plot"
+                          : options->hgrm_path != NULL   ? "--hgrm"
+                          : options->slow_tick_count > 0 ? "--slow-ticks"
+                                                         : NULL;
     if (options->time_pattern[0] == 0 && wanting != NULL) {
         bench_options_fail("%s needs the times in the messages, and --time-pattern is empty",
                            wanting);

@@ -151,6 +151,12 @@ struct bench_options {
     const char *csv_path;
     const char *hdr_path;
     const char *plot_path;
+    const char *hgrm_path;
+    uint32_t slow_tick_count; /* of the slowest ticks that are shown */
+
+    const char *compare_path; /* no run: the first of two files; url_text is the second */
+    bool compare_any;         /* also runs that differ in more than their figures */
+    uint32_t option_count;    /* that were given */
 
     const char *preset;                     /* its name; NULL: none */
     const char *origin;                     /* The preset, scenario file, or command line. */

@@ -1,13 +1,13 @@
 /*
  * tap_cursor: the position of ringcast-tap in each channel, kept in a file, and how it continues.
  *
- * A connection begins with WELCOME. The cursor then has messages to send, one after the other.
+ * The feed's own channels: after WELCOME the user's SUBSCRIBE is sent, without snapshots, for what
+ * is new; then RESUME, at most 1000 channels each. Until a channel is resumed its frames are
+ * dropped: they come again. A channel without a position, whose first frame is not its first one,
+ * is resumed from its beginning.
  *
- * - For the feed's own channels: RESUME, at most 1000 channels each; then the user's SUBSCRIBE
- *   without snapshots, for new channels. A channel that is not in the file, and whose first frame
- *   received has not seq 1, is resumed from its beginning.
- * - With --depth, --bar or --interval-ms: SUBSCRIBE with `since` for each channel, since the number
- *   of such a channel may have another meaning by now; then the user's SUBSCRIBE.
+ * With --depth, --bar or --interval-ms: SUBSCRIBE with `since` for each channel, since the number
+ * of such a channel may have another meaning by now; then the user's SUBSCRIBE.
  *
  * Positions of another epoch are void: the loss is reported, and each channel is resumed from its
  * beginning. Frames from before the very first subscription are never handed on.

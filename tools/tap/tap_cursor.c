@@ -464,8 +464,9 @@ static char *tap_cursor_since_text(struct tap_cursor *cursor)
 static char *tap_cursor_new_message(struct tap_cursor *cursor)
 {
     char *text = NULL;
-    if (cursor->stage == TAP_CURSOR_CONNECTING || cursor->is_waiting) {
-        return NULL;
+    if (cursor->stage == TAP_CURSOR_CONNECTING || cursor->is_waiting ||
+        (cursor->stage == TAP_CURSOR_SUBSCRIBED && !cursor->is_subscribed)) {
+        return NULL; /* One message after the other, so that the one that is refused is known. */
     }
     if (cursor->stage == TAP_CURSOR_OPEN) {
         text = cursor->is_resumed && cursor->is_derived ? tap_cursor_since_text(cursor) : NULL;

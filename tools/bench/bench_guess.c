@@ -129,6 +129,11 @@ void bench_guess_print(const struct bench_result *result, const char *label,
     size_t count = bench_guess_keys(sample, keys);
     printf("  %-11s ", label);
     bench_guess_print_sample(sample);
+    if (options->echo) {
+        printf(
+            "  expected    a message that the same connection had sent; is it an echo server?\n");
+        return;
+    }
     bool is_ringcast = options->protocol == BENCH_RINGCAST;
     if (sample->count == 0 || (is_ringcast && result->subscribed == 0)) {
         return; /* The patterns are not what is wrong. */

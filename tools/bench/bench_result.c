@@ -384,6 +384,10 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
     if (!bench_result_has_due(result)) { /* What was missed cannot be known. */
         result->due_frames = result->totals.window_frames;
     }
+    for (uint32_t i = 0; i < result->options->thread_count && result->options->echo; i++) {
+        result->due_frames += threads[i]->echo.window_due;
+        histogram_merge(&result->send_late, &threads[i]->echo.late);
+    }
     bench_result_add_places(result, threads);
     result->load_busy = bench_watch_busy(&result->begin, &result->end);
     result->load_waited = bench_watch_waited(&result->begin, &result->end);

@@ -179,7 +179,8 @@ static uint32_t bench_run_await_rest(const struct bench_options *options,
     uint64_t now_ns = bench_run_now_ns();
     uint64_t deadline_ns = now_ns + REST_MAX_NS;
     uint64_t changed_ns = now_ns;
-    uint64_t silent_ns = options->protocol == BENCH_RINGCAST ? REST_MAX_NS : REST_SILENT_NS;
+    uint64_t silent_ns =
+        options->protocol == BENCH_RINGCAST || options->echo ? REST_MAX_NS : REST_SILENT_NS;
     while (now_ns < deadline_ns && interrupted < 2 &&
            now_ns - changed_ns < (progress.unfinished == 0 ? REST_QUIET_NS : silent_ns)) {
         bench_run_pause(POLL_NS);

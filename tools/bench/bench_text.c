@@ -56,7 +56,12 @@ static void bench_text_times(const struct bench_result *result)
         }
     }
     if (result->window_ns > 0 && bench_result_has_times(result)) {
-        bench_text_row("latency", &result->latency);
+        if (result->options->echo) {
+            bench_text_row("round_trip", &result->latency);
+            bench_text_row("send_late", &result->send_late);
+        } else {
+            bench_text_row("latency", &result->latency);
+        }
     }
     if (result->spread.count > 0) {
         bench_text_row("spread", &result->spread);

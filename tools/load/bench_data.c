@@ -238,7 +238,10 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
     if (now_ns > time_ns && now_ns - time_ns > data->slow_ticks.above_ns) {
         bench_data_note_slow(data, conn, channel, seq, time_ns, tick);
     }
-    if (!data->has_seqs) {
+    if (data->echo != NULL && bench_echo_is_last(data->echo, conn, seq - 1, data->window_end_ns)) {
+        bench_conn_finish(data->crew, conn);
+    }
+    if (!data->has_seqs || data->echo != NULL) {
         return;
     }
     if (channel->first_seq == UINT64_MAX) {
@@ -253,9 +256,11 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
 static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
                             const struct bench_tick_bytes *tick, struct bench_data_place *out)
 {
-    struct pattern_place place;
+    struct pattern_place place = {0};
     bool is_tick =
-        tick->form == BENCH_FORM_SBE
+        data->echo != NULL ? bench_echo_read(data->echo, conn, tick->payload, tick->payload_bytes,
+                                             &place.seq, &out->time_ns)
+        : tick->form == BENCH_FORM_SBE
             ? sbe_scan_place(tick->payload, tick->payload_bytes, &place)
             : pattern_scan_place(&data->scan, tick->payload, tick->payload_bytes, &place);
     if (is_tick && data->crew->options->channel_is_symbol) {
@@ -268,6 +273,10 @@ static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
     }
     out->seq = place.seq;
     out->channel = &data->channels[index];
+    if (data->echo != NULL) {
+        out->seq++; /* The number of the first message is 0, which is no seq. */
+        return true;
+    }
     return bench_data_time(data, out->channel, &place, tick, &out->time_ns);
 }
 
@@ -418,7 +427,7 @@ static int bench_data_set_patterns(struct bench_data *data)
     struct bench_crew *crew = data->crew;
     const struct bench_options *options = crew->options;
     data->scan.time_unit_ns = options->time_unit_ns;
-    data->has_seqs = options->seq_pattern[0] != 0;
+    data->has_seqs = options->seq_pattern[0] != 0 || options->echo;
     data->has_times = options->time_pattern[0] != 0;
     bool fits = pattern_scan_set(&data->scan, PATTERN_TIME, options->time_pattern) &&
                 pattern_scan_set(&data->scan, PATTERN_SEQ, options->seq_pattern) &&

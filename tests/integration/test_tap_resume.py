@@ -180,6 +180,21 @@ class Resume(unittest.TestCase):
             self.assertEqual(seqs, list(range(seqs[0], seqs[0] + len(seqs))))
 
 
+    def test_more_channels_than_the_server_allows_go_on_with_a_gap(self):
+        with Server("--feed", "sim:symbols=8,rate=500", "--max-subscriptions", "5") as server:
+            tap = self.tap(server.url()).start()
+            tap.wait_for_more(50)
+            tap.wait_for_cursor()
+            tap.kill()
+            before = len(tap.ticks())
+            tap.start().wait_for_more(100)
+            self.assertEqual(tap.stop(), 0, tap.errors())
+        self.assertEqual({channel for channel, _ in tap.ticks()[before:]}, set(range(8)), tap.errors())
+        lost = len([line for line in tap.errors().splitlines() if "it cannot be resumed after seq" in line])
+        self.assertLessEqual(len(tap.holes()), lost, tap.errors())
+        self.assertEqual(lost, 4, "the pattern takes one of the five")
+
+
 class CursorFile(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -17,8 +17,8 @@ int tap_events_open(struct tap_sink *sink)
     const struct tap_options *options = sink->options;
     int exit_code = TAP_EXIT_DONE;
     if (options->stats) {
-        sink->stats =
-            tap_stats_create(options->prints_ticks ? stderr : stdout, clock_ns(CLOCK_MONOTONIC));
+        sink->stats = tap_stats_create(options->prints_ticks || options->json ? stderr : stdout,
+                                       clock_ns(CLOCK_MONOTONIC));
         if (sink->stats == NULL) {
             fprintf(stderr, "ringcast-tap: no memory for --stats\n");
             return TAP_EXIT_UNREACHABLE;

@@ -154,13 +154,12 @@ static bool tap_loop_has_open(const struct tap_loop *loop)
 /* --resume: sends the messages of the cursor. */
 static void tap_loop_send_cursor(struct tap_loop *loop)
 {
-    char *text;
+    const char *text;
     struct tap_sink *sink = loop->sink;
     struct tap_reader *reader = &loop->readers[0];
     while (reader->fd >= 0 && !sink->wants_new_connection &&
            (text = tap_cursor_next_message(sink->cursor)) != NULL) {
         sink->wants_new_connection = tap_reader_send_text(reader, text) != 0;
-        free(text);
     }
     if (sink->wants_new_connection) {
         sink->wants_new_connection = false;

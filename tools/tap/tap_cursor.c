@@ -20,7 +20,7 @@
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_DOUBLINGS_MAX 6          /* 6.4 s */
 #define RETRY_SLOWLY 3                 /* doublings to begin with, after close 4111 */
-#define STABLE_NS (10 * NS_PER_SECOND) /* After such a connection waits begin anew. */
+#define STABLE_NS (10 * NS_PER_SECOND) /* After such a connection the waits are short again. */
 #define CLOSE_RATE 4111
 #define ERROR_RATE 111
 #define RATE_WAIT_NS (NS_PER_SECOND / 2) /* Then a message that was too much is sent again. */
@@ -157,7 +157,7 @@ static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry)
     place->is_awaited = false;
     (void)control_reply_u64(entry, "next_seq", &place->live_seq);
     if (gap != NULL && strcmp(gap, "restart") == 0) {
-        place->seq = 0; /* It counts anew. */
+        place->seq = 0; /* It starts counting again. */
     }
 }
 

@@ -102,7 +102,7 @@ static bool tap_events_is_warning(const struct control_reply *reply)
            json_array_size(json_object_get(reply->data, "gaps")) > 0;
 }
 
-/* HEARTBEATs are left out: while nothing else comes they would fill the screen. With --json only
+/* HEARTBEATs are left out: they would fill the screen while nothing else arrives. With --json only
  * ticks go to standard output. */
 void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
                            const uint8_t *payload, size_t payload_bytes)

@@ -201,7 +201,7 @@ static bool tap_loop_goes_on(struct tap_loop *loop, uint64_t now_ns)
     return tap_loop_has_open(loop);
 }
 
-/* Has those that cannot prove all they got ask for running hashes; *asked_ns: when it was done. */
+/* Readers that cannot prove everything they received ask for running hashes; *asked_ns: when. */
 static void tap_loop_ask_hashes(struct tap_loop *loop, uint64_t now_ns, uint64_t *asked_ns)
 {
     struct tap_verify *verify = loop->sink->verify;

@@ -171,7 +171,7 @@ static void tap_reader_print_refusal(const json_t *refusal)
     free(text);
 }
 
-/* Of a key that the server does not use: it is of another version. */
+/* A warning about a key that the server does not use: it has another version. */
 static void tap_reader_print_warning(const json_t *warning)
 {
     char *text = json_dumps(warning, JSON_COMPACT | JSON_ENCODE_ANY);

@@ -96,7 +96,7 @@ static void bench_guess_print_field(const char *option, const char *pattern, boo
                             : "it is not in the message");
 }
 
-/* Which of its fields the message lacks. */
+/* The fields that the message lacks. */
 static void bench_guess_print_missing(const struct bench_options *options,
                                       const struct bench_sample_text *sample)
 {
@@ -109,7 +109,7 @@ static void bench_guess_print_missing(const struct bench_options *options,
     }
 }
 
-/* Which option would read the time in the message. */
+/* The option that would read the time in the message. */
 static void bench_guess_print_time(const struct bench_result *result,
                                    const struct bench_guess_key *key)
 {

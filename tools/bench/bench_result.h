@@ -54,7 +54,7 @@ struct bench_result {
     char verdict[BENCH_VERDICT_BYTES_MAX];
 };
 
-/* Adds up the counts of the threads, and decides the verdict. */
+/* Adds up the counts of the threads. */
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                           struct bench_thread *const *threads);
 /* --publish-to: what the publisher says it has published is what was due. */

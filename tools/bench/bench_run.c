@@ -69,7 +69,7 @@ static void bench_run_catch_signals(void)
 static void bench_run_let_signals_go(void)
 {
     pthread_sigmask(SIG_SETMASK, &pause_mask, NULL); /* One that is pending still counts. */
-    signal(SIGINT, SIG_DFL);                         /* What comes now may wait for its reader. */
+    signal(SIGINT, SIG_DFL); /* Messages that arrive now may wait for their reader. */
     signal(SIGTERM, SIG_DFL);
 }
 
@@ -171,8 +171,8 @@ static bool bench_run_await_connections(struct bench_show *show)
     return progress.subscribed > 0;
 }
 
-/* What was published inside the window and is still under way. Returns how many readers may still
- * be due something. */
+/* Waits for ticks of the window that are still on the way. Returns the number of readers to which
+ * some may still be due. */
 static uint32_t bench_run_await_rest(const struct bench_options *options,
                                      struct bench_thread *const *threads)
 {

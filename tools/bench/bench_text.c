@@ -175,7 +175,7 @@ static void bench_text_delivered(const struct bench_result *result)
     bench_text_stream(&totals->streams[BENCH_READER]);
 }
 
-/* What the readers got, side by side. */
+/* The receipts of the readers, side by side. */
 static void bench_text_fairness(const struct bench_result *result)
 {
     if (!bench_result_has_times(result) && result->window_ns > 0) {
@@ -410,7 +410,7 @@ static void bench_text_connect(const struct bench_result *result)
     }
 }
 
-/* What readers received in the window. */
+/* The receipts of readers in the window. */
 static void bench_text_frames(const struct bench_result *result)
 {
     double seconds = bench_result_seconds(result);

@@ -10,7 +10,7 @@
 
 #define FAR_NS (3600 * NS_PER_SECOND) /* A tick so late has a time in another unit. */
 
-/* Which tick one is. */
+/* The identity of a tick. */
 struct bench_data_place {
     struct bench_channel *channel;
     uint64_t *next_seq; /* the connection's, of that channel */
@@ -36,7 +36,7 @@ static const char *bench_data_symbol_text(const struct bench_data *data, const u
     return quote != NULL ? (const char *)at : NULL;
 }
 
-/* Which symbol of the list a tick is of, so that it is known who is due it. */
+/* The tick's symbol in the list, which shows the connections to which it is due. */
 static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
                                   size_t payload_bytes)
 {
@@ -78,7 +78,7 @@ static bool bench_data_grow(struct bench_conn *conn, uint32_t index)
     return true;
 }
 
-/* Where the conn keeps the next seq of a channel; NULL: it cannot be kept. */
+/* The place of a channel's next seq in the connection; NULL: no memory for it. */
 static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct bench_conn *conn,
                                             uint64_t channel, uint32_t *index_out)
 {
@@ -171,8 +171,8 @@ static void bench_data_note_slow(struct bench_data *data, const struct bench_con
     bench_slow_ticks_add(&data->slow_ticks, &slow);
 }
 
-/* The channel's first tick that any conn of this thread got. One of SBE has no symbol: DEFINITION
- * has told it before. */
+/* The channel's first tick on any connection of this thread. An SBE tick has no symbol: DEFINITION
+ * has given it before. */
 static void bench_data_identify(struct bench_data *data, struct bench_channel *channel,
                                 const struct bench_tick_bytes *tick)
 {
@@ -193,7 +193,7 @@ static bool bench_data_on_jump(struct bench_stream_totals *totals, uint64_t next
     return true;
 }
 
-/* A tick's time. One that another conn of this thread has got is known. */
+/* A tick's time. It is known already if another connection of this thread has received the tick. */
 static bool bench_data_time(struct bench_data *data, const struct bench_channel *channel,
                             const struct pattern_place *place, const struct bench_tick_bytes *tick,
                             uint64_t *time_ns_out)
@@ -252,7 +252,7 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
     bench_data_note(data, conn, channel, seq, time_ns, tick);
 }
 
-/* Which tick it is, where the conn keeps the channel's next seq, and the tick's time. */
+/* The identity of the tick, the place of the channel's next seq in the connection, and the time. */
 static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
                             const struct bench_tick_bytes *tick, struct bench_data_place *out)
 {

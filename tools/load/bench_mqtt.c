@@ -21,7 +21,7 @@ enum {
 #define TYPES_KNOWN                                                                                \
     (1u << TYPE_CONNACK | 1u << TYPE_PUBLISH | 1u << TYPE_SUBACK | 1u << TYPE_PINGRESP)
 
-/* ---- Packets ---- */
+/* ---- Packets of the client ---- */
 
 /* A remaining length, 7 bits a byte, the lowest first; returns its bytes. */
 static size_t bench_mqtt_put_length(uint8_t out[LENGTH_BYTES_MAX], size_t length)
@@ -102,7 +102,7 @@ size_t bench_mqtt_publish_head(uint8_t *out, const char *topic, size_t topic_byt
     return used + topic_bytes;
 }
 
-/* ---- What comes ---- */
+/* ---- Packets of the server ---- */
 
 static struct bench_broker_packet bench_mqtt_refusal(const char *words)
 {

@@ -521,7 +521,7 @@ static bool bench_options_crowds(struct bench_options *options)
     return true;
 }
 
-/* What each upgrade request has besides. */
+/* The further header lines of each upgrade request. */
 static bool bench_options_headers(struct bench_options *options)
 {
     char error[WS_HEADERS_ERROR_BYTES_MAX];

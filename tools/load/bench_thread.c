@@ -12,7 +12,7 @@
 #include "tools/load/bench_roles.h"
 
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
-#define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */
+#define ACT_NS (10 * NS_PER_MS)  /* How often the connections that behave badly act. */
 #define ASKED_PER_TURN 64        /* of --at-once, so that answers are read in between */
 #define REST_ROUNDS_MAX 50       /* of 10 ms, for the silent conns at the end */
 
@@ -143,7 +143,7 @@ static void bench_thread_start_conns(struct bench_thread *thread)
     }
 }
 
-/* How long this thread handled what had come, while more may have waited for it. */
+/* How long this thread handled a batch of completions, while others may have waited. */
 static void bench_thread_note_turn(struct bench_thread *thread, uint64_t begin_ns)
 {
     const struct bench_data *data = &thread->data;

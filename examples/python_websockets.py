@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Follows symbols of a ringcast over cuts and restarts, with the package websockets.
+"""Follows symbols of a ringcast over disconnects and restarts, with the package websockets.
 
     python_websockets.py [URL [SYMBOLS [TYPES]]]
     python_websockets.py ws://localhost:8765/ 000001.SZ,AAPL.US quote
@@ -87,7 +87,7 @@ def on_message(position, message):
 
 
 def tell_missing(position, ch, seq):
-    """Without a GAP, frames are missing where newer ones replaced them, or from a cut."""
+    """Without a GAP, newer frames replaced the missing ones, or a disconnect lost them."""
     missing = position.expect(ch, seq)
     if missing:
         print(f"-- {position.names.get(ch, ch)}: {missing} passed over before #{seq}")
@@ -183,7 +183,7 @@ async def follow(url, symbols, types):
         pause = 0
         if not 4200 <= code <= 4299:  # Those ask to be tried at once.
             pause = min(BACKOFF_SECONDS_MIN * 2**failures, BACKOFF_SECONDS_MAX)
-            # Jitter: a thousand clients that were cut together must not come back together.
+            # Jitter: a thousand clients that were disconnected together must not come back together.
             pause = float(wait or 0) + pause * random.random()
         print(f"-- closed {code} {reason}: again in {pause:.2f} s")
         await asyncio.sleep(pause)

@@ -31,7 +31,7 @@ class Idler:
         connection.setblocking(False)
 
     def read(self):
-"""False: the server has closed the connection."""
+        """False: the server has closed the connection."""
         try:
             data = self.socket.recv(262144)
         except BlockingIOError:

@@ -56,7 +56,7 @@ static bool bench_command_real(const struct bench_table_row *row, const char *te
     return true;
 }
 
-/* Keeps a text for as long as the options; NULL: there is no room. */
+/* Keeps a text until the options are freed; NULL: there is no room. */
 static char *bench_command_keep(struct bench_options *options, char *text)
 {
     if (text == NULL || options->kept_text_count == BENCH_KEPT_TEXTS_MAX) {
@@ -252,7 +252,7 @@ static bool bench_command_take_preset(struct bench_options *options)
 
 /* ---- The command line ---- */
 
-/* getopt did not take the option; found says why. */
+/* getopt has refused the option; found is the reason. */
 static void bench_command_complain(int found, char **argv)
 {
     const char *word = argv[optind - 1];
@@ -313,7 +313,7 @@ static bool bench_command_take_all(struct bench_options *options, enum bench_com
                                    int argc, char **argv)
 {
     struct option long_options[BENCH_TABLE_ROWS_MAX + 1] = {0};
-    char letters[LETTERS_BYTES_MAX] = ":"; /* a missing value is told apart */
+    char letters[LETTERS_BYTES_MAX] = ":"; /* so that a missing value is reported as ':' */
     size_t count, long_count = 0;
     size_t letter_bytes = 1;
     const struct bench_table_row *rows = bench_table_rows(&count);

@@ -40,7 +40,7 @@ static void bench_main_note_unwritten(struct bench_result *result)
     result->exit_code = 1;
 }
 
-/* One run, told; returns the exit code. */
+/* Runs once and prints the report; returns the exit code. */
 static int bench_main_once(const struct bench_options *options)
 {
     static struct bench_result result;
@@ -61,8 +61,8 @@ static int bench_main_once(const struct bench_options *options)
     return result.exit_code;
 }
 
-/* Whether so many connections are served within the limit. -1: the load generator cannot start. A
- * step that is cut short says nothing. */
+/* Whether this many connections are served within the limit. -1: the load generator cannot start. A
+ * step that is interrupted decides nothing. */
 static int bench_main_step(struct bench_options *options, uint32_t connection_count)
 {
     static struct bench_result result;

@@ -10,11 +10,11 @@
 
 #include "codec/base/units.h"
 
-#define LOAD_BUSY_MAX 0.9      /* a busier load measures itself */
-#define LOAD_WAITED_MAX 0.02   /* and so does one that waits for others, */
+#define LOAD_BUSY_MAX 0.9      /* a busier load generator measures itself, */
+#define LOAD_WAITED_MAX 0.02   /* and so does one that waits for cores, */
 #define LOAD_STOLEN_MAX 0.02   /* whose cores a hypervisor takes, */
 #define LOAD_THROTTLED_MAX 0.0 /* or that a limit stops */
-#define TURN_SHARE_MAX 0.5     /* of latency: turns that take more of it are what it shows */
+#define TURN_SHARE_MAX 0.5     /* of latency: longer turns are what the latency shows */
 #define PUBLISH_SHARE_MIN 0.99 /* of what the publisher was asked for */
 
 const struct bench_percentile bench_percentiles[BENCH_PERCENTILES] = {
@@ -319,7 +319,7 @@ static int bench_result_judge_data(struct bench_result *result)
         return bench_result_invalid(result, 3, "%" PRIu64 " frame%s missing", missing,
                                     missing == 1 ? " is" : "s are");
     }
-    /* The others may miss what they were told; nothing else. */
+    /* The others may miss frames that were reported as lost, and no others. */
     for (uint32_t role = 0; role < BENCH_ROLES; role++) {
         const struct bench_stream_totals *stream = &totals->streams[role];
         if (stream->duplicates > 0) {

@@ -35,7 +35,7 @@ static void bench_text_row(const char *name, const struct histogram *histogram)
     printf("\n");
 }
 
-/* Without a window there is no latency; phases that nobody went through have no row. */
+/* Without a window there is no latency. A phase without a connection has no row. */
 static void bench_text_times(const struct bench_result *result)
 {
     bool has_phases = false;

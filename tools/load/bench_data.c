@@ -8,7 +8,7 @@
 #include "codec/base/units.h"
 #include "tools/common/sbe_scan.h"
 
-#define FAR_NS (3600 * NS_PER_SECOND) /* Such a time is no late tick: it has another unit. */
+#define FAR_NS (3600 * NS_PER_SECOND) /* A tick so late has a time in another unit. */
 
 /* Which tick one is. */
 struct bench_data_place {
@@ -95,7 +95,7 @@ static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct benc
     return &conn->next_seqs[index];
 }
 
-/* Who got it when, and whether it is what the others got. */
+/* Notes the receipt, and checks whether the bytes are those that other connections received. */
 static void bench_data_note(struct bench_data *data, const struct bench_conn *conn,
                             struct bench_channel *channel, uint64_t seq, uint64_t time_ns,
                             const struct bench_tick_bytes *tick)
@@ -285,8 +285,8 @@ static bool bench_data_is_ignored(const struct bench_data *data,
     return false;
 }
 
-/* A message that is no tick. Servers that are no ringcast greet a client, or acknowledge what it
- * sent, before its first tick. */
+/* A message that is not a tick. Other servers than ringcast greet a client, or acknowledge its
+ * messages, before its first tick. */
 static void bench_data_on_no_tick(struct bench_data *data, const struct bench_conn *conn,
                                   const struct bench_tick_bytes *tick)
 {

@@ -305,7 +305,7 @@ char *bench_load_text(const struct bench_load *load, uint32_t conn_index)
     return text;
 }
 
-/* ---- What is sent ---- */
+/* ---- Messages ---- */
 
 static const char place[] = BENCH_TEMPLATE_PLACE;
 

@@ -109,7 +109,7 @@ static bool bench_options_patterns(struct bench_options *options)
         bench_options_fail("--time-unit: '%s' is not ns, us, ms, s or iso", options->time_unit);
         return false;
     }
-    /* Who only counts messages need not say that they have no numbers either. */
+    /* Without times, messages are only counted, and have no numbers either. */
     bool counts = options->time_pattern[0] == 0;
     if (options->seq_pattern == NULL) {
         options->seq_pattern = counts ? "" : "\"seq\":";
@@ -228,7 +228,7 @@ static bool bench_options_times(struct bench_options *options)
     return true;
 }
 
-/* What another protocol would silently ignore. */
+/* Options that another protocol would silently ignore. */
 static bool bench_options_fit_protocol(struct bench_options *options)
 {
     enum bench_protocol protocol = options->protocol;
@@ -305,8 +305,8 @@ static bool bench_options_topic(struct bench_options *options)
     return true;
 }
 
-/* What the URL of each connection subscribes, as docs/protocol.md says, unless it has its own place
- * for the symbols. */
+/* The subscription in the URL of each connection, as in docs/protocol.md, unless the URL has its
+ * own place for the symbols. */
 static bool bench_options_by_url(struct bench_options *options)
 {
     char *path = options->url.path;

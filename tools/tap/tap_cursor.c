@@ -46,7 +46,7 @@ struct tap_cursor {
     bool wants_heartbeat;  /* HEARTBEAT shows where channels are that publish nothing now. */
     bool is_subscribed;    /* The user's SUBSCRIBE has been answered. */
     bool is_final;         /* The server will refuse the same again. */
-    uint64_t next_channel; /* the first one that has not been sent yet */
+    uint64_t next_channel; /* the first channel that has not been sent yet */
     uint64_t asked_count;  /* channels that are to be resumed from their beginning */
     uint64_t message_count;
     uint32_t doublings; /* of the wait before the next connection */

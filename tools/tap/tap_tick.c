@@ -18,7 +18,7 @@ static const char *tap_tick_value_end(const char *at, const char *end)
     bool in_string = false;
     for (; at < end; at++) {
         if (in_string && *at == '\\') {
-            at += at + 1 < end; /* What it escapes is no end. */
+            at += at + 1 < end; /* An escaped quote is not the end. */
         } else if (in_string) {
             in_string = *at != '"';
         } else if (*at == '"') {

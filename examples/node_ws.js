@@ -40,7 +40,7 @@ function expect(ch, seq) {
     const before = last.get(ch) ?? seq - 1;
     last.set(ch, Math.max(before, seq - 1));
     if (before < seq - 1) {
-        say(`${names.get(ch) ?? ch}: ${seq - 1 - before} passed over before #${seq}`);
+        say(`${names.get(ch) ?? ch}: ${seq - 1 - before} not received before #${seq}`);
     }
 }
 

@@ -134,7 +134,7 @@ class Stream:
         last = self.last.get(ch, seq - 1)
         self.last[ch] = max(last, seq - 1)
         if last < seq - 1:
-            self.notify(f"{self.names.get(ch, ch)}: {seq - 1 - last} passed over before #{seq}")
+            self.notify(f"{self.names.get(ch, ch)}: {seq - 1 - last} not received before #{seq}")
 
 
 def describe(tick):

@@ -90,7 +90,7 @@ def tell_missing(position, ch, seq):
     """Without a GAP, newer frames replaced the missing ones, or a disconnect lost them."""
     missing = position.expect(ch, seq)
     if missing:
-        print(f"-- {position.names.get(ch, ch)}: {missing} passed over before #{seq}")
+        print(f"-- {position.names.get(ch, ch)}: {missing} not received before #{seq}")
 
 
 def on_tick(position, tick):

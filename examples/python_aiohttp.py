@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Stream:
-    """notify(text) receives what is not a tick: losses, errors, disconnects."""
+    """notify(text) is called for everything except ticks: losses, errors, disconnects."""
 
     def __init__(self, url, symbols, types, notify):
         self.url, self.notify = url, notify
@@ -130,7 +130,7 @@ class Stream:
         self.last[ch] = max(self.last[ch], seq)
 
     def expect(self, ch, seq):
-        """Without a GAP, newer frames replaced the missing ones, or a disconnect lost them."""
+        """Frames are missing without a GAP if newer ones replaced them, or after a disconnect."""
         last = self.last.get(ch, seq - 1)
         self.last[ch] = max(last, seq - 1)
         if last < seq - 1:

@@ -87,7 +87,7 @@ def on_message(position, message):
 
 
 def tell_missing(position, ch, seq):
-    """Without a GAP, newer frames replaced the missing ones, or a disconnect lost them."""
+    """Frames are missing without a GAP if newer ones replaced them, or after a disconnect."""
     missing = position.expect(ch, seq)
     if missing:
         print(f"-- {position.names.get(ch, ch)}: {missing} not received before #{seq}")

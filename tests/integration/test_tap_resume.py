@@ -273,6 +273,28 @@ class CursorFile(unittest.TestCase):
         self.assertEqual(self.tap().returncode, 0)
         self.assertEqual(json.loads(self.path.read_text())["ringcast_cursor"], 1)
 
+    def test_one_ringcast_tap_at_a_time_uses_a_file(self):
+        tap = Tap(self.path.parent, self.server.url())
+        self.addCleanup(lambda: reap(tap.process))
+        tap.start().wait_for_more(1)
+        for _ in range(2):
+            done = self.tap()
+            self.assertEqual(done.returncode, 5, done.stderr)
+            self.assertIn(f"another ringcast-tap uses {self.path}", done.stderr)
+            tap.wait_for_cursor()  # Each new file is locked, too.
+        self.assertEqual(tap.stop(), 0, tap.errors())
+        self.assertEqual(self.tap().returncode, 0)
+
+    def test_the_target_of_a_symbolic_link_is_the_file(self):
+        target = self.path.with_name("target")
+        for _ in range(2):
+            self.path.unlink(missing_ok=True)
+            self.path.symlink_to("target")
+            self.assertEqual(self.tap().returncode, 0)
+            self.assertTrue(self.path.is_symlink())
+            self.assertEqual(json.loads(target.read_text())["ringcast_cursor"], 1)
+        self.assertEqual(sorted(path.name for path in target.parent.iterdir()), ["cursor.json", "target"])
+
     def test_a_file_that_cannot_be_written_ends_it_with_5(self):
         self.path = self.path / "none" / "cursor.json"
         done = self.tap()

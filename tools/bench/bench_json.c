@@ -217,6 +217,11 @@ void bench_json_run(const struct bench_result *result)
     if (options->publish != NULL) {
         json_object_set_new(report, "publish", json_string(options->publish));
     }
+    if (result->has_published) {
+        bench_json_set(report, "published", true, result->published_frames);
+        json_object_set_new(report, "publish_rate", json_real(options->publish_rate));
+        bench_json_set(report, "publish_late_ns", true, result->publish_late_ns);
+    }
     if (options->echo) {
         json_object_set_new(report, "echo_rate", json_integer(options->echo_rate));
         json_object_set_new(report, "payload_bytes", json_integer(options->payload_bytes));

@@ -342,7 +342,7 @@ static int bench_result_judge_data(struct bench_result *result)
     return 0;
 }
 
-static int bench_result_judge(struct bench_result *result)
+static int bench_result_judge_all(struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
     uint32_t awaited = bench_result_awaited(result->options);
@@ -355,6 +355,9 @@ static int bench_result_judge(struct bench_result *result)
     if (closes > 0 && !result->options->allow_gaps) {
         return bench_result_invalid(result, 2, "%u connection%s closed or cut off", closes,
                                     closes == 1 ? " was" : "s were");
+    }
+    if (result->publish_failed) {
+        return bench_result_invalid(result, 3, "the publisher failed");
     }
     return bench_result_judge_data(result);
 }
@@ -397,9 +400,30 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
     result->load_waited = bench_watch_waited(&result->begin, &result->end);
     result->load_stolen = bench_watch_stolen(&result->begin, &result->end);
     result->load_throttled = bench_watch_throttled(&result->begin, &result->end);
+}
+
+void bench_result_take_published(struct bench_result *result, const struct bench_load *load,
+                                 const struct bench_publish *publish)
+{
+    uint32_t symbol_count = bench_load_symbol_count(load);
+    result->publish_failed = bench_publish_has_failed(publish);
+    result->publish_late_ns = bench_publish_late_ns(publish);
+    result->has_published = true;
+    result->published_frames = 0;
+    bool has_due = bench_result_has_due(result);
+    result->due_frames = has_due ? 0 : result->due_frames;
+    for (uint32_t symbol = 0; symbol < symbol_count; symbol++) {
+        uint64_t count = bench_publish_count(publish, symbol);
+        result->published_frames += count;
+        result->due_frames += has_due ? count * bench_load_readers(load, symbol) : 0;
+    }
+}
+
+void bench_result_judge(struct bench_result *result)
+{
     snprintf(result->verdict, sizeof result->verdict, "%s",
              result->options->allow_gaps ? "DONE (gaps allowed)" : "VALID");
-    result->exit_code = bench_result_judge(result);
+    result->exit_code = bench_result_judge_all(result);
 }
 
 void bench_result_deinit(struct bench_result *result)

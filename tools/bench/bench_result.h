@@ -9,6 +9,7 @@
 #ifndef RINGCAST_TOOLS_BENCH_RESULT_H
 #define RINGCAST_TOOLS_BENCH_RESULT_H
 
+#include "tools/bench/bench_publish.h"
 #include "tools/bench/bench_watch.h"
 #include "tools/load/bench_places.h"
 #include "tools/load/bench_thread.h"
@@ -45,14 +46,22 @@ struct bench_result {
     double load_waited;
     double load_stolen;
     double load_throttled;
+    uint64_t publish_late_ns; /* --publish-to: of the latest tick */
+    bool has_published;       /* --publish-to: what was published is known exactly */
+    bool publish_failed;
     bool interrupted;
     int exit_code;
     char verdict[BENCH_VERDICT_BYTES_MAX];
 };
 
-/* Adds up the counts of the threads, and decides the verdict. */
+/* Adds up the counts of the threads. */
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                           struct bench_thread *const *threads);
+/* --publish-to: what the publisher says it has published is what was due. */
+void bench_result_take_published(struct bench_result *result, const struct bench_load *load,
+                                 const struct bench_publish *publish);
+/* The verdict; the last step. */
+void bench_result_judge(struct bench_result *result);
 void bench_result_deinit(struct bench_result *result);
 
 /* The number of connections that must be subscribed before the window. The others come and go. */

@@ -336,6 +336,11 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
         fprintf(stderr, "ringcast-bench: out of memory\n");
         return 1;
     }
+    struct bench_publish *publish = NULL;
+    if (options->publish_to != NULL && (bench_publish_create(&publish, options, &control) != 0 ||
+                                        bench_publish_start(publish) != 0)) {
+        return 1;
+    }
     bench_show_begin(&show, options, &control, threads);
     if (bench_run_create_threads(options, &control, threads) != 0) {
         return 1; /* main exits: nothing is worth undoing */
@@ -350,12 +355,20 @@ int bench_run(struct bench_result *result, const struct bench_options *options)
         bench_run_measure(result, &show);
     }
     bench_show_clear(&show);
+    if (publish != NULL) {
+        bench_publish_stop(publish);
+    }
     atomic_store(&control.stop, true);
     for (uint32_t i = 0; i < options->thread_count; i++) {
         bench_thread_join(threads[i]);
         bench_thread_read_rest(threads[i]);
     }
     bench_result_collect(result, load, threads);
+    if (publish != NULL) {
+        bench_result_take_published(result, load, publish);
+        bench_publish_destroy(publish);
+    }
+    bench_result_judge(result);
     for (uint32_t i = 0; i < options->thread_count; i++) {
         bench_thread_destroy(threads[i]);
     }

@@ -299,7 +299,15 @@ static void bench_text_usage(const struct bench_result *result)
         bench_figure_real(1, 100.0 * result->load_waited).text,
         bench_figure_real(1, 100.0 * result->load_stolen).text,
         bench_figure_real(1, 100.0 * result->load_throttled).text);
-    if (options->publish_rate > 0.0) {
+    if (result->has_published) {
+        printf("  publisher   %s of %s ticks/s published, the latest %s late%s\n",
+               bench_figure_count(bench_result_ratio((double)result->published_frames * 1e9,
+                                                     (double)result->window_ns))
+                   .text,
+               bench_figure_count(options->publish_rate).text,
+               bench_figure_time((double)result->publish_late_ns).text,
+               bench_result_is_behind(result) ? ": BEHIND. The server takes no more" : "");
+    } else if (options->publish_rate > 0.0) {
         printf("  publisher   %s of %s ticks/s seen%s\n",
                bench_figure_count(bench_result_published_per_second(result)).text,
                bench_figure_count(options->publish_rate).text,

@@ -147,6 +147,11 @@ uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size
     }
 }
 
+uint32_t bench_load_symbol_count(const struct bench_load *load)
+{
+    return load->symbol_count;
+}
+
 const char *bench_load_symbol(const struct bench_load *load, uint32_t symbol)
 {
     assert_always(symbol < load->symbol_count);

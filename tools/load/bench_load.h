@@ -47,6 +47,8 @@ int bench_load_check(const struct bench_load *load, char error_out[WS_CLIENT_ERR
  */
 uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size_t symbol_bytes);
 
+uint32_t bench_load_symbol_count(const struct bench_load *load);
+
 /* The name of a symbol of the list. */
 const char *bench_load_symbol(const struct bench_load *load, uint32_t symbol);
 

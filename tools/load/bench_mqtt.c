@@ -90,6 +90,18 @@ char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *
     return (char *)text;
 }
 
+size_t bench_mqtt_publish_head(uint8_t *out, const char *topic, size_t topic_bytes,
+                               size_t payload_bytes)
+{
+    size_t used = 0;
+    out[used++] = TYPE_PUBLISH << 4;
+    used += bench_mqtt_put_length(out + used, 2 + topic_bytes + payload_bytes);
+    bytes_store_be16(out + used, (uint16_t)topic_bytes);
+    used += 2;
+    memcpy(out + used, topic, topic_bytes);
+    return used + topic_bytes;
+}
+
 /* ---- Packets of the server ---- */
 
 static struct bench_broker_packet bench_mqtt_refusal(const char *words)

@@ -21,6 +21,12 @@
  * "+", which matches one level. To be freed; NULL: out of memory. */
 char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out);
 
+/* What stands before the payload of a PUBLISH with QoS 0; returns its bytes, at most topic_bytes
+ * + 7.
+ */
+size_t bench_mqtt_publish_head(uint8_t *out, const char *topic, size_t topic_bytes,
+                               size_t payload_bytes);
+
 /* The first packet of these bytes; returns its number of bytes, or 0: it is not complete. */
 size_t bench_mqtt_read(const uint8_t *bytes, size_t bytes_count,
                        struct bench_broker_packet *packet_out);

@@ -16,6 +16,10 @@
 
 #define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
 #define ECHO_RATE 1000
+#define PUBLISH_RATE 100
+#define PUBLISH_TEMPLATE                                                                           \
+    "{\"type\":\"quote\",\"symbol\":\"{symbol}\",\"ch\":{channel},\"seq\":{seq},"                  \
+    "\"ts_pub\":{time},\"pad\":\"{pad}\"}"
 #define ECHO_PAYLOAD_BYTES 64
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -145,7 +149,8 @@ static bool bench_options_patterns(struct bench_options *options)
 static bool bench_options_echo(struct bench_options *options)
 {
     if (!options->echo) {
-        bool is_alone = options->echo_rate > 0 || options->payload_bytes > 0;
+        bool is_alone =
+            options->echo_rate > 0 || (options->payload_bytes > 0 && options->publish_to == NULL);
         return !is_alone || bench_options_fail("--rate and --payload-bytes need --echo%s", "") == 0;
     }
     options->echo_rate = options->echo_rate == 0 ? ECHO_RATE : options->echo_rate;
@@ -405,6 +410,62 @@ static bool bench_options_publish(struct bench_options *options)
     return true;
 }
 
+/* --publish-to: the publisher's URL. That of HTTP is read as that of a WebSocket. */
+static bool bench_options_publish_url(struct bench_options *options)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    char text[WS_CLIENT_PATH_BYTES_MAX + 300];
+    const char *given = options->publish_to;
+    options->publish_by_http = strncmp(given, "http://", 7) == 0;
+    snprintf(text, sizeof text, "%s%s", options->publish_by_http ? "ws" : "",
+             given + (options->publish_by_http ? 4 : 0));
+    if (ws_client_parse_url(&options->publish_url, text, error) != 0) {
+        bench_options_fail("--publish-to: '%s' is not like ws://host:port/path or "
+                           "http://host:port/path",
+                           given);
+        return false;
+    }
+    const char *host_end = strchr(given + 7, '/');
+    if (options->publish_by_http &&
+        memchr(given + 7, ':',
+               host_end == NULL ? strlen(given + 7) : (size_t)(host_end - given - 7)) == NULL) {
+        strcpy(options->publish_url.port, "80");
+    }
+    return true;
+}
+
+static bool bench_options_publish_to(struct bench_options *options)
+{
+    if (options->publish_to == NULL) {
+        bool is_alone = options->publish_to_rate > 0 || options->publish_template != NULL;
+        return !is_alone ||
+               bench_options_fail("--publish-rate and --publish-template need --publish-to%s",
+                                  "") == 0;
+    }
+    if (options->protocol == BENCH_RINGCAST || options->echo || options->publish != NULL) {
+        bench_options_fail("--publish-to needs --protocol plain, nats or mqtt (a ringcast has its "
+                           "own ticks), and does not go with --echo and --publish%s",
+                           "");
+        return false;
+    }
+    if (options->time_unit_ns == 0) {
+        bench_options_fail("--publish-to: {time} is a number: --time-unit ns, us, ms or s%s", "");
+        return false;
+    }
+    if (options->publish_by_http && options->protocol != BENCH_PLAIN) {
+        bench_options_fail("--publish-to http://.. needs --protocol plain%s", "");
+        return false;
+    }
+    options->publish_template =
+        options->publish_template == NULL ? PUBLISH_TEMPLATE : options->publish_template;
+    if (strlen(options->publish_template) > WS_CLIENT_MESSAGE_BYTES_MAX / 2) {
+        bench_options_fail("--publish-template: over 8192 bytes%s", "");
+        return false;
+    }
+    options->publish_rate = options->publish_to_rate == 0 ? PUBLISH_RATE : options->publish_to_rate;
+    return true;
+}
+
 static bool bench_options_sources(struct bench_options *options)
 {
     const char *at = options->source_list;
@@ -506,12 +567,16 @@ int bench_options_finish(struct bench_options *options)
     if (ws_client_parse_url(&options->url, options->url_text, error) != 0) {
         return bench_options_fail("%s", error);
     }
+    if (options->publish_to != NULL && !bench_options_publish_url(options)) {
+        return 1;
+    }
     if (!bench_options_echo(options) || !bench_options_until(options) ||
         !bench_options_protocol(options) || !bench_options_encoding(options) ||
         !bench_options_fit_protocol(options) || !bench_options_times(options) ||
         !bench_options_topic(options) || !bench_options_by_url(options) ||
-        !bench_options_publish(options) || !bench_options_headers(options) ||
-        !bench_options_sources(options) || !bench_options_crowds(options)) {
+        !bench_options_publish(options) || !bench_options_publish_to(options) ||
+        !bench_options_headers(options) || !bench_options_sources(options) ||
+        !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

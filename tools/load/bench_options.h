@@ -144,10 +144,15 @@ struct bench_options {
 
     /* The measurement and the report. */
     const char *until_text;
-    double until_percent; /* 0: no steps */
-    uint64_t until_ns;    /* the limit */
-    uint32_t until_max;   /* connections */
-    const char *publish;  /* The ticks that the publisher was asked for. */
+    double until_percent;   /* 0: no steps */
+    uint64_t until_ns;      /* the limit */
+    uint32_t until_max;     /* connections */
+    const char *publish;    /* The ticks that the publisher was asked for. */
+    const char *publish_to; /* the publisher's URL; NULL: the server makes its ticks itself */
+    const char *publish_template;
+    uint32_t publish_to_rate; /* ticks a second; 0: not said */
+    struct ws_client_url publish_url;
+    bool publish_by_http;
     double publish_rate;  /* ticks per second, from --publish; 0: not given */
     double publish_burst; /* ticks of one instant */
     int pid;              /* The server's; 0: not measured. */

@@ -37,7 +37,6 @@ enum tap_cursor_stage {
 
 struct tap_cursor {
     /* Set by open, then constant. */
-    const char *path;
     const struct ws_client_subscription *subscription;
     bool is_derived; /* Its channels are those of --depth, --bar or --interval-ms. */
 
@@ -67,7 +66,6 @@ int tap_cursor_open(struct tap_cursor **cursor_out, const char *path,
         fprintf(stderr, "ringcast-tap: no memory for --resume\n");
         return TAP_EXIT_OUTPUT;
     }
-    cursor->path = path;
     cursor->subscription = subscription;
     cursor->is_derived =
         subscription->depth != 0 || subscription->bar != NULL || subscription->interval_ms != 0;
@@ -548,5 +546,5 @@ bool tap_cursor_save(struct tap_cursor *cursor, uint64_t monotonic_ns, bool is_l
     }
     cursor->saved_ns = monotonic_ns;
     cursor->is_dirty = false;
-    return tap_cursor_file_save(&cursor->state, cursor->path, cursor->subscription);
+    return tap_cursor_file_save(&cursor->state, cursor->subscription);
 }

@@ -1,11 +1,13 @@
 #include "tools/tap/tap_cursor_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +79,10 @@ void tap_cursor_state_forget(struct tap_cursor_state *state)
 
 void tap_cursor_state_clear(struct tap_cursor_state *state)
 {
+    if (state->path != NULL) {
+        close(state->lock_fd);
+    }
+    free(state->path);
     free(state->places);
     *state = (struct tap_cursor_state){0};
 }
@@ -192,32 +198,71 @@ static int tap_cursor_file_parse(struct tap_cursor_state *state, const json_t *r
     return TAP_EXIT_DONE;
 }
 
+/* Opens the file and locks it, so that no other ringcast-tap writes it. The file may be replaced
+ * before it is locked: then the new one is opened. A descriptor, or -1 and *error_out. */
+static int tap_cursor_file_lock(const char *path, int *error_out)
+{
+    struct stat locked, named;
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0 || fstat(fd, &locked) != 0 ||
+            (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)) {
+            *error_out = errno;
+            if (fd >= 0) {
+                close(fd);
+            }
+            return -1;
+        }
+        if (stat(path, &named) == 0 && named.st_ino == locked.st_ino &&
+            named.st_dev == locked.st_dev) {
+            return fd;
+        }
+        close(fd);
+    }
+}
+
+/* Locks the file and finds its own name, if path is a symbolic link. */
+static int tap_cursor_file_open(struct tap_cursor_state *state, const char *path)
+{
+    int error = 0;
+    int fd = tap_cursor_file_lock(path, &error);
+    if (fd < 0 && error == EWOULDBLOCK) {
+        fprintf(stderr, "ringcast-tap: --resume: another ringcast-tap uses %s\n", path);
+        return TAP_EXIT_OUTPUT;
+    }
+    char *own_path = fd < 0 ? NULL : realpath(path, NULL);
+    if (own_path == NULL) {
+        fprintf(stderr, "ringcast-tap: --resume: cannot write %s: %s\n", path,
+                strerror(fd < 0 ? error : errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return TAP_EXIT_OUTPUT;
+    }
+    state->path = own_path;
+    state->lock_fd = fd;
+    return TAP_EXIT_DONE;
+}
+
 int tap_cursor_file_load(struct tap_cursor_state *state, const char *path,
                          const struct ws_client_subscription *subscription)
 {
     json_error_t fault;
     struct stat status;
-    if (stat(path, &status) != 0 && errno == ENOENT) {
-        return TAP_EXIT_DONE;
+    int exit_code = tap_cursor_file_open(state, path);
+    if (exit_code != TAP_EXIT_DONE) {
+        return exit_code;
     }
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fstat(fileno(file), &status) != 0) {
-        fprintf(stderr, "ringcast-tap: --resume: cannot read %s: %s\n", path, strerror(errno));
-        if (file != NULL) {
-            fclose(file);
-        }
-        return TAP_EXIT_OUTPUT;
-    }
-    if (!S_ISREG(status.st_mode)) {
+    if (fstat(state->lock_fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         fprintf(stderr, "ringcast-tap: --resume: %s is no regular file\n", path);
-        fclose(file);
         return TAP_EXIT_USAGE;
     }
-    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &fault);
-    fclose(file);
-    int exit_code = status.st_size == 0 ? TAP_EXIT_DONE
-                    : root == NULL      ? tap_cursor_file_damaged(path, fault.text)
-                                        : tap_cursor_file_parse(state, root, path, subscription);
+    if (status.st_size == 0) {
+        return TAP_EXIT_DONE;
+    }
+    json_t *root = json_loadfd(state->lock_fd, JSON_REJECT_DUPLICATES, &fault);
+    exit_code = root == NULL ? tap_cursor_file_damaged(path, fault.text)
+                             : tap_cursor_file_parse(state, root, path, subscription);
     json_decref(root);
     return exit_code;
 }
@@ -252,23 +297,40 @@ static bool tap_cursor_file_write(const struct tap_cursor_state *state, FILE *fi
     return !ferror(file);
 }
 
-bool tap_cursor_file_save(const struct tap_cursor_state *state, const char *path,
+/* Replaces the file by the new one, which becomes the locked one. 0 or an errno. */
+static int tap_cursor_file_replace(struct tap_cursor_state *state, const char *new_path, int new_fd)
+{
+    if (new_fd < 0 || (flock(new_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
+        rename(new_path, state->path) != 0) {
+        return errno;
+    }
+    close(state->lock_fd);
+    state->lock_fd = new_fd;
+    return 0;
+}
+
+bool tap_cursor_file_save(struct tap_cursor_state *state,
                           const struct ws_client_subscription *subscription)
 {
     char *new_path = NULL;
-    int error = asprintf(&new_path, "%s.new", path) < 0 ? ENOMEM : 0;
+    int error = asprintf(&new_path, "%s.new", state->path) < 0 ? ENOMEM : 0;
     FILE *file = error == 0 ? fopen(new_path, "we") : NULL;
     if (error == 0 && file == NULL) {
         error = errno;
     }
     if (file != NULL) {
-        bool is_written = tap_cursor_file_write(state, file, subscription);
-        error = is_written ? 0 : errno;
+        error = tap_cursor_file_write(state, file, subscription) ? 0 : errno;
+        int new_fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0);
         error = fclose(file) != 0 && error == 0 ? errno : error;
-        error = error == 0 && rename(new_path, path) != 0 ? errno : error;
+        error = error == 0 ? tap_cursor_file_replace(state, new_path, new_fd) : error;
+        if (error != 0) {
+            (void)unlink(new_path);
+            close(new_fd);
+        }
     }
     if (error != 0) {
-        fprintf(stderr, "ringcast-tap: --resume: cannot write %s: %s\n", path, strerror(error));
+        fprintf(stderr, "ringcast-tap: --resume: cannot write %s: %s\n", state->path,
+                strerror(error));
     }
     free(new_path);
     return error == 0;

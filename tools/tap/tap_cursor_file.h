@@ -40,6 +40,8 @@ struct tap_cursor_state {
     uint64_t since_ns; /* when the server answered the first subscription; 0: not yet */
     struct tap_cursor_place *places;
     uint32_t place_count;
+    char *path;  /* of the file, without symbolic links; NULL: not opened */
+    int lock_fd; /* open while path is set; no other ringcast-tap uses the file */
 };
 
 /* The position of a channel; NULL: there is none. */
@@ -57,7 +59,7 @@ void tap_cursor_place_forget(struct tap_cursor_place *place);
 /* All channels are without a position; since_ns stays. */
 void tap_cursor_state_forget(struct tap_cursor_state *state);
 
-/* Frees what it has. */
+/* Frees what it has, and unlocks the file. */
 void tap_cursor_state_clear(struct tap_cursor_state *state);
 
 /* Whether it is a word of at most 63 letters and digits: it goes into messages as it is. */
@@ -68,7 +70,7 @@ int tap_cursor_file_load(struct tap_cursor_state *state, const char *path,
                          const struct ws_client_subscription *subscription);
 
 /* Replaces the file. */
-bool tap_cursor_file_save(const struct tap_cursor_state *state, const char *path,
+bool tap_cursor_file_save(struct tap_cursor_state *state,
                           const struct ws_client_subscription *subscription);
 
 #endif

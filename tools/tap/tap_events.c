@@ -84,6 +84,16 @@ void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick)
     }
 }
 
+/* Files: first what was received, then how far that is. */
+static void tap_events_save(struct tap_sink *sink, uint64_t now_ns, bool is_last)
+{
+    bool is_written = sink->record == NULL || tap_record_flush(sink->record);
+    if (is_written && sink->cursor != NULL && !ferror(stdout)) {
+        is_written = tap_cursor_save(sink->cursor, now_ns, is_last);
+    }
+    sink->has_failed = sink->has_failed || !is_written;
+}
+
 /* A message about a loss, or about one to come. */
 static bool tap_events_is_warning(const struct control_reply *reply)
 {
@@ -98,8 +108,13 @@ void tap_events_on_control(struct tap_sink *sink, const struct control_reply *re
                            const uint8_t *payload, size_t payload_bytes)
 {
     bool is_counted = !tap_events_have_enough(sink);
+    bool had_position = sink->cursor == NULL || tap_cursor_has_position(sink->cursor);
     if (is_counted && sink->cursor != NULL && !tap_cursor_on_control(sink->cursor, reply)) {
         sink->wants_new_connection = true;
+    }
+    if (!had_position && tap_cursor_has_position(sink->cursor)) {
+        tap_events_save(sink, clock_ns(CLOCK_MONOTONIC),
+                        true); /* before the first tick is printed */
     }
     if (is_counted && sink->stats != NULL) {
         tap_stats_on_control(sink->stats, reply);
@@ -121,16 +136,6 @@ void tap_events_on_close(struct tap_sink *sink, uint16_t close_code)
 {
     (void)sink;
     (void)close_code;
-}
-
-/* Files: first what was received, then how far that is. */
-static void tap_events_save(struct tap_sink *sink, uint64_t now_ns, bool is_last)
-{
-    bool is_written = sink->record == NULL || tap_record_flush(sink->record);
-    if (is_written && sink->cursor != NULL && !ferror(stdout)) {
-        is_written = tap_cursor_save(sink->cursor, now_ns, is_last);
-    }
-    sink->has_failed = sink->has_failed || !is_written;
 }
 
 void tap_events_on_pass(struct tap_sink *sink, uint64_t now_ns)

@@ -74,7 +74,7 @@ class Foreign(BenchTestCase):
                 self.assertNotIn(f"\n  {line} ", out)
             server.is_mute = True
             out = self.text(server, *COUNTING, code=NOT_DELIVERED)  # of the greetings none is in the window
-            self.assertIn("\n  INVALID: no tick has a time inside the window\n", out)
+            self.assertIn("\n  INVALID: no message was received inside the window\n", out)
 
     def test_numbers_without_times_still_show_losses(self):
         with PlainServer() as server:

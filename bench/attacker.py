@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""attacker: who comes without a right to, in every way at once, as often as one process can.
+"""attacker: clients that attack a server in eight ways at once, as often as one process can.
 
   bench/attacker.py PORT SECONDS SCOPED_TOKEN
 
-  guess      tokens in the handshake              scope      subscribes beyond its token, 100 at once
-  auth       tokens in AUTH                       proxy      PROXY header of somebody who is no proxy
-  flood      handshakes from one address          slow       a byte of a request in half a second
+  guess      wrong tokens in the handshake        scope      subscribes beyond its token, 100 at once
+  auth       wrong tokens in AUTH                 proxy      a PROXY header, but it is no proxy
+  flood      handshakes from one address          slow       sends a byte of a request per 0.5 s
   bomb       8 MiB in 8 KB of permessage-deflate  malformed  frames that break the protocol
 
-Each but flood has addresses of its own, 127.66.x.y, so many that the limits of an address leave the
-misdeeds themselves to be answered. Prints one JSON object: of each kind how often the server gave
-which answer: HTTP status, ERROR code or code of a verdict, "close" and code, "cut", or "silent".
+Each kind except flood has addresses of its own, 127.66.x.y. They are so many that the limits per
+address do not stop the attack before the server has to answer it. Prints one JSON object: for each
+kind the server's answers and their numbers. An answer is an HTTP status, the code of an ERROR or of a
+verdict, "close" and its code, "cut" (disconnected without a Close), or "silent".
 """
 
 import asyncio
@@ -59,7 +60,7 @@ def guess():
 
 
 def deeds(scoped):
-    """kind: () -> (what is sent at once, what is sent after the upgrade)."""
+    """kind: () -> (bytes to send at once, bytes to send after the upgrade)."""
     beyond = message("SUBSCRIBE", {"symbols": ["*"], "data_types": ["quote"]}) * 100
     offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
     blast = bomb()
@@ -86,7 +87,7 @@ def codes(payload):
 
 
 def answers(bytes_):
-    """What the server said, from the status line to the end."""
+    """The server's answer, from the status line to the end."""
     head, _, rest = bytes_.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 "):
         return ["cut"]

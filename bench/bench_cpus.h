@@ -1,7 +1,7 @@
 /*
  * bench_cpus: two CPUs for a benchmark of two threads.
  *
- * Owner    The benchmark. Threads: bench_cpus_pin pins the one that calls it.
+ * Owner    The benchmark. Threads: bench_cpus_pin pins the calling thread.
  * Errors   false: there is only one CPU that this program may use.
  */
 #ifndef RINGCAST_BENCH_BENCH_CPUS_H

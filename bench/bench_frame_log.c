@@ -53,14 +53,14 @@ static void bench_append_one(struct frame_log *log, uint32_t channel)
     frame_log_publish(log);
 }
 
-/* What a core does about it: the turn's first frame is pinned, and given back. */
+/* The work of a core: it pins the first frame of the turn, and unpins it. */
 static void bench_read_one(struct frame_log *log)
 {
     assert_always(frame_log_pin(log, READER, frame_log_head(log) - 1));
     frame_log_unpin(log, READER);
 }
 
-/* What a core does to send a batch by reference; what it takes is the core's. */
+/* The work of a core that sends a batch by reference; its time counts as the core's. */
 static void bench_lend_batch(struct frame_log *log)
 {
     uint64_t offset, first = frame_log_head(log) - BATCH_OPS;

@@ -4,10 +4,10 @@
  *
  * Owner    The benchmark: one engine at a time. Threads: one. Memory: from open to close.
  *
- * Until bench_null_engine_settle() an enter() accepts the clients that are to come, and each
- * receive that is armed gets the client's upgrade request. Sends always succeed whole. A real
- * kernel also uses the caches for sockets of its own: with touched_bytes, each send writes to so
- * many bytes of the client's; the time that takes is in bench_null.spent_ns.
+ * Until bench_null_engine_settle() an enter() accepts the clients, and each receive that is armed
+ * gets the client's upgrade request. Sends always succeed completely. A real kernel also uses the
+ * caches for its own sockets: with touched_bytes, each send writes to that many bytes of the
+ * client; the time for it is in bench_null.spent_ns.
  */
 #ifndef RINGCAST_BENCH_BENCH_NULL_ENGINE_H
 #define RINGCAST_BENCH_BENCH_NULL_ENGINE_H

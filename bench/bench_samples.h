@@ -1,5 +1,5 @@
 /*
- * bench_samples: times of repeated work, their percentiles, and how a benchmark speaks.
+ * bench_samples: times of repeated work, their percentiles, and the output of a benchmark.
  *
  * Owner    The benchmark: init before, deinit after. Units: nanoseconds.
  *
@@ -27,7 +27,7 @@ struct bench_samples {
     size_t capacity;
 };
 
-/* The size that counts was asked for; otherwise the small one is run. */
+/* The full size was asked for; otherwise the small one is run. */
 static inline bool bench_is_full(int argument_count, char **arguments)
 {
     return argument_count > 1 && strcmp(arguments[1], "full") == 0;
@@ -53,7 +53,7 @@ static inline void bench_print_checksum(uint64_t checksum)
     fprintf(bench_is_json() ? stderr : stdout, "checksum %llu\n", (unsigned long long)checksum);
 }
 
-/* Says loudly that something here cannot be measured, and why. */
+/* Prints a warning that something cannot be measured here, and why. */
 static inline void bench_print_skipped(const char *why)
 {
     if (bench_is_json()) {

@@ -1,6 +1,6 @@
 /*
- * Question  How long until a core on another CPU has a new frame: one that sleeps in its ring, and
- *           one that polls? What does waking it cost the publisher?
+ * Question  How long does it take until a core on another CPU sees a new frame, if it sleeps in its
+ *           ring, and if it polls? How much does waking it cost the publisher?
  * Method    A core of the server's, with real io_uring and nobody connected, pinned to one CPU; the
  *           publisher here, pinned to another. Each op rests PAUSE_US (and until the core sleeps),
  *           publishes a frame and wakes the core as the publisher does. "seen" is from ts_pub until

@@ -3,7 +3,7 @@
  *           become, and what does it cost to inflate a client's message?
  * Method    For each size and level, write JSON like a tick's (whose seq, times and prices change)
  *           and make BATCH_OPS frames of it; batch_count times; sort the means; report p50, p99,
- *           p99.9, max. The name of a case says what is left of 100 bytes.
+ *           p99.9, max. The name of a case has the size of 100 bytes after compression.
  * Run       zig build bench -- ws_deflate       (full)
  *           zig build test                      (small: proves it still works)
  */

@@ -1,11 +1,11 @@
-"""books: captures of order books that never were, in the form of real venues, for feed replay.
+"""books: invented captures of order books in the form of real venues, for the feed replay.
 
-binance   depthUpdate, as for NKNUSDT: prices with 4 digits after the point that count, sizes whole, both
-          written with 8; one level in twelve is removed. 33 levels a side: 2 KiB of JSON. Books of
-          recorded updates of that symbol leave 0.29 of it when compressed; these leave as much.
-coinbase  snapshot, as for BTC-USD: prices with 2 digits after the point, sizes with 8, none of them
-          always zero. 42 levels a side: 2 KiB of JSON. Recorded ones leave 0.33 to 0.47 of it; these,
-          whose sizes are never round, as much as the worst of them.
+binance   depthUpdate, as for NKNUSDT: prices have 4 significant digits after the point and sizes
+          none, but both are written with 8; one level in twelve is removed. 33 levels a side: 2 KiB
+          of JSON. Compression leaves 0.29 of it, as it does of recorded updates of that symbol.
+coinbase  snapshot, as for BTC-USD: prices have 2 digits after the point, sizes 8, none of them always
+          zero. 42 levels a side: 2 KiB of JSON. Compression leaves 0.33 to 0.47 of recorded ones; of
+          these, whose sizes are never round, it leaves as much as of the worst of them.
 """
 
 import json

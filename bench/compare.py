@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""compare: is commit B worse than commit A? Both are built and measured now, in turn.
+"""compare: is commit B worse than commit A? Builds both, and measures them in turn.
 
   bench/compare.py HEAD~5 HEAD                     fanout, 10 rounds of 5 s
   bench/compare.py main WORKTREE --scenario burst  this checkout as it is, changes included
 
-Only the servers are of the commits; the load generator is this checkout's ringcast-bench. What is compared
-is the ratio B/A within each round. Exit code 1: B's CPU per frame or p99.9 is worse by more than
---max-worse, or B loses frames; 2: it could not be measured; 0: neither.
+Only the servers are built from the commits; the load generator is ringcast-bench of this checkout.
+The ratio B/A within each round is compared. Exit code 0: B is not worse; 1: B's CPU per frame or
+p99.9 is worse by more than --max-worse, or B loses frames; 2: it could not be measured.
 """
 
 import argparse
@@ -29,7 +29,7 @@ WORKTREE = "WORKTREE"
 ROUNDS_MIN = 6  # With fewer, all ratios lie on one side of 1 by chance too often.
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-NO_DIFFERENCE = "no difference that can be seen"
+NO_DIFFERENCE = "no visible difference"
 FIGURES = {  # name: where it is in a report of ringcast-bench; less is better
     "core ns/frame": ("server", "core_ns_per_frame"),
     "p50 ns": ("latency_ns", "p50"),
@@ -84,7 +84,7 @@ def ratios_of(reports_a, reports_b, keys):
 
 
 def bootstrap_interval(ratios, seed=1):
-    """Where the median of the ratios lies, by resampling them."""
+    """The interval in which the median of the ratios lies, by resampling them."""
     chance = random.Random(seed)
     medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios)))
                      for _ in range(RESAMPLES))
@@ -119,12 +119,13 @@ def zig_path():
         version = re.search(r"^zig_version=(\S+)", setup.read(), re.M)[1]
     path = os.path.join(harness.ROOT, ".toolchain", f"zig-{version}", "zig")
     if not os.access(path, os.X_OK):
-        raise CannotMeasure(f"{path} is not there: run scripts/setup.sh run first")
+        raise CannotMeasure(f"no compiler {path}: run scripts/setup.sh run first")
     return path
 
 
 def run_to_end(command, directory):
-    """The exit code. Interrupted, nothing of it goes on writing into what is then removed."""
+    """The exit code. When interrupted, it kills the command, which would otherwise go on writing into
+    folders that are then removed."""
     process = subprocess.Popen(command, cwd=directory, start_new_session=True)
     try:
         return process.wait()
@@ -177,13 +178,13 @@ class Builds:
         command = [zig_path(), "build", "--cache-dir", os.path.join(self.directory, "cache"),
                    "--prefix", prefix]
         if run_to_end(command, sources) != 0:
-            raise CannotMeasure(f"{name} does not build")
+            raise CannotMeasure(f"{name} does not build: see the compiler's messages above")
 
 
 # ---- Measuring ----
 
 class Setup(harness.Setup):
-    """The server is of the commit that is measured; all else is this checkout's."""
+    """The server is that of the measured commit; everything else is that of this checkout."""
     server_bin_dir = None
 
     def program(self, name):
@@ -214,7 +215,7 @@ def measure(setup, scenario, bin_dirs):
     return harness.interleave(setup, list(bin_dirs), once)
 
 
-# ---- Telling ----
+# ---- Printing ----
 
 def print_rounds(reports):
     print("B/A within each round:")
@@ -233,7 +234,7 @@ def print_figures(reports, percent_max):
     for name, keys in FIGURES.items():
         ratios = ratios_of(reports["A"], reports["B"], keys)
         if not ratios:
-            raise CannotMeasure(f"{name}: no round in which both runs were valid")
+            raise CannotMeasure(f"{name}: in no round were both runs valid")
         interval = bootstrap_interval(ratios)
         middle = [harness.median([r for r in reports[side] if r["valid"]], *keys)
                   for side in "AB"]
@@ -249,13 +250,13 @@ def judge(reports, percent_max):
     print_rounds(reports)
     lossy = {side: sum(not report["valid"] for report in reports[side]) for side in "AB"}
     if any(lossy.values()):
-        print(f"invalid runs, which do not count: A {lossy['A']}, B {lossy['B']}")
+        print(f"invalid runs are left out: {lossy['A']} of A, {lossy['B']} of B")
     if lossy["B"] and not lossy["A"]:
         print("WORSE: only B loses frames")
         return 1
     too_bad = print_figures(reports, percent_max)
     if len(ratios_of(reports["A"], reports["B"], FIGURES[JUDGED[0]])) < ROUNDS_MIN:
-        print(f"fewer than {ROUNDS_MIN} valid rounds: no difference is called one")
+        print(f"fewer than {ROUNDS_MIN} valid rounds, too few to show a difference: use --rounds")
     if too_bad:
         print(f"WORSE by more than {percent_max:g} %: {', '.join(too_bad)}")
         return 1
@@ -271,18 +272,19 @@ def parse(arguments):
     parser.add_argument("--scenario", choices=SCENARIOS, default="fanout",
                         help="; ".join(f"{name}: {s.about}" for name, s in SCENARIOS.items()))
     parser.add_argument("--rounds", type=int, default=10,
-                        help=f"{ROUNDS_MIN} or more; the interval is nearest to 95 %% if even")
-    parser.add_argument("--seconds", type=float, default=5, help="each measurement's window")
+                        help=f"{ROUNDS_MIN} or more (default: 10); with an even number, the "
+                             "interval is closest to 95 %%")
+    parser.add_argument("--seconds", type=float, default=5, help="seconds of each measurement")
     parser.add_argument("--warmup", type=float, default=1)
     parser.add_argument("--max-worse", type=float, default=5, metavar="PERCENT")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
-    parser.add_argument("--seed", type=int, help="of the order within the rounds")
+    parser.add_argument("--seed", type=int, help="seed of the random order within the rounds")
     parser.add_argument("--small", action="store_true",
-                        help="a tenth of the connections, one round: does it work at all?")
+                        help="a tenth of the connections, one round: shows that all parts work")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.seconds <= 0:
-        parser.error("at least one round, of more than 0 s")
+        parser.error("--rounds must be at least 1, and --seconds more than 0")
     if options.small:
         options.rounds, options.seconds = 1, min(options.seconds, 2)
     return options

@@ -1,4 +1,4 @@
-"""gates: what each scenario is judged by, and how much each of its figures must be (and should be).
+"""gates: the figures by which each scenario is judged, what each must be, and what we aim for.
 
 Used by run.py, which judges a run, and by report.py, which draws the history of each figure.
 """
@@ -60,7 +60,7 @@ class Gate:
 
     def verdict(self, value):
         sign = ">=" if self.higher_is_better else "<="
-        parts = [f"{name} {sign} {shown(limit)}: {'holds' if self.holds(value, limit) else 'MISSED'}"
+        parts = [f"{name} {sign} {shown(limit)}: {'passed' if self.holds(value, limit) else 'MISSED'}"
                  for name, limit in self.limits().items()]
         return "; ".join(parts) or "no limit is set"
 
@@ -71,15 +71,15 @@ class Gate:
 
 
 CPU = "core_ns_per_frame_all"
-BEFORE = "--before DIR: the programs of the commit before"
+BEFORE = "the option --before DIR (programs of the commit before)"
 GATES = {
     "fanout": (
-        Gate("ratio_to_send", "core CPU per frame, of a send(2) loop's", 0.95, 0.90,
+        Gate("ratio_to_send", "core CPU per frame, of that of a send(2) loop", 0.95, 0.90,
              rounds=("ringcast", "send", CPU)),
-        Gate("p999_ratio_to_send", "p99.9, of a send(2) loop's", 1.0, 0.8,
+        Gate("p999_ratio_to_send", "p99.9, of that of a send(2) loop", 1.0, 0.8,
              rounds=("ringcast", "send", "p999_ns_all"))),
     "steered": (
-        Gate("ratio_to_uring", "core CPU per frame with receive packet steering, of an io_uring loop's",
+        Gate("ratio_to_uring", "core CPU per frame with receive packet steering, of that of an io_uring loop",
              1.05, 1.00, rounds=("ringcast", "uring", CPU)),),
     "unix": (
         Gate("ratio_to_tcp_32", "core CPU per frame, Unix-domain over TCP, 32 frames a send", 0.45, 0.35),),
@@ -91,23 +91,23 @@ GATES = {
         Gate("times_cheaper", "times less CPU per frame in bursts of 32", 10, None, True,
              rounds=("burst=1", "burst=32", CPU)),),
     "sparse": (
-        Gate("ratio_to_best_peer", "core CPU per frame, of the best peer's", 0.80, 0.75),
+        Gate("ratio_to_best_peer", "core CPU per frame, of that of the best peer", 0.80, 0.75),
         Gate("fairness_range", "fairness: from the lowest mean place of a client to the highest", 0.60)),
     "connect": (
-        Gate("by_message_to_before", "core time of a client by message, of the commit before's", 0.75, 0.6,
+        Gate("by_message_to_before", "core time of a client by message, of that in the commit before", 0.75, 0.6,
              rounds=("ringcast", "before", "core_ns_per_client_all"), needs=BEFORE),
-        Gate("by_url_to_nchan", "core time of a client by URL, of nchan's", 1.0, 0.8,
+        Gate("by_url_to_nchan", "core time of a client by URL, of that of nchan", 1.0, 0.8,
              rounds=("ringcast by URL", "nchan", "core_ns_per_client_all"),
-             needs="nchan: bench/peers/setup.sh")),
-    "latency": (Gate("ratio_to_best_peer", "median latency, of the best peer's", 1.0, 0.8),),
-    "encodings": (Gate("sbe_ratio_to_json", "SBE's median latency, of JSON's beside it", 1.0),),
-    "cores": (Gate("ratio_two_to_one", "CPU per frame with two cores, of one's", 1.1, 0.95),),
-    "stalled": (Gate("p99_ratio", "readers' p99, beside stalled clients over without", 1.1),),
-    "deflate": (Gate("ratio_to_json", "core CPU per frame, compressed over plain", 1.3,
+             needs="nchan (run bench/peers/setup.sh)")),
+    "latency": (Gate("ratio_to_best_peer", "median latency, of that of the best peer", 1.0, 0.8),),
+    "encodings": (Gate("sbe_ratio_to_json", "median latency of SBE, of that of JSON beside it", 1.0),),
+    "cores": (Gate("ratio_two_to_one", "CPU per frame with two cores, of that with one", 1.1, 0.95),),
+    "stalled": (Gate("p99_ratio", "p99 of the readers beside stalled clients, of that without them", 1.1),),
+    "deflate": (Gate("ratio_to_json", "core CPU per frame compressed, of that uncompressed", 1.3,
                      rounds=("deflate", "json", CPU)),),
     "snapshots": (Gate("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),),
-    "leave": (Gate("p99_ratio", "p99 while half of the clients leave, over when they stay", 1.2),),
-    "attacks": (Gate("p99_ratio", "readers' p99, beside attackers over without", 1.2),),
+    "leave": (Gate("p99_ratio", "p99 while half of the clients leave, of that when they stay", 1.2),),
+    "attacks": (Gate("p99_ratio", "p99 of the readers beside attackers, of that without them", 1.2),),
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
     "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
                     256),),

@@ -1,7 +1,7 @@
-"""harness: servers pinned to one core, the load generator to another, and what they measured.
+"""harness: starts servers on one core and the load generator on another, and collects the figures.
 
-Used by run.py. Every measurement starts its server anew, runs ringcast-bench against it and stops
-it again, so that nothing of one is left for the next.
+Used by run.py. Every measurement starts a new server, runs ringcast-bench against it and stops it,
+so that no state is left for the next one.
 """
 
 import contextlib
@@ -63,13 +63,13 @@ class Setup:
         if not os.path.exists(path):
             path = os.path.join(self.bin_dir, os.pardir, "bench", name)
         if not os.access(path, os.X_OK):
-            raise SystemExit(f"{path} is not there: build first, or name its folder by --bin")
+            raise SystemExit(f"no program {path}: run zig build, or name its folder with --bin")
         return path
 
 
 @contextlib.contextmanager
 def uninterrupted():
-    """Cleaning up is not cut short by another Ctrl-C."""
+    """Another Ctrl-C does not interrupt the clean-up."""
     before = {number: signal.signal(number, signal.SIG_IGN)
               for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     try:
@@ -84,18 +84,19 @@ def interrupt(*_):
 
 
 def steering_fault():
-    """Why receive packet steering cannot be set here, or None."""
+    """The reason why receive packet steering cannot be set here, or None."""
     if not os.path.exists(RPS_PATH):
         return f"this kernel has no {RPS_PATH}"
-    return None if os.access(RPS_PATH, os.W_OK) else f"only root may write {RPS_PATH}"
+    return None if os.access(RPS_PATH, os.W_OK) else f"only root may write {RPS_PATH}: run it with sudo"
 
 
 @contextlib.contextmanager
 def steered(cpu):
-    """What loopback brings is handled on this core meanwhile, not on the sender's."""
+    """Meanwhile, packets that arrive over loopback are handled on this core, not on the sender's."""
     with open(RPS_PATH) as file:
         before = file.read().strip()
-    print(f"{RPS_PATH} is {1 << cpu:x} until the end, and {before} again then", flush=True)
+    print(f"{RPS_PATH} is set to {1 << cpu:x} during the run, and back to {before} at its end",
+          flush=True)
     try:
         with open(RPS_PATH, "w") as file:
             file.write(f"{1 << cpu:x}")
@@ -114,8 +115,8 @@ def free_port():
 class Server:
     """A running server; a context manager.
 
-    kind: ringcast, before (ringcast of the commit before), send, uring, or a peer's name (then spec
-    says what it broadcasts).
+    kind: ringcast, before (ringcast of the commit before), send, uring, or a peer's name (spec is
+    then what it broadcasts).
     """
 
     def __init__(self, setup, kind, arguments=(), unix=False, spec=None, cpus=None):
@@ -169,7 +170,8 @@ class Server:
             while not self._answers():
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.log.seek(0)
-                    raise SystemExit(f"{' '.join(self.commands[0][1])}:\n{self.log.read()}")
+                    raise SystemExit(f"the server did not start: {' '.join(self.commands[0][1])}\n"
+                                     f"{self.log.read()}")
                 time.sleep(0.05)
         except BaseException:
             self.__exit__()
@@ -236,7 +238,8 @@ class Server:
         idle = softirq_ns()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if not done.stdout:
-            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
+            raise SystemExit(f"ringcast-bench failed with exit code {done.returncode}: "
+                             f"{' '.join(command)}")
         report = {**figures_of(done.stdout), "core_busy_before": noise,
                   "ksoftirqd_ns": softirq_ns() - idle}
         if report["behind"]:
@@ -245,8 +248,8 @@ class Server:
 
 
 def figures_of(text):
-    """What ringcast-bench reports. A figure that it could not measure (null) is no number here: comparisons with
-    it are false."""
+    """The report of ringcast-bench. A figure that it could not measure (null) becomes NaN, so that
+    comparisons with it are false."""
     def with_nan(pairs):
         return {name: math.nan if value is None else value for name, value in pairs}
     return json.loads(text, object_pairs_hook=with_nan)
@@ -268,7 +271,7 @@ def softirq_ns():
 
 
 def core_times(cpu):
-    """Busy and whole time of a core since the start, in clock ticks."""
+    """Busy and total time of a core since the start, in clock ticks."""
     with open("/proc/stat") as stat:
         fields = next(line.split() for line in stat if line.startswith(f"cpu{cpu} "))
     ticks = [int(field) for field in fields[1:9]]
@@ -276,7 +279,7 @@ def core_times(cpu):
 
 
 def await_quiet(cpu, seconds_max):
-    """Waits until nobody else uses the core; returns the share that was busy at last."""
+    """Waits until no other process uses the core; returns the share that was busy at the end."""
     deadline = time.monotonic() + seconds_max
     while True:
         busy, whole = core_times(cpu)
@@ -306,7 +309,7 @@ def describe(report):
     if report["core_busy_before"] > QUIET_BUSY_MAX:
         verdict += f", core {report['core_busy_before']:.0%} busy before"
     if report.get("starved"):
-        verdict += f", load waited {report['load_waited']:.1%} for a core"
+        verdict += f", load generator waited {report['load_waited']:.1%} of the time for a core"
     return (f"{report['frames_per_second']:12,.0f} frames/s  "
             f"{report['server']['core_ns_per_frame']:9.1f} core ns/frame  "
             f"p50 {latency['p50'] / 1e3:9.1f}  p99 {latency['p99'] / 1e3:9.1f} us  {verdict}")
@@ -352,14 +355,14 @@ def cost_ratio(reports, variant, base):
 
 
 def available_peers(names):
-    """Those of the peers that are set up; says which are not."""
+    """Those of the peers that are set up; prints which are not."""
     found = []
     for name in names:
         peer = peers.PEERS[name](ROOT, 1, dict(ticks.DEFAULTS), "")
         is_available, reason = peer.available()
         found += [name] if is_available else []
         if not is_available:
-            print(f"  without {name}: {reason}")
+            print(f"  peer {name} is left out: {reason}")
     return found
 
 
@@ -391,7 +394,7 @@ def record(scenario, setup, figures):
     try:
         text = json.dumps(line, allow_nan=False)
     except ValueError:
-        print(f"{scenario}: not recorded: a run did not measure all of its figures")
+        print(f"{scenario}: not recorded, because a run did not measure all of its figures")
         return
     with open(os.path.join(directory, scenario + ".json"), "a") as results:
         results.write(text + "\n")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Clients that wait on a closed market: idler.py PORT COUNT
 
-Connects COUNT clients, each subscribed to all quotes and trades, and says "ready". They read what
-comes, and answer pings. At each line on standard input it says, as JSON, how many are connected and
-how many HEARTBEATs and bytes have come.
+Connects COUNT clients, each subscribed to all quotes and trades, and prints "ready". The clients read
+everything and answer pings. For each line on standard input it prints as JSON how many are connected,
+and how many HEARTBEATs and bytes they have received.
 """
 import json
 import os
@@ -21,7 +21,7 @@ PONG = b"\x8a\x88\0\0\0\0"  # 8 bytes follow, masked with zeros
 
 
 class Idler:
-    """One client: a frame is looked at when its head is complete, and its payload passed over."""
+    """One client. It reads the head of each frame when that is complete, and skips the payload."""
 
     def __init__(self, connection):
         self.socket = connection
@@ -31,7 +31,7 @@ class Idler:
         connection.setblocking(False)
 
     def read(self):
-        """False: the server has closed it."""
+        """False: the server has closed the connection."""
         try:
             data = self.socket.recv(262144)
         except BlockingIOError:

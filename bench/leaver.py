@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Clients that all leave at once: leaver.py PORT COUNT
 
-Connects COUNT clients, each subscribed to trades, of which the server publishes none, and says
-"ready". At a line on standard input all send a Close frame; then it says how many were answered with
-one. It runs in what the load generator leaves of its core (SCHED_IDLE).
+Connects COUNT clients, each subscribed to trades, of which the server publishes none, and prints
+"ready". When it reads a line from standard input, all clients send a Close frame. Then it prints how
+many received a Close in return. It runs in the CPU time that the load generator leaves (SCHED_IDLE).
 """
 import json
 import os

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""micro: every micro benchmark (bench/bench_*.c), one after the other; their figures as a table.
+"""micro: runs the micro benchmarks (bench/bench_*.c) one after the other; prints a table of figures.
 
   zig build bench -- no-run && bench/micro.py       full size; one line of JSON is appended to
                                                     bench/results/micro.json
-  bench/micro.py --small                            shows that all work; records nothing
-  bench/micro.py fanout wake                        only those that have one of the words in
-                                                    their name
+  bench/micro.py --small                            shows that all of them work; records nothing
+  bench/micro.py fanout wake                        only those with one of these words in their name
 
-Exit code 1 when one failed, is not built, or gave no figures.
+Exit code 1 if one failed, is not built, or printed no figures.
 """
 
 import argparse
@@ -24,7 +23,7 @@ COLUMNS = ("p50_ns", "p99_ns", "p999_ns", "max_ns")
 
 
 def benchmarks(words):
-    """Names of those that have a source and are wanted."""
+    """Names of the benchmarks that have a source and one of the words."""
     names = sorted(name[len(PREFIX):-2] for name in os.listdir(harness.BENCH_DIR)
                    if name.startswith(PREFIX) and name.endswith(".c"))
     return [name for name in names if not words or any(word in name for word in words)]
@@ -75,8 +74,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="NAME")
     parser.add_argument("--bin", default=os.path.join(harness.ROOT, "zig-out", "bench"),
-                        help="directory of the programs (zig-out/bench)")
-    parser.add_argument("--small", action="store_true", help="seconds; nothing is recorded")
+                        help="folder of the programs (default: zig-out/bench)")
+    parser.add_argument("--small", action="store_true", help="a run of seconds; nothing is recorded")
     options = parser.parse_args()
     names = benchmarks(options.words)
     figures, faults = [], []
@@ -85,7 +84,7 @@ def main():
         figures += [figure for figure in found if "skipped" not in figure]
         faults += [f"{name}: {fault}"] if fault else []
     print_table(figures)
-    for fault in faults or ([] if names else ["no benchmark has that name"]):
+    for fault in faults or ([] if names else ["no benchmark has one of these words in its name"]):
         print(f"FAILED {fault}")
     if figures and not faults and not options.small:
         record(figures)

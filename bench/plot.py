@@ -1,4 +1,4 @@
-"""plot: pictures by gnuplot, made from a script on its stdin; nothing temporary is left.
+"""plot: pictures made by gnuplot from a script on its standard input, without temporary files.
 
 Used by report.py. history(), bars() and percentiles() return a script, render() its picture.
 """
@@ -17,7 +17,7 @@ RENDER_SECONDS_MAX = 60
 
 def require_gnuplot():
     if shutil.which("gnuplot") is None:
-        raise SystemExit(f"plots need gnuplot: apt-get install {PACKAGE}")
+        raise SystemExit(f"plots need gnuplot; install it: apt-get install {PACKAGE}")
 
 
 def render(script, kind):
@@ -36,7 +36,7 @@ def render(script, kind):
 
 
 def plain(text):
-    """Text without what means something to gnuplot, Markdown or XML."""
+    """The text without characters that have a meaning in gnuplot, Markdown or XML."""
     return re.sub(r"[^A-Za-z0-9 ._=/+:,%()'-]", "?", str(text))
 
 

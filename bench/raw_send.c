@@ -1,10 +1,10 @@
 /*
- * Question  What does the kernel alone ask for sending the same bytes over the same sockets?
+ * Question  What does the kernel alone cost for sending the same bytes over the same sockets?
  * Method    The least server that ringcast-bench can talk to: it upgrades, answers any SUBSCRIBE
  *           with SUBSCRIBED, then sends --burst frames of --payload bytes --rate times a second
  *           to every subscriber: by send(2) in a loop, or by a bare io_uring (--uring BATCH).
  *           Measured from outside, by ringcast-bench --cpu, as ringcast itself is.
- * Run       bench/run.py fanout   (pins both servers and the load, interleaves, compares)
+ * Run       bench/run.py fanout   (pins both servers and the load generator, interleaves, compares)
  */
 #include <errno.h>
 #include <getopt.h>

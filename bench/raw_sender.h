@@ -1,8 +1,8 @@
 /*
- * raw_sender: the same bytes to every streaming peer of a raw_server, the bare way.
+ * raw_sender: sends the same bytes to every streaming peer of a raw_server, by a bare loop.
  *
  * Owner    The caller. Threads: one.
- * Errors   A peer that is full is waited for (at most a second), one that is gone is closed.
+ * Errors   The sender waits for a full peer (at most a second), and closes a peer that has left.
  */
 #ifndef RINGCAST_BENCH_RAW_SENDER_H
 #define RINGCAST_BENCH_RAW_SENDER_H

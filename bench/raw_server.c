@@ -22,7 +22,7 @@
 #define LISTENER UINT32_MAX
 #define EVENTS_MAX 256
 
-/* What a peer needs until it is subscribed. */
+/* The state of a peer until it is subscribed. */
 struct raw_setup {
     bool is_upgraded;
     size_t bytes_count;

@@ -21,7 +21,7 @@ struct raw_server_options {
 int raw_server_create(struct raw_server **server_out, const struct raw_server_options *options);
 void raw_server_destroy(struct raw_server *server);
 
-/* Handles what peers want, for at most timeout_ns. */
+/* Handles the requests of peers, for at most timeout_ns. */
 void raw_server_poll(struct raw_server *server, uint64_t timeout_ns);
 
 /* Peers are numbered from 0; the count grows only. */

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""report: the history in bench/results/ as a page with plots. See bench/results/README.md.
+"""report: writes the history in bench/results/ as a page with plots. See bench/results/README.md.
 
   bench/report.py [--out DIR] [--format svg|png] [--results DIR]
 
-Writes DIR/index.md and the plots it shows. A damaged line is named and skipped. Needs gnuplot
-(Debian: gnuplot-nox). Exit code 0: written; 1: nothing to show, or no gnuplot.
+Writes DIR/index.md and its plots. A damaged line is reported and skipped. Needs gnuplot
+(Debian: gnuplot-nox). Exit code 0: the page was written; 1: no run is recorded, or no gnuplot.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def fault_of_variant(variant):
 
 
 def fault_of(line):
-    """Why a line is not what harness.record() writes, or None."""
+    """The reason why a line is not one that harness.record() writes, or None."""
     if not isinstance(line, dict):
         return "not an object"
     for key, form in (("scenario", r"[a-z0-9_-]{1,40}"), ("commit", r".{1,80}"),
@@ -114,7 +114,7 @@ def variants_of(line):
 
 
 def gates_of(scenario, lines):
-    """For a scenario without gates, every number at the top of its newest line."""
+    """The scenario's gates; without any, every number at the top of its newest line."""
     if scenario in GATES:
         return GATES[scenario]
     return [Gate(key, key) for key, value in lines[-1].items()
@@ -166,7 +166,7 @@ def run_table(gates, lines):
 
 
 class Report:
-    """The page and its pictures; pictures are written as they are made, the page at the end."""
+    """The page and its pictures. Pictures are written one by one, the page at the end."""
 
     def __init__(self, directory, kind):
         self.directory = pathlib.Path(directory)
@@ -238,7 +238,7 @@ class Report:
 
 
 def ordered(history):
-    """Those with gates in the order of gates.py, then the others by name."""
+    """Scenarios with gates in the order of gates.py, then the others by name."""
     known = [scenario for scenario in GATES if scenario in history]
     return known + sorted(set(history) - set(known))
 
@@ -247,16 +247,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=BENCH_DIR.parent / "zig-out" / "bench-report",
-                        help="where to write (zig-out/bench-report)")
+                        help="folder to write to (default: zig-out/bench-report)")
     parser.add_argument("--format", choices=plot.TERMINALS, default="svg")
-    parser.add_argument("--results", default=BENCH_DIR / "results", help="what to read")
+    parser.add_argument("--results", default=BENCH_DIR / "results",
+                        help="folder of the results (default: bench/results)")
     options = parser.parse_args()
     plot.require_gnuplot()
     history, skipped = read_results(options.results)
     for line in skipped:
         print(f"skipped {line}", file=sys.stderr)
     if not history:
-        print(f"{options.results}: no run is recorded", file=sys.stderr)
+        print(f"{options.results}: no run is recorded; bench/run.py records one", file=sys.stderr)
         return 1
     Report(options.out, options.format).write(history, skipped)
     print(pathlib.Path(options.out) / "index.md")

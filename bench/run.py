@@ -2,14 +2,15 @@
 """run: the system benchmarks, one command each. See bench/README.md.
 
   bench/run.py fanout       CPU and tails per frame against a bare send(2) and io_uring loop
-  bench/run.py steered      the same with receive packet steering on the load generator's core (needs root)
+  bench/run.py steered      the same with receive packet steering on the load generator's core
+                            (needs root)
   bench/run.py unix         over a Unix-domain socket, against TCP
   bench/run.py scale        10 000 subscribers: is everything delivered?
   bench/run.py burst        what coalescing saves: bursts of 32 against single frames
   bench/run.py saturation   the highest rate at which nothing is lost and p99 is under 20 ms;
                             beside the bare loop and the commit before
   bench/run.py sparse       200 symbols, 20 of them each, by popularity, in bursts; beside peers
-  bench/run.py connect      clients that come, by message and by URL; beside the commit before and
+  bench/run.py connect      new clients, by message and by URL; beside the commit before and
                             peers
   bench/run.py latency      one client on an idle machine; beside peers
   bench/run.py encodings    clients of SBE and as many of JSON at once on one core
@@ -20,10 +21,11 @@
   bench/run.py memory       user memory per connection
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
-  bench/run.py attacks      readers beside those who come without a right to
+  bench/run.py attacks      readers beside attackers of eight kinds
 
-Peers are those that bench/peers/setup.sh has set up. What the figures must be is in gates.py. Exit code
-0: they hold; 1: they do not; 2: interrupted. They are appended to bench/results/.
+Peers are those that bench/peers/setup.sh has set up. gates.py has the limits of each figure. The
+figures are appended to bench/results/. Exit code 0: each gate passed; 1: one was missed;
+2: interrupted.
 """
 
 import argparse
@@ -46,17 +48,17 @@ PAYLOAD = 256
 PEERS = ["nchan", "nats", "websockets-joined", "ws-joined", "lws"]
 BY_URL = "ringcast by URL"
 P99_NS_MAX = 20_000_000
-LOAD_BUSY_MAX = 0.9  # of its core, in saturation: a busier load measures itself
+LOAD_BUSY_MAX = 0.9  # of its core, in saturation: a busier load generator measures itself
 SATURATION_STEP = 1.05
 
 
 def check(text, holds):
-    print(f"{'HOLDS ' if holds else 'MISSED'} {text}")
+    print(f"{'PASSED' if holds else 'MISSED'} {text}")
     return holds
 
 
 def judge(scenario, setup, figures, valid=True):
-    """Records the figures, and says which of the scenario's gates hold."""
+    """Records the figures, and prints whether each gate of the scenario passed."""
     record(scenario, setup, figures)
     holds = True
     for gate in GATES[scenario]:
@@ -75,7 +77,7 @@ def spec(symbols=1, rate=100, burst=1):
 
 
 def raw(rate=100, burst=1):
-    """As spec, in raw_send's words: instants a second."""
+    """As spec, as options of raw_send, which counts instants a second."""
     return ["--rate", str(rate // burst), "--burst", str(burst), "--payload", str(PAYLOAD)]
 
 
@@ -84,7 +86,7 @@ def room(connections):
 
 
 def start(setup, kind, ticks, connections, **options):
-    """ringcast, that of the commit before or a bare loop, which broadcasts these ticks."""
+    """Starts ringcast, the ringcast of the commit before, or a bare loop, which sends these ticks."""
     if kind in ("ringcast", "before"):
         return Server(setup, kind, room(connections), spec=ticks, **options)
     return Server(setup, kind, raw(ticks["rate"], ticks["burst"]), spec=ticks, **options)
@@ -116,8 +118,9 @@ def fan_out(setup):
             "p999_ratio_to_send": ratio(reports, "ringcast", "send", "latency_ns", "p99.9"),
             "p999_ratio_to_uring": ratio(reports, "ringcast", "uring", "latency_ns", "p99.9"),
             "valid": are_valid(reports, "ringcast"), "variants": summaries(reports)}
-        print("  CPU per frame {ratio_to_send:.3f} of a send(2) loop's, {ratio_to_uring:.3f} of an "
-              "io_uring loop's; p99.9 {p999_ratio_to_send:.2f} and {p999_ratio_to_uring:.2f}"
+        print("  CPU per frame is {ratio_to_send:.3f} of that of a send(2) loop and "
+              "{ratio_to_uring:.3f} of that of an io_uring loop; p99.9 is {p999_ratio_to_send:.2f} "
+              "and {p999_ratio_to_uring:.2f}"
               .format(**figures[name]))
     first = next(iter(figures.values()))
     medians = {key: statistics.median(figure[key] for figure in figures.values())
@@ -131,7 +134,7 @@ def fanout(setup):
 
 
 def steered(setup):
-    """What the receivers' sockets need is done on the load generator's core: the server's core only sends."""
+    """The receivers' TCP work runs on the load generator's core: the server's core only sends."""
     fault = harness.steering_fault()
     if fault:
         print(f"SKIPPED steered: {fault}")
@@ -153,7 +156,8 @@ def unix(setup):
         figures[frames] = {"ratio_to_tcp": harness.cost_ratio(reports, "unix", "tcp"),
                            "variants": summaries(reports)}
         valid &= are_valid(reports, "unix", "tcp")
-        print(f"  Unix-domain CPU per frame {figures[frames]['ratio_to_tcp']:.3f} of that over TCP")
+        print(f"  CPU per frame over a Unix-domain socket is {figures[frames]['ratio_to_tcp']:.3f} of "
+              "that over TCP")
     return judge("unix", setup, {**figures["1"], "ratio_to_tcp_32": figures["32"]["ratio_to_tcp"],
                                  "frames_a_send": figures}, valid)
 
@@ -203,8 +207,9 @@ def saturation_round(setup, kind, rate):
     report["capped"] = report["load_busy"] > LOAD_BUSY_MAX
     report["holds"] = report["valid"] and not report["capped"] and \
         report["latency_ns"]["p99"] <= P99_NS_MAX
-    print(f"  {kind:8} {rate / 1e6:5.2f} million/s offered {harness.describe(report)}, load "
-          f"{report['load_busy']:.0%}{': CAPPED, does not count' if report['capped'] else ''}",
+    print(f"  {kind:8} {rate / 1e6:5.2f} million/s offered {harness.describe(report)}, load generator "
+          f"{report['load_busy']:.0%}"
+          f"{': CAPPED (load generator too busy), does not count' if report['capped'] else ''}",
           flush=True)
     return report
 
@@ -258,8 +263,8 @@ def saturation(setup):
     for kind in kinds:
         capped = any(run["capped"] for run in runs
                      if run["kind"] == kind and run["offered"] == (rates + [0])[failed[kind]])
-        print(f"  {kind:8} holds {best[kind] / 1e6:.2f} million frames/s"
-              f"{'; the load generator was CAPPED at the next rate' if capped else ''}")
+        print(f"  {kind:8} sustains {best[kind] / 1e6:.2f} million frames/s"
+              f"{'; the load generator was the limit at the next rate (CAPPED)' if capped else ''}")
     figures = {"frames_per_second": best["ringcast"], "uring_frames_per_second": best["uring"],
                "runs": runs}
     if setup.before_dir:
@@ -269,7 +274,7 @@ def saturation(setup):
 
 
 def symbol_list(count):
-    """The simulated feed's names, and the peers'."""
+    """The symbols of the simulated feed, which are those of the peers too."""
     return "000001.SZ,600519.SH,300750.SZ,AAPL.US,MSFT.US,NVDA.US," + \
         f"SIM{{00006..{count - 1:05}}}.SIM"
 
@@ -299,14 +304,14 @@ def sparse(setup):
     reports = interleave(setup, ["ringcast", "floor", *peers], measure)
     best = best_of(reports, peers, lambda runs: median(runs, "server", "core_ns_per_frame"))
     if best is None:
-        return check("no peer that delivers everything is set up: bench/peers/setup.sh", False)
+        return check("no peer delivers everything: set one up with bench/peers/setup.sh", False)
     order = {kind: {end: median(runs, "fairness", end) for end in ("min", "max")}
               for kind, runs in reports.items() if are_valid(reports, kind)}
     for kind, place in order.items():
-        print(f"  {kind:18} mean places of its clients {place['min']:.2f} to {place['max']:.2f}")
+        print(f"  {kind:18} fairness: mean places {place['min']:.2f} to {place['max']:.2f}")
     floor = harness.cost_ratio(reports, "ringcast", "floor")
-    print(f"  {floor:.2f} of what the bare loop needs for as many sends; the loop needs "
-          f"{harness.cost_ratio(reports, 'floor', best):.2f} of {best}")
+    print(f"  ringcast needs {floor:.2f} of the CPU of a bare loop with as many sends; the loop needs "
+          f"{harness.cost_ratio(reports, 'floor', best):.2f} of that of {best}")
     return judge("sparse", setup, {
         "ratio_to_best_peer": harness.cost_ratio(reports, "ringcast", best), "best_peer": best,
         "fairness_range": statistics.median(report["fairness"]["max"] - report["fairness"]["min"]
@@ -346,7 +351,7 @@ def connect(setup):
                            ("by_url_to_message", BY_URL, "ringcast")):
         if base in reports:
             figures[name] = ratio(reports, of, base, "core_ns_per_client")
-            print(f"  {of}: {figures[name]:.3f} of {base}'s core time")
+            print(f"  {of} needs {figures[name]:.3f} of the core time of {base}")
     return judge("connect", setup, figures,
                  are_valid(reports, *(kind for kind in kinds if kind not in peers)) and
                  all(report["subscribed"] == connections for report in reports.get("nchan", ())))
@@ -365,7 +370,7 @@ def latency(setup):
     reports = interleave(setup, ["ringcast", "ringcast asleep", *peers], measure)
     best = best_of(reports, peers, lambda runs: median(runs, "latency_ns", "p50"))
     if best is None:
-        return check("no peer is set up: bench/peers/setup.sh", False)
+        return check("no peer is set up: run bench/peers/setup.sh", False)
     share = ratio(reports, "ringcast", best, "latency_ns", "p50")
     return judge("latency", setup, {"ratio_to_best_peer": share, "best_peer": best,
                                     "variants": summaries(reports)})
@@ -417,7 +422,7 @@ def cores(setup):
 
 
 def stalled_latency(setup, count, stalled_count):
-    """count clients read, with nobody else, and beside those that do not."""
+    """count clients read, first alone and then beside clients that do not read."""
     ticks = spec(rate=10)
     arguments = ["--send-buffer-bytes", "65536", *room(count + stalled_count)]
 
@@ -435,7 +440,7 @@ def stalled_latency(setup, count, stalled_count):
 
 
 def stalled(setup):
-    """10 % of 5 000 do not read for a minute and more; then, with a small log, what they are told."""
+    """10 % of 5 000 do not read for over a minute. Then, with a small log: are all losses reported?"""
     count, stalled_count = (200, 20) if setup.small else (4500, 500)
     reports = stalled_latency(setup, count, stalled_count)
     share = ratio(reports, "stalled", "without", "latency_ns", "p99")
@@ -452,22 +457,22 @@ def stalled(setup):
         holds &= check(f"{blocked:.0f} of {stalled_count} stalled clients were blocked",
                        blocked >= stalled_count)
     holds &= check(f"RSS grew by {growth} bytes (at most 1 MiB)", growth <= 1 << 20)
-    holds &= check(f"{told['gaps']} GAPs to those that read again, {told['gaps_wrong']} wrong, "
-                   f"{told['holes']} holes not told", told["gaps"] >= 9 * silent and
+    holds &= check(f"{told['gaps']} GAPs to clients that read again, {told['gaps_wrong']} wrong, "
+                   f"{told['holes']} holes without a GAP", told["gaps"] >= 9 * silent and
                    told["gaps_wrong"] == 0 and told["holes"] == 0)
-    holds &= check(f"the readers missed nothing meanwhile: {readers['gaps']} GAPs, "
+    holds &= check(f"the readers missed nothing: {readers['gaps']} GAPs, "
                    f"{readers['holes']} holes", readers["gaps"] + readers["holes"] == 0)
-    return holds & check(f"{closed} of {silent} silent ones were closed", closed == silent)
+    return holds & check(f"{closed} of {silent} silent clients were closed", closed == silent)
 
 
 def stalled_resume(setup, count):
-    """As many stall as read; nine in ten read again, the others stay silent and are closed."""
+    """As many clients stall as read. Nine in ten read again; the others stay silent and are closed."""
     silent = count // 10
     heartbeat = 4
     small_log = ["--send-buffer-bytes", "65536", "--frame-log-bytes", "1048576",
                  "--heartbeat-interval", str(heartbeat)]
-    # The log holds 4 000 frames: at 1 000/s the stalled are lapped before they read again. They
-    # come 50 at a time, so that the server and the load generator have time for everybody.
+    # The log keeps 4 000 frames: at 1 000/s it overruns the stalled clients before they read again.
+    # Ticks come 50 at a time, so that the server and the load generator have time for all clients.
     with Server(setup, "ringcast", small_log + room(2 * count),
                 spec=spec(rate=1000, burst=50)) as server:
         resumed = server.load("-c", 2 * count, "--stalled", count, "--stalled-silent", silent,
@@ -487,7 +492,8 @@ def leave_during(setup, server, leaver, connections):
 
 
 def leave(setup):
-    """As many others as read are connected, and in one variant leave at once, each with a Close."""
+    """Beside the readers as many other clients are connected. In one variant all of these leave at
+    once, each with a Close."""
     count = 100 if setup.small else 5000
 
     def measure(variant):
@@ -498,7 +504,7 @@ def leave(setup):
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             try:
                 if leaver.stdout.readline() != "ready\n":
-                    raise SystemExit("the leavers did not connect")
+                    raise SystemExit("bench/leaver.py: its clients could not connect")
                 if variant == "leave":
                     threading.Thread(target=leave_during, daemon=True,
                                      args=(setup, server, leaver, 2 * count)).start()
@@ -520,7 +526,7 @@ def leave(setup):
 
 
 def closed_market(setup, symbols):
-    """A file of one quote and one trade a symbol, after which nothing comes."""
+    """A file of one quote and one trade a symbol, and nothing after them."""
     path = os.path.join(setup.work_dir, "closed.csv")
     with open(path, "w") as file:
         file.write("ts_ns,symbol,type,price,size,side,bid,bid_size,ask,ask_size\n")
@@ -532,7 +538,7 @@ def closed_market(setup, symbols):
 
 
 def idle(setup):
-    """Half a minute of a silence that has lasted for as long: each client is pinged once, and gets
+    """Half a minute of silence, after half a minute of silence: each client is pinged once, and gets
     one HEARTBEAT."""
     connections = setup.connections or (200 if setup.small else 10000)
     symbols = 10 if setup.small else 1000
@@ -553,7 +559,7 @@ def idle(setup):
 
             try:
                 if idler.stdout.readline() != "ready\n":
-                    raise SystemExit("the idlers did not connect")
+                    raise SystemExit("bench/idler.py: its clients could not connect")
                 time.sleep(interval + 2)
                 before, cpu = state(), server.cpu_seconds()
                 begin = time.monotonic()
@@ -568,13 +574,13 @@ def idle(setup):
         print(f"  {reports[-1]}")
     share = statistics.median(report["core_share"] for report in reports)
     connected = min(report["connected"] for report in reports)
-    print(f"  {connected} of {connections} clients stay")
+    print(f"  {connected} of {connections} clients stayed connected")
     return judge("idle", setup, {"connections": connections, "symbols": symbols,
                                  "core_share": share, "rounds": reports}, connected == connections)
 
 
 def memory(setup):
-    """RSS moves by what the kernel reclaims meanwhile, so three times."""
+    """Three times, because the kernel may reclaim memory during a measurement."""
     connections = setup.connections or (1000 if setup.small else 10000)
     each, idle, valid = [], [], True
     for _ in range(1 if setup.small else 3):
@@ -590,7 +596,7 @@ def memory(setup):
 
 
 def deflate(setup):
-    """Books of 2 KiB in JSON, in the form of two venues (books.py): what can be gained is theirs."""
+    """Books of 2 KiB in JSON, in the form of two venues (books.py): the gain depends on the form."""
     connections = 100 if setup.small else 1000
     figures = {}
     for form in ("binance", "coinbase"):
@@ -613,23 +619,23 @@ def deflate(setup):
     record("deflate", setup, {**figures["binance"], "forms": figures})
     holds = True
     for form, figure in figures.items():
-        holds &= check(f"{form}: CPU per frame {figure['ratio_to_json']:.3f} of uncompressed (1.3 "
-                       "or less)", figure["ratio_to_json"] <= 1.3 and figure["valid"])
+        holds &= check(f"{form}: CPU per frame {figure['ratio_to_json']:.3f} of uncompressed (must "
+                       "be 1.3 or less)", figure["ratio_to_json"] <= 1.3 and figure["valid"])
     share = figures["binance"]["bytes_ratio"]
-    return holds & check(f"binance: bytes on the wire {share:.3f} of uncompressed (0.333 or less)",
+    return holds & check(f"binance: bytes on the wire {share:.3f} of uncompressed (must be 0.333 or less)",
                          share <= 1 / 3)
 
 
 def snapshots(setup):
-    """All are upgraded, then all subscribe. The book stands still, so that what is published after
-    its one frame are the snapshots that ringcast encodes for them."""
+    """All are upgraded, then all subscribe. The book does not change, so that ringcast publishes its
+    one frame and then only the snapshots that it encodes for them."""
     connections = setup.connections or (1000 if setup.small else 10000)
     path = books.write(setup.work_dir, "coinbase", rate=1, count=1)
     runs = []
     for round_index in range(setup.rounds):
         feed = ["--feed", f"replay:path={path}"]
         with Server(setup, "ringcast", room(connections) + feed) as server:
-            # Nothing is due in the window: what matters has come before.
+            # Nothing is due in the window: the snapshots have come before it.
             report = server.load("-c", connections, "-s", "BTC-USD.COINBASE", "-y", "depth",
                                  "--depth", 5, "--snapshot", "--at-once", seconds=1)
             report["encodes"] = server.metric("ringcast_ticks_published_total") - 1
@@ -648,14 +654,14 @@ def snapshots(setup):
         "runs": [{"snapshot_ns": report["phases_ns"]["snapshot"], "encodes": report["encodes"],
                   "subscribe_ns": report["phases_ns"]["subscribe"],
                   "complete": report["complete"]} for report in runs]})
-    holds = check(f"{connections} clients: all got their snapshot, p99 {p99 / 1e6:.1f} ms",
+    holds = check(f"{connections} clients: each got its snapshot, p99 {p99 / 1e6:.1f} ms",
                   all(report["complete"] for report in runs))
-    return holds & check(f"at most {encodes:.0f} encoded for the channel (1)", encodes == 1)
+    return holds & check(f"{encodes:.0f} encoded for the channel at most (must be 1)", encodes == 1)
 
 
 SCOPED = "scoped-0123456789abcdef0123456789abcdef"
 HEALTHY = "healthy-0123456789abcdef0123456789abcdef"
-REFUSALS = {  # What each kind of attack must meet; 429 comes with any.
+REFUSALS = {  # The answers that each kind of attack must receive; 429 may come with any.
     "guess": {"401"}, "auth": {"101", "close 4001"}, "scope": {"103", "111", "close 4111"},
     "proxy": {"400"}, "flood": {"401", "429"}, "slow": {"cut", "408"}, "bomb": {"close 1009"},
     "malformed": {"close 1002", "close 1007", "close 1009"}}
@@ -670,7 +676,7 @@ def attack(setup, port, seconds):
 def attacks(setup):
     """Readers from 250 addresses beside attackers of eight kinds (attacker.py) from 1 750."""
     connections = 100 if setup.small else 1000
-    warmup = 3 if setup.small else 10  # slow handshakes are given 5 s
+    warmup = 3 if setup.small else 10  # a slow handshake is closed after 5 s
     tokens = os.path.join(setup.work_dir, "tokens.json")
     with open(tokens, "w") as file:
         json.dump({"tokens": [{"name": "healthy", "token": HEALTHY},
@@ -707,7 +713,8 @@ def attacks(setup):
                     for answer in said[kind] if answer not in good | {"429"}} |
                    {f"{kind}: never refused" for said in runs for kind, good in REFUSALS.items()
                     if not good & set(said[kind])})
-    return holds & check(f"each attack is refused as it should be {wrong or ''}", not wrong)
+    return holds & check(f"each attack was refused as it must be{f'; wrong: {wrong}' if wrong else ''}",
+                         not wrong)
 
 
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
@@ -719,20 +726,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario", choices=[*SCENARIOS, "all"])
-    parser.add_argument("--bin", help="directory of the programs (zig-out/bin)")
+    parser.add_argument("--bin", help="folder of the programs (default: zig-out/bin)")
     parser.add_argument("--before", metavar="DIR",
-                        help="programs of the commit before, for saturation and connect")
+                        help="folder of the programs of the commit before, for saturation and "
+                             "connect")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS,
-                        help="the peers to measure (all)")
+                        help="the peers to measure (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10, help="each measurement's window")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of each measurement")
     parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--connections", type=int, help="of scale, memory and snapshots")
+    parser.add_argument("--connections", type=int, help="number of connections, for scale, memory and snapshots")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
-    parser.add_argument("--seed", type=int, help="of the order of variants")
+    parser.add_argument("--seed", type=int, help="seed of the random order of variants")
     parser.add_argument("--small", action="store_true",
-                        help="few connections, nothing recorded: does it work at all?")
+                        help="few connections, nothing is recorded: shows that all parts work")
     options = parser.parse_args()
     if options.small:
         options.rounds, options.seconds = 1, min(options.seconds, 2)

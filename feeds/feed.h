@@ -7,7 +7,7 @@
  * Memory   A feed allocates at open; a tick it hands over is borrowed for the call.
  * Units    now_ns is CLOCK_REALTIME in nanoseconds since the Unix epoch.
  * Errors   open: 0 or a negative errno with a message that says what to do. A feed that ends or
- *          dies says so once through the sink's log function and reports FEED_NEVER.
+ *          fails logs it once through the sink and returns FEED_NEVER.
  */
 #ifndef RINGCAST_FEEDS_FEED_H
 #define RINGCAST_FEEDS_FEED_H
@@ -24,30 +24,30 @@ enum feed_level {
     FEED_ERROR,
 };
 
-/* What the publisher gives to a feed. */
+/* The functions that the publisher gives to a feed. */
 struct feed_sink {
     void *context;
-    struct keyed_hash hash; /* for a feed's tables of names, which its source chooses */
+    struct keyed_hash hash; /* for a feed's tables of names, which the source chooses */
 
     /* The channel of a symbol and type, made when new; UINT32_MAX: the channel table is full or
      * the symbol is not 1 to 32 bytes of UTF-8. The same pair always has the same number. */
     uint32_t (*open_channel)(void *context, const char *symbol, size_t symbol_bytes,
                              enum md_type type);
 
-    /* One tick. It is never refused: one that cannot be encoded is counted by the publisher, and
-     * its subscribers see a GAP in its place. */
+    /* One tick. It is never refused: if it cannot be encoded, the publisher counts it, and its
+     * subscribers receive a GAP in its place. */
     void (*publish)(void *context, const struct md_update *update);
 
-    /* The source had something for this channel (of open_channel) that could not be had: a hole in
-     * its sequence, a message that is no message. Subscribers see a GAP. */
+    /* The source had something for this channel (of open_channel) that was lost: a hole in its
+     * sequence, an unreadable message. Subscribers receive a GAP. */
     void (*lost)(void *context, uint32_t channel);
 
     /* How many more ticks this poll may hand over: 0 means return now and be polled again. */
     uint32_t (*room)(void *context);
 
     /* From now on the feed is also polled when fd is readable (or at its end, or broken), until
-     * another takes its place; -1: no more. It must be told so before it closes fd. One that has
-     * several descriptors, or waits to write, gives an epoll descriptor. For open and poll. */
+     * another fd replaces it; -1: none. Call watch(-1) before fd is closed. A feed that has several
+     * descriptors, or waits to write, gives an epoll descriptor. For open and poll. */
     void (*watch)(void *context, int fd);
 
     /* A line for the operator, without newline. Rare events only. */
@@ -56,9 +56,9 @@ struct feed_sink {
 
 struct feed_counters {
     uint64_t ticks;     /* handed over */
-    uint64_t skipped;   /* well-formed input that is no tick */
-    uint64_t malformed; /* input that does not parse */
-    uint64_t holes;     /* missing stretches in the source's own sequence */
+    uint64_t skipped;   /* well-formed input that is not a tick */
+    uint64_t malformed; /* input that cannot be parsed */
+    uint64_t holes;     /* holes in the source's own sequence */
     uint64_t passes;    /* completed passes of a replay */
     uint64_t lost;      /* ticks that found the queue of the feed's thread full */
 };
@@ -68,13 +68,13 @@ struct feed;
 struct feed_ops {
     const char *name; /* "sim" */
     const char *help; /* keys and defaults, one per line, for --help */
-    /* spec: what follows the name and its colon, or "". -EINVAL and others: error_out says which
-     * key is wrong and what is valid. */
+    /* spec: what follows the name and its colon, or "". -EINVAL and others: error_out names the
+     * wrong key and what is valid. */
     int (*open)(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
                 uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
-    /* Hands over what is due at now_ns, at most sink->room() ticks. Returns when it wants to be
-     * polled next: a time, now_ns or less for "at once", FEED_NEVER when it has ended. It is polled
-     * once a second at least. */
+    /* Hands over the ticks that are due at now_ns, at most sink->room(). Returns the time of the
+     * next poll: now_ns or less for "at once", FEED_NEVER when the feed has ended. It is polled at
+     * least once a second. */
     uint64_t (*poll)(struct feed *feed, uint64_t now_ns);
     void (*close)(struct feed *feed);
 };
@@ -84,15 +84,16 @@ struct feed {
     const struct feed_ops *ops; /* of feed_open */
     const struct feed_sink *sink;
     struct feed_counters counters;
-    /* May fall behind without harm (a replay flat out): the publisher polls it only while the
-     * slowest core is within half a log. Others are always polled and may lap a core. */
+    /* The feed may be slowed down without harm (a replay at full speed): the publisher polls it
+     * only while the slowest core is within half a log. Other feeds are always polled, and may
+     * overrun a core. */
     bool elastic;
-    /* ts_event_ns of its ticks is when they should be published: how late the publisher is counts
-     * from there, and from ts_recv_ns for others. */
+    /* ts_event_ns of its ticks is the time at which they should be published. The delay of the
+     * publisher counts from it; for other feeds, from ts_recv_ns. */
     bool is_scheduled;
 };
 
-/* The feeds that there are: a row each in feed.c. NULL: no more. */
+/* The feeds; each has a row in feed.c. NULL: no more. */
 const struct feed_ops *feed_at(size_t index);
 
 /* spec: NAME or NAME:key=value,key=value. Opens the named feed. An unknown name or key is
@@ -100,8 +101,8 @@ const struct feed_ops *feed_at(size_t index);
 int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
 
-/* For implementations: reads key=value pairs of a spec (the part after the colon; a value may
- * hold no comma). */
+/* For implementations: reads key=value pairs of a spec (the part after the colon; a value
+ * cannot contain a comma). */
 struct feed_key {
     const char *name;
     enum { FEED_KEY_U64, FEED_KEY_TEXT, FEED_KEY_BOOL, FEED_KEY_DECIMAL } kind;

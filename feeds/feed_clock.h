@@ -1,9 +1,9 @@
 /*
- * feed_clock: tells a step of the wall clock from the passing of time.
+ * feed_clock: distinguishes a clock that was set from time that passes.
  *
- * A feed that works by a schedule would freeze when CLOCK_REALTIME is set back, and pour out
- * everything at once when it is set forward. It asks here at each poll and moves its schedule
- * by the answer.
+ * A feed that works by a schedule would stop when CLOCK_REALTIME is set back, and publish
+ * everything at once when it is set forward. So it calls feed_clock at each poll, and moves its
+ * schedule by the result.
  *
  * Owner    A feed embeds one. Threads: the feed's.
  * Units    Nanoseconds of CLOCK_REALTIME.
@@ -29,7 +29,7 @@ static inline void feed_clock_init(struct feed_clock *clock, uint64_t now_ns)
     clock->wake_ns = now_ns;
 }
 
-/* Called as a poll begins: 0, or by how much the schedule is to be moved. */
+/* Call it when a poll begins. Returns 0, or the time by which to move the schedule. */
 static inline int64_t feed_clock_step(struct feed_clock *clock, uint64_t now_ns)
 {
     int64_t step_ns = 0;
@@ -42,7 +42,7 @@ static inline int64_t feed_clock_step(struct feed_clock *clock, uint64_t now_ns)
     return step_ns;
 }
 
-/* Called as a poll ends, with what it is about to return. */
+/* Call it when a poll ends, with the value that poll returns. */
 static inline uint64_t feed_clock_sleep(struct feed_clock *clock, uint64_t wake_ns)
 {
     clock->wake_ns = wake_ns > clock->now_ns ? wake_ns : clock->now_ns;

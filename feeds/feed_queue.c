@@ -18,7 +18,7 @@
 enum feed_queue_kind {
     FEED_QUEUE_TICK,
     FEED_QUEUE_LOSS,     /* of its channel */
-    FEED_QUEUE_LOSS_ANY, /* of whatever channel */
+    FEED_QUEUE_LOSS_ANY, /* of any channel */
     FEED_QUEUE_SKIP,     /* The next record is at the beginning of the buffer. */
 };
 
@@ -113,8 +113,8 @@ static uint64_t feed_queue_written(const struct feed_queue *queue)
     return atomic_load_explicit(&queue->write_position, memory_order_relaxed);
 }
 
-/* The publisher stores armed, then looks for records; we store the position, then look at armed.
- * One of the two sees the other. */
+/* The publisher stores armed, then reads the position; we store the position, then read armed. At
+ * least one of the two sees the other's store. */
 static void feed_queue_wake(struct feed_queue *queue)
 {
     const uint64_t one = 1;
@@ -197,7 +197,7 @@ void feed_queue_lose(struct feed_queue *queue, const char *symbol, size_t symbol
     feed_queue_publish(queue, position + FEED_QUEUE_UNIT);
 }
 
-/* What a tick points to. */
+/* The data that a tick points to. */
 struct feed_queue_parts {
     const struct md_level **bids, **asks; /* NULL: it has none */
     size_t bids_bytes, asks_bytes;

@@ -1,17 +1,17 @@
 /*
  * feed_queue: ticks from a thread of a feed to the publisher.
  *
- * A feed whose source can only be read by waiting has a thread, which pushes what it reads. The
- * feed's poll is feed_queue_poll. The queue is bounded, and the source does not wait for it: a tick
- * that finds it full is lost. Its channel's subscribers see a GAP where it was, since room for such
- * reports is kept free; of losses in more than FEED_QUEUE_LOSSES_MAX channels at one place, every
- * channel that came through the queue before gets one.
+ * A feed whose source can only be read by a blocking call has a thread, which pushes what it reads.
+ * The feed's poll is feed_queue_poll. The queue is bounded, and the source does not wait for it: a
+ * tick is lost if the queue is full. The channel's subscribers receive a GAP in its place, since
+ * room for such reports is reserved. After losses in more than FEED_QUEUE_LOSSES_MAX channels at
+ * one place, every channel that came through the queue before receives one.
  *
  * Owner    The feed, from before its thread starts to after it has been joined.
  * Threads  Two: the feed's (push, lose, end) and the publisher's (poll).
  * Memory   All at creation, and a bit for each channel. A tick is copied once, with its symbol,
  *          levels and texts.
- * Errors   create: a negative errno. What is lost is counted in feed->counters.lost.
+ * Errors   create: a negative errno. Lost ticks are counted in feed->counters.lost.
  */
 #ifndef RINGCAST_FEEDS_FEED_QUEUE_H
 #define RINGCAST_FEEDS_FEED_QUEUE_H
@@ -36,17 +36,17 @@ void feed_queue_destroy(struct feed_queue *queue);
 bool feed_queue_push(struct feed_queue *queue, const char *symbol, size_t symbol_bytes,
                      const struct md_update *update);
 
-/* The source had something that could not be had: as feed_sink.lost. */
+/* The source had something that was lost: like feed_sink.lost. */
 void feed_queue_lose(struct feed_queue *queue, const char *symbol, size_t symbol_bytes,
                      enum md_type type);
 
-/* Nothing more will come. */
+/* There will be no more ticks. */
 void feed_queue_end(struct feed_queue *queue);
 
 /* ---- The publisher ---- */
 
-/* As feed_ops.poll: hands over what is there, and watches for more. FEED_NEVER: it has ended, and
- * everything was handed over. */
+/* Like feed_ops.poll: hands over the ticks in the queue, and watches for more. FEED_NEVER: the feed
+ * has ended, and everything was handed over. */
 uint64_t feed_queue_poll(struct feed_queue *queue, struct feed *feed, uint64_t now_ns);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * frame_ticks: the JSON text of a data frame back into the tick that it was made from.
+ * frame_ticks: turns the JSON text of a data frame back into the tick that it was made from.
  *
  * Reads any JSON of the documented form: keys in any order, unknown keys ignored, white space.
  * `ch`, `ts_recv` and `ts_pub` are the server's own and are not read. A key that is null counts as
@@ -9,7 +9,7 @@
  * Owner    The caller creates and destroys it. Threads: one at a time.
  * Memory   Levels are allocated at creation, with a limit; jansson allocates for each text. A tick
  *          borrows from the reader until the next call.
- * Errors   A text that is not as documented is a status, with a sentence that never changes.
+ * Errors   A text that is not as documented is a status, with a constant sentence.
  * Source   docs/protocol.md, "Data frames".
  */
 #ifndef RINGCAST_FEEDS_FRAME_TICKS_H
@@ -23,7 +23,7 @@
 
 enum frame_ticks_status {
     FRAME_TICKS_TICK,
-    FRAME_TICKS_OTHER, /* A control frame, or a type that is not known: see kind. */
+    FRAME_TICKS_OTHER, /* A control frame, or an unknown type: see kind. */
     FRAME_TICKS_MALFORMED,
 };
 

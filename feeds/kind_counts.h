@@ -1,7 +1,7 @@
 /*
- * kind_counts: how many messages came of each kind, in order of appearance, for a summary line.
+ * kind_counts: counts messages by kind, in order of appearance, for a summary line.
  *
- * Owner    Whoever embeds it. Threads: one at a time.
+ * Owner    The struct that embeds it. Threads: one at a time.
  * Memory   A fixed table: kinds beyond it are counted together as "other".
  */
 #ifndef RINGCAST_FEEDS_KIND_COUNTS_H
@@ -24,10 +24,10 @@ struct kind_counts {
     } kinds[KIND_COUNTS_MAX];
 };
 
-/* The name may come from a peer: it is cut, and what is no plain character becomes '?'. */
+/* The name may come from a peer: it is cut, and other than plain characters become '?'. */
 void kind_counts_add(struct kind_counts *counts, const char *name, size_t name_bytes);
 
-/* 0: none of that name. */
+/* 0: there is none with that name. */
 uint64_t kind_counts_get(const struct kind_counts *counts, const char *name);
 
 /* Writes "9719 l2update, 97 match", or "" when there is none; cut to text_bytes, terminated. */

@@ -7,7 +7,7 @@ flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -I. -Itests -Wall -Wextra -Wno-tsan
 libraries=(-luring -ljansson -lmicrohttpd -lcrypto -lyaml -lz -lcmocka -lpthread -lm)
 mkdir -p "$out/objects" "$out/tests"
 
-# Objects whose source or any header is newer are made again.
+# An object is compiled again if its source or any header is newer.
 headers=$(find codec ring feeds src tools bench tests \( -name '*.h' -o -name '*.xml' \) \
     -newer "$out/objects/stamp" -print -quit 2>/dev/null || echo none yet)
 compile() {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the Autobahn test suite's fuzzing client against ringcast-echo, and fails unless every case
-# is OK or INFORMATIONAL: NON-STRICT is a failure, and so is compression that is not offered.
+# Runs the Autobahn test suite's fuzzing client against ringcast-echo. It fails unless every case is OK
+# or INFORMATIONAL: NON-STRICT is a failure, and so is a server that does not offer compression.
 #
 #   scripts/autobahn.sh [CASE...]     all 517 cases (a quarter of an hour), or those named: 1.* 6.4.1
-#   scripts/autobahn.sh --set-up      installs the suite if it is missing, and no more
+#   scripts/autobahn.sh --set-up      only installs the suite if it is missing
 #
-# The report is left in zig-out/autobahn. The suite is for Python 2.7, which Debian 12 has not: the
-# first run takes Debian 11's packages of it, unpacked and not installed, and the suite from PyPI,
-# pinned, into .toolchain/autobahn (95 MB, half a minute). AUTOBAHN_URL names another server.
+# The report is written to zig-out/autobahn. The suite needs Python 2.7, which Debian 12 does not have.
+# The first run unpacks Debian 11's packages of it, without installing them, and the pinned suite from
+# PyPI into .toolchain/autobahn (95 MB, half a minute). AUTOBAHN_URL names another server.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 . scripts/debian.sh
@@ -71,18 +71,18 @@ set_up() {
 }
 
 if [ ! -e "$home/complete" ]; then
-    command -v apt-get >/dev/null || fail "Python 2.7 is taken from Debian's packages: apt-get is needed"
+    command -v apt-get >/dev/null || fail "apt-get is needed: Python 2.7 comes from Debian's packages"
     command -v gcc >/dev/null || fail "gcc is needed: scripts/setup.sh test installs it"
     say "installing the Autobahn suite and a Python 2.7 for it into .toolchain/autobahn"
     mkdir -p "$out"
-    # Not behind `||`, where bash would ignore -e, and call what failed complete.
+    # Not behind `||`: there bash would ignore -e and take a failed set-up for a complete one.
     set +e
     (set -e; set_up) >"$out/setup.log" 2>&1
     status=$?
     set -e
     [ $status -eq 0 ] || {
         tail -20 "$out/setup.log" >&2
-        fail "the set-up failed, see above and $out/setup.log: is there a network?"
+        fail "the set-up failed, see above and $out/setup.log: check the network"
     }
 fi
 
@@ -90,7 +90,7 @@ fi
 
 url=${AUTOBAHN_URL:-}
 if [ -z "$url" ]; then
-    [ -x zig-out/bin/ringcast-echo ] || fail "build first: zig build"
+    [ -x zig-out/bin/ringcast-echo ] || fail "there is no zig-out/bin/ringcast-echo: run zig build first"
     mkdir -p "$out"
     zig-out/bin/ringcast-echo --port 0 2>"$out/echo.log" &
     echo_pid=$!
@@ -126,8 +126,8 @@ JSON
 
 reports=("$out/report/index.json")
 run_cases "$out/report" "$@"
-# The suite waits a second for each answer, during which a busy machine may stop the server: what
-# fell short gets two more chances. A fault of the server falls short each time.
+# The suite waits a second for each answer, and a busy machine may stop the server for that long. So
+# failed cases are run twice more. A fault of the server fails each time.
 for again in 2 3; do
     short=$(python3 scripts/autobahn_report.py --short "${reports[@]}")
     [ -n "$short" ] || break

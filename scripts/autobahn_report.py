@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""autobahn_report: counts what became of the cases; exit code 1 if any fell short, or none ran.
+"""autobahn_report: counts the results of the cases; exit code 1 if any failed, or none ran.
 
-  autobahn_report.py INDEX_JSON...            of a case in several the last counts
-  autobahn_report.py --short INDEX_JSON...    only the cases that fell short, a line each
+  autobahn_report.py INDEX_JSON...            counts; if several files have a case, the last one counts
+  autobahn_report.py --short INDEX_JSON...    only the failed cases, a line each
 """
 
 import collections
@@ -36,7 +36,7 @@ def main():
         print(f"{name:24} {count}")
     for case in short:
         print(f"case {case:8} {cases[case]['behavior']}, close {cases[case]['behaviorClose']}")
-    print(f"{len(cases)} cases, {len(short)} fell short")
+    print(f"{len(cases)} cases, {len(short)} failed")
     return 1 if short or not cases else 0
 
 

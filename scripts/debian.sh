@@ -1,6 +1,6 @@
-# To be sourced. Debian's packages, unpacked and not installed: that needs no root and changes
-# nothing of this system. They come from the mirror that this system uses, and apt checks them with
-# Debian's own key.
+# To be sourced. Fetches Debian's packages and unpacks them without installing them. That needs no
+# root and does not change this system. Packages come from the mirror that this system uses, and apt
+# checks them with Debian's own key.
 
 # fetch_debian SUITE ARCHITECTURE PACKAGE...: downloads them into the current folder.
 fetch_debian() {
@@ -30,8 +30,8 @@ unpack_debian() {
     done
 }
 
-# keep_from_booting PACKAGE...: services that these packages have just brought do not start at the
-# next boot either. Called with what runs a command as root in as_root.
+# keep_from_booting PACKAGE...: services of these packages, just installed, do not start at the next
+# boot either. The caller sets as_root to the words that run a command as root.
 keep_from_booting() {
     local package
     command -v systemctl >/dev/null || return 0

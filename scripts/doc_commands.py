@@ -3,13 +3,13 @@
 A mark is a comment above a block of code, or above a paragraph or table with commands between
 backticks; in a manual page it is a line above the .Dl line, and begins with .\\" :
 
-  <!-- run -->                      tests/integration/test_docs.py runs it as it stands
+  <!-- run -->                      tests/integration/test_docs.py runs it exactly as printed
   <!-- run beside: COMMAND -->      the same, beside this server
   <!-- run beside the same -->      the same, beside the server of the block before, which goes on
   <!-- run full -->                 the same, in ./test full only; also with beside:
-  <!-- output -->                   what the commands of the block before print
+  <!-- output -->                   the output of the block before
   <!-- file: NAME -->               saved under this name for the commands of the page
-  <!-- not run: REASON -->          a person runs it
+  <!-- not run: REASON -->          no test runs it
 
 A fenced block of Python that is marked is run, too; one of YAML is checked as a configuration.
 """
@@ -108,11 +108,11 @@ def blocks_of(page, text):
 
 
 def faults_of(page, text):
-    """What tidy says of a page."""
+    """The faults of a page that tidy reports."""
     for block in blocks_of(page, text):
         where = f"{page}:{block.line}: "
         if block.mark.startswith("run") and not block.run:
-            yield f"{where}`{block.mark}` is no mark: see scripts/doc_commands.py"
+            yield f"{where}`{block.mark}` is not a known mark: scripts/doc_commands.py lists them"
         if block.has_commands and not block.is_prose and not block.mark:
-            yield (f"{where}commands that no test runs: put `<!-- run -->` above them, or "
-                   "`<!-- not run: REASON -->`; scripts/doc_commands.py has all marks")
+            yield (f"{where}commands without a mark: put `<!-- run -->` above them, or "
+                   "`<!-- not run: REASON -->`; scripts/doc_commands.py lists all marks")

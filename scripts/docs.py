@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""docs: the pages as a website in zig-out/docs, by MkDocs: what `zig build docs` calls.
+"""docs: builds the pages as a website in zig-out/docs, by MkDocs. `zig build docs` calls it.
 
 The pages are written for readers of the repository. They are copied, with the files that they link
-to, into zig-out/docs-pages, and there they get what MkDocs wants otherwise: links to folders lead to
-their README, and lists have a blank line before them. Exit code 1 for a link or an anchor that leads
+to, into zig-out/docs-pages. Two things change there for MkDocs: links to folders lead to their
+README, and lists get a blank line before them. Exit code 1 for a link or an anchor that leads
 nowhere, or a page that scripts/mkdocs.yml does not list.
 """
 import os
@@ -47,7 +47,7 @@ def for_mkdocs(text, path):
 
 def list_of_decisions(paths):
     heads = {path.name: path.read_text(encoding="utf8").split("\n")[0].lstrip("# ") for path in paths}
-    return "# Decisions\n\nWhy it is as it is, one page per decision.\n\n" + "".join(
+    return "# Decisions\n\nWhy ringcast is built as it is, one page per decision.\n\n" + "".join(
         f"- [{name[:4]}]({name}) {head}\n" for name, head in sorted(heads.items()))
 
 

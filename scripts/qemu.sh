@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Boots Debian's own kernel (6.1, the oldest that ringcast supports) in QEMU without any acceleration,
-# runs the unit tests that stand on the kernel, and a server with a client that checks every frame.
+# Boots Debian's own kernel (6.1, the oldest that ringcast supports) in QEMU without acceleration. It
+# runs the unit tests that depend on the kernel, and a server with a client that checks every frame.
 #
 #   scripts/qemu.sh
 #
-# The kernel is taken from Debian's package, unpacked into .toolchain/qemu and not installed. What
-# the machine said is left in zig-out/qemu/console.log.
+# The kernel comes from Debian's package, which is unpacked into .toolchain/qemu and not installed. The
+# output of the machine is written to zig-out/qemu/console.log.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ fetch_kernel() {
     [ -n "$package" ] || fail "apt knows no linux-image-amd64: run apt-get update"
     mkdir -p "$home"
     (cd "$home" && apt-get -qq -o APT::Sandbox::User=root download "$package" && dpkg-deb -x ./linux-image-*.deb kernel &&
-        rm linux-image-*.deb) || fail "$package could not be fetched: is there a network?"
+        rm linux-image-*.deb) || fail "could not fetch $package: check the network"
 }
 
 # A program, and the libraries that it loads.
@@ -75,7 +75,7 @@ INIT
 
 command -v qemu-system-x86_64 >/dev/null && command -v busybox >/dev/null && command -v cpio >/dev/null ||
     fail "QEMU, busybox and cpio are needed: scripts/setup.sh long installs them"
-[ -x zig-out/debug/tests/test_engine_uring ] || fail "build first: zig build test"
+[ -x zig-out/debug/tests/test_engine_uring ] || fail "there is no zig-out/debug/tests/test_engine_uring: run zig build test first"
 mkdir -p "$out"
 [ -n "$(compgen -G "$home/kernel/boot/vmlinuz-*")" ] || fetch_kernel
 make_root

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""run_tests: runs test programs side by side, a line each, and keeps the counts.
+"""run_tests: runs test programs side by side, prints a line for each, and records the counts.
 
   run_tests.py quick|full|long             the stages of ./test, one after the other, and the total
   run_tests.py LABEL DIRECTORY [NAME...]   one stage, as build.zig calls it:
       test, asan    the programs in DIRECTORY/tests; each corpus once through DIRECTORY/fuzz;
                     test: simulations with fresh seeds, too, for RINGCAST_TEST_SIZE (quick)
-      aarch64       the same, and what DIRECTORY/bin says of itself, all by qemu-aarch64
+      aarch64       the same, and --help and --version of DIRECTORY/bin, all by qemu-aarch64
       tsan          the programs in DIRECTORY/tests; the classes with threads, on DIRECTORY/bin
       integration   the classes of tests/integration, on the programs in DIRECTORY
-      fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number: for so many
-                    seconds (60)
+      fuzz          all targets in DIRECTORY/fuzz at once; a NAME that is a number is the time in
+                    seconds (default: 60)
       soak          simulation and fuzz targets with fresh seeds, for RINGCAST_SOAK_SECONDS (7200)
       autobahn, qemu   DIRECTORY/autobahn.sh and qemu.sh, with the arguments NAME
 
-NAME: only what has it in its name. Exit code 1 when a test failed, or none ran.
+NAME selects the tests with this text in their name. Exit code 1 when a test failed, or none ran.
 """
 
 import concurrent.futures
@@ -39,7 +39,7 @@ WORKERS = {"integration": min(3 * CORES, 12)}  # Its tests mostly wait.
 SECONDS_MAX = {"autobahn": 7200, "qemu": 3600, "aarch64": 3600}
 SECONDS_MAX_OF_OTHERS = 1200  # for one program or class; a busy machine is slow
 SECONDS_TO_TIDY_UP = 20
-# Seeds of each simulation that no run has had before, beside those that each run has.
+# The number of fresh seeds of each simulation, beside the fixed ones that each run has.
 FRESH_LIVES = {
     "quick": {"sim_core": 4, "sim_system": 8},
     "full": {"sim_core": 8, "sim_system": 32},
@@ -66,7 +66,7 @@ EMULATED_PROGRAMS = ("ringcast --version", "ringcast --help", "ringcast stat --h
                      "ringcast-bench --help", "ringcast-echo --help")
 THREADED = ("test_lifecycle.WaysToRun", "test_lifecycle.Signals", "test_lag.Chaos",
             "test_big_books.Snapshots")
-# A module that cannot be loaded is listed by its name: running it says why.
+# A module that cannot be loaded is listed by its name: running it prints the reason.
 LIST_CLASSES = """
 import json, unittest
 def tests_of(suite):
@@ -83,11 +83,11 @@ print(json.dumps(found))
 
 
 def counts_of(output, status):
-    """(passed, failed, skipped) of whatever kind of program it was."""
+    """(passed, failed, skipped), for any kind of program."""
     plain = re.search(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", output, re.M)
     if plain:
         return int(plain[1]), int(plain[2]), int(plain[3] or 0)
-    cases = re.search(r"^(\d+) cases, (\d+) fell short", output, re.M)
+    cases = re.search(r"^(\d+) cases, (\d+) failed", output, re.M)
     if cases:
         return int(cases[1]) - int(cases[2]), int(cases[2]), 0
     ran = re.search(r"^Ran (\d+) tests? in", output, re.M)
@@ -106,7 +106,7 @@ def counts_of(output, status):
 
 
 def run_with_limit(command, environment, seconds):
-    """(output, status). Past the limit it is interrupted first, so that it ends what it started."""
+    """(output, status). After the limit it is interrupted first, so that it can stop its children."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
                                    stdout=output, stderr=subprocess.STDOUT)
@@ -130,7 +130,7 @@ def run_one(name, command, environment, seconds):
     output, status = run_with_limit(command, environment, seconds)
     passed, failed, skipped = counts_of(output, status)
     if status != 0 and failed == 0:
-        failed = 1  # It crashed on the way, or did not end.
+        failed = 1  # It crashed, or did not end.
     took = time.monotonic() - began
     report = [f"  {'ok' if failed == 0 else 'FAILED':6} {name:44} {passed:4} passed"
               f"{f', {failed} failed' if failed else ''}{f', {skipped} skipped' if skipped else ''}"
@@ -168,7 +168,7 @@ def integration_classes(environment):
 
 
 def fresh_simulations(directory):
-    """Each simulation with seeds that it has not had: a failure prints the seed that runs it again."""
+    """Each simulation with fresh seeds. A failure prints the seed with which it can be repeated."""
     seed = time.time_ns() // 10**9
     lives = FRESH_LIVES.get(os.environ.get("RINGCAST_TEST_SIZE"), FRESH_LIVES["quick"])
     for name, count in lives.items():
@@ -177,7 +177,7 @@ def fresh_simulations(directory):
 
 
 def soak(directory):
-    """Until the time is over; each name has the seed that runs it again."""
+    """Until the time is over. Each name contains the seed with which it can be repeated."""
     chance = random.SystemRandom()
     end = time.monotonic() + int(os.environ.get("RINGCAST_SOAK_SECONDS", "7200"))
     while True:
@@ -192,13 +192,13 @@ def soak(directory):
 
 
 def what_is_missing(label):
-    """Why nothing of a label can run, or None."""
+    """The reason why a label cannot run, or None."""
     if label == "autobahn" and not (ROOT / ".toolchain/autobahn/complete").exists():
-        return "the suite could not be installed"
+        return "the Autobahn suite is not installed; scripts/autobahn.sh --set-up installs it"
     if label in ("check", "aarch64") and not AARCH64.exists():
-        return "aarch64: its packages could not be fetched: scripts/setup.sh test tries again"
+        return "the packages for aarch64 are not there; scripts/setup.sh test fetches them"
     if label == "aarch64" and not IS_AARCH64 and not shutil.which(EMULATOR):
-        return f"there is no {EMULATOR}: scripts/setup.sh long installs it"
+        return f"there is no {EMULATOR}; scripts/setup.sh long installs it"
     return None
 
 
@@ -289,13 +289,13 @@ def run_label(label, directory, names):
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{label}.json").write_text(json.dumps(total))
     if sum(total) == 0:
-        wanted = f": no name of this stage has {' or '.join(names)} in it" if names else ""
+        wanted = f": no name in this stage contains {' or '.join(names)}" if names else ""
         print(f"{label}: no test ran{wanted}", flush=True)
     return 0 if total[1] == 0 and sum(total) > 0 else 1
 
 
 class FuzzTarget:
-    """A target at work."""
+    """A running target."""
 
     def __init__(self, program, seconds, seed, environment):
         self.program, self.output = program, tempfile.TemporaryFile()
@@ -320,7 +320,7 @@ class FuzzTarget:
         print(f"  {word:6} {self.program.name:30} {self.inputs():12,} inputs")
         if self.failed():
             print("\n".join(f"    | {line}" for line in self.text().splitlines()[-40:]))
-            print(f"    | again: {self.program.relative_to(ROOT)} {self.crash.relative_to(ROOT)}")
+            print(f"    | to repeat: {self.program.relative_to(ROOT)} {self.crash.relative_to(ROOT)}")
 
 
 def run_fuzz(directory, names):
@@ -365,7 +365,7 @@ def command_of(stage, size):
 
 
 def run_stage(stage, size):
-    """What it leaves in RESULTS, or one test where it leaves nothing."""
+    """The counts that the stage leaves in RESULTS, or one test if it leaves none."""
     began = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = dict(os.environ, RINGCAST_TEST_SIZE=size)

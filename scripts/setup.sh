@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing: Debian packages by apt, and the Zig toolchain, pinned, in .toolchain/.
 #
-#   scripts/setup.sh run      what building and running need
-#   scripts/setup.sh test     that, and what the tests need
-#   scripts/setup.sh full     that, the Autobahn suite, and MkDocs
-#   scripts/setup.sh long     that, and QEMU, of whole machines and of programs for aarch64
-#   scripts/setup.sh docs     MkDocs alone, for the website
+#   scripts/setup.sh run      packages to build and run ringcast
+#   scripts/setup.sh test     also packages for the tests
+#   scripts/setup.sh full     also the Autobahn suite and MkDocs
+#   scripts/setup.sh long     also QEMU, for whole machines and for programs for aarch64
+#   scripts/setup.sh docs     only MkDocs, for the website
 #
-# Does nothing, and needs no network, when all is there. Prints nothing then.
+# When nothing is missing it does nothing, prints nothing and needs no network.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 . scripts/debian.sh
@@ -106,19 +106,19 @@ install_packages() {
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
-        fail "these Debian packages are needed, and there is no apt-get here: ${missing[*]}"
+        fail "there is no apt-get on this system: install what these Debian packages have: ${missing[*]}"
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "not root, and there is no sudo: have an administrator run
+        command -v sudo >/dev/null || fail "this needs root, and there is no sudo: ask an administrator to run
     apt-get install -y --no-install-recommends ${missing[*]}"
         as_root=(sudo)
     fi
-    say "installing the Debian packages that are missing to $purpose: ${missing[*]}"
+    say "installing the missing Debian packages to $purpose: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
-        fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
+        fail "apt-get update failed: check the network and /etc/apt/sources.list"
     # RUNLEVEL keeps packages (prometheus, nginx) from starting services.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
-        fail "apt-get install failed, see above; when it is mended, run this again"
+        fail "apt-get install failed: correct what the messages above show, then run this again"
     keep_from_booting "${missing[@]}"
 }
 
@@ -127,15 +127,15 @@ install_zig() {
     local machine wheel unpacked=.toolchain/unpacked download=.toolchain/download
     machine=$(uname -m)
     [ -n "${zig_sha256[$machine]:-}" ] ||
-        fail "no pinned Zig for $machine: put Zig $zig_version at $zig/zig yourself"
+        fail "no Zig is known for $machine: install Zig $zig_version as $zig/zig by hand"
     say "installing the Zig $zig_version toolchain (98 MB, from PyPI's ziglang) into .toolchain/"
     rm -rf "$unpacked" "$download"
     mkdir -p "$download"
     python3 -m pip download -q --no-deps --disable-pip-version-check -d "$download" \
-        "ziglang==$zig_version" || fail "pip could not download ziglang $zig_version: is there a network?"
+        "ziglang==$zig_version" || fail "pip could not download ziglang $zig_version: check the network"
     wheel=$(echo "$download"/ziglang-*.whl)
     echo "${zig_sha256[$machine]}  $wheel" | sha256sum --check --status ||
-        fail "$wheel is not the file that was pinned; nothing of it was run"
+        fail "$wheel has another checksum than expected, so it was not used: delete it and run this again"
     python3 -m zipfile -e "$wheel" "$unpacked"
     chmod +x "$unpacked/ziglang/zig"
     rm -rf "$zig"
@@ -143,7 +143,7 @@ install_zig() {
     rm -rf "$unpacked" "$download"
 }
 
-# Without it that one test is skipped, and says so.
+# Without it one test is skipped, with a message.
 fetch_asyncapi() {
     [ -e "$asyncapi" ] && return 0
     local unpacked=.toolchain/unpacked
@@ -156,17 +156,17 @@ fetch_asyncapi() {
         echo "$asyncapi_sha256  $unpacked/$asyncapi_path" | sha256sum --check --status; then
         mv "$unpacked/$asyncapi_path" "$asyncapi"
     else
-        say "could not fetch it, or it is not the file that was pinned: its test is skipped"
+        say "could not fetch it, or its checksum is wrong: its test will be skipped"
     fi
     rm -rf "$unpacked"
 }
 
-# Without them nothing is compiled for aarch64, and `zig build check` says so. The folder is complete
-# if it is there, since it is moved there at the end. Its file `packages` has the versions.
+# Without them nothing is compiled for aarch64, and `zig build check` reports it. If the folder exists,
+# it is complete, since it is moved there at the end. Its file `packages` has the versions.
 fetch_aarch64() {
     [ "$(head -1 "$aarch64/packages" 2>/dev/null)" != "${aarch64_packages[*]}" ] || return 0
     say "fetching Debian 12's packages for aarch64 (22 MB, by apt) into $aarch64/"
-    unpack_aarch64 || say "could not fetch them: nothing is compiled for aarch64"
+    unpack_aarch64 || say "could not fetch them: the checks for aarch64 will be skipped"
     rm -rf .toolchain/unpacked
 }
 
@@ -185,12 +185,12 @@ unpack_aarch64() {
     mv "$root" "$aarch64"
 }
 
-# Without it its cases are skipped, and say so.
+# Without it its cases are skipped, with a message.
 fetch_autobahn() {
-    scripts/autobahn.sh --set-up || say "could not install the Autobahn suite: its cases are skipped"
+    scripts/autobahn.sh --set-up || say "could not install the Autobahn suite: its cases will be skipped"
 }
 
-# All files are pinned by their hashes. The folder is complete if it is there.
+# All files are pinned by their hashes. If the folder exists, it is complete.
 install_mkdocs() {
     local home=.toolchain/mkdocs unpacked=.toolchain/unpacked
     ! cmp -s scripts/docs_requirements.txt "$home/docs_requirements.txt" || return 0
@@ -206,7 +206,7 @@ install_mkdocs() {
 case ${1:-} in
 docs)
     install_packages "build the website" python3 python3-pip git
-    install_mkdocs || fail "pip could not install MkDocs, see above: is there a network, and is this Python 3.11?"
+    install_mkdocs || fail "pip could not install MkDocs, see above: check the network; Python 3.11 is needed"
     exit 0
     ;;
 run) install_packages "build and run ringcast" "${run_packages[@]}" ;;
@@ -223,6 +223,6 @@ install_zig
 case $1 in
 full | long)
     fetch_autobahn
-    install_mkdocs || say "could not install MkDocs: the test of the website is skipped"
+    install_mkdocs || say "could not install MkDocs: the test of the website will be skipped"
     ;;
 esac

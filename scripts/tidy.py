@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tidy: the measures of the style that a machine can take.
+"""tidy: checks the rules of the style that a machine can check.
 
   --format   formats C files in place
 """
@@ -40,16 +40,16 @@ def tracked(*patterns):
 def check_lines(path, lines):
     for number, line in enumerate(lines, 1):
         if len(line) > LINE_COLUMNS_MAX:
-            yield f"{path}:{number}: {len(line)} columns"
+            yield f"{path}:{number}: {len(line)} columns, the limit is {LINE_COLUMNS_MAX}: break the line"
         if line != line.rstrip():
-            yield f"{path}:{number}: blanks at the end"
+            yield f"{path}:{number}: blanks at the end: run `zig build fmt`"
         if LABEL_INSIDE.match(line):
-            yield f"{path}:{number}: a label of the contract does not begin its line"
+            yield f"{path}:{number}: a label of the contract is within a line: put a blank line before it"
         if UNFINISHED.search(line):
-            yield f"{path}:{number}: says that it is unfinished"
+            yield f"{path}:{number}: a mark of unfinished work: finish it or remove it"
     limit = FILE_LINES_MAX[path.suffix]
     if len(lines) > limit:
-        yield f"{path}: {len(lines)} lines, over {limit}"
+        yield f"{path}: {len(lines)} lines, the limit is {limit}: split the file"
 
 
 def check_functions(path, lines):
@@ -59,7 +59,8 @@ def check_functions(path, lines):
             start = number
         elif line == "}" and start is not None:
             if number - start - 1 > FUNCTION_LINES_MAX:
-                yield f"{path}:{start}: a function of {number - start - 1} lines"
+                yield (f"{path}:{start}: a function of {number - start - 1} lines, the limit is "
+                       f"{FUNCTION_LINES_MAX}: split it")
             start = None
 
 
@@ -126,7 +127,7 @@ def way(arrows, start, goals, members):
             if other in members and other not in seen:
                 seen.add(other)
                 ways.append([*path, other])
-    raise AssertionError(f"no way from {start}: {members} are no circle")
+    raise AssertionError(f"no way from {start}: {members} are not a circle")
 
 
 def round_trip(arrows, circle):
@@ -138,7 +139,7 @@ def round_trip(arrows, circle):
     return path + way(arrows, path[-1], {circle[0]}, set(circle))
 
 
-def tell_circle(what, arrows, circle):
+def describe_circle(what, arrows, circle):
     lines = [f"{what}: {' -> '.join(round_trip(arrows, circle))}"]
     for one in circle:
         for other in sorted(set(arrows[one]) & set(circle)):
@@ -150,13 +151,13 @@ def check_circles(paths):
     includes = includes_of([p for p in paths if p.relative_to(ROOT).parts[0] in PRODUCT])
     rooms = arrows_of(includes, room_of)
     for circle in circles(rooms):
-        yield tell_circle("a circle of rooms", rooms, circle)
+        yield describe_circle("a circle of rooms", rooms, circle)
     for room in sorted(rooms):
         inside = [it for it in includes if room_of(it[0]) == room == room_of(it[1])]
         modules = arrows_of(inside, module_of)
         for circle in circles(modules):
             if len(circle) > CIRCLE_MODULES_MAX:
-                yield tell_circle(f"a circle of {len(circle)} modules", modules, circle)
+                yield describe_circle(f"a circle of {len(circle)} modules", modules, circle)
 
 
 def check_rooms(paths):
@@ -170,27 +171,27 @@ def check_rooms(paths):
         lines = text.count("\n")
         sizes[room_of(name)] = sizes.get(room_of(name), 0) + lines
         if lines > PRODUCT_LINES_MAX[path.suffix]:
-            yield f"{name}: {lines} lines, over {PRODUCT_LINES_MAX[path.suffix]}"
+            yield f"{name}: {lines} lines, the limit is {PRODUCT_LINES_MAX[path.suffix]}: split the file"
         if name.parts[0] in ASSERTING:
             count, total = assertions.get(room_of(name), (0, 0))
             assertions[room_of(name)] = count + len(ASSERTION.findall(text)), total + lines
     for room, lines in sorted(sizes.items()):
         if lines > ROOM_LINES_MAX:
-            yield f"{room}: {lines} lines, over {ROOM_LINES_MAX}"
+            yield f"{room}: {lines} lines, the limit is {ROOM_LINES_MAX}: split the room"
     for room, (count, lines) in sorted(assertions.items()):
         wanted = ASSERTIONS_PER_1000 * lines // 1000
         if count < wanted:
-            yield f"{room}: {count} assertions in {lines} lines: {wanted} are wanted"
+            yield f"{room}: {count} assertions in {lines} lines, at least {wanted} are required"
 
 
 def check_engine(path, lines):
-    """Product code asks the engine; it does not call liburing."""
+    """Product code calls the engine, and not liburing."""
     name = path.relative_to(ROOT)
     if name.parts[0] not in PRODUCT or room_of(name) in RING_WORD_ROOMS:
         return
     for number, line in enumerate(lines, 1):
         for word in RING_WORD.findall(line):
-            yield f"{path}:{number}: {word}: liburing is called in ring/io only"
+            yield f"{path}:{number}: {word}: only ring/io may call liburing: call the engine"
 
 
 def check_names(paths):
@@ -198,17 +199,17 @@ def check_names(paths):
     for path in paths:
         other = seen.setdefault((path.stem, path.suffix), path)
         if other != path:
-            yield f"{path}: the base name is taken by {other}"
+            yield f"{path}: {other} has the same base name: rename one of them"
 
 
 def check_readmes(paths):
     for folder in {path.relative_to(ROOT).parts[0] for path in paths}:
         if not (ROOT / folder / "README.md").exists():
-            yield f"{folder}/: no README.md"
+            yield f"{folder}/: README.md is missing"
 
 
 def doc_pages():
-    """What people read; decisions and the changelog tell what was."""
+    """The pages for users; decisions and the changelog describe the past."""
     return [path for path in tracked("*.md", "docs/*.1")
             if path.name != "CHANGELOG.md" and path.parent.name != "decisions"]
 
@@ -236,7 +237,7 @@ def main():
                                cwd=ROOT, text=True, stderr=subprocess.PIPE)
     sys.stdout.write(formatted.stderr[:4000])
     if formatted.returncode != 0:
-        print("format: run `zig build fmt`")
+        print("the format is not that of clang-format: run `zig build fmt`")
     return 1 if faults or formatted.returncode else 0
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the server with gcc's ThreadSanitizer into DIR (under zig's it does not start), beside
-# the ordinary tools.
+# Compiles the server with gcc's ThreadSanitizer into DIR, beside the ordinary tools. (With zig's
+# ThreadSanitizer it does not start.)
 set -eu -o pipefail
 out=${1:?usage: scripts/tsan.sh DIR}
 mkdir -p "$out"

@@ -467,6 +467,7 @@ int server_start_admin(struct server *server)
         .watchdog = &server->watchdog,
         .log_memory = server_log_memory(server),
         .connections_max = server->options.connections_max,
+        .client_port = server->sockets.clients.port,
         .cpus = server->options.cpus,
         .busy_poll = server->options.busy_poll,
         .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,

@@ -257,6 +257,12 @@ static void an_answer_that_finds_no_room_is_an_error(void **state)
     const json_t *data = json_object_get(core->texts[0], "data");
     assert_int_equal(number_of(data, "code"), 106);
     assert_true(json_is_true(json_object_get(data, "retry")));
+    assert_non_null(strstr(text_of(data, "message"), "send LIST to see what is subscribed"));
+    forget_texts();
+    say(0, "{\"type\":\"SYMBOLS\"}");
+    data = json_object_get(core->texts[0], "data");
+    assert_int_equal(number_of(data, "code"), 106);
+    assert_non_null(strstr(text_of(data, "message"), "; ask again"));
     forget_texts();
     const json_t *entry =
         entry_of(json_object_get((say(0, SUBSCRIBE("\"SIM0001\"", QUOTE)), core->texts[0]), "data"),

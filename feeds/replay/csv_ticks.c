@@ -262,7 +262,7 @@ static bool csv_ticks_row_trade(const struct csv_row *row, struct csv_tick *tick
     return true;
 }
 
-/* The price is md_none where there is no such side: exporters write it as nothing, or as 0 of 0. */
+/* The price is md_none if there is no such side: exporters write nothing, or 0 of 0. */
 static bool csv_ticks_row_level(const struct csv_row *row, enum csv_ticks_column price,
                                 enum csv_ticks_column size, struct md_level *level)
 {

@@ -23,7 +23,7 @@
  * Owner    The caller. Threads: one at a time.
  * Memory   No allocation. A tick's texts are copied; its symbol too.
  * Units    Prices and sizes keep the digits of the text.
- * Errors   false with *fault_out, a sentence that never changes.
+ * Errors   false with *fault_out, a constant sentence.
  */
 #ifndef RINGCAST_FEEDS_CSV_TICKS_H
 #define RINGCAST_FEEDS_CSV_TICKS_H
@@ -54,7 +54,7 @@ enum csv_ticks_column {
     CSV_TICKS_COLUMN_COUNT,
 };
 
-/* What the header row says. */
+/* The columns by the header row. */
 struct csv_ticks {
     uint32_t column_count;
     uint32_t known; /* Bit 1 << column of each column that is there. */
@@ -74,7 +74,7 @@ struct csv_tick {
     char reason[CSV_TICKS_REASON_BYTES_MAX + 1]; /* "" when not given */
 };
 
-/* line: without its line end; a byte order mark is passed over. */
+/* line: without its line end; a byte order mark is skipped. */
 bool csv_ticks_parse_header(struct csv_ticks *csv, const char *line, size_t line_bytes,
                             const char **fault_out);
 

@@ -2,12 +2,12 @@
  * feed_replay: a recorded file as a feed.
  *
  * Pace: an item of time ts is due at start + (ts - first) / speed, where first is the time of the
- * first item and start is when the pass began. Times that go backwards are held at the latest
- * one, and gaps are kept as recorded, with a line in the log for one that takes over a minute. A
- * wait of over a week is none: the item is due at once, and so is one that is over a week before
- * the latest one; the pace goes on from its time. An item without a time (or with a time of 0) is
- * due with the one before it. speed=0 hands over what there is room for. The pass of a stream
- * begins when its first item comes.
+ * first item and start is when the pass began. A time before the latest one counts as the latest
+ * one. Gaps are kept as recorded, with a line in the log for a gap of over a minute. A wait of over
+ * a week is skipped: the item is due at once. So is an item that is over a week before the latest
+ * one; the pace continues from its time. An item without a time (or with a time of 0) is due with
+ * the one before it. speed=0 hands over as many items as there is room for. The pass of a stream
+ * begins when its first item arrives.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@
 #define FEED_REPLAY_STREAM_NS NS_PER_SECOND /* for a stream, which wakes it earlier */
 #define FEED_REPLAY_DISK_NS NS_PER_MS
 #define FEED_REPLAY_OFFSET_NS_MAX 4e18 /* 126 years: still fits when added to the wall clock. */
-/* A longer wait is told, and one of over a week is none. */
+/* A longer wait is logged, and a wait of over a week is skipped. */
 #define FEED_REPLAY_TOLD_NS (60 * NS_PER_SECOND)
 #define FEED_REPLAY_JUMP_NS (7 * 24 * 3600 * NS_PER_SECOND)
 #define FEED_REPLAY_JUMPS_TOLD_MAX 10
@@ -209,7 +209,7 @@ static void feed_replay_report_pass(struct feed_replay *replay, uint64_t now_ns)
              replay->feed.counters.passes, summary);
 }
 
-/* A recording of which nothing is used, or not all, says so before it ends. */
+/* Reports, before the end of the recording, that it is not used, or not all of it. */
 static void feed_replay_report_begin(struct feed_replay *replay, uint64_t now_ns)
 {
     const struct feed_counters *counters = &replay->feed.counters;

@@ -143,8 +143,8 @@ static ssize_t line_reader_read(struct line_reader *reader, void *out, size_t by
 /* Makes room and reads one block. The buffer must not be full of one line. */
 static int line_reader_fill(struct line_reader *reader)
 {
-    /* What is left is the beginning of one line, mostly a short one; and the same first bytes of
-     * the buffer, used over and over, stay in the cache. */
+    /* The rest is the beginning of one line, mostly a short one. Using the same first bytes of the
+     * buffer again and again keeps them in the cache. */
     if (reader->begin > 0) {
         memmove(reader->buffer, reader->buffer + reader->begin, reader->end - reader->begin);
         reader->end -= reader->begin;
@@ -166,7 +166,7 @@ static int line_reader_fill(struct line_reader *reader)
     return 0;
 }
 
-/* Hands over line_bytes from begin, or says that they ended a line that was too long. */
+/* Hands over line_bytes from begin, or reports that they end a line that was too long. */
 static enum line_status line_reader_tell(struct line_reader *reader, size_t line_bytes,
                                          size_t ending_bytes)
 {

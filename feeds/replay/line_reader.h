@@ -1,17 +1,17 @@
 /*
  * line_reader: the lines of a regular file or a stream, in bounded memory.
  *
- * Reads in blocks, not by mmap: a file that is cut while it is read must not end the process by
- * SIGBUS. From its first rewind on a regular file is not waited for either: what is not in memory
- * is asked for, where the file system can do that (not tmpfs, which needs no disk, nor most network
- * file systems), and LINE_READER_WAIT says to come back in a millisecond or so. A stream (a FIFO,
- * or standard input that is a pipe or a socket) is never waited for: LINE_READER_WAIT says that fd
- * is to become readable. A FIFO has no end: when its writer closes it, the lines of the next writer
- * follow.
+ * Reads in blocks, not by mmap: a file that is truncated while it is read must not end the process
+ * by SIGBUS. From its first rewind on, reading a regular file does not block either. A block that
+ * is not in memory is requested, where the file system can do that (not tmpfs, which needs no disk,
+ * nor most network file systems), and LINE_READER_WAIT means: call again in a millisecond or so.
+ * Reading a stream (a FIFO, or standard input that is a pipe or a socket) never blocks:
+ * LINE_READER_WAIT means: call again when fd is readable. A FIFO has no end: when its writer closes
+ * it, the lines of the next writer follow.
  *
  * Owner    The caller. Threads: one at a time.
  * Memory   One buffer, which doubles for a line that does not fit; a line is borrowed until the
- *          next. A line that there is no memory for counts as too long.
+ *          next. A line for which there is no memory counts as too long.
  * Units    Line numbers count from 1.
  * Errors   0 or a negative errno; a line that is too long is a status, not an error.
  */
@@ -28,7 +28,7 @@
 
 enum line_status {
     LINE_READER_LINE,     /* text and text_bytes: without its LF or CRLF; the last may have none. */
-    LINE_READER_TOO_LONG, /* A line over the limit has been passed over. */
+    LINE_READER_TOO_LONG, /* A line over the limit has been skipped. */
     LINE_READER_AGAIN,    /* Nothing yet, in the middle of a long line: call again. */
     LINE_READER_WAIT, /* No whole line is here yet: call again, of a stream when fd is readable. */
     LINE_READER_END,  /* Nothing is left. */
@@ -48,20 +48,20 @@ struct line_reader {
 
     char *buffer;
     size_t capacity;
-    size_t begin, end;   /* what is buffered and not yet told */
-    size_t searched;     /* From begin, so many bytes hold no line feed. */
-    bool is_discarding;  /* The rest of a line that is too long is passed over. */
+    size_t begin, end;   /* bytes that are buffered and not yet handed over */
+    size_t searched;     /* So many bytes from begin have no line feed. */
+    bool is_discarding;  /* The rest of a line that is too long is skipped. */
     bool is_at_file_end; /* read has returned 0. */
 };
 
-/* path: "-" is standard input. -EISDIR, or -EINVAL for what else is neither a regular file nor a
- * stream; else as open(2) and -ENOMEM. */
+/* path: "-" is standard input. -EISDIR, or -EINVAL for anything else that is neither a regular file
+ * nor a stream; otherwise the errors of open(2), and -ENOMEM. */
 int line_reader_open(struct line_reader *reader, const char *path);
 void line_reader_close(struct line_reader *reader);
 
 enum line_status line_reader_next(struct line_reader *reader);
 
-/* Back to line 1; not of a stream. */
+/* Back to line 1; not for a stream. */
 int line_reader_rewind(struct line_reader *reader);
 
 #endif

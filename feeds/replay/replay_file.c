@@ -147,7 +147,7 @@ static int replay_file_direct(struct replay_file *file, const struct feed_sink *
     return 0;
 }
 
-/* What the first line, which has just been read, tells of the format. */
+/* Finds out the format by the first line, which has just been read. */
 static int replay_file_detect(struct replay_file *file, enum line_status status)
 {
     const struct line_reader *reader = &file->reader;

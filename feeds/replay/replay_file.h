@@ -1,8 +1,8 @@
 /*
- * replay_file: a recording as a sequence of timed items, whatever its format.
+ * replay_file: a recording of any format as a sequence of timed items.
  *
  *   captures  lines "<seconds>: <JSON>" as recorded from a venue's WebSocket; the time of an item
- *             is when the line was recorded; connection lines and what was sent carry no data
+ *             is when the line was recorded; connection lines and sent messages carry no data
  *   csv       rows of csv_ticks.h; the time of an item is the tick's
  *
  * Owner    feed_replay. Threads: one at a time.
@@ -26,8 +26,8 @@ struct replay_file_options {
 enum replay_file_status {
     REPLAY_FILE_READY,     /* An item: its time is known; deliver it when that has come. */
     REPLAY_FILE_TICK,      /* It has been delivered. */
-    REPLAY_FILE_NOTHING,   /* A line, or the item just delivered, was no tick. */
-    REPLAY_FILE_AGAIN,     /* In the middle of too long a line: call again, soon. */
+    REPLAY_FILE_NOTHING,   /* A line, or the item just delivered, was not a tick. */
+    REPLAY_FILE_AGAIN,     /* In the middle of a line that is too long: call again soon. */
     REPLAY_FILE_WAIT,      /* Nothing is here yet: call again, of a stream when it is readable. */
     REPLAY_FILE_MALFORMED, /* See replay_file_fault. */
     REPLAY_FILE_END,
@@ -36,24 +36,24 @@ enum replay_file_status {
 
 struct replay_file;
 
-/* Finds out the format and refuses a file without a good line among its first 100. Of a stream
- * nothing is read yet: its first line will tell the format, or end it. */
+/* Finds out the format and refuses a file without a good line among its first 100. A stream is not
+ * read yet: its first line will show the format, or end the feed. */
 int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,
                      char error_out[FEED_ERROR_BYTES_MAX]);
 void replay_file_close(struct replay_file *file);
 
-/* Reads on by one line. After REPLAY_FILE_READY: *ts_ns_out is the item's time. */
+/* Reads one more line. After REPLAY_FILE_READY: *ts_ns_out is the item's time. */
 enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_ns_out);
 
 /* Decodes the item that is ready and hands it to the sink: TICK, NOTHING or MALFORMED. */
 enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t ts_recv_ns);
 
-/* Back to the first line (not of a stream); sequences of the venue begin anew. */
+/* Back to the first line (not for a stream); sequences of the venue begin anew. */
 int replay_file_rewind(struct replay_file *file);
 
 size_t replay_file_line_bytes(const struct replay_file *file); /* of the line just read */
 uint64_t replay_file_line_number(const struct replay_file *file);
-const char *replay_file_fault(const struct replay_file *file); /* a sentence that never changes */
+const char *replay_file_fault(const struct replay_file *file); /* a constant sentence */
 const char *replay_file_error(const struct replay_file *file); /* for the operator */
 
 /* The descriptor of a stream, to wait for; -1: a regular file. */

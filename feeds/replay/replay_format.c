@@ -72,7 +72,7 @@ static const struct venue_ops *replay_format_venue_by_host(const char *line, siz
     return NULL;
 }
 
-/* The connection line of ringcast-tap --record, whatever the host is called. */
+/* The connection line of ringcast-tap --record, for any host. */
 static bool replay_format_is_ringcast(const char *line, size_t line_bytes)
 {
     size_t mark_bytes = strlen(REPLAY_FORMAT_RINGCAST_MARK);

@@ -1,5 +1,5 @@
 /*
- * replay_format: how a recording is written; told by name, or by the first line of the file.
+ * replay_format: the format of a recording, by its name or by the first line of the file.
  *
  * Threads  Pure functions.
  * Errors   A negative errno with a message that says what to do.
@@ -32,7 +32,7 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
 /* "csv", "ringcast" or the venue's. */
 const char *replay_format_name(const struct replay_format *format);
 
-/* "wss://host/path <-> seconds[ subprotocol]" or "wss://host <- seconds: what was sent", in a
+/* "wss://host/path <-> seconds[ subprotocol]" or "wss://host <- seconds: sent message", in a
  * capture. */
 bool replay_format_is_connection_line(const char *line, size_t line_bytes);
 

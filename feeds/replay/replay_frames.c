@@ -60,7 +60,7 @@ static struct replay_frames_place *replay_frames_place_of(struct replay_frames *
     return &frames->places[channel];
 }
 
-/* Does a tick of its channel matter on its own, so that one that is missing is a loss? */
+/* Whether each tick of its channel matters, so that a missing one is a loss. */
 static bool replay_frames_is_step(const struct md_update *update)
 {
     return update->type == MD_TRADE || update->type == MD_STATUS ||
@@ -76,7 +76,7 @@ static void replay_frames_follow(struct replay_frames *frames, struct replay_fra
     bool is_restart = !is_first && place->stream != frames->stream;
     bool is_next = is_first || is_restart || tick->seq == place->seq + 1;
     bool is_hole = !is_next && !tick->is_book_part && replay_frames_is_step(update);
-    /* After a restart a delta belongs to another book than the one that is there. */
+    /* After a restart a delta belongs to another book than the present one. */
     bool is_void = is_restart && update->type == MD_DEPTH && update->depth.action == MD_DELTA;
     if (tick->seq == 0) {
         return;

@@ -44,7 +44,7 @@ void replay_frames_destroy(struct replay_frames *frames);
 enum frame_ticks_status replay_frames_decode(struct replay_frames *frames, const char *text,
                                              size_t text_bytes, uint64_t ts_recv_ns);
 
-/* The recording begins again: what comes next does not go on from what came before. */
+/* The recording begins again: the next frames do not continue the ones before. */
 void replay_frames_restart(struct replay_frames *frames);
 
 #endif

@@ -2,8 +2,8 @@
  * feed_sim: invented ticks at an exact rate, the same for the same seed.
  *
  * Tick k is of symbol k mod symbols; in round k / symbols that symbol has type
- * (symbol + round) mod types, so that each pair comes once in every `types` rounds. Instant i is
- * at start + i * burst / rate seconds, and brings `burst` ticks. What is late is made up.
+ * (symbol + round) mod types, so that each pair occurs once in every `types` rounds. Instant i is
+ * at start + i * burst / rate seconds, and has `burst` ticks. Late ticks are made up for.
  */
 #include <errno.h>
 #include <inttypes.h>

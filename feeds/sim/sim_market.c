@@ -39,7 +39,7 @@ struct sim_instrument {
     int64_t trade_size; /* of the last trade */
     enum md_side trade_side;
     uint32_t depth_count; /* depth ticks made, modulo SIM_MARKET_SNAPSHOT_EVERY */
-    bool bar_is_done;     /* done_bar is still to be told. */
+    bool bar_is_done;     /* done_bar is still to be handed over. */
     struct sim_bar bar;
     struct sim_bar done_bar;
     /* The book: bids at bid, bid - 1, ...; asks at bid + SPREAD, bid + SPREAD + 1, ... */
@@ -236,7 +236,7 @@ static void sim_market_shift(uint16_t *lots, int64_t best, int outward, bool awa
     }
 }
 
-/* Moves the book by one step and says in depth what has changed. */
+/* Moves the book by one step and writes the changes to depth. */
 static void sim_market_step_book(struct sim_market *market, struct sim_instrument *instrument,
                                  struct md_depth *depth)
 {
@@ -298,7 +298,7 @@ static void sim_market_quote(struct sim_market *market, const struct sim_instrum
     quote->turnover = sim_market_price(instrument->turnover);
 }
 
-/* A bar that was put aside is told first, closed; else the one that runs. */
+/* First a bar that was put aside, closed; otherwise the current one. */
 static void sim_market_bar(struct sim_instrument *instrument, struct md_bar *bar)
 {
     const struct sim_bar *source =

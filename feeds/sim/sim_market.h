@@ -1,10 +1,10 @@
 /*
  * sim_market: invented instruments whose ticks agree with one another.
  *
- * Each instrument walks at random, a cent at a time, within a tenth of its previous close. What
- * its ticks say holds together: a trade lies within the spread; high, low, volume and turnover of
- * the quotes and the bars are those of the trades; a book rebuilt from the depth ticks has ten
- * levels a side and is never crossed, not even between the levels of one tick.
+ * Each instrument walks at random, a cent at a time, within a tenth of its previous close. Its
+ * ticks are consistent: a trade lies within the spread; high, low, volume and turnover of the
+ * quotes and the bars are those of the trades; a book rebuilt from the depth ticks has ten levels a
+ * side and is never crossed, not even between the levels of one tick.
  *
  * Owner    feed_sim. Threads: one at a time.
  * Memory   Allocated at creation; a tick's levels are borrowed until the next one is made.

@@ -1,15 +1,14 @@
 /*
- * venue: what the decoders of the venues share. A decoder turns one JSON message of a venue into
- * ticks, whether it was recorded or comes from a live connection.
+ * venue: the common part of the venues' decoders. A decoder turns one JSON message of a venue into
+ * ticks, from a recording or from a live connection.
  *
  * Owner    The feed creates and destroys it. Threads: the feed's.
  * Memory   Levels and symbols are allocated at creation, with limits; jansson allocates for each
  *          message, as long as it is decoded.
  * Units    Prices and sizes keep the exponent of the venue's text.
- * Errors   What a venue sends is never an error here: a message that is not as documented is
- *          counted as malformed, with its reason in fault. What is lost by that is reported to
- *          the sink: for the channel, if it is known, otherwise for every book that has gone on
- *          since the last such loss.
+ * Errors   A message is never an error here: one that is not as documented is counted as malformed,
+ *          with its reason in fault. The loss is reported to the sink: for the channel, if it is
+ *          known, otherwise for every book that has changed since the last such loss.
  */
 #ifndef RINGCAST_FEEDS_VENUE_H
 #define RINGCAST_FEEDS_VENUE_H
@@ -26,8 +25,8 @@
 
 enum venue_status {
     VENUE_TICK,      /* One tick went to the sink. */
-    VENUE_SKIPPED,   /* Well formed, but no tick. */
-    VENUE_MALFORMED, /* venue->fault says why. */
+    VENUE_SKIPPED,   /* Well formed, but not a tick. */
+    VENUE_MALFORMED, /* venue->fault is the reason. */
 };
 
 struct venue_symbol {
@@ -63,12 +62,12 @@ struct venue {
     struct venue_symbol *books;  /* with a tick since the last loss that may have been of any */
     struct venue_symbol *symbol; /* of the message at hand; NULL: not known */
     enum md_type type;           /* what it is, if the symbol is known */
-    bool is_of_none;             /* It is of a symbol that nobody can subscribe. */
+    bool is_of_none;             /* Its symbol cannot be subscribed to. */
 
     uint64_t stream; /* How often the stream has begun: 1 and more. */
     struct kind_counts ticks;
     struct kind_counts skipped;
-    const char *fault; /* of the last malformed message: a sentence that never changes */
+    const char *fault; /* of the last malformed message: a constant sentence */
 
     struct md_level *bids; /* VENUE_LEVELS_MAX each, touched as needed, of the message at hand */
     struct md_level *asks;
@@ -86,11 +85,11 @@ void venue_destroy(struct venue *venue);
 enum venue_status venue_decode(struct venue *venue, const char *text, size_t text_bytes,
                                uint64_t ts_recv_ns);
 
-/* The stream begins anew (reconnected, or the next pass of a replay): what comes next is no
- * continuation of what came before. */
+/* The stream begins anew (reconnected, or the next pass of a replay): the next messages do not
+ * continue the ones before. */
 void venue_forget_sequences(struct venue *venue);
 
-/* A message that nobody could read was lost. */
+/* A message was lost that could not be read. */
 void venue_lose_books(struct venue *venue);
 
 /* For decoders, from here on. */
@@ -108,7 +107,7 @@ enum venue_status venue_decode_kind(struct venue *venue, const struct venue_kind
                                     size_t kind_count, const char *name, const json_t *data,
                                     uint64_t ts_recv_ns);
 
-/* Something of a symbol was lost on the way to us. */
+/* Something of a symbol was lost before it reached us. */
 void venue_lose(struct venue *venue, struct venue_symbol *symbol, enum md_type type);
 
 /* The three ways out of decode. */
@@ -121,7 +120,7 @@ enum venue_status venue_fault(struct venue *venue, const char *fault);
  * it is too long, or there are too many. */
 struct venue_symbol *venue_symbol_of(struct venue *venue, const json_t *object, const char *key);
 
-/* object[key] as text; NULL: it is not there, or is no string, or holds a NUL. */
+/* object[key] as text; NULL: it is missing, is not a string, or contains a NUL. */
 const char *venue_text(const json_t *object, const char *key);
 
 /* Not there, null or "". */
@@ -155,8 +154,8 @@ bool venue_time(const json_t *object, const char *key, uint64_t *ns_out);
 /* An array of [price, size, ...]: every level, in order. null is an empty one. */
 bool venue_levels(const json_t *array, struct md_level *levels, uint32_t *count_out);
 
-/* Makes levels those of a snapshot, as who applies them one by one has them: best first, each price
- * once with the last that was said of it, none of size 0. better: 1 for bids, -1 for asks. */
+/* Turns levels into those of a snapshot, as a client has them that applies them one by one: best
+ * first, each price once with its last size, none of size 0. better: 1 for bids, -1 for asks. */
 void venue_order(struct venue *venue, struct md_level *levels, uint32_t *count, int better);
 
 #endif

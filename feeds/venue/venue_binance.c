@@ -99,7 +99,7 @@ static enum venue_status venue_binance_trade(struct venue *venue, struct venue_s
     if (!venue_time(data, "T", &update->ts_event_ns)) {
         return venue_fault(venue, "trade: T is not a time in ms, us or ns");
     }
-    /* Both streams have the same trades: only those of the first to come are told. */
+    /* Both streams have the same trades: only those of the first stream are published. */
     symbol->trades = symbol->trades == NULL ? kind : symbol->trades;
     if (strcmp(symbol->trades, kind) != 0) {
         return venue_skip(venue, beside);
@@ -125,7 +125,7 @@ static enum venue_status venue_binance_raw_trade(struct venue *venue, struct ven
     return venue_binance_trade(venue, symbol, data, update, "trade", "trade-beside-aggTrade", "t");
 }
 
-/* "1m", "1h", "1M": a plain word, since it is told to clients as it is. */
+/* "1m", "1h", "1M": a plain word, since it is sent to clients unchanged. */
 static bool venue_binance_is_interval(const char *text)
 {
     static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -163,6 +163,20 @@ static void admin_page_schema(struct admin *admin, struct admin_page *page)
     }
 }
 
+static void admin_page_play(struct admin *admin, struct admin_page *page)
+{
+    (void)admin;
+    struct admin_pages_file file = admin_pages_play();
+    page->status = MHD_HTTP_OK;
+    page->content_type = "text/html; charset=utf-8";
+    page->policy = admin_pages_policy(&file);
+    page->body_bytes = file.bytes;
+    page->body = page->policy == NULL ? NULL : malloc(file.bytes);
+    if (page->body != NULL) {
+        memcpy(page->body, file.text, file.bytes);
+    }
+}
+
 static void admin_page_index(struct admin *admin, struct admin_page *page);
 
 static const struct admin_route {
@@ -170,6 +184,7 @@ static const struct admin_route {
     void (*write)(struct admin *admin, struct admin_page *page);
 } admin_routes[] = {
     {{"/", "this list"}, admin_page_index},
+    {{"/play", "a page to subscribe, watch ticks and copy messages"}, admin_page_play},
     {{"/symbols", "the symbols that clients can subscribe to, as JSON"}, admin_page_symbols},
     {{"/stats", "numbers of this server, as JSON"}, admin_page_stats},
     {{"/metrics", "numbers for Prometheus"}, admin_page_metrics},

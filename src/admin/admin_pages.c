@@ -21,6 +21,9 @@
 static const char admin_pages_index_text[] = {
 #embed "pages/index.html"
 };
+static const char admin_pages_play_text[] = {
+#embed "pages/play.html"
+};
 /* clang-format on */
 
 #define ADMIN_PAGES_BYTES(name) sizeof name
@@ -30,9 +33,13 @@ static const char admin_pages_index_text[] = {
 __asm__(".section .rodata\n"
         "admin_pages_index_text: .incbin \"src/admin/pages/index.html\"\n"
         "admin_pages_index_text_end: .byte 0\n"
+        "admin_pages_play_text: .incbin \"src/admin/pages/play.html\"\n"
+        "admin_pages_play_text_end: .byte 0\n"
         ".previous\n");
 extern const char admin_pages_index_text[];
 extern const char admin_pages_index_text_end[];
+extern const char admin_pages_play_text[];
+extern const char admin_pages_play_text_end[];
 
 #define ADMIN_PAGES_BYTES(name) (size_t)(name##_end - name)
 
@@ -43,6 +50,15 @@ struct admin_pages_file admin_pages_index(void)
     return (struct admin_pages_file){
         .text = admin_pages_index_text,
         .bytes = ADMIN_PAGES_BYTES(admin_pages_index_text),
+    };
+}
+
+struct admin_pages_file admin_pages_play(void)
+{
+    return (struct admin_pages_file){
+        .text = admin_pages_play_text,
+        .bytes = ADMIN_PAGES_BYTES(admin_pages_play_text),
+        .connects_to = "'self' ws: wss:",
     };
 }
 

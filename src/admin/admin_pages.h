@@ -26,6 +26,7 @@ struct admin_pages_file {
     const char *connects_to; /* sources of connect-src; NULL: none */
 };
 struct admin_pages_file admin_pages_index(void);
+struct admin_pages_file admin_pages_play(void);
 
 /* The list of paths: the index page for browsers, or text. */
 char *admin_pages_write_index(const struct admin_pages_path *paths, size_t count,

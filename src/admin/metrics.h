@@ -47,6 +47,7 @@ struct metrics_options {
     const struct watchdog *watchdog; /* NULL: none */
     struct metrics_log_memory log_memory;
     uint32_t connections_max;
+    uint16_t client_port;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;
     bool is_inline; /* Core 0 runs the publisher. */

@@ -274,9 +274,9 @@ json_t *stats_json(struct metrics *metrics)
     host_read_process(&process);
     metrics_read_rates(metrics, &rates);
     json_t *stats =
-        json_pack("{s:s, s:s, s:s, s:f}", "status", metrics_state_name(metrics_state(metrics)),
+        json_pack("{s:s, s:s, s:s, s:f, s:i}", "status", metrics_state_name(metrics_state(metrics)),
                   "version", RINGCAST_VERSION, "epoch", source->epoch, "uptime_seconds",
-                  metrics_uptime_seconds(metrics));
+                  metrics_uptime_seconds(metrics), "client_port", source->client_port);
     json_object_set_new(stats, "connections", stats_connections(source));
     json_object_set_new(stats, "message_queue", stats_message_queue(metrics, source));
     json_object_set_new(stats, "memory", stats_memory(source, &process));

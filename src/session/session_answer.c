@@ -1,6 +1,7 @@
 #include "src/session/session_answer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "src/request/request_keys.h"
@@ -58,6 +59,17 @@ void session_answer_put(struct sessions *sessions, struct core *core, uint32_t c
     reply_trim(reply);
 }
 
+/* An answer that the client does not get. */
+static void session_answer_lost(struct session_call *call, struct request_error error)
+{
+    enum request_type type = call->request->type;
+    size_t used = strlen(error.message);
+    bool only_asks = type == REQUEST_LIST || type == REQUEST_STATUS || type == REQUEST_SYMBOLS;
+    snprintf(error.message + used, sizeof error.message - used, "%s",
+             only_asks ? "; ask again" : "; send LIST to see what is subscribed");
+    session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
+}
+
 bool session_answer_send(struct session_call *call)
 {
     struct reply *reply = &call->sessions->reply;
@@ -66,19 +78,17 @@ bool session_answer_send(struct session_call *call)
     if (goes_out) {
         core_send_text(call->core, call->conn, reply->text, reply->bytes);
     } else if (is_written) {
-        static const struct request_error error = {
-            .code = PROTOCOL_LIMIT_EXCEEDED,
-            .retry = true,
-            .message = "too much data is waiting to be sent to this client; read it, then send "
-                       "LIST to see what is subscribed",
-        };
-        session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
+        session_answer_lost(call, (struct request_error){
+                                      .code = PROTOCOL_LIMIT_EXCEEDED,
+                                      .retry = true,
+                                      .message = "too much data is waiting to be sent to this "
+                                                 "client: read it first",
+                                  });
     } else {
-        static const struct request_error error = {
-            .code = PROTOCOL_INTERNAL,
-            .message = "no memory for the answer; send LIST to see what is subscribed",
-        };
-        session_answer_error(call->sessions, call->core, call->conn, call->request, &error);
+        session_answer_lost(call, (struct request_error){
+                                      .code = PROTOCOL_INTERNAL,
+                                      .message = "no memory for the answer",
+                                  });
     }
     reply_trim(reply);
     reply_trim(&call->sessions->failed);

@@ -93,16 +93,21 @@ class Admin(ServerTestCase):
         self.assertEqual(re.findall(r'<a href="([^"]*)">', page), paths)
 
     def test_a_page_loads_nothing_and_runs_only_what_is_in_it(self):
-        _, headers, page = self.server.admin("/", headers={"Accept": "text/html"})
-        policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
-        self.assertEqual(policy["default-src"], "'none'")
-        for element in ("style", "script"):
-            texts = re.findall(rf"<{element}[^>]*>(.*?)</{element}>", page, re.DOTALL)
-            hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-                      for text in texts]
-            self.assertEqual(policy.get(f"{element}-src", "").split(), hashes)
-        self.assertNotRegex(page, r"""\s(src|style|on\w+)=""")
-        self.assertNotRegex(page, r"https?://")
+        for path, connects_to in (("/", None), ("/play", "'self' ws: wss:")):
+            with self.subTest(path):
+                _, headers, page = self.server.admin(path, headers={"Accept": "text/html"})
+                self.assertEqual(headers["Content-Type"], "text/html; charset=utf-8")
+                policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+                self.assertEqual(policy["default-src"], "'none'")
+                self.assertEqual(policy.get("connect-src"), connects_to)
+                for element in ("style", "script"):
+                    texts = re.findall(rf"<{element}[^>]*>(.*?)</{element}>", page, re.DOTALL)
+                    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+                              for text in texts]
+                    self.assertEqual(policy.get(f"{element}-src", "").split(),
+                                     [f"'sha256-{text}'" for text in hashes])
+                self.assertNotRegex(page, r"""\s(src|style|on\w+)=""")
+                self.assertNotRegex(page, r"https?://|innerHTML")
 
     def test_an_unknown_path_is_404_and_another_method_405(self):
         self.assertEqual(self.server.admin("/nothing")[0], 404)

@@ -51,7 +51,7 @@ class Small(unittest.TestCase):
     def judged(self, scenario, *options, skipped=()):
         said = self.small(scenario, *options)
         verdicts = {line.partition(": ")[2]: line.split()[0] for line in said.splitlines()
-                    if line.startswith(("HOLDS", "MISSED", "SKIPPED"))}
+                    if line.startswith(("PASSED", "MISSED", "SKIPPED"))}
         for gate in gates.GATES[scenario]:
             verdict = [verdicts[text] for text in verdicts if text.startswith(gate.label + ": ")]
             self.assertEqual(len(verdict), 1, said)
@@ -80,7 +80,7 @@ class Small(unittest.TestCase):
     def test_saturation_beside_another_build(self):
         said = self.judged("saturation", "--before", str(BIN_DIR))
         for kind in ("ringcast", "uring", "before"):
-            self.assertRegex(said, rf"(?m)^  {kind} +holds [0-9.]+ million frames/s")
+            self.assertRegex(said, rf"(?m)^  {kind} +sustains [0-9.]+ million frames/s")
 
     def test_connect_beside_another_build(self):
         self.judged("connect", "--before", str(BIN_DIR), "--peers", skipped=["by_url_to_nchan"])

@@ -430,6 +430,11 @@ class Curl(unittest.TestCase):
             self.assertEqual(result.stdout.count('"type":"WELCOME"'), 2, result.stdout)
 
 
+STYLE = "getComputedStyle(Object.assign(document.body.appendChild(document.createElement('i')), {{className: '{}'}})).color"
+UP, DOWN = STYLE.format("up"), STYLE.format("down")
+DOT = "getComputedStyle(document.getElementById('state'), '::before').color"
+
+
 class Page(unittest.TestCase):
     """browser.html, opened as a file."""
 
@@ -446,6 +451,9 @@ class Page(unittest.TestCase):
     def open(self, url, symbols):
         query = urllib.parse.urlencode({"url": url, "symbols": symbols})
         self.browser.open(f"file://{EXAMPLES}/browser.html?{query}")
+
+    def js(self, expression):
+        return self.browser.evaluate(expression)
 
     def state(self):
         return self.browser.evaluate("document.getElementById('state')?.textContent ?? ''")
@@ -479,6 +487,47 @@ class Page(unittest.TestCase):
                 ["<b>B", "", "0.00000001 × -", "2.50 × 7", "22:13:20.123", "1", "", ""]]
             self.wait_for(lambda: self.rows() == rows and self.state() == "quiet")
             self.assertEqual(self.notes(), ["SUBSCRIBED not C.X: unknown symbol (120)"])
+            self.assertEqual(self.js(DOT), self.js(UP))
+            self.open(server.url(), "C.X")
+            self.wait_for(lambda: self.state() == "connected, but nothing is subscribed: C.X: unknown symbol")
+            self.assertEqual(self.js(DOT), self.js(DOWN))
+
+    def test_symbols_are_added_and_removed_and_changes_have_a_colour(self):
+        server = self.server("--feed", MARKET)
+        self.open(server.url(), "NOSUCH")
+        self.wait_for(lambda: "nothing is subscribed" in self.state())
+        for name in ("AAPL.US", "*.SZ"):
+            self.js(f"document.querySelector('#add input').value = '{name}'")
+            self.js("document.getElementById('add').requestSubmit()")
+        self.wait_for(lambda: len(self.seqs()) == 3 and self.state() == "live")
+        self.wait_for(lambda: self.js("['up', 'down'].every(name => document.querySelector(`td.${name}`))"))
+        self.js("document.querySelector('button[aria-label=\"remove *.SZ\"]').click()")
+        self.wait_for(lambda: list(self.seqs()) == ["AAPL.US"])
+        self.js("document.querySelector('button[aria-label=\"remove AAPL.US\"]').click()")
+        self.wait_for(lambda: server.stats()["connections"]["subscriptions"] == 0)
+        self.wait_for(lambda: "nothing is subscribed" in self.state() and self.rows() == [])
+
+    def test_a_narrow_screen_does_not_scroll_sideways(self):
+        server = self.server("--feed", MARKET)
+        self.addCleanup(self.browser.call, "Emulation.clearDeviceMetricsOverride")
+        self.browser.call("Emulation.setDeviceMetricsOverride", width=400, height=800,
+                          deviceScaleFactor=1, mobile=False)
+        self.open(server.url(), "*")
+        self.wait_for(lambda: len(self.seqs()) == 20)
+        self.assertEqual(self.js("innerWidth"), 400)
+        self.assertLessEqual(self.js("document.documentElement.scrollWidth"), 400)
+        self.assertGreater(self.js("document.getElementById('box').scrollWidth"), 400)
+        self.assertEqual(self.js("new Set([...document.querySelectorAll('td')].map("
+                                 "cell => cell.getClientRects()[0].height)).size"), 1)  # No number breaks.
+
+    def test_a_failed_connection_has_words(self):
+        server = self.server("--feed", MARKET, "--allowed-origins", "https://elsewhere.example")
+        self.open(server.url(), "AAPL.US")
+        self.wait_for(lambda: self.state().startswith(
+            f"no connection to {server.url()}: the server does not run there, the address is wrong, or "
+            "the server refuses this page (its --allowed-origins must have "))
+        self.open("nonsense://x", "AAPL.US")
+        self.wait_for(lambda: self.state().startswith("nonsense://x cannot be used: "))
 
     def test_it_follows_a_live_market_over_a_restart(self):
         server = self.server("--feed", MARKET)
@@ -488,11 +537,11 @@ class Page(unittest.TestCase):
         self.wait_for(lambda: all(seq > first[symbol] + 5 for symbol, seq in self.seqs().items()))
         self.assertEqual({row[7] for row in self.rows()}, {""})
         server.stop()
-        self.wait_for(lambda: self.state().startswith("closed 1006"))
-        self.assertIn("closed 4201 drain: again in 0.00 s", self.notes())
+        self.wait_for(lambda: self.state().startswith("no connection to"))
+        self.assertIn("the server is about to stop (4201 drain): again at once", self.notes())
         self.server("--feed", MARKET, port=server.port)
         self.wait_for(lambda: self.state() == "live" and len(self.seqs()) == 3)
-        self.assertIn("the server began anew: nothing tells what was missed", self.notes())
+        self.assertIn("the server was restarted: what was missed cannot be sent again", self.notes())
 
     def test_after_a_cut_it_resumes(self):
         server = self.server("--feed", "sim:symbols=20,rate=1000,types=quote")
@@ -502,7 +551,8 @@ class Page(unittest.TestCase):
         self.wait_for(lambda: len(self.seqs()) == 3)
         relay.cut()
         before = server.stats()["publisher"]["ticks"]
-        self.wait_for(lambda: self.state().startswith("closed 1006"))
+        self.wait_for(lambda: self.state().startswith("no connection to"))
+        self.assertTrue(any(note.startswith("the connection broke") for note in self.notes()))
         seqs = self.seqs()
         self.wait_for(lambda: server.stats()["publisher"]["ticks"] > before + 500)
         relay.mend()
@@ -522,19 +572,17 @@ class Page(unittest.TestCase):
         script = Script(*SESSIONS)
         self.addCleanup(script.close)
         self.open(script.url(), "A.X")
-        self.wait_for(lambda: self.state().startswith("ended"))
-        self.assertEqual(self.state(),
-                         "ended: closed 4099 script;code=4099: not tried again")
+        self.wait_for(lambda: self.state().endswith("not tried again"))
+        self.assertEqual(self.state(), "the server closed the connection (4099 script;code=4099): not tried again")
         self.wait_for(lambda: [row[5] for row in self.rows()] == ["30"])  # Rows are drawn a moment later.
         self.assertEqual(self.rows()[0][5:], ["30", "13", "3"])
-        self.assertEqual([re.sub(r"[1-9]\.\d\d|0\.\d[1-9]|0\.[1-9]\d", "N", note)
-                          for note in self.notes()],
+        self.assertEqual([re.sub(r"in \d\.\d s$", "in N s", note) for note in self.notes()],
                          ["SUBSCRIBED warns: data.delivry SUBSCRIBE does not use it",
                           "SUBSCRIBED warns:  3 more keys are not used",
                           "GAP A.X #12..#14 are lost (overrun)",
-                          "closed 4108 script;code=4108: again in N s",
+                          "this browser was too slow (4108 script;code=4108): again in N s",
                           "ERROR 104 unknown type: subscribed anew",
-                          "closed 4201 script;code=4201: again in 0.00 s"])
+                          "the server is about to stop (4201 script;code=4201): again at once"])
         self.assertEqual([request["data"]["cursors"] for request in script.heard
                           if request["type"] == "RESUME"], [{"7": 21}, {"7": 30}])
         self.assertEqual(script.taken, 3)

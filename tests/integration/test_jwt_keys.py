@@ -175,9 +175,9 @@ class KeyFiles(unittest.TestCase):
                         base64.b64decode(BODY), PRIVATE, PEM.encode("utf-16"),
                         "https://login.example.com/secret/of/jwt.txt"):
             with self.subTest(content):
-                self.refused(content, "--jwt-secret-file", "and no secret")
-        self.refused(SECRET[:31], "--jwt-secret-file", "this one 31")
-        self.refused("", "--jwt-secret-file", "this one 0")
+                self.refused(content, "--jwt-secret-file", "not a secret")
+        self.refused(SECRET[:31], "--jwt-secret-file", "this one has 31")
+        self.refused("", "--jwt-secret-file", "this one has 0")
 
     def test_a_secret_and_keys_stand_beside_each_other(self):
         self.write(SECRET + "\n")

@@ -571,7 +571,7 @@ class Drain(unittest.TestCase):
             client.next_message(("NOTICE",))
             half.send(request()[40:])
             self.assertEqual(half.read_head(), 503)
-            self.assertIn("stopping", half.read_body())
+            self.assertIn("shutting down", half.read_body())
             half.close()
             client.close()
             self.assertEqual(server.wait(), 0, server.log())

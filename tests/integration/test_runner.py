@@ -46,7 +46,7 @@ class Runner(unittest.TestCase):
                 (CMOCKA, 1, (1, 1, 1)),
                 ("24 passed, 0 failed\n", 0, (24, 0, 0)),
                 ("0 passed, 0 failed, 1 skipped\n", 0, (0, 0, 1)),
-                ("517 cases, 2 fell short\n", 1, (515, 2, 0)),
+                ("517 cases, 2 failed\n", 1, (515, 2, 0)),
                 ("Ran 7 tests in 1.0s\n\nFAILED (failures=1, errors=2, skipped=1)\n", 1, (3, 3, 1)),
                 ("Ran 7 tests in 1.0s\n\nOK (skipped=2)\n", 0, (5, 0, 2)),
                 ("anything\n", 0, (1, 0, 0)), ("anything\n", 1, (0, 1, 0))):
@@ -92,7 +92,7 @@ class Command(unittest.TestCase):
         for arguments in (["fast"], ["full", "long"], ["--full"]):
             done = run([str(CHECKOUT / "test"), *arguments])
             self.assertEqual(done.returncode, 2)
-            self.assertIn("is not known", done.stderr)
+            self.assertIn("unknown argument", done.stderr)
         done = run([str(CHECKOUT / "test"), "--help"])
         self.assertEqual(done.returncode, 0)
         for word in ("./test full", "./test long", "Exit status"):

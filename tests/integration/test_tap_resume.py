@@ -180,6 +180,21 @@ class Resume(unittest.TestCase):
             self.assertEqual(seqs, list(range(seqs[0], seqs[0] + len(seqs))))
 
 
+    def test_more_channels_than_the_server_allows_go_on_with_a_gap(self):
+        with Server("--feed", "sim:symbols=8,rate=500", "--max-subscriptions", "5") as server:
+            tap = self.tap(server.url()).start()
+            tap.wait_for_more(50)
+            tap.wait_for_cursor()
+            tap.kill()
+            before = len(tap.ticks())
+            tap.start().wait_for_more(100)
+            self.assertEqual(tap.stop(), 0, tap.errors())
+        self.assertEqual({channel for channel, _ in tap.ticks()[before:]}, set(range(8)), tap.errors())
+        lost = len([line for line in tap.errors().splitlines() if "it cannot be resumed after seq" in line])
+        self.assertLessEqual(len(tap.holes()), lost, tap.errors())
+        self.assertEqual(lost, 4, "the pattern takes one of the five")
+
+
 class CursorFile(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -220,6 +235,21 @@ class CursorFile(unittest.TestCase):
                 self.assertEqual(done.returncode, 1, done.stderr)
                 self.assertIn("belongs to another subscription (--symbols 000001.SZ --types quote)", done.stderr)
         self.assertEqual(self.tap("--symbols", "000001.SZ").returncode, 0)
+
+    def test_a_position_that_nobody_can_have_is_reported_and_the_rest_goes_on(self):
+        self.assertEqual(self.tap().returncode, 0)
+        cursor = json.loads(self.path.read_text())
+        self.assertEqual([each["ch"] for each in cursor["channels"]], [0, 1, 2])
+        cursor["channels"][0]["seq"] += 10**9
+        cursor["channels"].append({"ch": 60000, "seq": 7, "symbol": "GONE", "type": "quote"})
+        self.path.write_text(json.dumps(cursor))
+        done = self.tap()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"GAP \S+ quote: it cannot be resumed after seq 1\d{9}: ")
+        self.assertIn("GAP GONE quote: it cannot be resumed after seq 7: ", done.stderr)
+        left = json.loads(self.path.read_text())["channels"]
+        self.assertEqual([each["ch"] for each in left], [0, 1, 2])
+        self.assertLess(left[0]["seq"], 10**9)
 
     def test_an_empty_file_is_a_new_cursor(self):
         self.path.touch()

@@ -79,8 +79,8 @@ a circle of rooms: src/market -> src/session -> src/market
         self.assertEqual(list(self.tidy.check_rooms([source])), [])
         source.write_text("assert_always(1);\n" * 8 + "\n" * 593)
         self.assertEqual(list(self.tidy.check_rooms([source])),
-                         ["ring/core/a.c: 601 lines, over 600",
-                          "ring/core: 8 assertions in 601 lines: 9 are wanted"])
+                         ["ring/core/a.c: 601 lines, the limit is 600: split the file",
+                          "ring/core: 8 assertions in 601 lines, at least 9 are required"])
 
 
 if __name__ == "__main__":

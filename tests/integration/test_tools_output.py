@@ -71,7 +71,7 @@ class FullDisk(ServerTestCase):
         with tempfile.TemporaryDirectory() as folder:
             picture = pathlib.Path(folder, "full.svg")
             picture.symlink_to(FULL)
-            for option, path in (("--csv", FULL), ("--hdr-log", FULL), ("--plot", str(picture))):
+            for option, path in (("--csv", FULL), ("--hdr-log", FULL), ("--hgrm", FULL), ("--plot", str(picture))):
                 if option == "--plot" and shutil.which("gnuplot") is None:
                     continue
                 for form in ((), ("--json",)):
@@ -105,7 +105,7 @@ class Files(ServerTestCase):
 
     def test_a_file_that_cannot_be_opened_costs_no_run(self):
         accepted = self.server.stats()["connections"]["accepted"]
-        for option in ("--csv", "--hdr-log", "--plot"):
+        for option in ("--csv", "--hdr-log", "--hgrm", "--plot"):
             with self.subTest(option):
                 result = run([program("ringcast-bench"), "-d", "600", option, "/nonexistent/x.svg",
                               self.server.url()])

@@ -56,7 +56,7 @@ static bool bench_command_real(const struct bench_table_row *row, const char *te
     return true;
 }
 
-/* Keeps a text for as long as the options; NULL: there is no room. */
+/* Keeps a text until the options are freed; NULL: there is no room. */
 static char *bench_command_keep(struct bench_options *options, char *text)
 {
     if (text == NULL || options->kept_text_count == BENCH_KEPT_TEXTS_MAX) {
@@ -252,7 +252,7 @@ static bool bench_command_take_preset(struct bench_options *options)
 
 /* ---- The command line ---- */
 
-/* getopt did not take the option; found says why. */
+/* getopt has refused the option; found is the reason. */
 static void bench_command_complain(int found, char **argv)
 {
     const char *word = argv[optind - 1];
@@ -295,6 +295,7 @@ static bool bench_command_take(struct bench_options *options, enum bench_command
             continue;
         }
         if (pass == FOR_ALL_OTHERS) {
+            options->option_count++;
             return bench_command_set(options, &rows[i], optarg);
         }
         if (rows[i].kind == BENCH_TABLE_PRESET) {
@@ -312,7 +313,7 @@ static bool bench_command_take_all(struct bench_options *options, enum bench_com
                                    int argc, char **argv)
 {
     struct option long_options[BENCH_TABLE_ROWS_MAX + 1] = {0};
-    char letters[LETTERS_BYTES_MAX] = ":"; /* a missing value is told apart */
+    char letters[LETTERS_BYTES_MAX] = ":"; /* so that a missing value is reported as ':' */
     size_t count, long_count = 0;
     size_t letter_bytes = 1;
     const struct bench_table_row *rows = bench_table_rows(&count);
@@ -360,6 +361,19 @@ static int bench_command_usage(void)
     return 1;
 }
 
+/* --compare A B: no other option has a meaning. */
+static int bench_command_parse_compare(struct bench_options *options, int argc, char **argv)
+{
+    if (options->compare_path == NULL || optind + 1 != argc) {
+        return bench_options_fail("two files are compared: --compare A.json B.json%s", "");
+    }
+    if (options->option_count != 1u + options->compare_any || options->preset != NULL) {
+        return bench_options_fail("--compare makes no run: it goes with --compare-any only%s", "");
+    }
+    options->url_text = argv[optind];
+    return -1;
+}
+
 int bench_command_parse(struct bench_options *options_out, int argc, char **argv)
 {
     bench_options_defaults(options_out);
@@ -382,6 +396,9 @@ int bench_command_parse(struct bench_options *options_out, int argc, char **argv
     if (options_out->version) {
         printf("ringcast-bench " RINGCAST_VERSION "\n");
         return 0;
+    }
+    if (options_out->compare_path != NULL || options_out->compare_any) {
+        return bench_command_parse_compare(options_out, argc, argv);
     }
     if (optind == argc) {
         return bench_options_fail("the URL is missing: ws://host[:port][/path] or unix:///path%s",

@@ -9,15 +9,15 @@
  *   zipf 1.0                # this popularity
  *   seq-pattern =           # empty
  *
- * Threads  One. Memory: as bench_options.h says.
- * Errors   What is wrong is printed.
+ * Threads  One. Memory: as in bench_options.h.
+ * Errors   Errors are printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_COMMAND_H
 #define RINGCAST_TOOLS_BENCH_COMMAND_H
 
 #include "tools/load/bench_options.h"
 
-/* The exit code, or -1: go on. bench_options_deinit is to be called after any parse. */
+/* Returns the exit code, or -1 to go on. Call bench_options_deinit after any parse. */
 int bench_command_parse(struct bench_options *options_out, int argc, char **argv);
 
 #endif

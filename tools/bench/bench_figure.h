@@ -3,7 +3,7 @@
  *
  * Threads  Pure functions.
  * Memory   The returned struct.
- * Units    In the names. NAN, or no value at all: "-", which was not measured.
+ * Units    In the names. NAN, or a missing value, is printed as "-": it was not measured.
  */
 #ifndef RINGCAST_TOOLS_BENCH_FIGURE_H
 #define RINGCAST_TOOLS_BENCH_FIGURE_H
@@ -16,10 +16,10 @@ struct bench_figure {
 
 struct bench_figure bench_figure_real(int digits, double value);
 
-/* Rounded to a whole number, its thousands apart. */
+/* Rounded to a whole number, with spaces between thousands. */
 struct bench_figure bench_figure_count(double value);
 
-/* Three digits and the unit that fits. */
+/* Three digits and a unit that fits. */
 struct bench_figure bench_figure_time(double value_ns);
 struct bench_figure bench_figure_bytes(double value_bytes);
 

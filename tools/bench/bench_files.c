@@ -16,12 +16,14 @@
 
 #include "codec/base/bytes.h"
 #include "codec/base/units.h"
+#include "tools/bench/bench_hgrm.h"
 
 #define HDR_COOKIE UINT32_C(0x1c849313)            /* V2 */
 #define HDR_COMPRESSED_COOKIE UINT32_C(0x1c849314) /* V2, deflated */
 #define HDR_HEAD_BYTES 40
 #define HDR_DIGITS 2 /* HISTOGRAM_SUB_BITS' 7 bits: just what HdrHistogram calls 2 digits */
 #define LEB_BYTES_MAX 10
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 static_assert(HISTOGRAM_SUB_BITS == 7, "the buckets are those of an HdrHistogram of 2 digits");
 
 static int bench_files_fail(const char *path, const char *what, int error)
@@ -215,6 +217,12 @@ static int bench_files_hdr(const struct bench_result *result, FILE *file)
     return error;
 }
 
+static int bench_files_hgrm(const struct bench_result *result, FILE *file)
+{
+    bench_hgrm_print(&result->latency, file);
+    return 0;
+}
+
 /* All of the text is made in memory, so that each error of the file is known with its reason. */
 static int bench_files_write_one(const struct bench_result *result, const char *path, int fd,
                                  int (*print)(const struct bench_result *result, FILE *file))
@@ -377,9 +385,9 @@ static int bench_files_try_plot(const char *path)
 static int bench_files_check_twice(const struct bench_options *options)
 {
     const char *paths[] = {"standard output", options->csv_path, options->hdr_path,
-                           options->plot_path};
-    struct stat files[4];
-    for (size_t i = 0; i < 4; i++) {
+                           options->hgrm_path, options->plot_path};
+    struct stat files[COUNT(paths)];
+    for (size_t i = 0; i < COUNT(paths); i++) {
         bool is_there = i == 0 ? fstat(STDOUT_FILENO, &files[i]) == 0
                                : paths[i] != NULL && stat(paths[i], &files[i]) == 0;
         bool is_file = is_there && S_ISREG(files[i].st_mode);
@@ -398,12 +406,15 @@ static int bench_files_check_twice(const struct bench_options *options)
 int bench_files_open(struct bench_files *files_out, const struct bench_options *options)
 {
     int error = 0;
-    *files_out = (struct bench_files){.csv_fd = -1, .hdr_fd = -1};
+    *files_out = (struct bench_files){.csv_fd = -1, .hdr_fd = -1, .hgrm_fd = -1};
     if (options->csv_path != NULL) {
         error = bench_files_open_one(options->csv_path, &files_out->csv_fd);
     }
     if (error == 0 && options->hdr_path != NULL) {
         error = bench_files_open_one(options->hdr_path, &files_out->hdr_fd);
+    }
+    if (error == 0 && options->hgrm_path != NULL) {
+        error = bench_files_open_one(options->hgrm_path, &files_out->hgrm_fd);
     }
     if (error == 0 && options->plot_path != NULL) {
         error = bench_files_try_plot(options->plot_path);
@@ -414,7 +425,7 @@ int bench_files_open(struct bench_files *files_out, const struct bench_options *
 int bench_files_write(const struct bench_files *files, const struct bench_result *result)
 {
     const struct bench_options *options = result->options;
-    int errors[3] = {0};
+    int errors[4] = {0};
     if (files->csv_fd >= 0) {
         errors[0] =
             bench_files_write_one(result, options->csv_path, files->csv_fd, bench_files_csv);
@@ -423,8 +434,16 @@ int bench_files_write(const struct bench_files *files, const struct bench_result
         errors[1] =
             bench_files_write_one(result, options->hdr_path, files->hdr_fd, bench_files_hdr);
     }
-    if (options->plot_path != NULL) {
-        errors[2] = bench_files_plot(result, options->plot_path);
+    if (files->hgrm_fd >= 0) {
+        errors[2] =
+            bench_files_write_one(result, options->hgrm_path, files->hgrm_fd, bench_files_hgrm);
     }
-    return errors[0] != 0 ? errors[0] : errors[1] != 0 ? errors[1] : errors[2];
+    if (options->plot_path != NULL) {
+        errors[3] = bench_files_plot(result, options->plot_path);
+    }
+    int error = 0;
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        error = error == 0 ? errors[i] : error;
+    }
+    return error;
 }

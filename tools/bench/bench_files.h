@@ -1,8 +1,8 @@
 /*
- * bench_files: the figures of a run as files: CSV, HdrHistogram log, a picture.
+ * bench_files: the figures of a run as files: CSV, HdrHistogram log and percentiles, a picture.
  *
- * Owner    main: opened before the run, so that a wrong path costs no run; written after it.
- * Errors   0 or a negative errno; what went wrong is printed.
+ * Owner    main: opened before the run, so that a wrong path is found at once; written after it.
+ * Errors   0 or a negative errno; the reason is printed.
  * Source   HdrHistogram log format 1.2 and its V2 compressed encoding
  *          (github.com/HdrHistogram/HdrHistogram, HistogramLogWriter and
  *          AbstractHistogram.encodeIntoCompressedByteBuffer).
@@ -15,10 +15,11 @@
 struct bench_files {
     int csv_fd; /* -1: not wanted, like: */
     int hdr_fd;
+    int hgrm_fd;
 };
 
-/* Opens what the options ask for, and sees whether gnuplot can draw. What a file holds stays until
- * the new is written. */
+/* Opens the files of the options, and checks that gnuplot can draw. A file keeps its old contents
+ * until the new ones are written. */
 int bench_files_open(struct bench_files *files_out, const struct bench_options *options);
 
 /* Writes and closes. */

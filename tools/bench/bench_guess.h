@@ -9,11 +9,11 @@
 
 #include "tools/bench/bench_result.h"
 
-/* The message behind a label, which patterns are not in it, and what may be meant. */
+/* Prints the message after a label, the patterns that are not in it, and what may be meant. */
 void bench_guess_print(const struct bench_result *result, const char *label,
                        const struct bench_sample_text *sample);
 
-/* A message's beginning, with nothing in it that steers a terminal. */
+/* Prints the beginning of a message, without anything that controls a terminal. */
 void bench_guess_print_sample(const struct bench_sample_text *sample);
 
 /* The unit in which a time would be about now; NULL: none. */

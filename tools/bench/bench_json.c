@@ -163,6 +163,25 @@ static json_t *bench_json_delivery(const struct bench_result *result)
         bench_json_places(result));
 }
 
+/* --slow-ticks */
+static json_t *bench_json_slow_ticks(const struct bench_result *result)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < result->slow_ticks.count; i++) {
+        const struct bench_slow_tick *tick = &result->slow_ticks.list[i];
+        json_t *symbol =
+            tick->symbol_bytes > 0 ? json_stringn(tick->symbol, tick->symbol_bytes) : NULL;
+        json_array_append_new(
+            list,
+            json_pack("{s:I,s:I,s:I,s:o,s:o,s:i,s:o}", "latency_ns", (json_int_t)tick->latency_ns,
+                      "time_ns", (json_int_t)tick->time_ns, "ch", (json_int_t)tick->channel, "seq",
+                      bench_json_integer(bench_result_has_seqs(result), tick->seq), "symbol",
+                      symbol != NULL ? symbol : json_null(), "connection", (int)tick->conn_index,
+                      "port", bench_json_integer(tick->port != 0, tick->port)));
+    }
+    return list;
+}
+
 static json_t *bench_json_load(const struct bench_result *result)
 {
     return json_pack("{s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:o}", "load_busy",
@@ -197,6 +216,9 @@ void bench_json_run(const struct bench_result *result)
                           (int)totals->connect_errors));
     if (options->publish != NULL) {
         json_object_set_new(report, "publish", json_string(options->publish));
+    }
+    if (options->slow_tick_count > 0) {
+        json_object_set_new(report, "slow_ticks", bench_json_slow_ticks(result));
     }
     bench_json_print(report);
 }

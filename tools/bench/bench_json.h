@@ -1,7 +1,7 @@
 /*
  * bench_json: the figures of a run on standard output, for programs.
  *
- * Units    As the keys say. What was not measured is null.
+ * Units    In the names of the keys. A value that was not measured is null.
  */
 #ifndef RINGCAST_TOOLS_BENCH_JSON_H
 #define RINGCAST_TOOLS_BENCH_JSON_H
@@ -13,7 +13,7 @@ void bench_json_run(const struct bench_result *result);
 /* A step of --until; value_ns: NAN when nothing was received. */
 void bench_json_step(const struct bench_result *result, double value_ns, bool holds);
 
-/* The answer. good: connections served; bad: too many (0: none were). */
+/* The result. good: connections that are served; bad: too many (0: none were). */
 void bench_json_answer(const struct bench_options *options, uint32_t good, uint32_t bad);
 
 #endif

@@ -7,6 +7,7 @@
 #include "codec/base/standard_fds.h"
 #include "codec/base/units.h"
 #include "tools/bench/bench_command.h"
+#include "tools/bench/bench_compare.h"
 #include "tools/bench/bench_files.h"
 #include "tools/bench/bench_json.h"
 #include "tools/bench/bench_run.h"
@@ -39,7 +40,7 @@ static void bench_main_note_unwritten(struct bench_result *result)
     result->exit_code = 1;
 }
 
-/* One run, told; returns the exit code. */
+/* Runs once and prints the report; returns the exit code. */
 static int bench_main_once(const struct bench_options *options)
 {
     static struct bench_result result;
@@ -60,8 +61,8 @@ static int bench_main_once(const struct bench_options *options)
     return result.exit_code;
 }
 
-/* Whether so many connections are served within the limit. -1: the load generator cannot start. A
- * step that is cut short says nothing. */
+/* Whether this many connections are served within the limit. -1: the load generator cannot start. A
+ * step that is interrupted decides nothing. */
 static int bench_main_step(struct bench_options *options, uint32_t connection_count)
 {
     static struct bench_result result;
@@ -127,8 +128,9 @@ int main(int argc, char **argv)
     command_line_name(argc, argv, "ringcast-bench");
     int exit_code = bench_command_parse(&options, argc, argv);
     if (exit_code < 0) {
-        exit_code =
-            options.until_percent > 0.0 ? bench_main_steps(&options) : bench_main_once(&options);
+        exit_code = options.compare_path != NULL  ? bench_compare(&options)
+                    : options.until_percent > 0.0 ? bench_main_steps(&options)
+                                                  : bench_main_once(&options);
     }
     bench_options_deinit(&options);
     return standard_fds_flush("ringcast-bench") ? exit_code : 1;

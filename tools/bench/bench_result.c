@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +10,11 @@
 
 #include "codec/base/units.h"
 
-#define LOAD_BUSY_MAX 0.9      /* a busier load measures itself */
-#define LOAD_WAITED_MAX 0.02   /* and so does one that waits for others, */
+#define LOAD_BUSY_MAX 0.9      /* a busier load generator measures itself, */
+#define LOAD_WAITED_MAX 0.02   /* and so does one that waits for cores, */
 #define LOAD_STOLEN_MAX 0.02   /* whose cores a hypervisor takes, */
 #define LOAD_THROTTLED_MAX 0.0 /* or that a limit stops */
-#define TURN_SHARE_MAX 0.5     /* of latency: turns that take more of it are what it shows */
+#define TURN_SHARE_MAX 0.5     /* of latency: longer turns are what the latency shows */
 #define PUBLISH_SHARE_MIN 0.99 /* of what the publisher was asked for */
 
 const struct bench_percentile bench_percentiles[BENCH_PERCENTILES] = {
@@ -202,6 +203,31 @@ static void bench_result_add_readers(struct bench_result *result,
     }
 }
 
+/* The local port; 0: it has none, or is closed. */
+static uint16_t bench_result_port(const struct bench_conn *conn)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t bytes = sizeof address;
+    if (conn->fd < 0 || getsockname(conn->fd, (struct sockaddr *)&address, &bytes) < 0) {
+        return 0;
+    }
+    return ntohs(address.ss_family == AF_INET    ? ((struct sockaddr_in *)&address)->sin_port
+                 : address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                                 : 0);
+}
+
+static void bench_result_add_slow_ticks(struct bench_result *result,
+                                        const struct bench_thread *thread)
+{
+    const struct bench_crew *crew = &thread->crew;
+    for (uint32_t i = 0; i < thread->data.slow_ticks.count; i++) {
+        struct bench_slow_tick tick = thread->data.slow_ticks.list[i];
+        tick.port = bench_result_port(&crew->conns[tick.conn_index - crew->first_conn_index]);
+        bench_slow_ticks_add(&result->slow_ticks, &tick);
+    }
+    bench_slow_ticks_sort(&result->slow_ticks);
+}
+
 static uint32_t bench_result_closes(const struct bench_stream_totals *totals)
 {
     uint32_t count = 0;
@@ -290,7 +316,7 @@ static int bench_result_judge_data(struct bench_result *result)
         return bench_result_invalid(result, 3, "%" PRIu64 " frame%s missing", missing,
                                     missing == 1 ? " is" : "s are");
     }
-    /* The others may miss what they were told; nothing else. */
+    /* The others may miss frames that were reported as lost, and no others. */
     for (uint32_t role = 0; role < BENCH_ROLES; role++) {
         const struct bench_stream_totals *stream = &totals->streams[role];
         if (stream->duplicates > 0) {
@@ -332,8 +358,10 @@ static int bench_result_judge(struct bench_result *result)
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                           struct bench_thread *const *threads)
 {
+    bench_slow_ticks_begin(&result->slow_ticks, result->options->slow_tick_count);
     for (uint32_t i = 0; i < result->options->thread_count; i++) {
         const struct bench_thread *thread = threads[i];
+        bench_result_add_slow_ticks(result, thread);
         bench_result_add_totals(&result->totals, &thread->crew.totals);
         histogram_merge(&result->latency, &thread->data.latency);
         histogram_merge(&result->connect_time, &thread->crew.connect_time);

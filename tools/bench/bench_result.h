@@ -1,8 +1,8 @@
 /*
  * bench_result: the figures of a run, added up from those of its threads, and the verdict.
  *
- * Owner    main: bench_run fills it, bench_result_deinit frees what it holds.
- * Threads  main's, after the threads have ended.
+ * Owner    main: bench_run fills it, bench_result_deinit frees it.
+ * Threads  Main's, after the other threads have ended.
  * Memory   The intervals, when a file of them is wanted; 36 KiB each.
  * Units    In the names.
  */
@@ -26,20 +26,21 @@ struct bench_result {
     struct histogram turns;  /* of the load generator's threads */
     struct histogram spread; /* from the first to the last receipt of each tick */
     struct bench_places places;
+    struct bench_slow_ticks slow_ticks;
     struct bench_interval *intervals;
     struct bench_sample *interval_ends;
     uint32_t interval_count;
     uint64_t interval_ns;
     uint64_t window_start_ns;
     uint64_t window_ns;        /* 0: there was none */
-    uint32_t subscribed;       /* connections that came to be subscribed: readers, stalled, slow */
-    uint32_t unfinished;       /* readers that got nothing from after the window */
+    uint32_t subscribed;       /* connections that subscribed: readers, stalled, slow */
+    uint32_t unfinished;       /* readers that received nothing after the window */
     uint32_t window_ticks_min; /* of the reader that received the fewest in the window */
     uint32_t window_ticks_max;
     uint32_t channel_count;
     uint64_t published_frames; /* in the window, by the seqs that were seen */
     uint64_t due_frames;       /* published to each reader that subscribed to them */
-    double load_busy;          /* these shares: as bench_watch.h says */
+    double load_busy;          /* these shares are those of bench_watch.h */
     double load_waited;
     double load_stolen;
     double load_throttled;
@@ -48,12 +49,12 @@ struct bench_result {
     char verdict[BENCH_VERDICT_BYTES_MAX];
 };
 
-/* Adds up what the threads have counted, and judges. */
+/* Adds up the counts of the threads, and decides the verdict. */
 void bench_result_collect(struct bench_result *result, const struct bench_load *load,
                           struct bench_thread *const *threads);
 void bench_result_deinit(struct bench_result *result);
 
-/* How many connections have to be subscribed before the window: all others come and go. */
+/* The number of connections that must be subscribed before the window. The others come and go. */
 uint32_t bench_result_awaited(const struct bench_options *options);
 
 /* The plural's s. */
@@ -62,25 +63,25 @@ static inline const char *bench_result_s(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-/* The publisher's ticks have numbers: without them, what was due and missed is not known. */
+/* The publisher's ticks have numbers. Without them, missing ticks cannot be known. */
 static inline bool bench_result_has_seqs(const struct bench_result *result)
 {
     return result->options->seq_pattern[0] != 0;
 }
 
-/* Without times, messages are counted as they come: there are no latencies, */
+/* Without times, messages are counted by their receipt: there are no latencies, */
 static inline bool bench_result_has_times(const struct bench_result *result)
 {
     return result->options->time_pattern[0] != 0;
 }
 
-/* and what was due in the window is not known. */
+/* and the ticks that were due in the window are not known. */
 static inline bool bench_result_has_due(const struct bench_result *result)
 {
     return bench_result_has_seqs(result) && bench_result_has_times(result);
 }
 
-/* NAN when there is nothing to divide by: then nothing was measured. */
+/* NAN if the divisor is 0: nothing was measured. */
 double bench_result_ratio(double part, double whole);
 
 double bench_result_published_per_second(const struct bench_result *result);
@@ -88,7 +89,7 @@ double bench_result_published_per_second(const struct bench_result *result);
 /* On the wire, of the window's ticks. */
 double bench_result_frame_bytes(const struct bench_result *result);
 
-/* Fewer ticks came than --publish says. */
+/* Fewer ticks arrived than --publish announces. */
 bool bench_result_is_behind(const struct bench_result *result);
 
 /* The latencies are those of the load generator, not of the server: its busiest thread had no time

@@ -1,8 +1,9 @@
 /*
  *   connect all -> warm-up -> window (measured) -> rest (until all that is due has come) -> figures
  *
- * Whether a frame belongs to the window is told by the time in it, not by its receipt: so what is
- * due is known exactly, however late it comes, and a server or load that pauses cannot hide it.
+ * The time in a frame decides whether it belongs to the window, not its receipt. So the frames that
+ * are due are known exactly, even if they arrive late, and a server or load generator that pauses
+ * cannot hide it.
  */
 #include "tools/bench/bench_run.h"
 
@@ -22,11 +23,11 @@
 
 #define SUSPECT_NS (2 * NS_PER_SECOND) /* A ringcast answers a subscription earlier. */
 #define POLL_NS (5 * NS_PER_MS)
-#define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window so long before it begins. */
-/* The rest is over when nothing has come for so long and every reader has got a tick or HEARTBEAT
- * from after the window: what a stall of everybody kept back would have come before it. */
+#define NOTICE_NS (50 * NS_PER_MS) /* All threads know the window this long before it begins. */
+/* The rest is over when nothing has arrived for this long and every reader has received a tick or
+ * HEARTBEAT from after the window: frames that a stall of all delayed would have come before it. */
 #define REST_QUIET_NS (300 * NS_PER_MS)
-/* Servers other than ringcast may have nothing to send after the window: over after so much. */
+/* Other servers may have nothing to send after the window: the rest is over after this time. */
 #define REST_SILENT_NS (3 * NS_PER_SECOND)
 #define REST_MAX_NS (10 * NS_PER_SECOND) /* and after this in any case */
 
@@ -223,8 +224,8 @@ static uint32_t bench_run_watch(struct bench_result *result, struct bench_show *
     return interval;
 }
 
-/* What is published from now on is not due. The interval that is under way ends; later ones never
- * were. */
+/* Ticks that are published from now on are not due. The present interval ends; there are no later
+ * ones. */
 static void bench_run_end_early(struct bench_result *result, struct bench_control *control,
                                 uint32_t passed)
 {

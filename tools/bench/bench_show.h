@@ -1,9 +1,9 @@
 /*
- * bench_show: what is shown while a run is under way, on standard error: a first line at once,
- * then, on a terminal, a line a second that is rewritten in place.
+ * bench_show: shows the progress of a run on standard error: a first line at once, then, on a
+ * terminal, a line that is rewritten every second.
  *
  * Owner    bench_run, for one run.
- * Threads  main's; the threads answer its questions (bench_thread.h).
+ * Threads  Main's; the other threads answer its questions (bench_thread.h).
  * Memory   The struct.
  */
 #ifndef RINGCAST_TOOLS_BENCH_SHOW_H

@@ -1,5 +1,5 @@
 /*
- * bench_table: every option of ringcast-bench: its names, where its value goes, and its help.
+ * bench_table: every option of ringcast-bench: its names, the place of its value, and its help.
  *
  * A new option is a row of the table, a field of struct bench_options, and its text in
  * docs/bench.md and docs/ringcast-bench.1.
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "tools/load/bench_options.h"
+#include "tools/load/bench_slow_ticks.h"
 
 enum bench_table_kind {
     BENCH_TABLE_FLAG,
@@ -45,7 +46,8 @@ const struct bench_table_row *bench_table_rows(size_t *count_out);
 /* NULL: there is none. */
 const struct bench_table_row *bench_table_find(const char *name);
 
-/* "; did you mean NAME?", or where there is help. dashes: before the name, where it was typed so.
+/* "; did you mean NAME?", or where to find help. dashes: the dashes that were typed before the
+ * name.
  */
 void bench_table_print_nearest(const char *dashes, const char *name);
 

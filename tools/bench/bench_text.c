@@ -4,11 +4,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "codec/base/units.h"
 #include "tools/bench/bench_figure.h"
 #include "tools/bench/bench_guess.h"
+#include "tools/common/terminal_text.h"
 
+#define BENCH_TIME_BYTES_MAX 24
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The columns of the table of times, behind the mean and the deviation. */
@@ -32,7 +35,7 @@ static void bench_text_row(const char *name, const struct histogram *histogram)
     printf("\n");
 }
 
-/* Without a window there is no latency; phases that nobody went through have no row. */
+/* Without a window there is no latency. A phase without a connection has no row. */
 static void bench_text_times(const struct bench_result *result)
 {
     bool has_phases = false;
@@ -83,6 +86,42 @@ static void bench_text_latency(const struct bench_result *result)
         above = histogram_above(latency, value_ns);
         printf("  %10.8g %10s %14s\n", percents[i], bench_figure_time((double)value_ns).text,
                bench_text_count(above).text);
+    }
+}
+
+/* The time of day, UTC. */
+static void bench_text_time(char text[BENCH_TIME_BYTES_MAX], uint64_t time_ns)
+{
+    struct tm day;
+    time_t seconds = (time_t)(time_ns / NS_PER_SECOND);
+    gmtime_r(&seconds, &day);
+    size_t bytes = strftime(text, BENCH_TIME_BYTES_MAX, "%H:%M:%S", &day);
+    snprintf(text + bytes, BENCH_TIME_BYTES_MAX - bytes, ".%09u",
+             (unsigned)(time_ns % NS_PER_SECOND));
+}
+
+/* --slow-ticks. The time is that in the tick. */
+static void bench_text_slow_ticks(const struct bench_result *result)
+{
+    bool has_seqs = bench_result_has_seqs(result);
+    if (result->slow_ticks.count > 0) {
+        printf("  slow ticks   latency  channel           seq  %-20s  connection   port  time\n",
+               "symbol");
+    }
+    for (uint32_t i = 0; i < result->slow_ticks.count; i++) {
+        const struct bench_slow_tick *tick = &result->slow_ticks.list[i];
+        char symbol[4 * BENCH_SLOW_SYMBOL_BYTES_MAX + 1];
+        char time[BENCH_TIME_BYTES_MAX];
+        char seq[24];
+        char port[8];
+        terminal_text_copy(symbol, sizeof symbol, tick->symbol, tick->symbol_bytes);
+        snprintf(seq, sizeof seq, "%" PRIu64, tick->seq);
+        snprintf(port, sizeof port, "%u", tick->port);
+        bench_text_time(time, tick->time_ns);
+        printf("  %18s  %7" PRIu64 "  %12s  %-20s  %10u  %5s  %s\n",
+               bench_figure_time((double)tick->latency_ns).text, tick->channel,
+               has_seqs ? seq : "-", tick->symbol_bytes > 0 ? symbol : "-", tick->conn_index,
+               tick->port != 0 ? port : "-", time);
     }
 }
 
@@ -400,6 +439,7 @@ void bench_text_run(const struct bench_result *result)
     bench_text_roles(result);
     bench_text_usage(result);
     bench_text_latency(result);
+    bench_text_slow_ticks(result);
     bench_text_hints(result);
     uint32_t warnings = bench_text_warnings(result);
     bool warns = warnings > 0 && result->exit_code == 0;

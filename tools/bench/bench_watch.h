@@ -1,8 +1,8 @@
 /*
- * bench_watch: what the server's process, its core and the load generator itself used.
+ * bench_watch: CPU time and memory of the server's process, its core and the load generator.
  *
  * Owner    main.
- * Threads  main's; it reads what the kernel tells of the others.
+ * Threads  Main's; it reads the kernel's figures for the others.
  * Units    Nanoseconds. A share is of the time between two samples; NAN: it was not measured.
  */
 #ifndef RINGCAST_TOOLS_BENCH_WATCH_H
@@ -30,7 +30,7 @@ struct bench_sample {
     uint64_t wait_ns[BENCH_THREADS_MAX];
 };
 
-/* Whether --pid and --cpu name what can be measured; if not, why is printed. */
+/* Whether --pid and --cpu can be measured; if not, the reason is printed. */
 bool bench_watch_check(const struct bench_options *options);
 
 /* All but frames and bytes. */
@@ -44,13 +44,13 @@ bool bench_watch_has_core(const struct bench_sample *begin, const struct bench_s
 /* CPU time of the busiest thread of the load generator. */
 double bench_watch_busy(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* In which the thread that waited most was ready to run and had no core. */
+/* The time for which the thread that waited most was ready to run and had no core. */
 double bench_watch_waited(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* What hypervisors took of the load generator's cores. */
+/* The time that hypervisors took from the load generator's cores. */
 double bench_watch_stolen(const struct bench_sample *begin, const struct bench_sample *end);
 
-/* In which limits of control groups stopped the load generator, all cores added up. */
+/* The time for which limits of control groups stopped the load generator, sum of all cores. */
 double bench_watch_throttled(const struct bench_sample *begin, const struct bench_sample *end);
 
 #endif

@@ -19,7 +19,7 @@ enum control_type {
     CONTROL_GAP,
     CONTROL_HEARTBEAT,
     CONTROL_ERROR,
-    CONTROL_OTHER, /* Any other type: to be shown, not to be understood. */
+    CONTROL_OTHER, /* Any other type: to be shown only. */
 };
 
 struct control_reply {
@@ -37,7 +37,7 @@ int control_reply_parse(struct control_reply *reply_out, const uint8_t *payload,
                         size_t payload_bytes);
 void control_reply_free(struct control_reply *reply);
 
-/* What a server sent, parsed; NULL: it is no JSON, or has a key twice. Numbers may be of any size:
+/* Parses a server's message. NULL: it is not JSON, or has a key twice. Numbers may be of any size:
  * see codec/json_numbers.h. */
 json_t *control_reply_load(const uint8_t *payload, size_t payload_bytes);
 

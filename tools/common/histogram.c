@@ -30,6 +30,12 @@ static uint64_t histogram_bucket_end(uint32_t bucket)
     return first + ((UINT64_C(1) << shift) - 1);
 }
 
+uint64_t histogram_bucket_top(const struct histogram *histogram, uint32_t bucket)
+{
+    uint64_t end = histogram_bucket_end(bucket);
+    return end < histogram->max_ns && bucket < HISTOGRAM_BUCKETS - 1 ? end : histogram->max_ns;
+}
+
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 {
     assert_always(percent >= 0.0);
@@ -39,8 +45,7 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percent)
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->buckets[i];
         if (seen > 0 && (double)seen >= wanted) {
-            uint64_t end = histogram_bucket_end(i);
-            return end < histogram->max_ns && i < HISTOGRAM_BUCKETS - 1 ? end : histogram->max_ns;
+            return histogram_bucket_top(histogram, i);
         }
     }
     return histogram->max_ns;

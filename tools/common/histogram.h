@@ -5,7 +5,7 @@
  *
  * Owner    The caller. Threads: one writer each; merge when the writers have stopped.
  * Memory   36 KiB inside the struct, nothing else.
- * Units    Nanoseconds, up to 2^40 (18 minutes); longer ones count as that.
+ * Units    Nanoseconds, up to 2^40 (18 minutes); longer durations count as 2^40.
  */
 #ifndef RINGCAST_TOOLS_HISTOGRAM_H
 #define RINGCAST_TOOLS_HISTOGRAM_H
@@ -53,10 +53,13 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
  * end of its bucket, never above max_ns; 0 without values. */
 uint64_t histogram_percentile(const struct histogram *histogram, double percent);
 
+/* The upper end of a bucket, never above max_ns. */
+uint64_t histogram_bucket_top(const struct histogram *histogram, uint32_t bucket);
+
 /* How many values are above the bucket of value_ns. */
 uint64_t histogram_above(const struct histogram *histogram, uint64_t value_ns);
 
-/* NAN without values. The deviation takes each value as the middle of its bucket. */
+/* NAN without values. For the deviation, each value is the middle of its bucket. */
 double histogram_mean(const struct histogram *histogram);
 double histogram_deviation(const struct histogram *histogram);
 

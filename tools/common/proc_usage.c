@@ -20,7 +20,7 @@ static uint64_t proc_usage_tick_ns(void)
     return NS_PER_SECOND / (uint64_t)(hz > 0 ? hz : 100);
 }
 
-/* Adds up the threads: /proc/PID/status tells of the first one only. */
+/* Adds up the threads: /proc/PID/status has the first one only. */
 static void proc_usage_add_switches(int pid, struct proc_usage *usage)
 {
     char path[128];
@@ -156,7 +156,7 @@ int proc_usage_wait(int tid, uint64_t *wait_ns_out)
     return found == 2 && run_ns > 0 ? 0 : -ENOENT;
 }
 
-/* Adds what a group's cpu.stat tells: microseconds in version 2, nanoseconds in version 1. */
+/* Adds the figure of a group's cpu.stat: microseconds in version 2, nanoseconds in version 1. */
 static bool proc_usage_add_throttled(const char *path, uint64_t *throttled_ns)
 {
     char line[128];

@@ -1,5 +1,5 @@
 /*
- * quantity: times and counts as people type them: 5s, 500ms, 1m; 1k, 2.5k, 1m; 64k of bytes.
+ * quantity: times and counts as users type them: 5s, 500ms, 1m; 1k, 2.5k, 1m; 64k of bytes.
  *
  * Threads  Pure functions.
  * Memory   The caller's.

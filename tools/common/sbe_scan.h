@@ -1,5 +1,6 @@
 /*
- * sbe_scan: which tick a message of md.sbe.v1 is, from the offsets that all of them share.
+ * sbe_scan: channel, seq and times of a message of md.sbe.v1, at the offsets that all of them
+ * share.
  *
  * Owner    The caller's bytes. Threads: pure functions.
  * Memory   Nothing is read beyond payload_bytes.
@@ -51,7 +52,7 @@ static inline bool sbe_scan_time(const uint8_t *payload, size_t offset, uint64_t
     return *time_ns_out != UINT64_MAX;
 }
 
-/* A whole book? Other types are always images of what they tell. */
+/* Whether it is a whole book. Messages of other types are always images. */
 static inline bool sbe_scan_is_image(const uint8_t *payload, size_t payload_bytes)
 {
     return sbe_scan_u16(payload, SBE_TICK_TEMPLATE_AT) != MD_DEPTH + 1 ||

@@ -1,7 +1,7 @@
 /*
- * terminal_text: foreign text on its way to a terminal, which it must not steer.
+ * terminal_text: makes foreign text safe for a terminal: it cannot control it.
  *
- * What utf8.h does not call printable becomes \xNN (a byte) or \uNNNN (a character).
+ * Anything that is not printable by utf8.h becomes \xNN (a byte) or \uNNNN (a character).
  *
  * Threads  Any. Memory: the caller's.
  */
@@ -13,7 +13,7 @@
 
 void terminal_text_print(FILE *out, const void *text, size_t text_bytes);
 
-/* Terminated; what has no room is left out. */
+/* Terminated, and cut where it does not fit. */
 void terminal_text_copy(char *out, size_t out_bytes, const void *text, size_t text_bytes);
 
 #endif

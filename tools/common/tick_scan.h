@@ -6,8 +6,8 @@
  *   {"type":"quote","symbol":"000001.SZ","ch":1042,"seq":58211,...,"ts_pub":1732078800123461200,
  *    ^9: lower case in data frames, upper case in control frames
  *
- * Owner    The caller keeps a struct tick_scan per stream of similar frames: where the keys were
- *          last time is where they are looked for first.
+ * Owner    The caller keeps a struct tick_scan per stream of similar frames. The scanner first
+ *          tries the places at which the keys were in the last frame.
  * Threads  One at a time per struct tick_scan.
  * Memory   Nothing is allocated; nothing is read beyond payload_bytes.
  * Units    ts_pub_ns: nanoseconds since the Unix epoch.
@@ -40,7 +40,7 @@ struct tick_fields {
 bool tick_scan_slow(struct tick_scan *scan, const uint8_t *payload, size_t payload_bytes,
                     struct tick_fields *fields_out);
 
-/* A data frame or a control frame? Neither need be well-formed beyond this byte. */
+/* Whether it is a data frame or a control frame. The rest of it may be malformed. */
 static inline bool tick_scan_is_data(const uint8_t *payload, size_t payload_bytes)
 {
     return payload_bytes > TICK_SCAN_TYPE_OFFSET && payload[TICK_SCAN_TYPE_OFFSET] >= 'a' &&
@@ -54,7 +54,7 @@ static inline uint64_t tick_scan_load(const uint8_t *at)
     return chunk;
 }
 
-/* How many of the 8 bytes, from the first, are digits. */
+/* The number of digits at the beginning of the 8 bytes. */
 static inline uint32_t tick_scan_digit_count(uint64_t chunk)
 {
     uint64_t digits = chunk ^ UINT64_C(0x3030303030303030);
@@ -95,7 +95,7 @@ static inline bool tick_scan_number(const uint8_t **at, uint64_t *value_out)
     return total > 0 && total <= 19;
 }
 
-/* As tick_scan_slow; the keys being where they were last time, it costs about 10 ns. */
+/* Like tick_scan_slow; costs about 10 ns if the keys are where they were in the last frame. */
 static inline bool tick_scan(struct tick_scan *scan, const uint8_t *payload, size_t payload_bytes,
                              struct tick_fields *fields_out)
 {

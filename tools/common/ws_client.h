@@ -1,12 +1,12 @@
 /*
- * ws_client: what every client program of ours needs to reach a ringcast: its address, the
- * upgrade request, masked frames, the SUBSCRIBE message.
+ * ws_client: the client side of the protocol for all our programs: addresses, the upgrade request,
+ * masked frames, the SUBSCRIBE message.
  *
  * Owner    The caller owns all memory.
  * Threads  No state of its own; ws_client_resolve and ws_client_open may block.
  * Memory   ws_client_subscribe_text allocates; everything else writes to the caller's memory.
  * Units    Timeouts in milliseconds, as poll(2) takes them.
- * Errors   0 or a negative errno; functions with error_out say there what is wrong.
+ * Errors   0 or a negative errno; functions with error_out write the reason there.
  */
 #ifndef RINGCAST_TOOLS_WS_CLIENT_H
 #define RINGCAST_TOOLS_WS_CLIENT_H
@@ -25,7 +25,7 @@
 #define WS_CLIENT_ERROR_BYTES_MAX 1024
 #define WS_CLIENT_ADDRESSES_MAX 32                      /* of a name; further ones are not tried */
 #define WS_CLIENT_PATH_BYTES_MAX 1024                   /* with its end */
-#define WS_CLIENT_REQUEST_BYTES_MAX HANDSHAKE_BYTES_MAX /* What a server takes. */
+#define WS_CLIENT_REQUEST_BYTES_MAX HANDSHAKE_BYTES_MAX /* the limit of a server */
 #define WS_CLIENT_MESSAGE_BYTES_MAX 16384 /* docs/protocol.md: the longest client message */
 #define WS_CLIENT_FRAME_BYTES_MAX (WS_CLIENT_MESSAGE_BYTES_MAX + WS_HEADER_BYTES_MAX)
 
@@ -51,7 +51,7 @@ struct ws_client_addresses {
 struct ws_client_subscription {
     const char *symbols;  /* "A,B" or patterns such as "*" */
     const char *types;    /* "quote,trade" */
-    uint32_t depth;       /* Books cut to this many levels a side; 0: the feed's own. */
+    uint32_t depth;       /* Books reduced to this many levels a side; 0: the feed's own. */
     const char *bar;      /* The interval of bars; NULL: the feed's own. */
     uint32_t interval_ms; /* The newest image at most once in this time; 0: every frame. */
     const char *on_lag;   /* NULL: the server's default. With "skip" GAP reports every loss. */
@@ -74,7 +74,7 @@ void ws_client_key(char key_out[WS_CLIENT_KEY_BYTES + 1], const uint8_t random[1
 size_t ws_client_request(const struct ws_client_url *url, const char *key,
                          const struct handshake_wish *wish, char out[WS_CLIENT_REQUEST_BYTES_MAX]);
 
-/* A masked, unfragmented frame; out holds payload_bytes + WS_HEADER_BYTES_MAX. Returns its
+/* Writes a masked, unfragmented frame; out has payload_bytes + WS_HEADER_BYTES_MAX. Returns its
  * length. */
 size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
                        size_t payload_bytes, const uint8_t mask[4]);
@@ -83,16 +83,16 @@ size_t ws_client_frame(uint8_t *out, enum ws_opcode opcode, const void *payload,
  * type, or a name that is not UTF-8. */
 char *ws_client_subscribe_text(const struct ws_client_subscription *subscription);
 
-/* What ws_client_open came to. */
+/* The result of ws_client_open. */
 struct ws_client_opened {
     int fd;            /* non-blocking */
-    size_t rest_bytes; /* what came behind the answer's head (WELCOME) */
+    size_t rest_bytes; /* the bytes after the answer's head (WELCOME) */
     uint8_t rest[HANDSHAKE_BYTES_MAX];
     char error[WS_CLIENT_ERROR_BYTES_MAX]; /* the reason, on failure only */
 };
 
 /* Connects (ws_connect.h), upgrades and waits for the answer, at most timeout_ms each. -EPROTO: the
- * server answers, and refuses the upgrade; -EAGAIN: it refuses at present (429, 5xx). */
+ * server answers, but refuses the upgrade; -EAGAIN: it refuses at present (429, 5xx). */
 int ws_client_open(struct ws_client_opened *opened_out, const struct ws_client_url *url,
                    struct ws_client_addresses *addresses, const struct handshake_wish *wish,
                    int timeout_ms);

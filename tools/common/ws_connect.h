@@ -1,8 +1,8 @@
 /*
- * ws_connect: a connection to the address of a host that answers first.
+ * ws_connect: connects to the first address of a host that answers.
  *
- * Each address is tried when the one before it has failed, or has not answered for a while. That
- * one goes on to be tried.
+ * The next address is tried when one has failed, or has not answered for a while. The attempt at
+ * the slow address continues.
  *
  * Owner    The caller.
  * Threads  No state of its own; blocks.
@@ -16,8 +16,9 @@
 
 #define WS_CONNECT_NEXT_MS 250
 
-/* Puts the address that answered first, and returns a non-blocking socket. Otherwise error_out has
- * the errors of the first addresses, and the first one is returned; -EINTR: a signal came. */
+/* Stores the address that answered first, and returns a non-blocking socket. Otherwise error_out
+ * has the errors of the first addresses, and the first error is returned; -EINTR: a signal arrived.
+ */
 int ws_connect(const struct ws_client_url *url, struct ws_client_addresses *addresses,
                int timeout_ms, char error_out[WS_CLIENT_ERROR_BYTES_MAX]);
 

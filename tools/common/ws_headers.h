@@ -1,5 +1,5 @@
 /*
- * ws_headers: further header lines of an upgrade request: a token, or what the user names.
+ * ws_headers: further header lines of an upgrade request: a token, or lines of the user.
  *
  * Owner    The caller.
  * Threads  No state of its own; ws_headers_add_token_file may block.
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define WS_HEADERS_BYTES_MAX 6144 /* A server takes a request of 8192 bytes. */
+#define WS_HEADERS_BYTES_MAX 6144 /* A server accepts a request of 8192 bytes. */
 #define WS_HEADERS_ERROR_BYTES_MAX 256
 
 struct ws_headers {
@@ -26,7 +26,7 @@ struct ws_headers {
 /* Whether the text is a token of RFC 9110, as names of headers and of subprotocols are. */
 bool ws_headers_is_token(const char *text, size_t text_bytes);
 
-/* "Name: value". Refused are names that the handshake itself sets. */
+/* "Name: value". Names that the handshake itself sets are refused. */
 int ws_headers_add(struct ws_headers *headers, const char *line,
                    char error_out[WS_HEADERS_ERROR_BYTES_MAX]);
 
@@ -34,7 +34,7 @@ int ws_headers_add(struct ws_headers *headers, const char *line,
 int ws_headers_add_token(struct ws_headers *headers, const char *token,
                          char error_out[WS_HEADERS_ERROR_BYTES_MAX]);
 
-/* The token is what the file contains, without blanks and line ends around it. */
+/* The token is the content of the file, without blanks and line ends around it. */
 int ws_headers_add_token_file(struct ws_headers *headers, const char *path,
                               char error_out[WS_HEADERS_ERROR_BYTES_MAX]);
 

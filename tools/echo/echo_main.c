@@ -1,15 +1,15 @@
 /*
- * ringcast-echo: sends back what it is sent, for suites of conformance. See docs/echo.md.
+ * ringcast-echo: sends back what it receives, for conformance suites. See docs/echo.md.
  *
- * It is a core of the broadcaster's (ring/core/core.h) that has nothing to broadcast: request,
- * framing, control frames, closes and the pause of who does not read are ringcast's own, which is
- * what a suite is to judge. Three things differ, and each is an option of a core or an op: longer
- * messages and more time for them, the deadlines of idle clients, and a compression context for
- * each conn, since every window and context that a client may ask for is agreed to.
+ * It is a core of the broadcaster (ring/core/core.h) that has nothing to broadcast. Requests,
+ * framing, control frames, closes and the pause for clients that do not read are ringcast's own
+ * code, which the suite is to judge. Three things differ, and each is an option of a core or an op:
+ * longer messages and more time for them, the deadlines of idle clients, and a compression context
+ * for each connection, since the echo agrees to every window and context that a client may ask for.
  *
- * Memory   What a conn holds is bounded: one message that comes, and the answers to what came
- *          before it was no longer read from; all conns together by ECHO_OUT_BYTES (then 4108). It
- *          is mapped at the start, and taken from the system when it is first used.
+ * Memory   Bounded for each connection: one incoming message, and the answers to the messages
+ *          before reading paused. Bounded for all connections by ECHO_OUT_BYTES (then 4108). The
+ *          memory is mapped at the start, and taken from the system when it is first used.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -81,7 +81,7 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* ---- What the core asks and tells ---- */
+/* ---- Calls of the core ---- */
 
 static void echo_forget(uint32_t conn)
 {

@@ -23,7 +23,7 @@ bool insight_files_is_id(const char *text)
     return digits > 0 && *rest == '\0' && strlen(text) < sizeof((struct insight_file *)0)->id;
 }
 
-/* false: it is gone. */
+/* false: the file no longer exists. */
 static bool insight_files_look(struct insight_file *file)
 {
     struct counters_read read;

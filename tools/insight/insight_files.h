@@ -3,8 +3,8 @@
  *
  * Threads  One.
  * Memory   insight_files_find() allocates; the caller frees.
- * Errors   Standard error says what an operator can do something about, after the name of the
- *          program.
+ * Errors   Errors that an operator can correct are printed to standard error, after the name
+ *          of the program.
  */
 #ifndef RINGCAST_TOOLS_INSIGHT_FILES_H
 #define RINGCAST_TOOLS_INSIGHT_FILES_H
@@ -25,22 +25,22 @@ struct insight_file {
     struct counters_header header; /* without an error; else the first members, or zeros */
 };
 
-/* Whether a file's name can end so. */
+/* Whether a file's name can end in this way. */
 bool insight_files_is_id(const char *text);
 
-/* Those with this id, of which there is one at most; NULL: all, in the order of their ids. 0 or
- * -ENOMEM. Files that are gone meanwhile are left out. */
+/* The file with this id, at most one; NULL: all files, in the order of their ids. 0 or -ENOMEM.
+ * Files that are removed meanwhile are left out. */
 int insight_files_find(const char *directory, const char *id, struct insight_file **files_out,
                        size_t *count_out);
 
-/* Why it cannot be read, and what to do. */
+/* Prints why it cannot be read, and what to do. */
 void insight_files_explain(const struct insight_file *file, char *out, size_t out_bytes);
 
-/* That there is none, or none with this id. */
+/* Prints that there is no file, or none with this id. */
 void insight_files_say_none(const char *program, const char *directory, const char *id);
 
-/* The file with this id; NULL: of the only server that lives and can be read, or else the only one
- * that is left of a dead server. false: there is none, and standard error says so. */
+/* The file with this id; NULL: that of the only living server that can be read, otherwise the only
+ * one of a dead server. false: there is none, and an error has been printed. */
 bool insight_files_open(const char *program, const char *directory, const char *id,
                         struct insight_file *file_out, struct counters_read *read_out);
 

@@ -95,7 +95,7 @@ static uint32_t stat_command_core_lines(const struct stat_command *command)
                : 0;
 }
 
-/* Where there is one core, its line says it all. */
+/* With one core, its line is the total. */
 static bool stat_command_has_last_line(const struct stat_command *command)
 {
     return stat_command_core_lines(command) != 1;
@@ -182,7 +182,7 @@ static int stat_command_print_totals(const struct stat_command *command, bool is
 static enum stat_command_event stat_command_wait(const struct stat_command *command,
                                                  uint64_t deadline_ns)
 {
-    assert_always(command->read.fd >= 0); /* whose lock tells whether the server lives */
+    assert_always(command->read.fd >= 0); /* its lock shows whether the server lives */
     for (;;) {
         struct pollfd fds[] = {
             {.fd = STDOUT_FILENO}, /* Errors are reported without being asked for. */

@@ -1,5 +1,5 @@
 /*
- * stat_entries: every counter of a file, as text for people and as JSON.
+ * stat_entries: every counter of a file, as text and as JSON.
  *
  * Threads  One.
  * Memory   The caller's.
@@ -17,7 +17,7 @@
 void stat_entries_print(FILE *out, const struct stat_sample *sample, uint32_t core);
 
 /* {"pid":1,...,"publisher":{"ticks":12,...},"cores":[{"core":0,...},...]} on a line. before: as
- * stat_sample_value() has it; NULL: there is no interval. */
+ * in stat_sample_value(); NULL: there is no interval. */
 void stat_entries_print_json(FILE *out, const struct stat_sample *now,
                              const struct stat_sample *before, uint32_t core, bool is_live);
 

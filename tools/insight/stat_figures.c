@@ -6,7 +6,7 @@
 #include "codec/base/check.h"
 #include "codec/base/units.h"
 
-/* What a counter becomes in a line. */
+/* How a counter appears in a line. */
 enum stat_figures_way { AS_IT_IS, EACH_SECOND, PERCENT };
 
 static const struct {

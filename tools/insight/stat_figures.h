@@ -1,5 +1,5 @@
 /*
- * stat_figures: what a line of `ringcast stat` says of an interval.
+ * stat_figures: the figures of an interval, for a line of `ringcast stat`.
  *
  * Threads  One.
  * Memory   The caller's.

@@ -15,7 +15,7 @@
 
 #define INTERVAL_SECONDS_MIN 0.01
 #define INTERVAL_SECONDS_MAX 86400.0
-#define CORE_MAX 1023 /* The file says how many there are. */
+#define CORE_MAX 1023 /* The file has the number of cores. */
 
 static const char help[] =
     "Usage: ringcast stat [options] [INTERVAL [COUNT]]\n"
@@ -112,7 +112,7 @@ static bool stat_options_take(struct stat_options *options, int option, const ch
     case 'h':
         options->help = true;
         return true;
-    default: /* getopt_long has said why. */
+    default: /* getopt_long has printed the reason. */
         fprintf(stderr, "Try ringcast stat --help\n");
         return false;
     }

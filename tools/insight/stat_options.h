@@ -16,11 +16,11 @@ struct stat_options {
     uint64_t interval_ns;
     uint64_t count; /* of intervals; 0: until a signal comes or the server ends */
     const char *id; /* of the server's file, see insight_files.h; NULL: of the only one */
-    uint32_t core;  /* COUNTERS_READ_ALL: only all together; STAT_EVERY_CORE: these, too */
+    uint32_t core;  /* COUNTERS_READ_ALL: only the sum; STAT_EVERY_CORE: each core, too */
     bool total, list, json, watch, help;
 };
 
-/* argv[0] is the word. false: standard error says what is wrong. */
+/* argv[0] is "stat". false: an error has been printed. */
 bool stat_options_parse(struct stat_options *options_out, int argc, char **argv);
 void stat_options_print_help(void);
 

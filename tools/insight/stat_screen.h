@@ -11,17 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many lines the terminal of standard output has; 0: it is none. */
+/* The number of lines of the terminal at standard output; 0: it is not a terminal. */
 uint32_t stat_screen_rows(void);
 
-/* The descriptor that is readable when a signal has come; -1: none is to be had. */
+/* The descriptor that is readable when a signal has arrived; -1: there is none. */
 int stat_screen_open(void);
 void stat_screen_close(int signal_fd);
 
 /* Draws as many lines of the text as there is room for. */
 void stat_screen_draw(const char *text, size_t text_bytes);
 
-/* Takes the signal that has come. false: it ends the program. */
+/* Takes the signal that has arrived. false: it ends the program. */
 bool stat_screen_on_signal(int signal_fd);
 
 #endif

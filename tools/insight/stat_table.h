@@ -1,5 +1,5 @@
 /*
- * stat_table: intervals as lines of a table, for people.
+ * stat_table: intervals as lines of a table.
  *
  * Threads  One.
  * Memory   The caller's.

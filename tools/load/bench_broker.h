@@ -1,9 +1,9 @@
 /*
- * bench_broker: what NATS and MQTT have in common: a broker's packets inside WebSocket messages.
- * Packets and messages need not end together.
+ * bench_broker: the common part of NATS and MQTT: a broker's packets inside WebSocket messages. A
+ * packet may end in another message than it begins.
  *
  * Owner    A bench_conn, from its first incomplete packet to its end. Threads: the conn's.
- * Memory   What is held of an incomplete packet.
+ * Memory   The bytes of an incomplete packet.
  */
 #ifndef RINGCAST_TOOLS_BENCH_BROKER_H
 #define RINGCAST_TOOLS_BENCH_BROKER_H
@@ -38,14 +38,14 @@ size_t bench_broker_topic(char out[BENCH_BROKER_TOPIC_BYTES_MAX], const char *te
 
 struct bench_broker;
 
-/* Appends to what is held of a packet that is not complete; *broker_out is created when it is NULL.
- * false: too much, or no memory. */
+/* Appends bytes to the incomplete packet; *broker_out is created when it is NULL. false: too many
+ * bytes, or no memory. */
 bool bench_broker_hold(struct bench_broker **broker_out, const uint8_t *bytes, size_t bytes_count);
 
-/* What is held, and how much; NULL holds nothing. */
+/* The bytes of the incomplete packet, and their number; NULL has none. */
 const uint8_t *bench_broker_held(const struct bench_broker *broker, size_t *bytes_out);
 
-/* Forgets the first bytes of what is held. */
+/* Forgets the first of these bytes. */
 void bench_broker_drop(struct bench_broker *broker, size_t bytes);
 void bench_broker_destroy(struct bench_broker *broker); /* NULL does nothing. */
 

@@ -31,7 +31,7 @@ static const uint8_t bench_conn_next_states[] = {
     [BENCH_CONN_CLOSED] = TO(NEW),
 };
 
-/* Being made: who waits to subscribe at once is not. */
+/* Whether it is being connected; connections that wait for --at-once are not. */
 static bool bench_conn_is_in_flight(const struct bench_crew *crew, enum bench_conn_state state)
 {
     return state < (crew->options->at_once ? BENCH_CONN_SUBSCRIBING : BENCH_CONN_STREAMING);
@@ -248,9 +248,9 @@ void bench_conn_finish(struct bench_crew *crew, struct bench_conn *conn)
 
 void bench_conn_resume(struct bench_crew *crew, struct bench_conn *conn)
 {
-    /* With the window of the small buffer it would read, but hardly faster than it stalled: each
-     * window update waits, and Linux counts a peer whose window never holds the sender's first
-     * segment as silent (TCP_USER_TIMEOUT). The scale was fixed at SYN: 64 KiB is the most. */
+    /* With the window of the small buffer it would read hardly faster than before: each window
+     * update waits, and Linux counts a peer as silent (TCP_USER_TIMEOUT) if the sender's first
+     * segment never fits its window. The scale was fixed at SYN: 64 KiB is the most. */
     int buffer_bytes = RESUMED_BUFFER_BYTES;
     int window_bytes = UINT16_MAX;
     setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);

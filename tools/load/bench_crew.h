@@ -1,9 +1,9 @@
 /*
- * bench_crew: the connections of a thread: what each is there for, what it sends, how it is.
+ * bench_crew: the connections of a thread: the role, the messages and the state of each.
  *
  * Owner    A thread (bench_thread.h). bench_conn changes the state of a connection.
- * Threads  The thread's, and main's before its start and after its join. subscribed_now: written by
- *          the thread, read by main.
+ * Threads  The thread's, and main's before it starts and after it is joined. subscribed_now:
+ *          written by the thread, read by main.
  * Memory   A connection: 88 bytes; the seqs of its channels (8 bytes each); and, while a frame is
  *          split between two receives, a block of bench_receive's.
  * Units    Times: CLOCK_REALTIME nanoseconds, since they are compared with those in ticks.
@@ -25,7 +25,7 @@
 #include "tools/load/bench_ring.h"
 #include "tools/load/bench_totals.h"
 
-/* The phases of a reader's coming. */
+/* The phases of connecting a reader. */
 enum bench_phase {
     BENCH_PHASE_TCP,        /* connect(2) */
     BENCH_PHASE_UPGRADED,   /* from there to the 101 */
@@ -46,7 +46,7 @@ struct bench_control {
     _Atomic uint64_t window_start_ns;
     _Atomic uint64_t window_ns; /* 0: not begun. Set last. */
     _Atomic bool ask;           /* --at-once: all are upgraded. */
-    _Atomic bool resume;        /* The stalled (but the silent) read again. */
+    _Atomic bool resume;        /* The stalled connections (except the silent ones) read again. */
     _Atomic bool stop;
     _Atomic uint32_t shown_round; /* of main's questions: see shown_latency of a thread */
 };
@@ -58,7 +58,7 @@ enum bench_conn_state {
     BENCH_CONN_SUBSCRIBING, /* Upgraded; the subscription is asked for. */
     BENCH_CONN_STREAMING,   /* Subscribed. */
     BENCH_CONN_STALLED,     /* The same, but nothing is read. */
-    BENCH_CONN_WAITING,     /* Did what it should not; the server's close is awaited. */
+    BENCH_CONN_WAITING,     /* It broke the protocol, and waits for the server's Close. */
     BENCH_CONN_CLOSED,      /* Shut down; the last completion may still come. */
 };
 
@@ -67,13 +67,13 @@ struct bench_conn {
     uint8_t state; /* enum bench_conn_state, changed by bench_conn_enter only */
     uint8_t role;  /* enum bench_role */
     bool is_silent;
-    bool is_finished; /* a reader: what the window owes it has come, as far as is known */
+    bool is_finished; /* a reader: the window owes it nothing more, as far as is known */
     bool close_is_counted;
     bool rearm_due; /* In the rearm of its thread. */
     bool recv_armed;
-    bool is_back; /* Not its first life. */
+    bool is_back; /* It has left and connected again. */
     bool is_upgraded;
-    uint8_t misdeeds; /* how many it has done, for the choice of the next one */
+    uint8_t misdeeds; /* misdeeds so far, for the choice of the next one */
     uint32_t next_seq_count;
     uint32_t carry_bytes;
     uint32_t carry_capacity;
@@ -81,9 +81,9 @@ struct bench_conn {
     uint8_t *carry;        /* The beginning of a frame (or answer head); NULL: none. */
     uint64_t *next_seqs;   /* By the thread's channel index; 0: no frame yet. */
     uint64_t started_ns;
-    uint64_t phase_ns; /* when the last phase of connecting was over; 0: all are */
+    uint64_t phase_ns; /* when the last phase of connecting ended; 0: all have */
     uint64_t asked_ns; /* when its subscription was sent; 0: not yet, or its image has come */
-    uint64_t due_ns;   /* of its role: when it acts next */
+    uint64_t due_ns;   /* the time at which its role acts next */
     struct bench_broker *broker;
 };
 static_assert(sizeof(struct bench_conn) <= 88, "what the header says");
@@ -107,18 +107,18 @@ struct bench_crew {
     uint64_t random;
     struct bench_conn *conns;
     uint32_t started_count;
-    uint32_t in_flight;       /* being made */
-    bool may_ask;             /* Who is upgraded subscribes at once; false: when main says so. */
-    uint32_t ask_next;        /* Those before it have been asked to subscribe. */
+    uint32_t in_flight; /* being made */
+    bool may_ask;       /* An upgraded connection subscribes at once; false: when main allows it. */
+    uint32_t ask_next;  /* Those before it have been asked to subscribe. */
     uint64_t kept_alive_ns;   /* MQTT: until when PINGREQs have been sent; 0: none yet */
     uint32_t keep_alive_next; /* the connection that sends the next one */
-    uint32_t upgraded_count;  /* of readers, stalled and slow ones, in their first life */
+    uint32_t upgraded_count; /* of readers, stalled and slow connections that have connected once */
     uint32_t streaming_count; /* readers */
     uint32_t finished_count;  /* of them: is_finished */
     struct bench_totals totals;
     struct histogram connect_time;
     struct histogram phases[BENCH_PHASES];
-    _Atomic uint32_t subscribed_now; /* readers, stalled and slow ones */
+    _Atomic uint32_t subscribed_now; /* readers, stalled and slow connections */
 };
 
 /* crew: zeroed. */

@@ -8,7 +8,7 @@
 #include "codec/base/units.h"
 #include "tools/common/sbe_scan.h"
 
-#define FAR_NS (3600 * NS_PER_SECOND) /* Such a time is no late tick: it has another unit. */
+#define FAR_NS (3600 * NS_PER_SECOND) /* A tick so late has a time in another unit. */
 
 /* Which tick one is. */
 struct bench_data_place {
@@ -18,24 +18,32 @@ struct bench_data_place {
     uint64_t time_ns;
 };
 
-/* Which symbol of the list a tick is of, so that it is known who is due it. */
-static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
-                                  size_t payload_bytes)
+/* The symbol in a tick; NULL: there is none. */
+static const char *bench_data_symbol_text(const struct bench_data *data, const uint8_t *payload,
+                                          size_t payload_bytes, size_t *symbol_bytes_out)
 {
-    const struct bench_crew *crew = data->crew;
-    const char *pattern = crew->options->symbol_pattern;
+    const char *pattern = data->crew->options->symbol_pattern;
     const uint8_t *end = payload + payload_bytes;
     size_t match_bytes;
     const uint8_t *at =
         pattern_scan_search(pattern, strlen(pattern), payload, payload_bytes, &match_bytes);
     if (at == NULL) {
-        return BENCH_SYMBOL_NONE;
+        return NULL;
     }
     at += match_bytes;
     const uint8_t *quote = memchr(at, '"', (size_t)(end - at));
-    return quote == NULL
-               ? BENCH_SYMBOL_NONE
-               : bench_load_find(crew->control->load, (const char *)at, (size_t)(quote - at));
+    *symbol_bytes_out = quote != NULL ? (size_t)(quote - at) : 0;
+    return quote != NULL ? (const char *)at : NULL;
+}
+
+/* Which symbol of the list a tick is of, so that it is known who is due it. */
+static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
+                                  size_t payload_bytes)
+{
+    size_t bytes;
+    const char *text = bench_data_symbol_text(data, payload, payload_bytes, &bytes);
+    return text == NULL ? BENCH_SYMBOL_NONE
+                        : bench_load_find(data->crew->control->load, text, bytes);
 }
 
 /* UINT32_MAX: the number is out of range, or there are too many channels. */
@@ -87,7 +95,7 @@ static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct benc
     return &conn->next_seqs[index];
 }
 
-/* Who got it when, and whether it is what the others got. */
+/* Notes the receipt, and checks whether the bytes are those that other connections received. */
 static void bench_data_note(struct bench_data *data, const struct bench_conn *conn,
                             struct bench_channel *channel, uint64_t seq, uint64_t time_ns,
                             const struct bench_tick_bytes *tick)
@@ -133,6 +141,34 @@ static void bench_data_measure(struct bench_data *data, uint64_t time_ns,
             interval->bytes += tick->payload_bytes;
         }
     }
+}
+
+/* --slow-ticks: it is slower than those that are kept. SBE has no symbol. */
+static void bench_data_note_slow(struct bench_data *data, const struct bench_conn *conn,
+                                 const struct bench_channel *channel, uint64_t seq,
+                                 uint64_t time_ns, const struct bench_tick_bytes *tick)
+{
+    struct bench_crew *crew = data->crew;
+    struct bench_slow_tick slow = {
+        .latency_ns = crew->now_ns - time_ns,
+        .time_ns = time_ns,
+        .channel = channel->channel,
+        .seq = seq,
+        .conn_index = crew->first_conn_index + bench_crew_index_of(crew, conn),
+    };
+    size_t bytes = 0;
+    const char *text = NULL;
+    if (tick->form == BENCH_FORM_TEXT) {
+        text = bench_data_symbol_text(data, tick->payload, tick->payload_bytes, &bytes);
+    } else if (channel->symbol != BENCH_SYMBOL_NONE) {
+        text = bench_load_symbol(crew->control->load, channel->symbol);
+        bytes = strlen(text);
+    }
+    slow.symbol_bytes = (uint8_t)(bytes < sizeof slow.symbol ? bytes : sizeof slow.symbol);
+    if (text != NULL) {
+        memcpy(slow.symbol, text, slow.symbol_bytes);
+    }
+    bench_slow_ticks_add(&data->slow_ticks, &slow);
 }
 
 /* The channel's first tick that any conn of this thread got. One of SBE has no symbol: DEFINITION
@@ -198,6 +234,10 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
 
     conn->window_ticks++;
     bench_data_measure(data, time_ns, tick);
+    uint64_t now_ns = data->crew->now_ns;
+    if (now_ns > time_ns && now_ns - time_ns > data->slow_ticks.above_ns) {
+        bench_data_note_slow(data, conn, channel, seq, time_ns, tick);
+    }
     if (!data->has_seqs) {
         return;
     }
@@ -245,8 +285,8 @@ static bool bench_data_is_ignored(const struct bench_data *data,
     return false;
 }
 
-/* A message that is no tick. Servers that are no ringcast greet a client, or acknowledge what it
- * sent, before its first tick. */
+/* A message that is not a tick. Other servers than ringcast greet a client, or acknowledge its
+ * messages, before its first tick. */
 static void bench_data_on_no_tick(struct bench_data *data, const struct bench_conn *conn,
                                   const struct bench_tick_bytes *tick)
 {
@@ -395,6 +435,7 @@ int bench_data_init(struct bench_data *data, struct bench_crew *crew)
     uint32_t interval_count = crew->control->interval_count;
     data->crew = crew;
     data->channels = calloc(BENCH_CHANNELS_MAX, sizeof *data->channels);
+    bench_slow_ticks_begin(&data->slow_ticks, crew->options->slow_tick_count);
     data->receipts.count_max = BENCH_RECEIPTS_MAX / crew->options->thread_count;
     data->channel_indexes = calloc(BENCH_CHANNEL_NUMBER_MAX, sizeof *data->channel_indexes);
     if (data->channels == NULL || data->channel_indexes == NULL) {

@@ -1,9 +1,10 @@
 /*
- * bench_data: what the server sent of the market: seqs, latencies, and who got which tick when.
+ * bench_data: the ticks that the server sent: seqs, latencies, and which connection received which
+ * tick when.
  *
  * Owner    A thread; main reads it after the join.
  * Threads  One at a time.
- * Memory   At creation the tables of channels; ticks as bench_ticks.h says; next_seqs of a
+ * Memory   At creation the tables of channels; ticks as in bench_ticks.h; next_seqs of a
  *          connection grows.
  * Units    Times: CLOCK_REALTIME nanoseconds.
  * Errors   0 or a negative errno.
@@ -16,6 +17,7 @@
 #include "tools/common/pattern_scan.h"
 #include "tools/load/bench_conn.h"
 #include "tools/load/bench_places.h"
+#include "tools/load/bench_slow_ticks.h"
 #include "tools/load/bench_ticks.h"
 
 #define BENCH_CHANNELS_MAX 65536            /* Different channels that may be seen. */
@@ -30,7 +32,7 @@ struct bench_channel {
     struct bench_ticks ticks;
 };
 
-/* What ticks of a part of the window met. */
+/* The figures of the ticks of a part of the window. */
 struct bench_interval {
     struct histogram latency;
     uint64_t frames;
@@ -43,9 +45,9 @@ struct bench_data {
     struct bench_crew *crew;
     struct pattern_scan scan;
     bool has_seqs;  /* in its ticks */
-    bool has_times; /* likewise; without, the time of a tick is that of its receipt */
+    bool has_times; /* likewise; without times, a tick has the time of its receipt */
 
-    /* Set by the thread, as main says. */
+    /* Set by the thread, with the values of main. */
     uint64_t window_start_ns;
     uint64_t window_ns;     /* 0: not begun */
     uint64_t window_end_ns; /* UINT64_MAX: not known */
@@ -55,6 +57,7 @@ struct bench_data {
     uint32_t channel_count;
     struct histogram latency;
     struct bench_receipts receipts;
+    struct bench_slow_ticks slow_ticks;
     struct bench_interval *intervals; /* NULL: not wanted */
 };
 
@@ -63,11 +66,11 @@ int bench_data_init(struct bench_data *data, struct bench_crew *crew);
 void bench_data_deinit(struct bench_data *data);
 
 enum bench_form {
-    BENCH_FORM_TEXT, /* JSON, or whatever the patterns find their numbers in */
+    BENCH_FORM_TEXT, /* JSON, or any text in which the patterns find their numbers */
     BENCH_FORM_SBE,
 };
 
-/* The payload of a tick, and how many bytes it took as it came. */
+/* The payload of a tick, and its number of bytes on the wire. */
 struct bench_tick_bytes {
     enum bench_form form;
     const uint8_t *payload;
@@ -80,11 +83,12 @@ void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
 void bench_data_on_gap(struct bench_data *data, struct bench_conn *conn,
                        const struct control_reply *reply);
 
-/* From after the window it says that there is no more to come, unless it promises what has not. */
+/* A HEARTBEAT from after the window shows that nothing is missing, unless it announces a seq that
+ * has not come. */
 void bench_data_on_heartbeat(struct bench_data *data, struct bench_conn *conn,
                              const struct control_reply *reply);
 
-/* Which symbols the channels of SBE's frames are. */
+/* The symbols of the channels in SBE frames. */
 void bench_data_on_definition(struct bench_data *data, const struct control_reply *reply);
 
 #endif

@@ -29,7 +29,7 @@ static void bench_frames_break(struct bench_frames *frames, struct bench_conn *c
     bench_conn_shut(crew, conn, code);
 }
 
-/* How many channels an answer's entries are: a pattern tells how many it covers. */
+/* The number of channels in an answer's entries; the entry of a pattern has its number. */
 static uint64_t bench_frames_channels(const json_t *entries)
 {
     uint64_t sum = 0, count;
@@ -42,7 +42,7 @@ static uint64_t bench_frames_channels(const json_t *entries)
     return sum;
 }
 
-/* A JSON frame of the server that is no tick. */
+/* A JSON frame of the server that is not a tick. */
 static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn *conn,
                                   const uint8_t *payload, size_t payload_bytes)
 {

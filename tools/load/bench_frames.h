@@ -1,11 +1,11 @@
 /*
  * bench_frames: server frames straight from the receive buffers, checked and counted.
  *
- * Strict only about what a broken server would break: mask, length, opcode, seq. UTF-8 and the
- * shape of the JSON are ringcast-tap's business.
+ * It checks only what a broken server would break: mask, length, opcode, seq. UTF-8 and the form of
+ * the JSON are checked by ringcast-tap.
  *
  * Owner    A thread. Threads: the thread's.
- * Memory   Nothing is copied but packets of NATS and MQTT that two WebSocket messages share.
+ * Memory   Only packets of NATS and MQTT that are split between two WebSocket messages are copied.
  */
 #ifndef RINGCAST_TOOLS_BENCH_FRAMES_H
 #define RINGCAST_TOOLS_BENCH_FRAMES_H
@@ -19,12 +19,12 @@ struct bench_frames {
     size_t wire_bytes;             /* of the frame that is being handled */
 };
 
-/* Handles the whole frames at the beginning of bytes; returns how many bytes they were. */
+/* Handles the complete frames at the beginning of bytes; returns the number of their bytes. */
 size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn,
                             const uint8_t *bytes, size_t bytes_count);
 
-/* How many bytes from the beginning of a frame are needed to go on: its header as far as that is
- * not known, else all of it. */
+/* The number of bytes that are needed from the beginning of a frame: its header if that is
+ * incomplete, otherwise the whole frame. */
 size_t bench_frames_needed(const uint8_t *bytes, size_t bytes_count);
 
 /* A WebSocket message of a NATS or MQTT server. */

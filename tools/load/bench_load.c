@@ -147,6 +147,12 @@ uint32_t bench_load_find(const struct bench_load *load, const char *symbol, size
     }
 }
 
+const char *bench_load_symbol(const struct bench_load *load, uint32_t symbol)
+{
+    assert_always(symbol < load->symbol_count);
+    return load->symbols[symbol];
+}
+
 /* ---- The draw ---- */
 
 static double bench_load_random(uint64_t *state)
@@ -299,7 +305,7 @@ char *bench_load_text(const struct bench_load *load, uint32_t conn_index)
     return text;
 }
 
-/* ---- What is sent ---- */
+/* ---- Messages ---- */
 
 static const char place[] = BENCH_TEMPLATE_PLACE;
 

@@ -21,7 +21,7 @@ enum {
 #define TYPES_KNOWN                                                                                \
     (1u << TYPE_CONNACK | 1u << TYPE_PUBLISH | 1u << TYPE_SUBACK | 1u << TYPE_PINGRESP)
 
-/* ---- What is sent ---- */
+/* ---- Packets ---- */
 
 /* A remaining length, 7 bits a byte, the lowest first; returns its bytes. */
 static size_t bench_mqtt_put_length(uint8_t out[LENGTH_BYTES_MAX], size_t length)

@@ -11,16 +11,17 @@
 #include "tools/load/bench_broker.h"
 
 #define BENCH_MQTT_SUBPROTOCOL "mqtt"
-#define BENCH_MQTT_TOPIC "md/{symbol}" /* unless --topic says otherwise */
+#define BENCH_MQTT_TOPIC "md/{symbol}" /* the default of --topic */
 #define BENCH_MQTT_KEEP_ALIVE_SECONDS 30
 #define BENCH_MQTT_PINGREQ "\xc0\0" /* 2 bytes */
 #define BENCH_MQTT_DISCONNECT "\xe0\0"
 
-/* CONNECT with a clean session, and SUBSCRIBE with a topic for each of "A,B". The symbol "*" is any
- * one level: "+". To be freed; NULL: out of memory. */
+/* CONNECT with a clean session, and SUBSCRIBE with a topic for each of "A,B". The symbol "*"
+ * becomes
+ * "+", which matches one level. To be freed; NULL: out of memory. */
 char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out);
 
-/* The first packet of these bytes; returns how many of them it takes, 0: it is not complete. */
+/* The first packet of these bytes; returns its number of bytes, or 0: it is not complete. */
 size_t bench_mqtt_read(const uint8_t *bytes, size_t bytes_count,
                        struct bench_broker_packet *packet_out);
 

@@ -10,7 +10,7 @@
 
 #include "tools/load/bench_broker.h"
 
-#define BENCH_NATS_TOPIC "md.{symbol}" /* unless --topic says otherwise */
+#define BENCH_NATS_TOPIC "md.{symbol}" /* the default of --topic */
 #define BENCH_NATS_PONG "PONG\r\n"     /* the answer to a PING */
 
 /* CONNECT, a SUB for each of "A,B", and PING: the server answers PONG when it has done all of it.
@@ -18,7 +18,7 @@
  * memory. */
 char *bench_nats_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out);
 
-/* The first packet of these bytes; returns how many of them it takes, 0: it is not complete. */
+/* The first packet of these bytes; returns its number of bytes, or 0: it is not complete. */
 size_t bench_nats_read(const uint8_t *bytes, size_t bytes_count,
                        struct bench_broker_packet *packet_out);
 

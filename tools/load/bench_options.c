@@ -87,9 +87,10 @@ static bool bench_options_until(struct bench_options *options)
         bench_options_fail("--until: '%s' is not like p99=5ms or max=20ms", text);
         return false;
     }
-    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL) {
-        bench_options_fail("--csv, --hdr-log and --plot do not go with --until, which makes "
-                           "several runs%s",
+    if (options->csv_path != NULL || options->hdr_path != NULL || options->plot_path != NULL ||
+        options->hgrm_path != NULL || options->slow_tick_count > 0) {
+        bench_options_fail("--csv, --hdr-log, --hgrm, --plot and --slow-ticks do not go with "
+                           "--until, which makes several runs%s",
                            "");
         return false;
     }
@@ -108,7 +109,7 @@ static bool bench_options_patterns(struct bench_options *options)
         bench_options_fail("--time-unit: '%s' is not ns, us, ms, s or iso", options->time_unit);
         return false;
     }
-    /* Who only counts messages need not say that they have no numbers either. */
+    /* Without times, messages are only counted, and have no numbers either. */
     bool counts = options->time_pattern[0] == 0;
     if (options->seq_pattern == NULL) {
         options->seq_pattern = counts ? "" : "\"seq\":";
@@ -212,11 +213,13 @@ static bool bench_options_encoding(struct bench_options *options)
 /* Without times there are no latencies. */
 static bool bench_options_times(struct bench_options *options)
 {
-    const char *wanting = options->until_text != NULL  ? "--until"
-                          : options->latency           ? "--latency"
-                          : options->hdr_path != NULL  ? "--hdr-log"
-                          : options->plot_path != NULL ? "--plot"
-                                                       : NULL;
+    const char *wanting = options->until_text != NULL    ? "--until"
+                          : options->latency             ? "--latency"
+                          : options->hdr_path != NULL    ? "--hdr-log"
+                          : options->plot_path != NULL   ? "--plot"
+                          : options->hgrm_path != NULL   ? "--hgrm"
+                          : options->slow_tick_count > 0 ? "--slow-ticks"
+                                                         : NULL;
     if (options->time_pattern[0] == 0 && wanting != NULL) {
         bench_options_fail("%s needs the times in the messages, and --time-pattern is empty",
                            wanting);
@@ -225,7 +228,7 @@ static bool bench_options_times(struct bench_options *options)
     return true;
 }
 
-/* What another protocol would silently ignore. */
+/* Options that another protocol would silently ignore. */
 static bool bench_options_fit_protocol(struct bench_options *options)
 {
     enum bench_protocol protocol = options->protocol;
@@ -315,8 +318,8 @@ static bool bench_options_topic(struct bench_options *options)
     return true;
 }
 
-/* What the URL of each connection subscribes, as docs/protocol.md says, unless it has its own place
- * for the symbols. */
+/* The subscription in the URL of each connection, as in docs/protocol.md, unless the URL has its
+ * own place for the symbols. */
 static bool bench_options_by_url(struct bench_options *options)
 {
     char *path = options->url.path;

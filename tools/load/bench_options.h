@@ -1,10 +1,10 @@
 /*
- * bench_options: what ringcast-bench was asked to do, and what of it goes together.
+ * bench_options: the options of ringcast-bench, and which of them go together.
  *
- * Owner    main fills it once; constant afterwards (but for connection_count between the steps of
- *          --until), read by all threads.
+ * Owner    main fills it once. Then it is constant, except for connection_count between the
+ *          steps of --until, and read by all threads.
  * Memory   Texts of scenario files, until bench_options_deinit.
- * Errors   What is wrong is printed.
+ * Errors   Errors are printed.
  */
 #ifndef RINGCAST_TOOLS_BENCH_OPTIONS_H
 #define RINGCAST_TOOLS_BENCH_OPTIONS_H
@@ -23,7 +23,7 @@
 #define BENCH_KEPT_TEXTS_MAX 256         /* lines of scenario files */
 #define BENCH_RECV_BUFFER_BYTES 65536    /* A burst of 128 ticks of 256 bytes fits. */
 #define BENCH_FRAME_BYTES_MAX (1u << 20) /* A longer one is malformed. */
-#define BENCH_SLOW_PIECES 10             /* reads of a slow one, a second */
+#define BENCH_SLOW_PIECES 10             /* reads per second of a slow connection */
 #define BENCH_SLOW_RATE_MAX (BENCH_SLOW_PIECES * BENCH_RECV_BUFFER_BYTES)
 
 enum bench_protocol {
@@ -39,16 +39,16 @@ enum bench_encoding {
     BENCH_DEFLATE, /* permessage-deflate, each message standing alone */
 };
 
-/* What a connection is there for. Connections are numbered in this order of roles. */
+/* The role of a connection. Connections are numbered in this order of roles. */
 enum bench_role {
-    BENCH_READER,       /* Reads; what it gets is the result. */
+    BENCH_READER,       /* Reads; the result is measured with these connections. */
     BENCH_STALLED,      /* Subscribes and stops reading. */
     BENCH_LIGHT_READER, /* Reads, and only counts ticks. */
     BENCH_SLOW,         /* Reads slow_bytes_per_second. */
-    BENCH_HALF_OPEN,    /* Sends half of a request or a frame, and waits. */
-    BENCH_CHURN,        /* Subscribes, reads, leaves, and comes again, each at times of its own. */
-    BENCH_STORM,        /* The same, but all at once. */
-    BENCH_MALFORMED,    /* Sends what breaks the protocol. */
+    BENCH_HALF_OPEN,    /* Sends half of a request or of a frame, and waits. */
+    BENCH_CHURN,     /* Subscribes, reads, leaves, and connects again, each at times of its own. */
+    BENCH_STORM,     /* The same, but all at once. */
+    BENCH_MALFORMED, /* Sends messages that break the protocol. */
     BENCH_RESUBSCRIBER, /* Subscribes and unsubscribes as fast as it is answered. */
     BENCH_ROLES,
 };
@@ -95,14 +95,14 @@ struct bench_options {
     /* What is subscribed. */
     const char *symbols;
     const char *symbols_origin;
-    const char *types; /* NULL until the options are whole: not said */
+    const char *types; /* NULL until the options are complete: not given */
     const char *types_origin;
     uint32_t subscription_count; /* Symbols of each connection; 0: all. */
     double zipf;
     uint32_t seed;
     bool snapshot;
     uint32_t depth; /* of books, a side; 0: the feed's own */
-    bool at_once;   /* Nobody subscribes until all are upgraded. */
+    bool at_once;   /* No connection subscribes until all are upgraded. */
     bool by_url;    /* Subscribed by the URL of the upgrade, without a message. */
 
     /* The server's language. */
@@ -118,39 +118,45 @@ struct bench_options {
     const char *token;
     const char *token_file;
     struct ws_headers headers;  /* from these three */
-    struct bench_texts ignored; /* What contains one of them is no tick. */
+    struct bench_texts ignored; /* A message that contains one of them is not a tick. */
     const char *time_pattern;
     const char *time_unit;
     uint64_t time_unit_ns;       /* 0: ISO 8601 */
-    const char *seq_pattern;     /* NULL until the options are whole: not said; */
+    const char *seq_pattern;     /* NULL until the options are complete: not given; */
     const char *channel_pattern; /* likewise */
     const char *symbol_pattern;
     bool channel_is_symbol; /* A channel is known by its symbol, not by a number. */
 
-    /* Who behaves badly; parts of connection_count. */
-    uint32_t role_counts[BENCH_ROLES]; /* of readers: what is left */
+    /* Connections that behave badly; parts of connection_count. */
+    uint32_t role_counts[BENCH_ROLES]; /* of readers: the rest of the connections */
     uint32_t silent_count;             /* Of the stalled: never read again. */
     uint32_t stalled_buffer_bytes;     /* SO_RCVBUF of the stalled and the slow. */
     uint64_t stalled_resume_ns;        /* After the window began; 0: never. */
     uint32_t slow_bytes_per_second;
     uint64_t churn_life_ns;  /* On average. */
-    uint64_t storm_every_ns; /* All --storm connections leave and come again so often. */
-    uint64_t patience_ns;    /* How long those that did wrong wait for the server to close. */
+    uint64_t storm_every_ns; /* All --storm connections reconnect at this interval. */
+    uint64_t patience_ns;    /* After breaking the protocol, how long to wait for a Close. */
 
-    /* What is measured, and told. */
+    /* The measurement and the report. */
     const char *until_text;
     double until_percent; /* 0: no steps */
     uint64_t until_ns;    /* the limit */
     uint32_t until_max;   /* connections */
-    const char *publish;  /* What the publisher is asked for. */
-    double publish_rate;  /* ticks a second, of publish; 0: not said */
-    double publish_burst; /* of them come at one instant */
+    const char *publish;  /* The ticks that the publisher was asked for. */
+    double publish_rate;  /* ticks per second, from --publish; 0: not given */
+    double publish_burst; /* ticks of one instant */
     int pid;              /* The server's; 0: not measured. */
     int cpu;              /* The server's core; -1: not measured. */
     bool allow_gaps;
     const char *csv_path;
     const char *hdr_path;
     const char *plot_path;
+    const char *hgrm_path;
+    uint32_t slow_tick_count; /* of the slowest ticks that are shown */
+
+    const char *compare_path; /* no run: the first of two files; url_text is the second */
+    bool compare_any;         /* also runs that differ in more than their figures */
+    uint32_t option_count;    /* that were given */
 
     const char *preset;                     /* its name; NULL: none */
     const char *origin;                     /* The preset, scenario file, or command line. */
@@ -161,10 +167,11 @@ struct bench_options {
 /* The defaults. */
 void bench_options_defaults(struct bench_options *options);
 
-/* Derives what follows from the options, and resolves addresses. The exit code, or -1: go on. */
+/* Derives further values from the options, and resolves addresses. Returns the exit code, or -1 to
+ * go on. */
 int bench_options_finish(struct bench_options *options);
 
-/* Prints a text, in which %s stands for another. Returns 1, the exit code. */
+/* Prints a text; %s in it is replaced by the other one. Returns 1, the exit code. */
 int bench_options_fail(const char *format, const char *text);
 void bench_options_deinit(struct bench_options *options);
 

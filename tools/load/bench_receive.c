@@ -123,7 +123,7 @@ static uint16_t bench_receive_http_status(const uint8_t *bytes, size_t bytes_cou
     return sscanf(head, "HTTP/1.%*1u %3u", &status) == 1 ? (uint16_t)status : 0;
 }
 
-/* An answer whose status line does not say what is wrong with it. */
+/* An answer that is wrong in another way than by its status line. */
 static void bench_receive_refuse(struct bench_crew *crew, enum handshake_status status)
 {
     char words[BENCH_SAMPLE_BYTES_MAX];
@@ -215,7 +215,7 @@ void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *co
             take = bench_frames_needed(conn->carry, conn->carry_bytes) - conn->carry_bytes;
             take = take < bytes_count ? take : bytes_count;
         }
-        assert_always(take > 0); /* What is complete is not carried on. */
+        assert_always(take > 0); /* A complete frame is not kept. */
         bench_receive_carry_append(receive, conn, bytes, take);
         bytes += take;
         bytes_count -= take;

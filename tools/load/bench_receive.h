@@ -1,5 +1,5 @@
 /*
- * bench_receive: what comes for a connection: the connect's result, bytes, the end.
+ * bench_receive: handles the events of a connection: the result of connect, bytes, the end.
  *
  * Owner    A thread. Threads: the thread's.
  * Memory   While a frame is split between two receives, a block (1 KiB from a pool, more for longer
@@ -19,14 +19,14 @@ struct bench_receive {
 
 void bench_receive_deinit(struct bench_receive *receive);
 
-/* The connect's result: sends the upgrade and begins to read. */
+/* The result of connect: sends the upgrade request and begins to read. */
 void bench_receive_on_connected(struct bench_receive *receive, struct bench_conn *conn, int error);
 
-/* Bytes from the peer, in order. They are the caller's again afterwards. */
+/* Bytes from the peer, in order. They belong to the caller again afterwards. */
 void bench_receive_on_bytes(struct bench_receive *receive, struct bench_conn *conn,
                             const uint8_t *bytes, size_t bytes_count);
 
-/* The end of the stream, however it came. */
+/* The end of the stream, for any reason. */
 void bench_receive_on_end(struct bench_receive *receive, struct bench_conn *conn);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * bench_ring: a thread's io_uring, and the buffers that it receives into.
+ * bench_ring: the io_uring of a thread, and its receive buffers.
  *
  * Owner    A thread. It is opened on main's thread and enabled on its own.
  * Threads  The thread's.
@@ -15,7 +15,7 @@
 
 #define BENCH_RECV_BUFFERS 128 /* few, so that they stay in the cache */
 
-/* What an operation carries in the upper half of its user_data; the lower one is a connection. */
+/* The upper half of an operation's user_data; the lower half is a connection. */
 enum bench_op {
     BENCH_OP_CONNECT,
     BENCH_OP_RECV,
@@ -27,7 +27,7 @@ struct bench_ring {
     uint8_t *buffers;
 };
 
-/* After a failure main exits: nothing is worth undoing. */
+/* After a failure main exits, so nothing is undone. */
 int bench_ring_open(struct bench_ring *ring);
 void bench_ring_enable(struct bench_ring *ring);
 void bench_ring_close(struct bench_ring *ring);
@@ -35,7 +35,7 @@ void bench_ring_close(struct bench_ring *ring);
 void bench_ring_connect(struct bench_ring *ring, uint32_t conn, int fd,
                         const struct ws_client_address *address);
 
-/* Queues a receive of at most so many bytes; 0: one after the other, as they come. */
+/* Queues a receive of at most this many bytes; 0: a multishot receive. */
 void bench_ring_receive(struct bench_ring *ring, uint32_t conn, int fd, uint32_t bytes_max);
 
 static inline uint8_t *bench_ring_buffer(const struct bench_ring *ring, uint16_t buffer_id)
@@ -43,7 +43,7 @@ static inline uint8_t *bench_ring_buffer(const struct bench_ring *ring, uint16_t
     return ring->buffers + (size_t)buffer_id * BENCH_RECV_BUFFER_BYTES;
 }
 
-/* Buffers that have been read are given back together: offset counts them from 0. */
+/* Buffers that have been read are returned together; offset counts them from 0. */
 void bench_ring_return_buffer(struct bench_ring *ring, uint16_t buffer_id, int offset);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * bench_roles: what connections do that behave badly.
+ * bench_roles: the actions of connections that behave badly.
  *
  * Owner    A thread's conns. Threads: the thread's. Memory: none of its own.
  * Units    Times as in bench_crew.h.
@@ -9,19 +9,19 @@
 
 #include "tools/load/bench_crew.h"
 
-/* Connected, nothing sent. true: the role has done what it does; no upgrade is to be sent. */
+/* Connected, nothing sent. true: the role has acted, and no upgrade request must be sent. */
 bool bench_roles_on_connected(struct bench_crew *crew, struct bench_conn *conn);
 
 /* Upgraded, nothing subscribed. true: as above. */
 bool bench_roles_on_upgraded(struct bench_crew *crew, struct bench_conn *conn);
 
-/* SUBSCRIBED has come: the first one, or one that a role has asked for. */
+/* SUBSCRIBED has arrived: the first, or a further one that the role has asked for. */
 void bench_roles_on_subscribed(struct bench_crew *crew, struct bench_conn *conn);
 
-/* UNSUBSCRIBED has come. */
+/* UNSUBSCRIBED has arrived. */
 void bench_roles_on_unsubscribed(struct bench_crew *crew, struct bench_conn *conn);
 
-/* About every 10 ms: lets those act whose time has come. */
+/* Call about every 10 ms: connections whose time has come act. */
 void bench_roles_act(struct bench_crew *crew, uint64_t now_ns);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * bench_thread: one thread of the load generator: its turns around a ring.
+ * bench_thread: one thread of the load generator: the loop around its ring.
  *
  * Owner    main creates all threads, starts them, stops and joins them, then reads and destroys.
  * Threads  Everything without "atomic": the thread's own until it is joined.
- * Memory   At creation: connections, the ring and its buffers, tables of channels. Later: as the
- *          parts say.
+ * Memory   At creation: connections, the ring and its buffers, tables of channels. Later: as in the
+ *          headers of the parts.
  * Errors   0 or a negative errno.
  */
 #ifndef RINGCAST_TOOLS_BENCH_THREAD_H
@@ -34,7 +34,7 @@ struct bench_thread {
     _Atomic uint64_t bytes_now;
     _Atomic uint64_t window_frames_now;
     _Atomic uint32_t upgraded_now;
-    _Atomic uint32_t failed_now;     /* of readers, stalled and slow ones */
+    _Atomic uint32_t failed_now;     /* of readers, stalled and slow connections */
     _Atomic uint32_t unfinished_now; /* readers that may still be due something of the window */
 
     /* A copy of the latencies so far, for a terminal. It is main's while shown_round is that of the
@@ -49,7 +49,8 @@ int bench_thread_create(struct bench_thread **thread_out, const struct bench_opt
                         struct bench_control *control, uint32_t thread_index);
 int bench_thread_start(struct bench_thread *thread);
 void bench_thread_join(struct bench_thread *thread);
-/* After the join: reads what waits for the silent conns, so that their closes are counted. */
+/* After the join: reads the bytes that wait for silent connections, so that their closes are
+ * counted. */
 void bench_thread_read_rest(struct bench_thread *thread);
 void bench_thread_destroy(struct bench_thread *thread);
 

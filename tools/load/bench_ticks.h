@@ -1,11 +1,11 @@
 /*
- * bench_ticks: for each tick of the window, when the first and when the last connection got it, how
- * many did, and whether all got the same bytes.
+ * bench_ticks: for each tick of the window, when the first and the last connection received it, how
+ * many did, and whether all received the same bytes.
  *
  * Owner    A thread's channels, one struct bench_ticks each; merged by main after the join.
  * Threads  One at a time.
- * Memory   40 bytes a tick, doubling as they come; at most BENCH_TICKS_MAX a channel, after which
- *          ticks are not noted (their latencies are).
+ * Memory   40 bytes a tick, growing by doubling; at most BENCH_TICKS_MAX a channel. Of further
+ *          ticks only latencies are recorded.
  * Units    Nanoseconds of CLOCK_REALTIME.
  */
 #ifndef RINGCAST_TOOLS_BENCH_TICKS_H
@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 #define BENCH_TICKS_MAX (1u << 22)
-#define BENCH_TICKS_BEFORE 64 /* A connection may be so many behind the first one at the start. */
+#define BENCH_TICKS_BEFORE 64 /* At the start a connection may be this many ticks behind. */
 
 struct bench_tick {
-    uint64_t first_ns; /* 0: none has got it */
+    uint64_t first_ns; /* 0: none has received it */
     uint64_t last_ns;
     uint64_t time_ns; /* in the tick */
-    uint64_t hash;    /* of the first one's bytes */
+    uint64_t hash;    /* of the bytes that the first one received */
     uint32_t count;
 };
 
@@ -32,7 +32,7 @@ struct bench_ticks {
     struct bench_tick *ticks;
 };
 
-/* A tick that somebody has got; NULL: there is none. */
+/* A tick that a connection has received; NULL: there is none. */
 static inline const struct bench_tick *bench_ticks_find(const struct bench_ticks *ticks,
                                                         uint64_t seq)
 {
@@ -40,14 +40,14 @@ static inline const struct bench_tick *bench_ticks_find(const struct bench_ticks
     return place < ticks->count && ticks->ticks[place].count > 0 ? &ticks->ticks[place] : NULL;
 }
 
-/* The tick's place; NULL: it is not noted. */
+/* The tick's record; NULL: it has none. */
 struct bench_tick *bench_ticks_at(struct bench_ticks *ticks, uint64_t seq);
 void bench_ticks_deinit(struct bench_ticks *ticks);
 
-/* 64 bits of a tick's payload: made for accidents, not against forgery. */
+/* A 64-bit hash of a tick's payload: against accidents, not against forgery. */
 uint64_t bench_ticks_hash(const uint8_t *bytes, size_t count);
 
-/* Takes up what another thread noted; returns how many differ in their bytes. */
+/* Merges the records of another thread; returns the number of ticks with other bytes. */
 uint64_t bench_ticks_merge(struct bench_ticks *into, const struct bench_ticks *from);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * bench_totals: what the connections of a thread have come to, counted.
+ * bench_totals: the counters of the connections of a thread.
  *
  * Owner    A thread; main adds them up after the join.
  * Threads  One at a time.
@@ -22,19 +22,19 @@ struct bench_close_count {
     uint32_t count;
 };
 
-/* What is counted apart for each role. */
+/* The counters of each role. */
 struct bench_stream_totals {
-    uint64_t sessions; /* times one came to be subscribed, or to do its misdeed */
+    uint64_t sessions; /* how often one subscribed, or did its misdeed */
     uint64_t refused;  /* connects that failed */
     uint64_t ignored;  /* misdeeds that the server did not answer by closing */
     uint64_t frames;
     uint64_t bytes; /* headers included */
-    uint64_t holes; /* jumps of a channel's seq that no GAP told */
+    uint64_t holes; /* jumps of a channel's seq that no GAP reported */
     uint64_t hole_frames;
     uint64_t gaps;       /* GAP frames */
-    uint64_t gap_frames; /* what they told */
-    uint64_t gaps_wrong; /* of them: not beginning at the next seq */
-    uint64_t duplicates; /* a seq that had been before */
+    uint64_t gap_frames; /* frames that they reported */
+    uint64_t gaps_wrong; /* GAPs that do not begin at the next seq */
+    uint64_t duplicates; /* a seq that had been received before */
     struct bench_close_count closes[BENCH_CLOSE_CODES_MAX];
     uint32_t close_code_count;
 };
@@ -51,13 +51,13 @@ struct bench_totals {
     struct bench_stream_totals streams[BENCH_ROLES];
     uint64_t window_frames;     /* Of readers, with a time inside the window. */
     uint64_t window_wire_bytes; /* of them, as they came, headers included */
-    uint64_t differing;         /* of them: other bytes than somebody else got */
+    uint64_t differing;         /* of them: other bytes than another connection received */
     uint64_t early_ticks;       /* of them: read before the time in them */
     uint64_t far_ticks;         /* of all ticks: with a time that is hours from now */
     double far_number;          /* in the last of them, in its unit */
     uint64_t malformed;
-    uint64_t unread;  /* no ticks, before the first tick of their connection: answers, greetings */
-    uint64_t ignored; /* as --ignore says */
+    uint64_t unread;  /* not ticks, before the connection's first tick: greetings */
+    uint64_t ignored; /* ignored by --ignore */
     uint64_t pings;
     uint64_t refusals;            /* SUBSCRIBED with a failed entry, ERROR */
     uint64_t subscribed_channels; /* of the connection with the most */
@@ -75,14 +75,14 @@ struct bench_totals {
 /* Counts closes under their code. */
 void bench_totals_count_close(struct bench_stream_totals *totals, uint32_t code, uint32_t count);
 
-/* The server refused; the first such text is kept for the report. */
+/* A refusal of the server; the first text is kept for the report. */
 void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t text_bytes);
 
 /* A message that cannot be read; the first one is kept, and why (see struct bench_sample_text). */
 void bench_totals_malformed(struct bench_totals *totals, const char *why, const void *text,
                             size_t text_bytes);
 
-/* A message that is no tick, before the first tick of its connection; the last one is kept. */
+/* A message that is not a tick, before the first tick of its connection; the last one is kept. */
 void bench_totals_unread(struct bench_totals *totals, const void *text, size_t text_bytes);
 
 #endif

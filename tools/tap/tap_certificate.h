@@ -1,5 +1,5 @@
 /*
- * tap_certificate: what tap_verify found, as JSON.
+ * tap_certificate: the findings of tap_verify as JSON.
  *
  * Owner    main. Threads: one.
  */
@@ -8,8 +8,8 @@
 
 #include "tools/tap/tap_verify.h"
 
-/* To be decref'd, and once only. *is_complete_out: no loss is unreported, nothing differs or is
- * malformed, and something was received. */
+/* To be called once; the caller decrefs. *is_complete_out: no loss is unreported, nothing differs
+ * or is malformed, and something was received. */
 json_t *tap_certificate_make(struct tap_verify *verify, bool *is_complete_out);
 
 #endif

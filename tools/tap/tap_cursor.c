@@ -22,12 +22,15 @@
 #define RETRY_SLOWLY 3                 /* doublings to begin with, after close 4111 */
 #define STABLE_NS (10 * NS_PER_SECOND) /* After such a connection waits begin anew. */
 #define CLOSE_RATE 4111
-#define FIRST_ID 100 /* of the cursor's messages; SUBSCRIBE has 1 */
+#define CODE_UNKNOWN 120    /* of a refusal */
+#define LOSSES_SHOWN_MAX 10 /* of one answer, each with its reason */
+#define FIRST_ID 100        /* of the cursor's messages; SUBSCRIBE has 1 */
 
 enum tap_cursor_stage {
     TAP_CURSOR_CONNECTING, /* WELCOME has not come yet. */
-    TAP_CURSOR_RESUMING,   /* Positions are being sent, next_channel and those after it. */
-    TAP_CURSOR_LIVE,       /* The user's SUBSCRIBE has been sent. */
+    TAP_CURSOR_OPEN,       /* The user's SUBSCRIBE is to be sent; before it the derived channels. */
+    TAP_CURSOR_SUBSCRIBED, /* It has been sent; the positions of the feed's channels follow. */
+    TAP_CURSOR_LIVE,       /* All positions have been sent. */
 };
 
 struct tap_cursor {
@@ -43,7 +46,7 @@ struct tap_cursor {
     bool wants_heartbeat;  /* HEARTBEAT shows where channels are that publish nothing now. */
     bool is_subscribed;    /* The user's SUBSCRIBE has been answered. */
     bool is_final;         /* The server will refuse the same again. */
-    uint64_t next_channel; /* the first one that has not been sent yet */
+    uint64_t next_channel; /* the first channel that has not been sent yet */
     uint64_t asked_count;  /* channels that are to be resumed from their beginning */
     uint64_t message_count;
     uint32_t doublings; /* of the wait before the next connection */
@@ -96,6 +99,7 @@ void tap_cursor_on_open(struct tap_cursor *cursor)
     cursor->asked_count = 0;
     for (uint32_t i = 0; i < cursor->state.place_count; i++) {
         cursor->state.places[i].is_asked = false;
+        cursor->state.places[i].is_sent = false;
         cursor->state.places[i].is_awaited = false;
     }
 }
@@ -114,7 +118,10 @@ static void tap_cursor_on_welcome(struct tap_cursor *cursor, const struct contro
         tap_cursor_state_forget(state);
     }
     strcpy(state->epoch, epoch);
-    cursor->stage = TAP_CURSOR_RESUMING;
+    cursor->stage = TAP_CURSOR_OPEN;
+    for (uint32_t i = 0; i < state->place_count; i++) {
+        state->places[i].is_awaited = !cursor->is_derived && state->places[i].is_known;
+    }
 }
 
 /* refusal: an entry of failed. */
@@ -130,8 +137,8 @@ static void tap_cursor_print_loss(const struct tap_cursor_place *place, const js
     fputc('\n', stderr);
 }
 
-/* An entry of an answer: its channel has been resumed, or cannot be. */
-static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry, bool has_failed)
+/* An entry of an answer: its channel has been resumed. */
+static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry)
 {
     uint64_t channel;
     const char *gap = json_string_value(json_object_get(entry, "gap"));
@@ -142,26 +149,75 @@ static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry, 
     if (place == NULL) {
         return;
     }
+    place->is_sent = false;
     place->is_awaited = false;
     (void)control_reply_u64(entry, "next_seq", &place->live_seq);
-    if (has_failed) {
-        tap_cursor_print_loss(place, entry);
-        tap_cursor_place_forget(place);
-    } else if (gap != NULL && strcmp(gap, "restart") == 0) {
+    if (gap != NULL && strcmp(gap, "restart") == 0) {
         place->seq = 0; /* It counts anew. */
     }
 }
 
+/* The entry of failed that is about the place: by its channel, or by its symbol and type; NULL:
+ * none. */
+static const json_t *tap_cursor_refusal(const json_t *failed, const struct tap_cursor_place *place,
+                                        uint64_t own_channel)
+{
+    size_t index;
+    uint64_t channel;
+    const json_t *entry;
+    json_array_foreach(failed, index, entry)
+    {
+        const char *symbol = json_string_value(json_object_get(entry, "symbol"));
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        bool is_named = symbol != NULL && type != NULL && strcmp(symbol, place->symbol) == 0 &&
+                        strcmp(type, place->type) == 0;
+        if (is_named || (control_reply_u64(entry, "ch", &channel) && channel == own_channel)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* A channel that cannot be resumed: it goes on with its next tick, unless the server has none of
+ * that number. */
+static void tap_cursor_lose(struct tap_cursor *cursor, struct tap_cursor_place *place,
+                            const json_t *refusal, bool is_shown)
+{
+    if (is_shown) {
+        tap_cursor_print_loss(place, refusal);
+    }
+    if (json_integer_value(json_object_get(refusal, "code")) == CODE_UNKNOWN) {
+        tap_cursor_place_forget(place);
+    }
+    place->seq = 0;
+    place->is_sent = false;
+    place->is_awaited = false;
+    cursor->is_dirty = true;
+}
+
 static void tap_cursor_on_resumed(struct tap_cursor *cursor, const struct control_reply *reply)
 {
-    static const char *const lists[] = {"ok", "gaps", "failed"};
     size_t index;
     const json_t *entry;
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        json_array_foreach(json_object_get(reply->data, lists[i]), index, entry)
-        {
-            tap_cursor_on_entry(cursor, entry, i == 2);
+    const json_t *failed = json_object_get(reply->data, "failed");
+    json_array_foreach(json_object_get(reply->data, "ok"), index, entry)
+    {
+        tap_cursor_on_entry(cursor, entry);
+    }
+    json_array_foreach(json_object_get(reply->data, "gaps"), index, entry)
+    {
+        tap_cursor_on_entry(cursor, entry);
+    }
+    uint32_t loss_count = 0;
+    for (uint32_t i = 0; i < cursor->state.place_count; i++) {
+        struct tap_cursor_place *place = &cursor->state.places[i];
+        if (place->is_sent) {
+            tap_cursor_lose(cursor, place, tap_cursor_refusal(failed, place, i),
+                            loss_count++ < LOSSES_SHOWN_MAX);
         }
+    }
+    if (loss_count > LOSSES_SHOWN_MAX) {
+        fprintf(stderr, "ringcast-tap: GAP of %u more channels\n", loss_count - LOSSES_SHOWN_MAX);
     }
     cursor->is_waiting = false;
 }
@@ -185,7 +241,7 @@ static void tap_cursor_on_since(struct tap_cursor *cursor, const struct control_
         tap_cursor_place_forget(place);
         return;
     }
-    tap_cursor_on_entry(cursor, entry, false);
+    tap_cursor_on_entry(cursor, entry);
 }
 
 /* The answer to the user's SUBSCRIBE, or to one of the cursor's with `since`. */
@@ -193,7 +249,7 @@ static void tap_cursor_on_subscribed(struct tap_cursor *cursor, const struct con
 {
     size_t index;
     const json_t *entry;
-    if (cursor->stage == TAP_CURSOR_RESUMING) {
+    if (cursor->stage == TAP_CURSOR_OPEN) {
         tap_cursor_on_since(cursor, reply);
         return;
     }
@@ -262,7 +318,7 @@ bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply
         return true;
     case CONTROL_GAP:
         place = tap_cursor_state_find(&cursor->state, reply->channel);
-        if (place != NULL && reply->to > place->seq) {
+        if (place != NULL && !place->is_awaited && reply->to > place->seq) {
             place->seq = reply->to;
             cursor->is_dirty = true;
         }
@@ -332,6 +388,7 @@ static char *tap_cursor_resume_text(struct tap_cursor *cursor, bool is_asked)
             continue;
         }
         place->is_asked = false;
+        place->is_sent = true;
         used += (size_t)snprintf(text + used, size - used, "%s\"%" PRIu64 "\":%" PRIu64,
                                  count == 0 ? "" : ",", cursor->next_channel, place->seq);
         count++;
@@ -380,18 +437,27 @@ char *tap_cursor_next_message(struct tap_cursor *cursor)
     if (cursor->stage == TAP_CURSOR_CONNECTING || cursor->is_waiting) {
         return NULL;
     }
-    if (cursor->stage == TAP_CURSOR_RESUMING) {
-        text = !cursor->is_resumed  ? NULL
-               : cursor->is_derived ? tap_cursor_since_text(cursor)
-                                    : tap_cursor_resume_text(cursor, false);
+    if (cursor->stage == TAP_CURSOR_OPEN) {
+        text = cursor->is_resumed && cursor->is_derived ? tap_cursor_since_text(cursor) : NULL;
         cursor->is_waiting = text != NULL;
         if (text == NULL) {
             struct ws_client_subscription all = *cursor->subscription;
             all.snapshot = all.snapshot && (cursor->is_derived || !cursor->is_resumed);
-            cursor->stage = TAP_CURSOR_LIVE;
+            cursor->stage = TAP_CURSOR_SUBSCRIBED;
             text = ws_client_subscribe_text(&all);
         }
-    } else if (cursor->wants_heartbeat) {
+        return text;
+    }
+    if (cursor->stage == TAP_CURSOR_SUBSCRIBED) {
+        bool has_positions = cursor->is_resumed && !cursor->is_derived;
+        text = has_positions ? tap_cursor_resume_text(cursor, false) : NULL;
+        cursor->stage = text == NULL ? TAP_CURSOR_LIVE : TAP_CURSOR_SUBSCRIBED;
+        cursor->is_waiting = text != NULL;
+    }
+    if (text != NULL) {
+        return text;
+    }
+    if (cursor->wants_heartbeat) {
         cursor->wants_heartbeat = false;
         text = strdup("{\"type\":\"HEARTBEAT\"}");
     } else if (cursor->asked_count > 0) {

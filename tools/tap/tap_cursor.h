@@ -1,24 +1,23 @@
 /*
- * tap_cursor: where ringcast-tap is in each channel, kept in a file, and how it continues there.
+ * tap_cursor: the position of ringcast-tap in each channel, kept in a file, and how it continues.
  *
- * A connection begins with WELCOME. The cursor then has messages to send, one after the other:
+ * The feed's own channels: after WELCOME the user's SUBSCRIBE is sent, without snapshots, for what
+ * is new; then RESUME, at most 1000 channels each. Until a channel is resumed its frames are
+ * dropped: they come again. A channel without a position, whose first frame is not its first one,
+ * is resumed from its beginning.
  *
- *   the feed's own channels   RESUME, at most 1000 channels each; then the user's SUBSCRIBE without
- *                             snapshots, for what is new. A channel that is not in the file, and
- *                             whose first frame is not its first one, is resumed from its
- * beginning. with --depth, --bar or    SUBSCRIBE with `since` for each channel, since the number of
- * such a
- *   --interval-ms             channel may have another meaning; then the user's SUBSCRIBE
+ * With --depth, --bar or --interval-ms: SUBSCRIBE with `since` for each channel, since the number
+ * of such a channel may have another meaning by now; then the user's SUBSCRIBE.
  *
  * Positions of another epoch are void: the loss is reported, and each channel is resumed from its
- * beginning. What was published before the first subscription of all is never handed on.
+ * beginning. Frames from before the very first subscription are never handed on.
  *
  * The file is JSON. It is replaced as a whole, by rename(2).
  *
  * Owner    main. Threads: one.
  * Memory   About 250 bytes for each channel, up to TAP_CURSOR_CHANNELS_MAX.
  * Units    monotonic_ns: CLOCK_MONOTONIC.
- * Errors   Exit codes of tap_options.h, or false; what is wrong has been printed.
+ * Errors   Exit codes of tap_options.h, or false; the error has been printed.
  */
 #ifndef RINGCAST_TOOLS_TAP_CURSOR_H
 #define RINGCAST_TOOLS_TAP_CURSOR_H
@@ -43,10 +42,11 @@ bool tap_cursor_has_position(const struct tap_cursor *cursor);
 /* A connection begins. */
 void tap_cursor_on_open(struct tap_cursor *cursor);
 
-/* Any message that is no tick. false: the connection is to be closed, and another one tried. */
+/* Any message that is not a tick. false: close the connection and try another one. */
 bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply *reply);
 
-/* Whether the tick is to be handed on. false: it has been before, or will come in its order. */
+/* Whether the tick is to be handed on. false: it was handed on before, or will come in its order.
+ */
 bool tap_cursor_on_tick(struct tap_cursor *cursor, const struct tap_tick *tick);
 
 /* The next message to send, to be freed; NULL: none at present. */
@@ -56,8 +56,9 @@ char *tap_cursor_next_message(struct tap_cursor *cursor);
  * close_code: of the server's Close frame, or 0. */
 uint64_t tap_cursor_retry_ns(struct tap_cursor *cursor, uint16_t close_code);
 
-/* Writes the file if something has changed and is_last or a second has passed. Call it after what
- * was handed on has been written: after a crash, ticks are repeated rather than missed. */
+/* Writes the file if something has changed and is_last or a second has passed. Call it after the
+ * ticks that were handed on have been written: after a crash, ticks are repeated rather than
+ * missed. */
 bool tap_cursor_save(struct tap_cursor *cursor, uint64_t monotonic_ns, bool is_last);
 
 #endif

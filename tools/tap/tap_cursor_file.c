@@ -99,7 +99,7 @@ bool tap_cursor_file_is_epoch(const char *text)
            strspn(text, plain) == strlen(text);
 }
 
-/* The inside of a string as JSON; false: it is no string, or too long. */
+/* The inside of a JSON string; false: it is not a string, or too long. */
 static bool tap_cursor_file_text(const json_t *value, char *out, size_t out_bytes)
 {
     char *text = json_is_string(value) ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
@@ -131,7 +131,7 @@ static bool tap_cursor_file_load_place(struct tap_cursor_state *state, const jso
            tap_cursor_file_text(json_object_get(entry, "type"), place->type, sizeof place->type);
 }
 
-/* What a file says of its subscription, with what the user asks for as that. */
+/* The options of a subscription, as a file has them. */
 static json_t *tap_cursor_file_subscription(const struct ws_client_subscription *subscription)
 {
     return json_pack("{s:s,s:s,s:i,s:s,s:i}", "symbols", subscription->symbols, "types",

@@ -8,7 +8,7 @@
  *
  * Owner    tap_cursor. Threads: one.
  * Memory   An array of places, by channel; names are inside.
- * Errors   Exit codes of tap_options.h, or false; what is wrong has been printed.
+ * Errors   Exit codes of tap_options.h, or false; the error has been printed.
  */
 #ifndef RINGCAST_TOOLS_TAP_CURSOR_FILE_H
 #define RINGCAST_TOOLS_TAP_CURSOR_FILE_H
@@ -29,6 +29,7 @@ struct tap_cursor_place {
     bool is_known;          /* It has a position. */
     bool is_from_beginning; /* Resumed from its beginning: a part may be too old. */
     bool is_asked;          /* It is to be resumed from its beginning. */
+    bool is_sent;           /* RESUME has named it, and has not been answered. */
     bool is_awaited;        /* Its frames count from the answer to that on. */
     char symbol[TAP_CURSOR_SYMBOL_BYTES_MAX]; /* as sent, with escapes */
     char type[TAP_CURSOR_TYPE_BYTES_MAX];
@@ -41,7 +42,7 @@ struct tap_cursor_state {
     uint32_t place_count;
 };
 
-/* The place of a channel; NULL: there is none. */
+/* The position of a channel; NULL: there is none. */
 struct tap_cursor_place *tap_cursor_state_find(struct tap_cursor_state *state, uint64_t channel);
 
 /* The same, made when it is new; NULL: no memory, or too great a number. */

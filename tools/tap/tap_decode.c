@@ -13,7 +13,7 @@
 #define LEVELS_MAX (TAP_MESSAGE_BYTES_MAX / 16) /* A level has 16 bytes. */
 #define TEXTS_BYTES_MAX (2 * (SBE_TICK_TEXT_BYTES_MAX + 1))
 
-/* What DEFINITION says of a channel. */
+/* A channel by its DEFINITION. */
 struct tap_decode_channel {
     enum md_type type;
     struct json_tick_head head;
@@ -125,7 +125,7 @@ static bool tap_decode_learn(struct tap_decode_known *known, uint32_t number)
     return true;
 }
 
-/* One entry: whether it is well-formed, and says the same as those before. */
+/* Whether one entry is well-formed, and agrees with earlier ones. */
 static const char *tap_decode_define_one(struct tap_decode *decode, struct tap_decode_known *known,
                                          const json_t *entry)
 {

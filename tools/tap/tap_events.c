@@ -53,7 +53,7 @@ void tap_events_on_open(struct tap_sink *sink)
     if (sink->record != NULL) {
         tap_record_connection(sink->record, &sink->options->url);
     }
-    if (sink->cursor != NULL) { /* What an earlier connection was refused does not count. */
+    if (sink->cursor != NULL) { /* Refusals on an earlier connection do not count. */
         tap_cursor_on_open(sink->cursor);
         sink->refused_count = 0;
         sink->error_count = 0;
@@ -84,7 +84,7 @@ void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick)
     }
 }
 
-/* What is a loss, or will be one. */
+/* A message about a loss, or about one to come. */
 static bool tap_events_is_warning(const struct control_reply *reply)
 {
     return reply->type == CONTROL_GAP || strcmp(reply->name, "LAG") == 0 ||

@@ -42,7 +42,7 @@ static inline bool tap_events_have_enough(const struct tap_sink *sink)
     return sink->list.is_done || (sink->options->count != 0 && sink->ticks >= sink->options->count);
 }
 
-/* Opens what options ask for; verify is the caller's. An exit code; what is wrong has been printed.
+/* Opens what the options ask for; verify is the caller's. An exit code; the error has been printed.
  */
 int tap_events_open(struct tap_sink *sink);
 
@@ -54,7 +54,7 @@ void tap_events_on_open(struct tap_sink *sink);
 
 void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick);
 
-/* Any message that is no tick. payload: its text. */
+/* Any message that is not a tick. payload: its text. */
 void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
                            const uint8_t *payload, size_t payload_bytes);
 

@@ -112,7 +112,7 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
     tap_reader_init(reader, loop->sink, index, opened.fd);
     tap_reader_on_bytes(reader, opened.rest, opened.rest_bytes);
     if (reader->fd < 0) {
-        return TAP_EXIT_DONE; /* It has said why. */
+        return TAP_EXIT_DONE; /* The reason has been printed. */
     }
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, opened.fd, &event) != 0) {
         fprintf(stderr, "ringcast-tap: no memory for the connection\n");
@@ -151,7 +151,7 @@ static bool tap_loop_has_open(const struct tap_loop *loop)
     return false;
 }
 
-/* --resume: sends what the cursor has to say. */
+/* --resume: sends the messages of the cursor. */
 static void tap_loop_send_cursor(struct tap_loop *loop)
 {
     char *text;
@@ -239,7 +239,7 @@ static void tap_loop_settle(struct tap_loop *loop)
     struct tap_verify *verify = loop->sink->verify;
     uint64_t asked_ns = 0;
     loop->sink->is_settling = true;
-    signal(SIGALRM, SIG_IGN); /* What is written now is worth waiting for. */
+    signal(SIGALRM, SIG_IGN); /* The last output may take its time. */
     tap_verify_set_goal(verify);
     uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
     uint64_t now_ns = start_ns;

@@ -1,9 +1,9 @@
 /*
- * tap_loop: connects all readers and has them read until it is enough.
+ * tap_loop: connects all readers, and lets them read until the run ends.
  *
  * Owner    main.
  * Threads  One; tap_loop_connect blocks, at most 10 s for each address.
- * Errors   Exit codes; what is wrong has been printed.
+ * Errors   Exit codes; the error has been printed.
  */
 #ifndef RINGCAST_TOOLS_TAP_LOOP_H
 #define RINGCAST_TOOLS_TAP_LOOP_H

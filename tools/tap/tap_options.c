@@ -124,7 +124,7 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* What is given on the way to struct tap_options. */
+/* Intermediate values on the way to struct tap_options. */
 struct tap_given {
     const char *unix_path;
     bool quiet, print;
@@ -351,7 +351,7 @@ static bool tap_options_take(struct tap_options *options, struct tap_given *give
     case OPTION_TOKEN_FILE:
         return tap_options_take_header(options, option, value);
     case '?':
-        return false; /* getopt_long has said why. */
+        return false; /* getopt_long has printed the reason. */
     default:
         return tap_options_take_subscription(options, option, value);
     }

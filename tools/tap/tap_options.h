@@ -3,7 +3,7 @@
  *
  * Owner    main.
  * Threads  One. Memory: strings that are not in the struct are those of argv.
- * Errors   tap_options_parse prints what is wrong and returns an exit code.
+ * Errors   tap_options_parse prints the error and returns an exit code.
  */
 #ifndef RINGCAST_TOOLS_TAP_OPTIONS_H
 #define RINGCAST_TOOLS_TAP_OPTIONS_H

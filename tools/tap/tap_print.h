@@ -1,7 +1,7 @@
 /*
- * tap_print: frames and certificates as lines for people.
+ * tap_print: frames and certificates as lines of text.
  *
- * Threads  One. Memory: nothing is allocated; values are printed as they stand in the JSON, so
+ * Threads  One. Memory: nothing is allocated; values are printed as they are in the JSON, so
  *          that a price keeps its digits.
  */
 #ifndef RINGCAST_TOOLS_TAP_PRINT_H
@@ -21,7 +21,7 @@ void tap_print_tick(FILE *out, const struct tap_tick *tick);
 /* "-- GAP ch=5 from=1 to=9": any JSON frame that is no tick. */
 void tap_print_control(FILE *out, const uint8_t *payload, size_t payload_bytes);
 
-/* What tap_certificate_make made; with a line for each channel, if that is wanted. */
+/* Prints the certificate of tap_certificate_make, with a line for each channel if wanted. */
 void tap_print_certificate(FILE *out, const json_t *certificate, bool with_channels);
 
 #endif

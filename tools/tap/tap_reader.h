@@ -1,10 +1,10 @@
 /*
- * tap_reader: one subscribed connection of ringcast-tap, and what becomes of its frames.
+ * tap_reader: one subscribed connection of ringcast-tap, and the handling of its frames.
  *
  * Owner    main. Threads: one.
  * Memory   The decoder, and a message buffer from the first frame that is split between two
  *          receives (1 MiB of address space, touched as far as frames are long).
- * Errors   A reader that ends says why by its status.
+ * Errors   The status of a reader that has ended is the reason.
  */
 #ifndef RINGCAST_TOOLS_TAP_READER_H
 #define RINGCAST_TOOLS_TAP_READER_H
@@ -43,7 +43,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
 /* Ends an open connection with a Close frame (1000). */
 void tap_reader_leave(struct tap_reader *reader);
 
-/* Says goodbye (1000) if still open, and frees. */
+/* Sends a Close frame (1000) if it is still open, and frees. */
 void tap_reader_deinit(struct tap_reader *reader);
 
 #endif

@@ -8,7 +8,7 @@
  * Owner    main. Threads: one; a write may block.
  * Memory   A buffer of 256 KiB.
  * Units    Times in the file are seconds since the Unix epoch, when the message was received.
- * Errors   Exit codes of tap_options.h, or false; what is wrong has been printed.
+ * Errors   Exit codes of tap_options.h, or false; the error has been printed.
  */
 #ifndef RINGCAST_TOOLS_TAP_RECORD_H
 #define RINGCAST_TOOLS_TAP_RECORD_H

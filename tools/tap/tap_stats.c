@@ -22,7 +22,7 @@ struct tap_stats_symbol {
     char name[STATS_SYMBOL_BYTES_MAX];
 };
 
-/* What is counted of a second, or of the whole run. */
+/* The counters of a second, or of the whole run. */
 struct tap_stats_sum {
     uint64_t ticks, bytes;
     uint64_t gaps, lost; /* GAPs, and the ticks that they report as lost */

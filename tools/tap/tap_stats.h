@@ -2,7 +2,7 @@
  * tap_stats: rates and latencies of what arrives: a line a second, and a table at the end.
  *
  * Latency is from `ts_event` and from `ts_pub` of a tick to its receipt, by the clock of this host.
- * A tick that was published before the subscription was answered counts in the rates only: it comes
+ * A tick that was published before the subscription was answered counts only in the rates: it is
  * from the past, by snapshot, replay or resume.
  *
  * Owner    main. Threads: one.

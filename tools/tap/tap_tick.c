@@ -17,9 +17,10 @@ static const char *tap_tick_value_end(const char *at, const char *end)
     int depth = 0;
     bool in_string = false;
     for (; at < end; at++) {
-        if (in_string) {
-            at += *at == '\\';
-            in_string = at < end && *at != '"';
+        if (in_string && *at == '\\') {
+            at += at + 1 < end; /* An escaped quote is not the end. */
+        } else if (in_string) {
+            in_string = *at != '"';
         } else if (*at == '"') {
             in_string = true;
         } else if (*at == '{' || *at == '[') {

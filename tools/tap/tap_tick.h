@@ -21,7 +21,7 @@ struct tap_slice {
 };
 
 struct tap_tick {
-    const uint8_t *json; /* The data frame in JSON; of SBE: the JSON that says the same. */
+    const uint8_t *json; /* The data frame in JSON; for SBE: a JSON frame with the same values. */
     size_t json_bytes;
     size_t wire_bytes; /* of the payload as it was received */
     uint64_t channel, seq;

@@ -1,4 +1,4 @@
-/* tap_verify_state: what tap_verify keeps, for the files that make it up. Not for others. */
+/* tap_verify_state: the state of tap_verify, for its own files only. */
 #ifndef RINGCAST_TOOLS_TAP_VERIFY_STATE_H
 #define RINGCAST_TOOLS_TAP_VERIFY_STATE_H
 
@@ -11,7 +11,7 @@
 
 /* A frame as its first reader received it. */
 struct tap_frame {
-    uint64_t seq; /* 0: nobody has received it */
+    uint64_t seq; /* 0: no reader has received it */
     uint64_t hash;
     uint64_t payload_bytes;
     uint8_t digest[TAP_DIGEST_BYTES];
@@ -20,7 +20,7 @@ struct tap_frame {
 /* One reader's place in one channel. */
 struct tap_track {
     uint64_t first_seq; /* 0: no frame yet */
-    uint64_t next_seq;  /* The next frame's; before the first: what SUBSCRIBED promised, or 0. */
+    uint64_t next_seq;  /* That of the next frame; before the first: the one of SUBSCRIBED, or 0. */
     uint64_t frames;
     uint64_t gap_to;      /* The last GAP's end: a book's snapshot may repeat it. */
     uint64_t hash;        /* running, after the frame chain_next - 1 */
@@ -69,7 +69,7 @@ struct tap_verify {
     EVP_MD *sha256;
 };
 
-/* Digests what all readers have and forgets it. */
+/* Digests the frames that all readers have, and forgets them. */
 void tap_verify_fold(struct tap_verify *verify, struct tap_channel *channel);
 
 #endif

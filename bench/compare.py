@@ -267,18 +267,21 @@ def judge(reports, percent_max):
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commit_a", metavar="COMMIT_A")
-    parser.add_argument("commit_b", metavar="COMMIT_B", help="or WORKTREE: this checkout as it is")
+    parser.add_argument("commit_a", metavar="COMMIT_A", help="a commit, or WORKTREE")
+    parser.add_argument("commit_b", metavar="COMMIT_B", help="a commit, or WORKTREE: this checkout as it is")
     parser.add_argument("--scenario", choices=SCENARIOS, default="fanout",
                         help="; ".join(f"{name}: {s.about}" for name, s in SCENARIOS.items()))
     parser.add_argument("--rounds", type=int, default=10,
                         help=f"{ROUNDS_MIN} or more (default: 10); with an even number, the "
                              "interval is closest to 95 %%")
-    parser.add_argument("--seconds", type=float, default=5, help="seconds of each measurement")
-    parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--max-worse", type=float, default=5, metavar="PERCENT")
-    parser.add_argument("--server-cpu", type=int, default=0)
-    parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5, help="seconds of each measurement (default: 5)")
+    parser.add_argument("--warmup", type=float, default=1,
+                        help="seconds before it that are not measured (default: 1)")
+    parser.add_argument("--max-worse", type=float, default=5, metavar="PERCENT",
+                        help="how much worse B may be (default: 5)")
+    parser.add_argument("--server-cpu", type=int, default=0, help="CPU of the server (default: 0)")
+    parser.add_argument("--load-cpu", type=int, default=1,
+                        help="CPU of the load generator (default: 1)")
     parser.add_argument("--seed", type=int, help="seed of the random order within the rounds")
     parser.add_argument("--small", action="store_true",
                         help="a tenth of the connections, one round: shows that all parts work")

@@ -732,12 +732,14 @@ def main():
                              "connect")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS,
                         help="the peers to measure (default: all)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10, help="seconds of each measurement")
-    parser.add_argument("--warmup", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: 5)")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of each measurement (default: 10)")
+    parser.add_argument("--warmup", type=float, default=1,
+                        help="seconds before it that are not measured (default: 1)")
     parser.add_argument("--connections", type=int, help="number of connections, for scale, memory and snapshots")
-    parser.add_argument("--server-cpu", type=int, default=0)
-    parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument("--server-cpu", type=int, default=0, help="CPU of the server (default: 0)")
+    parser.add_argument("--load-cpu", type=int, default=1,
+                        help="CPU of the load generator (default: 1)")
     parser.add_argument("--seed", type=int, help="seed of the random order of variants")
     parser.add_argument("--small", action="store_true",
                         help="few connections, nothing is recorded: shows that all parts work")

@@ -15,8 +15,8 @@
 /*
  * A payload is written in groups of fields. A group whose longest form fits into what is left
  * is written in place without further checks; else it is written to the scratch space and
- * copied if its true length fits. Every field writes a comma behind itself, and whatever closes
- * a list takes the place of the last comma.
+ * copied if its true length fits. Every field writes a comma after itself, and a closing
+ * bracket takes the place of the last comma.
  */
 struct json_tick_writer {
     char *at;

@@ -128,8 +128,8 @@ size_t ws_deflate_frame(struct ws_deflate *state, uint8_t *frame_out, size_t fra
     if (payload_bytes < state->payload_bytes_min || frame_bytes_max < WS_FRAME_FINISH_GAP) {
         return 0;
     }
-    /* Room for what is shorter than the payload, and for the tail and the byte that tells that it
-     * is whole: the work ends early when there is nothing to be gained. */
+    /* Room for a result that is shorter than the payload, for the tail, and for the byte that shows
+     * that it is complete: the work ends early if nothing can be gained. */
     size_t room = frame_bytes_max - WS_FRAME_FINISH_GAP;
     size_t wanted = payload_bytes + sizeof ws_deflate_tail;
     size_t bytes = ws_deflate_message(state, frame_out + WS_FRAME_FINISH_GAP,

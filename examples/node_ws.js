@@ -35,7 +35,7 @@ function say(text) {
     console.log(`-- ${text}`);
 }
 
-/* seq comes next. Without a GAP, frames are missing where newer ones replaced them, or from a cut. */
+/* seq comes next. Frames are missing without a GAP if newer ones replaced them, or after a disconnect. */
 function expect(ch, seq) {
     const before = last.get(ch) ?? seq - 1;
     last.set(ch, Math.max(before, seq - 1));

@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class Stream:
-    """notify(text) is told what is no tick: losses, errors, cuts."""
+    """notify(text) is called for everything except ticks: losses, errors, disconnects."""
 
     def __init__(self, url, symbols, types, notify):
         self.url, self.notify = url, notify
@@ -130,7 +130,7 @@ class Stream:
         self.last[ch] = max(self.last[ch], seq)
 
     def expect(self, ch, seq):
-        """Without a GAP, frames are missing where newer ones replaced them, or from a cut."""
+        """Frames are missing without a GAP if newer ones replaced them, or after a disconnect."""
         last = self.last.get(ch, seq - 1)
         self.last[ch] = max(last, seq - 1)
         if last < seq - 1:

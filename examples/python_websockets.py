@@ -87,7 +87,7 @@ def on_message(position, message):
 
 
 def tell_missing(position, ch, seq):
-    """Without a GAP, frames are missing where newer ones replaced them, or from a cut."""
+    """Frames are missing without a GAP if newer ones replaced them, or after a disconnect."""
     missing = position.expect(ch, seq)
     if missing:
         print(f"-- {position.names.get(ch, ch)}: {missing} passed over before #{seq}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""check: runs every peer for a few seconds with a real client, and says whether it does its part.
+"""check: runs every peer for a few seconds with a real client, and checks what it sends.
 
   bench/peers/check.py [NAME ...]
 
-Needs bench/peers/setup.sh first; runs itself by its Python, which has websockets. Exit code 1: a
-peer FAILED. One that is not there is skipped.
+Needs bench/peers/setup.sh first, and runs with its Python, which has websockets. Exit code 1: a peer
+FAILED. A peer that is not installed is skipped.
 """
 
 import argparse
@@ -26,7 +26,7 @@ try:
     import websockets
 except ImportError:
     if sys.executable == VENV_PYTHON or not os.path.exists(VENV_PYTHON):
-        raise SystemExit("Python's websockets is not there: run bench/peers/setup.sh")
+        raise SystemExit("Python's websockets is not installed: run bench/peers/setup.sh")
     os.execv(VENV_PYTHON, [VENV_PYTHON, *sys.argv])
 
 WARMUP_SECONDS = 0.5
@@ -219,7 +219,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(peers.PEERS))
-    parser.add_argument("--seconds", type=float, default=2, help="with each spec")
+    parser.add_argument("--seconds", type=float, default=2, help="seconds for each spec")
     options = parser.parse_args()
     failed = False
     for name in options.names or (it for it in peers.PEERS if it not in STAND_INS):

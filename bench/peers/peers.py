@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""peers: other WebSocket broadcasters, each as the commands that start it and the URL it has.
+"""peers: other WebSocket broadcasters, each with the commands that start it and its URL.
 
   bench/peers/peers.py NAME --port N --spec symbols=200,rate=5000,burst=50,pad=256
 
-starts one, and its publisher, until it is interrupted. See bench/peers/README.md.
+runs a peer and its publisher until Ctrl-C. See bench/peers/README.md.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 # Sets up the peers that ringcast is measured beside: Debian packages by apt, Python's websockets in
 # .toolchain/peers/, and peer_lws in zig-out/bench/. zig build makes peer_publish there.
 #
-# Does nothing, and needs no network, when all is there. Prints nothing then.
+# When nothing is missing it does nothing, prints nothing and needs no network.
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
 . scripts/debian.sh
@@ -41,19 +41,19 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
-        fail "these Debian packages are needed, and there is no apt-get here: ${missing[*]}"
+        fail "there is no apt-get on this system: install what these Debian packages have: ${missing[*]}"
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "not root, and there is no sudo: have an administrator run
+        command -v sudo >/dev/null || fail "this needs root, and there is no sudo: ask an administrator to run
     apt-get install -y --no-install-recommends ${missing[*]}"
         as_root=(sudo)
     fi
-    say "installing the Debian packages that are missing for the peers: ${missing[*]}"
+    say "installing the missing Debian packages for the peers: ${missing[*]}"
     "${as_root[@]}" apt-get -q update >/dev/null ||
-        fail "apt-get update failed: is there a network, and is /etc/apt/sources.list right?"
+        fail "apt-get update failed: check the network and /etc/apt/sources.list"
     # RUNLEVEL keeps packages (nginx, nats-server, mosquitto) from starting services.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
-        fail "apt-get install failed, see above; when it is mended, run this again"
+        fail "apt-get install failed: correct what the messages above show, then run this again"
     keep_from_booting "${missing[@]}"
 }
 
@@ -63,7 +63,7 @@ install_websockets() {
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv $venv failed, see above"
     "$venv/bin/pip" install -q --disable-pip-version-check websockets ||
-        fail "pip could not install websockets: is there a network?"
+        fail "pip could not install websockets: check the network"
 }
 
 # compile PROGRAM LIBRARY... -- SOURCE...: unless it is newer than all that it is made of.
@@ -80,7 +80,7 @@ compile() {
     fi
     mkdir -p "$out"
     "$zig" cc -O3 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -I. \
-        -o "$program" "$@" "${libraries[@]}" || fail "$program does not compile"
+        -o "$program" "$@" "${libraries[@]}" || fail "$program does not compile: see the messages above"
 }
 
 install_packages

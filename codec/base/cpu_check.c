@@ -1,7 +1,7 @@
 /*
- * cpu_check: a program that was compiled for newer processors than this one ends with words, before
- * it comes to an instruction that is not there. build.zig makes it part of each program; nobody
- * calls it.
+ * cpu_check: a program that was compiled for newer processors than this one ends with a message,
+ * before it reaches an instruction that the processor does not have. build.zig makes it part of
+ * each program; no function calls it.
  */
 #if defined(__x86_64__) && defined(__AVX2__) && defined(__BMI2__)
 

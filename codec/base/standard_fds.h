@@ -18,8 +18,8 @@ void standard_fds_open(const char *program);
  */
 bool standard_fds_output_is_gone(void);
 
-/* Writes what standard output still holds. false: not all of it could be written, now or earlier;
- * standard error then says why, unless its reader has just gone away. */
+/* Writes the buffer of standard output. false: not all of it could be written, now or earlier; the
+ * reason is then on standard error, unless the reader has just left. */
 bool standard_fds_flush(const char *program);
 
 #endif

@@ -51,8 +51,9 @@ static struct layout_log frame_log_lay_out(const struct frame_log_options *optio
     return header;
 }
 
-/* The areas from one on, but for the images, which are never touched before they are used. Only
- * what is never lent has huge pages: the kernel zeroes a hole in one in place. */
+/* Touches the areas from `from` on, except the images, which are never touched before they are
+ * used. Only areas that are never lent have huge pages: the kernel zeroes a hole in one in place.
+ */
 static int frame_log_touch(struct frame_log *log, const struct layout_log *header, uint64_t from)
 {
     struct shared_memory *memory = &log->memory;
@@ -199,7 +200,7 @@ static inline uint32_t frame_log_drop(struct frame_log *log, uint64_t index,
     assert_always(desc->channel < log->channel_count_max);
     struct frame_record *record = &log->records[desc->channel];
     atomic_store_explicit(&record->dropped_hash, desc->hash, memory_order_relaxed);
-    /* Release: who reads it sees the channel's later frames, too, and seeks again. */
+    /* Release: a thread that reads it sees the channel's later frames, too, and seeks again. */
     atomic_store_explicit(&record->dropped_seq, desc->seq, memory_order_release);
     uint64_t last = atomic_load_explicit(&record->last_index_plus_1, memory_order_relaxed);
     if (last != index + 1 || (desc->flags & FRAME_FULL_IMAGE) == 0) {
@@ -243,7 +244,7 @@ static bool frame_log_take_lent(struct frame_log *log, uint64_t position)
     uint64_t page = (position & log->bytes_mask) / log->page_bytes;
     _Atomic uint64_t *word = &log->lent[page / 64];
     uint64_t bit = UINT64_C(1) << page % 64;
-    /* Acquire is the pins': who marked it has unpinned it. */
+    /* The pins have the acquire: the core that marked the page has unpinned it. */
     return (atomic_load_explicit(word, memory_order_relaxed) & bit) != 0 &&
            (atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed) & bit) != 0;
 }
@@ -293,7 +294,8 @@ static uint64_t frame_log_drop_step(struct frame_log *log)
         if (is_long && position >= room_position && tail + log->desc_mask >= end) {
             break;
         }
-        /* What the loop comes to soon, and in the end what the next step begins with. */
+        /* The lines that the loop needs soon, and at the end those that the next step needs first.
+         */
         __builtin_prefetch(frame_log_desc(log, tail + 32));
         __builtin_prefetch(&log->records[frame_log_desc(log, tail + 8)->channel], 1);
         effort += frame_log_drop(log, tail, desc);
@@ -334,7 +336,7 @@ void frame_log_clear(struct frame_log *log)
     log->write_position = bytes_round_up(log->write_position, log->page_bytes);
     frame_log_set_reserved(log, log->write_index);
     memset((void *)log->lent, 0, frame_log_lent_bytes(log));
-    /* The pages go, whoever refers to them: all but the header's. */
+    /* All pages except the header's are freed, even if something refers to them. */
     assert_always(shared_memory_punch(&log->memory, records_at, log->memory.bytes - records_at) ==
                   0);
     assert_always(madvise(log->channels, frame_log_channel_bytes(log), MADV_DONTNEED) == 0);

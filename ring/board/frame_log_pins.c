@@ -19,7 +19,7 @@ struct frame_log_wait {
     uint32_t reader;
     uint64_t began_ns;
     uint64_t counted_ns; /* up to when it is counted */
-    uint64_t report_ns;  /* after so long it is reported next */
+    uint64_t report_ns;  /* when it is reported next */
 };
 
 static uint64_t frame_log_pins_count_wait(struct frame_log_wait *wait)
@@ -73,7 +73,7 @@ uint32_t frame_log_pins_wait(const struct frame_log_pin *pins, uint32_t reader_c
 {
     uint32_t wait_count = 0;
     /* Pairs with the fence in frame_log_pin: either the reader sees the new tail, or we see its
-     * pin. And whoever reads bytes that are overwritten afterwards sees the new tail, too. */
+     * pin. And a reader of bytes that are overwritten afterwards sees the new tail, too. */
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t reader = 0; reader < reader_count; reader++) {
         if (frame_log_pins_hold_back(&pins[reader], tail)) {

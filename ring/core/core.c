@@ -360,7 +360,7 @@ static void core_begin_stop(struct core *core)
     }
 }
 
-/* true: all conns are gone, or their time is up. */
+/* true: all connections have ended, or their time is up. */
 static bool core_has_stopped(struct core *core)
 {
     if (!core->stopping_began) {

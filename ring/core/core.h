@@ -271,7 +271,7 @@ uint32_t core_conn_channels(struct core *core, uint32_t conn, uint32_t *turn,
 /* "127.0.0.1:5123", "[::1]:5123" or "unix"; may be a system call. */
 void core_conn_peer(struct core *core, uint32_t conn, char text_out[CORE_PEER_TEXT_BYTES_MAX]);
 
-/* The same in numbers; may be a system call. A peer that is gone: the address ::. */
+/* The same in numbers; may be a system call. If the peer has left: the address ::. */
 void core_conn_source(struct core *core, uint32_t conn, struct core_source *source_out);
 
 struct core_conn_stats {

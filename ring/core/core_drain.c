@@ -1,8 +1,8 @@
-/* The end that is announced: conns are told, and let go one after the other. */
+/* Drain: connections are notified, and closed one after the other. */
 #include "ring/core/core_state.h"
 #include "ring/link/deadlines.h"
 
-#define CORE_DRAIN_CONNS_PER_TURN 256 /* told at a time, so that frames go on meanwhile */
+#define CORE_DRAIN_CONNS_PER_TURN 256 /* notified at a time, so that frames go on */
 #define CORE_DRAIN_RETRY_NS (20 * NS_PER_MS)
 
 void core_drain(struct core *core, uint64_t end_ns)

@@ -71,7 +71,7 @@ void core_stop_replay(struct core *core, uint32_t conn)
     core_forget_replay(core, conn);
 }
 
-/* Who is asked which channels a replay keeps. */
+/* The subscriber whose replay is asked for its channels. */
 struct core_keeper {
     struct core *core;
     bool (*keeps)(void *context, uint32_t channel);

@@ -79,8 +79,8 @@ static void core_see_heads(struct core *core)
     }
 }
 
-/* Notes new frames of a stream, which stay pinned until they are sent, so that it can be told
- * exactly what a connection whose socket fills up did not get. */
+/* Notes new frames of a stream. They stay pinned until they are sent, so that it is known exactly
+ * which of them a connection has not received when its socket fills up. */
 static bool core_begin_push(struct core *core, uint32_t encoding)
 {
     struct fan_stream *stream = &core->fan.streams[encoding];
@@ -168,7 +168,7 @@ static void core_plan_own_of(struct core *core, uint32_t conn)
     };
 }
 
-/* Who becomes ready meanwhile is served in the next turn. */
+/* Subscribers that become ready meanwhile are served in the next turn. */
 static bool core_plan_own(struct core *core)
 {
     if (!core->step_has_begun) {

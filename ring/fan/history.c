@@ -70,8 +70,8 @@ enum history_walk history_walk_back(const struct frame_log *log, uint64_t oldest
     return HISTORY_GONE;
 }
 
-/* The conn goes on at an older frame. What it has passed by then it is not to get again, not even
- * after a cut. */
+/* The connection goes on at an older frame. It must not get the frames again that it has passed by
+ * then, not even after a short send. */
 static void history_set_back(struct fan *fan, struct subscriber *subscriber, uint64_t cursor)
 {
     struct fan_stream *stream = fan_stream(fan, subscriber);

@@ -37,8 +37,8 @@ static inline bool history_is_past(struct fan *fan, const struct subscriber *sub
            (subscriber->reads_json || index < fan_past(fan, subscriber)->end);
 }
 
-/* The conn is to pull nothing before this is over. What was found counts also when the subscription
- * that was still sought has gone. */
+/* The connection must pull nothing before this is over. Places that were found also count if the
+ * subscription whose place is still sought has ended. */
 static inline bool history_is_seeking(struct fan *fan, const struct subscriber *subscriber)
 {
     const struct subscriber_past *history = fan_past(fan, subscriber);
@@ -77,7 +77,8 @@ void history_send(struct fan *fan, struct subscriber *subscriber, struct link_vi
                   const struct frame_desc *desc);
 /* A piece of the search; at its end the cursor is where it is to be. */
 void history_seek(struct fan *fan, struct subscriber *subscriber);
-/* The log has passed the conn on its way: what it has not got is lost, whatever the policy. */
+/* The log has overrun the connection meanwhile: the frames it has not got are lost, for any policy.
+ */
 void history_lose(struct fan *fan, struct subscriber *subscriber);
 /* A subscription is about to go. */
 void history_forget_sub(struct fan *fan, struct subscriber *subscriber, uint32_t sub);

@@ -77,7 +77,7 @@ static bool puller_is_conflated(struct fan *fan, const struct subscriber *subscr
            !history_is_past(fan, subscriber, index);
 }
 
-/* Frames before it were not looked at for sending, or are told as lost. */
+/* Frames before it were not considered for sending, or are reported as lost. */
 static uint64_t puller_bound(const struct progress_entry *entry)
 {
     bool gap_due = (*entry->first & PROGRESS_GAP_DUE) != 0;
@@ -100,8 +100,8 @@ static void puller_take_back(struct fan *fan, struct subscriber *subscriber, uin
     *entry.next = desc->seq;
 }
 
-/* The frames from index on were looked at, but not sent: they are to be got again. What GAP has
- * told stays told: its text is already queued. */
+/* The frames from index on were considered, but not sent: they must be sent again. A GAP stays
+ * reported: its text is already queued. */
 void puller_on_cut(struct fan *fan, struct subscriber *subscriber, uint64_t index, uint64_t to)
 {
     const struct fan_stream *stream = fan_source(fan, subscriber);
@@ -279,8 +279,8 @@ static void puller_end_slow(struct fan *fan, struct subscriber *subscriber)
     }
 }
 
-/* Too far behind: on with live frames. What lies between is told, channel by channel, before the
- * channel's next frame, or by the sweep when it has none. */
+/* Too far behind: goes on with live frames. The loss is reported for each channel, before its next
+ * frame, or by the sweep if it has none. */
 static void puller_jump(struct fan *fan, struct subscriber *subscriber, bool lag_exceeded)
 {
     counter_add(&fan->counters->laps, 1);
@@ -488,8 +488,8 @@ static void puller_check_lag(struct fan *fan, struct subscriber *subscriber, str
     }
 }
 
-/* Its own bytes, mostly the rest of a cut frame, go first and alone, when what waits in the log is
- * so long that to send it by reference saves more than the send costs. */
+/* Its own bytes, mostly the rest of a frame that was sent in part, go first and alone if the range
+ * that waits in the log is so long that a send by reference saves more than one more send costs. */
 static bool puller_sends_own_first(struct fan *fan, const struct subscriber *subscriber,
                                    const struct link_view *view)
 {

@@ -79,7 +79,7 @@ uint32_t replayer_limit(struct fan *fan, struct subscriber *subscriber,
     }
     replay->channel_count = kept;
     if (kept == 0) {
-        fan->replay_due_ns = fan->now_ns; /* It ends now, whatever its pace. */
+        fan->replay_due_ns = fan->now_ns; /* It ends now, at any pace. */
     }
     return count - kept;
 }
@@ -102,7 +102,7 @@ static uint64_t replayer_find_time(const struct fan_stream *json, uint64_t oldes
     return from;
 }
 
-/* Whether frames of a channel that were published at a time or later may be gone. */
+/* Whether frames of a channel that were published at a time or later may be overwritten. */
 static bool replayer_is_gone(const struct fan_stream *json, uint32_t channel, uint64_t oldest,
                              uint64_t ns)
 {
@@ -242,7 +242,7 @@ void replayer_on_sent(struct fan *fan, struct subscriber *subscriber,
     }
 }
 
-/* false: the channel's frame is gone. */
+/* false: the channel's frame is overwritten. */
 static bool replayer_seek_on(struct fan *fan, struct replay *replay)
 {
     struct frame_log *log = fan_json(fan)->log;
@@ -282,7 +282,7 @@ static bool replayer_is_behind_end(const struct replay *replay, const struct fra
     return replay->wanted.to != 0 && value > replay->wanted.to;
 }
 
-/* Where it reads, pinned; NULL: that is gone. */
+/* The place where it reads, pinned; NULL: it is overwritten. */
 static const struct fan_stream *replayer_pin(struct fan *fan, const struct subscriber *subscriber,
                                              const struct replay *replay, uint64_t *from_out)
 {

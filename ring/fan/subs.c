@@ -41,10 +41,11 @@ void subs_deinit(struct subs *subs)
     free(subs->hash);
 }
 
-/* It is asked for each frame that a slow client is looked at, so it is no SipHash. The upper half
- * of the sum is strongly universal (multiply-add-shift, Dietzfelbinger 1996): whatever two pairs a
- * client chooses without the factors, where they lie is independent. The rest is a bijection (that
- * of MurmurHash3), without which consecutive channels would lie in steps of one size. */
+/* It is computed for each frame that is checked for a slow client, so it is not SipHash. The upper
+ * half of the sum is strongly universal (multiply-add-shift, Dietzfelbinger 1996): the places of
+ * any two pairs that a client chooses without knowing the factors are independent. The rest is a
+ * bijection (that of MurmurHash3), without which consecutive channels would lie in steps of one
+ * size. */
 static uint32_t subs_hash(const struct subs *subs, uint32_t conn, uint32_t channel)
 {
     const uint64_t *factors = subs->factors;

@@ -16,7 +16,7 @@ bool wide_is_wide(const struct subscriber *subscriber)
     return subscriber->group_mask != 0;
 }
 
-/* Whether it is the next frame of its channel, and nothing is to be told before it. */
+/* Whether it is the next frame of its channel, so that no GAP is due before it. */
 static inline bool wide_follows(const struct progress_seq *seq, const struct frame_desc *desc)
 {
     return seq->next == desc->seq && (seq->first & PROGRESS_GAP_DUE) == 0;

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* What opening would refuse whatever the moment: the path's directory, and what is there that is no
- * socket. */
+/* Checks what opening would refuse at any time: the path's directory, and a file at the path that
+ * is not a socket. */
 int listener_unix_check(const char *path, char *error_out, size_t error_bytes);
 
 /* One socket that all cores accept from, and the file that it has made. */

@@ -39,7 +39,7 @@ uint32_t send_costs_threshold(const struct send_costs *costs)
 
 /* ---- Sockets ---- */
 
-/* Nothing waits longer, whatever a filter does with its packets. */
+/* No wait is longer, even if a filter drops the packets. */
 static void send_costs_limit(int fd)
 {
     struct timeval wait = {.tv_usec = SEND_COSTS_WAIT_US};
@@ -153,7 +153,7 @@ static uint64_t send_costs_median(uint64_t samples[SEND_COSTS_ROUNDS])
     return samples[SEND_COSTS_ROUNDS / 2];
 }
 
-/* Both ways in turns, so that whatever disturbs one disturbs the other. */
+/* Both ways in turns, so that a disturbance affects both. */
 static int send_costs_measure_size(struct send_costs *costs, const struct send_costs_pair *pair,
                                    uint32_t size, uint64_t end_ns)
 {

@@ -19,8 +19,8 @@
 
 #define SEND_COSTS_SIZES 4 /* 4, 8, 16 and 32 KiB */
 #define SEND_COSTS_BYTES_MAX (32 * KIB)
-/* A page that is sent by reference costs the writer a fresh one, whoever many connections share
- * it: about what 16 sends save. */
+/* A page that is sent by reference costs the writer a fresh one, for any number of connections that
+ * share it. That is about what 16 sends save. */
 #define SEND_COSTS_SHARERS_MIN 16
 
 struct send_costs {

@@ -1,9 +1,9 @@
 /*
  * timer_wheel: deadlines to a resolution of about 8 ms, any number of them at constant cost.
  *
- * A timer is named by its number, and does not know its deadline: who owns it does. One that is
- * further away than the wheel's turn (2.1 s) is called back after the turn, before its deadline;
- * its owner looks, and arms it again.
+ * A timer is named by its number, and does not know its deadline: its owner does. A timer that is
+ * further away than one round of the wheel (2.1 s) is called back after that round, before its
+ * deadline; its owner checks, and arms it again.
  *
  * Owner    A core. Threads: its own. Memory: the timers are inside their owners' structs, which are
  *          one array.

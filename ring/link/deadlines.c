@@ -3,8 +3,8 @@
 #include "codec/base/check.h"
 #include "ring/link/opening.h"
 
-/* Who has said something in the last interval is alive without being asked; that he is asked all
- * the same, now and then, is for his round trip. */
+/* A client that has sent something in the last interval is alive without a ping. It is still pinged
+ * now and then, to measure the round trip. */
 static bool deadlines_is_heard(const struct links *links, const struct link *link)
 {
     uint64_t interval_ns = links->options.heartbeat_interval_ns;

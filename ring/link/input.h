@@ -14,7 +14,7 @@
 #define INPUT_SLICE_UNITS 4000       /* of one that did */
 #define INPUT_TURN_UNITS 8000        /* of all links that wait, in one turn; */
 #define INPUT_READ_UNITS 16000       /* with this many, what is received waits, too */
-#define INPUT_MESSAGE_UNITS 8        /* what a message costs, whatever it says: see core_spend */
+#define INPUT_MESSAGE_UNITS 8        /* what any message costs at least: see core_spend */
 #define INPUT_INFLATE_UNITS 20
 #define INPUT_UNIT_BYTES 64 /* inflated for a unit */
 

@@ -269,7 +269,7 @@ void link_doom(struct links *links, struct link *link, uint16_t code, const char
     if (link->end_text == 0) {
         link_set_end_text(link, text);
     }
-    if (link->has_place) { /* Who comes back is not to wait for core_bury(). */
+    if (link->has_place) { /* A client that returns must not wait for core_bury(). */
         link->has_place = false;
         atomic_fetch_sub(links->options.place_count, 1);
     }

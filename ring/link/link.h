@@ -98,7 +98,7 @@ struct link {
     union {
         uint32_t ping;  /* its next ping is due */
         uint32_t drain; /* with is_draining: it is closed then */
-        uint32_t close; /* in LINK_CLOSING: it ends then, whatever still waits */
+        uint32_t close; /* in LINK_CLOSING: it ends then, even if bytes wait */
     };
     uint32_t asked; /* when its last ping was sent; before the first one, when it opened */
     uint32_t heard; /* when its last message came */
@@ -194,7 +194,7 @@ void link_wait(struct links *links, struct link *link);
 void link_on_writable(struct links *links, struct link *link);
 /* Its socket is tried again. */
 void link_clear(struct links *links, struct link *link);
-/* A system call. false: it is no TCP connection, or gone. */
+/* A system call. false: it is not a TCP connection, or the peer has left. */
 bool link_ask_kernel(const struct link *link, struct tcp_info *info_out);
 
 #endif

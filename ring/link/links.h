@@ -75,7 +75,7 @@ struct send_batch {
     struct send_lent lents[SEND_SLOTS_MAX];
     uint32_t lent_count;
     uint32_t iov_count;
-    uint32_t number; /* tells its completions from an older batch's */
+    uint32_t number; /* distinguishes its completions from an older batch's */
 };
 
 /* What the links ask of their core. */

@@ -112,7 +112,7 @@ static bool sender_lend(struct links *links, const struct link *link, const stru
 }
 
 /* With bytes of the link's own, or none of its plan's: its link closes. Such a link may be full:
- * its subscriber gets plans until core_bury() comes to it, which may take several turns. */
+ * its subscriber gets plans until core_bury() reaches it, which may take several turns. */
 static void sender_prepare_mixed(struct links *links, struct link *link,
                                  const struct plan_batch *plans, uint32_t number)
 {

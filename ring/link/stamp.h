@@ -1,9 +1,9 @@
 /*
- * stamp: moments in 32 bits, for what each connection keeps of its time.
+ * stamp: moments in 32 bits, for the times that each connection keeps.
  *
- * A stamp is 2^20 ns (1.05 ms). The lower 32 bits of the clock's stamp come round after 52 days, so
- * a deadline is at most 22 days away, and what is past is moved when it is 45 days old: who keeps
- * stamps calls stamp_keep() now and then. Neither is ever taken for the other.
+ * A stamp is 2^20 ns (1.05 ms). The lower 32 bits of the clock's stamp wrap after 52 days, so a
+ * deadline is at most 22 days away. A past stamp is moved when it is 45 days old: the owner of
+ * stamps calls stamp_keep() now and then. So past and future are never confused.
  *
  * Units    Nanoseconds of one clock, given by the caller.
  */

@@ -47,7 +47,8 @@ void channel_order_insert(struct channel_order *order, uint32_t channel, uint32_
         channel_order_find(order, (struct channel_order_place){entry->symbol, entry->type}, before);
     assert_always(next != channel + 1);
     assert_debug(entry->symbol[0] != '\0');
-    /* From the lowest level up: whoever comes here by a higher one goes on by all below it. */
+    /* From the lowest level up: a reader that arrives by a higher level continues by all lower
+     * ones. */
     for (unsigned level = 0; level < CHANNEL_ORDER_LEVELS; level++) {
         struct channel_order_links *to = (struct channel_order_links *)before[level];
         next = atomic_load_explicit(&to->next[level], memory_order_relaxed);

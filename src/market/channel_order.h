@@ -6,8 +6,8 @@
  * symbols that make it slow. A search among 65 536 channels compares about 40 symbols.
  *
  * Owner    channels.c.
- * Threads  insert: whoever makes a channel, one at a time. The others: any, without a lock. What is
- *          in the list never leaves it.
+ * Threads  insert: the thread that makes a channel, one at a time. The others: any, without a lock.
+ *          An entry never leaves the list.
  * Memory   16 bytes for each channel, touched as channels appear.
  */
 #ifndef RINGCAST_SRC_CHANNEL_ORDER_H

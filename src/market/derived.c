@@ -10,7 +10,7 @@
 #include "src/market/derived_past.h"
 #include "src/market/derived_quotes.h"
 
-#define DERIVED_SCAN_NS NS_PER_SECOND         /* how often it is seen who is not wanted any more, */
+#define DERIVED_SCAN_NS NS_PER_SECOND         /* how often unused channels are searched for, */
 #define DERIVED_FULL_SCAN_NS (10 * NS_PER_MS) /* and when there is hardly room for others */
 
 static_assert(DERIVED_LINGER_VARIANTS_MAX < CHANNELS_VARIANTS_MAX,

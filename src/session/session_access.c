@@ -10,7 +10,7 @@
 #include "src/session/session_limits.h"
 #include "src/session/session_shrink.h"
 
-#define SESSION_AUTH_NS (5 * NS_PER_SECOND) /* for the AUTH of who came without a token */
+#define SESSION_AUTH_NS (5 * NS_PER_SECOND) /* for the AUTH of a client without a token */
 #define SESSION_WARN_NS (60 * NS_PER_SECOND)
 #define SESSION_RETRY_SECONDS 5
 #define SESSION_ORIGIN_BYTES_MAX (TOKEN_NAME_BYTES_MAX + 1)

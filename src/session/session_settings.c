@@ -18,7 +18,7 @@ bool session_settings_can_conflate(const struct session_name *name)
     return name->type == MD_QUOTE || (name->type == MD_DEPTH && name->variant.depth != 0);
 }
 
-/* The newest frame tells all. What another one loses is told. */
+/* Whether each frame replaces the ones before. The loss of other frames is reported. */
 static bool session_settings_is_full_image(const struct session_name *name)
 {
     return name->type == MD_QUOTE || name->type == MD_BAR || name->variant.interval_ms != 0;

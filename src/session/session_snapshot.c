@@ -106,8 +106,8 @@ static void session_snapshot_release(struct session_call *call)
     }
 }
 
-/* The answer, then the frames; all in one slice, since each tells how far the live frames are that
- * the client has got. */
+/* The answer, then the frames. All in one slice, since each states how far the client's live frames
+ * are. */
 static void session_snapshot_send(struct session_call *call)
 {
     struct session_snapshots *snapshots = call->snapshots;

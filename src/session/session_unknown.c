@@ -36,7 +36,7 @@ static uint32_t session_unknown_types(struct session_call *call, const struct se
     return types;
 }
 
-/* The symbol has others; a client that may see none of them is not told of it. */
+/* The symbol has others; this is not shown to a client that may see none of them. */
 static void session_unknown_write(const struct session_name *name, uint32_t types,
                                   char out[SESSION_UNKNOWN_BYTES_MAX])
 {

@@ -3,12 +3,14 @@ import pathlib
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
-from server import CHECKOUT, ServerTestCase, program
+from server import CHECKOUT, ServerTestCase, clean_environment, program, reap, spawn_until
 from test_examples import Running
 
 SECONDS = 60
@@ -60,6 +62,22 @@ class FirstMinutes(ServerTestCase):
                 continue
             with self.subTest(command):
                 self.sees_a_tick([sys.executable, *words] if words[0].endswith(".py") else words)
+
+    def test_the_pages_that_the_greeting_names_answer(self):
+        with tempfile.TemporaryFile("w+") as greeting:
+            def lines(_process):
+                greeting.seek(0)
+                text = greeting.read()
+                return text if "Ctrl-C" in text else None
+            process, text = spawn_until(
+                lines, [program("ringcast"), "--host", "127.0.0.1", "--port", "0", "--admin-port", "0"],
+                stdout=greeting, stderr=subprocess.DEVNULL, env=clean_environment({"NEWCOMER_TO_RINGCAST": "1"}))
+            self.addCleanup(reap, process)
+        urls = re.findall(r"http://\S+", text or "")
+        self.assertEqual([re.sub(r":\d+/", ":N/", url) for url in urls], ["http://127.0.0.1:N/play", "http://127.0.0.1:N/"])
+        for url in urls:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+                self.assertEqual(answer.status, 200)
 
     def test_every_type_that_a_page_names_is_served(self):
         for kind in ("quote", "trade", "bar", "depth"):

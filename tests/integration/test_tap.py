@@ -245,7 +245,18 @@ class Subscriptions(ServerTestCase):
                 (("--channels",), "--channels needs --verify"),
                 (("--print", "--quiet"), "contradict"),
                 (("--list", "--verify"), "--list takes one pattern"),
-                (("--list", "-s", "A,B"), "--list takes one pattern")):
+                (("--list", "-s", "A,B"), "--list takes one pattern"),
+                *((("--list", *more), "--list takes one pattern") for more in (
+                    ("-n", "1"), ("-d", "1"), ("-y", "trade"), ("--print",), ("-q",), ("--on-lag", "skip"),
+                    ("--snapshot", "no"), ("--stats",), ("--depth", "5"))),
+                (("--replay-from", "1", "-s", "A", "--snapshot", "no"), "--snapshot does not go with"),
+                (("--replay-from", "2026-02-30T00:00:00Z", "-s", "A"), "is no seq and no time"),
+                (("--verify", "-c", "2", "--stats"), "need one connection"),
+                (("--verify", "-c", "2", "--record", "x"), "need one connection"),
+                (("--stats", "--json"), "--stats prints no ticks, and no JSON"),
+                (("--record", "-"), "--record needs the name of a file, not '-'"),
+                (("--resume", ""), "--resume needs the name of a file, not ''"),
+                (("--record", "x", "--resume", "x"), "need two files")):
             with self.subTest(options):
                 result = tap(*options, "ws://127.0.0.1:1/")
                 self.assertEqual((result.returncode, result.stdout), (1, ""))
@@ -308,6 +319,11 @@ class Output(ServerTestCase):
             self.assertEqual(len(result.stdout.splitlines()), out, result.stdout)
             self.assertNotIn("HEARTBEAT", result.stdout)
 
+    def test_json_of_verify_is_alone_on_standard_output(self):
+        result = tap("--verify", "--json", "--stats", "-n", "50", self.server.url())
+        self.assertEqual(json.loads(result.stdout)["type"], "CERTIFICATE")
+        self.assertIn("50 ticks, ", result.stderr)
+
     def test_verify_prints_the_verdict_first_and_no_ticks(self):
         result = tap("--verify", "-n", "50", self.server.url())
         lines = result.stdout.splitlines()
@@ -366,6 +382,13 @@ class ExitCodes(ServerTestCase):
             self.assertEqual(process.returncode, 0)
         finally:
             reap(process)
+
+    def test_0_when_the_server_ends_it_after_the_last_tick_that_is_wanted(self):
+        error = server_frame(1, b'{"type":"ERROR","data":{"code":109,"message":"token expired"}}')
+        for options in ((), ("--json",), ("--verify",), ("--stats",)):
+            for after in (close_frame(1001, b"bye"), error, b""):
+                with self.subTest(options, after=after), EvilServer(None, SUBSCRIBED, quote(1), quote(2), after) as port:
+                    self.ends(0, *options, "-n", "2", f"ws://127.0.0.1:{port}")
 
     def test_1_usage(self):
         self.ends(1)

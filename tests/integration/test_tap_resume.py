@@ -117,6 +117,23 @@ class Resume(unittest.TestCase):
         tap = self.check_kills(50, "--types", "depth", "--symbols", "000001.SZ,600519.SH", "--depth", "5")
         self.assertEqual(len({channel for channel, _ in tap.ticks()}), 2)
 
+    def test_it_resumes_at_the_pace_that_the_server_allows(self):
+        """With computed channels it sends a message for each: more than a burst of the server."""
+        names = ",".join(f"SIM{number:05}.SIM" for number in range(6, 26))
+        with Server("--feed", "sim:symbols=30,rate=1000,types=depth", "--messages-per-second", "5") as server:
+            tap = self.tap(server.url(), "--types", "depth", "--symbols", names, "--depth", "5", "--on-lag", "skip")
+            for _ in range(2):
+                tap.start()
+                self.assertTrue(wait_until(
+                    lambda: tap.cursor.exists() and tap.cursor.read_text().count('"SIM') > 20, 30), tap.errors())
+                tap.wait_for_more(20)
+                self.assertEqual((tap.stop(), tap.errors()), (0, ""))
+            before = len(set(tap.ticks()))
+            tap.start()
+            self.assertTrue(wait_until(
+                lambda: len({channel for channel, _ in tap.ticks()[before:]}) == 20, 30), tap.errors())
+            self.assertEqual((tap.stop(), tap.errors(), tap.holes()), (0, "", {}))
+
     def test_nothing_is_missing_over_cuts(self):
         with Server("--feed", "sim:symbols=6,rate=2000,types=quote+trade") as server:
             relay = Relay(server.port)

@@ -334,7 +334,7 @@ static bool bench_command_take_all(struct bench_options *options, enum bench_com
         }
     }
     opterr = 0; /* Errors are printed here. */
-    optind = 0; /* getopt begins anew */
+    optind = 0; /* getopt starts again */
     bool good = true;
     int found;
     while (good && (found = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {

@@ -159,7 +159,8 @@ static bool bench_compare_has(const json_t *first, const json_t *run, const char
 
 static bool bench_compare_fits(const struct bench_compare_file files[SIDES])
 {
-    static const char *const keys[] = {"connections", "encoding", "publish", "ticks_per_second"};
+    static const char *const keys[] = {"connections", "encoding",      "publish",
+                                       "echo_rate",   "payload_bytes", "ticks_per_second"};
     const json_t *first = json_array_get(files[SIDE_A].valid, 0);
     for (int side = SIDE_A; side < SIDES; side++) {
         size_t i;

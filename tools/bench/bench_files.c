@@ -267,7 +267,7 @@ static void bench_files_plot_data(FILE *gnuplot, const struct bench_result *resu
     fprintf(gnuplot, "END\n");
 }
 
-/* In single quotes, where gnuplot knows but one special character. */
+/* In single quotes, in which gnuplot has only one special character. */
 static void bench_files_plot_output(FILE *gnuplot, const char *path)
 {
     fprintf(gnuplot, "set output '");
@@ -278,7 +278,7 @@ static void bench_files_plot_output(FILE *gnuplot, const char *path)
     fprintf(gnuplot, "'\n");
 }
 
-/* What gnuplot calls a picture of this name; NULL: only these two are drawn. */
+/* gnuplot's name of the picture format of this file name; NULL: only these two can be drawn. */
 static const char *bench_files_terminal(const char *path)
 {
     const char *dot = strrchr(path, '.');
@@ -356,7 +356,7 @@ static int bench_files_plot(const struct bench_result *result, const char *path)
     return 0;
 }
 
-/* gnuplot opens the picture itself: whether it can is to be known before the run. */
+/* gnuplot opens the picture itself, so it is checked before the run that it can. */
 static int bench_files_try_plot(const char *path)
 {
     int fd;

@@ -95,7 +95,7 @@ static void bench_guess_print_field(const char *option, const char *pattern, boo
                             : "it is not in the message");
 }
 
-/* Which of its fields the message lacks. */
+/* The fields that the message lacks. */
 static void bench_guess_print_missing(const struct bench_options *options,
                                       const struct bench_sample_text *sample)
 {
@@ -108,7 +108,7 @@ static void bench_guess_print_missing(const struct bench_options *options,
     }
 }
 
-/* Which option would read the time in the message. */
+/* The option that would read the time in the message. */
 static void bench_guess_print_time(const struct bench_result *result,
                                    const struct bench_guess_key *key)
 {
@@ -130,6 +130,11 @@ void bench_guess_print(const struct bench_result *result, const char *label,
     bench_guess_print_sample(sample);
     if (sample->why != NULL) {
         printf("  because     %s\n", sample->why);
+        return;
+    }
+    if (options->echo) {
+        printf(
+            "  expected    a message that the same connection had sent; is it an echo server?\n");
         return;
     }
     bool is_ringcast = options->protocol == BENCH_RINGCAST;

@@ -217,6 +217,11 @@ void bench_json_run(const struct bench_result *result)
     if (options->publish != NULL) {
         json_object_set_new(report, "publish", json_string(options->publish));
     }
+    if (options->echo) {
+        json_object_set_new(report, "echo_rate", json_integer(options->echo_rate));
+        json_object_set_new(report, "payload_bytes", json_integer(options->payload_bytes));
+        json_object_set_new(report, "send_late_ns", bench_json_histogram(&result->send_late));
+    }
     if (options->slow_tick_count > 0) {
         json_object_set_new(report, "slow_ticks", bench_json_slow_ticks(result));
     }

@@ -99,7 +99,7 @@ static int bench_result_compare_channels(const void *left, const void *right)
     return a->channel < b->channel ? -1 : a->channel > b->channel;
 }
 
-/* A tick's spread counts once everybody has got it. */
+/* A tick's spread counts once all readers have received it. */
 static void bench_result_add_spread(struct bench_result *result, const struct bench_ticks *ticks,
                                     uint32_t readers)
 {
@@ -111,7 +111,8 @@ static void bench_result_add_spread(struct bench_result *result, const struct be
     }
 }
 
-/* The same channel as count threads saw it: from the first to the last seq that any reader got. */
+/* The same channel, as count threads saw it: from the first to the last seq that any reader
+ * received. */
 static void bench_result_add_channel(struct bench_result *result, const struct bench_load *load,
                                      struct bench_channel *const *views, size_t count)
 {
@@ -280,7 +281,7 @@ static int bench_result_nothing(struct bench_result *result)
                      channels, bench_result_s(channels));
 }
 
-/* What of the market's data is wrong; 0: nothing. */
+/* The fault in the ticks; 0: none. */
 static int bench_result_judge_data(struct bench_result *result)
 {
     const struct bench_totals *totals = &result->totals;
@@ -381,8 +382,12 @@ void bench_result_collect(struct bench_result *result, const struct bench_load *
     }
     bench_result_add_channels(result, load, threads);
     bench_result_add_readers(result, threads);
-    if (!bench_result_has_due(result)) { /* What was missed cannot be known. */
+    if (!bench_result_has_due(result)) { /* Missing frames cannot be known. */
         result->due_frames = result->totals.window_frames;
+    }
+    for (uint32_t i = 0; i < result->options->thread_count && result->options->echo; i++) {
+        result->due_frames += threads[i]->echo.window_due;
+        histogram_merge(&result->send_late, &threads[i]->echo.late);
     }
     bench_result_add_places(result, threads);
     result->load_busy = bench_watch_busy(&result->begin, &result->end);

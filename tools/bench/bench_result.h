@@ -23,8 +23,9 @@ struct bench_result {
     struct histogram latency;
     struct histogram connect_time;
     struct histogram phases[BENCH_PHASES];
-    struct histogram turns;  /* of the load generator's threads */
-    struct histogram spread; /* from the first to the last receipt of each tick */
+    struct histogram turns;     /* of the load generator's threads */
+    struct histogram send_late; /* --echo: from when a message was due until it was sent */
+    struct histogram spread;    /* from the first to the last receipt of each tick */
     struct bench_places places;
     struct bench_slow_ticks slow_ticks;
     struct bench_interval *intervals;
@@ -78,7 +79,8 @@ static inline bool bench_result_has_times(const struct bench_result *result)
 /* and the ticks that were due in the window are not known. */
 static inline bool bench_result_has_due(const struct bench_result *result)
 {
-    return bench_result_has_seqs(result) && bench_result_has_times(result);
+    return (bench_result_has_seqs(result) && bench_result_has_times(result)) ||
+           result->options->echo;
 }
 
 /* NAN if the divisor is 0: nothing was measured. */

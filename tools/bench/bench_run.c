@@ -69,7 +69,7 @@ static void bench_run_catch_signals(void)
 static void bench_run_let_signals_go(void)
 {
     pthread_sigmask(SIG_SETMASK, &pause_mask, NULL); /* One that is pending still counts. */
-    signal(SIGINT, SIG_DFL);                         /* What comes now may wait for its reader. */
+    signal(SIGINT, SIG_DFL); /* Messages that arrive now may wait for their reader. */
     signal(SIGTERM, SIG_DFL);
 }
 
@@ -174,8 +174,8 @@ static bool bench_run_await_connections(struct bench_show *show)
     return progress.subscribed > 0;
 }
 
-/* What was published inside the window and is still under way. Returns how many readers may still
- * be due something. */
+/* Waits for ticks of the window that are still on the way. Returns the number of readers to which
+ * some may still be due. */
 static uint32_t bench_run_await_rest(const struct bench_options *options,
                                      struct bench_thread *const *threads)
 {
@@ -183,7 +183,8 @@ static uint32_t bench_run_await_rest(const struct bench_options *options,
     uint64_t now_ns = bench_run_now_ns();
     uint64_t deadline_ns = now_ns + REST_MAX_NS;
     uint64_t changed_ns = now_ns;
-    uint64_t silent_ns = options->protocol == BENCH_RINGCAST ? REST_MAX_NS : REST_SILENT_NS;
+    uint64_t silent_ns =
+        options->protocol == BENCH_RINGCAST || options->echo ? REST_MAX_NS : REST_SILENT_NS;
     while (now_ns < deadline_ns && interrupted < 2 &&
            now_ns - changed_ns < (progress.unfinished == 0 ? REST_QUIET_NS : silent_ns)) {
         bench_run_pause(POLL_NS);

@@ -83,6 +83,15 @@ static const struct bench_table_row bench_table[] = {
      "before its channel number, or 'symbol'; '': one channel (\"ch\":)"},
     {"symbol-pattern", 0, TEXT(symbol_pattern), "TEXT", "text before its symbol (\"symbol\":\")"},
 
+    {.help = "Round trips"},
+    {"echo", 0, FLAG(echo), NULL,
+     "send messages to an echo server, and measure until they are back"},
+    {"rate", 'R', U32(echo_rate, 1, 100000000), "N",
+     "messages a second, of all connections together (1000)"},
+    {"payload-bytes", 0,
+     BYTES(payload_bytes, BENCH_ECHO_PAYLOAD_BYTES_MIN, WS_CLIENT_MESSAGE_BYTES_MAX), "N",
+     "bytes of a message, 16 to 16384 (64)"},
+
     {.help = "Measurement and report"},
     {"until", 0, TEXT(until_text), "P=TIME", "find how many connections get, for example, p99=5ms"},
     {"until-max", 0, U32(until_max, 1, BENCH_CONNECTIONS_MAX), "N",

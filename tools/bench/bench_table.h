@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/load/bench_echo.h"
 #include "tools/load/bench_options.h"
 #include "tools/load/bench_slow_ticks.h"
 

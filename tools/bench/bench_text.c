@@ -56,7 +56,12 @@ static void bench_text_times(const struct bench_result *result)
         }
     }
     if (result->window_ns > 0 && bench_result_has_times(result)) {
-        bench_text_row("latency", &result->latency);
+        if (result->options->echo) {
+            bench_text_row("round_trip", &result->latency);
+            bench_text_row("send_late", &result->send_late);
+        } else {
+            bench_text_row("latency", &result->latency);
+        }
     }
     if (result->spread.count > 0) {
         bench_text_row("spread", &result->spread);
@@ -170,7 +175,7 @@ static void bench_text_delivered(const struct bench_result *result)
     bench_text_stream(&totals->streams[BENCH_READER]);
 }
 
-/* What the readers got, side by side. */
+/* The receipts of the readers, side by side. */
 static void bench_text_fairness(const struct bench_result *result)
 {
     if (!bench_result_has_times(result) && result->window_ns > 0) {
@@ -397,7 +402,7 @@ static void bench_text_connect(const struct bench_result *result)
     }
 }
 
-/* What readers received in the window. */
+/* The receipts of readers in the window. */
 static void bench_text_frames(const struct bench_result *result)
 {
     double seconds = bench_result_seconds(result);

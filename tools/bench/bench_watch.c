@@ -70,7 +70,7 @@ static double bench_watch_share(const struct bench_sample *begin, const struct b
     return end->at_ns > begin->at_ns ? used_ns / (double)(end->at_ns - begin->at_ns) : NAN;
 }
 
-/* Of the threads: threads that are not there have 0 at both. */
+/* Of the threads; threads that do not exist have 0 in both samples. */
 static double bench_watch_most(const uint64_t *begin, const uint64_t *end)
 {
     uint64_t most = 0;

@@ -10,7 +10,7 @@
 
 #define FAR_NS (3600 * NS_PER_SECOND) /* A tick so late has a time in another unit. */
 
-/* Which tick one is. */
+/* The identity of a tick. */
 struct bench_data_place {
     struct bench_channel *channel;
     uint64_t *next_seq; /* the connection's, of that channel */
@@ -36,7 +36,7 @@ static const char *bench_data_symbol_text(const struct bench_data *data, const u
     return quote != NULL ? (const char *)at : NULL;
 }
 
-/* Which symbol of the list a tick is of, so that it is known who is due it. */
+/* The tick's symbol in the list, which shows the connections to which it is due. */
 static uint32_t bench_data_symbol(const struct bench_data *data, const uint8_t *payload,
                                   size_t payload_bytes)
 {
@@ -78,7 +78,7 @@ static bool bench_data_grow(struct bench_conn *conn, uint32_t index)
     return true;
 }
 
-/* Where the conn keeps the next seq of a channel; NULL: it cannot be kept. */
+/* The place of a channel's next seq in the connection; NULL: no memory for it. */
 static inline uint64_t *bench_data_next_seq(struct bench_data *data, struct bench_conn *conn,
                                             uint64_t channel, uint32_t *index_out)
 {
@@ -171,8 +171,8 @@ static void bench_data_note_slow(struct bench_data *data, const struct bench_con
     bench_slow_ticks_add(&data->slow_ticks, &slow);
 }
 
-/* The channel's first tick that any conn of this thread got. One of SBE has no symbol: DEFINITION
- * has told it before. */
+/* The channel's first tick on any connection of this thread. An SBE tick has no symbol: DEFINITION
+ * has given it before. */
 static void bench_data_identify(struct bench_data *data, struct bench_channel *channel,
                                 const struct bench_tick_bytes *tick)
 {
@@ -193,7 +193,7 @@ static bool bench_data_on_jump(struct bench_stream_totals *totals, uint64_t next
     return true;
 }
 
-/* A tick's time. One that another conn of this thread has got is known. */
+/* A tick's time. It is known already if another connection of this thread has received the tick. */
 static bool bench_data_time(struct bench_data *data, const struct bench_channel *channel,
                             const struct pattern_place *place, const struct bench_tick_bytes *tick,
                             uint64_t *time_ns_out)
@@ -238,7 +238,10 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
     if (now_ns > time_ns && now_ns - time_ns > data->slow_ticks.above_ns) {
         bench_data_note_slow(data, conn, channel, seq, time_ns, tick);
     }
-    if (!data->has_seqs) {
+    if (data->echo != NULL && bench_echo_is_last(data->echo, conn, seq - 1, data->window_end_ns)) {
+        bench_conn_finish(data->crew, conn);
+    }
+    if (!data->has_seqs || data->echo != NULL) {
         return;
     }
     if (channel->first_seq == UINT64_MAX) {
@@ -249,13 +252,15 @@ static void bench_data_count(struct bench_data *data, struct bench_conn *conn,
     bench_data_note(data, conn, channel, seq, time_ns, tick);
 }
 
-/* Which tick it is, where the conn keeps the channel's next seq, and the tick's time. */
+/* The identity of the tick, the place of the channel's next seq in the connection, and the time. */
 static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
                             const struct bench_tick_bytes *tick, struct bench_data_place *out)
 {
-    struct pattern_place place;
+    struct pattern_place place = {0};
     bool is_tick =
-        tick->form == BENCH_FORM_SBE
+        data->echo != NULL ? bench_echo_read(data->echo, conn, tick->payload, tick->payload_bytes,
+                                             &place.seq, &out->time_ns)
+        : tick->form == BENCH_FORM_SBE
             ? sbe_scan_place(tick->payload, tick->payload_bytes, &place)
             : pattern_scan_place(&data->scan, tick->payload, tick->payload_bytes, &place);
     if (is_tick && data->crew->options->channel_is_symbol) {
@@ -268,6 +273,10 @@ static bool bench_data_read(struct bench_data *data, struct bench_conn *conn,
     }
     out->seq = place.seq;
     out->channel = &data->channels[index];
+    if (data->echo != NULL) {
+        out->seq++; /* The number of the first message is 0, which is no seq. */
+        return true;
+    }
     return bench_data_time(data, out->channel, &place, tick, &out->time_ns);
 }
 
@@ -422,7 +431,7 @@ static int bench_data_set_patterns(struct bench_data *data)
     struct bench_crew *crew = data->crew;
     const struct bench_options *options = crew->options;
     data->scan.time_unit_ns = options->time_unit_ns;
-    data->has_seqs = options->seq_pattern[0] != 0;
+    data->has_seqs = options->seq_pattern[0] != 0 || options->echo;
     data->has_times = options->time_pattern[0] != 0;
     bool fits = pattern_scan_set(&data->scan, PATTERN_TIME, options->time_pattern) &&
                 pattern_scan_set(&data->scan, PATTERN_SEQ, options->seq_pattern) &&

@@ -16,6 +16,7 @@
 #include "tools/common/histogram.h"
 #include "tools/common/pattern_scan.h"
 #include "tools/load/bench_conn.h"
+#include "tools/load/bench_echo.h"
 #include "tools/load/bench_places.h"
 #include "tools/load/bench_slow_ticks.h"
 #include "tools/load/bench_ticks.h"
@@ -43,6 +44,7 @@ struct bench_interval {
 struct bench_data {
     /* Set by bench_data_init, then constant. */
     struct bench_crew *crew;
+    struct bench_echo *echo; /* NULL: not --echo */
     struct pattern_scan scan;
     bool has_seqs;  /* in its ticks */
     bool has_times; /* likewise; without times, a tick has the time of its receipt */

@@ -21,7 +21,7 @@ enum {
 #define TYPES_KNOWN                                                                                \
     (1u << TYPE_CONNACK | 1u << TYPE_PUBLISH | 1u << TYPE_SUBACK | 1u << TYPE_PINGRESP)
 
-/* ---- Packets ---- */
+/* ---- Packets of the client ---- */
 
 /* A remaining length, 7 bits a byte, the lowest first; returns its bytes. */
 static size_t bench_mqtt_put_length(uint8_t out[LENGTH_BYTES_MAX], size_t length)
@@ -90,7 +90,7 @@ char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *
     return (char *)text;
 }
 
-/* ---- What comes ---- */
+/* ---- Packets of the server ---- */
 
 static struct bench_broker_packet bench_mqtt_refusal(const char *words)
 {

@@ -15,6 +15,8 @@
 #include "tools/load/bench_template.h"
 
 #define CONNECT_TIMEOUT_MS 10000 /* to find the address that answers */
+#define ECHO_RATE 1000
+#define ECHO_PAYLOAD_BYTES 64
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *const bench_role_names[BENCH_ROLES] = {
@@ -136,6 +138,43 @@ static bool bench_options_patterns(struct bench_options *options)
                            "");
         return false;
     }
+    return true;
+}
+
+/* --echo: every message is one that the load generator sent. */
+static bool bench_options_echo(struct bench_options *options)
+{
+    if (!options->echo) {
+        bool is_alone = options->echo_rate > 0 || options->payload_bytes > 0;
+        return !is_alone || bench_options_fail("--rate and --payload-bytes need --echo%s", "") == 0;
+    }
+    options->echo_rate = options->echo_rate == 0 ? ECHO_RATE : options->echo_rate;
+    options->payload_bytes =
+        options->payload_bytes == 0 ? ECHO_PAYLOAD_BYTES : options->payload_bytes;
+    bool is_other =
+        strcmp(options->protocol_name, "nats") == 0 || strcmp(options->protocol_name, "mqtt") == 0;
+    bool has_others = false;
+    for (uint32_t role = BENCH_STALLED; role < BENCH_ROLES; role++) {
+        has_others |= options->role_counts[role] > 0;
+    }
+    if (is_other || has_others || options->send_text != NULL || options->publish != NULL ||
+        options->seq_pattern != NULL || options->channel_pattern != NULL ||
+        options->time_pattern[0] == 0 || options->subscription_count > 0 ||
+        strcmp(options->encoding_name, "json") != 0) {
+        bench_options_fail("--echo has messages of its own, and no subscriptions: no --protocol, "
+                           "--send, --publish, --encoding, patterns or special connections%s",
+                           "");
+        return false;
+    }
+    if ((double)options->echo_rate * (double)options->duration_ns / (double)NS_PER_SECOND <
+        (double)options->connection_count) {
+        bench_options_fail("--echo: --rate must have a message for each connection in --duration%s",
+                           "");
+        return false;
+    }
+    options->protocol_name = "plain";
+    options->seq_pattern = "";
+    options->channel_pattern = "";
     return true;
 }
 
@@ -434,7 +473,7 @@ static bool bench_options_crowds(struct bench_options *options)
     return true;
 }
 
-/* What each upgrade request has besides. */
+/* The further header lines of each upgrade request. */
 static bool bench_options_headers(struct bench_options *options)
 {
     char error[WS_HEADERS_ERROR_BYTES_MAX];
@@ -480,12 +519,12 @@ int bench_options_finish(struct bench_options *options)
     if (ws_client_parse_url(&options->url, options->url_text, error) != 0) {
         return bench_options_fail("%s", error);
     }
-    if (!bench_options_until(options) || !bench_options_protocol(options) ||
-        !bench_options_encoding(options) || !bench_options_fit_protocol(options) ||
-        !bench_options_times(options) || !bench_options_topic(options) ||
-        !bench_options_by_url(options) || !bench_options_publish(options) ||
-        !bench_options_headers(options) || !bench_options_sources(options) ||
-        !bench_options_crowds(options)) {
+    if (!bench_options_echo(options) || !bench_options_until(options) ||
+        !bench_options_protocol(options) || !bench_options_encoding(options) ||
+        !bench_options_fit_protocol(options) || !bench_options_times(options) ||
+        !bench_options_topic(options) || !bench_options_by_url(options) ||
+        !bench_options_publish(options) || !bench_options_headers(options) ||
+        !bench_options_sources(options) || !bench_options_crowds(options)) {
         return 1;
     }
     if (options->duration_ns == 0) {

@@ -127,6 +127,11 @@ struct bench_options {
     const char *symbol_pattern;
     bool channel_is_symbol; /* A channel is known by its symbol, not by a number. */
 
+    /* Round trips. */
+    bool echo;
+    uint32_t echo_rate;     /* messages a second, of all connections; 0: not said */
+    uint32_t payload_bytes; /* of a message; 0: not said */
+
     /* Connections that behave badly; parts of connection_count. */
     uint32_t role_counts[BENCH_ROLES]; /* of readers: the rest of the connections */
     uint32_t silent_count;             /* Of the stalled: never read again. */

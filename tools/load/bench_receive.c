@@ -47,7 +47,7 @@ static void bench_receive_carry_release(struct bench_receive *receive, struct be
     conn->carry_bytes = 0;
 }
 
-/* What it had received belongs to a life that is over. */
+/* Its received bytes belong to its previous connection. */
 static void bench_receive_forget(struct bench_receive *receive, struct bench_conn *conn)
 {
     if (conn->carry != NULL) {
@@ -114,7 +114,7 @@ static void bench_receive_carry_append(struct bench_receive *receive, struct ben
     conn->carry_bytes += (uint32_t)bytes_count;
 }
 
-/* Of "HTTP/1.1 404 ..."; 0: it is none. */
+/* The status in "HTTP/1.1 404 ..."; 0: there is none. */
 static uint16_t bench_receive_http_status(const uint8_t *bytes, size_t bytes_count)
 {
     char head[HTTP_STATUS_BYTES + 1] = "";

@@ -12,7 +12,7 @@
 #include "tools/load/bench_roles.h"
 
 #define WAIT_NS (10 * NS_PER_MS) /* How long stop, resume and the window may go unnoticed. */
-#define ACT_NS (10 * NS_PER_MS)  /* How often those that behave badly get their turn. */
+#define ACT_NS (10 * NS_PER_MS)  /* How often the connections that behave badly act. */
 #define ASKED_PER_TURN 64        /* of --at-once, so that answers are read in between */
 #define REST_ROUNDS_MAX 50       /* of 10 ms, for the silent conns at the end */
 
@@ -143,7 +143,7 @@ static void bench_thread_start_conns(struct bench_thread *thread)
     }
 }
 
-/* How long this thread handled what had come, while more may have waited for it. */
+/* How long this thread handled a batch of completions, while others may have waited. */
 static void bench_thread_note_turn(struct bench_thread *thread, uint64_t begin_ns)
 {
     const struct bench_data *data = &thread->data;
@@ -176,12 +176,24 @@ static bool bench_thread_ask(struct bench_thread *thread)
     return asked == ASKED_PER_TURN;
 }
 
+/* Sends what --echo has to. Returns how long the thread may sleep. */
+static uint64_t bench_thread_echo(struct bench_thread *thread)
+{
+    const struct bench_echo_window window = {thread->data.window_start_ns, thread->data.window_ns};
+    if (thread->data.echo == NULL) {
+        return WAIT_NS;
+    }
+    uint64_t next_ns = bench_echo_act(&thread->echo, &window);
+    uint64_t now_ns = bench_thread_now_ns();
+    return next_ns <= now_ns ? 0 : next_ns - now_ns < WAIT_NS ? next_ns - now_ns : WAIT_NS;
+}
+
 static void bench_thread_turn(struct bench_thread *thread)
 {
     struct bench_control *control = thread->crew.control;
     struct io_uring_cqe *cqe;
-    struct __kernel_timespec wait = {.tv_nsec = WAIT_NS};
     bench_thread_start_conns(thread);
+    struct __kernel_timespec wait = {.tv_nsec = (long)bench_thread_echo(thread)};
     bool asks = thread->crew.options->at_once && bench_thread_ask(thread);
     if (thread->crew.options->spin || asks) {
         io_uring_submit_and_get_events(&thread->ring.ring);
@@ -240,6 +252,10 @@ int bench_thread_create(struct bench_thread **thread_out, const struct bench_opt
     int error = bench_crew_init(crew, options, control, &thread->ring, thread_index);
     if (error == 0) {
         error = bench_data_init(&thread->data, crew);
+    }
+    if (error == 0 && options->echo) {
+        error = bench_echo_init(&thread->echo, crew);
+        thread->data.echo = &thread->echo;
     }
     if (error == 0 && crew->wish.deflate) {
         error = bench_inflate_create(&thread->frames.inflate);
@@ -309,6 +325,7 @@ void bench_thread_destroy(struct bench_thread *thread)
     bench_receive_deinit(&thread->receive);
     bench_inflate_destroy(thread->frames.inflate);
     bench_data_deinit(&thread->data);
+    bench_echo_deinit(&thread->echo);
     bench_crew_deinit(&thread->crew);
     free(thread->rearm);
     free(thread);

@@ -19,6 +19,7 @@ struct bench_thread {
     struct bench_crew crew;
     struct bench_ring ring;
     struct bench_data data;
+    struct bench_echo echo;
     struct bench_frames frames;
     struct bench_receive receive;
 

@@ -20,11 +20,13 @@
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_DOUBLINGS_MAX 6          /* 6.4 s */
 #define RETRY_SLOWLY 3                 /* doublings to begin with, after close 4111 */
-#define STABLE_NS (10 * NS_PER_SECOND) /* After such a connection waits begin anew. */
+#define STABLE_NS (10 * NS_PER_SECOND) /* After such a connection the waits are short again. */
 #define CLOSE_RATE 4111
-#define CODE_UNKNOWN 120    /* of a refusal */
-#define LOSSES_SHOWN_MAX 10 /* of one answer, each with its reason */
-#define FIRST_ID 100        /* of the cursor's messages; SUBSCRIBE has 1 */
+#define ERROR_RATE 111
+#define RATE_WAIT_NS (NS_PER_SECOND / 2) /* Then a message that was too much is sent again. */
+#define CODE_UNKNOWN 120                 /* of a refusal */
+#define LOSSES_SHOWN_MAX 10              /* of one answer, each with its reason */
+#define FIRST_ID 100                     /* of the cursor's messages; SUBSCRIBE has 1 */
 
 enum tap_cursor_stage {
     TAP_CURSOR_CONNECTING, /* WELCOME has not come yet. */
@@ -49,6 +51,8 @@ struct tap_cursor {
     uint64_t next_channel; /* the first channel that has not been sent yet */
     uint64_t asked_count;  /* channels that are to be resumed from their beginning */
     uint64_t message_count;
+    char *last_text;    /* what was sent last, in case the server takes no more messages now */
+    uint64_t repeat_ns; /* when to send it again, monotonic; 0: it need not be */
     uint32_t doublings; /* of the wait before the next connection */
     uint64_t opened_ns; /* when the connection began, monotonic; 0: there is none */
     bool is_dirty;      /* The file is older than the state. */
@@ -79,6 +83,7 @@ int tap_cursor_open(struct tap_cursor **cursor_out, const char *path,
 void tap_cursor_close(struct tap_cursor *cursor)
 {
     tap_cursor_state_clear(&cursor->state);
+    free(cursor->last_text);
     free(cursor);
 }
 
@@ -97,6 +102,7 @@ void tap_cursor_on_open(struct tap_cursor *cursor)
     cursor->is_subscribed = false;
     cursor->next_channel = 0;
     cursor->asked_count = 0;
+    cursor->repeat_ns = 0;
     for (uint32_t i = 0; i < cursor->state.place_count; i++) {
         cursor->state.places[i].is_asked = false;
         cursor->state.places[i].is_sent = false;
@@ -153,7 +159,7 @@ static void tap_cursor_on_entry(struct tap_cursor *cursor, const json_t *entry)
     place->is_awaited = false;
     (void)control_reply_u64(entry, "next_seq", &place->live_seq);
     if (gap != NULL && strcmp(gap, "restart") == 0) {
-        place->seq = 0; /* It counts anew. */
+        place->seq = 0; /* It starts counting again. */
     }
 }
 
@@ -306,6 +312,19 @@ static void tap_cursor_on_heartbeat(struct tap_cursor *cursor, const struct cont
     }
 }
 
+/* Whether this connection goes on. */
+static bool tap_cursor_on_error(struct tap_cursor *cursor, const json_t *error)
+{
+    uint64_t code;
+    if (control_reply_u64(error, "code", &code) && code == ERROR_RATE) {
+        cursor->repeat_ns = clock_ns(CLOCK_MONOTONIC) + RATE_WAIT_NS;
+        return true;
+    }
+    cursor->is_final = (cursor->is_waiting || !cursor->is_subscribed) &&
+                       !json_is_true(json_object_get(error, "retry"));
+    return !cursor->is_waiting;
+}
+
 bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply *reply)
 {
     struct tap_cursor_place *place;
@@ -324,9 +343,7 @@ bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply
         }
         return true;
     case CONTROL_ERROR:
-        cursor->is_final = (cursor->is_waiting || !cursor->is_subscribed) &&
-                           !json_is_true(json_object_get(reply->data, "retry"));
-        return !cursor->is_waiting;
+        return tap_cursor_on_error(cursor, reply->data);
     case CONTROL_HEARTBEAT:
         tap_cursor_on_heartbeat(cursor, reply);
         return true;
@@ -403,10 +420,27 @@ static char *tap_cursor_resume_text(struct tap_cursor *cursor, bool is_asked)
     return text;
 }
 
+/* The user's settings for one symbol and one type: the server refuses those of other types. */
+static json_t *tap_cursor_subscription(const struct tap_cursor *cursor,
+                                       const struct tap_cursor_place *place)
+{
+    char symbol[TAP_CURSOR_SYMBOL_BYTES_MAX + 2];
+    struct ws_client_subscription one = *cursor->subscription;
+    one.types = place->type;
+    one.depth = strcmp(place->type, "depth") == 0 ? one.depth : 0;
+    one.bar = strcmp(place->type, "bar") == 0 ? one.bar : NULL;
+    char *text = ws_client_subscribe_text(&one);
+    json_t *message = text == NULL ? NULL : json_loads(text, 0, NULL);
+    free(text);
+    snprintf(symbol, sizeof symbol, "\"%s\"", place->symbol);
+    json_object_set_new(json_object_get(message, "data"), "symbols",
+                        json_pack("[o]", json_loads(symbol, JSON_DECODE_ANY, NULL)));
+    return message;
+}
+
 /* SUBSCRIBE with `since` of the next channel that is known; NULL: there are none. */
 static char *tap_cursor_since_text(struct tap_cursor *cursor)
 {
-    struct ws_client_subscription one = *cursor->subscription;
     struct tap_cursor_place *place = NULL;
     while (cursor->next_channel < cursor->state.place_count && place == NULL) {
         place = &cursor->state.places[cursor->next_channel++];
@@ -415,11 +449,7 @@ static char *tap_cursor_since_text(struct tap_cursor *cursor)
     if (place == NULL) {
         return NULL;
     }
-    one.symbols = place->symbol;
-    one.types = place->type;
-    char *plain = ws_client_subscribe_text(&one);
-    json_t *message = plain == NULL ? NULL : json_loads(plain, 0, NULL);
-    free(plain);
+    json_t *message = tap_cursor_subscription(cursor, place);
     json_object_set_new(message, "id",
                         json_integer((json_int_t)(FIRST_ID + cursor->message_count)));
     json_object_set_new(
@@ -431,11 +461,12 @@ static char *tap_cursor_since_text(struct tap_cursor *cursor)
     return text;
 }
 
-char *tap_cursor_next_message(struct tap_cursor *cursor)
+static char *tap_cursor_new_message(struct tap_cursor *cursor)
 {
     char *text = NULL;
-    if (cursor->stage == TAP_CURSOR_CONNECTING || cursor->is_waiting) {
-        return NULL;
+    if (cursor->stage == TAP_CURSOR_CONNECTING || cursor->is_waiting ||
+        (cursor->stage == TAP_CURSOR_SUBSCRIBED && !cursor->is_subscribed)) {
+        return NULL; /* One message after the other, so that the one that is refused is known. */
     }
     if (cursor->stage == TAP_CURSOR_OPEN) {
         text = cursor->is_resumed && cursor->is_derived ? tap_cursor_since_text(cursor) : NULL;
@@ -468,6 +499,21 @@ char *tap_cursor_next_message(struct tap_cursor *cursor)
             cursor->asked_count += cursor->state.places[i].is_asked;
         }
         cursor->is_waiting = text != NULL;
+    }
+    return text;
+}
+
+const char *tap_cursor_next_message(struct tap_cursor *cursor)
+{
+    if (cursor->repeat_ns != 0) {
+        bool is_due = clock_ns(CLOCK_MONOTONIC) >= cursor->repeat_ns;
+        cursor->repeat_ns = is_due ? 0 : cursor->repeat_ns;
+        return is_due ? cursor->last_text : NULL;
+    }
+    char *text = tap_cursor_new_message(cursor);
+    if (text != NULL) {
+        free(cursor->last_text);
+        cursor->last_text = text;
     }
     return text;
 }

@@ -49,8 +49,8 @@ bool tap_cursor_on_control(struct tap_cursor *cursor, const struct control_reply
  */
 bool tap_cursor_on_tick(struct tap_cursor *cursor, const struct tap_tick *tick);
 
-/* The next message to send, to be freed; NULL: none at present. */
-char *tap_cursor_next_message(struct tap_cursor *cursor);
+/* The next message to send, valid until the next call; NULL: none at present. */
+const char *tap_cursor_next_message(struct tap_cursor *cursor);
 
 /* How long to wait before connecting again, with jitter; UINT64_MAX: do not try again.
  * close_code: of the server's Close frame, or 0. */

@@ -17,8 +17,8 @@ int tap_events_open(struct tap_sink *sink)
     const struct tap_options *options = sink->options;
     int exit_code = TAP_EXIT_DONE;
     if (options->stats) {
-        sink->stats =
-            tap_stats_create(options->prints_ticks ? stderr : stdout, clock_ns(CLOCK_MONOTONIC));
+        sink->stats = tap_stats_create(options->prints_ticks || options->json ? stderr : stdout,
+                                       clock_ns(CLOCK_MONOTONIC));
         if (sink->stats == NULL) {
             fprintf(stderr, "ringcast-tap: no memory for --stats\n");
             return TAP_EXIT_UNREACHABLE;
@@ -92,7 +92,7 @@ static bool tap_events_is_warning(const struct control_reply *reply)
            json_array_size(json_object_get(reply->data, "gaps")) > 0;
 }
 
-/* HEARTBEATs are left out: while nothing else comes they would fill the screen. With --json only
+/* HEARTBEATs are left out: they would fill the screen while nothing else arrives. With --json only
  * ticks go to standard output. */
 void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
                            const uint8_t *payload, size_t payload_bytes)

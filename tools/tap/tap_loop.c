@@ -154,13 +154,12 @@ static bool tap_loop_has_open(const struct tap_loop *loop)
 /* --resume: sends the messages of the cursor. */
 static void tap_loop_send_cursor(struct tap_loop *loop)
 {
-    char *text;
+    const char *text;
     struct tap_sink *sink = loop->sink;
     struct tap_reader *reader = &loop->readers[0];
     while (reader->fd >= 0 && !sink->wants_new_connection &&
            (text = tap_cursor_next_message(sink->cursor)) != NULL) {
         sink->wants_new_connection = tap_reader_send_text(reader, text) != 0;
-        free(text);
     }
     if (sink->wants_new_connection) {
         sink->wants_new_connection = false;
@@ -202,7 +201,7 @@ static bool tap_loop_goes_on(struct tap_loop *loop, uint64_t now_ns)
     return tap_loop_has_open(loop);
 }
 
-/* Has those that cannot prove all they got ask for running hashes; *asked_ns: when it was done. */
+/* Readers that cannot prove everything they received ask for running hashes; *asked_ns: when. */
 static void tap_loop_ask_hashes(struct tap_loop *loop, uint64_t now_ns, uint64_t *asked_ns)
 {
     struct tap_verify *verify = loop->sink->verify;

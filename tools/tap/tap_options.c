@@ -127,7 +127,7 @@ static const struct option long_options[] = {
 /* Intermediate values on the way to struct tap_options. */
 struct tap_given {
     const char *unix_path;
-    bool quiet, print;
+    bool quiet, print, snapshot;
 };
 
 /* ---- Values ---- */
@@ -181,9 +181,10 @@ static bool tap_options_date(const char *text, uint64_t *ns_out)
             ns += (uint64_t)(*at++ - '0') * unit;
         }
     }
+    int day = utc.tm_mday;
     time_t seconds = timegm(&utc);
     *ns_out = (uint64_t)seconds * NS_PER_SECOND + ns;
-    return seconds > 0 && strcmp(at, "Z") == 0;
+    return seconds > 0 && utc.tm_mday == day && strcmp(at, "Z") == 0; /* no February 30 */
 }
 
 /* A seq, nanoseconds since the Unix epoch, a date, or how long ago. */
@@ -233,10 +234,20 @@ static int tap_options_choose(const char *option, const char *value, const char 
     return -1;
 }
 
+/* "-" is not the standard output, since that has the ticks. */
+static bool tap_options_file(const char *option, const char *path)
+{
+    if (path[0] == 0 || strcmp(path, "-") == 0) {
+        fprintf(stderr, "ringcast-tap: %s needs the name of a file, not '%s'\n", option, path);
+        return false;
+    }
+    return true;
+}
+
 /* ---- Options ---- */
 
-static bool tap_options_take_subscription(struct tap_options *options, int option,
-                                          const char *value)
+static bool tap_options_take_subscription(struct tap_options *options, struct tap_given *given,
+                                          int option, const char *value)
 {
     static const char *const bars[] = {"1s", "1m", "5m"};
     static const char *const policies[] = {"skip", "conflate", "disconnect"};
@@ -264,6 +275,7 @@ static bool tap_options_take_subscription(struct tap_options *options, int optio
     case OPTION_SNAPSHOT:
         choice = tap_options_choose("--snapshot", value, answers, 2);
         subscription->snapshot = choice == 1;
+        given->snapshot = true;
         return choice >= 0;
     default:
         if (!tap_options_replay(value, &subscription->replay_from)) {
@@ -334,10 +346,10 @@ static bool tap_options_take(struct tap_options *options, struct tap_given *give
         return true;
     case OPTION_RECORD:
         options->record_path = value;
-        return true;
+        return tap_options_file("--record", value);
     case OPTION_RESUME:
         options->resume_path = value;
-        return true;
+        return tap_options_file("--resume", value);
     case OPTION_CHANNELS:
         options->channels = true;
         return true;
@@ -353,11 +365,48 @@ static bool tap_options_take(struct tap_options *options, struct tap_given *give
     case '?':
         return false; /* getopt_long has printed the reason. */
     default:
-        return tap_options_take_subscription(options, option, value);
+        return tap_options_take_subscription(options, given, option, value);
     }
 }
 
 /* ---- What does not go together ---- */
+
+/* Whether --list has beside it what would have no effect. */
+static bool tap_options_list_has_more(const struct tap_options *options,
+                                      const struct tap_given *given)
+{
+    const struct ws_client_subscription *subscription = &options->subscription;
+    return strchr(options->symbols, ',') != NULL || options->types[0] != 0 ||
+           subscription->depth != 0 || subscription->bar != NULL ||
+           subscription->interval_ms != 0 || subscription->on_lag != NULL ||
+           subscription->replay_from != 0 || given->snapshot || options->count != 0 ||
+           options->duration_ns != 0 || given->quiet || given->print || options->verify ||
+           options->stats || options->record_path != NULL || options->resume_path != NULL;
+}
+
+/* NULL: all is well. */
+static const char *tap_options_conflict_of_output(const struct tap_options *options,
+                                                  const struct tap_given *given)
+{
+    if (options->channels && !options->verify) {
+        return "--channels needs --verify";
+    }
+    if (given->print && given->quiet) {
+        return "--print and --quiet contradict each other";
+    }
+    if (options->connections > 1 &&
+        (given->print || options->stats || options->record_path != NULL)) {
+        return "--print, --stats and --record need one connection";
+    }
+    if (options->stats && options->json && !given->print && !options->verify) {
+        return "--stats prints no ticks, and no JSON; add --print for ticks as JSON";
+    }
+    if (options->record_path != NULL && options->resume_path != NULL &&
+        strcmp(options->record_path, options->resume_path) == 0) {
+        return "--record and --resume need two files";
+    }
+    return NULL;
+}
 
 /* NULL: all is well. */
 static const char *tap_options_conflict(const struct tap_options *options,
@@ -366,14 +415,12 @@ static const char *tap_options_conflict(const struct tap_options *options,
     const struct ws_client_subscription *subscription = &options->subscription;
     bool needs_names = subscription->depth != 0 || subscription->bar != NULL ||
                        subscription->interval_ms != 0 || subscription->replay_from != 0;
+    if (options->list && tap_options_list_has_more(options, given)) {
+        return "--list takes one pattern of --symbols, --json, and the options of How to connect";
+    }
     if (needs_names && (options->symbols[0] == 0 || strchr(options->symbols, '*') != NULL)) {
         return "--depth, --bar, --interval-ms and --replay-from need --symbols with names, not "
                "patterns";
-    }
-    if (options->list &&
-        (strchr(options->symbols, ',') != NULL || options->verify || options->stats ||
-         options->record_path != NULL || options->resume_path != NULL || needs_names)) {
-        return "--list takes one pattern of --symbols, and goes with --json only";
     }
     if (options->connections > 1 && !options->verify) {
         return "--connections needs --verify";
@@ -382,19 +429,13 @@ static const char *tap_options_conflict(const struct tap_options *options,
         strcmp(subscription->on_lag, "conflate") == 0) {
         return "--verify does not go with --on-lag conflate, which reports no loss";
     }
-    if (options->channels && !options->verify) {
-        return "--channels needs --verify";
-    }
-    if (given->print && given->quiet) {
-        return "--print and --quiet contradict each other";
-    }
-    if (given->print && options->connections > 1) {
-        return "--print needs one connection";
+    if (given->snapshot && subscription->replay_from != 0) {
+        return "--snapshot does not go with --replay-from, which begins with past ticks";
     }
     if (options->resume_path != NULL && (options->verify || subscription->replay_from != 0)) {
         return "--resume does not go with --verify or --replay-from";
     }
-    return NULL;
+    return tap_options_conflict_of_output(options, given);
 }
 
 static void tap_options_set_defaults(struct tap_options *options, const struct tap_given *given)

@@ -171,7 +171,7 @@ static void tap_reader_print_refusal(const json_t *refusal)
     free(text);
 }
 
-/* Of a key that the server does not use: it is of another version. */
+/* A warning about a key that the server does not use: it has another version. */
 static void tap_reader_print_warning(const json_t *warning)
 {
     char *text = json_dumps(warning, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -334,17 +334,19 @@ static void tap_reader_on_page(struct tap_reader *reader, const struct control_r
     }
 }
 
-/* The server takes so many messages a second. */
+/* The server takes so many messages a second. Whether the refused one is sent again. */
 static bool tap_reader_waits(struct tap_reader *reader, const struct control_reply *reply)
 {
     uint64_t code;
-    if (!reader->sink->options->list || !control_reply_u64(reply->data, "code", &code) ||
-        code != TOO_MANY_REQUESTS) {
+    const struct tap_sink *sink = reader->sink;
+    if (!control_reply_u64(reply->data, "code", &code) || code != TOO_MANY_REQUESTS) {
         return false;
     }
-    usleep(PAGE_WAIT_US);
-    tap_reader_ask_page(reader);
-    return true;
+    if (sink->options->list) {
+        usleep(PAGE_WAIT_US);
+        tap_reader_ask_page(reader);
+    }
+    return sink->options->list || sink->cursor != NULL; /* The cursor repeats its own. */
 }
 
 static void tap_reader_on_control(struct tap_reader *reader, const struct ws_message *message)
@@ -422,9 +424,15 @@ static void tap_reader_on_message(struct tap_reader *reader, struct ws_message *
     }
 }
 
+/* What comes after the last tick that is wanted is not read, unless --verify proves with it. */
+static bool tap_reader_is_done(const struct tap_reader *reader)
+{
+    return reader->sink->verify == NULL && tap_events_have_enough(reader->sink);
+}
+
 void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes_count)
 {
-    while (bytes_count > 0 && reader->fd >= 0) {
+    while (bytes_count > 0 && reader->fd >= 0 && !tap_reader_is_done(reader)) {
         size_t consumed = 0;
         struct ws_message message;
         enum ws_status status =
@@ -447,7 +455,8 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
 
 void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t scratch_bytes)
 {
-    for (uint32_t i = 0; i < RECEIVES_PER_TURN && reader->fd >= 0; i++) {
+    for (uint32_t i = 0; i < RECEIVES_PER_TURN && reader->fd >= 0 && !tap_reader_is_done(reader);
+         i++) {
         ssize_t got = recv(reader->fd, scratch, scratch_bytes, MSG_DONTWAIT);
         if (got > 0) {
             tap_reader_on_bytes(reader, scratch, (size_t)got);

@@ -35,7 +35,7 @@ struct tap_stats {
     uint64_t line_ns;  /* when the last line was due */
     uint64_t line_count;
     uint64_t live_ns;     /* Ticks that were published before are not measured; 0: not known. */
-    uint64_t early_count; /* ticks that came before their own ts_event or ts_pub */
+    uint64_t early_count; /* ticks that arrived before their own ts_event or ts_pub */
     struct tap_stats_sum second, whole;
     struct tap_stats_symbol **slots; /* open addressing; half of them stay free */
     uint32_t symbol_count;

@@ -179,7 +179,7 @@ static void tap_verify_widen(struct tap_channel *channel)
     channel->window_count *= 2;
 }
 
-/* Where the frame with that seq is kept; NULL: it is behind the window. */
+/* The place of the frame with that seq; NULL: it is behind the window. */
 static struct tap_frame *tap_verify_frame(struct tap_verify *verify, struct tap_channel *channel,
                                           uint64_t seq)
 {
@@ -206,7 +206,7 @@ static struct tap_frame *tap_verify_frame(struct tap_verify *verify, struct tap_
     return &channel->window[seq & (channel->window_count - 1)];
 }
 
-/* What the first receipt of a frame is checked for: that it is JSON of the agreed shape. */
+/* Checks, at the first receipt of a frame, that it is JSON of the agreed form. */
 static void tap_verify_shape(struct tap_verify *verify, struct tap_channel *channel,
                              uint32_t reader, const uint8_t *payload, size_t payload_bytes)
 {
@@ -240,7 +240,7 @@ static void tap_verify_chain(struct tap_track *track, uint64_t seq, uint64_t pay
     }
 }
 
-/* A data frame as it came, and as JSON. */
+/* A data frame as it was received, and as JSON. */
 struct tap_verify_frame {
     uint64_t channel, seq;
     const uint8_t *payload;

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/* Follows symbols of a ringcast over cuts and restarts, with the package ws.
+/* Follows symbols of a ringcast over disconnects and restarts, with the package ws.
  *
  *     node node_ws.js [URL [SYMBOLS [TYPES]]]
  *     node node_ws.js ws://localhost:8765/ 000001.SZ,AAPL.US quote
@@ -40,7 +40,7 @@ function expect(ch, seq) {
     const before = last.get(ch) ?? seq - 1;
     last.set(ch, Math.max(before, seq - 1));
     if (before < seq - 1) {
-        say(`${names.get(ch) ?? ch}: ${seq - 1 - before} passed over before #${seq}`);
+        say(`${names.get(ch) ?? ch}: ${seq - 1 - before} not received before #${seq}`);
     }
 }
 
@@ -145,7 +145,7 @@ function onClose(code, reason, began, retryAfterMs) {
     failures = Date.now() - began > BACKOFF_MS_MAX ? 0 : failures + 1;
     let pause = 0;
     if (code < 4200 || code > 4299) { // Those ask to be tried at once.
-        // Jitter: a thousand clients that were cut together must not come back together.
+        // Jitter: a thousand clients that were disconnected together must not come back together.
         pause = retryAfterMs + Math.min(BACKOFF_MS_MIN * 2 ** failures, BACKOFF_MS_MAX) * Math.random();
     }
     say(`closed ${code} ${reason}: again in ${(pause / 1000).toFixed(2)} s`);

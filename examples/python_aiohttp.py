@@ -4,7 +4,7 @@
     python_aiohttp.py [URL [SYMBOLS [TYPES]]]
     python_aiohttp.py ws://localhost:8765/ 000001.SZ,AAPL.US quote
 
-Copy Stream, and read it as main() does: it goes on over cuts and restarts, and ends with Refused.
+Copy Stream, and read it as main() does: it goes on over disconnects and restarts, and ends with Refused.
 Needs Python 3.11 and aiohttp 3.8 or newer (Debian: python3-aiohttp).
 """
 import asyncio
@@ -77,7 +77,7 @@ class Stream:
             pause = 0
             if not 4200 <= code <= 4299:  # Those ask to be tried at once.
                 pause = min(BACKOFF_SECONDS_MIN * 2**failures, BACKOFF_SECONDS_MAX)
-                # Jitter: a thousand clients that were cut together must not come back together.
+                # Jitter: a thousand clients that were disconnected together must not come back together.
                 pause = wait + pause * random.random()
             self.notify(f"closed {code} {reason}: again in {pause:.2f} s")
             await asyncio.sleep(pause)
@@ -134,7 +134,7 @@ class Stream:
         last = self.last.get(ch, seq - 1)
         self.last[ch] = max(last, seq - 1)
         if last < seq - 1:
-            self.notify(f"{self.names.get(ch, ch)}: {seq - 1 - last} passed over before #{seq}")
+            self.notify(f"{self.names.get(ch, ch)}: {seq - 1 - last} not received before #{seq}")
 
 
 def describe(tick):

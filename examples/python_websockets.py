@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Follows symbols of a ringcast over cuts and restarts, with the package websockets.
+"""Follows symbols of a ringcast over disconnects and restarts, with the package websockets.
 
     python_websockets.py [URL [SYMBOLS [TYPES]]]
     python_websockets.py ws://localhost:8765/ 000001.SZ,AAPL.US quote
@@ -90,7 +90,7 @@ def tell_missing(position, ch, seq):
     """Frames are missing without a GAP if newer ones replaced them, or after a disconnect."""
     missing = position.expect(ch, seq)
     if missing:
-        print(f"-- {position.names.get(ch, ch)}: {missing} passed over before #{seq}")
+        print(f"-- {position.names.get(ch, ch)}: {missing} not received before #{seq}")
 
 
 def on_tick(position, tick):
@@ -183,7 +183,7 @@ async def follow(url, symbols, types):
         pause = 0
         if not 4200 <= code <= 4299:  # Those ask to be tried at once.
             pause = min(BACKOFF_SECONDS_MIN * 2**failures, BACKOFF_SECONDS_MAX)
-            # Jitter: a thousand clients that were cut together must not come back together.
+            # Jitter: a thousand clients that were disconnected together must not come back together.
             pause = float(wait or 0) + pause * random.random()
         print(f"-- closed {code} {reason}: again in {pause:.2f} s")
         await asyncio.sleep(pause)

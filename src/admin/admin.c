@@ -190,7 +190,7 @@ static const struct admin_route {
     {{"/metrics", "numbers for Prometheus"}, admin_page_metrics},
     {{"/health", "200 while the process runs, 503 while a thread is stalled"}, admin_page_health},
     {{"/livez", "the same as /health"}, admin_page_health},
-    {{"/ready", "200 while clients are welcome, otherwise 503"}, admin_page_ready},
+    {{"/ready", "200 while the server accepts clients, otherwise 503"}, admin_page_ready},
     {{"/readyz", "the same as /ready"}, admin_page_ready},
     {{SBE_SCHEMA_PATH, "the schema of the binary encoding, md.sbe.v1"}, admin_page_schema},
 };

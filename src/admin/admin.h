@@ -3,7 +3,7 @@
  *
  *   GET /                 the paths, each with a line: HTML for browsers, else text
  *   GET /health /livez    200 while the process runs, 503 while a thread is stalled (watchdog.h)
- *   GET /ready /readyz    200 while clients are welcome, else 503 (starting, draining, stalled)
+ *   GET /ready /readyz    200 while the server accepts clients, 503 otherwise (with the reason)
  *   GET /stats            numbers as JSON
  *   GET /metrics          numbers as Prometheus text
  *   GET /symbols          what there is to subscribe to (docs/protocol.md, "SYMBOLS")

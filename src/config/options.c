@@ -163,8 +163,9 @@ static const struct option_spec options_specs[] = {
      NULL, "Cores spin instead of sleeping. Latency is lower, and each core uses a whole CPU."},
     {PERFORMANCE, "zero-copy-bytes", "BYTES", NULL, NULL, "zero_copy_bytes", OPTION_BYTES,
      AT(zero_copy_bytes), 0, 64 * MIB, NULL,
-     "Send log ranges of at least this size with zero copy where the kernel supports it for that "
-     "peer. 0 disables it. Default: the size from which it costs less, measured at the start."},
+     "Send runs of frames of at least this size without copying them (zero copy), where the kernel "
+     "supports it for the connection. 0 disables it. Default: the size from which it costs less, "
+     "measured at the start."},
     {PERFORMANCE, "engine", "ENGINE", "uring", NULL, "engine", OPTION_CHOICE, AT(engine), 0, 0,
      options_engines, "I/O engine. io_uring is the only one so far."},
     {ADMIN | COMMON, "admin-host", "HOST", "127.0.0.1", NULL, "admin.host", OPTION_TEXT,

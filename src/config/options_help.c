@@ -36,7 +36,7 @@ static const struct options_help_topic {
          "The server takes each value from the first of these places that has it:\n"
          "  1. the option on the command line\n"
          "  2. the option's environment variable\n"
-         "  3. the file of --config\n"
+         "  3. the file that --config names\n"
          "  4. the default\n\n"
          "The variable of an option is RINGCAST_ and the name in capitals, with _ for -:\n"
          "RINGCAST_LOG_LEVEL=DEBUG, RINGCAST_ENABLE_AUTH=yes. RINGCAST_FEED may name\n"

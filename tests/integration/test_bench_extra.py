@@ -137,7 +137,7 @@ class Compared(ServerTestCase, BenchTestCase):
     def test_one_run_each_has_no_interval(self):
         out = self.compared(self.written("a.json", 100), self.written("b.json", 150))
         self.assertEqual(self.row(out, "latency p99"), ["latency p99", "100us", "150us", "1.500", "-", "-"])
-        self.assertIn("\n  With so few runs a difference cannot be told from noise: repeat each at least 3 times.\n", out)
+        self.assertIn("\n  With so few runs no difference can be distinguished from noise: repeat each at least 3 times.\n", out)
 
     def test_runs_of_another_setup_are_refused(self):
         a = self.written("a.json", 100, 101, 102)

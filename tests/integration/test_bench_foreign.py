@@ -4,7 +4,7 @@ import re
 import unittest
 
 from server import Server
-from test_bench import NOT_DELIVERED, PLAIN, VALID, BenchTestCase, PlainServer, bench
+from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, PLAIN, VALID, BenchTestCase, PlainServer, bench
 
 COUNTING = ("--protocol", "plain", "--time-pattern", "")
 SHORT = ("-c", 3, "-d", "600ms", "-w", "200ms")
@@ -44,6 +44,20 @@ class Foreign(BenchTestCase):
         self.assertNotIn("\x1b", shown)
         self.assertRegex(shown, r"^\S*\[31mx{150,200}\.\.$")
 
+    def test_a_message_that_cannot_be_read_says_why_and_suggests_no_patterns(self):
+        in_two_frames = ('{"n": 1,', ' "t": 2}')
+        with PlainServer(greetings=(in_two_frames,)) as server:
+            for options in (PLAIN, COUNTING):
+                out = self.text(server, *options, code=CONNECTIONS_FAILED)
+                self.assertIn('\n  malformed   {"n": 1,\n  because     a message in several frames, which ringcast-bench '
+                              'does not read\n', out)
+                self.assertNotIn("pattern", out)
+
+    def test_a_hint_has_no_text_that_a_shell_would_run(self):
+        with PlainServer(between="{\"x';touch pwned;'\": 7, \"y\": 8}") as server:
+            out = self.text(server, *PLAIN, code=NOT_DELIVERED)
+        self.assertIn('\n  hint        numbers follow "y":\n', out)
+
     def test_blanks_in_patterns_do_not_matter(self):
         with PlainServer() as server:
             for time, number in (('"t":', '"n":'), ('"t" : ', '"n" :')):
@@ -74,7 +88,7 @@ class Foreign(BenchTestCase):
                 self.assertNotIn(f"\n  {line} ", out)
             server.is_mute = True
             out = self.text(server, *COUNTING, code=NOT_DELIVERED)  # of the greetings none is in the window
-            self.assertIn("\n  INVALID: no tick has a time inside the window\n", out)
+            self.assertIn("\n  INVALID: no message was received inside the window\n", out)
 
     def test_numbers_without_times_still_show_losses(self):
         with PlainServer() as server:

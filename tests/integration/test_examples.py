@@ -232,7 +232,7 @@ class Programs:
         return server
 
     def test_every_type_of_tick_is_printed_to_the_digit(self):
-        # So slow that sockets hold what comes while the program stands still: else quotes are passed over.
+        # So slow that sockets hold what comes while the program stands still: otherwise some quotes are replaced.
         server = self.server("--feed", SLOW_MARKET)
         running = self.start(server.url(), "*", TYPES)
         running.wait_for_ticks(10)
@@ -249,7 +249,7 @@ class Programs:
                 self.assertEqual(text, expected_text(frame))
                 compared[kind] += 1
         self.assertGreater(min(compared.values()), 20, compared)
-        self.assertEqual([line for line in running.lines if "passed over" in line], [])
+        self.assertEqual([line for line in running.lines if "not received" in line], [])
         server.stop()
         running.wait_for(r"^-- NOTICE DRAIN")
         running.wait_for(r"^-- closed 4201 drain: again in 0\.00 s$")
@@ -328,7 +328,7 @@ class Programs:
         running.wait_for_ticks(60, after=answered)
         if "ERROR" in running.lines[answered - 1]:
             self.assertRegex(running.lines[answered - 1], r"ERROR 10[48] .*: subscribed anew$")
-            running.wait_for(r"^-- \S+ trade: \d+ passed over before #\d+$", after=answered)
+            running.wait_for(r"^-- \S+ trade: \d+ not received before #\d+$", after=answered)
             self.skipTest("SKIPPED: this server has no RESUME: only the fall-back was tested")
         due = {}
         for _, symbol, kind, seq, _ in running.ticks():
@@ -360,13 +360,13 @@ class Programs:
 -- SUBSCRIBED warns:  3 more keys are not used
 -- SUBSCRIBED 1 in epoch e1
 -- GAP A\.X quote #12\.\.#14 are lost \(overrun\)
--- A\.X quote: 2 passed over before #18
--- A\.X quote: 3 passed over before #22
+-- A\.X quote: 2 not received before #18
+-- A\.X quote: 3 not received before #22
 -- closed 4108 script;code=4108: again in \d\.\d\d s
 -- connected to .*
 -- ERROR 104 unknown type: subscribed anew
 -- SUBSCRIBED 1 in epoch e1
--- A\.X quote: 8 passed over before #30
+-- A\.X quote: 8 not received before #30
 -- closed 4201 script;code=4201: again in 0\.00 s
 -- connected to .*
 -- closed 4099 script;code=4099: not tried again\Z""")

@@ -313,8 +313,8 @@ static void bench_compare_print(const struct bench_compare_file files[SIDES])
            "difference");
     uint32_t count = bench_compare_rows(files, &confidence);
     if (isnan(confidence)) {
-        printf("  With so few runs a difference cannot be told from noise: repeat each at least 3 "
-               "times.\n");
+        printf("  With so few runs no difference can be distinguished from noise: repeat "
+               "each at least 3 times.\n");
     } else {
         printf("  %u figure%s beyond noise; each interval has the true ratio with %.1f %% "
                "confidence.\n",

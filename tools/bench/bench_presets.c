@@ -7,7 +7,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct bench_preset bench_presets[] = {
-    {"ringcast", "a ringcast, as without a preset", "protocol ringcast\n"},
+    {"ringcast", "a ringcast server, the default", "protocol ringcast\n"},
     {"nats", "nats-server over WebSocket; subjects md.SYMBOL", "protocol nats\n"},
     {"mqtt", "an MQTT 3.1.1 broker over WebSocket, such as mosquitto; topics md/SYMBOL",
      "protocol mqtt\n"},

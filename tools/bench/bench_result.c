@@ -263,7 +263,10 @@ static int bench_result_nothing(struct bench_result *result)
         return bench_result_invalid(result, 3, "the times in the ticks are far from now");
     }
     if (totals->streams[BENCH_READER].frames > 0) {
-        return bench_result_invalid(result, 3, "no tick has a time inside the window");
+        return bench_result_invalid(result, 3,
+                                    result->options->time_pattern[0] == 0
+                                        ? "no message was received inside the window"
+                                        : "no tick has a time inside the window");
     }
     if (totals->unread > 0) {
         return bench_result_invalid(result, 3,

@@ -110,7 +110,7 @@ static const struct bench_table_row bench_table[] = {
     {"compare-any", 0, FLAG(compare_any), NULL, "even if connections, encodings or rates differ"},
     {"allow-gaps", 0, FLAG(allow_gaps), NULL, "lost frames and connections are not a failure"},
     {"slow-ticks", 0, U32(slow_tick_count, 0, BENCH_SLOW_TICKS_MAX), "N",
-     "also print the N slowest ticks, and who received them so late"},
+     "also print the N slowest ticks, and which connection received them"},
     {"csv", 0, TEXT(csv_path), "FILE", "write a row for each second"},
     {"hdr-log", 0, TEXT(hdr_path), "FILE", "write the latencies as an HdrHistogram log"},
     {"hgrm", 0, TEXT(hgrm_path), "FILE",

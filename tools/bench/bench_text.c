@@ -324,14 +324,13 @@ static uint32_t bench_text_warnings(const struct bench_result *result)
     uint32_t count = 0;
     if (bench_result_is_saturated(result)) {
         count++;
-        printf("  warning     SATURATED: the latencies are the load generator's; give it more "
-               "threads and cores\n");
+        printf("  warning     SATURATED: the latencies include delays of the load generator; "
+               "give it more threads and cores\n");
     }
     if (bench_result_is_starved(result)) {
         count++;
-        printf(
-            "  warning     STARVED: other processes took the load generator's cores, which is in "
-            "the latencies; give it cores of its own\n");
+        printf("  warning     STARVED: other processes used the load generator's cores, and the "
+               "latencies include its waits; give it cores of its own\n");
     }
     if (bench_result_is_slow(result)) {
         count++;
@@ -354,6 +353,7 @@ static void bench_text_close_hints(const struct bench_stream_totals *readers)
         uint32_t code;
         const char *text;
     } hints[] = {
+        {200, "a web server without WebSocket answers there; check the port and the path"},
         {400, "the server refuses the request; another path, or a header (-H)?"},
         {401, "the server wants a token: --token-file FILE"},
         {403, "the server refuses this client; a token, or -H 'Origin: ...'?"},

@@ -279,7 +279,10 @@ static bool tap_options_take_subscription(struct tap_options *options, struct ta
         return choice >= 0;
     default:
         if (!tap_options_replay(value, &subscription->replay_from)) {
-            fprintf(stderr, "ringcast-tap: --replay-from: '%s' is no seq and no time\n", value);
+            fprintf(stderr,
+                    "ringcast-tap: --replay-from: '%s' is neither a seq nor a time such as "
+                    "2026-01-31T09:30:00Z or 5m (ago)\n",
+                    value);
             return false;
         }
         return true;

@@ -132,12 +132,6 @@ void tap_events_on_control(struct tap_sink *sink, const struct control_reply *re
     }
 }
 
-void tap_events_on_close(struct tap_sink *sink, uint16_t close_code)
-{
-    (void)sink;
-    (void)close_code;
-}
-
 void tap_events_on_pass(struct tap_sink *sink, uint64_t now_ns)
 {
     if (tap_events_print(sink)) {

@@ -58,9 +58,6 @@ void tap_events_on_tick(struct tap_sink *sink, const struct tap_tick *tick);
 void tap_events_on_control(struct tap_sink *sink, const struct control_reply *reply,
                            const uint8_t *payload, size_t payload_bytes);
 
-/* The server has closed it; it has been reported. close_code 0: without a Close frame. */
-void tap_events_on_close(struct tap_sink *sink, uint16_t close_code);
-
 /* Once in each pass of the loop, at least every 50 ms. */
 void tap_events_on_pass(struct tap_sink *sink, uint64_t now_ns);
 

@@ -75,15 +75,6 @@ int tap_reader_ask_hashes(struct tap_reader *reader)
     return tap_reader_send_text(reader, "{\"type\":\"HEARTBEAT\"}");
 }
 
-/* The server has ended it. */
-static void tap_reader_on_end(struct tap_reader *reader)
-{
-    tap_reader_end(reader);
-    if (reader->index == 0) {
-        tap_events_on_close(reader->sink, reader->close_code);
-    }
-}
-
 void tap_reader_leave(struct tap_reader *reader)
 {
     uint8_t payload[2];
@@ -319,7 +310,7 @@ static void tap_reader_ask_page(struct tap_reader *reader)
     const struct tap_sink *sink = reader->sink;
     char *text = tap_list_request(&sink->list, sink->options->subscription.symbols);
     if (text == NULL || tap_reader_send_text(reader, text) != 0) {
-        tap_reader_on_end(reader);
+        tap_reader_end(reader);
     }
     free(text);
 }
@@ -390,7 +381,7 @@ static void tap_reader_on_close(struct tap_reader *reader, const struct ws_messa
              reader->close_code, bytes > 2 ? " " : "");
     tap_reader_print(what, message->payload + (bytes > 2 ? 2 : 0), bytes > 2 ? bytes - 2 : 0);
     (void)tap_reader_send(reader, WS_CLOSE, message->payload, bytes >= 2 ? 2 : 0);
-    tap_reader_on_end(reader);
+    tap_reader_end(reader);
 }
 
 static void tap_reader_on_message(struct tap_reader *reader, struct ws_message *message)
@@ -400,7 +391,7 @@ static void tap_reader_on_message(struct tap_reader *reader, struct ws_message *
         message->is_compressed ? tap_decode_inflate(reader->sink->decode, message) : WS_OK;
     if (status != WS_OK) {
         tap_reader_fault(reader, ws_status_text(status));
-        tap_reader_on_end(reader);
+        tap_reader_end(reader);
         return;
     }
     switch (message->opcode) {
@@ -448,7 +439,7 @@ void tap_reader_on_bytes(struct tap_reader *reader, uint8_t *bytes, size_t bytes
             reader->decoder.buffer = reader->buffer;
         } else if (status != WS_NEED_MORE) {
             tap_reader_fault(reader, ws_status_text(status));
-            tap_reader_on_end(reader);
+            tap_reader_end(reader);
         }
     }
 }
@@ -467,7 +458,7 @@ void tap_reader_on_readable(struct tap_reader *reader, uint8_t *scratch, size_t 
         }
         fprintf(stderr, "ringcast-tap: %sthe server ended the connection%s%s\n",
                 tap_reader_prefix(reader), got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
-        tap_reader_on_end(reader);
+        tap_reader_end(reader);
     }
 }
 

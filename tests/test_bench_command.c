@@ -276,6 +276,21 @@ static void what_a_protocol_would_ignore_is_refused(void **state)
     }
 }
 
+static void texts_that_could_only_be_mistakes_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("--protocol", "plain", "--ignore", "x", "--ignore", ""), 1);
+    expect_said("--ignore: the text is empty");
+    static char *names[] = {"", "a b", "a\r\nX: y", "\xc3\xa9", "a,b"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *words[] = {"ringcast-bench", "--protocol", "plain", "--subprotocol",
+                         names[i],         URL,          NULL};
+        assert_int_equal(parse_words(words, 6), 1);
+        expect_said("is not the name of a subprotocol");
+    }
+    assert_int_equal(PARSE("--protocol", "plain", "--subprotocol", "v1.ticks"), -1);
+}
+
 static void a_topic_has_a_place_for_the_symbol(void **state)
 {
     (void)state;
@@ -743,6 +758,7 @@ int main(void)
         cmocka_unit_test(other_forms_of_until_are_refused),
         cmocka_unit_test(until_writes_no_files),
         cmocka_unit_test(what_a_protocol_would_ignore_is_refused),
+        cmocka_unit_test(texts_that_could_only_be_mistakes_are_refused),
         cmocka_unit_test(a_topic_has_a_place_for_the_symbol),
         cmocka_unit_test(mqtt_has_patterns_of_its_own),
         cmocka_unit_test(what_plain_sends_has_a_limit),

@@ -743,6 +743,7 @@ static void a_message_in_fragments_is_malformed(void **state)
     stream_bytes = 4;
     feed();
     assert_int_equal(thread.crew.totals.malformed, 1);
+    assert_non_null(strstr(thread.crew.totals.first_malformed.why, "several frames"));
     assert_int_equal(conn->state, BENCH_CONN_CLOSED);
     bench_fixture_end();
 }

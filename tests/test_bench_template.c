@@ -24,6 +24,7 @@ static void a_string_that_is_an_array_is_repeated(void **state)
            "{\"params\":[\"a@trade\",\"b@trade\"],\"id\":1}");
     expect("[\"x/{symbols}@trade\"]", "A,BC,D", "[\"x/A@trade\",\"x/BC@trade\",\"x/D@trade\"]");
     expect("[\"{symbols}\"]", "A", "[\"A\"]");
+    expect("[ \"{symbols}\"\n]", "A,B", "[ \"A\",\"B\"\n]");
     expect("[\"{symbols}\"]{symbols}", "A,B", "[\"A\",\"B\"]{symbols}");
 }
 

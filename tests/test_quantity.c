@@ -29,6 +29,7 @@ static void times_have_units(void **state)
     expect_time("2.5", 5 * NS_PER_SECOND / 2);
     expect_time(".5s", NS_PER_SECOND / 2);
     expect_time("250us", 250 * NS_PER_US);
+    expect_time("2.3us", 2300); /* in binary it is a little less */
     expect_time("90000ns", 90000);
     expect_time("1000000", 1000000 * NS_PER_SECOND);
     uint64_t value_ns;

@@ -62,10 +62,10 @@ static void bad_urls_are_refused_with_words(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "",          "localhost:8765", "http://a/",   "ws://",          "ws://:80/",
-        "ws://a:0/", "ws://a:65536/",  "ws://a:1x/",  "ws://a:/",       "ws://[::1",
-        "ws://[]/",  "ws://[::1]x/",   "unix://here", "ws://a:123456/", "wss://a/",
-        "WSS://a/",
+        "",          "localhost:8765", "http://a/",       "ws://",          "ws://:80/",
+        "ws://a:0/", "ws://a:65536/",  "ws://a:1x/",      "ws://a:/",       "ws://[::1",
+        "ws://[]/",  "ws://[::1]x/",   "unix://here",     "ws://a:123456/", "wss://a/",
+        "WSS://a/",  "ws://a/b c",     "ws://a/\r\nX: y", "ws://a/\x7f",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct ws_client_url url;

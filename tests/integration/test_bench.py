@@ -81,16 +81,17 @@ class PlainServer:
         self.peers.append(client.remote_address[0])
         self.paths.append(client.path)
         self.headers.append(client.request_headers)
-        for greeting in self.greetings:
-            await client.send(greeting)
-        self.open.append(client)
         try:
+            for greeting in self.greetings:
+                await client.send(greeting)
+            self.open.append(client)
             async for message in client:
                 self.received.append(message)
-        except websockets.ConnectionClosedError:
+        except websockets.ConnectionClosed:
             pass
         finally:
-            self.open.remove(client)
+            if client in self.open:
+                self.open.remove(client)
 
     def forget(self):
         for each in (self.peers, self.paths, self.received):
@@ -1047,8 +1048,10 @@ class Files(ServerTestCase, BenchTestCase):
         if not pathlib.Path("/dev/full").exists():
             raise unittest.SkipTest("SKIPPED: there is no /dev/full")
         for option in ("--csv", "--hdr-log"):
-            result = bench("-c", 2, "-d", 0.5, "-w", 0.1, option, "/dev/full", self.server.url())
+            result = bench("--json", "-c", 2, "-d", 0.5, "-w", 0.1, option, "/dev/full", self.server.url())
             self.assertEqual(result.returncode, 1, result.stderr)
+            report = json.loads(result.stdout)
+            self.assertEqual((report["valid"], report["exit_code"]), (False, 1), report)
             self.assertIn("/dev/full", result.stderr)
 
 

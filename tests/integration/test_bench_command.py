@@ -2,9 +2,12 @@
 import os
 import pty
 import re
+import socket
 import subprocess
+import termios
 import unittest
 
+from clients import accept_of
 from server import ServerTestCase, program, reap, spawn
 from test_bench import CONNECTIONS_FAILED, VALID, BenchTestCase, PlainServer, bench
 
@@ -65,10 +68,11 @@ class Shown(ServerTestCase, BenchTestCase):
             result = bench(option, "-j", "-c", 2, "-d", "300ms", "-w", 0, self.server.url())
             self.assertEqual((result.returncode, result.stderr), (VALID, ""))
 
-    def on_a_terminal(self, *arguments):
+    def on_a_terminal(self, *arguments, columns=80):
         """What is written to standard error, which is a terminal."""
         ours, theirs = pty.openpty()
         try:
+            termios.tcsetwinsize(theirs, (25, columns))
             process = spawn([program("ringcast-bench"), *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=theirs)
             try:
                 os.close(theirs)
@@ -92,10 +96,36 @@ class Shown(ServerTestCase, BenchTestCase):
         self.assertEqual(lines[-1], "")  # nothing of it remains
         self.assertTrue(any(re.fullmatch(r"\d of 3 s: 5 connected, [\d ]+/s, p99 [\d.]+[num]?s", line)
                             for line in lines), written)
+        narrow = self.on_a_terminal("-j", "-c", 5, "-d", "2500ms", "-w", 0, self.server.url(), columns=20)
+        lines = narrow.split(REWRITTEN)[1:]
+        self.assertTrue(any(len(line) == 19 for line in lines), narrow)
+        self.assertFalse(any(len(line) > 19 for line in lines), narrow)  # Two rows would not be erased.
         self.assertEqual(self.on_a_terminal("-q", "-j", "-c", 5, "-d", "1200ms", "-w", 0, self.server.url()), "")
 
 
 class Silent(BenchTestCase):
+    def test_a_server_that_was_not_asked_is_not_suspected(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(20)
+            process = spawn([program("ringcast-bench"), "-c", "2", "--at-once", "--timeout", "2500ms",
+                             f"ws://127.0.0.1:{listener.getsockname()[1]}"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            try:
+                first, second = listener.accept()[0], listener.accept()[0]  # The second has no answer.
+                with first, second:
+                    request = b""
+                    while b"\r\n\r\n" not in request:
+                        request += first.recv(4096)
+                    key = re.search(rb"Sec-WebSocket-Key: (\S+)", request)[1].decode()
+                    first.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                  b"Sec-WebSocket-Accept: " + accept_of(key).encode() + b"\r\n\r\n")
+                    errors = process.communicate(timeout=40)[1]
+            finally:
+                reap(process)
+        self.assertEqual(process.returncode, CONNECTIONS_FAILED, errors)
+        self.assertIn("0 of 2 connections subscribed, 0 failed", errors)
+        self.assertNotIn("is it a ringcast", errors)
+
     def test_a_server_that_does_not_answer_the_subscription_is_suspected(self):
         with PlainServer() as server:
             server.is_mute = True

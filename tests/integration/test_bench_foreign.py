@@ -4,7 +4,7 @@ import re
 import unittest
 
 from server import Server
-from test_bench import NOT_DELIVERED, PLAIN, VALID, BenchTestCase, PlainServer, bench
+from test_bench import CONNECTIONS_FAILED, NOT_DELIVERED, PLAIN, VALID, BenchTestCase, PlainServer, bench
 
 COUNTING = ("--protocol", "plain", "--time-pattern", "")
 SHORT = ("-c", 3, "-d", "600ms", "-w", "200ms")
@@ -43,6 +43,20 @@ class Foreign(BenchTestCase):
         shown = re.search(r"\n  malformed   (.*)\n", out)[1]
         self.assertNotIn("\x1b", shown)
         self.assertRegex(shown, r"^\S*\[31mx{150,200}\.\.$")
+
+    def test_a_message_that_cannot_be_read_says_why_and_suggests_no_patterns(self):
+        in_two_frames = ('{"n": 1,', ' "t": 2}')
+        with PlainServer(greetings=(in_two_frames,)) as server:
+            for options in (PLAIN, COUNTING):
+                out = self.text(server, *options, code=CONNECTIONS_FAILED)
+                self.assertIn('\n  malformed   {"n": 1,\n  because     a message in several frames, which ringcast-bench '
+                              'does not read\n', out)
+                self.assertNotIn("pattern", out)
+
+    def test_a_hint_has_no_text_that_a_shell_would_run(self):
+        with PlainServer(between="{\"x';touch pwned;'\": 7, \"y\": 8}") as server:
+            out = self.text(server, *PLAIN, code=NOT_DELIVERED)
+        self.assertIn('\n  hint        numbers follow "y":\n', out)
 
     def test_blanks_in_patterns_do_not_matter(self):
         with PlainServer() as server:

@@ -117,6 +117,18 @@ class Resume(unittest.TestCase):
         tap = self.check_kills(50, "--types", "depth", "--symbols", "000001.SZ,600519.SH", "--depth", "5")
         self.assertEqual(len({channel for channel, _ in tap.ticks()}), 2)
 
+    def test_a_kill_in_the_first_second_leaves_no_hole(self):
+        for options in (("--symbols", "000001.SZ", "--depth", "5", "--types", "depth"), ("--types", "depth,trade")):
+            with (self.subTest(options), tempfile.TemporaryDirectory() as self.folder,
+                  Server("--feed", "sim:symbols=6,rate=2000,types=trade+depth") as server):
+                tap = self.tap(server.url(), "--on-lag", "skip", *options)
+                for _ in range(4):
+                    tap.start().wait_for_more(5)
+                    tap.kill()
+                    server.wait_for_ticks(200)
+                tap.start().wait_for_more(5)
+                self.assertEqual((tap.stop(), tap.holes()), (0, {}), tap.errors())
+
     def test_it_resumes_at_the_pace_that_the_server_allows(self):
         """With computed channels it sends a message for each: more than a burst of the server."""
         names = ",".join(f"SIM{number:05}.SIM" for number in range(6, 26))

@@ -152,10 +152,13 @@ static bool bench_run_await_connections(struct bench_show *show)
            now_ns - begin_ns < options->timeout_ns) {
         bench_run_sleep_until(show, now_ns + POLL_NS);
         progress = bench_run_progress(show->threads, options->thread_count);
+        now_ns = bench_run_now_ns();
+        if (options->at_once && !atomic_load(&show->control->ask)) {
+            suspect_ns = now_ns + SUSPECT_NS; /* Nothing has been asked yet. */
+        }
         if (progress.upgraded + progress.failed >= awaited) {
             atomic_store(&show->control->ask, true);
         }
-        now_ns = bench_run_now_ns();
         if (now_ns >= suspect_ns) {
             bench_run_suspect(show, &progress);
             suspect_ns = UINT64_MAX;

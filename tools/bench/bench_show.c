@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "codec/base/clock.h"
@@ -10,6 +11,7 @@
 #include "tools/bench/bench_result.h"
 
 #define ERASE_LINE "\r\033[K"
+#define LINE_BYTES_MAX 160
 
 void bench_show_begin(struct bench_show *show, const struct bench_options *options,
                       struct bench_control *control, struct bench_thread *const *threads)
@@ -55,8 +57,17 @@ static double bench_show_p99(struct bench_show *show)
     return latency.count > 0 ? (double)histogram_percentile(&latency, 99.0) : NAN;
 }
 
+/* How much of a line fits in one row of the terminal: of two rows only one would be erased. */
+static int bench_show_width(void)
+{
+    struct winsize size;
+    bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return is_known ? size.ws_col - 1 : LINE_BYTES_MAX;
+}
+
 static void bench_show_draw(struct bench_show *show, uint64_t now_ns)
 {
+    char line[LINE_BYTES_MAX];
     const struct bench_options *options = show->options;
     uint64_t begin_ns = atomic_load(&show->control->window_start_ns);
     uint32_t subscribed = 0;
@@ -67,16 +78,18 @@ static void bench_show_draw(struct bench_show *show, uint64_t now_ns)
     }
     double rate = (double)(frames - show->frames_before) * 1e9 /
                   (double)(now_ns > show->before_ns ? now_ns - show->before_ns : 1);
-    fprintf(stderr, ERASE_LINE);
     if (begin_ns == 0) {
-        fprintf(stderr, "connecting: %u of %u", subscribed, bench_result_awaited(options));
+        snprintf(line, sizeof line, "connecting: %u of %u", subscribed,
+                 bench_result_awaited(options));
     } else if (now_ns < begin_ns) {
-        fprintf(stderr, "warm-up: %u connected, %s/s", subscribed, bench_figure_count(rate).text);
+        snprintf(line, sizeof line, "warm-up: %u connected, %s/s", subscribed,
+                 bench_figure_count(rate).text);
     } else {
-        fprintf(stderr, "%.0f of %.10g s: %u connected, %s/s, p99 %s",
-                (double)(now_ns - begin_ns) / 1e9, (double)options->duration_ns / 1e9, subscribed,
-                bench_figure_count(rate).text, bench_figure_time(bench_show_p99(show)).text);
+        snprintf(line, sizeof line, "%.0f of %.10g s: %u connected, %s/s, p99 %s",
+                 (double)(now_ns - begin_ns) / 1e9, (double)options->duration_ns / 1e9, subscribed,
+                 bench_figure_count(rate).text, bench_figure_time(bench_show_p99(show)).text);
     }
+    fprintf(stderr, ERASE_LINE "%.*s", bench_show_width(), line);
     fflush(stderr);
     show->is_drawn = true;
     show->frames_before = frames;

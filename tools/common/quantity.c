@@ -45,7 +45,7 @@ bool quantity_time(const char *text, uint64_t plain_ns, uint64_t *value_ns_out)
     if (unit_ns == 0 || value_ns > (double)QUANTITY_SECONDS_MAX * (double)NS_PER_SECOND) {
         return false;
     }
-    *value_ns_out = (uint64_t)value_ns;
+    *value_ns_out = (uint64_t)round(value_ns);
     return true;
 }
 

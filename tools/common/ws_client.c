@@ -120,6 +120,13 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
     if (strncasecmp(text, "ws://", 5) != 0) {
         return ws_client_fail(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
     }
+    for (const char *at = text; *at != 0; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f) {
+            return ws_client_fail(error_out, -EINVAL,
+                                  "a URL has no blanks or control characters: write them as %20",
+                                  "");
+        }
+    }
     const char *authority = text + 5;
     size_t authority_bytes = strcspn(authority, "/?#");
     const char *path = authority + authority_bytes;

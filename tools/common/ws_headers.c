@@ -37,11 +37,11 @@ static bool ws_headers_is_own(const char *name, size_t name_bytes)
     return false;
 }
 
-static bool ws_headers_is_name(const char *name, size_t name_bytes)
+bool ws_headers_is_token(const char *text, size_t text_bytes)
 {
     static const char characters[] = "!#$%&'*+-.^_`|~0123456789"
                                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    return name_bytes > 0 && strspn(name, characters) == name_bytes;
+    return text_bytes > 0 && strspn(text, characters) >= text_bytes;
 }
 
 static bool ws_headers_is_value(const char *value)
@@ -81,7 +81,7 @@ int ws_headers_add(struct ws_headers *headers, const char *line,
                    char error_out[WS_HEADERS_ERROR_BYTES_MAX])
 {
     size_t name_bytes = strcspn(line, ":");
-    if (line[name_bytes] != ':' || !ws_headers_is_name(line, name_bytes)) {
+    if (line[name_bytes] != ':' || !ws_headers_is_token(line, name_bytes)) {
         return ws_headers_fail(error_out, "a header has the form 'Name: value'");
     }
     if (ws_headers_is_own(line, name_bytes)) {

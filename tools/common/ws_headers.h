@@ -23,6 +23,9 @@ struct ws_headers {
     char text[WS_HEADERS_BYTES_MAX]; /* Lines with their CR LF; for handshake_wish.headers. */
 };
 
+/* Whether the text is a token of RFC 9110, as names of headers and of subprotocols are. */
+bool ws_headers_is_token(const char *text, size_t text_bytes);
+
 /* "Name: value". Names that the handshake itself sets are refused. */
 int ws_headers_add(struct ws_headers *headers, const char *line,
                    char error_out[WS_HEADERS_ERROR_BYTES_MAX]);

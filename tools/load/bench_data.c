@@ -300,9 +300,11 @@ static void bench_data_on_no_tick(struct bench_data *data, const struct bench_co
                                   const struct bench_tick_bytes *tick)
 {
     struct bench_crew *crew = data->crew;
-    bool is_first = crew->options->protocol != BENCH_RINGCAST && conn->phase_ns != 0;
-    (is_first ? bench_totals_unread : bench_totals_malformed)(&crew->totals, tick->payload,
-                                                              tick->payload_bytes);
+    if (crew->options->protocol != BENCH_RINGCAST && conn->phase_ns != 0) {
+        bench_totals_unread(&crew->totals, tick->payload, tick->payload_bytes);
+    } else {
+        bench_totals_malformed(&crew->totals, NULL, tick->payload, tick->payload_bytes);
+    }
 }
 
 void bench_data_on_tick(struct bench_data *data, struct bench_conn *conn,
@@ -362,7 +364,8 @@ void bench_data_on_gap(struct bench_data *data, struct bench_conn *conn,
     uint32_t index;
     uint64_t *next_seq = bench_data_next_seq(data, conn, reply->channel, &index);
     if (next_seq == NULL || reply->to < reply->from) {
-        bench_totals_malformed(&crew->totals, reply->name, strlen(reply->name));
+        bench_totals_malformed(&crew->totals, "its channel or its numbers are wrong", reply->name,
+                               strlen(reply->name));
         return;
     }
     totals->gaps++;
@@ -410,7 +413,8 @@ void bench_data_on_definition(struct bench_data *data, const struct control_repl
         const char *symbol = json_string_value(json_object_get(entry, "symbol"));
         if (symbol == NULL || !control_reply_u64(entry, "ch", &number) ||
             number >= BENCH_CHANNEL_NUMBER_MAX) {
-            bench_totals_malformed(&crew->totals, reply->name, strlen(reply->name));
+            bench_totals_malformed(&crew->totals, "a channel of it is wrong", reply->name,
+                                   strlen(reply->name));
             return;
         }
         uint32_t index_plus_1 = data->channel_indexes[number];

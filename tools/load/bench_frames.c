@@ -20,6 +20,15 @@ static void bench_frames_on_tick(struct bench_frames *frames, struct bench_conn 
     bench_data_on_tick(frames->data, conn, &tick);
 }
 
+/* The connection cannot go on. */
+static void bench_frames_break(struct bench_frames *frames, struct bench_conn *conn, uint16_t code,
+                               const char *why, const uint8_t *bytes, size_t bytes_count)
+{
+    struct bench_crew *crew = frames->data->crew;
+    bench_totals_malformed(&crew->totals, why, bytes, bytes_count);
+    bench_conn_shut(crew, conn, code);
+}
+
 /* The number of channels in an answer's entries; the entry of a pattern has its number. */
 static uint64_t bench_frames_channels(const json_t *entries)
 {
@@ -40,7 +49,8 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
     struct bench_crew *crew = frames->data->crew;
     struct control_reply reply;
     if (control_reply_parse(&reply, payload, payload_bytes) != 0) {
-        bench_totals_malformed(&crew->totals, payload, payload_bytes);
+        bench_totals_malformed(&crew->totals, "it is no message of a ringcast", payload,
+                               payload_bytes);
         if (conn->state == BENCH_CONN_SUBSCRIBING) { /* No ringcast: it would never answer. */
             bench_conn_shut(crew, conn, 1002);
         }
@@ -67,6 +77,17 @@ static void bench_frames_on_reply(struct bench_frames *frames, struct bench_conn
     control_reply_free(&reply);
 }
 
+/* What is wrong with a frame of this first byte. */
+static const char *bench_frames_why(uint8_t first)
+{
+    if ((first & 0x70) != 0) {
+        return "a bit of an extension that was not negotiated";
+    }
+    return (first & 0x80) == 0 || first == (0x80 | WS_CONTINUATION)
+               ? "a message in several frames, which ringcast-bench does not read"
+               : "a frame of another kind than was expected";
+}
+
 /* Everything but an unfragmented text frame that looks like a tick. */
 static void bench_frames_on_other(struct bench_frames *frames, struct bench_conn *conn,
                                   uint8_t first, const uint8_t *payload, size_t payload_bytes)
@@ -82,8 +103,7 @@ static void bench_frames_on_other(struct bench_frames *frames, struct bench_conn
         bench_conn_send(crew, conn, WS_CLOSE, payload, payload_bytes >= 2 ? 2 : 0);
         bench_conn_shut(crew, conn, code);
     } else if (first != (0x80 | WS_PONG)) {
-        bench_totals_malformed(&crew->totals, payload, payload_bytes);
-        bench_conn_shut(crew, conn, 1002);
+        bench_frames_break(frames, conn, 1002, bench_frames_why(first), payload, payload_bytes);
     }
 }
 
@@ -112,8 +132,9 @@ static void bench_frames_on_packet(struct bench_frames *frames, struct bench_con
         bench_frames_on_tick(frames, conn, BENCH_FORM_TEXT, packet->bytes, packet->bytes_count);
         break;
     case BENCH_BROKER_MALFORMED:
-        bench_totals_malformed(&crew->totals, packet->bytes, packet->bytes_count);
-        bench_conn_shut(crew, conn, 1002);
+        bench_frames_break(frames, conn, 1002,
+                           "it is no MQTT packet, or one that a subscriber with QoS 0 never gets",
+                           packet->bytes, packet->bytes_count);
         break;
     case BENCH_BROKER_OTHER:
         break;
@@ -156,8 +177,8 @@ void bench_frames_on_broker(struct bench_frames *frames, struct bench_conn *conn
                           bench_frames_consume_packets(frames, conn, held, held_bytes));
     }
     if (!fits) {
-        bench_totals_malformed(&frames->data->crew->totals, bytes, bytes_count);
-        bench_conn_shut(frames->data->crew, conn, 1009);
+        bench_frames_break(frames, conn, 1009, "a packet of over 2 MiB, or no memory for it", bytes,
+                           bytes_count);
     }
 }
 
@@ -172,8 +193,8 @@ static void bench_frames_on_frame(struct bench_frames *frames, struct bench_conn
     if (is_compressed && frames->inflate != NULL) {
         if (!bench_inflate_message(frames->inflate, payload, payload_bytes, &payload,
                                    &payload_bytes)) {
-            bench_totals_malformed(&crew->totals, "", 0);
-            bench_conn_shut(crew, conn, 1007);
+            bench_frames_break(frames, conn, 1007, "it cannot be decompressed", payload,
+                               payload_bytes);
             return;
         }
         first &= (uint8_t)~FRAME_COMPRESSED;
@@ -235,8 +256,8 @@ size_t bench_frames_consume(struct bench_frames *frames, struct bench_conn *conn
         bench_frames_read_header(bytes + used, bytes_count - used, &header_bytes, &payload_bytes)) {
         const uint8_t *frame = bytes + used;
         if (payload_bytes > BENCH_FRAME_BYTES_MAX) {
-            bench_totals_malformed(&crew->totals, "", 0);
-            bench_conn_shut(crew, conn, 1002);
+            bench_frames_break(frames, conn, 1002, "a masked frame, or one of over 1 MiB", frame,
+                               bytes_count - used);
             return bytes_count;
         }
         if (bytes_count - used - header_bytes < payload_bytes) {

@@ -293,6 +293,13 @@ static bool bench_options_fit_protocol(struct bench_options *options)
                            "");
         return false;
     }
+    for (uint32_t i = 0; i < options->ignored.count; i++) {
+        if (options->ignored.list[i][0] == 0) {
+            bench_options_fail("--ignore: the text is empty, and so would be in every message%s",
+                               "");
+            return false;
+        }
+    }
     if (protocol == BENCH_RINGCAST && options->ignored.count > 0) {
         bench_options_fail("--ignore needs another --protocol: ringcast's messages are known%s",
                            "");
@@ -300,6 +307,12 @@ static bool bench_options_fit_protocol(struct bench_options *options)
     }
     if (protocol != BENCH_PLAIN && options->subprotocol != NULL) {
         bench_options_fail("--subprotocol needs --protocol plain; the others have their own%s", "");
+        return false;
+    }
+    if (options->subprotocol != NULL &&
+        !ws_headers_is_token(options->subprotocol, strlen(options->subprotocol))) {
+        bench_options_fail("--subprotocol: '%s' is not the name of a subprotocol",
+                           options->subprotocol);
         return false;
     }
     if (protocol != BENCH_PLAIN && options->send_text != NULL) {

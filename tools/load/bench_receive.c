@@ -130,10 +130,13 @@ static void bench_receive_refuse(struct bench_crew *crew, enum handshake_status 
     bool is_granted = status != HANDSHAKE_BAD_PROTOCOL && status != HANDSHAKE_BAD_EXTENSIONS;
     const char *text = handshake_client_text(status);
     if (text[0] != '\0') {
-        const char *cause = is_granted                              ? ""
-                            : crew->options->protocol == BENCH_MQTT ? "no MQTT at this path: "
-                                                                    : "the server does not speak "
-                                                                      "this --encoding: ";
+        const struct bench_options *options = crew->options;
+        const char *cause = is_granted                        ? ""
+                            : options->protocol == BENCH_MQTT ? "no MQTT at this path: "
+                            : options->subprotocol != NULL    ? "the server does not speak this "
+                                                                "--subprotocol: "
+                                                              : "the server does not speak "
+                                                                "this --encoding: ";
         snprintf(words, sizeof words, "%s%s", cause, text);
         bench_totals_refuse(&crew->totals, words, strlen(words));
     }

@@ -7,6 +7,8 @@
 
 #include "codec/base/check.h"
 
+#define BLANKS " \t\r\n"
+
 /* A part of the text, from begin up to end. */
 struct bench_template_part {
     const char *begin;
@@ -28,7 +30,14 @@ static bool bench_template_string(const char *text, const char *place,
         begin--;
     }
     const char *end = strchr(place, '"');
-    if (end == NULL || *begin != '"' || begin == text || begin[-1] != '[' || end[1] != ']') {
+    if (end == NULL || *begin != '"') {
+        return false;
+    }
+    const char *before = begin;
+    while (before > text && strchr(BLANKS, before[-1]) != NULL) {
+        before--;
+    }
+    if (before == text || before[-1] != '[' || end[1 + strspn(end + 1, BLANKS)] != ']') {
         return false;
     }
     *string_out = (struct bench_template_part){begin, end + 1};

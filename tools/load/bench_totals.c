@@ -32,10 +32,12 @@ void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t t
     }
 }
 
-void bench_totals_malformed(struct bench_totals *totals, const void *text, size_t text_bytes)
+void bench_totals_malformed(struct bench_totals *totals, const char *why, const void *text,
+                            size_t text_bytes)
 {
     if (totals->malformed++ == 0) {
         bench_totals_keep(&totals->first_malformed, text, text_bytes);
+        totals->first_malformed.why = why;
     }
 }
 

@@ -43,7 +43,8 @@ struct bench_stream_totals {
 struct bench_sample_text {
     char bytes[BENCH_SAMPLE_BYTES_MAX];
     uint32_t count;
-    bool is_cut; /* There is more of it. */
+    bool is_cut;     /* There is more of it. */
+    const char *why; /* what is wrong with it; NULL: it does not have the fields of a tick */
 };
 
 struct bench_totals {
@@ -77,8 +78,9 @@ void bench_totals_count_close(struct bench_stream_totals *totals, uint32_t code,
 /* A refusal of the server; the first text is kept for the report. */
 void bench_totals_refuse(struct bench_totals *totals, const void *text, size_t text_bytes);
 
-/* A message that cannot be read; the first one is kept, too. */
-void bench_totals_malformed(struct bench_totals *totals, const void *text, size_t text_bytes);
+/* A message that cannot be read; the first one is kept, and why (see struct bench_sample_text). */
+void bench_totals_malformed(struct bench_totals *totals, const char *why, const void *text,
+                            size_t text_bytes);
 
 /* A message that is not a tick, before the first tick of its connection; the last one is kept. */
 void bench_totals_unread(struct bench_totals *totals, const void *text, size_t text_bytes);

@@ -248,6 +248,20 @@ static void tap_cursor_on_since(struct tap_cursor *cursor, const struct control_
     tap_cursor_on_entry(cursor, entry);
 }
 
+/* A derived channel has a position before its first tick: a later start cannot ask for it from its
+ * beginning. */
+static void tap_cursor_on_derived(struct tap_cursor *cursor, const json_t *entry)
+{
+    uint64_t channel;
+    if (!cursor->is_derived || !control_reply_u64(entry, "ch", &channel)) {
+        return;
+    }
+    struct tap_cursor_place *place = tap_cursor_state_open(&cursor->state, channel);
+    if (place != NULL && !place->is_known && tap_cursor_place_name_as(place, entry)) {
+        (void)control_reply_u64(entry, "next_seq", &place->live_seq);
+    }
+}
+
 /* The answer to the user's SUBSCRIBE, or to one of the cursor's with `since`. */
 static void tap_cursor_on_subscribed(struct tap_cursor *cursor, const struct control_reply *reply)
 {
@@ -263,6 +277,10 @@ static void tap_cursor_on_subscribed(struct tap_cursor *cursor, const struct con
     json_array_foreach(json_object_get(reply->data, "failed"), index, entry)
     {
         cursor->is_final = cursor->is_final && !json_is_true(json_object_get(entry, "retry"));
+    }
+    json_array_foreach(json_object_get(reply->data, "ok"), index, entry)
+    {
+        tap_cursor_on_derived(cursor, entry);
     }
     if (cursor->state.since_ns == 0) {
         (void)control_reply_u64(reply->root, "ts", &cursor->state.since_ns);
@@ -442,6 +460,10 @@ static char *tap_cursor_since_text(struct tap_cursor *cursor)
     struct tap_cursor_place *place = NULL;
     while (cursor->next_channel < cursor->state.place_count && place == NULL) {
         place = &cursor->state.places[cursor->next_channel++];
+        if (!place->is_known && place->live_seq > 0) { /* No tick has come since SUBSCRIBED. */
+            place->is_known = true;
+            place->seq = place->live_seq - 1;
+        }
         place = place->is_known ? place : NULL;
     }
     if (place == NULL) {

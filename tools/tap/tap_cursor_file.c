@@ -118,6 +118,13 @@ static bool tap_cursor_file_text(const json_t *value, char *out, size_t out_byte
     return text_bytes == 2 || out[0] != '\0';
 }
 
+bool tap_cursor_place_name_as(struct tap_cursor_place *place, const json_t *entry)
+{
+    return tap_cursor_file_text(json_object_get(entry, "symbol"), place->symbol,
+                                sizeof place->symbol) &&
+           tap_cursor_file_text(json_object_get(entry, "type"), place->type, sizeof place->type);
+}
+
 static bool tap_cursor_file_load_place(struct tap_cursor_state *state, const json_t *entry)
 {
     uint64_t channel;
@@ -132,9 +139,7 @@ static bool tap_cursor_file_load_place(struct tap_cursor_state *state, const jso
     place->is_known = true;
     place->is_from_beginning = seq == 0;
     place->seq = seq;
-    return tap_cursor_file_text(json_object_get(entry, "symbol"), place->symbol,
-                                sizeof place->symbol) &&
-           tap_cursor_file_text(json_object_get(entry, "type"), place->type, sizeof place->type);
+    return tap_cursor_place_name_as(place, entry);
 }
 
 /* The options of a subscription, as a file has them. */
@@ -287,9 +292,10 @@ static bool tap_cursor_file_write(const struct tap_cursor_state *state, FILE *fi
     const char *comma = "";
     for (uint32_t i = 0; i < state->place_count; i++) {
         const struct tap_cursor_place *place = &state->places[i];
-        if (place->is_known) {
+        if (place->is_known || place->live_seq > 0) {
+            uint64_t seq = place->is_known ? place->seq : place->live_seq - 1;
             fprintf(file, "%s\n {\"ch\":%u,\"seq\":%" PRIu64 ",\"symbol\":\"%s\",\"type\":\"%s\"}",
-                    comma, i, place->seq, place->symbol, place->type);
+                    comma, i, seq, place->symbol, place->type);
             comma = ",";
         }
     }

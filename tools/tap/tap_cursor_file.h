@@ -13,6 +13,7 @@
 #ifndef RINGCAST_TOOLS_TAP_CURSOR_FILE_H
 #define RINGCAST_TOOLS_TAP_CURSOR_FILE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +26,7 @@
 
 struct tap_cursor_place {
     uint64_t seq;           /* the last one that was handed on; 0: none */
-    uint64_t live_seq;      /* of the first live frame after it was resumed */
+    uint64_t live_seq;      /* of the first live frame since it was subscribed or resumed */
     bool is_known;          /* It has a position. */
     bool is_from_beginning; /* Resumed from its beginning: a part may be too old. */
     bool is_asked;          /* It is to be resumed from its beginning. */
@@ -52,6 +53,9 @@ struct tap_cursor_place *tap_cursor_state_open(struct tap_cursor_state *state, u
 
 /* Its symbol and type, if it has none yet. */
 void tap_cursor_place_name(struct tap_cursor_place *place, const struct tap_tick *tick);
+
+/* The same, as an entry of an answer or of the file has them. false: it does not have them. */
+bool tap_cursor_place_name_as(struct tap_cursor_place *place, const json_t *entry);
 
 /* Without a position. */
 void tap_cursor_place_forget(struct tap_cursor_place *place);

@@ -167,11 +167,24 @@ static void tap_loop_send_cursor(struct tap_loop *loop)
     }
 }
 
+/* The server may have another address by now. If none is found, the old ones are tried. */
+static void tap_loop_resolve(struct tap_loop *loop)
+{
+    char error[WS_CLIENT_ERROR_BYTES_MAX];
+    struct ws_client_addresses addresses;
+    if (ws_client_resolve(&loop->options->url, &addresses, error) == 0) {
+        loop->addresses = addresses;
+    }
+}
+
 /* --resume: connects again, when it is time. false: that would not help. */
 static bool tap_loop_reconnect(struct tap_loop *loop, uint64_t now_ns)
 {
     const struct tap_reader *reader = &loop->readers[0];
     if (loop->retry_ns == 0 || now_ns >= loop->retry_ns) {
+        if (loop->retry_ns != 0) {
+            tap_loop_resolve(loop);
+        }
         if (loop->retry_ns != 0 && tap_loop_connect(loop, 0, NULL) != TAP_EXIT_DONE &&
             loop->is_refused) {
             return false;

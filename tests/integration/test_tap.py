@@ -3,6 +3,7 @@ import json
 import pathlib
 import re
 import signal
+import socket
 import tempfile
 import unittest
 import zlib
@@ -80,6 +81,14 @@ class Login(unittest.TestCase):
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn(words, result.stderr)
             self.assertNotIn("wrong-token", result.stdout + result.stderr)
+
+    def test_errors_do_not_repeat_secrets_of_the_url(self):
+        for url in (f"http://localhost/?token={TOKEN}", f"wss://localhost/?token={TOKEN}",
+                    f"ws://localhost:99999/?token={TOKEN}", f"ws://user:{TOKEN}@localhost/"):
+            with self.subTest(url):
+                result = tap(url)
+                self.assertEqual(result.returncode, 1, result.stderr)
+                self.assertNotIn(TOKEN, result.stdout + result.stderr)
 
     def test_a_bad_header_or_token_is_a_usage_error(self):
         for options in (("-H", "no colon"), ("-H", "A: b\r\nC: d"), ("-H", "Host: x"), ("--token", ""),
@@ -413,6 +422,20 @@ class ExitCodes(ServerTestCase):
         self.ends(4, "ws://127.0.0.1:1/")
         self.ends(4, "ws://nobody.invalid/")
         self.ends(4, "unix:///nonexistent/socket")
+
+    def test_4_a_signal_before_it_is_connected(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(30)
+            process = spawn([program("ringcast-tap"), f"ws://127.0.0.1:{listener.getsockname()[1]}"], stderr=-1)
+            try:
+                with listener.accept()[0] as client:
+                    self.assertTrue(client.recv(10))
+                    process.send_signal(signal.SIGTERM)
+                    _, error = process.communicate(timeout=30)
+                self.assertEqual((process.returncode, error),
+                                 (4, b"ringcast-tap: ended by a signal before it was connected\n"))
+            finally:
+                reap(process)
 
     def test_5_output(self):
         with open("/dev/full", "wb") as full:

@@ -25,6 +25,14 @@ static int ws_client_fail(char *error_out, int error, const char *what, const ch
     return error;
 }
 
+/* Without what may be secret: the query of the URL. */
+static int ws_client_fail_url(char *error_out, int error, const char *what, const char *url)
+{
+    char shown[256];
+    snprintf(shown, sizeof shown, "%.*s", (int)strcspn(url, "?#"), url);
+    return ws_client_fail(error_out, error, what, shown);
+}
+
 static bool ws_client_copy(char *out, size_t out_bytes, const char *text, size_t text_bytes)
 {
     if (text_bytes >= out_bytes) {
@@ -115,10 +123,11 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
         return error;
     }
     if (strncasecmp(text, "wss://", 6) == 0) {
-        return ws_client_fail(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://", text);
+        return ws_client_fail_url(error_out, -EPROTONOSUPPORT, "wss is not offered; use ws://",
+                                  text);
     }
     if (strncasecmp(text, "ws://", 5) != 0) {
-        return ws_client_fail(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
+        return ws_client_fail_url(error_out, -EINVAL, "not a ws:// or unix:// URL", text);
     }
     for (const char *at = text; *at != 0; at++) {
         if ((unsigned char)*at <= ' ' || *at == 0x7f) {
@@ -131,8 +140,11 @@ int ws_client_parse_url(struct ws_client_url *url_out, const char *text,
     size_t authority_bytes = strcspn(authority, "/?#");
     const char *path = authority + authority_bytes;
     size_t path_bytes = strcspn(path, "#");
+    if (memchr(authority, '@', authority_bytes) != NULL) {
+        return ws_client_fail(error_out, -EINVAL, "a URL has no user or password; use --token", "");
+    }
     if (!ws_client_parse_authority(&url, authority, authority_bytes)) {
-        return ws_client_fail(error_out, -EINVAL, "bad host or port in URL", text);
+        return ws_client_fail_url(error_out, -EINVAL, "bad host or port in URL", text);
     }
     const char *slash = path[0] == '/' ? "" : "/";
     if (path_bytes + 2 > sizeof url.path) {

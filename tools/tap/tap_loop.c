@@ -104,7 +104,8 @@ int tap_loop_connect(struct tap_loop *loop, uint32_t index, const char *message)
     int error =
         ws_client_open(&opened, &loop->options->url, &loop->addresses, &wish, CONNECT_TIMEOUT_MS);
     if (error != 0) {
-        fprintf(stderr, "ringcast-tap: %s\n", opened.error);
+        fprintf(stderr, "ringcast-tap: %s\n",
+                interrupted ? "ended by a signal before it was connected" : opened.error);
         loop->is_refused = error == -EPROTO;
         return error == -EPROTO || error == -EAGAIN ? TAP_EXIT_REFUSED : TAP_EXIT_UNREACHABLE;
     }

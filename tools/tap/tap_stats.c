@@ -261,21 +261,29 @@ static void tap_stats_print_table(struct tap_stats *stats, double seconds)
     }
 }
 
+/* "1 tick", "2 ticks" */
+static const char *tap_stats_s(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 void tap_stats_on_end(struct tap_stats *stats, uint64_t monotonic_ns)
 {
     uint64_t run_ns = monotonic_ns > stats->begin_ns ? monotonic_ns - stats->begin_ns : 1;
     double seconds = (double)run_ns / (double)NS_PER_SECOND;
+    const struct tap_stats_sum *whole = &stats->whole;
     fprintf(stats->out,
-            "\n%" PRIu64 " ticks, %" PRIu64 " bytes in %.1f s; %" PRIu64 " gaps, %" PRIu64
-            " ticks lost\n",
-            stats->whole.ticks, stats->whole.bytes, seconds, stats->whole.gaps, stats->whole.lost);
+            "\n%" PRIu64 " tick%s, %" PRIu64 " bytes in %.1f s; %" PRIu64 " gap%s, %" PRIu64
+            " tick%s lost\n",
+            whole->ticks, tap_stats_s(whole->ticks), whole->bytes, seconds, whole->gaps,
+            tap_stats_s(whole->gaps), whole->lost, tap_stats_s(whole->lost));
     tap_stats_print_heading(stats->out);
     tap_stats_print_line(stats, "whole", &stats->whole, run_ns);
     if (stats->early_count > 0) {
         fprintf(stats->out,
-                "%" PRIu64 " times are later than the receipt of their tick: the clocks of the "
-                "hosts differ, and latencies are wrong by as much\n",
-                stats->early_count);
+                "%" PRIu64 " time%s later than the receipt of the tick: the clocks of the hosts "
+                "differ, and latencies are wrong by as much\n",
+                stats->early_count, stats->early_count == 1 ? " is" : "s are");
     }
     if (stats->whole.ticks > 0) {
         tap_stats_print_table(stats, seconds);

@@ -259,7 +259,7 @@ class Subscriptions(ServerTestCase):
                     ("-n", "1"), ("-d", "1"), ("-y", "trade"), ("--print",), ("-q",), ("--on-lag", "skip"),
                     ("--snapshot", "no"), ("--stats",), ("--depth", "5"))),
                 (("--replay-from", "1", "-s", "A", "--snapshot", "no"), "--snapshot does not go with"),
-                (("--replay-from", "2026-02-30T00:00:00Z", "-s", "A"), "is no seq and no time"),
+                (("--replay-from", "2026-02-30T00:00:00Z", "-s", "A"), "is neither a seq nor a time"),
                 (("--verify", "-c", "2", "--stats"), "need one connection"),
                 (("--verify", "-c", "2", "--record", "x"), "need one connection"),
                 (("--stats", "--json"), "--stats prints no ticks, and no JSON"),

@@ -98,6 +98,10 @@ static bool bench_command_add_text(struct bench_options *options, const struct b
         fprintf(stderr, "ringcast-bench: --%s: given over %d times\n", row->name, BENCH_TEXTS_MAX);
         return false;
     }
+    if (text[0] == 0) {
+        fprintf(stderr, "ringcast-bench: --%s: the text is empty\n", row->name);
+        return false;
+    }
     texts->list[texts->count++] = text;
     return true;
 }

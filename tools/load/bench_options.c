@@ -293,13 +293,6 @@ static bool bench_options_fit_protocol(struct bench_options *options)
                            "");
         return false;
     }
-    for (uint32_t i = 0; i < options->ignored.count; i++) {
-        if (options->ignored.list[i][0] == 0) {
-            bench_options_fail("--ignore: the text is empty, and so would be in every message%s",
-                               "");
-            return false;
-        }
-    }
     if (protocol == BENCH_RINGCAST && options->ignored.count > 0) {
         bench_options_fail("--ignore needs another --protocol: ringcast's messages are known%s",
                            "");

@@ -43,3 +43,13 @@ keep_from_booting() {
         esac
     done
 }
+
+# prepare_nginx PACKAGE...: makes the folder that nginx makes when root starts it for the first time.
+# With nchan it needs that folder, wherever its configuration puts temporary files.
+prepare_nginx() {
+    case " $* " in
+    *" libnginx-mod-nchan "*)
+        "${as_root[@]}" install -d -o www-data -g root -m 700 /var/lib/nginx/body
+        ;;
+    esac
+}

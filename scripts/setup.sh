@@ -62,7 +62,6 @@ test_packages=(
     gnuplot-nox      # plots of the benchmarks
     mosquitto        # and other servers that they measure
     nats-server
-    nginx
     libnginx-mod-nchan
     nginx            # proxies for wss, as docs/proxy.md configures them:
     haproxy          # the PROXY protocol,
@@ -120,6 +119,7 @@ install_packages() {
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install failed: correct what the messages above show, then run this again"
     keep_from_booting "${missing[@]}"
+    prepare_nginx "${missing[@]}"
 }
 
 install_zig() {

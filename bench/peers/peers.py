@@ -210,6 +210,7 @@ log_type all
 class Nchan(Brokered):
     target = "nchan"
     module = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+    folder = "/var/lib/nginx/body"  # nchan needs it, whatever the configuration says
 
     def program(self):
         return [shutil.which("nginx", path=SBIN) or "nginx"]
@@ -217,6 +218,8 @@ class Nchan(Brokered):
     def available(self):
         if not os.path.exists(self.module):
             return False, "nchan is not there: run bench/peers/setup.sh"
+        if os.geteuid() != 0 and not os.path.isdir(self.folder):
+            return False, f"{self.folder} is not there: start nginx once as root, which makes it"
         return super().available()
 
     def load_options(self):

@@ -55,6 +55,7 @@ install_packages() {
         apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get install failed: correct what the messages above show, then run this again"
     keep_from_booting "${missing[@]}"
+    prepare_nginx "${missing[@]}"
 }
 
 install_websockets() {

@@ -1,6 +1,7 @@
-# To be sourced. Fetches Debian's packages and unpacks them without installing them. That needs no
-# root and does not change this system. Packages come from the mirror that this system uses, and apt
-# checks them with Debian's own key.
+# To be sourced by a script that has say MESSAGE and fail MESSAGE. Installs Debian's packages, or
+# fetches and unpacks them without installing them. The latter needs no root and does not change this
+# system. Packages come from the mirror that this system uses, and apt checks them with Debian's own
+# key.
 
 # fetch_debian SUITE ARCHITECTURE PACKAGE...: downloads them into the current folder.
 fetch_debian() {
@@ -30,8 +31,41 @@ unpack_debian() {
     done
 }
 
+# Those of the packages that are not installed, a line each.
+missing_packages() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            echo "$package"
+    done
+}
+
+# install_packages PURPOSE PACKAGE...: installs those that are missing. Their services do not run.
+install_packages() {
+    local purpose=$1 missing as_root=()
+    shift
+    mapfile -t missing < <(missing_packages "$@")
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "there is no apt-get on this system: install what these Debian packages have: ${missing[*]}"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "this needs root, and there is no sudo: ask an administrator to run
+    apt-get install -y --no-install-recommends ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing the missing Debian packages to $purpose: ${missing[*]}"
+    "${as_root[@]}" apt-get -q update >/dev/null ||
+        fail "apt-get update failed: check the network and /etc/apt/sources.list"
+    # RUNLEVEL keeps packages (prometheus, nginx) from starting services.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+        fail "apt-get install failed: correct what the messages above show, then run this again"
+    keep_from_booting "${missing[@]}"
+    prepare_nginx "${missing[@]}"
+}
+
 # keep_from_booting PACKAGE...: services of these packages, just installed, do not start at the next
-# boot either. The caller sets as_root to the words that run a command as root.
+# boot either. as_root: the words that run a command as root.
 keep_from_booting() {
     local package
     command -v systemctl >/dev/null || return 0

@@ -91,37 +91,6 @@ fail() {
     exit 1
 }
 
-missing_packages() {
-    local package
-    for package in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-            echo "$package"
-    done
-}
-
-install_packages() {
-    local purpose=$1 missing as_root=()
-    shift
-    mapfile -t missing < <(missing_packages "$@")
-    [ ${#missing[@]} -gt 0 ] || return 0
-    command -v apt-get >/dev/null ||
-        fail "there is no apt-get on this system: install what these Debian packages have: ${missing[*]}"
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "this needs root, and there is no sudo: ask an administrator to run
-    apt-get install -y --no-install-recommends ${missing[*]}"
-        as_root=(sudo)
-    fi
-    say "installing the missing Debian packages to $purpose: ${missing[*]}"
-    "${as_root[@]}" apt-get -q update >/dev/null ||
-        fail "apt-get update failed: check the network and /etc/apt/sources.list"
-    # RUNLEVEL keeps packages (prometheus, nginx) from starting services.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
-        fail "apt-get install failed: correct what the messages above show, then run this again"
-    keep_from_booting "${missing[@]}"
-    prepare_nginx "${missing[@]}"
-}
-
 install_zig() {
     [ -x "$zig/zig" ] && return 0
     local machine wheel unpacked=.toolchain/unpacked download=.toolchain/download

@@ -28,36 +28,6 @@ fail() {
     exit 1
 }
 
-missing_packages() {
-    local package
-    for package in "${packages[@]}"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-            echo "$package"
-    done
-}
-
-install_packages() {
-    local missing as_root=()
-    mapfile -t missing < <(missing_packages)
-    [ ${#missing[@]} -gt 0 ] || return 0
-    command -v apt-get >/dev/null ||
-        fail "there is no apt-get on this system: install what these Debian packages have: ${missing[*]}"
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "this needs root, and there is no sudo: ask an administrator to run
-    apt-get install -y --no-install-recommends ${missing[*]}"
-        as_root=(sudo)
-    fi
-    say "installing the missing Debian packages for the peers: ${missing[*]}"
-    "${as_root[@]}" apt-get -q update >/dev/null ||
-        fail "apt-get update failed: check the network and /etc/apt/sources.list"
-    # RUNLEVEL keeps packages (nginx, nats-server, mosquitto) from starting services.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get -q install -y --no-install-recommends "${missing[@]}" >/dev/null ||
-        fail "apt-get install failed: correct what the messages above show, then run this again"
-    keep_from_booting "${missing[@]}"
-    prepare_nginx "${missing[@]}"
-}
-
 install_websockets() {
     "$venv/bin/python3" -c 'import websockets' 2>/dev/null && return 0
     say "installing PyPI's newest websockets into $venv"
@@ -84,7 +54,7 @@ compile() {
         -o "$program" "$@" "${libraries[@]}" || fail "$program does not compile: see the messages above"
 }
 
-install_packages
+install_packages "measure the peers" "${packages[@]}"
 scripts/setup.sh run
 install_websockets
 compile peer_lws -lwebsockets -ljansson -- bench/peers/peer_lws.c bench/peers/peer_ticks.c

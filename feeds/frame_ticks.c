@@ -8,6 +8,7 @@
 #include "codec/base/check.h"
 #include "codec/decimal.h"
 #include "codec/json_numbers.h"
+#include "feeds/json_field.h"
 
 struct frame_ticks {
     json_t *message; /* the last one, which its tick borrows from */
@@ -74,34 +75,17 @@ static bool frame_ticks_is_absent(const json_t *value)
     return value == NULL || json_is_null(value);
 }
 
-/* The text of a number, or of a string in its place; NULL: neither. */
-static const char *frame_ticks_number(const json_t *value, size_t *text_bytes_out)
-{
-    const char *text = json_string_value(value);
-    size_t text_bytes = json_string_length(value);
-    size_t mark_bytes = text_bytes > 0 && text[0] == '\0'; /* json_numbers_quote puts it there. */
-    *text_bytes_out = text_bytes - mark_bytes;
-    return text == NULL ? NULL : text + mark_bytes;
-}
-
-/* A string; NULL: something else, or it has a NUL. */
-static const char *frame_ticks_text(const json_t *value)
-{
-    const char *text = json_string_value(value);
-    return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
-}
-
 /* A string, or *text_out = NULL where it is absent. */
 static bool frame_ticks_optional_text(const json_t *value, const char **text_out)
 {
-    *text_out = frame_ticks_text(value);
+    *text_out = json_field_text(value);
     return *text_out != NULL || frame_ticks_is_absent(value);
 }
 
 static bool frame_ticks_decimal(const json_t *value, bool is_size, struct md_decimal *decimal_out)
 {
     size_t text_bytes;
-    const char *text = frame_ticks_number(value, &text_bytes);
+    const char *text = json_field_number(value, &text_bytes);
     return text != NULL && decimal_parse(text, text_bytes, decimal_out) &&
            !(is_size && decimal_out->mantissa < 0);
 }
@@ -127,7 +111,7 @@ static bool frame_ticks_integer(const json_t *object, const char *key, uint64_t 
 {
     size_t text_bytes;
     const json_t *value = json_object_get(object, key);
-    const char *text = frame_ticks_number(value, &text_bytes);
+    const char *text = json_field_number(value, &text_bytes);
     *value_out = 0;
     *is_given_out = !frame_ticks_is_absent(value);
     return !*is_given_out ||
@@ -226,7 +210,7 @@ static const char *frame_ticks_trade(const json_t *data, struct md_update *updat
 static const char *frame_ticks_bar(const json_t *data, struct md_update *update)
 {
     struct md_bar *bar = &update->bar;
-    const char *interval = frame_ticks_text(json_object_get(data, "interval"));
+    const char *interval = json_field_text(json_object_get(data, "interval"));
     const json_t *closed = json_object_get(data, "closed");
     const struct frame_ticks_field fields[] = {
         {"open", &bar->open, false},    {"high", &bar->high, false},
@@ -261,7 +245,7 @@ static const char *frame_ticks_depth(struct frame_ticks *frames, const json_t *d
                                      struct md_update *update)
 {
     struct md_depth *depth = &update->depth;
-    const char *action = frame_ticks_text(json_object_get(data, "action"));
+    const char *action = json_field_text(json_object_get(data, "action"));
     uint64_t checksum;
     *depth = (struct md_depth){.bids = frames->bids, .asks = frames->asks};
     if (action == NULL || (strcmp(action, "snapshot") != 0 && strcmp(action, "delta") != 0)) {
@@ -285,7 +269,7 @@ static const char *frame_ticks_depth(struct frame_ticks *frames, const json_t *d
 
 static const char *frame_ticks_status_data(const json_t *data, struct md_update *update)
 {
-    update->status.state = frame_ticks_text(json_object_get(data, "state"));
+    update->status.state = json_field_text(json_object_get(data, "state"));
     if (update->status.state == NULL ||
         !frame_ticks_optional_text(json_object_get(data, "reason"), &update->status.reason)) {
         return "status: state is missing, or state or reason is not a string";
@@ -321,7 +305,7 @@ static const char *frame_ticks_data(struct frame_ticks *frames, const json_t *da
 static const char *frame_ticks_envelope(const json_t *message, struct frame_tick *tick)
 {
     bool is_given;
-    const char *symbol = frame_ticks_text(json_object_get(message, "symbol"));
+    const char *symbol = json_field_text(json_object_get(message, "symbol"));
     size_t symbol_bytes = symbol == NULL ? 0 : strlen(symbol);
     if (symbol_bytes == 0 || symbol_bytes > sizeof tick->symbol) {
         return "symbol is not a string of 1 to 32 bytes";
@@ -351,7 +335,7 @@ enum frame_ticks_status frame_ticks_parse(struct frame_ticks *frames, const char
     json_decref(frames->message);
     frames->message = frame_ticks_load(frames, text, text_bytes);
     const json_t *message = frames->message;
-    const char *name = frame_ticks_text(json_object_get(message, "type"));
+    const char *name = json_field_text(json_object_get(message, "type"));
     *tick_out = (struct frame_tick){0};
     if (message == NULL) {
         tick_out->fault = "it is not JSON, or has a key twice";

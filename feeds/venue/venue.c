@@ -8,6 +8,7 @@
 #include "codec/base/units.h"
 #include "codec/decimal.h"
 #include "codec/json_numbers.h"
+#include "feeds/json_field.h"
 
 #define VENUE_TIME_MS_END UINT64_C(100000000000000)    /* in microseconds: 1973 */
 #define VENUE_TIME_US_END UINT64_C(100000000000000000) /* in nanoseconds: 1973 */
@@ -244,9 +245,7 @@ struct venue_symbol *venue_symbol_of(struct venue *venue, const json_t *object, 
 
 const char *venue_text(const json_t *object, const char *key)
 {
-    const json_t *value = json_object_get(object, key);
-    const char *text = json_string_value(value);
-    return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
+    return json_field_text(json_object_get(object, key));
 }
 
 bool venue_is_absent(const json_t *value)
@@ -255,20 +254,10 @@ bool venue_is_absent(const json_t *value)
            (json_is_string(value) && json_string_length(value) == 0);
 }
 
-/* A string, or a number that json_numbers_quote has made one. */
-static const char *venue_number_text(const json_t *value, size_t *text_bytes_out)
-{
-    const char *text = json_string_value(value);
-    size_t text_bytes = json_string_length(value);
-    size_t mark_bytes = text_bytes > 0 && text[0] == '\0';
-    *text_bytes_out = text_bytes - mark_bytes;
-    return text == NULL ? NULL : text + mark_bytes;
-}
-
 static bool venue_decimal(const json_t *value, struct md_decimal *decimal_out)
 {
     size_t text_bytes;
-    const char *text = venue_number_text(value, &text_bytes);
+    const char *text = json_field_number(value, &text_bytes);
     if (json_is_integer(value) && json_integer_value(value) >= -INT64_MAX) {
         *decimal_out = (struct md_decimal){.mantissa = json_integer_value(value)};
         return true;
@@ -316,7 +305,7 @@ bool venue_integer(const json_t *object, const char *key, uint64_t *value_out)
 {
     size_t text_bytes;
     const json_t *value = json_object_get(object, key);
-    const char *text = venue_number_text(value, &text_bytes);
+    const char *text = json_field_number(value, &text_bytes);
     if (json_is_integer(value) && json_integer_value(value) >= 0) {
         *value_out = (uint64_t)json_integer_value(value);
         return true;

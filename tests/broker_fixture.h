@@ -13,6 +13,18 @@
 
 static int broker_fd;
 
+/* "aaa..,aaa..": so many symbols of so many bytes; to be freed. */
+static inline char *broker_fixture_symbols(size_t count, size_t symbol_bytes)
+{
+    char *symbols = calloc(count, symbol_bytes + 1);
+    assert_non_null(symbols);
+    memset(symbols, 'a', count * (symbol_bytes + 1) - 1);
+    for (size_t i = 1; i < count; i++) {
+        symbols[i * (symbol_bytes + 1) - 1] = ',';
+    }
+    return symbols;
+}
+
 static inline void broker_fixture_begin(enum bench_protocol protocol)
 {
     int fds[2];

@@ -148,11 +148,7 @@ static void subscribing_to_many_fits(void **state)
     (void)state;
     enum { SYMBOLS = 1000, SYMBOL_BYTES = 64 };
     size_t bytes = 0;
-    char *symbols = calloc(SYMBOLS, SYMBOL_BYTES + 1);
-    memset(symbols, 'a', (size_t)SYMBOLS * (SYMBOL_BYTES + 1) - 1);
-    for (size_t i = 1; i < SYMBOLS; i++) {
-        symbols[i * (SYMBOL_BYTES + 1) - 1] = ',';
-    }
+    char *symbols = broker_fixture_symbols(SYMBOLS, SYMBOL_BYTES);
     char *text = bench_nats_subscribe_text(symbols, BENCH_NATS_TOPIC, &bytes);
     assert_non_null(text);
     assert_int_equal(strlen(text), bytes);

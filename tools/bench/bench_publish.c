@@ -10,14 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "codec/base/bytes.h"
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
 #include "codec/base/units.h"
+#include "codec/ws_decoder.h"
 #include "tools/common/terminal_text.h"
 #include "tools/common/ws_connect.h"
 #include "tools/load/bench_broker.h"
 #include "tools/load/bench_mqtt.h"
+#include "tools/load/bench_nats.h"
 
 #define IN_BYTES 65536
 #define OUT_BYTES 65536 /* A batch of ticks, or what is around one that is longer. */
@@ -51,6 +52,8 @@ struct bench_publish {
 
     size_t in_bytes;
     uint8_t in[IN_BYTES];
+    struct ws_decoder decoder;
+    uint8_t message[IN_BYTES]; /* the decoder's */
     size_t out_bytes, out_sent;
     uint8_t out[OUT_BYTES + TICK_ROOM];
 };
@@ -75,51 +78,44 @@ static void bench_publish_queue_frame(struct bench_publish *publish, enum ws_opc
         ws_client_frame(publish->out + publish->out_bytes, opcode, payload, bytes, mask);
 }
 
-static int bench_publish_on_frame(struct bench_publish *publish, uint8_t opcode,
-                                  const uint8_t *payload, size_t bytes)
+static int bench_publish_on_message(struct bench_publish *publish, const struct ws_message *message)
 {
-    bool is_message = opcode == WS_TEXT || opcode == WS_BINARY;
-    if (opcode == WS_PING && bytes <= WS_CONTROL_BYTES_MAX) {
+    const uint8_t *payload = message->payload;
+    size_t bytes = message->payload_bytes;
+    bool is_data = message->opcode == WS_TEXT || message->opcode == WS_BINARY;
+    if (message->opcode == WS_PING) {
         bench_publish_queue_frame(publish, WS_PONG, payload, bytes);
-    } else if (opcode == WS_CLOSE) {
+    } else if (message->opcode == WS_CLOSE) {
         return bench_publish_fail(publish, "the server closes the connection", "", 0);
-    } else if (publish->form == FORM_NATS && is_message) {
+    } else if (publish->form == FORM_NATS && is_data) {
         if (bytes > 4 && memcmp(payload, "-ERR", 4) == 0) {
             return bench_publish_fail(publish, "the server reports ", payload, bytes);
         }
-        bench_publish_queue_frame(publish, WS_BINARY, "PONG\r\n", 6); /* It may have asked. */
-    } else if (publish->form == FORM_MQTT && is_message && bytes >= 4 && payload[0] == 0x20 &&
+        /* It may have asked. */
+        bench_publish_queue_frame(publish, WS_BINARY, BENCH_NATS_PONG, strlen(BENCH_NATS_PONG));
+    } else if (publish->form == FORM_MQTT && is_data && bytes >= 4 && payload[0] == 0x20 &&
                payload[3] != 0) {
         return bench_publish_fail(publish, "the broker refuses the connection", "", 0);
     }
     return 0;
 }
 
-/* A whole frame; returns its bytes, 0: there is none yet, or a negative errno. */
-static ssize_t bench_publish_read_frame(struct bench_publish *publish)
+/* The bytes that were read, at most one message; 0: there are none, or a negative errno. */
+static ssize_t bench_publish_read_message(struct bench_publish *publish)
 {
-    const uint8_t *in = publish->in;
-    if (publish->in_bytes < 2) {
-        return 0;
+    size_t consumed;
+    struct ws_message message;
+    enum ws_status status =
+        ws_decode(&publish->decoder, publish->in, publish->in_bytes, &consumed, &message);
+    if (status != WS_OK && status != WS_NEED_MORE) {
+        const char *fault = ws_status_text(status);
+        return bench_publish_fail(publish, "the server breaks WebSocket: ", fault, strlen(fault));
     }
-    size_t head = in[1] < 126 ? 2 : in[1] == 126 ? 4 : 10;
-    if (publish->in_bytes < head) {
-        return 0;
-    }
-    uint64_t bytes = in[1] < 126    ? in[1]
-                     : in[1] == 126 ? bytes_load_be16(in + 2)
-                                    : bytes_load_be64(in + 2);
-    if (bytes > IN_BYTES - head) {
-        return bench_publish_fail(publish, "the server sends too long messages", "", 0);
-    }
-    if (publish->in_bytes < head + bytes) {
-        return 0;
-    }
-    int error = bench_publish_on_frame(publish, in[0] & 0x0f, in + head, bytes);
-    return error != 0 ? error : (ssize_t)(head + bytes);
+    int error = status == WS_OK ? bench_publish_on_message(publish, &message) : 0;
+    return error != 0 ? error : (ssize_t)consumed;
 }
 
-/* The answer to a POST, likewise. */
+/* The bytes of a whole answer to a POST, likewise. */
 static ssize_t bench_publish_read_answer(struct bench_publish *publish)
 {
     const char *text = (const char *)publish->in;
@@ -150,7 +146,7 @@ static int bench_publish_consume(struct bench_publish *publish)
     ssize_t bytes = 1;
     while (bytes > 0 && publish->out_bytes <= OUT_BYTES) {
         bytes = publish->form == FORM_HTTP ? bench_publish_read_answer(publish)
-                                           : bench_publish_read_frame(publish);
+                                           : bench_publish_read_message(publish);
         if (bytes > 0) {
             publish->in_bytes -= (size_t)bytes;
             memmove(publish->in, publish->in + bytes, publish->in_bytes);
@@ -268,16 +264,11 @@ static size_t bench_publish_head(const struct bench_publish *publish, const char
                                 place != NULL ? place + 8 : "", publish->url.host,
                                 publish->url.port, bytes);
     }
-    char name[BENCH_BROKER_TOPIC_BYTES_MAX];
-    size_t name_bytes = (size_t)snprintf(name, sizeof name, "%s", symbol);
-    bool is_whole = strcmp(publish->options->topic, "{symbol}") == 0;
-    for (size_t i = 0; publish->form == FORM_NATS && !is_whole && i < name_bytes; i++) {
-        name[i] = name[i] == '.' ? '_' : name[i]; /* as bench_nats subscribes */
-    }
-    size_t topic_bytes = bench_broker_topic(topic, publish->options->topic, name, name_bytes);
     if (publish->form == FORM_NATS) {
+        bench_nats_topic(topic, publish->options->topic, symbol, strlen(symbol));
         return (size_t)snprintf(out, HEAD_BYTES_MAX, "PUB %s %zu\r\n", topic, bytes);
     }
+    size_t topic_bytes = bench_broker_topic(topic, publish->options->topic, symbol, strlen(symbol));
     return bench_mqtt_publish_head((uint8_t *)out, topic, topic_bytes, bytes);
 }
 
@@ -398,11 +389,12 @@ static int bench_publish_connect(struct bench_publish *publish)
     memcpy(publish->in, opened.rest, opened.rest_bytes);
     publish->in_bytes = opened.rest_bytes;
     if (publish->form == FORM_NATS) {
-        static const char hello[] = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n";
+        static const char hello[] = BENCH_NATS_CONNECT "PING\r\n";
         bench_publish_queue_frame(publish, WS_BINARY, hello, sizeof hello - 1);
     } else if (publish->form == FORM_MQTT) {
-        /* 3.1.1, a clean session, no keep-alive, no client identifier */
-        bench_publish_queue_frame(publish, WS_BINARY, "\x10\x0c\0\4MQTT\4\2\0\0\0\0", 14);
+        uint8_t hello[BENCH_MQTT_CONNECT_BYTES];
+        bench_mqtt_connect(hello, 0);
+        bench_publish_queue_frame(publish, WS_BINARY, hello, sizeof hello);
     }
     return bench_publish_consume(publish);
 }
@@ -418,6 +410,7 @@ int bench_publish_create(struct bench_publish **publish_out, const struct bench_
     publish->options = options;
     publish->control = control;
     publish->fd = -1;
+    ws_decoder_init(&publish->decoder, IN_BYTES, false, publish->message);
     publish->url = options->publish_url;
     publish->form = options->publish_by_http          ? FORM_HTTP
                     : options->protocol == BENCH_NATS ? FORM_NATS

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "codec/ws_extensions.h"
 
 static int ws_headers_fail(char *error_out, const char *what)
 {
@@ -39,9 +40,11 @@ static bool ws_headers_is_own(const char *name, size_t name_bytes)
 
 bool ws_headers_is_token(const char *text, size_t text_bytes)
 {
-    static const char characters[] = "!#$%&'*+-.^_`|~0123456789"
-                                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    return text_bytes > 0 && strspn(text, characters) >= text_bytes;
+    size_t bytes = 0;
+    while (bytes < text_bytes && ws_extensions_is_token_char(text[bytes])) {
+        bytes++;
+    }
+    return text_bytes > 0 && bytes == text_bytes;
 }
 
 static bool ws_headers_is_value(const char *value)

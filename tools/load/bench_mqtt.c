@@ -52,25 +52,25 @@ static size_t bench_mqtt_put_filters(uint8_t *out, const char *symbols, const ch
     return used;
 }
 
+void bench_mqtt_connect(uint8_t out[BENCH_MQTT_CONNECT_BYTES], uint8_t keep_alive_seconds)
+{
+    static const uint8_t connect[BENCH_MQTT_CONNECT_BYTES] = {
+        0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, /* the level of 3.1.1 */
+        0x02,                                  /* a clean session */
+    };
+    memcpy(out, connect, sizeof connect);
+    out[11] = keep_alive_seconds;
+}
+
 char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out)
 {
-    static const uint8_t connect[] = {
-        0x10, 12,
-        0,    4,
-        'M',  'Q',
-        'T',  'T',
-        4,    /* the level of 3.1.1 */
-        0x02, /* a clean session */
-        0,    BENCH_MQTT_KEEP_ALIVE_SECONDS,
-        0,    0, /* no client identifier: the server invents one */
-    };
     size_t symbol_count = 1;
     for (const char *at = symbols; *at != 0; at++) {
         symbol_count += *at == ',';
     }
     size_t filters_room = symbol_count * (BENCH_BROKER_TOPIC_BYTES_MAX + 3);
     uint8_t *filters = malloc(filters_room);
-    uint8_t *text = malloc(sizeof connect + 1 + LENGTH_BYTES_MAX + 2 + filters_room);
+    uint8_t *text = malloc(BENCH_MQTT_CONNECT_BYTES + 1 + LENGTH_BYTES_MAX + 2 + filters_room);
     if (filters == NULL || text == NULL) {
         free(filters);
         free(text);
@@ -78,8 +78,8 @@ char *bench_mqtt_subscribe_text(const char *symbols, const char *topic, size_t *
     }
     size_t filters_bytes = bench_mqtt_put_filters(filters, symbols, topic);
     assert_always(filters_bytes <= filters_room);
-    memcpy(text, connect, sizeof connect);
-    size_t used = sizeof connect;
+    bench_mqtt_connect(text, BENCH_MQTT_KEEP_ALIVE_SECONDS);
+    size_t used = BENCH_MQTT_CONNECT_BYTES;
     text[used++] = SUBSCRIBE;
     used += bench_mqtt_put_length(text + used, 2 + filters_bytes);
     text[used++] = 0;

@@ -6,39 +6,37 @@
 
 #include "codec/base/check.h"
 
-/* Dots separate the tokens of a subject, and a symbol is one token. */
-static void bench_nats_replace_dots(char *text, size_t bytes)
+size_t bench_nats_topic(char out[BENCH_BROKER_TOPIC_BYTES_MAX], const char *topic,
+                        const char *symbol, size_t symbol_bytes)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        text[i] = text[i] == '.' ? '_' : text[i];
+    char token[BENCH_BROKER_TOPIC_BYTES_MAX];
+    bool is_subject = strcmp(topic, "{symbol}") == 0;
+    assert_always(symbol_bytes <= sizeof token);
+    memcpy(token, symbol, symbol_bytes);
+    /* Dots separate the tokens of a subject, and a symbol is one token. */
+    for (size_t i = 0; !is_subject && i < symbol_bytes; i++) {
+        token[i] = token[i] == '.' ? '_' : token[i];
     }
+    return bench_broker_topic(out, topic, token, symbol_bytes);
 }
 
 char *bench_nats_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out)
 {
-    static const char head[] = "CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":false,"
-                               "\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\n";
     size_t symbol_count = 1;
     for (const char *at = symbols; *at != 0; at++) {
         symbol_count += *at == ',';
     }
-    size_t room = sizeof head + symbol_count * (BENCH_BROKER_TOPIC_BYTES_MAX + 32) + 16;
+    size_t room =
+        sizeof BENCH_NATS_CONNECT + symbol_count * (BENCH_BROKER_TOPIC_BYTES_MAX + 32) + 16;
     char *text = malloc(room);
     if (text == NULL) {
         return NULL;
     }
-    bool is_subject = strcmp(topic, "{symbol}") == 0;
-    size_t used = (size_t)snprintf(text, room, "%s", head);
+    size_t used = (size_t)snprintf(text, room, "%s", BENCH_NATS_CONNECT);
     for (unsigned id = 1; *symbols != 0; id++) {
-        char symbol[BENCH_BROKER_TOPIC_BYTES_MAX];
         size_t symbol_bytes = strcspn(symbols, ",");
-        assert_always(symbol_bytes <= sizeof symbol);
-        memcpy(symbol, symbols, symbol_bytes);
-        if (!is_subject) {
-            bench_nats_replace_dots(symbol, symbol_bytes);
-        }
         used += (size_t)snprintf(text + used, room - used, "SUB ");
-        used += bench_broker_topic(text + used, topic, symbol, symbol_bytes);
+        used += bench_nats_topic(text + used, topic, symbols, symbol_bytes);
         used += (size_t)snprintf(text + used, room - used, " %u\r\n", id);
         symbols += symbol_bytes + (symbols[symbol_bytes] == ',');
     }

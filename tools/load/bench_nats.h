@@ -11,11 +11,19 @@
 #include "tools/load/bench_broker.h"
 
 #define BENCH_NATS_TOPIC "md.{symbol}" /* the default of --topic */
-#define BENCH_NATS_PONG "PONG\r\n"     /* the answer to a PING */
+#define BENCH_NATS_CONNECT                                                                         \
+    "CONNECT "                                                                                     \
+    "{\"verbose\":false,\"pedantic\":false,\"echo\":false,\"lang\":\"c\",\"version\":\"1\","       \
+    "\"protocol\":1}\r\n"
+#define BENCH_NATS_PONG "PONG\r\n" /* the answer to a PING */
+
+/* The subject of a symbol, as bench_broker_topic() writes it. Dots of the symbol become
+ * underscores, unless the topic is "{symbol}". */
+size_t bench_nats_topic(char out[BENCH_BROKER_TOPIC_BYTES_MAX], const char *topic,
+                        const char *symbol, size_t symbol_bytes);
 
 /* CONNECT, a SUB for each of "A,B", and PING: the server answers PONG when it has done all of it.
- * Dots of a symbol become underscores, unless the topic is "{symbol}". To be freed; NULL: out of
- * memory. */
+ * To be freed; NULL: out of memory. */
 char *bench_nats_subscribe_text(const char *symbols, const char *topic, size_t *bytes_out);
 
 /* The first packet of these bytes; returns its number of bytes, or 0: it is not complete. */

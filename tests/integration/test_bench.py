@@ -35,28 +35,9 @@ TRIES = 5  # of a run whose server, or the load itself, was stopped all through 
 VALID, CONNECTIONS_FAILED, NOT_DELIVERED = 0, 2, 3
 
 
-class PlainServer:
-    """Sends {"t": seconds, "n": 1, 2, ...} to every client, 250 times a second.
-
-    tamper(text) gives what the client that came last is sent instead, once: a list of texts, or None to
-    close it. It is done when `clients` clients have been there for FAULT_TICKS ticks.
-    While is_mute nothing is published; while is_stalled it is, and sent afterwards.
-    first(number, count) says which of the clients receives a tick first; the others follow after a while.
-    greetings are what each client receives at once, and between what all do behind every tenth tick.
-    """
-
-    def __init__(self, clients=0, tamper=None, compression=None, first=None, exponent=False, greetings=(),
-                 between=None, subprotocols=None):
-        self.clients, self.tamper, self.compression = clients, tamper, compression
-        self.first, self.exponent = first, exponent
-        self.greetings, self.between, self.subprotocols = greetings, between, subprotocols
-        self.headers = []
-        self.peers, self.paths, self.received = [], [], []
-        self.open = []
-        self.is_mute = self.is_stalled = False
-        self.ticks_after_fault = 0
-        self.fault_time = None
-        self.number = 0
+class PythonServer:
+    """A server of Python's websockets on a thread of its own; options are those of websockets.serve()."""
+    options = {"compression": None}
 
     def __enter__(self):
         self.ready = threading.Event()
@@ -71,11 +52,41 @@ class PlainServer:
 
     async def serve(self):
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=self.compression,
-                                    subprotocols=self.subprotocols) as server:
+        async with websockets.serve(self.on_client, "127.0.0.1", 0, **self.options) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.ready.set()
-            await self.publish()
+            await self.until_stopped()
+
+    async def until_stopped(self):
+        await self.stop.wait()
+
+    def url(self, path="/"):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+
+class PlainServer(PythonServer):
+    """Sends {"t": seconds, "n": 1, 2, ...} to every client, 250 times a second.
+
+    tamper(text) gives what the client that came last is sent instead, once: a list of texts, or None to
+    close it. It is done when `clients` clients have been there for FAULT_TICKS ticks.
+    While is_mute nothing is published; while is_stalled it is, and sent afterwards.
+    first(number, count) says which of the clients receives a tick first; the others follow after a while.
+    greetings are what each client receives at once, and between what all do behind every tenth tick.
+    """
+
+    def __init__(self, clients=0, tamper=None, compression=None, first=None, exponent=False, greetings=(),
+                 between=None, subprotocols=None):
+        self.clients, self.tamper = clients, tamper
+        self.options = {"compression": compression, "subprotocols": subprotocols}
+        self.first, self.exponent = first, exponent
+        self.greetings, self.between = greetings, between
+        self.headers = []
+        self.peers, self.paths, self.received = [], [], []
+        self.open = []
+        self.is_mute = self.is_stalled = False
+        self.ticks_after_fault = 0
+        self.fault_time = None
+        self.number = 0
 
     async def on_client(self, client):
         self.peers.append(client.remote_address[0])
@@ -101,7 +112,7 @@ class PlainServer:
         goal = self.number + count
         assert wait_until(lambda: self.number >= goal, 60), "the Python server hardly publishes"
 
-    async def publish(self):
+    async def until_stopped(self):
         ticks_to_fault = FAULT_TICKS
         due = []
         while not self.stop.is_set():
@@ -137,9 +148,6 @@ class PlainServer:
                         await client.close(4000, "enough")
                 except websockets.ConnectionClosed:
                     pass
-
-    def url(self, path="/"):
-        return f"ws://127.0.0.1:{self.port}{path}"
 
 
 def bench(*arguments, seconds=40):

@@ -1,44 +1,24 @@
 """ringcast-bench --echo against ringcast-echo, Python's websockets, and servers that are no good echo."""
-import asyncio
 import contextlib
 import re
 import subprocess
-import threading
 import time
 import unittest
 
 import websockets
 
 from server import program, reap, spawn
-from test_bench import NOT_DELIVERED, VALID, BenchTestCase, bench
+from test_bench import NOT_DELIVERED, VALID, BenchTestCase, PythonServer, bench
 
 SHORT = ("--echo", "-c", 4, "-d", "600ms", "-w", "500ms", "-R", 400)
 
 
-class EchoServer:
+class EchoServer(PythonServer):
     """answer(number, message) gives the texts that the message numbered so, of its connection, is answered with."""
 
     def __init__(self, answer=lambda _number, message: [message], greeting=None):
         self.answer, self.greeting = answer, greeting
         self.stall_seconds = 0
-
-    def __enter__(self):
-        self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
-        self.thread.start()
-        assert self.ready.wait(10), "the Python server did not start"
-        return self
-
-    def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(10)
-
-    async def serve(self):
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=None) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            self.ready.set()
-            await self.stop.wait()
 
     async def on_client(self, client):
         number = 0
@@ -52,9 +32,6 @@ class EchoServer:
                     self.stall_seconds = 0
                 for text in self.answer(number, message):
                     await client.send(text)
-
-    def url(self):
-        return f"ws://127.0.0.1:{self.port}/"
 
 
 class Echo(BenchTestCase):

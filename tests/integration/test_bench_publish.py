@@ -1,5 +1,4 @@
 """ringcast-bench --publish-to: ticks of its own, by a WebSocket, by POST, and to the real brokers."""
-import asyncio
 import http.server
 import json
 import threading
@@ -7,25 +6,24 @@ import unittest
 
 import websockets
 
-from test_bench import NOT_DELIVERED, VALID, BenchTestCase, bench
+from test_bench import NOT_DELIVERED, VALID, BenchTestCase, PythonServer, bench
 from test_presets import PresetTestCase
 
 SHORT = ("-c", 5, "-t", 2, "-d", "600ms", "-w", "300ms", "--publish-rate", 200)
 PLAIN = ("--protocol", "plain")
 
 
-class Relay:
+class Relay(PythonServer):
     """Sends what one client sends to all others, and what is posted to it over HTTP to all."""
+
+    options = {"compression": None, "ping_interval": 0.2}
 
     def __init__(self, change=lambda text: [text], status=201):
         self.change, self.status = change, status
         self.open, self.texts, self.paths = set(), [], []
 
     def __enter__(self):
-        self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
-        self.thread.start()
-        assert self.ready.wait(10), "the relay did not start"
+        super().__enter__()
         relay = self
 
         class Post(http.server.BaseHTTPRequestHandler):
@@ -52,15 +50,7 @@ class Relay:
     def __exit__(self, *_):
         self.http.shutdown()
         self.http.server_close()
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(10)
-
-    async def serve(self):
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with websockets.serve(self.on_client, "127.0.0.1", 0, compression=None, ping_interval=0.2) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            self.ready.set()
-            await self.stop.wait()
+        super().__exit__()
 
     async def on_client(self, client):
         self.open.add(client)
@@ -76,9 +66,6 @@ class Relay:
         self.texts.append(text)
         for its_text in self.change(text):
             websockets.broadcast(self.open - {sender}, its_text)
-
-    def url(self):
-        return f"ws://127.0.0.1:{self.port}/"
 
     def post_url(self, path):
         return f"http://127.0.0.1:{self.http.server_port}{path}"

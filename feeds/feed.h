@@ -17,6 +17,7 @@
 
 #define FEED_NEVER UINT64_MAX
 #define FEED_ERROR_BYTES_MAX 512
+#define FEED_POLL_NS_MAX 200000 /* so that no feed waits longer for another */
 
 enum feed_level {
     FEED_INFO,
@@ -24,10 +25,44 @@ enum feed_level {
     FEED_ERROR,
 };
 
+enum feed_state {
+    FEED_CONNECTING, /* nothing was received yet, or the source is being connected to */
+    FEED_LIVE,
+    FEED_STALE, /* connected, but silent for longer than it should be */
+    FEED_DOWN,  /* ended, or the source cannot be reached */
+};
+
+#define FEED_CAUSE_BYTES_MAX 128
+#define FEED_GRANT_NAME_BYTES_MAX 64
+
+/* What the token of a producer permits, from admit to drop_grant. */
+struct feed_grant {
+    void *handle;                             /* the sink's own; NULL: everything */
+    uint64_t expires_ns;                      /* of CLOCK_REALTIME; UINT64_MAX: never */
+    char name[FEED_GRANT_NAME_BYTES_MAX + 1]; /* of the token, for the log; printable ASCII */
+};
+
+/* Decides what producers may publish. For open, poll and close. */
+struct feed_admission {
+    void *context;
+    bool needs_token; /* Producers must present a token. */
+
+    /* 0: grant_out is to be dropped later. -EAGAIN: the signature of the token waits for its turn;
+     * ask again at the next poll. -EACCES: it is not valid; -EKEYEXPIRED: it has expired; -EPERM:
+     * it may not publish at all. fault_out: a constant sentence. */
+    int (*admit)(void *context, const char *token, size_t token_bytes, struct feed_grant *grant_out,
+                 const char **fault_out);
+    bool (*may_publish)(void *context, const struct feed_grant *grant, const char *symbol,
+                        size_t symbol_bytes, enum md_type type);
+    void (*drop_grant)(void *context, struct feed_grant *grant);
+};
+
 /* The functions that the publisher gives to a feed. */
 struct feed_sink {
     void *context;
     struct keyed_hash hash; /* for a feed's tables of names, which the source chooses */
+    uint64_t epoch;         /* of this run of the server; clients see it as 16 hexadecimal digits */
+    const struct feed_admission *admission; /* NULL: any producer may publish anything */
 
     /* The channel of a symbol and type, made when new; UINT32_MAX: the channel table is full or
      * the symbol is not 1 to 32 bytes of UTF-8. The same pair always has the same number. */
@@ -42,7 +77,8 @@ struct feed_sink {
      * sequence, an unreadable message. Subscribers receive a GAP. */
     void (*lost)(void *context, uint32_t channel);
 
-    /* How many more ticks this poll may hand over: 0 means return now and be polled again. */
+    /* How many more ticks this poll may hand over: 0 means return now and be polled again. It is
+     * also 0 when the poll has used its time (FEED_POLL_NS_MAX), or another feed is due. */
     uint32_t (*room)(void *context);
 
     /* From now on the feed is also polled when fd is readable (or at its end, or broken), until
@@ -55,12 +91,15 @@ struct feed_sink {
 };
 
 struct feed_counters {
-    uint64_t ticks;     /* handed over */
-    uint64_t skipped;   /* well-formed input that is not a tick */
-    uint64_t malformed; /* input that cannot be parsed */
-    uint64_t holes;     /* holes in the source's own sequence */
-    uint64_t passes;    /* completed passes of a replay */
-    uint64_t lost;      /* ticks that found the queue of the feed's thread full */
+    uint64_t ticks;      /* handed over */
+    uint64_t skipped;    /* well-formed input that is not a tick */
+    uint64_t malformed;  /* input that cannot be parsed */
+    uint64_t holes;      /* holes in the source's own sequence */
+    uint64_t passes;     /* completed passes of a replay */
+    uint64_t lost;       /* ticks that found the queue of the feed's thread full */
+    uint64_t refused;    /* ticks of producers that were not taken, with a REFUSED for each */
+    uint64_t duplicates; /* ticks that a producer had sent before */
+    uint64_t producers;  /* connected now */
 };
 
 struct feed;
@@ -84,6 +123,9 @@ struct feed {
     const struct feed_ops *ops; /* of feed_open */
     const struct feed_sink *sink;
     struct feed_counters counters;
+    enum feed_state state;
+    uint64_t state_since_ns;          /* CLOCK_REALTIME */
+    char cause[FEED_CAUSE_BYTES_MAX]; /* of the state, for people; empty: none */
     /* The feed may be slowed down without harm (a replay at full speed): the publisher polls it
      * only while the slowest core is within half a log. Other feeds are always polled, and may
      * overrun a core. */
@@ -116,6 +158,13 @@ int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_k
 /* For implementations: writes the message and returns error (a negative errno). */
 int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* For implementations: the feed's state, with its cause; a change is logged. */
+void feed_set_state(struct feed *feed, enum feed_state state, uint64_t now_ns, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* "connecting", "live", "stale", "down". */
+const char *feed_state_name(enum feed_state state);
 
 /* For implementations: one line for the operator, cut at FEED_ERROR_BYTES_MAX. */
 void feed_log(const struct feed *feed, enum feed_level level, const char *format, ...)

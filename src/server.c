@@ -237,6 +237,7 @@ int server_create_publisher(struct server *server)
         .feed_specs = server->options.feeds.texts,
         .feed_sources = server->options.feeds.sources,
         .feed_count = server->options.feeds.count,
+        .epoch = server->epoch_number,
     };
     int error = publisher_create(&server->publisher, &options, text, sizeof text);
     return error < 0 ? server_refuse(server, error, text) : 0;

@@ -222,16 +222,18 @@ static void publisher_watch(void *context, int fd)
 
 /* ---- Creation ---- */
 
-static int publisher_open_feed(struct publisher *publisher, const char *spec, const char *source,
-                               char *error_out, size_t error_bytes)
+static int publisher_open_feed(struct publisher *publisher, const struct publisher_options *options,
+                               uint32_t number, char *error_out, size_t error_bytes)
 {
     char text[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
     feed->publisher = publisher;
     feed->watched_fd = -1;
     feed->sink = (struct feed_sink){
-        .hash = publisher->channels->hash,
         .context = feed,
+        .hash = publisher->channels->hash,
+        .epoch = options->epoch,
+        .admission = options->admission,
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,
         .lost = publisher_lose,
@@ -239,9 +241,10 @@ static int publisher_open_feed(struct publisher *publisher, const char *spec, co
         .watch = publisher_watch,
         .log = publisher_log,
     };
-    int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), text);
+    int error = feed_open(&feed->feed, options->feed_specs[number], &feed->sink,
+                          clock_ns(CLOCK_REALTIME), text);
     if (error < 0) {
-        snprintf(error_out, error_bytes, "%s: %s", source, text);
+        snprintf(error_out, error_bytes, "%s: %s", options->feed_sources[number], text);
         return error;
     }
     publisher->feed_count++;
@@ -297,8 +300,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < options->feed_count; i++) {
-        int error = publisher_open_feed(publisher, options->feed_specs[i], options->feed_sources[i],
-                                        error_out, error_bytes);
+        int error = publisher_open_feed(publisher, options, i, error_out, error_bytes);
         if (error < 0) {
             publisher_destroy(publisher);
             return error;

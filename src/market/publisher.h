@@ -29,6 +29,8 @@ struct publisher_options {
     const char *const *feed_specs;
     const char *const *feed_sources; /* where each is given, for its error: "--feed" */
     uint32_t feed_count;
+    uint64_t epoch;                         /* of this run of the server */
+    const struct feed_admission *admission; /* NULL: any producer may publish anything */
 };
 
 /* Opens the feeds: their errors (which key, which file, what to do) come in error_out. */

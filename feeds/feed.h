@@ -77,6 +77,9 @@ struct feed_sink {
      * sequence, an unreadable message. Subscribers receive a GAP. */
     void (*lost)(void *context, uint32_t channel);
 
+    /* The source of this channel is silent or gone: it is stale until its next tick. */
+    void (*silent)(void *context, uint32_t channel);
+
     /* How many more ticks this poll may hand over: 0 means return now and be polled again. It is
      * also 0 when the poll has used its time (FEED_POLL_NS_MAX), or another feed is due. */
     uint32_t (*room)(void *context);

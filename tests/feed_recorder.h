@@ -33,6 +33,7 @@ struct recorder {
     uint64_t tick_count;
     uint64_t lost_count;
     uint32_t lost_channel; /* of the last loss */
+    uint64_t silent_count;
     uint64_t type_counts[MD_TYPE_COUNT];
     struct {
         char symbol[MD_SYMBOL_BYTES_MAX + 1];
@@ -105,6 +106,13 @@ static void recorder_lost(void *context, uint32_t channel)
     recorder->lost_channel = channel;
 }
 
+static void recorder_silent(void *context, uint32_t channel)
+{
+    struct recorder *recorder = context;
+    assert_always(channel < recorder->channel_count);
+    recorder->silent_count++;
+}
+
 static uint32_t recorder_room(void *context)
 {
     return ((struct recorder *)context)->room;
@@ -132,6 +140,7 @@ static inline struct recorder *recorder_create(void)
         .open_channel = recorder_open_channel,
         .publish = recorder_publish,
         .lost = recorder_lost,
+        .silent = recorder_silent,
         .room = recorder_room,
         .watch = recorder_watch,
         .log = recorder_log,

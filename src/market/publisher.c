@@ -147,6 +147,12 @@ static void publisher_lose(void *context, uint32_t number)
     }
 }
 
+static void publisher_silence(void *context, uint32_t number)
+{
+    (void)context;
+    (void)number;
+}
+
 static void publisher_publish(void *context, const struct md_update *update)
 {
     struct publisher_feed *feed = context;
@@ -237,6 +243,7 @@ static int publisher_open_feed(struct publisher *publisher, const struct publish
         .open_channel = publisher_open_channel,
         .publish = publisher_publish,
         .lost = publisher_lose,
+        .silent = publisher_silence,
         .room = publisher_room,
         .watch = publisher_watch,
         .log = publisher_log,

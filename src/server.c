@@ -18,6 +18,7 @@
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
 #include "src/access/access.h"
+#include "src/access/publish_access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
@@ -222,26 +223,6 @@ int server_open_counters(struct server *server)
     return 0;
 }
 
-int server_create_publisher(struct server *server)
-{
-    char text[FEED_ERROR_BYTES_MAX] = "no memory";
-    assert_always(server->encodings != NULL);
-    assert_always(server->counters != NULL);
-    struct publisher_options options = {
-        .channels = server->channels,
-        .encodings = server->encodings,
-        .book_images = server->book_images,
-        .counters = &server->counters->publisher,
-        .control = server->control,
-        .feed_specs = server->options.feeds.texts,
-        .feed_sources = server->options.feeds.sources,
-        .feed_count = server->options.feeds.count,
-        .epoch = server->epoch_number,
-    };
-    int error = publisher_create(&server->publisher, &options, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_create_access(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX] = "";
@@ -253,7 +234,32 @@ int server_create_access(struct server *server)
     if (access_describe_keys(server->access, text, sizeof text)) {
         log_write(LOG_LEVEL_INFO, "keys for JWTs: %s", text);
     }
-    return 0;
+    server->publish_access = publish_access_create(server->access);
+    return server->publish_access == NULL
+               ? server_fail(-ENOMEM, "cannot check tokens of producers", "free some memory")
+               : 0;
+}
+
+int server_create_publisher(struct server *server)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "no memory";
+    assert_always(server->encodings != NULL);
+    assert_always(server->counters != NULL);
+    assert_always(server->publish_access != NULL);
+    struct publisher_options options = {
+        .channels = server->channels,
+        .encodings = server->encodings,
+        .book_images = server->book_images,
+        .counters = &server->counters->publisher,
+        .control = server->control,
+        .feed_specs = server->options.feeds.texts,
+        .feed_sources = server->options.feeds.sources,
+        .feed_count = server->options.feeds.count,
+        .epoch = server->epoch_number,
+        .admission = publish_access_admission(server->publish_access),
+    };
+    int error = publisher_create(&server->publisher, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 int server_load_admin_token(struct server *server)
@@ -533,13 +539,14 @@ void server_destroy(struct server *server)
     for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
         sessions_destroy(server->sessions[i]);
     }
-    if (server->access != NULL) {
-        access_destroy(server->access);
-    }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
+    }
+    publish_access_destroy(server->publish_access);
+    if (server->access != NULL) {
+        access_destroy(server->access);
     }
     if (server->counters != NULL) {
         log_writer_show(NULL, NULL);

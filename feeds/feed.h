@@ -150,7 +150,7 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
 
 /* For implementations: reads key=value pairs of a spec (the part after the colon; a value
- * cannot contain a comma). */
+ * cannot contain a comma). A BOOL key alone means yes. */
 struct feed_key {
     const char *name;
     enum { FEED_KEY_U64, FEED_KEY_TEXT, FEED_KEY_BOOL, FEED_KEY_DECIMAL } kind;

@@ -127,7 +127,8 @@ int ringcast_publish_open(struct ringcast_publish **publish_out,
     }
     publish->epoll_fd = -1;
     publish->timer_fd = -1;
-    error = ringcast_publish_address_find(&publish->addresses, options->address, error_out);
+    error = ringcast_publish_address_find(&publish->addresses, options->address, error_out,
+                                          RINGCAST_PUBLISH_ERROR_BYTES_MAX);
     if (error == 0) {
         error = ringcast_publish_set_up(publish, options);
         snprintf(error_out, RINGCAST_PUBLISH_ERROR_BYTES_MAX, "the publisher has no buffer: %s",

@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-#define RINGCAST_PUBLISH_ERROR_BYTES_MAX 256
+#define RINGCAST_PUBLISH_ERROR_BYTES_MAX 512
 #define RINGCAST_NONE INT64_MIN /* the mantissa of a number that is not given */
 
 enum ringcast_type {

@@ -6,17 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libringcast/ringcast_publish.h"
-
 #define RINGCAST_PUBLISH_HOST_BYTES_MAX 255
 
 static int ringcast_publish_address_unix(struct ringcast_publish_addresses *addresses,
-                                         const char *path, char *error_out)
+                                         const char *path, char *error_out, size_t error_bytes)
 {
     struct ringcast_publish_address *address = &addresses->each[0];
     size_t bytes = strlen(path);
     if (bytes == 0 || bytes >= sizeof address->local.sun_path) {
-        snprintf(error_out, RINGCAST_PUBLISH_ERROR_BYTES_MAX,
+        snprintf(error_out, error_bytes,
                  "address: the path of a Unix socket has 1 to %zu bytes, not %zu",
                  sizeof address->local.sun_path - 1, bytes);
         return -EINVAL;
@@ -52,12 +50,12 @@ static int ringcast_publish_address_split(const char *text, char *host_out, cons
 }
 
 static int ringcast_publish_address_tcp(struct ringcast_publish_addresses *addresses,
-                                        const char *text, char *error_out)
+                                        const char *text, char *error_out, size_t error_bytes)
 {
     char host[RINGCAST_PUBLISH_HOST_BYTES_MAX + 1];
     const char *port;
     if (ringcast_publish_address_split(text, host, &port) < 0) {
-        snprintf(error_out, RINGCAST_PUBLISH_ERROR_BYTES_MAX,
+        snprintf(error_out, error_bytes,
                  "address: \"tcp:%.100s\" is not of the form tcp:HOST:PORT or tcp:[IPV6]:PORT",
                  text);
         return -EINVAL;
@@ -66,8 +64,8 @@ static int ringcast_publish_address_tcp(struct ringcast_publish_addresses *addre
     struct addrinfo *found;
     int fault = getaddrinfo(host, port, &hints, &found);
     if (fault != 0) {
-        snprintf(error_out, RINGCAST_PUBLISH_ERROR_BYTES_MAX, "address: %.150s port %.10s: %s",
-                 host, port, gai_strerror(fault));
+        snprintf(error_out, error_bytes, "address: %.150s port %.10s: %s", host, port,
+                 gai_strerror(fault));
         return fault == EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
     }
     for (struct addrinfo *at = found; at != NULL; at = at->ai_next) {
@@ -83,16 +81,15 @@ static int ringcast_publish_address_tcp(struct ringcast_publish_addresses *addre
 }
 
 int ringcast_publish_address_find(struct ringcast_publish_addresses *addresses_out,
-                                  const char *text, char *error_out)
+                                  const char *text, char *error_out, size_t error_bytes)
 {
     *addresses_out = (struct ringcast_publish_addresses){0};
     if (text != NULL && strncmp(text, "unix:", 5) == 0) {
-        return ringcast_publish_address_unix(addresses_out, text + 5, error_out);
+        return ringcast_publish_address_unix(addresses_out, text + 5, error_out, error_bytes);
     }
     if (text != NULL && strncmp(text, "tcp:", 4) == 0) {
-        return ringcast_publish_address_tcp(addresses_out, text + 4, error_out);
+        return ringcast_publish_address_tcp(addresses_out, text + 4, error_out, error_bytes);
     }
-    snprintf(error_out, RINGCAST_PUBLISH_ERROR_BYTES_MAX,
-             "address: give unix:PATH or tcp:HOST:PORT");
+    snprintf(error_out, error_bytes, "address: give unix:PATH or tcp:HOST:PORT");
     return -EINVAL;
 }

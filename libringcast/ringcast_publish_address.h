@@ -7,6 +7,7 @@
 #define RINGCAST_LIBRINGCAST_RINGCAST_PUBLISH_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -30,10 +31,9 @@ struct ringcast_publish_addresses {
     uint32_t count; /* at least 1 */
 };
 
-/* Asks the resolver about a host name, which may block. error_out: ERROR_BYTES_MAX of
- * ringcast_publish.h. */
+/* Asks the resolver about a host name, which may block. */
 int ringcast_publish_address_find(struct ringcast_publish_addresses *addresses_out,
-                                  const char *text, char *error_out);
+                                  const char *text, char *error_out, size_t error_bytes);
 
 #pragma GCC visibility pop
 

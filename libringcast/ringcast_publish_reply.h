@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RINGCAST_PUBLISH_REPLY_TEXT_BYTES_MAX 192
+#define RINGCAST_PUBLISH_REPLY_TEXT_BYTES_MAX 400
 #define RINGCAST_PUBLISH_EPOCH_BYTES_MAX 32
 
 #pragma GCC visibility push(hidden)

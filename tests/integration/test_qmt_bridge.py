@@ -1,0 +1,270 @@
+"""examples/qmt_bridge.py: callbacks of xtquant, as it documents them, become exact ticks."""
+import json
+import random
+import sys
+import unittest
+
+from qmt_exchange import MIDNIGHT, Exchange
+from server import CHECKOUT
+
+sys.path.insert(0, str(CHECKOUT / "examples"))
+import qmt_bridge  # noqa: E402
+
+SECOND = 1_000_000_000
+EARLY = (MIDNIGHT + 9 * 3600_000) * 1_000_000  # 09:00 in Shanghai
+LATE = (MIDNIGHT + 10 * 3600_000) * 1_000_000
+TICK = {"time": 1700014380000, "lastPrice": 10.450000000000001, "open": 10.41, "high": 10.45, "low": 10.3,
+        "lastClose": 10.4, "amount": 675432100.0, "volume": 654321, "pvolume": 65432101, "stockStatus": 0,
+        "openInt": 13, "transactionNum": 0.0, "lastSettlementPrice": 0.0, "settlementPrice": 0.0,
+        "askPrice": [10.46, 10.469999999999999, 10.48, 0.0, 0.0], "askVol": [300, 800, 90, 0, 0],
+        "bidPrice": [10.450000000000001, 10.44, 10.43, 10.42, 10.41], "bidVol": [5, 1500, 2500, 7, 65536]}
+QUOTE = ('{"last":10.45,"open":10.41,"high":10.45,"low":10.3,"prev_close":10.4,"volume":65432101,'
+         '"turnover":675432100,"bids":[[10.45,500],[10.44,150000],[10.43,250000],[10.42,700],[10.41,6553600]],'
+         '"asks":[[10.46,30000],[10.47,80000],[10.48,9000]],"status":"trading"}')
+BAR = {"time": 1700014500000, "open": 10.41, "high": 10.450000000000001, "low": 10.3, "close": 10.44,
+       "volume": 1234, "amount": 1283360.0, "settelementPrice": 0.0, "openInterest": 13, "preClose": 10.4,
+       "suspendFlag": 0}
+TRADE = {"time": 1700014381230, "price": 10.450000000000001, "volume": 300, "amount": 3135.0, "tradeIndex": 4711,
+         "buyNo": 20, "sellNo": 10, "tradeType": 0, "tradeFlag": 1}
+
+
+class Array:
+    """What numpy's arrays and scalars have: no list, no int, but tolist()."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def tolist(self):
+        return self.value
+
+
+def with_arrays(record):
+    return {key: Array(value) for key, value in record.items()}
+
+
+class Publisher:
+    """What a converter published."""
+
+    def __init__(self):
+        self.frames = []
+
+    def tick(self, data_type, symbol, ts_event, data):
+        self.frames.append((data_type, symbol, ts_event, json.dumps(data, separators=(",", ":"))))
+
+    def gap(self, data_type, symbol):
+        self.frames.append(("GAP", data_type, symbol))
+
+
+def follow(book, frames):
+    """The book of a client that applies these frames; None: it has none, or a GAP has voided it."""
+    for frame in frames:
+        if frame[:2] == ("GAP", "depth"):
+            book = None
+        elif frame[0] == "depth":
+            data = json.loads(frame[3])
+            if data["action"] == "snapshot":
+                book = ({}, {})
+            for side, name in enumerate(("bids", "asks")):
+                for at, size in data[name]:
+                    if size:
+                        book[side][at] = size
+                    else:
+                        del book[side][at]  # Nothing is removed that was never published.
+    return book
+
+
+class Conversion(unittest.TestCase):
+    def convert(self, kind, symbol, *records, clock=EARLY, **options):
+        publisher = Publisher()
+        converter = qmt_bridge.Converter(publisher, clock=lambda: clock, **options)
+        if options.get("level2"):
+            converter.subscribed(symbol)
+        for record in records:
+            converter.convert(kind, symbol, record)
+        converter.flush()
+        return publisher.frames
+
+    def test_a_full_tick_is_a_quote_and_its_first_state_a_status(self):
+        expected = [("quote", "600000.SH", 1700014380 * SECOND, QUOTE),
+                    ("status", "600000.SH", 1700014380 * SECOND, '{"state":"trading"}')]
+        self.assertEqual(self.convert("tick", "600000.SH", TICK), expected)
+        self.assertEqual(self.convert("tick", "600000.SH", with_arrays(TICK)), expected)
+
+    def test_numpy_itself(self):
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("SKIPPED: numpy is not installed")
+        record = {key: numpy.array(value) if isinstance(value, list) else numpy.float64(value)
+                  if isinstance(value, float) else numpy.int64(value) for key, value in TICK.items()}
+        self.assertEqual(self.convert("tick", "600000.SH", record)[0][3], QUOTE)
+
+    def test_keys_come_and_go(self):
+        self.assertEqual(self.convert("tick", "600000.SH", {"lastPrice": 7.0}),
+                         [("quote", "600000.SH", None, '{"last":7,"bids":[],"asks":[]}')])
+        for key in TICK:
+            rest = {name: value for name, value in TICK.items() if name != key}
+            self.assertEqual(self.convert("tick", "600000.SH", rest)[0][0], "quote", key)
+            self.assertEqual(self.convert("tick", "600000.SH", dict(TICK, **{key: None}))[0][0], "quote", key)
+
+    def test_what_cannot_be_read_is_a_gap(self):
+        self.assertEqual(self.convert("tick", "600000.SH", dict(TICK, lastPrice="10.4x")),
+                         [("GAP", "quote", "600000.SH")])
+        self.assertEqual(self.convert("l2transaction", "600000.SH", {"time": 1}, level2=("trade",)),
+                         [("GAP", "trade", "600000.SH")])
+
+    def test_numbers_are_the_decimals_that_were_meant(self):
+        for value, text in ((10.450000000000001, "10.45"), (0.1 + 0.2, "0.3"), (3.0, "3"), (1234567.8901, "1234567.8901"),
+                            (0.0001, "0.0001"), (0.00004, "0"), (1e17, "100000000000000000"), (-0.00001, "0"),
+                            (99999999999.9999, "99999999999.9999")):
+            self.assertEqual(json.dumps(qmt_bridge.number(value)), text)
+        for value in (None, float("nan"), float("inf")):
+            self.assertIsNone(qmt_bridge.number(value))
+        chosen = random.Random(1)
+        for _ in range(2000):
+            ticks = chosen.randrange(1, 10 ** 12)
+            text = f"{ticks // 10000}.{ticks % 10000:04}".rstrip("0").rstrip(".")
+            noisy = ticks / 10000 * (1 + chosen.choice((0, 1e-16, -1e-16)))
+            self.assertEqual(json.dumps(qmt_bridge.number(noisy)), text)
+
+    def test_shares_are_preferred_and_lots_are_multiplied(self):
+        def volume(symbol, record, **options):
+            data = json.loads(self.convert("tick", symbol, record, **options)[0][3])
+            return data.get("volume"), data["asks"][0][1]
+        lots = {key: value for key, value in TICK.items() if key != "pvolume"}
+        self.assertEqual(volume("600000.SH", TICK), (65432101, 30000))
+        self.assertEqual(volume("600000.SH", lots), (65432100, 30000))
+        self.assertEqual(volume("600000.SH", dict(TICK, pvolume=0)), (65432100, 30000))
+        self.assertEqual(volume("113001.SH", lots, lot_sizes=[("11*.SH", 10)]), (6543210, 3000))
+        self.assertEqual(volume("IF2401.IF", lots), (654321, 300))
+
+    def test_times_are_utc_and_a_timetag_is_of_shanghai(self):
+        tag = dict(TICK, timetag="20231115 10:13:00")
+        del tag["time"]
+        self.assertEqual(self.convert("tick", "600000.SH", tag)[0][2], 1700014380 * SECOND)
+        self.assertEqual(self.convert("tick", "600000.SH", dict(tag, time=1700014380123))[0][2],
+                         1700014380123 * 1_000_000)
+
+    def test_states_of_stocks_and_the_open_interest_of_futures(self):
+        ticks = [dict(TICK, openInt=code) for code in (11, 11, 12, 0, 12, 16, 20, 23, 21, 10, 99)]
+        states = [json.loads(frame[3]) for frame in self.convert("tick", "1.SZ", *ticks) if frame[0] == "status"]
+        self.assertEqual(states, [
+            {"state": "pre-open"}, {"state": "auction", "reason": "call auction"},
+            {"state": "halted", "reason": "volatility interruption"},
+            {"state": "closed", "reason": "suspended until the close"},
+            {"state": "post-close", "reason": "fixed-price trading has ended"}])
+        frames = self.convert("tick", "IF2401.IF", TICK)
+        self.assertEqual(len(frames), 1)
+        self.assertNotIn("status", frames[0][3])
+
+    def test_an_empty_side_and_an_empty_day(self):
+        record = dict(TICK, bidPrice=[0.0] * 5, bidVol=[0] * 5, open=0.0, lastPrice=0.0)
+        data = json.loads(self.convert("tick", "600000.SH", record)[0][3])
+        self.assertEqual((data["bids"], "open" in data, "last" in data), ([], False, False))
+
+    def test_a_bar_is_closed_when_the_next_begins(self):
+        later = dict(BAR, time=BAR["time"] + 60_000, volume=1)
+        def bar(start, volume, closed):
+            return ("bar", "600000.SH", None,
+                    f'{{"interval":"1m","start":{start},"open":10.41,"high":10.45,"low":10.3,"close":10.44,'
+                    f'"volume":{volume},"turnover":1283360,"closed":{closed}}}')
+        first = 1700014500 * SECOND
+        records = [BAR, dict(BAR, volume=1300), later, BAR]
+        for bar_time, shift in (("end", 60 * SECOND), ("start", 0)):
+            self.assertEqual(self.convert("1m", "600000.SH", *records, bar_time=bar_time), [
+                bar(first - shift, 123400, "false"), bar(first - shift, 130000, "false"),
+                bar(first - shift, 130000, "true"), bar(first + 60 * SECOND - shift, 100, "false")])
+        self.assertEqual(json.loads(self.convert("1d", "600000.SH", BAR)[0][3])["start"], first)
+        self.assertEqual(self.convert("1m", "600000.SH", dict(BAR, open=0.0)), [])
+
+    def test_trades_have_the_side_of_the_aggressor_and_cancels_are_none(self):
+        records = [TRADE, dict(TRADE, tradeFlag=2), dict(TRADE, tradeFlag=0), dict(TRADE, tradeFlag=3, price=0.0)]
+        text = '{{"price":10.45,"size":300{},"id":4711}}'
+        self.assertEqual([frame[3] for frame in self.convert("l2transaction", "1.SZ", *records, level2=("trade",))],
+                         [text.format(',"side":"buy"'), text.format(',"side":"sell"'), text.format("")])
+
+    def test_the_amount_of_a_trade_tells_its_unit(self):
+        def size(unit, **fields):
+            frame = self.convert("l2transaction", "1.SZ", dict(TRADE, **fields), level2=("trade",), l2_unit=unit)[0]
+            return json.loads(frame[3])["size"]
+        self.assertEqual(size("shares", amount=0.0), 300)
+        self.assertEqual(size("lots", amount=0.0), 30000)
+        self.assertEqual(size("lots"), 300)
+        self.assertEqual(size("shares", amount=313500.0), 30000)
+
+    def test_l2quote_is_a_quote_or_a_whole_book_of_ten_levels(self):
+        record = dict(TICK, askPrice=[10.46 + i / 100 for i in range(10)], askVol=list(range(1, 11)), pe=5.0)
+        frames = self.convert("l2quote", "1.SZ", record, level2=("quote", "depth"))
+        self.assertEqual([frame[0] for frame in frames], ["quote", "status", "depth"])
+        self.assertEqual(len(json.loads(frames[0][3])["asks"]), 10)
+        self.assertEqual(json.loads(frames[2][3])["asks"][9], [10.55, 1000])
+        # Two sources of one channel would take turns with 5 and 10 levels.
+        self.assertEqual(self.convert("tick", "1.SZ", TICK, level2=("quote",)), [])
+
+    def test_the_server_that_knows_nothing_gets_everything_again(self):
+        publisher = Publisher()
+        converter = qmt_bridge.Converter(publisher, level2=("book",), clock=lambda: EARLY)
+        converter.subscribed("1.SZ")
+        converter.convert("tick", "600000.SH", TICK)
+        for order in (1, 2):
+            converter.convert("l2order", "1.SZ", {"time": MIDNIGHT + 9 * 3600_000 + 900_000, "price": 10.0,
+                                                  "volume": 100, "entrustNo": order, "entrustType": 1,
+                                                  "entrustDirection": 1})
+        converter.flush()
+        first = list(publisher.frames)
+        publisher.frames.clear()
+        converter.refresh()
+        converter.flush()
+        self.assertEqual(publisher.frames, first)
+        publisher.frames.clear()
+        converter.book_again("1.SZ")
+        converter.flush()
+        self.assertEqual(publisher.frames, first[-1:])
+
+
+class Books(unittest.TestCase):
+    def play(self, market, seed, delays, count=800):
+        """Compares the client's book with the exchange's whenever nothing is under way."""
+        symbol = f"600000.{market}"
+        exchange, chosen = Exchange(market, seed), random.Random(seed)
+        publisher = Publisher()
+        converter = qmt_bridge.Converter(publisher, level2=("book",), clock=lambda: EARLY)
+        converter.subscribed(symbol)
+        streams = {"l2order": [], "l2transaction": []}
+        taken = compared = 0
+        book = None
+        for _ in exchange.morning(count):
+            for period, record in exchange.events[taken:]:
+                streams[period].append(record)
+            taken = len(exchange.events)
+            is_drained = chosen.random() >= delays
+            for period in chosen.sample(sorted(streams), 2):
+                stream = streams[period]
+                ready = len(stream) if is_drained else chosen.randrange(len(stream) + 1)
+                for record in stream[:ready]:
+                    converter.convert(period, symbol, record)
+                del stream[:ready]
+            converter.flush()
+            book = follow(book, publisher.frames)
+            publisher.frames.clear()
+            if is_drained:
+                compared += 1
+                levels = [sorted(map(list, side.items()), reverse=i == 0) for i, side in enumerate(book or ({}, {}))]
+                self.assertEqual(levels, exchange.book(), (market, seed, compared))
+        self.assertGreater(exchange.trades, count // 4)
+        self.assertGreater(compared, count // 4)
+        self.assertEqual(converter.faults, 0)
+
+    def test_shanghai(self):
+        for seed in range(3):
+            self.play("SH", seed, 0)
+            self.play("SH", seed, 0.6)
+
+    def test_shenzhen(self):
+        for seed in range(3):
+            self.play("SZ", seed, 0)
+            self.play("SZ", seed, 0.6)
+
+
+if __name__ == "__main__":
+    unittest.main()

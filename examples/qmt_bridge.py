@@ -17,8 +17,6 @@ import sys
 import threading
 import time
 
-from producer import Producer
-
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000_000_000
 DAY = 86400 * SECOND
@@ -69,7 +67,8 @@ def number(value):
 
 def price(value):
     """As number(); 0 means that there is no such price."""
-    return number(value) or None
+    value = number(value)
+    return value if value is not None and value > 0 else None
 
 
 def integer(value):
@@ -306,7 +305,7 @@ class Inbox:
 
     def put(self, kind, symbol, record):
         with self._changed:
-            if len(self._records) < self.limit and not self._lost:
+            if len(self._records) < self.limit:
                 self._records.append((kind, symbol, record))
             else:
                 self._lost[kind, symbol] = None
@@ -534,18 +533,19 @@ class Bridge:
                     self.inbox.put(kind, symbol, record)
         return receive
 
+    def convert_batch(self):
+        records, lost = self.inbox.take()
+        for record in records:
+            self.converter.convert(*record)
+        for kind, symbol in lost:
+            self.converter.lose(kind, symbol, "the bridge is too slow")
+        self.converter.flush()
+        if lost:
+            log(f"the bridge is too slow: {self.inbox.dropped} records were dropped so far; subscribers have a GAP")
+
     def convert(self):
-        reported = 0
         while True:
-            records, lost = self.inbox.take()
-            for record in records:
-                self.converter.convert(*record)
-            for kind, symbol in lost:
-                self.converter.lose(kind, symbol, "the bridge is too slow")
-            self.converter.flush()
-            if self.inbox.dropped > reported:
-                reported = self.inbox.dropped
-                log(f"the bridge is too slow: {reported} records were dropped so far; their channels have a GAP")
+            self.convert_batch()
 
     # The terminal.
 
@@ -652,7 +652,17 @@ def read_options():
 
 def main():
     options = read_options()
+    from producer import Producer
     try:
         from xtquant import xtdata
     except ImportError as fault:
         sys.exit(f"the package xtquant cannot be imported ({fault}): it comes with QMT, for some versions of Python")
+    bridge = Bridge(options, Producer(*options.server))
+    try:
+        bridge.run(xtdata)
+    except KeyboardInterrupt:
+        bridge.producer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ class Exchange:
     # ---- What it writes ----
 
     def _order(self, order, size, direction=None):
-        at = order.at if order.kind == LIMIT else self.random.choice((0.0, -1.0))
+        at = order.at if order.kind == LIMIT else self.random.choice((0.0, 50.0))
         self.events.append(("l2order", {
             "time": self.now, "price": at, "volume": size, "entrustNo": order.number,
             "entrustType": order.kind, "entrustDirection": direction or order.side + 1}))
@@ -115,7 +115,7 @@ class Exchange:
             self._order(order, order.size, direction=3 + order.side)
         else:
             numbers = (order.number, 0) if order.side == 0 else (0, order.number)
-            self._transaction(*numbers, 0.0, order.size, 3)
+            self._transaction(*numbers, self.random.choice((0.0, 10.0)), order.size, 3)
 
     def uncross(self):
         bids, asks = self.resting

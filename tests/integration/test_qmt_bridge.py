@@ -1,18 +1,20 @@
 """examples/qmt_bridge.py: callbacks of xtquant, as it documents them, become exact ticks."""
+import argparse
 import json
 import random
 import sys
 import unittest
 
-from qmt_exchange import MIDNIGHT, Exchange
+from qmt_exchange import AUCTION, MIDNIGHT, Exchange
 from server import CHECKOUT
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import qmt_bridge  # noqa: E402
 
+qmt_bridge.log = lambda text: None
+
 SECOND = 1_000_000_000
 EARLY = (MIDNIGHT + 9 * 3600_000) * 1_000_000  # 09:00 in Shanghai
-LATE = (MIDNIGHT + 10 * 3600_000) * 1_000_000
 TICK = {"time": 1700014380000, "lastPrice": 10.450000000000001, "open": 10.41, "high": 10.45, "low": 10.3,
         "lastClose": 10.4, "amount": 675432100.0, "volume": 654321, "pvolume": 65432101, "stockStatus": 0,
         "openInt": 13, "transactionNum": 0.0, "lastSettlementPrice": 0.0, "settlementPrice": 0.0,
@@ -26,6 +28,12 @@ BAR = {"time": 1700014500000, "open": 10.41, "high": 10.450000000000001, "low": 
        "suspendFlag": 0}
 TRADE = {"time": 1700014381230, "price": 10.450000000000001, "volume": 300, "amount": 3135.0, "tradeIndex": 4711,
          "buyNo": 20, "sellNo": 10, "tradeType": 0, "tradeFlag": 1}
+
+
+def options(**given):
+    """Those of the command line."""
+    return argparse.Namespace(**dict({"quotes": [], "symbols": [], "bars": [], "level2": [], "lot_size": [],
+                                      "l2_unit": "shares", "bar_time": "end"}, **given))
 
 
 class Array:
@@ -66,6 +74,7 @@ def follow(book, frames):
                 book = ({}, {})
             for side, name in enumerate(("bids", "asks")):
                 for at, size in data[name]:
+                    assert 9 < at < 11, data  # No price of an order that has none.
                     if size:
                         book[side][at] = size
                     else:
@@ -74,11 +83,11 @@ def follow(book, frames):
 
 
 class Conversion(unittest.TestCase):
-    def convert(self, kind, symbol, *records, clock=EARLY, **options):
+    def convert(self, kind, symbol, *records, **options):
         publisher = Publisher()
-        converter = qmt_bridge.Converter(publisher, clock=lambda: clock, **options)
+        converter = qmt_bridge.Converter(publisher, **options)
         if options.get("level2"):
-            converter.subscribed(symbol)
+            converter.convert("subscribed", symbol, EARLY)
         for record in records:
             converter.convert(kind, symbol, record)
         converter.flush()
@@ -203,8 +212,8 @@ class Conversion(unittest.TestCase):
 
     def test_the_server_that_knows_nothing_gets_everything_again(self):
         publisher = Publisher()
-        converter = qmt_bridge.Converter(publisher, level2=("book",), clock=lambda: EARLY)
-        converter.subscribed("1.SZ")
+        converter = qmt_bridge.Converter(publisher, level2=("book",))
+        converter.convert("subscribed", "1.SZ", EARLY)
         converter.convert("tick", "600000.SH", TICK)
         for order in (1, 2):
             converter.convert("l2order", "1.SZ", {"time": MIDNIGHT + 9 * 3600_000 + 900_000, "price": 10.0,
@@ -213,11 +222,11 @@ class Conversion(unittest.TestCase):
         converter.flush()
         first = list(publisher.frames)
         publisher.frames.clear()
-        converter.refresh()
+        converter.convert("refresh", None, None)
         converter.flush()
         self.assertEqual(publisher.frames, first)
         publisher.frames.clear()
-        converter.book_again("1.SZ")
+        converter.convert("fell out", "1.SZ", "depth")
         converter.flush()
         self.assertEqual(publisher.frames, first[-1:])
 
@@ -228,8 +237,8 @@ class Books(unittest.TestCase):
         symbol = f"600000.{market}"
         exchange, chosen = Exchange(market, seed), random.Random(seed)
         publisher = Publisher()
-        converter = qmt_bridge.Converter(publisher, level2=("book",), clock=lambda: EARLY)
-        converter.subscribed(symbol)
+        converter = qmt_bridge.Converter(publisher, level2=("book",))
+        converter.convert("subscribed", symbol, EARLY)
         streams = {"l2order": [], "l2transaction": []}
         taken = compared = 0
         book = None
@@ -264,6 +273,99 @@ class Books(unittest.TestCase):
         for seed in range(3):
             self.play("SZ", seed, 0)
             self.play("SZ", seed, 0.6)
+
+    def converter(self, since, symbol="600000.SH"):
+        publisher = Publisher()
+        converter = qmt_bridge.Converter(publisher, level2=("book", "trade"))
+        converter.convert("subscribed", symbol, since)
+        return publisher, converter
+
+    @staticmethod
+    def order(number, milliseconds, **fields):
+        return dict({"time": milliseconds, "price": 10.0, "volume": 100, "entrustNo": number, "entrustType": 1,
+                     "entrustDirection": 1}, **fields)
+
+    def test_a_day_that_was_not_seen_from_its_beginning_has_no_book(self):
+        day = 86_400_000
+        publisher, converter = self.converter(EARLY + 14 * 60 * SECOND)  # 09:14
+        converter.convert("l2order", "600000.SH", self.order(1, AUCTION))
+        converter.flush()
+        self.assertEqual(publisher.frames, [])
+        converter.convert("l2order", "600000.SH", self.order(1, AUCTION + day))
+        converter.flush()
+        self.assertEqual(publisher.frames, [("depth", "600000.SH", (AUCTION + day) * 1_000_000,
+                                             '{"action":"snapshot","bids":[[10,100]],"asks":[]}')])
+        # The next day begins with an empty book, and an order of the evening has none.
+        publisher.frames.clear()
+        converter.convert("l2order", "600000.SH", self.order(2, AUCTION + day + 6 * 3600_000))
+        converter.flush()
+        converter.convert("l2order", "600000.SH", self.order(1, AUCTION + 2 * day, price=11.0))
+        converter.flush()
+        self.assertEqual([frame[3] for frame in publisher.frames],
+                         ['{"action":"snapshot","bids":[[11,100]],"asks":[]}'])
+
+    def test_a_book_ends_where_an_order_may_be_missing(self):
+        trade = dict(TRADE, time=AUCTION + 1000, buyNo=7, sellNo=9)
+        endings = (
+            ("the terminal was away", [("lost", "600000.SH", "l2order")], 1),
+            ("an order never came", [("l2transaction", "600000.SH", trade),
+                                     ("l2order", "600000.SH", self.order(8, AUCTION + 12_000))], 1),
+            ("a record cannot be read", [("l2order", "600000.SH", {"time": AUCTION, "volume": None})], 1),
+            ("another unit", [("l2transaction", "600000.SH", dict(trade, amount=313500.0, buyNo=1))], 1))
+        for why, events, gaps in endings:
+            publisher, converter = self.converter(EARLY)
+            converter.convert("l2order", "600000.SH", self.order(1, AUCTION))
+            converter.flush()
+            for event in events:
+                converter.convert(*event)
+            converter.flush()
+            self.assertEqual(publisher.frames.count(("GAP", "depth", "600000.SH")), gaps, why)
+            del publisher.frames[:]
+            converter.convert("l2order", "600000.SH", self.order(20, AUCTION + 20_000))
+            converter.flush()
+            self.assertEqual(publisher.frames, [], why)
+            converter.convert("subscribed", "600000.SH", EARLY + 3600 * SECOND)
+            converter.convert("l2order", "600000.SH", self.order(1, AUCTION + 86_400_000))
+            converter.flush()
+            self.assertEqual(len(publisher.frames), 1, why)
+
+    def test_an_exchange_without_rules_has_no_book(self):
+        publisher, converter = self.converter(EARLY, "430047.BJ")
+        converter.convert("l2order", "430047.BJ", self.order(1, AUCTION))
+        converter.convert("lost", "430047.BJ", "l2order")
+        converter.flush()
+        self.assertEqual(publisher.frames, [])
+
+
+class Inboxes(unittest.TestCase):
+    def test_a_full_inbox_drops_and_knows_what(self):
+        inbox = qmt_bridge.Inbox(3)
+        for number in range(3):
+            inbox.put("tick", "1.SZ", number)
+        inbox.put("tick", "2.SZ", 3)
+        inbox.put("1m", "1.SZ", 4)
+        inbox.put("tick", "2.SZ", 5)
+        inbox.note("refresh")
+        records, lost = inbox.take()
+        self.assertEqual([record[2] for record in records], [0, 1, 2, None])
+        self.assertEqual(lost, [("tick", "2.SZ"), ("1m", "1.SZ")])
+        self.assertEqual(inbox.dropped, 3)
+        inbox.put("tick", "1.SZ", 6)
+        self.assertEqual(inbox.take(), ([("tick", "1.SZ", 6)], []))
+
+    def test_a_callback_never_waits_and_what_it_drops_is_a_gap(self):
+        publisher = Publisher()
+        bridge = qmt_bridge.Bridge(options(quotes=["SH"]), publisher)
+        publisher.publish = lambda data_type, symbol, data, ts_event=None: publisher.tick(data_type, symbol, ts_event, data)
+        bridge.inbox.limit = 1
+        receive = bridge.callback("tick")
+        receive({"600000.SH": TICK, "600001.SH": TICK})
+        bridge.convert_batch()
+        self.assertEqual([frame[:2] for frame in publisher.frames],
+                         [("quote", "600000.SH"), ("status", "600000.SH"), ("GAP", "quote")])
+        bridge.terminal_lost()
+        receive({"600000.SH": TICK})  # of a subscription that has ended
+        self.assertEqual(bridge.inbox._records, [])
 
 
 if __name__ == "__main__":

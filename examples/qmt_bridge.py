@@ -271,7 +271,8 @@ class SymbolBook:
             log(f"{self.symbol}: no order book today: the bridge has not been subscribed since 09:14")
 
     def void(self, why):
-        """Subscribers receive a GAP, and no book for the rest of the day."""
+        """Orders may be missing from now on: subscribers receive a GAP, and no book for the rest of the day."""
+        self.since = time.time_ns()
         if self.book is not None:
             self.book = None
             self.publisher.gap("depth", self.symbol)
@@ -475,11 +476,13 @@ class Converter:
         self.lose(kind, symbol, "the terminal was away")
 
     def on_refresh(self, *_):
-        """The server knows nothing of before: the last quotes and states again, and whole books."""
+        """The server knows nothing of before: the last quotes, states and bars again, and whole books."""
         for symbol in self.quotes:
             self.publisher.tick("quote", symbol, *self.quotes[symbol])
         for symbol in self.states:
             self._status(symbol)
+        for (symbol, _), data in self.bars.items():
+            self.publisher.tick("bar", symbol, None, data)
         for symbol in self.books:
             self.on_fell_out(symbol, "depth")
 

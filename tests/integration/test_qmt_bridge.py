@@ -1,19 +1,31 @@
 """examples/qmt_bridge.py: callbacks of xtquant, as it documents them, become exact ticks."""
 import argparse
+import contextlib
 import json
+import os
+import pathlib
 import random
+import re
+import socket
 import sys
+import tempfile
+import threading
+import time
 import unittest
 
+from clients import TEXT, RawClient
 from qmt_exchange import AUCTION, MIDNIGHT, Exchange
-from server import CHECKOUT
+from server import CHECKOUT, Server, wait_until
+from test_examples import Relay, Running
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
 import qmt_bridge  # noqa: E402
 
 qmt_bridge.log = lambda text: None
 
+SECONDS = 30
 SECOND = 1_000_000_000
+DAY = 86400 * SECOND
 EARLY = (MIDNIGHT + 9 * 3600_000) * 1_000_000  # 09:00 in Shanghai
 TICK = {"time": 1700014380000, "lastPrice": 10.450000000000001, "open": 10.41, "high": 10.45, "low": 10.3,
         "lastClose": 10.4, "amount": 675432100.0, "volume": 654321, "pvolume": 65432101, "stockStatus": 0,
@@ -329,6 +341,13 @@ class Books(unittest.TestCase):
             converter.flush()
             self.assertEqual(len(publisher.frames), 1, why)
 
+    def test_what_is_lost_before_the_first_order_is_missing_too(self):
+        publisher, converter = self.converter(EARLY)
+        converter.lose("l2order", "600000.SH", "the bridge is too slow")
+        converter.convert("l2order", "600000.SH", self.order(1, AUCTION))
+        converter.flush()
+        self.assertEqual(publisher.frames, [])
+
     def test_an_exchange_without_rules_has_no_book(self):
         publisher, converter = self.converter(EARLY, "430047.BJ")
         converter.convert("l2order", "430047.BJ", self.order(1, AUCTION))
@@ -366,6 +385,211 @@ class Inboxes(unittest.TestCase):
         bridge.terminal_lost()
         receive({"600000.SH": TICK})  # of a subscription that has ended
         self.assertEqual(bridge.inbox._records, [])
+
+
+class Terminal:
+    """What tests/data/xtquant connects to, in the place of QMT."""
+
+    def __init__(self):
+        self.port, self.full_ticks = 0, {}
+        self.start()
+
+    def start(self):
+        self.calls, self.links = [], []
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def _accept(self, listener):
+        while True:
+            try:
+                link = listener.accept()[0]
+            except OSError:
+                return
+            self.links.append(link)
+            threading.Thread(target=self._read, args=(link,), daemon=True).start()
+
+    def _read(self, link):
+        with contextlib.suppress(OSError), link.makefile() as lines:
+            for line in lines:
+                call = json.loads(line)
+                if "full_tick" in call:
+                    self._send(link, full_tick=self.full_ticks)
+                self.calls.append(call)
+
+    @staticmethod
+    def _send(link, **message):
+        link.sendall(json.dumps(message).encode() + b"\n")
+
+    def subscribed(self, count):
+        """Waits for this many subscriptions."""
+        assert wait_until(lambda: sum("period" in call for call in self.calls) == count, SECONDS), self.calls
+
+    def send(self, period, **data):
+        """data: records by symbol, written as 600000_SH."""
+        self._send(self.links[-1], period=period, data={name.lstrip("s").replace("_", "."): found
+                                                         for name, found in data.items()})
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for link in self.links:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+            link.close()
+
+
+class Live(unittest.TestCase):
+    """The bridge as a program, between the stand-in for xtquant and a real server."""
+
+    def setUp(self):
+        self.terminal = Terminal()
+        self.addCleanup(lambda: self.terminal.stop())
+        with socket.create_server(("127.0.0.1", 0)) as any_socket:
+            self.port = any_socket.getsockname()[1]
+
+    def server(self, *more):
+        server = Server("--feed", f"ingest:tcp=127.0.0.1:{self.port}", *more).start()
+        self.addCleanup(server.kill)
+        return server
+
+    def bridge(self, *arguments, port=None, **variables):
+        paths = os.pathsep.join((str(CHECKOUT / "tests/data"), str(CHECKOUT / "tests/integration")))
+        environment = dict(variables, PYTHONPATH=paths, XTQUANT_PORT=self.terminal.port)
+        bridge = Running(["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable, "-B",
+                          str(CHECKOUT / "examples/qmt_bridge.py"), f"127.0.0.1:{port or self.port}", *arguments])
+        self.addCleanup(bridge.close)
+        return bridge
+
+    def client(self, server):
+        client = RawClient(server.port)
+        self.addCleanup(client.close)
+        client.subscribe(["*"], ["quote", "trade", "bar", "depth", "status"])
+        return client
+
+    def frames(self, client, count):
+        """The next frames and GAPs, as Publisher has them."""
+        found = []
+        while len(found) < count:
+            opcode, payload = client.next_frame(SECONDS)
+            text = payload.decode()
+            message = json.loads(text)
+            if opcode != TEXT:
+                continue
+            if message["type"] == "GAP":
+                found.append(("GAP", message["data"]["reason"]))
+            elif "seq" in message:
+                found.append((message["type"], message["symbol"], message.get("ts_event"),
+                              re.search(r'"data":(.*)}$', text)[1]))
+        return found
+
+    def test_every_kind_of_record_arrives_exactly(self):
+        # Orders of a day that has not begun yet: the bridge will have seen all of it.
+        tomorrow = (time.time_ns() // DAY + 1) * 86_400_000 + 75 * 60_000  # 09:15 in Shanghai
+        order = {"time": tomorrow, "price": 10.450000000000001, "volume": 500, "entrustNo": 20, "entrustType": 1,
+                 "entrustDirection": 1}
+        self.terminal.full_ticks = {"600001.SH": {"timetag": "20231115 10:13:00", "lastPrice": 5.0}}
+        for arrays in ({}, {"XTQUANT_ARRAYS": "1"}):
+            server = self.server()
+            client = self.client(server)
+            self.terminal.calls.clear()
+            bridge = self.bridge("--quotes", "SH,SZ", "--symbols", "000001.SZ", "--bars", "1m",
+                                 "--level2", "trade,book", **arrays)
+            self.assertEqual(self.frames(client, 1), [("quote", "600001.SH", 1700014380 * SECOND, '{"last":5}')])
+            self.terminal.subscribed(4)
+            self.terminal.send("whole", s600000_SH=TICK)
+            self.assertEqual(self.frames(client, 2), [
+                ("quote", "600000.SH", 1700014380 * SECOND, QUOTE),
+                ("status", "600000.SH", 1700014380 * SECOND, '{"state":"trading"}')])
+            self.terminal.send("1m", s000001_SZ=[BAR])
+            self.assertEqual(self.frames(client, 1)[0][3], (
+                f'{{"interval":"1m","start":{1700014440 * SECOND},"open":10.41,"high":10.45,"low":10.3,'
+                '"close":10.44,"volume":123400,"turnover":1283360,"closed":false}'))
+            self.terminal.send("l2order", s000001_SZ=[order, dict(order, entrustNo=10, entrustDirection=2)])
+            self.assertEqual(self.frames(client, 1), [
+                ("depth", "000001.SZ", tomorrow * 1_000_000,
+                 '{"action":"snapshot","bids":[[10.45,500]],"asks":[[10.45,500]]}')])
+            self.terminal.send("l2transaction", s000001_SZ=[dict(TRADE, time=tomorrow + 1)])
+            self.assertEqual([frame[3] for frame in self.frames(client, 2)], [
+                '{"price":10.45,"size":300,"side":"buy","id":4711}',
+                '{"action":"delta","bids":[[10.45,200]],"asks":[[10.45,200]]}'])
+            bridge.close()
+            server.stop()
+
+    def test_a_server_that_restarts_has_everything_again(self):
+        first = self.server()
+        client = self.client(first)
+        self.bridge("--quotes", "SH")
+        self.terminal.subscribed(1)
+        self.terminal.send("whole", s600000_SH=TICK)
+        before = self.frames(client, 2)
+        first.kill()
+        self.assertEqual(self.frames(self.client(self.server()), 2), before)
+
+    def test_a_terminal_that_restarts_is_a_gap_of_trades_and_books(self):
+        client = self.client(self.server())
+        bridge = self.bridge("--symbols", "000001.SZ", "--level2", "trade")
+        self.terminal.subscribed(1)
+        self.terminal.send("l2transaction", s000001_SZ=[TRADE])
+        self.frames(client, 1)
+        self.terminal.stop()
+        bridge.wait_for("no terminal: the link to the terminal broke; again in 0.5 s")
+        bridge.wait_for("no terminal: .*; again in 1 s")
+        self.assertEqual(self.frames(client, 1), [("GAP", "source")])
+        self.terminal.start()
+        self.terminal.subscribed(1)
+        self.terminal.send("l2transaction", s000001_SZ=[dict(TRADE, tradeIndex=4712)])
+        while True:  # An attempt that failed is one more GAP.
+            (frame,) = self.frames(client, 1)
+            if frame[0] == "trade":
+                break
+        self.assertIn('"id":4712', frame[3])
+
+    def test_a_broken_network_loses_nothing(self):
+        server = self.server()
+        relay = Relay(self.port)
+        self.addCleanup(relay.cut)
+        client = self.client(server)
+        bridge = self.bridge("--symbols", "000001.SZ", "--level2", "trade", port=relay.port)
+        self.terminal.subscribed(1)
+        for part in range(3):
+            self.terminal.send("l2transaction", s000001_SZ=[
+                dict(TRADE, tradeIndex=part * 200 + number) for number in range(200)])
+            if part < 2:
+                relay.cut()
+                relay.mend()
+        self.assertEqual([json.loads(frame[3])["id"] for frame in self.frames(client, 600)], list(range(600)))
+        self.assertIsNone(bridge.process.poll())
+
+    def test_the_token_is_read_from_a_file_or_a_variable(self):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            tokens, good = pathlib.Path(folder, "tokens.json"), pathlib.Path(folder, "good")
+            good.write_text("2f6a0c9d41e8b75308d2\n")
+            tokens.write_text(json.dumps({"tokens": [
+                {"name": "qmt", "token": "2f6a0c9d41e8b75308d2", "symbols": ["*"], "publish": {"symbols": ["*.SH"]}}]}))
+            server = self.server("--enable-auth", "--tokens-file", str(tokens))
+            wrong = self.bridge("--quotes", "SH", RINGCAST_TOKEN="7b1d93e05ac24f68d0e9")
+            self.assertEqual(wrong.process.wait(SECONDS), 1)
+            wrong.wait_for("bad_token")
+            client = RawClient(server.port, extra="Authorization: Bearer 2f6a0c9d41e8b75308d2\r\n")
+            self.addCleanup(client.close)
+            client.subscribe(["*"], ["quote", "status"])
+            self.bridge("--quotes", "SH,SZ", "--token-file", str(good))
+            self.terminal.subscribed(1)
+            self.terminal.send("whole", s000001_SZ=TICK, s600000_SH=TICK)
+            self.assertEqual([frame[1] for frame in self.frames(client, 2)], ["600000.SH"] * 2)
+
+    def test_what_cannot_be_published_is_refused_at_the_start(self):
+        for arguments, text in (
+                ([], "nothing to publish"),
+                (["--symbols", "600000.SH"], "nothing to publish"),
+                (["--symbols", "600000.SH", "--level2", "depth,book"], "both would be the depth of a symbol"),
+                (["--symbols", "600000.SH", "--bars", "2m"], "2m is none of 1m, 5m"),
+                (["--quotes", "SH", "--lot-size", "x"], "neither a number of shares nor PATTERN=NUMBER")):
+            bridge = self.bridge(*arguments)
+            self.assertEqual(bridge.process.wait(SECONDS), 2)
+            bridge.wait_for(text)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ const threaded_tests = [_][]const u8{
     "log",
     "metrics",
     "rate_limit",
+    "record",
     "symbols",
 };
 /// One core with a little protocol of its own, and the whole system.

@@ -25,7 +25,7 @@ def texts(messages):
     channels = {}
     for text in frames:
         parsed = json.loads(text)
-        channels.setdefault((parsed["symbol"], parsed["type"]), []).append(frame)
+        channels.setdefault((parsed["symbol"], parsed["type"]), []).append(text)
     return frames, channels
 
 

@@ -28,6 +28,7 @@
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
+#include "src/market/staleness.h"
 #include "src/session/session.h"
 
 #define SERVER_FRAME_BYTES_MAX (64 * KIB)
@@ -126,6 +127,18 @@ int server_create_channels(struct server *server)
                : server_fail(error, "cannot create the channel table", server_memory_remedy(error));
 }
 
+int server_create_staleness(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX] = "";
+    struct staleness_options options = {
+        .channels = server->channels,
+        .market_hours_path = server->options.market_hours_path,
+        .after_ns = server->options.stale_after_ns,
+    };
+    int error = staleness_create(&server->staleness, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
 static int server_check_memory(struct server *server, const struct frame_log_options *log)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -175,6 +188,7 @@ int server_create_encodings(struct server *server)
     server->symbols = (struct symbols){.channels = server->channels,
                                        .log = encodings_json_log(server->encodings),
                                        .rates = server->rates,
+                                       .staleness = server->staleness,
                                        .epoch = server->epoch};
     return 0;
 }
@@ -232,6 +246,7 @@ int server_create_publisher(struct server *server)
         .channels = server->channels,
         .encodings = server->encodings,
         .book_images = server->book_images,
+        .staleness = server->staleness,
         .counters = &server->counters->publisher,
         .control = server->control,
         .feed_specs = server->options.feeds.texts,
@@ -587,6 +602,9 @@ void server_destroy(struct server *server)
     }
     if (server->encodings != NULL) {
         encodings_destroy(server->encodings);
+    }
+    if (server->staleness != NULL) {
+        staleness_destroy(server->staleness);
     }
     if (server->channels != NULL) {
         channels_destroy(server->channels);

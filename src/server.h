@@ -50,6 +50,7 @@ struct server {
     struct control *control;
     struct channels *channels;
     struct book_images *book_images;
+    struct staleness *staleness;
     struct encodings *encodings;
     struct channel_rates *rates;
     struct symbols symbols; /* of the last three */
@@ -89,6 +90,7 @@ typedef int server_step(struct server *server);
 server_step server_raise_limits;
 server_step server_choose_epoch;
 server_step server_create_channels;
+server_step server_create_staleness;
 server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_publisher;

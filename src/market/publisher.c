@@ -12,6 +12,7 @@
 #include "src/base/log.h"
 #include "src/market/derived.h"
 #include "src/market/publisher_wait.h"
+#include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
 
 #define PUBLISHER_IMAGE_NS_MAX (10 * NS_PER_MS) /* Longer pieces were interrupted. */
@@ -20,11 +21,13 @@
 #define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
 
 static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
+static_assert(PUBLISHER_FEEDS_MAX == STALENESS_FEEDS_MAX, "it counts by feed");
 
 struct publisher_feed {
     struct publisher *publisher;
     struct feed_sink sink;
     struct feed *feed;
+    uint32_t number;
     int watched_fd;       /* -1: none */
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     uint64_t polled_ns;
@@ -35,6 +38,7 @@ struct publisher {
     struct channels *channels;
     struct encodings *encodings;
     struct book_images *book_images;
+    struct staleness *staleness; /* NULL: none */
     struct publisher_counters *counters;
     struct control *control; /* NULL: none */
     const struct core_counters *core_counters[COUNTERS_CORES_MAX];
@@ -58,7 +62,8 @@ struct publisher {
 static uint32_t publisher_open_channel(void *context, const char *symbol, size_t symbol_bytes,
                                        enum md_type type)
 {
-    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    const struct publisher_feed *feed = context;
+    struct publisher *publisher = feed->publisher;
     uint32_t channel = channels_open(publisher->channels, symbol, symbol_bytes, type);
     uint32_t count = channels_count(publisher->channels);
     counter_set(&publisher->counters->channels, count);
@@ -66,6 +71,9 @@ static uint32_t publisher_open_channel(void *context, const char *symbol, size_t
         publisher->table_full_told = true;
         log_post(0, LOG_LEVEL_ERROR,
                  "the channel table is full: ticks of further symbols are discarded and counted");
+    }
+    if (channel != CHANNEL_NONE && publisher->staleness != NULL) {
+        staleness_on_channel(publisher->staleness, channel, feed->number, publisher->now_ns);
     }
     return channel;
 }
@@ -149,8 +157,10 @@ static void publisher_lose(void *context, uint32_t number)
 
 static void publisher_silence(void *context, uint32_t number)
 {
-    (void)context;
-    (void)number;
+    const struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    if (publisher->staleness != NULL && tick_writer_has_channel(&publisher->writer, number)) {
+        staleness_on_silence(publisher->staleness, number);
+    }
 }
 
 static void publisher_publish(void *context, const struct md_update *update)
@@ -163,6 +173,9 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher->writer.room -= publisher->writer.room > 0;
         tick_writer_refuse(&publisher->writer, channel);
         return;
+    }
+    if (publisher->staleness != NULL) {
+        staleness_on_tick(publisher->staleness, channel, feed->number, publisher->now_ns);
     }
     uint64_t ts_pub_ns =
         tick_writer_write_tick(&publisher->writer, channel, publisher_flags(update), update);
@@ -234,6 +247,7 @@ static int publisher_open_feed(struct publisher *publisher, const struct publish
     char text[FEED_ERROR_BYTES_MAX] = "";
     struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
     feed->publisher = publisher;
+    feed->number = publisher->feed_count;
     feed->watched_fd = -1;
     feed->sink = (struct feed_sink){
         .context = feed,
@@ -289,6 +303,8 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->channels = options->channels;
     publisher->encodings = options->encodings;
     publisher->book_images = options->book_images;
+    publisher->staleness = options->staleness;
+    publisher->now_ns = clock_ns(CLOCK_MONOTONIC); /* Feeds may name channels when they open. */
     publisher->counters = options->counters;
     publisher->control = options->control;
     publisher->wait.is_inline = true;

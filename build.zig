@@ -42,7 +42,7 @@ const rooms = [_]Room{
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
-    .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "src/base" } },
+    .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },

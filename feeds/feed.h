@@ -38,6 +38,7 @@ enum feed_state {
 /* What the token of a producer permits, from admit to drop_grant. */
 struct feed_grant {
     void *handle;                             /* the sink's own; NULL: everything */
+    uint32_t key_next;                        /* the sink's own, while a signature waits */
     uint64_t expires_ns;                      /* of CLOCK_REALTIME; UINT64_MAX: never */
     char name[FEED_GRANT_NAME_BYTES_MAX + 1]; /* of the token, for the log; printable ASCII */
 };
@@ -47,11 +48,13 @@ struct feed_admission {
     void *context;
     bool needs_token; /* Producers must present a token. */
 
-    /* 0: grant_out is to be dropped later. -EAGAIN: the signature of the token waits for its turn;
-     * ask again at the next poll. -EACCES: it is not valid; -EKEYEXPIRED: it has expired; -EPERM:
-     * it may not publish at all. fault_out: a constant sentence. */
-    int (*admit)(void *context, const char *token, size_t token_bytes, struct feed_grant *grant_out,
-                 const char **fault_out);
+    /* now_ns: of the poll. 0: the grant is to be dropped later. -EAGAIN: the signature of the token
+     * waits for its turn; ask again at the next poll with the same grant, which is zeroed before
+     * the first call. -EACCES: the token is not valid; -EKEYEXPIRED: it has expired; -EPERM: it may
+     * not publish at all; -EUSERS: it has as many connections as it may; -ENOMEM. fault_out: a
+     * constant sentence. */
+    int (*admit)(void *context, const char *token, size_t token_bytes, uint64_t now_ns,
+                 struct feed_grant *grant, const char **fault_out);
     bool (*may_publish)(void *context, const struct feed_grant *grant, const char *symbol,
                         size_t symbol_bytes, enum md_type type);
     void (*drop_grant)(void *context, struct feed_grant *grant);
@@ -147,7 +150,7 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
               uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
 
 /* For implementations: reads key=value pairs of a spec (the part after the colon; a value
- * cannot contain a comma). */
+ * cannot contain a comma). A BOOL key alone means yes. */
 struct feed_key {
     const char *name;
     enum { FEED_KEY_U64, FEED_KEY_TEXT, FEED_KEY_BOOL, FEED_KEY_DECIMAL } kind;

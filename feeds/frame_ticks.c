@@ -318,6 +318,10 @@ static const char *frame_ticks_envelope(const json_t *message, struct frame_tick
     if (!frame_ticks_integer(message, "seq", UINT64_MAX, &tick->seq, &is_given)) {
         return "seq is not an integer from 0 to 18446744073709551615";
     }
+    if (!frame_ticks_integer(message, "q", INT64_MAX, &tick->q, &is_given) ||
+        (is_given && tick->q == 0)) {
+        return "q is not an integer from 1 to 9223372036854775807";
+    }
     tick->is_book_part = !frame_ticks_is_absent(json_object_get(message, "as_of"));
     return NULL;
 }

@@ -33,6 +33,7 @@ struct frame_tick {
     char symbol[MD_SYMBOL_BYTES_MAX];
     struct md_update update; /* without channel and ts_recv_ns */
     uint64_t seq;            /* of its channel; 0: not given */
+    uint64_t q;              /* the producer's own number, 1 to 2^63 - 1; 0: not given */
     bool is_book_part;       /* It answers a SNAPSHOT, and seq is the last one in the book. */
     const char *fault;       /* after FRAME_TICKS_MALFORMED */
 };

@@ -196,15 +196,24 @@ static int main_choose_keys(struct server *server)
     return 0;
 }
 
+/* clang-format off */
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,     server_raise_limits,
-    server_choose_epoch,     main_choose_keys,
-    server_create_channels,  server_create_staleness,
-    server_create_encodings, main_catch_early_signals,
-    server_open_counters,    server_create_publisher,
-    server_create_access,    server_load_admin_token,
-    server_check_listeners,  NULL,
+    main_ignore_signals,
+    server_raise_limits,
+    server_choose_epoch,
+    main_choose_keys,
+    server_create_channels,
+    server_create_staleness,
+    server_create_encodings,
+    main_catch_early_signals,
+    server_open_counters,
+    server_create_access,
+    server_create_publisher,
+    server_load_admin_token,
+    server_check_listeners,
+    NULL,
 };
+/* clang-format on */
 static server_step *const main_open_steps[] = {
     server_measure_sends,
     server_open_sockets,

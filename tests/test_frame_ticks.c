@@ -128,6 +128,33 @@ static void a_part_of_a_book_is_known_by_as_of(void **state)
     assert_int_equal(tick.seq, 7);
 }
 
+static void q_is_the_producers_own_number(void **state)
+{
+#define WITH_Q(q) "{'type':'trade','symbol':'A'" q ",'data':{'price':1}}"
+    static const struct {
+        const char *text;
+        uint64_t q;
+    } rows[] = {
+        {WITH_Q(""), 0},
+        {WITH_Q(",'q':null"), 0},
+        {WITH_Q(",'q':1"), 1},
+        {WITH_Q(",'q':'77'"), 77},
+        {WITH_Q(",'q':9223372036854775807"), INT64_MAX},
+    };
+    static const char *const faults[] = {
+        WITH_Q(",'q':0"),   WITH_Q(",'q':-1"), WITH_Q(",'q':9223372036854775808"),
+        WITH_Q(",'q':1.5"), WITH_Q(",'q':[]"), WITH_Q(",'q':'x'"),
+    };
+    struct frame_tick tick;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(parse(*state, rows[i].text, &tick), FRAME_TICKS_TICK);
+        assert_int_equal(tick.q, rows[i].q);
+    }
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        assert_int_equal(parse(*state, faults[i], &tick), FRAME_TICKS_MALFORMED);
+    }
+}
+
 static void what_is_no_data_frame_has_a_name(void **state)
 {
     struct frame_tick tick;
@@ -246,6 +273,7 @@ int main(void)
         TEST(what_the_server_writes_is_read_and_written_the_same),
         TEST(a_producer_may_write_it_in_other_ways),
         TEST(a_part_of_a_book_is_known_by_as_of),
+        TEST(q_is_the_producers_own_number),
         TEST(what_is_no_data_frame_has_a_name),
         TEST(a_bad_field_is_malformed_and_never_a_tick),
         TEST(every_cut_of_a_frame_is_malformed),

@@ -26,6 +26,18 @@ static inline uint64_t bytes_load_be64(const uint8_t *bytes)
     return __builtin_bswap64(value);
 }
 
+static inline uint16_t bytes_load_le16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[1] << 8 | bytes[0]);
+}
+
+static inline uint32_t bytes_load_le32(const uint8_t *bytes)
+{
+    uint32_t value;
+    memcpy(&value, bytes, sizeof value);
+    return le32toh(value);
+}
+
 static inline uint64_t bytes_load_le64(const uint8_t *bytes)
 {
     uint64_t value;
@@ -37,6 +49,12 @@ static inline void bytes_store_be16(uint8_t *bytes, uint16_t value)
 {
     bytes[0] = (uint8_t)(value >> 8);
     bytes[1] = (uint8_t)value;
+}
+
+static inline void bytes_store_le32(uint8_t *bytes, uint32_t value)
+{
+    value = htole32(value);
+    memcpy(bytes, &value, sizeof value);
 }
 
 static inline void bytes_store_be64(uint8_t *bytes, uint64_t value)

@@ -459,6 +459,8 @@ int server_start_admin(struct server *server)
         .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
         .feeds = server->options.feeds.texts,
         .feed_count = server->options.feeds.count,
+        .staleness = server->staleness,
+        .ready_stale_percent = server->options.ready_stale_percent,
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {

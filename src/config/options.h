@@ -98,6 +98,9 @@ struct options {
     struct options_feeds feeds;
     uint64_t stale_after_ns;       /* 0: never by time */
     const char *market_hours_path; /* NULL: none */
+    const char *record_path;       /* NULL: nothing is recorded */
+    uint64_t record_file_bytes;
+    uint64_t record_file_ns;
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;

@@ -16,10 +16,12 @@
 /* Every feed, from the folder of its name. */
 extern const struct feed_ops feed_sim;
 extern const struct feed_ops feed_replay;
+extern const struct feed_ops feed_ingest;
 
 static const struct feed_ops *const feed_registry[] = {
     &feed_sim,
     &feed_replay,
+    &feed_ingest,
 };
 
 #define FEED_REGISTRY_COUNT (sizeof feed_registry / sizeof feed_registry[0])
@@ -188,6 +190,17 @@ static int feed_set_key(const char *feed_name, const struct feed_key *key, const
     return -EINVAL;
 }
 
+/* A yes-or-no key alone means yes. */
+static bool feed_is_flag(const char *pair, const struct feed_key *keys, size_t key_count)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        if (keys[i].kind == FEED_KEY_BOOL && strcmp(keys[i].name, pair) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* pair: "key=value", terminated, is cut at its '='. */
 static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_key *keys,
                            size_t key_count, uint32_t *seen, char error_out[FEED_ERROR_BYTES_MAX])
@@ -195,10 +208,14 @@ static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_
     const char *names[FEED_KEYS_MAX];
     char prefix[NEAREST_NAME_BYTES_MAX + 3];
     char *equals = strchr(pair, '=');
-    if (equals == NULL) {
+    const char *value = "yes";
+    if (equals == NULL && !feed_is_flag(pair, keys, key_count)) {
         return feed_fail(error_out, -EINVAL, "%s: \"%.64s\" is not key=value", feed_name, pair);
     }
-    *equals = '\0';
+    if (equals != NULL) {
+        *equals = '\0';
+        value = equals + 1;
+    }
     for (size_t i = 0; i < key_count; i++) {
         names[i] = keys[i].name;
         if (strcmp(keys[i].name, pair) != 0) {
@@ -208,7 +225,7 @@ static int feed_parse_pair(const char *feed_name, char *pair, const struct feed_
             return feed_fail(error_out, -EINVAL, "%s: %s is given twice", feed_name, pair);
         }
         *seen |= UINT32_C(1) << i;
-        return feed_set_key(feed_name, &keys[i], equals + 1, error_out);
+        return feed_set_key(feed_name, &keys[i], value, error_out);
     }
     snprintf(prefix, sizeof prefix, "%s: ", feed_name);
     return feed_fail_unknown(error_out, prefix, "key", pair, names, key_count);

@@ -19,11 +19,15 @@ compile() {
 export -f compile
 export out headers
 export flags_text="${flags[*]}"
-{
+sources=$({
     find codec ring feeds src tools -name '*.c'
     printf '%s\n' tests/sim_*.c tests/session_double.c
-} | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core|sim_system)\.c$' |
-    xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}'
+} | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core|sim_system)\.c$')
+# A source that was renamed must not leave its old object in the archives.
+find "$out/objects" -name '*.o' -printf '%f\n' |
+    { grep -v -x -F -f <(sed 's|/|_|g; s|$|.o|' <<<"$sources") || true; } |
+    sed "s|^|$out/objects/|" | xargs -r rm
+xargs -P "$(nproc)" -I{} bash -c 'flags=($flags_text); compile {}' <<<"$sources"
 touch "$out/objects/stamp"
 
 rm -f "$out"/*.a

@@ -17,8 +17,8 @@
 #include "codec/base/units.h"
 #include "codec/sbe_schema.h"
 #include "ring/board/counters_threads.h"
-#include "ring/io/send_costs.h"
 #include "src/access/access.h"
+#include "src/access/publish_access.h"
 #include "src/access/secrets.h"
 #include "src/admin/admin.h"
 #include "src/admin/metrics.h"
@@ -29,6 +29,7 @@
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
 #include "src/session/session.h"
+#include "src/zero_copy.h"
 
 #define SERVER_FRAME_BYTES_MAX (64 * KIB)
 /* Beside clients: those without a place, the admin server's, rings, listeners, files of feeds. */
@@ -38,7 +39,6 @@
 #define SERVER_OWN_FDS 11
 #define SERVER_ADMIN_FDS 3 /* of libmicrohttpd, for each further address of the admin server */
 #define SERVER_ERROR_BYTES_MAX 512
-#define SERVER_MEASURE_NS (100 * NS_PER_MS) /* most, for each kind of socket */
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
 static_assert(OPTIONS_CONNECTIONS_MAX <= CORE_CLAIMS_COUNT_MAX, "all may have one encoding");
@@ -223,26 +223,6 @@ int server_open_counters(struct server *server)
     return 0;
 }
 
-int server_create_publisher(struct server *server)
-{
-    char text[FEED_ERROR_BYTES_MAX] = "no memory";
-    assert_always(server->encodings != NULL);
-    assert_always(server->counters != NULL);
-    struct publisher_options options = {
-        .channels = server->channels,
-        .encodings = server->encodings,
-        .book_images = server->book_images,
-        .counters = &server->counters->publisher,
-        .control = server->control,
-        .feed_specs = server->options.feeds.texts,
-        .feed_sources = server->options.feeds.sources,
-        .feed_count = server->options.feeds.count,
-        .epoch = server->epoch_number,
-    };
-    int error = publisher_create(&server->publisher, &options, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_create_access(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX] = "";
@@ -254,7 +234,32 @@ int server_create_access(struct server *server)
     if (access_describe_keys(server->access, text, sizeof text)) {
         log_write(LOG_LEVEL_INFO, "keys for JWTs: %s", text);
     }
-    return 0;
+    server->publish_access = publish_access_create(server->access);
+    return server->publish_access == NULL
+               ? server_fail(-ENOMEM, "cannot check tokens of producers", "free some memory")
+               : 0;
+}
+
+int server_create_publisher(struct server *server)
+{
+    char text[FEED_ERROR_BYTES_MAX] = "no memory";
+    assert_always(server->encodings != NULL);
+    assert_always(server->counters != NULL);
+    assert_always(server->publish_access != NULL);
+    struct publisher_options options = {
+        .channels = server->channels,
+        .encodings = server->encodings,
+        .book_images = server->book_images,
+        .counters = &server->counters->publisher,
+        .control = server->control,
+        .feed_specs = server->options.feeds.texts,
+        .feed_sources = server->options.feeds.sources,
+        .feed_count = server->options.feeds.count,
+        .epoch = server->epoch_number,
+        .admission = publish_access_admission(server->publish_access),
+    };
+    int error = publisher_create(&server->publisher, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 int server_load_admin_token(struct server *server)
@@ -266,44 +271,9 @@ int server_load_admin_token(struct server *server)
     return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
-/* From which size on a send by reference costs less; 0: never. The words go on in text. */
-static uint32_t server_measure_kind(bool is_unix, char *text, size_t text_bytes)
-{
-    struct send_costs costs;
-    const char *kind = is_unix ? "Unix-domain sockets" : "TCP";
-    size_t used = strlen(text);
-    int error = send_costs_measure(&costs, is_unix, SERVER_MEASURE_NS);
-    uint32_t bytes = error < 0 ? 0 : send_costs_threshold(&costs);
-    if (error < 0) {
-        snprintf(text + used, text_bytes - used,
-                 ", never over %s (its cost cannot be measured: %s)", kind, strerror(-error));
-    } else if (bytes > 0) {
-        snprintf(text + used, text_bytes - used, ", from %zu KiB over %s", bytes / KIB, kind);
-    }
-    return bytes;
-}
-
-/* Whether a reference costs less than a copy depends on the CPU. */
 int server_measure_sends(struct server *server)
 {
-    char text[192] = "";
-    uint32_t bytes = server->options.zero_copy_bytes;
-    server->zero_copy = (struct core_zero_copy){.tcp_bytes = bytes, .unix_bytes = bytes};
-    if (bytes != OPTIONS_ZERO_COPY_MEASURED) {
-        return 0;
-    }
-    bool has_unix = server->options.unix_path != NULL;
-    server->zero_copy = (struct core_zero_copy){
-        .tcp_bytes = server_measure_kind(false, text, sizeof text),
-        .unix_bytes = has_unix ? server_measure_kind(true, text, sizeof text) : 0,
-        .sharers_min = SEND_COSTS_SHARERS_MIN,
-    };
-    if (text[0] == '\0') {
-        log_write(LOG_LEVEL_INFO,
-                  "zero copy: not used, because copies are cheaper on this machine");
-    } else {
-        log_write(LOG_LEVEL_INFO, "zero copy: %s", text + strlen(", "));
-    }
+    server->zero_copy = zero_copy_choose(&server->options);
     return 0;
 }
 
@@ -569,13 +539,14 @@ void server_destroy(struct server *server)
     for (uint32_t i = 0; i < COUNTERS_CORES_MAX && server->sessions[i] != NULL; i++) {
         sessions_destroy(server->sessions[i]);
     }
-    if (server->access != NULL) {
-        access_destroy(server->access);
-    }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
+    }
+    publish_access_destroy(server->publish_access);
+    if (server->access != NULL) {
+        access_destroy(server->access);
     }
     if (server->counters != NULL) {
         log_writer_show(NULL, NULL);

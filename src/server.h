@@ -57,6 +57,7 @@ struct server {
     struct counters_file counters_file;
     struct publisher *publisher;
     struct access *access;
+    struct publish_access *publish_access;
     struct metrics *metrics;
     struct keyed_hash key;           /* of the hash tables */
     struct token_table admin_tokens; /* one, or none */
@@ -91,8 +92,8 @@ server_step server_choose_epoch;
 server_step server_create_channels;
 server_step server_create_encodings;
 server_step server_open_counters;
+server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
 server_step server_create_publisher;
-server_step server_create_access; /* Before the listeners: no client connects unchecked. */
 server_step server_load_admin_token;
 server_step server_check_listeners;
 

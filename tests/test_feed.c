@@ -130,6 +130,9 @@ static void all_kinds_of_keys_are_read(void **state)
     assert_true(flag);
     assert_true(decimal == 0.25);
     assert_string_equal(text, "a=b:c");
+    flag = false;
+    assert_int_equal(feed_parse_keys("demo", "flag,number=1", keys, 4, error), 0);
+    assert_true(flag);
 }
 
 static void a_clock_that_is_set_is_told_from_time_that_passes(void **state)

@@ -232,6 +232,8 @@ static void standard_input_ends_with_its_writer(void **state)
         int ends[2];
         assert_int_equal(kind == 0 ? pipe(ends) : socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
         assert_int_equal(open_input(&reader, ends[0]), 0);
+        struct line_reader other; /* The two would share its lines by chance. */
+        assert_int_equal(open_input(&other, ends[0]), -EBUSY);
         if (kind == 0) { /* Others who have it are not to find it changed. */
             assert_false(fcntl(ends[0], F_GETFL) & O_NONBLOCK);
         }

@@ -59,6 +59,29 @@ static void what_is_left_out_is_not_restricted(void **state)
     scope_destroy(scope);
 }
 
+static void publish_is_a_scope_of_its_own(void **state)
+{
+    (void)state;
+    struct scope *scope = scope_of("{\"symbols\":[\"*.US\"],\"publish\":{\"symbols\":[\"MY.*\"],"
+                                   "\"types\":[\"trade\"]}}");
+    assert_true(covers(scope->publish, "MY.A", MD_TRADE));
+    assert_false(covers(scope->publish, "MY.A", MD_QUOTE));
+    assert_false(covers(scope->publish, "A.US", MD_TRADE));
+    assert_false(covers(scope, "MY.A", MD_TRADE));
+    scope_destroy(scope);
+    scope = scope_of("{\"symbols\":[],\"publish\":{}}");
+    assert_true(covers(scope->publish, "*", MD_STATUS));
+    assert_false(covers(scope, "A", MD_STATUS));
+    scope_destroy(scope);
+    scope = scope_of("{\"publish\":{\"symbols\":[]}}");
+    assert_false(covers(scope->publish, "A", MD_QUOTE));
+    scope_destroy(scope);
+    scope = scope_of("{}");
+    assert_null(scope->publish);
+    assert_null(scope_of_all.publish);
+    scope_destroy(scope);
+}
+
 static void a_pattern_must_lie_within_a_pattern_as_a_whole(void **state)
 {
     (void)state;
@@ -145,6 +168,16 @@ static void faults_name_the_key(void **state)
         {"{\"max_subscriptions\":0}", "max_subscriptions must be"},
         {"{\"max_subscriptions\":\"7\"}", "max_subscriptions must be"},
         {"{\"messages_per_second\":100000000000}", "messages_per_second must be"},
+        {"{\"publsh\":{}}", "messages_per_second, publish"},
+        {"{\"publish\":true}", "publish: it must be an object"},
+        {"{\"publish\":null}", "publish: it must be an object"},
+        {"{\"publish\":[\"A\"]}", "publish: it must be an object"},
+        {"{\"publish\":{\"symbol\":[\"A\"]}}",
+         "publish: \"symbol\" is not a key of it; valid: symbols"},
+        {"{\"publish\":{\"max_subscriptions\":1}}", "publish: \"max_subscriptions\" is not a key"},
+        {"{\"publish\":{\"publish\":{}}}", "publish: \"publish\" is not a key"},
+        {"{\"publish\":{\"symbols\":\"A\"}}", "publish: symbols must be an array"},
+        {"{\"publish\":{\"types\":[\"ticks\"]}}", "publish: types must be an array of quote"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char error[256] = "";
@@ -162,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scope_opens_its_symbols_and_types),
         cmocka_unit_test(what_is_left_out_is_not_restricted),
+        cmocka_unit_test(publish_is_a_scope_of_its_own),
         cmocka_unit_test(a_pattern_must_lie_within_a_pattern_as_a_whole),
         cmocka_unit_test(inclusion_is_that_of_the_sets),
         cmocka_unit_test(faults_name_the_key),

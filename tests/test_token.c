@@ -61,12 +61,13 @@ static void a_token_is_found_by_all_of_it(void **state)
     assert_true(scope_covers(table.tokens[1].scope, "*", 1, MD_DEPTH));
 }
 
-static void a_token_alone_opens_everything(void **state)
+static void a_token_alone_permits_reading_everything(void **state)
 {
     (void)state;
     char error[256];
     assert_int_equal(token_table_add(&table, "auth-token", ALPHA, strlen(ALPHA), error, 256), 0);
     assert_true(scope_covers(find(ALPHA)->scope, "*", 1, MD_TRADE));
+    assert_null(find(ALPHA)->scope->publish); /* for clients */
     assert_int_equal(token_table_add(&table, "again", ALPHA, strlen(ALPHA), error, 256), -EINVAL);
     assert_int_equal(token_table_add(&table, "short", "0123456789abcde", 15, error, 256), -EINVAL);
     assert_non_null(strstr(error, "16 to 4096 bytes, and this one has 15"));
@@ -105,6 +106,9 @@ static void faults_name_the_entry_and_never_a_token(void **state)
         {"{\"tokens\":[{\"name\":\"a\",\"sha256\":\"SECRET\"}]}", "64 hexadecimal digits"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"symbol\":[]}]}",
          "\"symbol\" is not a key"},
+        {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\","
+         "\"publish\":{\"name\":\"a\"}}]}",
+         "tokens[0]: publish: \"name\" is not a key"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\",\"max_connections\":0}]}",
          "max_connections"},
         {"{\"tokens\":[{\"name\":\"a\",\"token\":\"SECRETSECRETSECRET\","
@@ -154,7 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_token_is_found_by_all_of_it, tear_down),
-        cmocka_unit_test_teardown(a_token_alone_opens_everything, tear_down),
+        cmocka_unit_test_teardown(a_token_alone_permits_reading_everything, tear_down),
         cmocka_unit_test_teardown(connections_are_counted_where_they_are_limited, tear_down),
         cmocka_unit_test_teardown(faults_name_the_entry_and_never_a_token, tear_down),
         cmocka_unit_test_teardown(the_longest_search_among_ten_thousand_tokens_is_short, tear_down),

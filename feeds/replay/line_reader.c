@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "codec/base/check.h"
+#include "feeds/standard_input.h"
 
 #define LINE_READER_BLOCK_BYTES (64 * KIB)
 #define LINE_READER_AHEAD_BYTES MIB /* asked for when a block is not in memory */
@@ -18,24 +19,6 @@
 #define LINE_READER_TURN_BYTES MIB /* read of one line before others get a turn */
 /* The longest line with its CR and LF always fits. */
 #define LINE_READER_BUFFER_BYTES_MAX (LINE_READER_LINE_BYTES_MAX + 2)
-
-/* A description of its own, so that nobody else's standard input stops blocking; sockets have none
- * to give. */
-static int line_reader_open_input(void)
-{
-    int fd = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0) {
-        return fd;
-    }
-    fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (fd >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
 
 /* Holds the FIFO open for writing, too: it is never at its end then. */
 static int line_reader_open_fifo(struct line_reader *reader, const char *path)
@@ -68,12 +51,13 @@ int line_reader_open(struct line_reader *reader, const char *path)
 {
     bool is_input = strcmp(path, "-") == 0;
     /* Not blocking: opening a FIFO would otherwise wait for its writer. */
-    int fd = is_input ? line_reader_open_input() : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = is_input ? standard_input_open() : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return -errno;
+        return is_input ? fd : -errno;
     }
     *reader = (struct line_reader){
         .fd = fd,
+        .is_input = is_input,
         .buffer = malloc(LINE_READER_BLOCK_BYTES),
         .capacity = LINE_READER_BLOCK_BYTES,
         .may_wait = true,
@@ -88,7 +72,11 @@ int line_reader_open(struct line_reader *reader, const char *path)
 void line_reader_close(struct line_reader *reader)
 {
     free(reader->buffer);
-    close(reader->fd);
+    if (reader->is_input) {
+        standard_input_close(reader->fd);
+    } else {
+        close(reader->fd);
+    }
     *reader = (struct line_reader){.fd = -1};
 }
 
@@ -100,6 +88,7 @@ int line_reader_rewind(struct line_reader *reader)
     }
     *reader = (struct line_reader){
         .fd = reader->fd,
+        .is_input = reader->is_input,
         .buffer = reader->buffer,
         .capacity = reader->capacity,
     };

@@ -37,6 +37,7 @@ enum line_status {
 
 struct line_reader {
     int fd;
+    bool is_input;       /* standard input */
     bool is_stream;      /* It cannot be read twice. */
     bool may_wait;       /* for the disk */
     uint32_t miss_count; /* how often in a row the next block was not in memory */
@@ -55,7 +56,8 @@ struct line_reader {
 };
 
 /* path: "-" is standard input. -EISDIR, or -EINVAL for anything else that is neither a regular file
- * nor a stream; otherwise the errors of open(2), and -ENOMEM. */
+ * nor a stream; -EBUSY: another feed reads standard input; otherwise the errors of open(2), and
+ * -ENOMEM. */
 int line_reader_open(struct line_reader *reader, const char *path);
 void line_reader_close(struct line_reader *reader);
 

@@ -342,8 +342,9 @@ int replay_file_open(struct replay_file **file_out, const struct replay_file_opt
     if (error < 0) {
         free(file);
         return feed_fail(error_out, error, "replay: cannot open %.300s: %s", options->name,
-                         error == -EINVAL ? "it is neither a regular file nor a FIFO or pipe"
-                                          : strerror(-error));
+                         error == -EINVAL  ? "it is neither a regular file nor a FIFO or pipe"
+                         : error == -EBUSY ? "another feed reads it already"
+                                           : strerror(-error));
     }
     error = replay_file_prepare(file, options, error_out);
     if (error < 0) {

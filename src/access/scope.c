@@ -11,20 +11,14 @@
 
 static_assert(MD_TYPE_COUNT < 32, "types are bits of a mask");
 static_assert(PATTERN_BYTES_MAX <= UINT8_MAX, "a pattern's length is a byte");
+static_assert(sizeof(struct scope) == 24, "as scope.h says");
 static_assert(sizeof(struct scope_pattern) == 37, "as scope.h says");
 
 const struct scope scope_of_all = {.types = SCOPE_TYPES_ALL};
 
-static bool scope_key_is_known(const char *key, const char *const *known)
+static bool scope_key_is_listed(const char *key, const char *const *list)
 {
-    static const char *const own[] = {"symbols", "types", "max_subscriptions",
-                                      "messages_per_second", NULL};
-    for (const char *const *at = own; *at != NULL; at++) {
-        if (strcmp(*at, key) == 0) {
-            return true;
-        }
-    }
-    for (const char *const *at = known; at != NULL && *at != NULL; at++) {
+    for (const char *const *at = list; at != NULL && *at != NULL; at++) {
         if (strcmp(*at, key) == 0) {
             return true;
         }
@@ -117,35 +111,67 @@ static struct scope *scope_create_patterns(const json_t *object, char *error_out
     return scope;
 }
 
-struct scope *scope_create(json_t *object, const char *const *known, char *error_out,
-                           size_t error_bytes)
+/* What a client may read or a producer publish. name: of the object; valid: its keys, for errors.
+ */
+static struct scope *scope_read(json_t *object, const char *name, const char *const *own,
+                                const char *const *known, const char *valid, char *error_out,
+                                size_t error_bytes)
 {
     const char *key;
     json_t *value;
     if (!json_is_object(object)) {
-        snprintf(error_out, error_bytes, "a scope must be an object");
+        snprintf(error_out, error_bytes, "%s must be an object", name);
         return NULL;
     }
     json_object_foreach(object, key, value)
     {
-        if (!scope_key_is_known(key, known)) {
-            snprintf(error_out, error_bytes,
-                     "\"%.40s\" is not a key of a scope; valid: symbols, types, max_subscriptions, "
-                     "messages_per_second",
-                     key);
+        if (!scope_key_is_listed(key, own) && !scope_key_is_listed(key, known)) {
+            snprintf(error_out, error_bytes, "\"%.40s\" is not a key of %s; valid: %s", key, name,
+                     valid);
             return NULL;
         }
     }
     struct scope *scope = scope_create_patterns(object, error_out, error_bytes);
+    if (scope != NULL && !scope_read_types(object, &scope->types, error_out, error_bytes)) {
+        scope_destroy(scope);
+        return NULL;
+    }
+    return scope;
+}
+
+static bool scope_read_publish(json_t *object, struct scope *scope, char *error_out,
+                               size_t error_bytes)
+{
+    static const char *const own[] = {"symbols", "types", NULL};
+    char text[160] = "";
+    json_t *publish = json_object_get(object, "publish");
+    if (publish == NULL) {
+        return true;
+    }
+    scope->publish = scope_read(publish, "it", own, NULL, "symbols, types", text, sizeof text);
+    if (scope->publish == NULL) {
+        snprintf(error_out, error_bytes, "publish: %s", text);
+    }
+    return scope->publish != NULL;
+}
+
+struct scope *scope_create(json_t *object, const char *const *known, char *error_out,
+                           size_t error_bytes)
+{
+    static const char *const own[] = {
+        "symbols", "types", "max_subscriptions", "messages_per_second", "publish", NULL};
+    struct scope *scope = scope_read(
+        object, "a scope", own, known,
+        "symbols, types, max_subscriptions, messages_per_second, publish", error_out, error_bytes);
     if (scope == NULL) {
         return NULL;
     }
-    if (!scope_read_types(object, &scope->types, error_out, error_bytes) ||
-        !scope_read_number(object, "max_subscriptions", SCOPE_SUBSCRIPTIONS_MAX,
+    if (!scope_read_number(object, "max_subscriptions", SCOPE_SUBSCRIPTIONS_MAX,
                            &scope->subscriptions_max, error_out, error_bytes) ||
         !scope_read_number(object, "messages_per_second", SCOPE_RATE_MAX,
-                           &scope->messages_per_second, error_out, error_bytes)) {
-        free(scope);
+                           &scope->messages_per_second, error_out, error_bytes) ||
+        !scope_read_publish(object, scope, error_out, error_bytes)) {
+        scope_destroy(scope);
         return NULL;
     }
     return scope;
@@ -154,6 +180,11 @@ struct scope *scope_create(json_t *object, const char *const *known, char *error
 void scope_destroy(struct scope *scope)
 {
     assert_always(scope != &scope_of_all);
+    if (scope == NULL) {
+        return;
+    }
+    assert_debug(scope->publish == NULL || scope->publish->publish == NULL);
+    free(scope->publish);
     free(scope);
 }
 

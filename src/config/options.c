@@ -83,11 +83,11 @@ static const struct option_spec options_specs[] = {
      "Require a token from each client, in the handshake or in an AUTH message within 5 s."},
     {ACCESS, "auth-token", "TOKEN", NULL, NULL, "security.auth_token", OPTION_TEXT | OPTION_SECRET,
      AT(access.auth_token), 0, SECRET_BYTES_MAX, NULL,
-     "A token that permits everything. Other users of this host can read it; prefer "
+     "A token that permits clients everything. Other users of this host can read it; prefer "
      "--auth-token-file."},
     {ACCESS, "auth-token-file", "PATH", NULL, NULL, "security.auth_token_file", OPTION_TEXT,
      AT(access.auth_token_file), 1, 4095, NULL,
-     "File that contains a token that permits everything."},
+     "File that contains a token that permits clients everything."},
     {ACCESS | COMMON, "tokens-file", "PATH", NULL, NULL, "security.tokens_file", OPTION_TEXT,
      AT(access.tokens_file), 1, 4095, NULL,
      "JSON file of tokens and what each permits. See docs/access.md."},

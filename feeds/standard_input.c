@@ -1,0 +1,42 @@
+#include "feeds/standard_input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "codec/base/check.h"
+
+/* There is one standard input in a process. */
+static bool standard_input_is_open;
+
+/* Sockets have no description of their own to give. */
+static int standard_input_duplicate(void)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+int standard_input_open(void)
+{
+    if (standard_input_is_open) {
+        return -EBUSY;
+    }
+    /* A description of its own, so that nobody else's standard input stops blocking. */
+    int fd = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    fd = fd < 0 ? standard_input_duplicate() : fd;
+    standard_input_is_open = fd >= 0;
+    return fd;
+}
+
+void standard_input_close(int fd)
+{
+    assert_always(standard_input_is_open);
+    standard_input_is_open = false;
+    close(fd);
+}

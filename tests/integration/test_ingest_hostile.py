@@ -195,7 +195,7 @@ TIMES = {
 class Malformed(Ingest):
     def test_a_malformed_line_is_refused_and_the_connection_goes_on(self):
         client = self.subscribe("GOOD.*", "BAD*")
-        producer = self.connect()
+        producer = self.named("bad")[0]
         for name, text in MALFORMED_LINES.items():
             with self.subTest(name):
                 producer.send(text)
@@ -210,7 +210,7 @@ class Malformed(Ingest):
 
     def test_a_malformed_message_is_refused_and_the_connection_goes_on(self):
         client = self.subscribe("GOOD.*", types=("trade", "depth", "status"))
-        producer = self.connect(binary=True)
+        producer = self.named("bad", binary=True)[0]
         producer.send(definition((1, "GOOD.S"), (2, "GOOD.S", "depth"), (3, "GOOD.S", "status"), (4, "GOOD.T")))
         for name, payload in MALFORMED_SBE.items():
             with self.subTest(name):
@@ -228,7 +228,7 @@ class Malformed(Ingest):
         for binary in (False, True):
             with self.subTest(binary=binary):
                 client = self.subscribe("BIG.*")
-                producer = self.connect(binary=binary)
+                producer = self.named("big", binary=binary)[0]
                 text = trade("BIG.A")
                 producer.send(text + " " * (MESSAGE_BYTES_MAX - len(text)), trade("BIG.B"))
                 self.assertEqual(set(self.frames_until(client, "BIG.B")), {"BIG.A"})
@@ -241,14 +241,14 @@ class Malformed(Ingest):
                 self.assertEqual(client.next_message(("PONG", "trade"))["type"], "PONG")
 
     def test_a_length_of_4_billion_ends_the_connection(self):
-        producer = self.connect(binary=True)
+        producer = self.named("bad", binary=True)[0]
         producer.send(control("HEARTBEAT"))
         producer.send_raw(b"\xff\xff\xff\xff" + bytes(100))
         self.assertEqual(producer.wait_for_error()[0], "too_long")
 
     def test_prices_are_taken_exactly_or_refused(self):
         client = self.subscribe("PRICE.*")
-        producer = self.connect()
+        producer = self.named("bad")[0]
         for number, price in enumerate(PRICES):
             producer.send(trade(f"PRICE.{number}", price=price))
         producer.send(trade("PRICE.END"))
@@ -264,7 +264,7 @@ class Malformed(Ingest):
                  (0, 0): 0, (-1, -2): decimal.Decimal("-0.01"), (NONE_I64, 0): None, (1, 19): None,
                  (1, -19): None, (INT_MAX, 1): None, (5, 127): None}
         client = self.subscribe("PRICE.*")
-        producer = self.connect(binary=True)
+        producer = self.named("bad", binary=True)[0]
         producer.send(definition(*((ch, f"PRICE.B{ch}") for ch in range(len(cases) + 1))))
         for ch, (mantissa, exponent) in enumerate(cases):
             producer.send(sbe_trade(ch, 0, mantissa, exponent))
@@ -278,7 +278,7 @@ class Malformed(Ingest):
 
     def test_symbols_have_1_to_32_bytes_of_utf_8(self):
         client = self.subscribe("*")
-        producer = self.connect()
+        producer = self.named("bad")[0]
         for symbol in SYMBOLS:
             producer.send(trade(symbol))
         producer.send(trade("SYMBOL.END"))
@@ -289,7 +289,7 @@ class Malformed(Ingest):
 
     def test_symbols_with_odd_characters_stay_as_they_are_or_are_refused(self):
         client = self.subscribe("*")
-        producer = self.connect()
+        producer = self.named("bad")[0]
         odd = ["*", "A*B", " ", "\t", "a\nb", "\0", "A\0B", "\x7f", '"', "\\", "\u202e", "\ufeff", "/@,;"]
         for symbol in odd:
             producer.send(trade(symbol))
@@ -301,7 +301,7 @@ class Malformed(Ingest):
 
     def test_absurd_times_are_taken_exactly_or_refused(self):
         client = self.subscribe("TIME.*")
-        producer = self.connect()
+        producer = self.named("bad")[0]
         for number, ts_event in enumerate(TIMES):
             producer.send(trade(f"TIME.{number}", ts_event=ts_event))
         producer.send(trade("TIME.END", ts_event=None))
@@ -314,7 +314,7 @@ class Malformed(Ingest):
 
     def test_bars_of_absurd_times_cost_nothing(self):
         trades = self.subscribe("CLOCK.*")
-        producer = self.connect(binary=True)
+        producer = self.named("bad", binary=True)[0]
         producer.send(definition((0, "CLOCK.A"), (1, "CLOCK.END")), sbe_trade(0, 0))
         trades.next_message(("trade",))
         bars = self.subscribe("CLOCK.A", types=("bar",), bar="1s")
@@ -326,7 +326,7 @@ class Malformed(Ingest):
 
     def test_numbers_of_ticks_at_their_end(self):
         for q in ("0", "-1", "1.5", '"x"', str(INT_MAX + 1), "1e30", "[]"):
-            producer = self.connect()
+            producer = self.named("bad")[0]
             producer.send(trade("Q.A", q))
             self.assertIsNotNone(producer.next("REFUSED"), q)
         producer, _ = self.named("last-q", epoch=1)
@@ -440,7 +440,7 @@ class Life(Ingest):
 
     def test_definitions_and_gaps_are_not_abused(self):
         client = self.subscribe("DEFINED.*")
-        producer = self.connect(binary=True)
+        producer, _ = self.named("defines", binary=True)
         producer.send(definition(*((ch, "DEFINED.A") for ch in range(CHANNELS_MAX))))
         producer.send(sbe_trade(0, 1), sbe_trade(CHANNELS_MAX - 1, 2))
         for _ in range(2):
@@ -489,9 +489,8 @@ class Life(Ingest):
             with self.subTest(name):
                 producer = self.connect(self.port)
                 producer.send_raw(data)
-                if data[3] != 0 and b"\n" in data:
-                    self.assertIsNotNone(producer.next("REFUSED", "ERROR"))
                 producer.close()
+                self.assertEqual(producer.messages, [])
 
     def test_300_connections(self):
         kept = [self.connect() for _ in range(300)]
@@ -522,11 +521,11 @@ class Floods(Ingest):
             producer.send_raw(data)
 
     def test_valid_ticks_as_fast_as_the_machine_can_send(self):
-        producer = self.connect()
+        producer, _ = self.named("flood")
         self.flood(producer, line(trade("FLOOD.A")) * 500)
         self.producer.check(self)
         self.assertEqual(producer.refusals(), [])
-        binary = self.connect(binary=True)
+        binary, _ = self.named("flood", binary=True)
         binary.send(definition((0, "FLOOD.B")))
         self.flood(binary, message(sbe_trade(0, 0)) * 500)
         self.assertEqual(binary.refusals(), [])
@@ -534,20 +533,19 @@ class Floods(Ingest):
     def test_garbage_as_fast_as_the_machine_can_send(self):
         before = len(self.server.log_lines())
         for binary in (False, True):
-            producer = self.connect(binary=binary)
+            producer, _ = self.named("garbage", binary=binary)
             garbage = os.urandom(65536)
             try:
                 if binary:
                     self.flood(producer, message(os.urandom(60)) * 500)
                 else:
-                    producer.send_raw(b"garbage")
                     self.flood(producer, garbage)
             except OSError:
                 self.assertTrue(wait_until(lambda: producer.ended))
         self.assertLess(len(self.server.log_lines()) - before, 60 + 5 * FLOOD_SECONDS)
 
     def test_a_producer_that_reads_nothing_is_read_no_further(self):
-        producer = self.connect(reads=False)
+        producer = self.connect(name="deaf", reads=False)
         bad = line(b"garbage") * 100
         sent, stood_still = 0, 0
         producer.socket.settimeout(1)
@@ -578,7 +576,7 @@ class Floods(Ingest):
 
     @unittest.skipUnless(IS_FULL, "it takes half a minute")
     def test_a_producer_that_reads_nothing_is_disconnected(self):
-        producer = self.connect(reads=False)
+        producer = self.connect(name="deaf", reads=False)
         producer.socket.settimeout(1)
         deadline = time.monotonic() + 60
         try:
@@ -608,7 +606,7 @@ class ManyChannels(Ingest):
         producer.send(trade("S1", more + 1), trade("NEW", more + 2))  # A known one is taken.
         producer.wait_for_ack(more + 2)
         self.assertEqual([q for q, _ in producer.refusals()][len(refused):], [more + 2])
-        binary = self.connect(binary=True)
+        binary, _ = self.named("late", binary=True)
         binary.send(definition(*((ch, f"T{ch}") for ch in range(1000)), (1000, "S2")), sbe_trade(1000, 1),
                     sbe_trade(5, 2))
         self.assertIsNotNone(binary.next("REFUSED"))

@@ -38,6 +38,7 @@ const rooms = [_]Room{
     .{ .name = "feeds/sim", .sees = &.{ "codec/base", "codec", "feeds" } },
     .{ .name = "feeds/venue", .sees = &.{ "codec/base", "codec", "feeds" } },
     .{ .name = "feeds/replay", .sees = &.{ "codec/base", "codec", "feeds", "feeds/venue" } },
+    .{ .name = "feeds/ingest", .sees = &.{ "codec/base", "codec", "feeds", "ring/io" } },
 
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
@@ -63,14 +64,14 @@ const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" }
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
 const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "bench" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
 const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
-const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
+const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };

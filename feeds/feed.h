@@ -83,8 +83,8 @@ struct feed_sink {
     /* The source of this channel is silent or gone: it is stale until its next tick. */
     void (*silent)(void *context, uint32_t channel);
 
-    /* How many more ticks this poll may hand over: 0 means return now and be polled again. It is
-     * also 0 when the poll has used its time (FEED_POLL_NS_MAX), or another feed is due. */
+    /* How many ticks the feed may hand over before it asks again. 0: return now, and be polled
+     * again: the poll has used its ticks or its time (FEED_POLL_NS_MAX), or another feed is due. */
     uint32_t (*room)(void *context);
 
     /* From now on the feed is also polled when fd is readable (or at its end, or broken), until
@@ -117,7 +117,7 @@ struct feed_ops {
      * wrong key and what is valid. */
     int (*open)(struct feed **feed_out, const char *spec, const struct feed_sink *sink,
                 uint64_t now_ns, char error_out[FEED_ERROR_BYTES_MAX]);
-    /* Hands over the ticks that are due at now_ns, at most sink->room(). Returns the time of the
+    /* Hands over the ticks that are due at now_ns, while there is room. Returns the time of the
      * next poll: now_ns or less for "at once", FEED_NEVER when the feed has ended. It is polled at
      * least once a second. */
     uint64_t (*poll)(struct feed *feed, uint64_t now_ns);
@@ -164,6 +164,16 @@ int feed_parse_keys(const char *feed_name, const char *spec, const struct feed_k
 /* For implementations: writes the message and returns error (a negative errno). */
 int feed_fail(char error_out[FEED_ERROR_BYTES_MAX], int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* For implementations: whether this poll may hand over one more tick. *room is what the sink gave
+ * last, at first 0, and less one for each tick since. */
+static inline bool feed_has_room(const struct feed *feed, uint32_t *room)
+{
+    if (*room == 0) {
+        *room = feed->sink->room(feed->sink->context);
+    }
+    return *room > 0;
+}
 
 /* For implementations: the feed's state, with its cause; a change is logged. */
 void feed_set_state(struct feed *feed, enum feed_state state, uint64_t now_ns, const char *format,

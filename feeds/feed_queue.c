@@ -362,18 +362,19 @@ static void feed_queue_hand_over(struct feed_queue *queue, struct feed *feed,
 }
 
 /* false: the room was used up first. */
-static bool feed_queue_drain(struct feed_queue *queue, struct feed *feed, uint32_t *room)
+static bool feed_queue_drain(struct feed_queue *queue, struct feed *feed)
 {
+    uint32_t room = 0;
     uint64_t position = atomic_load_explicit(&queue->read_position, memory_order_relaxed);
     uint64_t written = atomic_load_explicit(&queue->write_position, memory_order_acquire);
     while (position != written) {
         struct feed_queue_record *record = feed_queue_at(queue, position);
         assert_always(record->bytes > 0 && record->bytes <= written - position);
-        if (*room == 0) {
+        if (!feed_has_room(feed, &room)) {
             return false;
         }
         feed_queue_hand_over(queue, feed, record);
-        *room -= record->kind != FEED_QUEUE_SKIP;
+        room -= record->kind != FEED_QUEUE_SKIP;
         position += record->bytes;
         atomic_store_explicit(&queue->read_position, position, memory_order_release);
     }
@@ -403,11 +404,10 @@ static void feed_queue_disarm(struct feed_queue *queue)
 uint64_t feed_queue_poll(struct feed_queue *queue, struct feed *feed, uint64_t now_ns)
 {
     const struct feed_sink *sink = feed->sink;
-    uint32_t room = sink->room(sink->context);
     feed_queue_disarm(queue);
     bool has_ended = atomic_load_explicit(&queue->has_ended, memory_order_acquire);
     feed->counters.lost = atomic_load_explicit(&queue->lost_count, memory_order_relaxed);
-    if (!feed_queue_drain(queue, feed, &room)) {
+    if (!feed_queue_drain(queue, feed)) {
         return now_ns;
     }
     if (has_ended) {

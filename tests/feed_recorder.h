@@ -26,6 +26,7 @@ struct recorded_tick {
 struct recorder {
     struct feed_sink sink;
     uint32_t room;         /* for each poll */
+    uint64_t room_end;     /* the tick_count at which the room of this poll is used up; 0: unused */
     uint32_t channels_max; /* open_channel refuses more */
     uint32_t channel_count;
     uint32_t log_count;
@@ -115,7 +116,13 @@ static void recorder_silent(void *context, uint32_t channel)
 
 static uint32_t recorder_room(void *context)
 {
-    return ((struct recorder *)context)->room;
+    struct recorder *recorder = context;
+    if (recorder->room_end != 0 && recorder->tick_count >= recorder->room_end) {
+        recorder->room_end = 0; /* This poll ends; the next has room again. */
+        return 0;
+    }
+    recorder->room_end = recorder->room == 0 ? 0 : recorder->tick_count + recorder->room;
+    return recorder->room;
 }
 
 static void recorder_watch(void *context, int fd)

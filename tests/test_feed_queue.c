@@ -88,7 +88,7 @@ static void lost(void *context, uint32_t channel)
 static uint32_t room(void *context)
 {
     (void)context;
-    return sink.left = sink.room;
+    return sink.left;
 }
 
 static void watch(void *context, int fd)
@@ -123,6 +123,7 @@ static int tear_down(void **state)
 
 static uint64_t poll_queue(void)
 {
+    sink.left = sink.room;
     return feed_queue_poll(queue, &sink.feed, NOW_NS);
 }
 

@@ -38,6 +38,10 @@ struct fake_feed {
     uint32_t polls;
     uint32_t level_count;  /* of each side of its quotes */
     uint64_t next_wall_ns; /* what poll returns; 0: at once while it wants to hand over */
+    uint32_t pad_bytes;    /* of its quotes */
+    uint64_t tick_ns;      /* how long it takes for each */
+    uint32_t next_in_ns;   /* added to the time of the poll, it replaces next_wall_ns; 0: not */
+    uint32_t order;        /* of its last poll, among those of all */
     int fd;                /* an eventfd that says how much is wanted; 0: none */
     bool is_closed;
     bool hides_receipt;
@@ -45,6 +49,7 @@ struct fake_feed {
 
 static struct fake_feed fakes[3];
 static uint32_t fake_count;
+static uint32_t poll_count;
 static uint64_t woken[2];
 static uint32_t line_count;
 static char last_line[LOG_LINE_BYTES_MAX];
@@ -56,6 +61,7 @@ static void fake_publish(struct fake_feed *fake, enum md_type type)
         .type = type,
         .channel = fake->channel,
         .ts_event_ns = 5,
+        .pad_bytes = fake->pad_bytes,
         .ts_recv_ns = fake->hides_receipt ? 0 : clock_ns(CLOCK_REALTIME) - NS_PER_MS,
     };
     for (uint32_t i = 0; i < LEVELS; i++) {
@@ -85,17 +91,24 @@ static void fake_publish(struct fake_feed *fake, enum md_type type)
 static uint64_t fake_poll(struct feed *feed, uint64_t now_ns)
 {
     struct fake_feed *fake = (struct fake_feed *)(void *)feed;
-    uint32_t room = fake->sink->room(fake->sink->context);
+    uint32_t room = 0;
     fake->polls++;
+    fake->order = ++poll_count;
     if (fake->fd > 0) {
         uint64_t wanted;
         fake->wanted += read(fake->fd, &wanted, sizeof wanted) > 0 ? (uint32_t)wanted : 0;
         fake->sink->watch(fake->sink->context, fake->fd);
     }
-    for (; room > 0 && fake->wanted > 0; room--) {
+    for (; fake->wanted > 0 && feed_has_room(feed, &room); room--) {
         fake_publish(fake, MD_QUOTE);
+        for (uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+             clock_ns(CLOCK_MONOTONIC) - began_ns < fake->tick_ns;) {
+        }
         fake->wanted--;
         fake->handed++;
+    }
+    if (fake->next_in_ns != 0) {
+        return clock_ns(CLOCK_REALTIME) + fake->next_in_ns;
     }
     return fake->next_wall_ns == 0 || fake->wanted > 0 ? now_ns : fake->next_wall_ns;
 }
@@ -116,7 +129,8 @@ int feed_open(struct feed **feed_out, const char *spec, const struct feed_sink *
         return -EINVAL;
     }
     struct fake_feed *fake = &fakes[fake_count++];
-    *fake = (struct fake_feed){.feed.ops = &fake_ops, .sink = sink, .next_wall_ns = FEED_NEVER};
+    *fake = (struct fake_feed){
+        .feed = {.ops = &fake_ops, .sink = sink}, .sink = sink, .next_wall_ns = FEED_NEVER};
     fake->feed.elastic = strcmp(spec, "elastic") == 0;
     fake->channel = sink->open_channel(sink->context, spec, strlen(spec), MD_QUOTE);
     *feed_out = &fake->feed;
@@ -545,11 +559,19 @@ static void an_inline_poll_ends_with_what_its_core_fans_out_in_a_turn(void **sta
     create_with("A");
     fakes[0].wanted = 1;
     fakes[0].next_wall_ns = 0;
+    fakes[0].pad_bytes = 1000;
     poll_once();
     fakes[0].wanted = 100000;
-    assert_int_equal(poll_once(), mono_ns);
     uint32_t frame_bytes = frame_log_desc(frames, 0)->frame_bytes;
-    assert_int_equal(ticks(), 1 + 64 * KIB / frame_bytes);
+    uint64_t most = 0;
+    /* A busy machine may use up the time of a poll, but not always. */
+    for (uint32_t i = 0; i < 50 && most < 64 * KIB / frame_bytes; i++) {
+        uint64_t before = ticks();
+        assert_int_equal(poll_once(), mono_ns);
+        most = ticks() - before > most ? ticks() - before : most;
+        assert_in_range(most, PUBLISHER_PORTION_BYTES / frame_bytes, 64 * KIB / frame_bytes);
+    }
+    assert_int_equal(most, 64 * KIB / frame_bytes);
 }
 
 static void feeds_share_a_poll_and_take_turns(void **state)
@@ -565,10 +587,91 @@ static void feeds_share_a_poll_and_take_turns(void **state)
         poll_once();
         assert_int_equal(frame_log_desc(frames, first)->channel, round);
     }
-    assert_int_equal(fakes[0].handed, fakes[1].handed + (fakes[0].handed - fakes[1].handed));
     for (uint32_t i = 0; i < 3; i++) {
-        assert_in_range(fakes[i].handed, 300, 3 * PUBLISHER_POLL_TICKS_MAX);
+        assert_in_range(fakes[i].handed, 3 * PUBLISHER_PORTION_TICKS_MAX, PUBLISHER_POLL_TICKS_MAX);
     }
+}
+
+/* Ticks of 10 us: a poll of 200 us ends after the portion that they pass it with. */
+static void a_poll_ends_when_its_time_is_used(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].wanted = 100000;
+    fakes[0].tick_ns = FEED_POLL_NS_MAX / 20;
+    for (uint32_t i = 1; i <= 3; i++) {
+        assert_int_equal(poll_once(), mono_ns); /* It goes on at once. */
+        assert_in_range(fakes[0].handed, PUBLISHER_PORTION_TICKS_MAX * i,
+                        (20 + PUBLISHER_PORTION_TICKS_MAX) * i);
+    }
+}
+
+static void a_slow_feed_gets_a_portion_in_each_poll(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].wanted = 3 * PUBLISHER_PORTION_TICKS_MAX;
+    fakes[0].tick_ns = FEED_POLL_NS_MAX;
+    for (uint32_t i = 1; i <= 3; i++) {
+        poll_once();
+        assert_int_equal(fakes[0].handed, PUBLISHER_PORTION_TICKS_MAX * i);
+    }
+}
+
+/* B comes due 1 us after its poll, A hands over a tick each 2 us. */
+static void a_poll_ends_when_another_feed_becomes_due(void **state)
+{
+    static const char *const specs[] = {"A", "B"};
+    (void)state;
+    assert_int_equal(create(specs, 2), 0);
+    fakes[0].wanted = 100000;
+    fakes[0].tick_ns = 2 * NS_PER_US;
+    fakes[1].next_in_ns = NS_PER_US;
+    poll_once();
+    for (uint32_t i = 0; i < 20; i++) {
+        uint32_t handed = fakes[0].handed;
+        uint32_t polls = fakes[1].polls;
+        poll_once();
+        assert_int_equal(fakes[0].handed, handed + PUBLISHER_PORTION_TICKS_MAX);
+        poll_once(); /* In one of the two it was B's turn after A. */
+        assert_int_equal(fakes[0].handed, handed + 2 * PUBLISHER_PORTION_TICKS_MAX);
+        assert_true(fakes[1].polls > polls);
+    }
+}
+
+/* Each feed is polled with the time at which its turn comes, not that of the first. */
+static void a_feed_that_became_due_is_polled_in_the_same_pass(void **state)
+{
+    static const char *const specs[] = {"A", "B"};
+    (void)state;
+    assert_int_equal(create(specs, 2), 0);
+    fakes[0].next_wall_ns = 0;
+    fakes[1].next_in_ns = 100 * NS_PER_US;
+    poll_once();
+    poll_once(); /* Now it is A's turn to be first. */
+    uint32_t polls = fakes[1].polls;
+    fakes[0].wanted = PUBLISHER_PORTION_TICKS_MAX;
+    fakes[0].tick_ns = 10 * NS_PER_US;
+    poll_once();
+    assert_int_equal(fakes[0].handed, PUBLISHER_PORTION_TICKS_MAX);
+    assert_int_equal(fakes[1].polls, polls + 1);
+    assert_true(fakes[1].order > fakes[0].order);
+}
+
+static void long_ticks_come_in_short_portions(void **state)
+{
+    (void)state;
+    create_with("A");
+    fakes[0].level_count = 10;
+    fakes[0].wanted = 1;
+    fakes[0].next_wall_ns = 0;
+    poll_once();
+    uint32_t bytes = frame_log_desc(frames, 0)->frame_bytes;
+    assert_true(bytes > PUBLISHER_PORTION_BYTES / PUBLISHER_PORTION_TICKS_MAX);
+    fakes[0].wanted = 1000;
+    fakes[0].tick_ns = FEED_POLL_NS_MAX;
+    poll_once();
+    assert_int_equal(fakes[0].handed, 1 + PUBLISHER_PORTION_BYTES / bytes);
 }
 
 static void an_elastic_feed_stays_within_half_a_log_of_the_slowest_core(void **state)
@@ -792,6 +895,11 @@ int main(void)
         TEST(a_feed_that_has_ended_is_left_alone),
         TEST(an_inline_poll_ends_with_what_its_core_fans_out_in_a_turn),
         TEST(feeds_share_a_poll_and_take_turns),
+        TEST(a_poll_ends_when_its_time_is_used),
+        TEST(a_slow_feed_gets_a_portion_in_each_poll),
+        TEST(a_poll_ends_when_another_feed_becomes_due),
+        TEST(a_feed_that_became_due_is_polled_in_the_same_pass),
+        TEST(long_ticks_come_in_short_portions),
         TEST(an_elastic_feed_stays_within_half_a_log_of_the_slowest_core),
         TEST(an_elastic_feed_of_small_frames_is_held_by_descriptors),
         TEST(other_feeds_are_polled_however_slow_a_core_is),

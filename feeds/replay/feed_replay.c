@@ -374,10 +374,10 @@ static void feed_replay_follow_clock(struct feed_replay *replay, uint64_t now_ns
 static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
 {
     const struct feed *feed = &replay->feed;
-    uint32_t room = feed->sink->room(feed->sink->context);
+    uint32_t room = 0;
     size_t bytes_left = FEED_REPLAY_POLL_BYTES_MAX;
 
-    while (replay->state != FEED_REPLAY_ENDED && room > 0) {
+    while (replay->state != FEED_REPLAY_ENDED && feed_has_room(feed, &room)) {
         if (replay->state == FEED_REPLAY_READING) {
             enum replay_file_status status = feed_replay_read(replay, now_ns);
             if (status == REPLAY_FILE_WAIT) {

@@ -282,8 +282,8 @@ static uint64_t feed_sim_poll(struct feed *feed, uint64_t now_ns)
                  " s; the schedule continues from there",
                  step_ns / (int64_t)NS_PER_SECOND);
     }
-    uint32_t room = feed->sink->room(feed->sink->context);
-    for (; room > 0 && sim->due_ns <= now_ns; room--) {
+    uint32_t room = 0;
+    for (; sim->due_ns <= now_ns && feed_has_room(feed, &room); room--) {
         feed_sim_publish(sim, now_ns);
         feed_sim_advance_schedule(sim);
         feed_sim_advance_turn(sim);

@@ -9,26 +9,14 @@
 
 #include "codec/base/check.h"
 #include "codec/base/clock.h"
+#include "codec/base/list.h"
 #include "src/base/log.h"
 #include "src/market/derived.h"
+#include "src/market/publisher_feeds.h"
 #include "src/market/publisher_wait.h"
 #include "src/market/tick_writer.h"
 
 #define PUBLISHER_IMAGE_NS_MAX (10 * NS_PER_MS) /* Longer pieces were interrupted. */
-#define PUBLISHER_INLINE_BYTES (64 * KIB)       /* what core 0 fans out in a turn */
-#define PUBLISHER_SLEEP_NS_MAX NS_PER_SECOND    /* the wall clock may be set meanwhile */
-#define PUBLISHER_ELASTIC_NS (200 * NS_PER_US)
-
-static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
-
-struct publisher_feed {
-    struct publisher *publisher;
-    struct feed_sink sink;
-    struct feed *feed;
-    int watched_fd;       /* -1: none */
-    uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
-    uint64_t polled_ns;
-};
 
 struct publisher {
     /* Set before the first poll, then constant. */
@@ -37,15 +25,11 @@ struct publisher {
     struct book_images *book_images;
     struct publisher_counters *counters;
     struct control *control; /* NULL: none */
-    const struct core_counters *core_counters[COUNTERS_CORES_MAX];
-    uint32_t feed_count;
 
     /* The publisher's thread only. */
     struct derived derived;
     uint64_t now_ns; /* of the poll */
-    struct publisher_feed feeds[PUBLISHER_FEEDS_MAX];
-    uint32_t first_feed; /* whose turn it is to be polled first */
-    bool table_full_told;
+    struct publisher_feeds feeds;
     struct publisher_wait wait;
     struct tick_writer writer;
 
@@ -53,56 +37,12 @@ struct publisher {
     _Alignas(CACHE_LINE_BYTES) _Atomic bool stopping;
 };
 
+static struct publisher *publisher_of(const struct publisher_feed *feed)
+{
+    return container_of(feed->feeds, struct publisher, feeds);
+}
+
 /* ---- What a feed is given ---- */
-
-static uint32_t publisher_open_channel(void *context, const char *symbol, size_t symbol_bytes,
-                                       enum md_type type)
-{
-    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
-    uint32_t channel = channels_open(publisher->channels, symbol, symbol_bytes, type);
-    uint32_t count = channels_count(publisher->channels);
-    counter_set(&publisher->counters->channels, count);
-    if (channel == CHANNEL_NONE && count == CHANNELS_MAX && !publisher->table_full_told) {
-        publisher->table_full_told = true;
-        log_post(0, LOG_LEVEL_ERROR,
-                 "the channel table is full: ticks of further symbols are discarded and counted");
-    }
-    return channel;
-}
-
-/* The index in the log that the slowest core has come to. */
-static uint64_t publisher_slowest(const struct publisher *publisher)
-{
-    uint64_t slowest = frame_log_end(publisher->writer.log);
-    for (uint32_t i = 0; i < publisher->wait.core_count; i++) {
-        uint64_t position = counter_get(&publisher->core_counters[i]->position);
-        slowest = position < slowest ? position : slowest;
-    }
-    return slowest;
-}
-
-static uint64_t publisher_passed(void *context)
-{
-    return publisher_slowest(context);
-}
-
-/* How many ticks an elastic feed may add before the slowest core is half a log behind. */
-static uint32_t publisher_elastic_room(const struct publisher *publisher)
-{
-    uint64_t room = frame_log_half_room(publisher->writer.log, publisher_slowest(publisher));
-    return room < PUBLISHER_POLL_TICKS_MAX ? (uint32_t)room : PUBLISHER_POLL_TICKS_MAX;
-}
-
-static uint32_t publisher_room(void *context)
-{
-    const struct publisher_feed *feed = context;
-    uint32_t room = feed->publisher->writer.room;
-    if (feed->feed != NULL && feed->feed->elastic) {
-        uint32_t elastic_room = publisher_elastic_room(feed->publisher);
-        room = elastic_room < room ? elastic_room : room;
-    }
-    return room;
-}
 
 /* A quote, a bar or a whole book replaces what was before it. */
 static uint8_t publisher_flags(const struct md_update *update)
@@ -114,7 +54,7 @@ static uint8_t publisher_flags(const struct md_update *update)
 static void publisher_note_late(struct publisher_feed *feed, const struct md_update *update,
                                 uint64_t ts_pub_ns)
 {
-    struct publisher_counters *counters = feed->publisher->counters;
+    struct publisher_counters *counters = publisher_of(feed)->counters;
     uint64_t since_ns = feed->feed->is_scheduled ? update->ts_event_ns : update->ts_recv_ns;
     if (__builtin_expect(since_ns == 0, 0)) {
         counter_set(&counters->late_ns, 0); /* Nobody knows. */
@@ -123,6 +63,11 @@ static void publisher_note_late(struct publisher_feed *feed, const struct md_upd
     uint64_t late_ns = ts_pub_ns > since_ns ? ts_pub_ns - since_ns : 0;
     counter_set(&counters->late_ns, late_ns);
     counters_histogram_add(&counters->feed, late_ns, 1);
+}
+
+static uint64_t publisher_passed(void *context)
+{
+    return publisher_feeds_slowest(&((struct publisher *)context)->feeds);
 }
 
 static void publisher_publish_gap(void *context, uint32_t number)
@@ -140,7 +85,7 @@ static void publisher_end_channel(void *context, uint32_t number)
 
 static void publisher_lose(void *context, uint32_t number)
 {
-    struct publisher *publisher = ((struct publisher_feed *)context)->publisher;
+    struct publisher *publisher = publisher_of(context);
     if (tick_writer_has_channel(&publisher->writer, number)) {
         tick_writer_write_gap(&publisher->writer, number);
         derived_on_loss(&publisher->derived, number);
@@ -156,7 +101,7 @@ static void publisher_silence(void *context, uint32_t number)
 static void publisher_publish(void *context, const struct md_update *update)
 {
     struct publisher_feed *feed = context;
-    struct publisher *publisher = feed->publisher;
+    struct publisher *publisher = publisher_of(feed);
     uint32_t channel = update->channel;
 
     if (!tick_writer_has_channel(&publisher->writer, channel)) {
@@ -197,66 +142,7 @@ static void publisher_complain(void *context, const char *text)
     log_post(0, LOG_LEVEL_ERROR, text);
 }
 
-static void publisher_log(void *context, enum feed_level level, const char *text)
-{
-    static const enum log_level levels[] = {
-        [FEED_INFO] = LOG_LEVEL_INFO,
-        [FEED_WARNING] = LOG_LEVEL_WARNING,
-        [FEED_ERROR] = LOG_LEVEL_ERROR,
-    };
-    (void)context;
-    log_post(0, levels[level], text);
-}
-
-static uint32_t publisher_feed_number(const struct publisher_feed *feed)
-{
-    return (uint32_t)(feed - feed->publisher->feeds);
-}
-
-static void publisher_watch(void *context, int fd)
-{
-    struct publisher_feed *feed = context;
-    if (fd == feed->watched_fd) {
-        return;
-    }
-    if (feed->watched_fd >= 0) {
-        core_watch_disarm(publisher_wait_watch(&feed->publisher->wait),
-                          publisher_feed_number(feed));
-    }
-    feed->watched_fd = fd;
-}
-
 /* ---- Creation ---- */
-
-static int publisher_open_feed(struct publisher *publisher, const struct publisher_options *options,
-                               uint32_t number, char *error_out, size_t error_bytes)
-{
-    char text[FEED_ERROR_BYTES_MAX] = "";
-    struct publisher_feed *feed = &publisher->feeds[publisher->feed_count];
-    feed->publisher = publisher;
-    feed->watched_fd = -1;
-    feed->sink = (struct feed_sink){
-        .context = feed,
-        .hash = publisher->channels->hash,
-        .epoch = options->epoch,
-        .admission = options->admission,
-        .open_channel = publisher_open_channel,
-        .publish = publisher_publish,
-        .lost = publisher_lose,
-        .silent = publisher_silence,
-        .room = publisher_room,
-        .watch = publisher_watch,
-        .log = publisher_log,
-    };
-    int error = feed_open(&feed->feed, options->feed_specs[number], &feed->sink,
-                          clock_ns(CLOCK_REALTIME), text);
-    if (error < 0) {
-        snprintf(error_out, error_bytes, "%s: %s", options->feed_sources[number], text);
-        return error;
-    }
-    publisher->feed_count++;
-    return 0;
-}
 
 static int publisher_create_derived(struct publisher *publisher)
 {
@@ -271,6 +157,30 @@ static int publisher_create_derived(struct publisher *publisher)
         .context = publisher,
     };
     return derived_create(&publisher->derived, &options);
+}
+
+static int publisher_open_feeds(struct publisher *publisher,
+                                const struct publisher_options *options, char *error_out,
+                                size_t error_bytes)
+{
+    const struct feed_sink sink = {
+        .hash = publisher->channels->hash,
+        .epoch = options->epoch,
+        .admission = options->admission,
+        .publish = publisher_publish,
+        .lost = publisher_lose,
+        .silent = publisher_silence,
+    };
+    publisher_feeds_init(&publisher->feeds, &publisher->writer, publisher->channels);
+    for (uint32_t i = 0; i < options->feed_count; i++) {
+        char text[FEED_ERROR_BYTES_MAX] = "";
+        int error = publisher_feeds_open(&publisher->feeds, options->feed_specs[i], &sink, text);
+        if (error < 0) {
+            snprintf(error_out, error_bytes, "%s: %s", options->feed_sources[i], text);
+            return error;
+        }
+    }
+    return 0;
 }
 
 int publisher_create(struct publisher **publisher_out, const struct publisher_options *options,
@@ -306,12 +216,10 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
         free(publisher);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < options->feed_count; i++) {
-        int error = publisher_open_feed(publisher, options, i, error_out, error_bytes);
-        if (error < 0) {
-            publisher_destroy(publisher);
-            return error;
-        }
+    int error = publisher_open_feeds(publisher, options, error_out, error_bytes);
+    if (error < 0) {
+        publisher_destroy(publisher);
+        return error;
     }
     *publisher_out = publisher;
     return 0;
@@ -319,11 +227,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
 
 void publisher_destroy(struct publisher *publisher)
 {
-    for (uint32_t i = 0; i < publisher->feed_count; i++) {
-        struct feed *feed = publisher->feeds[i].feed;
-        publisher->feeds[i].watched_fd = -1; /* No ring is left that could wait for it. */
-        feed->ops->close(feed);
-    }
+    publisher_feeds_close(&publisher->feeds);
     publisher_wait_close(&publisher->wait);
     derived_destroy(&publisher->derived);
     free(publisher);
@@ -335,80 +239,15 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
     assert_always(core_count <= COUNTERS_CORES_MAX);
     for (uint32_t i = 0; i < core_count; i++) {
         publisher->wait.cores[i] = cores[i];
-        publisher->core_counters[i] = core_counters[i];
+        publisher->feeds.core_counters[i] = core_counters[i];
     }
     publisher->wait.core_count = core_count;
 }
 
 /* ---- Polling ---- */
 
-/* Feeds share a poll's ticks. An inline publisher hands its core no more than that core fans out
- * in one turn: it would only overtake it, while a feed that is late catches up. */
-static uint32_t publisher_poll_ticks(const struct publisher *publisher)
+static void publisher_count(struct publisher *publisher)
 {
-    uint32_t ticks = PUBLISHER_POLL_TICKS_MAX;
-    assert_always(publisher->feed_count > 0);
-    if (publisher->wait.is_inline && publisher->writer.newest_bytes > 0 &&
-        PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes < ticks) {
-        ticks = (uint32_t)(PUBLISHER_INLINE_BYTES / publisher->writer.newest_bytes);
-    }
-    ticks /= publisher->feed_count;
-    return ticks > 0 ? ticks : 1;
-}
-
-static uint64_t publisher_wait_ns(uint64_t due_wall_ns, uint64_t wall_ns)
-{
-    if (due_wall_ns == FEED_NEVER) {
-        return UINT64_MAX;
-    }
-    if (due_wall_ns <= wall_ns) {
-        return 0;
-    }
-    uint64_t wait_ns = due_wall_ns - wall_ns;
-    return wait_ns < PUBLISHER_SLEEP_NS_MAX ? wait_ns : PUBLISHER_SLEEP_NS_MAX;
-}
-
-/* Returns how long the feed may be left alone. It is polled once a second at least, so that it
- * sees the wall clock being set. */
-static uint64_t publisher_poll_feed(struct publisher *publisher, struct publisher_feed *feed,
-                                    uint64_t now_ns, uint64_t wall_ns)
-{
-    uint32_t number = publisher_feed_number(feed);
-    bool is_readable = feed->watched_fd >= 0 &&
-                       core_watch_is_readable(publisher_wait_watch(&publisher->wait), number);
-    bool is_due =
-        is_readable || feed->due_wall_ns <= wall_ns || now_ns - feed->polled_ns >= NS_PER_SECOND;
-    if (feed->due_wall_ns == FEED_NEVER || !is_due) {
-        return publisher_wait_ns(feed->due_wall_ns, wall_ns);
-    }
-    publisher->writer.room = publisher_poll_ticks(publisher);
-    if (feed->feed->elastic && publisher_elastic_room(publisher) == 0) {
-        return PUBLISHER_ELASTIC_NS;
-    }
-    feed->polled_ns = now_ns;
-    feed->due_wall_ns = feed->feed->ops->poll(feed->feed, wall_ns);
-    counter_add(&publisher->counters->feed_wakes, is_readable);
-    if (feed->watched_fd >= 0) {
-        core_watch_arm(publisher_wait_watch(&publisher->wait), number, feed->watched_fd);
-    }
-    tick_writer_show(&publisher->writer);
-    return publisher_wait_ns(feed->due_wall_ns, wall_ns);
-}
-
-static void publisher_count_feeds(struct publisher *publisher)
-{
-    struct feed_counters sums = {0};
-    for (uint32_t i = 0; i < publisher->feed_count; i++) {
-        const struct feed_counters *counters = &publisher->feeds[i].feed->counters;
-        sums.skipped += counters->skipped;
-        sums.malformed += counters->malformed;
-        sums.holes += counters->holes;
-        sums.passes += counters->passes;
-    }
-    counter_set(&publisher->counters->feed_skipped, sums.skipped);
-    counter_set(&publisher->counters->feed_malformed, sums.malformed);
-    counter_set(&publisher->counters->feed_holes, sums.holes);
-    counter_set(&publisher->counters->feed_passes, sums.passes);
     struct encodings_count sbe = encodings_count(publisher->encodings, CORE_ENCODING_SBE);
     struct encodings_count deflate =
         encodings_count(publisher->encodings, CORE_ENCODING_JSON_DEFLATE);
@@ -483,18 +322,14 @@ uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns)
     uint64_t due_ns = derived_poll(&publisher->derived, now_ns, wall_ns);
     uint64_t wait_ns = due_ns == UINT64_MAX ? UINT64_MAX : due_ns > now_ns ? due_ns - now_ns : 0;
     tick_writer_show(&publisher->writer);
-    for (uint32_t i = 0; i < publisher->feed_count; i++) {
-        uint32_t place = (publisher->first_feed + i) % publisher->feed_count;
-        uint64_t feed_wait_ns =
-            publisher_poll_feed(publisher, &publisher->feeds[place], now_ns, wall_ns);
-        wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
-    }
-    publisher->first_feed++;
+    uint64_t feed_wait_ns = publisher_feeds_poll(&publisher->feeds, now_ns, wall_ns);
+    wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
     uint64_t image_ns = publisher_make_images(publisher, now_ns);
     if (image_ns != UINT64_MAX && (image_ns <= now_ns || image_ns - now_ns < wait_ns)) {
         wait_ns = image_ns <= now_ns ? 0 : image_ns - now_ns;
     }
-    publisher_count_feeds(publisher);
+    publisher_feeds_count(&publisher->feeds);
+    publisher_count(publisher);
     enum encodings_news news = encodings_poll(publisher->encodings, now_ns);
     if (news == ENCODINGS_BEGUN) {
         tick_writer_wake_cores(&publisher->writer);

@@ -13,10 +13,7 @@
 #include "src/market/book_images.h"
 #include "src/market/channels.h"
 #include "src/market/encodings.h"
-
-#define PUBLISHER_FEEDS_MAX 16
-/* A poll ends after this many ticks of all feeds together, so that the cores get their turn. */
-#define PUBLISHER_POLL_TICKS_MAX 1024
+#include "src/market/publisher_feeds.h"
 
 struct publisher;
 

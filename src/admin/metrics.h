@@ -20,6 +20,7 @@
 #include "ring/board/counters_read.h"
 #include "ring/board/frame_log.h"
 #include "src/admin/watchdog.h"
+#include "src/market/feed_table.h"
 
 enum metrics_state {
     METRICS_STARTING, /* The cores do not run yet. */
@@ -50,9 +51,10 @@ struct metrics_options {
     uint16_t client_port;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;
-    bool is_inline; /* Core 0 runs the publisher. */
-    const char *const *feeds;
+    bool is_inline;           /* Core 0 runs the publisher. */
+    const char *const *feeds; /* their specs */
     uint32_t feed_count;
+    const struct feed_table *feed_table; /* of as many feeds */
 };
 
 struct metrics;

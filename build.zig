@@ -38,16 +38,20 @@ const rooms = [_]Room{
     .{ .name = "feeds/sim", .sees = &.{ "codec/base", "codec", "feeds" } },
     .{ .name = "feeds/venue", .sees = &.{ "codec/base", "codec", "feeds" } },
     .{ .name = "feeds/replay", .sees = &.{ "codec/base", "codec", "feeds", "feeds/venue" } },
+    .{ .name = "feeds/ingest", .sees = &.{ "codec/base", "codec", "feeds", "ring/io" } },
 
     .{ .name = "src", .sees = src_sees },
     .{ .name = "src/base", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "src/config", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
     .{ .name = "src/access", .sees = &.{ "codec/base", "codec", "feeds", "src/base" } },
-    .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base" } },
+    .{ .name = "src/record", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base" } },
+    .{ .name = "src/market", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/core", "feeds", "src/base", "src/record" } },
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
     .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
+
+    .{ .name = "libringcast", .sees = &.{ "codec/base", "codec" } },
 
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "tools/tap", .sees = tap_sees },
@@ -58,22 +62,23 @@ const rooms = [_]Room{
     .{ .name = "bench", .sees = bench_sees },
 };
 const ring_sees: []const []const u8 = &.{ "codec/base", "codec", "ring", "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" };
-const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/symbols", "src/session", "src/admin" };
+const src_sees: []const []const u8 = ring_sees ++ &[_][]const u8{ "feeds", "src", "src/base", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/admin" };
 const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" };
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
 const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "bench" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "libringcast", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
 const codec = Library{ .name = "codec", .rooms = &.{ "codec", "codec/base" } };
 const ring = Library{ .name = "ring", .rooms = &.{ "ring/board", "ring/io", "ring/link", "ring/fan", "ring/core" } };
 const board = Library{ .name = "board", .rooms = &.{"ring/board"} };
-const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue" } };
-const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
+const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest" } };
+const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/record", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
+const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
@@ -83,6 +88,7 @@ const programs = [_]Program{
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
+    .{ .name = "publish_numbers", .main = "tests/publish_numbers.c", .sees = tests_see, .links = &.{ publish, codec }, .dir = "tests" },
     .{ .name = "peer_publish", .main = "bench/peers/publish.c", .part = "bench/peers/peer_ticks.c", .sees = bench_sees ++ &[_][]const u8{"bench/peers"}, .links = &.{codec}, .dir = "bench" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
@@ -96,6 +102,10 @@ const tests_with_session_double = [_][]const u8{
     "session_slices",
     "session_variants",
 };
+/// What zig-out/lib/libringcast_publish.a has of codec, with the functions that would be visible in it. They get a
+/// prefix: another library of a program may have the same names.
+const publish_codec = [_][]const u8{ "codec/json_escape.c", "codec/json_member.c", "codec/md.c", "codec/sbe_tick.c", "codec/utf8.c" };
+const publish_codec_symbols = [_][]const u8{ "json_escape", "json_member_find", "md_type_by_name", "md_type_name", "sbe_tick_encode", "utf8_character_at", "utf8_check" };
 /// Ends a program that this processor cannot run. Nobody calls it: in a library the linker would leave it out.
 const cpu_check = "codec/base/cpu_check.c";
 /// What reads a log from outside is part of one test and of one program for tests.
@@ -134,6 +144,7 @@ const libraries = [_][]const u8{
     "microhttpd",
     "crypto",
     "z",
+    "zstd",
     "m",
     "yaml",
 };
@@ -192,6 +203,7 @@ pub fn build(b: *std.Build) void {
     for (programs) |program| {
         b.getInstallStep().dependOn(context.install(context.addProgram(release, program), program.dir));
     }
+    context.installPublish(b.getInstallStep());
     for (steps) |row| _ = context.step(row);
 }
 
@@ -476,6 +488,29 @@ const Context = struct {
         return made;
     }
 
+    /// The library for other people's programs, which may run on any processor: libringcast and what it needs.
+    fn installPublish(c: *Context, step_of_all: *std.Build.Step) void {
+        const module_of_all = c.b.createModule(.{
+            .target = c.b.resolveTargetQuery(.{ .cpu_model = .baseline }),
+            .optimize = release.optimize,
+            .link_libc = true,
+            .sanitize_c = .off,
+            .pic = true,
+            .strip = true,
+        });
+        module_of_all.addIncludePath(c.headers(&.{ "codec/base", "codec", "libringcast" }));
+        var flags: std.ArrayList([]const u8) = .empty;
+        flags.appendSlice(c.b.allocator, &base_flags) catch @panic("OOM");
+        for (publish_codec_symbols) |name| {
+            flags.append(c.b.allocator, c.b.fmt("-D{s}=ringcast_publish_{s}", .{ name, name })) catch @panic("OOM");
+        }
+        module_of_all.addCSourceFiles(.{ .files = &publish_codec, .flags = flags.items });
+        module_of_all.addCSourceFiles(.{ .files = c.sourcesOf("libringcast"), .flags = flags.items });
+        const made = c.b.addLibrary(.{ .name = "ringcast_publish", .linkage = .static, .root_module = module_of_all });
+        step_of_all.dependOn(c.install(made, "lib"));
+        step_of_all.dependOn(&c.b.addInstallHeaderFile(c.b.path("libringcast/ringcast_publish.h"), "ringcast_publish.h").step);
+    }
+
     /// All sources that belong to no room, wherever they are, as a library that nobody links.
     fn addOthers(c: *Context, variant: Variant) *std.Build.Step.Compile {
         const io = c.b.graph.io;
@@ -578,7 +613,7 @@ const Context = struct {
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
         const follows = std.mem.eql(u8, name, "board_follower");
         const sources: []const []const u8 = if (has_double) &doubled else if (follows) &.{ doubled[1], log_follower } else doubled[1..];
-        const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ tools, src, feeds, ring, codec };
+        const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ publish, tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});
         return made;

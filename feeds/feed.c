@@ -16,10 +16,12 @@
 /* Every feed, from the folder of its name. */
 extern const struct feed_ops feed_sim;
 extern const struct feed_ops feed_replay;
+extern const struct feed_ops feed_ingest;
 
 static const struct feed_ops *const feed_registry[] = {
     &feed_sim,
     &feed_replay,
+    &feed_ingest,
 };
 
 #define FEED_REGISTRY_COUNT (sizeof feed_registry / sizeof feed_registry[0])

@@ -46,7 +46,7 @@
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-#define MAIN_OTHER_THREADS 3 /* beside main and the cores: publisher, admin, log */
+#define MAIN_OTHER_THREADS 4 /* beside main and the cores: publisher, admin, log, recorder */
 
 /* ---- Commands ---- */
 
@@ -196,28 +196,17 @@ static int main_choose_keys(struct server *server)
 }
 
 static server_step *const main_prepare_steps[] = {
-    main_ignore_signals,
-    server_raise_limits,
-    server_choose_epoch,
-    main_choose_keys,
-    server_create_channels,
-    server_create_encodings,
-    main_catch_early_signals,
-    server_open_counters,
-    server_create_access,
-    server_create_publisher,
-    server_load_admin_token,
-    server_check_listeners,
-    NULL,
+    main_ignore_signals,      server_raise_limits,
+    server_choose_epoch,      main_choose_keys,
+    server_create_channels,   server_create_encodings,
+    main_catch_early_signals, server_open_counters,
+    server_create_access,     server_create_record,
+    server_create_publisher,  server_load_admin_token,
+    server_check_listeners,   NULL,
 };
 static server_step *const main_open_steps[] = {
-    server_measure_sends,
-    server_open_sockets,
-    server_create_cores,
-    server_start_admin,
-    main_open_signals,
-    server_start_threads,
-    NULL,
+    server_measure_sends, server_open_sockets, server_create_cores,  server_start_record,
+    server_start_admin,   main_open_signals,   server_start_threads, NULL,
 };
 
 /* What main shows of its progress, whatever it does. */

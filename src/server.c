@@ -28,6 +28,7 @@
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
+#include "src/record/record.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -37,7 +38,8 @@
 /* Of them, opened after the listeners: signals, the publisher's ring, those of libmicrohttpd, and
  * files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 11
-#define SERVER_ADMIN_FDS 3 /* of libmicrohttpd, for each further address of the admin server */
+#define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further address of the admin server */
+#define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
@@ -240,6 +242,24 @@ int server_create_access(struct server *server)
                : 0;
 }
 
+int server_create_record(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    struct record_options options = {
+        .path = server->options.record_path,
+        .file_bytes_max = server->options.record_file_bytes,
+        .file_ns_max = server->options.record_file_ns,
+        .ring_bytes = RECORD_RING_BYTES,
+        .epoch = server->epoch_number,
+        .counters = &server->counters->process,
+    };
+    if (options.path == NULL) {
+        return 0;
+    }
+    int error = record_create(&server->record, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
 int server_create_publisher(struct server *server)
 {
     char text[FEED_ERROR_BYTES_MAX] = "no memory";
@@ -250,6 +270,7 @@ int server_create_publisher(struct server *server)
         .channels = server->channels,
         .encodings = server->encodings,
         .book_images = server->book_images,
+        .record = server->record,
         .counters = &server->counters->publisher,
         .control = server->control,
         .feed_specs = server->options.feeds.texts,
@@ -297,7 +318,8 @@ static int server_share_descriptors(struct server *server)
     /* Each core has a ring, and may accept one client too many of each of its listeners. */
     const struct sockets *sockets = &server->sockets;
     uint64_t own_count =
-        SERVER_OWN_FDS + SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
+        SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
+        SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
         (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count;
     uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
     uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
@@ -424,6 +446,19 @@ static struct metrics_log_memory server_log_memory(const struct server *server)
     return memory;
 }
 
+int server_start_record(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX];
+    if (server->record == NULL) {
+        return 0;
+    }
+    struct counters_thread *thread =
+        counters_threads_add(server->counters, "recorder", &server->counters->process.record_turns,
+                             COUNTERS_THREAD_RESTS);
+    int error = record_start(server->record, thread, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
+}
+
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -543,9 +578,13 @@ void server_destroy(struct server *server)
     }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
+    if (server->record != NULL) {
+        record_stop(server->record);
+    }
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
     }
+    record_destroy(server->record);
     publish_access_destroy(server->publish_access);
     if (server->access != NULL) {
         access_destroy(server->access);

@@ -55,6 +55,7 @@ struct server {
     struct symbols symbols; /* of the last three */
     struct counters *counters;
     struct counters_file counters_file;
+    struct record *record; /* NULL: nothing is recorded */
     struct publisher *publisher;
     struct access *access;
     struct publish_access *publish_access;
@@ -93,6 +94,7 @@ server_step server_create_channels;
 server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
+server_step server_create_record;
 server_step server_create_publisher;
 server_step server_load_admin_token;
 server_step server_check_listeners;
@@ -101,7 +103,8 @@ server_step server_check_listeners;
 server_step server_measure_sends; /* Before the listeners: nobody waits for it. */
 server_step server_open_sockets;
 server_step server_create_cores;
-server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
+server_step server_start_record; /* Before the threads: they deliver ticks. */
+server_step server_start_admin;  /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */

@@ -96,6 +96,9 @@ struct options {
     int engine;    /* 0: uring */
     bool busy_poll;
     struct options_feeds feeds;
+    const char *record_path; /* NULL: nothing is recorded */
+    uint64_t record_file_bytes;
+    uint64_t record_file_ns;
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;

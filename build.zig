@@ -120,6 +120,8 @@ const threaded_tests = [_][]const u8{
     "log",
     "metrics",
     "rate_limit",
+    "record",
+    "staleness",
     "symbols",
 };
 /// One core with a little protocol of its own, and the whole system.

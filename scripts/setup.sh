@@ -52,10 +52,12 @@ test_packages=(
     node-ws          # with its WebSocket
     chromium         # and a browser: the page of examples/
     curl             # and one more
+    zstd             # recordings, by its own program
     openssl          # keys, and
     jq               # JSON, as the docs show
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
+    tzdata           # time zones of --market-hours
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
     python3-yaml     # reads docs/asyncapi.yaml,

@@ -8,6 +8,7 @@
 #include "src/session/session_answer.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
+#include "src/session/session_stale.h"
 
 #define SESSION_NOTICE_CURSORS_MAX 100
 
@@ -92,12 +93,15 @@ static void session_status_put_feeds(struct session_call *call)
     session_call_spend(call, count * SESSION_FEED_UNITS);
 }
 
-void session_status(struct session_call *call)
+bool session_status(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
     struct reply *reply = &sessions->reply;
     struct core_conn_stats stats;
     struct core_lag lag;
+    if (!session_stale_find(call)) {
+        return false;
+    }
     core_conn_stats(call->core, call->conn, &stats);
     core_conn_lag(call->core, call->conn, &lag);
     assert_always(stats.encoding < CORE_ENCODINGS_MAX);
@@ -114,9 +118,11 @@ void session_status(struct session_call *call)
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
     reply_print(reply, ",\"subscriptions\":%" PRIu32, session_limits_subscribed(call->session));
     session_status_put_feeds(call);
+    session_stale_put(call);
     session_answer_warn(sessions, call->core, call->request);
     reply_text(reply, "}");
     session_answer_put(sessions, call->core, call->conn);
+    return true;
 }
 
 /* ---- The NOTICE of a drain ---- */

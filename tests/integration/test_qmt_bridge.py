@@ -64,15 +64,26 @@ def with_arrays(record):
 
 class Publisher:
     """What a converter published."""
+    is_full = False
 
     def __init__(self):
         self.frames = []
 
     def tick(self, data_type, symbol, ts_event, data):
-        self.frames.append((data_type, symbol, ts_event, json.dumps(data, separators=(",", ":"))))
+        if not self.is_full:
+            self.frames.append((data_type, symbol, ts_event, json.dumps(data, separators=(",", ":"))))
+        return not self.is_full
 
     def gap(self, data_type, symbol):
         self.frames.append(("GAP", data_type, symbol))
+
+
+class Producer(Publisher):
+    def publish(self, symbol, data_type, data, ts_event):
+        return 1 if self.tick(data_type, symbol, ts_event, data) else None
+
+    def gap(self, symbol, data_type):
+        super().gap(data_type, symbol)
 
 
 def follow(book, frames):
@@ -237,10 +248,6 @@ class Conversion(unittest.TestCase):
         converter.convert("refresh", None, None)
         converter.flush()
         self.assertEqual(publisher.frames, first)
-        publisher.frames.clear()
-        converter.convert("fell out", "1.SZ", "depth")
-        converter.flush()
-        self.assertEqual(publisher.frames, first[-1:])
 
 
 class Books(unittest.TestCase):
@@ -348,6 +355,16 @@ class Books(unittest.TestCase):
         converter.flush()
         self.assertEqual(publisher.frames, [])
 
+    def test_a_book_goes_on_with_a_snapshot_where_the_producer_has_no_room(self):
+        publisher, converter = self.converter(EARLY)
+        for number in range(1, 4):
+            publisher.is_full = number == 2
+            converter.convert("l2order", "600000.SH", self.order(number, AUCTION))
+            converter.flush()
+        self.assertEqual([frame[3] for frame in publisher.frames],
+                         ['{"action":"snapshot","bids":[[10,100]],"asks":[]}',
+                          '{"action":"snapshot","bids":[[10,300]],"asks":[]}'])
+
     def test_an_exchange_without_rules_has_no_book(self):
         publisher, converter = self.converter(EARLY, "430047.BJ")
         converter.convert("l2order", "430047.BJ", self.order(1, AUCTION))
@@ -365,22 +382,21 @@ class Inboxes(unittest.TestCase):
         inbox.put("1m", "1.SZ", 4)
         inbox.put("tick", "2.SZ", 5)
         inbox.note("refresh")
-        records, lost = inbox.take()
+        records, lost = inbox.take(0)
         self.assertEqual([record[2] for record in records], [0, 1, 2, None])
         self.assertEqual(lost, [("tick", "2.SZ"), ("1m", "1.SZ")])
         self.assertEqual(inbox.dropped, 3)
         inbox.put("tick", "1.SZ", 6)
-        self.assertEqual(inbox.take(), ([("tick", "1.SZ", 6)], []))
+        self.assertEqual(inbox.take(0), ([("tick", "1.SZ", 6)], []))
 
     def test_a_callback_never_waits_and_what_it_drops_is_a_gap(self):
-        publisher = Publisher()
-        bridge = qmt_bridge.Bridge(options(quotes=["SH"]), publisher)
-        publisher.publish = lambda data_type, symbol, data, ts_event=None: publisher.tick(data_type, symbol, ts_event, data)
+        producer = Producer()
+        bridge = qmt_bridge.Bridge(options(quotes=["SH"]), producer)
         bridge.inbox.limit = 1
         receive = bridge.callback("tick")
         receive({"600000.SH": TICK, "600001.SH": TICK})
         bridge.convert_batch()
-        self.assertEqual([frame[:2] for frame in publisher.frames],
+        self.assertEqual([frame[:2] for frame in producer.frames],
                          [("quote", "600000.SH"), ("status", "600000.SH"), ("GAP", "quote")])
         bridge.terminal_lost()
         receive({"600000.SH": TICK})  # of a subscription that has ended

@@ -50,6 +50,8 @@ const rooms = [_]Room{
     .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
     .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access", "src/request", "src/symbols" } },
 
+    .{ .name = "libringcast", .sees = &.{ "codec/base", "codec" } },
+
     .{ .name = "tools/common", .sees = &.{ "codec/base", "codec" } },
     .{ .name = "tools/tap", .sees = tap_sees },
     .{ .name = "tools/load", .sees = tools_load_sees },
@@ -64,7 +66,7 @@ const tap_sees: []const []const u8 = &.{ "codec/base", "codec", "tools/common" }
 const tools_load_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/io", "tools/common" };
 const tools_bench_sees: []const []const u8 = tools_load_sees ++ &[_][]const u8{"tools/load"};
 const insight_sees: []const []const u8 = &.{ "codec/base", "codec", "ring/board", "tools/common" };
-const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "bench" };
+const bench_sees: []const []const u8 = src_sees ++ &[_][]const u8{ "feeds/sim", "feeds/replay", "feeds/venue", "feeds/ingest", "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight", "libringcast", "bench" };
 const tests_see: []const []const u8 = bench_sees ++ &[_][]const u8{"tests"};
 
 // Libraries: the rooms that are linked together.
@@ -75,6 +77,7 @@ const feeds = Library{ .name = "feeds", .rooms = &.{ "feeds", "feeds/sim", "feed
 const src = Library{ .name = "src", .rooms = &.{ "src", "src/base", "src/config", "src/access", "src/market", "src/request", "src/symbols", "src/session", "src/admin" } };
 const tools = Library{ .name = "tools", .rooms = &.{ "tools/common", "tools/tap", "tools/load", "tools/bench", "tools/insight" } };
 const insight = Library{ .name = "insight", .rooms = &.{ "tools/insight", "tools/common" } };
+const publish = Library{ .name = "publish", .rooms = &.{"libringcast"} };
 const bench = Library{ .name = "bench", .rooms = &.{"bench"} };
 
 const programs = [_]Program{
@@ -84,6 +87,7 @@ const programs = [_]Program{
     .{ .name = "ringcast-bench", .main = "tools/bench/bench_main.c", .sees = tools_bench_sees ++ &[_][]const u8{"tools/bench"}, .links = &.{ tools, ring, codec } },
     .{ .name = "sbe_frames", .main = "tests/sbe_frames.c", .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
+    .{ .name = "publish_numbers", .main = "tests/publish_numbers.c", .sees = tests_see, .links = &.{ publish, codec }, .dir = "tests" },
     .{ .name = "peer_publish", .main = "bench/peers/publish.c", .part = "bench/peers/peer_ticks.c", .sees = bench_sees ++ &[_][]const u8{"bench/peers"}, .links = &.{codec}, .dir = "bench" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
@@ -97,6 +101,10 @@ const tests_with_session_double = [_][]const u8{
     "session_slices",
     "session_variants",
 };
+/// What zig-out/lib/libringcast_publish.a has of codec, with the functions that would be visible in it. They get a
+/// prefix: another library of a program may have the same names.
+const publish_codec = [_][]const u8{ "codec/json_escape.c", "codec/json_member.c", "codec/md.c", "codec/sbe_tick.c", "codec/utf8.c" };
+const publish_codec_symbols = [_][]const u8{ "json_escape", "json_member_find", "md_type_by_name", "md_type_name", "sbe_tick_encode", "utf8_character_at", "utf8_check" };
 /// Ends a program that this processor cannot run. Nobody calls it: in a library the linker would leave it out.
 const cpu_check = "codec/base/cpu_check.c";
 /// What reads a log from outside is part of one test and of one program for tests.
@@ -193,6 +201,7 @@ pub fn build(b: *std.Build) void {
     for (programs) |program| {
         b.getInstallStep().dependOn(context.install(context.addProgram(release, program), program.dir));
     }
+    context.installPublish(b.getInstallStep());
     for (steps) |row| _ = context.step(row);
 }
 
@@ -477,6 +486,29 @@ const Context = struct {
         return made;
     }
 
+    /// The library for other people's programs, which may run on any processor: libringcast and what it needs.
+    fn installPublish(c: *Context, step_of_all: *std.Build.Step) void {
+        const module_of_all = c.b.createModule(.{
+            .target = c.b.resolveTargetQuery(.{ .cpu_model = .baseline }),
+            .optimize = release.optimize,
+            .link_libc = true,
+            .sanitize_c = .off,
+            .pic = true,
+            .strip = true,
+        });
+        module_of_all.addIncludePath(c.headers(&.{ "codec/base", "codec", "libringcast" }));
+        var flags: std.ArrayList([]const u8) = .empty;
+        flags.appendSlice(c.b.allocator, &base_flags) catch @panic("OOM");
+        for (publish_codec_symbols) |name| {
+            flags.append(c.b.allocator, c.b.fmt("-D{s}=ringcast_publish_{s}", .{ name, name })) catch @panic("OOM");
+        }
+        module_of_all.addCSourceFiles(.{ .files = &publish_codec, .flags = flags.items });
+        module_of_all.addCSourceFiles(.{ .files = c.sourcesOf("libringcast"), .flags = flags.items });
+        const made = c.b.addLibrary(.{ .name = "ringcast_publish", .linkage = .static, .root_module = module_of_all });
+        step_of_all.dependOn(c.install(made, "lib"));
+        step_of_all.dependOn(&c.b.addInstallHeaderFile(c.b.path("libringcast/ringcast_publish.h"), "ringcast_publish.h").step);
+    }
+
     /// All sources that belong to no room, wherever they are, as a library that nobody links.
     fn addOthers(c: *Context, variant: Variant) *std.Build.Step.Compile {
         const io = c.b.graph.io;
@@ -579,7 +611,7 @@ const Context = struct {
         const doubled = [_][]const u8{ "tests/session_double.c", c.b.fmt("tests/test_{s}.c", .{name}) };
         const follows = std.mem.eql(u8, name, "board_follower");
         const sources: []const []const u8 = if (has_double) &doubled else if (follows) &.{ doubled[1], log_follower } else doubled[1..];
-        const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ tools, src, feeds, ring, codec };
+        const links = if (has_double) &[_]Library{ tools, src, feeds, board, codec } else &[_]Library{ publish, tools, src, feeds, ring, codec };
         const made = c.addMain(variant, c.b.fmt("test_{s}", .{name}), sources, tests_see, links);
         c.link(made.root_module, &.{"cmocka"});
         return made;

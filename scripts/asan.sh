@@ -8,7 +8,7 @@ libraries=(-luring -ljansson -lmicrohttpd -lcrypto -lyaml -lz -lcmocka -lpthread
 mkdir -p "$out/objects" "$out/tests"
 
 # An object is compiled again if its source or any header is newer.
-headers=$(find codec ring feeds src tools bench tests \( -name '*.h' -o -name '*.xml' \) \
+headers=$(find codec ring feeds libringcast src tools bench tests \( -name '*.h' -o -name '*.xml' \) \
     -newer "$out/objects/stamp" -print -quit 2>/dev/null || echo none yet)
 compile() {
     local object=$out/objects/${1//\//_}.o
@@ -20,7 +20,7 @@ export -f compile
 export out headers
 export flags_text="${flags[*]}"
 sources=$({
-    find codec ring feeds src tools -name '*.c'
+    find codec ring feeds libringcast src tools -name '*.c'
     printf '%s\n' tests/sim_*.c tests/session_double.c
 } | grep -v -E '/(main|tap_main|bench_main|echo_main|sim_core|sim_system)\.c$')
 # A source that was renamed must not leave its old object in the archives.
@@ -33,7 +33,7 @@ touch "$out/objects/stamp"
 rm -f "$out"/*.a
 ar rcs "$out/ring.a" "$out"/objects/ring_*.o
 ar rcs "$out/board.a" "$out"/objects/ring_board_*.o
-ar rcs "$out/others.a" "$out"/objects/{codec,feeds,src,tools}_*.o
+ar rcs "$out/others.a" "$out"/objects/{codec,feeds,libringcast,src,tools}_*.o
 for source in tests/test_*.c tests/sim_core.c tests/sim_system.c; do
     program=$out/tests/$(basename "$source" .c)
     others=("$out/others.a" "$out/ring.a" "$out/others.a")

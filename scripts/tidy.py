@@ -13,11 +13,11 @@ sys.dont_write_bytecode = True
 import doc_commands  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = {"codec", "ring", "feeds", "src", "tools", "bench", "tests"}
+FOLDERS = {"codec", "ring", "feeds", "libringcast", "src", "tools", "bench", "tests"}
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = {".c": 1000, ".h": 300}
 LINE_COLUMNS_MAX = 100
-PRODUCT = {"codec", "ring", "feeds", "src", "tools"}
+PRODUCT = {"codec", "ring", "feeds", "libringcast", "src", "tools"}
 PRODUCT_LINES_MAX = {".c": 600, ".h": 300}
 ROOM_LINES_MAX = 6000
 CIRCLE_MODULES_MAX = 2  # within a room; rooms have none

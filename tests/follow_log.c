@@ -1,7 +1,9 @@
 /*
  * follow_log: what a second process reads of a log, for integration/test_board.py.
  *
- * Run  follow_log FILE     (/proc/PID/fd/NUMBER of a server)
+ * Run  follow_log FILE [all]     (/proc/PID/fd/NUMBER of a server)
+ *
+ * all: from the first frame that there ever was; first and started are left out.
  *
  * It writes a line for each thing that it finds, until its standard input ends and all was read:
  *
@@ -32,6 +34,14 @@ static void print_first(const struct log_follower *follower)
         }
     }
     puts("started");
+}
+
+/* A log of which nothing is lost yet is read from its beginning. */
+static void start_at_the_beginning(struct log_follower *follower)
+{
+    for (uint32_t channel = 0; channel < follower->header->record_count; channel++) {
+        follower->next_seq[channel] = 1;
+    }
 }
 
 static void print_last(const struct log_follower *follower)
@@ -90,15 +100,19 @@ int main(int argc, char **argv)
 {
     struct log_follower follower;
     struct log_follower_event event;
-    struct log_follower_options options = {.fd = argc == 2 ? open(argv[1], O_RDONLY) : -1};
+    struct log_follower_options options = {.fd = argc >= 2 ? open(argv[1], O_RDONLY) : -1};
     int error = options.fd < 0 ? -errno : log_follower_open(&follower, &options);
     if (error < 0) {
         fprintf(stderr, "follow_log: %s\n", strerror(-error));
         return 2;
     }
-    log_follower_start(&follower);
-    print_first(&follower);
-    fflush(stdout);
+    if (argc == 3 && strcmp(argv[2], "all") == 0) {
+        start_at_the_beginning(&follower);
+    } else {
+        log_follower_start(&follower);
+        print_first(&follower);
+        fflush(stdout);
+    }
 
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     bool is_over;

@@ -138,8 +138,8 @@ static inline const char *ingest_hear(struct ingest_fixture *fixture, int fd)
     size_t count = 0;
     ssize_t now;
     ingest_settle(fixture);
-    while ((now = recv(fd, fixture->heard + count, INGEST_HEARD_BYTES - 8 - count,
-                       MSG_DONTWAIT)) > 0) {
+    while ((now = recv(fd, fixture->heard + count, INGEST_HEARD_BYTES - 8 - count, MSG_DONTWAIT)) >
+           0) {
         count += (size_t)now;
         ingest_settle(fixture);
     }

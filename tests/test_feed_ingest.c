@@ -8,7 +8,7 @@
 #include "ingest_fixture.h"
 
 #define WELCOME(q)                                                                                 \
-    "{\"type\":\"WELCOME\",\"data\":{\"epoch\":\"0000000000000abc\",\"q\":" q                       \
+    "{\"type\":\"WELCOME\",\"data\":{\"epoch\":\"0000000000000abc\",\"q\":" q                      \
     ",\"ack_ms\":100,\"heartbeat_s\":5,\"silent_s\":15,\"message_bytes_max\":4194304}}\n"
 #define ACK(q) "{\"type\":\"ACK\",\"data\":{\"q\":" q "}}\n"
 #define HEARTBEAT "{\"type\":\"HEARTBEAT\"}\n"
@@ -326,8 +326,8 @@ static void a_producer_goes_on_where_it_was(void **state)
         uint64_t epoch;
         const char *answer;
     } connections[] = {
-        {"desk", 5, WELCOME("7")},     {"other", 5, WELCOME("null")}, {"desk", 0, WELCOME("null")},
-        {"desk", 6, WELCOME("null")},  {"desk", 6, WELCOME("1")},     {"desk", 5, NULL},
+        {"desk", 5, WELCOME("7")},    {"other", 5, WELCOME("null")}, {"desk", 0, WELCOME("null")},
+        {"desk", 6, WELCOME("null")}, {"desk", 6, WELCOME("1")},     {"desk", 5, NULL},
         {"desk", 7, WELCOME("null")},
     };
     struct ingest_fixture *fixture = ingest_fixture_create(NULL, "");
@@ -363,8 +363,9 @@ static void a_second_connection_of_a_name_replaces_the_first(void **state)
     int second = ingest_dial(fixture);
     ingest_say(fixture, second, INGEST_HELLO);
     ingest_expect(fixture, second, WELCOME("3"));
-    ingest_expect_part(fixture, first, ACK("3") "{\"type\":\"ERROR\",\"data\":{\"code\":"
-                                                "\"replaced\"");
+    ingest_expect_part(fixture, first,
+                       ACK("3") "{\"type\":\"ERROR\",\"data\":{\"code\":"
+                                "\"replaced\"");
     ingest_expect(fixture, first, "(end)");
     ingest_say_trade(fixture, second, "A", 4);
     assert_int_equal(fixture->recorder->tick_count, 2);
@@ -734,13 +735,12 @@ static void standard_input_ends_the_feed_with_its_last_line(void **state)
     struct feed *feed = open_input(recorder, ends[0]);
     assert_true(recorder->watched_fd >= 0);
     struct feed *other;
-    assert_int_equal(feed_open(&other, "ingest:stdin", &recorder->sink, INGEST_NOW_NS,
-                               recorder->error),
-                     -EBUSY);
+    assert_int_equal(
+        feed_open(&other, "ingest:stdin", &recorder->sink, INGEST_NOW_NS, recorder->error), -EBUSY);
     assert_non_null(strstr(recorder->error, "another feed reads it already"));
-    assert_int_equal(feed_open(&other, "replay:path=-", &recorder->sink, INGEST_NOW_NS,
-                               recorder->error),
-                     -EBUSY);
+    assert_int_equal(
+        feed_open(&other, "replay:path=-", &recorder->sink, INGEST_NOW_NS, recorder->error),
+        -EBUSY);
     ingest_trade(text, "A", 0);
     assert_int_equal(write(ends[1], text, strlen(text)), strlen(text));
     assert_int_equal(write(ends[1], text, strlen(text) - 1), strlen(text) - 1);

@@ -387,9 +387,10 @@ struct gate {
     uint64_t expires_ns;
 };
 
-static int gate_admit(void *context, const char *token, size_t token_bytes,
+static int gate_admit(void *context, const char *token, size_t token_bytes, uint64_t now_ns,
                       struct feed_grant *grant_out, const char **fault_out)
 {
+    assert_true(now_ns >= INGEST_NOW_NS);
     struct gate *gate = context;
     assert_memory_equal(token, "secret", token_bytes);
     *fault_out = "as the test wants it";

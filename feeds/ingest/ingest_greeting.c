@@ -86,8 +86,9 @@ void ingest_greeting_go_on(struct ingest_producer *producer)
     struct ingest *ingest = producer->ingest;
     const struct feed_admission *admission = ingest->feed.sink->admission;
     const char *fault = NULL;
-    int error = admission->admit(admission->context, producer->hello.token,
-                                 producer->hello.token_bytes, &producer->grant, &fault);
+    int error =
+        admission->admit(admission->context, producer->hello.token, producer->hello.token_bytes,
+                         ingest->now_ns, &producer->grant, &fault);
     if (error == -EAGAIN) {
         producer->stage = INGEST_ADMITTING;
         if (list_empty(&producer->admission_link)) {
@@ -101,9 +102,10 @@ void ingest_greeting_go_on(struct ingest_producer *producer)
         ingest_greeting_accept(producer);
     } else {
         ingest_reply_error(producer,
-                           error == -EKEYEXPIRED ? INGEST_TOKEN_EXPIRED
-                           : error == -EPERM     ? INGEST_FORBIDDEN
-                                                 : INGEST_BAD_TOKEN,
+                           error == -EKEYEXPIRED                  ? INGEST_TOKEN_EXPIRED
+                           : error == -EPERM                      ? INGEST_FORBIDDEN
+                           : error == -EUSERS || error == -ENOMEM ? INGEST_TOO_MANY_PRODUCERS
+                                                                  : INGEST_BAD_TOKEN,
                            fault);
     }
 }

@@ -439,7 +439,8 @@ class Terminal:
 
     def subscribed(self, count):
         """Waits for this many subscriptions."""
-        assert wait_until(lambda: sum("period" in call for call in self.calls) == count, SECONDS), self.calls
+        if not wait_until(lambda: sum("period" in call for call in self.calls) == count, SECONDS):
+            raise AssertionError(f"{count} subscriptions are not {self.calls}")
 
     def send(self, period, **data):
         """data: records by symbol, written as 600000_SH."""
@@ -489,10 +490,10 @@ class Live(unittest.TestCase):
         found = []
         while len(found) < count:
             opcode, payload = client.next_frame(SECONDS)
-            text = payload.decode()
-            message = json.loads(text)
             if opcode != TEXT:
                 continue
+            text = payload.decode()
+            message = json.loads(text)
             if message["type"] == "GAP":
                 found.append(("GAP", message["data"]["reason"]))
             elif "seq" in message:
@@ -588,6 +589,7 @@ class Live(unittest.TestCase):
             wrong = self.bridge("--quotes", "SH", RINGCAST_TOKEN="7b1d93e05ac24f68d0e9")
             self.assertEqual(wrong.process.wait(SECONDS), 1)
             wrong.wait_for("bad_token")
+            self.terminal.calls.clear()
             client = RawClient(server.port, extra="Authorization: Bearer 2f6a0c9d41e8b75308d2\r\n")
             self.addCleanup(client.close)
             client.subscribe(["*"], ["quote", "status"])

@@ -13,6 +13,7 @@ import calendar
 import fnmatch
 import math
 import os
+import ssl
 import sys
 import threading
 import time
@@ -664,6 +665,8 @@ def read_options():
                         help="what the time of a bar of QMT is (default: end)")
     parser.add_argument("--name", default="qmt", help="of this producer (default: qmt)")
     parser.add_argument("--token-file", metavar="FILE", help="its first line is the token; or set RINGCAST_TOKEN")
+    parser.add_argument("--tls", action="store_true", help="connect by TLS")
+    parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates that TLS trusts (default: the system's)")
     options = parser.parse_args()
     if not options.quotes and not (options.symbols and (options.bars or options.level2)):
         parser.error("nothing to publish: give --quotes, or --symbols with --bars or --level2")
@@ -692,7 +695,9 @@ def main():
         from xtquant import xtdata
     except ImportError as fault:
         sys.exit(f"the package xtquant cannot be imported ({fault}): it comes with QMT, for some versions of Python")
-    producer = Producer(f"tcp:{options.server}", options.name, read_token(options.token_file), on_refused=on_refused)
+    tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
+    producer = Producer(f"tcp:{options.server}", options.name, read_token(options.token_file), on_refused=on_refused,
+                        tls=tls)
     try:
         Bridge(options, producer).run(xtdata)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """examples/qmt_bridge.py: callbacks of xtquant, as it documents them, become exact ticks."""
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import random
 import re
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -15,7 +17,7 @@ import unittest
 
 from clients import TEXT, RawClient
 from qmt_exchange import AUCTION, MIDNIGHT, Exchange
-from server import CHECKOUT, Server, wait_until
+from server import CHECKOUT, Server, run, wait_until
 from test_examples import Relay, Running
 
 sys.path.insert(0, str(CHECKOUT / "examples"))
@@ -457,6 +459,42 @@ class Terminal:
             link.close()
 
 
+class TlsProxy:
+    """Ends TLS in front of a server."""
+
+    def __init__(self, target, certificate, key):
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(certificate, key)
+        self.target, self.loop, self.port = target, asyncio.new_event_loop(), None
+        ready = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
+        self.thread.start()
+        ready.wait(SECONDS)
+
+    def _run(self, ready):
+        self.loop.set_exception_handler(lambda *_: None)  # Strangers break off the handshake.
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.context))
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        self.loop.run_forever()
+
+    async def _serve(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+
+    @staticmethod
+    async def _copy(reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(SECONDS)
+
+
 class Live(unittest.TestCase):
     """The bridge as a program, between the stand-in for xtquant and a real server."""
 
@@ -597,6 +635,25 @@ class Live(unittest.TestCase):
             self.terminal.subscribed(1)
             self.terminal.send("whole", s000001_SZ=TICK, s600000_SH=TICK)
             self.assertEqual([frame[1] for frame in self.frames(client, 2)], ["600000.SH"] * 2)
+
+    def test_by_tls(self):
+        with tempfile.TemporaryDirectory(prefix="ringcast-") as folder:
+            certificate, key = (str(pathlib.Path(folder, name)) for name in ("cert.pem", "key.pem"))
+            run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+                 "-keyout", key, "-out", certificate])
+            client = self.client(self.server())
+            proxy = TlsProxy(self.port, certificate, key)
+            self.addCleanup(proxy.close)
+            stranger = self.bridge("--quotes", "SH", "--tls", port=proxy.port)
+            stranger.wait_for("not connected to ringcast: .*CERTIFICATE_VERIFY_FAILED")
+            stranger.close()
+            self.terminal.calls.clear()
+            self.bridge("--symbols", "000001.SZ", "--level2", "trade", "--tls", "--ca-file", certificate,
+                        port=proxy.port)
+            self.terminal.subscribed(1)
+            self.terminal.send("l2transaction", s000001_SZ=[dict(TRADE, tradeIndex=i) for i in range(2000)])
+            self.assertEqual([json.loads(frame[3])["id"] for frame in self.frames(client, 2000)], list(range(2000)))
 
     def test_what_cannot_be_published_is_refused_at_the_start(self):
         for arguments, text in (

@@ -580,7 +580,11 @@ class Live(unittest.TestCase):
         self.terminal.send("whole", s600000_SH=TICK)
         before = self.frames(client, 2)
         first.kill()
-        self.assertEqual(self.frames(self.client(self.server()), 2), before)
+        # What was not acknowledged comes twice.
+        client, found = self.client(self.server()), []
+        while not all(frame in found for frame in before):
+            found += self.frames(client, 1)
+            self.assertIn(found[-1], before)
 
     def test_a_terminal_that_restarts_is_a_gap_of_trades_and_books(self):
         client = self.client(self.server())

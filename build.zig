@@ -49,7 +49,7 @@ const rooms = [_]Room{
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
     .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
-    .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access", "src/request", "src/symbols" } },
+    .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
 
     .{ .name = "libringcast", .sees = &.{ "codec/base", "codec" } },
 
@@ -90,6 +90,7 @@ const programs = [_]Program{
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "publish_numbers", .main = "tests/publish_numbers.c", .sees = tests_see, .links = &.{ publish, codec }, .dir = "tests" },
     .{ .name = "peer_publish", .main = "bench/peers/publish.c", .part = "bench/peers/peer_ticks.c", .sees = bench_sees ++ &[_][]const u8{"bench/peers"}, .links = &.{codec}, .dir = "bench" },
+    .{ .name = "ingest_load", .main = "bench/ingest_load.c", .sees = bench_sees, .links = &.{ publish, tools, codec }, .dir = "bench" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
@@ -121,6 +122,7 @@ const threaded_tests = [_][]const u8{
     "metrics",
     "rate_limit",
     "record",
+    "staleness",
     "symbols",
 };
 /// One core with a little protocol of its own, and the whole system.

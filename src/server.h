@@ -22,6 +22,7 @@
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
+#include "src/descriptors.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -42,14 +43,14 @@ struct server {
     uint64_t epoch_number;
     char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
-    uint32_t admin_connections_max;
-    uint32_t open_count_max; /* see core_options */
+    struct descriptors_share descriptors;
     struct core_zero_copy zero_copy;
     int exit_status; /* of the program, when a step fails */
 
     struct control *control;
     struct channels *channels;
     struct book_images *book_images;
+    struct staleness *staleness;
     struct encodings *encodings;
     struct channel_rates *rates;
     struct symbols symbols; /* of the last three */
@@ -91,10 +92,10 @@ typedef int server_step(struct server *server);
 server_step server_raise_limits;
 server_step server_choose_epoch;
 server_step server_create_channels;
+server_step server_create_staleness;
 server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
-server_step server_create_record;
 server_step server_create_publisher;
 server_step server_load_admin_token;
 server_step server_check_listeners;
@@ -103,8 +104,7 @@ server_step server_check_listeners;
 server_step server_measure_sends; /* Before the listeners: nobody waits for it. */
 server_step server_open_sockets;
 server_step server_create_cores;
-server_step server_start_record; /* Before the threads: they deliver ticks. */
-server_step server_start_admin;  /* Before the threads: a port that is taken costs no client. */
+server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */
@@ -112,5 +112,8 @@ void server_destroy(struct server *server);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);
+/* The same of a value of the configuration: text begins with its option, or with where it is given.
+ */
+int server_refuse(struct server *server, int error, const char *text);
 
 #endif

@@ -20,7 +20,7 @@ from producers import (BUY, NONE_I64, NONE_U64, HealthyProducer, Producer, contr
 from server import Server, wait_until
 
 IS_FULL = os.environ.get("RINGCAST_TEST_SIZE", "quick") != "quick"
-FLOOD_SECONDS = 20 if IS_FULL else 1
+FLOOD_SECONDS = 20 if IS_FULL else 0.5
 MESSAGE_BYTES_MAX = 4 << 20
 PRODUCERS_MAX = 256
 NAMES_MAX = 4096

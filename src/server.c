@@ -58,9 +58,7 @@ int server_fail(int error, const char *what, const char *remedy)
     return error;
 }
 
-/* Says why a value of the configuration is refused: text begins with its option, or with where it
- * is given. */
-static int server_refuse(struct server *server, int error, const char *text)
+int server_refuse(struct server *server, int error, const char *text)
 {
     assert_always(error < 0);
     char located[SERVER_ERROR_BYTES_MAX];
@@ -247,24 +245,6 @@ int server_create_access(struct server *server)
                : 0;
 }
 
-int server_create_record(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    struct record_options options = {
-        .path = server->options.record_path,
-        .file_bytes_max = server->options.record_file_bytes,
-        .file_ns_max = server->options.record_file_ns,
-        .ring_bytes = RECORD_RING_BYTES,
-        .epoch = server->epoch_number,
-        .counters = &server->counters->process,
-    };
-    if (options.path == NULL) {
-        return 0;
-    }
-    int error = record_create(&server->record, &options, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_create_publisher(struct server *server)
 {
     char text[FEED_ERROR_BYTES_MAX] = "no memory";
@@ -423,19 +403,6 @@ static struct metrics_log_memory server_log_memory(const struct server *server)
         memory.logs[i].log = table[i].log;
     }
     return memory;
-}
-
-int server_start_record(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    if (server->record == NULL) {
-        return 0;
-    }
-    struct counters_thread *thread =
-        counters_threads_add(server->counters, "recorder", &server->counters->process.record_turns,
-                             COUNTERS_THREAD_RESTS);
-    int error = record_start(server->record, thread, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 int server_start_admin(struct server *server)

@@ -237,10 +237,12 @@ class Files(unittest.TestCase):
             for name, state in expected.items():
                 for other in ("connecting", "live", "stale", "down"):
                     self.assertIn(f'ringcast_feed_state{{feed="{name}",state="{other}"}} {int(state == other)}\n', metrics)
-            said = [line for line in server.log_lines() if "feed replay#2 is down: the recording has ended" in line]
-            self.assertEqual(len(said), 1, server.log())
+            down = "feed replay#2 is down: the recording has ended"
+            self.assertIsNotNone(server.wait_for_line(down), server.log())
             fifo.write_text(self.HEAD + self.match(1, 1))
             self.assertTrue(wait_until(lambda: states()["replay"] == "live"), server.log())
+            self.assertIsNotNone(server.wait_for_line("feed replay is live"), server.log())
+            self.assertEqual(sum(down in line for line in server.log_lines()), 1, server.log())
 
     def test_no_feed_keeps_another_waiting(self):
         """A replay at full speed has more to hand over than a poll takes: sim gets its turns all the same."""

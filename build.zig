@@ -49,7 +49,7 @@ const rooms = [_]Room{
     .{ .name = "src/request", .sees = &.{ "codec/base", "codec", "src/base", "src/market" } },
     .{ .name = "src/symbols", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/market", "src/request" } },
     .{ .name = "src/session", .sees = &.{ "codec/base", "codec", "ring", "ring/board", "ring/core", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
-    .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "src/base", "src/access", "src/request", "src/symbols" } },
+    .{ .name = "src/admin", .sees = &.{ "codec/base", "codec", "ring/board", "feeds", "src/base", "src/access", "src/market", "src/request", "src/symbols" } },
 
     .{ .name = "libringcast", .sees = &.{ "codec/base", "codec" } },
 
@@ -121,6 +121,7 @@ const threaded_tests = [_][]const u8{
     "metrics",
     "rate_limit",
     "record",
+    "staleness",
     "symbols",
 };
 /// One core with a little protocol of its own, and the whole system.

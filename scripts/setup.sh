@@ -57,6 +57,7 @@ test_packages=(
     jq               # JSON, as the docs show
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
+    tzdata           # time zones of --market-hours
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
     python3-yaml     # reads docs/asyncapi.yaml,

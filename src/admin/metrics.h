@@ -21,6 +21,8 @@
 #include "ring/board/frame_log.h"
 #include "src/admin/watchdog.h"
 
+struct staleness;
+
 enum metrics_state {
     METRICS_STARTING, /* The cores do not run yet. */
     METRICS_READY,
@@ -53,6 +55,8 @@ struct metrics_options {
     bool is_inline; /* Core 0 runs the publisher. */
     const char *const *feeds;
     uint32_t feed_count;
+    const struct staleness *staleness; /* NULL: no symbol is stale */
+    uint32_t ready_stale_percent;      /* of open symbols that are stale; 0: any */
 };
 
 struct metrics;

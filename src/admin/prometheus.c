@@ -12,6 +12,7 @@
 #include "codec/base/version.h"
 #include "ring/board/counters_table.h"
 #include "ring/board/frame_log_size.h"
+#include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
@@ -208,7 +209,8 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
     const struct watchdog *watchdog = source->watchdog;
     bool is_stalled = watchdog != NULL && watchdog_is_stalled(watchdog, now_ns);
     prometheus_write_gauge(out, "ringcast_ready", "Whether /ready answers 200.",
-                           metrics_state(metrics) == METRICS_READY && !is_stalled);
+                           metrics_state(metrics) == METRICS_READY && !is_stalled &&
+                               !admin_stale_is_too_much(source));
     if (watchdog != NULL) {
         watchdog_write_prometheus(watchdog, out, now_ns);
     }
@@ -216,6 +218,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
                            "Maximum number of connections (--max-connections).",
                            source->connections_max);
     prometheus_write_counters(out, metrics_counters(metrics));
+    admin_stale_write_prometheus(source, out);
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",
                            "Size of the frame log of each encoding.",

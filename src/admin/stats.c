@@ -9,6 +9,7 @@
 #include "codec/base/units.h"
 #include "codec/base/version.h"
 #include "ring/board/frame_log_size.h"
+#include "src/admin/admin_stale.h"
 #include "src/admin/host.h"
 #include "src/base/log.h"
 
@@ -284,6 +285,7 @@ json_t *stats_json(struct metrics *metrics)
     json_object_set_new(stats, "process", stats_process(metrics, &process, &rates));
     json_object_set_new(stats, "application", stats_application(source, &rates));
     json_object_set_new(stats, "publisher", stats_publisher(metrics, source, &rates));
+    json_object_set_new(stats, "staleness", admin_stale_json(source));
     json_object_set_new(stats, "cores", stats_cores(metrics, source));
     return stats;
 }

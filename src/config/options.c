@@ -78,6 +78,13 @@ static const struct option_spec options_specs[] = {
     {FEEDS | COMMON, "feed", "SPEC", "sim:symbols=25,types=quote+trade+bar+depth", NULL, "feeds",
      OPTION_FEEDS, AT(feeds), 0, OPTIONS_FEEDS_MAX, NULL,
      "Source of ticks: NAME or NAME:key=value,key=value. This option may be given up to 16 times."},
+    {FEEDS, "stale-after", "SECONDS", "0", NULL, "stale_after", OPTION_SECONDS, AT(stale_after_ns),
+     0, UINT64_C(7) * 86400 * 1000, NULL,
+     "A symbol without a tick for this long is stale, unless its market is closed. 0: a symbol is "
+     "stale only when its source is gone. See docs/feeds/stale.md."},
+    {FEEDS, "market-hours", "FILE", NULL, NULL, "market_hours", OPTION_TEXT, AT(market_hours_path),
+     1, 4095, NULL,
+     "File of the hours and holidays of markets. A symbol of a closed market is not stale."},
     {FEEDS, "record", "DIR", NULL, NULL, "record.directory", OPTION_TEXT, AT(record_path), 1, 4095,
      NULL,
      "Record what the feeds deliver in files in this directory, which replay:path=DIR plays back. "
@@ -195,6 +202,10 @@ static const struct option_spec options_specs[] = {
      AT(watchdog_seconds), 0, 3600, NULL,
      "Answer 503 at /livez and /readyz when a core or the publisher has made no progress for this "
      "long. 0 disables it."},
+    {ADMIN, "ready-stale-percent", "N", "0", NULL, "ready_stale_percent", OPTION_NUMBER,
+     AT(ready_stale_percent), 0, 100, NULL,
+     "Answer 503 at /readyz while at least this percentage of the symbols of open markets is "
+     "stale. 0 disables it."},
     {LOGGING | COMMON, "log-level", "LEVEL", "INFO", "LOG_LEVEL", "logging.level", OPTION_CHOICE,
      AT(log_level), 0, 0, options_log_levels, "Lowest level that is logged."},
     {LOGGING, "log-format", "FORMAT", "text", NULL, "logging.format", OPTION_CHOICE, AT(log_format),

@@ -14,6 +14,7 @@
 #include "src/market/derived.h"
 #include "src/market/publisher_feeds.h"
 #include "src/market/publisher_wait.h"
+#include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
 #include "src/record/record.h"
 
@@ -110,8 +111,11 @@ static void publisher_lose(void *context, uint32_t number)
 
 static void publisher_silence(void *context, uint32_t number)
 {
-    (void)context;
-    (void)number;
+    const struct publisher *publisher = publisher_of(context);
+    struct staleness *staleness = publisher->feeds.staleness;
+    if (staleness != NULL && tick_writer_has_channel(&publisher->writer, number)) {
+        staleness_on_silence(staleness, number);
+    }
 }
 
 static void publisher_publish(void *context, const struct md_update *update)
@@ -124,6 +128,9 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher->writer.room -= publisher->writer.room > 0;
         tick_writer_refuse(&publisher->writer, channel);
         return;
+    }
+    if (publisher->feeds.staleness != NULL) {
+        staleness_on_tick(publisher->feeds.staleness, channel, feed->number, publisher->now_ns);
     }
     if (publisher->record != NULL) {
         publisher_name_for_record(publisher, channel);
@@ -191,7 +198,8 @@ static int publisher_open_feeds(struct publisher *publisher,
         .lost = publisher_lose,
         .silent = publisher_silence,
     };
-    publisher_feeds_init(&publisher->feeds, &publisher->writer, publisher->channels);
+    publisher_feeds_init(&publisher->feeds, &publisher->writer, publisher->channels,
+                         options->staleness);
     for (uint32_t i = 0; i < options->feed_count; i++) {
         char text[FEED_ERROR_BYTES_MAX] = "";
         int error = publisher_feeds_open(&publisher->feeds, options->feed_specs[i], &sink, text);

@@ -22,6 +22,7 @@ struct publisher_options {
     struct channels *channels; /* It makes what sessions wish for there (derived.h). */
     struct encodings *encodings;
     struct book_images *book_images; /* NULL: nobody asks for books */
+    struct staleness *staleness;     /* NULL: nobody asks which symbols are stale */
     struct record *record;           /* NULL: nothing is recorded */
     struct publisher_counters *counters;
     struct control *control; /* Its heart beats at each poll. NULL: none */

@@ -13,6 +13,7 @@
 #include "feeds/feed.h"
 #include "ring/board/counters.h"
 #include "src/market/channels.h"
+#include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
 
 #define PUBLISHER_FEEDS_MAX 16
@@ -29,6 +30,7 @@ struct publisher_feed {
     struct publisher_feeds *feeds;
     struct feed_sink sink;
     struct feed *feed;
+    uint32_t number;      /* of its row */
     int watched_fd;       /* -1: none */
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     bool is_timed;        /* It asked to be polled later, and not at once. */
@@ -39,12 +41,14 @@ struct publisher_feeds {
     /* Set before the first poll, then constant. */
     struct tick_writer *writer;
     struct channels *channels;
+    struct staleness *staleness;                                   /* NULL: none */
     const struct core_counters *core_counters[COUNTERS_CORES_MAX]; /* of the writer's cores */
 
     struct publisher_feed rows[PUBLISHER_FEEDS_MAX];
     uint32_t count;
     uint32_t first; /* whose turn it is to be polled first */
     bool table_full_logged;
+    uint64_t now_ns; /* of the poll of all feeds */
 
     /* Of the poll of one feed. */
     uint64_t wall_ns; /* when it began */
@@ -53,7 +57,7 @@ struct publisher_feeds {
 };
 
 void publisher_feeds_init(struct publisher_feeds *feeds, struct tick_writer *writer,
-                          struct channels *channels);
+                          struct channels *channels, struct staleness *staleness);
 
 /* sink: the calls and values that all feeds have in common; the others are filled in here. */
 int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,

@@ -58,6 +58,7 @@ struct session_call {
     struct session_place at;
     struct session_snapshots *snapshots; /* of SNAPSHOT, owned; see session_snapshot.c */
     struct session_replay *replay;       /* of REPLAY, owned; see session_replay.c */
+    struct session_stale *stale;         /* of STATUS, owned; see session_stale.c */
 };
 
 void session_call_spend(struct session_call *call, uint32_t units);

@@ -7,6 +7,7 @@
 #include "src/session/session_answer.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
+#include "src/session/session_stale.h"
 
 #define SESSION_NOTICE_CURSORS_MAX 100
 
@@ -42,12 +43,15 @@ void session_status_lag(struct sessions *sessions, struct core *core, uint32_t c
     session_answer_put(sessions, core, conn);
 }
 
-void session_status(struct session_call *call)
+bool session_status(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
     struct reply *reply = &sessions->reply;
     struct core_conn_stats stats;
     struct core_lag lag;
+    if (!session_stale_find(call)) {
+        return false;
+    }
     core_conn_stats(call->core, call->conn, &stats);
     core_conn_lag(call->core, call->conn, &lag);
     assert_always(stats.encoding < CORE_ENCODINGS_MAX);
@@ -63,9 +67,11 @@ void session_status(struct session_call *call)
     reply_text(reply, ",\"round_trip_us\":");
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
     reply_print(reply, ",\"subscriptions\":%" PRIu32, session_limits_subscribed(call->session));
+    session_stale_put(call);
     session_answer_warn(sessions, call->core, call->request);
     reply_text(reply, "}");
     session_answer_put(sessions, call->core, call->conn);
+    return true;
 }
 
 /* ---- The NOTICE of a drain ---- */

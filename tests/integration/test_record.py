@@ -128,6 +128,7 @@ class Recordings(unittest.TestCase):
             client = Frames(server)
             subprocess.run(["zstdcat", *self.files()], stdout=server.process.stdin, check=True)
             self.assertEqual(texts(client.read(596)), before, server.log())
+            server.process.stdin.close()
             client.close()
 
     def check_shared(self, name, count):

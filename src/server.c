@@ -312,6 +312,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .compression = server->options.compression != 0,
         .channels = server->channels,
         .symbols = &server->symbols,
+        .feeds = publisher_feed_table(server->publisher),
         .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
@@ -425,6 +426,7 @@ int server_start_admin(struct server *server)
         .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
         .feeds = server->options.feeds.texts,
         .feed_count = server->options.feeds.count,
+        .feed_table = publisher_feed_table(server->publisher),
         .staleness = server->staleness,
         .ready_stale_percent = server->options.ready_stale_percent,
     };

@@ -668,6 +668,9 @@ def read_options():
     parser.add_argument("--tls", action="store_true", help="connect by TLS")
     parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates that TLS trusts (default: the system's)")
     options = parser.parse_args()
+    host, _, port = options.server.rpartition(":")
+    if not host or not port.isdigit():
+        parser.error(f"{options.server} is not HOST:PORT, such as 192.168.1.20:9100")
     if not options.quotes and not (options.symbols and (options.bars or options.level2)):
         parser.error("nothing to publish: give --quotes, or --symbols with --bars or --level2")
     if {"depth", "book"} <= set(options.level2):
@@ -695,9 +698,12 @@ def main():
         from xtquant import xtdata
     except ImportError as fault:
         sys.exit(f"the package xtquant cannot be imported ({fault}): it comes with QMT, for some versions of Python")
-    tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
-    producer = Producer(f"tcp:{options.server}", options.name, read_token(options.token_file), on_refused=on_refused,
-                        tls=tls)
+    try:
+        token = read_token(options.token_file)
+        tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
+    except OSError as fault:
+        sys.exit(f"--token-file or --ca-file: {fault}")
+    producer = Producer(f"tcp:{options.server}", options.name, token, on_refused=on_refused, tls=tls)
     try:
         Bridge(options, producer).run(xtdata)
     except KeyboardInterrupt:

@@ -669,6 +669,20 @@ class Live(unittest.TestCase):
             bridge = self.bridge(*arguments)
             self.assertEqual(bridge.process.wait(SECONDS), 2)
             bridge.wait_for(text)
+        for arguments, text in ((["--token-file", "/nowhere"], "--token-file or --ca-file: .*/nowhere"),
+                                (["--tls", "--ca-file", "/nowhere"], "--token-file or --ca-file: ")):
+            bridge = self.bridge("--quotes", "SH", *arguments)
+            self.assertEqual(bridge.process.wait(SECONDS), 1)
+            bridge.wait_for(text)
+        bridge = self.bridge("--quotes", "SH", port="x")
+        self.assertEqual(bridge.process.wait(SECONDS), 2)
+        bridge.wait_for("127.0.0.1:x is not HOST:PORT")
+
+    def test_without_xtquant_it_ends_with_what_to_do(self):
+        bridge = Running([sys.executable, "-B", str(CHECKOUT / "examples/qmt_bridge.py"), "127.0.0.1:1", "--quotes", "SH"])
+        self.addCleanup(bridge.close)
+        self.assertEqual(bridge.process.wait(SECONDS), 1)
+        bridge.wait_for("the package xtquant cannot be imported .*: it comes with QMT")
 
 
 if __name__ == "__main__":

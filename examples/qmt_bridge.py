@@ -343,7 +343,7 @@ class Converter:
         self.l2_unit = l2_unit
         self.bar_time = bar_time
         self.lots = {}  # by symbol
-        self.level2_quotes = set()  # symbols whose quotes come from l2quote
+        self.level2_symbols = set()
         self.quotes, self.states = {}, {}  # by symbol: the last
         self.bars = {}  # by symbol and period: the open one
         self.books = {}  # by symbol
@@ -386,15 +386,18 @@ class Converter:
 
     def types_of(self, kind, symbol):
         if kind == "tick":
-            return () if symbol in self.level2_quotes else ("quote",)
+            return () if self._has_level2_quote(symbol) else ("quote",)
         if kind == "l2quote":
             return tuple(name for name in ("quote", "depth") if name in self.level2)
         if kind == "l2transaction":
             return ("trade",) if "trade" in self.level2 else ()
         return () if kind == "l2order" else ("bar",)
 
+    def _has_level2_quote(self, symbol):
+        return "quote" in self.level2 and symbol in self.level2_symbols
+
     def on_tick(self, symbol, record):
-        if symbol not in self.level2_quotes:
+        if not self._has_level2_quote(symbol):
             self._quote(symbol, record)
 
     def on_l2quote(self, symbol, record):
@@ -470,11 +473,17 @@ class Converter:
         return other
 
     def on_subscribed(self, symbol, since):
-        """The Level 2 subscriptions of the symbol begin now."""
-        if "quote" in self.level2:
-            self.level2_quotes.add(symbol)
+        """The Level 2 subscriptions of the symbol begin now. What a bridge before this one published does
+        not go on without a hole."""
+        is_first = symbol not in self.level2_symbols
+        self.level2_symbols.add(symbol)
+        if "trade" in self.level2 and is_first:
+            self.publisher.gap("trade", symbol)
         if "book" in self.level2 and market_of(symbol) in RULES:
-            self.books.setdefault(symbol, SymbolBook(symbol, self.publisher)).since = since
+            if is_first:
+                self.books[symbol] = SymbolBook(symbol, self.publisher)
+                self.publisher.gap("depth", symbol)
+            self.books[symbol].since = since
 
     def on_lost(self, symbol, kind):
         """The terminal was away: there were trades and orders that nobody received."""

@@ -525,6 +525,7 @@ class Bridge:
         self.converter = Converter(self, options.level2, options.lot_size, options.l2_unit, options.bar_time)
         self.level2_periods = sorted({period for name in options.level2 for period in LEVEL2_PERIODS[name]})
         self.generation = 0  # of the subscriptions; callbacks of older ones are ignored
+        self.is_subscribed = False
 
     # The converter's publisher.
 
@@ -602,13 +603,16 @@ class Bridge:
         except Exception as fault:  # The subscription works without it.
             log(f"get_full_tick failed: {fault}")
 
-    @staticmethod
-    def _check(number, name):
+    def _check(self, number, name):
         if number is None or number < 0:
             raise RuntimeError(f"{name} failed: is the terminal logged in, and has the account this right?")
+        self.is_subscribed = True
 
     def terminal_lost(self):
         self.generation += 1
+        if not self.is_subscribed:
+            return  # Nothing has come since the last loss.
+        self.is_subscribed = False
         for symbol in self.options.symbols:
             for kind in self.level2_periods:
                 if kind != "l2quote":

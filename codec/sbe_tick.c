@@ -301,3 +301,80 @@ size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, uint32_t channel,
     assert_always((size_t)(writer.at - out) == bytes);
     return writer.failed ? 0 : bytes;
 }
+
+/* ---- Exactness ---- */
+
+/* The exponents of what has been seen; 1: nothing that is given. */
+struct sbe_tick_exact {
+    int price_exponent;
+    int size_exponent;
+    bool is_mixed;
+};
+
+static inline void sbe_tick_match(int *exponent, bool *is_mixed, struct md_decimal decimal)
+{
+    if (md_is_given(decimal)) {
+        *is_mixed |= *exponent != 1 && *exponent != decimal.exponent;
+        *exponent = decimal.exponent;
+    }
+}
+
+static inline void sbe_tick_match_levels(struct sbe_tick_exact *exact,
+                                         const struct md_level *levels, uint32_t level_count)
+{
+    for (uint32_t i = 0; i < level_count && !exact->is_mixed; i++) {
+        sbe_tick_match(&exact->price_exponent, &exact->is_mixed, levels[i].price);
+        sbe_tick_match(&exact->size_exponent, &exact->is_mixed, levels[i].size);
+    }
+}
+
+static bool sbe_tick_quote_is_exact(const struct md_quote *quote)
+{
+    struct sbe_tick_exact exact = {.price_exponent = 1, .size_exponent = 1};
+    const struct md_decimal prices[] = {quote->last, quote->open, quote->high, quote->low,
+                                        quote->prev_close};
+    for (size_t i = 0; i < sizeof prices / sizeof prices[0]; i++) {
+        sbe_tick_match(&exact.price_exponent, &exact.is_mixed, prices[i]);
+    }
+    sbe_tick_match(&exact.size_exponent, &exact.is_mixed, quote->volume);
+    sbe_tick_match_levels(&exact, quote->bids, quote->bid_count);
+    sbe_tick_match_levels(&exact, quote->asks, quote->ask_count);
+    return !exact.is_mixed && (quote->status == NULL || quote->status[0] != '\0');
+}
+
+static bool sbe_tick_bar_is_exact(const struct md_bar *bar)
+{
+    int exponent = 1;
+    bool is_mixed = false;
+    const struct md_decimal prices[] = {bar->open, bar->high, bar->low, bar->close};
+    for (size_t i = 0; i < sizeof prices / sizeof prices[0]; i++) {
+        sbe_tick_match(&exponent, &is_mixed, prices[i]);
+    }
+    return !is_mixed;
+}
+
+bool sbe_tick_is_exact(const struct md_update *update)
+{
+    struct sbe_tick_exact exact = {.price_exponent = 1, .size_exponent = 1};
+    const char *reason;
+    switch (update->type) {
+    case MD_QUOTE:
+        return sbe_tick_quote_is_exact(&update->quote);
+    case MD_TRADE:
+        return true;
+    case MD_BAR:
+        return sbe_tick_bar_is_exact(&update->bar);
+    case MD_DEPTH:
+        sbe_tick_match_levels(&exact, update->depth.bids, update->depth.bid_count);
+        sbe_tick_match_levels(&exact, update->depth.asks, update->depth.ask_count);
+        return !exact.is_mixed;
+    case MD_STATUS:
+        reason = update->status.reason;
+        return update->status.state != NULL && update->status.state[0] != '\0' &&
+               (reason == NULL || reason[0] != '\0');
+    case MD_TYPE_COUNT:
+        break;
+    }
+    assert_always(!"a tick has one of the types above");
+    return false;
+}

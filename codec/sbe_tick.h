@@ -40,4 +40,8 @@
 size_t sbe_tick_encode(uint8_t *out, size_t out_bytes, uint32_t channel,
                        const struct md_update *update, uint64_t seq, uint64_t ts_pub_ns);
 
+/* Whether the message represents the tick to the digit, so that the same JSON can be written from
+ * it: all prices have one exponent, and so do all sizes, and no text is given but empty. */
+bool sbe_tick_is_exact(const struct md_update *update);
+
 #endif

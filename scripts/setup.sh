@@ -34,6 +34,7 @@ run_packages=(
     libssl-dev       # SHA-1 of the WebSocket handshake
     libyaml-dev      # configuration files
     zlib1g-dev       # permessage-deflate, HdrHistogram logs
+    libzstd-dev      # recordings
     libxxhash-dev    # the running hash of what a channel sent
     systemtap-sdt-dev # probes for bpftrace
     python3          # unpacks the toolchain
@@ -51,10 +52,12 @@ test_packages=(
     node-ws          # with its WebSocket
     chromium         # and a browser: the page of examples/
     curl             # and one more
+    zstd             # recordings, by its own program
     openssl          # keys, and
     jq               # JSON, as the docs show
     prometheus       # scrapes the metrics, and checks them
     procps           # finds processes
+    tzdata           # time zones of --market-hours
     util-linux       # prlimit, setpriv: the limits the tests set
     strace           # counts system calls
     python3-yaml     # reads docs/asyncapi.yaml,
@@ -77,9 +80,10 @@ long_packages=(
 aarch64=.toolchain/aarch64
 aarch64_packages=(
     libcap-dev libcmocka-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev
-    libuv1-dev libwebsockets-dev libxxhash-dev libyaml-dev systemtap-sdt-dev zlib1g-dev
+    libuv1-dev libwebsockets-dev libxxhash-dev libyaml-dev libzstd-dev systemtap-sdt-dev zlib1g-dev
     # the libraries that they load,
-    libc6 libcmocka0 libjansson4 libjemalloc2 libmicrohttpd12 libssl3 liburing2 libyaml-0-2 zlib1g
+    libc6 libcmocka0 libjansson4 libjemalloc2 libmicrohttpd12 libssl3 liburing2 libyaml-0-2 libzstd1
+    zlib1g
     # and those that these load.
     libffi8 libgcc-s1 libgmp10 libgnutls30 libhogweed6 libidn2-0 libnettle8 libp11-kit0 libstdc++6
     libtasn1-6 libunistring2

@@ -36,7 +36,9 @@
 #include "src/config/options_parse.h"
 #include "src/market/channel_rates.h"
 #include "src/market/publisher.h"
+#include "src/market/staleness_watch.h"
 #include "src/server.h"
+#include "src/server_record.h"
 #include "tools/insight/stat_command.h"
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
@@ -46,7 +48,7 @@
 #define MAIN_STOP_STEP_NS (100 * NS_PER_MS) /* more from one look to the next is not counted */
 /* timeout(1) and a Ctrl-C under a script signal twice: so soon it is the same wish. */
 #define MAIN_SAME_SIGNAL_NS (200 * NS_PER_MS)
-#define MAIN_OTHER_THREADS 3 /* beside main and the cores: publisher, admin, log */
+#define MAIN_OTHER_THREADS 4 /* beside main and the cores: publisher, admin, log, recorder */
 
 /* ---- Commands ---- */
 
@@ -195,16 +197,19 @@ static int main_choose_keys(struct server *server)
     return 0;
 }
 
+/* clang-format off */
 static server_step *const main_prepare_steps[] = {
     main_ignore_signals,
     server_raise_limits,
     server_choose_epoch,
     main_choose_keys,
     server_create_channels,
+    server_create_staleness,
     server_create_encodings,
     main_catch_early_signals,
     server_open_counters,
     server_create_access,
+    server_record_create,
     server_create_publisher,
     server_load_admin_token,
     server_check_listeners,
@@ -214,11 +219,13 @@ static server_step *const main_open_steps[] = {
     server_measure_sends,
     server_open_sockets,
     server_create_cores,
+    server_record_start,
     server_start_admin,
     main_open_signals,
     server_start_threads,
     NULL,
 };
+/* clang-format on */
 
 /* What main shows of its progress, whatever it does. */
 static void main_count_turn(const struct server *server)
@@ -312,10 +319,11 @@ static void main_count_run_delays(struct server *server)
     }
 }
 
-static void main_sample_rates(struct server *server, uint64_t now_ns)
+static void main_sample_channels(struct server *server, uint64_t now_ns)
 {
     channel_rates_sample(server->rates, server->channels, server->symbols.log, now_ns,
                          clock_ns(CLOCK_REALTIME));
+    staleness_watch(server->staleness, now_ns, (int64_t)time(NULL));
 }
 
 /* Each time main has waited; samples are taken once a second. */
@@ -326,7 +334,7 @@ static void main_tick(struct server *server)
     if (now_ns - server->tick_ns >= NS_PER_SECOND) {
         server->tick_ns = now_ns;
         main_count_run_delays(server);
-        main_sample_rates(server, now_ns);
+        main_sample_channels(server, now_ns);
         metrics_tick(server->metrics, now_ns);
     }
 }
@@ -353,7 +361,7 @@ static void main_run(struct server *server)
     main_announce(server);
     main_greet(server);
     server->tick_ns = clock_ns(CLOCK_MONOTONIC);
-    main_sample_rates(server, server->tick_ns);
+    main_sample_channels(server, server->tick_ns);
     while (!stop && atomic_load(&server->ended_count) == 0) {
         stop = main_wait(server, MAIN_DRAIN_INTERVAL_MS);
         main_tick(server);

@@ -1,14 +1,12 @@
 #include "src/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,9 +23,12 @@
 #include "src/base/log.h"
 #include "src/base/log_writer.h"
 #include "src/check_config.h"
+#include "src/descriptors.h"
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
 #include "src/market/publisher.h"
+#include "src/market/staleness.h"
+#include "src/record/record.h"
 #include "src/session/session.h"
 #include "src/zero_copy.h"
 
@@ -37,7 +38,8 @@
 /* Of them, opened after the listeners: signals, the publisher's ring, those of libmicrohttpd, and
  * files of /proc that main and the admin server read. */
 #define SERVER_OWN_FDS 11
-#define SERVER_ADMIN_FDS 3 /* of libmicrohttpd, for each further address of the admin server */
+#define SERVER_ADMIN_FDS 3  /* of libmicrohttpd, for each further address of the admin server */
+#define SERVER_RECORD_FDS 2 /* a file of the recording, and the directory while it is listed */
 #define SERVER_ERROR_BYTES_MAX 512
 
 static_assert(OPTIONS_CORES_MAX == COUNTERS_CORES_MAX, "each core has counters");
@@ -56,9 +58,7 @@ int server_fail(int error, const char *what, const char *remedy)
     return error;
 }
 
-/* Says why a value of the configuration is refused: text begins with its option, or with where it
- * is given. */
-static int server_refuse(struct server *server, int error, const char *text)
+int server_refuse(struct server *server, int error, const char *text)
 {
     assert_always(error < 0);
     char located[SERVER_ERROR_BYTES_MAX];
@@ -70,17 +70,9 @@ static int server_refuse(struct server *server, int error, const char *text)
 
 int server_raise_limits(struct server *server)
 {
-    struct rlimit limit;
-    uint64_t needed = (uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
-                      8 * (uint64_t)server->options.core_count;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
-        return 0;
-    }
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
-        server->fds_max = limit.rlim_max;
-    }
+    server->fds_max =
+        descriptors_raise((uint64_t)server->options.connections_max + SERVER_SPARE_FDS +
+                          8 * (uint64_t)server->options.core_count);
     return 0;
 }
 
@@ -124,6 +116,18 @@ int server_create_channels(struct server *server)
     return error == 0
                ? 0
                : server_fail(error, "cannot create the channel table", server_memory_remedy(error));
+}
+
+int server_create_staleness(struct server *server)
+{
+    char text[SERVER_ERROR_BYTES_MAX] = "";
+    struct staleness_options options = {
+        .channels = server->channels,
+        .market_hours_path = server->options.market_hours_path,
+        .after_ns = server->options.stale_after_ns,
+    };
+    int error = staleness_create(&server->staleness, &options, text, sizeof text);
+    return error < 0 ? server_refuse(server, error, text) : 0;
 }
 
 static int server_check_memory(struct server *server, const struct frame_log_options *log)
@@ -175,6 +179,7 @@ int server_create_encodings(struct server *server)
     server->symbols = (struct symbols){.channels = server->channels,
                                        .log = encodings_json_log(server->encodings),
                                        .rates = server->rates,
+                                       .staleness = server->staleness,
                                        .epoch = server->epoch};
     return 0;
 }
@@ -250,6 +255,8 @@ int server_create_publisher(struct server *server)
         .channels = server->channels,
         .encodings = server->encodings,
         .book_images = server->book_images,
+        .staleness = server->staleness,
+        .record = server->record,
         .counters = &server->counters->publisher,
         .control = server->control,
         .feed_specs = server->options.feeds.texts,
@@ -282,42 +289,16 @@ int server_open_sockets(struct server *server)
     return sockets_open(&server->sockets, &server->options);
 }
 
-/* Where descriptors are too few for all clients, the server's own are kept aside: its rings, the
- * admin server's, and those that a moment needs. Clients share the others. */
+/* Each core has a ring, and may accept one client too many of each of its listeners. */
 static int server_share_descriptors(struct server *server)
 {
-    server->admin_connections_max = ADMIN_CONNECTIONS_MAX;
-    if (server->fds_max == 0) {
-        return 0;
-    }
-    uint64_t free_count = 0;
-    for (uint64_t fd = 0; fd < server->fds_max; fd++) {
-        free_count += fcntl((int)fd, F_GETFD) < 0;
-    }
-    /* Each core has a ring, and may accept one client too many of each of its listeners. */
     const struct sockets *sockets = &server->sockets;
     uint64_t own_count =
-        SERVER_OWN_FDS + SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
+        SERVER_OWN_FDS + (server->record != NULL ? SERVER_RECORD_FDS : 0) +
+        SERVER_ADMIN_FDS * (sockets->admin.address_count - 1) +
         (2 + sockets->clients.address_count) * (uint64_t)server->options.core_count;
-    uint64_t rest = free_count < own_count ? 0 : free_count - own_count;
-    uint64_t admin_count = rest / 4 < ADMIN_CONNECTIONS_MAX ? rest / 4 : ADMIN_CONNECTIONS_MAX;
-    if (admin_count == 0) {
-        log_write(LOG_LEVEL_ERROR,
-                  "the limit of open files is %" PRIu64
-                  ", which leaves no descriptors for clients; raise it with ulimit -n, or with "
-                  "LimitNOFILE= of systemd",
-                  server->fds_max);
-        return -EMFILE;
-    }
-    assert_always(admin_count < rest);
-    server->admin_connections_max = (uint32_t)admin_count;
-    server->open_count_max = (uint32_t)(rest - admin_count);
-    log_write(LOG_LEVEL_WARNING,
-              "the limit of open files is %" PRIu64
-              ": the server accepts %u clients at a time instead of --max-connections %u, and "
-              "further clients wait; raise it with ulimit -n, or with LimitNOFILE= of systemd",
-              server->fds_max, server->open_count_max, server->options.connections_max);
-    return 0;
+    return descriptors_share(server->fds_max, own_count, server->options.connections_max,
+                             &server->descriptors);
 }
 
 static int server_create_session_table(struct server *server, uint32_t index)
@@ -331,6 +312,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .compression = server->options.compression != 0,
         .channels = server->channels,
         .symbols = &server->symbols,
+        .feeds = publisher_feed_table(server->publisher),
         .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
@@ -357,7 +339,7 @@ static int server_create_core(struct server *server, uint32_t index)
         .conn_count_max = server->options.connections_max,
         .conn_count = &server->conn_count,
         .place_count = &server->place_count,
-        .open_count_max = server->open_count_max,
+        .open_count_max = server->descriptors.client_count,
         .heartbeat_interval_ns = server->options.heartbeat_interval_ns,
         .idle_timeout_ns = server->options.idle_timeout_ns,
         .max_lag_ns = server->options.lag_ms_max * NS_PER_MS,
@@ -444,6 +426,9 @@ int server_start_admin(struct server *server)
         .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
         .feeds = server->options.feeds.texts,
         .feed_count = server->options.feeds.count,
+        .feed_table = publisher_feed_table(server->publisher),
+        .staleness = server->staleness,
+        .ready_stale_percent = server->options.ready_stale_percent,
     };
     int error = metrics_create(&server->metrics, &source);
     if (error < 0) {
@@ -455,7 +440,7 @@ int server_start_admin(struct server *server)
         .metrics = server->metrics,
         .symbols = &server->symbols,
         .counters = server->counters,
-        .connections_max = server->admin_connections_max,
+        .connections_max = server->descriptors.admin_count,
         .tokens = &server->admin_tokens,
     };
     for (uint32_t i = 0; i < options.fd_count; i++) {
@@ -541,9 +526,13 @@ void server_destroy(struct server *server)
     }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
+    if (server->record != NULL) {
+        record_stop(server->record);
+    }
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
     }
+    record_destroy(server->record);
     publish_access_destroy(server->publish_access);
     if (server->access != NULL) {
         access_destroy(server->access);
@@ -558,6 +547,9 @@ void server_destroy(struct server *server)
     }
     if (server->encodings != NULL) {
         encodings_destroy(server->encodings);
+    }
+    if (server->staleness != NULL) {
+        staleness_destroy(server->staleness);
     }
     if (server->channels != NULL) {
         channels_destroy(server->channels);

@@ -22,6 +22,7 @@
 #include "src/access/token.h"
 #include "src/admin/watchdog.h"
 #include "src/config/options.h"
+#include "src/descriptors.h"
 #include "src/sockets.h"
 #include "src/symbols/symbols.h"
 
@@ -42,19 +43,20 @@ struct server {
     uint64_t epoch_number;
     char epoch[17];   /* the same as text */
     uint64_t fds_max; /* the limit of open files, when it is too low; 0: it suffices */
-    uint32_t admin_connections_max;
-    uint32_t open_count_max; /* see core_options */
+    struct descriptors_share descriptors;
     struct core_zero_copy zero_copy;
     int exit_status; /* of the program, when a step fails */
 
     struct control *control;
     struct channels *channels;
     struct book_images *book_images;
+    struct staleness *staleness;
     struct encodings *encodings;
     struct channel_rates *rates;
     struct symbols symbols; /* of the last three */
     struct counters *counters;
     struct counters_file counters_file;
+    struct record *record; /* NULL: nothing is recorded */
     struct publisher *publisher;
     struct access *access;
     struct publish_access *publish_access;
@@ -90,6 +92,7 @@ typedef int server_step(struct server *server);
 server_step server_raise_limits;
 server_step server_choose_epoch;
 server_step server_create_channels;
+server_step server_create_staleness;
 server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
@@ -109,5 +112,8 @@ void server_destroy(struct server *server);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);
+/* The same of a value of the configuration: text begins with its option, or with where it is given.
+ */
+int server_refuse(struct server *server, int error, const char *text);
 
 #endif

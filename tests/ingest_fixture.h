@@ -4,6 +4,7 @@
 #define RINGCAST_TESTS_INGEST_FIXTURE_H
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,12 +76,13 @@ static inline void ingest_poll(struct ingest_fixture *fixture)
     fixture->due_ns = fixture->feed->ops->poll(fixture->feed, fixture->now_ns);
 }
 
-/* Polls until nothing is left to be done at this time. */
+/* Polls until nothing is left to be done at this time, and nothing is to be read. */
 static inline void ingest_settle(struct ingest_fixture *fixture)
 {
     for (int i = 0; i < INGEST_POLLS_MAX; i++) {
+        struct pollfd watched = {.fd = fixture->recorder->watched_fd, .events = POLLIN};
         ingest_poll(fixture);
-        if (fixture->due_ns > fixture->now_ns) {
+        if (fixture->due_ns > fixture->now_ns && poll(&watched, 1, 0) == 0) {
             return;
         }
     }

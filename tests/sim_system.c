@@ -141,8 +141,10 @@ static void open_market(void)
     encodings.memory_bytes_max = world.log_count_max * frame_log_size_most(&encodings.log);
     assert_always(encodings_create(&world.encodings, &encodings) == 0);
     assert_always(channel_rates_create(&server.rates) == 0);
-    server.symbols = (struct symbols){world.channels, encodings_json_log(world.encodings),
-                                      server.rates, world.epoch};
+    server.symbols = (struct symbols){.channels = world.channels,
+                                      .log = encodings_json_log(world.encodings),
+                                      .rates = server.rates,
+                                      .epoch = world.epoch};
     struct publisher_options options = {
         .channels = world.channels,
         .encodings = world.encodings,

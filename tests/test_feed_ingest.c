@@ -171,7 +171,7 @@ static void half_a_message_is_reported_when_its_producer_leaves(void **state)
     assert_int_equal(fixture->recorder->tick_count, 0);
     close(fd);
     ingest_settle(fixture);
-    assert_true(recorder_has_log(fixture->recorder, "closed the connection within a message"));
+    assert_true(recorder_has_log(fixture->recorder, "within a message"));
     ingest_fixture_destroy(fixture);
 }
 
@@ -198,7 +198,8 @@ static void a_message_that_is_too_long_ends_the_connection(void **state)
     close(fd);
     fd = ingest_dial(fixture);
     ingest_send(fixture, fd, "\x01\x00\x40\x00", 4);
-    ingest_expect_part(fixture, fd, "\"code\":\"too_long\"");
+    const char *heard = ingest_hear(fixture, fd); /* in its form: behind a length */
+    assert_non_null(strstr(heard + 4, "\"code\":\"too_long\""));
     close(fd);
     free(line);
     ingest_fixture_destroy(fixture);

@@ -44,7 +44,8 @@ static int set_up(void **state)
     assert_int_equal(channels_create(&channels, NULL, &(struct keyed_hash){{1, 2}}), 0);
     assert_int_equal(frame_log_create(&frames, &options), 0);
     assert_int_equal(channel_rates_create(&rates), 0);
-    symbols = (struct symbols){channels, frames, rates, "0123456789abcdef"};
+    symbols = (struct symbols){
+        .channels = channels, .log = frames, .rates = rates, .epoch = "0123456789abcdef"};
     return 0;
 }
 
@@ -82,11 +83,11 @@ static void overwrite_log(uint32_t channel)
 
 static const json_t *list(const char *pattern, const char *after, int64_t limit)
 {
-    struct request_symbols query = {pattern, after, limit};
+    struct request_symbols query = {.pattern = pattern, .after = after, .limit = limit};
     const char *field;
     assert_null(request_symbols_fault(&query, &field));
     reply_trim(&reply);
-    symbols_write(&symbols, &query, &reply);
+    symbols_write(&symbols, &query, 0, &reply);
     assert_false(reply.failed);
     json_decref(page);
     page = json_loadb(reply.text, reply.bytes, 0, NULL);
@@ -226,7 +227,7 @@ static uint32_t read_pages(const char *pattern, int64_t limit, char all[][8], ui
     uint32_t at = 0;
     uint32_t steps = 0;
     while (has_more) {
-        struct request_symbols query = {pattern, after, limit};
+        struct request_symbols query = {.pattern = pattern, .after = after, .limit = limit};
         struct symbols_place place = {0};
         reply_trim(&reply);
         for (; !place.is_done; steps++) {

@@ -202,7 +202,9 @@ static void ingest_producer_read(struct ingest_producer *producer)
         producer->is_silent = is_closing ? producer->is_silent : false;
     } else if (error != -EAGAIN) {
         ingest_reply_end(producer, error == -ENOMEM ? "no memory for its message"
-                                                    : "the connection is broken");
+                                   : producer->input.begin == producer->input.end
+                                       ? "it has closed the connection, and left answers unread"
+                                       : "the connection is broken within a message");
     }
     if (is_closing && producer->input.is_at_end) {
         ingest_reply_end(producer, NULL);
@@ -245,7 +247,7 @@ static bool ingest_producer_step(struct ingest_producer *producer, uint32_t *mes
     case INGEST_INPUT_END:
         ingest_reply_end(producer, producer->input.begin == producer->input.end
                                        ? "it has closed the connection"
-                                       : "it has closed the connection within a message");
+                                       : "the connection is closed within a message");
         return false;
     case INGEST_INPUT_TOO_LONG:
         ingest_reply_error(producer, INGEST_TOO_LONG, NULL);

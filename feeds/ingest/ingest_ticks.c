@@ -96,7 +96,8 @@ static uint32_t ingest_ticks_admit(struct ingest_producer *producer, const char 
     }
     uint32_t channel = ingest_channels_open(&ingest->channels, symbol, symbol_bytes, type);
     if (channel == INGEST_CHANNELS_NONE || !ingest_channel_set_add(&producer->channels, channel)) {
-        *reason_out = "the channel table of the server is full";
+        *reason_out = "there is no channel for it: the channel table of the server is full, or the "
+                      "symbol has a *, a quote or a control character";
         return INGEST_CHANNELS_NONE;
     }
     return channel;
@@ -258,10 +259,6 @@ static bool ingest_ticks_take_binary(struct ingest_producer *producer)
                                                          producer->input.message_bytes, &tick);
     if (status == STREAM_TICKS_JSON) {
         return ingest_ticks_take_json(producer);
-    }
-    if (tick.q > INT64_MAX) {
-        ingest_ticks_malformed(producer, 0, "seq is not a number from 0 to 2^63 - 1");
-        return true;
     }
     if (status == STREAM_TICKS_MALFORMED) {
         ingest_ticks_malformed(producer, tick.q, tick.fault);

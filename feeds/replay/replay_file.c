@@ -13,6 +13,8 @@
 #include "feeds/replay/line_reader.h"
 #include "feeds/replay/replay_format.h"
 #include "feeds/replay/replay_frames.h"
+#include "feeds/replay/replay_messages.h"
+#include "feeds/replay/replay_recording.h"
 #include "feeds/replay/replay_symbol.h"
 
 #define REPLAY_FILE_PROBE_LINES_MAX 100 /* with data, or malformed */
@@ -30,9 +32,11 @@ struct replay_file {
     const char *fault;
     char error[FEED_ERROR_BYTES_MAX]; /* after REPLAY_FILE_FAILED */
 
-    /* Captures: one of the two. */
+    /* At most one of the three. */
     struct venue *venue;
     struct replay_frames *frames;
+    struct replay_recording *recording;
+    struct replay_directory directory; /* of the recording; count 0: it is one file */
     const char *message; /* the JSON of the item that is ready; in the reader's buffer */
     size_t message_bytes;
 
@@ -135,11 +139,21 @@ static int replay_file_direct(struct replay_file *file, const struct feed_sink *
     file->venue = NULL;
     replay_frames_destroy(file->frames);
     file->frames = NULL;
+    replay_recording_destroy(file->recording);
+    file->recording = NULL;
     switch (file->format.kind) {
     case REPLAY_FORMAT_VENUE:
         return venue_create(&file->venue, file->format.venue, file->suffix, sink, counters);
     case REPLAY_FORMAT_RINGCAST:
         return replay_frames_create(&file->frames, file->suffix, sink, counters);
+    case REPLAY_FORMAT_RECORDING:
+        return replay_recording_create(
+            &file->recording, &(struct replay_recording_options){.reader = &file->reader,
+                                                                 .directory = &file->directory,
+                                                                 .name = file->name,
+                                                                 .suffix = file->suffix,
+                                                                 .sink = sink,
+                                                                 .counters = counters});
     case REPLAY_FORMAT_UNKNOWN:
     case REPLAY_FORMAT_CSV:
         break;
@@ -169,9 +183,52 @@ static int replay_file_detect(struct replay_file *file, enum line_status status)
     return error == 0 ? 0 : feed_fail(file->error, error, "replay: %s", strerror(-error));
 }
 
+/* Finds out whether the file is a recording, whose first bytes are no text. */
+static enum line_status replay_file_look(struct replay_file *file)
+{
+    enum line_status status = line_reader_bytes(&file->reader, REPLAY_MESSAGES_KIND_BYTES);
+    if (status == LINE_READER_LINE && file->reader.text_bytes >= REPLAY_MESSAGES_KIND_BYTES &&
+        replay_messages_is_recording(file->reader.text)) {
+        file->format.kind = REPLAY_FORMAT_RECORDING;
+        file->reader.error = replay_file_direct(file, file->sink, file->counters);
+        return file->reader.error < 0 ? LINE_READER_FAILED : LINE_READER_LINE;
+    }
+    bool is_line = memchr(file->reader.text, '\n', file->reader.text_bytes) != NULL;
+    return status == LINE_READER_WAIT && is_line ? LINE_READER_LINE : status;
+}
+
+static enum replay_file_status replay_file_next_message(struct replay_file *file,
+                                                        uint64_t *ts_ns_out)
+{
+    switch (replay_recording_next(file->recording, ts_ns_out, file->error)) {
+    case REPLAY_RECORDING_READY:
+        return REPLAY_FILE_READY;
+    case REPLAY_RECORDING_NOTHING:
+        return REPLAY_FILE_NOTHING;
+    case REPLAY_RECORDING_WAIT:
+        return REPLAY_FILE_WAIT;
+    case REPLAY_RECORDING_MALFORMED: /* It has been counted. */
+        return replay_file_malformed(file, replay_recording_fault(file->recording));
+    case REPLAY_RECORDING_END:
+        return REPLAY_FILE_END;
+    case REPLAY_RECORDING_FAILED:
+        break;
+    }
+    return REPLAY_FILE_FAILED;
+}
+
 enum replay_file_status replay_file_next(struct replay_file *file, uint64_t *ts_ns_out)
 {
-    enum line_status status = line_reader_next(&file->reader);
+    enum line_status status = LINE_READER_LINE;
+    if (file->format.kind == REPLAY_FORMAT_UNKNOWN) {
+        status = replay_file_look(file);
+    }
+    if (file->format.kind == REPLAY_FORMAT_RECORDING && status == LINE_READER_LINE) {
+        return replay_file_next_message(file, ts_ns_out);
+    }
+    if (status == LINE_READER_LINE || status == LINE_READER_END) {
+        status = line_reader_next(&file->reader);
+    }
     switch (status) {
     case LINE_READER_AGAIN:
         return REPLAY_FILE_AGAIN;
@@ -222,6 +279,20 @@ static enum replay_file_status replay_file_deliver_row(struct replay_file *file,
     return REPLAY_FILE_TICK;
 }
 
+/* A recorded tick, or a GAP in its place. */
+static enum replay_file_status replay_file_deliver_message(struct replay_file *file,
+                                                           uint64_t ts_recv_ns)
+{
+    switch (replay_recording_deliver(file->recording, ts_recv_ns)) {
+    case REPLAY_RECORDING_READY:
+        return REPLAY_FILE_TICK;
+    case REPLAY_RECORDING_MALFORMED:
+        return replay_file_malformed(file, replay_recording_fault(file->recording));
+    default:
+        return REPLAY_FILE_NOTHING;
+    }
+}
+
 /* The recorded frame of a ringcast. */
 static enum replay_file_status replay_file_deliver_frame(struct replay_file *file,
                                                          uint64_t ts_recv_ns)
@@ -243,6 +314,9 @@ enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t t
     if (file->format.kind == REPLAY_FORMAT_CSV) {
         return replay_file_deliver_row(file, ts_recv_ns);
     }
+    if (file->format.kind == REPLAY_FORMAT_RECORDING) {
+        return replay_file_deliver_message(file, ts_recv_ns);
+    }
     assert_always(file->message != NULL);
     if (file->format.kind == REPLAY_FORMAT_RINGCAST) {
         return replay_file_deliver_frame(file, ts_recv_ns);
@@ -262,6 +336,9 @@ enum replay_file_status replay_file_deliver(struct replay_file *file, uint64_t t
 int replay_file_rewind(struct replay_file *file)
 {
     file->message = NULL;
+    if (file->recording != NULL) {
+        return replay_recording_rewind(file->recording);
+    }
     if (file->venue != NULL) {
         venue_forget_sequences(file->venue);
     }
@@ -329,6 +406,13 @@ static int replay_file_prepare(struct replay_file *file, const struct replay_fil
     return error == 0 ? 0 : feed_fail(error_out, error, "replay: %s", strerror(-error));
 }
 
+/* All recordings of a directory; the reader is at the first one. */
+static int replay_file_open_directory(struct replay_file *file, const char *path)
+{
+    int error = replay_directory_open(&file->directory, path);
+    return error < 0 ? error : line_reader_open(&file->reader, file->directory.paths[0]);
+}
+
 int replay_file_open(struct replay_file **file_out, const struct replay_file_options *options,
                      char error_out[FEED_ERROR_BYTES_MAX])
 {
@@ -339,12 +423,18 @@ int replay_file_open(struct replay_file **file_out, const struct replay_file_opt
     file->name = options->name;
     file->suffix = options->suffix;
     int error = line_reader_open(&file->reader, options->path);
+    if (error == -EISDIR) {
+        error = replay_file_open_directory(file, options->path);
+    }
     if (error < 0) {
+        replay_directory_close(&file->directory);
         free(file);
         return feed_fail(error_out, error, "replay: cannot open %.300s: %s", options->name,
                          error == -EINVAL  ? "it is neither a regular file nor a FIFO or pipe"
                          : error == -EBUSY ? "another feed reads it already"
-                                           : strerror(-error));
+                         : error == -ENODATA
+                             ? "the directory has no recording (" REPLAY_DIRECTORY_PATTERN ")"
+                             : strerror(-error));
     }
     error = replay_file_prepare(file, options, error_out);
     if (error < 0) {
@@ -359,18 +449,22 @@ void replay_file_close(struct replay_file *file)
 {
     venue_destroy(file->venue);
     replay_frames_destroy(file->frames);
+    replay_recording_destroy(file->recording);
+    replay_directory_close(&file->directory);
     line_reader_close(&file->reader);
     free(file);
 }
 
 size_t replay_file_line_bytes(const struct replay_file *file)
 {
-    return file->reader.text_bytes;
+    return file->recording != NULL ? replay_recording_message_bytes(file->recording)
+                                   : file->reader.text_bytes;
 }
 
 uint64_t replay_file_line_number(const struct replay_file *file)
 {
-    return file->reader.line_number;
+    return file->recording != NULL ? replay_recording_number(file->recording)
+                                   : file->reader.line_number;
 }
 
 const char *replay_file_fault(const struct replay_file *file)
@@ -394,13 +488,15 @@ void replay_file_summary(const struct replay_file *file, char *text, size_t text
     char ticks[REPLAY_FILE_KINDS_BYTES_MAX];
     char skipped[REPLAY_FILE_KINDS_BYTES_MAX];
     const struct feed_counters *counters = file->counters;
-    kind_counts_format(file->venue != NULL    ? &file->venue->ticks
-                       : file->frames != NULL ? &file->frames->ticks
-                                              : &file->ticks,
+    kind_counts_format(file->venue != NULL       ? &file->venue->ticks
+                       : file->frames != NULL    ? &file->frames->ticks
+                       : file->recording != NULL ? replay_recording_ticks(file->recording)
+                                                 : &file->ticks,
                        ticks, sizeof ticks);
-    kind_counts_format(file->venue != NULL    ? &file->venue->skipped
-                       : file->frames != NULL ? &file->frames->skipped
-                                              : &none,
+    kind_counts_format(file->venue != NULL       ? &file->venue->skipped
+                       : file->frames != NULL    ? &file->frames->skipped
+                       : file->recording != NULL ? replay_recording_skipped(file->recording)
+                                                 : &none,
                        skipped, sizeof skipped);
     snprintf(text, text_bytes,
              "%" PRIu64 " ticks%s%s%s, %" PRIu64 " skipped%s%s%s, %" PRIu64 " malformed, %" PRIu64

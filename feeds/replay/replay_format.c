@@ -11,16 +11,16 @@
 static const struct venue_ops *const replay_format_venues[] = {&venue_coinbase, &venue_binance};
 
 #define REPLAY_FORMAT_VENUE_COUNT (sizeof replay_format_venues / sizeof replay_format_venues[0])
-#define REPLAY_FORMAT_KIND_COUNT 3 /* names that are no venue's */
+#define REPLAY_FORMAT_KIND_COUNT 4 /* names that are no venue's */
 #define REPLAY_FORMAT_NAME_COUNT (REPLAY_FORMAT_KIND_COUNT + REPLAY_FORMAT_VENUE_COUNT)
 #define REPLAY_FORMAT_RINGCAST_MARK " md.json.v1" /* the subprotocol ends the connection line */
 
 int replay_format_by_name(struct replay_format *format_out, const char *name,
                           char error_out[FEED_ERROR_BYTES_MAX])
 {
-    const char *names[REPLAY_FORMAT_NAME_COUNT] = {"auto", "csv", "ringcast"};
-    static const enum replay_format_kind kinds[] = {REPLAY_FORMAT_UNKNOWN, REPLAY_FORMAT_CSV,
-                                                    REPLAY_FORMAT_RINGCAST};
+    const char *names[REPLAY_FORMAT_NAME_COUNT] = {"auto", "csv", "ringcast", "recording"};
+    static const enum replay_format_kind kinds[] = {
+        REPLAY_FORMAT_UNKNOWN, REPLAY_FORMAT_CSV, REPLAY_FORMAT_RINGCAST, REPLAY_FORMAT_RECORDING};
     for (size_t i = 0; i < REPLAY_FORMAT_VENUE_COUNT; i++) {
         names[REPLAY_FORMAT_KIND_COUNT + i] = replay_format_venues[i]->name;
     }
@@ -38,7 +38,7 @@ int replay_format_by_name(struct replay_format *format_out, const char *name,
     const char *nearest = nearest_name(name, names, REPLAY_FORMAT_NAME_COUNT);
     return feed_fail(error_out, -EINVAL,
                      "replay: unknown format \"%.64s\"%s%s%s; valid: auto, coinbase, binance, "
-                     "ringcast, csv",
+                     "ringcast, recording, csv",
                      name, nearest ? " (did you mean \"" : "", nearest ? nearest : "",
                      nearest ? "\"?)" : "");
 }
@@ -102,7 +102,7 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
         return feed_fail(
             error_out, -EINVAL,
             "replay: cannot detect the format of %.200s: its first line names no known venue, and "
-            "as CSV %s; give format=coinbase, binance, ringcast or csv",
+            "as CSV %s; give format=coinbase, binance, ringcast, recording or csv",
             source, fault);
     }
     *format_out = (struct replay_format){.kind = REPLAY_FORMAT_CSV};
@@ -111,7 +111,8 @@ int replay_format_by_line(struct replay_format *format_out, const char *source, 
 
 const char *replay_format_name(const struct replay_format *format)
 {
-    return format->kind == REPLAY_FORMAT_RINGCAST ? "ringcast"
-           : format->venue != NULL                ? format->venue->name
-                                                  : "csv";
+    return format->kind == REPLAY_FORMAT_RINGCAST    ? "ringcast"
+           : format->kind == REPLAY_FORMAT_RECORDING ? "recording"
+           : format->venue != NULL                   ? format->venue->name
+                                                     : "csv";
 }

@@ -12,8 +12,9 @@
 enum replay_format_kind {
     REPLAY_FORMAT_UNKNOWN, /* The first line will show it. */
     REPLAY_FORMAT_CSV,
-    REPLAY_FORMAT_VENUE,    /* a capture of a venue */
-    REPLAY_FORMAT_RINGCAST, /* a capture of a ringcast */
+    REPLAY_FORMAT_VENUE,     /* a capture of a venue */
+    REPLAY_FORMAT_RINGCAST,  /* a capture of a ringcast */
+    REPLAY_FORMAT_RECORDING, /* of ringcast --record */
 };
 
 struct replay_format {
@@ -21,7 +22,7 @@ struct replay_format {
     const struct venue_ops *venue; /* of a capture of a venue */
 };
 
-/* name: "auto" (not known yet), "csv", "ringcast" or a venue's. */
+/* name: "auto" (not known yet), "csv", "ringcast", "recording" or a venue's. */
 int replay_format_by_name(struct replay_format *format_out, const char *name,
                           char error_out[FEED_ERROR_BYTES_MAX]);
 
@@ -29,7 +30,7 @@ int replay_format_by_name(struct replay_format *format_out, const char *name,
 int replay_format_by_line(struct replay_format *format_out, const char *source, const char *line,
                           size_t line_bytes, char error_out[FEED_ERROR_BYTES_MAX]);
 
-/* "csv", "ringcast" or the venue's. */
+/* "csv", "ringcast", "recording" or the venue's. */
 const char *replay_format_name(const struct replay_format *format);
 
 /* "wss://host/path <-> seconds[ subprotocol]" or "wss://host <- seconds: sent message", in a

@@ -22,7 +22,7 @@
 #include "ring/board/counters_format.h"
 
 #define COUNTERS_CORES_MAX 64
-#define COUNTERS_THREADS_MAX (COUNTERS_CORES_MAX + 4) /* publisher, main, admin, log */
+#define COUNTERS_THREADS_MAX (COUNTERS_CORES_MAX + 5) /* publisher, main, admin, log, recorder */
 #define COUNTERS_ENTRIES_MAX 128
 
 typedef _Atomic uint64_t counter;
@@ -184,6 +184,17 @@ struct process_counters {
     _Alignas(CACHE_LINE_BYTES) counter main_turns;
     _Alignas(CACHE_LINE_BYTES) counter admin_turns;
     _Alignas(CACHE_LINE_BYTES) counter log_turns;
+    _Alignas(CACHE_LINE_BYTES) counter record_turns;
+    counter record_active; /* gauge: 1 while ticks are recorded */
+    counter record_ticks;  /* that can be read from the files */
+    counter record_bytes;  /* compressed */
+    counter record_files;
+    counter record_cut; /* ticks that waited to be written when the recording stopped */
+
+    /* Written by the publisher: ticks that are not in the recording. */
+    _Alignas(CACHE_LINE_BYTES) counter record_full; /* The disk was too slow. */
+    counter record_stopped;                         /* The recording had stopped. */
+    counter record_too_long;                        /* More than 4 MiB. */
 };
 
 struct counters {

@@ -27,6 +27,7 @@
 #include "src/access/rate_limit.h"
 #include "src/admin/admin_connections.h"
 #include "src/admin/admin_pages.h"
+#include "src/admin/admin_stale.h"
 #include "src/admin/admin_symbols.h"
 #include "src/admin/prometheus.h"
 #include "src/admin/stats.h"
@@ -114,13 +115,18 @@ static void admin_page_health(struct admin *admin, struct admin_page *page)
 
 static void admin_page_ready(struct admin *admin, struct admin_page *page)
 {
+    const struct metrics_options *source = metrics_options(admin->metrics);
     enum metrics_state state = metrics_state(admin->metrics);
-    json_t *stalled = admin_stalled(metrics_options(admin->metrics)->watchdog);
-    bool ready = state == METRICS_READY && stalled == NULL;
-    const char *status = state == METRICS_READY && !ready ? "stalled" : metrics_state_name(state);
-    admin_page_json(
-        page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-        json_pack("{s:b, s:s, s:o*}", "ready", ready, "status", status, "stalled", stalled));
+    json_t *stalled = admin_stalled(source->watchdog);
+    bool is_stale = admin_stale_is_too_much(source);
+    bool ready = state == METRICS_READY && stalled == NULL && !is_stale;
+    const char *status = metrics_state_name(state);
+    if (state == METRICS_READY && !ready) {
+        status = stalled != NULL ? "stalled" : "stale";
+    }
+    admin_page_json(page, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                    json_pack("{s:b, s:s, s:o*, s:o*}", "ready", ready, "status", status, "stalled",
+                              stalled, "staleness", is_stale ? admin_stale_json(source) : NULL));
 }
 
 static void admin_page_stats(struct admin *admin, struct admin_page *page)

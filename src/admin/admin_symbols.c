@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec/base/check.h"
+#include "codec/base/clock.h"
 #include "src/request/reply.h"
 #include "src/request/request_symbols.h"
 #include "src/symbols/symbols.h"
@@ -31,11 +32,19 @@ static int64_t admin_symbols_number(const char *text)
     return number;
 }
 
+static void admin_symbols_take_stale(struct admin_symbols_query *query, const char *value)
+{
+    query->symbols.only_stale = strcmp(value, "yes") == 0;
+    if (!query->symbols.only_stale && strcmp(value, "no") != 0) {
+        snprintf(query->error, ADMIN_SYMBOLS_ERROR_BYTES_MAX, "stale must be yes or no");
+    }
+}
+
 /* value: NULL for a key without '='. What others chose is not repeated but for the key's name. */
 static enum MHD_Result admin_symbols_on_key(void *context, enum MHD_ValueKind kind, const char *key,
                                             size_t key_bytes, const char *value, size_t value_bytes)
 {
-    static const char *const keys[] = {"pattern", "after", "limit"};
+    static const char *const keys[] = {"pattern", "after", "limit", "stale"};
     struct admin_symbols_query *query = context;
     (void)kind;
     for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -55,13 +64,16 @@ static enum MHD_Result admin_symbols_on_key(void *context, enum MHD_ValueKind ki
         case 1:
             query->symbols.after = value;
             break;
-        default:
+        case 2:
             query->symbols.limit = admin_symbols_number(value);
+            break;
+        default:
+            admin_symbols_take_stale(query, value);
         }
         return MHD_YES;
     }
     snprintf(query->error, ADMIN_SYMBOLS_ERROR_BYTES_MAX,
-             "/symbols takes pattern, after and limit, and nothing else");
+             "/symbols takes pattern, after, limit and stale, and nothing else");
     return MHD_NO;
 }
 
@@ -80,7 +92,7 @@ char *admin_symbols_write(const struct symbols *symbols, struct MHD_Connection *
     if (error_out[0] != '\0') {
         return NULL;
     }
-    symbols_write(symbols, &query.symbols, &reply);
+    symbols_write(symbols, &query.symbols, clock_ns(CLOCK_MONOTONIC), &reply);
     if (reply.failed) {
         reply_deinit(&reply);
         return NULL;

@@ -96,6 +96,11 @@ struct options {
     int engine;    /* 0: uring */
     bool busy_poll;
     struct options_feeds feeds;
+    uint64_t stale_after_ns;       /* 0: never by time */
+    const char *market_hours_path; /* NULL: none */
+    const char *record_path;       /* NULL: nothing is recorded */
+    uint64_t record_file_bytes;
+    uint64_t record_file_ns;
     uint32_t connections_max;
     uint32_t subscriptions_max;
     uint64_t frame_log_bytes;
@@ -112,9 +117,10 @@ struct options {
     int rate_limit_enabled;  /* 0: no, 1: yes */
     const char *admin_token; /* NULL: none */
     const char *admin_token_file;
-    uint32_t watchdog_seconds; /* 0: off */
-    int log_level;             /* enum log_level */
-    int log_format;            /* 0: text, 1: json */
+    uint32_t watchdog_seconds;    /* 0: off */
+    uint32_t ready_stale_percent; /* 0: off */
+    int log_level;                /* enum log_level */
+    int log_format;               /* 0: text, 1: json */
 
     /* What was set and is ignored, a sentence each: for the log. */
     const char *warnings[OPTIONS_WARNINGS_MAX];

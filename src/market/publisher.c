@@ -14,7 +14,9 @@
 #include "src/market/derived.h"
 #include "src/market/publisher_feeds.h"
 #include "src/market/publisher_wait.h"
+#include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
+#include "src/record/record.h"
 
 #define PUBLISHER_IMAGE_NS_MAX (10 * NS_PER_MS) /* Longer pieces were interrupted. */
 
@@ -23,6 +25,7 @@ struct publisher {
     struct channels *channels;
     struct encodings *encodings;
     struct book_images *book_images;
+    struct record *record; /* NULL: nothing is recorded */
     struct publisher_counters *counters;
     struct control *control; /* NULL: none */
 
@@ -83,10 +86,24 @@ static void publisher_end_channel(void *context, uint32_t number)
     encodings_forget_channel(publisher->encodings, number);
 }
 
+/* The recorder gets a channel's name before its first tick. */
+static void publisher_name_for_record(struct publisher *publisher, uint32_t number)
+{
+    if (__builtin_expect(!record_knows(publisher->record, number), 0)) {
+        const struct channel *channel = channels_get(publisher->channels, number);
+        record_define(publisher->record, number, channel->symbol, channel->symbol_bytes,
+                      (enum md_type)channel->type);
+    }
+}
+
 static void publisher_lose(void *context, uint32_t number)
 {
     struct publisher *publisher = publisher_of(context);
     if (tick_writer_has_channel(&publisher->writer, number)) {
+        if (publisher->record != NULL) {
+            publisher_name_for_record(publisher, number);
+            record_lose(publisher->record, number);
+        }
         tick_writer_write_gap(&publisher->writer, number);
         derived_on_loss(&publisher->derived, number);
     }
@@ -94,8 +111,11 @@ static void publisher_lose(void *context, uint32_t number)
 
 static void publisher_silence(void *context, uint32_t number)
 {
-    (void)context;
-    (void)number;
+    const struct publisher *publisher = publisher_of(context);
+    struct staleness *staleness = publisher->feeds.staleness;
+    if (staleness != NULL && tick_writer_has_channel(&publisher->writer, number)) {
+        staleness_on_silence(staleness, number);
+    }
 }
 
 static void publisher_publish(void *context, const struct md_update *update)
@@ -108,6 +128,13 @@ static void publisher_publish(void *context, const struct md_update *update)
         publisher->writer.room -= publisher->writer.room > 0;
         tick_writer_refuse(&publisher->writer, channel);
         return;
+    }
+    if (publisher->feeds.staleness != NULL) {
+        staleness_on_tick(publisher->feeds.staleness, channel, feed->number, publisher->now_ns);
+    }
+    if (publisher->record != NULL) {
+        publisher_name_for_record(publisher, channel);
+        record_tick(publisher->record, update);
     }
     uint64_t ts_pub_ns =
         tick_writer_write_tick(&publisher->writer, channel, publisher_flags(update), update);
@@ -171,7 +198,8 @@ static int publisher_open_feeds(struct publisher *publisher,
         .lost = publisher_lose,
         .silent = publisher_silence,
     };
-    publisher_feeds_init(&publisher->feeds, &publisher->writer, publisher->channels);
+    publisher_feeds_init(&publisher->feeds, &publisher->writer, publisher->channels,
+                         options->staleness);
     for (uint32_t i = 0; i < options->feed_count; i++) {
         char text[FEED_ERROR_BYTES_MAX] = "";
         int error = publisher_feeds_open(&publisher->feeds, options->feed_specs[i], &sink, text);
@@ -199,6 +227,7 @@ int publisher_create(struct publisher **publisher_out, const struct publisher_op
     publisher->channels = options->channels;
     publisher->encodings = options->encodings;
     publisher->book_images = options->book_images;
+    publisher->record = options->record;
     publisher->counters = options->counters;
     publisher->control = options->control;
     publisher->wait.is_inline = true;
@@ -242,6 +271,11 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
         publisher->feeds.core_counters[i] = core_counters[i];
     }
     publisher->wait.core_count = core_count;
+}
+
+const struct feed_table *publisher_feed_table(const struct publisher *publisher)
+{
+    return &publisher->feeds.table;
 }
 
 /* ---- Polling ---- */

@@ -16,11 +16,14 @@
 #include "src/market/publisher_feeds.h"
 
 struct publisher;
+struct record;
 
 struct publisher_options {
     struct channels *channels; /* It makes what sessions wish for there (derived.h). */
     struct encodings *encodings;
     struct book_images *book_images; /* NULL: nobody asks for books */
+    struct staleness *staleness;     /* NULL: nobody asks which symbols are stale */
+    struct record *record;           /* NULL: nothing is recorded */
     struct publisher_counters *counters;
     struct control *control; /* Its heart beats at each poll. NULL: none */
     const char *const *feed_specs;
@@ -38,6 +41,9 @@ void publisher_destroy(struct publisher *publisher);
 /* The cores it wakes and waits for (elastic feeds stay within half a log of the slowest). */
 void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
                          struct core_counters *const *core_counters, uint32_t core_count);
+
+/* The state of each feed, for as long as the publisher exists. */
+const struct feed_table *publisher_feed_table(const struct publisher *publisher);
 
 /* Polls what is due, publishes the head; returns when to be called next (0: at once). */
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns);

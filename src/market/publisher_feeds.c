@@ -1,5 +1,6 @@
 #include "src/market/publisher_feeds.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "codec/base/check.h"
@@ -13,13 +14,15 @@
 #define PUBLISHER_FEEDS_ELASTIC_NS (200 * NS_PER_US)
 
 static_assert(PUBLISHER_FEEDS_MAX <= CORE_WATCH_COUNT_MAX, "a descriptor for each feed");
+static_assert(PUBLISHER_FEEDS_MAX == STALENESS_FEEDS_MAX, "stale symbols are counted by feed");
 
 /* ---- The sink ---- */
 
 static uint32_t publisher_feeds_open_channel(void *context, const char *symbol, size_t symbol_bytes,
                                              enum md_type type)
 {
-    struct publisher_feeds *feeds = ((struct publisher_feed *)context)->feeds;
+    const struct publisher_feed *feed = context;
+    struct publisher_feeds *feeds = feed->feeds;
     uint32_t channel = channels_open(feeds->channels, symbol, symbol_bytes, type);
     uint32_t count = channels_count(feeds->channels);
     counter_set(&feeds->writer->counters->channels, count);
@@ -27,6 +30,9 @@ static uint32_t publisher_feeds_open_channel(void *context, const char *symbol, 
         feeds->table_full_logged = true;
         log_post(0, LOG_LEVEL_ERROR,
                  "the channel table is full: ticks of further symbols are discarded and counted");
+    }
+    if (channel != CHANNEL_NONE && feeds->staleness != NULL) {
+        staleness_on_channel(feeds->staleness, channel, feed->number, feeds->now_ns);
     }
     return channel;
 }
@@ -82,11 +88,6 @@ static uint32_t publisher_feeds_room(void *context)
     return room;
 }
 
-static uint32_t publisher_feeds_number(const struct publisher_feed *feed)
-{
-    return (uint32_t)(feed - feed->feeds->rows);
-}
-
 static void publisher_feeds_watch(void *context, int fd)
 {
     struct publisher_feed *feed = context;
@@ -94,8 +95,7 @@ static void publisher_feeds_watch(void *context, int fd)
         return;
     }
     if (feed->watched_fd >= 0) {
-        core_watch_disarm(publisher_wait_watch(feed->feeds->writer->wait),
-                          publisher_feeds_number(feed));
+        core_watch_disarm(publisher_wait_watch(feed->feeds->writer->wait), feed->number);
     }
     feed->watched_fd = fd;
 }
@@ -114,9 +114,14 @@ static void publisher_feeds_log(void *context, enum feed_level level, const char
 /* ---- Opening and closing ---- */
 
 void publisher_feeds_init(struct publisher_feeds *feeds, struct tick_writer *writer,
-                          struct channels *channels)
+                          struct channels *channels, struct staleness *staleness)
 {
-    *feeds = (struct publisher_feeds){.writer = writer, .channels = channels};
+    *feeds = (struct publisher_feeds){
+        .writer = writer,
+        .channels = channels,
+        .staleness = staleness,
+        .now_ns = clock_ns(CLOCK_MONOTONIC), /* A feed may name channels when it is opened. */
+    };
 }
 
 int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,
@@ -125,6 +130,7 @@ int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,
     assert_always(feeds->count < PUBLISHER_FEEDS_MAX);
     struct publisher_feed *feed = &feeds->rows[feeds->count];
     feed->feeds = feeds;
+    feed->number = feeds->count;
     feed->watched_fd = -1;
     feed->sink = *sink;
     feed->sink.context = feed;
@@ -132,7 +138,10 @@ int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,
     feed->sink.room = publisher_feeds_room;
     feed->sink.watch = publisher_feeds_watch;
     feed->sink.log = publisher_feeds_log;
-    int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), error_out);
+    uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
+    feed->shown = feed_table_add(&feeds->table, spec, strcspn(spec, ":"), wall_ns);
+    feed->sink.name = feed->shown->name;
+    int error = feed_open(&feed->feed, spec, &feed->sink, wall_ns, error_out);
     feeds->count += error == 0;
     return error;
 }
@@ -201,7 +210,7 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
 {
     struct publisher_feeds *feeds = feed->feeds;
     struct tick_writer *writer = feeds->writer;
-    uint32_t number = publisher_feeds_number(feed);
+    uint32_t number = feed->number;
     bool is_readable =
         feed->watched_fd >= 0 && core_watch_is_readable(publisher_wait_watch(writer->wait), number);
     uint64_t wall_ns = feeds->wall_ns;
@@ -223,6 +232,7 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
         core_watch_arm(publisher_wait_watch(writer->wait), number, feed->watched_fd);
     }
     tick_writer_show(writer);
+    feed_table_write(feed->shown, feed->feed, wall_ns);
     if (feeds->count > 1) {
         feeds->wall_ns = clock_ns(CLOCK_REALTIME); /* The others may be due by now. */
     }
@@ -232,6 +242,7 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
 uint64_t publisher_feeds_poll(struct publisher_feeds *feeds, uint64_t now_ns, uint64_t wall_ns)
 {
     uint64_t wait_ns = UINT64_MAX;
+    feeds->now_ns = now_ns;
     feeds->wall_ns = wall_ns;
     for (uint32_t i = 0; i < feeds->count; i++) {
         struct publisher_feed *feed = &feeds->rows[(feeds->first + i) % feeds->count];

@@ -13,9 +13,11 @@
 #include "feeds/feed.h"
 #include "ring/board/counters.h"
 #include "src/market/channels.h"
+#include "src/market/feed_table.h"
+#include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
 
-#define PUBLISHER_FEEDS_MAX 16
+#define PUBLISHER_FEEDS_MAX FEED_TABLE_FEEDS_MAX
 /* A poll of all feeds ends after this many ticks, so that the cores get their turn. */
 #define PUBLISHER_POLL_TICKS_MAX 1024
 /* A feed that is polled gets its ticks in portions. Between two, the clock is read. */
@@ -29,22 +31,27 @@ struct publisher_feed {
     struct publisher_feeds *feeds;
     struct feed_sink sink;
     struct feed *feed;
+    uint32_t number;      /* of its row */
     int watched_fd;       /* -1: none */
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     bool is_timed;        /* It asked to be polled later, and not at once. */
     uint64_t polled_ns;
+    struct feed_table_row *shown;
 };
 
 struct publisher_feeds {
     /* Set before the first poll, then constant. */
     struct tick_writer *writer;
     struct channels *channels;
+    struct staleness *staleness;                                   /* NULL: none */
     const struct core_counters *core_counters[COUNTERS_CORES_MAX]; /* of the writer's cores */
 
     struct publisher_feed rows[PUBLISHER_FEEDS_MAX];
+    struct feed_table table;
     uint32_t count;
     uint32_t first; /* whose turn it is to be polled first */
     bool table_full_logged;
+    uint64_t now_ns; /* of the poll of all feeds */
 
     /* Of the poll of one feed. */
     uint64_t wall_ns; /* when it began */
@@ -53,7 +60,7 @@ struct publisher_feeds {
 };
 
 void publisher_feeds_init(struct publisher_feeds *feeds, struct tick_writer *writer,
-                          struct channels *channels);
+                          struct channels *channels, struct staleness *staleness);
 
 /* sink: the calls and values that all feeds have in common; the others are filled in here. */
 int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,

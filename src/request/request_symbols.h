@@ -7,6 +7,7 @@
 #ifndef RINGCAST_SRC_REQUEST_SYMBOLS_H
 #define RINGCAST_SRC_REQUEST_SYMBOLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define REQUEST_SYMBOLS_LIMIT_MAX 1000
@@ -15,7 +16,8 @@
 struct request_symbols {
     const char *pattern; /* terminated, like: */
     const char *after;
-    int64_t limit; /* 1 to REQUEST_SYMBOLS_LIMIT_MAX, once it is checked */
+    int64_t limit;   /* 1 to REQUEST_SYMBOLS_LIMIT_MAX, once it is checked */
+    bool only_stale; /* of GET /symbols only */
 };
 
 #define REQUEST_SYMBOLS_ALL                                                                        \

@@ -48,8 +48,7 @@ static bool session_jobs_run(struct session_call *call)
         session_status_pong(call);
         return true;
     case REQUEST_STATUS:
-        session_status(call);
-        return true;
+        return session_status(call);
     case REQUEST_HEARTBEAT:
         session_call_spend(call, SESSION_HEARTBEAT_UNITS);
         session_heartbeat(call->sessions, call->core, call->conn, call->request);
@@ -67,8 +66,7 @@ static bool session_jobs_run(struct session_call *call)
 
 static bool session_jobs_is_short(enum request_type type)
 {
-    return type == REQUEST_PING || type == REQUEST_STATUS || type == REQUEST_HEARTBEAT ||
-           type == REQUEST_AUTH;
+    return type == REQUEST_PING || type == REQUEST_HEARTBEAT || type == REQUEST_AUTH;
 }
 
 static void session_jobs_end_call(struct session_call *call)
@@ -76,6 +74,7 @@ static void session_jobs_end_call(struct session_call *call)
     session_limits_charge(call);
     free(call->snapshots);
     free(call->replay);
+    free(call->stale);
 }
 
 static void session_jobs_swap(struct reply *left, struct reply *right)

@@ -8,7 +8,7 @@
 #include "src/session/session_call.h"
 
 void session_status_pong(struct session_call *call);
-void session_status(struct session_call *call);
+bool session_status(struct session_call *call);
 void session_status_lag(struct sessions *sessions, struct core *core, uint32_t conn,
                         const struct core_lag *lag);
 void session_status_drain(struct sessions *sessions, struct core *core, uint32_t conn,

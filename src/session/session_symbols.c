@@ -15,6 +15,7 @@ bool session_symbols(struct session_call *call)
     struct reply *reply = &call->sessions->reply;
     struct symbols_place *place = &call->at.listing;
     const struct symbols_viewer viewer = {session_symbols_may_see, call};
+    place->now_ns = call->now_ns;
     if (!place->has_begun) {
         reply_begin(reply, "SYMBOLS", call->request->id, session_wall_ns());
     }

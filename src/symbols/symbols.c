@@ -7,6 +7,7 @@
 #include "src/base/pattern.h"
 #include "src/market/channel_rates.h"
 #include "src/market/channels.h"
+#include "src/market/staleness.h"
 #include "src/request/reply.h"
 #include "src/request/request_symbols.h"
 
@@ -96,6 +97,19 @@ static unsigned symbols_types(const struct symbols_entry *entry,
     return types;
 }
 
+static bool symbols_is_stale(const struct symbols *symbols, const struct symbols_entry *entry,
+                             uint64_t now_ns)
+{
+    const struct staleness *staleness = symbols->staleness;
+    for (unsigned type = 0; staleness != NULL && type < MD_TYPE_COUNT; type++) {
+        if (type != MD_STATUS && entry->channels[type] != CHANNEL_NONE) {
+            uint32_t symbol = staleness_symbol(staleness, entry->channels[type]);
+            return symbol != CHANNEL_NONE && staleness_is_stale(staleness, symbol, now_ns);
+        }
+    }
+    return false;
+}
+
 /* ---- The text ---- */
 
 static void symbols_put_channel(const struct symbols *symbols, uint32_t channel,
@@ -135,12 +149,12 @@ static const char *symbols_variants(const struct symbols_entry *entry, unsigned 
 }
 
 static uint32_t symbols_put_entry(const struct symbols *symbols, const struct symbols_entry *entry,
-                                  unsigned types, struct reply *reply)
+                                  unsigned types, bool is_stale, struct reply *reply)
 {
     const char *separator = "";
     reply_text(reply, "{\"symbol\":");
     reply_string(reply, entry->symbol, entry->bytes);
-    reply_text(reply, ",\"types\":[");
+    reply_text(reply, is_stale ? ",\"stale\":true,\"types\":[" : ",\"types\":[");
     for (unsigned type = 0; type < MD_TYPE_COUNT; type++) {
         if ((types & (1u << type)) == 0) {
             continue;
@@ -210,7 +224,8 @@ uint32_t symbols_step(const struct symbols *symbols, const struct request_symbol
         pattern_matches(query->pattern, strlen(query->pattern), entry.symbol, entry.bytes)
             ? symbols_types(&entry, viewer)
             : 0;
-    if (types == 0) {
+    bool is_stale = types != 0 && symbols_is_stale(symbols, &entry, place->now_ns);
+    if (types == 0 || (query->only_stale && !is_stale)) {
         return SYMBOLS_LOOK_UNITS;
     }
     if (place->count == (uint32_t)query->limit || reply->bytes > SYMBOLS_PAGE_BYTES) {
@@ -220,13 +235,13 @@ uint32_t symbols_step(const struct symbols *symbols, const struct request_symbol
     reply_text(reply, place->count == 0 ? "" : ",");
     place->count++;
     place->last = channel;
-    return SYMBOLS_LOOK_UNITS + symbols_put_entry(symbols, &entry, types, reply);
+    return SYMBOLS_LOOK_UNITS + symbols_put_entry(symbols, &entry, types, is_stale, reply);
 }
 
 void symbols_write(const struct symbols *symbols, const struct request_symbols *query,
-                   struct reply *reply)
+                   uint64_t now_ns, struct reply *reply)
 {
-    struct symbols_place place = {0};
+    struct symbols_place place = {.now_ns = now_ns};
     struct symbols_viewer everybody = {0};
     while (!place.is_done) {
         symbols_step(symbols, query, &everybody, &place, reply);

@@ -22,6 +22,7 @@ struct channels;
 struct frame_log;
 struct reply;
 struct request_symbols;
+struct staleness;
 
 #define SYMBOLS_PAGE_BYTES 65536 /* A page that is longer ends. */
 
@@ -30,10 +31,12 @@ struct symbols {
     const struct frame_log *log; /* JSON's */
     const struct channel_rates *rates;
     const char *epoch;
+    const struct staleness *staleness; /* NULL: no symbol is stale */
 };
 
-/* How far a page has come. All 0: it begins. */
+/* How far a page has come. All 0 but now_ns: it begins. */
 struct symbols_place {
+    uint64_t now_ns; /* CLOCK_MONOTONIC; of the caller, at each step */
     bool has_begun;
     bool is_done;
     uint32_t next;  /* the first channel of the symbol to be read */
@@ -55,6 +58,6 @@ uint32_t symbols_step(const struct symbols *symbols, const struct request_symbol
 
 /* The whole page, for a client that may see everything. */
 void symbols_write(const struct symbols *symbols, const struct request_symbols *query,
-                   struct reply *reply);
+                   uint64_t now_ns, struct reply *reply);
 
 #endif

@@ -1,0 +1,27 @@
+/*
+ * descriptors: how many clients there may be at a time, where the limit of open files is too low
+ * for all of them.
+ *
+ * Threads  main, before the others.
+ * Errors   -EMFILE: none is left for clients. The log has the reason.
+ */
+#ifndef RINGCAST_SRC_DESCRIPTORS_H
+#define RINGCAST_SRC_DESCRIPTORS_H
+
+#include <stdint.h>
+
+/* Raises the limit as far as it may be. Returns it where it is less than needed, otherwise 0. */
+uint64_t descriptors_raise(uint64_t needed);
+
+struct descriptors_share {
+    uint32_t admin_count;
+    uint32_t client_count; /* 0: as many as are configured */
+};
+
+/* The server's own are kept aside: its rings, the admin server's, and those that a moment needs.
+ * Clients share the others. limit: of descriptors_raise(). own_count: what is still to be opened.
+ */
+int descriptors_share(uint64_t limit, uint64_t own_count, uint32_t connections_max,
+                      struct descriptors_share *share_out);
+
+#endif

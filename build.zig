@@ -90,6 +90,7 @@ const programs = [_]Program{
     .{ .name = "follow_log", .main = "tests/follow_log.c", .part = log_follower, .sees = tests_see, .links = &.{codec}, .dir = "tests" },
     .{ .name = "publish_numbers", .main = "tests/publish_numbers.c", .sees = tests_see, .links = &.{ publish, codec }, .dir = "tests" },
     .{ .name = "peer_publish", .main = "bench/peers/publish.c", .part = "bench/peers/peer_ticks.c", .sees = bench_sees ++ &[_][]const u8{"bench/peers"}, .links = &.{codec}, .dir = "bench" },
+    .{ .name = "ingest_load", .main = "bench/ingest_load.c", .sees = bench_sees, .links = &.{ publish, tools, codec }, .dir = "bench" },
     .{ .name = "raw_send", .main = "bench/raw_send.c", .sees = bench_sees, .links = &.{ bench, ring, codec }, .dir = "bench" },
 };
 
@@ -120,6 +121,7 @@ const threaded_tests = [_][]const u8{
     "log",
     "metrics",
     "rate_limit",
+    "record",
     "staleness",
     "symbols",
 };

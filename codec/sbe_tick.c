@@ -370,7 +370,8 @@ bool sbe_tick_is_exact(const struct md_update *update)
         return !exact.is_mixed;
     case MD_STATUS:
         reason = update->status.reason;
-        return update->status.state[0] != '\0' && (reason == NULL || reason[0] != '\0');
+        return update->status.state != NULL && update->status.state[0] != '\0' &&
+               (reason == NULL || reason[0] != '\0');
     case MD_TYPE_COUNT:
         break;
     }

@@ -4,6 +4,7 @@
 
 #include "codec/base/check.h"
 #include "codec/decimal.h"
+#include "codec/utf8.h"
 
 #define SBE_TICK_READ_HEADER_BYTES 8
 #define SBE_TICK_READ_LEVEL_BYTES 16
@@ -121,7 +122,7 @@ static const char *sbe_tick_read_text(struct sbe_tick_reader *reader)
     char *text = reader->room->texts + reader->texts_used;
     if (reader->failed || (size_t)(reader->end - reader->at) < bytes ||
         reader->room->texts_bytes - reader->texts_used <= bytes ||
-        memchr(reader->at, 0, bytes) != NULL) {
+        memchr(reader->at, 0, bytes) != NULL || !utf8_is_valid(reader->at, bytes)) {
         reader->failed = true;
         return NULL;
     }
@@ -166,7 +167,8 @@ static void sbe_tick_read_bar(struct sbe_tick_reader *reader, struct md_bar *bar
     uint64_t count = sbe_tick_read_u64(reader, 104);
     bar->closed = sbe_tick_read_u8(reader, 39) == 1;
     memcpy(bar->interval, reader->block + 40, sizeof bar->interval);
-    reader->failed |= bar->interval[MD_INTERVAL_BYTES_MAX] != 0;
+    reader->failed |= bar->interval[MD_INTERVAL_BYTES_MAX] != 0 ||
+                      !utf8_is_valid((const uint8_t *)bar->interval, strlen(bar->interval));
     bar->start_ns = sbe_tick_read_time(reader, 48);
     bar->open = sbe_tick_read_price(reader, 56);
     bar->high = sbe_tick_read_price(reader, 64);

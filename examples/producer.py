@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Publishes ticks of a Python program to a ringcast (--feed ingest). Needs Python 3.9, nothing else.
+"""Publishes ticks of a Python program to a ringcast (--feed ingest). Needs Python 3.8, nothing else.
 
     producer.py ADDRESS [--symbols N] [--rate TICKS_PER_SECOND] [--count N] [--name NAME] [--token TOKEN]
     producer.py unix:/run/ringcast.sock
@@ -15,10 +15,12 @@ acknowledged. docs/feeds/publish.md has the guarantee.
 """
 import argparse
 import collections
+import contextlib
 import json
 import random
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -50,7 +52,7 @@ def to_json(value):
     return json.dumps(value, allow_nan=False)
 
 
-def connect(address):
+def connect(address, tls=None):
     kind, _, rest = address.partition(":")
     if kind == "unix" and rest:
         connection = socket.socket(socket.AF_UNIX)
@@ -66,19 +68,35 @@ def connect(address):
         raise ValueError(f"address {address!r}: give unix:PATH or tcp:HOST:PORT")
     connection = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return tls.wrap_socket(connection, server_hostname=host.strip("[]")) if tls else connection
+
+
+def receive(connection):
+    """All that has come, which TLS may have read ahead: None for nothing, b"" at the end."""
+    got = []
+    try:
+        while not got or got[-1]:
+            got.append(connection.recv(READ_BYTES))
+    except OSError as error:
+        if not got and not isinstance(error, (BlockingIOError, ssl.SSLWantReadError)):
+            raise
+        return b"".join(got) or None
+    return b"".join(got)
 
 
 class Producer:
     """Publishes ticks. Any thread may call its methods.
 
     name: the same after a restart. epoch: grows when the producer numbers its ticks anew; None: the
-    time, in microseconds. queue_max: how many ticks may wait for their acknowledgement.
+    time, in microseconds. queue_max: how many ticks may wait for their acknowledgement. tls: an
+    ssl.SSLContext, to connect by TLS to a proxy in front of the server.
     on_refused(q, reason) is called for each tick that the server does not take.
     """
 
-    def __init__(self, address, name, token=None, epoch=None, queue_max=100_000, on_refused=None):
+    def __init__(self, address, name, token=None, epoch=None, queue_max=100_000, on_refused=None,
+                 tls=None):
         self.address, self.queue_max, self.on_refused = address, queue_max, on_refused
+        self.tls = tls
         hello = {"name": name, "epoch": time.time_ns() // 1000 if epoch is None else epoch}
         if token is not None:
             hello["token"] = token
@@ -223,7 +241,7 @@ class Producer:
         while not self._closing and not self.failed:
             connects = self.connects
             try:
-                connection = connect(self.address)
+                connection = connect(self.address, self.tls)
                 with connection:
                     self._follow(connection)
             except Refused as error:
@@ -269,14 +287,15 @@ class Producer:
                     silent = welcome.get("silent_s", SILENT_SECONDS)
             if connection in writable:
                 sent = time.monotonic()
-                output = output[connection.send(output):]
+                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    output = output[connection.send(output):]
 
     def _read(self, connection, rest):
         """Handles the whole lines of what there is; returns the rest, and the WELCOME, if it came."""
-        got = connection.recv(READ_BYTES)
-        if not got:
+        got = receive(connection)
+        if got == b"":
             raise Disconnected("the server closed")
-        *lines, rest = (rest + got).split(b"\n")
+        *lines, rest = (rest + (got or b"")).split(b"\n")
         welcome = None
         for line in lines:
             message = json.loads(line)

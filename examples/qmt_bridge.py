@@ -13,9 +13,13 @@ import calendar
 import fnmatch
 import math
 import os
+import ssl
 import sys
 import threading
 import time
+import traceback
+
+from producer import Producer, Refused
 
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000_000_000
@@ -287,8 +291,8 @@ class SymbolBook:
             return
         data = self.book.snapshot() if self.needs_snapshot else self.book.delta()
         if data is not None:
-            self.needs_snapshot = False
-            self.publisher.tick("depth", self.symbol, self.now, data)
+            is_taken = self.publisher.tick("depth", self.symbol, self.now, data)
+            self.needs_snapshot = not is_taken  # No delta continues what was lost.
 
 
 # ---- From callbacks to ticks ----
@@ -319,17 +323,18 @@ class Inbox:
             self._records.append((kind, symbol, value))
             self._changed.notify()
 
-    def take(self):
-        """Waits; returns all records, and what was lost after them."""
+    def take(self, seconds):
+        """Waits for a time; returns all records, and what was lost after them."""
         with self._changed:
-            self._changed.wait_for(lambda: self._records or self._lost)
+            self._changed.wait_for(lambda: self._records or self._lost, seconds)
             records, lost = self._records, list(self._lost)
             self._records, self._lost = [], {}
         return records, lost
 
 
 class Converter:
-    """Turns records into ticks. One thread calls it; publisher has tick() and gap()."""
+    """Turns records into ticks. One thread calls it. publisher has tick(), which returns whether it took
+    the tick, and gap()."""
 
     def __init__(self, publisher, level2=(), lot_sizes=(), l2_unit="shares", bar_time="end"):
         self.publisher = publisher
@@ -347,7 +352,7 @@ class Converter:
         self.wrong_unit = set()  # symbols of which a transaction has another unit than l2_unit
         self.handlers = {"tick": self.on_tick, "l2quote": self.on_l2quote, "l2transaction": self.on_transaction,
                          "l2order": self.on_order, "subscribed": self.on_subscribed, "lost": self.on_lost,
-                         "refresh": self.on_refresh, "fell out": self.on_fell_out}
+                         "refresh": self.on_refresh}
 
     def lot_of(self, symbol):
         lot = self.lots.get(symbol)
@@ -483,14 +488,9 @@ class Converter:
             self._status(symbol)
         for (symbol, _), data in self.bars.items():
             self.publisher.tick("bar", symbol, None, data)
-        for symbol in self.books:
-            self.on_fell_out(symbol, "depth")
-
-    def on_fell_out(self, symbol, data_type):
-        """Ticks of the channel were lost on their way to the server: its book begins anew."""
-        if data_type == "depth" and symbol in self.books:
-            self.books[symbol].needs_snapshot = True
-            self.touched[symbol] = self.books[symbol]
+        for symbol, book in self.books.items():
+            book.needs_snapshot = True
+            self.touched[symbol] = book
 
     def _book_event(self, kind, symbol, record, size):
         if symbol in self.books:
@@ -510,6 +510,8 @@ class Converter:
 class Bridge:
     def __init__(self, options, producer):
         self.options, self.producer = options, producer
+        self.server_epoch = None  # of the server that has all that was published so far
+        self.is_live = None
         self.inbox = Inbox(QUEUE_MAX)
         self.converter = Converter(self, options.level2, options.lot_size, options.l2_unit, options.bar_time)
         self.level2_periods = sorted({period for name in options.level2 for period in LEVEL2_PERIODS[name]})
@@ -518,10 +520,11 @@ class Bridge:
     # The converter's publisher.
 
     def tick(self, data_type, symbol, ts_event, data):
-        self.producer.publish(data_type, symbol, data, ts_event)
+        """False: the server has been away for so long that the producer's memory is full; it reports a GAP."""
+        return self.producer.publish(symbol, data_type, data, ts_event) is not None
 
     def gap(self, data_type, symbol):
-        self.producer.gap(data_type, symbol)
+        self.producer.gap(symbol, data_type)
 
     # Threads: xtquant's calls the callbacks, the bridge's own converts.
 
@@ -537,7 +540,7 @@ class Bridge:
         return receive
 
     def convert_batch(self):
-        records, lost = self.inbox.take()
+        records, lost = self.inbox.take(1)
         for record in records:
             self.converter.convert(*record)
         for kind, symbol in lost:
@@ -546,9 +549,28 @@ class Bridge:
         if lost:
             log(f"the bridge is too slow: {self.inbox.dropped} records were dropped so far; subscribers have a GAP")
 
+    def check_server(self):
+        producer = self.producer
+        if producer.failed:
+            raise producer.failed
+        if producer.is_live != self.is_live and (producer.is_live or producer.error):
+            self.is_live = producer.is_live
+            log("connected to ringcast" if self.is_live else f"not connected to ringcast: {producer.error}")
+        if producer.server_epoch != self.server_epoch:
+            if self.server_epoch is not None:
+                self.inbox.note("refresh")
+            self.server_epoch = producer.server_epoch
+
     def convert(self):
-        while True:
-            self.convert_batch()
+        try:
+            while True:
+                self.convert_batch()
+                self.check_server()
+        except Refused as fault:
+            log(f"ringcast refuses this bridge: {fault}")
+        except Exception:
+            traceback.print_exc()
+        os._exit(1)  # The other threads wait for the terminal.
 
     # The terminal.
 
@@ -653,18 +675,33 @@ def read_options():
     return options
 
 
+def read_token(path):
+    """Never from the command line, where others can see it. None: the server needs none."""
+    if path is None:
+        return os.environ.get("RINGCAST_TOKEN")
+    with open(path, encoding="utf8") as file:
+        return file.readline().strip()
+
+
+def on_refused(number, reason, logged=[0]):
+    logged[0] += 1
+    if logged[0] <= FAULTS_LOGGED:
+        log(f"ringcast refused tick {number}: {reason}")
+
+
 def main():
     options = read_options()
-    from producer import Producer
     try:
         from xtquant import xtdata
     except ImportError as fault:
         sys.exit(f"the package xtquant cannot be imported ({fault}): it comes with QMT, for some versions of Python")
-    bridge = Bridge(options, Producer(*options.server))
+    tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
+    producer = Producer(f"tcp:{options.server}", options.name, read_token(options.token_file), on_refused=on_refused,
+                        tls=tls)
     try:
-        bridge.run(xtdata)
+        Bridge(options, producer).run(xtdata)
     except KeyboardInterrupt:
-        bridge.producer.close()
+        producer.close()
 
 
 if __name__ == "__main__":

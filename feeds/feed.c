@@ -53,18 +53,6 @@ void feed_log(const struct feed *feed, enum feed_level level, const char *format
     feed->sink->log(feed->sink->context, level, text);
 }
 
-const char *feed_state_name(enum feed_state state)
-{
-    static const char *const names[] = {
-        [FEED_CONNECTING] = "connecting",
-        [FEED_LIVE] = "live",
-        [FEED_STALE] = "stale",
-        [FEED_DOWN] = "down",
-    };
-    assert_always(state <= FEED_DOWN);
-    return names[state];
-}
-
 void feed_set_state(struct feed *feed, enum feed_state state, uint64_t now_ns, const char *format,
                     ...)
 {
@@ -72,13 +60,14 @@ void feed_set_state(struct feed *feed, enum feed_state state, uint64_t now_ns, c
     va_start(arguments, format);
     vsnprintf(feed->cause, sizeof feed->cause, format, arguments);
     va_end(arguments);
+    feed->state_revision++;
     if (feed->state == state && feed->state_since_ns != 0) {
         return;
     }
     feed->state = state;
     feed->state_since_ns = now_ns;
     feed_log(feed, state == FEED_LIVE || state == FEED_CONNECTING ? FEED_INFO : FEED_WARNING,
-             "feed %s is %s%s%s", feed->ops->name, feed_state_name(state),
+             "feed %s is %s%s%s", feed->sink->name, feed_state_name(state),
              feed->cause[0] == '\0' ? "" : ": ", feed->cause);
 }
 

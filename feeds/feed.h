@@ -63,6 +63,7 @@ struct feed_admission {
 /* The functions that the publisher gives to a feed. */
 struct feed_sink {
     void *context;
+    const char *name;       /* of the feed, for its lines: "sim"; the second of a name is "sim#2" */
     struct keyed_hash hash; /* for a feed's tables of names, which the source chooses */
     uint64_t epoch;         /* of this run of the server; clients see it as 16 hexadecimal digits */
     const struct feed_admission *admission; /* NULL: any producer may publish anything */
@@ -131,6 +132,7 @@ struct feed {
     struct feed_counters counters;
     enum feed_state state;
     uint64_t state_since_ns;          /* CLOCK_REALTIME */
+    uint32_t state_revision;          /* of the state and its cause */
     char cause[FEED_CAUSE_BYTES_MAX]; /* of the state, for people; empty: none */
     /* The feed may be slowed down without harm (a replay at full speed): the publisher polls it
      * only while the slowest core is within half a log. Other feeds are always polled, and may
@@ -175,11 +177,12 @@ static inline bool feed_has_room(const struct feed *feed, uint32_t *room)
     return *room > 0;
 }
 
-/* For implementations: the feed's state, with its cause; a change is logged. */
+/* For implementations: the feed's state, with its cause; a change is logged. Clients see the cause:
+ * it contains no path and no secret. format: "": none. */
 void feed_set_state(struct feed *feed, enum feed_state state, uint64_t now_ns, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));
 
-/* "connecting", "live", "stale", "down". */
+/* "connecting", "live", "stale", "down" (feed_state.c). */
 const char *feed_state_name(enum feed_state state);
 
 /* For implementations: one line for the operator, cut at FEED_ERROR_BYTES_MAX. */

@@ -52,6 +52,7 @@ test_packages=(
     node-ws          # with its WebSocket
     chromium         # and a browser: the page of examples/
     curl             # and one more
+    zstd             # recordings, by its own program
     openssl          # keys, and
     jq               # JSON, as the docs show
     prometheus       # scrapes the metrics, and checks them

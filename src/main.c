@@ -38,6 +38,7 @@
 #include "src/market/publisher.h"
 #include "src/market/staleness_watch.h"
 #include "src/server.h"
+#include "src/server_record.h"
 #include "tools/insight/stat_command.h"
 
 #define MAIN_DRAIN_INTERVAL_MS 100 /* how often the log is written */
@@ -208,7 +209,7 @@ static server_step *const main_prepare_steps[] = {
     main_catch_early_signals,
     server_open_counters,
     server_create_access,
-    server_create_record,
+    server_record_create,
     server_create_publisher,
     server_load_admin_token,
     server_check_listeners,
@@ -218,7 +219,7 @@ static server_step *const main_open_steps[] = {
     server_measure_sends,
     server_open_sockets,
     server_create_cores,
-    server_start_record,
+    server_record_start,
     server_start_admin,
     main_open_signals,
     server_start_threads,

@@ -58,9 +58,7 @@ int server_fail(int error, const char *what, const char *remedy)
     return error;
 }
 
-/* Says why a value of the configuration is refused: text begins with its option, or with where it
- * is given. */
-static int server_refuse(struct server *server, int error, const char *text)
+int server_refuse(struct server *server, int error, const char *text)
 {
     assert_always(error < 0);
     char located[SERVER_ERROR_BYTES_MAX];
@@ -247,24 +245,6 @@ int server_create_access(struct server *server)
                : 0;
 }
 
-int server_create_record(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    struct record_options options = {
-        .path = server->options.record_path,
-        .file_bytes_max = server->options.record_file_bytes,
-        .file_ns_max = server->options.record_file_ns,
-        .ring_bytes = RECORD_RING_BYTES,
-        .epoch = server->epoch_number,
-        .counters = &server->counters->process,
-    };
-    if (options.path == NULL) {
-        return 0;
-    }
-    int error = record_create(&server->record, &options, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_create_publisher(struct server *server)
 {
     char text[FEED_ERROR_BYTES_MAX] = "no memory";
@@ -332,6 +312,7 @@ static int server_create_session_table(struct server *server, uint32_t index)
         .compression = server->options.compression != 0,
         .channels = server->channels,
         .symbols = &server->symbols,
+        .feeds = publisher_feed_table(server->publisher),
         .book_images = server->book_images,
         .access = server->access,
         .counters = &server->counters->cores[index],
@@ -424,19 +405,6 @@ static struct metrics_log_memory server_log_memory(const struct server *server)
     return memory;
 }
 
-int server_start_record(struct server *server)
-{
-    char text[SERVER_ERROR_BYTES_MAX];
-    if (server->record == NULL) {
-        return 0;
-    }
-    struct counters_thread *thread =
-        counters_threads_add(server->counters, "recorder", &server->counters->process.record_turns,
-                             COUNTERS_THREAD_RESTS);
-    int error = record_start(server->record, thread, text, sizeof text);
-    return error < 0 ? server_refuse(server, error, text) : 0;
-}
-
 int server_start_admin(struct server *server)
 {
     char text[SERVER_ERROR_BYTES_MAX];
@@ -458,6 +426,7 @@ int server_start_admin(struct server *server)
         .is_inline = server->options.publisher == OPTIONS_PUBLISHER_INLINE,
         .feeds = server->options.feeds.texts,
         .feed_count = server->options.feeds.count,
+        .feed_table = publisher_feed_table(server->publisher),
         .staleness = server->staleness,
         .ready_stale_percent = server->options.ready_stale_percent,
     };

@@ -96,7 +96,6 @@ server_step server_create_staleness;
 server_step server_create_encodings;
 server_step server_open_counters;
 server_step server_create_access; /* Before the feeds: no producer connects unchecked. */
-server_step server_create_record;
 server_step server_create_publisher;
 server_step server_load_admin_token;
 server_step server_check_listeners;
@@ -105,8 +104,7 @@ server_step server_check_listeners;
 server_step server_measure_sends; /* Before the listeners: nobody waits for it. */
 server_step server_open_sockets;
 server_step server_create_cores;
-server_step server_start_record; /* Before the threads: they deliver ticks. */
-server_step server_start_admin;  /* Before the threads: a port that is taken costs no client. */
+server_step server_start_admin; /* Before the threads: a port that is taken costs no client. */
 server_step server_start_threads;
 
 /* Destroys what the steps have made. The threads have been joined. */
@@ -114,5 +112,8 @@ void server_destroy(struct server *server);
 
 /* Logs why a step failed and what to do about it; returns error. */
 int server_fail(int error, const char *what, const char *remedy);
+/* The same of a value of the configuration: text begins with its option, or with where it is given.
+ */
+int server_refuse(struct server *server, int error, const char *text);
 
 #endif

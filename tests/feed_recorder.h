@@ -144,6 +144,7 @@ static inline struct recorder *recorder_create(void)
     assert_always(recorder != NULL);
     recorder->sink = (struct feed_sink){
         .context = recorder,
+        .name = "recorded",
         .open_channel = recorder_open_channel,
         .publish = recorder_publish,
         .lost = recorder_lost,

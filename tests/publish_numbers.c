@@ -86,6 +86,7 @@ int main(int argc, char **argv)
     } while (info.state != RINGCAST_PUBLISH_LIVE);
     if (info.next_q <= acked) {
         ringcast_publish_set_q(publish, acked + 1); /* The server knows nothing of us. */
+        ringcast_publish_get_info(publish, &info);
     }
     while (info.acked_q < last || last == 0) {
         for (uint64_t i = 0; i < burst && (info.next_q <= last || last == 0); i++, info.next_q++) {

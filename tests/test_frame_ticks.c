@@ -116,6 +116,117 @@ static void a_producer_may_write_it_in_other_ways(void **state)
     }
 }
 
+/* The fault of the field; the tick's own number is there all the same. */
+static void a_fault_leaves_q_readable(void **state)
+{
+    struct frame_tick tick;
+    assert_int_equal(
+        parse(*state, "{'type':'trade','symbol':'A','data':{'price':[1,{}]},'q':5}", &tick),
+        FRAME_TICKS_MALFORMED);
+    assert_int_equal(tick.q, 5);
+    assert_int_equal(parse(*state, "{'type':'trade','symbol':'A','q':5,'data':{'price':1}", &tick),
+                     FRAME_TICKS_MALFORMED);
+    assert_int_equal(tick.q, 0);
+}
+
+static void keys_come_in_any_order(void **state)
+{
+    static const char *const members[] = {"'type':'quote'", "'symbol':'A'", "'q':3",
+                                          "'data':{'asks':[[2,1]],'x':{},'bids':[],'last':1.50}"};
+    char expected[TEXT_BYTES_MAX];
+    char text[TEXT_BYTES_MAX];
+    struct frame_tick tick;
+    (void)parse(*state,
+                "{'type':'quote','symbol':'A','data':{'last':1.50,'bids':[],'asks':[[2,1]]}}",
+                &tick);
+    encode(&tick, expected);
+    for (int order = 0; order < 24; order++) {
+        bool is_used[4] = {false};
+        int rest = order;
+        strcpy(text, "{");
+        for (int place = 4; place > 0; place--) {
+            int skip = rest % place;
+            int member = 0;
+            rest /= place;
+            while (is_used[member] || skip-- > 0) {
+                member++;
+            }
+            is_used[member] = true;
+            strcat(text, place == 4 ? "" : ",");
+            strcat(text, members[member]);
+        }
+        strcat(text, "}");
+        if (parse(*state, text, &tick) != FRAME_TICKS_TICK) {
+            fail_msg("%s\n  %s", text, tick.fault);
+        }
+        assert_int_equal(tick.q, 3);
+        assert_string_equal(encode(&tick, text), expected);
+    }
+}
+
+static void numbers_of_any_program_are_exact_or_refused(void **state)
+{
+    static const struct {
+        const char *price;
+        const char *read; /* NULL: refused */
+    } rows[] = {
+        {"10.450000000000001", "10.450000000000001"},
+        {"1e-05", "0.00001"},
+        {"1E+3", "1000"},
+        {"-0.0", "0.0"},
+        {"0", "0"},
+        {"-3.20", "-3.20"},
+        {"'7.10'", "7.10"},
+        {"9223372036854775807", "9223372036854775807"},
+        {"0.30000000000000004", "0.30000000000000004"},
+        {"1234567890.123456789", "1234567890.123456789"},
+        {"10.1234567890123456789", NULL},
+        {"9223372036854775808", NULL},
+        {"1.1102230246251565e-16", NULL},
+        {"1e400", NULL},
+        {"NaN", NULL},
+        {"Infinity", NULL},
+        {"01", NULL},
+        {"1.", NULL},
+        {".5", NULL},
+        {"+1", NULL},
+        {"0x10", NULL},
+        {"1_000", NULL},
+        {"'1,5'", NULL},
+    };
+    char text[TEXT_BYTES_MAX];
+    char expected[TEXT_BYTES_MAX];
+    struct frame_tick tick;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, "{'type':'trade','symbol':'A','data':{'price':%s}}",
+                 rows[i].price);
+        if ((parse(*state, text, &tick) == FRAME_TICKS_TICK) != (rows[i].read != NULL)) {
+            fail_msg("%s", text);
+        }
+        if (rows[i].read != NULL) {
+            snprintf(expected, sizeof expected,
+                     "{'type':'trade','symbol':'A','ch':5,'seq':0,'ts_pub':9,'data':{'price':%s}}",
+                     rows[i].read);
+            assert_string_equal(encode(&tick, text), expected);
+        }
+    }
+}
+
+static void escapes_are_decoded(void **state)
+{
+    struct frame_tick tick;
+    assert_int_equal(parse(*state,
+                           "{'\\u0074ype':'st\\u0061tus','symbol':'\\u00e4\\ud83d\\ude00','data':"
+                           "{'st\\u0061te':'\\n\\'\\\\','reason':'\\u4e2d'}}",
+                           &tick),
+                     FRAME_TICKS_TICK);
+    assert_string_equal(tick.kind, "status");
+    assert_int_equal(tick.symbol_bytes, 6);
+    assert_memory_equal(tick.symbol, "\xc3\xa4\xf0\x9f\x98\x80", 6);
+    assert_string_equal(tick.update.status.state, "\n\"\\");
+    assert_string_equal(tick.update.status.reason, "\xe4\xb8\xad");
+}
+
 static void a_part_of_a_book_is_known_by_as_of(void **state)
 {
     struct frame_tick tick;
@@ -234,6 +345,24 @@ static void a_bad_field_is_malformed_and_never_a_tick(void **state)
     }
 }
 
+static void what_is_not_json_is_malformed_and_never_a_tick(void **state)
+{
+    static const char *const texts[] = {
+        OF("status", "'state':'\xff'"),     OF("status", "'state':'\xed\xa0\x80'"),
+        OF("status", "'state':'\\ud800'"),  OF("status", "'state':'a\\u0000'"),
+        OF("status", "'state':'a\x01'"),    OF("status", "'state':'a','x':'\xc0\x80'"),
+        OF("trade", "'price':1,'price':1"), OF("trade", "'price':1,'pr\\u0069ce':1"),
+        OF("trade", "'price':1,'x':[1,]"),  OF("trade", "'price':1} {"),
+        OF("trade", "'price':1,"),
+    };
+    struct frame_tick tick;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (parse(*state, texts[i], &tick) != FRAME_TICKS_MALFORMED) {
+            fail_msg("not malformed: %s", texts[i]);
+        }
+    }
+}
+
 static void every_cut_of_a_frame_is_malformed(void **state)
 {
     static const char text[] = "{'type':'depth','symbol':'A','ch':5,'seq':4,'data':{"
@@ -266,18 +395,42 @@ static void levels_are_taken_up_to_the_limit(void **state)
     free(text);
 }
 
+static void texts_are_taken_up_to_the_limit(void **state)
+{
+    static const char head[] = "{\"type\":\"status\",\"symbol\":\"A\",\"data\":{\"state\":\"";
+    char *text = malloc(sizeof head + FRAME_TICKS_TEXT_BYTES_MAX + 8);
+    struct frame_tick tick;
+    for (size_t bytes = FRAME_TICKS_TEXT_BYTES_MAX; bytes <= FRAME_TICKS_TEXT_BYTES_MAX + 1;
+         bytes++) {
+        char *at = stpcpy(text, head);
+        memset(at, 'x', bytes);
+        at = stpcpy(at + bytes, "\"}}");
+        bool is_taken =
+            frame_ticks_parse(*state, text, (size_t)(at - text), &tick) == FRAME_TICKS_TICK;
+        assert_true(is_taken == (bytes == FRAME_TICKS_TEXT_BYTES_MAX));
+        assert_true(!is_taken || strlen(tick.update.status.state) == bytes);
+    }
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_the_server_writes_is_read_and_written_the_same),
         TEST(a_producer_may_write_it_in_other_ways),
+        TEST(a_fault_leaves_q_readable),
+        TEST(keys_come_in_any_order),
+        TEST(numbers_of_any_program_are_exact_or_refused),
+        TEST(escapes_are_decoded),
         TEST(a_part_of_a_book_is_known_by_as_of),
         TEST(q_is_the_producers_own_number),
         TEST(what_is_no_data_frame_has_a_name),
         TEST(a_bad_field_is_malformed_and_never_a_tick),
+        TEST(what_is_not_json_is_malformed_and_never_a_tick),
         TEST(every_cut_of_a_frame_is_malformed),
         TEST(levels_are_taken_up_to_the_limit),
+        TEST(texts_are_taken_up_to_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

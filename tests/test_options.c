@@ -93,9 +93,6 @@ static void defaults_are_those_of_the_reference(void **state)
     assert_false(options.busy_poll);
     assert_int_equal(options.feeds.count, 1);
     assert_string_equal(options.feeds.texts[0], "sim:symbols=25,types=quote+trade+bar+depth");
-    assert_null(options.record_path);
-    assert_int_equal(options.record_file_bytes, 1024 * MIB);
-    assert_int_equal(options.record_file_ns, 3600 * NS_PER_SECOND);
     assert_int_equal(options.connections_max, 1000);
     assert_int_equal(options.subscriptions_max, 100);
     assert_int_equal(options.frame_log_bytes, 64 * MIB);

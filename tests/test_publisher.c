@@ -145,6 +145,13 @@ void log_post(uint32_t producer, enum log_level level, const char *text)
     snprintf(last_line, sizeof last_line, "%s", text);
 }
 
+/* The recorder's, which no test here starts. */
+void log_write(enum log_level level, const char *format, ...)
+{
+    (void)level;
+    fail_msg("%s", format);
+}
+
 struct core {
     uint32_t number;
 };

@@ -27,6 +27,7 @@
 #define FEED_INGEST_TURN_MESSAGES 32   /* of a producer, before the next one has its turn */
 #define FEED_INGEST_POLL_TURNS_MAX 256 /* messages that are no ticks use up no room */
 #define FEED_INGEST_SWEEP_NS NS_PER_SECOND
+#define FEED_INGEST_STEP_NS_MAX (2 * NS_PER_SECOND) /* It is polled once a second. */
 #define FEED_INGEST_ADMISSION_NS NS_PER_MS
 #define FEED_INGEST_LOG_LINES_MAX 10     /* a second */
 #define FEED_INGEST_LISTENER 0x80000000u /* in an event: the index of a listener follows */
@@ -160,10 +161,10 @@ static void feed_ingest_bury(struct ingest *ingest)
 
 static void feed_ingest_begin(struct ingest *ingest, uint64_t now_ns)
 {
-    ingest->clock_step_ns += (uint64_t)feed_clock_step(&ingest->clock, now_ns);
+    uint64_t passed_ns = now_ns > ingest->now_ns ? now_ns - ingest->now_ns : 0;
+    ingest->steady_ns +=
+        passed_ns < FEED_INGEST_STEP_NS_MAX ? passed_ns : FEED_INGEST_STEP_NS_MAX;
     ingest->now_ns = now_ns;
-    uint64_t steady_ns = now_ns - ingest->clock_step_ns;
-    ingest->steady_ns = steady_ns > ingest->steady_ns ? steady_ns : ingest->steady_ns;
 }
 
 /* Only what was queued in earlier polls. */
@@ -312,7 +313,8 @@ static uint64_t feed_ingest_poll(struct feed *feed, uint64_t now_ns)
         feed_set_state(feed, FEED_DOWN, now_ns, "standard input has ended");
         return FEED_NEVER;
     }
-    return feed_clock_sleep(&ingest->clock, feed_ingest_due(ingest) + ingest->clock_step_ns);
+    uint64_t due_ns = feed_ingest_due(ingest);
+    return due_ns > ingest->steady_ns ? now_ns + (due_ns - ingest->steady_ns) : now_ns;
 }
 
 /* ---- Opening and closing ---- */
@@ -438,8 +440,7 @@ static int feed_ingest_open(struct feed **feed_out, const char *spec, const stru
     list_init(&ingest->flushes);
     list_init(&ingest->acks);
     list_init(&ingest->admissions);
-    feed_clock_init(&ingest->clock, now_ns);
-    feed_ingest_begin(ingest, now_ns);
+    ingest->now_ns = now_ns;
     int error = feed_ingest_parse(&feed->keys, spec, error_out);
     ingest->needs_token =
         !feed->keys.is_open && sink->admission != NULL && sink->admission->needs_token;

@@ -3,8 +3,8 @@
  *
  * Owner    feed_ingest. Threads: the publisher's.
  * Memory   Producers are allocated when they connect; their number has a limit.
- * Units    steady_ns is the time of the poll without the steps of a clock that was set. Names with
- *          _ns are steady times, except now_ns.
+ * Units    steady_ns is time as it passes while the feed is polled: neither a clock that was set nor
+ *          a publisher that stood still moves it. Names with _ns are steady times, except now_ns.
  */
 #ifndef RINGCAST_FEEDS_INGEST_H
 #define RINGCAST_FEEDS_INGEST_H
@@ -12,7 +12,6 @@
 #include "codec/base/list.h"
 #include "codec/base/units.h"
 #include "feeds/feed.h"
-#include "feeds/feed_clock.h"
 #include "feeds/frame_ticks.h"
 #include "feeds/ingest/ingest_channels.h"
 #include "feeds/ingest/ingest_control.h"
@@ -88,11 +87,9 @@ struct ingest {
     bool has_ended;   /* A producer has come to INGEST_CLOSING or INGEST_ENDED in this poll. */
     int epoll_fd;
 
-    struct feed_clock clock;
     uint64_t now_ns; /* of the poll, CLOCK_REALTIME */
     uint64_t steady_ns;
-    uint64_t clock_step_ns; /* now_ns - steady_ns */
-    uint64_t sweep_ns;      /* when all producers are looked through next */
+    uint64_t sweep_ns; /* when all producers are looked through next */
 
     struct frame_ticks *frames;
     struct stream_ticks *stream;

@@ -57,6 +57,7 @@ struct feed_replay {
     struct replay_file *file;
     enum feed_replay_state state;
     bool is_waiting; /* for a stream to be readable, or for the disk */
+    bool has_failed; /* It ended before its end. */
 
     /* Pace. */
     struct feed_clock clock;
@@ -191,6 +192,7 @@ static void feed_replay_report_fault(struct feed_replay *replay)
 static void feed_replay_end(struct feed_replay *replay, enum feed_level level, const char *reason)
 {
     replay->state = FEED_REPLAY_ENDED;
+    replay->has_failed = true;
     feed_log(&replay->feed, level, "replay: %.200s: ended: %s", replay->name, reason);
 }
 
@@ -405,6 +407,20 @@ static uint64_t feed_replay_advance(struct feed_replay *replay, uint64_t now_ns)
     return replay->state == FEED_REPLAY_ENDED ? FEED_NEVER : now_ns;
 }
 
+/* Clients see the cause: what the log says of a fault has the path. */
+static void feed_replay_show_state(struct feed_replay *replay, uint64_t now_ns)
+{
+    struct feed *feed = &replay->feed;
+    bool has_begun = replay->begin_ns != 0 || replay_file_stream(replay->file) < 0;
+    if (replay->state == FEED_REPLAY_ENDED) {
+        feed_set_state(feed, FEED_DOWN, now_ns,
+                       replay->has_failed ? "the recording cannot be used; see the log"
+                                          : "the recording has ended");
+    } else if (has_begun && feed->state != FEED_LIVE) {
+        feed_set_state(feed, FEED_LIVE, now_ns, "%s", "");
+    }
+}
+
 static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 {
     struct feed_replay *replay = container_of(feed, struct feed_replay, feed);
@@ -412,6 +428,7 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
     replay->is_waiting = false;
     uint64_t wake_ns = feed_replay_advance(replay, now_ns);
     feed_replay_report_begin(replay, now_ns);
+    feed_replay_show_state(replay, now_ns);
     int stream = replay_file_stream(replay->file);
     if (stream >= 0) {
         feed->sink->watch(feed->sink->context, replay->is_waiting ? stream : -1);

@@ -222,11 +222,14 @@ enum line_status line_reader_bytes(struct line_reader *reader, size_t bytes_min)
     while (reader->end - reader->begin < bytes_min && !reader->is_at_file_end) {
         reader->error = line_reader_fill(reader);
         if (reader->error < 0) {
-            return reader->error == -EAGAIN ? LINE_READER_WAIT : LINE_READER_FAILED;
+            break;
         }
     }
     reader->text = reader->buffer + reader->begin;
     reader->text_bytes = reader->end - reader->begin;
+    if (reader->error < 0) {
+        return reader->error == -EAGAIN ? LINE_READER_WAIT : LINE_READER_FAILED;
+    }
     return reader->text_bytes > 0 ? LINE_READER_LINE : LINE_READER_END;
 }
 

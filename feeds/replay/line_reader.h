@@ -64,7 +64,8 @@ void line_reader_close(struct line_reader *reader);
 enum line_status line_reader_next(struct line_reader *reader);
 
 /* For input that has no lines: text and text_bytes are what is buffered, at least bytes_min (of at
- * most 64 KiB), unless the input ends: LINE_READER_LINE, WAIT, FAILED, or END: nothing is left. */
+ * most 64 KiB), unless the input ends: LINE_READER_LINE, WAIT (there are fewer yet), FAILED, or
+ * END: nothing is left. */
 enum line_status line_reader_bytes(struct line_reader *reader, size_t bytes_min);
 /* So many of these bytes are not needed any more. */
 void line_reader_consume(struct line_reader *reader, size_t bytes);

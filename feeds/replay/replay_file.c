@@ -193,7 +193,8 @@ static enum line_status replay_file_look(struct replay_file *file)
         file->reader.error = replay_file_direct(file, file->sink, file->counters);
         return file->reader.error < 0 ? LINE_READER_FAILED : LINE_READER_LINE;
     }
-    return status;
+    bool is_line = memchr(file->reader.text, '\n', file->reader.text_bytes) != NULL;
+    return status == LINE_READER_WAIT && is_line ? LINE_READER_LINE : status;
 }
 
 static enum replay_file_status replay_file_next_message(struct replay_file *file,

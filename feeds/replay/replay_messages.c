@@ -10,6 +10,7 @@
 #include "feeds/stream_ticks.h"
 
 #define REPLAY_MESSAGES_BUFFER_BYTES (256 * KIB)
+#define REPLAY_MESSAGES_PIECE_BYTES (4 * KIB) /* What is before a corrupt one is not lost. */
 #define REPLAY_MESSAGES_BUFFER_BYTES_MAX                                                           \
     (STREAM_TICKS_LENGTH_BYTES + STREAM_TICKS_MESSAGE_BYTES_MAX)
 
@@ -82,8 +83,9 @@ static bool replay_messages_make_room(struct replay_messages *messages, size_t b
 static enum replay_messages_status replay_messages_unpack(struct replay_messages *messages,
                                                           size_t in_bytes)
 {
-    ZSTD_inBuffer in = {messages->reader->text, in_bytes, 0};
+    ZSTD_inBuffer in = {messages->reader->text, 0, 0};
     ZSTD_outBuffer out = {messages->buffer, messages->capacity, messages->end};
+    in.size = in_bytes < REPLAY_MESSAGES_PIECE_BYTES ? in_bytes : REPLAY_MESSAGES_PIECE_BYTES;
     size_t left = ZSTD_decompressStream(messages->zstd, &out, &in);
     if (ZSTD_isError(left)) {
         return replay_messages_corrupt(messages, ZSTD_getErrorName(left));

@@ -274,6 +274,9 @@ static void feed_sim_publish(struct feed_sim *sim, uint64_t now_ns)
 static uint64_t feed_sim_poll(struct feed *feed, uint64_t now_ns)
 {
     struct feed_sim *sim = container_of(feed, struct feed_sim, feed);
+    if (feed->state != FEED_LIVE) {
+        feed_set_state(feed, FEED_LIVE, now_ns, "%s", "");
+    }
     int64_t step_ns = feed_clock_step(&sim->clock, now_ns);
     if (step_ns != 0) {
         sim->due_ns += (uint64_t)step_ns;

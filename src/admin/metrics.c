@@ -62,6 +62,7 @@ int metrics_create(struct metrics **metrics_out, const struct metrics_options *o
     assert_always(options->counters != NULL);
     assert_always(options->log != NULL);
     assert_always(options->feed_count == 0 || options->feeds != NULL);
+    assert_always(options->feed_count == feed_table_count(options->feed_table));
     struct metrics *metrics = calloc(1, sizeof *metrics);
     if (metrics == NULL) {
         return -ENOMEM;

@@ -20,6 +20,7 @@
 #include "ring/board/counters_read.h"
 #include "ring/board/frame_log.h"
 #include "src/admin/watchdog.h"
+#include "src/market/feed_table.h"
 
 struct staleness;
 
@@ -52,9 +53,10 @@ struct metrics_options {
     uint16_t client_port;
     const int *cpus; /* one for each core; -1: not pinned */
     bool busy_poll;
-    bool is_inline; /* Core 0 runs the publisher. */
-    const char *const *feeds;
+    bool is_inline;           /* Core 0 runs the publisher. */
+    const char *const *feeds; /* their specs */
     uint32_t feed_count;
+    const struct feed_table *feed_table; /* of as many feeds */
     const struct staleness *staleness; /* NULL: no symbol is stale */
     uint32_t ready_stale_percent;      /* of open symbols that are stale; 0: any */
 };

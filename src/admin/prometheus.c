@@ -120,6 +120,52 @@ static void prometheus_write_counters(FILE *out, const struct counters_read *cou
     }
 }
 
+static void prometheus_write_feed_gauges(FILE *out, const struct feed_table_view *feeds,
+                                         uint32_t count)
+{
+    prometheus_write_head(out, "ringcast_feed_state", "gauge",
+                          "1 for the state that the feed is in, 0 for the others.");
+    for (uint32_t i = 0; i < count; i++) {
+        for (int state = FEED_CONNECTING; state <= FEED_DOWN; state++) {
+            const char *name = feed_state_name((enum feed_state)state);
+            fprintf(out, "ringcast_feed_state{feed=\"%s\",state=\"%s\"} %d\n", feeds[i].name, name,
+                    strcmp(feeds[i].state, name) == 0);
+        }
+    }
+    prometheus_write_head(out, "ringcast_feed_state_timestamp_seconds", "gauge",
+                          "When the feed entered its state, since the Unix epoch.");
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(out, "ringcast_feed_state_timestamp_seconds{feed=\"%s\"} %.17g\n", feeds[i].name,
+                (double)feeds[i].since_ns / (double)NS_PER_SECOND);
+    }
+    prometheus_write_head(out, "ringcast_feed_last_tick_timestamp_seconds", "gauge",
+                          "When the feed last passed on a tick, since the Unix epoch; 0 if never.");
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(out, "ringcast_feed_last_tick_timestamp_seconds{feed=\"%s\"} %.17g\n",
+                feeds[i].name, (double)feeds[i].tick_ns / (double)NS_PER_SECOND);
+    }
+}
+
+static void prometheus_write_feeds(FILE *out, const struct feed_table *table)
+{
+    struct feed_table_view feeds[FEED_TABLE_FEEDS_MAX];
+    uint32_t count = feed_table_count(table);
+    for (uint32_t i = 0; i < count; i++) {
+        feed_table_read(table, i, &feeds[i]);
+    }
+    prometheus_write_feed_gauges(out, feeds, count);
+    for (uint32_t column = 0; column < FEED_TABLE_COLUMNS; column++) {
+        const struct feed_table_column *row = &feed_table_columns[column];
+        char name[64];
+        snprintf(name, sizeof name, "ringcast_feed_%s%s", row->name, row->is_gauge ? "" : "_total");
+        prometheus_write_head(out, name, row->is_gauge ? "gauge" : "counter", row->meaning);
+        for (uint32_t i = 0; i < count; i++) {
+            fprintf(out, "%s{feed=\"%s\"} %" PRIu64 "\n", name, feeds[i].name,
+                    feeds[i].counts[column]);
+        }
+    }
+}
+
 static void prometheus_write_lag(FILE *out, const struct metrics *metrics)
 {
     const struct metrics_options *source = metrics_options(metrics);
@@ -218,6 +264,7 @@ char *prometheus_write(struct metrics *metrics, bool with_aliases, size_t *bytes
                            "Maximum number of connections (--max-connections).",
                            source->connections_max);
     prometheus_write_counters(out, metrics_counters(metrics));
+    prometheus_write_feeds(out, source->feed_table);
     admin_stale_write_prometheus(source, out);
     prometheus_write_lag(out, metrics);
     prometheus_write_gauge(out, "ringcast_log_capacity_bytes",

@@ -254,12 +254,27 @@ static json_t *stats_cores(const struct metrics *metrics, const struct metrics_o
     return cores;
 }
 
+static json_t *stats_feed(const struct metrics_options *source, uint32_t index)
+{
+    struct feed_table_view feed;
+    feed_table_read(source->feed_table, index, &feed);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o}", "feed", feed.name, "spec", source->feeds[index], "state",
+        feed.state, "since_seconds", stats_seconds(feed.since_ns), "cause",
+        feed.cause[0] == '\0' ? json_null() : json_string(feed.cause), "last_tick_seconds",
+        feed.tick_ns == 0 ? json_null() : stats_seconds(feed.tick_ns));
+    for (uint32_t i = 0; i < FEED_TABLE_COLUMNS; i++) {
+        json_object_set_new(object, feed_table_columns[i].name, stats_integer(feed.counts[i]));
+    }
+    return object;
+}
+
 static json_t *stats_publisher(const struct metrics *metrics, const struct metrics_options *source,
                                const struct metrics_rates *rates)
 {
     json_t *feeds = json_array();
     for (uint32_t i = 0; i < source->feed_count; i++) {
-        json_array_append_new(feeds, json_string(source->feeds[i]));
+        json_array_append_new(feeds, stats_feed(source, i));
     }
     json_t *object = json_pack("{s:s, s:o, s:f}", "mode", source->is_inline ? "inline" : "thread",
                                "feeds", feeds, "ticks_per_second", rates->ticks_per_second);

@@ -273,6 +273,11 @@ void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
     publisher->wait.core_count = core_count;
 }
 
+const struct feed_table *publisher_feed_table(const struct publisher *publisher)
+{
+    return &publisher->feeds.table;
+}
+
 /* ---- Polling ---- */
 
 static void publisher_count(struct publisher *publisher)

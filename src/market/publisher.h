@@ -42,6 +42,9 @@ void publisher_destroy(struct publisher *publisher);
 void publisher_set_cores(struct publisher *publisher, struct core *const *cores,
                          struct core_counters *const *core_counters, uint32_t core_count);
 
+/* The state of each feed, for as long as the publisher exists. */
+const struct feed_table *publisher_feed_table(const struct publisher *publisher);
+
 /* Polls what is due, publishes the head; returns when to be called next (0: at once). */
 uint64_t publisher_poll(struct publisher *publisher, uint64_t now_ns);
 uint64_t publisher_poll_inline(void *publisher, uint64_t now_ns); /* core_options.publish */

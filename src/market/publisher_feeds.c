@@ -1,5 +1,6 @@
 #include "src/market/publisher_feeds.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "codec/base/check.h"
@@ -137,7 +138,10 @@ int publisher_feeds_open(struct publisher_feeds *feeds, const char *spec,
     feed->sink.room = publisher_feeds_room;
     feed->sink.watch = publisher_feeds_watch;
     feed->sink.log = publisher_feeds_log;
-    int error = feed_open(&feed->feed, spec, &feed->sink, clock_ns(CLOCK_REALTIME), error_out);
+    uint64_t wall_ns = clock_ns(CLOCK_REALTIME);
+    feed->shown = feed_table_add(&feeds->table, spec, strcspn(spec, ":"), wall_ns);
+    feed->sink.name = feed->shown->name;
+    int error = feed_open(&feed->feed, spec, &feed->sink, wall_ns, error_out);
     feeds->count += error == 0;
     return error;
 }
@@ -228,6 +232,7 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
         core_watch_arm(publisher_wait_watch(writer->wait), number, feed->watched_fd);
     }
     tick_writer_show(writer);
+    feed_table_write(feed->shown, feed->feed, wall_ns);
     if (feeds->count > 1) {
         feeds->wall_ns = clock_ns(CLOCK_REALTIME); /* The others may be due by now. */
     }

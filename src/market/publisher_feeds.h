@@ -13,10 +13,11 @@
 #include "feeds/feed.h"
 #include "ring/board/counters.h"
 #include "src/market/channels.h"
+#include "src/market/feed_table.h"
 #include "src/market/staleness.h"
 #include "src/market/tick_writer.h"
 
-#define PUBLISHER_FEEDS_MAX 16
+#define PUBLISHER_FEEDS_MAX FEED_TABLE_FEEDS_MAX
 /* A poll of all feeds ends after this many ticks, so that the cores get their turn. */
 #define PUBLISHER_POLL_TICKS_MAX 1024
 /* A feed that is polled gets its ticks in portions. Between two, the clock is read. */
@@ -35,6 +36,7 @@ struct publisher_feed {
     uint64_t due_wall_ns; /* FEED_NEVER: it has ended. */
     bool is_timed;        /* It asked to be polled later, and not at once. */
     uint64_t polled_ns;
+    struct feed_table_row *shown;
 };
 
 struct publisher_feeds {
@@ -45,6 +47,7 @@ struct publisher_feeds {
     const struct core_counters *core_counters[COUNTERS_CORES_MAX]; /* of the writer's cores */
 
     struct publisher_feed rows[PUBLISHER_FEEDS_MAX];
+    struct feed_table table;
     uint32_t count;
     uint32_t first; /* whose turn it is to be polled first */
     bool table_full_logged;

@@ -15,6 +15,7 @@
 #define SESSION_ENTRY_UNITS 8    /* its entry in an answer */
 #define SESSION_WARNING_UNITS 50 /* for a key that is not used, and the nearest one that is */
 #define SESSION_COVER_UNITS 6    /* a channel that is subscribed or left with others */
+#define SESSION_FEED_UNITS 24    /* a feed in a STATUS */
 #define SESSION_HEARTBEAT_UNITS 2000
 #define SESSION_PATTERNS_PER_UNIT 3 /* matched against a symbol */
 #define SESSION_SCAN_CHANNELS 64

@@ -13,6 +13,7 @@
 #include "src/symbols/symbols.h"
 
 struct core_counters;
+struct feed_table;
 
 struct session_options {
     uint32_t conn_count_max;
@@ -22,6 +23,7 @@ struct session_options {
     bool compression;                /* permessage-deflate is agreed to */
     struct channels *channels;
     const struct symbols *symbols;   /* what SYMBOLS lists */
+    const struct feed_table *feeds;  /* what STATUS shows; NULL: no feed */
     struct access *access;           /* NULL: every client may do everything */
     struct core_counters *counters;  /* of the core, for what is refused */
     struct book_images *book_images; /* NULL: there are no snapshots of books */

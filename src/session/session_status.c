@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/market/encoders.h"
+#include "src/market/feed_table.h"
 #include "src/session/session_answer.h"
 #include "src/session/session_heartbeat.h"
 #include "src/session/session_limits.h"
@@ -43,6 +44,55 @@ void session_status_lag(struct sessions *sessions, struct core *core, uint32_t c
     session_answer_put(sessions, core, conn);
 }
 
+static void session_status_put_time(struct reply *reply, const char *key, uint64_t time_ns)
+{
+    reply_text(reply, key);
+    if (time_ns == 0) {
+        reply_text(reply, "null");
+    } else {
+        reply_u64(reply, time_ns);
+    }
+}
+
+static void session_status_put_feed(struct reply *reply, const struct feed_table_view *feed)
+{
+    reply_text(reply, "{\"feed\":");
+    reply_string(reply, feed->name, strlen(feed->name));
+    reply_text(reply, ",\"state\":");
+    reply_string(reply, feed->state, strlen(feed->state));
+    session_status_put_time(reply, ",\"since\":", feed->since_ns);
+    reply_text(reply, ",\"cause\":");
+    if (feed->cause[0] == '\0') {
+        reply_text(reply, "null");
+    } else {
+        reply_string(reply, feed->cause, strlen(feed->cause));
+    }
+    session_status_put_time(reply, ",\"last_tick\":", feed->tick_ns);
+    for (size_t i = 0; i < FEED_TABLE_COLUMNS; i++) {
+        reply_text(reply, ",\"");
+        reply_text(reply, feed_table_columns[i].name);
+        reply_text(reply, "\":");
+        reply_u64(reply, feed->counts[i]);
+    }
+    reply_text(reply, "}");
+}
+
+static void session_status_put_feeds(struct session_call *call)
+{
+    struct reply *reply = &call->sessions->reply;
+    const struct feed_table *feeds = call->sessions->options.feeds;
+    uint32_t count = feed_table_count(feeds);
+    reply_text(reply, ",\"feeds\":[");
+    for (uint32_t i = 0; i < count; i++) {
+        struct feed_table_view feed;
+        feed_table_read(feeds, i, &feed);
+        reply_text(reply, i == 0 ? "" : ",");
+        session_status_put_feed(reply, &feed);
+    }
+    reply_text(reply, "]");
+    session_call_spend(call, count * SESSION_FEED_UNITS);
+}
+
 bool session_status(struct session_call *call)
 {
     struct sessions *sessions = call->sessions;
@@ -67,6 +117,7 @@ bool session_status(struct session_call *call)
     reply_text(reply, ",\"round_trip_us\":");
     reply_print(reply, round_trip_us != 0 ? "%" PRIu32 : "null", round_trip_us);
     reply_print(reply, ",\"subscriptions\":%" PRIu32, session_limits_subscribed(call->session));
+    session_status_put_feeds(call);
     session_stale_put(call);
     session_answer_warn(sessions, call->core, call->request);
     reply_text(reply, "}");

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 
-SCHEMA, TRADE = 901, 2
+SCHEMA, QUOTE, TRADE, BAR, STATUS = 901, 1, 2, 3, 5
 BUY, NO_SIDE = 1, 255
 NONE_I64, NONE_U64 = -(1 << 63), (1 << 64) - 1
 
@@ -37,6 +37,29 @@ def sbe_trade(ch, q, mantissa=1025, exponent=-2, size=1, size_exponent=0, ts_eve
     head = struct.pack("<HHHH", block, template, schema, version)
     return head + struct.pack("<QQQQIbbBxqqQ", q, ts_event, 0, 0, ch, exponent, size_exponent, side,
                               mantissa, size, id)
+
+
+def sbe_text(text):
+    text = text.encode() if isinstance(text, str) else text
+    return struct.pack("<H", len(text)) + text
+
+
+def sbe_status(ch, state, reason="", ts_event=1):
+    return (struct.pack("<HHHH", 36, STATUS, SCHEMA, 0) + struct.pack("<QQQQI", 0, ts_event, 0, 0, ch) +
+            sbe_text(state) + sbe_text(reason))
+
+
+def sbe_quote(ch, last=1, status="", ts_event=1):
+    none = NONE_I64
+    return (struct.pack("<HHHH", 96, QUOTE, SCHEMA, 0) +
+            struct.pack("<QQQQIbbbxqqqqqqq", 0, ts_event, 0, 0, ch, 0, 0, 0, last, none, none, none, none,
+                        none, none) + struct.pack("<HHHH", 16, 0, 16, 0) + sbe_text(status))
+
+
+def sbe_bar(ch, interval=b"1m", start=1, open=1, high=1, low=1, close=1, closed=1):
+    return (struct.pack("<HHHH", 112, BAR, SCHEMA, 0) +
+            struct.pack("<QQQQIbbbB8sQqqqqqqQ", 0, 1, 0, 0, ch, 0, 0, 0, closed, interval, start, open, high,
+                        low, close, NONE_I64, NONE_I64, NONE_U64))
 
 
 def message(payload):

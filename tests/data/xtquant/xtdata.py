@@ -67,19 +67,19 @@ def _link():
     return _links[-1]
 
 
-def _subscribe(period, code, callback, **call):
+def _subscribe(period, code, callback):
     link = _link()
     link.subscriptions.append((period, code, callback))
-    link.tell(period=period, **call)
+    link.tell(period=period, code=code)
     return len(link.subscriptions)
 
 
 def subscribe_quote(stock_code, period="1d", start_time="", end_time="", count=0, callback=None):
-    return _subscribe(period, stock_code, callback, code=stock_code)
+    return _subscribe(period, stock_code, callback)
 
 
 def subscribe_whole_quote(code_list, callback=None):
-    return _subscribe("whole", None, callback, codes=code_list)
+    return _subscribe("whole", None, callback)
 
 
 def get_full_tick(code_list):

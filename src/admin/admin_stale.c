@@ -6,6 +6,8 @@
 
 #define ADMIN_STALE_NAMES 10
 
+static_assert(FEED_TABLE_FEEDS_MAX == STALENESS_FEEDS_MAX, "a count for each feed");
+
 /* symbols: of some that are stale. */
 static struct staleness_counts admin_stale_count(const struct metrics_options *source,
                                                  uint32_t symbols[ADMIN_STALE_NAMES])
@@ -39,8 +41,28 @@ json_t *admin_stale_json(const struct metrics_options *source)
             channels_get(source->staleness->options.channels, symbols[i]);
         json_array_append_new(names, json_string(symbol->symbol));
     }
-    return json_pack("{s:I, s:I, s:I, s:o}", "symbols", (json_int_t)counts.symbols, "open",
-                     (json_int_t)counts.open, "stale", (json_int_t)counts.stale, "names", names);
+    json_t *by_feed = json_object();
+    for (uint32_t i = 0; i < feed_table_count(source->feed_table); i++) {
+        struct feed_table_view feed;
+        feed_table_read(source->feed_table, i, &feed);
+        json_object_set_new(by_feed, feed.name, json_integer(counts.stale_by_feed[i]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "symbols", (json_int_t)counts.symbols, "open",
+                     (json_int_t)counts.open, "stale", (json_int_t)counts.stale, "by_feed", by_feed,
+                     "names", names);
+}
+
+static void admin_stale_write_feeds(FILE *out, const struct feed_table *table,
+                                    const struct staleness_counts *counts)
+{
+    static const char name[] = "ringcast_feed_stale_symbols";
+    fprintf(out, "# HELP %s Stale symbols, by the feed of their last tick.\n# TYPE %s gauge\n",
+            name, name);
+    for (uint32_t i = 0; i < feed_table_count(table); i++) {
+        struct feed_table_view feed;
+        feed_table_read(table, i, &feed);
+        fprintf(out, "%s{feed=\"%s\"} %u\n", name, feed.name, counts->stale_by_feed[i]);
+    }
 }
 
 static void admin_stale_write_gauge(FILE *out, const char *name, const char *help, uint32_t value)
@@ -61,4 +83,5 @@ void admin_stale_write_prometheus(const struct metrics_options *source, FILE *ou
                             "Symbols of open markets that have had no tick for --stale-after, or "
                             "whose source is gone.",
                             counts.stale);
+    admin_stale_write_feeds(out, source->feed_table, &counts);
 }

@@ -57,8 +57,8 @@ struct metrics_options {
     const char *const *feeds; /* their specs */
     uint32_t feed_count;
     const struct feed_table *feed_table; /* of as many feeds */
-    const struct staleness *staleness; /* NULL: no symbol is stale */
-    uint32_t ready_stale_percent;      /* of open symbols that are stale; 0: any */
+    const struct staleness *staleness;   /* NULL: no symbol is stale */
+    uint32_t ready_stale_percent;        /* of open symbols that are stale; 0: any */
 };
 
 struct metrics;

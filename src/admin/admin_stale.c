@@ -41,15 +41,8 @@ json_t *admin_stale_json(const struct metrics_options *source)
             channels_get(source->staleness->options.channels, symbols[i]);
         json_array_append_new(names, json_string(symbol->symbol));
     }
-    json_t *by_feed = json_object();
-    for (uint32_t i = 0; i < feed_table_count(source->feed_table); i++) {
-        struct feed_table_view feed;
-        feed_table_read(source->feed_table, i, &feed);
-        json_object_set_new(by_feed, feed.name, json_integer(counts.stale_by_feed[i]));
-    }
-    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "symbols", (json_int_t)counts.symbols, "open",
-                     (json_int_t)counts.open, "stale", (json_int_t)counts.stale, "by_feed", by_feed,
-                     "names", names);
+    return json_pack("{s:I, s:I, s:I, s:o}", "symbols", (json_int_t)counts.symbols, "open",
+                     (json_int_t)counts.open, "stale", (json_int_t)counts.stale, "names", names);
 }
 
 static void admin_stale_write_feeds(FILE *out, const struct feed_table *table,

@@ -16,8 +16,7 @@
 /* Whether so many symbols are stale that the server is not ready (--ready-stale-percent). */
 bool admin_stale_is_too_much(const struct metrics_options *source);
 
-/* {"symbols":25,"open":25,"stale":1,"by_feed":{"sim":1},"names":["000001.SZ"]}; the caller's. NULL:
- * no memory. */
+/* {"symbols":25,"open":25,"stale":1,"names":["000001.SZ"]}; the caller's. NULL: no memory. */
 json_t *admin_stale_json(const struct metrics_options *source);
 
 void admin_stale_write_prometheus(const struct metrics_options *source, FILE *out);

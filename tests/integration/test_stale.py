@@ -75,8 +75,7 @@ class Stale(unittest.TestCase):
             self.assertEqual(gauge(server, "ringcast_symbols"), 3)
             self.assertEqual(gauge(server, "ringcast_open_symbols"), 3)
             self.assertEqual(server.stats()["staleness"],
-                             {"symbols": 3, "open": 3, "stale": 3, "by_feed": {"replay": 3},
-                              "names": ["A", "B", "C"]})
+                             {"symbols": 3, "open": 3, "stale": 3, "names": ["A", "B", "C"]})
             self.assertEqual(gauge(server, "ringcast_feed_stale_symbols"), 3)
             self.assertEqual(listed(server, "stale=yes"), ["A", "B", "C"])
             self.assertEqual(listed(server, "stale=yes&pattern=B*"), ["B"])
@@ -84,6 +83,8 @@ class Stale(unittest.TestCase):
             self.assertEqual(status_of(all_of_them), {"count": 3, "symbols": ["A", "B", "C"]})
             self.assertEqual(status_of(only_one), {"count": 1, "symbols": ["B"]})
             self.assertEqual(status_of(derived), {"count": 1, "symbols": ["C"]})
+            page = all_of_them.ask({"type": "SYMBOLS", "data": {"pattern": "A"}}, ("SYMBOLS",))
+            self.assertIs(page["data"]["symbols"][0]["stale"], True)
             line = server.wait_for_line("WARNING.*stale: ")
             self.assertRegex(line, r"stale: [1-3] of 3 symbols \(no tick for 1 s, or the source is "
                                    r"gone\): [A-C]")
@@ -106,8 +107,7 @@ class Stale(unittest.TestCase):
             status, body = answer()
             self.assertEqual(status, 503)
             self.assertEqual(body, {"ready": False, "status": "stale", "staleness": {
-                "symbols": 2, "open": 2, "stale": 2, "by_feed": {"replay": 2},
-                "names": ["A", "B"]}})
+                "symbols": 2, "open": 2, "stale": 2, "names": ["A", "B"]}})
             self.assertEqual(gauge(server, "ringcast_ready"), 0)
             self.assertEqual(server.admin("/livez")[0], 200)
             self.until_fresh(lambda: answer()[0] == 200, "A")  # Half of them are stale.

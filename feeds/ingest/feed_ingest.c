@@ -162,8 +162,7 @@ static void feed_ingest_bury(struct ingest *ingest)
 static void feed_ingest_begin(struct ingest *ingest, uint64_t now_ns)
 {
     uint64_t passed_ns = now_ns > ingest->now_ns ? now_ns - ingest->now_ns : 0;
-    ingest->steady_ns +=
-        passed_ns < FEED_INGEST_STEP_NS_MAX ? passed_ns : FEED_INGEST_STEP_NS_MAX;
+    ingest->steady_ns += passed_ns < FEED_INGEST_STEP_NS_MAX ? passed_ns : FEED_INGEST_STEP_NS_MAX;
     ingest->now_ns = now_ns;
 }
 

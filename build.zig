@@ -106,7 +106,7 @@ const tests_with_session_double = [_][]const u8{
 /// What zig-out/lib/libringcast_publish.a has of codec, with the functions that would be visible in it. They get a
 /// prefix: another library of a program may have the same names.
 const publish_codec = [_][]const u8{ "codec/json_escape.c", "codec/json_member.c", "codec/md.c", "codec/sbe_tick.c", "codec/utf8.c" };
-const publish_codec_symbols = [_][]const u8{ "json_escape", "json_member_find", "md_type_by_name", "md_type_name", "sbe_tick_encode", "utf8_character_at", "utf8_check" };
+const publish_codec_symbols = [_][]const u8{ "json_escape", "json_member_find", "md_type_by_name", "md_type_name", "sbe_tick_encode", "sbe_tick_is_exact", "utf8_character_at", "utf8_check" };
 /// Ends a program that this processor cannot run. Nobody calls it: in a library the linker would leave it out.
 const cpu_check = "codec/base/cpu_check.c";
 /// What reads a log from outside is part of one test and of one program for tests.
@@ -519,6 +519,7 @@ const Context = struct {
         const io = c.b.graph.io;
         const sees = tests_see ++ &[_][]const u8{"bench/peers"};
         const made = c.b.addLibrary(.{ .name = "others", .linkage = .static, .root_module = c.module(variant, sees) });
+        made.root_module.addIncludePath(c.b.path("libringcast")); // as installed, for examples/publish.c
         var root = c.b.build_root.handle.openDir(io, ".", .{ .iterate = true }) catch @panic("the folder cannot be read");
         defer root.close(io);
         var entries = root.walkSelectively(c.b.allocator) catch @panic("OOM");

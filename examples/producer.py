@@ -187,9 +187,12 @@ class Producer:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-            self._is_asleep = True  # or about to be
-            self._wake()
+            if self._thread.is_alive():
+                self._is_asleep = True  # or about to be
+                self._wake()
         self._thread.join()
+        self._wake_reader.close()
+        self._wake_writer.close()
         return unacked
 
     def __enter__(self):

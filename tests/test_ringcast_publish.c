@@ -654,7 +654,7 @@ static void levels_of_all_sizes_wrap_around_the_end_of_the_buffer(void **state)
     int channel = ringcast_publish_channel(publish, "X", RINGCAST_DEPTH);
     welcomes(WELCOME);
     receives_text(DEFINITION_HEAD "{\"ch\":0,\"symbol\":\"X\",\"type\":\"depth\"}]}}");
-    for (uint32_t i = 1; i <= 300; i++) {
+    for (uint32_t i = 1; i <= 120; i++) {
         struct md_update tick;
         uint32_t count = i * 7919 % 600;
         struct ringcast_depth depth = {.bids = levels, .bid_count = count};

@@ -289,6 +289,25 @@ static void another_schema_is_refused(void **state)
     assert_true(sbe_tick_read(&tick, &room, out, bytes));
 }
 
+/* They go into JSON frames as they are. */
+static void texts_that_are_not_utf_8_are_refused(void **state)
+{
+    (void)state;
+    struct md_decimal one = {.mantissa = 1};
+    struct md_update updates[] = {
+        {.type = MD_STATUS, .status = {"op\xff", NULL}},
+        {.type = MD_STATUS, .status = {"open", "\xe6\xa0"}},
+        {.type = MD_QUOTE, .quote = {.status = "\xc0\x80"}},
+        {.type = MD_BAR, .bar = {"1\xffm", 1, one, one, one, one, one, one, false, 0, true}},
+    };
+    for (size_t i = 0; i < sizeof updates / sizeof updates[0]; i++) {
+        struct sbe_tick tick;
+        size_t bytes = sbe_tick_encode(out, sizeof out, 1, &updates[i], 3, 4);
+        assert_true(bytes > 0);
+        assert_false(sbe_tick_read(&tick, &room, out, bytes));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +321,7 @@ int main(void)
         cmocka_unit_test(levels_and_texts_have_the_limits_of_the_encoder),
         cmocka_unit_test(a_room_that_is_too_small_is_not_overrun),
         cmocka_unit_test(another_schema_is_refused),
+        cmocka_unit_test(texts_that_are_not_utf_8_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

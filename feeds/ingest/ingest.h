@@ -3,8 +3,8 @@
  *
  * Owner    feed_ingest. Threads: the publisher's.
  * Memory   Producers are allocated when they connect; their number has a limit.
- * Units    steady_ns is time as it passes while the feed is polled: neither a clock that was set
- * nor a publisher that stood still moves it. Names with _ns are steady times, except now_ns.
+ * Units    Names with _ns are steady times, except now_ns. The steady time passes while the feed is
+ *          polled: neither a clock that was set nor a publisher that stood still moves it.
  */
 #ifndef RINGCAST_FEEDS_INGEST_H
 #define RINGCAST_FEEDS_INGEST_H

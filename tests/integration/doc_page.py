@@ -93,6 +93,8 @@ class Page:
         for path in ("zig-out", "etc", "bin"):
             (self.folder / path).mkdir()
         (self.folder / "zig-out/bin").symlink_to(BIN_DIR.resolve())
+        for name in ("include", "lib"):
+            (self.folder / "zig-out" / name).symlink_to(BIN_DIR.resolve().parent / name)
         for name, path in FILES.items():
             shutil.copy(path, self.folder / name)
         self.write("bin/my-ticks", MY_TICKS)

@@ -105,7 +105,8 @@ struct staleness_counts {
     uint32_t stale;
     uint32_t stale_by_feed[STALENESS_FEEDS_MAX]; /* that sent the last tick */
 };
-/* Reads all symbols: about 50 us for 65 536 of them. first_out: numbers of some that are stale. */
+/* Reads all symbols: less than 0.2 ms for 65 536 of them. first_out: numbers of some that are
+ * stale. */
 void staleness_count(const struct staleness *staleness, uint64_t now_ns,
                      struct staleness_counts *counts_out, uint32_t *first_out, uint32_t first_max);
 

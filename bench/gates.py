@@ -108,6 +108,8 @@ GATES = {
     "snapshots": (Gate("p99_ns", "p99 ns from SUBSCRIBE to the book, 10 000 at once"),),
     "leave": (Gate("p99_ratio", "p99 while half of the clients leave, of that when they stay", 1.2),),
     "attacks": (Gate("p99_ratio", "p99 of the readers beside attackers, of that without them", 1.2),),
+    "flood": (Gate("p99_ratio", "p99 of sim's lateness beside a producer that floods, of that without it", 2.0,
+                   1.0),),
     "idle": (Gate("core_share", "share of a core, 10 000 silent clients", 0.03),),
     "memory": (Gate("bytes_per_connection", "bytes of user memory per idle subscribed connection", 272,
                     256),),

@@ -22,6 +22,7 @@
   bench/run.py deflate      books of 2 KiB, compressed against plain
   bench/run.py snapshots    10 000 clients subscribe to a book of 5 levels at once
   bench/run.py attacks      readers beside attackers of eight kinds
+  bench/run.py flood        lateness of sim beside a producer that sends as fast as it can
 
 Peers are those that bench/peers/setup.sh has set up. gates.py has the limits of each figure. The
 figures are appended to bench/results/. Exit code 0: each gate passed; 1: one was missed;
@@ -717,9 +718,51 @@ def attacks(setup):
                          not wrong)
 
 
+def sim_lateness(setup, server, count):
+    """From when each tick of sim was due to when it was published: {percentile: ns}."""
+    tap = ["taskset", "-c", str(setup.load_cpu), setup.program("ringcast-tap"), "--json", "-s", "000001.SZ",
+           "--snapshot", "no", "-n", str(count), server.url]
+    lines = subprocess.run(tap, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    late = sorted(tick["ts_pub"] - tick["ts_event"] for tick in map(json.loads, lines))
+    return {"p50": late[len(late) // 2], "p99": late[len(late) * 99 // 100], "max": late[-1]}
+
+
+def flood(setup):
+    """The server has a thread for the publisher and one core, on both CPUs; the producer and the
+    subscriber share the load generator's."""
+    path = os.path.join(setup.work_dir, "ingest")
+    arguments = ["--cores", "1", "--publisher", "thread", "--feed", f"ingest:unix={path},open=yes"]
+    count = int(1000 * setup.seconds)
+    reports = {"alone": [], "flood": []}
+    for round_index in range(setup.rounds):
+        for variant in setup.random.sample(list(reports), len(reports)):
+            with Server(setup, "ringcast", arguments, spec=spec(rate=1000),
+                        cpus=f"{setup.server_cpu},{setup.load_cpu}") as server:
+                producer = None
+                try:
+                    if variant == "flood":
+                        producer = subprocess.Popen(["taskset", "-c", str(setup.load_cpu), sys.executable,
+                                                     os.path.join(harness.BENCH_DIR, "flooder.py"), path])
+                    time.sleep(setup.warmup)
+                    before, begin = server.metric("ringcast_ticks_published_total"), time.monotonic()
+                    report = sim_lateness(setup, server, count)
+                    report["ticks_per_second"] = (server.metric("ringcast_ticks_published_total") - before) / \
+                        (time.monotonic() - begin)
+                finally:
+                    if producer is not None:
+                        producer.kill()
+                        producer.wait()
+            reports[variant].append(report)
+            print(f"  round {round_index + 1} {variant:6} late by p50 {report['p50'] / 1e3:.1f} us, p99 "
+                  f"{report['p99'] / 1e3:.1f} us, max {report['max'] / 1e3:.1f} us; "
+                  f"{report['ticks_per_second']:,.0f} ticks/s", flush=True)
+    share = ratio(reports, "flood", "alone", "p99")
+    return judge("flood", setup, {"p99_ratio": share, "variants": reports})
+
+
 SCENARIOS = {f.__name__: f for f in (fanout, steered, unix, scale, burst, saturation, sparse, connect,
                                      latency, encodings, cores, stalled, leave, idle, memory, deflate,
-                                     snapshots, attacks)}
+                                     snapshots, attacks, flood)}
 
 
 def main():

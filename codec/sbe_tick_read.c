@@ -9,7 +9,7 @@
 #define SBE_TICK_READ_HEADER_BYTES 8
 #define SBE_TICK_READ_LEVEL_BYTES 16
 
-/* By enum md_type: the least that this version reads of a block. */
+/* By enum md_type: a block of version 0, and the least of later ones. */
 static const uint16_t sbe_tick_read_block_bytes[MD_TYPE_COUNT] = {
     [MD_QUOTE] = 96, [MD_TRADE] = 64, [MD_BAR] = 112, [MD_DEPTH] = 44, [MD_STATUS] = 36,
 };
@@ -23,6 +23,7 @@ struct sbe_tick_reader {
     size_t texts_used;
     int8_t price_exponent;
     int8_t size_exponent;
+    bool may_append; /* The version is a later one. */
     bool failed;
 };
 
@@ -77,6 +78,12 @@ static struct md_decimal sbe_tick_read_size(const struct sbe_tick_reader *reader
     return sbe_tick_read_decimal(reader->block + offset, reader->size_exponent);
 }
 
+/* Later versions append to a block and to the entries of a group. */
+static bool sbe_tick_read_is_length(bool may_append, size_t bytes, size_t bytes_of_version_0)
+{
+    return bytes == bytes_of_version_0 || (may_append && bytes > bytes_of_version_0);
+}
+
 /* ---- What follows the block ---- */
 
 static uint16_t sbe_tick_read_next_u16(struct sbe_tick_reader *reader)
@@ -98,7 +105,8 @@ static const struct md_level *sbe_tick_read_levels(struct sbe_tick_reader *reade
     size_t count = sbe_tick_read_next_u16(reader);
     struct md_level *levels = reader->room->levels + reader->level_count;
     *count_out = 0;
-    if (reader->failed || level_bytes < SBE_TICK_READ_LEVEL_BYTES ||
+    if (reader->failed || count > SBE_TICK_LEVELS_MAX ||
+        !sbe_tick_read_is_length(reader->may_append, level_bytes, SBE_TICK_READ_LEVEL_BYTES) ||
         (size_t)(reader->end - reader->at) < count * level_bytes ||
         reader->room->level_count_max - reader->level_count < count) {
         reader->failed = true;
@@ -120,7 +128,8 @@ static const char *sbe_tick_read_text(struct sbe_tick_reader *reader)
 {
     size_t bytes = sbe_tick_read_next_u16(reader);
     char *text = reader->room->texts + reader->texts_used;
-    if (reader->failed || (size_t)(reader->end - reader->at) < bytes ||
+    if (reader->failed || bytes > SBE_TICK_TEXT_BYTES_MAX ||
+        (size_t)(reader->end - reader->at) < bytes ||
         reader->room->texts_bytes - reader->texts_used <= bytes ||
         memchr(reader->at, 0, bytes) != NULL || !utf8_is_valid(reader->at, bytes)) {
         reader->failed = true;
@@ -154,6 +163,7 @@ static void sbe_tick_read_trade(struct sbe_tick_reader *reader, struct md_trade 
 {
     uint8_t side = sbe_tick_read_u8(reader, 38);
     uint64_t id = sbe_tick_read_u64(reader, 56);
+    reader->failed |= side != 1 && side != 2 && side != UINT8_MAX;
     trade->side = side == 1 ? MD_SIDE_BUY : side == 2 ? MD_SIDE_SELL : MD_SIDE_NONE;
     trade->price = sbe_tick_read_price(reader, 40);
     trade->size = sbe_tick_read_size(reader, 48);
@@ -161,14 +171,27 @@ static void sbe_tick_read_trade(struct sbe_tick_reader *reader, struct md_trade 
     trade->id = id;
 }
 
+/* Filled up with zeros, of which there is one at least. */
+static void sbe_tick_read_interval(struct sbe_tick_reader *reader,
+                                   char interval[MD_INTERVAL_BYTES_MAX + 1])
+{
+    const size_t room = MD_INTERVAL_BYTES_MAX + 1;
+    memcpy(interval, reader->block + 40, room);
+    size_t bytes = strnlen(interval, room);
+    reader->failed |= bytes == room || !utf8_is_valid((const uint8_t *)interval, bytes);
+    for (size_t i = bytes; i < room; i++) {
+        reader->failed |= interval[i] != 0;
+    }
+}
+
 static void sbe_tick_read_bar(struct sbe_tick_reader *reader, struct md_bar *bar)
 {
     int8_t turnover_exponent = sbe_tick_read_exponent(reader, 38);
     uint64_t count = sbe_tick_read_u64(reader, 104);
-    bar->closed = sbe_tick_read_u8(reader, 39) == 1;
-    memcpy(bar->interval, reader->block + 40, sizeof bar->interval);
-    reader->failed |= bar->interval[MD_INTERVAL_BYTES_MAX] != 0 ||
-                      !utf8_is_valid((const uint8_t *)bar->interval, strlen(bar->interval));
+    uint8_t closed = sbe_tick_read_u8(reader, 39);
+    reader->failed |= closed > 1;
+    bar->closed = closed == 1;
+    sbe_tick_read_interval(reader, bar->interval);
     bar->start_ns = sbe_tick_read_time(reader, 48);
     bar->open = sbe_tick_read_price(reader, 56);
     bar->high = sbe_tick_read_price(reader, 64);
@@ -220,8 +243,9 @@ bool sbe_tick_read(struct sbe_tick *tick_out, const struct sbe_tick_room *room,
         return false;
     }
     memcpy(header, payload, sizeof header);
+    bool may_append = header[3] > 0;
     if (header[2] != SBE_TICK_SCHEMA_ID || header[1] < 1 || header[1] > MD_TYPE_COUNT ||
-        header[0] < sbe_tick_read_block_bytes[header[1] - 1] ||
+        !sbe_tick_read_is_length(may_append, header[0], sbe_tick_read_block_bytes[header[1] - 1]) ||
         payload_bytes - SBE_TICK_READ_HEADER_BYTES < header[0]) {
         return false;
     }
@@ -230,6 +254,7 @@ bool sbe_tick_read(struct sbe_tick *tick_out, const struct sbe_tick_room *room,
         .block = payload + SBE_TICK_READ_HEADER_BYTES,
         .at = payload + SBE_TICK_READ_HEADER_BYTES + header[0],
         .end = payload + payload_bytes,
+        .may_append = may_append,
     };
     *tick_out = (struct sbe_tick){
         .seq = sbe_tick_read_u64(&reader, 0),
@@ -243,5 +268,5 @@ bool sbe_tick_read(struct sbe_tick *tick_out, const struct sbe_tick_room *room,
             },
     };
     sbe_tick_read_body(&reader, &tick_out->update);
-    return !reader.failed;
+    return !reader.failed && (reader.at == reader.end || may_append);
 }

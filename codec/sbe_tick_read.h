@@ -5,7 +5,8 @@
  * Memory   Levels and texts are written to the caller's room; the tick refers to it. Nothing is
  *          read beyond payload_bytes.
  * Units    Times are nanoseconds since the Unix epoch.
- * Errors   false: no message of the schema, or more than there is room for.
+ * Errors   false: no message of the schema, a value that the schema does not have, a text that is
+ *          not UTF-8, or more than there is room for. What is read can be encoded again.
  * Source   codec/md.xml; docs/sbe.md. Fields that later versions append are ignored.
  */
 #ifndef RINGCAST_CODEC_SBE_TICK_READ_H

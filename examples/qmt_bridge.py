@@ -343,7 +343,7 @@ class Converter:
         self.l2_unit = l2_unit
         self.bar_time = bar_time
         self.lots = {}  # by symbol
-        self.level2_quotes = set()  # symbols whose quotes come from l2quote
+        self.level2_symbols = set()
         self.quotes, self.states = {}, {}  # by symbol: the last
         self.bars = {}  # by symbol and period: the open one
         self.books = {}  # by symbol
@@ -386,15 +386,18 @@ class Converter:
 
     def types_of(self, kind, symbol):
         if kind == "tick":
-            return () if symbol in self.level2_quotes else ("quote",)
+            return () if self._has_level2_quote(symbol) else ("quote",)
         if kind == "l2quote":
             return tuple(name for name in ("quote", "depth") if name in self.level2)
         if kind == "l2transaction":
             return ("trade",) if "trade" in self.level2 else ()
         return () if kind == "l2order" else ("bar",)
 
+    def _has_level2_quote(self, symbol):
+        return "quote" in self.level2 and symbol in self.level2_symbols
+
     def on_tick(self, symbol, record):
-        if symbol not in self.level2_quotes:
+        if not self._has_level2_quote(symbol):
             self._quote(symbol, record)
 
     def on_l2quote(self, symbol, record):
@@ -470,11 +473,17 @@ class Converter:
         return other
 
     def on_subscribed(self, symbol, since):
-        """The Level 2 subscriptions of the symbol begin now."""
-        if "quote" in self.level2:
-            self.level2_quotes.add(symbol)
+        """The Level 2 subscriptions of the symbol begin now. What a bridge before this one published does
+        not go on without a hole."""
+        is_first = symbol not in self.level2_symbols
+        self.level2_symbols.add(symbol)
+        if "trade" in self.level2 and is_first:
+            self.publisher.gap("trade", symbol)
         if "book" in self.level2 and market_of(symbol) in RULES:
-            self.books.setdefault(symbol, SymbolBook(symbol, self.publisher)).since = since
+            if is_first:
+                self.books[symbol] = SymbolBook(symbol, self.publisher)
+                self.publisher.gap("depth", symbol)
+            self.books[symbol].since = since
 
     def on_lost(self, symbol, kind):
         """The terminal was away: there were trades and orders that nobody received."""
@@ -516,6 +525,7 @@ class Bridge:
         self.converter = Converter(self, options.level2, options.lot_size, options.l2_unit, options.bar_time)
         self.level2_periods = sorted({period for name in options.level2 for period in LEVEL2_PERIODS[name]})
         self.generation = 0  # of the subscriptions; callbacks of older ones are ignored
+        self.is_subscribed = False
 
     # The converter's publisher.
 
@@ -593,13 +603,16 @@ class Bridge:
         except Exception as fault:  # The subscription works without it.
             log(f"get_full_tick failed: {fault}")
 
-    @staticmethod
-    def _check(number, name):
+    def _check(self, number, name):
         if number is None or number < 0:
             raise RuntimeError(f"{name} failed: is the terminal logged in, and has the account this right?")
+        self.is_subscribed = True
 
     def terminal_lost(self):
         self.generation += 1
+        if not self.is_subscribed:
+            return  # Nothing has come since the last loss.
+        self.is_subscribed = False
         for symbol in self.options.symbols:
             for kind in self.level2_periods:
                 if kind != "l2quote":
@@ -668,6 +681,9 @@ def read_options():
     parser.add_argument("--tls", action="store_true", help="connect by TLS")
     parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates that TLS trusts (default: the system's)")
     options = parser.parse_args()
+    host, _, port = options.server.rpartition(":")
+    if not host or not port.isdigit():
+        parser.error(f"{options.server} is not HOST:PORT, such as 192.168.1.20:9100")
     if not options.quotes and not (options.symbols and (options.bars or options.level2)):
         parser.error("nothing to publish: give --quotes, or --symbols with --bars or --level2")
     if {"depth", "book"} <= set(options.level2):
@@ -695,9 +711,12 @@ def main():
         from xtquant import xtdata
     except ImportError as fault:
         sys.exit(f"the package xtquant cannot be imported ({fault}): it comes with QMT, for some versions of Python")
-    tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
-    producer = Producer(f"tcp:{options.server}", options.name, read_token(options.token_file), on_refused=on_refused,
-                        tls=tls)
+    try:
+        token = read_token(options.token_file)
+        tls = ssl.create_default_context(cafile=options.ca_file) if options.tls else None
+    except OSError as fault:
+        sys.exit(f"--token-file or --ca-file: {fault}")
+    producer = Producer(f"tcp:{options.server}", options.name, token, on_refused=on_refused, tls=tls)
     try:
         Bridge(options, producer).run(xtdata)
     except KeyboardInterrupt:

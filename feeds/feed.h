@@ -81,7 +81,8 @@ struct feed_sink {
      * sequence, an unreadable message. Subscribers receive a GAP. */
     void (*lost)(void *context, uint32_t channel);
 
-    /* The source of this channel is silent or gone: it is stale until its next tick. */
+    /* The source of this channel is silent or gone: its symbol is stale until the next tick of any
+     * of the symbol's channels but status (docs/feeds/stale.md). */
     void (*silent)(void *context, uint32_t channel);
 
     /* How many ticks the feed may hand over before it asks again. 0: return now, and be polled

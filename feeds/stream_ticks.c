@@ -45,6 +45,61 @@ void stream_ticks_destroy(struct stream_ticks *reader)
     free(reader);
 }
 
+static inline bool stream_ticks_is_negative(struct md_decimal decimal)
+{
+    return decimal.mantissa < 0 && md_is_given(decimal);
+}
+
+static bool stream_ticks_any_negative(const struct md_level *levels, uint32_t level_count)
+{
+    bool is_negative = false;
+    for (uint32_t i = 0; i < level_count; i++) {
+        is_negative |= stream_ticks_is_negative(levels[i].size);
+    }
+    return is_negative;
+}
+
+/* What SBE can hold and is no tick: the rules of frame_ticks. NULL: it is one. */
+static const char *stream_ticks_fault(const struct md_update *update)
+{
+    const struct md_quote *quote = &update->quote;
+    const struct md_bar *bar = &update->bar;
+    const struct md_depth *depth = &update->depth;
+    if (update->ts_event_ns > INT64_MAX) {
+        return "ts_event is after the year 2262";
+    }
+    switch (update->type) {
+    case MD_QUOTE:
+        return stream_ticks_is_negative(quote->volume) ||
+                       stream_ticks_any_negative(quote->bids, quote->bid_count) ||
+                       stream_ticks_any_negative(quote->asks, quote->ask_count)
+                   ? "quote: volume or a size is negative"
+                   : NULL;
+    case MD_TRADE:
+        return !md_is_given(update->trade.price) || stream_ticks_is_negative(update->trade.size)
+                   ? "trade: price is null, or size is negative"
+                   : NULL;
+    case MD_BAR:
+        return bar->interval[0] == '\0' || bar->start_ns == 0 || bar->start_ns > INT64_MAX ||
+                       !md_is_given(bar->open) || !md_is_given(bar->high) ||
+                       !md_is_given(bar->low) || !md_is_given(bar->close) ||
+                       stream_ticks_is_negative(bar->volume)
+                   ? "bar: interval, start, open, high, low or close is null, or volume is negative"
+                   : NULL;
+    case MD_DEPTH:
+        return stream_ticks_any_negative(depth->bids, depth->bid_count) ||
+                       stream_ticks_any_negative(depth->asks, depth->ask_count)
+                   ? "depth: a size is negative"
+                   : NULL;
+    case MD_STATUS:
+        return update->status.state == NULL ? "status: state is empty" : NULL;
+    case MD_TYPE_COUNT:
+        break;
+    }
+    assert_always(!"sbe_tick_read knows these types only");
+    return NULL;
+}
+
 static enum stream_ticks_status stream_ticks_malformed(struct stream_tick *tick, const char *fault)
 {
     tick->fault = fault;
@@ -64,9 +119,13 @@ enum stream_ticks_status stream_ticks_parse(struct stream_ticks *reader,
     if (message_bytes < SBE_TICK_COMMON_BYTES) {
         return stream_ticks_malformed(tick_out, "the message is too short for one of SBE");
     }
-    tick_out->q = bytes_load_le64(message + SBE_TICK_SEQ_AT);
+    uint64_t q = bytes_load_le64(message + SBE_TICK_SEQ_AT);
+    tick_out->q = q > INT64_MAX ? 0 : q;
     if (bytes_load_le16(message + SBE_TICK_SCHEMA_AT) != SBE_TICK_SCHEMA_ID) {
         return stream_ticks_malformed(tick_out, "the message is not of the schema 901");
+    }
+    if (q > INT64_MAX) {
+        return stream_ticks_malformed(tick_out, "seq is above 9223372036854775807");
     }
     tick_out->channel = stream_ticks_find(table, bytes_load_le32(message + SBE_TICK_CHANNEL_AT));
     if (tick_out->channel == NULL) {
@@ -80,7 +139,8 @@ enum stream_ticks_status stream_ticks_parse(struct stream_ticks *reader,
                                       "a field of the SBE message is not as in docs/sbe.md");
     }
     tick_out->update = sbe.update;
-    return STREAM_TICKS_TICK;
+    tick_out->fault = stream_ticks_fault(&tick_out->update);
+    return tick_out->fault == NULL ? STREAM_TICKS_TICK : STREAM_TICKS_MALFORMED;
 }
 
 /* ---- Channels ---- */

@@ -45,7 +45,7 @@ struct stream_ticks_table {
 struct stream_tick {
     struct md_update update; /* channel: the producer's ch; ts_recv_ns as in the message */
     const struct stream_ticks_channel *channel;
-    uint64_t q;        /* the producer's own number; 0: none. Readable also when malformed. */
+    uint64_t q;        /* the producer's own number, up to INT64_MAX; 0: none. Also if malformed. */
     const char *fault; /* after STREAM_TICKS_MALFORMED */
 };
 

@@ -130,10 +130,14 @@ static void recorder_watch(void *context, int fd)
     ((struct recorder *)context)->watched_fd = fd;
 }
 
+/* Lines about the feed's state are not kept: a test reads the state itself. */
 static void recorder_log(void *context, enum feed_level level, const char *text)
 {
     struct recorder *recorder = context;
     (void)level;
+    if (strncmp(text, "feed recorded is ", strlen("feed recorded is ")) == 0) {
+        return;
+    }
     snprintf(recorder->logs[recorder->log_count++ % RECORDER_LOGS_MAX], FEED_ERROR_BYTES_MAX, "%s",
              text);
 }

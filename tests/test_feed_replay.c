@@ -183,6 +183,9 @@ static void ticks_come_at_the_recorded_pace(void **state)
     recorder_run(feed, now_ns, FEED_NEVER - 1);
     assert_true(feed->ops->poll(feed, now_ns) == FEED_NEVER);
     assert_int_equal(recorder->log_count, 1); /* The end is told once. */
+    assert_int_equal(feed->state, FEED_DOWN);
+    assert_string_equal(feed->cause, "the recording has ended");
+    assert_true(feed->state_since_ns == now_ns);
     close_all(recorder, feed);
 }
 
@@ -478,9 +481,11 @@ static void a_stream_is_waited_for_by_its_descriptor(void **state)
     uint64_t now_ns = NOW_NS;
     assert_true(feed->ops->poll(feed, now_ns) > now_ns);
     assert_true(recorder->watched_fd >= 0);
+    assert_int_equal(feed->state, FEED_CONNECTING);
     write_text(writer, CSV_HEADER "1,A.B,T,5,\n2,A.B,T,6,");
     assert_true(feed->ops->poll(feed, now_ns) > now_ns);
     assert_int_equal(recorder->tick_count, 1);
+    assert_int_equal(feed->state, FEED_LIVE);
     write_text(writer, "\n");
     recorder->room = 1; /* It may not go on after this one, whether there is more or not. */
     assert_int_equal(feed->ops->poll(feed, now_ns), now_ns);

@@ -21,13 +21,18 @@
 static struct counters *counters;
 static struct frame_log *frame_log;
 static struct metrics *metrics;
+static struct feed_table feeds;
 static struct watchdog watchdog;
 static _Atomic uint32_t refused_count;
 
 static int set_up(void **state)
 {
     static const int cpus[] = {-1, -1};
+    static const char *const specs[] = {"sim:symbols=5", "sim"};
     (void)state;
+    feeds = (struct feed_table){0};
+    feed_table_add(&feeds, "sim", 3, 7 * NS_PER_SECOND);
+    feed_table_add(&feeds, "sim", 3, 7 * NS_PER_SECOND);
     struct frame_log_options log_options = {.capacity_bytes = MIB,
                                             .frame_bytes_max = 64 * KIB,
                                             .channel_count_max = 4,
@@ -47,6 +52,9 @@ static int set_up(void **state)
                        .refused_count = &refused_count},
         .connections_max = 77,
         .cpus = cpus,
+        .feeds = specs,
+        .feed_count = 2,
+        .feed_table = &feeds,
         .busy_poll = true, /* so that a busy test machine causes no warning */
     };
     assert_int_equal(metrics_create(&metrics, &source), 0);
@@ -126,6 +134,61 @@ static void stages_are_of_the_publisher_and_of_each_core(void **state)
     assert_line(page,
                 "ringcast_stage_seconds_bucket{core=\"1\",stage=\"wait\",le=\"1.024e-06\"} 4");
     free(page);
+}
+
+/* A feed of the table, as the publisher shows it. */
+static void show_feed(uint32_t index, enum feed_state state, const char *cause)
+{
+    struct feed feed = {
+        .counters = {.ticks = 10, .skipped = 2, .malformed = 3, .producers = 4},
+        .state = state,
+        .state_since_ns = 8 * NS_PER_SECOND,
+        .state_revision = 1,
+    };
+    snprintf(feed.cause, sizeof feed.cause, "%s", cause);
+    feed_table_write(&feeds.rows[index], &feed, 9 * NS_PER_SECOND);
+}
+
+static void every_feed_has_a_series_of_its_own(void **state)
+{
+    (void)state;
+    show_feed(1, FEED_STALE, "silent");
+    char *page = write_page(true);
+    assert_line(page, "ringcast_feed_state{feed=\"sim\",state=\"connecting\"} 1");
+    assert_line(page, "ringcast_feed_state{feed=\"sim\",state=\"stale\"} 0");
+    assert_line(page, "ringcast_feed_state{feed=\"sim#2\",state=\"connecting\"} 0");
+    assert_line(page, "ringcast_feed_state{feed=\"sim#2\",state=\"stale\"} 1");
+    assert_line(page, "ringcast_feed_state_timestamp_seconds{feed=\"sim\"} 7");
+    assert_line(page, "ringcast_feed_state_timestamp_seconds{feed=\"sim#2\"} 8");
+    assert_line(page, "ringcast_feed_last_tick_timestamp_seconds{feed=\"sim#2\"} 9");
+    assert_line(page, "ringcast_feed_ticks_total{feed=\"sim\"} 0");
+    assert_line(page, "ringcast_feed_ticks_total{feed=\"sim#2\"} 10");
+    assert_line(page, "ringcast_feed_malformed_total{feed=\"sim#2\"} 3");
+    assert_line(page, "# TYPE ringcast_feed_producers gauge");
+    assert_line(page, "ringcast_feed_producers{feed=\"sim#2\"} 4");
+    free(page);
+}
+
+static void stats_have_every_feed(void **state)
+{
+    (void)state;
+    show_feed(1, FEED_DOWN, "the recording has ended");
+    json_t *stats = stats_json(metrics);
+    const json_t *list = json_object_get(json_object_get(stats, "publisher"), "feeds");
+    assert_int_equal(json_array_size(list), 2);
+    const json_t *feed = json_array_get(list, 0);
+    assert_string_equal(json_string_value(json_object_get(feed, "spec")), "sim:symbols=5");
+    assert_true(json_is_null(json_object_get(feed, "cause")));
+    assert_true(json_is_null(json_object_get(feed, "last_tick_seconds")));
+    feed = json_array_get(list, 1);
+    assert_string_equal(json_string_value(json_object_get(feed, "feed")), "sim#2");
+    assert_string_equal(json_string_value(json_object_get(feed, "state")), "down");
+    assert_string_equal(json_string_value(json_object_get(feed, "cause")),
+                        "the recording has ended");
+    assert_true(json_real_value(json_object_get(feed, "since_seconds")) == 8);
+    assert_true(json_real_value(json_object_get(feed, "last_tick_seconds")) == 9);
+    assert_int_equal(json_integer_value(json_object_get(feed, "skipped")), 2);
+    json_decref(stats);
 }
 
 static void stats_have_every_counter(void **state)
@@ -400,6 +463,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(stages_are_of_the_publisher_and_of_each_core, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(every_feed_has_a_series_of_its_own, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stats_have_every_feed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(stats_have_every_counter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rates_are_of_the_last_minute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_lag_of_a_core_is_what_it_has_not_seen, set_up,

@@ -17,6 +17,7 @@
 #define OUT_BYTES 16384
 #define ROUNDS 5000
 #define BLOCK_AT 8
+#define VERSION_AT 6
 
 static struct md_level read_levels[2 * LEVELS];
 static char texts[256];
@@ -121,6 +122,7 @@ static void what_is_appended_is_left_out(void **state)
     memcpy(longer, out, BLOCK_AT + block);
     at = BLOCK_AT + block + 5;
     longer[0] = (uint8_t)(block + 5);
+    longer[VERSION_AT] = 1;
     for (size_t side = 0; side < 2; side++) {
         const uint8_t *group = out + BLOCK_AT + block + side * (4 + 2 * level);
         memcpy(longer + at, group, 4);
@@ -134,6 +136,116 @@ static void what_is_appended_is_left_out(void **state)
     assert_int_equal(tick.update.depth.bid_count, 2);
     assert_int_equal(tick.update.depth.asks[1].price.mantissa, 1235);
     assert_int_equal(tick.update.depth.asks[1].size.mantissa, 100);
+    longer[VERSION_AT] = 0;
+    assert_false(read_guarded(&tick, longer, at + 4));
+}
+
+/* In version 0 each length has one value, and nothing follows the message. */
+static void what_version_0_does_not_have_is_refused(void **state)
+{
+    (void)state;
+    struct md_update update = example_quote();
+    struct sbe_tick tick;
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 3, 4);
+    out[bytes] = 0;
+    assert_true(read_guarded(&tick, out, bytes));
+    assert_false(read_guarded(&tick, out, bytes + 1));
+    out[VERSION_AT] = 1;
+    assert_true(read_guarded(&tick, out, bytes + 1));
+}
+
+/* What no encoder writes, and what could not be written again. */
+static void values_beyond_the_schema_are_refused(void **state)
+{
+    (void)state;
+    struct md_update quote = example_quote();
+    struct md_update trade = example_update(MD_TRADE);
+    struct md_update bar = example_update(MD_BAR);
+    struct md_update depth = example_update(MD_DEPTH);
+    struct md_update status = example_update(MD_STATUS);
+    trade.trade = (struct md_trade){D(1, 0), D(1, 0), MD_SIDE_BUY, false, 0};
+    bar.bar = (struct md_bar){.interval = "1m", .start_ns = 1};
+    depth.depth = (struct md_depth){MD_DELTA, example_bids, example_asks, 2, 2, false, 0};
+    status.status = (struct md_status){"open\xc3\xa4", NULL};
+    const struct {
+        const struct md_update *update;
+        size_t at;
+        uint8_t value;
+    } changes[] = {
+        {&quote, BLOCK_AT + 36, 1},            /* price_exponent */
+        {&quote, BLOCK_AT + 36, (uint8_t)-19}, /* price_exponent */
+        {&quote, BLOCK_AT + 38, 1},            /* turnover_exponent */
+        {&quote, BLOCK_AT + 96, 15},           /* blockLength of bids */
+        {&quote, BLOCK_AT + 96, 17},
+        {&quote, BLOCK_AT + 98, 3}, /* numInGroup of bids */
+        {&quote, BLOCK_AT + 98, 1},
+        {&quote, BLOCK_AT + 99, 255},
+        {&trade, BLOCK_AT + 38, 0}, /* side */
+        {&trade, BLOCK_AT + 38, 3},
+        {&bar, BLOCK_AT + 39, 2},    /* closed */
+        {&bar, BLOCK_AT + 40, 0},    /* interval: "", then "m" */
+        {&bar, BLOCK_AT + 40, 0xff}, /* no UTF-8 */
+        {&bar, BLOCK_AT + 43, 'x'},  /* behind its end */
+        {&bar, BLOCK_AT + 47, 'x'},
+        {&depth, BLOCK_AT + 38, 2},         /* action */
+        {&status, BLOCK_AT + 36, 7},        /* length of state */
+        {&status, BLOCK_AT + 36, 5},        /* which leaves half a character in it */
+        {&status, BLOCK_AT + 38, 0},        /* NUL in it */
+        {&status, BLOCK_AT + 38 + 5, 0x28}, /* no UTF-8 */
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct sbe_tick tick;
+        size_t bytes = sbe_tick_encode(out, sizeof out, 1, changes[i].update, 3, 4);
+        assert_true(read_guarded(&tick, out, bytes));
+        out[changes[i].at] = changes[i].value;
+        if (read_guarded(&tick, out, bytes)) {
+            fail_msg("change %zu", i);
+        }
+    }
+}
+
+/* A level without a price. */
+static void a_null_price_of_a_level_is_refused(void **state)
+{
+    (void)state;
+    struct md_update update = example_quote();
+    struct sbe_tick tick;
+    static const int64_t null = INT64_MIN;
+    size_t bytes = sbe_tick_encode(out, sizeof out, 1, &update, 3, 4);
+    memcpy(out + BLOCK_AT + 96 + 4 + 8, &null, sizeof null);
+    assert_true(read_guarded(&tick, out, bytes)); /* of its size */
+    memcpy(out + BLOCK_AT + 96 + 4, &null, sizeof null);
+    assert_false(read_guarded(&tick, out, bytes));
+}
+
+/* One more than the encoder writes is not read, however much room there is. */
+static void levels_and_texts_have_the_limits_of_the_encoder(void **state)
+{
+    (void)state;
+    size_t bytes_max = 2 * BLOCK_AT + 36 + 65536 * 16;
+    uint8_t *message = calloc(1, bytes_max);
+    struct md_level *levels_room = calloc(65536, sizeof *levels_room);
+    char *text_room = malloc(2 * 65536);
+    const struct sbe_tick_room large = {levels_room, 65536, text_room, 2 * 65536};
+    struct md_update depth = example_update(MD_DEPTH);
+    struct md_update status = example_update(MD_STATUS);
+    struct sbe_tick tick;
+    for (uint16_t count = 65534; count > 0; count++) {
+        size_t bytes = sbe_tick_encode(message, bytes_max, 1, &depth, 3, 4);
+        memset(message + bytes, 0, bytes_max - bytes);
+        memcpy(message + BLOCK_AT + 44 + 2, &count, 2);
+        message[BLOCK_AT + 44 + 4 + count * 16] = 16; /* of asks */
+        assert_int_equal(sbe_tick_read(&tick, &large, message, bytes + count * 16), count == 65534);
+
+        bytes = sbe_tick_encode(message, bytes_max, 1, &status, 3, 4);
+        memset(message + BLOCK_AT + 36 + 2, 'x', 65536);
+        memcpy(message + BLOCK_AT + 36, &count, 2);
+        memset(message + BLOCK_AT + 36 + 2 + count, 0, 2);
+        assert_int_equal(sbe_tick_read(&tick, &large, message, bytes + count), count == 65534);
+    }
+    free(message);
+    free(levels_room);
+    free(text_room);
 }
 
 static void a_room_that_is_too_small_is_not_overrun(void **state)
@@ -177,6 +289,25 @@ static void another_schema_is_refused(void **state)
     assert_true(sbe_tick_read(&tick, &room, out, bytes));
 }
 
+/* They go into JSON frames as they are. */
+static void texts_that_are_not_utf_8_are_refused(void **state)
+{
+    (void)state;
+    struct md_decimal one = {.mantissa = 1};
+    struct md_update updates[] = {
+        {.type = MD_STATUS, .status = {"op\xff", NULL}},
+        {.type = MD_STATUS, .status = {"open", "\xe6\xa0"}},
+        {.type = MD_QUOTE, .quote = {.status = "\xc0\x80"}},
+        {.type = MD_BAR, .bar = {"1\xffm", 1, one, one, one, one, one, one, false, 0, true}},
+    };
+    for (size_t i = 0; i < sizeof updates / sizeof updates[0]; i++) {
+        struct sbe_tick tick;
+        size_t bytes = sbe_tick_encode(out, sizeof out, 1, &updates[i], 3, 4);
+        assert_true(bytes > 0);
+        assert_false(sbe_tick_read(&tick, &room, out, bytes));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,8 +315,13 @@ int main(void)
         cmocka_unit_test(any_bytes_are_read_or_refused),
         cmocka_unit_test(the_protocols_example_says_the_same_in_json),
         cmocka_unit_test(what_is_appended_is_left_out),
+        cmocka_unit_test(what_version_0_does_not_have_is_refused),
+        cmocka_unit_test(values_beyond_the_schema_are_refused),
+        cmocka_unit_test(a_null_price_of_a_level_is_refused),
+        cmocka_unit_test(levels_and_texts_have_the_limits_of_the_encoder),
         cmocka_unit_test(a_room_that_is_too_small_is_not_overrun),
         cmocka_unit_test(another_schema_is_refused),
+        cmocka_unit_test(texts_that_are_not_utf_8_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/market/feed_table.h"
+#include "src/session/session_state.h"
+
 /* ---- Opening and closing ---- */
 
 static void welcome_tells_session_epoch_and_limits(void **state)
@@ -637,6 +640,41 @@ static void status_tells_what_the_server_knows_of_a_client(void **state)
     assert_string_equal(text_of(lag, "cause"), "network");
 }
 
+static void status_tells_the_state_of_each_feed(void **state)
+{
+    static struct feed_table table;
+    struct feed feed = {
+        .counters = {.ticks = 9, .refused = 2},
+        .state = FEED_DOWN,
+        .state_since_ns = 1700000000000000001,
+        .state_revision = 1,
+        .cause = "the \"end\"",
+    };
+    (void)state;
+    table.count = 0;
+    core->sessions->options.feeds = &table;
+    for (uint32_t i = 0; i < FEED_TABLE_FEEDS_MAX; i++) {
+        feed_table_add(&table, "sim", 3, 5);
+    }
+    feed_table_write(&table.rows[1], &feed, 6);
+    const json_t *feeds = json_object_get(ask("{\"type\":\"STATUS\"}", "STATUS"), "feeds");
+    assert_int_equal(json_array_size(feeds), FEED_TABLE_FEEDS_MAX);
+    const json_t *entry = json_array_get(feeds, 0);
+    assert_string_equal(text_of(entry, "feed"), "sim");
+    assert_string_equal(text_of(entry, "state"), "connecting");
+    assert_int_equal(number_of(entry, "since"), 5);
+    assert_true(json_is_null(json_object_get(entry, "cause")));
+    assert_true(json_is_null(json_object_get(entry, "last_tick")));
+    entry = json_array_get(feeds, 1);
+    assert_string_equal(text_of(entry, "feed"), "sim#2");
+    assert_string_equal(text_of(entry, "state"), "down");
+    assert_true(number_of(entry, "since") == 1700000000000000001);
+    assert_string_equal(text_of(entry, "cause"), "the \"end\"");
+    assert_int_equal(number_of(entry, "last_tick"), 6);
+    assert_int_equal(number_of(entry, "ticks"), 9);
+    assert_int_equal(number_of(entry, "refused"), 2);
+}
+
 static void lag_tells_how_far_and_whose_fault(void **state)
 {
     (void)state;
@@ -753,6 +791,7 @@ int main(void)
         TEST(an_error_has_code_message_field_and_retry),
         TEST(a_binary_message_is_an_error_and_closes_nothing),
         TEST(status_tells_what_the_server_knows_of_a_client),
+        TEST(status_tells_the_state_of_each_feed),
         TEST(lag_tells_how_far_and_whose_fault),
         TEST(a_drain_tells_each_client_its_time_and_how_to_go_on),
         TEST_WIDE(a_drain_tells_a_hundred_cursors_and_no_more),

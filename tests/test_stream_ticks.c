@@ -11,6 +11,7 @@
 #include "codec/base/bytes.h"
 #include "codec/sbe_tick.h"
 #include "feeds/stream_ticks.h"
+#include "tests/example_tick.h"
 #include "tests/guard_page.h"
 #include "tests/random_tick.h"
 
@@ -67,7 +68,7 @@ static void what_is_written_is_read_back(void **state)
         assert_int_equal(bytes_load_le32(out), bytes - 4);
         if (parse(out + 4, bytes - 4, &tick) != STREAM_TICKS_TICK) {
             assert_non_null(tick.fault);
-            continue; /* random_update makes trades without a price. */
+            continue; /* It lacks a field, or is negative. */
         }
         assert_int_equal(tick.q, 7);
         assert_int_equal(tick.channel->value, update.type);
@@ -95,7 +96,7 @@ static void json_is_for_another_reader(void **state)
 static void a_tick_of_no_or_another_channel_is_malformed(void **state)
 {
     struct stream_tick tick;
-    struct md_update update = {.type = MD_STATUS};
+    struct md_update update = {.type = MD_STATUS, .status = {"open", NULL}};
     size_t bytes = stream_ticks_put(out, sizeof out, 100 + MD_STATUS, &update, 1);
     static const struct {
         size_t at;
@@ -116,6 +117,92 @@ static void a_tick_of_no_or_another_channel_is_malformed(void **state)
         out[4 + changes[i].at] = before;
     }
     assert_int_equal(parse(out + 4, 0, &tick), STREAM_TICKS_MALFORMED);
+}
+
+/* A tick of which everything is given. */
+static struct md_update whole(enum md_type type)
+{
+    static const struct md_level level[] = {{D(1, 0), D(2, 0)}};
+    struct md_update update = example_update(type);
+    if (type == MD_QUOTE) {
+        update = example_quote();
+    } else if (type == MD_TRADE) {
+        update.trade = (struct md_trade){D(1, 0), D(2, 0), MD_SIDE_BUY, true, 3};
+    } else if (type == MD_BAR) {
+        update.bar = (struct md_bar){.interval = "1m",
+                                     .start_ns = 1,
+                                     .open = D(1, 0),
+                                     .high = D(1, 0),
+                                     .low = D(1, 0),
+                                     .close = D(1, 0),
+                                     .volume = D(1, -1),
+                                     .turnover = md_none};
+    } else if (type == MD_DEPTH) {
+        update.depth = (struct md_depth){MD_DELTA, level, level, 1, 1, false, 0};
+    } else {
+        update.status = (struct md_status){"open", NULL};
+    }
+    return update;
+}
+
+static enum stream_ticks_status put_and_parse(const struct md_update *update, uint64_t q,
+                                              struct stream_tick *tick)
+{
+    size_t bytes = stream_ticks_put(out, sizeof out, 100 + update->type, update, q);
+    assert_true(bytes > 0);
+    return parse(out + 4, bytes - 4, tick);
+}
+
+/* What SBE can hold and is no tick: the same as in JSON. */
+static void what_lacks_a_field_or_is_negative_is_malformed(void **state)
+{
+    static const struct md_level negative[] = {{D(1, 0), D(-1, 0)}};
+    struct md_update updates[16];
+    struct stream_tick tick;
+    size_t count = 0;
+    (void)state;
+#define BUT(type, field, ...)                                                                      \
+    updates[count] = whole(type);                                                                  \
+    updates[count++].field = (__typeof__(updates[0].field))__VA_ARGS__
+    BUT(MD_TRADE, trade.price, md_none);
+    BUT(MD_TRADE, trade.size, D(-1, 0));
+    BUT(MD_TRADE, ts_event_ns, (uint64_t)INT64_MAX + 1);
+    BUT(MD_QUOTE, quote.volume, D(-1, 0));
+    BUT(MD_QUOTE, quote.bids, negative);
+    updates[count - 1].quote.bid_count = 1;
+    BUT(MD_BAR, bar.interval[0], 0);
+    updates[count - 1].bar.interval[1] = 0;
+    BUT(MD_BAR, bar.start_ns, 0);
+    BUT(MD_BAR, bar.start_ns, (uint64_t)INT64_MAX + 1);
+    BUT(MD_BAR, bar.open, md_none);
+    BUT(MD_BAR, bar.high, md_none);
+    BUT(MD_BAR, bar.low, md_none);
+    BUT(MD_BAR, bar.close, md_none);
+    BUT(MD_BAR, bar.volume, D(-1, 0));
+    BUT(MD_DEPTH, depth.asks, negative);
+    BUT(MD_STATUS, status.state, NULL);
+    for (uint32_t type = 0; type < MD_TYPE_COUNT; type++) {
+        struct md_update update = whole((enum md_type)type);
+        assert_int_equal(put_and_parse(&update, 0, &tick), STREAM_TICKS_TICK);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (put_and_parse(&updates[i], 1, &tick) != STREAM_TICKS_MALFORMED) {
+            fail_msg("row %zu", i);
+        }
+        assert_int_equal(tick.q, 1);
+    }
+}
+
+static void q_is_at_most_what_json_has(void **state)
+{
+    struct md_update update = whole(MD_TRADE);
+    struct stream_tick tick;
+    (void)state;
+    assert_int_equal(put_and_parse(&update, INT64_MAX, &tick), STREAM_TICKS_TICK);
+    assert_int_equal(tick.q, INT64_MAX);
+    assert_int_equal(put_and_parse(&update, (uint64_t)INT64_MAX + 1, &tick),
+                     STREAM_TICKS_MALFORMED);
+    assert_int_equal(tick.q, 0);
 }
 
 static uint32_t count_values(void *context, const char *symbol, size_t symbol_bytes,
@@ -191,6 +278,8 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(json_is_for_another_reader),
         cmocka_unit_test(a_tick_of_no_or_another_channel_is_malformed),
+        cmocka_unit_test(what_lacks_a_field_or_is_negative_is_malformed),
+        cmocka_unit_test(q_is_at_most_what_json_has),
         cmocka_unit_test(a_definition_binds_each_ch_once),
         cmocka_unit_test(a_bad_definition_has_a_fault),
     };

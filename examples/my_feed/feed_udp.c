@@ -115,10 +115,10 @@ static void feed_udp_line(struct feed_udp *udp, char *line, uint64_t now_ns)
 static uint64_t feed_udp_poll(struct feed *feed, uint64_t now_ns)
 {
     struct feed_udp *udp = container_of(feed, struct feed_udp, feed);
-    const struct feed_sink *sink = feed->sink;
     char line[FEED_UDP_DATAGRAM_BYTES_MAX + 1];
+    uint32_t room = 0;
 
-    while (sink->room(sink->context) > 0) {
+    for (; feed_has_room(feed, &room); room--) {
         ssize_t bytes = recv(udp->fd, line, FEED_UDP_DATAGRAM_BYTES_MAX, 0);
         if (bytes < 0) {
             return now_ns + NS_PER_SECOND; /* Nothing is left; the watched socket ends the wait. */

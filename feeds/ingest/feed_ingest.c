@@ -81,15 +81,22 @@ static uint32_t feed_ingest_count(const struct ingest *ingest)
     return count;
 }
 
-/* -EMFILE: there is no place. The descriptor is the producer's, or closed. */
-static int feed_ingest_add(struct ingest *ingest, int fd, enum ingest_kind kind)
+/* INGEST_PLACES_MAX: there is none. */
+static uint32_t feed_ingest_free_place(const struct ingest *ingest)
 {
     uint32_t index = 0;
     while (index < INGEST_PLACES_MAX && ingest->producers[index] != NULL) {
         index++;
     }
-    struct ingest_producer *producer =
-        index == INGEST_PLACES_MAX ? NULL : ingest_producer_create(ingest, index, fd, kind);
+    return index;
+}
+
+/* -ENOMEM: the descriptor is still the caller's. */
+static int feed_ingest_add(struct ingest *ingest, int fd, enum ingest_kind kind)
+{
+    uint32_t index = feed_ingest_free_place(ingest);
+    assert_always(index < INGEST_PLACES_MAX);
+    struct ingest_producer *producer = ingest_producer_create(ingest, index, fd, kind);
     if (producer == NULL) {
         return -ENOMEM;
     }
@@ -119,6 +126,10 @@ static void feed_ingest_accept(struct ingest *ingest, uint32_t index)
 {
     struct ingest_listen_socket *listener = &ingest->listen.sockets[index];
     for (uint32_t i = 0; i < FEED_INGEST_ACCEPTS_MAX; i++) {
+        if (feed_ingest_free_place(ingest) == INGEST_PLACES_MAX) {
+            feed_ingest_watch_listener(ingest, index, false); /* until the next sweep */
+            return;
+        }
         int fd = ingest_listen_accept(listener);
         if (fd >= 0 &&
             feed_ingest_add(ingest, fd, listener->is_tcp ? INGEST_TCP : INGEST_UNIX) < 0) {

@@ -249,27 +249,6 @@ static uint32_t ingest_ticks_open_late(struct ingest_producer *producer, uint32_
     return bound->value;
 }
 
-/* Which field of a tick in SBE is null that frame_ticks requires in JSON; NULL: none. */
-static const char *ingest_ticks_missing(const struct md_update *update)
-{
-    const struct md_bar *bar = &update->bar;
-    switch (update->type) {
-    case MD_TRADE:
-        return md_is_given(update->trade.price) ? NULL : "trade: price is null";
-    case MD_BAR:
-        return bar->interval[0] == '\0' || bar->start_ns == 0
-                   ? "bar: interval or start is not given"
-               : !md_is_given(bar->open) || !md_is_given(bar->high) || !md_is_given(bar->low) ||
-                       !md_is_given(bar->close)
-                   ? "bar: open, high, low or close is null"
-                   : NULL;
-    case MD_STATUS:
-        return update->status.state == NULL ? "status: state is not given" : NULL;
-    default:
-        return NULL;
-    }
-}
-
 static bool ingest_ticks_take_binary(struct ingest_producer *producer)
 {
     struct ingest *ingest = producer->ingest;
@@ -281,14 +260,8 @@ static bool ingest_ticks_take_binary(struct ingest_producer *producer)
     if (status == STREAM_TICKS_JSON) {
         return ingest_ticks_take_json(producer);
     }
-    if (tick.q > INT64_MAX) {
-        ingest_ticks_malformed(producer, 0, "seq is not a number from 0 to 2^63 - 1");
-        return true;
-    }
-    const char *fault =
-        status == STREAM_TICKS_MALFORMED ? tick.fault : ingest_ticks_missing(&tick.update);
-    if (fault != NULL) {
-        ingest_ticks_malformed(producer, tick.q, fault);
+    if (status == STREAM_TICKS_MALFORMED) {
+        ingest_ticks_malformed(producer, tick.q, tick.fault);
         return true;
     }
     if (!ingest_ticks_follow(producer, &tick.q)) {

@@ -6,6 +6,8 @@
 
 #define ADMIN_STALE_NAMES 10
 
+static_assert(FEED_TABLE_FEEDS_MAX == STALENESS_FEEDS_MAX, "a count for each feed");
+
 /* symbols: of some that are stale. */
 static struct staleness_counts admin_stale_count(const struct metrics_options *source,
                                                  uint32_t symbols[ADMIN_STALE_NAMES])
@@ -43,6 +45,19 @@ json_t *admin_stale_json(const struct metrics_options *source)
                      (json_int_t)counts.open, "stale", (json_int_t)counts.stale, "names", names);
 }
 
+static void admin_stale_write_feeds(FILE *out, const struct feed_table *table,
+                                    const struct staleness_counts *counts)
+{
+    static const char name[] = "ringcast_feed_stale_symbols";
+    fprintf(out, "# HELP %s Stale symbols, by the feed of their last tick.\n# TYPE %s gauge\n",
+            name, name);
+    for (uint32_t i = 0; i < feed_table_count(table); i++) {
+        struct feed_table_view feed;
+        feed_table_read(table, i, &feed);
+        fprintf(out, "%s{feed=\"%s\"} %u\n", name, feed.name, counts->stale_by_feed[i]);
+    }
+}
+
 static void admin_stale_write_gauge(FILE *out, const char *name, const char *help, uint32_t value)
 {
     fprintf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %u\n", name, help, name, name, value);
@@ -61,4 +76,5 @@ void admin_stale_write_prometheus(const struct metrics_options *source, FILE *ou
                             "Symbols of open markets that have had no tick for --stale-after, or "
                             "whose source is gone.",
                             counts.stale);
+    admin_stale_write_feeds(out, source->feed_table, &counts);
 }

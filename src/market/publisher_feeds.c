@@ -239,14 +239,22 @@ static uint64_t publisher_feeds_poll_one(struct publisher_feed *feed, uint64_t n
     return publisher_feeds_wait_ns(feed->due_wall_ns, begin_wall_ns);
 }
 
+/* First those that asked for a time, so that they wait for no feed that always has ticks. */
 uint64_t publisher_feeds_poll(struct publisher_feeds *feeds, uint64_t now_ns, uint64_t wall_ns)
 {
+    bool was_timed[PUBLISHER_FEEDS_MAX];
     uint64_t wait_ns = UINT64_MAX;
     feeds->now_ns = now_ns;
     feeds->wall_ns = wall_ns;
     for (uint32_t i = 0; i < feeds->count; i++) {
-        struct publisher_feed *feed = &feeds->rows[(feeds->first + i) % feeds->count];
-        uint64_t feed_wait_ns = publisher_feeds_poll_one(feed, now_ns, wall_ns);
+        was_timed[i] = feeds->rows[i].is_timed;
+    }
+    for (uint32_t i = 0; i < 2 * feeds->count; i++) {
+        uint32_t place = (feeds->first + i) % feeds->count;
+        if (was_timed[place] != (i < feeds->count)) {
+            continue;
+        }
+        uint64_t feed_wait_ns = publisher_feeds_poll_one(&feeds->rows[place], now_ns, wall_ns);
         wait_ns = feed_wait_ns < wait_ns ? feed_wait_ns : wait_ns;
     }
     feeds->first++;

@@ -21,8 +21,8 @@
 /* A poll of all feeds ends after this many ticks, so that the cores get their turn. */
 #define PUBLISHER_POLL_TICKS_MAX 1024
 /* A feed that is polled gets its ticks in portions. Between two, the clock is read. */
-#define PUBLISHER_PORTION_TICKS_MAX 32
-#define PUBLISHER_PORTION_BYTES (16 * KIB)
+#define PUBLISHER_PORTION_TICKS_MAX 8
+#define PUBLISHER_PORTION_BYTES (4 * KIB)
 
 struct publisher_feeds;
 

@@ -89,6 +89,10 @@ class Small(unittest.TestCase):
         said = self.judged("encodings")
         self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 4, said)
 
+    def test_flood(self):
+        said = self.judged("flood")
+        self.assertEqual(sum("  round 1 " in line for line in said.splitlines()), 2, said)
+
     def test_memory(self):
         self.judged("memory")
 

@@ -210,7 +210,59 @@ class Files(unittest.TestCase):
             self.assertIsNotNone(server.wait_for_line(r"capture\.ws\.log:3: malformed"))
             self.assertIsNotNone(server.wait_for_line(r"capture\.ws\.log:5: malformed"))
             metrics = server.admin("/metrics")[2]
-            self.assertIn(f"ringcast_feed_malformed_total {len(garbage)}\n", metrics)
+            self.assertIn(f'ringcast_feed_malformed_total{{feed="replay"}} {len(garbage)}\n', metrics)
+
+    def test_the_state_of_each_feed_is_told_everywhere(self):
+        folder = pathlib.Path(self.write(self.HEAD + self.match(1, 1))).parent
+        fifo = folder / "s3cr3t.fifo"
+        os.mkfifo(fifo)
+        with Server("--feed", "sim:symbols=3", "--feed", "sim:symbols=4,types=trade",
+                    "--feed", f"replay:path={fifo}", "--feed", f"replay:path={folder / 'capture.ws.log'},speed=0") as server:
+            expected = {"sim": "live", "sim#2": "live", "replay": "connecting", "replay#2": "down"}
+
+            def states():
+                return {feed["feed"]: feed["state"] for feed in server.stats()["publisher"]["feeds"]}
+            self.assertTrue(wait_until(lambda: states() == expected), server.stats()["publisher"]["feeds"])
+            with RawClient(server.port) as client:
+                client.send_text('{"type":"STATUS"}')
+                text = json.dumps(client.next_message(("STATUS",)))
+            status = {feed["feed"]: feed for feed in json.loads(text)["data"]["feeds"]}
+            self.assertEqual({name: feed["state"] for name, feed in status.items()}, expected)
+            self.assertEqual(status["replay#2"]["cause"], "the recording has ended")
+            self.assertEqual(status["replay#2"]["ticks"], 1)
+            self.assertIsNone(status["replay"]["last_tick"])
+            self.assertGreaterEqual(status["replay#2"]["last_tick"], status["sim"]["since"] - 10**9)
+            self.assertNotIn(str(folder), text)
+            metrics = server.admin("/metrics")[2]
+            for name, state in expected.items():
+                for other in ("connecting", "live", "stale", "down"):
+                    self.assertIn(f'ringcast_feed_state{{feed="{name}",state="{other}"}} {int(state == other)}\n', metrics)
+            down = "feed replay#2 is down: the recording has ended"
+            self.assertIsNotNone(server.wait_for_line(down), server.log())
+            fifo.write_text(self.HEAD + self.match(1, 1))
+            self.assertTrue(wait_until(lambda: states()["replay"] == "live"), server.log())
+            self.assertIsNotNone(server.wait_for_line("feed replay is live"), server.log())
+            self.assertEqual(sum(down in line for line in server.log_lines()), 1, server.log())
+
+    def test_no_feed_keeps_another_waiting(self):
+        """A replay at full speed has more to hand over than a poll takes: sim gets its turns all the same."""
+        lines = "".join(self.match(i, i) for i in range(1, 2000))
+        path = self.write(self.HEAD + lines)
+        with Server("--cores", 1, "--publisher", "thread", "--feed", f"replay:path={path},speed=0,loop=yes",
+                    "--feed", "sim:symbols=1,rate=1000") as server, RawClient(server.port) as client:
+            client.subscribe(["000001.SZ"], ["quote"], delivery={"on_lag": "skip"})
+
+            def feeds():
+                publisher = server.stats()["publisher"]
+                return publisher["turns"], {feed["feed"]: feed["ticks"] for feed in publisher["feeds"]}
+            turns, before = feeds()
+            self.assertTrue(wait_until(lambda: feeds()[1]["sim"] >= before["sim"] + 500))
+            turns_after, after = feeds()
+            # In each pass the flood got what a poll may take at most, and mostly far less: the rest is sim's.
+            flood = (after["replay"] - before["replay"]) / (turns_after - turns)
+            self.assertLessEqual(flood, 512)
+            self.assertGreater(after["replay"], before["replay"])
+            self.assertEqual(client.next_message(("quote",))["symbol"], "000001.SZ")
 
     def test_many_garbage_lines_do_not_flood_the_log(self):
         lines = "".join(self.match(i, i) + "garbage\n" for i in range(1, 1000))

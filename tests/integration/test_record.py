@@ -121,6 +121,16 @@ class Recordings(unittest.TestCase):
     def test_the_capture_example(self):
         self.check_capture(ROOT / "examples/data/sim.ws.log", 1193)
 
+    def test_a_recording_is_what_a_producer_sends(self):
+        before = self.through_pipe(["cat", ROOT / "examples/data/sim.csv"], 596, "--record",
+                                   self.recording)
+        with Server("--feed", "ingest:stdin", stdin=subprocess.PIPE) as server:
+            client = Frames(server)
+            subprocess.run(["zstdcat", *self.files()], stdout=server.process.stdin, check=True)
+            self.assertEqual(texts(client.read(596)), before, server.log())
+            server.process.stdin.close()
+            client.close()
+
     def check_shared(self, name, count):
         for folder in SHARED:
             if (folder / name).exists():

@@ -368,12 +368,14 @@ class Names(unittest.TestCase):
         for name in self.pages:
             page_text = (CHECKOUT / name).read_text(encoding="utf8")
             text = re.sub(r"```.*?```", "", page_text, flags=re.S)
-            drawn = " ".join(re.findall(r"^```\n(.*?)```", page_text, re.M | re.S)) if "README" in name else ""
+            without_code = re.sub(r"^```\w.*?^```$", "", page_text, flags=re.M | re.S)
+            drawn = " ".join(re.findall(r"^```\n(.*?)```", without_code, re.M | re.S)) if "README" in name else ""
             self.assertEqual(set(re.findall(r"\b[a-z]+_[a-z_]+\b", drawn)) - tails - self.words, set(), name)
             codes = re.findall(r"`([^`\n]+)`", text)
             named = {code for code in codes if re.fullmatch(
                 r"[a-z_][a-z0-9_/]*\.(?:[ch]|py|sh|js|md|yaml|xml)|(?:test|sim|fuzz|bench)_[a-z_]+", code)}
-            self.assertEqual(named - tails - self.words, set(), name)
+            saved = set(re.findall(r"<!-- file: (\S+) -->", page_text))  # by the reader
+            self.assertEqual(named - tails - saved - self.words, set(), name)
             functions = {code[:-2] for code in codes if re.fullmatch(r"\w+\(\)", code)}
             tests = {it for line in re.findall(r"`test_\w+`: ([a-z0-9_, ]+)", text)
                      for it in re.findall(r"\w*_\w+", line)}

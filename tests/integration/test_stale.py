@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 from clients import RawClient
+from producers import Producer, trade
 from server import Server, clean_environment, program, run, wait_until
 
 HEAD = b"symbol,timestamp,price,size,side\n"
@@ -75,12 +76,15 @@ class Stale(unittest.TestCase):
             self.assertEqual(gauge(server, "ringcast_open_symbols"), 3)
             self.assertEqual(server.stats()["staleness"],
                              {"symbols": 3, "open": 3, "stale": 3, "names": ["A", "B", "C"]})
+            self.assertEqual(gauge(server, "ringcast_feed_stale_symbols"), 3)
             self.assertEqual(listed(server, "stale=yes"), ["A", "B", "C"])
             self.assertEqual(listed(server, "stale=yes&pattern=B*"), ["B"])
             self.assertEqual(listed(server, "stale=no"), ["A", "B", "C"])
             self.assertEqual(status_of(all_of_them), {"count": 3, "symbols": ["A", "B", "C"]})
             self.assertEqual(status_of(only_one), {"count": 1, "symbols": ["B"]})
             self.assertEqual(status_of(derived), {"count": 1, "symbols": ["C"]})
+            page = all_of_them.ask({"type": "SYMBOLS", "data": {"pattern": "A"}}, ("SYMBOLS",))
+            self.assertIs(page["data"]["symbols"][0]["stale"], True)
             line = server.wait_for_line("WARNING.*stale: ")
             self.assertRegex(line, r"stale: [1-3] of 3 symbols \(no tick for 1 s, or the source is "
                                    r"gone\): [A-C]")
@@ -135,6 +139,31 @@ class Stale(unittest.TestCase):
             with RawClient(server.port) as other:
                 other.subscribe(["S1*", "S00001"], ["trade"], snapshot=False)
                 self.assertEqual(status_of(other)["count"], count // 2 + 1)
+
+    def test_symbols_of_a_producer_that_has_left_are_stale_at_once(self):
+        """Without --stale-after; another producer's are not, and a tick of any ends it."""
+        path = self.folder / "producers"
+        with Server("--feed", f"ingest:unix={path}") as server:
+            leaves, stays = (Producer(path, name=name, epoch=1) for name in ("leaves", "stays"))
+            self.addCleanup(leaves.close)
+            self.addCleanup(stays.close)
+            for producer, symbols in (leaves, ("A", "B")), (stays, ("C",)):
+                for q, symbol in enumerate(symbols, 1):
+                    producer.send(trade(symbol, q))
+                self.assertEqual(producer.wait_for_ack(len(symbols)), len(symbols))
+            self.assertEqual(gauge(server, "ringcast_symbols"), 3)
+            self.assertEqual(gauge(server, "ringcast_stale_symbols"), 0)
+            leaves.close()
+            self.until_stale(server, 2)
+            self.assertEqual(listed(server, "stale=yes"), ["A", "B"])
+            with RawClient(server.port) as client:
+                client.subscribe(["*"], ["trade"])
+                self.assertEqual(status_of(client), {"count": 2, "symbols": ["A", "B"]})
+            self.assertIsNotNone(
+                server.wait_for_line(r"stale: [12] of 3 symbols \(the source is gone\): [AB]"))
+            stays.send(trade("A", 2))
+            self.assertEqual(stays.wait_for_ack(2), 2)
+            self.assertEqual(listed(server, "stale=yes"), ["B"])
 
     def test_a_wrong_file_is_refused_with_its_line_by_start_and_check(self):
         hours = self.folder / "hours.txt"

@@ -121,6 +121,23 @@ class Library(unittest.TestCase):
         self.assertEqual({trade["symbol"] for trade in subscriber.trades}, {"MINE"})
 
 
+class Load(unittest.TestCase):
+    def test_the_load_of_the_bench_measures_a_server(self):
+        load = str(BIN_DIR.parent / "bench" / "ingest_load")
+        with tempfile.TemporaryDirectory() as directory, \
+                Server("--unix", f"{directory}/clients", "--feed", f"ingest:unix={directory}/in"):
+            for form in ("binary", "ndjson"):
+                done = run([load, f"unix:{directory}/in", form, "0.2"], SECONDS)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                figures = json.loads(done.stdout)
+                self.assertEqual((figures["refused"], figures["unacked"]), (0, 0))
+                self.assertGreater(figures["ticks_per_s"], 0)
+            done = run([load, f"unix:{directory}/in", "latency", "0.1",
+                        f"unix://{directory}/clients"], SECONDS)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("publish to subscriber", done.stdout)
+
+
 class Python(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()

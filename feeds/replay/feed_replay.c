@@ -443,8 +443,8 @@ const struct feed_ops feed_replay = {
             "             standard input\n"
             "speed=1      2 is twice the recorded speed, 0 is as fast as possible\n"
             "loop=no      yes starts again at the end of a regular file or a directory\n"
-            "format=auto  recording, ringcast, coinbase, binance or csv; auto detects it\n"
-            "             from the first bytes\n"
+            "format=auto  recording, ringcast, coinbase, binance or csv; auto\n"
+            "             detects it from the first bytes\n"
             "venue=NAME   replace the venue in every symbol by this one\n",
     .open = feed_replay_open,
     .poll = feed_replay_poll,

@@ -438,9 +438,8 @@ static uint64_t feed_replay_poll(struct feed *feed, uint64_t now_ns)
 
 const struct feed_ops feed_replay = {
     .name = "replay",
-    .help = "path=PATH    a directory of --record or one of its files; a capture\n"
-            "             (*.ws.log); a CSV file; a FIFO, which never ends; or - for\n"
-            "             standard input\n"
+    .help = "path=FILE    capture (*.ws.log), CSV file or recording; the directory of\n"
+            "             --record; a FIFO, which never ends; or - for standard input\n"
             "speed=1      2 is twice the recorded speed, 0 is as fast as possible\n"
             "loop=no      yes starts again at the end of a regular file or a directory\n"
             "format=auto  recording, ringcast, coinbase, binance or csv; auto\n"

@@ -537,9 +537,7 @@ void server_destroy(struct server *server)
     }
     token_table_deinit(&server->admin_tokens);
     sockets_close(&server->sockets);
-    if (server->record != NULL) {
-        record_stop(server->record);
-    }
+    bool is_recorded = record_stop(server->record);
     if (server->publisher != NULL) {
         publisher_destroy(server->publisher);
     }
@@ -550,6 +548,8 @@ void server_destroy(struct server *server)
     }
     if (server->counters != NULL) {
         log_writer_show(NULL, NULL);
+    }
+    if (server->counters != NULL && is_recorded) {
         counters_close(server->counters);
     }
     counters_file_close(&server->counters_file);

@@ -342,7 +342,7 @@ static bool replay_recording_next_file(struct replay_recording *recording, int *
     }
     recording->file_index++;
     line_reader_close(reader);
-    *error_out = line_reader_open(reader, directory->paths[recording->file_index]);
+    *error_out = replay_directory_open_file(directory, recording->file_index, reader);
     if (*error_out == 0) {
         *error_out = line_reader_rewind(reader); /* From now on it does not wait for the disk. */
     }
@@ -366,7 +366,8 @@ static enum replay_recording_status replay_recording_end_file(struct replay_reco
     }
     if (error < 0) {
         feed_fail(error_out, error, "replay: cannot open %.300s: %s",
-                  replay_recording_name(recording), strerror(-error));
+                  replay_recording_name(recording),
+                  error == -EINVAL ? "it is not a regular file" : strerror(-error));
         return REPLAY_RECORDING_FAILED;
     }
     return REPLAY_RECORDING_END;
@@ -426,7 +427,7 @@ int replay_recording_rewind(struct replay_recording *recording)
     if (recording->file_index > 0) {
         line_reader_close(reader);
         recording->file_index = 0;
-        error = line_reader_open(reader, directory->paths[0]);
+        error = replay_directory_open_file(directory, 0, reader);
     }
     if (error == 0) {
         error = line_reader_rewind(reader);

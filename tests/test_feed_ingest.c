@@ -256,6 +256,40 @@ static void a_gap_of_a_ch_is_skipped_in_the_text_form(void **state)
     ingest_fixture_destroy(fixture);
 }
 
+/* The JSON library takes 100 to 200 ms, and 200 MiB, for 4 MiB. */
+static void a_control_message_is_short(void **state)
+{
+    (void)state;
+    static char text[24000];
+    static const char *const begins[] = {
+        "{\"type\":\"GAP\",\"data\":{\"symbol\":\"A\",\"type\":\"trade\"},\"x\":\"",
+        "{\"type\":\"DEFINITION\",\"data\":{\"channels\":[]},\"x\":\"",
+        "{\"type\":\"HELLO\",\"data\":{\"name\":\"other\"},\"x\":\"",
+    };
+    struct ingest_fixture *fixture = ingest_fixture_create(NULL, "");
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t bytes = 20480; bytes <= 20481; bytes++) {
+            int fd = ingest_dial(fixture);
+            if (i < 2) {
+                ingest_say(fixture, fd, INGEST_HELLO);
+                ingest_expect(fixture, fd, WELCOME("null"));
+            }
+            memset(text, 'x', sizeof text);
+            memcpy(text, begins[i], strlen(begins[i]));
+            strcpy(text + bytes - 2, "\"}\n");
+            ingest_say(fixture, fd, text);
+            ingest_expect_part(fixture, fd,
+                               bytes == 20480 ? i < 2 ? "" : "WELCOME"
+                                              : "a control message has more than 20480 bytes");
+            close(fd);
+            ingest_settle(fixture);
+        }
+    }
+    assert_int_equal(fixture->recorder->lost_count, 1);
+    assert_int_equal(fixture->feed->counters.malformed, 2);
+    ingest_fixture_destroy(fixture);
+}
+
 static void a_recording_behind_another_begins_to_count_anew(void **state)
 {
     (void)state;
@@ -702,6 +736,27 @@ static void a_producer_that_does_not_read_is_not_read_either(void **state)
     ingest_fixture_destroy(fixture);
 }
 
+static void a_producer_that_was_not_read_is_not_silent(void **state)
+{
+    (void)state;
+    struct ingest_fixture *fixture = ingest_fixture_create(NULL, "");
+    int fd = ingest_dial(fixture);
+    ingest_say(fixture, fd, INGEST_HELLO);
+    ingest_say_trade(fixture, fd, "A", 1);
+    flood_with_faults(fixture, fd);
+    ingest_pass(fixture, 20 * NS_PER_SECOND);
+    fixture->recorder->room = 0; /* Its turn to be read comes later than the sweep. */
+    for (int i = 0; i < 5; i++) {
+        while (recv(fd, fixture->heard, INGEST_HEARD_BYTES, MSG_DONTWAIT) > 0) {
+        }
+        fixture->now_ns += NS_PER_SECOND;
+        ingest_poll(fixture);
+    }
+    assert_int_equal(fixture->recorder->silent_count, 0);
+    close(fd);
+    ingest_fixture_destroy(fixture);
+}
+
 /* ---- Connections ---- */
 
 static void producer_257_is_refused(void **state)
@@ -928,6 +983,7 @@ int main(void)
         cmocka_unit_test(a_malformed_message_is_refused_and_the_next_is_taken),
         cmocka_unit_test(a_gap_of_the_producer_is_a_loss_of_its_channel),
         cmocka_unit_test(a_gap_of_a_ch_is_skipped_in_the_text_form),
+        cmocka_unit_test(a_control_message_is_short),
         cmocka_unit_test(a_recording_behind_another_begins_to_count_anew),
         cmocka_unit_test(an_ack_comes_in_a_later_poll_and_in_time),
         cmocka_unit_test(duplicates_are_dropped_and_holes_are_counted),
@@ -943,6 +999,7 @@ int main(void)
         cmocka_unit_test(a_silent_producer_makes_its_symbols_stale_and_is_closed_at_last),
         cmocka_unit_test(a_clock_that_is_set_is_no_silence),
         cmocka_unit_test(a_producer_that_does_not_read_is_not_read_either),
+        cmocka_unit_test(a_producer_that_was_not_read_is_not_silent),
         cmocka_unit_test(producer_257_is_refused),
         cmocka_unit_test(a_stop_is_reported_with_the_last_ack),
         cmocka_unit_test(tcp_ticks_have_the_time_of_the_kernel),

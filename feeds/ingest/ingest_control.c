@@ -42,6 +42,12 @@ static const struct ingest_control_code {
 
 /* ---- Reading ---- */
 
+const char *ingest_control_check_length(size_t text_bytes)
+{
+    return text_bytes > INGEST_CONTROL_BYTES_MAX ? "a control message has more than 20480 bytes"
+                                                 : NULL;
+}
+
 static json_t *ingest_control_load(const char *text, size_t text_bytes)
 {
     return json_loadb(text, text_bytes, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
@@ -111,7 +117,7 @@ const char *ingest_control_read_hello(struct ingest_hello *hello_out, const char
     return fault;
 }
 
-void ingest_hello_deinit(struct ingest_hello *hello)
+void ingest_hello_drop_token(struct ingest_hello *hello)
 {
     free(hello->token);
     hello->token = NULL;

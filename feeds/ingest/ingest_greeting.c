@@ -91,6 +91,7 @@ void ingest_greeting_go_on(struct ingest_producer *producer)
         return;
     }
     list_remove(&producer->admission_link);
+    ingest_hello_drop_token(&producer->hello);
     if (error == 0) {
         producer->has_grant = true;
         ingest_greeting_accept(producer);
@@ -110,8 +111,13 @@ void ingest_greeting_take(struct ingest_producer *producer)
         ingest_reply_error(producer, INGEST_HELLO_FIRST, "HELLO came after another message");
         return;
     }
-    const char *fault = ingest_control_read_hello(&producer->hello, producer->input.message,
-                                                  producer->input.message_bytes);
+    const char *fault = ingest_control_check_length(producer->input.message_bytes);
+    if (fault != NULL) {
+        ingest_reply_error(producer, INGEST_TOO_LONG, fault);
+        return;
+    }
+    fault = ingest_control_read_hello(&producer->hello, producer->input.message,
+                                      producer->input.message_bytes);
     if (fault != NULL) {
         ingest_reply_error(producer,
                            producer->hello.is_hello ? INGEST_MALFORMED : INGEST_HELLO_FIRST, fault);
@@ -136,5 +142,5 @@ void ingest_greeting_drop(struct ingest_producer *producer)
         admission->drop_grant(admission->context, &producer->grant);
         producer->has_grant = false;
     }
-    ingest_hello_deinit(&producer->hello);
+    ingest_hello_drop_token(&producer->hello);
 }

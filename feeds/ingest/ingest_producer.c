@@ -15,8 +15,6 @@
 #include "feeds/ingest/ingest_ticks.h"
 #include "feeds/standard_input.h"
 
-#define INGEST_PRODUCER_HELLO_BYTES_MAX (16 * KIB) /* before a token has been accepted */
-
 /* ---- Creation ---- */
 
 static void ingest_producer_init(struct ingest_producer *producer, struct ingest *ingest,
@@ -72,7 +70,7 @@ struct ingest_producer *ingest_producer_create(struct ingest *ingest, uint32_t i
         return NULL;
     }
     if (producer->stage == INGEST_GREETING) {
-        producer->input.message_bytes_max = INGEST_PRODUCER_HELLO_BYTES_MAX;
+        producer->input.message_bytes_max = INGEST_CONTROL_BYTES_MAX;
     }
     return producer;
 }
@@ -169,6 +167,7 @@ void ingest_producer_flush(struct ingest_producer *producer)
     }
     if (producer->is_full && ingest_output_has_room(output)) {
         producer->is_full = false;
+        producer->received_ns = producer->ingest->steady_ns; /* It was not silent, but not read. */
         ingest_producer_be_ready(producer);
     }
     ingest_producer_set_events(producer);

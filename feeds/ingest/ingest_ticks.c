@@ -199,12 +199,17 @@ static void ingest_ticks_begin_recording(struct ingest_producer *producer)
 /* false: HELLO. */
 static bool ingest_ticks_control(struct ingest_producer *producer, const char *kind)
 {
+    bool is_gap = strcmp(kind, "GAP") == 0;
+    bool is_definition = strcmp(kind, "DEFINITION") == 0;
+    const char *fault = ingest_control_check_length(producer->input.message_bytes);
     if (strcmp(kind, "HELLO") == 0) {
         return false;
     }
-    if (strcmp(kind, "GAP") == 0) {
+    if ((is_gap || is_definition) && fault != NULL) {
+        ingest_ticks_malformed(producer, 0, fault);
+    } else if (is_gap) {
         ingest_ticks_gap(producer);
-    } else if (strcmp(kind, "DEFINITION") == 0) {
+    } else if (is_definition) {
         ingest_ticks_define(producer);
     } else if (strcmp(kind, "HEARTBEAT") != 0) {
         producer->ingest->feed.counters.skipped++;

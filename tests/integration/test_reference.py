@@ -67,6 +67,7 @@ FIGURES = (
     ("SERVER_FRAME_BYTES_MAX", 1024, "protocol.md", "does not fit into a frame of {} KiB"),
     ("SESSION_DEFINITION_BYTES", 1024, "sbe.md", "of about {} KiB at most; a channel"),
     ("CORE_HALF_MESSAGE_NS", SECOND, "protocol.md", "| 4005 | a message was not complete within {} s |"),
+    ("INGEST_CONTROL_BYTES_MAX", 1024, "limits.md", "4 MiB; {} KiB before a token is accepted"),
     ("SECRETS_FILE_BYTES_MAX", 1 << 20, "access.md", "A file has at most {} MiB. Blanks"),
     ("TOKEN_BYTES_MIN", 1, "access.md", "A token has {} to 4096 bytes"),
     ("TOKEN_BYTES_MAX", 1, "access.md", "A token has 16 to {} bytes"),
@@ -349,6 +350,9 @@ class Index(unittest.TestCase):
         for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
             self.assertTrue(path.read_text(encoding="utf8").endswith(
                 "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
+        for path in (CHECKOUT / "docs/feeds").glob("*.md"):
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](../glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):

@@ -266,12 +266,14 @@ static enum replay_recording_status replay_recording_take_other(struct replay_re
     const char *text = (const char *)messages->message;
     const char *fault = NULL;
     enum replay_recording_status status = REPLAY_RECORDING_NOTHING;
+    if (strcmp(kind, "DEFINITION") == 0) {
+        fault = stream_ticks_define(&recording->table, text, messages->message_bytes,
+                                    replay_recording_channel, recording);
+        return fault == NULL ? status : replay_recording_malformed(recording, fault);
+    }
     json_t *message = json_loadb(text, messages->message_bytes, JSON_REJECT_DUPLICATES, NULL);
     if (strcmp(kind, "RECORDING") == 0) {
         fault = replay_recording_read_head(recording, message);
-    } else if (strcmp(kind, "DEFINITION") == 0) {
-        fault = stream_ticks_define(&recording->table, text, messages->message_bytes,
-                                    replay_recording_channel, recording);
     } else if (strcmp(kind, "GAP") == 0) {
         status = replay_recording_take_gap(recording, message, ts_ns_out);
     } else {

@@ -24,9 +24,9 @@ struct market_interval {
     uint16_t begin, end;
 };
 
-/* What a line says of a day. */
+/* The hours of a day. */
 struct market_day {
-    uint32_t line; /* 0: none says anything, and the market is closed */
+    uint32_t line; /* that gives them; 0: no line does, and the market is closed */
     uint32_t count;
     struct market_interval intervals[MARKET_HOURS_INTERVALS_MAX];
 };

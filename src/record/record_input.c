@@ -49,7 +49,7 @@ void record_input_define(struct record_input *input, uint32_t channel, const cha
     input->known[channel / 64] |= UINT64_C(1) << (channel % 64);
 }
 
-/* The recorder's thread sleeps while little waits; much is not to wait for its next look. */
+/* The recorder's thread may sleep for 250 ms. A ring that fills up wakes it earlier. */
 static void record_input_wake(struct record_input *input)
 {
     struct record_queue *queue = input->queue;

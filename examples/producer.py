@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Publishes ticks of a Python program to a ringcast (--feed ingest). Needs Python 3.8, nothing else.
+"""Publishes ticks to a ringcast server with --feed ingest. Needs Python 3.8 or newer, nothing else.
 
     producer.py ADDRESS [--symbols N] [--rate TICKS_PER_SECOND] [--count N] [--name NAME] [--token TOKEN]
     producer.py unix:/run/ringcast.sock

@@ -20,7 +20,10 @@ import threading
 import time
 import traceback
 
-from producer import Producer, Refused
+try:
+    from producer import Producer, Refused
+except ImportError:
+    sys.exit("producer.py is missing: copy it from ringcast's folder examples, beside qmt_bridge.py")
 
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000_000_000

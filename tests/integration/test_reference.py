@@ -349,6 +349,9 @@ class Index(unittest.TestCase):
         for path in set((CHECKOUT / "docs").glob("*.md")) - {CHECKOUT / "docs/glossary.md"}:
             self.assertTrue(path.read_text(encoding="utf8").endswith(
                 "\n\nTerms are explained in the [glossary](glossary.md).\n"), path)
+        for path in (CHECKOUT / "docs/feeds").glob("*.md"):
+            self.assertTrue(path.read_text(encoding="utf8").endswith(
+                "\n\nTerms are explained in the [glossary](../glossary.md).\n"), path)
 
 
 class Names(unittest.TestCase):
